@@ -1,0 +1,1 @@
+"""The library that every program shares: words, client, reconcile loop and the ground below them."""

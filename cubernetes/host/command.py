@@ -1,0 +1,69 @@
+"""Running other programs: argument lists, never a shell, and always with a deadline."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a command left behind: its exit code (0) and its two outputs."""
+
+    stdout: bytes
+    stderr: bytes
+
+
+class CommandFailed(Exception):
+    """A command could not start, ran past its deadline, or ended with a code other than 0.
+
+    code is None where the command never ended by itself.
+    """
+
+    def __init__(self, argv: Sequence[str], code: int | None, said: str) -> None:
+        ended = "did not run to its end" if code is None else f"ended with {code}"
+        super().__init__(f"{argv[0]} {ended}: {said.strip()[:2000] or 'it said nothing'}")
+        self.argv, self.code, self.said = tuple(argv), code, said
+
+
+class Commands(Protocol):
+    """Starts a program and waits for its end."""
+
+    async def run(
+        self, argv: Sequence[str], *, stdin: bytes = b"", deadline_s: float = 30.0
+    ) -> Completed:
+        """Run argv to its end.
+
+        Raises:
+            CommandFailed: it is missing, exceeded deadline_s (it is killed), or ended non-zero.
+        """
+        ...
+
+
+class SystemCommands:
+    """Programs of this machine, found on PATH."""
+
+    async def run(
+        self, argv: Sequence[str], *, stdin: bytes = b"", deadline_s: float = 30.0
+    ) -> Completed:
+        pipe = asyncio.subprocess.PIPE
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *argv, stdin=pipe, stdout=pipe, stderr=pipe
+            )
+        except OSError as error:
+            raise CommandFailed(argv, None, str(error)) from error
+        try:
+            async with asyncio.timeout(deadline_s):
+                stdout, stderr = await child.communicate(stdin)
+        except TimeoutError as error:
+            said = f"no end after {deadline_s} s"
+            raise CommandFailed(argv, None, said) from error
+        finally:
+            # Also when the caller is cancelled: a command never outlives who asked for it.
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        if child.returncode:
+            raise CommandFailed(argv, child.returncode, stderr.decode(errors="replace"))
+        return Completed(stdout, stderr)

@@ -1,0 +1,16 @@
+"""The environment that a program receives: every effect that a simulation must control."""
+
+from dataclasses import dataclass, field
+
+from cubernetes.host.clock import Clock, SystemClock
+from cubernetes.host.command import Commands, SystemCommands
+from cubernetes.host.random import Rng, SystemRng
+
+
+@dataclass(frozen=True)
+class Env:
+    """Clock, chance and commands. `Env()` is the machine; a simulation passes its own."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    rng: Rng = field(default_factory=SystemRng)
+    commands: Commands = field(default_factory=SystemCommands)

@@ -1,0 +1,40 @@
+"""Files that survive a crash: written whole or not at all."""
+
+import os
+from pathlib import Path
+
+
+def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace path by content in one step, durable once this returns.
+
+    Written beside, synced, renamed, and the folder synced: a reader sees the old file or the new
+    one, also after a power cut. The file never exists with wider permissions than mode.
+
+    Raises:
+        OSError: the folder is missing, read-only or full; path is then unchanged.
+    """
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_or_none(path: Path) -> bytes | None:
+    """Return the content of path, or None where there is no such file."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

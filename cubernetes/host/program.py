@@ -1,0 +1,53 @@
+"""How every daemon begins and ends: `python -m <program> --settings FILE`, until TERM."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import uvloop
+
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log, log_to_stderr
+from cubernetes.host.settings import Settings, SettingsInvalid, read_settings
+
+log = Log(__name__)
+
+
+def main[S: Settings](
+    name: str,
+    kind: type[S],
+    run: Callable[[S, Env], Awaitable[None]],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Run a daemon; return its exit code: 0 ended by TERM or INT, 1 failed, 2 settings refused."""
+    parser = argparse.ArgumentParser(prog=name)
+    parser.add_argument("--settings", required=True, type=Path, help="a JSON file")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
+    options = parser.parse_args(argv)
+    log_to_stderr(options.log_level)
+    try:
+        settings = read_settings(kind, options.settings)
+    except SettingsInvalid as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return 2
+    return uvloop.run(_until_told(name, run(settings, Env())))
+
+
+async def _until_told(name: str, work: Awaitable[None]) -> int:
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    log.info("program started", program=name)
+    try:
+        await task
+    except asyncio.CancelledError:
+        log.info("program stopped", program=name)
+        return 0
+    except Exception as error:  # noqa: BLE001  the last place that can tell the story
+        log.bug("program failed", error, program=name)
+        return 1
+    return 0

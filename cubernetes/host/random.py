@@ -1,0 +1,55 @@
+"""Chance, as an argument: from the machine in production, from a seed in a simulation."""
+
+import random
+import secrets
+import uuid
+from typing import Protocol
+
+
+class Rng(Protocol):
+    """Where identities and jitter come from."""
+
+    def fraction(self) -> float:
+        """Return a number in [0, 1)."""
+        ...
+
+    def uuid(self) -> str:
+        """Return a new version 4 UUID in its usual text form."""
+        ...
+
+    def letters(self, count: int) -> str:
+        """Return count lower-case letters and digits that cannot be confused or form words."""
+        ...
+
+
+# Kubernetes' alphabet for generated names: no vowels, no 0, 1 and 3, so that no word appears.
+SAFE_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+
+
+class SystemRng:
+    """Unpredictable: from the operating system."""
+
+    def fraction(self) -> float:
+        return secrets.randbelow(1 << 53) / (1 << 53)
+
+    def uuid(self) -> str:
+        return str(uuid.uuid4())
+
+    def letters(self, count: int) -> str:
+        return "".join(secrets.choice(SAFE_LETTERS) for _ in range(count))
+
+
+class SeededRng:
+    """Repeatable: the same seed gives the same life. For simulations and tests only."""
+
+    def __init__(self, seed: str) -> None:
+        self._random = random.Random(seed)  # noqa: S311  repeatability is the purpose
+
+    def fraction(self) -> float:
+        return self._random.random()
+
+    def uuid(self) -> str:
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    def letters(self, count: int) -> str:
+        return "".join(self._random.choice(SAFE_LETTERS) for _ in range(count))

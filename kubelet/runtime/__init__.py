@@ -1,0 +1,1 @@
+"""How containers are run: one small interface, answered by Docker and by a fake alike."""

@@ -1,0 +1,183 @@
+"""What the kubelet asks of a container runtime, in the kubelet's words.
+
+Every container belongs to a pod (uid) and carries what is needed to find it again after a crash
+of anything: the runtime's own labels are the record. `SANDBOX` names the pause container.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+SANDBOX = "POD"  # the container name of a sandbox; no user container can have it: upper case
+
+
+class RuntimeTrouble(Exception):
+    """The runtime could not do it; `reason` is a CamelCase word for the status, the text says why.
+
+    The outcome of a call that failed by its deadline or connection is unknown: list again.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class RuntimeDown(RuntimeTrouble):
+    """The runtime itself does not answer: nothing is known of any container, none is dead."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("RuntimeDown", message)
+
+
+class State(Enum):
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    source: str  # an absolute path on the node
+    target: str  # an absolute path in the container
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """The pause container of a pod: network namespace of its own, shareable IPC."""
+
+    pod_uid: str
+    pod_name: str
+    namespace: str
+    hostname: str
+    image: str
+    dns_servers: Sequence[str] = ()
+    dns_searches: Sequence[str] = ()
+    dns_options: Sequence[str] = ()
+    extra_hosts: Mapping[str, str] = field(default_factory=dict)  # name -> ip
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """One container of a pod, in the sandbox's network and IPC namespaces."""
+
+    pod_uid: str
+    pod_name: str
+    namespace: str
+    name: str
+    image: str
+    attempt: int = 0  # how many of this name came before: the restart count
+    command: Sequence[str] | None = None  # replaces the image's ENTRYPOINT
+    args: Sequence[str] | None = None  # replaces the image's CMD
+    env: Mapping[str, str] = field(default_factory=dict)
+    working_dir: str = ""
+    mounts: Sequence[Mount] = ()
+    cpu_request_milli: int = 0
+    cpu_limit_milli: int = 0  # 0 is no limit
+    memory_limit_bytes: int = 0  # 0 is no limit
+    share_pids: bool = False
+    spec_hash: str = ""  # what the kubelet compares to see that the wanted container changed
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container as found, running or not. state is checked against /proc, not only the list."""
+
+    id: str
+    pod_uid: str
+    pod_name: str
+    namespace: str
+    name: str  # SANDBOX for the pause container
+    attempt: int
+    state: State
+    image: str
+    image_id: str
+    spec_hash: str = ""
+    pid: int = 0  # 0 unless running
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    exit_code: int = 0
+    signal: int = 0  # the signal that ended it, where one did (exit code 128 + n), else 0
+    oom_killed: bool = False
+    error: str = ""  # why it could not start
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeVersion:
+    name: str  # "docker"
+    version: str
+    api_version: str
+
+
+class RuntimeDriver(Protocol):
+    """Every method is idempotent in effect: the kubelet repeats it after a crash.
+
+    All raise RuntimeDown where the runtime does not answer within its deadline.
+    """
+
+    async def version(self) -> RuntimeVersion: ...
+
+    async def containers(self) -> Sequence[Container]:
+        """Return every container that the kubelet made, stopped ones and sandboxes included."""
+        ...
+
+    async def image_id(self, image: str) -> str | None:
+        """Return the id of a local image, or None where it is not on this node."""
+        ...
+
+    async def pull(self, image: str) -> str:
+        """Fetch image from its registry and return its id.
+
+        Raises: RuntimeTrouble with reason ErrImagePull (or InvalidImageName).
+        """
+        ...
+
+    async def start_sandbox(self, spec: SandboxSpec) -> Container:
+        """Return the running sandbox of the pod with that attempt, making it if need be.
+
+        Raises: RuntimeTrouble with reason CreatePodSandboxError.
+        """
+        ...
+
+    async def start_container(self, spec: ContainerSpec, sandbox_id: str) -> Container:
+        """Return the container with that name and attempt, made and started if need be.
+
+        Raises: RuntimeTrouble with reason CreateContainerError or RunContainerError.
+        """
+        ...
+
+    async def stop(self, container_id: str, grace_s: float) -> None:
+        """TERM, then KILL after grace_s; returns when it does not run. Stopping twice is nothing.
+
+        Sandboxes are killed at once: nothing in them needs grace.
+        """
+        ...
+
+    async def remove(self, container_id: str) -> None:
+        """Remove a container, killing it if it runs; removing an absent one is nothing."""
+        ...
+
+    def logs(self, container_id: str, options: "LogOptions") -> AsyncIterator[bytes]:
+        """Yield stdout and stderr as they were written; with follow, until the container ends."""
+        ...
+
+    def events(self) -> AsyncIterator[str]:
+        """Yield the pod uid of each container that started, died or was removed, as it happens.
+
+        A hint only: whoever listens lists again. Ends when the connection does.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    follow: bool = False
+    tail_count: int | None = None  # None is everything
+    timestamps: bool = False
+    since_s: int | None = None  # only what is younger than this many seconds
