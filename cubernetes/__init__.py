@@ -1,1 +1,1 @@
-"""The library that every program shares: words, client, reconcile loop and the ground below them."""
+"""The library every program shares: words, client, reconcile loop and the ground below them."""
