@@ -1,0 +1,200 @@
+"""Build the images of the lab, the tour and the tests: one `docker load`able tar each.
+
+An image is a manifest, a configuration and one layer, all of them plain files in a tar: writing it
+here needs no Docker daemon, takes a moment, and gives the same bytes every time.
+"""
+
+import hashlib
+import io
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+OUTPUT = HERE.parent / "var" / "images"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+# Owner of nothing: what "nobody but not the kernel's nobody" is called in most images.
+PLAIN_USER = "65532:65532"
+COMPILE = ("gcc", "-O2", "-std=c17", "-Wall", "-Wextra", "-Werror", "-static", "-s")
+COMPILE_DEADLINE_S = 120
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file, folder or link of a layer."""
+
+    path: str
+    content: bytes = b""
+    mode: int = 0o755
+    link: str = ""
+    is_folder: bool = False
+
+
+@dataclass(frozen=True)
+class Image:
+    """What becomes `cubernetes/<name>:1`. sources is everything its layer is made from."""
+
+    name: str
+    sources: tuple[Path, ...]
+    layer: Callable[[], Sequence[Entry]]
+    config: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def tag(self) -> str:
+        return f"cubernetes/{self.name}:1"
+
+
+def compiled(name: str, *flags: str) -> bytes:
+    """Return the stripped static binary of images/<name>/<name>.c."""
+    with tempfile.TemporaryDirectory() as folder:
+        binary = Path(folder, name)
+        source = HERE / name / f"{name}.c"
+        argv = [*COMPILE, *flags, "-o", str(binary), str(source)]
+        subprocess.run(argv, check=True, timeout=COMPILE_DEADLINE_S)
+        return binary.read_bytes()
+
+
+def pause_layer() -> list[Entry]:
+    return [Entry("pause", compiled("pause", "-Os", "-nostdlib", "-fno-stack-protector"))]
+
+
+def web_layer() -> list[Entry]:
+    return [Entry("web", compiled("web"))]
+
+
+def stress_layer() -> list[Entry]:
+    return [Entry("stress", compiled("stress")), Entry("tmp", mode=0o1777, is_folder=True)]
+
+
+def busybox_path() -> Path:
+    """Return the static busybox of this machine.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    found = shutil.which("busybox")
+    if found is None:
+        raise SystemExit("build-images: no busybox: apt-get install busybox-static")
+    return Path(found).resolve()
+
+
+def busybox_layer() -> list[Entry]:
+    listing = subprocess.run(
+        [str(busybox_path()), "--list"], check=True, capture_output=True, timeout=10
+    )
+    applets = sorted(set(listing.stdout.decode().split()) - {"busybox"})
+    folders = ["bin", "dev", "etc", "home", "proc", "root", "sys", "usr", "usr/bin", "var"]
+    return [
+        *(Entry(name, is_folder=True) for name in folders),
+        Entry("tmp", mode=0o1777, is_folder=True),
+        Entry(
+            "etc/passwd",
+            b"root:x:0:0:root:/root:/bin/sh\nplain:x:65532:65532::/tmp:/bin/sh\n",
+            0o644,
+        ),
+        Entry("etc/group", b"root:x:0:\nplain:x:65532:\n", 0o644),
+        Entry("bin/busybox", busybox_path().read_bytes()),
+        *(Entry(f"bin/{name}", link="busybox") for name in applets),
+        Entry("usr/bin/env", link="../../bin/busybox"),
+    ]
+
+
+def own_sources(name: str) -> tuple[Path, ...]:
+    return (HERE / name / f"{name}.c",)
+
+
+def images() -> tuple[Image, ...]:
+    """Return every image, in the order in which they are built."""
+    plain = {"User": PLAIN_USER, "WorkingDir": "/"}
+    path = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+    web = {"Entrypoint": ["/web"], "ExposedPorts": {"8080/tcp": {}}, **plain}
+    return (
+        Image("pause", own_sources("pause"), pause_layer, {"Entrypoint": ["/pause"], **plain}),
+        Image("busybox", (busybox_path(),), busybox_layer, {"Cmd": ["sh"], "Env": path}),
+        Image("web", own_sources("web"), web_layer, web),
+        Image("stress", own_sources("stress"), stress_layer, {"Entrypoint": ["/stress"], **plain}),
+    )
+
+
+def tar_of(entries: Sequence[Entry]) -> bytes:
+    """Return a tar without times, owners or names of this machine: same entries, same bytes."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for entry in entries:
+            member = tarfile.TarInfo(entry.path)
+            member.mode = entry.mode
+            if entry.is_folder:
+                member.type = tarfile.DIRTYPE
+            elif entry.link:
+                member.type, member.linkname = tarfile.SYMTYPE, entry.link
+            member.size = len(entry.content)
+            archive.addfile(member, io.BytesIO(entry.content))
+    return whole.getvalue()
+
+
+def archive_of(image: Image) -> bytes:
+    """Return what `docker load` takes: the layer, the configuration that names it, and a list."""
+    layer = tar_of(image.layer())
+    config = {
+        "architecture": ARCHITECTURES[platform.machine()],
+        "os": "linux",
+        # A fixed instant: the bytes, and so the image's identity, follow from the content alone.
+        "created": "2026-01-01T00:00:00Z",
+        "config": image.config,
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+        "history": [{"created": "2026-01-01T00:00:00Z", "created_by": f"images/{image.name}"}],
+    }
+    config_bytes = json.dumps(config, sort_keys=True).encode()
+    config_name = f"{hashlib.sha256(config_bytes).hexdigest()}.json"
+    manifest = [{"Config": config_name, "RepoTags": [image.tag], "Layers": ["layer.tar"]}]
+    return tar_of(
+        [
+            Entry(config_name, config_bytes, 0o644),
+            Entry("layer.tar", layer, 0o644),
+            Entry("manifest.json", json.dumps(manifest).encode(), 0o644),
+        ]
+    )
+
+
+def inputs_of(image: Image) -> str:
+    """Return a digest of all that the image is made from: this file and its sources."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for source in image.sources:
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def build(image: Image, output: Path) -> bool:
+    """Write output/<name>.tar unless it is up to date; tell whether it was written."""
+    target, beside = output / f"{image.name}.tar", output / f"{image.name}.inputs"
+    inputs = inputs_of(image)
+    if target.exists() and beside.exists() and beside.read_text() == inputs:
+        return False
+    unfinished = output / f"{image.name}.tar.new"
+    unfinished.write_bytes(archive_of(image))
+    unfinished.replace(target)
+    beside.write_text(inputs)
+    return True
+
+
+def main(argv: Sequence[str]) -> int:
+    """Build every image into argv[1] (default var/images)."""
+    output = Path(argv[1]) if len(argv) > 1 else OUTPUT
+    output.mkdir(parents=True, exist_ok=True)
+    for image in images():
+        was_built = build(image, output)
+        size_kib = (output / f"{image.name}.tar").stat().st_size // 1024
+        state = "built" if was_built else "up to date"
+        sys.stdout.write(f"{image.tag:24} {size_kib:6} KiB  {state}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
