@@ -1,0 +1,185 @@
+"""Objects to bytes and back: trusted bytes quickly, a stranger's bytes with every problem named.
+
+`decode` reads what we wrote ourselves. `read` reads what a client sent: JSON of limited depth,
+without duplicate fields, checked field by field against the kind, all problems at once.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, cast
+
+import msgspec
+
+from cubernetes.api import schema
+from cubernetes.api.errors import BadRequest, Problem, invalid
+from cubernetes.api.meta import Model, Object
+from cubernetes.api.quantities import Quantity
+
+DEPTH_LIMIT = 64
+BODY_BYTES_LIMIT = 3 * 1024 * 1024
+
+type Validation = Literal["Strict", "Warn", "Ignore"]
+type Tree = dict[str, Any]  # a JSON object
+
+
+def _to_plain(value: object) -> object:
+    if isinstance(value, Quantity):
+        return value.text
+    raise NotImplementedError(f"{type(value).__name__} has no form on the wire")
+
+
+def _from_plain(kind: type, value: object) -> object:
+    if kind is Quantity:
+        return Quantity(cast(str, value))
+    raise NotImplementedError(f"{kind.__name__} has no form on the wire")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_to_plain, order=None)
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+
+
+def encode(model: Model) -> bytes:
+    """Return the JSON of a model; fields that stand at their default are left out."""
+    return _encoder.encode(model)
+
+
+def decode[M: Model](kind: type[M], content: bytes) -> M:
+    """Read bytes that encode (or a server we trust) wrote.
+
+    Raises:
+        msgspec.ValidationError: the content is not of this kind.
+    """
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_from_plain)
+    return cast(M, decoder.decode(content))
+
+
+def to_tree(model: Model) -> Tree:
+    """Return a model as plain dicts, lists, texts and numbers: what encode writes."""
+    return cast(Tree, msgspec.json.decode(encode(model)))
+
+
+class Reading[M: Model](NamedTuple):
+    """What was read, and what was left out of it (only where validation is not Strict)."""
+
+    model: M
+    warnings: tuple[str, ...] = ()
+
+
+def read[O: Object](kind: type[O], body: bytes, validation: Validation = "Strict") -> Reading[O]:
+    """Read an object that a client sent.
+
+    Raises:
+        BadRequest: not JSON, not an object of this kind, or (Strict) unknown or duplicate fields.
+        Invalid: fields of the wrong type or outside their range.
+    """
+    return from_tree(kind, tree_of(body, duplicates_refused=validation == "Strict"), validation)
+
+
+def from_tree[O: Object](
+    kind: type[O], tree: Tree, validation: Validation = "Strict"
+) -> Reading[O]:
+    """Make an object of a JSON tree that a client sent; raises as read does."""
+    _check_kind(kind, tree)
+    tree = without_nulls(tree)
+    unknown, wrong = schema.check(kind, tree)
+    if unknown and validation == "Strict":
+        raise BadRequest(
+            f"{kind.resource.kind} in version {kind.resource.api_version!r} cannot be handled: "
+            + ", ".join(f'unknown field "{field}"' for field in unknown),
+            problems=[Problem(field, "unknown field") for field in unknown],
+        )
+    if wrong:
+        name = str((tree.get("metadata") or {}).get("name", ""))
+        raise invalid(kind.resource.kind, name, wrong)
+    if unknown:
+        tree = schema.without_unknown(schema.type_of(kind), tree)
+    model = msgspec.convert(tree, kind, dec_hook=_from_plain)
+    warned = validation == "Warn"
+    return Reading(model, tuple(f'unknown field "{path}"' for path in unknown if warned))
+
+
+def read_model[M: Model](kind: type[M], body: bytes, name: str) -> M:
+    """Read a body that is not an object of the registry (DeleteOptions, Binding); strict.
+
+    Raises: BadRequest.
+    """
+    tree = without_nulls(tree_of(body))
+    unknown, wrong = schema.check(kind, tree)
+    problems = [Problem(field, "unknown field") for field in unknown] + list(wrong)
+    if problems:
+        listed = "; ".join(f"{problem.field}: {problem.message}" for problem in problems)
+        raise BadRequest(f"{name}: {listed}", problems=problems)
+    return msgspec.convert(tree, kind, dec_hook=_from_plain)
+
+
+def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
+    """Parse JSON strictly: UTF-8, an object at the top, finite numbers, depth at most 64.
+
+    Raises: BadRequest, with what is wrong.
+    """
+    try:
+        text = body.decode("utf-8")
+        pairs = _refuse_duplicates if duplicates_refused else dict
+        tree = json.loads(text, object_pairs_hook=pairs, parse_constant=_refuse_constant)
+        # A lone surrogate is valid to Python's parser and to nobody else.
+        if "\\ud" in text.lower():
+            json.dumps(tree, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the body is not UTF-8 at byte {error.start}") from error
+    except UnicodeEncodeError as error:
+        raise BadRequest("the body holds a lone surrogate, which is not text") from error
+    except RecursionError as error:
+        raise BadRequest(f"nesting deeper than {DEPTH_LIMIT}") from error
+    except ValueError as error:
+        raise BadRequest(f"the body is not valid JSON: {error}") from error
+    if not isinstance(tree, dict):
+        raise BadRequest("expected a JSON object")
+    if _deeper_than(tree, DEPTH_LIMIT):
+        raise BadRequest(f"nesting deeper than {DEPTH_LIMIT}")
+    return tree
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> Tree:
+    tree = dict(pairs)
+    if len(tree) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise BadRequest(f'duplicate field "{twice[:100]}"')
+    return tree
+
+
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a JSON number")
+
+
+def _deeper_than(tree: object, limit: int) -> bool:
+    """Level by level, without recursion: a hostile depth must not cost our stack."""
+    level: list[Any] = [tree]
+    for _ in range(limit + 1):
+        if not level:
+            return False
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+    return bool(level)
+
+
+def without_nulls(tree: Any) -> Any:
+    """Return the tree without fields that are null: Kubernetes' clients mean «absent» by them."""
+    if isinstance(tree, dict):
+        return {key: without_nulls(value) for key, value in tree.items() if value is not None}
+    if isinstance(tree, list):
+        return [without_nulls(value) for value in tree]
+    return tree
+
+
+def _check_kind(kind: type[Object], tree: Mapping[str, Any]) -> None:
+    resource = kind.resource
+    for field, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
+        if tree.get(field, wanted) != wanted:
+            raise BadRequest(f"{field}: expected {wanted!r}, got {str(tree[field])[:100]!r}")

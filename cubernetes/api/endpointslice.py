@@ -1,0 +1,80 @@
+"""EndpointSlice: up to 100 addresses behind a service, kept by one controller."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+import msgspec
+
+from cubernetes.api.errors import Problem
+from cubernetes.api.event import ObjectReference
+from cubernetes.api.meta import Column, Model, Object, PortNumber, Resource, age_of, shown
+from cubernetes.api.node import is_address
+
+SERVICE_LABEL = "kubernetes.io/service-name"
+MANAGED_LABEL = "endpointslice.kubernetes.io/managed-by"
+ENDPOINT_LIMIT = 100  # endpoints in one slice: Kubernetes' default, our limit
+
+
+class EndpointConditions(Model):
+    ready: bool = shown(True)
+    serving: bool = shown(True)
+    terminating: bool = shown(False)
+
+
+class Endpoint(Model):
+    addresses: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)]
+    conditions: EndpointConditions = msgspec.field(default_factory=EndpointConditions)
+    hostname: str = ""
+    node_name: str = ""
+    target_ref: ObjectReference | None = None
+    zone: str = ""
+    deprecated_topology: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
+class EndpointPort(Model):
+    """name is the service port's; port the number that the pods of this slice listen on."""
+
+    name: str = shown("")
+    protocol: Literal["TCP", "UDP"] = shown("TCP")
+    port: PortNumber
+
+
+def _ports(one: "EndpointSlice", _: object) -> str:
+    return ",".join(str(port.port) for port in one.ports) or "<unset>"
+
+
+def _endpoints(one: "EndpointSlice", _: object) -> str:
+    addresses = [address for endpoint in one.endpoints for address in endpoint.addresses]
+    more = f" + {len(addresses) - 3} more..." if len(addresses) > 3 else ""
+    return (",".join(addresses[:3]) or "<unset>") + more
+
+
+class EndpointSlice(Object):
+    resource = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", ("eps",))
+    columns = (
+        Column("Name", lambda one, _: one.metadata.name),
+        Column("AddressType", lambda one, _: one.address_type),
+        Column("Ports", _ports),
+        Column("Endpoints", _endpoints),
+        Column("Age", age_of),
+    )
+
+    api_version: str = shown("discovery.k8s.io/v1")
+    kind: str = shown("EndpointSlice")
+    address_type: Literal["IPv4"] = shown("IPv4")
+    endpoints: Annotated[tuple[Endpoint, ...], msgspec.Meta(max_length=1000)] = ()
+    ports: Annotated[tuple[EndpointPort, ...], msgspec.Meta(max_length=100)] = ()
+
+    @property
+    def service_name(self) -> str:
+        return self.metadata.labels.get(SERVICE_LABEL, "")
+
+    def problems(self) -> Iterator[Problem]:
+        yield from Object.problems(self)
+        for index, endpoint in enumerate(self.endpoints):
+            where = f"endpoints[{index}].addresses"
+            if not endpoint.addresses:
+                yield Problem(where, "needs at least one", "FieldValueRequired")
+            for address in endpoint.addresses:
+                if not is_address(address):
+                    yield Problem(where, f"{address[:40]!r} must be an IPv4 address")

@@ -1,0 +1,41 @@
+"""Lease: a claim that must be renewed: a node's sign of life, a leader's right to act."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+
+from cubernetes.api.errors import Problem
+from cubernetes.api.meta import Column, Count, Model, Object, Resource, Seconds, age_of, shown
+
+NODE_LEASE_NAMESPACE = "kube-node-lease"
+
+
+class LeaseSpec(Model):
+    """lease_transitions counts the changes of holder: it is the fencing number of a leader."""
+
+    holder_identity: str = ""
+    lease_duration_seconds: Seconds = 0
+    acquire_time: datetime | None = None
+    renew_time: datetime | None = None
+    lease_transitions: Count = 0
+
+
+class Lease(Object):
+    resource = Resource("coordination.k8s.io", "v1", "Lease", "leases")
+    columns = (
+        Column("Name", lambda one, _: one.metadata.name),
+        Column("Holder", lambda one, _: one.spec.holder_identity),
+        Column("Age", age_of),
+    )
+
+    api_version: str = shown("coordination.k8s.io/v1")
+    kind: str = shown("Lease")
+    spec: LeaseSpec = msgspec.field(default_factory=LeaseSpec)
+
+    def problems(self) -> Iterator[Problem]:
+        yield from Object.problems(self)
+        if self.spec.holder_identity and not self.spec.lease_duration_seconds:
+            yield Problem(
+                "spec.leaseDurationSeconds", "is required with a holder", "FieldValueRequired"
+            )

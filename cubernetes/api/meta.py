@@ -1,0 +1,262 @@
+"""What every kind has: immutable models, metadata, and the facts that a kind tells of itself."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    NamedTuple,
+    Self,
+    cast,
+    dataclass_transform,
+)
+
+import msgspec
+
+from cubernetes.api import names
+from cubernetes.api.errors import Problem
+from cubernetes.api.quantities import Quantity
+
+if TYPE_CHECKING:
+
+    class Base:
+        """mypy wants plain classes under a dataclass_transform; at run time these are msgspec's."""
+
+else:
+    Base = msgspec.Struct
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class ModelMeta(type(msgspec.Struct)):  # type: ignore[misc]  # a metaclass known at run time
+    """Makes every model immutable, keyword-only, camelCase on the wire and strict."""
+
+    def __new__(
+        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> Any:
+        rules: dict[str, Any] = {
+            "frozen": True,
+            "kw_only": True,
+            "rename": "camel",
+            "omit_defaults": True,
+            "forbid_unknown_fields": True,
+        }
+        return super().__new__(mcs, name, bases, namespace, **(rules | options))
+
+
+class Model(Base, metaclass=ModelMeta):
+    """A value: equal by its fields, never changed, only replaced."""
+
+
+def shown[T](value: T) -> T:
+    """Give a field a default that is written on the wire also where it stands unchanged."""
+    return msgspec.field(default_factory=lambda: value)
+
+
+def wire[T](name: str, default: T) -> T:
+    """Give a field the wire name that Kubernetes uses where camelCase would differ (podIP)."""
+    if default == {} or default == []:
+        return cast(T, msgspec.field(name=name, default_factory=type(default)))
+    return msgspec.field(name=name, default=default)
+
+
+def replaced[M: Model](model: M, **changes: object) -> M:
+    """Return model with some fields exchanged."""
+    return cast(M, msgspec.structs.replace(cast(msgspec.Struct, model), **changes))
+
+
+type Labels = Mapping[str, str]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+type Amounts = Mapping[str, Quantity]  # "cpu", "memory", "pods" -> how much
+
+
+class Ref(NamedTuple):
+    """Which object: enough to find it. namespace is empty for kinds without namespaces."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        place = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind.lower()}/{place}{self.name}"
+
+
+class OwnerReference(Model):
+    """The object that this one belongs to; it goes when all its owners are gone."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+    block_owner_deletion: bool = False
+
+
+class ObjectMeta(Model):
+    """Who an object is. uid, resourceVersion, generation and timestamps are the server's."""
+
+    name: str = ""
+    generate_name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    deletion_grace_period_seconds: int | None = None
+    labels: Labels = msgspec.field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
+    owner_references: tuple[OwnerReference, ...] = ()
+    finalizers: tuple[str, ...] = ()
+
+    @property
+    def is_deleted(self) -> bool:
+        """Its deletion has been asked for; it may still be running down."""
+        return self.deletion_timestamp is not None
+
+    @property
+    def controller(self) -> OwnerReference | None:
+        """Return the owner that manages this object, where there is one."""
+        return next((owner for owner in self.owner_references if owner.controller), None)
+
+    def problems(self, is_name: Callable[[str], bool], rule: str) -> Iterator[Problem]:
+        if not is_name(self.name):
+            yield Problem("metadata.name", rule)
+        yield from names.label_problems(self.labels, "metadata.labels")
+        yield from names.annotation_problems(self.annotations, "metadata.annotations")
+        for index, finalizer in enumerate(self.finalizers):
+            if not names.is_label_key(finalizer):
+                yield Problem(f"metadata.finalizers[{index}]", names.LABEL_KEY_RULE)
+        for index, owner in enumerate(self.owner_references):
+            for field in ("api_version", "kind", "name", "uid"):
+                if not getattr(owner, field):
+                    where = f"metadata.ownerReferences[{index}].{field}"
+                    yield Problem(where, "is required", "FieldValueRequired")
+        if sum(owner.controller for owner in self.owner_references) > 1:
+            yield Problem("metadata.ownerReferences", "at most one owner may be the controller")
+
+
+class Column(NamedTuple):
+    """One column that `get` prints.
+
+    cell is given the object and the present time (ages need it) and returns a text or a number.
+    wide columns are shown only with -o wide.
+    """
+
+    title: str
+    cell: Callable[[Any, datetime], str | int]
+    wide: bool = False
+
+
+class Resource(NamedTuple):
+    """How a kind is addressed: group is empty for the core kinds."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    short_names: tuple[str, ...] = ()
+    namespaced: bool = True
+    # The sub-resources it has beside itself: status, scale, binding, log.
+    subresources: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    @property
+    def singular(self) -> str:
+        return self.kind.lower()
+
+    @property
+    def api_version(self) -> str:
+        """What stands in an object's apiVersion: `v1`, `apps/v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def root(self) -> str:
+        """The path under which its group is served: `/api/v1`, `/apis/apps/v1`."""
+        return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+
+
+def text_field(path: str) -> Callable[[Any], str]:
+    """Return a function that reads a dotted Python path as text; absent is the empty text."""
+
+    def read(thing: Any) -> str:
+        for part in path.split("."):
+            thing = getattr(thing, part, None)
+            if thing is None:
+                return ""
+        return str(thing)
+
+    return read
+
+
+class Object(Model):
+    """What every kind derives from. apiVersion and kind are filled in by each kind."""
+
+    resource: ClassVar[Resource]
+    columns: ClassVar[tuple[Column, ...]]
+    # Fields that a fieldSelector may name, beside metadata.name and metadata.namespace.
+    selectable: ClassVar[Mapping[str, Callable[[Any], str]]] = {}
+
+    api_version: str
+    kind: str
+    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.kind, self.metadata.namespace, self.metadata.name)
+
+    def owner_reference(self) -> OwnerReference:
+        """Return the reference that an object managed by this one carries."""
+        return OwnerReference(
+            api_version=self.api_version,
+            kind=self.kind,
+            name=self.metadata.name,
+            uid=self.metadata.uid,
+            controller=True,
+            block_owner_deletion=True,
+        )
+
+    def defaulted(self) -> Self:
+        """Return the object with the defaults that depend on other fields filled in."""
+        return self
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield everything that is wrong with the object, whoever wrote it."""
+        yield from self.metadata.problems(names.is_subdomain, names.SUBDOMAIN_RULE)
+
+    def update_problems(self, old: Self) -> Iterator[Problem]:  # noqa: ARG002  a hook
+        """Yield what may not change from old to this object."""
+        return iter(())
+
+
+def immutable(field: str, old: object, new: object) -> Iterator[Problem]:
+    """Yield a problem where a field that may not change has changed."""
+    if old != new:
+        yield Problem(field, "is immutable once set", "FieldValueForbidden")
+
+
+def age_of(thing: Object, now: datetime) -> str:
+    """Return how long ago it was created, as kubectl writes it: 5s, 3m20s, 4h, 2d."""
+    created = thing.metadata.creation_timestamp
+    return "<unknown>" if created is None else short_span((now - created).total_seconds())
+
+
+def short_span(span_s: float) -> str:
+    """Return a span in at most two units; a clock that runs behind shows 0s, never less."""
+    seconds = max(0, int(span_s))
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if seconds < 120:
+        return f"{seconds}s"
+    if minutes < 10:
+        return f"{minutes}m{seconds % 60}s" if seconds % 60 else f"{minutes}m"
+    if minutes < 180:
+        return f"{minutes}m"
+    if hours < 8:
+        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
+    if hours < 48:
+        return f"{hours}h"
+    return f"{days}d"

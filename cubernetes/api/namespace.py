@@ -1,0 +1,37 @@
+"""Namespace: a room of names. Deleting it deletes what is in it."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from cubernetes.api import names
+from cubernetes.api.errors import Problem
+from cubernetes.api.meta import Column, Model, Object, Resource, age_of, shown
+
+
+class NamespaceSpec(Model):
+    finalizers: tuple[str, ...] = ()
+
+
+class NamespaceStatus(Model):
+    phase: Literal["Active", "Terminating"] = shown("Active")
+
+
+class Namespace(Object):
+    resource = Resource(
+        "", "v1", "Namespace", "namespaces", ("ns",), namespaced=False, subresources=("status",)
+    )
+    columns = (
+        Column("Name", lambda one, _: one.metadata.name),
+        Column("Status", lambda one, _: one.status.phase),
+        Column("Age", age_of),
+    )
+
+    api_version: str = shown("v1")
+    kind: str = shown("Namespace")
+    spec: NamespaceSpec = msgspec.field(default_factory=NamespaceSpec)
+    status: NamespaceStatus = msgspec.field(default_factory=NamespaceStatus)
+
+    def problems(self) -> Iterator[Problem]:
+        yield from self.metadata.problems(names.is_label, names.LABEL_RULE)

@@ -1,0 +1,160 @@
+"""Node: a machine that runs pods, as its kubelet reports it."""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from typing import Literal
+
+import msgspec
+
+from cubernetes.api.condition import Condition, is_true
+from cubernetes.api.errors import Problem
+from cubernetes.api.meta import (
+    Amounts,
+    Column,
+    Model,
+    Object,
+    Resource,
+    age_of,
+    immutable,
+    shown,
+    wire,
+)
+from cubernetes.api.meta import text_field as text
+from cubernetes.api.names import is_label_key
+
+ROLE_LABEL = "node-role.kubernetes.io/"
+HOSTNAME_LABEL = "kubernetes.io/hostname"
+
+
+class Taint(Model):
+    """Kept for clients that send it; the scheduler reads `unschedulable`."""
+
+    key: str
+    value: str = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+
+
+class NodeSpec(Model):
+    pod_cidr: str = wire("podCIDR", "")
+    pod_cidrs: tuple[str, ...] = wire("podCIDRs", ())
+    unschedulable: bool = False
+    taints: tuple[Taint, ...] = ()
+    provider_id: str = wire("providerID", "")
+
+
+class NodeAddress(Model):
+    type: Literal["InternalIP", "ExternalIP", "Hostname"]
+    address: str
+
+
+class NodeInfo(Model):
+    """What runs there. kubelet_version is Cubernetes' version."""
+
+    machine_id: str = wire("machineID", "")
+    boot_id: str = wire("bootID", "")
+    system_uuid: str = wire("systemUUID", "")
+    kernel_version: str = ""
+    os_image: str = ""
+    operating_system: str = ""
+    architecture: str = ""
+    container_runtime_version: str = ""
+    kubelet_version: str = ""
+    kube_proxy_version: str = ""
+
+
+class DaemonEndpoint(Model):
+    port: int = wire("Port", 0)
+
+
+class DaemonEndpoints(Model):
+    kubelet_endpoint: DaemonEndpoint = msgspec.field(default_factory=DaemonEndpoint)
+
+
+class NodeStatus(Model):
+    capacity: Amounts = msgspec.field(default_factory=dict)
+    allocatable: Amounts = msgspec.field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    addresses: tuple[NodeAddress, ...] = ()
+    daemon_endpoints: DaemonEndpoints = msgspec.field(default_factory=DaemonEndpoints)
+    node_info: NodeInfo = msgspec.field(default_factory=NodeInfo)
+    images: tuple[Mapping[str, object], ...] = ()
+
+
+def is_ready(node: "Node") -> bool:
+    return is_true(node.status.conditions, "Ready")
+
+
+def _status(node: "Node", _: object) -> str:
+    ready = "Ready" if is_ready(node) else "NotReady"
+    return f"{ready},SchedulingDisabled" if node.spec.unschedulable else ready
+
+
+def _roles(node: "Node", _: object) -> str:
+    labels = sorted(key for key in node.metadata.labels if key.startswith(ROLE_LABEL))
+    return ",".join(label.removeprefix(ROLE_LABEL) for label in labels) or "<none>"
+
+
+class Node(Object):
+    resource = Resource(
+        "", "v1", "Node", "nodes", ("no",), namespaced=False, subresources=("status",)
+    )
+    columns = (
+        Column("Name", lambda one, _: one.metadata.name),
+        Column("Status", _status),
+        Column("Roles", _roles),
+        Column("Age", age_of),
+        Column("Version", lambda one, _: one.status.node_info.kubelet_version),
+        Column("Internal-IP", lambda one, _: one.address or "<none>", wide=True),
+        Column("Pod-CIDR", lambda one, _: one.spec.pod_cidr or "<none>", wide=True),
+        Column("OS-Image", lambda one, _: one.status.node_info.os_image, wide=True),
+        Column("Kernel-Version", lambda one, _: one.status.node_info.kernel_version, wide=True),
+        Column(
+            "Container-Runtime",
+            lambda one, _: one.status.node_info.container_runtime_version,
+            wide=True,
+        ),
+    )
+    selectable = {"spec.unschedulable": text("spec.unschedulable")}
+
+    api_version: str = shown("v1")
+    kind: str = shown("Node")
+    spec: NodeSpec = msgspec.field(default_factory=NodeSpec)
+    status: NodeStatus = msgspec.field(default_factory=NodeStatus)
+
+    @property
+    def address(self) -> str:
+        """Return the InternalIP by which other nodes reach this one; empty where unknown."""
+        internal = (one.address for one in self.status.addresses if one.type == "InternalIP")
+        return next(internal, "")
+
+    def problems(self) -> Iterator[Problem]:
+        yield from Object.problems(self)
+        if self.spec.pod_cidr and not is_network(self.spec.pod_cidr):
+            yield Problem("spec.podCIDR", "must be an IPv4 network such as 10.244.1.0/24")
+        for index, taint in enumerate(self.spec.taints):
+            if not is_label_key(taint.key):
+                yield Problem(f"spec.taints[{index}].key", "must be a label key")
+        for index, one in enumerate(self.status.addresses):
+            if one.type != "Hostname" and not is_address(one.address):
+                yield Problem(f"status.addresses[{index}].address", "must be an IPv4 address")
+
+    def update_problems(self, old: "Node") -> Iterator[Problem]:
+        if old.spec.pod_cidr:
+            yield from immutable("spec.podCIDR", old.spec.pod_cidr, self.spec.pod_cidr)
+
+
+def is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        return False
+    return True
+
+
+def is_network(text: str) -> bool:
+    """True for `10.244.0.0/16`: with a prefix length, and without host bits."""
+    try:
+        IPv4Network(text)
+    except (AddressValueError, NetmaskValueError, ValueError):
+        return False
+    return "/" in text

@@ -1,0 +1,43 @@
+"""Every kind there is: routes, storage, watches, client, CLI and example tests come from here."""
+
+from cubernetes.api.endpointslice import EndpointSlice
+from cubernetes.api.event import Event
+from cubernetes.api.lease import Lease
+from cubernetes.api.meta import Object
+from cubernetes.api.namespace import Namespace
+from cubernetes.api.node import Node
+from cubernetes.api.pod import Pod
+from cubernetes.api.replicaset import ReplicaSet
+from cubernetes.api.service import Service
+
+KINDS: tuple[type[Object], ...] = (
+    Namespace,
+    Node,
+    Pod,
+    Service,
+    EndpointSlice,
+    ReplicaSet,
+    Event,
+    Lease,
+)
+
+
+def kind_named(word: str) -> type[Object] | None:
+    """Return the kind that a person means by `po`, `pod`, `Pods`, `ReplicaSet`; None if unknown.
+
+    A group may follow: `replicasets.apps`.
+    """
+    plain, _, group = word.lower().partition(".")
+    for kind in KINDS:
+        one = kind.resource
+        if plain in (one.singular, one.plural, *one.short_names) and group in ("", one.group):
+            return kind
+    return None
+
+
+def kind_of(api_version: str, kind: str) -> type[Object] | None:
+    """Return the kind of a manifest's apiVersion and kind."""
+    for one in KINDS:
+        if (one.resource.api_version, one.resource.kind) == (api_version, kind):
+            return one
+    return None

@@ -1,0 +1,152 @@
+"""Bodies that are not kept: lists, watch events, errors, options, bindings and scales."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from cubernetes.api.errors import ApiError, Problem, error_for
+from cubernetes.api.event import ObjectReference
+from cubernetes.api.meta import Count, Model, Object, ObjectMeta, shown, wire
+
+
+class ListMeta(Model):
+    resource_version: str = ""
+    continue_: str = wire("continue", "")
+    remaining_item_count: int | None = None
+
+
+class Listing[O: Object](Model):
+    """A page of objects as of one revision."""
+
+    metadata: ListMeta = msgspec.field(default_factory=ListMeta)
+    items: tuple[O, ...] = ()
+    api_version: str = ""
+    kind: str = ""
+
+
+class Cause(Model):
+    reason: str = ""
+    message: str = ""
+    field: str = ""
+
+
+class StatusDetails(Model):
+    name: str = ""
+    group: str = ""
+    kind: str = ""
+    uid: str = ""
+    causes: tuple[Cause, ...] = ()
+    retry_after_seconds: int = 0
+
+
+class Status(Model):
+    """How a call ended: the body of every error, and of a delete that left nothing."""
+
+    api_version: str = shown("v1")
+    kind: str = shown("Status")
+    metadata: ListMeta = msgspec.field(default_factory=ListMeta)
+    status: Literal["Success", "Failure"] = shown("Failure")
+    message: str = ""
+    reason: str = ""
+    details: StatusDetails | None = None
+    code: int = 0
+
+
+def status_of(error: ApiError) -> Status:
+    """Return the Status that tells of an error."""
+    causes = tuple(
+        Cause(reason=one.reason, message=one.message, field=one.field) for one in error.problems
+    )
+    details = StatusDetails(
+        name=error.name, kind=error.kind, causes=causes, retry_after_seconds=error.retry_after_s
+    )
+    return Status(message=error.message, reason=error.reason, code=error.code, details=details)
+
+
+def error_of(status: Status) -> ApiError:
+    """Return the error that a Status tells of."""
+    details = status.details or StatusDetails()
+    return error_for(status.code, status.reason)(
+        status.message,
+        kind=details.kind,
+        name=details.name,
+        problems=[Problem(one.field, one.message, one.reason) for one in details.causes],
+        retry_after_s=details.retry_after_seconds,
+    )
+
+
+class Preconditions(Model):
+    uid: str = ""
+    resource_version: str = ""
+
+
+type Propagation = Literal["Background", "Orphan", "Foreground"]
+
+
+class DeleteOptions(Model):
+    api_version: str = ""
+    kind: str = ""
+    grace_period_seconds: Count | None = None
+    preconditions: Preconditions | None = None
+    propagation_policy: Propagation | None = None
+    orphan_dependents: bool | None = None
+    dry_run: tuple[Literal["All"], ...] = ()
+
+
+class Binding(Model):
+    """Puts the pod `metadata.name` on the node `target.name`."""
+
+    api_version: str = shown("v1")
+    kind: str = shown("Binding")
+    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
+    target: ObjectReference
+
+
+class ScaleSpec(Model):
+    replicas: Count = shown(0)
+
+
+class ScaleStatus(Model):
+    replicas: Count = shown(0)
+    selector: str = ""
+
+
+class Scale(Model):
+    """The size of a workload, whatever its kind."""
+
+    api_version: str = shown("autoscaling/v1")
+    kind: str = shown("Scale")
+    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
+    spec: ScaleSpec = msgspec.field(default_factory=ScaleSpec)
+    status: ScaleStatus = msgspec.field(default_factory=ScaleStatus)
+
+
+type EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
+
+
+class WatchEvent(Model):
+    """One line of a watch; object is an object, a bookmark's metadata, or a Status."""
+
+    type: EventType
+    object: msgspec.Raw
+
+
+class PartialMeta(Model, forbid_unknown_fields=False):
+    """An object of any kind, read only as far as who it is."""
+
+    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
+    api_version: str = ""
+    kind: str = ""
+
+
+class TokenRequest(Model):
+    """What `cuberoot join` sends with a bootstrap token: a certificate request, PEM.
+
+    The answer is the same object with `certificate` and `ca` filled in, PEM too.
+    """
+
+    request: str
+    certificate: str = ""
+    ca: str = ""
+    expires_at: datetime | None = None

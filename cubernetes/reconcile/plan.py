@@ -1,0 +1,171 @@
+"""What a plan may ask for: writes with their preconditions, as plain values.
+
+A plan is a pure function from what is wanted and what exists to these. It may be cut anywhere:
+the next round plans again from what is then found.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from cubernetes.api.meta import Object, Ref
+from cubernetes.api.selectors import Selector
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make this object; that it exists already is fine if it has the same controlling owner."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Replace an object as it was seen: refused where someone wrote since (resourceVersion)."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateStatus:
+    """Replace only the status of an object as it was seen (resourceVersion)."""
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Merge `change` (RFC 7386) into an object; uid guards against a namesake."""
+
+    kind: type[Object]
+    ref: Ref
+    uid: str
+    change: Mapping[str, Any]
+    subresource: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete the incarnation `uid` and no namesake; gone already is fine.
+
+    resource_version, where given, asks that nobody has written since. grace_s None is the
+    object's own.
+    """
+
+    kind: type[Object]
+    ref: Ref
+    uid: str
+    resource_version: str = ""
+    grace_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Put the pod `ref`, incarnation `uid`, on a node; bound there already is fine."""
+
+    ref: Ref
+    uid: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Tell people what happened to an object: an Event. The same again counts up, at most."""
+
+    about: Object
+    reason: str
+    message: str
+    type: Literal["Normal", "Warning"] = "Normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Plan this key again after `after_s` seconds, whatever happens until then."""
+
+    after_s: float
+
+
+type Action = Create | Update | UpdateStatus | Patch | Delete | Bind | Record | Again
+
+
+class View(Protocol):
+    """What a planner sees: caches that follow the API, each kind as of some recent revision.
+
+    Lists come in the order of (namespace, name). Only kinds that the planner declared are there.
+    """
+
+    def get[O: Object](self, kind: type[O], name: str, namespace: str = "") -> O | None: ...
+
+    def list[O: Object](
+        self, kind: type[O], namespace: str = "", selector: Selector | None = None
+    ) -> Sequence[O]:
+        """Return the objects of a kind; an empty namespace is all of them."""
+        ...
+
+    def owned[O: Object](self, kind: type[O], uid: str) -> Sequence[O]:
+        """Return the objects whose ownerReferences name uid."""
+        ...
+
+    def on_node[O: Object](self, kind: type[O], node: str) -> Sequence[O]:
+        """Return the objects whose spec.nodeName is node."""
+        ...
+
+
+class Planner(Protocol):
+    """One subject under the loop: a controller, or the scheduler."""
+
+    @property
+    def name(self) -> str:
+        """Return the word by which logs, events and metrics call it: `replicaset`."""
+        ...
+
+    @property
+    def kinds(self) -> tuple[type[Object], ...]:
+        """Return every kind that keys and plan read."""
+        ...
+
+    def keys(self, changed: Object, view: View) -> Iterable[Ref]:
+        """Return the keys that a change of this object (also its deletion) concerns."""
+        ...
+
+    def plan(self, key: Ref, view: View, now: datetime) -> Iterable[Action]:
+        """Return what to do so that the key's object is as wanted. Nothing, when it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StillView:
+    """A view of objects at hand: for tests, and for planning on a snapshot."""
+
+    objects: Sequence[Object] = field(default_factory=tuple)
+
+    def get[O: Object](self, kind: type[O], name: str, namespace: str = "") -> O | None:
+        found = (one for one in self.list(kind, namespace) if one.metadata.name == name)
+        return next(found, None)
+
+    def list[O: Object](
+        self, kind: type[O], namespace: str = "", selector: Selector | None = None
+    ) -> Sequence[O]:
+        chosen = [
+            one
+            for one in self.objects
+            if isinstance(one, kind)
+            and namespace in ("", one.metadata.namespace)
+            and (selector is None or selector.matches(one.metadata.labels))
+        ]
+        return sorted(chosen, key=lambda one: (one.metadata.namespace, one.metadata.name))
+
+    def owned[O: Object](self, kind: type[O], uid: str) -> Sequence[O]:
+        return [
+            one
+            for one in self.list(kind)
+            if any(owner.uid == uid for owner in one.metadata.owner_references)
+        ]
+
+    def on_node[O: Object](self, kind: type[O], node: str) -> Sequence[O]:
+        return [
+            one
+            for one in self.list(kind)
+            if getattr(getattr(one, "spec", None), "node_name", "") == node
+        ]
