@@ -17,13 +17,15 @@ class Completed:
 class CommandFailed(Exception):
     """A command could not start, ran past its deadline, or ended with a code other than 0.
 
-    code is None where the command never ended by itself.
+    code is None where the command never ended by itself. said is its stderr, or the system's word.
     """
 
-    def __init__(self, argv: Sequence[str], code: int | None, said: str) -> None:
+    def __init__(
+        self, argv: Sequence[str], code: int | None, said: str, stdout: bytes = b""
+    ) -> None:
         ended = "did not run to its end" if code is None else f"ended with {code}"
         super().__init__(f"{argv[0]} {ended}: {said.strip()[:2000] or 'it said nothing'}")
-        self.argv, self.code, self.said = tuple(argv), code, said
+        self.argv, self.code, self.said, self.stdout = tuple(argv), code, said, stdout
 
 
 class Commands(Protocol):
@@ -65,5 +67,6 @@ class SystemCommands:
                 child.kill()
                 await child.wait()
         if child.returncode:
-            raise CommandFailed(argv, child.returncode, stderr.decode(errors="replace"))
+            said = stderr.decode(errors="replace")
+            raise CommandFailed(argv, child.returncode, said, stdout)
         return Completed(stdout, stderr)
