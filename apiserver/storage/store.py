@@ -27,6 +27,10 @@ class TooLarge(StoreError):
     """One request is larger than the store accepts."""
 
 
+class LeaseEnded(StoreError):
+    """A put names a lease that has ended or never was."""
+
+
 class Unknown(StoreError):
     """The connection or the deadline ended while a write was under way: it may have happened."""
 
@@ -153,7 +157,7 @@ class Store(Protocol):
 
         A key may occur in at most one op. A commit without ops only evaluates the compares.
 
-        Raises: Unavailable, StorageFull, TooLarge, Unknown.
+        Raises: Unavailable, StorageFull, TooLarge, LeaseEnded, Unknown.
         """
         ...
 

@@ -1,0 +1,14 @@
+"""Where etcd is, who we are to it, and how long we wait for it."""
+
+from cubernetes.host.settings import Settings
+
+
+class EtcdSettings(Settings, frozen=True, kw_only=True):
+    """Endpoints are "host:port". Without certificates only loopback addresses are accepted."""
+
+    endpoints: tuple[str, ...]
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    # For one attempt at one endpoint; an attempt goes to another endpoint only where it is safe.
+    deadline_s: float = 5.0
