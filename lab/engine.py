@@ -1,0 +1,64 @@
+"""A node's Docker, as far as a lab needs it: does it answer, and here is an image.
+
+Plain HTTP over the node's socket, reached through its init's root: no client library, no command.
+"""
+
+import asyncio
+from pathlib import Path
+
+HEAD_BYTES_MAX = 65536
+LOAD_DEADLINE_S = 120.0
+
+
+class EngineTrouble(Exception):
+    """Docker did not answer, or answered with an error."""
+
+
+async def call(socket: Path, request: str, body: bytes = b"", *, deadline_s: float) -> bytes:
+    """Send one request ("GET /_ping") and return the body of a good answer.
+
+    Raises:
+        EngineTrouble: nobody listens, deadline_s passed, or the answer's code is not 200.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            answer = await _exchange(socket, request, body)
+    except (OSError, TimeoutError) as error:
+        raise EngineTrouble(f"docker at {socket}: {error or 'no answer in time'}") from error
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    if b" 200 " not in head.partition(b"\r\n")[0]:
+        raise EngineTrouble(f"docker refused {request}: {rest.decode(errors='replace')[:500]}")
+    return rest
+
+
+async def _exchange(socket: Path, request: str, body: bytes) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(str(socket), limit=HEAD_BYTES_MAX)
+    try:
+        kind = "application/x-tar"
+        # HTTP/1.0: the answer ends where the connection does, never in chunks.
+        head = f"{request} HTTP/1.0\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+async def is_ready(socket: Path) -> bool:
+    """Tell whether Docker answers there now."""
+    try:
+        return await call(socket, "GET /_ping", deadline_s=2.0) == b"OK"
+    except EngineTrouble:
+        return False
+
+
+async def load(socket: Path, archive: bytes) -> None:
+    """Give the images of a `docker save` archive to Docker.
+
+    Raises:
+        EngineTrouble: Docker did not take them.
+    """
+    said = await call(socket, "POST /images/load?quiet=1", archive, deadline_s=LOAD_DEADLINE_S)
+    # The answer begins before the work ends, so a failure comes in its body, under code 200.
+    if b'"error"' in said:
+        raise EngineTrouble(f"docker did not load: {said.decode(errors='replace')}")

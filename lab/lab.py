@@ -1,0 +1,246 @@
+"""A lab: several node hosts and their switch, from `up` to `down`."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import msgspec
+
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from lab import disk, faults
+from lab.cgroup import hierarchies, remove_lab
+from lab.doctor import Missing, complaints
+from lab.net import Switch
+from lab.node import DEATH_DEADLINE_S, HOUSE, Node, Site
+from lab.state import (
+    Files,
+    LabState,
+    NoSuchLab,
+    Power,
+    Size,
+    lab_names,
+    only_one,
+    read_state,
+    write_state,
+)
+from lab.topology import BadTopology, free_subnet
+from lab.wait import until
+
+log = Log(__name__)
+
+IMAGES = HOUSE / "var" / "images"
+DEFAULT_SIZE = Size()
+
+
+class NoImages(Exception):
+    """The folder that should hold the images is empty or missing."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"no images in {folder}: scripts/build-images makes them")
+
+
+class Lab:
+    """A lab that exists. Its methods return when the thing is so, not when it was asked for.
+
+    Nothing here is tied to an event loop: a lab opened in one may be used in another.
+    """
+
+    def __init__(self, state: LabState, env: Env) -> None:
+        topology = state.topology
+        files = Files(state.name)
+        self.state, self.env = state, env
+        self.switch = Switch(topology, env.commands)
+        self.site = Site(topology, files, self.switch, hierarchies(), env)
+        self.nodes = [Node(self.site, plan, state.inits.get(plan.name)) for plan in topology.nodes]
+
+    @classmethod
+    def open(cls, name: str = "lab", env: Env | None = None) -> "Lab":
+        """Return the lab that is up under this name.
+
+        Raises:
+            NoSuchLab: there is none.
+        """
+        return cls(read_state(Files(name)), env or Env())
+
+    @classmethod
+    async def up(
+        cls,
+        name: str = "lab",
+        *,
+        node_count: int = 3,
+        size: Size = DEFAULT_SIZE,
+        images: Path = IMAGES,
+        env: Env | None = None,
+    ) -> "Lab":
+        """Bring up a lab with Docker answering in every node and the images loaded.
+
+        Repeatable: nodes that run are kept, those that do not are started.
+
+        Raises:
+            NoImages: the folder images holds no archive.
+            Missing: this machine cannot hold a lab.
+            BadTopology: the lab cannot be built, or is up with another number of nodes.
+            NodeTrouble: a node did not boot.
+        """
+        env = env or Env()
+        archives = archives_in(images)
+        missing = await complaints(env.commands)
+        if missing:
+            raise Missing(missing)
+        state = await _claim(name, node_count, size, images, env)
+        lab = cls(state, env)
+        await lab.switch.build()
+        await lab.switch.apply(state.faults)
+        async with asyncio.TaskGroup() as group:
+            for node in lab.nodes:
+                group.create_task(lab._start(node, archives))
+        return lab
+
+    async def _start(self, node: Node, archives: Sequence[bytes]) -> None:
+        if node.power() is not Power.OFF:
+            return
+        await node.start(self.state.size, self.state.faults)
+        self._remember()
+        await node.load(archives)
+
+    async def down(self, *, keep_disks: bool = False) -> None:
+        """Remove the lab: processes, cables, switch, groups, files; disks too unless kept."""
+        async with asyncio.TaskGroup() as group:
+            for node in self.nodes:
+                group.create_task(node.off() if keep_disks else node.clear())
+        await self.switch.remove()
+        name = self.site.topology.cgroup
+        await until(
+            lambda: remove_lab(self.site.trees, name),
+            self.env.clock,
+            DEATH_DEADLINE_S,
+            lambda: f"control group {name} is busy",
+        )
+        self.site.files.remove(keep_disks=keep_disks)
+
+    def node(self, name: str) -> Node:
+        """Return a node by name.
+
+        Raises:
+            BadTopology: the lab has no such node.
+        """
+        plan = self.site.topology.node(name)
+        return next(node for node in self.nodes if node.plan == plan)
+
+    async def power(self, name: str, verb: str) -> None:
+        """Do `on`, `off`, `cut`, `reboot`, `freeze` or `thaw` to a node.
+
+        Raises:
+            NodeTrouble: it did not obey; or it is off, and the verb needs it running.
+        """
+        node = self.node(name)
+        match verb:
+            case "on":
+                await node.start(self.state.size, self.state.faults)
+            case "off":
+                await node.off()
+            case "cut":
+                await node.cut()
+            case "reboot":
+                await node.off()
+                await node.start(self.state.size, self.state.faults)
+            case "freeze":
+                await node.freeze()
+            case "thaw":
+                await node.thaw()
+            case _:
+                raise ValueError(f"power knows no verb {verb!r}")
+        self._remember()
+
+    async def cut(self, source: str, target: str, *, one_way: bool = False) -> None:
+        """Let nothing from source reach target; nor back, unless one_way."""
+        ends = (self.node(source).name, self.node(target).name)
+        broken = [faults.Cut(*ends)] if one_way else [faults.Cut(*ends), faults.Cut(*ends[::-1])]
+        for cut in broken:
+            await self._break(cut)
+
+    async def isolate(self, name: str) -> None:
+        """Let nothing reach a node or leave it, silently: its cable looks well."""
+        await self._break(faults.Isolate(self.node(name).name))
+
+    async def unplug(self, name: str) -> None:
+        """Pull a node's cable: it sees no carrier."""
+        await self._break(faults.Unplug(self.node(name).name))
+
+    async def loss(self, name: str, percent: int) -> None:
+        """Lose so many of a hundred frames to and from a node, each way."""
+        if not 0 <= percent <= 100:
+            raise BadTopology(f"loss is 0 to 100 percent, not {percent}")
+        await self._break(faults.Loss(self.node(name).name, percent))
+
+    async def heal(self) -> None:
+        """Mend every network fault."""
+        await self._apply_faults(())
+
+    def fill_disk(self, name: str) -> int:
+        """Leave no free block on a node's disk; return the bytes taken."""
+        return disk.fill(self.node(name).root)
+
+    def free_disk(self, name: str) -> None:
+        """Give back what fill_disk took."""
+        disk.free(self.node(name).root)
+
+    async def _break(self, fault: faults.Fault) -> None:
+        await self._apply_faults(faults.with_fault(self.state.faults, fault))
+
+    async def _apply_faults(self, wanted: Sequence[faults.Fault]) -> None:
+        await self.switch.apply(wanted)
+        for node in self.nodes:
+            if node.power() is not Power.OFF:
+                is_up = faults.Unplug(node.name) not in wanted
+                await self.switch.set_port(node.name, is_up=is_up)
+        self.state = msgspec.structs.replace(self.state, faults=tuple(wanted))
+        self._remember()
+
+    def _remember(self) -> None:
+        lives = {node.name: node.life for node in self.nodes if node.life is not None}
+        self.state = msgspec.structs.replace(self.state, inits=lives)
+        write_state(self.site.files, self.state)
+
+
+def archives_in(folder: Path) -> list[bytes]:
+    """Return the `docker save` archives of a folder, in the order of their names.
+
+    Raises:
+        NoImages: there is none.
+    """
+    archives = [path.read_bytes() for path in sorted(folder.glob("*.tar"))]
+    if not archives:
+        raise NoImages(folder)
+    return archives
+
+
+async def _claim(name: str, node_count: int, size: Size, images: Path, env: Env) -> LabState:
+    """Return the lab's state, made now where the lab is new."""
+    files = Files(name)
+    taken = await _networks_of_machine(env)
+    with only_one(files.home):
+        try:
+            found = read_state(files)
+        except NoSuchLab:
+            taken += [IPv4Network(read_state(Files(other)).subnet) for other in lab_names()]
+            state = LabState(name, str(free_subnet(taken)), node_count, size, str(images))
+            # Refuse a bad name or count before anything is made.
+            _ = state.topology
+            write_state(files, state)
+            return state
+    if found.node_count != node_count:
+        raise BadTopology(f"lab {name} is up with {found.node_count} nodes: `lab down` ends it")
+    return found
+
+
+async def _networks_of_machine(env: Env) -> list[IPv4Network]:
+    told = await env.commands.run(["ip", "-json", "-4", "address", "show"])
+    return [
+        IPv4Network(f"{address['local']}/{address['prefixlen']}", strict=False)
+        for link in json.loads(told.stdout)
+        for address in link.get("addr_info", [])
+    ]

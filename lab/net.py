@@ -1,0 +1,101 @@
+"""The switch of a lab, a network namespace of its own, and the cables to it.
+
+In there no firewall of the machine can touch what nodes say to each other. A port is named after
+its node.
+"""
+
+from collections.abc import Sequence
+
+from cubernetes.host.command import CommandFailed, Commands
+from lab.faults import Fault, Isolate, Unplug, ruleset_for
+from lab.topology import PREFIX_BITS, Topology
+
+BRIDGE = "br0"
+UPLINK_PORT = "up0"
+
+
+class Switch:
+    """Builds, cables and breaks one lab's network."""
+
+    def __init__(self, topology: Topology, commands: Commands) -> None:
+        self.topology = topology
+        self.commands = commands
+
+    async def exists(self) -> bool:
+        """Tell whether the switch and the machine's own cable to it are there."""
+        names = [self.topology.switch, self.topology.uplink]
+        netns, link = await self.ip("netns", "list"), await self.ip("-o", "link", "show")
+        return names[0] in netns.split() and f" {names[1]}@" in link
+
+    async def build(self) -> None:
+        """Make the switch, and this machine its first guest."""
+        if await self.exists():
+            return
+        await self.remove()
+        name, uplink = self.topology.switch, self.topology.uplink
+        await self.ip("netns", "add", name)
+        inside = (
+            "link set lo up",
+            f"link add {BRIDGE} type bridge forward_delay 0",
+            f"link set {BRIDGE} up",
+        )
+        await self.batch(inside, switch=name)
+        outside = (
+            f"link add {uplink} type veth peer name {UPLINK_PORT} netns {name}",
+            f"address add {self.topology.gateway}/{PREFIX_BITS} dev {uplink}",
+            f"link set {uplink} up",
+        )
+        await self.batch(outside)
+        await self.batch((f"link set {UPLINK_PORT} master {BRIDGE} up",), switch=name)
+
+    async def remove(self) -> None:
+        """Remove the switch and every cable with it."""
+        if self.topology.uplink in await self.ip("-o", "link", "show"):
+            await self.ip("link", "delete", self.topology.uplink)
+        if self.topology.switch in (await self.ip("netns", "list")).split():
+            await self.ip("netns", "delete", self.topology.switch)
+
+    async def plug(self, node: str, pid: int, faults: Sequence[Fault]) -> None:
+        """Lay the cable from the port called node to eth0 of the machine whose init is pid."""
+        card = f"name eth0 address {self.topology.node(node).mac} netns {pid}"
+        state = "down" if Unplug(node) in faults else "up"
+        lines = (
+            f"link add {node} type veth peer {card}",
+            f"link set {node} master {BRIDGE} {state}",
+        )
+        await self.unplug(node)
+        await self.batch(lines, switch=self.topology.switch)
+
+    async def unplug(self, node: str) -> None:
+        """Take the cable away, if it is there."""
+        try:
+            await self.ip("-n", self.topology.switch, "link", "delete", node)
+        except CommandFailed as error:
+            if "Cannot find device" not in error.said:
+                raise
+
+    async def set_port(self, node: str, *, is_up: bool) -> None:
+        """Switch a port: without it, the node sees no carrier."""
+        state = "up" if is_up else "down"
+        await self.ip("-n", self.topology.switch, "link", "set", node, state)
+
+    async def apply(self, faults: Sequence[Fault]) -> None:
+        """Make the switch lose exactly what faults say; ports are switched by set_port."""
+        enter = ["nsenter", f"--net=/run/netns/{self.topology.switch}"]
+        rules = ruleset_for(faults).encode()
+        await self.commands.run([*enter, "nft", "-f", "-"], stdin=rules)
+
+    async def ip(self, *words: str) -> str:
+        """Run one `ip` command and return what it printed."""
+        return (await self.commands.run(["ip", *words])).stdout.decode()
+
+    async def batch(self, lines: Sequence[str], *, switch: str = "") -> None:
+        """Run several `ip` commands in one process, on the machine or in the switch."""
+        place = ["-n", switch] if switch else []
+        text = "\n".join(lines) + "\n"
+        await self.commands.run(["ip", *place, "-batch", "-"], stdin=text.encode())
+
+
+def is_reachable(node: str, faults: Sequence[Fault]) -> bool:
+    """Tell whether a node that runs can be reached at all, as far as we broke it ourselves."""
+    return Isolate(node) not in faults and Unplug(node) not in faults
