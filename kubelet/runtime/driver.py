@@ -4,7 +4,7 @@ Every container belongs to a pod (uid) and carries what is needed to find it aga
 of anything: the runtime's own labels are the record. `SANDBOX` names the pause container.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -105,6 +105,11 @@ class Container:
     oom_killed: bool = False
     error: str = ""  # why it could not start
 
+    @property
+    def netns(self) -> str:
+        """The path of the network namespace it runs in; only while it runs."""
+        return f"/proc/{self.pid}/ns/net"
+
 
 @dataclass(frozen=True, slots=True)
 class RuntimeVersion:
@@ -161,14 +166,20 @@ class RuntimeDriver(Protocol):
         """Remove a container, killing it if it runs; removing an absent one is nothing."""
         ...
 
-    def logs(self, container_id: str, options: "LogOptions") -> AsyncIterator[bytes]:
-        """Yield stdout and stderr as they were written; with follow, until the container ends."""
+    def logs(self, container_id: str, options: "LogOptions") -> AsyncGenerator[bytes, None]:
+        """Yield stdout and stderr as they were written; with follow, until the container ends.
+
+        Close the iterator (`contextlib.aclosing`) to let go early; nothing is read ahead of it.
+
+        Raises: RuntimeTrouble with reason ContainerNotFound.
+        """
         ...
 
-    def events(self) -> AsyncIterator[str]:
+    def events(self) -> AsyncGenerator[str, None]:
         """Yield the pod uid of each container that started, died or was removed, as it happens.
 
-        A hint only: whoever listens lists again. Ends when the connection does.
+        A hint only: whoever listens lists again. Ends when the connection does. The first value
+        is "" and says that the stream stands: what is listed after it misses nothing.
         """
         ...
 

@@ -1,0 +1,48 @@
+"""What the kernel says of processes and their control groups, as text: names made, text read."""
+
+from pathlib import PurePosixPath
+
+
+def pod_cgroup(driver: str, root: str, pod_uid: str) -> str:
+    """Return the cgroup parent of a pod's containers, as the runtime's cgroup driver wants it.
+
+    A systemd slice spells its parents with `-`, so the uid's own dashes become `_`.
+    """
+    if driver == "systemd":
+        return f"{root}-pod{pod_uid.replace('-', '_')}.slice"
+    return f"/{root}/pod{pod_uid}"
+
+
+def has_cgroup(proc_cgroup: str, container_id: str) -> bool:
+    """True where a line of /proc/<pid>/cgroup (v1 or v2) lies in the container's group.
+
+    Drivers differ in the spelling (`<id>`, `docker-<id>.scope`), never in that the id is in it.
+    """
+    return any(container_id in line.split(":", 2)[-1] for line in proc_cgroup.splitlines())
+
+
+def is_dead(proc_stat: str) -> bool:
+    """True where /proc/<pid>/stat shows a process of which only the entry is left.
+
+    The command name is in parentheses and may hold anything, so fields count from the last one.
+    A zombie leader whose other threads still run is alive.
+    """
+    fields = proc_stat.rpartition(")")[2].split()
+    state, thread_count = fields[0], int(fields[17])
+    return state in {"X", "x"} or (state == "Z" and thread_count <= 1)
+
+
+def started_ticks(proc_stat: str) -> int:
+    """Return when the process of /proc/<pid>/stat started: with its pid, an identity."""
+    return int(proc_stat.rpartition(")")[2].split()[19])
+
+
+def group_folders(hierarchies: list[str], parent: str) -> list[PurePosixPath]:
+    """Return where a cgroupfs parent lies: in each v1 hierarchy, or in the one of v2."""
+    return [PurePosixPath(mount) / parent.lstrip("/") for mount in hierarchies]
+
+
+def hierarchies(proc_mounts: str) -> list[str]:
+    """Return the mount points of every cgroup hierarchy in /proc/mounts, sorted."""
+    rows = (line.split() for line in proc_mounts.splitlines())
+    return sorted({row[1] for row in rows if len(row) > 2 and row[2] in {"cgroup", "cgroup2"}})

@@ -1,0 +1,305 @@
+"""The runtime driver for Docker: our words in, HTTP calls out, and nothing believed unseen.
+
+Each pod is a pause container with an empty network namespace of its own, and containers that join
+it. What a container is stands in its labels, so a driver that starts after any crash finds all.
+"""
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from kubelet.runtime import docker_words as words
+from kubelet.runtime.cgroup import group_folders, hierarchies, pod_cgroup
+from kubelet.runtime.docker_api import DockerApi, Refused, Silent
+from kubelet.runtime.docker_pull import Pulls
+from kubelet.runtime.docker_stream import Frames, Lines
+from kubelet.runtime.driver import (
+    SANDBOX,
+    Container,
+    ContainerSpec,
+    LogOptions,
+    RuntimeDown,
+    RuntimeTrouble,
+    RuntimeVersion,
+    SandboxSpec,
+    State,
+)
+from kubelet.runtime.witness import Witness
+
+SOCKET = Path("/var/run/docker.sock")
+CREATE_DEADLINE_S = 30.0
+START_DEADLINE_S = 60.0
+STOP_MARGIN_S = 10.0
+REMOVE_DEADLINE_S = 60.0
+REMOVE_POLL_S = 0.1
+LOG_SILENCE_S = 30.0
+INSPECTIONS_AT_ONCE = 8
+EVENTS = ["start", "die", "destroy"]
+
+log = Log(__name__)
+
+
+class DockerRuntime:
+    """One Docker engine as a runtime. cgroup_root is the group that all pods' groups are in."""
+
+    def __init__(
+        self,
+        env: Env,
+        socket: Path = SOCKET,
+        *,
+        cgroup_root: str = "cubernetes",
+        proc: Path = Path("/proc"),
+    ) -> None:
+        self._clock, self._proc, self._cgroup_root = env.clock, proc, cgroup_root
+        self._api = DockerApi(socket)
+        self._pulls = Pulls(self._api)
+        self._witness = Witness(env.clock, proc)
+        self._known: dict[str, tuple[str, Container]] = {}  # id -> the list's state, what it is
+        self._inspections = asyncio.Semaphore(INSPECTIONS_AT_ONCE)
+        self._cgroup_driver = ""
+
+    async def version(self) -> RuntimeVersion:
+        with _trouble("RuntimeError"):
+            found = await self._api.call("GET", "/version")
+        return RuntimeVersion("docker", found["Version"], await self._api.version())
+
+    async def containers(self) -> Sequence[Container]:
+        query = {"all": "1", "filters": json.dumps({"label": [words.POD_UID]})}
+        with _trouble("RuntimeError"):
+            rows = await self._api.call("GET", "/containers/json", query=query)
+            listed = {row["Id"]: row["State"] for row in rows}
+            self._known = {key: known for key, known in self._known.items() if key in listed}
+            self._witness.forget_all_but(set(listed))
+            found = await asyncio.gather(*(self._looked_up(*row) for row in sorted(listed.items())))
+        return [container for container in found if container is not None]
+
+    async def image_id(self, image: str) -> str | None:
+        return await self._pulls.image_id(image)
+
+    async def pull(self, image: str) -> str:
+        return await self._pulls.pull(image)
+
+    async def start_sandbox(self, spec: SandboxSpec) -> Container:
+        with _trouble("CreatePodSandboxError"):
+            body = words.sandbox_body(spec, await self._pod_cgroup(spec.pod_uid))
+            return await self._started(await self._made(spec, body))
+
+    async def start_container(self, spec: ContainerSpec, sandbox_id: str) -> Container:
+        with _trouble("CreateContainerError"):
+            parent = await self._pod_cgroup(spec.pod_uid)
+            made = await self._made(spec, words.container_body(spec, sandbox_id, parent))
+        with _trouble("RunContainerError"):
+            return await self._started(made)
+
+    async def stop(self, container_id: str, grace_s: float) -> None:
+        found = await self._inspected(container_id)
+        if found is None or self._witness.verdict(found).state is not State.RUNNING:
+            return
+        self._known.pop(container_id, None)
+        is_sandbox = found.name == SANDBOX
+        # Docker counts whole seconds; rounded up, nobody gets less than was promised.
+        verb, query = ("kill", {"signal": "KILL"}) if is_sandbox else ("stop", _grace(grace_s))
+        deadline_s = STOP_MARGIN_S + (0 if is_sandbox else grace_s)
+        path = f"/containers/{container_id}"
+        with _trouble("StopContainerError"):
+            if await self._unless_over("POST", f"{path}/{verb}", query, deadline_s):
+                over = {"condition": "not-running"}
+                await self._unless_over("POST", f"{path}/wait", over, STOP_MARGIN_S)
+
+    async def remove(self, container_id: str) -> None:
+        found = await self._inspected(container_id)
+        if found is None:
+            return
+        path, query = f"/containers/{container_id}", {"force": "1", "v": "1"}
+        with _trouble("RemoveContainerError"):
+            try:
+                await self._api.call("DELETE", path, query=query, deadline_s=REMOVE_DEADLINE_S)
+            except Refused as refused:
+                if refused.status == 409:  # a removal is under way
+                    await self._until_gone(container_id)
+                elif refused.status != 404:
+                    raise
+        self._known.pop(container_id, None)
+        if found.name == SANDBOX:
+            self._remove_groups(await self._pod_cgroup(found.pod_uid))
+
+    async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
+        query = {"stdout": "1", "stderr": "1", "follow": str(int(options.follow))}
+        query["timestamps"] = str(int(options.timestamps))
+        query["tail"] = "all" if options.tail_count is None else str(options.tail_count)
+        if options.since_s is not None:
+            query["since"] = str(int(self._clock.now().timestamp()) - options.since_s)
+        silence_s = None if options.follow else LOG_SILENCE_S
+        path, frames = f"/containers/{quote(container_id, safe='')}/logs", Frames()
+        with _trouble("ContainerNotFound"):
+            async with aclosing(
+                self._api.stream("GET", path, query=query, silence_s=silence_s)
+            ) as pieces:
+                async for piece in pieces:
+                    for payload in frames.feed(piece):
+                        yield payload
+
+    async def events(self) -> AsyncGenerator[str, None]:
+        filters = {"type": ["container"], "label": [words.POD_UID], "event": EVENTS}
+        query, lines, stands = {"filters": json.dumps(filters)}, Lines(), False
+        with _trouble("RuntimeError"):
+            async with aclosing(self._api.stream("GET", "/events", query=query)) as pieces:
+                try:
+                    async for piece in pieces:
+                        if not stands:
+                            stands = True
+                            yield ""
+                        for line in lines.feed(piece):
+                            yield json.loads(line)["Actor"]["Attributes"][words.POD_UID]
+                except RuntimeDown:
+                    if not stands:
+                        raise
+
+    async def close(self) -> None:
+        await self._pulls.close()
+        await self._api.close()
+
+    async def _looked_up(self, container_id: str, listed: str) -> Container | None:
+        """Return what stands behind a line of the list, asking only where that may be news."""
+        state, known = self._known.get(container_id, ("", None))
+        if known is None or state != listed or self._witness.misses(known):
+            async with self._inspections:
+                known = await self._inspected(container_id)
+            if known is None:  # removed since the list was made
+                return None
+            # A container that was never started may still fail to, which the list does not show.
+            if known.state.value == listed != State.CREATED.value:
+                self._known[container_id] = listed, known
+        return self._witness.verdict(known)
+
+    async def _inspected(self, reference: str) -> Container | None:
+        raw = await self._raw(reference)
+        return None if raw is None else words.container_from(raw)
+
+    async def _raw(self, reference: str) -> words.Json | None:
+        """Return the engine's whole answer on a container, by id or by name; None where absent."""
+        try:
+            found: words.Json = await self._api.call(
+                "GET", f"/containers/{quote(reference, safe='')}/json"
+            )
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise RuntimeTrouble("InspectContainerError", str(refused)) from refused
+        return found
+
+    async def _made(
+        self, spec: SandboxSpec | ContainerSpec, body: dict[str, object]
+    ) -> Container | str:
+        """Create the container, or find the one that an earlier call made; return it or its id."""
+        query = {"name": words.container_name(spec)}
+        for is_last in (False, True):
+            try:
+                created = await self._api.call(
+                    "POST",
+                    "/containers/create",
+                    query=query,
+                    body=body,
+                    deadline_s=CREATE_DEADLINE_S,
+                )
+            except Refused as refused:
+                if refused.status != 409 or is_last:
+                    raise
+                found = await self._adopted(query["name"], spec, body, refused)
+                if found is not None:
+                    return found
+            else:
+                return str(created["Id"])
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _adopted(
+        self,
+        name: str,
+        spec: SandboxSpec | ContainerSpec,
+        body: dict[str, object],
+        refused: Refused,
+    ) -> Container | None:
+        """Return the holder of the name where it is what spec wants; remove a half-made one.
+
+        Raises: refused, where the name belongs to another, or to a create that is under way.
+        """
+        raw = await self._raw(name)
+        if raw is None or not words.is_ours(raw):
+            raise refused
+        found = self._witness.verdict(words.container_from(raw))
+        if words.is_usable(raw, found.state, spec, body):
+            log.info("container adopted", container=name, id=found.id, state=found.state.value)
+            return found
+        if found.state is not State.CREATED and found.name != SANDBOX:
+            raise refused  # it has run: what it left is the kubelet's to judge
+        log.info("half-made container removed", container=name, id=found.id)
+        await self.remove(found.id)
+        return None
+
+    async def _started(self, made: Container | str) -> Container:
+        if isinstance(made, Container) and made.state is not State.CREATED:
+            return made
+        container_id = made if isinstance(made, str) else made.id
+        path = f"/containers/{container_id}/start"
+        await self._api.call("POST", path, deadline_s=START_DEADLINE_S)
+        found = await self._inspected(container_id)
+        if found is None:
+            raise RuntimeTrouble("RunContainerError", "it was removed while it started")
+        return found
+
+    async def _unless_over(
+        self, method: str, path: str, query: dict[str, str], deadline_s: float
+    ) -> bool:
+        """Make a call that ends a container; False where there was nothing left to end."""
+        try:
+            await self._api.call(method, path, query=query, deadline_s=deadline_s)
+        except Refused as refused:
+            if refused.status in {404, 409}:
+                return False
+            raise
+        return True
+
+    async def _until_gone(self, container_id: str) -> None:
+        give_up_s = self._clock.monotonic() + REMOVE_DEADLINE_S
+        while await self._raw(container_id) is not None:
+            if self._clock.monotonic() > give_up_s:
+                raise Silent(f"the removal of {container_id} does not end")
+            await self._clock.sleep(REMOVE_POLL_S)
+
+    async def _pod_cgroup(self, pod_uid: str) -> str:
+        if not self._cgroup_driver:
+            found = await self._api.call("GET", "/info")
+            self._cgroup_driver = found["CgroupDriver"]
+        return pod_cgroup(self._cgroup_driver, self._cgroup_root, pod_uid)
+
+    def _remove_groups(self, parent: str) -> None:
+        """Remove the pod's own group, which Docker makes and forgets (systemd does not)."""
+        if self._cgroup_driver == "systemd":
+            return
+        mounts = hierarchies((self._proc / "mounts").read_text())
+        for folder in group_folders(mounts, parent):
+            try:
+                Path(folder).rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError as error:  # a container of the pod is still in it
+                log.debug("cgroup kept", folder=folder, error=error)
+
+
+def _grace(grace_s: float) -> dict[str, str]:
+    return {"t": str(math.ceil(max(0.0, grace_s)))}
+
+
+@contextmanager
+def _trouble(reason: str) -> Generator[None, None, None]:
+    """Tell the engine's refusal in the kubelet's words."""
+    try:
+        yield
+    except Refused as refused:
+        raise RuntimeTrouble(reason, str(refused)) from refused

@@ -1,0 +1,94 @@
+"""Fetching images: one pull per image at a time, watched for progress, its errors read."""
+
+import asyncio
+import json
+from contextlib import aclosing
+
+from kubelet.runtime.docker_api import DockerApi, Refused, Silent
+from kubelet.runtime.docker_stream import Lines
+from kubelet.runtime.docker_words import NotAReference, image_reference
+from kubelet.runtime.driver import RuntimeTrouble
+
+PULL_SILENCE_S = 120.0  # an engine that fetches tells of progress several times a second
+PULL_LIMIT_S = 3600.0
+
+
+class Pulls:
+    """The pulls under way on this node."""
+
+    def __init__(self, api: DockerApi) -> None:
+        self._api = api
+        self._running: dict[str, asyncio.Task[str]] = {}
+
+    async def image_id(self, image: str) -> str | None:
+        """Return the id of a local image, or None where it is not here."""
+        _checked(image)
+        try:
+            found = await self._api.call("GET", f"/images/{image}/json")
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise RuntimeTrouble("ImageInspectError", str(refused)) from refused
+        return str(found["Id"])
+
+    async def pull(self, image: str) -> str:
+        """Fetch image and return its id; whoever asks during a pull waits for that one.
+
+        The pull goes on where its first asker is cancelled: the next one will want it.
+        """
+        name, tag = _checked(image)
+        task = self._running.get(image)
+        if task is None:
+            task = asyncio.create_task(self._pull(image, name, tag))
+            self._running[image] = task
+            task.add_done_callback(lambda done: self._ended(image, done))
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """End every pull."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, image: str, task: asyncio.Task[str]) -> None:
+        del self._running[image]
+        if not task.cancelled():
+            # Seen here, so that a failure nobody waits for any more is no loose end.
+            task.exception()
+
+    async def _pull(self, image: str, name: str, tag: str) -> str:
+        try:
+            async with asyncio.timeout(PULL_LIMIT_S):
+                await self._fetch(name, tag)
+        except Refused as refused:
+            reason = "InvalidImageName" if refused.status == 400 else "ErrImagePull"
+            raise RuntimeTrouble(reason, str(refused)) from refused
+        except Silent as silent:
+            said = f"no progress for {PULL_SILENCE_S:.0f} s"
+            raise RuntimeTrouble("ErrImagePull", said) from silent
+        except TimeoutError as error:
+            said = f"not complete after {PULL_LIMIT_S:.0f} s"
+            raise RuntimeTrouble("ErrImagePull", said) from error
+        found = await self.image_id(image)
+        if found is None:
+            raise RuntimeTrouble("ErrImagePull", f"{image} was pulled, but is not there")
+        return found
+
+    async def _fetch(self, name: str, tag: str) -> None:
+        """Read the pull to its end: Docker answers 200 and tells of a failure in a later line."""
+        query, lines = {"fromImage": name, "tag": tag}, Lines()
+        async with aclosing(
+            self._api.stream("POST", "/images/create", query=query, silence_s=PULL_SILENCE_S)
+        ) as pieces:
+            async for piece in pieces:
+                for line in lines.feed(piece):
+                    if "error" in (told := json.loads(line)):
+                        raise RuntimeTrouble("ErrImagePull", str(told["error"]))
+
+
+def _checked(image: str) -> tuple[str, str]:
+    try:
+        return image_reference(image)
+    except NotAReference as error:
+        raise RuntimeTrouble("InvalidImageName", str(error)) from error

@@ -1,0 +1,248 @@
+"""Docker's words and ours: request bodies from specs, containers from inspections. Pure.
+
+The labels are the record of what a container is; its name is for people, and is never parsed.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from kubelet.runtime.driver import SANDBOX, Container, ContainerSpec, Mount, SandboxSpec, State
+
+# What Docker's JSON decodes to: the foreign door of this room.
+type Json = Mapping[str, Any]
+
+POD_UID = "cubernetes.io/pod-uid"
+POD_NAME = "cubernetes.io/pod-name"
+NAMESPACE = "cubernetes.io/namespace"
+CONTAINER = "cubernetes.io/container"
+ATTEMPT = "cubernetes.io/attempt"
+SPEC_HASH = "cubernetes.io/spec-hash"
+
+NAME_PART_MAX = 63
+CPU_PERIOD_US = 100_000
+CPU_QUOTA_US_MIN = 1_000  # the kernel refuses less
+CPU_SHARES_MIN, CPU_SHARES_MAX = 2, 262_144
+SIGNAL_MAX = 64
+LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+# A set-uid program in an image gains nothing. The capabilities stay Docker's default set:
+# without NET_RAW `ping` fails, and a student's first question to a network is a ping.
+SECURITY_OPTIONS = ["no-new-privileges"]
+
+_NAME_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/"
+_REFERENCE = re.compile(
+    rf"(?P<name>(?:{_HOST})?{_NAME_PART}(?:/{_NAME_PART})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+    r"(?:@(?P<digest>[a-z0-9]+:[0-9a-fA-F]{32,}))?"
+)
+REFERENCE_CHARS_MAX = 512
+
+
+class NotAReference(Exception):
+    """The text names no image."""
+
+
+def image_reference(image: str) -> tuple[str, str]:
+    """Return the repository and the tag or digest to pull; without either, `latest`.
+
+    Asked for a repository alone, Docker would fetch every tag of it.
+
+    Raises: NotAReference.
+    """
+    found = _REFERENCE.fullmatch(image) if len(image) <= REFERENCE_CHARS_MAX else None
+    if found is None:
+        raise NotAReference(f"{image[:80]!r} is not the name of an image")
+    return found["name"], found["digest"] or found["tag"] or "latest"
+
+
+def container_name(spec: SandboxSpec | ContainerSpec) -> str:
+    """Return the name that people see in `docker ps`; the uid keeps cut names apart."""
+    name = SANDBOX if isinstance(spec, SandboxSpec) else spec.name
+    parts = (name, spec.pod_name, spec.namespace, spec.pod_uid)
+    return "_".join(["cube", *(part[:NAME_PART_MAX] for part in parts), str(spec.attempt)])
+
+
+def labels_of(spec: SandboxSpec | ContainerSpec) -> dict[str, str]:
+    """Return the record that a container carries of what it is."""
+    name, spec_hash = (
+        (SANDBOX, "") if isinstance(spec, SandboxSpec) else (spec.name, spec.spec_hash)
+    )
+    return {
+        POD_UID: spec.pod_uid,
+        POD_NAME: spec.pod_name,
+        NAMESPACE: spec.namespace,
+        CONTAINER: name,
+        ATTEMPT: str(spec.attempt),
+        SPEC_HASH: spec_hash,
+    }
+
+
+def sandbox_body(spec: SandboxSpec, cgroup_parent: str) -> dict[str, object]:
+    """Return the body that creates a pause container: a network namespace nobody has wired yet."""
+    hosts = [f"{name}:{ip}" for name, ip in sorted(spec.extra_hosts.items())]
+    return {
+        "Image": spec.image,
+        "Hostname": spec.hostname,
+        "Labels": labels_of(spec),
+        "HostConfig": _host_config(cgroup_parent)
+        | {
+            "NetworkMode": "none",
+            "IpcMode": "shareable",
+            "Dns": list(spec.dns_servers),
+            "DnsSearch": list(spec.dns_searches),
+            "DnsOptions": list(spec.dns_options),
+            "ExtraHosts": hosts,
+            "CpuShares": CPU_SHARES_MIN,
+        },
+    }
+
+
+def container_body(spec: ContainerSpec, sandbox_id: str, cgroup_parent: str) -> dict[str, object]:
+    """Return the body that creates a container inside its pod's sandbox."""
+    shared = f"container:{sandbox_id}"
+    pids = {"PidMode": shared} if spec.share_pids else {}
+    return {
+        "Image": spec.image,
+        "Labels": labels_of(spec),
+        "Env": [f"{name}={value}" for name, value in sorted(spec.env.items())],
+        # Probes are the kubelet's; an image's own health check would only cost.
+        "Healthcheck": {"Test": ["NONE"]},
+        **({"WorkingDir": spec.working_dir} if spec.working_dir else {}),
+        **_program(spec.command, spec.args),
+        "HostConfig": _host_config(cgroup_parent)
+        | {"NetworkMode": shared, "IpcMode": shared, "Mounts": _mounts(spec.mounts)}
+        | pids
+        | _limits(spec),
+    }
+
+
+def _program(command: Sequence[str] | None, args: Sequence[str] | None) -> dict[str, object]:
+    """Kubernetes' rule: command replaces ENTRYPOINT and drops CMD, args replaces CMD."""
+    if command:
+        return {"Entrypoint": list(command), "Cmd": list(args or ())}
+    return {"Cmd": list(args)} if args else {}
+
+
+def _host_config(cgroup_parent: str) -> dict[str, object]:
+    return {
+        "CgroupParent": cgroup_parent,
+        # The kubelet restarts: Docker would put a pause container into a new, empty namespace.
+        "RestartPolicy": {"Name": "no"},
+        "LogConfig": LOG_CONFIG,
+        "SecurityOpt": SECURITY_OPTIONS,
+    }
+
+
+def _mounts(mounts: Sequence[Mount]) -> list[dict[str, object]]:
+    # Mounts, not Binds: a colon in a path is legal here, and a missing source is an error.
+    return [
+        {"Type": "bind", "Source": m.source, "Target": m.target, "ReadOnly": m.read_only}
+        for m in mounts
+    ]
+
+
+def _limits(spec: ContainerSpec) -> dict[str, object]:
+    shares = spec.cpu_request_milli * 1024 // 1000
+    limits: dict[str, object] = {"CpuShares": min(max(CPU_SHARES_MIN, shares), CPU_SHARES_MAX)}
+    if spec.cpu_limit_milli:
+        quota_us = spec.cpu_limit_milli * CPU_PERIOD_US // 1000
+        limits["CpuPeriod"] = CPU_PERIOD_US
+        limits["CpuQuota"] = max(CPU_QUOTA_US_MIN, quota_us)
+    if spec.memory_limit_bytes:
+        # Equal to the memory limit: no swap.
+        limits["Memory"] = limits["MemorySwap"] = spec.memory_limit_bytes
+    return limits
+
+
+def is_ours(inspected: Json) -> bool:
+    """True where the container carries the label that the kubelet gives to each of its own."""
+    return POD_UID in (inspected["Config"].get("Labels") or {})
+
+
+def belongs_to(inspected: Json, spec: SandboxSpec | ContainerSpec) -> bool:
+    """True where the container is the very one that spec describes, by its labels."""
+    found = inspected["Config"].get("Labels") or {}
+    wanted = labels_of(spec)
+    return all(found.get(key) == wanted[key] for key in (POD_UID, CONTAINER, ATTEMPT, SPEC_HASH))
+
+
+def is_usable(
+    inspected: Json, state: State, spec: SandboxSpec | ContainerSpec, body: Mapping[str, Any]
+) -> bool:
+    """True where a found container serves as the one that body would create.
+
+    One that was never started must sit in the right sandbox; a sandbox must not have ended, since
+    its network namespace ended with it.
+    """
+    if not belongs_to(inspected, spec):
+        return False
+    if state is State.CREATED:
+        found = inspected["HostConfig"].get("NetworkMode")
+        return bool(found == body["HostConfig"]["NetworkMode"])
+    return state is State.RUNNING or isinstance(spec, ContainerSpec)
+
+
+def container_from(inspected: Json) -> Container:
+    """Return our words for one inspection. What it calls running is still to be checked."""
+    labels, state = inspected["Config"].get("Labels") or {}, inspected["State"]
+    found, exit_code = _state(state), int(state.get("ExitCode") or 0)
+    has_ended = found is State.EXITED
+    started_at, finished_at = (
+        moment(state.get("StartedAt", "")),
+        moment(state.get("FinishedAt", "")),
+    )
+    if started_at and finished_at:
+        # Docker notes the start after the fact: a short life seems to end before it began.
+        finished_at = max(started_at, finished_at)
+    return Container(
+        id=inspected["Id"],
+        pod_uid=labels.get(POD_UID, ""),
+        pod_name=labels.get(POD_NAME, ""),
+        namespace=labels.get(NAMESPACE, ""),
+        name=labels.get(CONTAINER, ""),
+        attempt=int(labels.get(ATTEMPT) or 0),
+        state=found,
+        image=inspected["Config"].get("Image", ""),
+        image_id=inspected.get("Image", ""),
+        spec_hash=labels.get(SPEC_HASH, ""),
+        pid=int(state.get("Pid") or 0) if found is State.RUNNING else 0,
+        created_at=moment(inspected.get("Created", "")),
+        started_at=started_at,
+        finished_at=finished_at if has_ended else None,
+        exit_code=exit_code if has_ended else 0,
+        signal=signal_of(exit_code) if has_ended else 0,
+        oom_killed=bool(state.get("OOMKilled")) and has_ended,
+        error=state.get("Error", ""),
+    )
+
+
+def _state(state: Json) -> State:
+    word = state.get("Status", "")
+    if word in {"running", "paused"}:
+        return State.RUNNING
+    # `restarting` cannot be, by the policy `no`; `removing` and `dead` have ended.
+    return State.CREATED if word == "created" else State.EXITED
+
+
+def signal_of(exit_code: int) -> int:
+    """Return the signal that an exit code of 128 + n tells of, else 0 (255 is no signal)."""
+    signal = exit_code - 128
+    return signal if 1 <= signal <= SIGNAL_MAX else 0
+
+
+def moment(text: str) -> datetime | None:
+    """Return a time of Docker's in UTC; its zero time (year 1) and no text are None."""
+    if not text or text.startswith("0001-"):
+        return None
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def is_newer(version: str, other: str) -> bool:
+    """True where API version (`1.41`) is higher than other."""
+    return _numbers(version) > _numbers(other)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

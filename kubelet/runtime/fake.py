@@ -1,0 +1,346 @@
+"""A runtime without containers: what Docker does, as a story told on a clock. For simulations.
+
+`FakeMachine` is the node: its containers live on while drivers (`FakeRuntime`) come and go, as
+Docker's do while kubelets crash. What an image does is a `Behaviour`; trouble is a switch.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cubernetes.host.env import Env
+from kubelet.runtime.docker_words import NotAReference, image_reference, signal_of
+from kubelet.runtime.driver import (
+    SANDBOX,
+    Container,
+    ContainerSpec,
+    LogOptions,
+    RuntimeDown,
+    RuntimeTrouble,
+    RuntimeVersion,
+    SandboxSpec,
+    State,
+)
+
+CALL_S = 0.002
+DEADLINE_S = 10.0
+EVENTS_HELD_MAX = 1024
+TERM_CODE, KILL_CODE, REBOOT_CODE = 143, 137, 255
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What the containers of an image do, and what fetching it is like."""
+
+    exits_after_s: float | None = None  # None: runs until it is told to end
+    exit_code: int = 0
+    oom_killed: bool = False  # ends by the kernel's hand, with 137
+    ignores_term: bool = False
+    output: Sequence[bytes] = ()  # written as it starts
+    start_s: float = 0.08
+    start_error: str = ""  # where given, it never starts
+    pull_s: float = 0.3
+    pull_error: str = ""  # where given, the pull fails with it
+
+
+@dataclass(slots=True)
+class _Life:
+    """A container and what it has written."""
+
+    container: Container
+    behaviour: Behaviour
+    written: list[tuple[float, bytes]] = field(default_factory=list)  # monotonic time, line
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    ending: asyncio.Task[None] | None = None
+
+    def notify(self) -> None:
+        """Wake who waits for a change; the next wait is for the next change."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class FakeMachine:
+    """The node under the runtime. `behaviours` by image; others run for ever, quietly."""
+
+    def __init__(
+        self,
+        env: Env,
+        behaviours: Mapping[str, Behaviour] | None = None,
+        images: Sequence[str] = (),
+    ) -> None:
+        self.clock = env.clock
+        self.behaviours = dict(behaviours or {})
+        self.images = set(images)  # what is on the node; anything else is pulled
+        self.is_down = False  # calls fail at once; containers live on
+        self.is_hung = False  # calls take until their deadline, then fail
+        self.lost_reply_count = 0  # so many of the next calls take effect and still fail
+        self.lives: dict[str, _Life] = {}
+        self._listeners: list[asyncio.Queue[str | None]] = []
+        self._made_count = 0
+
+    def behaviour(self, image: str) -> Behaviour:
+        """Return what image does."""
+        return self.behaviours.get(image, Behaviour())
+
+    def found(self, pod_uid: str, name: str, attempt: int) -> _Life | None:
+        """Return the container of that name and attempt."""
+        wanted = (pod_uid, name, attempt)
+        for life in self.lives.values():
+            it = life.container
+            if (it.pod_uid, it.name, it.attempt) == wanted:
+                return life
+        return None
+
+    def create(self, spec: SandboxSpec | ContainerSpec) -> _Life:
+        """Make a container that does not run yet."""
+        self._made_count += 1
+        name, spec_hash = (
+            (SANDBOX, "") if isinstance(spec, SandboxSpec) else (spec.name, spec.spec_hash)
+        )
+        container = Container(
+            id=f"{self._made_count:064x}",
+            pod_uid=spec.pod_uid,
+            pod_name=spec.pod_name,
+            namespace=spec.namespace,
+            name=name,
+            attempt=spec.attempt,
+            state=State.CREATED,
+            image=spec.image,
+            image_id=image_id_of(spec.image),
+            spec_hash=spec_hash,
+            created_at=self.clock.now(),
+        )
+        life = self.lives[container.id] = _Life(container, self.behaviour(spec.image))
+        return life
+
+    def start(self, life: _Life) -> None:
+        """Begin a container's life; its end, where one is scripted, comes by itself."""
+        it, behaviour = life.container, life.behaviour
+        pid = 1000 + int(it.id, 16)
+        life.container = replace(
+            it, state=State.RUNNING, pid=pid, started_at=self.clock.now(), error=""
+        )
+        life.written += [(self.clock.monotonic(), line) for line in behaviour.output]
+        if behaviour.exits_after_s is not None:
+            life.ending = asyncio.create_task(self._end_later(life, behaviour.exits_after_s))
+        self._tell(life)
+
+    def write(self, container_id: str, line: bytes) -> None:
+        """Let a container write to its stdout."""
+        life = self.lives[container_id]
+        life.written.append((self.clock.monotonic(), line))
+        life.notify()
+
+    def end(self, container_id: str, exit_code: int, *, oom_killed: bool = False) -> None:
+        """End a container; ending what does not run is nothing."""
+        life = self.lives.get(container_id)
+        if life is None or life.container.state is not State.RUNNING:
+            return
+        life.container = replace(
+            life.container,
+            state=State.EXITED,
+            pid=0,
+            finished_at=self.clock.now(),
+            exit_code=exit_code,
+            signal=signal_of(exit_code),
+            oom_killed=oom_killed,
+        )
+        self._tell(life)
+
+    def remove(self, container_id: str) -> None:
+        """Take a container away, running or not."""
+        self.end(container_id, KILL_CODE)
+        life = self.lives.pop(container_id, None)
+        if life is not None:
+            if life.ending is not None:
+                life.ending.cancel()
+            self._tell(life)
+
+    def reboot(self) -> None:
+        """Cut the power and bring the machine back: all containers have ended, with 255."""
+        for container_id in sorted(self.lives):
+            self.end(container_id, REBOOT_CODE)
+        self.break_streams()
+
+    def break_streams(self) -> None:
+        """End every stream of events, as a restart of the engine does."""
+        for listener in self._listeners:
+            if listener.full():
+                listener.get_nowait()
+            listener.put_nowait(None)
+        self._listeners.clear()
+
+    def listen(self) -> asyncio.Queue[str | None]:
+        """Return a queue of the uids of pods with news; None ends it."""
+        listener: asyncio.Queue[str | None] = asyncio.Queue(EVENTS_HELD_MAX)
+        self._listeners.append(listener)
+        return listener
+
+    def leave(self, listener: asyncio.Queue[str | None]) -> None:
+        """Hear no more."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def close(self) -> None:
+        """End every story that is still to come."""
+        for container_id in sorted(self.lives):
+            self.remove(container_id)
+        self.break_streams()
+
+    async def _end_later(self, life: _Life, span_s: float) -> None:
+        await self.clock.sleep(span_s)
+        oom_killed = life.behaviour.oom_killed
+        code = KILL_CODE if oom_killed else life.behaviour.exit_code
+        self.end(life.container.id, code, oom_killed=oom_killed)
+
+    def _tell(self, life: _Life) -> None:
+        life.notify()
+        for listener in list(self._listeners):
+            if listener.full():  # too slow: its stream ends, and it lists again
+                self._listeners.remove(listener)
+                listener.get_nowait()
+                listener.put_nowait(None)
+            else:
+                listener.put_nowait(life.container.pod_uid)
+
+
+def image_id_of(image: str) -> str:
+    """Return the id that a fake image has."""
+    return f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
+
+
+class FakeRuntime:
+    """A driver's handle on a FakeMachine: let it go and make another, and nothing is lost."""
+
+    def __init__(self, machine: FakeMachine) -> None:
+        self._machine, self._clock = machine, machine.clock
+
+    async def version(self) -> RuntimeVersion:
+        await self._asked()
+        return RuntimeVersion("fake", "1.0", "1.0")
+
+    async def containers(self) -> Sequence[Container]:
+        await self._asked()
+        return [life.container for _, life in sorted(self._machine.lives.items())]
+
+    async def image_id(self, image: str) -> str | None:
+        _check(image)
+        await self._asked()
+        return image_id_of(image) if image in self._machine.images else None
+
+    async def pull(self, image: str) -> str:
+        _check(image)
+        await self._asked()
+        behaviour = self._machine.behaviour(image)
+        await self._clock.sleep(behaviour.pull_s)
+        if behaviour.pull_error:
+            raise RuntimeTrouble("ErrImagePull", behaviour.pull_error)
+        self._machine.images.add(image)
+        self._answered()
+        return image_id_of(image)
+
+    async def start_sandbox(self, spec: SandboxSpec) -> Container:
+        await self._asked()
+        found = self._machine.found(spec.pod_uid, SANDBOX, spec.attempt)
+        if found is not None and found.container.state is State.EXITED:
+            self._machine.remove(found.container.id)
+        return await self._started(spec, SANDBOX, "CreatePodSandboxError")
+
+    async def start_container(self, spec: ContainerSpec, sandbox_id: str) -> Container:
+        await self._asked()
+        sandbox = self._machine.lives.get(sandbox_id)
+        if sandbox is None or sandbox.container.state is not State.RUNNING:
+            raise RuntimeTrouble("CreateContainerError", "the sandbox does not run")
+        return await self._started(spec, spec.name, "CreateContainerError")
+
+    async def stop(self, container_id: str, grace_s: float) -> None:
+        await self._asked()
+        life = self._machine.lives.get(container_id)
+        if life is None or life.container.state is not State.RUNNING:
+            return
+        if life.container.name == SANDBOX:
+            self._machine.end(container_id, KILL_CODE)
+        elif life.behaviour.ignores_term:
+            await self._clock.sleep(grace_s)
+            self._machine.end(container_id, KILL_CODE)
+        else:
+            self._machine.end(container_id, TERM_CODE)
+        self._answered()
+
+    async def remove(self, container_id: str) -> None:
+        await self._asked()
+        self._machine.remove(container_id)
+        self._answered()
+
+    async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
+        await self._asked()
+        life = self._machine.lives.get(container_id)
+        if life is None:
+            raise RuntimeTrouble("ContainerNotFound", f"no container {container_id}")
+        now_s, now = self._clock.monotonic(), self._clock.now()
+        youngest_s = now_s - options.since_s if options.since_s is not None else float("-inf")
+        index = sum(1 for at_s, _ in life.written if at_s < youngest_s)
+        if options.tail_count is not None:
+            index = max(index, len(life.written) - options.tail_count)
+        while True:
+            for at_s, line in life.written[index:]:
+                age = now.timestamp() - (now_s - at_s)
+                yield f"{age:.9f} ".encode() + line if options.timestamps else line
+                index += 1
+            runs = life.container.state is State.RUNNING
+            if not options.follow or (not runs and index == len(life.written)):
+                return
+            if index == len(life.written):
+                await life.changed.wait()
+
+    async def events(self) -> AsyncGenerator[str, None]:
+        await self._asked()
+        listener = self._machine.listen()
+        try:
+            yield ""
+            while (pod_uid := await listener.get()) is not None:
+                yield pod_uid
+        finally:
+            self._machine.leave(listener)
+
+    async def close(self) -> None:
+        """Let go: nothing of the machine changes."""
+
+    async def _started(
+        self, spec: SandboxSpec | ContainerSpec, name: str, reason: str
+    ) -> Container:
+        life = self._machine.found(spec.pod_uid, name, spec.attempt)
+        if life is None:
+            if spec.image not in self._machine.images:
+                raise RuntimeTrouble(reason, f"No such image: {spec.image}")
+            life = self._machine.create(spec)
+        if life.container.state is State.CREATED:
+            await self._clock.sleep(life.behaviour.start_s)
+            if life.behaviour.start_error:
+                life.container = replace(life.container, error=life.behaviour.start_error)
+                raise RuntimeTrouble("RunContainerError", life.behaviour.start_error)
+            # While this call slept, a twin of it may have started or removed the container.
+            if life.container.state is State.CREATED and life.container.id in self._machine.lives:
+                self._machine.start(life)
+        self._answered()
+        return life.container
+
+    async def _asked(self) -> None:
+        """Reach the machine, or not."""
+        await self._clock.sleep(DEADLINE_S if self._machine.is_hung else CALL_S)
+        if self._machine.is_down or self._machine.is_hung:
+            raise RuntimeDown("the fake runtime is down")
+
+    def _answered(self) -> None:
+        """Bring the answer back, or lose it after the deed."""
+        if self._machine.lost_reply_count:
+            self._machine.lost_reply_count -= 1
+            raise RuntimeDown("the reply was lost")
+
+
+def _check(image: str) -> None:
+    try:
+        image_reference(image)
+    except NotAReference as error:
+        raise RuntimeTrouble("InvalidImageName", str(error)) from error

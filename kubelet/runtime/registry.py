@@ -1,0 +1,13 @@
+"""The runtimes that a node's settings can name."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cubernetes.host.env import Env
+from kubelet.runtime.docker import DockerRuntime
+from kubelet.runtime.driver import RuntimeDriver
+
+# Each is made from the environment and the path of its socket. A fake is made from its machine.
+RUNTIMES: Mapping[str, Callable[[Env, Path], RuntimeDriver]] = {
+    "docker": DockerRuntime,
+}

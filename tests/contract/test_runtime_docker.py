@@ -1,0 +1,179 @@
+"""What only a real Docker engine can show: the kernel's side of limits, namespaces and lies."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kubelet.runtime.cgroup import group_folders, hierarchies
+from kubelet.runtime.docker import DockerRuntime
+from kubelet.runtime.docker_words import container_body, container_name
+from kubelet.runtime.driver import ContainerSpec, LogOptions, Mount, RuntimeDown, State
+from tests.contract.private_docker import PrivateDocker
+from tests.contract.runtime_worlds import (
+    MEMORY_BYTES,
+    DockerWorld,
+    a_container,
+    a_running,
+    a_sandbox,
+    all_logs,
+    ended,
+    remove_all,
+)
+
+pytestmark = [pytest.mark.docker, pytest.mark.root]
+
+
+@pytest.fixture
+async def docker(engine: PrivateDocker) -> AsyncIterator[DockerWorld]:
+    real = DockerWorld(engine)
+    yield real
+    await remove_all(real)
+
+
+@pytest.fixture
+async def driver(docker: DockerWorld) -> AsyncIterator[DockerRuntime]:
+    made = docker.driver()
+    yield made
+    await made.close()
+
+
+def groups(docker: DockerWorld, container_id: str = "") -> list[Path]:
+    """Return the folders of the pod's cgroups, or of one container's in it."""
+    parent = f"/{docker.engine.cgroup_root}/pod0a-1b/{container_id}"
+    mounts = hierarchies(Path("/proc/mounts").read_text())
+    return [Path(folder) for folder in group_folders(mounts, parent)]
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def test_limits_reach_the_kernel(docker: DockerWorld, driver: DockerRuntime) -> None:
+    sandbox = await driver.start_sandbox(a_sandbox())
+    spec = replace(
+        a_container(docker, "forever"),
+        cpu_limit_milli=250,
+        cpu_request_milli=500,
+        memory_limit_bytes=MEMORY_BYTES,
+    )
+    made = await driver.start_container(spec, sandbox.id)
+
+    def value(v1: str, v2: str) -> str:
+        files = [folder / name for folder in groups(docker, made.id) for name in (v1, v2)]
+        return next(file.read_text().strip() for file in files if file.exists())
+
+    assert value("cpu.cfs_quota_us", "cpu.max") in {"25000", "25000 100000"}
+    assert value("memory.limit_in_bytes", "memory.max") == str(MEMORY_BYTES)
+    assert value("memory.memsw.limit_in_bytes", "memory.swap.max") in {str(MEMORY_BYTES), "0"}
+    assert value("cpu.shares", "cpu.weight") in {"512", "20"}
+
+
+async def test_nothing_of_a_removed_pod_stays_in_the_cgroups(
+    docker: DockerWorld, driver: DockerRuntime
+) -> None:
+    made = await a_running(docker, driver)
+    assert any(folder.exists() for folder in groups(docker))
+    await driver.remove(made.id)
+    await remove_all(docker)
+    assert not any(folder.exists() for folder in groups(docker))
+
+
+async def test_a_pod_shares_its_network_names_and_files(
+    docker: DockerWorld, driver: DockerRuntime, tmp_path: Path
+) -> None:
+    (tmp_path / "a:b").mkdir()
+    sandbox = await driver.start_sandbox(
+        replace(
+            a_sandbox(),
+            hostname="web-zero",
+            dns_servers=["169.254.20.10"],
+            dns_searches=["default.svc.cluster.local"],
+            dns_options=["ndots:5"],
+            extra_hosts={"db": "10.0.0.9"},
+        )
+    )
+    say = "hostname; cat /etc/resolv.conf /etc/hosts; echo $A; cat /proc/self/status >/data/s"
+    made = await driver.start_container(
+        replace(
+            a_container(docker, "forever"),
+            command=("sh",),
+            args=("-c", say),
+            env={"A": "from env"},
+            mounts=[Mount(str(tmp_path / "a:b"), "/data")],
+        ),
+        sandbox.id,
+    )
+    assert (await ended(driver, made.id)).exit_code == 0
+    said = await all_logs(driver, made.id, LogOptions())
+    for word in (b"web-zero", b"169.254.20.10", b"cluster.local", b"ndots:5", b"10.0.0.9\tdb"):
+        assert word in said
+    assert b"from env" in said
+    assert "NoNewPrivs:\t1" in (tmp_path / "a:b" / "s").read_text()
+
+
+async def test_a_half_made_container_is_finished(
+    docker: DockerWorld, driver: DockerRuntime
+) -> None:
+    sandbox = await driver.start_sandbox(a_sandbox())
+    spec = a_container(docker, "is-deaf")
+    half = half_made(docker, spec, sandbox.id)
+    found = await driver.start_container(spec, sandbox.id)
+    assert found.id == half
+    assert found.state is State.RUNNING
+
+
+async def test_a_half_made_container_of_a_sandbox_that_is_gone_makes_way(
+    docker: DockerWorld,
+    driver: DockerRuntime,
+) -> None:
+    old = await driver.start_sandbox(a_sandbox())
+    spec = a_container(docker, "is-deaf")
+    half = half_made(docker, spec, old.id)
+    await driver.remove(old.id)
+    new = await driver.start_sandbox(a_sandbox())
+    found = await driver.start_container(spec, new.id)
+    assert found.id != half
+    assert found.state is State.RUNNING
+
+
+def half_made(docker: DockerWorld, spec: ContainerSpec, sandbox_id: str) -> str:
+    """Create the container as a kubelet does that dies before it starts it; return its id."""
+    body = container_body(spec, sandbox_id, f"/{docker.engine.cgroup_root}/pod{spec.pod_uid}")
+    path = f"/containers/create?name={container_name(spec)}"
+    return str(json.loads(docker.engine.request("POST", path, json.dumps(body).encode()))["Id"])
+
+
+async def test_a_container_is_not_believed_to_run_when_its_process_is_gone(
+    docker: DockerWorld,
+    driver: DockerRuntime,
+) -> None:
+    """Finding of the lab: a shim that dies while containerd is down leaves "Up" for good."""
+    made = await a_running(docker, driver)
+    shim = parent_of(made.pid)
+    os.kill(docker.engine.containerd_pid, signal.SIGSTOP)
+    try:
+        os.kill(shim, signal.SIGKILL)
+        os.kill(made.pid, signal.SIGKILL)
+        found = await ended(driver, made.id, limit_s=6)
+    finally:
+        os.kill(docker.engine.containerd_pid, signal.SIGCONT)
+    assert (found.exit_code, found.signal) == (137, 9)
+
+
+async def test_an_engine_that_hangs_is_down_not_silent(
+    docker: DockerWorld, driver: DockerRuntime
+) -> None:
+    await driver.version()
+    os.kill(docker.engine.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(15):
+            with pytest.raises(RuntimeDown):
+                await driver.containers()
+    finally:
+        os.kill(docker.engine.pid, signal.SIGCONT)

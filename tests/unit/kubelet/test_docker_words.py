@@ -1,0 +1,217 @@
+"""Docker's words and ours: what is asked of the engine, and what its answers mean."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubelet.runtime.docker_words import (
+    NotAReference,
+    container_body,
+    container_from,
+    container_name,
+    image_reference,
+    is_newer,
+    is_usable,
+    labels_of,
+    moment,
+    sandbox_body,
+    signal_of,
+)
+from kubelet.runtime.driver import SANDBOX, ContainerSpec, Mount, SandboxSpec, State
+
+UID = "6f1e-77"
+POD = SandboxSpec(
+    UID, "web_0", "shop", "web-0", "pause:1", extra_hosts={"b": "1.1.1.1", "a": "::1"}
+)
+
+
+def a_spec(**fields: Any) -> ContainerSpec:
+    given_ = {"pod_uid": UID, "pod_name": "web_0", "namespace": "shop", "name": "main"}
+    return ContainerSpec(**(given_ | {"image": "busybox:1"} | fields))
+
+
+def an_inspection(spec: ContainerSpec, **state: object) -> dict[str, Any]:
+    return {
+        "Id": "abc",
+        "Created": "2026-11-20T05:00:00.123456789Z",
+        "Image": "sha256:1",
+        "Config": {"Labels": labels_of(spec), "Image": spec.image},
+        "HostConfig": {"NetworkMode": "container:box"},
+        "State": {"Status": "running", "Pid": 7, "ExitCode": 0} | state,
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "tag"),
+    [
+        ("busybox", "busybox", "latest"),
+        ("busybox:1.36", "busybox", "1.36"),
+        ("host:5000/a/b", "host:5000/a/b", "latest"),
+        ("host:5000/a/b:x", "host:5000/a/b", "x"),
+        ("a/b@sha256:" + "0" * 64, "a/b", "sha256:" + "0" * 64),
+        ("a/b:1@sha256:" + "0" * 64, "a/b", "sha256:" + "0" * 64),
+    ],
+)
+def test_a_pull_names_one_tag(image: str, name: str, tag: str) -> None:
+    assert image_reference(image) == (name, tag)
+
+
+@pytest.mark.parametrize(
+    "image", ["", "A", "a b", "../x", "a//b", "a:", "a@", "a?b=1", "a\n", "a:b:c", "x" * 600]
+)
+def test_what_could_leave_its_place_in_a_path_is_no_image(image: str) -> None:
+    with pytest.raises(NotAReference):
+        image_reference(image)
+
+
+@given(st.text(max_size=40))
+def test_no_text_becomes_a_reference_with_a_foreign_letter(text: str) -> None:
+    try:
+        name, tag = image_reference(text)
+    except NotAReference:
+        return
+    assert not set(name + tag) & set("?#% \n\\")
+    assert ".." not in name.split("/")
+
+
+def test_a_name_is_within_limits_and_differs_by_uid_and_attempt() -> None:
+    long = a_spec(pod_name="p" * 253)
+    names = {container_name(a_spec(pod_name="p" * 253, attempt=n)) for n in range(3)}
+    assert len(names) == 3
+    assert len(container_name(long)) <= 255
+    assert container_name(POD) == "cube_POD_web_0_shop_6f1e-77_0"
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "wanted"),
+    [
+        (None, None, {}),
+        (["a"], None, {"Entrypoint": ["a"], "Cmd": []}),
+        (["a"], ["b"], {"Entrypoint": ["a"], "Cmd": ["b"]}),
+        (None, ["b"], {"Cmd": ["b"]}),
+    ],
+)
+def test_command_and_args_mean_what_they_mean_in_kubernetes(
+    command: list[str] | None, args: list[str] | None, wanted: dict[str, object]
+) -> None:
+    body = container_body(a_spec(command=command, args=args), "box", "/g")
+    assert {key: body[key] for key in ("Entrypoint", "Cmd") if key in body} == wanted
+
+
+def test_limits_are_in_the_kernels_units() -> None:
+    spec = a_spec(cpu_request_milli=250, cpu_limit_milli=1500, memory_limit_bytes=64 << 20)
+    host: Any = container_body(spec, "box", "/g")["HostConfig"]
+    assert (host["CpuShares"], host["CpuQuota"], host["CpuPeriod"]) == (256, 150_000, 100_000)
+    assert host["Memory"] == host["MemorySwap"] == 64 << 20
+
+
+@given(request=st.integers(0, 10**7), limit=st.integers(1, 10**7))
+def test_no_share_or_quota_is_one_that_the_kernel_refuses(request: int, limit: int) -> None:
+    spec = a_spec(cpu_request_milli=request, cpu_limit_milli=limit)
+    host: Any = container_body(spec, "box", "/g")["HostConfig"]
+    assert 2 <= host["CpuShares"] <= 262_144
+    assert host["CpuQuota"] >= 1_000
+
+
+def test_without_limits_none_is_set() -> None:
+    host: Any = container_body(a_spec(), "box", "/g")["HostConfig"]
+    assert host["CpuShares"] == 2
+    assert not host.keys() & {"CpuQuota", "Memory", "MemorySwap", "PidMode"}
+
+
+def test_a_container_joins_its_sandbox_and_pids_only_when_asked() -> None:
+    host: Any = container_body(a_spec(share_pids=True), "box", "/g")["HostConfig"]
+    assert {host[key] for key in ("NetworkMode", "IpcMode", "PidMode")} == {"container:box"}
+    assert host["CgroupParent"] == "/g"
+
+
+def test_a_path_with_a_colon_is_mounted_as_it_is() -> None:
+    spec = a_spec(mounts=[Mount("/a:b", "/c", read_only=True)], env={"B": "2", "A": "1=1"})
+    body: Any = container_body(spec, "box", "/g")
+    mount = {"Type": "bind", "Source": "/a:b", "Target": "/c", "ReadOnly": True}
+    assert body["HostConfig"]["Mounts"] == [mount]
+    assert body["Env"] == ["A=1=1", "B=2"]
+
+
+def test_a_sandbox_has_no_network_yet_and_its_hosts_in_order() -> None:
+    body: Any = sandbox_body(POD, "/g")
+    assert body["HostConfig"]["NetworkMode"] == "none"
+    assert body["HostConfig"]["IpcMode"] == "shareable"
+    assert body["HostConfig"]["ExtraHosts"] == ["a:::1", "b:1.1.1.1"]
+    assert body["Labels"]["cubernetes.io/container"] == SANDBOX
+
+
+def test_what_was_labelled_is_what_is_found() -> None:
+    spec = a_spec(attempt=4, spec_hash="h")
+    found = container_from(an_inspection(spec, StartedAt="2026-11-20T05:00:01Z"))
+    assert (found.pod_uid, found.pod_name, found.namespace) == (UID, "web_0", "shop")
+    assert (found.name, found.attempt, found.spec_hash) == ("main", 4, "h")
+    assert (found.state, found.pid, found.finished_at) == (State.RUNNING, 7, None)
+    assert found.created_at == datetime(2026, 11, 20, 5, 0, 0, 123456, UTC)
+
+
+def test_an_end_tells_its_code_signal_and_cause() -> None:
+    found = container_from(
+        an_inspection(
+            a_spec(),
+            Status="exited",
+            ExitCode=137,
+            OOMKilled=True,
+            StartedAt="2026-11-20T06:00:02.5+01:00",
+            FinishedAt="2026-11-20T05:00:02Z",
+        )
+    )
+    assert (found.state, found.exit_code, found.signal, found.oom_killed) == (
+        State.EXITED,
+        137,
+        9,
+        True,
+    )
+    assert found.started_at == found.finished_at == datetime(2026, 11, 20, 5, 0, 2, 500000, UTC)
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("created", State.CREATED),
+        ("running", State.RUNNING),
+        ("paused", State.RUNNING),
+        ("exited", State.EXITED),
+        ("dead", State.EXITED),
+        ("removing", State.EXITED),
+    ],
+)
+def test_each_word_of_docker_is_one_of_ours(word: str, state: State) -> None:
+    assert container_from(an_inspection(a_spec(), Status=word)).state is state
+
+
+@pytest.mark.parametrize(("code", "signal"), [(0, 0), (3, 0), (128, 0), (137, 9), (143, 15)])
+def test_a_code_above_128_is_a_signal(code: int, signal: int) -> None:
+    assert signal_of(code) == signal
+
+
+def test_a_container_lost_in_a_power_cut_met_no_signal() -> None:
+    assert signal_of(255) == 0
+
+
+def test_a_zero_time_is_no_time() -> None:
+    assert moment("0001-01-01T00:00:00Z") is None
+    assert moment("") is None
+
+
+def test_half_made_serves_only_in_the_same_sandbox() -> None:
+    spec = a_spec()
+    body = container_body(spec, "box", "/g")
+    found = an_inspection(spec)
+    assert is_usable(found, State.CREATED, spec, body)
+    assert not is_usable(found, State.CREATED, spec, container_body(spec, "other", "/g"))
+    assert is_usable(found, State.EXITED, spec, container_body(spec, "other", "/g"))
+    assert not is_usable(found, State.RUNNING, a_spec(spec_hash="new"), body)
+
+
+def test_versions_compare_as_numbers() -> None:
+    assert is_newer("1.100", "1.41")
+    assert not is_newer("1.41", "1.41")
