@@ -61,6 +61,16 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Finalize:
+    """Let a namespace go that is deleted and empty (PUT namespaces/<name>/finalize).
+
+    `object` is the namespace as it was seen, without the spec.finalizers that are done.
+    """
+
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
 class Bind:
     """Put the pod `ref`, incarnation `uid`, on a node; bound there already is fine."""
 
@@ -86,7 +96,7 @@ class Again:
     after_s: float
 
 
-type Action = Create | Update | UpdateStatus | Patch | Delete | Bind | Record | Again
+type Action = Create | Update | UpdateStatus | Patch | Delete | Finalize | Bind | Record | Again
 
 
 class View(Protocol):
@@ -111,6 +121,14 @@ class View(Protocol):
         """Return the objects whose spec.nodeName is node."""
         ...
 
+    def revision(self, kind: type[Object]) -> int:
+        """Return the revision up to which this view of a kind is complete.
+
+        Kinds are watched apart and one may lag behind another: that an object is *absent* is known
+        only when the view of its kind is as new as whatever speaks of it.
+        """
+        ...
+
 
 class Planner(Protocol):
     """One subject under the loop: a controller, or the scheduler."""
@@ -126,7 +144,12 @@ class Planner(Protocol):
         ...
 
     def keys(self, changed: Object, view: View) -> Iterable[Ref]:
-        """Return the keys that a change of this object (also its deletion) concerns."""
+        """Return the keys that a change of this object concerns.
+
+        Called with the object as it was and as it is: with both where it changed, so that whoever
+        it left hears of it too, and with its last state where it is deleted. The view is as of
+        after the change.
+        """
         ...
 
     def plan(self, key: Ref, view: View, now: datetime) -> Iterable[Action]:
@@ -139,6 +162,7 @@ class StillView:
     """A view of objects at hand: for tests, and for planning on a snapshot."""
 
     objects: Sequence[Object] = field(default_factory=tuple)
+    as_of: int = 2**62  # so new that nothing speaks of what it has not seen
 
     def get[O: Object](self, kind: type[O], name: str, namespace: str = "") -> O | None:
         found = (one for one in self.list(kind, namespace) if one.metadata.name == name)
@@ -169,3 +193,6 @@ class StillView:
             for one in self.list(kind)
             if getattr(getattr(one, "spec", None), "node_name", "") == node
         ]
+
+    def revision(self, kind: type[Object]) -> int:  # noqa: ARG002  all kinds are as of one moment
+        return self.as_of
