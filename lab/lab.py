@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
 
 from cubernetes.host.env import Env
-from cubernetes.host.log import Log
 from lab import disk, faults
 from lab.cgroup import hierarchies, remove_lab
 from lab.doctor import Missing, complaints
@@ -21,16 +20,16 @@ from lab.state import (
     NoSuchLab,
     Power,
     Size,
+    change_state,
     lab_names,
     only_one,
     read_state,
     write_state,
 )
-from lab.topology import BadTopology, free_subnet
+from lab.topology import BadTopology, Topology, free_subnet
 from lab.wait import until
 
-log = Log(__name__)
-
+Faults = tuple[faults.Fault, ...]
 IMAGES = HOUSE / "var" / "images"
 DEFAULT_SIZE = Size()
 
@@ -48,13 +47,17 @@ class Lab:
     Nothing here is tied to an event loop: a lab opened in one may be used in another.
     """
 
-    def __init__(self, state: LabState, env: Env) -> None:
-        topology = state.topology
-        files = Files(state.name)
-        self.state, self.env = state, env
+    def __init__(self, topology: Topology, env: Env) -> None:
+        self.env = env
+        self.files = Files(topology.name)
         self.switch = Switch(topology, env.commands)
-        self.site = Site(topology, files, self.switch, hierarchies(), env)
-        self.nodes = [Node(self.site, plan, state.inits.get(plan.name)) for plan in topology.nodes]
+        self.site = Site(topology, self.files, self.switch, hierarchies(), env)
+        self.nodes = [Node(self.site, plan) for plan in topology.nodes]
+
+    @property
+    def state(self) -> LabState:
+        """The lab's state as it is now, whoever changed it last."""
+        return read_state(self.files)
 
     @classmethod
     def open(cls, name: str = "lab", env: Env | None = None) -> "Lab":
@@ -63,7 +66,7 @@ class Lab:
         Raises:
             NoSuchLab: there is none.
         """
-        return cls(read_state(Files(name)), env or Env())
+        return cls(read_state(Files(name)).topology, env or Env())
 
     @classmethod
     async def up(
@@ -91,7 +94,7 @@ class Lab:
         if missing:
             raise Missing(missing)
         state = await _claim(name, node_count, size, images, env)
-        lab = cls(state, env)
+        lab = cls(state.topology, env)
         await lab.switch.build()
         await lab.switch.apply(state.faults)
         async with asyncio.TaskGroup() as group:
@@ -102,9 +105,12 @@ class Lab:
     async def _start(self, node: Node, archives: Sequence[bytes]) -> None:
         if node.power() is not Power.OFF:
             return
-        await node.start(self.state.size, self.state.faults)
-        self._remember()
+        await self._power_on(node)
         await node.load(archives)
+
+    async def _power_on(self, node: Node) -> None:
+        state = self.state
+        await node.start(state.size, state.faults)
 
     async def down(self, *, keep_disks: bool = False) -> None:
         """Remove the lab: processes, cables, switch, groups, files; disks too unless kept."""
@@ -119,7 +125,7 @@ class Lab:
             DEATH_DEADLINE_S,
             lambda: f"control group {name} is busy",
         )
-        self.site.files.remove(keep_disks=keep_disks)
+        self.files.remove(keep_disks=keep_disks)
 
     def node(self, name: str) -> Node:
         """Return a node by name.
@@ -139,21 +145,20 @@ class Lab:
         node = self.node(name)
         match verb:
             case "on":
-                await node.start(self.state.size, self.state.faults)
+                await self._power_on(node)
             case "off":
                 await node.off()
             case "cut":
                 await node.cut()
             case "reboot":
                 await node.off()
-                await node.start(self.state.size, self.state.faults)
+                await self._power_on(node)
             case "freeze":
                 await node.freeze()
             case "thaw":
                 await node.thaw()
             case _:
                 raise ValueError(f"power knows no verb {verb!r}")
-        self._remember()
 
     async def cut(self, source: str, target: str, *, one_way: bool = False) -> None:
         """Let nothing from source reach target; nor back, unless one_way."""
@@ -178,7 +183,7 @@ class Lab:
 
     async def heal(self) -> None:
         """Mend every network fault."""
-        await self._apply_faults(())
+        await self._change_faults(lambda _: ())
 
     def fill_disk(self, name: str) -> int:
         """Leave no free block on a node's disk; return the bytes taken."""
@@ -189,21 +194,18 @@ class Lab:
         disk.free(self.node(name).root)
 
     async def _break(self, fault: faults.Fault) -> None:
-        await self._apply_faults(faults.with_fault(self.state.faults, fault))
+        await self._change_faults(lambda known: faults.with_fault(known, fault))
 
-    async def _apply_faults(self, wanted: Sequence[faults.Fault]) -> None:
+    async def _change_faults(self, change: Callable[[Faults], Faults]) -> None:
+        def changed(state: LabState) -> LabState:
+            return msgspec.structs.replace(state, faults=change(state.faults))
+
+        wanted = change_state(self.files, changed).faults
         await self.switch.apply(wanted)
         for node in self.nodes:
             if node.power() is not Power.OFF:
                 is_up = faults.Unplug(node.name) not in wanted
                 await self.switch.set_port(node.name, is_up=is_up)
-        self.state = msgspec.structs.replace(self.state, faults=tuple(wanted))
-        self._remember()
-
-    def _remember(self) -> None:
-        lives = {node.name: node.life for node in self.nodes if node.life is not None}
-        self.state = msgspec.structs.replace(self.state, inits=lives)
-        write_state(self.site.files, self.state)
 
 
 def archives_in(folder: Path) -> list[bytes]:

@@ -18,8 +18,18 @@ from lab.faults import Fault
 from lab.net import Switch
 from lab.root import SHARED
 from lab.spec import NodeSpec
-from lab.state import Files, Life, Power, Size, is_alive, life_of
-from lab.syscall import fail_filesystem
+from lab.state import (
+    Files,
+    Life,
+    Power,
+    Size,
+    change_state,
+    is_alive,
+    life_of,
+    read_state,
+    with_init,
+)
+from lab.syscall import fail_filesystem, sync_filesystem
 from lab.topology import NodePlan, Topology
 from lab.wait import NeverCame, until
 
@@ -62,10 +72,10 @@ class Site:
 
 
 class Node:
-    """A node host by name. life is its init, or None where it is off."""
+    """A node host by name. What it is now is read from the lab's file, never remembered here."""
 
-    def __init__(self, site: Site, plan: NodePlan, life: Life | None) -> None:
-        self.site, self.plan, self.life = site, plan, life
+    def __init__(self, site: Site, plan: NodePlan) -> None:
+        self.site, self.plan = site, plan
         self.name = plan.name
         self.address = str(plan.address)
         self.group = Group(site.trees, site.topology.cgroup, plan.name)
@@ -77,9 +87,10 @@ class Node:
         Raises:
             NodeTrouble: the node is off.
         """
-        if self.life is None or not is_alive(self.life):
+        life = self._life()
+        if life is None:
             raise NodeTrouble(f"{self.name} is off: `lab power {self.name} on` starts it")
-        return self.life.pid
+        return life.pid
 
     @property
     def root(self) -> Path:
@@ -93,7 +104,7 @@ class Node:
 
     def power(self) -> Power:
         """Tell what the node looks like from outside."""
-        if self.life is None or not is_alive(self.life):
+        if self._life() is None:
             return Power.OFF
         return Power.FROZEN if self.group.is_frozen() else Power.ON
 
@@ -113,9 +124,10 @@ class Node:
         spec.write_bytes(msgspec.json.encode(self._spec()))
         launch = ["env", f"PYTHONPATH={HOUSE}", sys.executable, "-m", "lab.launch", str(spec)]
         told = await commands.run(launch)
-        self.life = life_of(int(told.stdout))
+        pid = int(told.stdout)
+        self._remember(life_of(pid))
         try:
-            await self.site.switch.plug(self.name, int(told.stdout), faults)
+            await self.site.switch.plug(self.name, pid, faults)
             await self._wait_for_docker()
         except (CommandFailed, NeverCame) as error:
             raise NodeTrouble(f"{self.name} did not boot: {error}\n{self._log_tail()}") from error
@@ -129,9 +141,14 @@ class Node:
         await until(is_up_or_dead, self.site.env.clock, BOOT_DEADLINE_S, lambda: "docker is silent")
 
     async def load(self, archives: Sequence[bytes]) -> None:
-        """Give images to the node's Docker."""
+        """Give images to the node's Docker, to stay.
+
+        Docker syncs no layer: without the last step, a power cut soon after leaves images that
+        have a name and no files.
+        """
         for archive in archives:
             await engine.load(self.docker_socket, archive)
+        sync_filesystem(self.root)
 
     async def off(self) -> None:
         """Press the power button: services end in order, the disk is left clean."""
@@ -177,7 +194,7 @@ class Node:
             return not self.group.members()
 
         await self._wait(is_dead, DEATH_DEADLINE_S, "processes that do not die")
-        self.life = None
+        self._remember(None)
         await self.site.switch.unplug(self.name)
         await self._wait(self.group.remove, DEATH_DEADLINE_S, "a control group is busy")
 
@@ -238,6 +255,14 @@ class Node:
             python_path=str(HOUSE),
             path=self._path,
         )
+
+    def _life(self) -> Life | None:
+        """Return the node's init where it runs."""
+        life = read_state(self.site.files).inits.get(self.name)
+        return life if life is not None and is_alive(life) else None
+
+    def _remember(self, life: Life | None) -> None:
+        change_state(self.site.files, lambda state: with_init(state, self.name, life))
 
     def _must_run(self) -> None:
         """Raise NodeTrouble where the node is off."""

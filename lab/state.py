@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from fcntl import LOCK_EX, flock
@@ -123,6 +123,25 @@ def write_state(files: Files, state: LabState) -> None:
     write_atomic(files.state, msgspec.json.format(msgspec.json.encode(state)) + b"\n")
 
 
+def change_state(files: Files, change: Callable[[LabState], LabState]) -> LabState:
+    """Replace the lab's state by change(state) and return it; no other change comes between.
+
+    Raises:
+        NoSuchLab: the lab is not up.
+    """
+    with only_one(files.home):
+        state = change(read_state(files))
+        write_state(files, state)
+    return state
+
+
+def with_init(state: LabState, node: str, life: Life | None) -> LabState:
+    """Return state with the node's init, or without one where it is off."""
+    others = {name: known for name, known in state.inits.items() if name != node}
+    inits = others if life is None else {**others, node: life}
+    return msgspec.structs.replace(state, inits=inits)
+
+
 def lab_names(home: Path = HOME) -> list[str]:
     """Return the labs of this machine, by name."""
     return sorted(found.parent.name for found in home.glob("*/lab.json"))
@@ -130,7 +149,11 @@ def lab_names(home: Path = HOME) -> list[str]:
 
 @contextmanager
 def only_one(home: Path = HOME) -> Iterator[None]:
-    """Hold the machine's lab lock: two labs that start at once must not choose one subnet."""
+    """Hold the machine's lab lock, for as long as a file is read and written, never longer.
+
+    Without it, two labs that start at once could choose one subnet, and two commands at once
+    could forget each other's change.
+    """
     home.mkdir(parents=True, exist_ok=True)
     handle = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
     try:

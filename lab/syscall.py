@@ -66,6 +66,15 @@ def detach(target: Path) -> None:
     _checked(_libc.umount2(os.fsencode(target), lazily), str(target))
 
 
+def sync_filesystem(folder: Path) -> None:
+    """Bring everything of folder's file system, and of no other, to its disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _checked(_libc.syncfs(handle), str(folder))
+    finally:
+        os.close(handle)
+
+
 def fail_filesystem(folder: Path) -> None:
     """Stop the ext4 that holds folder as a power cut does: all that was not synced is gone."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
