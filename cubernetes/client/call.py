@@ -1,0 +1,140 @@
+"""One call to the API: its attempts, the pauses between them, and every way in which it can end.
+
+What is repeated, and why that is safe:
+
+* Unreachable: nothing was sent.
+* 429 and 503: the server did nothing, and often says how long to wait.
+* Unknown (also 500 and 504 to a write): only where the call says how a refusal of the second
+  attempt is to be read after a first one that may have worked; see `Settle`.
+
+All retries of a client are paid from one budget, so that an outage is not answered by a multiple
+of the usual traffic.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from cubernetes.api import codec
+from cubernetes.api.errors import (
+    ApiError,
+    InternalError,
+    ServiceUnavailable,
+    Timeout,
+    TooManyRequests,
+    error_for,
+)
+from cubernetes.api.http import Request, Response
+from cubernetes.api.words import Status, error_of
+from cubernetes.client.outcome import Trouble, Unknown, Unreachable
+from cubernetes.client.transport import Transport
+from cubernetes.host.backoff import backoff_s, jittered_s
+from cubernetes.host.env import Env
+
+RETRY_BASE_S = 0.1
+RETRY_LIMIT_S = 5.0
+BUDGET_LIMIT = 10.0  # retries that may come in a burst
+BUDGET_SHARE = 0.1  # retries earned by each call
+
+# Given the refusal that came after a doubtful attempt, return the body of the success that it
+# turns out to be, or raise the refusal.
+type Settle = Callable[[ApiError], Awaitable[bytes]]
+
+
+class RetryBudget:
+    """At most one retry for ten calls in the long run, with a burst of ten."""
+
+    def __init__(self) -> None:
+        self._tokens = BUDGET_LIMIT
+
+    def earn(self) -> None:
+        self._tokens = min(BUDGET_LIMIT, self._tokens + BUDGET_SHARE)
+
+    def spend(self) -> bool:
+        """Take one retry; False when there is none left."""
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class Caller:
+    """Sends requests for a client, and repeats those that may be repeated."""
+
+    def __init__(self, transport: Transport, env: Env, deadline_s: float) -> None:
+        self.transport = transport
+        self._env = env
+        self._deadline_s = deadline_s
+        self._budget = RetryBudget()
+
+    async def call(self, request: Request, settle: Settle | None = None) -> bytes:
+        """Return the body of the success.
+
+        Raises: ApiError, Unreachable, or (for a write) Unknown.
+        """
+        clock = self._env.clock
+        ends_at = clock.monotonic() + self._deadline_s
+        self._budget.earn()
+        failure_count, is_doubted = 0, False
+        while True:
+            ended = await self._attempt(request, ends_at - clock.monotonic())
+            if isinstance(ended, bytes):
+                return ended
+            if is_doubted and settle is not None and isinstance(ended, ApiError):
+                return await settle(ended)
+            failure_count += 1
+            pause_s = self._pause_s(ended, failure_count)
+            may_repeat = request.method == "GET" or settle is not None
+            if not _is_repeatable(ended, may_repeat) or (
+                clock.monotonic() + pause_s >= ends_at or not self._budget.spend()
+            ):
+                raise ended
+            is_doubted = is_doubted or isinstance(ended, Unknown)
+            await clock.sleep(pause_s)
+
+    async def _attempt(self, request: Request, left_s: float) -> bytes | ApiError | Trouble:
+        """Return the body, or what went wrong as a value: the caller decides what it means."""
+        # A read leaves time for a second attempt, perhaps at another server.
+        deadline_s = left_s / 2 if request.method == "GET" else left_s
+        try:
+            response = await self.transport.send(request, deadline_s=max(deadline_s, 0.1))
+        except Trouble as trouble:
+            return trouble
+        if response.status < 300:
+            return _whole(response)
+        refusal = refusal_of(response)
+        is_write = request.method != "GET"
+        if is_write and isinstance(refusal, InternalError | Timeout):
+            return Unknown(refusal.message)
+        return refusal
+
+    def _pause_s(self, ended: Exception, failure_count: int) -> float:
+        pause_s = backoff_s(failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_LIMIT_S)
+        pause_s = jittered_s(pause_s, self._env.rng.fraction())
+        return max(pause_s, getattr(ended, "retry_after_s", 0))
+
+
+def _is_repeatable(ended: Exception, may_repeat: bool) -> bool:
+    if isinstance(ended, Unknown):
+        return may_repeat
+    return isinstance(ended, Unreachable | TooManyRequests | ServiceUnavailable)
+
+
+def _whole(response: Response) -> bytes:
+    if not isinstance(response.body, bytes):
+        raise TypeError("a transport's send() must return a whole body")
+    return response.body
+
+
+def refusal_of(response: Response) -> ApiError:
+    """Return the error that an answer tells of, whether its body is a Status or not."""
+    body = _whole(response)
+    try:
+        refusal = error_of(codec.decode(Status, body))
+    except msgspec.DecodeError:
+        said = body[:200].decode(errors="replace").strip()
+        refusal = error_for(response.status, "")(f"status {response.status}: {said}")
+    wait = response.headers.get("retry-after", "")
+    if wait.isdigit():
+        refusal.retry_after_s = max(refusal.retry_after_s, int(wait))
+    return refusal

@@ -1,0 +1,168 @@
+"""HTTP/1.1 over mutual TLS to one of several API servers: the door to aiohttp.
+
+Calls go to one server until it cannot be reached; then to the next. A stream tells a dead peer
+from a quiet one by TCP keep-alive, within about half a minute.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+
+import aiohttp
+from yarl import URL
+
+from cubernetes.api.http import Request, Response
+from cubernetes.client.outcome import Unknown, Unreachable
+
+CONNECT_LIMIT_S = 3.0
+CONNECTION_LIMIT = 100
+ANSWER_BYTES_LIMIT = 256 * 1024 * 1024
+KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+)
+
+
+class HttpTransport:
+    """Transport over aiohttp; made anywhere, used within one running loop."""
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        ca: Path | None,
+        cert: Path | None = None,
+        key: Path | None = None,
+        token: str = "",
+    ) -> None:
+        """Read the certificates now; connect later. ca None is for plain `http://` servers.
+
+        Raises: OSError, ssl.SSLError, ValueError (no server).
+        """
+        if not servers:
+            raise ValueError("a client needs at least one server")
+        self._servers = [URL(server) for server in servers]
+        self._turn = 0
+        self._token = token
+        self._tls = _tls_of(ca, cert, key) if ca is not None else None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, request: Request, *, deadline_s: float) -> Response:
+        turn = self._turn
+        try:
+            async with asyncio.timeout(deadline_s):
+                answer = await self._ask(request)
+                async with answer:
+                    body = await _body(answer)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise self._unreachable(turn, error) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._unknown(turn, error) from error
+        return _response(answer, body)
+
+    async def open(self, request: Request, *, deadline_s: float) -> Response:
+        turn = self._turn
+        try:
+            async with asyncio.timeout(deadline_s):
+                answer = await self._ask(request)
+                if answer.status != 200:
+                    async with answer:
+                        return _response(answer, await _body(answer))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise self._unreachable(turn, error) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._unknown(turn, error) from error
+        return _response(answer, _stream(answer))
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _ask(self, request: Request) -> aiohttp.ClientResponse:
+        if self._session is None:
+            self._session = self._new_session()
+        headers = dict(request.headers)
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
+        url = self._servers[self._turn % len(self._servers)].with_path(request.path)
+        return await self._session.request(
+            request.method,
+            url.with_query(list(request.query)),
+            headers=headers,
+            data=request.body or None,
+            allow_redirects=False,
+        )
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            ssl=self._tls if self._tls is not None else True,
+            limit=CONNECTION_LIMIT,
+            socket_factory=_socket,
+        )
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_LIMIT_S)
+        return aiohttp.ClientSession(connector=connector, timeout=limits, auto_decompress=True)
+
+    def _unreachable(self, turn: int, error: Exception) -> Unreachable:
+        self._leave(turn)
+        return Unreachable(_said(error))
+
+    def _unknown(self, turn: int, error: Exception) -> Unknown:
+        self._leave(turn)
+        return Unknown(_said(error))
+
+    def _leave(self, turn: int) -> None:
+        """Go on to the next server, once for all calls that failed at the same one."""
+        if turn == self._turn:
+            self._turn += 1
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _tls_of(ca: Path, cert: Path | None, key: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(ca))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if cert is not None:
+        context.load_cert_chain(str(cert), str(key) if key is not None else None)
+    return context
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    for level, option, value in KEEPALIVE:
+        made.setsockopt(level, option, value)
+    return made
+
+
+def _response(answer: aiohttp.ClientResponse, body: bytes | AsyncGenerator[bytes]) -> Response:
+    headers = {key.lower(): value for key, value in answer.headers.items()}
+    return Response(answer.status, body, headers, answer.content_type)
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    parts, size_bytes = [], 0
+    async for part in answer.content.iter_any():
+        size_bytes += len(part)
+        if size_bytes > ANSWER_BYTES_LIMIT:
+            raise Unknown(f"the answer has more than {ANSWER_BYTES_LIMIT} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _stream(answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+    try:
+        async for part in answer.content.iter_any():
+            yield part
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise Unknown(f"the stream broke: {_said(error)}") from error
+    finally:
+        # A watch has no end to wait for: the connection goes with it.
+        answer.close()

@@ -1,0 +1,177 @@
+"""An informer: a cache that follows one kind, without a gap and never back in time.
+
+It lists, watches from exactly there, and goes on after every break from the last revision that is
+known to be whole. Where the history is gone it lists again, never older than what it has seen,
+and tells of what came, changed and vanished meanwhile. Callbacks run at once, in order, within
+`run`; one that raises is a bug: `run` raises it, and the program's supervisor begins anew.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+
+from cubernetes.api.errors import ApiError, Gone
+from cubernetes.api.meta import Object
+from cubernetes.client.cache import Cache, Pairs, key_of, revision_of
+from cubernetes.client.machine import Event, State, step
+from cubernetes.client.outcome import Trouble
+from cubernetes.client.rest import Client
+from cubernetes.client.watching import Change
+from cubernetes.host.backoff import backoff_s, jittered_s
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+
+log = Log(__name__)
+
+WATCH_S = 300
+# A watch that ends sooner than this counts as a failure, so that no server makes us spin.
+WATCH_LIFE_S_MIN = 1.0
+PAUSE_BASE_S = 0.2
+PAUSE_LIMIT_S = 15.0
+
+
+class Informer[O: Object]:
+    """One kind, perhaps one namespace or selection of it, kept at hand."""
+
+    def __init__(
+        self,
+        client: Client,
+        kind: type[O],
+        env: Env,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+    ) -> None:
+        self.kind = kind
+        self.cache: Cache[O] = Cache()
+        # Set once the first list is in the cache and every callback has heard of it.
+        self.synced = asyncio.Event()
+        self._client = client
+        self._env = env
+        self._namespace, self._labels, self._fields = namespace, labels, fields
+        self._callbacks: list[Callable[[O | None, O | None], None]] = []
+        self._progress = asyncio.Event()
+        # Every change up to here is in the cache. It is cache.revision or the one before: changes
+        # of one transaction share a revision, and a watch may be cut between them.
+        self.whole_revision = 0
+        self._failure_count = 0
+
+    def on_change(self, callback: Callable[[O | None, O | None], None]) -> None:
+        """Call back with (old, new) at each change: None for what was not, or is no more.
+
+        The cache holds the new state already. Register before `run`; do not block, do not raise.
+        """
+        self._callbacks.append(callback)
+
+    async def at_least(self, revision: int, deadline_s: float) -> bool:
+        """Wait until the cache has seen revision; False when it has not by the deadline."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                while self.cache.revision < revision:
+                    self._progress.clear()
+                    await self._progress.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Follow the API for ever; ends only by cancellation or by a bug in a callback."""
+        state = State.LISTING
+        while True:
+            if state in (State.LISTING, State.RELISTING):
+                event = await self._list()
+            else:
+                event, state = await self._watch(state)
+            state, is_paused = step(state, event)
+            if is_paused:
+                await self._pause()
+            elif event is Event.ENDED:
+                self._failure_count = 0
+
+    async def _list(self) -> Event:
+        # The first list is of now; a later one of any server that is not behind what we know.
+        revision = str(self.cache.revision) if self.synced.is_set() else None
+        try:
+            listing = await self._client.list(
+                self.kind,
+                self._namespace,
+                labels=self._labels,
+                fields=self._fields,
+                revision=revision,
+            )
+        except (ApiError, Trouble) as error:
+            return self._failed(error)
+        listed_revision = int(listing.metadata.resource_version)
+        if listed_revision < self.cache.revision:
+            log.warning("list went back in time", kind=self.kind.resource.kind)
+            return Event.BROKE
+        self._tell(self.cache.replace(listing.items, listed_revision))
+        self.whole_revision = listed_revision
+        self.synced.set()
+        self._progress.set()
+        return Event.LISTED
+
+    async def _watch(self, state: State) -> tuple[Event, State]:
+        """Take in changes until the watch ends; return how it ended, and the state it was in."""
+        began_s = self._env.clock.monotonic()
+        stream = self._client.watch(
+            self.kind,
+            self._namespace,
+            revision=str(self.whole_revision),
+            labels=self._labels,
+            fields=self._fields,
+            timeout_s=WATCH_S,
+        )
+        try:
+            async with aclosing(stream):
+                async for change in stream:
+                    self._take(change)
+                    state = step(state, Event.CHANGED).state
+                    self._failure_count = 0
+        except (ApiError, Trouble) as error:
+            return self._failed(error), state
+        lived_s = self._env.clock.monotonic() - began_s
+        return (Event.ENDED if lived_s >= WATCH_LIFE_S_MIN else Event.BROKE), state
+
+    def _take(self, change: Change[O]) -> None:
+        """Bring the cache to a change's revision, unless it is there already."""
+        revision = int(change.revision)
+        if revision < self.cache.revision:
+            return
+        if change.object is None:
+            # A bookmark promises that everything up to its revision has been sent.
+            self.whole_revision = revision
+        else:
+            self.whole_revision = max(self.whole_revision, revision - 1)
+            self._apply(change.type == "DELETED", change.object, revision)
+        self.cache.revision = revision
+        self._progress.set()
+
+    def _apply(self, is_deleted: bool, one: O, revision: int) -> None:
+        known = self.cache.get(one.metadata.name, one.metadata.namespace)
+        if is_deleted:
+            if known is not None:
+                self.cache.remove(key_of(known))
+                self.cache.revision = revision
+                self._tell([(known, None)])
+        elif known is None or revision_of(known) < revision:
+            self.cache.put(one)
+            self.cache.revision = revision
+            self._tell([(known, one)])
+
+    def _tell(self, pairs: Pairs[O]) -> None:
+        for old, new in pairs:
+            for callback in self._callbacks:
+                callback(old, new)
+
+    def _failed(self, error: ApiError | Trouble) -> Event:
+        # Once per streak: an outage of an hour is one line, not a thousand.
+        if self._failure_count == 0:
+            log.warning("cannot follow", kind=self.kind.resource.kind, error=error)
+        return Event.EXPIRED if isinstance(error, Gone) else Event.BROKE
+
+    async def _pause(self) -> None:
+        self._failure_count += 1
+        pause_s = backoff_s(self._failure_count, base_s=PAUSE_BASE_S, limit_s=PAUSE_LIMIT_S)
+        await self._env.clock.sleep(jittered_s(pause_s, self._env.rng.fraction()))

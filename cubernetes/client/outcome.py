@@ -1,0 +1,18 @@
+"""The third outcome: a call that was neither answered nor refused.
+
+An `ApiError` is an answer: the server refused, and says why. What stands here is *trouble*: the
+world did not let the call through. Whoever writes must tell the two apart, since only one of them
+leaves the question whether the write has happened.
+"""
+
+
+class Trouble(Exception):
+    """The call got no answer. Use one of its two kinds."""
+
+
+class Unreachable(Trouble):
+    """Nothing was sent: the write has not happened, asking again is safe."""
+
+
+class Unknown(Trouble):
+    """The request may have been carried out: read again before deciding anything."""
