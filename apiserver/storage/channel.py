@@ -113,7 +113,7 @@ class Channel:
         credentials = _credentials(settings)
         self.endpoints = [Endpoint(each, credentials) for each in settings.endpoints]
         self._place = 0
-        self.deadline_s = settings.deadline_s
+        self.settings = settings
         self._closed = False
 
     @property
@@ -153,7 +153,7 @@ class Channel:
         if self._closed:
             raise Unavailable("the store is closed")
         try:
-            return await endpoint.call(method, request, self.deadline_s)
+            return await endpoint.call(method, request, self.settings.deadline_s)
         except asyncio.CancelledError:
             # gRPC says this also to who was not cancelled, when the channel is closed.
             if self._closed and not was_cancelled():

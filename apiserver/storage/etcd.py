@@ -83,7 +83,9 @@ class EtcdStore:
         told: list[str] = []
         for endpoint in self._channel.endpoints:
             try:
-                status = await endpoint.call(STATUS, rpc.StatusRequest(), self._channel.deadline_s)
+                status = await endpoint.call(
+                    STATUS, rpc.StatusRequest(), self._channel.settings.deadline_s
+                )
             except grpc.aio.AioRpcError as error:
                 why = f"{error.code().name}: {error.details()}"
                 log.warning("etcd endpoint does not answer", endpoint=endpoint.address, why=why)
@@ -152,7 +154,7 @@ class EtcdStore:
 
     async def renew(self, lease: int) -> bool:
         endpoint = self._channel.current
-        stream = endpoint.stream(KEEP_ALIVE, deadline_s=self._channel.deadline_s)
+        stream = endpoint.stream(KEEP_ALIVE, deadline_s=self._channel.settings.deadline_s)
         try:
             await stream.write(rpc.LeaseKeepAliveRequest(id=lease))
             answer = await stream.read()

@@ -27,12 +27,8 @@ from cubernetes.host.log import Log
 
 log = Log(__name__)
 
-# Silence after which progress is asked for. An idle watch speaks at least every 2 x IDLE_S.
-IDLE_S = 4.0
 # Pause between two requests for a progress that is still wanted.
 ASK_AGAIN_S = 0.1
-# Silence, in spite of having asked, after which a stream is given up.
-STALL_S = 10.0
 BACKOFF_S = 0.1
 BACKOFF_LIMIT_S = 2.0
 
@@ -68,11 +64,8 @@ class EtcdWatch:
             if answer is None:
                 await self._pause()
                 continue
-            if answer.compact_revision:
-                raise Compacted(answer.compact_revision)
             if answer.canceled:
-                self._drop(answer.cancel_reason)
-                await self._pause()
+                await self._canceled(answer)
                 continue
             if answer.created:
                 self._created()
@@ -121,18 +114,27 @@ class EtcdWatch:
             return None
         return answer
 
+    async def _canceled(self, answer: rpc.WatchResponse) -> None:
+        if not answer.compact_revision:
+            self._drop(answer.cancel_reason)
+            await self._pause()
+        elif self._cursor.may_begin_at(answer.compact_revision):
+            self._drop("")
+        else:
+            raise Compacted(answer.compact_revision)
+
     async def _connect(self) -> None:
         self._endpoint = self._channel.current
         self._is_dropped = False
         self._cursor.restart()
         stream = self._stream = self._endpoint.stream(WATCH)
-        async with asyncio.timeout(self._channel.deadline_s):
-            await stream.write(watch_request(self._prefix, start_revision=self._cursor.resume))
+        async with asyncio.timeout(self._channel.settings.deadline_s):
+            await stream.write(watch_request(self._prefix, start_revision=self._cursor.begin))
         self._asking = asyncio.create_task(self._keep_asking(stream))
 
     def _created(self) -> None:
         if self._failure_count:
-            log.info("watch goes on", prefix=self._prefix, revision=self._cursor.resume)
+            log.info("watch goes on", prefix=self._prefix, revision=self._cursor.delivered)
         self._failure_count = 0
 
     def _drop(self, why: str) -> None:
@@ -160,13 +162,15 @@ class EtcdWatch:
         while True:
             is_wanted = self._cursor.delivered < self._wanted
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ASK_AGAIN_S if is_wanted else IDLE_S):
+                async with asyncio.timeout(
+                    ASK_AGAIN_S if is_wanted else self._channel.settings.watch_idle_s
+                ):
                     await self._asked.wait()
             self._asked.clear()
             if self._silent_since is None:
                 continue
             silence_s = self._env.clock.monotonic() - self._silent_since
-            if silence_s > STALL_S or not await self._ask(stream):
+            if silence_s > self._channel.settings.watch_stall_s or not await self._ask(stream):
                 # Wakes the reader, which sees a stream that was dropped and makes another.
                 self._is_dropped = True
                 stream.cancel()
@@ -174,7 +178,7 @@ class EtcdWatch:
 
     async def _ask(self, stream: Any) -> bool:
         try:
-            async with asyncio.timeout(self._channel.deadline_s):
+            async with asyncio.timeout(self._channel.settings.deadline_s):
                 await stream.write(progress_request())
         except (grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError):
             return False
@@ -187,7 +191,7 @@ async def oldest_revision(channel: Channel, floor: int) -> int:
     etcd tells it only to a watch that begins too early, so one is made. Where the answer does not
     come, floor is returned.
     """
-    stream = channel.current.stream(WATCH, deadline_s=channel.deadline_s)
+    stream = channel.current.stream(WATCH, deadline_s=channel.settings.deadline_s)
     try:
         await stream.write(oldest_request())
         while (answer := await stream.read()) is not grpc.aio.EOF:

@@ -56,10 +56,21 @@ class _Watch:
 
 
 class MemoryStore:
-    """A Store in memory; `history_revisions_max` bounds what it remembers (oldest goes first)."""
+    """A Store in memory.
 
-    def __init__(self, env: Env, *, history_revisions_max: int = HISTORY_REVISIONS_MAX) -> None:
+    history_revisions_max: the oldest revisions beyond it are compacted by themselves.
+    progress_interval_s: how often an idle watch is told the revision.
+    """
+
+    def __init__(
+        self,
+        env: Env,
+        *,
+        history_revisions_max: int = HISTORY_REVISIONS_MAX,
+        progress_interval_s: float = PROGRESS_INTERVAL_S,
+    ) -> None:
         self._clock = env.clock
+        self._progress_interval_s = progress_interval_s
         self._history_max = history_revisions_max
         # Like etcd's, the revision of an empty store is 1, and nothing is compacted.
         self._revision = 1
@@ -276,7 +287,7 @@ class MemoryStore:
     async def _tick(self) -> None:
         """Give every idle watch its progress: one timer for all, and none without a watch."""
         while True:
-            await self._clock.sleep(PROGRESS_INTERVAL_S)
+            await self._clock.sleep(self._progress_interval_s)
             self._wake_all()
 
     def _wake_all(self) -> None:

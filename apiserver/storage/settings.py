@@ -12,3 +12,7 @@ class EtcdSettings(Settings, frozen=True, kw_only=True):
     key_file: str = ""
     # For one attempt at one endpoint; an attempt goes to another endpoint only where it is safe.
     deadline_s: float = 5.0
+    # Silence of a watch after which progress is asked for: idle watches speak every 2 x this.
+    watch_idle_s: float = 4.0
+    # Silence, in spite of having asked, after which a watch looks for another connection.
+    watch_stall_s: float = 10.0
