@@ -52,10 +52,11 @@ def rules_for(faults: Sequence[Fault]) -> Iterator[str]:
             case Loss() | Unplug():
                 pass
     for fault in faults:
-        if isinstance(fault, Loss):
-            dice = f"numgen random mod 100 < {fault.percent} counter drop"
-            yield f'iifname "{fault.node}" {dice}'
-            yield f'oifname "{fault.node}" {dice}'
+        if isinstance(fault, Loss) and fault.percent > 0:
+            # nft refuses dice that always win.
+            dice = f"numgen random mod 100 < {fault.percent} " if fault.percent < 100 else ""
+            yield f'iifname "{fault.node}" {dice}counter drop'
+            yield f'oifname "{fault.node}" {dice}counter drop'
 
 
 def ruleset_for(faults: Sequence[Fault]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from cubernetes.host.backoff import backoff_s
-from cubernetes.host.clock import SystemClock
+from cubernetes.host.clock import Clock, SystemClock
 from lab.cgroup import LEAF, V2_CONTROLLERS
 from lab.spec import IN_NODE, NodeSpec
 from lab.topology import PREFIX_BITS
@@ -50,8 +50,8 @@ class Service:
 class Init:
     """The services of one boot and the loop that keeps them."""
 
-    def __init__(self, path: str) -> None:
-        self.clock = SystemClock()
+    def __init__(self, path: str, clock: Clock) -> None:
+        self.clock = clock
         self.environment = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8"}
         self.docker = Service(("dockerd",), "/var/log/dockerd.log")
         self.boot = Service((str(BOOT),), "/var/log/cubernetes-boot.log")
@@ -236,7 +236,7 @@ def main() -> int:
     settle_cgroup()
     plug_in(spec)
     configure_docker(spec.gateway)
-    init = Init(spec.path)
+    init = Init(spec.path, SystemClock())
     init.run()
     init.power_off()
     return 0

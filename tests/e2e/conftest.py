@@ -1,0 +1,74 @@
+"""Real machines for the end-to-end tests: three node hosts with real Docker, once per run."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from cubernetes.host.env import Env
+from lab.doctor import complaints
+from lab.lab import Lab
+from lab.state import Size
+
+HOUSE = Path(__file__).resolve().parents[2]
+IMAGE_BUILDERS = {"gcc": "gcc libc6-dev", "busybox": "busybox-static"}
+BUILD_DEADLINE_S = 120
+NODE_SIZE = Size(memory_bytes=3 << 30, disk_bytes=8 << 30)
+
+
+def finished[T](work: Coroutine[None, None, T]) -> T:
+    """Run work to its end in a loop of its own: a lab outlives the loop of any single test."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.close()
+
+
+@pytest.fixture(scope="session")
+def lab_images() -> Path:
+    """The images, built now where they are not up to date; a skip where that cannot be."""
+    missing = [f"{each.what} ({each.remedy})" for each in finished(complaints(Env().commands))]
+    missing += [
+        f"no program {name} (apt-get install {package})"
+        for name, package in IMAGE_BUILDERS.items()
+        if shutil.which(name) is None
+    ]
+    if missing:
+        pytest.skip(f"this machine cannot hold a lab: {'; '.join(missing)}")
+    builder = str(HOUSE / "scripts" / "build-images")
+    subprocess.run([builder], check=True, capture_output=True, timeout=BUILD_DEADLINE_S)
+    return HOUSE / "var" / "images"
+
+
+BootLab = Callable[[str, int], AbstractContextManager[Lab]]
+
+
+@pytest.fixture(scope="session")
+def boot_lab(lab_images: Path) -> BootLab:
+    """Return what boots a lab by name and size for the length of a `with` block."""
+
+    @contextmanager
+    def booted(name: str, node_count: int) -> Iterator[Lab]:
+        try:
+            up = Lab.up(name, node_count=node_count, size=NODE_SIZE, images=lab_images)
+            yield finished(up)
+        finally:
+            finished(Lab.open(name).down())
+
+    return booted
+
+
+@pytest.fixture(scope="session")
+def lab(boot_lab: BootLab) -> Iterator[Lab]:
+    """Three node hosts of this run alone, for the tests of the product.
+
+    Whoever breaks something mends it: the lab is one for all tests of the run.
+    """
+    with boot_lab(f"e2e{os.getpid() % 10**7}", 3) as booted:
+        yield booted

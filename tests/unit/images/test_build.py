@@ -1,0 +1,57 @@
+"""The images are plain tars that say truly what they hold, and always the same bytes."""
+
+import hashlib
+import io
+import json
+import tarfile
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from images.build import Entry, Image, archive_of, tar_of
+
+NAMES = st.from_regex(r"[a-z]{1,12}", fullmatch=True)
+ENTRIES = st.builds(Entry, NAMES, st.binary(max_size=64), st.sampled_from([0o644, 0o755]))
+
+
+def unpacked(archive: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        opened = {member.name: tar.extractfile(member) for member in tar.getmembers()}
+        return {name: file.read() for name, file in opened.items() if file is not None}
+
+
+@given(entries=st.lists(ENTRIES, unique_by=lambda entry: entry.path))
+def test_an_archive_names_its_layer_and_its_configuration_by_their_digests(
+    entries: list[Entry],
+) -> None:
+    image = Image("x", (), lambda: entries, {"Cmd": ["x"]})
+
+    files = unpacked(archive_of(image))
+    (listed,) = json.loads(files["manifest.json"])
+    config = files[listed["Config"]]
+
+    assert listed["RepoTags"] == ["cubernetes/x:1"]
+    assert listed["Config"] == f"{hashlib.sha256(config).hexdigest()}.json"
+    layer = files["layer.tar"]
+    assert json.loads(config)["rootfs"]["diff_ids"] == [
+        f"sha256:{hashlib.sha256(layer).hexdigest()}"
+    ]
+    assert unpacked(layer) == {entry.path: entry.content for entry in entries}
+    assert archive_of(image) == archive_of(image)
+
+
+def test_links_folders_and_modes_survive() -> None:
+    layer = tar_of(
+        [
+            Entry("tmp", mode=0o1777, is_folder=True),
+            Entry("sh", link="busybox"),
+            Entry("busybox", b"x"),
+        ]
+    )
+
+    with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
+        tmp, sh, busybox = tar.getmembers()
+
+    assert (tmp.isdir(), tmp.mode) == (True, 0o1777)
+    assert (sh.issym(), sh.linkname) == (True, "busybox")
+    assert (busybox.isfile(), busybox.uid, busybox.mtime) == (True, 0, 0)
