@@ -1,0 +1,9 @@
+"""`python -m proxy --settings FILE`."""
+
+import sys
+
+from cubernetes.host.program import main
+from proxy.run import run
+from proxy.settings import ProxySettings
+
+sys.exit(main("proxy", ProxySettings, run))

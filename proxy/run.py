@@ -1,0 +1,115 @@
+"""The proxy's loop: follow Services and EndpointSlices, compile, apply; look again now and then.
+
+Until both kinds are known whole, the kernel's rules are left as they are: what an earlier life
+wrote keeps serving while the API server is away, and nothing is lost when it ends.
+"""
+
+import asyncio
+from contextlib import suppress
+from ipaddress import IPv4Network
+
+from cubernetes.api.endpointslice import EndpointSlice
+from cubernetes.api.service import Service
+from cubernetes.client.connect import connect
+from cubernetes.client.informer import Informer
+from cubernetes.client.rest import Client
+from cubernetes.host.backoff import backoff_s, jittered_s
+from cubernetes.host.command import CommandFailed
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from proxy.services.apply import ServiceRules, rules_of_this_node
+from proxy.services.compile import Compiler, Facts
+from proxy.settings import ProxySettings
+
+log = Log(__name__)
+
+RETRY_BASE_S = 0.2
+RETRY_LIMIT_S = 10.0
+
+
+async def run(settings: ProxySettings, env: Env, client: Client | None = None) -> None:
+    """Keep this node's service rules as the cluster says, until cancelled. Rules then stay."""
+    own = client or connect(settings.client, env, "proxy")
+    try:
+        rules = await rules_of_this_node(env.commands, settings.iptables, settings.service_range)
+        await Proxy(settings, env, own, rules).run()
+    finally:
+        if client is None:
+            await own.close()
+
+
+class Proxy:
+    """One node's proxy: two informers, one compiler, and the one task that writes rules."""
+
+    def __init__(
+        self, settings: ProxySettings, env: Env, client: Client, rules: ServiceRules
+    ) -> None:
+        self._settings, self._env, self._rules = settings, env, rules
+        self._services = Informer(client, Service, env)
+        self._slices = Informer(client, EndpointSlice, env)
+        self._changed = asyncio.Event()
+        self._compiler = Compiler(
+            Facts(IPv4Network(settings.pod_range), IPv4Network(settings.service_range))
+        )
+        self._skipped: tuple[str, ...] = ()
+        self._failure_count = 0
+        self._check_at_s = 0.0
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        self._services.on_change(lambda _old, _new: self._changed.set())
+        self._slices.on_change(lambda _old, _new: self._changed.set())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._services.run())
+            tasks.create_task(self._slices.run())
+            tasks.create_task(self._keep())
+
+    async def _keep(self) -> None:
+        await self._services.synced.wait()
+        await self._slices.synced.wait()
+        while True:
+            self._changed.clear()
+            if await self._turn():
+                await self._env.clock.sleep(self._settings.apply_interval_s)
+                await self._wait_for_change()
+            else:
+                await self._pause()
+
+    async def _wait_for_change(self) -> None:
+        """Return at a change, or when it is time to look at the kernel's rules again."""
+        until_check_s = self._check_at_s - self._env.clock.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, until_check_s)):
+                await self._changed.wait()
+
+    async def _turn(self) -> bool:
+        began_s = self._env.clock.monotonic()
+        # Also where changes never cease: somebody's flush is repaired in time.
+        is_due = began_s >= self._check_at_s
+        wanted = self._compiler.compile(self._services.cache.list(), self._slices.cache.list())
+        self._tell_skipped()
+        try:
+            applied = await (self._rules.check if is_due else self._rules.apply)(wanted)
+        except CommandFailed as error:
+            # Once per streak; the rules of before keep serving.
+            if self._failure_count == 0:
+                log.warning("service rules not applied", reason=error)
+            return False
+        self._failure_count = 0
+        if is_due:
+            self._check_at_s = began_s + self._settings.check_interval_s
+        if applied.is_written:
+            spent_ms = round((self._env.clock.monotonic() - began_s) * 1000, 1)
+            log.info("service rules applied", chains=len(applied.changed), spent_ms=spent_ms)
+        return True
+
+    def _tell_skipped(self) -> None:
+        skipped = self._compiler.skipped
+        if skipped and skipped != self._skipped:
+            log.warning("left out of the service rules", first=skipped[0], count=len(skipped))
+        self._skipped = skipped
+
+    async def _pause(self) -> None:
+        self._failure_count += 1
+        pause_s = backoff_s(self._failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_LIMIT_S)
+        await self._env.clock.sleep(jittered_s(pause_s, self._env.rng.fraction()))

@@ -1,0 +1,19 @@
+"""What the proxy must be told."""
+
+from cubernetes.client.connect import ClientSettings
+from cubernetes.host.iptables import Choice
+from cubernetes.host.settings import Settings
+
+
+class ProxySettings(Settings, frozen=True, kw_only=True):
+    """client: how to reach the API server. Ranges are the cluster's, not this node's."""
+
+    client: ClientSettings
+    pod_range: str = "10.244.0.0/16"
+    service_range: str = "10.96.0.0/16"
+    # Which iptables to use; auto keeps to the kind that this machine's rules are in.
+    iptables: Choice = "auto"
+    # Changes that come together are applied together: no sooner than this after the last apply.
+    apply_interval_s: float = 0.02
+    # How often the kernel's rules are compared with ours, and repaired.
+    check_interval_s: float = 10.0
