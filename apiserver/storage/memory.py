@@ -12,7 +12,7 @@ waits at its end is woken, and only by a change under its prefix or by progress.
 
 import asyncio
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from apiserver.storage.limits import check_transaction
@@ -53,6 +53,8 @@ class _Watch:
     next: int
     # Where the watch waits for a revision from which to read on; None while its consumer works.
     waiter: asyncio.Future[int] | None = None
+    # Progress was asked for while its consumer worked.
+    is_asked: bool = False
 
 
 class MemoryStore:
@@ -125,20 +127,20 @@ class MemoryStore:
         self._apply(ops)
         return Outcome(True, self._revision)
 
-    async def watch(self, prefix: str, *, after: int) -> AsyncIterator[Changes]:
+    async def watch(self, prefix: str, *, after: int) -> AsyncGenerator[Changes]:
         watch = _Watch(prefix, after + 1)
         self._open(watch)
         try:
             while not self._closed:
                 changes = self._changes_for(watch)
-                if not changes.changes:
+                if not changes.changes and not watch.is_asked:
                     watch.waiter = asyncio.get_running_loop().create_future()
                     watch.next = max(after + 1, await watch.waiter)
                     watch.waiter = None
                     changes = self._changes_for(watch)
                 if self._closed:
                     return
-                watch.next = changes.revision + 1
+                watch.next, watch.is_asked = changes.revision + 1, False
                 yield changes
         finally:
             self._forget(watch)
@@ -292,7 +294,9 @@ class MemoryStore:
 
     def _wake_all(self) -> None:
         for watch in self._watches:
-            if watch.waiter is not None and not watch.waiter.done():
+            if watch.waiter is None:
+                watch.is_asked = True
+            elif not watch.waiter.done():
                 # It waits at the end of the history: everything up to now does not concern it.
                 watch.waiter.set_result(self._revision + 1)
 

@@ -153,6 +153,18 @@ async def test_progress_reaches_an_idle_watch_at_the_present_revision(
             assert told.revision >= now
 
 
+async def test_progress_asked_for_while_a_consumer_works_is_not_forgotten(
+    store: Store, at: str
+) -> None:
+    start = await write(store, f"{at}idle/a")
+    async with watching(store, f"{at}idle/", start - 1) as watch:
+        assert (await next_of(watch)).revision == start
+        now = await write(store, f"{at}busy")
+        await store.progress()
+
+        assert (await next_of(watch, deadline_s=3.0)).revision >= now
+
+
 async def test_an_idle_watch_tells_the_revision_at_least_every_ten_seconds(
     store: Store, at: str
 ) -> None:
