@@ -1,0 +1,33 @@
+"""Keeping a task alive over its own bugs: the story is logged, and it begins again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from cubernetes.host.backoff import backoff_s, jittered_s
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+
+log = Log(__name__)
+
+HEALTHY_S = 60.0  # who worked this long begins a new streak of failures
+
+
+async def supervised[T](name: str, work: Callable[[], Awaitable[T]], env: Env) -> T:
+    """Await work; where it raises, tell why and begin it again after a back-off.
+
+    Returns what work returns. Cancelling ends it as usual.
+    """
+    failure_count = 0
+    while True:
+        begun_at = env.clock.monotonic()
+        try:
+            return await work()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  a bug must not take its neighbours down
+            if env.clock.monotonic() - begun_at > HEALTHY_S:
+                failure_count = 0
+            failure_count += 1
+            log.bug("task failed", error, task=name, failures=failure_count)
+        pause_s = jittered_s(backoff_s(failure_count), env.rng.fraction())
+        await env.clock.sleep(pause_s)

@@ -1,0 +1,115 @@
+"""This node in the API: its Node object, and the Lease that shows it lives."""
+
+import asyncio
+from collections.abc import Callable
+from ipaddress import IPv4Network
+
+from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
+from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.meta import replaced
+from cubernetes.api.node import Node
+from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from kubelet import node as words
+from kubelet.capacity import MachineFacts
+from kubelet.network.driver import NetworkDriver, NetworkTrouble
+from kubelet.node import NodePlace
+from kubelet.runtime.driver import RuntimeDriver, RuntimeTrouble
+from kubelet.settings import KubeletSettings
+
+log = Log(__name__)
+
+VERSION = "v0.1.0"
+
+
+class Registration:
+    """Keeps the Node true. `own` reads it from a cache that follows the API."""
+
+    def __init__(
+        self,
+        settings: KubeletSettings,
+        env: Env,
+        client: Client,
+        runtime: RuntimeDriver,
+        network: NetworkDriver,
+        facts: Callable[[str, str], MachineFacts],
+    ) -> None:
+        self._settings, self._env, self._client = settings, env, client
+        self._runtime, self._network, self._facts = runtime, network, facts
+        self._prepared: IPv4Network | None = None
+        self._lease: Lease | None = None
+
+    async def register(self) -> None:
+        """Make the Node where there is none; give an existing one the labels it lacks."""
+        settings = self._settings
+        facts = self._facts(VERSION, "")
+        made = words.node_made(settings.node_name, settings.labels, facts)
+        try:
+            await self._client.create(made)
+            log.info("node registered", node=settings.node_name)
+        except AlreadyExists:
+            found = await self._client.get(Node, settings.node_name)
+            missing = words.labels_missing(found, made.metadata.labels)
+            if missing:
+                change = {"metadata": {"labels": missing}}
+                await self._client.patch(Node, settings.node_name, "", change)
+
+    async def refresh(self, node: Node) -> None:
+        """Prepare the network once a range is assigned, and write the status if it differs."""
+        trouble, runtime_version = await self._trouble(node)
+        settings = self._settings
+        port = settings.serving.port if settings.serving else 0
+        place = NodePlace(settings.address, port, settings.pod_limit)
+        facts = self._facts(VERSION, runtime_version)
+        status = words.status_for(node, facts, place, trouble, self._env.clock.now())
+        if status != node.status:
+            await self._client.update_status(replaced(node, status=status))
+            log.info("node status written", trouble=trouble)
+
+    async def _trouble(self, node: Node) -> tuple[str, str]:
+        """Return why no pod can run here (empty: they can), and the runtime's version."""
+        try:
+            version = await self._runtime.version()
+        except RuntimeTrouble as error:
+            return f"container runtime is down: {error}", ""
+        runtime_version = f"{version.name}://{version.version}"
+        if not node.spec.pod_cidr:
+            return "waiting for a range of pod addresses", runtime_version
+        try:
+            pod_cidr = IPv4Network(node.spec.pod_cidr)
+            if self._prepared != pod_cidr:
+                await self._network.prepare(pod_cidr)
+                self._prepared = pod_cidr
+        except NetworkTrouble as error:
+            return f"pod network is not ready: {error}", runtime_version
+        return "", runtime_version
+
+    @property
+    def is_network_ready(self) -> bool:
+        return self._prepared is not None
+
+    async def renew_lease(self, node: Node) -> None:
+        """Renew the Lease once; a renewal that fails is made again at the next turn."""
+        now = self._env.clock.now()
+        try:
+            async with asyncio.timeout(self._settings.lease_renew_s * 2):
+                if self._lease is None:
+                    self._lease = await self._lease_found(node)
+                spec = replaced(self._lease.spec, renew_time=now)
+                self._lease = await self._client.update(replaced(self._lease, spec=spec))
+        except (Conflict, NotFound) as error:
+            log.warning("lease lost", why=error)
+            self._lease = None
+        except (ApiError, Unknown, Unreachable, TimeoutError) as error:
+            # The outcome may be unknown: read it again before the next write.
+            log.warning("lease not renewed", why=error)
+            self._lease = None
+
+    async def _lease_found(self, node: Node) -> Lease:
+        wanted = words.lease_for(node, self._settings.lease_duration_s, self._env.clock.now())
+        try:
+            return await self._client.get(Lease, node.metadata.name, NODE_LEASE_NAMESPACE)
+        except NotFound:
+            return await self._client.create(wanted)

@@ -1,0 +1,261 @@
+"""The kubelet: informers, workers, node status, lease, peers and logs, until it is told to end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from cubernetes.api.errors import ApiError
+from cubernetes.api.meta import Object
+from cubernetes.api.node import Node, is_address, is_network
+from cubernetes.api.pod import Pod
+from cubernetes.client.connect import connect
+from cubernetes.client.informer import Informer
+from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from cubernetes.host.supervise import supervised
+from cubernetes.reconcile.records import EventRecorder
+from kubelet.capacity import MachineFacts, machine_facts
+from kubelet.checkpoint import Checkpoint, FileCheckpoint
+from kubelet.hostports import IptablesHostPorts
+from kubelet.logserver import serve_logs
+from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
+from kubelet.network.registry import NETWORKS
+from kubelet.observer import Observer
+from kubelet.pods import PodWorkers
+from kubelet.registration import Registration
+from kubelet.runtime.driver import RuntimeDown, RuntimeDriver
+from kubelet.runtime.registry import RUNTIMES
+from kubelet.settings import KubeletSettings
+from kubelet.volumes import DiskVolumes, Volumes
+from kubelet.worker import HostPorts, Parts
+
+log = Log(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the kubelet drives; a simulation brings its own."""
+
+    runtime: RuntimeDriver
+    network: NetworkDriver
+    volumes: Volumes
+    checkpoint: Checkpoint
+    host_ports: HostPorts
+    facts: Callable[[str, str], MachineFacts]
+
+
+def this_machine(settings: KubeletSettings, env: Env) -> Machine:
+    root = Path(settings.root)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Machine(
+        runtime=RUNTIMES[settings.runtime](env, Path(settings.runtime_socket)),
+        network=NETWORKS[settings.network](IPv4Address(settings.address), root / "network.json"),
+        volumes=DiskVolumes(root / "volumes", env.commands),
+        checkpoint=FileCheckpoint(root / "pods.checkpoint"),
+        host_ports=IptablesHostPorts(env),
+        facts=machine_facts,
+    )
+
+
+async def run(settings: KubeletSettings, env: Env) -> None:
+    """Run the kubelet of this machine."""
+    client = connect(settings.client, env, f"kubelet/{settings.node_name}")
+    machine = this_machine(settings, env)
+    try:
+        await Kubelet(settings, env, client, machine).run()
+    finally:
+        await machine.runtime.close()
+        await client.close()
+
+
+class Kubelet:
+    """One node's agent. Ending it leaves every container running."""
+
+    def __init__(
+        self, settings: KubeletSettings, env: Env, client: Client, machine: Machine
+    ) -> None:
+        self._settings, self._env, self._client, self._machine = settings, env, client, machine
+        self._recorder = EventRecorder(client, env, f"kubelet/{settings.node_name}")
+        self._observer = Observer(machine.runtime)
+        parts = Parts(
+            settings=settings,
+            env=env,
+            client=client,
+            runtime=machine.runtime,
+            network=machine.network,
+            volumes=machine.volumes,
+            observer=self._observer,
+            recorder=self._recorder,
+            host_ports=machine.host_ports,
+            starts=asyncio.Semaphore(settings.parallel_starts),
+        )
+        self._workers = PodWorkers(parts, machine.checkpoint)
+        here = f"spec.nodeName={settings.node_name}"
+        self._pods = Informer(client, Pod, env, fields=here)
+        self._nodes = Informer(client, Node, env)
+        self._registration = Registration(
+            settings, env, client, machine.runtime, machine.network, machine.facts
+        )
+        self._pods_changed = asyncio.Event()
+        self._nodes_changed = asyncio.Event()
+        self._peers_changed = asyncio.Event()
+        self._network_ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until cancelled; each part begins again by itself where it fails."""
+        self._pods.on_change(self._on_pod)
+        self._nodes.on_change(self._on_node)
+        parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("pods informer", self._pods.run),
+            ("nodes informer", self._nodes.run),
+            ("events", self._recorder.run),
+            ("node", self._keep_node),
+            ("lease", self._keep_lease),
+            ("pods", self._keep_pods),
+            ("peers", self._keep_peers),
+            ("runtime events", self._follow_runtime),
+            ("relist", self._relist),
+            ("host ports", self._machine.host_ports.run),
+        ]
+        serving = self._settings.serving
+        if serving is not None:
+            logs = serve_logs(serving, self._workers, self._machine.runtime, self._observer)
+            parts.append(("logs", logs))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, work in parts:
+                    group.create_task(supervised(name, work, self._env))
+        finally:
+            await self._workers.close()
+            await self._observer.close()
+
+    def _on_pod(self, _old: Object | None, _new: Object | None) -> None:
+        self._pods_changed.set()
+
+    def _on_node(self, _old: Object | None, _new: Object | None) -> None:
+        self._nodes_changed.set()
+        self._peers_changed.set()
+
+    @property
+    def _own_node(self) -> Node | None:
+        return self._nodes.cache.get(self._settings.node_name)
+
+    async def _keep_node(self) -> None:
+        """Register once; then look at the Node whenever it changes, and now and then."""
+        await self._retrying("node not registered", self._registration.register)
+        while True:
+            self._nodes_changed.clear()
+            node = self._own_node
+            if node is not None:
+                await self._retrying_once("node not refreshed", self._refresh)
+            await self._until(self._nodes_changed, self._settings.lease_renew_s * 2)
+
+    async def _refresh(self) -> None:
+        node = self._own_node
+        if node is not None:
+            await self._registration.refresh(node)
+        if self._registration.is_network_ready:
+            self._network_ready.set()
+
+    async def _keep_lease(self) -> None:
+        while True:
+            node = self._own_node
+            if node is not None:
+                await self._registration.renew_lease(node)
+            await self._env.clock.sleep(self._settings.lease_renew_s)
+
+    async def _keep_pods(self) -> None:
+        """Hand the workers what is wanted: from the checkpoint first, then from the API."""
+        saved = self._machine.checkpoint.load()
+        if saved and not self._pods.synced.is_set():
+            log.info("pods taken from the checkpoint", count=len(saved))
+            self._workers.want(saved)
+        await self._network_ready.wait()
+        await self._pods.synced.wait()
+        while True:
+            self._pods_changed.clear()
+            self._workers.want(self._pods.cache.list())
+            await self._pods_changed.wait()
+
+    async def _keep_peers(self) -> None:
+        """Follow the other nodes' addresses and ranges; what fails is tried again soon."""
+        await self._network_ready.wait()
+        await self._nodes.synced.wait()
+        changed = self._peers_changed
+        known: tuple[Peer, ...] | None = None
+        while True:
+            changed.clear()
+            peers = peers_of(self._nodes.cache.list(), self._settings.node_name)
+            try:
+                if peers != known:
+                    await self._machine.network.reconcile_peers(peers)
+                    log.info("peers reconciled", count=len(peers))
+                known = peers
+            except NetworkTrouble as error:
+                log.warning("peers not reconciled", why=error)
+                known = None
+            await self._until(changed, 5.0 if known is None else self._settings.relist_s * 6)
+
+    async def _follow_runtime(self) -> None:
+        """Wake a pod's worker when something happens to one of its containers."""
+        while True:
+            try:
+                async for uid in self._machine.runtime.events():
+                    self._workers.wake(uid)
+            except RuntimeDown as error:
+                log.warning("runtime events ended", why=error)
+            self._nodes_changed.set()
+            await self._env.clock.sleep(1.0)
+            for pod in self._workers.pods:
+                self._workers.wake(pod.metadata.uid)
+
+    async def _relist(self) -> None:
+        """Now and then look at everything: what nobody wants, and what no event told of."""
+        await self._network_ready.wait()
+        await self._pods.synced.wait()
+        while True:
+            try:
+                found = await self._observer.found()
+                self._workers.adopt_orphans([*found, *self._machine.volumes.pod_uids()])
+                for pod in self._workers.pods:
+                    self._workers.wake(pod.metadata.uid)
+            except RuntimeDown as error:
+                log.warning("runtime not listed", why=error)
+                self._nodes_changed.set()
+            await self._env.clock.sleep(self._settings.relist_s)
+            # By now every worker has looked once: ports of pods that went while we were away go.
+            self._machine.host_ports.settled()
+
+    async def _retrying(self, sentence: str, work: Callable[[], Awaitable[None]]) -> None:
+        while not await self._retrying_once(sentence, work):
+            await self._env.clock.sleep(0.5 + self._env.rng.fraction())
+
+    async def _retrying_once(self, sentence: str, work: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            await work()
+        except (ApiError, Unknown, Unreachable) as error:
+            log.warning(sentence, why=error)
+            return False
+        return True
+
+    async def _until(self, event: asyncio.Event, pause_s: float) -> None:
+        try:
+            async with asyncio.timeout(pause_s):
+                await event.wait()
+        except TimeoutError:
+            return
+
+
+def peers_of(nodes: Iterable[Node], own_name: str) -> tuple[Peer, ...]:
+    """Return the other nodes that have an address and a range, in the order of their names."""
+    return tuple(
+        Peer(one.metadata.name, IPv4Address(one.address), IPv4Network(one.spec.pod_cidr))
+        for one in sorted(nodes, key=lambda one: one.metadata.name)
+        if one.metadata.name != own_name
+        and is_address(one.address)
+        and is_network(one.spec.pod_cidr)
+    )

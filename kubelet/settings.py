@@ -1,0 +1,41 @@
+"""The kubelet's settings."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from cubernetes.client.connect import ClientSettings
+from cubernetes.host.settings import Settings
+
+
+class ServingSettings(Settings, frozen=True, kw_only=True):
+    """The HTTPS endpoint for container logs: only the holder of `client_name` may ask."""
+
+    port: int = 10250
+    cert: str
+    key: str
+    client_ca: str
+    client_name: str = "system:apiserver"
+
+
+class KubeletSettings(Settings, frozen=True, kw_only=True):
+    """node_name and address: as the other nodes know this one. Spans in seconds."""
+
+    node_name: str
+    address: str
+    client: ClientSettings
+    serving: ServingSettings | None = None
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    root: str = "/var/lib/cubernetes/kubelet"
+    runtime: str = "docker"
+    runtime_socket: str = "/var/run/docker.sock"
+    network: str = "vxlan"
+    pause_image: str = "cubernetes/pause:1"
+    pod_limit: int = 110
+    dns_servers: tuple[str, ...] = ()
+    dns_searches: tuple[str, ...] = ()
+    lease_renew_s: float = 2.0
+    lease_duration_s: int = 10
+    relist_s: float = 10.0
+    node_status_s: float = 60.0
+    parallel_starts: int = 4

@@ -1,0 +1,59 @@
+"""From a pod's words to the runtime's: what to ask for, for each of its containers."""
+
+from collections.abc import Mapping
+
+from cubernetes.api.pod import Container as Wanted
+from cubernetes.api.pod import Pod
+from kubelet import plan
+from kubelet.runtime.driver import ContainerSpec, Mount, SandboxSpec
+from kubelet.settings import KubeletSettings
+
+HOSTNAME_LIMIT = 63  # of Linux: HOST_NAME_MAX is 64, DNS labels have 63
+
+
+def sandbox_spec(pod: Pod, attempt: int, settings: KubeletSettings) -> SandboxSpec:
+    hostname = (pod.spec.hostname or pod.metadata.name)[:HOSTNAME_LIMIT].rstrip("-.")
+    in_cluster = pod.spec.dns_policy == "ClusterFirst"
+    return SandboxSpec(
+        pod_uid=pod.metadata.uid,
+        pod_name=pod.metadata.name,
+        namespace=pod.metadata.namespace,
+        hostname=hostname,
+        image=settings.pause_image,
+        dns_servers=settings.dns_servers if in_cluster else (),
+        dns_searches=settings.dns_searches if in_cluster else (),
+        attempt=attempt,
+    )
+
+
+def container_spec(
+    pod: Pod, wanted: Wanted, attempt: int, volumes: Mapping[str, str]
+) -> ContainerSpec:
+    """Return what the runtime is asked for; volumes maps their names to paths on this node."""
+    limits, requests = wanted.resources.limits, wanted.resources.requests
+    cpu = requests.get("cpu") or limits.get("cpu")
+    mounts = tuple(
+        Mount(volumes[one.name], one.mount_path, one.read_only) for one in wanted.volume_mounts
+    )
+    return ContainerSpec(
+        pod_uid=pod.metadata.uid,
+        pod_name=pod.metadata.name,
+        namespace=pod.metadata.namespace,
+        name=wanted.name,
+        image=wanted.image,
+        attempt=attempt,
+        command=wanted.command or None,
+        args=wanted.args or None,
+        env={one.name: one.value for one in wanted.env},
+        working_dir=wanted.working_dir,
+        mounts=mounts,
+        cpu_request_milli=cpu.milli if cpu else 0,
+        cpu_limit_milli=limits["cpu"].milli if "cpu" in limits else 0,
+        memory_limit_bytes=limits["memory"].whole if "memory" in limits else 0,
+        share_pids=pod.spec.share_process_namespace,
+        spec_hash=plan.spec_hash(wanted),
+    )
+
+
+def wanted_named(pod: Pod, name: str) -> Wanted:
+    return next(one for one in pod.spec.containers if one.name == name)

@@ -1,0 +1,335 @@
+"""One pod's worker: plans, carries the steps out, tells the API. A stuck pod holds up nobody."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Literal, Protocol
+
+from cubernetes.api.errors import ApiError, Conflict, NotFound
+from cubernetes.api.meta import replaced
+from cubernetes.api.pod import Pod, PodStatus
+from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.rest import Client
+from cubernetes.host.backoff import backoff_s, jittered_s
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from kubelet import plan, specs, status
+from kubelet.network.driver import NetworkDriver, NetworkTrouble
+from kubelet.observer import Observer
+from kubelet.plan import Memory, Trouble
+from kubelet.runtime.driver import (
+    SANDBOX,
+    Container,
+    RuntimeDown,
+    RuntimeDriver,
+    RuntimeTrouble,
+)
+from kubelet.settings import KubeletSettings
+from kubelet.volumes import Volumes, VolumeTrouble
+
+log = Log(__name__)
+
+FORCED_GRACE_S = 2.0  # for a pod that was taken out of the API without being asked to end
+TROUBLE_BASE_S = 2.0
+TROUBLE_LIMIT_S = 60.0
+RETRY_LIMIT_S = 10.0  # between tries to tell the API or to reach the runtime
+
+
+class Recorder(Protocol):
+    """Tells people what happened to a pod; never waits, never fails the caller."""
+
+    def record(
+        self, about: Pod, reason: str, message: str, weight: Literal["Normal", "Warning"] = "Normal"
+    ) -> None: ...
+
+
+class HostPorts(Protocol):
+    """Leads ports of this node to pods. Nothing waits for it: what fails is tried again."""
+
+    def lead(self, pod: Pod, address: str) -> None: ...
+
+    def drop(self, pod_uid: str) -> None: ...
+
+    def settled(self) -> None:
+        """Every running pod of this node has been led: what leads to none may go."""
+        ...
+
+    async def run(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a worker touches."""
+
+    settings: KubeletSettings
+    env: Env
+    client: Client
+    runtime: RuntimeDriver
+    network: NetworkDriver
+    volumes: Volumes
+    observer: Observer
+    recorder: Recorder
+    host_ports: HostPorts
+    starts: asyncio.Semaphore  # how many sandboxes and containers may be starting at a time
+
+
+class PodWorker:
+    """Runs until nothing of its pod is left on this node."""
+
+    def __init__(self, uid: str, parts: Parts) -> None:
+        self.uid = uid
+        self._parts = parts
+        self._pod: Pod | None = None
+        self._memory = Memory()
+        self._woken = asyncio.Event()
+        self._sandbox: Container | None = None
+        self._status_wanted: PodStatus | None = None
+        self._status_due = asyncio.Event()
+        self._told: Pod | None = None  # as the API had it right after our last write
+        self._failure_count = 0
+
+    @property
+    def pod(self) -> Pod | None:
+        return self._pod
+
+    def want(self, pod: Pod | None) -> None:
+        """Take the newest wish; None: nobody wants this pod here any more."""
+        self._pod = pod
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Something of the pod may have changed on this node."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        telling = asyncio.ensure_future(self._tell())
+        try:
+            while True:
+                self._woken.clear()
+                pause_s = await self._round()
+                if pause_s is None:
+                    return
+                await self._until_woken(pause_s)
+        finally:
+            telling.cancel()
+            await asyncio.wait([telling])
+
+    async def _until_woken(self, pause_s: float) -> None:
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def _round(self) -> float | None:
+        """Look, plan and act once; return seconds until the next look, None when all is gone."""
+        try:
+            listing = await self._parts.observer.found()
+            found = listing.get(self.uid, ())
+            self._sandbox = plan.running_sandbox(found)
+            streaks = plan.streaks_after(found, self._memory.streaks)
+            self._memory = replace(self._memory, streaks=streaks)
+            pod, now = self._pod, self._parts.env.clock.now()
+            steps = (
+                plan.teardown(found, FORCED_GRACE_S, "not wanted on this node")
+                if pod is None
+                else plan.plan(pod, found, self._memory, now)
+            )
+            pause_s = await self._carry_out(pod, steps, found)
+            self._failure_count = 0
+        except (
+            RuntimeDown,
+            NetworkTrouble,
+            RuntimeTrouble,
+            ApiError,
+            Unknown,
+            Unreachable,
+        ) as error:
+            self._failure_count += 1
+            if self._failure_count == 1:
+                log.warning("pod held up", pod=self.uid, why=error)
+            return self._pause_s(backoff_s(self._failure_count, limit_s=RETRY_LIMIT_S))
+        return pause_s
+
+    def _pause_s(self, span_s: float) -> float:
+        return jittered_s(span_s, self._parts.env.rng.fraction())
+
+    async def _carry_out(
+        self, pod: Pod | None, steps: Sequence[plan.Step], found: Sequence[Container]
+    ) -> float | None:
+        waits = [step.at for step in steps if isinstance(step, plan.WaitUntil)]
+        acts = [step for step in steps if not isinstance(step, plan.WaitUntil)]
+        if pod is not None:
+            await self._publish(pod, found)
+        for step in acts:
+            if isinstance(step, plan.Forget):
+                return await self._forget(pod)
+            if not await self._act(pod, step):
+                break
+        if acts:
+            return 0.0
+        return self._until(min(waits)) if waits else self._parts.settings.relist_s * 6
+
+    def _until(self, at: datetime) -> float:
+        # At least a tick: wall time and the timer may disagree by a rounding.
+        return max(0.01, (at - self._parts.env.clock.now()).total_seconds())
+
+    async def _act(self, pod: Pod | None, step: plan.Step) -> bool:
+        """Carry out one step; False where the rest of the round makes no sense."""
+        match step:
+            case plan.StartSandbox(attempt) if pod is not None:
+                return await self._trying(pod, SANDBOX, partial(self._start_sandbox, pod, attempt))
+            case plan.StartContainer(name, attempt) if pod is not None:
+                # A container that cannot start must not keep its siblings from starting.
+                start = partial(self._start_container, pod, name, attempt)
+                await self._trying(pod, name, start)
+            case plan.Stop(ids, grace_s, why):
+                await self._stop(pod, ids, grace_s, why)
+            case plan.StopSandbox(container_id):
+                self._parts.host_ports.drop(self.uid)
+                await self._parts.network.detach(self.uid)
+                await self._parts.runtime.stop(container_id, 0.0)
+            case plan.Remove(container_id):
+                await self._parts.runtime.remove(container_id)
+            case _:
+                raise AssertionError(f"{step} cannot be carried out for {self.uid}")
+        return True
+
+    async def _trying(self, pod: Pod, name: str, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do the work of one part of the pod; note its trouble, False, where it fails."""
+        try:
+            await work()
+        except RuntimeDown:
+            raise
+        except (RuntimeTrouble, NetworkTrouble, VolumeTrouble) as error:
+            self._note_trouble(pod, name, error)
+            return False
+        troubles = {key: one for key, one in self._memory.troubles.items() if key != name}
+        self._memory = replace(self._memory, troubles=troubles)
+        return True
+
+    def _note_trouble(self, pod: Pod, name: str, error: Exception) -> None:
+        reason = error.reason if isinstance(error, RuntimeTrouble) else type(error).__name__
+        before = self._memory.troubles.get(name)
+        count = before.failure_count + 1 if before else 1
+        if reason == "ErrImagePull" and count > 1:
+            reason = "ImagePullBackOff"
+        pause_s = self._pause_s(backoff_s(count, base_s=TROUBLE_BASE_S, limit_s=TROUBLE_LIMIT_S))
+        retry_at = self._parts.env.clock.now() + timedelta(seconds=pause_s)
+        trouble = Trouble(reason, str(error), count, retry_at)
+        self._memory = replace(self._memory, troubles={**self._memory.troubles, name: trouble})
+        log.warning("part of a pod not started", pod=pod.ref, part=name, why=error)
+        self._parts.recorder.record(pod, "Failed", f"{name}: {error}", "Warning")
+
+    async def _start_sandbox(self, pod: Pod, attempt: int) -> None:
+        spec = specs.sandbox_spec(pod, attempt, self._parts.settings)
+        # An address belongs to one sandbox: what an earlier one held is free first.
+        await self._parts.network.detach(self.uid)
+        async with self._parts.starts:
+            self._sandbox = await self._parts.runtime.start_sandbox(spec)
+        await self._join_network(pod, self._sandbox)
+
+    async def _join_network(self, pod: Pod, sandbox: Container) -> None:
+        address = await self._parts.network.attach(self.uid, f"/proc/{sandbox.pid}/ns/net")
+        self._parts.host_ports.lead(pod, str(address))
+
+    async def _start_container(self, pod: Pod, name: str, attempt: int) -> None:
+        wanted = specs.wanted_named(pod, name)
+        sandbox = self._sandbox
+        if sandbox is None:
+            raise RuntimeTrouble("CreateContainerError", "the pod's sandbox does not run")
+        if self.uid not in await self._parts.network.attached():
+            # The kubelet ended between starting the sandbox and wiring it.
+            await self._join_network(pod, sandbox)
+        await self._ensure_image(pod, name)
+        volumes = await self._parts.volumes.prepare(pod)
+        spec = specs.container_spec(pod, wanted, attempt, volumes)
+        async with self._parts.starts:
+            await self._parts.runtime.start_container(spec, sandbox.id)
+        self._parts.recorder.record(pod, "Started", f"started container {name}")
+
+    async def _ensure_image(self, pod: Pod, name: str) -> None:
+        wanted = specs.wanted_named(pod, name)
+        is_here = await self._parts.runtime.image_id(wanted.image) is not None
+        if is_here and wanted.image_pull_policy != "Always":
+            return
+        if wanted.image_pull_policy == "Never":
+            message = f"image {wanted.image} is not on this node and its pull policy is Never"
+            raise RuntimeTrouble("ErrImageNeverPull", message)
+        self._parts.recorder.record(pod, "Pulling", f"pulling image {wanted.image}")
+        await self._parts.runtime.pull(wanted.image)
+        self._parts.recorder.record(pod, "Pulled", f"pulled image {wanted.image}")
+
+    async def _stop(self, pod: Pod | None, ids: Sequence[str], grace_s: float, why: str) -> None:
+        if pod is not None:
+            self._parts.recorder.record(pod, "Killing", f"stopping containers: {why}")
+        await asyncio.gather(*(self._parts.runtime.stop(one, grace_s) for one in ids))
+
+    async def _forget(self, pod: Pod | None) -> float | None:
+        """Free what the pod held; then, and only then, take it out of the API."""
+        self._parts.host_ports.drop(self.uid)
+        await self._parts.network.detach(self.uid)
+        await self._parts.volumes.remove(self.uid)
+        if pod is not None:
+            try:
+                name, namespace = pod.metadata.name, pod.metadata.namespace
+                await self._parts.client.delete(Pod, name, namespace, uid=self.uid, grace_s=0)
+            except (NotFound, Conflict):
+                log.debug("pod was gone already", pod=pod.ref)
+        return None
+
+    async def _publish(self, pod: Pod, found: Sequence[Container]) -> None:
+        addresses: Mapping[str, object] = await self._parts.network.attached()
+        sandbox = plan.running_sandbox(found)
+        address = str(addresses.get(self.uid, "")) if sandbox is not None else ""
+        if address and not pod.metadata.is_deleted:
+            self._parts.host_ports.lead(pod, address)
+        now = self._parts.env.clock.now()
+        host = self._parts.settings.address
+        wanted = status.status_for(pod, found, self._memory, address, host, now)
+        self._status_wanted = wanted
+        if not self._is_told(pod, wanted):
+            self._status_due.set()
+
+    def _is_told(self, pod: Pod, wanted: PodStatus) -> bool:
+        """The API has this status, as far as we know: its watch may lag behind our write."""
+        told = self._told
+        if told is not None and _revision(told) >= _revision(pod):
+            return told.status == wanted
+        return pod.status == wanted
+
+    async def _tell(self) -> None:
+        """Write the newest status whenever it differs; a lost or refused write is made again."""
+        failure_count = 0
+        while True:
+            await self._status_due.wait()
+            self._status_due.clear()
+            try:
+                await self._write_status()
+                failure_count = 0
+            except NotFound:
+                log.debug("status of a pod that is gone", pod=self.uid)
+            except (ApiError, Unknown, Unreachable) as error:
+                failure_count += 1
+                log.debug("status not written", pod=self.uid, why=error)
+                self._status_due.set()
+                pause_s = self._pause_s(backoff_s(failure_count, base_s=0.2, limit_s=RETRY_LIMIT_S))
+                await self._parts.env.clock.sleep(pause_s)
+
+    async def _write_status(self) -> None:
+        pod, wanted = self._pod, self._status_wanted
+        if pod is None or wanted is None or self._is_told(pod, wanted):
+            return
+        try:
+            self._told = await self._parts.client.update_status(replaced(pod, status=wanted))
+        except Conflict:
+            live = await self._parts.client.get(Pod, pod.metadata.name, pod.metadata.namespace)
+            if live.metadata.uid == self.uid:
+                merged = replaced(live, status=status.status_written(live, wanted))
+                self._told = await self._parts.client.update_status(merged)
+
+
+def _revision(pod: Pod) -> int:
+    return int(pod.metadata.resource_version or 0)

@@ -1,0 +1,303 @@
+"""What the kubelet does with a pod's containers: laws over whole lives, then the named cases."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cubernetes.api.meta import replaced
+from cubernetes.api.pod import Pod
+from kubelet import plan
+from kubelet.plan import (
+    Forget,
+    Memory,
+    Remove,
+    StartContainer,
+    StartSandbox,
+    Stop,
+    StopSandbox,
+    Streak,
+    Trouble,
+    WaitUntil,
+)
+from kubelet.runtime.driver import SANDBOX, Container, State
+from tests.given import NOW, a_container, a_pod
+
+ROUND_LIMIT = 6
+
+
+def a_living_pod(policy: str = "Always", names: Sequence[str] = ("main",)) -> Pod:
+    pod = a_pod("web-0", node="n1")
+    containers = tuple(a_container(name) for name in names)
+    return replaced(pod, spec=replaced(pod.spec, containers=containers, restart_policy=policy))
+
+
+def a_found(
+    name: str = "main", attempt: int = 0, state: State = State.RUNNING, exit_code: int = 0
+) -> Container:
+    ended = NOW - timedelta(seconds=5) if state is State.EXITED else None
+    begun = None if state is State.CREATED else NOW - timedelta(seconds=10)
+    mark = "" if name == SANDBOX else plan.spec_hash(a_container(name))
+    return Container(
+        id=f"{name}-{attempt}",
+        pod_uid="uid-web-0",
+        pod_name="web-0",
+        namespace="default",
+        name=name,
+        attempt=attempt,
+        state=state,
+        image="cubernetes/web:1",
+        image_id="sha256:1",
+        spec_hash=mark,
+        started_at=begun,
+        finished_at=ended,
+        exit_code=exit_code,
+    )
+
+
+def carried_out(steps: Sequence[plan.Step], found: Mapping[str, Container]) -> dict[str, Container]:
+    """Return what stands after the steps, on a node where everything succeeds."""
+    world = dict(found)
+    for step in steps:
+        match step:
+            case StartSandbox(attempt):
+                world[f"{SANDBOX}-{attempt}"] = a_found(SANDBOX, attempt)
+            case StartContainer(name, attempt):
+                world[f"{name}-{attempt}"] = a_found(name, attempt)
+            case Stop(ids, _, _):
+                for one in ids:
+                    world[one] = ended(world[one], 143)
+            case StopSandbox(one):
+                world[one] = ended(world[one], 137)
+            case Remove(one):
+                world.pop(one)
+            case _:
+                pass
+    return world
+
+
+def ended(one: Container, code: int) -> Container:
+    return replace(one, state=State.EXITED, exit_code=code, finished_at=NOW)
+
+
+def acts(steps: Sequence[plan.Step]) -> list[plan.Step]:
+    return [step for step in steps if not isinstance(step, WaitUntil)]
+
+
+containers_found = st.lists(
+    st.builds(
+        a_found,
+        name=st.sampled_from([SANDBOX, "main", "side"]),
+        attempt=st.integers(0, 4),
+        state=st.sampled_from(State),
+        exit_code=st.integers(0, 2),
+    ),
+    max_size=8,
+    unique_by=lambda one: one.id,
+)
+pods = st.builds(
+    a_living_pod,
+    policy=st.sampled_from(["Always", "OnFailure", "Never"]),
+    names=st.sampled_from([("main",), ("main", "side")]),
+)
+
+
+@given(pods, containers_found)
+def test_every_plan_carried_out_again_and_again_comes_to_rest(
+    pod: Pod, found: list[Container]
+) -> None:
+    world = {one.id: one for one in found}
+    for _ in range(ROUND_LIMIT):
+        world = carried_out(plan.plan(pod, list(world.values()), Memory(), NOW), world)
+
+    assert acts(plan.plan(pod, list(world.values()), Memory(), NOW)) == []
+
+
+@given(pods, containers_found)
+def test_at_rest_the_pod_runs_whole_or_is_over(pod: Pod, found: list[Container]) -> None:
+    world = {one.id: one for one in found}
+    for _ in range(ROUND_LIMIT):
+        world = carried_out(plan.plan(pod, list(world.values()), Memory(), NOW), world)
+
+    standing = list(world.values())
+    running = {one.name for one in standing if one.state is State.RUNNING}
+    if plan.is_over(pod, standing):
+        assert running == set()
+    else:
+        for wanted in pod.spec.containers:
+            newest = plan.latest(standing, wanted.name)
+            assert newest is not None
+            done = newest.state is State.EXITED and pod.spec.restart_policy != "Always"
+            assert newest.state is State.RUNNING or done
+        assert SANDBOX in running
+
+
+@settings(max_examples=50)
+@given(pods, containers_found, st.integers(0, 5))
+def test_a_plan_cut_anywhere_ends_where_the_whole_one_does(
+    pod: Pod, found: list[Container], cut: int
+) -> None:
+    world = {one.id: one for one in found}
+    first = plan.plan(pod, found, Memory(), NOW)
+    world = carried_out(first[:cut], world)
+    for _ in range(ROUND_LIMIT):
+        world = carried_out(plan.plan(pod, list(world.values()), Memory(), NOW), world)
+
+    assert acts(plan.plan(pod, list(world.values()), Memory(), NOW)) == []
+
+
+@given(pods, containers_found, st.randoms())
+def test_the_order_in_which_containers_are_found_does_not_matter(
+    pod: Pod, found: list[Container], random: st.DataObject
+) -> None:
+    shuffled = list(found)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+
+    one = plan.plan(pod, found, Memory(), NOW)
+    other = plan.plan(pod, shuffled, Memory(), NOW)
+    assert sorted(map(repr, one)) == sorted(map(repr, other)) or _differ_by_stop_order(one, other)
+
+
+def _differ_by_stop_order(one: Sequence[plan.Step], other: Sequence[plan.Step]) -> bool:
+    def plain(steps: Sequence[plan.Step]) -> list[str]:
+        return sorted(
+            repr(replace(step, ids=tuple(sorted(step.ids))))
+            if isinstance(step, Stop)
+            else repr(step)
+            for step in steps
+        )
+
+    return plain(one) == plain(other)
+
+
+@given(pods, containers_found)
+def test_no_running_container_is_touched_while_its_sandbox_runs(
+    pod: Pod, found: list[Container]
+) -> None:
+    """W23: a kubelet that starts again must not restart what runs as it should."""
+    steps = plan.plan(pod, found, Memory(), NOW)
+    sandbox = plan.running_sandbox(found)
+    if sandbox is None or plan.is_over(pod, found):
+        return
+    newest = {wanted.name: plan.latest(found, wanted.name) for wanted in pod.spec.containers}
+    kept = {one.id for one in newest.values() if one and one.state is State.RUNNING}
+    touched = {one for step in steps if isinstance(step, Stop) for one in step.ids}
+    assert not kept & touched
+    assert sandbox.id not in {step.id for step in steps if isinstance(step, StopSandbox)}
+
+
+def test_a_new_pod_gets_its_sandbox_before_its_containers() -> None:
+    steps = plan.plan(a_living_pod(names=("main", "side")), [], Memory(), NOW)
+
+    assert steps == [StartSandbox(0), StartContainer("main", 0), StartContainer("side", 0)]
+
+
+def test_w4_a_dead_sandbox_takes_its_containers_with_it_and_all_is_made_again() -> None:
+    found = [a_found(SANDBOX, 0, State.EXITED), a_found("main", 0)]
+
+    first = plan.plan(a_living_pod(), found, Memory(), NOW)
+    assert first == [Stop(("main-0",), 30.0, "sandbox is gone")]
+
+    found[1] = ended(found[1], 143)
+    assert plan.plan(a_living_pod(), found, Memory(), NOW) == [
+        StartSandbox(1),
+        Remove(f"{SANDBOX}-0"),
+        StartContainer("main", 1),
+    ]
+
+
+def test_w20_an_ended_container_is_seen_and_restarted_only_where_its_policy_says_so() -> None:
+    found = [a_found(SANDBOX), a_found("main", 0, State.EXITED, exit_code=0)]
+
+    assert plan.plan(a_living_pod("Always"), found, Memory(), NOW) == [StartContainer("main", 1)]
+    over = [StopSandbox(f"{SANDBOX}-0"), Remove(f"{SANDBOX}-0")]
+    assert plan.plan(a_living_pod("OnFailure"), found, Memory(), NOW) == over
+    assert plan.plan(a_living_pod("Never"), found, Memory(), NOW) == over
+
+    failed = [a_found(SANDBOX), a_found("main", 0, State.EXITED, exit_code=3)]
+    restarted = plan.plan(a_living_pod("OnFailure"), failed, Memory(), NOW)
+    assert restarted == [StartContainer("main", 1)]
+
+
+def test_w22_a_container_that_keeps_failing_waits_longer_each_time_up_to_a_minute() -> None:
+    pod = a_living_pod()
+    pauses = []
+    for count in range(1, 10):
+        failed = ended(a_found("main", count), 1)
+        memory = Memory(streaks={"main": Streak(count, count)})
+        at = plan.restart_at(pod, failed, memory)
+        assert at is not None
+        pauses.append((at - NOW).total_seconds())
+
+    assert pauses == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_ten_minutes_of_health_end_a_streak() -> None:
+    before = {"main": Streak(6, 7)}
+    failed = a_found("main", 7, State.EXITED, exit_code=1)
+    assert plan.streaks_after([failed], before) == {"main": Streak(7, 8)}
+
+    long_ago = NOW - timedelta(seconds=700)
+    healthy = replace(failed, started_at=long_ago)
+    assert plan.streaks_after([healthy], before) == {"main": Streak(7, 1)}
+
+
+def test_one_end_is_counted_once_however_often_it_is_seen() -> None:
+    failed = a_found("main", 2, State.EXITED, exit_code=1)
+    once = plan.streaks_after([failed], {"main": Streak(1, 2)})
+
+    assert plan.streaks_after([failed], once) == once == {"main": Streak(2, 3)}
+
+
+def test_a_kubelet_that_has_just_started_still_backs_off_from_a_container_that_failed_often() -> (
+    None
+):
+    failed = a_found("main", 5, State.EXITED, exit_code=1)
+
+    assert plan.streaks_after([failed], {}) == {"main": Streak(5, 6)}
+
+
+def test_a_part_in_trouble_waits_and_does_not_keep_its_sibling_from_starting() -> None:
+    later = NOW + timedelta(seconds=9)
+    memory = Memory(troubles={"main": Trouble("ErrImagePull", "no such image", 2, later)})
+
+    steps = plan.plan(a_living_pod(names=("main", "side")), [a_found(SANDBOX)], memory, NOW)
+    assert steps == [StartContainer("side", 0), WaitUntil(later)]
+
+
+def test_a_deleted_pod_is_stopped_with_what_is_left_of_its_grace() -> None:
+    pod = a_living_pod()
+    meta = replaced(pod.metadata, deletion_timestamp=NOW + timedelta(seconds=12))
+    found = [a_found(SANDBOX), a_found("main"), a_found("main", 0, State.EXITED)]
+
+    steps = plan.plan(replaced(pod, metadata=meta), found[:2], Memory(), NOW)
+    assert steps == [
+        Stop(("main-0",), 12.0, "deleted"),
+        StopSandbox(f"{SANDBOX}-0"),
+        Remove("main-0"),
+        Remove(f"{SANDBOX}-0"),
+        Forget(),
+    ]
+
+
+def test_what_nobody_wants_leaves_nothing() -> None:
+    assert plan.teardown([], 0.0, "not wanted") == [Forget()]
+
+
+def test_a_changed_image_replaces_the_container_and_nothing_else() -> None:
+    pod = a_living_pod(names=("main", "side"))
+    main, side = pod.spec.containers
+    spec = replaced(pod.spec, containers=(replaced(main, image="cubernetes/web:2"), side))
+    found = [a_found(SANDBOX), a_found("main"), a_found("side")]
+
+    steps = plan.plan(replaced(pod, spec=spec), found, Memory(), NOW)
+    assert steps == [Stop(("main-0",), 30.0, "its image changed"), StartContainer("main", 1)]
+
+
+def test_the_last_end_is_kept_and_older_ones_are_removed() -> None:
+    found = [a_found(SANDBOX), *(a_found("main", n, State.EXITED) for n in range(3))]
+    found.append(a_found("main", 3))
+
+    assert plan.plan(a_living_pod(), found, Memory(), NOW) == [Remove("main-0"), Remove("main-1")]
