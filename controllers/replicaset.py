@@ -1,0 +1,228 @@
+"""ReplicaSet: as many pods as are wanted, whatever happens to them.
+
+**Names.** A pod made here carries a number (annotation `cubernetes.io/number`), and its name is
+derived from the ReplicaSet's uid and that number. The next numbers are those above the highest that
+any pod of the set has, living, going or finished. So:
+
+* planning again from the same view, or from one that lacks our own last creates, asks for the very
+  same names: a lost reply ends in AlreadyExists, never in a twin;
+* a name that a going or finished pod still holds is never asked for, since its number counts;
+* a plan from a view in which pods still live that are gone by now may overshoot, by at most one pod
+  for each that others took away meanwhile; the next round takes the surplus down.
+
+**Finished pods** (Failed, Succeeded) are replaced, then deleted: replaced first, so that their
+number is not used again should the round end between. One that ended within FAST_END_S of its
+creation keeps its place that long, or a pod that fails at once would be remade as fast as the loop
+turns.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from controllers.letters import child_name
+from controllers.owners import with_owners
+from cubernetes.api.condition import condition_of
+from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
+from cubernetes.api.pod import Pod, is_finished, is_ready
+from cubernetes.api.replicaset import ReplicaSet, ReplicaSetStatus
+from cubernetes.reconcile.plan import (
+    Action,
+    Again,
+    Create,
+    Delete,
+    Patch,
+    Record,
+    UpdateStatus,
+    View,
+)
+
+NUMBER = "cubernetes.io/number"
+NUMBER_LIMIT = 10**9  # beyond it an annotation is somebody's joke
+BURST = 500  # pods made or deleted in one plan; the next plan goes on
+FAST_END_S = 10.0
+
+
+class Claim(NamedTuple):
+    """The pods that a ReplicaSet finds, told apart; each in the order of their names."""
+
+    adoptable: Sequence[Pod]  # match, and nobody controls them
+    released: Sequence[Pod]  # ours, and no longer match
+    active: Sequence[Pod]  # ours or adoptable; neither finished nor asked to go
+    finished: Sequence[Pod]
+    every: Sequence[Pod]  # all that are ours, whatever their state
+
+
+class ReplicaSets:
+    """Plans by ReplicaSet."""
+
+    name = "replicaset"
+    kinds: tuple[type[Object], ...] = (ReplicaSet, Pod)
+
+    def keys(self, changed: Object, view: View) -> Iterable[Ref]:
+        """A pod concerns its controller; one that has none, every set that could adopt it."""
+        if isinstance(changed, ReplicaSet):
+            return (changed.ref,)
+        owner = changed.metadata.controller
+        namespace = changed.metadata.namespace
+        if owner is not None:
+            is_ours = owner.kind == ReplicaSet.resource.kind
+            return (Ref(owner.kind, namespace, owner.name),) if is_ours else ()
+        labels = changed.metadata.labels
+        sets = view.list(ReplicaSet, namespace)
+        return [one.ref for one in sets if one.spec.selector.selector.matches(labels)]
+
+    def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:
+        wanted = view.get(ReplicaSet, key.name, key.namespace)
+        # The pods of a set that goes are the garbage collector's.
+        if wanted is None or wanted.metadata.is_deleted:
+            return
+        claim = claim_of(wanted, view)
+        yield from _status_of(wanted, claim.active, now)
+        for pod in claim.released:
+            yield _released(pod, wanted)
+        for pod in claim.adoptable:
+            yield _adopted(pod, wanted)
+        ended, held_s = _settled(claim.finished, now)
+        held_count = len(claim.finished) - len(ended)
+        missing_count = wanted.spec.replicas - len(claim.active) - held_count
+        yield from _made(wanted, claim, view, min(missing_count, BURST))
+        for pod in ended[:BURST]:
+            yield Delete(Pod, pod.ref, pod.metadata.uid)
+        for pod in surplus(claim.active, wanted.spec.replicas)[:BURST]:
+            yield Delete(Pod, pod.ref, pod.metadata.uid)
+            yield Record(wanted, "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+        if held_s > 0:
+            yield Again(held_s)
+
+
+def claim_of(wanted: ReplicaSet, view: View) -> Claim:
+    """Tell the pods apart by their controller and by the selector."""
+    uid, namespace = wanted.metadata.uid, wanted.metadata.namespace
+    selector = wanted.spec.selector.selector
+    every = [pod for pod in view.owned(Pod, uid) if _controller_uid(pod) == uid]
+    mine = [pod for pod in every if selector.matches(pod.metadata.labels)]
+    adoptable = [
+        pod
+        for pod in view.list(Pod, namespace, selector)
+        if pod.metadata.controller is None and _is_active(pod)
+    ]
+    return Claim(
+        adoptable=adoptable,
+        released=[
+            pod
+            for pod in every
+            if not pod.metadata.is_deleted and not selector.matches(pod.metadata.labels)
+        ],
+        active=[pod for pod in mine if _is_active(pod)] + adoptable,
+        finished=[pod for pod in mine if is_finished(pod) and not pod.metadata.is_deleted],
+        every=every,
+    )
+
+
+def surplus(active: Sequence[Pod], wanted_count: int) -> Sequence[Pod]:
+    """Choose whom to let go: first who has no node, is not ready, is youngest; then by name."""
+    extra_count = max(0, len(active) - wanted_count)
+
+    def worth(pod: Pod) -> tuple[bool, bool, float, str]:
+        return bool(pod.spec.node_name), is_ready(pod), -_created_s(pod), pod.metadata.name
+
+    return sorted(active, key=worth)[:extra_count]
+
+
+def pod_made(wanted: ReplicaSet, number: int) -> Pod:
+    """Return the pod of that number, as the template has it."""
+    template = wanted.spec.template
+    meta = ObjectMeta(
+        name=child_name(wanted.metadata.name, wanted.metadata.uid, number),
+        namespace=wanted.metadata.namespace,
+        labels=template.metadata.labels,
+        annotations={**template.metadata.annotations, NUMBER: str(number)},
+        owner_references=(wanted.owner_reference(),),
+    )
+    return Pod(metadata=meta, spec=template.spec)
+
+
+def _made(wanted: ReplicaSet, claim: Claim, view: View, count: int) -> Iterator[Action]:
+    number = max((_number_of(pod) for pod in claim.every), default=-1)
+    while count > 0:
+        number += 1
+        pod = pod_made(wanted, number)
+        # Somebody else's pod holds the name: 1 in 14 million, or an orphan of an earlier set.
+        if view.get(Pod, pod.metadata.name, pod.metadata.namespace) is not None:
+            continue
+        count -= 1
+        yield Create(pod)
+        yield Record(wanted, "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
+
+
+def _status_of(wanted: ReplicaSet, active: Sequence[Pod], now: datetime) -> Iterator[Action]:
+    """Yield the status where it differs, and when to look again for pods to become available."""
+    ready = [pod for pod in active if is_ready(pod)]
+    waits_s = [_unavailable_s(pod, wanted.spec.min_ready_seconds, now) for pod in ready]
+    labels = wanted.spec.template.metadata.labels.items()
+    status = ReplicaSetStatus(
+        replicas=len(active),
+        fully_labeled_replicas=sum(labels <= pod.metadata.labels.items() for pod in active),
+        ready_replicas=len(ready),
+        available_replicas=sum(wait_s <= 0 for wait_s in waits_s),
+        observed_generation=wanted.metadata.generation,
+        conditions=wanted.status.conditions,
+    )
+    if status != wanted.status:
+        yield UpdateStatus(replaced(wanted, status=status))
+    soonest_s = min((wait_s for wait_s in waits_s if wait_s > 0), default=0.0)
+    if soonest_s > 0:
+        yield Again(soonest_s)
+
+
+def _unavailable_s(pod: Pod, min_ready_s: int, now: datetime) -> float:
+    """Return how long the pod must stay ready yet to count as available; 0 or less is now."""
+    ready = condition_of(pod.status.conditions, "Ready")
+    if min_ready_s == 0 or ready is None or ready.last_transition_time is None:
+        return float(min_ready_s)
+    return (ready.last_transition_time + timedelta(seconds=min_ready_s) - now).total_seconds()
+
+
+def _settled(finished: Sequence[Pod], now: datetime) -> tuple[Sequence[Pod], float]:
+    """Return the finished pods to replace now, and in how many seconds the next one is due."""
+    waits_s = {pod.metadata.name: _held_s(pod, now) for pod in finished}
+    ended = [pod for pod in finished if waits_s[pod.metadata.name] <= 0]
+    return ended, min((wait_s for wait_s in waits_s.values() if wait_s > 0), default=0.0)
+
+
+def _held_s(pod: Pod, now: datetime) -> float:
+    created = pod.metadata.creation_timestamp
+    age_s = (now - created).total_seconds() if created else FAST_END_S
+    # An age below zero is a server whose clock is ahead: nothing to learn from it.
+    return FAST_END_S - age_s if age_s >= 0 else 0.0
+
+
+def _adopted(pod: Pod, by: ReplicaSet) -> Patch:
+    return with_owners(pod, (*pod.metadata.owner_references, by.owner_reference()))
+
+
+def _released(pod: Pod, by: ReplicaSet) -> Patch:
+    owners = [one for one in pod.metadata.owner_references if one.uid != by.metadata.uid]
+    return with_owners(pod, owners)
+
+
+def _controller_uid(pod: Pod) -> str:
+    owner = pod.metadata.controller
+    return owner.uid if owner is not None else ""
+
+
+def _is_active(pod: Pod) -> bool:
+    return not is_finished(pod) and not pod.metadata.is_deleted
+
+
+def _number_of(pod: Pod) -> int:
+    """Return the number that the pod was made with; -1 for one that was adopted."""
+    text = pod.metadata.annotations.get(NUMBER, "")
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(NUMBER_LIMIT))
+    return min(int(text), NUMBER_LIMIT) if is_number else -1
+
+
+def _created_s(pod: Pod) -> float:
+    created = pod.metadata.creation_timestamp
+    return created.timestamp() if created is not None else 0.0
