@@ -46,26 +46,38 @@ class EtcdServer:
     def __init__(self, folder: Path, *flags: str, scheme: str = "http") -> None:
         self.client_port, self.peer_port, self.metrics_port = free_ports(3)
         self.address = f"127.0.0.1:{self.client_port}"
+        self.name = f"member-{self.peer_port}"
+        self.peer_url = f"http://127.0.0.1:{self.peer_port}"
+        # Every member of the cluster, as etcd wants it said.
+        self.cluster = f"{self.name}={self.peer_url}"
         self._folder, self._flags, self._scheme = folder, flags, scheme
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        client, peer = f"{self._scheme}://{self.address}", f"http://127.0.0.1:{self.peer_port}"
+    def start(self, *, is_awaited: bool = True) -> None:
+        client = f"{self._scheme}://{self.address}"
         argv = [
-            "etcd", "--data-dir", str(self._folder / "etcd"), "--log-level", "error",
+            "etcd", "--name", self.name, "--data-dir", str(self._folder / self.name),
             "--listen-client-urls", client, "--advertise-client-urls", client,
-            "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-            "--initial-cluster", f"default={peer}",
+            "--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url,
+            "--initial-cluster", self.cluster, "--log-level", "error",
             "--listen-metrics-urls", f"http://127.0.0.1:{self.metrics_port}",
-            # One member needs no patience for elections, and a test no safety from power cuts.
-            "--heartbeat-interval", "10", "--election-timeout", "50", "--unsafe-no-fsync",
+            # A test needs little patience for elections, and no safety from power cuts.
+            "--heartbeat-interval", "20", "--election-timeout", "200", "--unsafe-no-fsync",
             *self._flags,
         ]  # fmt: skip
         with (self._folder / "etcd.log").open("ab") as said:
             self._process = subprocess.Popen(argv, stdout=said, stderr=said)
+        if is_awaited:
+            self.wait_until_healthy()
+
+    def wait_until_healthy(self) -> None:
         deadline = time.monotonic() + START_DEADLINE_S
         while not self._is_healthy():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if (
+                self._process is None
+                or self._process.poll() is not None
+                or time.monotonic() > deadline
+            ):
                 self.kill()
                 raise AssertionError((self._folder / "etcd.log").read_text()[-2000:])
             time.sleep(0.02)
@@ -76,6 +88,11 @@ class EtcdServer:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """Let the process hold its connections and say nothing more."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def metric(self, name: str) -> float:
         for line in self._page("/metrics").splitlines():
@@ -110,6 +127,25 @@ def etcd_running(*flags: str, scheme: str = "http") -> Iterator[EtcdServer]:
             yield server
         finally:
             server.kill()
+
+
+@contextmanager
+def etcd_cluster(count: int) -> Iterator[list[EtcdServer]]:
+    """Run a fresh cluster of count members; skip the test where there is no etcd."""
+    if reason := reason_to_skip_etcd():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="etcd-test-") as folder:
+        members = [EtcdServer(Path(folder)) for _ in range(count)]
+        try:
+            for member in members:
+                member.cluster = ",".join(f"{each.name}={each.peer_url}" for each in members)
+                member.start(is_awaited=False)
+            for member in members:
+                member.wait_until_healthy()
+            yield members
+        finally:
+            for member in members:
+                member.kill()
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from tests.contract.certificates import write_certificates
 from tests.contract.stores import (
     EtcdServer,
     changes_until,
+    etcd_cluster,
     etcd_running,
     etcd_store,
     free_ports,
@@ -203,6 +204,30 @@ async def test_a_second_endpoint_answers_where_the_first_is_dead(etcd: EtcdServe
         assert (await store.get("/second/a"))[1] >= revision
         async with aclosing(store.watch("/second/", after=revision - 1)) as watch:
             assert len(await changes_until(watch, revision)) == 1
+
+
+@pytest.mark.parametrize("fate", ["kill", "freeze"])
+async def test_a_cluster_goes_on_without_the_member_in_use(fate: str) -> None:
+    with etcd_cluster(3) as members:
+        async with etcd_store(*(each.address for each in members), deadline_s=1.0) as store:
+            start = await write(store, "/outside")
+            async with aclosing(store.watch("/q/", after=start)) as watch:
+                seen: list[Change] = []
+
+                async def read() -> None:
+                    while not seen or seen[-1].value != b"199":
+                        seen.extend((await next_of(watch, 30)).changes)
+
+                work = asyncio.gather(read(), write_through_trouble(store, "/q/a", 200))
+                await asyncio.sleep(0.1)
+                if fate == "kill":
+                    members[0].kill()
+                else:
+                    members[0].freeze()
+                async with asyncio.timeout(15):
+                    await work
+
+    assert [change.value for change in seen] == [str(number).encode() for number in range(200)]
 
 
 async def test_watches_cost_no_time_while_etcd_is_down() -> None:

@@ -33,7 +33,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         async with etcd_store(request.getfixturevalue("etcd").address) as found:
             yield found
     else:
-        memory = MemoryStore(Env())
+        memory = MemoryStore(Env(), progress_interval_s=0.5)
         yield memory
         await memory.close()
 
