@@ -11,9 +11,10 @@ import click
 
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
+from lab.archive import NoImages
 from lab.doctor import Complaint, Missing, complaints
 from lab.engine import EngineTrouble
-from lab.lab import IMAGES, Lab, NoImages
+from lab.lab import IMAGES, Lab
 from lab.net import is_reachable
 from lab.node import NodeTrouble
 from lab.state import NoSuchLab, Size, lab_names

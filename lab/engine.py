@@ -4,10 +4,15 @@ Plain HTTP over the node's socket, reached through its init's root: no client li
 """
 
 import asyncio
+import json
 from pathlib import Path
+
+from lab.archive import Archive
 
 HEAD_BYTES_MAX = 65536
 LOAD_DEADLINE_S = 120.0
+LOOK_DEADLINE_S = 5.0
+PING_DEADLINE_S = 2.0
 
 
 class EngineTrouble(Exception):
@@ -47,18 +52,32 @@ async def _exchange(socket: Path, request: str, body: bytes) -> bytes:
 async def is_ready(socket: Path) -> bool:
     """Tell whether Docker answers there now."""
     try:
-        return await call(socket, "GET /_ping", deadline_s=2.0) == b"OK"
+        return await call(socket, "GET /_ping", deadline_s=PING_DEADLINE_S) == b"OK"
     except EngineTrouble:
         return False
 
 
-async def load(socket: Path, archive: bytes) -> None:
-    """Give the images of a `docker save` archive to Docker.
+async def has(socket: Path, archive: Archive) -> bool:
+    """Tell whether every tag of the archive already means that very image."""
+    for tag in archive.tags:
+        try:
+            said = await call(socket, f"GET /images/{tag}/json", deadline_s=LOOK_DEADLINE_S)
+        except EngineTrouble:
+            return False
+        if json.loads(said)["Id"] != archive.image_id:
+            return False
+    return True
+
+
+async def load(socket: Path, archive: Archive) -> None:
+    """Give an image to Docker.
 
     Raises:
         EngineTrouble: Docker did not take them.
     """
-    said = await call(socket, "POST /images/load?quiet=1", archive, deadline_s=LOAD_DEADLINE_S)
+    said = await call(
+        socket, "POST /images/load?quiet=1", archive.content, deadline_s=LOAD_DEADLINE_S
+    )
     # The answer begins before the work ends, so a failure comes in its body, under code 200.
     if b'"error"' in said:
-        raise EngineTrouble(f"docker did not load: {said.decode(errors='replace')}")
+        raise EngineTrouble(f"docker did not load {archive.tags}: {said.decode(errors='replace')}")

@@ -10,6 +10,7 @@ import msgspec
 
 from cubernetes.host.env import Env
 from lab import disk, faults
+from lab.archive import Archive, archives_in
 from lab.cgroup import hierarchies, remove_lab
 from lab.doctor import Missing, complaints
 from lab.net import Switch
@@ -24,6 +25,7 @@ from lab.state import (
     lab_names,
     only_one,
     read_state,
+    turn,
     write_state,
 )
 from lab.topology import BadTopology, Topology, free_subnet
@@ -32,13 +34,6 @@ from lab.wait import until
 Faults = tuple[faults.Fault, ...]
 IMAGES = HOUSE / "var" / "images"
 DEFAULT_SIZE = Size()
-
-
-class NoImages(Exception):
-    """The folder that should hold the images is empty or missing."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(f"no images in {folder}: scripts/build-images makes them")
 
 
 class Lab:
@@ -95,18 +90,18 @@ class Lab:
             raise Missing(missing)
         state = await _claim(name, node_count, size, images, env)
         lab = cls(state.topology, env)
-        await lab.switch.build()
-        await lab.switch.apply(state.faults)
+        async with turn(lab.files, "switch", env.clock):
+            await lab.switch.build()
+            await lab.switch.apply(state.faults)
         async with asyncio.TaskGroup() as group:
             for node in lab.nodes:
                 group.create_task(lab._start(node, archives))
         return lab
 
-    async def _start(self, node: Node, archives: Sequence[bytes]) -> None:
-        if node.power() is not Power.OFF:
-            return
+    async def _start(self, node: Node, archives: Sequence[Archive]) -> None:
         await self._power_on(node)
-        await node.load(archives)
+        if node.power() is Power.ON:
+            await node.load(archives)
 
     async def _power_on(self, node: Node) -> None:
         state = self.state
@@ -206,18 +201,6 @@ class Lab:
             if node.power() is not Power.OFF:
                 is_up = faults.Unplug(node.name) not in wanted
                 await self.switch.set_port(node.name, is_up=is_up)
-
-
-def archives_in(folder: Path) -> list[bytes]:
-    """Return the `docker save` archives of a folder, in the order of their names.
-
-    Raises:
-        NoImages: there is none.
-    """
-    archives = [path.read_bytes() for path in sorted(folder.glob("*.tar"))]
-    if not archives:
-        raise NoImages(folder)
-    return archives
 
 
 async def _claim(name: str, node_count: int, size: Size, images: Path, env: Env) -> LabState:

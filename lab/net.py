@@ -12,6 +12,8 @@ from lab.topology import PREFIX_BITS, Topology
 
 BRIDGE = "br0"
 UPLINK_PORT = "up0"
+# How `ip` says that there is no such link, or no such switch.
+NOT_THERE = ("Cannot find device", "Cannot open network namespace")
 
 
 class Switch:
@@ -67,11 +69,11 @@ class Switch:
         await self.batch(lines, switch=self.topology.switch)
 
     async def unplug(self, node: str) -> None:
-        """Take the cable away, if it is there."""
+        """Take the cable away, if it is there, and the switch."""
         try:
             await self.ip("-n", self.topology.switch, "link", "delete", node)
         except CommandFailed as error:
-            if "Cannot find device" not in error.said:
+            if not any(word in error.said for word in NOT_THERE):
                 raise
 
     async def set_port(self, node: str, *, is_up: bool) -> None:

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from lab import engine
+from lab.archive import Archive
 from lab.cgroup import Group, Hierarchy, kill_if_there
 from lab.disk import make_disk
 from lab.faults import Fault
@@ -27,6 +29,7 @@ from lab.state import (
     is_alive,
     life_of,
     read_state,
+    turn,
     with_init,
 )
 from lab.syscall import fail_filesystem, sync_filesystem
@@ -109,14 +112,24 @@ class Node:
         return Power.FROZEN if self.group.is_frozen() else Power.ON
 
     async def start(self, size: Size, faults: Sequence[Fault]) -> None:
-        """Power on, and wait until Docker answers. A node that runs is left alone.
+        """Power on, and wait until Docker answers. A node that runs or is frozen is left alone.
 
         Raises:
             NodeTrouble: it did not boot; the error shows the end of its log.
         """
-        if self.power() is not Power.OFF:
-            return
-        await self.clear()
+        async with self._turn():
+            if self.power() is Power.FROZEN:
+                return
+            try:
+                if self.power() is Power.OFF:
+                    await self._launch(size, faults)
+                await self._wait_for_docker()
+            except (CommandFailed, NeverCame) as error:
+                said = f"{self.name} did not boot: {error}\n{self._log_tail()}"
+                raise NodeTrouble(said) from error
+
+    async def _launch(self, size: Size, faults: Sequence[Fault]) -> None:
+        await self._clear()
         commands = self.site.env.commands
         await make_disk(self.site.files.disk(self.name), size.disk_bytes, commands)
         self.group.create(size)
@@ -126,11 +139,7 @@ class Node:
         told = await commands.run(launch)
         pid = int(told.stdout)
         self._remember(life_of(pid))
-        try:
-            await self.site.switch.plug(self.name, pid, faults)
-            await self._wait_for_docker()
-        except (CommandFailed, NeverCame) as error:
-            raise NodeTrouble(f"{self.name} did not boot: {error}\n{self._log_tail()}") from error
+        await self.site.switch.plug(self.name, pid, faults)
 
     async def _wait_for_docker(self) -> None:
         async def is_up_or_dead() -> bool:
@@ -140,27 +149,33 @@ class Node:
 
         await until(is_up_or_dead, self.site.env.clock, BOOT_DEADLINE_S, lambda: "docker is silent")
 
-    async def load(self, archives: Sequence[bytes]) -> None:
+    async def load(self, archives: Sequence[Archive]) -> None:
         """Give images to the node's Docker, to stay.
 
         Docker syncs no layer: without the last step, a power cut soon after leaves images that
         have a name and no files.
         """
-        for archive in archives:
+        wanted = [each for each in archives if not await engine.has(self.docker_socket, each)]
+        for archive in wanted:
             await engine.load(self.docker_socket, archive)
-        sync_filesystem(self.root)
+        if wanted:
+            sync_filesystem(self.root)
 
     async def off(self) -> None:
         """Press the power button: services end in order, the disk is left clean."""
-        if self.power() is Power.FROZEN:
-            await self.thaw()
-        if self.power() is Power.ON:
-            kill_if_there(self.pid, signal.SIGTERM)
-            try:
-                await self._wait(lambda: self.power() is Power.OFF, OFF_DEADLINE_S, "still running")
-            except NeverCame:
-                log.warning("node did not power off in time", node=self.name)
-        await self.clear()
+        async with self._turn():
+            if self.power() is Power.FROZEN:
+                await self.thaw()
+            if self.power() is Power.ON:
+                await self._ask_to_end()
+            await self._clear()
+
+    async def _ask_to_end(self) -> None:
+        kill_if_there(self.pid, signal.SIGTERM)
+        try:
+            await self._wait(lambda: self.power() is Power.OFF, OFF_DEADLINE_S, "still running")
+        except NeverCame:
+            log.warning("node did not power off in time", node=self.name)
 
     async def cut(self) -> None:
         """Cut the power: no goodbye on the network, nothing unsynced on the disk.
@@ -168,11 +183,12 @@ class Node:
         The order is the point. With the cable still in, a dying process's kernel would send FIN
         and RST; with the file system still up, its cache would be written after all.
         """
-        if self.power() is not Power.OFF:
-            await self.site.switch.set_port(self.name, is_up=False)
-            fail_filesystem(self.root)
-            kill_if_there(self.pid, signal.SIGKILL)
-        await self.clear()
+        async with self._turn():
+            if self.power() is not Power.OFF:
+                await self.site.switch.set_port(self.name, is_up=False)
+                fail_filesystem(self.root)
+                kill_if_there(self.pid, signal.SIGKILL)
+            await self._clear()
 
     async def freeze(self) -> None:
         """Stop everything in the node at one stroke, as a hypervisor pauses a machine."""
@@ -188,7 +204,10 @@ class Node:
 
     async def clear(self) -> None:
         """Leave nothing of a life in the kernel: no process, no cable, no group."""
+        async with self._turn():
+            await self._clear()
 
+    async def _clear(self) -> None:
         def is_dead() -> bool:
             self.group.kill()
             return not self.group.members()
@@ -255,6 +274,10 @@ class Node:
             python_path=str(HOUSE),
             path=self._path,
         )
+
+    def _turn(self) -> AbstractAsyncContextManager[None]:
+        """Two commands at once on one node take turns; each then sees what the other did."""
+        return turn(self.site.files, self.name, self.site.env.clock)
 
     def _life(self) -> Life | None:
         """Return the node's init where it runs."""

@@ -2,20 +2,24 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
-from fcntl import LOCK_EX, flock
+from fcntl import LOCK_EX, LOCK_NB, flock
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
 
+from cubernetes.host.clock import Clock
 from cubernetes.host.files import read_or_none, write_atomic
 from lab.faults import Fault
 from lab.topology import Topology, topology_for
+from lab.wait import until
 
 HOME = Path("/var/lib/cuberoot-lab")
+# The longest single piece of work on a node, an orderly power off and a boot, with room.
+TURN_DEADLINE_S = 150.0
 
 
 class NoSuchLab(Exception):
@@ -158,6 +162,29 @@ def only_one(home: Path = HOME) -> Iterator[None]:
     handle = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
     try:
         flock(handle, LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@asynccontextmanager
+async def turn(files: Files, subject: str, clock: Clock) -> AsyncIterator[None]:
+    """Be the only command that works on subject (a node, the switch) of this lab.
+
+    Raises:
+        NeverCame: another command did not finish with it within TURN_DEADLINE_S.
+    """
+    handle = os.open(files.folder / f"{subject}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def is_ours() -> bool:
+        try:
+            flock(handle, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    try:
+        await until(is_ours, clock, TURN_DEADLINE_S, lambda: f"somebody else works on {subject}")
         yield
     finally:
         os.close(handle)

@@ -13,7 +13,7 @@ import pytest
 from cubernetes.host.env import Env
 from lab.doctor import complaints
 from lab.lab import Lab
-from lab.state import Size
+from lab.state import Size, lab_names
 
 HOUSE = Path(__file__).resolve().parents[2]
 IMAGE_BUILDERS = {"gcc": "gcc libc6-dev", "busybox": "busybox-static"}
@@ -59,7 +59,9 @@ def boot_lab(lab_images: Path) -> BootLab:
             up = Lab.up(name, node_count=node_count, size=NODE_SIZE, images=lab_images)
             yield finished(up)
         finally:
-            finished(Lab.open(name).down())
+            # Also after a failed start, which leaves half a lab, unless it failed before that.
+            if name in lab_names():
+                finished(Lab.open(name).down())
 
     return booted
 
