@@ -1,0 +1,81 @@
+"""A pod network without packets: addresses and peers, kept as the real one keeps them.
+
+`FakeFabric` is the node's kernel: it outlives the driver, as interfaces outlive a kubelet.
+"""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+
+from cubernetes.host.env import Env
+from kubelet.network import ipam
+from kubelet.network.driver import NetworkTrouble, Peer
+from kubelet.network.overlay import Overlay, overlay_for
+
+CALL_S = 0.01
+
+
+class FakeFabric:
+    """What a node remembers of its pod network while kubelets come and go."""
+
+    def __init__(self) -> None:
+        self.addresses: ipam.Addresses | None = None
+        self.namespaces: dict[str, str] = {}  # pod uid -> the namespace that has its interface
+        self.overlay = Overlay()
+        self.trouble = ""  # where given, every call fails with it
+
+    def reboot(self) -> None:
+        """Lose every interface and keep what is on disk."""
+        self.namespaces.clear()
+        self.overlay = Overlay()
+
+
+class FakeNetwork:
+    """A driver's handle on a fabric."""
+
+    def __init__(self, env: Env, fabric: FakeFabric) -> None:
+        self._clock, self._fabric = env.clock, fabric
+        self._is_prepared = False
+
+    async def prepare(self, pod_cidr: IPv4Network) -> None:
+        await self._asked()
+        found = self._fabric.addresses
+        if found is None or found.pod_cidr != pod_cidr:
+            self._fabric.addresses = ipam.Addresses(pod_cidr)
+        self._is_prepared = True
+
+    async def attach(self, pod_uid: str, netns: str) -> IPv4Address:
+        await self._asked()
+        try:
+            self._fabric.addresses, address = ipam.taken(self._prepared(), pod_uid)
+        except ipam.NoAddressLeft as error:
+            raise NetworkTrouble(f"no address left: {error}") from error
+        self._fabric.namespaces[pod_uid] = netns
+        return address
+
+    async def detach(self, pod_uid: str) -> None:
+        await self._asked()
+        self._fabric.addresses = ipam.freed(self._prepared(), pod_uid)
+        self._fabric.namespaces.pop(pod_uid, None)
+
+    async def attached(self) -> Mapping[str, IPv4Address]:
+        return dict(self._prepared().held)
+
+    async def reconcile_peers(self, peers: Iterable[Peer]) -> None:
+        await self._asked()
+        self._fabric.overlay = overlay_for(peers, self._prepared().pod_cidr)
+
+    async def reset(self) -> None:
+        await self._asked()
+        self._fabric.addresses = None
+        self._fabric.reboot()
+        self._is_prepared = False
+
+    def _prepared(self) -> ipam.Addresses:
+        if self._fabric.addresses is None or not self._is_prepared:
+            raise NetworkTrouble("the network of this node is not prepared")
+        return self._fabric.addresses
+
+    async def _asked(self) -> None:
+        await self._clock.sleep(CALL_S)
+        if self._fabric.trouble:
+            raise NetworkTrouble(self._fabric.trouble)

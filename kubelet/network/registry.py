@@ -1,0 +1,13 @@
+"""The pod networks that a node's settings can name."""
+
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from kubelet.network.driver import NetworkDriver
+from kubelet.network.vxlan import VxlanNetwork
+
+# Each is made from the node's address and the path of its checkpoint. A fake needs its fabric.
+NETWORKS: Mapping[str, Callable[[IPv4Address, Path], NetworkDriver]] = {
+    "vxlan": VxlanNetwork,
+}

@@ -1,0 +1,188 @@
+"""Two nodes and their pods: as network namespaces joined by a cable, and as fakes."""
+
+import os
+import secrets
+import socket
+import subprocess
+from contextlib import closing
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Protocol
+
+from cubernetes.host.env import Env
+from kubelet.network.driver import NetworkDriver, Peer
+from kubelet.network.fake import FakeFabric, FakeNetwork
+from kubelet.network.namespace import inside
+from kubelet.network.vxlan import VxlanNetwork
+
+NODES = {"a": IPv4Address("192.0.2.1"), "b": IPv4Address("192.0.2.2")}
+RANGES = {"a": IPv4Network("10.244.1.0/24"), "b": IPv4Network("10.244.2.0/24")}
+ANSWER_LIMIT_S = 1.0
+UDP_HEADERS_BYTES = 28
+
+
+def peer(node: str) -> Peer:
+    return Peer(node, NODES[node], RANGES[node])
+
+
+class World(Protocol):
+    """Two nodes, a and b, that can reach each other."""
+
+    def driver(self, node: str) -> NetworkDriver:
+        """Return a new driver for a node, as a kubelet that has just started makes it."""
+        ...
+
+    def pod(self, name: str) -> str:
+        """Return the path of a new, empty network namespace."""
+        ...
+
+    def reaches(self, pod: str, address: IPv4Address, payload_bytes: int = 64) -> bool:
+        """True where a datagram of that size gets, whole, from a pod to that address."""
+        ...
+
+    def spoil_checkpoint(self, node: str, content: bytes | None) -> None:
+        """Replace what the node's driver has on disk."""
+        ...
+
+    def lose_pod(self, pod: str) -> None:
+        """End a pod's namespace, as the end of its sandbox does."""
+        ...
+
+
+class FakeWorld:
+    """Reachability as the fakes' records imply it."""
+
+    def __init__(self) -> None:
+        self.fabrics = {node: FakeFabric() for node in NODES}
+
+    def driver(self, node: str) -> NetworkDriver:
+        return FakeNetwork(Env(), self.fabrics[node])
+
+    def pod(self, name: str) -> str:
+        return name
+
+    def reaches(self, pod: str, address: IPv4Address, payload_bytes: int = 64) -> bool:
+        def wired(fabric: FakeFabric) -> dict[str, IPv4Address]:
+            held = fabric.addresses.held if fabric.addresses else {}
+            return {netns: held[uid] for uid, netns in fabric.namespaces.items() if uid in held}
+
+        def has_route(here: str, there: str) -> bool:
+            return here == there or RANGES[there] in self.fabrics[here].overlay.routes
+
+        pods = {node: wired(fabric) for node, fabric in self.fabrics.items()}
+        here = next((node for node in pods if pod in pods[node]), None)
+        there = next((node for node in pods if address in pods[node].values()), None)
+        if here is None or there is None:
+            return False
+        return has_route(here, there) and has_route(there, here) and payload_bytes <= 1422
+
+    def spoil_checkpoint(self, node: str, content: bytes | None) -> None:
+        """A fabric is its own record."""
+
+    def lose_pod(self, pod: str) -> None:
+        """A fake namespace is a name."""
+
+
+class RealWorld:
+    """Two namespaces and a veth pair as their cable; all names are of this one test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._prefix = folder, f"cubetest-{secrets.token_hex(3)}"
+        self._made: list[str] = []
+        left, right = (self._namespace(node) for node in NODES)
+        _ip(
+            "-n",
+            left,
+            "link",
+            "add",
+            "eth0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            right,
+        )
+        for name, address in zip((left, right), NODES.values(), strict=True):
+            _ip("-n", name, "link", "set", "lo", "up")
+            _ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
+            _ip("-n", name, "link", "set", "eth0", "up")
+
+    def node(self, node: str) -> str:
+        """Return the name of a node's namespace."""
+        return f"{self._prefix}-{node}"
+
+    def driver(self, node: str) -> NetworkDriver:
+        return VxlanNetwork(
+            NODES[node], self.checkpoint(node), netns=f"/run/netns/{self.node(node)}"
+        )
+
+    def checkpoint(self, node: str) -> Path:
+        return self._folder / f"{node}.json"
+
+    def pod(self, name: str) -> str:
+        return f"/run/netns/{self._namespace(name)}"
+
+    def reaches(self, pod: str, address: IPv4Address, payload_bytes: int = 64) -> bool:
+        there = next(path for path in self.pods() if address in _addresses(path))
+        with inside(there):
+            ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with inside(pod):
+            mouth = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with closing(ear), closing(mouth):
+            ear.settimeout(ANSWER_LIMIT_S)
+            mouth.settimeout(ANSWER_LIMIT_S)
+            ear.bind(("0.0.0.0", 7000))
+            # DF set: a packet that does not fit is refused, not cut.
+            mouth.setsockopt(socket.IPPROTO_IP, 10, 2)
+            try:
+                mouth.sendto(b"x" * payload_bytes, (str(address), 7000))
+                said, sender = ear.recvfrom(65536)
+                ear.sendto(said, sender)
+                return mouth.recv(65536) == b"x" * payload_bytes
+            except OSError:
+                return False
+
+    def spoil_checkpoint(self, node: str, content: bytes | None) -> None:
+        if content is None:
+            self.checkpoint(node).unlink()
+        else:
+            self.checkpoint(node).write_bytes(content)
+
+    def lose_pod(self, pod: str) -> None:
+        name = Path(pod).name
+        _ip("netns", "del", name)
+        self._made.remove(name)
+
+    def pods(self) -> list[str]:
+        nodes = {self.node(node) for node in NODES}
+        return [f"/run/netns/{name}" for name in self._made if name not in nodes]
+
+    def shows(self, node: str, *what: str) -> str:
+        """Return what `ip` says in a node's namespace."""
+        return _ip("-n", self.node(node), *what)
+
+    def remove(self) -> None:
+        for name in self._made:
+            _ip("netns", "del", name)
+
+    def _namespace(self, name: str) -> str:
+        full = f"{self._prefix}-{name}"
+        _ip("netns", "add", full)
+        self._made.append(full)
+        return full
+
+
+def _ip(*words: str) -> str:
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+
+def _addresses(path: str) -> list[IPv4Address]:
+    said = _ip("-n", Path(path).name, "-br", "-4", "addr", "show", "scope", "global")
+    return [IPv4Address(row.split()[2].split("/")[0]) for row in said.splitlines()]
+
+
+def reason_to_skip() -> str:
+    """Return why no namespaces can be made here, or nothing."""
+    return "" if os.geteuid() == 0 else "needs root"

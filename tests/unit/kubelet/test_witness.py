@@ -1,0 +1,100 @@
+"""What the engine calls running, checked against a /proc of our own making."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from kubelet.runtime.driver import Container, State
+from kubelet.runtime.witness import CONFIRM_S, Witness
+
+ID = "5d" * 32
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class HandClock:
+    """Time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.passed_s = 0.0
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.passed_s)
+
+    def monotonic(self) -> float:
+        return self.passed_s
+
+    async def sleep(self, span_s: float) -> None:
+        self.passed_s += span_s
+
+
+def a_process(proc: Path, pid: int, *, ticks: int = 500, group: str = f"/pods/{ID}") -> None:
+    folder = proc / str(pid)
+    folder.mkdir(exist_ok=True)
+    tail = f"1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0"
+    (folder / "stat").write_text(f"{pid} (sh) S {tail}")
+    (folder / "cgroup").write_text(f"0::{group}\n")
+
+
+def a_container(pid: int = 7, state: State = State.RUNNING) -> Container:
+    return Container(ID, "u", "web", "default", "main", 0, state, "app:1", "sha256:1", pid=pid)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def witness(clock: HandClock, tmp_path: Path) -> Witness:
+    return Witness(clock, tmp_path)
+
+
+def test_a_process_that_is_there_is_believed(witness: Witness, tmp_path: Path) -> None:
+    a_process(tmp_path, 7)
+    assert witness.verdict(a_container()) == a_container()
+
+
+def test_one_that_is_missing_gets_time_to_be_explained_and_is_then_dead(
+    witness: Witness, clock: HandClock
+) -> None:
+    assert witness.verdict(a_container()).state is State.RUNNING
+    clock.passed_s += CONFIRM_S
+    found = witness.verdict(a_container())
+    assert (found.state, found.exit_code, found.signal, found.pid) == (State.EXITED, 137, 9, 0)
+    assert found.finished_at == START
+
+
+@pytest.mark.parametrize("change", ["other group", "other start"])
+def test_a_pid_that_went_to_another_is_no_proof_of_life(
+    witness: Witness, clock: HandClock, tmp_path: Path, change: str
+) -> None:
+    a_process(tmp_path, 7)
+    assert not witness.misses(a_container())
+    if change == "other group":
+        a_process(tmp_path, 7, group="/other")
+    else:
+        a_process(tmp_path, 7, ticks=501)
+    assert witness.misses(a_container())
+
+
+def test_a_container_that_was_started_again_is_another_process(
+    witness: Witness, tmp_path: Path
+) -> None:
+    a_process(tmp_path, 7)
+    a_process(tmp_path, 8, ticks=900)
+    assert not witness.misses(a_container(7))
+    assert not witness.misses(a_container(8))
+
+
+def test_one_that_comes_back_was_never_gone(
+    witness: Witness, clock: HandClock, tmp_path: Path
+) -> None:
+    assert witness.misses(a_container())
+    a_process(tmp_path, 7)
+    clock.passed_s += 10
+    assert witness.verdict(a_container()).state is State.RUNNING
+
+
+def test_what_has_ended_needs_no_witness(witness: Witness) -> None:
+    assert not witness.misses(a_container(state=State.EXITED))
