@@ -66,9 +66,13 @@ class Informer[O: Object]:
 
     async def at_least(self, revision: int, deadline_s: float) -> bool:
         """Wait until the cache has seen revision; False when it has not by the deadline."""
+        return await self.until(lambda: self.cache.revision >= revision, deadline_s)
+
+    async def until(self, holds: Callable[[], bool], deadline_s: float) -> bool:
+        """Wait until something holds of the cache; False when it does not by the deadline."""
         try:
             async with asyncio.timeout(deadline_s):
-                while self.cache.revision < revision:
+                while not holds():
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError:

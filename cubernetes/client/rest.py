@@ -20,6 +20,7 @@ from cubernetes.api.words import (
     Binding,
     DeleteOptions,
     Listing,
+    PartialMeta,
     Preconditions,
     Propagation,
     Scale,
@@ -167,6 +168,10 @@ class Client:
         """Replace the status alone. Raises: Conflict where someone wrote since."""
         return await self._replace(one, "status")
 
+    async def finalize[O: Object](self, one: O) -> O:
+        """Replace the finalizers of a namespace's spec, and nothing else of it."""
+        return await self._replace(one, "finalize")
+
     async def _replace[O: Object](self, one: O, subresource: str) -> O:
         kind, meta = type(one), one.metadata
 
@@ -208,8 +213,10 @@ class Client:
         resource_version: str = "",
         grace_s: int | None = None,
         propagation: Propagation | None = None,
-    ) -> None:
+    ) -> str:
         """Ask for deletion; it may go on after this returns (grace, finalizers).
+
+        Returns the revision of what the server answered with, empty where it does not tell.
 
         Raises: NotFound; Conflict where uid or resource_version is another.
         """
@@ -225,11 +232,12 @@ class Client:
                 raise refusal
             if isinstance(refusal, Conflict) and await self._stands(kind, name, namespace, uid):
                 raise refusal
-            return b""
+            return b"{}"
 
         path = path_of(kind, namespace, name)
         request = self._request("DELETE", path, body=codec.encode(options))
-        await self._caller.call(request, settle if uid else None)
+        body = await self._caller.call(request, settle if uid else None)
+        return codec.decode(PartialMeta, body).metadata.resource_version
 
     async def _stands(self, kind: type[Object], name: str, namespace: str, uid: str) -> bool:
         """Tell whether this incarnation is there, and nobody has asked for its deletion."""
@@ -246,8 +254,11 @@ class Client:
         query = _selection(labels, fields)
         await self._caller.call(self._request("DELETE", path_of(kind, namespace), query))
 
-    async def bind(self, name: str, namespace: str, uid: str, node: str) -> None:
-        """Put the pod on the node, once. Raises: Conflict where it is on a node already."""
+    async def bind(self, name: str, namespace: str, uid: str, node: str) -> str:
+        """Put the pod on the node, once; return the revision of that, empty where unknown.
+
+        Raises: Conflict where the pod is on a node already, or is another incarnation.
+        """
         binding = Binding(
             metadata=ObjectMeta(name=name, namespace=namespace, uid=uid),
             target=ObjectReference(api_version="v1", kind="Node", name=node),
@@ -259,11 +270,12 @@ class Client:
             found = await self.get(Pod, name, namespace)
             if found.metadata.uid != uid or found.spec.node_name != node:
                 raise refusal
-            return b""
+            return b"{}"
 
         path = path_of(Pod, namespace, name, "binding")
         request = self._request("POST", path, body=codec.encode(binding))
-        await self._caller.call(request, settle)
+        body = await self._caller.call(request, settle)
+        return codec.decode(PartialMeta, body).metadata.resource_version
 
     async def scale(
         self, kind: type[Object], name: str, namespace: str, replicas: int | None = None

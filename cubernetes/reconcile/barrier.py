@@ -1,0 +1,114 @@
+"""Read your own writes: a planner plans again only when its view shows what it has done.
+
+Caches follow the API with a delay. A plan on a view that does not yet show the last round's writes
+would make them twice: a pod too many, a second deletion, a node filled beyond its size. After a
+write with an unknown outcome the object itself is asked for, and its answer waited for. Where the
+view does not get there in time the planner holds: no plan is better than one on missing facts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cubernetes.api.errors import ApiError, NotFound
+from cubernetes.api.meta import Object, Ref
+from cubernetes.client.cache import revision_of
+from cubernetes.client.informer import Informer
+from cubernetes.client.outcome import Trouble
+from cubernetes.client.rest import Client
+from cubernetes.reconcile.view import Informers
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A deletion that was accepted: the view must show something else than this incarnation."""
+
+    ref: Ref
+    uid: str
+    resource_version: str
+    # The revision of the server's answer; a view that is as new has seen all there is to see.
+    answered_at: int
+
+
+class Barrier:
+    """What one planner has written, as far as its view has not shown it yet.
+
+    It watches over the kinds of the view. What is written of another kind is nobody's to plan on.
+    """
+
+    def __init__(self, client: Client, informers: Informers) -> None:
+        self._client = client
+        self._informers = informers
+        self._written: dict[type[Object], int] = {}
+        self._departures: dict[Ref, tuple[type[Object], Departure]] = {}
+        self._doubts: dict[Ref, type[Object]] = {}
+
+    def seen(self, kind: type[Object], ref: Ref) -> Object | None:
+        """Return what the view shows at ref; None also for kinds that are not watched."""
+        informer = self._informers.get(kind)
+        return None if informer is None else informer.cache.get(ref.name, ref.namespace)
+
+    def wrote(self, kind: type[Object], revision: int) -> None:
+        """Wait for the change that this write has made; a later one is as good."""
+        if kind in self._informers:
+            self._written[kind] = max(revision, self._written.get(kind, 0))
+
+    def deleted(self, kind: type[Object], departure: Departure) -> None:
+        if kind in self._informers:
+            self._departures[departure.ref] = (kind, departure)
+
+    def doubted(self, kind: type[Object], ref: Ref) -> None:
+        """Ask what has become of ref before anything is planned."""
+        self._doubts[ref] = kind
+
+    async def clear(self, deadline_s: float) -> bool:
+        """Wait until the view shows all that was done; False when it does not by the deadline.
+
+        deadline_s is for each kind that is waited for, and for each call.
+        """
+        for ref, kind in list(self._doubts.items()):
+            if not await self._ask(kind, ref):
+                return False
+        for kind, revision in list(self._written.items()):
+            if not await self._informers[kind].at_least(revision, deadline_s):
+                return False
+        for ref, (kind, departure) in list(self._departures.items()):
+            informer = self._informers[kind]
+            if not await informer.until(_has_left(informer, departure), deadline_s):
+                return False
+            if self._departures.get(ref) == (kind, departure):
+                del self._departures[ref]
+        return True
+
+    async def _ask(self, kind: type[Object], ref: Ref) -> bool:
+        """Turn a doubt into something to wait for; False when nobody answers."""
+        try:
+            found = await self._client.get(kind, ref.name, ref.namespace)
+        except NotFound:
+            self._expect_absence(kind, ref)
+        except (ApiError, Trouble):
+            return False
+        else:
+            self.wrote(kind, revision_of(found))
+        self._doubts.pop(ref, None)
+        return True
+
+    def _expect_absence(self, kind: type[Object], ref: Ref) -> None:
+        seen = self.seen(kind, ref)
+        if seen is not None:
+            meta = seen.metadata
+            self.deleted(kind, Departure(ref, meta.uid, meta.resource_version, 2**62))
+
+
+def _has_left(informer: Informer[Any], departure: Departure) -> Callable[[], bool]:
+    """Return a question to the cache: does it show anything newer than what was deleted?"""
+    ref = departure.ref
+
+    def holds() -> bool:
+        seen = informer.cache.get(ref.name, ref.namespace)
+        if seen is None or seen.metadata.uid != departure.uid:
+            return True
+        is_changed = bool(seen.metadata.resource_version != departure.resource_version)
+        return is_changed or informer.cache.revision >= departure.answered_at
+
+    return holds

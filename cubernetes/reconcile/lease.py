@@ -1,0 +1,198 @@
+"""Leadership: one of several instances works, by a lease; its late writes are refused.
+
+An instance that does not hold the lease watches for its renewal by its own monotonic clock, never
+by the times that the holder wrote: clocks differ. One that holds it stops its work when it could
+not renew in time, measured from before the renewal was sent. Should it be late all the same (a
+stopped process cannot know), every write carries the fence: the number of the lease's changes of
+hands, which the API server compares in the same transaction.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
+from cubernetes.api.lease import Lease, LeaseSpec
+from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.client.outcome import Trouble
+from cubernetes.client.rest import Client, Fence
+from cubernetes.host.backoff import jittered_s
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+
+log = Log(__name__)
+
+RELEASE_S = 2.0
+
+
+class LeaseLost(Exception):
+    """Another instance holds the lease, or nobody does: it has been deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSettings:
+    """name is the lease's, the same for all who compete; identity must be one process' own.
+
+    A holder that does not renew is replaced after duration_s; it stops itself after stop_s,
+    which must be less. Both ask each renew_s.
+    """
+
+    name: str
+    identity: str
+    namespace: str = "kube-system"
+    duration_s: int = 15
+    stop_s: float = 10.0
+    renew_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The lease as it was when it last changed, and when that was noticed, by our clock."""
+
+    revision: str
+    at_s: float
+
+
+class Election:
+    """Takes part in the election for one lease."""
+
+    def __init__(self, client: Client, env: Env, settings: LeaseSettings) -> None:
+        if settings.stop_s >= settings.duration_s:
+            raise ValueError("a holder must stop before others may take over")
+        self._client = client
+        self._env = env
+        self._settings = settings
+        self._sighting = Sighting("", 0.0)
+
+    async def lead(self, work: Callable[[Client], Awaitable[None]]) -> None:
+        """Run work whenever the lease is ours, with a client whose writes are fenced; for ever.
+
+        Work is cancelled when the lease is lost. What work raises is raised, after the lease has
+        been given back; so is cancellation.
+        """
+        while True:
+            lease, since_s = await self._acquire()
+            meta, spec = lease.metadata, lease.spec
+            fence = Fence(meta.namespace, meta.name, spec.lease_transitions)
+            log.info("leading", lease=meta.name, epoch=spec.lease_transitions)
+            task = asyncio.ensure_future(work(self._client.fenced(fence)))
+            try:
+                lease = await self._renew_beside(task, lease, since_s)
+            finally:
+                await _ended(task)
+                log.info("not leading any more", lease=meta.name)
+                await self._release(lease)
+            if not task.cancelled():
+                task.result()
+                return
+
+    async def _acquire(self) -> tuple[Lease, float]:
+        """Wait until the lease is ours; return it and when we asked for it."""
+        while True:
+            asked_at_s = self._env.clock.monotonic()
+            try:
+                lease = await self._try_acquire()
+            except (ApiError, Trouble) as error:
+                log.debug("lease not acquired", lease=self._settings.name, error=error)
+            else:
+                if lease is not None:
+                    return lease, asked_at_s
+            await self._pause()
+
+    async def _try_acquire(self) -> Lease | None:
+        settings = self._settings
+        try:
+            lease = await self._client.get(Lease, settings.name, settings.namespace)
+        except NotFound:
+            meta = ObjectMeta(name=settings.name, namespace=settings.namespace)
+            try:
+                return await self._client.create(Lease(metadata=meta, spec=self._taken(0)))
+            except AlreadyExists:
+                return None
+        if lease.spec.holder_identity == settings.identity:
+            # An attempt of unknown outcome has worked after all.
+            return lease
+        if lease.spec.holder_identity and not self._has_lapsed(lease):
+            return None
+        transitions = lease.spec.lease_transitions + 1
+        try:
+            return await self._client.update(replaced(lease, spec=self._taken(transitions)))
+        except Conflict:
+            return None
+
+    def _taken(self, transitions: int) -> LeaseSpec:
+        now = self._env.clock.now()
+        return LeaseSpec(
+            holder_identity=self._settings.identity,
+            lease_duration_seconds=self._settings.duration_s,
+            acquire_time=now,
+            renew_time=now,
+            lease_transitions=transitions,
+        )
+
+    def _has_lapsed(self, lease: Lease) -> bool:
+        """Tell whether nobody has renewed it for its whole duration, as far as we have watched."""
+        now_s = self._env.clock.monotonic()
+        revision = lease.metadata.resource_version
+        if revision != self._sighting.revision:
+            self._sighting = Sighting(revision, now_s)
+        return now_s - self._sighting.at_s > lease.spec.lease_duration_seconds
+
+    async def _renew_beside(
+        self, task: asyncio.Future[None], lease: Lease, since_s: float
+    ) -> Lease:
+        """Renew until the work ends or the lease is lost; return the lease as last renewed."""
+        clock, settings = self._env.clock, self._settings
+        while not task.done():
+            left_s = since_s + settings.stop_s - clock.monotonic()
+            if left_s <= 0:
+                log.warning("lease not renewed in time", lease=settings.name)
+                break
+            await asyncio.wait([task], timeout=min(settings.renew_s, left_s))
+            asked_at_s = clock.monotonic()
+            try:
+                async with asyncio.timeout(max(0.0, since_s + settings.stop_s - asked_at_s)):
+                    lease = await self._renew(lease)
+            except LeaseLost:
+                log.warning("lease lost", lease=settings.name)
+                break
+            except (ApiError, Trouble, TimeoutError) as error:
+                log.debug("lease not renewed", lease=settings.name, error=error)
+            else:
+                since_s = asked_at_s
+        return lease
+
+    async def _renew(self, lease: Lease) -> Lease:
+        """Raises: LeaseLost, ApiError, Unreachable, Unknown."""
+        spec = lease.spec
+        try:
+            return await self._client.update(self._renewed(lease))
+        except NotFound as error:
+            raise LeaseLost from error
+        except Conflict as error:
+            # Perhaps our own last renewal, whose answer was lost.
+            found = await self._client.get(Lease, lease.metadata.name, lease.metadata.namespace)
+            holder = (found.spec.holder_identity, found.spec.lease_transitions)
+            if holder != (spec.holder_identity, spec.lease_transitions):
+                raise LeaseLost from error
+            return await self._client.update(self._renewed(found))
+
+    def _renewed(self, lease: Lease) -> Lease:
+        return replaced(lease, spec=replaced(lease.spec, renew_time=self._env.clock.now()))
+
+    async def _release(self, lease: Lease) -> None:
+        """Give the lease back, so that nobody needs to wait for its end; in vain if it is lost."""
+        spec = replaced(lease.spec, holder_identity="", lease_duration_seconds=0)
+        try:
+            async with asyncio.timeout(RELEASE_S):
+                await self._client.update(replaced(lease, spec=spec))
+        except (ApiError, Trouble, TimeoutError) as error:
+            log.debug("lease not given back", lease=self._settings.name, error=error)
+
+    async def _pause(self) -> None:
+        await self._env.clock.sleep(jittered_s(self._settings.renew_s, self._env.rng.fraction()))
+
+
+async def _ended(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,0 +1,150 @@
+"""Records: tell people what happened, once for each thing, without ever holding up the work.
+
+The same thing happening again raises a count. Records are the least that matters: they wait in a
+bounded place, are written behind the work, and are dropped where there are too many or where the
+API does not take them.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+
+from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
+from cubernetes.api.event import MESSAGE_LIMIT, Event, EventSource, ObjectReference
+from cubernetes.api.meta import Object, ObjectMeta, replaced
+from cubernetes.client.outcome import Trouble
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from cubernetes.reconcile.plan import Record
+
+log = Log(__name__)
+
+PENDING_LIMIT = 256
+KNOWN_LIMIT = 1024
+# Kubernetes' bounds for what one source may say of one object: a burst, then one in five minutes.
+BURST = 25
+REFILL_S = 300.0
+
+
+class Allowances:
+    """How much may still be said of each object: a token bucket for each, the oldest forgotten."""
+
+    def __init__(self) -> None:
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def spend(self, uid: str, now_s: float) -> bool:
+        tokens, since_s = self._buckets.pop(uid, (float(BURST), now_s))
+        tokens = min(float(BURST), tokens + (now_s - since_s) / REFILL_S)
+        is_allowed = tokens >= 1
+        self._buckets[uid] = (tokens - 1 if is_allowed else tokens, now_s)
+        if len(self._buckets) > KNOWN_LIMIT:
+            self._buckets.popitem(last=False)
+        return is_allowed
+
+
+class Recorder:
+    """Writes the records of one program."""
+
+    def __init__(self, client: Client, env: Env, component: str, host: str = "") -> None:
+        self._client = client
+        self._env = env
+        self._source = EventSource(component=component, host=host)
+        self._pending: dict[tuple[str, str], tuple[Record, int]] = {}
+        self._known: OrderedDict[tuple[str, str], Event] = OrderedDict()
+        self._allowances = Allowances()
+        self._wake = asyncio.Event()
+        self._is_failing = False
+
+    def record(self, record: Record) -> None:
+        """Note that something happened; never waits, never fails."""
+        key = self._place_of(record)
+        _, count = self._pending.get(key, (record, 0))
+        if count == 0:
+            if len(self._pending) >= PENDING_LIMIT:
+                log.debug("record dropped, too many wait", about=record.about.ref)
+                return
+            now_s = self._env.clock.monotonic()
+            if not self._allowances.spend(record.about.metadata.uid, now_s):
+                return
+        self._pending[key] = (record, count + 1)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write what was noted, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                key = next(iter(self._pending))
+                record, count = self._pending.pop(key)
+                await self._write_or_drop(key, record, count)
+
+    async def _write_or_drop(self, key: tuple[str, str], record: Record, count: int) -> None:
+        try:
+            event = await self._write(key, record, count)
+        except (ApiError, Trouble) as error:
+            self._known.pop(key, None)
+            if not self._is_failing:
+                log.warning("records are dropped", about=record.about.ref, error=error)
+            self._is_failing = True
+            return
+        self._is_failing = False
+        self._known[key] = event
+        self._known.move_to_end(key)
+        if len(self._known) > KNOWN_LIMIT:
+            self._known.popitem(last=False)
+
+    async def _write(self, key: tuple[str, str], record: Record, count: int) -> Event:
+        known = self._known.get(key)
+        if known is not None:
+            try:
+                return await self._client.update(self._counted(known, count))
+            except (Conflict, NotFound):
+                # Another instance counted, or the record has aged out.
+                self._known.pop(key)
+        namespace, name = key
+        try:
+            return await self._client.create(self._event(key, record, count))
+        except AlreadyExists:
+            found = await self._client.get(Event, name, namespace)
+            return await self._client.update(self._counted(found, count))
+
+    def _counted(self, event: Event, count: int) -> Event:
+        return replaced(event, count=event.count + count, last_timestamp=self._env.clock.now())
+
+    def _place_of(self, record: Record) -> tuple[str, str]:
+        """Return namespace and name: the same for the same thing, whoever tells of it when."""
+        meta = record.about.metadata
+        told = (meta.uid, record.type, record.reason, record.message, self._source.component)
+        digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+        return meta.namespace or "default", f"{meta.name[:230]}.{digest}"
+
+    def _event(self, key: tuple[str, str], record: Record, count: int) -> Event:
+        namespace, name = key
+        now = self._env.clock.now()
+        return Event(
+            metadata=ObjectMeta(name=name, namespace=namespace),
+            involved_object=reference_to(record.about),
+            reason=record.reason,
+            message=record.message[:MESSAGE_LIMIT],
+            type=record.type,
+            source=self._source,
+            first_timestamp=now,
+            last_timestamp=now,
+            count=count,
+            reporting_component=self._source.component,
+            reporting_instance=self._source.host,
+        )
+
+
+def reference_to(one: Object) -> ObjectReference:
+    meta = one.metadata
+    return ObjectReference(
+        api_version=one.api_version,
+        kind=one.kind,
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        resource_version=meta.resource_version,
+    )

@@ -1,0 +1,185 @@
+"""Run planners against the API: observe, plan, execute, key by key, for ever.
+
+One informer for each kind, shared by all planners of the program. Each planner has its own queue
+and barrier. A key that fails waits and is planned again; a key whose plan is a bug waits longer,
+its story is logged and recorded at its object, and no other key suffers from it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cubernetes.api.errors import ApiError, Conflict, NotFound
+from cubernetes.api.meta import Object, Ref
+from cubernetes.client.informer import Informer
+from cubernetes.client.outcome import Trouble
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from cubernetes.reconcile.barrier import Barrier
+from cubernetes.reconcile.execute import Executor, NameTaken
+from cubernetes.reconcile.plan import Again, Planner, Record
+from cubernetes.reconcile.records import Recorder
+from cubernetes.reconcile.view import CacheView, Informers
+from cubernetes.reconcile.workqueue import Workqueue
+
+log = Log(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """component signs the records. Every key is planned anew each resync_s, whatever happened."""
+
+    component: str
+    worker_count: int = 4
+    barrier_s: float = 10.0
+    resync_s: float = 600.0
+
+
+async def run_planners(
+    planners: Sequence[Planner], client: Client, env: Env, settings: LoopSettings
+) -> None:
+    """Run until cancelled; raises only where our own code outside of plans has a bug."""
+    kinds = dict.fromkeys(kind for planner in planners for kind in planner.kinds)
+    informers = {kind: Informer[Any](client, kind, env) for kind in kinds}
+    recorder = Recorder(client, env, settings.component)
+    loops = [Loop(planner, informers, client, env, recorder, settings) for planner in planners]
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(recorder.run())
+        for loop in loops:
+            tasks.create_task(loop.run())
+        for informer in informers.values():
+            tasks.create_task(informer.run())
+
+
+class Held(Exception):
+    """Planning on what the view shows could repeat what is done already: wait, then look again."""
+
+
+class Loop:
+    """One planner with its queue: which keys are to be planned, and who works on them."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        informers: Informers,
+        client: Client,
+        env: Env,
+        recorder: Recorder,
+        settings: LoopSettings,
+    ) -> None:
+        """Register with the informers; they must not run yet."""
+        self._planner = planner
+        self._informers = {kind: informers[kind] for kind in planner.kinds}
+        self._env = env
+        self._recorder = recorder
+        self._settings = settings
+        self._view = CacheView(self._informers)
+        self._barrier = Barrier(client, self._informers)
+        self._executor = Executor(client, self._barrier, recorder)
+        self._queue: Workqueue[Ref] = Workqueue()
+        self._wake = asyncio.Event()
+        self._is_open = False
+        for informer in self._informers.values():
+            informer.on_change(self._changed)
+
+    async def run(self) -> None:
+        for informer in self._informers.values():
+            await informer.synced.wait()
+        # Before every kind is there, keys() would answer from half a view.
+        self._is_open = True
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._resync())
+            tasks.create_task(self._dispatch(tasks))
+
+    async def _resync(self) -> None:
+        while True:
+            for informer in self._informers.values():
+                for one in informer.cache.list():
+                    self._concern(one)
+            await self._env.clock.sleep(self._settings.resync_s)
+
+    def _changed(self, old: Object | None, new: Object | None) -> None:
+        if not self._is_open:
+            return
+        for one in (old, new):
+            if one is not None:
+                self._concern(one)
+
+    def _concern(self, one: Object) -> None:
+        """Ask for every key that an object concerns."""
+        try:
+            keys = tuple(self._planner.keys(one, self._view))
+        except Exception as bug:  # noqa: BLE001  one poisonous object must not stop the others
+            log.bug("keys failed", bug, planner=self._planner.name, object=one.ref)
+            return
+        for key in keys:
+            self._queue.add(key)
+        self._wake.set()
+
+    async def _dispatch(self, tasks: asyncio.TaskGroup) -> None:
+        """Hand keys to workers, at most worker_count at a time."""
+        slots = asyncio.Semaphore(self._settings.worker_count)
+        while True:
+            await slots.acquire()
+            key = await self._next()
+            task = tasks.create_task(self._work(key))
+            task.add_done_callback(lambda _: slots.release())
+
+    async def _next(self) -> Ref:
+        clock = self._env.clock
+        while True:
+            key = self._queue.take(clock.monotonic())
+            if key is not None:
+                return key
+            self._wake.clear()
+            due_s = self._queue.due_s()
+            wait_s = None if due_s is None else max(0.0, due_s - clock.monotonic())
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _work(self, key: Ref) -> None:
+        """Give a key one round, and give it back to the queue, whatever became of it."""
+        try:
+            await self._plan_and_execute(key)
+        except (ApiError, Trouble, NameTaken, Held) as error:
+            self._failed(key, error)
+        except Exception as bug:  # noqa: BLE001  a bug is isolated to its key and told
+            self._poisoned(key, bug)
+        else:
+            self._queue.done(key)
+        self._wake.set()
+
+    async def _plan_and_execute(self, key: Ref) -> None:
+        if not await self._barrier.clear(self._settings.barrier_s):
+            raise Held("the view does not show yet what was done")
+        for action in tuple(self._planner.plan(key, self._view, self._env.clock.now())):
+            if isinstance(action, Again):
+                self._queue.add_at(key, self._env.clock.monotonic() + action.after_s)
+            else:
+                await self._executor.carry_out(action)
+
+    def _failed(self, key: Ref, error: Exception) -> None:
+        clock = self._env.clock
+        pause_s = self._queue.retry(key, clock.monotonic(), self._env.rng.fraction())
+        # The first of a streak is news; that someone wrote first is everyday life.
+        is_news = self._queue.failure_count(key) == 1 and not isinstance(error, Conflict | NotFound)
+        tell = log.warning if is_news else log.debug
+        name = self._planner.name
+        tell("not done, planning again", planner=name, key=key, error=error, pause_s=pause_s)
+
+    def _poisoned(self, key: Ref, bug: Exception) -> None:
+        log.bug("plan failed", bug, planner=self._planner.name, key=key)
+        clock = self._env.clock
+        self._queue.retry(key, clock.monotonic(), self._env.rng.fraction(), is_held=True)
+        if (about := self._object_of(key)) is not None:
+            message = f"{self._planner.name} cannot plan this: {type(bug).__name__}: {bug}"
+            self._recorder.record(Record(about, "PlanFailed", message, "Warning"))
+
+    def _object_of(self, key: Ref) -> Object | None:
+        kind = next((one for one in self._planner.kinds if one.resource.kind == key.kind), None)
+        return None if kind is None else self._view.get(kind, key.name, key.namespace)
