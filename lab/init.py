@@ -1,4 +1,4 @@
-"""PID 1 of a node host: plugs in its network, keeps Docker running, boots what is installed.
+"""PID 1 of a node host: waits for its address, keeps Docker running, boots what is installed.
 
 It buries every orphan, as PID 1 must. TERM is the power button: orderly, services first. Whoever
 wants to be started at boot puts a program at /etc/cubernetes/boot; it starts once Docker answers
@@ -8,7 +8,6 @@ and is started again when it fails.
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,14 +19,13 @@ from cubernetes.host.backoff import backoff_s
 from cubernetes.host.clock import Clock, SystemClock
 from lab.cgroup import LEAF, V2_CONTROLLERS
 from lab.spec import IN_NODE, NodeSpec
-from lab.topology import PREFIX_BITS
 
 BOOT = Path("/etc/cubernetes/boot")
 DOCKER_SOCKET = "/run/docker.sock"
 DOCKER_PID = Path("/run/docker.pid")
 CGROUP = Path("/sys/fs/cgroup")
 TICK_S = 0.02
-COMMAND_DEADLINE_S = 20
+SETTLE_DEADLINE_S = 20
 STOP_GRACE_S = 10.0
 # A service that ran this long was healthy: its next failure counts as the first.
 HEALTHY_S = 30.0
@@ -176,19 +174,19 @@ def say(sentence: str) -> None:
     sys.stdout.flush()
 
 
-def plug_in(spec: NodeSpec) -> None:
-    """Wait until somebody plugs the cable in, then take the address."""
-    card = Path("/sys/class/net/eth0")
-    while not card.exists():
+def wait_for_address(address: str) -> None:
+    """Wait until the cable is laid and this machine has its address."""
+    while not _is_mine(address):
         signal.sigtimedwait(AWAITED, TICK_S)
-    lines = (
-        "link set lo up",
-        "link set eth0 up",
-        f"address add {spec.address}/{PREFIX_BITS} dev eth0",
-        f"route add default via {spec.gateway}",
-    )
-    batch = "\n".join(lines).encode()
-    subprocess.run(["ip", "-batch", "-"], input=batch, check=True, timeout=COMMAND_DEADLINE_S)
+
+
+def _is_mine(address: str) -> bool:
+    with socket.socket(socket.AF_INET) as trial:
+        try:
+            trial.bind((address, 0))
+        except OSError:
+            return False
+        return True
 
 
 def settle_cgroup() -> None:
@@ -200,7 +198,7 @@ def settle_cgroup() -> None:
     there = (CGROUP / "cgroup.controllers").read_text().split()
     wanted = " ".join(f"+{name}" for name in V2_CONTROLLERS if name in there)
     # The launcher may not have quite left the top group yet, and until then it is busy.
-    for _ in range(round(COMMAND_DEADLINE_S / TICK_S)):
+    for _ in range(round(SETTLE_DEADLINE_S / TICK_S)):
         try:
             (CGROUP / "cgroup.subtree_control").write_text(wanted)
         except OSError:
@@ -234,7 +232,7 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     spec = msgspec.json.decode(IN_NODE.read_bytes(), type=NodeSpec)
     settle_cgroup()
-    plug_in(spec)
+    wait_for_address(spec.address)
     configure_docker(spec.gateway)
     init = Init(spec.path, SystemClock())
     init.run()

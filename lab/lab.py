@@ -205,6 +205,8 @@ class Lab:
 
 async def _claim(name: str, node_count: int, size: Size, images: Path, env: Env) -> LabState:
     """Return the lab's state, made now where the lab is new."""
+    if size.problem():
+        raise BadTopology(size.problem())
     files = Files(name)
     taken = await _networks_of_machine(env)
     with only_one(files.home):

@@ -22,10 +22,13 @@ class Switch:
     def __init__(self, topology: Topology, commands: Commands) -> None:
         self.topology = topology
         self.commands = commands
+        self.switch = topology.switch
+        # The command that runs another one in the switch.
+        self.inside = ("nsenter", f"--net=/run/netns/{self.switch}")
 
     async def exists(self) -> bool:
         """Tell whether the switch and the machine's own cable to it are there."""
-        names = [self.topology.switch, self.topology.uplink]
+        names = [self.switch, self.topology.uplink]
         netns, link = await self.ip("netns", "list"), await self.ip("-o", "link", "show")
         return names[0] in netns.split() and f" {names[1]}@" in link
 
@@ -34,21 +37,21 @@ class Switch:
         if await self.exists():
             return
         await self.remove()
-        name, uplink = self.topology.switch, self.topology.uplink
+        name, uplink = self.switch, self.topology.uplink
         await self.ip("netns", "add", name)
         inside = (
             "link set lo up",
             f"link add {BRIDGE} type bridge forward_delay 0",
             f"link set {BRIDGE} up",
         )
-        await self.batch(inside, switch=name)
+        await self.batch(inside, self.inside)
         outside = (
             f"link add {uplink} type veth peer name {UPLINK_PORT} netns {name}",
             f"address add {self.topology.gateway}/{PREFIX_BITS} dev {uplink}",
             f"link set {uplink} up",
         )
         await self.batch(outside)
-        await self.batch((f"link set {UPLINK_PORT} master {BRIDGE} up",), switch=name)
+        await self.batch((f"link set {UPLINK_PORT} master {BRIDGE} up",), self.inside)
 
     async def remove(self) -> None:
         """Remove the switch and every cable with it."""
@@ -58,20 +61,31 @@ class Switch:
             await self.ip("netns", "delete", self.topology.switch)
 
     async def plug(self, node: str, pid: int, faults: Sequence[Fault]) -> None:
-        """Lay the cable from the port called node to eth0 of the machine whose init is pid."""
-        card = f"name eth0 address {self.topology.node(node).mac} netns {pid}"
-        state = "down" if Unplug(node) in faults else "up"
-        lines = (
-            f"link add {node} type veth peer {card}",
-            f"link set {node} master {BRIDGE} {state}",
-        )
+        """Lay the cable from the port called node to the machine whose init is pid.
+
+        The machine's end gets its address and route. Joining the bridge is the last step, so that
+        a cable that was interrupted in the making counts as none.
+        """
+        if f" {node}@" in await self.ip("-n", self.switch, "-o", "link", "show", "master", BRIDGE):
+            return
         await self.unplug(node)
-        await self.batch(lines, switch=self.topology.switch)
+        plan = self.topology.node(node)
+        card = f"name eth0 address {plan.mac} netns {pid}"
+        await self.batch((f"link add {node} type veth peer {card}",), self.inside)
+        lines = (
+            "link set lo up",
+            "link set eth0 up",
+            f"address add {plan.address}/{PREFIX_BITS} dev eth0",
+            f"route add default via {self.topology.gateway}",
+        )
+        await self.batch(lines, ["nsenter", "-t", str(pid), "--net"])
+        state = "down" if Unplug(node) in faults else "up"
+        await self.batch((f"link set {node} master {BRIDGE} {state}",), self.inside)
 
     async def unplug(self, node: str) -> None:
         """Take the cable away, if it is there, and the switch."""
         try:
-            await self.ip("-n", self.topology.switch, "link", "delete", node)
+            await self.ip("-n", self.switch, "link", "delete", node)
         except CommandFailed as error:
             if not any(word in error.said for word in NOT_THERE):
                 raise
@@ -79,23 +93,21 @@ class Switch:
     async def set_port(self, node: str, *, is_up: bool) -> None:
         """Switch a port: without it, the node sees no carrier."""
         state = "up" if is_up else "down"
-        await self.ip("-n", self.topology.switch, "link", "set", node, state)
+        await self.ip("-n", self.switch, "link", "set", node, state)
 
     async def apply(self, faults: Sequence[Fault]) -> None:
         """Make the switch lose exactly what faults say; ports are switched by set_port."""
-        enter = ["nsenter", f"--net=/run/netns/{self.topology.switch}"]
         rules = ruleset_for(faults).encode()
-        await self.commands.run([*enter, "nft", "-f", "-"], stdin=rules)
+        await self.commands.run([*self.inside, "nft", "-f", "-"], stdin=rules)
 
     async def ip(self, *words: str) -> str:
         """Run one `ip` command and return what it printed."""
         return (await self.commands.run(["ip", *words])).stdout.decode()
 
-    async def batch(self, lines: Sequence[str], *, switch: str = "") -> None:
-        """Run several `ip` commands in one process, on the machine or in the switch."""
-        place = ["-n", switch] if switch else []
+    async def batch(self, lines: Sequence[str], place: Sequence[str] = ()) -> None:
+        """Run several `ip` commands in one process; place is the command that goes there."""
         text = "\n".join(lines) + "\n"
-        await self.commands.run(["ip", *place, "-batch", "-"], stdin=text.encode())
+        await self.commands.run([*place, "ip", "-batch", "-"], stdin=text.encode())
 
 
 def is_reachable(node: str, faults: Sequence[Fault]) -> bool:

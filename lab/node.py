@@ -121,14 +121,16 @@ class Node:
             if self.power() is Power.FROZEN:
                 return
             try:
-                if self.power() is Power.OFF:
-                    await self._launch(size, faults)
+                is_off = self.power() is Power.OFF
+                pid = await self._launch(size) if is_off else self.pid
+                await self.site.switch.plug(self.name, pid, faults)
                 await self._wait_for_docker()
             except (CommandFailed, NeverCame) as error:
                 said = f"{self.name} did not boot: {error}\n{self._log_tail()}"
                 raise NodeTrouble(said) from error
 
-    async def _launch(self, size: Size, faults: Sequence[Fault]) -> None:
+    async def _launch(self, size: Size) -> int:
+        """Make the node's first process, and return its pid, dead or alive."""
         await self._clear()
         commands = self.site.env.commands
         await make_disk(self.site.files.disk(self.name), size.disk_bytes, commands)
@@ -139,7 +141,7 @@ class Node:
         told = await commands.run(launch)
         pid = int(told.stdout)
         self._remember(life_of(pid))
-        await self.site.switch.plug(self.name, pid, faults)
+        return pid
 
     async def _wait_for_docker(self) -> None:
         async def is_up_or_dead() -> bool:

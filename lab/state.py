@@ -18,6 +18,10 @@ from lab.topology import Topology, topology_for
 from lab.wait import until
 
 HOME = Path("/var/lib/cuberoot-lab")
+# What Docker and PID 1 take to boot at all, with room.
+NODE_MEMORY_BYTES_MIN = 256 << 20
+NODE_DISK_BYTES_MIN = 128 << 20
+NODE_CPUS_MIN = 0.1
 # The longest single piece of work on a node, an orderly power off and a boot, with room.
 TURN_DEADLINE_S = 150.0
 
@@ -51,6 +55,16 @@ class Size(msgspec.Struct, frozen=True):
     memory_bytes: int = 3 << 30
     disk_bytes: int = 8 << 30
     cpus: float = 0.0
+
+    def problem(self) -> str:
+        """Return why no node of this size could live, or nothing."""
+        if self.memory_bytes < NODE_MEMORY_BYTES_MIN:
+            return f"a node needs {NODE_MEMORY_BYTES_MIN >> 20} MiB of memory at least"
+        if self.disk_bytes < NODE_DISK_BYTES_MIN:
+            return f"a node needs {NODE_DISK_BYTES_MIN >> 20} MiB of disk at least"
+        if self.cpus and self.cpus < NODE_CPUS_MIN:
+            return f"a node needs a quota of {NODE_CPUS_MIN} cores at least, or 0 for no quota"
+        return ""
 
 
 class LabState(msgspec.Struct, frozen=True):
@@ -172,7 +186,11 @@ async def turn(files: Files, subject: str, clock: Clock) -> AsyncIterator[None]:
     """Be the only command that works on subject (a node, the switch) of this lab.
 
     Raises:
-        NeverCame: another command did not finish with it within TURN_DEADLINE_S.
+        NeverCame: another command did not finish with it within # What Docker and PID 1 take to boot at all, with room.
+NODE_MEMORY_BYTES_MIN = 256 << 20
+NODE_DISK_BYTES_MIN = 128 << 20
+NODE_CPUS_MIN = 0.1
+TURN_DEADLINE_S.
     """
     handle = os.open(files.folder / f"{subject}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
@@ -184,7 +202,11 @@ async def turn(files: Files, subject: str, clock: Clock) -> AsyncIterator[None]:
         return True
 
     try:
-        await until(is_ours, clock, TURN_DEADLINE_S, lambda: f"somebody else works on {subject}")
+        await until(is_ours, clock, # What Docker and PID 1 take to boot at all, with room.
+NODE_MEMORY_BYTES_MIN = 256 << 20
+NODE_DISK_BYTES_MIN = 128 << 20
+NODE_CPUS_MIN = 0.1
+TURN_DEADLINE_S, lambda: f"somebody else works on {subject}")
         yield
     finally:
         os.close(handle)

@@ -65,6 +65,19 @@ def test_a_pid_that_was_given_to_another_process_is_not_ours() -> None:
     assert not is_alive(Life(me.pid, me.started_ticks - 1))
 
 
+@pytest.mark.parametrize(
+    ("size", "word"),
+    [
+        (Size(memory_bytes=1 << 20), "memory"),
+        (Size(disk_bytes=1 << 20), "disk"),
+        (Size(cpus=0.01), "cores"),
+    ],
+)
+def test_a_size_in_which_no_node_lives_is_refused_by_name(size: Size, word: str) -> None:
+    assert word in size.problem()
+    assert Size().problem() == ""
+
+
 def test_removal_keeps_disks_when_told_and_nothing_otherwise(tmp_path: Path) -> None:
     home = tmp_path / "labs"
     files = Files("x", home)
