@@ -186,11 +186,7 @@ async def turn(files: Files, subject: str, clock: Clock) -> AsyncIterator[None]:
     """Be the only command that works on subject (a node, the switch) of this lab.
 
     Raises:
-        NeverCame: another command did not finish with it within # What Docker and PID 1 take to boot at all, with room.
-NODE_MEMORY_BYTES_MIN = 256 << 20
-NODE_DISK_BYTES_MIN = 128 << 20
-NODE_CPUS_MIN = 0.1
-TURN_DEADLINE_S.
+        NeverCame: another command did not finish with it within TURN_DEADLINE_S.
     """
     handle = os.open(files.folder / f"{subject}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
@@ -202,11 +198,7 @@ TURN_DEADLINE_S.
         return True
 
     try:
-        await until(is_ours, clock, # What Docker and PID 1 take to boot at all, with room.
-NODE_MEMORY_BYTES_MIN = 256 << 20
-NODE_DISK_BYTES_MIN = 128 << 20
-NODE_CPUS_MIN = 0.1
-TURN_DEADLINE_S, lambda: f"somebody else works on {subject}")
+        await until(is_ours, clock, TURN_DEADLINE_S, lambda: f"somebody else works on {subject}")
         yield
     finally:
         os.close(handle)
