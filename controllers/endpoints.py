@@ -3,7 +3,7 @@
 Slices are grouped by the port numbers that the pods listen on: a named target port may be another
 number in another pod. A slice holds at most ENDPOINT_LIMIT addresses and is named after its
 service, its group and its place, so that no plan can make two of one. An address stays in the slice
-where it is; a new one fills the first with room; so one pod that comes or goes changes one slice.
+where it is; a new one goes to the fullest with room: one pod more or less changes one slice.
 
 A pod whose node has fallen silent is not ready, at once, whatever the pod last said. Where a
 kubelet itself says that its node is not ready, it still speaks for each of its pods, and is
@@ -161,7 +161,7 @@ def packed(
     present: Sequence[EndpointSlice],
     endpoints: Sequence[Endpoint],
 ) -> Sequence[tuple[str, Sequence[Endpoint]]]:
-    """Return which slice holds what: who is in one stays, newcomers fill the first with room.
+    """Return which slice holds what: who is in one stays, newcomers fill the fullest first.
 
     A pod is recognized by its uid, so one that has a new address stays in its place. Slices that
     are left empty are not returned.
@@ -176,7 +176,7 @@ def packed(
             if current is not None:
                 stay.append(current)
     newcomers = list(wanted.values())
-    for room in rooms.values():
+    for room in sorted(rooms.values(), key=len, reverse=True):
         free_count = max(0, ENDPOINT_LIMIT - len(room))
         room += newcomers[:free_count]
         del newcomers[:free_count]
