@@ -17,7 +17,7 @@ from cubernetes.host.log import Log
 from kubelet.runtime import docker_words as words
 from kubelet.runtime.cgroup import group_folders, hierarchies, pod_cgroup
 from kubelet.runtime.docker_api import DockerApi, Refused, Silent
-from kubelet.runtime.docker_pull import Pulls
+from kubelet.runtime.docker_pull import PULL_SILENCE_S, Pulls
 from kubelet.runtime.docker_stream import Frames, Lines
 from kubelet.runtime.driver import (
     SANDBOX,
@@ -40,6 +40,8 @@ REMOVE_DEADLINE_S = 60.0
 REMOVE_POLL_S = 0.1
 LOG_SILENCE_S = 30.0
 INSPECTIONS_AT_ONCE = 8
+# More gain nothing on a small node, and would only bring each nearer to its deadline.
+STARTS_AT_ONCE = 4
 EVENTS = ["start", "die", "destroy"]
 
 log = Log(__name__)
@@ -54,14 +56,16 @@ class DockerRuntime:
         socket: Path = SOCKET,
         *,
         cgroup_root: str = "cubernetes",
+        pull_silence_s: float = PULL_SILENCE_S,
         proc: Path = Path("/proc"),
     ) -> None:
         self._clock, self._proc, self._cgroup_root = env.clock, proc, cgroup_root
         self._api = DockerApi(socket)
-        self._pulls = Pulls(self._api)
+        self._pulls = Pulls(self._api, pull_silence_s)
         self._witness = Witness(env.clock, proc)
         self._known: dict[str, tuple[str, Container]] = {}  # id -> the list's state, what it is
         self._inspections = asyncio.Semaphore(INSPECTIONS_AT_ONCE)
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._cgroup_driver = ""
 
     async def version(self) -> RuntimeVersion:
@@ -168,15 +172,16 @@ class DockerRuntime:
     async def _looked_up(self, container_id: str, listed: str) -> Container | None:
         """Return what stands behind a line of the list, asking only where that may be news."""
         state, known = self._known.get(container_id, ("", None))
-        if known is None or state != listed or self._witness.misses(known):
-            async with self._inspections:
-                known = await self._inspected(container_id)
-            if known is None:  # removed since the list was made
-                return None
-            # A container that was never started may still fail to, which the list does not show.
-            if known.state.value == listed != State.CREATED.value:
-                self._known[container_id] = listed, known
-        return self._witness.verdict(known)
+        if known is not None and state == listed and not self._witness.misses(known):
+            return known
+        async with self._inspections:
+            found = await self._inspected(container_id)
+        if found is None:  # removed since the list was made
+            return None
+        # A container that was never started may still fail to, which the list does not show.
+        if found.state.value == listed != State.CREATED.value:
+            self._known[container_id] = listed, found
+        return self._witness.verdict(found)
 
     async def _inspected(self, reference: str) -> Container | None:
         raw = await self._raw(reference)
@@ -247,7 +252,8 @@ class DockerRuntime:
             return made
         container_id = made if isinstance(made, str) else made.id
         path = f"/containers/{container_id}/start"
-        await self._api.call("POST", path, deadline_s=START_DEADLINE_S)
+        async with self._starts:
+            await self._api.call("POST", path, deadline_s=START_DEADLINE_S)
         found = await self._inspected(container_id)
         if found is None:
             raise RuntimeTrouble("RunContainerError", "it was removed while it started")

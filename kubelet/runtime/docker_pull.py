@@ -16,8 +16,8 @@ PULL_LIMIT_S = 3600.0
 class Pulls:
     """The pulls under way on this node."""
 
-    def __init__(self, api: DockerApi) -> None:
-        self._api = api
+    def __init__(self, api: DockerApi, silence_s: float = PULL_SILENCE_S) -> None:
+        self._api, self._silence_s = api, silence_s
         self._running: dict[str, asyncio.Task[str]] = {}
 
     async def image_id(self, image: str) -> str | None:
@@ -65,7 +65,7 @@ class Pulls:
             reason = "InvalidImageName" if refused.status == 400 else "ErrImagePull"
             raise RuntimeTrouble(reason, str(refused)) from refused
         except Silent as silent:
-            said = f"no progress for {PULL_SILENCE_S:.0f} s"
+            said = f"no progress for {self._silence_s:.0f} s"
             raise RuntimeTrouble("ErrImagePull", said) from silent
         except TimeoutError as error:
             said = f"not complete after {PULL_LIMIT_S:.0f} s"
@@ -79,7 +79,7 @@ class Pulls:
         """Read the pull to its end: Docker answers 200 and tells of a failure in a later line."""
         query, lines = {"fromImage": name, "tag": tag}, Lines()
         async with aclosing(
-            self._api.stream("POST", "/images/create", query=query, silence_s=PULL_SILENCE_S)
+            self._api.stream("POST", "/images/create", query=query, silence_s=self._silence_s)
         ) as pieces:
             async for piece in pieces:
                 for line in lines.feed(piece):

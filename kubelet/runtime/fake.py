@@ -8,6 +8,8 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import NamedTuple
 
 from cubernetes.host.env import Env
 from kubelet.runtime.docker_words import NotAReference, image_reference, signal_of
@@ -44,13 +46,19 @@ class Behaviour:
     pull_error: str = ""  # where given, the pull fails with it
 
 
+class _Line(NamedTuple):
+    at_s: float  # monotonic
+    at: datetime
+    text: bytes
+
+
 @dataclass(slots=True)
 class _Life:
     """A container and what it has written."""
 
     container: Container
     behaviour: Behaviour
-    written: list[tuple[float, bytes]] = field(default_factory=list)  # monotonic time, line
+    written: list[_Line] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ending: asyncio.Task[None] | None = None
 
@@ -121,7 +129,7 @@ class FakeMachine:
         life.container = replace(
             it, state=State.RUNNING, pid=pid, started_at=self.clock.now(), error=""
         )
-        life.written += [(self.clock.monotonic(), line) for line in behaviour.output]
+        life.written += [self._line(text) for text in behaviour.output]
         if behaviour.exits_after_s is not None:
             life.ending = asyncio.create_task(self._end_later(life, behaviour.exits_after_s))
         self._tell(life)
@@ -129,7 +137,7 @@ class FakeMachine:
     def write(self, container_id: str, line: bytes) -> None:
         """Let a container write to its stdout."""
         life = self.lives[container_id]
-        life.written.append((self.clock.monotonic(), line))
+        life.written.append(self._line(line))
         life.notify()
 
     def end(self, container_id: str, exit_code: int, *, oom_killed: bool = False) -> None:
@@ -193,6 +201,9 @@ class FakeMachine:
         oom_killed = life.behaviour.oom_killed
         code = KILL_CODE if oom_killed else life.behaviour.exit_code
         self.end(life.container.id, code, oom_killed=oom_killed)
+
+    def _line(self, text: bytes) -> _Line:
+        return _Line(self.clock.monotonic(), self.clock.now(), text)
 
     def _tell(self, life: _Life) -> None:
         life.notify()
@@ -278,15 +289,16 @@ class FakeRuntime:
         life = self._machine.lives.get(container_id)
         if life is None:
             raise RuntimeTrouble("ContainerNotFound", f"no container {container_id}")
-        now_s, now = self._clock.monotonic(), self._clock.now()
-        youngest_s = now_s - options.since_s if options.since_s is not None else float("-inf")
-        index = sum(1 for at_s, _ in life.written if at_s < youngest_s)
+        index = 0
+        if options.since_s is not None:
+            oldest_s = self._clock.monotonic() - options.since_s
+            index = sum(1 for line in life.written if line.at_s < oldest_s)
         if options.tail_count is not None:
             index = max(index, len(life.written) - options.tail_count)
         while True:
-            for at_s, line in life.written[index:]:
-                age = now.timestamp() - (now_s - at_s)
-                yield f"{age:.9f} ".encode() + line if options.timestamps else line
+            for line in life.written[index:]:
+                stamp = line.at.isoformat().replace("+00:00", "Z").encode() + b" "
+                yield stamp + line.text if options.timestamps else line.text
                 index += 1
             runs = life.container.state is State.RUNNING
             if not options.follow or (not runs and index == len(life.written)):

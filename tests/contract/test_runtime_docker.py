@@ -10,10 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from cubernetes.host.env import Env
 from kubelet.runtime.cgroup import group_folders, hierarchies
 from kubelet.runtime.docker import DockerRuntime
 from kubelet.runtime.docker_words import container_body, container_name
-from kubelet.runtime.driver import ContainerSpec, LogOptions, Mount, RuntimeDown, State
+from kubelet.runtime.driver import (
+    ContainerSpec,
+    LogOptions,
+    Mount,
+    RuntimeDown,
+    RuntimeTrouble,
+    State,
+)
+from tests.contract.network_worlds import RANGES, RealWorld
 from tests.contract.private_docker import PrivateDocker
 from tests.contract.runtime_worlds import (
     MEMORY_BYTES,
@@ -25,6 +34,7 @@ from tests.contract.runtime_worlds import (
     ended,
     remove_all,
 )
+from tests.contract.tiny_registry import tiny_registry
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
 
@@ -115,6 +125,75 @@ async def test_a_pod_shares_its_network_names_and_files(
         assert word in said
     assert b"from env" in said
     assert "NoNewPrivs:\t1" in (tmp_path / "a:b" / "s").read_text()
+
+
+async def test_a_container_of_somebody_else_is_not_seen(
+    docker: DockerWorld, driver: DockerRuntime
+) -> None:
+    body = json.dumps({"Image": "busybox:1", "Cmd": ["true"]}).encode()
+    made = json.loads(docker.engine.request("POST", "/containers/create?name=not-ours", body))
+    try:
+        assert await driver.containers() == []
+    finally:
+        docker.engine.request("DELETE", f"/containers/{made['Id']}")
+
+
+async def test_a_pod_gets_its_network_while_its_sandbox_runs(
+    docker: DockerWorld, driver: DockerRuntime, tmp_path: Path
+) -> None:
+    """The two drivers together, as the kubelet uses them."""
+    nodes = RealWorld(tmp_path)
+    try:
+        network = nodes.driver("a")
+        await network.prepare(RANGES["a"])
+        sandbox = await driver.start_sandbox(a_sandbox())
+        address = await network.attach("0a-1b", sandbox.netns)
+        spec = replace(a_container(docker, "forever"), command=("cat", "/proc/net/fib_trie"))
+        made = await driver.start_container(spec, sandbox.id)
+        assert (await ended(driver, made.id)).exit_code == 0
+        assert str(address).encode() in await all_logs(driver, made.id, LogOptions())
+        await network.reset()
+    finally:
+        nodes.remove()
+
+
+async def test_a_pull_ends_with_the_image_here(driver: DockerRuntime) -> None:
+    async with tiny_registry() as registry:
+        image = f"{registry}/hello:1"
+        assert await driver.image_id(image) is None
+        first, second = await asyncio.gather(driver.pull(image), driver.pull(image))
+        assert first == second == await driver.image_id(image)
+        assert await driver.pull(image) == first
+
+
+async def test_a_registry_without_the_tag_is_quoted(driver: DockerRuntime) -> None:
+    async with tiny_registry() as registry:
+        with pytest.raises(RuntimeTrouble, match="manifest unknown") as trouble:
+            await driver.pull(f"{registry}/hello:2")
+    assert trouble.value.reason == "ErrImagePull"
+
+
+async def test_a_pull_that_gets_nowhere_is_given_up(docker: DockerWorld) -> None:
+    driver = DockerRuntime(Env(), docker.engine.socket, pull_silence_s=1.0)
+    async with tiny_registry() as registry, asyncio.timeout(10):
+        with pytest.raises(RuntimeTrouble, match="no progress") as trouble:
+            await driver.pull(f"{registry}/stuck:1")
+    await driver.close()
+    assert trouble.value.reason == "ErrImagePull"
+
+
+async def test_a_name_that_another_holds_is_not_taken_from_him(
+    docker: DockerWorld, driver: DockerRuntime
+) -> None:
+    name = container_name(a_sandbox())
+    body = json.dumps({"Image": "busybox:1", "Cmd": ["true"]}).encode()
+    made = json.loads(docker.engine.request("POST", f"/containers/create?name={name}", body))
+    try:
+        with pytest.raises(RuntimeTrouble, match="already in use") as trouble:
+            await driver.start_sandbox(a_sandbox())
+        assert trouble.value.reason == "CreatePodSandboxError"
+    finally:
+        docker.engine.request("DELETE", f"/containers/{made['Id']}")
 
 
 async def test_a_half_made_container_is_finished(
