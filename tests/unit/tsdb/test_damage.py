@@ -1,0 +1,283 @@
+"""Crashes and bad disks: what is torn loses itself alone, nothing is invented, opening succeeds."""
+
+import errno
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tsdb.checkpoint import EVER, Replay, flattened
+from tsdb.disk import Disk
+from tsdb.errors import DiskRefused, TsdbError
+from tsdb.head import Head
+from tsdb.limits import Limits
+from tsdb.options import Options
+from tsdb.records import Damage, framed, payloads, record_end
+from tsdb.store import open_store
+from tsdb.wal import decode_record, read_log
+
+LIMITS = Limits(series=20, strip_cache_bytes=2**16)
+type Sample = tuple[int, int, float]
+
+
+def replayed(data: bytes, path: Path) -> tuple[set[Sample], Damage]:
+    """Return the samples (ref, time, value) that a log of these bytes gives, and its damage."""
+    path.write_bytes(data)
+    damage = Damage()
+    head = Head(LIMITS)
+    replay = Replay(head)
+    for record in read_log(path, damage):
+        replay.feed(record)
+    replay.finish()
+    rows = head.index.all_rows()
+    if not len(rows):
+        return set(), damage
+    row, times, values = flattened(head.frame(rows, -EVER, EVER))
+    refs = head.refs_of(rows[row])
+    return set(zip(refs.tolist(), times.tolist(), values.tolist(), strict=True)), damage
+
+
+@pytest.fixture
+def a_log(open_small: Callable[..., Any]) -> bytes:
+    """The log of three requests, the second of which brings a new series."""
+    small = open_small()
+    small.put_columns(["a", "b"], [1000, 1000], [1.5, 2.5])
+    small.put_columns(["a", "b", "c"], [2000, 2001, 2002], [3.5, 4.5, 5.5])
+    small.put_columns(["a", "b", "c"], [3000, 3000, 3000], [6.5, 7.5, 8.5])
+    (segment,) = small.store.wal.files()
+    data: bytes = segment.read_bytes()
+    return data
+
+
+def record_spans(data: bytes) -> list[tuple[int, int]]:
+    spans = []
+    at = 0
+    while at < len(data):
+        end = record_end(data, at)
+        spans.append((at, end))
+        at = end
+    return spans
+
+
+def samples_without(data: bytes, spans: Sequence[tuple[int, int]], path: Path) -> set[Sample]:
+    return replayed(b"".join(data[a:b] for a, b in spans), path)[0]
+
+
+def test_a_log_cut_at_any_byte_keeps_every_whole_record(a_log: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    spans = record_spans(a_log)
+    for cut in range(len(a_log) + 1):
+        whole = [span for span in spans if span[1] <= cut]
+
+        found, damage = replayed(a_log[:cut], path)
+
+        assert found == samples_without(a_log, whole, path)
+        assert damage.places == (0 if cut in {0, *(end for _, end in whole)} else 1)
+
+
+def test_any_flipped_bit_costs_its_record_and_no_other(a_log: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    for start, end in record_spans(a_log):
+        others = [span for span in record_spans(a_log) if span != (start, end)]
+        expected = samples_without(a_log, others, path)
+        for bit in range(start * 8, end * 8):
+            damaged = bytearray(a_log)
+            damaged[bit // 8] ^= 1 << bit % 8
+
+            found, damage = replayed(bytes(damaged), path)
+
+            assert found == expected
+            assert damage.places == 1
+
+
+@given(junk=st.binary(max_size=200), at=st.integers(0, 3))
+def test_junk_between_records_is_passed_over(junk: bytes, at: int) -> None:
+    records = [b"one", b"two", b"three"]
+    pieces = [b"".join(framed(record)) for record in records]
+    pieces.insert(at, junk)
+    damage = Damage()
+
+    assert [bytes(p) for p in payloads(b"".join(pieces), damage)] == records
+    assert damage.bytes == len(junk)
+
+
+@given(payload=st.binary(max_size=300))
+def test_any_payload_is_a_record_or_corrupt(payload: bytes) -> None:
+    try:
+        decode_record(memoryview(payload))
+    except TsdbError:
+        return
+
+
+@pytest.mark.parametrize("name", ["blocks", "log"])
+def test_a_store_of_damaged_files_opens_and_serves_the_rest(
+    name: str, open_small: Callable[..., Any]
+) -> None:
+    small = open_small(options=Options(out_of_order_s=0.2, block_span_s=1.0, compacted_span_s=1.0))
+    for second in range(60):
+        small.put("a", second * 100, float(second))
+    small.upkeep()
+    wanted = set(small.read()["a"])
+    small.store.close()
+    for path in sorted((small.folder / name).iterdir()):
+        intact = path.read_bytes()
+        for at in range(0, len(intact), max(1, len(intact) // 60)):
+            damaged = bytearray(intact)
+            damaged[at] ^= 0x10
+            path.write_bytes(damaged)
+            small.store = open_store(small.folder, small.limits, small.options)
+
+            found = set(small.read().get("a", []))
+
+            assert found <= wanted
+            small.store.close()
+            path.with_suffix(".damaged").unlink(missing_ok=True)
+            path.write_bytes(intact)
+    small.store = open_store(small.folder, small.limits, small.options)
+    assert set(small.read()["a"]) == wanted
+
+
+class FaultyDisk(Disk):
+    """Refuses from the given call on, until it is mended; may leave half of a write behind."""
+
+    def __init__(self) -> None:
+        self.calls_left = 10**9
+        self.code = errno.ENOSPC
+
+    def _spend(self) -> None:
+        self.calls_left -= 1
+        if self.calls_left < 0:
+            raise OSError(self.code, "No space left on device")
+
+    def write(self, descriptor: int, pieces: Sequence[bytes | memoryview]) -> int:
+        if self.calls_left == 0 and sum(map(len, pieces)) > 1:
+            self.calls_left = -1
+            half = b"".join(pieces)
+            return super().write(descriptor, [half[: len(half) // 2]])
+        self._spend()
+        return super().write(descriptor, pieces)
+
+    def create(self, path: Path) -> int:
+        self._spend()
+        return super().create(path)
+
+    def sync(self, descriptor: int) -> None:
+        self._spend()
+        super().sync(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._spend()
+        super().rename(source, target)
+
+
+@pytest.fixture
+def on_faulty_disk(
+    open_small: Callable[..., Any], tmp_path: Path
+) -> Callable[[int], tuple[Any, FaultyDisk]]:
+    count = 0
+
+    def opener(calls: int) -> tuple[Any, FaultyDisk]:
+        nonlocal count
+        count += 1
+        small = open_small(
+            folder=tmp_path / str(count),
+            options=Options(out_of_order_s=0.2, block_span_s=1.0, compacted_span_s=3.0),
+        )
+        small.store.close()
+        disk = FaultyDisk()
+        small.store = open_store(small.folder, small.limits, small.options, disk)
+        disk.calls_left = calls
+        return small, disk
+
+    return opener
+
+
+def told_twice(small: Any, disk: FaultyDisk, acknowledged: set[tuple[int, float]]) -> None:
+    """Write on; every sample that is refused is sent again once the disk is mended."""
+    for second in range(24):
+        sample = (second * 250, float(second))
+        try:
+            assert small.put("a", *sample).refused == 0
+        except DiskRefused:
+            disk.calls_left = 10**9
+            if small.store.wal.broken:
+                small.upkeep()
+            small.put("a", *sample)
+        acknowledged.add(sample)
+        if second % 8 == 7:
+            try:
+                small.upkeep()
+            except DiskRefused:
+                disk.calls_left = 10**9
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_refuses_at_any_step_loses_nothing_acknowledged(
+    on_faulty_disk: Callable[[int], tuple[Any, FaultyDisk]], code: int
+) -> None:
+    for calls in range(0, 110, 1 if code == errno.ENOSPC else 4):
+        small, disk = on_faulty_disk(calls)
+        disk.code = code
+        acknowledged: set[tuple[int, float]] = set()
+
+        told_twice(small, disk, acknowledged)
+
+        assert set(small.read()["a"]) == acknowledged
+        small.reopen()
+        assert set(small.read()["a"]) == acknowledged
+        small.store.close()
+        small.store = open_store(small.folder, small.limits, small.options)
+
+
+def test_a_full_disk_refuses_writes_and_answers_queries(
+    on_faulty_disk: Callable[[int], tuple[Any, FaultyDisk]],
+) -> None:
+    small, disk = on_faulty_disk(10**9)
+    small.put("a", 1000, 1.0)
+    disk.calls_left = 0
+
+    for at in (2000, 3000):
+        with pytest.raises(DiskRefused):
+            small.put("a", at, 2.0)
+    assert small.read() == {"a": [(1000, 1.0)]}
+
+    disk.calls_left = 10**9
+    small.upkeep()
+    assert small.put("a", 2000, 2.0).accepted == 1
+    assert small.read() == {"a": [(1000, 1.0), (2000, 2.0)]}
+
+
+def test_a_crash_between_forgetting_and_the_checkpoint_loses_nothing(
+    open_small: Callable[..., Any],
+) -> None:
+    small = open_small(options=Options(out_of_order_s=0.2, block_span_s=1.0))
+    small.put("a", 100, 1.0)
+    small.put("b", 2000, 1.0)
+    steps = small.store._flush(1000)
+    while small.store.head.ref(small.key("a")) is not None:
+        next(steps)
+    # Series a is in a block and forgotten; the log still holds its old number. It comes back:
+    small.put("a", 2100, 2.0)
+    steps.close()
+
+    small.reopen()
+
+    assert small.read()["a"] == [(100, 1.0), (2100, 2.0)]
+
+
+def test_numbers_of_series_are_never_given_to_another(open_small: Callable[..., Any]) -> None:
+    small = open_small(options=Options(out_of_order_s=0.2, block_span_s=1.0))
+    small.put("a", 100, 1.0)
+    stale = small.store.ref(small.key("a"))
+    small.put("b", 5000, 1.0)
+    small.upkeep()
+    small.put("c", 5000, 1.0)
+
+    outcome = small.store.append(np.array([stale]), np.array([6000]), np.array([9.0]), 2**60)
+
+    assert outcome.no_series == 1
+    assert small.read()["c"] == [(5000, 1.0)]

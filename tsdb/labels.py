@@ -1,0 +1,126 @@
+"""The identity of a series: sorted label pairs, as one canonical string of bytes.
+
+The canonical form of a label set is how Prometheus writes it in a remote write request: for each
+pair, in the order of names, the protobuf field 1 of TimeSeries holding a Label message. A request
+can therefore be looked up by the very bytes that came in: a known series is never decoded.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from tsdb.errors import BadData, LimitExceeded
+from tsdb.limits import Limits
+
+type Key = bytes
+type Pairs = tuple[tuple[str, str], ...]
+
+NAME = "__name__"
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_TAG_LABEL, _TAG_NAME, _TAG_VALUE = 0x0A, 0x0A, 0x12
+
+
+def varint(number: int) -> bytes:
+    """Return the protobuf varint of a number that is not negative."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def key_of(pairs: Iterable[tuple[str, str]]) -> Key:
+    """Return the canonical bytes of label pairs, in any order; empty values say nothing."""
+    out = bytearray()
+    for name, value in sorted(pairs):
+        if not value:
+            continue
+        left, right = name.encode(), value.encode()
+        label = b"\x0a" + varint(len(left)) + left + b"\x12" + varint(len(right)) + right
+        out += b"\x0a" + varint(len(label)) + label
+    return bytes(out)
+
+
+def key_of_dict(labels: Mapping[str, str]) -> Key:
+    return key_of(labels.items())
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return the number at a place and the place after it.
+
+    Raises:
+        BadData: the bytes end within it, or it has more than ten bytes.
+    """
+    number = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise BadData("a protobuf varint does not end")
+        byte = data[at]
+        number |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            return number, at
+        shift += 7
+
+
+def pairs_of(key: Key) -> Pairs:
+    """Return the label pairs of canonical bytes, in the order of names."""
+    pairs: list[tuple[str, str]] = []
+    at = 0
+    while at < len(key):
+        _, at = read_varint(key, at + 1)
+        length, at = read_varint(key, at + 1)
+        name = key[at : at + length].decode()
+        length, at = read_varint(key, at + length + 1)
+        pairs.append((name, key[at : at + length].decode()))
+        at += length
+    return tuple(pairs)
+
+
+def check_labels(pairs: Iterable[tuple[str, str]], limits: Limits) -> Pairs:
+    """Return the pairs in canonical order, or say what is wrong with them.
+
+    Raises:
+        BadData: a bad or repeated name, no metric name, a NUL or a lone surrogate.
+        LimitExceeded: too many labels, or one that is too long.
+    """
+    found = tuple(sorted((name, value) for name, value in pairs if value))
+    if len(found) > limits.labels_per_series:
+        raise LimitExceeded("labels_per_series", limits.labels_per_series, len(found))
+    before = ""
+    for name, value in found:
+        _check_pair(name, value, limits)
+        if name == before:
+            raise BadData(f"label {name!r} occurs twice in one series")
+        before = name
+    if not any(name == NAME for name, _ in found):
+        raise BadData("a series needs the label __name__")
+    return found
+
+
+def _check_pair(name: str, value: str, limits: Limits) -> None:
+    if len(name) > limits.label_name_length:
+        raise LimitExceeded("label_name_length", limits.label_name_length, len(name))
+    if len(value) > limits.label_value_length:
+        raise LimitExceeded("label_value_length", limits.label_value_length, len(value))
+    if not _LABEL_NAME.fullmatch(name):
+        raise BadData(f"{name!r} is not a label name")
+    if name == NAME and not _METRIC_NAME.fullmatch(value):
+        raise BadData(f"{value!r} is not a metric name")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadData(f"the value of label {name!r} is not text") from error
+
+
+def is_label_name(name: str) -> bool:
+    return _LABEL_NAME.fullmatch(name) is not None
+
+
+def metric_of(key: Key) -> str:
+    """Return the metric name of canonical bytes, or "" where there is none."""
+    for name, value in pairs_of(key):
+        if name == NAME:
+            return value
+    return ""

@@ -1,0 +1,39 @@
+"""The series of several blocks, put together for one new block."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+import numpy as np
+
+from tsdb.block import Block
+from tsdb.checkpoint import EVER
+from tsdb.frame import Frame, Part, assemble, compact
+from tsdb.labels import Key, metric_of
+
+ROWS_PER_STRIP = 256
+
+
+def merged(blocks: Sequence[Block]) -> Iterator[tuple[list[Key], Frame]]:
+    """Yield groups of series with all of their samples; earlier blocks win where two overlap."""
+    rows_of_key: dict[Key, list[tuple[int, int]]] = {}
+    for number, block in enumerate(blocks):
+        for row, key in enumerate(block.index.keys_of(range(block.footer.series))):
+            rows_of_key.setdefault(key, []).append((number, row))
+    keys = sorted(rows_of_key, key=lambda key: (metric_of(key), key))
+    for start in range(0, len(keys), ROWS_PER_STRIP):
+        group = keys[start : start + ROWS_PER_STRIP]
+        places: list[list[tuple[int, int]]] = [[] for _ in blocks]
+        for place, key in enumerate(group):
+            for number, row in rows_of_key[key]:
+                places[number].append((row, place))
+        found = (_parts(block, at) for block, at in zip(blocks, places, strict=True))
+        kept, frame = compact(assemble(len(group), list(chain.from_iterable(found))))
+        if len(kept):
+            yield [group[row] for row in kept.tolist()], frame
+
+
+def _parts(block: Block, pairs: list[tuple[int, int]]) -> Iterator[Part]:
+    """Yield all samples of some rows of a block, given as (row, place in the group)."""
+    ordered = np.array(sorted(pairs), np.intp).reshape(-1, 2)
+    for part in block.parts(ordered[:, 0], -EVER, EVER):
+        yield Part(ordered[part.rows, 1], part.frame)

@@ -1,0 +1,136 @@
+"""Reading: from matchers to series and samples, over the head and all blocks."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsdb.block import Block
+from tsdb.budget import Budget
+from tsdb.codec import Rows
+from tsdb.errors import Corrupt
+from tsdb.frame import Frame, Part, assemble
+from tsdb.labels import Key
+from tsdb.matching import Index, Matcher, matching_rows
+from tsdb.store import Store
+
+PLANS_KEPT = 256
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Series in the order of their keys, and their samples: row i belongs to keys[i]."""
+
+    keys: list[Key]
+    frame: Frame
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which rows of which sources answer a selector; places say where they stand in the answer.
+
+    The head is the source None. It holds while neither the head's series nor the blocks change.
+    """
+
+    keys: list[Key]
+    sources: list[tuple[Block | None, Rows, Rows]]
+
+
+class Reader:
+    """Answers about one store. Plans of late selectors are kept."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._plans: OrderedDict[object, Plan] = OrderedDict()
+        self.damaged_reads = 0
+
+    def select(
+        self, matchers: Sequence[Matcher], first_ms: int, last_ms: int, budget: Budget
+    ) -> Iterator[Selection | None]:
+        """Read the samples between two times, both included: yields None on the way, then these.
+
+        Raises:
+            LimitExceeded, QueryTimeout: the budget is used up.
+        """
+        plan = self._plan(tuple(matchers), first_ms, last_ms)
+        budget.check_series(len(plan.keys))
+        parts: list[Part] = []
+        for block, rows, places in plan.sources:
+            source = self._store.head if block is None else block
+            for part in source.parts(rows, first_ms, last_ms):
+                budget.charge_samples(part.frame.sample_count)
+                budget.check_time()
+                parts.append(Part(places[part.rows], part.frame))
+                if len(parts) % 4 == 0:
+                    yield None
+        yield Selection(plan.keys, assemble(len(plan.keys), parts))
+
+    def series(
+        self, matcher_sets: Sequence[Sequence[Matcher]], first_ms: int, last_ms: int
+    ) -> list[Key]:
+        """Return the keys of all series of the blocks and head that touch a span of time."""
+        found: set[Key] = set()
+        for matchers in matcher_sets:
+            found.update(self._plan(tuple(matchers), first_ms, last_ms).keys)
+        return sorted(found)
+
+    def label_names(self, first_ms: int, last_ms: int) -> list[str]:
+        indexes = self._indexes(first_ms, last_ms)
+        return sorted({name for _, index in indexes for name in index.label_names()})
+
+    def label_values(self, name: str, first_ms: int, last_ms: int) -> list[str]:
+        found: set[str] = set()
+        for block, index in self._indexes(first_ms, last_ms):
+            try:
+                found.update(index.label_values(name))
+            except Corrupt:
+                self._count_damage(block)
+        return sorted(found)
+
+    def _indexes(self, first_ms: int, last_ms: int) -> Iterator[tuple[Block | None, Index]]:
+        for block in self._store.blocks:
+            if block.footer.last_ms >= first_ms and block.footer.first_ms <= last_ms:
+                yield block, block.index
+        head = self._store.head
+        if head.newest_ms >= first_ms:
+            yield None, head.index
+
+    def _plan(self, matchers: tuple[Matcher, ...], first_ms: int, last_ms: int) -> Plan:
+        indexes = list(self._indexes(first_ms, last_ms))
+        names = tuple(block.footer.name for block, _ in indexes if block is not None)
+        name = (matchers, names, len(indexes), self._store.head.index.generation)
+        plan = self._plans.get(name)
+        if plan is None:
+            plan = self._plans[name] = self._new_plan(matchers, indexes)
+            if len(self._plans) > PLANS_KEPT:
+                self._plans.popitem(last=False)
+        else:
+            self._plans.move_to_end(name)
+        return plan
+
+    def _new_plan(
+        self, matchers: Sequence[Matcher], indexes: Sequence[tuple[Block | None, Index]]
+    ) -> Plan:
+        found: list[tuple[Block | None, Rows, list[Key]]] = []
+        for block, index in indexes:
+            try:
+                rows = matching_rows(index, matchers)
+                keys = (self._store.head if block is None else block.index).keys_of(rows.tolist())
+            except Corrupt:
+                self._count_damage(block)
+                continue
+            if len(rows):
+                found.append((block, rows, keys))
+        every = sorted({key for _, _, keys in found for key in keys})
+        place_of = {key: place for place, key in enumerate(every)}
+        sources = [
+            (block, rows, np.fromiter((place_of[key] for key in keys), np.intp, len(keys)))
+            for block, rows, keys in found
+        ]
+        return Plan(every, sources)
+
+    def _count_damage(self, block: Block | None) -> None:
+        self.damaged_reads += 1
+        if block is not None:
+            block.damaged_strips += 1
