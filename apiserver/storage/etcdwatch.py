@@ -138,6 +138,7 @@ class EtcdWatch:
         self._failure_count = 0
 
     def _drop(self, why: str) -> None:
+        """Let go of the stream; why is what was wrong with it, empty where nothing was."""
         self._is_dropped = True
         if self._asking is not None:
             self._asking.cancel()
@@ -145,8 +146,10 @@ class EtcdWatch:
         if self._stream is not None:
             self._stream.cancel()
             self._stream = None
-            self._channel.turn_from(self._endpoint)
-        if why and not self._failure_count:
+        if not why:
+            return
+        self._channel.turn_from(self._endpoint)
+        if not self._failure_count:
             log.warning("watch lost its connection", prefix=self._prefix, why=why)
 
     async def _pause(self) -> None:

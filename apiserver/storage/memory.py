@@ -128,7 +128,8 @@ class MemoryStore:
         return Outcome(True, self._revision)
 
     async def watch(self, prefix: str, *, after: int) -> AsyncGenerator[Changes]:
-        watch = _Watch(prefix, after + 1)
+        # Nothing was ever written at revision 1 or before it.
+        watch = _Watch(prefix, max(after, 1) + 1)
         self._open(watch)
         try:
             while not self._closed:

@@ -120,6 +120,19 @@ async def test_a_long_backlog_comes_in_parts() -> None:
     assert [len(first.changes), len(second.changes)] == [CHANGES_PER_YIELD_MAX, 200]
 
 
+async def test_a_watch_from_the_very_beginning_tells_everything() -> None:
+    store = MemoryStore(Env())
+    await store.commit([], [Put("/a", b"")])
+    await store.compact(1)
+
+    watch = store.watch("/", after=0)
+    changes = await anext(watch)
+    await watch.aclose()
+    await store.close()
+
+    assert [change.key for change in changes.changes] == ["/a"]
+
+
 async def test_keys_of_a_lease_go_in_one_revision_and_in_order() -> None:
     store = MemoryStore(Env())
     lease = await store.grant(5)
