@@ -34,8 +34,8 @@ from cubernetes.host.env import Env
 FENCE_HEADER = "cubernetes-fence"
 MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
-# Beyond the end that the server was asked for: it is dead if it says nothing until then.
-WATCH_GRACE_S = 15.0
+# Servers send a bookmark each 10 s: one that is silent for so long is dead, or cut off.
+WATCH_SILENCE_S = 45.0
 
 type Query = Iterable[tuple[str, str]]
 
@@ -145,7 +145,7 @@ class Client:
             kind,
             request,
             open_s=self._deadline_s,
-            silence_s=timeout_s + WATCH_GRACE_S,
+            silence_s=WATCH_SILENCE_S,
         )
         try:
             async for change in stream:

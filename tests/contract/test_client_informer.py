@@ -1,0 +1,191 @@
+"""The informer's promises, against a server that does exactly what the script says."""
+
+import asyncio
+
+import pytest
+
+from cubernetes.api.errors import Gone, Timeout
+from cubernetes.api.pod import Pod
+from cubernetes.api.words import status_of
+from cubernetes.client.cache import revision_of
+from cubernetes.client.informer import Informer
+from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.rest import Client
+from tests.given import a_pod
+from tests.scripted import Answer, ScriptedTransport, bookmark, line, listed, refused, streamed
+from tests.simulation.clock import sim_env
+from tests.simulation.loop import run_simulated
+
+A1, A5 = a_pod("a", revision=1), a_pod("a", revision=5)
+B5, B6 = a_pod("b", revision=5), a_pod("b", revision=6)
+QUIET = streamed(lives_s=10_000.0)
+type Told = tuple[str, int, int]
+
+
+class Story:
+    """What an informer told, what it asked, and what it knows after a while."""
+
+    def __init__(self, transport: ScriptedTransport, informer: Informer[Pod]) -> None:
+        self.told: list[Told] = []
+        self.transport = transport
+        self.informer = informer
+        informer.on_change(self._note)
+
+    def _note(self, old: Pod | None, new: Pod | None) -> None:
+        one = new or old
+        assert one is not None
+        # The cache shows the new state before anybody hears of it.
+        assert self.informer.cache.get(one.metadata.name, "default") == new
+        self.told.append(
+            (
+                one.metadata.name,
+                revision_of(old) if old is not None else 0,
+                revision_of(new) if new is not None else 0,
+            )
+        )
+
+    @property
+    def asked(self) -> list[str]:
+        return [
+            ("watch " if one.parameter("watch") else "list ")
+            + one.parameter("resourceVersion", "newest")
+            for one in self.transport.requests
+        ]
+
+
+def story_of(*answers: Answer, lasts_s: float = 40.0) -> Story:
+    async def main() -> Story:
+        env = sim_env("informer")
+        transport = ScriptedTransport(*answers)
+        informer = Informer(Client(transport, env), Pod, env)
+        story = Story(transport, informer)
+        task = asyncio.create_task(informer.run())
+        await asyncio.wait([task], timeout=lasts_s)
+        if task.done():
+            task.result()
+        task.cancel()
+        await asyncio.wait([task])
+        return story
+
+    return run_simulated(main())
+
+
+def test_it_lists_and_watches_from_exactly_there() -> None:
+    story = story_of(listed([A1], 4), streamed(line("MODIFIED", A5), line("ADDED", B6)), QUIET)
+
+    assert story.asked[:2] == ["list newest", "watch 4"]
+    assert story.told == [("a", 0, 1), ("a", 1, 5), ("b", 0, 6)]
+    assert story.informer.cache.revision == 6
+
+
+def test_a_break_between_two_changes_of_one_transaction_loses_nothing() -> None:
+    story = story_of(
+        listed([A1], 4),
+        streamed(line("MODIFIED", A5), breaks=Unknown("cut"), lives_s=0.1),
+        streamed(line("MODIFIED", A5), line("ADDED", B5)),
+        QUIET,
+    )
+
+    assert story.asked[:3] == ["list newest", "watch 4", "watch 4"]
+    assert story.told == [("a", 0, 1), ("a", 1, 5), ("b", 0, 5)]
+
+
+def test_a_deletion_that_is_delivered_twice_is_told_once() -> None:
+    gone = a_pod("a", revision=7)
+    story = story_of(
+        listed([A1], 4),
+        streamed(line("DELETED", gone), breaks=Unknown("cut"), lives_s=0.1),
+        streamed(line("DELETED", gone), line("ADDED", a_pod("a", revision=9))),
+        QUIET,
+    )
+
+    assert story.told == [("a", 0, 1), ("a", 1, 0), ("a", 0, 9)]
+
+
+def test_a_bookmark_moves_the_place_to_go_on_from() -> None:
+    story = story_of(
+        listed([A1], 4),
+        streamed(bookmark(50), breaks=Unknown("cut"), lives_s=0.1),
+        QUIET,
+    )
+
+    assert story.asked == ["list newest", "watch 4", "watch 50"]
+    assert story.informer.whole_revision == 50
+
+
+def test_after_a_compaction_it_lists_anew_and_tells_what_vanished() -> None:
+    story = story_of(
+        listed([A1, B5], 5),
+        refused(Gone("compacted")),
+        listed([a_pod("a", revision=8), a_pod("c", revision=9)], 20),
+        QUIET,
+    )
+
+    assert story.asked == ["list newest", "watch 5", "list 5", "watch 20"]
+    assert story.told[2:] == [("a", 1, 8), ("b", 5, 0), ("c", 0, 9)]
+
+
+def test_a_compaction_told_within_the_stream_is_the_same() -> None:
+    gone = status_of(Gone("fell behind"))
+    story = story_of(listed([A1], 5), streamed(line("ERROR", gone)), listed([], 20), QUIET)
+
+    assert story.asked == ["list newest", "watch 5", "list 5", "watch 20"]
+    assert story.told == [("a", 0, 1), ("a", 1, 0)]
+
+
+def test_a_server_that_is_behind_is_waited_for() -> None:
+    behind = refused(Timeout("Too large resource version"))
+    story = story_of(listed([A1], 5), refused(Gone("old")), behind, behind, listed([], 9), QUIET)
+
+    assert story.asked == ["list newest", "watch 5", "list 5", "list 5", "list 5", "watch 9"]
+
+
+def test_a_list_from_the_past_is_not_taken() -> None:
+    story = story_of(listed([A1], 5), refused(Gone("old")), listed([], 3), listed([A5], 6), QUIET)
+
+    assert story.told == [("a", 0, 1), ("a", 1, 5)]
+    assert story.informer.cache.revision == 6
+
+
+@pytest.mark.parametrize(
+    "answer", [Unreachable("cut"), Unknown("reset"), streamed(lives_s=0.0), refused(Gone("old"))]
+)
+def test_no_failure_makes_it_spin(answer: Answer) -> None:
+    story = story_of(listed([A1], 4), answer, lasts_s=600.0)
+
+    # Up to 15 s between attempts, and quicker ones at first.
+    assert len(story.transport.requests) < 600 / 7 + 30
+
+
+def test_a_connection_that_says_nothing_is_given_up() -> None:
+    story = story_of(listed([A1], 4), streamed(lives_s=10_000.0), lasts_s=200.0)
+
+    assert story.asked[1:4] == ["watch 4"] * 3
+
+
+def test_a_bug_in_a_callback_comes_out() -> None:
+    def broken(old: Pod | None, new: Pod | None) -> None:
+        raise KeyError("bug")
+
+    async def main() -> None:
+        env = sim_env("informer")
+        informer = Informer(Client(ScriptedTransport(listed([A1], 4)), env), Pod, env)
+        informer.on_change(broken)
+        await informer.run()
+
+    with pytest.raises(KeyError, match="bug"):
+        run_simulated(main())
+
+
+def test_waiting_for_a_revision_ends_when_it_is_there_or_when_it_is_late() -> None:
+    async def main() -> tuple[bool, bool]:
+        env = sim_env("informer")
+        transport = ScriptedTransport(listed([A1], 4), streamed(line("ADDED", B6)), QUIET)
+        informer = Informer(Client(transport, env), Pod, env)
+        task = asyncio.create_task(informer.run())
+        answers = await informer.at_least(6, 10.0), await informer.at_least(7, 10.0)
+        task.cancel()
+        await asyncio.wait([task])
+        return answers
+
+    assert run_simulated(main()) == (True, False)
