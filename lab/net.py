@@ -22,22 +22,25 @@ class Switch:
     def __init__(self, topology: Topology, commands: Commands) -> None:
         self.topology = topology
         self.commands = commands
-        self.switch = topology.switch
+        self.netns = topology.switch
         # The command that runs another one in the switch.
-        self.inside = ("nsenter", f"--net=/run/netns/{self.switch}")
+        self.inside = ("nsenter", f"--net=/run/netns/{self.netns}")
 
     async def exists(self) -> bool:
-        """Tell whether the switch and the machine's own cable to it are there."""
-        names = [self.switch, self.topology.uplink]
-        netns, link = await self.ip("netns", "list"), await self.ip("-o", "link", "show")
-        return names[0] in netns.split() and f" {names[1]}@" in link
+        """Tell whether the switch is there, with the machine's own cable in it."""
+        switches = (await self.ip("netns", "list")).split()
+        return self.netns in switches and await self._has_port(UPLINK_PORT)
+
+    async def _has_port(self, port: str) -> bool:
+        ports = await self.ip("-n", self.netns, "-o", "link", "show", "master", BRIDGE)
+        return f" {port}@" in ports
 
     async def build(self) -> None:
-        """Make the switch, and this machine its first guest."""
+        """Make the switch, and this machine its first guest: that is the last step."""
         if await self.exists():
             return
         await self.remove()
-        name, uplink = self.switch, self.topology.uplink
+        name, uplink = self.netns, self.topology.uplink
         await self.ip("netns", "add", name)
         inside = (
             "link set lo up",
@@ -55,10 +58,10 @@ class Switch:
 
     async def remove(self) -> None:
         """Remove the switch and every cable with it."""
-        if self.topology.uplink in await self.ip("-o", "link", "show"):
+        if f" {self.topology.uplink}@" in await self.ip("-o", "link", "show"):
             await self.ip("link", "delete", self.topology.uplink)
-        if self.topology.switch in (await self.ip("netns", "list")).split():
-            await self.ip("netns", "delete", self.topology.switch)
+        if self.netns in (await self.ip("netns", "list")).split():
+            await self.ip("netns", "delete", self.netns)
 
     async def plug(self, node: str, pid: int, faults: Sequence[Fault]) -> None:
         """Lay the cable from the port called node to the machine whose init is pid.
@@ -66,7 +69,7 @@ class Switch:
         The machine's end gets its address and route. Joining the bridge is the last step, so that
         a cable that was interrupted in the making counts as none.
         """
-        if f" {node}@" in await self.ip("-n", self.switch, "-o", "link", "show", "master", BRIDGE):
+        if await self._has_port(node):
             return
         await self.unplug(node)
         plan = self.topology.node(node)
@@ -83,17 +86,19 @@ class Switch:
         await self.batch((f"link set {node} master {BRIDGE} {state}",), self.inside)
 
     async def unplug(self, node: str) -> None:
-        """Take the cable away, if it is there, and the switch."""
+        """Take the cable away, if there is one."""
+        await self._on_port("delete", node)
+
+    async def set_port(self, node: str, *, is_up: bool) -> None:
+        """Switch a port, if there is one: without it, the node sees no carrier."""
+        await self._on_port("set", node, "up" if is_up else "down")
+
+    async def _on_port(self, verb: str, node: str, *words: str) -> None:
         try:
-            await self.ip("-n", self.switch, "link", "delete", node)
+            await self.ip("-n", self.netns, "link", verb, node, *words)
         except CommandFailed as error:
             if not any(word in error.said for word in NOT_THERE):
                 raise
-
-    async def set_port(self, node: str, *, is_up: bool) -> None:
-        """Switch a port: without it, the node sees no carrier."""
-        state = "up" if is_up else "down"
-        await self.ip("-n", self.switch, "link", "set", node, state)
 
     async def apply(self, faults: Sequence[Fault]) -> None:
         """Make the switch lose exactly what faults say; ports are switched by set_port."""

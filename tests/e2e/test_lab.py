@@ -298,6 +298,15 @@ async def test_up_again_keeps_running_nodes_and_starts_the_others(
         await Lab.up(name, node_count=2, images=lab_images)
 
 
+async def test_up_again_lays_a_cable_that_is_missing(spare: Lab, lab_images: Path) -> None:
+    await spare.switch.unplug("n2")
+    assert not await pings(spare, "n1", "n2")
+
+    await Lab.up(spare.state.name, node_count=3, images=lab_images)
+
+    assert await pings(spare, "n1", "n2")
+
+
 async def test_down_leaves_nothing(lab_images: Path) -> None:
     name = f"gone{os.getpid() % 100000}"
     before = await traces(name)
