@@ -1,0 +1,59 @@
+"""How a machine joins: what it asks with a bootstrap token, what it is given, and the tokens.
+
+POST   /apis/cubernetes.io/v1/join         JoinRequest -> JoinAnswer     (a bootstrap token)
+GET    /apis/cubernetes.io/v1/tokens       -> TokenList, without secrets (system:masters)
+POST   /apis/cubernetes.io/v1/tokens       TokenWish -> Token, with its secret, this once
+DELETE /apis/cubernetes.io/v1/tokens/<id>
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from cubernetes.api.meta import Model, shown
+
+JOIN_PATH = "/apis/cubernetes.io/v1/join"
+TOKENS_PATH = "/apis/cubernetes.io/v1/tokens"
+CLUSTER_INFO_PATH = "/cluster-info"
+# The certificates that every node needs, and a request for each of which a JoinRequest carries.
+CERTIFICATES = ("kubelet", "kubelet-serving", "proxy")
+
+
+class JoinRequest(Model):
+    """requests: a certificate request (PEM) by the names in CERTIFICATES."""
+
+    node: str
+    addresses: Annotated[tuple[str, ...], msgspec.Meta(max_length=16)]
+    requests: Mapping[str, str]
+
+
+class JoinAnswer(Model):
+    """certificates by the names in CERTIFICATES; servers are `https://address:port`."""
+
+    certificates: Mapping[str, str]
+    ca: str
+    servers: tuple[str, ...]
+    service_range: str
+    pod_range: str
+
+
+class TokenWish(Model):
+    """What a new token should be; it ends ttl_seconds after it is made."""
+
+    ttl_seconds: Annotated[int, msgspec.Meta(ge=60, le=31_536_000)] = 86_400
+    once: bool = shown(True)
+
+
+class Token(Model):
+    """secret is only in the answer that makes the token: the server keeps its hash."""
+
+    id: str
+    expires_at: datetime
+    once: bool = shown(True)
+    secret: str = ""
+
+
+class TokenList(Model):
+    items: tuple[Token, ...] = ()
