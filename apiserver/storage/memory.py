@@ -106,6 +106,8 @@ class MemoryStore:
         undone = self._undone(at, prefix, begin)
         if undone:
             keys = sorted({*keys, *undone})
+        elif limit:
+            keys = keys[: limit + 1]
         found = (undone[key] if key in undone else self._entries[key] for key in keys)
         entries = tuple(entry for entry in found if entry is not None)
         if limit and len(entries) > limit:
