@@ -1,0 +1,181 @@
+"""Makes a machine a node of a cluster, starts and stops its programs, and takes it all back.
+
+Every step may be repeated: a run that was cut is finished by the next one.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable
+
+from cubernetes.host.env import Env
+from cubernetes.host.files import read_or_none
+from cubernetes.host.settings import read_settings, settings_bytes
+from cuberoot import compile, layout, pki, probe  # noqa: A004  a room's word, not the built-in
+from cuberoot.cluster import Cluster
+from cuberoot.journal import Journal
+from cuberoot.layout import Pair, pair
+from cuberoot.pki import Identity, Signed
+from cuberoot.supervision import Supervisor, supervisor_for
+from cuberoot.waiting import NotYet, until
+
+ETCD_UP_S = 30.0
+API_UP_S = 30.0
+NODE_READY_S = 60.0
+SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
+
+type Say = Callable[[str], None]
+
+
+class NotInitialised(Exception):
+    """This machine is no node: there is no cluster file."""
+
+
+def known_cluster() -> Cluster | None:
+    """Return what this machine knows of its cluster; None where it is no node."""
+    if not layout.CLUSTER_FILE.exists():
+        return None
+    return read_settings(Cluster, layout.CLUSTER_FILE)
+
+
+def write_node(cluster: Cluster, journal: Journal) -> None:
+    """Write every file of the node but its certificates."""
+    for folder in (layout.ETCD_STATE, layout.STATE, layout.LOGS, layout.RUN):
+        if folder != layout.ETCD_STATE or cluster.is_control_plane:
+            journal.tree(folder)
+    journal.file(layout.CLUSTER_FILE, settings_bytes(cluster))
+    for path, file in compile.files_for(cluster).items():
+        journal.file(path, file.content, file.mode)
+
+
+def make_certificates(cluster: Cluster, journal: Journal, env: Env, service_ip: str) -> None:
+    """Make the cluster's authorities and the control plane's certificates, where missing."""
+    now = env.clock.now()
+    cluster_ca = _kept(layout.CLUSTER_CA, journal, lambda: pki.new_ca("cubernetes-ca", now))
+    etcd_ca = _kept(layout.ETCD_CA, journal, lambda: pki.new_ca("cubernetes-etcd-ca", now))
+    _kept(layout.FRONT_CA, journal, lambda: pki.new_ca("cubernetes-front-ca", now))
+    here = (cluster.address, "127.0.0.1")
+    names = (cluster.node_name, "localhost")
+    server = Identity("kube-apiserver", (), (*names, *SERVICE_NAMES), (*here, service_ip), True)
+    node = f"system:node:{cluster.node_name}"
+    wanted: dict[str, tuple[Identity, Signed]] = {
+        "etcd": (Identity("etcd", (), names, here, is_server=True), etcd_ca),
+        "apiserver-etcd": (Identity("apiserver"), etcd_ca),
+        "apiserver": (server, cluster_ca),
+        "apiserver-kubelet": (Identity("system:apiserver"), cluster_ca),
+        "scheduler": (Identity("system:scheduler"), cluster_ca),
+        "controllers": (Identity("system:controllers"), cluster_ca),
+        "admin": (Identity("kubernetes-admin", ("system:masters",)), cluster_ca),
+        "kubelet": (Identity(node, ("system:nodes",)), cluster_ca),
+        "kubelet-serving": (
+            Identity(node, ("system:nodes",), names, here, is_server=True, is_client=False),
+            cluster_ca,
+        ),
+        "proxy": (
+            Identity(f"system:proxy:{cluster.node_name}", ("system:proxies",)),
+            cluster_ca,
+        ),
+    }
+    for name, (identity, ca) in wanted.items():
+        _kept(pair(name), journal, _maker(identity, ca, env))
+    admin = pki.read(pair("admin"))
+    config = compile.kubeconfig_text(cluster, cluster_ca.cert, admin.cert, admin.key)
+    journal.file(layout.ADMIN_CONFIG, config.encode())
+
+
+def _maker(identity: Identity, ca: Signed, env: Env) -> Callable[[], Signed]:
+    return lambda: pki.new_cert(identity, ca, env.clock.now())
+
+
+def _kept(place: Pair, journal: Journal, make: Callable[[], Signed]) -> Signed:
+    """Return the pair at place; make it where it is missing or half written."""
+    cert, key = read_or_none(place.cert), read_or_none(place.key)
+    if cert is None or key is None:
+        signed = make()
+        # The key first: a certificate without its key is seen as missing by the next run.
+        journal.file(place.key, signed.key)
+        journal.file(place.cert, signed.cert, compile.READABLE)
+        return signed
+    return Signed(cert, key)
+
+
+class Programs:
+    """Starts, stops and watches the programs of this node."""
+
+    def __init__(self, cluster: Cluster, env: Env, say: Say) -> None:
+        self._cluster, self._env, self._say = cluster, env, say
+        self._supervisor: Supervisor = supervisor_for(cluster, env)
+
+    async def start(self) -> None:
+        """Start everything in order, each once what it needs is there; wait for the node.
+
+        Raises:
+            NotYet: names the check that failed; the program's last words are with it.
+        """
+        await self._supervisor.prepare()
+        if self._cluster.is_control_plane:
+            await self._start("etcd")
+            await self._until("etcd", probe.etcd_missing, ETCD_UP_S)
+            await self._start("apiserver")
+            client = probe.admin_client(self._cluster, self._env)
+        else:
+            client = probe.node_client(self._cluster, self._env)
+        try:
+            look = probe.api_missing(client)
+            if self._cluster.is_control_plane:
+                await self._until("apiserver", look, API_UP_S)
+                await self._start("scheduler")
+                await self._start("controllers")
+            for program in compile.EVERY_NODE:
+                await self._start(program)
+            name = self._cluster.node_name
+            await self._until("kubelet", probe.node_missing(client, name), NODE_READY_S)
+        finally:
+            await client.close()
+        self._say(f"node {self._cluster.node_name} is Ready")
+
+    async def stop(self) -> None:
+        """Stop everything; pods and service rules go on serving."""
+        for program in reversed(compile.programs_of(self._cluster)):
+            await self._supervisor.stop(program)
+            self._say(f"{program} stopped")
+
+    async def conditions(self) -> dict[str, str]:
+        return {
+            program: await self._supervisor.condition(program)
+            for program in compile.programs_of(self._cluster)
+        }
+
+    async def close(self) -> None:
+        await self._supervisor.close()
+
+    async def _start(self, program: str) -> None:
+        await self._supervisor.start(program)
+        self._say(f"{program} started")
+
+    async def _until(self, program: str, look: probe.Look, deadline_s: float) -> None:
+        try:
+            await until(program, look, deadline_s, self._env.clock)
+        except NotYet as error:
+            condition = await self._supervisor.condition(program)
+            missing = f"{error.missing} ({program} is {condition})\n{probe.log_tail(program)}"
+            raise NotYet(error.what, error.deadline_s, missing.rstrip()) from error
+
+
+async def clean_node(cluster: Cluster, env: Env, say: Say) -> None:
+    """Take down what the programs made on this node: containers, links, routes and rules."""
+    for program in reversed(compile.EVERY_NODE):
+        settings = layout.settings_file(program)
+        if not settings.exists():
+            continue
+        argv = [cluster.python, "-m", f"{program}.reset", "--settings", str(settings)]
+        await env.commands.run(argv, deadline_s=120)
+        say(f"{program}: what it made is removed")
+
+
+def python_here() -> str:
+    """Return the interpreter that can run the programs: the one that runs this."""
+    return sys.executable
+
+
+def etcd_here() -> str:
+    return shutil.which("etcd") or ""

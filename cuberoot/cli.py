@@ -1,0 +1,148 @@
+"""`cuberoot`: init, join, start, stop, status, reset, token, lab."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cubernetes.api.errors import ApiError
+from cubernetes.client.outcome import Trouble
+from cubernetes.host.command import CommandFailed
+from cubernetes.host.env import Env
+from cubernetes.host.settings import SettingsInvalid
+from cuberoot import node, tokens
+from cuberoot.apply import NotInitialised
+from cuberoot.join import JoinRefused
+from cuberoot.node import NotFit
+from cuberoot.waiting import NotYet
+from lab.cli import lab
+
+# What the world or the user did wrong; anything else is a bug of ours and shows its story.
+REFUSALS = (
+    NotFit, NotInitialised, NotYet, JoinRefused, ApiError, Trouble, CommandFailed,
+    SettingsInvalid, FileExistsError, OSError,
+)  # fmt: skip
+
+
+def say(line: str) -> None:
+    click.echo(line)
+
+
+def carried_out(work: Callable[[Env], Coroutine[Any, Any, None]]) -> None:
+    """Run a command's work; a refusal is one line on stderr and exit code 1."""
+    try:
+        asyncio.run(work(Env()))
+    except REFUSALS as error:
+        click.echo(f"cuberoot: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("cuberoot: interrupted; run it again to finish", err=True)
+        sys.exit(130)
+
+
+manifest = click.option(
+    "-f",
+    "--file",
+    "manifest",
+    type=click.File("rb"),
+    help="A Node manifest: name, labels and InternalIP of this node.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Turn machines into a Cubernetes cluster, and back."""
+
+
+@main.command()
+@manifest
+@click.option("--service-range", default="10.96.0.0/16", show_default=True)
+@click.option("--pod-range", default="10.244.0.0/16", show_default=True)
+def init(manifest: click.utils.LazyFile | None, service_range: str, pod_range: str) -> None:
+    """Make this machine the control plane of a new cluster (and a node of it)."""
+    content = manifest.read() if manifest else None
+    carried_out(lambda env: node.init(content, service_range, pod_range, env, say))
+
+
+@main.command()
+@click.argument("server")
+@click.option("--token", help="What init printed: id.secret, or @FILE to read it from a file.")
+@click.option("--ca-hash", required=True, help="The pin that init printed: sha256:...")
+@manifest
+def join(
+    server: str, token: str | None, ca_hash: str, manifest: click.utils.LazyFile | None
+) -> None:
+    """Make this machine a worker of the cluster at SERVER (address or address:port)."""
+    content = manifest.read() if manifest else None
+    secret = _secret(token)
+    carried_out(lambda env: node.join(server, secret, ca_hash, content, env, say))
+
+
+def _secret(token: str | None) -> str:
+    """Take the token from the option, a file, or the terminal, so that it need not be in ps."""
+    if token is None:
+        return str(click.prompt("token", hide_input=True))
+    if token.startswith("@"):
+        return Path(token[1:]).read_text().strip()
+    return token
+
+
+@main.command()
+def start() -> None:
+    """Start this node's programs again, and wait until it is Ready."""
+    carried_out(lambda env: node.start(env, say))
+
+
+@main.command()
+def stop() -> None:
+    """Stop this node's programs. Pods and services go on serving."""
+    carried_out(lambda env: node.stop(env, say))
+
+
+@main.command()
+def status() -> None:
+    """Show what runs on this node; exit code 1 where something does not."""
+    carried_out(lambda env: node.status(env, say))
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(yes: bool) -> None:
+    """Take this node out of its cluster and remove everything that was added to it."""
+    if not yes:
+        click.confirm(
+            "Remove this node, its pods and, on a control plane, the cluster?", abort=True
+        )
+    carried_out(lambda env: node.reset(env, say))
+
+
+@main.group()
+def token() -> None:
+    """Tokens by which machines may join."""
+
+
+@token.command("create")
+@click.option("--hours", default=24, show_default=True, type=click.IntRange(1, 8760))
+@click.option("--uses", type=click.Choice(["one", "many"]), default="one", show_default=True)
+def token_create(hours: int, uses: str) -> None:
+    """Make a token and print the join command."""
+    carried_out(lambda env: tokens.create(env, say, hours=hours, is_once=uses == "one"))
+
+
+@token.command("list")
+def token_list() -> None:
+    """Show the tokens that can still be used (never their secrets)."""
+    carried_out(lambda env: tokens.show(env, say))
+
+
+@token.command("revoke")
+@click.argument("token_id")
+def token_revoke(token_id: str) -> None:
+    """Make a token useless."""
+    carried_out(lambda env: tokens.revoke(token_id, env, say))
+
+
+main.add_command(lab)

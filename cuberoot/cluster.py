@@ -1,0 +1,91 @@
+"""What a node knows of its cluster, kept in one file: everything else is compiled from it."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from cubernetes.api import codec
+from cubernetes.api.errors import Problem, invalid
+from cubernetes.api.meta import ObjectMeta
+from cubernetes.api.node import ROLE_LABEL, Node, NodeAddress, NodeStatus, is_address
+from cubernetes.host.settings import Settings
+
+API_PORT = 6443
+KUBELET_PORT = 10250
+ETCD_PORT = 2379
+ETCD_PEER_PORT = 2380
+CONTROL_PLANE_LABEL = f"{ROLE_LABEL}control-plane"
+WORKER_LABEL = f"{ROLE_LABEL}worker"
+
+type Role = Literal["control-plane", "worker"]
+
+
+class Cluster(Settings, frozen=True, kw_only=True):
+    """servers are `https://address:port`. python is the interpreter that runs the programs."""
+
+    role: Role
+    node_name: str
+    address: str
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    servers: tuple[str, ...]
+    service_range: str = "10.96.0.0/16"
+    pod_range: str = "10.244.0.0/16"
+    python: str
+    etcd: str = ""
+    supervision: Literal["systemd", "supervisord"] = "supervisord"
+
+    @property
+    def is_control_plane(self) -> bool:
+        return self.role == "control-plane"
+
+
+def node_of(manifest: bytes | None, host_name: str, address: str) -> Node:
+    """Return the Node that a manifest describes, completed by what the machine says.
+
+    A manifest is a Node: metadata.name, metadata.labels and an InternalIP among
+    status.addresses. Everything else in it is refused by name, since nothing would heed it.
+
+    Raises:
+        BadRequest, Invalid: with every problem and its field.
+    """
+    node = Node(metadata=ObjectMeta(name=host_name))
+    if manifest is not None:
+        tree = codec.tree_of(manifest)
+        node = codec.from_tree(Node, tree).model
+        problems = [*node.problems(), *_unheeded(tree)]
+        if problems:
+            raise invalid("Node", node.metadata.name, problems)
+    if not node.address:
+        addresses = (NodeAddress(type="InternalIP", address=address),)
+        node = Node(metadata=node.metadata, status=NodeStatus(addresses=addresses))
+    if not is_address(node.address):
+        where = "status.addresses"
+        problem = Problem(where, "needs an InternalIP: this machine's address could not be found")
+        raise invalid("Node", node.metadata.name, [problem])
+    return node
+
+
+HEEDED = {
+    "": {"apiVersion", "kind", "metadata", "status"},
+    "metadata": {"name", "labels"},
+    "status": {"addresses"},
+}
+
+
+def _unheeded(tree: codec.Tree) -> list[Problem]:
+    problems = []
+    for part, known in HEEDED.items():
+        within = tree if not part else tree.get(part, {})
+        prefix = f"{part}." if part else ""
+        problems += [
+            Problem(f"{prefix}{key}", "is not heeded in a node's manifest", "FieldValueForbidden")
+            for key in sorted(within.keys() - known)
+        ]
+    return problems
+
+
+def labels_for(node: Node, role: Role) -> dict[str, str]:
+    """Return the labels that the node's kubelet gives it: the manifest's and its role."""
+    role_label = CONTROL_PLANE_LABEL if role == "control-plane" else WORKER_LABEL
+    return {role_label: "", **node.metadata.labels}

@@ -1,0 +1,78 @@
+"""What this machine is and has, read once before anything is changed."""
+
+import asyncio
+import os
+import re
+import shutil
+import socket
+from ipaddress import IPv4Address
+
+from cubernetes.host.command import CommandFailed
+from cubernetes.host.env import Env
+from cuberoot.plan import Facts
+from cuberoot.supervision import is_systemd
+
+TOOLS = ("etcd", "ip", "iptables-save", "iptables-restore", "mount", "conntrack")
+DOCKER_SOCKET = "/var/run/docker.sock"
+DOCKER_DEADLINE_S = 5.0
+ETCD_VERSION = re.compile(r"etcd Version: ([0-9]+)\.([0-9]+)\.([0-9]+)")
+
+
+async def facts_of_this_machine(env: Env, ports: tuple[int, ...]) -> Facts:
+    tools = {name: found for name in TOOLS if (found := shutil.which(name))}
+    return Facts(
+        is_root=os.geteuid() == 0,
+        host_name=socket.gethostname().lower(),
+        addresses=await _addresses(env),
+        tools=tools,
+        etcd_version=await _etcd_version(env) if "etcd" in tools else (0, 0),
+        docker_trouble=await _docker_trouble(),
+        busy_ports=frozenset(port for port in ports if _is_busy(port)),
+        is_systemd=is_systemd(),
+    )
+
+
+async def _addresses(env: Env) -> tuple[str, ...]:
+    """Return this machine's global IPv4 addresses, the one of the default route first."""
+    try:
+        shown = await env.commands.run(["ip", "-4", "-o", "addr", "show", "scope", "global"])
+        found = re.findall(r"inet ([0-9.]+)/", shown.stdout.decode())
+        route = await env.commands.run(["ip", "-4", "route", "show", "default"])
+    except CommandFailed:
+        return ()
+    device = re.search(r"dev (\S+)", route.stdout.decode())
+    by_device = re.findall(r"^[0-9]+: (\S+)\s+inet ([0-9.]+)/", shown.stdout.decode(), re.M)
+    first = [one for name, one in by_device if device and name == device.group(1)]
+    return tuple(dict.fromkeys([*first, *(str(IPv4Address(one)) for one in found)]))
+
+
+async def _etcd_version(env: Env) -> tuple[int, int]:
+    try:
+        said = await env.commands.run(["etcd", "--version"])
+    except CommandFailed:
+        return (0, 0)
+    form = ETCD_VERSION.search(said.stdout.decode())
+    return (int(form.group(1)), int(form.group(2))) if form else (0, 0)
+
+
+async def _docker_trouble() -> str:
+    """Return why Docker cannot be used; empty where it can."""
+    try:
+        async with asyncio.timeout(DOCKER_DEADLINE_S):
+            reader, writer = await asyncio.open_unix_connection(DOCKER_SOCKET)
+            writer.write(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+    except (OSError, TimeoutError) as error:
+        return f"{DOCKER_SOCKET}: {error or 'no answer'}"
+    return "" if b" 200 " in answer.partition(b"\r\n")[0] else f"{DOCKER_SOCKET}: {answer[:80]!r}"
+
+
+def _is_busy(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return True
+    return False

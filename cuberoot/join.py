@@ -1,0 +1,164 @@
+"""How a machine joins: the pin is checked before anything secret leaves it.
+
+First the cluster's CA is asked for without trust, and compared with the pin; then, over TLS that
+this CA vouches for, the token and the certificate requests are sent. Keys never leave the machine.
+"""
+
+import asyncio
+import http.client
+import socket
+import ssl
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import NamedTuple
+
+import msgspec
+
+from cubernetes.api import codec
+from cubernetes.api.joining import (
+    CERTIFICATES,
+    CLUSTER_INFO_PATH,
+    JOIN_PATH,
+    JoinAnswer,
+    JoinRequest,
+)
+from cubernetes.api.node import Node
+from cubernetes.api.words import Status
+from cubernetes.client.outcome import Trouble
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from cuberoot import layout, pki
+from cuberoot.cluster import API_PORT
+from cuberoot.compile import READABLE
+from cuberoot.journal import Journal
+from cuberoot.layout import pair
+from cuberoot.pki import Identity, Signed
+
+DEADLINE_S = 15.0
+CA_BYTES_LIMIT = 64 * 1024
+
+
+class JoinRefused(Exception):
+    """Joining stopped; the text says which check failed, and what would help."""
+
+
+class Ticket(NamedTuple):
+    """What joining gave: signed certificates with our own keys, and the cluster's facts."""
+
+    certificates: dict[str, Signed]
+    ca: bytes
+    servers: tuple[str, ...]
+    service_range: str
+    pod_range: str
+
+
+async def joined(server: str, token: str, ca_hash: str, node: Node, env: Env) -> Ticket:
+    """Join the cluster at server.
+
+    Raises: JoinRefused.
+    """
+    host, port = _address(server)
+    ca = await _trusted_ca(host, port, ca_hash)
+    name = node.metadata.name
+    addresses = tuple(one.address for one in node.status.addresses if one.type == "InternalIP")
+    requests = {
+        "kubelet": pki.new_request(Identity(f"system:node:{name}", ("system:nodes",))),
+        "kubelet-serving": pki.new_request(
+            Identity(f"system:node:{name}", ("system:nodes",), (name,), addresses)
+        ),
+        "proxy": pki.new_request(Identity(f"system:proxy:{name}", ("system:proxies",))),
+    }
+    wish = JoinRequest(
+        node=name,
+        addresses=addresses,
+        requests={key: one.cert.decode() for key, one in requests.items()},
+    )
+    answer = await _ask(f"https://{host}:{port}", token, ca, wish, env)
+    missing = [one for one in CERTIFICATES if one not in answer.certificates]
+    if missing:
+        raise JoinRefused(f"the cluster signed no certificate for {', '.join(missing)}")
+    return Ticket(
+        certificates={
+            key: Signed(answer.certificates[key].encode(), one.key) for key, one in requests.items()
+        },
+        ca=ca,
+        servers=answer.servers,
+        service_range=answer.service_range,
+        pod_range=answer.pod_range,
+    )
+
+
+def write_certificates(ticket: Ticket, journal: Journal) -> None:
+    for name, signed in ticket.certificates.items():
+        journal.file(pair(name).key, signed.key)
+        journal.file(pair(name).cert, signed.cert, READABLE)
+    journal.file(layout.CLUSTER_CA.cert, ticket.ca, READABLE)
+
+
+def _address(server: str) -> tuple[str, int]:
+    host, _, port = server.removeprefix("https://").partition(":")
+    if not host or not (port or "1").isdecimal():
+        raise JoinRefused(f"{server!r} must be address or address:port")
+    return host, int(port or API_PORT)
+
+
+async def _trusted_ca(host: str, port: int, ca_hash: str) -> bytes:
+    """Return the cluster's CA, once its key has the hash that was pinned."""
+    try:
+        ca = await asyncio.to_thread(_fetch_ca, host, port)
+    except (OSError, http.client.HTTPException) as error:
+        raise JoinRefused(f"https://{host}:{port}{CLUSTER_INFO_PATH}: {error}") from error
+    try:
+        found = pki.pin_of(ca)
+    except ValueError as error:
+        raise JoinRefused(f"https://{host}:{port} gives no certificate: {error}") from error
+    if found != ca_hash.strip().lower():
+        raise JoinRefused(
+            f"the certificate of https://{host}:{port} has the pin {found}, not {ca_hash}: "
+            "this is another cluster, or somebody is in between. Nothing secret was sent"
+        )
+    return ca
+
+
+def _fetch_ca(host: str, port: int) -> bytes:
+    """Ask without trust: all that leaves is the question, all that counts is the pin."""
+    blind = ssl.create_default_context()
+    blind.check_hostname = False
+    blind.verify_mode = ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(host, port, timeout=DEADLINE_S, context=blind)
+    try:
+        connection.request("GET", CLUSTER_INFO_PATH)
+        response = connection.getresponse()
+        body = response.read(CA_BYTES_LIMIT)
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise http.client.HTTPException(f"answers {response.status}")
+    return body
+
+
+async def _ask(server: str, token: str, ca: bytes, wish: JoinRequest, env: Env) -> JoinAnswer:
+    from cubernetes.client.httptransport import HttpTransport
+
+    with NamedTemporaryFile(suffix=".crt") as file:
+        file.write(ca)
+        file.flush()
+        transport = HttpTransport([server], Path(file.name), token=token)
+    client = Client(transport, env, agent=f"cuberoot/{socket.gethostname()}")
+    try:
+        response = await client.raw("POST", JOIN_PATH, body=codec.encode(wish))
+    except Trouble as error:
+        raise JoinRefused(f"{server}: {error}") from error
+    finally:
+        await client.close()
+    body = response.body if isinstance(response.body, bytes) else b""
+    if response.status not in (200, 201):
+        raise JoinRefused(f"{server} answers {response.status}: {_words_of(body)}")
+    return codec.decode(JoinAnswer, body)
+
+
+def _words_of(body: bytes) -> str:
+    try:
+        return codec.decode(Status, body).message
+    except msgspec.DecodeError:
+        return body[:200].decode(errors="replace")

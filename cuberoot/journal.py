@@ -1,0 +1,94 @@
+"""What we added to this machine, written down before it is added: reset removes exactly that."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from cubernetes.host.files import read_or_none, write_atomic
+from cuberoot import layout
+
+# An entry that ends so stands for a folder with all that is in it, whoever of ours wrote it.
+WHOLE = "/*"
+
+
+class Journal:
+    """Paths of files and folders of ours, on disk before they are made.
+
+    The journal's own folder is the one thing that is made first and noted second.
+    """
+
+    def __init__(self, path: Path = layout.JOURNAL) -> None:
+        self._path = path
+        content = read_or_none(path)
+        self._entries: list[str] = msgspec.json.decode(content, type=list[str]) if content else []
+
+    def folder(self, path: Path, mode: int = 0o700) -> None:
+        """Make a folder, and those above it that are missing; all of them are noted."""
+        for one in reversed([path, *path.parents]):
+            if not one.exists():
+                self._note(str(one))
+                one.mkdir(mode=mode, exist_ok=True)
+
+    def file(self, path: Path, content: bytes, mode: int = 0o600) -> bool:
+        """Write a file of ours; False where it stands there so already.
+
+        Raises:
+            FileExistsError: a file that we did not write is in the way.
+        """
+        found = read_or_none(path)
+        if found is not None and str(path) not in self._entries:
+            raise FileExistsError(f"{path} is there already and is not ours: move it away")
+        self.folder(path.parent)
+        self._note(str(path))
+        if found == content and (path.stat().st_mode & 0o777) == mode:
+            return False
+        write_atomic(path, content, mode)
+        return True
+
+    def tree(self, path: Path) -> None:
+        """Make a folder whose whole content is ours, whoever of our programs writes it."""
+        self.folder(path.parent)
+        self._note(f"{path}{WHOLE}")
+        path.mkdir(mode=0o700, exist_ok=True)
+
+    def undo(self) -> list[Path]:
+        """Remove everything that is noted, the newest first; return the folders that stayed.
+
+        A folder that holds something of others stays, with that in it. Cut anywhere, it can be
+        done again.
+        """
+        stayed = []
+        own = self._path.parent
+        for entry in reversed(self._entries):
+            path = Path(entry.removesuffix(WHOLE))
+            if entry.endswith(WHOLE):
+                if path.is_dir():
+                    shutil.rmtree(path)
+            elif not path.is_dir():
+                path.unlink(missing_ok=True)
+            elif path != own and not _removed(path):
+                stayed.append(path)
+        is_own = str(own) in self._entries
+        self._path.unlink(missing_ok=True)
+        self._entries = []
+        if is_own and own.is_dir() and not _removed(own):
+            stayed.append(own)
+        return stayed
+
+    def _note(self, entry: str) -> None:
+        if entry in self._entries:
+            return
+        self._entries.append(entry)
+        if not self._path.parent.is_dir():
+            self._path.parent.mkdir(mode=0o700, parents=True)
+            if str(self._path.parent) != entry:
+                self._entries.insert(0, str(self._path.parent))
+        write_atomic(self._path, msgspec.json.encode(self._entries))
+
+
+def _removed(folder: Path) -> bool:
+    if any(folder.iterdir()):
+        return False
+    folder.rmdir()
+    return True

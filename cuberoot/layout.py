@@ -1,0 +1,50 @@
+"""Where everything of ours stands on a node. Pure."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+CONFIG = Path("/etc/cubernetes")
+STATE = Path("/var/lib/cubernetes")
+LOGS = Path("/var/log/cubernetes")
+RUN = Path("/run/cubernetes")
+
+PKI = CONFIG / "pki"
+SETTINGS = CONFIG / "settings"
+CLUSTER_FILE = CONFIG / "cluster.json"
+JOURNAL = CONFIG / "journal.json"
+ADMIN_CONFIG = CONFIG / "admin.conf"
+# Whoever boots the machine without systemd runs this file (the lab does, a container may).
+BOOT = CONFIG / "boot"
+SUPERVISORD_CONFIG = CONFIG / "supervisord.conf"
+SUPERVISORD_SOCKET = RUN / "supervisord.sock"
+ETCD_STATE = STATE / "etcd"
+KUBELET_STATE = STATE / "kubelet"
+UNITS = Path("/etc/systemd/system")
+
+
+class Pair(NamedTuple):
+    """A certificate and its key, PEM."""
+
+    cert: Path
+    key: Path
+
+
+def pair(name: str) -> Pair:
+    return Pair(PKI / f"{name}.crt", PKI / f"{name}.key")
+
+
+CLUSTER_CA = pair("cluster-ca")
+ETCD_CA = pair("etcd-ca")
+FRONT_CA = pair("front-ca")
+
+
+def settings_file(program: str) -> Path:
+    return SETTINGS / f"{program}.json"
+
+
+def unit_file(program: str) -> Path:
+    return UNITS / f"cube-{program}.service"
+
+
+def log_file(program: str) -> Path:
+    return LOGS / f"{program}.log"

@@ -1,0 +1,183 @@
+"""The commands that make and unmake a node, each from its beginning to its end."""
+
+from ipaddress import IPv4Network
+
+from cubernetes.api.errors import ApiError, NotFound, Problem, invalid
+from cubernetes.api.node import Node, is_network
+from cubernetes.client.outcome import Trouble
+from cubernetes.host.env import Env
+from cuberoot import apply, layout, pki, probe, tokens
+from cuberoot import join as joining
+from cuberoot.apply import NotInitialised, Programs, Say
+from cuberoot.cluster import API_PORT, Cluster, Role, labels_for, node_of
+from cuberoot.facts import facts_of_this_machine
+from cuberoot.journal import Journal
+from cuberoot.plan import Facts, Lack, lacks_of, ports_of
+
+
+class NotFit(Exception):
+    """This machine cannot become a node as it is; the text lists everything that is missing."""
+
+    def __init__(self, lacks: list[Lack]) -> None:
+        listed = "".join(f"\n  - {one}" for one in lacks)
+        super().__init__(f"this machine is not ready:{listed}")
+        self.lacks = lacks
+
+
+async def init(
+    manifest: bytes | None, service_range: str, pod_range: str, env: Env, say: Say
+) -> None:
+    """Make this machine a control plane; finishes what an interrupted run has left."""
+    _check_ranges(service_range, pod_range)
+    known = apply.known_cluster()
+    if known is not None and not known.is_control_plane:
+        raise NotInitialised("this machine is a worker of a cluster: run cuberoot reset first")
+    cluster = known or await _new_cluster(manifest, service_range, pod_range, env)
+    journal = Journal()
+    apply.write_node(cluster, journal)
+    first_ip = str(IPv4Network(cluster.service_range)[1])
+    apply.make_certificates(cluster, journal, env, first_ip)
+    say(f"files written under {layout.CONFIG}")
+    await Programs(cluster, env, say).start()
+    await tokens.create(env, say, hours=24, is_once=True)
+
+
+async def _new_cluster(
+    manifest: bytes | None, service_range: str, pod_range: str, env: Env
+) -> Cluster:
+    facts, node = await _fit_node(manifest, "control-plane", env)
+    return Cluster(
+        role="control-plane",
+        node_name=node.metadata.name,
+        address=node.address,
+        labels=labels_for(node, "control-plane"),
+        servers=(f"https://{node.address}:{API_PORT}",),
+        service_range=service_range,
+        pod_range=pod_range,
+        python=apply.python_here(),
+        etcd=facts.tools["etcd"],
+        supervision="systemd" if facts.is_systemd else "supervisord",
+    )
+
+
+async def _fit_node(manifest: bytes | None, role: Role, env: Env) -> tuple[Facts, Node]:
+    facts = await facts_of_this_machine(env, ports_of(role))
+    address = facts.addresses[0] if facts.addresses else ""
+    node = node_of(manifest, facts.host_name, address)
+    lacks = lacks_of(facts, role, node.address)
+    if lacks:
+        raise NotFit(lacks)
+    return facts, node
+
+
+def _check_ranges(service_range: str, pod_range: str) -> None:
+    problems = [
+        Problem(field, f"must be an IPv4 network such as 10.96.0.0/16, not {text[:40]!r}")
+        for field, text in (("--service-range", service_range), ("--pod-range", pod_range))
+        if not is_network(text)
+    ]
+    if not problems and IPv4Network(service_range).overlaps(IPv4Network(pod_range)):
+        problems.append(Problem("--service-range", "must not overlap --pod-range"))
+    if problems:
+        raise invalid("Cluster", "", problems)
+
+
+async def join(
+    server: str, token: str, ca_hash: str, manifest: bytes | None, env: Env, say: Say
+) -> None:
+    """Make this machine a worker; finishes what an interrupted run has left."""
+    known = apply.known_cluster()
+    if known is not None and known.is_control_plane:
+        raise NotInitialised("this machine is a control plane: run cuberoot reset first")
+    if known is None:
+        facts, node = await _fit_node(manifest, "worker", env)
+        ticket = await joining.joined(server, token, ca_hash, node, env)
+        say("the cluster's certificate matches the pin; this node's certificates are signed")
+        known = Cluster(
+            role="worker",
+            node_name=node.metadata.name,
+            address=node.address,
+            labels=labels_for(node, "worker"),
+            servers=ticket.servers,
+            service_range=ticket.service_range,
+            pod_range=ticket.pod_range,
+            python=apply.python_here(),
+            supervision="systemd" if facts.is_systemd else "supervisord",
+        )
+        journal = Journal()
+        joining.write_certificates(ticket, journal)
+        # The cluster file comes last: while it is missing, this machine has not joined.
+        apply.write_node(known, journal)
+        say(f"files written under {layout.CONFIG}")
+    await Programs(known, env, say).start()
+
+
+def _cluster() -> Cluster:
+    known = apply.known_cluster()
+    if known is None:
+        raise NotInitialised("this machine is no node yet: run cuberoot init or cuberoot join")
+    return known
+
+
+async def start(env: Env, say: Say) -> None:
+    await Programs(_cluster(), env, say).start()
+
+
+async def stop(env: Env, say: Say) -> None:
+    await Programs(_cluster(), env, say).stop()
+
+
+async def status(env: Env, say: Say) -> None:
+    """Show programs and the node; raises where something is not as it should be."""
+    cluster = _cluster()
+    say(f"node {cluster.node_name} ({cluster.role}) at {cluster.address}")
+    conditions = await Programs(cluster, env, say).conditions()
+    for program, condition in conditions.items():
+        say(f"  {program:<12} {condition}")
+    for name in ("apiserver", "kubelet"):
+        cert = layout.pair(name).cert
+        if cert.exists():
+            say(f"  {name} certificate ends {pki.expires_at(cert.read_bytes()):%Y-%m-%d}")
+    client = probe.node_client(cluster, env)
+    try:
+        missing = await probe.node_missing(client, cluster.node_name)()
+    finally:
+        await client.close()
+    down = [program for program, condition in conditions.items() if condition != "running"]
+    if down or missing:
+        raise NotInitialised("; ".join([f"{one} is not running" for one in down] + [missing]))
+    say("  Ready")
+
+
+async def reset(env: Env, say: Say) -> None:
+    """Remove this node from its cluster, and everything of ours from this machine."""
+    cluster = apply.known_cluster()
+    journal = Journal()
+    if cluster is not None:
+        if not cluster.is_control_plane:
+            await _leave(cluster, env, say)
+        programs = Programs(cluster, env, say)
+        await programs.stop()
+        await apply.clean_node(cluster, env, say)
+        await programs.close()
+    for folder in journal.undo():
+        say(f"{folder} stays: it holds files of others")
+    say("this machine is no node any more")
+
+
+async def _leave(cluster: Cluster, env: Env, say: Say) -> None:
+    """Take the Node out of the API; a cluster that cannot be asked must not keep us here.
+
+    The kubelet is stopped first, so that no report of it comes after the deletion.
+    """
+    await Programs(cluster, env, say).stop()
+    client = probe.node_client(cluster, env)
+    try:
+        await client.delete(Node, cluster.node_name)
+        say(f"node {cluster.node_name} deleted from the cluster")
+    except NotFound:
+        say(f"node {cluster.node_name} was not in the cluster")
+    except (ApiError, Trouble) as error:
+        say(f"the cluster was not told ({error}): cubectl delete node {cluster.node_name}")
+    finally:
+        await client.close()

@@ -1,0 +1,156 @@
+"""Keys and certificates: EC P-256 throughout, written so that only root can read a key."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from ipaddress import IPv4Address
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
+from cryptography.x509.oid import NameOID
+
+from cuberoot.layout import Pair
+
+CA_LIFE = timedelta(days=3650)
+CERT_LIFE = timedelta(days=365)
+# Clocks of the nodes may disagree by this much (RELIABILITY: tolerance of five minutes).
+BACKDATE = timedelta(minutes=5)
+PIN_PREFIX = "sha256:"
+
+
+class Identity(NamedTuple):
+    """Who a certificate names: CN, Os, and for servers the names and addresses it answers to."""
+
+    user: str
+    groups: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    is_server: bool = False
+    is_client: bool = True
+
+
+class Signed(NamedTuple):
+    """A certificate and its key, PEM."""
+
+    cert: bytes
+    key: bytes
+
+
+def new_ca(name: str, now: datetime) -> Signed:
+    """Return a certificate authority of its own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    cert = (
+        _builder(subject, subject, key.public_key(), now, CA_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return Signed(cert.public_bytes(serialization.Encoding.PEM), _pem(key))
+
+
+def new_cert(identity: Identity, ca: Signed, now: datetime) -> Signed:
+    """Return a certificate for identity, signed by ca."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.load_pem_x509_certificate(ca.cert)
+    signer = serialization.load_pem_private_key(ca.key, None)
+    if not isinstance(signer, ec.EllipticCurvePrivateKey):
+        raise TypeError("the key of a certificate authority of ours is an EC key")
+    builder = _builder(_subject(identity), issuer.subject, key.public_key(), now, CERT_LIFE)
+    usages = [Usage.SERVER_AUTH] if identity.is_server else []
+    usages += [Usage.CLIENT_AUTH] if identity.is_client else []
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+    builder = builder.add_extension(_usage(signs=False), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    alternatives = _alternatives(identity)
+    if alternatives:
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    cert = builder.sign(signer, hashes.SHA256())
+    return Signed(cert.public_bytes(serialization.Encoding.PEM), _pem(key))
+
+
+def new_request(identity: Identity) -> Signed:
+    """Return a certificate request (in `cert`) and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_subject(identity))
+    alternatives = _alternatives(identity)
+    if alternatives:
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    request = builder.sign(key, hashes.SHA256())
+    return Signed(request.public_bytes(serialization.Encoding.PEM), _pem(key))
+
+
+def pin_of(ca: bytes) -> str:
+    """Return the pin of a CA certificate (PEM): the SHA-256 of its public key, as kubeadm's.
+
+    Raises:
+        ValueError: ca is not a certificate.
+    """
+    public = x509.load_pem_x509_certificate(ca).public_key()
+    spki = public.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return PIN_PREFIX + hashlib.sha256(spki).hexdigest()
+
+
+def expires_at(cert: bytes) -> datetime:
+    return x509.load_pem_x509_certificate(cert).not_valid_after_utc
+
+
+def read(pair: Pair) -> Signed:
+    return Signed(pair.cert.read_bytes(), pair.key.read_bytes())
+
+
+def _subject(identity: Identity) -> x509.Name:
+    groups = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, one) for one in identity.groups]
+    return x509.Name([*groups, x509.NameAttribute(NameOID.COMMON_NAME, identity.user)])
+
+
+def _alternatives(identity: Identity) -> Sequence[x509.GeneralName]:
+    return [
+        *(x509.DNSName(one) for one in identity.names),
+        *(x509.IPAddress(IPv4Address(one)) for one in identity.addresses),
+    ]
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public: ec.EllipticCurvePublicKey,
+    now: datetime,
+    life: timedelta,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now + life)
+    )
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=not signs,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )

@@ -1,0 +1,81 @@
+"""What a machine lacks to become a node, and how to get it. Pure."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cuberoot.cluster import API_PORT, ETCD_PEER_PORT, ETCD_PORT, KUBELET_PORT, Role
+
+ETCD_OLDEST = (3, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """tools: where each is found. etcd_version: (0, 0) where there is none."""
+
+    is_root: bool
+    host_name: str
+    addresses: tuple[str, ...]
+    tools: dict[str, str]
+    etcd_version: tuple[int, int] = (0, 0)
+    docker_trouble: str = ""
+    busy_ports: frozenset[int] = field(default_factory=frozenset)
+    is_systemd: bool = False
+
+
+class Lack(NamedTuple):
+    """What is missing, and what to do about it."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.remedy}"
+
+
+# The package of each tool, as Debian and Ubuntu call it.
+PACKAGES = {
+    "ip": "iproute2",
+    "iptables-save": "iptables",
+    "iptables-restore": "iptables",
+    "mount": "mount",
+    "conntrack": "conntrack",
+}
+
+
+def ports_of(role: Role) -> tuple[int, ...]:
+    """Return the TCP ports that a node's programs listen on."""
+    if role == "control-plane":
+        return (API_PORT, KUBELET_PORT, ETCD_PORT, ETCD_PEER_PORT)
+    return (KUBELET_PORT,)
+
+
+def lacks_of(facts: Facts, role: Role, address: str) -> list[Lack]:
+    """Return everything that keeps this machine from becoming a node, not only the first."""
+    lacks = []
+    if not facts.is_root:
+        lacks.append(Lack("not root", "run it with sudo"))
+    if address not in facts.addresses:
+        listed = ", ".join(facts.addresses) or "none"
+        remedy = f"status.addresses must be one of this machine's: {listed}"
+        lacks.append(Lack(f"address {address}", remedy))
+    for tool, package in PACKAGES.items():
+        if tool not in facts.tools:
+            lacks.append(Lack(f"{tool} is missing", f"apt-get install {package}"))
+    if facts.docker_trouble:
+        remedy = "apt-get install docker.io, and start it (systemctl start docker)"
+        lacks.append(Lack(f"Docker does not answer ({facts.docker_trouble})", remedy))
+    if role == "control-plane" and facts.etcd_version < ETCD_OLDEST:
+        lacks.append(Lack(_etcd_words(facts), "scripts/install-etcd"))
+    lacks += [
+        Lack(f"port {port} is in use", "end what listens there (ss -ltnp shows it)")
+        for port in sorted(facts.busy_ports)
+    ]
+    return lacks
+
+
+def _etcd_words(facts: Facts) -> str:
+    if facts.etcd_version == (0, 0):
+        return "etcd is missing"
+    major, minor = facts.etcd_version
+    # 3.4 loses watch events after a compaction: a cluster on it would miss changes.
+    return f"etcd {major}.{minor} is too old, 3.5 is the oldest that can be trusted"
