@@ -1,0 +1,9 @@
+"""`python -m controllers --settings FILE`."""
+
+import sys
+
+from controllers.run import run
+from controllers.settings import ControllersSettings
+from cubernetes.host.program import main
+
+sys.exit(main("controllers", ControllersSettings, run))

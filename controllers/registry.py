@@ -1,0 +1,38 @@
+"""Every controller there is, each made from the settings."""
+
+from collections.abc import Callable
+from ipaddress import IPv4Network
+
+from controllers.endpoints import Endpoints
+from controllers.events import OldEvents
+from controllers.garbage import Garbage
+from controllers.namespaces import Namespaces
+from controllers.nodes import Nodes, Timing
+from controllers.podcidr import PodCidrs
+from controllers.replicaset import ReplicaSets
+from controllers.settings import ControllersSettings
+from cubernetes.reconcile.plan import Planner
+
+
+def _nodes(settings: ControllersSettings) -> Planner:
+    timing = Timing(
+        silent_after_s=settings.node_silent_after_s,
+        evict_after_s=settings.node_evict_after_s,
+        steady_s=settings.node_steady_s,
+    )
+    return Nodes(timing)
+
+
+def _pod_cidrs(settings: ControllersSettings) -> Planner:
+    return PodCidrs(IPv4Network(settings.pod_range), settings.node_prefix_length)
+
+
+CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
+    lambda _: ReplicaSets(),
+    lambda _: Endpoints(),
+    _nodes,
+    _pod_cidrs,
+    lambda _: Garbage(),
+    lambda _: Namespaces(),
+    lambda settings: OldEvents(settings.event_keep_s),
+)

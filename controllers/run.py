@@ -1,0 +1,30 @@
+"""The controllers' program: who leads runs them all, under the one loop of cubernetes.reconcile."""
+
+from controllers.registry import CONTROLLERS
+from controllers.settings import ControllersSettings
+from cubernetes.client.connect import connect
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from cubernetes.reconcile.lease import Election, LeaseSettings
+from cubernetes.reconcile.run import LoopSettings, run_planners
+
+
+async def run(settings: ControllersSettings, env: Env, client: Client | None = None) -> None:
+    """Keep the cluster as it is wanted, until cancelled."""
+    own = client or connect(settings.client, env, "controllers")
+
+    async def work(leading: Client) -> None:
+        # What planners remember ends with the leadership: another may have led meanwhile.
+        planners = [make(settings) for make in CONTROLLERS]
+        loop = LoopSettings(component="controllers", worker_count=settings.worker_count)
+        await run_planners(planners, leading, env, loop)
+
+    try:
+        if settings.lease:
+            lease = LeaseSettings(name=settings.lease, identity=f"controllers-{env.rng.uuid()}")
+            await Election(own, env, lease).lead(work)
+        else:
+            await work(own)
+    finally:
+        if client is None:
+            await own.close()

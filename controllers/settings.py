@@ -1,0 +1,24 @@
+"""What the controllers must be told."""
+
+from cubernetes.client.connect import ClientSettings
+from cubernetes.host.settings import Settings
+
+
+class ControllersSettings(Settings, frozen=True, kw_only=True):
+    """client: how to reach the API server. Ranges are the cluster's."""
+
+    client: ClientSettings
+    pod_range: str = "10.244.0.0/16"
+    # The part of the pod range that each node gets: /24 is 254 addresses.
+    node_prefix_length: int = 24
+    # Without a renewal of its lease for this long a node is not ready.
+    node_silent_after_s: float = 10.0
+    # Silent for this much longer, its pods are given up and replaced.
+    node_evict_after_s: float = 20.0
+    # Heard again for this long, it is ready again.
+    node_steady_s: float = 4.0
+    event_keep_s: float = 3600.0
+    # Keys of one controller that are worked on at the same time.
+    worker_count: int = 8
+    # The lease that one of several instances holds; empty where there is only ever one.
+    lease: str = "controllers"
