@@ -17,7 +17,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
-from cubernetes.reconcile.records import EventRecorder
+from cubernetes.reconcile.records import Recorder
 from kubelet.capacity import MachineFacts, machine_facts
 from kubelet.checkpoint import Checkpoint, FileCheckpoint
 from kubelet.hostports import IptablesHostPorts
@@ -79,7 +79,7 @@ class Kubelet:
         self, settings: KubeletSettings, env: Env, client: Client, machine: Machine
     ) -> None:
         self._settings, self._env, self._client, self._machine = settings, env, client, machine
-        self._recorder = EventRecorder(client, env, f"kubelet/{settings.node_name}")
+        self._recorder = Recorder(client, env, "kubelet", settings.node_name)
         self._observer = Observer(machine.runtime)
         parts = Parts(
             settings=settings,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal, Protocol
+from typing import Protocol
 
 from cubernetes.api.errors import ApiError, Conflict, NotFound
 from cubernetes.api.meta import replaced
@@ -15,6 +15,8 @@ from cubernetes.client.rest import Client
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.reconcile.plan import Record
+from cubernetes.reconcile.records import Recorder
 from kubelet import plan, specs, status
 from kubelet.network.driver import NetworkDriver, NetworkTrouble
 from kubelet.observer import Observer
@@ -35,14 +37,6 @@ FORCED_GRACE_S = 2.0  # for a pod that was taken out of the API without being as
 TROUBLE_BASE_S = 2.0
 TROUBLE_LIMIT_S = 60.0
 RETRY_LIMIT_S = 10.0  # between tries to tell the API or to reach the runtime
-
-
-class Recorder(Protocol):
-    """Tells people what happened to a pod; never waits, never fails the caller."""
-
-    def record(
-        self, about: Pod, reason: str, message: str, weight: Literal["Normal", "Warning"] = "Normal"
-    ) -> None: ...
 
 
 class HostPorts(Protocol):
@@ -221,7 +215,7 @@ class PodWorker:
         trouble = Trouble(reason, str(error), count, retry_at)
         self._memory = replace(self._memory, troubles={**self._memory.troubles, name: trouble})
         log.warning("part of a pod not started", pod=pod.ref, part=name, why=error)
-        self._parts.recorder.record(pod, "Failed", f"{name}: {error}", "Warning")
+        self._parts.recorder.record(Record(pod, "Failed", f"{name}: {error}", "Warning"))
 
     async def _start_sandbox(self, pod: Pod, attempt: int) -> None:
         spec = specs.sandbox_spec(pod, attempt, self._parts.settings)
@@ -248,7 +242,7 @@ class PodWorker:
         spec = specs.container_spec(pod, wanted, attempt, volumes)
         async with self._parts.starts:
             await self._parts.runtime.start_container(spec, sandbox.id)
-        self._parts.recorder.record(pod, "Started", f"started container {name}")
+        self._parts.recorder.record(Record(pod, "Started", f"started container {name}"))
 
     async def _ensure_image(self, pod: Pod, name: str) -> None:
         wanted = specs.wanted_named(pod, name)
@@ -258,13 +252,13 @@ class PodWorker:
         if wanted.image_pull_policy == "Never":
             message = f"image {wanted.image} is not on this node and its pull policy is Never"
             raise RuntimeTrouble("ErrImageNeverPull", message)
-        self._parts.recorder.record(pod, "Pulling", f"pulling image {wanted.image}")
+        self._parts.recorder.record(Record(pod, "Pulling", f"pulling image {wanted.image}"))
         await self._parts.runtime.pull(wanted.image)
-        self._parts.recorder.record(pod, "Pulled", f"pulled image {wanted.image}")
+        self._parts.recorder.record(Record(pod, "Pulled", f"pulled image {wanted.image}"))
 
     async def _stop(self, pod: Pod | None, ids: Sequence[str], grace_s: float, why: str) -> None:
         if pod is not None:
-            self._parts.recorder.record(pod, "Killing", f"stopping containers: {why}")
+            self._parts.recorder.record(Record(pod, "Killing", f"stopping containers: {why}"))
         await asyncio.gather(*(self._parts.runtime.stop(one, grace_s) for one in ids))
 
     async def _forget(self, pod: Pod | None) -> float | None:
