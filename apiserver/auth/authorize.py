@@ -1,0 +1,204 @@
+"""Who may do what: fixed roles as a table, and nodes that see only what is theirs. Pure.
+
+Each program has what its work needs and no more, so that a stolen certificate is worth little. The
+answer is the text of a refusal, or nothing.
+"""
+
+from typing import NamedTuple
+
+from cubernetes.api.event import Event
+from cubernetes.api.http import Identity
+from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.meta import Object
+from cubernetes.api.node import ROLE_LABEL, Node
+from cubernetes.api.pod import Pod
+
+MASTERS = "system:masters"
+NODES, NODE_PREFIX = "system:nodes", "system:node:"
+PROXIES, PROXY_PREFIX = "system:proxies", "system:proxy:"
+BOOTSTRAPPERS, BOOTSTRAP_PREFIX = "system:bootstrappers", "system:bootstrap:"
+SCHEDULER, CONTROLLERS = "system:scheduler", "system:controllers"
+
+READ = frozenset({"get", "list", "watch"})
+WRITE = frozenset({"create", "update", "patch"})
+CHANGE = frozenset({"update", "patch"})
+REMOVE = frozenset({"delete", "deletecollection"})
+
+
+class Attempt(NamedTuple):
+    """What is attempted; group and subresource are empty where there is none.
+
+    node is the value that a list or watch of pods requires of spec.nodeName.
+    """
+
+    verb: str
+    group: str
+    resource: str
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    node: str = ""
+
+    def __str__(self) -> str:
+        part = f"/{self.subresource}" if self.subresource else ""
+        group = f'"{self.group}"'
+        place = f' in the namespace "{self.namespace}"' if self.namespace else ""
+        return f'{self.verb} resource "{self.resource}{part}" in API group {group}{place}'
+
+
+class Rule(NamedTuple):
+    """Allows verbs on resources, `pods` or `pods/status`; `*` is every resource."""
+
+    verbs: frozenset[str]
+    resources: tuple[str, ...]
+
+    def allows(self, attempt: Attempt) -> bool:
+        part = f"/{attempt.subresource}" if attempt.subresource else ""
+        wanted = (attempt.resource + part, "*" + part)
+        return attempt.verb in self.verbs and any(one in self.resources for one in wanted)
+
+
+ROLES: dict[str, tuple[Rule, ...]] = {
+    SCHEDULER: (
+        Rule(READ, ("nodes", "pods", "namespaces")),
+        Rule(frozenset({"create"}), ("pods/binding",)),
+        Rule(CHANGE, ("pods/status",)),
+        Rule(READ | WRITE, ("leases", "events")),
+    ),
+    CONTROLLERS: (
+        Rule(READ, ("*", "*/scale")),
+        # Garbage goes, whatever its kind; owner references and finalizers are patched away.
+        Rule(REMOVE | CHANGE, ("*",)),
+        Rule(CHANGE, ("*/status", "namespaces/finalize")),
+        Rule(frozenset({"create"}), ("pods", "endpointslices", "leases", "events")),
+    ),
+    PROXIES: (
+        Rule(READ, ("services", "endpointslices", "nodes")),
+        Rule(WRITE, ("events",)),
+    ),
+    BOOTSTRAPPERS: (Rule(frozenset({"create"}), ("join",)),),
+}
+# What every node may read: the cluster's shape is no secret among its members.
+NODE_READS = Rule(READ, ("nodes",))
+NODE_EVENTS = Rule(WRITE, ("events",))
+# Labels by which workloads are kept apart: a node may not give them to itself.
+RESTRICTED_LABELS = "node-restriction.kubernetes.io/"
+
+
+def may(identity: Identity, attempt: Attempt, one: Object | None = None) -> str:
+    """Return why an attempt is refused; empty where it is allowed.
+
+    one is the object that is there now, for the identities whose rights depend on it.
+    """
+    if MASTERS in identity.groups:
+        return ""
+    if node := node_of(identity):
+        why = _node_refusal(node, attempt, one)
+    else:
+        why = "" if any(rule.allows(attempt) for rule in _rules_of(identity)) else "no role allows"
+    if not why:
+        return ""
+    return f'User "{identity.user}" cannot {attempt}: {why}'
+
+
+def node_of(identity: Identity) -> str:
+    """Return the node whose kubelet asks; empty for everybody else."""
+    if NODES in identity.groups and identity.user.startswith(NODE_PREFIX):
+        return identity.user.removeprefix(NODE_PREFIX)
+    return ""
+
+
+def needs_object(identity: Identity, attempt: Attempt) -> bool:
+    """Whether `may` must be given the object that is there."""
+    is_pod = attempt.resource == "pods" and bool(attempt.name)
+    return is_pod and bool(node_of(identity)) and MASTERS not in identity.groups
+
+
+def _rules_of(identity: Identity) -> tuple[Rule, ...]:
+    if identity.user in (SCHEDULER, CONTROLLERS):
+        return ROLES[identity.user]
+    if PROXIES in identity.groups and identity.user.startswith(PROXY_PREFIX):
+        return ROLES[PROXIES]
+    if BOOTSTRAPPERS in identity.groups and identity.user.startswith(BOOTSTRAP_PREFIX):
+        return ROLES[BOOTSTRAPPERS]
+    return ()
+
+
+def _node_refusal(node: str, attempt: Attempt, one: Object | None) -> str:
+    if NODE_READS.allows(attempt) or NODE_EVENTS.allows(attempt):
+        return ""
+    match attempt.resource:
+        case "nodes":
+            return _own_node(node, attempt)
+        case "leases":
+            return _own_lease(node, attempt)
+        case "pods":
+            return _own_pods(node, attempt, one)
+        case _:
+            return "a node has no business there"
+
+
+def _own_node(node: str, attempt: Attempt) -> str:
+    if attempt.verb == "create" and not attempt.subresource:
+        # The name is in the body; object_refusal looks at it.
+        return ""
+    if attempt.verb in CHANGE and attempt.subresource in ("", "status"):
+        return "" if attempt.name == node else "a node may change only itself"
+    return "a node may not do that to nodes"
+
+
+def _own_lease(node: str, attempt: Attempt) -> str:
+    if attempt.namespace != NODE_LEASE_NAMESPACE:
+        return f"a node's lease is in {NODE_LEASE_NAMESPACE}"
+    if attempt.verb == "create":
+        return ""
+    if attempt.verb in (CHANGE | {"get"}):
+        return "" if attempt.name == node else "a node may use only its own lease"
+    return "a node may not do that to leases"
+
+
+def _own_pods(node: str, attempt: Attempt, one: Object | None) -> str:
+    if attempt.verb in ("list", "watch"):
+        is_own = attempt.node == node and not attempt.subresource
+        return "" if is_own else "a node must ask with fieldSelector spec.nodeName=<itself>"
+    allowed = {"": {"get", "delete"}, "status": {"get", *CHANGE}}
+    if attempt.verb not in allowed.get(attempt.subresource, ()):
+        return "a node may read, report and delete its pods, nothing else"
+    if one is None:
+        # Nothing is there to protect: the verb will say so.
+        return ""
+    is_own = isinstance(one, Pod) and one.spec.node_name == node
+    return "" if is_own else "the pod is not bound to this node"
+
+
+def object_refusal(identity: Identity, subresource: str, old: Object | None, new: Object) -> str:
+    """Return why a write is refused for what is in it; empty where it is allowed.
+
+    `may` has allowed the verb already; this is for rights that end at an object's fields.
+    """
+    node = node_of(identity)
+    if not node or MASTERS in identity.groups:
+        return ""
+    match new:
+        case Node() if subresource == "":
+            return _node_fields(node, old if isinstance(old, Node) else None, new)
+        case Lease() if new.metadata.name != node:
+            return f'node "{node}" may keep only its own lease'
+        case Event() if new.source.host not in ("", node):
+            return f'node "{node}" may not report as another'
+        case _:
+            return ""
+
+
+def _node_fields(node: str, old: Node | None, new: Node) -> str:
+    if new.metadata.name != node:
+        return f'node "{node}" may register only itself'
+    before = old.metadata.labels if old else {}
+    for key, value in sorted(new.metadata.labels.items()):
+        if key.startswith((RESTRICTED_LABELS, ROLE_LABEL)) and before.get(key) != value:
+            return f'node "{node}" may not give itself the label {key}'
+    if new.spec.pod_cidr and (old is None or new.spec.pod_cidr != old.spec.pod_cidr):
+        return f'node "{node}" may not choose its pod network'
+    if old is not None and new.spec != old.spec:
+        return f'node "{node}" may not change its spec'
+    return ""

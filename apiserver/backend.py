@@ -1,0 +1,50 @@
+"""What every verb works with: the mirror, transactions, the environment and the settings."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from apiserver.mirror import Mirror
+from apiserver.settings import Settings
+from apiserver.storage.store import Store
+from apiserver.transact import Transactions
+from apiserver.watching import Watchers
+from cubernetes.api.node import Node
+from cubernetes.host.env import Env
+
+
+class KubeletLogs(Protocol):
+    """The way to the containers' logs: the kubelet of the node where a pod runs."""
+
+    async def open(self, node: Node, path: str, query: str) -> AsyncIterator[bytes]:
+        """Ask a kubelet for a log; the answer is its text as it comes.
+
+        Raises: ApiError: what the kubelet refused, or that it cannot be reached.
+        """
+        ...
+
+
+class Signer(Protocol):
+    """The cluster's certificate authority, as far as a join needs it."""
+
+    @property
+    def ca_pem(self) -> str: ...
+
+    def sign(self, node: str, addresses: tuple[str, ...], use: str, request: str) -> str:
+        """Return the certificate for one use (kubelet, kubelet-serving, proxy) of a node, PEM.
+
+        Raises: Invalid: the request asks for more than that.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    store: Store
+    mirror: Mirror
+    transactions: Transactions
+    watchers: Watchers
+    env: Env
+    settings: Settings
+    logs: KubeletLogs | None = None
+    signer: Signer | None = None

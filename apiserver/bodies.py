@@ -1,0 +1,50 @@
+"""From a request's body to a tree or an object, whatever its media type."""
+
+from apiserver.call import Call, media_of
+from cubernetes.api import codec, yaml
+from cubernetes.api.codec import Reading, Tree
+from cubernetes.api.errors import RequestTooLarge, UnsupportedMediaType
+from cubernetes.api.http import Request
+from cubernetes.api.meta import Object
+
+YAML_MEDIA = ("application/yaml", "application/x-yaml", "text/yaml")
+
+
+def check_body(request: Request, bytes_max: int) -> None:
+    """Refuse a body that is not to be read at all.
+
+    Raises: RequestTooLarge, UnsupportedMediaType.
+    """
+    if len(request.body) > bytes_max:
+        raise RequestTooLarge(f"the body has over {bytes_max} bytes")
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(f"Content-Encoding {coding[:40]!r} is not taken")
+
+
+def tree_in(call: Call) -> Tree:
+    """Return the tree of a JSON or YAML body.
+
+    Raises: BadRequest, UnsupportedMediaType.
+    """
+    media = media_of(call.request.headers.get("content-type", ""))
+    if media == "application/json":
+        return codec.tree_of(call.request.body, duplicates_refused=call.validation == "Strict")
+    if media in YAML_MEDIA:
+        return yaml.tree_of(call.request.body)
+    raise UnsupportedMediaType(f"{media[:80]!r}: send application/json or application/yaml")
+
+
+def object_in(call: Call) -> Reading[Object]:
+    """Return the object of the body, of the kind that the path says.
+
+    Raises: BadRequest, Invalid, UnsupportedMediaType.
+    """
+    return codec.from_tree(call.kind, tree_in(call), call.validation)
+
+
+def warning_header(warnings: tuple[str, ...]) -> dict[str, str]:
+    """Return the header that tells what was tolerated; kubectl prints it."""
+    escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in warnings]
+    told = ", ".join(f'299 - "{text}"' for text in escaped)
+    return {"Warning": "".join(letter for letter in told if letter.isprintable())} if told else {}

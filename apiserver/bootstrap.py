@@ -1,0 +1,108 @@
+"""What every cluster has from its first moment: namespaces, and a service for the API itself."""
+
+from ipaddress import IPv4Network
+
+from apiserver import clusterips
+from apiserver.auth.authorize import MASTERS
+from apiserver.backend import Backend
+from apiserver.call import Call
+from apiserver.routes import Policy, Route
+from apiserver.write import create, create_object, modified
+from cubernetes.api.endpointslice import (
+    MANAGED_LABEL,
+    SERVICE_LABEL,
+    Endpoint,
+    EndpointPort,
+    EndpointSlice,
+)
+from cubernetes.api.errors import AlreadyExists, ApiError, ServiceUnavailable, Timeout
+from cubernetes.api.http import Identity, Request
+from cubernetes.api.meta import Object, ObjectMeta, replaced
+from cubernetes.api.namespace import Namespace
+from cubernetes.api.service import Service, ServicePort, ServiceSpec
+from cubernetes.host.backoff import backoff_s
+from cubernetes.host.log import Log
+
+NAMESPACES = ("default", "kube-system", "kube-node-lease")
+IDENTITY = Identity("system:apiserver", (MASTERS,))
+MANAGER = "cubernetes-apiserver"
+ATTEMPTS_MAX = 30
+
+log = Log(__name__)
+
+
+async def ensure(backend: Backend) -> None:
+    """Create what is missing, and bring the API's own addresses up to date; repeatable.
+
+    Raises: ApiError: the store did not take it, also not later.
+    """
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            await _ensure_once(backend)
+        except (ServiceUnavailable, Timeout) as trouble:
+            if attempt == ATTEMPTS_MAX:
+                raise
+            log.warning("the first objects are not written yet", trouble=trouble)
+            await backend.env.clock.sleep(backoff_s(attempt, base_s=0.1, limit_s=2.0))
+        else:
+            return
+
+
+async def _ensure_once(backend: Backend) -> None:
+    for name in NAMESPACES:
+        await _ensure_exists(backend, Namespace(metadata=ObjectMeta(name=name)))
+    await _ensure_exists(backend, _service(backend))
+    if backend.settings.advertise_addresses:
+        wanted = _slice(backend)
+        await _ensure_exists(backend, wanted)
+        await modified(backend, _call(wanted), lambda old: _readdressed(old, wanted))
+
+
+def _service(backend: Backend) -> Service:
+    address = clusterips.first_address(IPv4Network(backend.settings.service_range))
+    port = ServicePort(name="https", port=443, target_port=backend.settings.listen_port)
+    return Service(
+        metadata=ObjectMeta(name="kubernetes", namespace="default", labels=_labels()),
+        spec=ServiceSpec(cluster_ip=address, ports=(port,)),
+    )
+
+
+def _slice(backend: Backend) -> EndpointSlice:
+    addresses = backend.settings.advertise_addresses
+    return EndpointSlice(
+        metadata=ObjectMeta(
+            name="kubernetes",
+            namespace="default",
+            labels={SERVICE_LABEL: "kubernetes", MANAGED_LABEL: MANAGER},
+        ),
+        endpoints=tuple(Endpoint(addresses=(address,)) for address in addresses),
+        ports=(EndpointPort(name="https", port=backend.settings.listen_port),),
+    )
+
+
+def _labels() -> dict[str, str]:
+    return {"component": "apiserver", "provider": "cubernetes"}
+
+
+def _readdressed(old: Object, wanted: EndpointSlice) -> Object:
+    assert isinstance(old, EndpointSlice)  # noqa: S101  the key is of slices
+    metadata = replaced(old.metadata, resource_version="")
+    return replaced(old, metadata=metadata, endpoints=wanted.endpoints, ports=wanted.ports)
+
+
+async def _ensure_exists(backend: Backend, one: Object) -> None:
+    try:
+        await create_object(backend, _call(one), one)
+    except AlreadyExists:
+        return
+    except ApiError as error:
+        # Another API server may have made it a moment ago, address and all.
+        if "already allocated" not in error.message:
+            raise
+
+
+def _call(one: Object) -> Call:
+    """Return the call by which this server writes for itself."""
+    route = Route("POST", "", "create", create, Policy.ROLE, type(one))
+    metadata = one.metadata
+    return Call(Request("POST", "/"), route, IDENTITY, metadata.namespace, metadata.name)

@@ -1,0 +1,114 @@
+"""One request, understood: its route, whom and what it is about, and the parameters all share."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from cubernetes.api.codec import Validation
+from cubernetes.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
+from cubernetes.api.http import Identity, Request
+from cubernetes.api.meta import Object
+
+if TYPE_CHECKING:
+    from apiserver.routes import Route
+
+type Form = Literal["json", "table"]
+
+NUMBER_LETTERS_MAX = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request on its way; namespace and name are empty where its path has none."""
+
+    request: Request
+    route: "Route"
+    identity: Identity
+    namespace: str = ""
+    name: str = ""
+
+    @property
+    def kind(self) -> type[Object]:
+        """The kind that the path is about; only routes of a kind ask."""
+        kind = self.route.kind
+        assert kind is not None  # noqa: S101  the table of routes says which handler needs one
+        return kind
+
+    @property
+    def validation(self) -> Validation:
+        asked = self.request.parameter("fieldValidation") or "Strict"
+        match asked:
+            case "Strict" | "Warn" | "Ignore":
+                return asked
+            case _:
+                raise BadRequest("fieldValidation: must be one of Strict, Warn, Ignore")
+
+    @property
+    def is_dry(self) -> bool:
+        asked = self.request.parameter("dryRun")
+        if asked not in ("", "All"):
+            raise BadRequest("dryRun: must be All")
+        return asked == "All"
+
+    @property
+    def form(self) -> Form:
+        return form_of(self.request.headers.get("accept", ""))
+
+    def number(self, name: str, default: int, most: int) -> int:
+        """Return a parameter that is a number from 0 to most.
+
+        Raises: BadRequest.
+        """
+        text = self.request.parameter(name)
+        if not text:
+            return default
+        if not text.isascii() or not text.isdigit() or len(text) > NUMBER_LETTERS_MAX:
+            raise BadRequest(f"{name}: must be a number from 0 to {most}")
+        if int(text) > most:
+            raise BadRequest(f"{name}: must be at most {most}")
+        return int(text)
+
+    def is_set(self, name: str) -> bool:
+        """Return a parameter that is true or false; absent is false.
+
+        Raises: BadRequest.
+        """
+        text = self.request.parameter(name).lower()
+        if text in ("", "false", "0"):
+            return False
+        if text in ("true", "1"):
+            return True
+        raise BadRequest(f"{name}: must be true or false")
+
+
+@lru_cache(maxsize=64)
+def form_of(accept: str) -> Form:
+    """Return the first form among those accepted that we can give.
+
+    Raises: NotAcceptable: only protobuf, for instance.
+    """
+    if not accept:
+        return "json"
+    for part in accept.split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        asked = dict(piece.split("=", 1) for piece in parameters if "=" in piece)
+        if media == "application/json" and asked.get("as") == "Table":
+            if asked.get("v", "v1") == "v1":
+                return "table"
+        elif media in ("application/json", "application/*", "*/*") and "as" not in asked:
+            return "json"
+    raise NotAcceptable("only application/json is served here")
+
+
+@lru_cache(maxsize=64)
+def media_of(content_type: str) -> str:
+    """Return the media type of a body; none given is JSON, as real clients forget it.
+
+    Raises: UnsupportedMediaType: a charset other than UTF-8.
+    """
+    media, *parameters = (piece.strip().lower() for piece in content_type.split(";"))
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip().strip('"') not in ("utf-8", "utf8"):
+            raise UnsupportedMediaType(f"charset {value[:40]!r}: only utf-8 is taken")
+    return media or "application/json"

@@ -1,0 +1,114 @@
+"""What a client asks first: the version, the groups, and the resources of each group."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+
+from apiserver.backend import Backend
+from apiserver.call import Call
+from cubernetes.api.http import Response
+from cubernetes.api.meta import Object, Resource
+
+type Handler = Callable[[Backend, Call], Awaitable[Response]]
+
+# The Kubernetes release whose API we speak; clients compare theirs with it.
+MAJOR, MINOR = "1", "32"
+VERSION = f"v{MAJOR}.{MINOR}.0+cubernetes.0.1.0"
+
+VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+# (kind, verbs) of what stands beside an object; None is the object's own kind.
+PARTS: dict[str, tuple[tuple[str, str, str] | None, list[str]]] = {
+    "status": (None, ["get", "patch", "update"]),
+    "scale": (("autoscaling", "v1", "Scale"), ["get", "patch", "update"]),
+    "binding": (("", "v1", "Binding"), ["create"]),
+    "log": (None, ["get"]),
+    "finalize": (None, ["update"]),
+}
+
+
+async def version(_: Backend, __: Call) -> Response:
+    told = {
+        "major": MAJOR,
+        "minor": MINOR,
+        "gitVersion": VERSION,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "none",
+        "compiler": "cpython",
+        "platform": "linux/amd64",
+    }
+    return Response(200, msgspec.json.encode(told))
+
+
+async def versions(_: Backend, __: Call) -> Response:
+    told = {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
+    return Response(200, msgspec.json.encode(told))
+
+
+def groups_of(kinds: Sequence[type[Object]]) -> Handler:
+    """Return the handler that lists the groups of these kinds, less the core group."""
+    resources = {kind.resource.group: kind.resource for kind in kinds if kind.resource.group}
+    groups = [_group(resource) for _, resource in sorted(resources.items())]
+    return _always({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+
+
+def group_of(resource: Resource) -> Handler:
+    return _always({"kind": "APIGroup", "apiVersion": "v1", **_group(resource)})
+
+
+def resources_of(kinds: Sequence[type[Object]]) -> Handler:
+    """Return the handler that lists the resources of kinds that share a group and version."""
+    listed = [entry for kind in kinds for entry in _entries(kind.resource)]
+    told: dict[str, object] = {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": kinds[0].resource.api_version,
+        "resources": listed,
+    }
+    return _always(told)
+
+
+def _group(resource: Resource) -> dict[str, object]:
+    this = {"groupVersion": resource.api_version, "version": resource.version}
+    return {"name": resource.group, "versions": [this], "preferredVersion": this}
+
+
+def _entries(resource: Resource) -> list[dict[str, object]]:
+    own: dict[str, object] = {
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": VERBS,
+        "shortNames": list(resource.short_names),
+    }
+    # Only the resource itself has categories: kubectl would otherwise try to list pods/log.
+    own |= {"categories": list(resource.categories)} if resource.categories else {}
+    parts = list(resource.subresources)
+    if resource.kind == "Namespace" and "finalize" not in parts:
+        parts.append("finalize")
+    return [own, *(_part(resource, part) for part in parts)]
+
+
+def _part(resource: Resource, part: str) -> dict[str, object]:
+    other, verbs = PARTS[part]
+    entry: dict[str, object] = {
+        "name": f"{resource.plural}/{part}",
+        "singularName": "",
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": verbs,
+    }
+    if other is not None:
+        entry["group"], entry["version"], entry["kind"] = other
+    return entry
+
+
+def _always(told: Mapping[str, object]) -> Handler:
+    content = msgspec.json.encode(told)
+
+    async def answer(_: Backend, __: Call) -> Response:
+        return Response(200, content)
+
+    return answer

@@ -1,0 +1,67 @@
+"""One object as the API shows it: its bytes with the resourceVersion in them, typed on demand.
+
+The store keeps an object without its resourceVersion, for that is the revision which the write
+gets. It is put into the encoded bytes right behind `"metadata":{`: inside a JSON text a quote is
+always escaped, and metadata comes before everything that a user fills, so the first occurrence is
+the right one. Nothing is decoded to serve a get, a list or an event.
+"""
+
+from apiserver.storage.store import Entry
+from cubernetes.api import codec
+from cubernetes.api.meta import Object, replaced
+
+_METADATA = b'"metadata":{'
+
+
+def _stamp(revision: int) -> bytes:
+    return b'"resourceVersion":"%d",' % revision
+
+
+class Item:
+    """An object at one revision; equal bytes are made once and shared by all who are served."""
+
+    __slots__ = ("_object", "content", "key", "kind", "revision")
+
+    def __init__(self, kind: type[Object], key: str, revision: int, content: bytes) -> None:
+        self.kind = kind
+        self.key = key
+        self.revision = revision
+        # The object's JSON, resourceVersion included.
+        self.content = content
+        self._object: Object | None = None
+
+    @property
+    def object(self) -> Object:
+        """The object, decoded when it is first asked for."""
+        if self._object is None:
+            self._object = codec.decode(self.kind, self.content)
+        return self._object
+
+
+def item_of(kind: type[Object], entry: Entry) -> Item:
+    """Return the item of an entry of the store."""
+    return stored(kind, entry.key, entry.value, entry.revision)
+
+
+def stored(kind: type[Object], key: str, value: bytes, revision: int) -> Item:
+    """Return the item of a value that was written at a revision."""
+    place = value.index(_METADATA) + len(_METADATA)
+    content = value[:place] + _stamp(revision) + value[place:]
+    return Item(kind, key, revision, content)
+
+
+def value_of(item: Item) -> bytes:
+    """Return what the store keeps of an item: its bytes without the resourceVersion."""
+    place = item.content.index(_METADATA) + len(_METADATA)
+    return item.content[:place] + item.content[place + len(_stamp(item.revision)) :]
+
+
+def departed(item: Item, revision: int) -> Item:
+    """Return the last state of an object that went, or left a selection, at a revision."""
+    return stored(item.kind, item.key, value_of(item), revision)
+
+
+def encoded(one: Object) -> bytes:
+    """Return what the store keeps of an object."""
+    metadata = replaced(one.metadata, resource_version="")
+    return codec.encode(replaced(one, metadata=metadata))

@@ -1,0 +1,108 @@
+"""What only pods have: a binding to a node, and the logs of their containers."""
+
+from urllib.parse import quote, urlencode
+
+from apiserver.admission.stamps import to_the_second
+from apiserver.backend import Backend
+from apiserver.bodies import check_body
+from apiserver.call import Call
+from apiserver.guards import node_guard
+from apiserver.keys import key_of
+from apiserver.statuses import absent, conflict, success
+from apiserver.write import modified
+from cubernetes.api.codec import read_model
+from cubernetes.api.condition import Condition, with_condition
+from cubernetes.api.errors import BadRequest, Problem, ServiceUnavailable, invalid
+from cubernetes.api.http import Response
+from cubernetes.api.meta import Object, replaced
+from cubernetes.api.names import is_label
+from cubernetes.api.node import Node
+from cubernetes.api.pod import Pod
+from cubernetes.api.words import Binding
+
+TAIL_LINES_MAX = 1_000_000
+SINCE_S_MAX = 10 * 365 * 86_400
+
+
+async def bind(backend: Backend, call: Call) -> Response:
+    """Put a pod on a node, once; the same again is fine, another node is a conflict."""
+    check_body(call.request, backend.settings.limits.body_bytes_max)
+    binding = read_model(Binding, call.request.body, "Binding")
+    target, name = binding.target.name, binding.metadata.name
+    if name not in ("", call.name):
+        raise BadRequest(f"metadata.name: {name[:80]!r} is not the pod of the path")
+    if binding.target.kind not in ("", "Node") or not target:
+        problem = Problem("target", "must name a Node", "FieldValueRequired")
+        raise invalid("Binding", call.name, [problem])
+    since = to_the_second(backend.env.clock.now())
+
+    def change(old: Object) -> Object:
+        assert isinstance(old, Pod)  # noqa: S101  the route is of pods
+        if binding.metadata.uid and binding.metadata.uid != old.metadata.uid:
+            raise conflict(call.kind.resource, call.name, "the pod is another one than was bound")
+        if old.spec.node_name == target:
+            return old
+        if old.spec.node_name:
+            why = f"it is already assigned to node {old.spec.node_name!r}"
+            raise conflict(call.kind.resource, call.name, why)
+        if old.metadata.is_deleted:
+            raise conflict(call.kind.resource, call.name, "it is being deleted")
+        scheduled = Condition(type="PodScheduled", status="True")
+        conditions = with_condition(old.status.conditions, scheduled, since)
+        return replaced(
+            old,
+            spec=replaced(old.spec, node_name=target),
+            status=replaced(old.status, conditions=conditions),
+        )
+
+    item = await modified(backend, call, change, guards=(node_guard(target),))
+    return success(call.kind.resource, call.name, item.object.metadata.uid, 201)
+
+
+async def log(backend: Backend, call: Call) -> Response:
+    """Hand on what the kubelet has of a container's log, as it comes."""
+    query = _log_query(call)
+    await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
+    found = backend.mirror.item(key_of(Pod, call.namespace, call.name))
+    if found is None:
+        raise absent(Pod.resource, call.name)
+    pod = found.object
+    assert isinstance(pod, Pod)  # noqa: S101  the key is of pods
+    container = _container(pod, call.request.parameter("container"))
+    if not pod.spec.node_name:
+        raise BadRequest(f'pod "{call.name}" is not assigned to a node yet: it has no logs')
+    at = backend.mirror.item(key_of(Node, "", pod.spec.node_name))
+    if at is None or not isinstance(at.object, Node):
+        message = f'the node "{pod.spec.node_name}" of the pod is not there'
+        raise ServiceUnavailable(message, retry_after_s=5)
+    if backend.logs is None:
+        raise ServiceUnavailable("this server has no way to the kubelets")
+    path = "/".join(quote(part, safe="") for part in (call.namespace, call.name, container))
+    lines = await backend.logs.open(at.object, f"/containerLogs/{path}", query)
+    return Response(200, lines, content_type="text/plain")
+
+
+def _container(pod: Pod, asked: str) -> str:
+    names = [container.name for container in pod.spec.containers]
+    if asked in names:
+        return asked
+    listed = f"[{' '.join(names)}]"
+    if asked:
+        raise BadRequest(f"container {asked[:80]} is not valid for pod {pod.metadata.name}")
+    if len(names) > 1:
+        message = f"a container name must be specified for pod {pod.metadata.name}, choose one of: "
+        raise BadRequest(message + listed)
+    return names[0]
+
+
+def _log_query(call: Call) -> str:
+    """Return the query for the kubelet, made anew: nothing of a client's goes on unread."""
+    parts: list[tuple[str, str]] = [
+        (flag, "true") for flag in ("follow", "previous", "timestamps") if call.is_set(flag)
+    ]
+    if call.request.parameter("container") and not is_label(call.request.parameter("container")):
+        raise BadRequest("container: must be the name of a container")
+    for name, most in (("tailLines", TAIL_LINES_MAX), ("sinceSeconds", SINCE_S_MAX)):
+        if call.request.parameter(name):
+            parts.append((name, str(call.number(name, 0, most))))
+    return urlencode(parts)

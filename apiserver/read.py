@@ -1,0 +1,255 @@
+"""The verbs that change nothing: get, list and watch, all served from memory.
+
+resourceVersion follows Kubernetes: unset is the newest (the store is asked for its revision, and
+the mirror must have reached it), "0" is whatever is at hand, a number is not older than that.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+
+from apiserver.backend import Backend
+from apiserver.call import Call
+from apiserver.items import Item, item_of
+from apiserver.keys import key_of
+from apiserver.pages import Place, place_of, token_of
+from apiserver.selection import Selection, selection_of
+from apiserver.statuses import absent, error_from
+from apiserver.storage.store import Compacted, FutureRevision, StoreError
+from apiserver.tables import Included, table_of
+from apiserver.watchcache import FellBehind, event_line
+from apiserver.watching import Watcher
+from cubernetes.api.codec import encode
+from cubernetes.api.errors import BadRequest, Gone, Invalid, Problem, Timeout
+from cubernetes.api.http import Response
+from cubernetes.api.words import ListMeta
+
+REVISION_MAX = 2**63 - 1
+REVISION_LETTERS_MAX = 19
+LIMIT_MAX = 1_000_000
+# How many entries one read of an old page takes from the store.
+OLD_PAGE_ENTRIES = 500
+
+
+async def get(backend: Backend, call: Call) -> Response:
+    if call.request.parameter("resourceVersionMatch"):
+        raise BadRequest("resourceVersionMatch: is for lists only")
+    form = call.form
+    await _reach(backend, _revision(call))
+    item = backend.mirror.item(key_of(call.kind, call.namespace, call.name))
+    if item is None:
+        raise absent(call.kind.resource, call.name)
+    return Response(200, item.content if form == "json" else _show(backend, call)(item))
+
+
+async def list_or_watch(backend: Backend, call: Call) -> Response:
+    if call.request.query and call.is_set("watch"):
+        return await watch(backend, call)
+    return await list_(backend, call)
+
+
+async def list_(backend: Backend, call: Call) -> Response:
+    selection = selection_for(call)
+    form, asked = call.form, _revision(call)
+    limit = call.number("limit", 0, LIMIT_MAX)
+    if token := call.request.parameter("continue"):
+        if asked:
+            raise BadRequest("resourceVersion: not together with continue")
+        place = place_of(token, selection.prefix)
+        items, more = await _page(backend, selection, place, limit)
+        revision = place.revision
+    elif _is_exact(call, asked, limit):
+        revision = asked or 0
+        await _reach(backend, revision)
+        items, more = await _page(backend, selection, Place(revision, ""), limit)
+    else:
+        await _reach(backend, asked)
+        revision = backend.mirror.revision
+        items = backend.mirror.kinds[call.kind].chosen(selection)
+        more = bool(limit) and len(items) > limit
+    remaining = len(items) - limit if more and selection.is_whole else None
+    items = items[:limit] if more else items
+    token = token_of(Place(revision, items[-1].key)) if more else ""
+    meta = encode(
+        ListMeta(resource_version=str(revision), continue_=token, remaining_item_count=remaining)
+    )
+    if form == "table":
+        return Response(200, _table(backend, call, items, meta))
+    head = b'{"kind":"%bList","apiVersion":"%b","metadata":%b,"items":[' % (
+        call.kind.resource.kind.encode(),
+        call.kind.resource.api_version.encode(),
+        meta,
+    )
+    return Response(200, b"%b%b]}" % (head, b",".join([item.content for item in items])))
+
+
+async def watch(backend: Backend, call: Call) -> Response:
+    if call.request.parameter("sendInitialEvents"):
+        field = "sendInitialEvents"
+        problem = Problem(field, "is not supported: list, then watch", "FieldValueForbidden")
+        raise Invalid(f"{field}: {problem.message}", problems=[problem])
+    selection, asked = selection_for(call), _revision(call)
+    limits = backend.settings.limits
+    timeout_s = call.number("timeoutSeconds", limits.watch_timeout_s, limits.watch_timeout_s_max)
+    backend.watchers.check_room(call.identity.user)
+    show, form = _show(backend, call), call.form
+    wants_bookmarks = call.is_set("allowWatchBookmarks")
+    await _reach(backend, asked)
+    cache = backend.mirror.kinds[call.kind]
+    first = b""
+    if asked:
+        try:
+            place = cache.watch(selection, asked)
+        except FellBehind as error:
+            raise Gone(f"too old resource version: {asked} ({cache.floor})") from error
+    else:
+        first = b"".join(event_line("ADDED", show(item)) for item in cache.chosen(selection))
+        place = cache.watch(selection)
+    # timeoutSeconds=0 is what clients send that want none of their own.
+    ends_at = backend.env.clock.monotonic() + (timeout_s or limits.watch_timeout_s)
+    watcher = Watcher(
+        place,
+        user=call.identity.user,
+        form=f"{form}/{_included(call)}" if form == "table" else form,
+        show=show,
+        first=first,
+        ends_at=ends_at,
+        bookmark=partial(_bookmark, backend, call, form) if wants_bookmarks else None,
+    )
+    return Response(200, backend.watchers.stream(watcher))
+
+
+async def reach(backend: Backend, call: Call) -> None:
+    """Make the mirror as new as the call's resourceVersion says.
+
+    Raises: BadRequest, Timeout, ServiceUnavailable.
+    """
+    await _reach(backend, _revision(call))
+
+
+def selection_for(call: Call) -> Selection:
+    query = call.request.parameter
+    return selection_of(call.kind, call.namespace, query("labelSelector"), query("fieldSelector"))
+
+
+def _is_exact(call: Call, asked: int | None, limit: int) -> bool:
+    match call.request.parameter("resourceVersionMatch"):
+        case "":
+            # As Kubernetes: a first page at a stated revision is of exactly that revision.
+            return bool(limit) and bool(asked)
+        case _ if asked is None:
+            raise BadRequest("resourceVersionMatch: needs a resourceVersion")
+        case "NotOlderThan":
+            return False
+        case "Exact":
+            if asked == 0:
+                raise BadRequest('resourceVersionMatch: Exact needs a resourceVersion above "0"')
+            return True
+        case _:
+            raise BadRequest("resourceVersionMatch: must be Exact or NotOlderThan")
+
+
+def _revision(call: Call) -> int | None:
+    """Return the revision that is asked for; None is the newest."""
+    text = call.request.parameter("resourceVersion")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise BadRequest(f"resourceVersion: {text[:40]!r} is not a resource version")
+    if len(text) > REVISION_LETTERS_MAX or int(text) > REVISION_MAX:
+        raise _too_large(text[:40])
+    return int(text)
+
+
+async def _reach(backend: Backend, asked: int | None) -> None:
+    """Make the mirror as new as the call must see it.
+
+    Raises: Timeout, ServiceUnavailable.
+    """
+    deadline_s = backend.settings.limits.freshness_deadline_s
+    if asked is None:
+        await backend.mirror.caught_up(deadline_s)
+        return
+    try:
+        await backend.mirror.reach(asked, deadline_s)
+    except Timeout as error:
+        raise _too_large(f"{asked}, current: {backend.mirror.revision}") from error
+
+
+def _too_large(told: str) -> Timeout:
+    cause = Problem("resourceVersion", "Too large resource version", "ResourceVersionTooLarge")
+    message = f"Timeout: Too large resource version: {told}"
+    return Timeout(message, problems=[cause], retry_after_s=1)
+
+
+async def _page(
+    backend: Backend, selection: Selection, place: Place, limit: int
+) -> tuple[list[Item], bool]:
+    """Return the items behind a place, at its revision; one more than limit where there are more.
+
+    Raises: Gone: the revision is no longer kept.
+    """
+    cache = backend.mirror.kinds[selection.kind]
+    if cache.changed_at <= place.revision <= backend.mirror.revision:
+        items = cache.chosen(selection, place.after)
+    else:
+        items = await _old_page(backend, selection, place, limit)
+    return items, bool(limit) and len(items) > limit
+
+
+async def _old_page(backend: Backend, selection: Selection, place: Place, limit: int) -> list[Item]:
+    found: list[Item] = []
+    after = place.after
+    while not limit or len(found) <= limit:
+        try:
+            page = await backend.store.list(
+                selection.prefix, revision=place.revision, limit=OLD_PAGE_ENTRIES, after=after
+            )
+        except Compacted as error:
+            message = "the continue token or revision is too old: list again from the beginning"
+            raise Gone(message) from error
+        except FutureRevision as error:
+            raise _too_large(str(place.revision)) from error
+        except StoreError as trouble:
+            raise error_from(trouble) from trouble
+        items = (item_of(selection.kind, entry) for entry in page.entries)
+        found += [item for item in items if selection.matches(item)]
+        if not page.more:
+            break
+        after = page.entries[-1].key
+    return found
+
+
+def _included(call: Call) -> Included:
+    asked = call.request.parameter("includeObject") or "Metadata"
+    if asked not in ("None", "Metadata", "Object"):
+        raise BadRequest("includeObject: must be None, Metadata or Object")
+    return cast(Included, asked)
+
+
+def _table(backend: Backend, call: Call, items: list[Item], metadata: bytes) -> bytes:
+    now = backend.env.clock.now()
+    return table_of(call.kind, items, now, metadata=metadata, included=_included(call))
+
+
+def _show(backend: Backend, call: Call) -> Callable[[Item], bytes]:
+    """Return how an object is shown to this caller: as itself, or as a table of one row."""
+    if call.form == "json":
+        return _content
+    meta = '{"resourceVersion":"%d"}'
+    return lambda item: _table(backend, call, [item], (meta % item.revision).encode())
+
+
+def _content(item: Item) -> bytes:
+    return item.content
+
+
+def _bookmark(backend: Backend, call: Call, form: str, revision: int) -> bytes:
+    if form == "table":
+        return _table(backend, call, [], b'{"resourceVersion":"%d"}' % revision)
+    resource = call.kind.resource
+    return b'{"kind":"%b","apiVersion":"%b","metadata":{"resourceVersion":"%d"}}' % (
+        resource.kind.encode(),
+        resource.api_version.encode(),
+        revision,
+    )

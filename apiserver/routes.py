@@ -1,0 +1,201 @@
+"""Which method and path is which verb on what, who decides about it, and who carries it out.
+
+The table is made of the registered kinds once, at start; a route without a policy is refused there.
+Finding a route is a walk down a tree of path segments.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from apiserver import delete, discovery, health, joining, namespaces, openapi, pods, read, scale
+from apiserver import write as writing
+from apiserver.backend import Backend
+from apiserver.call import Call
+from cubernetes.api import names
+from cubernetes.api.errors import MethodNotAllowed, NotFound
+from cubernetes.api.http import Response
+from cubernetes.api.meta import Object
+from cubernetes.api.namespace import Namespace
+from cubernetes.api.pod import Pod
+
+type Handler = Callable[[Backend, Call], Awaitable[Response]]
+
+PATH_LETTERS_MAX = 1024
+
+
+class Policy(Enum):
+    """Who may use a route."""
+
+    OPEN = "everybody, unknown callers too"
+    KNOWN = "everybody who is known"
+    ROLE = "whom the authorizer allows"
+
+
+class Route(NamedTuple):
+    """pattern has `{namespace}` and `{name}` in the places of segments."""
+
+    method: str
+    pattern: str
+    verb: str
+    handler: Handler
+    policy: Policy | None
+    kind: type[Object] | None = None
+    subresource: str = ""
+    # What the authorizer calls it, where it is no kind's.
+    resource: str = ""
+
+
+class PolicyMissing(Exception):
+    """A route does not say who may use it: the server does not start."""
+
+
+class Match(NamedTuple):
+    route: Route
+    namespace: str = ""
+    name: str = ""
+
+
+@dataclass(slots=True)
+class _Branch:
+    branches: dict[str, "_Branch"] = field(default_factory=dict)
+    # The branch for any name; what it is a name of, the route at the end knows.
+    any: "_Branch | None" = None
+    # By method: the route, and what the names on its way are names of, in order.
+    routes: dict[str, tuple[Route, tuple[str, ...]]] = field(default_factory=dict)
+
+
+class Routes:
+    """The table as a tree."""
+
+    def __init__(self, table: Iterable[Route]) -> None:
+        self._root = _Branch()
+        for route in table:
+            if route.policy is None:
+                raise PolicyMissing(f"{route.method} {route.pattern}")
+            self._add(route)
+
+    def match(self, method: str, path: str) -> Match:
+        """Return the route of a request; a slash at the end does not matter.
+
+        Raises: NotFound, MethodNotAllowed.
+        """
+        if len(path) > PATH_LETTERS_MAX:
+            raise NotFound("the server could not find the requested resource")
+        branch, found = self._root, list[str]()
+        for segment in path.strip("/").split("/"):
+            below = branch.branches.get(segment)
+            if below is None and branch.any is not None and _is_name(segment):
+                below = branch.any
+                found.append(segment)
+            if below is None:
+                raise NotFound("the server could not find the requested resource")
+            branch = below
+        if not branch.routes:
+            raise NotFound("the server could not find the requested resource")
+        if method not in branch.routes:
+            allowed = ", ".join(sorted(branch.routes))
+            raise MethodNotAllowed(f"{method[:20]} is not for this path; it takes {allowed}")
+        route, called = branch.routes[method]
+        named = dict(zip(called, found, strict=True))
+        return Match(route, named.get("namespace", ""), named.get("name", ""))
+
+    def _add(self, route: Route) -> None:
+        branch, called = self._root, list[str]()
+        for segment in route.pattern.strip("/").split("/"):
+            if segment.startswith("{"):
+                called.append(segment[1:-1])
+                branch.any = branch.any or _Branch()
+                branch = branch.any
+            else:
+                branch = branch.branches.setdefault(segment, _Branch())
+        branch.routes[route.method] = (route, tuple(called))
+
+
+def _is_name(segment: str) -> bool:
+    """Every name of every kind is one of these: nothing else ever becomes a key."""
+    return names.is_subdomain(segment)
+
+
+def table(kinds: Sequence[type[Object]]) -> Iterator[Route]:
+    """Yield every route of the server."""
+    yield from _about_the_server(kinds)
+    for kind in kinds:
+        yield from _of_collections(kind)
+        yield from _of_objects(kind)
+
+
+def _about_the_server(kinds: Sequence[type[Object]]) -> Iterator[Route]:
+    for path in ("/livez", "/healthz"):
+        yield Route("GET", path, "get", health.livez, Policy.OPEN)
+    yield Route("GET", "/readyz", "get", health.readyz, Policy.OPEN)
+    yield Route("GET", "/version", "get", discovery.version, Policy.OPEN)
+    yield Route("GET", "/cluster-info", "get", joining.cluster_info, Policy.OPEN)
+    yield Route("GET", "/api", "get", discovery.versions, Policy.KNOWN)
+    yield Route("GET", "/apis", "get", discovery.groups_of(kinds), Policy.KNOWN)
+    yield Route("GET", "/openapi/v3", "get", openapi.index_of(kinds), Policy.KNOWN)
+    groups = {kind.resource.root: kind.resource for kind in kinds}
+    for root, resource in sorted(groups.items()):
+        own = [kind for kind in kinds if kind.resource.root == root]
+        yield Route("GET", root, "get", discovery.resources_of(own), Policy.KNOWN)
+        yield Route("GET", f"/openapi/v3{root}", "get", openapi.document_of(own), Policy.KNOWN)
+        if resource.group:
+            group = discovery.group_of(resource)
+            yield Route("GET", f"/apis/{resource.group}", "get", group, Policy.KNOWN)
+    ours = "/apis/cubernetes.io/v1"
+    yield Route("POST", f"{ours}/join", "create", joining.join, Policy.ROLE, resource="join")
+    tokens = f"{ours}/tokens"
+    token_routes: tuple[tuple[str, str, str, Handler], ...] = (
+        ("GET", tokens, "list", joining.list_tokens),
+        ("POST", tokens, "create", joining.create_token),
+        ("DELETE", f"{tokens}/{{name}}", "delete", joining.revoke_token),
+    )
+    for method, pattern, verb, handler in token_routes:
+        yield Route(method, pattern, verb, handler, Policy.ROLE, resource="tokens")
+
+
+def _of_collections(kind: type[Object]) -> Iterator[Route]:
+    resource = kind.resource
+    everywhere = f"{resource.root}/{resource.plural}"
+    yield Route("GET", everywhere, "list", read.list_or_watch, Policy.ROLE, kind)
+    path = everywhere
+    if resource.namespaced:
+        path = f"{resource.root}/namespaces/{{namespace}}/{resource.plural}"
+        yield Route("GET", path, "list", read.list_or_watch, Policy.ROLE, kind)
+    yield Route("POST", path, "create", writing.create, Policy.ROLE, kind)
+    removing = delete.delete_collection
+    yield Route("DELETE", path, "deletecollection", removing, Policy.ROLE, kind)
+
+
+def _of_objects(kind: type[Object]) -> Iterator[Route]:
+    resource = kind.resource
+    place = "namespaces/{namespace}/" if resource.namespaced else ""
+    path = f"{resource.root}/{place}{resource.plural}/{{name}}"
+    verbs: tuple[tuple[str, str, Handler], ...] = (
+        ("GET", "get", read.get),
+        ("PUT", "update", writing.update),
+        ("PATCH", "patch", writing.patch),
+        ("DELETE", "delete", delete.delete),
+    )
+    for method, verb, handler in verbs:
+        yield Route(method, path, verb, handler, Policy.ROLE, kind)
+    for part, method, verb, handler in _parts_of(kind):
+        yield Route(method, f"{path}/{part}", verb, handler, Policy.ROLE, kind, part)
+
+
+def _parts_of(kind: type[Object]) -> Iterator[tuple[str, str, str, Handler]]:
+    parts = kind.resource.subresources
+    if "status" in parts:
+        yield "status", "GET", "get", read.get
+        yield "status", "PUT", "update", writing.update_status
+        yield "status", "PATCH", "patch", writing.patch_status
+    if "scale" in parts:
+        yield "scale", "GET", "get", scale.get
+        yield "scale", "PUT", "update", scale.update
+        yield "scale", "PATCH", "patch", scale.patch
+    if kind is Pod:
+        yield "binding", "POST", "create", pods.bind
+        yield "log", "GET", "get", pods.log
+    if kind is Namespace:
+        yield "finalize", "PUT", "update", namespaces.finalize

@@ -1,0 +1,75 @@
+"""The size of a workload as an object of its own, so that a scaler needs to know no kind."""
+
+from typing import Any, cast
+
+import msgspec
+
+from apiserver.backend import Backend
+from apiserver.bodies import tree_in
+from apiserver.call import Call
+from apiserver.keys import key_of
+from apiserver.patches import patch_in
+from apiserver.read import reach
+from apiserver.statuses import MODIFIED_SINCE, absent, conflict
+from apiserver.write import modified
+from cubernetes.api import codec, schema
+from cubernetes.api.errors import BadRequest, invalid
+from cubernetes.api.http import Response
+from cubernetes.api.meta import Object, replaced
+from cubernetes.api.selectors import selector_text
+from cubernetes.api.words import Scale, ScaleSpec, ScaleStatus
+
+
+async def get(backend: Backend, call: Call) -> Response:
+    await reach(backend, call)
+    item = backend.mirror.item(key_of(call.kind, call.namespace, call.name))
+    if item is None:
+        raise absent(call.kind.resource, call.name)
+    return Response(200, codec.encode(scale_of(item.object)))
+
+
+async def update(backend: Backend, call: Call) -> Response:
+    wanted = _scale_from(tree_in(call))
+    item = await modified(backend, call, lambda old: _scaled(call, old, wanted))
+    return Response(200, codec.encode(scale_of(item.object)))
+
+
+async def patch(backend: Backend, call: Call) -> Response:
+    change = patch_in(call)
+    item = await modified(
+        backend, call, lambda old: _scaled(call, old, _scale_from(change(scale_of(old))))
+    )
+    return Response(200, codec.encode(scale_of(item.object)))
+
+
+def scale_of(one: Object) -> Scale:
+    """Return the scale of an object that has replicas in its spec and status."""
+    workload = cast(Any, one)
+    metadata = one.metadata
+    return Scale(
+        metadata=replaced(metadata, labels={}, annotations={}, owner_references=(), finalizers=()),
+        spec=ScaleSpec(replicas=workload.spec.replicas),
+        status=ScaleStatus(
+            replicas=workload.status.replicas,
+            selector=selector_text(workload.spec.selector.match_labels),
+        ),
+    )
+
+
+def _scale_from(sent: codec.Tree) -> Scale:
+    tree = codec.without_nulls(sent)
+    unknown, wrong = schema.check(Scale, tree)
+    if unknown:
+        raise BadRequest(f'Scale: unknown field "{unknown[0]}"')
+    if wrong:
+        raise invalid("Scale", "", wrong)
+    return msgspec.convert(tree, Scale)
+
+
+def _scaled(call: Call, old: Object, wanted: Scale) -> Object:
+    seen = wanted.metadata.resource_version
+    if seen and seen != old.metadata.resource_version:
+        raise conflict(call.kind.resource, call.name, MODIFIED_SINCE)
+    spec = replaced(cast(Any, old).spec, replicas=wanted.spec.replicas)
+    metadata = replaced(old.metadata, resource_version="")
+    return replaced(old, metadata=metadata, spec=spec)

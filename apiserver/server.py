@@ -1,0 +1,173 @@
+"""The API server without any HTTP library: one request in, one response out.
+
+A request goes the same way whatever it is: route, who asks, may they, the verb, and one line of
+audit. Every refusal is an ApiError and becomes a Status in one place; anything else is a bug of
+ours, told as such and logged with its story.
+"""
+
+from apiserver import bodies, bootstrap
+from apiserver.auth.authenticate import Authenticator
+from apiserver.auth.authorize import Attempt, may, needs_object
+from apiserver.backend import Backend, KubeletLogs, Signer
+from apiserver.call import Call
+from apiserver.items import Item
+from apiserver.keys import key_of
+from apiserver.mirror import Mirror
+from apiserver.read import selection_for
+from apiserver.routes import Policy, Routes, table
+from apiserver.settings import Settings
+from apiserver.statuses import response_of
+from apiserver.storage.store import Store
+from apiserver.transact import Transactions
+from apiserver.watching import Watchers
+from cubernetes.api.errors import (
+    ApiError,
+    Forbidden,
+    InternalError,
+    ServiceUnavailable,
+    TooManyRequests,
+    Unauthorized,
+)
+from cubernetes.api.http import ANONYMOUS, Identity, Request, Response
+from cubernetes.api.meta import Object
+from cubernetes.api.pod import Pod
+from cubernetes.api.registry import KINDS
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+
+log = Log(__name__)
+audit = Log("apiserver.audit")
+
+
+class ApiServer:
+    """Answers requests over a store. `start` loads the store and returns once it can serve."""
+
+    def __init__(
+        self,
+        store: Store,
+        env: Env,
+        settings: Settings,
+        *,
+        logs: KubeletLogs | None = None,
+        signer: Signer | None = None,
+    ) -> None:
+        limits = settings.limits
+        mirror = Mirror(store, env.clock, KINDS, limits.events_max)
+        self.watchers = Watchers(
+            mirror,
+            env.clock,
+            per_user_max=limits.watches_per_user_max,
+            bookmark_interval_s=limits.bookmark_interval_s,
+        )
+        transactions = Transactions(store, mirror)
+        self.backend = Backend(
+            store, mirror, transactions, self.watchers, env, settings, logs, signer
+        )
+        self._routes = Routes(table(KINDS))
+        self._authenticator = Authenticator(self.backend)
+        self._in_flight_count = 0
+
+    async def start(self) -> None:
+        await self.backend.mirror.start()
+        self.watchers.start()
+        await bootstrap.ensure(self.backend)
+
+    async def stop(self) -> None:
+        """End every watch; requests under way finish or fail by the store's own deadlines."""
+        await self.watchers.stop()
+        await self.backend.mirror.stop()
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a request. Never raises but for cancellation: the answer tells of every error."""
+        begun_at = self.backend.env.clock.monotonic()
+        told = {"user": request.identity.user, "verb": request.method}
+        try:
+            response = await self._answer(request, told)
+        except ApiError as error:
+            told["why"] = error.message[:200]
+            response = response_of(error)
+        except Exception as error:  # noqa: BLE001  the last place that can answer
+            log.bug("request failed", error, method=request.method, path=request.path)
+            response = response_of(InternalError("an error of the server; the outcome is unknown"))
+        took_s = self.backend.env.clock.monotonic() - begun_at
+        audit.info(
+            "request",
+            path=request.path,
+            code=response.status,
+            latency_ms=round(took_s * 1000, 1),
+            **told,
+        )
+        return response
+
+    async def _answer(self, request: Request, told: dict[str, str]) -> Response:
+        limits = self.backend.settings.limits
+        route, namespace, name = self._routes.match(request.method, request.path)
+        bodies.check_body(request, limits.body_bytes_max)
+        if not self.backend.mirror.is_loaded:
+            raise ServiceUnavailable("the server is starting", retry_after_s=1)
+        if route.policy is Policy.OPEN:
+            return await route.handler(self.backend, Call(request, route, request.identity))
+        identity = await self._identified(request)
+        told["user"] = identity.user
+        call = Call(request, route, identity, namespace, name)
+        told["verb"] = _verb(call)
+        if route.policy is Policy.ROLE:
+            await self._check_may(call)
+        if self._in_flight_count >= limits.in_flight_max:
+            raise TooManyRequests("too many requests are under way", retry_after_s=1)
+        self._in_flight_count += 1
+        try:
+            return await route.handler(self.backend, call)
+        finally:
+            self._in_flight_count -= 1
+
+    async def _identified(self, request: Request) -> Identity:
+        if request.identity != ANONYMOUS:
+            return request.identity
+        identity = await self._authenticator.identity_of(request)
+        if identity is None:
+            raise Unauthorized("who asks is not known: show a client certificate or a token")
+        return identity
+
+    async def _check_may(self, call: Call) -> None:
+        attempt = _attempt(call)
+        one = None
+        if needs_object(call.identity, attempt):
+            one = await self._pod(call)
+        refusal = may(call.identity, attempt, one)
+        if refusal:
+            resource = attempt.resource
+            raise Forbidden(f"{resource} is forbidden: {refusal}", kind=resource, name=call.name)
+
+    async def _pod(self, call: Call) -> Object | None:
+        """Return the pod that a node asks about; what is not there is looked for twice."""
+        key = key_of(Pod, call.namespace, call.name)
+        item: Item | None = self.backend.mirror.item(key)
+        if item is None or not _is_bound(item):
+            deadline_s = self.backend.settings.limits.freshness_deadline_s
+            await self.backend.mirror.caught_up(deadline_s)
+            item = self.backend.mirror.item(key)
+        return item.object if item is not None else None
+
+
+def _verb(call: Call) -> str:
+    is_watch = call.route.verb == "list" and call.is_set("watch")
+    return "watch" if is_watch else call.route.verb
+
+
+def _attempt(call: Call) -> Attempt:
+    route = call.route
+    if route.kind is None:
+        return Attempt(_verb(call), "cubernetes.io", route.resource, name=call.name)
+    resource = route.kind.resource
+    attempt = Attempt(
+        _verb(call), resource.group, resource.plural, route.subresource, call.namespace, call.name
+    )
+    if route.kind is Pod and route.verb == "list":
+        node = selection_for(call).required("spec.nodeName")
+        return attempt._replace(node=node)
+    return attempt
+
+
+def _is_bound(item: Item) -> bool:
+    return isinstance(item.object, Pod) and bool(item.object.spec.node_name)

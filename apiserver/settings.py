@@ -1,0 +1,53 @@
+"""What the API server is told: where it listens, its keys, its store, and every limit by name."""
+
+import msgspec
+
+from cubernetes.host.settings import Settings as SettingsBase
+
+
+class Limits(SettingsBase, frozen=True, kw_only=True):
+    """What one request, one client and the whole server may use. Times in seconds."""
+
+    body_bytes_max: int = 3 * 1024 * 1024
+    # etcd takes 1.5 MiB in one request; the rest is for the other keys of a transaction.
+    object_bytes_max: int = 1024 * 1024
+    header_deadline_s: float = 10.0
+    body_deadline_s: float = 30.0
+    request_deadline_s: float = 60.0
+    # How long a read waits for the cache to reach the revision that it must not be behind.
+    freshness_deadline_s: float = 3.0
+    in_flight_max: int = 400
+    watches_per_user_max: int = 1000
+    # How many changes of a kind a watch may be behind before it is cut off.
+    events_max: int = 2048
+    watch_timeout_s: int = 1800
+    watch_timeout_s_max: int = 86_400
+    watch_write_deadline_s: float = 20.0
+    bookmark_interval_s: float = 10.0
+    # Wrong guesses of a bootstrap token in a minute, all clients together.
+    token_failures_max: int = 30
+
+
+class Settings(SettingsBase, frozen=True, kw_only=True):
+    """Paths are of PEM files. Without etcd_servers there is no durable store: tests only."""
+
+    listen_address: str = "0.0.0.0"  # noqa: S104  the API is for every node
+    listen_port: int = 6443
+    advertise_addresses: tuple[str, ...] = ()
+    cert: str = ""
+    key: str = ""
+    client_ca: str = ""
+    # The key by which certificates of joining nodes are signed.
+    client_ca_key: str = ""
+    # The certificate with which this server asks kubelets for logs, and the CA of theirs.
+    kubelet_cert: str = ""
+    kubelet_key: str = ""
+    kubelet_ca: str = ""
+    etcd_servers: tuple[str, ...] = ()
+    etcd_ca: str = ""
+    etcd_cert: str = ""
+    etcd_key: str = ""
+    service_range: str = "10.96.0.0/16"
+    pod_range: str = "10.244.0.0/16"
+    cluster_domain: str = "cluster.local"
+    limits: Limits = msgspec.field(default_factory=Limits)

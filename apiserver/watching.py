@@ -1,0 +1,151 @@
+"""Open watches: how many each user has, when each must hear from us, and its stream of lines."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from apiserver.items import Item
+from apiserver.mirror import Mirror
+from apiserver.watchcache import FellBehind, Watch, event_line
+from cubernetes.api import codec
+from cubernetes.api.errors import Gone, TooManyRequests
+from cubernetes.api.words import status_of
+from cubernetes.host.clock import Clock
+
+TICK_S = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """One client that watches: what it has been given is true up to a revision."""
+
+    watch: Watch
+    user: str
+    form: str
+    show: Callable[[Item], bytes]
+    # What its first lines are; the events begin behind them.
+    first: bytes
+    ends_at: float
+    # The object of a bookmark at a revision; None where the client wants no bookmarks.
+    bookmark: Callable[[int], bytes] | None
+    bookmark_at: float = field(default=0.0)
+
+    def is_due(self, now: float) -> bool:
+        return now >= self.ends_at or (self.bookmark is not None and now >= self.bookmark_at)
+
+
+class Watchers:
+    """Every open watch of the server, under one slow clock."""
+
+    def __init__(
+        self, mirror: Mirror, clock: Clock, *, per_user_max: int, bookmark_interval_s: float
+    ) -> None:
+        self._mirror = mirror
+        self._clock = clock
+        self._per_user_max = per_user_max
+        self._bookmark_interval_s = bookmark_interval_s
+        self._open: dict[Watcher, None] = {}
+        self._by_user: Counter[str] = Counter()
+        self._is_closing = False
+        self._ticker: asyncio.Task[None] | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self._open)
+
+    def start(self) -> None:
+        self._ticker = asyncio.create_task(self._tick())
+
+    async def stop(self) -> None:
+        """End every stream; clients come again elsewhere, or later."""
+        self._is_closing = True
+        for watcher in list(self._open):
+            watcher.watch.wake()
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+
+    def check_room(self, user: str) -> None:
+        """Refuse a watch over the limit of its user.
+
+        Raises: TooManyRequests.
+        """
+        if self._by_user[user] >= self._per_user_max:
+            message = f"{user} has {self._per_user_max} watches open, the most allowed"
+            raise TooManyRequests(message, retry_after_s=10)
+
+    def stream(self, watcher: Watcher) -> AsyncIterator[bytes]:
+        """Return the lines of a watch. The place is taken at once, and given back at its end."""
+        watcher.bookmark_at = self._clock.monotonic() + self._bookmark_interval_s
+        self._open[watcher] = None
+        self._by_user[watcher.user] += 1
+        return _Lines(self._lines(watcher), lambda: self._close(watcher))
+
+    async def _lines(self, watcher: Watcher) -> AsyncIterator[bytes]:
+        if watcher.first:
+            yield watcher.first
+        while not self._is_closing:
+            try:
+                lines = self._new_lines(watcher)
+            except FellBehind:
+                # The client's place is gone: it must list again, and is told so in the stream.
+                error = Gone("the watch fell behind: the changes it needs are no longer kept")
+                yield event_line("ERROR", codec.encode(status_of(error)))
+                return
+            if lines:
+                yield lines
+            if self._clock.monotonic() >= watcher.ends_at:
+                return
+            if not lines:
+                await watcher.watch.woken()
+
+    def _new_lines(self, watcher: Watcher) -> bytes:
+        form, show = watcher.form, watcher.show
+        lines = [event.line(verdict, form, show) for verdict, event in watcher.watch.take()]
+        if watcher.bookmark is not None and watcher.is_due(now := self._clock.monotonic()):
+            watcher.bookmark_at = now + self._bookmark_interval_s
+            lines.append(event_line("BOOKMARK", watcher.bookmark(self._mirror.revision)))
+        # One line is handed on as it is: all watchers share its bytes.
+        return lines[0] if len(lines) == 1 else b"".join(lines)
+
+    def _close(self, watcher: Watcher) -> None:
+        if watcher not in self._open:
+            return
+        watcher.watch.close()
+        del self._open[watcher]
+        self._by_user[watcher.user] -= 1
+        if not self._by_user[watcher.user]:
+            del self._by_user[watcher.user]
+
+    async def _tick(self) -> None:
+        """Wake who is due for a bookmark or at its end; let the mirror look after its waits."""
+        while True:
+            await self._clock.sleep(TICK_S)
+            now = self._clock.monotonic()
+            for watcher in list(self._open):
+                if watcher.is_due(now):
+                    watcher.watch.wake()
+            await self._mirror.tick()
+
+
+class _Lines:
+    """An iterator that gives its place back also where it was never begun."""
+
+    def __init__(self, lines: AsyncIterator[bytes], close: Callable[[], None]) -> None:
+        self._lines = lines
+        self._close = close
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._lines)
+        except BaseException:
+            self._close()
+            raise
+
+    async def aclose(self) -> None:
+        self._close()
+        await self._lines.aclose()  # type: ignore[attr-defined]  # a generator has it
