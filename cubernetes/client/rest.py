@@ -254,10 +254,10 @@ class Client:
         query = _selection(labels, fields)
         await self._caller.call(self._request("DELETE", path_of(kind, namespace), query))
 
-    async def bind(self, name: str, namespace: str, uid: str, node: str) -> str:
-        """Put the pod on the node, once; return the revision of that, empty where unknown.
+    async def bind(self, name: str, namespace: str, uid: str, node: str) -> None:
+        """Put the pod on the node, once.
 
-        Raises: Conflict where the pod is on a node already, or is another incarnation.
+        Raises: Conflict where the pod is on another node, or is another incarnation.
         """
         binding = Binding(
             metadata=ObjectMeta(name=name, namespace=namespace, uid=uid),
@@ -270,12 +270,11 @@ class Client:
             found = await self.get(Pod, name, namespace)
             if found.metadata.uid != uid or found.spec.node_name != node:
                 raise refusal
-            return b"{}"
+            return b""
 
         path = path_of(Pod, namespace, name, "binding")
         request = self._request("POST", path, body=codec.encode(binding))
-        body = await self._caller.call(request, settle)
-        return codec.decode(PartialMeta, body).metadata.resource_version
+        await self._caller.call(request, settle)
 
     async def scale(
         self, kind: type[Object], name: str, namespace: str, replicas: int | None = None

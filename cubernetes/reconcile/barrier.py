@@ -20,14 +20,14 @@ from cubernetes.reconcile.view import Informers
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
-    """A deletion that was accepted: the view must show something else than this incarnation."""
+class Outdated:
+    """A state of an object that a write of ours has ended: the view must show another one."""
 
     ref: Ref
     uid: str
     resource_version: str
     # The revision of the server's answer; a view that is as new has seen all there is to see.
-    answered_at: int
+    answered_at: int = 2**62
 
 
 class Barrier:
@@ -40,7 +40,7 @@ class Barrier:
         self._client = client
         self._informers = informers
         self._written: dict[type[Object], int] = {}
-        self._departures: dict[Ref, tuple[type[Object], Departure]] = {}
+        self._outdated: dict[Ref, tuple[type[Object], Outdated]] = {}
         self._doubts: dict[Ref, type[Object]] = {}
 
     def seen(self, kind: type[Object], ref: Ref) -> Object | None:
@@ -53,9 +53,10 @@ class Barrier:
         if kind in self._informers:
             self._written[kind] = max(revision, self._written.get(kind, 0))
 
-    def deleted(self, kind: type[Object], departure: Departure) -> None:
+    def outdated(self, kind: type[Object], state: Outdated) -> None:
+        """Wait until the view shows something else than this; for writes that tell no revision."""
         if kind in self._informers:
-            self._departures[departure.ref] = (kind, departure)
+            self._outdated[state.ref] = (kind, state)
 
     def doubted(self, kind: type[Object], ref: Ref) -> None:
         """Ask what has become of ref before anything is planned."""
@@ -72,12 +73,12 @@ class Barrier:
         for kind, revision in list(self._written.items()):
             if not await self._informers[kind].at_least(revision, deadline_s):
                 return False
-        for ref, (kind, departure) in list(self._departures.items()):
+        for ref, (kind, state) in list(self._outdated.items()):
             informer = self._informers[kind]
-            if not await informer.until(_has_left(informer, departure), deadline_s):
+            if not await informer.until(_is_past(informer, state), deadline_s):
                 return False
-            if self._departures.get(ref) == (kind, departure):
-                del self._departures[ref]
+            if self._outdated.get(ref) == (kind, state):
+                del self._outdated[ref]
         return True
 
     async def _ask(self, kind: type[Object], ref: Ref) -> bool:
@@ -97,18 +98,18 @@ class Barrier:
         seen = self.seen(kind, ref)
         if seen is not None:
             meta = seen.metadata
-            self.deleted(kind, Departure(ref, meta.uid, meta.resource_version, 2**62))
+            self.outdated(kind, Outdated(ref, meta.uid, meta.resource_version))
 
 
-def _has_left(informer: Informer[Any], departure: Departure) -> Callable[[], bool]:
-    """Return a question to the cache: does it show anything newer than what was deleted?"""
-    ref = departure.ref
+def _is_past(informer: Informer[Any], state: Outdated) -> Callable[[], bool]:
+    """Return a question to the cache: does it show anything newer than this state?"""
+    ref = state.ref
 
     def holds() -> bool:
         seen = informer.cache.get(ref.name, ref.namespace)
-        if seen is None or seen.metadata.uid != departure.uid:
+        if seen is None or seen.metadata.uid != state.uid:
             return True
-        is_changed = bool(seen.metadata.resource_version != departure.resource_version)
-        return is_changed or informer.cache.revision >= departure.answered_at
+        is_changed = bool(seen.metadata.resource_version != state.resource_version)
+        return is_changed or informer.cache.revision >= state.answered_at
 
     return holds

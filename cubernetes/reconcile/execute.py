@@ -15,7 +15,7 @@ from cubernetes.api.pod import Pod
 from cubernetes.client.cache import revision_of
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.rest import Client
-from cubernetes.reconcile.barrier import Barrier, Departure
+from cubernetes.reconcile.barrier import Barrier, Outdated
 from cubernetes.reconcile.plan import (
     Action,
     Again,
@@ -149,16 +149,16 @@ class Executor:
             # Another incarnation has the name: the one that was meant is gone.
         if seen is not None and seen.metadata.uid == delete.uid:
             version = seen.metadata.resource_version
-            departure = Departure(ref, delete.uid, version, answered_at or 2**62)
-            self._barrier.deleted(delete.kind, departure)
+            state = Outdated(ref, delete.uid, version, answered_at or 2**62)
+            self._barrier.outdated(delete.kind, state)
 
     async def _bind(self, bind: Bind) -> None:
         ref = bind.ref
-        revision = await self._client.bind(ref.name, ref.namespace, bind.uid, bind.node)
-        if revision:
-            self._barrier.wrote(Pod, int(revision))
-        else:
-            self._barrier.doubted(Pod, ref)
+        seen = self._barrier.seen(Pod, ref)
+        await self._client.bind(ref.name, ref.namespace, bind.uid, bind.node)
+        if isinstance(seen, Pod) and not seen.spec.node_name:
+            meta = seen.metadata
+            self._barrier.outdated(Pod, Outdated(ref, meta.uid, meta.resource_version))
 
 
 def _target(action: Action) -> tuple[type[Object], Ref] | None:

@@ -64,7 +64,7 @@ def delete(client: Client) -> Awaitable[str]:
     return client.delete(Pod, "web-0", "default", uid="u1")
 
 
-def bind(client: Client) -> Awaitable[str]:
+def bind(client: Client) -> Awaitable[None]:
     return client.bind("web-0", "default", "u1", "n1")
 
 
