@@ -41,6 +41,7 @@ class Tools(NamedTuple):
 NFT = Tools("nft", "iptables-nft-save", "iptables-nft-restore")
 LEGACY = Tools("legacy", "iptables-legacy-save", "iptables-legacy-restore")
 ANY = Tools("any", "iptables-save", "iptables-restore")
+_OURS = f"\n:{PREFIX}"
 
 
 async def tools_in_use(commands: Commands, choice: Choice = "auto") -> Tools:
@@ -53,11 +54,16 @@ async def tools_in_use(commands: Commands, choice: Choice = "auto") -> Tools:
         return NFT if choice == "nft" else LEGACY
     nft, legacy = await _listing(commands, NFT), await _listing(commands, LEGACY)
     for tools, text in ((NFT, nft), (LEGACY, legacy)):
-        if f"\n:{PREFIX}" in text:
+        if _OURS in text:
             return tools
     if "\n-A " in legacy and "\n-A " not in nft:
         return LEGACY
     return ANY
+
+
+async def holds_ours(commands: Commands, tools: Tools) -> bool:
+    """Tell whether this kind of iptables is there and holds a chain of the house."""
+    return _OURS in await _listing(commands, tools)
 
 
 async def _listing(commands: Commands, tools: Tools) -> str:

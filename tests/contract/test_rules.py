@@ -13,6 +13,7 @@ from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.service import Service, ServicePort
 from cubernetes.host.iptables import LEGACY, NFT, Iptables, Tools, tools_in_use
 from cubernetes.host.ruleset import Found, RuleSet, restore_text
+from proxy.reset import reset
 from proxy.services.apply import ServiceRules
 from proxy.services.compile import OWNER, rules_for
 from tests.contract.wires import DEADLINE_S, NODE_ADDRESS, PODS, PORT, Wires, reason_to_skip
@@ -153,7 +154,7 @@ async def test_w45_foreign_rules_are_the_same_before_and_after(net: Wires, tools
         await rules.apply(rules_on(*pods))
 
     during = await saved(net, tools)
-    await rules.reset()
+    await reset(net.node)
 
     assert [line for line in during if "CUBE-" not in line or "CUBE-like" in line] == before
     assert await saved(net, tools) == before

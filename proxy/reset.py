@@ -1,0 +1,32 @@
+"""`python -m proxy.reset`: take every service rule away from this machine, and nothing else.
+
+Both kinds of iptables are cleaned, whichever is in use now. Repeatable; a machine without iptables
+has nothing to clean.
+"""
+
+import asyncio
+import sys
+
+from cubernetes.host.command import CommandFailed, Commands, SystemCommands
+from cubernetes.host.iptables import LEGACY, NFT, Iptables, holds_ours
+from proxy.services.compile import OWNER
+
+
+async def reset(commands: Commands) -> None:
+    """Remove our chains and the jumps into them. Raises: CommandFailed, with the rest undone."""
+    for tools in (NFT, LEGACY):
+        if await holds_ours(commands, tools):
+            await Iptables(commands, tools, OWNER).reset()
+
+
+def main() -> int:
+    try:
+        asyncio.run(reset(SystemCommands()))
+    except CommandFailed as error:
+        sys.stderr.write(f"proxy.reset: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
