@@ -25,7 +25,7 @@ async def facts_of_this_machine(env: Env, ports: tuple[int, ...]) -> Facts:
         host_name=socket.gethostname().lower(),
         addresses=await _addresses(env),
         tools=tools,
-        etcd_version=await _etcd_version(env) if "etcd" in tools else (0, 0),
+        etcd_version=await _etcd_version(env) if "etcd" in tools else (0, 0, 0),
         docker_trouble=await _docker_trouble(),
         busy_ports=frozenset(port for port in ports if _is_busy(port)),
         is_systemd=is_systemd(),
@@ -46,13 +46,13 @@ async def _addresses(env: Env) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*first, *(str(IPv4Address(one)) for one in found)]))
 
 
-async def _etcd_version(env: Env) -> tuple[int, int]:
+async def _etcd_version(env: Env) -> tuple[int, int, int]:
     try:
         said = await env.commands.run(["etcd", "--version"])
     except CommandFailed:
-        return (0, 0)
+        return (0, 0, 0)
     form = ETCD_VERSION.search(said.stdout.decode())
-    return (int(form.group(1)), int(form.group(2))) if form else (0, 0)
+    return (int(form[1]), int(form[2]), int(form[3])) if form else (0, 0, 0)
 
 
 async def _docker_trouble() -> str:

@@ -5,18 +5,19 @@ from typing import NamedTuple
 
 from cuberoot.cluster import API_PORT, ETCD_PEER_PORT, ETCD_PORT, KUBELET_PORT, Role
 
-ETCD_OLDEST = (3, 5)
+# The oldest whose watches can be trusted (see apiserver/storage/version.py).
+ETCD_OLDEST = (3, 5, 13)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """tools: where each is found. etcd_version: (0, 0) where there is none."""
+    """tools: where each is found. etcd_version: (0, 0, 0) where there is none."""
 
     is_root: bool
     host_name: str
     addresses: tuple[str, ...]
     tools: dict[str, str]
-    etcd_version: tuple[int, int] = (0, 0)
+    etcd_version: tuple[int, int, int] = (0, 0, 0)
     docker_trouble: str = ""
     busy_ports: frozenset[int] = field(default_factory=frozenset)
     is_systemd: bool = False
@@ -74,8 +75,8 @@ def lacks_of(facts: Facts, role: Role, address: str) -> list[Lack]:
 
 
 def _etcd_words(facts: Facts) -> str:
-    if facts.etcd_version == (0, 0):
+    if facts.etcd_version == (0, 0, 0):
         return "etcd is missing"
-    major, minor = facts.etcd_version
-    # 3.4 loses watch events after a compaction: a cluster on it would miss changes.
-    return f"etcd {major}.{minor} is too old, 3.5 is the oldest that can be trusted"
+    found, oldest = (".".join(map(str, one)) for one in (facts.etcd_version, ETCD_OLDEST))
+    # Older ones lose watch events, or report progress that they have not made.
+    return f"etcd {found} is too old: {oldest} is the oldest that can be trusted"
