@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from kubelet.runtime.docker_words import is_newer
+from kubelet.runtime.docker_words import is_half_down, is_newer
 from kubelet.runtime.driver import RuntimeDown, RuntimeTrouble
 
 API_VERSION_MIN = "1.41"
@@ -112,7 +112,7 @@ class DockerApi:
                 method, f"http://docker{path}", params=query, json=body, timeout=limit
             ) as answer:
                 if answer.status >= 400:
-                    raise Refused(answer.status, await _sentence(answer))
+                    raise _refusal(answer.status, await _sentence(answer))
                 yield answer
         except TimeoutError as error:
             raise Silent(f"{method} {path}: no answer within the deadline") from error
@@ -134,6 +134,12 @@ class DockerApi:
 
 def _within(deadline_s: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=deadline_s, sock_connect=CONNECT_DEADLINE_S)
+
+
+def _refusal(status: int, message: str) -> Refused | RuntimeDown:
+    if status >= 500 and is_half_down(message):
+        return RuntimeDown(message)
+    return Refused(status, message)
 
 
 async def _sentence(answer: aiohttp.ClientResponse) -> str:

@@ -232,6 +232,13 @@ def signal_of(exit_code: int) -> int:
     return signal if 1 <= signal <= SIGNAL_MAX else 0
 
 
+def is_half_down(message: str) -> bool:
+    """True where the engine says that it cannot reach its own containerd: nothing is known."""
+    return (
+        "containerd.sock" in message or "transport:" in message or message.endswith("unavailable")
+    )
+
+
 def moment(text: str) -> datetime | None:
     """Return a time of Docker's in UTC; its zero time (year 1) and no text are None."""
     if not text or text.startswith("0001-"):

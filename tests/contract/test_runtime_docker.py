@@ -15,6 +15,7 @@ from kubelet.runtime.cgroup import group_folders, hierarchies
 from kubelet.runtime.docker import DockerRuntime
 from kubelet.runtime.docker_words import container_body, container_name
 from kubelet.runtime.driver import (
+    Container,
     ContainerSpec,
     LogOptions,
     Mount,
@@ -33,6 +34,8 @@ from tests.contract.runtime_worlds import (
     all_logs,
     ended,
     remove_all,
+    the,
+    until,
 )
 from tests.contract.tiny_registry import tiny_registry
 
@@ -229,20 +232,30 @@ def half_made(docker: DockerWorld, spec: ContainerSpec, sandbox_id: str) -> str:
 
 
 async def test_a_container_is_not_believed_to_run_when_its_process_is_gone(
-    docker: DockerWorld,
-    driver: DockerRuntime,
+    docker: DockerWorld, driver: DockerRuntime
 ) -> None:
-    """Finding of the lab: a shim that dies while containerd is down leaves "Up" for good."""
+    """A shim that dies while containerd is down leaves the engine saying "running" for good."""
     made = await a_running(docker, driver)
-    shim = parent_of(made.pid)
-    os.kill(docker.engine.containerd_pid, signal.SIGSTOP)
-    try:
-        os.kill(shim, signal.SIGKILL)
-        os.kill(made.pid, signal.SIGKILL)
-        found = await ended(driver, made.id, limit_s=6)
-    finally:
-        os.kill(docker.engine.containerd_pid, signal.SIGCONT)
+    for pid in (docker.engine.containerd_pid, parent_of(made.pid), made.pid):
+        os.kill(pid, signal.SIGKILL)
+
+    found = await ended(driver, made.id, limit_s=6)
     assert (found.exit_code, found.signal) == (137, 9)
+    said = json.loads(docker.engine.request("GET", f"/containers/{made.id}/json"))
+    assert said["State"]["Status"] == "running"
+
+    async def started_again() -> Container | None:
+        spec = replace(a_container(docker, "forever"), attempt=1)
+        try:
+            sandbox = await driver.start_sandbox(a_sandbox())
+            return await driver.start_container(spec, sandbox.id)
+        except RuntimeDown:  # until the engine has a containerd again
+            return None
+
+    assert (await until(started_again, limit_s=20)).state is State.RUNNING
+    # The engine looks twice, ten seconds each, for what it believes in.
+    await driver.remove(made.id)
+    assert await the(driver, made.id) is None
 
 
 async def test_an_engine_that_hangs_is_down_not_silent(

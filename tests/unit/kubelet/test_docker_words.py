@@ -13,6 +13,7 @@ from kubelet.runtime.docker_words import (
     container_from,
     container_name,
     image_reference,
+    is_half_down,
     is_newer,
     is_usable,
     labels_of,
@@ -215,3 +216,9 @@ def test_half_made_serves_only_in_the_same_sandbox() -> None:
 def test_versions_compare_as_numbers() -> None:
     assert is_newer("1.100", "1.41")
     assert not is_newer("1.41", "1.41")
+
+
+def test_an_engine_without_its_containerd_is_down_and_nobodys_fault() -> None:
+    said = 'connection error: desc = "transport: Error while dialing dial unix /x": unavailable'
+    assert is_half_down(said)
+    assert not is_half_down("OCI runtime create failed: exec: no such file: unknown")
