@@ -1,0 +1,84 @@
+"""The files that a node's programs read."""
+
+import shlex
+from configparser import RawConfigParser
+
+import msgspec
+import pytest
+import yaml
+
+from cubernetes.host.settings import Settings
+from cuberoot import compile, layout  # noqa: A004  a room's word
+from cuberoot.cluster import Cluster
+
+MASTER = Cluster(
+    role="control-plane",
+    node_name="n1",
+    address="192.168.78.11",
+    labels={"gpu": "no"},
+    servers=("https://192.168.78.11:6443",),
+    python="/opt/cube %d/bin/python",
+    etcd="/usr/local/bin/etcd",
+)
+WORKER = msgspec.structs.replace(MASTER, role="worker", node_name="n2", address="192.168.78.12")
+
+
+def test_a_worker_runs_a_kubelet_and_a_proxy_and_nothing_else() -> None:
+    assert compile.programs_of(WORKER) == ("kubelet", "proxy")
+    assert set(compile.settings_for(WORKER)) == {"kubelet", "proxy"}
+
+
+@pytest.mark.parametrize("cluster", [MASTER, WORKER])
+def test_every_settings_file_is_read_back_by_its_program(cluster: Cluster) -> None:
+    files = compile.files_for(cluster)
+    for program, settings in compile.settings_for(cluster).items():
+        file = files[layout.settings_file(program)]
+        assert file.mode == 0o600
+        kind: type[Settings] = type(settings)
+        assert msgspec.json.decode(file.content, type=kind) == settings
+
+
+def test_etcd_listens_for_clients_on_loopback_only_and_knows_them_by_certificate() -> None:
+    words = compile.etcd_command(MASTER)
+
+    assert "--listen-client-urls=https://127.0.0.1:2379" in words
+    assert "--client-cert-auth=true" in words
+    assert "--peer-client-cert-auth=true" in words
+    assert not any("http://" in word for word in words)
+
+
+def test_supervisord_is_given_exactly_the_command_whatever_is_in_the_path() -> None:
+    files = compile.files_for(MASTER)
+    parser = RawConfigParser()
+    parser.read_string(files[layout.SUPERVISORD_CONFIG].content.decode())
+
+    command = parser["program:kubelet"]["command"].replace("%%", "%")
+    assert shlex.split(command) == list(compile.command_of("kubelet", MASTER))
+    assert {one for one in parser.sections() if one.startswith("program:")} == {
+        f"program:{program}" for program in compile.programs_of(MASTER)
+    }
+
+
+def test_systemd_units_restart_for_ever_and_leave_containers_alone() -> None:
+    cluster = msgspec.structs.replace(MASTER, supervision="systemd")
+    files = compile.files_for(cluster)
+    unit = files[layout.unit_file("kubelet")].content.decode()
+
+    assert "Restart=always" in unit
+    assert "KillMode=process" in unit
+    assert "'/opt/cube %%d/bin/python' -m kubelet" in unit
+    assert layout.SUPERVISORD_CONFIG not in files
+
+
+def test_w42_no_secret_file_can_be_read_by_others() -> None:
+    for path, file in compile.files_for(MASTER).items():
+        if path != layout.BOOT:
+            assert file.mode == 0o600, path
+
+
+def test_the_kubeconfig_holds_everything_that_a_client_needs() -> None:
+    tree = yaml.safe_load(compile.kubeconfig_text(MASTER, b"ca", b"cert", b"key"))
+
+    assert tree["clusters"][0]["cluster"]["server"] == "https://192.168.78.11:6443"
+    assert tree["current-context"] == tree["contexts"][0]["name"]
+    assert tree["users"][0]["user"]["client-key-data"] == "a2V5"
