@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from cubernetes.api.errors import ApiError
+from cubernetes.api.errors import ApiError, Conflict
 from cubernetes.api.meta import Object
 from cubernetes.api.node import Node, is_address, is_network
 from cubernetes.api.pod import Pod
@@ -237,6 +237,10 @@ class Kubelet:
     async def _retrying_once(self, sentence: str, work: Callable[[], Awaitable[None]]) -> bool:
         try:
             await work()
+        except Conflict as error:
+            # Somebody wrote first; the change that shows it begins the next try.
+            log.debug(sentence, why=error)
+            return False
         except (ApiError, Unknown, Unreachable) as error:
             log.warning(sentence, why=error)
             return False
