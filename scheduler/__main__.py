@@ -1,0 +1,9 @@
+"""`python -m scheduler --settings FILE`."""
+
+import sys
+
+from cubernetes.host.program import main
+from scheduler.run import run
+from scheduler.settings import SchedulerSettings
+
+sys.exit(main("scheduler", SchedulerSettings, run))

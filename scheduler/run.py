@@ -1,0 +1,243 @@
+"""The scheduler's loop: follow Pods and Nodes, decide one pod at a time, write many at a time.
+
+Deciding never waits: a pod counts on its node from the moment its binding is sent (see snapshot).
+Writes run beside each other, up to a limit. A write of unknown outcome leaves the assumption in
+place and is repeated for the same node, which is harmless where it has succeeded: no pod is ever
+sent to a second node while the first may have it.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+from cubernetes.api.condition import with_condition
+from cubernetes.api.errors import ApiError, Conflict, InternalError, NotFound, Timeout
+from cubernetes.api.meta import replaced
+from cubernetes.api.node import Node
+from cubernetes.api.pod import Pod, is_finished
+from cubernetes.client.cache import Key, key_of
+from cubernetes.client.connect import connect
+from cubernetes.client.informer import Informer
+from cubernetes.client.outcome import Trouble, Unknown
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from cubernetes.reconcile.lease import Election, LeaseSettings
+from cubernetes.reconcile.plan import Record
+from cubernetes.reconcile.records import Recorder
+from scheduler.plan import Placement, Unschedulable, cursor_of, is_told, place
+from scheduler.seat import Demand, demand_of, facts_of
+from scheduler.settings import SchedulerSettings
+from scheduler.snapshot import Snapshot
+from scheduler.waiting import Waiting
+
+log = Log(__name__)
+
+
+async def run(settings: SchedulerSettings, env: Env, client: Client | None = None) -> None:
+    """Give every pod a node, until cancelled."""
+    own = client or connect(settings.client, env, "scheduler")
+
+    async def work(leading: Client) -> None:
+        await Scheduler(settings, env, leading).run()
+
+    try:
+        if settings.lease:
+            lease = LeaseSettings(name=settings.lease, identity=f"scheduler-{env.rng.uuid()}")
+            await Election(own, env, lease).lead(work)
+        else:
+            await work(own)
+    finally:
+        if client is None:
+            await own.close()
+
+
+class Write(NamedTuple):
+    """What is to be written of a pod, and in which epoch of `Waiting` it was decided."""
+
+    pod: Pod
+    verdict: Placement | Unschedulable
+    epoch: int
+
+
+class Scheduler:
+    """One life of the scheduler: everything that it remembers, it can learn again."""
+
+    def __init__(self, settings: SchedulerSettings, env: Env, client: Client) -> None:
+        self._settings, self._env, self._client = settings, env, client
+        self._pods = Informer(client, Pod, env)
+        self._nodes = Informer(client, Node, env)
+        self._recorder = Recorder(client, env, settings.scheduler_name)
+        self._snapshot = Snapshot()
+        self._waiting = Waiting(
+            retry_base_s=settings.retry_base_s,
+            retry_limit_s=settings.retry_limit_s,
+            wake_pause_s=settings.wake_pause_s,
+        )
+        self._cursor = ""
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        self._pods.on_change(self._pod_changed)
+        self._nodes.on_change(self._node_changed)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._recorder.run())
+            tasks.create_task(self._pods.run())
+            tasks.create_task(self._nodes.run())
+            # Half a view would fill a few nodes, or call the cluster full.
+            await self._pods.synced.wait()
+            await self._nodes.synced.wait()
+            self._cursor = cursor_of(self._pods.cache.list())
+            await self._decide_for_ever(tasks)
+
+    # Observe
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        has_grown = False
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            has_grown = self._snapshot.remove(old.metadata.uid)
+        if new is not None:
+            has_grown |= self._count(old, new)
+            if self._is_ours(new) and (old is None or _asks_anew(old, new)):
+                self._waiting.add(key_of(new))
+                self._news.set()
+        if has_grown:
+            self._wake()
+
+    def _count(self, old: Pod | None, new: Pod) -> bool:
+        """Let a pod weigh where it is bound, until it has finished; return whether room grew."""
+        if not new.spec.node_name:
+            return False
+        if is_finished(new):
+            return self._snapshot.remove(new.metadata.uid)
+        if old is not None and old.spec == new.spec and old.status.phase == new.status.phase:
+            return False
+        return self._snapshot.see(new.metadata.uid, new.spec.node_name, demand_of(new))
+
+    def _node_changed(self, old: Node | None, new: Node | None) -> None:
+        if new is not None:
+            # A heartbeat that changes nothing that matters wakes nobody.
+            if self._snapshot.set_node(facts_of(new)):
+                self._wake()
+        elif old is not None:
+            self._snapshot.remove_node(old.metadata.name)
+
+    def _wake(self) -> None:
+        self._waiting.wake(self._env.clock.monotonic())
+        self._news.set()
+
+    def _is_ours(self, pod: Pod) -> bool:
+        """Tell whether the pod waits for us to find it a node."""
+        is_waiting = not pod.spec.node_name and not pod.metadata.is_deleted
+        is_named = pod.spec.scheduler_name == self._settings.scheduler_name
+        return is_waiting and is_named and not is_finished(pod)
+
+    # Decide
+
+    async def _decide_for_ever(self, tasks: asyncio.TaskGroup) -> None:
+        slots = asyncio.Semaphore(self._settings.write_count_max)
+
+        def free(_: asyncio.Task[None]) -> None:
+            slots.release()
+
+        while True:
+            key = await self._next()
+            try:
+                write = self._decide(key)
+            except Exception as bug:  # noqa: BLE001  a poisonous pod must not stop the others
+                self._poisoned(key, bug)
+                continue
+            if write is None:
+                # Others must have their turn, also while a thousand pods find no room.
+                await asyncio.sleep(0)
+            else:
+                await slots.acquire()
+                tasks.create_task(self._carry_out(key, write)).add_done_callback(free)
+
+    async def _next(self) -> Key:
+        clock = self._env.clock
+        while True:
+            key = self._waiting.take(clock.monotonic())
+            if key is not None:
+                return key
+            self._news.clear()
+            due_s = self._waiting.due_s()
+            wait_s = None if due_s is None else max(0.0, due_s - clock.monotonic())
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    def _decide(self, key: Key) -> Write | None:
+        """Return what is to be written of a pod; None where nothing is."""
+        namespace, name = key
+        pod = self._pods.cache.get(name, namespace)
+        if pod is None or not self._is_ours(pod):
+            self._waiting.done(key)
+            return None
+        uid = pod.metadata.uid
+        if sent_to := self._snapshot.assumed(uid):
+            return Write(pod, Placement(sent_to), self._waiting.epoch)
+        demand: Demand = demand_of(pod)
+        verdict = place(demand, self._snapshot, self._cursor)
+        if isinstance(verdict, Placement):
+            self._cursor = verdict.node
+            self._snapshot.assume(uid, verdict.node, demand)
+        elif is_told(pod, verdict):
+            self._waiting.park(key, self._env.clock.monotonic(), self._waiting.epoch)
+            return None
+        return Write(pod, verdict, self._waiting.epoch)
+
+    # Act
+
+    async def _carry_out(self, key: Key, write: Write) -> None:
+        try:
+            if isinstance(write.verdict, Placement):
+                await self._bind(key, write.pod, write.verdict.node)
+            else:
+                await self._tell(write.pod, write.verdict)
+                self._waiting.park(key, self._env.clock.monotonic(), write.epoch)
+                self._news.set()
+        except (Unknown, Timeout, InternalError) as error:
+            # It may have happened: the assumption stands, the same is asked again.
+            self._failed(key, error)
+        except (ApiError, Trouble) as error:
+            if self._snapshot.refuse(write.pod.metadata.uid):
+                self._wake()
+            self._failed(key, error)
+        except Exception as bug:  # noqa: BLE001  a poisonous pod must not stop the others
+            self._poisoned(key, bug)
+
+    async def _bind(self, key: Key, pod: Pod, node: str) -> None:
+        meta = pod.metadata
+        await self._client.bind(meta.name, meta.namespace, meta.uid, node)
+        self._waiting.done(key)
+        message = f"Successfully assigned {meta.namespace}/{meta.name} to {node}"
+        self._recorder.record(Record(pod, "Scheduled", message))
+        log.debug("pod bound", pod=pod.ref, node=node)
+
+    async def _tell(self, pod: Pod, verdict: Unschedulable) -> None:
+        now = self._env.clock.now()
+        conditions = with_condition(pod.status.conditions, verdict.condition, now)
+        status = replaced(pod.status, conditions=conditions)
+        await self._client.update_status(replaced(pod, status=status))
+        self._recorder.record(Record(pod, "FailedScheduling", verdict.message, "Warning"))
+
+    def _failed(self, key: Key, error: Exception) -> None:
+        pause_s = self._waiting.retry(key, self._env.clock.monotonic(), self._env.rng.fraction())
+        self._news.set()
+        is_news = self._waiting.failure_count(key) == 1
+        is_everyday = isinstance(error, Conflict | NotFound)
+        tell = log.warning if is_news and not is_everyday else log.debug
+        tell("not written, deciding again", pod=key, error=error, pause_s=pause_s)
+
+    def _poisoned(self, key: Key, bug: Exception) -> None:
+        log.bug("pod not decided", bug, pod=key)
+        fraction = self._env.rng.fraction()
+        self._waiting.retry(key, self._env.clock.monotonic(), fraction, is_held=True)
+        self._news.set()
+
+
+def _asks_anew(old: Pod, new: Pod) -> bool:
+    """Tell whether a change may change the decision. Our own note that no node fits does not."""
+    return old.metadata.uid != new.metadata.uid or old.spec != new.spec

@@ -1,0 +1,21 @@
+"""What the scheduler must be told."""
+
+from cubernetes.client.connect import ClientSettings
+from cubernetes.host.settings import Settings
+
+
+class SchedulerSettings(Settings, frozen=True, kw_only=True):
+    """client: how to reach the API server."""
+
+    client: ClientSettings
+    # Pods that name another scheduler are left to it.
+    scheduler_name: str = "default-scheduler"
+    # Bindings and status writes under way at the same time.
+    write_count_max: int = 32
+    # When room appears, waiting pods are tried again: no sooner than this after the last time.
+    wake_pause_s: float = 0.2
+    # Without any news a waiting pod is tried again after this, doubling up to the limit.
+    retry_base_s: float = 10.0
+    retry_limit_s: float = 300.0
+    # The lease that one of several instances holds; empty where there is only ever one.
+    lease: str = "scheduler"

@@ -1,0 +1,248 @@
+"""Placement: fair, never beyond what a node has, and every refusal explained."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cubernetes.api.condition import Condition
+from cubernetes.api.meta import replaced
+from cubernetes.api.pod import ContainerPort, PodSpec
+from scheduler.plan import Placement, Unschedulable, cursor_of, is_told, place, refusal
+from scheduler.seat import Demand, Facts, HostPort, Load, Seat, demand_of, facts_of
+from scheduler.snapshot import Snapshot
+from tests.given import NOW, a_container, a_node, a_pod
+
+DEMANDS = st.builds(
+    Demand,
+    cpu_milli=st.sampled_from([0, 0, 500, 1000, 3000]),
+    memory_bytes=st.sampled_from([0, 0, 1 << 20, 1 << 30]),
+    ports=st.sampled_from(
+        [(), (), (HostPort("TCP", 80),), (HostPort("TCP", 80, "10.0.0.1"),), (HostPort("UDP", 80),)]
+    ),
+    selector=st.sampled_from([(), (), (("disk", "ssd"),)]),
+)
+FACTS = st.builds(
+    Facts,
+    name=st.sampled_from([f"n{place}" for place in range(6)]),
+    labels=st.sampled_from([frozenset(), frozenset({("disk", "ssd")})]),
+    is_ready=st.sampled_from([True, True, False]),
+    is_schedulable=st.sampled_from([True, True, False]),
+    cpu_milli=st.sampled_from([0, 1000, 4000]),
+    memory_bytes=st.sampled_from([0, 1 << 21, 1 << 31]),
+    pod_count=st.sampled_from([0, 1, 5]),
+)
+
+
+def a_snapshot(facts: Sequence[Facts]) -> Snapshot:
+    snapshot = Snapshot()
+    for one in facts:
+        snapshot.set_node(one)
+    return snapshot
+
+
+def equal_nodes(count: int, pods: int = 110) -> Snapshot:
+    return a_snapshot(
+        [Facts(f"n{place:04}", cpu_milli=4000, pod_count=pods) for place in range(count)]
+    )
+
+
+def put_all(snapshot: Snapshot, demands: Sequence[Demand]) -> list[str]:
+    """Place one after the other, as the scheduler does; return the nodes of those that fit."""
+    nodes, cursor = [], ""
+    for number, demand in enumerate(demands):
+        verdict = place(demand, snapshot, cursor)
+        if isinstance(verdict, Placement):
+            cursor = verdict.node
+            snapshot.assume(f"uid-{number}", cursor, demand)
+            nodes.append(cursor)
+    return nodes
+
+
+@given(st.lists(FACTS, max_size=6), st.lists(DEMANDS, max_size=30))
+def test_no_node_ever_gets_more_than_it_has(facts: list[Facts], demands: list[Demand]) -> None:
+    snapshot = a_snapshot(facts)
+    put_all(snapshot, demands)
+
+    for one in {one.name: one for one in facts}.values():
+        seat = snapshot.seat(one.name)
+        assert seat is not None
+        load = seat.load
+        assert load.pod_count <= one.pod_count
+        assert load.cpu_milli <= one.cpu_milli
+        assert load.memory_bytes <= one.memory_bytes
+        assert load.pod_count == 0 or (one.is_ready and one.is_schedulable)
+        taken = list(load.ports)
+        assert not any(
+            port.collides(other) for at, port in enumerate(taken) for other in taken[:at]
+        )
+
+
+@given(st.lists(FACTS, max_size=6), st.lists(DEMANDS, max_size=30))
+def test_what_is_remembered_of_refusals_changes_no_decision(
+    facts: list[Facts], demands: list[Demand]
+) -> None:
+    """With the memory and without it, each pod goes to the same node or to none."""
+    snapshot, cursor = a_snapshot(facts), ""
+    for number, demand in enumerate(demands):
+        plain = [
+            name
+            for name in snapshot.names_after(cursor)
+            if (seat := snapshot.seat(name)) and not refusal(demand, seat)
+        ]
+        verdict = place(demand, snapshot, cursor)
+        if isinstance(verdict, Placement):
+            assert verdict.node == plain[0]
+            cursor = verdict.node
+            snapshot.assume(f"uid-{number}", cursor, demand)
+        else:
+            assert plain == []
+            assert len(verdict.reasons) == len({one.name for one in facts})
+        if number % 3 == 2:
+            snapshot.remove(f"uid-{number - 1}")
+
+
+@given(node_count=st.integers(1, 20), pod_count=st.integers(0, 90))
+def test_w46_on_equal_nodes_nobody_is_two_pods_ahead(node_count: int, pod_count: int) -> None:
+    snapshot = equal_nodes(node_count)
+    counts = Counter(put_all(snapshot, [Demand()] * pod_count))
+
+    spread = [counts[f"n{place:04}"] for place in range(node_count)]
+    assert max(spread) - min(spread) <= 1
+
+
+@given(st.lists(FACTS, max_size=6, unique_by=lambda one: one.name), st.lists(DEMANDS, max_size=10),
+       st.randoms(use_true_random=False))  # fmt: skip
+def test_the_order_in_which_nodes_come_does_not_matter(
+    facts: list[Facts], demands: list[Demand], chance: st.DataObject
+) -> None:
+    shuffled = list(facts)
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+
+    assert put_all(a_snapshot(facts), demands) == put_all(a_snapshot(shuffled), demands)
+
+
+def test_w46_a_selector_goes_round_too_and_only_over_ready_nodes() -> None:
+    ssd = frozenset({("disk", "ssd")})
+    snapshot = a_snapshot(
+        [
+            Facts("n1", labels=ssd, pod_count=9),
+            Facts("n2", pod_count=9),
+            Facts("n3", labels=ssd, pod_count=9, is_ready=False),
+            Facts("n4", labels=ssd, pod_count=9),
+        ]
+    )
+
+    assert put_all(snapshot, [Demand(selector=(("disk", "ssd"),))] * 4) == ["n1", "n4", "n1", "n4"]
+
+
+def test_w14_a_node_that_is_not_ready_is_not_chosen_and_says_so() -> None:
+    snapshot = a_snapshot([facts_of(a_node("n1", is_ready=False))])
+
+    assert place(Demand(), snapshot, "") == Unschedulable({"n1": "is not ready"})
+
+
+def test_w17_without_a_node_the_pod_goes_nowhere_and_is_told() -> None:
+    verdict = place(Demand(), Snapshot(), "")
+
+    assert verdict == Unschedulable({})
+    assert isinstance(verdict, Unschedulable)
+    assert verdict.message == "there are no nodes"
+
+
+def test_the_round_goes_on_after_the_one_chosen_last_also_when_that_is_gone() -> None:
+    snapshot = equal_nodes(3)
+
+    assert place(Demand(), snapshot, "n0001") == Placement("n0002")
+    assert place(Demand(), snapshot, "n0002") == Placement("n0000")
+    assert place(Demand(), snapshot, "n0000-gone") == Placement("n0001")
+
+
+def test_after_a_restart_the_round_goes_on_from_the_pod_bound_last() -> None:
+    def bound(name: str, node: str, second: int) -> object:
+        pod = a_pod(name, node=node)
+        at = Condition(
+            type="PodScheduled", status="True", last_transition_time=NOW.replace(second=second)
+        )
+        return replaced(pod, status=replaced(pod.status, conditions=(at,)))
+
+    pods = [bound("a", "n1", 3), bound("b", "n3", 9), bound("c", "n2", 5), a_pod("d")]
+
+    assert cursor_of(pods) == "n3"  # type: ignore[arg-type]
+    assert cursor_of([]) == ""
+
+
+def test_each_filter_says_what_is_missing() -> None:
+    full = Load(cpu_milli=3500, memory_bytes=7 << 20, pod_count=2, ports=(HostPort("TCP", 80),))
+    facts = Facts("n1", cpu_milli=4000, memory_bytes=8 << 20, pod_count=3)
+    seat = Seat(facts, full)
+
+    assert refusal(Demand(cpu_milli=501), seat) == "needs 501m cpu, has 500m free"
+    assert refusal(Demand(memory_bytes=2 << 20), seat) == "needs 2Mi memory, has 1Mi free"
+    assert refusal(Demand(ports=(HostPort("TCP", 80, "10.0.0.1"),)), seat) == (
+        "has host port 80/TCP taken"
+    )
+    assert refusal(Demand(selector=(("a", "b"),)), seat) == "lacks the label a=b"
+    assert refusal(Demand(), Seat(facts._replace(pod_count=2), full)) == (
+        "has room for 2 pods and runs 2"
+    )
+    assert refusal(Demand(), Seat(facts._replace(is_schedulable=False))) == "is cordoned"
+    assert refusal(Demand(cpu_milli=500, memory_bytes=1 << 20), seat) == ""
+
+
+def test_host_ports_on_different_addresses_or_protocols_go_together() -> None:
+    one = HostPort("TCP", 80, "10.0.0.1")
+
+    assert not one.collides(HostPort("TCP", 80, "10.0.0.2"))
+    assert not one.collides(HostPort("UDP", 80, "10.0.0.1"))
+    assert one.collides(HostPort("TCP", 80, "0.0.0.0"))
+    assert HostPort("TCP", 80).collides(one)
+
+
+def test_a_demand_is_read_from_every_container_and_the_hosts_network() -> None:
+    ports = [ContainerPort(container_port=8080), ContainerPort(container_port=53, host_port=5353)]
+    containers = (
+        a_container("a", cpu="500m", memory="1Mi"),
+        a_container("b", cpu="1", ports=ports),
+    )
+    pod = a_pod(spec=PodSpec(containers=containers, node_selector={"b": "2", "a": "1"}))
+
+    demand = demand_of(pod)
+    assert demand == Demand(1500, 1 << 20, (HostPort("TCP", 5353),), (("a", "1"), ("b", "2")))
+    on_host = replaced(pod, spec=replaced(pod.spec, host_network=True))
+    assert [one.port for one in demand_of(on_host).ports] == [53, 8080]
+
+
+def test_a_node_that_has_not_told_its_size_takes_nothing() -> None:
+    node = a_node("n1")
+    silent = replaced(node, status=replaced(node.status, allocatable={}, capacity={}))
+
+    assert refusal(Demand(), Seat(facts_of(silent))) == "has room for 0 pods and runs 0"
+
+
+def test_few_nodes_are_told_one_by_one_and_many_are_counted() -> None:
+    few = Unschedulable({"n2": "is cordoned", "n1": "is not ready"})
+    assert few.message == "0/2 nodes can take the pod: n1 is not ready; n2 is cordoned"
+
+    many = Unschedulable(
+        {f"n{at:03}": "is cordoned" if at else "is not ready" for at in range(500)}
+    )
+    assert many.message == (
+        "0/500 nodes can take the pod: 499 such as n001 is cordoned; n000 is not ready"
+    )
+
+
+@given(st.dictionaries(st.text(max_size=40), st.text(max_size=200), max_size=40))
+def test_a_message_is_never_longer_than_an_event_may_be(reasons: dict[str, str]) -> None:
+    assert len(Unschedulable(reasons).message) <= 1024
+
+
+def test_w17_what_a_pod_says_already_is_not_written_again() -> None:
+    verdict = Unschedulable({"n1": "is cordoned"})
+    pod = a_pod()
+    told = replaced(pod, status=replaced(pod.status, conditions=(verdict.condition,)))
+
+    assert not is_told(pod, verdict)
+    assert is_told(told, verdict)
+    assert not is_told(told, Unschedulable({"n1": "is not ready"}))

@@ -1,0 +1,111 @@
+"""Waiting pods: asked again when it makes sense, forgotten never, and no faster than that."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.waiting import Waiting
+
+A, B = ("default", "a"), ("default", "b")
+
+
+def parked(*keys: tuple[str, str]) -> Waiting:
+    waiting = Waiting(retry_base_s=10, retry_limit_s=300, wake_pause_s=1)
+    for key in keys:
+        waiting.add(key)
+    for key in keys:
+        assert waiting.take(0) == key
+        waiting.park(key, 0, waiting.epoch)
+    return waiting
+
+
+def test_w17_a_pod_that_fits_nowhere_is_not_asked_for_again_without_news() -> None:
+    waiting = parked(A)
+
+    assert waiting.take(9) is None
+    assert waiting.due_s() == 10
+    assert waiting.take(10) == A
+
+
+def test_w17_when_room_appears_it_is_asked_for_at_once() -> None:
+    waiting = parked(A, B)
+
+    waiting.wake(5)
+
+    assert [waiting.take(5), waiting.take(5), waiting.take(5)] == [A, B, None]
+
+
+def test_the_pause_without_news_grows_up_to_a_limit() -> None:
+    waiting = parked(A)
+    now_s, pauses = 0.0, []
+    for _ in range(8):
+        due_s = waiting.due_s()
+        assert due_s is not None
+        pauses.append(due_s - now_s)
+        now_s = due_s
+        assert waiting.take(now_s) == A
+        waiting.park(A, now_s, waiting.epoch)
+
+    assert pauses == [10, 20, 40, 80, 160, 300, 300, 300]
+
+
+def test_a_stream_of_small_news_wakes_only_so_often() -> None:
+    waiting, taken = parked(A), 0
+    for tenth in range(100):
+        waiting.wake(tenth / 10)
+        key = waiting.take(tenth / 10)
+        if key is not None:
+            taken += 1
+            waiting.park(key, tenth / 10, waiting.epoch)
+
+    assert taken == 10
+
+
+def test_room_that_appears_while_the_refusal_is_written_is_not_missed() -> None:
+    waiting = Waiting(retry_base_s=10, wake_pause_s=1)
+    waiting.add(A)
+    assert waiting.take(0) == A
+    epoch = waiting.epoch
+    waiting.wake(0.1)
+    assert waiting.take(0.1) is None
+
+    waiting.park(A, 0.2, epoch)
+
+    assert waiting.due_s() == 1.1
+    assert waiting.take(1.1) == A
+
+
+def test_what_needs_no_node_any_more_is_not_woken() -> None:
+    waiting = parked(A)
+    waiting.wake(1)
+    assert waiting.take(1) == A
+    waiting.done(A)
+    waiting.wake(5)
+
+    assert waiting.take(5) is None
+
+
+@given(st.lists(st.sampled_from(["wake", "take", "park", "done", "add"]), max_size=60))
+def test_whatever_happens_a_parked_pod_is_taken_after_the_last_news(steps: list[str]) -> None:
+    waiting, now_s, busy = Waiting(retry_base_s=1000, wake_pause_s=1), 0.0, None
+    waiting.add(A)
+    for step in steps:
+        now_s += 0.3
+        if step == "wake":
+            waiting.wake(now_s)
+        elif step == "add":
+            waiting.add(A)
+        elif step == "take" and busy is None:
+            busy = (waiting.take(now_s), waiting.epoch)
+            busy = busy if busy[0] else None
+        elif step == "park" and busy is not None:
+            waiting.park(A, now_s, busy[1])
+            busy = None
+        elif step == "done" and busy is not None:
+            waiting.done(A)
+            waiting.add(A)
+            busy = None
+    if busy is not None:
+        waiting.park(A, now_s, busy[1])
+    waiting.wake(now_s)
+
+    assert waiting.take(now_s + 1) == A
