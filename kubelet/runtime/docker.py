@@ -8,7 +8,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -130,7 +130,7 @@ class DockerRuntime:
                 elif refused.status != 404:
                     raise
         self._known.pop(container_id, None)
-        if found.name == SANDBOX:
+        with _trouble("RemoveContainerError"):
             self._remove_groups(await self._pod_cgroup(found.pod_uid))
 
     async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
@@ -285,17 +285,18 @@ class DockerRuntime:
         return pod_cgroup(self._cgroup_driver, self._cgroup_root, pod_uid)
 
     def _remove_groups(self, parent: str) -> None:
-        """Remove the pod's own group, which Docker makes and forgets (systemd does not)."""
+        """Remove the pod's group with its last container, and the pods' group with its last pod.
+
+        Docker makes them and forgets them. A group that something is in cannot be removed, so
+        trying is asking. systemd does the same for its slices by itself.
+        """
         if self._cgroup_driver == "systemd":
             return
         mounts = hierarchies((self._proc / "mounts").read_text())
         for folder in group_folders(mounts, parent):
-            try:
+            with suppress(OSError):
                 Path(folder).rmdir()
-            except FileNotFoundError:
-                continue
-            except OSError as error:  # a container of the pod is still in it
-                log.debug("cgroup kept", folder=folder, error=error)
+                Path(folder).parent.rmdir()
 
 
 def _grace(grace_s: float) -> dict[str, str]:

@@ -13,6 +13,7 @@ from cubernetes.host.env import Env
 from kubelet.network.driver import NetworkDriver, Peer
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.network.namespace import inside
+from kubelet.network.overlay import ROUTE_PROTOCOL
 from kubelet.network.vxlan import VxlanNetwork
 
 NODES = {"a": IPv4Address("192.0.2.1"), "b": IPv4Address("192.0.2.2")}
@@ -48,6 +49,10 @@ class World(Protocol):
         """End a pod's namespace, as the end of its sandbox does."""
         ...
 
+    def reboot(self, node: str) -> None:
+        """Lose every interface that was made on a node, and keep its disk."""
+        ...
+
 
 class FakeWorld:
     """Reachability as the fakes' records imply it."""
@@ -81,6 +86,9 @@ class FakeWorld:
 
     def lose_pod(self, pod: str) -> None:
         """A fake namespace is a name."""
+
+    def reboot(self, node: str) -> None:
+        self.fabrics[node].reboot()
 
 
 class RealWorld:
@@ -154,6 +162,13 @@ class RealWorld:
         name = Path(pod).name
         _ip("netns", "del", name)
         self._made.remove(name)
+
+    def reboot(self, node: str) -> None:
+        for row in self.shows(node, "-br", "link").splitlines():
+            name = row.split()[0].split("@")[0]
+            if name.startswith("cube"):
+                self.shows(node, "link", "del", name)
+        self.shows(node, "route", "flush", "proto", str(ROUTE_PROTOCOL))
 
     def pods(self) -> list[str]:
         nodes = {self.node(node) for node in NODES}

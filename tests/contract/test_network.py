@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -169,6 +170,25 @@ async def test_a_restart_keeps_addresses_and_traffic(world: World) -> None:
     assert world.reaches(left, there)
 
 
+async def test_after_a_reboot_pods_come_back_at_their_addresses(world: World) -> None:
+    a, b = await two_nodes(world)
+    here, there = await a.attach("left", world.pod("left")), await b.attach("r", world.pod("r"))
+    world.reboot("a")
+
+    again, new = await a_node(world, "a"), world.pod("new")
+    await again.reconcile_peers([peer("b")])
+    assert await again.attach("left", new) == here
+    assert world.reaches(new, there)
+
+
+async def test_a_namespace_that_is_gone_is_trouble(world: World) -> None:
+    a = await a_node(world, "a")
+    if isinstance(world, FakeWorld):
+        world.fabrics["a"].trouble = "no such namespace"
+    with pytest.raises(NetworkTrouble, match=r"attach|namespace"):
+        await a.attach("left", "/run/netns/cubetest-no-such")
+
+
 @pytest.mark.parametrize("content", [None, b"", b"{", b'{"podCidr":"x","held":{}}'])
 async def test_a_spoilt_checkpoint_is_rebuilt_from_what_exists(
     world: World, content: bytes | None
@@ -269,6 +289,17 @@ async def test_a_free_address_of_the_range_is_refused_at_once(real: RealWorld) -
         real.shows("a", "route", "get", "10.244.1.99")
 
 
+async def until_it_listens(world: RealWorld, stdout: asyncio.StreamReader) -> None:
+    """Change a route of no meaning until the monitor tells of it."""
+    for index in range(100):
+        world.shows("a", "route", "add", "unreachable", f"10.98.{index}.0/24")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await stdout.readline()
+                return
+    pytest.fail("the monitor does not listen")
+
+
 @pytest.mark.root
 async def test_a_peer_that_stays_is_not_touched(real: RealWorld) -> None:
     a, _ = await two_nodes(real)
@@ -278,6 +309,7 @@ async def test_a_peer_that_stays_is_not_touched(real: RealWorld) -> None:
         stdout=asyncio.subprocess.PIPE,
     )
     assert monitor.stdout is not None
+    await until_it_listens(real, monitor.stdout)
     await a.reconcile_peers([peer("b"), other])
     seen: list[str] = []
     async with asyncio.timeout(5):
