@@ -7,7 +7,6 @@ from typing import cast
 from apiserver.admission.kinds import IMMORTAL_NAMESPACES
 from apiserver.admission.stamps import to_the_second
 from apiserver.backend import Backend
-from apiserver.bodies import warning_header
 from apiserver.call import Call, media_of
 from apiserver.guards import checked, fence_guards
 from apiserver.items import Item, departed, encoded, stored, value_of
@@ -26,8 +25,9 @@ from cubernetes.api.pod import Pod, is_finished
 from cubernetes.api.service import Service
 from cubernetes.api.words import DeleteOptions, Propagation, Status
 
-# The garbage controller strips the owner from its dependents, then removes this finalizer.
-ORPHAN_FINALIZER = "orphan"
+# The garbage controller strips the owner from its dependents, or sees them gone; then it removes
+# the finalizer. Without one (Background) it finds the dependents ownerless, and deletes them.
+ORPHAN_FINALIZER, FOREGROUND_FINALIZER = "orphan", "foregroundDeletion"
 GRACE_S_MAX = 2**31 - 1
 # Kinds whose deletion answers with the object: client libraries read it as one.
 ANSWERED_WITH_OBJECT = (Pod, Service)
@@ -36,14 +36,9 @@ ANSWERED_WITH_OBJECT = (Pod, Service)
 async def delete(backend: Backend, call: Call) -> Response:
     options = options_in(call)
     item, is_gone = await deleted(backend, call, options)
-    warnings: tuple[str, ...] = ()
-    if options.propagation_policy == "Foreground":
-        warnings = ("propagationPolicy Foreground is carried out as Background",)
-    headers = warning_header(warnings)
     if is_gone and not issubclass(call.kind, ANSWERED_WITH_OBJECT):
-        response = success(call.kind.resource, call.name, item.object.metadata.uid)
-        return Response(200, response.body, headers)
-    return Response(200, item.content, headers)
+        return success(call.kind.resource, call.name, item.object.metadata.uid)
+    return Response(200, item.content)
 
 
 async def delete_collection(backend: Backend, call: Call) -> Response:
@@ -105,8 +100,9 @@ def _stored_or_same(kind: type[Object], key: str, value: bytes, found: Item, rev
 def dying(one: Object, options: DeleteOptions, now: datetime) -> Object:
     """Return an object whose deletion has been asked for, once or again."""
     metadata = _with_grace(one.metadata, _grace_s(one, options.grace_period_seconds), now)
-    if _is_orphaning(options) and ORPHAN_FINALIZER not in metadata.finalizers:
-        metadata = replaced(metadata, finalizers=(*metadata.finalizers, ORPHAN_FINALIZER))
+    asked = _finalizer_of(options)
+    if asked and asked not in metadata.finalizers:
+        metadata = replaced(metadata, finalizers=(*metadata.finalizers, asked))
     going = replaced(one, metadata=metadata)
     if isinstance(going, Namespace):
         return replaced(going, status=NamespaceStatus(phase="Terminating"))
@@ -135,8 +131,11 @@ def _grace_s(one: Object, asked_s: int | None) -> int:
     return one.spec.termination_grace_period_seconds if asked_s is None else asked_s
 
 
-def _is_orphaning(options: DeleteOptions) -> bool:
-    return options.propagation_policy == "Orphan" or options.orphan_dependents is True
+def _finalizer_of(options: DeleteOptions) -> str:
+    """Return what keeps an object until its dependents are dealt with; mostly nothing does."""
+    if options.propagation_policy == "Orphan" or options.orphan_dependents is True:
+        return ORPHAN_FINALIZER
+    return FOREGROUND_FINALIZER if options.propagation_policy == "Foreground" else ""
 
 
 def _check_preconditions(call: Call, options: DeleteOptions, metadata: ObjectMeta) -> None:

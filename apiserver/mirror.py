@@ -54,6 +54,13 @@ class Mirror:
         self._tasks.clear()
         self._fail_waiting(ServiceUnavailable("the server is stopping", retry_after_s=1))
 
+    async def ended(self) -> None:
+        """Wait until it follows no more: only a bug ends it, and then nobody may be served.
+
+        Raises: what ended it.
+        """
+        await asyncio.shield(self._tasks["follow"])
+
     @property
     def is_loaded(self) -> bool:
         return self.revision > 0

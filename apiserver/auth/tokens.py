@@ -1,0 +1,91 @@
+"""Bootstrap tokens: what is kept of them, whether one is good now, and for which node. Pure.
+
+A token is `id.secret`. The secret has more than 128 bits and is kept only as its SHA-256: with that
+much chance in it, a slow hash would add nothing.
+"""
+
+import hashlib
+import hmac
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+
+from cubernetes.api.names import is_label
+
+ID_LETTERS = 8
+# 27 safe letters to choose from: 28 of them are 133 bits.
+SECRET_LETTERS = 28
+TOKEN_LETTERS_MAX = 200
+# A one-use token whose answer was lost may be used once more, by the same node, this long.
+REPEAT_WINDOW_S = 600
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the store keeps of a token; node and used_at tell of its use, where it is for one."""
+
+    id: str
+    secret_hash: str
+    expires_at: datetime
+    once: bool = True
+    node: str = ""
+    used_at: datetime | None = None
+
+
+class Shown(NamedTuple):
+    """What a client shows: the two parts of `id.secret`."""
+
+    id: str
+    secret: str
+
+
+def shown_in(authorization: str) -> Shown | None:
+    """Return the token of an Authorization header, None where it has none of our form."""
+    scheme, _, text = authorization[:TOKEN_LETTERS_MAX].partition(" ")
+    name, dot, secret = text.strip().partition(".")
+    if scheme.lower() != "bearer" or not dot or not is_label(name) or not secret:
+        return None
+    return Shown(name, secret)
+
+
+def hash_of(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def is_good(kept: Kept, secret: str, now: datetime) -> bool:
+    """The secret is right, and the token is neither over nor used up."""
+    is_right = hmac.compare_digest(kept.secret_hash, hash_of(secret))
+    return is_right and now < kept.expires_at and not is_used_up(kept, now)
+
+
+def is_used_up(kept: Kept, now: datetime) -> bool:
+    if not kept.once or kept.used_at is None:
+        return False
+    return now >= kept.used_at + timedelta(seconds=REPEAT_WINDOW_S)
+
+
+def may_join(kept: Kept, node: str) -> bool:
+    """A token that is good once is good for the node that used it, and no other."""
+    return not kept.once or kept.node in ("", node)
+
+
+class Failures:
+    """Counts wrong guesses in the present minute, all clients together."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._minute = -1
+        self._count = 0
+
+    def is_over(self, now_s: float) -> bool:
+        self._turn(now_s)
+        return self._count >= self._most
+
+    def add(self, now_s: float) -> None:
+        self._turn(now_s)
+        self._count += 1
+
+    def _turn(self, now_s: float) -> None:
+        minute = int(now_s // 60)
+        if minute != self._minute:
+            self._minute, self._count = minute, 0

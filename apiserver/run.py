@@ -1,0 +1,73 @@
+"""From settings to a server that answers: the store, the authority, the kubelets, the listener."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from apiserver.app import App
+from apiserver.auth.signer import Authority
+from apiserver.backend import KubeletLogs, Signer
+from apiserver.kubelets import HttpsKubelets
+from apiserver.server import ApiServer
+from apiserver.settings import Settings
+from apiserver.storage.store import Store, Unavailable
+from cubernetes.host.backoff import backoff_s
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+
+log = Log(__name__)
+
+
+async def run(settings: Settings, env: Env) -> None:
+    """Serve until cancelled, or until the mirror of the store breaks."""
+    async with AsyncExitStack() as stack:
+        store = await opened(settings, env)
+        stack.push_async_callback(store.close)
+        logs: KubeletLogs | None = None
+        if settings.kubelet_cert:
+            kubelets = HttpsKubelets(settings)
+            stack.push_async_callback(kubelets.close)
+            logs = kubelets
+        server = ApiServer(store, env, settings, logs=logs, signer=authority(settings, env))
+        app = App(server, settings)
+        # Listening comes first: until the store is loaded the answer is «starting», not silence.
+        await app.start()
+        stack.push_async_callback(app.stop)
+        stack.push_async_callback(server.stop)
+        await server.start()
+        log.info("serving", address=settings.listen_address, port=app.port)
+        await server.backend.mirror.ended()
+
+
+async def opened(settings: Settings, env: Env) -> Store:
+    """Return the store, as soon as it can be reached: etcd may be starting just now."""
+    if not settings.etcd_servers:
+        from apiserver.storage.memory import MemoryStore
+
+        log.warning("no etcd_servers: everything is kept in memory and lost at the end")
+        return MemoryStore(env)
+    # grpc is heavy to import, and only this store needs it.
+    from apiserver.storage.etcd import connect
+    from apiserver.storage.settings import EtcdSettings
+
+    etcd = EtcdSettings(
+        endpoints=settings.etcd_servers,
+        ca_file=settings.etcd_ca,
+        cert_file=settings.etcd_cert,
+        key_file=settings.etcd_key,
+    )
+    failure_count = 0
+    while True:
+        try:
+            return await connect(etcd, env)
+        except Unavailable as trouble:
+            failure_count += 1
+            log.warning("etcd does not answer", trouble=trouble, failure_count=failure_count)
+            await env.clock.sleep(backoff_s(failure_count, base_s=0.05, limit_s=2.0))
+
+
+def authority(settings: Settings, env: Env) -> Signer | None:
+    """Return the cluster's CA, where this server has its key."""
+    if not settings.client_ca_key:
+        return None
+    ca, key = Path(settings.client_ca), Path(settings.client_ca_key)
+    return Authority(ca.read_bytes(), key.read_bytes(), env.clock)
