@@ -1,0 +1,83 @@
+"""Whether the cluster is as wanted: what is asked once the world is calm again."""
+
+from collections.abc import Iterator, Sequence
+
+from cubernetes.api.endpointslice import SERVICE_LABEL, EndpointSlice
+from cubernetes.api.node import Node
+from cubernetes.api.node import is_ready as is_node_ready
+from cubernetes.api.pod import Pod, is_ready
+from cubernetes.api.replicaset import ReplicaSet
+from cubernetes.api.selectors import equal_to
+from cubernetes.api.service import Service
+from tests.simulation.ledger import Ledger, is_alive
+from tests.simulation.machines import SimMachine
+
+
+def disagreements(ledger: Ledger, machines: Sequence[SimMachine]) -> Iterator[str]:
+    """Yield everything that is not yet as it is wanted."""
+    pods = ledger.all(Pod)
+    nodes = {node.metadata.name: node for node in ledger.all(Node)}
+    for machine in machines:
+        node = nodes.get(machine.name)
+        if node is None or not is_node_ready(node):
+            yield f"node {machine.name} is not ready"
+        bound = sorted(pod.metadata.uid for pod in pods if pod.spec.node_name == machine.name)
+        runs = sorted({uid for uid, _ in machine.running()})
+        if runs != bound:
+            yield f"{machine.name} runs {runs}, bound to it are {bound}"
+    for pod in pods:
+        if not is_ready(pod):
+            yield f"{pod.ref} is not ready: {pod.status.phase}"
+        if pod.spec.node_name not in nodes:
+            yield f"{pod.ref} is on no node: {pod.spec.node_name!r}"
+    yield from _sets(ledger, pods)
+    yield from _services(ledger, pods)
+
+
+def _sets(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
+    owned = 0
+    for one in ledger.all(ReplicaSet):
+        alive = sum(is_alive(pod, one.metadata.uid) for pod in pods)
+        owned += alive
+        if alive != one.spec.replicas:
+            yield f"{one.ref} has {alive} of {one.spec.replicas} pods"
+        status = one.status
+        told = (status.replicas, status.ready_replicas, status.observed_generation)
+        if told != (alive, alive, one.metadata.generation):
+            yield f"{one.ref} tells {told} with {alive} pods, generation {one.metadata.generation}"
+    if owned != len(pods):
+        yield f"{len(pods) - owned} pods belong to nobody"
+
+
+def _services(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
+    slices = ledger.all(EndpointSlice)
+    for service in ledger.all(Service):
+        if not service.spec.selector:
+            continue
+        name = service.metadata.name
+        selector = equal_to(service.spec.selector)
+        wanted = sorted(
+            pod.status.pod_ip
+            for pod in pods
+            if is_ready(pod) and selector.matches(pod.metadata.labels)
+        )
+        told = sorted(
+            address
+            for one in slices
+            if one.metadata.labels.get(SERVICE_LABEL) == name
+            for endpoint in one.endpoints
+            if endpoint.conditions.ready
+            for address in endpoint.addresses
+        )
+        if wanted != told:
+            yield f"service {name} tells {told}, ready are {wanted}"
+
+
+def doubles(machines: Sequence[SimMachine]) -> Iterator[str]:
+    """Yield every container that runs twice, on one node or on two."""
+    seen: dict[tuple[str, str], str] = {}
+    for machine in machines:
+        for uid, name in machine.running():
+            if (uid, name) in seen:
+                yield f"{name} of pod {uid} runs on {seen[uid, name]} and on {machine.name}"
+            seen[uid, name] = machine.name

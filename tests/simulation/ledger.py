@@ -1,0 +1,117 @@
+"""What was committed, revision by revision, and what may never be, at any revision."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from apiserver.items import stored
+from apiserver.keys import collection_in, collection_of
+from apiserver.storage.store import Op, Put
+from cubernetes.api.endpointslice import EndpointSlice
+from cubernetes.api.meta import Object
+from cubernetes.api.node import Node
+from cubernetes.api.pod import Pod, is_finished
+from cubernetes.api.replicaset import ReplicaSet
+from cubernetes.api.service import HEADLESS, Service
+
+WATCHED = (Pod, Node, Service, ReplicaSet, EndpointSlice)
+# How old a size may be that a controller with a late view still acts upon.
+STALE_S_MAX = 90.0
+
+
+class Ledger:
+    """Fed by every commit. `broken` is what was violated, in order; it should stay empty."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._kinds = {collection_of(kind): kind for kind in WATCHED}
+        self._objects: dict[type[Object], dict[str, Object]] = {kind: {} for kind in WATCHED}
+        self._node_of: dict[str, str] = {}
+        # (time, replicas) of each set, as far as somebody may still act upon it.
+        self._sizes: dict[str, deque[tuple[float, int]]] = {}
+        self.broken: list[str] = []
+        self.revision = 0
+
+    def all[O: Object](self, kind: type[O]) -> list[O]:
+        """Return the objects of a kind as they stand, in the order of their keys."""
+        return [one for _, one in sorted(self._objects[kind].items()) if isinstance(one, kind)]
+
+    def committed(self, ops: Sequence[Op], revision: int) -> None:
+        """Take note of a commit, and of what it breaks."""
+        self.revision = revision
+        for op in ops:
+            kind = self._kinds.get(collection_in(op.key))
+            if kind is None:
+                continue
+            new = stored(kind, op.key, op.value, revision).object if isinstance(op, Put) else None
+            old = self._objects[kind].pop(op.key, None)
+            if new is not None:
+                self._objects[kind][op.key] = new
+            for sentence in self._violations(old, new):
+                self.broken.append(f"at {self._now_s():.2f} s, revision {revision}: {sentence}")
+
+    def _violations(self, old: Object | None, new: Object | None) -> Iterator[str]:
+        match new:
+            case Pod():
+                yield from self._binding(new)
+                yield from self._addresses(new)
+                if old is None:
+                    yield from self._overshoot(new)
+            case ReplicaSet():
+                self._note_size(new)
+            case Node() if new.spec.pod_cidr:
+                yield from self._twins(new, "pod range", new.spec.pod_cidr)
+            case Service() if new.spec.cluster_ip not in ("", HEADLESS):
+                yield from self._twins(new, "cluster IP", new.spec.cluster_ip)
+            case _:
+                pass
+
+    def _binding(self, pod: Pod) -> Iterator[str]:
+        uid, node = pod.metadata.uid, pod.spec.node_name
+        before = self._node_of.get(uid, "")
+        if before and node != before:
+            yield f"{pod.ref} was bound to {before} and is now on {node or 'none'}"
+        if node:
+            self._node_of[uid] = node
+
+    def _addresses(self, pod: Pod) -> Iterator[str]:
+        address = pod.status.pod_ip
+        if not address or not _holds_address(pod):
+            return
+        for other in self.all(Pod):
+            is_other = other.metadata.uid != pod.metadata.uid
+            if is_other and _holds_address(other) and other.status.pod_ip == address:
+                yield f"{pod.ref} and {other.ref} have the address {address}"
+
+    def _twins(self, new: Node | Service, what: str, value: str) -> Iterator[str]:
+        for other in self.all(type(new)):
+            theirs = other.spec.pod_cidr if isinstance(other, Node) else other.spec.cluster_ip
+            if other.ref != new.ref and theirs == value:
+                yield f"{new.ref} and {other.ref} have the {what} {value}"
+
+    def _note_size(self, one: ReplicaSet) -> None:
+        sizes = self._sizes.setdefault(one.metadata.uid, deque())
+        sizes.append((self._now_s(), one.spec.replicas))
+        # The last size before the window still counted when the window began.
+        while len(sizes) > 1 and sizes[1][0] < self._now_s() - STALE_S_MAX:
+            sizes.popleft()
+
+    def _overshoot(self, pod: Pod) -> Iterator[str]:
+        owner = pod.metadata.controller
+        if owner is None or owner.uid not in self._sizes:
+            return
+        alive = [one for one in self.all(Pod) if is_alive(one, owner.uid)]
+        most = max(size for _, size in self._sizes[owner.uid])
+        if len(alive) > most:
+            names = ", ".join(one.metadata.name for one in alive)
+            yield f"{owner.name} has {len(alive)} live pods, wanted were {most} at most: {names}"
+
+
+def is_alive(pod: Pod, owner_uid: str) -> bool:
+    """Whether it counts for its owner: not going, not finished."""
+    owner = pod.metadata.controller
+    is_owned = owner is not None and owner.uid == owner_uid
+    return is_owned and not pod.metadata.is_deleted and not is_finished(pod)
+
+
+def _holds_address(pod: Pod) -> bool:
+    return not is_finished(pod) and not pod.metadata.is_deleted and not pod.spec.host_network

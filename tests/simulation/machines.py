@@ -1,0 +1,112 @@
+"""The machines under the kubelets: containers, addresses and a disk that outlive every kubelet."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cubernetes.api.node import NodeInfo
+from cubernetes.api.pod import Pod
+from cubernetes.host.env import Env
+from kubelet.capacity import MachineFacts
+from kubelet.network.fake import FakeFabric, FakeNetwork
+from kubelet.run import Machine
+from kubelet.runtime.driver import State
+from kubelet.runtime.fake import FakeMachine, FakeRuntime
+from tests.simulation.clock import sim_env
+
+
+def facts_of_any(version: str, runtime_version: str) -> MachineFacts:
+    info = NodeInfo(
+        operating_system="linux",
+        architecture="amd64",
+        kubelet_version=version,
+        container_runtime_version=runtime_version,
+    )
+    return MachineFacts(cpu_milli=4000, memory_bytes=8 << 30, info=info)
+
+
+@dataclass(slots=True)
+class Disk:
+    """The checkpoint of a kubelet, and the volumes of its pods."""
+
+    pods: tuple[Pod, ...] = ()
+    volumes: dict[str, None] = field(default_factory=dict)
+
+    def load(self) -> Sequence[Pod]:
+        return self.pods
+
+    def save(self, pods: Sequence[Pod]) -> None:
+        self.pods = tuple(pods)
+
+    async def prepare(self, pod: Pod) -> Mapping[str, str]:
+        self.volumes[pod.metadata.uid] = None
+        return {volume.name: f"/volumes/{volume.name}" for volume in pod.spec.volumes}
+
+    async def remove(self, pod_uid: str) -> None:
+        self.volumes.pop(pod_uid, None)
+
+    def pod_uids(self) -> set[str]:
+        return set(self.volumes)
+
+
+class NoHostPorts:
+    """Nobody asks for ports of a simulated node."""
+
+    def lead(self, pod: Pod, address: str) -> None:
+        pass
+
+    def drop(self, pod_uid: str) -> None:
+        pass
+
+    def settled(self) -> None:
+        pass
+
+    async def run(self) -> None:
+        pass
+
+
+class SimMachine:
+    """One node: what is there whether or not a kubelet looks."""
+
+    def __init__(self, name: str, number: int, seed: str) -> None:
+        self.name = name
+        self.address = f"10.0.0.{number}"
+        env: Env = sim_env(f"{seed}:{name}:machine")
+        self.runtime = FakeMachine(env)
+        self.fabric = FakeFabric()
+        self.disk = Disk()
+
+    def drivers(self, env: Env) -> Machine:
+        """Return what a kubelet is given to drive this machine."""
+        return Machine(
+            runtime=FakeRuntime(self.runtime),
+            network=FakeNetwork(env, self.fabric),
+            volumes=self.disk,
+            checkpoint=self.disk,
+            host_ports=NoHostPorts(),
+            facts=facts_of_any,
+        )
+
+    def running(self) -> list[tuple[str, str]]:
+        """Return (pod uid, container name) of all that runs, one entry for each container."""
+        lives = self.runtime.lives.values()
+        runs = [one.container for one in lives if one.container.state is State.RUNNING]
+        return sorted((one.pod_uid, one.name) for one in runs)
+
+    def trouble(self, rng: random.Random) -> None:
+        """Let the runtime misbehave for a while: until `mend`, or for the next answers."""
+        kind = rng.choice(("down", "hung", "lost", "broken"))
+        self.runtime.is_down = kind == "down"
+        self.runtime.is_hung = kind == "hung"
+        if kind == "lost":
+            self.runtime.lost_reply_count = rng.randint(1, 3)
+        if kind == "broken":
+            self.runtime.break_streams()
+
+    def mend(self) -> None:
+        self.runtime.is_down = self.runtime.is_hung = False
+        self.runtime.lost_reply_count = 0
+
+    def reboot(self) -> None:
+        self.runtime.reboot()
+        self.fabric.reboot()

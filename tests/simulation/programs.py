@@ -1,0 +1,114 @@
+"""Every program of a simulated cluster: how it begins, dies and begins again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from apiserver.auth.authorize import CONTROLLERS, NODE_PREFIX, NODES, SCHEDULER
+from controllers import run as controllers
+from controllers.settings import ControllersSettings
+from cubernetes.api.http import Identity
+from cubernetes.client.connect import ClientSettings
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from kubelet.run import Kubelet
+from kubelet.settings import KubeletSettings
+from scheduler import run as scheduler
+from scheduler.settings import SchedulerSettings
+from tests.simulation.clock import sim_env
+from tests.simulation.machines import SimMachine
+from tests.simulation.network import Network, SimTransport
+
+NOWHERE = ClientSettings(servers=("https://nowhere:6443",), ca="")
+
+type Work = Callable[[Env, Client], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to begin one life of a program; place is from where it reaches the servers."""
+
+    name: str
+    place: str
+    identity: Identity
+    work: Work
+
+
+def scheduler_recipe(number: int) -> Recipe:
+    settings = SchedulerSettings(client=NOWHERE)
+    name = f"scheduler-{number}"
+
+    async def work(env: Env, client: Client) -> None:
+        await scheduler.run(settings, env, client)
+
+    return Recipe(name, name, Identity(SCHEDULER), work)
+
+
+def controllers_recipe(number: int) -> Recipe:
+    settings = ControllersSettings(client=NOWHERE)
+    name = f"controllers-{number}"
+
+    async def work(env: Env, client: Client) -> None:
+        await controllers.run(settings, env, client)
+
+    return Recipe(name, name, Identity(CONTROLLERS), work)
+
+
+def kubelet_recipe(machine: SimMachine) -> Recipe:
+    settings = KubeletSettings(
+        node_name=machine.name, address=machine.address, client=NOWHERE, runtime="fake"
+    )
+    identity = Identity(NODE_PREFIX + machine.name, (NODES,))
+
+    async def work(env: Env, client: Client) -> None:
+        await Kubelet(settings, env, client, machine.drivers(env)).run()
+
+    return Recipe(f"kubelet-{machine.name}", machine.name, identity, work)
+
+
+class Program:
+    """One program: at most one life of it at a time."""
+
+    def __init__(self, recipe: Recipe, network: Network, seed: str) -> None:
+        self.recipe = recipe
+        self._network = network
+        self._seed = f"{seed}:{recipe.name}"
+        self._life_count = 0
+        self._task: asyncio.Task[None] | None = None
+        self._transport: SimTransport | None = None
+        self.wall_error_s = network.rng.choice((0.0, -300.0, 2.0, 90.0))
+
+    @property
+    def is_alive(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def begin(self) -> None:
+        self._life_count += 1
+        seed = f"{self._seed}:{self._life_count}"
+        # Monotonic time begins anywhere: nobody may compare it with another program's.
+        env = sim_env(seed, self.wall_error_s, self._network.rng.uniform(0, 1e6))
+        recipe = self.recipe
+        self._transport = SimTransport(self._network, recipe.place, recipe.identity)
+        client = Client(self._transport, env, agent=recipe.name)
+        self._task = asyncio.get_running_loop().create_task(_awaited(recipe.work(env, client)))
+
+    async def die(self) -> None:
+        """End it as kill -9 does: not one more word of it is heard."""
+        if self._task is None or self._transport is None:
+            return
+        self._transport.is_dead = True
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self.check()
+
+    def check(self) -> None:
+        """Raise what the program raised by itself: programs end only when they are told to."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return
+        error = self._task.exception()
+        if error is not None:
+            raise AssertionError(f"{self.recipe.name} ended by itself: {error!r}") from error
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work

@@ -1,0 +1,274 @@
+"""A whole cluster in one process: two API servers, schedulers, controllers, kubelets, a user.
+
+A run has two parts. First everything happens at once: people change their minds while programs
+die, answers are lost and nodes are cut off; what must never be is looked for all the time. Then the
+world is calm, and within a time the cluster must be exactly as it was last wanted.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+from apiserver.server import ApiServer
+from apiserver.settings import Limits, Settings
+from apiserver.storage.memory import MemoryStore
+from cubernetes.client.rest import Client
+from tests.simulation.agreement import disagreements, doubles
+from tests.simulation.clock import sim_env
+from tests.simulation.faults import Faults, drawn
+from tests.simulation.flakystore import FlakyStore
+from tests.simulation.ledger import Ledger
+from tests.simulation.loop import sim_loop
+from tests.simulation.machines import SimMachine
+from tests.simulation.network import Door, Network, SimTransport
+from tests.simulation.programs import (
+    Program,
+    controllers_recipe,
+    kubelet_recipe,
+    scheduler_recipe,
+)
+from tests.simulation.story import Story, told
+from tests.simulation.user import ADMIN, User
+
+SERVER_COUNT = 2
+NODE_COUNT = 3
+QUIET_LEVEL = 40  # logging.ERROR
+AGREEMENT_S = 300.0
+LIFE_S_MAX = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run went: trouble is empty where it went well."""
+
+    seed: str
+    trouble: str
+    lived_s: float
+    agreed_after_s: float
+    step_count: int
+    revision: int
+    trace: int
+
+
+class World:
+    """One life of a cluster, made of a seed."""
+
+    def __init__(self, seed: str, story: Story, faults: Faults | None = None) -> None:
+        self.rng = random.Random(f"{seed}:world")
+        self.story = story
+        self.faults = drawn(self.rng) if faults is None else faults
+        self.seed = seed
+        loop = asyncio.get_running_loop()
+        self.ledger = Ledger(loop.time)
+        self.network = Network(self.rng, self.faults, SERVER_COUNT)
+        self.store = MemoryStore(sim_env(f"{seed}:store"), history_revisions_max=2_000)
+        self.stores = [
+            FlakyStore(self.store, self.network, self.ledger.committed) for _ in self.network.doors
+        ]
+        names = [f"n{number}" for number in range(1, NODE_COUNT + 1)]
+        self.machines = [SimMachine(name, index, seed) for index, name in enumerate(names, 1)]
+        recipes = [
+            *(controllers_recipe(number) for number in range(2)),
+            *(scheduler_recipe(number) for number in range(2)),
+            *(kubelet_recipe(machine) for machine in self.machines),
+        ]
+        self.programs = [Program(recipe, self.network, seed) for recipe in recipes]
+        transport = SimTransport(self.network, "user", ADMIN)
+        client = Client(transport, sim_env(f"{seed}:user"), agent="cubectl")
+        self.user = User(client, self.ledger, self.rng)
+        self._repairs: list[asyncio.Task[None]] = []
+
+    async def live(self) -> float:
+        """Live both parts; return how long it took until all was as wanted.
+
+        Raises: AssertionError.
+        """
+        self.story.line(f"faults: {self.faults}")
+        for door in self.network.doors:
+            await self._open(door)
+        for program in self.programs:
+            program.begin()
+        ends_at_s = self._now_s() + self.rng.uniform(20, 90)
+        while self._now_s() < ends_at_s:
+            await asyncio.sleep(self.rng.uniform(0.1, 2.0))
+            self.check()
+            if self.rng.random() < 0.5:
+                self._begin(self._act())
+            self._break_something()
+        return await self._calm()
+
+    def check(self) -> None:
+        """Raise what must never be."""
+        for program in self.programs:
+            program.check()
+        wrong = [*self.ledger.broken, *doubles(self.machines), *self.story.bugs]
+        if wrong:
+            raise AssertionError("\n".join(wrong[:10]))
+
+    async def _act(self) -> None:
+        self.story.line(f"user: {await self.user.act()}")
+
+    # What goes wrong
+
+    def _break_something(self) -> None:
+        """Called about once a second: chances of the faults are per minute."""
+        faults = self.faults
+        deeds: list[tuple[float, Callable[[], None]]] = [
+            (faults.deaths, self._kill_program),
+            (faults.server_deaths, self._kill_server),
+            (faults.cuts, self._cut),
+            (faults.cuts, self._lag_server),
+            (faults.runtime_troubles, self._trouble_runtime),
+            (faults.reboots, self._reboot),
+            (faults.compactions, self._compact),
+        ]
+        for per_minute, deed in deeds:
+            if self.rng.random() < per_minute / 60:
+                deed()
+
+    def _kill_program(self) -> None:
+        program = self.rng.choice(self.programs)
+        self.story.line(f"death of {program.recipe.name}")
+
+        async def repair() -> None:
+            await program.die()
+            await asyncio.sleep(self.rng.choice((0.0, 1.0, 5.0, 40.0)))
+            if not program.is_alive:
+                program.begin()
+
+        self._begin(repair())
+
+    def _kill_server(self) -> None:
+        index = self.rng.randrange(len(self.network.doors))
+        door = self.network.doors[index]
+        server = door.server
+        if server is None:
+            return
+        self.story.line(f"death of {door.name}")
+        door.shut()
+
+        async def repair() -> None:
+            await server.stop()
+            await asyncio.sleep(self.rng.choice((0.0, 1.0, 10.0)))
+            await self._open(door)
+
+        self._begin(repair())
+
+    def _cut(self) -> None:
+        places = sorted({one.recipe.place for one in self.programs})
+        place = self.rng.choice(places)
+        doors = self.network.doors
+        doors = doors if self.rng.random() < 0.6 else [self.rng.choice(doors)]
+        span_s = self.rng.choice((1.0, 5.0, 15.0, 45.0))
+        self.story.line(f"{place} cut off from {len(doors)} servers for {span_s} s")
+        self.network.cut(place, doors)
+        self._later(span_s, lambda: self.network.heal(place))
+
+    def _lag_server(self) -> None:
+        store = self.rng.choice(self.stores)
+        span_s = self.rng.choice((0.5, 3.0, 20.0))
+        self.story.line(f"a server's memory stands still for {span_s} s")
+        store.flows.clear()
+        self._later(span_s, store.flows.set)
+
+    def _trouble_runtime(self) -> None:
+        machine = self.rng.choice(self.machines)
+        machine.trouble(self.rng)
+        span_s = self.rng.choice((0.5, 5.0, 20.0))
+        self.story.line(f"runtime of {machine.name} in trouble for {span_s} s")
+        self._later(span_s, machine.mend)
+
+    def _reboot(self) -> None:
+        index = self.rng.randrange(len(self.machines))
+        machine = self.machines[index]
+        program = self.programs[index - len(self.machines)]
+        self.story.line(f"{machine.name} reboots")
+
+        async def repair() -> None:
+            await program.die()
+            machine.reboot()
+            await asyncio.sleep(self.rng.choice((2.0, 20.0, 60.0)))
+            if not program.is_alive:
+                program.begin()
+
+        self._begin(repair())
+
+    def _compact(self) -> None:
+        async def compact() -> None:
+            await self.store.compact(max(1, self.ledger.revision - self.rng.randint(0, 30)))
+
+        self.story.line("compaction")
+        self._begin(compact())
+
+    # Repair, and the end
+
+    async def _open(self, door: Door) -> None:
+        store = self.stores[self.network.doors.index(door)]
+        env = sim_env(f"{self.seed}:{door.name}:{door.life}", begin_s=self.rng.uniform(0, 1e6))
+        settings = Settings(
+            advertise_addresses=("10.0.0.100",),
+            limits=Limits(events_max=self.rng.choice((64, 512))),
+        )
+        server = ApiServer(store, env, settings)
+        await server.start()
+        self.story.line(f"{door.name} serves")
+        door.open(server)
+
+    async def _calm(self) -> float:
+        """Mend everything, then wait until the cluster agrees with what is wanted."""
+        self.story.line("calm")
+        self.network.calm()
+        for store in self.stores:
+            store.flows.set()
+        await asyncio.wait([*self._repairs, asyncio.ensure_future(asyncio.sleep(0))])
+        for repair in self._repairs:
+            repair.result()
+        for machine in self.machines:
+            machine.mend()
+        self.network.calm()
+        calm_since_s = self._now_s()
+        wrong: list[str] = []
+        while self._now_s() < calm_since_s + AGREEMENT_S:
+            self.check()
+            wrong = list(islice(disagreements(self.ledger, self.machines), 8))
+            if not wrong:
+                return self._now_s() - calm_since_s
+            await asyncio.sleep(1.0)
+        raise AssertionError(f"no agreement {AGREEMENT_S} s after the last fault: {wrong}")
+
+    def _later(self, span_s: float, deed: Callable[[], None]) -> None:
+        async def wait() -> None:
+            await asyncio.sleep(span_s)
+            deed()
+
+        self._begin(wait())
+
+    def _begin(self, work: "asyncio._CoroutineLike[None]") -> None:
+        self._repairs.append(asyncio.ensure_future(work))
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def lived(seed: str, tell: Callable[[str], None] | None = None, level: int = QUIET_LEVEL) -> Ended:
+    """Live one seed's life and return how it went. `tell` is given every line of its story."""
+    choice = random.Random(f"{seed}:loop").random()
+    loop = sim_loop(seed, is_shuffled=choice < 0.7)
+    agreed_after_s, trouble, revision = 0.0, "", 0
+    with told(tell, level) as story:
+
+        async def main() -> tuple[float, int]:
+            world = World(seed, story)
+            return await world.live(), world.ledger.revision
+
+        try:
+            agreed_after_s, revision = loop.run(main(), limit_s=LIFE_S_MAX)
+        except Exception as error:  # noqa: BLE001  whatever it is, the seed tells how to see it
+            trouble = f"{type(error).__name__}: {error}"
+        if not trouble and (story.bugs or loop.mishaps):
+            trouble = "\n".join([*story.bugs, *loop.mishaps])
+    ended = Ended(seed, trouble, loop.time(), agreed_after_s, loop.step_count, revision, loop.trace)
+    loop.close()
+    return ended
