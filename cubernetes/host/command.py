@@ -1,9 +1,10 @@
 """Running other programs: argument lists, never a shell, and always with a deadline."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,15 @@ class SystemCommands:
     ) -> Completed:
         pipe = asyncio.subprocess.PIPE
         try:
-            child = await asyncio.create_subprocess_exec(
-                *argv, stdin=pipe, stdout=pipe, stderr=pipe
-            )
+            with _in_memory(stdin) as given:
+                child = await asyncio.create_subprocess_exec(
+                    *argv, stdin=given, stdout=pipe, stderr=pipe
+                )
         except OSError as error:
             raise CommandFailed(argv, None, str(error)) from error
         try:
             async with asyncio.timeout(deadline_s):
-                stdout, stderr = await child.communicate(stdin)
+                stdout, stderr = await child.communicate()
         except TimeoutError as error:
             said = f"no end after {deadline_s} s"
             raise CommandFailed(argv, None, said) from error
@@ -70,3 +72,14 @@ class SystemCommands:
             said = stderr.decode(errors="replace")
             raise CommandFailed(argv, child.returncode, said, stdout)
         return Completed(stdout, stderr)
+
+
+def _in_memory(content: bytes) -> BinaryIO:
+    """Return a file without a name that holds content, to be read from its beginning.
+
+    Not a pipe: a command may end without reading its input, and nobody has to feed it.
+    """
+    file = os.fdopen(os.memfd_create("stdin", os.MFD_CLOEXEC), "w+b")
+    file.write(content)
+    file.seek(0)
+    return file

@@ -1,0 +1,45 @@
+"""Commands: argument lists, a deadline, and an end for everything that is started."""
+
+import asyncio
+
+import pytest
+import uvloop
+
+from cubernetes.host.command import CommandFailed, SystemCommands
+
+
+async def test_a_command_is_given_its_input_and_gives_its_output() -> None:
+    done = await SystemCommands().run(["cat"], stdin=b"x" * 300_000)
+
+    assert len(done.stdout) == 300_000
+
+
+async def test_a_command_that_fails_says_its_code_and_its_words() -> None:
+    with pytest.raises(CommandFailed) as failure:
+        await SystemCommands().run(["sh", "-c", "echo out; echo why >&2; exit 3"])
+
+    assert (failure.value.code, failure.value.said, failure.value.stdout) == (3, "why\n", b"out\n")
+
+
+async def test_a_command_that_is_missing_is_told_by_its_name() -> None:
+    with pytest.raises(CommandFailed, match="no-such-command"):
+        await SystemCommands().run(["no-such-command"])
+
+
+async def test_a_command_past_its_deadline_is_killed() -> None:
+    with pytest.raises(CommandFailed, match="no end after"):
+        await SystemCommands().run(["sleep", "60"], deadline_s=0.05)
+
+
+async def test_nothing_in_an_argument_is_read_by_a_shell() -> None:
+    done = await SystemCommands().run(["echo", "$(id)", ";", "rm -rf /"])
+
+    assert done.stdout == b"$(id) ; rm -rf /\n"
+
+
+def test_a_command_may_end_without_reading_its_input_also_on_uvloop() -> None:
+    async def many() -> None:
+        commands = SystemCommands()
+        await asyncio.gather(*(commands.run(["true"], stdin=b"unread" * 1000) for _ in range(20)))
+
+    uvloop.run(many())
