@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -61,7 +61,7 @@ def main() -> None:
 @manifest
 @click.option("--service-range", default="10.96.0.0/16", show_default=True)
 @click.option("--pod-range", default="10.244.0.0/16", show_default=True)
-def init(manifest: click.utils.LazyFile | None, service_range: str, pod_range: str) -> None:
+def init(manifest: BinaryIO | None, service_range: str, pod_range: str) -> None:
     """Make this machine the control plane of a new cluster (and a node of it)."""
     content = manifest.read() if manifest else None
     carried_out(lambda env: node.init(content, service_range, pod_range, env, say))
@@ -72,9 +72,7 @@ def init(manifest: click.utils.LazyFile | None, service_range: str, pod_range: s
 @click.option("--token", help="What init printed: id.secret, or @FILE to read it from a file.")
 @click.option("--ca-hash", required=True, help="The pin that init printed: sha256:...")
 @manifest
-def join(
-    server: str, token: str | None, ca_hash: str, manifest: click.utils.LazyFile | None
-) -> None:
+def join(server: str, token: str | None, ca_hash: str, manifest: BinaryIO | None) -> None:
     """Make this machine a worker of the cluster at SERVER (address or address:port)."""
     content = manifest.read() if manifest else None
     secret = _secret(token)

@@ -15,8 +15,8 @@ API_PORT = 6443
 KUBELET_PORT = 10250
 ETCD_PORT = 2379
 ETCD_PEER_PORT = 2380
+# Only an administrator may give a role: a node that could would draw others' secrets to itself.
 CONTROL_PLANE_LABEL = f"{ROLE_LABEL}control-plane"
-WORKER_LABEL = f"{ROLE_LABEL}worker"
 
 type Role = Literal["control-plane", "worker"]
 
@@ -83,9 +83,3 @@ def _unheeded(tree: codec.Tree) -> list[Problem]:
             for key in sorted(within.keys() - known)
         ]
     return problems
-
-
-def labels_for(node: Node, role: Role) -> dict[str, str]:
-    """Return the labels that the node's kubelet gives it: the manifest's and its role."""
-    role_label = CONTROL_PLANE_LABEL if role == "control-plane" else WORKER_LABEL
-    return {role_label: "", **node.metadata.labels}

@@ -211,7 +211,6 @@ logfile_maxbytes=5MB
 logfile_backups=1
 pidfile={layout.RUN}/supervisord.pid
 umask=077
-minfds=65536
 
 [unix_http_server]
 file={layout.SUPERVISORD_SOCKET}

@@ -9,7 +9,7 @@ from cubernetes.host.env import Env
 from cuberoot import apply, layout, pki, probe, tokens
 from cuberoot import join as joining
 from cuberoot.apply import NotInitialised, Programs, Say
-from cuberoot.cluster import API_PORT, Cluster, Role, labels_for, node_of
+from cuberoot.cluster import API_PORT, CONTROL_PLANE_LABEL, Cluster, Role, node_of
 from cuberoot.facts import facts_of_this_machine
 from cuberoot.journal import Journal
 from cuberoot.plan import Facts, Lack, lacks_of, ports_of
@@ -39,7 +39,17 @@ async def init(
     apply.make_certificates(cluster, journal, env, first_ip)
     say(f"files written under {layout.CONFIG}")
     await Programs(cluster, env, say).start()
+    await _give_role(cluster, env)
     await tokens.create(env, say, hours=24, is_once=True)
+
+
+async def _give_role(cluster: Cluster, env: Env) -> None:
+    client = probe.admin_client(cluster, env)
+    change = {"metadata": {"labels": {CONTROL_PLANE_LABEL: ""}}}
+    try:
+        await client.patch(Node, cluster.node_name, "", change)
+    finally:
+        await client.close()
 
 
 async def _new_cluster(
@@ -50,7 +60,7 @@ async def _new_cluster(
         role="control-plane",
         node_name=node.metadata.name,
         address=node.address,
-        labels=labels_for(node, "control-plane"),
+        labels=node.metadata.labels,
         servers=(f"https://{node.address}:{API_PORT}",),
         service_range=service_range,
         pod_range=pod_range,
@@ -97,7 +107,7 @@ async def join(
             role="worker",
             node_name=node.metadata.name,
             address=node.address,
-            labels=labels_for(node, "worker"),
+            labels=node.metadata.labels,
             servers=ticket.servers,
             service_range=ticket.service_range,
             pod_range=ticket.pod_range,

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 
 from aiohttp import web
 
@@ -86,11 +87,11 @@ class ContainerLogs:
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
-        pieces = self._runtime.logs(one.id, options)
         try:
-            async for piece in pieces:
-                async with asyncio.timeout(WRITE_DEADLINE_S):
-                    await response.write(piece)
+            async with aclosing(self._runtime.logs(one.id, options)) as pieces:
+                async for piece in pieces:
+                    async with asyncio.timeout(WRITE_DEADLINE_S):
+                        await response.write(piece)
         except (RuntimeTrouble, TimeoutError, ConnectionResetError) as error:
             # The head is sent: all that can be done is to end without the final chunk.
             log.warning("log stream broken off", container=one.name, why=error)

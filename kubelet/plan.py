@@ -246,23 +246,26 @@ def _living(pod: Pod, found: Sequence[Container], memory: Memory, now: datetime)
             yield WaitUntil(trouble.retry_at)
             return
         yield StartSandbox(1 + max((one.attempt for one in _sandboxes(found)), default=-1))
-    yield from _stale_sandboxes(found, sandbox)
     steps = [
         step
         for wanted in pod.spec.containers
         for step in _container(pod, wanted, found, memory, now)
     ]
-    yield from (step for step in steps if not isinstance(step, WaitUntil))
+    # What is to run is started first: taking an old container away may take the runtime long.
+    yield from (step for step in steps if isinstance(step, Stop | StartContainer))
+    yield from _stale_sandboxes(found, sandbox)
+    yield from (step for step in steps if isinstance(step, Remove))
     waits = [step.at for step in steps if isinstance(step, WaitUntil)]
     if waits:
         yield WaitUntil(min(waits))
 
 
 def _stale_sandboxes(found: Sequence[Container], current: Container | None) -> Iterator[Step]:
+    """Take away sandboxes of before. They have lost the pod's address to the current one."""
     for one in _sandboxes(found):
         if current is None or one.id != current.id:
             if one.state is State.RUNNING:
-                yield StopSandbox(one.id)
+                yield Stop((one.id,), 0.0, "superseded")
             yield Remove(one.id)
 
 

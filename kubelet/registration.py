@@ -40,6 +40,7 @@ class Registration:
         self._runtime, self._network, self._facts = runtime, network, facts
         self._prepared: IPv4Network | None = None
         self._lease: Lease | None = None
+        self._renewed_at_s: float | None = None
 
     async def register(self) -> None:
         """Make the Node where there is none; give an existing one the labels it lacks."""
@@ -90,15 +91,24 @@ class Registration:
     def is_network_ready(self) -> bool:
         return self._prepared is not None
 
+    @property
+    def has_shown_life(self) -> bool:
+        """The Lease was renewed so lately that others must take this node for alive."""
+        if self._renewed_at_s is None:
+            return False
+        since_s = self._env.clock.monotonic() - self._renewed_at_s
+        return since_s < self._settings.lease_renew_s * 2
+
     async def renew_lease(self, node: Node) -> None:
         """Renew the Lease once; a renewal that fails is made again at the next turn."""
-        now = self._env.clock.now()
+        now, asked_at_s = self._env.clock.now(), self._env.clock.monotonic()
         try:
             async with asyncio.timeout(self._settings.lease_renew_s * 2):
                 if self._lease is None:
                     self._lease = await self._lease_found(node)
                 spec = replaced(self._lease.spec, renew_time=now)
                 self._lease = await self._client.update(replaced(self._lease, spec=spec))
+                self._renewed_at_s = asked_at_s
         except (Conflict, NotFound) as error:
             log.warning("lease lost", why=error)
             self._lease = None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -157,7 +158,12 @@ class Kubelet:
     async def _refresh(self) -> None:
         node = self._own_node
         if node is not None:
-            await self._registration.refresh(node)
+            # Who says «ready» while the Lease says «silent» starts a quarrel with the controller
+            # that keeps the silent out of service: each would undo the other's word at once.
+            if not self._registration.has_shown_life:
+                await self._registration.renew_lease(node)
+            if self._registration.has_shown_life:
+                await self._registration.refresh(node)
         if self._registration.is_network_ready:
             self._network_ready.set()
 
@@ -204,8 +210,9 @@ class Kubelet:
         """Wake a pod's worker when something happens to one of its containers."""
         while True:
             try:
-                async for uid in self._machine.runtime.events():
-                    self._workers.wake(uid)
+                async with aclosing(self._machine.runtime.events()) as uids:
+                    async for uid in uids:
+                        self._workers.wake(uid)
             except RuntimeDown as error:
                 log.warning("runtime events ended", why=error)
             self._nodes_changed.set()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cubernetes.api.errors import BadRequest, Invalid
-from cuberoot.cluster import labels_for, node_of
+from cuberoot.cluster import node_of
 from cuberoot.plan import ETCD_OLDEST, Facts, lacks_of, ports_of
 
 MANIFEST = b"""{
@@ -29,7 +29,7 @@ def test_a_manifest_gives_name_labels_and_address() -> None:
     node = node_of(MANIFEST, "another-name", "10.0.0.1")
 
     assert (node.metadata.name, node.address) == ("n2", "192.168.78.12")
-    assert labels_for(node, "worker") == {"node-role.kubernetes.io/worker": "", "gpu": "h200"}
+    assert node.metadata.labels == {"gpu": "h200"}
 
 
 def test_without_a_manifest_the_machine_itself_tells() -> None:

@@ -203,8 +203,8 @@ def test_w4_a_dead_sandbox_takes_its_containers_with_it_and_all_is_made_again() 
     found[1] = ended(found[1], 143)
     assert plan.plan(a_living_pod(), found, Memory(), NOW) == [
         StartSandbox(1),
-        Remove(f"{SANDBOX}-0"),
         StartContainer("main", 1),
+        Remove(f"{SANDBOX}-0"),
     ]
 
 
