@@ -14,6 +14,7 @@ from cubernetes.host.env import Env
 from lab.doctor import complaints
 from lab.lab import Lab
 from lab.state import Size, lab_names
+from tests.e2e.cluster import Cluster
 
 HOUSE = Path(__file__).resolve().parents[2]
 IMAGE_BUILDERS = {"gcc": "gcc libc6-dev", "busybox": "busybox-static"}
@@ -74,3 +75,11 @@ def lab(boot_lab: BootLab) -> Iterator[Lab]:
     """
     with boot_lab(f"e2e{os.getpid() % 10**7}", 3) as booted:
         yield booted
+
+
+@pytest.fixture(scope="session")
+def cluster(lab: Lab) -> Cluster:
+    """A cluster of three nodes, made by init and join; one for all tests of the run."""
+    made = Cluster(lab)
+    finished(made.make())
+    return made
