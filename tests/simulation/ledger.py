@@ -16,6 +16,9 @@ from cubernetes.api.service import HEADLESS, Service
 WATCHED = (Pod, Node, Service, ReplicaSet, EndpointSlice)
 # How old a size may be that a controller with a late view still acts upon.
 STALE_S_MAX = 90.0
+# More writes of one object in so many seconds are two programs that undo each other's work.
+FIGHT_S = 5.0
+FIGHT_WRITES_MAX = 30
 
 
 class Ledger:
@@ -28,6 +31,7 @@ class Ledger:
         self._node_of: dict[str, str] = {}
         # (time, replicas) of each set, as far as somebody may still act upon it.
         self._sizes: dict[str, deque[tuple[float, int]]] = {}
+        self._writes: dict[str, deque[float]] = {}
         self.broken: list[str] = []
         self.revision = 0
 
@@ -39,6 +43,8 @@ class Ledger:
         """Take note of a commit, and of what it breaks."""
         self.revision = revision
         for op in ops:
+            if self._is_fought_over(op.key):
+                self._breaks(f"{op.key} is written {FIGHT_WRITES_MAX} times in {FIGHT_S} s")
             kind = self._kinds.get(collection_in(op.key))
             if kind is None:
                 continue
@@ -47,7 +53,15 @@ class Ledger:
             if new is not None:
                 self._objects[kind][op.key] = new
             for sentence in self._violations(old, new):
-                self.broken.append(f"at {self._now_s():.2f} s, revision {revision}: {sentence}")
+                self._breaks(sentence)
+
+    def _breaks(self, sentence: str) -> None:
+        self.broken.append(f"at {self._now_s():.2f} s, revision {self.revision}: {sentence}")
+
+    def _is_fought_over(self, key: str) -> bool:
+        times = self._writes.setdefault(key, deque(maxlen=FIGHT_WRITES_MAX))
+        times.append(self._now_s())
+        return len(times) == FIGHT_WRITES_MAX and times[-1] - times[0] < FIGHT_S
 
     def _violations(self, old: Object | None, new: Object | None) -> Iterator[str]:
         match new:

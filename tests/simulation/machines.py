@@ -72,7 +72,7 @@ class SimMachine:
         self.name = name
         self.address = f"10.0.0.{number}"
         env: Env = sim_env(f"{seed}:{name}:machine")
-        self.runtime = FakeMachine(env)
+        self.runtime = FakeMachine(env, images=("cubernetes/pause:1",))
         self.fabric = FakeFabric()
         self.disk = Disk()
 
