@@ -52,7 +52,8 @@ class Garbage:
             yield from (one.ref for one in _dependents(meta.uid, view))
             if isinstance(changed, Node):
                 yield from (pod.ref for pod in view.on_node(Pod, meta.name))
-            # Its owner may be waiting for just this.
+        if found is None or found.metadata.owner_references != meta.owner_references:
+            # An owner that goes may be waiting for just this.
             yield from _known_owners(changed)
 
     def _remember(self, uid: str) -> None:

@@ -92,12 +92,9 @@ class Nodes:
         yield from self._plan_node(node, seen, view, now)
 
     def silence_s(self, seen: Seen, now: datetime) -> float:
-        """Return for how long we have listened to a node in vain.
-
-        What was noted by a clock that has been set back since is no knowledge.
-        """
-        begins = [at for at in (seen.at, self.awake_since) if at is not None and at <= now]
-        return (now - max(begins, default=now)).total_seconds()
+        """Return for how long we have listened to a node in vain."""
+        begin = max(seen.at, self.awake_since or seen.at)
+        return (now - begin).total_seconds()
 
     def _observe(self, key: str, lease: Lease | None, now: datetime) -> Seen | None:
         """Take note of a renewal, where there is one that was not seen before."""
@@ -121,6 +118,9 @@ class Nodes:
         """Some lease has changed. After a gap, or a clock set back, all nodes' time begins anew."""
         if self._holds(now):
             self.awake_since = now
+            for seen in self.seen.values():
+                # By a clock that has been set back, nothing was seen in the future.
+                seen.at = min(seen.at, now)
         self.pulse_at = now
 
     def _holds(self, now: datetime) -> bool:

@@ -176,3 +176,10 @@ def test_what_was_seen_to_end_is_remembered_up_to_a_limit() -> None:
 
     assert len(garbage.gone) == 10_000
     assert "uid-p-0" not in garbage.gone
+
+
+def test_an_owner_that_waits_hears_when_a_dependent_leaves_it() -> None:
+    world = World([WEB, a_pod("web-0")])
+
+    assert WEB.ref in list(Garbage().keys(POD, world.view()))
+    assert WEB.ref not in list(Garbage().keys(a_pod("web-0"), world.view()))

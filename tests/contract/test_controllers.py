@@ -1,0 +1,257 @@
+"""Controllers and scheduler against the real API server: what the planners' tiny world promises."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from apiserver.server import ApiServer
+from apiserver.settings import Limits, Settings
+from apiserver.storage.memory import MemoryStore
+from controllers.run import run as run_controllers
+from controllers.settings import ControllersSettings
+from cubernetes.api.condition import condition_of
+from cubernetes.api.endpointslice import EndpointSlice
+from cubernetes.api.errors import NotFound
+from cubernetes.api.event import Event
+from cubernetes.api.http import Identity
+from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.namespace import Namespace
+from cubernetes.api.node import Node, NodeSpec
+from cubernetes.api.pod import Pod, PodSpec
+from cubernetes.api.replicaset import ReplicaSet
+from cubernetes.api.service import Service
+from cubernetes.client.connect import ClientSettings
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from scheduler.run import run as run_scheduler
+from scheduler.settings import SchedulerSettings
+from tests.direct import ADMIN, DirectTransport
+from tests.given import a_container, a_node, a_replicaset, a_running_pod, a_service
+
+DEADLINE_S = 15.0
+NOBODY = ClientSettings(servers=(), ca="")
+
+
+@asynccontextmanager
+async def a_cluster() -> AsyncIterator[Client]:
+    """Run an API server on memory, the controllers and the scheduler, each as who it is."""
+    env = Env()
+    # What is absent is known only up to the last bookmark: ten seconds are long for a test.
+    limits = Limits(bookmark_interval_s=0.2)
+    server = ApiServer(MemoryStore(env), env, Settings(limits=limits))
+    await server.start()
+
+    def client(identity: Identity) -> Client:
+        return Client(DirectTransport(server, identity), env)
+
+    programs = [
+        asyncio.create_task(
+            run_controllers(
+                ControllersSettings(client=NOBODY), env, client(Identity("system:controllers"))
+            )
+        ),
+        asyncio.create_task(
+            run_scheduler(
+                SchedulerSettings(client=NOBODY, wake_pause_s=0.01),
+                env,
+                client(Identity("system:scheduler")),
+            )
+        ),
+    ]
+    try:
+        yield client(ADMIN)
+    finally:
+        for program in programs:
+            program.cancel()
+        ended = await asyncio.gather(*programs, return_exceptions=True)
+        await server.stop()
+    assert all(isinstance(one, asyncio.CancelledError) for one in ended), ended
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    async with a_cluster() as found:
+        yield found
+
+
+async def until[T](ask: Callable[[], Awaitable[T | None]]) -> T:
+    """Return the first answer that is not None (nor empty)."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            answer = await ask()
+            if answer:
+                return answer
+            await asyncio.sleep(0.02)
+
+
+async def join(client: Client, name: str, cpu: str = "4") -> None:
+    wanted = a_node(name, cpu=cpu, pod_cidr="")
+    made = await client.create(Node(metadata=ObjectMeta(name=name), spec=NodeSpec()))
+    await client.update_status(replaced(made, status=wanted.status))
+
+
+def fresh[O: (ReplicaSet, Service, Pod)](one: O) -> O:
+    """Return what a person would send: without what is the server's to write."""
+    meta = ObjectMeta(
+        name=one.metadata.name, namespace=one.metadata.namespace, labels=one.metadata.labels
+    )
+    return replaced(one, metadata=meta)
+
+
+async def bound(client: Client, count: int) -> list[Pod] | None:
+    pods = [pod for pod in (await client.list(Pod)).items if pod.spec.node_name]
+    return pods if len(pods) == count else None
+
+
+async def start(client: Client, pod: Pod, ip: str) -> None:
+    """Do as a kubelet would."""
+    status = a_running_pod(ip=ip).status
+    kept = tuple(one for one in pod.status.conditions if one.type != "Ready")
+    told = replaced(status, conditions=(*kept, *status.conditions))
+    await client.update_status(replaced(pod, status=told))
+
+
+async def ready_addresses(client: Client, service: str) -> list[str]:
+    slices = (await client.list(EndpointSlice, "default")).items
+    return sorted(
+        endpoint.addresses[0]
+        for one in slices
+        if one.service_name == service
+        for endpoint in one.endpoints
+        if endpoint.conditions.ready
+    )
+
+
+async def test_a_set_and_its_service_come_to_life_and_go_again(client: Client) -> None:
+    for name in ("n1", "n2", "n3"):
+        await join(client, name)
+    await client.create(fresh(a_service("web", cluster_ip="")))
+    await client.create(fresh(a_replicaset("web", replicas=6)))
+
+    pods = await until(lambda: bound(client, 6))
+    assert Counter(pod.spec.node_name for pod in pods) == {"n1": 2, "n2": 2, "n3": 2}
+
+    for place, pod in enumerate(pods):
+        await start(client, pod, f"10.244.1.{place + 2}")
+    addresses = [f"10.244.1.{place + 2}" for place in range(6)]
+    await until(lambda: _equal(ready_addresses(client, "web"), addresses))
+
+    async def status() -> ReplicaSet | None:
+        found = await client.get(ReplicaSet, "web", "default")
+        return found if found.status.ready_replicas == 6 else None
+
+    assert (await until(status)).status.available_replicas == 6
+
+    await client.delete(ReplicaSet, "web", "default")
+    going = await until(lambda: _all_going(client))
+    await until(lambda: _equal(ready_addresses(client, "web"), []))
+    for pod in going:
+        await client.delete(Pod, pod.metadata.name, "default", uid=pod.metadata.uid, grace_s=0)
+
+    async def is_empty() -> bool:
+        slices = (await client.list(EndpointSlice, "default")).items
+        left = [one for one in slices if one.service_name == "web"]
+        return not left and not (await client.list(Pod)).items
+
+    await until(is_empty)
+
+
+async def test_every_node_gets_a_pod_network_of_its_own(client: Client) -> None:
+    for name in ("n1", "n2", "n3"):
+        await join(client, name)
+
+    async def networks() -> list[str] | None:
+        found = [node.spec.pod_cidr for node in (await client.list(Node)).items]
+        return found if all(found) else None
+
+    assert sorted(await until(networks)) == ["10.244.0.0/24", "10.244.1.0/24", "10.244.2.0/24"]
+
+
+async def test_w17_what_fits_nowhere_says_why_once_and_is_bound_when_a_node_joins(
+    client: Client,
+) -> None:
+    await join(client, "n1", cpu="1")
+    big = Pod(
+        metadata=ObjectMeta(name="big", namespace="default"),
+        spec=PodSpec(containers=(a_container(cpu="2"),)),
+    )
+    await client.create(big)
+
+    async def refused() -> Pod | None:
+        pod = await client.get(Pod, "big", "default")
+        return pod if condition_of(pod.status.conditions, "PodScheduled") else None
+
+    pod = await until(refused)
+    told = condition_of(pod.status.conditions, "PodScheduled")
+    assert told is not None
+    assert (told.status, told.reason) == ("False", "Unschedulable")
+    assert told.message == "0/1 nodes can take the pod: n1 needs 2000m cpu, has 1000m free"
+
+    async def event() -> list[Event]:
+        events = (await client.list(Event, "default")).items
+        return [one for one in events if one.reason == "FailedScheduling"]
+
+    assert len(await until(event)) == 1
+    await asyncio.sleep(0.3)
+    assert (await client.get(Pod, "big", "default")).metadata == pod.metadata
+
+    await join(client, "n2", cpu="4")
+    assert (await until(lambda: bound(client, 1)))[0].spec.node_name == "n2"
+
+
+async def test_a_namespace_takes_everything_in_it_along(client: Client) -> None:
+    await client.create(Namespace(metadata=ObjectMeta(name="shop")))
+    await client.create(fresh(a_replicaset("web", "shop", replicas=2)))
+    await client.create(fresh(a_service("web", "shop", cluster_ip="")))
+    await until(lambda: _pods(client, "shop", 2))
+
+    await client.delete(Namespace, "shop")
+
+    async def is_gone() -> bool:
+        try:
+            await client.get(Namespace, "shop")
+        except NotFound:
+            return True
+        return False
+
+    await until(is_gone)
+    assert (await client.list(Pod)).items == ()
+    assert [one.metadata.namespace for one in (await client.list(Service)).items] == ["default"]
+
+
+async def test_orphans_stay_and_are_adopted_by_the_next_set(client: Client) -> None:
+    await client.create(fresh(a_replicaset("web", replicas=2)))
+    before = await until(lambda: _pods(client, "default", 2))
+
+    await client.delete(ReplicaSet, "web", "default", propagation="Orphan")
+
+    async def is_gone() -> bool:
+        return not (await client.list(ReplicaSet)).items
+
+    await until(is_gone)
+    made = await client.create(fresh(a_replicaset("web", replicas=2)))
+
+    async def adopted() -> list[Pod] | None:
+        pods = (await client.list(Pod, "default")).items
+        mine = [one for one in pods if one.metadata.controller == made.owner_reference()]
+        return mine if len(mine) == 2 else None
+
+    after = await until(adopted)
+    assert {one.metadata.uid for one in after} == {one.metadata.uid for one in before}
+
+
+async def _pods(client: Client, namespace: str, count: int) -> list[Pod] | None:
+    pods = list((await client.list(Pod, namespace)).items)
+    return pods if len(pods) == count else None
+
+
+async def _all_going(client: Client) -> list[Pod] | None:
+    pods = list((await client.list(Pod)).items)
+    return pods if pods and all(pod.metadata.is_deleted for pod in pods) else None
+
+
+async def _equal(found: Awaitable[list[str]], wanted: list[str]) -> bool:
+    return await found == wanted
