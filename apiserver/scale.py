@@ -15,7 +15,7 @@ from apiserver.write import modified
 from cubernetes.api import codec, schema
 from cubernetes.api.errors import BadRequest, invalid
 from cubernetes.api.http import Response
-from cubernetes.api.meta import Object, replaced
+from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.selectors import selector_text
 from cubernetes.api.words import Scale, ScaleSpec, ScaleStatus
 
@@ -47,7 +47,13 @@ def scale_of(one: Object) -> Scale:
     workload = cast(Any, one)
     metadata = one.metadata
     return Scale(
-        metadata=replaced(metadata, labels={}, annotations={}, owner_references=(), finalizers=()),
+        metadata=ObjectMeta(
+            name=metadata.name,
+            namespace=metadata.namespace,
+            uid=metadata.uid,
+            resource_version=metadata.resource_version,
+            creation_timestamp=metadata.creation_timestamp,
+        ),
         spec=ScaleSpec(replicas=workload.spec.replicas),
         status=ScaleStatus(
             replicas=workload.status.replicas,
