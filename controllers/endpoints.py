@@ -52,6 +52,9 @@ class Endpoints:
             is_ours = changed.metadata.labels.get(MANAGED_LABEL) == MANAGED_BY
             return (_service_ref(changed),) if is_ours and changed.service_name else ()
         if isinstance(changed, Node):
+            # Falling silent and coming back both have a silent side; other news of a node is none.
+            if not is_silent(changed):
+                return ()
             pods = view.on_node(Pod, changed.metadata.name)
             return sorted({ref for pod in pods for ref in _services_of(pod, view)})
         return _services_of(changed, view)

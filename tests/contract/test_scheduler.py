@@ -1,0 +1,215 @@
+"""The scheduler against the real API server: lost answers, full nodes, and no idle writes."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from apiserver.server import ApiServer
+from apiserver.settings import Settings
+from apiserver.storage.memory import MemoryStore
+from cubernetes.api.condition import Condition, condition_of, with_condition
+from cubernetes.api.http import Identity, Request, Response
+from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.node import Node, NodeSpec
+from cubernetes.api.pod import ContainerPort, Pod, PodSpec
+from cubernetes.client.connect import ClientSettings
+from cubernetes.client.outcome import Unknown
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from scheduler.run import run
+from scheduler.settings import SchedulerSettings
+from tests.direct import DirectTransport
+from tests.given import NOW, a_container, a_node, a_pod
+
+DEADLINE_S = 30.0
+
+
+class LossyTransport(DirectTransport):
+    """Loses requests and answers of writes by a seeded chance; counts the writes that arrive."""
+
+    def __init__(self, server: ApiServer, loss: float) -> None:
+        super().__init__(server, Identity("system:scheduler"))
+        self._chance = random.Random(7)
+        self._loss = loss
+        self.writes: list[Request] = []
+
+    async def send(self, request: Request, *, deadline_s: float) -> Response:
+        is_write = request.method != "GET"
+        if is_write and self._chance.random() < self._loss:
+            raise Unknown("the request is lost")
+        if is_write and "/leases" not in request.path and "/events" not in request.path:
+            self.writes.append(request)
+        response = await super().send(request, deadline_s=deadline_s)
+        if is_write and self._chance.random() < self._loss:
+            raise Unknown("the answer is lost")
+        return response
+
+
+class Place:
+    """An API server with an administrator's client, and the way that the scheduler talks to it."""
+
+    def __init__(self, server: ApiServer, env: Env, loss: float) -> None:
+        self.admin = Client(DirectTransport(server), env)
+        self.transport = LossyTransport(server, loss)
+        self.scheduler = Client(self.transport, env)
+
+    async def add_node(self, name: str, *, cpu: str = "4", pods: str = "110") -> None:
+        made = await self.admin.create(Node(metadata=ObjectMeta(name=name), spec=NodeSpec()))
+        wanted = a_node(name, cpu=cpu, pods=pods)
+        await self.admin.update_status(replaced(made, status=wanted.status))
+
+    async def add_pod(self, name: str, spec: PodSpec | None = None) -> None:
+        pod = a_pod(name, spec=spec)
+        meta = ObjectMeta(name=name, namespace="default")
+        await self.admin.create(replaced(pod, metadata=meta))
+
+    async def pods(self) -> list[Pod]:
+        return list((await self.admin.list(Pod)).items)
+
+    async def counts(self) -> Counter[str]:
+        return Counter(pod.spec.node_name for pod in await self.pods())
+
+    async def until(self, holds: Callable[[list[Pod]], bool]) -> list[Pod]:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                pods = await self.pods()
+                if holds(pods):
+                    return pods
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def a_place(loss: float = 0.0) -> AsyncIterator[Place]:
+    env = Env()
+    server = ApiServer(MemoryStore(env), env, Settings())
+    await server.start()
+    place = Place(server, env, loss)
+    settings = SchedulerSettings(client=ClientSettings(servers=(), ca=""), wake_pause_s=0.01)
+    program = asyncio.create_task(run(settings, env, place.scheduler))
+    try:
+        yield place
+    finally:
+        program.cancel()
+        (ended,) = await asyncio.gather(program, return_exceptions=True)
+        await server.stop()
+    assert isinstance(ended, asyncio.CancelledError), ended
+
+
+def all_bound(pods: list[Pod]) -> bool:
+    return all(pod.spec.node_name for pod in pods)
+
+
+def is_refused(pod: Pod) -> bool:
+    told = condition_of(pod.status.conditions, "PodScheduled")
+    return told is not None and told.status == "False"
+
+
+async def test_lost_requests_and_answers_neither_lose_a_pod_nor_fill_a_node_twice() -> None:
+    async with a_place(loss=0.25) as place:
+        for number in range(3):
+            await place.add_node(f"n{number}", pods="20")
+        for number in range(60):
+            await place.add_pod(f"p{number:02}")
+
+        await place.until(all_bound)
+
+        assert await place.counts() == {"n0": 20, "n1": 20, "n2": 20}
+
+
+async def test_pods_that_fit_nowhere_do_not_hold_up_the_others() -> None:
+    async with a_place() as place:
+        await place.add_node("n1")
+        huge = PodSpec(containers=(a_container(cpu="100"),))
+        for number in range(40):
+            await place.add_pod(f"a-huge-{number:02}", huge)
+        for number in range(5):
+            await place.add_pod(f"small-{number}")
+
+        pods = await place.until(lambda found: sum(bool(one.spec.node_name) for one in found) == 5)
+
+        assert {one.metadata.name[:5] for one in pods if one.spec.node_name} == {"small"}
+
+
+async def test_w17_a_pod_that_waits_costs_one_write_whatever_the_nodes_report() -> None:
+    async with a_place() as place:
+        await place.add_node("n1")
+        await place.add_pod("huge", PodSpec(containers=(a_container(cpu="100"),)))
+        await place.until(lambda found: is_refused(found[0]))
+        before = len(place.transport.writes)
+
+        for second in range(20):
+            node = await place.admin.get(Node, "n1")
+            beat = Condition(
+                type="MemoryPressure", status="False", message=f"beat {second}", reason="Fine"
+            )
+            conditions = with_condition(node.status.conditions, beat, NOW)
+            status = replaced(node.status, conditions=conditions)
+            await place.admin.update_status(replaced(node, status=status))
+        await asyncio.sleep(0.2)
+
+        assert len(place.transport.writes) == before == 1
+
+
+async def test_when_a_pod_goes_the_one_that_waits_for_its_port_is_bound() -> None:
+    async with a_place() as place:
+        await place.add_node("n1")
+        ports = [ContainerPort(container_port=80, host_port=8080)]
+        spec = PodSpec(containers=(a_container(ports=ports),))
+        await place.add_pod("first", spec)
+        await place.until(all_bound)
+        await place.add_pod("second", spec)
+        await place.until(lambda found: is_refused(found[1]))
+
+        await place.admin.delete(Pod, "first", "default", grace_s=0)
+
+        (pod,) = await place.until(lambda found: len(found) == 1 and all_bound(found))
+        assert pod.metadata.name == "second"
+
+
+async def test_a_node_that_is_cordoned_gets_nothing_until_it_is_free_again() -> None:
+    async with a_place() as place:
+        await place.add_node("n1")
+        await place.admin.patch(Node, "n1", "", {"spec": {"unschedulable": True}})
+        await place.add_pod("web")
+        (pod,) = await place.until(lambda found: is_refused(found[0]))
+        told = condition_of(pod.status.conditions, "PodScheduled")
+        assert told is not None
+        assert told.message == "0/1 nodes can take the pod: n1 is cordoned"
+
+        await place.admin.patch(Node, "n1", "", {"spec": {"unschedulable": None}})
+
+        await place.until(all_bound)
+
+
+async def test_a_pod_of_another_scheduler_is_left_alone() -> None:
+    async with a_place() as place:
+        await place.add_node("n1")
+        await place.add_pod("theirs", PodSpec(containers=(a_container(),), scheduler_name="theirs"))
+        await place.add_pod("ours")
+
+        pods = await place.until(lambda found: any(one.spec.node_name for one in found))
+
+        assert {one.metadata.name: one.spec.node_name for one in pods} == {
+            "ours": "n1",
+            "theirs": "",
+        }
+
+
+async def test_a_restart_goes_on_where_the_round_was() -> None:
+    async with a_place() as place:
+        for number in range(3):
+            await place.add_node(f"n{number}")
+        await place.add_pod("p0")
+        await place.until(all_bound)
+        settings = SchedulerSettings(
+            client=ClientSettings(servers=(), ca=""), scheduler_name="second", lease=""
+        )
+        again = asyncio.create_task(run(settings, Env(), place.scheduler))
+        await place.add_pod("p1", PodSpec(containers=(a_container(),), scheduler_name="second"))
+        pods = await place.until(all_bound)
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
+
+        assert [pod.spec.node_name for pod in pods] == ["n0", "n1"]
