@@ -1,0 +1,140 @@
+"""From words to a verb, and from what goes wrong to one line and an exit code.
+
+0: done. 1: refused, or no answer. 2: the command line is wrong. 130: interrupted.
+"""
+
+import os
+import sys
+from argparse import (
+    REMAINDER,
+    SUPPRESS,
+    ArgumentParser,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
+from collections.abc import Sequence
+from typing import NoReturn
+
+from cubectl.kubeconfig import KubeconfigWrong
+from cubectl.manifests import Rejected
+from cubectl.printers import safe
+from cubectl.registry import VERBS
+from cubectl.session import Choice, Failed, Misused, Session
+from cubectl.transport import Unreachable
+from cubectl.verb import Verb, span_s
+from cubernetes.api.errors import ApiError
+
+DONE, REFUSED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+class OneLineParser(ArgumentParser):
+    """Says what is wrong in one line, without the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Misused(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None, session: Session | None = None) -> int:
+    """Run a command line; return the exit code."""
+    session = session or Session()
+    try:
+        verb, options = _parsed(sys.argv[1:] if argv is None else argv)
+        if verb is None:
+            return DONE
+        session.choice = _choice(options)
+        return _run(verb, options, session)
+    except Misused as error:
+        session.tell(str(error))
+        return MISUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Nothing may be written at exit any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _run(verb: Verb, options: Namespace, session: Session) -> int:
+    try:
+        verb.run(options, session)
+        session.out.flush()
+    except Rejected as error:
+        for sentence in error.sentences:
+            session.fail(safe(sentence))
+    except ApiError as error:
+        session.fail(safe(error.message))
+    except (Failed, KubeconfigWrong, Unreachable) as error:
+        session.fail(safe(str(error)))
+    return REFUSED if session.failure_count else DONE
+
+
+def _parsed(argv: Sequence[str]) -> tuple[Verb | None, Namespace]:
+    """Return the verb and its options; None where help was printed instead.
+
+    Options and names may be mixed in any order behind the verb.
+    """
+    parser = OneLineParser(
+        prog="cubectl",
+        usage="cubectl [-n NAMESPACE] VERB ...",
+        description="Look at a Cubernetes cluster, and change it.",
+        epilog=_verbs_told(),
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_common(parser, is_main=True)
+    parser.add_argument("verb", nargs="?", help=SUPPRESS)
+    parser.add_argument("rest", nargs=REMAINDER, help=SUPPRESS)
+    try:
+        options = parser.parse_args(argv)
+        if options.verb is None:
+            parser.print_help()
+            return None, options
+        return _parsed_for(_verb_called(options.verb), options)
+    except SystemExit:
+        return None, Namespace()
+
+
+def _parsed_for(verb: Verb, options: Namespace) -> tuple[Verb, Namespace]:
+    parser = OneLineParser(
+        prog=f"cubectl {verb.name}", description=verb.summary, allow_abbrev=False
+    )
+    verb.configure(parser)
+    _add_common(parser, is_main=False)
+    return verb, parser.parse_intermixed_args(options.rest, options)
+
+
+def _verb_called(word: str) -> Verb:
+    for verb in VERBS:
+        if verb.name == word:
+            return verb
+    offered = ", ".join(verb.name for verb in VERBS)
+    raise Misused(f"there is no verb {safe(word[:40])!r}: {offered}")
+
+
+def _verbs_told() -> str:
+    lines = [f"  {verb.name:10} {verb.summary}" for verb in VERBS]
+    return "verbs (each has its own --help):\n" + "\n".join(lines)
+
+
+def _add_common(parser: ArgumentParser, *, is_main: bool) -> None:
+    """Add the options that may stand before and behind the verb; behind it they win."""
+    group = parser.add_argument_group("where")
+    for flags, told in (
+        (("-n", "--namespace"), "instead of the kubeconfig's"),
+        (("--kubeconfig",), "a file; else $KUBECONFIG, else ~/.kube/config"),
+        (("--context",), "one of the kubeconfig's"),
+        (("--server",), "https://address:port, instead of the kubeconfig's"),
+        (("--request-timeout",), "for one answer (default 30s)"),
+    ):
+        default = "30s" if flags[0] == "--request-timeout" else ""
+        group.add_argument(*flags, default=default if is_main else SUPPRESS, help=told)
+
+
+def _choice(options: Namespace) -> Choice:
+    return Choice(
+        kubeconfig=options.kubeconfig,
+        context=options.context,
+        server=options.server,
+        namespace=options.namespace,
+        timeout_s=span_s(options.request_timeout),
+    )

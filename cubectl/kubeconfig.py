@@ -1,0 +1,163 @@
+"""Where the API server is and who asks: by kubeconfig files and the command line."""
+
+import base64
+import binascii
+import json
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+DEFAULT_PATHS = (Path("~/.kube/config"), Path("/etc/cubernetes/admin.conf"))
+SIZE_LIMIT_BYTES = 1024 * 1024
+
+
+class KubeconfigWrong(Exception):
+    """A file is missing or malformed, or names something that is not in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach a cluster. ca, cert and key are PEM; empty cert and token is nobody."""
+
+    server: str
+    ca: bytes = b""
+    cert: bytes = field(default=b"", repr=False)
+    key: bytes = field(default=b"", repr=False)
+    token: str = field(default="", repr=False)
+    namespace: str = "default"
+    server_name: str = ""
+    source: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def access_by(
+    environment: Mapping[str, str], *, path: str = "", context: str = "", server: str = ""
+) -> Access:
+    """Return the access of a context: of --kubeconfig, else $KUBECONFIG, else the usual places.
+
+    Raises: KubeconfigWrong.
+    """
+    paths = _paths(environment, path)
+    if not paths and not server:
+        looked = ", ".join(str(one) for one in DEFAULT_PATHS)
+        raise KubeconfigWrong(f"no kubeconfig: none of {looked} exists; use --kubeconfig")
+    access = _from_files(paths, context) if paths else Access(server="")
+    return replace(access, server=server) if server else access
+
+
+def _paths(environment: Mapping[str, str], path: str) -> list[Path]:
+    if path:
+        return [Path(path).expanduser()]
+    listed = [one for one in environment.get("KUBECONFIG", "").split(os.pathsep) if one]
+    if listed:
+        found = [Path(one).expanduser() for one in listed]
+        # As kubectl: of several files, those that are not there are passed over.
+        return [one for one in found if one.exists()] or found[:1]
+    usual = [one.expanduser() for one in DEFAULT_PATHS]
+    return [one for one in usual if one.exists()][:1]
+
+
+def _from_files(paths: Sequence[Path], context_name: str) -> Access:
+    files = [(one, _tree_of(one)) for one in paths]
+    chosen = context_name or _first_text(files, "current-context")
+    if not chosen:
+        raise KubeconfigWrong(f"{paths[0]}: current-context: is empty; use --context")
+    home, context = _entry(files, "contexts", "context", chosen)
+    cluster_home, cluster = _entry(files, "clusters", "cluster", _text(home, context, "cluster"))
+    user_home, user = _entry(files, "users", "user", _text(home, context, "user"))
+    server = _text(cluster_home, cluster, "server")
+    return Access(
+        server=server,
+        ca=_pem(cluster_home, cluster, "certificate-authority"),
+        cert=_pem(user_home, user, "client-certificate"),
+        key=_pem(user_home, user, "client-key"),
+        token=str(user.get("token", "")),
+        namespace=str(context.get("namespace") or "default"),
+        server_name=str(cluster.get("tls-server-name", "")),
+        source=str(cluster_home),
+        warnings=_warnings(user_home, user),
+    )
+
+
+def _tree_of(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(SIZE_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise KubeconfigWrong(f"{path}: {error.strerror}") from error
+    if len(content) > SIZE_LIMIT_BYTES:
+        raise KubeconfigWrong(f"{path}: over {SIZE_LIMIT_BYTES} bytes")
+    tree = _json_of(content) if content.lstrip()[:1] == b"{" else None
+    return tree if tree is not None else _yaml_of(path, content)
+
+
+def _json_of(content: bytes) -> dict[str, Any] | None:
+    try:
+        tree = json.loads(content)
+    except ValueError:
+        return None
+    return tree if isinstance(tree, dict) else None
+
+
+def _yaml_of(path: Path, content: bytes) -> dict[str, Any]:
+    from cubernetes.api import yaml
+    from cubernetes.api.errors import BadRequest
+
+    try:
+        return yaml.tree_of(content)
+    except BadRequest as error:
+        raise KubeconfigWrong(f"{path}: {error.message}") from error
+
+
+type _Files = Sequence[tuple[Path, dict[str, Any]]]
+
+
+def _first_text(files: _Files, field_name: str) -> str:
+    return next((str(tree[field_name]) for _, tree in files if tree.get(field_name)), "")
+
+
+def _entry(files: _Files, many: str, one: str, name: str) -> tuple[Path, dict[str, Any]]:
+    """Return a named entry, and the file it is in: paths in it are relative to that."""
+    for path, tree in files:
+        entries = tree.get(many) or []
+        for entry in entries if isinstance(entries, list) else []:
+            inner = entry.get(one) if isinstance(entry, dict) else None
+            if isinstance(inner, dict) and entry.get("name") == name:
+                return path, inner
+    raise KubeconfigWrong(f"{files[0][0]}: {many}: there is no {one} {name!r}")
+
+
+def _text(path: Path, tree: Mapping[str, Any], field_name: str) -> str:
+    value = tree.get(field_name)
+    if not isinstance(value, str) or not value:
+        raise KubeconfigWrong(f"{path}: {field_name}: is required")
+    return value
+
+
+def _pem(home: Path, tree: Mapping[str, Any], field_name: str) -> bytes:
+    """Return what a field holds: its data, or the file that it names."""
+    data = tree.get(f"{field_name}-data")
+    if data:
+        try:
+            return base64.b64decode(str(data), validate=True)
+        except binascii.Error as error:
+            raise KubeconfigWrong(f"{home}: {field_name}-data: is not base64") from error
+    named = tree.get(field_name)
+    if not named:
+        return b""
+    path = home.parent / Path(str(named)).expanduser()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise KubeconfigWrong(f"{home}: {field_name}: {path}: {error.strerror}") from error
+
+
+def _warnings(home: Path, user: Mapping[str, Any]) -> tuple[str, ...]:
+    is_secret = bool(user.get("client-key-data") or user.get("token"))
+    is_open = bool(home.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+    if is_secret and is_open:
+        return (f"{home} holds a secret that other users of this machine may read: chmod 600",)
+    return ()

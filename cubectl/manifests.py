@@ -1,0 +1,156 @@
+"""Manifests from files, folders and stdin: every document is read and judged before any is sent."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from cubectl.session import Failed
+from cubernetes.api import codec, yaml
+from cubernetes.api.codec import Tree
+from cubernetes.api.errors import ApiError, BadRequest
+from cubernetes.api.meta import Object, replaced
+from cubernetes.api.registry import KINDS, kind_of
+
+SIZE_LIMIT_BYTES = 10 * 1024 * 1024
+FILE_LIMIT = 1000
+ENDINGS = (".yaml", ".yml", ".json")
+
+
+class Rejected(Exception):
+    """Documents that cannot be sent: one sentence for each thing that is wrong."""
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        super().__init__("; ".join(sentences))
+        self.sentences = tuple(sentences)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One document. where tells a person which: `web.yaml:12`."""
+
+    where: str
+    kind: type[Object]
+    tree: Tree
+    namespace: str
+
+    @property
+    def name(self) -> str:
+        return str(self.tree["metadata"].get("name", ""))
+
+
+def manifests_in(
+    paths: Sequence[str], namespace: str, *, is_namespace_chosen: bool = False
+) -> list[Manifest]:
+    """Return every document, in order. namespace is for those that name none.
+
+    Raises: Failed: a file cannot be read. Rejected: with every problem of every document.
+    """
+    found: list[Manifest] = []
+    wrong: list[str] = []
+    for path in paths:
+        for where, tree in _documents(path):
+            problems = list(_problems(tree, namespace if is_namespace_chosen else ""))
+            wrong += [f"{where}: {problem}" for problem in problems]
+            if not problems:
+                found.append(_manifest(where, tree, namespace))
+    if wrong:
+        raise Rejected(wrong)
+    if not found:
+        raise Failed(f"no objects in {', '.join(paths)}")
+    return found
+
+
+def _documents(path: str) -> Iterator[tuple[str, Tree]]:
+    """Yield (where, tree) for each document of a file, a folder's files, or stdin (`-`)."""
+    if path == "-":
+        yield from _trees("stdin", _content(sys.stdin.buffer, "stdin"))
+        return
+    for file in _files(Path(path)):
+        try:
+            with file.open("rb") as opened:
+                content = _content(opened, str(file))
+        except OSError as error:
+            raise Failed(f"{file}: {error.strerror}") from error
+        yield from _trees(str(file), content)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(one for one in path.iterdir() if one.suffix in ENDINGS and one.is_file())
+    if not files:
+        raise Failed(f"{path}: no {', '.join(ENDINGS)} file in this folder")
+    if len(files) > FILE_LIMIT:
+        raise Failed(f"{path}: {len(files)} files, at most {FILE_LIMIT}")
+    return files
+
+
+def _content(file: BinaryIO, name: str) -> bytes:
+    content = file.read(SIZE_LIMIT_BYTES + 1)
+    if len(content) > SIZE_LIMIT_BYTES:
+        raise Failed(f"{name}: over {SIZE_LIMIT_BYTES} bytes")
+    return content
+
+
+def _trees(name: str, content: bytes) -> Iterator[tuple[str, Tree]]:
+    try:
+        is_json = content.lstrip()[:1] == b"{"
+        found = [yaml.Document(codec.tree_of(content), 1)] if is_json else yaml.documents(content)
+    except BadRequest as error:
+        raise Rejected([f"{name}: {error.message}"]) from error
+    for tree, line in found:
+        where = f"{name}:{line}"
+        if tree.get("kind") == "List" and isinstance(tree.get("items"), list):
+            items = enumerate(tree["items"])
+            yield from ((f"{where}: items[{index}]", one) for index, one in items)
+        else:
+            yield where, tree
+
+
+def _problems(tree: object, chosen_namespace: str) -> Iterator[str]:
+    """Yield what is wrong with a document, each with its field."""
+    if not isinstance(tree, dict):
+        yield "must be an object"
+        return
+    version, word = str(tree.get("apiVersion", "")), str(tree.get("kind", ""))
+    kind = kind_of(version, word)
+    if kind is None:
+        yield _unknown(version, word)
+        return
+    try:
+        one = codec.from_tree(kind, tree).model
+    except ApiError as error:
+        fields = [f"{problem.field}: {problem.message}" for problem in error.problems]
+        yield from (f"{word}: {told}" for told in fields or [error.message])
+        return
+    if one.metadata.generate_name and not one.metadata.name:
+        one = replaced(one, metadata=replaced(one.metadata, name="generated"))
+    title = f"{word}/{one.metadata.name}" if one.metadata.name else word
+    for problem in one.defaulted().problems():
+        yield f"{title}: {problem.field}: {problem.message}"
+    named = one.metadata.namespace
+    if kind.resource.namespaced and named and chosen_namespace not in ("", named):
+        yield f"{title}: metadata.namespace: is {named!r}, but -n says {chosen_namespace!r}"
+
+
+def _unknown(version: str, word: str) -> str:
+    if not version or not word:
+        return f"{'apiVersion' if not version else 'kind'}: is required"
+    right = [one.resource.api_version for one in KINDS if one.resource.kind == word]
+    if right:
+        return f"apiVersion: {version[:80]!r} has no {word}, use {right[0]!r}"
+    known = ", ".join(sorted(one.resource.kind for one in KINDS))
+    return f"kind: there is no {word[:80]!r}: {known}"
+
+
+def _manifest(where: str, tree: Tree, namespace: str) -> Manifest:
+    kind = kind_of(str(tree["apiVersion"]), str(tree["kind"]))
+    if kind is None:
+        raise AssertionError(f"{where} was judged without a kind")
+    metadata = dict(tree.get("metadata") or {})
+    place = str(metadata.get("namespace") or namespace) if kind.resource.namespaced else ""
+    if place:
+        metadata["namespace"] = place
+    return Manifest(where, kind, {**tree, "metadata": metadata}, place)

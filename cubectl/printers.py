@@ -1,0 +1,109 @@
+"""Objects as text: tables, names, YAML, JSON, and nothing that could command a terminal. Pure."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from cubernetes.api.codec import Tree
+from cubernetes.api.meta import Column, Object
+from cubernetes.api.selectors import selector_text
+
+GAP = "   "
+MORE = "…"
+
+type Rows = Sequence[Sequence[str]]
+
+# What YAML 1.1, YAML 1.2 or both would read as a number: quoted, so that a text stays one.
+_NUMBER_LIKE = re.compile(r"[-+]?[.0-9][0-9_.:]*([eE][-+]?[0-9]+)?\Z")
+
+
+def safe(text: str) -> str:
+    """Return text with everything that is not a letter, sign or blank written out.
+
+    Control characters, escape sequences and marks that turn the direction of writing come from
+    names, messages and images: a terminal would obey them.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def safe_lines(text: str) -> str:
+    """Return a log's text: as safe, but lines and tabs stay."""
+    return "".join(
+        part if part in ("\n", "\t") else safe(part) for part in re.split(r"([\n\t])", text)
+    )
+
+
+def columns_of(kind: type[Object], *, is_wide: bool) -> list[Column]:
+    return [column for column in kind.columns if is_wide or not column.wide]
+
+
+def heads_of(columns: Iterable[Column]) -> list[str]:
+    return [column.title.upper() for column in columns]
+
+
+def cells_of(columns: Iterable[Column], one: Object, now: datetime) -> list[str]:
+    return [safe(str(column.cell(one, now))) for column in columns]
+
+
+def labels_cell(one: Object) -> str:
+    return safe(selector_text(one.metadata.labels)) or "<none>"
+
+
+def widths_of(rows: Rows) -> list[int]:
+    """Return how wide each column must be; the last one needs no room behind it."""
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def row_text(row: Sequence[str], widths: Sequence[int], width: int | None = None) -> str:
+    """Return a row as one line, cut at the terminal's width where there is one."""
+    padded = [cell.ljust(room) for cell, room in zip(row, widths, strict=True)]
+    line = GAP.join(padded).rstrip()
+    if width is not None and len(line) > width > len(MORE):
+        return line[: width - len(MORE)] + MORE
+    return line
+
+
+def table_text(rows: Rows, width: int | None = None) -> str:
+    """Return rows, the heads first, as lines; empty for no rows."""
+    widths = widths_of(rows) if rows else []
+    return "".join(f"{row_text(row, widths, width)}\n" for row in rows)
+
+
+def name_of(kind: type[Object], name: str) -> str:
+    """Return `pod/web`, `replicaset.apps/web`: what other verbs take."""
+    resource = kind.resource
+    group = f".{resource.group}" if resource.group else ""
+    return safe(f"{resource.singular}{group}/{name}")
+
+
+def json_text(tree: Any) -> str:
+    return json.dumps(tree, indent=4, ensure_ascii=True) + "\n"
+
+
+def yaml_text(tree: Any) -> str:
+    """Return YAML that reads back as the same tree, by version 1.1 and by 1.2."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, _: Any) -> bool:
+            return True
+
+    def text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        style = "'" if _NUMBER_LIKE.match(text) else "|" if "\n" in text else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    Dumper.add_representer(str, text_node)
+    dumped: str = yaml.dump(tree, Dumper=Dumper, sort_keys=False, allow_unicode=False, width=100)
+    return dumped
+
+
+def list_of(trees: Sequence[Tree]) -> Tree:
+    """Return one object for several, as kubectl does."""
+    return {"apiVersion": "v1", "kind": "List", "items": list(trees)}

@@ -1,0 +1,142 @@
+"""`cubectl apply`: make the cluster hold what files say, and leave to others what they do not."""
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+
+from cubectl.manifests import Manifest, Rejected, manifests_in
+from cubectl.printers import name_of, safe
+from cubectl.session import Session
+from cubectl.verb import Verb, add_files
+from cubernetes.api import codec, threeway
+from cubernetes.api.codec import Tree
+from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
+from cubernetes.api.namespace import Namespace as NamespaceKind
+
+ATTEMPTS = 5  # how often an object is read again that somebody else is writing too
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one document asks for: change is None where the object is to be created."""
+
+    manifest: Manifest
+    change: Tree | None
+
+    @property
+    def is_needed(self) -> bool:
+        return self.change is None or bool(self.change)
+
+
+def configure(parser: ArgumentParser) -> None:
+    add_files(parser)
+    parser.add_argument("--dry-run", action="store_true", help="ask the server, change nothing")
+    parser.add_argument(
+        "--keep-going", action="store_true", help="apply the valid ones where some are refused"
+    )
+
+
+def run(options: Namespace, session: Session) -> None:
+    manifests = manifests_in(
+        options.filename,
+        session.namespace,
+        is_namespace_chosen=bool(session.choice.namespace),
+    )
+    good = _rehearsed(manifests, session, is_stubborn=options.keep_going)
+    for manifest in good:
+        title = name_of(manifest.kind, manifest.name)
+        if options.dry_run:
+            session.say(f"{title} {_verdict(_step(manifest, session))} (dry run)")
+            continue
+        try:
+            session.say(f"{title} {_applied(manifest, session)}")
+        except ApiError as error:
+            session.fail(_told(manifest, error))
+
+
+def _rehearsed(manifests: list[Manifest], session: Session, *, is_stubborn: bool) -> list[Manifest]:
+    """Let the server judge every document before the first is applied.
+
+    Raises: Rejected: some are refused, and nothing was changed.
+    """
+    namespaces = {one.name for one in manifests if one.kind is NamespaceKind}
+    refused: dict[str, str] = {}
+    for manifest in manifests:
+        try:
+            _carry_out(_step(manifest, session), session, is_dry=True)
+        except NotFound as error:
+            # Its namespace comes with the same files: it cannot be judged before that is there.
+            if manifest.namespace not in namespaces:
+                refused[manifest.where] = _told(manifest, error)
+        except ApiError as error:
+            refused[manifest.where] = _told(manifest, error)
+    if refused and not is_stubborn:
+        raise Rejected([*refused.values(), f"nothing was applied: {len(refused)} refused"])
+    for sentence in refused.values():
+        session.fail(sentence)
+    return [one for one in manifests if one.where not in refused]
+
+
+def _step(manifest: Manifest, session: Session) -> Step:
+    try:
+        live = session.api.get(manifest.kind, manifest.name, manifest.namespace)
+    except NotFound:
+        return Step(manifest, None)
+    return Step(manifest, change_for(manifest, live))
+
+
+def change_for(manifest: Manifest, live: Tree) -> Tree:
+    """Return the merge patch that applies a document to a live object; empty: it is as wanted.
+
+    Pure. What differs only in its spelling (`500m` and `0.5`, a default written out) is no change.
+    """
+    wanted = threeway.annotated(manifest.tree)
+    merged = threeway.merged(threeway.last_applied(live), live, wanted)
+    old = codec.from_tree(manifest.kind, live, "Ignore").model
+    new = codec.from_tree(manifest.kind, merged, "Ignore").model
+    if old == new:
+        return {}
+    change = threeway.change_between(live, merged)
+    # Lists go over whole: somebody else's change since the reading must not be lost in one.
+    version = live["metadata"]["resourceVersion"]
+    metadata = {**(change.get("metadata") or {}), "resourceVersion": version}
+    return {**change, "metadata": metadata}
+
+
+def _carry_out(step: Step, session: Session, *, is_dry: bool) -> None:
+    manifest = step.manifest
+    if step.change is None:
+        tree = threeway.annotated(manifest.tree)
+        session.api.create(manifest.kind, tree, manifest.namespace, is_dry=is_dry)
+    elif step.change:
+        session.api.patch(
+            manifest.kind, manifest.name, manifest.namespace, step.change, is_dry=is_dry
+        )
+
+
+def _applied(manifest: Manifest, session: Session) -> str:
+    """Apply one document; return what became of it. Raises: ApiError."""
+    for attempt in range(1, ATTEMPTS + 1):
+        step = _step(manifest, session)
+        try:
+            _carry_out(step, session, is_dry=False)
+        except (Conflict, AlreadyExists, NotFound) as error:
+            # Somebody wrote, made or removed it between our reading and our writing.
+            is_ours = not (isinstance(error, NotFound) and step.change is None)
+            if attempt == ATTEMPTS or not is_ours:
+                raise
+            continue
+        return _verdict(step)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _verdict(step: Step) -> str:
+    if step.change is None:
+        return "created"
+    return "configured" if step.is_needed else "unchanged"
+
+
+def _told(manifest: Manifest, error: ApiError) -> str:
+    return safe(f"{manifest.where}: {error.message}")
+
+
+VERB = Verb("apply", "make the cluster hold what files say", configure, run)

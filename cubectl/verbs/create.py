@@ -1,0 +1,54 @@
+"""`cubectl create -f`: make new objects; those that exist are left alone and told of."""
+
+from argparse import ArgumentParser, Namespace
+
+from cubectl.manifests import Manifest, Rejected, manifests_in
+from cubectl.printers import name_of, safe
+from cubectl.session import Session
+from cubectl.verb import Verb, add_files
+from cubernetes.api.errors import ApiError, NotFound
+from cubernetes.api.namespace import Namespace as NamespaceKind
+
+
+def configure(parser: ArgumentParser) -> None:
+    add_files(parser)
+    parser.add_argument("--dry-run", action="store_true", help="ask the server, change nothing")
+
+
+def run(options: Namespace, session: Session) -> None:
+    manifests = manifests_in(
+        options.filename,
+        session.namespace,
+        is_namespace_chosen=bool(session.choice.namespace),
+    )
+    _rehearse(manifests, session)
+    for manifest in manifests:
+        if options.dry_run:
+            session.say(f"{name_of(manifest.kind, manifest.name)} created (dry run)")
+            continue
+        try:
+            made = session.api.create(
+                manifest.kind, manifest.tree, manifest.namespace, is_dry=False
+            )
+        except ApiError as error:
+            session.fail(safe(f"{manifest.where}: {error.message}"))
+        else:
+            session.say(f"{name_of(manifest.kind, made['metadata']['name'])} created")
+
+
+def _rehearse(manifests: list[Manifest], session: Session) -> None:
+    """Let the server judge every document first. Raises: Rejected; nothing was created."""
+    namespaces = {one.name for one in manifests if one.kind is NamespaceKind}
+    refused = []
+    for manifest in manifests:
+        try:
+            session.api.create(manifest.kind, manifest.tree, manifest.namespace, is_dry=True)
+        except ApiError as error:
+            # Its namespace may come with the same files.
+            if not (isinstance(error, NotFound) and manifest.namespace in namespaces):
+                refused.append(safe(f"{manifest.where}: {error.message}"))
+    if refused:
+        raise Rejected([*refused, f"nothing was created: {len(refused)} refused"])
+
+
+VERB = Verb("create", "make new objects from files", configure, run)

@@ -1,0 +1,82 @@
+"""`cubectl describe`: everything about an object, with what happened to it."""
+
+from argparse import ArgumentParser, Namespace
+
+from cubectl import printers
+from cubectl.describe import Section, description
+from cubectl.session import Session
+from cubectl.targets import targets_in
+from cubectl.verb import Verb, add_selection, selection_of
+from cubernetes.api import codec
+from cubernetes.api.codec import Tree
+from cubernetes.api.endpointslice import SERVICE_LABEL, EndpointSlice
+from cubernetes.api.errors import ApiError
+from cubernetes.api.event import Event
+from cubernetes.api.meta import Object
+from cubernetes.api.node import Node
+from cubernetes.api.pod import Pod
+from cubernetes.api.replicaset import ReplicaSet
+from cubernetes.api.selectors import selector_text
+from cubernetes.api.service import Service
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("words", nargs="+", metavar="KIND [NAME ...] | KIND/NAME ...")
+    parser.add_argument("-A", "--all-namespaces", action="store_true")
+    add_selection(parser)
+
+
+def run(options: Namespace, session: Session) -> None:
+    is_first = True
+    for target in targets_in(options.words):
+        kind = target.kind
+        wide = options.all_namespaces or not kind.resource.namespaced
+        place = "" if wide else session.namespace
+        try:
+            if target.name:
+                trees = [session.api.get(kind, target.name, place)]
+            else:
+                trees = session.api.list(kind, place, selection_of(options)).items
+        except ApiError as error:
+            session.fail(printers.safe(error.message))
+            continue
+        for tree in trees:
+            session.out.write(("" if is_first else "\n\n") + _described(session, kind, tree))
+            is_first = False
+
+
+def _described(session: Session, kind: type[Object], tree: Tree) -> str:
+    one = codec.from_tree(kind, tree, "Ignore").model
+    about = {"fieldSelector": f"involvedObject.uid={one.metadata.uid}"}
+    # Events about an object without a namespace are kept in `default`.
+    events = session.api.list(Event, one.metadata.namespace or "default", about).items
+    return description(one, tree, _sections(session, one), events, session.now())
+
+
+def _sections(session: Session, one: Object) -> list[Section]:
+    """Return what other objects say about this one."""
+    match one:
+        case Service():
+            query = {"labelSelector": f"{SERVICE_LABEL}={one.metadata.name}"}
+            return [_table(session, "Endpoint Slices", EndpointSlice, one, query)]
+        case ReplicaSet():
+            query = {"labelSelector": selector_text(one.spec.selector.match_labels)}
+            return [_table(session, "Pods", Pod, one, query)]
+        case Node():
+            query = {"fieldSelector": f"spec.nodeName={one.metadata.name}"}
+            return [_table(session, "Pods", Pod, one, query)]
+        case _:
+            return []
+
+
+def _table(
+    session: Session, title: str, kind: type[Object], about: Object, query: dict[str, str]
+) -> Section:
+    columns = printers.columns_of(kind, is_wide=False)
+    items = session.api.list(kind, about.metadata.namespace, query).items
+    models = [codec.from_tree(kind, item, "Ignore").model for item in items]
+    rows = [printers.cells_of(columns, model, session.now()) for model in models]
+    return title, [printers.heads_of(columns), *rows] if rows else [["<none>"]]
+
+
+VERB = Verb("describe", "tell everything about objects", configure, run)

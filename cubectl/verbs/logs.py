@@ -1,0 +1,76 @@
+"""`cubectl logs`: what a container has printed."""
+
+from argparse import ArgumentParser, Namespace
+from codecs import getincrementaldecoder
+
+from cubectl.printers import safe_lines
+from cubectl.session import Misused, Session
+from cubectl.targets import targets_in
+from cubectl.verb import Verb, add_selection, selection_of, span_s
+from cubernetes.api.pod import Pod
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="POD [CONTAINER]")
+    parser.add_argument("-c", "--container", default="")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
+    parser.add_argument("-p", "--previous", action="store_true", help="of the container before")
+    parser.add_argument("--tail", type=int, default=-1, metavar="LINES", help="only the last ones")
+    parser.add_argument("--since", default="", help="only of the last 30s, 5m, 2h")
+    parser.add_argument("--timestamps", action="store_true")
+    add_selection(parser, fields=False)
+
+
+def run(options: Namespace, session: Session) -> None:
+    query = _query(options)
+    pods = _pods(options, session)
+    if options.follow and len(pods) > 1:
+        raise Misused(f"-f follows one pod, the selector found {len(pods)}")
+    for pod in pods:
+        _print(session, pod, query)
+
+
+def _query(options: Namespace) -> dict[str, str]:
+    if options.tail < -1:
+        raise Misused("--tail: must be 0 or more lines")
+    container = options.container or (options.words[1] if len(options.words) > 1 else "")
+    asked = {
+        "container": container,
+        "follow": "true" if options.follow else "",
+        "previous": "true" if options.previous else "",
+        "timestamps": "true" if options.timestamps else "",
+        "tailLines": str(options.tail) if options.tail >= 0 else "",
+        "sinceSeconds": str(max(1, round(span_s(options.since)))) if options.since else "",
+    }
+    return {key: value for key, value in asked.items() if value}
+
+
+def _pods(options: Namespace, session: Session) -> list[str]:
+    if options.selector:
+        if options.words:
+            raise Misused("name a pod or use a selector, not both")
+        items = session.api.list(Pod, session.namespace, selection_of(options)).items
+        return [tree["metadata"]["name"] for tree in items]
+    if not options.words or len(options.words) > 2:
+        raise Misused("name one pod, and perhaps its container: cubectl logs POD [CONTAINER]")
+    word = options.words[0]
+    if "/" in word:
+        (target,) = targets_in([word])
+        if target.kind is not Pod:
+            raise Misused(f"{word!r}: logs are of pods; use -l for those of a {word.split('/')[0]}")
+        return [target.name]
+    return [word]
+
+
+def _print(session: Session, pod: str, query: dict[str, str]) -> None:
+    """Pass the output on; on a terminal, what could command it is written out."""
+    is_terminal = session.out.isatty()
+    decoder = getincrementaldecoder("utf-8")(errors="backslashreplace")
+    for chunk in session.api.log(pod, session.namespace, query):
+        text = decoder.decode(chunk)
+        session.out.write(safe_lines(text) if is_terminal else text)
+        session.out.flush()
+    session.out.write(decoder.decode(b"", final=True))
+
+
+VERB = Verb("logs", "print what a container has said", configure, run)
