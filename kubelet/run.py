@@ -36,6 +36,8 @@ from kubelet.worker import HostPorts, Parts
 
 log = Log(__name__)
 
+NODE_PAUSE_S = 0.5  # between two looks at the own Node
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -153,6 +155,9 @@ class Kubelet:
             node = self._own_node
             if node is not None:
                 await self._retrying_once("node not refreshed", self._refresh)
+                # Whoever writes against us (a controller whose view of Leases is behind that of
+                # Nodes) is answered in a calm voice.
+                await self._env.clock.sleep(NODE_PAUSE_S)
             await self._until(self._nodes_changed, self._settings.lease_renew_s * 2)
 
     async def _refresh(self) -> None:
