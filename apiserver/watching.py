@@ -85,7 +85,7 @@ class Watchers:
     async def _lines(self, watcher: Watcher) -> AsyncIterator[bytes]:
         if watcher.first:
             yield watcher.first
-        while not self._is_closing:
+        while True:
             try:
                 lines = self._new_lines(watcher)
             except FellBehind:
@@ -95,7 +95,7 @@ class Watchers:
                 return
             if lines:
                 yield lines
-            if self._clock.monotonic() >= watcher.ends_at:
+            if self._is_closing or self._clock.monotonic() >= watcher.ends_at:
                 return
             if not lines:
                 await watcher.watch.woken()

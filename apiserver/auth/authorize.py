@@ -25,6 +25,10 @@ CHANGE = frozenset({"update", "patch"})
 REMOVE = frozenset({"delete", "deletecollection"})
 
 
+# What `*` does not mean: these are no objects, but ways to become somebody.
+NO_OBJECTS = frozenset({"join", "tokens"})
+
+
 class Attempt(NamedTuple):
     """What is attempted; group and subresource are empty where there is none.
 
@@ -54,8 +58,9 @@ class Rule(NamedTuple):
 
     def allows(self, attempt: Attempt) -> bool:
         part = f"/{attempt.subresource}" if attempt.subresource else ""
-        wanted = (attempt.resource + part, "*" + part)
-        return attempt.verb in self.verbs and any(one in self.resources for one in wanted)
+        named = attempt.resource + part in self.resources
+        meant = "*" + part in self.resources and attempt.resource not in NO_OBJECTS
+        return attempt.verb in self.verbs and (named or meant)
 
 
 ROLES: dict[str, tuple[Rule, ...]] = {
