@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cubectl.session import Failed
-from cubernetes.api import codec, yaml
+from cubernetes.api import codec
 from cubernetes.api.codec import Tree
 from cubernetes.api.errors import ApiError, BadRequest
 from cubernetes.api.meta import Object, replaced
@@ -51,10 +51,11 @@ def manifests_in(
     wrong: list[str] = []
     for path in paths:
         for where, tree in _documents(path):
-            problems = list(_problems(tree, namespace if is_namespace_chosen else ""))
-            wrong += [f"{where}: {problem}" for problem in problems]
-            if not problems:
-                found.append(_manifest(where, tree, namespace))
+            read = _read(where, tree, namespace, is_namespace_chosen=is_namespace_chosen)
+            if isinstance(read, Manifest):
+                found.append(read)
+            else:
+                wrong += [f"{where}: {problem}" for problem in read]
     if wrong:
         raise Rejected(wrong)
     if not found:
@@ -109,30 +110,36 @@ def _trees(name: str, content: bytes) -> Iterator[tuple[str, Tree]]:
             yield where, tree
 
 
-def _problems(tree: object, chosen_namespace: str) -> Iterator[str]:
-    """Yield what is wrong with a document, each with its field."""
+def _read(
+    where: str, tree: object, namespace: str, *, is_namespace_chosen: bool
+) -> Manifest | list[str]:
+    """Return a document as a manifest, or everything that is wrong with it, each with its field."""
     if not isinstance(tree, dict):
-        yield "must be an object"
-        return
+        return ["must be an object"]
     version, word = str(tree.get("apiVersion", "")), str(tree.get("kind", ""))
     kind = kind_of(version, word)
     if kind is None:
-        yield _unknown(version, word)
-        return
+        return [_unknown(version, word)]
     try:
         one = codec.from_tree(kind, tree).model
     except ApiError as error:
         fields = [f"{problem.field}: {problem.message}" for problem in error.problems]
-        yield from (f"{word}: {told}" for told in fields or [error.message])
-        return
-    if one.metadata.generate_name and not one.metadata.name:
-        one = replaced(one, metadata=replaced(one.metadata, name="generated"))
-    title = f"{word}/{one.metadata.name}" if one.metadata.name else word
-    for problem in one.defaulted().problems():
-        yield f"{title}: {problem.field}: {problem.message}"
+        return [f"{word}: {told}" for told in fields or [error.message]]
     named = one.metadata.namespace
-    if kind.resource.namespaced and named and chosen_namespace not in ("", named):
-        yield f"{title}: metadata.namespace: is {named!r}, but -n says {chosen_namespace!r}"
+    place = (named or namespace) if kind.resource.namespaced else named
+    meta = replaced(one.metadata, namespace=place, name=one.metadata.name or _generated(one))
+    title = f"{word}/{one.metadata.name}" if one.metadata.name else word
+    problems = list(replaced(one, metadata=meta).defaulted().problems())
+    wrong = [f"{title}: {problem.field}: {problem.message}" for problem in problems]
+    if is_namespace_chosen and kind.resource.namespaced and place != namespace:
+        wrong.append(f"{title}: metadata.namespace: is {place!r}, but -n says {namespace!r}")
+    metadata = {**(tree.get("metadata") or {})} | ({"namespace": place} if place else {})
+    return wrong or Manifest(where, kind, {**tree, "metadata": metadata}, place)
+
+
+def _generated(one: Object) -> str:
+    """Return a name to judge the rest by, where the server is to make one up."""
+    return "generated" if one.metadata.generate_name else ""
 
 
 def _unknown(version: str, word: str) -> str:
@@ -143,14 +150,3 @@ def _unknown(version: str, word: str) -> str:
         return f"apiVersion: {version[:80]!r} has no {word}, use {right[0]!r}"
     known = ", ".join(sorted(one.resource.kind for one in KINDS))
     return f"kind: there is no {word[:80]!r}: {known}"
-
-
-def _manifest(where: str, tree: Tree, namespace: str) -> Manifest:
-    kind = kind_of(str(tree["apiVersion"]), str(tree["kind"]))
-    if kind is None:
-        raise AssertionError(f"{where} was judged without a kind")
-    metadata = dict(tree.get("metadata") or {})
-    place = str(metadata.get("namespace") or namespace) if kind.resource.namespaced else ""
-    if place:
-        metadata["namespace"] = place
-    return Manifest(where, kind, {**tree, "metadata": metadata}, place)
