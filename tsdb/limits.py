@@ -18,7 +18,7 @@ class Limits(Settings, frozen=True, kw_only=True):
     query_range_s: float = 400 * 86_400.0
     query_steps: int = 11_000
     query_series: int = 200_000
-    query_samples: int = 50_000_000
+    query_samples: int = 20_000_000
     query_timeout_s: float = 30.0
     queries_at_once: int = 16
     queries_waiting: int = 64

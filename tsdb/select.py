@@ -13,6 +13,7 @@ from tsdb.errors import Corrupt
 from tsdb.frame import Frame, Part, assemble
 from tsdb.labels import Key
 from tsdb.matching import Index, Matcher, matching_rows
+from tsdb.series import Series
 from tsdb.store import Store
 
 PLANS_KEPT = 256
@@ -20,9 +21,10 @@ PLANS_KEPT = 256
 
 @dataclass(frozen=True)
 class Selection:
-    """Series in the order of their keys, and their samples: row i belongs to keys[i]."""
+    """Series, in no order that means anything, and their samples: row i belongs to keys[i]."""
 
     keys: list[Key]
+    series: Series
     frame: Frame
 
 
@@ -34,6 +36,7 @@ class Plan:
     """
 
     keys: list[Key]
+    series: Series
     sources: list[tuple[Block | None, Rows, Rows]]
 
 
@@ -64,7 +67,7 @@ class Reader:
                 parts.append(Part(places[part.rows], part.frame))
                 if len(parts) % 4 == 0:
                     yield None
-        yield Selection(plan.keys, assemble(len(plan.keys), parts))
+        yield Selection(plan.keys, plan.series, assemble(len(plan.keys), parts))
 
     def series(
         self, matcher_sets: Sequence[Sequence[Matcher]], first_ms: int, last_ms: int
@@ -122,13 +125,17 @@ class Reader:
                 continue
             if len(rows):
                 found.append((block, rows, keys))
+        if len(found) == 1:
+            # The order of the source's own rows: then nothing has to be moved.
+            block, rows, every = found[0]
+            return Plan(every, Series(None, every), [(block, rows, np.arange(len(rows)))])
         every = sorted({key for _, _, keys in found for key in keys})
         place_of = {key: place for place, key in enumerate(every)}
         sources = [
             (block, rows, np.fromiter((place_of[key] for key in keys), np.intp, len(keys)))
             for block, rows, keys in found
         ]
-        return Plan(every, sources)
+        return Plan(every, Series(None, every), sources)
 
     def _count_damage(self, block: Block | None) -> None:
         self.damaged_reads += 1

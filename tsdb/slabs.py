@@ -56,12 +56,12 @@ class Slabs:
             if slab.free:
                 return slab.free.pop()
         size = SIZES[min(len(slabs), len(SIZES) - 1)]
-        slab = self._empty[size].pop() if self._empty[size] else self._new_slab(size)
-        if slab is None:
+        fresh = self._empty[size].pop() if self._empty[size] else self._new_slab(size)
+        if fresh is None:
             return -1
-        slab.metric = metric
-        slabs.append(slab)
-        return slab.free.pop()
+        fresh.metric = metric
+        slabs.append(fresh)
+        return fresh.free.pop()
 
     def _new_slab(self, size: int) -> Slab | None:
         if self._next_row + size > self._row_limit:

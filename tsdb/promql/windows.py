@@ -1,0 +1,235 @@
+"""Functions over a range: what a window of samples is worth, for all series and steps at once.
+
+Windows are found once for each lane of timestamps. What only needs single samples of a window
+(rate, delta, last) is gathered for all rows together; what needs all of them is reduced lane by
+lane. The arithmetic is Prometheus': the extrapolation of rate, its treatment of resets, NaN rules.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsdb.codec import Floats, Ints, Rows
+from tsdb.frame import Frame, empty_frame, lanes_of
+from tsdb.promql.values import Bools, Range
+
+STALE_BITS = 0x7FF0000000000002
+
+
+@dataclass(frozen=True)
+class Windows:
+    """For each lane and step: the first sample of the window, and the one behind its last."""
+
+    left: Ints
+    right: Ints
+
+
+def is_stale(values: Floats) -> Bools:
+    stale: Bools = values.view(np.int64) == STALE_BITS
+    return stale
+
+
+def without_stale(frame: Frame) -> Frame:
+    """Return the frame without stale markers, which no range function sees."""
+    counts = frame.counts[frame.lane_of]
+    stale = is_stale(np.ascontiguousarray(frame.values))
+    if not stale.any():
+        return frame
+    valid = ~stale & (np.arange(stale.shape[1])[None, :] < counts[:, None])
+    return squeezed(frame.times[frame.lane_of], frame.values, valid)
+
+
+def squeezed(times: Ints, values: Floats, valid: Bools) -> Frame:
+    """Return a frame of the valid samples of each row."""
+    if not len(values):
+        return empty_frame(0)
+    order = np.argsort(~valid, axis=1, kind="stable")
+    counts = valid.sum(axis=1)
+    lanes, lane_counts, lane_of = lanes_of(np.take_along_axis(times, order, axis=1), counts)
+    width = lanes.shape[1]
+    values = np.take_along_axis(values, order[:, :width], axis=1)
+    return Frame(lanes, lane_counts, lane_of, values)
+
+
+def windows_of(frame: Frame, first_ms: Ints, last_ms: Ints) -> Windows:
+    """Return where the samples from first_ms[j] to last_ms[j], both included, lie."""
+    shape = (len(frame.counts), len(last_ms))
+    left, right = np.empty(shape, np.int64), np.empty(shape, np.int64)
+    for lane, count in enumerate(frame.counts.tolist()):
+        times = frame.times[lane, :count]
+        left[lane] = np.searchsorted(times, first_ms, side="left")
+        right[lane] = np.searchsorted(times, last_ms, side="right")
+    return Windows(left, right)
+
+
+def range_windows(found: Range) -> Windows:
+    return windows_of(found.frame, found.ends_ms - found.range_ms, found.ends_ms)
+
+
+def gathered(frame: Frame, columns: Ints) -> Floats:
+    """Return for every row and step the value at the column that the row's lane has there."""
+    width = frame.values.shape[1]
+    if not width:
+        return np.full((len(frame.lane_of), columns.shape[1]), np.nan)
+    columns = np.clip(columns, 0, width - 1)
+    if len(columns) == 1:
+        alone: Floats = frame.values[:, columns[0]]
+        return alone
+    return np.take_along_axis(frame.values, columns[frame.lane_of], axis=1)
+
+
+def spread[N: np.generic](by_lane: NDArray[N], frame: Frame) -> NDArray[N]:
+    """Return what is known by lane for every row; one lane serves all rows as it is."""
+    return by_lane if len(by_lane) == 1 else by_lane[frame.lane_of]
+
+
+def times_at(frame: Frame, columns: Ints) -> Ints:
+    width = frame.times.shape[1]
+    if not width:
+        return np.zeros(columns.shape, np.int64)
+    found: Ints = np.take_along_axis(frame.times, np.clip(columns, 0, width - 1), axis=1)
+    return found
+
+
+def by_lane(frame: Frame) -> Iterator[tuple[int, Rows, Floats]]:
+    """Yield each lane, its rows, and their values, as long as the lane."""
+    if len(frame.counts) == 1:
+        yield 0, np.arange(len(frame.lane_of)), frame.values[:, : int(frame.counts[0])]
+        return
+    order = np.argsort(frame.lane_of, kind="stable")
+    starts = np.searchsorted(frame.lane_of[order], np.arange(len(frame.counts) + 1))
+    for lane, count in enumerate(frame.counts.tolist()):
+        rows = order[starts[lane] : starts[lane + 1]]
+        if len(rows):
+            yield lane, rows, frame.values[rows, :count]
+
+
+type Reduce = Callable[[Floats, Ints, Ints], Floats]
+
+
+def reduced(frame: Frame, windows: Windows, reduce: Reduce) -> Floats:
+    """Apply reduce(values, left, right) to every lane's rows; empty windows give anything."""
+    out = np.full((len(frame.lane_of), windows.left.shape[1]), np.nan)
+    for lane, rows, values in by_lane(frame):
+        if values.shape[1]:
+            out[rows] = reduce(values, windows.left[lane], windows.right[lane])
+    return out
+
+
+def over_windows(ufunc: np.ufunc, values: Floats, left: Ints, right: Ints) -> Floats:
+    """Return ufunc reduced over the columns left[j] to right[j] - 1 of every row."""
+    width = values.shape[1]
+    left, right = np.minimum(left, width - 1), np.minimum(right, width)
+    if right.max(initial=0) == width:
+        # reduceat takes no place behind the end: give it a column to name.
+        values = np.concatenate((values, values[:, -1:]), axis=1)
+    places = np.empty(2 * len(left), np.intp)
+    places[0::2], places[1::2] = left, np.maximum(right, left)
+    found: Floats = ufunc.reduceat(values, places, axis=1)[:, 0::2]
+    return found
+
+
+def rate(found: Range, *, is_counter: bool, is_rate: bool) -> tuple[Floats, Bools]:
+    """rate, increase and delta: the change over the window, extrapolated to its edges.
+
+    The parts that only depend on time are worked out by lane, not by series. Source of the
+    algorithm: extrapolatedRate in Prometheus' promql/functions.go.
+    """
+    frame, windows = found.frame, range_windows(found)
+    left, right = windows.left, windows.right
+    enough = right - left >= 2
+    first, last = gathered(frame, left), gathered(frame, right - 1)
+    change = last - first
+    if is_counter:
+        change = change + _lost_in_resets(frame, windows)
+    first_ms, last_ms = times_at(frame, left), times_at(frame, right - 1)
+    to_start = (first_ms - (found.ends_ms - found.range_ms)) / 1000.0
+    to_end = (found.ends_ms - last_ms) / 1000.0
+    sampled = (last_ms - first_ms) / 1000.0
+    with np.errstate(all="ignore"):
+        between = sampled / (right - left - 1)
+        near = between * 1.1
+        after = np.where(to_end < near, to_end, between / 2)
+        before = np.where(to_start < near, to_start, between / 2)
+        whole = spread(sampled, frame)
+        if is_counter:
+            to_zero = whole * (first / change)
+            start = spread(to_start, frame)
+            reaches = (change > 0) & (first >= 0) & (to_zero < start)
+            start = np.where(reaches, to_zero, start)
+            before = np.where(start < spread(near, frame), start, spread(between / 2, frame))
+        else:
+            before = spread(before, frame)
+        factor = (whole + before + spread(after, frame)) / whole
+        if is_rate:
+            factor = factor / (found.range_ms / 1000.0)
+        values = change * factor
+    present = np.broadcast_to(spread(enough, frame), values.shape)
+    return values, present
+
+
+def _lost_in_resets(frame: Frame, windows: Windows) -> Floats | float:
+    """Return the sum of the values from which a counter fell within each window."""
+    drops = _drops(frame)
+    if not drops.any():
+        return 0.0
+    resets = np.where(drops, np.roll(frame.values, 1, axis=1), 0.0)
+    inside = Windows(windows.left + 1, windows.right)
+    lost = reduced(
+        Frame(frame.times, frame.counts, frame.lane_of, resets),
+        inside,
+        lambda values, left, right: over_windows(np.add, values, left, right),
+    )
+    empty = spread(inside.right <= inside.left, frame)
+    return np.where(empty, 0.0, lost)
+
+
+def _drops(frame: Frame) -> Bools:
+    drops = np.zeros(frame.values.shape, bool)
+    drops[:, 1:] = frame.values[:, 1:] < frame.values[:, :-1]
+    if len(frame.counts) > 1:
+        counts = frame.counts[frame.lane_of]
+        drops &= np.arange(drops.shape[1])[None, :] < counts[:, None]
+    return drops
+
+
+def instant_change(found: Range, *, is_rate: bool) -> tuple[Floats, Bools]:
+    """irate and idelta: from the last two samples alone."""
+    frame, windows = found.frame, range_windows(found)
+    last, before = gathered(frame, windows.right - 1), gathered(frame, windows.right - 2)
+    times = times_at(frame, windows.right - 1) - times_at(frame, windows.right - 2)
+    with np.errstate(all="ignore"):
+        change = last - before
+        if is_rate:
+            change = np.where(last < before, last, change) / spread(times / 1000.0, frame)
+    enough = (windows.right - windows.left >= 2) & (times > 0)
+    return change, np.broadcast_to(spread(enough, frame), change.shape)
+
+
+def counted(found: Range, marks: Bools) -> tuple[Floats, Bools]:
+    """changes and resets: how many marked columns each window has, its first one left out."""
+    frame, windows = found.frame, range_windows(found)
+    before = np.zeros((len(marks), marks.shape[1] + 1))
+    np.cumsum(marks, axis=1, out=before[:, 1:])
+    running = Frame(frame.times, frame.counts, frame.lane_of, before)
+    start = np.minimum(windows.left + 1, windows.right)
+    values = gathered(running, windows.right) - gathered(running, start)
+    some = windows.right > windows.left
+    return values, np.broadcast_to(spread(some, frame), values.shape)
+
+
+def resets(found: Range) -> tuple[Floats, Bools]:
+    return counted(found, _drops(found.frame))
+
+
+def changes(found: Range) -> tuple[Floats, Bools]:
+    frame = found.frame
+    marks = np.zeros(frame.values.shape, bool)
+    now, before = frame.values[:, 1:], frame.values[:, :-1]
+    marks[:, 1:] = (now != before) & ~(np.isnan(now) & np.isnan(before))
+    if len(frame.counts) > 1:
+        counts = frame.counts[frame.lane_of]
+        marks &= np.arange(marks.shape[1])[None, :] < counts[:, None]
+    return counted(found, marks)
