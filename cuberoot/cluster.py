@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from cubernetes.api import codec
+from cubernetes.api import codec, yaml
 from cubernetes.api.errors import Problem, invalid
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.node import ROLE_LABEL, Node, NodeAddress, NodeStatus, is_address
@@ -43,7 +43,7 @@ class Cluster(Settings, frozen=True, kw_only=True):
 def node_of(manifest: bytes | None, host_name: str, address: str) -> Node:
     """Return the Node that a manifest describes, completed by what the machine says.
 
-    A manifest is a Node: metadata.name, metadata.labels and an InternalIP among
+    A manifest is a Node in YAML or JSON: metadata.name, metadata.labels and an InternalIP among
     status.addresses. Everything else in it is refused by name, since nothing would heed it.
 
     Raises:
@@ -51,7 +51,7 @@ def node_of(manifest: bytes | None, host_name: str, address: str) -> Node:
     """
     node = Node(metadata=ObjectMeta(name=host_name))
     if manifest is not None:
-        tree = codec.tree_of(manifest)
+        tree = yaml.tree_of(manifest)
         node = codec.from_tree(Node, tree).model
         problems = [*node.problems(), *_unheeded(tree)]
         if problems:
