@@ -9,11 +9,14 @@ from contextlib import asynccontextmanager
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
+from cubernetes.api import codec
 from cubernetes.api.condition import Condition, condition_of, with_condition
 from cubernetes.api.http import Identity, Request, Response
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.node import Node, NodeSpec
 from cubernetes.api.pod import ContainerPort, Pod, PodSpec
+from cubernetes.api.quantities import Quantity
+from cubernetes.api.words import Binding
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.rest import Client
@@ -34,9 +37,18 @@ class LossyTransport(DirectTransport):
         self._chance = random.Random(7)
         self._loss = loss
         self.writes: list[Request] = []
+        self.targets: dict[str, set[str]] = {}  # to which nodes each pod was ever sent
+        self.sent_count = 0
+        self.is_cut = False  # bindings vanish, however often they are repeated
 
     async def send(self, request: Request, *, deadline_s: float) -> Response:
         is_write = request.method != "GET"
+        if request.path.endswith("/binding"):
+            target = codec.read_model(Binding, request.body, "Binding").target.name
+            self.targets.setdefault(request.path, set()).add(target)
+            self.sent_count += 1
+            if self.is_cut:
+                raise Unknown("nobody answers")
         if is_write and self._chance.random() < self._loss:
             raise Unknown("the request is lost")
         if is_write and "/leases" not in request.path and "/events" not in request.path:
@@ -53,7 +65,7 @@ class Place:
     def __init__(self, server: ApiServer, env: Env, loss: float) -> None:
         self.admin = Client(DirectTransport(server), env)
         self.transport = LossyTransport(server, loss)
-        self.scheduler = Client(self.transport, env)
+        self.scheduler = Client(self.transport, env, deadline_s=0.2)
 
     async def add_node(self, name: str, *, cpu: str = "4", pods: str = "110") -> None:
         made = await self.admin.create(Node(metadata=ObjectMeta(name=name), spec=NodeSpec()))
@@ -118,6 +130,22 @@ async def test_lost_requests_and_answers_neither_lose_a_pod_nor_fill_a_node_twic
         assert await place.counts() == {"n0": 20, "n1": 20, "n2": 20}
 
 
+async def test_a_pod_whose_binding_may_have_happened_is_never_sent_to_another_node() -> None:
+    async with a_place() as place:
+        for number in range(3):
+            await place.add_node(f"n{number}")
+        place.transport.is_cut = True
+        for number in range(4):
+            await place.add_pod(f"p{number}")
+        await asyncio.sleep(1.5)
+        place.transport.is_cut = False
+
+        await place.until(all_bound)
+
+        assert place.transport.sent_count > 8
+        assert [len(nodes) for nodes in place.transport.targets.values()] == [1, 1, 1, 1]
+
+
 async def test_pods_that_fit_nowhere_do_not_hold_up_the_others() -> None:
     async with a_place() as place:
         await place.add_node("n1")
@@ -150,6 +178,22 @@ async def test_w17_a_pod_that_waits_costs_one_write_whatever_the_nodes_report() 
         await asyncio.sleep(0.2)
 
         assert len(place.transport.writes) == before == 1
+
+
+async def test_w17_woken_in_vain_a_pod_that_waits_writes_nothing() -> None:
+    async with a_place() as place:
+        await place.add_node("n1")
+        await place.add_pod("huge", PodSpec(containers=(a_container(cpu="100"),)))
+        await place.until(lambda found: is_refused(found[0]))
+
+        for size in range(1, 6):
+            node = await place.admin.get(Node, "n1")
+            amounts = {**node.status.allocatable, "memory": Quantity(f"{size}Gi")}
+            status = replaced(node.status, allocatable=amounts)
+            await place.admin.update_status(replaced(node, status=status))
+            await asyncio.sleep(0.05)
+
+        assert len(place.transport.writes) == 1
 
 
 async def test_when_a_pod_goes_the_one_that_waits_for_its_port_is_bound() -> None:
