@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -77,7 +77,7 @@ class NodeStatus(Model):
     addresses: tuple[NodeAddress, ...] = ()
     daemon_endpoints: DaemonEndpoints = msgspec.field(default_factory=DaemonEndpoints)
     node_info: NodeInfo = msgspec.field(default_factory=NodeInfo)
-    images: tuple[Mapping[str, object], ...] = ()
+    images: tuple[Mapping[str, Any], ...] = ()
 
 
 def is_ready(node: "Node") -> bool:

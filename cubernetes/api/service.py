@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -54,7 +54,7 @@ class ServiceSpec(Model):
 class ServiceStatus(Model):
     """Kept for clients that send it; services here have no load balancer."""
 
-    load_balancer: Mapping[str, object] = msgspec.field(default_factory=dict)
+    load_balancer: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 def _ports(service: "Service", _: object) -> str:
