@@ -48,8 +48,9 @@ def _many(seeds: range) -> int:
         f"{steps / took_s / 1000:.0f}k steps/s, {sum(one.revision for one in ends)} revisions"
     )
     if agreed:
-        middle, last = agreed[len(agreed) // 2], agreed[-1]
-        _say(f"agreed after {middle:.0f} s (median), {last:.0f} s (slowest)")
+        slowest = sorted(ends, key=lambda one: -one.agreed_after_s)[:5]
+        named = ", ".join(f"{one.agreed_after_s:.0f} s (seed {one.seed})" for one in slowest)
+        _say(f"agreed after {agreed[len(agreed) // 2]:.0f} s (median); slowest: {named}")
     _say(f"failed: {len(failed)} {' '.join(failed)}")
     return 1 if failed else 0
 

@@ -31,6 +31,31 @@ class Livelock(Exception):
     """Work goes on and on, and time does not pass."""
 
 
+class SimTask(asyncio.Task[Any]):
+    """A task whose place in a set follows from its number, not from its address in memory.
+
+    asyncio keeps tasks in sets, and walks through them when a group is cancelled.
+    """
+
+    def __init__(self, coro: Any, loop: "SimLoop", name: str | None, context: Any) -> None:
+        self.number = loop.next_number()
+        super().__init__(coro, loop=loop, name=name or f"task-{self.number}", context=context)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class SimFuture(asyncio.Future[Any]):
+    """As SimTask."""
+
+    def __init__(self, loop: "SimLoop") -> None:
+        self.number = loop.next_number()
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
 class SimLoop(asyncio.AbstractEventLoop):
     """is_shuffled False keeps asyncio's own order: callbacks run as they were registered."""
 
@@ -41,6 +66,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._ready: list[asyncio.Handle] = []
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._timer_count = 0
+        self._number_count = 0
         self._generators: WeakSet[AsyncGenerator[Any, Any]] = WeakSet()
         self._is_running = False
         self._is_closed = False
@@ -49,6 +75,10 @@ class SimLoop(asyncio.AbstractEventLoop):
         self.trace = 0
         # What nobody caught: exceptions in callbacks and in tasks that nobody awaits.
         self.mishaps: list[str] = []
+
+    def next_number(self) -> int:
+        self._number_count += 1
+        return self._number_count
 
     # What asyncio asks of a loop
 
@@ -70,7 +100,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._timers.clear()
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return SimFuture(self)
 
     def create_task(
         self,
@@ -79,7 +109,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         name: str | None = None,
         context: Context | None = None,
     ) -> asyncio.Task[Any]:
-        return asyncio.Task(coro, loop=self, name=name, context=context)
+        return SimTask(coro, self, name, context)
 
     def call_soon[*Ts](
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -132,7 +162,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         events._set_running_loop(self)
         self._is_running = True
         try:
-            task: asyncio.Task[T] = asyncio.Task(main, loop=self)
+            task: asyncio.Task[T] = self.create_task(main)
             self._finish(task, limit_s)
             return task.result()
         finally:
@@ -191,7 +221,7 @@ class SimLoop(asyncio.AbstractEventLoop):
             tasks = [task for task in asyncio.all_tasks(self) if not task.done()]
             if not tasks:
                 break
-            for task in sorted(tasks, key=lambda one: one.get_name()):
+            for task in sorted(tasks, key=hash):
                 task.cancel()
             self._drain()
         for generator in list(self._generators):

@@ -68,10 +68,11 @@ class NoHostPorts:
 class SimMachine:
     """One node: what is there whether or not a kubelet looks."""
 
-    def __init__(self, name: str, number: int, seed: str) -> None:
+    def __init__(self, name: str, number: int, seed: str, wall_error_s: float) -> None:
         self.name = name
+        self.wall_error_s = wall_error_s
         self.address = f"10.0.0.{number}"
-        env: Env = sim_env(f"{seed}:{name}:machine")
+        env: Env = sim_env(f"{seed}:{name}:machine", wall_error_s)
         self.runtime = FakeMachine(env, images=("cubernetes/pause:1",))
         self.fabric = FakeFabric()
         self.disk = Disk()

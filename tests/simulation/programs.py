@@ -32,26 +32,28 @@ class Recipe:
     place: str
     identity: Identity
     work: Work
+    # How wrong the wall clock of its machine is.
+    wall_error_s: float = 0.0
 
 
-def scheduler_recipe(number: int) -> Recipe:
+def scheduler_recipe(number: int, wall_error_s: float) -> Recipe:
     settings = SchedulerSettings(client=NOWHERE)
     name = f"scheduler-{number}"
 
     async def work(env: Env, client: Client) -> None:
         await scheduler.run(settings, env, client)
 
-    return Recipe(name, name, Identity(SCHEDULER), work)
+    return Recipe(name, name, Identity(SCHEDULER), work, wall_error_s)
 
 
-def controllers_recipe(number: int) -> Recipe:
+def controllers_recipe(number: int, wall_error_s: float) -> Recipe:
     settings = ControllersSettings(client=NOWHERE)
     name = f"controllers-{number}"
 
     async def work(env: Env, client: Client) -> None:
         await controllers.run(settings, env, client)
 
-    return Recipe(name, name, Identity(CONTROLLERS), work)
+    return Recipe(name, name, Identity(CONTROLLERS), work, wall_error_s)
 
 
 def kubelet_recipe(machine: SimMachine) -> Recipe:
@@ -63,7 +65,8 @@ def kubelet_recipe(machine: SimMachine) -> Recipe:
     async def work(env: Env, client: Client) -> None:
         await Kubelet(settings, env, client, machine.drivers(env)).run()
 
-    return Recipe(f"kubelet-{machine.name}", machine.name, identity, work)
+    name = f"kubelet-{machine.name}"
+    return Recipe(name, machine.name, identity, work, machine.wall_error_s)
 
 
 class Program:
@@ -76,7 +79,6 @@ class Program:
         self._life_count = 0
         self._task: asyncio.Task[None] | None = None
         self._transport: SimTransport | None = None
-        self.wall_error_s = network.rng.choice((0.0, -300.0, 2.0, 90.0))
 
     @property
     def is_alive(self) -> bool:
@@ -86,11 +88,15 @@ class Program:
         self._life_count += 1
         seed = f"{self._seed}:{self._life_count}"
         # Monotonic time begins anywhere: nobody may compare it with another program's.
-        env = sim_env(seed, self.wall_error_s, self._network.rng.uniform(0, 1e6))
         recipe = self.recipe
+        env = sim_env(seed, recipe.wall_error_s, self._network.rng.uniform(0, 1e6))
         self._transport = SimTransport(self._network, recipe.place, recipe.identity)
         client = Client(self._transport, env, agent=recipe.name)
-        self._task = asyncio.get_running_loop().create_task(_awaited(recipe.work(env, client)))
+
+        async def life() -> None:
+            await recipe.work(env, client)
+
+        self._task = asyncio.get_running_loop().create_task(life())
 
     async def die(self) -> None:
         """End it as kill -9 does: not one more word of it is heard."""
@@ -108,7 +114,3 @@ class Program:
         error = self._task.exception()
         if error is not None:
             raise AssertionError(f"{self.recipe.name} ended by itself: {error!r}") from error
-
-
-async def _awaited(work: Awaitable[None]) -> None:
-    await work

@@ -68,10 +68,13 @@ class World:
             FlakyStore(self.store, self.network, self.ledger.committed) for _ in self.network.doors
         ]
         names = [f"n{number}" for number in range(1, NODE_COUNT + 1)]
-        self.machines = [SimMachine(name, index, seed) for index, name in enumerate(names, 1)]
+        self.machines = [
+            SimMachine(name, index, seed, self._wall_error_s())
+            for index, name in enumerate(names, 1)
+        ]
         recipes = [
-            *(controllers_recipe(number) for number in range(2)),
-            *(scheduler_recipe(number) for number in range(2)),
+            *(controllers_recipe(number, self._wall_error_s()) for number in range(2)),
+            *(scheduler_recipe(number, self._wall_error_s()) for number in range(2)),
             *(kubelet_recipe(machine) for machine in self.machines),
         ]
         self.programs = [Program(recipe, self.network, seed) for recipe in recipes]
@@ -79,6 +82,9 @@ class World:
         client = Client(transport, sim_env(f"{seed}:user"), agent="cubectl")
         self.user = User(client, self.ledger, self.rng)
         self._repairs: list[asyncio.Task[None]] = []
+
+    def _wall_error_s(self) -> float:
+        return self.rng.choice((0.0, 0.0, -300.0, 2.0, 90.0))
 
     async def live(self) -> float:
         """Live both parts; return how long it took until all was as wanted.
