@@ -12,6 +12,7 @@ of the usual traffic.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import TypeGuard
 
 import msgspec
 
@@ -80,7 +81,7 @@ class Caller:
             ended = await self._attempt(request, ends_at - clock.monotonic())
             if isinstance(ended, bytes):
                 return ended
-            if is_doubted and settle is not None and isinstance(ended, ApiError):
+            if is_doubted and settle is not None and _is_verdict(ended):
                 return await settle(ended)
             failure_count += 1
             pause_s = self._pause_s(ended, failure_count)
@@ -88,7 +89,7 @@ class Caller:
             if not _is_repeatable(ended, may_repeat) or (
                 clock.monotonic() + pause_s >= ends_at or not self._budget.spend()
             ):
-                raise ended
+                raise _in_the_end(ended, is_doubted=is_doubted)
             is_doubted = is_doubted or isinstance(ended, Unknown)
             await clock.sleep(pause_s)
 
@@ -112,6 +113,20 @@ class Caller:
         pause_s = backoff_s(failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_LIMIT_S)
         pause_s = jittered_s(pause_s, self._env.rng.fraction())
         return max(pause_s, getattr(ended, "retry_after_s", 0))
+
+
+def _is_verdict(ended: Exception) -> TypeGuard[ApiError]:
+    """Tell whether the server looked at the request: 429 and 503 say nothing of an earlier one."""
+    return isinstance(ended, ApiError) and not isinstance(
+        ended, TooManyRequests | ServiceUnavailable
+    )
+
+
+def _in_the_end(ended: Exception, *, is_doubted: bool) -> Exception:
+    """Return what to raise: that the last attempt did nothing does not undo a doubtful first."""
+    if is_doubted and not isinstance(ended, Unknown) and not _is_verdict(ended):
+        return Unknown(str(ended))
+    return ended
 
 
 def _is_repeatable(ended: Exception, may_repeat: bool) -> bool:

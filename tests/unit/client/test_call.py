@@ -231,3 +231,18 @@ def test_a_name_cannot_lead_to_another_path() -> None:
 
 def test_objects_survive_the_way_there_and_back() -> None:
     assert codec.decode(Pod, codec.encode(POD)) == POD
+
+
+def test_that_the_last_attempt_did_nothing_does_not_undo_a_doubtful_first() -> None:
+    """A binding that may have happened must not be called impossible, or it is made elsewhere."""
+    lost = Unknown("the answer is lost")
+    for last in (Unreachable("refused"), BUSY):
+        result, _, _ = outcome_of(update, lost, last)
+        assert isinstance(result, Unknown)
+
+
+def test_a_busy_server_settles_nothing_it_is_asked_again() -> None:
+    result, request_count, _ = outcome_of(update, Unknown("lost"), BUSY, ok(POD))
+
+    assert result == POD
+    assert request_count == 3
