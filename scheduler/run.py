@@ -10,14 +10,22 @@ import asyncio
 from typing import NamedTuple
 
 from cubernetes.api.condition import with_condition
-from cubernetes.api.errors import ApiError, Conflict, InternalError, NotFound, Timeout
+from cubernetes.api.errors import (
+    ApiError,
+    Conflict,
+    InternalError,
+    NotFound,
+    ServiceUnavailable,
+    Timeout,
+    TooManyRequests,
+)
 from cubernetes.api.meta import replaced
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod, is_finished
 from cubernetes.client.cache import Key, key_of
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import Trouble, Unknown
+from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -31,6 +39,9 @@ from scheduler.snapshot import Snapshot
 from scheduler.waiting import Waiting
 
 log = Log(__name__)
+
+# Answers that leave open whether an attempt before them has worked.
+UNDECIDED = (Timeout, InternalError, ServiceUnavailable, TooManyRequests)
 
 
 async def run(settings: SchedulerSettings, env: Env, client: Client | None = None) -> None:
@@ -198,10 +209,10 @@ class Scheduler:
                 await self._tell(write.pod, write.verdict)
                 self._waiting.park(key, self._env.clock.monotonic(), write.epoch)
                 self._news.set()
-        except (Unknown, Timeout, InternalError) as error:
+        except (Trouble, *UNDECIDED) as error:
             # It may have happened: the assumption stands, the same is asked again.
             self._failed(key, error)
-        except (ApiError, Trouble) as error:
+        except ApiError as error:
             if self._snapshot.refuse(write.pod.metadata.uid):
                 self._wake()
             self._failed(key, error)
