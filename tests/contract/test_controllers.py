@@ -17,6 +17,7 @@ from cubernetes.api.endpointslice import EndpointSlice
 from cubernetes.api.errors import NotFound
 from cubernetes.api.event import Event
 from cubernetes.api.http import Identity
+from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.namespace import Namespace
 from cubernetes.api.node import Node, NodeSpec
@@ -50,7 +51,14 @@ async def a_cluster() -> AsyncIterator[Client]:
     programs = [
         asyncio.create_task(
             run_controllers(
-                ControllersSettings(client=NOBODY), env, client(Identity("system:controllers"))
+                ControllersSettings(
+                    client=NOBODY,
+                    node_silent_after_s=1.0,
+                    node_evict_after_s=1.0,
+                    node_steady_s=0.5,
+                ),
+                env,
+                client(Identity("system:controllers")),
             )
         ),
         asyncio.create_task(
@@ -157,6 +165,65 @@ async def test_a_set_and_its_service_come_to_life_and_go_again(client: Client) -
         return not left and not (await client.list(Pod)).items
 
     await until(is_empty)
+
+
+class Heartbeats:
+    """The leases of nodes, renewed as by their kubelets, except of those that are silent."""
+
+    def __init__(self, client: Client, *names: str) -> None:
+        self._client, self._names = client, names
+        self.silent: set[str] = set()
+
+    async def run(self) -> None:
+        for name in self._names:
+            spec = LeaseSpec(holder_identity=name, lease_duration_seconds=40)
+            meta = ObjectMeta(name=name, namespace=NODE_LEASE_NAMESPACE)
+            await self._client.create(Lease(metadata=meta, spec=spec))
+        while True:
+            for name in self._names:
+                if name not in self.silent:
+                    change = {"spec": {"renewTime": Env().clock.now().isoformat()}}
+                    await self._client.patch(Lease, name, NODE_LEASE_NAMESPACE, change)
+            await asyncio.sleep(0.1)
+
+
+async def test_w14_a_dead_nodes_endpoints_go_its_pods_are_replaced_and_it_comes_back(
+    client: Client,
+) -> None:
+    for name in ("n1", "n2", "n3"):
+        await join(client, name)
+    beats = Heartbeats(client, "n1", "n2", "n3")
+    beating = asyncio.create_task(beats.run())
+    await client.create(fresh(a_service("web", cluster_ip="")))
+    await client.create(fresh(a_replicaset("web", replicas=3)))
+    for place, pod in enumerate(await until(lambda: bound(client, 3))):
+        await start(client, pod, f"10.244.1.{place + 2}")
+    pods = await until(lambda: bound(client, 3))
+    lost = next(pod for pod in pods if pod.spec.node_name == "n1")
+    left = sorted(pod.status.pod_ip for pod in pods if pod is not lost)
+
+    beats.silent.add("n1")
+    await until(lambda: _equal(ready_addresses(client, "web"), left))
+    assert await _readiness(client, "n1") == "Unknown"
+
+    after = await until(lambda: bound(client, 4))
+    going = [pod.metadata.name for pod in after if pod.metadata.is_deleted]
+    assert going == [lost.metadata.name]
+    assert Counter(pod.spec.node_name for pod in after if not pod.metadata.is_deleted)["n1"] == 0
+
+    beats.silent.clear()
+
+    async def is_back() -> bool:
+        return await _readiness(client, "n1") == "True"
+
+    await until(is_back)
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)
+
+
+async def _readiness(client: Client, name: str) -> str:
+    ready = condition_of((await client.get(Node, name)).status.conditions, "Ready")
+    return ready.status if ready is not None else ""
 
 
 async def test_every_node_gets_a_pod_network_of_its_own(client: Client) -> None:

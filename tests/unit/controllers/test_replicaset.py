@@ -155,6 +155,17 @@ def test_w19_a_pod_that_takes_an_hour_to_start_is_left_alone() -> None:
     assert [pod.metadata.name for pod in active(world)] == ["web-0"]
 
 
+def test_w22_a_pod_whose_containers_are_started_again_in_place_is_not_replaced() -> None:
+    web = a_replicaset("web", replicas=1)
+    pod = of(web, "web-0", node="n1")
+    again = tuple(replaced(one, restart_count=7) for one in pod.status.container_statuses)
+    world = World([web, replaced(pod, status=replaced(pod.status, container_statuses=again))])
+
+    world.settle(ReplicaSets(), ROUNDS)
+
+    assert [one.metadata.name for one in world.all(Pod)] == ["web-0"]
+
+
 def test_w15_a_finished_pod_is_replaced_under_another_name_and_then_deleted() -> None:
     web = a_replicaset("web", replicas=1)
     failed = replaced(pod_made_like(of(web, "x", "Failed"), web, 0))
