@@ -13,7 +13,10 @@ from cubernetes.api.threeway import LAST_APPLIED
 INDENT = "  "
 VALUE_COLUMN = 16
 HIDDEN = frozenset({"apiVersion", "kind", "metadata"})
-_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Maps whose keys are somebody's words, not fields.
+MAPS = frozenset({"matchLabels", "nodeSelector", "labels", "annotations", "requests", "limits",
+                  "capacity", "allocatable"})  # fmt: skip
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
 
 type Section = tuple[str, Sequence[Sequence[str]]]  # a title, and a table with its heads
 
@@ -23,9 +26,7 @@ def description(
 ) -> str:
     """Return what describe prints; sections are facts from other objects."""
     lines = [*_identity(one, now)]
-    for key, value in tree.items():
-        if key not in HIDDEN and value not in ({}, [], None):
-            lines += _entry(key, value, 0)
+    lines += _block({key: value for key, value in tree.items() if key not in HIDDEN and value}, 0)
     for title, rows in sections:
         lines += [f"{title}:", *_indented(table_text(rows))]
     lines += _events(events, now)
@@ -58,9 +59,8 @@ def _moment(at: datetime | None, now: datetime) -> str:
     return f"{at.isoformat(timespec='seconds').replace('+00:00', 'Z')} ({ago} ago)"
 
 
-def _pair(title: str, value: object, indent: str = "") -> str:
-    room = max(VALUE_COLUMN - len(indent), len(title) + 2)
-    return f"{indent}{f'{title}:'.ljust(room)}{safe(_scalar(value))}".rstrip()
+def _pair(title: str, value: object, indent: str = "", room: int = VALUE_COLUMN) -> str:
+    return f"{indent}{f'{safe(title)}:'.ljust(room)}{safe(_scalar(value))}".rstrip()
 
 
 def _scalar(value: object) -> str:
@@ -79,37 +79,49 @@ def _mapping(title: str, values: Any) -> Iterator[str]:
     yield from (f"{' ' * VALUE_COLUMN}{safe(pair)}" for pair in pairs[1:])
 
 
-def _entry(key: str, value: Any, depth: int) -> Iterator[str]:
-    """Yield a field and all that is below it."""
-    indent, title = INDENT * depth, safe(title_of(key))
+def _block(tree: Tree, depth: int) -> Iterator[str]:
+    """Yield fields, one below the other, their values in one column."""
+    fields = {key: value for key, value in tree.items() if value not in ([], None)}
+    titles = {key: title_of(key) for key in fields}
+    room = max((len(title) for title in titles.values()), default=0) + 3
+    for key, value in fields.items():
+        yield from _entry(titles[key], key, value, depth, room)
+
+
+def _entry(title: str, key: str, value: Any, depth: int, room: int) -> Iterator[str]:
+    indent = INDENT * depth
     match value:
-        case dict() if value:
-            yield f"{indent}{title}:"
-            for inner, one in value.items():
-                yield from _entry(inner, one, depth + 1)
-        case list() if value and isinstance(value[0], dict):
-            yield f"{indent}{title}:"
+        case dict() if not value:
+            yield _pair(title, "{}", indent, room)
+        case dict() if key in MAPS or (key == "selector" and _is_flat(value)):
+            pairs = ",".join(f"{name}={one}" for name, one in sorted(value.items()))
+            yield _pair(title, pairs, indent, room)
+        case dict():
+            yield f"{indent}{safe(title)}:"
+            yield from _block(value, depth + 1)
+        case list() if isinstance(value[0], dict):
+            yield f"{indent}{safe(title)}:"
             for one in value:
                 yield from _item(one, depth + 1)
         case list():
-            yield _pair(title, " ".join(_scalar(one) for one in value), indent)
-        case dict():
-            yield _pair(title, "{}", indent)
+            yield _pair(title, " ".join(_scalar(one) for one in value), indent, room)
         case _:
-            yield _pair(title, value, indent)
+            yield _pair(title, value, indent, room)
 
 
-def _item(value: Any, depth: int) -> Iterator[str]:
+def _is_flat(value: Tree) -> bool:
+    return all(isinstance(one, str) for one in value.values())
+
+
+def _item(value: Tree, depth: int) -> Iterator[str]:
     """Yield an entry of a list: its first line carries the mark."""
-    lines = [line for key, one in value.items() for line in _entry(key, one, depth + 1)]
     mark = f"{INDENT * depth}- "
-    yield from (mark + line[len(mark) :] if not index else line for index, line in enumerate(lines))
+    for index, line in enumerate(_block(value, depth + 1)):
+        yield line if index else mark + line[len(mark) :]
 
 
 def title_of(key: str) -> str:
-    """Return a field's name in words, `hostIP` as `Host IP`; a label's key stays as it is."""
-    if not key.isalnum():
-        return key
+    """Return a field's name in words: `hostIP` as `Host IP`, `clusterIPs` as `Cluster IPs`."""
     words = _WORDS.sub(" ", key)
     return words[:1].upper() + words[1:]
 

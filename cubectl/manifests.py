@@ -96,6 +96,9 @@ def _content(file: BinaryIO, name: str) -> bytes:
 
 
 def _trees(name: str, content: bytes) -> Iterator[tuple[str, Tree]]:
+    # Its library is slow to import, and only verbs that read files need it.
+    from cubernetes.api import yaml
+
     try:
         is_json = content.lstrip()[:1] == b"{"
         found = [yaml.Document(codec.tree_of(content), 1)] if is_json else yaml.documents(content)

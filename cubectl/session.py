@@ -59,6 +59,11 @@ class Session:
                 self.tell(f"warning: {warning}")
         return self._access
 
+    @access.setter
+    def access(self, access: Access) -> None:
+        """Ask as somebody else: for tests."""
+        self._access = access
+
     @property
     def api(self) -> Api:
         if self._api is None:

@@ -27,7 +27,10 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace, session: Session) -> None:
     until_s = session.monotonic() + span_s(options.timeout)
     is_deletion, word = _wanted(options.what)
-    for target in _targets(options, session):
+    targets = _targets(options, session)
+    if not targets and not is_deletion:
+        raise Failed("no such objects: nothing to wait for")
+    for target in targets:
         place = session.namespace if target.kind.resource.namespaced else ""
         title = name_of(target.kind, target.name)
         judge = _judge(session, target, place, options.what, is_deletion=is_deletion)
@@ -68,14 +71,11 @@ def _targets(options: Namespace, session: Session) -> list[Target]:
     query = selection_of(options)
     if not query and not options.all:
         raise Misused("name what to wait for, or use -l or --all")
-    found = [
+    return [
         Target(target.kind, tree["metadata"]["name"])
         for target in targets
         for tree in session.api.list(target.kind, session.namespace, query).items
     ]
-    if not found:
-        raise Failed("no such objects: nothing to wait for")
-    return found
 
 
 VERB = Verb("wait", "return when objects are as asked", configure, run)

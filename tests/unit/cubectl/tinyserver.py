@@ -1,0 +1,197 @@
+"""An API server of a few dozen lines, as a transport: keeps trees, refuses, tells of changes."""
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from cubectl.api import Api
+from cubectl.cli import main
+from cubectl.kubeconfig import Access
+from cubectl.session import Session
+from cubectl.transport import Answer, Stream
+from cubernetes.api import codec, patch
+from cubernetes.api.codec import Tree
+from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound, invalid
+from cubernetes.api.meta import Object
+from cubernetes.api.registry import KINDS
+from cubernetes.api.words import status_of
+from tests.given import NOW
+
+ACCESS = Access(server="https://127.0.0.1:1", source="tests")
+
+
+class Line:
+    """A stream that is already whole."""
+
+    def __init__(self, status: int, pieces: list[bytes]) -> None:
+        self.status = status
+        self._pieces = pieces
+
+    def lines(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+    def chunks(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+
+class TinyServer:
+    """Objects by path. `asked` is every request; `refusals` come before anything else."""
+
+    def __init__(self, *objects: Object) -> None:
+        self.trees: dict[str, Tree] = {}
+        self.asked: list[tuple[str, str]] = []
+        self.refusals: dict[tuple[str, str], ApiError] = {}
+        self.changes: list[tuple[str, Tree]] = []
+        self.log = [b"one\n", b"two\n"]
+        self.revision = 100
+        self.wants_namespaces = False
+        for one in objects:
+            self.keep(codec.to_tree(one))
+
+    @property
+    def writes(self) -> list[tuple[str, str]]:
+        """Return what was asked for that changes something: neither reads nor dry runs."""
+        return [(verb, path) for verb, path in self.asked if verb != "GET" and "dryRun" not in path]
+
+    def keep(self, tree: Tree) -> Tree:
+        self.revision += 1
+        metadata = tree["metadata"]
+        metadata["resourceVersion"] = str(self.revision)
+        metadata.setdefault("uid", f"uid-{metadata['name']}")
+        self.trees[self._path(tree)] = tree
+        return tree
+
+    def send(self, method: str, target: str, *, body: bytes = b"", media: str = "") -> Answer:
+        self.asked.append((method, target))
+        parts = urlsplit(target)
+        try:
+            tree = self._answer(method, parts.path, dict(parse_qsl(parts.query)), body)
+        except ApiError as error:
+            return Answer(error.code, codec.encode(status_of(error)))
+        return Answer(200, json.dumps(tree).encode())
+
+    @contextmanager
+    def stream(self, target: str, *, silence_s: float | None) -> Iterator[Stream]:
+        self.asked.append(("GET", target))
+        if "/log" in target:
+            yield Line(200, list(self.log))
+            return
+        if not self.changes:
+            # A watch that nothing happens on would be followed for ever: somebody presses Ctrl-C.
+            raise KeyboardInterrupt
+        told = [{"type": verdict, "object": tree} for verdict, tree in self.changes]
+        self.changes = []
+        yield Line(200, [json.dumps(one).encode() + b"\n" for one in told])
+
+    def _answer(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> Any:
+        is_dry = "dryRun" in query
+        refusal = self.refusals.get((method, path))
+        if refusal is not None:
+            raise refusal
+        sent = json.loads(body) if body else {}
+        if method == "POST":
+            return self._create({**sent, "metadata": dict(sent["metadata"])}, is_dry=is_dry)
+        path = path.removesuffix("/scale")
+        if method == "GET" and path not in self.trees:
+            return self._list(path, query)
+        tree = self.trees.get(path)
+        if tree is None:
+            raise NotFound(f'{path.split("/")[-2]} "{path.rpartition("/")[2]}" not found')
+        if method == "PATCH":
+            return self._patch(tree, sent, is_dry=is_dry)
+        if method == "DELETE":
+            del self.trees[path]
+        return tree
+
+    def _create(self, tree: Tree, *, is_dry: bool) -> Tree:
+        kind = _kind(tree)
+        problems = list(codec.from_tree(kind, tree).model.problems())
+        if problems:
+            raise invalid(kind.resource.kind, tree["metadata"]["name"], problems)
+        place = tree["metadata"].get("namespace", "")
+        if self.wants_namespaces and place and f"/api/v1/namespaces/{place}" not in self.trees:
+            raise NotFound(f'namespaces "{place}" not found')
+        if self._path(tree) in self.trees:
+            raise AlreadyExists(f'{kind.resource.plural} "{tree["metadata"]["name"]}" exists')
+        return tree if is_dry else self.keep(tree)
+
+    def _patch(self, tree: Tree, change: Tree, *, is_dry: bool) -> Tree:
+        wanted = (change.get("metadata") or {}).get("resourceVersion")
+        if wanted not in (None, tree["metadata"]["resourceVersion"]):
+            raise Conflict("modified since")
+        new = patch.merged(tree, change)
+        codec.from_tree(_kind(new), new)
+        return new if is_dry else self.keep(new)
+
+    def _list(self, path: str, query: Mapping[str, str]) -> Tree:
+        plural = path.rpartition("/")[2]
+        if plural not in {kind.resource.plural for kind in KINDS}:
+            raise NotFound(f'{path.split("/")[-2]} "{plural}" not found')
+        place = path.removesuffix(plural)
+        found = [
+            tree
+            for one, tree in sorted(self.trees.items())
+            if one.startswith(place) and f"/{plural}/" in one and _is_asked_for(tree, query)
+        ]
+        return {"metadata": {"resourceVersion": str(self.revision)}, "items": found}
+
+    def _path(self, tree: Tree) -> str:
+        resource = _kind(tree).resource
+        place = f"/namespaces/{tree['metadata']['namespace']}" if resource.namespaced else ""
+        return f"{resource.root}{place}/{resource.plural}/{tree['metadata']['name']}"
+
+
+def _kind(tree: Tree) -> type[Object]:
+    return next(kind for kind in KINDS if kind.resource.kind == tree["kind"])
+
+
+def _is_asked_for(tree: Tree, query: Mapping[str, str]) -> bool:
+    labels = tree["metadata"].get("labels", {})
+    terms = [term.split("=") for term in query.get("labelSelector", "").split(",") if term]
+    name = query.get("fieldSelector", "").removeprefix("metadata.name=")
+    is_named = "metadata.name" not in query.get("fieldSelector", "")
+    return all(labels.get(key) == value for key, value in terms) and (
+        is_named or tree["metadata"]["name"] == name
+    )
+
+
+class Said:
+    """What a command line printed, and the code it ended with."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+class Terminal(io.StringIO):
+    """A text file that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run(
+    server: TinyServer, line: str, *, columns: int = 0, environment: Mapping[str, str] | None = None
+) -> Said:
+    """Run a command line against a server; columns is the width of a terminal, 0 a pipe."""
+    out: io.StringIO = Terminal() if columns else io.StringIO()
+    passed_s = iter(range(0, 10_000, 5))
+    session = Session(
+        out=out,
+        err=io.StringIO(),
+        environment={"COLUMNS": str(columns), **(environment or {})},
+        now=lambda: NOW + timedelta(0),
+        monotonic=lambda: float(next(passed_s)),
+    )
+    session.api = Api(server)
+    session.access = ACCESS
+    code = main(line.split(), session)
+    assert isinstance(session.err, io.StringIO)
+    return Said(code, out.getvalue(), session.err.getvalue())
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
