@@ -23,7 +23,8 @@ class Limits(SettingsBase, frozen=True, kw_only=True):
     watch_timeout_s: int = 1800
     watch_timeout_s_max: int = 86_400
     watch_write_deadline_s: float = 20.0
-    bookmark_interval_s: float = 10.0
+    # Who must be sure that nothing is missing (deleting a namespace) waits for as long as this.
+    bookmark_interval_s: float = 2.0
     # Wrong guesses of a bootstrap token in a minute, all clients together.
     token_failures_max: int = 30
 
