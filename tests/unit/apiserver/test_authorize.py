@@ -1,0 +1,152 @@
+"""Roles as a table, and random nodes against an oracle that knows who runs what."""
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from apiserver.auth.authorize import Attempt, may, needs_object, node_of, object_refusal
+from cubernetes.api.http import ANONYMOUS, Identity
+from cubernetes.api.lease import Lease, LeaseSpec
+from cubernetes.api.meta import ObjectMeta
+from cubernetes.api.node import Node, NodeSpec
+from cubernetes.api.pod import Container, Pod, PodSpec
+
+ADMIN = Identity("someone", ("system:masters",))
+SCHEDULER = Identity("system:scheduler")
+CONTROLLERS = Identity("system:controllers")
+PROXY = Identity("system:proxy:n1", ("system:proxies",))
+JOINER = Identity("system:bootstrap:abc", ("system:bootstrappers",))
+VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+RESOURCES = (
+    "pods", "nodes", "services", "endpointslices", "replicasets", "events", "leases",
+    "namespaces", "tokens", "join",
+)  # fmt: skip
+
+
+def a_kubelet(node: str) -> Identity:
+    return Identity(f"system:node:{node}", ("system:nodes",))
+
+
+def a_pod(node: str) -> Pod:
+    spec = PodSpec(containers=(Container(name="c", image="i"),), node_name=node)
+    return Pod(metadata=ObjectMeta(name="p", namespace="default"), spec=spec)
+
+
+@pytest.mark.parametrize(
+    ("identity", "attempt", "allowed"),
+    [
+        (SCHEDULER, Attempt("create", "", "pods", "binding"), True),
+        (SCHEDULER, Attempt("create", "", "pods"), False),
+        (SCHEDULER, Attempt("patch", "", "pods", "status"), True),
+        (SCHEDULER, Attempt("patch", "", "nodes"), False),
+        (SCHEDULER, Attempt("update", "coordination.k8s.io", "leases"), True),
+        (CONTROLLERS, Attempt("delete", "", "services"), True),
+        (CONTROLLERS, Attempt("create", "", "nodes"), False),
+        (CONTROLLERS, Attempt("update", "", "namespaces", "finalize"), True),
+        (CONTROLLERS, Attempt("list", "cubernetes.io", "tokens"), False),
+        (CONTROLLERS, Attempt("create", "", "pods", "binding"), False),
+        (PROXY, Attempt("watch", "", "services"), True),
+        (PROXY, Attempt("get", "", "pods"), False),
+        (PROXY, Attempt("update", "", "services"), False),
+        (JOINER, Attempt("create", "cubernetes.io", "join"), True),
+        (JOINER, Attempt("get", "", "nodes"), False),
+        (ANONYMOUS, Attempt("get", "", "nodes"), False),
+    ],
+)
+def test_each_program_may_what_its_work_needs(
+    identity: Identity, attempt: Attempt, allowed: bool
+) -> None:
+    assert (may(identity, attempt) == "") == allowed
+
+
+@given(verb=st.sampled_from(VERBS), resource=st.sampled_from(RESOURCES))
+def test_masters_may_everything_and_strangers_nothing(verb: str, resource: str) -> None:
+    attempt = Attempt(verb, "", resource)
+
+    assert may(ADMIN, attempt) == ""
+    for stranger in (
+        ANONYMOUS,
+        Identity("system:node:n1"),
+        Identity("n1", ("system:nodes",)),
+        Identity("system:bootstrap:x", ("system:nodes",)),
+        Identity("system:proxy:n1"),
+        Identity("scheduler", ("system:scheduler",)),
+    ):
+        assert may(stranger, attempt)
+
+
+@given(
+    verb=st.sampled_from(VERBS),
+    resource=st.sampled_from(RESOURCES),
+    subresource=st.sampled_from(("", "status", "binding", "log", "scale", "finalize")),
+    name=st.sampled_from(("", "n1", "n2", "p")),
+    namespace=st.sampled_from(("", "default", "kube-node-lease")),
+    field=st.sampled_from(("", "n1", "n2")),
+    bound_to=st.sampled_from(("", "n1", "n2")),
+)
+@hypothesis_settings(max_examples=2000)
+def test_a_node_reaches_only_what_is_its_own(
+    verb: str,
+    resource: str,
+    subresource: str,
+    name: str,
+    namespace: str,
+    field: str,
+    bound_to: str,
+) -> None:
+    attempt = Attempt(verb, "", resource, subresource, namespace, name, field)
+    pod = a_pod(bound_to)
+    if may(a_kubelet("n1"), attempt, pod if needs_object(a_kubelet("n1"), attempt) else None):
+        return
+    # Whatever is allowed is one of these, and about n1.
+    match resource:
+        case "nodes" if verb in ("get", "list", "watch"):
+            assert subresource == ""
+        case "nodes" if verb == "create":
+            assert subresource == ""
+        case "nodes":
+            assert name == "n1"
+            assert subresource in ("", "status")
+        case "leases":
+            assert namespace == "kube-node-lease"
+            assert verb == "create" or name == "n1"
+        case "pods" if verb in ("list", "watch"):
+            assert field == "n1"
+        case "pods":
+            assert bound_to == "n1" or not name
+            assert subresource in ("", "status")
+            assert verb != "create"
+        case _:
+            assert resource == "events"
+            assert verb in ("create", "update", "patch")
+
+
+def test_a_pod_is_asked_for_only_where_the_answer_depends_on_it() -> None:
+    get = Attempt("get", "", "pods", name="p")
+
+    assert needs_object(a_kubelet("n1"), get)
+    assert not needs_object(SCHEDULER, get)
+    assert not needs_object(a_kubelet("n1"), Attempt("get", "", "nodes", name="n1"))
+    assert node_of(a_kubelet("n1")) == "n1"
+
+
+def test_what_a_node_writes_about_itself_has_limits() -> None:
+    kubelet = a_kubelet("n1")
+
+    def node(name: str = "n1", labels: dict[str, str] | None = None, cidr: str = "") -> Node:
+        meta = ObjectMeta(name=name, labels=labels or {})
+        return Node(metadata=meta, spec=NodeSpec(pod_cidr=cidr))
+
+    assert object_refusal(kubelet, "", None, node(labels={"gpu": "yes"})) == ""
+    assert object_refusal(kubelet, "", None, node("n2"))
+    assert object_refusal(kubelet, "", None, node(cidr="10.244.0.0/24"))
+    kept = node(cidr="10.244.0.0/24")
+    assert object_refusal(kubelet, "", kept, kept) == ""
+    assert object_refusal(kubelet, "", node(), node(labels={"node-role.kubernetes.io/x": ""}))
+    assert object_refusal(
+        kubelet, "", node(), node(labels={"node-restriction.kubernetes.io/a": ""})
+    )
+    assert object_refusal(ADMIN, "", None, node("n2")) == ""
+    lease = Lease(metadata=ObjectMeta(name="n2"), spec=LeaseSpec())
+    assert object_refusal(kubelet, "", None, lease)

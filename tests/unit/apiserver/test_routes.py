@@ -1,0 +1,94 @@
+"""The table of routes: each path its verb, and none without a policy."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiserver.backend import Backend
+from apiserver.call import Call
+from apiserver.routes import Match, PolicyMissing, Route, Routes, table
+from cubernetes.api.errors import MethodNotAllowed, NotFound
+from cubernetes.api.http import Response
+from cubernetes.api.registry import KINDS
+
+ROUTES = Routes(table(KINDS))
+
+
+async def _handler(_: Backend, __: Call) -> Response:
+    return Response(200, b"")
+
+
+def _found(method: str, path: str) -> tuple[str, str, str, str, str]:
+    match = ROUTES.match(method, path)
+    kind = match.route.kind.resource.plural if match.route.kind else ""
+    return match.route.verb, kind, match.route.subresource, match.namespace, match.name
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "wanted"),
+    [
+        ("GET", "/api/v1/pods", ("list", "pods", "", "", "")),
+        ("GET", "/api/v1/namespaces/a/pods/", ("list", "pods", "", "a", "")),
+        ("POST", "/api/v1/namespaces/a/pods", ("create", "pods", "", "a", "")),
+        ("GET", "/api/v1/namespaces/a", ("get", "namespaces", "", "", "a")),
+        ("PUT", "/api/v1/namespaces/a/status", ("update", "namespaces", "status", "", "a")),
+        ("PUT", "/api/v1/namespaces/a/finalize", ("update", "namespaces", "finalize", "", "a")),
+        ("GET", "/api/v1/namespaces/a/pods/b/log", ("get", "pods", "log", "a", "b")),
+        ("POST", "/api/v1/namespaces/a/pods/b/binding", ("create", "pods", "binding", "a", "b")),
+        (
+            "PATCH",
+            "/apis/apps/v1/namespaces/a/replicasets/b/scale",
+            ("patch", "replicasets", "scale", "a", "b"),
+        ),
+        ("DELETE", "/api/v1/nodes", ("deletecollection", "nodes", "", "", "")),
+    ],
+)
+def test_a_path_is_a_verb_on_something(
+    method: str, path: str, wanted: tuple[str, str, str, str, str]
+) -> None:
+    assert _found(method, path) == wanted
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/api/v1/namespaces/a/pods/b/c",
+        "/api/v1/secrets",
+        "/apis/apps/v2",
+        "/api/v1/namespaces/a/pods/..",
+        "/api/v1/namespaces/../pods",
+        "/api/v1/namespaces/a/pods/UPPER",
+        "/api/v1/namespaces//pods",
+        "/apis/apps/v1/namespaces/a/pods",
+        "/api/v1/pods/" + "x" * 300,
+    ],
+)
+def test_what_is_not_there_is_not_found(path: str) -> None:
+    with pytest.raises(NotFound):
+        ROUTES.match("GET", path)
+
+
+def test_a_path_that_does_not_take_a_method_says_which_it_takes() -> None:
+    with pytest.raises(MethodNotAllowed, match="DELETE, GET, PATCH, PUT"):
+        ROUTES.match("POST", "/api/v1/nodes/n1")
+
+
+def test_w42_a_route_without_a_policy_does_not_start() -> None:
+    with pytest.raises(PolicyMissing):
+        Routes([Route("GET", "/secret", "get", _handler, None)])
+
+
+@given(st.text(max_size=60))
+def test_no_text_breaks_the_table(path: str) -> None:
+    try:
+        found = ROUTES.match("GET", path)
+    except (NotFound, MethodNotAllowed):
+        return
+    assert isinstance(found, Match)
+
+
+def test_every_route_finds_itself() -> None:
+    for route in table(KINDS):
+        path = route.pattern.replace("{namespace}", "ns").replace("{name}", "nm")
+        assert ROUTES.match(route.method, path).route.pattern == route.pattern
