@@ -1,0 +1,1 @@
+"""Measurements of Cubernetes: one command for each subject, figures printed as JSON."""
