@@ -140,7 +140,7 @@ async def test_w13_w15_a_deleted_pod_is_replaced_and_the_service_follows(
 
 
 @pytest.mark.parametrize("program", [*CONTROL_PLANE, "kubelet", "proxy"])
-async def test_calls_are_answered_while_a_program_is_killed_and_comes_back(
+async def test_w9_calls_are_answered_while_a_program_is_killed_and_comes_back(
     cluster: Cluster, client: Client, served: str, program: str
 ) -> None:
     before = await containers_of(cluster)

@@ -59,7 +59,7 @@ def test_supervisord_is_given_exactly_the_command_whatever_is_in_the_path() -> N
     }
 
 
-def test_systemd_units_restart_for_ever_and_leave_containers_alone() -> None:
+def test_w9_systemd_units_restart_for_ever_and_leave_containers_alone() -> None:
     cluster = msgspec.structs.replace(MASTER, supervision="systemd")
     files = compile.files_for(cluster)
     unit = files[layout.unit_file("kubelet")].content.decode()
@@ -68,6 +68,26 @@ def test_systemd_units_restart_for_ever_and_leave_containers_alone() -> None:
     assert "KillMode=process" in unit
     assert "'/opt/cube %%d/bin/python' -m kubelet" in unit
     assert layout.SUPERVISORD_CONFIG not in files
+
+
+def test_w9_w51_supervisord_restarts_for_ever_and_keeps_logs_small_without_cutting_them_off() -> (
+    None
+):
+    parser = RawConfigParser()
+    parser.read_string(compile.files_for(MASTER)[layout.SUPERVISORD_CONFIG].content.decode())
+
+    for program in compile.programs_of(MASTER):
+        section = parser[f"program:{program}"]
+        assert section["autorestart"] == "true"
+        assert section["stdout_logfile_maxbytes"] == "10MB"
+        assert section["stdout_logfile_backups"] == "2"
+
+
+def test_w51_etcd_forgets_old_history_by_itself_and_has_a_quota() -> None:
+    words = compile.etcd_command(MASTER)
+
+    assert "--auto-compaction-retention=10m" in words
+    assert any(word.startswith("--quota-backend-bytes=") for word in words)
 
 
 def test_w42_no_secret_file_can_be_read_by_others() -> None:

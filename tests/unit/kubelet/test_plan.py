@@ -286,7 +286,7 @@ def test_what_nobody_wants_leaves_nothing() -> None:
     assert plan.teardown([], 0.0, "not wanted") == [Forget()]
 
 
-def test_a_changed_image_replaces_the_container_and_nothing_else() -> None:
+def test_w54_a_changed_image_replaces_the_container_and_nothing_else() -> None:
     pod = a_living_pod(names=("main", "side"))
     main, side = pod.spec.containers
     spec = replaced(pod.spec, containers=(replaced(main, image="cubernetes/web:2"), side))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from cubernetes.api import codec
 from cubernetes.api.condition import condition_of, is_true
 from cubernetes.api.meta import replaced
 from cubernetes.api.pod import Pod, PodStatus
@@ -126,3 +127,24 @@ def test_a_pod_is_as_good_as_its_requests_and_limits_say() -> None:
     )
     asked = replaced(pod.spec, containers=(a_container(cpu="1"),))
     assert class_of(replaced(pod, spec=asked)) == "Burstable"
+
+
+def test_w24_the_start_time_of_a_pod_outlives_every_report() -> None:
+    pod = with_policy("Always")
+    first = told(pod, a_found(SANDBOX), a_found())
+    assert first.start_time == NOW
+
+    hour_later = NOW + timedelta(hours=1)
+    later = status.status_for(
+        replaced(pod, status=first), [a_found(SANDBOX), a_found(attempt=1)], Memory(),
+        "10.244.1.5", "192.168.78.11", hour_later,
+    )  # fmt: skip
+    assert later.start_time == NOW
+
+
+def test_w24_a_status_goes_by_kubernetes_names_on_the_wire() -> None:
+    tree = codec.to_tree(told(with_policy("Always"), a_found(SANDBOX), a_found()))
+
+    assert {"phase", "conditions", "hostIP", "podIP", "podIPs", "startTime"} <= tree.keys()
+    assert tree["containerStatuses"][0]["imageID"] == "sha256:1"
+    assert tree["containerStatuses"][0]["containerID"] == "docker://main0"
