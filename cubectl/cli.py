@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None, session: Session | None = None) -> i
     try:
         verb, options = _parsed(sys.argv[1:] if argv is None else argv)
         if verb is None:
+            session.out.flush()
             return DONE
         session.choice = _choice(options)
         return _run(verb, options, session)

@@ -1,0 +1,115 @@
+"""cubectl as a process: how fast it starts, how it ends, and what it leaves on a screen."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+SLOW_TO_IMPORT = ("asyncio", "aiohttp", "yaml", "click", "grpc", "logging")
+
+
+def start(line: str, **changes: str) -> subprocess.Popen[str]:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **changes}
+    return subprocess.Popen(
+        [sys.executable, "-m", "cubectl", *line.split()],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err
+
+
+def test_nothing_slow_is_imported_to_start() -> None:
+    code = f"import sys, cubectl.cli; print([m for m in {SLOW_TO_IMPORT!r} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_it_starts_in_a_quarter_of_a_second() -> None:
+    """The best of several: what the program costs, not what else the machine is doing."""
+    spans_s = []
+    for _ in range(5):
+        began_s = time.perf_counter()
+        assert ended(start("version --client"))[0] == 0
+        spans_s.append(time.perf_counter() - began_s)
+
+    assert min(spans_s) < 0.25
+
+
+def test_an_absent_server_is_one_line_with_a_hint() -> None:
+    code, out, err = ended(start("get pods --server https://127.0.0.1:1"))
+
+    assert (code, out) == (1, "")
+    assert err == (
+        "cubectl: cannot reach https://127.0.0.1:1: connection refused "
+        "(does the API server run there?)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        ("http://127.0.0.1:1", "must be https"),
+        ("https://nowhere.invalid:1", "its name has no address"),
+    ],
+)
+def test_a_wrong_server_is_explained(server: str, told: str) -> None:
+    code, _, err = ended(start(f"get pods --server {server}"))
+
+    assert code == 1
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_help_is_printed_and_is_no_error() -> None:
+    for line in ("", "--help", "get --help"):
+        code, out, err = ended(start(line))
+        assert (code, err) == (0, "")
+        assert out.startswith("usage: cubectl")
+
+
+def test_a_reader_that_has_seen_enough_ends_it_without_a_word() -> None:
+    process = start("--help")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.stderr.close()
+
+    assert (process.wait(timeout=30), err) == (0, "")
+
+
+def test_an_interrupt_ends_it_without_a_story(tmp_path: Path) -> None:
+    fifo = tmp_path / "slow.yaml"
+    os.mkfifo(fifo)
+    process = start(f"apply -f {fifo} --server https://127.0.0.1:1")
+    # Open for writing as soon as it reads: then it is in the midst of its work.
+    handle = os.open(fifo, os.O_WRONLY)
+    process.send_signal(signal.SIGINT)
+    os.close(handle)
+
+    code, out, err = ended(process)
+
+    assert (code, out, err) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"LANG": "C", "LC_ALL": "C"}, {"NO_COLOR": "1"}, {"TERM": "dumb"}]
+)
+def test_no_environment_makes_it_write_commands_to_a_terminal(changes: dict[str, str]) -> None:
+    _, out, err = ended(start("get pods --server https://127.0.0.1:1 x\u202ey", **changes))
+
+    assert (out + err).replace("\n", "").isprintable()
