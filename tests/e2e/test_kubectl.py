@@ -1,0 +1,172 @@
+"""The stock kubectl against our API server: a judge that knows nothing of us."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cuberoot import pki
+from cuberoot.pki import Identity
+
+READY_DEADLINE_S = 20.0
+COMMAND_DEADLINE_S = 30.0
+MANIFEST = """\
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: main, image: "busybox:1"}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+"""
+
+
+class Kubectl:
+    def __init__(self, folder: Path, port: int) -> None:
+        self._folder = folder
+        self._port = port
+
+    def __call__(self, *argv: str, text: str = "", code: int = 0) -> str:
+        """Run kubectl; return what it wrote, to either end. The exit code must be `code`."""
+        done = subprocess.run(
+            ["kubectl", f"--kubeconfig={self._folder}/config", *argv],
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_DEADLINE_S,
+            check=False,
+            env={**os.environ, "HOME": str(self._folder)},
+        )
+        told = done.stdout + done.stderr
+        assert done.returncode == code, told
+        return told
+
+    @property
+    def is_old(self) -> bool:
+        """Before 1.27 kubectl needs OpenAPI v2 as protobuf for apply, unless told not to."""
+        told = json.loads(self("version", "--client", "-o", "json"))
+        return int(told["clientVersion"]["minor"].rstrip("+")) < 27
+
+    def apply(self, text: str) -> str:
+        flags = ("--validate=false",) if self.is_old else ()
+        return self("apply", *flags, "-f", "-", text=text)
+
+
+@pytest.fixture(scope="module")
+def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed (Debian: kubernetes-client)")
+    folder = tmp_path_factory.mktemp("kubectl")
+    port = _free_port()
+    _write(folder, port)
+    argv = [sys.executable, "-m", "apiserver", "--settings", str(folder / "settings.json")]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(argv, stderr=log)
+    try:
+        _wait_for(server, folder)
+        yield Kubectl(folder, port)
+    finally:
+        server.terminate()
+        assert server.wait(10) == 0, (folder / "log").read_text()[-2000:]
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _write(folder: Path, port: int) -> None:
+    now = datetime.now(UTC)
+    ca = pki.new_ca("kubectl", now)
+    (folder / "ca.crt").write_bytes(ca.cert)
+    server = Identity("system:apiserver", (), ("localhost",), ("127.0.0.1",), is_server=True)
+    admin = Identity("kubernetes-admin", ("system:masters",))
+    for name, identity in (("server", server), ("admin", admin)):
+        signed = pki.new_cert(identity, ca, now)
+        (folder / f"{name}.crt").write_bytes(signed.cert)
+        (folder / f"{name}.key").write_bytes(signed.key)
+    settings = {
+        "listen_address": "127.0.0.1",
+        "listen_port": port,
+        "cert": f"{folder}/server.crt",
+        "key": f"{folder}/server.key",
+        "client_ca": f"{folder}/ca.crt",
+    }
+    (folder / "settings.json").write_text(json.dumps(settings))
+    cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority": f"{folder}/ca.crt"}
+    user = {"client-certificate": f"{folder}/admin.crt", "client-key": f"{folder}/admin.key"}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    (folder / "config").write_text(json.dumps(config))
+
+
+def _wait_for(server: subprocess.Popen[bytes], folder: Path) -> None:
+    ends_at = time.monotonic() + READY_DEADLINE_S
+    while b'"serving"' not in (folder / "log").read_bytes():
+        assert server.poll() is None, (folder / "log").read_text()
+        assert time.monotonic() < ends_at, "the server is not ready"
+        time.sleep(0.05)
+
+
+def test_apply_get_scale_label_and_delete(kubectl: Kubectl) -> None:
+    assert "replicaset.apps/web created" in kubectl.apply(MANIFEST)
+    assert "service/web unchanged" in kubectl.apply(MANIFEST)
+    assert "DESIRED" in kubectl("get", "rs")
+    assert "web" in kubectl("get", "all")
+    assert "scaled" in kubectl("scale", "rs/web", "--replicas=5")
+    assert "labeled" in kubectl("label", "rs", "web", "tier=x")
+    assert "image updated" in kubectl("set", "image", "rs/web", "main=busybox:2")
+    told = json.loads(kubectl("get", "rs", "web", "-o", "json"))
+    assert told["spec"]["replicas"] == 5
+    assert told["metadata"]["labels"] == {"tier": "x"}
+    assert told["spec"]["template"]["spec"]["containers"][0]["image"] == "busybox:2"
+    changed = MANIFEST.replace("replicas: 2", "replicas: 3")
+    assert "replicaset.apps/web configured" in kubectl.apply(changed)
+    assert "deleted" in kubectl("delete", "-f", "-", text=MANIFEST)
+    assert "NotFound" in kubectl("get", "rs", "web", code=1)
+
+
+def test_a_wrong_field_is_named(kubectl: Kubectl) -> None:
+    wrong = MANIFEST.replace("replicas: 2", "replica: 2")
+    flags = ("--validate=false",) if kubectl.is_old else ()
+    told = kubectl("apply", *flags, "-f", "-", text=wrong, code=1)
+    assert "spec.replica" in told or "unknown field" in told
+
+
+def test_pods_are_run_waited_for_described_and_deleted(kubectl: Kubectl) -> None:
+    assert "created" in kubectl("run", "one", "--image=busybox:1")
+    told = kubectl("wait", "pod/one", "--for=condition=Ready", "--timeout=1s", code=1)
+    assert "timed out" in told
+    assert "Pending" in kubectl("describe", "pod", "one")
+    assert "not assigned to a node" in kubectl("logs", "one", code=1)
+    assert "deleted" in kubectl("delete", "pod", "one", "--wait")
+    assert "No resources found" in kubectl("get", "pods")
+
+
+def test_discovery_contents_it(kubectl: Kubectl) -> None:
+    told = kubectl("api-resources")
+    for name in ("pods", "services", "replicasets", "endpointslices", "leases"):
+        assert name in told
+    assert "Server Version" in kubectl("version")

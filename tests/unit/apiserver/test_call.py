@@ -1,0 +1,140 @@
+"""Parameters, media types, continue tokens and stamps: small things that strangers send."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiserver.admission import stamps
+from apiserver.admission.kinds import qos_of
+from apiserver.admission.stamps import Stamp, born, carried_over, generated_name, revision_of
+from apiserver.bodies import warning_header
+from apiserver.call import form_of, media_of
+from apiserver.connection import identity_of
+from apiserver.pages import Place, place_of, token_of
+from cubernetes.api import names
+from cubernetes.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
+from cubernetes.api.http import ANONYMOUS, Identity
+from cubernetes.api.meta import ObjectMeta
+from cubernetes.api.pod import Container, Pod, PodSpec, Resources
+from cubernetes.api.quantities import Quantity
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, 999, tzinfo=UTC)
+
+
+def a_pod(**metadata: object) -> Pod:
+    meta = ObjectMeta(**metadata)  # type: ignore[arg-type]
+    return Pod(metadata=meta, spec=PodSpec(containers=(Container(name="c", image="i"),)))
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("", "json"),
+        ("*/*", "json"),
+        ("application/json", "json"),
+        ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", "table"),
+        ("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", "json"),
+        ("application/json, */*", "json"),
+        ("application/vnd.kubernetes.protobuf, application/json", "json"),
+        ("application/json;as=APIGroupDiscoveryList;v=v2,application/json", "json"),
+    ],
+)
+def test_the_first_form_that_we_have_is_given(accept: str, form: str) -> None:
+    assert form_of(accept) == form
+
+
+def test_nothing_that_we_have_is_not_acceptable() -> None:
+    for accept in ("text/html", "application/json;as=Table;v=v1beta1"):
+        with pytest.raises(NotAcceptable):
+            form_of(accept)
+
+
+def test_media_types() -> None:
+    assert media_of("") == "application/json"
+    assert media_of("Application/JSON; charset=UTF-8") == "application/json"
+    assert media_of("application/yaml") == "application/yaml"
+    with pytest.raises(UnsupportedMediaType):
+        media_of("application/json; charset=utf-16")
+
+
+@given(revision=st.integers(1, 2**63), name=st.from_regex(r"[a-z0-9-/.]{0,50}", fullmatch=True))
+def test_a_place_survives_its_token(revision: int, name: str) -> None:
+    place = Place(revision, "/cubernetes/pods/" + name)
+    assert place_of(token_of(place), "/cubernetes/pods/") == place
+    with pytest.raises(BadRequest):
+        place_of(token_of(place), "/cubernetes/nodes/")
+
+
+@given(st.text(max_size=100))
+def test_a_forged_token_is_refused(token: str) -> None:
+    with pytest.raises(BadRequest):
+        place_of(token, "/cubernetes/pods/default/")
+
+
+@given(prefix=st.from_regex(r"[a-z]([-a-z0-9]{0,80})", fullmatch=True))
+def test_a_generated_name_is_never_longer_than_a_label(prefix: str) -> None:
+    name = generated_name(prefix, "bcdfg")
+    assert len(name) <= names.LABEL_LIMIT
+    assert names.is_label(name)
+
+
+def test_what_is_the_servers_is_stamped_whatever_its_author_wrote() -> None:
+    forged = a_pod(uid="forged", generation=9, deletion_timestamp=NOW, name="x")
+    made = born(forged, Stamp("x", "default", "real", NOW)).metadata
+
+    assert (made.uid, made.generation, made.deletion_timestamp) == ("real", 1, None)
+    assert made.creation_timestamp == NOW.replace(microsecond=0)
+
+
+def test_an_update_may_leave_out_what_is_the_servers() -> None:
+    old = born(a_pod(), Stamp("x", "default", "u", NOW))
+    kept = carried_over(old, a_pod(name="x"))
+
+    assert kept == old
+    assert list(stamps.metadata_problems(old.metadata, kept.metadata)) == []
+
+
+@pytest.mark.parametrize("text", ["abc", "-1", "9" * 20, "1.5", "\u0661"])
+def test_a_strange_revision_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest):
+        revision_of(ObjectMeta(resource_version=text))
+
+
+def test_warnings_cannot_break_out_of_their_header() -> None:
+    header = warning_header(('say "hi"\r\nX: y',))["Warning"]
+
+    assert header == '299 - "say \\"hi\\"X: y"'
+    assert warning_header(()) == {}
+
+
+def test_a_certificate_says_who() -> None:
+    peer = {
+        "subject": (
+            (("commonName", "system:node:n1"),),
+            (("organizationName", "system:nodes"),),
+            (("organizationName", "more"),),
+        )
+    }
+    assert identity_of(peer) == Identity("system:node:n1", ("system:nodes", "more"))
+    assert identity_of({}) == ANONYMOUS
+    twice = {"subject": ((("commonName", "a"),), (("commonName", "b"),))}
+    assert identity_of(twice) == ANONYMOUS
+
+
+def test_classes_of_service() -> None:
+    def pod(**resources: dict[str, str]) -> PodSpec:
+        amounts = {
+            part: {name: Quantity(text) for name, text in one.items()}
+            for part, one in resources.items()
+        }
+        container = Container(name="c", image="i", resources=Resources(**amounts))
+        return PodSpec(containers=(container,))
+
+    both = {"cpu": "1", "memory": "1Gi"}
+    assert qos_of(pod()) == "BestEffort"
+    assert qos_of(pod(limits=both)) == "Guaranteed"
+    assert qos_of(pod(limits=both, requests=both)) == "Guaranteed"
+    assert qos_of(pod(limits=both, requests={"cpu": "500m"})) == "Burstable"
+    assert qos_of(pod(requests=both)) == "Burstable"
