@@ -73,6 +73,7 @@ def shown() -> list[PurePosixPath]:
         and str(path) not in GENERATED
         and path.parts[:2] != ("tests", "unit")
         and path.suffix not in {".pyi", ".proto", ".json"}
+        and (path.parts[0] != "tests" or path.suffix == ".py")
     ]
 
 

@@ -45,11 +45,11 @@ MAY_ASK_THE_MACHINE = {
 }
 
 # Who writes to a terminal.
-SPEAKERS = ("cubectl/", "cuberoot/", "bench/", "images/")
+SPEAKERS = ("cubectl/", "cuberoot/", "bench/", "images/", "tests/e2e/")
 # Run by name (`python -m ...`, a console script), so that nobody needs to import them.
 ENTRANCES = frozenset({"__main__", "__init__", "conftest"})
 
-PLACES = re.compile(r"(?<![\w.])/(?:home|Users|work|root/\.)[\w/.-]*")
+PLACES = re.compile(r"(?<![\w.])/(?:(?:home|Users|work)/\w|root/\.)[\w/.-]*")
 ISSUE = re.compile(r"\((?:#\d+)\)")
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
 EXCUSE = re.compile(r"#\s*(?:noqa|type: ignore)\b:?\s*([A-Z]+\d+(?:,\s*[A-Z]+\d+)*|\[[\w, -]+\]|)")

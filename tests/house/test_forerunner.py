@@ -1,0 +1,141 @@
+"""The defects of the system that came before this one: each has a test that names it.
+
+The forerunner was a course project of 2022; its weaknesses are numbered W1 to W55. Those below
+touch what is built by now.
+"""
+
+import ast
+import re
+
+import pytest
+
+from tests.house.sources import ROOMS, Source, none, sources
+
+WEAKNESSES = {
+    1: "an address allocator that spins for ever on a taken address",
+    3: "one bad service freezes the proxies of every node",
+    4: "a dead pause container kills the kubelet",
+    5: "maps shared by threads without locks",
+    6: "a watch that busy-loops or never ends",
+    9: "nobody supervises anything, starts wait for fixed times",
+    10: "what happens while a program is down is never acted on",
+    11: "changes between list and watch are lost",
+    12: "writers overwrite each other",
+    13: "a deleted pod stays behind its service",
+    14: "a lost node keeps its pods for ever",
+    15: "crashed pods of a set leak",
+    16: "ghost nodes",
+    17: "an unschedulable pod is a write loop",
+    18: "a set counts and kills what is not its own",
+    19: "whatever starts slowly is killed and made again for ever",
+    20: "exit codes are never seen",
+    21: "failures to create never reach the status",
+    22: "no restart in place, no back-off",
+    23: "any edit recreates everything, names are parsed",
+    24: "the start time is lost, fields are misnamed",
+    25: "service rules are rebuilt with a gap",
+    26: "uneven spread, no hairpin",
+    27: "every node writes the endpoints",
+    42: "no authentication anywhere",
+    43: "names from outside become paths",
+    44: "programs are downloaded at run time, pods are not confined",
+    45: "reset destroys what belongs to others",
+    46: "selector scheduling is first match, resources are ignored",
+    49: "apply only creates, no other verbs",
+    50: "no validation, defaults, unique names, pages, selectors",
+    51: "logs are cut off at start, everything polls",
+    52: "one stuck pod holds up the node",
+    53: "tests that assert nothing",
+    54: "container changes are compared by name only",
+    55: "installation by hand, blind waiting",
+}
+
+
+def every_test_source() -> list[Source]:
+    return [one for one in sources() if one.path.startswith("tests/")]
+
+
+@pytest.mark.parametrize("number", WEAKNESSES)
+def test_a_weakness_of_the_forerunner_is_named_by_a_test(number: int) -> None:
+    named = re.compile(rf"def test_\w*?_?w{number}_|\bW{number}\b")
+    own = "tests/house/test_forerunner.py"
+    found = [one.path for one in every_test_source() if one.path != own and named.search(one.text)]
+    if number in OWN:
+        found.append(own)
+    assert found, f"W{number} ({WEAKNESSES[number]}): no test names it"
+
+
+OWN = (5, 53)
+THREADS = frozenset({"threading", "concurrent", "multiprocessing", "_thread", "to_thread"})
+# A command of a person, not a daemon: it waits for one blocking answer.
+THREADED = frozenset({"cuberoot/join.py"})
+
+
+def test_w5_no_daemon_has_threads_so_nothing_is_shared_between_them() -> None:
+    guilty = [
+        f"{one.path}: {word}"
+        for one in sources()
+        if one.room in ROOMS and one.room not in ("lab", "tsdb") and one.path not in THREADED
+        for word in sorted(THREADS & _words(one.tree))
+    ]
+    assert guilty == []
+
+
+def _words(tree: ast.Module) -> set[str]:
+    words: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            words |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            words.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Attribute):
+            words.add(node.attr)
+    return words
+
+
+def test_w53_every_test_claims_something() -> None:
+    silent = [
+        f"{one.path}:{function.lineno} {function.name}"
+        for one in every_test_source()
+        for function in ast.walk(one.tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        and function.name.startswith("test_")
+        and function.name not in CLAIMED_ELSEWHERE
+        and not _claims(function)
+    ]
+    none(silent, "claim something, or say by a name like must_... that a call claims it")
+
+
+# Their claim is that nothing is raised, or it is made in what they call.
+CLAIMED_ELSEWHERE = {
+    "test_replaying_a_watch_gives_what_a_list_gives",
+    "test_memory_and_etcd_cannot_be_told_apart",
+    "test_a_contract_is_kept",
+    "test_no_header_breaks_the_reading",
+    "test_a_damaged_matrix_says_corrupt_or_gives_numbers",
+    "test_any_payload_is_a_record_or_corrupt",
+}
+# Calls that fail by themselves: they are claims, although no assert stands in the test.
+CLAIMS = (
+    "until",
+    "raises",
+    "must_",
+    "expect",
+    "check",
+    "none",
+    "assert",
+    "agree",
+    "warns",
+    "run_state",
+)
+
+
+def _claims(function: ast.AST) -> bool:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert):
+            return True
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", "") or getattr(node.func, "id", "")
+            if any(name.startswith(word) or word in name for word in CLAIMS):
+                return True
+    return False
