@@ -137,7 +137,13 @@ class Reader:
         ]
         return Plan(every, Series(None, every), sources)
 
+    def damage_count(self) -> int:
+        """Return how often damaged bytes were met so far."""
+        blocks = sum(block.damaged_strips for block in self._store.blocks)
+        return blocks + self.damaged_reads
+
     def _count_damage(self, block: Block | None) -> None:
-        self.damaged_reads += 1
-        if block is not None:
+        if block is None:
+            self.damaged_reads += 1
+        else:
             block.damaged_strips += 1

@@ -1,0 +1,1 @@
+"""Pulling samples from targets: what they are, when they are asked, and what their answer means."""

@@ -1,0 +1,202 @@
+"""The loops of the scraper: one for each target, one for each job's discovery."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from tsdb.commit import Committer
+from tsdb.errors import BadData, LimitExceeded, TsdbError
+from tsdb.exposition import Exposition, parse_exposition
+from tsdb.ingest import Ingest
+from tsdb.scrape.intake import Intake, Report
+from tsdb.scrape.targets import Target, discovered, targets_of
+from tsdb.settings import ScrapeJob, TargetGroup
+from tsdb.store import Store
+
+log = Log(__name__)
+
+type Appender = Callable[[], None]
+
+ACCEPT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
+DISCOVERY_BYTES_MAX = 16 * 2**20
+TROUBLE = (aiohttp.ClientError, OSError, TimeoutError, TsdbError, UnicodeDecodeError)
+
+
+@dataclass
+class TargetState:
+    """One target and its last scrape."""
+
+    target: Target
+    task: asyncio.Task[None] | None = None
+    health: str = "unknown"
+    last_error: str = ""
+    last_duration_s: float = 0.0
+
+
+class Pool:
+    """Scrapes every job's targets until cancelled; then marks their series as stale."""
+
+    def __init__(self, jobs: list[ScrapeJob], store: Store, ingest: Ingest, env: Env) -> None:
+        self._jobs, self._store, self._ingest, self._env = jobs, store, ingest, env
+        self._states: dict[Target, TargetState] = {}
+        self._committer: Committer | None = None
+
+    def states(self) -> Iterator[TargetState]:
+        for _, state in sorted(self._states.items(), key=lambda item: item[0].url):
+            yield state
+
+    async def run(self, committer: Committer) -> None:
+        """Keep all targets of all jobs scraped."""
+        self._committer = committer
+        async with asyncio.TaskGroup() as group:
+            for job in self._jobs:
+                group.create_task(self._job(job))
+
+    def _now_ms(self) -> int:
+        return round(self._env.clock.now().timestamp() * 1000)
+
+    async def _job(self, job: ScrapeJob) -> None:
+        known: dict[str, list[TargetGroup]] = {}
+        connector = aiohttp.TCPConnector(ssl=_tls(job), limit=0)
+        async with (
+            aiohttp.ClientSession(connector=connector, auto_decompress=True) as session,
+            asyncio.TaskGroup() as group,
+        ):
+            while True:
+                for url in job.http_sd:
+                    found = await self._discover(session, job, url)
+                    if found is not None:
+                        known[url] = found
+                # A discovery that fails keeps what it said last: nothing vanishes with it.
+                groups = [*job.groups, *(g for url in sorted(known) for g in known[url])]
+                await self._reconcile(job, session, group, targets_of(job, groups))
+                await self._env.clock.sleep(job.http_sd_interval_s)
+
+    async def _discover(
+        self, session: aiohttp.ClientSession, job: ScrapeJob, url: str
+    ) -> list[TargetGroup] | None:
+        try:
+            async with asyncio.timeout(job.timeout_s):
+                async with session.get(url, headers={"Accept": "application/json"}) as answer:
+                    answer.raise_for_status()
+                    body = await _bounded(answer, DISCOVERY_BYTES_MAX)
+                    return discovered(body)
+        except TROUBLE as error:
+            log.warning("service discovery failed", job=job.name, url=url, reason=error)
+            return None
+
+    async def _reconcile(
+        self,
+        job: ScrapeJob,
+        session: aiohttp.ClientSession,
+        group: asyncio.TaskGroup,
+        wanted: list[Target],
+    ) -> None:
+        mine = {target for target in self._states if target.job == job.name}
+        for target in sorted(mine - set(wanted), key=lambda found: found.url):
+            state = self._states.pop(target)
+            if state.task is not None:
+                state.task.cancel()
+                await asyncio.wait([state.task])
+        for target in wanted:
+            if target not in self._states:
+                state = self._states[target] = TargetState(target)
+                state.task = group.create_task(self._loop(job, session, state))
+
+    async def _loop(
+        self, job: ScrapeJob, session: aiohttp.ClientSession, state: TargetState
+    ) -> None:
+        """Scrape one target at its own moments of a fixed grid, until cancelled."""
+        intake = Intake(self._store, self._ingest, job, state.target)
+        interval_ms = max(1, round(job.interval_s * 1000))
+        offset_ms = round(1000 * state.target.offset_s(job.interval_s))
+        due_ms = (self._now_ms() - offset_ms) // interval_ms * interval_ms + offset_ms
+        try:
+            while True:
+                now_ms = self._now_ms()
+                # What was missed is not made up for; the next moment of the grid counts.
+                due_ms += max(1, -(-(now_ms - due_ms) // interval_ms)) * interval_ms
+                await self._env.clock.sleep((due_ms - now_ms) / 1000)
+                await self._scrape(job, session, state, intake, due_ms)
+        finally:
+            self._append_quietly(lambda: intake.retire(self._now_ms(), self._now_ms()), state)
+
+    async def _scrape(
+        self,
+        job: ScrapeJob,
+        session: aiohttp.ClientSession,
+        state: TargetState,
+        intake: Intake,
+        at_ms: int,
+    ) -> None:
+        began_s = self._env.clock.monotonic()
+        found: Exposition | None = None
+        added = 0
+        try:
+            found = await self._ask(job, session, state.target.url)
+            added = intake.take(found, at_ms, self._now_ms())
+            state.health, state.last_error = "up", ""
+        except TROUBLE as error:
+            if state.health != "down":
+                log.warning("scrape failed", target=state.target.url, reason=_reason(error))
+            state.health, state.last_error = "down", _reason(error)
+            self._append_quietly(lambda: intake.end(at_ms, self._now_ms()), state)
+        state.last_duration_s = self._env.clock.monotonic() - began_s
+        samples = len(found.series) if found is not None else 0
+        report = Report(state.health == "up", state.last_duration_s, samples, added)
+        self._append_quietly(lambda: intake.report(report, at_ms, self._now_ms()), state)
+        if self._committer is not None:
+            try:
+                await self._committer.acknowledge()
+            except TsdbError as error:
+                state.last_error = str(error)
+
+    def _append_quietly(self, append: Appender, state: TargetState) -> None:
+        """Append what nobody waits for; a refusal is shown with the target."""
+        try:
+            append()
+        except TsdbError as error:
+            state.last_error = str(error)
+
+    async def _ask(self, job: ScrapeJob, session: aiohttp.ClientSession, url: str) -> Exposition:
+        headers = {"Accept": ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds": str(job.timeout_s)}
+        if job.bearer_token_file:
+            headers["Authorization"] = f"Bearer {_token(Path(job.bearer_token_file))}"
+        async with asyncio.timeout(job.timeout_s):
+            async with session.get(url, headers=headers) as answer:
+                if answer.status != 200:
+                    raise BadData(f"server returned HTTP status {answer.status}")
+                body = await _bounded(answer, job.body_bytes)
+        return parse_exposition(body.decode(), job.sample_limit)
+
+
+def _token(path: Path) -> str:
+    """Read a token anew each time: it may be replaced while we run."""
+    return path.read_text().strip()
+
+
+async def _bounded(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+    pieces, total = [], 0
+    async for piece in answer.content.iter_any():
+        total += len(piece)
+        if total > limit:
+            raise LimitExceeded("body_bytes", limit, total)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _tls(job: ScrapeJob) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=job.tls.ca or None)
+    if job.tls.certificate:
+        context.load_cert_chain(job.tls.certificate, job.tls.key or None)
+    return context

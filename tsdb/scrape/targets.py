@@ -1,0 +1,86 @@
+"""What is to be scraped: from groups of addresses to targets. Decisions only."""
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from tsdb.errors import BadData
+from tsdb.labels import Pairs, is_label_name
+from tsdb.settings import ScrapeJob, TargetGroup
+
+RESERVED = "__"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One address that is asked for its metrics, and the labels that its series get."""
+
+    job: str
+    url: str
+    labels: Pairs
+
+    def offset_s(self, interval_s: float) -> float:
+        """Return where in the interval this target is asked: targets are spread by their hash."""
+        spread = zlib.crc32(self.url.encode()) % 1000 / 1000
+        return spread * interval_s
+
+
+def targets_of(job: ScrapeJob, groups: Iterable[TargetGroup]) -> list[Target]:
+    """Return the targets of a job in a fixed order; an address that occurs twice counts once.
+
+    Labels named __scheme__ and __metrics_path__ say how to reach a group, and no series gets them.
+    """
+    found: dict[tuple[str, Pairs], Target] = {}
+    for group in groups:
+        for address in group.targets:
+            target = _target(job, group.labels, address)
+            found.setdefault((target.url, target.labels), target)
+    ordered = sorted(found.values(), key=lambda target: (target.url, target.labels))
+    return ordered[: job.target_limit]
+
+
+def _target(job: ScrapeJob, labels: Mapping[str, str], address: str) -> Target:
+    scheme = labels.get("__scheme__", job.scheme)
+    path = labels.get("__metrics_path__", job.path)
+    own = {name: v for name, v in labels.items() if not name.startswith(RESERVED) and v}
+    own = {"job": job.name, "instance": address} | own
+    return Target(job.name, f"{scheme}://{address}{path}", tuple(sorted(own.items())))
+
+
+def discovered(body: bytes) -> list[TargetGroup]:
+    """Return the groups of an answer of HTTP service discovery.
+
+    Raises:
+        BadData: it is not a JSON list of groups, or a label has a bad name.
+    """
+    try:
+        groups = msgspec.json.decode(body, type=list[TargetGroup])
+    except msgspec.DecodeError as error:
+        raise BadData(f"service discovery: {error}") from error
+    for group in groups:
+        for name in group.labels:
+            if not is_label_name(name):
+                raise BadData(f"service discovery: {name!r} is not a label name")
+    return groups
+
+
+def labelled(
+    pairs: Iterable[tuple[str, str]], target: Pairs, *, honor_labels: bool
+) -> list[tuple[str, str]]:
+    """Return the labels of a scraped series: the target's win, and what they hide is kept.
+
+    A label that clashes becomes exported_<name>; with honor_labels, the series' own wins.
+    """
+    own = dict(pairs)
+    for name, value in target:
+        if name in own and honor_labels:
+            continue
+        if name in own:
+            shadow = f"exported_{name}"
+            while shadow in own:
+                shadow = f"exported_{shadow}"
+            own[shadow] = own[name]
+        own[name] = value
+    return list(own.items())

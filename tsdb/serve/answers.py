@@ -1,0 +1,121 @@
+"""The JSON of Prometheus' API. Numbers are text in it, the shortest that reads back the same.
+
+A result may have some hundred thousand points, so texts are made for whole rows at once by msgspec
+and then put together; only odd numbers are written one by one.
+"""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from tsdb.codec import Floats, Ints
+from tsdb.errors import TsdbError
+from tsdb.labels import Pairs
+from tsdb.query import Line, Result
+
+_encode = msgspec.json.encode
+# Between these, msgspec and Prometheus both write a float as plain digits.
+PLAIN_LEAST, PLAIN_MOST = 1e-4, 1e15
+
+
+def success(data: bytes, warnings: Sequence[str] = ()) -> bytes:
+    told = b',"warnings":' + _encode(list(warnings)) if warnings else b""
+    return b'{"status":"success","data":' + data + told + b"}"
+
+
+def failure(error: TsdbError) -> bytes:
+    return _encode({"status": "error", "errorType": error.kind, "error": str(error)})
+
+
+def number_json(value: float) -> bytes:
+    """Return one number as Prometheus writes it in JSON, without quotes."""
+    if math.isnan(value):
+        return b"NaN"
+    if math.isinf(value):
+        return b"+Inf" if value > 0 else b"-Inf"
+    text = repr(value)
+    size = abs(value)
+    if "e" not in text or (size and (size < 1e-6 or size >= 1e21)):
+        return text.removesuffix(".0").encode()
+    return np.format_float_positional(value, trim="-").encode()
+
+
+def number_texts(values: Floats) -> list[bytes]:
+    """Return number_json of every number."""
+    if not len(values):
+        return []
+    sizes = np.abs(values)
+    zero = values == 0
+    plain = (sizes < PLAIN_MOST) & ((sizes >= PLAIN_LEAST) | zero)
+    if not plain.all() or (zero & np.signbit(values)).any():
+        return [number_json(value) for value in values.tolist()]
+    whole = np.rint(values)
+    if (whole == values).all():
+        return _encode(whole.astype(np.int64).tolist())[1:-1].split(b",")
+    joined = _encode(values.tolist())[1:-1] + b","
+    return joined.replace(b".0,", b",")[:-1].split(b",")
+
+
+def time_text(at_ms: int) -> bytes:
+    """Return seconds since 1970, with as many digits as are needed."""
+    seconds, rest = divmod(abs(at_ms), 1000)
+    sign = b"-" if at_ms < 0 else b""
+    if not rest:
+        return sign + str(seconds).encode()
+    return sign + f"{seconds}.{rest:03}".rstrip("0").encode()
+
+
+def labels_json(pairs: Pairs) -> bytes:
+    return _encode(dict(pairs))
+
+
+def result_json(result: Result) -> bytes:
+    """Return the data of an answer to a query."""
+    match result.kind:
+        case "matrix":
+            body = _matrix(result.lines)
+        case "vector":
+            body = _vector(result.lines)
+        case "scalar":
+            line = result.lines[0]
+            value = number_texts(line.values)[0]
+            body = b"[" + time_text(int(line.times_ms[0])) + b',"' + value + b'"]'
+        case _:
+            body = b"[0," + _encode(result.text) + b"]"
+    return b'{"resultType":"' + result.kind.encode() + b'","result":' + body + b"}"
+
+
+def _vector(lines: Sequence[Line]) -> bytes:
+    if not lines:
+        return b"[]"
+    texts = number_texts(np.concatenate([line.values for line in lines]))
+    before = b',"value":[' + time_text(int(lines[0].times_ms[0])) + b',"'
+    return (
+        b"["
+        + b",".join(
+            b'{"metric":' + labels_json(line.pairs) + before + text + b'"]}'
+            for line, text in zip(lines, texts, strict=True)
+        )
+        + b"]"
+    )
+
+
+def _matrix(lines: Sequence[Line]) -> bytes:
+    prefixes: dict[int, list[bytes]] = {}
+    rows = []
+    for line in lines:
+        # Most lines share the array of the query's steps.
+        before = prefixes.get(id(line.times_ms))
+        if before is None:
+            before = prefixes[id(line.times_ms)] = _prefixes(line.times_ms)
+        texts = number_texts(line.values)
+        points = b'"],['.join(map(bytes.__add__, before, texts))
+        metric = labels_json(line.pairs)
+        rows.append(b'{"metric":' + metric + b',"values":[[' + points + b'"]]}')
+    return b"[" + b",".join(rows) + b"]"
+
+
+def _prefixes(times_ms: Ints) -> list[bytes]:
+    return [time_text(at_ms) + b',"' for at_ms in times_ms.tolist()]

@@ -1,0 +1,187 @@
+"""The questions of the API: query, query_range, labels, series, metadata, federate."""
+
+from collections.abc import Sequence
+
+import msgspec
+from aiohttp import web
+
+from cubernetes.host.clock import Clock
+from tsdb.budget import Budget
+from tsdb.errors import BadData, LimitExceeded
+from tsdb.gate import QueryGate
+from tsdb.ingest import Ingest
+from tsdb.labels import NAME, is_label_name, pairs_of
+from tsdb.limits import Limits
+from tsdb.matching import Matcher
+from tsdb.promql.parser import parse_selector
+from tsdb.query import Engine, Result, Steps
+from tsdb.select import Reader
+from tsdb.serve import answers, parameters
+from tsdb.serve.federation import federated
+from tsdb.serve.parameters import FIRST_MS, LAST_MS, Parameters
+from tsdb.turns import in_turns
+
+_JSON = "application/json"
+# The API and the semantics are those of this release; `application` says who answers.
+BUILD = {
+    "application": "cubernetes tsdb",
+    "version": "2.42.0",
+    "revision": "",
+    "branch": "",
+    "buildUser": "",
+    "buildDate": "",
+    "goVersion": "",
+}
+
+
+class Queries:
+    """The handlers that read. Each works within the gate, a budget and a deadline."""
+
+    def __init__(
+        self, reader: Reader, engine: Engine, limits: Limits, clock: Clock, ingest: Ingest
+    ) -> None:
+        self._reader, self._engine, self._limits = reader, engine, limits
+        self._clock, self._ingest = clock, ingest
+        self.gate = QueryGate(limits)
+        self.answered = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        both = [
+            ("/api/v1/query", self.query),
+            ("/api/v1/query_range", self.query_range),
+            ("/api/v1/labels", self.labels),
+            ("/api/v1/series", self.series),
+        ]
+        return [
+            *(web.get(path, handler) for path, handler in both),
+            *(web.post(path, handler) for path, handler in both),
+            web.get("/api/v1/label/{name}/values", self.label_values),
+            web.get("/api/v1/metadata", self.metadata),
+            web.get("/api/v1/status/buildinfo", self.buildinfo),
+            web.get("/federate", self.federate),
+        ]
+
+    def now_ms(self) -> int:
+        return round(self._clock.now().timestamp() * 1000)
+
+    async def _parameters(self, request: web.Request) -> Parameters:
+        if request.method == "POST":
+            form = await request.post()
+            both = [*request.query.items(), *form.items()]
+            texts = [(name, value) for name, value in both if isinstance(value, str)]
+            return parameters.of_pairs(texts)
+        return request.query
+
+    def _budget(self, asked: Parameters) -> tuple[Budget, float]:
+        longest_ms = int(self._limits.query_timeout_s * 1000)
+        timeout_s = min(parameters.span_ms(asked, "timeout", longest_ms), longest_ms) / 1000
+        deadline_s = self._clock.monotonic() + timeout_s
+        return Budget(self._limits, self._clock.monotonic, deadline_s), timeout_s
+
+    async def _run(self, steps: Steps[Result], timeout_s: float) -> web.Response:
+        damaged = self._damage()
+        async with self.gate.place(timeout_s):
+            result = await in_turns(steps, self._clock)
+        self.answered += 1
+        warnings = ["damaged data was left out"] if self._damage() > damaged else []
+        data = answers.success(answers.result_json(result), warnings)
+        return web.Response(body=data, content_type=_JSON)
+
+    def _damage(self) -> int:
+        return self._reader.damage_count()
+
+    async def query(self, request: web.Request) -> web.Response:
+        asked = await self._parameters(request)
+        at_ms = parameters.time_ms(asked, "time", self.now_ms())
+        budget, timeout_s = self._budget(asked)
+        steps = self._engine.instant(parameters.text(asked, "query"), at_ms, budget)
+        return await self._run(steps, timeout_s)
+
+    async def query_range(self, request: web.Request) -> web.Response:
+        asked = await self._parameters(request)
+        first_ms = parameters.time_ms(asked, "start")
+        last_ms = parameters.time_ms(asked, "end")
+        step_ms = parameters.span_ms(asked, "step")
+        budget, timeout_s = self._budget(asked)
+        text = parameters.text(asked, "query")
+        return await self._run(
+            self._engine.range(text, first_ms, last_ms, step_ms, budget), timeout_s
+        )
+
+    def _span(self, asked: Parameters) -> tuple[int, int]:
+        first_ms = parameters.time_ms(asked, "start", FIRST_MS)
+        last_ms = parameters.time_ms(asked, "end", LAST_MS)
+        if last_ms < first_ms:
+            raise BadData("end timestamp must not be before start timestamp")
+        return first_ms, last_ms
+
+    def _matchers(self, asked: Parameters, *, required: bool) -> Sequence[Sequence[Matcher]]:
+        found = parameters.selectors(asked, required=required)
+        return [parse_selector(text, self._limits) for text in found]
+
+    def _bounded(self, found: Sequence[object]) -> bytes:
+        if len(found) > self._limits.names_in_answer:
+            raise LimitExceeded("names_in_answer", self._limits.names_in_answer, len(found))
+        return answers.success(msgspec.json.encode(found))
+
+    async def labels(self, request: web.Request) -> web.Response:
+        asked = await self._parameters(request)
+        first_ms, last_ms = self._span(asked)
+        if matchers := self._matchers(asked, required=False):
+            keys = self._reader.series(matchers, first_ms, last_ms)
+            names = sorted({name for key in keys for name, _ in pairs_of(key)})
+        else:
+            names = self._reader.label_names(first_ms, last_ms)
+        return web.Response(body=self._bounded(names), content_type=_JSON)
+
+    async def label_values(self, request: web.Request) -> web.Response:
+        asked = await self._parameters(request)
+        name = request.match_info["name"]
+        if not is_label_name(name):
+            raise BadData(f"invalid label name: {name!r}")
+        first_ms, last_ms = self._span(asked)
+        if matchers := self._matchers(asked, required=False):
+            keys = self._reader.series(matchers, first_ms, last_ms)
+            values = sorted({value for key in keys for n, value in pairs_of(key) if n == name})
+        else:
+            values = self._reader.label_values(name, first_ms, last_ms)
+        return web.Response(body=self._bounded(values), content_type=_JSON)
+
+    async def series(self, request: web.Request) -> web.Response:
+        asked = await self._parameters(request)
+        first_ms, last_ms = self._span(asked)
+        keys = self._reader.series(self._matchers(asked, required=True), first_ms, last_ms)
+        body = self._bounded([dict(pairs_of(key)) for key in keys])
+        return web.Response(body=body, content_type=_JSON)
+
+    async def metadata(self, request: web.Request) -> web.Response:
+        asked = await self._parameters(request)
+        wanted, limit = asked.get("metric"), parameters.count(asked, "limit")
+        found = {
+            name: [{"type": one.kind, "help": one.help, "unit": one.unit}]
+            for name, one in sorted(self._ingest.metadata.items())
+            if not wanted or name == wanted
+        }
+        if limit is not None and limit >= 0:
+            found = dict(list(found.items())[:limit])
+        body = answers.success(msgspec.json.encode(found))
+        return web.Response(body=body, content_type=_JSON)
+
+    async def buildinfo(self, _request: web.Request) -> web.Response:
+        body = answers.success(msgspec.json.encode(BUILD))
+        return web.Response(body=body, content_type=_JSON)
+
+    async def federate(self, request: web.Request) -> web.Response:
+        """Answer the newest sample of every matching series, as text that can be scraped."""
+        asked = await self._parameters(request)
+        texts = parameters.selectors(asked, required=True)
+        budget, timeout_s = self._budget(asked)
+        lines = []
+        for text in texts:
+            parse_selector(text, self._limits)
+            steps = self._engine.instant(text, self.now_ms(), budget)
+            async with self.gate.place(timeout_s):
+                result = await in_turns(steps, self._clock)
+            lines += [line for line in result.lines if any(n == NAME for n, _ in line.pairs)]
+        body = federated(lines, self._ingest.metadata)
+        return web.Response(body=body, content_type="text/plain", charset="utf-8")

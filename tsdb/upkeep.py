@@ -1,0 +1,59 @@
+"""The store's housekeeping in the background: blocks, merging, retention, repair, snapshots."""
+
+import asyncio
+
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from tsdb.errors import DiskRefused
+from tsdb.store import Store
+from tsdb.turns import as_steps, in_turns
+
+log = Log(__name__)
+
+PAUSE_S = 5.0
+# While the disk refuses, look more often whether it does still.
+PAUSE_AFTER_REFUSAL_S = 1.0
+
+
+class Upkeep:
+    """Runs one piece of work at a time: a snapshot and a flush never see half of each other."""
+
+    def __init__(self, store: Store, env: Env) -> None:
+        self._store, self._env = store, env
+        self._turn = asyncio.Lock()
+        self.refusals_in_a_row = 0
+
+    async def run(self) -> None:
+        """Do what is due, for ever."""
+        while True:
+            await self._env.clock.sleep(
+                PAUSE_AFTER_REFUSAL_S if self.refusals_in_a_row else PAUSE_S
+            )
+            await self.once()
+
+    async def once(self) -> None:
+        """Do what is due now; a disk that refuses is logged once per streak."""
+        try:
+            async with self._turn:
+                await in_turns(as_steps(self._store.maintain()), self._env.clock)
+        except DiskRefused as error:
+            if not self.refusals_in_a_row:
+                log.warning("upkeep refused by the disk", reason=error)
+            self.refusals_in_a_row += 1
+            return
+        if self.refusals_in_a_row:
+            log.info("upkeep works again", refusals=self.refusals_in_a_row)
+            self.refusals_in_a_row = 0
+
+    async def snapshot(self) -> str:
+        """Write a snapshot and return its name.
+
+        Raises:
+            DiskRefused: the disk is full or failing.
+        """
+        moment = self._env.clock.now().strftime("%Y%m%dT%H%M%SZ")
+        name = f"{moment}-{self._env.rng.letters(8)}"
+        async with self._turn:
+            await in_turns(as_steps(self._store.snapshot(name)), self._env.clock)
+        log.info("snapshot written", name=name)
+        return name
