@@ -38,8 +38,9 @@ async def test_nothing_in_an_argument_is_read_by_a_shell() -> None:
 
 
 def test_a_command_may_end_without_reading_its_input_also_on_uvloop() -> None:
-    async def many() -> None:
+    async def many() -> int:
         commands = SystemCommands()
-        await asyncio.gather(*(commands.run(["true"], stdin=b"unread" * 1000) for _ in range(20)))
+        runs = (commands.run(["true"], stdin=b"unread" * 1000) for _ in range(20))
+        return len(await asyncio.gather(*runs))
 
-    uvloop.run(many())
+    assert uvloop.run(many()) == 20

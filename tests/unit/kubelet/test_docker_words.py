@@ -123,7 +123,7 @@ def test_without_limits_none_is_set() -> None:
     assert not host.keys() & {"CpuQuota", "Memory", "MemorySwap", "PidMode"}
 
 
-def test_a_container_joins_its_sandbox_and_pids_only_when_asked() -> None:
+def test_w44_a_container_joins_its_sandbox_and_its_pids_only_when_asked() -> None:
     host: Any = container_body(a_spec(share_pids=True), "box", "/g")["HostConfig"]
     assert {host[key] for key in ("NetworkMode", "IpcMode", "PidMode")} == {"container:box"}
     assert host["CgroupParent"] == "/g"
@@ -222,3 +222,10 @@ def test_an_engine_without_its_containerd_is_down_and_nobodys_fault() -> None:
     said = 'connection error: desc = "transport: Error while dialing dial unix /x": unavailable'
     assert is_half_down(said)
     assert not is_half_down("OCI runtime create failed: exec: no such file: unknown")
+
+
+def test_w44_no_container_can_gain_privileges_or_is_restarted_behind_our_back() -> None:
+    host: Any = container_body(a_spec(), "box", "/g")["HostConfig"]
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert not host.get("Privileged")
+    assert host["RestartPolicy"] == {"Name": "no"}

@@ -1,0 +1,47 @@
+"""What a machine has, as its files tell it."""
+
+import pytest
+
+from cubernetes.api.node import NodeInfo
+from kubelet import capacity
+from kubelet.capacity import MachineFacts
+from kubelet.node import allocatable
+
+MEMINFO = "MemTotal:       24576000 kB\nMemFree:         1000 kB\n"
+
+
+def test_memory_is_the_cgroups_limit_or_the_machines_all() -> None:
+    assert capacity.memory_total_bytes(MEMINFO) == 24_576_000 * 1024
+    assert capacity.memory_limit_bytes("3221225472\n") == 3 << 30
+    for unlimited in ("max\n", "9223372036854771712\n", "", "garbage"):
+        assert capacity.memory_limit_bytes(unlimited) is None
+
+
+@pytest.mark.parametrize(
+    ("quota", "period", "milli"),
+    [("150000", "100000", 1500), ("-1", "100000", None), ("max", "100000", None), ("", "", None)],
+)
+def test_cores_are_the_quota_where_there_is_one(quota: str, period: str, milli: int | None) -> None:
+    assert capacity.cpu_quota_milli(quota, period) == milli
+
+
+def test_a_node_states_its_capacity_and_keeps_some_of_it_for_itself() -> None:
+    facts = MachineFacts(2000, 4 << 30, NodeInfo())
+    stated = capacity.amounts(facts, 110)
+    usable = allocatable(stated)
+
+    assert {name: amount.text for name, amount in stated.items()} == {
+        "cpu": "2",
+        "memory": "4194304Ki",
+        "pods": "110",
+    }
+    assert usable["cpu"].milli == 1900
+    assert usable["memory"].whole == (4 << 30) - (256 << 20)
+    tiny = allocatable(capacity.amounts(MachineFacts(100, 128 << 20, NodeInfo()), 110))
+    assert (tiny["cpu"].milli, tiny["memory"].whole) == (50, 64 << 20)
+
+
+def test_the_system_is_called_by_its_pretty_name() -> None:
+    release = 'NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n'
+    assert capacity.os_name(release) == "Debian GNU/Linux 12 (bookworm)"
+    assert capacity.os_name("") == "Linux"

@@ -1,0 +1,46 @@
+"""What a node was told last survives its kubelet, and damage to it is seen."""
+
+from pathlib import Path
+
+import pytest
+
+from kubelet.checkpoint import FileCheckpoint
+from tests.given import a_pod
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "pods.checkpoint"
+
+
+def test_what_was_saved_is_loaded_by_the_next_life(path: Path) -> None:
+    pods = [a_pod("b", node="n1"), a_pod("a", node="n1")]
+    FileCheckpoint(path).save(pods)
+
+    assert {one.metadata.name for one in FileCheckpoint(path).load()} == {"a", "b"}
+    assert list(FileCheckpoint(path).load()) == sorted(pods, key=lambda one: one.metadata.uid)
+
+
+def test_nothing_saved_is_nothing_loaded(path: Path) -> None:
+    assert FileCheckpoint(path).load() == ()
+
+
+def test_a_checkpoint_that_is_cut_or_changed_anywhere_is_not_trusted(path: Path) -> None:
+    FileCheckpoint(path).save([a_pod("web-0", node="n1")])
+    whole = path.read_bytes()
+
+    for index in range(0, len(whole), 7):
+        path.write_bytes(whole[:index])
+        assert not FileCheckpoint(path).load()
+        flipped = bytes([whole[index] ^ 0x10])
+        path.write_bytes(whole[:index] + flipped + whole[index + 1 :])
+        assert not FileCheckpoint(path).load()
+
+
+def test_the_same_pods_are_not_written_twice(path: Path) -> None:
+    checkpoint = FileCheckpoint(path)
+    checkpoint.save([a_pod("web-0")])
+    written_at = path.stat().st_mtime_ns
+
+    checkpoint.save([a_pod("web-0")])
+    assert path.stat().st_mtime_ns == written_at
