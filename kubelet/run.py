@@ -122,6 +122,7 @@ class Kubelet:
             ("peers", self._keep_peers),
             ("runtime events", self._follow_runtime),
             ("relist", self._relist),
+            ("vigil", self._keep_vigil),
             ("host ports", self._machine.host_ports.run),
         ]
         serving = self._settings.serving
@@ -241,6 +242,13 @@ class Kubelet:
             await self._env.clock.sleep(self._settings.relist_s)
             # By now every worker has looked once: ports of pods that went while we were away go.
             self._machine.host_ports.settled()
+
+    async def _keep_vigil(self) -> None:
+        """Look often whether processes are still there: the runtime may not notice their end."""
+        while True:
+            for uid in sorted(self._machine.runtime.suspects()):
+                self._workers.wake(uid)
+            await self._env.clock.sleep(self._settings.vigil_s)
 
     async def _retrying(self, sentence: str, work: Callable[[], Awaitable[None]]) -> None:
         while not await self._retrying_once(sentence, work):

@@ -37,5 +37,6 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     lease_renew_s: float = 2.0
     lease_duration_s: int = 10
     relist_s: float = 10.0
+    vigil_s: float = 2.0
     node_status_s: float = 60.0
     parallel_starts: int = 4

@@ -11,7 +11,8 @@ from kubelet.settings import KubeletSettings
 HOSTNAME_LIMIT = 63  # of Linux: HOST_NAME_MAX is 64, DNS labels have 63
 
 
-def sandbox_spec(pod: Pod, attempt: int, settings: KubeletSettings) -> SandboxSpec:
+def sandbox_spec(pod: Pod, attempt: int, address: str, settings: KubeletSettings) -> SandboxSpec:
+    """Return what the runtime is asked for; a pod finds its own name at its own address."""
     hostname = (pod.spec.hostname or pod.metadata.name)[:HOSTNAME_LIMIT].rstrip("-.")
     in_cluster = pod.spec.dns_policy == "ClusterFirst"
     return SandboxSpec(
@@ -22,6 +23,7 @@ def sandbox_spec(pod: Pod, attempt: int, settings: KubeletSettings) -> SandboxSp
         image=settings.pause_image,
         dns_servers=settings.dns_servers if in_cluster else (),
         dns_searches=settings.dns_searches if in_cluster else (),
+        extra_hosts={hostname: address},
         attempt=attempt,
     )
 

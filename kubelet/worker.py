@@ -79,6 +79,7 @@ class PodWorker:
         self._memory = Memory()
         self._woken = asyncio.Event()
         self._sandbox: Container | None = None
+        self._wired_id = ""  # the sandbox that this life has seen wired
         self._status_wanted: PodStatus | None = None
         self._status_due = asyncio.Event()
         self._told: Pod | None = None  # as the API had it right after our last write
@@ -218,15 +219,17 @@ class PodWorker:
         self._parts.recorder.record(Record(pod, "Failed", f"{name}: {error}", "Warning"))
 
     async def _start_sandbox(self, pod: Pod, attempt: int) -> None:
-        spec = specs.sandbox_spec(pod, attempt, self._parts.settings)
         # An address belongs to one sandbox: what an earlier one held is free first.
         await self._parts.network.detach(self.uid)
+        address = await self._parts.network.reserve(self.uid)
+        spec = specs.sandbox_spec(pod, attempt, str(address), self._parts.settings)
         async with self._parts.starts:
             self._sandbox = await self._parts.runtime.start_sandbox(spec)
         await self._join_network(pod, self._sandbox)
 
     async def _join_network(self, pod: Pod, sandbox: Container) -> None:
         address = await self._parts.network.attach(self.uid, f"/proc/{sandbox.pid}/ns/net")
+        self._wired_id = sandbox.id
         self._parts.host_ports.lead(pod, str(address))
 
     async def _start_container(self, pod: Pod, name: str, attempt: int) -> None:
@@ -234,8 +237,8 @@ class PodWorker:
         sandbox = self._sandbox
         if sandbox is None:
             raise RuntimeTrouble("CreateContainerError", "the pod's sandbox does not run")
-        if self.uid not in await self._parts.network.attached():
-            # The kubelet ended between starting the sandbox and wiring it.
+        if self._wired_id != sandbox.id:
+            # An earlier life may have ended between starting the sandbox and wiring it.
             await self._join_network(pod, sandbox)
         await self._ensure_image(pod, name)
         volumes = await self._parts.volumes.prepare(pod)

@@ -26,6 +26,13 @@ class NetworkDriver(Protocol):
         """Make this node ready to carry pods with addresses from pod_cidr."""
         ...
 
+    async def reserve(self, pod_uid: str) -> IPv4Address:
+        """Return the address that the pod will have, before there is a namespace to give it to.
+
+        Raises: NetworkTrouble, with "no address left" where the node's range is used up.
+        """
+        ...
+
     async def attach(self, pod_uid: str, netns: str) -> IPv4Address:
         """Give the pod's network namespace (a path) its interface, address and routes.
 
@@ -40,7 +47,7 @@ class NetworkDriver(Protocol):
         ...
 
     async def attached(self) -> Mapping[str, IPv4Address]:
-        """Return the address of every pod uid that holds one."""
+        """Return the address of every pod uid that holds one, wired or only reserved."""
         ...
 
     async def reconcile_peers(self, peers: Iterable[Peer]) -> None:

@@ -44,12 +44,16 @@ class FakeNetwork:
         self._is_prepared = True
 
     async def attach(self, pod_uid: str, netns: str) -> IPv4Address:
+        address = await self.reserve(pod_uid)
+        self._fabric.namespaces[pod_uid] = netns
+        return address
+
+    async def reserve(self, pod_uid: str) -> IPv4Address:
         await self._asked()
         try:
             self._fabric.addresses, address = ipam.taken(self._prepared(), pod_uid)
         except ipam.NoAddressLeft as error:
             raise NetworkTrouble(f"no address left: {error}") from error
-        self._fabric.namespaces[pod_uid] = netns
         return address
 
     async def detach(self, pod_uid: str) -> None:

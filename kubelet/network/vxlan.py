@@ -61,14 +61,13 @@ class VxlanNetwork:
             await self._make_device(node, under, pod_cidr)
             await links.refuse_range(node, pod_cidr)
 
+    async def reserve(self, pod_uid: str) -> IPv4Address:
+        async with self._act("reserve"):
+            return self._taken(pod_uid)
+
     async def attach(self, pod_uid: str, netns: str) -> IPv4Address:
         async with self._act("attach"):
-            try:
-                addresses, address = ipam.taken(self._prepared(), pod_uid)
-            except ipam.NoAddressLeft as error:
-                raise NetworkTrouble(f"no address left: {error}") from error
-            # Recorded before it is used: after a crash nobody else is given it.
-            self._keep(addresses)
+            address = self._taken(pod_uid)
             name = overlay.host_end(pod_uid)
             async with netlink(self._netns) as node, netlink(netns) as pod:
                 if not await self._is_plugged(node, pod, name, address):
@@ -182,6 +181,15 @@ class VxlanNetwork:
                     "address": overlay.pod_mac(pod_uid),
                 },
             )
+
+    def _taken(self, pod_uid: str) -> IPv4Address:
+        """Return the pod's address, recorded before it is used: nobody else is ever given it."""
+        try:
+            addresses, address = ipam.taken(self._prepared(), pod_uid)
+        except ipam.NoAddressLeft as error:
+            raise NetworkTrouble(f"no address left: {error}") from error
+        self._keep(addresses)
+        return address
 
     def _prepared(self) -> ipam.Addresses:
         if self._addresses is None:

@@ -83,6 +83,10 @@ class DockerRuntime:
             found = await asyncio.gather(*(self._looked_up(*row) for row in sorted(listed.items())))
         return [container for container in found if container is not None]
 
+    def suspects(self) -> set[str]:
+        known = [container for _, container in self._known.values()]
+        return {container.pod_uid for container in known if self._witness.misses(container)}
+
     async def image_id(self, image: str) -> str | None:
         return await self._pulls.image_id(image)
 

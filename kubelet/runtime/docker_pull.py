@@ -60,22 +60,22 @@ class Pulls:
     async def _pull(self, image: str, name: str, tag: str) -> str:
         try:
             async with asyncio.timeout(PULL_LIMIT_S):
-                await self._fetch(name, tag)
+                await self._fetch(image, name, tag)
         except Refused as refused:
             reason = "InvalidImageName" if refused.status == 400 else "ErrImagePull"
-            raise RuntimeTrouble(reason, str(refused)) from refused
+            raise RuntimeTrouble(reason, f"{image}: {refused}") from refused
         except Silent as silent:
-            said = f"no progress for {self._silence_s:.0f} s"
+            said = f"{image}: no progress for {self._silence_s:.0f} s"
             raise RuntimeTrouble("ErrImagePull", said) from silent
         except TimeoutError as error:
-            said = f"not complete after {PULL_LIMIT_S:.0f} s"
+            said = f"{image}: not complete after {PULL_LIMIT_S:.0f} s"
             raise RuntimeTrouble("ErrImagePull", said) from error
         found = await self.image_id(image)
         if found is None:
             raise RuntimeTrouble("ErrImagePull", f"{image} was pulled, but is not there")
         return found
 
-    async def _fetch(self, name: str, tag: str) -> None:
+    async def _fetch(self, image: str, name: str, tag: str) -> None:
         """Read the pull to its end: Docker answers 200 and tells of a failure in a later line."""
         query, lines = {"fromImage": name, "tag": tag}, Lines()
         async with aclosing(
@@ -84,7 +84,8 @@ class Pulls:
             async for piece in pieces:
                 for line in lines.feed(piece):
                     if "error" in (told := json.loads(line)):
-                        raise RuntimeTrouble("ErrImagePull", str(told["error"]))
+                        # What Docker says may name a host, and never the image.
+                        raise RuntimeTrouble("ErrImagePull", f"{image}: {told['error']}")
 
 
 def _checked(image: str) -> tuple[str, str]:

@@ -130,6 +130,13 @@ class RuntimeDriver(Protocol):
         """Return every container that the kubelet made, stopped ones and sandboxes included."""
         ...
 
+    def suspects(self) -> set[str]:
+        """Return the uids of pods with a container whose process is not where it was last seen.
+
+        A hint only, and cheap: it asks the machine, never the runtime.
+        """
+        ...
+
     async def image_id(self, image: str) -> str | None:
         """Return the id of a local image, or None where it is not on this node."""
         ...

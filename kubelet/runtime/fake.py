@@ -235,6 +235,9 @@ class FakeRuntime:
         await self._asked()
         return [life.container for _, life in sorted(self._machine.lives.items())]
 
+    def suspects(self) -> set[str]:
+        return set()
+
     async def image_id(self, image: str) -> str | None:
         _check(image)
         await self._asked()
@@ -246,7 +249,7 @@ class FakeRuntime:
         behaviour = self._machine.behaviour(image)
         await self._clock.sleep(behaviour.pull_s)
         if behaviour.pull_error:
-            raise RuntimeTrouble("ErrImagePull", behaviour.pull_error)
+            raise RuntimeTrouble("ErrImagePull", f"{image}: {behaviour.pull_error}")
         self._machine.images.add(image)
         self._answered()
         return image_id_of(image)

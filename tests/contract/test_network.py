@@ -83,6 +83,16 @@ async def test_a_packet_of_full_size_gets_through_whole_and_a_larger_one_is_refu
     assert not world.reaches(left, there, payload_bytes=1423)
 
 
+async def test_a_reserved_address_is_the_one_that_the_pod_gets(world: World) -> None:
+    a = await a_node(world, "a")
+    reserved = await a.reserve("early")
+    assert await a.reserve("early") == reserved
+    other = await a.attach("late", world.pod("late"))
+
+    assert other != reserved
+    assert await a.attach("early", world.pod("early")) == reserved
+
+
 async def test_attaching_again_changes_nothing(world: World) -> None:
     a = await a_node(world, "a")
     left, right = world.pod("left"), world.pod("right")

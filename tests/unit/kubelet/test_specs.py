@@ -1,0 +1,72 @@
+"""From a pod's words to the runtime's."""
+
+from cubernetes.api.meta import replaced
+from cubernetes.api.pod import EmptyDir, EnvVar, Pod, Volume, VolumeMount
+from cubernetes.api.quantities import Quantity
+from cubernetes.client.connect import ClientSettings
+from kubelet import specs
+from kubelet.runtime.driver import Mount
+from kubelet.settings import KubeletSettings
+from tests.given import a_container, a_pod
+
+SETTINGS = KubeletSettings(
+    node_name="n1",
+    address="192.168.78.11",
+    client=ClientSettings(servers=("https://192.168.78.11:6443",), ca="ca.crt"),
+    dns_servers=("10.96.0.10",),
+)
+
+
+def a_whole_pod() -> Pod:
+    pod = a_pod("web-0")
+    container = replaced(
+        a_container(cpu="250m"),
+        env=(EnvVar(name="A", value="1"),),
+        command=("/web",),
+        volume_mounts=(VolumeMount(name="data", mount_path="/data", read_only=True),),
+    )
+    volumes = (Volume(name="data", empty_dir=EmptyDir()),)
+    return replaced(pod, spec=replaced(pod.spec, containers=(container,), volumes=volumes))
+
+
+def test_a_sandbox_knows_its_own_name_at_its_own_address() -> None:
+    spec = specs.sandbox_spec(a_whole_pod(), 0, "10.244.1.7", SETTINGS)
+
+    assert spec.hostname == "web-0"
+    assert spec.extra_hosts == {"web-0": "10.244.1.7"}
+    assert spec.dns_servers == ("10.96.0.10",)
+
+
+def test_a_pod_may_keep_to_the_nodes_own_name_service() -> None:
+    pod = a_whole_pod()
+    default = replaced(pod, spec=replaced(pod.spec, dns_policy="Default"))
+
+    assert specs.sandbox_spec(default, 0, "10.244.1.7", SETTINGS).dns_servers == ()
+
+
+def test_a_long_name_makes_a_hostname_that_linux_takes() -> None:
+    pod = a_pod("w" * 62 + "-" + "x" * 40)
+
+    hostname = specs.sandbox_spec(pod, 0, "10.244.1.7", SETTINGS).hostname
+    assert hostname == "w" * 62
+
+
+def test_a_container_is_asked_for_as_its_pod_says() -> None:
+    pod = a_whole_pod()
+    spec = specs.container_spec(pod, pod.spec.containers[0], 3, {"data": "/var/volumes/data"})
+
+    assert (spec.attempt, spec.command, spec.args) == (3, ("/web",), None)
+    assert spec.env == {"A": "1"}
+    assert spec.mounts == (Mount("/var/volumes/data", "/data", read_only=True),)
+    assert (spec.cpu_request_milli, spec.cpu_limit_milli, spec.memory_limit_bytes) == (250, 0, 0)
+
+
+def test_a_limit_without_a_request_is_also_the_request() -> None:
+    pod = a_whole_pod()
+    one = pod.spec.containers[0]
+    limits = {"cpu": Quantity("2"), "memory": Quantity("64Mi")}
+    limited = replaced(one, resources=replaced(one.resources, limits=limits, requests={}))
+
+    spec = specs.container_spec(pod, limited, 0, {"data": "/d"})
+    assert (spec.cpu_request_milli, spec.cpu_limit_milli) == (2000, 2000)
+    assert spec.memory_limit_bytes == 64 << 20
