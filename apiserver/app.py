@@ -8,6 +8,7 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
+from aiohttp.http import StreamWriter
 
 from apiserver.connection import Connection, GuardedServer
 from apiserver.server import ApiServer
@@ -152,10 +153,14 @@ class App:
         async with aclosing(cast(Any, pieces)):
             outgoing = web.StreamResponse(status=response.status, headers=_headers(response))
             await outgoing.prepare(incoming)
+            writer = cast(StreamWriter, incoming.writer)
             try:
                 async for piece in pieces:
-                    async with asyncio.timeout(self._limits.watch_write_deadline_s):
-                        await outgoing.write(piece)
+                    await writer.write(piece, drain=False)
+                    # A deadline costs more than a write: only who makes us wait gets one.
+                    if incoming.protocol.writing_paused:
+                        async with asyncio.timeout(self._limits.watch_write_deadline_s):
+                            await writer.drain()
             except (TimeoutError, ConnectionResetError, ApiError) as why:
                 log.info("stream broken off", path=incoming.path, why=repr(why))
                 if incoming.transport is not None:

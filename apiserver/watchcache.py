@@ -18,6 +18,8 @@ from cubernetes.api.meta import Object
 
 # Changes of one kind that a watch may be behind: it bounds memory and how far a watch can resume.
 EVENTS_MAX = 2048
+# What a stream is given at a time: it bounds what waits in the socket of one who does not read.
+EVENTS_PER_PIECE = 64
 
 
 class FellBehind(Exception):
@@ -72,7 +74,7 @@ class Watch:
         self._waiter: asyncio.Future[None] | None = None
 
     def take(self) -> list[tuple[EventType, Event]]:
-        """Return what is new to this watch since it last asked, in order.
+        """Return what is new to this watch since it last asked, in order; the next piece of it.
 
         Raises: FellBehind.
         """
@@ -81,9 +83,14 @@ class Watch:
         verdict = self.selection.verdict
         return [(seen, one) for one in events if (seen := verdict(one.old, one.new)) is not None]
 
+    @property
+    def is_at_end(self) -> bool:
+        """It has read every change that there is."""
+        return self.place >= self._cache.end
+
     async def woken(self) -> None:
         """Wait for a change that concerns this watch, or until someone wakes it."""
-        if self.place < self._cache.end:
+        if not self.is_at_end:
             return
         self._waiter = asyncio.get_running_loop().create_future()
         try:
@@ -194,9 +201,11 @@ class KindCache:
         return watch
 
     def events_from(self, place: int) -> list[Event]:
+        """Return the next events from a place on, not more than one piece of a stream holds."""
         if place < self._first:
             raise FellBehind
-        return self._events[place - self._first :]
+        begin = place - self._first
+        return self._events[begin : begin + EVENTS_PER_PIECE]
 
     def forget(self, watch: Watch) -> None:
         self._watches.pop(watch, None)

@@ -103,7 +103,9 @@ class Watchers:
     def _new_lines(self, watcher: Watcher) -> bytes:
         form, show = watcher.form, watcher.show
         lines = [event.line(verdict, form, show) for verdict, event in watcher.watch.take()]
-        if watcher.bookmark is not None and watcher.is_due(now := self._clock.monotonic()):
+        now = self._clock.monotonic()
+        # A bookmark says that everything before it has been told.
+        if watcher.bookmark and watcher.watch.is_at_end and watcher.is_due(now):
             watcher.bookmark_at = now + self._bookmark_interval_s
             lines.append(event_line("BOOKMARK", watcher.bookmark(self._mirror.revision)))
         # One line is handed on as it is: all watchers share its bytes.

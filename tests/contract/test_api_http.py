@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pytest
 from cryptography import x509
@@ -19,10 +19,16 @@ from apiserver.app import App
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
+from cubernetes.api.http import Request
 from cubernetes.host.env import Env
-from tests.contract.api_world import PODS, a_pod
+from tests.contract.api_world import ADMIN, PODS, a_pod
 
-LIMITS = Limits(header_deadline_s=0.4, body_deadline_s=0.4, body_bytes_max=64 * 1024)
+LIMITS = Limits(
+    header_deadline_s=0.4,
+    body_deadline_s=0.4,
+    body_bytes_max=64 * 1024,
+    watch_write_deadline_s=0.5,
+)
 HEAD = "Host: x\r\n"
 MANY = [f"X{number}: y\r\n" for number in range(200)]
 
@@ -292,3 +298,19 @@ async def test_a_long_list_comes_whole(served: Served, admin: Pair) -> None:
     answer = await served.ask(f"GET {PODS} HTTP/1.1\r\n{HEAD}\r\n", admin)
 
     assert len(json.loads(answer.body)["items"]) == 40
+
+
+async def test_row_41_a_watcher_that_does_not_read_is_let_go(served: Served, admin: Pair) -> None:
+    pod = a_pod()
+    async with served.connected(admin) as (reader, writer):
+        writer.write(f"GET {PODS}?watch=1 HTTP/1.1\r\n{HEAD}\r\n".encode())
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"\r\n\r\n")
+        cast(asyncio.Transport, writer.transport).pause_reading()
+        for number in range(400):
+            pod["metadata"] = {"name": f"p{number}", "annotations": {"a": "x" * 40_000}}
+            request = Request("POST", PODS, body=json.dumps(pod).encode(), identity=ADMIN)
+            assert (await served.server.handle(request)).status == 201
+        async with asyncio.timeout(10):
+            while served.server.watchers.count:  # noqa: ASYNC110  what another task will do
+                await asyncio.sleep(0.05)

@@ -198,6 +198,18 @@ async def test_a_quiet_watch_hears_bookmarks_that_move_on(world: World) -> None:
     }
 
 
+async def test_a_bookmark_never_overtakes_an_event(world: World) -> None:
+    begin = await _revision(world)
+    watch = await world.watch(PODS, resourceVersion=begin, allowWatchBookmarks="true")
+    for number in range(200):
+        await world.call("POST", PODS, a_pod(f"p{number}"))
+    await settled()
+    await world.clock.advance(11)
+    types = [(await watch.next())["type"] for _ in range(201)]
+
+    assert types == ["ADDED"] * 200 + ["BOOKMARK"]
+
+
 async def test_a_watch_ends_at_its_timeout_after_a_last_bookmark(world: World) -> None:
     watch = await world.watch(
         PODS, resourceVersion="0", allowWatchBookmarks="1", timeoutSeconds="3"
