@@ -106,8 +106,8 @@ def serving(core: int) -> Iterator[Served]:
             sys.executable, "-m", "apiserver", "--settings", str(file),
         ]  # fmt: skip
         served = Served(folder, api_port, argv, tls_of(folder, ca))
-        served.start()
         stack.callback(served.end, signal.SIGTERM)
+        served.start()
         yield served
 
 
