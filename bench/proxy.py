@@ -1,21 +1,17 @@
 """How long a change of services takes to reach the kernel: `sudo python -m bench.proxy`.
 
-Everything happens in a network namespace of its own that ends with the program. Prints one JSON
-line. Times are milliseconds from the objects at hand to the end of iptables-restore; `compile` is
-the share that is ours.
+Everything happens in a network namespace of its own that ends with the program. Times are from the
+objects at hand to the end of iptables-restore; `compile` is the share that is ours.
 """
 
 import asyncio
-import json
 import os
-import platform
-import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
+from bench.report import Figures, show, spread
 from cubernetes.api.endpointslice import (
     SERVICE_LABEL,
     Endpoint,
@@ -78,7 +74,7 @@ class Run:
         restore_text(Found(before), self._compiler.compile(self._services, self._slices))
         return (time.perf_counter() - began_s) * 1000
 
-    async def figures(self) -> dict[str, float]:
+    async def figures(self) -> Figures:
         first_ms = await self.applied_ms()
         middle = len(self._services) // 2
         endpoint_ms, service_ms = [], []
@@ -95,33 +91,26 @@ class Run:
         await self._iptables.reset()
         return {
             "all_ms": round(first_ms, 1),
-            "one_endpoint_ms": round(statistics.median(endpoint_ms), 1),
-            "one_endpoint_max_ms": round(max(endpoint_ms), 1),
-            "one_service_ms": round(statistics.median(service_ms), 1),
-            "one_service_max_ms": round(max(service_ms), 1),
+            "one_endpoint_ms": spread(endpoint_ms),
+            "one_service_ms": spread(service_ms),
             "compile_one_ms": round(self.compiled_ms(), 2),
             "check_ms": round(check_ms, 1),
         }
 
 
-async def figures() -> dict[str, dict[str, dict[str, float]]]:
+async def figures() -> Figures:
     return {
-        tools.name: {str(count): await Run(count, tools).figures() for count in SIZES}
+        tools.name: {f"services_{count}": await Run(count, tools).figures() for count in SIZES}
         for tools in (NFT, LEGACY)
     }
 
 
 def main() -> None:
+    if os.geteuid() != 0:
+        sys.exit("bench.proxy needs root: it writes rules in a network namespace of its own")
     os.unshare(os.CLONE_NEWNET)
-    found = asyncio.run(figures())
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False, timeout=10)
-    machine = f"{platform.system()} {platform.release()} {platform.machine()}"
-    facts = {"machine": machine, "cpus": os.cpu_count(), "commit": commit.stdout.strip()}
-    print(json.dumps({"bench": "proxy", "endpoints": ENDPOINTS, **facts, "services": found}))
+    show("proxy", {"endpoints": ENDPOINTS, "rounds": ROUNDS}, asyncio.run(figures()))
 
 
 if __name__ == "__main__":
-    if os.geteuid() != 0:
-        sys.exit("bench.proxy needs root: it writes rules in a network namespace of its own")
     main()

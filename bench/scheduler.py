@@ -1,51 +1,54 @@
 """How many pods a second are decided and bound: the real API server on the memory store.
 
-    python bench/scheduler.py [--nodes 10 100 1000] [--pods 3000]
+    python -m bench.scheduler [--nodes 10 100 1000] [--pods 3000]
 
 Everything runs in one process on one core: API server, store, watch streams, the scheduler and the
 one who watches. A pod counts from the moment the scheduler starts to the watch that shows it bound.
-Prints one JSON object.
 """
 
 import argparse
 import asyncio
 import gc
-import json
 import logging
-import platform
-import subprocess
-import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
+from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import uvloop
 
-import uvloop  # noqa: E402  the path must be there first
-
-from apiserver.server import ApiServer  # noqa: E402
-from apiserver.settings import Limits, Settings  # noqa: E402
-from apiserver.storage.memory import MemoryStore  # noqa: E402
-from cubernetes.api.http import Identity  # noqa: E402
-from cubernetes.api.meta import ObjectMeta, replaced  # noqa: E402
-from cubernetes.api.node import Node, NodeSpec  # noqa: E402
-from cubernetes.api.pod import Pod  # noqa: E402
-from cubernetes.client.connect import ClientSettings  # noqa: E402
-from cubernetes.client.informer import Informer  # noqa: E402
-from cubernetes.client.rest import Client  # noqa: E402
-from cubernetes.host.env import Env  # noqa: E402
-from scheduler.run import run as run_scheduler  # noqa: E402
-from scheduler.settings import SchedulerSettings  # noqa: E402
-from tests.direct import DirectTransport  # noqa: E402
-from tests.given import a_node, a_pod  # noqa: E402
+from apiserver.server import ApiServer
+from apiserver.settings import Limits, Settings
+from apiserver.storage.memory import MemoryStore
+from bench.report import Figures, progress, show, spread
+from cubernetes.api.http import Identity
+from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.node import Node, NodeSpec
+from cubernetes.api.pod import Pod
+from cubernetes.client.connect import ClientSettings
+from cubernetes.client.informer import Informer
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from scheduler.run import run as run_scheduler
+from scheduler.settings import SchedulerSettings
+from tests.direct import DirectTransport
+from tests.given import a_node, a_pod
 
 CREATORS = 32
 DEADLINE_S = 300.0
 
 
-async def measure(node_count: int, pod_count: int) -> dict[str, object]:
+class Run(NamedTuple):
+    """The figures of one cluster's life; cpu is of all in it, not the scheduler's alone."""
+
+    pods_per_s: float
+    first_bind_s: float
+    cpu_ms_per_pod: float
+    pods_on_a_node: tuple[int, int]
+
+
+async def measure(node_count: int, pod_count: int) -> Run:
     """Return the figures of one cluster."""
     env = Env()
     server = ApiServer(
@@ -86,15 +89,12 @@ async def measure(node_count: int, pod_count: int) -> dict[str, object]:
             await task
     await server.stop()
     span_s = bound_at[-1] - began
-    return {
-        "nodes": node_count,
-        "pods": pod_count,
-        "pods_per_s": round(pod_count / span_s, 1),
-        "first_bind_s": round(bound_at[0] - began, 3),
-        "seconds": round(span_s, 3),
-        "cpu_ms_per_pod": round(cpu_s * 1000 / pod_count, 3),
-        "spread": [min(counts.values()), max(counts.values())],
-    }
+    return Run(
+        pods_per_s=pod_count / span_s,
+        first_bind_s=bound_at[0] - began,
+        cpu_ms_per_pod=cpu_s * 1000 / pod_count,
+        pods_on_a_node=(min(counts.values()), max(counts.values())),
+    )
 
 
 async def fill(client: Client, node_count: int, pod_count: int) -> None:
@@ -118,39 +118,30 @@ async def fill(client: Client, node_count: int, pod_count: int) -> None:
             await asyncio.gather(*(make(number) for number in ends))
 
 
-def machine() -> dict[str, object]:
-    """Return where and of what the figures are."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    return {
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "cpu": model,
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.scheduler", description=__doc__)
     parser.add_argument("--nodes", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--pods", type=int, default=3000)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    runs = [uvloop.run(measure(count, options.pods)) for count in options.nodes]
-    print(json.dumps({"bench": "scheduler", **machine(), "runs": runs}, indent=2))
+    figures = {}
+    for count in options.nodes:
+        progress(f"scheduler, {count} nodes")
+        runs = [uvloop.run(measure(count, options.pods)) for _ in range(options.rounds)]
+        figures[f"nodes_{count}"] = summed_up(runs)
+    parameters = {"pods": options.pods, "rounds": options.rounds, "store": "memory"}
+    show("scheduler", parameters, figures)
+
+
+def summed_up(runs: Sequence[Run]) -> Figures:
+    return {
+        "pods_per_s": spread([one.pods_per_s for one in runs]),
+        "first_bind_s": spread([one.first_bind_s for one in runs], 3),
+        "cpu_ms_per_pod": spread([one.cpu_ms_per_pod for one in runs], 3),
+        # Of the last run: fewest and most pods on one node.
+        "pods_on_a_node": runs[-1].pods_on_a_node,
+    }
 
 
 if __name__ == "__main__":
