@@ -1,75 +1,90 @@
-"""Waiting for one object to become something, by watching it."""
+"""Waiting for objects to become something, by watching them."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cubectl.session import Session
 from cubernetes.api.codec import Tree
 from cubernetes.api.errors import Gone
 from cubernetes.api.meta import Object
 
+# Tells whether what is there now is what was waited for.
+type Judge = Callable[[Sequence[Tree]], bool]
+
 
 class TooLate(Exception):
     """The deadline passed first."""
 
 
+def named(name: str) -> dict[str, str]:
+    """Return the query for one object."""
+    return {"fieldSelector": f"metadata.name={name}"}
+
+
 def wait_until(
     session: Session,
     kind: type[Object],
-    name: str,
     namespace: str,
-    is_so: Callable[[Tree | None], bool],
+    query: Mapping[str, str],
+    judge: Judge,
     deadline_s: float,
 ) -> None:
-    """Return when is_so says yes to the object as it is, or to None when there is none.
+    """Return when judge says yes to all that the query finds.
 
     Raises: TooLate.
     """
     until_s = session.monotonic() + deadline_s
-    for tree in _seen(session, kind, name, namespace, until_s):
-        if is_so(tree):
+    for trees in _seen(session, kind, namespace, query, until_s):
+        if judge(trees):
             return
     raise TooLate
 
 
 def _seen(
-    session: Session, kind: type[Object], name: str, namespace: str, until_s: float
-) -> Iterator[Tree | None]:
-    """Yield an object as it is and at each change, until the deadline; None while it is absent."""
-    query = {"fieldSelector": f"metadata.name={name}"}
+    session: Session,
+    kind: type[Object],
+    namespace: str,
+    query: Mapping[str, str],
+    until_s: float,
+) -> Iterator[list[Tree]]:
+    """Yield what there is, at once and after every change, until the deadline."""
     while True:
         items, revision = session.api.list(kind, namespace, query)
-        yield items[0] if items else None
+        found = {_key(tree): tree for tree in items}
+        yield list(found.values())
         try:
             while (left_s := until_s - session.monotonic()) > 0:
                 span_s = math.ceil(left_s)
                 for change in session.api.watch(kind, namespace, revision, query, span_s=span_s):
                     revision = change.tree["metadata"]["resourceVersion"]
-                    if change.verdict != "BOOKMARK":
-                        yield None if change.verdict == "DELETED" else change.tree
+                    if change.verdict == "DELETED":
+                        found.pop(_key(change.tree), None)
+                    elif change.verdict != "BOOKMARK":
+                        found[_key(change.tree)] = change.tree
+                    yield list(found.values())
         except Gone:
             continue
         return
 
 
-def is_gone(uid: str) -> Callable[[Tree | None], bool]:
-    """Return whether the incarnation uid is no more; a namesake is somebody else."""
-
-    def judge(tree: Tree | None) -> bool:
-        return tree is None or bool(uid and tree["metadata"].get("uid") != uid)
-
-    return judge
+def _key(tree: Tree) -> tuple[str, str]:
+    return tree["metadata"].get("namespace", ""), tree["metadata"]["name"]
 
 
-def has_condition(kind: str, wanted: str = "True") -> Callable[[Tree | None], bool]:
-    """Return whether a condition of a type (in any case of letters) has a status."""
+def are_gone(uids: Sequence[str]) -> Judge:
+    """Return whether these incarnations are no more; a namesake is somebody else."""
+    return lambda trees: not any(tree["metadata"].get("uid") in uids for tree in trees)
 
-    def judge(tree: Tree | None) -> bool:
-        conditions = ((tree or {}).get("status") or {}).get("conditions") or []
-        return any(
-            str(one.get("type", "")).lower() == kind.lower()
-            and str(one.get("status", "")).lower() == wanted.lower()
-            for one in conditions
-        )
 
-    return judge
+def all_have(kind: str, wanted: str = "True") -> Judge:
+    """Return whether there are objects, and all have a condition (in any case) of a status."""
+    return lambda trees: bool(trees) and all(_has(tree, kind, wanted) for tree in trees)
+
+
+def _has(tree: Tree, kind: str, wanted: str) -> bool:
+    conditions = (tree.get("status") or {}).get("conditions") or []
+    return any(
+        str(one.get("type", "")).lower() == kind.lower()
+        and str(one.get("status", "")).lower() == wanted.lower()
+        for one in conditions
+    )

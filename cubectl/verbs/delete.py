@@ -1,7 +1,7 @@
 """`cubectl delete`: by name, uid, file or label; waits until what is deleted is gone."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from cubectl.manifests import manifests_in
@@ -9,7 +9,7 @@ from cubectl.printers import name_of, safe
 from cubectl.session import Failed, Misused, Session
 from cubectl.targets import targets_in
 from cubectl.verb import Verb, add_files, add_selection, selection_of, span_s
-from cubectl.waiting import TooLate, is_gone, wait_until
+from cubectl.waiting import TooLate, are_gone, named, wait_until
 from cubernetes.api.codec import Tree
 from cubernetes.api.errors import ApiError, NotFound
 from cubernetes.api.meta import Object
@@ -125,9 +125,9 @@ def _wait(session: Session, doomed: Doomed, uid: str, deadline_s: float) -> None
     title = name_of(doomed.kind, doomed.name)
     is_told = False
 
-    def judge(tree: Tree | None) -> bool:
+    def judge(trees: Sequence[Tree]) -> bool:
         nonlocal is_told
-        if is_gone(uid)(tree):
+        if are_gone([uid])(trees):
             return True
         if not is_told and session.err.isatty():
             session.tell(f"waiting for {title} to end")
@@ -135,7 +135,7 @@ def _wait(session: Session, doomed: Doomed, uid: str, deadline_s: float) -> None
         return False
 
     try:
-        wait_until(session, doomed.kind, doomed.name, doomed.namespace, judge, deadline_s)
+        wait_until(session, doomed.kind, doomed.namespace, named(doomed.name), judge, deadline_s)
     except TooLate:
         session.fail(f"{title} is still there after {deadline_s:.0f} s")
 

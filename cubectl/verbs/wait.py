@@ -1,17 +1,18 @@
-"""`cubectl wait`: return when objects have a condition, or are gone."""
+"""`cubectl wait`: return when objects have a condition, or are gone.
+
+What a selector chooses is waited for as a whole: until there is something, and all of it is as
+asked. So it may stand right behind the command that makes the objects.
+"""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from cubectl.printers import name_of
-from cubectl.session import Failed, Misused, Session
+from cubectl.session import Misused, Session
 from cubectl.targets import Target, targets_in
 from cubectl.verb import Verb, add_selection, selection_of, span_s
-from cubectl.waiting import TooLate, has_condition, is_gone, wait_until
+from cubectl.waiting import Judge, TooLate, all_have, are_gone, named, wait_until
 from cubernetes.api.codec import Tree
-from cubernetes.api.errors import NotFound
-
-type Judge = Callable[[Tree | None], bool]
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -26,56 +27,59 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, session: Session) -> None:
     until_s = session.monotonic() + span_s(options.timeout)
-    is_deletion, word = _wanted(options.what)
-    targets = _targets(options, session)
-    if not targets and not is_deletion:
-        raise Failed("no such objects: nothing to wait for")
+    word = _word(options.what)
+    targets = targets_in(options.words)
+    query = selection_of(options)
+    if not query and not options.all and not all(target.name for target in targets):
+        raise Misused("name what to wait for, or use -l or --all")
     for target in targets:
         place = session.namespace if target.kind.resource.namespaced else ""
-        title = name_of(target.kind, target.name)
-        judge = _judge(session, target, place, options.what, is_deletion=is_deletion)
+        chosen = named(target.name) if target.name else query
+        before = session.api.list(target.kind, place, chosen).items
+        seen: list[Tree] = list(before)
+        judge = _remembering(_judge(options.what, before), seen)
         left_s = max(0.0, until_s - session.monotonic())
         try:
-            wait_until(session, target.kind, target.name, place, judge, left_s)
+            wait_until(session, target.kind, place, chosen, judge, left_s)
         except TooLate:
-            session.fail(f"{title}: not {word} after {options.timeout}")
-        else:
+            late = _titles(target, seen) or [f"no such {target.kind.resource.plural}"]
+            session.fail(f"{', '.join(late)}: not {word} after {options.timeout}")
+            continue
+        for title in _titles(target, before if options.what == "delete" else seen):
             session.say(f"{title} {word}")
 
 
-def _wanted(what: str) -> tuple[bool, str]:
-    """Return whether to wait for deletion, and the word for what was waited for."""
+def _word(what: str) -> str:
+    """Return the word for what is waited for. Raises: Misused."""
     if what == "delete":
-        return True, "deleted"
+        return "deleted"
     name, _, rest = what.partition("=")
     if name != "condition" or not rest:
         raise Misused(f"--for={what!r}: use delete, or condition=TYPE such as condition=Ready")
-    return False, f"met condition {rest}"
+    return f"met condition {rest}"
 
 
-def _judge(session: Session, target: Target, place: str, what: str, *, is_deletion: bool) -> Judge:
-    if not is_deletion:
-        kind, _, status = what.partition("=")[2].partition("=")
-        return has_condition(kind, status or "True")
-    try:
-        tree = session.api.get(target.kind, target.name, place)
-    except NotFound:
-        return is_gone("")
-    return is_gone(str(tree["metadata"].get("uid", "")))
+def _judge(what: str, before: Sequence[Tree]) -> Judge:
+    if what == "delete":
+        return are_gone([tree["metadata"].get("uid", "") for tree in before])
+    kind, _, status = what.partition("=")[2].partition("=")
+    return all_have(kind, status or "True")
 
 
-def _targets(options: Namespace, session: Session) -> list[Target]:
-    targets = targets_in(options.words)
-    if all(target.name for target in targets):
-        return targets
-    query = selection_of(options)
-    if not query and not options.all:
-        raise Misused("name what to wait for, or use -l or --all")
-    return [
-        Target(target.kind, tree["metadata"]["name"])
-        for target in targets
-        for tree in session.api.list(target.kind, session.namespace, query).items
-    ]
+def _remembering(judge: Judge, seen: list[Tree]) -> Judge:
+    """Return judge, which keeps in seen what it judged last."""
+
+    def judged(trees: Sequence[Tree]) -> bool:
+        seen[:] = trees
+        return judge(trees)
+
+    return judged
+
+
+def _titles(target: Target, trees: Sequence[Tree]) -> list[str]:
+    if target.name:
+        return [name_of(target.kind, target.name)]
+    return [name_of(target.kind, tree["metadata"]["name"]) for tree in trees]
 
 
 VERB = Verb("wait", "return when objects are as asked", configure, run)

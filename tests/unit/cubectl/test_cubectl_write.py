@@ -399,6 +399,31 @@ def test_wait_gives_up_and_says_so(server: TinyServer) -> None:
     assert said.code == 1
 
 
+def test_wait_for_a_selection_waits_until_there_is_something_and_all_of_it_is_ready(
+    server: TinyServer,
+) -> None:
+    one, two = codec.to_tree(a_pod("web-0")), codec.to_tree(a_pod("web-1"))
+    for tree in (one, two):
+        tree["metadata"]["resourceVersion"] = "200"
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    server.changes = [
+        ("ADDED", one),
+        ("ADDED", two),
+        ("MODIFIED", {**one, **ready}),
+        ("MODIFIED", {**two, **ready}),
+    ]
+
+    said = run(server, "wait pod -l app=web --for=condition=Ready --timeout 30s")
+
+    assert said.out == "pod/web-0 met condition Ready\npod/web-1 met condition Ready\n"
+
+
+def test_wait_for_the_end_of_nothing_is_no_failure(server: TinyServer) -> None:
+    said = run(server, "wait pod -l app=web --for=delete")
+
+    assert (said.out, said.err, said.code) == ("", "", 0)
+
+
 def test_wait_for_what_is_gone_already(server: TinyServer) -> None:
     assert run(server, "wait ns/gone --for=delete").out == "namespace/gone deleted\n"
 
