@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -42,7 +43,7 @@ LOG_SILENCE_S = 30.0
 INSPECTIONS_AT_ONCE = 8
 # More gain nothing on a small node, and would only bring each nearer to its deadline.
 STARTS_AT_ONCE = 4
-EVENTS = ["start", "die", "destroy"]
+EVENTS = ["start", "die", "oom", "destroy"]
 
 log = Log(__name__)
 
@@ -64,6 +65,9 @@ class DockerRuntime:
         self._pulls = Pulls(self._api, pull_silence_s)
         self._witness = Witness(env.clock, proc)
         self._known: dict[str, tuple[str, Container]] = {}  # id -> the list's state, what it is
+        # Containers of which an `oom` event told. Where the event comes after the end, as it may,
+        # the engine's own record of that end goes on to deny it.
+        self._oom_killed: set[str] = set()
         self._inspections = asyncio.Semaphore(INSPECTIONS_AT_ONCE)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._cgroup_driver = ""
@@ -80,6 +84,7 @@ class DockerRuntime:
             listed = {row["Id"]: row["State"] for row in rows}
             self._known = {key: known for key, known in self._known.items() if key in listed}
             self._witness.forget_all_but(set(listed))
+            self._oom_killed &= set(listed)
             found = await asyncio.gather(*(self._looked_up(*row) for row in sorted(listed.items())))
         return [container for container in found if container is not None]
 
@@ -164,7 +169,7 @@ class DockerRuntime:
                             stands = True
                             yield ""
                         for line in lines.feed(piece):
-                            yield json.loads(line)["Actor"]["Attributes"][words.POD_UID]
+                            yield self._heard(json.loads(line))
                 except RuntimeDown:
                     if not stands:
                         raise
@@ -172,6 +177,15 @@ class DockerRuntime:
     async def close(self) -> None:
         await self._pulls.close()
         await self._api.close()
+
+    def _heard(self, event: words.Json) -> str:
+        """Take note of an event; return the uid of the pod that it is about."""
+        actor = event["Actor"]
+        if event["Action"] == "oom":
+            self._oom_killed.add(actor["ID"])
+            self._known.pop(actor["ID"], None)
+        uid: str = actor["Attributes"][words.POD_UID]
+        return uid
 
     async def _looked_up(self, container_id: str, listed: str) -> Container | None:
         """Return what stands behind a line of the list, asking only where that may be news."""
@@ -189,7 +203,12 @@ class DockerRuntime:
 
     async def _inspected(self, reference: str) -> Container | None:
         raw = await self._raw(reference)
-        return None if raw is None else words.container_from(raw)
+        if raw is None:
+            return None
+        found = words.container_from(raw)
+        if found.state is State.EXITED and found.id in self._oom_killed:
+            return replace(found, oom_killed=True)
+        return found
 
     async def _raw(self, reference: str) -> words.Json | None:
         """Return the engine's whole answer on a container, by id or by name; None where absent."""
