@@ -164,5 +164,8 @@ async def _stream(answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise Unknown(f"the stream broke: {_said(error)}") from error
     finally:
-        # A watch has no end to wait for: the connection goes with it.
+        # A watch has no end to wait for: the connection goes with it, and at once. A polite TLS
+        # farewell would wait for an answer long after whoever read here has gone.
+        if answer.connection is not None and answer.connection.transport is not None:
+            answer.connection.transport.abort()
         answer.close()
