@@ -31,6 +31,10 @@ class Cluster:
         self.lab = lab
         self.names = [one.plan.name for one in lab.nodes]
 
+    def is_made(self) -> bool:
+        """True where the control plane has been initialised before."""
+        return (self.lab.node("n1").root / "etc/cubernetes/cluster.json").exists()
+
     async def make(self) -> None:
         """Run init on the first node, join on the others."""
         said = await self.run("n1", [*CUBEROOT, "init"], deadline_s=INIT_S)

@@ -1,0 +1,118 @@
+"""Pods for the end-to-end tests: short to write, quick to end, and what a test asks of them."""
+
+from collections.abc import Iterable, Mapping
+
+from cubernetes.api import codec
+from cubernetes.api.errors import NotFound
+from cubernetes.api.event import Event
+from cubernetes.api.meta import ObjectMeta
+from cubernetes.api.namespace import Namespace
+from cubernetes.api.pod import ContainerStatus, Pod
+from cubernetes.client.rest import Client
+from tests.e2e.cluster import Cluster, until
+
+BUSYBOX, STRESS, WEB = "cubernetes/busybox:1", "cubernetes/stress:1", "cubernetes/web:1"
+SLEEP = "trap 'exit 0' TERM; sleep 100000 & wait"
+STUBBORN = "trap '' TERM; while :; do sleep 1; done"
+
+type Tree = Mapping[str, object]
+
+
+def shell(script: str, name: str = "main", **fields: object) -> Tree:
+    """Return a container that runs a script."""
+    return {"name": name, "image": BUSYBOX, "command": ["sh", "-c", script], **fields}
+
+
+def pod(name: str, containers: Iterable[Tree], *, namespace: str = "zoo", **spec: object) -> Pod:
+    """Return a pod; spec: fields in the API's spelling. It has a second of grace unless told."""
+    tree = {
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": [*containers], **spec},
+    }
+    return codec.from_tree(Pod, tree).model
+
+
+async def made_namespace(client: Client, name: str) -> None:
+    await client.create(Namespace(metadata=ObjectMeta(name=name)))
+
+
+async def found(client: Client, name: str, namespace: str = "zoo") -> Pod | None:
+    try:
+        return await client.get(Pod, name, namespace)
+    except NotFound:
+        return None
+
+
+def status_of(one: Pod, container: str = "main") -> ContainerStatus:
+    """Return a container's status; an empty one while there is none."""
+    of_name = [each for each in one.status.container_statuses if each.name == container]
+    return of_name[0] if of_name else ContainerStatus(name=container)
+
+
+async def until_phase(client: Client, name: str, phase: str, deadline_s: float = 40) -> Pod:
+    """Wait until the pod's phase is the one asked for; return the pod."""
+
+    async def is_there() -> bool:
+        one = await found(client, name)
+        return one is not None and one.status.phase == phase
+
+    await until(f"{name} is {phase}", is_there, deadline_s)
+    return await client.get(Pod, name, "zoo")
+
+
+async def until_waiting(
+    client: Client, name: str, reason: str, container: str = "main", deadline_s: float = 40
+) -> Pod:
+    """Wait until a container waits for a reason; return the pod."""
+    seen: list[str] = []
+
+    async def is_there() -> bool:
+        waiting = status_of(await client.get(Pod, name, "zoo"), container).state.waiting
+        if waiting is not None and waiting.reason not in seen:
+            seen.append(waiting.reason)
+        return waiting is not None and waiting.reason == reason
+
+    try:
+        await until(f"{name}/{container} waits: {reason}", is_there, deadline_s)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; reasons seen: {seen}") from error
+    return await client.get(Pod, name, "zoo")
+
+
+async def until_gone(client: Client, name: str, deadline_s: float = 40) -> float:
+    """Wait until the pod is no more; return after how many seconds."""
+
+    async def is_gone() -> bool:
+        return await found(client, name) is None
+
+    return await until(f"{name} is gone", is_gone, deadline_s)
+
+
+async def logs(client: Client, name: str, container: str = "", **how: object) -> str:
+    """Return what a container wrote; how: as Client.log takes it."""
+    text = b""
+    options: Mapping[str, object] = how
+    async for piece in client.log(name, "zoo", container=container, **options):  # type: ignore[arg-type]
+        text += piece
+    return text.decode()
+
+
+async def records_of(client: Client, name: str) -> list[Event]:
+    """Return the Events about a pod."""
+    fields = f"involvedObject.name={name}"
+    return list((await client.list(Event, "zoo", fields=fields)).items)
+
+
+async def containers_of(cluster: Cluster, one: Pod, name: str = "") -> list[str]:
+    """Return the ids of the containers that run for a pod (all, or those of a name)."""
+    argv = ["docker", "ps", "-q", "--no-trunc"]
+    argv += ["--filter", f"label=cubernetes.io/pod-uid={one.metadata.uid}"]
+    if name:
+        argv += ["--filter", f"label=cubernetes.io/container={name}"]
+    return (await cluster.run(one.spec.node_name, argv)).stdout.split()
+
+
+async def process_of(cluster: Cluster, node: str, container_id: str) -> int:
+    """Return a container's first process, as its node counts."""
+    argv = ["docker", "inspect", "-f", "{{.State.Pid}}", container_id]
+    return int((await cluster.run(node, argv)).stdout)
