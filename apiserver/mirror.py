@@ -115,20 +115,29 @@ class Mirror:
         return await waiter
 
     async def _freshen(self) -> None:
-        while self._freshening:
-            asking, self._freshening = self._freshening, []
-            try:
-                _, revision = await self._store.get(ROOT)
-            except StoreError as trouble:
-                error = ServiceUnavailable(f"the store does not answer: {trouble}", retry_after_s=1)
-                for waiter in asking:
-                    if not waiter.done():
-                        waiter.set_exception(error)
-            else:
-                for waiter in asking:
-                    if not waiter.done():
-                        waiter.set_result(revision)
-        del self._tasks["freshen"]
+        asking: list[asyncio.Future[int]] = []
+        try:
+            while self._freshening:
+                asking, self._freshening = self._freshening, []
+                await self._ask_for(asking)
+        finally:
+            # Whatever went wrong here, nobody may wait for an answer that will not come.
+            for waiter in asking:
+                waiter.cancel()
+            del self._tasks["freshen"]
+
+    async def _ask_for(self, asking: Sequence[asyncio.Future[int]]) -> None:
+        try:
+            _, revision = await self._store.get(ROOT)
+        except StoreError as trouble:
+            error = ServiceUnavailable(f"the store does not answer: {trouble}", retry_after_s=1)
+            for waiter in asking:
+                if not waiter.done():
+                    waiter.set_exception(error)
+        else:
+            for waiter in asking:
+                if not waiter.done():
+                    waiter.set_result(revision)
 
     async def _load_until_done(self) -> None:
         failure_count = 0

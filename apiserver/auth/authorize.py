@@ -200,7 +200,9 @@ def _node_fields(node: str, old: Node | None, new: Node) -> str:
         return f'node "{node}" may register only itself'
     before = old.metadata.labels if old else {}
     for key, value in sorted(new.metadata.labels.items()):
-        if key.startswith((RESTRICTED_LABELS, ROLE_LABEL)) and before.get(key) != value:
+        # Its roles a node states when it registers; afterwards they are not its to change.
+        is_role = key.startswith(ROLE_LABEL) and old is not None
+        if (is_role or key.startswith(RESTRICTED_LABELS)) and before.get(key) != value:
             return f'node "{node}" may not give itself the label {key}'
     if new.spec.pod_cidr and (old is None or new.spec.pod_cidr != old.spec.pod_cidr):
         return f'node "{node}" may not choose its pod network'

@@ -143,7 +143,9 @@ def test_what_a_node_writes_about_itself_has_limits() -> None:
     assert object_refusal(kubelet, "", None, node(cidr="10.244.0.0/24"))
     kept = node(cidr="10.244.0.0/24")
     assert object_refusal(kubelet, "", kept, kept) == ""
-    assert object_refusal(kubelet, "", node(), node(labels={"node-role.kubernetes.io/x": ""}))
+    worker = node(labels={"node-role.kubernetes.io/worker": ""})
+    assert object_refusal(kubelet, "", None, worker) == ""
+    assert object_refusal(kubelet, "", node(), worker)
     assert object_refusal(
         kubelet, "", node(), node(labels={"node-restriction.kubernetes.io/a": ""})
     )
