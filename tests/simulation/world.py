@@ -32,7 +32,6 @@ from tests.simulation.programs import (
 from tests.simulation.story import Story, told
 from tests.simulation.user import ADMIN, User
 
-SERVER_COUNT = 2
 NODE_COUNT = 3
 QUIET_LEVEL = 40  # logging.ERROR
 AGREEMENT_S = 300.0
@@ -62,7 +61,7 @@ class World:
         self.seed = seed
         loop = asyncio.get_running_loop()
         self.ledger = Ledger(loop.time)
-        self.network = Network(self.rng, self.faults, SERVER_COUNT)
+        self.network = Network(self.rng, self.faults, self.rng.choice((1, 2, 2)))
         self.store = MemoryStore(sim_env(f"{seed}:store"), history_revisions_max=2_000)
         self.stores = [
             FlakyStore(self.store, self.network, self.ledger.committed) for _ in self.network.doors
@@ -123,7 +122,7 @@ class World:
         faults = self.faults
         deeds: list[tuple[float, Callable[[], None]]] = [
             (faults.deaths, self._kill_program),
-            (faults.server_deaths, self._kill_server),
+            (faults.server_deaths, self._kill_servers),
             (faults.cuts, self._cut),
             (faults.cuts, self._lag_server),
             (faults.runtime_troubles, self._trouble_runtime),
@@ -146,21 +145,20 @@ class World:
 
         self._begin(repair())
 
-    def _kill_server(self) -> None:
-        index = self.rng.randrange(len(self.network.doors))
-        door = self.network.doors[index]
-        server = door.server
-        if server is None:
-            return
-        self.story.line(f"death of {door.name}")
+    def _kill_servers(self) -> None:
+        """One of them dies, or all at once: then nobody remembers what was watched."""
+        doors = self.network.doors
+        span_s = self.rng.choice((0.0, 1.0, 10.0, 30.0))
+        for door in doors if self.rng.random() < 0.5 else [self.rng.choice(doors)]:
+            if door.server is not None:
+                self.story.line(f"death of {door.name} for {span_s} s")
+                self._begin(self._replace(door, door.server, span_s))
+
+    async def _replace(self, door: Door, server: ApiServer, span_s: float) -> None:
         door.shut()
-
-        async def repair() -> None:
-            await server.stop()
-            await asyncio.sleep(self.rng.choice((0.0, 1.0, 10.0)))
-            await self._open(door)
-
-        self._begin(repair())
+        await server.stop()
+        await asyncio.sleep(span_s)
+        await self._open(door)
 
     def _cut(self) -> None:
         places = sorted({one.recipe.place for one in self.programs})
@@ -215,7 +213,7 @@ class World:
         env = sim_env(f"{self.seed}:{door.name}:{door.life}", begin_s=self.rng.uniform(0, 1e6))
         settings = Settings(
             advertise_addresses=("10.0.0.100",),
-            limits=Limits(events_max=self.rng.choice((64, 512))),
+            limits=Limits(events_max=self.rng.choice((8, 64, 512))),
         )
         server = ApiServer(store, env, settings)
         await server.start()
