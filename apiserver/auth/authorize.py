@@ -149,6 +149,9 @@ def _own_node(node: str, attempt: Attempt) -> str:
         return ""
     if attempt.verb in CHANGE and attempt.subresource in ("", "status"):
         return "" if attempt.name == node else "a node may change only itself"
+    if attempt.verb == "delete" and not attempt.subresource:
+        # So that a machine can leave its cluster (`cuberoot reset`) with what it has.
+        return "" if attempt.name == node else "a node may remove only itself"
     return "a node may not do that to nodes"
 
 
