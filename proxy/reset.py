@@ -1,7 +1,7 @@
 """`python -m proxy.reset`: take every service rule away from this machine, and nothing else.
 
 Both kinds of iptables are cleaned, whichever is in use now. Repeatable; a machine without iptables
-has nothing to clean.
+has nothing to clean. What every program's reset is given, `--settings FILE`, is not needed here.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ from fractions import Fraction
 from ipaddress import IPv4Address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from cubernetes.api.endpointslice import EndpointPort, EndpointSlice
 from cubernetes.api.service import Service, ServicePort
@@ -42,7 +42,6 @@ def arrivals(ends: dict[Fate, Fraction]) -> dict[tuple[str, int], Fraction]:
     return {(str(end.packet.destination), end.packet.port): odds for end, odds in ends.items()}
 
 
-@settings(deadline=None)
 @given(worlds())
 def test_w25_w26_a_connection_meets_each_ready_endpoint_equally_and_no_other(world: World) -> None:
     services, slices = world
@@ -71,7 +70,6 @@ def test_w25_w26_a_connection_meets_each_ready_endpoint_equally_and_no_other(wor
                 assert {end.ending for end in ends} == {passing}
 
 
-@settings(deadline=None)
 @given(worlds())
 def test_w26_a_pod_that_meets_itself_is_masqueraded(world: World) -> None:
     services, slices = world

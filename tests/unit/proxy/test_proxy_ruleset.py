@@ -1,7 +1,7 @@
 """From what is to what should be: the text between two rule sets, carried out on paper."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.endpointslice import EndpointPort
@@ -81,7 +81,6 @@ def test_what_is_written_is_what_is_read_back(rules: RuleSet) -> None:
     assert found_in(on_paper(rules).save(), OWNER) == Found(rules)
 
 
-@settings(deadline=None)
 @given(rulesets(), rulesets())
 def test_the_text_between_two_sets_leads_from_one_to_the_other(old: RuleSet, new: RuleSet) -> None:
     net = on_paper(old)
@@ -91,7 +90,6 @@ def test_the_text_between_two_sets_leads_from_one_to_the_other(old: RuleSet, new
     assert restore_text(Found(new), new) == ""
 
 
-@settings(deadline=None)
 @given(worlds(), worlds())
 def test_one_cluster_becomes_another_beside_foreign_rules(old: World, new: World) -> None:
     net = on_paper(rules_for(*old, FACTS), foreign=FOREIGN)
@@ -104,7 +102,6 @@ def test_one_cluster_becomes_another_beside_foreign_rules(old: World, new: World
     assert strangers(net) == before
 
 
-@settings(deadline=None)
 @given(worlds(), worlds(), st.integers(0, 1))
 def test_w25_a_cut_between_two_tables_leaves_a_state_that_the_next_run_completes(
     old: World, new: World, tables_limit: int
@@ -255,7 +252,6 @@ NASTY = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(NASTY, NASTY, NASTY, NASTY, NASTY)
 def test_t30_nothing_that_a_stranger_wrote_reaches_the_text(
     name: str, namespace: str, port_name: str, address: str, cluster_ip: str
