@@ -20,12 +20,14 @@ CONFIG = ROOT / ".importlinter"
 CONTRACT = "importlinter:contract:"
 
 
+@cache
 def config() -> ConfigParser:
     found = ConfigParser()
     found.read(CONFIG)
     return found
 
 
+@cache
 def lines(section: str, key: str) -> list[str]:
     text = config()[section].get(key, "")
     return [line for line in text.split("\n") if line and not line.startswith("#")]
