@@ -23,6 +23,11 @@ from tests.contract.api_world import (
 YAML = {"content-type": "application/yaml"}
 MERGE = {"content-type": "application/merge-patch+json"}
 STRATEGIC = {"content-type": "application/strategic-merge-patch+json"}
+STEPS = {"content-type": "application/json-patch+json"}
+# Each step doubles what is there.
+DOUBLING = [{"op": "add", "path": "/spec/x", "value": ["x" * 100]}] + [
+    {"op": "copy", "from": "/spec", "path": f"/spec/y{n}"} for n in range(20)
+]
 BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a]\nc: [*b,*b,*b]\n"
 
 
@@ -183,6 +188,20 @@ SEMANTICS = [
         headers=MERGE,
     ),
     Bad(37, "PATCH", f"{PODS}/there", b"[]", 415, headers={"content-type": "application/x"}),
+    *(
+        Bad(37, "PATCH", f"{PODS}/there", steps, code, headers=STEPS)
+        for steps, code in (
+            ([{"op": "test", "path": "/metadata/name", "value": "x"}], 422),
+            ([{"op": "remove", "path": "/metadata/nothing"}], 422),
+            ([{"op": "replace", "path": "/metadata/uid", "value": "x"}], 422),
+            ([{"op": "add", "path": "/metadata/labels/a", "value": "b"}] * 10_000, 413),
+            (DOUBLING, 413),
+            ([{"op": "spin", "path": "/a"}], 400),
+            ([{"op": "add", "path": "", "value": {}}], 400),
+            ({"op": "add"}, 400),
+            (b'[], "more": []', 400),
+        )
+    ),
     Bad(42, "HEAD", PODS, None, 405),
     Bad(42, "TRACE", PODS, None, 405),
     Bad(42, "CONNECT", PODS, None, 405),

@@ -1,0 +1,136 @@
+"""JSON patch (RFC 6902): a list of small steps, all of them or none. Pure.
+
+The target is a tree of our own making and is changed in place; whoever asks gives a fresh one.
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from cubernetes.api.codec import BODY_BYTES_LIMIT, Tree
+from cubernetes.api.errors import BadRequest, Invalid, Problem, RequestTooLarge, invalid
+
+OPS_LIMIT = 1000
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, rename={"source": "from"}):
+    """One operation; fields that it does not know are ignored, as the RFC says."""
+
+    op: Literal["add", "remove", "replace", "move", "copy", "test"]
+    path: Annotated[str, msgspec.Meta(max_length=2000)]
+    source: Annotated[str, msgspec.Meta(max_length=2000)] = ""
+    value: Any = msgspec.UNSET
+
+
+def steps_of(listed: object) -> tuple[Step, ...]:
+    """Read the body of a patch, already parsed.
+
+    Raises: BadRequest, RequestTooLarge.
+    """
+    if isinstance(listed, list) and len(listed) > OPS_LIMIT:
+        raise RequestTooLarge(f"patch: {len(listed)} operations, at most {OPS_LIMIT}")
+    try:
+        return msgspec.convert(listed, tuple[Step, ...])
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"patch: not a JSON patch: {error}") from error
+
+
+def patched(target: Tree, steps: Sequence[Step]) -> Tree:
+    """Return target after all steps.
+
+    Raises:
+        BadRequest: a path is malformed or would replace the whole object.
+        Invalid: a test fails, or a path is not there.
+        RequestTooLarge: it grows beyond what any object may be.
+    """
+    for index, step in enumerate(steps):
+        where = f"patch[{index}]"
+        parts = _parts(step.path, where)
+        match step.op:
+            case "add" | "replace":
+                _put(target, parts, _value(step, where), where, is_new=step.op == "add")
+            case "remove":
+                _take(target, parts, where)
+            case "test":
+                if _get(target, parts, where) != _value(step, where):
+                    raise _refused(f"{where}.value", f"the test at {step.path!r} fails")
+            case _:
+                _carry(target, step, parts, where)
+    return target
+
+
+def _carry(target: Tree, step: Step, parts: list[str], where: str) -> None:
+    source = _parts(step.source, where)
+    if step.op == "move":
+        if parts[: len(source)] == source and len(parts) > len(source):
+            raise BadRequest(f"{where}: cannot move a value into itself")
+        _put(target, parts, _take(target, source, where), where, is_new=True)
+        return
+    _put(target, parts, deepcopy(_get(target, source, where)), where, is_new=True)
+    # Copies of copies double: look before the next one.
+    if len(msgspec.json.encode(target)) > BODY_BYTES_LIMIT:
+        raise RequestTooLarge(f"patch: the object grows beyond {BODY_BYTES_LIMIT} bytes")
+
+
+def _parts(path: str, where: str) -> list[str]:
+    if not path.startswith("/"):
+        raise BadRequest(f"{where}: the path {path[:80]!r} must begin with '/'")
+    return [part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/")]
+
+
+def _value(step: Step, where: str) -> Any:
+    if step.value is msgspec.UNSET:
+        raise BadRequest(f"{where}.value: is required")
+    return deepcopy(step.value)
+
+
+def _parent(target: Tree, parts: list[str], where: str) -> Any:
+    return _get(target, parts[:-1], where)
+
+
+def _get(target: Any, parts: Sequence[str], where: str) -> Any:
+    for part in parts:
+        if isinstance(target, dict) and part in target:
+            target = target[part]
+        elif isinstance(target, list):
+            target = target[_index(part, len(target) - 1, where)]
+        else:
+            raise _refused(where, f"there is nothing at {part[:80]!r}")
+    return target
+
+
+def _put(target: Tree, parts: list[str], value: Any, where: str, *, is_new: bool) -> None:
+    parent, last = _parent(target, parts, where), parts[-1]
+    if isinstance(parent, dict):
+        if not is_new and last not in parent:
+            raise _refused(where, f"there is nothing at {last[:80]!r}")
+        parent[last] = value
+    elif not isinstance(parent, list):
+        raise _refused(where, f"there is nothing at {last[:80]!r}")
+    elif is_new:
+        index = len(parent) if last == "-" else _index(last, len(parent), where)
+        parent.insert(index, value)
+    else:
+        parent[_index(last, len(parent) - 1, where)] = value
+
+
+def _take(target: Tree, parts: list[str], where: str) -> Any:
+    parent, last = _parent(target, parts, where), parts[-1]
+    if isinstance(parent, dict) and last in parent:
+        return parent.pop(last)
+    if isinstance(parent, list):
+        return parent.pop(_index(last, len(parent) - 1, where))
+    raise _refused(where, f"there is nothing at {last[:80]!r}")
+
+
+def _index(part: str, most: int, where: str) -> int:
+    is_number = part.isascii() and part.isdigit() and (part == "0" or part[0] != "0")
+    if not is_number or len(part) > 6 or int(part) > most:
+        raise _refused(where, f"there is no entry {part[:80]!r}")
+    return int(part)
+
+
+def _refused(field: str, why: str) -> Invalid:
+    return invalid("Patch", "", [Problem(field, why)])
