@@ -10,6 +10,7 @@ from apiserver.auth.authenticate import Authenticator
 from apiserver.auth.authorize import Attempt, may, needs_object
 from apiserver.backend import Backend, KubeletLogs, Signer
 from apiserver.call import Call
+from apiserver.health import check_loaded
 from apiserver.items import Item
 from apiserver.keys import key_of
 from apiserver.mirror import Mirror
@@ -24,7 +25,6 @@ from cubernetes.api.errors import (
     ApiError,
     Forbidden,
     InternalError,
-    ServiceUnavailable,
     TooManyRequests,
     Unauthorized,
 )
@@ -103,10 +103,9 @@ class ApiServer:
         limits = self.backend.settings.limits
         route, namespace, name = self._routes.match(request.method, request.path)
         bodies.check_body(request, limits.body_bytes_max)
-        if not self.backend.mirror.is_loaded:
-            raise ServiceUnavailable("the server is starting", retry_after_s=1)
         if route.policy is Policy.OPEN:
             return await route.handler(self.backend, Call(request, route, request.identity))
+        check_loaded(self.backend)
         identity = await self._identified(request)
         told["user"] = identity.user
         call = Call(request, route, identity, namespace, name)

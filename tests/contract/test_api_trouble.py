@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from apiserver.server import ApiServer
+from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import (
     Changes,
@@ -19,7 +21,9 @@ from apiserver.storage.store import (
     Unavailable,
     Unknown,
 )
-from tests.contract.api_world import PODS, World, a_pod, a_world, settled
+from cubernetes.host.env import Env
+from cubernetes.host.random import SeededRng
+from tests.contract.api_world import PODS, StillClock, World, a_pod, a_world, settled
 
 
 class TroubledStore:
@@ -159,3 +163,18 @@ async def test_a_bug_is_told_as_such_and_the_server_lives_on(world: World) -> No
     assert (answer.code, answer.tree["reason"]) == (500, "InternalError")
     assert "RuntimeError" not in answer.tree["message"]
     assert (await world.call("POST", PODS, a_pod())).code == 201
+
+
+async def test_a_server_that_is_starting_lives_but_is_not_ready() -> None:
+    clock = StillClock()
+    env = Env(clock=clock, rng=SeededRng("start"))
+    memory = MemoryStore(env)
+    server = ApiServer(memory, env, Settings())
+    world = World(server, memory, clock)
+    assert (await world.call("GET", "/livez")).code == 200
+    assert (await world.call("GET", "/readyz")).code == 503
+    assert (await world.call("GET", PODS)).code == 503
+    await server.start()
+    assert (await world.call("GET", "/readyz")).code == 200
+    await server.stop()
+    await memory.close()
