@@ -16,6 +16,7 @@ import msgspec
 import uvloop
 
 from bench.load import get
+from bench.report import percentiles
 from cubernetes.host.clock import SystemClock
 from lab.wait import until
 
@@ -36,9 +37,10 @@ class Order(msgspec.Struct):
 
 
 class Seen(msgspec.Struct):
-    """One latency for each event that a watch had, and how often one came out of order."""
+    """How many events all watches had, how soon, and how often one came out of order."""
 
-    latencies_ms: list[float]
+    event_count: int
+    latency_ms: dict[str, float]
     reordered_count: int
 
 
@@ -46,7 +48,8 @@ class Tally:
     """What all watches have seen together."""
 
     def __init__(self, order: Order) -> None:
-        self.seen = Seen([], 0)
+        self.latencies_ms: list[float] = []
+        self.reordered_count = 0
         self.heard_at = time.monotonic()
         self.waiting_count = order.watcher_count
         self.expected_count = order.watcher_count * order.change_count
@@ -59,7 +62,7 @@ class Tally:
 
     @property
     def is_done(self) -> bool:
-        is_complete = len(self.seen.latencies_ms) >= self.expected_count
+        is_complete = len(self.latencies_ms) >= self.expected_count
         return is_complete or time.monotonic() - self.heard_at > SILENCE_S
 
 
@@ -90,8 +93,8 @@ class Watch(asyncio.Protocol):
     def _saw(self, number: int, latency_ms: float) -> None:
         tally = self._tally
         tally.heard_at = time.monotonic()
-        tally.seen.latencies_ms.append(round(latency_ms, 3))
-        tally.seen.reordered_count += number < self._next_number
+        tally.latencies_ms.append(latency_ms)
+        tally.reordered_count += number < self._next_number
         self._next_number = number + 1
 
 
@@ -108,9 +111,12 @@ async def watched(order: Order) -> Seen:
     print("watching", flush=True)
     tally.heard_at = time.monotonic()
     await until(lambda: tally.is_done, SystemClock(), END_DEADLINE_S, lambda: "the last change")
-    return tally.seen
+    told = percentiles(tally.latencies_ms) if tally.latencies_ms else {}
+    return Seen(len(tally.latencies_ms), told, tally.reordered_count)
 
 
 if __name__ == "__main__":
     seen = uvloop.run(watched(msgspec.json.decode(sys.argv[1], type=Order)))
     print(msgspec.json.encode(seen).decode(), flush=True)
+    # Its reader may not lose the end of what it has not read yet.
+    sys.stdin.read()
