@@ -1,5 +1,6 @@
 """The way to the kubelets: their log endpoint over mutual TLS, as system:apiserver."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 
@@ -39,7 +40,8 @@ class HttpsKubelets:
         url = URL(f"{address_of(node)}{path}?{query}", encoded=True)
         name = node.metadata.name
         try:
-            answer = await self._session.get(url, allow_redirects=False)
+            async with asyncio.timeout(ANSWER_DEADLINE_S):
+                answer = await self._session.get(url, allow_redirects=False)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             message = f"the kubelet of node {name} cannot be reached: {error}"
             raise ServiceUnavailable(message, retry_after_s=5) from error

@@ -35,6 +35,9 @@ from cubernetes.api.registry import KINDS
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 
+# The code that other servers write for it too; no client ever sees it.
+CLIENT_GONE = 499
+
 log = Log(__name__)
 audit = Log("apiserver.audit")
 
@@ -80,26 +83,30 @@ class ApiServer:
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raises but for cancellation: the answer tells of every error."""
         begun_at = self.backend.env.clock.monotonic()
-        told = {"user": request.identity.user, "verb": request.method}
+        told: dict[str, object] = {"user": request.identity.user, "verb": request.method}
+        # What the audit says where nobody waits for the answer any more.
+        code = CLIENT_GONE
         try:
-            response = await self._answer(request, told)
-        except ApiError as error:
-            told["why"] = error.message[:200]
-            response = response_of(error)
-        except Exception as error:  # noqa: BLE001  the last place that can answer
-            log.bug("request failed", error, method=request.method, path=request.path)
-            response = response_of(InternalError("an error of the server; the outcome is unknown"))
-        took_s = self.backend.env.clock.monotonic() - begun_at
-        audit.info(
-            "request",
-            path=request.path,
-            code=response.status,
-            latency_ms=round(took_s * 1000, 1),
-            **told,
-        )
+            response = await self._told(request, told)
+            code = response.status
+        finally:
+            took_s = self.backend.env.clock.monotonic() - begun_at
+            latency_ms = round(took_s * 1000, 1)
+            audit.info("request", path=request.path, code=code, latency_ms=latency_ms, **told)
         return response
 
-    async def _answer(self, request: Request, told: dict[str, str]) -> Response:
+    async def _told(self, request: Request, told: dict[str, object]) -> Response:
+        """Return the answer, whatever went wrong on the way to it."""
+        try:
+            return await self._answer(request, told)
+        except ApiError as error:
+            told["why"] = error.message[:200]
+            return response_of(error)
+        except Exception as error:  # noqa: BLE001  the last place that can answer
+            log.bug("request failed", error, method=request.method, path=request.path)
+            return response_of(InternalError("an error of the server; the outcome is unknown"))
+
+    async def _answer(self, request: Request, told: dict[str, object]) -> Response:
         limits = self.backend.settings.limits
         route, namespace, name = self._routes.match(request.method, request.path)
         bodies.check_body(request, limits.body_bytes_max)
