@@ -64,6 +64,7 @@ def settings_for(cluster: Cluster) -> Mapping[str, Settings]:
             client=client_for("proxy", cluster),
             pod_range=cluster.pod_range,
             service_range=cluster.service_range,
+            checkpoint=str(layout.PROXY_CHECKPOINT),
         ),
     }
     if cluster.is_control_plane:

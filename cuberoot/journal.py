@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from cubernetes.host.files import read_or_none, write_atomic
+from cubernetes.host.files import read_or_none, unfinished, write_atomic
 from cuberoot import layout
 
 # An entry that ends so stands for a folder with all that is in it, whoever of ours wrote it.
@@ -47,7 +47,14 @@ class Journal:
         return True
 
     def tree(self, path: Path) -> None:
-        """Make a folder whose whole content is ours, whoever of our programs writes it."""
+        """Make a folder whose whole content is ours, whoever of our programs writes it.
+
+        Raises:
+            FileExistsError: it is there and holds something that is not ours.
+        """
+        is_ours = {str(path), f"{path}{WHOLE}"} & set(self._entries)
+        if not is_ours and path.is_dir() and any(path.iterdir()):
+            raise FileExistsError(f"{path} is there already and is not ours: move it away")
         self.folder(path.parent)
         self._note(f"{path}{WHOLE}")
         path.mkdir(mode=0o700, exist_ok=True)
@@ -66,10 +73,13 @@ class Journal:
                 if path.is_dir():
                     shutil.rmtree(path)
             elif not path.is_dir():
+                # A run that was cut may have left what it was about to put there.
+                unfinished(path).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
             elif path != own and not _removed(path):
                 stayed.append(path)
         is_own = str(own) in self._entries
+        unfinished(self._path).unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)
         self._entries = []
         if is_own and own.is_dir() and not _removed(own):

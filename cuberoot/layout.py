@@ -18,6 +18,7 @@ BOOT = CONFIG / "boot"
 SUPERVISORD_CONFIG = CONFIG / "supervisord.conf"
 SUPERVISORD_SOCKET = RUN / "supervisord.sock"
 ETCD_STATE = STATE / "etcd"
+PROXY_CHECKPOINT = STATE / "proxy.checkpoint"
 KUBELET_STATE = STATE / "kubelet"
 UNITS = Path("/etc/systemd/system")
 

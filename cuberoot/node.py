@@ -73,6 +73,9 @@ async def _new_cluster(
 async def _fit_node(manifest: bytes | None, role: Role, env: Env) -> tuple[Facts, Node]:
     facts = await facts_of_this_machine(env, ports_of(role))
     address = facts.addresses[0] if facts.addresses else ""
+    if "ip" not in facts.tools:
+        # Without it no address is known, and no manifest can be judged.
+        raise NotFit(lacks_of(facts, role, address))
     node = node_of(manifest, facts.host_name, address)
     lacks = lacks_of(facts, role, node.address)
     if lacks:

@@ -55,7 +55,7 @@ def lacks_of(facts: Facts, role: Role, address: str) -> list[Lack]:
     lacks = []
     if not facts.is_root:
         lacks.append(Lack("not root", "run it with sudo"))
-    if address not in facts.addresses:
+    if address and address not in facts.addresses:
         listed = ", ".join(facts.addresses) or "none"
         remedy = f"status.addresses must be one of this machine's: {listed}"
         lacks.append(Lack(f"address {address}", remedy))

@@ -13,7 +13,7 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
     Raises:
         OSError: the folder is missing, read-only or full; path is then unchanged.
     """
-    beside = path.with_name(f".{path.name}.new")
+    beside = unfinished(path)
     beside.unlink(missing_ok=True)
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
@@ -30,6 +30,11 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def unfinished(path: Path) -> Path:
+    """Return where the content of path is written before it takes its place."""
+    return path.with_name(f".{path.name}.new")
 
 
 def read_or_none(path: Path) -> bytes | None:

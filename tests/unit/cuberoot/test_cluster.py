@@ -81,6 +81,13 @@ def test_w55_everything_that_is_missing_is_told_at_once_with_how_to_get_it() -> 
     assert sum("is in use" in one for one in told) == len(ports_of("control-plane"))
 
 
+def test_without_the_tool_that_tells_addresses_no_word_is_said_of_them() -> None:
+    tools = {name: path for name, path in FIT.tools.items() if name != "ip"}
+    mute = replace(FIT, addresses=(), tools=tools)
+    told = [str(one) for one in lacks_of(mute, "worker", "")]
+    assert told == ["ip is missing: apt-get install iproute2"]
+
+
 def test_an_etcd_that_loses_watch_events_is_refused() -> None:
     old = replace(FIT, etcd_version=(3, 4, 23))
 

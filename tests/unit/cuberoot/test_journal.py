@@ -78,3 +78,23 @@ def test_keys_are_readable_by_their_owner_alone(machine: Path) -> None:
 
     assert (machine / "etc/cube/pki/ca.key").stat().st_mode & 0o777 == 0o600
     assert (machine / "etc/cube/pki").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_a_cut_run_was_about_to_put_in_its_place_goes_too(machine: Path) -> None:
+    before = everything_under(machine)
+    fill(machine)
+    for name in ("pki/.ca.key.new", ".journal.json.new"):
+        (machine / "etc/cube" / name).write_text("half")
+
+    assert Journal(machine / "etc/cube/journal.json").undo() == []
+    assert everything_under(machine) == before
+
+
+def test_a_folder_with_others_files_is_not_taken_for_ours(machine: Path) -> None:
+    journal = Journal(machine / "etc/cube/journal.json")
+    with pytest.raises(FileExistsError, match="is not ours"):
+        journal.tree(machine / "var")
+    (machine / "empty").mkdir()
+    journal.tree(machine / "empty")
+    (machine / "empty/data").write_text("written by a program")
+    journal.tree(machine / "empty")  # again: now it is ours
