@@ -97,7 +97,9 @@ def assemble(row_count: int, parts: Sequence[Part]) -> Frame:
             count = int(whole[p].frame.counts[lane])
             times[index, at : at + count] = whole[p].frame.times[lane, :count]
             at += count
-    counts = np.array(counts_of_path, np.int64)
+    # Rows of other sources may have come by other paths to the same timestamps.
+    times, counts, lane_of_path = lanes_of(times, np.array(counts_of_path, np.int64))
+    path_of = lane_of_path[path_of]
     if width > 1:
         _put_in_order(times, counts, path_of, values)
     return Frame(times, counts, path_of, values)

@@ -92,7 +92,7 @@ class _Reader:
                 continue
             length, at = self._length(at + 1, end)
             stop = at + length
-            ref = get(data[at : stop - SAMPLE_BYTES])
+            ref = get(data[at : stop - SAMPLE_BYTES]) if length > SAMPLE_BYTES else None
             if ref is None:
                 self._long_way(at, stop)
             else:
@@ -129,7 +129,7 @@ class _Reader:
     def _long_way(self, at: int, stop: int) -> None:
         data = self._data
         cut = stop - ZERO_SAMPLE_BYTES
-        ref = self._ref_of.get(data[at:cut])
+        ref = self._ref_of.get(data[at:cut]) if cut > at else None
         if ref is not None and data[cut : cut + 3] == b"\x12\x07\x10":
             time, after = read_varint(data, cut + 3)
             if after == stop:

@@ -27,6 +27,7 @@ from tsdb.promql.tree import (
     Subquery,
     Text,
     Type,
+    height,
 )
 
 # From weak to strong; ^ is stronger than a sign before a number, and binds to the right.
@@ -36,6 +37,8 @@ PRECEDENCE = {
     "+": 4, "-": 4, "*": 5, "/": 5, "%": 5, "atan2": 5, "^": 7,
 }  # fmt: skip
 SIGN_PRECEDENCE = 6
+# `a or b or c` nests as parentheses do, yet people write longer chains than they nest.
+CHAIN_PER_DEPTH = 4
 SET_OPS = frozenset({"and", "or", "unless"})
 COMPARISONS = frozenset({"==", "!=", "<=", "<", ">=", ">"})
 _EMPTY_SHIFT = Shift()
@@ -54,6 +57,9 @@ def parse(text: str, limits: Limits | None = None) -> Node:
     parser = _Parser(list(words_of(text)), limits)
     node = parser.expression(0)
     parser.expect_end()
+    # A long chain of operators is deep too, to whoever walks the tree.
+    if (found := height(node)) > CHAIN_PER_DEPTH * limits.query_depth:
+        raise LimitExceeded("query_depth", CHAIN_PER_DEPTH * limits.query_depth, found)
     return node
 
 

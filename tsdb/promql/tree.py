@@ -126,12 +126,16 @@ class Binary(Node):
     right: Node
     returns_bool: bool = False
     matching: Matching = field(default_factory=Matching)
+    _type: Type = field(init=False, repr=False, compare=False, default=Type.VECTOR)
+
+    def __post_init__(self) -> None:
+        # Kept, because asking down a long chain of operators at each of them would never end.
+        if self.left.type is Type.SCALAR and self.right.type is Type.SCALAR:
+            object.__setattr__(self, "_type", Type.SCALAR)
 
     @property
     def type(self) -> Type:
-        if self.left.type is Type.SCALAR and self.right.type is Type.SCALAR:
-            return Type.SCALAR
-        return Type.VECTOR
+        return self._type
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,29 @@ class Call(Node):
     @property
     def type(self) -> Type:
         return self.returns
+
+
+def height(node: Node) -> int:
+    """Return how many nodes stand above each other at most; without recursion, for any tree."""
+    found, waiting = 0, [(node, 1)]
+    while waiting:
+        at, level = waiting.pop()
+        found = max(found, level)
+        waiting += [(child, level + 1) for child in _children(at)]
+    return found
+
+
+def _children(node: Node) -> list[Node]:
+    match node:
+        case Binary():
+            return [node.left, node.right]
+        case Aggregation():
+            return [node.inner] if node.parameter is None else [node.inner, node.parameter]
+        case Call():
+            return list(node.arguments)
+        case Subquery() | Negation() | Group():
+            return [node.inner]
+    return []
 
 
 def unwrapped(node: Node) -> Node:

@@ -153,21 +153,32 @@ def rate(found: Range, *, is_counter: bool, is_rate: bool) -> tuple[Floats, Bool
         near = between * 1.1
         after = np.where(to_end < near, to_end, between / 2)
         before = np.where(to_start < near, to_start, between / 2)
-        whole = spread(sampled, frame)
+        per = found.range_ms / 1000.0 if is_rate else 1.0
+        factor = (sampled + before + after) / sampled / per
+        values = change * spread(factor, frame)
         if is_counter:
-            to_zero = whole * (first / change)
-            start = spread(to_start, frame)
-            reaches = (change > 0) & (first >= 0) & (to_zero < start)
-            start = np.where(reaches, to_zero, start)
-            before = np.where(start < spread(near, frame), start, spread(between / 2, frame))
-        else:
-            before = spread(before, frame)
-        factor = (whole + before + spread(after, frame)) / whole
-        if is_rate:
-            factor = factor / (found.range_ms / 1000.0)
-        values = change * factor
+            zeros = _reaching_zero(first, change, spread(sampled, frame), spread(to_start, frame))
+            if len(zeros[0]):
+                lanes = np.broadcast_to(np.arange(len(left))[frame.lane_of, None], values.shape)
+                at = lanes[zeros], zeros[1]
+                start = sampled[at] * (first[zeros] / change[zeros])
+                start = np.where(start < near[at], start, between[at] / 2)
+                wide = sampled[at] + start + after[at]
+                values[zeros] = change[zeros] * (wide / sampled[at] / per)
     present = np.broadcast_to(spread(enough, frame), values.shape)
     return values, present
+
+
+def _reaching_zero(
+    first: Floats, change: Floats, sampled: Floats, to_start: Floats
+) -> tuple[Rows, Rows]:
+    """Return where a counter, followed back, would have been 0 within the window.
+
+    There the extrapolation ends at that moment: a counter is never below 0.
+    """
+    reaches = (first * sampled < change * to_start) & (first >= 0) & (change > 0)
+    rows, columns = np.nonzero(reaches)
+    return rows, columns
 
 
 def _lost_in_resets(frame: Frame, windows: Windows) -> Floats | float:
