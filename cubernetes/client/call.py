@@ -34,6 +34,7 @@ from cubernetes.host.env import Env
 
 RETRY_BASE_S = 0.1
 RETRY_LIMIT_S = 5.0
+ATTEMPT_S_MIN = 0.1
 BUDGET_LIMIT = 10.0  # retries that may come in a burst
 BUDGET_SHARE = 0.1  # retries earned by each call
 
@@ -76,16 +77,18 @@ class Caller:
         clock = self._env.clock
         ends_at = clock.monotonic() + self._deadline_s
         self._budget.earn()
+        may_repeat = request.method == "GET" or settle is not None
         failure_count, is_doubted = 0, False
         while True:
-            ended = await self._attempt(request, ends_at - clock.monotonic())
+            # What may be repeated leaves time for it, perhaps at another server.
+            share = 0.5 if may_repeat else 1.0
+            ended = await self._attempt(request, (ends_at - clock.monotonic()) * share)
             if isinstance(ended, bytes):
                 return ended
             if is_doubted and settle is not None and _is_verdict(ended):
                 return await settle(ended)
             failure_count += 1
             pause_s = self._pause_s(ended, failure_count)
-            may_repeat = request.method == "GET" or settle is not None
             if not _is_repeatable(ended, may_repeat) or (
                 clock.monotonic() + pause_s >= ends_at or not self._budget.spend()
             ):
@@ -93,12 +96,10 @@ class Caller:
             is_doubted = is_doubted or isinstance(ended, Unknown)
             await clock.sleep(pause_s)
 
-    async def _attempt(self, request: Request, left_s: float) -> bytes | ApiError | Trouble:
+    async def _attempt(self, request: Request, deadline_s: float) -> bytes | ApiError | Trouble:
         """Return the body, or what went wrong as a value: the caller decides what it means."""
-        # A read leaves time for a second attempt, perhaps at another server.
-        deadline_s = left_s / 2 if request.method == "GET" else left_s
         try:
-            response = await self.transport.send(request, deadline_s=max(deadline_s, 0.1))
+            response = await self.transport.send(request, deadline_s=max(deadline_s, ATTEMPT_S_MIN))
         except Trouble as trouble:
             return trouble
         if response.status < 300:

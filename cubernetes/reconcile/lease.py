@@ -23,6 +23,7 @@ from cubernetes.host.log import Log
 log = Log(__name__)
 
 RELEASE_S = 2.0
+RENEW_TRIES = 4  # renewals without an answer that fit into the time until a holder stops
 
 
 class LeaseLost(Exception):
@@ -53,6 +54,14 @@ class Sighting:
     at_s: float
 
 
+@dataclass(slots=True)
+class Held:
+    """The lease as we last wrote it, and when we asked for that, by our clock."""
+
+    lease: Lease
+    since_s: float
+
+
 class Election:
     """Takes part in the election for one lease."""
 
@@ -71,23 +80,23 @@ class Election:
         been given back; so is cancellation.
         """
         while True:
-            lease, since_s = await self._acquire()
-            meta, spec = lease.metadata, lease.spec
+            held = await self._acquire()
+            meta, spec = held.lease.metadata, held.lease.spec
             fence = Fence(meta.namespace, meta.name, spec.lease_transitions)
             log.info("leading", lease=meta.name, epoch=spec.lease_transitions)
             task = asyncio.ensure_future(work(self._client.fenced(fence)))
             try:
-                lease = await self._renew_beside(task, lease, since_s)
+                await self._renew_beside(task, held)
             finally:
                 await _ended(task)
                 log.info("not leading any more", lease=meta.name)
-                await self._release(lease)
+                await self._release(held.lease)
             if not task.cancelled():
                 task.result()
                 return
 
-    async def _acquire(self) -> tuple[Lease, float]:
-        """Wait until the lease is ours; return it and when we asked for it."""
+    async def _acquire(self) -> Held:
+        """Wait until the lease is ours."""
         while True:
             asked_at_s = self._env.clock.monotonic()
             try:
@@ -96,7 +105,7 @@ class Election:
                 log.debug("lease not acquired", lease=self._settings.name, error=error)
             else:
                 if lease is not None:
-                    return lease, asked_at_s
+                    return Held(lease, asked_at_s)
             await self._pause()
 
     async def _try_acquire(self) -> Lease | None:
@@ -109,10 +118,10 @@ class Election:
                 return await self._client.create(Lease(metadata=meta, spec=self._taken(0)))
             except AlreadyExists:
                 return None
-        if lease.spec.holder_identity == settings.identity:
-            # An attempt of unknown outcome has worked after all.
-            return lease
-        if lease.spec.holder_identity and not self._has_lapsed(lease):
+        # It may be ours by an attempt of unknown outcome, or from before we lost touch. Then too
+        # it is taken by a write: only from that moment on do the others wait their full time.
+        is_free = lease.spec.holder_identity in ("", settings.identity)
+        if not is_free and not self._has_lapsed(lease):
             return None
         transitions = lease.spec.lease_transitions + 1
         try:
@@ -138,29 +147,28 @@ class Election:
             self._sighting = Sighting(revision, now_s)
         return now_s - self._sighting.at_s > lease.spec.lease_duration_seconds
 
-    async def _renew_beside(
-        self, task: asyncio.Future[None], lease: Lease, since_s: float
-    ) -> Lease:
-        """Renew until the work ends or the lease is lost; return the lease as last renewed."""
+    async def _renew_beside(self, task: asyncio.Future[None], held: Held) -> None:
+        """Renew until the work ends or the lease is lost."""
         clock, settings = self._env.clock, self._settings
         while not task.done():
-            left_s = since_s + settings.stop_s - clock.monotonic()
+            left_s = held.since_s + settings.stop_s - clock.monotonic()
             if left_s <= 0:
                 log.warning("lease not renewed in time", lease=settings.name)
-                break
+                return
             await asyncio.wait([task], timeout=min(settings.renew_s, left_s))
             asked_at_s = clock.monotonic()
             try:
-                async with asyncio.timeout(max(0.0, since_s + settings.stop_s - asked_at_s)):
-                    lease = await self._renew(lease)
+                # One lost packet must not cost the leadership: there is time for several tries.
+                left_s = held.since_s + settings.stop_s - asked_at_s
+                async with asyncio.timeout(min(left_s, settings.stop_s / RENEW_TRIES)):
+                    held.lease = await self._renew(held.lease)
             except LeaseLost:
                 log.warning("lease lost", lease=settings.name)
-                break
+                return
             except (ApiError, Trouble, TimeoutError) as error:
                 log.debug("lease not renewed", lease=settings.name, error=error)
             else:
-                since_s = asked_at_s
-        return lease
+                held.since_s = asked_at_s
 
     async def _renew(self, lease: Lease) -> Lease:
         """Raises: LeaseLost, ApiError, Unreachable, Unknown."""

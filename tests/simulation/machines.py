@@ -8,6 +8,7 @@ from cubernetes.api.node import NodeInfo
 from cubernetes.api.pod import Pod
 from cubernetes.host.env import Env
 from kubelet.capacity import MachineFacts
+from kubelet.checkpoint import Surroundings
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.run import Machine
 from kubelet.runtime.driver import State
@@ -30,6 +31,7 @@ class Disk:
     """The checkpoint of a kubelet, and the volumes of its pods."""
 
     pods: tuple[Pod, ...] = ()
+    surroundings: Surroundings | None = None
     volumes: dict[str, None] = field(default_factory=dict)
 
     def load(self) -> Sequence[Pod]:
@@ -37,6 +39,12 @@ class Disk:
 
     def save(self, pods: Sequence[Pod]) -> None:
         self.pods = tuple(pods)
+
+    def load_surroundings(self) -> Surroundings | None:
+        return self.surroundings
+
+    def save_surroundings(self, surroundings: Surroundings) -> None:
+        self.surroundings = surroundings
 
     async def prepare(self, pod: Pod) -> Mapping[str, str]:
         self.volumes[pod.metadata.uid] = None
