@@ -6,6 +6,7 @@ from cubernetes.api.errors import ApiError, NotFound, Problem, invalid
 from cubernetes.api.node import Node, is_network
 from cubernetes.client.outcome import Trouble
 from cubernetes.host.env import Env
+from cubernetes.host.files import read_or_none
 from cuberoot import apply, layout, pki, probe, tokens
 from cuberoot import join as joining
 from cuberoot.apply import NotInitialised, Programs, Say
@@ -102,6 +103,8 @@ async def join(
     known = apply.known_cluster()
     if known is not None and known.is_control_plane:
         raise NotInitialised("this machine is a control plane: run cuberoot reset first")
+    if known is not None and not _is_of_cluster(ca_hash):
+        raise NotInitialised("this machine is a worker of another cluster: cuberoot reset first")
     if known is None:
         facts, node = await _fit_node(manifest, "worker", env)
         ticket = await joining.joined(server, token, ca_hash, node, env)
@@ -125,6 +128,11 @@ async def join(
     await Programs(known, env, say).start()
 
 
+def _is_of_cluster(ca_hash: str) -> bool:
+    own = read_or_none(layout.CLUSTER_CA.cert)
+    return own is not None and pki.pin_of(own) == ca_hash.strip().lower()
+
+
 def _cluster() -> Cluster:
     known = apply.known_cluster()
     if known is None:
@@ -133,7 +141,10 @@ def _cluster() -> Cluster:
 
 
 async def start(env: Env, say: Say) -> None:
-    await Programs(_cluster(), env, say).start()
+    """Start the programs, by files written anew: a newer version may want others."""
+    cluster = _cluster()
+    apply.write_node(cluster, Journal())
+    await Programs(cluster, env, say).start()
 
 
 async def stop(env: Env, say: Say) -> None:

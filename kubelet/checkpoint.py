@@ -15,45 +15,70 @@ from cubernetes.host.log import Log
 log = Log(__name__)
 
 
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where this node stands in the pod network: its range, and the other nodes."""
+
+    pod_cidr: str
+    peers: tuple[tuple[str, str, str], ...] = ()  # name, address, pod range
+
+
 class Checkpoint(Protocol):
-    def load(self) -> Sequence[Pod]:
-        """Return the pods that were saved last; none where there is nothing that can be trusted."""
-        ...
+    """Loading gives what was saved last; nothing where there is nothing that can be trusted."""
+
+    def load(self) -> Sequence[Pod]: ...
 
     def save(self, pods: Sequence[Pod]) -> None: ...
 
+    def load_surroundings(self) -> Surroundings | None: ...
+
+    def save_surroundings(self, surroundings: Surroundings) -> None: ...
+
 
 class FileCheckpoint:
-    """One file: a checksum, a line end, and the pods, one JSON line each."""
+    """Two files in a folder; each a checksum, a line end, and JSON lines."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._saved: bytes | None = None
+    def __init__(self, folder: Path) -> None:
+        self._pods, self._surroundings = folder / "pods.checkpoint", folder / "node.checkpoint"
+        self._saved: dict[Path, bytes] = {}
 
     def load(self) -> Sequence[Pod]:
-        content = read_or_none(self._path)
-        if content is None:
-            return ()
         try:
-            return _pods_in(content)
+            return [codec.decode(Pod, line) for line in _trusted(self._pods).splitlines()]
         except (ValueError, msgspec.DecodeError) as error:
             # The runtime's labels and the API tell the same again: nothing is lost.
-            log.warning("checkpoint ignored", path=self._path, why=error)
+            log.warning("checkpoint ignored", path=self._pods, why=error)
             return ()
 
     def save(self, pods: Sequence[Pod]) -> None:
         ordered = sorted(pods, key=lambda one: one.metadata.uid)
-        lines = b"".join(codec.encode(one) + b"\n" for one in ordered)
-        if lines != self._saved:
-            write_atomic(self._path, b"%08x\n" % zlib.crc32(lines) + lines)
-            self._saved = lines
+        self._write(self._pods, b"".join(codec.encode(one) + b"\n" for one in ordered))
+
+    def load_surroundings(self) -> Surroundings | None:
+        try:
+            line = _trusted(self._surroundings)
+            return msgspec.json.decode(line, type=Surroundings) if line else None
+        except (ValueError, msgspec.DecodeError) as error:
+            log.warning("checkpoint ignored", path=self._surroundings, why=error)
+            return None
+
+    def save_surroundings(self, surroundings: Surroundings) -> None:
+        self._write(self._surroundings, msgspec.json.encode(surroundings))
+
+    def _write(self, path: Path, lines: bytes) -> None:
+        if lines != self._saved.get(path):
+            write_atomic(path, b"%08x\n" % zlib.crc32(lines) + lines)
+            self._saved[path] = lines
 
 
-def _pods_in(content: bytes) -> Sequence[Pod]:
+def _trusted(path: Path) -> bytes:
+    """Return what was written to path; empty where nothing was. Raises: ValueError."""
+    content = read_or_none(path)
+    if content is None:
+        return b""
     head, _, lines = content.partition(b"\n")
     if int(head, 16) != zlib.crc32(lines):
         raise ValueError("the checksum does not match")
-    return [codec.decode(Pod, line) for line in lines.splitlines()]
+    return lines
 
 
 class NoCheckpoint:
@@ -63,4 +88,10 @@ class NoCheckpoint:
         return ()
 
     def save(self, pods: Sequence[Pod]) -> None:
+        pass
+
+    def load_surroundings(self) -> Surroundings | None:
+        return None
+
+    def save_surroundings(self, surroundings: Surroundings) -> None:
         pass

@@ -79,13 +79,16 @@ class Registration:
         if not node.spec.pod_cidr:
             return "waiting for a range of pod addresses", runtime_version
         try:
-            pod_cidr = IPv4Network(node.spec.pod_cidr)
-            if self._prepared != pod_cidr:
-                await self._network.prepare(pod_cidr)
-                self._prepared = pod_cidr
+            await self.prepare(IPv4Network(node.spec.pod_cidr))
         except NetworkTrouble as error:
             return f"pod network is not ready: {error}", runtime_version
         return "", runtime_version
+
+    async def prepare(self, pod_cidr: IPv4Network) -> None:
+        """Make the node carry pods of this range, unless it does. Raises: NetworkTrouble."""
+        if self._prepared != pod_cidr:
+            await self._network.prepare(pod_cidr)
+            self._prepared = pod_cidr
 
     @property
     def is_network_ready(self) -> bool:

@@ -20,7 +20,7 @@ from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
 from cubernetes.reconcile.records import Recorder
 from kubelet.capacity import MachineFacts, machine_facts
-from kubelet.checkpoint import Checkpoint, FileCheckpoint
+from kubelet.checkpoint import Checkpoint, FileCheckpoint, Surroundings
 from kubelet.hostports import IptablesHostPorts
 from kubelet.logserver import serve_logs
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
@@ -35,6 +35,9 @@ from kubelet.volumes import DiskVolumes, Volumes
 from kubelet.worker import HostPorts, Parts
 
 log = Log(__name__)
+
+# How long the API may take to answer before the node goes on from its checkpoint.
+CHECKPOINT_AFTER_S = 5.0
 
 NODE_PAUSE_S = 0.5  # between two looks at the own Node
 
@@ -58,7 +61,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         runtime=RUNTIMES[settings.runtime](env, Path(settings.runtime_socket)),
         network=NETWORKS[settings.network](IPv4Address(settings.address), root / "network.json"),
         volumes=DiskVolumes(root / "volumes", env.commands),
-        checkpoint=FileCheckpoint(root / "pods.checkpoint"),
+        checkpoint=FileCheckpoint(root),
         host_ports=IptablesHostPorts(env),
         facts=machine_facts,
     )
@@ -181,17 +184,39 @@ class Kubelet:
             await self._env.clock.sleep(self._settings.lease_renew_s)
 
     async def _keep_pods(self) -> None:
-        """Hand the workers what is wanted: from the checkpoint first, then from the API."""
-        saved = self._machine.checkpoint.load()
-        if saved and not self._pods.synced.is_set():
-            log.info("pods taken from the checkpoint", count=len(saved))
-            self._workers.want(saved)
+        """Hand the workers what is wanted: by the API, or by the checkpoint until it answers."""
+        await self._until(self._pods.synced, CHECKPOINT_AFTER_S)
+        if not self._pods.synced.is_set():
+            await self._begin_from_checkpoint()
         await self._network_ready.wait()
         await self._pods.synced.wait()
         while True:
             self._pods_changed.clear()
             self._workers.want(self._pods.cache.list())
             await self._pods_changed.wait()
+
+    async def _begin_from_checkpoint(self) -> None:
+        """Serve on what was told last: this node may have come up while nobody answers."""
+        around, saved = (
+            self._machine.checkpoint.load_surroundings(),
+            self._machine.checkpoint.load(),
+        )
+        if around is None:
+            return
+        log.info("going on from the checkpoint", pods=len(saved), range=around.pod_cidr)
+        try:
+            await self._registration.prepare(IPv4Network(around.pod_cidr))
+            await self._machine.network.reconcile_peers(peers_kept(around))
+        except NetworkTrouble as error:
+            log.warning("network not taken from the checkpoint", why=error)
+        self._workers.want(saved)
+
+    def _save_surroundings(self, peers: tuple[Peer, ...]) -> None:
+        node = self._own_node
+        if node is not None and node.spec.pod_cidr:
+            kept = tuple((one.name, str(one.address), str(one.pod_cidr)) for one in peers)
+            around = Surroundings(pod_cidr=node.spec.pod_cidr, peers=kept)
+            self._machine.checkpoint.save_surroundings(around)
 
     async def _keep_peers(self) -> None:
         """Follow the other nodes' addresses and ranges; what fails is tried again soon."""
@@ -206,6 +231,7 @@ class Kubelet:
                 if peers != known:
                     await self._machine.network.reconcile_peers(peers)
                     log.info("peers reconciled", count=len(peers))
+                    self._save_surroundings(peers)
                 known = peers
             except NetworkTrouble as error:
                 log.warning("peers not reconciled", why=error)
@@ -272,6 +298,13 @@ class Kubelet:
                 await event.wait()
         except TimeoutError:
             return
+
+
+def peers_kept(around: Surroundings) -> tuple[Peer, ...]:
+    return tuple(
+        Peer(name, IPv4Address(address), IPv4Network(pod_cidr))
+        for name, address, pod_cidr in around.peers
+    )
 
 
 def peers_of(nodes: Iterable[Node], own_name: str) -> tuple[Peer, ...]:

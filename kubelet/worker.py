@@ -219,8 +219,8 @@ class PodWorker:
         self._parts.recorder.record(Record(pod, "Failed", f"{name}: {error}", "Warning"))
 
     async def _start_sandbox(self, pod: Pod, attempt: int) -> None:
-        # An address belongs to one sandbox: what an earlier one held is free first.
-        await self._parts.network.detach(self.uid)
+        # A pod that is made again keeps its address: services lead to it also while nobody can
+        # tell them of another.
         address = await self._parts.network.reserve(self.uid)
         spec = specs.sandbox_spec(pod, attempt, str(address), self._parts.settings)
         async with self._parts.starts:

@@ -7,6 +7,7 @@ wrote keeps serving while the API server is away, and nothing is lost when it en
 import asyncio
 from contextlib import suppress
 from ipaddress import IPv4Network
+from pathlib import Path
 
 from cubernetes.api.endpointslice import EndpointSlice
 from cubernetes.api.service import Service
@@ -17,6 +18,7 @@ from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from proxy.checkpoint import RulesCheckpoint
 from proxy.services.apply import ServiceRules, rules_of_this_node
 from proxy.services.compile import Compiler, Facts
 from proxy.settings import ProxySettings
@@ -51,6 +53,8 @@ class Proxy:
         self._compiler = Compiler(
             Facts(IPv4Network(settings.pod_range), IPv4Network(settings.service_range))
         )
+        path = Path(settings.checkpoint) if settings.checkpoint else None
+        self._checkpoint = RulesCheckpoint(path)
         self._skipped: tuple[str, ...] = ()
         self._failure_count = 0
         self._check_at_s = 0.0
@@ -65,8 +69,12 @@ class Proxy:
             tasks.create_task(self._keep())
 
     async def _keep(self) -> None:
-        await self._services.synced.wait()
-        await self._slices.synced.wait()
+        try:
+            async with asyncio.timeout(self._settings.checkpoint_after_s):
+                await self._both_synced()
+        except TimeoutError:
+            await self._begin_from_checkpoint()
+            await self._both_synced()
         while True:
             self._changed.clear()
             if await self._turn():
@@ -74,6 +82,22 @@ class Proxy:
                 await self._wait_for_change()
             else:
                 await self._pause()
+
+    async def _both_synced(self) -> None:
+        await self._services.synced.wait()
+        await self._slices.synced.wait()
+
+    async def _begin_from_checkpoint(self) -> None:
+        """Serve by the rules of before: this node may have come up while nobody answers."""
+        saved = self._checkpoint.load()
+        if saved is None:
+            return
+        try:
+            applied = await self._rules.check(saved)
+        except CommandFailed as error:
+            log.warning("rules of the checkpoint not applied", reason=error)
+            return
+        log.info("going on from the checkpoint", chains=len(saved.chains), new=applied.is_written)
 
     async def _wait_for_change(self) -> None:
         """Return at a change, or when it is time to look at the kernel's rules again."""
@@ -97,6 +121,7 @@ class Proxy:
             return False
         self._failure_count = 0
         if is_due:
+            self._checkpoint.save(wanted)
             self._check_at_s = began_s + self._settings.check_interval_s
         if applied.is_written:
             spent_ms = round((self._env.clock.monotonic() - began_s) * 1000, 1)

@@ -15,5 +15,9 @@ class ProxySettings(Settings, frozen=True, kw_only=True):
     iptables: Choice = "auto"
     # Changes that come together are applied together: no sooner than this after the last apply.
     apply_interval_s: float = 0.02
+    # Where the rules are kept for a start without an API server; empty keeps nothing.
+    checkpoint: str = ""
+    # How long the API may take to answer before the node goes on from its checkpoint.
+    checkpoint_after_s: float = 5.0
     # How often the kernel's rules are compared with ours, and repaired.
     check_interval_s: float = 10.0

@@ -299,3 +299,31 @@ async def test_reading_an_object_that_is_not_there_is_told_as_such(client: Clien
         typed: type[Object] = kind
         with pytest.raises(NotFound, match="absent"):
             await client.get(typed, name, "default" if kind is Pod else "")
+
+
+async def test_a_node_that_reboots_while_the_control_plane_is_stopped_serves_again(
+    cluster: Cluster, client: Client, served: str
+) -> None:
+    here = next(one for one in await ready_pods(client, "app=web") if one.spec.node_name == "n2")
+    kept = ["grep", "-q", f"{served}/32", "/var/lib/cubernetes/proxy.checkpoint"]
+
+    async def is_kept() -> bool:
+        return (await cluster.run("n2", kept, check=False)).code == 0
+
+    await until("n2 has kept its service rules", is_kept, 30)
+    await cluster.run("n1", [*CUBEROOT, "stop"], deadline_s=60)
+    try:
+        await cluster.lab.power("n2", "cut")
+        await cluster.lab.power("n2", "on")
+
+        async def serves() -> bool:
+            answers = await cluster.answers("n2", f"http://{served}/", 10)
+            return len(answers) == 3 and "" not in answers
+
+        spent_s = await until("n2 serves without a control plane", serves, 60)
+        print(f"a rebooted node serves without a control plane after {spent_s:.1f} s")  # noqa: T201
+    finally:
+        await cluster.run("n1", [*CUBEROOT, "start"], deadline_s=90)
+    await until("all nodes ready", lambda: all_ready(cluster, client), 60)
+    pods = {one.metadata.uid for one in await ready_pods(client, "app=web")}
+    assert here.metadata.uid in pods

@@ -4,43 +4,58 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.checkpoint import FileCheckpoint
+from kubelet.checkpoint import FileCheckpoint, Surroundings
 from tests.given import a_pod
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """Where the pods are kept, within the folder of the checkpoint."""
     return tmp_path / "pods.checkpoint"
 
 
 def test_what_was_saved_is_loaded_by_the_next_life(path: Path) -> None:
     pods = [a_pod("b", node="n1"), a_pod("a", node="n1")]
-    FileCheckpoint(path).save(pods)
+    FileCheckpoint(path.parent).save(pods)
 
-    assert {one.metadata.name for one in FileCheckpoint(path).load()} == {"a", "b"}
-    assert list(FileCheckpoint(path).load()) == sorted(pods, key=lambda one: one.metadata.uid)
+    assert {one.metadata.name for one in FileCheckpoint(path.parent).load()} == {"a", "b"}
+    assert list(FileCheckpoint(path.parent).load()) == sorted(
+        pods, key=lambda one: one.metadata.uid
+    )
 
 
 def test_nothing_saved_is_nothing_loaded(path: Path) -> None:
-    assert FileCheckpoint(path).load() == ()
+    assert not FileCheckpoint(path.parent).load()
 
 
 def test_a_checkpoint_that_is_cut_or_changed_anywhere_is_not_trusted(path: Path) -> None:
-    FileCheckpoint(path).save([a_pod("web-0", node="n1")])
+    FileCheckpoint(path.parent).save([a_pod("web-0", node="n1")])
     whole = path.read_bytes()
 
     for index in range(0, len(whole), 7):
         path.write_bytes(whole[:index])
-        assert not FileCheckpoint(path).load()
+        assert not FileCheckpoint(path.parent).load()
         flipped = bytes([whole[index] ^ 0x10])
         path.write_bytes(whole[:index] + flipped + whole[index + 1 :])
-        assert not FileCheckpoint(path).load()
+        assert not FileCheckpoint(path.parent).load()
 
 
 def test_the_same_pods_are_not_written_twice(path: Path) -> None:
-    checkpoint = FileCheckpoint(path)
+    checkpoint = FileCheckpoint(path.parent)
     checkpoint.save([a_pod("web-0")])
     written_at = path.stat().st_mtime_ns
 
     checkpoint.save([a_pod("web-0")])
     assert path.stat().st_mtime_ns == written_at
+
+
+def test_a_nodes_surroundings_are_kept_too(tmp_path: Path) -> None:
+    around = Surroundings(
+        pod_cidr="10.244.1.0/24", peers=(("n2", "192.168.78.12", "10.244.2.0/24"),)
+    )
+    assert FileCheckpoint(tmp_path).load_surroundings() is None
+    FileCheckpoint(tmp_path).save_surroundings(around)
+
+    assert FileCheckpoint(tmp_path).load_surroundings() == around
+    (tmp_path / "node.checkpoint").write_bytes(b"00000000\n{}")
+    assert FileCheckpoint(tmp_path).load_surroundings() is None

@@ -179,6 +179,14 @@ def test_a_remembering_compiler_gives_what_a_fresh_one_gives(story: list[World])
         assert compiler.compile(services, slices) == rules_for(services, slices, FACTS)
 
 
+def test_a_remembering_compiler_sees_a_service_that_changed_before_the_same_pods() -> None:
+    compiler, pods = Compiler(FACTS), [a_slice(addresses=["10.244.1.2"])]
+    compiler.compile([a_service()], pods)
+    moved = a_service(ports=[ServicePort(port=81)])
+
+    assert compiler.compile([moved], pods) == rules_for([moved], pods, FACTS)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 200, 1000])
 def test_w26_every_endpoint_has_the_same_weight(count: int) -> None:
     """Exact arithmetic with the 31-bit numbers that the kernel compares.
