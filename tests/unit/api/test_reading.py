@@ -1,0 +1,115 @@
+"""A stranger's object is taken quickly where it is right, and explained where it is not."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cubernetes.api import codec, schema
+from cubernetes.api.errors import ApiError, BadRequest, Invalid
+from cubernetes.api.meta import Object
+from cubernetes.api.pod import Pod
+from cubernetes.api.registry import KINDS
+from tests import given as builders
+
+WHOLE: dict[str, Object] = {
+    "Namespace": builders.a_namespace(),
+    "Node": builders.a_node(),
+    "Pod": builders.a_running_pod(),
+    "Service": builders.a_service(),
+    "EndpointSlice": builders.a_slice(),
+    "ReplicaSet": builders.a_replicaset(),
+    "Event": builders.an_event(builders.a_pod()),
+    "Lease": builders.a_lease(),
+}
+ODD: list[Any] = [
+    *(True, False, 0, 1, -1, 2**31, 2**70, 0.0, 1.0, 1.5, "", "a", "1", "a\x00b", "\\u0000", "é"),
+    *([], {}, ["a"], [1], {"a": 1}, {"a": "b"}, [{}], {"": ""}),
+    *(
+        "2006-01-02T15:04:05Z",
+        "2006-01-02",
+        "2006-01-02T15:04:05",
+        1136214245,
+        "1Gi",
+        "-1",
+        "x" * 300,
+    ),
+]
+
+
+def places_in(tree: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield every container of a tree with each of its keys."""
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield tree, key
+        if isinstance(value, dict | list):
+            yield from places_in(value)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> tuple[type[Object], dict[str, Any]]:
+    """A whole object in which up to three places hold something odd."""
+    kind = draw(st.sampled_from(KINDS))
+    tree = codec.to_tree(WHOLE[kind.resource.kind])
+    for _ in range(draw(st.integers(0, 3))):
+        holder, key = draw(st.sampled_from([*places_in(tree)]))
+        holder[key] = deepcopy(draw(st.sampled_from(ODD)))
+        if isinstance(holder, dict) and draw(st.booleans()):
+            holder["odd" if draw(st.booleans()) else key] = deepcopy(draw(st.sampled_from(ODD)))
+    return kind, tree
+
+
+@settings(max_examples=400, deadline=None)
+@given(damaged())
+def test_what_is_taken_quickly_is_what_the_full_check_finds_right(
+    found: tuple[type[Object], dict[str, Any]],
+) -> None:
+    kind, tree = found
+
+    try:
+        model = codec.from_tree(kind, tree).model
+    except ApiError:
+        return
+
+    plain = codec.without_nulls(tree)
+    assert schema.check(kind, plain) == ((), ())
+    assert codec.read(kind, codec.encode(model)).model == model
+
+
+def test_metadata_of_another_type_is_refused_like_anything_else() -> None:
+    with pytest.raises(Invalid, match="metadata: must be an object"):
+        codec.from_tree(Pod, codec.to_tree(builders.a_pod()) | {"metadata": True})
+
+
+def test_a_nul_is_refused_by_its_field() -> None:
+    tree = codec.to_tree(builders.a_pod())
+    tree["metadata"]["annotations"] = {"note": "a\x00b"}
+
+    with pytest.raises(Invalid, match="NUL"):
+        codec.from_tree(Pod, tree)
+
+
+def test_a_text_that_only_looks_like_a_nul_is_taken() -> None:
+    tree = codec.to_tree(builders.a_pod())
+    tree["metadata"]["annotations"] = {"note": "\\u0000"}
+
+    assert codec.from_tree(Pod, tree).model.metadata.annotations == {"note": "\\u0000"}
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_depth_counts_whatever_the_brackets(opening: str) -> None:
+    closing = "]" if opening == "[" else "}"
+
+    def nested(depth: int) -> bytes:
+        inner = opening * depth + "1" + closing * depth
+        return f'{{"a":{inner}}}'.encode()
+
+    assert codec.tree_of(nested(codec.DEPTH_LIMIT))
+    with pytest.raises(BadRequest, match="nesting deeper than 64"):
+        codec.tree_of(nested(codec.DEPTH_LIMIT + 1))
+
+
+def test_brackets_within_a_text_are_no_depth() -> None:
+    assert codec.tree_of(b'{"a":"' + b"[" * 100 + b'"}') == {"a": "[" * 100}
