@@ -9,6 +9,7 @@ be due at a later time. What holds always:
 * keys come in the order in which they became ready.
 """
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from heapq import heappop, heappush
 
@@ -23,7 +24,7 @@ class Workqueue[K: Hashable]:
     """As large as there are keys: asking for a key twice is asking once."""
 
     def __init__(self) -> None:
-        self._ready: dict[K, None] = {}
+        self._ready: OrderedDict[K, None] = OrderedDict()
         self._busy: set[K] = set()
         self._asked_again: set[K] = set()
         self._due: dict[K, float] = {}
@@ -58,8 +59,7 @@ class Workqueue[K: Hashable]:
         self._ring(now_s)
         if not self._ready:
             return None
-        key = next(iter(self._ready))
-        del self._ready[key]
+        key, _ = self._ready.popitem(last=False)
         self._busy.add(key)
         return key
 

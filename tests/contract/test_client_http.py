@@ -206,4 +206,4 @@ async def test_a_stream_that_is_left_lets_its_connection_go() -> None:
         await anext(stream)
         await stream.aclose()
         async with asyncio.timeout(5):
-            await closed.wait()
+            assert await closed.wait()

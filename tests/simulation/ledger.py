@@ -7,12 +7,14 @@ from apiserver.items import stored
 from apiserver.keys import collection_in, collection_of
 from apiserver.storage.store import Op, Put
 from cubernetes.api.endpointslice import EndpointSlice
+from cubernetes.api.lease import Lease
 from cubernetes.api.meta import Object
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod, is_finished
 from cubernetes.api.replicaset import ReplicaSet
 from cubernetes.api.service import HEADLESS, Service
 
+LEASES = collection_of(Lease)
 WATCHED = (Pod, Node, Service, ReplicaSet, EndpointSlice)
 # How old a size may be that a controller with a late view still acts upon.
 STALE_S_MAX = 90.0
@@ -34,6 +36,8 @@ class Ledger:
         self._writes: dict[str, deque[float]] = {}
         self.broken: list[str] = []
         self.revision = 0
+        # Keys that were written, but for signs of life, in order: peace has none.
+        self.deeds: list[str] = []
 
     def all[O: Object](self, kind: type[O]) -> list[O]:
         """Return the objects of a kind as they stand, in the order of their keys."""
@@ -43,6 +47,8 @@ class Ledger:
         """Take note of a commit, and of what it breaks."""
         self.revision = revision
         for op in ops:
+            if collection_in(op.key) != LEASES:
+                self.deeds.append(op.key)
             if self._is_fought_over(op.key):
                 self._breaks(f"{op.key} is written {FIGHT_WRITES_MAX} times in {FIGHT_S} s")
             kind = self._kinds.get(collection_in(op.key))

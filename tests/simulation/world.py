@@ -35,6 +35,8 @@ from tests.simulation.user import ADMIN, User
 NODE_COUNT = 3
 QUIET_LEVEL = 40  # logging.ERROR
 AGREEMENT_S = 300.0
+SETTLE_S = 20.0
+PEACE_S = 30.0
 LIFE_S_MAX = 3600.0
 
 
@@ -238,9 +240,24 @@ class World:
             self.check()
             wrong = list(islice(disagreements(self.ledger, self.machines), 8))
             if not wrong:
-                return self._now_s() - calm_since_s
+                agreed_after_s = self._now_s() - calm_since_s
+                await self._stay()
+                return agreed_after_s
             await asyncio.sleep(1.0)
         raise AssertionError(f"no agreement {AGREEMENT_S} s after the last fault: {wrong}")
+
+    async def _stay(self) -> None:
+        """Look whether the cluster stays as it is: who agrees has nothing left to do."""
+        # The last records, and what a kubelet still tells of its node, are written by then.
+        await asyncio.sleep(SETTLE_S)
+        begin = len(self.ledger.deeds)
+        await asyncio.sleep(PEACE_S)
+        self.check()
+        wrong = list(islice(disagreements(self.ledger, self.machines), 8))
+        if wrong:
+            raise AssertionError(f"agreement did not last: {wrong}")
+        if deeds := self.ledger.deeds[begin:]:
+            raise AssertionError(f"nothing is to be done, and written was: {deeds[:20]}")
 
     def _later(self, span_s: float, deed: Callable[[], None]) -> None:
         async def wait() -> None:
