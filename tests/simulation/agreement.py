@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from cubernetes.api.endpointslice import SERVICE_LABEL, EndpointSlice
+from cubernetes.api.namespace import Namespace
 from cubernetes.api.node import Node
 from cubernetes.api.node import is_ready as is_node_ready
 from cubernetes.api.pod import Pod, is_ready
 from cubernetes.api.replicaset import ReplicaSet
-from cubernetes.api.selectors import equal_to
+from cubernetes.api.selectors import Selector, equal_to
 from cubernetes.api.service import Service
 from tests.simulation.ledger import Ledger, is_alive
 from tests.simulation.machines import SimMachine
@@ -30,8 +31,20 @@ def disagreements(ledger: Ledger, machines: Sequence[SimMachine]) -> Iterator[st
             yield f"{pod.ref} is not ready: {pod.status.phase}"
         if pod.spec.node_name not in nodes:
             yield f"{pod.ref} is on no node: {pod.spec.node_name!r}"
+    yield from _rooms(ledger)
     yield from _sets(ledger, pods)
     yield from _services(ledger, pods)
+
+
+def _rooms(ledger: Ledger) -> Iterator[str]:
+    rooms = {one.metadata.name: one for one in ledger.all(Namespace)}
+    for room in rooms.values():
+        if room.metadata.is_deleted:
+            yield f"{room.ref} is still going"
+    for kind in (Pod, Service, ReplicaSet, EndpointSlice):
+        for one in ledger.all(kind):
+            if one.metadata.namespace not in rooms:
+                yield f"{one.ref} is in no namespace"
 
 
 def _sets(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
@@ -54,23 +67,27 @@ def _services(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
     for service in ledger.all(Service):
         if not service.spec.selector:
             continue
-        name = service.metadata.name
+        name, namespace = service.metadata.name, service.metadata.namespace
         selector = equal_to(service.spec.selector)
         wanted = sorted(
             pod.status.pod_ip
             for pod in pods
-            if is_ready(pod) and selector.matches(pod.metadata.labels)
+            if is_ready(pod) and _is_behind(pod, namespace, selector)
         )
         told = sorted(
             address
             for one in slices
-            if one.metadata.labels.get(SERVICE_LABEL) == name
+            if (one.metadata.namespace, one.metadata.labels.get(SERVICE_LABEL)) == (namespace, name)
             for endpoint in one.endpoints
             if endpoint.conditions.ready
             for address in endpoint.addresses
         )
         if wanted != told:
-            yield f"service {name} tells {told}, ready are {wanted}"
+            yield f"{service.ref} tells {told}, ready are {wanted}"
+
+
+def _is_behind(pod: Pod, namespace: str, selector: Selector) -> bool:
+    return pod.metadata.namespace == namespace and selector.matches(pod.metadata.labels)
 
 
 def doubles(machines: Sequence[SimMachine]) -> Iterator[str]:

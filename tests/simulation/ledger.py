@@ -9,13 +9,14 @@ from apiserver.storage.store import Op, Put
 from cubernetes.api.endpointslice import EndpointSlice
 from cubernetes.api.lease import Lease
 from cubernetes.api.meta import Object
+from cubernetes.api.namespace import Namespace
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod, is_finished
 from cubernetes.api.replicaset import ReplicaSet
 from cubernetes.api.service import HEADLESS, Service
 
 LEASES = collection_of(Lease)
-WATCHED = (Pod, Node, Service, ReplicaSet, EndpointSlice)
+WATCHED = (Namespace, Pod, Node, Service, ReplicaSet, EndpointSlice)
 # How old a size may be that a controller with a late view still acts upon.
 STALE_S_MAX = 90.0
 # More writes of one object in so many seconds are two programs that undo each other's work.

@@ -7,6 +7,7 @@ from apiserver.auth.authorize import MASTERS
 from cubernetes.api.errors import ApiError
 from cubernetes.api.http import Identity
 from cubernetes.api.meta import Labels, Object, ObjectMeta
+from cubernetes.api.namespace import Namespace
 from cubernetes.api.pod import Container, Pod, PodSpec, PodTemplate, TemplateMeta
 from cubernetes.api.replicaset import ReplicaSet, ReplicaSetSpec
 from cubernetes.api.selectors import LabelSelector
@@ -16,18 +17,19 @@ from cubernetes.client.rest import Client
 from tests.simulation.ledger import Ledger
 
 ADMIN = Identity("kubernetes-admin", (MASTERS,))
+ROOM = "room"
 APPS = ("web", "api", "db")
 REPLICAS_MAX = 5
 
 
-def workload(app: str, replicas: int, grace_s: int) -> ReplicaSet:
+def workload(app: str, namespace: str, replicas: int, grace_s: int) -> ReplicaSet:
     labels: Labels = {"app": app}
     spec = PodSpec(
         containers=(Container(name="main", image="cubernetes/web:1"),),
         termination_grace_period_seconds=grace_s,
     )
     return ReplicaSet(
-        metadata=ObjectMeta(name=app, namespace="default"),
+        metadata=ObjectMeta(name=app, namespace=namespace),
         spec=ReplicaSetSpec(
             replicas=replicas,
             selector=LabelSelector(match_labels=labels),
@@ -36,9 +38,9 @@ def workload(app: str, replicas: int, grace_s: int) -> ReplicaSet:
     )
 
 
-def service(app: str) -> Service:
+def service(app: str, namespace: str) -> Service:
     return Service(
-        metadata=ObjectMeta(name=app, namespace="default"),
+        metadata=ObjectMeta(name=app, namespace=namespace),
         spec=ServiceSpec(selector={"app": app}, ports=(ServicePort(port=80, target_port=8080),)),
     )
 
@@ -53,7 +55,10 @@ class User:
 
     async def act(self) -> str:
         """Do something; return it in words."""
-        deeds = (self._make, self._make, self._size, self._size, self._delete_pod, self._unmake)
+        deeds = (
+            *(self._make,) * 4, *(self._size,) * 4, *(self._delete_pod,) * 2, *(self._unmake,) * 2,
+            self._open_room, self._close_room,
+        )  # fmt: skip
         deed = self.rng.choice(deeds)
         try:
             return await deed()
@@ -61,36 +66,48 @@ class User:
             return f"{deed.__name__[1:]}: {error}"
 
     async def _make(self) -> str:
-        app = self.rng.choice(APPS)
-        one: Object = service(app)
+        app, namespace = self.rng.choice(APPS), self.rng.choice(("default", "default", ROOM))
+        one: Object = service(app, namespace)
         if self.rng.random() < 0.6:
-            one = workload(app, self.rng.randint(0, REPLICAS_MAX), self.rng.choice((1, 5, 30)))
+            replicas, grace_s = self.rng.randint(0, REPLICAS_MAX), self.rng.choice((1, 5, 30))
+            one = workload(app, namespace, replicas, grace_s)
         await self.client.create(one)
         return f"made {one.ref}"
 
     async def _size(self) -> str:
-        sets = self.ledger.all(ReplicaSet)
-        if not sets:
+        one = self._any(ReplicaSet)
+        if one is None:
             return "nothing to size"
-        app, replicas = self.rng.choice(sets).metadata.name, self.rng.randint(0, REPLICAS_MAX)
-        await self.client.scale(ReplicaSet, app, "default", replicas)
-        return f"sized {app} to {replicas}"
+        replicas = self.rng.randint(0, REPLICAS_MAX)
+        await self.client.scale(ReplicaSet, one.metadata.name, one.metadata.namespace, replicas)
+        return f"sized {one.ref} to {replicas}"
 
     async def _delete_pod(self) -> str:
-        pods = self.ledger.all(Pod)
-        if not pods:
+        pod = self._any(Pod)
+        if pod is None:
             return "no pod to delete"
-        pod = self.rng.choice(pods)
         # A grace of 0 takes the object away at once, whatever runs on its node.
         grace_s = self.rng.choice((None, None, 1, 0))
-        await self.client.delete(Pod, pod.metadata.name, "default", grace_s=grace_s)
-        return f"deleted {pod.ref}"
+        meta = pod.metadata
+        await self.client.delete(Pod, meta.name, meta.namespace, grace_s=grace_s)
+        return f"deleted {pod.ref} with grace {grace_s}"
 
     async def _unmake(self) -> str:
-        kind = self.rng.choice((ReplicaSet, Service))
-        found = [one for one in self.ledger.all(kind) if one.metadata.name != "kubernetes"]
-        if not found:
+        one = self._any(self.rng.choice((ReplicaSet, Service)))
+        if one is None or one.metadata.name == "kubernetes":
             return "nothing to unmake"
-        one = self.rng.choice(found)
-        await self.client.delete(kind, one.metadata.name, "default")
+        await self.client.delete(type(one), one.metadata.name, one.metadata.namespace)
         return f"unmade {one.ref}"
+
+    async def _open_room(self) -> str:
+        await self.client.create(Namespace(metadata=ObjectMeta(name=ROOM)))
+        return f"opened {ROOM}"
+
+    async def _close_room(self) -> str:
+        """Delete a namespace, and all that is in it."""
+        await self.client.delete(Namespace, ROOM)
+        return f"closed {ROOM}"
+
+    def _any[O: Object](self, kind: type[O]) -> O | None:
+        found = self.ledger.all(kind)
+        return self.rng.choice(found) if found else None
