@@ -3,7 +3,6 @@
 Every step may be repeated: a run that was cut is finished by the next one.
 """
 
-import shutil
 import sys
 from collections.abc import Callable
 
@@ -175,7 +174,3 @@ async def clean_node(cluster: Cluster, env: Env, say: Say) -> None:
 def python_here() -> str:
     """Return the interpreter that can run the programs: the one that runs this."""
     return sys.executable
-
-
-def etcd_here() -> str:
-    return shutil.which("etcd") or ""

@@ -12,7 +12,6 @@ PREFIX_BITS = 24
 SUBNETS = tuple(IPv4Network(f"192.168.{octet}.0/{PREFIX_BITS}") for octet in range(78, 98))
 # "-up" is added for the host's port, and the kernel takes 15 characters.
 LAB_NAME = re.compile(r"[a-z][a-z0-9]{0,9}")
-NODE_NAME = re.compile(r"n([1-9])")
 
 
 class BadTopology(Exception):

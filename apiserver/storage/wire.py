@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from apiserver.storage import rpc_pb2 as rpc
-from apiserver.storage.store import Change, Compare, Entry, Op, Outcome, Page, Put
+from apiserver.storage.store import Change, Compare, Entry, Op, Outcome, Put
 
 # etcd's way to say "every key": a range from the first possible key to no end.
 ALL_KEYS = b"\0"
@@ -93,12 +93,6 @@ def outcome_of(answer: rpc.TxnResponse) -> Outcome:
 
 def entry_of(pair: rpc.KeyValue) -> Entry:
     return Entry(pair.key.decode(), pair.value, pair.mod_revision)
-
-
-def page_of(answer: rpc.RangeResponse) -> Page:
-    """Return the page, with the store's revision, also where an older one was asked for."""
-    entries = tuple(entry_of(pair) for pair in answer.kvs)
-    return Page(entries, answer.header.revision, answer.more)
 
 
 def found_in(answer: rpc.RangeResponse) -> Entry | None:

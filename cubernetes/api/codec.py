@@ -5,6 +5,7 @@ without duplicate fields, checked field by field against the kind, all problems 
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, cast
 
@@ -166,8 +167,8 @@ def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> Tree:
     tree = dict(pairs)
     if len(tree) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        counted = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counted.items() if count > 1)
         raise BadRequest(f'duplicate field "{twice[:100]}"')
     return tree
 

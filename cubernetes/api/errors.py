@@ -152,10 +152,6 @@ def error_for(code: int, reason: str) -> type[ApiError]:
     return by_reason.get(reason) or by_code.get(code) or ApiError
 
 
-def not_found(kind: str, name: str) -> NotFound:
-    return NotFound(f'{kind} "{name}" not found', kind=kind, name=name)
-
-
 def invalid(kind: str, name: str, problems: Sequence[Problem]) -> Invalid:
     """Return the refusal that names every problem with its field."""
     listed = "; ".join(f"{field}: {message}" for field, message, _ in problems)

@@ -1,6 +1,5 @@
 """Bodies that are not kept: lists, watch events, errors, options, bindings and scales."""
 
-from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -138,15 +137,3 @@ class PartialMeta(Model, forbid_unknown_fields=False):
     metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
     api_version: str = ""
     kind: str = ""
-
-
-class TokenRequest(Model):
-    """What `cuberoot join` sends with a bootstrap token: a certificate request, PEM.
-
-    The answer is the same object with `certificate` and `ca` filled in, PEM too.
-    """
-
-    request: str
-    certificate: str = ""
-    ca: str = ""
-    expires_at: datetime | None = None
