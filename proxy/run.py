@@ -1,7 +1,8 @@
 """The proxy's loop: follow Services and EndpointSlices, compile, apply; look again now and then.
 
 Until both kinds are known whole, the kernel's rules are left as they are: what an earlier life
-wrote keeps serving while the API server is away, and nothing is lost when it ends.
+wrote keeps serving while the API server is away, and nothing is lost when it ends. Only a kernel
+that holds none (the machine was started anew) is given those of the checkpoint meanwhile.
 """
 
 import asyncio
@@ -93,6 +94,9 @@ class Proxy:
         if saved is None:
             return
         try:
+            # The kernel's rules are those of the last change; the file may be a check older.
+            if await self._rules.are_there():
+                return
             applied = await self._rules.check(saved)
         except CommandFailed as error:
             log.warning("rules of the checkpoint not applied", reason=error)

@@ -3,8 +3,8 @@
 from cubernetes.host.command import CommandFailed, Commands
 from cubernetes.host.iptables import Applied, Choice, Iptables, tools_in_use
 from cubernetes.host.log import Log
-from cubernetes.host.ruleset import RuleSet
-from proxy.services.compile import OWNER
+from cubernetes.host.ruleset import Place, RuleSet
+from proxy.services.compile import OWNER, SERVICES
 from proxy.services.flows import Flow, Front, stale_flows
 
 log = Log(__name__)
@@ -31,6 +31,11 @@ class ServiceRules:
     async def check(self, wanted: RuleSet) -> Applied:
         """Compare with what the kernel holds, and repair it. Raises: CommandFailed."""
         return await self._with_flows(await self._iptables.check(wanted))
+
+    async def are_there(self) -> bool:
+        """Tell whether the kernel serves by rules of ours. Raises: CommandFailed."""
+        found = (await self._iptables.read()).rules
+        return bool(found.jumps) and bool(found.chains.get(Place("nat", SERVICES)))
 
     async def reset(self) -> None:
         """Take every rule of ours away. Raises: CommandFailed."""

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cubernetes.api.http import Request, Response
 from cubernetes.api.meta import Object
@@ -68,9 +70,11 @@ class TinyApi:
 
 
 @asynccontextmanager
-async def proxy_on(net: PaperNet, api: TinyApi) -> AsyncIterator[None]:
+async def proxy_on(
+    net: PaperNet, api: TinyApi, settings: ProxySettings = SETTINGS
+) -> AsyncIterator[None]:
     env = Env(commands=net)
-    task = asyncio.create_task(run(SETTINGS, env, Client(api, env)))
+    task = asyncio.create_task(run(settings, env, Client(api, env)))
     try:
         yield
     finally:
@@ -181,3 +185,38 @@ async def test_changes_that_come_together_are_written_together() -> None:
         await until(lambda: addresses_in(net) == {"10.244.2.60:8080"})
 
     assert len(net.restored) - written <= 5
+
+
+def with_checkpoint(folder: Path) -> ProxySettings:
+    checkpoint = str(folder / "checkpoint")
+    return replace(SETTINGS, checkpoint=checkpoint, checkpoint_after_s=0.05)
+
+
+async def test_a_kernel_that_was_started_anew_is_given_the_rules_of_before(tmp_path: Path) -> None:
+    settings, api = with_checkpoint(tmp_path), TinyApi()
+    async with proxy_on(PaperNet(), api, settings):
+        await until(lambda: (tmp_path / "checkpoint").exists())
+    api.hidden |= {"services", "endpointslices"}
+    anew = PaperNet()
+
+    async with proxy_on(anew, api, settings):
+        await until(lambda: addresses_in(anew) == {"10.244.1.2:8080"})
+
+
+async def test_an_older_checkpoint_does_not_replace_what_the_kernel_holds(tmp_path: Path) -> None:
+    net, api = PaperNet(), TinyApi()
+    # Checks never come, so the file stays at the rules of the beginning.
+    settings = replace(with_checkpoint(tmp_path), check_interval_s=1000.0)
+    async with proxy_on(net, api, settings):
+        await until(lambda: bool(addresses_in(net)))
+        api.tell("MODIFIED", a_slice("web-1", service="web", addresses=["10.244.2.2"], revision=11))
+        await until(lambda: addresses_in(net) == {"10.244.2.2:8080"})
+    api.hidden |= {"services", "endpointslices"}
+    net.ran.clear()
+
+    async with proxy_on(net, api, settings):
+        await until(lambda: ("iptables-nft-save",) in net.ran)
+        await asyncio.sleep(0)
+
+    assert addresses_in(net) == {"10.244.2.2:8080"}
+    assert net.ran == [("iptables-nft-save",)]
