@@ -11,7 +11,7 @@ A strip holds rows first_row to first_row + row_count - 1 of the block's series.
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -98,13 +98,16 @@ class BlockWriter:
     def is_empty(self) -> bool:
         return not self._strips
 
-    def finish(self, *, level: int, sources: list[str], until_ms: int) -> Path:
-        """Make the block durable and give it its name.
+    def finish(
+        self, *, level: int, sources: list[str], until_ms: int
+    ) -> Generator[None, None, Path]:
+        """Make the block durable and give it its name; pauses on the way, returns its path.
 
         Raises:
             OSError: the disk refused; call abandon.
         """
-        sections = {name: self._write(data) for name, data in index_sections(self._keys).items()}
+        index = yield from index_sections(self._keys)
+        sections = {name: self._write(data) for name, data in index.items()}
         footer = msgspec.json.encode(
             Footer(
                 version=VERSION,

@@ -6,7 +6,7 @@ compressed; only what a query touches is unpacked, and a bounded number of them 
 
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 import numpy as np
 import zstandard
@@ -42,16 +42,19 @@ def _unpack_texts(blob: bytes | memoryview) -> list[bytes]:
     return [data[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=False)]
 
 
-def index_sections(keys: Sequence[Key]) -> dict[str, bytes]:
-    """Return the sections of an index over series by their ordinals."""
+def index_sections(keys: Sequence[Key]) -> Generator[None, None, dict[str, bytes]]:
+    """Return the sections of an index over series by their ordinals; pauses on the way."""
     sections = {}
-    for chunk, start in enumerate(range(0, len(keys), KEYS_PER_CHUNK)):
-        sections[f"series/{chunk}"] = _pack_texts(keys[start : start + KEYS_PER_CHUNK])
     rows_by: dict[str, dict[str, list[int]]] = {}
-    for ordinal, key in enumerate(keys):
-        for name, value in pairs_of(key):
-            rows_by.setdefault(name, {}).setdefault(value, []).append(ordinal)
+    for chunk, start in enumerate(range(0, len(keys), KEYS_PER_CHUNK)):
+        part = keys[start : start + KEYS_PER_CHUNK]
+        sections[f"series/{chunk}"] = _pack_texts(part)
+        for ordinal, key in enumerate(part, start):
+            for name, value in pairs_of(key):
+                rows_by.setdefault(name, {}).setdefault(value, []).append(ordinal)
+        yield
     for name, by_value in sorted(rows_by.items()):
+        yield
         values = sorted(by_value)
         counts = np.array([len(by_value[value]) for value in values], np.int64)
         ordinals = np.concatenate([np.array(by_value[value], np.uint32) for value in values])

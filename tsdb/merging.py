@@ -11,14 +11,21 @@ from tsdb.frame import Frame, Part, assemble, compact
 from tsdb.labels import Key, metric_of
 
 ROWS_PER_STRIP = 256
+ROWS_PER_PAUSE = 2048
 
 
-def merged(blocks: Sequence[Block]) -> Iterator[tuple[list[Key], Frame]]:
-    """Yield groups of series with all of their samples; earlier blocks win where two overlap."""
+def merged(blocks: Sequence[Block]) -> Iterator[tuple[list[Key], Frame] | None]:
+    """Yield groups of series with all of their samples; earlier blocks win where two overlap.
+
+    None is a pause.
+    """
     rows_of_key: dict[Key, list[tuple[int, int]]] = {}
     for number, block in enumerate(blocks):
-        for row, key in enumerate(block.index.keys_of(range(block.footer.series))):
+        for row in range(block.footer.series):
+            (key,) = block.index.keys_of([row])
             rows_of_key.setdefault(key, []).append((number, row))
+            if row % ROWS_PER_PAUSE == 0:
+                yield None
     keys = sorted(rows_of_key, key=lambda key: (metric_of(key), key))
     for start in range(0, len(keys), ROWS_PER_STRIP):
         group = keys[start : start + ROWS_PER_STRIP]

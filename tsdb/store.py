@@ -277,7 +277,7 @@ class Store:
                     writer.add(keys, encode_strip(frame), frame.sample_count)
                 yield
             if not writer.is_empty:
-                path = writer.finish(level=0, sources=[], until_ms=until_ms)
+                path = yield from writer.finish(level=0, sources=[], until_ms=until_ms)
                 self.blocks.append(Block(path, self.head.cache))
                 self._sort_blocks()
                 self.counters.blocks_written += 1
@@ -306,14 +306,15 @@ class Store:
         name = f"{first_ms:014}-{until_ms:014}-{level}"
         writer = BlockWriter(self.disk, self.folder / "blocks" / f"{name}.blk")
         try:
-            for keys, frame in merged(sources):
-                writer.add(keys, encode_strip(frame), frame.sample_count)
+            for found in merged(sources):
+                if found is not None:
+                    keys, frame = found
+                    writer.add(keys, encode_strip(frame), frame.sample_count)
                 yield
-            merged_paths = (
-                []
-                if writer.is_empty
-                else [writer.finish(level=level, sources=sorted(names), until_ms=until_ms)]
-            )
+            merged_paths = []
+            if not writer.is_empty:
+                finish = writer.finish(level=level, sources=sorted(names), until_ms=until_ms)
+                merged_paths.append((yield from finish))
         finally:
             writer.abandon()
         for block in sources:

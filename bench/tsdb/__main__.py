@@ -158,11 +158,15 @@ def queries(root: Path, names: list[str], repeats: int) -> Figures:
         figures: Figures = {}
         for label, (text, is_range) in QUERIES.items():
             spent: dict[str, list[float]] = {name: [] for name in names}
+            busy: dict[str, list[float]] = {name: [] for name in names}
             path = query_path(text.format(m="bench_request_counters_total"), is_range, end_ms)
             for number in range(repeats):
                 for peer in peers if number % 2 == 0 else reversed(peers):
+                    before_s = peer.cpu_s()
                     spent[peer.name].append(timed(peer, path))
+                    busy[peer.name].append((peer.cpu_s() - before_s) * 1000)
             figures[f"query_{label}_ms"] = medians(spent)
+            figures[f"query_{label}_cpu_ms"] = medians(busy)
         return figures
     finally:
         for peer in peers:

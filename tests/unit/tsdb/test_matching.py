@@ -9,6 +9,7 @@ from tsdb.errors import BadData
 from tsdb.labels import Key, key_of_dict, pairs_of
 from tsdb.matching import Matcher, Op, matching_rows
 from tsdb.memindex import MemoryIndex
+from tsdb.query import finished
 
 NAMES = st.sampled_from(["__name__", "job", "pod"])
 VALUES = st.sampled_from(["a", "b", "ab", "abc"])
@@ -22,7 +23,7 @@ MATCHERS = st.builds(
 
 
 def block_index(keys: list[Key]) -> BlockIndex:
-    sections = index_sections(keys)
+    sections = finished(index_sections(keys))
     names = [name.removeprefix("label/") for name in sections if name.startswith("label/")]
     return BlockIndex(len(keys), names, lambda name: sections[name])
 

@@ -1,0 +1,386 @@
+"""Real clients against the real program: promtool, a Prometheus on both sides, and kill -9."""
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tsdb.budget import unlimited
+from tsdb.labels import key_of_dict, pairs_of
+from tsdb.limits import Limits
+from tsdb.matching import Matcher, Op
+from tsdb.remote import encode_request, snapped
+from tsdb.select import Reader, Selection
+from tsdb.store import open_store
+
+HOUSE = Path(__file__).resolve().parents[2]
+needs_prometheus = pytest.mark.skipif(
+    not shutil.which("prometheus"), reason="Debian's prometheus is missing"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def get(url: str, **parameters: str) -> Any:
+    query = urllib.parse.urlencode(parameters)
+    with urllib.request.urlopen(f"{url}?{query}", timeout=10) as answer:  # noqa: S310
+        return answer.read()
+
+
+def wait_for(condition: Callable[[], object], what: str, deadline_s: float = 60) -> None:
+    until_s = time.monotonic() + deadline_s
+    while True:
+        with contextlib.suppress(OSError):
+            if condition():
+                return
+        assert time.monotonic() < until_s, what
+        time.sleep(0.05)
+
+
+@contextmanager
+def child(command: list[str], ready_url: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, cwd=HOUSE, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: get(ready_url), f"{command[0]} did not become ready")
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def a_store(folder: Path, **settings: Any) -> Iterator[str]:
+    """Run the program on a free port."""
+    with a_process(folder, **settings) as (url, _):
+        yield url
+
+
+@contextmanager
+def a_process(folder: Path, **settings: Any) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    file = folder / "settings.json"
+    file.write_text(json.dumps({"data_dir": str(folder / "data"), "port": port, **settings}))
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "tsdb", "--settings", str(file), "--log-level", "warning"]
+    with child(command, f"{url}/-/ready") as process:
+        yield url, process
+
+
+def push(url: str, text: str) -> None:
+    request = urllib.request.Request(f"{url}/api/v1/import/prometheus", text.encode())  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        assert answer.status == 204
+
+
+def pushed_until_refused(url: str) -> int:
+    """Push what does not compress until the store refuses; return the status it refuses with."""
+    rng = random.Random(1)
+    for _ in range(100):
+        try:
+            push(url, "".join(f"m{number} {rng.random()}\n" for number in range(900)))
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+    return 204
+
+
+def is_pushed(url: str, text: str) -> bool:
+    push(url, text)
+    return True
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with a_store(tmp_path_factory.mktemp("store")) as url:
+        now_ms = int(time.time() * 1000)
+        for step in range(20):
+            at_ms = now_ms - (20 - step) * 15_000
+            push(url, f'm{{job="a"}} {step} {at_ms}\nm{{job="b"}} {2 * step} {at_ms}\n')
+        yield url
+
+
+def promtool(*arguments: str) -> str:
+    done = subprocess.run(
+        ["promtool", *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+@needs_prometheus
+@pytest.mark.prometheus
+def test_an_instant_query(filled: str) -> None:
+    assert "{} => 57" in promtool("query", "instant", filled, "sum(m)")
+
+
+@needs_prometheus
+@pytest.mark.prometheus
+def test_a_range_query(filled: str) -> None:
+    start = str(int(time.time()) - 120)
+    told = promtool("query", "range", f"--start={start}", "--step=15s", filled, "rate(m[1m])")
+    assert '{job="a"} =>' in told
+    assert "0.0666" in told
+
+
+@needs_prometheus
+@pytest.mark.prometheus
+def test_series(filled: str) -> None:
+    told = promtool("query", "series", "--match=m", filled)
+    assert '{__name__="m", job="a"}' in told
+
+
+@needs_prometheus
+@pytest.mark.prometheus
+def test_labels(filled: str) -> None:
+    assert promtool("query", "labels", filled, "job").split() == ["a", "b"]
+
+
+@needs_prometheus
+@pytest.mark.prometheus
+def test_its_own_metrics_please_promtool(filled: str) -> None:
+    text = get(f"{filled}/metrics")
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+@needs_prometheus
+@pytest.mark.prometheus
+def test_it_scrapes_us_and_writes_what_it_scraped_to_us(tmp_path: Path) -> None:
+    with a_store(tmp_path / "store") as url:
+        address = f"127.0.0.1:{free_port()}"
+        store_address = url.removeprefix("http://")
+        config = tmp_path / "prometheus.yml"
+        config.write_text(
+            "global: {scrape_interval: 1s, external_labels: {via: prometheus}}\n"
+            "scrape_configs:\n"
+            "- job_name: tsdb\n"
+            f"  static_configs: [{{targets: ['{store_address}']}}]\n"
+            "- job_name: federated\n  metrics_path: /federate\n"
+            "  params: {'match[]': ['cube_tsdb_blocks']}\n"
+            f"  static_configs: [{{targets: ['{store_address}']}}]\n"
+            "remote_write:\n"
+            f"- url: {url}/api/v1/write\n"
+            "  metadata_config: {send_interval: 1s}\n"
+        )
+        command = [
+            "prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/data",
+            f"--web.listen-address={address}", "--log.level=error",
+        ]  # fmt: skip
+        with child(command, f"http://{address}/-/ready"):
+
+            def counted(query: str) -> int:
+                found = json.loads(get(f"{url}/api/v1/query", query=query))
+                return len(found["data"]["result"])
+
+            wait_for(
+                lambda: counted('cube_tsdb_samples_total{job="tsdb",via="prometheus"}') >= 7,
+                "nothing came back by remote write",
+            )
+            wait_for(lambda: counted('up{via="prometheus"} == 1') == 2, "a scrape is down")
+            wait_for(
+                lambda: "cube_tsdb_head_series" in str(get(f"{url}/api/v1/metadata")),
+                "no metadata came",
+            )
+            wait_for(lambda: counted('count_over_time(up{job="tsdb"}[1m]) > 3'), "too few samples")
+            theirs = get(f"http://{address}/api/v1/query", query='up{job="tsdb"}')
+            assert len(json.loads(theirs)["data"]["result"]) == 1
+            refused = get(f"{url}/api/v1/query", query="sum(up)")
+            assert json.loads(refused)["status"] == "success"
+
+
+@dataclass
+class Ledger:
+    """What was sent, and what was acknowledged: by (series, time), the value."""
+
+    sent: dict[tuple[str, int], float] = field(default_factory=dict)
+    acknowledged: set[tuple[str, int]] = field(default_factory=set)
+
+
+def write_until_it_dies(url: str, ledger: Ledger, lane: int, first_ms: int) -> None:
+    """Send batches of one lane's series as fast as they are acknowledged."""
+    host = url.removeprefix("http://")
+    keys = {name: key_of_dict({"__name__": name}) for name in (f"l{lane}_{n}" for n in range(20))}
+    connection = http.client.HTTPConnection(host, timeout=10)
+    headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
+    rng = random.Random(first_ms + lane)
+    at_ms = first_ms
+    while True:
+        at_ms += 1
+        samples = {(name, at_ms): rng.random() for name in keys}
+        ledger.sent |= samples
+        body = encode_request(
+            [(keys[name], [(at, value)]) for (name, at), value in samples.items()]
+        )
+        try:
+            connection.request("POST", "/api/v1/write", snapped(body), headers)
+            answer = connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            return
+        assert answer.status == 204
+        ledger.acknowledged |= samples.keys()
+
+
+def everything_in(folder: Path) -> dict[tuple[str, int], float]:
+    store = open_store(folder, Limits(series=1000))
+    every = [Matcher("__name__", Op.LIKE, ".+")]
+    found: dict[tuple[str, int], float] = {}
+    for answer in Reader(store).select(every, -(2**60), 2**60, unlimited()):
+        if isinstance(answer, Selection):
+            frame = answer.frame
+            for row, key in enumerate(answer.keys):
+                name = dict(pairs_of(key))["__name__"]
+                lane = frame.lane_of[row]
+                count = int(frame.counts[lane])
+                for at, value in zip(
+                    frame.times[lane, :count].tolist(),
+                    frame.values[row, :count].tolist(),
+                    strict=True,
+                ):
+                    found[name, at] = value
+    store.close()
+    return found
+
+
+def test_kill_9_under_load_loses_nothing_acknowledged_and_invents_nothing(tmp_path: Path) -> None:
+    rng = random.Random(int(os.environ.get("CUBE_TEST_SEED", "9")))
+    folder = tmp_path / "store"
+    # Blocks of two seconds of samples, so that flushes and merges are under way when it dies.
+    options = {"block_span_s": 0.2, "out_of_order_s": 0.05, "compacted_span_s": 2.0}
+    ledgers = [Ledger() for _ in range(4)]
+    first_ms = int(time.time() * 1000) - 3_000_000
+    for life in range(5):
+        with a_process(folder, options=options, limits={"series": 1000}) as (url, process):
+            lanes = [
+                threading.Thread(
+                    target=write_until_it_dies, args=(url, ledger, lane, first_ms + life * 100_000)
+                )
+                for lane, ledger in enumerate(ledgers)
+            ]
+            for lane in lanes:
+                lane.start()
+            time.sleep(0.3 + rng.random())
+            process.send_signal(signal.SIGKILL)
+            for lane in lanes:
+                lane.join()
+    found = everything_in(folder / "data")
+    sent = {name: value for ledger in ledgers for name, value in ledger.sent.items()}
+    acknowledged = {name for ledger in ledgers for name in ledger.acknowledged}
+    assert len(acknowledged) > 1000
+    assert acknowledged <= found.keys()
+    assert all(bits(sent[name]) == bits(value) for name, value in found.items())
+
+
+def bits(value: float) -> bytes:
+    return struct.pack("<d", value)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="a disk image needs root to be mounted")
+def test_a_power_cut_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    """The file system is shut down under the running program, as by a power cut."""
+    image, mount = tmp_path / "disk.img", tmp_path / "mount"
+    mount.mkdir()
+    with image.open("wb") as file:
+        file.truncate(96 << 20)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-o", "loop", str(image), str(mount)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no loop mount here: {mounted.stderr.decode()}")
+    ledgers = [Ledger() for _ in range(3)]
+    try:
+        with a_process(mount / "store", limits={"series": 1000}) as (url, process):
+            lanes = [
+                threading.Thread(
+                    target=write_until_it_dies,
+                    args=(url, ledger, lane, int(time.time() * 1000) - 2_000_000),
+                )
+                for lane, ledger in enumerate(ledgers)
+            ]
+            for lane in lanes:
+                lane.start()
+            time.sleep(1.0)
+            shut_down(mount)
+            process.send_signal(signal.SIGKILL)
+            for lane in lanes:
+                lane.join()
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+    again = subprocess.run(["mount", "-o", "loop", str(image), str(mount)], check=False)
+    assert again.returncode == 0
+    try:
+        found = everything_in(mount / "store" / "data")
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+    sent = {name: value for ledger in ledgers for name, value in ledger.sent.items()}
+    acknowledged = {name for ledger in ledgers for name in ledger.acknowledged}
+    assert acknowledged
+    assert acknowledged <= found.keys()
+    assert all(bits(sent[name]) == bits(value) for name, value in found.items())
+
+
+def shut_down(mount: Path) -> None:
+    """Stop a file system at once, without writing what it has not written (EXT4_IOC_SHUTDOWN)."""
+    import fcntl
+
+    no_log_flush = 2
+    descriptor = os.open(mount, os.O_RDONLY)
+    try:
+        fcntl.ioctl(descriptor, 0x8004587D, struct.pack("I", no_log_flush))
+    finally:
+        os.close(descriptor)
+
+
+def test_a_full_disk_refuses_writes_serves_queries_and_recovers(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a tmpfs needs root to be mounted")
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mount)], check=False
+    )
+    if done.returncode:
+        pytest.skip("no tmpfs mount here")
+    try:
+        with a_store(mount / "store", limits={"series": 1000}) as url:
+            push(url, "before 1\n")
+            filler = mount / "filler"
+            with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            assert pushed_until_refused(url) == 503
+            assert b'"1"' in get(f"{url}/api/v1/query", query="before")
+            filler.unlink()
+            wait_for(lambda: is_pushed(url, "after 2\n"), "it did not recover")
+            assert b'"2"' in get(f"{url}/api/v1/query", query="after")
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
