@@ -49,15 +49,17 @@ def status_of(one: Pod, container: str = "main") -> ContainerStatus:
     return of_name[0] if of_name else ContainerStatus(name=container)
 
 
-async def until_phase(client: Client, name: str, phase: str, deadline_s: float = 40) -> Pod:
+async def until_phase(
+    client: Client, name: str, phase: str, deadline_s: float = 40, namespace: str = "zoo"
+) -> Pod:
     """Wait until the pod's phase is the one asked for; return the pod."""
 
     async def is_there() -> bool:
-        one = await found(client, name)
+        one = await found(client, name, namespace)
         return one is not None and one.status.phase == phase
 
     await until(f"{name} is {phase}", is_there, deadline_s)
-    return await client.get(Pod, name, "zoo")
+    return await client.get(Pod, name, namespace)
 
 
 async def until_waiting(
@@ -79,11 +81,13 @@ async def until_waiting(
     return await client.get(Pod, name, "zoo")
 
 
-async def until_gone(client: Client, name: str, deadline_s: float = 40) -> float:
+async def until_gone(
+    client: Client, name: str, deadline_s: float = 40, namespace: str = "zoo"
+) -> float:
     """Wait until the pod is no more; return after how many seconds."""
 
     async def is_gone() -> bool:
-        return await found(client, name) is None
+        return await found(client, name, namespace) is None
 
     return await until(f"{name} is gone", is_gone, deadline_s)
 
@@ -97,10 +101,10 @@ async def logs(client: Client, name: str, container: str = "", **how: object) ->
     return text.decode()
 
 
-async def records_of(client: Client, name: str) -> list[Event]:
+async def records_of(client: Client, name: str, namespace: str = "zoo") -> list[Event]:
     """Return the Events about a pod."""
     fields = f"involvedObject.name={name}"
-    return list((await client.list(Event, "zoo", fields=fields)).items)
+    return list((await client.list(Event, namespace, fields=fields)).items)
 
 
 async def containers_of(cluster: Cluster, one: Pod, name: str = "") -> list[str]:

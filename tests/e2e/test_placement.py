@@ -1,0 +1,156 @@
+"""Which node a pod goes to, and what is said where there is none."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cubernetes.api.condition import Condition
+from cubernetes.api.lease import Lease
+from cubernetes.api.node import Node
+from cubernetes.api.pod import Pod
+from cubernetes.api.replicaset import ReplicaSet
+from cubernetes.client.rest import Client
+from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
+from tests.e2e.pods import SLEEP, pod, records_of, shell, until_gone, until_phase
+from tests.e2e.test_serving import web
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+
+QUIET_S = 6.0
+
+
+@pytest.fixture
+async def client(cluster: Cluster) -> AsyncIterator[Client]:
+    async with cluster.client() as one:
+        yield one
+
+
+def scheduled(one: Pod) -> Condition | None:
+    conditions = {each.type: each for each in one.status.conditions}
+    return conditions.get("PodScheduled")
+
+
+async def labelled(client: Client, node: str, **labels: str | None) -> None:
+    await client.patch(Node, node, "", {"metadata": {"labels": labels}})
+
+
+async def revision(client: Client) -> int:
+    """Return the store's revision: it counts every write of the cluster."""
+    return int((await client.list(Pod, "default", limit=1)).metadata.resource_version)
+
+
+async def test_w46_a_selector_that_one_node_satisfies_brings_all_pods_there(
+    client: Client,
+) -> None:
+    await labelled(client, "n3", disk="fast")
+    names = [f"fast-{index}" for index in range(3)]
+    for name in names:
+        wish = pod(name, [shell(SLEEP)], namespace="default", nodeSelector={"disk": "fast"})
+        await client.create(wish)
+    for name in names:
+        one = await until_phase(client, name, "Running", namespace="default")
+        assert one.spec.node_name == "n3"
+    for name in names:
+        await client.delete(Pod, name, "default")
+    for name in names:
+        await until_gone(client, name, namespace="default")
+    await labelled(client, "n3", disk=None)
+
+
+async def test_w17_a_pod_that_fits_nowhere_is_told_why_costs_nothing_and_is_bound_when_it_fits(
+    cluster: Cluster, client: Client
+) -> None:
+    await labelled(client, "n1", color="red")
+    huge = {"limits": {"cpu": "64"}}
+    wish = pod(
+        "odd",
+        [shell(SLEEP)],
+        namespace="default",
+        nodeSelector={"color": "blue"},
+    )
+    await client.create(wish)
+    await client.create(pod("huge", [{**shell(SLEEP), "resources": huge}], namespace="default"))
+
+    async def is_told() -> bool:
+        told = [scheduled(await client.get(Pod, name, "default")) for name in ("odd", "huge")]
+        return all(one is not None and one.status == "False" for one in told)
+
+    await until("both pods are told that they fit nowhere", is_told, 10)
+    odd = scheduled(await client.get(Pod, "odd", "default"))
+    assert odd is not None
+    assert odd.reason == "Unschedulable"
+    for name in cluster.names:
+        assert name in odd.message, odd.message
+    told = [one.message for one in await records_of(client, "odd", "default")]
+    assert any("n1" in message for message in told), told
+
+    # Leases are renewed meanwhile (three nodes and the leaders, every 2 s); nothing else is.
+    before, begun = await revision(client), asyncio.get_running_loop().time()
+    await asyncio.sleep(QUIET_S)
+    spent_s = asyncio.get_running_loop().time() - begun
+    written = await revision(client) - before
+    print(f"{written} writes in {spent_s:.1f} s")  # noqa: T201  a figure
+    lease_count = len((await client.list(Lease)).items)
+    assert written <= lease_count * (spent_s / 2 + 1), "writes beside the leases"
+
+    await labelled(client, "n2", color="blue")
+    one = await until_phase(client, "odd", "Running", 10, namespace="default")
+    assert one.spec.node_name == "n2"
+    assert (await client.get(Pod, "huge", "default")).spec.node_name == ""
+    for name in ("odd", "huge"):
+        await client.delete(Pod, name, "default")
+        await until_gone(client, name, namespace="default")
+    await labelled(client, "n1", color=None)
+    await labelled(client, "n2", color=None)
+
+
+async def test_a_cordoned_node_takes_no_new_pod_and_keeps_its_old_ones(client: Client) -> None:
+    replicaset, _ = web("cordon", 3)
+    await client.create(replicaset)
+
+    async def has(count: int) -> bool:
+        return len(await ready_pods(client, "app=cordon")) == count
+
+    await until("three pods", lambda: has(3), 30)
+    await client.patch(Node, "n1", "", {"spec": {"unschedulable": True}})
+    try:
+        on_n1 = [
+            one.metadata.name
+            for one in await ready_pods(client, "app=cordon")
+            if one.spec.node_name == "n1"
+        ]
+        await client.scale(ReplicaSet, "cordon", "default", 7)
+        await until("seven pods", lambda: has(7), 30)
+        now = [
+            one.metadata.name
+            for one in await ready_pods(client, "app=cordon")
+            if one.spec.node_name == "n1"
+        ]
+        assert now == on_n1
+        await client.scale(ReplicaSet, "cordon", "default", 2)
+        await until("two pods", lambda: has(2), 30)
+    finally:
+        await client.patch(Node, "n1", "", {"spec": {"unschedulable": None}})
+    await client.scale(ReplicaSet, "cordon", "default", 0)
+
+    async def none_left() -> bool:
+        return not (await client.list(Pod, "default", labels="app=cordon")).items
+
+    await until("no pods", none_left, 30)
+    assert (await client.get(ReplicaSet, "cordon", "default")).status.replicas == 0
+    await client.delete(ReplicaSet, "cordon", "default")
+
+
+async def test_a_pod_with_a_node_name_needs_no_scheduler(cluster: Cluster, client: Client) -> None:
+    await client.patch(Node, "n2", "", {"spec": {"unschedulable": True}})
+    try:
+        wish = pod("fixed", [shell(SLEEP)], namespace="default", nodeName="n2")
+        await client.create(wish)
+        one = await until_phase(client, "fixed", "Running", namespace="default")
+        assert one.spec.node_name == "n2"
+    finally:
+        await client.patch(Node, "n2", "", {"spec": {"unschedulable": None}})
+    await client.delete(Pod, "fixed", "default")
+    await until_gone(client, "fixed", namespace="default")
+    assert (await cluster.run("n2", [*CUBEROOT, "status"])).code == 0
