@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from cubernetes.api.errors import ApiError, Conflict, NotFound
 from cubernetes.api.meta import replaced
@@ -34,6 +34,7 @@ from kubelet.volumes import Volumes, VolumeTrouble
 log = Log(__name__)
 
 FORCED_GRACE_S = 2.0  # for a pod that was taken out of the API without being asked to end
+HURRY_S = 1.0  # grace that is shorter by less than this is not worth another call
 TROUBLE_BASE_S = 2.0
 TROUBLE_LIMIT_S = 60.0
 RETRY_LIMIT_S = 10.0  # between tries to tell the API or to reach the runtime
@@ -260,9 +261,46 @@ class PodWorker:
         self._parts.recorder.record(Record(pod, "Pulled", f"pulled image {wanted.image}"))
 
     async def _stop(self, pod: Pod | None, ids: Sequence[str], grace_s: float, why: str) -> None:
+        """Stop containers; sooner than planned where less grace is granted meanwhile."""
         if pod is not None:
             self._parts.recorder.record(Record(pod, "Killing", f"stopping containers: {why}"))
+        stopping = asyncio.ensure_future(self._stop_all(ids, grace_s))
+        try:
+            await self._stop_sooner(stopping, ids, grace_s)
+        finally:
+            # Ended with the kubelet: the runtime goes on with the stop that it was asked for.
+            stopping.cancel()
+
+    async def _stop_all(self, ids: Sequence[str], grace_s: float) -> None:
         await asyncio.gather(*(self._parts.runtime.stop(one, grace_s) for one in ids))
+
+    async def _stop_sooner(
+        self, stopping: asyncio.Future[None], ids: Sequence[str], grace_s: float
+    ) -> None:
+        """Await a stop, or stop at once with less grace where a newer wish grants less."""
+        clock = self._parts.env.clock
+        end_at = clock.monotonic() + grace_s
+        while not stopping.done():
+            # Whatever wakes us here is looked at by the round that follows this one.
+            self._woken.clear()
+            waking = asyncio.ensure_future(self._woken.wait())
+            either: list[asyncio.Future[Any]] = [stopping, waking]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            waking.cancel()
+            left_s = self._grace_s(grace_s)
+            if not stopping.done() and clock.monotonic() + left_s < end_at - HURRY_S:
+                await self._stop_all(ids, left_s)
+                return
+        await stopping
+
+    def _grace_s(self, planned_s: float) -> float:
+        """Return the grace that the newest wish leaves the containers."""
+        if self._pod is None:
+            return min(planned_s, FORCED_GRACE_S)
+        until = self._pod.metadata.deletion_timestamp
+        if until is None:
+            return planned_s
+        return max(0.0, (until - self._parts.env.clock.now()).total_seconds())
 
     async def _forget(self, pod: Pod | None) -> float | None:
         """Free what the pod held; then, and only then, take it out of the API."""
