@@ -79,19 +79,3 @@ def _trusted(path: Path) -> bytes:
     if int(head, 16) != zlib.crc32(lines):
         raise ValueError("the checksum does not match")
     return lines
-
-
-class NoCheckpoint:
-    """Keeps nothing: for simulations."""
-
-    def load(self) -> Sequence[Pod]:
-        return ()
-
-    def save(self, pods: Sequence[Pod]) -> None:
-        pass
-
-    def load_surroundings(self) -> Surroundings | None:
-        return None
-
-    def save_surroundings(self, surroundings: Surroundings) -> None:
-        pass

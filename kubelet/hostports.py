@@ -130,19 +130,3 @@ class IptablesHostPorts:
                 await self._changed.wait()
         except TimeoutError:
             return
-
-
-class NoHostPorts:
-    """Leads nothing: for simulations."""
-
-    def lead(self, pod: Pod, address: str) -> None:
-        pass
-
-    def drop(self, pod_uid: str) -> None:
-        pass
-
-    def settled(self) -> None:
-        pass
-
-    async def run(self) -> None:
-        await asyncio.Event().wait()

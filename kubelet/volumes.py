@@ -98,21 +98,3 @@ _CHECKS = {
     "CharDevice": stat.S_ISCHR,
     "BlockDevice": stat.S_ISBLK,
 }
-
-
-class NoVolumes:
-    """Answers without touching a disk: for simulations."""
-
-    def __init__(self) -> None:
-        self._held: set[str] = set()
-
-    async def prepare(self, pod: Pod) -> Mapping[str, str]:
-        if pod.spec.volumes:
-            self._held.add(pod.metadata.uid)
-        return {one.name: f"/volumes/{pod.metadata.uid}/{one.name}" for one in pod.spec.volumes}
-
-    async def remove(self, pod_uid: str) -> None:
-        self._held.discard(pod_uid)
-
-    def pod_uids(self) -> set[str]:
-        return set(self._held)

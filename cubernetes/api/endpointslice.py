@@ -1,6 +1,7 @@
 """EndpointSlice: up to 100 addresses behind a service, kept by one controller."""
 
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address
 from typing import Annotated, Literal
 
 import msgspec
@@ -76,5 +77,14 @@ class EndpointSlice(Object):
             if not endpoint.addresses:
                 yield Problem(where, "needs at least one", "FieldValueRequired")
             for address in endpoint.addresses:
-                if not is_address(address):
-                    yield Problem(where, f"{address[:40]!r} must be an IPv4 address")
+                yield from _address_problems(address, where)
+
+
+def _address_problems(address: str, where: str) -> Iterator[Problem]:
+    if not is_address(address):
+        yield Problem(where, f"{address[:40]!r} must be an IPv4 address")
+        return
+    # An endpoint there would lead every node to something of its own, or of its neighbours.
+    found = IPv4Address(address)
+    if found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified:
+        yield Problem(where, f"{address} must not be a loopback, link-local or multicast address")

@@ -12,10 +12,8 @@ from ipaddress import IPv4Address, IPv4Network
 from socket import AF_INET
 from typing import Any
 
-from pyroute2 import AsyncIPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
 from kubelet.network.overlay import ALIAS, GATEWAY, ROUTE_PROTOCOL, Overlay, is_host_end
+from kubelet.network.rtnetlink import AsyncIPRoute, NetlinkError
 
 POD_DEVICE = "eth0"
 UNICAST, UNREACHABLE = 1, 7  # route types, from linux/rtnetlink.h

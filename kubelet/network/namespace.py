@@ -14,8 +14,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from pyroute2 import AsyncIPRoute
-from pyroute2.netlink.core import CoreDatagramProtocol
+from kubelet.network.rtnetlink import AsyncIPRoute, CoreDatagramProtocol
 
 SYSCTLS = Path("/proc/sys/net")
 OWN = "/proc/thread-self/ns/net"  # of this thread: stepping over moves it alone

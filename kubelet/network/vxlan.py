@@ -11,14 +11,12 @@ from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from pyroute2 import AsyncIPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
 from cubernetes.host.files import read_or_none, write_atomic
 from cubernetes.host.log import Log
 from kubelet.network import ipam, links, overlay
 from kubelet.network.driver import NetworkTrouble, Peer
 from kubelet.network.namespace import OWN, fd_of, netlink, set_sysctl
+from kubelet.network.rtnetlink import AsyncIPRoute, NetlinkError
 
 DEADLINE_S = 15.0
 VNI = 203
