@@ -28,7 +28,6 @@ WRITE_HEADERS = {
     "Content-Type": "application/x-protobuf",
     "X-Prometheus-Remote-Write-Version": "0.1.0",
 }
-ANSWER_BYTES_MAX = 64 * 2**20
 
 
 class QueryUnanswered(Exception):

@@ -17,6 +17,12 @@ _OPTIONS.log_errors = False
 _OPTIONS.max_mem = 8 * 2**20
 
 
+class Pattern(Protocol):
+    """What we use of RE2, which has no types."""
+
+    def fullmatch(self, text: str) -> object | None: ...
+
+
 class Op(StrEnum):
     EQUAL = "="
     NOT_EQUAL = "!="
@@ -31,7 +37,7 @@ class Matcher:
     name: str
     op: Op
     value: str
-    _pattern: object = field(init=False, compare=False, repr=False, default=None)
+    _pattern: Pattern | None = field(init=False, compare=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         if self.op in (Op.LIKE, Op.UNLIKE):
@@ -49,21 +55,22 @@ class Matcher:
                 return not self._fits(value)
 
     def _fits(self, value: str) -> bool:
-        return self._pattern.fullmatch(value) is not None  # type: ignore[attr-defined]
+        return self._pattern is not None and self._pattern.fullmatch(value) is not None
 
     def __str__(self) -> str:
         return f"{self.name}{self.op}{self.value!r}"
 
 
-def _compiled(pattern: str) -> object:
+def _compiled(pattern: str) -> Pattern:
     """Return the pattern, in RE2's syntax: what Prometheus accepts, and no pattern can hang it."""
     if len(pattern.encode(errors="replace")) > PATTERN_BYTES_MAX:
         raise BadData(f"a regular expression has more than {PATTERN_BYTES_MAX} bytes")
     try:
         # The dot matches line breaks too, as in Prometheus 3.
-        return re2.compile(f"(?s:{pattern})", options=_OPTIONS)
+        compiled: Pattern = re2.compile(f"(?s:{pattern})", options=_OPTIONS)
     except (re2.error, UnicodeEncodeError) as error:
         raise BadData(f"error parsing regexp {pattern!r}: {error}") from error
+    return compiled
 
 
 class Index(Protocol):

@@ -31,7 +31,6 @@ _KINDS = (
     "info",
     "stateset",
 )
-_BIASED = 2**63
 
 
 @dataclass(frozen=True)

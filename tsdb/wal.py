@@ -33,7 +33,6 @@ type Refs = NDArray[np.uint32]
 
 SERIES, BATCH, STRIP, MARK = b"S", b"B", b"T", b"M"
 SEGMENT_BYTES = 64 * 2**20
-BATCH_SAMPLES_MAX = 100_000
 # A record below this size is not worth compressing.
 PLAIN_BYTES_MAX = 128
 

@@ -54,10 +54,6 @@ class Range:
 type Value = Scalar | Words | Vector | Range
 
 
-def empty_vector(step_count: int) -> Vector:
-    return Vector(Series([]), np.empty((0, step_count)), np.empty((0, step_count), bool))
-
-
 def merge_twins(vector: Vector) -> Vector:
     """Put rows with the same labels together, which is fine as long as they are never both there.
 
