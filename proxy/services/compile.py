@@ -1,7 +1,8 @@
 """Services and their endpoints to one set of rules. Pure.
 
     nat     PREROUTING, OUTPUT  -> CUBE-SERVICES -> CUBE-SVC-<hash> -> CUBE-SEP-<hash> -> DNAT
-            POSTROUTING         -> CUBE-POSTROUTING: masquerade what CUBE-MARK-MASQ has marked
+            POSTROUTING         -> CUBE-POSTROUTING: masquerade what CUBE-MARK-MASQ has marked,
+                                   and pods' traffic that leaves the cluster
     filter  FORWARD, OUTPUT     -> CUBE-REJECT: refuse what still has a service's address
             FORWARD             -> CUBE-FORWARD: let pods' traffic pass a strict host
 
@@ -270,6 +271,8 @@ def _fixed_chains(facts: Facts) -> Iterator[tuple[Place, tuple[Rule, ...]]]:
     yield (
         Place("nat", POSTROUTING),
         (
+            # Outside the cluster nobody knows the way to a pod: it goes out as its node.
+            ("-s", pods, "!", "-d", pods, "-j", "MASQUERADE", "--random-fully"),
             ("-m", "mark", "!", "--mark", marked, "-j", "RETURN"),
             # The bit has done its work: a tunnel that wraps this packet must not see it again.
             ("-j", "MARK", "--set-xmark", f"{MASQUERADE_BIT}/0x0"),

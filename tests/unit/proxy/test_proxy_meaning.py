@@ -146,3 +146,14 @@ def test_a_word_that_the_tracer_does_not_know_is_not_guessed(rule: tuple[str, ..
     rules = RuleSet({}, {Place("nat", "OUTPUT"): (rule,)})
     with pytest.raises(UnknownWord):
         fates(rules, a_packet(NODE, "10.96.0.10", 80), "node")
+
+
+def test_a_pod_reaches_the_world_as_its_node_and_other_pods_as_itself() -> None:
+    rules = rules_for([], [], FACTS)
+    for destination, is_masqueraded in (("203.0.113.5", True), ("10.244.3.4", False)):
+        ends = fates(rules, a_packet(POD, destination, 443), "forwarded")
+
+        assert {end.is_masqueraded for end in ends} == {is_masqueraded}
+        assert {end.ending for end in ends} == {"accepted"}
+    (answer,) = fates(rules, a_packet(NODE, "203.0.113.5", 443), "node")
+    assert not answer.is_masqueraded
