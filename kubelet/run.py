@@ -31,6 +31,7 @@ from kubelet.registration import Registration
 from kubelet.runtime.driver import RuntimeDown, RuntimeDriver
 from kubelet.runtime.registry import RUNTIMES
 from kubelet.settings import KubeletSettings
+from kubelet.starts import Starts
 from kubelet.volumes import DiskVolumes, Volumes
 from kubelet.worker import HostPorts, Parts
 
@@ -97,7 +98,7 @@ class Kubelet:
             observer=self._observer,
             recorder=self._recorder,
             host_ports=machine.host_ports,
-            starts=asyncio.Semaphore(settings.parallel_starts),
+            starts=Starts(settings.parallel_starts),
         )
         self._workers = PodWorkers(parts, machine.checkpoint)
         here = f"spec.nodeName={settings.node_name}"

@@ -29,6 +29,7 @@ from kubelet.runtime.driver import (
     RuntimeTrouble,
 )
 from kubelet.settings import KubeletSettings
+from kubelet.starts import Starts
 from kubelet.volumes import Volumes, VolumeTrouble
 
 log = Log(__name__)
@@ -67,7 +68,7 @@ class Parts:
     observer: Observer
     recorder: Recorder
     host_ports: HostPorts
-    starts: asyncio.Semaphore  # how many sandboxes and containers may be starting at a time
+    starts: Starts
 
 
 class PodWorker:
@@ -224,7 +225,7 @@ class PodWorker:
         # tell them of another.
         address = await self._parts.network.reserve(self.uid)
         spec = specs.sandbox_spec(pod, attempt, str(address), self._parts.settings)
-        async with self._parts.starts:
+        async with self._parts.starts.sandbox():
             self._sandbox = await self._parts.runtime.start_sandbox(spec)
         await self._join_network(pod, self._sandbox)
 
@@ -244,7 +245,7 @@ class PodWorker:
         await self._ensure_image(pod, name)
         volumes = await self._parts.volumes.prepare(pod)
         spec = specs.container_spec(pod, wanted, attempt, volumes)
-        async with self._parts.starts:
+        async with self._parts.starts.container():
             await self._parts.runtime.start_container(spec, sandbox.id)
         self._parts.recorder.record(Record(pod, "Started", f"started container {name}"))
 
