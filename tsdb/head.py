@@ -54,7 +54,8 @@ class Head:
         self._late = LateSamples()
         self._ref_of: dict[Key, int] = {}
         self._key_of_row: list[Key | None] = []
-        self._row_of_ref = np.full(1024, -1, np.int64)
+        # Grows with every series there ever was, so it is kept narrow.
+        self._row_of_ref = np.full(1024, -1, np.int32)
         self._ref_of_row = np.zeros(1024, np.uint32)
         self.next_ref = 0
         self.earliest_ms = -(2**62)
@@ -107,9 +108,10 @@ class Head:
         """Return the row of each ref, or -1 for a ref that is not, or no longer, a series."""
         known = (refs >= 0) & (refs < len(self._row_of_ref))
         if known.all():
-            found: Rows = self._row_of_ref[refs]
+            found: Rows = self._row_of_ref[refs].astype(np.intp)
             return found
-        return np.where(known, self._row_of_ref[np.where(known, refs, 0)], -1)
+        rows: Rows = self._row_of_ref[np.where(known, refs, 0)].astype(np.intp)
+        return np.where(known, rows, -1)
 
     def refs_of(self, rows: Rows) -> NDArray[np.uint32]:
         return self._ref_of_row[rows]

@@ -21,6 +21,7 @@ from tsdb.protowire import BYTES, FIXED64, VARINT, fields, signed, utf8
 
 SAMPLE_BYTES = 18
 ZERO_SAMPLE_BYTES = 9
+BEYOND = "a protobuf field ends beyond its message"
 _KINDS = (
     "unknown",
     "counter",
@@ -89,8 +90,16 @@ class _Reader:
             if data[at] != 0x0A:
                 at = self._other_field(at)
                 continue
-            length, at = self._length(at + 1, end)
+            # Nearly every series has between 128 and 16383 bytes: two bytes say how many.
+            head = data[at + 1 : at + 3]
+            if len(head) == 2 and head[0] >= 0x80 > head[1]:
+                length = head[0] & 0x7F | head[1] << 7
+                at += 3
+            else:
+                length, at = read_varint(data, at + 1)
             stop = at + length
+            if stop > end:
+                raise BadData(BEYOND)
             ref = get(data[at : stop - SAMPLE_BYTES]) if length > SAMPLE_BYTES else None
             if ref is None:
                 self._long_way(at, stop)
@@ -101,26 +110,13 @@ class _Reader:
         self._collect()
         return self.request
 
-    def _length(self, at: int, end: int) -> tuple[int, int]:
-        data = self._data
-        # Nearly every series has between 128 and 16383 bytes, or less.
-        if at + 2 <= end and data[at] < 0x80:
-            length, at = data[at], at + 1
-        elif at + 2 <= end and data[at + 1] < 0x80:
-            length, at = data[at] & 0x7F | data[at + 1] << 7, at + 2
-        else:
-            length, at = read_varint(data, at)
-        if at + length > end:
-            raise BadData("a protobuf field ends beyond its message")
-        return length, at
-
     def _other_field(self, at: int) -> int:
         tag, after = read_varint(self._data, at)
         if tag & 7 != BYTES:
             raise BadData("a field of a write request has an unknown wire type")
         length, start = read_varint(self._data, after)
         if start + length > len(self._data):
-            raise BadData("a protobuf field ends beyond its message")
+            raise BadData(BEYOND)
         if tag >> 3 == 3:
             self.request.metadata.append(_metadata(self._data, start, start + length))
         return start + length

@@ -121,6 +121,7 @@ class Store:
         replay.finish()
         self.counters.replayed = replay.result
         damage = self.counters.log_damage
+        self._is_log_damaged = damage.places > 0
         if damage.places:
             log.error("log was damaged", places=damage.places, bytes=damage.bytes)
 
@@ -228,8 +229,10 @@ class Store:
             DiskRefused: the disk is full or failing; everything is as it was, call again later.
         """
         try:
-            if self.wal.broken:
+            if self.wal.broken or self._is_log_damaged:
+                # What is in memory is all there is: written anew, it stands for the old files.
                 yield from self._checkpoint()
+                self._is_log_damaged = False
             while (until_ms := self._due_until_ms()) is not None:
                 yield from self._flush(until_ms)
             while names := merge_plan(self._facts(), self._span_ms, self._compacted_ms):

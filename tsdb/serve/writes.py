@@ -1,5 +1,6 @@
 """The ways in over HTTP: remote write, text push, and the snapshot."""
 
+import asyncio
 import math
 
 import msgspec
@@ -17,6 +18,7 @@ from tsdb.store import Store
 from tsdb.upkeep import Upkeep
 
 TOO_MANY_SERIES = 429
+BODY_DEADLINE_S = 60.0
 
 
 class Writes:
@@ -94,7 +96,10 @@ class BadUse(BadData):
 
 async def _body(request: web.Request, limit: int) -> bytes:
     try:
-        return await request.read()
+        async with asyncio.timeout(BODY_DEADLINE_S):
+            return await request.read()
+    except TimeoutError as error:
+        raise BadData(f"the body did not arrive within {BODY_DEADLINE_S:g} s") from error
     except web.HTTPRequestEntityTooLarge as error:
         found = request.content_length or math.inf
         raise LimitExceeded("request_bytes", limit, found) from error

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -58,6 +58,7 @@ def counts_for(draw: st.DrawFn, shape: tuple[int, int]) -> Ints:
     return np.asarray(counts)
 
 
+@settings(max_examples=50)
 @given(matrix=float_matrices(), data=st.data(), level=st.sampled_from([FAST, SMALL]))
 def test_every_float_comes_back_bit_by_bit(matrix: Floats, data: st.DataObject, level: int) -> None:
     counts = data.draw(counts_for(matrix.shape))
@@ -86,6 +87,7 @@ def test_every_integer_comes_back_also_where_differences_overflow(
         assert decoded[row, :count].tolist() == matrix[row, :count].tolist()
 
 
+@settings(max_examples=50)
 @given(matrix=float_matrices(), data=st.data())
 def test_some_rows_read_alone_are_as_among_all(matrix: Floats, data: st.DataObject) -> None:
     counts = data.draw(counts_for(matrix.shape))
@@ -101,6 +103,7 @@ def test_some_rows_read_alone_are_as_among_all(matrix: Floats, data: st.DataObje
         assert some[place, :count].view(np.int64).tolist() == expected
 
 
+@settings(max_examples=50)
 @given(matrix=float_matrices())
 def test_the_same_numbers_give_the_same_bytes(matrix: Floats) -> None:
     counts = np.full(len(matrix), matrix.shape[1])

@@ -142,6 +142,27 @@ def test_a_store_of_damaged_files_opens_and_serves_the_rest(
     assert set(small.read()["a"]) == wanted
 
 
+def test_upkeep_repairs_a_damaged_log(open_small: Callable[..., Any]) -> None:
+    small = open_small()
+    for at in range(1000, 6000, 1000):
+        small.put("a", at, float(at))
+    small.store.close()
+    (segment,) = small.store.wal.files()
+    damaged = bytearray(segment.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    segment.write_bytes(damaged)
+    small.store = open_store(small.folder, small.limits, small.options)
+    left = small.read()
+    assert small.store.counters.log_damage.places == 1
+    assert len(left["a"]) == 4
+
+    small.upkeep()
+    small.reopen()
+
+    assert small.store.counters.log_damage.places == 0
+    assert small.read() == left
+
+
 class FaultyDisk(Disk):
     """Refuses from the given call on, until it is mended; may leave half of a write behind."""
 
