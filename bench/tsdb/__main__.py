@@ -5,7 +5,6 @@ Every server runs on one core and the sender on another; rounds go forth and bac
 """
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.report import progress, show
 from bench.tsdb.datasets import DATASETS, STEP_MS, dataset
 from bench.tsdb.peers import Peer, available, folder_bytes, running, start
 from bench.tsdb.streams import Stream, key_for, send, stream
@@ -236,7 +236,6 @@ def now_ms() -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("bench-tsdb.json"))
     parser.add_argument("--quick", action="store_true", help="a tenth of the samples")
     parser.add_argument("--only", default="", help="parts by name, with commas")
     options = parser.parse_args()
@@ -261,8 +260,8 @@ def main() -> None:
             figures |= found
             for label, values in found.items():
                 told = "  ".join(f"{name} {value:,.4g}" for name, value in values.items())
-                print(f"{label:36} {told}", flush=True)
-    options.out.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+                progress(f"{label:36} {told}")
+    show("tsdb", {"peers": names, "scale": scale, "parts": chosen}, figures)
 
 
 if __name__ == "__main__":
