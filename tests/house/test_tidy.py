@@ -245,13 +245,11 @@ def test_nothing_names_a_machine_it_was_written_on() -> None:
     none(found, "write a path that any machine has")
 
 
-def test_no_two_tests_files_of_a_kind_have_one_name() -> None:
+def test_no_two_test_files_of_a_kind_have_one_name() -> None:
     """So that a failure's file name alone says which subject it is about."""
-    stems = Counter(one.stem for one in sources() if one.stem.startswith("test_"))
-    none(
-        sorted(stem for stem, count in stems.items() if count > 1),
-        "name the file after its room, too",
-    )
+    places = [PurePosixPath(one.path) for one in sources() if one.stem.startswith("test_")]
+    names = Counter(f"{place.parts[1]}: {place.stem}" for place in places)
+    none(sorted(name for name, count in names.items() if count > 1), "name it after its room, too")
 
 
 def test_nobody_else_s_package_has_a_room_s_name() -> None:
