@@ -60,7 +60,8 @@ class Barrier:
 
     def doubted(self, kind: type[Object], ref: Ref) -> None:
         """Ask what has become of ref before anything is planned."""
-        self._doubts[ref] = kind
+        if kind in self._informers:
+            self._doubts[ref] = kind
 
     async def clear(self, deadline_s: float) -> bool:
         """Wait until the view shows all that was done; False when it does not by the deadline.
