@@ -10,7 +10,6 @@ from cubernetes.api import codec, yaml
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.registry import KINDS, kind_named, kind_of
-from tests import given
 from tests.house.sources import ROOT, none
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -18,16 +17,12 @@ EXAMPLES = ROOT / "examples"
 # As other tools write them: null for what is absent, server's fields included.
 FOREIGN = Path(__file__).parent / "foreign"
 
-GIVEN: dict[str, Object] = {
-    "Namespace": given.a_namespace(),
-    "Node": given.a_node(),
-    "Pod": given.a_running_pod(),
-    "Service": given.a_service(),
-    "EndpointSlice": given.a_slice(),
-    "ReplicaSet": given.a_replicaset(),
-    "Event": given.an_event(given.a_pod()),
-    "Lease": given.a_lease(),
-}
+
+def given(kind: type[Object]) -> Object:
+    """Return an object of a kind with most of its fields filled."""
+    content = (FOREIGN / f"{kind.resource.singular}.yaml").read_bytes()
+    return codec.from_tree(kind, yaml.tree_of(content)).model
+
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
 
@@ -56,7 +51,7 @@ def test_a_kind_is_found_by_each_of_its_names(kind: type[Object]) -> None:
 
 @every_kind
 def test_a_kind_survives_the_wire(kind: type[Object]) -> None:
-    one = GIVEN[kind.resource.kind]
+    one = given(kind)
 
     content = codec.encode(one)
 
@@ -67,14 +62,14 @@ def test_a_kind_survives_the_wire(kind: type[Object]) -> None:
 
 @every_kind
 def test_a_kind_says_which_it_is_on_the_wire(kind: type[Object]) -> None:
-    tree = codec.to_tree(GIVEN[kind.resource.kind])
+    tree = codec.to_tree(given(kind))
 
     assert (tree["apiVersion"], tree["kind"]) == (kind.resource.api_version, kind.resource.kind)
 
 
 @every_kind
 def test_a_kind_fills_in_its_defaults_once(kind: type[Object]) -> None:
-    once = GIVEN[kind.resource.kind].defaulted()
+    once = given(kind).defaulted()
 
     assert once.defaulted() == once
 
@@ -86,12 +81,12 @@ def test_a_kind_tells_its_columns(kind: type[Object]) -> None:
     assert titles[0] in ("Name", "Last Seen")
     assert len(titles) == len(set(titles))
     for column in kind.columns:
-        assert isinstance(column.cell(GIVEN[kind.resource.kind], NOW), str | int)
+        assert isinstance(column.cell(given(kind), NOW), str | int)
 
 
 @every_kind
 def test_a_kind_is_a_value(kind: type[Object]) -> None:
-    one = GIVEN[kind.resource.kind]
+    one = given(kind)
     twin = codec.decode(kind, codec.encode(one))
 
     assert one == twin
@@ -103,16 +98,12 @@ def test_a_kind_is_a_value(kind: type[Object]) -> None:
 @every_kind
 def test_a_kind_is_named_as_kubernetes_names_it(kind: type[Object]) -> None:
     """A manifest that another tool printed is read, nulls and server's fields included."""
-    content = (FOREIGN / f"{kind.resource.singular}.yaml").read_bytes()
-
-    one = codec.from_tree(kind, yaml.tree_of(content)).model
-
-    assert list(one.defaulted().problems()) == []
+    assert list(given(kind).defaulted().problems()) == []
 
 
 @every_kind
 def test_an_unknown_field_is_refused_by_its_path(kind: type[Object]) -> None:
-    tree = codec.to_tree(GIVEN[kind.resource.kind])
+    tree = codec.to_tree(given(kind))
     tree["metadata"]["lables"] = {}
 
     with pytest.raises(BadRequest, match=r'unknown field "metadata\.lables"'):
