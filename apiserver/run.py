@@ -1,5 +1,6 @@
 """From settings to a server that answers: the store, the authority, the kubelets, the listener."""
 
+import gc
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -34,6 +35,10 @@ async def run(settings: Settings, env: Env) -> None:
         stack.push_async_callback(app.stop)
         stack.push_async_callback(server.stop)
         await server.start()
+        # What is loaded mostly stays: a full collection need not walk through it each time, while
+        # every client waits.
+        gc.collect()
+        gc.freeze()
         log.info("serving", address=settings.listen_address, port=app.port)
         await server.backend.mirror.ended()
 
