@@ -139,7 +139,7 @@ def etcd_command(cluster: Cluster) -> tuple[str, ...]:
     """Return etcd's command line: mTLS on both ports, one member, history kept for 10 minutes.
 
     With one member there is nobody to elect: the short election makes it answer within 0.1 s of
-    its start (PERFORMANCE: 0.07-0.11 s, against 1.1-1.8 s by default).
+    its start (measured: 0.07-0.11 s, against 1.1-1.8 s by default).
     """
     server, ca = pair("etcd"), str(layout.ETCD_CA.cert)
     peer = f"https://{cluster.address}:{ETCD_PEER_PORT}"

@@ -16,7 +16,7 @@ from cuberoot.layout import Pair
 
 CA_LIFE = timedelta(days=3650)
 CERT_LIFE = timedelta(days=365)
-# Clocks of the nodes may disagree by this much (RELIABILITY: tolerance of five minutes).
+# Clocks of the nodes may disagree by this much.
 BACKDATE = timedelta(minutes=5)
 PIN_PREFIX = "sha256:"
 
