@@ -29,7 +29,7 @@ from tsdb.strip import Strip, decode_lanes, decode_strip
 MAGIC, END = b"TSDBLK01", b"TSDBEND1"
 TRAILER_BYTES = 24
 VERSION = 1
-LANES_KEPT = 256
+LANES_KEPT = 8
 
 type Extent = tuple[int, int, int]
 

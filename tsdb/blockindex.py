@@ -16,7 +16,8 @@ from tsdb.errors import Corrupt
 from tsdb.labels import Key, pairs_of
 
 KEYS_PER_CHUNK = 1024
-SECTIONS_KEPT = 64
+# Rows are asked for in ascending order, so few chunks are enough; of labels so many values.
+CHUNKS_KEPT, LABEL_VALUES_KEPT = 4, 50_000
 _UNPACKED_BYTES_MAX = 256 * 2**20
 
 type ReadSection = Callable[[str], bytes]
@@ -91,9 +92,13 @@ class BlockIndex:
 
     def _label(self, name: str) -> dict[str, Rows]:
         if name not in self._labels:
-            self._labels[name] = self._read_label(name) if name in self._names else {}
-            if len(self._labels) > SECTIONS_KEPT:
-                self._labels.popitem(last=False)
+            found = self._read_label(name) if name in self._names else {}
+            kept = sum(map(len, self._labels.values())) + len(found)
+            while self._labels and kept > LABEL_VALUES_KEPT:
+                kept -= len(self._labels.popitem(last=False)[1])
+            if kept > LABEL_VALUES_KEPT:
+                return found
+            self._labels[name] = found
         return self._labels[name]
 
     def _read_label(self, name: str) -> dict[str, Rows]:
@@ -108,6 +113,6 @@ class BlockIndex:
     def _chunk(self, chunk: int) -> list[Key]:
         if chunk not in self._chunks:
             self._chunks[chunk] = _unpack_texts(self._read(f"series/{chunk}"))
-            if len(self._chunks) > SECTIONS_KEPT:
+            if len(self._chunks) > CHUNKS_KEPT:
                 self._chunks.popitem(last=False)
         return self._chunks[chunk]

@@ -16,7 +16,8 @@ from tsdb.matching import Index, Matcher, matching_rows
 from tsdb.series import Series
 from tsdb.store import Store
 
-PLANS_KEPT = 256
+# Plans are kept for dashboards, which ask the same again; together they may name so many series.
+PLANS_KEPT, PLANNED_SERIES_KEPT = 256, 100_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Reader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._plans: OrderedDict[object, Plan] = OrderedDict()
+        self._planned_series = 0
         self.damaged_reads = 0
 
     def select(
@@ -105,12 +107,18 @@ class Reader:
         name = (matchers, names, len(indexes), self._store.head.index.generation)
         plan = self._plans.get(name)
         if plan is None:
-            plan = self._plans[name] = self._new_plan(matchers, indexes)
-            if len(self._plans) > PLANS_KEPT:
-                self._plans.popitem(last=False)
+            plan = self._new_plan(matchers, indexes)
+            self._keep(name, plan)
         else:
             self._plans.move_to_end(name)
         return plan
+
+    def _keep(self, name: object, plan: Plan) -> None:
+        self._plans[name] = plan
+        self._planned_series += len(plan.keys)
+        while len(self._plans) > PLANS_KEPT or self._planned_series > PLANNED_SERIES_KEPT:
+            _, oldest = self._plans.popitem(last=False)
+            self._planned_series -= len(oldest.keys)
 
     def _new_plan(
         self, matchers: Sequence[Matcher], indexes: Sequence[tuple[Block | None, Index]]

@@ -213,7 +213,11 @@ def in_process(root: Path) -> Figures:
 def opening(root: Path, names: list[str], scale: float) -> Figures:
     """Seconds from the start to readiness after a kill -9, with ten million samples in the log."""
     found = stream("request_counters", 10_000, int(1000 * scale), now_ms())
-    figures: Figures = {"open_after_crash_s": {}, "log_bytes_per_sample": {}}
+    figures: Figures = {
+        "open_after_crash_s": {},
+        "open_after_crash_cpu_s": {},
+        "log_bytes_per_sample": {},
+    }
     for name in names:
         folder = fresh(root, name)
         peer = start(name, folder)
@@ -225,6 +229,7 @@ def opening(root: Path, names: list[str], scale: float) -> Figures:
             figures["log_bytes_per_sample"][name] = size / found.sample_count
         peer = start(name, folder)
         figures["open_after_crash_s"][name] = peer.start_s
+        figures["open_after_crash_cpu_s"][name] = peer.cpu_s()
         peer.process.terminate()
         peer.process.wait(120)
     return figures

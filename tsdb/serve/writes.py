@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Generator, Mapping
 
 import msgspec
 from aiohttp import web
@@ -9,16 +10,18 @@ from aiohttp import web
 from cubernetes.host.clock import Clock
 from tsdb.commit import Committer
 from tsdb.errors import BadData, LimitExceeded
-from tsdb.exposition import parse_exposition, series_pairs
+from tsdb.exposition import Exposition, parse_exposition, series_pairs
 from tsdb.ingest import Ingest, Taken
-from tsdb.labels import is_label_name
+from tsdb.labels import Key, is_label_name
 from tsdb.remote import decode, unsnapped
 from tsdb.serve import answers
 from tsdb.store import Store
+from tsdb.turns import in_turns
 from tsdb.upkeep import Upkeep
 
 TOO_MANY_SERIES = 429
 BODY_DEADLINE_S = 60.0
+SERIES_PER_PAUSE = 200
 
 
 class Writes:
@@ -62,16 +65,25 @@ class Writes:
         except UnicodeDecodeError as error:
             raise BadData("the text is not UTF-8") from error
         found = parse_exposition(text, self._store.limits.samples_per_request)
+        keys = await in_turns(self._keys(found, dict(extra)), self._clock)
         now_ms = self._now_ms()
         taken = Taken()
-        refs = []
-        for series in found.series:
-            labels = dict(series_pairs(series)) | dict(extra)
-            refs.append(self._store.ref(self._ingest.key(labels.items())))
+        refs = [self._store.ref(key) for key in keys]
         times = [now_ms if at is None else at for at in found.times]
         taken.outcome = self._ingest.take_columns(refs, times, found.values, now_ms)
         self._ingest.describe(found.metadata.values())
         return await self._acknowledged(taken)
+
+    def _keys(
+        self, found: Exposition, extra: Mapping[str, str]
+    ) -> Generator[None, None, list[Key]]:
+        """Return the key of every series of a text, pausing now and then."""
+        keys = []
+        for number, series in enumerate(found.series):
+            if number % SERIES_PER_PAUSE == 0:
+                yield
+            keys.append(self._ingest.key({**dict(series_pairs(series)), **extra}.items()))
+        return keys
 
     async def _acknowledged(self, taken: Taken) -> web.Response:
         await self._committer.acknowledge()
