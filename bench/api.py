@@ -74,14 +74,16 @@ async def lists(served: Served) -> Figures:
 async def restarts(served: Served) -> Figures:
     """From `kill -9` and a new start until /readyz says yes, with everything loaded."""
     await fill(served, "full", max(LIST_SIZES))
-    spans_s = []
+    spans_s, used_s = [], []
     for _ in range(ROUNDS):
         served.end(signal.SIGKILL)
         spans_s.append(served.start())
+        used_s.append(cpu_s(served.proc))
     rss_bytes, pss_bytes = memory(served.proc)
     return {
         "pods": max(LIST_SIZES),
         "ready_s": spread(spans_s, 2),
+        "server_cpu_s": spread(used_s, 2),
         "rss_mib": round(rss_bytes / 2**20, 1),
         "pss_mib": round(pss_bytes / 2**20, 1),
     }
