@@ -65,9 +65,15 @@ class FileCheckpoint:
         self._write(self._surroundings, msgspec.json.encode(surroundings))
 
     def _write(self, path: Path, lines: bytes) -> None:
-        if lines != self._saved.get(path):
+        if lines == self._saved.get(path):
+            return
+        try:
             write_atomic(path, b"%08x\n" % zlib.crc32(lines) + lines)
-            self._saved[path] = lines
+        except OSError as error:
+            # On a full disk the pods go on; what was saved last stands, and the next change tries.
+            log.warning("checkpoint not saved", path=path, why=error)
+            return
+        self._saved[path] = lines
 
 
 def _trusted(path: Path) -> bytes:

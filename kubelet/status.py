@@ -56,7 +56,7 @@ def status_for(
         phase=phase,
         conditions=conditions,
         reason=pod.status.reason,
-        message=sandbox_trouble.message if sandbox_trouble else pod.status.message,
+        message=sandbox_trouble.message if sandbox_trouble else _message_of_others(pod),
         host_ip=host_address,
         pod_ip=live_address or (pod.status.pod_ip if over else ""),
         pod_ips=(PodIP(ip=live_address),) if live_address else (),
@@ -65,6 +65,11 @@ def status_for(
         qos_class=_qos_class(pod),
         observed_generation=pod.metadata.generation,
     )
+
+
+def _message_of_others(pod: Pod) -> str:
+    """Return the message that belongs to a reason; one without was ours, and is over."""
+    return pod.status.message if pod.status.reason else ""
 
 
 def _truth(text: str) -> Truth:

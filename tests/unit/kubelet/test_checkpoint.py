@@ -59,3 +59,16 @@ def test_a_nodes_surroundings_are_kept_too(tmp_path: Path) -> None:
     assert FileCheckpoint(tmp_path).load_surroundings() == around
     (tmp_path / "node.checkpoint").write_bytes(b"00000000\n{}")
     assert FileCheckpoint(tmp_path).load_surroundings() is None
+
+
+def test_on_a_full_disk_the_kubelet_goes_on_with_what_was_saved_last(path: Path) -> None:
+    checkpoint = FileCheckpoint(path.parent)
+    checkpoint.save([a_pod("a", node="n1")])
+    # A folder in the way fails like a full disk: with an OSError, at any user's hands.
+    (path.parent / ".pods.checkpoint.new").mkdir()
+    checkpoint.save([])
+    assert [one.metadata.name for one in FileCheckpoint(path.parent).load()] == ["a"]
+
+    (path.parent / ".pods.checkpoint.new").rmdir()
+    checkpoint.save([])
+    assert not FileCheckpoint(path.parent).load()

@@ -74,6 +74,14 @@ def test_w21_a_sandbox_that_cannot_be_made_is_told_on_every_container() -> None:
     assert waiting.message == "no address left"
 
 
+def test_the_message_of_a_trouble_goes_with_it() -> None:
+    pod = with_policy("Always")
+    memory = Memory(troubles={SANDBOX: Trouble("NetworkTrouble", "no room", 1, NOW)})
+    troubled = told(pod, memory=memory)
+    assert troubled.message == "no room"
+    assert told(replaced(pod, status=troubled), a_found(SANDBOX), a_found()).message == ""
+
+
 def test_w20_exit_codes_signals_and_oom_kills_are_told() -> None:
     pod = with_policy("Never")
     failed = replace(a_found(state=State.EXITED), exit_code=3)
