@@ -17,7 +17,7 @@ from tsdb.codec import Floats, Ints
 from tsdb.errors import BadData, QueryFailed
 from tsdb.labels import NAME
 from tsdb.matching import Matcher, Op
-from tsdb.promql import aggregate, binary, labelling, mathematics, overtime, windows
+from tsdb.promql import aggregate, binary, labelling, mathematics, overtime, rates, windows
 from tsdb.promql.histogram import histogram_quantile
 from tsdb.promql.tree import (
     Aggregation,
@@ -365,23 +365,23 @@ class Evaluation:
 
 
 def _rate(found: Range) -> tuple[Floats, Bools]:
-    return windows.rate(found, is_counter=True, is_rate=True)
+    return rates.rate(found, is_counter=True, is_rate=True)
 
 
 def _increase(found: Range) -> tuple[Floats, Bools]:
-    return windows.rate(found, is_counter=True, is_rate=False)
+    return rates.rate(found, is_counter=True, is_rate=False)
 
 
 def _delta(found: Range) -> tuple[Floats, Bools]:
-    return windows.rate(found, is_counter=False, is_rate=False)
+    return rates.rate(found, is_counter=False, is_rate=False)
 
 
 def _irate(found: Range) -> tuple[Floats, Bools]:
-    return windows.instant_change(found, is_rate=True)
+    return rates.instant_change(found, is_rate=True)
 
 
 def _idelta(found: Range) -> tuple[Floats, Bools]:
-    return windows.instant_change(found, is_rate=False)
+    return rates.instant_change(found, is_rate=False)
 
 
 _OF_RANGE: dict[str, Callable[[Range], tuple[Floats, Bools]]] = {

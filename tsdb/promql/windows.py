@@ -1,8 +1,7 @@
-"""Functions over a range: what a window of samples is worth, for all series and steps at once.
+"""Windows over lanes, and what is in them: for all series and steps at once.
 
-Windows are found once for each lane of timestamps. What only needs single samples of a window
-(rate, delta, last) is gathered for all rows together; what needs all of them is reduced lane by
-lane. The arithmetic is Prometheus': the extrapolation of rate, its treatment of resets, NaN rules.
+Windows are found once for each lane of timestamps. What only needs single samples of a window is
+gathered for all rows together; what needs all of them is reduced lane by lane.
 """
 
 from collections.abc import Callable, Iterator
@@ -131,92 +130,14 @@ def over_windows(ufunc: np.ufunc, values: Floats, left: Ints, right: Ints) -> Fl
     return found
 
 
-def rate(found: Range, *, is_counter: bool, is_rate: bool) -> tuple[Floats, Bools]:
-    """rate, increase and delta: the change over the window, extrapolated to its edges.
-
-    The parts that only depend on time are worked out by lane, not by series. Source of the
-    algorithm: extrapolatedRate in Prometheus' promql/functions.go.
-    """
-    frame, windows = found.frame, range_windows(found)
-    left, right = windows.left, windows.right
-    enough = right - left >= 2
-    first, last = gathered(frame, left), gathered(frame, right - 1)
-    change = last - first
-    if is_counter:
-        change = change + _lost_in_resets(frame, windows)
-    first_ms, last_ms = times_at(frame, left), times_at(frame, right - 1)
-    to_start = (first_ms - (found.ends_ms - found.range_ms)) / 1000.0
-    to_end = (found.ends_ms - last_ms) / 1000.0
-    sampled = (last_ms - first_ms) / 1000.0
-    with np.errstate(all="ignore"):
-        between = sampled / (right - left - 1)
-        near = between * 1.1
-        after = np.where(to_end < near, to_end, between / 2)
-        before = np.where(to_start < near, to_start, between / 2)
-        per = found.range_ms / 1000.0 if is_rate else 1.0
-        factor = (sampled + before + after) / sampled / per
-        values = change * spread(factor, frame)
-        if is_counter:
-            zeros = _reaching_zero(first, change, spread(sampled, frame), spread(to_start, frame))
-            if len(zeros[0]):
-                lanes = np.broadcast_to(np.arange(len(left))[frame.lane_of, None], values.shape)
-                at = lanes[zeros], zeros[1]
-                start = sampled[at] * (first[zeros] / change[zeros])
-                start = np.where(start < near[at], start, between[at] / 2)
-                wide = sampled[at] + start + after[at]
-                values[zeros] = change[zeros] * (wide / sampled[at] / per)
-    present = np.broadcast_to(spread(enough, frame), values.shape)
-    return values, present
-
-
-def _reaching_zero(
-    first: Floats, change: Floats, sampled: Floats, to_start: Floats
-) -> tuple[Rows, Rows]:
-    """Return where a counter, followed back, would have been 0 within the window.
-
-    There the extrapolation ends at that moment: a counter is never below 0.
-    """
-    reaches = (first * sampled < change * to_start) & (first >= 0) & (change > 0)
-    rows, columns = np.nonzero(reaches)
-    return rows, columns
-
-
-def _lost_in_resets(frame: Frame, windows: Windows) -> Floats | float:
-    """Return the sum of the values from which a counter fell within each window."""
-    drops = _drops(frame)
-    if not drops.any():
-        return 0.0
-    resets = np.where(drops, np.roll(frame.values, 1, axis=1), 0.0)
-    inside = Windows(windows.left + 1, windows.right)
-    lost = reduced(
-        Frame(frame.times, frame.counts, frame.lane_of, resets),
-        inside,
-        lambda values, left, right: over_windows(np.add, values, left, right),
-    )
-    empty = spread(inside.right <= inside.left, frame)
-    return np.where(empty, 0.0, lost)
-
-
-def _drops(frame: Frame) -> Bools:
+def drops_of(frame: Frame) -> Bools:
+    """Return where a sample is below the one before it: where a counter was reset."""
     drops = np.zeros(frame.values.shape, bool)
     drops[:, 1:] = frame.values[:, 1:] < frame.values[:, :-1]
     if len(frame.counts) > 1:
         counts = frame.counts[frame.lane_of]
         drops &= np.arange(drops.shape[1])[None, :] < counts[:, None]
     return drops
-
-
-def instant_change(found: Range, *, is_rate: bool) -> tuple[Floats, Bools]:
-    """irate and idelta: from the last two samples alone."""
-    frame, windows = found.frame, range_windows(found)
-    last, before = gathered(frame, windows.right - 1), gathered(frame, windows.right - 2)
-    times = times_at(frame, windows.right - 1) - times_at(frame, windows.right - 2)
-    with np.errstate(all="ignore"):
-        change = last - before
-        if is_rate:
-            change = np.where(last < before, last, change) / spread(times / 1000.0, frame)
-    enough = (windows.right - windows.left >= 2) & (times > 0)
-    return change, np.broadcast_to(spread(enough, frame), change.shape)
 
 
 def counted(found: Range, marks: Bools) -> tuple[Floats, Bools]:
@@ -232,7 +153,7 @@ def counted(found: Range, marks: Bools) -> tuple[Floats, Bools]:
 
 
 def resets(found: Range) -> tuple[Floats, Bools]:
-    return counted(found, _drops(found.frame))
+    return counted(found, drops_of(found.frame))
 
 
 def changes(found: Range) -> tuple[Floats, Bools]:
