@@ -1,0 +1,351 @@
+"""Nodes that fall silent, freeze, lose power, fill up or are meddled with; and come back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+import pytest
+
+from cubernetes.api.meta import Object
+from cubernetes.api.node import Node
+from cubernetes.api.pod import Pod
+from cubernetes.api.replicaset import ReplicaSet
+from cubernetes.api.service import Service
+from cubernetes.client.rest import Client
+from tests.e2e.cluster import Cluster, ready_addresses, ready_nodes, ready_pods, until
+from tests.e2e.conftest import finished
+from tests.e2e.pods import SLEEP, WEB, found, pod, shell, status_of, until_gone
+from tests.e2e.test_serving import all_ready, web
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+
+COUNT = 6
+ANCHOR_PORT = 18096
+BACK_S = 90.0  # for a node, or all of them, to be as before after a power cut
+OURS = ["docker", "ps", "-q", "--no-trunc", "--filter", "label=cubernetes.io/pod-uid"]
+WHOSE = '{{.Label "cubernetes.io/pod-uid"}}'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def calm(cluster: Cluster) -> Iterator[None]:
+    """A ReplicaSet with its service over all nodes, and a pod of n2 that nobody would replace."""
+    port = {"containerPort": 8080, "hostPort": ANCHOR_PORT}
+    container = {"name": "main", "image": WEB, "ports": [port]}
+    anchor = pod("anchor", [container], namespace="default", nodeName="n2")
+
+    async def make() -> None:
+        async with cluster.client() as client:
+            for one in (*web("calm", COUNT), anchor):
+                await client.create(one)
+            await until("everything serves", lambda: is_whole(client), 60)
+
+    async def unmake() -> None:
+        async with cluster.client() as client:
+            await client.delete(ReplicaSet, "calm", "default")
+            await client.delete(Service, "calm", "default")
+            await client.delete(Pod, "anchor", "default")
+
+            async def none_left() -> bool:
+                return not (await client.list(Pod, "default")).items
+
+            await until("no pod is left", none_left, 60)
+
+    finished(make())
+    yield
+    finished(unmake())
+
+
+@pytest.fixture
+async def client(cluster: Cluster) -> AsyncIterator[Client]:
+    async with cluster.client() as one:
+        yield one
+
+
+async def is_whole(client: Client) -> bool:
+    """Every replica serves, and the anchor runs."""
+    anchor = await found(client, "anchor", "default")
+    is_anchored = anchor is not None and status_of(anchor).ready
+    return is_anchored and len(await ready_addresses(client, "calm")) == COUNT
+
+
+async def address_of(client: Client) -> str:
+    return (await client.get(Service, "calm", "default")).spec.cluster_ip
+
+
+async def on_node(client: Client, node: str) -> set[str]:
+    """Return the addresses of the service's pods on a node."""
+    pods = await ready_pods(client, "app=calm")
+    return {one.status.pod_ip for one in pods if one.spec.node_name == node}
+
+
+async def until_out(client: Client, addresses: set[str], deadline_s: float) -> float:
+    async def are_out() -> bool:
+        return not addresses & await ready_addresses(client, "calm")
+
+    return await until(f"{addresses} out of the service", are_out, deadline_s)
+
+
+async def until_state(client: Client, node: str, *, is_ready: bool, deadline_s: float) -> float:
+    async def is_so() -> bool:
+        return (node in await ready_nodes(client)) is is_ready
+
+    return await until(f"{node} {'Ready' if is_ready else 'NotReady'}", is_so, deadline_s)
+
+
+async def until_matched(cluster: Cluster, client: Client, node: str) -> None:
+    """Wait until exactly the pods that are bound to a node have containers there."""
+    seen: dict[str, set[str]] = {}
+
+    async def is_matched() -> bool:
+        listed = (await client.list(Pod, fields=f"spec.nodeName={node}")).items
+        seen["wanted"] = {one.metadata.uid for one in listed}
+        argv = ["docker", "ps", "--format", WHOSE, "--filter", "label=cubernetes.io/pod-uid"]
+        seen["running"] = set((await cluster.run(node, argv)).stdout.split())
+        return seen["wanted"] == seen["running"]
+
+    try:
+        await until(f"containers on {node} are those of its pods", is_matched, 40)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {seen}") from error
+
+
+async def until_serving(cluster: Cluster, client: Client, node: str) -> None:
+    address = await address_of(client)
+
+    async def all_answer() -> bool:
+        answers = await cluster.answers(node, f"http://{address}/", 20)
+        return "" not in answers and len(answers) > 1
+
+    await until(f"every call from {node} answered", all_answer, 30)
+
+
+async def spread(client: Client) -> None:
+    """See to it that the service has a pod on every node: the later tests begin like the first."""
+    for node in ("n1", "n2", "n3"):
+        if not await on_node(client, node):
+            await client.scale(ReplicaSet, "calm", "default", 0)
+
+            async def none_left() -> bool:
+                return not (await client.list(Pod, "default", labels="app=calm")).items
+
+            await until("no replicas", none_left, 30)
+            await client.scale(ReplicaSet, "calm", "default", COUNT)
+            break
+    await until("everything serves", lambda: is_whole(client), 60)
+
+
+async def test_a_stopped_kubelet_takes_its_node_out_of_service_and_back_without_a_restart(
+    cluster: Cluster, client: Client
+) -> None:
+    addresses = await on_node(client, "n2")
+    before = (await cluster.run("n2", OURS)).stdout.split()
+    pid = await cluster.pid_of("n2", "kubelet")
+    await cluster.run("n2", ["kill", "-STOP", str(pid)])
+    try:
+        silent_s = await until_state(client, "n2", is_ready=False, deadline_s=12)
+        out_s = silent_s + await until_out(client, addresses, 15 - silent_s)
+        await until_serving(cluster, client, "n1")
+    finally:
+        await cluster.run("n2", ["kill", "-CONT", str(pid)])
+    back_s = await until_state(client, "n2", is_ready=True, deadline_s=15)
+    print(f"silent after {silent_s:.1f}, out {out_s:.1f}, back {back_s:.1f} s")  # noqa: T201
+    await until("everything serves", lambda: is_whole(client), 15)
+    assert (await cluster.run("n2", OURS)).stdout.split() == before
+    assert await on_node(client, "n2") == addresses
+
+
+async def test_a_frozen_node_leaves_the_service_and_thaws_as_it_was(
+    cluster: Cluster, client: Client
+) -> None:
+    addresses = await on_node(client, "n3")
+    before = (await cluster.run("n3", OURS)).stdout.split()
+    await cluster.lab.power("n3", "freeze")
+    try:
+        out_s = await until_out(client, addresses, 15)
+        print(f"endpoints of a frozen node out after {out_s:.1f} s")  # noqa: T201  a figure
+        await until_serving(cluster, client, "n2")
+    finally:
+        await cluster.lab.power("n3", "thaw")
+    await until_state(client, "n3", is_ready=True, deadline_s=20)
+    await until("everything serves", lambda: is_whole(client), 15)
+    assert (await cluster.run("n3", OURS)).stdout.split() == before
+    await until_serving(cluster, client, "n3")
+
+
+async def test_w14_a_node_that_was_cut_off_comes_back_without_doubles(
+    cluster: Cluster, client: Client
+) -> None:
+    addresses = await on_node(client, "n3")
+    old = {one.metadata.uid for one in await ready_pods(client, "app=calm")}
+    await cluster.lab.isolate("n3")
+    try:
+        out_s = await until_out(client, addresses, 15)
+        await until("made elsewhere", lambda: is_whole(client), 60)
+        print(f"endpoints of a cut node out after {out_s:.1f} s")  # noqa: T201  a figure
+        # Cut off, its pods still run there: nobody could tell them otherwise.
+    finally:
+        await cluster.lab.heal()
+    await until_state(client, "n3", is_ready=True, deadline_s=30)
+    await until_matched(cluster, client, "n3")
+    now = await ready_pods(client, "app=calm")
+    assert len(now) == COUNT
+    assert len({one.status.pod_ip for one in now}) == COUNT
+    assert len({one.metadata.uid for one in now} & old) == COUNT - len(addresses)
+    await until_serving(cluster, client, "n3")
+
+
+async def test_a_worker_that_reboots_comes_back_by_itself_and_starts_its_pods(
+    cluster: Cluster, client: Client
+) -> None:
+    await spread(client)
+    anchor = await client.get(Pod, "anchor", "default")
+    restarts = status_of(anchor).restart_count
+    await cluster.lab.power("n2", "reboot")
+
+    async def is_restarted() -> bool:
+        one = await found(client, "anchor", "default")
+        return one is not None and status_of(one).ready and status_of(one).restart_count > restarts
+
+    spent_s = await until("the pod of n2 runs again", is_restarted, BACK_S)
+    print(f"a rebooted worker's pod runs again after {spent_s:.1f} s")  # noqa: T201  a figure
+    now = await client.get(Pod, "anchor", "default")
+    assert now.metadata.uid == anchor.metadata.uid
+    await until("everything serves", lambda: is_whole(client), 60)
+    await until_matched(cluster, client, "n2")
+    await until_serving(cluster, client, "n2")
+    ended = await cluster.run("n2", ["curl", "-sf", "-m", "2", f"http://{now.status.pod_ip}:8080/"])
+    assert ended.stdout.startswith("anchor")
+
+
+async def uids(client: Client) -> Mapping[str, str]:
+    """Return the identity of every object that should outlive the machines."""
+    kinds: tuple[type[Object], ...] = (Node, ReplicaSet, Service)
+    return {
+        f"{one.resource.kind} {one.metadata.name}": one.metadata.uid
+        for kind in kinds
+        for one in (await client.list(kind)).items
+    }
+
+
+async def test_a_worker_reboots_with_no_control_plane_and_serves_then_the_cluster_comes_back(
+    cluster: Cluster, client: Client
+) -> None:
+    before, service = await uids(client), await address_of(client)
+    anchor = f"http://{cluster.lab.node('n2').address}:{ANCHOR_PORT}/"
+
+    async def is_kept() -> bool:
+        argv = ["grep", "-q", service, "/var/lib/cubernetes/proxy.checkpoint"]
+        return (await cluster.run("n2", argv, check=False)).code == 0
+
+    await until("n2 has written down the service", is_kept, 60)
+    await cluster.lab.power("n1", "cut")
+    await cluster.lab.power("n2", "reboot")
+
+    async def serves() -> bool:
+        # Of the service's pods, those of n1 are gone and those of n2 have new addresses.
+        is_up = (await cluster.curl("n3", anchor)).startswith("anchor")
+        return is_up and bool(await cluster.curl("n2", f"http://{service}/"))
+
+    spent_s = await until("pods and services of n2, from what it was told last", serves, 40)
+    print(f"rebooted without a control plane, serves after {spent_s:.1f} s")  # noqa: T201  a figure
+    await cluster.lab.power("n1", "on")
+    async with cluster.client() as again:  # the old one read its files in a tree that is gone
+        spent_s = await until("all nodes ready", lambda: all_ready(cluster, again), BACK_S)
+        print(f"control plane rebooted, all Ready after {spent_s:.1f} s")  # noqa: T201  a figure
+        await until("everything serves", lambda: is_whole(again), 60)
+        assert await uids(again) == before
+        for node in cluster.names:
+            await until_matched(cluster, again, node)
+            await until_serving(cluster, again, node)
+
+
+async def test_a_power_cut_of_everything_loses_nothing(cluster: Cluster, client: Client) -> None:
+    before = await uids(client)
+    await asyncio.gather(*(cluster.lab.power(name, "cut") for name in cluster.names))
+    await asyncio.gather(*(cluster.lab.power(name, "on") for name in cluster.names))
+    async with cluster.client() as again:
+        spent_s = await until("all nodes ready", lambda: all_ready(cluster, again), BACK_S)
+        await until("everything serves", lambda: is_whole(again), BACK_S)
+        print(f"power cut of all, all Ready after {spent_s:.1f} s")  # noqa: T201  a figure
+        assert await uids(again) == before
+        for node in cluster.names:
+            await until_matched(cluster, again, node)
+            await until_serving(cluster, again, node)
+
+
+async def test_rules_flushed_by_somebody_else_are_written_again(
+    cluster: Cluster, client: Client
+) -> None:
+    port = {"containerPort": 8080, "hostPort": 18095}
+    wish = pod(
+        "ported",
+        [{"name": "main", "image": WEB, "ports": [port]}],
+        namespace="default",
+        nodeName="n3",
+    )
+    await client.create(wish)
+    service = f"http://{await address_of(client)}/"
+    host_port = f"http://{cluster.lab.node('n3').address}:18095/"
+
+    def answers(node: str, url: str) -> Callable[[], "asyncio.Future[str]"]:
+        return lambda: asyncio.ensure_future(cluster.curl(node, url, limit_s=1))
+
+    await until("the host port answers", answers("n1", host_port), 20)
+    for words in (["-F"], ["-X"]):
+        await cluster.run("n3", ["iptables", "-t", "nat", *words])
+    spent_s = await until("the service answers on n3 again", answers("n3", service), 12)
+    spent_s += await until("the host port answers again", answers("n1", host_port), 12 - spent_s)
+    print(f"flushed rules written again after {spent_s:.1f} s")  # noqa: T201  a figure
+    await client.delete(Pod, "ported", "default")
+    await until_gone(client, "ported", namespace="default")
+
+
+async def test_a_full_disk_starts_no_pod_ends_no_pod_and_is_no_end(
+    cluster: Cluster, client: Client
+) -> None:
+    before = (await cluster.run("n2", OURS)).stdout.split()
+    kubelet = await cluster.pid_of("n2", "kubelet")
+    cluster.lab.fill_disk("n2")
+    try:
+        wish = pod("late", [shell(SLEEP)], namespace="default", nodeName="n2")
+        await client.create(wish)
+
+        async def is_told() -> bool:
+            one = await client.get(Pod, "late", "default")
+            waiting = status_of(one).state.waiting
+            return one.status.phase == "Running" or (
+                waiting is not None and "no space left" in waiting.message.lower()
+            )
+
+        await until("the pod is told that the disk is full", is_told, 20)
+        assert "n2" in await ready_nodes(client)
+        assert set(before) <= set((await cluster.run("n2", OURS)).stdout.split())
+    finally:
+        cluster.lab.free_disk("n2")
+
+    async def runs() -> bool:
+        return (await client.get(Pod, "late", "default")).status.phase == "Running"
+
+    await until("the pod runs once there is room", runs, 90)
+    assert (await client.get(Pod, "late", "default")).status.message == ""
+    assert await cluster.pid_of("n2", "kubelet") == kubelet
+    await client.delete(Pod, "late", "default")
+    await until_gone(client, "late", namespace="default")
+
+
+async def test_containerd_may_die_and_no_container_notices(
+    cluster: Cluster, client: Client
+) -> None:
+    before = (await cluster.run("n2", OURS)).stdout.split()
+    kill = "kill -9 $(cat /run/docker/containerd/containerd.pid)"
+    await cluster.run("n2", ["sh", "-c", kill])
+    await client.create(pod("after", [shell(SLEEP)], namespace="default", nodeName="n2"))
+
+    async def runs() -> bool:
+        return (await client.get(Pod, "after", "default")).status.phase == "Running"
+
+    spent_s = await until("a new pod runs", runs, 40)
+    print(f"containerd killed, a pod made meanwhile runs after {spent_s:.1f} s")  # noqa: T201
+    assert set(before) <= set((await cluster.run("n2", OURS)).stdout.split())
+    await client.delete(Pod, "after", "default")
+    await until_gone(client, "after", namespace="default")
+    assert await is_whole(client)
