@@ -153,13 +153,16 @@ def is_over(pod: Pod, found: Sequence[Container]) -> bool:
     return all(one is not None and not _restarts(pod, one) for one in ends)
 
 
-def restart_at(pod: Pod, ended: Container, memory: Memory) -> datetime | None:
+def restart_at(pod: Pod, ended: Container, memory: Memory, now: datetime) -> datetime | None:
     """Return when an ended container is started again; None for never.
 
     The first restart of a streak is immediate, the next after 1 s, doubling up to a minute.
     """
-    if not _restarts(pod, ended) or ended.finished_at is None:
-        return ended.finished_at if _restarts(pod, ended) else None
+    if not _restarts(pod, ended):
+        return None
+    if ended.finished_at is None or ended.finished_at > now:
+        # An end in the future: the clock was set back. Its pause is over, whatever it was.
+        return now
     count = memory.streaks.get(ended.name, Streak(0, 0)).count
     pause_s = 0.0
     if count > 1:
@@ -288,7 +291,7 @@ def _container(
     elif newest.state is State.CREATED:
         yield StartContainer(wanted.name, newest.attempt)
     elif _restarts(pod, newest):
-        due = restart_at(pod, newest, memory)
+        due = restart_at(pod, newest, memory, now)
         if due is not None and due > now:
             yield WaitUntil(due)
         else:

@@ -139,7 +139,7 @@ def _state(pod: Pod, newest: Container, memory: Memory, now: datetime) -> Contai
         return ContainerState(running=StateRunning(started_at=at))
     if newest.state is State.CREATED or newest.name in memory.troubles:
         return _waiting(newest.name, memory)
-    due = plan.restart_at(pod, newest, memory)
+    due = plan.restart_at(pod, newest, memory, now)
     if due is not None and due > now and not pod.metadata.is_deleted:
         pause_s = round((due - (newest.finished_at or now)).total_seconds())
         message = f"back-off {pause_s}s before restarting failed container {newest.name}"

@@ -227,11 +227,20 @@ def test_w22_a_container_that_keeps_failing_waits_longer_each_time_up_to_a_minut
     for count in range(1, 10):
         failed = ended(a_found("main", count), 1)
         memory = Memory(streaks={"main": Streak(count, count)})
-        at = plan.restart_at(pod, failed, memory)
+        at = plan.restart_at(pod, failed, memory, NOW)
         assert at is not None
         pauses.append((at - NOW).total_seconds())
 
     assert pauses == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_clock_that_is_set_back_does_not_keep_a_container_from_starting() -> None:
+    failed = replace(a_found("main", 3, State.EXITED, 1), finished_at=NOW + timedelta(hours=1))
+    memory = Memory(streaks={"main": Streak(3, 4)})
+
+    assert plan.plan(a_living_pod(), [a_found(SANDBOX), failed], memory, NOW) == [
+        StartContainer("main", 4)
+    ]
 
 
 def test_ten_minutes_of_health_end_a_streak() -> None:
