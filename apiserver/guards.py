@@ -11,6 +11,7 @@ from cubernetes.api.errors import BadRequest, Conflict, Forbidden
 from cubernetes.api.http import Request
 from cubernetes.api.lease import Lease
 from cubernetes.api.meta import Object
+from cubernetes.api.names import is_label, is_subdomain
 from cubernetes.api.namespace import Namespace
 from cubernetes.api.node import Node
 
@@ -70,7 +71,8 @@ def fence_guards(request: Request) -> tuple[Guard, ...]:
         return ()
     place, _, number = text.rpartition(":")
     namespace, slash, name = place.partition("/")
-    if not slash or not name or not number.isdigit() or len(number) > 10:
+    is_number = number.isascii() and number.isdigit() and len(number) <= 10
+    if not slash or not is_label(namespace) or not is_subdomain(name) or not is_number:
         raise BadRequest("Cubernetes-Fence: must be <namespace>/<lease>:<leaseTransitions>")
 
     def check(found: Object | None) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from cubernetes.api.codec import INTEGER_LIMIT
 from cubernetes.api.errors import BadRequest
 
 TOKEN_LETTERS_LIMIT = 2048
@@ -38,6 +39,6 @@ def place_of(token: str, prefix: str) -> Place:
         made = msgspec.json.decode(content, type=_Token)
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
         raise BadRequest("continue: not a token of this server") from error
-    if made.revision < 1 or not made.after.startswith(prefix):
+    if not 1 <= made.revision < INTEGER_LIMIT or not made.after.startswith(prefix):
         raise BadRequest("continue: the token belongs to another list")
     return Place(made.revision, made.after)

@@ -5,6 +5,7 @@ without duplicate fields, checked field by field against the kind, all problems 
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, cast
@@ -18,6 +19,8 @@ from cubernetes.api.quantities import Quantity
 
 DEPTH_LIMIT = 64
 BODY_BYTES_LIMIT = 3 * 1024 * 1024
+INTEGER_LIMIT = 2**63
+INTEGER_LETTERS_LIMIT = 20
 # As JSON writes it.
 NUL = b"\\u0000"
 
@@ -159,7 +162,7 @@ def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
     if not isinstance(tree, dict):
         raise BadRequest("expected a JSON object")
     is_suspect = text.count("{") + text.count("[") > DEPTH_LIMIT
-    if is_suspect and _deeper_than(tree, DEPTH_LIMIT):
+    if is_suspect and deeper_than(tree, DEPTH_LIMIT):
         raise BadRequest(f"nesting deeper than {DEPTH_LIMIT}")
     return tree
 
@@ -177,13 +180,34 @@ def _refuse_constant(word: str) -> float:
     raise ValueError(f"{word} is not a JSON number")
 
 
+def _integer(word: str) -> int:
+    """Every number here is of 64 bits, as it is for every other client."""
+    number = int(word) if len(word) <= INTEGER_LETTERS_LIMIT else INTEGER_LIMIT
+    if not -INTEGER_LIMIT <= number < INTEGER_LIMIT:
+        raise ValueError("number out of range")
+    return number
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    if math.isinf(number):
+        raise ValueError("number out of range")
+    return number
+
+
 # Made once: json.loads would make one for each call.
-_strict = json.JSONDecoder(object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
-_lenient = json.JSONDecoder(parse_constant=_refuse_constant)
+_NUMBERS: Any = {
+    "parse_constant": _refuse_constant, "parse_int": _integer, "parse_float": _finite
+}  # fmt: skip
+_strict = json.JSONDecoder(object_pairs_hook=_refuse_duplicates, **_NUMBERS)
+_lenient = json.JSONDecoder(**_NUMBERS)
 
 
-def _deeper_than(tree: object, limit: int) -> bool:
-    """Level by level, without recursion: a hostile depth must not cost our stack."""
+def deeper_than(tree: object, limit: int) -> bool:
+    """Tell whether lists and objects stand inside one another beyond limit.
+
+    Level by level, without recursion: a hostile depth must not cost our stack.
+    """
     level: list[Any] = [tree]
     for _ in range(limit + 1):
         if not level:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
-from cubernetes.api.meta import Model, replaced
+from cubernetes.api.meta import Instant, Model, replaced
 
 type Truth = Literal["True", "False", "Unknown"]
 
@@ -16,9 +16,9 @@ class Condition(Model):
     status: Truth
     reason: str = ""
     message: str = ""
-    last_transition_time: datetime | None = None
-    last_heartbeat_time: datetime | None = None
-    last_probe_time: datetime | None = None
+    last_transition_time: Instant | None = None
+    last_heartbeat_time: Instant | None = None
+    last_probe_time: Instant | None = None
     observed_generation: int = 0
 
 

@@ -7,7 +7,17 @@ from typing import Literal
 import msgspec
 
 from cubernetes.api.errors import Problem
-from cubernetes.api.meta import Column, Count, Model, Object, Ref, Resource, short_span, shown
+from cubernetes.api.meta import (
+    Column,
+    Count,
+    Instant,
+    Model,
+    Object,
+    Ref,
+    Resource,
+    short_span,
+    shown,
+)
 from cubernetes.api.meta import text_field as text
 
 MESSAGE_LIMIT = 1024  # Kubernetes' bound on a note
@@ -70,9 +80,9 @@ class Event(Object):
     message: str = ""
     type: Literal["Normal", "Warning"] = shown("Normal")
     source: EventSource = msgspec.field(default_factory=EventSource)
-    first_timestamp: datetime | None = None
-    last_timestamp: datetime | None = None
-    event_time: datetime | None = None
+    first_timestamp: Instant | None = None
+    last_timestamp: Instant | None = None
+    event_time: Instant | None = None
     count: Count = 1
     action: str = ""
     reporting_component: str = ""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from cubernetes.api.codec import BODY_BYTES_LIMIT, Tree
+from cubernetes.api.codec import BODY_BYTES_LIMIT, DEPTH_LIMIT, Tree, deeper_than
 from cubernetes.api.errors import BadRequest, Invalid, Problem, RequestTooLarge, invalid
 
 OPS_LIMIT = 1000
@@ -41,7 +41,7 @@ def patched(target: Tree, steps: Sequence[Step]) -> Tree:
     """Return target after all steps.
 
     Raises:
-        BadRequest: a path is malformed or would replace the whole object.
+        BadRequest: a path is malformed, would replace the whole object, or nests too deep.
         Invalid: a test fails, or a path is not there.
         RequestTooLarge: it grows beyond what any object may be.
     """
@@ -54,7 +54,7 @@ def patched(target: Tree, steps: Sequence[Step]) -> Tree:
             case "remove":
                 _take(target, parts, where)
             case "test":
-                if _get(target, parts, where) != _value(step, where):
+                if not _is_same(_get(target, parts, where), _value(step, where)):
                     raise _refused(f"{where}.value", f"the test at {step.path!r} fails")
             case _:
                 _carry(target, step, parts, where)
@@ -102,6 +102,9 @@ def _get(target: Any, parts: Sequence[str], where: str) -> Any:
 
 
 def _put(target: Tree, parts: list[str], value: Any, where: str, *, is_new: bool) -> None:
+    # Here, since moves and copies into one another would sink as deep as there are steps.
+    if isinstance(value, dict | list) and deeper_than(value, DEPTH_LIMIT - len(parts)):
+        raise BadRequest(f"{where}: nesting deeper than {DEPTH_LIMIT}")
     parent, last = _parent(target, parts, where), parts[-1]
     if isinstance(parent, dict):
         if not is_new and last not in parent:
@@ -123,6 +126,20 @@ def _take(target: Tree, parts: list[str], where: str) -> Any:
     if isinstance(parent, list):
         return parent.pop(_index(last, len(parent) - 1, where))
     raise _refused(where, f"there is nothing at {last[:80]!r}")
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Compare as JSON does: to Python, 1 and true are equal."""
+    match one, other:
+        case (bool(), _) | (_, bool()):
+            return one is other
+        case dict(), dict():
+            same = one.keys() == other.keys()
+            return same and all(_is_same(one[key], other[key]) for key in one)
+        case list(), list():
+            return len(one) == len(other) and all(map(_is_same, one, other))
+        case _:
+            return bool(one == other)
 
 
 def _index(part: str, most: int, where: str) -> int:

@@ -1,12 +1,21 @@
 """Lease: a claim that must be renewed: a node's sign of life, a leader's right to act."""
 
 from collections.abc import Iterator
-from datetime import datetime
 
 import msgspec
 
 from cubernetes.api.errors import Problem
-from cubernetes.api.meta import Column, Count, Model, Object, Resource, Seconds, age_of, shown
+from cubernetes.api.meta import (
+    Column,
+    Count,
+    Instant,
+    Model,
+    Object,
+    Resource,
+    Seconds,
+    age_of,
+    shown,
+)
 
 NODE_LEASE_NAMESPACE = "kube-node-lease"
 
@@ -16,8 +25,8 @@ class LeaseSpec(Model):
 
     holder_identity: str = ""
     lease_duration_seconds: Seconds = 0
-    acquire_time: datetime | None = None
-    renew_time: datetime | None = None
+    acquire_time: Instant | None = None
+    renew_time: Instant | None = None
     lease_transitions: Count = 0
 
 

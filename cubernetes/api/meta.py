@@ -70,6 +70,8 @@ type Labels = Mapping[str, str]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+# A time without its offset could be any of twenty-six hours, and compares with no other.
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 type Amounts = Mapping[str, Quantity]  # "cpu", "memory", "pods" -> how much
 
 
@@ -105,8 +107,8 @@ class ObjectMeta(Model):
     uid: str = ""
     resource_version: str = ""
     generation: int = 0
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
+    creation_timestamp: Instant | None = None
+    deletion_timestamp: Instant | None = None
     deletion_grace_period_seconds: int | None = None
     labels: Labels = msgspec.field(default_factory=dict)
     annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
@@ -188,7 +190,8 @@ def text_field(path: str) -> Callable[[Any], str]:
             thing = getattr(thing, part, None)
             if thing is None:
                 return ""
-        return str(thing)
+        # As JSON writes it, which is what clients ask for: spec.unschedulable=true.
+        return str(thing).lower() if isinstance(thing, bool) else str(thing)
 
     return read
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -63,7 +63,7 @@ class NodeInfo(Model):
 
 
 class DaemonEndpoint(Model):
-    port: int = wire("Port", 0)
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = wire("Port", 0)
 
 
 class DaemonEndpoints(Model):

@@ -1,7 +1,6 @@
 """Pod: containers that share a network, volumes and a fate."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,6 +12,7 @@ from cubernetes.api.meta import (
     Amounts,
     Column,
     Count,
+    Instant,
     Labels,
     Model,
     Object,
@@ -114,7 +114,7 @@ class StateWaiting(Model):
 
 
 class StateRunning(Model):
-    started_at: datetime | None = None
+    started_at: Instant | None = None
 
 
 class StateTerminated(Model):
@@ -124,8 +124,8 @@ class StateTerminated(Model):
     signal: int = 0
     reason: str = ""
     message: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
     container_id: str = wire("containerID", "")
 
 
@@ -161,7 +161,7 @@ class PodStatus(Model):
     host_ip: str = wire("hostIP", "")
     pod_ip: str = wire("podIP", "")
     pod_ips: tuple[PodIP, ...] = wire("podIPs", ())
-    start_time: datetime | None = None
+    start_time: Instant | None = None
     container_statuses: tuple[ContainerStatus, ...] = ()
     qos_class: str = ""
     observed_generation: int = 0
@@ -265,7 +265,7 @@ class TemplateMeta(Model):
     namespace: str = ""
     labels: Labels = msgspec.field(default_factory=dict)
     annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
-    creation_timestamp: datetime | None = None
+    creation_timestamp: Instant | None = None
 
 
 class PodTemplate(Model):

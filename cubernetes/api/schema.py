@@ -175,7 +175,7 @@ def _instant(value: Any, path: str) -> Iterator[Problem]:
         at = msgspec.convert(value, type=datetime)
     except msgspec.ValidationError:
         at = None
-    if at is None:
+    if at is None or at.tzinfo is None:
         yield Problem(path, "must be a time such as 2006-01-02T15:04:05Z (RFC 3339)")
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from apiserver.pages import Place, token_of
 from cubernetes.api.http import Identity
 from tests.contract.api_world import (
     NODES,
@@ -20,6 +21,7 @@ from tests.contract.api_world import (
     a_world,
 )
 
+EVENTS = "/api/v1/namespaces/default/events"
 YAML = {"content-type": "application/yaml"}
 MERGE = {"content-type": "application/merge-patch+json"}
 STRATEGIC = {"content-type": "application/strategic-merge-patch+json"}
@@ -27,6 +29,15 @@ STEPS = {"content-type": "application/json-patch+json"}
 # Each step doubles what is there.
 DOUBLING = [{"op": "add", "path": "/spec/x", "value": ["x" * 100]}] + [
     {"op": "copy", "from": "/spec", "path": f"/spec/y{n}"} for n in range(20)
+]
+# Each pair of steps sinks what is there as deep again.
+SINKING = [{"op": "add", "path": "/x", "value": {}}] + [
+    step
+    for _ in range(60)
+    for step in (
+        {"op": "copy", "from": "/x", "path": "/y"},
+        {"op": "move", "from": "/y", "path": "/x/a"},
+    )
 ]
 BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a]\nc: [*b,*b,*b]\n"
 
@@ -63,6 +74,15 @@ def post(row: int, path: str, body: object, code: int, told: str = "", **more: A
     return Bad(row, "POST", path, body, code, told, **more)
 
 
+def an_event(**fields: object) -> dict[str, Any]:
+    about = {"kind": "Pod", "name": "there", "namespace": "default"}
+    return {"metadata": {"name": "e"}, "involvedObject": about, **fields}
+
+
+def a_node_at_port(port: int) -> dict[str, Any]:
+    return {**a_node(), "status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}}
+
+
 def get(row: int, query: Mapping[str, str], code: int, told: str = "") -> Bad:
     return Bad(row, "GET", PODS, None, code, told, query=query)
 
@@ -74,6 +94,8 @@ DECODING = [
     post(3, PODS, b"[" * 100_000, 400),
     post(3, PODS, b'{"a":' * 100_000, 400),
     post(4, PODS, b'{"a": ' + b"9" * 5000 + b"}", 400),
+    post(4, PODS, b'{"a": 9223372036854775808}', 400, "number out of range"),
+    post(5, PODS, b'{"a": 1e400}', 400, "number out of range"),
     post(5, PODS, b'{"a": NaN}', 400, "not valid JSON"),
     post(5, PODS, b'{"a": Infinity}', 400, "not valid JSON"),
     post(6, PODS, b'{"kind":"Pod","kind":"Pod"}', 400, 'duplicate field "kind"'),
@@ -171,6 +193,7 @@ SEMANTICS = [
     get(35, {"watch": "1", "labelSelector": "a in ("}, 400, "labelSelector"),
     get(35, {"limit": "-5"}, 400, "limit"),
     get(35, {"continue": "forged"}, 400, "continue"),
+    get(35, {"continue": token_of(Place(2**63, "/cubernetes/pods/default/x"))}, 400, "continue"),
     get(36, {"labelSelector": "a in ("}, 400),
     get(36, {"labelSelector": ",".join(f"k{n}=v" for n in range(10_000))}, 400, "at most 100"),
     get(36, {"fieldSelector": "spec.foo=x"}, 400, "unknown field 'spec.foo'"),
@@ -196,12 +219,18 @@ SEMANTICS = [
             ([{"op": "replace", "path": "/metadata/uid", "value": "x"}], 422),
             ([{"op": "add", "path": "/metadata/labels/a", "value": "b"}] * 10_000, 413),
             (DOUBLING, 413),
+            (SINKING, 400),
+            ([{"op": "test", "path": "/metadata/generation", "value": True}], 422),
             ([{"op": "spin", "path": "/a"}], 400),
             ([{"op": "add", "path": "", "value": {}}], 400),
             ({"op": "add"}, 400),
             (b'[], "more": []', 400),
         )
     ),
+    post(0, EVENTS, an_event(lastTimestamp="2026-01-01T00:00:00"), 422, "lastTimestamp"),
+    Bad(0, "PUT", f"{NODES}/n1/status", a_node_at_port(65536), 422, "kubeletEndpoint"),
+    post(0, PODS, a_pod(), 400, "Cubernetes-Fence", headers={"cubernetes-fence": "a/b:²"}),
+    post(0, PODS, a_pod(), 400, "Cubernetes-Fence", headers={"cubernetes-fence": "a\udcff/b:1"}),
     Bad(42, "HEAD", PODS, None, 405),
     Bad(42, "TRACE", PODS, None, 405),
     Bad(42, "CONNECT", PODS, None, 405),
