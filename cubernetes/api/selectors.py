@@ -43,10 +43,12 @@ class Selector(NamedTuple):
 
 
 EVERYTHING = Selector()
-# The set form, `key in (a, b)`; everything else has at most one operator.
-_SET = re.compile(r"\s*([^\s=!,()]+)\s+(in|notin)\s*\(([^()]*)\)\s*\Z")
-_PAIR = re.compile(r"\s*([^\s=!,()]+)\s*(==|=|!=)\s*([^\s=!,()]*)\s*\Z")
-_KEY = re.compile(r"\s*(!?)\s*([^\s=!,()]+)\s*\Z")
+# The set form, `key in (a, b)`; everything else has at most one operator. A term comes without
+# blanks around it, and no two parts of a pattern can take the same blank: matching is linear.
+_SET = re.compile(r"([^\s=!,()]+)\s+(in|notin)\s*\(([^()]*)\)\Z")
+_PAIR = re.compile(r"([^\s=!,()]+)\s*(==|=|!=)\s*([^\s=!,()]*)\Z")
+_KEY = re.compile(r"(!?)\s*([^\s=!,()]+)\Z")
+_FIELD = re.compile(r"([^=!]+)(==|=|!=)(.*)\Z")
 
 
 def equal_to(labels: Labels) -> Selector:
@@ -62,7 +64,7 @@ def parse(text: str) -> Selector:
     """
     if not text.strip():
         return EVERYTHING
-    terms = tuple(_term(part) for part in _split(text))
+    terms = tuple(_term(part.strip()) for part in _split(text))
     if len(terms) > TERM_LIMIT:
         raise BadRequest(f"labelSelector: {len(terms)} terms, at most {TERM_LIMIT}")
     return Selector(terms)
@@ -93,9 +95,9 @@ def _term(part: str) -> Term:
         negated, key = form.groups()
         term = Term(key, "absent" if negated else "exists")
     else:
-        raise BadRequest(f"labelSelector: {part.strip()[:100]!r} is not understood")
+        raise BadRequest(f"labelSelector: {part[:100]!r} is not understood")
     if not names.is_label_key(term.key) or not all(map(names.is_label_value, term.values)):
-        raise BadRequest(f"labelSelector: {part.strip()[:100]!r} has an illegal key or value")
+        raise BadRequest(f"labelSelector: {part[:100]!r} has an illegal key or value")
     return term
 
 
@@ -113,10 +115,10 @@ def parse_fields(text: str, known: Mapping[str, Callable[[Any], str]]) -> tuple[
     """
     terms = []
     for part in filter(None, (piece.strip() for piece in text.split(","))):
-        form = re.match(r"([^=!]+?)\s*(==|=|!=)\s*(.*)\Z", part)
+        form = _FIELD.match(part)
         if not form:
             raise BadRequest(f"fieldSelector: {part[:100]!r} is not understood")
-        field, sign, value = form.groups()
+        field, sign, value = (piece.strip() for piece in form.groups())
         if field not in known and field not in ("metadata.name", "metadata.namespace"):
             offered = ", ".join(sorted({"metadata.name", "metadata.namespace", *known}))
             raise BadRequest(f"fieldSelector: unknown field {field[:100]!r}, use one of {offered}")

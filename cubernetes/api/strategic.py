@@ -5,6 +5,7 @@ Directives: `$patch: replace | delete | merge`, `$retainKeys`, `$setElementOrder
 schema for the fields that our kinds have; every other list is replaced whole.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -82,7 +83,8 @@ def _merge_field(result: Tree, key: str, value: Any, above: str, depth_left: int
     elif isinstance(value, list) and (above, key) in MERGED_SETS:
         was = result.get(key)
         old: list[Any] = was if isinstance(was, list) else []
-        result[key] = [*old, *(one for one in value if one not in old)]
+        known = {_token(one) for one in old}
+        result[key] = [*old, *(one for one in value if _token(one) not in known)]
     else:
         result[key] = _without_directives(value)
 
@@ -96,18 +98,22 @@ def _merged_list(target: Any, change: list[Any], by: str, field: str, depth_left
     if len(entries) < len(change):
         # An entry that is nothing but {"$patch": "replace"} puts the others in the list's place.
         return [_without_directives(entry) for entry in entries]
-    result: list[Any] = list(target) if isinstance(target, list) else []
-    for entry in entries:
+    result: dict[int, Any] = dict(enumerate(target if isinstance(target, list) else ()))
+    places: dict[object, list[int]] = {}
+    for place, one in result.items():
+        places.setdefault(_token(_key(one, by)), []).append(place)
+    for place, entry in enumerate(entries, start=len(result)):
         if not isinstance(entry, dict) or by not in entry:
             raise BadRequest(f"patch: an entry of {field} lacks its merge key {by!r}")
-        place = next((i for i, one in enumerate(result) if _key(one, by) == entry[by]), None)
+        key = _token(entry[by])
         if entry.get(DIRECTIVE) == "delete":
-            result = [one for one in result if _key(one, by) != entry[by]]
-        elif place is None:
-            result.append(_merged_map({}, entry, field, depth_left))
+            for gone in places.pop(key, ()):
+                del result[gone]
         else:
-            result[place] = _merged_map(result[place], entry, field, depth_left)
-    return result
+            # The first of those that share a key is meant; where there is none, it is new.
+            at = places.setdefault(key, [place])[0]
+            result[at] = _merged_map(result.get(at, {}), entry, field, depth_left)
+    return list(result.values())
 
 
 def _is_only_directive(entry: Any) -> bool:
@@ -118,10 +124,16 @@ def _key(entry: Any, by: str) -> Any:
     return entry.get(by) if isinstance(entry, dict) else None
 
 
+def _token(value: Any) -> object:
+    """Return what stands for a JSON value where values are looked up: lists are long."""
+    is_plain = value is None or isinstance(value, str | int | float)
+    return value if is_plain else (json.dumps(value, sort_keys=True),)
+
+
 def _drop(result: Tree, field: str, values: Any) -> None:
-    gone = _listed(values, DROP + field)
+    gone = {_token(one) for one in _listed(values, DROP + field)}
     if isinstance(result.get(field), list):
-        result[field] = [one for one in result[field] if one not in gone]
+        result[field] = [one for one in result[field] if _token(one) not in gone]
 
 
 def _order(result: Tree, field: str, order: Any, above: str) -> None:
@@ -130,10 +142,12 @@ def _order(result: Tree, field: str, order: Any, above: str) -> None:
     if not isinstance(entries, list):
         return
     by = _merge_key(above, field)
-    wanted = [_key(one, by) if by else one for one in _listed(order, ORDER + field)]
-    keys = [_key(one, by) if by else one for one in entries]
-    places = [index for index, key in enumerate(keys) if key in wanted]
-    ordered = sorted(places, key=lambda index: wanted.index(keys[index]))
+    wanted = [_token(_key(one, by) if by else one) for one in _listed(order, ORDER + field)]
+    # The first mention of an entry counts.
+    ranks = {key: rank for rank, key in reversed(list(enumerate(wanted)))}
+    keys = [_token(_key(one, by) if by else one) for one in entries]
+    places = [index for index, key in enumerate(keys) if key in ranks]
+    ordered = sorted(places, key=lambda index: ranks[keys[index]])
     arranged = list(entries)
     for place, source in zip(places, ordered, strict=True):
         arranged[place] = entries[source]

@@ -122,6 +122,31 @@ def test_a_malformed_directive_is_refused(change: dict[str, Any]) -> None:
         merged(spec(A), change)
 
 
+MANY = 40_000
+
+
+@pytest.mark.timeout(20)  # comparing every pair takes minutes
+def test_long_lists_take_a_time_in_proportion_to_their_length() -> None:
+    names = [f"e{index}" for index in range(MANY)]
+    entries = [{"name": name} for name in names]
+    metadata = {"finalizers": names, "$setElementOrder/finalizers": names[::-1]}
+    dropped = {"$deleteFromPrimitiveList/finalizers": names}
+
+    assert merged(spec(*entries), spec(*entries)) == spec(*entries)
+    assert merged({"metadata": {"finalizers": names}}, {"metadata": metadata}) == {
+        "metadata": {"finalizers": names[::-1]}
+    }
+    assert merged({"metadata": {"finalizers": names}}, {"metadata": dropped}) == {
+        "metadata": {"finalizers": []}
+    }
+
+
+def test_an_entry_that_was_deleted_may_come_back_behind_the_others() -> None:
+    back = spec({"$patch": "delete", "name": "a"}, {"name": "a", "image": "3"})
+
+    assert merged(spec(A, B), back) == spec(B, {"name": "a", "image": "3"})
+
+
 JSON = st.recursive(
     st.one_of(st.none(), st.integers(), st.text(max_size=4)),
     lambda inner: st.one_of(
