@@ -80,8 +80,8 @@ class Head:
         """
         if len(self._ref_of) >= self._limits.series:
             raise Overloaded("series", self._limits.series, len(self._ref_of) + 1)
-        metric = next((value for name, value in pairs_of(key) if name == NAME), "")
-        row = self._slabs.new_row(metric)
+        pairs = pairs_of(key)
+        row = self._slabs.new_row(next((value for name, value in pairs if name == NAME), ""))
         if row < 0:
             raise Overloaded("series", self._limits.series, len(self._ref_of) + 1)
         ref = self.next_ref if ref is None else ref
@@ -93,7 +93,7 @@ class Head:
         if row >= len(self._key_of_row):
             self._key_of_row += [None] * (row + 1 - len(self._key_of_row))
         self._key_of_row[row] = key
-        self.index.add(row, key)
+        self.index.add(row, pairs)
         return ref
 
     def add_alias(self, key: Key, ref: int) -> None:
@@ -293,7 +293,7 @@ class Head:
         if key is None:
             return
         self._key_of_row[row] = None
-        self.index.remove(row, key)
+        self.index.remove(row, pairs_of(key))
         self._row_of_ref[self._ref_of.pop(key)] = -1
         self._arena.forget(row)
         self._slabs.give_back(row)

@@ -17,7 +17,6 @@ type Pairs = tuple[tuple[str, str], ...]
 NAME = "__name__"
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_TAG_LABEL, _TAG_NAME, _TAG_VALUE = 0x0A, 0x0A, 0x12
 
 
 def varint(number: int) -> bytes:
@@ -69,10 +68,16 @@ def pairs_of(key: Key) -> Pairs:
     pairs: list[tuple[str, str]] = []
     at = 0
     while at < len(key):
-        _, at = read_varint(key, at + 1)
-        length, at = read_varint(key, at + 1)
+        # Nearly all lengths are one byte: only a longer one is read the general way.
+        at = at + 2 if key[at + 1] < 0x80 else read_varint(key, at + 1)[1]
+        length, at = key[at + 1], at + 2
+        if length >= 0x80:
+            length, at = read_varint(key, at - 1)
         name = key[at : at + length].decode()
-        length, at = read_varint(key, at + length + 1)
+        at += length
+        length, at = key[at + 1], at + 2
+        if length >= 0x80:
+            length, at = read_varint(key, at - 1)
         pairs.append((name, key[at : at + length].decode()))
         at += length
     return tuple(pairs)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tsdb.codec import Rows
-from tsdb.labels import Key, pairs_of
+from tsdb.labels import Pairs
 
 
 class MemoryIndex:
@@ -19,13 +19,13 @@ class MemoryIndex:
         # Changes with every series that comes or goes, so that answers can be kept until then.
         self.generation = 0
 
-    def add(self, row: int, key: Key) -> None:
+    def add(self, row: int, pairs: Pairs) -> None:
         self.generation += 1
         if row >= len(self._live):
             self._live.extend(bytes(max(1024, row + 1 - len(self._live))))
         self._live[row] = 1
         self._count += 1
-        for name, value in pairs_of(key):
+        for name, value in pairs:
             values = self._rows_by.setdefault(name, {})
             found = values.get(value)
             if found is None:
@@ -35,11 +35,11 @@ class MemoryIndex:
             else:
                 found.append(row)
 
-    def remove(self, row: int, key: Key) -> None:
+    def remove(self, row: int, pairs: Pairs) -> None:
         self.generation += 1
         self._live[row] = 0
         self._count -= 1
-        for name, value in pairs_of(key):
+        for name, value in pairs:
             values = self._rows_by[name]
             found = values[value]
             if isinstance(found, int):

@@ -31,7 +31,7 @@ def block_index(keys: list[Key]) -> BlockIndex:
 def memory_index(keys: list[Key]) -> MemoryIndex:
     index = MemoryIndex()
     for row, key in enumerate(keys):
-        index.add(row, key)
+        index.add(row, pairs_of(key))
     return index
 
 
@@ -64,7 +64,7 @@ def test_a_series_that_goes_leaves_no_trace(
     gone = data.draw(st.sets(st.sampled_from(range(len(keys)))) if keys else st.just(set()))
     index = memory_index(keys)
     for row in sorted(gone):
-        index.remove(row, keys[row])
+        index.remove(row, pairs_of(keys[row]))
     left = [row for row in range(len(keys)) if row not in gone]
 
     assert index.all_rows().tolist() == left
@@ -82,6 +82,13 @@ def test_a_key_tells_its_labels_in_order(labels: dict[str, str]) -> None:
     except UnicodeEncodeError:
         return
     assert list(pairs_of(key)) == sorted((n, v) for n, v in labels.items() if v)
+
+
+@pytest.mark.parametrize("size", [1, 126, 127, 128, 129, 4096, 20_000])
+def test_labels_of_any_length_come_back_from_a_key(size: int) -> None:
+    labels = (("__name__", "m"), ("a", "x" * size), ("n" * min(size, 300), "y"))
+
+    assert pairs_of(key_of_dict(dict(labels))) == tuple(sorted(labels))
 
 
 @pytest.mark.parametrize("pattern", ["(", "a{99999}", "(?=a)", "\\1", "x" * 5000])
