@@ -15,7 +15,7 @@ from apiserver.read import selection_for
 from apiserver.statuses import absent, conflict, success
 from apiserver.storage.store import Put
 from apiserver.transact import Decision, Seen
-from apiserver.write import Answer, is_over, removal
+from apiserver.write import Answer, check_allowed, is_over, removal
 from cubernetes.api.codec import encode, read_model
 from cubernetes.api.errors import BadRequest, Forbidden, NotFound, UnsupportedMediaType
 from cubernetes.api.http import Response
@@ -72,6 +72,7 @@ async def deleted(backend: Backend, call: Call, options: DeleteOptions) -> tuple
         found = seen[key]
         if not isinstance(found, Item):
             raise absent(kind.resource, call.name)
+        check_allowed(call, found.object, found.object)
         _check_preconditions(call, options, found.object.metadata)
         going = dying(found.object, options, now)
         if is_over(going):

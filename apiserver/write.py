@@ -119,7 +119,7 @@ async def modified(
         if not isinstance(found, Item):
             raise absent(kind.resource, call.name)
         new = stamps.counted(found.object, change(found.object))
-        _check_allowed(call, found.object, new)
+        check_allowed(call, found.object, new)
         _check_rules(found.object, new)
         value = encoded(new)
         if value == value_of(found):
@@ -175,7 +175,7 @@ async def _create_named(backend: Backend, call: Call, one: Object, name: str) ->
     new = kinds.prepared(stamps.born(one, stamp).defaulted())
     if problems := list(new.problems()):
         raise invalid(call.kind.resource.kind, name or one.metadata.generate_name, problems)
-    _check_allowed(call, None, new)
+    check_allowed(call, None, new)
     guards = fence_guards(call.request)
     if call.namespace:
         guards = (*guards, namespace_guard(call.namespace))
@@ -243,7 +243,11 @@ def _check_rules(old: Object, new: Object) -> None:
         raise invalid(new.resource.kind, old.metadata.name, problems)
 
 
-def _check_allowed(call: Call, old: Object | None, new: Object) -> None:
+def check_allowed(call: Call, old: Object | None, new: Object) -> None:
+    """Refuse what the caller may not do to this very object.
+
+    Raises: Forbidden.
+    """
     refusal = object_refusal(call.identity, call.route.subresource, old, new)
     if refusal:
         raise Forbidden(refusal, kind=call.kind.resource.plural, name=new.metadata.name)

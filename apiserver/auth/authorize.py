@@ -88,6 +88,7 @@ NODE_READS = Rule(READ, ("nodes",))
 NODE_EVENTS = Rule(WRITE, ("events",))
 # Labels by which workloads are kept apart: a node may not give them to itself.
 RESTRICTED_LABELS = "node-restriction.kubernetes.io/"
+NOT_BOUND = "the pod is not bound to this node"
 
 
 def may(identity: Identity, attempt: Attempt, one: Object | None = None) -> str:
@@ -176,13 +177,14 @@ def _own_pods(node: str, attempt: Attempt, one: Object | None) -> str:
         # Nothing is there to protect: the verb will say so.
         return ""
     is_own = isinstance(one, Pod) and one.spec.node_name == node
-    return "" if is_own else "the pod is not bound to this node"
+    return "" if is_own else NOT_BOUND
 
 
 def object_refusal(identity: Identity, subresource: str, old: Object | None, new: Object) -> str:
     """Return why a write is refused for what is in it; empty where it is allowed.
 
-    `may` has allowed the verb already; this is for rights that end at an object's fields.
+    `may` has allowed the verb already, by what memory showed of the object. This is asked within
+    the transaction, of what the store has there: also for rights that end at an object's fields.
     """
     node = node_of(identity)
     if not node or MASTERS in identity.groups:
@@ -190,6 +192,8 @@ def object_refusal(identity: Identity, subresource: str, old: Object | None, new
     match new:
         case Node() if subresource == "":
             return _node_fields(node, old if isinstance(old, Node) else None, new)
+        case Pod() if not isinstance(old, Pod) or old.spec.node_name != node:
+            return NOT_BOUND
         case Lease() if new.metadata.name != node:
             return f'node "{node}" may keep only its own lease'
         case Event() if new.source.host not in ("", node):
@@ -201,12 +205,12 @@ def object_refusal(identity: Identity, subresource: str, old: Object | None, new
 def _node_fields(node: str, old: Node | None, new: Node) -> str:
     if new.metadata.name != node:
         return f'node "{node}" may register only itself'
-    before = old.metadata.labels if old else {}
-    for key, value in sorted(new.metadata.labels.items()):
+    before, after = old.metadata.labels if old else {}, new.metadata.labels
+    for key in sorted(before.keys() | after.keys()):
         # Its roles a node states when it registers; afterwards they are not its to change.
         is_role = key.startswith(ROLE_LABEL) and old is not None
-        if (is_role or key.startswith(RESTRICTED_LABELS)) and before.get(key) != value:
-            return f'node "{node}" may not give itself the label {key}'
+        if (is_role or key.startswith(RESTRICTED_LABELS)) and before.get(key) != after.get(key):
+            return f'node "{node}" may not give itself the label {key}, nor take it away'
     if new.spec.pod_cidr and (old is None or new.spec.pod_cidr != old.spec.pod_cidr):
         return f'node "{node}" may not choose its pod network'
     if old is not None and new.spec != old.spec:

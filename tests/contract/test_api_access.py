@@ -182,6 +182,22 @@ async def test_a_kubelet_sees_and_reports_only_its_own_pods(world: World) -> Non
     await watch.close()
 
 
+async def test_a_kubelet_may_nothing_to_a_pod_whose_name_its_own_had_a_moment_ago(
+    world: World,
+) -> None:
+    """Memory still shows the pod that is gone; what counts is what the store has."""
+    await world.call("DELETE", f"{PODS}/on-n1", {"gracePeriodSeconds": 0})
+    await world.call("POST", PODS, a_pod("on-n1", nodeName="n2"))
+    status = {"status": {"phase": "Failed"}}
+
+    told = await world.call(
+        "PATCH", f"{PODS}/on-n1/status", status, identity=KUBELET, headers=MERGE
+    )
+    removed = await world.call("DELETE", f"{PODS}/on-n1", identity=KUBELET)
+
+    assert (told.code, removed.code) == (403, 403)
+
+
 async def test_a_kubelet_keeps_only_its_own_node_and_lease(world: World) -> None:
     def lease(name: str) -> dict[str, object]:
         return {"metadata": {"name": name}, "spec": {}}
@@ -200,6 +216,10 @@ async def test_a_kubelet_keeps_only_its_own_node_and_lease(world: World) -> None
     assert await code("PATCH", f"{NODES}/n2/status", {"status": {"capacity": {"cpu": "1"}}}) == 403
     assert await code("PATCH", f"{NODES}/n1", {"metadata": {"labels": {"gpu": "yes"}}}) == 200
     assert await code("PATCH", f"{NODES}/n1", {"spec": {"unschedulable": True}}) == 403
+    tier = "node-restriction.kubernetes.io/tier"
+    given = {"metadata": {"labels": {tier: "a"}}}
+    assert (await world.call("PATCH", f"{NODES}/n1", given, headers=MERGE)).code == 200
+    assert await code("PATCH", f"{NODES}/n1", {"metadata": {"labels": {tier: None}}}) == 403
     role = {"metadata": {"labels": {"node-role.kubernetes.io/master": ""}}}
     assert await code("PATCH", f"{NODES}/n1", role) == 403
     assert await code("DELETE", f"{NODES}/n2") == 403

@@ -149,6 +149,9 @@ def test_what_a_node_writes_about_itself_has_limits() -> None:
     assert object_refusal(
         kubelet, "", node(), node(labels={"node-restriction.kubernetes.io/a": ""})
     )
+    assert object_refusal(kubelet, "", worker, node())
+    assert object_refusal(kubelet, "status", a_pod("n1"), a_pod("n1")) == ""
+    assert object_refusal(kubelet, "status", a_pod("n2"), a_pod("n2"))
     assert object_refusal(ADMIN, "", None, node("n2")) == ""
     lease = Lease(metadata=ObjectMeta(name="n2"), spec=LeaseSpec())
     assert object_refusal(kubelet, "", None, lease)
