@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from functools import partial
+from ipaddress import IPv4Address, IPv4Network
 
 import msgspec
 
@@ -18,6 +19,7 @@ from apiserver.backend import Backend, Signer
 from apiserver.call import Call
 from apiserver.items import Item
 from apiserver.keys import TOKENS, key_of
+from apiserver.settings import Settings
 from apiserver.storage.store import Delete, Entry, Put
 from apiserver.transact import Decision, Seen
 from cubernetes.api import names
@@ -36,6 +38,8 @@ from cubernetes.api.joining import (
 from cubernetes.api.node import Node, is_address, is_ready
 from cubernetes.api.words import Status
 
+# What clients of the API, in pods and on its own machine, call it by.
+SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 USED = "the token is used up, over or revoked: make another with `cuberoot token create`"
 
 
@@ -49,7 +53,7 @@ async def join(backend: Backend, call: Call) -> Response:
     """Sign a node's certificates. A token for one use is used by that, in one transaction."""
     signer = _signer(backend)
     wish = read_model(JoinRequest, call.request.body, "JoinRequest")
-    if problems := list(_problems(wish)):
+    if problems := _problems(wish) or _borrowed(wish, backend.settings):
         raise invalid_object("JoinRequest", wish.node[:80], problems)
     # Signed first: a request that is refused uses up no token.
     certificates = {
@@ -160,6 +164,20 @@ def _problems(wish: JoinRequest) -> list[Problem]:
         for use in CERTIFICATES
         if use not in wish.requests
     ]
+    return problems
+
+
+def _borrowed(wish: JoinRequest, settings: Settings) -> list[Problem]:
+    """Refuse what the API server is called by: whoever has a certificate for it can play it."""
+    problems = []
+    if wish.node in SERVER_NAMES or wish.node == f"{SERVER_NAMES[-1]}.{settings.cluster_domain}":
+        problems.append(Problem("node", "is a name of the API server"))
+    services = IPv4Network(settings.service_range)
+    for index, text in enumerate(wish.addresses):
+        address = IPv4Address(text)
+        is_own = text in settings.advertise_addresses or address in services
+        if is_own or address.is_loopback or address.is_unspecified or address.is_multicast:
+            problems.append(Problem(f"addresses[{index}]", f"{text} is no address of a node"))
     return problems
 
 

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
@@ -23,6 +23,17 @@ LIFE = timedelta(days=365)
 # Clocks of nodes may differ by this much.
 BACKDATE = timedelta(minutes=5)
 REQUEST_LETTERS_MAX = 16 * 1024
+
+
+# What the library raises of a request that it cannot, or will not, read.
+UNREADABLE = (
+    ValueError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class Profile(NamedTuple):
@@ -119,15 +130,14 @@ def _checked(
         raise Refused("is too long for a certificate request")
     try:
         asked = x509.load_pem_x509_csr(text.encode())
-        is_signed = asked.is_signature_valid
-    except (ValueError, InvalidSignature) as error:
-        raise Refused("is not a certificate request (PEM)") from error
+        is_signed, key, subject = asked.is_signature_valid, asked.public_key(), asked.subject
+    except UNREADABLE as error:
+        raise Refused("is not a certificate request (PEM) of a kind known here") from error
     if not is_signed:
         raise Refused("is not signed with its own key")
-    key = asked.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise Refused("must have an EC P-256 key")
-    _check_subject(profile, node, asked.subject)
+    _check_subject(profile, node, subject)
     _check_names(profile, node, addresses, asked)
     return asked
 
@@ -163,7 +173,7 @@ def _alternatives(asked: x509.CertificateSigningRequest) -> x509.SubjectAlternat
         return asked.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return x509.SubjectAlternativeName([])
-    except ValueError as error:
+    except UNREADABLE as error:
         raise Refused("its extensions cannot be read") from error
 
 

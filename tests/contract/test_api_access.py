@@ -304,6 +304,25 @@ async def test_a_token_ends_and_can_be_revoked_and_its_secret_is_never_shown_aga
     assert (await world.call("DELETE", f"{TOKENS}/{name}")).code == 404
 
 
+@pytest.mark.parametrize(
+    ("node", "address"),
+    [
+        ("n3", "10.0.0.1"),  # the API server's own
+        ("n3", "10.96.0.1"),
+        ("n3", "127.0.0.1"),
+        ("kubernetes.default.svc.cluster.local", "10.0.0.9"),
+        ("localhost", "10.0.0.9"),
+    ],
+)
+async def test_nobody_joins_as_the_api_server(world: World, node: str, address: str) -> None:
+    """A certificate for its address, signed by the CA that all trust, would be a second one."""
+    wish = {**a_join(node), "addresses": [address]}
+    headers = {"authorization": f"Bearer {await _token(world)}"}
+    answer = await world.call("POST", JOIN, wish, headers=headers, identity=ANONYMOUS)
+
+    assert answer.code == 422, answer.body
+
+
 async def test_a_token_is_for_joining_and_nothing_else(world: World) -> None:
     headers = {"authorization": f"Bearer {await _token(world)}"}
     for method, path in (("GET", PODS), ("GET", TOKENS), ("POST", NODES), ("DELETE", NODES)):

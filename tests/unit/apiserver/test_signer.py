@@ -107,6 +107,24 @@ def test_of_a_request_only_the_key_and_the_names_are_taken_over() -> None:
     assert cert.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
 
 
+# Made by openssl: what this library neither makes nor reads.
+A_STRANGE_CURVE = """-----BEGIN CERTIFICATE REQUEST-----
+MIHsMIGSAgEAMDAxFzAVBgNVBAMMDnN5c3RlbTpub2RlOm4xMRUwEwYDVQQKDAxz
+eXN0ZW06bm9kZXMwWTATBgcqhkjOPQIBBggqgRzPVQGCLQNCAAQGhyzkVpkE8Fmw
+4ieSCiceyJ9sXhoPbZ+pndBMQLDHwICTLUAS+cdhTHRZ/o0S6L2DGn4Z4a9q6aek
+itzqlIzooAAwCgYIKoEcz1UBg3UDSQAwRgIhAPeWwJPvcxRmxi7diS9+9VM5VnL3
+hD2Ra00uI2+F+pYXAiEAv8Agiis/36DKFTbdmb+9WKUqf1a4fHKcuT8Qmq9kNWg=
+-----END CERTIFICATE REQUEST-----
+"""
+AN_X400_NAME = """-----BEGIN CERTIFICATE REQUEST-----
+MIIBCzCBsgIBADAwMRcwFQYDVQQDDA5zeXN0ZW06bm9kZTpuMTEVMBMGA1UECgwM
+c3lzdGVtOm5vZGVzMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPrtwTMRh1wZq
+/4jRfWy0SjkJxu1slFl0GFZ77ZK3JvFGyy1n3zrpY+vnyGhVxnmM7eXs78kMPI6v
+HmEX7U7uk6AgMB4GCSqGSIb3DQEJDjERMA8wDQYDVR0RBAYwBKMCMAAwCgYIKoZI
+zj0EAwIDSAAwRQIgJ68Go9hXO9AvKzPSCmw2q3r7SNMnGc9cWejvaGxmYpcCIQCk
+eBJv/poTAEXlQRSdPT+KxEzKhOdCNgqJ0cyjDebEog==
+-----END CERTIFICATE REQUEST-----
+"""
 BAD: dict[str, tuple[str, str]] = {
     "masters": ("kubelet", a_request(((CN, "system:node:n1"), (ORG, "system:masters")))),
     "masters too": ("kubelet", a_request((*NODE, (ORG, "system:masters")))),
@@ -132,6 +150,8 @@ BAD: dict[str, tuple[str, str]] = {
     "mail": ("kubelet-serving", a_request(NODE, x509.RFC822Name("a@b.c"))),
     "P-384": ("kubelet", a_request(NODE, key=ec.generate_private_key(ec.SECP384R1()))),
     "RSA": ("kubelet", a_request(NODE, key=rsa.generate_private_key(65537, 2048))),
+    "a strange curve": ("kubelet", A_STRANGE_CURVE),
+    "an X.400 name": ("kubelet-serving", AN_X400_NAME),
     "an unknown use": ("admin", a_request(NODE)),
     "no PEM": ("kubelet", "nonsense"),
     "empty": ("kubelet", ""),
