@@ -36,14 +36,19 @@ def known_cluster() -> Cluster | None:
     return read_settings(Cluster, layout.CLUSTER_FILE)
 
 
-def write_node(cluster: Cluster, journal: Journal) -> None:
-    """Write every file of the node but its certificates."""
+def write_node(cluster: Cluster, journal: Journal) -> frozenset[str]:
+    """Write every file of the node but its certificates; return whose settings have changed."""
     for folder in (layout.ETCD_STATE, layout.STATE, layout.LOGS, layout.RUN):
         if folder != layout.ETCD_STATE or cluster.is_control_plane:
             journal.tree(folder)
     journal.file(layout.CLUSTER_FILE, settings_bytes(cluster))
-    for path, file in compile.files_for(cluster).items():
-        journal.file(path, file.content, file.mode)
+    written = {
+        path
+        for path, file in compile.files_for(cluster).items()
+        if journal.file(path, file.content, file.mode)
+    }
+    programs = compile.programs_of(cluster)
+    return frozenset(one for one in programs if layout.settings_file(one) in written)
 
 
 def make_certificates(cluster: Cluster, journal: Journal, env: Env, service_ip: str) -> None:
@@ -100,8 +105,11 @@ def _kept(place: Pair, journal: Journal, make: Callable[[], Signed]) -> Signed:
 class Programs:
     """Starts, stops and watches the programs of this node."""
 
-    def __init__(self, cluster: Cluster, env: Env, say: Say) -> None:
-        self._cluster, self._env, self._say = cluster, env, say
+    def __init__(
+        self, cluster: Cluster, env: Env, say: Say, changed: frozenset[str] = frozenset()
+    ) -> None:
+        """changed: the programs that must begin anew, since they run by settings of before."""
+        self._cluster, self._env, self._say, self._changed = cluster, env, say, changed
         self._supervisor: Supervisor = supervisor_for(cluster, env)
 
     async def start(self) -> None:
@@ -148,6 +156,8 @@ class Programs:
         await self._supervisor.close()
 
     async def _start(self, program: str) -> None:
+        if program in self._changed:
+            await self._supervisor.stop(program)
         await self._supervisor.start(program)
         self._say(f"{program} started")
 

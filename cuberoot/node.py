@@ -35,11 +35,11 @@ async def init(
         raise NotInitialised("this machine is a worker of a cluster: run cuberoot reset first")
     cluster = known or await _new_cluster(manifest, service_range, pod_range, env)
     journal = Journal()
-    apply.write_node(cluster, journal)
+    changed = apply.write_node(cluster, journal)
     first_ip = str(IPv4Network(cluster.service_range)[1])
     apply.make_certificates(cluster, journal, env, first_ip)
     say(f"files written under {layout.CONFIG}")
-    await Programs(cluster, env, say).start()
+    await Programs(cluster, env, say, changed).start()
     await _give_role(cluster, env)
     await tokens.create(env, say, hours=24, is_once=True)
 
@@ -143,8 +143,8 @@ def _cluster() -> Cluster:
 async def start(env: Env, say: Say) -> None:
     """Start the programs, by files written anew: a newer version may want others."""
     cluster = _cluster()
-    apply.write_node(cluster, Journal())
-    await Programs(cluster, env, say).start()
+    changed = apply.write_node(cluster, Journal())
+    await Programs(cluster, env, say, changed).start()
 
 
 async def stop(env: Env, say: Say) -> None:
