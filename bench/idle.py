@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import uvloop
-
 from bench.labcluster import cluster_up
 from bench.processes import cpu_with_children_s, memory
 from bench.report import Figures, progress, show
@@ -74,7 +72,7 @@ async def figures() -> Figures:
 
 
 def main() -> None:
-    show("idle", {"nodes": 3, "pods": 0, "span_s": SPAN_S}, uvloop.run(figures()))
+    show("idle", {"nodes": 3, "pods": 0, "span_s": SPAN_S}, asyncio.run(figures()))
 
 
 if __name__ == "__main__":

@@ -25,17 +25,17 @@ async def cluster_up() -> AsyncIterator[Cluster]:
     """Boot the lab and make a cluster; remove both at the end, unless the lab was up before."""
     was_up = LAB in lab_names()
     progress("a lab of three nodes, init and two joins")
-    lab = await Lab.up(LAB, node_count=NODE_COUNT, size=NODE_SIZE)
     try:
-        cluster = Cluster(lab)
+        cluster = Cluster(await Lab.up(LAB, node_count=NODE_COUNT, size=NODE_SIZE))
         if not await _is_made(cluster):
             await cluster.make()
         async with cluster.client() as client:
             await _all_ready(client)
         yield cluster
     finally:
-        if not was_up:
-            await asyncio.shield(lab.down())
+        # Also after a failed start, which leaves half a lab.
+        if not was_up and LAB in lab_names():
+            await asyncio.shield(Lab.open(LAB).down())
 
 
 async def _is_made(cluster: Cluster) -> bool:

@@ -10,8 +10,6 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing
 
-import uvloop
-
 from bench.labcluster import cluster_up
 from bench.report import Figures, percentiles, progress, show, spread
 from cubernetes.api import codec
@@ -127,7 +125,7 @@ async def figures() -> Figures:
 
 def main() -> None:
     parameters = {"nodes": 3, "single_runs": SINGLE_RUNS, "batch_runs": BATCH_RUNS, "image": IMAGE}
-    show("pods", parameters, uvloop.run(figures()))
+    show("pods", parameters, asyncio.run(figures()))
 
 
 if __name__ == "__main__":
