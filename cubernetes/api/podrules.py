@@ -57,7 +57,7 @@ def _container(container: "Container", volumes: set[str], field: str) -> Iterato
         yield Problem(f"{field}.image", "must be an image reference such as busybox:1.36")
     if container.working_dir and not _is_absolute(container.working_dir):
         yield Problem(f"{field}.workingDir", "must be an absolute path without '..'")
-    if container.working_dir.startswith("/proc"):
+    if _first_part(container.working_dir) == "proc":
         # CVE-2024-21626: a working directory under /proc/self/fd reaches the host.
         yield Problem(f"{field}.workingDir", "must not be under /proc", "FieldValueForbidden")
     for index, variable in enumerate(container.env):
@@ -116,6 +116,11 @@ def _is_absolute(path: str) -> bool:
     parts = path.split("/")
     clean = ".." not in parts and not any(ord(letter) < 32 for letter in path)
     return path.startswith("/") and clean and len(path) <= 4096 and ":" not in path
+
+
+def _first_part(path: str) -> str:
+    """Return the folder under the root that a path leads into, however it is spelt."""
+    return next((part for part in path.split("/") if part not in ("", ".")), "")
 
 
 def _resources(container: "Container", field: str) -> Iterator[Problem]:
