@@ -41,8 +41,8 @@ class Cluster:
         for name in self.names[1:]:
             await self.join(name, said.stdout if name == self.names[1] else await self.new_token())
 
-    async def new_token(self) -> str:
-        return (await self.run("n1", [*CUBEROOT, "token", "create"])).stdout
+    async def new_token(self, *options: str) -> str:
+        return (await self.run("n1", [*CUBEROOT, "token", "create", *options])).stdout
 
     async def join(self, name: str, words: str) -> Ended:
         """Run on a node the join command that words contain."""
