@@ -95,12 +95,15 @@ class App:
         except ApiError as error:
             # The rest of such a request is not read: nobody knows where the next one begins.
             response = response_of(error)
-            outgoing = await _whole(incoming, response, must_close=True)
+            outgoing = _short(response)
+            outgoing.force_close()
             connection.close()
             return outgoing
-        if isinstance(response.body, bytes):
-            return await _whole(incoming, response)
-        return await self._stream(incoming, response, response.body)
+        if not isinstance(response.body, bytes):
+            return await self._stream(incoming, response, response.body)
+        if len(response.body) > PIECE_BYTES:
+            return await self._long(incoming, response, response.body)
+        return _short(response)
 
     async def _request(self, incoming: web.BaseRequest, connection: Connection) -> Request:
         path, _, query = incoming.raw_path.partition("?")
@@ -159,35 +162,45 @@ class App:
                     await writer.write(piece, drain=False)
                     # A deadline costs more than a write: only who makes us wait gets one.
                     if incoming.protocol.writing_paused:
-                        async with asyncio.timeout(self._limits.watch_write_deadline_s):
+                        async with asyncio.timeout(self._limits.write_deadline_s):
                             await writer.drain()
             except (TimeoutError, ConnectionResetError, ApiError) as why:
-                log.info("stream broken off", path=incoming.path, why=repr(why))
-                if incoming.transport is not None:
-                    incoming.transport.abort()
+                _break_off(incoming, why)
                 return outgoing
             await outgoing.write_eof()
             return outgoing
 
+    async def _long(
+        self, incoming: web.BaseRequest, response: Response, body: bytes
+    ) -> web.StreamResponse:
+        """Hand on a long list in pieces: who reads slowly makes us hold it once, and not for ever.
 
-async def _whole(
-    incoming: web.BaseRequest, response: Response, *, must_close: bool = False
-) -> web.StreamResponse:
-    body = cast(bytes, response.body)
-    if len(body) <= PIECE_BYTES:
-        outgoing = web.Response(status=response.status, body=body, headers=_headers(response))
-        if must_close:
-            outgoing.force_close()
+        Each piece has the deadline; the answer as a whole has none, so that a thin line may do.
+        """
+        outgoing = web.StreamResponse(status=response.status, headers=_headers(response))
+        outgoing.content_length = len(body)
+        await outgoing.prepare(incoming)
+        view = memoryview(body)
+        try:
+            for begin in range(0, len(body), PIECE_BYTES):
+                async with asyncio.timeout(self._limits.write_deadline_s):
+                    await outgoing.write(view[begin : begin + PIECE_BYTES])
+        except (TimeoutError, ConnectionResetError) as why:
+            _break_off(incoming, why)
+            return outgoing
+        await outgoing.write_eof()
         return outgoing
-    # A long list goes out in pieces, so that one slow reader does not make us hold it twice.
-    large = web.StreamResponse(status=response.status, headers=_headers(response))
-    large.content_length = len(body)
-    await large.prepare(incoming)
-    view = memoryview(body)
-    for begin in range(0, len(body), PIECE_BYTES):
-        await large.write(view[begin : begin + PIECE_BYTES])
-    await large.write_eof()
-    return large
+
+
+def _short(response: Response) -> web.Response:
+    body = cast(bytes, response.body)
+    return web.Response(status=response.status, body=body, headers=_headers(response))
+
+
+def _break_off(incoming: web.BaseRequest, why: Exception) -> None:
+    log.info("answer broken off", path=incoming.path, why=repr(why))
+    if incoming.transport is not None:
+        incoming.transport.abort()
 
 
 def _headers(response: Response) -> dict[str, str]:

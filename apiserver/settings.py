@@ -22,7 +22,8 @@ class Limits(SettingsBase, frozen=True, kw_only=True):
     events_max: int = 2048
     watch_timeout_s: int = 1800
     watch_timeout_s_max: int = 86_400
-    watch_write_deadline_s: float = 20.0
+    # For one piece of a stream or a long list, to a client that reads slowly.
+    write_deadline_s: float = 20.0
     # Who must be sure that nothing is missing (deleting a namespace) waits for as long as this.
     bookmark_interval_s: float = 2.0
     # Wrong guesses of a bootstrap token in a minute, all clients together.

@@ -1,6 +1,7 @@
 """The HTTP door on real sockets: TLS identities, limits, deadlines, streams, and rude clients."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -27,7 +28,7 @@ LIMITS = Limits(
     header_deadline_s=0.4,
     body_deadline_s=0.4,
     body_bytes_max=64 * 1024,
-    watch_write_deadline_s=0.5,
+    write_deadline_s=0.5,
 )
 HEAD = "Host: x\r\n"
 MANY = [f"X{number}: y\r\n" for number in range(200)]
@@ -314,3 +315,22 @@ async def test_row_41_a_watcher_that_does_not_read_is_let_go(served: Served, adm
         async with asyncio.timeout(10):
             while served.server.watchers.count:  # noqa: ASYNC110  what another task will do
                 await asyncio.sleep(0.05)
+
+
+async def test_row_41_who_does_not_read_a_long_list_is_let_go(served: Served, admin: Pair) -> None:
+    pod = a_pod()
+    for number in range(400):
+        pod["metadata"] = {"name": f"p{number}", "annotations": {"a": "x" * 40_000}}
+        request = Request("POST", PODS, body=json.dumps(pod).encode(), identity=ADMIN)
+        assert (await served.server.handle(request)).status == 201
+    async with served.connected(admin) as (reader, writer):
+        writer.write(f"GET {PODS} HTTP/1.1\r\n{HEAD}\r\n".encode())
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"\r\n\r\n")
+        transport = cast(asyncio.Transport, writer.transport)
+        transport.pause_reading()
+        await asyncio.sleep(3 * LIMITS.write_deadline_s)
+        transport.resume_reading()
+        with contextlib.suppress(ConnectionResetError):
+            async with asyncio.timeout(5):
+                assert len(await reader.read(-1)) < 400 * 40_000
