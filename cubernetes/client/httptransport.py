@@ -105,7 +105,12 @@ class HttpTransport:
             socket_factory=_socket,
         )
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_LIMIT_S)
-        return aiohttp.ClientSession(connector=connector, timeout=limits, auto_decompress=True)
+        session = aiohttp.ClientSession(connector=connector, timeout=limits, auto_decompress=True)
+        # It would send a PUT or DELETE again by itself where the server hangs up: a deletion might
+        # hit the next of that name, a refusal of the second be taken for the answer to the first. There
+        # is no public switch.
+        session._retry_connection = False
+        return session
 
     def _unreachable(self, turn: int, error: Exception) -> Unreachable:
         self._leave(turn)

@@ -34,7 +34,7 @@ from cubernetes.host.env import Env
 FENCE_HEADER = "cubernetes-fence"
 MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
-# Servers send a bookmark each 10 s: one that is silent for so long is dead, or cut off.
+# Servers send a bookmark every few seconds: one that is silent for so long is dead, or cut off.
 WATCH_SILENCE_S = 45.0
 
 type Query = Iterable[tuple[str, str]]

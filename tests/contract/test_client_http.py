@@ -121,6 +121,22 @@ async def test_without_a_whole_answer_nobody_knows(talk: Talk) -> None:
             await transport.send(write, deadline_s=5.0)
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST", "PATCH"])
+async def test_a_write_is_sent_once_also_where_a_server_hangs_up_later(method: str) -> None:
+    heard: list[str] = []
+
+    async def once(head: bytes, writer: asyncio.StreamWriter) -> None:
+        heard.append(head.split()[0].decode())
+        writer.write(OK) if heard == ["GET"] else writer.close()
+
+    async with a_server(once) as url, a_transport(url) as transport:
+        await transport.send(GET, deadline_s=5.0)
+        with pytest.raises(Unknown):
+            await transport.send(Request(method, "/api/v1/pods"), deadline_s=5.0)
+
+    assert heard == ["GET", method]
+
+
 async def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
     async with a_server(says_nothing) as url, a_transport(url) as transport:
         with pytest.raises(Unknown):
