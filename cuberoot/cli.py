@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +15,7 @@ from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.settings import SettingsInvalid
 from cuberoot import node, tokens
+from cuberoot.alone import Busy, alone
 from cuberoot.apply import NotInitialised
 from cuberoot.join import JoinRefused
 from cuberoot.node import NotFit
@@ -22,7 +24,7 @@ from lab.cli import lab
 
 # What the world or the user did wrong; anything else is a bug of ours and shows its story.
 REFUSALS = (
-    NotFit, NotInitialised, NotYet, JoinRefused, ApiError, Trouble, CommandFailed,
+    Busy, NotFit, NotInitialised, NotYet, JoinRefused, ApiError, Trouble, CommandFailed,
     SettingsInvalid, FileExistsError, OSError,
 )  # fmt: skip
 
@@ -31,10 +33,16 @@ def say(line: str) -> None:
     click.echo(line)
 
 
-def carried_out(work: Callable[[Env], Coroutine[Any, Any, None]]) -> None:
-    """Run a command's work; a refusal is one line on stderr and exit code 1."""
+def carried_out(
+    work: Callable[[Env], Coroutine[Any, Any, None]], *, is_alone: bool = False
+) -> None:
+    """Run a command's work; a refusal is one line on stderr and exit code 1.
+
+    is_alone: no other such work may be under way on this machine.
+    """
     try:
-        asyncio.run(work(Env()))
+        with alone() if is_alone else nullcontext():
+            asyncio.run(work(Env()))
     except REFUSALS as error:
         click.echo(f"cuberoot: {error}", err=True)
         sys.exit(1)
@@ -64,7 +72,7 @@ def main() -> None:
 def init(manifest: BinaryIO | None, service_range: str, pod_range: str) -> None:
     """Make this machine the control plane of a new cluster (and a node of it)."""
     content = manifest.read() if manifest else None
-    carried_out(lambda env: node.init(content, service_range, pod_range, env, say))
+    carried_out(lambda env: node.init(content, service_range, pod_range, env, say), is_alone=True)
 
 
 @main.command()
@@ -76,7 +84,7 @@ def join(server: str, token: str | None, ca_hash: str, manifest: BinaryIO | None
     """Make this machine a worker of the cluster at SERVER (address or address:port)."""
     content = manifest.read() if manifest else None
     secret = _secret(token)
-    carried_out(lambda env: node.join(server, secret, ca_hash, content, env, say))
+    carried_out(lambda env: node.join(server, secret, ca_hash, content, env, say), is_alone=True)
 
 
 def _secret(token: str | None) -> str:
@@ -114,7 +122,7 @@ def reset(yes: bool) -> None:
         click.confirm(
             "Remove this node, its pods and, on a control plane, the cluster?", abort=True
         )
-    carried_out(lambda env: node.reset(env, say))
+    carried_out(lambda env: node.reset(env, say), is_alone=True)
 
 
 @main.group()

@@ -262,6 +262,20 @@ async def test_a_token_in_a_file_is_not_seen_among_the_processes(made: Cluster) 
     assert token.partition(".")[2] not in seen
 
 
+async def test_two_joins_at_once_do_not_mix(made: Cluster) -> None:
+    await asked(made, "n2", "reset", "--yes")
+    invited = [await invitation(made), await invitation(made)]
+    ended = await asyncio.gather(
+        *(
+            asked(made, "n2", "join", server, "--token", token, "--ca-hash", pin)
+            for server, token, pin in invited
+        )
+    )
+    first, second = sorted(ended, key=lambda one: one.code)
+    assert first.code == 0, first.stderr
+    assert "another cuberoot" in refusal(second)
+
+
 async def test_joining_may_be_repeated_but_not_for_another_cluster(made: Cluster) -> None:
     await joined(made)
     server, token, pin = await invitation(made)
