@@ -23,9 +23,11 @@ OPENING = 3
 NUMBERS_AT_ONCE = 8192
 
 
-def success(data: bytes, warnings: Sequence[str] = ()) -> bytes:
+def success(data: bytes | Sequence[bytes], warnings: Sequence[str] = ()) -> bytes:
+    """Return an answer around its data, which may come in pieces: megabytes are joined once."""
     told = b',"warnings":' + _encode(list(warnings)) if warnings else b""
-    return b'{"status":"success","data":' + data + told + b"}"
+    pieces = [data] if isinstance(data, bytes) else data
+    return b"".join([b'{"status":"success","data":', *pieces, told, b"}"])
 
 
 def failure(error: TsdbError) -> bytes:
@@ -79,20 +81,20 @@ def labels_json(pairs: Pairs) -> bytes:
     return _encode(dict(pairs))
 
 
-def result_json(result: Result) -> bytes:
-    """Return the data of an answer to a query."""
+def result_json(result: Result) -> list[bytes]:
+    """Return the data of an answer to a query, in pieces."""
     match result.kind:
         case "matrix":
             body = _matrix(result.lines)
         case "vector":
-            body = _vector(result.lines)
+            body = [_vector(result.lines)]
         case "scalar":
             line = result.lines[0]
             value = number_texts(line.values)[0]
-            body = b"[" + time_text(int(line.times_ms[0])) + b',"' + value + b'"]'
+            body = [b"[", time_text(int(line.times_ms[0])), b',"', value, b'"]']
         case _:
-            body = b"[0," + _encode(result.text) + b"]"
-    return b'{"resultType":"' + result.kind.encode() + b'","result":' + body + b"}"
+            body = [b"[0,", _encode(result.text), b"]"]
+    return [b'{"resultType":"', result.kind.encode(), b'","result":', *body, b"}"]
 
 
 def _vector(lines: Sequence[Line]) -> bytes:
@@ -110,9 +112,9 @@ def _vector(lines: Sequence[Line]) -> bytes:
     )
 
 
-def _matrix(lines: Sequence[Line]) -> bytes:
+def _matrix(lines: Sequence[Line]) -> list[bytes]:
     prefixes: dict[int, list[bytes]] = {}
-    rows = []
+    pieces = [b"["]
     for line, texts in zip(lines, _texts(lines), strict=True):
         # Most lines share the array of the query's steps.
         before = prefixes.get(id(line.times_ms))
@@ -122,10 +124,11 @@ def _matrix(lines: Sequence[Line]) -> bytes:
         points: list[bytes] = [b""] * (2 * len(before))
         points[0::2] = before
         points[1::2] = texts
-        metric = labels_json(line.pairs)
-        text = b"".join(points)[OPENING:]
-        rows.append(b'{"metric":' + metric + b',"values":[' + text + b'"]]}')
-    return b"[" + b",".join(rows) + b"]"
+        points[0] = points[0][OPENING:]
+        opening = b'{"metric":' if len(pieces) == 1 else b',{"metric":'
+        pieces += (opening, labels_json(line.pairs), b',"values":[', b"".join(points), b'"]]}')
+    pieces.append(b"]")
+    return pieces
 
 
 def _texts(lines: Sequence[Line]) -> Iterator[list[bytes]]:

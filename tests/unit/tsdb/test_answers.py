@@ -1,6 +1,7 @@
 """The JSON of answers: what a client reads back is the number that was meant, as Go writes it."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,10 @@ from tsdb.query import Line, Result
 from tsdb.serve.answers import number_json, number_texts, result_json, time_text
 
 FLOATS = st.floats() | st.integers(-(10**6), 10**6).map(lambda n: n / 100) | st.just(-0.0)
+
+
+def told_of(result: Result) -> Any:
+    return json.loads(b"".join(result_json(result)))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +41,7 @@ def test_a_matrix_reads_back(rows: list[list[float]], at: int) -> None:
         for number, row in enumerate(rows)
     ]
 
-    told = json.loads(result_json(Result("matrix", lines)))
+    told = told_of(Result("matrix", lines))
 
     assert [one["metric"] for one in told["result"]] == [dict(line.pairs) for line in lines]
     for one, row in zip(told["result"], rows, strict=True):
@@ -56,6 +61,6 @@ def test_a_time_is_seconds_with_the_digits_it_needs(at: int) -> None:
 
 
 def test_an_empty_result_is_an_empty_list() -> None:
-    assert json.loads(result_json(Result("vector", [])))["result"] == []
-    assert json.loads(result_json(Result("matrix", [])))["result"] == []
-    assert json.loads(result_json(Result("string", [], 'a"b')))["result"] == [0, 'a"b']
+    assert told_of(Result("vector", []))["result"] == []
+    assert told_of(Result("matrix", []))["result"] == []
+    assert told_of(Result("string", [], 'a"b'))["result"] == [0, 'a"b']
