@@ -22,7 +22,7 @@ log = Log(__name__)
 
 FORTH, BACK = "CUBE-HOSTPORTS", "CUBE-HOSTPORT-BACK"
 OWNER = Owner(frozenset({FORTH, BACK}))
-CHECK_S = 30.0
+CHECK_S = 10.0
 RETRY_S = 2.0
 
 
