@@ -23,9 +23,11 @@ from cubernetes.api.endpointslice import (
     EndpointConditions,
     EndpointPort,
     EndpointSlice,
+    may_be_endpoint,
 )
 from cubernetes.api.event import ObjectReference
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
+from cubernetes.api.names import LABEL_COUNT_LIMIT
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod, Protocol, is_finished
 from cubernetes.api.selectors import equal_to
@@ -130,7 +132,8 @@ def _groups(service: Service, view: View) -> Mapping[Ports, Sequence[Endpoint]]:
     groups: dict[Ports, list[Endpoint]] = {}
     silent: dict[str, bool] = {}
     for pod in view.list(Pod, service.metadata.namespace, equal_to(service.spec.selector)):
-        if not pod.status.pod_ip or is_finished(pod):
+        # What a kubelet tells may be nonsense: one pod must not cost the others their slice.
+        if not may_be_endpoint(pod.status.pod_ip) or is_finished(pod):
             continue
         ports = ports_of(service, pod)
         if service.spec.ports and not ports:
@@ -205,13 +208,12 @@ def _left_behind(slices: Sequence[EndpointSlice], view: View) -> Iterator[Delete
 def _slice_of(
     service: Service, name: str, ports: Ports, endpoints: Sequence[Endpoint]
 ) -> EndpointSlice:
-    labels = {
-        **service.metadata.labels,
-        SERVICE_LABEL: service.metadata.name,
-        MANAGED_LABEL: MANAGED_BY,
-    }
+    labels = {SERVICE_LABEL: service.metadata.name, MANAGED_LABEL: MANAGED_BY}
     if service.is_headless:
         labels[HEADLESS_LABEL] = ""
+    # A copy for people who select; none where the service has as many as an object may have.
+    copied = {**service.metadata.labels, **labels}
+    labels = copied if len(copied) <= LABEL_COUNT_LIMIT else labels
     meta = ObjectMeta(
         name=name,
         namespace=service.metadata.namespace,

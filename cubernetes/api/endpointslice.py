@@ -77,14 +77,16 @@ class EndpointSlice(Object):
             if not endpoint.addresses:
                 yield Problem(where, "needs at least one", "FieldValueRequired")
             for address in endpoint.addresses:
-                yield from _address_problems(address, where)
+                if not may_be_endpoint(address):
+                    rule = "must be an IPv4 address, not loopback, link-local or multicast"
+                    yield Problem(where, f"{address[:40]!r} {rule}")
 
 
-def _address_problems(address: str, where: str) -> Iterator[Problem]:
+def may_be_endpoint(address: str) -> bool:
+    """Tell whether a slice may hold it: an IPv4 address that means the same on every node."""
     if not is_address(address):
-        yield Problem(where, f"{address[:40]!r} must be an IPv4 address")
-        return
+        return False
     # An endpoint there would lead every node to something of its own, or of its neighbours.
     found = IPv4Address(address)
-    if found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified:
-        yield Problem(where, f"{address} must not be a loopback, link-local or multicast address")
+    is_local = found.is_loopback or found.is_link_local or found.is_unspecified
+    return not is_local and not found.is_multicast

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controllers.endpoints import Endpoints
 from cubernetes.api.endpointslice import ENDPOINT_LIMIT, EndpointSlice
 from cubernetes.api.meta import replaced
+from cubernetes.api.names import LABEL_COUNT_LIMIT
 from cubernetes.api.pod import ContainerPort, Pod
 from cubernetes.api.service import ServicePort
 from tests.carry import World
@@ -249,6 +251,26 @@ def test_a_headless_service_has_slices_too_even_without_ports() -> None:
     world.settle(Endpoints(), ROUNDS)
 
     assert ready_addresses(world) == ["10.244.1.2"]
+
+
+@pytest.mark.parametrize("nonsense", ["127.0.0.1", "169.254.1.1", "0.0.0.0", "::1", "10.244.1"])
+def test_a_pod_whose_kubelet_tells_nonsense_costs_the_others_nothing(nonsense: str) -> None:
+    world = World([WEB, a_running_pod("web-0"), a_running_pod("web-1", ip=nonsense)])
+
+    world.settle(Endpoints(), ROUNDS)
+
+    assert ready_addresses(world) == ["10.244.1.2"]
+    assert [list(one.problems()) for one in world.all(EndpointSlice)] == [[]]
+
+
+def test_a_service_with_all_the_labels_there_may_be_has_a_legal_slice() -> None:
+    labels = {f"l{number}": "x" for number in range(LABEL_COUNT_LIMIT)}
+    service = replaced(WEB, metadata=replaced(WEB.metadata, labels=labels))
+    world = World([service, a_running_pod("web-0")])
+
+    world.settle(Endpoints(), ROUNDS)
+
+    assert [list(one.problems()) for one in world.all(EndpointSlice)] == [[]]
 
 
 def test_slices_of_a_service_without_a_selector_or_of_another_hand_are_not_touched() -> None:
