@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from controllers.owners import presence, revision_of, with_owners, without_finalizer
+from controllers.owners import owning_kind, presence, revision_of, with_owners, without_finalizer
 from cubernetes.api.meta import Object, Ref
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod
@@ -123,7 +123,7 @@ def _known_owners(thing: Object) -> Iterator[Ref]:
 def _is_ours_to_wait_for(thing: Object) -> bool:
     """True where every owner is of a kind that the view has, and may only lag."""
     owners = thing.metadata.owner_references
-    return bool(owners) and all(owner.kind in _BY_NAME for owner in owners)
+    return bool(owners) and all(owning_kind(owner, thing) is not None for owner in owners)
 
 
 def _orphaned(owner: Object, view: View) -> Iterator[Action]:

@@ -77,10 +77,11 @@ class Nodes:
     def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:
         is_lease = key.kind == Lease.resource.kind
         place = (key.name, key.namespace) if is_lease else (key.name, NODE_LEASE_NAMESPACE)
-        seen = self._observe(str(key), view.get(Lease, *place), now)
+        lease = view.get(Lease, *place)
+        seen = self._observe(str(key), lease, now)
         node = None if is_lease else view.get(Node, key.name)
         if node is None or node.metadata.is_deleted:
-            if seen is not None and not is_lease:
+            if seen is not None and (not is_lease or lease is None):
                 del self.seen[str(key)]
             return
         if self._holds(now):

@@ -47,7 +47,7 @@ def presence(owner: OwnerReference, of: Object, view: View) -> Presence:
     is older than the reference to it, so such a view would have it. Of a kind that is not ours
     nothing is known.
     """
-    kind = kind_of(owner.api_version, owner.kind)
+    kind = owning_kind(owner, of)
     if kind is None:
         return "unknown"
     namespace = of.metadata.namespace if kind.resource.namespaced else ""
@@ -55,6 +55,17 @@ def presence(owner: OwnerReference, of: Object, view: View) -> Presence:
     if found is not None and found.metadata.uid == owner.uid:
         return "present"
     return "absent" if view.revision(kind) >= revision_of(of) else "unknown"
+
+
+def owning_kind(owner: OwnerReference, of: Object) -> type[Object] | None:
+    """Return the kind of an owner; None where it is not ours.
+
+    As in Kubernetes, also where the owner would be in a namespace and what it owns is in none: such
+    a reference says no place to look at.
+    """
+    kind = kind_of(owner.api_version, owner.kind)
+    is_placeless = kind is not None and kind.resource.namespaced and not of.metadata.namespace
+    return None if is_placeless else kind
 
 
 def revision_of(thing: Object) -> int:

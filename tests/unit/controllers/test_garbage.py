@@ -16,6 +16,7 @@ from tests.given import NOW, a_node, a_pod, a_replicaset
 
 WEB = a_replicaset("web")
 POD = a_pod("web-0", owner=WEB)
+OWNER = WEB.owner_reference()
 
 
 def plan_pod(world: World, garbage: Garbage | None = None) -> list[object]:
@@ -70,6 +71,22 @@ def test_an_owner_of_a_kind_that_we_do_not_know_keeps_it() -> None:
     kept = replaced(POD, metadata=replaced(POD.metadata, owner_references=(owner,)))
 
     assert plan_pod(World([kept])) == []
+
+
+def test_a_namesake_of_our_kinds_in_another_group_is_not_waited_for() -> None:
+    """It will never be in any view: looking again each second would go on for ever."""
+    owner = OwnerReference(api_version="example.com/v1", kind="ReplicaSet", name="x", uid="u")
+    kept = replaced(POD, metadata=replaced(POD.metadata, owner_references=(owner,)))
+
+    assert plan_pod(World([kept])) == []
+
+
+def test_what_is_in_no_namespace_is_not_garbage_of_an_owner_that_is_in_one() -> None:
+    node = a_node("n1")
+    owned = replaced(node, metadata=replaced(node.metadata, owner_references=(OWNER,)))
+    world = World([owned, WEB])
+
+    assert list(Garbage().plan(owned.ref, world.view(), NOW)) == []
 
 
 def test_a_new_owner_that_was_written_meanwhile_saves_it() -> None:

@@ -222,6 +222,17 @@ def test_w16_a_node_that_was_deleted_is_not_made_again_and_is_forgotten() -> Non
     assert "node/n1" not in cluster.nodes.seen
 
 
+def test_a_lease_that_is_gone_is_forgotten() -> None:
+    cluster = Cluster("n1")
+    cluster.run(4)
+    leader = Ref("Lease", "kube-system", "controllers")
+    assert str(leader) in cluster.nodes.seen
+    cluster.world.remove(leader)
+    cluster.plan_all()
+
+    assert str(leader) not in cluster.nodes.seen
+
+
 def test_w16_a_late_word_of_the_old_node_does_not_make_the_new_one_silent() -> None:
     """Readiness hangs on renewals seen, not on connections: a new Node has its full time."""
     cluster = Cluster("n1", "n2", "n3")
