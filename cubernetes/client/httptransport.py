@@ -107,8 +107,7 @@ class HttpTransport:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_LIMIT_S)
         session = aiohttp.ClientSession(connector=connector, timeout=limits, auto_decompress=True)
         # It would send a PUT or DELETE again by itself where the server hangs up: a deletion might
-        # hit the next of that name, a refusal of the second be taken for the answer to the first. There
-        # is no public switch.
+        # hit the next of that name, a refusal of the second pass for the answer to the first.
         session._retry_connection = False
         return session
 
