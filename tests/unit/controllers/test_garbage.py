@@ -84,7 +84,7 @@ def test_a_namesake_of_our_kinds_in_another_group_is_not_waited_for() -> None:
 def test_what_is_in_no_namespace_is_not_garbage_of_an_owner_that_is_in_one() -> None:
     node = a_node("n1")
     owned = replaced(node, metadata=replaced(node.metadata, owner_references=(OWNER,)))
-    world = World([owned, WEB])
+    world = World([owned])
 
     assert list(Garbage().plan(owned.ref, world.view(), NOW)) == []
 
