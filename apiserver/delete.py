@@ -52,14 +52,19 @@ async def delete_collection(backend: Backend, call: Call) -> Response:
         one = item.object.metadata
         this = Call(call.request, call.route, call.identity, one.namespace, one.name)
         try:
-            await deleted(backend, this, options)
+            await deleted(backend, this, options, uid=one.uid)
         except NotFound:
             continue
     return Response(200, encode(Status(status="Success", code=200)))
 
 
-async def deleted(backend: Backend, call: Call, options: DeleteOptions) -> tuple[Item, bool]:
-    """Ask for an object's deletion; return its last state, and whether it is gone."""
+async def deleted(
+    backend: Backend, call: Call, options: DeleteOptions, *, uid: str = ""
+) -> tuple[Item, bool]:
+    """Ask for an object's deletion; return its last state, and whether it is gone.
+
+    With uid, another incarnation counts as none: NotFound.
+    """
     kind, key = call.kind, key_of(call.kind, call.namespace, call.name)
     if kind is Namespace and call.name in IMMORTAL_NAMESPACES:
         message = f'namespaces "{call.name}" is forbidden: this namespace may not be deleted'
@@ -70,7 +75,7 @@ async def deleted(backend: Backend, call: Call, options: DeleteOptions) -> tuple
     def decide(seen: Seen) -> Decision[tuple[Answer, bool]]:
         checked(guards, seen)
         found = seen[key]
-        if not isinstance(found, Item):
+        if not isinstance(found, Item) or uid not in ("", found.object.metadata.uid):
             raise absent(kind.resource, call.name)
         check_allowed(call, found.object, found.object)
         _check_preconditions(call, options, found.object.metadata)

@@ -1,9 +1,12 @@
 """How objects go: at once, with grace, after their finalizers, or not at all."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
+from apiserver.storage.memory import MemoryStore
+from apiserver.storage.store import Compare, Delete, Op, Outcome
 from tests.contract.api_world import (
     NODES,
     PODS,
@@ -138,6 +141,40 @@ async def test_a_collection_goes_by_selector(world: World) -> None:
 
     assert answer.code == 200
     assert (await world.call("GET", PODS)).names == ["b"]
+
+
+class InterruptedStore:
+    """A memory store in which something else happens before the first deletion is committed."""
+
+    def __init__(self, inner: MemoryStore) -> None:
+        self.inner = inner
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def commit(self, compares: Sequence[Compare], ops: Sequence[Op]) -> Outcome:
+        if self.meanwhile is not None and any(isinstance(op, Delete) for op in ops):
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return await self.inner.commit(compares, ops)
+
+
+async def test_a_collection_is_what_was_there_and_not_who_has_its_name_next() -> None:
+    async with a_world(wrapped=InterruptedStore) as world:
+        for name in ("a", "b"):
+            await world.call("POST", PODS, a_pod(name))
+
+        async def again() -> None:
+            await world.call("DELETE", f"{PODS}/b")
+            await world.call("POST", PODS, a_pod("b"))
+
+        assert isinstance(world.store, InterruptedStore)
+        world.store.meanwhile = again
+        answer = await world.call("DELETE", PODS)
+
+        assert answer.code == 200
+        assert (await world.call("GET", PODS)).names == ["b"]
 
 
 async def test_a_deleted_service_gives_its_address_back(world: World) -> None:
