@@ -91,10 +91,11 @@ async def watch(backend: Backend, call: Call) -> Response:
     selection, asked = selection_for(call), _revision(call)
     limits = backend.settings.limits
     timeout_s = call.number("timeoutSeconds", limits.watch_timeout_s, limits.watch_timeout_s_max)
-    backend.watchers.check_room(call.identity.user)
     show, form = _show(backend, call), call.form
     wants_bookmarks = call.is_set("allowWatchBookmarks")
     await _reach(backend, asked)
+    # From here to the open stream nothing waits: nobody else can take the last place meanwhile.
+    backend.watchers.check_room(call.identity.user)
     cache = backend.mirror.kinds[call.kind]
     first = b""
     if asked:

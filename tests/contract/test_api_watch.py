@@ -269,6 +269,15 @@ async def test_a_user_may_have_only_so_many_watches() -> None:
         await world.watch(PODS)
 
 
+async def test_watches_that_are_asked_for_at_once_have_the_same_limit() -> None:
+    async with a_world(limits=Limits(watches_per_user_max=2)) as world:
+        request = Request("GET", PODS, (("watch", "1"),), identity=ADMIN)
+        answers = await asyncio.gather(*(world.server.handle(request) for _ in range(5)))
+
+        assert sorted(answer.status for answer in answers) == [200, 200, 429, 429, 429]
+        assert world.server.watchers.count == 2
+
+
 async def test_a_stopping_server_ends_its_watches(world: World) -> None:
     watch = await world.watch(PODS, resourceVersion="0")
     reading = asyncio.create_task(watch.ended())
