@@ -91,7 +91,7 @@ class Service(Object):
             for one in self.spec.ports
         )
         address = self.spec.cluster_ip
-        addresses = (address,) if address else ()
+        addresses = self.spec.cluster_ips or ((address,) if address else ())
         spec = replaced(self.spec, ports=ports, cluster_ips=addresses)
         return replaced(self, spec=spec)
 
@@ -101,6 +101,8 @@ class Service(Object):
         address = self.spec.cluster_ip
         if address not in ("", HEADLESS) and not is_address(address):
             yield Problem("spec.clusterIP", "must be empty, 'None' or an IPv4 address")
+        if self.spec.cluster_ips not in ((), (address,)):
+            yield Problem("spec.clusterIPs", "must hold nothing but clusterIP, which must be set")
         if not self.spec.ports and not self.is_headless:
             yield Problem("spec.ports", "needs at least one", "FieldValueRequired")
         yield from self._port_problems()

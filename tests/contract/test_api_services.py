@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,21 @@ async def world() -> AsyncIterator[World]:
 
 async def _claims(world: World) -> list[str]:
     return [key for key in await world.keys() if "clusterips" in key]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"clusterIPs": ["10.96.7.7"]},
+        {"clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.8"]},
+        {"clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.7", "10.96.7.8"]},
+    ],
+)
+async def test_a_choice_that_is_not_heeded_is_refused(world: World, asked: dict[str, Any]) -> None:
+    answer = await world.call("POST", SERVICES, a_service(**asked))
+
+    assert answer.code == 422
+    assert "spec.clusterIPs" in answer.tree["message"]
 
 
 async def test_w1_a_service_is_made_also_where_addresses_are_taken(world: World) -> None:
