@@ -36,6 +36,16 @@ async def made_namespace(client: Client, name: str) -> None:
     await client.create(Namespace(metadata=ObjectMeta(name=name)))
 
 
+async def removed_namespace(client: Client, name: str) -> None:
+    """Delete a namespace with all that is in it; return when the name is free."""
+    await client.delete(Namespace, name)
+
+    async def is_gone() -> bool:
+        return not (await client.list(Namespace, fields=f"metadata.name={name}")).items
+
+    await until(f"namespace {name} and all that was in it is gone", is_gone, 60)
+
+
 async def found(client: Client, name: str, namespace: str = "zoo") -> Pod | None:
     try:
         return await client.get(Pod, name, namespace)

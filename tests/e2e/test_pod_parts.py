@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from cubernetes.api.namespace import Namespace
 from cubernetes.api.pod import Pod
 from cubernetes.client.rest import Client
 from cubernetes.host.command import SystemCommands
@@ -22,6 +21,7 @@ from tests.e2e.pods import (
     made_namespace,
     pod,
     process_of,
+    removed_namespace,
     shell,
     status_of,
     until_gone,
@@ -104,12 +104,7 @@ def animals(cluster: Cluster) -> Iterator[None]:
 
     async def unmake() -> None:
         async with cluster.client() as client:
-            await client.delete(Namespace, "zoo")
-
-            async def none_left() -> bool:
-                return not (await client.list(Namespace, fields="metadata.name=zoo")).items
-
-            await until("the namespace is gone", none_left, 60)
+            await removed_namespace(client, "zoo")
             await cluster.run("n2", ["rm", "-r", "/srv/zoo"])
 
     finished(make())

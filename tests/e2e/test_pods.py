@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from cubernetes.api.condition import is_true
-from cubernetes.api.namespace import Namespace
 from cubernetes.api.pod import Pod
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import Cluster, until
@@ -22,6 +21,7 @@ from tests.e2e.pods import (
     pod,
     process_of,
     records_of,
+    removed_namespace,
     shell,
     status_of,
     until_gone,
@@ -91,12 +91,7 @@ def animals(cluster: Cluster) -> Iterator[None]:
 
     async def unmake() -> None:
         async with cluster.client() as client:
-            await client.delete(Namespace, "zoo")
-
-            async def none_left() -> bool:
-                return not (await client.list(Pod, "zoo")).items
-
-            await until("the pods of the deleted namespace are gone", none_left, 60)
+            await removed_namespace(client, "zoo")
 
     finished(make())
     yield
