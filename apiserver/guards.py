@@ -64,19 +64,24 @@ def node_guard(name: str) -> Guard:
 def fence_guards(request: Request) -> tuple[Guard, ...]:
     """A leader states its lease and its number: once another leads, its writes are refused.
 
-    Raises: BadRequest: the header is not `<namespace>/<lease>:<transitions>`.
+    Raises: BadRequest: the header is not `<namespace>/<lease>:<transitions>:<uid>`.
     """
     text = request.headers.get(FENCE_HEADER, "")
     if not text:
         return ()
-    place, _, number = text.rpartition(":")
-    namespace, slash, name = place.partition("/")
+    place, _, held = text.partition(":")
+    number, _, uid = held.partition(":")
+    namespace, _, name = place.partition("/")
     is_number = number.isascii() and number.isdigit() and len(number) <= 10
-    if not slash or not is_label(namespace) or not is_subdomain(name) or not is_number:
-        raise BadRequest("Cubernetes-Fence: must be <namespace>/<lease>:<leaseTransitions>")
+    if not is_label(namespace) or not is_subdomain(name) or not is_number or not uid:
+        raise BadRequest("Cubernetes-Fence: must be <namespace>/<lease>:<leaseTransitions>:<uid>")
 
     def check(found: Object | None) -> None:
-        if not isinstance(found, Lease) or found.spec.lease_transitions != int(number):
+        stated = (uid, int(number))
+        is_held = isinstance(found, Lease) and stated == (
+            found.metadata.uid, found.spec.lease_transitions
+        )  # fmt: skip
+        if not is_held:
             message = f"the lease {place} is no longer held as number {number}"
             raise Conflict(message, kind="leases", name=name)
 

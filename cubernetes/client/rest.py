@@ -42,14 +42,18 @@ type Query = Iterable[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """A leader's right to write: void as soon as the lease has changed hands once more."""
+    """A leader's right to write: void as soon as the lease has changed hands once more.
+
+    uid is the lease's: one that was deleted and made again counts its hands from the beginning.
+    """
 
     namespace: str
     lease: str
     epoch: int
+    uid: str
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.lease}:{self.epoch}"
+        return f"{self.namespace}/{self.lease}:{self.epoch}:{self.uid}"
 
 
 class Client:

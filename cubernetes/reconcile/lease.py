@@ -82,7 +82,7 @@ class Election:
         while True:
             held = await self._acquire()
             meta, spec = held.lease.metadata, held.lease.spec
-            fence = Fence(meta.namespace, meta.name, spec.lease_transitions)
+            fence = Fence(meta.namespace, meta.name, spec.lease_transitions, meta.uid)
             log.info("leading", lease=meta.name, epoch=spec.lease_transitions)
             task = asyncio.ensure_future(work(self._client.fenced(fence)))
             try:

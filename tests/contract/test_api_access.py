@@ -230,10 +230,11 @@ async def test_a_kubelet_keeps_only_its_own_node_and_lease(world: World) -> None
 async def test_a_leader_that_lost_its_lease_writes_nothing_more(world: World) -> None:
     leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
     spec = {"holderIdentity": "a", "leaseDurationSeconds": 10, "leaseTransitions": 3}
-    await world.call("POST", leases, {"metadata": {"name": "controllers"}, "spec": spec})
+    lease = {"metadata": {"name": "controllers"}, "spec": spec}
+    uid = (await world.call("POST", leases, lease)).tree["metadata"]["uid"]
 
     async def create(name: str, number: int) -> int:
-        headers = {"cubernetes-fence": f"kube-system/controllers:{number}"}
+        headers = {"cubernetes-fence": f"kube-system/controllers:{number}:{uid}"}
         return (await world.call("POST", PODS, a_pod(name), headers=headers)).code
 
     assert await create("a", 3) == 201
@@ -244,10 +245,15 @@ async def test_a_leader_that_lost_its_lease_writes_nothing_more(world: World) ->
     await world.call("PATCH", f"{leases}/controllers", taken, headers=MERGE)
     assert await create("c", 3) == 409
     deletion = await world.call(
-        "DELETE", f"{PODS}/a", headers={"cubernetes-fence": "kube-system/controllers:3"}
+        "DELETE", f"{PODS}/a", headers={"cubernetes-fence": f"kube-system/controllers:3:{uid}"}
     )
     assert deletion.code == 409
     assert await create("c", 4) == 201
+    # Made again, the lease counts from the beginning, and may come to the same number.
+    await world.call("DELETE", f"{leases}/controllers")
+    spec["leaseTransitions"] = 4
+    await world.call("POST", leases, lease)
+    assert await create("d", 4) == 409
 
 
 async def _token(world: World, **wish: object) -> str:

@@ -134,8 +134,8 @@ def test_a_deposed_leader_that_does_not_know_it_writes_nothing() -> None:
                 await late.create(Namespace(metadata=ObjectMeta(name="too-late")))
             lease = await user.get(Lease, "test", "kube-system")
             assert lease.spec.lease_transitions == 1
-            # The fence is the lease's name and its count of changes: the new leader's passes.
-            fence = Fence("kube-system", "test", 1)
+            # The fence is which lease, and its count of changes: the new leader's passes.
+            fence = Fence("kube-system", "test", 1, lease.metadata.uid)
             await user.fenced(fence).create(Namespace(metadata=ObjectMeta(name="new")))
             await second.end()
 

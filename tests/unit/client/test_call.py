@@ -195,12 +195,14 @@ def test_retries_are_paid_from_a_budget() -> None:
 def test_a_leader_writes_behind_its_fence_and_reads_without() -> None:
     async def main() -> list[str]:
         transport = ScriptedTransport(ok(POD))
-        client = Client(transport, sim_env("fence")).fenced(Fence("kube-system", "controllers", 3))
+        client = Client(transport, sim_env("fence")).fenced(
+            Fence("kube-system", "controllers", 3, "u1")
+        )
         await read(client)
         await update(client)
         return [one.headers.get("cubernetes-fence", "") for one in transport.requests]
 
-    assert run_simulated(main()) == ["", "kube-system/controllers:3"]
+    assert run_simulated(main()) == ["", "kube-system/controllers:3:u1"]
 
 
 def test_a_list_names_its_revision_and_its_selection() -> None:
