@@ -1,6 +1,7 @@
 """HTTP/1.1 over mutual TLS to one of several API servers: the door to aiohttp.
 
-Calls go to one server until it cannot be reached; then to the next. A stream tells a dead peer
+Calls go to one server until it cannot be reached, or says that it cannot serve (503: its store is
+away, it is starting, it is stopping); then to the next. A stream tells a dead peer
 from a quiet one by TCP keep-alive, within about half a minute.
 """
 
@@ -16,6 +17,7 @@ from yarl import URL
 from cubernetes.api.http import Request, Response
 from cubernetes.client.outcome import Unknown, Unreachable
 
+UNAVAILABLE = 503
 CONNECT_LIMIT_S = 3.0
 CONNECTION_LIMIT = 100
 ANSWER_BYTES_LIMIT = 256 * 1024 * 1024
@@ -62,6 +64,7 @@ class HttpTransport:
             raise self._unreachable(turn, error) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unknown(turn, error) from error
+        self._heard(turn, answer.status)
         return _response(answer, body)
 
     async def open(self, request: Request, *, deadline_s: float) -> Response:
@@ -69,6 +72,7 @@ class HttpTransport:
         try:
             async with asyncio.timeout(deadline_s):
                 answer = await self._ask(request)
+                self._heard(turn, answer.status)
                 if answer.status != 200:
                     async with answer:
                         return _response(answer, await _body(answer))
@@ -118,6 +122,10 @@ class HttpTransport:
     def _unknown(self, turn: int, error: Exception) -> Unknown:
         self._leave(turn)
         return Unknown(_said(error))
+
+    def _heard(self, turn: int, status: int) -> None:
+        if status == UNAVAILABLE:
+            self._leave(turn)
 
     def _leave(self, turn: int) -> None:
         """Go on to the next server, once for all calls that failed at the same one."""

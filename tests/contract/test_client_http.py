@@ -163,6 +163,22 @@ async def test_a_client_does_not_notice_that_one_of_two_servers_is_gone() -> Non
     assert found == a_pod("web-0")
 
 
+async def test_a_server_whose_store_is_away_is_left_for_one_that_serves() -> None:
+    async def cannot(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n")
+
+    async with (
+        a_server(cannot) as useless,
+        a_server(_one_pod) as url,
+        a_transport(useless, url) as transport,
+    ):
+        found = await Client(transport, Env()).get(Pod, "web-0", "default")
+        again = await transport.open(GET, deadline_s=5.0)
+
+    assert found == a_pod("web-0")
+    assert again.status == 200
+
+
 async def _one_pod(_: bytes, writer: asyncio.StreamWriter) -> None:
     body = codec.encode(a_pod("web-0"))
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
