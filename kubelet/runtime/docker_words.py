@@ -25,6 +25,8 @@ CPU_PERIOD_US = 100_000
 CPU_QUOTA_US_MIN = 1_000  # the kernel refuses less
 CPU_SHARES_MIN, CPU_SHARES_MAX = 2, 262_144
 SIGNAL_MAX = 64
+# A fork bomb ends at its own container's wall, not at the node's: far above what servers need.
+PIDS_MAX = 4096
 LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
 # A set-uid program in an image gains nothing. The capabilities stay Docker's default set:
 # without NET_RAW `ping` fails, and a student's first question to a network is a ping.
@@ -132,6 +134,7 @@ def _host_config(cgroup_parent: str) -> dict[str, object]:
         "RestartPolicy": {"Name": "no"},
         "LogConfig": LOG_CONFIG,
         "SecurityOpt": SECURITY_OPTIONS,
+        "PidsLimit": PIDS_MAX,
     }
 
 

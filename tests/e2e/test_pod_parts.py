@@ -241,7 +241,8 @@ async def test_two_workers_with_a_limit_of_one_core_use_one(
     quota = (
         f"cat {folder_of(pid, 'cpu')}/cpu.cfs_quota_us {folder_of(pid, 'cpu')}/cpu.cfs_period_us"
     )
-    script = f"{used}; date +%s%N; sleep {SPAN_S}; {used}; date +%s%N; {quota}"
+    wall = f"cat {folder_of(pid, 'pids')}/pids.max"
+    script = f"{used}; date +%s%N; sleep {SPAN_S}; {used}; date +%s%N; {quota}; {wall}"
     lines = (await cluster.run("n2", ["sh", "-c", script])).stdout.split()
     await client.delete(Pod, "busy", "zoo", grace_s=0)
     usage_ns, span_ns = int(lines[2]) - int(lines[0]), int(lines[3]) - int(lines[1])
@@ -250,6 +251,7 @@ async def test_two_workers_with_a_limit_of_one_core_use_one(
     assert cores < 1.1
     # A busy machine may leave them less than a core, so the bound itself is looked at as well.
     assert lines[4] == lines[5]
+    assert lines[6].isdecimal(), "a bound on processes: a fork bomb must not reach the node"
 
 
 async def test_many_pods_start_on_one_node(cluster: Cluster, client: Client) -> None:

@@ -227,5 +227,6 @@ def test_an_engine_without_its_containerd_is_down_and_nobodys_fault() -> None:
 def test_w44_no_container_can_gain_privileges_or_is_restarted_behind_our_back() -> None:
     host: Any = container_body(a_spec(), "box", "/g")["HostConfig"]
     assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert 0 < int(host["PidsLimit"]) < 32768  # a fork bomb stays in its container
     assert not host.get("Privileged")
     assert host["RestartPolicy"] == {"Name": "no"}
