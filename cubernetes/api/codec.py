@@ -52,13 +52,20 @@ def encode(model: Model) -> bytes:
 def decode[M: Model](kind: type[M], content: bytes) -> M:
     """Read bytes that encode (or a server we trust) wrote.
 
+    What a later version wrote may have fields that this one does not know: they are left out, so
+    that a program and its server, or a server and its store, need not be of one version.
+
     Raises:
         msgspec.ValidationError: the content is not of this kind.
     """
     decoder = _decoders.get(kind)
     if decoder is None:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_from_plain)
-    return cast(M, decoder.decode(content))
+    try:
+        return cast(M, decoder.decode(content))
+    except msgspec.ValidationError:
+        known = schema.without_unknown(schema.type_of(kind), msgspec.json.decode(content))
+        return msgspec.convert(known, kind, dec_hook=_from_plain)
 
 
 def to_tree(model: Model) -> Tree:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from cubernetes.api.errors import ApiError, BadRequest, Invalid
 from cubernetes.api.meta import Object
 from cubernetes.api.pod import Pod
 from cubernetes.api.registry import KINDS
+from cubernetes.api.words import Listing
 from tests import given as builders
 
 WHOLE: dict[str, Object] = {
@@ -25,6 +27,8 @@ WHOLE: dict[str, Object] = {
     "Event": builders.an_event(builders.a_pod()),
     "Lease": builders.a_lease(),
 }
+MAPS = ("labels", "annotations", "matchLabels", "selector", "capacity", "allocatable",
+        "requests", "limits", "nodeSelector")  # fmt: skip
 ODD: list[Any] = [
     *(True, False, 0, 1, -1, 2**31, 2**70, 0.0, 1.0, 1.5, "", "a", "1", "a\x00b", "\\u0000", "é"),
     *([], {}, ["a"], [1], {"a": 1}, {"a": "b"}, [{}], {"": ""}),
@@ -113,3 +117,30 @@ def test_depth_counts_whatever_the_brackets(opening: str) -> None:
 
 def test_brackets_within_a_text_are_no_depth() -> None:
     assert codec.tree_of(b'{"a":"' + b"[" * 100 + b'"}') == {"a": "[" * 100}
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_what_a_later_version_wrote_is_read_as_far_as_it_is_known(name: str) -> None:
+    whole = WHOLE[name]
+    later = _with_news(codec.to_tree(whole))
+    listed = {"kind": "List", "metadata": {"resourceVersion": "7", "news": 1}, "items": [later]}
+
+    assert codec.decode(type(whole), msgspec.json.encode(later)) == whole
+    of_kind: Any = cast(Any, Listing)[type(whole)]
+    listing: Any = codec.decode(of_kind, msgspec.json.encode(listed))
+    assert listing.items == (whole,)
+
+
+def test_what_is_of_another_type_is_not_read() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        codec.decode(Pod, b'{"spec": {"containers": "none", "news": 1}}')
+
+
+def _with_news(tree: Any) -> Any:
+    """Return the tree with a new field in every object that is not a map of anything."""
+    if isinstance(tree, list):
+        return [_with_news(one) for one in tree]
+    if not isinstance(tree, dict):
+        return tree
+    news = {key: value if key in MAPS else _with_news(value) for key, value in tree.items()}
+    return {**news, "news": [{"of": "tomorrow"}]}
