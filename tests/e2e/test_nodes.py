@@ -332,6 +332,32 @@ async def test_a_full_disk_starts_no_pod_ends_no_pod_and_is_no_end(
     await until_gone(client, "late", namespace="default")
 
 
+async def test_an_engine_that_hangs_is_told_and_costs_neither_node_nor_pods(
+    cluster: Cluster, client: Client
+) -> None:
+    addresses = await on_node(client, "n3")
+    before = (await cluster.run("n3", OURS)).stdout.split()
+    pid = (await cluster.run("n3", ["cat", "/run/docker.pid"])).stdout.strip()
+    await cluster.run("n3", ["kill", "-STOP", pid])
+    try:
+
+        async def is_told() -> bool:
+            node = await client.get(Node, "n3")
+            told = [one.message for one in node.status.conditions if one.type == "Ready"]
+            return "container runtime is down" in "".join(told)
+
+        told_s = await until("the node tells that its engine is down", is_told, 25)
+        print(f"a hanging engine is told after {told_s:.1f} s")  # noqa: T201  a figure
+        # Its pods answer all the same.
+        for address in sorted(addresses):
+            assert await cluster.curl("n1", f"http://{address}:8080/")
+    finally:
+        await cluster.run("n3", ["kill", "-CONT", pid])
+    await until_state(client, "n3", is_ready=True, deadline_s=20)
+    assert (await cluster.run("n3", OURS)).stdout.split() == before
+    await until("everything serves", lambda: is_whole(client), 15)
+
+
 async def test_containerd_may_die_and_no_container_notices(
     cluster: Cluster, client: Client
 ) -> None:

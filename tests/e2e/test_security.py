@@ -1,6 +1,7 @@
 """What strangers, other nodes and stolen certificates get from a real cluster: nothing."""
 
 import asyncio
+import http.client
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -97,14 +98,20 @@ def tls(cluster: Cluster, cert: Path | None = None, key: Path | None = None) -> 
 
 async def status_of(url: str, context: ssl.SSLContext) -> int:
     """Return the HTTP status; 0 where the connection or its TLS is refused."""
-    connector = aiohttp.TCPConnector(ssl=context, force_close=True)
-    limit = aiohttp.ClientTimeout(total=5)
-    async with aiohttp.ClientSession(connector=connector, timeout=limit) as session:
-        try:
-            async with session.get(url) as answer:
-                return answer.status
-        except (aiohttp.ClientError, OSError):
-            return 0
+    return await asyncio.to_thread(_status_of, url, context)
+
+
+def _status_of(url: str, context: ssl.SSLContext) -> int:
+    """Ask with the path exactly as it is written: a polite client would tidy it up first."""
+    place, _, path = url.removeprefix("https://").partition("/")
+    connection = http.client.HTTPSConnection(place, timeout=5, context=context)
+    try:
+        connection.request("GET", f"/{path}")
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
 
 
 @asynccontextmanager
