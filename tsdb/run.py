@@ -52,7 +52,7 @@ async def run(settings: TsdbSettings, env: Env) -> None:
 async def _serve(settings: TsdbSettings, env: Env, store: Store) -> None:
     ingest = Ingest(store)
     committer = Committer(store, env.clock, settings.fsync_interval_s)
-    upkeep = Upkeep(store, env)
+    upkeep = Upkeep(store, env, settings.upkeep_interval_s)
     reader = Reader(store)
     lookback = QuerySettings(lookback_ms=int(settings.lookback_s * 1000))
     engine = Engine(reader, settings.limits, lookback)

@@ -59,6 +59,8 @@ class TsdbSettings(Settings, frozen=True, kw_only=True):
     # 0: an acknowledged sample survives a power cut. More: it survives the end of the process, and
     # a power cut may take this many seconds of samples.
     fsync_interval_s: float = 0.0
+    # How often is looked whether a block is due, or something to merge or to delete.
+    upkeep_interval_s: float = 5.0
     stop_grace_s: float = 10.0
     lookback_s: float = 300.0
     limits: Limits = Limits()

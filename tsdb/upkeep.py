@@ -10,7 +10,6 @@ from tsdb.turns import as_steps, in_turns
 
 log = Log(__name__)
 
-PAUSE_S = 5.0
 # While the disk refuses, look more often whether it does still.
 PAUSE_AFTER_REFUSAL_S = 1.0
 
@@ -18,17 +17,18 @@ PAUSE_AFTER_REFUSAL_S = 1.0
 class Upkeep:
     """Runs one piece of work at a time: a snapshot and a flush never see half of each other."""
 
-    def __init__(self, store: Store, env: Env) -> None:
-        self._store, self._env = store, env
+    def __init__(self, store: Store, env: Env, interval_s: float) -> None:
+        self._store, self._env, self._interval_s = store, env, interval_s
         self._turn = asyncio.Lock()
         self.refusals_in_a_row = 0
 
     async def run(self) -> None:
         """Do what is due, for ever."""
         while True:
-            await self._env.clock.sleep(
-                PAUSE_AFTER_REFUSAL_S if self.refusals_in_a_row else PAUSE_S
-            )
+            pause_s = self._interval_s
+            if self.refusals_in_a_row:
+                pause_s = min(pause_s, PAUSE_AFTER_REFUSAL_S)
+            await self._env.clock.sleep(pause_s)
             await self.once()
 
     async def once(self) -> None:

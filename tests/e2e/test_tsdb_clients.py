@@ -224,14 +224,17 @@ class Ledger:
     acknowledged: set[tuple[str, int]] = field(default_factory=set)
 
 
-def write_until_it_dies(url: str, ledger: Ledger, lane: int, first_ms: int) -> None:
-    """Send batches of one lane's series as fast as they are acknowledged."""
+def write_until_it_dies(url: str, ledger: Ledger, lane: int, times: Iterator[int]) -> None:
+    """Send batches of one lane's series as fast as they are acknowledged.
+
+    All lanes draw their times from one counter: none falls behind what is in blocks already.
+    """
     host = url.removeprefix("http://")
     keys = {name: key_of_dict({"__name__": name}) for name in (f"l{lane}_{n}" for n in range(20))}
     headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
-    rng = random.Random(first_ms + lane)
+    rng = random.Random(lane)
     with contextlib.closing(http.client.HTTPConnection(host, timeout=10)) as connection:
-        for at_ms in itertools.count(first_ms):
+        for at_ms in times:
             samples = {(name, at_ms): rng.random() for name in keys}
             ledger.sent |= samples
             series = [(keys[name], [(at, value)]) for (name, at), value in samples.items()]
@@ -273,16 +276,18 @@ def everything_in(folder: Path) -> dict[tuple[str, int], float]:
 def test_kill_9_under_load_loses_nothing_acknowledged_and_invents_nothing(tmp_path: Path) -> None:
     rng = random.Random(int(os.environ.get("CUBE_TEST_SEED", "9")))
     folder = tmp_path / "store"
-    # Blocks of two seconds of samples, so that flushes and merges are under way when it dies.
-    options = {"block_span_s": 0.2, "out_of_order_s": 0.05, "compacted_span_s": 2.0}
+    # Blocks of some hundred requests, so that flushes and merges are under way when it dies.
+    settings = {
+        "options": {"block_span_s": 0.2, "out_of_order_s": 0.05, "compacted_span_s": 2.0},
+        "upkeep_interval_s": 0.01,
+    }
     ledgers = [Ledger() for _ in range(4)]
     first_ms = int(time.time() * 1000) - 3_000_000
     for life in range(5):
-        with a_process(folder, options=options, limits={"series": 1000}) as (url, process):
+        with a_process(folder, limits={"series": 1000}, **settings) as (url, process):
+            times = itertools.count(first_ms + life * 100_000)
             lanes = [
-                threading.Thread(
-                    target=write_until_it_dies, args=(url, ledger, lane, first_ms + life * 100_000)
-                )
+                threading.Thread(target=write_until_it_dies, args=(url, ledger, lane, times))
                 for lane, ledger in enumerate(ledgers)
             ]
             for lane in lanes:
@@ -295,6 +300,7 @@ def test_kill_9_under_load_loses_nothing_acknowledged_and_invents_nothing(tmp_pa
     sent = {name: value for ledger in ledgers for name, value in ledger.sent.items()}
     acknowledged = {name for ledger in ledgers for name in ledger.acknowledged}
     assert len(acknowledged) > 1000
+    assert list((folder / "data" / "blocks").glob("*.blk"))
     assert acknowledged <= found.keys()
     assert all(bits(sent[name]) == bits(value) for name, value in found.items())
 
@@ -320,11 +326,9 @@ def test_a_power_cut_loses_nothing_acknowledged(tmp_path: Path) -> None:
     ledgers = [Ledger() for _ in range(3)]
     try:
         with a_process(mount / "store", limits={"series": 1000}) as (url, process):
+            times = itertools.count(int(time.time() * 1000) - 2_000_000)
             lanes = [
-                threading.Thread(
-                    target=write_until_it_dies,
-                    args=(url, ledger, lane, int(time.time() * 1000) - 2_000_000),
-                )
+                threading.Thread(target=write_until_it_dies, args=(url, ledger, lane, times))
                 for lane, ledger in enumerate(ledgers)
             ]
             for lane in lanes:
