@@ -6,6 +6,7 @@ without duplicate fields, checked field by field against the kind, all problems 
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, cast
@@ -154,7 +155,8 @@ def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
     """
     try:
         text = body.decode("utf-8")
-        tree = (_strict if duplicates_refused else _lenient).decode(text)
+        is_checked = _SUSPECT.search(text) is not None
+        tree = _DECODERS[duplicates_refused, is_checked].decode(text)
         # A lone surrogate is valid to Python's parser and to nobody else.
         if "\\ud" in text.lower():
             json.dumps(tree, ensure_ascii=False).encode("utf-8")
@@ -202,12 +204,17 @@ def _finite(word: str) -> float:
     return number
 
 
-# Made once: json.loads would make one for each call.
-_NUMBERS: Any = {
-    "parse_constant": _refuse_constant, "parse_int": _integer, "parse_float": _finite
-}  # fmt: skip
-_strict = json.JSONDecoder(object_pairs_hook=_refuse_duplicates, **_NUMBERS)
-_lenient = json.JSONDecoder(**_NUMBERS)
+# Numbers that may be too large; whoever writes one is read more slowly.
+_SUSPECT = re.compile(r"[0-9]{19}|[eE]\+?[0-9]{3}")
+_CHECKS: Any = {"parse_constant": _refuse_constant}
+_NUMBERS: Any = {**_CHECKS, "parse_int": _integer, "parse_float": _finite}
+# By whether duplicates are refused and numbers looked at. Made once: json.loads makes one a call.
+_DECODERS: Mapping[tuple[bool, bool], json.JSONDecoder] = {
+    (False, False): json.JSONDecoder(**_CHECKS),
+    (False, True): json.JSONDecoder(**_NUMBERS),
+    (True, False): json.JSONDecoder(object_pairs_hook=_refuse_duplicates, **_CHECKS),
+    (True, True): json.JSONDecoder(object_pairs_hook=_refuse_duplicates, **_NUMBERS),
+}
 
 
 def deeper_than(tree: object, limit: int) -> bool:

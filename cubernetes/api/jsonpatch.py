@@ -43,8 +43,9 @@ def patched(target: Tree, steps: Sequence[Step]) -> Tree:
     Raises:
         BadRequest: a path is malformed, would replace the whole object, or nests too deep.
         Invalid: a test fails, or a path is not there.
-        RequestTooLarge: it grows beyond what any object may be.
+        RequestTooLarge: altogether, it copies and moves more than a body may hold.
     """
+    carried_bytes = 0
     for index, step in enumerate(steps):
         where = f"patch[{index}]"
         parts = _parts(step.path, where)
@@ -57,21 +58,22 @@ def patched(target: Tree, steps: Sequence[Step]) -> Tree:
                 if not _is_same(_get(target, parts, where), _value(step, where)):
                     raise _refused(f"{where}.value", f"the test at {step.path!r} fails")
             case _:
-                _carry(target, step, parts, where)
+                source = _parts(step.source, where)
+                # Copies of copies double, and what is carried costs its size: both have an end.
+                carried_bytes += len(msgspec.json.encode(_get(target, source, where)))
+                if carried_bytes > BODY_BYTES_LIMIT:
+                    raise RequestTooLarge(f"patch: copies or moves over {BODY_BYTES_LIMIT} bytes")
+                _carry(target, step.op, source, parts, where)
     return target
 
 
-def _carry(target: Tree, step: Step, parts: list[str], where: str) -> None:
-    source = _parts(step.source, where)
-    if step.op == "move":
+def _carry(target: Tree, op: str, source: list[str], parts: list[str], where: str) -> None:
+    if op == "move":
         if parts[: len(source)] == source and len(parts) > len(source):
             raise BadRequest(f"{where}: cannot move a value into itself")
         _put(target, parts, _take(target, source, where), where, is_new=True)
         return
     _put(target, parts, deepcopy(_get(target, source, where)), where, is_new=True)
-    # Copies of copies double: look before the next one.
-    if len(msgspec.json.encode(target)) > BODY_BYTES_LIMIT:
-        raise RequestTooLarge(f"patch: the object grows beyond {BODY_BYTES_LIMIT} bytes")
 
 
 def _parts(path: str, where: str) -> list[str]:

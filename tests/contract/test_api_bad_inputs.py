@@ -30,6 +30,12 @@ STEPS = {"content-type": "application/json-patch+json"}
 DOUBLING = [{"op": "add", "path": "/spec/x", "value": ["x" * 100]}] + [
     {"op": "copy", "from": "/spec", "path": f"/spec/y{n}"} for n in range(20)
 ]
+# Each step carries a megabyte.
+TO_AND_FRO = [{"op": "add", "path": "/x", "value": ["x"] * 250_000}] + [
+    {"op": "move", "from": source, "path": target}
+    for _ in range(400)
+    for source, target in (("/x", "/y"), ("/y", "/x"))
+]
 # Each pair of steps sinks what is there as deep again.
 SINKING = [{"op": "add", "path": "/x", "value": {}}] + [
     step
@@ -220,6 +226,7 @@ SEMANTICS = [
             ([{"op": "add", "path": "/metadata/labels/a", "value": "b"}] * 10_000, 413),
             (DOUBLING, 413),
             (SINKING, 400),
+            (TO_AND_FRO, 413),
             ([{"op": "test", "path": "/metadata/generation", "value": True}], 422),
             ([{"op": "spin", "path": "/a"}], 400),
             ([{"op": "add", "path": "", "value": {}}], 400),
