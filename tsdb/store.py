@@ -20,7 +20,7 @@ from tsdb.checkpoint import EVER, Replay, Replayed, in_order, row_groups, write_
 from tsdb.codec import Floats, Ints
 from tsdb.compaction import BlockFacts, expired, merge_plan
 from tsdb.disk import Disk
-from tsdb.errors import Corrupt, DiskRefused, LimitExceeded, Overloaded, TsdbError
+from tsdb.errors import BadData, Corrupt, DiskRefused, LimitExceeded, Overloaded, TsdbError
 from tsdb.frame import compact
 from tsdb.head import Batch, Head
 from tsdb.labels import Key
@@ -149,8 +149,13 @@ class Store:
 
         Raises:
             LimitExceeded: more samples than a request may have.
+            BadData: the columns have different lengths.
             DiskRefused: the log cannot be written; nothing was taken.
         """
+        # The log keeps columns as they lie in memory: let them be of the types it says.
+        times, values = np.asarray(times, np.int64), np.asarray(values, np.float64)
+        if not len(refs) == len(times) == len(values):
+            raise BadData("the columns of a batch have different lengths")
         if len(refs) > self.limits.samples_per_request:
             raise LimitExceeded("samples_per_request", self.limits.samples_per_request, len(refs))
         outcome = Outcome()

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tsdb.errors import LimitExceeded, Overloaded
+from tsdb.errors import BadData, LimitExceeded, Overloaded
 from tsdb.limits import Limits
 from tsdb.options import Options
 from tsdb.store import AlreadyOpen, open_store
@@ -121,6 +121,18 @@ def test_a_number_that_is_no_series_is_refused(small: Any) -> None:
     outcome = small.store.append(np.array([7, -1]), np.array([1, 1]), np.zeros(2), 2**60)
 
     assert (outcome.no_series, outcome.accepted) == (2, 0)
+
+
+def test_columns_of_other_types_are_taken_and_of_other_lengths_refused(small: Any) -> None:
+    ref = small.store.ref(small.key("a"))
+    narrow = np.array([1000, 2000], np.int32), np.array([1, 2], np.int8)
+    assert small.store.append(np.array([ref, ref]), *narrow, 2**60).accepted == 2
+    with pytest.raises(BadData):
+        small.store.append(np.array([ref]), *narrow, 2**60)
+
+    small.reopen()
+
+    assert small.read() == {"a": [(1000, 1.0), (2000, 2.0)]}
 
 
 def test_one_series_too_many_is_a_clear_error(open_small: Callable[..., Any]) -> None:
