@@ -196,10 +196,14 @@ def object_refusal(identity: Identity, subresource: str, old: Object | None, new
             return NOT_BOUND
         case Lease() if new.metadata.name != node:
             return f'node "{node}" may keep only its own lease'
-        case Event() if new.source.host not in ("", node):
+        case Event() if any(one.source.host not in ("", node) for one in _events(old, new)):
             return f'node "{node}" may not report as another'
         case _:
             return ""
+
+
+def _events(*states: Object | None) -> list[Event]:
+    return [one for one in states if isinstance(one, Event)]
 
 
 def _node_fields(node: str, old: Node | None, new: Node) -> str:

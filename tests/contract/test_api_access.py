@@ -227,6 +227,20 @@ async def test_a_kubelet_keeps_only_its_own_node_and_lease(world: World) -> None
     assert await code("DELETE", f"{NODES}/n1") == 200  # a machine may leave its cluster
 
 
+async def test_a_kubelet_reports_as_itself_and_leaves_the_reports_of_others(world: World) -> None:
+    events = "/api/v1/namespaces/default/events"
+
+    async def posted(host: str) -> int:
+        event = {"metadata": {"name": f"by-{host}"}, "source": {"host": host}}
+        return (await world.call("POST", events, event, identity=KUBELET)).code
+
+    assert (await posted("n1"), await posted("n2")) == (201, 403)
+    await world.call("POST", events, {"metadata": {"name": "theirs"}, "source": {"host": "n2"}})
+    mine = {"source": {"host": "n1"}, "message": "all is well"}
+    answer = await world.call("PATCH", f"{events}/theirs", mine, identity=KUBELET, headers=MERGE)
+    assert answer.code == 403
+
+
 async def test_a_leader_that_lost_its_lease_writes_nothing_more(world: World) -> None:
     leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
     spec = {"holderIdentity": "a", "leaseDurationSeconds": 10, "leaseTransitions": 3}
