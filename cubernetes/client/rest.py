@@ -377,6 +377,8 @@ def _selection(labels: str, fields: str) -> list[tuple[str, str]]:
 
 def _says_the_same(found: Object, sent: Object, subresource: str) -> bool:
     """Tell whether found holds what a write of sent would have left, server's fields apart."""
+    if sent.metadata.uid not in ("", found.metadata.uid):
+        return False
     there, here = codec.to_tree(found), codec.to_tree(sent)
     if subresource == "status":
         return there.get("status") == here.get("status")

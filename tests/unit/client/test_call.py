@@ -126,6 +126,19 @@ def test_an_update_that_someone_else_preceded_is_a_conflict() -> None:
     assert isinstance(result, Conflict)
 
 
+def test_the_status_of_a_namesake_is_not_what_was_written() -> None:
+    namesake = a_pod("web-0", revision=9, uid="u2")
+
+    result, _, _ = outcome_of(
+        lambda client: client.update_status(POD),
+        Unknown("reset"),
+        refused(Conflict("9")),
+        ok(namesake),
+    )
+
+    assert isinstance(result, Conflict)
+
+
 def test_an_update_without_a_precondition_is_not_repeated() -> None:
     blind = replaced(POD, metadata=replaced(POD.metadata, resource_version=""))
 
