@@ -20,6 +20,7 @@ from cubernetes.reconcile.plan import Record
 
 log = Log(__name__)
 
+NAME_LETTERS = 230  # of an object's name, in that of its record
 PENDING_LIMIT = 256
 KNOWN_LIMIT = 1024
 # Kubernetes' bounds for what one source may say of one object: a burst, then one in five minutes.
@@ -120,7 +121,7 @@ class Recorder:
         meta = record.about.metadata
         told = (meta.uid, record.type, record.reason, record.message, self._source.component)
         digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
-        return meta.namespace or "default", f"{meta.name[:230]}.{digest}"
+        return meta.namespace or "default", f"{meta.name[:NAME_LETTERS].rstrip('-.')}.{digest}"
 
     def _event(self, key: tuple[str, str], record: Record, count: int) -> Event:
         namespace, name = key

@@ -53,6 +53,22 @@ def test_the_same_again_counts_up_also_by_another_instance() -> None:
     assert here.last_timestamp > here.first_timestamp
 
 
+def test_a_long_name_is_cut_to_a_name() -> None:
+    about = a_pod("a" * 229 + "-" + "b" * 20)
+
+    async def main() -> list[Event]:
+        async with small_world() as world:
+            recorder = Recorder(world.client("one"), world.env("one"), "test")
+            task = started(recorder)
+            recorder.record(Record(about, "Pulled", "the image is here"))
+            await asyncio.sleep(1.0)
+            task.cancel()
+            await asyncio.wait([task])
+            return await events_of(world)
+
+    assert [one.involved_object.name for one in run_simulated(main())] == [about.metadata.name]
+
+
 def test_what_comes_at_once_is_written_once() -> None:
     async def main() -> tuple[int, int]:
         async with small_world() as world:
