@@ -170,7 +170,7 @@ async def a_cluster(folder: Path) -> AsyncIterator[Cluster]:
     settings = Settings(
         listen_address="127.0.0.1",
         listen_port=0,
-        advertise_addresses=("127.0.0.1",),
+        advertise_addresses=("192.0.2.1",),
         cert=str(folder / "server.crt"),
         key=str(folder / "server.key"),
         client_ca=str(folder / "ca.crt"),

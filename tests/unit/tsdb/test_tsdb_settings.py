@@ -7,7 +7,7 @@ import pytest
 from cubernetes.host.settings import SettingsInvalid, read_settings
 from tsdb.settings import TsdbSettings
 
-EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "tsdb-settings.json"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "tsdb" / "settings.json"
 
 
 def test_the_example_is_read() -> None:
