@@ -16,8 +16,9 @@ from tsdb.limits import Limits
 from tsdb.promql.lexer import duration_ms
 from tsdb.promql.overtime import OVER_TIME
 from tsdb.promql.parser import parse, parse_selector
+from tsdb.promql.signatures import AGGREGATIONS, SIGNATURES, WITH_PARAMETER
 from tsdb.promql.text import number_text
-from tsdb.promql.tree import Binary, Call, Number
+from tsdb.promql.tree import Binary, Call, Number, Type
 from tsdb.promql.values import Range
 from tsdb.query import Engine, Result, finished
 from tsdb.select import Reader
@@ -144,6 +145,24 @@ def counters(small: Any) -> Any:
         value = 2.0 * (step if step < 20 else step - 20)
         small.put_columns(["a", "b"], [step * 10_000] * 2, [float(step), value])
     return small
+
+
+@pytest.mark.parametrize("name", sorted(SIGNATURES))
+def test_every_function_that_is_parsed_is_there(name: str, counters: Any) -> None:
+    example = {Type.VECTOR: "a", Type.SCALAR: "1", Type.RANGE: "a[1m]", Type.STRING: '"x"'}
+    arguments = ", ".join(example[kind] for kind in SIGNATURES[name].takes)
+
+    result = asked(counters, f"{name}({arguments})", 390_000)
+
+    assert result.kind in ("vector", "scalar")
+
+
+@pytest.mark.parametrize("name", sorted(AGGREGATIONS))
+def test_every_aggregation_that_is_parsed_is_there(name: str, counters: Any) -> None:
+    kind = WITH_PARAMETER.get(name, Type.VECTOR)
+    parameter = {Type.SCALAR: "1, ", Type.STRING: '"x", '}.get(kind, "")
+
+    assert asked(counters, f"{name}({parameter}a)", 390_000).lines
 
 
 def test_a_rate_is_per_second_and_survives_a_reset(counters: Any) -> None:
