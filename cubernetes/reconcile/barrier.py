@@ -30,6 +30,13 @@ class Outdated:
     answered_at: int = 2**62
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Doubt:
+    """One write of unknown outcome; another of the same object is another doubt."""
+
+    kind: type[Object]
+
+
 class Barrier:
     """What one planner has written, as far as its view has not shown it yet.
 
@@ -41,7 +48,7 @@ class Barrier:
         self._informers = informers
         self._written: dict[type[Object], int] = {}
         self._outdated: dict[Ref, tuple[type[Object], Outdated]] = {}
-        self._doubts: dict[Ref, type[Object]] = {}
+        self._doubts: dict[Ref, Doubt] = {}
 
     def seen(self, kind: type[Object], ref: Ref) -> Object | None:
         """Return what the view shows at ref; None also for kinds that are not watched."""
@@ -61,16 +68,15 @@ class Barrier:
     def doubted(self, kind: type[Object], ref: Ref) -> None:
         """Ask what has become of ref before anything is planned."""
         if kind in self._informers:
-            self._doubts[ref] = kind
+            self._doubts[ref] = Doubt(kind)
 
     async def clear(self, deadline_s: float) -> bool:
         """Wait until the view shows all that was done; False when it does not by the deadline.
 
         deadline_s is for each kind that is waited for, and for each call.
         """
-        for ref, kind in list(self._doubts.items()):
-            if not await self._ask(kind, ref):
-                return False
+        if not await self._is_answered():
+            return False
         for kind, revision in list(self._written.items()):
             if not await self._informers[kind].at_least(revision, deadline_s):
                 return False
@@ -80,6 +86,17 @@ class Barrier:
                 return False
             if self._outdated.get(ref) == (kind, state):
                 del self._outdated[ref]
+        return True
+
+    async def _is_answered(self) -> bool:
+        """Ask until nothing is in doubt; False when nobody answers."""
+        while self._doubts:
+            ref, doubt = next(iter(self._doubts.items()))
+            if not await self._ask(doubt.kind, ref):
+                return False
+            # What went into doubt while the answer was under way, the answer says nothing about.
+            if self._doubts.get(ref) is doubt:
+                del self._doubts[ref]
         return True
 
     async def _ask(self, kind: type[Object], ref: Ref) -> bool:
@@ -92,7 +109,6 @@ class Barrier:
             return False
         else:
             self.wrote(kind, revision_of(found))
-        self._doubts.pop(ref, None)
         return True
 
     def _expect_absence(self, kind: type[Object], ref: Ref) -> None:
