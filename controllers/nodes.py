@@ -7,6 +7,7 @@ never the time that the writer put into it: clocks differ, and get set.
 * for `evict_after_s` more: its pods are deleted, some at a time. They stay in the API, going, until
   the kubelet is back or the Node is deleted, but controllers replace them at once;
 * seen again for `steady_s`: Ready as before. A kubelet that speaks for itself comes first;
+* its Node and Lease deleted: its pods' Ready is False at once, and garbage goes as ever;
 * nothing is evicted while more than half of all nodes are silent: that trouble is probably ours.
 
 **What is remembered**, per node: the renewal last seen, and when (`Seen`). It may be lost: the
@@ -83,6 +84,9 @@ class Nodes:
         if node is None or node.metadata.is_deleted:
             if seen is not None and (not is_lease or lease is None):
                 del self.seen[str(key)]
+            if not is_lease and node is None and lease is None:
+                # The other nodes have taken the ways to its pods away: nobody can reach them.
+                yield from _unready(view.on_node(Pod, key.name), now)
             return
         if self._holds(now):
             yield Again(LOOK_AGAIN_S)

@@ -222,6 +222,22 @@ def test_w16_a_node_that_was_deleted_is_not_made_again_and_is_forgotten() -> Non
     assert "node/n1" not in cluster.nodes.seen
 
 
+def test_the_pods_of_a_node_that_has_left_serve_no_more() -> None:
+    cluster = Cluster("n1", "n2")
+    for node in cluster.names:
+        cluster.world.put(a_running_pod(f"web-{node}", node=node))
+    cluster.run(20)
+    cluster.silent.add("n1")
+    cluster.world.remove(Ref("Node", "", "n1"))
+    cluster.plan_all()
+    assert cluster.is_ready("web-n1"), "its lease is there: it may be a Node not seen yet"
+
+    cluster.world.remove(Ref("Lease", "kube-node-lease", "n1"))
+    cluster.plan_all()
+    assert not cluster.is_ready("web-n1")
+    assert cluster.is_ready("web-n2")
+
+
 def test_a_lease_that_is_gone_is_forgotten() -> None:
     cluster = Cluster("n1")
     cluster.run(4)
