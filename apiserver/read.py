@@ -56,18 +56,18 @@ async def list_(backend: Backend, call: Call) -> Response:
         if asked:
             raise BadRequest("resourceVersion: not together with continue")
         place = place_of(token, selection.prefix)
-        items, more = await _page(backend, selection, place, limit)
+        items, is_all = await _page(backend, selection, place, limit)
         revision = place.revision
     elif _is_exact(call, asked, limit):
         revision = asked or 0
         await _reach(backend, revision)
-        items, more = await _page(backend, selection, Place(revision, ""), limit)
+        items, is_all = await _page(backend, selection, Place(revision, ""), limit)
     else:
         await _reach(backend, asked)
         revision = backend.mirror.revision
-        items = backend.mirror.kinds[call.kind].chosen(selection)
-        more = bool(limit) and len(items) > limit
-    remaining = len(items) - limit if more and selection.is_whole else None
+        items, is_all = backend.mirror.kinds[call.kind].chosen(selection), True
+    more = bool(limit) and len(items) > limit
+    remaining = len(items) - limit if more and is_all and selection.is_whole else None
     items = items[:limit] if more else items
     token = token_of(Place(revision, items[-1].key)) if more else ""
     meta = encode(
@@ -186,19 +186,21 @@ def _too_large(told: str) -> Timeout:
 async def _page(
     backend: Backend, selection: Selection, place: Place, limit: int
 ) -> tuple[list[Item], bool]:
-    """Return the items behind a place, at its revision; one more than limit where there are more.
+    """Return the items behind a place, at its revision, and whether that is all of them.
+
+    Where it is not, there is at least one more than limit.
 
     Raises: Gone: the revision is no longer kept.
     """
     cache = backend.mirror.kinds[selection.kind]
     if cache.changed_at <= place.revision <= backend.mirror.revision:
-        items = cache.chosen(selection, place.after)
-    else:
-        items = await _old_page(backend, selection, place, limit)
-    return items, bool(limit) and len(items) > limit
+        return cache.chosen(selection, place.after), True
+    return await _old_page(backend, selection, place, limit)
 
 
-async def _old_page(backend: Backend, selection: Selection, place: Place, limit: int) -> list[Item]:
+async def _old_page(
+    backend: Backend, selection: Selection, place: Place, limit: int
+) -> tuple[list[Item], bool]:
     found: list[Item] = []
     after = place.after
     while not limit or len(found) <= limit:
@@ -216,9 +218,9 @@ async def _old_page(backend: Backend, selection: Selection, place: Place, limit:
         items = (item_of(selection.kind, entry) for entry in page.entries)
         found += [item for item in items if selection.matches(item)]
         if not page.more:
-            break
+            return found, True
         after = page.entries[-1].key
-    return found
+    return found, False
 
 
 def _included(call: Call) -> Included:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from apiserver.read import OLD_PAGE_ENTRIES
 from tests.contract.api_world import PODS, World, a_pod, a_world, settled
 
 MERGE = {"content-type": "application/merge-patch+json"}
@@ -60,6 +61,24 @@ async def test_pages_from_memory_and_from_the_store_are_the_same(world: World) -
     other["metadata"].pop("remainingItemCount", None)
 
     assert one == other
+
+
+async def test_how_many_are_left_is_told_where_it_is_known() -> None:
+    async with a_world() as world:
+        count = OLD_PAGE_ENTRIES + 20
+        for number in range(count):
+            await world.call("POST", PODS, a_pod(f"p{number:04}"))
+        first = (await world.call("GET", PODS, query={"limit": "10"})).tree["metadata"]
+        proceed = {"limit": "10", "continue": first["continue"]}
+        second = (await world.call("GET", PODS, query=proceed)).tree["metadata"]
+        await world.call("POST", PODS, a_pod("zz"))
+        await settled()
+        old = (await world.call("GET", PODS, query=proceed)).tree["metadata"]
+
+    assert first["remainingItemCount"] == count - 10
+    assert second["remainingItemCount"] == count - 20
+    assert old["continue"]
+    assert "remainingItemCount" not in old
 
 
 async def test_a_page_with_a_selector_is_full(world: World) -> None:
