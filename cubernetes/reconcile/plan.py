@@ -165,8 +165,9 @@ class StillView:
     as_of: int = 2**62  # so new that nothing speaks of what it has not seen
 
     def get[O: Object](self, kind: type[O], name: str, namespace: str = "") -> O | None:
+        # As in a cache, no namespace is a place of its own here, and not every one.
         found = (one for one in self.list(kind, namespace) if one.metadata.name == name)
-        return next(found, None)
+        return next((one for one in found if one.metadata.namespace == namespace), None)
 
     def list[O: Object](
         self, kind: type[O], namespace: str = "", selector: Selector | None = None
