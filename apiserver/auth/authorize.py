@@ -19,6 +19,8 @@ PROXIES, PROXY_PREFIX = "system:proxies", "system:proxy:"
 BOOTSTRAPPERS, BOOTSTRAP_PREFIX = "system:bootstrappers", "system:bootstrap:"
 SCHEDULER, CONTROLLERS = "system:scheduler", "system:controllers"
 
+LEADERS_NAMESPACE = "kube-system"
+
 READ = frozenset({"get", "list", "watch"})
 WRITE = frozenset({"create", "update", "patch"})
 CHANGE = frozenset({"update", "patch"})
@@ -51,16 +53,21 @@ class Attempt(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """Allows verbs on resources, `pods` or `pods/status`; `*` is every resource."""
+    """Allows verbs on resources, `pods` or `pods/status`; `*` is every resource.
+
+    namespace, where given, is the only one where it holds.
+    """
 
     verbs: frozenset[str]
     resources: tuple[str, ...]
+    namespace: str = ""
 
     def allows(self, attempt: Attempt) -> bool:
         part = f"/{attempt.subresource}" if attempt.subresource else ""
         named = attempt.resource + part in self.resources
         meant = "*" + part in self.resources and attempt.resource not in NO_OBJECTS
-        return attempt.verb in self.verbs and (named or meant)
+        is_here = self.namespace in ("", attempt.namespace)
+        return is_here and attempt.verb in self.verbs and (named or meant)
 
 
 ROLES: dict[str, tuple[Rule, ...]] = {
@@ -68,7 +75,9 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(READ, ("nodes", "pods", "namespaces")),
         Rule(frozenset({"create"}), ("pods/binding",)),
         Rule(CHANGE, ("pods/status",)),
-        Rule(READ | WRITE, ("leases", "events")),
+        # Its own lease, and not those by which nodes show that they live.
+        Rule(READ | WRITE, ("leases",), LEADERS_NAMESPACE),
+        Rule(READ | WRITE, ("events",)),
     ),
     CONTROLLERS: (
         Rule(READ, ("*", "*/scale")),

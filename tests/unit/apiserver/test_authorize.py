@@ -17,6 +17,7 @@ SCHEDULER = Identity("system:scheduler")
 CONTROLLERS = Identity("system:controllers")
 PROXY = Identity("system:proxy:n1", ("system:proxies",))
 JOINER = Identity("system:bootstrap:abc", ("system:bootstrappers",))
+LEASES = "coordination.k8s.io"
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 RESOURCES = (
     "pods", "nodes", "services", "endpointslices", "replicasets", "events", "leases",
@@ -40,7 +41,9 @@ def a_pod(node: str) -> Pod:
         (SCHEDULER, Attempt("create", "", "pods"), False),
         (SCHEDULER, Attempt("patch", "", "pods", "status"), True),
         (SCHEDULER, Attempt("patch", "", "nodes"), False),
-        (SCHEDULER, Attempt("update", "coordination.k8s.io", "leases"), True),
+        (SCHEDULER, Attempt("update", LEASES, "leases", "", "kube-system"), True),
+        (SCHEDULER, Attempt("update", LEASES, "leases", "", "kube-node-lease"), False),
+        (SCHEDULER, Attempt("list", LEASES, "leases"), False),
         (CONTROLLERS, Attempt("delete", "", "services"), True),
         (CONTROLLERS, Attempt("create", "", "nodes"), False),
         (CONTROLLERS, Attempt("update", "", "namespaces", "finalize"), True),
