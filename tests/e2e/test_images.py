@@ -13,7 +13,7 @@ from lab.wait import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 BUSYBOX, PAUSE, WEB = "cubernetes/busybox:1", "cubernetes/pause:1", "cubernetes/web:1"
 STRESS = "cubernetes/stress:1"
 

@@ -100,9 +100,10 @@ def test_an_interrupt_ends_it_without_a_story(tmp_path: Path) -> None:
     # Open for writing as soon as it reads: then it is in the midst of its work.
     handle = os.open(fifo, os.O_WRONLY)
     process.send_signal(signal.SIGINT)
-    os.close(handle)
 
+    # Held open until it has ended: it waits for more, and nothing but the signal can end that.
     code, out, err = ended(process)
+    os.close(handle)
 
     assert (code, out, err) == (130, "", "")
 
