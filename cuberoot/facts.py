@@ -20,13 +20,15 @@ ETCD_VERSION = re.compile(r"etcd Version: ([0-9]+)\.([0-9]+)\.([0-9]+)")
 
 async def facts_of_this_machine(env: Env, ports: tuple[int, ...]) -> Facts:
     tools = {name: found for name in TOOLS if (found := shutil.which(name))}
+    docker_trouble, is_live_restoring = await _docker()
     return Facts(
         is_root=os.geteuid() == 0,
         host_name=socket.gethostname().lower(),
         addresses=await _addresses(env),
         tools=tools,
         etcd_version=await _etcd_version(env) if "etcd" in tools else (0, 0, 0),
-        docker_trouble=await _docker_trouble(),
+        docker_trouble=docker_trouble,
+        is_live_restoring=is_live_restoring,
         busy_ports=frozenset(port for port in ports if _is_busy(port)),
         is_systemd=is_systemd(),
     )
@@ -55,17 +57,21 @@ async def _etcd_version(env: Env) -> tuple[int, int, int]:
     return (int(form[1]), int(form[2]), int(form[3])) if form else (0, 0, 0)
 
 
-async def _docker_trouble() -> str:
-    """Return why Docker cannot be used; empty where it can."""
+async def _docker() -> tuple[str, bool]:
+    """Return why Docker cannot be used (empty: it can), and whether it restores live."""
     try:
         async with asyncio.timeout(DOCKER_DEADLINE_S):
             reader, writer = await asyncio.open_unix_connection(DOCKER_SOCKET)
-            writer.write(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            writer.write(b"GET /info HTTP/1.0\r\nHost: docker\r\n\r\n")
             answer = await reader.read()
             writer.close()
     except (OSError, TimeoutError) as error:
-        return f"{DOCKER_SOCKET}: {error or 'no answer'}"
-    return "" if b" 200 " in answer.partition(b"\r\n")[0] else f"{DOCKER_SOCKET}: {answer[:80]!r}"
+        return f"{DOCKER_SOCKET}: {error or 'no answer'}", True
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b" 200 " not in head.partition(b"\r\n")[0]:
+        return f"{DOCKER_SOCKET}: {answer[:80]!r}", True
+    # As one word: the body may be chunked, and nothing else of it matters here.
+    return "", b'"LiveRestoreEnabled":false' not in body
 
 
 def _is_busy(port: int) -> bool:

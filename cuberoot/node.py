@@ -13,7 +13,7 @@ from cuberoot.apply import NotInitialised, Programs, Say
 from cuberoot.cluster import API_PORT, CONTROL_PLANE_LABEL, Cluster, Role, node_of
 from cuberoot.facts import facts_of_this_machine
 from cuberoot.journal import Journal
-from cuberoot.plan import Facts, Lack, lacks_of, ports_of
+from cuberoot.plan import Facts, Lack, advice_for, lacks_of, ports_of
 
 
 class NotFit(Exception):
@@ -33,7 +33,7 @@ async def init(
     known = apply.known_cluster()
     if known is not None and not known.is_control_plane:
         raise NotInitialised("this machine is a worker of a cluster: run cuberoot reset first")
-    cluster = known or await _new_cluster(manifest, service_range, pod_range, env)
+    cluster = known or await _new_cluster(manifest, service_range, pod_range, env, say)
     journal = Journal()
     changed = apply.write_node(cluster, journal)
     first_ip = str(IPv4Network(cluster.service_range)[1])
@@ -54,9 +54,9 @@ async def _give_role(cluster: Cluster, env: Env) -> None:
 
 
 async def _new_cluster(
-    manifest: bytes | None, service_range: str, pod_range: str, env: Env
+    manifest: bytes | None, service_range: str, pod_range: str, env: Env, say: Say
 ) -> Cluster:
-    facts, node = await _fit_node(manifest, "control-plane", env)
+    facts, node = await _fit_node(manifest, "control-plane", env, say)
     return Cluster(
         role="control-plane",
         node_name=node.metadata.name,
@@ -71,7 +71,7 @@ async def _new_cluster(
     )
 
 
-async def _fit_node(manifest: bytes | None, role: Role, env: Env) -> tuple[Facts, Node]:
+async def _fit_node(manifest: bytes | None, role: Role, env: Env, say: Say) -> tuple[Facts, Node]:
     facts = await facts_of_this_machine(env, ports_of(role))
     address = facts.addresses[0] if facts.addresses else ""
     if "ip" not in facts.tools:
@@ -81,6 +81,8 @@ async def _fit_node(manifest: bytes | None, role: Role, env: Env) -> tuple[Facts
     lacks = lacks_of(facts, role, node.address)
     if lacks:
         raise NotFit(lacks)
+    for advice in advice_for(facts):
+        say(f"note: {advice}")
     return facts, node
 
 
@@ -106,7 +108,7 @@ async def join(
     if known is not None and not _is_of_cluster(ca_hash):
         raise NotInitialised("this machine is a worker of another cluster: cuberoot reset first")
     if known is None:
-        facts, node = await _fit_node(manifest, "worker", env)
+        facts, node = await _fit_node(manifest, "worker", env, say)
         ticket = await joining.joined(server, token, ca_hash, node, env)
         say("the cluster's certificate matches the pin; this node's certificates are signed")
         known = Cluster(

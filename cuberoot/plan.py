@@ -19,6 +19,8 @@ class Facts:
     tools: dict[str, str]
     etcd_version: tuple[int, int, int] = (0, 0, 0)
     docker_trouble: str = ""
+    # Containers go on while dockerd is away (its setting live-restore).
+    is_live_restoring: bool = True
     busy_ports: frozenset[int] = field(default_factory=frozenset)
     is_systemd: bool = False
 
@@ -72,6 +74,14 @@ def lacks_of(facts: Facts, role: Role, address: str) -> list[Lack]:
         for port in sorted(facts.busy_ports)
     ]
     return lacks
+
+
+def advice_for(facts: Facts) -> list[Lack]:
+    """Return what the machine can do without, and would be better off with."""
+    if facts.is_live_restoring:
+        return []
+    remedy = 'put {"live-restore": true} into /etc/docker/daemon.json and reload dockerd'
+    return [Lack("every restart of dockerd ends all pods of this node", remedy)]
 
 
 def _etcd_words(facts: Facts) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from cubernetes.api.errors import BadRequest, Invalid
 from cuberoot.cluster import node_of
-from cuberoot.plan import ETCD_OLDEST, Facts, lacks_of, ports_of
+from cuberoot.plan import ETCD_OLDEST, Facts, advice_for, lacks_of, ports_of
 
 MANIFEST = b"""{
   "apiVersion": "v1", "kind": "Node",
@@ -86,6 +86,15 @@ def test_without_the_tool_that_tells_addresses_no_word_is_said_of_them() -> None
     mute = replace(FIT, addresses=(), tools=tools)
     told = [str(one) for one in lacks_of(mute, "worker", "")]
     assert told == ["ip is missing: apt-get install iproute2"]
+
+
+def test_a_docker_that_takes_its_containers_along_is_noted_and_not_refused() -> None:
+    risky = replace(FIT, is_live_restoring=False)
+
+    assert lacks_of(risky, "worker", "192.168.78.11") == []
+    assert advice_for(FIT) == []
+    (advice,) = advice_for(risky)
+    assert "live-restore" in str(advice)
 
 
 def test_an_etcd_that_loses_watch_events_is_refused() -> None:
