@@ -23,11 +23,14 @@ OPENING = 3
 NUMBERS_AT_ONCE = 8192
 
 
-def success(data: bytes | Sequence[bytes], warnings: Sequence[str] = ()) -> bytes:
-    """Return an answer around its data, which may come in pieces: megabytes are joined once."""
+def success(data: bytes) -> bytes:
+    return b"".join(success_pieces([data]))
+
+
+def success_pieces(data: Sequence[bytes], warnings: Sequence[str] = ()) -> list[bytes]:
+    """Return an answer around its data, in pieces: megabytes are not copied to make them one."""
     told = b',"warnings":' + _encode(list(warnings)) if warnings else b""
-    pieces = [data] if isinstance(data, bytes) else data
-    return b"".join([b'{"status":"success","data":', *pieces, told, b"}"])
+    return [b'{"status":"success","data":', *data, told, b"}"]
 
 
 def failure(error: TsdbError) -> bytes:

@@ -1,6 +1,7 @@
 """The questions of the API: query, query_range, labels, series, metadata, federate."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from aiohttp import web
@@ -22,6 +23,7 @@ from tsdb.serve.parameters import FIRST_MS, LAST_MS, Parameters
 from tsdb.turns import in_turns
 
 _JSON = "application/json"
+PART_BYTES = 2**18
 # The API and the semantics are those of this release; `application` says who answers.
 BUILD = {
     "application": "cubernetes tsdb",
@@ -32,6 +34,41 @@ BUILD = {
     "buildDate": "",
     "goVersion": "",
 }
+
+
+async def _sent(
+    request: web.Request, pieces: Sequence[bytes], deadline_s: float
+) -> web.StreamResponse:
+    """Answer JSON; a large one part by part, so that no buffer ever holds all of it again.
+
+    A client that does not take it within deadline_s is cut off: its answer has begun already.
+    """
+    total = sum(map(len, pieces))
+    if total <= PART_BYTES:
+        return web.Response(body=b"".join(pieces), content_type=_JSON)
+    answer = web.StreamResponse(headers={"Content-Type": _JSON, "Content-Length": str(total)})
+    await answer.prepare(request)
+    try:
+        async with asyncio.timeout(deadline_s):
+            for part in _parts(pieces):
+                await answer.write(part)
+            await answer.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+    return answer
+
+
+def _parts(pieces: Sequence[bytes]) -> Iterator[bytes]:
+    part: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        part.append(piece)
+        size += len(piece)
+        if size >= PART_BYTES:
+            yield b"".join(part)
+            part, size = [], 0
+    yield b"".join(part)
 
 
 class Queries:
@@ -78,35 +115,36 @@ class Queries:
         deadline_s = self._clock.monotonic() + timeout_s
         return Budget(self._limits, self._clock.monotonic, deadline_s), timeout_s
 
-    async def _run(self, steps: Steps[Result], timeout_s: float) -> web.Response:
+    async def _run(
+        self, request: web.Request, steps: Steps[Result], timeout_s: float
+    ) -> web.StreamResponse:
         damaged = self._damage()
         async with self.gate.place(timeout_s):
             result = await in_turns(steps, self._clock)
         self.answered += 1
         warnings = ["damaged data was left out"] if self._damage() > damaged else []
-        data = answers.success(answers.result_json(result), warnings)
-        return web.Response(body=data, content_type=_JSON)
+        pieces = answers.success_pieces(answers.result_json(result), warnings)
+        return await _sent(request, pieces, self._limits.query_timeout_s)
 
     def _damage(self) -> int:
         return self._reader.damage_count()
 
-    async def query(self, request: web.Request) -> web.Response:
+    async def query(self, request: web.Request) -> web.StreamResponse:
         asked = await self._parameters(request)
         at_ms = parameters.time_ms(asked, "time", self.now_ms())
         budget, timeout_s = self._budget(asked)
         steps = self._engine.instant(parameters.text(asked, "query"), at_ms, budget)
-        return await self._run(steps, timeout_s)
+        return await self._run(request, steps, timeout_s)
 
-    async def query_range(self, request: web.Request) -> web.Response:
+    async def query_range(self, request: web.Request) -> web.StreamResponse:
         asked = await self._parameters(request)
         first_ms = parameters.time_ms(asked, "start")
         last_ms = parameters.time_ms(asked, "end")
         step_ms = parameters.span_ms(asked, "step")
         budget, timeout_s = self._budget(asked)
         text = parameters.text(asked, "query")
-        return await self._run(
-            self._engine.range(text, first_ms, last_ms, step_ms, budget), timeout_s
-        )
+        steps = self._engine.range(text, first_ms, last_ms, step_ms, budget)
+        return await self._run(request, steps, timeout_s)
 
     def _span(self, asked: Parameters) -> tuple[int, int]:
         first_ms = parameters.time_ms(asked, "start", FIRST_MS)

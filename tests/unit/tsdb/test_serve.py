@@ -147,6 +147,20 @@ async def test_a_range_is_answered_with_a_matrix(served: Served) -> None:
     assert [value for _, value in told["data"]["result"][0]["values"]] == ["10"] * 3
 
 
+async def test_a_large_answer_arrives_whole(served: Served) -> None:
+    at_ms = int(NOW_S * 1000)
+    await served.push("".join(f'a{{n="{n}"}} {n}.125 {at_ms}\n' for n in range(20)))
+
+    asked = {"query": "a", "start": str(NOW_S), "end": str(NOW_S + 299), "step": "0.3"}
+    _, told = await served.get("/api/v1/query_range", **asked)
+
+    lines = told["data"]["result"]
+    assert len(lines) == 20
+    assert {len(line["values"]) for line in lines} == {997}
+    for line in lines:
+        assert {value for _, value in line["values"]} == {f"{line['metric']['n']}.125"}
+
+
 @pytest.mark.parametrize(
     ("path", "asked", "status", "kind"),
     [
