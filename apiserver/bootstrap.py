@@ -1,11 +1,13 @@
 """What every cluster has from its first moment: namespaces, and a service for the API itself."""
 
+from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from apiserver import clusterips
 from apiserver.auth.authorize import MASTERS
 from apiserver.backend import Backend
 from apiserver.call import Call
+from apiserver.keys import key_of
 from apiserver.routes import Policy, Route
 from apiserver.write import create, create_object, modified
 from cubernetes.api.endpointslice import (
@@ -27,6 +29,7 @@ NAMESPACES = ("default", "kube-system", "kube-node-lease")
 IDENTITY = Identity("system:apiserver", (MASTERS,))
 MANAGER = "cubernetes-apiserver"
 ATTEMPTS_MAX = 30
+KEEP_S = 10.0  # between two looks at whether they are all there
 
 log = Log(__name__)
 
@@ -48,13 +51,32 @@ async def ensure(backend: Backend) -> None:
             return
 
 
+async def keep(backend: Backend) -> None:
+    """Put back what was taken away, for ever: pods reach the API by its service."""
+    while True:
+        await backend.env.clock.sleep(KEEP_S)
+        keys = [key_of(type(one), *one.ref[1:]) for one in _firsts(backend)]
+        if all(backend.mirror.item(key) for key in keys):
+            continue
+        try:
+            await ensure(backend)
+            log.info("first objects put back")
+        except ApiError as error:
+            log.warning("first objects are missing", why=error)
+
+
+def _firsts(backend: Backend) -> Iterator[Object]:
+    yield from (Namespace(metadata=ObjectMeta(name=name)) for name in NAMESPACES)
+    yield _service(backend)
+    if backend.settings.advertise_addresses:
+        yield _slice(backend)
+
+
 async def _ensure_once(backend: Backend) -> None:
-    for name in NAMESPACES:
-        await _ensure_exists(backend, Namespace(metadata=ObjectMeta(name=name)))
-    await _ensure_exists(backend, _service(backend))
+    for one in _firsts(backend):
+        await _ensure_exists(backend, one)
     if backend.settings.advertise_addresses:
         wanted = _slice(backend)
-        await _ensure_exists(backend, wanted)
         await modified(backend, _call(wanted), lambda old: _readdressed(old, wanted))
 
 

@@ -5,6 +5,8 @@ audit. Every refusal is an ApiError and becomes a Status in one place; anything 
 ours, told as such and logged with its story.
 """
 
+import asyncio
+
 from apiserver import bodies, bootstrap
 from apiserver.auth.authenticate import Authenticator
 from apiserver.auth.authorize import Attempt, may, needs_object
@@ -69,14 +71,19 @@ class ApiServer:
         self._routes = Routes(table(KINDS))
         self._authenticator = Authenticator(self.backend)
         self._in_flight_count = 0
+        self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await self.backend.mirror.start()
         self.watchers.start()
         await bootstrap.ensure(self.backend)
+        self._keeping = asyncio.create_task(bootstrap.keep(self.backend))
 
     async def stop(self) -> None:
         """End every watch; requests under way finish or fail by the store's own deadlines."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
         await self.watchers.stop()
         await self.backend.mirror.stop()
 

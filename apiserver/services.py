@@ -13,9 +13,11 @@ from apiserver.keys import CLUSTER_IPS
 from apiserver.storage.store import Delete, Entry, Op, Put
 from apiserver.transact import Seen
 from cubernetes.api.errors import ApiError, Conflict, Problem, ServiceUnavailable, invalid
-from cubernetes.api.meta import Object, replaced
+from cubernetes.api.meta import Object, Ref, replaced
 from cubernetes.api.service import HEADLESS, Service
 
+# The API server's own service: the first address of the range is always its.
+API_SERVICE = Ref("Service", "default", "kubernetes")
 # How often another service may get the address that we found free.
 CLAIM_ATTEMPTS_MAX = 16
 
@@ -76,6 +78,9 @@ async def _with_chosen(
     address = new.spec.cluster_ip
     network = IPv4Network(backend.settings.service_range)
     why = clusterips.refusal(address, network, None)
+    if address == clusterips.first_address(network) and new.ref != API_SERVICE:
+        kept = f"kept for the service {API_SERVICE.namespace}/{API_SERVICE.name}"
+        why = f"provided IP is already allocated: {address} is {kept}"
     if not why:
         try:
             return await put_new(backend, call, new, guards, (_claim(new, address),))
@@ -115,7 +120,8 @@ async def _free(backend: Backend, network: IPv4Network, tried: set[str]) -> str:
 def _taken(backend: Backend, tried: set[str]) -> set[str]:
     claims = backend.mirror.plain
     prefix = len(CLUSTER_IPS)
-    return tried | {key[prefix:] for key in claims if key.startswith(CLUSTER_IPS)}
+    kept = clusterips.first_address(IPv4Network(backend.settings.service_range))
+    return tried | {kept} | {key[prefix:] for key in claims if key.startswith(CLUSTER_IPS)}
 
 
 def _claim(service: Service, address: str) -> Put:

@@ -117,3 +117,17 @@ async def test_a_service_that_is_refused_claims_nothing(world: World) -> None:
     assert (await world.call("POST", elsewhere, a_service())).code == 404
 
     assert await _claims(world) == claims
+
+
+async def test_the_servers_own_service_keeps_its_address_and_is_put_back(world: World) -> None:
+    own = f"{SERVICES}/kubernetes"
+    assert (await world.call("DELETE", own)).code == 200
+    thief = await world.call("POST", SERVICES, a_service("thief", clusterIP="10.96.0.1"))
+    assert thief.code == 422
+    assert "kept for the service default/kubernetes" in thief.tree["message"]
+    others = [await world.call("POST", SERVICES, a_service(f"s{n}")) for n in range(13)]
+    assert "10.96.0.1" not in {one.tree["spec"]["clusterIP"] for one in others}
+
+    await world.clock.advance(11)
+    back = await world.call("GET", own)
+    assert (back.code, back.tree["spec"]["clusterIP"]) == (200, "10.96.0.1")
