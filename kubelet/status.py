@@ -21,6 +21,8 @@ from kubelet import plan
 from kubelet.plan import Memory
 from kubelet.runtime.driver import SANDBOX, Container, State
 
+BACK_OFF = "CrashLoopBackOff"
+
 
 def status_for(
     pod: Pod,
@@ -143,7 +145,7 @@ def _state(pod: Pod, newest: Container, memory: Memory, now: datetime) -> Contai
     if due is not None and due > now and not pod.metadata.is_deleted:
         pause_s = round((due - (newest.finished_at or now)).total_seconds())
         message = f"back-off {pause_s}s before restarting failed container {newest.name}"
-        return ContainerState(waiting=StateWaiting(reason="CrashLoopBackOff", message=message))
+        return ContainerState(waiting=StateWaiting(reason=BACK_OFF, message=message))
     return ContainerState(terminated=_terminated(newest))
 
 
@@ -179,6 +181,13 @@ def _qos_class(pod: Pod) -> str:
         for one in resources
     )
     return "Guaranteed" if guaranteed else "Burstable"
+
+
+def backing_off(told: PodStatus | None) -> frozenset[str]:
+    """Return the containers that wait to be started again."""
+    statuses = told.container_statuses if told is not None else ()
+    waits = ((one.name, one.state.waiting) for one in statuses)
+    return frozenset(name for name, wait in waits if wait and wait.reason == BACK_OFF)
 
 
 def status_written(pod: Pod, status: PodStatus) -> PodStatus:

@@ -325,6 +325,9 @@ class PodWorker:
         now = self._parts.env.clock.now()
         host = self._parts.settings.address
         wanted = status.status_for(pod, found, self._memory, address, host, now)
+        for name in sorted(status.backing_off(wanted) - status.backing_off(self._status_wanted)):
+            message = f"back-off restarting failed container {name}"
+            self._parts.recorder.record(Record(pod, "BackOff", message, "Warning"))
         self._status_wanted = wanted
         if not self._is_told(pod, wanted):
             self._status_due.set()

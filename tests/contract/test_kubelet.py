@@ -10,6 +10,7 @@ from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
 from cubernetes.api.condition import condition_of
 from cubernetes.api.errors import NotFound
+from cubernetes.api.event import Event
 from cubernetes.api.http import Identity
 from cubernetes.api.meta import replaced
 from cubernetes.api.node import Node, is_ready
@@ -237,6 +238,8 @@ def test_w22_a_container_that_keeps_failing_is_restarted_ever_more_slowly() -> N
             assert 8 <= one.restart_count <= 18
             assert one.last_state.terminated is not None
             assert one.last_state.terminated.exit_code == 3
+            told = {event.reason for event in (await world.admin.list(Event, "default")).items}
+            assert {"Started", "BackOff"} <= told
 
     lived(story)
 
