@@ -53,7 +53,7 @@ async def join(backend: Backend, call: Call) -> Response:
     """Sign a node's certificates. A token for one use is used by that, in one transaction."""
     signer = _signer(backend)
     wish = read_model(JoinRequest, call.request.body, "JoinRequest")
-    if problems := _problems(wish) or _borrowed(wish, backend.settings):
+    if problems := _problems(wish) or _borrowed(wish, backend.settings) or _held(backend, wish):
         raise invalid_object("JoinRequest", wish.node[:80], problems)
     # Signed first: a request that is refused uses up no token.
     certificates = {
@@ -179,6 +179,17 @@ def _borrowed(wish: JoinRequest, settings: Settings) -> list[Problem]:
         if is_own or address.is_loopback or address.is_unspecified or address.is_multicast:
             problems.append(Problem(f"addresses[{index}]", f"{text} is no address of a node"))
     return problems
+
+
+def _held(backend: Backend, wish: JoinRequest) -> list[Problem]:
+    """Refuse addresses of other nodes that live: a certificate for one could play its kubelet."""
+    nodes = (item.object for item in backend.mirror.kinds[Node].items.values())
+    return [
+        Problem("addresses", f"{node.address} belongs to the node {node.metadata.name}")
+        for node in nodes
+        if isinstance(node, Node) and node.metadata.name != wish.node and is_ready(node)
+        if node.address in wish.addresses
+    ]
 
 
 def _swept(backend: Backend, now: datetime) -> tuple[Delete, ...]:

@@ -371,6 +371,20 @@ async def test_the_name_of_a_living_node_is_not_given_away(world: World) -> None
     assert await _join(world, token, "n2") == 200
 
 
+async def test_the_address_of_a_living_node_is_not_given_away(world: World) -> None:
+    status = {
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "addresses": [{"type": "InternalIP", "address": "10.0.0.7"}],
+    }
+    await world.call("PATCH", f"{NODES}/n1/status", {"status": status}, headers=MERGE)
+    headers = {"authorization": f"Bearer {await _token(world)}"}
+    wish = {**a_join("n2"), "addresses": ["10.0.0.7"]}
+    answer = await world.call("POST", JOIN, wish, headers=headers, identity=ANONYMOUS)
+
+    assert answer.code == 422
+    assert "belongs to the node n1" in answer.tree["message"]
+
+
 async def test_every_request_leaves_one_line_of_audit(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
