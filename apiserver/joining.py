@@ -53,6 +53,7 @@ async def join(backend: Backend, call: Call) -> Response:
     """Sign a node's certificates. A token for one use is used by that, in one transaction."""
     signer = _signer(backend)
     wish = read_model(JoinRequest, call.request.body, "JoinRequest")
+    await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
     if problems := _problems(wish) or _borrowed(wish, backend.settings) or _held(backend, wish):
         raise invalid_object("JoinRequest", wish.node[:80], problems)
     # Signed first: a request that is refused uses up no token.
