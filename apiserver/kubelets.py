@@ -27,8 +27,9 @@ class HttpsKubelets:
         tls = ssl.create_default_context(cafile=settings.kubelet_ca)
         tls.minimum_version = ssl.TLSVersion.TLSv1_2
         tls.load_cert_chain(settings.kubelet_cert, settings.kubelet_key)
+        # No limit here, which all users would share: each has its own (watches_per_user_max).
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls, limit=200),
+            connector=aiohttp.TCPConnector(ssl=tls, limit=0),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=CONNECT_DEADLINE_S, sock_read=SILENCE_S
             ),

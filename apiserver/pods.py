@@ -78,7 +78,11 @@ async def log(backend: Backend, call: Call) -> Response:
     if backend.logs is None:
         raise ServiceUnavailable("this server has no way to the kubelets")
     path = "/".join(quote(part, safe="") for part in (call.namespace, call.name, container))
-    lines = await backend.logs.open(at.object, f"/containerLogs/{path}", query)
+    user, is_followed = call.identity.user, call.is_set("follow")
+    if is_followed:
+        backend.watchers.check_room(user)
+    opening = backend.logs.open(at.object, f"/containerLogs/{path}", query)
+    lines = await (backend.watchers.followed(user, opening) if is_followed else opening)
     return Response(200, lines, content_type="text/plain")
 
 

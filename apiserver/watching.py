@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from apiserver.items import Item
@@ -82,6 +82,23 @@ class Watchers:
         self._by_user[watcher.user] += 1
         return _Lines(self._lines(watcher), lambda: self._close(watcher))
 
+    async def followed(
+        self, user: str, opening: Awaitable[AsyncIterator[bytes]]
+    ) -> AsyncIterator[bytes]:
+        """Open another long stream (a log that is followed), counted as a watch of its user."""
+        self._by_user[user] += 1
+        places = [user]
+
+        def give_back() -> None:
+            if places:
+                self._leave(places.pop())
+
+        try:
+            return _Lines(await opening, give_back)
+        except BaseException:
+            give_back()
+            raise
+
     async def _lines(self, watcher: Watcher) -> AsyncIterator[bytes]:
         if watcher.first:
             yield watcher.first
@@ -116,9 +133,12 @@ class Watchers:
             return
         watcher.watch.close()
         del self._open[watcher]
-        self._by_user[watcher.user] -= 1
-        if not self._by_user[watcher.user]:
-            del self._by_user[watcher.user]
+        self._leave(watcher.user)
+
+    def _leave(self, user: str) -> None:
+        self._by_user[user] -= 1
+        if not self._by_user[user]:
+            del self._by_user[user]
 
     async def _tick(self) -> None:
         """Wake who is due for a bookmark or at its end; let the mirror look after its waits."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from apiserver.kubelets import address_of, refusal_of
+from apiserver.settings import Limits
 from cubernetes.api import codec
 from cubernetes.api.errors import ApiError, NotFound, ServiceUnavailable
 from cubernetes.api.http import Request
@@ -104,3 +105,24 @@ def test_a_refusal_keeps_its_meaning() -> None:
     assert isinstance(refusal_of(404, "n", ""), NotFound)
     assert refusal_of(400, "n", "what?").code == 400
     assert refusal_of(500, "n", "").code == 503
+
+
+async def test_logs_that_are_followed_count_towards_their_users_limit(
+    kubelets: PaperKubelets,
+) -> None:
+    async with a_world(logs=kubelets, limits=Limits(watches_per_user_max=2)) as world:
+        await world.call("POST", NODES, a_node())
+        await world.call("POST", PODS, a_pod("one"))
+        await world.call("POST", f"{PODS}/one/binding", {"target": {"name": "n1"}})
+        request = Request("GET", f"{PODS}/one/log", (("follow", "true"),), identity=ADMIN)
+        held = [await world.server.handle(request) for _ in range(2)]
+
+        assert (await world.server.handle(request)).status == 429
+        assert (await _log(world, "one"))[0] == 200
+        for one in held:
+            assert not isinstance(one.body, bytes)
+            assert b"".join([piece async for piece in one.body]) == b"one\ntwo\n"
+        assert (await world.server.handle(request)).status == 200
+        kubelets.refusal = NotFound("gone")
+        for _ in range(3):
+            assert (await world.server.handle(request)).status == 404
