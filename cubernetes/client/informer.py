@@ -27,7 +27,8 @@ WATCH_S = 300
 # A watch that ends sooner than this counts as a failure, so that no server makes us spin.
 WATCH_LIFE_S_MIN = 1.0
 PAUSE_BASE_S = 0.2
-PAUSE_LIMIT_S = 15.0
+# Also after a long outage a node follows again within this: its services depend on it.
+PAUSE_LIMIT_S = 5.0
 
 
 class Informer[O: Object]:
