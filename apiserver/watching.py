@@ -87,16 +87,10 @@ class Watchers:
     ) -> AsyncIterator[bytes]:
         """Open another long stream (a log that is followed), counted as a watch of its user."""
         self._by_user[user] += 1
-        places = [user]
-
-        def give_back() -> None:
-            if places:
-                self._leave(places.pop())
-
         try:
-            return _Lines(await opening, give_back)
+            return _Lines(await opening, lambda: self._leave(user))
         except BaseException:
-            give_back()
+            self._leave(user)
             raise
 
     async def _lines(self, watcher: Watcher) -> AsyncIterator[bytes]:
@@ -129,8 +123,6 @@ class Watchers:
         return lines[0] if len(lines) == 1 else b"".join(lines)
 
     def _close(self, watcher: Watcher) -> None:
-        if watcher not in self._open:
-            return
         watcher.watch.close()
         del self._open[watcher]
         self._leave(watcher.user)
@@ -152,11 +144,11 @@ class Watchers:
 
 
 class _Lines:
-    """An iterator that gives its place back also where it was never begun."""
+    """An iterator that gives its place back, once, also where it was never begun."""
 
     def __init__(self, lines: AsyncIterator[bytes], close: Callable[[], None]) -> None:
         self._lines = lines
-        self._close = close
+        self._close: Callable[[], None] | None = close
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -165,9 +157,14 @@ class _Lines:
         try:
             return await anext(self._lines)
         except BaseException:
-            self._close()
+            self._give_back()
             raise
 
+    def _give_back(self) -> None:
+        if self._close is not None:
+            self._close()
+            self._close = None
+
     async def aclose(self) -> None:
-        self._close()
+        self._give_back()
         await self._lines.aclose()  # type: ignore[attr-defined]  # a generator has it

@@ -4,13 +4,13 @@ It keeps objects, revisions and every state it has been in, so that a planner ca
 that is some writes behind. Writes follow the API's rules as far as planners depend on them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
 from cubernetes.api import codec
 from cubernetes.api.meta import Object, Ref, replaced
 from cubernetes.api.namespace import Namespace
+from cubernetes.api.patch import merged
 from cubernetes.api.pod import Pod
 from cubernetes.reconcile.plan import (
     Action,
@@ -152,7 +152,7 @@ class World:
 
     def _patch(self, patch: Patch) -> None:
         found = self._incarnation(patch.ref, patch.uid)
-        tree = merged(codec.to_tree(found), patch.change)
+        tree = merged(codec.to_tree(found), dict(patch.change))
         if tree["metadata"]["resourceVersion"] != found.metadata.resource_version:
             raise Refused
         new = codec.from_tree(patch.kind, tree).model
@@ -186,17 +186,3 @@ class World:
         if found is None or found.metadata.uid != uid:
             raise Refused
         return found
-
-
-def merged(tree: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """Return tree with change merged into it (RFC 7386)."""
-    result = dict(tree)
-    for key, value in change.items():
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, Mapping):
-            old = result.get(key)
-            result[key] = merged(old if isinstance(old, Mapping) else {}, value)
-        else:
-            result[key] = value
-    return result
