@@ -30,3 +30,10 @@ echo theirs > /srv/kept/data
 mkdir -p /mnt/foreign /run/mount
 mount -t tmpfs tmpfs /mnt/foreign
 setsid sleep 99999 > /dev/null 2>&1 < /dev/null &
+# A new IPv6 address is on trial for a second: what is compared later must stand still by now.
+tries=0
+while ip -6 address show tentative | grep -q .; do
+    sleep 0.1
+    tries=$((tries + 1))
+    [ $tries -lt 300 ] || { echo "an address stays tentative" >&2; exit 1; }
+done
