@@ -8,12 +8,13 @@ from apiserver.backend import Backend
 from apiserver.call import Call
 from cubernetes.api.http import Response
 from cubernetes.api.meta import Object, Resource
+from cubernetes.host.version import VERSION
 
 type Handler = Callable[[Backend, Call], Awaitable[Response]]
 
 # The Kubernetes release whose API we speak; clients compare theirs with it.
 MAJOR, MINOR = "1", "32"
-VERSION = f"v{MAJOR}.{MINOR}.0+cubernetes.0.1.0"
+GIT_VERSION = f"v{MAJOR}.{MINOR}.0+cubernetes.{VERSION}"
 
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 # (kind, verbs) of what stands beside an object; None is the object's own kind.
@@ -30,7 +31,7 @@ async def version(_: Backend, __: Call) -> Response:
     told = {
         "major": MAJOR,
         "minor": MINOR,
-        "gitVersion": VERSION,
+        "gitVersion": GIT_VERSION,
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",

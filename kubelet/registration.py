@@ -12,6 +12,7 @@ from cubernetes.client.outcome import Unknown, Unreachable
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.version import VERSION
 from kubelet import node as words
 from kubelet.capacity import MachineFacts
 from kubelet.network.driver import NetworkDriver, NetworkTrouble
@@ -20,8 +21,6 @@ from kubelet.runtime.driver import RuntimeDriver, RuntimeTrouble
 from kubelet.settings import KubeletSettings
 
 log = Log(__name__)
-
-VERSION = "v0.1.0"
 
 
 class Registration:
@@ -45,7 +44,7 @@ class Registration:
     async def register(self) -> None:
         """Make the Node where there is none; give an existing one the labels it lacks."""
         settings = self._settings
-        facts = self._facts(VERSION, "")
+        facts = self._facts(f"v{VERSION}", "")
         made = words.node_made(settings.node_name, settings.labels, facts)
         try:
             await self._client.create(made)
@@ -63,7 +62,7 @@ class Registration:
         settings = self._settings
         port = settings.serving.port if settings.serving else 0
         place = NodePlace(settings.address, port, settings.pod_limit)
-        facts = self._facts(VERSION, runtime_version)
+        facts = self._facts(f"v{VERSION}", runtime_version)
         status = words.status_for(node, facts, place, trouble, self._env.clock.now())
         if status != node.status:
             await self._client.update_status(replaced(node, status=status))
