@@ -68,12 +68,26 @@ class Caller:
         self._env = env
         self._deadline_s = deadline_s
         self._budget = RetryBudget()
+        self._attempts = env.metrics.counter(
+            "cube_client_attempts_total", "Requests sent, by how they ended.", "method", "ended"
+        )
+        self._spans = env.metrics.histogram(
+            "cube_client_call_seconds", "Calls, their retries and pauses included.", "method"
+        )
 
     async def call(self, request: Request, settle: Settle | None = None) -> bytes:
         """Return the body of the success.
 
         Raises: ApiError, Unreachable, or (for a write) Unknown.
         """
+        clock = self._env.clock
+        began_at = clock.monotonic()
+        try:
+            return await self._repeated(request, settle)
+        finally:
+            self._spans.labels(request.method).observe(clock.monotonic() - began_at)
+
+    async def _repeated(self, request: Request, settle: Settle | None) -> bytes:
         clock = self._env.clock
         ends_at = clock.monotonic() + self._deadline_s
         self._budget.earn()
@@ -101,7 +115,9 @@ class Caller:
         try:
             response = await self.transport.send(request, deadline_s=max(deadline_s, ATTEMPT_S_MIN))
         except Trouble as trouble:
+            self._attempts.labels(request.method, type(trouble).__name__.lower()).inc()
             return trouble
+        self._attempts.labels(request.method, response.status).inc()
         if response.status < 300:
             return _whole(response)
         refusal = refusal_of(response)

@@ -20,6 +20,7 @@ from cubernetes.client.watching import Change
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.metrics import Metrics
 
 log = Log(__name__)
 
@@ -57,6 +58,18 @@ class Informer[O: Object]:
         # of one transaction share a revision, and a watch may be cut between them.
         self.whole_revision = 0
         self._failure_count = 0
+        self._count(env.metrics)
+
+    def _count(self, metrics: Metrics) -> None:
+        kind = self.kind.resource.kind
+        lists = "Lists of a kind: the first, and one each time that its history was gone."
+        self._lists = metrics.counter("cube_informer_lists_total", lists, "kind").labels(kind)
+        changes = "Changes that watches have brought."
+        self._changes = metrics.counter("cube_informer_changes_total", changes, "kind").labels(kind)
+        breaks = "Lists and watches that failed."
+        self._breaks = metrics.counter("cube_informer_breaks_total", breaks, "kind").labels(kind)
+        objects = metrics.gauge("cube_informer_objects", "Objects in the cache.", "kind")
+        objects.labels(kind).set_function(lambda: len(self.cache))
 
     def on_change(self, callback: Callable[[O | None, O | None], None]) -> None:
         """Call back with (old, new) at each change: None for what was not, or is no more.
@@ -111,6 +124,7 @@ class Informer[O: Object]:
         if listed_revision < self.cache.revision:
             log.warning("list went back in time", kind=self.kind.resource.kind)
             return Event.BROKE
+        self._lists.inc()
         self._tell(self.cache.replace(listing.items, listed_revision))
         self.whole_revision = listed_revision
         self.synced.set()
@@ -148,6 +162,7 @@ class Informer[O: Object]:
             # A bookmark promises that everything up to its revision has been sent.
             self.whole_revision = revision
         else:
+            self._changes.inc()
             self.whole_revision = max(self.whole_revision, revision - 1)
             self._apply(change.type == "DELETED", change.object, revision)
         self.cache.revision = revision
@@ -171,6 +186,7 @@ class Informer[O: Object]:
                 callback(old, new)
 
     def _failed(self, error: ApiError | Trouble) -> Event:
+        self._breaks.inc()
         # Once per streak: an outage of an hour is one line, not a thousand.
         if self._failure_count == 0:
             log.warning("cannot follow", kind=self.kind.resource.kind, error=error)

@@ -4,13 +4,15 @@ from dataclasses import dataclass, field
 
 from cubernetes.host.clock import Clock, SystemClock
 from cubernetes.host.command import Commands, SystemCommands
+from cubernetes.host.metrics import Metrics
 from cubernetes.host.random import Rng, SystemRng
 
 
 @dataclass(frozen=True)
 class Env:
-    """Clock, chance and commands. `Env()` is the machine; a simulation passes its own."""
+    """Clock, chance, commands and counts. `Env()` is the machine; a simulation passes its own."""
 
     clock: Clock = field(default_factory=SystemClock)
     rng: Rng = field(default_factory=SystemRng)
     commands: Commands = field(default_factory=SystemCommands)
+    metrics: Metrics = field(default_factory=Metrics)

@@ -12,6 +12,7 @@ import uvloop
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log, log_to_stderr
 from cubernetes.host.settings import Settings, SettingsInvalid, read_settings
+from cubernetes.host.version import VERSION
 
 log = Log(__name__)
 
@@ -33,7 +34,9 @@ def main[S: Settings](
     except SettingsInvalid as error:
         sys.stderr.write(f"{name}: {error}\n")
         return 2
-    return uvloop.run(_until_told(name, run(settings, Env())))
+    env = Env()
+    env.metrics.tell_process(name, VERSION)
+    return uvloop.run(_until_told(name, run(settings, env)))
 
 
 async def _until_told(name: str, work: Awaitable[None]) -> int:

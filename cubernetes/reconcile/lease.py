@@ -72,6 +72,9 @@ class Election:
         self._env = env
         self._settings = settings
         self._sighting = Sighting("", 0.0)
+        is_leading = "1 while this instance holds the lease."
+        gauge = env.metrics.gauge("cube_lease_is_held", is_leading, "lease")
+        self._is_leading = gauge.labels(settings.name)
 
     async def lead(self, work: Callable[[Client], Awaitable[None]]) -> None:
         """Run work whenever the lease is ours, with a client whose writes are fenced; for ever.
@@ -84,11 +87,13 @@ class Election:
             meta, spec = held.lease.metadata, held.lease.spec
             fence = Fence(meta.namespace, meta.name, spec.lease_transitions, meta.uid)
             log.info("leading", lease=meta.name, epoch=spec.lease_transitions)
+            self._is_leading.set(1)
             task = asyncio.ensure_future(work(self._client.fenced(fence)))
             try:
                 await self._renew_beside(task, held)
             finally:
                 await _ended(task)
+                self._is_leading.set(0)
                 log.info("not leading any more", lease=meta.name)
                 await self._release(held.lease)
             if not task.cancelled():

@@ -81,8 +81,20 @@ class Loop:
         self._queue: Workqueue[Ref] = Workqueue()
         self._wake = asyncio.Event()
         self._is_open = False
+        self._count(planner.name)
         for informer in self._informers.values():
             informer.on_change(self._changed)
+
+    def _count(self, name: str) -> None:
+        metrics = self._env.metrics
+        rounds = "Rounds of planning a key and carrying the plan out."
+        self._rounds = metrics.histogram("cube_loop_round_seconds", rounds, "loop").labels(name)
+        failures = metrics.counter(
+            "cube_loop_failures_total", "Rounds that failed and are repeated.", "loop", "reason"
+        )
+        self._refusals, self._bugs = failures.labels(name, "api"), failures.labels(name, "bug")
+        ready = metrics.gauge("cube_loop_ready_keys", "Keys that wait for a worker.", "loop")
+        ready.labels(name).set_function(lambda: len(self._queue))
 
     async def run(self) -> None:
         for informer in self._informers.values():
@@ -144,6 +156,7 @@ class Loop:
 
     async def _work(self, key: Ref) -> None:
         """Give a key one round, and give it back to the queue, whatever became of it."""
+        began_at = self._env.clock.monotonic()
         try:
             await self._plan_and_execute(key)
         except (ApiError, Trouble, NameTaken, Held) as error:
@@ -152,6 +165,7 @@ class Loop:
             self._poisoned(key, bug)
         else:
             self._queue.done(key)
+            self._rounds.observe(self._env.clock.monotonic() - began_at)
         self._wake.set()
 
     async def _plan_and_execute(self, key: Ref) -> None:
@@ -164,6 +178,7 @@ class Loop:
                 await self._executor.carry_out(action)
 
     def _failed(self, key: Ref, error: Exception) -> None:
+        self._refusals.inc()
         clock = self._env.clock
         pause_s = self._queue.retry(key, clock.monotonic(), self._env.rng.fraction())
         # The first of a streak is news; that someone wrote first is everyday life.
@@ -173,6 +188,7 @@ class Loop:
         tell("not done, planning again", planner=name, key=key, error=error, pause_s=pause_s)
 
     def _poisoned(self, key: Ref, bug: Exception) -> None:
+        self._bugs.inc()
         log.bug("plan failed", bug, planner=self._planner.name, key=key)
         clock = self._env.clock
         self._queue.retry(key, clock.monotonic(), self._env.rng.fraction(), is_held=True)
