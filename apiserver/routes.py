@@ -9,7 +9,18 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from apiserver import delete, discovery, health, joining, namespaces, openapi, pods, read, scale
+from apiserver import (
+    counts,
+    delete,
+    discovery,
+    health,
+    joining,
+    namespaces,
+    openapi,
+    pods,
+    read,
+    scale,
+)
 from apiserver import write as writing
 from apiserver.backend import Backend
 from apiserver.call import Call
@@ -130,6 +141,7 @@ def _about_the_server(kinds: Sequence[type[Object]]) -> Iterator[Route]:
     for path in ("/livez", "/healthz"):
         yield Route("GET", path, "get", health.livez, Policy.OPEN)
     yield Route("GET", "/readyz", "get", health.readyz, Policy.OPEN)
+    yield Route("GET", "/metrics", "get", counts.metrics, Policy.ROLE, resource="metrics")
     yield Route("GET", "/version", "get", discovery.version, Policy.OPEN)
     yield Route("GET", "/cluster-info", "get", joining.cluster_info, Policy.OPEN)
     yield Route("GET", "/api", "get", discovery.versions, Policy.KNOWN)

@@ -6,18 +6,20 @@ ours, told as such and logged with its story.
 """
 
 import asyncio
+from collections.abc import Mapping
 
 from apiserver import bodies, bootstrap
 from apiserver.auth.authenticate import Authenticator
 from apiserver.auth.authorize import Attempt, may, needs_object
 from apiserver.backend import Backend, KubeletLogs, Signer
 from apiserver.call import Call
+from apiserver.counts import Counts
 from apiserver.health import check_loaded
 from apiserver.items import Item
 from apiserver.keys import key_of
 from apiserver.mirror import Mirror
 from apiserver.read import selection_for
-from apiserver.routes import Policy, Routes, table
+from apiserver.routes import Policy, Route, Routes, table
 from apiserver.settings import Settings
 from apiserver.statuses import response_of
 from apiserver.storage.store import Store
@@ -60,17 +62,19 @@ class ApiServer:
         mirror = Mirror(store, env.clock, KINDS, limits.events_max)
         self.watchers = Watchers(
             mirror,
-            env.clock,
+            env,
             per_user_max=limits.watches_per_user_max,
             bookmark_interval_s=limits.bookmark_interval_s,
         )
-        transactions = Transactions(store, mirror)
+        transactions = Transactions(store, mirror, env)
         self.backend = Backend(
             store, mirror, transactions, self.watchers, env, settings, logs, signer
         )
         self._routes = Routes(table(KINDS))
         self._authenticator = Authenticator(self.backend)
         self._in_flight_count = 0
+        self._counts = Counts(env.metrics, mirror, self.watchers)
+        self._counts.in_flight.set_function(lambda: self._in_flight_count)
         self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -98,9 +102,17 @@ class ApiServer:
             code = response.status
         finally:
             took_s = self.backend.env.clock.monotonic() - begun_at
+            self._count(told, code, took_s)
             latency_ms = round(took_s * 1000, 1)
             audit.info("request", path=request.path, code=code, latency_ms=latency_ms, **told)
         return response
+
+    def _count(self, told: Mapping[str, object], code: int, took_s: float) -> None:
+        # What a stranger writes into a request line becomes no label: only a route's words do.
+        verb, resource = "other", ""
+        if "resource" in told:
+            verb, resource = str(told["verb"]), str(told["resource"])
+        self._counts.answered(verb, resource, code, took_s)
 
     async def _told(self, request: Request, told: dict[str, object]) -> Response:
         """Return the answer, whatever went wrong on the way to it."""
@@ -116,6 +128,7 @@ class ApiServer:
     async def _answer(self, request: Request, told: dict[str, object]) -> Response:
         limits = self.backend.settings.limits
         route, namespace, name = self._routes.match(request.method, request.path)
+        told["verb"], told["resource"] = route.verb, _resource(route)
         bodies.check_body(request, limits.body_bytes_max)
         if route.policy is Policy.OPEN:
             return await route.handler(self.backend, Call(request, route, request.identity))
@@ -161,6 +174,14 @@ class ApiServer:
             await self.backend.mirror.caught_up(deadline_s)
             item = self.backend.mirror.item(key)
         return item.object if item is not None else None
+
+
+def _resource(route: Route) -> str:
+    """Return what a route is about, in a few words: `pods`, `pods/status`, `join`, `server`."""
+    if route.kind is None:
+        return route.resource or "server"
+    plural = route.kind.resource.plural
+    return f"{plural}/{route.subresource}" if route.subresource else plural
 
 
 def _verb(call: Call) -> str:

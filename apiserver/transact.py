@@ -13,6 +13,7 @@ from apiserver.mirror import Mirror
 from apiserver.statuses import error_from
 from apiserver.storage.store import Compare, Entry, Op, Outcome, Store, StoreError
 from cubernetes.api.errors import ApiError, Conflict
+from cubernetes.host.env import Env
 
 # How often somebody else may be first before we say so.
 ATTEMPTS_MAX = 16
@@ -37,9 +38,18 @@ class Done[T](NamedTuple):
 class Transactions:
     """Optimistic transactions over the store, with the mirror as the first guess."""
 
-    def __init__(self, store: Store, mirror: Mirror) -> None:
+    def __init__(self, store: Store, mirror: Mirror, env: Env) -> None:
         self._store = store
         self._mirror = mirror
+        self._clock = env.clock
+        spans = env.metrics.histogram(
+            "cube_apiserver_commit_seconds",
+            "Transactions of the store: written, beaten by another write, or failed.",
+            "outcome",
+        )
+        self._written, self._beaten, self._failed = (
+            spans.labels(one) for one in ("written", "beaten", "failed")
+        )
 
     async def run[T](
         self, keys: Sequence[str], decide: Callable[[Seen], Decision[T]], *, is_dry: bool = False
@@ -93,7 +103,12 @@ class Transactions:
 
     async def _commit(self, seen: Seen, ops: tuple[Op, ...]) -> Outcome:
         compares = [Compare(key, one.revision if one else 0) for key, one in seen.items()]
+        began_at, ended = self._clock.monotonic(), self._failed
         try:
-            return await self._store.commit(compares, ops)
+            outcome = await self._store.commit(compares, ops)
+            ended = self._written if outcome.succeeded else self._beaten
         except StoreError as trouble:
             raise error_from(trouble) from trouble
+        finally:
+            ended.observe(self._clock.monotonic() - began_at)
+        return outcome

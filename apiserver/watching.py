@@ -11,7 +11,7 @@ from apiserver.watchcache import FellBehind, Watch, event_line
 from cubernetes.api import codec
 from cubernetes.api.errors import Gone, TooManyRequests
 from cubernetes.api.words import status_of
-from cubernetes.host.clock import Clock
+from cubernetes.host.env import Env
 
 TICK_S = 1.0
 
@@ -39,16 +39,22 @@ class Watchers:
     """Every open watch of the server, under one slow clock."""
 
     def __init__(
-        self, mirror: Mirror, clock: Clock, *, per_user_max: int, bookmark_interval_s: float
+        self, mirror: Mirror, env: Env, *, per_user_max: int, bookmark_interval_s: float
     ) -> None:
         self._mirror = mirror
-        self._clock = clock
+        self._clock = env.clock
         self._per_user_max = per_user_max
         self._bookmark_interval_s = bookmark_interval_s
         self._open: dict[Watcher, None] = {}
         self._by_user: Counter[str] = Counter()
         self._is_closing = False
         self._ticker: asyncio.Task[None] | None = None
+        self._sent = env.metrics.counter(
+            "cube_apiserver_watch_events_total", "Events handed to watches, each watch counted."
+        )
+        self._cut_off = env.metrics.counter(
+            "cube_apiserver_watches_cut_off_total", "Watches that read too slowly and were ended."
+        )
 
     @property
     def count(self) -> int:
@@ -100,6 +106,7 @@ class Watchers:
             try:
                 lines = self._new_lines(watcher)
             except FellBehind:
+                self._cut_off.inc()
                 # The client's place is gone: it must list again, and is told so in the stream.
                 error = Gone("the watch fell behind: the changes it needs are no longer kept")
                 yield event_line("ERROR", codec.encode(status_of(error)))
@@ -114,6 +121,8 @@ class Watchers:
     def _new_lines(self, watcher: Watcher) -> bytes:
         form, show = watcher.form, watcher.show
         lines = [event.line(verdict, form, show) for verdict, event in watcher.watch.take()]
+        if lines:
+            self._sent.inc(len(lines))
         now = self._clock.monotonic()
         # A bookmark says that everything before it has been told.
         if watcher.bookmark and watcher.watch.is_at_end and watcher.is_due(now):

@@ -22,3 +22,5 @@ class ControllersSettings(Settings, frozen=True, kw_only=True):
     worker_count: int = 8
     # The lease that one of several instances holds; empty where there is only ever one.
     lease: str = "controllers"
+    # /metrics and /livez on the loopback; 0 serves none.
+    metrics_port: int = 0

@@ -2,8 +2,9 @@
 
 import sys
 
+from cubernetes.host.exporter import exported
 from cubernetes.host.program import main
 from kubelet.run import run
 from kubelet.settings import KubeletSettings
 
-sys.exit(main("kubelet", KubeletSettings, run))
+sys.exit(main("kubelet", KubeletSettings, exported(run)))

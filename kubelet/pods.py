@@ -19,6 +19,7 @@ class PodWorkers:
         self._parts, self._checkpoint = parts, checkpoint
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        parts.counts.pods.set_function(lambda: len(self.pods))
 
     @property
     def pods(self) -> list[Pod]:

@@ -21,6 +21,7 @@ from cubernetes.host.supervise import supervised
 from cubernetes.reconcile.records import Recorder
 from kubelet.capacity import MachineFacts, machine_facts
 from kubelet.checkpoint import Checkpoint, FileCheckpoint, Surroundings
+from kubelet.counts import Counts
 from kubelet.hostports import IptablesHostPorts
 from kubelet.logserver import serve_logs
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
@@ -99,6 +100,7 @@ class Kubelet:
             recorder=self._recorder,
             host_ports=machine.host_ports,
             starts=Starts(settings.parallel_starts),
+            counts=Counts(env.metrics, env.clock),
         )
         self._workers = PodWorkers(parts, machine.checkpoint)
         here = f"spec.nodeName={settings.node_name}"

@@ -40,3 +40,5 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     vigil_s: float = 2.0
     node_status_s: float = 60.0
     parallel_starts: int = 4
+    # /metrics and /livez on the loopback; 0 serves none.
+    metrics_port: int = 0

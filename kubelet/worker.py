@@ -18,6 +18,7 @@ from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
 from kubelet import plan, specs, status
+from kubelet.counts import Counts
 from kubelet.network.driver import NetworkDriver, NetworkTrouble
 from kubelet.observer import Observer
 from kubelet.plan import Memory, Trouble
@@ -69,6 +70,7 @@ class Parts:
     recorder: Recorder
     host_ports: HostPorts
     starts: Starts
+    counts: Counts
 
 
 class PodWorker:
@@ -86,6 +88,7 @@ class PodWorker:
         self._status_due = asyncio.Event()
         self._told: Pod | None = None  # as the API had it right after our last write
         self._failure_count = 0
+        self._heard_at_s = parts.env.clock.monotonic()
 
     @property
     def pod(self) -> Pod | None:
@@ -144,6 +147,7 @@ class PodWorker:
             Unknown,
             Unreachable,
         ) as error:
+            self._parts.counts.held_up.inc()
             self._failure_count += 1
             if self._failure_count == 1:
                 log.warning("pod held up", pod=self.uid, why=error)
@@ -163,7 +167,9 @@ class PodWorker:
         for step in acts:
             if isinstance(step, plan.Forget):
                 return await self._forget(pod)
-            if not await self._act(pod, step):
+            with self._parts.counts.step(step):
+                goes_on = await self._act(pod, step)
+            if not goes_on:
                 break
         if acts:
             return 0.0
@@ -217,6 +223,7 @@ class PodWorker:
         retry_at = self._parts.env.clock.now() + timedelta(seconds=pause_s)
         trouble = Trouble(reason, str(error), count, retry_at)
         self._memory = replace(self._memory, troubles={**self._memory.troubles, name: trouble})
+        self._parts.counts.trouble(reason)
         log.warning("part of a pod not started", pod=pod.ref, part=name, why=error)
         self._parts.recorder.record(Record(pod, "Failed", f"{name}: {error}", "Warning"))
 
@@ -328,9 +335,19 @@ class PodWorker:
         for name in sorted(status.backing_off(wanted) - status.backing_off(self._status_wanted)):
             message = f"back-off restarting failed container {name}"
             self._parts.recorder.record(Record(pod, "BackOff", message, "Warning"))
+        self._count_start(pod, wanted)
         self._status_wanted = wanted
         if not self._is_told(pod, wanted):
             self._status_due.set()
+
+    def _count_start(self, pod: Pod, wanted: PodStatus) -> None:
+        before = self._status_wanted
+        was_waiting = pod.status.phase == "Pending" and (
+            before is None or before.phase == "Pending"
+        )
+        if was_waiting and wanted.phase == "Running":
+            spent_s = self._parts.env.clock.monotonic() - self._heard_at_s
+            self._parts.counts.starts.observe(spent_s)
 
     def _is_told(self, pod: Pod, wanted: PodStatus) -> bool:
         """The API has this status, as far as we know: its watch may lag behind our write."""

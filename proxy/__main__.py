@@ -2,8 +2,9 @@
 
 import sys
 
+from cubernetes.host.exporter import exported
 from cubernetes.host.program import main
 from proxy.run import run
 from proxy.settings import ProxySettings
 
-sys.exit(main("proxy", ProxySettings, run))
+sys.exit(main("proxy", ProxySettings, exported(run)))

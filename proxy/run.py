@@ -20,6 +20,7 @@ from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from proxy.checkpoint import RulesCheckpoint
+from proxy.counts import Counts
 from proxy.services.apply import ServiceRules, rules_of_this_node
 from proxy.services.compile import Compiler, Facts
 from proxy.settings import ProxySettings
@@ -59,6 +60,7 @@ class Proxy:
         self._skipped: tuple[str, ...] = ()
         self._failure_count = 0
         self._check_at_s = 0.0
+        self._counts = Counts(env.metrics)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -120,9 +122,12 @@ class Proxy:
             applied = await (self._rules.check if is_due else self._rules.apply)(wanted)
         except CommandFailed as error:
             # Once per streak; the rules of before keep serving.
+            self._counts.failed.inc()
             if self._failure_count == 0:
                 log.warning("service rules not applied", reason=error)
             return False
+        self._counts.applied(applied)
+        self._counts.turns.observe(self._env.clock.monotonic() - began_s)
         self._failure_count = 0
         if is_due:
             self._checkpoint.save(wanted)
@@ -137,6 +142,7 @@ class Proxy:
         if skipped and skipped != self._skipped:
             log.warning("left out of the service rules", first=skipped[0], count=len(skipped))
         self._skipped = skipped
+        self._counts.skipped.set(len(skipped))
 
     async def _pause(self) -> None:
         self._failure_count += 1

@@ -21,3 +21,5 @@ class ProxySettings(Settings, frozen=True, kw_only=True):
     checkpoint_after_s: float = 5.0
     # How often the kernel's rules are compared with ours, and repaired.
     check_interval_s: float = 10.0
+    # /metrics and /livez on the loopback; 0 serves none.
+    metrics_port: int = 0

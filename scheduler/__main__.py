@@ -2,8 +2,9 @@
 
 import sys
 
+from cubernetes.host.exporter import exported
 from cubernetes.host.program import main
 from scheduler.run import run
 from scheduler.settings import SchedulerSettings
 
-sys.exit(main("scheduler", SchedulerSettings, run))
+sys.exit(main("scheduler", SchedulerSettings, exported(run)))

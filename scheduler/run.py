@@ -32,6 +32,7 @@ from cubernetes.host.log import Log
 from cubernetes.reconcile.lease import Election, LeaseSettings
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
+from scheduler.counts import Counts
 from scheduler.plan import Placement, Unschedulable, cursor_of, is_told, place
 from scheduler.seat import Demand, demand_of, facts_of
 from scheduler.settings import SchedulerSettings
@@ -84,6 +85,7 @@ class Scheduler:
             retry_limit_s=settings.retry_limit_s,
             wake_pause_s=settings.wake_pause_s,
         )
+        self._counts = Counts(env.metrics, self._waiting)
         self._cursor = ""
         self._news = asyncio.Event()
 
@@ -190,7 +192,7 @@ class Scheduler:
         if sent_to := self._snapshot.assumed(uid):
             return Write(pod, Placement(sent_to), self._waiting.epoch)
         demand: Demand = demand_of(pod)
-        verdict = place(demand, self._snapshot, self._cursor)
+        verdict = self._verdict(demand)
         if isinstance(verdict, Placement):
             self._cursor = verdict.node
             self._snapshot.assume(uid, verdict.node, demand)
@@ -198,6 +200,14 @@ class Scheduler:
             self._waiting.park(key, self._env.clock.monotonic(), self._waiting.epoch)
             return None
         return Write(pod, verdict, self._waiting.epoch)
+
+    def _verdict(self, demand: Demand) -> Placement | Unschedulable:
+        clock, counts = self._env.clock, self._counts
+        began_at = clock.monotonic()
+        verdict = place(demand, self._snapshot, self._cursor)
+        counts.deciding.observe(clock.monotonic() - began_at)
+        (counts.placed if isinstance(verdict, Placement) else counts.unplaced).inc()
+        return verdict
 
     # Act
 
@@ -220,8 +230,9 @@ class Scheduler:
             self._poisoned(key, bug)
 
     async def _bind(self, key: Key, pod: Pod, node: str) -> None:
-        meta = pod.metadata
+        meta, began_at = pod.metadata, self._env.clock.monotonic()
         await self._client.bind(meta.name, meta.namespace, meta.uid, node)
+        self._counts.binding.observe(self._env.clock.monotonic() - began_at)
         self._waiting.done(key)
         message = f"Successfully assigned {meta.namespace}/{meta.name} to {node}"
         self._recorder.record(Record(pod, "Scheduled", message))
@@ -235,6 +246,7 @@ class Scheduler:
         self._recorder.record(Record(pod, "FailedScheduling", verdict.message, "Warning"))
 
     def _failed(self, key: Key, error: Exception) -> None:
+        self._counts.failures.inc()
         pause_s = self._waiting.retry(key, self._env.clock.monotonic(), self._env.rng.fraction())
         self._news.set()
         is_news = self._waiting.failure_count(key) == 1

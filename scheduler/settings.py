@@ -19,3 +19,5 @@ class SchedulerSettings(Settings, frozen=True, kw_only=True):
     retry_limit_s: float = 300.0
     # The lease that one of several instances holds; empty where there is only ever one.
     lease: str = "scheduler"
+    # /metrics and /livez on the loopback; 0 serves none.
+    metrics_port: int = 0

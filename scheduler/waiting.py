@@ -25,6 +25,16 @@ class Waiting:
         # How often room has appeared: a decision of before may be wrong by now.
         self.epoch = 0
 
+    @property
+    def ready_count(self) -> int:
+        """Return how many pods are to be decided on now."""
+        return len(self._queue)
+
+    @property
+    def parked_count(self) -> int:
+        """Return how many pods no node has taken so far."""
+        return len(self._parked)
+
     def add(self, key: Key) -> None:
         self._queue.add(key)
 

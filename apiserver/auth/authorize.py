@@ -17,6 +17,8 @@ MASTERS = "system:masters"
 NODES, NODE_PREFIX = "system:nodes", "system:node:"
 PROXIES, PROXY_PREFIX = "system:proxies", "system:proxy:"
 BOOTSTRAPPERS, BOOTSTRAP_PREFIX = "system:bootstrappers", "system:bootstrap:"
+# Who may read what the server counts, and nothing else.
+MONITORING = "system:monitoring"
 SCHEDULER, CONTROLLERS = "system:scheduler", "system:controllers"
 
 LEADERS_NAMESPACE = "kube-system"
@@ -27,8 +29,8 @@ CHANGE = frozenset({"update", "patch"})
 REMOVE = frozenset({"delete", "deletecollection"})
 
 
-# What `*` does not mean: these are no objects, but ways to become somebody.
-NO_OBJECTS = frozenset({"join", "tokens"})
+# What `*` does not mean, for these are no objects: ways to become somebody, and who asks for what.
+NO_OBJECTS = frozenset({"join", "tokens", "metrics"})
 
 
 class Attempt(NamedTuple):
@@ -91,6 +93,7 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(WRITE, ("events",)),
     ),
     BOOTSTRAPPERS: (Rule(frozenset({"create"}), ("join",)),),
+    MONITORING: (Rule(frozenset({"get"}), ("metrics",)),),
 }
 # What every node may read: the cluster's shape is no secret among its members.
 NODE_READS = Rule(READ, ("nodes",))
@@ -136,6 +139,8 @@ def _rules_of(identity: Identity) -> tuple[Rule, ...]:
         return ROLES[PROXIES]
     if BOOTSTRAPPERS in identity.groups and identity.user.startswith(BOOTSTRAP_PREFIX):
         return ROLES[BOOTSTRAPPERS]
+    if MONITORING in identity.groups:
+        return ROLES[MONITORING]
     return ()
 
 

@@ -23,6 +23,7 @@ from kubelet.run import Kubelet
 from kubelet.runtime.driver import SANDBOX, State
 from kubelet.runtime.fake import Behaviour, FakeRuntime
 from kubelet.settings import KubeletSettings
+from tests.counted import counted
 from tests.direct import DirectTransport
 from tests.given import a_container, a_pod
 from tests.simulation.clock import sim_env
@@ -136,6 +137,29 @@ def test_a_pod_runs_and_is_told_with_its_address() -> None:
             assert pod.status.pod_ip.startswith("10.244.1.")
             assert pod.status.host_ip == world.machine.address
             assert len(world.machine.running()) == 2
+
+    lived(story)
+
+
+def test_how_long_a_pod_took_to_run_and_why_one_does_not_is_counted() -> None:
+    async def story() -> None:
+        async with a_world(missing=Behaviour(pull_error="manifest unknown")) as world:
+            lost = a_pod("lost")
+            containers = (a_container("main", "cubernetes/missing:1"),)
+            await world.make(a_pod("web"))
+            await world.make(replaced(lost, spec=replaced(lost.spec, containers=containers)))
+            spent_s = await world.until(lambda: world.is_phase("Running"))
+
+            async def is_counted() -> bool:
+                troubles = 'cube_kubelet_troubles_total{reason="ErrImagePull"}'
+                return counted(world.env.metrics).get(troubles) == 1
+
+            await world.until(is_counted)
+            told = counted(world.env.metrics)
+            assert told["cube_kubelet_pods"] == 2
+            assert told["cube_kubelet_pod_start_seconds_count"] == 1
+            assert 0 < told["cube_kubelet_pod_start_seconds_sum"] <= spent_s
+            assert told['cube_kubelet_step_seconds_count{step="StartSandbox"}'] == 2
 
     lived(story)
 

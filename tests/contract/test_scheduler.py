@@ -23,6 +23,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from scheduler.run import run
 from scheduler.settings import SchedulerSettings
+from tests.counted import counted
 from tests.direct import DirectTransport
 from tests.given import NOW, a_container, a_node, a_pod
 
@@ -63,6 +64,7 @@ class Place:
     """An API server with an administrator's client, and the way that the scheduler talks to it."""
 
     def __init__(self, server: ApiServer, env: Env, loss: float) -> None:
+        self.env = env
         self.admin = Client(DirectTransport(server), env)
         self.transport = LossyTransport(server, loss)
         self.scheduler = Client(self.transport, env, deadline_s=0.2)
@@ -158,6 +160,25 @@ async def test_pods_that_fit_nowhere_do_not_hold_up_the_others() -> None:
         pods = await place.until(lambda found: sum(bool(one.spec.node_name) for one in found) == 5)
 
         assert {one.metadata.name[:5] for one in pods if one.spec.node_name} == {"small"}
+
+
+async def test_what_was_decided_and_who_waits_is_counted() -> None:
+    async with a_place() as place:
+        await place.add_node("n1")
+        await place.add_pod("small")
+        await place.add_pod("huge", PodSpec(containers=(a_container(cpu="100"),)))
+
+        await place.until(lambda pods: any(is_refused(one) for one in pods))
+        await place.until(lambda pods: any(one.spec.node_name for one in pods))
+
+        told = counted(place.env.metrics)
+        assert told['cube_scheduler_waiting_pods{state="parked"}'] == 1
+        assert told['cube_scheduler_decisions_total{decision="placed"}'] == 1
+        assert told['cube_scheduler_decisions_total{decision="no_node"}'] >= 1
+        assert told["cube_scheduler_binding_seconds_count"] == 1
+        assert told["cube_scheduler_failures_total"] == 0
+        assert told['cube_lease_is_held{lease="scheduler"}'] == 1
+        assert told['cube_informer_objects{kind="Pod"}'] == 2
 
 
 async def test_w17_a_pod_that_waits_costs_one_write_whatever_the_nodes_report() -> None:

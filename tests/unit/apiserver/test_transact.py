@@ -21,7 +21,7 @@ class Bench:
         env = Env()
         self.store = MemoryStore(env)
         self.mirror = Mirror(self.store, env.clock, (), 10)
-        self.transactions = Transactions(self.store, self.mirror)
+        self.transactions = Transactions(self.store, self.mirror, env)
         self.calls = 0
 
     async def put(self, key: str, value: bytes) -> Outcome:

@@ -17,6 +17,7 @@ from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from proxy.run import run
 from proxy.settings import ProxySettings
+from tests.counted import counted
 from tests.given import a_service, a_slice
 from tests.scripted import line, listed
 from tests.unit.proxy.papernet import PaperNet
@@ -72,11 +73,11 @@ class TinyApi:
 @asynccontextmanager
 async def proxy_on(
     net: PaperNet, api: TinyApi, settings: ProxySettings = SETTINGS
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Env]:
     env = Env(commands=net)
     task = asyncio.create_task(run(settings, env, Client(api, env)))
     try:
-        yield
+        yield env
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -103,6 +104,24 @@ async def test_rules_follow_services_and_endpoints() -> None:
         await until(lambda: addresses_in(net) == {"10.244.2.2:8080", "10.244.2.3:8080"})
         api.tell("DELETED", a_slice("web-1", service="web", revision=12))
         await until(lambda: addresses_in(net) == set())
+
+
+async def test_turns_are_counted_by_what_became_of_the_rules() -> None:
+    net, api = PaperNet(), TinyApi()
+    async with proxy_on(net, api) as env:
+        await until(lambda: turns(env, "unchanged") > 0)
+        told = counted(env.metrics)
+        assert told['cube_proxy_turns_total{outcome="written"}'] == 1
+        assert told['cube_proxy_turns_total{outcome="failed"}'] == 0
+        ours = [name for table in net.tables.values() for name in table if "CUBE-" in name]
+        assert told["cube_proxy_chains"] == len(ours)
+        assert told["cube_proxy_skipped"] == 0
+        net.failures += [CommandFailed(["iptables"], 4, "somebody holds the lock")]
+        await until(lambda: turns(env, "failed") == 1)
+
+
+def turns(env: Env, outcome: str) -> float:
+    return counted(env.metrics)[f'cube_proxy_turns_total{{outcome="{outcome}"}}']
 
 
 async def test_w27_the_proxy_only_reads() -> None:

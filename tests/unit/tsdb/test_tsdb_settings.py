@@ -18,6 +18,15 @@ def test_the_example_is_read() -> None:
     assert settings.fsync_interval_s == 0
 
 
+def test_the_example_for_a_cluster_follows_every_program_of_a_control_plane() -> None:
+    settings = read_settings(TsdbSettings, EXAMPLE.parent / "cluster.json")
+
+    programs = [
+        group.labels.get("program", job.name) for job in settings.scrape for group in job.groups
+    ]
+    assert programs == ["apiserver", "scheduler", "controllers", "kubelet", "proxy"]
+
+
 @pytest.mark.parametrize(
     "text", ["{}", '{"data_dir": "x", "prot": 1}', '{"data_dir": "x", "limits": {"serie": 1}}', "x"]
 )

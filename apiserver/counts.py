@@ -1,0 +1,49 @@
+"""What the API server counts: requests, commits, watches; and GET /metrics."""
+
+from functools import partial
+
+from apiserver.backend import Backend
+from apiserver.call import Call
+from apiserver.mirror import Mirror
+from apiserver.watchcache import KindCache
+from apiserver.watching import Watchers
+from cubernetes.api.http import Response
+from cubernetes.host.metrics import TEXT_FORMAT, Histogram, Metrics
+
+
+class Counts:
+    """The API server's own families."""
+
+    def __init__(self, metrics: Metrics, mirror: Mirror, watchers: Watchers) -> None:
+        self.in_flight = metrics.gauge("cube_apiserver_requests_in_flight", "Requests under way.")
+        self._requests = metrics.histogram(
+            "cube_apiserver_request_seconds",
+            "Requests until the answer began, by what was asked and its code.",
+            "verb",
+            "resource",
+            "code",
+        )
+        # Labels are looked up once for each combination: it costs more than the counting.
+        self._known: dict[tuple[str, str, int], Histogram] = {}
+        revision = metrics.gauge("cube_apiserver_revision", "The store's revision, as mirrored.")
+        revision.set_function(lambda: mirror.revision)
+        open_watches = metrics.gauge("cube_apiserver_watches", "Watches that are open.")
+        open_watches.set_function(lambda: watchers.count)
+        objects = metrics.gauge("cube_apiserver_objects", "Objects by kind.", "kind")
+        for kind, cache in mirror.kinds.items():
+            objects.labels(kind.resource.kind).set_function(partial(_count, cache))
+
+    def answered(self, verb: str, resource: str, code: int, spent_s: float) -> None:
+        key = (verb, resource, code)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._requests.labels(*key)
+        known.observe(spent_s)
+
+
+def _count(cache: KindCache) -> int:
+    return len(cache.items)
+
+
+async def metrics(backend: Backend, _: Call) -> Response:
+    return Response(200, backend.env.metrics.text(), content_type=TEXT_FORMAT)

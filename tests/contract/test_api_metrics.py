@@ -1,0 +1,105 @@
+"""What the API server counts of its work, and who may know."""
+
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from apiserver.settings import Limits
+from cubernetes.api.http import ANONYMOUS, Identity
+from tests.contract.api_world import NODES, PODS, World, a_pod, a_world, settled
+from tests.counted import read
+
+MONITOR = Identity("prometheus", ("system:monitoring",))
+EVENTS_MAX = 4
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with a_world(limits=Limits(events_max=EVENTS_MAX)) as one:
+        yield one
+
+
+async def counted(world: World) -> Mapping[str, float]:
+    answer = await world.call("GET", "/metrics", identity=MONITOR)
+    assert answer.code == 200
+    return read(answer.body)
+
+
+def requests(verb: str, resource: str, code: int) -> str:
+    labels = f'code="{code}",resource="{resource}",verb="{verb}"'
+    return f"cube_apiserver_request_seconds_count{{{labels}}}"
+
+
+async def test_a_monitor_may_read_the_metrics_and_nothing_else(world: World) -> None:
+    assert (await world.call("GET", "/metrics", identity=MONITOR)).code == 200
+    for path in (PODS, NODES, "/apis/cubernetes.io/v1/tokens"):
+        assert (await world.call("GET", path, identity=MONITOR)).code == 403
+
+
+@pytest.mark.parametrize(
+    ("identity", "code"),
+    [
+        (ANONYMOUS, 401),
+        (Identity("system:node:n1", ("system:nodes",)), 403),
+        (Identity("system:controllers"), 403),
+        (Identity("system:proxy:n1", ("system:proxies",)), 403),
+        (Identity("somebody", ("a-group",)), 403),
+        (Identity("admin", ("system:masters",)), 200),
+    ],
+)
+async def test_who_else_may(world: World, identity: Identity, code: int) -> None:
+    assert (await world.call("GET", "/metrics", identity=identity)).code == code
+
+
+async def test_requests_are_counted_by_what_was_asked_and_its_code(world: World) -> None:
+    await world.call("POST", PODS, a_pod("one"))
+    await world.call("POST", PODS, a_pod("one"))
+    await world.call("GET", f"{PODS}/one")
+    await world.call("GET", f"{PODS}/one/status")
+
+    told = await counted(world)
+
+    assert told[requests("create", "pods", 201)] == 1
+    assert told[requests("create", "pods", 409)] == 1
+    assert told[requests("get", "pods", 200)] == 1
+    assert told[requests("get", "pods/status", 200)] == 1
+    assert told['cube_apiserver_objects{kind="Pod"}'] == 1
+    assert told['cube_apiserver_commit_seconds_count{outcome="written"}'] >= 1
+
+
+async def test_what_a_stranger_writes_becomes_no_label(world: World) -> None:
+    before = await counted(world)
+    for number in range(20):
+        await world.call(f"EVIL{number}", PODS, identity=ANONYMOUS)
+        await world.call("GET", f"/made/up/{number}", identity=ANONYMOUS)
+
+    told = await counted(world)
+
+    assert told[requests("other", "", 405)] == 20
+    assert told[requests("other", "", 404)] == 20
+    assert len(told) - len(before) < 60
+    assert not [series for series in told if "EVIL" in series or "made" in series]
+
+
+async def test_watches_are_counted_with_what_they_are_handed_and_when_they_are_cut_off(
+    world: World,
+) -> None:
+    quick = await world.watch(PODS, resourceVersion="0")
+    slow = await world.watch(PODS, resourceVersion="0")
+    await world.call("POST", PODS, a_pod("p0"))
+    assert await quick.told() == ("ADDED", "p0")
+    assert await slow.told() == ("ADDED", "p0")
+    assert (await counted(world))["cube_apiserver_watches"] == 2
+
+    for number in range(1, 4 * EVENTS_MAX):
+        await world.call("POST", PODS, a_pod(f"p{number}"))
+        assert (await quick.told())[1] == f"p{number}"
+    assert (await slow.next())["type"] == "ERROR"
+    await settled()
+    await quick.close()
+    await slow.close()
+
+    told = await counted(world)
+    assert told["cube_apiserver_watches_cut_off_total"] == 1
+    assert told["cube_apiserver_watch_events_total"] == 4 * EVENTS_MAX + 1
+    assert told["cube_apiserver_watches"] == 0
