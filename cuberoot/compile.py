@@ -13,7 +13,17 @@ from controllers.settings import ControllersSettings
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.settings import Settings, settings_bytes
 from cuberoot import layout
-from cuberoot.cluster import API_PORT, ETCD_PEER_PORT, ETCD_PORT, KUBELET_PORT, Cluster
+from cuberoot.cluster import (
+    API_PORT,
+    CONTROLLERS_METRICS_PORT,
+    ETCD_PEER_PORT,
+    ETCD_PORT,
+    KUBELET_METRICS_PORT,
+    KUBELET_PORT,
+    PROXY_METRICS_PORT,
+    SCHEDULER_METRICS_PORT,
+    Cluster,
+)
 from cuberoot.layout import pair
 from kubelet.settings import KubeletSettings, ServingSettings
 from proxy.settings import ProxySettings
@@ -65,14 +75,19 @@ def settings_for(cluster: Cluster) -> Mapping[str, Settings]:
             pod_range=cluster.pod_range,
             service_range=cluster.service_range,
             checkpoint=str(layout.PROXY_CHECKPOINT),
+            metrics_port=PROXY_METRICS_PORT,
         ),
     }
     if cluster.is_control_plane:
         settings |= {
             "apiserver": _apiserver(cluster),
-            "scheduler": SchedulerSettings(client=client_for("scheduler", cluster)),
+            "scheduler": SchedulerSettings(
+                client=client_for("scheduler", cluster), metrics_port=SCHEDULER_METRICS_PORT
+            ),
             "controllers": ControllersSettings(
-                client=client_for("controllers", cluster), pod_range=cluster.pod_range
+                client=client_for("controllers", cluster),
+                pod_range=cluster.pod_range,
+                metrics_port=CONTROLLERS_METRICS_PORT,
             ),
         }
     return settings
@@ -102,6 +117,7 @@ def _kubelet(cluster: Cluster) -> KubeletSettings:
         ),
         labels=cluster.labels,
         root=str(layout.KUBELET_STATE),
+        metrics_port=KUBELET_METRICS_PORT,
     )
 
 
