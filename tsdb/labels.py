@@ -8,6 +8,7 @@ can therefore be looked up by the very bytes that came in: a known series is nev
 import re
 from collections.abc import Iterable, Mapping
 
+from cubernetes.host.protowire import read_varint
 from tsdb.errors import BadData, LimitExceeded
 from tsdb.limits import Limits
 
@@ -43,24 +44,6 @@ def key_of(pairs: Iterable[tuple[str, str]]) -> Key:
 
 def key_of_dict(labels: Mapping[str, str]) -> Key:
     return key_of(labels.items())
-
-
-def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number at a place and the place after it.
-
-    Raises:
-        BadData: the bytes end within it, or it has more than ten bytes.
-    """
-    number = shift = 0
-    while True:
-        if at >= len(data) or shift > 63:
-            raise BadData("a protobuf varint does not end")
-        byte = data[at]
-        number |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return number, at
-        shift += 7
 
 
 def pairs_of(key: Key) -> Pairs:

@@ -14,10 +14,19 @@ import cramjam
 import numpy as np
 from numpy.typing import NDArray
 
+from cubernetes.host.protowire import (
+    BYTES,
+    FIXED64,
+    VARINT,
+    ProtobufBroken,
+    fields,
+    read_varint,
+    signed,
+    utf8,
+)
 from tsdb.codec import Floats, Ints
 from tsdb.errors import BadData, LimitExceeded
-from tsdb.labels import Key, Pairs, read_varint, varint
-from tsdb.protowire import BYTES, FIXED64, VARINT, fields, signed, utf8
+from tsdb.labels import Key, Pairs, varint
 
 SAMPLE_BYTES = 18
 ZERO_SAMPLE_BYTES = 9
@@ -63,7 +72,10 @@ def unsnapped(body: bytes, limit_bytes: int) -> bytes:
         BadData: it is none.
         LimitExceeded: it says that it holds more than limit_bytes.
     """
-    length, _ = read_varint(body, 0)
+    try:
+        length, _ = read_varint(body, 0)
+    except ProtobufBroken as error:
+        raise BadData(str(error)) from error
     if length > limit_bytes:
         raise LimitExceeded("request_bytes", limit_bytes, length)
     try:
@@ -187,9 +199,9 @@ def _label(data: bytes, start: int, stop: int) -> tuple[str, str]:
     name = value = ""
     for number, kind, left, right in fields(data, start, stop):
         if kind == BYTES and number == 1:
-            name = utf8(data, left, right)
+            name = utf8(data[left:right])
         elif kind == BYTES and number == 2:
-            value = utf8(data, left, right)
+            value = utf8(data[left:right])
     return name, value
 
 
@@ -210,7 +222,7 @@ def _metadata(data: bytes, start: int, stop: int) -> Metadata:
         if kind == VARINT and number == 1:
             kind_number = left
         elif kind == BYTES and number in texts:
-            texts[number] = utf8(data, left, right)
+            texts[number] = utf8(data[left:right])
     kind_name = _KINDS[kind_number] if kind_number < len(_KINDS) else _KINDS[0]
     return Metadata(texts[2], kind_name, texts[4], texts[5])
 
@@ -223,9 +235,12 @@ def decode(data: bytes, ref_of: Mapping[Key, int]) -> Request:
     """
     try:
         return _Reader(data, ref_of).read()
-    except BadData:
+    except (BadData, ProtobufBroken):
         # A sample of another length may look like one: read everything the long way then.
-        return _Reader(data, {}).read()
+        try:
+            return _Reader(data, {}).read()
+        except ProtobufBroken as error:
+            raise BadData(str(error)) from error
 
 
 def encode_request(series: Iterable[tuple[Key, Sequence[tuple[int, float]]]]) -> bytes:
