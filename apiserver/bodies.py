@@ -1,11 +1,12 @@
 """From a request's body to a tree or an object, whatever its media type."""
 
+from apiserver import protobuf
 from apiserver.call import Call, media_of
 from cubernetes.api import codec, yaml
 from cubernetes.api.codec import Reading, Tree
 from cubernetes.api.errors import RequestTooLarge, UnsupportedMediaType
 from cubernetes.api.http import Request
-from cubernetes.api.meta import Object
+from cubernetes.api.meta import Model, Object
 
 YAML_MEDIA = ("application/yaml", "application/x-yaml", "text/yaml")
 
@@ -23,15 +24,21 @@ def check_body(request: Request, bytes_max: int) -> None:
 
 
 def tree_in(call: Call) -> Tree:
-    """Return the tree of a JSON or YAML body.
+    """Return the tree of a body: JSON, YAML, or Kubernetes' protobuf.
 
     Raises: BadRequest, UnsupportedMediaType.
     """
+    return _tree(call, duplicates_refused=call.validation == "Strict")
+
+
+def _tree(call: Call, *, duplicates_refused: bool) -> Tree:
     media = media_of(call.request.headers.get("content-type", ""))
     if media == "application/json":
-        return codec.tree_of(call.request.body, duplicates_refused=call.validation == "Strict")
+        return codec.tree_of(call.request.body, duplicates_refused=duplicates_refused)
     if media in YAML_MEDIA:
         return yaml.tree_of(call.request.body)
+    if media == protobuf.MEDIA:
+        return protobuf.tree_of(call.request.body)
     raise UnsupportedMediaType(f"{media[:80]!r}: send application/json or application/yaml")
 
 
@@ -41,6 +48,14 @@ def object_in(call: Call) -> Reading[Object]:
     Raises: BadRequest, Invalid, UnsupportedMediaType.
     """
     return codec.from_tree(call.kind, tree_in(call), call.validation)
+
+
+def model_in[M: Model](call: Call, kind: type[M]) -> M:
+    """Return a body that is no object of the registry: DeleteOptions, Binding. Strict.
+
+    Raises: BadRequest, UnsupportedMediaType.
+    """
+    return codec.model_from_tree(kind, _tree(call, duplicates_refused=True), kind.__name__)
 
 
 def warning_header(warnings: tuple[str, ...]) -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import cast
 from apiserver.admission.kinds import IMMORTAL_NAMESPACES
 from apiserver.admission.stamps import to_the_second
 from apiserver.backend import Backend
-from apiserver.call import Call, media_of
+from apiserver.bodies import model_in
+from apiserver.call import Call
 from apiserver.guards import checked, fence_guards
 from apiserver.items import Item, departed, encoded, stored, value_of
 from apiserver.keys import key_of
@@ -16,8 +17,8 @@ from apiserver.statuses import absent, conflict, success
 from apiserver.storage.store import Put
 from apiserver.transact import Decision, Seen
 from apiserver.write import Answer, check_allowed, is_over, removal
-from cubernetes.api.codec import encode, read_model
-from cubernetes.api.errors import BadRequest, Forbidden, NotFound, UnsupportedMediaType
+from cubernetes.api.codec import encode
+from cubernetes.api.errors import BadRequest, Forbidden, NotFound
 from cubernetes.api.http import Response
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.namespace import Namespace, NamespaceStatus
@@ -162,11 +163,8 @@ def options_in(call: Call) -> DeleteOptions:
 
     Raises: BadRequest, UnsupportedMediaType.
     """
-    media = media_of(call.request.headers.get("content-type", ""))
     if call.request.body.strip():
-        if media != "application/json":
-            raise UnsupportedMediaType(f"{media[:80]!r}: send DeleteOptions as application/json")
-        return read_model(DeleteOptions, call.request.body, "DeleteOptions")
+        return model_in(call, DeleteOptions)
     grace_s: int | None = None
     if call.request.parameter("gracePeriodSeconds"):
         grace_s = call.number("gracePeriodSeconds", 0, GRACE_S_MAX)

@@ -4,13 +4,12 @@ from urllib.parse import quote, urlencode
 
 from apiserver.admission.stamps import to_the_second
 from apiserver.backend import Backend
-from apiserver.bodies import check_body
+from apiserver.bodies import model_in
 from apiserver.call import Call
 from apiserver.guards import node_guard
 from apiserver.keys import key_of
 from apiserver.statuses import absent, conflict, success
 from apiserver.write import modified
-from cubernetes.api.codec import read_model
 from cubernetes.api.condition import Condition, with_condition
 from cubernetes.api.errors import BadRequest, Problem, ServiceUnavailable, invalid
 from cubernetes.api.http import Response
@@ -26,8 +25,7 @@ SINCE_S_MAX = 10 * 365 * 86_400
 
 async def bind(backend: Backend, call: Call) -> Response:
     """Put a pod on a node, once; the same again is fine, another node is a conflict."""
-    check_body(call.request, backend.settings.limits.body_bytes_max)
-    binding = read_model(Binding, call.request.body, "Binding")
+    binding = model_in(call, Binding)
     target, name = binding.target.name, binding.metadata.name
     if name not in ("", call.name):
         raise BadRequest(f"metadata.name: {name[:80]!r} is not the pod of the path")

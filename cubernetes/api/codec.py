@@ -139,7 +139,12 @@ def read_model[M: Model](kind: type[M], body: bytes, name: str) -> M:
 
     Raises: BadRequest.
     """
-    tree = without_nulls(tree_of(body))
+    return model_from_tree(kind, tree_of(body), name)
+
+
+def model_from_tree[M: Model](kind: type[M], tree: Tree, name: str) -> M:
+    """Make such a body's model of a tree; raises as read_model does."""
+    tree = without_nulls(tree)
     unknown, wrong = schema.check(kind, tree)
     problems = [Problem(field, "unknown field") for field in unknown] + list(wrong)
     if problems:

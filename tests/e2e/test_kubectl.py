@@ -165,6 +165,23 @@ def test_pods_are_run_waited_for_described_and_deleted(kubectl: Kubectl) -> None
     assert "No resources found" in kubectl("get", "pods")
 
 
+def test_what_is_created_by_command_comes_as_protobuf_and_is_there(kubectl: Kubectl) -> None:
+    """From 1.32 on (older ones send JSON)."""
+    assert "namespace/blue created" in kubectl("create", "namespace", "blue")
+    created = kubectl("create", "service", "clusterip", "door", "--tcp=80:http", "-n", "blue")
+    assert "service/door created" in created
+    port = kubectl("get", "svc", "door", "-n", "blue", "-o", "jsonpath={.spec.ports[0]}")
+    assert json.loads(port) == {
+        "name": "80-http", "port": 80, "protocol": "TCP", "targetPort": "http"
+    }  # fmt: skip
+    again = kubectl("create", "namespace", "blue", code=1)
+    assert 'namespaces "blue" already exists' in again
+    assert "is invalid" in kubectl("create", "namespace", "Blue_", code=1)
+    refused = kubectl("create", "service", "nodeport", "n", "--tcp=80", code=1)
+    assert "spec.type: must be one of 'ClusterIP'" in refused
+    kubectl("delete", "service", "door", "-n", "blue")
+
+
 def test_discovery_contents_it(kubectl: Kubectl) -> None:
     told = kubectl("api-resources")
     for name in ("pods", "services", "replicasets", "endpointslices", "leases"):

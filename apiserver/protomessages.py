@@ -1,0 +1,168 @@
+"""Kubernetes' protobuf messages of the kinds that are here: which number is which field.
+
+From generated.proto and types.go of k8s.io/api and k8s.io/apimachinery 0.32. A message is a name
+and its fields, `number=name:type`; a line that is indented goes on. Where two groups have messages
+of one name (EndpointPort), it is the one of the kinds that are here. Types are
+
+    (none)      text                    quantity    a Quantity
+    int bool    as they say             time        a Time or a MicroTime
+    intOrString a number or a name      Name        another message of this table
+    -           a message that no kind of ours has: told by its name, not read
+    [type]      any number of them      {type}      a map from texts
+    type?       a pointer in Go: 0 or false were written on purpose, and are not «absent»
+    Name^       its fields belong to the message around it
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import NamedTuple
+
+_MESSAGES = """
+Namespace 1=metadata:ObjectMeta 2=spec:NamespaceSpec 3=status:NamespaceStatus
+ObjectMeta 1=name 2=generateName 3=namespace 4=selfLink 5=uid 6=resourceVersion 7=generation:int
+  8=creationTimestamp:time 9=deletionTimestamp:time 10=deletionGracePeriodSeconds:int?
+  11=labels:{} 12=annotations:{} 13=ownerReferences:[OwnerReference] 14=finalizers:[]
+  17=managedFields:[-]
+OwnerReference 1=kind 3=name 4=uid 5=apiVersion 6=controller:bool? 7=blockOwnerDeletion:bool?
+NamespaceSpec 1=finalizers:[]
+NamespaceStatus 1=phase 2=conditions:[-]
+Node 1=metadata:ObjectMeta 2=spec:NodeSpec 3=status:NodeStatus
+NodeSpec 1=podCIDR 2=externalID 3=providerID 4=unschedulable:bool 5=taints:[Taint]
+  6=configSource:- 7=podCIDRs:[]
+Taint 1=key 2=value 3=effect 4=timeAdded:time
+NodeStatus 1=capacity:{quantity} 2=allocatable:{quantity} 3=phase 4=conditions:[NodeCondition]
+  5=addresses:[NodeAddress] 6=daemonEndpoints:NodeDaemonEndpoints 7=nodeInfo:NodeSystemInfo
+  8=images:[ContainerImage] 9=volumesInUse:[] 10=volumesAttached:[-] 11=config:-
+  12=runtimeHandlers:[-] 13=features:-
+NodeCondition 1=type 2=status 3=lastHeartbeatTime:time 4=lastTransitionTime:time 5=reason
+  6=message
+NodeAddress 1=type 2=address
+NodeDaemonEndpoints 1=kubeletEndpoint:DaemonEndpoint
+DaemonEndpoint 1=Port:int
+NodeSystemInfo 1=machineID 2=systemUUID 3=bootID 4=kernelVersion 5=osImage
+  6=containerRuntimeVersion 7=kubeletVersion 8=kubeProxyVersion 9=operatingSystem 10=architecture
+ContainerImage 1=names:[] 2=sizeBytes:int
+Pod 1=metadata:ObjectMeta 2=spec:PodSpec 3=status:PodStatus
+PodSpec 1=volumes:[Volume] 2=containers:[Container] 3=restartPolicy
+  4=terminationGracePeriodSeconds:int? 5=activeDeadlineSeconds:int? 6=dnsPolicy 7=nodeSelector:{}
+  8=serviceAccountName 9=serviceAccount 10=nodeName 11=hostNetwork:bool 12=hostPID:bool
+  13=hostIPC:bool 14=securityContext:- 15=imagePullSecrets:[-] 16=hostname 17=subdomain
+  18=affinity:- 19=schedulerName 20=initContainers:[Container]
+  21=automountServiceAccountToken:bool? 22=tolerations:[-] 23=hostAliases:[-] 24=priorityClassName
+  25=priority:int? 26=dnsConfig:- 27=shareProcessNamespace:bool? 28=readinessGates:[-]
+  29=runtimeClassName 30=enableServiceLinks:bool? 31=preemptionPolicy 32=overhead:{quantity}
+  33=topologySpreadConstraints:[-] 34=ephemeralContainers:[-] 35=setHostnameAsFQDN:bool? 36=os:-
+  37=hostUsers:bool? 38=schedulingGates:[-] 39=resourceClaims:[-]
+  40=resources:ResourceRequirements
+Volume 1=name 2=volumeSource:VolumeSource^
+VolumeSource 1=hostPath:HostPathVolumeSource 2=emptyDir:EmptyDirVolumeSource 3=gcePersistentDisk:-
+  4=awsElasticBlockStore:- 5=gitRepo:- 6=secret:- 7=nfs:- 8=iscsi:- 9=glusterfs:-
+  10=persistentVolumeClaim:- 11=rbd:- 12=flexVolume:- 13=cinder:- 14=cephfs:- 15=flocker:-
+  16=downwardAPI:- 17=fc:- 18=azureFile:- 19=configMap:- 20=vsphereVolume:- 21=quobyte:-
+  22=azureDisk:- 23=photonPersistentDisk:- 24=portworxVolume:- 25=scaleIO:- 26=projected:-
+  27=storageos:- 28=csi:- 29=ephemeral:- 30=image:-
+HostPathVolumeSource 1=path 2=type
+EmptyDirVolumeSource 1=medium 2=sizeLimit:quantity
+Container 1=name 2=image 3=command:[] 4=args:[] 5=workingDir 6=ports:[ContainerPort]
+  7=env:[EnvVar] 8=resources:ResourceRequirements 9=volumeMounts:[VolumeMount] 10=livenessProbe:-
+  11=readinessProbe:- 12=lifecycle:- 13=terminationMessagePath 14=imagePullPolicy
+  15=securityContext:- 16=stdin:bool 17=stdinOnce:bool 18=tty:bool 19=envFrom:[-]
+  20=terminationMessagePolicy 21=volumeDevices:[-] 22=startupProbe:- 23=resizePolicy:[-]
+  24=restartPolicy
+ContainerPort 1=name 2=hostPort:int 3=containerPort:int 4=protocol 5=hostIP
+EnvVar 1=name 2=value 3=valueFrom:-
+ResourceRequirements 1=limits:{quantity} 2=requests:{quantity} 3=claims:[-]
+VolumeMount 1=name 2=readOnly:bool 3=mountPath 4=subPath 5=mountPropagation 6=subPathExpr
+  7=recursiveReadOnly
+PodStatus 1=phase 2=conditions:[PodCondition] 3=message 4=reason 5=hostIP 6=podIP 7=startTime:time
+  8=containerStatuses:[ContainerStatus] 9=qosClass 10=initContainerStatuses:[ContainerStatus]
+  11=nominatedNodeName 12=podIPs:[PodIP] 13=ephemeralContainerStatuses:[ContainerStatus] 14=resize
+  15=resourceClaimStatuses:[-] 16=hostIPs:[-]
+PodCondition 1=type 2=status 3=lastProbeTime:time 4=lastTransitionTime:time 5=reason 6=message
+ContainerStatus 1=name 2=state:ContainerState 3=lastState:ContainerState 4=ready:bool
+  5=restartCount:int 6=image 7=imageID 8=containerID 9=started:bool?
+  10=allocatedResources:{quantity} 11=resources:ResourceRequirements 12=volumeMounts:[-] 13=user:-
+  14=allocatedResourcesStatus:[-]
+ContainerState 1=waiting:ContainerStateWaiting 2=running:ContainerStateRunning
+  3=terminated:ContainerStateTerminated
+ContainerStateWaiting 1=reason 2=message
+ContainerStateRunning 1=startedAt:time
+ContainerStateTerminated 1=exitCode:int 2=signal:int 3=reason 4=message 5=startedAt:time
+  6=finishedAt:time 7=containerID
+PodIP 1=ip
+Service 1=metadata:ObjectMeta 2=spec:ServiceSpec 3=status:ServiceStatus
+ServiceSpec 1=ports:[ServicePort] 2=selector:{} 3=clusterIP 4=type 5=externalIPs:[]
+  7=sessionAffinity 8=loadBalancerIP 9=loadBalancerSourceRanges:[] 10=externalName
+  11=externalTrafficPolicy 12=healthCheckNodePort:int 13=publishNotReadyAddresses:bool
+  14=sessionAffinityConfig:- 17=ipFamilyPolicy 18=clusterIPs:[] 19=ipFamilies:[]
+  20=allocateLoadBalancerNodePorts:bool? 21=loadBalancerClass 22=internalTrafficPolicy
+  23=trafficDistribution
+ServicePort 1=name 2=protocol 3=port:int 4=targetPort:intOrString 5=nodePort:int 6=appProtocol
+ServiceStatus 1=loadBalancer:- 2=conditions:[-]
+EndpointSlice 1=metadata:ObjectMeta 2=endpoints:[Endpoint] 3=ports:[EndpointPort] 4=addressType
+Endpoint 1=addresses:[] 2=conditions:EndpointConditions 3=hostname 4=targetRef:ObjectReference
+  5=deprecatedTopology:{} 6=nodeName 7=zone 8=hints:-
+EndpointConditions 1=ready:bool? 2=serving:bool? 3=terminating:bool?
+ObjectReference 1=kind 2=namespace 3=name 4=uid 5=apiVersion 6=resourceVersion 7=fieldPath
+EndpointPort 1=name 2=protocol 3=port:int? 4=appProtocol
+ReplicaSet 1=metadata:ObjectMeta 2=spec:ReplicaSetSpec 3=status:ReplicaSetStatus
+ReplicaSetSpec 1=replicas:int? 2=selector:LabelSelector 3=template:PodTemplateSpec
+  4=minReadySeconds:int
+ReplicaSetStatus 1=replicas:int 2=fullyLabeledReplicas:int 3=observedGeneration:int
+  4=readyReplicas:int 5=availableReplicas:int 6=conditions:[ReplicaSetCondition]
+ReplicaSetCondition 1=type 2=status 3=lastTransitionTime:time 4=reason 5=message
+PodTemplateSpec 1=metadata:ObjectMeta 2=spec:PodSpec
+LabelSelector 1=matchLabels:{} 2=matchExpressions:[LabelSelectorRequirement]
+LabelSelectorRequirement 1=key 2=operator 3=values:[]
+Event 1=metadata:ObjectMeta 2=involvedObject:ObjectReference 3=reason 4=message
+  5=source:EventSource 6=firstTimestamp:time 7=lastTimestamp:time 8=count:int 9=type
+  10=eventTime:time 11=series:- 12=action 13=related:ObjectReference 14=reportingComponent
+  15=reportingInstance
+EventSource 1=component 2=host
+Lease 1=metadata:ObjectMeta 2=spec:LeaseSpec
+LeaseSpec 1=holderIdentity 2=leaseDurationSeconds:int? 3=acquireTime:time 4=renewTime:time
+  5=leaseTransitions:int? 6=strategy 7=preferredHolder
+DeleteOptions 1=gracePeriodSeconds:int? 2=preconditions:Preconditions 3=orphanDependents:bool?
+  4=propagationPolicy 5=dryRun:[] 6=ignoreStoreReadErrorWithClusterBreakingPotential:bool?
+Preconditions 1=uid 2=resourceVersion
+Binding 1=metadata:ObjectMeta 2=target:ObjectReference
+Scale 1=metadata:ObjectMeta 2=spec:ScaleSpec 3=status:ScaleStatus
+ScaleSpec 1=replicas:int?
+ScaleStatus 1=replicas:int 2=selector
+"""
+_TYPE = re.compile(r"(?P<open>[\[{]?)(?P<name>-|\w*)[\]}]?(?P<mark>[?^]?)\Z")
+
+
+class Field(NamedTuple):
+    """type is empty for text; is_many and is_map say of how many, is_pointer of 0 and false."""
+
+    name: str
+    type: str
+    is_many: bool = False
+    is_map: bool = False
+    is_pointer: bool = False
+    is_inline: bool = False
+
+
+type Message = Mapping[int, Field]
+
+
+@cache
+def messages() -> Mapping[str, Message]:
+    """Return the fields of each message by their numbers."""
+    whole = _MESSAGES.replace("\n  ", " ").split("\n")
+    return {
+        name: dict(_field(text) for text in fields)
+        for name, *fields in (line.split() for line in whole if line)
+    }
+
+
+def _field(text: str) -> tuple[int, Field]:
+    number, _, rest = text.partition("=")
+    name, _, type_text = rest.partition(":")
+    form = _TYPE.match(type_text)
+    assert form is not None, text  # noqa: S101  the table is ours
+    opened, mark = form["open"], form["mark"]
+    is_many, is_map = opened == "[", opened == "{"
+    return int(number), Field(name, form["name"], is_many, is_map, mark == "?", mark == "^")

@@ -1,0 +1,207 @@
+"""Protobuf bodies mean what Kubernetes' own library meant, and arbitrary bytes do no harm.
+
+protobuf/<kind>.pb is tests/house/foreign/<kind>.yaml, encoded by k8s.io/client-go 0.32.4's scheme.
+"""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import inspect
+
+from apiserver import protobuf
+from apiserver.protomessages import Field, messages
+from cubernetes.api import codec, schema, yaml
+from cubernetes.api.errors import BadRequest
+from cubernetes.api.meta import Model, Object
+from cubernetes.api.registry import KINDS
+from cubernetes.api.words import Binding, DeleteOptions, Scale
+
+HERE = Path(__file__).resolve().parent
+FOREIGN = HERE.parents[1] / "house" / "foreign"
+# Fields that no Kubernetes of 0.32 has yet, or that its messages never had.
+LATER = {"PodStatus.observedGeneration"}
+# These stand in the envelope.
+TYPE_META = {
+    f"{kind}.{field}"
+    for kind in (*(one.resource.kind for one in KINDS), "DeleteOptions", "Binding", "Scale")
+    for field in ("apiVersion", "kind")
+}
+
+
+def encoded(kind: type[Object]) -> bytes:
+    return (HERE / "protobuf" / f"{kind.resource.kind.lower()}.pb").read_bytes()
+
+
+def part(number: int, content: bytes | int) -> bytes:
+    """Return a short field as it stands in a message."""
+    if isinstance(content, int):
+        return bytes([number << 3, content])
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def a_body(kind: str, raw: bytes, api_version: str = "v1") -> bytes:
+    about = part(1, api_version.encode()) + part(2, kind.encode())
+    return protobuf.MAGIC + part(1, about) + part(2, raw)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
+def test_what_kubernetes_library_encodes_is_read_as_its_yaml_is(kind: type[Object]) -> None:
+    tree = protobuf.tree_of(encoded(kind))
+
+    written = yaml.tree_of((FOREIGN / f"{kind.resource.kind.lower()}.yaml").read_bytes())
+    wanted = codec.from_tree(kind, written, "Ignore").model
+    assert codec.from_tree(kind, tree, "Strict").model == wanted
+
+
+def test_what_kubectl_1_32_sends_to_create_a_service_is_read() -> None:
+    """`kubectl create service clusterip web --tcp=80:http`, caught on its way."""
+    sent = base64.b64decode(
+        "azhzAAoNCgJ2MRIHU2VydmljZRJsCh8KA3dlYhIAGgAiACoAMgA4AEIAWgoKA2FwcBIDd2ViEkUKHgoHODAtaHR0"
+        "cBIDVENQGFAiCggBEAAaBGh0dHAoABIKCgNhcHASA3dlYhoAIglDbHVzdGVySVA6AEIAUgBaAGAAaAAaAgoAGgAiAA=="
+    )
+    assert protobuf.tree_of(sent) == {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "labels": {"app": "web"}},
+        "spec": {
+            "ports": [{"name": "80-http", "protocol": "TCP", "port": 80, "targetPort": "http"}],
+            "selector": {"app": "web"},
+            "type": "ClusterIP",
+        },
+        "status": {},
+    }
+
+
+def test_what_go_leaves_out_of_json_is_left_out_and_what_was_set_is_kept() -> None:
+    """A Go client writes every plain field, set or not, and pointers only where they are set."""
+    options = protobuf.tree_of(a_body("DeleteOptions", part(1, 0) + part(3, 0) + part(4, b"")))
+    assert options["gracePeriodSeconds"] == 0
+    assert options["orphanDependents"] is False
+    assert "propagationPolicy" not in options
+    port = part(1, b"") + part(2, 0) + part(3, 80)
+    pod = part(2, part(2, part(1, b"main") + part(6, port)))
+    tree = protobuf.tree_of(a_body("Pod", pod))
+    assert tree["spec"]["containers"] == [{"name": "main", "ports": [{"containerPort": 80}]}]
+
+
+def test_numbers_below_zero_and_maps_without_a_value_are_read() -> None:
+    minus_one = bytes([1 << 3]) + b"\xff" * 9 + b"\x01"
+    tree = protobuf.tree_of(a_body("ReplicaSet", part(2, minus_one), "apps/v1"))
+    assert tree["spec"]["replicas"] == -1
+    labels = part(1, part(11, part(1, b"key")))
+    assert protobuf.tree_of(a_body("Pod", labels))["metadata"]["labels"] == {"key": ""}
+
+
+def test_a_target_port_is_a_number_or_a_name() -> None:
+    def target(content: bytes) -> object:
+        service = part(2, part(1, part(3, 80) + part(4, content)))
+        return protobuf.tree_of(a_body("Service", service))["spec"]["ports"][0]["targetPort"]
+
+    assert target(part(1, 0) + part(2, 81) + part(3, b"")) == 81
+    assert target(part(1, 1) + part(2, 0) + part(3, b"http")) == "http"
+    assert target(part(1, 0) + part(2, 0) + part(3, b"")) == 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        (part(2, part(14, part(2, 5))), "spec.securityContext"),
+        (part(2, part(13, 1)), "spec.hostIPC"),
+        (part(2, part(1, part(2, part(6, part(1, b"secret"))))), "spec.volumes[0].secret"),
+        (bytes([0xFA, 0x7F, 1, 1]), "(protobuf field 2047)"),
+    ],
+)
+def test_what_is_not_known_here_is_told_by_its_name(raw: bytes, path: str) -> None:
+    tree = protobuf.tree_of(a_body("Pod", raw))
+    unknown, _ = schema.check(next(one for one in KINDS if one.resource.kind == "Pod"), tree)
+    assert path in unknown
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "does not begin"),
+        (b"{}", "does not begin"),
+        (a_body("Secret", b""), "'Secret' is not read from protobuf"),
+        (a_body("Pod", part(1, 5)), "Pod.metadata"),
+        (a_body("Pod", b"\x0a\xff"), "Pod: a protobuf varint does not end"),
+        (a_body("Pod", b"\x0a\x7fabc"), "ends beyond its message"),
+        (a_body("Pod", b"\x0b"), "unknown wire type 3"),
+        (a_body("Pod", part(1, part(1, b"\xff"))), "not UTF-8"),
+        (a_body("Pod", b"\x0a" + b"\xff" * 11), "does not end"),
+        (a_body("Pod", part(1, part(8, b"\x08" + b"\xff" * 8 + b"\x7f"))), "years 1 and 9999"),
+        (protobuf.MAGIC + part(3, b"gzip"), "content encoding"),
+    ],
+)
+def test_what_is_wrong_is_told(body: bytes, told: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        protobuf.tree_of(body)
+    assert told in str(caught.value)
+
+
+@given(st.sampled_from([one.resource.kind for one in KINDS]), st.binary(max_size=200))
+def test_arbitrary_bytes_are_a_tree_or_a_bad_request(kind: str, raw: bytes) -> None:
+    try:
+        assert isinstance(protobuf.tree_of(a_body(kind, raw[:100])), dict)
+        protobuf.tree_of(protobuf.MAGIC + raw)
+    except BadRequest:
+        return
+
+
+@given(st.data(), st.sampled_from(KINDS))
+def test_a_body_with_a_byte_changed_is_a_tree_or_a_bad_request(
+    data: st.DataObject, kind: type[Object]
+) -> None:
+    body = bytearray(encoded(kind))
+    at = data.draw(st.integers(4, len(body) - 1))
+    body[at] = data.draw(st.integers(0, 255))
+    try:
+        assert isinstance(protobuf.tree_of(bytes(body)), dict)
+    except BadRequest:
+        return
+
+
+def test_every_field_of_our_kinds_has_a_number() -> None:
+    kinds: tuple[type[Model], ...] = (*KINDS, DeleteOptions, Binding, Scale)
+    found = {one for kind in kinds for one in lacking(schema.type_of(kind), kind.__name__)}
+    assert found <= LATER | TYPE_META
+
+
+def lacking(kind: inspect.Type, message: str) -> Iterator[str]:
+    """Yield the fields of a type, and of what is in it, that its message has not."""
+    struct = struct_in(kind)
+    # Our one Condition has the fields of every kind's.
+    if struct is None or message not in messages() or struct.cls.__name__ == "Condition":
+        return
+    numbered = named(message)
+    for field in struct.fields:
+        if field.encode_name in numbered:
+            yield from lacking(field.type, numbered[field.encode_name].type)
+        else:
+            yield f"{message}.{field.encode_name}"
+
+
+def struct_in(kind: inspect.Type) -> inspect.StructType | None:
+    match kind:
+        case inspect.StructType():
+            return kind
+        case inspect.VarTupleType():
+            return struct_in(kind.item_type)
+        case inspect.DictType():
+            return struct_in(kind.value_type)
+        case inspect.UnionType():
+            return next(filter(None, map(struct_in, kind.types)), None)
+        case _:
+            return None
+
+
+def named(message: str) -> dict[str, Field]:
+    """Return the fields of a message by their names, those that it takes in included."""
+    found: dict[str, Field] = {}
+    for one in messages()[message].values():
+        found |= named(one.type) if one.is_inline else {one.name: one}
+    return found
