@@ -73,7 +73,15 @@ def _scale_from(sent: codec.Tree) -> Scale:
 
 
 def _scaled(call: Call, old: Object, wanted: Scale) -> Object:
-    seen = wanted.metadata.resource_version
+    meta, seen = wanted.metadata, wanted.metadata.resource_version
+    for field, told, asked in (
+        ("name", meta.name, call.name),
+        ("namespace", meta.namespace, call.namespace),
+    ):
+        if told not in ("", asked):
+            raise BadRequest(f"metadata.{field}: {told[:80]!r} is not that of the path, {asked!r}")
+    if meta.uid not in ("", old.metadata.uid):
+        raise conflict(call.kind.resource, call.name, "the uid is that of another object")
     if seen and seen != old.metadata.resource_version:
         raise conflict(call.kind.resource, call.name, MODIFIED_SINCE)
     spec = replaced(cast(Any, old).spec, replicas=wanted.spec.replicas)

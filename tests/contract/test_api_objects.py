@@ -207,6 +207,25 @@ async def test_scale_is_an_object_of_its_own(world: World) -> None:
     assert (await world.call("GET", f"{SETS}/web")).tree["spec"]["replicas"] == 4
 
 
+@pytest.mark.parametrize(
+    ("metadata", "code"),
+    [
+        ({"name": "other"}, 400),
+        ({"namespace": "kube-system"}, 400),
+        ({"uid": "00000000-0000-4000-8000-000000000000"}, 409),
+        ({}, 200),
+    ],
+)
+async def test_a_scale_of_another_object_is_refused(
+    world: World, metadata: dict[str, str], code: int
+) -> None:
+    await world.call("POST", SETS, a_set(replicas=2))
+    body = {"metadata": metadata, "spec": {"replicas": 7}}
+    assert (await world.call("PUT", f"{SETS}/web/scale", body)).code == code
+    wanted = 7 if code == 200 else 2
+    assert (await world.call("GET", f"{SETS}/web")).tree["spec"]["replicas"] == wanted
+
+
 async def test_yaml_is_taken_too(world: World) -> None:
     text = b"apiVersion: v1\nkind: Pod\nmetadata: {name: y}\nspec:\n  containers:\n" + (
         b"  - name: main\n    image: busybox:1\n    env:\n    - {name: A, value: 'no'}\n"
