@@ -49,6 +49,7 @@ class Garbage:
         found = view.get(type(changed), meta.name, meta.namespace)
         if found is None or found.metadata.uid != meta.uid:
             self._remember(meta.uid)
+            self._forget_node(changed, view)
             yield from (one.ref for one in _dependents(meta.uid, view))
             if isinstance(changed, Node):
                 yield from (pod.ref for pod in view.on_node(Pod, meta.name))
@@ -60,6 +61,11 @@ class Garbage:
         self.gone[uid] = None
         if len(self.gone) > GONE_LIMIT:
             del self.gone[next(iter(self.gone))]
+
+    def _forget_node(self, gone: Object, view: View) -> None:
+        """With its last pod, a missing node is missed by nobody."""
+        if isinstance(gone, Pod) and not view.on_node(Pod, gone.spec.node_name):
+            self.missing.pop(gone.spec.node_name, None)
 
     def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:
         kind = _BY_NAME[key.kind]

@@ -136,6 +136,17 @@ def test_a_node_that_registers_again_keeps_its_pods() -> None:
     assert garbage.missing == {}
 
 
+def test_a_missing_node_is_forgotten_with_its_last_pod() -> None:
+    garbage = Garbage()
+    pods = [a_pod("web-0", node="n1"), a_pod("web-1", node="n1")]
+    world = World(pods)
+    plan_pod(world, garbage)
+    for pod, left in zip(pods, ({"n1": NOW}, {}), strict=True):
+        world.remove(pod.ref)
+        list(garbage.keys(pod, world.view()))
+        assert garbage.missing == left
+
+
 def test_orphaned_dependents_stay_and_lose_their_owner_before_it_goes() -> None:
     going = a_replicaset("web", deleted_at=NOW, finalizers=[ORPHAN])
     world = World([going, POD, a_pod("web-1", owner=WEB)])
