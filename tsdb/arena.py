@@ -79,19 +79,21 @@ class Arena:
 
         The first row tells where to look; whether that is right for all of them is checked.
         """
+        if not len(rows):
+            return None
         filled = self.filled[rows]
-        right = int(filled.max(initial=0))
+        least, right = int(filled.min()), int(filled.max())
         if not right:
             return None
         left = 0
-        if filled.min():
-            left = int(np.searchsorted(self.times[rows[0], : filled[0]], first_ms))
-            if left and (left >= filled.min() or not self._before(rows, left - 1, first_ms)):
+        if least:
+            left = int(self.times[rows[0], : filled[0]].searchsorted(first_ms))
+            if left and (left >= least or not self._before(rows, left - 1, first_ms)):
                 left = 0
         lanes = self.times[rows, left:right]
         times, counts, lane_of = lanes_of(lanes, filled - left)
         if len(counts) == 1:
-            width = int(np.searchsorted(times[0], last_ms, side="right"))
+            width = int(times[0].searchsorted(last_ms, side="right"))
             frame = Frame(
                 times[:, :width],
                 np.array([width]),

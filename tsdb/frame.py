@@ -58,6 +58,8 @@ def lanes_of(times: Ints, counts: Ints) -> tuple[Ints, Ints, Rows]:
 
     times may hold anything behind a row's count.
     """
+    if len(counts) == 1:
+        return times[:, : counts[0]], counts, np.zeros(1, np.intp)
     width = int(counts.max(initial=0))
     times = times[:, :width]
     if (counts == width).all():
@@ -164,8 +166,8 @@ def _put_in_order(times: Ints, counts: Ints, lane_of: Rows, values: Floats) -> N
 def restrict(frame: Frame, first_ms: int, last_ms: int) -> Frame:
     """Return the samples of a frame from first_ms to last_ms, both included."""
     lanes = [times[:count] for times, count in zip(frame.times, frame.counts, strict=True)]
-    lefts = [int(np.searchsorted(lane, first_ms)) for lane in lanes]
-    rights = [int(np.searchsorted(lane, last_ms, side="right")) for lane in lanes]
+    lefts = [int(lane.searchsorted(first_ms)) for lane in lanes]
+    rights = [int(lane.searchsorted(last_ms, side="right")) for lane in lanes]
     if len(lefts) == 1:
         left, right = lefts[0], rights[0]
         return Frame(

@@ -99,6 +99,9 @@ class Slabs:
         if not len(rows):
             return
         indexes = self._index_of_row[rows]
+        if indexes[0] == indexes[-1]:
+            yield self._all[indexes[0]], 0, len(rows)
+            return
         cuts = [0, *(np.flatnonzero(np.diff(indexes)) + 1).tolist(), len(rows)]
         for start, stop in pairwise(cuts):
             yield self._all[indexes[start]], start, stop

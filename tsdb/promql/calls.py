@@ -30,7 +30,7 @@ class Working(Protocol):
 
     def range(self, node: Node) -> Steps[Range]: ...
 
-    def instant(self, node: Selector) -> Steps[tuple[Vector, Floats]]: ...
+    def instant(self, node: Selector) -> Steps[windows.Newest]: ...
 
 
 def call(work: Working, node: Call) -> Steps[Value]:
@@ -83,7 +83,8 @@ def _scalar(work: Working, node: Call) -> Steps[Value]:
 def _timestamp(work: Working, node: Call) -> Steps[Value]:
     inner = unwrapped(node.arguments[0])
     if isinstance(inner, Selector) and inner.type is Type.VECTOR:
-        vector, times = yield from work.instant(inner)
+        newest = yield from work.instant(inner)
+        vector, times = newest.vector(), newest.times_s()
     else:
         vector = yield from work.vector(inner)
         times = np.broadcast_to(work.steps_ms / 1000.0, vector.values.shape)

@@ -108,7 +108,7 @@ class Evaluation:
         if isinstance(node, Subquery):
             return (yield from self._subquery(node))
         if node.range_ms is None:
-            return (yield from self.instant(node))[0]
+            return (yield from self.instant(node)).vector()
         return (yield from self._range(node))
 
     def vector(self, node: Node) -> Steps[Vector]:
@@ -134,13 +134,16 @@ class Evaluation:
     # Selectors
 
     def _ends_ms(self, shift: Shift) -> Ints:
-        at = {Anchor.START: self.start_ms, Anchor.END: self.end_ms, None: None}.get(
-            shift.at_ms if isinstance(shift.at_ms, Anchor) else None
-        )
-        if isinstance(shift.at_ms, int) and not isinstance(shift.at_ms, Anchor):
-            at = shift.at_ms
-        base = self.steps_ms if at is None else np.full(len(self.steps_ms), at, np.int64)
-        return base - shift.offset_ms
+        match shift.at_ms:
+            case None:
+                return self.steps_ms - shift.offset_ms
+            case Anchor.START:
+                at_ms = self.start_ms
+            case Anchor.END:
+                at_ms = self.end_ms
+            case moment_ms:
+                at_ms = moment_ms
+        return np.full(len(self.steps_ms), at_ms - shift.offset_ms, np.int64)
 
     def _select(self, matchers: Sequence[Matcher], ends_ms: Ints, back_ms: int) -> Steps[Selection]:
         first_ms, last_ms = int(ends_ms.min()) - back_ms, int(ends_ms.max())
@@ -150,19 +153,12 @@ class Evaluation:
             yield
         raise QueryFailed("the source gave no answer")
 
-    def instant(self, node: Selector) -> Steps[tuple[Vector, Floats]]:
-        """Return the newest samples, and their times in seconds."""
+    def instant(self, node: Selector) -> Steps[windows.Newest]:
         ends_ms = self._ends_ms(node.shift)
         back_ms = self.settings.lookback_ms
         found = yield from self._select(node.matchers, ends_ms, back_ms)
         self.budget.charge_samples(len(found.series) * len(ends_ms))
-        frame = found.frame
-        places = windows.windows_of(frame, ends_ms - back_ms, ends_ms)
-        some = windows.spread(places.right > places.left, frame)
-        values = windows.gathered(frame, places.right - 1)
-        present = some & ~windows.is_stale(np.ascontiguousarray(values))
-        times = windows.spread(windows.times_at(frame, places.right - 1) / 1000.0, frame)
-        return Vector(found.series, values, present), np.broadcast_to(times, values.shape)
+        return windows.newest(found.series, found.frame, ends_ms, back_ms)
 
     def _range(self, node: Selector) -> Steps[Range]:
         ends_ms = self._ends_ms(node.shift)

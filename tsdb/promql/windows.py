@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from tsdb.codec import Floats, Ints, Rows
 from tsdb.frame import Frame, empty_frame, lanes_of
-from tsdb.promql.values import Bools, Range
+from tsdb.promql.values import Bools, Range, Vector
+from tsdb.series import Series
 
 STALE_BITS = 0x7FF0000000000002
 
@@ -58,9 +59,35 @@ def windows_of(frame: Frame, first_ms: Ints, last_ms: Ints) -> Windows:
     left, right = np.empty(shape, np.int64), np.empty(shape, np.int64)
     for lane, count in enumerate(frame.counts.tolist()):
         times = frame.times[lane, :count]
-        left[lane] = np.searchsorted(times, first_ms, side="left")
-        right[lane] = np.searchsorted(times, last_ms, side="right")
+        left[lane] = times.searchsorted(first_ms, side="left")
+        right[lane] = times.searchsorted(last_ms, side="right")
     return Windows(left, right)
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest sample of every series at every step: the column of its lane, if there is one."""
+
+    series: Series
+    frame: Frame
+    columns: Ints
+    some: Bools
+
+    def vector(self) -> Vector:
+        values = gathered(self.frame, self.columns)
+        present = spread(self.some, self.frame) & ~is_stale(np.ascontiguousarray(values))
+        return Vector(self.series, values, present)
+
+    def times_s(self) -> Floats:
+        """Return when each sample was taken."""
+        times = spread(times_at(self.frame, self.columns) / 1000.0, self.frame)
+        return np.broadcast_to(times, (len(self.series), self.columns.shape[1]))
+
+
+def newest(series: Series, frame: Frame, ends_ms: Ints, back_ms: int) -> Newest:
+    """Find the newest samples that are not older than back_ms, counted from each end."""
+    places = windows_of(frame, ends_ms - back_ms, ends_ms)
+    return Newest(series, frame, places.right - 1, places.right > places.left)
 
 
 def range_windows(found: Range) -> Windows:
@@ -72,7 +99,7 @@ def gathered(frame: Frame, columns: Ints) -> Floats:
     width = frame.values.shape[1]
     if not width:
         return np.full((len(frame.lane_of), columns.shape[1]), np.nan)
-    columns = np.clip(columns, 0, width - 1)
+    columns = _within(columns, width)
     if len(columns) == 1:
         alone: Floats = frame.values[:, columns[0]]
         return alone
@@ -88,8 +115,14 @@ def times_at(frame: Frame, columns: Ints) -> Ints:
     width = frame.times.shape[1]
     if not width:
         return np.zeros(columns.shape, np.int64)
-    found: Ints = np.take_along_axis(frame.times, np.clip(columns, 0, width - 1), axis=1)
+    found: Ints = np.take_along_axis(frame.times, _within(columns, width), axis=1)
     return found
+
+
+def _within(columns: Ints, width: int) -> Ints:
+    # np.clip does the same, and takes three times as long for a single column.
+    within: Ints = np.minimum(np.maximum(columns, 0), width - 1)
+    return within
 
 
 def by_lane(frame: Frame) -> Iterator[tuple[int, Rows, Floats]]:

@@ -21,6 +21,8 @@ PLAIN_LEAST, PLAIN_MOST = 1e-4, 1e15
 # What a point has in front of it to close the one before: "],
 OPENING = 3
 NUMBERS_AT_ONCE = 8192
+# Writing one number takes 0.7 us; for all at once, numpy wants 6 us before it begins.
+FEW_NUMBERS = 8
 
 
 def success(data: bytes) -> bytes:
@@ -60,9 +62,7 @@ def _is_plain(values: Floats) -> bool:
 
 def number_texts(values: Floats) -> list[bytes]:
     """Return number_json of every number."""
-    if not len(values):
-        return []
-    if not _is_plain(values):
+    if len(values) <= FEW_NUMBERS or not _is_plain(values):
         return [number_json(value) for value in values.tolist()]
     whole = np.rint(values)
     if (whole == values).all():
