@@ -13,7 +13,8 @@ from lab.state import Size
 ROOT = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000
 # Version 2 forbids processes beside child groups: a node's own processes live in this leaf.
-LEAF = "init"
+# It has the name that systemd gives its own, which a node may have as its PID 1.
+LEAF = "init.scope"
 V2_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 
 
@@ -173,7 +174,7 @@ def remove_tree(folder: Path) -> bool:
     return True
 
 
-def kill_if_there(pid: int, number: signal.Signals) -> None:
+def kill_if_there(pid: int, number: int) -> None:
     """Send a signal to a process that may be gone already."""
     try:
         os.kill(pid, number)

@@ -17,7 +17,7 @@ from lab.engine import EngineTrouble
 from lab.lab import IMAGES, Lab
 from lab.net import is_reachable
 from lab.node import NodeTrouble
-from lab.state import NoSuchLab, Size, lab_names
+from lab.state import InitKind, NoSuchLab, Size, lab_names
 from lab.topology import BadTopology
 from lab.wait import NeverCame
 
@@ -86,12 +86,15 @@ def lab(context: click.Context, name: str) -> None:
 @click.option("--disk", type=Bytes(), default="8G", show_default=True, help="Of each node; sparse.")
 @click.option("--cpus", default=0.0, help="Quota of each node in cores; 0 is no limit.")
 @click.option("--images", type=click.Path(path_type=Path, file_okay=False), default=IMAGES)
+@click.option("--init", type=click.Choice(["own", "systemd"]), default="own", help="Their PID 1.")
 @click.pass_obj
 @effect
-async def up(name: str, node_count: int, memory: int, disk: int, cpus: float, images: Path) -> None:
+async def up(  # noqa: PLR0913  one option each
+    name: str, node_count: int, memory: int, disk: int, cpus: float, images: Path, init: InitKind
+) -> None:
     """Boot the nodes that do not run yet; each ends with Docker and the images of --images."""
-    booted = await Lab.up(name, node_count=node_count, size=Size(memory, disk, cpus), images=images)
-    show(booted)
+    size = Size(memory, disk, cpus)
+    show(await Lab.up(name, node_count=node_count, size=size, images=images, init=init))
 
 
 @lab.command()

@@ -9,6 +9,8 @@ from pathlib import Path
 from cubernetes.host.command import CommandFailed, Commands
 from lab.cgroup import hierarchies
 from lab.faults import Cut, Loss, ruleset_for
+from lab.state import InitKind
+from lab.systemd import PROGRAM
 
 # Program and the Debian package that has it.
 PROGRAMS = {
@@ -23,6 +25,7 @@ PROGRAMS = {
     "runc": "runc",
 }
 V1_NEEDED = frozenset({"cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"})
+SYSTEMD_TREE = "name=systemd"
 LINK_KINDS = ("veth", "bridge", "vxlan id 1 dstport 4789")
 FREE_BYTES_MIN = 2 << 30
 
@@ -44,8 +47,8 @@ class Missing(Exception):
         self.complaints = tuple(complaints)
 
 
-async def complaints(commands: Commands) -> list[Complaint]:
-    """Return everything that is missing, or nothing."""
+async def complaints(commands: Commands, init: InitKind = "own") -> list[Complaint]:
+    """Return everything that is missing for nodes with this PID 1, or nothing."""
     if os.geteuid() != 0:
         return [Complaint("not root", "run as root: a lab makes namespaces, mounts and links")]
     found = [
@@ -54,6 +57,8 @@ async def complaints(commands: Commands) -> list[Complaint]:
         if shutil.which(name) is None
     ]
     found += _about_kernel()
+    if init == "systemd":
+        found += _about_systemd()
     if not found:
         found += await _about_network(commands)
     return found
@@ -77,6 +82,17 @@ def _about_kernel() -> list[Complaint]:
     free_bytes = shutil.disk_usage("/var/lib").free
     if free_bytes < FREE_BYTES_MIN:
         found.append(Complaint(f"only {free_bytes >> 20} MiB free in /var/lib", "make room"))
+    return found
+
+
+def _about_systemd() -> list[Complaint]:
+    found = [] if PROGRAM.exists() else [Complaint("no systemd", "apt-get install systemd")]
+    trees = hierarchies()
+    words = {word for tree in trees for word in tree.words}
+    if trees and trees[0].version == 1 and SYSTEMD_TREE not in words:
+        what, at = f"no control group tree {SYSTEMD_TREE}", "/sys/fs/cgroup/systemd"
+        remedy = f"mkdir {at}; mount -t cgroup -o none,{SYSTEMD_TREE} systemd {at}"
+        found.append(Complaint(what, remedy))
     return found
 
 

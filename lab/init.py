@@ -19,6 +19,7 @@ from cubernetes.host.backoff import backoff_s
 from cubernetes.host.clock import Clock, SystemClock
 from lab.cgroup import LEAF, V2_CONTROLLERS
 from lab.spec import IN_NODE, NodeSpec
+from lab.systemd import become_systemd
 
 BOOT = Path("/etc/cubernetes/boot")
 DOCKER_SOCKET = "/run/docker.sock"
@@ -234,6 +235,8 @@ def main() -> int:
     settle_cgroup()
     wait_for_address(spec.address)
     configure_docker(spec.gateway)
+    if spec.init == "systemd":
+        become_systemd()
     init = Init(spec.path, SystemClock())
     init.run()
     init.power_off()

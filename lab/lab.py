@@ -17,6 +17,7 @@ from lab.net import Switch
 from lab.node import DEATH_DEADLINE_S, HOUSE, Node, Site
 from lab.state import (
     Files,
+    InitKind,
     LabState,
     NoSuchLab,
     Power,
@@ -71,6 +72,7 @@ class Lab:
         node_count: int = 3,
         size: Size = DEFAULT_SIZE,
         images: Path = IMAGES,
+        init: InitKind = "own",
         env: Env | None = None,
     ) -> "Lab":
         """Bring up a lab with Docker answering in every node and the images loaded.
@@ -85,10 +87,10 @@ class Lab:
         """
         env = env or Env()
         archives = archives_in(images)
-        missing = await complaints(env.commands)
+        missing = await complaints(env.commands, init)
         if missing:
             raise Missing(missing)
-        state = await _claim(name, node_count, size, images, env)
+        state = await _claim(name, node_count, size, images, init, env)
         lab = cls(state.topology, env)
         async with turn(lab.files, "switch", env.clock):
             await lab.switch.build()
@@ -203,7 +205,9 @@ class Lab:
                 await self.switch.set_port(node.name, is_up=is_up)
 
 
-async def _claim(name: str, node_count: int, size: Size, images: Path, env: Env) -> LabState:
+async def _claim(
+    name: str, node_count: int, size: Size, images: Path, init: InitKind, env: Env
+) -> LabState:
     """Return the lab's state, made now where the lab is new."""
     if size.problem():
         raise BadTopology(size.problem())
@@ -214,13 +218,14 @@ async def _claim(name: str, node_count: int, size: Size, images: Path, env: Env)
             found = read_state(files)
         except NoSuchLab:
             taken += [IPv4Network(read_state(Files(other)).subnet) for other in lab_names()]
-            state = LabState(name, str(free_subnet(taken)), node_count, size, str(images))
+            state = LabState(name, str(free_subnet(taken)), node_count, size, str(images), init)
             # Refuse a bad name or count before anything is made.
             _ = state.topology
             write_state(files, state)
             return state
-    if found.node_count != node_count:
-        raise BadTopology(f"lab {name} is up with {found.node_count} nodes: `lab down` ends it")
+    if (found.node_count, found.init) != (node_count, init):
+        what = f"{found.node_count} nodes and {found.init} init"
+        raise BadTopology(f"lab {name} is up with {what}: `lab down` ends it")
     return found
 
 

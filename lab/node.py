@@ -12,7 +12,7 @@ import msgspec
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from lab import engine
+from lab import engine, systemd
 from lab.archive import Archive
 from lab.cgroup import Group, Hierarchy, kill_if_there
 from lab.disk import make_disk
@@ -173,7 +173,8 @@ class Node:
             await self._clear()
 
     async def _ask_to_end(self) -> None:
-        kill_if_there(self.pid, signal.SIGTERM)
+        is_systemd = read_state(self.site.files).init == "systemd"
+        kill_if_there(self.pid, systemd.POWER_OFF if is_systemd else signal.SIGTERM)
         try:
             await self._wait(lambda: self.power() is Power.OFF, OFF_DEADLINE_S, "still running")
         except NeverCame:
@@ -275,6 +276,7 @@ class Node:
             python=sys.executable,
             python_path=str(HOUSE),
             path=self._path,
+            init=read_state(files).init,
         )
 
     def _turn(self) -> AbstractAsyncContextManager[None]:

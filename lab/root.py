@@ -17,7 +17,7 @@ from lab.syscall import Mount, bind, detach, mount, pivot_root
 SHARED = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr")
 OWN = ("home", "mnt", "opt", "srv", "var/cache", "var/lib", "var/log", "var/spool")
 # Traces of a cluster or a Docker that this machine itself may run: a new node has none.
-FOREIGN = ("etc/cubernetes", "etc/docker", "etc/machine-id")
+FOREIGN = ("etc/cubernetes", "etc/docker", "etc/machine-id", "etc/systemd/system")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 MOUNT_DEADLINE_S = 20
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from lab.cgroup import Hierarchy
+from lab.state import InitKind
 
 # Where a booted node finds its spec; /run is memory, so each boot gets the present one.
 IN_NODE = Path("/run/lab-node.json")
@@ -29,3 +30,4 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     python_path: str
     path: str
+    init: InitKind = "own"

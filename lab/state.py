@@ -8,6 +8,7 @@ from enum import StrEnum
 from fcntl import LOCK_EX, LOCK_NB, flock
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -24,6 +25,10 @@ NODE_DISK_BYTES_MIN = 128 << 20
 NODE_CPUS_MIN = 0.1
 # The longest single piece of work on a node, an orderly power off and a boot, with room.
 TURN_DEADLINE_S = 150.0
+
+
+# Who is PID 1 of the nodes: lab/init.py, or systemd.
+type InitKind = Literal["own", "systemd"]
 
 
 class NoSuchLab(Exception):
@@ -75,6 +80,7 @@ class LabState(msgspec.Struct, frozen=True):
     node_count: int
     size: Size
     images: str
+    init: InitKind = "own"
     inits: dict[str, Life] = {}
     faults: tuple[Fault, ...] = ()
 

@@ -70,4 +70,4 @@ def test_guests_of_a_version_two_node_go_to_its_leaf() -> None:
     group = Group([Hierarchy(2, "/sys/fs/cgroup")], "cuberoot-lab-x", "n1")
 
     assert group.gates() == ["/sys/fs/cgroup/cuberoot-lab-x/n1/cgroup.procs"]
-    assert group.doors() == ["/sys/fs/cgroup/cuberoot-lab-x/n1/init/cgroup.procs"]
+    assert group.doors() == ["/sys/fs/cgroup/cuberoot-lab-x/n1/init.scope/cgroup.procs"]
