@@ -1,10 +1,16 @@
 """What several contract suites need: engines that are dear to start, once for all tests."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from apiserver.storage.memory import MemoryStore
+from apiserver.storage.store import Store
+from cubernetes.host.env import Env
 from tests.contract.private_docker import PrivateDocker, reason_to_skip
+from tests.contract.stores import EtcdServer, etcd_running, etcd_store
+
+STORES = ["memory", pytest.param("etcd", marks=pytest.mark.etcd)]
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +25,27 @@ def engine() -> Iterator[PrivateDocker]:
         yield docker
     finally:
         docker.remove()
+
+
+@pytest.fixture(scope="module")
+def etcd() -> Iterator[EtcdServer]:
+    with etcd_running() as server:
+        yield server
+
+
+@pytest.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """Each store there is, empty but for the keys of the module's other tests."""
+    if request.param == "etcd":
+        async with etcd_store(request.getfixturevalue("etcd").address) as found:
+            yield found
+    else:
+        memory = MemoryStore(Env(), progress_interval_s=0.5)
+        yield memory
+        await memory.close()
+
+
+@pytest.fixture
+def at(request: pytest.FixtureRequest) -> str:
+    """A prefix of this test's own: the tests of a module share one etcd."""
+    return f"/{request.node.name}/"

@@ -1,12 +1,10 @@
 """What every store promises (apiserver/storage/store.py): in memory and in a real etcd."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from apiserver.storage.limits import REQUEST_BYTES_MAX, TXN_OPS_MAX
-from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import (
     Compacted,
     Compare,
@@ -20,33 +18,7 @@ from apiserver.storage.store import (
     TooLarge,
     Unavailable,
 )
-from cubernetes.host.env import Env
-from tests.contract.stores import EtcdServer, changes_until, etcd_running, etcd_store, write
-
-KINDS = ["memory", pytest.param("etcd", marks=pytest.mark.etcd)]
-
-
-@pytest.fixture(scope="module")
-def etcd() -> Iterator[EtcdServer]:
-    with etcd_running() as server:
-        yield server
-
-
-@pytest.fixture(params=KINDS)
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    if request.param == "etcd":
-        async with etcd_store(request.getfixturevalue("etcd").address) as found:
-            yield found
-    else:
-        memory = MemoryStore(Env())
-        yield memory
-        await memory.close()
-
-
-@pytest.fixture
-def at(request: pytest.FixtureRequest) -> str:
-    """A prefix of this test's own: the tests share one etcd."""
-    return f"/{request.node.name}/"
+from tests.contract.stores import changes_until, write
 
 
 async def test_what_was_written_is_read_with_its_revision(store: Store, at: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -35,12 +34,6 @@ from tests.contract.stores import (
 )
 
 pytestmark = pytest.mark.etcd
-
-
-@pytest.fixture(scope="module")
-def etcd() -> Iterator[EtcdServer]:
-    with etcd_running() as server:
-        yield server
 
 
 async def write_through_trouble(store: EtcdStore, at: str, count: int) -> None:

@@ -1,7 +1,7 @@
 """The store in memory and a real etcd are given the same life; nobody could tell them apart."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -23,7 +23,7 @@ from apiserver.storage.store import (
     StoreError,
 )
 from cubernetes.host.env import Env
-from tests.contract.stores import EtcdServer, changes_until, etcd_running, etcd_store, watching
+from tests.contract.stores import EtcdServer, changes_until, etcd_store, watching
 
 pytestmark = pytest.mark.etcd
 
@@ -71,12 +71,6 @@ a_watch = st.builds(Watch, st.integers(0, 8))
 a_step = st.one_of(
     a_commit, a_commit, a_commit, a_list, a_watch, st.builds(Compact, st.integers(-1, 4))
 )
-
-
-@pytest.fixture(scope="module")
-def etcd() -> Iterator[EtcdServer]:
-    with etcd_running() as server:
-        yield server
 
 
 class Twin:

@@ -1,47 +1,16 @@
 """What every store promises about watches: in memory and in a real etcd."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import Change, Changes, Compacted, Delete, Entry, Put, Store
-from cubernetes.host.env import Env
 from tests.contract.stores import (
-    EtcdServer,
     changes_until,
-    etcd_running,
-    etcd_store,
     next_of,
     watching,
     write,
 )
-
-KINDS = ["memory", pytest.param("etcd", marks=pytest.mark.etcd)]
-
-
-@pytest.fixture(scope="module")
-def etcd() -> Iterator[EtcdServer]:
-    with etcd_running() as server:
-        yield server
-
-
-@pytest.fixture(params=KINDS)
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    if request.param == "etcd":
-        async with etcd_store(request.getfixturevalue("etcd").address) as found:
-            yield found
-    else:
-        memory = MemoryStore(Env(), progress_interval_s=0.5)
-        yield memory
-        await memory.close()
-
-
-@pytest.fixture
-def at(request: pytest.FixtureRequest) -> str:
-    """A prefix of this test's own: the tests share one etcd."""
-    return f"/{request.node.name}/"
 
 
 async def test_a_watch_tells_each_change_with_what_was_before(store: Store, at: str) -> None:

@@ -4,12 +4,13 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
+from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from lab.doctor import complaints
 from lab.lab import Lab
@@ -89,3 +90,10 @@ def cluster(lab: Lab) -> Cluster:
     if not (ATTACHED and made.is_made()):
         finished(made.make())
     return made
+
+
+@pytest.fixture
+async def client(cluster: Cluster) -> AsyncIterator[Client]:
+    """An administrator's client of the cluster."""
+    async with cluster.client() as one:
+        yield one

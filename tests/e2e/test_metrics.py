@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 import urllib.parse
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -26,12 +25,6 @@ PLACES = [
     *((node, program) for node in ("n1", "n2", "n3") for program in EVERYWHERE),
     *(("n1", program) for program in (*CONTROL_PLANE, "apiserver")),
 ]
-
-
-@pytest.fixture
-async def client(cluster: Cluster) -> AsyncIterator[Client]:
-    async with cluster.client() as one:
-        yield one
 
 
 async def metrics_of(cluster: Cluster, node: str, program: str) -> bytes:

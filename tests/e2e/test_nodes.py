@@ -1,7 +1,7 @@
 """Nodes that fall silent, freeze, lose power, fill up or are meddled with; and come back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -52,12 +52,6 @@ def calm(cluster: Cluster) -> Iterator[None]:
     finished(make())
     yield
     finished(unmake())
-
-
-@pytest.fixture
-async def client(cluster: Cluster) -> AsyncIterator[Client]:
-    async with cluster.client() as one:
-        yield one
 
 
 async def is_whole(client: Client) -> bool:

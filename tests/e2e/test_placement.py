@@ -1,7 +1,6 @@
 """Which node a pod goes to, and what is said where there is none."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -18,12 +17,6 @@ from tests.e2e.test_serving import web
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
 QUIET_S = 6.0
-
-
-@pytest.fixture
-async def client(cluster: Cluster) -> AsyncIterator[Client]:
-    async with cluster.client() as one:
-        yield one
 
 
 def scheduled(one: Pod) -> Condition | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -110,12 +110,6 @@ def animals(cluster: Cluster) -> Iterator[None]:
     finished(make())
     yield
     finished(unmake())
-
-
-@pytest.fixture
-async def client(cluster: Cluster) -> AsyncIterator[Client]:
-    async with cluster.client() as one:
-        yield one
 
 
 async def test_two_containers_share_address_ipc_and_volume_but_not_their_processes(

@@ -1,7 +1,7 @@
 """What becomes of pods on real nodes: how they end, are restarted, held up, killed and replaced."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -96,12 +96,6 @@ def animals(cluster: Cluster) -> Iterator[None]:
     finished(make())
     yield
     finished(unmake())
-
-
-@pytest.fixture
-async def client(cluster: Cluster) -> AsyncIterator[Client]:
-    async with cluster.client() as one:
-        yield one
 
 
 async def test_w20_exit_codes_are_told_and_decide_the_phase(client: Client) -> None:

@@ -429,12 +429,6 @@ async def test_t9_a_working_directory_in_proc_is_refused_in_every_spelling(
         await client.create(pod("fd", [shell(SLEEP, workingDir=folder)], namespace="default"))
 
 
-@pytest.fixture
-async def client(cluster: Cluster) -> AsyncIterator[Client]:
-    async with cluster.client() as one:
-        yield one
-
-
 async def test_a_bad_handshake_and_a_silent_caller_cost_others_nothing(
     cluster: Cluster, client: Client
 ) -> None:

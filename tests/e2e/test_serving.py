@@ -49,12 +49,6 @@ def web(name: str, replicas: int) -> tuple[ReplicaSet, Service]:
     return codec.from_tree(ReplicaSet, replicaset).model, codec.from_tree(Service, service).model
 
 
-@pytest.fixture
-async def client(cluster: Cluster) -> AsyncIterator[Client]:
-    async with cluster.client() as one:
-        yield one
-
-
 async def created(client: Client, name: str, replicas: int) -> str:
     """Make a ReplicaSet and its Service, wait until all serve; return the cluster IP."""
     replicaset, service = web(name, replicas)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
 HOUSE = Path(__file__).resolve().parents[2]
 TOUR = HOUSE / "examples" / "tour"
-
-
-@pytest.fixture
-async def client(cluster: Cluster) -> AsyncIterator[Client]:
-    async with cluster.client() as one:
-        yield one
 
 
 @pytest.fixture

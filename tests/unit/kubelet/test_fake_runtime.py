@@ -2,34 +2,16 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from cubernetes.host.env import Env
 from kubelet.runtime.driver import ContainerSpec, RuntimeDown, RuntimeTrouble, SandboxSpec, State
 from kubelet.runtime.fake import Behaviour, FakeMachine, FakeRuntime
+from tests.clocks import SteppedClock
 
 POD = SandboxSpec("u1", "web-0", "default", "web-0", "pause:1")
 MAIN = ContainerSpec("u1", "web-0", "default", "main", "app:1")
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class SteppedClock:
-    """Time that passes only while somebody sleeps: as much as they sleep."""
-
-    def __init__(self) -> None:
-        self.passed_s = 0.0
-
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self.passed_s)
-
-    def monotonic(self) -> float:
-        return self.passed_s
-
-    async def sleep(self, span_s: float) -> None:
-        self.passed_s += span_s
-        await asyncio.sleep(0)
 
 
 def a_machine(behaviour: Behaviour | None = None) -> FakeMachine:

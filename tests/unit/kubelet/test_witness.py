@@ -1,31 +1,14 @@
 """What the engine calls running, checked against a /proc of our own making."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from kubelet.runtime.driver import Container, State
 from kubelet.runtime.witness import CONFIRM_S, Witness
+from tests.clocks import START, SteppedClock
 
 ID = "5d" * 32
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class HandClock:
-    """Time that passes when the test says so."""
-
-    def __init__(self) -> None:
-        self.passed_s = 0.0
-
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self.passed_s)
-
-    def monotonic(self) -> float:
-        return self.passed_s
-
-    async def sleep(self, span_s: float) -> None:
-        self.passed_s += span_s
 
 
 def a_process(proc: Path, pid: int, *, ticks: int = 500, group: str = f"/pods/{ID}") -> None:
@@ -41,12 +24,12 @@ def a_container(pid: int = 7, state: State = State.RUNNING) -> Container:
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> SteppedClock:
+    return SteppedClock()
 
 
 @pytest.fixture
-def witness(clock: HandClock, tmp_path: Path) -> Witness:
+def witness(clock: SteppedClock, tmp_path: Path) -> Witness:
     return Witness(clock, tmp_path)
 
 
@@ -56,7 +39,7 @@ def test_a_process_that_is_there_is_believed(witness: Witness, tmp_path: Path) -
 
 
 def test_one_that_is_missing_gets_time_to_be_explained_and_is_then_dead(
-    witness: Witness, clock: HandClock
+    witness: Witness, clock: SteppedClock
 ) -> None:
     assert witness.verdict(a_container()).state is State.RUNNING
     clock.passed_s += CONFIRM_S
@@ -67,7 +50,7 @@ def test_one_that_is_missing_gets_time_to_be_explained_and_is_then_dead(
 
 @pytest.mark.parametrize("change", ["other group", "other start"])
 def test_a_pid_that_went_to_another_is_no_proof_of_life(
-    witness: Witness, clock: HandClock, tmp_path: Path, change: str
+    witness: Witness, clock: SteppedClock, tmp_path: Path, change: str
 ) -> None:
     a_process(tmp_path, 7)
     assert not witness.misses(a_container())
@@ -88,7 +71,7 @@ def test_a_container_that_was_started_again_is_another_process(
 
 
 def test_one_that_comes_back_was_never_gone(
-    witness: Witness, clock: HandClock, tmp_path: Path
+    witness: Witness, clock: SteppedClock, tmp_path: Path
 ) -> None:
     assert witness.misses(a_container())
     a_process(tmp_path, 7)
