@@ -5,7 +5,7 @@ from controllers.settings import ControllersSettings
 from cubernetes.client.connect import connect
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
-from cubernetes.reconcile.lease import Election, LeaseSettings
+from cubernetes.reconcile.lease import lead_alone
 from cubernetes.reconcile.run import LoopSettings, run_planners
 
 
@@ -20,11 +20,7 @@ async def run(settings: ControllersSettings, env: Env, client: Client | None = N
         await run_planners(planners, leading, env, loop)
 
     try:
-        if settings.lease:
-            lease = LeaseSettings(name=settings.lease, identity=f"controllers-{env.rng.uuid()}")
-            await Election(own, env, lease).lead(work)
-        else:
-            await work(own)
+        await lead_alone(settings.lease, "controllers", own, env, work)
     finally:
         if client is None:
             await own.close()

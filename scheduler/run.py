@@ -29,7 +29,7 @@ from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from cubernetes.reconcile.lease import Election, LeaseSettings
+from cubernetes.reconcile.lease import lead_alone
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
 from scheduler.counts import Counts
@@ -53,11 +53,7 @@ async def run(settings: SchedulerSettings, env: Env, client: Client | None = Non
         await Scheduler(settings, env, leading).run()
 
     try:
-        if settings.lease:
-            lease = LeaseSettings(name=settings.lease, identity=f"scheduler-{env.rng.uuid()}")
-            await Election(own, env, lease).lead(work)
-        else:
-            await work(own)
+        await lead_alone(settings.lease, "scheduler", own, env, work)
     finally:
         if client is None:
             await own.close()

@@ -206,6 +206,20 @@ class Election:
         await self._env.clock.sleep(jittered_s(self._settings.renew_s, self._env.rng.fraction()))
 
 
+async def lead_alone(
+    lease: str, program: str, client: Client, env: Env, work: Callable[[Client], Awaitable[None]]
+) -> None:
+    """Run a program's work: while the lease is ours; at once where it has no name.
+
+    Without a lease somebody else sees to it that there is only one instance.
+    """
+    if lease:
+        settings = LeaseSettings(name=lease, identity=f"{program}-{env.rng.uuid()}")
+        await Election(client, env, settings).lead(work)
+    else:
+        await work(client)
+
+
 async def _ended(task: asyncio.Future[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
