@@ -24,6 +24,14 @@ RETRY_BASE_S, RETRY_LIMIT_S = 0.1, 2.0
 log = Log(__name__)
 
 
+class StoreWentBack(Exception):
+    """The store is older than what was read from it before: somebody put an old copy in its place.
+
+    What is in memory is then of a future that never came, and every client's place in the history
+    means something else. Restored with `etcdutl snapshot restore --bump-revision`, it is never so.
+    """
+
+
 class Mirror:
     """Follows the store. What it holds is true as of `revision`, never newer, never mixed."""
 
@@ -40,6 +48,8 @@ class Mirror:
         self._waiting: list[tuple[int, float, asyncio.Future[None]]] = []
         self._freshening: list[asyncio.Future[int]] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._broken = asyncio.Event()
+        self._why_broken: StoreWentBack | None = None
 
     async def start(self) -> None:
         """Load everything, then follow. Returns when the first load is done."""
@@ -55,11 +65,18 @@ class Mirror:
         self._fail_waiting(ServiceUnavailable("the server is stopping", retry_after_s=1))
 
     async def ended(self) -> None:
-        """Wait until it follows no more: only a bug ends it, and then nobody may be served.
+        """Wait until it follows no more; then nobody may be served.
 
-        Raises: what ended it.
+        Raises: what ended it: StoreWentBack, or a bug of ours.
         """
-        await asyncio.shield(self._tasks["follow"])
+        broken = asyncio.ensure_future(self._broken.wait())
+        try:
+            await asyncio.wait([self._tasks["follow"], broken], return_when="FIRST_COMPLETED")
+        finally:
+            broken.cancel()
+        if self._why_broken is not None:
+            raise self._why_broken
+        self._tasks["follow"].result()
 
     @property
     def is_loaded(self) -> bool:
@@ -127,9 +144,11 @@ class Mirror:
             del self._tasks["freshen"]
 
     async def _ask_for(self, asking: Sequence[asyncio.Future[int]]) -> None:
+        known = self.revision
         try:
             _, revision = await self._store.get(ROOT)
-        except StoreError as trouble:
+            self._check_onward(known, revision)
+        except (StoreError, StoreWentBack) as trouble:
             error = ServiceUnavailable(f"the store does not answer: {trouble}", retry_after_s=1)
             for waiter in asking:
                 if not waiter.done():
@@ -138,6 +157,18 @@ class Mirror:
             for waiter in asking:
                 if not waiter.done():
                     waiter.set_result(revision)
+
+    def _check_onward(self, known: int, revision: int) -> None:
+        """A store that answers with less than was known before the question is another one.
+
+        Raises: StoreWentBack.
+        """
+        if revision < known:
+            why = StoreWentBack(f"it is at revision {revision}, and was at {known} before")
+            log.error("the store went back in time", revision=revision, known=known)
+            self._why_broken = why
+            self._broken.set()
+            raise why
 
     async def _load_until_done(self) -> None:
         failure_count = 0

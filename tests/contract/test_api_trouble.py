@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from apiserver.mirror import StoreWentBack
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
@@ -36,6 +37,7 @@ class TroubledStore:
         self.after: StoreError | None = None
         self.is_full = False
         self.watch_count = 0
+        self.revisions_lost = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -43,7 +45,8 @@ class TroubledStore:
     async def get(self, key: str) -> tuple[Entry | None, int]:
         if self.is_down:
             raise Unavailable("cut off")
-        return await self.inner.get(key)
+        entry, revision = await self.inner.get(key)
+        return entry, revision - self.revisions_lost
 
     async def commit(self, compares: Sequence[Compare], ops: Sequence[Op]) -> Outcome:
         if self.is_full and not all(isinstance(op, Delete) for op in ops):
@@ -82,6 +85,19 @@ async def test_an_unknown_outcome_is_said_to_be_unknown(world: World) -> None:
     assert (answer.code, answer.tree["reason"]) == (504, "Timeout")
     assert "outcome is unknown" in answer.tree["message"]
     assert (await world.call("GET", f"{PODS}/web")).code == 200
+
+
+async def test_a_store_of_the_past_is_not_served_and_ends_the_server(world: World) -> None:
+    """An old copy was put in the store's place: what is in memory is of another future."""
+    await world.call("POST", PODS, a_pod())
+    _store(world).revisions_lost = 1
+
+    answer = await world.call("GET", PODS)
+
+    assert (answer.code, "was at" in answer.tree["message"]) == (503, True)
+    async with asyncio.timeout(2):
+        with pytest.raises(StoreWentBack):
+            await world.server.backend.mirror.ended()
 
 
 async def test_a_store_that_cannot_be_reached_is_service_unavailable(world: World) -> None:
