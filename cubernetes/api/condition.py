@@ -10,7 +10,16 @@ type Truth = Literal["True", "False", "Unknown"]
 
 
 class Condition(Model):
-    """last_transition_time is when `status` changed last, not when it was last looked at."""
+    """One fact about an object, with since when and why.
+
+    type: which fact.
+    status: whether it is so.
+    reason: why, as one word for programs.
+    message: why, as a sentence for people.
+    last_transition_time: when `status` changed last, not when it was last looked at.
+    last_heartbeat_time, last_probe_time: kept for clients that send it.
+    observed_generation: the generation of the object that was looked at.
+    """
 
     type: str
     status: Truth

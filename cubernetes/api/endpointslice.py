@@ -17,12 +17,29 @@ ENDPOINT_LIMIT = 100  # endpoints in one slice: Kubernetes' default, our limit
 
 
 class EndpointConditions(Model):
+    """What callers may know of an endpoint.
+
+    ready: it takes new connections.
+    serving: it answers, whether or not it is about to go.
+    terminating: it has been asked to go.
+    """
+
     ready: bool = shown(True)
     serving: bool = shown(True)
     terminating: bool = shown(False)
 
 
 class Endpoint(Model):
+    """A pod, or whatever else answers, behind a service.
+
+    addresses: where it is reached, IPv4; the proxy uses the first.
+    conditions: whether it takes connections.
+    hostname: the pod's host name, where its spec says one.
+    node_name: the node that it is on.
+    target_ref: the pod that it is.
+    zone, deprecated_topology: kept for clients that send it.
+    """
+
     addresses: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)]
     conditions: EndpointConditions = msgspec.field(default_factory=EndpointConditions)
     hostname: str = ""
@@ -33,7 +50,12 @@ class Endpoint(Model):
 
 
 class EndpointPort(Model):
-    """name is the service port's; port the number that the pods of this slice listen on."""
+    """A port of the service.
+
+    name: the name of the service's port.
+    protocol: the protocol of the service's port.
+    port: the number that the endpoints of this slice listen on.
+    """
 
     name: str = shown("")
     protocol: Literal["TCP", "UDP"] = shown("TCP")
@@ -51,6 +73,13 @@ def _endpoints(one: "EndpointSlice", _: object) -> str:
 
 
 class EndpointSlice(Object):
+    """Up to 100 addresses behind the service that its label kubernetes.io/service-name names.
+
+    address_type: what the addresses are.
+    endpoints: who answers, ready or not.
+    ports: where all of them listen.
+    """
+
     resource = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", ("eps",))
     columns = (
         Column("Name", lambda one, _: one.metadata.name),

@@ -24,7 +24,16 @@ MESSAGE_LIMIT = 1024  # Kubernetes' bound on a note
 
 
 class ObjectReference(Model):
-    """Which object an event is about, or a binding points to."""
+    """Which object an event, an endpoint or a binding is about.
+
+    api_version: the group and version of the object.
+    kind: the kind of the object.
+    namespace: the namespace of the object; empty for kinds without namespaces.
+    name: the name of the object.
+    uid: which incarnation of that name is meant.
+    resource_version: which state of the object is meant.
+    field_path: which part of the object is meant: `spec.containers{main}`.
+    """
 
     api_version: str = ""
     kind: str = ""
@@ -40,6 +49,12 @@ class ObjectReference(Model):
 
 
 class EventSource(Model):
+    """Who tells.
+
+    component: the program: `kubelet`, `scheduler`.
+    host: the machine that it runs on.
+    """
+
     component: str = ""
     host: str = ""
 
@@ -50,6 +65,21 @@ def _last_seen(one: "Event", now: datetime) -> str:
 
 
 class Event(Object):
+    """Something that happened to an object, for people to read; it is kept for an hour.
+
+    involved_object: what it happened to.
+    reason: what happened, as one word for programs.
+    message: what happened, as a sentence of at most 1024 letters.
+    type: Warning where a person may want to do something about it.
+    source: who tells.
+    first_timestamp: when it happened first.
+    last_timestamp: when it happened last.
+    count: how often it has happened.
+    reporting_component: the component of `source`, for newer clients.
+    reporting_instance: the host of `source`, for newer clients.
+    event_time, action: kept for clients that send it.
+    """
+
     resource = Resource("", "v1", "Event", "events", ("ev",))
     columns = (
         Column("Last Seen", _last_seen),

@@ -21,7 +21,14 @@ NODE_LEASE_NAMESPACE = "kube-node-lease"
 
 
 class LeaseSpec(Model):
-    """lease_transitions counts the changes of holder: it is the fencing number of a leader."""
+    """Who has the claim, and until when.
+
+    holder_identity: who has it; empty where nobody does.
+    lease_duration_seconds: how long after `renewTime` it is still the holder's.
+    acquire_time: when the holder took it.
+    renew_time: when the holder renewed it last.
+    lease_transitions: how often the holder has changed: the fencing number of a leader.
+    """
 
     holder_identity: str = ""
     lease_duration_seconds: Seconds = 0

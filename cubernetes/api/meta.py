@@ -88,7 +88,13 @@ class Ref(NamedTuple):
 
 
 class OwnerReference(Model):
-    """The object that this one belongs to; it goes when all its owners are gone."""
+    """The object that this one belongs to; it goes when all its owners are gone.
+
+    api_version, kind, name: which object; it is in the same namespace, or in none.
+    uid: which incarnation of that name it is.
+    controller: whether it manages this object; at most one owner does.
+    block_owner_deletion: kept for clients that send it.
+    """
 
     api_version: str
     kind: str
@@ -99,7 +105,23 @@ class OwnerReference(Model):
 
 
 class ObjectMeta(Model):
-    """Who an object is. uid, resourceVersion, generation and timestamps are the server's."""
+    """Who an object is. uid, resourceVersion, generation and timestamps are the server's.
+
+    name: unique among the objects of its kind, in its namespace; it never changes.
+    generate_name: what the server begins a name with, where none is given.
+    namespace: the room of names that it is in; empty for kinds without namespaces.
+    uid: which incarnation of its name this is.
+    resource_version: which state of it this is. Opaque: compare it for equality only; an update
+        that carries an old one is refused.
+    generation: which writing of its spec this is; only kinds with a status count.
+    creation_timestamp: when it was made.
+    deletion_timestamp: when it should be gone; set when its deletion is asked for, and for good.
+    deletion_grace_period_seconds: how long it is given to run down.
+    labels: what selectors choose by.
+    annotations: what tools note about it; nothing chooses by them.
+    owner_references: what it belongs to; it goes when all of them are gone.
+    finalizers: who must do something before it may be gone; each takes its own entry away.
+    """
 
     name: str = ""
     generate_name: str = ""
@@ -197,7 +219,16 @@ def text_field(path: str) -> Callable[[Any], str]:
 
 
 class Object(Model):
-    """What every kind derives from. apiVersion and kind are filled in by each kind."""
+    """What every kind derives from. apiVersion and kind are filled in by each kind.
+
+    A docstring ends with what there is to know of each field: `kubectl explain` prints it.
+
+    api_version: the group and version that this is written in.
+    kind: what this is.
+    metadata: who it is, and what is said about it.
+    spec: what is wanted.
+    status: what has been found; the cluster writes it, not its users.
+    """
 
     resource: ClassVar[Resource]
     columns: ClassVar[tuple[Column, ...]]

@@ -11,10 +11,20 @@ from cubernetes.api.meta import Column, Model, Object, Resource, age_of, shown
 
 
 class NamespaceSpec(Model):
+    """What keeps a namespace from being gone.
+
+    finalizers: who must do something first; `kubernetes` stays until nothing is in it.
+    """
+
     finalizers: tuple[str, ...] = ()
 
 
 class NamespaceStatus(Model):
+    """Whether a namespace is in use.
+
+    phase: Terminating from the moment its deletion is asked for; nothing new may be made in it.
+    """
+
     phase: Literal["Active", "Terminating"] = shown("Active")
 
 

@@ -27,7 +27,11 @@ HOSTNAME_LABEL = "kubernetes.io/hostname"
 
 
 class Taint(Model):
-    """Kept for clients that send it; the scheduler reads `unschedulable`."""
+    """Kept for clients that send it; the scheduler reads `unschedulable`.
+
+    key, value: what makes the node unwelcome.
+    effect: what Kubernetes would do with pods that do not tolerate it.
+    """
 
     key: str
     value: str = ""
@@ -35,6 +39,14 @@ class Taint(Model):
 
 
 class NodeSpec(Model):
+    """What the cluster has decided about a machine.
+
+    pod_cidr: the part of the pod range that its pods get addresses from; once set, it stays.
+    pod_cidrs: nothing but `podCIDR`, for clients that read it here.
+    unschedulable: no new pods come here; those that are here stay.
+    taints, provider_id: kept for clients that send it.
+    """
+
     pod_cidr: str = wire("podCIDR", "")
     pod_cidrs: tuple[str, ...] = wire("podCIDRs", ())
     unschedulable: bool = False
@@ -43,12 +55,29 @@ class NodeSpec(Model):
 
 
 class NodeAddress(Model):
+    """Where a machine is reached.
+
+    type: by whom: other nodes use InternalIP.
+    address: an IPv4 address, or a name where the type is Hostname.
+    """
+
     type: Literal["InternalIP", "ExternalIP", "Hostname"]
     address: str
 
 
 class NodeInfo(Model):
-    """What runs there. kubelet_version is Cubernetes' version."""
+    """What runs there.
+
+    machine_id: /etc/machine-id.
+    boot_id: another one after each boot.
+    system_uuid: kept for clients that send it.
+    kernel_version: as `uname -r` says.
+    os_image: PRETTY_NAME of /etc/os-release.
+    operating_system: linux.
+    architecture: as Go calls it: amd64, arm64.
+    container_runtime_version: the runtime and its version: `docker://27.5.1`.
+    kubelet_version, kube_proxy_version: Cubernetes' version.
+    """
 
     machine_id: str = wire("machineID", "")
     boot_id: str = wire("bootID", "")
@@ -63,14 +92,35 @@ class NodeInfo(Model):
 
 
 class DaemonEndpoint(Model):
+    """A port of a program of the machine.
+
+    port: its number; 0 where it does not listen.
+    """
+
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = wire("Port", 0)
 
 
 class DaemonEndpoints(Model):
+    """Where the programs of the machine listen.
+
+    kubelet_endpoint: where the API server fetches logs.
+    """
+
     kubelet_endpoint: DaemonEndpoint = msgspec.field(default_factory=DaemonEndpoint)
 
 
 class NodeStatus(Model):
+    """A machine as its kubelet finds it.
+
+    capacity: what it has: `cpu`, `memory`, `pods`.
+    allocatable: what of that pods may use.
+    conditions: Ready: whether it can run pods; Unknown where its kubelet has fallen silent.
+    addresses: where it is reached.
+    daemon_endpoints: where its programs listen.
+    node_info: what runs there.
+    images: kept for clients that send it.
+    """
+
     capacity: Amounts = msgspec.field(default_factory=dict)
     allocatable: Amounts = msgspec.field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()

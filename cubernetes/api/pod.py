@@ -34,6 +34,15 @@ GRACE_DEFAULT_S = 30
 
 
 class ContainerPort(Model):
+    """A port on which a container listens; it is reached whether it is named here or not.
+
+    container_port: its number, at the pod's address.
+    name: by which services may mean it, unique in the container.
+    protocol: which protocol is spoken on it.
+    host_port: a port of the node that leads to it; one pod of a node can have it.
+    host_ip: the node's address where `hostPort` is open; empty is every address.
+    """
+
     container_port: PortNumber
     name: str = ""
     protocol: Protocol = shown("TCP")
@@ -42,24 +51,56 @@ class ContainerPort(Model):
 
 
 class EnvVar(Model):
+    """A variable of a container's environment.
+
+    name: letters, digits, `-`, `_` and `.`; of two that are the same, the last counts.
+    value: its value, as it stands; `$(NAME)` is not replaced.
+    """
+
     name: str
     value: str = ""
 
 
 class Resources(Model):
-    """cpu in cores (`500m`), memory in bytes (`64Mi`)."""
+    """How much a container may use: `cpu` in cores (`500m`), `memory` in bytes (`64Mi`).
+
+    requests: what is kept free for it; a limit without a request is also the request.
+    limits: what it cannot exceed: more cpu is slowed down, more memory ends it (OOMKilled).
+    """
 
     requests: Amounts = msgspec.field(default_factory=dict)
     limits: Amounts = msgspec.field(default_factory=dict)
 
 
 class VolumeMount(Model):
+    """Where a container sees a volume.
+
+    name: which of the pod's volumes.
+    mount_path: where: an absolute path, not `/`, without `:`.
+    read_only: the container cannot write to it.
+    """
+
     name: str
     mount_path: str
     read_only: bool = False
 
 
 class Container(Model):
+    """A program with files of its own, in the pod's network.
+
+    name: unique in the pod.
+    image: what it is made of: `busybox:1.36`, or by digest.
+    image_pull_policy: when the image is fetched. Left out, it is Always for an image without a tag
+        or with `latest`, else IfNotPresent.
+    command: what is run in place of the image's entry point; no shell reads it.
+    args: its arguments, in place of the image's.
+    env: variables of its environment, over the image's.
+    working_dir: where it begins; empty is where the image says.
+    ports: where it listens.
+    resources: what it is promised, and what it cannot exceed.
+    volume_mounts: where it sees the pod's volumes.
+    """
+
     name: str
     image: str
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
@@ -73,6 +114,13 @@ class Container(Model):
 
 
 class HostPath(Model):
+    """A file or folder of the node.
+
+    path: where it is on the node.
+    type: what must be there before the pod starts. DirectoryOrCreate, FileOrCreate and the empty
+        text (a folder) make it where it is not.
+    """
+
     path: str
     type: Literal[
         "", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice",
@@ -81,19 +129,42 @@ class HostPath(Model):
 
 
 class EmptyDir(Model):
-    """An empty directory that lives as long as the pod; medium Memory makes it a tmpfs."""
+    """An empty directory that lives as long as the pod.
+
+    medium: Memory makes it a tmpfs; empty is the node's disk.
+    """
 
     medium: Literal["", "Memory"] = ""
 
 
 class Volume(Model):
+    """Files that containers of a pod share; exactly one of the sources is set.
+
+    name: by which containers mount it, unique in the pod.
+    host_path: files of the node.
+    empty_dir: a directory of the pod's own.
+    """
+
     name: str
     host_path: HostPath | None = None
     empty_dir: EmptyDir | None = None
 
 
 class PodSpec(Model):
-    """No init containers, probes or host namespaces yet: what is not here is refused by name."""
+    """No init containers, probes or host namespaces yet: what is not here is refused by name.
+
+    containers: what runs, side by side; at least one.
+    volumes: what the containers may mount.
+    restart_policy: whether a container that ends is started again; OnFailure: not after code 0.
+    node_name: where it runs; the scheduler says it, once.
+    node_selector: labels that its node must have.
+    termination_grace_period_seconds: how long its containers have between TERM and KILL.
+    host_network: only false is taken: pods have a network of their own.
+    share_process_namespace: its containers see each other's processes.
+    hostname: its host name; empty is the pod's name.
+    dns_policy: ClusterFirst asks the cluster's name servers where it has any, Default the node's.
+    scheduler_name: who places it: the scheduler of that name.
+    """
 
     containers: Annotated[tuple[Container, ...], msgspec.Meta(max_length=64)]
     volumes: Annotated[tuple[Volume, ...], msgspec.Meta(max_length=64)] = ()
@@ -109,16 +180,36 @@ class PodSpec(Model):
 
 
 class StateWaiting(Model):
+    """It has not started yet, or waits to be started again.
+
+    reason: why, as one word: `ImagePullBackOff`.
+    message: why, as a sentence.
+    """
+
     reason: str = ""
     message: str = ""
 
 
 class StateRunning(Model):
+    """It runs.
+
+    started_at: since when.
+    """
+
     started_at: Instant | None = None
 
 
 class StateTerminated(Model):
-    """exit_code is shown also where it is 0; signal is the one that ended it, where one did."""
+    """It has ended.
+
+    exit_code: what it ended with; 128 and more: by a signal.
+    signal: the signal that ended it, where one did.
+    reason: why, as one word: `Completed`, `Error`, `OOMKilled`.
+    message: why, as a sentence.
+    started_at: when it started.
+    finished_at: when it ended.
+    container_id: which container of the runtime it was.
+    """
 
     exit_code: int = shown(0)
     signal: int = 0
@@ -130,7 +221,12 @@ class StateTerminated(Model):
 
 
 class ContainerState(Model):
-    """Exactly one of the three is set."""
+    """How a container is; one of the three is set.
+
+    waiting: it does not run yet, or not again.
+    running: it runs.
+    terminated: it has ended.
+    """
 
     waiting: StateWaiting | None = None
     running: StateRunning | None = None
@@ -138,6 +234,19 @@ class ContainerState(Model):
 
 
 class ContainerStatus(Model):
+    """What the kubelet has found of a container.
+
+    name: which of the pod's containers.
+    state: how it is.
+    last_state: how it ended before it was started again.
+    ready: it runs.
+    started: it has been started, and has not ended since.
+    restart_count: how often it has been started again.
+    image: what it is made of, as its spec says.
+    image_id: the id of exactly that image.
+    container_id: which container of the runtime it is: `docker://<id>`.
+    """
+
     name: str
     state: ContainerState = msgspec.field(default_factory=ContainerState)
     last_state: ContainerState = msgspec.field(default_factory=ContainerState)
@@ -150,10 +259,30 @@ class ContainerStatus(Model):
 
 
 class PodIP(Model):
+    """An address of a pod.
+
+    ip: the address, IPv4.
+    """
+
     ip: str
 
 
 class PodStatus(Model):
+    """What the kubelet has found of a pod.
+
+    phase: how far it is in its life. Succeeded and Failed are final.
+    conditions: PodScheduled, Initialized, ContainersReady, Ready: how near it is to serving.
+    message: why it is so, as a sentence.
+    reason: why it is so, as one word.
+    host_ip: the address of its node.
+    pod_ip: its own address.
+    pod_ips: nothing but `podIP`, for clients that read it here.
+    start_time: when its kubelet took it on.
+    container_statuses: each of its containers.
+    qos_class: Guaranteed, Burstable or BestEffort, as its requests and limits say.
+    observed_generation: the generation of the pod that its kubelet has seen.
+    """
+
     phase: Phase = shown("Pending")
     conditions: tuple[Condition, ...] = ()
     message: str = ""
@@ -261,6 +390,13 @@ class Pod(Object):
 
 
 class TemplateMeta(Model):
+    """What the pods of a template are told apart and found by.
+
+    name, namespace, creation_timestamp: not used: pods get their own.
+    labels: the labels of each pod.
+    annotations: the annotations of each pod.
+    """
+
     name: str = ""
     namespace: str = ""
     labels: Labels = msgspec.field(default_factory=dict)
@@ -269,7 +405,11 @@ class TemplateMeta(Model):
 
 
 class PodTemplate(Model):
-    """What a controller makes pods of; its name and namespace are not used."""
+    """What a controller makes pods of.
+
+    metadata: what each pod carries.
+    spec: what each pod is.
+    """
 
     metadata: TemplateMeta = msgspec.field(default_factory=TemplateMeta)
     spec: PodSpec

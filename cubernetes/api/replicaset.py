@@ -23,6 +23,14 @@ from cubernetes.api.selectors import LabelSelector, selector_text
 
 
 class ReplicaSetSpec(Model):
+    """How many pods, and which.
+
+    replicas: how many there should be.
+    min_ready_seconds: how long a pod must be ready to count as available.
+    selector: which pods are its own; it must match the template, and never changes.
+    template: what new pods are made of; pods that exist stay as they are.
+    """
+
     replicas: Count = shown(1)
     min_ready_seconds: Seconds = 0
     selector: LabelSelector
@@ -30,7 +38,15 @@ class ReplicaSetSpec(Model):
 
 
 class ReplicaSetStatus(Model):
-    """replicas: pods that exist and are not finished or going; ready_replicas: of these, ready."""
+    """How many pods there are.
+
+    replicas: pods that exist, and are not finished or going.
+    fully_labeled_replicas: of these, how many have all labels of the template.
+    ready_replicas: of these, how many are ready.
+    available_replicas: of these, how many have been ready for `minReadySeconds`.
+    observed_generation: the generation of the ReplicaSet that was counted for.
+    conditions: kept for clients that send it.
+    """
 
     replicas: Count = shown(0)
     fully_labeled_replicas: Count = 0

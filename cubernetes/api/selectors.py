@@ -129,7 +129,13 @@ def parse_fields(text: str, known: Mapping[str, Callable[[Any], str]]) -> tuple[
 
 
 class Requirement(Model):
-    """One matchExpressions entry of an object's selector."""
+    """One condition on a label.
+
+    key: the label's key.
+    operator: In, NotIn: the value is, or is not, one of `values`; Exists, DoesNotExist: the key is,
+        or is not, there. An object without the key passes NotIn.
+    values: for In and NotIn at least one, for the others none.
+    """
 
     key: str
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
@@ -137,7 +143,11 @@ class Requirement(Model):
 
 
 class LabelSelector(Model):
-    """A selector as it stands inside an object's spec."""
+    """A selector as it stands inside an object's spec: all of it must hold.
+
+    match_labels: labels that must be there, with exactly these values.
+    match_expressions: further conditions on labels.
+    """
 
     match_labels: Labels = msgspec.field(default_factory=dict)
     match_expressions: Annotated[tuple[Requirement, ...], msgspec.Meta(max_length=TERM_LIMIT)] = ()

@@ -29,7 +29,14 @@ HEADLESS = "None"
 
 
 class ServicePort(Model):
-    """target_port is a number or the name of a container port; left out, it is port."""
+    """A port of the service, and where its pods listen for it.
+
+    port: the number by which callers reach it.
+    name: needed where a service has several; an EndpointSlice repeats it.
+    protocol: which protocol is spoken on it.
+    target_port: where the pods listen: a number from 1 to 65535, or the name of a container port;
+        left out, it is `port`.
+    """
 
     port: PortNumber
     name: str = ""
@@ -38,7 +45,19 @@ class ServicePort(Model):
 
 
 class ServiceSpec(Model):
-    """cluster_ip: empty asks for one, `None` is a headless service, an address asks for that."""
+    """How a service is reached, and which pods answer.
+
+    type: how it is reached; there is no other way than inside the cluster yet.
+    selector: the labels of the pods that answer; without it, slices are written by somebody else.
+    ports: where it is reached; only a headless service may do without.
+    cluster_ip: its address. Empty asks for one, `None` is a headless service, an address asks for
+        that one. Once set, it stays.
+    cluster_ips: nothing but `clusterIP`, for clients that read it here.
+    session_affinity: every connection may go to another pod.
+    internal_traffic_policy: every ready pod of the cluster answers, not only those of one's node.
+    ip_families: addresses here are IPv4.
+    ip_family_policy: one family of addresses.
+    """
 
     type: Literal["ClusterIP"] = shown("ClusterIP")
     selector: Labels = msgspec.field(default_factory=dict)
@@ -52,7 +71,10 @@ class ServiceSpec(Model):
 
 
 class ServiceStatus(Model):
-    """Kept for clients that send it; services here have no load balancer."""
+    """Kept for clients that send it.
+
+    load_balancer: services here have none.
+    """
 
     load_balancer: Mapping[str, Any] = msgspec.field(default_factory=dict)
 

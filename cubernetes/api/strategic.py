@@ -78,7 +78,7 @@ def _merge_field(result: Tree, key: str, value: Any, above: str, depth_left: int
             result.pop(key, None)
         else:
             result[key] = _merged_map(result.get(key), value, key, depth_left - 1)
-    elif isinstance(value, list) and (by := _merge_key(above, key)):
+    elif isinstance(value, list) and (by := merge_key(above, key)):
         result[key] = _merged_list(result.get(key), value, by, key, depth_left - 1)
     elif isinstance(value, list) and (above, key) in MERGED_SETS:
         was = result.get(key)
@@ -89,7 +89,8 @@ def _merge_field(result: Tree, key: str, value: Any, above: str, depth_left: int
         result[key] = _without_directives(value)
 
 
-def _merge_key(above: str, field: str) -> str:
+def merge_key(above: str, field: str) -> str:
+    """Return the key by which the entries of the list above.field merge; empty where none."""
     return MERGE_KEYS.get((above, field)) or MERGE_KEYS.get(("", field), "")
 
 
@@ -141,7 +142,7 @@ def _order(result: Tree, field: str, order: Any, above: str) -> None:
     entries = result.get(field)
     if not isinstance(entries, list):
         return
-    by = _merge_key(above, field)
+    by = merge_key(above, field)
     wanted = [_token(_key(one, by) if by else one) for one in _listed(order, ORDER + field)]
     # The first mention of an entry counts.
     ranks = {key: rank for rank, key in reversed(list(enumerate(wanted)))}

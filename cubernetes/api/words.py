@@ -10,13 +10,24 @@ from cubernetes.api.meta import Count, Model, Object, ObjectMeta, shown, wire
 
 
 class ListMeta(Model):
+    """As of when a list is, and what is left of it.
+
+    resource_version: the revision that the list shows, and a watch can begin at.
+    continue_: where the next page begins; empty where this is the last.
+    remaining_item_count: how many are on the pages behind, where that is known.
+    """
+
     resource_version: str = ""
     continue_: str = wire("continue", "")
     remaining_item_count: int | None = None
 
 
 class Listing[O: Object](Model):
-    """A page of objects as of one revision."""
+    """A page of objects as of one revision.
+
+    metadata: as of when it is, and what is left.
+    items: the objects.
+    """
 
     metadata: ListMeta = msgspec.field(default_factory=ListMeta)
     items: tuple[O, ...] = ()
@@ -25,12 +36,29 @@ class Listing[O: Object](Model):
 
 
 class Cause(Model):
+    """One thing that is wrong.
+
+    reason: what, as one word for programs.
+    message: what, as a sentence for people.
+    field: where: `spec.containers[0].image`.
+    """
+
     reason: str = ""
     message: str = ""
     field: str = ""
 
 
 class StatusDetails(Model):
+    """What a call was about, and everything that was wrong with it.
+
+    name: the object's name.
+    group: the group of its kind.
+    kind: its kind, or its plural.
+    uid: which incarnation of that name it was.
+    causes: everything that was wrong.
+    retry_after_seconds: when to try again, where that may help.
+    """
+
     name: str = ""
     group: str = ""
     kind: str = ""
@@ -40,7 +68,15 @@ class StatusDetails(Model):
 
 
 class Status(Model):
-    """How a call ended: the body of every error, and of a delete that left nothing."""
+    """How a call ended: the body of every error, and of a delete that left nothing.
+
+    metadata: empty.
+    status: whether it succeeded.
+    message: what happened, as a sentence for people.
+    reason: what happened, as one word for programs.
+    details: what it was about, and everything that was wrong.
+    code: the HTTP status code.
+    """
 
     api_version: str = shown("v1")
     kind: str = shown("Status")
@@ -76,6 +112,12 @@ def error_of(status: Status) -> ApiError:
 
 
 class Preconditions(Model):
+    """What must hold of an object for it to be deleted.
+
+    uid: it is this incarnation.
+    resource_version: nobody has written it since.
+    """
+
     uid: str = ""
     resource_version: str = ""
 
@@ -84,6 +126,15 @@ type Propagation = Literal["Background", "Orphan", "Foreground"]
 
 
 class DeleteOptions(Model):
+    """How to delete.
+
+    grace_period_seconds: how long a pod may take to end; 0 is at once. Left out, as its spec says.
+    preconditions: what must hold of the object.
+    propagation_policy: whether what it owns goes after it, before it, or stays.
+    orphan_dependents: the older way to say Orphan.
+    dry_run: All: decide and answer, but write nothing.
+    """
+
     api_version: str = ""
     kind: str = ""
     grace_period_seconds: Count | None = None
@@ -94,7 +145,10 @@ class DeleteOptions(Model):
 
 
 class Binding(Model):
-    """Puts the pod `metadata.name` on the node `target.name`."""
+    """Puts the pod `metadata.name` on the node `target.name`.
+
+    target: the node.
+    """
 
     api_version: str = shown("v1")
     kind: str = shown("Binding")
@@ -103,10 +157,21 @@ class Binding(Model):
 
 
 class ScaleSpec(Model):
+    """How large a workload should be.
+
+    replicas: how many pods there should be.
+    """
+
     replicas: Count = shown(0)
 
 
 class ScaleStatus(Model):
+    """How large a workload is.
+
+    replicas: how many pods there are.
+    selector: which pods they are, in the query form of a label selector.
+    """
+
     replicas: Count = shown(0)
     selector: str = ""
 
