@@ -16,7 +16,6 @@ from apiserver import (
     health,
     joining,
     namespaces,
-    openapi,
     pods,
     read,
     scale,
@@ -24,6 +23,7 @@ from apiserver import (
 from apiserver import write as writing
 from apiserver.backend import Backend
 from apiserver.call import Call
+from apiserver.openapi.documents import Documents
 from cubernetes.api import names
 from cubernetes.api.errors import MethodNotAllowed, NotFound
 from cubernetes.api.http import Response
@@ -131,13 +131,12 @@ def _is_name(segment: str) -> bool:
 
 def table(kinds: Sequence[type[Object]]) -> Iterator[Route]:
     """Yield every route of the server."""
-    yield from _about_the_server(kinds)
-    for kind in kinds:
-        yield from _of_collections(kind)
-        yield from _of_objects(kind)
+    of_kinds = [route for kind in kinds for route in (*_of_collections(kind), *_of_objects(kind))]
+    yield from _about_the_server(kinds, Documents(of_kinds))
+    yield from of_kinds
 
 
-def _about_the_server(kinds: Sequence[type[Object]]) -> Iterator[Route]:
+def _about_the_server(kinds: Sequence[type[Object]], documents: Documents) -> Iterator[Route]:
     for path in ("/livez", "/healthz"):
         yield Route("GET", path, "get", health.livez, Policy.OPEN)
     yield Route("GET", "/readyz", "get", health.readyz, Policy.OPEN)
@@ -146,12 +145,12 @@ def _about_the_server(kinds: Sequence[type[Object]]) -> Iterator[Route]:
     yield Route("GET", "/cluster-info", "get", joining.cluster_info, Policy.OPEN)
     yield Route("GET", "/api", "get", discovery.versions, Policy.KNOWN)
     yield Route("GET", "/apis", "get", discovery.groups_of(kinds), Policy.KNOWN)
-    yield Route("GET", "/openapi/v3", "get", openapi.index_of(kinds), Policy.KNOWN)
+    yield Route("GET", "/openapi/v3", "get", documents.index, Policy.KNOWN)
     groups = {kind.resource.root: kind.resource for kind in kinds}
     for root, resource in sorted(groups.items()):
         own = [kind for kind in kinds if kind.resource.root == root]
         yield Route("GET", root, "get", discovery.resources_of(own), Policy.KNOWN)
-        yield Route("GET", f"/openapi/v3{root}", "get", openapi.document_of(own), Policy.KNOWN)
+        yield Route("GET", f"/openapi/v3{root}", "get", documents.of(root), Policy.KNOWN)
         if resource.group:
             group = discovery.group_of(resource)
             yield Route("GET", f"/apis/{resource.group}", "get", group, Policy.KNOWN)

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from apiserver import openapi
 from cubernetes.api.registry import KINDS
 from tests.contract.api_world import World, a_world
 
@@ -55,16 +54,3 @@ async def test_the_version_is_one_that_kubectl_compares(world: World) -> None:
     assert told["major"].isdigit()
     assert told["minor"].isdigit()
     assert told["gitVersion"].startswith(f"v{told['major']}.{told['minor']}.")
-
-
-async def test_the_openapi_document_tells_that_the_server_checks_fields(world: World) -> None:
-    paths = (await world.call("GET", "/openapi/v3")).tree["paths"]
-    assert sorted(paths) == sorted({kind.resource.root.strip("/") for kind in KINDS})
-    for entry in paths.values():
-        path = entry["serverRelativeURL"].partition("?")[0]
-        document = (await world.call("GET", path)).tree
-        for operations in document["paths"].values():
-            named = {one["name"] for one in operations["patch"]["parameters"]}
-            assert named == set(openapi.WRITE_PARAMETERS)
-            assert operations["patch"]["x-kubernetes-group-version-kind"]["kind"]
-    assert (await world.call("GET", "/openapi/v2")).code == 404

@@ -2,17 +2,20 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from cubernetes.api.meta import Object
+from cubernetes.api.registry import KINDS
 from cuberoot import pki
 from cuberoot.pki import Identity
 
@@ -65,6 +68,11 @@ class Kubectl:
     def apply(self, text: str) -> str:
         flags = ("--validate=false",) if self.is_old else ()
         return self("apply", *flags, "-f", "-", text=text)
+
+    def asked_for(self, path: str) -> int:
+        """Return how often the server has been asked for a path."""
+        lines = (self._folder / "log").read_text().splitlines()
+        return sum(json.loads(line).get("path") == path for line in lines)
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +195,71 @@ def test_discovery_contents_it(kubectl: Kubectl) -> None:
     for name in ("pods", "services", "replicasets", "endpointslices", "leases"):
         assert name in told
     assert "Server Version" in kubectl("version")
+
+
+@pytest.fixture
+def explain(kubectl: Kubectl) -> Callable[..., str]:
+    if kubectl.is_old:
+        pytest.skip("this kubectl asks for OpenAPI v2 as protobuf, which we do not speak")
+    return lambda *argv: kubectl("explain", *argv)
+
+
+def test_fields_are_explained(explain: Callable[..., str]) -> None:
+    told = explain("pod.spec.containers")
+    assert "FIELD: containers <[]Container>" in told
+    assert re.search(r"image\t<string> -required-\n +\w", told)
+    assert re.search(r"imagePullPolicy\t<string>\n +enum: Always, IfNotPresent, Never\n +\w", told)
+    assert re.search(r"volumeMounts\t<\[\]VolumeMount>\n +\w", told)
+    assert "FIELD: limits <map[string]Quantity>" in explain("pod.spec.containers.resources.limits")
+    assert "<IntOrString>" in explain("service.spec.ports.targetPort")
+
+
+def test_a_kind_is_explained_to_its_leaves(explain: Callable[..., str]) -> None:
+    told = explain("rs.spec", "--recursive")
+    assert "GROUP:      apps" in told
+    for field in ("replicas", "matchExpressions", "operator", "containerPort", "medium", "value"):
+        assert re.search(rf"^ +{field}\t<", told, re.MULTILINE), field
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)
+def test_nothing_is_left_unexplained(explain: Callable[..., str], kind: type[Object]) -> None:
+    told = explain(f"{kind.resource.plural}")
+    assert f"KIND:       {kind.resource.kind}\n" in told
+    assert "<no description>" not in told
+    assert "<empty>" not in told
+
+
+def test_lists_are_merged_as_the_document_says(kubectl: Kubectl) -> None:
+    """kubectl makes its patch from our document: what others added to a list stays there."""
+    pair = """\
+apiVersion: v1
+kind: Service
+metadata: {name: pair}
+spec: {selector: {app: web}, ports: [{name: a, port: 80}, {name: b, port: 81}]}
+"""
+    assert "service/pair created" in kubectl.apply(pair)
+    kubectl("patch", "service", "pair", "-p", '{"spec": {"ports": [{"name": "c", "port": 82}]}}')
+    changed = pair.replace("name: b, port: 81", "name: d, port: 83")
+    told = kubectl.apply(changed)
+    assert "configured" in told
+    assert "warning" not in told.lower()
+    service = json.loads(kubectl("get", "service", "pair", "-o", "json"))
+    assert sorted(port["name"] for port in service["spec"]["ports"]) == ["a", "c", "d"]
+    # Who finds nothing in our document asks for this one, and then knows Kubernetes' own lists.
+    assert kubectl.is_old or kubectl.asked_for("/openapi/v2") == 0
+    # Against what is there, the first file takes d away and brings b back; c is nobody's matter.
+    told = kubectl("diff", "-f", "-", text=pair, code=1)
+    assert {line for line in told.splitlines() if re.match(r"[-+] +port:", line)} == {
+        "-    port: 83",
+        "+    port: 81",
+    }
+    assert "deleted" in kubectl("delete", "service", "pair")
+
+
+def test_the_documents_are_fetched_once(kubectl: Kubectl) -> None:
+    if kubectl.is_old:
+        pytest.skip("this kubectl asks for OpenAPI v2 as protobuf, which we do not speak")
+    kubectl("explain", "lease")
+    before = kubectl.asked_for("/openapi/v3/apis/coordination.k8s.io/v1")
+    kubectl("explain", "lease.spec")
+    assert kubectl.asked_for("/openapi/v3/apis/coordination.k8s.io/v1") == before == 1
