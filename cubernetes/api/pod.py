@@ -156,7 +156,7 @@ class PodSpec(Model):
     containers: what runs, side by side; at least one.
     volumes: what the containers may mount.
     restart_policy: whether a container that ends is started again; OnFailure: not after code 0.
-    node_name: where it runs; the scheduler says it, once.
+    node_name: where it runs; empty until the scheduler says it, once.
     node_selector: labels that its node must have.
     termination_grace_period_seconds: how long its containers have between TERM and KILL.
     host_network: only false is taken: pods have a network of their own.
