@@ -110,7 +110,8 @@ class Programs:
     ) -> None:
         """changed: the programs that must begin anew, since they run by settings of before."""
         self._cluster, self._env, self._say, self._changed = cluster, env, say, changed
-        self._supervisor: Supervisor = supervisor_for(cluster, env)
+        programs = compile.programs_of(cluster)
+        self._supervisor: Supervisor = supervisor_for(cluster, programs, env)
 
     async def start(self) -> None:
         """Start everything in order, each once what it needs is there; wait for the node.
@@ -166,7 +167,8 @@ class Programs:
             await until(program, look, deadline_s, self._env.clock)
         except NotYet as error:
             condition = await self._supervisor.condition(program)
-            missing = f"{error.missing} ({program} is {condition})\n{probe.log_tail(program)}"
+            said = await self._supervisor.last_words(program)
+            missing = f"{error.missing} ({program} is {condition})\n{said}"
             raise NotYet(error.what, error.deadline_s, missing.rstrip()) from error
 
 

@@ -59,6 +59,7 @@ def files_for(cluster: Cluster) -> Files:
         for program, argv in commands.items():
             unit = unit_text(program, argv).encode()
             files[layout.unit_file(program)] = File(unit, READABLE)
+        files[layout.SLICE] = files[layout.POD_SLICES] = File(SLICE_TEXT.encode(), READABLE)
     else:
         text = supervisord_text(commands).encode()
         files[layout.SUPERVISORD_CONFIG] = File(text, SECRET)
@@ -188,7 +189,11 @@ def etcd_command(cluster: Cluster) -> tuple[str, ...]:
 
 
 def unit_text(program: str, argv: tuple[str, ...]) -> str:
-    """Return a systemd unit. KillMode: what a program has started (containers) goes on."""
+    """Return a systemd unit.
+
+    CollectMode: one that did not stop in time is forgotten as the others are. KillMode: what a
+    program has started (containers) goes on. LogRateLimit: a busy API server's audit is whole.
+    """
     after = " ".join(["network-online.target", *_after(program)])
     return f"""\
 [Unit]
@@ -196,17 +201,30 @@ Description=Cubernetes {program}
 After={after}
 Wants=network-online.target
 StartLimitIntervalSec=0
+CollectMode=inactive-or-failed
 
 [Service]
+Type=exec
 ExecStart={" ".join(_systemd_word(word) for word in argv)}
 Restart=always
 RestartSec=0.5
+TimeoutStopSec=10
 KillMode=process
 LimitNOFILE=65536
 UMask=0077
+SyslogIdentifier=cube-{program}
+LogRateLimitIntervalSec=0
 
 [Install]
 WantedBy=multi-user.target
+"""
+
+
+# Where Docker leaves control groups to systemd, pods are slices, and nobody else ends them.
+SLICE_TEXT = """\
+[Unit]
+Description=Pods of Cubernetes
+StopWhenUnneeded=yes
 """
 
 

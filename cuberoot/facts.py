@@ -66,7 +66,7 @@ async def _docker() -> tuple[str, bool]:
             answer = await reader.read()
             writer.close()
     except (OSError, TimeoutError) as error:
-        return f"{DOCKER_SOCKET}: {error or 'no answer'}", True
+        return f"{DOCKER_SOCKET}: {str(error) or 'no answer'}", True
     head, _, body = answer.partition(b"\r\n\r\n")
     if b" 200 " not in head.partition(b"\r\n")[0]:
         return f"{DOCKER_SOCKET}: {answer[:80]!r}", True

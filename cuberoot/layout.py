@@ -21,6 +21,9 @@ ETCD_STATE = STATE / "etcd"
 PROXY_CHECKPOINT = STATE / "proxy.checkpoint"
 KUBELET_STATE = STATE / "kubelet"
 UNITS = Path("/etc/systemd/system")
+# The slice of all pods (cgroup_root of kubelet/runtime), and what holds for each pod's below it.
+SLICE = UNITS / "cubernetes.slice"
+POD_SLICES = UNITS / "cubernetes-.slice.d/cubernetes.conf"
 
 
 class Pair(NamedTuple):

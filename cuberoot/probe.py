@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from cubernetes.api.errors import ApiError
 from cubernetes.api.node import Node, is_ready
@@ -48,7 +47,7 @@ async def etcd_missing() -> str:
         async with asyncio.timeout(LOOK_DEADLINE_S):
             answer = await _get("127.0.0.1", ETCD_PORT, "/health", tls)
     except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-        return f"no answer on port {ETCD_PORT}: {error or 'time is up'}"
+        return f"no answer on port {ETCD_PORT}: {str(error) or 'time is up'}"
     return "" if b'"true"' in answer else f"it says {answer[-200:]!r}"
 
 
@@ -68,7 +67,7 @@ def api_missing(client: Client) -> Look:
             async with asyncio.timeout(LOOK_DEADLINE_S):
                 response = await client.raw("GET", "/readyz")
         except (ApiError, Trouble, TimeoutError) as error:
-            return f"/readyz: {error or 'no answer'}"
+            return f"/readyz: {str(error) or 'no answer'}"
         return "" if response.status == 200 else f"/readyz answers {response.status}"
 
     return look
@@ -82,18 +81,10 @@ def node_missing(client: Client, name: str) -> Look:
             async with asyncio.timeout(LOOK_DEADLINE_S):
                 node = await client.get(Node, name)
         except (ApiError, Trouble, TimeoutError) as error:
-            return f"node {name}: {error or 'no answer'}"
+            return f"node {name}: {str(error) or 'no answer'}"
         if is_ready(node):
             return ""
         told = [one.message for one in node.status.conditions if one.type == "Ready"]
         return f"node {name} is not Ready: {told[0] if told else 'its kubelet has not reported'}"
 
     return look
-
-
-def log_tail(program: str, line_count: int = 5) -> str:
-    """Return the last lines that a program wrote; empty where systemd keeps them."""
-    path: Path = layout.log_file(program)
-    if not path.exists():
-        return ""
-    return "\n".join(path.read_text(errors="replace").splitlines()[-line_count:])

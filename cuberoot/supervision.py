@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from cubernetes.host.command import CommandFailed, Commands
 from cubernetes.host.env import Env
+from cubernetes.host.files import read_or_none
 from cuberoot import layout
 from cuberoot.cluster import Cluster
 from cuberoot.waiting import until
@@ -16,20 +17,27 @@ type Condition = Literal["running", "stopped", "failing"]
 
 STOP_DEADLINE_S = 30.0
 UP_DEADLINE_S = 15.0
+WORD_LINES = 5
 
 
 class Supervisor(Protocol):
     """Every method may be repeated."""
 
     async def prepare(self) -> None:
-        """Take notice of the files that were written."""
+        """Take notice of the files that were written; what they name starts with the machine."""
         ...
 
     async def start(self, program: str) -> None: ...
 
-    async def stop(self, program: str) -> None: ...
+    async def stop(self, program: str) -> None:
+        """Stop it until it is started, or the machine boots."""
+        ...
 
     async def condition(self, program: str) -> Condition: ...
+
+    async def last_words(self, program: str) -> str:
+        """Return the last lines that a program wrote; empty where there are none."""
+        ...
 
     async def close(self) -> None:
         """Nothing of ours is to run any more: end what only we needed."""
@@ -41,33 +49,58 @@ def is_systemd() -> bool:
     return Path("/run/systemd/system").is_dir()
 
 
-def supervisor_for(cluster: Cluster, env: Env) -> Supervisor:
-    return Systemd(env.commands) if cluster.supervision == "systemd" else Supervisord(env)
+def supervisor_for(cluster: Cluster, programs: Sequence[str], env: Env) -> Supervisor:
+    if cluster.supervision == "systemd":
+        return Systemd(programs, env.commands)
+    return Supervisord(env)
 
 
 class Systemd:
-    def __init__(self, commands: Commands) -> None:
-        self._commands = commands
+    """A unit for each program. What is not there may be asked about, but not acted on."""
+
+    def __init__(
+        self, programs: Sequence[str], commands: Commands, folder: Path = layout.UNITS
+    ) -> None:
+        self._programs, self._commands, self._folder = programs, commands, folder
 
     async def prepare(self) -> None:
-        await self._commands.run(["systemctl", "daemon-reload"])
+        # All at once, and it reloads by itself: each reload makes systemd read every unit again.
+        await self._systemctl("enable", *map(_unit, self._programs))
 
     async def start(self, program: str) -> None:
-        await self._commands.run(["systemctl", "enable", "--now", f"cube-{program}.service"])
+        await self._systemctl("start", _unit(program))
 
     async def stop(self, program: str) -> None:
-        argv = ["systemctl", "disable", "--now", f"cube-{program}.service"]
-        await self._commands.run(argv, deadline_s=STOP_DEADLINE_S)
+        if await self._state(program) != "inactive":
+            await self._systemctl("stop", _unit(program))
 
     async def condition(self, program: str) -> Condition:
-        argv = ["systemctl", "show", "--property=ActiveState", "--value", f"cube-{program}.service"]
-        state = (await self._commands.run(argv)).stdout.decode().strip()
+        state = await self._state(program)
         if state == "active":
             return "running"
         return "failing" if state in ("failed", "activating") else "stopped"
 
+    async def last_words(self, program: str) -> str:
+        argv = ["journalctl", "--quiet", "--output=cat", f"--lines={WORD_LINES}"]
+        done = await self._commands.run([*argv, f"--unit={_unit(program)}"])
+        return done.stdout.decode(errors="replace")
+
     async def close(self) -> None:
-        await self._commands.run(["systemctl", "daemon-reload"])
+        # A removal that was cut may have removed some of them already.
+        if units := [unit for unit in map(_unit, self._programs) if (self._folder / unit).exists()]:
+            await self._systemctl("disable", *units)
+
+    async def _state(self, program: str) -> str:
+        shown = await self._systemctl("show", "--property=ActiveState", "--value", _unit(program))
+        return shown.strip()
+
+    async def _systemctl(self, *words: str) -> str:
+        done = await self._commands.run(["systemctl", *words], deadline_s=STOP_DEADLINE_S)
+        return done.stdout.decode(errors="replace")
+
+
+def _unit(program: str) -> str:
+    return layout.unit_file(program).name
 
 
 class Supervisord:
@@ -103,6 +136,10 @@ class Supervisord:
         if state in ("RUNNING", "STARTING"):
             return "running"
         return "failing" if state in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN") else "stopped"
+
+    async def last_words(self, program: str) -> str:
+        content = read_or_none(layout.log_file(program)) or b""
+        return "\n".join(content.decode(errors="replace").splitlines()[-WORD_LINES:])
 
     async def close(self) -> None:
         if await self._is_up():

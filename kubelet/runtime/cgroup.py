@@ -1,6 +1,10 @@
 """What the kernel says of processes and their control groups, as text: names made, text read."""
 
+from collections.abc import Collection
 from pathlib import PurePosixPath
+
+V1 = frozenset({"cgroup"})
+V1_AND_V2 = frozenset({"cgroup", "cgroup2"})
 
 
 def pod_cgroup(driver: str, root: str, pod_uid: str) -> str:
@@ -38,11 +42,16 @@ def started_ticks(proc_stat: str) -> int:
 
 
 def group_folders(hierarchies: list[str], parent: str) -> list[PurePosixPath]:
-    """Return where a cgroupfs parent lies: in each v1 hierarchy, or in the one of v2."""
+    """Return where a pod's group lies, below each mount point of a hierarchy.
+
+    A slice lies in the slice whose name is its own without the last part.
+    """
+    if parent.endswith(".slice"):
+        parent = f"{parent.rpartition('-')[0]}.slice/{parent}"
     return [PurePosixPath(mount) / parent.lstrip("/") for mount in hierarchies]
 
 
-def hierarchies(proc_mounts: str) -> list[str]:
-    """Return the mount points of every cgroup hierarchy in /proc/mounts, sorted."""
+def hierarchies(proc_mounts: str, *, kinds: Collection[str] = V1_AND_V2) -> list[str]:
+    """Return the mount points of every cgroup hierarchy of these kinds in /proc/mounts, sorted."""
     rows = (line.split() for line in proc_mounts.splitlines())
-    return sorted({row[1] for row in rows if len(row) > 2 and row[2] in {"cgroup", "cgroup2"}})
+    return sorted({row[1] for row in rows if len(row) > 2 and row[2] in kinds})

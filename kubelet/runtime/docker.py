@@ -16,7 +16,7 @@ from urllib.parse import quote
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from kubelet.runtime import docker_words as words
-from kubelet.runtime.cgroup import group_folders, hierarchies, pod_cgroup
+from kubelet.runtime.cgroup import V1, V1_AND_V2, group_folders, hierarchies, pod_cgroup
 from kubelet.runtime.docker_api import DockerApi, Refused, Silent
 from kubelet.runtime.docker_pull import PULL_SILENCE_S, Pulls
 from kubelet.runtime.docker_stream import Frames, Lines
@@ -311,11 +311,11 @@ class DockerRuntime:
         """Remove the pod's group with its last container, and the pods' group with its last pod.
 
         Docker makes them and forgets them. A group that something is in cannot be removed, so
-        trying is asking. systemd does the same for its slices by itself.
+        trying is asking. systemd does the same for its slices (cuberoot's files tell it to), but
+        not in the hierarchies of version 1 that it does not use itself.
         """
-        if self._cgroup_driver == "systemd":
-            return
-        mounts = hierarchies((self._proc / "mounts").read_text())
+        kinds = V1 if self._cgroup_driver == "systemd" else V1_AND_V2
+        mounts = hierarchies((self._proc / "mounts").read_text(), kinds=kinds)
         for folder in group_folders(mounts, parent):
             with suppress(OSError):
                 Path(folder).rmdir()

@@ -1,7 +1,11 @@
 """The files that a node's programs read."""
 
 import shlex
+import shutil
+import subprocess
+import sys
 from configparser import RawConfigParser
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,6 +14,7 @@ import yaml
 from cubernetes.host.settings import Settings
 from cuberoot import compile, layout  # noqa: A004  a room's word
 from cuberoot.cluster import Cluster
+from kubelet.runtime.cgroup import pod_cgroup
 
 MASTER = Cluster(
     role="control-plane",
@@ -68,6 +73,38 @@ def test_w9_systemd_units_restart_for_ever_and_leave_containers_alone() -> None:
     assert "KillMode=process" in unit
     assert "'/opt/cube %%d/bin/python' -m kubelet" in unit
     assert layout.SUPERVISORD_CONFIG not in files
+
+
+def test_pods_are_in_slices_that_end_with_them() -> None:
+    cluster = msgspec.structs.replace(WORKER, supervision="systemd")
+    files = compile.files_for(cluster)
+    slices = pod_cgroup("systemd", layout.SLICE.stem, "0a-1b")
+
+    # A drop-in for `a-.slice` holds for every slice whose name begins so.
+    assert slices.startswith(layout.POD_SLICES.parent.name.removesuffix(".slice.d"))
+    for path in (layout.SLICE, layout.POD_SLICES):
+        assert b"StopWhenUnneeded=yes" in files[path].content
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze (systemd)")
+def test_systemd_finds_no_fault_in_any_unit(tmp_path: Path) -> None:
+    python = tmp_path / "a %d folder" / "python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    cluster = msgspec.structs.replace(
+        MASTER, supervision="systemd", python=str(python), etcd=str(python)
+    )
+    files = compile.files_for(cluster)
+    units = [tmp_path / path.name for path in files if path.parent == layout.UNITS]
+    for unit in units:
+        unit.write_bytes(files[layout.UNITS / unit.name].content)
+    assert len(units) == len(compile.programs_of(cluster)) + 1
+
+    argv = ["systemd-analyze", "verify", "--man=no", *map(str, units)]
+    judged = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    # It reads units of this machine as well, and may find fault with them.
+    ours = ("cube-", "cubernetes", str(tmp_path))
+    assert not [line for line in judged.stderr.splitlines() if any(word in line for word in ours)]
 
 
 def test_w9_w51_supervisord_restarts_for_ever_and_keeps_logs_small_without_cutting_them_off() -> (

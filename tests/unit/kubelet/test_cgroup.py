@@ -3,6 +3,7 @@
 import pytest
 
 from kubelet.runtime.cgroup import (
+    V1,
     group_folders,
     has_cgroup,
     hierarchies,
@@ -54,4 +55,11 @@ def test_a_zombie_is_dead_unless_its_threads_go_on(state: str, threads: int, dea
 def test_a_group_lies_in_every_hierarchy() -> None:
     mounts = "cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\nx / ext4 rw 0 0\nc /sys/u cgroup2 rw 0 0\n"
     assert hierarchies(mounts) == ["/sys/fs/cgroup/cpu", "/sys/u"]
+    assert hierarchies(mounts, kinds=V1) == ["/sys/fs/cgroup/cpu"]
     assert [str(f) for f in group_folders(["/sys/u"], "/c/p")] == ["/sys/u/c/p"]
+
+
+def test_a_pods_slice_lies_in_the_slice_of_all_pods() -> None:
+    (folder,) = group_folders(["/sys/u"], pod_cgroup("systemd", "cubernetes", "a-b"))
+
+    assert str(folder) == "/sys/u/cubernetes.slice/cubernetes-poda_b.slice"
