@@ -16,7 +16,6 @@ type Handler = Callable[[Backend, Call], Awaitable[Response]]
 MAJOR, MINOR = "1", "32"
 GIT_VERSION = f"v{MAJOR}.{MINOR}.0+cubernetes.{VERSION}"
 
-VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 # (kind, verbs) of what stands beside an object; None is the object's own kind.
 PARTS: dict[str, tuple[tuple[str, str, str] | None, list[str]]] = {
     "status": (None, ["get", "patch", "update"]),
@@ -81,7 +80,7 @@ def _entries(resource: Resource) -> list[dict[str, object]]:
         "singularName": resource.singular,
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": VERBS,
+        "verbs": list(resource.verbs),
         "shortNames": list(resource.short_names),
     }
     # Only the resource itself has categories: kubectl would otherwise try to list pods/log.

@@ -131,7 +131,13 @@ def _is_name(segment: str) -> bool:
 
 def table(kinds: Sequence[type[Object]]) -> Iterator[Route]:
     """Yield every route of the server."""
-    of_kinds = [route for kind in kinds for route in (*_of_collections(kind), *_of_objects(kind))]
+    of_kinds = [
+        route
+        for kind in kinds
+        for route in (*_of_collections(kind), *_of_objects(kind))
+        # A kind may lack a verb; its parts have verbs of their own.
+        if route.subresource or route.verb in kind.resource.verbs
+    ]
     yield from _about_the_server(kinds, Documents(of_kinds))
     yield from of_kinds
 

@@ -176,6 +176,9 @@ class Column(NamedTuple):
     wide: bool = False
 
 
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
 class Resource(NamedTuple):
     """How a kind is addressed: group is empty for the core kinds."""
 
@@ -188,6 +191,8 @@ class Resource(NamedTuple):
     # The sub-resources it has beside itself: status, scale, binding, log.
     subresources: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    # What can be done to it; a kind that lacks a verb says so.
+    verbs: tuple[str, ...] = VERBS
 
     @property
     def singular(self) -> str:

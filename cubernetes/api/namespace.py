@@ -7,7 +7,7 @@ import msgspec
 
 from cubernetes.api import names
 from cubernetes.api.errors import Problem
-from cubernetes.api.meta import Column, Model, Object, Resource, age_of, shown
+from cubernetes.api.meta import VERBS, Column, Model, Object, Resource, age_of, shown
 
 
 class NamespaceSpec(Model):
@@ -30,7 +30,15 @@ class NamespaceStatus(Model):
 
 class Namespace(Object):
     resource = Resource(
-        "", "v1", "Namespace", "namespaces", ("ns",), namespaced=False, subresources=("status",)
+        "",
+        "v1",
+        "Namespace",
+        "namespaces",
+        ("ns",),
+        namespaced=False,
+        subresources=("status",),
+        # As in Kubernetes: one request shall not empty a cluster.
+        verbs=tuple(verb for verb in VERBS if verb != "deletecollection"),
     )
     columns = (
         Column("Name", lambda one, _: one.metadata.name),

@@ -49,6 +49,11 @@ def test_a_path_is_a_verb_on_something(
     assert _found(method, path) == wanted
 
 
+def test_namespaces_are_not_deleted_all_at_once() -> None:
+    with pytest.raises(MethodNotAllowed, match="GET, POST"):
+        _found("DELETE", "/api/v1/namespaces")
+
+
 @pytest.mark.parametrize(
     "path",
     [
