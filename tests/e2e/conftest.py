@@ -4,9 +4,10 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -14,7 +15,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from lab.doctor import complaints
 from lab.lab import Lab
-from lab.state import Size, lab_names
+from lab.state import InitKind, Size, lab_names
 from tests.e2e.cluster import Cluster
 
 HOUSE = Path(__file__).resolve().parents[2]
@@ -50,17 +51,20 @@ def lab_images() -> Path:
     return HOUSE / "var" / "images"
 
 
-BootLab = Callable[[str, int], AbstractContextManager[Lab]]
+class BootLab(Protocol):
+    """Boots a lab by name, size and PID 1 for the length of a `with` block."""
+
+    def __call__(
+        self, name: str, node_count: int, init: InitKind = "own"
+    ) -> AbstractContextManager[Lab]: ...
 
 
 @pytest.fixture(scope="session")
 def boot_lab(lab_images: Path) -> BootLab:
-    """Return what boots a lab by name and size for the length of a `with` block."""
-
     @contextmanager
-    def booted(name: str, node_count: int) -> Iterator[Lab]:
+    def booted(name: str, node_count: int, init: InitKind = "own") -> Iterator[Lab]:
         try:
-            up = Lab.up(name, node_count=node_count, size=NODE_SIZE, images=lab_images)
+            up = Lab.up(name, node_count=node_count, size=NODE_SIZE, images=lab_images, init=init)
             yield finished(up)
         finally:
             # Also after a failed start, which leaves half a lab, unless it failed before that.

@@ -14,9 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOTS = ("/etc", "/var", "/usr/local", "/run", "/root", "/opt", "/srv", "/home", "/tmp", "/dev/shm")
-# The engine's state is compared by what the engine says; the lock is of iptables.
+# The engine's state is compared by what the engine says; the lock is of iptables. Of systemd, what
+# each boot and each container gives another name.
 NOT_OURS = re.compile(
     r"/var/lib/docker(/.*)?|/run/docker(/.*)?|/var/log/(dockerd|cubernetes-boot)\.log"
+    r"|/run/(docker\.pid|containerd(/.*)?|log/journal(/.*)?)|/run/systemd/(journal/streams|transient)"
+    r"|/run/systemd/units/invocation:(docker|systemd-journald)\.service"
     r"|/run/xtables\.lock|/root/\.pyenv(/.*)?|.*/__pycache__(/.*)?"
 )
 HASHED_BYTES_MAX = 1 << 20
@@ -38,7 +41,7 @@ COMMANDS = {
 }
 VOLATILE = re.compile(
     r"\[\d+:\d+\]|^#.*|\b(qlen|numtxqueues|numrxqueues|gso_\w+|tso_\w+|gro_\w+) \d+"
-    r"|^\s*(valid_lft|preferred_lft).*"
+    r"|^\s*(valid_lft|preferred_lft).*|(?<=eth0@)if\d+"
 )
 # The nft kind of iptables makes a table of empty chains the first time it is asked for one.
 EMPTY_TABLE = re.compile(r"\*\w+\n(:\w+ ACCEPT\s*\n)*COMMIT\n?")
