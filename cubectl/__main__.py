@@ -2,6 +2,6 @@
 
 import sys
 
-from cubectl.cli import main
+from cubectl.entry import main
 
 sys.exit(main())

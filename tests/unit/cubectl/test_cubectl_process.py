@@ -108,6 +108,26 @@ def test_an_interrupt_ends_it_without_a_story(tmp_path: Path) -> None:
     assert (code, out, err) == (130, "", "")
 
 
+INTERRUPTED_WHILE_READ = """
+import os, signal, sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "cubectl.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+from cubectl.entry import main
+sys.exit(main())
+"""
+
+
+def test_an_interrupt_before_it_has_begun_ends_it_without_a_story() -> None:
+    argv = [sys.executable, "-c", INTERRUPTED_WHILE_READ, "version"]
+    done = subprocess.run(argv, capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
 @pytest.mark.parametrize(
     "changes", [{"LANG": "C", "LC_ALL": "C"}, {"NO_COLOR": "1"}, {"TERM": "dumb"}]
 )
