@@ -79,6 +79,8 @@ class Arena:
 
         The first row tells where to look; whether that is right for all of them is checked.
         """
+        if len(rows) == 1:
+            return self._read_one(int(rows[0]), first_ms, last_ms)
         if not len(rows):
             return None
         filled = self.filled[rows]
@@ -103,6 +105,18 @@ class Arena:
         else:
             frame = Frame(times, counts, lane_of, self.values[rows, left:right])
         return Part(np.arange(len(rows)), frame)
+
+    def _read_one(self, row: int, first_ms: int, last_ms: int) -> Part | None:
+        """Return the same of one row: a third of the time, for there is nothing to compare."""
+        times = self.times[row : row + 1, : self.filled[row]]
+        if not times.shape[1]:
+            return None
+        left = times[0].searchsorted(first_ms)
+        right = times[0].searchsorted(last_ms, side="right")
+        values = self.values[row : row + 1, left:right].copy()
+        lane_of = np.zeros(1, np.intp)
+        frame = Frame(times[:, left:right].copy(), np.array([right - left]), lane_of, values)
+        return Part(lane_of, frame)
 
     def _before(self, rows: Rows, column: int, limit_ms: int) -> bool:
         return bool((self.times[rows, column] < limit_ms).all())

@@ -33,6 +33,8 @@ class Frame:
 
     @property
     def sample_count(self) -> int:
+        if len(self.counts) == 1:
+            return int(self.counts[0]) * len(self.lane_of)
         return int(self.counts[self.lane_of].sum())
 
 
@@ -84,7 +86,7 @@ def assemble(row_count: int, parts: Sequence[Part]) -> Frame:
     whole = [part for part in parts if len(part.rows) and part.frame.values.shape[1]]
     if len(whole) == 1 and len(whole[0].rows) == row_count:
         only = whole[0]
-        if (only.rows == np.arange(row_count)).all():
+        if row_count == 1 or (only.rows == np.arange(row_count)).all():
             return only.frame
     if not whole:
         return empty_frame(row_count)

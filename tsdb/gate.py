@@ -29,6 +29,19 @@ class QueryGate:
         if self._places.locked() and self.waiting >= self._limits.queries_waiting:
             self.refused += 1
             raise Overloaded("queries_waiting", self._limits.queries_waiting, self.waiting + 1)
+        if self._places.locked():
+            await self._wait(wait_s)
+        else:
+            # Free places are taken at once: nothing to count, and no deadline to set up.
+            await self._places.acquire()
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
+            self._places.release()
+
+    async def _wait(self, wait_s: float) -> None:
         self.waiting += 1
         try:
             async with asyncio.timeout(wait_s):
@@ -37,9 +50,3 @@ class QueryGate:
             raise QueryTimeout("query timed out in query queue") from error
         finally:
             self.waiting -= 1
-        self.running += 1
-        try:
-            yield
-        finally:
-            self.running -= 1
-            self._places.release()

@@ -132,10 +132,9 @@ def _at_instant(value: Value, at_ms: int) -> Result:
         case Range():
             return Result("matrix", _samples(value))
         case Vector():
-            rows = np.flatnonzero(value.present[:, 0]).tolist()
-            pairs = value.series.pairs
-            lines = [Line(pairs[row], times, value.values[row]) for row in rows]
-            return Result("vector", lines)
+            there = value.present[:, 0].tolist()
+            rows = zip(value.series.pairs, value.values, there, strict=True)
+            return Result("vector", [Line(pairs, times, row) for pairs, row, here in rows if here])
 
 
 def _samples(value: Range) -> list[Line]:

@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -15,7 +14,7 @@ from tsdb.errors import BadData, LimitExceeded, TsdbError
 from tsdb.exposition import Exposition, parse_exposition
 from tsdb.ingest import Ingest
 from tsdb.scrape.intake import Intake, Report
-from tsdb.scrape.targets import Target, discovered, targets_of
+from tsdb.scrape.targets import Target, TargetState, discovered, targets_of
 from tsdb.settings import ScrapeJob, TargetGroup
 from tsdb.store import Store
 
@@ -26,17 +25,6 @@ type Appender = Callable[[], None]
 ACCEPT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 DISCOVERY_BYTES_MAX = 16 * 2**20
 TROUBLE = (aiohttp.ClientError, OSError, TimeoutError, TsdbError, UnicodeDecodeError)
-
-
-@dataclass
-class TargetState:
-    """One target and its last scrape."""
-
-    target: Target
-    task: asyncio.Task[None] | None = None
-    health: str = "unknown"
-    last_error: str = ""
-    last_duration_s: float = 0.0
 
 
 class Pool:

@@ -1,5 +1,6 @@
 """What is to be scraped: from groups of addresses to targets. Decisions only."""
 
+import asyncio
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,17 @@ class Target:
         """Return where in the interval this target is asked: targets are spread by their hash."""
         spread = zlib.crc32(self.url.encode()) % 1000 / 1000
         return spread * interval_s
+
+
+@dataclass
+class TargetState:
+    """One target and its last scrape."""
+
+    target: Target
+    task: asyncio.Task[None] | None = None
+    health: str = "unknown"
+    last_error: str = ""
+    last_duration_s: float = 0.0
 
 
 def targets_of(job: ScrapeJob, groups: Iterable[TargetGroup]) -> list[Target]:

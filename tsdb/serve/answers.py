@@ -25,10 +25,6 @@ NUMBERS_AT_ONCE = 8192
 FEW_NUMBERS = 8
 
 
-def success(data: bytes) -> bytes:
-    return b"".join(success_pieces([data]))
-
-
 def success_pieces(data: Sequence[bytes], warnings: Sequence[str] = ()) -> list[bytes]:
     """Return an answer around its data, in pieces: megabytes are not copied to make them one."""
     told = b',"warnings":' + _encode(list(warnings)) if warnings else b""

@@ -1,53 +1,53 @@
-"""The server: routes, errors as Prometheus tells them, TLS, health."""
+"""What is served: routes, errors as Prometheus tells them, TLS, health."""
 
 import ssl
-from collections.abc import Awaitable, Callable
-
-from aiohttp import web
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
 
 from cubernetes.host.log import Log
 from tsdb.errors import BadData, TsdbError
 from tsdb.serve import answers
 from tsdb.serve.own import exposition, own_metrics
 from tsdb.serve.queries import Queries
-from tsdb.serve.targets import Targets
-from tsdb.serve.writes import Writes
+from tsdb.serve.wire import TEXT, Answer, Request
 from tsdb.settings import TlsSettings
 from tsdb.store import Store
 from tsdb.upkeep import Upkeep
 
 log = Log(__name__)
 
-type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+type Handler = Callable[[Request], Awaitable[Answer]]
+type Route = tuple[str, str, Handler]
 
 RETRY_AFTER_S = 5
+# The one part of a path that may be anything.
+NAME_PART = "{name}"
 
 
-@web.middleware
-async def tell_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every error as JSON with its errorType; a bug is logged and answers 500."""
-    try:
-        return await handler(request)
-    except TsdbError as error:
-        return _told(error)
-    except web.HTTPException as error:
-        refusal = BadData(error.reason)
-        refusal.code = error.status
-        return _told(refusal, error.headers.get("Allow"))
-    except Exception as error:  # noqa: BLE001  the last place that can still answer
-        log.bug("request failed", error, path=request.path)
-        return _told(TsdbError("internal error, the server's log tells more"))
+class NotFound(BadData):
+    """There is nothing at this path."""
+
+    code = HTTPStatus.NOT_FOUND
 
 
-def _told(error: TsdbError, allow: str | None = None) -> web.Response:
-    answer = web.Response(
-        status=error.code, body=answers.failure(error), content_type="application/json"
-    )
-    if error.code == 503:
-        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
-    if allow:
-        answer.headers["Allow"] = allow
-    return answer
+class MethodNotAllowed(BadData):
+    """There is, but not for this method."""
+
+    code = HTTPStatus.METHOD_NOT_ALLOWED
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        super().__init__("Method Not Allowed")
+        self.allowed = ",".join(sorted(allowed))
+
+
+def told(error: TsdbError) -> Answer:
+    """Return an error as JSON with its errorType."""
+    headers: list[tuple[bytes, bytes]] = []
+    if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"Retry-After", b"%d" % RETRY_AFTER_S))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"Allow", error.allowed.encode()))
+    return Answer(error.code, [answers.failure(error)], headers=headers)
 
 
 class Health:
@@ -56,31 +56,54 @@ class Health:
     def __init__(self, store: Store, queries: Queries, upkeep: Upkeep) -> None:
         self._store, self._queries, self._upkeep = store, queries, upkeep
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         return [
-            web.get("/-/healthy", self.healthy),
-            web.get("/-/ready", self.healthy),
-            web.get("/metrics", self.metrics),
+            ("GET", "/-/healthy", self.healthy),
+            ("GET", "/-/ready", self.healthy),
+            ("GET", "/metrics", self.metrics),
         ]
 
-    async def healthy(self, _request: web.Request) -> web.Response:
-        return web.Response(text="the time-series store is ready\n")
+    async def healthy(self, _request: Request) -> Answer:
+        return Answer(pieces=[b"the time-series store is ready\n"], kind=TEXT)
 
-    async def metrics(self, _request: web.Request) -> web.Response:
+    async def metrics(self, _request: Request) -> Answer:
         refusals = self._upkeep.refusals_in_a_row
         body = exposition(own_metrics(self._store, self._queries, refusals))
-        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        return web.Response(body=body, headers=headers)
+        return Answer(pieces=[body], kind=b"text/plain; version=0.0.4; charset=utf-8")
 
 
-def make_app(
-    parts: list[Queries | Writes | Health | Targets], request_bytes: int
-) -> web.Application:
-    """Return the application of these parts; no request body may be larger."""
-    app = web.Application(middlewares=[tell_errors], client_max_size=request_bytes)
-    for part in parts:
-        app.add_routes(part.routes())
-    return app
+class App:
+    """Finds the handler of a request, and answers whatever becomes of it."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._methods: dict[str, dict[str, Handler]] = {}
+        for method, path, handler in routes:
+            self._methods.setdefault(path, {})[method] = handler
+
+    async def answer(self, request: Request) -> Answer:
+        try:
+            return await self._handler(request)(request)
+        except TsdbError as error:
+            return told(error)
+        except Exception as error:  # noqa: BLE001  the last place that can still answer
+            log.bug("request failed", error, path=request.path)
+            return told(TsdbError("internal error, the server's log tells more"))
+
+    def _handler(self, request: Request) -> Handler:
+        methods = self._methods.get(request.path) or self._methods.get(_pattern(request.path))
+        if methods is None:
+            raise NotFound("Not Found")
+        # The connection leaves the body out.
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in methods:
+            raise MethodNotAllowed({*methods, "HEAD"} if "GET" in methods else methods)
+        return methods[method]
+
+
+def _pattern(path: str) -> str:
+    """Return the path with its last part but one left open: /api/v1/label/{name}/values."""
+    parts = path.split("/")
+    return "/".join([*parts[:-2], NAME_PART, *parts[-1:]])
 
 
 def tls_context(settings: TlsSettings) -> ssl.SSLContext:

@@ -3,13 +3,67 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
-
-from multidict import MultiDict, MultiMapping
+from email import message_from_bytes
+from urllib.parse import parse_qsl
 
 from tsdb.errors import BadData
 from tsdb.promql.lexer import duration_ms
+from tsdb.serve.wire import Request
 
-type Parameters = MultiMapping[str]
+FIELDS_MAX = 1000
+
+
+class Parameters:
+    """Names and values in the order in which they came; a name may have several values."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self.pairs = pairs
+
+    def get(self, name: str) -> str:
+        """Return the first value of a name, or an empty one."""
+        for found, value in self.pairs:
+            if found == name:
+                return value
+        return ""
+
+    def all(self, name: str) -> list[str]:
+        return [value for found, value in self.pairs if found == name]
+
+
+def of_request(request: Request) -> Parameters:
+    """Return what the URL says, and behind it what a form says that was posted."""
+    pairs = _pairs(request.query)
+    if request.method == "POST" and request.body:
+        kind = request.headers.get("content-type", "")
+        if kind.lower().startswith("multipart/form-data"):
+            pairs += _parts(kind, request.body)
+        elif kind.lower().startswith("application/x-www-form-urlencoded"):
+            pairs += _pairs(request.body.rstrip().decode(errors="replace"))
+    return Parameters(pairs)
+
+
+def of_url(request: Request) -> Parameters:
+    return Parameters(_pairs(request.query))
+
+
+def _pairs(encoded: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(encoded, keep_blank_values=True, max_num_fields=FIELDS_MAX)
+    except ValueError as error:
+        raise BadData(f"more than {FIELDS_MAX} parameters") from error
+
+
+def _parts(kind: str, body: bytes) -> list[tuple[str, str]]:
+    """Return the fields of a multipart form, as `curl -F` sends it."""
+    form = message_from_bytes(b"Content-Type: " + kind.encode("latin-1") + b"\r\n\r\n" + body)
+    found = []
+    for part in form.walk():
+        name = part.get_param("name", header="content-disposition")
+        value = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(value, bytes):
+            found.append((name, value.decode(errors="replace")))
+    return found
+
 
 FIRST_MS, LAST_MS = -(2**60), 2**60
 _MS_MAX = 2**53
@@ -28,7 +82,7 @@ def time_ms(parameters: Parameters, name: str, default_ms: int | None = None) ->
     value = parameters.get(name)
     if not value:
         if default_ms is None:
-            raise BadData(f"invalid parameter {name!r}: cannot parse {value or ''!r}")
+            raise BadData(f"invalid parameter {name!r}: cannot parse ''")
         return default_ms
     try:
         seconds = float(value)
@@ -78,11 +132,7 @@ def count(parameters: Parameters, name: str) -> int | None:
 
 def selectors(parameters: Parameters, *, required: bool) -> Sequence[str]:
     """Return the match[] of a request."""
-    found = parameters.getall("match[]", [])
+    found = parameters.all("match[]")
     if required and not found:
         raise BadData("no match[] parameter provided")
     return found
-
-
-def of_pairs(pairs: Sequence[tuple[str, str]]) -> Parameters:
-    return MultiDict(pairs)

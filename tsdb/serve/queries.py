@@ -1,10 +1,8 @@
 """The questions of the API: query, query_range, labels, series, metadata, federate."""
 
-import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-from aiohttp import web
 
 from cubernetes.host.clock import Clock
 from tsdb.budget import Budget
@@ -20,10 +18,9 @@ from tsdb.select import Reader
 from tsdb.serve import answers, parameters
 from tsdb.serve.federation import federated
 from tsdb.serve.parameters import FIRST_MS, LAST_MS, Parameters
+from tsdb.serve.wire import TEXT, Answer, Request
 from tsdb.turns import in_turns
 
-_JSON = "application/json"
-PART_BYTES = 2**18
 # The API and the semantics are those of this release; `application` says who answers.
 BUILD = {
     "application": "cubernetes tsdb",
@@ -36,39 +33,11 @@ BUILD = {
 }
 
 
-async def _sent(
-    request: web.Request, pieces: Sequence[bytes], deadline_s: float
-) -> web.StreamResponse:
-    """Answer JSON; a large one part by part, so that no buffer ever holds all of it again.
-
-    A client that does not take it within deadline_s is cut off: its answer has begun already.
-    """
-    total = sum(map(len, pieces))
-    if total <= PART_BYTES:
-        return web.Response(body=b"".join(pieces), content_type=_JSON)
-    answer = web.StreamResponse(headers={"Content-Type": _JSON, "Content-Length": str(total)})
-    await answer.prepare(request)
-    try:
-        async with asyncio.timeout(deadline_s):
-            for part in _parts(pieces):
-                await answer.write(part)
-            await answer.write_eof()
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-    return answer
+type Handler = Callable[[Request], Awaitable[Answer]]
 
 
-def _parts(pieces: Sequence[bytes]) -> Iterator[bytes]:
-    part: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        part.append(piece)
-        size += len(piece)
-        if size >= PART_BYTES:
-            yield b"".join(part)
-            part, size = [], 0
-    yield b"".join(part)
+def _success(found: object) -> Answer:
+    return Answer(pieces=answers.success_pieces([msgspec.json.encode(found)]))
 
 
 class Queries:
@@ -82,32 +51,24 @@ class Queries:
         self.gate = QueryGate(limits)
         self.answered = 0
 
-    def routes(self) -> list[web.RouteDef]:
-        both = [
+    def routes(self) -> list[tuple[str, str, Handler]]:
+        both: list[tuple[str, Handler]] = [
             ("/api/v1/query", self.query),
             ("/api/v1/query_range", self.query_range),
             ("/api/v1/labels", self.labels),
             ("/api/v1/series", self.series),
         ]
         return [
-            *(web.get(path, handler) for path, handler in both),
-            *(web.post(path, handler) for path, handler in both),
-            web.get("/api/v1/label/{name}/values", self.label_values),
-            web.get("/api/v1/metadata", self.metadata),
-            web.get("/api/v1/status/buildinfo", self.buildinfo),
-            web.get("/federate", self.federate),
+            *(("GET", path, handler) for path, handler in both),
+            *(("POST", path, handler) for path, handler in both),
+            ("GET", "/api/v1/label/{name}/values", self.label_values),
+            ("GET", "/api/v1/metadata", self.metadata),
+            ("GET", "/api/v1/status/buildinfo", self.buildinfo),
+            ("GET", "/federate", self.federate),
         ]
 
     def now_ms(self) -> int:
         return round(self._clock.now().timestamp() * 1000)
-
-    async def _parameters(self, request: web.Request) -> Parameters:
-        if request.method == "POST":
-            form = await request.post()
-            both = [*request.query.items(), *form.items()]
-            texts = [(name, value) for name, value in both if isinstance(value, str)]
-            return parameters.of_pairs(texts)
-        return request.query
 
     def _budget(self, asked: Parameters) -> tuple[Budget, float]:
         longest_ms = int(self._limits.query_timeout_s * 1000)
@@ -115,36 +76,33 @@ class Queries:
         deadline_s = self._clock.monotonic() + timeout_s
         return Budget(self._limits, self._clock.monotonic, deadline_s), timeout_s
 
-    async def _run(
-        self, request: web.Request, steps: Steps[Result], timeout_s: float
-    ) -> web.StreamResponse:
+    async def _run(self, steps: Steps[Result], timeout_s: float) -> Answer:
         damaged = self._damage()
         async with self.gate.place(timeout_s):
             result = await in_turns(steps, self._clock)
         self.answered += 1
         warnings = ["damaged data was left out"] if self._damage() > damaged else []
-        pieces = answers.success_pieces(answers.result_json(result), warnings)
-        return await _sent(request, pieces, self._limits.query_timeout_s)
+        return Answer(pieces=answers.success_pieces(answers.result_json(result), warnings))
 
     def _damage(self) -> int:
         return self._reader.damage_count()
 
-    async def query(self, request: web.Request) -> web.StreamResponse:
-        asked = await self._parameters(request)
+    async def query(self, request: Request) -> Answer:
+        asked = parameters.of_request(request)
         at_ms = parameters.time_ms(asked, "time", self.now_ms())
         budget, timeout_s = self._budget(asked)
         steps = self._engine.instant(parameters.text(asked, "query"), at_ms, budget)
-        return await self._run(request, steps, timeout_s)
+        return await self._run(steps, timeout_s)
 
-    async def query_range(self, request: web.Request) -> web.StreamResponse:
-        asked = await self._parameters(request)
+    async def query_range(self, request: Request) -> Answer:
+        asked = parameters.of_request(request)
         first_ms = parameters.time_ms(asked, "start")
         last_ms = parameters.time_ms(asked, "end")
         step_ms = parameters.span_ms(asked, "step")
         budget, timeout_s = self._budget(asked)
         text = parameters.text(asked, "query")
         steps = self._engine.range(text, first_ms, last_ms, step_ms, budget)
-        return await self._run(request, steps, timeout_s)
+        return await self._run(steps, timeout_s)
 
     def _span(self, asked: Parameters) -> tuple[int, int]:
         first_ms = parameters.time_ms(asked, "start", FIRST_MS)
@@ -157,24 +115,24 @@ class Queries:
         found = parameters.selectors(asked, required=required)
         return [parse_selector(text, self._limits) for text in found]
 
-    def _bounded(self, found: Sequence[object]) -> bytes:
+    def _bounded(self, found: Sequence[object]) -> Answer:
         if len(found) > self._limits.names_in_answer:
             raise LimitExceeded("names_in_answer", self._limits.names_in_answer, len(found))
-        return answers.success(msgspec.json.encode(found))
+        return _success(found)
 
-    async def labels(self, request: web.Request) -> web.Response:
-        asked = await self._parameters(request)
+    async def labels(self, request: Request) -> Answer:
+        asked = parameters.of_request(request)
         first_ms, last_ms = self._span(asked)
         if matchers := self._matchers(asked, required=False):
             keys = self._reader.series(matchers, first_ms, last_ms)
             names = sorted({name for key in keys for name, _ in pairs_of(key)})
         else:
             names = self._reader.label_names(first_ms, last_ms)
-        return web.Response(body=self._bounded(names), content_type=_JSON)
+        return self._bounded(names)
 
-    async def label_values(self, request: web.Request) -> web.Response:
-        asked = await self._parameters(request)
-        name = request.match_info["name"]
+    async def label_values(self, request: Request) -> Answer:
+        asked = parameters.of_request(request)
+        name = request.path.split("/")[-2]
         if not is_label_name(name):
             raise BadData(f"invalid label name: {name!r}")
         first_ms, last_ms = self._span(asked)
@@ -183,17 +141,16 @@ class Queries:
             values = sorted({value for key in keys for n, value in pairs_of(key) if n == name})
         else:
             values = self._reader.label_values(name, first_ms, last_ms)
-        return web.Response(body=self._bounded(values), content_type=_JSON)
+        return self._bounded(values)
 
-    async def series(self, request: web.Request) -> web.Response:
-        asked = await self._parameters(request)
+    async def series(self, request: Request) -> Answer:
+        asked = parameters.of_request(request)
         first_ms, last_ms = self._span(asked)
         keys = self._reader.series(self._matchers(asked, required=True), first_ms, last_ms)
-        body = self._bounded([dict(pairs_of(key)) for key in keys])
-        return web.Response(body=body, content_type=_JSON)
+        return self._bounded([dict(pairs_of(key)) for key in keys])
 
-    async def metadata(self, request: web.Request) -> web.Response:
-        asked = await self._parameters(request)
+    async def metadata(self, request: Request) -> Answer:
+        asked = parameters.of_request(request)
         wanted, limit = asked.get("metric"), parameters.count(asked, "limit")
         found = {
             name: [{"type": one.kind, "help": one.help, "unit": one.unit}]
@@ -202,16 +159,14 @@ class Queries:
         }
         if limit is not None and limit >= 0:
             found = dict(list(found.items())[:limit])
-        body = answers.success(msgspec.json.encode(found))
-        return web.Response(body=body, content_type=_JSON)
+        return _success(found)
 
-    async def buildinfo(self, _request: web.Request) -> web.Response:
-        body = answers.success(msgspec.json.encode(BUILD))
-        return web.Response(body=body, content_type=_JSON)
+    async def buildinfo(self, _request: Request) -> Answer:
+        return _success(BUILD)
 
-    async def federate(self, request: web.Request) -> web.Response:
+    async def federate(self, request: Request) -> Answer:
         """Answer the newest sample of every matching series, as text that can be scraped."""
-        asked = await self._parameters(request)
+        asked = parameters.of_request(request)
         texts = parameters.selectors(asked, required=True)
         budget, timeout_s = self._budget(asked)
         lines = []
@@ -221,5 +176,4 @@ class Queries:
             async with self.gate.place(timeout_s):
                 result = await in_turns(steps, self._clock)
             lines += [line for line in result.lines if any(n == NAME for n, _ in line.pairs)]
-        body = federated(lines, self._ingest.metadata)
-        return web.Response(body=body, content_type="text/plain", charset="utf-8")
+        return Answer(pieces=[federated(lines, self._ingest.metadata)], kind=TEXT)

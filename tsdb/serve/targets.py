@@ -1,22 +1,24 @@
 """What is scraped and how it went: /api/v1/targets."""
 
-import msgspec
-from aiohttp import web
+from collections.abc import Awaitable, Callable, Iterable
 
-from tsdb.scrape.pool import Pool
+import msgspec
+
+from tsdb.scrape.targets import TargetState
 from tsdb.serve import answers
+from tsdb.serve.wire import Answer, Request
 
 
 class Targets:
     """The handler that shows the scraper's targets."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, states: Callable[[], Iterable[TargetState]]) -> None:
+        self._states = states
 
-    def routes(self) -> list[web.RouteDef]:
-        return [web.get("/api/v1/targets", self.targets)]
+    def routes(self) -> list[tuple[str, str, Callable[[Request], Awaitable[Answer]]]]:
+        return [("GET", "/api/v1/targets", self.targets)]
 
-    async def targets(self, _request: web.Request) -> web.Response:
+    async def targets(self, _request: Request) -> Answer:
         active = [
             {
                 "discoveredLabels": {},
@@ -27,7 +29,7 @@ class Targets:
                 "lastScrapeDuration": state.last_duration_s,
                 "health": state.health,
             }
-            for state in self._pool.states()
+            for state in self._states()
         ]
         data = msgspec.json.encode({"activeTargets": active, "droppedTargets": []})
-        return web.Response(body=answers.success(data), content_type="application/json")
+        return Answer(pieces=answers.success_pieces([data]))

@@ -1,26 +1,23 @@
 """The ways in over HTTP: remote write, text push, and the snapshot."""
 
-import asyncio
-import math
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from http import HTTPStatus
 
 import msgspec
-from aiohttp import web
 
 from cubernetes.host.clock import Clock
 from tsdb.commit import Committer
-from tsdb.errors import BadData, LimitExceeded
+from tsdb.errors import BadData
 from tsdb.exposition import Exposition, parse_exposition, series_pairs
 from tsdb.ingest import Ingest, Taken
 from tsdb.labels import Key, is_label_name
 from tsdb.remote import decode, unsnapped
-from tsdb.serve import answers
+from tsdb.serve import answers, parameters
+from tsdb.serve.wire import TEXT, Answer, Request
 from tsdb.store import Store
 from tsdb.turns import in_turns
 from tsdb.upkeep import Upkeep
 
-TOO_MANY_SERIES = 429
-BODY_DEADLINE_S = 60.0
 SERIES_PER_PAUSE = 200
 
 
@@ -34,34 +31,33 @@ class Writes:
         self._upkeep, self._clock = upkeep, clock
         self.requests = 0
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[tuple[str, str, Callable[[Request], Awaitable[Answer]]]]:
         return [
-            web.post("/api/v1/write", self.remote_write),
-            web.post("/api/v1/import/prometheus", self.push),
-            web.post("/api/v1/admin/tsdb/snapshot", self.snapshot),
+            ("POST", "/api/v1/write", self.remote_write),
+            ("POST", "/api/v1/import/prometheus", self.push),
+            ("POST", "/api/v1/admin/tsdb/snapshot", self.snapshot),
         ]
 
     def _now_ms(self) -> int:
         return round(self._clock.now().timestamp() * 1000)
 
-    async def remote_write(self, request: web.Request) -> web.Response:
+    async def remote_write(self, request: Request) -> Answer:
         """Take a remote write 1.0 request: protobuf under snappy."""
-        kind = request.headers.get("Content-Type", "application/x-protobuf")
+        kind = request.headers.get("content-type", "application/x-protobuf")
         if "io.prometheus.write.v2" in kind:
             raise BadUse("remote write 2.0 is not supported, send prometheus.WriteRequest")
-        if request.headers.get("Content-Encoding", "snappy") != "snappy":
+        if request.headers.get("content-encoding", "snappy") != "snappy":
             raise BadUse("remote write is compressed by snappy")
-        body = await _body(request, self._store.limits.request_bytes)
-        data = unsnapped(body, 4 * self._store.limits.request_bytes)
+        data = unsnapped(request.body, 4 * self._store.limits.request_bytes)
         taken = self._ingest.take(decode(data, self._store.head.ref_of), self._now_ms())
         return await self._acknowledged(taken)
 
-    async def push(self, request: web.Request) -> web.Response:
+    async def push(self, request: Request) -> Answer:
         """Take samples in the text format; ?label=value adds labels to all of them."""
-        extra = [(n, v) for n, v in request.query.items() if is_label_name(n) and v]
-        body = await _body(request, self._store.limits.request_bytes)
+        asked = parameters.of_url(request).pairs
+        extra = [(name, value) for name, value in asked if is_label_name(name) and value]
         try:
-            text = body.decode()
+            text = request.body.decode()
         except UnicodeDecodeError as error:
             raise BadData("the text is not UTF-8") from error
         found = parse_exposition(text, self._store.limits.samples_per_request)
@@ -85,33 +81,21 @@ class Writes:
             keys.append(self._ingest.key({**dict(series_pairs(series)), **extra}.items()))
         return keys
 
-    async def _acknowledged(self, taken: Taken) -> web.Response:
+    async def _acknowledged(self, taken: Taken) -> Answer:
         await self._committer.acknowledge()
         self.requests += 1
         if taken.is_whole:
-            return web.Response(status=204)
-        status = TOO_MANY_SERIES if taken.over_limit else 400
-        return web.Response(status=status, text=taken.story())
+            return Answer(HTTPStatus.NO_CONTENT)
+        status = HTTPStatus.TOO_MANY_REQUESTS if taken.over_limit else HTTPStatus.BAD_REQUEST
+        return Answer(status, [taken.story().encode()], TEXT)
 
-    async def snapshot(self, _request: web.Request) -> web.Response:
+    async def snapshot(self, _request: Request) -> Answer:
         """Write a snapshot while everything goes on; answer its name under snapshots/."""
         name = await self._upkeep.snapshot()
-        body = answers.success(msgspec.json.encode({"name": name}))
-        return web.Response(body=body, content_type="application/json")
+        return Answer(pieces=answers.success_pieces([msgspec.json.encode({"name": name})]))
 
 
 class BadUse(BadData):
     """The request is of a kind that this path does not take."""
 
     code = 415
-
-
-async def _body(request: web.Request, limit: int) -> bytes:
-    try:
-        async with asyncio.timeout(BODY_DEADLINE_S):
-            return await request.read()
-    except TimeoutError as error:
-        raise BadData(f"the body did not arrive within {BODY_DEADLINE_S:g} s") from error
-    except web.HTTPRequestEntityTooLarge as error:
-        found = request.content_length or math.inf
-        raise LimitExceeded("request_bytes", limit, found) from error

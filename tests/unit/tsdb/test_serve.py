@@ -1,6 +1,7 @@
 """The program over HTTP, in this process: what Prometheus' clients ask, and what they are told."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -145,6 +146,33 @@ async def test_a_range_is_answered_with_a_matrix(served: Served) -> None:
 
     assert told["data"]["resultType"] == "matrix"
     assert [value for _, value in told["data"]["result"][0]["values"]] == ["10"] * 3
+
+
+@pytest.mark.parametrize("as_multipart", [False, True])
+async def test_a_form_that_is_posted_adds_to_what_the_url_says(
+    served: Served, as_multipart: bool
+) -> None:
+    form = aiohttp.FormData({"query": "vector(2)"}, default_to_multipart=as_multipart)
+
+    url = f"{served.url}/api/v1/query?time=7.5"
+    async with served.session.post(url, data=form) as answer:
+        told = await answer.json()
+
+    assert [line["value"] for line in told["data"]["result"]] == [[7.5, "2"]]
+
+
+async def test_a_text_may_come_packed_and_in_chunks(served: Served) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        packed = gzip.compress(b"a 5\nb 7\n")
+        yield packed[:10]
+        yield packed[10:]
+
+    path = f"{served.url}/api/v1/import/prometheus"
+    headers = {"Content-Encoding": "gzip"}
+    async with served.session.post(path, data=pieces(), headers=headers) as answer:
+        assert answer.status == 204
+
+    assert await served.value("a + b") == "12"
 
 
 async def test_a_large_answer_arrives_whole(served: Served) -> None:

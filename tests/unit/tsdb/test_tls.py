@@ -8,15 +8,19 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import unused_port
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tsdb.serve.app import tls_context
+from cubernetes.host.clock import SystemClock
+from tsdb.serve.app import tls_context, told
+from tsdb.serve.connection import Server
+from tsdb.serve.wire import Answer, Request
 from tsdb.settings import TlsSettings
 
+# More than one part: a large answer takes another way out.
+HELLO = b"hello" * 200_000
 DAY = datetime.timedelta(days=1)
 
 
@@ -69,22 +73,19 @@ async def served(tmp_path: Path) -> AsyncIterator[tuple[str, Authority]]:
     certificate, key = authority.sign("server")
     settings = TlsSettings(certificate=certificate, key=key, client_ca=authority.certificate)
 
-    async def hello(_request: web.Request) -> web.Response:
-        return web.Response(text="hello")
+    async def hello(_request: Request) -> Answer:
+        return Answer(pieces=[HELLO])
 
-    app = web.Application()
-    app.add_routes([web.get("/", hello)])
-    runner = web.AppRunner(app)
-    await runner.setup()
+    server = Server(hello, told, SystemClock(), body_bytes_max=1000, send_deadline_s=10)
     port = unused_port()
-    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls_context(settings)).start()
+    await server.start("127.0.0.1", port, tls_context(settings))
     yield f"https://127.0.0.1:{port}/", authority
-    await runner.cleanup()
+    await server.stop(1)
 
 
-async def asked(url: str, tls: ssl.SSLContext) -> str:
+async def asked(url: str, tls: ssl.SSLContext) -> bytes:
     async with aiohttp.ClientSession() as session, session.get(url, ssl=tls) as answer:
-        return await answer.text()
+        return await answer.read()
 
 
 async def test_a_client_of_the_right_authority_is_served(
@@ -94,7 +95,7 @@ async def test_a_client_of_the_right_authority_is_served(
     tls = ssl.create_default_context(cafile=authority.certificate)
     tls.load_cert_chain(*authority.sign("client"))
 
-    assert await asked(url, tls) == "hello"
+    assert await asked(url, tls) == HELLO
 
 
 async def test_a_client_without_a_certificate_is_not(served: tuple[str, Authority]) -> None:
