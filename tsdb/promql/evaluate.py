@@ -82,13 +82,16 @@ class Evaluation:
     def value(self, node: Node) -> Steps[Value]:
         """Work out a tree."""
         node = unwrapped(node)
+        if isinstance(node, Selector):
+            # Reading looks at the clock and pauses by itself.
+            return (yield from self._selected(node))
         self.budget.check_time()
         yield
         match node:
             case Number() | Text():
                 return self._literal(node)
-            case Selector() | Subquery():
-                return (yield from self._selected(node))
+            case Subquery():
+                return (yield from self._subquery(node))
             case Negation():
                 return (yield from self._negation(node))
             case Binary():
@@ -104,9 +107,7 @@ class Evaluation:
             return Words(node.value)
         return Scalar(np.full(len(self.steps_ms), node.value))
 
-    def _selected(self, node: Selector | Subquery) -> Steps[Value]:
-        if isinstance(node, Subquery):
-            return (yield from self._subquery(node))
+    def _selected(self, node: Selector) -> Steps[Value]:
         if node.range_ms is None:
             return (yield from self.instant(node)).vector()
         return (yield from self._range(node))
