@@ -1,7 +1,6 @@
 """The door to HTTP: aiohttp's requests become ours, and our responses become bytes on a wire."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, cast
@@ -10,13 +9,21 @@ from urllib.parse import parse_qsl, unquote
 from aiohttp import web
 from aiohttp.http import StreamWriter
 
-from apiserver.connection import Connection, GuardedServer
+from apiserver.connection import ApiConnection, ApiHttpServer
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.statuses import response_of
 from cubernetes.api.errors import ApiError, BadRequest, RequestTooLarge, Timeout
 from cubernetes.api.http import Request, Response
-from cubernetes.host.log import Log
+from cubernetes.host.httpserver import (
+    BodyBroken,
+    BodyTooLarge,
+    Clients,
+    body_of,
+    break_off,
+    send_parts,
+    server_tls,
+)
 
 # The header fields that anything in the server reads.
 HEADERS = (
@@ -30,9 +37,6 @@ HEADERS = (
 QUERY_FIELDS_MAX = 100
 PIECE_BYTES = 256 * 1024
 STOP_DEADLINE_S = 5.0
-BACKLOG = 1024
-
-log = Log(__name__)
 
 
 class App:
@@ -42,51 +46,35 @@ class App:
         self._server = server
         self._settings = settings
         self._limits = settings.limits
-        self._web: GuardedServer | None = None
-        self._listening: asyncio.Server | None = None
+        self._web: ApiHttpServer | None = None
 
     @property
     def port(self) -> int:
         """The port that it listens on, once started; for settings that ask for any (0)."""
-        assert self._listening is not None  # noqa: S101  start comes first
-        return int(self._listening.sockets[0].getsockname()[1])
+        assert self._web is not None  # noqa: S101  start comes first
+        return self._web.port
 
     async def start(self) -> None:
         """Listen. Raises: OSError, ssl.SSLError: the address or the certificate is no good."""
-        loop = asyncio.get_running_loop()
-        tls = tls_context(self._settings) if self._settings.cert else None
-        handshake = {"ssl_handshake_timeout": self._limits.header_deadline_s} if tls else {}
-        self._web = GuardedServer(self._answer, head_deadline_s=self._limits.header_deadline_s)
-        self._listening = await loop.create_server(
-            cast(Any, self._web),
-            self._settings.listen_address,
-            self._settings.listen_port,
-            ssl=tls,
-            backlog=BACKLOG,
-            **cast(Any, handshake),
+        settings = self._settings
+        # A client without a certificate may have a token, or ask what is open to all.
+        tls = (
+            server_tls(settings.cert, settings.key, settings.client_ca, Clients.MAY)
+            if settings.cert
+            else None
         )
+        deadline_s = self._limits.header_deadline_s
+        self._web = ApiHttpServer(self._answer, _refusal, head_deadline_s=deadline_s)
+        await self._web.listen(settings.listen_address, settings.listen_port, tls)
 
     async def stop(self) -> None:
         """Take no new connection, let requests finish, then close what is left."""
-        if self._listening is not None:
-            self._listening.close()
         if self._web is not None:
-            self._web.pre_shutdown()
-            await self._web.shutdown(STOP_DEADLINE_S)
+            await self._web.stop(STOP_DEADLINE_S)
 
     async def _answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
-        connection = cast(Connection, incoming.protocol)
-        connection.begin()
         try:
-            return await self._answered(incoming, connection)
-        finally:
-            connection.end()
-
-    async def _answered(
-        self, incoming: web.BaseRequest, connection: Connection
-    ) -> web.StreamResponse:
-        try:
-            request = await self._request(incoming, connection)
+            request = await self._request(incoming)
             async with asyncio.timeout(self._limits.request_deadline_s):
                 response = await self._server.handle(request)
         except TimeoutError:
@@ -94,10 +82,9 @@ class App:
             response = response_of(error)
         except ApiError as error:
             # The rest of such a request is not read: nobody knows where the next one begins.
-            response = response_of(error)
-            outgoing = _short(response)
+            outgoing = _short(response_of(error))
             outgoing.force_close()
-            connection.close()
+            incoming.protocol.close()
             return outgoing
         if not isinstance(response.body, bytes):
             return await self._stream(incoming, response, response.body)
@@ -105,7 +92,7 @@ class App:
             return await self._long(incoming, response, response.body)
         return _short(response)
 
-    async def _request(self, incoming: web.BaseRequest, connection: Connection) -> Request:
+    async def _request(self, incoming: web.BaseRequest) -> Request:
         path, _, query = incoming.raw_path.partition("?")
         try:
             decoded = unquote(path, errors="strict")
@@ -121,7 +108,7 @@ class App:
             tuple(fields),
             {name: headers[name] for name in HEADERS if name in headers},
             await self._body(incoming) if incoming.body_exists else b"",
-            connection.identity,
+            cast(ApiConnection, incoming.protocol).identity,
         )
 
     async def _body(self, incoming: web.BaseRequest) -> bytes:
@@ -130,24 +117,12 @@ class App:
         Raises: RequestTooLarge, BadRequest: it did not come in time.
         """
         most = self._limits.body_bytes_max
-        if (incoming.content_length or 0) > most:
-            raise RequestTooLarge(f"the body has over {most} bytes")
-        expected = incoming.headers.get("expect", "")
-        if expected.lower() == "100-continue":
-            await incoming.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            incoming.writer.output_size = 0
-        body = bytearray()
         try:
-            async with asyncio.timeout(self._limits.body_deadline_s):
-                async for piece in incoming.content.iter_any():
-                    body += piece
-                    if len(body) > most:
-                        raise RequestTooLarge(f"the body has over {most} bytes")
-        except TimeoutError as error:
-            raise BadRequest("the body did not come in time") from error
-        except web.RequestPayloadError as error:
-            raise BadRequest("the body is cut off, or not encoded as its head says") from error
-        return bytes(body)
+            return await body_of(incoming, most, self._limits.body_deadline_s)
+        except BodyTooLarge as error:
+            raise RequestTooLarge(f"the body has over {most} bytes") from error
+        except BodyBroken as error:
+            raise BadRequest(str(error)) from error
 
     async def _stream(
         self, incoming: web.BaseRequest, response: Response, pieces: AsyncIterator[bytes]
@@ -165,7 +140,7 @@ class App:
                         async with asyncio.timeout(self._limits.write_deadline_s):
                             await writer.drain()
             except (TimeoutError, ConnectionResetError, ApiError) as why:
-                _break_off(incoming, why)
+                break_off(incoming, why)
                 return outgoing
             await outgoing.write_eof()
             return outgoing
@@ -173,23 +148,12 @@ class App:
     async def _long(
         self, incoming: web.BaseRequest, response: Response, body: bytes
     ) -> web.StreamResponse:
-        """Hand on a long list in pieces: who reads slowly makes us hold it once, and not for ever.
-
-        Each piece has the deadline; the answer as a whole has none, so that a thin line may do.
-        """
+        """Hand on a long list in pieces: who reads slowly makes us hold it once."""
         outgoing = web.StreamResponse(status=response.status, headers=_headers(response))
         outgoing.content_length = len(body)
-        await outgoing.prepare(incoming)
         view = memoryview(body)
-        try:
-            for begin in range(0, len(body), PIECE_BYTES):
-                async with asyncio.timeout(self._limits.write_deadline_s):
-                    await outgoing.write(view[begin : begin + PIECE_BYTES])
-        except (TimeoutError, ConnectionResetError) as why:
-            _break_off(incoming, why)
-            return outgoing
-        await outgoing.write_eof()
-        return outgoing
+        parts = (view[begin : begin + PIECE_BYTES] for begin in range(0, len(body), PIECE_BYTES))
+        return await send_parts(incoming, outgoing, parts, self._limits.write_deadline_s)
 
 
 def _short(response: Response) -> web.Response:
@@ -197,23 +161,10 @@ def _short(response: Response) -> web.Response:
     return web.Response(status=response.status, body=body, headers=_headers(response))
 
 
-def _break_off(incoming: web.BaseRequest, why: Exception) -> None:
-    log.info("answer broken off", path=incoming.path, why=repr(why))
-    if incoming.transport is not None:
-        incoming.transport.abort()
+def _refusal(said: str) -> web.Response:
+    """Return the answer to what is not even HTTP."""
+    return _short(response_of(BadRequest(said)))
 
 
 def _headers(response: Response) -> dict[str, str]:
     return {"Content-Type": response.content_type, "Server": "cubernetes", **response.headers}
-
-
-def tls_context(settings: Settings) -> ssl.SSLContext:
-    """Return TLS 1.2 or later; a client certificate is not needed, but where shown must be ours."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.cert, settings.key)
-    if settings.client_ca:
-        context.load_verify_locations(settings.client_ca)
-        context.verify_mode = ssl.CERT_OPTIONAL
-    context.set_alpn_protocols(["http/1.1"])
-    return context

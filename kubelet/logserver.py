@@ -1,13 +1,13 @@
 """Container logs over HTTPS, for the API server alone."""
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from aiohttp import web
 
 from cubernetes.api.pod import Pod
+from cubernetes.host.httpserver import server_tls
 from cubernetes.host.log import Log
 from kubelet.observer import Observer
 from kubelet.pods import PodWorkers
@@ -32,22 +32,14 @@ def serve_logs(
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, port=settings.port, ssl_context=_tls(settings))
+            tls = server_tls(settings.cert, settings.key, settings.client_ca)
+            site = web.TCPSite(runner, port=settings.port, ssl_context=tls)
             await site.start()
             await asyncio.get_running_loop().create_future()
         finally:
             await runner.cleanup()
 
     return serve
-
-
-def _tls(settings: ServingSettings) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.cert, settings.key)
-    context.load_verify_locations(settings.client_ca)
-    context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 class ContainerLogs:
