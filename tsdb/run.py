@@ -1,27 +1,26 @@
 """The program: opens the store, serves it, keeps house, scrapes, and ends in good order."""
 
 import asyncio
+import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cubernetes.host.env import Env
+from cubernetes.host.httpserver import server_tls
 from cubernetes.host.log import Log
 from tsdb.commit import Committer
 from tsdb.ingest import Ingest
 from tsdb.promql.evaluate import Settings as QuerySettings
 from tsdb.query import Engine
+from tsdb.scrape.pool import Pool
 from tsdb.select import Reader
-from tsdb.serve.app import App, Health, tls_context, told
-from tsdb.serve.connection import Server
+from tsdb.serve.app import App, Health, told
+from tsdb.serve.door import Door
 from tsdb.serve.queries import Queries
 from tsdb.serve.targets import Targets
 from tsdb.serve.writes import Writes
-from tsdb.settings import TsdbSettings
+from tsdb.settings import TlsSettings, TsdbSettings
 from tsdb.store import Store, open_store
 from tsdb.upkeep import Upkeep
-
-if TYPE_CHECKING:
-    from tsdb.scrape.pool import Pool
 
 log = Log(__name__)
 
@@ -60,32 +59,26 @@ async def _serve(settings: TsdbSettings, env: Env, store: Store) -> None:
     engine = Engine(reader, settings.limits, lookback)
     queries = Queries(reader, engine, settings.limits, env.clock, ingest)
     writes = Writes(store, ingest, committer, upkeep, env.clock)
-    pool = _pool(settings, store, ingest, env) if settings.scrape else None
-    targets = Targets(pool.states if pool else lambda: ())
-    parts = (queries, writes, Health(store, queries, upkeep), targets)
-    server = Server(
+    pool = Pool(settings.scrape, store, ingest, env)
+    health = Health(store, queries, upkeep, env.metrics)
+    parts = (queries, writes, health, Targets(pool.states))
+    door = Door(
         App([route for part in parts for route in part.routes()]).answer,
         told,
-        env.clock,
         body_bytes_max=settings.limits.request_bytes,
         send_deadline_s=settings.limits.query_timeout_s,
     )
     try:
-        tls = tls_context(settings.tls) if settings.tls else None
-        await server.start(settings.host, settings.port, tls)
+        tls = _tls(settings.tls) if settings.tls else None
+        await door.start(settings.host, settings.port, tls)
         log.info("serving", host=settings.host, port=settings.port, tls=tls is not None)
         async with asyncio.TaskGroup() as group:
-            group.create_task(server.run())
             group.create_task(upkeep.run())
-            if pool:
-                group.create_task(pool.run(committer))
+            group.create_task(pool.run(committer))
     finally:
-        await server.stop(settings.stop_grace_s)
+        await door.stop(settings.stop_grace_s)
         await committer.finish()
 
 
-def _pool(settings: TsdbSettings, store: Store, ingest: Ingest, env: Env) -> "Pool":
-    # The scraper's HTTP library takes 0.2 s and 15 MB to load: only who scrapes pays for it.
-    from tsdb.scrape.pool import Pool
-
-    return Pool(settings.scrape, store, ingest, env)
+def _tls(settings: TlsSettings) -> ssl.SSLContext:
+    return server_tls(settings.certificate, settings.key, settings.client_ca)

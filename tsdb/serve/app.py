@@ -1,16 +1,15 @@
-"""What is served: routes, errors as Prometheus tells them, TLS, health."""
+"""What is served: routes, errors as Prometheus tells them, health."""
 
-import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 
 from cubernetes.host.log import Log
+from cubernetes.host.metrics import TEXT_FORMAT, Metrics
 from tsdb.errors import BadData, TsdbError
 from tsdb.serve import answers
+from tsdb.serve.exchange import TEXT, Answer, Request
 from tsdb.serve.own import exposition, own_metrics
 from tsdb.serve.queries import Queries
-from tsdb.serve.wire import TEXT, Answer, Request
-from tsdb.settings import TlsSettings
 from tsdb.store import Store
 from tsdb.upkeep import Upkeep
 
@@ -42,19 +41,20 @@ class MethodNotAllowed(BadData):
 
 def told(error: TsdbError) -> Answer:
     """Return an error as JSON with its errorType."""
-    headers: list[tuple[bytes, bytes]] = []
+    headers: dict[str, str] = {}
     if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append((b"Retry-After", b"%d" % RETRY_AFTER_S))
+        headers["Retry-After"] = str(RETRY_AFTER_S)
     if isinstance(error, MethodNotAllowed):
-        headers.append((b"Allow", error.allowed.encode()))
+        headers["Allow"] = error.allowed
     return Answer(error.code, [answers.failure(error)], headers=headers)
 
 
 class Health:
     """Whether the program lives and serves, and its own numbers."""
 
-    def __init__(self, store: Store, queries: Queries, upkeep: Upkeep) -> None:
+    def __init__(self, store: Store, queries: Queries, upkeep: Upkeep, metrics: Metrics) -> None:
         self._store, self._queries, self._upkeep = store, queries, upkeep
+        self._of_process = metrics
 
     def routes(self) -> list[Route]:
         return [
@@ -68,8 +68,8 @@ class Health:
 
     async def metrics(self, _request: Request) -> Answer:
         refusals = self._upkeep.refusals_in_a_row
-        body = exposition(own_metrics(self._store, self._queries, refusals))
-        return Answer(pieces=[body], kind=b"text/plain; version=0.0.4; charset=utf-8")
+        own = exposition(own_metrics(self._store, self._queries, refusals))
+        return Answer(pieces=[own, self._of_process.text()], kind=TEXT_FORMAT)
 
 
 class App:
@@ -93,7 +93,7 @@ class App:
         methods = self._methods.get(request.path) or self._methods.get(_pattern(request.path))
         if methods is None:
             raise NotFound("Not Found")
-        # The connection leaves the body out.
+        # The door leaves the body out.
         method = "GET" if request.method == "HEAD" else request.method
         if method not in methods:
             raise MethodNotAllowed({*methods, "HEAD"} if "GET" in methods else methods)
@@ -104,18 +104,3 @@ def _pattern(path: str) -> str:
     """Return the path with its last part but one left open: /api/v1/label/{name}/values."""
     parts = path.split("/")
     return "/".join([*parts[:-2], NAME_PART, *parts[-1:]])
-
-
-def tls_context(settings: TlsSettings) -> ssl.SSLContext:
-    """Return what serves https: TLS 1.2 or newer, clients checked if a CA for them is named.
-
-    Raises:
-        OSError, ssl.SSLError: a file is missing or no good.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.certificate, settings.key)
-    if settings.client_ca:
-        context.load_verify_locations(settings.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

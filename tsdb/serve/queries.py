@@ -16,9 +16,9 @@ from tsdb.promql.parser import parse_selector
 from tsdb.query import Engine, Result, Steps
 from tsdb.select import Reader
 from tsdb.serve import answers, parameters
+from tsdb.serve.exchange import TEXT, Answer, Request
 from tsdb.serve.federation import federated
 from tsdb.serve.parameters import FIRST_MS, LAST_MS, Parameters
-from tsdb.serve.wire import TEXT, Answer, Request
 from tsdb.turns import in_turns
 
 # The API and the semantics are those of this release; `application` says who answers.

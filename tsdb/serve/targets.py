@@ -6,7 +6,7 @@ import msgspec
 
 from tsdb.scrape.targets import TargetState
 from tsdb.serve import answers
-from tsdb.serve.wire import Answer, Request
+from tsdb.serve.exchange import Answer, Request
 
 
 class Targets:

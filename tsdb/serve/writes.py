@@ -13,7 +13,7 @@ from tsdb.ingest import Ingest, Taken
 from tsdb.labels import Key, is_label_name
 from tsdb.remote import decode, unsnapped
 from tsdb.serve import answers, parameters
-from tsdb.serve.wire import TEXT, Answer, Request
+from tsdb.serve.exchange import TEXT, Answer, Request
 from tsdb.store import Store
 from tsdb.turns import in_turns
 from tsdb.upkeep import Upkeep

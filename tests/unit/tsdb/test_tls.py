@@ -8,16 +8,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import unused_port
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cubernetes.host.clock import SystemClock
-from tsdb.serve.app import tls_context, told
-from tsdb.serve.connection import Server
-from tsdb.serve.wire import Answer, Request
-from tsdb.settings import TlsSettings
+from cubernetes.host.httpserver import server_tls
+from tsdb.serve.app import told
+from tsdb.serve.door import Door
+from tsdb.serve.exchange import Answer, Request
 
 # More than one part: a large answer takes another way out.
 HELLO = b"hello" * 200_000
@@ -71,16 +69,15 @@ class Authority:
 async def served(tmp_path: Path) -> AsyncIterator[tuple[str, Authority]]:
     authority = Authority(tmp_path)
     certificate, key = authority.sign("server")
-    settings = TlsSettings(certificate=certificate, key=key, client_ca=authority.certificate)
+    tls = server_tls(certificate, key, authority.certificate)
 
     async def hello(_request: Request) -> Answer:
         return Answer(pieces=[HELLO])
 
-    server = Server(hello, told, SystemClock(), body_bytes_max=1000, send_deadline_s=10)
-    port = unused_port()
-    await server.start("127.0.0.1", port, tls_context(settings))
-    yield f"https://127.0.0.1:{port}/", authority
-    await server.stop(1)
+    door = Door(hello, told, body_bytes_max=1000, send_deadline_s=10)
+    await door.start("127.0.0.1", 0, tls)
+    yield f"https://127.0.0.1:{door.port}/", authority
+    await door.stop(1)
 
 
 async def asked(url: str, tls: ssl.SSLContext) -> bytes:
