@@ -15,6 +15,9 @@ from tsdb.codec import Floats, Ints, Rows
 # Stands behind the end of a lane, so that a search never goes there.
 NEVER_MS = np.iinfo(np.int64).max
 
+# Before and behind every time there is: as -EVER and EVER.
+EVER = 2**62
+
 # Odd multipliers for telling lanes apart by a sum; equality is checked afterwards.
 _MIX = (np.random.default_rng(7).integers(1, 2**62, 4096, dtype=np.int64) << 1) | 1
 

@@ -14,13 +14,13 @@ from tsdb.arena import COLUMNS, KEPT, Arena
 from tsdb.cache import StripCache
 from tsdb.codec import FAST, Floats, Ints, Rows
 from tsdb.errors import Overloaded
-from tsdb.frame import Frame, Part, assemble, compact, restrict, take
+from tsdb.frame import EVER, Frame, Part, assemble, compact, restrict, take
 from tsdb.labels import NAME, Key, pairs_of
 from tsdb.limits import Limits
 from tsdb.memindex import MemoryIndex
 from tsdb.ooo import LateSamples, padded
 from tsdb.slabs import Piece, Slab, Slabs
-from tsdb.strip import decode_lanes, decode_strip, encode_strip
+from tsdb.strip import Strip, decode_lanes, decode_strip, encode_strip
 
 type Bools = NDArray[np.bool_]
 
@@ -58,7 +58,9 @@ class Head:
         self._row_of_ref = np.full(1024, -1, np.int32)
         self._ref_of_row = np.zeros(1024, np.uint32)
         self.next_ref = 0
+        # Older samples are refused; and those older than settled_ms are in blocks.
         self.earliest_ms = -(2**62)
+        self.settled_ms = -(2**62)
         self.newest_ms = -(2**62)
 
     def __len__(self) -> int:
@@ -248,15 +250,43 @@ class Head:
             times.append(int(self._late.all()[1].min()))
         return min(times, default=None)
 
-    def by_metric(self) -> dict[str, list[int]]:
-        """Return the live rows of each metric."""
-        found: dict[str, list[int]] = {}
-        for slab in self._slabs.all():
-            keys = self._key_of_row[slab.first : slab.first + slab.size]
-            live = [slab.first + offset for offset, key in enumerate(keys) if key is not None]
-            if live:
-                found.setdefault(slab.metric, []).extend(live)
-        return found
+    def slabs(self) -> list[Slab]:
+        """Return where the series lie, metric after metric by name."""
+        return self._slabs.by_metric()
+
+    def live_rows(self, slab: Slab) -> Rows:
+        keys = self._key_of_row[slab.first : slab.first + slab.size]
+        live = [slab.first + offset for offset, key in enumerate(keys) if key is not None]
+        return np.array(live, np.intp)
+
+    def unsealed(self, rows: Rows) -> Iterator[Part]:
+        """Yield what ascending rows have in no piece: the newest samples, then the late ones."""
+        for part in (self._arena.read(rows, -EVER, EVER), self._late.read(rows)):
+            if part is not None:
+                yield part
+
+    def adopt(self, rows: Rows, strip: Strip) -> None:
+        """Take a sealed strip, row i of which belongs to rows[i], as a checkpoint kept it."""
+        self.newest_ms = max(self.newest_ms, strip.last_ms)
+        slab = self._slabs.of_row(int(rows[0]))
+        if (
+            strip.first_ms >= self.settled_ms
+            and slab.first <= rows[0]
+            and rows[-1] < slab.first + slab.size
+            and (rows[1:] > rows[:-1]).all()
+        ):
+            offsets = rows - slab.first
+            slab.pieces = (*slab.pieces, Piece(offsets, strip, self._slabs.next_serial()))
+            return
+        # Series went since it was sealed, and others have their places: its rows part.
+        whole = decode_strip(strip.row_count, decode_lanes(strip.lanes), strip.body)
+        order = np.argsort(rows)
+        order = order[rows[order] >= 0]
+        kept, frame = compact(restrict(take(whole, order), self.settled_ms, strip.last_ms))
+        rows = rows[order[kept]]
+        for slab, start, stop in list(self._slabs.among(rows)):
+            inside, part = compact(take(frame, np.arange(start, stop)))
+            self._add_piece(slab, rows[start:stop][inside], part)
 
     def forget_before(self, earliest_ms: int) -> Iterator[None]:
         """Let go of samples before a time, and of series without any since; slab by slab."""

@@ -6,8 +6,7 @@ from itertools import chain
 import numpy as np
 
 from tsdb.block import Block
-from tsdb.checkpoint import EVER
-from tsdb.frame import Frame, Part, assemble, compact
+from tsdb.frame import EVER, Frame, Part, assemble, compact
 from tsdb.labels import Key, metric_of
 
 ROWS_PER_STRIP = 256

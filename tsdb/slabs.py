@@ -90,6 +90,9 @@ class Slabs:
     def all(self) -> list[Slab]:
         return self._all
 
+    def by_metric(self) -> list[Slab]:
+        return sorted(self._all, key=lambda slab: (slab.metric, slab.first))
+
     def next_serial(self) -> int:
         self._serial += 1
         return self._serial

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from cubernetes.host.log import Log
 from tsdb.block import Block, BlockWriter
-from tsdb.checkpoint import EVER, Replay, Replayed, in_order, row_groups, write_head
+from tsdb.checkpoint import Replay, Replayed, in_order, row_groups, write_head
 from tsdb.codec import Floats, Ints
 from tsdb.compaction import BlockFacts, expired, merge_plan
 from tsdb.disk import Disk
 from tsdb.errors import BadData, Corrupt, DiskRefused, LimitExceeded, Overloaded, TsdbError
-from tsdb.frame import compact
+from tsdb.frame import EVER, compact
 from tsdb.head import Batch, Head
 from tsdb.labels import Key
 from tsdb.limits import Limits
@@ -111,7 +111,7 @@ class Store:
                 self._remove_block(block)
         self._sort_blocks()
         until = max((block.footer.until_ms for block in self.blocks), default=self.head.earliest_ms)
-        self.head.earliest_ms = until
+        self.head.earliest_ms = self.head.settled_ms = until
 
     def _replay(self) -> None:
         replay = Replay(self.head)
@@ -240,6 +240,8 @@ class Store:
                 self._is_log_damaged = False
             while (until_ms := self._due_until_ms()) is not None:
                 yield from self._flush(until_ms)
+            if self.wal.is_due(self.options.checkpoint_bytes):
+                yield from self._checkpoint()
             while names := merge_plan(self._facts(), self._span_ms, self._compacted_ms):
                 yield from self._merge(names)
         except OSError as error:
@@ -291,6 +293,7 @@ class Store:
                 self.counters.blocks_written += 1
         finally:
             writer.abandon()
+        self.head.settled_ms = max(self.head.settled_ms, until_ms)
         yield from self.head.forget_before(until_ms)
         yield from self._checkpoint()
 

@@ -1,14 +1,16 @@
 """The write-ahead log: what was acknowledged is here before it is anywhere else.
 
 A folder of segments, numbered upwards; `checkpoint-N.log` stands for everything before segment N.
-All of them hold records (see records.py) of four kinds, by the first byte of the payload, the rest
-of which is compressed by zstandard:
+All of them hold records (see records.py) of five kinds, by the first byte of the payload, the rest
+of which may be compressed by zstandard:
 
     S  series:  u32 count, u32 refs, u32 key lengths, then the keys (see labels.py)
     B  batch:   u32 count, refs, times, values: a column each (see _column)
     T  strip:   u32 count, refs, u32 length of lanes, lanes, body (see strip.py)
+    P  piece:   as T, with i64 first and i64 last timestamp before the length of lanes
     M  mark:    i64 earliest acceptable timestamp: older samples are in blocks
 
+A strip holds samples that go through the head like those of batches; a piece is taken as it is.
 A segment is never written to again once its process has died: opening starts a new one.
 """
 
@@ -31,12 +33,13 @@ from tsdb.strip import Strip, decode_lanes, decode_strip
 
 type Refs = NDArray[np.uint32]
 
-SERIES, BATCH, STRIP, MARK = b"S", b"B", b"T", b"M"
+SERIES, BATCH, STRIP, PIECE, MARK = b"S", b"B", b"T", b"P", b"M"
 SEGMENT_BYTES = 64 * 2**20
 # A record below this size is not worth compressing.
 PLAIN_BYTES_MAX = 128
 
 _compress = zstandard.ZstdCompressor(level=1).compress
+_decompress = zstandard.ZstdDecompressor().decompress
 _UNPACKED_BYTES_MAX = 256 * 2**20
 
 
@@ -64,7 +67,13 @@ class StripRecord:
     frame: Frame
 
 
-type Record = SeriesRecord | BatchRecord | StripRecord | MarkRecord
+@dataclass(frozen=True)
+class PieceRecord:
+    refs: Refs
+    strip: Strip
+
+
+type Record = SeriesRecord | BatchRecord | StripRecord | PieceRecord | MarkRecord
 
 
 def _sealed(kind: bytes, body: bytes) -> bytes:
@@ -87,6 +96,12 @@ def batch_payload(refs: Refs, times: Ints, values: Floats) -> bytes:
 def strip_payload(refs: Refs, strip: Strip) -> bytes:
     head = struct.pack("<I", len(refs)) + refs.tobytes() + struct.pack("<I", len(strip.lanes))
     return STRIP + b"\x00" + head + strip.lanes + strip.body
+
+
+def piece_payload(refs: Refs, strip: Strip) -> bytes:
+    span = struct.pack("<qqI", strip.first_ms, strip.last_ms, len(strip.lanes))
+    head = struct.pack("<I", len(refs)) + refs.tobytes() + span
+    return PIECE + b"\x00" + head + strip.lanes + strip.body
 
 
 def mark_payload(earliest_ms: int) -> bytes:
@@ -129,7 +144,7 @@ def decode_record(payload: memoryview) -> Record:
     try:
         kind, body = bytes(payload[:1]), bytes(payload[2:])
         if payload[1]:
-            body = zstandard.ZstdDecompressor().decompress(body, _UNPACKED_BYTES_MAX)
+            body = _decompress(body, _UNPACKED_BYTES_MAX)
         if kind == MARK:
             return MarkRecord(*struct.unpack("<q", body))
         (count,) = struct.unpack_from("<I", body)
@@ -141,6 +156,8 @@ def decode_record(payload: memoryview) -> Record:
             return _series(body, count)
         if kind == STRIP:
             return _strip(body, count)
+        if kind == PIECE:
+            return _piece(body, count)
     except (ValueError, IndexError, struct.error, zstandard.ZstdError) as error:
         raise Corrupt(f"a record of the log cannot be read: {error}") from error
     raise Corrupt(f"a record of unknown kind {kind!r}")
@@ -163,6 +180,15 @@ def _strip(body: bytes, count: int) -> StripRecord:
     (length,) = struct.unpack_from("<I", body, at)
     lanes = decode_lanes(body[at + 4 : at + 4 + length])
     return StripRecord(refs, decode_strip(count, lanes, body[at + 4 + length :]))
+
+
+def _piece(body: bytes, count: int) -> PieceRecord:
+    refs = np.frombuffer(body, np.uint32, count, 4)
+    at = 4 + 4 * count
+    first_ms, last_ms, length = struct.unpack_from("<qqI", body, at)
+    lanes_at, body_at = at + 20, at + 20 + length
+    strip = Strip(count, first_ms, last_ms, body[lanes_at:body_at], body[body_at:])
+    return PieceRecord(refs, strip)
 
 
 def read_log(path: Path, damage: Damage) -> Iterator[Record]:
@@ -314,6 +340,14 @@ class Wal:
 
     def size_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.files())
+
+    def is_due(self, least_bytes: int) -> bool:
+        """Say whether a restart would read much: least_bytes of segments, and no less than the
+        checkpoint before them. So checkpoints together never write more than the log itself does.
+        """
+        checkpoint = numbered(self._folder, "checkpoint")[-1:]
+        whole = sum(path.stat().st_size for _, path in checkpoint)
+        return self.size_bytes() - whole >= max(least_bytes, whole)
 
     def close(self) -> None:
         if self._file is not None:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsdb.checkpoint import EVER, Replay, flattened
+from tsdb.checkpoint import Replay, flattened
 from tsdb.disk import Disk
 from tsdb.errors import DiskRefused, TsdbError
+from tsdb.frame import EVER
 from tsdb.head import Head
 from tsdb.limits import Limits
 from tsdb.options import Options
@@ -42,10 +43,19 @@ def replayed(data: bytes, path: Path) -> tuple[set[Sample], Damage]:
     return set(zip(refs.tolist(), times.tolist(), values.tolist(), strict=True)), damage
 
 
-@pytest.fixture
-def a_log(open_small: Callable[..., Any]) -> bytes:
-    """The log of three requests, the second of which brings a new series."""
+@pytest.fixture(params=["requests", "checkpoint"])
+def a_log(request: pytest.FixtureRequest, open_small: Callable[..., Any]) -> bytes:
+    """The log of three requests, the second of which brings a new series; or a checkpoint."""
     small = open_small()
+    if request.param == "checkpoint":
+        for name, count in (("a", 70), ("b", 3)):
+            small.put_columns([name] * count, list(range(1000, 1000 + count)), [2.5] * count)
+        small.put("a", 999, 1.5)
+        for _ in small.store._checkpoint():
+            pass
+        path, _ = small.store.wal.files()
+        checkpoint: bytes = path.read_bytes()
+        return checkpoint
     small.put_columns(["a", "b"], [1000, 1000], [1.5, 2.5])
     small.put_columns(["a", "b", "c"], [2000, 2001, 2002], [3.5, 4.5, 5.5])
     small.put_columns(["a", "b", "c"], [3000, 3000, 3000], [6.5, 7.5, 8.5])
@@ -274,6 +284,32 @@ def test_a_full_disk_refuses_writes_and_answers_queries(
     small.upkeep()
     assert small.put("a", 2000, 2.0).accepted == 1
     assert small.read() == {"a": [(1000, 1.0), (2000, 2.0)]}
+
+
+def test_a_repair_between_two_tries_to_write_a_block_loses_nothing(
+    on_faulty_disk: Callable[[int], tuple[Any, FaultyDisk]],
+) -> None:
+    small, disk = on_faulty_disk(10**9)
+    wanted = [(at, float(at)) for at in range(0, 4000, 250)]
+    for sample in wanted:
+        small.put("a", *sample)
+    disk.calls_left = 0
+    with pytest.raises(DiskRefused):
+        small.upkeep()
+    # The block was refused; now the log takes one more record, and cannot sync it.
+    disk.calls_left = 1
+    with pytest.raises(DiskRefused):
+        small.put("a", 4000, 4000.0)
+    assert small.store.wal.broken
+
+    disk.calls_left = 10**9
+    upkeep = small.store.maintain()
+    while not small.store.counters.checkpoints:
+        next(upkeep)
+    upkeep.close()
+    small.reopen()
+
+    assert small.read() == {"a": [*wanted, (4000, 4000.0)]}
 
 
 def test_a_crash_between_forgetting_and_the_checkpoint_loses_nothing(

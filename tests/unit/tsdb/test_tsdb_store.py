@@ -28,6 +28,8 @@ OPTIONS = Options(
     out_of_order_s=LATE_MS / 1000,
     retention_s=3600.0,
     compacted_span_s=10 * SPAN_MS / 1000,
+    # A checkpoint with nearly every upkeep.
+    checkpoint_bytes=300,
 )
 NAMES = ["a", "b", "c", "d", "e", "f"]
 
@@ -220,6 +222,22 @@ def test_a_series_without_samples_since_its_block_gives_its_place_to_another(
 
     assert len(small.store.head) <= 6
     assert len(small.read()) == 60
+
+
+def test_a_log_that_has_grown_is_followed_by_a_checkpoint(open_small: Callable[..., Any]) -> None:
+    small = open_small(options=Options(checkpoint_bytes=2000))
+    wanted = []
+    for at in range(200):
+        wanted.append((at * 1000, float(at * at % 97)))
+        small.put("a", *wanted[-1])
+        small.upkeep()
+
+    # Each as late as the one before it is large: their number does not grow with the log.
+    assert 2 <= small.store.counters.checkpoints <= 10
+    assert small.store.wal.size_bytes() < 6000
+    small.reopen()
+    assert small.read() == {"a": wanted}
+    assert small.store.counters.replayed.pieces > 0
 
 
 def test_a_snapshot_opens_as_a_store_with_the_same_samples(
