@@ -15,7 +15,7 @@ from tsdb.cache import StripCache
 from tsdb.codec import FAST, Floats, Ints, Rows
 from tsdb.errors import Overloaded
 from tsdb.frame import EVER, Frame, Part, assemble, compact, restrict, take
-from tsdb.labels import NAME, Key, pairs_of
+from tsdb.labels import Key, metric_in, pairs_of
 from tsdb.limits import Limits
 from tsdb.memindex import MemoryIndex
 from tsdb.ooo import LateSamples, padded
@@ -83,7 +83,7 @@ class Head:
         if len(self._ref_of) >= self._limits.series:
             raise Overloaded("series", self._limits.series, len(self._ref_of) + 1)
         pairs = pairs_of(key)
-        row = self._slabs.new_row(next((value for name, value in pairs if name == NAME), ""))
+        row = self._slabs.new_row(metric_in(pairs))
         if row < 0:
             raise Overloaded("series", self._limits.series, len(self._ref_of) + 1)
         ref = self.next_ref if ref is None else ref
