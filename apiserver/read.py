@@ -20,7 +20,7 @@ from apiserver.tables import Included, table_of
 from apiserver.watchcache import FellBehind, event_line
 from apiserver.watching import Watcher
 from cubernetes.api.codec import encode
-from cubernetes.api.errors import BadRequest, Gone, Invalid, Problem, Timeout
+from cubernetes.api.errors import AHEAD, BadRequest, Gone, Invalid, Problem, Timeout
 from cubernetes.api.http import Response
 from cubernetes.api.words import ListMeta
 
@@ -178,7 +178,7 @@ async def _reach(backend: Backend, asked: int | None) -> None:
 
 
 def _too_large(told: str) -> Timeout:
-    cause = Problem("resourceVersion", "Too large resource version", "ResourceVersionTooLarge")
+    cause = Problem("resourceVersion", "Too large resource version", AHEAD)
     message = f"Timeout: Too large resource version: {told}"
     return Timeout(message, problems=[cause], retry_after_s=1)
 

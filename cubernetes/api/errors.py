@@ -20,6 +20,10 @@ class Problem(NamedTuple):
     reason: str = "FieldValueInvalid"
 
 
+# The reason of a cause: the server has not come to the revision that was asked for, or never will.
+AHEAD = "ResourceVersionTooLarge"
+
+
 class ApiError(Exception):
     """A call that did not succeed. `code` is HTTP's, `reason` Kubernetes' CamelCase word."""
 

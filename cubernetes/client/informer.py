@@ -3,14 +3,15 @@
 It lists, watches from exactly there, and goes on after every break from the last revision that is
 known to be whole. Where the history is gone it lists again, never older than what it has seen,
 and tells of what came, changed and vanished meanwhile. Callbacks run at once, in order, within
-`run`; one that raises is a bug: `run` raises it, and the program's supervisor begins anew.
+`run`; one that raises is a bug: `run` raises it, and the program's supervisor begins anew. So it
+does where the API itself went back in time.
 """
 
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 
-from cubernetes.api.errors import ApiError, Gone
+from cubernetes.api.errors import AHEAD, ApiError, Gone
 from cubernetes.api.meta import Object
 from cubernetes.client.cache import Cache, Pairs, key_of, revision_of
 from cubernetes.client.machine import Event, State, step
@@ -21,6 +22,7 @@ from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.metrics import Metrics
+from cubernetes.host.supervise import BeginAnew
 
 log = Log(__name__)
 
@@ -30,6 +32,14 @@ WATCH_LIFE_S_MIN = 1.0
 PAUSE_BASE_S = 0.2
 # Also after a long outage a node follows again within this: its services depend on it.
 PAUSE_LIMIT_S = 5.0
+
+
+class WentBack(BeginAnew):
+    """The API has nothing newer than what is older than what it said before.
+
+    Somebody has put an old copy in place of the store. Caches could be made to follow; what was
+    concluded from them cannot be taken back.
+    """
 
 
 class Informer[O: Object]:
@@ -57,6 +67,8 @@ class Informer[O: Object]:
         # Every change up to here is in the cache. It is cache.revision or the one before: changes
         # of one transaction share a revision, and a watch may be cut between them.
         self.whole_revision = 0
+        # The server does not know the revision that we have: it lags, or its store is another.
+        self._is_ahead = False
         self._failure_count = 0
         self._count(env.metrics)
 
@@ -94,7 +106,10 @@ class Informer[O: Object]:
         return True
 
     async def run(self) -> None:
-        """Follow the API for ever; ends only by cancellation or by a bug in a callback."""
+        """Follow the API for ever; ends only by cancellation or by a bug in a callback.
+
+        Raises: WentBack.
+        """
         state = State.LISTING
         while True:
             if state in (State.LISTING, State.RELISTING):
@@ -109,7 +124,8 @@ class Informer[O: Object]:
 
     async def _list(self) -> Event:
         # The first list is of now; a later one of any server that is not behind what we know.
-        revision = str(self.cache.revision) if self.synced.is_set() else None
+        knows = self.synced.is_set() and not self._is_ahead
+        revision = str(self.cache.revision) if knows else None
         try:
             listing = await self._client.list(
                 self.kind,
@@ -122,8 +138,12 @@ class Informer[O: Object]:
             return self._failed(error)
         listed_revision = int(listing.metadata.resource_version)
         if listed_revision < self.cache.revision:
-            log.warning("list went back in time", kind=self.kind.resource.kind)
+            kind = self.kind.resource.kind
+            if revision is None:
+                raise WentBack(f"{kind}: {listed_revision} is newest, was {self.cache.revision}")
+            log.warning("list went back in time", kind=kind)
             return Event.BROKE
+        self._is_ahead = False
         self._lists.inc()
         self._tell(self.cache.replace(listing.items, listed_revision))
         self.whole_revision = listed_revision
@@ -190,6 +210,10 @@ class Informer[O: Object]:
         # Once per streak: an outage of an hour is one line, not a thousand.
         if self._failure_count == 0:
             log.warning("cannot follow", kind=self.kind.resource.kind, error=error)
+        if isinstance(error, ApiError) and any(one.reason == AHEAD for one in error.problems):
+            # The next list asks for what is true now, whatever we have seen.
+            self._is_ahead = True
+            return Event.EXPIRED
         return Event.EXPIRED if isinstance(error, Gone) else Event.BROKE
 
     async def _pause(self) -> None:

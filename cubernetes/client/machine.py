@@ -25,7 +25,7 @@ class Event(Enum):
     CHANGED = auto()  # a change or a bookmark came in
     ENDED = auto()  # the server closed the watch in good order, after a while
     BROKE = auto()  # trouble or a refusal; also a watch that ends at once
-    EXPIRED = auto()  # 410: the history, or the next page of a list, is compacted
+    EXPIRED = auto()  # 410: the history, or the next page of a list, is compacted; or not yet there
 
 
 class Step(NamedTuple):

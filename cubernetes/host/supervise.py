@@ -9,20 +9,28 @@ from cubernetes.host.log import Log
 
 log = Log(__name__)
 
+
+class BeginAnew(Exception):
+    """What this process knows is of another world: nothing but a new process will do.
+
+    Whoever keeps tasks alive lets it pass, so that the program ends and its supervisor starts it.
+    """
+
+
 HEALTHY_S = 60.0  # who worked this long begins a new streak of failures
 
 
 async def supervised[T](name: str, work: Callable[[], Awaitable[T]], env: Env) -> T:
     """Await work; where it raises, tell why and begin it again after a back-off.
 
-    Returns what work returns. Cancelling ends it as usual.
+    Returns what work returns. Cancelling ends it as usual, and so does BeginAnew.
     """
     failure_count = 0
     while True:
         begun_at = env.clock.monotonic()
         try:
             return await work()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, BeginAnew):
             raise
         except Exception as error:  # noqa: BLE001  a bug must not take its neighbours down
             if env.clock.monotonic() - begun_at > HEALTHY_S:

@@ -4,13 +4,14 @@ import asyncio
 
 import pytest
 
-from cubernetes.api.errors import Gone, Timeout
+from cubernetes.api.errors import AHEAD, Gone, Problem, Timeout
 from cubernetes.api.pod import Pod
 from cubernetes.api.words import status_of
 from cubernetes.client.cache import revision_of
-from cubernetes.client.informer import Informer
+from cubernetes.client.informer import Informer, WentBack
 from cubernetes.client.outcome import Unknown, Unreachable
 from cubernetes.client.rest import Client
+from cubernetes.host.supervise import BeginAnew, supervised
 from tests.given import a_pod
 from tests.scripted import Answer, ScriptedTransport, bookmark, line, listed, refused, streamed
 from tests.simulation.clock import sim_env
@@ -189,3 +190,31 @@ def test_waiting_for_a_revision_ends_when_it_is_there_or_when_it_is_late() -> No
         return answers
 
     assert run_simulated(main()) == (True, False)
+
+
+AHEAD_OF_IT = refused(
+    Timeout("not yet at 6", problems=[Problem("", "Too large resource version", AHEAD)])
+)
+
+
+def test_a_server_that_lags_is_asked_for_what_is_true_now() -> None:
+    story = story_of(listed([A1], 6), AHEAD_OF_IT, listed([A1, B6], 7), QUIET)
+
+    assert story.asked[:4] == ["list newest", "watch 6", "list newest", "watch 7"]
+    assert story.told == [("a", 0, 1), ("b", 0, 6)]
+
+
+def test_where_the_api_went_back_in_time_everything_begins_anew() -> None:
+    with pytest.raises(WentBack, match="Pod: 3 is newest, was 6"):
+        story_of(listed([A5], 6), AHEAD_OF_IT, listed([A1], 3))
+
+
+def test_who_keeps_tasks_alive_lets_a_new_beginning_pass() -> None:
+    async def main() -> None:
+        async def work() -> None:
+            raise BeginAnew
+
+        with pytest.raises(BeginAnew):
+            await supervised("work", work, sim_env("supervised"))
+
+    run_simulated(main())

@@ -1,0 +1,114 @@
+"""An old copy of the store replaces it under a running cluster: nobody lives in the future."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from cubernetes.api.errors import ApiError
+from cubernetes.api.replicaset import ReplicaSet
+from cubernetes.api.service import Service
+from cubernetes.client.outcome import Trouble
+from cubernetes.client.rest import Client
+from lab.lab import Lab
+from tests.e2e.cluster import Cluster, ready_addresses, ready_nodes, until
+from tests.e2e.conftest import finished
+from tests.e2e.test_serving import web
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+
+PKI = "/etc/cubernetes/pki"
+KEYS = f"--cacert {PKI}/etcd-ca.crt --cert {PKI}/apiserver-etcd.crt --key {PKI}/apiserver-etcd.key"
+SAVE = (
+    f"rm -f /root/copy; etcdctl --endpoints https://127.0.0.1:2379 {KEYS} snapshot save /root/copy"
+)
+SUPERVISOR = f"{sys.executable} -m supervisor.supervisorctl -c /etc/cubernetes/supervisord.conf"
+STATE = "/var/lib/cubernetes/etcd"
+# What one is told to say, and what happens where one forgot it.
+BUMPED = "--bump-revision 1000000 --mark-compacted"
+BACK_S = 90.0
+
+
+@pytest.fixture(scope="module")
+def copied(boot_lab: Callable[[str, int], AbstractContextManager[Lab]]) -> Iterator[Cluster]:
+    """A cluster of its own, of two nodes."""
+    with boot_lab(f"old{os.getpid() % 10**7}", 2) as lab:
+        cluster = Cluster(lab)
+        finished(cluster.make())
+        yield cluster
+
+
+async def restore(cluster: Cluster, options: str) -> None:
+    """Put the copy in the place of etcd's state, as an operator would."""
+    address = cluster.lab.node("n1").address
+    peer = f"https://{address}:2380"
+    member = f"--name n1 --initial-cluster n1={peer} --initial-advertise-peer-urls {peer}"
+    script = (
+        f"set -e; {SUPERVISOR} stop etcd; rm -rf {STATE}; "
+        f"etcdutl snapshot restore /root/copy --data-dir {STATE} {member} {options}; "
+        f"{SUPERVISOR} start etcd"
+    )
+    await cluster.run("n1", ["sh", "-c", script], deadline_s=60)
+
+
+async def names_of(client: Client) -> set[str]:
+    """Return the names of ReplicaSets; nothing while nobody answers."""
+    try:
+        return {one.metadata.name for one in (await client.list(ReplicaSet, "default")).items}
+    except (ApiError, Trouble):
+        return set()
+
+
+async def pods_on(cluster: Cluster) -> set[str]:
+    """Return the names of the pods whose sandboxes run, by what Docker says on every node."""
+    found: set[str] = set()
+    for node in cluster.names:
+        label = '{{.Label "cubernetes.io/pod-name"}}'
+        ended = await cluster.run(node, ["docker", "ps", "--format", label])
+        found |= {line for line in ended.stdout.split() if line}
+    return found
+
+
+async def made(client: Client, name: str) -> None:
+    """Make a set of two with its service, and wait until it serves."""
+    for one in web(name, 2):
+        await client.create(one)
+    await until(f"{name} serves", lambda: serves(client, name), 60)
+
+
+async def serves(client: Client, name: str) -> bool:
+    return len(await ready_addresses(client, name)) == 2
+
+
+@pytest.mark.parametrize("options", [BUMPED, ""], ids=["revision bumped", "revision forgotten"])
+async def test_after_a_restore_what_came_later_is_gone_and_what_was_there_serves(
+    copied: Cluster, options: str
+) -> None:
+    async with copied.client() as client:
+        await made(client, "kept")
+        await copied.run("n1", ["sh", "-c", SAVE])
+        before = await pods_on(copied)
+        await made(client, "ghost")
+
+        await restore(copied, options)
+
+        async def is_as_before() -> bool:
+            if await names_of(client) != {"kept"} or len(await ready_nodes(client)) < 2:
+                return False
+            return await serves(client, "kept") and await pods_on(copied) == before
+
+        await until("what came later is gone, from Docker too", is_as_before, BACK_S)
+        service = await client.get(Service, "kept", "default")
+        for node in copied.names:
+            assert await copied.curl(node, f"http://{service.spec.cluster_ip}/"), node
+        await made(client, "fresh")
+        for name in ("fresh", "kept"):
+            for one in web(name, 2):
+                await client.delete(type(one), name, "default")
+
+        async def are_none_left() -> bool:
+            return not await pods_on(copied)
+
+        await until("no pod is left", are_none_left, 60)
