@@ -27,6 +27,8 @@ from tsdb.query import Engine, finished
 from tsdb.select import Reader
 from tsdb.store import open_store
 
+SPAN_MS = 7_200_000
+
 type Figures = dict[str, dict[str, float]]
 REGULAR = [name for name in DATASETS if name != "random_gauges"]
 
@@ -216,8 +218,10 @@ def in_process(root: Path) -> Figures:
 
 def opening(root: Path, names: list[str], scale: float) -> Figures:
     """Seconds from the start to readiness after a kill -9, with ten million samples in the log."""
-    # Two hours: longer, and a part of them would be in blocks already.
-    found = stream("request_counters", 20_000, int(500 * scale), now_ms(), lanes=20)
+    # Two hours from the beginning of a block's span on: or a part would be in blocks already.
+    samples = int(500 * scale)
+    end_ms = (now_ms() - samples * STEP_MS) // SPAN_MS * SPAN_MS + samples * STEP_MS
+    found = stream("request_counters", 20_000, samples, end_ms, lanes=20)
     found = Stream(
         [list(chain.from_iterable(zip(*found.lanes[lane::4], strict=True))) for lane in range(4)],
         found.sample_count,
