@@ -273,14 +273,23 @@ def everything_in(folder: Path) -> dict[tuple[str, int], float]:
     return found
 
 
-def test_kill_9_under_load_loses_nothing_acknowledged_and_invents_nothing(tmp_path: Path) -> None:
+# Blocks of some hundred requests, or checkpoints of some ten, so that flushes and merges, or
+# checkpoints, are under way when it dies.
+SMALL_BLOCKS = {"block_span_s": 0.2, "out_of_order_s": 0.05, "compacted_span_s": 2.0}
+SMALL_LOGS = {"checkpoint_bytes": 10_000}
+
+
+@pytest.mark.parametrize(
+    ("options", "made"),
+    [(SMALL_BLOCKS, "blocks/*.blk"), (SMALL_LOGS, "log/checkpoint-*.log")],
+    ids=["blocks", "checkpoints"],
+)
+def test_kill_9_under_load_loses_nothing_acknowledged_and_invents_nothing(
+    tmp_path: Path, options: dict[str, float], made: str
+) -> None:
     rng = random.Random(int(os.environ.get("CUBE_TEST_SEED", "9")))
     folder = tmp_path / "store"
-    # Blocks of some hundred requests, so that flushes and merges are under way when it dies.
-    settings = {
-        "options": {"block_span_s": 0.2, "out_of_order_s": 0.05, "compacted_span_s": 2.0},
-        "upkeep_interval_s": 0.01,
-    }
+    settings = {"options": options, "upkeep_interval_s": 0.01}
     ledgers = [Ledger() for _ in range(4)]
     first_ms = int(time.time() * 1000) - 3_000_000
     for life in range(5):
@@ -300,7 +309,7 @@ def test_kill_9_under_load_loses_nothing_acknowledged_and_invents_nothing(tmp_pa
     sent = {name: value for ledger in ledgers for name, value in ledger.sent.items()}
     acknowledged = {name for ledger in ledgers for name in ledger.acknowledged}
     assert len(acknowledged) > 1000
-    assert list((folder / "data" / "blocks").glob("*.blk"))
+    assert list((folder / "data").glob(made))
     assert acknowledged <= found.keys()
     assert all(bits(sent[name]) == bits(value) for name, value in found.items())
 
