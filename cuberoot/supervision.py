@@ -36,7 +36,10 @@ class Supervisor(Protocol):
     async def condition(self, program: str) -> Condition: ...
 
     async def last_words(self, program: str) -> str:
-        """Return the last lines that a program wrote; empty where there are none."""
+        """Return the last lines that a program wrote, or why nobody can read them.
+
+        Empty where there are none.
+        """
         ...
 
     async def close(self) -> None:
@@ -82,7 +85,11 @@ class Systemd:
 
     async def last_words(self, program: str) -> str:
         argv = ["journalctl", "--quiet", "--output=cat", f"--lines={WORD_LINES}"]
-        done = await self._commands.run([*argv, f"--unit={_unit(program)}"])
+        try:
+            done = await self._commands.run([*argv, f"--unit={_unit(program)}"])
+        except CommandFailed as error:
+            # Who asks is about to tell what went wrong: a silent journal must not take its place.
+            return str(error)
         return done.stdout.decode(errors="replace")
 
     async def close(self) -> None:

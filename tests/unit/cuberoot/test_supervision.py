@@ -42,6 +42,13 @@ class Manager:
         return Completed(b"", b"")
 
 
+class WithoutJournal:
+    async def run(
+        self, argv: Sequence[str], *, stdin: bytes = b"", deadline_s: float = 30.0
+    ) -> Completed:
+        raise CommandFailed(argv, 1, "No journal files were found.")
+
+
 @pytest.fixture
 def manager(tmp_path: Path) -> Manager:
     for program in PROGRAMS:
@@ -104,3 +111,11 @@ async def test_a_condition_is_what_systemd_makes_of_a_unit(
     manager.states["cube-etcd.service"] = state
 
     assert await systemd.condition("etcd") == condition
+
+
+async def test_where_no_journal_can_be_read_that_is_said_and_nothing_raised(
+    tmp_path: Path,
+) -> None:
+    words = await Systemd(PROGRAMS, WithoutJournal(), tmp_path).last_words("etcd")
+
+    assert words == "journalctl ended with 1: No journal files were found."
