@@ -44,10 +44,12 @@ def started_ticks(proc_stat: str) -> int:
 def group_folders(hierarchies: list[str], parent: str) -> list[PurePosixPath]:
     """Return where a pod's group lies, below each mount point of a hierarchy.
 
-    A slice lies in the slice whose name is its own without the last part.
+    A slice lies in the slice whose name is its own without the last part, and so does that one.
     """
     if parent.endswith(".slice"):
-        parent = f"{parent.rpartition('-')[0]}.slice/{parent}"
+        parts = parent.removesuffix(".slice").split("-")
+        names = ("-".join(parts[:count]) for count in range(1, len(parts) + 1))
+        parent = "/".join(f"{name}.slice" for name in names)
     return [PurePosixPath(mount) / parent.lstrip("/") for mount in hierarchies]
 
 

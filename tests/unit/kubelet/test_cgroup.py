@@ -63,3 +63,9 @@ def test_a_pods_slice_lies_in_the_slice_of_all_pods() -> None:
     (folder,) = group_folders(["/sys/u"], pod_cgroup("systemd", "cubernetes", "a-b"))
 
     assert str(folder) == "/sys/u/cubernetes.slice/cubernetes-poda_b.slice"
+
+
+def test_a_root_of_many_parts_lies_in_a_slice_for_each() -> None:
+    (folder,) = group_folders(["/sys/u"], pod_cgroup("systemd", "a-b-c", "x"))
+
+    assert str(folder) == "/sys/u/a.slice/a-b.slice/a-b-c.slice/a-b-c-podx.slice"
