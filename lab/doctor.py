@@ -1,16 +1,17 @@
 """What a machine needs to hold a lab, and how to get what it lacks. Nothing is changed."""
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cubernetes.host.command import CommandFailed, Commands
-from lab.cgroup import hierarchies
+from lab.cgroup import Hierarchy, hierarchies
 from lab.faults import Cut, Loss, ruleset_for
 from lab.state import InitKind
-from lab.systemd import PROGRAM
+from lab.systemd import PROGRAM, SHOWN, VENDOR
 
 # Program and the Debian package that has it.
 PROGRAMS = {
@@ -26,6 +27,8 @@ PROGRAMS = {
 }
 V1_NEEDED = frozenset({"cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"})
 SYSTEMD_TREE = "name=systemd"
+# The first that does not boot on control groups of version 1 (its NEWS).
+SYSTEMD_WITHOUT_V1 = 256
 LINK_KINDS = ("veth", "bridge", "vxlan id 1 dstport 4789")
 FREE_BYTES_MIN = 2 << 30
 
@@ -58,7 +61,7 @@ async def complaints(commands: Commands, init: InitKind = "own") -> list[Complai
     ]
     found += _about_kernel()
     if init == "systemd":
-        found += _about_systemd()
+        found += about_systemd(VENDOR, await _systemd_version(commands), hierarchies())
     if not found:
         found += await _about_network(commands)
     return found
@@ -85,15 +88,40 @@ def _about_kernel() -> list[Complaint]:
     return found
 
 
-def _about_systemd() -> list[Complaint]:
-    found = [] if PROGRAM.exists() else [Complaint("no systemd", "apt-get install systemd")]
-    trees = hierarchies()
-    words = {word for tree in trees for word in tree.words}
-    if trees and trees[0].version == 1 and SYSTEMD_TREE not in words:
+def about_systemd(folder: Path, version: int, trees: Sequence[Hierarchy]) -> list[Complaint]:
+    """Return what a systemd of this version (0: there is none) with these units lacks."""
+    if not version:
+        return [Complaint("no systemd", "apt-get install systemd")]
+    found = [
+        Complaint(f"no {folder / name}", "a systemd that has this unit")
+        for name in SHOWN
+        if not (folder / name).exists()
+    ]
+    if not trees or trees[0].version == 2:
+        return found
+    if version >= SYSTEMD_WITHOUT_V1:
+        what = f"systemd {version} refuses control groups of version 1"
+        return [*found, Complaint(what, "boot the machine with version 2, or use --init own")]
+    if SYSTEMD_TREE not in {word for tree in trees for word in tree.words}:
         what, at = f"no control group tree {SYSTEMD_TREE}", "/sys/fs/cgroup/systemd"
         remedy = f"mkdir {at}; mount -t cgroup -o none,{SYSTEMD_TREE} systemd {at}"
         found.append(Complaint(what, remedy))
     return found
+
+
+async def _systemd_version(commands: Commands) -> int:
+    """Return its number, or 0 where there is no systemd that can say one."""
+    try:
+        done = await commands.run([str(PROGRAM), "--version"])
+    except CommandFailed:
+        return 0
+    return version_in(done.stdout.decode(errors="replace"))
+
+
+def version_in(told: str) -> int:
+    """Return the number in systemd's own words: `systemd 252 (252.38-1~deb12u1) ...`."""
+    found = re.match(r"systemd (\d+)", told)
+    return int(found[1]) if found else 0
 
 
 async def _about_network(commands: Commands) -> list[Complaint]:
