@@ -1,6 +1,7 @@
 """Pods for the end-to-end tests: short to write, quick to end, and what a test asks of them."""
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from cubernetes.api import codec
 from cubernetes.api.errors import NotFound
@@ -9,6 +10,7 @@ from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.namespace import Namespace
 from cubernetes.api.pod import ContainerStatus, Pod
 from cubernetes.client.rest import Client
+from lab.cgroup import Hierarchy, hierarchies
 from tests.e2e.cluster import Cluster, until
 
 BUSYBOX, STRESS, WEB = "cubernetes/busybox:1", "cubernetes/stress:1", "cubernetes/web:1"
@@ -130,3 +132,41 @@ async def process_of(cluster: Cluster, node: str, container_id: str) -> int:
     """Return a container's first process, as its node counts."""
     argv = ["docker", "inspect", "-f", "{{.State.Pid}}", container_id]
     return int((await cluster.run(node, argv)).stdout)
+
+
+class Bounds(NamedTuple):
+    """What the kernel lets a control group have."""
+
+    cores: float
+    memory_bytes: int
+    process_count: int
+
+
+async def bounds_of(cluster: Cluster, node: str, pid: int) -> Bounds:
+    """Return the bounds of a process's control group; a bound that is missing is a ValueError."""
+    trees = hierarchies()
+    if trees[0].version == 2:
+        names = ["cpu.max", "memory.max", "pids.max"]
+    else:
+        names = ["cpu.cfs_quota_us", "cpu.cfs_period_us", "memory.limit_in_bytes", "pids.max"]
+    files = " ".join(group_file(trees, pid, name) for name in names)
+    # Both versions tell the same four numbers, in one line of the first file or in two files.
+    words = (await cluster.run(node, ["sh", "-c", f"cat {files}"])).stdout.split()
+    quota_us, period_us, memory_bytes, process_count = map(int, words)
+    return Bounds(quota_us / period_us, memory_bytes, process_count)
+
+
+def cpu_ns_of(pid: int) -> str:
+    """Return a shell command that tells the time of all cores that a process's group has used."""
+    trees = hierarchies()
+    if trees[0].version == 2:
+        return f"sed -n 's/^usage_usec \\(.*\\)/\\1000/p' {group_file(trees, pid, 'cpu.stat')}"
+    return f"cat {group_file(trees, pid, 'cpuacct.usage')}"
+
+
+def group_file(trees: Iterable[Hierarchy], pid: int, name: str) -> str:
+    """Return, as a shell word, a file of a process's control group, named `<controller>.*`."""
+    controller = name.partition(".")[0]
+    (tree,) = (one for one in trees if one.version == 2 or controller in one.words)
+    own = f"$(sed -n 's/^[0-9]*:{','.join(tree.words)}://p' /proc/{pid}/cgroup)"
+    return f"{tree.at}{own}/{name}"
