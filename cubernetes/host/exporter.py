@@ -8,11 +8,15 @@ from typing import Protocol
 from aiohttp import web
 
 from cubernetes.host.env import Env
+from cubernetes.host.httpserver import HttpServer
 from cubernetes.host.metrics import TEXT_FORMAT
 from cubernetes.host.supervise import supervised
 
 LOOPBACK = "127.0.0.1"
 STOP_DEADLINE_S = 1.0
+DEADLINE_S = 5.0
+# Whoever is on this machine may ask, and shall not take our file descriptors.
+CONNECTIONS_MAX = 16
 
 
 class Exporting(Protocol):
@@ -46,22 +50,26 @@ def exported[S: Exporting](
 
 async def serve_metrics(port: int, env: Env) -> None:
     """Serve until cancelled. Raises: OSError: the port is taken."""
-    app = web.Application()
-    app.router.add_get("/metrics", partial(_metrics, env))
-    app.router.add_get("/livez", _livez)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_DEADLINE_S)
-    await runner.setup()
+
+    async def answer(incoming: web.BaseRequest) -> web.Response:
+        if incoming.path == "/metrics":
+            return _text(env.metrics.text(), TEXT_FORMAT)
+        # Who answers at all has a loop that turns.
+        return _text(b"ok") if incoming.path == "/livez" else _text(b"not found", status=404)
+
+    server = HttpServer(
+        answer,
+        lambda said: _text(said.encode(), status=400),
+        head_deadline_s=DEADLINE_S,
+        take_deadline_s=DEADLINE_S,
+        connections_max=CONNECTIONS_MAX,
+    )
+    await server.listen(LOOPBACK, port, None)
     try:
-        await web.TCPSite(runner, LOOPBACK, port).start()
         await asyncio.get_running_loop().create_future()
     finally:
-        await runner.cleanup()
+        await server.stop(STOP_DEADLINE_S)
 
 
-async def _metrics(env: Env, _: web.Request) -> web.Response:
-    return web.Response(body=env.metrics.text(), headers={"Content-Type": TEXT_FORMAT})
-
-
-async def _livez(_: web.Request) -> web.Response:
-    """Who answers at all has a loop that turns."""
-    return web.Response(text="ok")
+def _text(body: bytes, kind: str = "text/plain; charset=utf-8", status: int = 200) -> web.Response:
+    return web.Response(status=status, body=body, headers={"Content-Type": kind})

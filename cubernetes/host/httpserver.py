@@ -21,6 +21,8 @@ LINGER_S = 1.0
 HEAD_LINE_BYTES_MAX = 8190
 HEAD_FIELDS_MAX = 64
 BACKLOG = 1024
+# A connection costs some 10 kB, with TLS 60; a program of a cluster has one for each watch.
+CONNECTIONS_MAX = 10_000
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 type Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -37,16 +39,20 @@ class BodyBroken(Exception):
 
 
 class Connection(RequestHandler):
-    """One client's connection: aiohttp's, with a deadline for every request's head."""
+    """One client's connection: aiohttp's, with deadlines for heads and for taking answers."""
 
     def __init__(self, server: "HttpServer", **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
         self._head_timer: asyncio.TimerHandle | None = None
+        self._take_timer: asyncio.TimerHandle | None = None
         self._is_answering = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self._server.is_full:
+            self.let_go()
+            return
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -56,7 +62,19 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_timer()
+        self._stop_take_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not take what it was sent: whatever we do meanwhile, not for ever."""
+        super().pause_writing()
+        loop = asyncio.get_running_loop()
+        deadline_s = self._server.take_deadline_s
+        self._take_timer = loop.call_later(deadline_s, self.let_go)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_take_timer()
 
     def begin(self) -> None:
         """A head is complete: its request is being answered now."""
@@ -85,8 +103,18 @@ class Connection(RequestHandler):
         self._head_timer = loop.call_later(self._server.head_deadline_s, self._give_up)
 
     def _give_up(self) -> None:
-        if not self._is_answering and self.transport is not None:
+        if not self._is_answering:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """End the connection; what was sent and not taken is lost."""
+        if self.transport is not None:
             self.transport.abort()
+
+    def _stop_take_timer(self) -> None:
+        if self._take_timer is not None:
+            self._take_timer.cancel()
+            self._take_timer = None
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
@@ -100,13 +128,23 @@ class HttpServer(web.Server):
     connection_kind: type[Connection] = Connection
 
     def __init__(
-        self, handler: Handler, refusal: Callable[[str], web.Response], *, head_deadline_s: float
+        self,
+        handler: Handler,
+        refusal: Callable[[str], web.Response],
+        *,
+        head_deadline_s: float,
+        take_deadline_s: float,
+        connections_max: int = CONNECTIONS_MAX,
     ) -> None:
-        """refusal makes the answer to what is no request, given what is wrong with it."""
+        """refusal makes the answer to what is no request, given what is wrong with it.
+
+        take_deadline_s: a client that takes nothing of what it was sent for so long is let go.
+        """
         super().__init__(self._answered, handler_cancellation=True)
         self._handler = handler
         self.refusal = refusal
-        self.head_deadline_s = head_deadline_s
+        self.head_deadline_s, self.take_deadline_s = head_deadline_s, take_deadline_s
+        self._connections_max = connections_max
         self._listening: asyncio.Server | None = None
 
     def __call__(self) -> Connection:
@@ -129,6 +167,11 @@ class HttpServer(web.Server):
             return await self._handler(incoming)
         finally:
             connection.end()
+
+    @property
+    def is_full(self) -> bool:
+        """There are more connections than the limit: one that comes is not kept."""
+        return len(self.connections) > self._connections_max
 
     @property
     def port(self) -> int:

@@ -36,7 +36,12 @@ class Door:
         self._body_bytes_max, self._body_deadline_s = body_bytes_max, body_deadline_s
         self._send_deadline_s = send_deadline_s
         # A query whose client has gone is cancelled, and ends at its next turn.
-        self._server = HttpServer(self._answer, self._refusal, head_deadline_s=head_deadline_s)
+        self._server = HttpServer(
+            self._answer,
+            self._refusal,
+            head_deadline_s=head_deadline_s,
+            take_deadline_s=send_deadline_s,
+        )
 
     @property
     def port(self) -> int:

@@ -1,0 +1,96 @@
+"""Nobody holds a connection by doing nothing: heads, answers, and how many there may be."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from aiohttp import web
+
+from cubernetes.host.httpserver import HttpServer
+
+DEADLINE_S = 0.3
+BODY = b"x" * 60_000
+ASK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+async def answer(_: web.BaseRequest) -> web.Response:
+    return web.Response(body=BODY)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[HttpServer]:
+    found = HttpServer(
+        answer,
+        lambda said: web.Response(status=400, text=said),
+        head_deadline_s=DEADLINE_S,
+        take_deadline_s=DEADLINE_S,
+        connections_max=2,
+    )
+    await found.listen("127.0.0.1", 0, None)
+    yield found
+    await found.stop(0.1)
+
+
+async def connect(server: HttpServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", server.port)
+
+
+async def ended(reader: asyncio.StreamReader) -> bool:
+    """Wait until the server has ended the connection."""
+    async with asyncio.timeout(10):
+        try:
+            while await reader.read(65536):
+                pass
+        except ConnectionResetError:
+            return True
+    return True
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110  it comes by itself, or not at all
+            await asyncio.sleep(0.01)
+
+
+async def test_who_asks_and_never_reads_is_let_go(server: HttpServer) -> None:
+    """Also where every answer is small: they wait behind one another."""
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(deaf, ("127.0.0.1", server.port))
+        # More than the system's own buffers take.
+        await loop.sock_sendall(deaf, ASK * 300)
+        await until(lambda: bool(server.connections))
+        await until(lambda: not server.connections)
+
+
+async def test_who_reads_slowly_gets_all_of_it(server: HttpServer) -> None:
+    reader, writer = await connect(server)
+    writer.write(ASK * 20)
+    taken = 0
+    async with asyncio.timeout(20):
+        while taken < 20 * len(BODY):
+            taken += len(await reader.read(100_000))
+            await asyncio.sleep(DEADLINE_S / 30)
+    writer.close()
+
+
+async def test_who_never_finishes_a_head_is_let_go(server: HttpServer) -> None:
+    reader, writer = await connect(server)
+    writer.write(b"GET / HTTP/1.1\r\n")
+    assert await ended(reader)
+    writer.close()
+
+
+async def test_over_the_limit_nobody_is_kept(server: HttpServer) -> None:
+    kept = [await connect(server) for _ in range(2)]
+    for reader, writer in kept:
+        writer.write(ASK)
+        assert await reader.readuntil(b"\r\n\r\n")
+    reader, writer = await connect(server)
+
+    assert await ended(reader)
+    for _, one in (*kept, (reader, writer)):
+        one.close()
