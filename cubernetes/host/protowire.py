@@ -43,6 +43,8 @@ def fields(data: bytes, at: int = 0, end: int | None = None) -> Iterator[tuple[i
         field, kind = tag >> 3, tag & 7
         if kind == VARINT:
             number, at = read_varint(data, at)
+            if at > end or not field:
+                raise ProtobufBroken("a protobuf field ends beyond its message")
             yield field, kind, number, at
             continue
         if kind == BYTES:

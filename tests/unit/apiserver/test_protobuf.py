@@ -143,6 +143,22 @@ def test_what_is_wrong_is_told(body: bytes, told: str) -> None:
     assert told in str(caught.value)
 
 
+def test_a_body_of_very_many_small_fields_is_refused() -> None:
+    """A field can be two bytes, and cost a hundred."""
+    labels = part(11, b"") * (protobuf.FIELDS_MAX + 1)
+    body = protobuf.MAGIC + part(1, part(2, b"Pod")) + b"\x12" + varint(len(labels)) + labels
+    with pytest.raises(BadRequest, match="more than 100000 fields"):
+        protobuf.tree_of(body)
+
+
+def varint(number: int) -> bytes:
+    out = b""
+    while number >= 0x80:
+        out += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return out + bytes([number])
+
+
 @given(st.sampled_from([one.resource.kind for one in KINDS]), st.binary(max_size=200))
 def test_arbitrary_bytes_are_a_tree_or_a_bad_request(kind: str, raw: bytes) -> None:
     try:
