@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from email import message_from_bytes
 from urllib.parse import parse_qsl
 
 from tsdb.errors import BadData
@@ -11,6 +10,7 @@ from tsdb.promql.lexer import duration_ms
 from tsdb.serve.exchange import Request
 
 FIELDS_MAX = 1000
+FORM_BYTES_MAX = 2**20
 
 
 class Parameters:
@@ -35,10 +35,11 @@ def of_request(request: Request) -> Parameters:
     pairs = _pairs(request.query)
     if request.method == "POST" and request.body:
         kind = request.headers.get("content-type", "")
-        if kind.lower().startswith("multipart/form-data"):
-            pairs += _parts(kind, request.body)
-        elif kind.lower().startswith("application/x-www-form-urlencoded"):
-            pairs += _pairs(request.body.rstrip().decode(errors="replace"))
+        if not kind.lower().startswith("application/x-www-form-urlencoded"):
+            raise BadData("parameters are posted as application/x-www-form-urlencoded")
+        if len(request.body) > FORM_BYTES_MAX:
+            raise BadData(f"a form of more than {FORM_BYTES_MAX} bytes")
+        pairs += _pairs(request.body.rstrip().decode(errors="replace"))
     return Parameters(pairs)
 
 
@@ -51,18 +52,6 @@ def _pairs(encoded: str) -> list[tuple[str, str]]:
         return parse_qsl(encoded, keep_blank_values=True, max_num_fields=FIELDS_MAX)
     except ValueError as error:
         raise BadData(f"more than {FIELDS_MAX} parameters") from error
-
-
-def _parts(kind: str, body: bytes) -> list[tuple[str, str]]:
-    """Return the fields of a multipart form, as `curl -F` sends it."""
-    form = message_from_bytes(b"Content-Type: " + kind.encode("latin-1") + b"\r\n\r\n" + body)
-    found = []
-    for part in form.walk():
-        name = part.get_param("name", header="content-disposition")
-        value = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(value, bytes):
-            found.append((name, value.decode(errors="replace")))
-    return found
 
 
 FIRST_MS, LAST_MS = -(2**60), 2**60

@@ -148,17 +148,31 @@ async def test_a_range_is_answered_with_a_matrix(served: Served) -> None:
     assert [value for _, value in told["data"]["result"][0]["values"]] == ["10"] * 3
 
 
-@pytest.mark.parametrize("as_multipart", [False, True])
-async def test_a_form_that_is_posted_adds_to_what_the_url_says(
-    served: Served, as_multipart: bool
-) -> None:
-    form = aiohttp.FormData({"query": "vector(2)"}, default_to_multipart=as_multipart)
-
+async def test_a_form_that_is_posted_adds_to_what_the_url_says(served: Served) -> None:
     url = f"{served.url}/api/v1/query?time=7.5"
-    async with served.session.post(url, data=form) as answer:
+    async with served.session.post(url, data={"query": "vector(2)"}) as answer:
         told = await answer.json()
 
     assert [line["value"] for line in told["data"]["result"]] == [[7.5, "2"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data; boundary=a", b"--a\r\n\r\n--a--"),
+        ("text/pl\xe4in", b"query=1"),
+        ("application/x-www-form-urlencoded", b"a&" * 1001),
+    ],
+)
+async def test_a_form_of_another_kind_or_too_large_is_refused(
+    served: Served, kind: str, body: bytes
+) -> None:
+    url = f"{served.url}/api/v1/query"
+    async with served.session.post(url, data=body, headers={"Content-Type": kind}) as answer:
+        told = await answer.json()
+
+    assert answer.status in (400, 422)
+    assert told["errorType"] == "bad_data"
 
 
 async def test_a_text_may_come_packed_and_in_chunks(served: Served) -> None:
