@@ -12,8 +12,7 @@ from aiohttp.http import StreamWriter
 from apiserver.connection import ApiConnection, ApiHttpServer
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
-from apiserver.statuses import response_of
-from cubernetes.api.errors import ApiError, BadRequest, RequestTooLarge, Timeout
+from cubernetes.api.errors import ApiError, BadRequest, RequestTooLarge
 from cubernetes.api.http import Request, Response
 from cubernetes.host.httpserver import (
     BodyBroken,
@@ -63,8 +62,12 @@ class App:
             if settings.cert
             else None
         )
-        deadline_s = self._limits.header_deadline_s
-        self._web = ApiHttpServer(self._answer, _refusal, head_deadline_s=deadline_s)
+        self._web = ApiHttpServer(
+            self._answer,
+            self._refusal,
+            head_deadline_s=self._limits.header_deadline_s,
+            take_deadline_s=self._limits.write_deadline_s,
+        )
         await self._web.listen(settings.listen_address, settings.listen_port, tls)
 
     async def stop(self) -> None:
@@ -72,20 +75,21 @@ class App:
         if self._web is not None:
             await self._web.stop(STOP_DEADLINE_S)
 
+    def _refusal(self, said: str) -> web.Response:
+        """Return the answer to what is not even HTTP."""
+        return _short(self._server.refused("", "", BadRequest(said)))
+
     async def _answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
         try:
             request = await self._request(incoming)
-            async with asyncio.timeout(self._limits.request_deadline_s):
-                response = await self._server.handle(request)
-        except TimeoutError:
-            error = Timeout("the deadline passed; a write may have happened: read again")
-            response = response_of(error)
         except ApiError as error:
             # The rest of such a request is not read: nobody knows where the next one begins.
-            outgoing = _short(response_of(error))
+            path = incoming.raw_path.partition("?")[0]
+            outgoing = _short(self._server.refused(incoming.method, path, error))
             outgoing.force_close()
             incoming.protocol.close()
             return outgoing
+        response = await self._server.handle(request)
         if not isinstance(response.body, bytes):
             return await self._stream(incoming, response, response.body)
         if len(response.body) > PIECE_BYTES:
@@ -159,11 +163,6 @@ class App:
 def _short(response: Response) -> web.Response:
     body = cast(bytes, response.body)
     return web.Response(status=response.status, body=body, headers=_headers(response))
-
-
-def _refusal(said: str) -> web.Response:
-    """Return the answer to what is not even HTTP."""
-    return _short(response_of(BadRequest(said)))
 
 
 def _headers(response: Response) -> dict[str, str]:

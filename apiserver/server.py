@@ -6,7 +6,7 @@ ours, told as such and logged with its story.
 """
 
 import asyncio
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 from apiserver import bodies, bootstrap
 from apiserver.auth.authenticate import Authenticator
@@ -29,6 +29,7 @@ from cubernetes.api.errors import (
     ApiError,
     Forbidden,
     InternalError,
+    Timeout,
     TooManyRequests,
     Unauthorized,
 )
@@ -44,6 +45,25 @@ CLIENT_GONE = 499
 
 log = Log(__name__)
 audit = Log("apiserver.audit")
+
+
+@dataclass(slots=True)
+class Story:
+    """What is told of a request: to people by the audit, and counted."""
+
+    user: str
+    verb: str
+    resource: str = ""
+    why: str = ""
+    is_matched: bool = False
+
+    def matched(self, route: Route) -> None:
+        self.verb, self.resource, self.is_matched = route.verb, _resource(route), True
+
+    @property
+    def counted_verb(self) -> str:
+        """What a stranger writes into a request line becomes no label: only a route's words do."""
+        return self.verb if self.is_matched else "other"
 
 
 class ApiServer:
@@ -94,49 +114,59 @@ class ApiServer:
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raises but for cancellation: the answer tells of every error."""
         begun_at = self.backend.env.clock.monotonic()
-        told: dict[str, object] = {"user": request.identity.user, "verb": request.method}
+        story = Story(request.identity.user, request.method)
         # What the audit says where nobody waits for the answer any more.
         code = CLIENT_GONE
         try:
-            response = await self._told(request, told)
+            response = await self._told(request, story)
             code = response.status
         finally:
-            took_s = self.backend.env.clock.monotonic() - begun_at
-            self._count(told, code, took_s)
-            latency_ms = round(took_s * 1000, 1)
-            audit.info("request", path=request.path, code=code, latency_ms=latency_ms, **told)
+            self._tell(request.path, story, code, begun_at)
         return response
 
-    def _count(self, told: Mapping[str, object], code: int, took_s: float) -> None:
-        # What a stranger writes into a request line becomes no label: only a route's words do.
-        verb, resource = "other", ""
-        if "resource" in told:
-            verb, resource = str(told["verb"]), str(told["resource"])
-        self._counts.answered(verb, resource, code, took_s)
+    def refused(self, method: str, path: str, error: ApiError) -> Response:
+        """Answer what did not become a request: too large, too late, or not to be read."""
+        story = Story("", method, why=error.message)
+        self._tell(path, story, error.code, self.backend.env.clock.monotonic())
+        return response_of(error)
 
-    async def _told(self, request: Request, told: dict[str, object]) -> Response:
+    def _tell(self, path: str, story: Story, code: int, begun_at: float) -> None:
+        took_s = self.backend.env.clock.monotonic() - begun_at
+        self._counts.answered(story.counted_verb, story.resource, code, took_s)
+        facts = {"user": story.user, "verb": story.verb, "resource": story.resource}
+        if story.why:
+            facts["why"] = story.why[:200]
+        latency_ms = round(took_s * 1000, 1)
+        audit.info("request", path=path, code=code, latency_ms=latency_ms, **facts)
+
+    async def _told(self, request: Request, story: Story) -> Response:
         """Return the answer, whatever went wrong on the way to it."""
+        limits = self.backend.settings.limits
         try:
-            return await self._answer(request, told)
+            async with asyncio.timeout(limits.request_deadline_s):
+                return await self._answer(request, story)
+        except TimeoutError:
+            story.why = "the deadline passed; a write may have happened: read again"
+            return response_of(Timeout(story.why))
         except ApiError as error:
-            told["why"] = error.message[:200]
+            story.why = error.message
             return response_of(error)
         except Exception as error:  # noqa: BLE001  the last place that can answer
             log.bug("request failed", error, method=request.method, path=request.path)
             return response_of(InternalError("an error of the server; the outcome is unknown"))
 
-    async def _answer(self, request: Request, told: dict[str, object]) -> Response:
+    async def _answer(self, request: Request, story: Story) -> Response:
         limits = self.backend.settings.limits
         route, namespace, name = self._routes.match(request.method, request.path)
-        told["verb"], told["resource"] = route.verb, _resource(route)
+        story.matched(route)
         bodies.check_body(request, limits.body_bytes_max)
         if route.policy is Policy.OPEN:
             return await route.handler(self.backend, Call(request, route, request.identity))
         check_loaded(self.backend)
         identity = await self._identified(request)
-        told["user"] = identity.user
+        story.user = identity.user
         call = Call(request, route, identity, namespace, name)
-        told["verb"] = _verb(call)
+        story.verb = _verb(call)
         if route.policy is Policy.ROLE:
             await self._check_may(call)
         if self._in_flight_count >= limits.in_flight_max:

@@ -1,10 +1,14 @@
 """What the API server counts of its work, and who may know."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import pytest
 
 from apiserver.settings import Limits
+from apiserver.storage.memory import MemoryStore
+from cubernetes.api.errors import RequestTooLarge
 from cubernetes.api.http import ANONYMOUS, Identity
 from tests.contract.api_world import NODES, PODS, World, a_pod, a_world, settled
 from tests.counted import read
@@ -103,3 +107,33 @@ async def test_watches_are_counted_with_what_they_are_handed_and_when_they_are_c
     assert told["cube_apiserver_watches_cut_off_total"] == 1
     assert told["cube_apiserver_watch_events_total"] == 4 * EVENTS_MAX + 1
     assert told["cube_apiserver_watches"] == 0
+
+
+class HangingStore:
+    """A memory store that, from some moment on, answers no read."""
+
+    def __init__(self, inner: MemoryStore) -> None:
+        self.inner = inner
+        self.hangs = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def get(self, key: str) -> Any:
+        if self.hangs:
+            await asyncio.get_running_loop().create_future()
+        return await self.inner.get(key)
+
+
+async def test_a_request_that_runs_into_its_deadline_is_counted_as_what_its_client_got() -> None:
+    async with a_world(limits=Limits(request_deadline_s=0.05), wrapped=HangingStore) as world:
+        assert isinstance(world.store, HangingStore)
+        world.store.hangs = True
+        assert (await world.call("GET", PODS)).code == 504
+        assert (await counted(world))[requests("list", "pods", 504)] == 1
+
+
+async def test_what_is_refused_at_the_door_is_counted_too(world: World) -> None:
+    world.server.refused("POST", PODS, RequestTooLarge("the body has over 3 bytes"))
+
+    assert (await counted(world))[requests("other", "", 413)] == 1
