@@ -48,6 +48,7 @@ class Mirror:
         self._waiting: list[tuple[int, float, asyncio.Future[None]]] = []
         self._freshening: list[asyncio.Future[int]] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._answered = 0
         self._broken = asyncio.Event()
         self._why_broken: StoreWentBack | None = None
 
@@ -144,10 +145,10 @@ class Mirror:
             del self._tasks["freshen"]
 
     async def _ask_for(self, asking: Sequence[asyncio.Future[int]]) -> None:
-        known = self.revision
+        known = self.known
         try:
             _, revision = await self._store.get(ROOT)
-            self._check_onward(known, revision)
+            self.check_onward(known, revision)
         except (StoreError, StoreWentBack) as trouble:
             error = ServiceUnavailable(f"the store does not answer: {trouble}", retry_after_s=1)
             for waiter in asking:
@@ -158,11 +159,17 @@ class Mirror:
                 if not waiter.done():
                     waiter.set_result(revision)
 
-    def _check_onward(self, known: int, revision: int) -> None:
-        """A store that answers with less than was known before the question is another one.
+    @property
+    def known(self) -> int:
+        """The highest revision that the store has told of: the mirror may not be there yet."""
+        return max(self.revision, self._answered)
 
-        Raises: StoreWentBack.
+    def check_onward(self, known: int, revision: int) -> None:
+        """Hear the revision of an answer. Less than was known before the question is another store.
+
+        Raises: StoreWentBack: nobody may be served any more; `ended` tells.
         """
+        self._answered = max(self._answered, revision)
         if revision < known:
             why = StoreWentBack(f"it is at revision {revision}, and was at {known} before")
             log.error("the store went back in time", revision=revision, known=known)

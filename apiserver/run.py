@@ -1,5 +1,6 @@
 """From settings to a server that answers: the store, the authority, the kubelets, the listener."""
 
+import asyncio
 import gc
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -8,6 +9,7 @@ from apiserver.app import App
 from apiserver.auth.signer import Authority
 from apiserver.backend import KubeletLogs, Signer
 from apiserver.kubelets import HttpsKubelets
+from apiserver.revisionmark import RevisionMark
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.storage.store import Store, Unavailable
@@ -28,19 +30,28 @@ async def run(settings: Settings, env: Env) -> None:
             kubelets = HttpsKubelets(settings)
             stack.push_async_callback(kubelets.close)
             logs = kubelets
+        mark = RevisionMark(Path(settings.state) if settings.state else None, env.clock)
         server = ApiServer(store, env, settings, logs=logs, signer=authority(settings, env))
         app = App(server, settings)
         # Listening comes first: until the store is loaded the answer is «starting», not silence.
         await app.start()
         stack.push_async_callback(app.stop)
         stack.push_async_callback(server.stop)
+        await mark.overtake(store)
         await server.start()
         # What is loaded mostly stays: a full collection need not walk through it each time, while
         # every client waits.
         gc.collect()
         gc.freeze()
         log.info("serving", address=settings.listen_address, port=app.port)
-        await server.backend.mirror.ended()
+        mirror = server.backend.mirror
+        keeping = asyncio.create_task(mark.keep(lambda: mirror.known))
+        try:
+            await mirror.ended()
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            mark.set(mirror.known)
 
 
 async def opened(settings: Settings, env: Env) -> Store:

@@ -45,6 +45,8 @@ class Settings(SettingsBase, frozen=True, kw_only=True):
     kubelet_cert: str = ""
     kubelet_key: str = ""
     kubelet_ca: str = ""
+    # Where the highest revision that was shown is remembered; empty remembers none.
+    state: str = ""
     etcd_servers: tuple[str, ...] = ()
     etcd_ca: str = ""
     etcd_cert: str = ""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from apiserver.items import Item, item_of
-from apiserver.mirror import Mirror
+from apiserver.mirror import Mirror, StoreWentBack
 from apiserver.statuses import error_from
-from apiserver.storage.store import Compare, Entry, Op, Outcome, Store, StoreError
-from cubernetes.api.errors import ApiError, Conflict
+from apiserver.storage.store import Compare, Entry, Op, Outcome, Put, Store, StoreError
+from cubernetes.api.errors import ApiError, Conflict, ServiceUnavailable
 from cubernetes.host.env import Env
 
 # How often somebody else may be first before we say so.
@@ -86,10 +86,13 @@ class Transactions:
 
     async def entry(self, key: str) -> Entry | None:
         """Read one key from the store itself."""
+        known = self._mirror.known
         try:
-            return (await self._store.get(key))[0]
+            entry, revision = await self._store.get(key)
         except StoreError as trouble:
             raise error_from(trouble) from trouble
+        self._check_onward(known, revision)
+        return entry
 
     def _guess(self, key: str) -> Item | Entry | None:
         return self._mirror.item(key) or self._mirror.plain.get(key)
@@ -103,6 +106,7 @@ class Transactions:
 
     async def _commit(self, seen: Seen, ops: tuple[Op, ...]) -> Outcome:
         compares = [Compare(key, one.revision if one else 0) for key, one in seen.items()]
+        known = self._mirror.known
         began_at, ended = self._clock.monotonic(), self._failed
         try:
             outcome = await self._store.commit(compares, ops)
@@ -111,4 +115,14 @@ class Transactions:
             raise error_from(trouble) from trouble
         finally:
             ended.observe(self._clock.monotonic() - began_at)
+        # What is put has a revision of its own, behind everything that was there before; to delete
+        # what is not there has none.
+        is_written = outcome.succeeded and any(isinstance(op, Put) for op in ops)
+        self._check_onward(known + 1 if is_written else known, outcome.revision)
         return outcome
+
+    def _check_onward(self, known: int, revision: int) -> None:
+        try:
+            self._mirror.check_onward(known, revision)
+        except StoreWentBack as why:
+            raise ServiceUnavailable(f"the store: {why}", retry_after_s=1) from why

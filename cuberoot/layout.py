@@ -18,6 +18,7 @@ BOOT = CONFIG / "boot"
 SUPERVISORD_CONFIG = CONFIG / "supervisord.conf"
 SUPERVISORD_SOCKET = RUN / "supervisord.sock"
 ETCD_STATE = STATE / "etcd"
+APISERVER_STATE = STATE / "apiserver.revision"
 PROXY_CHECKPOINT = STATE / "proxy.checkpoint"
 KUBELET_STATE = STATE / "kubelet"
 UNITS = Path("/etc/systemd/system")
@@ -33,13 +34,12 @@ class Pair(NamedTuple):
     key: Path
 
 
-def pair(name: str) -> Pair:
-    return Pair(PKI / f"{name}.crt", PKI / f"{name}.key")
+def pair(name: str, folder: Path = PKI) -> Pair:
+    return Pair(folder / f"{name}.crt", folder / f"{name}.key")
 
 
 CLUSTER_CA = pair("cluster-ca")
 ETCD_CA = pair("etcd-ca")
-FRONT_CA = pair("front-ca")
 
 
 def settings_file(program: str) -> Path:

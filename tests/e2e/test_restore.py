@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from cubernetes.api.errors import ApiError
+from cubernetes.api.meta import replaced
 from cubernetes.api.replicaset import ReplicaSet
 from cubernetes.api.service import Service
 from cubernetes.client.outcome import Trouble
@@ -112,3 +113,37 @@ async def test_after_a_restore_what_came_later_is_gone_and_what_was_there_serves
             return not await pods_on(copied)
 
         await until("no pod is left", are_none_left, 60)
+
+
+async def test_a_restore_of_a_moment_ago_is_noticed_too(copied: Cluster) -> None:
+    """A single write came later: the restored store has its revision again at once."""
+    async with copied.client() as client:
+        await made(client, "kept")
+        await copied.run("n1", ["sh", "-c", SAVE])
+        _, service = web("kept", 2)
+        ghost = replaced(service, metadata=replaced(service.metadata, name="ghost"))
+        address = (await client.create(ghost)).spec.cluster_ip
+
+        async def rules_lead_to_it() -> set[str]:
+            """Return the nodes whose rules know the later service."""
+            found = set()
+            for node in copied.names:
+                saved = await copied.run(node, ["iptables-save", "-t", "nat"])
+                found |= {node} if f"{address}/32" in saved.stdout else set()
+            return found
+
+        async def is_everywhere() -> bool:
+            return len(await rules_lead_to_it()) == 2
+
+        await until("every node leads to the later service", is_everywhere, 30)
+        await restore(copied, "")
+
+        async def is_nowhere() -> bool:
+            return not await rules_lead_to_it()
+
+        await until("no node leads to it any more", is_nowhere, BACK_S)
+        assert "ghost" not in {
+            one.metadata.name for one in (await client.list(Service, "default")).items
+        }
+        for one in web("kept", 2):
+            await client.delete(type(one), "kept", "default")
