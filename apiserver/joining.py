@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import msgspec
 
-from apiserver.auth.authorize import BOOTSTRAP_PREFIX, MASTERS
+from apiserver.auth.authorize import BOOTSTRAP_PREFIX, MASTERS, node_of
 from apiserver.auth.tokens import (
     ID_LETTERS,
     SECRET_LETTERS,
@@ -24,7 +24,14 @@ from apiserver.storage.store import Delete, Entry, Put
 from apiserver.transact import Decision, Seen
 from cubernetes.api import names
 from cubernetes.api.codec import encode, read_model
-from cubernetes.api.errors import Conflict, NotFound, Problem, ServiceUnavailable, Unauthorized
+from cubernetes.api.errors import (
+    Conflict,
+    Forbidden,
+    NotFound,
+    Problem,
+    ServiceUnavailable,
+    Unauthorized,
+)
 from cubernetes.api.errors import invalid as invalid_object
 from cubernetes.api.http import Response
 from cubernetes.api.joining import (
@@ -50,18 +57,23 @@ async def cluster_info(backend: Backend, _: Call) -> Response:
 
 
 async def join(backend: Backend, call: Call) -> Response:
-    """Sign a node's certificates. A token for one use is used by that, in one transaction."""
+    """Sign a node's certificates: for a token, or for the node itself, in the place of its own.
+
+    A token for one use is used by that, in one transaction.
+    """
     signer = _signer(backend)
     wish = read_model(JoinRequest, call.request.body, "JoinRequest")
     await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
     if problems := _problems(wish) or _borrowed(wish, backend.settings) or _held(backend, wish):
         raise invalid_object("JoinRequest", wish.node[:80], problems)
+    if node := node_of(call.identity):
+        _check_renewal(backend, wish, node)
     # Signed first: a request that is refused uses up no token.
     certificates = {
         use: signer.sign(wish.node, wish.addresses, use, request)
         for use, request in sorted(wish.requests.items())
     }
-    if MASTERS not in call.identity.groups:
+    if MASTERS not in call.identity.groups and not node_of(call.identity):
         await _use_token(backend, call, wish.node)
     settings = backend.settings
     answer = JoinAnswer(
@@ -74,6 +86,24 @@ async def join(backend: Backend, call: Call) -> Response:
         pod_range=settings.pod_range,
     )
     return Response(200, encode(answer))
+
+
+def _check_renewal(backend: Backend, wish: JoinRequest, name: str) -> None:
+    """A node may have its own certificates again, for as long as it is a node.
+
+    Raises: Forbidden.
+    """
+    there = backend.mirror.item(key_of(Node, "", name))
+    node = there.object if there is not None else None
+    why = ""
+    if wish.node != name:
+        why = f"a node renews its own certificates, not those of {wish.node[:80]!r}"
+    elif not isinstance(node, Node):
+        why = "it is no node of the cluster any more: let it join again"
+    elif set(wish.addresses) != {node.address}:
+        why = f"its address is {node.address}: with another one, let it join again"
+    if why:
+        raise Forbidden(f'node "{name}" cannot renew: {why}', kind="join")
 
 
 async def list_tokens(backend: Backend, _: Call) -> Response:
@@ -139,7 +169,8 @@ def _used(key: str, node_key: str, node: str, now: datetime, seen: Seen) -> Deci
         raise Unauthorized(USED)
     is_repeat = kept.node == node
     if isinstance(there, Item) and not is_repeat and _is_alive(there):
-        message = f'a node named "{node}" is in the cluster and alive: choose another name'
+        message = f'a node named "{node}" is in the cluster and alive: choose another name, or '
+        message += "`cuberoot stop` there first"
         raise Conflict(message, kind="nodes", name=node)
     if not kept.once or is_repeat:
         return Decision((), None)

@@ -1,4 +1,4 @@
-"""Turns machines into a cluster, and back: init, join, start, stop, status, reset, token, lab.
+"""Turns machines into a cluster, and back: init, join, start, renew, reset and more.
 
 It refuses to do anything the programs do: it writes their settings, starts them and looks.
 """

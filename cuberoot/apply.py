@@ -7,20 +7,22 @@ import sys
 from collections.abc import Callable
 
 from cubernetes.host.env import Env
-from cubernetes.host.files import read_or_none
 from cubernetes.host.settings import read_settings, settings_bytes
-from cuberoot import compile, layout, pki, probe  # noqa: A004  a room's word, not the built-in
+from cuberoot import (
+    certificates,
+    compile,  # noqa: A004  a room's word, not the built-in
+    layout,
+    pki,
+    probe,
+)
 from cuberoot.cluster import Cluster
 from cuberoot.journal import Journal
-from cuberoot.layout import Pair, pair
-from cuberoot.pki import Identity, Signed
 from cuberoot.supervision import Supervisor, supervisor_for
 from cuberoot.waiting import NotYet, until
 
 ETCD_UP_S = 30.0
 API_UP_S = 30.0
 NODE_READY_S = 60.0
-SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
 type Say = Callable[[str], None]
 
@@ -51,55 +53,19 @@ def write_node(cluster: Cluster, journal: Journal) -> frozenset[str]:
     return frozenset(one for one in programs if layout.settings_file(one) in written)
 
 
-def make_certificates(cluster: Cluster, journal: Journal, env: Env, service_ip: str) -> None:
-    """Make the cluster's authorities and the control plane's certificates, where missing."""
-    now = env.clock.now()
-    cluster_ca = _kept(layout.CLUSTER_CA, journal, lambda: pki.new_ca("cubernetes-ca", now))
-    etcd_ca = _kept(layout.ETCD_CA, journal, lambda: pki.new_ca("cubernetes-etcd-ca", now))
-    _kept(layout.FRONT_CA, journal, lambda: pki.new_ca("cubernetes-front-ca", now))
-    here = (cluster.address, "127.0.0.1")
-    names = (cluster.node_name, "localhost")
-    server = Identity("kube-apiserver", (), (*names, *SERVICE_NAMES), (*here, service_ip), True)
-    node = f"system:node:{cluster.node_name}"
-    wanted: dict[str, tuple[Identity, Signed]] = {
-        "etcd": (Identity("etcd", (), names, here, is_server=True), etcd_ca),
-        "apiserver-etcd": (Identity("apiserver"), etcd_ca),
-        "apiserver": (server, cluster_ca),
-        "apiserver-kubelet": (Identity("system:apiserver"), cluster_ca),
-        "scheduler": (Identity("system:scheduler"), cluster_ca),
-        "controllers": (Identity("system:controllers"), cluster_ca),
-        "admin": (Identity("kubernetes-admin", ("system:masters",)), cluster_ca),
-        "kubelet": (Identity(node, ("system:nodes",)), cluster_ca),
-        "kubelet-serving": (
-            Identity(node, ("system:nodes",), names, here, is_server=True, is_client=False),
-            cluster_ca,
-        ),
-        "proxy": (
-            Identity(f"system:proxy:{cluster.node_name}", ("system:proxies",)),
-            cluster_ca,
-        ),
-    }
-    for name, (identity, ca) in wanted.items():
-        _kept(pair(name), journal, _maker(identity, ca, env))
-    admin = pki.read(pair("admin"))
-    config = compile.kubeconfig_text(cluster, cluster_ca.cert, admin.cert, admin.key)
+def make_certificates(
+    cluster: Cluster, journal: Journal, env: Env, *, is_renewal: bool = False
+) -> frozenset[str]:
+    """Make what a control plane proves itself with, and the administrator's file.
+
+    is_renewal: every certificate anew, not only those that are missing or near their end.
+    Returns the programs that must begin anew.
+    """
+    changed = certificates.make(cluster, journal, env.clock.now(), is_renewal=is_renewal)
+    ca, admin = pki.read(layout.CLUSTER_CA), pki.read(layout.pair("admin"))
+    config = compile.kubeconfig_text(cluster, ca.cert, admin.cert, admin.key)
     journal.file(layout.ADMIN_CONFIG, config.encode())
-
-
-def _maker(identity: Identity, ca: Signed, env: Env) -> Callable[[], Signed]:
-    return lambda: pki.new_cert(identity, ca, env.clock.now())
-
-
-def _kept(place: Pair, journal: Journal, make: Callable[[], Signed]) -> Signed:
-    """Return the pair at place; make it where it is missing or half written."""
-    cert, key = read_or_none(place.cert), read_or_none(place.key)
-    if cert is None or key is None:
-        signed = make()
-        # The key first: a certificate without its key is seen as missing by the next run.
-        journal.file(place.key, signed.key)
-        journal.file(place.cert, signed.cert, compile.READABLE)
-        return signed
-    return Signed(cert, key)
+    return changed
 
 
 class Programs:

@@ -1,4 +1,4 @@
-"""`cuberoot`: init, join, start, stop, status, reset, token, lab."""
+"""`cuberoot`: init, join, start, stop, renew, status, reset, token, lab."""
 
 import asyncio
 import sys
@@ -106,6 +106,15 @@ def start() -> None:
 def stop() -> None:
     """Stop this node's programs. Pods and services go on serving."""
     carried_out(lambda env: node.stop(env, say))
+
+
+@main.command()
+def renew() -> None:
+    """Give this node new certificates, and start anew what uses them.
+
+    Pods and services serve on.
+    """
+    carried_out(lambda env: node.renew(env, say), is_alone=True)
 
 
 @main.command()

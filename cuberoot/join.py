@@ -24,11 +24,12 @@ from cubernetes.api.joining import (
 )
 from cubernetes.api.node import Node
 from cubernetes.api.words import Status
+from cubernetes.client.httptransport import HttpTransport
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
-from cuberoot import layout, pki
-from cuberoot.cluster import API_PORT
+from cuberoot import certificates, layout, pki
+from cuberoot.cluster import API_PORT, Cluster
 from cuberoot.compile import READABLE
 from cuberoot.journal import Journal
 from cuberoot.layout import pair
@@ -36,6 +37,7 @@ from cuberoot.pki import Identity, Signed
 
 DEADLINE_S = 15.0
 CA_BYTES_LIMIT = 64 * 1024
+AGAIN = "join again, with what `cuberoot token create` prints on the control plane"
 
 
 class JoinRefused(Exception):
@@ -59,8 +61,31 @@ async def joined(server: str, token: str, ca_hash: str, node: Node, env: Env) ->
     """
     host, port = _address(server)
     ca = await _trusted_ca(host, port, ca_hash)
-    name = node.metadata.name
     addresses = tuple(one.address for one in node.status.addresses if one.type == "InternalIP")
+    with NamedTemporaryFile(suffix=".crt") as file:
+        file.write(ca)
+        file.flush()
+        transport = HttpTransport([f"https://{host}:{port}"], Path(file.name), token=token)
+    return await _signed(transport, node.metadata.name, addresses, ca, env)
+
+
+async def renewed(cluster: Cluster, env: Env) -> Ticket:
+    """Ask for others in the place of this node's certificates, by the one that it has.
+
+    Raises: JoinRefused.
+    """
+    own = pair("kubelet")
+    try:
+        ca = layout.CLUSTER_CA.cert.read_bytes()
+        transport = HttpTransport(cluster.servers, layout.CLUSTER_CA.cert, own.cert, own.key)
+    except OSError as error:  # ssl.SSLError too: a key that is not its certificate's
+        raise JoinRefused(f"this node's certificate cannot be used ({error}): {AGAIN}") from error
+    return await _signed(transport, cluster.node_name, (cluster.address,), ca, env)
+
+
+async def _signed(
+    transport: HttpTransport, name: str, addresses: tuple[str, ...], ca: bytes, env: Env
+) -> Ticket:
     requests = {
         "kubelet": pki.new_request(Identity(f"system:node:{name}", ("system:nodes",))),
         "kubelet-serving": pki.new_request(
@@ -73,7 +98,7 @@ async def joined(server: str, token: str, ca_hash: str, node: Node, env: Env) ->
         addresses=addresses,
         requests={key: one.cert.decode() for key, one in requests.items()},
     )
-    answer = await _ask(f"https://{host}:{port}", token, ca, wish, env)
+    answer = await _ask(transport, wish, env)
     missing = [one for one in CERTIFICATES if one not in answer.certificates]
     if missing:
         raise JoinRefused(f"the cluster signed no certificate for {', '.join(missing)}")
@@ -90,8 +115,7 @@ async def joined(server: str, token: str, ca_hash: str, node: Node, env: Env) ->
 
 def write_certificates(ticket: Ticket, journal: Journal) -> None:
     for name, signed in ticket.certificates.items():
-        journal.file(pair(name).key, signed.key)
-        journal.file(pair(name).cert, signed.cert, READABLE)
+        certificates.write(name, signed, journal)
     journal.file(layout.CLUSTER_CA.cert, ticket.ca, READABLE)
 
 
@@ -137,23 +161,17 @@ def _fetch_ca(host: str, port: int) -> bytes:
     return body
 
 
-async def _ask(server: str, token: str, ca: bytes, wish: JoinRequest, env: Env) -> JoinAnswer:
-    from cubernetes.client.httptransport import HttpTransport
-
-    with NamedTemporaryFile(suffix=".crt") as file:
-        file.write(ca)
-        file.flush()
-        transport = HttpTransport([server], Path(file.name), token=token)
+async def _ask(transport: HttpTransport, wish: JoinRequest, env: Env) -> JoinAnswer:
     client = Client(transport, env, agent=f"cuberoot/{socket.gethostname()}")
     try:
         response = await client.raw("POST", JOIN_PATH, body=codec.encode(wish))
     except Trouble as error:
-        raise JoinRefused(f"{server}: {error}") from error
+        raise JoinRefused(f"the API server: {error}") from error
     finally:
         await client.close()
     body = response.body if isinstance(response.body, bytes) else b""
     if response.status not in (200, 201):
-        raise JoinRefused(f"{server} answers {response.status}: {_words_of(body)}")
+        raise JoinRefused(f"the API server answers {response.status}: {_words_of(body)}")
     return codec.decode(JoinAnswer, body)
 
 

@@ -7,8 +7,9 @@ from cubernetes.api.node import Node, is_network
 from cubernetes.client.outcome import Trouble
 from cubernetes.host.env import Env
 from cubernetes.host.files import read_or_none
-from cuberoot import apply, layout, pki, probe, tokens
+from cuberoot import apply, certificates, layout, pki, probe, tokens
 from cuberoot import join as joining
+from cuberoot.alone import alone
 from cuberoot.apply import NotInitialised, Programs, Say
 from cuberoot.cluster import API_PORT, CONTROL_PLANE_LABEL, Cluster, Role, node_of
 from cuberoot.facts import facts_of_this_machine
@@ -36,8 +37,7 @@ async def init(
     cluster = known or await _new_cluster(manifest, service_range, pod_range, env, say)
     journal = Journal()
     changed = apply.write_node(cluster, journal)
-    first_ip = str(IPv4Network(cluster.service_range)[1])
-    apply.make_certificates(cluster, journal, env, first_ip)
+    changed |= apply.make_certificates(cluster, journal, env)
     say(f"files written under {layout.CONFIG}")
     await Programs(cluster, env, say, changed).start()
     await _give_role(cluster, env)
@@ -107,6 +107,10 @@ async def join(
         raise NotInitialised("this machine is a control plane: run cuberoot reset first")
     if known is not None and not _is_of_cluster(ca_hash):
         raise NotInitialised("this machine is a worker of another cluster: cuberoot reset first")
+    changed: frozenset[str] = frozenset()
+    if known is not None and not _is_good(known, env):
+        changed = await _rejoined(known, server, token, ca_hash, env)
+        say("this node has new certificates")
     if known is None:
         facts, node = await _fit_node(manifest, "worker", env, say)
         ticket = await joining.joined(server, token, ca_hash, node, env)
@@ -127,7 +131,23 @@ async def join(
         # The cluster file comes last: while it is missing, this machine has not joined.
         apply.write_node(known, journal)
         say(f"files written under {layout.CONFIG}")
-    await Programs(known, env, say).start()
+    await Programs(known, env, say, changed).start()
+
+
+async def _rejoined(
+    known: Cluster, server: str, token: str, ca_hash: str, env: Env
+) -> frozenset[str]:
+    """Give a worker other certificates; the token is used where its own open nothing any more.
+
+    Returns the programs that must begin anew.
+    """
+    try:
+        ticket = await joining.renewed(known, env)
+    except joining.JoinRefused:
+        node = node_of(None, known.node_name, known.address)
+        ticket = await joining.joined(server, token, ca_hash, node, env)
+    joining.write_certificates(ticket, Journal())
+    return certificates.programs_of(ticket.certificates)
 
 
 def _is_of_cluster(ca_hash: str) -> bool:
@@ -143,10 +163,51 @@ def _cluster() -> Cluster:
 
 
 async def start(env: Env, say: Say) -> None:
-    """Start the programs, by files written anew: a newer version may want others."""
-    cluster = _cluster()
-    changed = apply.write_node(cluster, Journal())
+    """Start the programs, by files written anew: a newer version may want others.
+
+    Alone only while it writes: it may wait long for a cluster that is away, which must keep nobody
+    from stopping or resetting this node.
+    """
+    with alone():
+        cluster = _cluster()
+        changed = apply.write_node(cluster, Journal()) | await _renewed_in_time(cluster, env, say)
     await Programs(cluster, env, say, changed).start()
+
+
+async def renew(env: Env, say: Say) -> None:
+    """Give this node new certificates, and start anew what uses them."""
+    cluster = _cluster()
+    changed = await _renewed(cluster, env)
+    await Programs(cluster, env, say, changed).start()
+    say(f"certificates end {certificates.ends_at(cluster):%Y-%m-%d}")
+
+
+async def _renewed(cluster: Cluster, env: Env) -> frozenset[str]:
+    """Give a node other certificates; return the programs that must begin anew."""
+    if cluster.is_control_plane:
+        return apply.make_certificates(cluster, Journal(), env, is_renewal=True)
+    ticket = await joining.renewed(cluster, env)
+    joining.write_certificates(ticket, Journal())
+    return certificates.programs_of(ticket.certificates)
+
+
+async def _renewed_in_time(cluster: Cluster, env: Env, say: Say) -> frozenset[str]:
+    """Renew what is near its end; a cluster that cannot be asked must not keep the node down."""
+    if cluster.is_control_plane:
+        return apply.make_certificates(cluster, Journal(), env)
+    if _is_good(cluster, env):
+        return frozenset()
+    try:
+        return await _renewed(cluster, env)
+    except joining.JoinRefused as error:
+        say(f"note: the certificates are not renewed: {error}")
+        return frozenset()
+
+
+def _is_good(cluster: Cluster, env: Env) -> bool:
+    """Tell whether every certificate of this node is whole, and good for a while."""
+    now = env.clock.now()
+    return all(certificates.is_good(name, now) for name in certificates.names_of(cluster))
 
 
 async def stop(env: Env, say: Say) -> None:
@@ -160,10 +221,7 @@ async def status(env: Env, say: Say) -> None:
     conditions = await Programs(cluster, env, say).conditions()
     for program, condition in conditions.items():
         say(f"  {program:<12} {condition}")
-    for name in ("apiserver", "kubelet"):
-        cert = layout.pair(name).cert
-        if cert.exists():
-            say(f"  {name} certificate ends {pki.expires_at(cert.read_bytes()):%Y-%m-%d}")
+    say(f"  certificates {_ending(cluster)}{'' if _is_good(cluster, env) else ': cuberoot renew'}")
     client = probe.node_client(cluster, env)
     try:
         missing = await probe.node_missing(client, cluster.node_name)()
@@ -173,6 +231,13 @@ async def status(env: Env, say: Say) -> None:
     if down or missing:
         raise NotInitialised("; ".join([f"{one} is not running" for one in down] + [missing]))
     say("  Ready")
+
+
+def _ending(cluster: Cluster) -> str:
+    try:
+        return f"end {certificates.ends_at(cluster):%Y-%m-%d}"
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({error})"
 
 
 async def reset(env: Env, say: Say) -> None:

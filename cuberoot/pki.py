@@ -16,6 +16,8 @@ from cuberoot.layout import Pair
 
 CA_LIFE = timedelta(days=3650)
 CERT_LIFE = timedelta(days=365)
+# When only this part of a certificate's life is left, it is time for another: a third.
+RENEWED_AT = 3
 # Clocks of the nodes may disagree by this much.
 BACKDATE = timedelta(minutes=5)
 PIN_PREFIX = "sha256:"
@@ -98,6 +100,18 @@ def pin_of(ca: bytes) -> str:
 
 def expires_at(cert: bytes) -> datetime:
     return x509.load_pem_x509_certificate(cert).not_valid_after_utc
+
+
+def is_good(signed: Signed, now: datetime) -> bool:
+    """True for a certificate with its own key, and more than a third of its life left."""
+    try:
+        cert = x509.load_pem_x509_certificate(signed.cert)
+        key = serialization.load_pem_private_key(signed.key, None)
+    except ValueError:
+        return False
+    begin, end = cert.not_valid_before_utc, cert.not_valid_after_utc
+    is_own = isinstance(key, ec.EllipticCurvePrivateKey) and key.public_key() == cert.public_key()
+    return is_own and now < end - (end - begin) / RENEWED_AT
 
 
 def read(pair: Pair) -> Signed:

@@ -154,6 +154,9 @@ def _node_refusal(node: str, attempt: Attempt, one: Object | None) -> str:
             return _own_lease(node, attempt)
         case "pods":
             return _own_pods(node, attempt, one)
+        case "join" if attempt.verb == "create" and not attempt.subresource:
+            # To renew its certificates. Whose they are is in the body, which is looked at there.
+            return ""
         case _:
             return "a node has no business there"
 

@@ -350,6 +350,66 @@ async def test_a_token_is_for_joining_and_nothing_else(world: World) -> None:
         assert answer.code == 403
 
 
+async def _a_node_at(world: World, name: str, address: str) -> None:
+    status = {"addresses": [{"type": "InternalIP", "address": address}]}
+    body = {"status": status}
+    answer = await world.call("PATCH", f"{NODES}/{name}/status", body, headers=MERGE)
+    assert answer.code == 200, answer.body
+
+
+async def test_a_node_renews_its_own_certificates(world: World) -> None:
+    await _a_node_at(world, "n1", "10.0.0.9")
+    answer = await world.call("POST", JOIN, a_join("n1"), identity=KUBELET)
+    assert answer.code == 200, answer.body
+    told = answer.tree["certificates"]
+    assert set(told) == {"kubelet", "kubelet-serving", "proxy"}
+    cert = x509.load_pem_x509_certificate(told["kubelet"].encode())
+    assert [one.value for one in cert.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == [
+        KUBELET.user
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        a_join("n2"),
+        a_join("n3"),
+        {"addresses": ["10.0.0.8"]},
+        {"addresses": ["10.0.0.9", "10.0.0.8"]},
+        {"addresses": []},
+    ],
+    ids=["a neighbour's", "a stranger's", "another address", "one more address", "no address"],
+)
+async def test_a_node_renews_nothing_that_is_not_its_own(
+    world: World, change: dict[str, object]
+) -> None:
+    await _a_node_at(world, "n1", "10.0.0.9")
+    wish = {**a_join("n1"), **change}
+    answer = await world.call("POST", JOIN, wish, identity=KUBELET)
+    assert answer.code == 403, answer.body
+
+
+async def test_a_node_that_was_removed_renews_nothing(world: World) -> None:
+    await _a_node_at(world, "n1", "10.0.0.9")
+    assert (await world.call("DELETE", f"{NODES}/n1")).code == 200
+    answer = await world.call("POST", JOIN, a_join("n1"), identity=KUBELET)
+    assert answer.code == 403, answer.body
+    assert "no node of the cluster" in answer.tree["message"]
+
+
+@pytest.mark.parametrize("identity", [PROXY, SCHEDULER, CONTROLLERS], ids=lambda one: one.user)
+async def test_only_a_kubelet_renews(world: World, identity: Identity) -> None:
+    await _a_node_at(world, "n1", "10.0.0.9")
+    assert (await world.call("POST", JOIN, a_join("n1"), identity=identity)).code == 403
+
+
+async def test_a_nodes_request_must_ask_for_what_is_the_nodes(world: World) -> None:
+    """Its name and address in the wish are its own, and what it wants signed is another's."""
+    await _a_node_at(world, "n1", "10.0.0.9")
+    wish = {**a_join("n1"), "requests": a_join("n2")["requests"]}
+    assert (await world.call("POST", JOIN, wish, identity=KUBELET)).code == 422
+
+
 async def test_guesses_of_tokens_are_slowed_down() -> None:
     async with a_world(limits=Limits(token_failures_max=5)) as world:
         codes = []

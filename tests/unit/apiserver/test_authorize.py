@@ -54,6 +54,12 @@ def a_pod(node: str) -> Pod:
         (PROXY, Attempt("update", "", "services"), False),
         (JOINER, Attempt("create", "cubernetes.io", "join"), True),
         (JOINER, Attempt("get", "", "nodes"), False),
+        (a_kubelet("n1"), Attempt("create", "cubernetes.io", "join"), True),
+        (a_kubelet("n1"), Attempt("create", "cubernetes.io", "join", "status"), False),
+        (a_kubelet("n1"), Attempt("create", "cubernetes.io", "tokens"), False),
+        (PROXY, Attempt("create", "cubernetes.io", "join"), False),
+        (SCHEDULER, Attempt("create", "cubernetes.io", "join"), False),
+        (CONTROLLERS, Attempt("create", "cubernetes.io", "join"), False),
         (ANONYMOUS, Attempt("get", "", "nodes"), False),
     ],
 )
@@ -104,9 +110,7 @@ def test_a_node_reaches_only_what_is_its_own(
         return
     # Whatever is allowed is one of these, and about n1.
     match resource:
-        case "nodes" if verb in ("get", "list", "watch"):
-            assert subresource == ""
-        case "nodes" if verb == "create":
+        case "nodes" if verb in ("get", "list", "watch", "create"):
             assert subresource == ""
         case "nodes":
             assert name == "n1"
@@ -120,6 +124,9 @@ def test_a_node_reaches_only_what_is_its_own(
             assert bound_to == "n1" or not name
             assert subresource in ("", "status")
             assert verb != "create"
+        case "join":
+            # For whom, is in the body: apiserver/joining.py looks at it.
+            assert (verb, subresource) == ("create", "")
         case _:
             assert resource == "events"
             assert verb in ("create", "update", "patch")

@@ -1,6 +1,6 @@
 """Certificates name who they should, and a pin names one key."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
@@ -9,7 +9,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from cuberoot import pki
-from cuberoot.pki import Identity
+from cuberoot.pki import CERT_LIFE, Identity, Signed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NODE = Identity("system:node:n1", ("system:nodes",), ("n1",), ("192.168.78.11",), is_server=True)
@@ -57,3 +57,37 @@ def test_the_pin_is_of_the_key_and_survives_a_new_certificate_text() -> None:
     assert pki.pin_of(ca.cert).startswith("sha256:")
     with pytest.raises(ValueError, match="PEM"):
         pki.pin_of(b"no certificate")
+
+
+@pytest.mark.parametrize(
+    ("age", "is_good"),
+    [
+        (timedelta(0), True),
+        (CERT_LIFE / 2, True),
+        (CERT_LIFE * 0.66, True),
+        (CERT_LIFE * 0.67, False),
+        (CERT_LIFE + timedelta(days=1), False),
+    ],
+)
+def test_a_certificate_is_good_while_more_than_a_third_of_its_life_is_left(
+    age: timedelta, is_good: bool
+) -> None:
+    signed = pki.new_cert(NODE, pki.new_ca("cubernetes-ca", NOW), NOW)
+
+    assert pki.is_good(signed, NOW + age) == is_good
+
+
+def test_a_certificate_with_the_key_of_another_or_that_is_none_is_not_good() -> None:
+    ca = pki.new_ca("cubernetes-ca", NOW)
+    one, other = (pki.new_cert(NODE, ca, NOW) for _ in range(2))
+
+    assert pki.is_good(one, NOW)
+    for signed in (
+        Signed(one.cert, other.key),
+        Signed(one.key, one.cert),
+        Signed(one.cert, b""),
+        Signed(b"", one.key),
+        Signed(one.cert[: len(one.cert) // 2], one.key),
+        Signed(one.cert, b"\xff no key"),
+    ):
+        assert not pki.is_good(signed, NOW)
