@@ -1,6 +1,9 @@
 """What the scheduler counts: decisions, bindings, and who waits."""
 
-from cubernetes.host.metrics import Metrics
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cubernetes.host.metrics import Metrics, following
 from scheduler.waiting import Waiting
 
 # A decision takes some 50 us on ten nodes.
@@ -10,7 +13,7 @@ DECISION_S = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 
 class Counts:
     """The scheduler's own families."""
 
-    def __init__(self, metrics: Metrics, waiting: Waiting) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         decisions = metrics.counter(
             "cube_scheduler_decisions_total", "Decisions on pods, by what was decided.", "decision"
         )
@@ -26,5 +29,11 @@ class Counts:
             "Writes that were refused or whose outcome is unknown; they are repeated.",
         )
         gauge = metrics.gauge("cube_scheduler_waiting_pods", "Pods without a node.", "state")
-        gauge.labels("ready").set_function(lambda: waiting.ready_count)
-        gauge.labels("parked").set_function(lambda: waiting.parked_count)
+        self._ready, self._parked = (gauge.labels(one) for one in ("ready", "parked"))
+
+    @contextmanager
+    def of(self, waiting: Waiting) -> Iterator[None]:
+        """Tell who waits, for the length of the block."""
+        ready = following(self._ready, lambda: waiting.ready_count)
+        with ready, following(self._parked, lambda: waiting.parked_count):
+            yield

@@ -81,13 +81,17 @@ class Scheduler:
             retry_limit_s=settings.retry_limit_s,
             wake_pause_s=settings.wake_pause_s,
         )
-        self._counts = Counts(env.metrics, self._waiting)
+        self._counts = Counts(env.metrics)
         self._cursor = ""
         self._news = asyncio.Event()
 
     async def run(self) -> None:
         self._pods.on_change(self._pod_changed)
         self._nodes.on_change(self._node_changed)
+        with self._counts.of(self._waiting):
+            await self._work()
+
+    async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._recorder.run())
             tasks.create_task(self._pods.run())

@@ -21,7 +21,7 @@ from cubernetes.client.watching import Change
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from cubernetes.host.metrics import Metrics
+from cubernetes.host.metrics import Metrics, following
 from cubernetes.host.supervise import BeginAnew
 
 log = Log(__name__)
@@ -81,7 +81,7 @@ class Informer[O: Object]:
         breaks = "Lists and watches that failed."
         self._breaks = metrics.counter("cube_informer_breaks_total", breaks, "kind").labels(kind)
         objects = metrics.gauge("cube_informer_objects", "Objects in the cache.", "kind")
-        objects.labels(kind).set_function(lambda: len(self.cache))
+        self._objects = objects.labels(kind)
 
     def on_change(self, callback: Callable[[O | None, O | None], None]) -> None:
         """Call back with (old, new) at each change: None for what was not, or is no more.
@@ -110,6 +110,10 @@ class Informer[O: Object]:
 
         Raises: WentBack.
         """
+        with following(self._objects, lambda: len(self.cache)):
+            await self._follow()
+
+    async def _follow(self) -> None:
         state = State.LISTING
         while True:
             if state in (State.LISTING, State.RELISTING):

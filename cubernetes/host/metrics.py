@@ -4,7 +4,8 @@ Each program has its own `Metrics`, in its env: in a simulation many live in one
 is declared where it is used; who declares the same one again is given the one that is there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,7 +17,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-__all__ = ["SECONDS", "TEXT_FORMAT", "Counter", "Gauge", "Histogram", "Metrics"]
+__all__ = ["SECONDS", "TEXT_FORMAT", "Counter", "Gauge", "Histogram", "Metrics", "following"]
 
 TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 # Upper bounds of the buckets of spans: from a call in memory to an image that is pulled.
@@ -24,6 +25,23 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 # A series with the time at which another was made doubles their number and is read by nobody.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types there
+
+
+@contextmanager
+def following(gauge: Gauge, read: Callable[[], float]) -> Iterator[None]:
+    """Let a gauge say what read returns, for the length of the block; then 0, and hold nothing.
+
+    Who has lost its leadership reports no work, and keeps no copy of the cluster for the report.
+    """
+    gauge.set_function(read)
+    try:
+        yield
+    finally:
+        gauge.set_function(_nothing)
+
+
+def _nothing() -> float:
+    return 0.0
 
 
 class Metrics:

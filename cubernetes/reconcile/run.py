@@ -17,6 +17,7 @@ from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.metrics import following
 from cubernetes.reconcile.barrier import Barrier
 from cubernetes.reconcile.execute import Executor, NameTaken
 from cubernetes.reconcile.plan import Again, Planner, Record
@@ -94,13 +95,17 @@ class Loop:
         )
         self._refusals, self._bugs = failures.labels(name, "api"), failures.labels(name, "bug")
         ready = metrics.gauge("cube_loop_ready_keys", "Keys that wait for a worker.", "loop")
-        ready.labels(name).set_function(lambda: len(self._queue))
+        self._ready = ready.labels(name)
 
     async def run(self) -> None:
         for informer in self._informers.values():
             await informer.synced.wait()
         # Before every kind is there, keys() would answer from half a view.
         self._is_open = True
+        with following(self._ready, lambda: len(self._queue)):
+            await self._work_for_ever()
+
+    async def _work_for_ever(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._resync())
             tasks.create_task(self._dispatch(tasks))

@@ -74,6 +74,8 @@ async def test_who_reads_slowly_gets_all_of_it(server: HttpServer) -> None:
         while taken < 20 * len(BODY):
             taken += len(await reader.read(100_000))
             await asyncio.sleep(DEADLINE_S / 30)
+    assert taken > 20 * len(BODY)
+    assert len(server.connections) == 1
     writer.close()
 
 

@@ -1,8 +1,10 @@
 """What a program counts is kept apart from other programs', and is text that others read."""
 
+import weakref
+
 import pytest
 
-from cubernetes.host.metrics import Metrics
+from cubernetes.host.metrics import Metrics, following
 from tests.counted import counted
 
 
@@ -54,3 +56,17 @@ def test_a_label_is_escaped() -> None:
     metrics = Metrics()
     metrics.counter("cube_x_total", "X.", "why").labels('a "b"\n\\c').inc()
     assert counted(metrics) == {'cube_x_total{why="a \\"b\\"\\n\\\\c"}': 1}
+
+
+def test_a_gauge_that_followed_something_says_nothing_of_it_after_and_does_not_hold_it() -> None:
+    class Queue(list[int]):
+        pass
+
+    metrics, queue = Metrics(), Queue([1, 2])
+    held = weakref.ref(queue)
+    gauge = metrics.gauge("cube_x_keys", "Keys.")
+    with following(gauge, queue.__len__):
+        assert counted(metrics)["cube_x_keys"] == 2
+    del queue
+    assert counted(metrics)["cube_x_keys"] == 0
+    assert held() is None
