@@ -14,7 +14,7 @@ from cubernetes.api.service import Service
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from lab.lab import Lab
-from tests.e2e.cluster import Cluster, ready_addresses, ready_nodes, until
+from tests.e2e.cluster import CUBEROOT, Cluster, ready_addresses, ready_nodes, until
 from tests.e2e.conftest import finished
 from tests.e2e.test_serving import web
 
@@ -42,16 +42,18 @@ def copied(boot_lab: Callable[[str, int], AbstractContextManager[Lab]]) -> Itera
 
 
 async def restore(cluster: Cluster, options: str) -> None:
-    """Put the copy in the place of etcd's state, as an operator would."""
-    address = cluster.lab.node("n1").address
-    peer = f"https://{address}:2380"
-    member = f"--name n1 --initial-cluster n1={peer} --initial-advertise-peer-urls {peer}"
+    """Put the copy in the place of etcd's state under everything that runs."""
     script = (
-        f"set -e; {SUPERVISOR} stop etcd; rm -rf {STATE}; "
-        f"etcdutl snapshot restore /root/copy --data-dir {STATE} {member} {options}; "
+        f"set -e; {SUPERVISOR} stop etcd; rm -rf {STATE}; {restoring(cluster, options)}; "
         f"{SUPERVISOR} start etcd"
     )
     await cluster.run("n1", ["sh", "-c", script], deadline_s=60)
+
+
+def restoring(cluster: Cluster, options: str) -> str:
+    peer = f"https://{cluster.lab.node('n1').address}:2380"
+    member = f"--name n1 --initial-cluster n1={peer} --initial-advertise-peer-urls {peer}"
+    return f"etcdutl snapshot restore /root/copy --data-dir {STATE} {member} {options}"
 
 
 async def names_of(client: Client) -> set[str]:
@@ -147,3 +149,32 @@ async def test_a_restore_of_a_moment_ago_is_noticed_too(copied: Cluster) -> None
         }
         for one in web("kept", 2):
             await client.delete(type(one), "kept", "default")
+
+
+async def test_a_control_plane_that_was_lost_is_made_again_from_its_backup(copied: Cluster) -> None:
+    async with copied.client() as client:
+        await made(client, "kept")
+    keys = "tar czf /root/keys.tgz -C / etc/cubernetes"
+    await copied.run("n1", ["sh", "-c", f"{SAVE}; {keys}"])
+    await copied.run("n1", [*CUBEROOT, "reset", "--yes"], deadline_s=120)
+
+    back = f"set -e; tar xzf /root/keys.tgz -C /; {restoring(copied, BUMPED)}"
+    await copied.run("n1", ["sh", "-c", back], deadline_s=60)
+    await copied.run("n1", [*CUBEROOT, "start"], deadline_s=120)
+
+    async with copied.client() as client:
+
+        async def is_back() -> bool:
+            return len(await ready_nodes(client)) == 2 and await serves(client, "kept")
+
+        await until("both nodes, and the service", is_back, BACK_S)
+        service = await client.get(Service, "kept", "default")
+        url = f"http://{service.spec.cluster_ip}/"
+
+        async def answers_everywhere() -> bool:
+            """Each of the two pods, from each node; one of them had to be made again."""
+            heard = [await copied.answers(node, url, 20) for node in copied.names]
+            return all(len(one) == 2 and "" not in one for one in heard)
+
+        await until("both pods answer on both nodes", answers_everywhere, BACK_S)
+    await copied.run("n1", [*CUBEROOT, "reset", "--yes"], deadline_s=120)
