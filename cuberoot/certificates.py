@@ -42,6 +42,8 @@ def identities_of(cluster: Cluster) -> Mapping[str, tuple[Identity, str]]:
         "scheduler": (Identity("system:scheduler"), CLUSTER),
         "controllers": (Identity("system:controllers"), CLUSTER),
         "admin": (Identity("kubernetes-admin", ("system:masters",)), CLUSTER),
+        # For whoever follows the API server's metrics; it opens nothing else.
+        "monitoring": (Identity("monitoring", ("system:monitoring",)), CLUSTER),
         "kubelet": (Identity(node, ("system:nodes",)), CLUSTER),
         "kubelet-serving": (serving, CLUSTER),
         "proxy": (proxy, CLUSTER),

@@ -1,6 +1,7 @@
 """Certificates are renewed while all is served, and given again to who broke its own."""
 
 import base64
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +21,7 @@ AUTHORITIES = {"cluster-ca", "etcd-ca", "front-ca"}
 CERTIFICATES = {
     "n1": {
         "etcd", "apiserver-etcd", "apiserver", "apiserver-kubelet", "scheduler", "controllers",
-        "admin", "kubelet", "kubelet-serving", "proxy",
+        "admin", "monitoring", "kubelet", "kubelet-serving", "proxy",
     },
     "n2": {"kubelet", "kubelet-serving", "proxy"},
 }  # fmt: skip
@@ -29,7 +30,7 @@ CERTIFICATES = {
 @pytest.fixture(scope="module")
 def made(boot_lab: BootLab) -> Iterator[Cluster]:
     """A control plane and a worker of this module alone: it restarts and breaks them."""
-    with boot_lab("renew", 2) as lab:
+    with boot_lab(f"ren{os.getpid() % 10**7}", 2) as lab:
         cluster = Cluster(lab)
         finished(cluster.make())
         yield cluster

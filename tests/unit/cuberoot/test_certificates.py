@@ -24,7 +24,16 @@ MASTER = Cluster(
     python="/opt/cube/bin/python",
 )
 WORKER = msgspec.structs.replace(MASTER, role="worker")
-PROGRAMS = {"etcd", "apiserver", "scheduler", "controllers", "admin", "kubelet", "proxy"}
+PROGRAMS = {
+    "etcd",
+    "apiserver",
+    "scheduler",
+    "controllers",
+    "admin",
+    "monitoring",
+    "kubelet",
+    "proxy",
+}
 
 
 class Machine:
