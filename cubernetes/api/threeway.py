@@ -47,9 +47,14 @@ def change_between(old: Tree, new: Tree) -> Tree:
             inner = change_between(was, value)
             if inner:
                 change[key] = inner
-        elif key not in old or was != value or type(was) is not type(value):
+        elif key not in old or not _are_same(was, value):
             change[key] = value
     return change
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    """Compare as JSON does: Python takes false for 0, however deep it is."""
+    return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _merged_map(last: Any, live: Any, wanted: Tree, above: str) -> Tree:

@@ -150,3 +150,9 @@ def test_the_note_does_not_hold_itself() -> None:
 
     assert twice == once
     assert threeway.last_applied(once) == {"metadata": {"name": "a", "annotations": {"mine": "x"}}}
+
+
+def test_false_in_the_place_of_0_is_a_change_however_deep() -> None:
+    """Found by chance among random trees: to Python they are equal."""
+    assert threeway.change_between({"a": [0, 0]}, {"a": [0, False]}) == {"a": [0, False]}
+    assert threeway.change_between({"a": [{"b": 1}]}, {"a": [{"b": True}]}) == {"a": [{"b": True}]}
