@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml as pyyaml
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cubernetes.api.errors import BadRequest
@@ -40,8 +40,25 @@ def test_json_is_yaml(tree: dict[str, Any]) -> None:
     assert tree_of(json.dumps(tree, ensure_ascii=False).encode()) == tree
 
 
+def texts_in(tree: Any) -> list[str]:
+    if isinstance(tree, dict | list):
+        inner = tree.values() if isinstance(tree, dict) else tree
+        return [text for one in inner for text in texts_in(one)]
+    return [tree] if isinstance(tree, str) else []
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 @given(TREES)
 def test_what_is_dumped_quoted_is_read_back(tree: dict[str, Any]) -> None:
+    # Who writes here speaks YAML 1.1, where some numbers of 1.2 need no quotes to be text: 0E0.
+    assume(not any(is_number(text) for text in texts_in(tree)))
     text = pyyaml.safe_dump(tree, default_style=None, allow_unicode=True)
     assert tree_of(text.encode()) == tree or "'" in text or '"' in text
 

@@ -23,7 +23,10 @@ from tsdb.remote import encode_request, snapped
 from tsdb.run import run
 from tsdb.settings import ScrapeJob, TargetGroup, TsdbSettings
 
-NOW_S = datetime.now(UTC).timestamp()
+
+def now_s() -> float:
+    """Not once for all tests: an instant query looks back five minutes."""
+    return datetime.now(UTC).timestamp()
 
 
 @dataclass
@@ -115,7 +118,7 @@ async def test_what_is_pushed_can_be_asked_for(served: Served) -> None:
 
 async def test_remote_write_is_taken_and_survives_a_restart(served: Served) -> None:
     key = key_of_dict({"__name__": "m", "pod": "a"})
-    at_ms = int(NOW_S * 1000)
+    at_ms = int(now_s() * 1000)
     assert (await served.write([(key, [(at_ms, 1.5), (at_ms + 1, 2.5)])]))[0] == 204
 
     await stopped(served)
@@ -139,9 +142,10 @@ async def test_the_names_values_and_series_of_labels_are_told(served: Served) ->
 
 
 async def test_a_range_is_answered_with_a_matrix(served: Served) -> None:
-    await served.push(f"a 5 {int(NOW_S * 1000)}\n")
+    at_s = now_s()
+    await served.push(f"a 5 {int(at_s * 1000)}\n")
 
-    asked = {"query": "a * 2", "start": str(NOW_S), "end": str(NOW_S + 30), "step": "15s"}
+    asked = {"query": "a * 2", "start": str(at_s), "end": str(at_s + 30), "step": "15s"}
     _, told = await served.get("/api/v1/query_range", **asked)
 
     assert told["data"]["resultType"] == "matrix"
@@ -190,10 +194,11 @@ async def test_a_text_may_come_packed_and_in_chunks(served: Served) -> None:
 
 
 async def test_a_large_answer_arrives_whole(served: Served) -> None:
-    at_ms = int(NOW_S * 1000)
+    at_s = now_s()
+    at_ms = int(at_s * 1000)
     await served.push("".join(f'a{{n="{n}"}} {n}.125 {at_ms}\n' for n in range(20)))
 
-    asked = {"query": "a", "start": str(NOW_S), "end": str(NOW_S + 299), "step": "0.3"}
+    asked = {"query": "a", "start": str(at_s), "end": str(at_s + 299), "step": "0.3"}
     _, told = await served.get("/api/v1/query_range", **asked)
 
     lines = told["data"]["result"]
@@ -238,7 +243,7 @@ async def test_a_wrong_question_is_told_what_is_wrong(
 
 
 async def test_too_many_series_are_refused_with_429_and_the_others_taken(served: Served) -> None:
-    at_ms = int(NOW_S * 1000)
+    at_ms = int(now_s() * 1000)
     series = [
         (key_of_dict({"__name__": "m", "n": str(number)}), [(at_ms, 1.0)]) for number in range(30)
     ]
@@ -250,7 +255,7 @@ async def test_too_many_series_are_refused_with_429_and_the_others_taken(served:
 
 
 async def test_samples_out_of_bounds_are_refused_with_400_and_their_counts(served: Served) -> None:
-    at_ms = int(NOW_S * 1000)
+    at_ms = int(now_s() * 1000)
     key = key_of_dict({"__name__": "m"})
     await served.write([(key, [(at_ms, 1.0)])])
 
