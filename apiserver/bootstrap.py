@@ -6,9 +6,8 @@ from ipaddress import IPv4Network
 from apiserver import clusterips
 from apiserver.auth.authorize import MASTERS
 from apiserver.backend import Backend
-from apiserver.call import Call
+from apiserver.call import Call, Policy, Route
 from apiserver.keys import key_of
-from apiserver.routes import Policy, Route
 from apiserver.write import create, create_object, modified
 from cubernetes.api.endpointslice import (
     MANAGED_LABEL,

@@ -1,20 +1,43 @@
 """One request, understood: its route, whom and what it is about, and the parameters all share."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, NamedTuple
 
+from apiserver.backend import Backend
 from cubernetes.api.codec import Validation
 from cubernetes.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
-from cubernetes.api.http import Identity, Request
+from cubernetes.api.http import Identity, Request, Response
 from cubernetes.api.meta import Object
 
-if TYPE_CHECKING:
-    from apiserver.routes import Route
-
+type Handler = Callable[[Backend, "Call"], Awaitable[Response]]
 type Form = Literal["json", "table"]
 
 NUMBER_LETTERS_MAX = 18
+
+
+class Policy(Enum):
+    """Who may use a route."""
+
+    OPEN = "everybody, unknown callers too"
+    KNOWN = "everybody who is known"
+    ROLE = "whom the authorizer allows"
+
+
+class Route(NamedTuple):
+    """pattern has `{namespace}` and `{name}` in the places of segments."""
+
+    method: str
+    pattern: str
+    verb: str
+    handler: Handler
+    policy: Policy | None
+    kind: type[Object] | None = None
+    subresource: str = ""
+    # What the authorizer calls it, where it is no kind's.
+    resource: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +45,7 @@ class Call:
     """A request on its way; namespace and name are empty where its path has none."""
 
     request: Request
-    route: "Route"
+    route: Route
     identity: Identity
     namespace: str = ""
     name: str = ""

@@ -1,16 +1,14 @@
 """What a client asks first: the version, the groups, and the resources of each group."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from apiserver.backend import Backend
-from apiserver.call import Call
+from apiserver.call import Call, Handler
 from cubernetes.api.http import Response
 from cubernetes.api.meta import Object, Resource
 from cubernetes.host.version import VERSION
-
-type Handler = Callable[[Backend, Call], Awaitable[Response]]
 
 # The Kubernetes release whose API we speak; clients compare theirs with it.
 MAJOR, MINOR = "1", "32"

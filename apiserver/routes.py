@@ -4,9 +4,8 @@ The table is made of the registered kinds once, at start; a route without a poli
 Finding a route is a walk down a tree of path segments.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import NamedTuple
 
 from apiserver import (
@@ -21,41 +20,15 @@ from apiserver import (
     scale,
 )
 from apiserver import write as writing
-from apiserver.backend import Backend
-from apiserver.call import Call
+from apiserver.call import Handler, Policy, Route
 from apiserver.openapi.documents import Documents
 from cubernetes.api import names
 from cubernetes.api.errors import MethodNotAllowed, NotFound
-from cubernetes.api.http import Response
 from cubernetes.api.meta import Object
 from cubernetes.api.namespace import Namespace
 from cubernetes.api.pod import Pod
 
-type Handler = Callable[[Backend, Call], Awaitable[Response]]
-
 PATH_LETTERS_MAX = 1024
-
-
-class Policy(Enum):
-    """Who may use a route."""
-
-    OPEN = "everybody, unknown callers too"
-    KNOWN = "everybody who is known"
-    ROLE = "whom the authorizer allows"
-
-
-class Route(NamedTuple):
-    """pattern has `{namespace}` and `{name}` in the places of segments."""
-
-    method: str
-    pattern: str
-    verb: str
-    handler: Handler
-    policy: Policy | None
-    kind: type[Object] | None = None
-    subresource: str = ""
-    # What the authorizer calls it, where it is no kind's.
-    resource: str = ""
 
 
 class PolicyMissing(Exception):

@@ -12,14 +12,14 @@ from apiserver import bodies, bootstrap
 from apiserver.auth.authenticate import Authenticator
 from apiserver.auth.authorize import Attempt, may, needs_object
 from apiserver.backend import Backend, KubeletLogs, Signer
-from apiserver.call import Call
+from apiserver.call import Call, Policy, Route
 from apiserver.counts import Counts
 from apiserver.health import check_loaded
 from apiserver.items import Item
 from apiserver.keys import key_of
 from apiserver.mirror import Mirror
 from apiserver.read import selection_for
-from apiserver.routes import Policy, Route, Routes, table
+from apiserver.routes import Routes, table
 from apiserver.settings import Settings
 from apiserver.statuses import response_of
 from apiserver.storage.store import Store

@@ -1,22 +1,17 @@
 """The documents of OpenAPI v3, one for each group: made when first asked for, kept as bytes."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from apiserver.backend import Backend
-from apiserver.call import Call
+from apiserver.call import Call, Handler, Route
 from apiserver.openapi.operations import paths_of
 from apiserver.openapi.schemas import Schemas
 from cubernetes.api.http import Response
 from cubernetes.host.version import VERSION
-
-if TYPE_CHECKING:
-    from apiserver.routes import Route
-
-type Handler = Callable[[Backend, Call], Awaitable[Response]]
 
 # What a hash names never changes: a client that knows it need not ask for a year.
 UNCHANGING = {"Cache-Control": "max-age=31536000, immutable"}
@@ -30,7 +25,7 @@ class Document(NamedTuple):
 class Documents:
     """Says what the routes of kinds are. Most servers are never asked."""
 
-    def __init__(self, routes: Iterable["Route"]) -> None:
+    def __init__(self, routes: Iterable[Route]) -> None:
         self._routes: dict[str, list[Route]] = {}
         for route in routes:
             assert route.kind is not None  # noqa: S101  only routes of kinds are told of
@@ -64,7 +59,7 @@ class Documents:
         return self._made[root]
 
 
-def document_of(routes: Iterable["Route"]) -> bytes:
+def document_of(routes: Iterable[Route]) -> bytes:
     """Return the JSON of the document about routes of kinds."""
     schemas = Schemas()
     paths = paths_of(routes, schemas)

@@ -2,18 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from apiserver import protobuf
 from apiserver.bodies import YAML_MEDIA
+from apiserver.call import Route
 from apiserver.delete import ANSWERED_WITH_OBJECT
 from apiserver.openapi.schemas import GROUP_VERSION_KIND, Schemas, Tree, group_version_kind
 from apiserver.patches import MERGE, STEPS, STRATEGIC
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.words import Binding, DeleteOptions, Scale, Status
-
-if TYPE_CHECKING:
-    from apiserver.routes import Route
 
 # What a sub-resource is, where it is not its object itself.
 PARTS: Mapping[str, type[Model]] = {"scale": Scale, "binding": Binding}
@@ -100,7 +98,7 @@ PARAMETERS: Mapping[str, tuple[Parameter, ...]] = {
 }
 
 
-def paths_of(routes: Iterable["Route"], schemas: Schemas) -> Tree:
+def paths_of(routes: Iterable[Route], schemas: Schemas) -> Tree:
     """Return the paths of routes of kinds; what they need of schemas is made."""
     paths: dict[str, Tree] = {}
     for route in routes:
@@ -117,7 +115,7 @@ def _path(pattern: str) -> Tree:
     return {"parameters": places} if places else {}
 
 
-def _operation(route: "Route", schemas: Schemas) -> Tree:
+def _operation(route: Route, schemas: Schemas) -> Tree:
     operation: Tree = {
         "operationId": _name(route),
         "parameters": [
@@ -132,16 +130,16 @@ def _operation(route: "Route", schemas: Schemas) -> Tree:
     return operation | ({"requestBody": {"content": body}} if body else {})
 
 
-def _kind(route: "Route") -> type[Object]:
+def _kind(route: Route) -> type[Object]:
     assert route.kind is not None  # noqa: S101  only routes of kinds are told of
     return route.kind
 
 
-def _model(route: "Route") -> type[Model]:
+def _model(route: Route) -> type[Model]:
     return PARTS.get(route.subresource, _kind(route))
 
 
-def _name(route: "Route") -> str:
+def _name(route: Route) -> str:
     """Return the operation's name: `listNamespacedPod`, `listPodForAllNamespaces`."""
     resource = _kind(route).resource
     is_inside = "{namespace}" in route.pattern
@@ -151,13 +149,13 @@ def _name(route: "Route") -> str:
     return f"{route.verb}{inside}{resource.kind}{part}{everywhere}"
 
 
-def _parameters(route: "Route") -> tuple[Parameter, ...]:
+def _parameters(route: Route) -> tuple[Parameter, ...]:
     is_read = route.verb == "get" and route.subresource != "log"
     word = route.verb if is_read or route.subresource not in PARAMETERS else route.subresource
     return PARAMETERS[word]
 
 
-def _body(route: "Route", schemas: Schemas) -> Tree:
+def _body(route: Route, schemas: Schemas) -> Tree:
     match route.verb:
         case "create" | "update":
             return _in_every_media(schemas.of(_model(route)))
@@ -176,7 +174,7 @@ def _in_every_media(shape: Tree) -> Tree:
     return {media: {"schema": shape} for media in BODY_MEDIA}
 
 
-def _answer(route: "Route", schemas: Schemas) -> Tree:
+def _answer(route: Route, schemas: Schemas) -> Tree:
     media, shape = "application/json", TEXT
     if route.subresource == "log":
         media = "text/plain"
@@ -187,7 +185,7 @@ def _answer(route: "Route", schemas: Schemas) -> Tree:
     return {"description": "OK", "content": {media: {"schema": shape}}}
 
 
-def _is_told_by_status(route: "Route") -> bool:
+def _is_told_by_status(route: Route) -> bool:
     match route.verb:
         case "delete":
             return route.kind not in ANSWERED_WITH_OBJECT

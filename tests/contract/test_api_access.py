@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from apiserver.auth.signer import Authority
-from apiserver.routes import Policy, Route, table
+from apiserver.call import Policy, Route
+from apiserver.routes import table
 from apiserver.settings import Limits
 from cubernetes.api.http import ANONYMOUS, Identity
 from cubernetes.api.registry import KINDS

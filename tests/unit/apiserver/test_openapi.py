@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect
 
+from apiserver.call import Route
 from apiserver.openapi.docstrings import told_by
 from apiserver.openapi.documents import document_of
 from apiserver.openapi.schemas import GROUP_VERSION_KIND
-from apiserver.routes import Route, table
+from apiserver.routes import table
 from cubernetes.api import codec, schema, strategic, yaml
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.quantities import QUANTITY_RULE

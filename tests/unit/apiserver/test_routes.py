@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.backend import Backend
-from apiserver.call import Call
-from apiserver.routes import Match, PolicyMissing, Route, Routes, table
+from apiserver.call import Call, Route
+from apiserver.routes import Match, PolicyMissing, Routes, table
 from cubernetes.api.errors import MethodNotAllowed, NotFound
 from cubernetes.api.http import Response
 from cubernetes.api.registry import KINDS
