@@ -14,6 +14,7 @@ from tsdb.codec import Floats, Ints
 from tsdb.errors import TsdbError
 from tsdb.labels import Pairs
 from tsdb.query import Line, Result
+from tsdb.serve.exchange import Answer
 
 _encode = msgspec.json.encode
 # Between these, msgspec and Prometheus both write a float as plain digits.
@@ -29,6 +30,11 @@ def success_pieces(data: Sequence[bytes], warnings: Sequence[str] = ()) -> list[
     """Return an answer around its data, in pieces: megabytes are not copied to make them one."""
     told = b',"warnings":' + _encode(list(warnings)) if warnings else b""
     return [b'{"status":"success","data":', *data, told, b"}"]
+
+
+def success(found: object) -> Answer:
+    """Return the answer whose data is what was found."""
+    return Answer(pieces=success_pieces([_encode(found)]))
 
 
 def failure(error: TsdbError) -> bytes:

@@ -1,22 +1,19 @@
 """What is served: routes, errors as Prometheus tells them, health."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from cubernetes.host.log import Log
 from cubernetes.host.metrics import TEXT_FORMAT, Metrics
 from tsdb.errors import BadData, TsdbError
 from tsdb.serve import answers
-from tsdb.serve.exchange import TEXT, Answer, Request
+from tsdb.serve.exchange import TEXT, Answer, Handler, Request, Route
 from tsdb.serve.own import exposition, own_metrics
 from tsdb.serve.queries import Queries
 from tsdb.store import Store
 from tsdb.upkeep import Upkeep
 
 log = Log(__name__)
-
-type Handler = Callable[[Request], Awaitable[Answer]]
-type Route = tuple[str, str, Handler]
 
 RETRY_AFTER_S = 5
 # The one part of a path that may be anything.

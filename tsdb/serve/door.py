@@ -2,14 +2,14 @@
 
 import math
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from urllib.parse import unquote
 
 from aiohttp import web
 
 from cubernetes.host.httpserver import BodyBroken, BodyTooLarge, HttpServer, body_of, send_parts
 from tsdb.errors import BadData, LimitExceeded, TsdbError
-from tsdb.serve.exchange import Answer, Request, parts_of, unpacked
+from tsdb.serve.exchange import Answer, Handler, Request, parts_of, unpacked
 
 # The header fields that anything in the store reads.
 HEADERS = ("content-type", "content-encoding")
@@ -23,7 +23,7 @@ class Door:
 
     def __init__(
         self,
-        handler: Callable[[Request], Awaitable[Answer]],
+        handler: Handler,
         told: Callable[[TsdbError], Answer],
         *,
         body_bytes_max: int,

@@ -1,7 +1,7 @@
 """A request and its answer as plain values, without any HTTP library. Pure."""
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tsdb.errors import BadData, LimitExceeded
@@ -29,6 +29,11 @@ class Answer:
     pieces: Sequence[bytes] = ()
     kind: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+type Handler = Callable[[Request], Awaitable[Answer]]
+# Method, path (which may have one part `{name}`), and who answers.
+type Route = tuple[str, str, Handler]
 
 
 def unpacked(body: bytes, coding: str, limit: int) -> bytes:

@@ -1,8 +1,6 @@
 """The questions of the API: query, query_range, labels, series, metadata, federate."""
 
-from collections.abc import Awaitable, Callable, Sequence
-
-import msgspec
+from collections.abc import Sequence
 
 from cubernetes.host.clock import Clock
 from tsdb.budget import Budget
@@ -16,7 +14,7 @@ from tsdb.promql.parser import parse_selector
 from tsdb.query import Engine, Result, Steps
 from tsdb.select import Reader
 from tsdb.serve import answers, parameters
-from tsdb.serve.exchange import TEXT, Answer, Request
+from tsdb.serve.exchange import TEXT, Answer, Handler, Request, Route
 from tsdb.serve.federation import federated
 from tsdb.serve.parameters import FIRST_MS, LAST_MS, Parameters
 from tsdb.turns import in_turns
@@ -33,13 +31,6 @@ BUILD = {
 }
 
 
-type Handler = Callable[[Request], Awaitable[Answer]]
-
-
-def _success(found: object) -> Answer:
-    return Answer(pieces=answers.success_pieces([msgspec.json.encode(found)]))
-
-
 class Queries:
     """The handlers that read. Each works within the gate, a budget and a deadline."""
 
@@ -51,7 +42,7 @@ class Queries:
         self.gate = QueryGate(limits)
         self.answered = 0
 
-    def routes(self) -> list[tuple[str, str, Handler]]:
+    def routes(self) -> list[Route]:
         both: list[tuple[str, Handler]] = [
             ("/api/v1/query", self.query),
             ("/api/v1/query_range", self.query_range),
@@ -118,7 +109,7 @@ class Queries:
     def _bounded(self, found: Sequence[object]) -> Answer:
         if len(found) > self._limits.names_in_answer:
             raise LimitExceeded("names_in_answer", self._limits.names_in_answer, len(found))
-        return _success(found)
+        return answers.success(found)
 
     async def labels(self, request: Request) -> Answer:
         asked = parameters.of_request(request)
@@ -159,10 +150,10 @@ class Queries:
         }
         if limit is not None and limit >= 0:
             found = dict(list(found.items())[:limit])
-        return _success(found)
+        return answers.success(found)
 
     async def buildinfo(self, _request: Request) -> Answer:
-        return _success(BUILD)
+        return answers.success(BUILD)
 
     async def federate(self, request: Request) -> Answer:
         """Answer the newest sample of every matching series, as text that can be scraped."""

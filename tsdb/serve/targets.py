@@ -1,12 +1,10 @@
 """What is scraped and how it went: /api/v1/targets."""
 
-from collections.abc import Awaitable, Callable, Iterable
-
-import msgspec
+from collections.abc import Callable, Iterable
 
 from tsdb.scrape.targets import TargetState
 from tsdb.serve import answers
-from tsdb.serve.exchange import Answer, Request
+from tsdb.serve.exchange import Answer, Request, Route
 
 
 class Targets:
@@ -15,7 +13,7 @@ class Targets:
     def __init__(self, states: Callable[[], Iterable[TargetState]]) -> None:
         self._states = states
 
-    def routes(self) -> list[tuple[str, str, Callable[[Request], Awaitable[Answer]]]]:
+    def routes(self) -> list[Route]:
         return [("GET", "/api/v1/targets", self.targets)]
 
     async def targets(self, _request: Request) -> Answer:
@@ -31,5 +29,4 @@ class Targets:
             }
             for state in self._states()
         ]
-        data = msgspec.json.encode({"activeTargets": active, "droppedTargets": []})
-        return Answer(pieces=answers.success_pieces([data]))
+        return answers.success({"activeTargets": active, "droppedTargets": []})

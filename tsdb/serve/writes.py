@@ -1,9 +1,7 @@
 """The ways in over HTTP: remote write, text push, and the snapshot."""
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from http import HTTPStatus
-
-import msgspec
 
 from cubernetes.host.clock import Clock
 from tsdb.commit import Committer
@@ -13,7 +11,7 @@ from tsdb.ingest import Ingest, Taken
 from tsdb.labels import Key, is_label_name
 from tsdb.remote import decode, unsnapped
 from tsdb.serve import answers, parameters
-from tsdb.serve.exchange import TEXT, Answer, Request
+from tsdb.serve.exchange import TEXT, Answer, Request, Route
 from tsdb.store import Store
 from tsdb.turns import in_turns
 from tsdb.upkeep import Upkeep
@@ -31,7 +29,7 @@ class Writes:
         self._upkeep, self._clock = upkeep, clock
         self.requests = 0
 
-    def routes(self) -> list[tuple[str, str, Callable[[Request], Awaitable[Answer]]]]:
+    def routes(self) -> list[Route]:
         return [
             ("POST", "/api/v1/write", self.remote_write),
             ("POST", "/api/v1/import/prometheus", self.push),
@@ -92,7 +90,7 @@ class Writes:
     async def snapshot(self, _request: Request) -> Answer:
         """Write a snapshot while everything goes on; answer its name under snapshots/."""
         name = await self._upkeep.snapshot()
-        return Answer(pieces=answers.success_pieces([msgspec.json.encode({"name": name})]))
+        return answers.success({"name": name})
 
 
 class BadUse(BadData):
