@@ -49,7 +49,6 @@ class Mirror:
         self._freshening: list[asyncio.Future[int]] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._answered = 0
-        self._broken = asyncio.Event()
         self._why_broken: StoreWentBack | None = None
 
     async def start(self) -> None:
@@ -70,11 +69,7 @@ class Mirror:
 
         Raises: what ended it: StoreWentBack, or a bug of ours.
         """
-        broken = asyncio.ensure_future(self._broken.wait())
-        try:
-            await asyncio.wait([self._tasks["follow"], broken], return_when="FIRST_COMPLETED")
-        finally:
-            broken.cancel()
+        await asyncio.wait([self._tasks["follow"]])
         if self._why_broken is not None:
             raise self._why_broken
         self._tasks["follow"].result()
@@ -174,7 +169,8 @@ class Mirror:
             why = StoreWentBack(f"it is at revision {revision}, and was at {known} before")
             log.error("the store went back in time", revision=revision, known=known)
             self._why_broken = why
-            self._broken.set()
+            if "follow" in self._tasks:
+                self._tasks["follow"].cancel()
             raise why
 
     async def _load_until_done(self) -> None:

@@ -49,21 +49,23 @@ audit = Log("apiserver.audit")
 
 @dataclass(slots=True)
 class Story:
-    """What is told of a request: to people by the audit, and counted."""
+    """What is told of a request: to people by the audit, and counted.
+
+    resource is empty as long as no route has matched.
+    """
 
     user: str
     verb: str
     resource: str = ""
     why: str = ""
-    is_matched: bool = False
 
     def matched(self, route: Route) -> None:
-        self.verb, self.resource, self.is_matched = route.verb, _resource(route), True
+        self.verb, self.resource = route.verb, _resource(route)
 
     @property
     def counted_verb(self) -> str:
         """What a stranger writes into a request line becomes no label: only a route's words do."""
-        return self.verb if self.is_matched else "other"
+        return self.verb if self.resource else "other"
 
 
 class ApiServer:

@@ -203,8 +203,6 @@ async def body_of(incoming: web.BaseRequest, bytes_max: int, deadline_s: float) 
 
     Raises: BodyTooLarge, BodyBroken.
     """
-    if not incoming.body_exists:
-        return b""
     if (incoming.content_length or 0) > bytes_max:
         raise BodyTooLarge
     if incoming.headers.get("expect", "").lower() == "100-continue":
