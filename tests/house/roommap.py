@@ -1,6 +1,7 @@
-"""The map of the house: every folder and file, each with the sentence that it says of itself.
+"""The map of the house: every folder, and on demand every file, each with its own sentence.
 
-The map in docs/ARCHITECTURE.md is this text. `scripts/map` writes it; test_map.py compares.
+docs/ARCHITECTURE.md shows the folders; test_map.py compares. `scripts/map` writes them there and
+prints the whole map, files included, which would be too much for a page.
 """
 
 import sys
@@ -96,21 +97,31 @@ def folders() -> list[str]:
     return sorted(found, key=lambda each: (ORDER.index(each.partition("/")[0]), each))
 
 
-def lines() -> Iterator[str]:
+def sign_of(folder: str) -> str:
+    door = by_path().get(f"{folder}/__init__.py")
+    return SIGNS.get(folder) or (door.docstring.split("\n")[0] if door else "")
+
+
+def folder_lines() -> Iterator[str]:
+    """Yield the part of the map that docs/ARCHITECTURE.md shows."""
     for folder in folders():
-        door = by_path().get(f"{folder}/__init__.py")
-        sign = SIGNS.get(folder) or (door.docstring.split("\n")[0] if door else "")
-        yield f"\n**`{folder}/`** {sign}\n"
+        yield f"- `{folder}/` {sign_of(folder)}".rstrip()
+
+
+def lines() -> Iterator[str]:
+    """Yield the whole map."""
+    for folder in folders():
+        yield f"\n{folder}/  {sign_of(folder)}"
         for path in shown():
             if str(path.parent) == folder:
                 source = by_path().get(str(path))
-                star = "\\*" if source and is_pure(source) else ""
+                star = "*" if source and is_pure(source) else ""
                 name = path.stem if path.suffix == ".py" else path.name
-                yield f"- `{name}`{star} {sentence(path)}".rstrip()
+                yield f"  {name}{star}  {sentence(path)}".rstrip()
 
 
 def text() -> str:
-    return "\n".join(lines()).strip("\n") + "\n"
+    return "\n".join(folder_lines()) + "\n"
 
 
 def halves() -> tuple[str, str, str]:
@@ -122,6 +133,6 @@ def halves() -> tuple[str, str, str]:
 
 
 if __name__ == "__main__":
-    before, drawn, behind = halves()
+    before, _, behind = halves()
     PAPER.write_text(f"{before}{BEGIN}{text()}{END}{behind}")
-    sys.stdout.write("map: unchanged\n" if drawn == text() else "map: docs/ARCHITECTURE.md\n")
+    sys.stdout.write("\n".join(lines()).strip("\n") + "\n")
