@@ -6,17 +6,24 @@ nothing needs writing, it is taken again on what the store itself says.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import NamedTuple
 
 from apiserver.items import Item, item_of
 from apiserver.mirror import Mirror, StoreWentBack
 from apiserver.statuses import error_from
 from apiserver.storage.store import Compare, Entry, Op, Outcome, Put, Store, StoreError
+from apiserver.turns import Turns
 from cubernetes.api.errors import ApiError, Conflict, ServiceUnavailable
+from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 
-# How often somebody else may be first before we say so.
-ATTEMPTS_MAX = 16
+# How long other API servers' writers may be first before we say so.
+BEATEN_DEADLINE_S = 10.0
+# Whoever has the turn is beaten by other servers only: so often by chance, then a pause helps.
+EAGER_ATTEMPTS_MAX = 2
+PAUSE_BASE_S = 0.001
+PAUSE_S_MAX = 0.1
 
 type Seen = Mapping[str, Item | Entry | None]
 
@@ -41,7 +48,8 @@ class Transactions:
     def __init__(self, store: Store, mirror: Mirror, env: Env) -> None:
         self._store = store
         self._mirror = mirror
-        self._clock = env.clock
+        self._clock, self._rng = env.clock, env.rng
+        self._turns = Turns()
         spans = env.metrics.histogram(
             "cube_apiserver_commit_seconds",
             "Transactions of the store: written, beaten by another write, or failed.",
@@ -57,32 +65,54 @@ class Transactions:
         """Carry out what decide says about the keys, as one transaction.
 
         decide is called again whenever what it saw was no longer true. A dry run decides on what
-        the store says, and writes nothing.
+        the store says, and writes nothing. Writers that meet at the first key take turns there.
 
-        Raises: whatever decide raises; Conflict after ATTEMPTS_MAX; what error_from makes.
+        Raises: whatever decide raises; Conflict where other writers of the store were first for
+        BEATEN_DEADLINE_S; what error_from makes.
         """
         keys = tuple(dict.fromkeys(keys))
-        seen: Seen = {key: self._guess(key) for key in keys}
-        is_sure = False
-        for _ in range(ATTEMPTS_MAX):
-            try:
-                decision = decide(seen)
-            except ApiError:
-                if is_sure:
-                    raise
-                seen, is_sure = await self._read(keys), True
-                continue
-            if is_sure and (is_dry or not decision.ops):
-                return Done(decision.answer, 0)
-            ops = () if is_dry else decision.ops
-            outcome = await self._commit(seen, ops)
-            if outcome.succeeded:
-                return Done(decision.answer, outcome.revision if ops else 0)
-            seen = {
-                key: self._typed(key, entry) for key, entry in zip(keys, outcome.found, strict=True)
-            }
-            is_sure = True
-        raise Conflict(f"others wrote first {ATTEMPTS_MAX} times in a row; please try again")
+        began_at, is_sure = self._clock.monotonic(), False
+        seen: Seen = self._guesses(keys)
+        if not self._turns.is_contended(keys[0]):
+            ended = await self._attempt(seen, decide, is_sure=False, is_dry=is_dry)
+            if isinstance(ended, Done):
+                return ended
+            seen, is_sure = ended, True
+        async with self._turns.turn(keys[0]):
+            for attempt in count(1):
+                ended = await self._attempt(seen, decide, is_sure=is_sure, is_dry=is_dry)
+                if isinstance(ended, Done):
+                    return ended
+                seen, is_sure = ended, True
+                if self._clock.monotonic() - began_at > BEATEN_DEADLINE_S:
+                    break
+                if attempt > EAGER_ATTEMPTS_MAX:
+                    pause_s = backoff_s(attempt, base_s=PAUSE_BASE_S, limit_s=PAUSE_S_MAX)
+                    await self._clock.sleep(jittered_s(pause_s, self._rng.fraction()))
+        raise Conflict(f"others wrote first for {BEATEN_DEADLINE_S:g} s; please try again")
+
+    async def _attempt[T](
+        self, seen: Seen, decide: Callable[[Seen], Decision[T]], *, is_sure: bool, is_dry: bool
+    ) -> Done[T] | Seen:
+        """Decide on what was seen and commit; return what the store says where that was old.
+
+        is_sure: what was seen is the store's own word, so that a refusal stands.
+        """
+        try:
+            decision = decide(seen)
+        except ApiError:
+            if is_sure:
+                raise
+            return await self._read(tuple(seen))
+        if is_sure and (is_dry or not decision.ops):
+            return Done(decision.answer, 0)
+        ops = () if is_dry else decision.ops
+        outcome = await self._commit(seen, ops)
+        if outcome.succeeded:
+            return Done(decision.answer, outcome.revision if ops else 0)
+        return {
+            key: self._typed(key, entry) for key, entry in zip(seen, outcome.found, strict=True)
+        }
 
     async def entry(self, key: str) -> Entry | None:
         """Read one key from the store itself."""
@@ -94,8 +124,9 @@ class Transactions:
         self._check_onward(known, revision)
         return entry
 
-    def _guess(self, key: str) -> Item | Entry | None:
-        return self._mirror.item(key) or self._mirror.plain.get(key)
+    def _guesses(self, keys: Sequence[str]) -> Seen:
+        mirror = self._mirror
+        return {key: mirror.item(key) or mirror.plain.get(key) for key in keys}
 
     async def _read(self, keys: Sequence[str]) -> Seen:
         return {key: self._typed(key, await self.entry(key)) for key in keys}

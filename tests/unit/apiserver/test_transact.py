@@ -1,5 +1,6 @@
 """Optimistic transactions: an old guess never decides, and nothing is written twice."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,9 +8,11 @@ import pytest
 from apiserver.mirror import Mirror
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import Compare, Entry, Outcome, Put
-from apiserver.transact import ATTEMPTS_MAX, Decision, Seen, Transactions
+from apiserver.transact import BEATEN_DEADLINE_S, Decision, Seen, Transactions
+from apiserver.turns import Turns
 from cubernetes.api.errors import Conflict, NotFound
 from cubernetes.host.env import Env
+from tests.clocks import SteppedClock
 
 KEY, OTHER = "/cubernetes/clusterips/a", "/cubernetes/clusterips/b"
 
@@ -18,7 +21,8 @@ class Bench:
     """A store, and a mirror that has been left behind on purpose: it is never started."""
 
     def __init__(self) -> None:
-        env = Env()
+        self.clock = SteppedClock()
+        env = Env(clock=self.clock)
         self.store = MemoryStore(env)
         self.mirror = Mirror(self.store, env.clock, (), 10)
         self.transactions = Transactions(self.store, self.mirror, env)
@@ -119,4 +123,40 @@ async def test_who_always_comes_second_is_told_so_in_the_end(bench: Bench) -> No
     bench.store.commit = raced  # type: ignore[method-assign,assignment]
     with pytest.raises(Conflict, match="others wrote first"):
         await bench.transactions.run([KEY], bench.counted_up)
-    assert bench.calls == ATTEMPTS_MAX
+    assert bench.clock.passed_s > BEATEN_DEADLINE_S
+    assert bench.calls < BEATEN_DEADLINE_S * 100, "pauses grow, so that the store is not hammered"
+
+
+async def test_any_number_of_writers_of_one_key_all_succeed_in_turns(bench: Bench) -> None:
+    await bench.put(KEY, b"0")
+    commit = bench.store.commit
+
+    async def far_away(compares: tuple[Compare, ...], ops: tuple[Put, ...]) -> Outcome:
+        await asyncio.sleep(0)  # as a network does: everybody decides before anybody has written
+        return await commit(compares, ops)
+
+    bench.store.commit = far_away  # type: ignore[method-assign,assignment]
+    count = 200
+    writers = [bench.transactions.run([KEY], bench.counted_up) for _ in range(count)]
+    answers = {done.answer for done in await asyncio.gather(*writers)}
+
+    assert answers == {str(number).encode() for number in range(1, count + 1)}
+    assert bench.calls <= 4 * count, "the work grows with the writers, not with their square"
+
+
+async def test_a_writer_that_gives_up_its_wait_passes_the_turn_on() -> None:
+    turns = Turns()
+    order: list[str] = []
+
+    async def wait(name: str) -> None:
+        async with turns.turn(KEY):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    first, second, third = (asyncio.ensure_future(wait(name)) for name in "abc")
+    await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.gather(first, second, third, return_exceptions=True)
+
+    assert order == ["a", "c"]
+    assert not turns.is_contended(KEY)
