@@ -93,7 +93,8 @@ def files() -> Iterator[str]:
     for folder, inner, names in ROOT.walk():
         place = folder.relative_to(ROOT)
         inner[:] = sorted(each for each in inner if _is_ours(place / each))
-        for name in sorted(names):
+        # In a worktree `.git` is a file that names where the repository is.
+        for name in sorted(set(names) - {".git"}):
             yield (place / name).as_posix()
 
 
