@@ -17,6 +17,7 @@ from cubernetes.api.pod import (
     StateTerminated,
     StateWaiting,
 )
+from cubernetes.api.qos import qos_of
 from kubelet import plan
 from kubelet.plan import Memory
 from kubelet.runtime.driver import SANDBOX, Container, State
@@ -64,7 +65,7 @@ def status_for(
         pod_ips=(PodIP(ip=live_address),) if live_address else (),
         start_time=pod.status.start_time or now.replace(microsecond=0),
         container_statuses=containers,
-        qos_class=_qos_class(pod),
+        qos_class=qos_of(pod.spec),
         observed_generation=pod.metadata.generation,
     )
 
@@ -168,19 +169,6 @@ def _terminated(one: Container) -> StateTerminated:
 
 def _to_second(at: datetime | None) -> datetime | None:
     return at.replace(microsecond=0) if at is not None else None
-
-
-def _qos_class(pod: Pod) -> str:
-    """Kubernetes' three classes: by which limits and requests are given."""
-    resources = [one.resources for one in pod.spec.containers]
-    if not any(one.requests or one.limits for one in resources):
-        return "BestEffort"
-    guaranteed = all(
-        {"cpu", "memory"} <= one.limits.keys()
-        and all(one.requests.get(name, amount) == amount for name, amount in one.limits.items())
-        for one in resources
-    )
-    return "Guaranteed" if guaranteed else "Burstable"
 
 
 def backing_off(told: PodStatus | None) -> frozenset[str]:

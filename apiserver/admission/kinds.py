@@ -7,7 +7,8 @@ from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.namespace import Namespace, NamespaceStatus
 from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod, PodSpec, PodStatus
+from cubernetes.api.pod import Pod, PodStatus
+from cubernetes.api.qos import qos_of
 from cubernetes.api.service import Service
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
@@ -62,17 +63,3 @@ def update_problems(old: Object, new: Object) -> Iterator[Problem]:
     if isinstance(old, Pod) and isinstance(new, Pod) and old.spec.node_name != new.spec.node_name:
         message = "field is immutable: a binding sets it, once"
         yield Problem("spec.nodeName", message, "FieldValueForbidden")
-
-
-def qos_of(spec: PodSpec) -> str:
-    """Return Kubernetes' class of a pod: who is sacrificed first when memory is short."""
-    resources = [container.resources for container in spec.containers]
-    if not any(one.requests or one.limits for one in resources):
-        return "BestEffort"
-    wanted = ("cpu", "memory")
-    is_exact = all(
-        name in one.limits and one.requests.get(name, one.limits[name]) == one.limits[name]
-        for one in resources
-        for name in wanted
-    )
-    return "Guaranteed" if is_exact else "Burstable"

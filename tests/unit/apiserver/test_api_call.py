@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.admission import stamps
-from apiserver.admission.kinds import qos_of
 from apiserver.admission.stamps import Stamp, born, carried_over, generated_name, revision_of
 from apiserver.bodies import warning_header
 from apiserver.call import form_of, media_of
@@ -17,8 +16,7 @@ from cubernetes.api import names
 from cubernetes.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
 from cubernetes.api.http import ANONYMOUS, Identity
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.pod import Container, Pod, PodSpec, Resources
-from cubernetes.api.quantities import Quantity
+from cubernetes.api.pod import Container, Pod, PodSpec
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 999, tzinfo=UTC)
 
@@ -121,20 +119,3 @@ def test_a_certificate_says_who() -> None:
     assert identity_of({}) == ANONYMOUS
     twice = {"subject": ((("commonName", "a"),), (("commonName", "b"),))}
     assert identity_of(twice) == ANONYMOUS
-
-
-def test_classes_of_service() -> None:
-    def pod(**resources: dict[str, str]) -> PodSpec:
-        amounts = {
-            part: {name: Quantity(text) for name, text in one.items()}
-            for part, one in resources.items()
-        }
-        container = Container(name="c", image="i", resources=Resources(**amounts))
-        return PodSpec(containers=(container,))
-
-    both = {"cpu": "1", "memory": "1Gi"}
-    assert qos_of(pod()) == "BestEffort"
-    assert qos_of(pod(limits=both)) == "Guaranteed"
-    assert qos_of(pod(limits=both, requests=both)) == "Guaranteed"
-    assert qos_of(pod(limits=both, requests={"cpu": "500m"})) == "Burstable"
-    assert qos_of(pod(requests=both)) == "Burstable"
