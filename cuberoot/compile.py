@@ -10,6 +10,7 @@ import yaml
 
 from apiserver.settings import Settings as ApiServerSettings
 from controllers.settings import ControllersSettings
+from cubernetes.api.qos import PROGRAM_OOM_SCORE
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.settings import Settings, settings_bytes
 from cuberoot import layout
@@ -193,7 +194,8 @@ def unit_text(program: str, argv: tuple[str, ...]) -> str:
     """Return a systemd unit.
 
     CollectMode: one that did not stop in time is forgotten as the others are. KillMode: what a
-    program has started (containers) goes on. LogRateLimit: a busy API server's audit is whole.
+    program has started (containers) goes on. OOMScoreAdjust: where memory ends, every pod does
+    before a program of the cluster. LogRateLimit: a busy API server's audit is whole.
     """
     after = " ".join(["network-online.target", *_after(program)])
     return f"""\
@@ -211,6 +213,7 @@ Restart=always
 RestartSec=0.5
 TimeoutStopSec=10
 KillMode=process
+OOMScoreAdjust={PROGRAM_OOM_SCORE}
 LimitNOFILE=65536
 UMask=0077
 SyslogIdentifier=cube-{program}
@@ -245,7 +248,7 @@ def supervisord_text(commands: Mapping[str, tuple[str, ...]]) -> str:
 logfile={layout.log_file("supervisord")}
 logfile_maxbytes=5MB
 logfile_backups=1
-pidfile={layout.RUN}/supervisord.pid
+pidfile={layout.SUPERVISORD_PID}
 umask=077
 
 [unix_http_server]

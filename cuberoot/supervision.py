@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+from cubernetes.api.qos import PROGRAM_OOM_SCORE
 from cubernetes.host.command import CommandFailed, Commands
 from cubernetes.host.env import Env
 from cubernetes.host.files import read_or_none
+from cubernetes.host.log import Log
 from cuberoot import layout
 from cuberoot.cluster import Cluster
 from cuberoot.waiting import until
+
+log = Log(__name__)
 
 type Condition = Literal["running", "stopped", "failing"]
 
@@ -113,11 +117,12 @@ def _unit(program: str) -> str:
 class Supervisord:
     """One supervisord for all programs; it is started when the first program is."""
 
-    def __init__(self, env: Env) -> None:
-        self._env, self._commands = env, env.commands
+    def __init__(self, env: Env, proc: Path = Path("/proc")) -> None:
+        self._env, self._commands, self._proc = env, env.commands, proc
 
     async def prepare(self) -> None:
         if await self._is_up():
+            self._protect()
             await self._control("update")
             return
         # A socket without its server is left by a power cut: supervisord would refuse it.
@@ -126,6 +131,7 @@ class Supervisord:
         argv = [sys.executable, "-m", "supervisor.supervisord"]
         await self._commands.run([*argv, "-c", str(layout.SUPERVISORD_CONFIG)])
         await until("supervisord", self._missing, UP_DEADLINE_S, self._env.clock)
+        self._protect()
 
     async def start(self, program: str) -> None:
         if await self.condition(program) != "running":
@@ -152,6 +158,11 @@ class Supervisord:
         if await self._is_up():
             await self._control("shutdown")
             await until("supervisord's end", self._present, UP_DEADLINE_S, self._env.clock)
+
+    def _protect(self) -> None:
+        """Let the kernel end every pod before supervisord, and what it starts: they inherit it."""
+        pid = (read_or_none(layout.SUPERVISORD_PID) or b"").decode().strip()
+        protect(self._proc / pid)
 
     async def _missing(self) -> str:
         return "" if await self._is_up() else f"{layout.SUPERVISORD_SOCKET} does not answer"
@@ -186,3 +197,12 @@ class Supervisord:
         ]  # fmt: skip
         done = await self._commands.run(argv, deadline_s=STOP_DEADLINE_S)
         return done.stdout.decode(errors="replace")
+
+
+def protect(process: Path) -> None:
+    """Make the process, a folder of /proc, one that the kernel ends last when memory is short."""
+    try:
+        (process / "oom_score_adj").write_text(str(PROGRAM_OOM_SCORE))
+    except OSError as error:
+        # A machine that is itself a container may lack the right (CAP_SYS_RESOURCE).
+        log.warning("programs are not kept from the kernel's choice of victims", why=error)

@@ -101,6 +101,7 @@ class Kubelet:
             host_ports=machine.host_ports,
             starts=Starts(settings.parallel_starts),
             counts=Counts(env.metrics, env.clock),
+            node_memory_bytes=machine.facts("", "").memory_bytes,
         )
         self._workers = PodWorkers(parts, machine.checkpoint)
         here = f"spec.nodeName={settings.node_name}"

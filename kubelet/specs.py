@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from cubernetes.api.pod import Container as Wanted
 from cubernetes.api.pod import Pod
+from cubernetes.api.qos import SANDBOX_OOM_SCORE, oom_score_adj
 from kubelet import plan
 from kubelet.runtime.driver import ContainerSpec, Mount, SandboxSpec
 from kubelet.settings import KubeletSettings
@@ -25,11 +26,16 @@ def sandbox_spec(pod: Pod, attempt: int, address: str, settings: KubeletSettings
         dns_searches=settings.dns_searches if in_cluster else (),
         extra_hosts={hostname: address},
         attempt=attempt,
+        oom_score_adj=SANDBOX_OOM_SCORE,
     )
 
 
 def container_spec(
-    pod: Pod, wanted: Wanted, attempt: int, volumes: Mapping[str, str]
+    pod: Pod,
+    wanted: Wanted,
+    attempt: int,
+    volumes: Mapping[str, str],
+    node_memory_bytes: int,
 ) -> ContainerSpec:
     """Return what the runtime is asked for; volumes maps their names to paths on this node."""
     limits, requests = wanted.resources.limits, wanted.resources.requests
@@ -52,6 +58,7 @@ def container_spec(
         cpu_request_milli=cpu.milli if cpu else 0,
         cpu_limit_milli=limits["cpu"].milli if "cpu" in limits else 0,
         memory_limit_bytes=limits["memory"].whole if "memory" in limits else 0,
+        oom_score_adj=oom_score_adj(pod.spec, wanted, node_memory_bytes),
         share_pids=pod.spec.share_process_namespace,
         spec_hash=plan.spec_hash(wanted),
     )

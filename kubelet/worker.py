@@ -71,6 +71,7 @@ class Parts:
     host_ports: HostPorts
     starts: Starts
     counts: Counts
+    node_memory_bytes: int
 
 
 class PodWorker:
@@ -251,7 +252,7 @@ class PodWorker:
             await self._join_network(pod, sandbox)
         await self._ensure_image(pod, name)
         volumes = await self._parts.volumes.prepare(pod)
-        spec = specs.container_spec(pod, wanted, attempt, volumes)
+        spec = specs.container_spec(pod, wanted, attempt, volumes, self._parts.node_memory_bytes)
         async with self._parts.starts.container():
             await self._parts.runtime.start_container(spec, sandbox.id)
         self._parts.recorder.record(Record(pod, "Started", f"started container {name}"))

@@ -19,7 +19,7 @@ from cubernetes.host.backoff import backoff_s
 from cubernetes.host.clock import Clock, SystemClock
 from lab.cgroup import LEAF, V2_CONTROLLERS
 from lab.spec import IN_NODE, NodeSpec
-from lab.systemd import become_systemd
+from lab.systemd import ENGINE_OOM_SCORE, become_systemd
 
 BOOT = Path("/etc/cubernetes/boot")
 DOCKER_SOCKET = "/run/docker.sock"
@@ -100,6 +100,17 @@ class Init:
         except OSError as error:
             say(f"{service.argv[0]} did not start: {error}")
             self.retry(service)
+            return
+        if service is self.docker:
+            self.protect(service.pid)
+
+    def protect(self, pid: int) -> None:
+        """Let the kernel end every container before the engine; children inherit it."""
+        try:
+            Path(f"/proc/{pid}/oom_score_adj").write_text(str(ENGINE_OOM_SCORE))
+        except OSError as error:
+            # A machine that is itself a container may lack the right (CAP_SYS_RESOURCE).
+            say(f"dockerd keeps the oom_score_adj of its parent: {error}")
 
     def bury(self) -> None:
         """Collect every dead child, ours and orphans; plan the return of a service."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from lab.syscall import mount
 
+# Containers end before their engine does, as with the units of Docker and of containerd.
+ENGINE_OOM_SCORE = -999
 PROGRAM = Path("/lib/systemd/systemd")
 VENDOR = Path("/lib/systemd/system")
 # Programs that make units of what they find on a machine: a node has none of them.
@@ -53,6 +55,7 @@ Restart=always
 RestartSec=0.1
 KillMode=process
 Delegate=yes
+OOMScoreAdjust={score}
 LimitNOFILE=1048576
 TasksMax=infinity
 """
@@ -75,7 +78,7 @@ def become_systemd() -> None:
 
 def _show_units() -> None:
     texts = {name: (VENDOR / name).read_text() for name in SHOWN}
-    texts["docker.service"] = DOCKER.format(dockerd=shutil.which("dockerd"))
+    texts["docker.service"] = DOCKER.format(dockerd=shutil.which("dockerd"), score=ENGINE_OOM_SCORE)
     for folder in (VENDOR, GENERATORS):
         mount("units", folder, "tmpfs", options="mode=755,size=1m")
     for name, text in texts.items():

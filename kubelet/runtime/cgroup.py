@@ -3,6 +3,10 @@
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
+# capabilities(7): without it nobody, root included, may lower an oom_score_adj.
+CAP_SYS_RESOURCE = 24
+OOM_SCORE_MIN = -1000
+
 V1 = frozenset({"cgroup"})
 V1_AND_V2 = frozenset({"cgroup", "cgroup2"})
 
@@ -39,6 +43,17 @@ def is_dead(proc_stat: str) -> bool:
 def started_ticks(proc_stat: str) -> int:
     """Return when the process of /proc/<pid>/stat started: with its pid, an identity."""
     return int(proc_stat.rpartition(")")[2].split()[19])
+
+
+def oom_score_floor(proc_status: str, oom_score_adj: str) -> int:
+    """Return the lowest oom_score_adj that the process of these two files of /proc may give.
+
+    A machine that is itself a container often lacks the right: runc then starts nothing that is
+    to have less than its engine has (containerd's `restrict_oom_score_adj` is for the same).
+    """
+    rows = (line.split() for line in proc_status.splitlines())
+    effective = next((int(row[1], 16) for row in rows if row[:1] == ["CapEff:"]), 0)
+    return OOM_SCORE_MIN if effective >> CAP_SYS_RESOURCE & 1 else int(oom_score_adj)
 
 
 def group_folders(hierarchies: list[str], parent: str) -> list[PurePosixPath]:

@@ -16,7 +16,14 @@ from urllib.parse import quote
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from kubelet.runtime import docker_words as words
-from kubelet.runtime.cgroup import V1, V1_AND_V2, group_folders, hierarchies, pod_cgroup
+from kubelet.runtime.cgroup import (
+    V1,
+    V1_AND_V2,
+    group_folders,
+    hierarchies,
+    oom_score_floor,
+    pod_cgroup,
+)
 from kubelet.runtime.docker_api import DockerApi, Refused, Silent
 from kubelet.runtime.docker_pull import PULL_SILENCE_S, Pulls
 from kubelet.runtime.docker_stream import Frames, Lines
@@ -71,6 +78,10 @@ class DockerRuntime:
         self._inspections = asyncio.Semaphore(INSPECTIONS_AT_ONCE)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._cgroup_driver = ""
+        own = proc / "self"
+        self._oom_floor = oom_score_floor(
+            (own / "status").read_text(), (own / "oom_score_adj").read_text()
+        )
 
     async def version(self) -> RuntimeVersion:
         with _trouble("RuntimeError"):
@@ -100,11 +111,13 @@ class DockerRuntime:
 
     async def start_sandbox(self, spec: SandboxSpec) -> Container:
         with _trouble("CreatePodSandboxError"):
+            spec = replace(spec, oom_score_adj=max(spec.oom_score_adj, self._oom_floor))
             body = words.sandbox_body(spec, await self._pod_cgroup(spec.pod_uid))
             return await self._started(await self._made(spec, body))
 
     async def start_container(self, spec: ContainerSpec, sandbox_id: str) -> Container:
         with _trouble("CreateContainerError"):
+            spec = replace(spec, oom_score_adj=max(spec.oom_score_adj, self._oom_floor))
             parent = await self._pod_cgroup(spec.pod_uid)
             made = await self._made(spec, words.container_body(spec, sandbox_id, parent))
         with _trouble("RunContainerError"):

@@ -97,6 +97,7 @@ def sandbox_body(spec: SandboxSpec, cgroup_parent: str) -> dict[str, object]:
             "DnsOptions": list(spec.dns_options),
             "ExtraHosts": hosts,
             "CpuShares": CPU_SHARES_MIN,
+            "OomScoreAdj": spec.oom_score_adj,
         },
     }
 
@@ -148,7 +149,10 @@ def _mounts(mounts: Sequence[Mount]) -> list[dict[str, object]]:
 
 def _limits(spec: ContainerSpec) -> dict[str, object]:
     shares = spec.cpu_request_milli * 1024 // 1000
-    limits: dict[str, object] = {"CpuShares": min(max(CPU_SHARES_MIN, shares), CPU_SHARES_MAX)}
+    limits: dict[str, object] = {
+        "CpuShares": min(max(CPU_SHARES_MIN, shares), CPU_SHARES_MAX),
+        "OomScoreAdj": spec.oom_score_adj,
+    }
     if spec.cpu_limit_milli:
         quota_us = spec.cpu_limit_milli * CPU_PERIOD_US // 1000
         limits["CpuPeriod"] = CPU_PERIOD_US

@@ -58,6 +58,7 @@ class SandboxSpec:
     dns_options: Sequence[str] = ()
     extra_hosts: Mapping[str, str] = field(default_factory=dict)  # name -> ip
     attempt: int = 0
+    oom_score_adj: int = 0  # as a container's
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class ContainerSpec:
     cpu_request_milli: int = 0
     cpu_limit_milli: int = 0  # 0 is no limit
     memory_limit_bytes: int = 0  # 0 is no limit
+    oom_score_adj: int = 0  # from -1000 to 1000: who has more is ended sooner without memory
     share_pids: bool = False
     spec_hash: str = ""  # what the kubelet compares to see that the wanted container changed
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cubernetes.host.env import Env
-from kubelet.runtime.cgroup import group_folders, hierarchies
+from kubelet.runtime.cgroup import group_folders, hierarchies, oom_score_floor
 from kubelet.runtime.docker import DockerRuntime
 from kubelet.runtime.docker_words import container_body, container_name
 from kubelet.runtime.driver import (
@@ -85,6 +85,27 @@ async def test_limits_reach_the_kernel(docker: DockerWorld, driver: DockerRuntim
     assert value("memory.limit_in_bytes", "memory.max") == str(MEMORY_BYTES)
     assert value("memory.memsw.limit_in_bytes", "memory.swap.max") in {str(MEMORY_BYTES), "0"}
     assert value("cpu.shares", "cpu.weight") in {"512", "20"}
+
+
+async def test_the_kernel_knows_whom_to_end_first(
+    docker: DockerWorld, driver: DockerRuntime
+) -> None:
+    own = Path("/proc/self")
+    status, score = (own / "status").read_text(), (own / "oom_score_adj").read_text()
+    floor = oom_score_floor(status, score)
+    sandbox = await driver.start_sandbox(replace(a_sandbox(), oom_score_adj=-998))
+    spec = replace(a_container(docker, "forever"), oom_score_adj=1000)
+    made = await driver.start_container(spec, sandbox.id)
+    sure = replace(spec, name="sure", oom_score_adj=-997)
+    guaranteed = await driver.start_container(sure, sandbox.id)
+
+    def score_of(one: Container) -> int:
+        return int(Path(f"/proc/{one.pid}/oom_score_adj").read_text())
+
+    # Where the machine lacks the right to go below its own score, its pods start all the same.
+    assert score_of(sandbox) == max(-998, floor)
+    assert score_of(guaranteed) == max(-997, floor)
+    assert score_of(made) == 1000
 
 
 async def test_nothing_of_a_removed_pod_stays_in_the_cgroups(

@@ -75,6 +75,15 @@ def test_w9_systemd_units_restart_for_ever_and_leave_containers_alone() -> None:
     assert layout.SUPERVISORD_CONFIG not in files
 
 
+def test_the_kernel_ends_every_pod_before_any_program_of_the_cluster() -> None:
+    cluster = msgspec.structs.replace(MASTER, supervision="systemd")
+    files = compile.files_for(cluster)
+
+    for program in compile.programs_of(cluster):
+        unit = files[layout.unit_file(program)].content.decode()
+        assert "\nOOMScoreAdjust=-999\n" in unit, program
+
+
 def test_pods_are_in_slices_that_end_with_them() -> None:
     cluster = msgspec.structs.replace(WORKER, supervision="systemd")
     files = compile.files_for(cluster)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cubernetes.host.command import CommandFailed, Completed
-from cuberoot.supervision import Condition, Systemd
+from cuberoot.supervision import Condition, Systemd, protect
 
 PROGRAMS = ("etcd", "kubelet")
 
@@ -119,3 +119,14 @@ async def test_where_no_journal_can_be_read_that_is_said_and_nothing_raised(
     words = await Systemd(PROGRAMS, WithoutJournal(), tmp_path).last_words("etcd")
 
     assert words == "journalctl ended with 1: No journal files were found."
+
+
+def test_the_kernel_is_told_to_end_a_protected_process_last(tmp_path: Path) -> None:
+    (tmp_path / "oom_score_adj").write_text("0\n")
+    protect(tmp_path)
+    assert (tmp_path / "oom_score_adj").read_text() == "-999"
+
+
+def test_a_machine_that_grants_no_protection_runs_its_programs_all_the_same(tmp_path: Path) -> None:
+    protect(tmp_path / "gone")
+    assert not (tmp_path / "gone").exists()

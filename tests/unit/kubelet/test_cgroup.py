@@ -8,6 +8,7 @@ from kubelet.runtime.cgroup import (
     has_cgroup,
     hierarchies,
     is_dead,
+    oom_score_floor,
     pod_cgroup,
     started_ticks,
 )
@@ -69,3 +70,13 @@ def test_a_root_of_many_parts_lies_in_a_slice_for_each() -> None:
     (folder,) = group_folders(["/sys/u"], pod_cgroup("systemd", "a-b-c", "x"))
 
     assert str(folder) == "/sys/u/a.slice/a-b.slice/a-b-c.slice/a-b-c-podx.slice"
+
+
+def test_who_lacks_the_right_gives_no_lower_oom_score_than_its_own() -> None:
+    status = "Name:\tpython\nCapInh:\t0000000000000000\nCapEff:\t{}\n"
+    whole, container = status.format("000001ffffffffff"), status.format("000001fffeffffff")
+
+    assert oom_score_floor(whole, "0\n") == -1000
+    assert oom_score_floor(container, "0\n") == 0
+    assert oom_score_floor(container, "-500\n") == -500
+    assert oom_score_floor(status.format("0000000000000000"), "200\n") == 200

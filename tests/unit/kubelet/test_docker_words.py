@@ -1,5 +1,6 @@
 """Docker's words and ours: what is asked of the engine, and what its answers mean."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -115,6 +116,13 @@ def test_no_share_or_quota_is_one_that_the_kernel_refuses(request: int, limit: i
     host: Any = container_body(spec, "box", "/g")["HostConfig"]
     assert 2 <= host["CpuShares"] <= 262_144
     assert host["CpuQuota"] >= 1_000
+
+
+def test_the_kernel_is_told_whom_to_end_first() -> None:
+    host: Any = container_body(a_spec(oom_score_adj=750), "box", "/g")["HostConfig"]
+    assert host["OomScoreAdj"] == 750
+    sandbox: Any = sandbox_body(replace(POD, oom_score_adj=-998), "/g")["HostConfig"]
+    assert sandbox["OomScoreAdj"] == -998
 
 
 def test_without_limits_none_is_set() -> None:

@@ -1,7 +1,7 @@
 """From a pod's words to the runtime's."""
 
 from cubernetes.api.meta import replaced
-from cubernetes.api.pod import EmptyDir, EnvVar, Pod, Volume, VolumeMount
+from cubernetes.api.pod import Container, EmptyDir, EnvVar, Pod, Resources, Volume, VolumeMount
 from cubernetes.api.quantities import Quantity
 from cubernetes.client.connect import ClientSettings
 from kubelet import specs
@@ -53,12 +53,28 @@ def test_a_long_name_makes_a_hostname_that_linux_takes() -> None:
 
 def test_a_container_is_asked_for_as_its_pod_says() -> None:
     pod = a_whole_pod()
-    spec = specs.container_spec(pod, pod.spec.containers[0], 3, {"data": "/var/volumes/data"})
+    spec = specs.container_spec(
+        pod, pod.spec.containers[0], 3, {"data": "/var/volumes/data"}, 8 << 30
+    )
 
     assert (spec.attempt, spec.command, spec.args) == (3, ("/web",), None)
     assert spec.env == {"A": "1"}
     assert spec.mounts == (Mount("/var/volumes/data", "/data", read_only=True),)
     assert (spec.cpu_request_milli, spec.cpu_limit_milli, spec.memory_limit_bytes) == (250, 0, 0)
+
+
+def test_memory_ends_pods_before_what_holds_their_namespaces() -> None:
+    pod = a_whole_pod()
+    one = pod.spec.containers[0]
+    asked = replaced(one, resources=Resources(requests={"memory": Quantity("2Gi")}))
+    burstable = replaced(pod, spec=replaced(pod.spec, containers=(asked,)))
+
+    def score(wanted: Container) -> int:
+        spec = specs.container_spec(burstable, wanted, 0, {"data": "/d"}, 8 << 30)
+        return spec.oom_score_adj
+
+    assert score(asked) == 750
+    assert specs.sandbox_spec(pod, 0, "10.244.1.7", SETTINGS).oom_score_adj == -998
 
 
 def test_a_limit_without_a_request_is_also_the_request() -> None:
@@ -67,6 +83,6 @@ def test_a_limit_without_a_request_is_also_the_request() -> None:
     limits = {"cpu": Quantity("2"), "memory": Quantity("64Mi")}
     limited = replaced(one, resources=replaced(one.resources, limits=limits, requests={}))
 
-    spec = specs.container_spec(pod, limited, 0, {"data": "/d"})
+    spec = specs.container_spec(pod, limited, 0, {"data": "/d"}, 8 << 30)
     assert (spec.cpu_request_milli, spec.cpu_limit_milli) == (2000, 2000)
     assert spec.memory_limit_bytes == 64 << 20
