@@ -9,11 +9,12 @@ from urllib.parse import parse_qsl, unquote
 from aiohttp import web
 from aiohttp.http import StreamWriter
 
+from apiserver.bodies import Unread
 from apiserver.connection import ApiConnection, ApiHttpServer
 from apiserver.server import ApiServer
-from apiserver.settings import Settings
+from apiserver.settings import Limits, Settings
 from cubernetes.api.errors import ApiError, BadRequest, RequestTooLarge
-from cubernetes.api.http import Request, Response
+from cubernetes.api.http import ANONYMOUS, Request, Response
 from cubernetes.host.httpserver import (
     BodyBroken,
     BodyTooLarge,
@@ -81,52 +82,19 @@ class App:
 
     async def _answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
         try:
-            request = await self._request(incoming)
-        except ApiError as error:
-            # The rest of such a request is not read: nobody knows where the next one begins.
+            request = _request(incoming)
+        except BadRequest as error:
             path = incoming.raw_path.partition("?")[0]
             outgoing = _short(self._server.refused(incoming.method, path, error))
-            outgoing.force_close()
-            incoming.protocol.close()
-            return outgoing
-        response = await self._server.handle(request)
-        if not isinstance(response.body, bytes):
-            return await self._stream(incoming, response, response.body)
-        if len(response.body) > PIECE_BYTES:
-            return await self._long(incoming, response, response.body)
-        return _short(response)
-
-    async def _request(self, incoming: web.BaseRequest) -> Request:
-        path, _, query = incoming.raw_path.partition("?")
-        try:
-            decoded = unquote(path, errors="strict")
-            fields = parse_qsl(
-                query, keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS_MAX
-            )
-        except ValueError as error:
-            raise BadRequest(f"the path or the query cannot be read: {error}") from error
-        headers = incoming.headers
-        return Request(
-            incoming.method,
-            decoded,
-            tuple(fields),
-            {name: headers[name] for name in HEADERS if name in headers},
-            await self._body(incoming) if incoming.body_exists else b"",
-            cast(ApiConnection, incoming.protocol).identity,
-        )
-
-    async def _body(self, incoming: web.BaseRequest) -> bytes:
-        """Read a body, no further than the limit.
-
-        Raises: RequestTooLarge, BadRequest: it did not come in time.
-        """
-        most = self._limits.body_bytes_max
-        try:
-            return await body_of(incoming, most, self._limits.body_deadline_s)
-        except BodyTooLarge as error:
-            raise RequestTooLarge(f"the body has over {most} bytes") from error
-        except BodyBroken as error:
-            raise BadRequest(str(error)) from error
+            return _last(incoming, outgoing)
+        body = _Body(incoming, self._limits)
+        async with self._server.answering(request, body.unread) as response:
+            if not isinstance(response.body, bytes):
+                return await self._stream(incoming, response, response.body)
+            if len(response.body) > PIECE_BYTES:
+                return await self._long(incoming, response, response.body)
+            outgoing = _short(response)
+            return outgoing if body.is_read else _last(incoming, outgoing)
 
     async def _stream(
         self, incoming: web.BaseRequest, response: Response, pieces: AsyncIterator[bytes]
@@ -158,6 +126,78 @@ class App:
         view = memoryview(body)
         parts = (view[begin : begin + PIECE_BYTES] for begin in range(0, len(body), PIECE_BYTES))
         return await send_parts(incoming, outgoing, parts, self._limits.write_deadline_s)
+
+
+class _Body:
+    """A request's body, which stays with its sender until somebody asks for it."""
+
+    def __init__(self, incoming: web.BaseRequest, limits: Limits) -> None:
+        self._incoming, self._limits = incoming, limits
+        # There is none, or all of it was read.
+        self.is_read = not incoming.body_exists
+
+    @property
+    def unread(self) -> Unread | None:
+        if self.is_read:
+            return None
+        length = self._incoming.content_length
+        # A body in chunks does not say how long it is.
+        return Unread(self._limits.body_bytes_max if length is None else length, self._read)
+
+    async def _read(self) -> bytes:
+        """Read it, no further than the limit.
+
+        Raises: RequestTooLarge, BadRequest: it did not come in time.
+        """
+        most = self._limits.body_bytes_max
+        try:
+            body = await body_of(self._incoming, most, self._limits.body_deadline_s)
+        except BodyTooLarge as error:
+            raise RequestTooLarge(f"the body has over {most} bytes") from error
+        except BodyBroken as error:
+            raise BadRequest(str(error)) from error
+        self.is_read = True
+        return body
+
+
+def _request(incoming: web.BaseRequest) -> Request:
+    """Return what is asked, by its head alone.
+
+    Raises: BadRequest.
+    """
+    path, _, query = incoming.raw_path.partition("?")
+    try:
+        decoded = unquote(path, errors="strict")
+        fields = parse_qsl(
+            query, keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS_MAX
+        )
+    except ValueError as error:
+        raise BadRequest(f"the path or the query cannot be read: {error}") from error
+    given = incoming.headers
+    headers = {name: given[name] for name in HEADERS if name in given}
+    connection = cast(ApiConnection, incoming.protocol)
+    return Request(
+        incoming.method,
+        decoded,
+        tuple(fields),
+        headers,
+        identity=connection.identity,
+        address=connection.address,
+    )
+
+
+def _last(incoming: web.BaseRequest, outgoing: web.Response) -> web.Response:
+    """Make an answer the last of its connection, where the body that was sent is not read.
+
+    Nobody knows where the next request would begin. What still comes is dropped for a moment, so
+    that who is busy sending hears the answer; a stranger's stays with him.
+    """
+    outgoing.force_close()
+    incoming.protocol.close()
+    is_stranger = cast(ApiConnection, incoming.protocol).identity == ANONYMOUS
+    if is_stranger and incoming.transport is not None:
+        incoming.transport.pause_reading()
+    return outgoing
 
 
 def _short(response: Response) -> web.Response:

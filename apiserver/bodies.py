@@ -1,5 +1,8 @@
 """From a request's body to a tree or an object, whatever its media type."""
 
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
 from apiserver import protobuf
 from apiserver.call import Call, media_of
 from cubernetes.api import codec, yaml
@@ -11,12 +14,20 @@ from cubernetes.api.meta import Model, Object
 YAML_MEDIA = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
-def check_body(request: Request, bytes_max: int) -> None:
+class Unread(NamedTuple):
+    """A body that is still the client's: the most bytes that it has, by its head."""
+
+    bytes_max: int
+    # Raises: RequestTooLarge, BadRequest: it is longer than that, or did not come in time.
+    read: Callable[[], Awaitable[bytes]]
+
+
+def check_head(request: Request, body_bytes: int, bytes_max: int) -> None:
     """Refuse a body that is not to be read at all.
 
     Raises: RequestTooLarge, UnsupportedMediaType.
     """
-    if len(request.body) > bytes_max:
+    if body_bytes > bytes_max:
         raise RequestTooLarge(f"the body has over {bytes_max} bytes")
     coding = request.headers.get("content-encoding", "identity")
     if coding.strip().lower() not in ("", "identity"):

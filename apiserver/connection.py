@@ -1,4 +1,4 @@
-"""One client's connection, and who that client is by its certificate."""
+"""One client's connection: who that client is by its certificate, and where it comes from."""
 
 from typing import Any
 
@@ -7,9 +7,10 @@ from cubernetes.host.httpserver import Connection, HttpServer
 
 
 class ApiConnection(Connection):
-    """Remembers whose certificate the connection has."""
+    """Remembers whose certificate the connection has, and its client's address."""
 
     _identity: Identity | None = None
+    _address: str | None = None
 
     @property
     def identity(self) -> Identity:
@@ -19,6 +20,15 @@ class ApiConnection(Connection):
             peer = transport.get_extra_info("peercert") if transport is not None else None
             self._identity = identity_of(peer or {})
         return self._identity
+
+    @property
+    def address(self) -> str:
+        """Where the client is, as text."""
+        if self._address is None:
+            transport = self.transport
+            peer = transport.get_extra_info("peername") if transport is not None else None
+            self._address = str(peer[0]) if peer else ""
+        return self._address
 
 
 class ApiHttpServer(HttpServer):

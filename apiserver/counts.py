@@ -16,6 +16,12 @@ class Counts:
 
     def __init__(self, metrics: Metrics, mirror: Mirror, watchers: Watchers) -> None:
         self.in_flight = metrics.gauge("cube_apiserver_requests_in_flight", "Requests under way.")
+        self.waiting = metrics.gauge(
+            "cube_apiserver_requests_waiting", "Requests that wait for a seat or for room."
+        )
+        self.body_bytes = metrics.gauge(
+            "cube_apiserver_body_bytes", "Bytes that bodies in memory have, or may come to have."
+        )
         self._requests = metrics.histogram(
             "cube_apiserver_request_seconds",
             "Requests until the answer began, by what was asked and its code.",

@@ -11,7 +11,7 @@ from typing import cast
 from apiserver.backend import Backend
 from apiserver.call import Call
 from apiserver.items import Item, item_of
-from apiserver.keys import key_of
+from apiserver.keys import key_of, prefix_of
 from apiserver.pages import Place, place_of, token_of
 from apiserver.selection import Selection, selection_of
 from apiserver.statuses import absent, error_from
@@ -27,8 +27,25 @@ from cubernetes.api.words import ListMeta
 REVISION_MAX = 2**63 - 1
 REVISION_LETTERS_MAX = 19
 LIMIT_MAX = 1_000_000
+# So many objects of a list are as much work as one request of another kind.
+OBJECTS_PER_SEAT = 500
 # How many entries one read of an old page takes from the store.
 OLD_PAGE_ENTRIES = 500
+
+
+def seats_for(backend: Backend, call: Call) -> int:
+    """Return how many requests a call counts for: a long list is the work of many.
+
+    Raises: BadRequest: limit is no number.
+    """
+    if call.route.kind is None or call.route.verb != "list":
+        return 1
+    # A watch from a revision shows no list first; from "0" it does.
+    if call.is_set("watch") and call.request.parameter("resourceVersion") not in ("", "0"):
+        return 1
+    count = backend.mirror.kinds[call.kind].count(prefix_of(call.kind, call.namespace))
+    limit = call.number("limit", 0, LIMIT_MAX)
+    return 1 + min(count, limit or count) // OBJECTS_PER_SEAT
 
 
 async def get(backend: Backend, call: Call) -> Response:

@@ -1,24 +1,28 @@
 """The API server without any HTTP library: one request in, one response out.
 
-A request goes the same way whatever it is: route, who asks, may they, the verb, and one line of
-audit. Every refusal is an ApiError and becomes a Status in one place; anything else is a bug of
-ours, told as such and logged with its story.
+A request goes the same way whatever it is: route, who asks, may they, then its body, the verb, and
+one line of audit. Until it is known that it may be, nothing of a body is read. Every refusal is an
+ApiError and becomes a Status in one place; anything else is a bug of ours, told as such and logged
+with its story.
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 
-from apiserver import bodies, bootstrap
+from apiserver import bodies, bootstrap, gate
 from apiserver.auth.authenticate import Authenticator
 from apiserver.auth.authorize import Attempt, may, needs_object
 from apiserver.backend import Backend, KubeletLogs, Signer
+from apiserver.bodies import Unread
 from apiserver.call import Call, Policy, Route
 from apiserver.counts import Counts
 from apiserver.health import check_loaded
 from apiserver.items import Item
 from apiserver.keys import key_of
 from apiserver.mirror import Mirror
-from apiserver.read import selection_for
+from apiserver.read import seats_for, selection_for
 from apiserver.routes import Routes, table
 from apiserver.settings import Settings
 from apiserver.statuses import response_of
@@ -30,7 +34,6 @@ from cubernetes.api.errors import (
     Forbidden,
     InternalError,
     Timeout,
-    TooManyRequests,
     Unauthorized,
 )
 from cubernetes.api.http import ANONYMOUS, Identity, Request, Response
@@ -94,10 +97,24 @@ class ApiServer:
         )
         self._routes = Routes(table(KINDS))
         self._authenticator = Authenticator(self.backend)
-        self._in_flight_count = 0
+        self._seats, self._bodies = gate.seats(limits), gate.bodies(limits)
         self._counts = Counts(env.metrics, mirror, self.watchers)
-        self._counts.in_flight.set_function(lambda: self._in_flight_count)
+        self._counts.in_flight.set_function(lambda: self.seats_held)
+        self._counts.waiting.set_function(
+            lambda: self._seats.waiting_count + self._bodies.waiting_count
+        )
+        self._counts.body_bytes.set_function(lambda: self.bodies_bytes)
         self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def seats_held(self) -> int:
+        """How many seats requests hold that are under way."""
+        return self._seats.held_units
+
+    @property
+    def bodies_bytes(self) -> int:
+        """How many bytes the bodies that are in memory, or coming, may have altogether."""
+        return self._bodies.held_units
 
     async def start(self) -> None:
         await self.backend.mirror.start()
@@ -115,16 +132,31 @@ class ApiServer:
 
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raises but for cancellation: the answer tells of every error."""
+        async with self.answering(request) as response:
+            return response
+
+    @asynccontextmanager
+    async def answering(
+        self, request: Request, unread: Unread | None = None
+    ) -> AsyncIterator[Response]:
+        """Answer a request, for as long as the answer is being sent; raises as handle does.
+
+        unread is a body that has not come yet; without it the request has its body already.
+        """
         begun_at = self.backend.env.clock.monotonic()
         story = Story(request.identity.user, request.method)
         # What the audit says where nobody waits for the answer any more.
         code = CLIENT_GONE
-        try:
-            response = await self._told(request, story)
-            code = response.status
-        finally:
-            self._tell(request.path, story, code, begun_at)
-        return response
+        async with AsyncExitStack() as places:
+            try:
+                response = await self._told(request, unread, story, places)
+                code = response.status
+            finally:
+                self._tell(request.path, story, code, begun_at)
+            if not isinstance(response.body, bytes):
+                # A stream has its place among its user's watches, not among requests.
+                await places.aclose()
+            yield response
 
     def refused(self, method: str, path: str, error: ApiError) -> Response:
         """Answer what did not become a request: too large, too late, or not to be read."""
@@ -141,12 +173,14 @@ class ApiServer:
         latency_ms = round(took_s * 1000, 1)
         audit.info("request", path=path, code=code, latency_ms=latency_ms, **facts)
 
-    async def _told(self, request: Request, story: Story) -> Response:
+    async def _told(
+        self, request: Request, unread: Unread | None, story: Story, places: AsyncExitStack
+    ) -> Response:
         """Return the answer, whatever went wrong on the way to it."""
         limits = self.backend.settings.limits
         try:
             async with asyncio.timeout(limits.request_deadline_s):
-                return await self._answer(request, story)
+                return await self._answer(request, unread, story, places)
         except TimeoutError:
             story.why = "the deadline passed; a write may have happened: read again"
             return response_of(Timeout(story.why))
@@ -157,11 +191,12 @@ class ApiServer:
             log.bug("request failed", error, method=request.method, path=request.path)
             return response_of(InternalError("an error of the server; the outcome is unknown"))
 
-    async def _answer(self, request: Request, story: Story) -> Response:
+    async def _answer(
+        self, request: Request, unread: Unread | None, story: Story, places: AsyncExitStack
+    ) -> Response:
         limits = self.backend.settings.limits
         route, namespace, name = self._routes.match(request.method, request.path)
         story.matched(route)
-        bodies.check_body(request, limits.body_bytes_max)
         if route.policy is Policy.OPEN:
             return await route.handler(self.backend, Call(request, route, request.identity))
         check_loaded(self.backend)
@@ -171,18 +206,22 @@ class ApiServer:
         story.verb = _verb(call)
         if route.policy is Policy.ROLE:
             await self._check_may(call)
-        if self._in_flight_count >= limits.in_flight_max:
-            raise TooManyRequests("too many requests are under way", retry_after_s=1)
-        self._in_flight_count += 1
-        try:
-            return await route.handler(self.backend, call)
-        finally:
-            self._in_flight_count -= 1
+        body_bytes = unread.bytes_max if unread else len(request.body)
+        bodies.check_head(request, body_bytes, limits.body_bytes_max)
+        if body_bytes:
+            await places.enter_async_context(self._bodies.place(request, body_bytes))
+        if unread is not None:
+            call = replace(call, request=replace(request, body=await unread.read()))
+        await places.enter_async_context(self._seats.place(request, seats_for(self.backend, call)))
+        return await route.handler(self.backend, call)
 
     async def _identified(self, request: Request) -> Identity:
         if request.identity != ANONYMOUS:
             return request.identity
-        identity = await self._authenticator.identity_of(request)
+        identity = None
+        if "authorization" in request.headers:
+            async with self._seats.place(request, 1):
+                identity = await self._authenticator.identity_of(request)
         if identity is None:
             raise Unauthorized("who asks is not known: show a client certificate or a token")
         return identity

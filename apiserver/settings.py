@@ -16,7 +16,12 @@ class Limits(SettingsBase, frozen=True, kw_only=True):
     request_deadline_s: float = 60.0
     # How long a read waits for the cache to reach the revision that it must not be behind.
     freshness_deadline_s: float = 3.0
-    in_flight_max: int = 400
+    # Seats of requests under way, and bytes of bodies in memory; gate.py says who has which part.
+    in_flight_max: int = 320
+    bodies_bytes_max: int = 128 * 1024 * 1024
+    # How many requests of one user (or of one stranger's address) wait for a turn, and how long.
+    waiting_per_user_max: int = 500
+    turn_deadline_s: float = 15.0
     watches_per_user_max: int = 1000
     # How many changes of a kind a watch may be behind before it is cut off.
     events_max: int = 2048

@@ -178,12 +178,22 @@ class KindCache:
 
     def chosen(self, selection: Selection, after: str = "") -> list[Item]:
         """Return the items of a selection, in key order, from behind the key `after`."""
-        items, keys, prefix = self.items, self.keys, selection.prefix
-        low = bisect_right(keys, after) if after else bisect_left(keys, prefix)
-        # The character after "/" ends what begins with the prefix.
-        high = bisect_left(keys, prefix[:-1] + "0", low)
+        items, keys = self.items, self.keys
+        low, high = self._span(selection.prefix)
+        if after:
+            low = max(low, bisect_right(keys, after))
         found = [items[key] for key in keys[low:high]]
         return found if selection.is_whole else [one for one in found if selection.matches(one)]
+
+    def count(self, prefix: str) -> int:
+        """Return how many items have keys that begin with a prefix."""
+        low, high = self._span(prefix)
+        return high - low
+
+    def _span(self, prefix: str) -> tuple[int, int]:
+        low = bisect_left(self.keys, prefix)
+        # The character after "/" ends what begins with the prefix.
+        return low, bisect_left(self.keys, prefix[:-1] + "0", low)
 
     def watch(self, selection: Selection, after: int | None = None) -> Watch:
         """Open a watch for the changes after a revision; None is from now on.

@@ -20,7 +20,10 @@ ANONYMOUS = Identity("system:anonymous", ("system:unauthenticated",))
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked. path is decoded once; header names are lower case; query keeps its order."""
+    """What is asked. path is decoded once; header names are lower case; query keeps its order.
+
+    address is where it came from, as text; empty where it came through no network.
+    """
 
     method: str
     path: str
@@ -28,6 +31,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     identity: Identity = ANONYMOUS
+    address: str = ""
 
     def parameter(self, name: str, default: str = "") -> str:
         """Return the first value of a query parameter."""

@@ -334,3 +334,42 @@ async def test_row_41_who_does_not_read_a_long_list_is_let_go(served: Served, ad
         with contextlib.suppress(ConnectionResetError):
             async with asyncio.timeout(5):
                 assert len(await reader.read(-1)) < 400 * 40_000
+
+
+UNFINISHED = "Content-Length: 60000\r\n\r\n"
+
+
+@pytest.mark.parametrize("framing", [UNFINISHED, "Transfer-Encoding: chunked\r\n\r\n"])
+async def test_a_strangers_body_is_not_waited_for(served: Served, framing: str) -> None:
+    """Who asks is decided by the head: the answer is there before a byte of the body is."""
+    for extra in ("", "Authorization: Bearer abc.def\r\n"):
+        answer = await served.ask(f"POST {PODS} HTTP/1.1\r\n{HEAD}{extra}{framing}", None)
+        assert (answer.code, answer.headers["connection"]) == (401, "close")
+
+
+async def test_a_stranger_is_not_told_to_send_his_body(served: Served) -> None:
+    text = f"POST {PODS} HTTP/1.1\r\n{HEAD}Expect: 100-continue\r\n{UNFINISHED}"
+    assert (await served.ask(text, None)).code == 401
+
+
+async def test_nothing_of_a_strangers_body_is_read(served: Served) -> None:
+    """What he goes on sending stays in his own buffers, and his connection ends."""
+    async with served.connected(None) as (reader, writer):
+        writer.write(f"POST {PODS} HTTP/1.1\r\n{HEAD}Content-Length: {2**30}\r\n\r\n".encode())
+        assert (await reply(reader)).code == 401
+        transport = cast(asyncio.Transport, writer.transport)
+        transport.set_write_buffer_limits(high=0)
+        sent_bytes, piece = 0, b"x" * 2**20
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(5):
+                for _ in range(100):
+                    writer.write(piece)
+                    await writer.drain()
+                    sent_bytes += len(piece)
+    assert sent_bytes < 50 * 2**20
+
+
+async def test_who_may_not_write_sends_no_body_either(served: Served) -> None:
+    nobody = _issued(served.folder, "nobody", by=served.ca)
+    answer = await served.ask(f"POST {PODS} HTTP/1.1\r\n{HEAD}{UNFINISHED}", nobody)
+    assert (answer.code, answer.headers["connection"]) == (403, "close")

@@ -1,0 +1,155 @@
+"""Who is next: flows of requests in classes, each with a share of something that is short. Pure.
+
+What is short is counted in units: seats of requests under way, or bytes of bodies in memory. Theory
+of operation. A class has units of its own, so that none can use up another's: nodes and the control
+plane are served whatever users and strangers do. Within a class each user is a flow. A flow holds a
+part of the units at the most, so that one who asks seldom mostly finds some free. Where it must
+wait, turns go round the flows by start-time fair queueing (Goyal, Vin and Cheng, 1996): a turn's
+tag is where its flow's last turn ended, or the class's own time where that is later; the least
+tag is next, and who takes more units waits longer for its next turn. A turn costs the logarithm of
+the number of flows.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+
+class Share(NamedTuple):
+    """The most units that a class and one flow hold, and how many of a flow may wait."""
+
+    units: int
+    flow_units: int
+    flow_waiting_count: int
+
+
+class FlowFull(Exception):
+    """As many of a flow wait as may."""
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One request's wish for units: it waits, then it holds them until it leaves."""
+
+    flow: "_Flow"
+    units: int
+    is_held: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Flow:
+    name: str
+    of: "_Class"
+    waiting: dict[Ticket, None] = field(default_factory=dict)
+    held_units: int = 0
+    # Where its last turn ended, in units of the class.
+    ended_at: int = 0
+    # It stands among those that could take a turn now.
+    is_offered: bool = False
+
+    @property
+    def head(self) -> Ticket | None:
+        """Return who is next of this flow, where the flow may hold as much."""
+        first = next(iter(self.waiting), None)
+        if first is None or self.held_units + first.units > self.of.share.flow_units:
+            return None
+        return first
+
+
+@dataclass(slots=True, eq=False)
+class _Class:
+    share: Share
+    flows: dict[str, _Flow] = field(default_factory=dict)
+    held_units: int = 0
+    # The tag of the last turn that was given.
+    time: int = 0
+    offered: list[tuple[int, int, _Flow]] = field(default_factory=list)
+    offer_count: int = 0
+
+    def offer(self, flow: _Flow) -> None:
+        """Put a flow among those that could take a turn, at its tag; once."""
+        if flow.is_offered or flow.head is None:
+            return
+        flow.is_offered = True
+        self.offer_count += 1
+        heappush(self.offered, (max(self.time, flow.ended_at), self.offer_count, flow))
+
+    def forget_idle(self, flow: _Flow) -> None:
+        if not flow.waiting and not flow.held_units and not flow.is_offered:
+            self.flows.pop(flow.name, None)
+
+    def turns(self) -> Iterator[Ticket]:
+        """Give turns as long as there are units for them."""
+        while self.offered:
+            tag, _, flow = self.offered[0]
+            ticket = flow.head
+            if ticket is not None and self.held_units + ticket.units > self.share.units:
+                # Nobody overtakes it, or who wants much would wait for ever.
+                return
+            heappop(self.offered)
+            flow.is_offered = False
+            if ticket is None:
+                self.forget_idle(flow)
+                continue
+            del flow.waiting[ticket]
+            ticket.is_held = True
+            flow.held_units += ticket.units
+            self.held_units += ticket.units
+            self.time, flow.ended_at = tag, tag + ticket.units
+            self.offer(flow)
+            yield ticket
+
+
+class Shares[Name]:
+    """All classes; those named first are asked first."""
+
+    def __init__(self, shares: Mapping[Name, Share]) -> None:
+        self._classes = {name: _Class(share) for name, share in shares.items()}
+
+    def arrived(self, name: Name, user: str, units: int) -> Ticket:
+        """Take a wish. `turns` tells when it is fulfilled; whoever gives it up says that it left.
+
+        More units than one flow may have are taken as that many.
+
+        Raises: FlowFull.
+        """
+        of = self._classes[name]
+        flow = of.flows.get(user)
+        if flow is None:
+            flow = of.flows[user] = _Flow(user, of)
+        if len(flow.waiting) >= of.share.flow_waiting_count:
+            raise FlowFull(user)
+        ticket = Ticket(flow, min(units, of.share.flow_units))
+        flow.waiting[ticket] = None
+        of.offer(flow)
+        return ticket
+
+    def left(self, ticket: Ticket) -> None:
+        """Give back what a ticket holds, or its place among those that wait."""
+        flow, of = ticket.flow, ticket.flow.of
+        if ticket.is_held:
+            ticket.is_held = False
+            flow.held_units -= ticket.units
+            of.held_units -= ticket.units
+        else:
+            flow.waiting.pop(ticket, None)
+        of.offer(flow)
+        of.forget_idle(flow)
+
+    def turns(self) -> Iterator[Ticket]:
+        """Yield whose turn it is now, in order; each holds its units from then on."""
+        for of in self._classes.values():
+            yield from of.turns()
+
+    @property
+    def held_units(self) -> int:
+        return sum(of.held_units for of in self._classes.values())
+
+    @property
+    def waiting_count(self) -> int:
+        return sum(len(flow.waiting) for of in self._classes.values() for flow in of.flows.values())
+
+    @property
+    def flow_count(self) -> int:
+        return sum(len(of.flows) for of in self._classes.values())
