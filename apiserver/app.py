@@ -34,6 +34,8 @@ HEADERS = (
     "cubernetes-fence",
     "user-agent",
 )
+# What a name begins with whose header is not read, but refused.
+REFUSED = "impersonate-"
 QUERY_FIELDS_MAX = 100
 PIECE_BYTES = 256 * 1024
 STOP_DEADLINE_S = 5.0
@@ -175,6 +177,7 @@ def _request(incoming: web.BaseRequest) -> Request:
         raise BadRequest(f"the path or the query cannot be read: {error}") from error
     given = incoming.headers
     headers = {name: given[name] for name in HEADERS if name in given}
+    headers |= {name.lower(): "" for name in given if name.lower().startswith(REFUSED)}
     connection = cast(ApiConnection, incoming.protocol)
     return Request(
         incoming.method,

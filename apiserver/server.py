@@ -45,6 +45,8 @@ from cubernetes.host.log import Log
 
 # The code that other servers write for it too; no client ever sees it.
 CLIENT_GONE = 499
+# What the names of the headers begin with that ask to act as another (Impersonate-User).
+IMPERSONATE = "impersonate-"
 
 log = Log(__name__)
 audit = Log("apiserver.audit")
@@ -198,10 +200,12 @@ class ApiServer:
         route, namespace, name = self._routes.match(request.method, request.path)
         story.matched(route)
         if route.policy is Policy.OPEN:
+            refuse_impersonation(request)
             return await route.handler(self.backend, Call(request, route, request.identity))
         check_loaded(self.backend)
         identity = await self._identified(request)
         story.user = identity.user
+        refuse_impersonation(request)
         call = Call(request, route, identity, namespace, name)
         story.verb = _verb(call)
         if route.policy is Policy.ROLE:
@@ -245,6 +249,17 @@ class ApiServer:
             await self.backend.mirror.caught_up(deadline_s)
             item = self.backend.mirror.item(key)
         return item.object if item is not None else None
+
+
+def refuse_impersonation(request: Request) -> None:
+    """Refuse to act as the caller where he asked to act as another.
+
+    Raises: Forbidden.
+    """
+    asked = next((name for name in request.headers if name.startswith(IMPERSONATE)), None)
+    if asked is not None:
+        title = "-".join(part.capitalize() for part in asked[:80].split("-"))
+        raise Forbidden(f"the header {title} is not taken: nobody can act as another here")
 
 
 def _resource(route: Route) -> str:

@@ -296,7 +296,7 @@ async def test_row_29_owner_references_may_be_strange(world: World) -> None:
 
 async def test_row_39_claims_of_identity_in_headers_are_not_looked_at(world: World) -> None:
     nobody = Identity("nobody")
-    headers = {"x-remote-user": "kubernetes-admin", "impersonate-user": "kubernetes-admin"}
+    headers = {"x-remote-user": "kubernetes-admin", "x-remote-group": "system:masters"}
     answer = await world.call("GET", PODS, headers=headers, identity=nobody)
 
     assert answer.code == 403

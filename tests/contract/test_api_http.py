@@ -336,6 +336,19 @@ async def test_row_41_who_does_not_read_a_long_list_is_let_go(served: Served, ad
                 assert len(await reader.read(-1)) < 400 * 40_000
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["Impersonate-User", "impersonate-group", "IMPERSONATE-UID", "Impersonate-Extra-Scopes"],
+)
+async def test_nobody_acts_as_another(served: Served, admin: Pair, header: str) -> None:
+    """Impersonation is not there yet: a caller who asks for it must not act as himself."""
+    for path in (PODS, "/livez", "/apis"):
+        text = f"GET {path} HTTP/1.1\r\n{HEAD}{header}: jane\r\n\r\n"
+        answer = await served.ask(text, admin)
+        assert answer.code == 403
+        assert header.title() in json.loads(answer.body)["message"]
+
+
 UNFINISHED = "Content-Length: 60000\r\n\r\n"
 
 
