@@ -23,7 +23,7 @@ from apiserver import write as writing
 from apiserver.call import Handler, Policy, Route
 from apiserver.openapi.documents import Documents
 from cubernetes.api import names
-from cubernetes.api.errors import MethodNotAllowed, NotFound
+from cubernetes.api.errors import BadRequest, MethodNotAllowed, NotFound
 from cubernetes.api.meta import Object
 from cubernetes.api.namespace import Namespace
 from cubernetes.api.pod import Pod
@@ -61,9 +61,11 @@ class Routes:
             self._add(route)
 
     def match(self, method: str, path: str) -> Match:
-        """Return the route of a request; a slash at the end does not matter.
+        """Return the route of a request; a slash at the end matters to the deletion of many.
 
-        Raises: NotFound, MethodNotAllowed.
+        Behind it a client has left out a name, which was empty.
+
+        Raises: NotFound, MethodNotAllowed, BadRequest.
         """
         if len(path) > PATH_LETTERS_MAX:
             raise NotFound("the server could not find the requested resource")
@@ -82,6 +84,8 @@ class Routes:
             allowed = ", ".join(sorted(branch.routes))
             raise MethodNotAllowed(f"{method[:20]} is not for this path; it takes {allowed}")
         route, called = branch.routes[method]
+        if route.verb == "deletecollection" and path.endswith("/"):
+            raise BadRequest("resource name may not be empty")
         named = dict(zip(called, found, strict=True))
         return Match(route, named.get("namespace", ""), named.get("name", ""))
 

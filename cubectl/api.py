@@ -13,7 +13,7 @@ from cubernetes.api.codec import Tree
 from cubernetes.api.errors import ApiError, error_for
 from cubernetes.api.meta import Object
 from cubernetes.api.words import DeleteOptions, Status, error_of
-from cubernetes.client.paths import path_of
+from cubernetes.client.paths import collection_of, path_of
 
 JSON, MERGE = "application/json", "application/merge-patch+json"
 WATCH_S = 300
@@ -43,7 +43,7 @@ class Api:
         self._transport = transport
 
     def get(self, kind: type[Object], name: str, namespace: str) -> Tree:
-        return self._tree("GET", _target(kind, namespace, name))
+        return self._tree("GET", _target(path_of(kind, namespace, name)))
 
     def list(self, kind: type[Object], namespace: str, query: Query | None = None) -> Listed:
         """Return all pages together; an empty namespace is all of them."""
@@ -53,7 +53,7 @@ class Api:
             page = {**(query or {}), "limit": str(PAGE_LIMIT)} | (
                 {"continue": proceed} if proceed else {}
             )
-            tree = self._tree("GET", _target(kind, namespace, query=page))
+            tree = self._tree("GET", _target(collection_of(kind, namespace), page))
             items += [_with_kind(kind, item) for item in tree.get("items") or []]
             metadata = tree.get("metadata") or {}
             proceed = str(metadata.get("continue") or "")
@@ -61,7 +61,7 @@ class Api:
                 return Listed(items, str(metadata.get("resourceVersion", "")))
 
     def create(self, kind: type[Object], tree: Tree, namespace: str, *, is_dry: bool) -> Tree:
-        target = _target(kind, namespace, query=_write_query(is_dry))
+        target = _target(collection_of(kind, namespace), _write_query(is_dry))
         return self._tree("POST", target, _json(tree), JSON)
 
     def patch(
@@ -74,11 +74,12 @@ class Api:
         subresource: str = "",
         is_dry: bool = False,
     ) -> Tree:
-        target = _target(kind, namespace, name, subresource, _write_query(is_dry))
+        path = path_of(kind, namespace, name, subresource)
+        target = _target(path, _write_query(is_dry))
         return self._tree("PATCH", target, _json(change), MERGE)
 
     def delete(self, kind: type[Object], name: str, namespace: str, options: DeleteOptions) -> Tree:
-        target = _target(kind, namespace, name)
+        target = _target(path_of(kind, namespace, name))
         return self._tree("DELETE", target, codec.encode(options), JSON)
 
     def raw(self, path: str) -> Tree:
@@ -104,7 +105,7 @@ class Api:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(span_s),
         }
-        target = _target(kind, namespace, query=asked)
+        target = _target(collection_of(kind, namespace), asked)
         with self._transport.stream(target, silence_s=WATCH_SILENCE_S) as stream:
             if stream.status != 200:
                 raise refusal(stream.status, b"".join(stream.chunks()))
@@ -118,7 +119,7 @@ class Api:
         """Yield a container's output as it comes."""
         from cubernetes.api.pod import Pod
 
-        target = _target(Pod, namespace, pod, "log", query)
+        target = _target(path_of(Pod, namespace, pod, "log"), query)
         with self._transport.stream(target, silence_s=None) as stream:
             if stream.status != 200:
                 raise refusal(stream.status, b"".join(stream.chunks()))
@@ -144,15 +145,8 @@ def refusal(code: int, body: bytes) -> ApiError:
     return error_of(status)
 
 
-def _target(
-    kind: type[Object],
-    namespace: str,
-    name: str = "",
-    subresource: str = "",
-    query: Query | None = None,
-) -> str:
-    path = quote(path_of(kind, namespace, name, subresource))
-    return f"{path}?{urlencode(query)}" if query else path
+def _target(path: str, query: Query | None = None) -> str:
+    return f"{quote(path)}?{urlencode(query)}" if query else quote(path)
 
 
 def _write_query(is_dry: bool) -> dict[str, str]:

@@ -16,6 +16,8 @@ from cubernetes.api.registry import KINDS, kind_of
 SIZE_LIMIT_BYTES = 10 * 1024 * 1024
 FILE_LIMIT = 1000
 ENDINGS = (".yaml", ".yml", ".json")
+NAMELESS = "resource name may not be empty"
+GENERATED = f"{NAMELESS} (generateName cannot be applied or deleted, only created)"
 
 
 class Rejected(Exception):
@@ -41,9 +43,15 @@ class Manifest:
 
 
 def manifests_in(
-    paths: Sequence[str], namespace: str, *, is_namespace_chosen: bool = False
+    paths: Sequence[str],
+    namespace: str,
+    *,
+    is_namespace_chosen: bool = False,
+    is_name_needed: bool = True,
 ) -> list[Manifest]:
     """Return every document, in order. namespace is for those that name none.
+
+    is_name_needed false is for new objects alone: the server makes names of their generateName.
 
     Raises: Failed: a file cannot be read. Rejected: with every problem of every document.
     """
@@ -52,10 +60,12 @@ def manifests_in(
     for path in paths:
         for where, tree in _documents(path):
             read = _read(where, tree, namespace, is_namespace_chosen=is_namespace_chosen)
-            if isinstance(read, Manifest):
-                found.append(read)
-            else:
+            if not isinstance(read, Manifest):
                 wrong += [f"{where}: {problem}" for problem in read]
+            elif is_name_needed and not read.name:
+                wrong.append(f"{where}: {read.kind.resource.kind}: metadata.name: {GENERATED}")
+            else:
+                found.append(read)
     if wrong:
         raise Rejected(wrong)
     if not found:
@@ -128,9 +138,12 @@ def _read(
     except ApiError as error:
         fields = [f"{problem.field}: {problem.message}" for problem in error.problems]
         return [f"{word}: {told}" for told in fields or [error.message]]
+    if not one.metadata.name and not one.metadata.generate_name:
+        return [f"{word}: metadata.name: {NAMELESS}"]
     named = one.metadata.namespace
     place = (named or namespace) if kind.resource.namespaced else named
-    meta = replaced(one.metadata, namespace=place, name=one.metadata.name or _generated(one))
+    # Where the server is to make a name up, it judges that; the rest is judged here.
+    meta = replaced(one.metadata, namespace=place, name=one.metadata.name or "generated")
     title = f"{word}/{one.metadata.name}" if one.metadata.name else word
     problems = list(replaced(one, metadata=meta).defaulted().problems())
     wrong = [f"{title}: {problem.field}: {problem.message}" for problem in problems]
@@ -138,11 +151,6 @@ def _read(
         wrong.append(f"{title}: metadata.namespace: is {place!r}, but -n says {namespace!r}")
     metadata = {**(tree.get("metadata") or {})} | ({"namespace": place} if place else {})
     return wrong or Manifest(where, kind, {**tree, "metadata": metadata}, place)
-
-
-def _generated(one: Object) -> str:
-    """Return a name to judge the rest by, where the server is to make one up."""
-    return "generated" if one.metadata.generate_name else ""
 
 
 def _unknown(version: str, word: str) -> str:

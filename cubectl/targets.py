@@ -23,6 +23,9 @@ def targets_in(words: Sequence[str]) -> list[Target]:
     """
     if not words:
         raise Misused(f"name a kind: {_offered()}")
+    if "" in words[1:]:
+        # An unset variable of a shell: never the same as no word, which may mean all of a kind.
+        raise Misused("resource name may not be empty")
     if any("/" in word for word in words):
         return [_slashed(word) for word in words]
     kinds = _kinds_in(words[0])
@@ -36,6 +39,8 @@ def targets_in(words: Sequence[str]) -> list[Target]:
 
 def _slashed(word: str) -> Target:
     kind_word, slash, name = word.partition("/")
+    if slash and not name:
+        raise Misused(f"{word!r}: resource name may not be empty")
     if not slash or not name or "/" in name:
         raise Misused(f"{word!r}: write every object as KIND/NAME")
     return Target(kind_called(kind_word), name)

@@ -20,12 +20,14 @@ def run(options: Namespace, session: Session) -> None:
         options.filename,
         session.namespace,
         is_namespace_chosen=bool(session.choice.namespace),
+        is_name_needed=False,
     )
-    _rehearse(manifests, session)
+    names = _rehearsed(manifests, session)
+    if options.dry_run:
+        for manifest, name in zip(manifests, names, strict=True):
+            session.say(f"{name_of(manifest.kind, name)} created (dry run)")
+        return
     for manifest in manifests:
-        if options.dry_run:
-            session.say(f"{name_of(manifest.kind, manifest.name)} created (dry run)")
-            continue
         try:
             made = session.api.create(
                 manifest.kind, manifest.tree, manifest.namespace, is_dry=False
@@ -36,19 +38,26 @@ def run(options: Namespace, session: Session) -> None:
             session.say(f"{name_of(manifest.kind, made['metadata']['name'])} created")
 
 
-def _rehearse(manifests: list[Manifest], session: Session) -> None:
-    """Let the server judge every document first. Raises: Rejected; nothing was created."""
+def _rehearsed(manifests: list[Manifest], session: Session) -> list[str]:
+    """Let the server judge every document first; return the names that it would give.
+
+    Raises: Rejected; nothing was created.
+    """
     namespaces = {one.name for one in manifests if one.kind is NamespaceKind}
-    refused = []
+    names, refused = [], []
     for manifest in manifests:
+        name = manifest.name or str(manifest.tree["metadata"]["generateName"])
         try:
-            session.api.create(manifest.kind, manifest.tree, manifest.namespace, is_dry=True)
+            made = session.api.create(manifest.kind, manifest.tree, manifest.namespace, is_dry=True)
+            name = made["metadata"]["name"]
         except ApiError as error:
             # Its namespace may come with the same files.
             if not (isinstance(error, NotFound) and manifest.namespace in namespaces):
                 refused.append(safe(f"{manifest.where}: {error.message}"))
+        names.append(name)
     if refused:
         raise Rejected([*refused, f"nothing was created: {len(refused)} refused"])
+    return names
 
 
 VERB = Verb("create", "make new objects from files", configure, run)

@@ -32,7 +32,7 @@ def configure(parser: ArgumentParser) -> None:
     add_files(parser, is_required=False)
     add_selection(parser)
     parser.add_argument("--all", action="store_true", help="all of the kind, in the namespace")
-    parser.add_argument("--uid", default="", help="the one of the kind with this uid")
+    parser.add_argument("--uid", help="the one of the kind with this uid")
     parser.add_argument("--grace-period", type=int, metavar="SECONDS", help="time to stop")
     parser.add_argument("--force", action="store_true", help="do not wait for its node to stop it")
     parser.add_argument("--cascade", choices=sorted(CASCADES), default="background")
@@ -67,6 +67,8 @@ def run(options: Namespace, session: Session) -> None:
 
 
 def _doomed(options: Namespace, session: Session) -> Iterator[Doomed]:
+    if options.uid is not None and not options.uid:
+        raise Misused("--uid: may not be empty")
     if options.filename:
         if options.words:
             raise Misused("delete by file or by kind, not both")
@@ -79,7 +81,7 @@ def _doomed(options: Namespace, session: Session) -> Iterator[Doomed]:
     for target in targets:
         place = session.namespace if target.kind.resource.namespaced else ""
         if target.name:
-            yield Doomed(target.kind, target.name, place, options.uid)
+            yield Doomed(target.kind, target.name, place, options.uid or "")
         elif options.uid:
             yield _by_uid(session, target.kind, options.uid)
         elif query or options.all:

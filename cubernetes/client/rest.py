@@ -26,7 +26,7 @@ from cubernetes.api.words import (
     Scale,
 )
 from cubernetes.client.call import Caller, Settle, refusal_of
-from cubernetes.client.paths import path_of
+from cubernetes.client.paths import collection_of, path_of
 from cubernetes.client.transport import Transport
 from cubernetes.client.watching import Change, changes
 from cubernetes.host.env import Env
@@ -118,7 +118,7 @@ class Client:
             query.append(("limit", str(limit)))
         if proceed:
             query.append(("continue", proceed))
-        body = await self._caller.call(self._request("GET", path_of(kind, namespace), query))
+        body = await self._caller.call(self._request("GET", collection_of(kind, namespace), query))
         listing = cast(Any, Listing)[kind]
         return cast(Listing[O], codec.decode(listing, body))
 
@@ -143,7 +143,7 @@ class Client:
             ("timeoutSeconds", str(timeout_s)),
             *_selection(labels, fields),
         ]
-        request = self._request("GET", path_of(kind, namespace), query)
+        request = self._request("GET", collection_of(kind, namespace), query)
         stream = changes(
             self.transport,
             kind,
@@ -161,7 +161,7 @@ class Client:
 
     async def create[O: Object](self, one: O) -> O:
         """Raises: AlreadyExists; Unknown is for the caller: look for the name."""
-        path = path_of(type(one), one.metadata.namespace)
+        path = collection_of(type(one), one.metadata.namespace)
         return await self._write("POST", path, one)
 
     async def update[O: Object](self, one: O) -> O:
@@ -256,7 +256,7 @@ class Client:
     ) -> None:
         """Ask for the deletion of every object that the selectors choose."""
         query = _selection(labels, fields)
-        await self._caller.call(self._request("DELETE", path_of(kind, namespace), query))
+        await self._caller.call(self._request("DELETE", collection_of(kind, namespace), query))
 
     async def bind(self, name: str, namespace: str, uid: str, node: str) -> None:
         """Put the pod on the node, once.

@@ -160,6 +160,15 @@ class InterruptedStore:
         return await self.inner.commit(compares, ops)
 
 
+async def test_an_empty_name_is_not_the_collection(world: World) -> None:
+    """A client that leaves out an empty name asks for the path with a slash at its end."""
+    await world.call("POST", PODS, a_pod())
+    answer = await world.call("DELETE", f"{PODS}/")
+
+    assert (answer.code, answer.tree["message"]) == (400, "resource name may not be empty")
+    assert (await world.call("GET", f"{PODS}/web")).code == 200
+
+
 async def test_a_collection_is_what_was_there_and_not_who_has_its_name_next() -> None:
     async with a_world(wrapped=InterruptedStore) as world:
         for name in ("a", "b"):

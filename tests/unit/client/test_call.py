@@ -7,6 +7,7 @@ import pytest
 from cubernetes.api import codec
 from cubernetes.api.errors import (
     AlreadyExists,
+    BadRequest,
     Conflict,
     InternalError,
     Invalid,
@@ -18,6 +19,7 @@ from cubernetes.api.errors import (
 from cubernetes.api.http import Response
 from cubernetes.api.meta import replaced
 from cubernetes.api.pod import Pod
+from cubernetes.api.replicaset import ReplicaSet
 from cubernetes.client.outcome import Trouble, Unknown, Unreachable
 from cubernetes.client.rest import Client, Fence
 from tests.given import a_pod
@@ -66,6 +68,31 @@ def delete(client: Client) -> Awaitable[str]:
 
 def bind(client: Client) -> Awaitable[None]:
     return client.bind("web-0", "default", "u1", "n1")
+
+
+NAMELESS = replaced(POD, metadata=replaced(POD.metadata, name=""))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda client: client.get(Pod, "", "default"),
+        lambda client: client.update(NAMELESS),
+        lambda client: client.update_status(NAMELESS),
+        lambda client: client.patch(Pod, "", "default", {}),
+        lambda client: client.delete(Pod, "", "default"),
+        lambda client: client.bind("", "default", "u1", "n1"),
+        lambda client: client.scale(ReplicaSet, "", "default", 0),
+        lambda client: anext(client.log("", "default")),
+    ],
+)
+def test_without_a_name_no_verb_sends_anything(act: Callable[[Client], Awaitable[object]]) -> None:
+    """It would be about every object of the kind."""
+    result, count, _ = outcome_of(act, ok(POD))
+
+    assert isinstance(result, BadRequest)
+    assert result.message == "resource name may not be empty"
+    assert count == 0
 
 
 @pytest.mark.parametrize("act", [read, create, update, delete, bind])
@@ -240,7 +267,7 @@ def test_a_list_names_its_revision_and_its_selection() -> None:
 def test_a_name_cannot_lead_to_another_path() -> None:
     result, count, _ = outcome_of(lambda client: client.get(Pod, "../nodes/n1", "default"), ok(POD))
 
-    assert isinstance(result, ValueError)
+    assert isinstance(result, BadRequest)
     assert count == 0
 
 

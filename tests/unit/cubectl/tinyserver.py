@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -109,6 +109,8 @@ class TinyServer:
 
     def _create(self, tree: Tree, *, is_dry: bool) -> Tree:
         kind = _kind(tree)
+        if "name" not in tree["metadata"]:
+            tree["metadata"]["name"] = f"{tree['metadata']['generateName']}abcde"
         problems = list(codec.from_tree(kind, tree).model.problems())
         if problems:
             raise invalid(kind.resource.kind, tree["metadata"]["name"], problems)
@@ -174,9 +176,16 @@ class Terminal(io.StringIO):
 
 
 def run(
-    server: TinyServer, line: str, *, columns: int = 0, environment: Mapping[str, str] | None = None
+    server: TinyServer,
+    line: str | Sequence[str],
+    *,
+    columns: int = 0,
+    environment: Mapping[str, str] | None = None,
 ) -> Said:
-    """Run a command line against a server; columns is the width of a terminal, 0 a pipe."""
+    """Run a command line against a server; columns is the width of a terminal, 0 a pipe.
+
+    A line is split at its blanks; where that is not enough, give its words.
+    """
     out: io.StringIO = Terminal() if columns else io.StringIO()
     passed_s = iter(range(0, 10_000, 5))
     session = Session(
@@ -188,7 +197,7 @@ def run(
     )
     session.api = Api(server)
     session.access = ACCESS
-    code = main(line.split(), session)
+    code = main(line.split() if isinstance(line, str) else line, session)
     assert isinstance(session.err, io.StringIO)
     return Said(code, out.getvalue(), session.err.getvalue())
 
