@@ -49,12 +49,14 @@ PodSpec 1=volumes:[Volume] 2=containers:[Container] 3=restartPolicy
   8=serviceAccountName 9=serviceAccount 10=nodeName 11=hostNetwork:bool 12=hostPID:bool
   13=hostIPC:bool 14=securityContext:- 15=imagePullSecrets:[-] 16=hostname 17=subdomain
   18=affinity:- 19=schedulerName 20=initContainers:[Container]
-  21=automountServiceAccountToken:bool? 22=tolerations:[-] 23=hostAliases:[-] 24=priorityClassName
+  21=automountServiceAccountToken:bool? 22=tolerations:[Toleration]
+  23=hostAliases:[-] 24=priorityClassName
   25=priority:int? 26=dnsConfig:- 27=shareProcessNamespace:bool? 28=readinessGates:[-]
   29=runtimeClassName 30=enableServiceLinks:bool? 31=preemptionPolicy 32=overhead:{quantity}
   33=topologySpreadConstraints:[-] 34=ephemeralContainers:[-] 35=setHostnameAsFQDN:bool? 36=os:-
   37=hostUsers:bool? 38=schedulingGates:[-] 39=resourceClaims:[-]
   40=resources:ResourceRequirements
+Toleration 1=key 2=operator 3=value 4=effect 5=tolerationSeconds:int?
 Volume 1=name 2=volumeSource:VolumeSource^
 VolumeSource 1=hostPath:HostPathVolumeSource 2=emptyDir:EmptyDirVolumeSource 3=gcePersistentDisk:-
   4=awsElasticBlockStore:- 5=gitRepo:- 6=secret:- 7=nfs:- 8=iscsi:- 9=glusterfs:-

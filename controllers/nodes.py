@@ -4,8 +4,10 @@ A kubelet renews its Lease every 2 s. What counts is when *we* see a renewal, by
 never the time that the writer put into it: clocks differ, and get set.
 
 * no renewal seen for `silent_after_s`: Ready becomes Unknown, and its pods' Ready False;
-* for `evict_after_s` more: its pods are deleted, some at a time. They stay in the API, going, until
-  the kubelet is back or the Node is deleted, but controllers replace them at once;
+* for as long again as a pod tolerates (`tolerated_s`): it is deleted, some at a time. It stays in
+  the API, going, until the kubelet is back or the Node is deleted. A pod that a controller replaces
+  is given up soon: that costs a pod, and not doing it costs the service. A bare pod is nobody's to
+  replace: its deletion loses it, so that the node has minutes to come back with it;
 * seen again for `steady_s`: Ready as before. A kubelet that speaks for itself comes first;
 * its Node and Lease deleted: its pods' Ready is False at once, and garbage goes as ever;
 * nothing is evicted while more than half of all nodes are silent: that trouble is probably ours.
@@ -25,6 +27,7 @@ from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.meta import Object, Ref, replaced
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod, is_finished
+from cubernetes.api.toleration import unreachable_s
 from cubernetes.reconcile.plan import Action, Again, Delete, Record, UpdateStatus, View
 
 UNKNOWN = "NodeStatusUnknown"
@@ -38,10 +41,15 @@ REVIVAL_S = 60.0  # how long after its return a node's pods are looked through
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """silent_after_s counts from the last renewal, evict_after_s from there on."""
+    """silent_after_s counts from the last renewal, what is given up later counts from there on.
+
+    evict_after_s is for pods that a controller replaces, evict_bare_after_s for the others; a pod
+    that states its own tolerationSeconds goes by that.
+    """
 
     silent_after_s: float = 10.0
-    evict_after_s: float = 20.0
+    evict_after_s: float = 30.0
+    evict_bare_after_s: float = 300.0
     steady_s: float = 4.0
     pulse_s: float = 6.0
 
@@ -147,14 +155,14 @@ class Nodes:
         yield from _silenced(node, now)
         pods = [pod for pod in view.on_node(Pod, node.metadata.name) if not is_finished(pod)]
         yield from _unready(pods, now)
-        left_s = timing.silent_after_s + timing.evict_after_s - silence_s
-        if left_s > 0:
-            yield Again(max(LOOK_AGAIN_S, left_s))
-            return
-        staying = [pod for pod in pods if not pod.metadata.is_deleted]
-        if staying and self._may_evict(view, now):
-            yield from _evicted(node, staying[:EVICTION_BURST])
+        due = [pod for pod in pods if self._is_due(pod, silence_s - timing.silent_after_s)]
+        if due and self._may_evict(view, now):
+            yield from _evicted(node, due[:EVICTION_BURST])
         yield Again(SILENT_PAUSE_S)
+
+    def _is_due(self, pod: Pod, lost_s: float) -> bool:
+        """Whether a pod is to be given up, its node having been out of reach for so long."""
+        return not pod.metadata.is_deleted and lost_s >= tolerated_s(pod, self.timing)
 
     def _may_evict(self, view: View, now: datetime) -> bool:
         nodes = view.list(Node)
@@ -165,6 +173,15 @@ class Nodes:
         """A node never looked at counts as silent: not knowing must not lead to evictions."""
         seen = self.seen.get(str(node.ref))
         return seen is None or self.silence_s(seen, now) >= self.timing.silent_after_s
+
+
+def tolerated_s(pod: Pod, timing: Timing) -> float:
+    """Return how long a pod stays on a node that is out of reach; it may be for ever."""
+    asked_s = unreachable_s(pod.spec.tolerations)
+    if asked_s is not None:
+        return asked_s
+    is_replaced = pod.metadata.controller is not None
+    return timing.evict_after_s if is_replaced else timing.evict_bare_after_s
 
 
 def _silenced(node: Node, now: datetime) -> Iterator[Action]:

@@ -18,6 +18,7 @@ def _nodes(settings: ControllersSettings) -> Planner:
     timing = Timing(
         silent_after_s=settings.node_silent_after_s,
         evict_after_s=settings.node_evict_after_s,
+        evict_bare_after_s=settings.node_evict_bare_after_s,
         steady_s=settings.node_steady_s,
     )
     return Nodes(timing)

@@ -13,8 +13,11 @@ class ControllersSettings(Settings, frozen=True, kw_only=True):
     node_prefix_length: int = 24
     # Without a renewal of its lease for this long a node is not ready.
     node_silent_after_s: float = 10.0
-    # Silent for this much longer, its pods are given up and replaced.
-    node_evict_after_s: float = 20.0
+    # Silent for this much longer, its pods that a controller replaces are given up. A pod's own
+    # tolerationSeconds goes before.
+    node_evict_after_s: float = 30.0
+    # The same for pods that nobody replaces: the node has so long to come back with them.
+    node_evict_bare_after_s: float = 300.0
     # Heard again for this long, it is ready again.
     node_steady_s: float = 4.0
     event_keep_s: float = 3600.0

@@ -26,6 +26,7 @@ from cubernetes.api.meta import (
     wire,
 )
 from cubernetes.api.meta import text_field as text
+from cubernetes.api.toleration import Toleration
 
 type Protocol = Literal["TCP", "UDP"]
 type Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
@@ -164,6 +165,7 @@ class PodSpec(Model):
     hostname: its host name; empty is the pod's name.
     dns_policy: ClusterFirst asks the cluster's name servers where it has any, Default the node's.
     scheduler_name: who places it: the scheduler of that name.
+    tolerations: how long it stays on a node that is out of reach.
     """
 
     containers: Annotated[tuple[Container, ...], msgspec.Meta(max_length=64)]
@@ -177,6 +179,7 @@ class PodSpec(Model):
     hostname: str = ""
     dns_policy: Literal["ClusterFirst", "Default"] = shown("ClusterFirst")
     scheduler_name: str = shown("default-scheduler")
+    tolerations: Annotated[tuple[Toleration, ...], msgspec.Meta(max_length=64)] = ()
 
 
 class StateWaiting(Model):

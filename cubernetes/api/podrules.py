@@ -9,6 +9,7 @@ from cubernetes.api import names
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Amounts
 from cubernetes.api.node import is_address
+from cubernetes.api.toleration import toleration_problems
 
 if TYPE_CHECKING:
     from cubernetes.api.pod import Container, ContainerPort, PodSpec, Volume
@@ -34,6 +35,7 @@ def spec_problems(spec: "PodSpec", field: str) -> Iterator[Problem]:
     if spec.hostname and not names.is_label(spec.hostname):
         yield Problem(f"{field}.hostname", names.LABEL_RULE)
     yield from names.label_problems(spec.node_selector, f"{field}.nodeSelector")
+    yield from toleration_problems(spec.tolerations, f"{field}.tolerations")
     yield from _twice((one.name for one in spec.containers), f"{field}.containers", "name")
     yield from _twice((one.name for one in spec.volumes), f"{field}.volumes", "name")
     for index, volume in enumerate(spec.volumes):

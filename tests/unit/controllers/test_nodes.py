@@ -1,17 +1,27 @@
 """Nodes that fall silent, come back, or only seem to: judged by what was seen, and when."""
 
 from datetime import datetime, timedelta
+from math import inf
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.nodes import EVICTION_BURST, Nodes
+from controllers.nodes import EVICTION_BURST, Nodes, Timing, tolerated_s
 from cubernetes.api.condition import condition_of
 from cubernetes.api.meta import Ref, replaced
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod
+from cubernetes.api.toleration import UNREACHABLE, Toleration, unreachable_s
 from tests.carry import World
-from tests.given import NOW, a_lease, a_node, a_pod, a_running_pod
+from tests.given import NOW, a_lease, a_node, a_pod, a_replicaset, a_running_pod
+
+
+def a_replaced_pod(name: str, *, node: str = "n1") -> Pod:
+    """Return a pod that serves, and whose controller makes another one when it goes."""
+    pod = a_running_pod(name, node=node)
+    owner = a_replicaset("web").owner_reference()
+    return replaced(pod, metadata=replaced(pod.metadata, owner_references=(owner,)))
 
 
 class Cluster:
@@ -73,23 +83,112 @@ def test_w14_a_silent_node_is_unknown_after_10_s_and_its_pods_are_not_ready() ->
     assert not cluster.is_going("web-0")
 
 
-def test_w14_after_20_s_more_its_pods_are_deleted_and_so_replaced() -> None:
+def test_w14_after_30_s_more_pods_that_a_controller_replaces_are_deleted() -> None:
     cluster = Cluster("n1", "n2", "n3")
-    cluster.world.put(a_running_pod("web-0", node="n1"))
-    cluster.world.put(a_running_pod("web-1", node="n2"))
+    cluster.world.put(a_replaced_pod("web-0", node="n1"))
+    cluster.world.put(a_replaced_pod("web-1", node="n2"))
     cluster.run(20)
     cluster.silent.add("n1")
 
-    cluster.run(26)
+    cluster.run(36)
     assert not cluster.is_going("web-0")
     cluster.run(8)
     assert cluster.is_going("web-0")
     assert not cluster.is_going("web-1")
 
 
+def test_a_bare_pod_serves_no_more_at_once_and_is_kept_for_five_minutes() -> None:
+    cluster = Cluster("n1", "n2", "n3")
+    cluster.world.put(a_running_pod("alone", node="n1"))
+    cluster.world.put(a_replaced_pod("web-0", node="n1"))
+    cluster.run(20)
+    cluster.silent.add("n1")
+
+    cluster.run(15)
+    assert not cluster.is_ready("alone")
+    cluster.run(285)
+    assert cluster.is_going("web-0")
+    assert not cluster.is_going("alone")
+    cluster.run(20)
+    assert cluster.is_going("alone")
+
+
+def test_a_bare_pod_comes_back_as_itself_when_its_node_does() -> None:
+    cluster = Cluster("n1", "n2", "n3")
+    cluster.world.put(a_running_pod("alone", node="n1"))
+    cluster.run(20)
+    before = cluster.world.get(Pod, "alone", "default")
+    cluster.silent.add("n1")
+    cluster.run(290)
+
+    cluster.silent.clear()
+    cluster.run(12)
+
+    after = cluster.world.get(Pod, "alone", "default")
+    assert before is not None
+    assert after is not None
+    assert (after.metadata.uid, after.metadata.is_deleted) == (before.metadata.uid, False)
+    assert cluster.is_ready("alone")
+
+
+@pytest.mark.parametrize(
+    ("toleration", "stays_s"),
+    [
+        (Toleration(key=UNREACHABLE, operator="Exists", effect="NoExecute"), inf),
+        (
+            Toleration(
+                key=UNREACHABLE, operator="Exists", effect="NoExecute", toleration_seconds=90
+            ),
+            90,
+        ),
+        (Toleration(operator="Exists", effect="NoExecute", toleration_seconds=5), 5),
+        (Toleration(operator="Exists", effect="NoExecute", toleration_seconds=-1), 0),
+        (Toleration(key="other", operator="Exists", effect="NoExecute", toleration_seconds=5), 30),
+        (Toleration(key=UNREACHABLE, operator="Exists", effect="NoSchedule"), 30),
+        (Toleration(key=UNREACHABLE, value="x", effect="NoExecute", toleration_seconds=5), 30),
+    ],
+    ids=["for ever", "so long", "any taint", "negative", "another", "no eviction", "value"],
+)
+def test_a_pod_that_says_how_long_it_stays_goes_by_that(
+    toleration: Toleration, stays_s: float
+) -> None:
+    pod = a_replaced_pod("web-0")
+
+    told = replaced(pod, spec=replaced(pod.spec, tolerations=(toleration,)))
+
+    assert tolerated_s(told, Timing()) == stays_s
+
+
+def test_of_several_spans_the_shortest_counts() -> None:
+    spans = [None, 60, 20]
+    one = Toleration(key=UNREACHABLE, operator="Exists", effect="NoExecute")
+
+    assert unreachable_s([replaced(one, toleration_seconds=span_s) for span_s in spans]) == 20
+    assert unreachable_s([]) is None
+
+
+def test_a_node_never_looked_at_counts_as_silent_when_evictions_are_weighed() -> None:
+    """Two of four are silent: half may be. Of the fifth and sixth nothing is known."""
+    cluster = Cluster("n1", "n2", "n3", "n4")
+    cluster.world.put(a_replaced_pod("web-0", node="n1"))
+    cluster.run(20)
+    cluster.silent |= {"n1", "n2"}
+    cluster.run(30)
+    cluster.world.put(a_node("n5"))
+    cluster.world.put(a_node("n6"))
+
+    cluster.run(60)
+    assert not cluster.is_going("web-0")
+
+    # Known to live, they are the majority that lets the silent be given up.
+    cluster.names = (*cluster.names, "n5", "n6")
+    cluster.run(10)
+    assert cluster.is_going("web-0")
+
+
 def test_nothing_is_evicted_while_more_than_half_of_the_nodes_are_silent() -> None:
     cluster = Cluster("n1", "n2", "n3")
-    cluster.world.put(a_running_pod("web-0", node="n1"))
+    cluster.world.put(a_replaced_pod("web-0"))
     cluster.run(20)
     cluster.silent |= {"n1", "n2"}
 
@@ -266,12 +365,12 @@ def test_w16_a_late_word_of_the_old_node_does_not_make_the_new_one_silent() -> N
 def test_pods_are_evicted_some_at_a_time() -> None:
     cluster = Cluster("n1", "n2", "n3")
     for place in range(EVICTION_BURST + 10):
-        pod = a_running_pod(f"web-{place}", node="n1")
+        pod = a_replaced_pod(f"web-{place}", node="n1")
         cluster.world.put(replaced(pod, status=replaced(pod.status, conditions=())))
     cluster.run(20)
     cluster.silent.add("n1")
     going = []
-    for _ in range(40):
+    for _ in range(50):
         cluster.run(1)
         going.append(sum(pod.metadata.is_deleted for pod in cluster.world.all(Pod)))
 
