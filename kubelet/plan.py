@@ -3,12 +3,17 @@
 The order of the steps is the order in which they are carried out; a step that fails ends the
 round, and the next round plans again from what is then found. Nothing is remembered here: what a
 plan needs of the past (failures, and when to try again) comes in as `Memory`.
+
+Every duration is measured by this node's own monotonic clock. What another machine wrote, such as
+`deletionTimestamp`, is by another clock, and wall time may be set: neither is subtracted here. The
+one exception is when a container ended, which the runtime tells in this node's wall time.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from cubernetes.api.pod import Container as Wanted
 from cubernetes.api.pod import Pod
@@ -21,25 +26,35 @@ RESTART_BASE_S = 1.0
 RESTART_LIMIT_S = 60.0
 
 
+class Moment(NamedTuple):
+    """Now, by both clocks of this node: wall time for what is told, seconds for durations."""
+
+    wall: datetime
+    at_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a part of the pod could not be started, and when to try again (wall time)."""
+    """Why a part of the pod could not be started, and when to try again (monotonic)."""
 
     reason: str
     message: str
     failure_count: int
-    retry_at: datetime
+    retry_at_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What the worker remembers between rounds; all of it may be lost without harm.
 
-    Both by container name; SANDBOX stands for the sandbox.
+    troubles and streaks are by container name; SANDBOX stands for the sandbox.
+    ending_since_s: when this node heard that the pod is to end (monotonic); None: just now. A
+        kubelet that begins again gives the grace again, which is late and never too early.
     """
 
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     streaks: Mapping[str, "Streak"] = field(default_factory=dict)
+    ending_since_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +107,20 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitUntil:
-    """Nothing to do before this time, unless something changes."""
+class Wait:
+    """Nothing to do for so long, unless something changes."""
 
-    at: datetime
-
-
-type Step = StartSandbox | StartContainer | Stop | StopSandbox | Remove | Forget | WaitUntil
+    span_s: float
 
 
-def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: datetime) -> list[Step]:
+type Step = StartSandbox | StartContainer | Stop | StopSandbox | Remove | Forget | Wait
+
+
+def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> list[Step]:
     """Return the steps that bring the pod's containers nearer to what is wanted."""
     if pod.metadata.is_deleted:
-        return list(_ending(pod, found, now))
+        left_s = grace_left_s(pod, memory.ending_since_s, now.at_s)
+        return teardown(found, left_s, "deleted")
     strays = _strays(pod, found)
     if strays:
         return [Stop(strays, 0.0, "superseded"), *(Remove(one) for one in strays)]
@@ -121,6 +137,17 @@ def teardown(found: Sequence[Container], grace_s: float, why: str) -> list[Step]
     steps += [StopSandbox(one.id) for one in _sandboxes(found) if one.state is State.RUNNING]
     steps += [Remove(one.id) for one in (*users, *_sandboxes(found))]
     return [*steps, Forget()]
+
+
+def grace_left_s(pod: Pod, since_s: float | None, now_s: float) -> float:
+    """Return what a deleted pod has left of its grace, which runs from when this node heard.
+
+    Asked again with less, the grace is that much from the same beginning.
+    """
+    grace_s = pod.metadata.deletion_grace_period_seconds
+    if grace_s is None:
+        grace_s = pod.spec.termination_grace_period_seconds
+    return max(0.0, grace_s - (now_s - since_s if since_s is not None else 0.0))
 
 
 def spec_hash(wanted: Wanted) -> str:
@@ -221,13 +248,6 @@ def _sandboxes(found: Iterable[Container]) -> list[Container]:
     return [one for one in found if one.name == SANDBOX]
 
 
-def _ending(pod: Pod, found: Sequence[Container], now: datetime) -> Iterator[Step]:
-    left_s = 0.0
-    if pod.metadata.deletion_timestamp is not None:
-        left_s = max(0.0, (pod.metadata.deletion_timestamp - now).total_seconds())
-    yield from teardown(found, left_s, "deleted")
-
-
 def _over(found: Sequence[Container]) -> Iterator[Step]:
     """Leave the ended containers for their logs; the network is of no more use."""
     for one in _sandboxes(found):
@@ -236,7 +256,7 @@ def _over(found: Sequence[Container]) -> Iterator[Step]:
         yield Remove(one.id)
 
 
-def _living(pod: Pod, found: Sequence[Container], memory: Memory, now: datetime) -> Iterator[Step]:
+def _living(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> Iterator[Step]:
     sandbox = running_sandbox(found)
     if sandbox is None:
         # Containers of a dead sandbox have lost their network: the pod is remade as a whole.
@@ -244,9 +264,9 @@ def _living(pod: Pod, found: Sequence[Container], memory: Memory, now: datetime)
         if lost:
             yield Stop(lost, float(pod.spec.termination_grace_period_seconds), "sandbox is gone")
             return
-        trouble = memory.troubles.get(SANDBOX)
-        if trouble is not None and trouble.retry_at > now:
-            yield WaitUntil(trouble.retry_at)
+        pause_s = _pause_s(memory, SANDBOX, now)
+        if pause_s > 0:
+            yield Wait(pause_s)
             return
         yield StartSandbox(1 + max((one.attempt for one in _sandboxes(found)), default=-1))
     steps = [
@@ -258,9 +278,15 @@ def _living(pod: Pod, found: Sequence[Container], memory: Memory, now: datetime)
     yield from (step for step in steps if isinstance(step, Stop | StartContainer))
     yield from _stale_sandboxes(found, sandbox)
     yield from (step for step in steps if isinstance(step, Remove))
-    waits = [step.at for step in steps if isinstance(step, WaitUntil)]
-    if waits:
-        yield WaitUntil(min(waits))
+    waits_s = [step.span_s for step in steps if isinstance(step, Wait)]
+    if waits_s:
+        yield Wait(min(waits_s))
+
+
+def _pause_s(memory: Memory, name: str, now: Moment) -> float:
+    """Return for how long a part that could not be started is left alone yet."""
+    trouble = memory.troubles.get(name)
+    return trouble.retry_at_s - now.at_s if trouble is not None else 0.0
 
 
 def _stale_sandboxes(found: Sequence[Container], current: Container | None) -> Iterator[Step]:
@@ -273,27 +299,27 @@ def _stale_sandboxes(found: Sequence[Container], current: Container | None) -> I
 
 
 def _container(
-    pod: Pod, wanted: Wanted, found: Sequence[Container], memory: Memory, now: datetime
+    pod: Pod, wanted: Wanted, found: Sequence[Container], memory: Memory, now: Moment
 ) -> Iterator[Step]:
     newest = latest(found, wanted.name)
     yield from _older(found, wanted.name)
-    trouble = memory.troubles.get(wanted.name)
+    pause_s = _pause_s(memory, wanted.name, now)
     if newest is not None and newest.state is State.RUNNING:
         if newest.spec_hash != spec_hash(wanted):
             grace_s = float(pod.spec.termination_grace_period_seconds)
             yield Stop((newest.id,), grace_s, "its image changed")
             yield StartContainer(wanted.name, newest.attempt + 1)
         return
-    if trouble is not None and trouble.retry_at > now:
-        yield WaitUntil(trouble.retry_at)
+    if pause_s > 0:
+        yield Wait(pause_s)
     elif newest is None:
         yield StartContainer(wanted.name, 0)
     elif newest.state is State.CREATED:
         yield StartContainer(wanted.name, newest.attempt)
     elif _restarts(pod, newest):
-        due = restart_at(pod, newest, memory, now)
-        if due is not None and due > now:
-            yield WaitUntil(due)
+        due = restart_at(pod, newest, memory, now.wall)
+        if due is not None and due > now.wall:
+            yield Wait((due - now.wall).total_seconds())
         else:
             yield StartContainer(wanted.name, newest.attempt + 1)
 

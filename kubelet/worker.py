@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
@@ -98,6 +97,9 @@ class PodWorker:
     def want(self, pod: Pod | None) -> None:
         """Take the newest wish; None: nobody wants this pod here any more."""
         self._pod = pod
+        if pod is not None and pod.metadata.is_deleted and self._memory.ending_since_s is None:
+            now_s = self._parts.env.clock.monotonic()
+            self._memory = replace(self._memory, ending_since_s=now_s)
         self._woken.set()
 
     def wake(self) -> None:
@@ -132,7 +134,8 @@ class PodWorker:
             self._sandbox = plan.running_sandbox(found)
             streaks = plan.streaks_after(found, self._memory.streaks)
             self._memory = replace(self._memory, streaks=streaks)
-            pod, now = self._pod, self._parts.env.clock.now()
+            pod, clock = self._pod, self._parts.env.clock
+            now = plan.Moment(clock.now(), clock.monotonic())
             steps = (
                 plan.teardown(found, FORCED_GRACE_S, "not wanted on this node")
                 if pod is None
@@ -161,8 +164,8 @@ class PodWorker:
     async def _carry_out(
         self, pod: Pod | None, steps: Sequence[plan.Step], found: Sequence[Container]
     ) -> float | None:
-        waits = [step.at for step in steps if isinstance(step, plan.WaitUntil)]
-        acts = [step for step in steps if not isinstance(step, plan.WaitUntil)]
+        waits_s = [step.span_s for step in steps if isinstance(step, plan.Wait)]
+        acts = [step for step in steps if not isinstance(step, plan.Wait)]
         if pod is not None:
             await self._publish(pod, found)
         for step in acts:
@@ -174,11 +177,8 @@ class PodWorker:
                 break
         if acts:
             return 0.0
-        return self._until(min(waits)) if waits else self._parts.settings.relist_s * 6
-
-    def _until(self, at: datetime) -> float:
-        # At least a tick: wall time and the timer may disagree by a rounding.
-        return max(0.01, (at - self._parts.env.clock.now()).total_seconds())
+        # At least a tick: two clocks may disagree by a rounding.
+        return max(0.01, min(waits_s)) if waits_s else self._parts.settings.relist_s * 6
 
     async def _act(self, pod: Pod | None, step: plan.Step) -> bool:
         """Carry out one step; False where the rest of the round makes no sense."""
@@ -221,8 +221,8 @@ class PodWorker:
         if reason == "ErrImagePull" and count > 1:
             reason = "ImagePullBackOff"
         pause_s = self._pause_s(backoff_s(count, base_s=TROUBLE_BASE_S, limit_s=TROUBLE_LIMIT_S))
-        retry_at = self._parts.env.clock.now() + timedelta(seconds=pause_s)
-        trouble = Trouble(reason, str(error), count, retry_at)
+        retry_at_s = self._parts.env.clock.monotonic() + pause_s
+        trouble = Trouble(reason, str(error), count, retry_at_s)
         self._memory = replace(self._memory, troubles={**self._memory.troubles, name: trouble})
         self._parts.counts.trouble(reason)
         log.warning("part of a pod not started", pod=pod.ref, part=name, why=error)
@@ -306,10 +306,10 @@ class PodWorker:
         """Return the grace that the newest wish leaves the containers."""
         if self._pod is None:
             return min(planned_s, FORCED_GRACE_S)
-        until = self._pod.metadata.deletion_timestamp
-        if until is None:
+        if not self._pod.metadata.is_deleted:
             return planned_s
-        return max(0.0, (until - self._parts.env.clock.now()).total_seconds())
+        now_s = self._parts.env.clock.monotonic()
+        return plan.grace_left_s(self._pod, self._memory.ending_since_s, now_s)
 
     async def _forget(self, pod: Pod | None) -> float | None:
         """Free what the pod held; then, and only then, take it out of the API."""

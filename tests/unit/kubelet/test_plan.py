@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from kubelet import plan
 from kubelet.plan import (
     Forget,
     Memory,
+    Moment,
     Remove,
     StartContainer,
     StartSandbox,
@@ -20,12 +22,13 @@ from kubelet.plan import (
     StopSandbox,
     Streak,
     Trouble,
-    WaitUntil,
+    Wait,
 )
 from kubelet.runtime.driver import SANDBOX, Container, State
 from tests.given import NOW, a_container, a_pod
 
 ROUND_LIMIT = 6
+MOMENT = Moment(NOW, 1000.0)
 
 
 def a_living_pod(policy: str = "Always", names: Sequence[str] = ("main",)) -> Pod:
@@ -83,7 +86,7 @@ def ended(one: Container, code: int) -> Container:
 
 
 def acts(steps: Sequence[plan.Step]) -> list[plan.Step]:
-    return [step for step in steps if not isinstance(step, WaitUntil)]
+    return [step for step in steps if not isinstance(step, Wait)]
 
 
 containers_found = st.lists(
@@ -110,16 +113,16 @@ def test_every_plan_carried_out_again_and_again_comes_to_rest(
 ) -> None:
     world = {one.id: one for one in found}
     for _ in range(ROUND_LIMIT):
-        world = carried_out(plan.plan(pod, list(world.values()), Memory(), NOW), world)
+        world = carried_out(plan.plan(pod, list(world.values()), Memory(), MOMENT), world)
 
-    assert acts(plan.plan(pod, list(world.values()), Memory(), NOW)) == []
+    assert acts(plan.plan(pod, list(world.values()), Memory(), MOMENT)) == []
 
 
 @given(pods, containers_found)
 def test_at_rest_the_pod_runs_whole_or_is_over(pod: Pod, found: list[Container]) -> None:
     world = {one.id: one for one in found}
     for _ in range(ROUND_LIMIT):
-        world = carried_out(plan.plan(pod, list(world.values()), Memory(), NOW), world)
+        world = carried_out(plan.plan(pod, list(world.values()), Memory(), MOMENT), world)
 
     standing = list(world.values())
     running = {one.name for one in standing if one.state is State.RUNNING}
@@ -140,12 +143,12 @@ def test_a_plan_cut_anywhere_ends_where_the_whole_one_does(
     pod: Pod, found: list[Container], cut: int
 ) -> None:
     world = {one.id: one for one in found}
-    first = plan.plan(pod, found, Memory(), NOW)
+    first = plan.plan(pod, found, Memory(), MOMENT)
     world = carried_out(first[:cut], world)
     for _ in range(ROUND_LIMIT):
-        world = carried_out(plan.plan(pod, list(world.values()), Memory(), NOW), world)
+        world = carried_out(plan.plan(pod, list(world.values()), Memory(), MOMENT), world)
 
-    assert acts(plan.plan(pod, list(world.values()), Memory(), NOW)) == []
+    assert acts(plan.plan(pod, list(world.values()), Memory(), MOMENT)) == []
 
 
 @given(pods, containers_found, st.randoms())
@@ -155,8 +158,8 @@ def test_the_order_in_which_containers_are_found_does_not_matter(
     shuffled = list(found)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
 
-    one = plan.plan(pod, found, Memory(), NOW)
-    other = plan.plan(pod, shuffled, Memory(), NOW)
+    one = plan.plan(pod, found, Memory(), MOMENT)
+    other = plan.plan(pod, shuffled, Memory(), MOMENT)
     assert sorted(map(repr, one)) == sorted(map(repr, other)) or _differ_by_stop_order(one, other)
 
 
@@ -177,7 +180,7 @@ def test_no_running_container_is_touched_while_its_sandbox_runs(
     pod: Pod, found: list[Container]
 ) -> None:
     """W23: a kubelet that starts again must not restart what runs as it should."""
-    steps = plan.plan(pod, found, Memory(), NOW)
+    steps = plan.plan(pod, found, Memory(), MOMENT)
     sandbox = plan.running_sandbox(found)
     if sandbox is None or plan.is_over(pod, found):
         return
@@ -189,7 +192,7 @@ def test_no_running_container_is_touched_while_its_sandbox_runs(
 
 
 def test_a_new_pod_gets_its_sandbox_before_its_containers() -> None:
-    steps = plan.plan(a_living_pod(names=("main", "side")), [], Memory(), NOW)
+    steps = plan.plan(a_living_pod(names=("main", "side")), [], Memory(), MOMENT)
 
     assert steps == [StartSandbox(0), StartContainer("main", 0), StartContainer("side", 0)]
 
@@ -197,11 +200,11 @@ def test_a_new_pod_gets_its_sandbox_before_its_containers() -> None:
 def test_w4_a_dead_sandbox_takes_its_containers_with_it_and_all_is_made_again() -> None:
     found = [a_found(SANDBOX, 0, State.EXITED), a_found("main", 0)]
 
-    first = plan.plan(a_living_pod(), found, Memory(), NOW)
+    first = plan.plan(a_living_pod(), found, Memory(), MOMENT)
     assert first == [Stop(("main-0",), 30.0, "sandbox is gone")]
 
     found[1] = ended(found[1], 143)
-    assert plan.plan(a_living_pod(), found, Memory(), NOW) == [
+    assert plan.plan(a_living_pod(), found, Memory(), MOMENT) == [
         StartSandbox(1),
         StartContainer("main", 1),
         Remove(f"{SANDBOX}-0"),
@@ -211,13 +214,13 @@ def test_w4_a_dead_sandbox_takes_its_containers_with_it_and_all_is_made_again() 
 def test_w20_an_ended_container_is_seen_and_restarted_only_where_its_policy_says_so() -> None:
     found = [a_found(SANDBOX), a_found("main", 0, State.EXITED, exit_code=0)]
 
-    assert plan.plan(a_living_pod("Always"), found, Memory(), NOW) == [StartContainer("main", 1)]
+    assert plan.plan(a_living_pod("Always"), found, Memory(), MOMENT) == [StartContainer("main", 1)]
     over = [StopSandbox(f"{SANDBOX}-0"), Remove(f"{SANDBOX}-0")]
-    assert plan.plan(a_living_pod("OnFailure"), found, Memory(), NOW) == over
-    assert plan.plan(a_living_pod("Never"), found, Memory(), NOW) == over
+    assert plan.plan(a_living_pod("OnFailure"), found, Memory(), MOMENT) == over
+    assert plan.plan(a_living_pod("Never"), found, Memory(), MOMENT) == over
 
     failed = [a_found(SANDBOX), a_found("main", 0, State.EXITED, exit_code=3)]
-    restarted = plan.plan(a_living_pod("OnFailure"), failed, Memory(), NOW)
+    restarted = plan.plan(a_living_pod("OnFailure"), failed, Memory(), MOMENT)
     assert restarted == [StartContainer("main", 1)]
 
 
@@ -238,7 +241,7 @@ def test_a_clock_that_is_set_back_does_not_keep_a_container_from_starting() -> N
     failed = replace(a_found("main", 3, State.EXITED, 1), finished_at=NOW + timedelta(hours=1))
     memory = Memory(streaks={"main": Streak(3, 4)})
 
-    assert plan.plan(a_living_pod(), [a_found(SANDBOX), failed], memory, NOW) == [
+    assert plan.plan(a_living_pod(), [a_found(SANDBOX), failed], memory, MOMENT) == [
         StartContainer("main", 4)
     ]
 
@@ -269,19 +272,29 @@ def test_a_kubelet_that_has_just_started_still_backs_off_from_a_container_that_f
 
 
 def test_a_part_in_trouble_waits_and_does_not_keep_its_sibling_from_starting() -> None:
-    later = NOW + timedelta(seconds=9)
-    memory = Memory(troubles={"main": Trouble("ErrImagePull", "no such image", 2, later)})
+    memory = Memory(troubles={"main": Trouble("ErrImagePull", "no such image", 2, 1009.0)})
 
-    steps = plan.plan(a_living_pod(names=("main", "side")), [a_found(SANDBOX)], memory, NOW)
-    assert steps == [StartContainer("side", 0), WaitUntil(later)]
+    steps = plan.plan(a_living_pod(names=("main", "side")), [a_found(SANDBOX)], memory, MOMENT)
+    assert steps == [StartContainer("side", 0), Wait(9.0)]
 
 
-def test_a_deleted_pod_is_stopped_with_what_is_left_of_its_grace() -> None:
+def a_deleted_pod(grace_s: int | None = 30, *, ahead_s: float = 0.0) -> Pod:
+    """Return a pod that was deleted just now, by a server whose clock is ahead of this node's."""
     pod = a_living_pod()
-    meta = replaced(pod.metadata, deletion_timestamp=NOW + timedelta(seconds=12))
-    found = [a_found(SANDBOX), a_found("main"), a_found("main", 0, State.EXITED)]
+    at = NOW + timedelta(seconds=ahead_s + (grace_s or 0))
+    meta = replaced(
+        pod.metadata, deletion_timestamp=at, deletion_grace_period_seconds=grace_s, uid="uid-web-0"
+    )
+    return replaced(pod, metadata=meta)
 
-    steps = plan.plan(replaced(pod, metadata=meta), found[:2], Memory(), NOW)
+
+@pytest.mark.parametrize("ahead_s", [-3600.0, -100.0, 0.0, 100.0, 3600.0])
+def test_a_deleted_pod_is_stopped_with_what_is_left_of_its_grace(ahead_s: float) -> None:
+    """By this node's clock, from when it heard: what the server's clock says does not matter."""
+    found = [a_found(SANDBOX), a_found("main")]
+    memory = Memory(ending_since_s=982.0)
+
+    steps = plan.plan(a_deleted_pod(30, ahead_s=ahead_s), found, memory, MOMENT)
     assert steps == [
         Stop(("main-0",), 12.0, "deleted"),
         StopSandbox(f"{SANDBOX}-0"),
@@ -289,6 +302,16 @@ def test_a_deleted_pod_is_stopped_with_what_is_left_of_its_grace() -> None:
         Remove(f"{SANDBOX}-0"),
         Forget(),
     ]
+
+
+@pytest.mark.parametrize(
+    ("grace_s", "since_s", "left_s"),
+    [(30, None, 30.0), (30, 1000.0, 30.0), (5, 990.0, 0.0), (0, 1000.0, 0.0), (None, 990.0, 20.0)],
+)
+def test_grace_runs_from_when_this_node_heard(
+    grace_s: int | None, since_s: float | None, left_s: float
+) -> None:
+    assert plan.grace_left_s(a_deleted_pod(grace_s), since_s, MOMENT.at_s) == left_s
 
 
 def test_what_nobody_wants_leaves_nothing() -> None:
@@ -301,7 +324,7 @@ def test_w54_a_changed_image_replaces_the_container_and_nothing_else() -> None:
     spec = replaced(pod.spec, containers=(replaced(main, image="cubernetes/web:2"), side))
     found = [a_found(SANDBOX), a_found("main"), a_found("side")]
 
-    steps = plan.plan(replaced(pod, spec=spec), found, Memory(), NOW)
+    steps = plan.plan(replaced(pod, spec=spec), found, Memory(), MOMENT)
     assert steps == [Stop(("main-0",), 30.0, "its image changed"), StartContainer("main", 1)]
 
 
@@ -309,4 +332,7 @@ def test_the_last_end_is_kept_and_older_ones_are_removed() -> None:
     found = [a_found(SANDBOX), *(a_found("main", n, State.EXITED) for n in range(3))]
     found.append(a_found("main", 3))
 
-    assert plan.plan(a_living_pod(), found, Memory(), NOW) == [Remove("main-0"), Remove("main-1")]
+    assert plan.plan(a_living_pod(), found, Memory(), MOMENT) == [
+        Remove("main-0"),
+        Remove("main-1"),
+    ]

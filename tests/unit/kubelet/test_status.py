@@ -58,7 +58,7 @@ def test_a_container_not_made_yet_says_what_it_waits_for() -> None:
     assert first is not None
     assert first.reason == "ContainerCreating"
 
-    trouble = Trouble("ErrImagePull", "no such image", 1, NOW)
+    trouble = Trouble("ErrImagePull", "no such image", 1, 0.0)
     found = told(pod, a_found(SANDBOX), memory=Memory(troubles={"main": trouble}))
     waiting = found.container_statuses[0].state.waiting
     assert waiting is not None
@@ -67,7 +67,7 @@ def test_a_container_not_made_yet_says_what_it_waits_for() -> None:
 
 
 def test_w21_a_sandbox_that_cannot_be_made_is_told_on_every_container() -> None:
-    memory = Memory(troubles={SANDBOX: Trouble("NetworkTrouble", "no address left", 1, NOW)})
+    memory = Memory(troubles={SANDBOX: Trouble("NetworkTrouble", "no address left", 1, 0.0)})
     waiting = told(with_policy("Always"), memory=memory).container_statuses[0].state.waiting
 
     assert waiting is not None
@@ -76,7 +76,7 @@ def test_w21_a_sandbox_that_cannot_be_made_is_told_on_every_container() -> None:
 
 def test_the_message_of_a_trouble_goes_with_it() -> None:
     pod = with_policy("Always")
-    memory = Memory(troubles={SANDBOX: Trouble("NetworkTrouble", "no room", 1, NOW)})
+    memory = Memory(troubles={SANDBOX: Trouble("NetworkTrouble", "no room", 1, 0.0)})
     troubled = told(pod, memory=memory)
     assert troubled.message == "no room"
     assert told(replaced(pod, status=troubled), a_found(SANDBOX), a_found()).message == ""
