@@ -4,16 +4,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from apiserver.backend import Backend
+from apiserver.forms import Accepted, accepted
 from cubernetes.api.codec import Validation
-from cubernetes.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
+from cubernetes.api.errors import BadRequest, UnsupportedMediaType
 from cubernetes.api.http import Identity, Request, Response
 from cubernetes.api.meta import Object
 
 type Handler = Callable[[Backend, "Call"], Awaitable[Response]]
-type Form = Literal["json", "table"]
 
 NUMBER_LETTERS_MAX = 18
 
@@ -74,8 +74,12 @@ class Call:
         return asked == "All"
 
     @property
-    def form(self) -> Form:
-        return form_of(self.request.headers.get("accept", ""))
+    def accepted(self) -> Accepted:
+        """The form in which the client wants to be shown objects.
+
+        Raises: NotAcceptable.
+        """
+        return accepted(self.request.headers.get("accept", ""))
 
     def number(self, name: str, default: int, most: int) -> int:
         """Return a parameter that is a number from 0 to most.
@@ -102,25 +106,6 @@ class Call:
         if text in ("true", "1"):
             return True
         raise BadRequest(f"{name}: must be true or false")
-
-
-@lru_cache(maxsize=64)
-def form_of(accept: str) -> Form:
-    """Return the first form among those accepted that we can give.
-
-    Raises: NotAcceptable: only protobuf, for instance.
-    """
-    if not accept:
-        return "json"
-    for part in accept.split(","):
-        media, *parameters = (piece.strip() for piece in part.split(";"))
-        asked = dict(piece.split("=", 1) for piece in parameters if "=" in piece)
-        if media == "application/json" and asked.get("as") == "Table":
-            if asked.get("v", "v1") == "v1":
-                return "table"
-        elif media in ("application/json", "application/*", "*/*") and "as" not in asked:
-            return "json"
-    raise NotAcceptable("only application/json is served here")
 
 
 @lru_cache(maxsize=64)

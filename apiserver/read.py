@@ -4,23 +4,22 @@ resourceVersion follows Kubernetes: unset is the newest (the store is asked for 
 the mirror must have reached it), "0" is whatever is at hand, a number is not older than that.
 """
 
-from collections.abc import Callable
-from functools import partial
 from typing import cast
 
 from apiserver.backend import Backend
 from apiserver.call import Call
+from apiserver.forms import Form, metadata_only, table, whole
 from apiserver.items import Item, item_of
 from apiserver.keys import key_of, prefix_of
 from apiserver.pages import Place, place_of, token_of
 from apiserver.selection import Selection, selection_of
 from apiserver.statuses import absent, error_from
 from apiserver.storage.store import Compacted, FutureRevision, StoreError
-from apiserver.tables import Included, table_of
+from apiserver.tables import Included
 from apiserver.watchcache import FellBehind, event_line
 from apiserver.watching import Watcher
 from cubernetes.api.codec import encode
-from cubernetes.api.errors import AHEAD, BadRequest, Gone, Invalid, Problem, Timeout
+from cubernetes.api.errors import AHEAD, BadRequest, Gone, Invalid, NotAcceptable, Problem, Timeout
 from cubernetes.api.http import Response
 from cubernetes.api.words import ListMeta
 
@@ -51,12 +50,12 @@ def seats_for(backend: Backend, call: Call) -> int:
 async def get(backend: Backend, call: Call) -> Response:
     if call.request.parameter("resourceVersionMatch"):
         raise BadRequest("resourceVersionMatch: is for lists only")
-    form = call.form
+    form = _form(backend, call)
     await _reach(backend, _revision(call))
     item = backend.mirror.item(key_of(call.kind, call.namespace, call.name))
     if item is None:
         raise absent(call.kind.resource, call.name)
-    return Response(200, item.content if form == "json" else _show(backend, call)(item))
+    return Response(200, form.item(item))
 
 
 async def list_or_watch(backend: Backend, call: Call) -> Response:
@@ -67,7 +66,7 @@ async def list_or_watch(backend: Backend, call: Call) -> Response:
 
 async def list_(backend: Backend, call: Call) -> Response:
     selection = selection_for(call)
-    form, asked = call.form, _revision(call)
+    form, asked = _form(backend, call), _revision(call)
     limit = call.number("limit", 0, LIMIT_MAX)
     if token := call.request.parameter("continue"):
         if asked:
@@ -90,14 +89,7 @@ async def list_(backend: Backend, call: Call) -> Response:
     meta = encode(
         ListMeta(resource_version=str(revision), continue_=token, remaining_item_count=remaining)
     )
-    if form == "table":
-        return Response(200, _table(backend, call, items, meta))
-    head = b'{"kind":"%bList","apiVersion":"%b","metadata":%b,"items":[' % (
-        call.kind.resource.kind.encode(),
-        call.kind.resource.api_version.encode(),
-        meta,
-    )
-    return Response(200, b"%b%b]}" % (head, b",".join([item.content for item in items])))
+    return Response(200, form.listing(items, meta))
 
 
 async def watch(backend: Backend, call: Call) -> Response:
@@ -108,7 +100,9 @@ async def watch(backend: Backend, call: Call) -> Response:
     selection, asked = selection_for(call), _revision(call)
     limits = backend.settings.limits
     timeout_s = call.number("timeoutSeconds", limits.watch_timeout_s, limits.watch_timeout_s_max)
-    show, form = _show(backend, call), call.form
+    form = _form(backend, call)
+    if call.accepted.notation != "json":
+        raise NotAcceptable("a watch is served as application/json only")
     wants_bookmarks = call.is_set("allowWatchBookmarks")
     await _reach(backend, asked)
     # From here to the open stream nothing waits: nobody else can take the last place meanwhile.
@@ -121,18 +115,18 @@ async def watch(backend: Backend, call: Call) -> Response:
         except FellBehind as error:
             raise Gone(f"too old resource version: {asked} ({cache.floor})") from error
     else:
-        first = b"".join(event_line("ADDED", show(item)) for item in cache.chosen(selection))
+        first = b"".join(event_line("ADDED", form.item(item)) for item in cache.chosen(selection))
         place = cache.watch(selection)
     # timeoutSeconds=0 is what clients send that want none of their own.
     ends_at = backend.env.clock.monotonic() + (timeout_s or limits.watch_timeout_s)
     watcher = Watcher(
         place,
         user=call.identity.user,
-        form=f"{form}/{_included(call)}" if form == "table" else form,
-        show=show,
+        form=form.name,
+        show=form.item,
         first=first,
         ends_at=ends_at,
-        bookmark=partial(_bookmark, backend, call, form) if wants_bookmarks else None,
+        bookmark=form.bookmark if wants_bookmarks else None,
     )
     return Response(200, backend.watchers.stream(watcher))
 
@@ -247,29 +241,15 @@ def _included(call: Call) -> Included:
     return cast(Included, asked)
 
 
-def _table(backend: Backend, call: Call, items: list[Item], metadata: bytes) -> bytes:
-    now = backend.env.clock.now()
-    return table_of(call.kind, items, now, metadata=metadata, included=_included(call))
+def _form(backend: Backend, call: Call) -> Form:
+    """Return how objects are shown to this caller.
 
-
-def _show(backend: Backend, call: Call) -> Callable[[Item], bytes]:
-    """Return how an object is shown to this caller: as itself, or as a table of one row."""
-    if call.form == "json":
-        return _content
-    meta = '{"resourceVersion":"%d"}'
-    return lambda item: _table(backend, call, [item], (meta % item.revision).encode())
-
-
-def _content(item: Item) -> bytes:
-    return item.content
-
-
-def _bookmark(backend: Backend, call: Call, form: str, revision: int) -> bytes:
-    if form == "table":
-        return _table(backend, call, [], b'{"resourceVersion":"%d"}' % revision)
-    resource = call.kind.resource
-    return b'{"kind":"%b","apiVersion":"%b","metadata":{"resourceVersion":"%d"}}' % (
-        resource.kind.encode(),
-        resource.api_version.encode(),
-        revision,
-    )
+    Raises: NotAcceptable; BadRequest: includeObject is none of the known.
+    """
+    match call.accepted.shape:
+        case "whole":
+            return whole(call.kind)
+        case "metadata":
+            return metadata_only(call.kind)
+        case "table":
+            return table(call.kind, backend.env.clock.now, _included(call))

@@ -18,6 +18,7 @@ from apiserver.backend import Backend, KubeletLogs, Signer
 from apiserver.bodies import Unread
 from apiserver.call import Call, Policy, Route
 from apiserver.counts import Counts
+from apiserver.forms import noted
 from apiserver.health import check_loaded
 from apiserver.items import Item
 from apiserver.keys import key_of
@@ -152,6 +153,7 @@ class ApiServer:
         async with AsyncExitStack() as places:
             try:
                 response = await self._told(request, unread, story, places)
+                response = noted(request.headers.get("accept", ""), response)
                 code = response.status
             finally:
                 self._tell(request.path, story, code, begun_at)

@@ -61,10 +61,11 @@ def _row(kind: type[Object], item: Item, now: datetime, included: Included) -> _
         case "Object":
             return _Row(cells, msgspec.Raw(item.content))
         case _:
-            return _Row(cells, msgspec.Raw(_metadata_only(item)))
+            return _Row(cells, msgspec.Raw(partial_metadata(item)))
 
 
-def _metadata_only(item: Item) -> bytes:
+def partial_metadata(item: Item) -> bytes:
+    """Return the JSON of an object's metadata, without the rest of it."""
     metadata = msgspec.json.encode(item.object.metadata)
     return b'{"kind":"PartialObjectMetadata","apiVersion":"%b","metadata":%b}' % (
         API_VERSION.encode(),

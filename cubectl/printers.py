@@ -15,9 +15,6 @@ MORE = "…"
 
 type Rows = Sequence[Sequence[str]]
 
-# What YAML 1.1, YAML 1.2 or both would read as a number: quoted, so that a text stays one.
-_NUMBER_LIKE = re.compile(r"[-+]?[.0-9][0-9_.:]*([eE][-+]?[0-9]+)?\Z")
-
 
 def safe(text: str) -> str:
     """Return text with everything that is not a letter, sign or blank written out.
@@ -88,20 +85,10 @@ def json_text(tree: Any) -> str:
 
 
 def yaml_text(tree: Any) -> str:
-    """Return YAML that reads back as the same tree, by version 1.1 and by 1.2."""
-    import yaml
+    # Read when it is needed: the parser beside it costs every other verb its start.
+    from cubernetes.api.yaml import text_of
 
-    class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, _: Any) -> bool:
-            return True
-
-    def text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-        style = "'" if _NUMBER_LIKE.match(text) else "|" if "\n" in text else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-    Dumper.add_representer(str, text_node)
-    dumped: str = yaml.dump(tree, Dumper=Dumper, sort_keys=False, allow_unicode=False, width=100)
-    return dumped
+    return text_of(tree)
 
 
 def list_of(trees: Sequence[Tree]) -> Tree:

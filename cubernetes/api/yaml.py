@@ -39,6 +39,8 @@ _FALSE = frozenset({"false", "False", "FALSE"})
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
+# What YAML 1.1, YAML 1.2 or both would read as a number: quoted, so that a text stays one.
+_NUMBER_LIKE = re.compile(r"[-+]?[.0-9][0-9_.:]*([eE][-+]?[0-9]+)?\Z")
 
 
 class Document(NamedTuple):
@@ -73,6 +75,25 @@ def documents(content: bytes | str) -> list[Document]:
         raise BadRequest(f"the YAML is not UTF-8 at byte {error.start}") from error
     except yaml.YAMLError as error:
         raise BadRequest(f"not valid YAML: {_told(error)}") from error
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, _: Any) -> bool:
+        return True
+
+
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if _NUMBER_LIKE.match(text) else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text_node)
+
+
+def text_of(tree: Any) -> str:
+    """Return YAML that reads back as the same tree, by version 1.1 and by 1.2."""
+    dumped: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=False, width=100)
+    return dumped
 
 
 def _told(error: yaml.YAMLError) -> str:

@@ -69,6 +69,7 @@ class Answer:
     code: int
     body: bytes
     headers: Mapping[str, str]
+    content_type: str
 
     @property
     def tree(self) -> Tree:
@@ -137,7 +138,7 @@ class World:
         )
         response = await self.server.handle(request)
         assert isinstance(response.body, bytes)
-        return Answer(response.status, response.body, response.headers)
+        return Answer(response.status, response.body, response.headers, response.content_type)
 
     async def watch(
         self, path: str, *, identity: Identity = ADMIN, accept: str = "", **query: str

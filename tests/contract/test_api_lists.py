@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from apiserver.read import OLD_PAGE_ENTRIES
+from cubernetes.api.yaml import tree_of
 from tests.contract.api_world import PODS, World, a_pod, a_world, settled
 
 MERGE = {"content-type": "application/merge-patch+json"}
@@ -185,6 +186,52 @@ async def test_what_cannot_be_given_is_not_acceptable(world: World) -> None:
     assert (await world.call("GET", PODS, headers=only)).code == 406
     both = {"accept": "application/vnd.kubernetes.protobuf,application/json"}
     assert (await world.call("GET", PODS, headers=both)).tree["kind"] == "PodList"
+
+
+async def test_metadata_alone_is_given_to_whoever_asks_for_it(world: World) -> None:
+    as_list = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+    whole = (await world.call("GET", PODS)).tree
+    listed = (await world.call("GET", PODS, headers=as_list)).tree
+
+    assert (listed["apiVersion"], listed["kind"]) == ("meta.k8s.io/v1", "PartialObjectMetadataList")
+    assert listed["metadata"] == whole["metadata"]
+    assert {frozenset(item) for item in listed["items"]} == {
+        frozenset({"apiVersion", "kind", "metadata"})
+    }
+    assert [item["metadata"] for item in listed["items"]] == [
+        item["metadata"] for item in whole["items"]
+    ]
+    one = {"accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
+    got = (await world.call("GET", f"{PODS}/a", headers=one)).tree
+    assert (got["kind"], got["metadata"]["name"]) == ("PartialObjectMetadata", "a")
+    assert got.keys() == {"apiVersion", "kind", "metadata"}
+
+
+async def test_yaml_is_given_to_whoever_asks_for_it(world: World) -> None:
+    """Answers and errors alike; a long list stays in JSON's notation, which YAML contains."""
+    asks = {"accept": "application/yaml"}
+    got = await world.call("GET", f"{PODS}/a", headers=asks)
+    lost = await world.call("GET", f"{PODS}/zz", headers=asks)
+    made = await world.call("POST", PODS, a_pod("f"), headers=asks)
+
+    assert got.body.startswith(b"apiVersion: v1\nkind: Pod\n")
+    assert tree_of(got.body) == (await world.call("GET", f"{PODS}/a")).tree
+    assert (lost.code, tree_of(lost.body)["reason"]) == (404, "NotFound")
+    assert tree_of(made.body)["metadata"]["name"] == "f"
+    assert {each.content_type for each in (got, lost, made)} == {"application/yaml"}
+    for number in range(150):
+        await world.call("POST", PODS, a_pod(f"many-{number}"))
+    many = await world.call("GET", PODS, headers=asks)
+    assert many.body.startswith(b"{")
+    assert many.content_type == "application/yaml"
+    assert tree_of(many.body) == (await world.call("GET", PODS)).tree
+
+
+async def test_a_watch_is_not_to_be_had_in_yaml(world: World) -> None:
+    answer = await world.call(
+        "GET", PODS, query={"watch": "1"}, headers={"accept": "application/yaml"}
+    )
+    assert (answer.code, tree_of(answer.body)["reason"]) == (406, "NotAcceptable")
 
 
 async def test_only_one_question_about_the_revision_is_out_at_a_time(world: World) -> None:

@@ -209,5 +209,12 @@ async def test_a_server_that_is_starting_lives_but_is_not_ready() -> None:
     assert (await world.call("GET", PODS)).code == 503
     await server.start()
     assert (await world.call("GET", "/readyz")).code == 200
+    told = await world.call("GET", "/readyz", query={"verbose": ""})
+    assert told.body.decode().splitlines() == [
+        "[+]ping ok",
+        "[+]mirror ok",
+        "[+]etcd ok",
+        "readyz check passed",
+    ]
     await server.stop()
     await memory.close()

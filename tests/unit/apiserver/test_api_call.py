@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from apiserver.admission import stamps
 from apiserver.admission.stamps import Stamp, born, carried_over, generated_name, revision_of
 from apiserver.bodies import warning_header
-from apiserver.call import form_of, media_of
+from apiserver.call import media_of
 from apiserver.connection import identity_of
+from apiserver.forms import Accepted, accepted
 from apiserver.pages import Place, place_of, token_of
 from cubernetes.api import names
 from cubernetes.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
@@ -27,26 +28,35 @@ def a_pod(**metadata: object) -> Pod:
 
 
 @pytest.mark.parametrize(
-    ("accept", "form"),
+    ("accept", "shape", "notation"),
     [
-        ("", "json"),
-        ("*/*", "json"),
-        ("application/json", "json"),
-        ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", "table"),
-        ("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", "json"),
-        ("application/json, */*", "json"),
-        ("application/vnd.kubernetes.protobuf, application/json", "json"),
-        ("application/json;as=APIGroupDiscoveryList;v=v2,application/json", "json"),
+        ("", "whole", "json"),
+        ("*/*", "whole", "json"),
+        ("application/json", "whole", "json"),
+        ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", "table", "json"),
+        ("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", "whole", "json"),
+        ("application/json, */*", "whole", "json"),
+        ("application/vnd.kubernetes.protobuf, application/json", "whole", "json"),
+        ("application/json;as=APIGroupDiscoveryList;v=v2,application/json", "whole", "json"),
+        (
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
+            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
+            "metadata",
+            "json",
+        ),
+        ("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", "metadata", "json"),
+        ("application/yaml", "whole", "yaml"),
+        ("text/html, application/yaml, application/json", "whole", "yaml"),
     ],
 )
-def test_the_first_form_that_we_have_is_given(accept: str, form: str) -> None:
-    assert form_of(accept) == form
+def test_the_first_form_that_we_have_is_given(accept: str, shape: str, notation: str) -> None:
+    assert accepted(accept) == Accepted(shape, notation)  # type: ignore[arg-type]
 
 
 def test_nothing_that_we_have_is_not_acceptable() -> None:
     for accept in ("text/html", "application/json;as=Table;v=v1beta1"):
         with pytest.raises(NotAcceptable):
-            form_of(accept)
+            accepted(accept)
 
 
 def test_media_types() -> None:
