@@ -4,6 +4,7 @@ It keeps iptables' promises and no more: a table changes whole or not at all, a 
 to a chain that exists, and only an empty chain that nobody refers to can be deleted.
 """
 
+import asyncio
 import shlex
 from collections.abc import Sequence
 from copy import deepcopy
@@ -34,6 +35,9 @@ class PaperNet:
         self.ran: list[tuple[str, ...]] = []
         self.restored: list[str] = []
         self.failures: list[CommandFailed] = []
+        # Cleared: a restore has read its text and takes until this is set again.
+        self.may_end = asyncio.Event()
+        self.may_end.set()
 
     async def run(
         self, argv: Sequence[str], *, stdin: bytes = b"", deadline_s: float = 30.0
@@ -48,6 +52,7 @@ class PaperNet:
                 self.restore(stdin.decode())
             except Refused as error:
                 raise CommandFailed(argv, 2, str(error)) from error
+            await self.may_end.wait()
             return Completed(b"", b"")
         if program == "conntrack":
             said = "conntrack v1.4.7 (conntrack-tools): 0 flow entries have been deleted."
