@@ -252,12 +252,20 @@ def a_service(
 
 
 def an_endpoint(
-    address: str = "10.244.1.2", *, is_ready: bool = True, node: str = "n1", pod: str = ""
+    address: str = "10.244.1.2",
+    *,
+    is_ready: bool = True,
+    is_going: bool = False,
+    node: str = "n1",
+    pod: str = "",
 ) -> Endpoint:
+    """Return an endpoint that is ready, or not; one that is going was ready and still serves."""
     target = ObjectReference(kind="Pod", namespace="default", name=pod, uid=f"uid-{pod}")
     return Endpoint(
         addresses=(address,),
-        conditions=EndpointConditions(ready=is_ready, serving=is_ready),
+        conditions=EndpointConditions(
+            ready=is_ready and not is_going, serving=is_ready, terminating=is_going
+        ),
         node_name=node,
         target_ref=target if pod else None,
     )

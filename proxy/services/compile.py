@@ -48,7 +48,7 @@ class Facts:
 
 
 class Backend(NamedTuple):
-    """A ready endpoint. Sorted by number, so that every node compiles the same text."""
+    """An endpoint that serves. Sorted by number, so that every node compiles the same text."""
 
     address: IPv4Address
     port: int
@@ -149,8 +149,13 @@ def part_of(service: Service, slices: Iterable[EndpointSlice], facts: Facts) -> 
 def _backends(
     port: ServicePort, slices: Iterable[EndpointSlice], skipped: list[str]
 ) -> list[Backend]:
-    """Return the ready endpoints that serve a port, each once, in order."""
-    found = set()
+    """Return the endpoints that serve a port, each once, in order.
+
+    Those that are ready; where none is, those that still serve while they go: the last pod of a
+    service answers until it has ended, as in Kubernetes (KEP-1669).
+    """
+    ready: set[Backend] = set()
+    going: set[Backend] = set()
     for one in slices:
         numbers = [
             offer.port
@@ -158,18 +163,24 @@ def _backends(
             if (offer.name, offer.protocol) == (port.name, port.protocol)
         ]
         for endpoint in one.endpoints if numbers else ():
-            address = _ready_address(endpoint, skipped)
-            if address is not None:
-                found |= {Backend(address, number) for number in numbers}
-    return sorted(found)
+            taken = ready if endpoint.conditions.ready else going if _is_going(endpoint) else None
+            address = _address_of(endpoint, skipped) if taken is not None else None
+            if taken is not None and address is not None:
+                taken |= {Backend(address, number) for number in numbers}
+    return sorted(ready or going)
 
 
-def _ready_address(endpoint: Endpoint, skipped: list[str]) -> IPv4Address | None:
-    """Return where a ready endpoint is. Its addresses are alternatives: the first is used.
+def _is_going(endpoint: Endpoint) -> bool:
+    """Tell whether an endpoint still answers, but has been asked to end."""
+    return endpoint.conditions.serving and endpoint.conditions.terminating
+
+
+def _address_of(endpoint: Endpoint, skipped: list[str]) -> IPv4Address | None:
+    """Return where an endpoint is. Its addresses are alternatives: the first is used.
 
     Whoever may write an EndpointSlice must not reach what listens on a node's loopback.
     """
-    if not endpoint.conditions.ready or not endpoint.addresses:
+    if not endpoint.addresses:
         return None
     address = _address_in(endpoint.addresses[0])
     if address is None:

@@ -20,9 +20,12 @@ PROTOCOLS: st.SearchStrategy[Protocol] = st.sampled_from(["TCP", "UDP"])
 
 def endpoints() -> st.SearchStrategy[Endpoint]:
     return st.builds(
-        lambda node, pod, is_ready: an_endpoint(f"10.244.{node}.{pod}", is_ready=is_ready),
+        lambda node, pod, is_ready, is_going: an_endpoint(
+            f"10.244.{node}.{pod}", is_ready=is_ready, is_going=is_going
+        ),
         st.integers(1, 3),
         st.integers(2, 5),
+        st.booleans(),
         st.booleans(),
     )
 

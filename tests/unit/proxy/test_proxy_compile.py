@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.api.endpointslice import EndpointPort
+from cubernetes.api.endpointslice import EndpointConditions, EndpointPort
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.service import Service, ServicePort
 from cubernetes.host.ruleset import Found, Place, RuleSet, restore_text
@@ -88,6 +88,30 @@ def test_only_ready_endpoints_count_each_once() -> None:
 
     ends = [place for place in rules.chains if place.chain.startswith(ENDPOINT_PREFIX)]
     assert len(ends) == 1
+
+
+def test_the_last_endpoints_that_still_serve_are_served_until_they_end() -> None:
+    going, silent = an_endpoint("10.244.1.2", is_going=True), an_endpoint("10.244.1.3")
+    silent = replaced(
+        silent, conditions=EndpointConditions(ready=False, serving=False, terminating=True)
+    )
+    last = [a_slice("a", endpoints=[going, silent])]
+    alone = rules_for([a_service()], [a_slice(addresses=["10.244.1.2"])], FACTS)
+
+    assert rules_for([a_service()], last, FACTS) == alone
+
+    # One that is ready, in whatever slice, is enough for those that go to get nothing new.
+    newcomer = a_slice("b", addresses=["10.244.2.9"])
+    with_newcomer = rules_for([a_service()], [*last, newcomer], FACTS)
+    assert with_newcomer == rules_for([a_service()], [newcomer], FACTS)
+
+
+def test_an_endpoint_that_is_not_ready_and_not_going_is_no_fallback() -> None:
+    unready = replaced(an_endpoint(), conditions=EndpointConditions(ready=False, serving=True))
+
+    assert rules_for([a_service()], [a_slice(endpoints=[unready])], FACTS) == rules_for(
+        [], [], FACTS
+    )
 
 
 def test_headless_and_unaddressed_services_have_no_rules() -> None:
