@@ -1,9 +1,11 @@
 """A program's clock in a simulation: it runs on the loop's time and is wrong by its own amount."""
 
 import asyncio
-from collections.abc import Sequence
+import errno
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from cubernetes.host.blocking import DEADLINE_S, Key, StillHanging
 from cubernetes.host.command import CommandFailed, Completed
 from cubernetes.host.env import Env
 from cubernetes.host.random import SeededRng
@@ -38,5 +40,20 @@ class NoCommands:
         raise CommandFailed(argv, None, "no programs in a simulation")
 
 
+class AtOnce:
+    """Work is done where it is asked for: the disk is memory. What is in `hanging` has no end."""
+
+    def __init__(self) -> None:
+        self.hanging: set[Key] = set()
+
+    async def run[T](self, key: Key, work: Callable[[], T], *, deadline_s: float = DEADLINE_S) -> T:
+        if key in self.hanging:
+            await asyncio.sleep(deadline_s)
+            raise StillHanging(errno.ETIMEDOUT, f"no end after {deadline_s:g} s")
+        await asyncio.sleep(0)
+        return work()
+
+
 def sim_env(seed: str, wall_error_s: float = 0.0, begin_s: float = 0.0) -> Env:
-    return Env(SimClock(wall_error_s, begin_s), SeededRng(seed), NoCommands())
+    clock = SimClock(wall_error_s, begin_s)
+    return Env(clock, SeededRng(seed), NoCommands(), blocking=AtOnce())

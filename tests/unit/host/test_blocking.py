@@ -1,0 +1,115 @@
+"""Calls that may block: whoever waits goes on at its deadline, and nobody else is behind it."""
+
+import asyncio
+import errno
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cubernetes.host.blocking import StillHanging, Threads
+
+SOON_S = 0.02
+LONG_S = 60.0
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What a call that hangs waits for; open at the latest when the test ends."""
+    one = threading.Event()
+    yield one
+    one.set()
+
+
+async def test_work_is_done_off_the_loop_and_its_result_or_error_is_the_callers() -> None:
+    threads = Threads()
+    assert await threads.run(("file", "a"), threading.get_ident) != threading.get_ident()
+    with pytest.raises(FileNotFoundError):
+        await threads.run(("file", "a"), lambda: os.stat("/no/such/file"))
+    # A file system may say so itself; that is its answer, and no call of ours that hangs.
+    with pytest.raises(TimeoutError):
+        await threads.run(("file", "a"), lambda: fail(TimeoutError(errno.ETIMEDOUT, "soft mount")))
+
+
+def fail(error: Exception) -> None:
+    raise error
+
+
+async def test_what_hangs_takes_its_own_key_and_no_other(gate: threading.Event) -> None:
+    threads = Threads()
+    with pytest.raises(StillHanging, match="no end after"):
+        await threads.run(("volume", "hung"), gate.wait, deadline_s=SOON_S)
+
+    assert await threads.run(("volume", "other"), lambda: 1, deadline_s=LONG_S) == 1
+    for _ in range(5):
+        with pytest.raises(StillHanging, match="earlier call"):
+            await threads.run(("volume", "hung"), lambda: 2, deadline_s=SOON_S)
+    assert threads.late == (("volume", "hung"),)
+    assert sum(one.name == "volume hung" for one in threading.enumerate()) == 1
+
+    gate.set()
+    assert await threads.run(("volume", "hung"), lambda: 3, deadline_s=LONG_S) == 3
+    assert not threads.late
+
+
+async def test_calls_of_one_key_follow_each_other() -> None:
+    threads, story = Threads(), list[str]()
+
+    def work(name: str) -> None:
+        story.extend([f"{name} begins", f"{name} ends"])
+
+    names = [str(number) for number in range(20)]
+    await asyncio.gather(
+        *(threads.run(("file", "a"), lambda name=name: work(name)) for name in names)  # type: ignore[misc]
+    )
+    assert story == [f"{name} {act}" for name in names for act in ("begins", "ends")]
+
+
+async def test_a_caller_that_is_cancelled_leaves_its_call_and_the_next_one_waits_for_it(
+    gate: threading.Event,
+) -> None:
+    threads = Threads()
+    waiting = asyncio.ensure_future(threads.run(("file", "a"), gate.wait, deadline_s=LONG_S))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+    assert threads.late == (("file", "a"),)
+    gate.set()
+    await threads.run(("file", "a"), lambda: None, deadline_s=LONG_S)
+    assert not threads.late
+
+
+async def test_calls_that_hang_are_bounded_by_kind_and_leave_other_kinds_alone(
+    gate: threading.Event,
+) -> None:
+    threads = Threads(threads_max=3)
+    for number in range(3):
+        with pytest.raises(StillHanging, match="no end after"):
+            await threads.run(("volume", str(number)), gate.wait, deadline_s=SOON_S)
+
+    with pytest.raises(StillHanging, match="3 calls of its kind"):
+        await threads.run(("volume", "4"), lambda: None, deadline_s=LONG_S)
+    assert await threads.run(("checkpoint", "pods"), lambda: 5, deadline_s=LONG_S) == 5
+
+
+def test_a_program_ends_while_a_call_of_it_hangs(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    program = (
+        "import asyncio, sys, uvloop\n"
+        "from cubernetes.host.blocking import StillHanging, Threads\n"
+        "async def main():\n"
+        "    try:\n"
+        # Nobody will ever write there: the kernel keeps whoever opens it to read.
+        "        await Threads().run(('a', 'b'), lambda: open(sys.argv[1]), deadline_s=0.05)\n"
+        "    except StillHanging:\n"
+        "        print('hangs')\n"
+        "uvloop.run(main())\n"
+    )
+    argv = [sys.executable, "-c", program, str(tmp_path / "fifo")]
+    ended = subprocess.run(argv, capture_output=True, check=True, timeout=LONG_S)
+    assert ended.stdout == b"hangs\n"
