@@ -2,11 +2,18 @@
 
 import json
 import logging
+import queue
 import sys
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TextIO
 
 FACTS = "cube_facts"
+LINES_MAX = 10_000  # that wait to be written
+FLUSH_S = 2.0
+DROPPED = "log lines dropped: nobody took them"
 
 
 class Log:
@@ -61,9 +68,49 @@ def _plain(value: object) -> object:
     return value if isinstance(value, int | float | bool | None) else str(value)
 
 
+class Aside(logging.Handler):
+    """Writes lines on a thread of its own: who reads them may stand still, or their disk be full.
+
+    What is too much meanwhile is dropped and counted; the next line that is written tells.
+    """
+
+    def __init__(self, stream: TextIO, lines_max: int = LINES_MAX) -> None:
+        super().__init__()
+        self._stream = stream
+        self._waiting: queue.Queue[str | threading.Event] = queue.Queue(lines_max)
+        self._dropped_count = 0
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._waiting.put_nowait(self.format(record))
+        except queue.Full:
+            self._dropped_count += 1
+
+    def flush(self) -> None:
+        """Wait until what was said so far is written, or nobody takes it within FLUSH_S."""
+        written = threading.Event()
+        with suppress(queue.Full):
+            self._waiting.put(written, timeout=FLUSH_S)
+            written.wait(FLUSH_S)
+
+    def _write(self) -> None:
+        while True:
+            one = self._waiting.get()
+            if isinstance(one, threading.Event):
+                one.set()
+                continue
+            dropped_count, self._dropped_count = self._dropped_count, 0
+            note = json.dumps({"level": "warning", "message": DROPPED, "count": dropped_count})
+            # A stream that is broken has nobody left to be told.
+            with suppress(OSError, ValueError):
+                self._stream.write(f"{note}\n{one}\n" if dropped_count else f"{one}\n")
+                self._stream.flush()
+
+
 def log_to_stderr(level: str = "info") -> None:
     """Send every log line of this process to stderr as JSON; supervisors keep and rotate it."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Aside(sys.stderr)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]

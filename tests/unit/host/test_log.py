@@ -1,0 +1,45 @@
+"""Log lines: whoever writes one is never behind whoever reads it."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+
+from cubernetes.host.log import DROPPED, Aside
+
+
+def a_record(sentence: str) -> logging.LogRecord:
+    return logging.LogRecord("test", logging.INFO, "", 0, sentence, (), None)
+
+
+def test_a_reader_who_stands_still_holds_up_no_writer_and_learns_how_much_it_missed() -> None:
+    reading, writing = os.pipe()
+    lines: list[str] = []
+    with os.fdopen(reading) as reader:
+        with os.fdopen(writing, "w") as stream:
+            handler = Aside(stream, lines_max=10)
+            # More than the pipe takes: the first of these that is written blocks in the kernel.
+            for number in range(100):
+                handler.emit(a_record(f"{number} " + "x" * 100_000))
+            reads = threading.Thread(target=lambda: lines.extend(reader))
+            reads.start()
+            handler.flush()
+            handler.emit(a_record("last"))
+            handler.flush()
+        reads.join()
+    told = [json.loads(line)["count"] for line in lines if DROPPED in line]
+    assert len(lines) - len(told) + sum(told) == 101
+    assert sum(told) >= 100 - 10 - 1
+
+
+def test_the_last_words_of_a_program_are_written_before_it_ends() -> None:
+    program = (
+        "from cubernetes.host.log import Log, log_to_stderr\n"
+        "log_to_stderr()\n"
+        "[Log('test').info('said', number=number) for number in range(500)]\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    numbers = [json.loads(line)["number"] for line in ended.stderr.splitlines()]
+    assert numbers == list(range(500))
