@@ -3,8 +3,11 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
+
+KILL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,22 @@ class SystemCommands:
         finally:
             # Also when the caller is cancelled: a command never outlives who asked for it.
             if child.returncode is None:
-                child.kill()
-                await child.wait()
+                await _kill(child)
         if child.returncode:
             said = stderr.decode(errors="replace")
             raise CommandFailed(argv, child.returncode, said, stdout)
         return Completed(stdout, stderr)
+
+
+async def _kill(child: asyncio.subprocess.Process) -> None:
+    """End a command, unless the kernel holds it: in a call into a file system that hangs.
+
+    Then it ends with that call, and the loop, which follows it on, buries it.
+    """
+    child.kill()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(KILL_S):
+            await child.wait()
 
 
 def _in_memory(content: bytes) -> BinaryIO:
