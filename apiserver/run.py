@@ -30,7 +30,8 @@ async def run(settings: Settings, env: Env) -> None:
             kubelets = HttpsKubelets(settings)
             stack.push_async_callback(kubelets.close)
             logs = kubelets
-        mark = RevisionMark(Path(settings.state) if settings.state else None, env.clock)
+        state = Path(settings.state) if settings.state else None
+        mark = RevisionMark(state, env.clock, env.blocking)
         server = ApiServer(store, env, settings, logs=logs, signer=authority(settings, env))
         app = App(server, settings)
         # Listening comes first: until the store is loaded the answer is «starting», not silence.
@@ -51,7 +52,7 @@ async def run(settings: Settings, env: Env) -> None:
         finally:
             keeping.cancel()
             await asyncio.wait([keeping])
-            mark.set(mirror.known)
+            await mark.set(mirror.known)
 
 
 async def opened(settings: Settings, env: Env) -> Store:

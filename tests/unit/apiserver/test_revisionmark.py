@@ -8,6 +8,7 @@ import pytest
 from apiserver.revisionmark import MARGIN, NEAR, RevisionMark
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import Put
+from cubernetes.host.blocking import Threads
 from cubernetes.host.env import Env
 
 
@@ -23,7 +24,7 @@ async def revision_of(store: MemoryStore) -> int:
 
 
 def a_mark(file: Path | None) -> RevisionMark:
-    return RevisionMark(file, Env().clock)
+    return RevisionMark(file, Env().clock, Threads())
 
 
 @pytest.mark.parametrize("behind", [1, 50, NEAR - 1])
@@ -32,7 +33,7 @@ async def test_a_store_that_is_a_little_behind_is_brought_beyond_the_mark(
 ) -> None:
     store = await a_store(20)
     marked = await revision_of(store) + behind
-    a_mark(tmp_path / "mark").set(marked)
+    await a_mark(tmp_path / "mark").set(marked)
 
     await a_mark(tmp_path / "mark").overtake(store)
 
@@ -43,7 +44,7 @@ async def test_a_store_that_is_a_little_behind_is_brought_beyond_the_mark(
 async def test_a_store_that_is_not_behind_is_left_alone(tmp_path: Path, ahead: int) -> None:
     store = await a_store(20 + ahead)
     before = await revision_of(store)
-    a_mark(tmp_path / "mark").set(before - ahead)
+    await a_mark(tmp_path / "mark").set(before - ahead)
 
     await a_mark(tmp_path / "mark").overtake(store)
 
@@ -55,7 +56,7 @@ async def test_far_behind_it_is_told_and_left_alone(
 ) -> None:
     store = await a_store(1)
     before = await revision_of(store)
-    a_mark(tmp_path / "mark").set(before + NEAR + 1)
+    await a_mark(tmp_path / "mark").set(before + NEAR + 1)
 
     with caplog.at_level(logging.ERROR):
         await a_mark(tmp_path / "mark").overtake(store)
@@ -80,8 +81,22 @@ async def test_without_a_mark_that_can_be_read_nothing_happens(
     assert await revision_of(store) == before
 
 
-def test_the_mark_never_goes_back(tmp_path: Path) -> None:
+async def test_the_mark_never_goes_back(tmp_path: Path) -> None:
     mark = a_mark(tmp_path / "mark")
-    mark.set(7)
-    mark.set(5)
+    await mark.set(7)
+    await mark.set(5)
     assert (tmp_path / "mark").read_bytes() == b"7"
+
+
+async def test_a_disk_that_takes_nothing_is_told_once_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mark = a_mark(tmp_path / "missing" / "mark")
+
+    await mark.set(7)
+    await mark.set(8)
+    (tmp_path / "missing").mkdir()
+    await mark.set(8)
+
+    assert caplog.text.count("revision mark not set") == 1
+    assert (tmp_path / "missing" / "mark").read_bytes() == b"8"
