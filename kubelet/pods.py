@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 
 from cubernetes.api.pod import Pod, is_finished
 from cubernetes.host.log import Log
@@ -11,6 +12,9 @@ from kubelet.worker import Parts, PodWorker
 
 log = Log(__name__)
 
+PODS_FILE = ("checkpoint", "pods")
+SAVE_PAUSE_S = 5.0
+
 
 class PodWorkers:
     """Starts, wakes and ends the workers. Call `close` to end them all; containers go on."""
@@ -19,6 +23,7 @@ class PodWorkers:
         self._parts, self._checkpoint = parts, checkpoint
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._unsaved = asyncio.Event()
         parts.counts.pods.set_function(lambda: len(self.pods))
 
     @property
@@ -38,7 +43,7 @@ class PodWorkers:
             self._workers[uid].want(None)
         for uid in sorted(newest):
             self._take(uid, newest[uid])
-        self._save()
+        self._unsaved.set()
 
     def wake(self, uid: str) -> None:
         if uid in self._workers:
@@ -49,6 +54,20 @@ class PodWorkers:
         for uid in sorted(set(found) - self._workers.keys()):
             log.info("orphan found", pod=uid)
             self._take(uid, None)
+
+    async def keep_saved(self) -> None:
+        """Save what is wanted here whenever it has changed; a disk that hangs holds up nobody."""
+        env = self._parts.env
+        while True:
+            await self._unsaved.wait()
+            self._unsaved.clear()
+            wanted = [pod for pod in self.pods if not is_finished(pod)]
+            try:
+                await env.blocking.run(PODS_FILE, partial(self._checkpoint.save, wanted))
+            except OSError as error:
+                log.warning("checkpoint not saved", why=error)
+                self._unsaved.set()
+                await env.clock.sleep(SAVE_PAUSE_S)
 
     async def close(self) -> None:
         for uid in sorted(self._tasks):
@@ -68,6 +87,3 @@ class PodWorkers:
     def _drop(self, uid: str) -> None:
         # The same uid may be found again later (an orphan that came back): it gets a new worker.
         del self._tasks[uid], self._workers[uid]
-
-    def _save(self) -> None:
-        self._checkpoint.save([pod for pod in self.pods if not is_finished(pod)])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Network
 
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
@@ -22,6 +23,9 @@ from kubelet.settings import KubeletSettings
 
 log = Log(__name__)
 
+FACTS = ("machine", "facts")
+FACTS_DEADLINE_S = 2.0
+
 
 class Registration:
     """Keeps the Node true. `own` reads it from a cache that follows the API."""
@@ -38,13 +42,14 @@ class Registration:
         self._settings, self._env, self._client = settings, env, client
         self._runtime, self._network, self._facts = runtime, network, facts
         self._prepared: IPv4Network | None = None
+        self._known: MachineFacts | None = None
         self._lease: Lease | None = None
         self._renewed_at_s: float | None = None
 
     async def register(self) -> None:
         """Make the Node where there is none; give an existing one the labels it lacks."""
         settings = self._settings
-        facts = self._facts(f"v{VERSION}", "")
+        facts = await self._facts_found("")
         made = words.node_made(settings.node_name, settings.labels, facts)
         try:
             await self._client.create(made)
@@ -62,11 +67,25 @@ class Registration:
         settings = self._settings
         port = settings.serving.port if settings.serving else 0
         place = NodePlace(settings.address, port, settings.pod_limit)
-        facts = self._facts(f"v{VERSION}", runtime_version)
+        facts = await self._facts_found(runtime_version)
         status = words.status_for(node, facts, place, trouble, self._env.clock.now())
         if status != node.status:
             await self._client.update_status(replaced(node, status=status))
             log.info("node status written", trouble=trouble)
+
+    async def _facts_found(self, runtime_version: str) -> MachineFacts:
+        """Return what this machine has; where it cannot be read now, what was read last.
+
+        Raises: OSError, where nothing was read yet.
+        """
+        read = partial(self._facts, f"v{VERSION}", runtime_version)
+        try:
+            self._known = await self._env.blocking.run(FACTS, read, deadline_s=FACTS_DEADLINE_S)
+        except OSError as error:
+            if self._known is None:
+                raise
+            log.warning("facts of this machine not read", why=error)
+        return self._known
 
     async def _trouble(self, node: Node) -> tuple[str, str]:
         """Return why no pod can run here (empty: they can), and the runtime's version."""

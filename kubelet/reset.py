@@ -6,6 +6,7 @@ kubelet must have been stopped. May be repeated.
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 
 from cubernetes.host.env import Env
@@ -28,12 +29,12 @@ async def reset(settings: KubeletSettings, env: Env) -> None:
     """Take it all away; what fails is told, and the rest is still done."""
     if settings.network not in NETWORKS:
         raise ValueError(f"network: {settings.network!r} is not one of {sorted(NETWORKS)}")
-    machine = this_machine(settings, env)
+    machine = await env.blocking.run(("start", "disk"), partial(this_machine, settings, env))
     try:
         containers = await machine.runtime.containers()
         gate = asyncio.Semaphore(PARALLEL_COUNT)
         await asyncio.gather(*(_remove(machine, one, gate) for one in containers))
-        for uid in sorted(machine.volumes.pod_uids()):
+        for uid in sorted(await machine.volumes.pod_uids()):
             await machine.volumes.remove(uid)
         await machine.network.reset()
         tools = await tools_in_use(env.commands)

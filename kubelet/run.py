@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -27,13 +28,13 @@ from kubelet.logserver import serve_logs
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
 from kubelet.network.registry import NETWORKS
 from kubelet.observer import Observer
-from kubelet.pods import PodWorkers
+from kubelet.pods import PODS_FILE, PodWorkers
 from kubelet.registration import Registration
 from kubelet.runtime.driver import RuntimeDown, RuntimeDriver
 from kubelet.runtime.registry import RUNTIMES
 from kubelet.settings import KubeletSettings
 from kubelet.starts import Starts
-from kubelet.volumes import DiskVolumes, Volumes
+from kubelet.volumes import DiskVolumes, Volumes, VolumeTrouble
 from kubelet.worker import HostPorts, Parts
 
 log = Log(__name__)
@@ -41,6 +42,7 @@ log = Log(__name__)
 # How long the API may take to answer before the node goes on from its checkpoint.
 CHECKPOINT_AFTER_S = 5.0
 
+NODE_FILE = ("checkpoint", "node")
 NODE_PAUSE_S = 0.5  # between two looks at the own Node
 
 
@@ -62,7 +64,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
     return Machine(
         runtime=RUNTIMES[settings.runtime](env, Path(settings.runtime_socket)),
         network=NETWORKS[settings.network](IPv4Address(settings.address), root / "network.json"),
-        volumes=DiskVolumes(root / "volumes", env.commands),
+        volumes=DiskVolumes(root / "volumes", env.commands, env.blocking),
         checkpoint=FileCheckpoint(root),
         host_ports=IptablesHostPorts(env),
         facts=machine_facts,
@@ -72,7 +74,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
 async def run(settings: KubeletSettings, env: Env) -> None:
     """Run the kubelet of this machine."""
     client = connect(settings.client, env, f"kubelet/{settings.node_name}")
-    machine = this_machine(settings, env)
+    machine = await env.blocking.run(("start", "disk"), partial(this_machine, settings, env))
     try:
         await Kubelet(settings, env, client, machine).run()
     finally:
@@ -126,6 +128,7 @@ class Kubelet:
             ("node", self._keep_node),
             ("lease", self._keep_lease),
             ("pods", self._keep_pods),
+            ("checkpoint", self._workers.keep_saved),
             ("peers", self._keep_peers),
             ("runtime events", self._follow_runtime),
             ("relist", self._relist),
@@ -201,10 +204,13 @@ class Kubelet:
 
     async def _begin_from_checkpoint(self) -> None:
         """Serve on what was told last: this node may have come up while nobody answers."""
-        around, saved = (
-            self._machine.checkpoint.load_surroundings(),
-            self._machine.checkpoint.load(),
-        )
+        run, checkpoint = self._env.blocking.run, self._machine.checkpoint
+        try:
+            around = await run(NODE_FILE, checkpoint.load_surroundings)
+            saved = await run(PODS_FILE, checkpoint.load)
+        except OSError as error:
+            log.warning("checkpoint not read", why=error)
+            return
         if around is None:
             return
         log.info("going on from the checkpoint", pods=len(saved), range=around.pod_cidr)
@@ -215,12 +221,16 @@ class Kubelet:
             log.warning("network not taken from the checkpoint", why=error)
         self._workers.want(saved)
 
-    def _save_surroundings(self, peers: tuple[Peer, ...]) -> None:
+    async def _save_surroundings(self, peers: tuple[Peer, ...]) -> None:
         node = self._own_node
         if node is not None and node.spec.pod_cidr:
             kept = tuple((one.name, str(one.address), str(one.pod_cidr)) for one in peers)
             around = Surroundings(pod_cidr=node.spec.pod_cidr, peers=kept)
-            self._machine.checkpoint.save_surroundings(around)
+            save = partial(self._machine.checkpoint.save_surroundings, around)
+            try:
+                await self._env.blocking.run(NODE_FILE, save)
+            except OSError as error:
+                log.warning("checkpoint not saved", why=error)
 
     async def _keep_peers(self) -> None:
         """Follow the other nodes' addresses and ranges; what fails is tried again soon."""
@@ -235,7 +245,7 @@ class Kubelet:
                 if peers != known:
                     await self._machine.network.reconcile_peers(peers)
                     log.info("peers reconciled", count=len(peers))
-                    self._save_surroundings(peers)
+                    await self._save_surroundings(peers)
                 known = peers
             except NetworkTrouble as error:
                 log.warning("peers not reconciled", why=error)
@@ -263,7 +273,7 @@ class Kubelet:
         while True:
             try:
                 found = await self._observer.found()
-                self._workers.adopt_orphans([*found, *self._machine.volumes.pod_uids()])
+                self._workers.adopt_orphans([*found, *await self._with_volumes()])
                 for pod in self._workers.pods:
                     self._workers.wake(pod.metadata.uid)
             except RuntimeDown as error:
@@ -273,10 +283,17 @@ class Kubelet:
             # By now every worker has looked once: ports of pods that went while we were away go.
             self._machine.host_ports.settled()
 
+    async def _with_volumes(self) -> set[str]:
+        try:
+            return await self._machine.volumes.pod_uids()
+        except VolumeTrouble as error:
+            log.warning("volumes not listed", why=error)
+            return set()
+
     async def _keep_vigil(self) -> None:
         """Look often whether processes are still there: the runtime may not notice their end."""
         while True:
-            for uid in sorted(self._machine.runtime.suspects()):
+            for uid in sorted(await self._machine.runtime.suspects()):
                 self._workers.wake(uid)
             await self._env.clock.sleep(self._settings.vigil_s)
 
@@ -291,7 +308,7 @@ class Kubelet:
             # Somebody wrote first; the change that shows it begins the next try.
             log.debug(sentence, why=error)
             return False
-        except (ApiError, Unknown, Unreachable) as error:
+        except (ApiError, Unknown, Unreachable, OSError) as error:
             log.warning(sentence, why=error)
             return False
         return True

@@ -144,19 +144,27 @@ class PodWorker:
             pause_s = await self._carry_out(pod, steps, found)
             self._failure_count = 0
         except (
-            RuntimeDown,
             NetworkTrouble,
             RuntimeTrouble,
+            VolumeTrouble,
             ApiError,
             Unknown,
             Unreachable,
         ) as error:
             self._parts.counts.held_up.inc()
+            self._tell_of_ending(error)
             self._failure_count += 1
             if self._failure_count == 1:
                 log.warning("pod held up", pod=self.uid, why=error)
             return self._pause_s(backoff_s(self._failure_count, limit_s=RETRY_LIMIT_S))
         return pause_s
+
+    def _tell_of_ending(self, error: Exception) -> None:
+        """Tell who waits for the pod to be gone what stands in the way."""
+        pod = self._pod
+        is_ours = isinstance(error, NetworkTrouble | RuntimeTrouble | VolumeTrouble)
+        if pod is not None and pod.metadata.is_deleted and is_ours:
+            self._parts.recorder.record(Record(pod, "FailedKillPod", str(error), "Warning"))
 
     def _pause_s(self, span_s: float) -> float:
         return jittered_s(span_s, self._parts.env.rng.fraction())

@@ -7,9 +7,10 @@ it. What a container is stands in its labels, so a driver that starts after any 
 import asyncio
 import json
 import math
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -38,7 +39,7 @@ from kubelet.runtime.driver import (
     SandboxSpec,
     State,
 )
-from kubelet.runtime.witness import Witness
+from kubelet.runtime.witness import Processes, Witness
 
 SOCKET = Path("/var/run/docker.sock")
 CREATE_DEADLINE_S = 30.0
@@ -70,7 +71,8 @@ class DockerRuntime:
         self._clock, self._proc, self._cgroup_root = env.clock, proc, cgroup_root
         self._api = DockerApi(socket)
         self._pulls = Pulls(self._api, pull_silence_s)
-        self._witness = Witness(env.clock, proc)
+        self._blocking = env.blocking
+        self._witness = Witness(env.clock, env.blocking, proc)
         self._known: dict[str, tuple[str, Container]] = {}  # id -> the list's state, what it is
         # Containers of which an `oom` event told. Where the event comes after the end, as it may,
         # the engine's own record of that end goes on to deny it.
@@ -96,12 +98,15 @@ class DockerRuntime:
             self._known = {key: known for key, known in self._known.items() if key in listed}
             self._witness.forget_all_but(set(listed))
             self._oom_killed &= set(listed)
-            found = await asyncio.gather(*(self._looked_up(*row) for row in sorted(listed.items())))
+            seen = await self._witness.look(known for _, known in self._known.values())
+            looks = (self._looked_up(key, listed[key], seen) for key in sorted(listed))
+            found = await asyncio.gather(*looks)
         return [container for container in found if container is not None]
 
-    def suspects(self) -> set[str]:
+    async def suspects(self) -> set[str]:
         known = [container for _, container in self._known.values()]
-        return {container.pod_uid for container in known if self._witness.misses(container)}
+        seen = await self._witness.look(known)
+        return {container.pod_uid for container in known if self._witness.misses(container, seen)}
 
     async def image_id(self, image: str) -> str | None:
         return await self._pulls.image_id(image)
@@ -125,7 +130,7 @@ class DockerRuntime:
 
     async def stop(self, container_id: str, grace_s: float) -> None:
         found = await self._inspected(container_id)
-        if found is None or self._witness.verdict(found).state is not State.RUNNING:
+        if found is None or (await self._judged(found)).state is not State.RUNNING:
             return
         self._known.pop(container_id, None)
         is_sandbox = found.name == SANDBOX
@@ -153,7 +158,7 @@ class DockerRuntime:
                     raise
         self._known.pop(container_id, None)
         with _trouble("RemoveContainerError"):
-            self._remove_groups(await self._pod_cgroup(found.pod_uid))
+            await self._remove_groups(await self._pod_cgroup(found.pod_uid))
 
     async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         query = {"stdout": "1", "stderr": "1", "follow": str(int(options.follow))}
@@ -200,10 +205,10 @@ class DockerRuntime:
         uid: str = actor["Attributes"][words.POD_UID]
         return uid
 
-    async def _looked_up(self, container_id: str, listed: str) -> Container | None:
+    async def _looked_up(self, container_id: str, listed: str, seen: Processes) -> Container | None:
         """Return what stands behind a line of the list, asking only where that may be news."""
         state, known = self._known.get(container_id, ("", None))
-        if known is not None and state == listed and not self._witness.misses(known):
+        if known is not None and state == listed and not self._witness.misses(known, seen):
             return known
         async with self._inspections:
             found = await self._inspected(container_id)
@@ -212,7 +217,11 @@ class DockerRuntime:
         # A container that was never started may still fail to, which the list does not show.
         if found.state.value == listed != State.CREATED.value:
             self._known[container_id] = listed, found
-        return self._witness.verdict(found)
+        return await self._judged(found)
+
+    async def _judged(self, found: Container) -> Container:
+        """Return the container as it is, whatever the engine calls it."""
+        return self._witness.verdict(found, await self._witness.look([found]))
 
     async def _inspected(self, reference: str) -> Container | None:
         raw = await self._raw(reference)
@@ -273,7 +282,7 @@ class DockerRuntime:
         raw = await self._raw(name)
         if raw is None or not words.is_ours(raw):
             raise refused
-        found = self._witness.verdict(words.container_from(raw))
+        found = await self._judged(words.container_from(raw))
         if words.is_usable(raw, found.state, spec, body):
             log.info("container adopted", container=name, id=found.id, state=found.state.value)
             return found
@@ -320,7 +329,7 @@ class DockerRuntime:
             self._cgroup_driver = found["CgroupDriver"]
         return pod_cgroup(self._cgroup_driver, self._cgroup_root, pod_uid)
 
-    def _remove_groups(self, parent: str) -> None:
+    async def _remove_groups(self, parent: str) -> None:
         """Remove the pod's group with its last container, and the pods' group with its last pod.
 
         Docker makes them and forgets them. A group that something is in cannot be removed, so
@@ -328,11 +337,19 @@ class DockerRuntime:
         not in the hierarchies of version 1 that it does not use itself.
         """
         kinds = V1 if self._cgroup_driver == "systemd" else V1_AND_V2
-        mounts = hierarchies((self._proc / "mounts").read_text(), kinds=kinds)
-        for folder in group_folders(mounts, parent):
-            with suppress(OSError):
-                Path(folder).rmdir()
-                Path(folder).parent.rmdir()
+        remove = partial(remove_groups, self._proc, kinds, parent)
+        try:
+            await self._blocking.run(("groups", parent), remove)
+        except OSError as error:
+            log.warning("control groups not removed", parent=parent, why=error)
+
+
+def remove_groups(proc: Path, kinds: Collection[str], parent: str) -> None:
+    mounts = hierarchies((proc / "mounts").read_text(), kinds=kinds)
+    for folder in group_folders(mounts, parent):
+        with suppress(OSError):
+            Path(folder).rmdir()
+            Path(folder).parent.rmdir()
 
 
 def _grace(grace_s: float) -> dict[str, str]:

@@ -132,7 +132,7 @@ class RuntimeDriver(Protocol):
         """Return every container that the kubelet made, stopped ones and sandboxes included."""
         ...
 
-    def suspects(self) -> set[str]:
+    async def suspects(self) -> set[str]:
         """Return the uids of pods with a container whose process is not where it was last seen.
 
         A hint only, and cheap: it asks the machine, never the runtime.

@@ -235,7 +235,7 @@ class FakeRuntime:
         await self._asked()
         return [life.container for _, life in sorted(self._machine.lives.items())]
 
-    def suspects(self) -> set[str]:
+    async def suspects(self) -> set[str]:
         return set()
 
     async def image_id(self, image: str) -> str | None:

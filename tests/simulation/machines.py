@@ -13,6 +13,7 @@ from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.run import Machine
 from kubelet.runtime.driver import State
 from kubelet.runtime.fake import FakeMachine, FakeRuntime
+from kubelet.volumes import VolumeTrouble
 from tests.simulation.clock import sim_env
 
 
@@ -33,6 +34,7 @@ class Disk:
     pods: tuple[Pod, ...] = ()
     surroundings: Surroundings | None = None
     volumes: dict[str, None] = field(default_factory=dict)
+    trouble: str = ""  # where given, no volume can be removed, and that is why
 
     def load(self) -> Sequence[Pod]:
         return self.pods
@@ -51,9 +53,11 @@ class Disk:
         return {volume.name: f"/volumes/{volume.name}" for volume in pod.spec.volumes}
 
     async def remove(self, pod_uid: str) -> None:
+        if self.trouble:
+            raise VolumeTrouble(self.trouble)
         self.volumes.pop(pod_uid, None)
 
-    def pod_uids(self) -> set[str]:
+    async def pod_uids(self) -> set[str]:
         return set(self.volumes)
 
 

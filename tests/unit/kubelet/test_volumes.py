@@ -1,14 +1,17 @@
 """Volumes on a node's disk: made, checked, and taken away with their pod."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from cubernetes.api.meta import replaced
 from cubernetes.api.pod import EmptyDir, HostPath, Pod, Volume
-from cubernetes.host.command import SystemCommands
+from cubernetes.host.blocking import Threads
+from cubernetes.host.command import CommandFailed, Completed, SystemCommands
 from kubelet.volumes import DiskVolumes, VolumeTrouble
 from tests.given import a_pod
+from tests.simulation.clock import AtOnce
 
 
 def a_pod_with(*volumes: Volume) -> Pod:
@@ -18,7 +21,7 @@ def a_pod_with(*volumes: Volume) -> Pod:
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> DiskVolumes:
-    return DiskVolumes(tmp_path / "volumes", SystemCommands())
+    return DiskVolumes(tmp_path / "volumes", SystemCommands(), Threads())
 
 
 async def test_an_empty_dir_is_made_kept_and_gone_with_its_pod(volumes: DiskVolumes) -> None:
@@ -29,11 +32,11 @@ async def test_an_empty_dir_is_made_kept_and_gone_with_its_pod(volumes: DiskVolu
 
     again = Path((await volumes.prepare(pod))["shared"])
     assert (again / "file").read_text() == "kept"
-    assert volumes.pod_uids() == {pod.metadata.uid}
+    assert await volumes.pod_uids() == {pod.metadata.uid}
 
     await volumes.remove(pod.metadata.uid)
     assert not path.exists()
-    assert volumes.pod_uids() == set()
+    assert await volumes.pod_uids() == set()
     await volumes.remove(pod.metadata.uid)
 
 
@@ -98,3 +101,127 @@ async def test_removing_a_pods_volumes_leaves_host_paths_alone(
 
     await volumes.remove(pod.metadata.uid)
     assert (path / "file").exists()
+
+
+class Kernel:
+    """What `mount` and `umount` do, as a mountinfo of our own tells of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mountinfo = folder / "mountinfo"
+        self.mountinfo.write_text("21 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+        self.asked: list[str] = []
+        self.busy = ""
+
+    def mount(self, path: str) -> None:
+        escaped = path.replace(" ", "\\040")
+        with self.mountinfo.open("a") as file:
+            file.write(f"30 21 0:30 / {escaped} rw shared:1 - tmpfs tmpfs rw\n")
+
+    async def run(
+        self, argv: Sequence[str], *, stdin: bytes = b"", deadline_s: float = 30.0
+    ) -> Completed:
+        program, path = argv[0], argv[-1]
+        self.asked.append(program)
+        if program == "mount":
+            self.mount(path)
+        elif self.busy:
+            raise CommandFailed(argv, 32, self.busy)
+        else:
+            assert Path(path).is_dir(), "unmounted after its folder was removed"
+            lines = self.mountinfo.read_text().splitlines(keepends=True)
+            self.mountinfo.write_text("".join(one for one in lines if f" {path} " not in one))
+        return Completed(b"", b"")
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Kernel:
+    return Kernel(tmp_path)
+
+
+@pytest.fixture
+def mounting(tmp_path: Path, kernel: Kernel) -> DiskVolumes:
+    return DiskVolumes(tmp_path / "volumes", kernel, Threads(), mounts=kernel.mountinfo)
+
+
+MEMORY = Volume(name="memory", empty_dir=EmptyDir(medium="Memory"))
+DISK = Volume(name="disk", empty_dir=EmptyDir())
+
+
+async def test_a_volume_in_memory_is_mounted_once_and_unmounted_before_its_folder_goes(
+    mounting: DiskVolumes, kernel: Kernel
+) -> None:
+    pod = a_pod_with(MEMORY)
+    path = Path((await mounting.prepare(pod))["memory"])
+    assert await mounting.prepare(pod) == {"memory": str(path)}
+
+    await mounting.remove(pod.metadata.uid)
+
+    assert kernel.asked == ["mount", "umount"]
+    assert not path.parent.exists()
+
+
+async def test_what_cannot_be_unmounted_is_told_and_nothing_goes_through_it(
+    mounting: DiskVolumes, kernel: Kernel
+) -> None:
+    pod = a_pod_with(MEMORY, DISK)
+    paths = await mounting.prepare(pod)
+    for path in paths.values():
+        (Path(path) / "file").touch()
+    kernel.busy = "target is busy"
+
+    with pytest.raises(VolumeTrouble, match=r"target is busy.*volumes/.*/memory"):
+        await mounting.remove(pod.metadata.uid)
+    assert (Path(paths["memory"]) / "file").exists()
+    assert not Path(paths["disk"]).exists()
+
+    kernel.busy = ""
+    await mounting.remove(pod.metadata.uid)
+    assert await mounting.pod_uids() == set()
+
+
+async def test_a_file_system_that_others_mounted_in_a_volume_is_theirs(
+    mounting: DiskVolumes, kernel: Kernel
+) -> None:
+    pod = a_pod_with(DISK)
+    inner = Path((await mounting.prepare(pod))["disk"]) / "my data"
+    inner.mkdir()
+    (inner / "file").touch()
+    kernel.mount(str(inner))
+
+    with pytest.raises(VolumeTrouble, match=r"my data: a file system is mounted there"):
+        await mounting.remove(pod.metadata.uid)
+    assert (inner / "file").exists()
+    assert "umount" not in kernel.asked
+
+
+async def test_one_obstacle_is_named_and_all_the_rest_is_removed(
+    volumes: DiskVolumes, tmp_path: Path
+) -> None:
+    pod = a_pod_with(DISK, Volume(name="other", empty_dir=EmptyDir()))
+    paths = await volumes.prepare(pod)
+    # No kind of volume: it cannot be removed as one.
+    obstacle = tmp_path / "volumes" / pod.metadata.uid / "obstacle"
+    obstacle.touch()
+
+    with pytest.raises(VolumeTrouble, match=r"obstacle: Not a directory$"):
+        await volumes.remove(pod.metadata.uid)
+    assert not any(Path(path).exists() for path in paths.values())
+
+    obstacle.unlink()
+    await volumes.remove(pod.metadata.uid)
+    assert await volumes.pod_uids() == set()
+
+
+async def test_a_volume_that_hangs_is_named_and_keeps_no_other_pod(tmp_path: Path) -> None:
+    blocking = AtOnce()
+    volumes = DiskVolumes(tmp_path, SystemCommands(), blocking, deadline_s=0.01)
+    theirs = tmp_path / "theirs"
+    hung = a_pod_with(Volume(name="data", host_path=HostPath(path=str(theirs), type="")))
+    blocking.hanging.add(("volume", f"{hung.metadata.uid}/data"))
+
+    with pytest.raises(VolumeTrouble, match=rf"volume data: {theirs}: no end after 0.01 s"):
+        await volumes.prepare(hung)
+
+    other = replaced(hung, metadata=replaced(hung.metadata, uid="another"))
+    assert await volumes.prepare(other) == {"data": str(theirs)}
+    await volumes.remove(hung.metadata.uid)

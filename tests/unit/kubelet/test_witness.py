@@ -7,6 +7,7 @@ import pytest
 from kubelet.runtime.driver import Container, State
 from kubelet.runtime.witness import CONFIRM_S, Witness
 from tests.clocks import START, SteppedClock
+from tests.simulation.clock import AtOnce
 
 ID = "5d" * 32
 
@@ -30,54 +31,73 @@ def clock() -> SteppedClock:
 
 @pytest.fixture
 def witness(clock: SteppedClock, tmp_path: Path) -> Witness:
-    return Witness(clock, tmp_path)
+    return Witness(clock, AtOnce(), tmp_path)
 
 
-def test_a_process_that_is_there_is_believed(witness: Witness, tmp_path: Path) -> None:
+async def misses(witness: Witness, container: Container) -> bool:
+    return witness.misses(container, await witness.look([container]))
+
+
+async def verdict(witness: Witness, container: Container) -> Container:
+    return witness.verdict(container, await witness.look([container]))
+
+
+async def test_a_process_that_is_there_is_believed(witness: Witness, tmp_path: Path) -> None:
     a_process(tmp_path, 7)
-    assert witness.verdict(a_container()) == a_container()
+    assert (await verdict(witness, a_container())) == a_container()
 
 
-def test_one_that_is_missing_gets_time_to_be_explained_and_is_then_dead(
+async def test_one_that_is_missing_gets_time_to_be_explained_and_is_then_dead(
     witness: Witness, clock: SteppedClock
 ) -> None:
-    assert witness.verdict(a_container()).state is State.RUNNING
+    assert (await verdict(witness, a_container())).state is State.RUNNING
     clock.passed_s += CONFIRM_S
-    found = witness.verdict(a_container())
+    found = await verdict(witness, a_container())
     assert (found.state, found.exit_code, found.signal, found.pid) == (State.EXITED, 137, 9, 0)
     assert found.finished_at == START
 
 
 @pytest.mark.parametrize("change", ["other group", "other start"])
-def test_a_pid_that_went_to_another_is_no_proof_of_life(
+async def test_a_pid_that_went_to_another_is_no_proof_of_life(
     witness: Witness, clock: SteppedClock, tmp_path: Path, change: str
 ) -> None:
     a_process(tmp_path, 7)
-    assert not witness.misses(a_container())
+    assert not await misses(witness, a_container())
     if change == "other group":
         a_process(tmp_path, 7, group="/other")
     else:
         a_process(tmp_path, 7, ticks=501)
-    assert witness.misses(a_container())
+    assert await misses(witness, a_container())
 
 
-def test_a_container_that_was_started_again_is_another_process(
+async def test_a_container_that_was_started_again_is_another_process(
     witness: Witness, tmp_path: Path
 ) -> None:
     a_process(tmp_path, 7)
     a_process(tmp_path, 8, ticks=900)
-    assert not witness.misses(a_container(7))
-    assert not witness.misses(a_container(8))
+    assert not await misses(witness, a_container(7))
+    assert not await misses(witness, a_container(8))
 
 
-def test_one_that_comes_back_was_never_gone(
+async def test_one_that_comes_back_was_never_gone(
     witness: Witness, clock: SteppedClock, tmp_path: Path
 ) -> None:
-    assert witness.misses(a_container())
+    assert await misses(witness, a_container())
     a_process(tmp_path, 7)
     clock.passed_s += 10
-    assert witness.verdict(a_container()).state is State.RUNNING
+    assert (await verdict(witness, a_container())).state is State.RUNNING
 
 
-def test_what_has_ended_needs_no_witness(witness: Witness) -> None:
-    assert not witness.misses(a_container(state=State.EXITED))
+async def test_what_has_ended_needs_no_witness(witness: Witness) -> None:
+    assert not await misses(witness, a_container(state=State.EXITED))
+
+
+async def test_where_the_kernel_does_not_tell_the_engine_is_believed(
+    clock: SteppedClock, tmp_path: Path
+) -> None:
+    blocking = AtOnce()
+    witness = Witness(clock, blocking, tmp_path)
+    blocking.hanging.add(("proc", "witness"))
+    clock.passed_s += CONFIRM_S
+    assert await verdict(witness, a_container()) == a_container()
+    assert not await misses(witness, a_container())
