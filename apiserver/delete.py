@@ -1,5 +1,6 @@
 """Deletion: preconditions, grace for pods, finalizers, and what is removed at once."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
@@ -28,7 +29,10 @@ from cubernetes.api.words import DeleteOptions, Propagation, Status
 
 # The garbage controller strips the owner from its dependents, or sees them gone; then it removes
 # the finalizer. Without one (Background) it finds the dependents ownerless, and deletes them.
-ORPHAN_FINALIZER, FOREGROUND_FINALIZER = "orphan", "foregroundDeletion"
+POLICY_FINALIZERS: Mapping[Propagation, str] = {
+    "Orphan": "orphan",
+    "Foreground": "foregroundDeletion",
+}
 GRACE_S_MAX = 2**31 - 1
 # Kinds whose deletion answers with the object: client libraries read it as one.
 ANSWERED_WITH_OBJECT = (Pod, Service)
@@ -107,9 +111,8 @@ def _stored_or_same(kind: type[Object], key: str, value: bytes, found: Item, rev
 def dying(one: Object, options: DeleteOptions, now: datetime) -> Object:
     """Return an object whose deletion has been asked for, once or again."""
     metadata = _with_grace(one.metadata, _grace_s(one, options.grace_period_seconds), now)
-    asked = _finalizer_of(options)
-    if asked and asked not in metadata.finalizers:
-        metadata = replaced(metadata, finalizers=(*metadata.finalizers, asked))
+    finalizers = finalizers_after(metadata.finalizers, _policy_of(options))
+    metadata = replaced(metadata, finalizers=finalizers)
     going = replaced(one, metadata=metadata)
     if isinstance(going, Namespace):
         return replaced(going, status=NamespaceStatus(phase="Terminating"))
@@ -138,11 +141,23 @@ def _grace_s(one: Object, asked_s: int | None) -> int:
     return one.spec.termination_grace_period_seconds if asked_s is None else asked_s
 
 
-def _finalizer_of(options: DeleteOptions) -> str:
-    """Return what keeps an object until its dependents are dealt with; mostly nothing does."""
-    if options.propagation_policy == "Orphan" or options.orphan_dependents is True:
-        return ORPHAN_FINALIZER
-    return FOREGROUND_FINALIZER if options.propagation_policy == "Foreground" else ""
+def _policy_of(options: DeleteOptions) -> Propagation | None:
+    if options.orphan_dependents is not None:
+        return "Orphan" if options.orphan_dependents else "Background"
+    return options.propagation_policy
+
+
+def finalizers_after(finalizers: tuple[str, ...], policy: Propagation | None) -> tuple[str, ...]:
+    """Return what keeps an object until its dependents are dealt with, beside what keeps it anyway.
+
+    As in Kubernetes a policy that is asked for takes the place of an earlier one, and without one
+    the object's own finalizers say it.
+    """
+    if policy is None:
+        return finalizers
+    asked = POLICY_FINALIZERS.get(policy)
+    left = tuple(one for one in finalizers if one not in POLICY_FINALIZERS.values() or one == asked)
+    return (*left, asked) if asked and asked not in left else left
 
 
 def _check_preconditions(call: Call, options: DeleteOptions, metadata: ObjectMeta) -> None:
@@ -163,6 +178,13 @@ def options_in(call: Call) -> DeleteOptions:
 
     Raises: BadRequest, UnsupportedMediaType.
     """
+    options = _options_in(call)
+    if options.propagation_policy is not None and options.orphan_dependents is not None:
+        raise BadRequest("propagationPolicy: orphanDependents says it too: use one of the two")
+    return options
+
+
+def _options_in(call: Call) -> DeleteOptions:
     if call.request.body.strip():
         return model_in(call, DeleteOptions)
     grace_s: int | None = None

@@ -123,6 +123,43 @@ async def test_a_propagation_that_needs_work_first_is_left_to_the_garbage_contro
     assert (await world.call("GET", f"{SETS}/web")).code == 200
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "left"),
+    [
+        ("Orphan", "Foreground", ["foregroundDeletion"]),
+        ("Foreground", "Orphan", ["orphan"]),
+        ("Foreground", None, ["foregroundDeletion"]),
+        ("Foreground", "Foreground", ["foregroundDeletion"]),
+        ("Foreground", "Background", None),
+        ("Orphan", "Background", None),
+    ],
+)
+async def test_a_propagation_that_is_asked_for_later_takes_the_place_of_the_earlier(
+    world: World, first: str, second: str | None, left: list[str] | None
+) -> None:
+    await world.call("POST", SETS, a_set())
+    await world.call("DELETE", f"{SETS}/web", {"propagationPolicy": first})
+    options = {"propagationPolicy": second} if second else {}
+    answer = await world.call("DELETE", f"{SETS}/web", options)
+
+    assert answer.code == 200
+    found = await world.call("GET", f"{SETS}/web")
+    assert found.code == (200 if left else 404)
+    assert left is None or found.tree["metadata"]["finalizers"] == left
+
+
+async def test_the_two_words_for_propagation_are_not_used_together(world: World) -> None:
+    await world.call("POST", SETS, a_set())
+    both = {"propagationPolicy": "Orphan", "orphanDependents": True}
+
+    assert (await world.call("DELETE", f"{SETS}/web", both)).code == 400
+    await world.call("DELETE", f"{SETS}/web", {"orphanDependents": True})
+    found = await world.call("GET", f"{SETS}/web")
+    assert found.tree["metadata"]["finalizers"] == ["orphan"]
+    assert (await world.call("DELETE", f"{SETS}/web", {"orphanDependents": False})).code == 200
+    assert (await world.call("GET", f"{SETS}/web")).code == 404
+
+
 async def test_background_deletion_removes_the_owner_at_once(world: World) -> None:
     await world.call("POST", SETS, a_set())
     answer = await world.call("DELETE", f"{SETS}/web", {"propagationPolicy": "Background"})
