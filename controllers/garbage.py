@@ -1,29 +1,41 @@
 """Garbage: what nobody needs any more goes, and only what certainly nobody needs.
 
-* an object whose owners are all gone, by uid. Where that is not certain, nothing is deleted: the
-  owner's kind is unknown, or the view of it is older than the object (see owners.presence). Uids
-  whose end was seen are remembered, the last GONE_LIMIT of them: of these nobody needs to wait;
-* a deleted owner with the finalizer `orphan` first loses its dependents, which stay; one with
-  `foregroundDeletion` outlives them;
+* an object whose owners are all gone, by uid, or wait for it to go. One owner that stays keeps it:
+  then only its references to the others go. Where that is not certain, nothing is done: the owner's
+  kind is unknown, or the view of it is older than the object (see owners.owners_of). Uids whose end
+  was seen are remembered, the last GONE_LIMIT of them: of these nobody needs to wait;
+* a deleted owner with the finalizer `orphan` first loses its dependents, which stay;
+* one with `foregroundDeletion` outlives its dependents whose references block its deletion. They
+  go as above, those that have dependents themselves in the foreground too: so a chain of owners
+  goes from its end. In a circle one reference stops blocking, else all would wait for ever;
 * a deleted pod that was never bound: no kubelet will ever confirm its end;
 * a pod on a Node that does not exist. The name of such a node is remembered, with the time since
   when it is missed: a Node that is deleted by mistake is back within MISSING_GRACE_S, as its
   kubelet registers again. Forgotten, the wait begins anew.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from controllers.owners import owning_kind, presence, revision_of, with_owners, without_finalizer
-from cubernetes.api.meta import Object, Ref
+from controllers.owners import (
+    FOREGROUND,
+    ORPHAN,
+    blocking_in_circle,
+    is_waiting,
+    owners_of,
+    refs_of_owners,
+    revision_of,
+    unblocked,
+    with_owners,
+    without_finalizer,
+)
+from cubernetes.api.meta import Object, OwnerReference, Ref
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod
 from cubernetes.api.registry import KINDS
-from cubernetes.reconcile.plan import Action, Again, Delete, View
+from cubernetes.reconcile.plan import Action, Again, Delete, Patch, View
 
-ORPHAN = "orphan"
-FOREGROUND = "foregroundDeletion"
 MISSING_GRACE_S = 30.0
 VIEW_PAUSE_S = 1.0  # until a view that lags is looked at again
 GONE_LIMIT = 10_000
@@ -53,9 +65,11 @@ class Garbage:
             yield from (one.ref for one in _dependents(meta.uid, view))
             if isinstance(changed, Node):
                 yield from (pod.ref for pod in view.on_node(Pod, meta.name))
+        elif is_waiting(changed):
+            yield from (one.ref for one in _dependents(meta.uid, view))
         if found is None or found.metadata.owner_references != meta.owner_references:
             # An owner that goes may be waiting for just this.
-            yield from _known_owners(changed)
+            yield from refs_of_owners(changed)
 
     def _remember(self, uid: str) -> None:
         self.gone[uid] = None
@@ -74,8 +88,8 @@ class Garbage:
             return
         if thing.metadata.is_deleted and ORPHAN in thing.metadata.finalizers:
             yield from _orphaned(thing, view)
-        elif thing.metadata.is_deleted and FOREGROUND in thing.metadata.finalizers:
-            yield from _dependents_first(thing, view)
+        elif is_waiting(thing):
+            yield from _after_dependents(thing, view)
         elif isinstance(thing, Pod) and thing.spec.node_name:
             yield from self._plan_bound(thing, view, now)
         elif isinstance(thing, Pod) and thing.metadata.is_deleted:
@@ -98,16 +112,17 @@ class Garbage:
         if not pod.metadata.is_deleted:
             yield from self._unowned(pod, view)
 
-    def _unowned(self, thing: Object, view: View) -> Iterator[Delete | Again]:
-        """Delete it where it had owners and all are gone; the revision guards a new owner."""
-        states = {
-            "absent" if owner.uid in self.gone else presence(owner, thing, view)
-            for owner in thing.metadata.owner_references
-        }
-        if states == {"absent"}:
-            meta = thing.metadata
-            yield Delete(type(thing), thing.ref, meta.uid, resource_version=meta.resource_version)
-        elif "present" not in states and _is_ours_to_wait_for(thing):
+    def _unowned(self, thing: Object, view: View) -> Iterator[Delete | Patch | Again]:
+        """Delete it where no owner stays; the revision guards a new one."""
+        owners = owners_of(thing, view, self.gone)
+        leaving = {one.uid for one in (*owners.absent, *owners.waiting)}
+        if owners.solid:
+            if leaving:
+                left = [one for one in thing.metadata.owner_references if one.uid not in leaving]
+                yield with_owners(thing, left)
+        elif leaving and not owners.unseen and not owners.foreign:
+            yield _ended(thing, owners.waiting, view)
+        if owners.unseen:
             yield Again(VIEW_PAUSE_S)
 
     def _grace_left_s(self, node: str, now: datetime) -> float:
@@ -118,18 +133,19 @@ class Garbage:
         return MISSING_GRACE_S - (now - since).total_seconds()
 
 
-def _known_owners(thing: Object) -> Iterator[Ref]:
-    for owner in thing.metadata.owner_references:
-        kind = _BY_NAME.get(owner.kind)
-        if kind is not None:
-            namespace = thing.metadata.namespace if kind.resource.namespaced else ""
-            yield Ref(owner.kind, namespace, owner.name)
-
-
-def _is_ours_to_wait_for(thing: Object) -> bool:
-    """True where every owner is of a kind that the view has, and may only lag."""
-    owners = thing.metadata.owner_references
-    return bool(owners) and all(owning_kind(owner, thing) is not None for owner in owners)
+def _ended(thing: Object, waiting: Sequence[OwnerReference], view: View) -> Delete | Patch:
+    """Return what ends an object that no owner keeps, some of which may wait for it."""
+    if circular := blocking_in_circle(thing, waiting, view):
+        return with_owners(thing, unblocked(thing, circular))
+    meta = thing.metadata
+    is_owner = bool(waiting) and any(_dependents(meta.uid, view))
+    return Delete(
+        type(thing),
+        thing.ref,
+        meta.uid,
+        resource_version=meta.resource_version,
+        propagation="Foreground" if is_owner else None,
+    )
 
 
 def _orphaned(owner: Object, view: View) -> Iterator[Action]:
@@ -144,13 +160,21 @@ def _orphaned(owner: Object, view: View) -> Iterator[Action]:
         yield from _let_go(owner, ORPHAN, view)
 
 
-def _dependents_first(owner: Object, view: View) -> Iterator[Action]:
-    dependents = list(_dependents(owner.metadata.uid, view))
-    staying = [one for one in dependents if not one.metadata.is_deleted]
-    for thing in staying[:BURST]:
-        yield Delete(type(thing), thing.ref, thing.metadata.uid)
-    if not dependents:
+def _after_dependents(owner: Object, view: View) -> Iterator[Action]:
+    """Let an owner go when nothing blocks its deletion: dependents are planned by themselves."""
+    uid = owner.metadata.uid
+    if not any(_blocks(one, uid) for one in _dependents(uid, view)):
         yield from _let_go(owner, FOREGROUND, view)
+    elif circular := blocking_in_circle(owner, owners_of(owner, view).waiting, view):
+        yield with_owners(owner, unblocked(owner, circular))
+
+
+def _blocks(thing: Object, uid: str) -> bool:
+    """Tell whether this owner waits for a dependent. Nothing waits for itself."""
+    owners = thing.metadata.owner_references
+    return thing.metadata.uid != uid and any(
+        one.uid == uid and one.block_owner_deletion for one in owners
+    )
 
 
 def _let_go(owner: Object, finalizer: str, view: View) -> Iterator[Action]:

@@ -1,13 +1,96 @@
-"""Who owns an object, and whether that owner is still there; changes of owners and finalizers."""
+"""Who owns an object, and how each owner stands; changes of owners and finalizers."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
-from cubernetes.api.meta import Object, OwnerReference
+from cubernetes.api.meta import Object, OwnerReference, Ref, replaced
 from cubernetes.api.registry import kind_of
 from cubernetes.reconcile.plan import Patch, View
 
-type Presence = Literal["present", "absent", "unknown"]
+# What keeps a deleted owner until its dependents have lost it, or are gone.
+ORPHAN = "orphan"
+FOREGROUND = "foregroundDeletion"
+CIRCLE_LIMIT = 1000  # owners of owners that are looked at for a circle
+
+type Standing = Literal["solid", "waiting", "absent", "unseen", "foreign"]
+
+
+class Owners(NamedTuple):
+    """The owners of an object, by how they stand.
+
+    solid: it is there, and stays as far as anybody knows.
+    waiting: its deletion has been asked for, and it waits for its dependents to go before it.
+    absent: it is certainly not there: a reference to it dangles.
+    unseen: nobody knows yet: the view of its kind lags.
+    foreign: nobody will know: its kind is not ours, or the reference says no place to look at.
+    """
+
+    solid: tuple[OwnerReference, ...] = ()
+    waiting: tuple[OwnerReference, ...] = ()
+    absent: tuple[OwnerReference, ...] = ()
+    unseen: tuple[OwnerReference, ...] = ()
+    foreign: tuple[OwnerReference, ...] = ()
+
+
+def owners_of(thing: Object, view: View, gone: Container[str] = ()) -> Owners:
+    """Sort the owners of an object; gone has uids of which it is known that they are no more."""
+    standings: dict[Standing, list[OwnerReference]] = {}
+    for owner in thing.metadata.owner_references:
+        standings.setdefault(_standing(owner, thing, view, gone), []).append(owner)
+    return Owners(**{word: tuple(listed) for word, listed in standings.items()})
+
+
+def is_waiting(thing: Object) -> bool:
+    """It is deleted in the foreground: its dependents go before it."""
+    return thing.metadata.is_deleted and FOREGROUND in thing.metadata.finalizers
+
+
+def blocking_in_circle(
+    thing: Object, waiting: Iterable[OwnerReference], view: View
+) -> frozenset[str]:
+    """Return the uids of those owners that wait for it while, in the end, it waits for them."""
+    mine = thing.metadata.uid
+    return frozenset(
+        owner.uid
+        for owner in waiting
+        if owner.block_owner_deletion and owner.uid != mine and _leads_to(owner, thing, view)
+    )
+
+
+def _leads_to(owner: OwnerReference, thing: Object, view: View) -> bool:
+    """Tell whether thing is an owner of this owner, over references that block their deletion.
+
+    Only over owners that wait. A way longer than CIRCLE_LIMIT is taken for one that leads back: in
+    doubt nothing waits for ever.
+    """
+    ways, seen = [owner], {owner.uid}
+    while ways:
+        found = _found(ways.pop(), thing, view)
+        if found is None or not is_waiting(found):
+            continue
+        above = [one for one in found.metadata.owner_references if one.block_owner_deletion]
+        if any(one.uid == thing.metadata.uid for one in above) or len(seen) > CIRCLE_LIMIT:
+            return True
+        ways += [one for one in above if one.uid not in seen]
+        seen |= {one.uid for one in above}
+    return False
+
+
+def unblocked(thing: Object, uids: Container[str]) -> tuple[OwnerReference, ...]:
+    """Return its owners, of which none of these uids waits for it any more."""
+    return tuple(
+        replaced(one, block_owner_deletion=False) if one.uid in uids else one
+        for one in thing.metadata.owner_references
+    )
+
+
+def refs_of_owners(thing: Object) -> Iterator[Ref]:
+    """Yield where its owners are, those of kinds that are ours."""
+    for owner in thing.metadata.owner_references:
+        kind = _owning_kind(owner, thing)
+        if kind is not None:
+            namespace = thing.metadata.namespace if kind.resource.namespaced else ""
+            yield Ref(owner.kind, namespace, owner.name)
 
 
 def with_owners(thing: Object, owners: Sequence[OwnerReference]) -> Patch:
@@ -40,24 +123,33 @@ def _with_list(thing: Object, field: str, value: Sequence[object]) -> Patch:
     return Patch(type(thing), thing.ref, thing.metadata.uid, {"metadata": metadata})
 
 
-def presence(owner: OwnerReference, of: Object, view: View) -> Presence:
-    """Say whether an owner is there, by its uid: a namesake is somebody else.
+def _standing(owner: OwnerReference, of: Object, view: View, gone: Container[str]) -> Standing:
+    """Say how an owner stands, by its uid: a namesake is somebody else.
 
     Absent is said only where the view of its kind is as new as the object that names it: an owner
-    is older than the reference to it, so such a view would have it. Of a kind that is not ours
-    nothing is known.
+    is older than the reference to it, so such a view would have it.
     """
-    kind = owning_kind(owner, of)
+    kind = _owning_kind(owner, of)
     if kind is None:
-        return "unknown"
+        return "foreign"
+    if owner.uid in gone:
+        return "absent"
+    found = _found(owner, of, view)
+    if found is not None:
+        return "waiting" if is_waiting(found) else "solid"
+    return "absent" if view.revision(kind) >= revision_of(of) else "unseen"
+
+
+def _found(owner: OwnerReference, of: Object, view: View) -> Object | None:
+    kind = _owning_kind(owner, of)
+    if kind is None:
+        return None
     namespace = of.metadata.namespace if kind.resource.namespaced else ""
     found = view.get(kind, owner.name, namespace)
-    if found is not None and found.metadata.uid == owner.uid:
-        return "present"
-    return "absent" if view.revision(kind) >= revision_of(of) else "unknown"
+    return found if found is not None and found.metadata.uid == owner.uid else None
 
 
-def owning_kind(owner: OwnerReference, of: Object) -> type[Object] | None:
+def _owning_kind(owner: OwnerReference, of: Object) -> type[Object] | None:
     """Return the kind of an owner; None where it is not ours.
 
     As in Kubernetes, also where the owner would be in a namespace and what it owns is in none: such

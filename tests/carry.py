@@ -7,6 +7,7 @@ that is some writes behind. Writes follow the API's rules as far as planners dep
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from apiserver.delete import finalizers_after
 from cubernetes.api import codec
 from cubernetes.api.meta import Object, Ref, replaced
 from cubernetes.api.namespace import Namespace
@@ -168,10 +169,15 @@ class World:
         if delete.resource_version not in ("", found.metadata.resource_version):
             raise Refused
         is_bound = isinstance(found, Pod) and bool(found.spec.node_name) and delete.grace_s != 0
-        if not is_bound and not found.metadata.finalizers:
+        finalizers = finalizers_after(found.metadata.finalizers, delete.propagation)
+        if not is_bound and not finalizers:
             self.remove(delete.ref)
-        elif not found.metadata.is_deleted:
-            meta = replaced(found.metadata, deletion_timestamp=self.now)
+        elif not found.metadata.is_deleted or finalizers != found.metadata.finalizers:
+            meta = replaced(
+                found.metadata,
+                deletion_timestamp=found.metadata.deletion_timestamp or self.now,
+                finalizers=finalizers,
+            )
             self.put(replaced(found, metadata=meta))
 
     def _bind(self, bind: Bind) -> None:

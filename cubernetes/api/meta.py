@@ -93,7 +93,7 @@ class OwnerReference(Model):
     api_version, kind, name: which object; it is in the same namespace, or in none.
     uid: which incarnation of that name it is.
     controller: whether it manages this object; at most one owner does.
-    block_owner_deletion: kept for clients that send it.
+    block_owner_deletion: whether an owner that is deleted in the foreground waits for this object.
     """
 
     api_version: str

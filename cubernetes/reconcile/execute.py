@@ -139,6 +139,7 @@ class Executor:
                 uid=delete.uid,
                 resource_version=delete.resource_version,
                 grace_s=delete.grace_s,
+                propagation=delete.propagation,
             )
             answered_at = int(revision or 0)
         except NotFound:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from cubernetes.api.meta import Object, Ref
 from cubernetes.api.selectors import Selector
+from cubernetes.api.words import Propagation
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Delete:
     """Delete the incarnation `uid` and no namesake; gone already is fine.
 
     resource_version, where given, asks that nobody has written since. grace_s None is the
-    object's own.
+    object's own; propagation says what becomes of its dependents, None leaves it to the object.
     """
 
     kind: type[Object]
@@ -58,6 +59,7 @@ class Delete:
     uid: str
     resource_version: str = ""
     grace_s: int | None = None
+    propagation: Propagation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from cubernetes.api.errors import NotFound
 from cubernetes.api.event import Event
 from cubernetes.api.http import Identity
 from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
-from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.namespace import Namespace
 from cubernetes.api.node import Node, NodeSpec
 from cubernetes.api.pod import Pod, PodSpec
@@ -30,7 +30,7 @@ from cubernetes.host.env import Env
 from scheduler.run import run as run_scheduler
 from scheduler.settings import SchedulerSettings
 from tests.direct import ADMIN, DirectTransport
-from tests.given import a_container, a_node, a_replicaset, a_running_pod, a_service
+from tests.given import a_container, a_node, a_pod, a_replicaset, a_running_pod, a_service
 
 DEADLINE_S = 15.0
 NOBODY = ClientSettings(servers=(), ca="")
@@ -308,6 +308,45 @@ async def test_orphans_stay_and_are_adopted_by_the_next_set(client: Client) -> N
 
     after = await until(adopted)
     assert {one.metadata.uid for one in after} == {one.metadata.uid for one in before}
+
+
+async def test_a_chain_of_owners_goes_from_its_end_and_what_another_has_stays(
+    client: Client,
+) -> None:
+    """In the foreground. The pod in the middle is on a node where no kubelet confirms its end."""
+    await join(client, "n1")
+    top = await client.create(fresh(a_replicaset("top", replicas=0)))
+    other = await client.create(fresh(a_replicaset("other", replicas=0)))
+    await client.create(_owned(a_service("shared", cluster_ip=""), top, other))
+    middle = await client.create(_owned(a_pod("middle", labels={"app": "middle"}), top))
+    await client.create(_owned(a_service("last", cluster_ip=""), middle))
+    await until(lambda: bound(client, 1))
+
+    await client.delete(ReplicaSet, "top", "default", propagation="Foreground")
+
+    async def are_told() -> bool:
+        names = {one.metadata.name for one in (await client.list(Service, "default")).items}
+        pod = await client.get(Pod, "middle", "default")
+        return names == {"kubernetes", "shared"} and pod.metadata.is_deleted
+
+    await until(are_told)
+    assert (await client.get(ReplicaSet, "top", "default")).metadata.is_deleted
+    await client.delete(Pod, "middle", "default", grace_s=0)
+
+    async def is_gone() -> bool:
+        sets = (await client.list(ReplicaSet, "default")).items
+        return [one.metadata.name for one in sets] == ["other"]
+
+    await until(is_gone)
+    kept = await client.get(Service, "shared", "default")
+    assert [one.name for one in kept.metadata.owner_references] == ["other"]
+    assert not kept.metadata.is_deleted
+
+
+def _owned[O: (Service, Pod)](one: O, *owners: Object) -> O:
+    references = [replaced(owner.owner_reference(), controller=False) for owner in owners]
+    whole = fresh(one)
+    return replaced(whole, metadata=replaced(whole.metadata, owner_references=tuple(references)))
 
 
 async def _pods(client: Client, namespace: str, count: int) -> list[Pod] | None:

@@ -6,7 +6,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.garbage import FOREGROUND, MISSING_GRACE_S, ORPHAN, Garbage
+from controllers.garbage import MISSING_GRACE_S, Garbage
+from controllers.owners import FOREGROUND, ORPHAN
 from cubernetes.api.meta import OwnerReference, replaced
 from cubernetes.api.pod import Pod
 from cubernetes.api.replicaset import ReplicaSet
@@ -38,15 +39,6 @@ def test_an_owner_is_the_incarnation_not_the_name() -> None:
     world.settle(Garbage(), 1)
 
     assert world.all(Pod) == []
-
-
-def test_while_one_owner_is_left_it_stays() -> None:
-    other = a_replicaset("other")
-    owners = (WEB.owner_reference(), other.owner_reference())
-    shared = replaced(POD, metadata=replaced(POD.metadata, owner_references=owners))
-    world = World([other, shared])
-
-    assert plan_pod(world) == []
 
 
 def test_on_missing_facts_it_holds() -> None:
