@@ -1,7 +1,7 @@
 """`cubectl delete`: by name, uid, file or label; waits until what is deleted is gone."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from cubectl.manifests import manifests_in
@@ -13,9 +13,13 @@ from cubectl.waiting import TooLate, are_gone, named, wait_until
 from cubernetes.api.codec import Tree
 from cubernetes.api.errors import ApiError, NotFound
 from cubernetes.api.meta import Object
-from cubernetes.api.words import DeleteOptions, Preconditions
+from cubernetes.api.words import DeleteOptions, Preconditions, Propagation
 
-CASCADES = {"background": "Background", "orphan": "Orphan"}
+CASCADES: Mapping[str, Propagation] = {
+    "background": "Background",
+    "foreground": "Foreground",
+    "orphan": "Orphan",
+}
 
 
 class Doomed(NamedTuple):
@@ -115,7 +119,7 @@ def _options(options: Namespace, doomed: Doomed) -> DeleteOptions:
     return DeleteOptions(
         grace_period_seconds=0 if options.force else options.grace_period,
         preconditions=Preconditions(uid=doomed.uid) if doomed.uid else None,
-        propagation_policy="Orphan" if options.cascade == "orphan" else "Background",
+        propagation_policy=CASCADES[options.cascade],
     )
 
 
