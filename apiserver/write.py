@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import Any, cast
 
 from apiserver import services
@@ -24,6 +25,7 @@ from cubernetes.api.errors import (
     BadRequest,
     Forbidden,
     RequestTooLarge,
+    found,
     invalid,
 )
 from cubernetes.api.http import Response
@@ -173,7 +175,7 @@ def _name_for(backend: Backend, one: Object) -> str:
 async def _create_named(backend: Backend, call: Call, one: Object, name: str) -> Item:
     stamp = Stamp(name, call.namespace, backend.env.rng.uuid(), backend.env.clock.now())
     new = kinds.prepared(stamps.born(one, stamp).defaulted())
-    if problems := list(new.problems()):
+    if problems := found(new.problems()):
         raise invalid(call.kind.resource.kind, name or one.metadata.generate_name, problems)
     check_allowed(call, None, new)
     guards = fence_guards(call.request)
@@ -211,7 +213,7 @@ def _replacement(call: Call, new: Object, old: Object) -> Object:
     """Return what a write of the main resource makes of old: all but what is the server's."""
     _check_seen(call, new, old)
     made = kinds.updated(old, stamps.carried_over(old, new)).defaulted()
-    if problems := list(kinds.update_problems(old, made)):
+    if problems := found(kinds.update_problems(old, made)):
         raise invalid(new.resource.kind, call.name, problems)
     return made
 
@@ -234,12 +236,12 @@ def _check_seen(call: Call, new: Object, old: Object) -> None:
 
 
 def _check_rules(old: Object, new: Object) -> None:
-    problems = [
-        *stamps.metadata_problems(old.metadata, new.metadata),
-        *new.problems(),
-        *new.update_problems(old),
-    ]
-    if problems:
+    wrong = chain(
+        stamps.metadata_problems(old.metadata, new.metadata),
+        new.problems(),
+        new.update_problems(old),
+    )
+    if problems := found(wrong):
         raise invalid(new.resource.kind, old.metadata.name, problems)
 
 

@@ -80,7 +80,8 @@ def metadata_problems(old: ObjectMeta, new: ObjectMeta) -> Iterator[Problem]:
     ):
         if getattr(old, field) != getattr(new, field):
             yield Problem(f"metadata.{wire_name}", "field is immutable", "FieldValueForbidden")
-    added = [one for one in new.finalizers if one not in old.finalizers]
+    known = frozenset(old.finalizers)
+    added = [one for one in new.finalizers if one not in known]
     if old.is_deleted and added:
         message = f"cannot be added to an object that is being deleted: {', '.join(added)[:200]}"
         yield Problem("metadata.finalizers", message, "FieldValueForbidden")

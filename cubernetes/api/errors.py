@@ -4,7 +4,8 @@ Codes and reasons are Kubernetes' (metav1.StatusReason). The API server turns th
 objects at one place; the client turns Status objects back into these at one place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import ClassVar, NamedTuple
 
 
@@ -156,7 +157,18 @@ def error_for(code: int, reason: str) -> type[ApiError]:
     return by_reason.get(reason) or by_code.get(code) or ApiError
 
 
-def invalid(kind: str, name: str, problems: Sequence[Problem]) -> Invalid:
+# So many problems of one object are told, and as much of its name: an answer is for people.
+PROBLEM_LIMIT = 50
+NAME_LETTERS_LIMIT = 253
+
+
+def found(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems that are told: what is wrong beyond them is not even looked for."""
+    return list(islice(problems, PROBLEM_LIMIT))
+
+
+def invalid(kind: str, name: str, problems: Iterable[Problem]) -> Invalid:
     """Return the refusal that names every problem with its field."""
-    listed = "; ".join(f"{field}: {message}" for field, message, _ in problems)
-    return Invalid(f'{kind} "{name}" is invalid: {listed}', kind=kind, name=name, problems=problems)
+    told, name = found(problems), name[:NAME_LETTERS_LIMIT]
+    listed = "; ".join(f"{field}: {message}" for field, message, _ in told)
+    return Invalid(f'{kind} "{name}" is invalid: {listed}', kind=kind, name=name, problems=told)

@@ -1,6 +1,6 @@
 """What every kind has: immutable models, metadata, and the facts that a kind tells of itself."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from datetime import datetime
 from typing import (
     TYPE_CHECKING,
@@ -87,6 +87,20 @@ class Ref(NamedTuple):
         return f"{self.kind.lower()}/{place}{self.name}"
 
 
+FINALIZER_COUNT_LIMIT = 64
+OWNER_COUNT_LIMIT = 256
+# Each as Python and as the wire call it.
+OWNER_FIELDS = (("api_version", "apiVersion"), ("kind", "kind"), ("name", "name"), ("uid", "uid"))
+
+
+def too_many(entries: Sized, most: int) -> str:
+    return f"too many: {len(entries)}, at most {most}"
+
+
+def too_long(text: str) -> str:
+    return f"has {len(text)} letters, at most {names.SUBDOMAIN_LIMIT}"
+
+
 class OwnerReference(Model):
     """The object that this one belongs to; it goes when all its owners are gone.
 
@@ -150,18 +164,39 @@ class ObjectMeta(Model):
     def problems(self, is_name: Callable[[str], bool], rule: str) -> Iterator[Problem]:
         if not is_name(self.name):
             yield Problem("metadata.name", rule)
-        yield from names.label_problems(self.labels, "metadata.labels")
-        yield from names.annotation_problems(self.annotations, "metadata.annotations")
+        yield from self.part_problems("metadata")
+
+    def part_problems(self, field: str) -> Iterator[Problem]:
+        """Yield what is wrong beside the name, for metadata that stand at field."""
+        if len(self.generate_name) > names.SUBDOMAIN_LIMIT:
+            yield Problem(f"{field}.generateName", too_long(self.generate_name))
+        yield from names.label_problems(self.labels, f"{field}.labels")
+        yield from names.annotation_problems(self.annotations, f"{field}.annotations")
+        yield from self._finalizer_problems(f"{field}.finalizers")
+        yield from self._owner_problems(f"{field}.ownerReferences")
+
+    def _finalizer_problems(self, field: str) -> Iterator[Problem]:
+        if len(self.finalizers) > FINALIZER_COUNT_LIMIT:
+            yield Problem(field, too_many(self.finalizers, FINALIZER_COUNT_LIMIT))
+            return
         for index, finalizer in enumerate(self.finalizers):
             if not names.is_label_key(finalizer):
-                yield Problem(f"metadata.finalizers[{index}]", names.LABEL_KEY_RULE)
+                yield Problem(f"{field}[{index}]", names.LABEL_KEY_RULE)
+
+    def _owner_problems(self, field: str) -> Iterator[Problem]:
+        if len(self.owner_references) > OWNER_COUNT_LIMIT:
+            yield Problem(field, too_many(self.owner_references, OWNER_COUNT_LIMIT))
+            return
         for index, owner in enumerate(self.owner_references):
-            for field in ("api_version", "kind", "name", "uid"):
-                if not getattr(owner, field):
-                    where = f"metadata.ownerReferences[{index}].{field}"
+            for name, wire_name in OWNER_FIELDS:
+                text = getattr(owner, name)
+                where = f"{field}[{index}].{wire_name}"
+                if not text:
                     yield Problem(where, "is required", "FieldValueRequired")
+                elif len(text) > names.SUBDOMAIN_LIMIT:
+                    yield Problem(where, too_long(text))
         if sum(owner.controller for owner in self.owner_references) > 1:
-            yield Problem("metadata.ownerReferences", "at most one owner may be the controller")
+            yield Problem(field, "at most one owner may be the controller")
 
 
 class Column(NamedTuple):

@@ -13,6 +13,7 @@ LABEL_LIMIT = 63
 SUBDOMAIN_LIMIT = 253
 LABEL_COUNT_LIMIT = 64
 ANNOTATION_BYTES_LIMIT = 256 * 1024
+ANNOTATION_COUNT_LIMIT = 1024
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
@@ -89,6 +90,9 @@ def label_problems(labels: Mapping[str, str], field: str) -> Iterator[Problem]:
 
 def annotation_problems(annotations: Mapping[str, str], field: str) -> Iterator[Problem]:
     """Yield what is wrong with annotations: keys as labels', values of any text, 256 KiB in all."""
+    if len(annotations) > ANNOTATION_COUNT_LIMIT:
+        yield Problem(field, f"too many: {len(annotations)}, at most {ANNOTATION_COUNT_LIMIT}")
+        return
     for key in annotations:
         # Annotation keys may have upper-case prefixes in the wild; Kubernetes lowers them to check.
         if not is_label_key(key.lower()):

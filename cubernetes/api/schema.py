@@ -11,11 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from cubernetes.api.errors import Problem
+from cubernetes.api.errors import PROBLEM_LIMIT, Problem
 from cubernetes.api.meta import Model
 from cubernetes.api.quantities import Quantity, QuantityInvalid
-
-PROBLEM_LIMIT = 50
 
 
 @cache

@@ -11,6 +11,7 @@ from cubernetes.api.errors import BadRequest, Problem
 from cubernetes.api.meta import Labels, Model
 
 TERM_LIMIT = 100
+VALUE_COUNT_LIMIT = 1000
 
 
 class Term(NamedTuple):
@@ -171,6 +172,9 @@ class LabelSelector(Model):
             where = f"{field}.matchExpressions[{index}]"
             if not names.is_label_key(one.key):
                 yield Problem(f"{where}.key", names.LABEL_KEY_RULE)
+            if len(one.values) > VALUE_COUNT_LIMIT:
+                message = f"too many: {len(one.values)}, at most {VALUE_COUNT_LIMIT}"
+                yield Problem(f"{where}.values", message)
             if one.operator in ("In", "NotIn") and not one.values:
                 yield Problem(f"{where}.values", f"is required for {one.operator}")
             if one.operator in ("Exists", "DoesNotExist") and one.values:

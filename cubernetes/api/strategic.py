@@ -6,6 +6,7 @@ schema for the fields that our kinds have; every other list is replaced whole.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ MERGE_KEYS: Mapping[tuple[str, str], str] = {
 }
 # Lists of plain values that merge as sets.
 MERGED_SETS = frozenset({("metadata", "finalizers"), ("spec", "finalizers")})
+# Each entry of a change copies what it is merged into: many for one would cost the square.
+SAME_KEY_LIMIT = 16
 ORDER, DROP = "$setElementOrder/", "$deleteFromPrimitiveList/"
 RETAIN, DIRECTIVE = "$retainKeys", "$patch"
 
@@ -50,7 +53,7 @@ def _merged_map(target: Any, change: Tree, above: str, depth_left: int) -> Tree:
         return plain if directive == "replace" else {}
     result: Tree = dict(target) if isinstance(target, dict) else {}
     if RETAIN in change:
-        kept = _listed(change[RETAIN], RETAIN)
+        kept = {_token(one) for one in _listed(change[RETAIN], RETAIN)}
         result = {key: value for key, value in result.items() if key in kept}
     for key, value in change.items():
         if not key.startswith("$"):
@@ -103,10 +106,14 @@ def _merged_list(target: Any, change: list[Any], by: str, field: str, depth_left
     places: dict[object, list[int]] = {}
     for place, one in result.items():
         places.setdefault(_token(_key(one, by)), []).append(place)
+    counted: Counter[object] = Counter()
     for place, entry in enumerate(entries, start=len(result)):
         if not isinstance(entry, dict) or by not in entry:
             raise BadRequest(f"patch: an entry of {field} lacks its merge key {by!r}")
         key = _token(entry[by])
+        counted[key] += 1
+        if counted[key] > SAME_KEY_LIMIT:
+            raise BadRequest(f"patch: over {SAME_KEY_LIMIT} entries of {field} have the same {by}")
         if entry.get(DIRECTIVE) == "delete":
             for gone in places.pop(key, ()):
                 del result[gone]
