@@ -37,7 +37,7 @@ from cuberoot.pki import Identity, Signed
 
 DEADLINE_S = 15.0
 CA_BYTES_LIMIT = 64 * 1024
-AGAIN = "join again, with what `cuberoot token create` prints on the control plane"
+AGAIN = "join again, with what `cuberoot token create --node NAME` prints on the control plane"
 
 
 class JoinRefused(Exception):
@@ -60,6 +60,7 @@ async def joined(server: str, token: str, ca_hash: str, node: Node, env: Env) ->
     Raises: JoinRefused.
     """
     host, port = _address(server)
+    check_pin(ca_hash)
     ca = await _trusted_ca(host, port, ca_hash)
     addresses = tuple(one.address for one in node.status.addresses if one.type == "InternalIP")
     with NamedTemporaryFile(suffix=".crt") as file:
@@ -124,6 +125,16 @@ def _address(server: str) -> tuple[str, int]:
     if not host or not (port or "1").isdecimal():
         raise JoinRefused(f"{server!r} must be address or address:port")
     return host, int(port or API_PORT)
+
+
+def check_pin(ca_hash: str) -> None:
+    """Refuse what is no whole pin, before anybody is asked.
+
+    Raises: JoinRefused.
+    """
+    if not pki.is_pin(ca_hash.strip().lower()):
+        form = f"{pki.PIN_PREFIX} and 64 hexadecimal digits"
+        raise JoinRefused(f"--ca-hash: {ca_hash[:80]!r} is no whole pin: it must be {form}")
 
 
 async def _trusted_ca(host: str, port: int, ca_hash: str) -> bytes:

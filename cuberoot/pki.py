@@ -1,6 +1,7 @@
 """Keys and certificates: EC P-256 throughout, written so that only root can read a key."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
@@ -96,6 +97,11 @@ def pin_of(ca: bytes) -> str:
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return PIN_PREFIX + hashlib.sha256(spki).hexdigest()
+
+
+def is_pin(text: str) -> bool:
+    """Whether a text has the form of a pin, whole."""
+    return re.fullmatch(PIN_PREFIX + "[0-9a-f]{64}", text) is not None
 
 
 def expires_at(cert: bytes) -> datetime:
