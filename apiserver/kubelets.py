@@ -37,12 +37,16 @@ class HttpsKubelets:
         )
 
     async def open(self, node: Node, path: str, query: str) -> AsyncIterator[bytes]:
-        """Ask a kubelet for a log; see backend.KubeletLogs."""
+        """Ask a kubelet for a log; see backend.KubeletLogs.
+
+        A node says itself where it is reached. What answers there must have the serving
+        certificate of that node: with any other nothing is sent, and no log is believed.
+        """
         url = URL(f"{address_of(node)}{path}?{query}", encoded=True)
         name = node.metadata.name
         try:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
-                answer = await self._session.get(url, allow_redirects=False)
+                answer = await self._session.get(url, allow_redirects=False, server_hostname=name)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             message = f"the kubelet of node {name} cannot be reached: {error}"
             raise ServiceUnavailable(message, retry_after_s=5) from error

@@ -45,9 +45,11 @@ class Authority:
         group: str = "",
         *,
         is_ca: bool = False,
+        names: tuple[str, ...] = (),
     ) -> bytes:
         now = datetime.now(UTC)
-        loopback = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        loopback = x509.IPAddress(ip_address("127.0.0.1"))
+        alternatives = [loopback, *(x509.DNSName(name) for name in names)]
         return (
             x509.CertificateBuilder()
             .subject_name(_name(user, group))
@@ -57,7 +59,7 @@ class Authority:
             .not_valid_before(now - timedelta(minutes=5))
             .not_valid_after(now + timedelta(hours=1))
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-            .add_extension(loopback, critical=False)
+            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             .sign(self.key, hashes.SHA256())
             .public_bytes(serialization.Encoding.PEM)
         )
