@@ -30,8 +30,12 @@ class Signer(Protocol):
     @property
     def ca_pem(self) -> str: ...
 
-    def sign(self, node: str, addresses: tuple[str, ...], use: str, request: str) -> str:
-        """Return the certificate for one use (kubelet, kubelet-serving, proxy) of a node, PEM.
+    def sign(
+        self, node: str, addresses: tuple[str, ...], use: str, request: str
+    ) -> tuple[str, str]:
+        """Return the certificate for one use (kubelet, kubelet-serving, proxy) of a node.
+
+        As PEM, and its serial number in upper-case hexadecimal.
 
         Raises: Invalid: the request asks for more than that.
         """

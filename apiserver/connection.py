@@ -41,4 +41,11 @@ def identity_of(peer: Any) -> Identity:
     users = [str(value) for key, value in pairs if key == "commonName"]
     groups = tuple(str(value) for key, value in pairs if key == "organizationName")
     # Who has no name, or several, is nobody.
-    return Identity(users[0], groups) if len(users) == 1 and users[0] else ANONYMOUS
+    if len(users) != 1 or not users[0]:
+        return ANONYMOUS
+    return Identity(users[0], groups, serial_of(peer))
+
+
+def serial_of(peer: Any) -> str:
+    """Return a certificate's serial number in one form: OpenSSL's text begins with zeros or not."""
+    return f"{int(peer['serialNumber'], 16):X}" if "serialNumber" in peer else ""

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
 
+from apiserver import nodes
 from apiserver.admission.kinds import IMMORTAL_NAMESPACES
 from apiserver.admission.stamps import to_the_second
 from apiserver.backend import Backend
@@ -23,6 +24,7 @@ from cubernetes.api.errors import BadRequest, Forbidden, NotFound
 from cubernetes.api.http import Response
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.namespace import Namespace, NamespaceStatus
+from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod, is_finished
 from cubernetes.api.service import Service
 from cubernetes.api.words import DeleteOptions, Propagation, Status
@@ -85,17 +87,20 @@ async def deleted(
         check_allowed(call, found.object, found.object)
         _check_preconditions(call, options, found.object.metadata)
         going = dying(found.object, options, now)
+        beside = nodes.deleted(call, found.object, seen)
         if is_over(going):
-            return Decision(removal(going), (partial(_last, found), True))
+            return Decision((*removal(going), *beside), (partial(_last, found), True))
         value = encoded(going)
-        if value == value_of(found):
+        if value == value_of(found) and not beside:
             return Decision((), (lambda _: found, False))
         stamp = partial(_stored_or_same, kind, key, value, found)
-        return Decision((Put(key, value),), (stamp, False))
+        return Decision((Put(key, value), *beside), (stamp, False))
 
-    keys = [key, *(guard.key for guard in guards)]
+    keys = [key, *(guard.key for guard in guards), *nodes.keys_beside(call, call.name)]
     is_dry = call.is_dry or bool(options.dry_run)
     done = await backend.transactions.run(keys, decide, is_dry=is_dry)
+    if kind is Node:
+        await nodes.until_known(backend, done.revision)
     answer, is_gone = done.answer
     return answer(done.revision), is_gone
 

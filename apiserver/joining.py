@@ -2,11 +2,21 @@
 
 from datetime import datetime, timedelta
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
 
 import msgspec
 
+from apiserver import nodes
 from apiserver.auth.authorize import BOOTSTRAP_PREFIX, MASTERS, node_of
+from apiserver.auth.members import (
+    AGAIN,
+    is_nodes,
+    is_taken,
+    joined,
+    member_in,
+    refusal_of,
+    renewed,
+)
 from apiserver.auth.tokens import (
     ID_LETTERS,
     SECRET_LETTERS,
@@ -19,7 +29,6 @@ from apiserver.backend import Backend, Signer
 from apiserver.call import Call
 from apiserver.items import Item
 from apiserver.keys import TOKENS, key_of
-from apiserver.settings import Settings
 from apiserver.storage.store import Delete, Entry, Put
 from apiserver.transact import Decision, Seen
 from cubernetes.api import names
@@ -33,7 +42,7 @@ from cubernetes.api.errors import (
     Unauthorized,
 )
 from cubernetes.api.errors import invalid as invalid_object
-from cubernetes.api.http import Response
+from cubernetes.api.http import Identity, Response
 from cubernetes.api.joining import (
     CERTIFICATES,
     JoinAnswer,
@@ -42,11 +51,16 @@ from cubernetes.api.joining import (
     TokenList,
     TokenWish,
 )
-from cubernetes.api.node import Node, is_address, is_ready
+from cubernetes.api.node import Node, is_address
 from cubernetes.api.words import Status
 
 # What clients of the API, in pods and on its own machine, call it by.
 SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+# Those by which a node asks; the third is the one that its kubelet answers with.
+CLIENT_CERTIFICATES = ("kubelet", "proxy")
+IN_PLACE = (
+    "an administrator removes the node, or makes a token for it (`cuberoot token create --node {}`)"
+)
 USED = "the token is used up, over or revoked: make another with `cuberoot token create`"
 
 
@@ -64,17 +78,17 @@ async def join(backend: Backend, call: Call) -> Response:
     signer = _signer(backend)
     wish = read_model(JoinRequest, call.request.body, "JoinRequest")
     await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
-    if problems := _problems(wish) or _borrowed(wish, backend.settings) or _held(backend, wish):
+    if problems := _problems(wish) or _borrowed(backend, wish):
         raise invalid_object("JoinRequest", wish.node[:80], problems)
     if node := node_of(call.identity):
         _check_renewal(backend, wish, node)
     # Signed first: a request that is refused uses up no token.
-    certificates = {
+    signed = {
         use: signer.sign(wish.node, wish.addresses, use, request)
         for use, request in sorted(wish.requests.items())
     }
-    if MASTERS not in call.identity.groups and not node_of(call.identity):
-        await _use_token(backend, call, wish.node)
+    await _admit(backend, call, wish, tuple(signed[use][1] for use in CLIENT_CERTIFICATES))
+    certificates = {use: pem for use, (pem, _) in signed.items()}
     settings = backend.settings
     answer = JoinAnswer(
         certificates=certificates,
@@ -89,19 +103,22 @@ async def join(backend: Backend, call: Call) -> Response:
 
 
 def _check_renewal(backend: Backend, wish: JoinRequest, name: str) -> None:
-    """A node may have its own certificates again, for as long as it is a node.
+    """A node may have its own certificates again, for the addresses that it joined with.
 
     Raises: Forbidden.
     """
-    there = backend.mirror.item(key_of(Node, "", name))
-    node = there.object if there is not None else None
+    member = nodes.member_of(backend, name)
+    vouched = member.addresses if member is not None else ()
     why = ""
     if wish.node != name:
         why = f"a node renews its own certificates, not those of {wish.node[:80]!r}"
-    elif not isinstance(node, Node):
-        why = "it is no node of the cluster any more: let it join again"
-    elif set(wish.addresses) != {node.address}:
-        why = f"its address is {node.address}: with another one, let it join again"
+    elif backend.mirror.item(key_of(Node, "", name)) is None:
+        why = f"it is no node of the cluster any more: {AGAIN}"
+    elif not vouched:
+        why = f"nobody has vouched for an address of it: {IN_PLACE.format(name)}"
+    elif set(wish.addresses) != set(vouched):
+        known = ", ".join(vouched)
+        why = f"it joined with the address {known}. With another one: {IN_PLACE.format(name)}"
     if why:
         raise Forbidden(f'node "{name}" cannot renew: {why}', kind="join")
 
@@ -116,6 +133,8 @@ async def list_tokens(backend: Backend, _: Call) -> Response:
 async def create_token(backend: Backend, call: Call) -> Response:
     body = call.request.body or b"{}"
     wish = read_model(TokenWish, body, "TokenWish")
+    if wish.node and not names.is_subdomain(wish.node):
+        raise invalid_object("TokenWish", "", [Problem("node", names.SUBDOMAIN_RULE)])
     now = backend.env.clock.now()
     secret = backend.env.rng.letters(SECRET_LETTERS)
     kept = Kept(
@@ -123,6 +142,7 @@ async def create_token(backend: Backend, call: Call) -> Response:
         secret_hash=hash_of(secret),
         expires_at=now + timedelta(seconds=wish.ttl_seconds),
         once=wish.once,
+        for_node=wish.node,
     )
     key = TOKENS + kept.id
 
@@ -132,7 +152,9 @@ async def create_token(backend: Backend, call: Call) -> Response:
         return Decision((Put(key, msgspec.json.encode(kept)), *_swept(backend, now)), None)
 
     await backend.transactions.run([key], decide)
-    made = Token(id=kept.id, expires_at=kept.expires_at, once=kept.once, secret=secret)
+    made = Token(
+        id=kept.id, expires_at=kept.expires_at, once=kept.once, node=kept.for_node, secret=secret
+    )
     return Response(201, encode(made))
 
 
@@ -148,38 +170,90 @@ async def revoke_token(backend: Backend, call: Call) -> Response:
     return Response(200, encode(Status(status="Success", code=200)))
 
 
-async def _use_token(backend: Backend, call: Call, node: str) -> None:
-    """Note in the token who uses it; refuse a name that a living node has.
+async def _admit(backend: Backend, call: Call, wish: JoinRequest, serials: tuple[str, ...]) -> None:
+    """Let a name belong to new certificates, in one transaction with the token's use.
 
-    Raises: Unauthorized, Conflict.
+    Raises: Unauthorized, Conflict, Forbidden.
     """
-    key = TOKENS + call.identity.user.removeprefix(BOOTSTRAP_PREFIX)
-    node_key = key_of(Node, "", node)
-    now = backend.env.clock.now()
-    decide = partial(_used, key, node_key, node, now)
-    await backend.transactions.run([key, node_key], decide)
+    key, node_key = nodes.member_key(wish.node), key_of(Node, "", wish.node)
+    keys, identity = [key], call.identity
+    decide = partial(_invited, key, wish, serials)
+    if node_of(identity):
+        decide = partial(_renewed, key, identity, serials)
+    elif MASTERS not in identity.groups:
+        token_key = TOKENS + identity.user.removeprefix(BOOTSTRAP_PREFIX)
+        use = _Use(token_key, key, node_key, wish, serials, backend.env.clock.now())
+        keys, decide = [token_key, key, node_key], partial(_Use.decided, use)
+    done = await backend.transactions.run(keys, decide)
+    await nodes.until_known(backend, done.revision)
 
 
-def _used(key: str, node_key: str, node: str, now: datetime, seen: Seen) -> Decision[None]:
-    entry, there = seen[key], seen[node_key]
-    if not isinstance(entry, Entry):
-        raise Unauthorized(USED)
-    kept = _kept(entry)
-    if now >= kept.expires_at or is_used_up(kept, now) or not may_join(kept, node):
-        raise Unauthorized(USED)
-    is_repeat = kept.node == node
-    if isinstance(there, Item) and not is_repeat and _is_alive(there):
-        message = f'a node named "{node}" is in the cluster and alive: choose another name, or '
-        message += "`cuberoot stop` there first"
-        raise Conflict(message, kind="nodes", name=node)
-    if not kept.once or is_repeat:
-        return Decision((), None)
-    used = msgspec.structs.replace(kept, node=node, used_at=now)
-    return Decision((Put(key, msgspec.json.encode(used)),), None)
+def _invited(key: str, wish: JoinRequest, serials: tuple[str, ...], seen: Seen) -> Decision[None]:
+    """An administrator needs no token."""
+    after = joined(member_in(seen[key]), serials, wish.addresses, "")
+    return Decision((nodes.put(key, after),), None)
 
 
-def _is_alive(item: Item) -> bool:
-    return isinstance(item.object, Node) and is_ready(item.object)
+def _renewed(key: str, identity: Identity, serials: tuple[str, ...], seen: Seen) -> Decision[None]:
+    member = member_in(seen[key])
+    if member is None:
+        raise Forbidden(AGAIN, kind="join")
+    if why := refusal_of(identity, member):
+        raise Forbidden(why, kind="join")
+    return Decision((nodes.put(key, renewed(member, identity.serial, serials)),), None)
+
+
+class _Use(NamedTuple):
+    """A machine joins with a token."""
+
+    token_key: str
+    member_key: str
+    node_key: str
+    wish: JoinRequest
+    serials: tuple[str, ...]
+    now: datetime
+
+    def decided(self, seen: Seen) -> Decision[None]:
+        """Note in the token who uses it, and give the name to who does.
+
+        Raises: Unauthorized, Conflict.
+        """
+        entry, name = seen[self.token_key], self.wish.node
+        if not isinstance(entry, Entry):
+            raise Unauthorized(USED)
+        kept = _kept(entry)
+        if self.now >= kept.expires_at or is_used_up(kept, self.now) or not may_join(kept, name):
+            raise Unauthorized(USED)
+        self._check_name(kept, entry.revision, seen)
+        member = joined(
+            member_in(seen[self.member_key]), self.serials, self.wish.addresses, kept.id
+        )
+        ops: tuple[Put, ...] = (nodes.put(self.member_key, member),)
+        if kept.once and not kept.node:
+            used = msgspec.structs.replace(kept, node=name, used_at=self.now)
+            ops = (Put(self.token_key, msgspec.json.encode(used)), *ops)
+        return Decision(ops, None)
+
+    def _check_name(self, kept: Kept, made_at: int, seen: Seen) -> None:
+        """Refuse a name that is another's, and one that was taken away after the token was made.
+
+        Raises: Unauthorized, Conflict.
+        """
+        name, before, there = self.wish.node, seen[self.member_key], seen[self.node_key]
+        member = member_in(before)
+        node = there.object if isinstance(there, Item) else None
+        if member is not None and before is not None and member.gone == "removed":
+            # The machine may know tokens from before: it was removed with them.
+            if made_at < before.revision:
+                raise Unauthorized(f'node "{name}" was removed from the cluster: {AGAIN}')
+            return
+        # The answer of before may have been lost: the same machine asks again.
+        is_same = member is not None and member.token == kept.id
+        is_repeat = is_same and (kept.once or node is None)
+        if is_taken(member, node) and not is_repeat and kept.for_node != name:
+            message = f'the name "{name}" belongs to a node of the cluster: choose another name, '
+            message += f"or, where this machine is to be that node: {IN_PLACE.format(name)}"
+            raise Conflict(message, kind="nodes", name=name)
 
 
 def _problems(wish: JoinRequest) -> list[Problem]:
@@ -199,29 +273,22 @@ def _problems(wish: JoinRequest) -> list[Problem]:
     return problems
 
 
-def _borrowed(wish: JoinRequest, settings: Settings) -> list[Problem]:
-    """Refuse what the API server is called by: whoever has a certificate for it can play it."""
-    problems = []
+def _borrowed(backend: Backend, wish: JoinRequest) -> list[Problem]:
+    """Refuse what others are called by: whoever has a certificate for it can play them."""
+    problems, settings = [], backend.settings
     if wish.node in SERVER_NAMES or wish.node == f"{SERVER_NAMES[-1]}.{settings.cluster_domain}":
         problems.append(Problem("node", "is a name of the API server"))
-    services = IPv4Network(settings.service_range)
+    if is_address(wish.node):
+        problems.append(Problem("node", "must be a name, not an address"))
+    ranges = (settings.service_range, settings.pod_range)
+    holders = nodes.holders_of(backend, wish.node)
     for index, text in enumerate(wish.addresses):
-        address = IPv4Address(text)
-        is_own = text in settings.advertise_addresses or address in services
-        if is_own or address.is_loopback or address.is_unspecified or address.is_multicast:
-            problems.append(Problem(f"addresses[{index}]", f"{text} is no address of a node"))
+        why = "" if is_nodes(text, ranges) else f"{text} is no address of a node"
+        if text in holders:
+            why = f"{text} belongs to {holders[text]}"
+        if why:
+            problems.append(Problem(f"addresses[{index}]", why))
     return problems
-
-
-def _held(backend: Backend, wish: JoinRequest) -> list[Problem]:
-    """Refuse addresses of other nodes that live: a certificate for one could play its kubelet."""
-    nodes = (item.object for item in backend.mirror.kinds[Node].items.values())
-    return [
-        Problem("addresses", f"{node.address} belongs to the node {node.metadata.name}")
-        for node in nodes
-        if isinstance(node, Node) and node.metadata.name != wish.node and is_ready(node)
-        if node.address in wish.addresses
-    ]
 
 
 def _swept(backend: Backend, now: datetime) -> tuple[Delete, ...]:
@@ -236,7 +303,7 @@ def _kept(entry: Entry) -> Kept:
 
 
 def _shown(kept: Kept) -> Token:
-    return Token(id=kept.id, expires_at=kept.expires_at, once=kept.once)
+    return Token(id=kept.id, expires_at=kept.expires_at, once=kept.once, node=kept.for_node)
 
 
 def _signer(backend: Backend) -> Signer:

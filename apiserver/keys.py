@@ -5,6 +5,7 @@ from cubernetes.api.meta import Object
 ROOT = "/cubernetes/"
 CLUSTER_IPS = ROOT + "clusterips/"
 TOKENS = ROOT + "tokens/"
+MEMBERS = ROOT + "members/"
 
 
 def collection_of(kind: type[Object]) -> str:

@@ -4,8 +4,10 @@ resourceVersion follows Kubernetes: unset is the newest (the store is asked for 
 the mirror must have reached it), "0" is whatever is at hand, a number is not older than that.
 """
 
+from functools import partial
 from typing import cast
 
+from apiserver import nodes
 from apiserver.backend import Backend
 from apiserver.call import Call
 from apiserver.forms import Form, metadata_only, table, whole
@@ -127,6 +129,7 @@ async def watch(backend: Backend, call: Call) -> Response:
         first=first,
         ends_at=ends_at,
         bookmark=form.bookmark if wants_bookmarks else None,
+        is_unwelcome=partial(nodes.is_unwelcome, backend, call.identity),
     )
     return Response(200, backend.watchers.stream(watcher))
 

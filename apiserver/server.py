@@ -23,6 +23,7 @@ from apiserver.health import check_loaded
 from apiserver.items import Item
 from apiserver.keys import key_of
 from apiserver.mirror import Mirror
+from apiserver.nodes import check_member
 from apiserver.read import seats_for, selection_for
 from apiserver.routes import Routes, table
 from apiserver.settings import Settings
@@ -208,6 +209,7 @@ class ApiServer:
         identity = await self._identified(request)
         story.user = identity.user
         refuse_impersonation(request)
+        await check_member(self.backend, identity)
         call = Call(request, route, identity, namespace, name)
         story.verb = _verb(call)
         if route.policy is Policy.ROLE:

@@ -31,7 +31,7 @@ class Limits(SettingsBase, frozen=True, kw_only=True):
     write_deadline_s: float = 20.0
     # Who must be sure that nothing is missing (deleting a namespace) waits for as long as this.
     bookmark_interval_s: float = 2.0
-    # Wrong guesses of a bootstrap token in a minute, all clients together.
+    # Wrong bootstrap tokens in a minute, from one address or with one id.
     token_failures_max: int = 30
 
 

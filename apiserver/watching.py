@@ -29,10 +29,15 @@ class Watcher:
     ends_at: float
     # The object of a bookmark at a revision; None where the client wants no bookmarks.
     bookmark: Callable[[int], bytes] | None
+    # Whether who watches may no longer: a node that was taken away.
+    is_unwelcome: Callable[[], bool] = lambda: False
     bookmark_at: float = field(default=0.0)
 
     def is_due(self, now: float) -> bool:
-        return now >= self.ends_at or (self.bookmark is not None and now >= self.bookmark_at)
+        return self.is_over(now) or (self.bookmark is not None and now >= self.bookmark_at)
+
+    def is_over(self, now: float) -> bool:
+        return now >= self.ends_at or self.is_unwelcome()
 
 
 class Watchers:
@@ -102,7 +107,7 @@ class Watchers:
     async def _lines(self, watcher: Watcher) -> AsyncIterator[bytes]:
         if watcher.first:
             yield watcher.first
-        while True:
+        while not watcher.is_unwelcome():
             try:
                 lines = self._new_lines(watcher)
             except FellBehind:
@@ -113,7 +118,7 @@ class Watchers:
                 return
             if lines:
                 yield lines
-            if self._is_closing or self._clock.monotonic() >= watcher.ends_at:
+            if self._is_closing or watcher.is_over(self._clock.monotonic()):
                 return
             if not lines:
                 await watcher.watch.woken()

@@ -5,7 +5,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, cast
 
-from apiserver import services
+from apiserver import nodes, services
 from apiserver.admission import kinds, stamps
 from apiserver.admission.stamps import Stamp
 from apiserver.auth.authorize import object_refusal
@@ -122,6 +122,7 @@ async def modified(
             raise absent(kind.resource, call.name)
         new = stamps.counted(found.object, change(found.object))
         check_allowed(call, found.object, new)
+        nodes.check_addresses(backend, call, found.object, new, seen)
         _check_rules(found.object, new)
         value = encoded(new)
         if value == value_of(found):
@@ -130,7 +131,7 @@ async def modified(
         ops = removal(new) if is_over(new) else (Put(key, value),)
         return Decision(ops, partial(_item, kind, key, value, found.revision))
 
-    keys = [key, *(guard.key for guard in guards)]
+    keys = [key, *(guard.key for guard in guards), *nodes.keys_beside(call, call.name)]
     done = await backend.transactions.run(keys, decide, is_dry=call.is_dry)
     return done.answer(done.revision)
 
@@ -194,17 +195,21 @@ async def _put_new(
     claims: tuple[Op, ...] = (),
 ) -> Item:
     key = key_of(call.kind, call.namespace, new.metadata.name)
-    value = encoded(new)
-    _check_size(value, backend)
+    plain = encoded(new)
+    _check_size(plain, backend)
 
     def decide(seen: Seen) -> Decision[Answer]:
         checked(guards, seen)
         if seen[key] is not None:
             raise exists(call.kind.resource, new.metadata.name)
         services.check_unclaimed(claims, seen)
-        return Decision((Put(key, value), *claims), partial(_item, call.kind, key, value, 0))
+        made, beside = nodes.created(backend, call, new, seen)
+        value = plain if made is new else encoded(made)
+        ops = (Put(key, value), *claims, *beside)
+        return Decision(ops, partial(_item, call.kind, key, value, 0))
 
-    keys = [key, *(guard.key for guard in guards), *(claim.key for claim in claims)]
+    beside = nodes.keys_beside(call, new.metadata.name)
+    keys = [key, *(guard.key for guard in guards), *(claim.key for claim in claims), *beside]
     done = await backend.transactions.run(keys, decide, is_dry=call.is_dry)
     return done.answer(done.revision)
 

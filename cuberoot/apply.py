@@ -6,6 +6,10 @@ Every step may be repeated: a run that was cut is finished by the next one.
 import sys
 from collections.abc import Callable
 
+from cubernetes.api.errors import AlreadyExists
+from cubernetes.api.meta import ObjectMeta
+from cubernetes.api.node import Node, NodeAddress, NodeStatus
+from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.settings import read_settings, settings_bytes
 from cuberoot import (
@@ -15,7 +19,7 @@ from cuberoot import (
     pki,
     probe,
 )
-from cuberoot.cluster import Cluster
+from cuberoot.cluster import CONTROL_PLANE_LABEL, Cluster
 from cuberoot.journal import Journal
 from cuberoot.supervision import Supervisor, supervisor_for
 from cuberoot.waiting import NotYet, until
@@ -97,6 +101,7 @@ class Programs:
             look = probe.api_missing(client)
             if self._cluster.is_control_plane:
                 await self._until("apiserver", look, API_UP_S)
+                await self._vouch(client)
                 await self._start("scheduler")
                 await self._start("controllers")
             for program in compile.EVERY_NODE:
@@ -121,6 +126,24 @@ class Programs:
 
     async def close(self) -> None:
         await self._supervisor.close()
+
+    async def _vouch(self, client: Client) -> None:
+        """Make the control plane's Node where it is missing: it has no token to join with.
+
+        So it has its address, which is the API server's, from an administrator, and comes back
+        where somebody has removed it.
+        """
+        cluster = self._cluster
+        address = NodeAddress(type="InternalIP", address=cluster.address)
+        labels = {**cluster.labels, CONTROL_PLANE_LABEL: ""}
+        node = Node(
+            metadata=ObjectMeta(name=cluster.node_name, labels=labels),
+            status=NodeStatus(addresses=(address,)),
+        )
+        try:
+            await client.create(node)
+        except AlreadyExists:
+            return
 
     async def _start(self, program: str) -> None:
         if program in self._changed:

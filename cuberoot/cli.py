@@ -142,9 +142,15 @@ def token() -> None:
 @token.command("create")
 @click.option("--hours", default=24, show_default=True, type=click.IntRange(1, 8760))
 @click.option("--uses", type=click.Choice(["one", "many"]), default="one", show_default=True)
-def token_create(hours: int, uses: str) -> None:
+@click.option(
+    "--node", "for_node", default="", help="For this node alone, in the place of one of its name."
+)
+def token_create(hours: int, uses: str, for_node: str) -> None:
     """Make a token and print the join command."""
-    carried_out(lambda env: tokens.create(env, say, hours=hours, is_once=uses == "one"))
+    is_once = uses == "one"
+    carried_out(
+        lambda env: tokens.create(env, say, hours=hours, is_once=is_once, for_node=for_node)
+    )
 
 
 @token.command("list")

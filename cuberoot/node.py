@@ -102,6 +102,7 @@ async def join(
     server: str, token: str, ca_hash: str, manifest: bytes | None, env: Env, say: Say
 ) -> None:
     """Make this machine a worker; finishes what an interrupted run has left."""
+    joining.check_pin(ca_hash)
     known = apply.known_cluster()
     if known is not None and known.is_control_plane:
         raise NotInitialised("this machine is a control plane: run cuberoot reset first")

@@ -19,18 +19,19 @@ def _cluster() -> Cluster:
     return cluster
 
 
-async def create(env: Env, say: Say, *, hours: int, is_once: bool) -> None:
+async def create(env: Env, say: Say, *, hours: int, is_once: bool, for_node: str = "") -> None:
     """Make a token and say the command that joins with it."""
     cluster = _cluster()
     client = probe.admin_client(cluster, env)
-    wish = TokenWish(ttl_seconds=hours * 3600, once=is_once)
+    wish = TokenWish(ttl_seconds=hours * 3600, once=is_once, node=for_node)
     try:
         token = codec.decode(Token, await _ask(client, "POST", TOKENS_PATH, codec.encode(wish)))
     finally:
         await client.close()
     pin = pki.pin_of(layout.CLUSTER_CA.cert.read_bytes())
     times = "once" if is_once else "any number of times"
-    say(f"\nJoin another machine ({times}, until {token.expires_at:%Y-%m-%d %H:%M} UTC):\n")
+    machine = f"the machine that is to be {for_node}" if for_node else "another machine"
+    say(f"\nJoin {machine} ({times}, until {token.expires_at:%Y-%m-%d %H:%M} UTC):\n")
     secret = f"{token.id}.{token.secret}"
     say(f"  cuberoot join {cluster.address}:{API_PORT} --token {secret} --ca-hash {pin}\n")
 
@@ -41,9 +42,10 @@ async def show(env: Env, say: Say) -> None:
         listed = codec.decode(TokenList, await _ask(client, "GET", TOKENS_PATH))
     finally:
         await client.close()
-    say(f"{'ID':<12} {'ENDS':<18} USES")
+    say(f"{'ID':<12} {'ENDS':<18} {'USES':<5} NODE")
     for one in listed.items:
-        say(f"{one.id:<12} {one.expires_at:%Y-%m-%d %H:%M}   {'one' if one.once else 'many'}")
+        uses = "one" if one.once else "many"
+        say(f"{one.id:<12} {one.expires_at:%Y-%m-%d %H:%M}   {uses:<5} {one.node or 'any'}")
 
 
 async def revoke(token_id: str, env: Env, say: Say) -> None:

@@ -51,6 +51,13 @@ PROFILES: Mapping[str, Profile] = {
 }
 
 
+class Signed(NamedTuple):
+    """A certificate, and its serial number in upper-case hexadecimal."""
+
+    pem: str
+    serial: str
+
+
 class Refused(Exception):
     """Why a request is not signed."""
 
@@ -73,8 +80,8 @@ class Authority:
     def ca_pem(self) -> str:
         return self._ca.public_bytes(serialization.Encoding.PEM).decode()
 
-    def sign(self, node: str, addresses: tuple[str, ...], use: str, request: str) -> str:
-        """Return the certificate for one use of a node, PEM.
+    def sign(self, node: str, addresses: tuple[str, ...], use: str, request: str) -> Signed:
+        """Return the certificate for one use of a node.
 
         Raises: Invalid: it asks for what this node may not have, or is no request at all.
         """
@@ -89,7 +96,8 @@ class Authority:
         except Refused as why:
             raise invalid("JoinRequest", node, [Problem(field, str(why))]) from why
         signed = self._certificate(profile, asked)
-        return signed.public_bytes(serialization.Encoding.PEM).decode()
+        pem = signed.public_bytes(serialization.Encoding.PEM).decode()
+        return Signed(pem, f"{signed.serial_number:X}")
 
     def _certificate(
         self, profile: Profile, asked: x509.CertificateSigningRequest

@@ -19,15 +19,22 @@ SECRET_LETTERS = 28
 TOKEN_LETTERS_MAX = 200
 # A one-use token whose answer was lost may be used once more, by the same node, this long.
 REPEAT_WINDOW_S = 600
+# Whose wrong tokens are counted apart in one minute, and the name that all beyond them share.
+NAMES_MAX = 4096
+OTHERS = ""
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the store keeps of a token; node and used_at tell of its use, where it is for one."""
+    """What the store keeps of a token; node and used_at tell of its use, where it is for one.
+
+    for_node: the only node that it is for, also in the place of one that has the name; empty: any.
+    """
 
     id: str
     secret_hash: str
     expires_at: datetime
     once: bool = True
+    for_node: str = ""
     node: str = ""
     used_at: datetime | None = None
 
@@ -66,26 +73,40 @@ def is_used_up(kept: Kept, now: datetime) -> bool:
 
 def may_join(kept: Kept, node: str) -> bool:
     """A token that is good once is good for the node that used it, and no other."""
-    return not kept.once or kept.node in ("", node)
+    is_free = not kept.once or kept.node in ("", node)
+    return is_free and kept.for_node in ("", node)
 
 
 class Failures:
-    """Counts wrong guesses in the present minute, all clients together."""
+    """Counts wrong tokens in the present minute by names: where one came from, which one it was.
+
+    Names beyond NAMES_MAX share one count, so that a crowd fills no memory and hides nobody.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._minute = -1
-        self._count = 0
+        self._counts: dict[str, int] = {}
 
-    def is_over(self, now_s: float) -> bool:
+    def is_over(self, name: str, now_s: float) -> bool:
         self._turn(now_s)
-        return self._count >= self._most
+        return self._counts.get(self._kept(name), 0) >= self._most
 
-    def add(self, now_s: float) -> None:
+    def add(self, name: str, now_s: float) -> None:
         self._turn(now_s)
-        self._count += 1
+        kept = self._kept(name)
+        self._counts[kept] = self._counts.get(kept, 0) + 1
+
+    @property
+    def name_count(self) -> int:
+        return len(self._counts)
+
+    def _kept(self, name: str) -> str:
+        is_full = len(self._counts) >= NAMES_MAX
+        return OTHERS if is_full and name not in self._counts else name
 
     def _turn(self, now_s: float) -> None:
         minute = int(now_s // 60)
         if minute != self._minute:
-            self._minute, self._count = minute, 0
+            self._minute = minute
+            self._counts.clear()

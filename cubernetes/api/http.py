@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks: the CN and the Os of a client certificate, or what a token stands for."""
+    """Who asks: the CN and the Os of a client certificate, or what a token stands for.
+
+    serial: the certificate's, in upper-case hexadecimal; empty where there is none.
+    """
 
     user: str
     groups: tuple[str, ...] = ()
+    serial: str = ""
 
 
 ANONYMOUS = Identity("system:anonymous", ("system:unauthenticated",))

@@ -40,10 +40,14 @@ class JoinAnswer(Model):
 
 
 class TokenWish(Model):
-    """What a new token should be; it ends ttl_seconds after it is made."""
+    """What a new token should be; it ends ttl_seconds after it is made.
+
+    node: the only node that it is for, also in the place of one that has the name now.
+    """
 
     ttl_seconds: Annotated[int, msgspec.Meta(ge=60, le=31_536_000)] = 86_400
     once: bool = shown(True)
+    node: str = ""
 
 
 class Token(Model):
@@ -52,6 +56,7 @@ class Token(Model):
     id: str
     expires_at: datetime
     once: bool = shown(True)
+    node: str = ""
     secret: str = ""
 
 

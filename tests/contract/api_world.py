@@ -129,12 +129,13 @@ class World:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         identity: Identity = ADMIN,
+        peer: str = "",
     ) -> Answer:
         content = body if isinstance(body, bytes) else b""
         if body is not None and not isinstance(body, bytes):
             content = json.dumps(body).encode()
         request = Request(
-            method, path, tuple((query or {}).items()), dict(headers or {}), content, identity
+            method, path, tuple((query or {}).items()), dict(headers or {}), content, identity, peer
         )
         response = await self.server.handle(request)
         assert isinstance(response.body, bytes)

@@ -126,6 +126,8 @@ def test_a_certificate_says_who() -> None:
         )
     }
     assert identity_of(peer) == Identity("system:node:n1", ("system:nodes", "more"))
+    with_serial = identity_of({**peer, "serialNumber": "0A1B"})
+    assert with_serial == Identity("system:node:n1", ("system:nodes", "more"), "A1B")
     assert identity_of({}) == ANONYMOUS
     twice = {"subject": ((("commonName", "a"),), (("commonName", "b"),))}
     assert identity_of(twice) == ANONYMOUS

@@ -72,8 +72,10 @@ def ip(text: str) -> x509.IPAddress:
 
 
 def signed(use: str, request: str) -> x509.Certificate:
-    pem = an_authority().sign("n1", ("10.0.0.1",), use, request)
-    return x509.load_pem_x509_certificate(pem.encode())
+    made = an_authority().sign("n1", ("10.0.0.1",), use, request)
+    cert = x509.load_pem_x509_certificate(made.pem.encode())
+    assert made.serial == f"{cert.serial_number:X}"
+    return cert
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.auth.tokens import (
+    NAMES_MAX,
     REPEAT_WINDOW_S,
     Failures,
     Kept,
@@ -83,8 +84,24 @@ def test_no_minute_sees_more_wrong_guesses_than_allowed(times: list[float], most
     failures = Failures(most)
     let_through: dict[int, int] = {}
     for at in sorted(times):
-        if not failures.is_over(at):
-            failures.add(at)
+        if not failures.is_over("a", at):
+            failures.add("a", at)
             let_through[int(at // 60)] = let_through.get(int(at // 60), 0) + 1
 
     assert all(count <= most for count in let_through.values())
+
+
+def test_wrong_tokens_are_counted_for_each_name_apart_and_beyond_a_crowd_together() -> None:
+    failures = Failures(2)
+    for number in range(NAMES_MAX):
+        failures.add(f"p{number}", 0.0)
+    failures.add("p0", 1.0)
+    assert failures.is_over("p0", 1.0)
+    assert not failures.is_over("p1", 1.0)
+    # Who comes when the table is full shares one count with all who do.
+    failures.add("late", 1.0)
+    failures.add("later", 1.0)
+    assert failures.is_over("latest", 1.0)
+    assert failures.name_count == NAMES_MAX + 1
+    assert not failures.is_over("p0", 60.0)
+    assert failures.name_count == 0
