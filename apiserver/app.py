@@ -70,6 +70,9 @@ class App:
             self._refusal,
             head_deadline_s=self._limits.header_deadline_s,
             take_deadline_s=self._limits.write_deadline_s,
+            connections_max=self._limits.connections_max,
+            unknown_max=self._limits.strangers_max,
+            unknown_of_address_max=self._limits.strangers_of_address_max,
         )
         await self._web.listen(settings.listen_address, settings.listen_port, tls)
 

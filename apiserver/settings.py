@@ -11,6 +11,10 @@ class Limits(SettingsBase, frozen=True, kw_only=True):
     body_bytes_max: int = 3 * 1024 * 1024
     # etcd takes 1.5 MiB in one request; the rest is for the other keys of a transaction.
     object_bytes_max: int = 1024 * 1024
+    # Connections; strangers are all without a client certificate, also before TLS is through.
+    connections_max: int = 10_000
+    strangers_max: int = 2000
+    strangers_of_address_max: int = 256
     header_deadline_s: float = 10.0
     body_deadline_s: float = 30.0
     request_deadline_s: float = 60.0

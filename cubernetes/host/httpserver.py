@@ -7,6 +7,7 @@ a body within its own, and who does not take an answer is let go.
 
 import asyncio
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from typing import Any, cast
@@ -14,15 +15,17 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from cubernetes.host.doorstep import Room
+from cubernetes.host.listener import Listener
 from cubernetes.host.log import Log
 
 KEEPALIVE_S = 75.0
 LINGER_S = 1.0
 HEAD_LINE_BYTES_MAX = 8190
 HEAD_FIELDS_MAX = 64
-BACKLOG = 1024
 # A connection costs some 10 kB, with TLS 60; a program of a cluster has one for each watch.
 CONNECTIONS_MAX = 10_000
+NO_LIMIT = sys.maxsize
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 type Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -50,9 +53,8 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if self._server.is_full:
-            self.let_go()
-            return
+        if transport.get_extra_info("peercert"):
+            self._server.known(self)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -63,6 +65,7 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_timer()
         self._stop_take_timer()
+        self._server.left(self)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -127,7 +130,7 @@ class HttpServer(web.Server):
 
     connection_kind: type[Connection] = Connection
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  its limits, by name
         self,
         handler: Handler,
         refusal: Callable[[str], web.Response],
@@ -135,17 +138,21 @@ class HttpServer(web.Server):
         head_deadline_s: float,
         take_deadline_s: float,
         connections_max: int = CONNECTIONS_MAX,
+        unknown_max: int = NO_LIMIT,
+        unknown_of_address_max: int = NO_LIMIT,
     ) -> None:
         """refusal makes the answer to what is no request, given what is wrong with it.
 
         take_deadline_s: a client that takes nothing of what it was sent for so long is let go.
+        connections_max: over it nobody who comes is kept. unknown_max, unknown_of_address_max: of
+        those without a certificate, in all and of one address; over them the oldest goes.
         """
         super().__init__(self._answered, handler_cancellation=True)
         self._handler = handler
         self.refusal = refusal
         self.head_deadline_s, self.take_deadline_s = head_deadline_s, take_deadline_s
-        self._connections_max = connections_max
-        self._listening: asyncio.Server | None = None
+        self._room = Room(connections_max, unknown_max, unknown_of_address_max)
+        self._listening: Listener[Connection] | None = None
 
     def __call__(self) -> Connection:
         return self.connection_kind(
@@ -168,27 +175,36 @@ class HttpServer(web.Server):
         finally:
             connection.end()
 
+    def known(self, connection: Connection) -> None:
+        """A connection's client has shown a certificate that was verified."""
+        if self._listening is not None:
+            self._listening.known(connection)
+
+    def left(self, connection: Connection) -> None:
+        """A connection has ended."""
+        if self._listening is not None:
+            self._listening.left(connection)
+
     @property
-    def is_full(self) -> bool:
-        """There are more connections than the limit: one that comes is not kept."""
-        return len(self.connections) > self._connections_max
+    def unknown_count(self) -> int:
+        """How many have not shown a certificate; whose handshake has only begun is one of them."""
+        return self._listening.doorstep.unknown_count if self._listening is not None else 0
+
+    @property
+    def connection_count(self) -> int:
+        """How many there are, those that have not come to a request yet included."""
+        return self._listening.doorstep.count if self._listening is not None else 0
 
     @property
     def port(self) -> int:
         """The port that it listens on, once it does; for settings that ask for any (0)."""
         assert self._listening is not None  # noqa: S101  listen comes first
-        return int(self._listening.sockets[0].getsockname()[1])
+        return self._listening.port
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         """Raises: OSError: the address is taken, or none of ours."""
-        self._listening = await asyncio.get_running_loop().create_server(
-            cast(Any, self),
-            host,
-            port,
-            ssl=tls,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=self.head_deadline_s if tls else None,
-        )
+        self._listening = Listener(self, self._room, tls, self.head_deadline_s)
+        await self._listening.open(host, port)
 
     async def stop(self, deadline_s: float) -> None:
         """Take no new connection, let requests finish for so long, then close what is left."""

@@ -29,6 +29,7 @@ LIMITS = Limits(
     body_deadline_s=0.4,
     body_bytes_max=64 * 1024,
     write_deadline_s=0.5,
+    strangers_of_address_max=20,
 )
 HEAD = "Host: x\r\n"
 MANY = [f"X{number}: y\r\n" for number in range(200)]
@@ -386,3 +387,25 @@ async def test_who_may_not_write_sends_no_body_either(served: Served) -> None:
     nobody = _issued(served.folder, "nobody", by=served.ca)
     answer = await served.ask(f"POST {PODS} HTTP/1.1\r\n{HEAD}{UNFINISHED}", nobody)
     assert (answer.code, answer.headers["connection"]) == (403, "close")
+
+
+async def test_silent_strangers_fill_nothing(served: Served, admin: Pair) -> None:
+    """Neither before TLS nor after it; who has a certificate comes in beside them, and stays."""
+    text = f"GET {PODS} HTTP/1.1\r\n{HEAD}\r\n"
+    async with served.connected(admin) as (reader, writer), contextlib.AsyncExitStack() as silent:
+        writer.write(text.encode())
+        assert (await reply(reader)).code == 200
+        for number in range(100):
+            connecting = asyncio.open_connection("127.0.0.1", served.port)
+            raw, one = await connecting
+            silent.callback(one.close)
+            if not number:
+                first = raw
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                assert await first.read() == b""
+        for _ in range(40):
+            await silent.enter_async_context(served.connected(None))
+        assert (await served.ask(text, admin)).code == 200
+        writer.write(text.encode())
+        assert (await reply(reader)).code == 200

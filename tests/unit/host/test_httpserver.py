@@ -96,3 +96,43 @@ async def test_over_the_limit_nobody_is_kept(server: HttpServer) -> None:
     assert await ended(reader)
     for _, one in (*kept, (reader, writer)):
         one.close()
+
+
+async def test_silent_connections_of_one_address_push_each_other_out() -> None:
+    """A thousand that say nothing: the server keeps a few, and who asks is answered."""
+    found = HttpServer(
+        answer,
+        lambda said: web.Response(status=400, text=said),
+        head_deadline_s=60,
+        take_deadline_s=60,
+        connections_max=50,
+        unknown_of_address_max=10,
+    )
+    await found.listen("127.0.0.1", 0, None)
+    silent = [await connect(found) for _ in range(200)]
+    await until(lambda: found.unknown_count == 10)
+    assert await ended(silent[0][0])
+    reader, writer = await connect(found)
+    writer.write(ASK)
+    assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+    assert found.connection_count <= 11
+    await found.stop(0.1)
+    for _, one in (*silent, (reader, writer)):
+        one.close()
+
+
+async def test_a_connection_that_ends_gives_its_place_back(server: HttpServer) -> None:
+    for _ in range(5):
+        reader, writer = await connect(server)
+        writer.write(ASK)
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        await until(lambda: server.connection_count == 0)
+
+
+async def test_an_address_that_is_taken_is_told(server: HttpServer) -> None:
+    other = HttpServer(
+        answer, lambda _: web.Response(status=400), head_deadline_s=1, take_deadline_s=1
+    )
+    with pytest.raises(OSError, match="Address already in use"):
+        await other.listen("127.0.0.1", server.port, None)

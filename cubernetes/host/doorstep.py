@@ -1,0 +1,75 @@
+"""Who may keep a connection: so many in all, so many unknown ones, so many of an address. Pure.
+
+Whoever comes is unknown until a certificate has been verified. Unknown ones push each other out,
+the oldest first: silence gains nobody a place, and who is quick to say who he is gets in also from
+an address whose other connections are a stranger's. Where all addresses together are too many, the
+one with the most of them loses its oldest.
+"""
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+
+class Room(NamedTuple):
+    """How many connections there may be: all, those of unknown ones, and those of one address."""
+
+    all_max: int
+    unknown_max: int
+    unknown_of_address_max: int
+
+
+class Doorstep[Guest: Hashable]:
+    """Who is there. Whoever is told to go has left already, as far as this is concerned."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._address: dict[Guest, str] = {}
+        # By address, the oldest first.
+        self._unknown: dict[str, dict[Guest, None]] = {}
+        self._unknown_count = 0
+
+    @property
+    def count(self) -> int:
+        return len(self._address)
+
+    @property
+    def unknown_count(self) -> int:
+        return self._unknown_count
+
+    def came(self, guest: Guest, address: str) -> Guest | None:
+        """Let somebody in; return who must go for it, which may be the one who came."""
+        self._address[guest] = address
+        own = self._unknown.setdefault(address, {})
+        own[guest] = None
+        self._unknown_count += 1
+        gone = None
+        if len(own) > self._room.unknown_of_address_max:
+            gone = next(iter(own))
+        elif self._unknown_count > self._room.unknown_max:
+            # As many addresses as unknown ones at the most: their number has its limit.
+            greediest = max(self._unknown, key=lambda one: len(self._unknown[one]))
+            gone = next(iter(self._unknown[greediest]))
+        elif len(self._address) > self._room.all_max:
+            gone = guest
+        if gone is not None:
+            self.left(gone)
+        return gone
+
+    def known(self, guest: Guest) -> None:
+        """Somebody has shown who he is: he stays until he leaves."""
+        if (address := self._address.get(guest)) is not None:
+            self._take_out(guest, address)
+
+    def left(self, guest: Guest) -> None:
+        """Forget somebody; who is forgotten already may be so again."""
+        address = self._address.pop(guest, None)
+        if address is not None:
+            self._take_out(guest, address)
+
+    def _take_out(self, guest: Guest, address: str) -> None:
+        own = self._unknown.get(address, {})
+        if guest in own:
+            del own[guest]
+            self._unknown_count -= 1
+            if not own:
+                del self._unknown[address]

@@ -1,0 +1,77 @@
+"""Places for connections: silence keeps nobody out, and who is known stays."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cubernetes.host.doorstep import Doorstep, Room
+
+ROOM = Room(all_max=20, unknown_max=8, unknown_of_address_max=3)
+
+
+def a_doorstep(room: Room = ROOM) -> Doorstep[str]:
+    return Doorstep(room)
+
+
+def test_an_address_pushes_out_its_own_oldest_and_nobody_elses() -> None:
+    doorstep = a_doorstep()
+    assert doorstep.came("other", "b") is None
+    gone = [doorstep.came(f"silent-{number}", "a") for number in range(10)]
+    assert gone == [None] * 3 + [f"silent-{number}" for number in range(7)]
+    assert doorstep.unknown_count == 4
+
+
+def test_who_says_quickly_who_he_is_gets_in_from_a_strangers_address() -> None:
+    doorstep = a_doorstep()
+    for number in range(1000):
+        doorstep.came(f"before-{number}", "a")
+    doorstep.came("kubelet", "a")
+    doorstep.known("kubelet")
+    assert "kubelet" not in [doorstep.came(f"after-{number}", "a") for number in range(1000)]
+
+
+def test_of_all_addresses_the_greediest_gives() -> None:
+    doorstep = a_doorstep()
+    for guest in ("a1", "a2", "a3", "b1", "c1", "d1", "e1", "f1"):
+        assert doorstep.came(guest, guest[0]) is None
+    assert doorstep.came("g1", "g") == "a1"
+    assert doorstep.unknown_count == ROOM.unknown_max
+
+
+def test_over_the_limit_of_all_nobody_is_kept() -> None:
+    doorstep = a_doorstep()
+    for number in range(ROOM.all_max):
+        doorstep.came(f"k{number}", "a")
+        doorstep.known(f"k{number}")
+    assert doorstep.came("late", "b") == "late"
+    doorstep.left("k3")
+    assert doorstep.came("later", "b") is None
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["came", "known", "left"]), st.integers(0, 40), st.sampled_from("abcd")
+    )
+)
+
+
+@given(steps)
+def test_limits_hold_whoever_comes_and_goes(plan: list[tuple[str, int, str]]) -> None:
+    there: dict[int, tuple[str, bool]] = {}
+    doorstep: Doorstep[int] = Doorstep(Room(6, 4, 2))
+    for what, guest, address in plan:
+        if what == "came" and guest not in there:
+            there[guest] = (address, False)
+            gone = doorstep.came(guest, address)
+            if gone is not None:
+                # Nobody who is known goes for another.
+                assert not there.pop(gone)[1]
+        elif what == "known" and guest in there:
+            there[guest] = (there[guest][0], True)
+            doorstep.known(guest)
+        elif what == "left":
+            there.pop(guest, None)
+            doorstep.left(guest)
+        unknown = [where for where, is_known in there.values() if not is_known]
+        assert doorstep.count == len(there) <= 6
+        assert doorstep.unknown_count == len(unknown) <= 4
+        assert all(unknown.count(where) <= 2 for where in "abcd")
