@@ -27,7 +27,7 @@ MERGE_KEYS: Mapping[tuple[str, str], str] = {
     ("status", "podIPs"): "ip",
 }
 # Lists of plain values that merge as sets.
-MERGED_SETS = frozenset({("metadata", "finalizers"), ("spec", "finalizers")})
+MERGED_SETS = frozenset({("metadata", "finalizers"), ("spec", "podCIDRs")})
 # Each entry of a change copies what it is merged into: many for one would cost the square.
 SAME_KEY_LIMIT = 16
 ORDER, DROP = "$setElementOrder/", "$deleteFromPrimitiveList/"
@@ -53,7 +53,7 @@ def _merged_map(target: Any, change: Tree, above: str, depth_left: int) -> Tree:
         return plain if directive == "replace" else {}
     result: Tree = dict(target) if isinstance(target, dict) else {}
     if RETAIN in change:
-        kept = {_token(one) for one in _listed(change[RETAIN], RETAIN)}
+        kept = {token(one) for one in _listed(change[RETAIN], RETAIN)}
         result = {key: value for key, value in result.items() if key in kept}
     for key, value in change.items():
         if not key.startswith("$"):
@@ -86,8 +86,8 @@ def _merge_field(result: Tree, key: str, value: Any, above: str, depth_left: int
     elif isinstance(value, list) and (above, key) in MERGED_SETS:
         was = result.get(key)
         old: list[Any] = was if isinstance(was, list) else []
-        known = {_token(one) for one in old}
-        result[key] = [*old, *(one for one in value if _token(one) not in known)]
+        known = {token(one) for one in old}
+        result[key] = [*old, *(one for one in value if token(one) not in known)]
     else:
         result[key] = _without_directives(value)
 
@@ -105,12 +105,12 @@ def _merged_list(target: Any, change: list[Any], by: str, field: str, depth_left
     result: dict[int, Any] = dict(enumerate(target if isinstance(target, list) else ()))
     places: dict[object, list[int]] = {}
     for place, one in result.items():
-        places.setdefault(_token(_key(one, by)), []).append(place)
+        places.setdefault(token(_key(one, by)), []).append(place)
     counted: Counter[object] = Counter()
     for place, entry in enumerate(entries, start=len(result)):
         if not isinstance(entry, dict) or by not in entry:
             raise BadRequest(f"patch: an entry of {field} lacks its merge key {by!r}")
-        key = _token(entry[by])
+        key = token(entry[by])
         counted[key] += 1
         if counted[key] > SAME_KEY_LIMIT:
             raise BadRequest(f"patch: over {SAME_KEY_LIMIT} entries of {field} have the same {by}")
@@ -132,16 +132,16 @@ def _key(entry: Any, by: str) -> Any:
     return entry.get(by) if isinstance(entry, dict) else None
 
 
-def _token(value: Any) -> object:
+def token(value: Any) -> object:
     """Return what stands for a JSON value where values are looked up: lists are long."""
     is_plain = value is None or isinstance(value, str | int | float)
     return value if is_plain else (json.dumps(value, sort_keys=True),)
 
 
 def _drop(result: Tree, field: str, values: Any) -> None:
-    gone = {_token(one) for one in _listed(values, DROP + field)}
+    gone = {token(one) for one in _listed(values, DROP + field)}
     if isinstance(result.get(field), list):
-        result[field] = [one for one in result[field] if _token(one) not in gone]
+        result[field] = [one for one in result[field] if token(one) not in gone]
 
 
 def _order(result: Tree, field: str, order: Any, above: str) -> None:
@@ -150,10 +150,10 @@ def _order(result: Tree, field: str, order: Any, above: str) -> None:
     if not isinstance(entries, list):
         return
     by = merge_key(above, field)
-    wanted = [_token(_key(one, by) if by else one) for one in _listed(order, ORDER + field)]
+    wanted = [token(_key(one, by) if by else one) for one in _listed(order, ORDER + field)]
     # The first mention of an entry counts.
     ranks = {key: rank for rank, key in reversed(list(enumerate(wanted)))}
-    keys = [_token(_key(one, by) if by else one) for one in entries]
+    keys = [token(_key(one, by) if by else one) for one in entries]
     places = [index for index, key in enumerate(keys) if key in ranks]
     ordered = sorted(places, key=lambda index: ranks[keys[index]])
     arranged = list(entries)

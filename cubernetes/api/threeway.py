@@ -2,15 +2,20 @@
 
 A field that the file sets is set. A field that it set before and sets no more is removed. What it
 never mentioned belongs to others (defaults, controllers, people) and stays. Lists whose entries
-have a key (containers by name, ports by number) are merged entry by entry, others as a whole.
+have a key (containers by name, ports by number) are merged entry by entry, sets (finalizers) value
+by value, others as a whole. Labels, annotations, such lists and sets never go as a whole: where the
+file says them no more, only what it said goes.
 """
 
 import json
+from collections import Counter
 from typing import Any, cast
 
 from cubernetes.api.codec import Tree
-from cubernetes.api.strategic import MERGE_KEYS
+from cubernetes.api.strategic import MERGED_SETS, merge_key, token
 
+# Maps to which several add.
+SHARED_MAPS = frozenset({("metadata", "labels"), ("metadata", "annotations")})
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -60,46 +65,74 @@ def _are_same(one: Any, other: Any) -> bool:
 def _merged_map(last: Any, live: Any, wanted: Tree, above: str) -> Tree:
     before: Tree = last if isinstance(last, dict) else {}
     there: Tree = live if isinstance(live, dict) else {}
-    given_up = before.keys() - wanted.keys()
-    result = {key: value for key, value in there.items() if key not in given_up}
+    result = dict(there)
+    for key in sorted(before.keys() - wanted.keys()):
+        left = _without(before[key], result.pop(key, None), above, key)
+        if left:
+            result[key] = left
     for key, value in wanted.items():
         if value is None:
             result.pop(key, None)
         elif isinstance(value, dict):
             result[key] = _merged_map(before.get(key), there.get(key), value, key)
-        elif isinstance(value, list) and (by := _merge_key(above, key)):
-            result[key] = _merged_list(before.get(key), there.get(key), value, by, key)
+        elif isinstance(value, list):
+            result[key] = _merged_list(before.get(key), there.get(key), value, above, key)
         else:
             result[key] = value
     return result
 
 
-def _merged_list(last: Any, live: Any, wanted: list[Any], by: str, field: str) -> list[Any]:
-    """Merge entry by entry: the file's in its order, then those of others in theirs."""
-    before, there = _by_key(last, by), _by_key(live, by)
-    listed = _by_key(wanted, by)
-    if len(listed) < len(wanted):
-        # An entry without its key, or two with the same: the server will say what is wrong.
+def _without(last: Any, live: Any, above: str, field: str) -> Any:
+    """Return what is left of a field that the file says no more: what others put there."""
+    if isinstance(last, dict) and isinstance(live, dict) and (above, field) in SHARED_MAPS:
+        return {key: value for key, value in live.items() if key not in last}
+    return _merged_list(last, live, [], above, field)
+
+
+def _merged_list(last: Any, live: Any, wanted: list[Any], above: str, field: str) -> list[Any]:
+    """Return the file's entries in its order, then those that others added in theirs."""
+    before, there = _listed(last), _listed(live)
+    if by := merge_key(above, field):
+        return _merged_entries(before, there, wanted, by, field)
+    if (above, field) not in MERGED_SETS:
         return wanted
+    known = {token(one) for one in (*before, *wanted)}
+    return [*wanted, *(one for one in there if token(one) not in known)]
+
+
+def _merged_entries(
+    before: list[Any], there: list[Any], wanted: list[Any], by: str, field: str
+) -> list[Any]:
+    """Merge entry by entry. The server will say what is wrong with one that has no key."""
+    was, found = _by_key(before, by), _by_key(there, by)
+    keys = [_key_of(entry, by) for entry in wanted]
+    counts = Counter(keys)
     mine = [
-        _merged_map(before.get(key), there.get(key), entry, field) for key, entry in listed.items()
+        # Of two with one key nobody knows which is meant: they stand as the file says.
+        _merged_map(was.get(key), found.get(key), entry, field)
+        if key is not None and counts[key] == 1
+        else entry
+        for key, entry in zip(keys, wanted, strict=True)
     ]
-    others = [entry for key, entry in there.items() if key not in listed and key not in before]
-    return mine + others
+    known = {None, *keys, *was}
+    return mine + [entry for entry in there if _key_of(entry, by) not in known]
 
 
-def _merge_key(above: str, field: str) -> str:
-    return MERGE_KEYS.get((above, field)) or MERGE_KEYS.get(("", field), "")
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
-def _by_key(entries: Any, by: str) -> dict[tuple[Any, str], Tree]:
-    """Return entries under their key. A port is told by its protocol too: 53 may be there twice."""
-    listed = entries if isinstance(entries, list) else []
-    return {
-        (entry[by], str(entry.get("protocol", "TCP"))): entry
-        for entry in listed
-        if isinstance(entry, dict) and isinstance(entry.get(by), str | int)
-    }
+def _by_key(entries: list[Any], by: str) -> dict[object, Tree]:
+    return {key: entry for entry in entries if (key := _key_of(entry, by)) is not None}
+
+
+def _key_of(entry: Any, by: str) -> object:
+    """Return what tells an entry; None where nothing does.
+
+    A port is told by its protocol too: 53 may be there twice.
+    """
+    key = entry.get(by) if isinstance(entry, dict) else None
+    return (key, str(entry.get("protocol", "TCP"))) if isinstance(key, str | int) else None
 
 
 def _without_note(tree: Tree) -> Tree:

@@ -1,7 +1,9 @@
 """Three-way apply: laws on any trees, and the cases that a person would ask about."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,7 +74,12 @@ def test_a_file_over_its_own_result_leaves_what_others_added(live: Tree, wanted:
 
 @given(trees(), trees())
 def test_what_the_file_gives_up_is_removed(live: Tree, last: Tree) -> None:
-    assert not threeway.merged(last, live, {}).keys() & last.keys()
+    left = threeway.merged(last, live, {})
+    assert left.keys() & last.keys() <= {"containers"}
+    mine, theirs = (
+        {entry["name"] for entry in tree.get("containers", ())} for tree in (last, left)
+    )
+    assert not mine & theirs
 
 
 @given(trees(), trees())
@@ -156,3 +163,79 @@ def test_false_in_the_place_of_0_is_a_change_however_deep() -> None:
     """Found by chance among random trees: to Python they are equal."""
     assert threeway.change_between({"a": [0, 0]}, {"a": [0, False]}) == {"a": [0, False]}
     assert threeway.change_between({"a": [{"b": 1}]}, {"a": [{"b": True}]}) == {"a": [{"b": True}]}
+
+
+# What several add to, in every kind: what the file says, and what another has added.
+ADDED: Mapping[str, tuple[Any, Any]] = {
+    "metadata.finalizers": ("example.com/mine", "example.com/theirs"),
+    "metadata.ownerReferences": ({"uid": "u-1"}, {"uid": "u-2"}),
+    "spec.podCIDRs": ("10.244.1.0/24", "10.244.2.0/24"),
+    "spec.ports": ({"port": 80}, {"port": 81}),
+    "spec.ports (the same, in another protocol)": ({"port": 53}, {"port": 53, "protocol": "UDP"}),
+    "spec.containers": ({"name": "web"}, {"name": "injected"}),
+    "spec.template.spec.containers": ({"name": "web"}, {"name": "injected"}),
+    "spec.volumes": ({"name": "cache"}, {"name": "token"}),
+    "containers.env": ({"name": "A"}, {"name": "B"}),
+    "containers.ports": ({"containerPort": 80}, {"containerPort": 81}),
+    "containers.volumeMounts": ({"mountPath": "/a"}, {"mountPath": "/b"}),
+    "status.conditions": ({"type": "Ready"}, {"type": "Other"}),
+    "status.addresses": ({"type": "InternalIP"}, {"type": "Hostname"}),
+    "status.podIPs": ({"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}),
+}
+every_shared_list = pytest.mark.parametrize("path", ADDED)
+
+
+def at(path: str, *entries: Any) -> Tree:
+    """Return a tree that has entries at a path; no entries: only what is around."""
+    *above, field = path.partition(" ")[0].split(".")
+    tree: Tree = {field: list(entries)} if entries else {}
+    for name in reversed(above):
+        tree = {name: tree}
+    return tree
+
+
+@every_shared_list
+def test_what_others_added_to_a_list_stays_whatever_the_file_does(path: str) -> None:
+    mine, theirs = ADDED[path]
+    live = at(path, mine, theirs)
+
+    assert threeway.merged(at(path, mine), live, at(path, mine)) == live
+    assert threeway.merged({}, live, at(path, mine)) == live
+    # Given up, with the list or in it.
+    assert threeway.merged(at(path, mine), live, at(path)) == at(path, theirs)
+    assert threeway.merged(at(path, mine), at(path, theirs), at(path, mine)) == live
+
+
+@every_shared_list
+def test_a_list_of_which_nothing_is_left_goes(path: str) -> None:
+    mine, _ = ADDED[path]
+
+    assert threeway.merged(at(path, mine), at(path, mine), at(path)) == at(path)
+
+
+@pytest.mark.parametrize("field", ["labels", "annotations"])
+def test_what_others_added_stays_where_the_file_drops_all_of_its_own(field: str) -> None:
+    live = {"metadata": {"name": "web", field: {"mine": "1", "theirs": "2"}}}
+    last = {"metadata": {"name": "web", field: {"mine": "1"}}}
+    bare = {"metadata": {"name": "web"}}
+
+    assert threeway.merged(last, live, bare) == {
+        "metadata": {"name": "web", field: {"theirs": "2"}}
+    }
+    assert threeway.merged(last, last, bare) == bare
+
+
+def test_a_list_that_is_no_set_is_the_files_as_a_whole() -> None:
+    live = {"spec": {"taints": [{"key": "a"}, {"key": "b"}]}, "command": ["a", "b"]}
+    wanted = {"spec": {"taints": [{"key": "a"}]}, "command": ["a"]}
+
+    assert threeway.merged(wanted, live, wanted) == wanted
+    assert threeway.merged(wanted, live, {"spec": {}}) == {"spec": {}}
+
+
+def test_two_entries_of_one_key_are_the_files_matter_and_others_stay() -> None:
+    """Of two variables with one name the last counts."""
+    twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    live = {"env": [*twice, {"name": "B", "value": "3"}]}
+
+    assert threeway.merged({"env": twice}, live, {"env": twice}) == live

@@ -93,6 +93,19 @@ def test_apply_leaves_to_others_what_the_file_does_not_mention(
     assert container["resources"]["limits"]["cpu"] == "250m"
 
 
+def test_apply_leaves_a_finalizer_to_who_added_it(server: TinyServer, file: Path) -> None:
+    file.write_text(SERVICE.replace("  name: web", "  name: web\n  finalizers: [example.com/mine]"))
+    run(server, f"apply -f {file}")
+    (tree,) = server.trees.values()
+    tree["metadata"]["finalizers"].append("example.com/theirs")
+
+    assert run(server, f"apply -f {file}").out == "service/web unchanged\n"
+    file.write_text(SERVICE)
+    assert run(server, f"apply -f {file}").out == "service/web configured\n"
+    (tree,) = server.trees.values()
+    assert tree["metadata"]["finalizers"] == ["example.com/theirs"]
+
+
 def test_apply_removes_what_the_file_says_no_more(server: TinyServer, file: Path) -> None:
     run(server, f"apply -f {file}")
     file.write_text(file.read_text().split("          resources")[0])
