@@ -11,6 +11,7 @@ from controllers.nodes import Nodes, Timing
 from controllers.podcidr import PodCidrs
 from controllers.replicaset import ReplicaSets
 from controllers.settings import ControllersSettings
+from controllers.taints import Taints
 from cubernetes.reconcile.plan import Planner
 
 
@@ -32,6 +33,7 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: ReplicaSets(),
     lambda _: Endpoints(),
     _nodes,
+    lambda _: Taints(),
     _pod_cidrs,
     lambda _: Garbage(),
     lambda _: Namespaces(),

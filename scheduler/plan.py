@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cubernetes.api.condition import Condition, condition_of
 from cubernetes.api.event import MESSAGE_LIMIT
 from cubernetes.api.pod import Pod
-from scheduler.registry import FILTERS, Filter
+from scheduler.registry import FILTERS, PENALTIES, Filter, Penalty
 from scheduler.seat import Demand, Seat
 from scheduler.snapshot import Snapshot
 
@@ -55,10 +55,18 @@ type Verdict = Placement | Unschedulable
 
 
 def place(
-    demand: Demand, snapshot: Snapshot, cursor: str, filters: Sequence[Filter] = FILTERS
+    demand: Demand,
+    snapshot: Snapshot,
+    cursor: str,
+    filters: Sequence[Filter] = FILTERS,
+    penalties: Sequence[Penalty] = PENALTIES,
 ) -> Verdict:
-    """Choose the next node after cursor that passes; asks no further than the first that does."""
+    """Choose the next node after cursor that passes; asks no further than the first that does.
+
+    A node with a penalty is passed over where another one has less of it.
+    """
     refused = snapshot.refusals(demand)
+    best, best_penalty = "", 0
     if len(refused) < len(snapshot):
         for name in snapshot.names_after(cursor):
             if name in refused:
@@ -66,10 +74,15 @@ def place(
             seat = snapshot.seat(name)
             assert seat is not None, f"{name} has no seat"  # noqa: S101  a bug if not
             reason = refusal(demand, seat, filters)
-            if not reason:
+            if reason:
+                refused[name] = reason
+                continue
+            penalty = sum(one(demand, seat) for one in penalties)
+            if not penalty:
                 return Placement(name)
-            refused[name] = reason
-    return Unschedulable(dict(refused))
+            if not best or penalty < best_penalty:
+                best, best_penalty = name, penalty
+    return Placement(best) if best else Unschedulable(dict(refused))
 
 
 def refusal(demand: Demand, seat: Seat, filters: Sequence[Filter] = FILTERS) -> str:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from cubernetes.api.node import Node, is_ready
+from cubernetes.api.node import Node, Taint, is_ready
 from cubernetes.api.pod import Pod, PodSpec, requested
 from cubernetes.api.quantities import Quantity
+from cubernetes.api.toleration import Toleration
 
 ANY_ADDRESS = ("", "0.0.0.0")  # noqa: S104  how a manifest says "every address"
 
@@ -31,6 +32,7 @@ class Demand(NamedTuple):
     memory_bytes: int = 0
     ports: tuple[HostPort, ...] = ()
     selector: tuple[tuple[str, str], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
 
 
 class Facts(NamedTuple):
@@ -43,6 +45,7 @@ class Facts(NamedTuple):
     cpu_milli: int = 0
     memory_bytes: int = 0
     pod_count: int = 0
+    taints: tuple[Taint, ...] = ()
 
 
 class Load(NamedTuple):
@@ -87,6 +90,7 @@ def demand_of(pod: Pod) -> Demand:
         memory_bytes=requested(pod.spec, "memory"),
         ports=_host_ports(pod.spec),
         selector=tuple(sorted(pod.spec.node_selector.items())),
+        tolerations=pod.spec.tolerations,
     )
 
 
@@ -101,6 +105,7 @@ def facts_of(node: Node) -> Facts:
         cpu_milli=amounts["cpu"].milli if "cpu" in amounts else 0,
         memory_bytes=_whole(amounts, "memory"),
         pod_count=_whole(amounts, "pods"),
+        taints=node.spec.taints,
     )
 
 

@@ -20,7 +20,7 @@ from cubernetes.api.event import Event, EventSource, ObjectReference
 from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference
 from cubernetes.api.namespace import Namespace, NamespaceStatus
-from cubernetes.api.node import HOSTNAME_LABEL, Node, NodeAddress, NodeSpec, NodeStatus
+from cubernetes.api.node import HOSTNAME_LABEL, Node, NodeAddress, NodeSpec, NodeStatus, Taint
 from cubernetes.api.pod import (
     Container,
     ContainerPort,
@@ -200,6 +200,7 @@ def a_node(
     created_at: datetime = AN_HOUR_AGO,
     uid: str = "",
     revision: int = 1,
+    taints: Sequence[Taint] = (),
 ) -> Node:
     amounts = {"cpu": Quantity(cpu), "memory": Quantity(memory), "pods": Quantity(pods)}
     told = (
@@ -220,6 +221,7 @@ def a_node(
             pod_cidr=pod_cidr,
             pod_cidrs=(pod_cidr,) if pod_cidr else (),
             unschedulable=not is_schedulable,
+            taints=tuple(taints),
         ),
         status=NodeStatus(
             capacity=amounts,

@@ -27,10 +27,12 @@ HOSTNAME_LABEL = "kubernetes.io/hostname"
 
 
 class Taint(Model):
-    """Kept for clients that send it; the scheduler reads `unschedulable`.
+    """A reason for pods to keep away from a node; a pod's tolerations say what it bears.
 
     key, value: what makes the node unwelcome.
-    effect: what Kubernetes would do with pods that do not tolerate it.
+    effect: what it does to a pod that does not bear it. NoSchedule keeps new pods away,
+        PreferNoSchedule lets them come only where no other node takes them, and NoExecute keeps new
+        pods away and ends those that are there.
     """
 
     key: str
@@ -44,7 +46,8 @@ class NodeSpec(Model):
     pod_cidr: the part of the pod range that its pods get addresses from; once set, it stays.
     pod_cidrs: nothing but `podCIDR`, for clients that read it here.
     unschedulable: no new pods come here; those that are here stay.
-    taints, provider_id: kept for clients that send it.
+    taints: reasons for pods to keep away, each with what it does to them.
+    provider_id: kept for clients that send it.
     """
 
     pod_cidr: str = wire("podCIDR", "")

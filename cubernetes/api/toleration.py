@@ -1,6 +1,6 @@
-"""Tolerations: how long a pod stays on a node that has become a bad place for it."""
+"""Tolerations: which taints of a node a pod bears, and for how long."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from math import inf
 from typing import Annotated, Literal
 
@@ -8,13 +8,15 @@ import msgspec
 
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Model
+from cubernetes.api.node import Taint
 
 # The taint that Kubernetes gives a node which nobody hears any more.
 UNREACHABLE = "node.kubernetes.io/unreachable"
+_OUT_OF_REACH = Taint(key=UNREACHABLE, effect="NoExecute")
 
 
 class Toleration(Model):
-    """Which taints of a node a pod bears; here it counts while its node is out of reach.
+    """Which taints of a node a pod bears. A node that is out of reach counts as tainted, too.
 
     key: the taint's key; empty, with the operator Exists, is every taint.
     operator: Exists bears every value of the key, Equal (and empty) only `value`.
@@ -29,23 +31,40 @@ class Toleration(Model):
     effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
     toleration_seconds: Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)] | None = None
 
-    @property
-    def bears_silence(self) -> bool:
-        """Whether it is about a node that is out of reach; that taint has no value."""
-        is_every = not self.key and self.operator == "Exists"
-        is_named = self.key == UNREACHABLE and (self.operator == "Exists" or not self.value)
-        return (is_every or is_named) and self.effect in ("", "NoExecute")
+    def bears(self, taint: Taint) -> bool:
+        """Whether a pod that has it bears the taint; an empty key or effect bears every one."""
+        if self.effect not in ("", taint.effect) or self.key not in ("", taint.key):
+            return False
+        return self.operator == "Exists" or self.value == taint.value
+
+
+def unborne(
+    tolerations: Sequence[Toleration], taints: Sequence[Taint], effects: Container[str]
+) -> Sequence[Taint]:
+    """Return the taints of these effects that a pod with these tolerations does not bear."""
+    return [
+        taint
+        for taint in taints
+        if taint.effect in effects and not any(one.bears(taint) for one in tolerations)
+    ]
+
+
+def borne_s(tolerations: Sequence[Toleration], taint: Taint) -> float:
+    """Return how long a pod with these tolerations bears a NoExecute taint, in seconds.
+
+    0 where it does not, inf where it does for ever. As in Kubernetes the shortest span counts of
+    all tolerations that bear it.
+    """
+    spans = [one.toleration_seconds for one in tolerations if one.bears(taint)]
+    if not spans:
+        return 0
+    return min((max(0, span_s) for span_s in spans if span_s is not None), default=inf)
 
 
 def unreachable_s(tolerations: Sequence[Toleration]) -> float | None:
-    """Return how long a pod says that it stays on a node out of reach; None where it says nothing.
-
-    As in Kubernetes the shortest of the spans counts, and without any it is for ever.
-    """
-    borne = [one.toleration_seconds for one in tolerations if one.bears_silence]
-    if not borne:
-        return None
-    return min((max(0, span_s) for span_s in borne if span_s is not None), default=inf)
+    """Return how long a pod says that it stays on a node out of reach; None: it says nothing."""
+    is_told = any(one.bears(_OUT_OF_REACH) for one in tolerations)
+    return borne_s(tolerations, _OUT_OF_REACH) if is_told else None
 
 
 def toleration_problems(tolerations: Sequence[Toleration], field: str) -> Iterator[Problem]:

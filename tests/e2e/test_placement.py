@@ -51,6 +51,36 @@ async def test_w46_a_selector_that_one_node_satisfies_brings_all_pods_there(
     await labelled(client, "n3", disk=None)
 
 
+async def test_a_taint_ends_pods_that_do_not_bear_it_and_keeps_others_away(client: Client) -> None:
+    here = {"kubernetes.io/hostname": "n3"}
+    bears = [{"key": "spot", "operator": "Exists", "effect": "NoExecute"}]
+    wishes = [
+        pod("plain", [shell(SLEEP)], namespace="default", nodeSelector=here),
+        pod("tough", [shell(SLEEP)], namespace="default", nodeSelector=here, tolerations=bears),
+    ]
+    for wish in wishes:
+        await client.create(wish)
+    for wish in wishes:
+        await until_phase(client, wish.metadata.name, "Running", namespace="default")
+    await client.patch(
+        Node, "n3", "", {"spec": {"taints": [{"key": "spot", "effect": "NoExecute"}]}}
+    )
+    await until_gone(client, "plain", namespace="default")
+    await client.create(pod("late", [shell(SLEEP)], namespace="default", nodeSelector=here))
+
+    async def is_told() -> bool:
+        late = scheduled(await client.get(Pod, "late", "default"))
+        return late is not None and "n3 has the taint spot:NoExecute" in late.message
+
+    await until("the pod is told which taint keeps it away", is_told, 10)
+    assert (await client.get(Pod, "tough", "default")).status.phase == "Running"
+    await client.patch(Node, "n3", "", {"spec": {"taints": []}})
+    await until_phase(client, "late", "Running", namespace="default")
+    for name in ("late", "tough"):
+        await client.delete(Pod, name, "default")
+        await until_gone(client, name, namespace="default")
+
+
 async def test_w17_a_pod_that_fits_nowhere_is_told_why_costs_nothing_and_is_bound_when_it_fits(
     cluster: Cluster, client: Client
 ) -> None:

@@ -8,12 +8,16 @@ from hypothesis import strategies as st
 
 from cubernetes.api.condition import Condition
 from cubernetes.api.meta import replaced
+from cubernetes.api.node import Taint
 from cubernetes.api.pod import ContainerPort, PodSpec
+from cubernetes.api.toleration import Toleration
 from scheduler.plan import Placement, Unschedulable, cursor_of, is_told, place, refusal
 from scheduler.seat import Demand, Facts, HostPort, Load, Seat, demand_of, facts_of
 from scheduler.snapshot import Snapshot
 from tests.given import NOW, a_container, a_node, a_pod
 
+SPOT = Taint(key="spot", value="yes", effect="NoSchedule")
+SLOW = Taint(key="slow", effect="PreferNoSchedule")
 DEMANDS = st.builds(
     Demand,
     cpu_milli=st.sampled_from([0, 0, 500, 1000, 3000]),
@@ -22,6 +26,7 @@ DEMANDS = st.builds(
         [(), (), (HostPort("TCP", 80),), (HostPort("TCP", 80, "10.0.0.1"),), (HostPort("UDP", 80),)]
     ),
     selector=st.sampled_from([(), (), (("disk", "ssd"),)]),
+    tolerations=st.sampled_from([(), (), (Toleration(key="spot", operator="Exists"),)]),
 )
 FACTS = st.builds(
     Facts,
@@ -32,6 +37,7 @@ FACTS = st.builds(
     cpu_milli=st.sampled_from([0, 1000, 4000]),
     memory_bytes=st.sampled_from([0, 1 << 21, 1 << 31]),
     pod_count=st.sampled_from([0, 1, 5]),
+    taints=st.sampled_from([(), (), (SPOT,), (SLOW,), (SPOT, SLOW)]),
 )
 
 
@@ -46,6 +52,11 @@ def equal_nodes(count: int, pods: int = 110) -> Snapshot:
     return a_snapshot(
         [Facts(f"n{place:04}", cpu_milli=4000, pod_count=pods) for place in range(count)]
     )
+
+
+def is_slow(snapshot: Snapshot, name: str) -> bool:
+    seat = snapshot.seat(name)
+    return seat is not None and SLOW in seat.facts.taints
 
 
 def put_all(snapshot: Snapshot, demands: Sequence[Demand]) -> list[str]:
@@ -93,7 +104,8 @@ def test_what_is_remembered_of_refusals_changes_no_decision(
         ]
         verdict = place(demand, snapshot, cursor)
         if isinstance(verdict, Placement):
-            assert verdict.node == plain[0]
+            welcome = [name for name in plain if not is_slow(snapshot, name)]
+            assert verdict.node == (welcome or plain)[0]
             cursor = verdict.node
             snapshot.assume(f"uid-{number}", cursor, demand)
         else:
@@ -246,3 +258,43 @@ def test_w17_what_a_pod_says_already_is_not_written_again() -> None:
     assert not is_told(pod, verdict)
     assert is_told(told, verdict)
     assert not is_told(told, Unschedulable({"n1": "is not ready"}))
+
+
+def test_a_taint_keeps_away_whoever_does_not_bear_it_and_is_named() -> None:
+    snapshot = a_snapshot([facts_of(a_node("n1", taints=[SPOT])), facts_of(a_node("n2"))])
+    bears = demand_of(a_pod(spec=PodSpec(
+        containers=(a_container(),), tolerations=(Toleration(key="spot", value="yes"),)
+    )))  # fmt: skip
+
+    assert put_all(snapshot, [Demand()] * 3) == ["n2"] * 3
+    assert put_all(a_snapshot([facts_of(a_node("n1", taints=[SPOT]))]), [bears]) == ["n1"]
+    verdict = place(Demand(), a_snapshot([facts_of(a_node("n1", taints=[SPOT]))]), "")
+    assert isinstance(verdict, Unschedulable)
+    assert verdict.reasons == {"n1": "has the taint spot=yes:NoSchedule"}
+
+
+def test_noexecute_keeps_new_pods_away_too() -> None:
+    hard = Taint(key="spot", effect="NoExecute")
+    verdict = place(Demand(), a_snapshot([facts_of(a_node("n1", taints=[hard]))]), "")
+    assert isinstance(verdict, Unschedulable)
+    assert verdict.reasons == {"n1": "has the taint spot:NoExecute"}
+
+
+def test_a_node_that_is_better_avoided_takes_pods_only_when_no_other_does() -> None:
+    worse = (SLOW, Taint(key="older", effect="PreferNoSchedule"))
+    snapshot = a_snapshot(
+        [
+            Facts("n1", cpu_milli=9000, pod_count=1, taints=(SLOW,)),
+            Facts("n2", cpu_milli=9000, pod_count=2),
+            Facts("n3", cpu_milli=9000, pod_count=1, taints=worse),
+        ]
+    )
+    assert put_all(snapshot, [Demand()] * 5) == ["n2", "n2", "n1", "n3"]
+
+
+def test_a_taint_that_goes_lets_the_pod_come() -> None:
+    """A refusal is remembered by demand until what the node says of itself changes."""
+    snapshot = a_snapshot([facts_of(a_node("n1", taints=[SPOT]))])
+    assert isinstance(place(Demand(), snapshot, ""), Unschedulable)
+    snapshot.set_node(facts_of(a_node("n1")))
+    assert place(Demand(), snapshot, "") == Placement("n1")
