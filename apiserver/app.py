@@ -90,7 +90,8 @@ class App:
             request = _request(incoming)
         except BadRequest as error:
             path = incoming.raw_path.partition("?")[0]
-            outgoing = _short(self._server.refused(incoming.method, path, error))
+            address = cast(ApiConnection, incoming.protocol).address
+            outgoing = _short(self._server.refused(incoming.method, path, error, address))
             return _last(incoming, outgoing)
         body = _Body(incoming, self._limits)
         async with self._server.answering(request, body.unread) as response:

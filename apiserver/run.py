@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from apiserver.app import App
+from apiserver.audit import STRANGERS
 from apiserver.auth.signer import Authority
 from apiserver.backend import KubeletLogs, Signer
 from apiserver.kubelets import HttpsKubelets
@@ -15,13 +16,15 @@ from apiserver.settings import Settings
 from apiserver.storage.store import Store, Unavailable
 from cubernetes.host.backoff import backoff_s
 from cubernetes.host.env import Env
-from cubernetes.host.log import Log
+from cubernetes.host.log import Log, log_to_file
 
 log = Log(__name__)
 
 
 async def run(settings: Settings, env: Env) -> None:
     """Serve until cancelled, or until the mirror of the store breaks."""
+    if settings.strangers_log:
+        log_to_file(STRANGERS, Path(settings.strangers_log), settings.strangers_log_bytes_max)
     async with AsyncExitStack() as stack:
         store = await opened(settings, env)
         stack.push_async_callback(store.close)

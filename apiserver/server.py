@@ -9,14 +9,15 @@ with its story.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from apiserver import bodies, bootstrap, gate
+from apiserver.audit import Audit, Story
 from apiserver.auth.authenticate import Authenticator
 from apiserver.auth.authorize import Attempt, may, needs_object
 from apiserver.backend import Backend, KubeletLogs, Signer
 from apiserver.bodies import Unread
-from apiserver.call import Call, Policy, Route
+from apiserver.call import Call, Policy
 from apiserver.counts import Counts
 from apiserver.forms import noted
 from apiserver.health import check_loaded
@@ -51,28 +52,6 @@ CLIENT_GONE = 499
 IMPERSONATE = "impersonate-"
 
 log = Log(__name__)
-audit = Log("apiserver.audit")
-
-
-@dataclass(slots=True)
-class Story:
-    """What is told of a request: to people by the audit, and counted.
-
-    resource is empty as long as no route has matched.
-    """
-
-    user: str
-    verb: str
-    resource: str = ""
-    why: str = ""
-
-    def matched(self, route: Route) -> None:
-        self.verb, self.resource = route.verb, _resource(route)
-
-    @property
-    def counted_verb(self) -> str:
-        """What a stranger writes into a request line becomes no label: only a route's words do."""
-        return self.verb if self.resource else "other"
 
 
 class ApiServer:
@@ -102,6 +81,7 @@ class ApiServer:
         self._routes = Routes(table(KINDS))
         self._authenticator = Authenticator(self.backend)
         self._seats, self._bodies = gate.seats(limits), gate.bodies(limits)
+        self._audit = Audit()
         self._counts = Counts(env.metrics, mirror, self.watchers)
         self._counts.in_flight.set_function(lambda: self.seats_held)
         self._counts.waiting.set_function(
@@ -148,7 +128,7 @@ class ApiServer:
         unread is a body that has not come yet; without it the request has its body already.
         """
         begun_at = self.backend.env.clock.monotonic()
-        story = Story(request.identity.user, request.method)
+        story = Story(request.identity.user, request.method, address=request.address)
         # What the audit says where nobody waits for the answer any more.
         code = CLIENT_GONE
         async with AsyncExitStack() as places:
@@ -163,20 +143,16 @@ class ApiServer:
                 await places.aclose()
             yield response
 
-    def refused(self, method: str, path: str, error: ApiError) -> Response:
+    def refused(self, method: str, path: str, error: ApiError, address: str = "") -> Response:
         """Answer what did not become a request: too large, too late, or not to be read."""
-        story = Story("", method, why=error.message)
+        story = Story("", method, why=error.message, address=address)
         self._tell(path, story, error.code, self.backend.env.clock.monotonic())
         return response_of(error)
 
     def _tell(self, path: str, story: Story, code: int, begun_at: float) -> None:
-        took_s = self.backend.env.clock.monotonic() - begun_at
-        self._counts.answered(story.counted_verb, story.resource, code, took_s)
-        facts = {"user": story.user, "verb": story.verb, "resource": story.resource}
-        if story.why:
-            facts["why"] = story.why[:200]
-        latency_ms = round(took_s * 1000, 1)
-        audit.info("request", path=path, code=code, latency_ms=latency_ms, **facts)
+        now = self.backend.env.clock.monotonic()
+        self._counts.answered(story.counted_verb, story.resource, code, now - begun_at)
+        self._audit.tell(story, path, code, round((now - begun_at) * 1000, 1), now)
 
     async def _told(
         self, request: Request, unread: Unread | None, story: Story, places: AsyncExitStack
@@ -264,14 +240,6 @@ def refuse_impersonation(request: Request) -> None:
     if asked is not None:
         title = "-".join(part.capitalize() for part in asked[:80].split("-"))
         raise Forbidden(f"the header {title} is not taken: nobody can act as another here")
-
-
-def _resource(route: Route) -> str:
-    """Return what a route is about, in a few words: `pods`, `pods/status`, `join`, `server`."""
-    if route.kind is None:
-        return route.resource or "server"
-    plural = route.kind.resource.plural
-    return f"{plural}/{route.subresource}" if route.subresource else plural
 
 
 def _verb(call: Call) -> str:

@@ -54,6 +54,9 @@ class Settings(SettingsBase, frozen=True, kw_only=True):
     kubelet_cert: str = ""
     kubelet_key: str = ""
     kubelet_ca: str = ""
+    # What is audited of strangers; empty writes it where everything else is written.
+    strangers_log: str = ""
+    strangers_log_bytes_max: int = 1024 * 1024
     # Where the highest revision that was shown is remembered; empty remembers none.
     state: str = ""
     etcd_servers: tuple[str, ...] = ()

@@ -136,6 +136,7 @@ def _apiserver(cluster: Cluster) -> ApiServerSettings:
         kubelet_cert=str(logs.cert),
         kubelet_key=str(logs.key),
         kubelet_ca=ca,
+        strangers_log=str(layout.log_file("strangers")),
         state=str(layout.APISERVER_STATE),
         etcd_servers=(f"127.0.0.1:{ETCD_PORT}",),
         etcd_ca=str(layout.ETCD_CA.cert),

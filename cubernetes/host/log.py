@@ -8,7 +8,8 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TextIO
+from pathlib import Path
+from typing import Protocol, TextIO
 
 FACTS = "cube_facts"
 LINES_MAX = 10_000  # that wait to be written
@@ -68,13 +69,43 @@ def _plain(value: object) -> object:
     return value if isinstance(value, int | float | bool | None) else str(value)
 
 
+class Stream(Protocol):
+    """Where lines go; both raise OSError."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> None: ...
+
+
+class Small:
+    """A file that stays small: where it would grow beyond bytes_max, it becomes `<name>.1`."""
+
+    def __init__(self, path: Path, bytes_max: int) -> None:
+        self._path, self._bytes_max = path, bytes_max
+        self._file: TextIO | None = None
+
+    def write(self, text: str) -> None:
+        if self._file is None:
+            self._file = self._path.open("a", encoding="utf-8")
+        if self._file.tell() + len(text) > self._bytes_max:
+            self._file.close()
+            self._file = None
+            self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+            self._file = self._path.open("a", encoding="utf-8")
+        self._file.write(text)
+
+    def flush(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+
+
 class Aside(logging.Handler):
     """Writes lines on a thread of its own: who reads them may stand still, or their disk be full.
 
     What is too much meanwhile is dropped and counted; the next line that is written tells.
     """
 
-    def __init__(self, stream: TextIO, lines_max: int = LINES_MAX) -> None:
+    def __init__(self, stream: Stream, lines_max: int = LINES_MAX) -> None:
         super().__init__()
         self._stream = stream
         self._waiting: queue.Queue[str | threading.Event] = queue.Queue(lines_max)
@@ -115,3 +146,15 @@ def log_to_stderr(level: str = "info") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def log_to_file(name: str, path: Path, bytes_max: int) -> None:
+    """Send the lines of one log to a file of its own and nowhere else, and keep the last of them.
+
+    The file and the one before it have bytes_max each.
+    """
+    handler = Aside(Small(path, bytes_max))
+    handler.setFormatter(JsonLines())
+    logger = logging.getLogger(name)
+    logger.handlers[:] = [handler]
+    logger.propagate = False

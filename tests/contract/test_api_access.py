@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from apiserver.call import Policy, Route
 from apiserver.routes import table
-from cubernetes.api.http import ANONYMOUS, Identity
+from cubernetes.api.errors import BadRequest
+from cubernetes.api.http import ANONYMOUS, Identity, Request
 from cubernetes.api.registry import KINDS
 from tests.contract.api_world import (
     ADMIN,
@@ -221,22 +223,49 @@ async def test_a_token_is_for_joining_and_nothing_else(world: World) -> None:
         assert answer.code == 403
 
 
-async def test_every_request_leaves_one_line_of_audit(
+async def test_every_request_of_somebody_leaves_one_line_of_audit(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="apiserver.audit")
     caplog.clear()
-    await world.call("GET", PODS, identity=ANONYMOUS)
     await world.call("GET", PODS, identity=PROXY)
     await world.call("GET", f"{PODS}/x\n{{forged", identity=ADMIN)
+    await world.call("GET", f"{PODS}/{'x' * 8000}", identity=ADMIN)
     watch = await world.watch(PODS)
     await watch.close()
 
-    facts = [record.cube_facts for record in caplog.records]  # type: ignore[attr-defined]
+    facts = _facts(caplog)
     assert [(fact["user"], fact["code"]) for fact in facts] == [
-        ("system:anonymous", 401),
         ("system:proxy:n1", 403),
+        ("kubernetes-admin", 404),
         ("kubernetes-admin", 404),
         ("kubernetes-admin", 200),
     ]
+    assert (len(facts[2]["path"]), facts[2]["path_letters"]) == (1024, len(PODS) + 8001)
     assert facts[3]["verb"] == "watch"
+
+
+def _facts(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [record.cube_facts for record in caplog.records]  # type: ignore[attr-defined]
+
+
+async def test_strangers_are_audited_apart_in_few_short_lines(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many they are: some lines a second, cut, and the next tells how many are missing."""
+    caplog.set_level("INFO", logger="apiserver")
+    caplog.clear()
+    path = f"{PODS}/{'x' * 8000}"
+    for _ in range(500):
+        request = Request("G" * 5000, path, identity=ANONYMOUS, address="192.0.2.9")
+        assert (await world.server.handle(request)).status == 404
+    world.server.refused("GET", path, BadRequest("z" * 5000), "192.0.2.9")
+    facts = _facts(caplog)
+    assert {record.name for record in caplog.records} == {"apiserver.strangers"}
+    assert len(facts) == 100
+    assert all(len(str(fact)) < 800 for fact in facts)
+    assert facts[0]["address"] == "192.0.2.9"
+    await world.clock.advance(1)
+    caplog.clear()
+    assert (await world.call("GET", PODS, identity=ANONYMOUS)).code == 401
+    assert [fact["lines_left_out"] for fact in _facts(caplog)] == [401]

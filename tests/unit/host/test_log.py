@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
-from cubernetes.host.log import DROPPED, Aside
+from cubernetes.host.log import DROPPED, Aside, Log, log_to_file
 
 
 def a_record(sentence: str) -> logging.LogRecord:
@@ -43,3 +44,21 @@ def test_the_last_words_of_a_program_are_written_before_it_ends() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     numbers = [json.loads(line)["number"] for line in ended.stderr.splitlines()]
     assert numbers == list(range(500))
+
+
+def test_a_log_of_its_own_stays_small_and_keeps_the_last_lines(tmp_path: Path) -> None:
+    path = tmp_path / "strangers.log"
+    log_to_file("strangers.test", path, bytes_max=2000)
+    log = Log("strangers.test")
+    logger = logging.getLogger("strangers.test")
+    logger.setLevel(logging.INFO)
+    for number in range(200):
+        log.info("request", number=number)
+    logger.handlers[0].flush()
+    kept = [path.with_name("strangers.log.1"), path]
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    assert all(one.stat().st_size <= 2000 for one in kept)
+    lines = [json.loads(line) for one in kept for line in one.read_text().splitlines()]
+    numbers = [line["number"] for line in lines]
+    assert numbers == list(range(numbers[0], 200))
+    assert not logger.propagate
