@@ -6,6 +6,7 @@ from cubernetes.api.pod import Container as Wanted
 from cubernetes.api.pod import Pod
 from cubernetes.api.qos import SANDBOX_OOM_SCORE, oom_score_adj
 from kubelet import plan
+from kubelet.environment import environment_of, expanded_all
 from kubelet.runtime.driver import ContainerSpec, Mount, SandboxSpec
 from kubelet.settings import KubeletSettings
 
@@ -37,7 +38,11 @@ def container_spec(
     volumes: Mapping[str, str],
     node_memory_bytes: int,
 ) -> ContainerSpec:
-    """Return what the runtime is asked for; volumes maps their names to paths on this node."""
+    """Return what the runtime is asked for; volumes maps their names to paths on this node.
+
+    Raises: RuntimeTrouble: no such container can be made, by what its spec says.
+    """
+    environment = environment_of(wanted.env)
     limits, requests = wanted.resources.limits, wanted.resources.requests
     cpu = requests.get("cpu") or limits.get("cpu")
     mounts = tuple(
@@ -50,9 +55,9 @@ def container_spec(
         name=wanted.name,
         image=wanted.image,
         attempt=attempt,
-        command=wanted.command or None,
-        args=wanted.args or None,
-        env={one.name: one.value for one in wanted.env},
+        command=expanded_all(wanted.command, environment, "command") or None,
+        args=expanded_all(wanted.args, environment, "args") or None,
+        env=environment,
         working_dir=wanted.working_dir,
         mounts=mounts,
         cpu_request_milli=cpu.milli if cpu else 0,

@@ -55,7 +55,7 @@ class EnvVar(Model):
     """A variable of a container's environment.
 
     name: letters, digits, `-`, `_` and `.`; of two that are the same, the last counts.
-    value: its value, as it stands; `$(NAME)` is not replaced.
+    value: its value; `$(NAME)` is replaced by the variable of that name before it, `$$` is one `$`.
     """
 
     name: str
@@ -93,8 +93,9 @@ class Container(Model):
     image: what it is made of: `busybox:1.36`, or by digest.
     image_pull_policy: when the image is fetched. Left out, it is Always for an image without a tag
         or with `latest`, else IfNotPresent.
-    command: what is run in place of the image's entry point; no shell reads it.
-    args: its arguments, in place of the image's.
+    command: what is run in place of the image's entry point; no shell reads it, but `$(NAME)` is
+        replaced by the container's variable of that name.
+    args: its arguments, in place of the image's; `$(NAME)` as in `command`.
     env: variables of its environment, over the image's.
     working_dir: where it begins; empty is where the image says.
     ports: where it listens.

@@ -63,6 +63,20 @@ def test_a_container_is_asked_for_as_its_pod_says() -> None:
     assert (spec.cpu_request_milli, spec.cpu_limit_milli, spec.memory_limit_bytes) == (250, 0, 0)
 
 
+def test_variables_are_replaced_in_a_containers_own_words() -> None:
+    one = replaced(
+        a_container(),
+        env=(EnvVar(name="PORT", value="80"), EnvVar(name="URL", value="http://:$(PORT)")),
+        command=("/web", "$(URL)"),
+        args=("-p", "$(PORT)", "$$(PORT)"),
+    )
+    spec = specs.container_spec(a_pod(containers=(one,)), one, 0, {}, 8 << 30)
+
+    assert spec.env == {"PORT": "80", "URL": "http://:80"}
+    assert spec.command == ("/web", "http://:80")
+    assert spec.args == ("-p", "80", "$(PORT)")
+
+
 def test_memory_ends_pods_before_what_holds_their_namespaces() -> None:
     pod = a_whole_pod()
     one = pod.spec.containers[0]
