@@ -5,11 +5,15 @@ Every step may be repeated: a run that was cut is finished by the next one.
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
 
 from cubernetes.api.errors import AlreadyExists
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.node import Node, NodeAddress, NodeStatus
 from cubernetes.client.rest import Client
+from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.settings import read_settings, settings_bytes
 from cuberoot import (
@@ -26,6 +30,7 @@ from cuberoot.waiting import NotYet, until
 
 ETCD_UP_S = 30.0
 API_UP_S = 30.0
+CLEAN_S = 120.0
 NODE_READY_S = 60.0
 
 type Say = Callable[[str], None]
@@ -161,15 +166,52 @@ class Programs:
             raise NotYet(error.what, error.deadline_s, missing.rstrip()) from error
 
 
-async def clean_node(cluster: Cluster, env: Env, say: Say) -> None:
-    """Take down what the programs made on this node: containers, links, routes and rules."""
+class NotClean(Exception):
+    """Something of ours is left on this machine, and the files by which it can be taken away."""
+
+
+async def clean_node(
+    cluster: Cluster,
+    env: Env,
+    say: Say,
+    settings_file: Callable[[str], Path] = layout.settings_file,
+) -> None:
+    """Take down what the programs made on this node: containers, links, routes and rules.
+
+    Raises: NotClean: what one could not take away; the others have done their part.
+    """
+    left: list[str] = []
     for program in reversed(compile.EVERY_NODE):
-        settings = layout.settings_file(program)
+        settings = settings_file(program)
         if not settings.exists():
             continue
         argv = [cluster.python, "-m", f"{program}.reset", "--settings", str(settings)]
-        await env.commands.run(argv, deadline_s=120)
-        say(f"{program}: what it made is removed")
+        try:
+            await env.commands.run(argv, deadline_s=CLEAN_S)
+        except CommandFailed as error:
+            left.append(f"{program}: {_why(error)}")
+            say(f"{program}: not all that it made is removed")
+        else:
+            say(f"{program}: what it made is removed")
+    if left:
+        raise NotClean(
+            f"{'; '.join(left)}\nThis machine keeps its files, so that cuberoot reset can finish "
+            "once that is mended."
+        )
+
+
+def _why(error: CommandFailed) -> str:
+    """Return what a program said last of why it could not go on; its log is lines of JSON."""
+    for line in reversed(error.said.splitlines()):
+        try:
+            return msgspec.json.decode(line, type=_LastWord).why
+        except msgspec.DecodeError:
+            continue
+    return str(error)
+
+
+class _LastWord(msgspec.Struct, frozen=True):
+    why: str
 
 
 def python_here() -> str:

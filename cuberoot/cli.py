@@ -16,7 +16,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.settings import SettingsInvalid
 from cuberoot import node, tokens
 from cuberoot.alone import Busy, alone
-from cuberoot.apply import NotInitialised
+from cuberoot.apply import NotClean, NotInitialised
 from cuberoot.join import JoinRefused
 from cuberoot.node import NotFit
 from cuberoot.waiting import NotYet
@@ -24,7 +24,7 @@ from lab.cli import lab
 
 # What the world or the user did wrong; anything else is a bug of ours and shows its story.
 REFUSALS = (
-    Busy, NotFit, NotInitialised, NotYet, JoinRefused, ApiError, Trouble, CommandFailed,
+    Busy, NotClean, NotFit, NotInitialised, NotYet, JoinRefused, ApiError, Trouble, CommandFailed,
     SettingsInvalid, FileExistsError, OSError,
 )  # fmt: skip
 

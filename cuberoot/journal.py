@@ -12,6 +12,10 @@ from cuberoot import layout
 WHOLE = "/*"
 
 
+class NotUndone(OSError):
+    """Something of ours cannot be removed: the sentence names each path and the reason."""
+
+
 class Journal:
     """Paths of files and folders of ours, on disk before they are made.
 
@@ -64,21 +68,29 @@ class Journal:
 
         A folder that holds something of others stays, with that in it. Cut anywhere, it can be
         done again.
+
+        Raises:
+            NotUndone: what cannot be removed, and is still noted; all the rest is removed.
         """
-        stayed = []
+        stayed: list[Path] = []
+        left: dict[str, str] = {}
         own = self._path.parent
         for entry in reversed(self._entries):
-            path = Path(entry.removesuffix(WHOLE))
-            if entry.endswith(WHOLE):
-                if path.is_dir():
-                    shutil.rmtree(path)
-            elif not path.is_dir():
-                # A run that was cut may have left what it was about to put there.
-                unfinished(path).unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
-            elif path != own and not _removed(path):
-                stayed.append(path)
+            if entry == str(own):
+                continue
+            try:
+                if not _undone(entry):
+                    stayed.append(Path(entry))
+            except OSError as error:
+                left[entry] = (
+                    f"{error.filename or entry.removesuffix(WHOLE)}: {error.strerror or error}"
+                )
         is_own = str(own) in self._entries
+        if left:
+            kept = {*left, str(own), *(str(one) for one in stayed)}
+            self._entries = [one for one in self._entries if one in kept]
+            write_atomic(self._path, msgspec.json.encode(self._entries))
+            raise NotUndone("; ".join(left.values()))
         unfinished(self._path).unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)
         self._entries = []
@@ -95,6 +107,28 @@ class Journal:
             if str(self._path.parent) != entry:
                 self._entries.insert(0, str(self._path.parent))
         write_atomic(self._path, msgspec.json.encode(self._entries))
+
+
+def _undone(entry: str) -> bool:
+    """Remove what an entry stands for; False where it is a folder that others use.
+
+    Raises: OSError: the first obstacle; what is beside it is removed.
+    """
+    path = Path(entry.removesuffix(WHOLE))
+    if entry.endswith(WHOLE):
+        errors: list[BaseException] = []
+        if path.is_dir():
+            # The first error names the obstacle; those that follow say that it is there.
+            shutil.rmtree(path, onexc=lambda _work, _path, error: errors.append(error))
+        if errors:
+            raise errors[0]
+        return True
+    if path.is_dir():
+        return _removed(path)
+    # A run that was cut may have left what it was about to put there.
+    unfinished(path).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    return True
 
 
 def _removed(folder: Path) -> bool:

@@ -16,6 +16,12 @@ from cubernetes.host.version import VERSION
 
 log = Log(__name__)
 
+STOPPED = "program cannot go on"
+
+
+class CannotGoOn(Exception):
+    """The world stands in the way; the sentence says what. No bug: nobody needs its story."""
+
 
 def main[S: Settings](
     name: str,
@@ -50,6 +56,9 @@ async def _until_told(name: str, work: Awaitable[None]) -> int:
     except asyncio.CancelledError:
         log.info("program stopped", program=name)
         return 0
+    except CannotGoOn as error:
+        log.error(STOPPED, program=name, why=error)  # noqa: TRY400  no bug: no story
+        return 1
     except Exception as error:  # noqa: BLE001  the last place that can tell the story
         log.bug("program failed", error, program=name)
         return 1

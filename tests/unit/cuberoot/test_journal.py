@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cuberoot.journal import Journal
+from cuberoot.journal import Journal, NotUndone
 
 
 def everything_under(folder: Path) -> dict[str, bytes | None]:
@@ -98,3 +98,23 @@ def test_a_folder_with_others_files_is_not_taken_for_ours(machine: Path) -> None
     journal.tree(machine / "empty")
     (machine / "empty/data").write_text("written by a program")
     journal.tree(machine / "empty")  # again: now it is ours
+
+
+def test_what_cannot_be_removed_is_named_and_all_the_rest_is(machine: Path) -> None:
+    before = everything_under(machine)
+    fill(machine)
+    # The folder was moved to another disk: it is not ours to remove what lies there.
+    state, disk = machine / "var/lib/cube", machine / "disk"
+    state.rename(disk)
+    state.symlink_to(disk)
+
+    with pytest.raises(NotUndone, match=r"var/lib/cube: "):
+        Journal(machine / "etc/cube/journal.json").undo()
+    assert not (machine / "etc/cube/pki").exists()
+    assert not (machine / "etc/units").exists()
+    assert (disk / "data").exists()
+
+    state.unlink()
+    disk.rename(state)
+    assert Journal(machine / "etc/cube/journal.json").undo() == []
+    assert everything_under(machine) == before
