@@ -7,6 +7,7 @@ that holds none (the machine was started anew) is given those of the checkpoint 
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.ruleset import RuleSet
 from proxy.checkpoint import RulesCheckpoint
 from proxy.counts import Counts
 from proxy.services.apply import ServiceRules, rules_of_this_node
@@ -29,6 +31,8 @@ log = Log(__name__)
 
 RETRY_BASE_S = 0.2
 RETRY_LIMIT_S = 10.0
+FILE = ("checkpoint", "rules")
+SAVE_DEADLINE_S = 5.0
 
 
 async def run(settings: ProxySettings, env: Env, client: Client | None = None) -> None:
@@ -92,7 +96,11 @@ class Proxy:
 
     async def _begin_from_checkpoint(self) -> None:
         """Serve by the rules of before: this node may have come up while nobody answers."""
-        saved = self._checkpoint.load()
+        try:
+            saved = await self._env.blocking.run(FILE, self._checkpoint.load)
+        except OSError as error:
+            log.warning("rules checkpoint not read", why=error)
+            return
         if saved is None:
             return
         try:
@@ -130,12 +138,20 @@ class Proxy:
         self._counts.turns.observe(self._env.clock.monotonic() - began_s)
         self._failure_count = 0
         if is_due:
-            self._checkpoint.save(wanted)
+            await self._save(wanted)
             self._check_at_s = began_s + self._settings.check_interval_s
         if applied.is_written:
             spent_ms = round((self._env.clock.monotonic() - began_s) * 1000, 1)
             log.info("service rules applied", chains=len(applied.changed), spent_ms=spent_ms)
         return True
+
+    async def _save(self, rules: RuleSet) -> None:
+        """Keep the rules on disk; one that is full or hangs keeps no change from the kernel."""
+        try:
+            save = partial(self._checkpoint.save, rules)
+            await self._env.blocking.run(FILE, save, deadline_s=SAVE_DEADLINE_S)
+        except OSError as error:
+            log.warning("rules checkpoint not saved", why=error)
 
     def _tell_skipped(self) -> None:
         skipped = self._compiler.skipped
