@@ -60,8 +60,24 @@ class EventSource(Model):
 
 
 def _last_seen(one: "Event", now: datetime) -> str:
-    at = one.last_timestamp or one.metadata.creation_timestamp
+    return _ago(one.last_timestamp or one.metadata.creation_timestamp, now)
+
+
+def _first_seen(one: "Event", now: datetime) -> str:
+    return _ago(one.first_timestamp or one.metadata.creation_timestamp, now)
+
+
+def _ago(at: datetime | None, now: datetime) -> str:
     return short_span((now - at).total_seconds()) if at else "<unknown>"
+
+
+def _object(one: "Event", _: object) -> str:
+    return f"{one.involved_object.kind.lower()}/{one.involved_object.name}"
+
+
+def _source(one: "Event", _: object) -> str:
+    where = f", {one.source.host}" if one.source.host else ""
+    return f"{one.source.component or one.reporting_component}{where}"
 
 
 class Event(Object):
@@ -85,10 +101,13 @@ class Event(Object):
         Column("Last Seen", _last_seen),
         Column("Type", lambda one, _: one.type),
         Column("Reason", lambda one, _: one.reason),
-        Column("Object", lambda one, _: str(one.involved_object.ref._replace(namespace=""))),
+        Column("Object", _object),
+        Column("Subobject", lambda one, _: one.involved_object.field_path, wide=True),
+        Column("Source", _source, wide=True),
+        Column("Message", lambda one, _: one.message.strip()),
+        Column("First Seen", _first_seen, wide=True),
         Column("Count", lambda one, _: one.count, wide=True),
-        Column("Source", lambda one, _: one.source.component, wide=True),
-        Column("Message", lambda one, _: one.message),
+        Column("Name", lambda one, _: one.metadata.name, wide=True),
     )
     selectable = {
         "involvedObject.kind": text("involved_object.kind"),

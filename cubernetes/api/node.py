@@ -142,6 +142,11 @@ def _status(node: "Node", _: object) -> str:
     return f"{ready},SchedulingDisabled" if node.spec.unschedulable else ready
 
 
+def _address(node: "Node", kind: str) -> str:
+    found = (one.address for one in node.status.addresses if one.type == kind)
+    return next(found, "<none>")
+
+
 def _roles(node: "Node", _: object) -> str:
     labels = sorted(key for key in node.metadata.labels if key.startswith(ROLE_LABEL))
     return ",".join(label.removeprefix(ROLE_LABEL) for label in labels) or "<none>"
@@ -157,8 +162,8 @@ class Node(Object):
         Column("Roles", _roles),
         Column("Age", age_of),
         Column("Version", lambda one, _: one.status.node_info.kubelet_version),
-        Column("Internal-IP", lambda one, _: one.address or "<none>", wide=True),
-        Column("Pod-CIDR", lambda one, _: one.spec.pod_cidr or "<none>", wide=True),
+        Column("Internal-IP", lambda one, _: _address(one, "InternalIP"), wide=True),
+        Column("External-IP", lambda one, _: _address(one, "ExternalIP"), wide=True),
         Column("OS-Image", lambda one, _: one.status.node_info.os_image, wide=True),
         Column("Kernel-Version", lambda one, _: one.status.node_info.kernel_version, wide=True),
         Column(

@@ -5,12 +5,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from cubernetes.api import names, podrules
+from cubernetes.api import names, podcolumns, podrules
 from cubernetes.api.condition import Condition, is_true
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import (
     Amounts,
-    Column,
     Count,
     Instant,
     Labels,
@@ -19,7 +18,6 @@ from cubernetes.api.meta import (
     PortNumber,
     Resource,
     Seconds,
-    age_of,
     immutable,
     replaced,
     shown,
@@ -325,45 +323,12 @@ def requested(spec: PodSpec, resource: str) -> int:
     return total
 
 
-def _ready_count(pod: "Pod", _: object) -> str:
-    ready = sum(one.ready for one in pod.status.container_statuses)
-    return f"{ready}/{len(pod.spec.containers)}"
-
-
-def _status(pod: "Pod", _: object) -> str:
-    """Say what a person wants to know first, as kubectl does."""
-    if pod.metadata.is_deleted:
-        return "Terminating"
-    for one in pod.status.container_statuses:
-        if one.state.waiting and one.state.waiting.reason:
-            return one.state.waiting.reason
-    for one in pod.status.container_statuses:
-        if one.state.terminated:
-            ended = one.state.terminated
-            return ended.reason or (
-                f"Signal:{ended.signal}" if ended.signal else f"ExitCode:{ended.exit_code}"
-            )
-    return pod.status.reason or pod.status.phase
-
-
-def _restarts(pod: "Pod", _: object) -> int:
-    return sum(one.restart_count for one in pod.status.container_statuses)
-
-
 class Pod(Object):
     resource = Resource(
         "", "v1", "Pod", "pods", ("po",), subresources=("status", "binding", "log"),
         categories=("all",),
     )  # fmt: skip
-    columns = (
-        Column("Name", lambda one, _: one.metadata.name),
-        Column("Ready", _ready_count),
-        Column("Status", _status),
-        Column("Restarts", _restarts),
-        Column("Age", age_of),
-        Column("IP", lambda one, _: one.status.pod_ip or "<none>", wide=True),
-        Column("Node", lambda one, _: one.spec.node_name or "<none>", wide=True),
-    )
+    columns = podcolumns.COLUMNS
     selectable = {
         "spec.nodeName": text("spec.node_name"),
         "spec.restartPolicy": text("spec.restart_policy"),

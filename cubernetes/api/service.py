@@ -91,6 +91,8 @@ class Service(Object):
         Column("Name", lambda one, _: one.metadata.name),
         Column("Type", lambda one, _: one.spec.type),
         Column("Cluster-IP", lambda one, _: one.spec.cluster_ip or "<none>"),
+        # Services have no addresses outside of the cluster yet.
+        Column("External-IP", lambda _, __: "<none>"),
         Column("Port(s)", _ports),
         Column("Age", age_of),
         Column("Selector", lambda one, _: selector_text(one.spec.selector) or "<none>", wide=True),

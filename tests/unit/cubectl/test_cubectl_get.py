@@ -16,9 +16,9 @@ web-0    1/1     Running   0          60m
 web-10   0/1     Pending   0          60m
 """
 WIDE = """\
-NAME     READY   STATUS    RESTARTS   AGE   IP           NODE
-web-0    1/1     Running   0          60m   10.244.1.2   n1
-web-10   0/1     Pending   0          60m   <none>       <none>
+NAME     READY   STATUS    RESTARTS   AGE   IP           NODE     NOMINATED NODE   READINESS GATES
+web-0    1/1     Running   0          60m   10.244.1.2   n1       <none>           <none>
+web-10   0/1     Pending   0          60m   <none>       <none>   <none>           <none>
 """
 EVERYWHERE = """\
 NAMESPACE   NAME     READY   STATUS    RESTARTS   AGE   LABELS
@@ -31,8 +31,8 @@ NAME         READY   STATUS    RESTARTS   AGE
 pod/web-0    1/1     Running   0          60m
 pod/web-10   0/1     Pending   0          60m
 
-NAME          TYPE        CLUSTER-IP   PORT(S)   AGE
-service/web   ClusterIP   10.96.0.10   80/TCP    60m
+NAME          TYPE        CLUSTER-IP   EXTERNAL-IP   PORT(S)   AGE
+service/web   ClusterIP   10.96.0.10   <none>        80/TCP    60m
 """
 
 

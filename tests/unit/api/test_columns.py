@@ -1,0 +1,113 @@
+"""What `get` prints of each kind, as Kubernetes' server does: scripts read it by place and word."""
+
+from datetime import timedelta
+
+import pytest
+
+from cubernetes.api.event import Event, EventSource, ObjectReference
+from cubernetes.api.meta import Object, replaced
+from cubernetes.api.node import Node, NodeAddress
+from cubernetes.api.pod import (
+    ContainerState,
+    ContainerStatus,
+    Pod,
+    PodStatus,
+    StateRunning,
+    StateTerminated,
+    StateWaiting,
+)
+from cubernetes.api.service import Service
+from tests.given import NOW, a_condition, a_container, a_meta, a_node, a_pod, a_service
+
+RUNNING = ContainerState(running=StateRunning())
+DONE = ContainerState(terminated=StateTerminated(reason="Completed"))
+
+
+def printed(one: Object) -> dict[str, str | int]:
+    return {column.title: column.cell(one, NOW) for column in type(one).columns}
+
+
+def in_states(*states: ContainerState, is_ready: bool = True) -> Pod:
+    statuses = tuple(
+        ContainerStatus(name=f"c{at}", image="i", state=state, ready=state.running is not None)
+        for at, state in enumerate(states)
+    )
+    ready = a_condition("Ready", "True" if is_ready else "False")
+    status = PodStatus(phase="Running", container_statuses=statuses, conditions=(ready,))
+    return a_pod(containers=[a_container(f"c{at}") for at in range(len(states))], status=status)
+
+
+@pytest.mark.parametrize(
+    ("states", "is_ready", "told"),
+    [
+        ([RUNNING], True, "Running"),
+        ([RUNNING, ContainerState(waiting=StateWaiting(reason="CrashLoopBackOff"))], False,
+         "CrashLoopBackOff"),
+        ([ContainerState(terminated=StateTerminated(exit_code=1, reason="Error")),
+          ContainerState(waiting=StateWaiting(reason="CrashLoopBackOff"))], False, "Error"),
+        ([ContainerState(terminated=StateTerminated(exit_code=3))], False, "ExitCode:3"),
+        ([ContainerState(terminated=StateTerminated(signal=9))], False, "Signal:9"),
+        ([DONE], False, "Completed"),
+        ([DONE, RUNNING], True, "Running"),
+        ([DONE, RUNNING], False, "NotReady"),
+    ],
+)  # fmt: skip
+def test_a_pods_status_is_that_of_its_first_container_which_does_not_run(
+    states: list[ContainerState], is_ready: bool, told: str
+) -> None:
+    assert printed(in_states(*states, is_ready=is_ready))["Status"] == told
+
+
+def test_restarts_say_how_long_ago_the_last_was() -> None:
+    ended = StateTerminated(exit_code=1, finished_at=NOW - timedelta(seconds=125))
+    earlier = StateTerminated(exit_code=1, finished_at=NOW - timedelta(hours=1))
+    statuses = tuple(
+        ContainerStatus(
+            name=name, image="i", restart_count=2, last_state=ContainerState(terminated=end)
+        )
+        for name, end in (("a", earlier), ("b", ended))
+    )
+    assert printed(a_pod(status=PodStatus(container_statuses=statuses)))["Restarts"] == (
+        "4 (2m5s ago)"
+    )
+    assert printed(a_pod(phase="Running"))["Restarts"] == 0
+
+
+def test_the_columns_stand_where_scripts_expect_them() -> None:
+    titles = {kind: [column.title for column in kind.columns] for kind in (Pod, Service, Node)}
+    assert titles == {
+        Pod: ["Name", "Ready", "Status", "Restarts", "Age", "IP", "Node", "Nominated Node",
+              "Readiness Gates"],
+        Service: ["Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "Selector"],
+        Node: ["Name", "Status", "Roles", "Age", "Version", "Internal-IP", "External-IP",
+               "OS-Image", "Kernel-Version", "Container-Runtime"],
+    }  # fmt: skip
+
+
+def test_a_node_shows_both_of_its_addresses_where_it_has_them() -> None:
+    one = a_node("n1", address="10.0.0.1")
+    outside = NodeAddress(type="ExternalIP", address="192.0.2.1")
+    both = replaced(one, status=replaced(one.status, addresses=(*one.status.addresses, outside)))
+    assert (printed(one)["Internal-IP"], printed(one)["External-IP"]) == ("10.0.0.1", "<none>")
+    assert printed(both)["External-IP"] == "192.0.2.1"
+    assert printed(a_service())["External-IP"] == "<none>"
+
+
+def test_an_event_names_its_object_as_a_command_line_takes_it() -> None:
+    event = Event(
+        metadata=a_meta("web-0.1"),
+        involved_object=ObjectReference(
+            kind="Pod", namespace="default", name="web-0", field_path="spec.containers{main}"
+        ),
+        reason="Started",
+        message=" started\n",
+        source=EventSource(component="kubelet", host="n1"),
+        first_timestamp=NOW - timedelta(minutes=30),
+        last_timestamp=NOW - timedelta(seconds=5),
+        count=3,
+    )
+    assert list(printed(event).items()) == [
+        ("Last Seen", "5s"), ("Type", "Normal"), ("Reason", "Started"), ("Object", "pod/web-0"),
+        ("Subobject", "spec.containers{main}"), ("Source", "kubelet, n1"), ("Message", "started"),
+        ("First Seen", "30m"), ("Count", 3), ("Name", "web-0.1"),
+    ]  # fmt: skip
