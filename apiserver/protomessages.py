@@ -47,8 +47,8 @@ Pod 1=metadata:ObjectMeta 2=spec:PodSpec 3=status:PodStatus
 PodSpec 1=volumes:[Volume] 2=containers:[Container] 3=restartPolicy
   4=terminationGracePeriodSeconds:int? 5=activeDeadlineSeconds:int? 6=dnsPolicy 7=nodeSelector:{}
   8=serviceAccountName 9=serviceAccount 10=nodeName 11=hostNetwork:bool 12=hostPID:bool
-  13=hostIPC:bool 14=securityContext:- 15=imagePullSecrets:[-] 16=hostname 17=subdomain
-  18=affinity:- 19=schedulerName 20=initContainers:[Container]
+  13=hostIPC:bool 14=securityContext:PodSecurityContext 15=imagePullSecrets:[-]
+  16=hostname 17=subdomain 18=affinity:- 19=schedulerName 20=initContainers:[Container]
   21=automountServiceAccountToken:bool? 22=tolerations:[Toleration]
   23=hostAliases:[-] 24=priorityClassName
   25=priority:int? 26=dnsConfig:- 27=shareProcessNamespace:bool? 28=readinessGates:[-]
@@ -56,6 +56,10 @@ PodSpec 1=volumes:[Volume] 2=containers:[Container] 3=restartPolicy
   33=topologySpreadConstraints:[-] 34=ephemeralContainers:[-] 35=setHostnameAsFQDN:bool? 36=os:-
   37=hostUsers:bool? 38=schedulingGates:[-] 39=resourceClaims:[-]
   40=resources:ResourceRequirements
+PodSecurityContext 1=seLinuxOptions:- 2=runAsUser:int? 3=runAsNonRoot:bool?
+  4=supplementalGroups:[int] 5=fsGroup:int? 6=runAsGroup:int? 7=sysctls:[-] 8=windowsOptions:-
+  9=fsGroupChangePolicy 10=seccompProfile:- 11=appArmorProfile:- 12=supplementalGroupsPolicy
+  13=seLinuxChangePolicy
 Toleration 1=key 2=operator 3=value 4=effect 5=tolerationSeconds:int?
 Volume 1=name 2=volumeSource:VolumeSource^
 VolumeSource 1=hostPath:HostPathVolumeSource 2=emptyDir:EmptyDirVolumeSource 3=gcePersistentDisk:-
@@ -80,7 +84,7 @@ VolumeMount 1=name 2=readOnly:bool 3=mountPath 4=subPath 5=mountPropagation 6=su
 PodStatus 1=phase 2=conditions:[PodCondition] 3=message 4=reason 5=hostIP 6=podIP 7=startTime:time
   8=containerStatuses:[ContainerStatus] 9=qosClass 10=initContainerStatuses:[ContainerStatus]
   11=nominatedNodeName 12=podIPs:[PodIP] 13=ephemeralContainerStatuses:[ContainerStatus] 14=resize
-  15=resourceClaimStatuses:[-] 16=hostIPs:[-]
+  15=resourceClaimStatuses:[-] 16=hostIPs:[PodIP]
 PodCondition 1=type 2=status 3=lastProbeTime:time 4=lastTransitionTime:time 5=reason 6=message
 ContainerStatus 1=name 2=state:ContainerState 3=lastState:ContainerState 4=ready:bool
   5=restartCount:int 6=image 7=imageID 8=containerID 9=started:bool?
@@ -101,7 +105,8 @@ ServiceSpec 1=ports:[ServicePort] 2=selector:{} 3=clusterIP 4=type 5=externalIPs
   20=allocateLoadBalancerNodePorts:bool? 21=loadBalancerClass 22=internalTrafficPolicy
   23=trafficDistribution
 ServicePort 1=name 2=protocol 3=port:int 4=targetPort:intOrString 5=nodePort:int 6=appProtocol
-ServiceStatus 1=loadBalancer:- 2=conditions:[-]
+ServiceStatus 1=loadBalancer:LoadBalancerStatus 2=conditions:[-]
+LoadBalancerStatus 1=ingress:[-]
 EndpointSlice 1=metadata:ObjectMeta 2=endpoints:[Endpoint] 3=ports:[EndpointPort] 4=addressType
 Endpoint 1=addresses:[] 2=conditions:EndpointConditions 3=hostname 4=targetRef:ObjectReference
   5=deprecatedTopology:{} 6=nodeName 7=zone 8=hints:-

@@ -64,7 +64,7 @@ def container_spec(
         cpu_limit_milli=limits["cpu"].milli if "cpu" in limits else 0,
         memory_limit_bytes=limits["memory"].whole if "memory" in limits else 0,
         oom_score_adj=oom_score_adj(pod.spec, wanted, node_memory_bytes),
-        share_pids=pod.spec.share_process_namespace,
+        share_pids=bool(pod.spec.share_process_namespace),
         spec_hash=plan.spec_hash(wanted),
     )
 

@@ -61,6 +61,7 @@ def status_for(
         reason=pod.status.reason,
         message=sandbox_trouble.message if sandbox_trouble else _message_of_others(pod),
         host_ip=host_address,
+        host_ips=(PodIP(ip=host_address),) if host_address else (),
         pod_ip=live_address or (pod.status.pod_ip if over else ""),
         pod_ips=(PodIP(ip=live_address),) if live_address else (),
         start_time=pod.status.start_time or now.replace(microsecond=0),

@@ -92,7 +92,7 @@ class EndpointSlice(Object):
     api_version: str = shown("discovery.k8s.io/v1")
     kind: str = shown("EndpointSlice")
     address_type: Literal["IPv4"] = shown("IPv4")
-    endpoints: Annotated[tuple[Endpoint, ...], msgspec.Meta(max_length=1000)] = ()
+    endpoints: Annotated[tuple[Endpoint, ...], msgspec.Meta(max_length=1000)] = shown(())
     ports: Annotated[tuple[EndpointPort, ...], msgspec.Meta(max_length=100)] = ()
 
     @property

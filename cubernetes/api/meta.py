@@ -49,9 +49,13 @@ class Model(Base, metaclass=ModelMeta):
     """A value: equal by its fields, never changed, only replaced."""
 
 
-def shown[T](value: T) -> T:
-    """Give a field a default that is written on the wire also where it stands unchanged."""
-    return msgspec.field(default_factory=lambda: value)
+def shown[T](value: T, name: str | None = None) -> T:
+    """Give a field a default that is written on the wire also where it stands unchanged.
+
+    Every field that Kubernetes' schema requires is one: its clients read it without asking whether
+    it is there, and send it back. name is its name on the wire, where camelCase would differ.
+    """
+    return msgspec.field(default_factory=lambda: value, name=name)
 
 
 def wire[T](name: str, default: T) -> T:
@@ -114,8 +118,8 @@ class OwnerReference(Model):
     kind: str
     name: str
     uid: str
-    controller: bool = False
-    block_owner_deletion: bool = False
+    controller: bool | None = None
+    block_owner_deletion: bool | None = None
 
 
 class ObjectMeta(Model):
@@ -195,7 +199,7 @@ class ObjectMeta(Model):
                     yield Problem(where, "is required", "FieldValueRequired")
                 elif len(text) > names.SUBDOMAIN_LIMIT:
                     yield Problem(where, too_long(text))
-        if sum(owner.controller for owner in self.owner_references) > 1:
+        if sum(bool(owner.controller) for owner in self.owner_references) > 1:
             yield Problem(field, "at most one owner may be the controller")
 
 

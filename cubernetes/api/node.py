@@ -11,6 +11,7 @@ from cubernetes.api.errors import Problem
 from cubernetes.api.meta import (
     Amounts,
     Column,
+    Instant,
     Model,
     Object,
     Resource,
@@ -33,11 +34,13 @@ class Taint(Model):
     effect: what it does to a pod that does not bear it. NoSchedule keeps new pods away,
         PreferNoSchedule lets them come only where no other node takes them, and NoExecute keeps new
         pods away and ends those that are there.
+    time_added: kept for clients that send it.
     """
 
     key: str
     value: str = ""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = shown("NoSchedule")
+    time_added: Instant | None = None
 
 
 class NodeSpec(Model):
@@ -82,16 +85,16 @@ class NodeInfo(Model):
     kubelet_version, kube_proxy_version: Cubernetes' version.
     """
 
-    machine_id: str = wire("machineID", "")
-    boot_id: str = wire("bootID", "")
-    system_uuid: str = wire("systemUUID", "")
-    kernel_version: str = ""
-    os_image: str = ""
-    operating_system: str = ""
-    architecture: str = ""
-    container_runtime_version: str = ""
-    kubelet_version: str = ""
-    kube_proxy_version: str = ""
+    machine_id: str = shown("", "machineID")
+    boot_id: str = shown("", "bootID")
+    system_uuid: str = shown("", "systemUUID")
+    kernel_version: str = shown("")
+    os_image: str = shown("")
+    operating_system: str = shown("")
+    architecture: str = shown("")
+    container_runtime_version: str = shown("")
+    kubelet_version: str = shown("")
+    kube_proxy_version: str = shown("")
 
 
 class DaemonEndpoint(Model):
@@ -100,7 +103,7 @@ class DaemonEndpoint(Model):
     port: its number; 0 where it does not listen.
     """
 
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = wire("Port", 0)
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = shown(0, "Port")
 
 
 class DaemonEndpoints(Model):

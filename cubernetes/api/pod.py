@@ -99,6 +99,8 @@ class Container(Model):
     ports: where it listens.
     resources: what it is promised, and what it cannot exceed.
     volume_mounts: where it sees the pod's volumes.
+    termination_message_path, termination_message_policy: only the defaults are taken; no message is
+        read from there yet.
     """
 
     name: str
@@ -111,6 +113,8 @@ class Container(Model):
     ports: tuple[ContainerPort, ...] = ()
     resources: Resources = msgspec.field(default_factory=Resources)
     volume_mounts: tuple[VolumeMount, ...] = ()
+    termination_message_path: Literal["/dev/termination-log"] = shown("/dev/termination-log")
+    termination_message_policy: Literal["File"] = shown("File")
 
 
 class HostPath(Model):
@@ -125,7 +129,7 @@ class HostPath(Model):
     type: Literal[
         "", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice",
         "BlockDevice",
-    ] = ""  # fmt: skip
+    ] = shown("")  # fmt: skip
 
 
 class EmptyDir(Model):
@@ -150,6 +154,10 @@ class Volume(Model):
     empty_dir: EmptyDir | None = None
 
 
+class PodSecurityContext(Model):
+    """Only the empty one is taken, which Kubernetes gives every pod: it asks for nothing."""
+
+
 class PodSpec(Model):
     """No init containers, probes or host namespaces yet: what is not here is refused by name.
 
@@ -161,6 +169,7 @@ class PodSpec(Model):
     termination_grace_period_seconds: how long its containers have between TERM and KILL.
     host_network: only false is taken: pods have a network of their own.
     share_process_namespace: its containers see each other's processes.
+    security_context: only `{}` is taken.
     hostname: its host name; empty is the pod's name.
     dns_policy: ClusterFirst asks the cluster's name servers where it has any, Default the node's.
     scheduler_name: who places it: the scheduler of that name.
@@ -174,7 +183,8 @@ class PodSpec(Model):
     node_selector: Labels = msgspec.field(default_factory=dict)
     termination_grace_period_seconds: Seconds = shown(GRACE_DEFAULT_S)
     host_network: bool = False
-    share_process_namespace: bool = False
+    share_process_namespace: bool | None = None
+    security_context: PodSecurityContext = msgspec.field(default_factory=PodSecurityContext)
     hostname: str = ""
     dns_policy: Literal["ClusterFirst", "Default"] = shown("ClusterFirst")
     scheduler_name: str = shown("default-scheduler")
@@ -261,7 +271,7 @@ class ContainerStatus(Model):
 
 
 class PodIP(Model):
-    """An address of a pod.
+    """An address of a pod, or of its node.
 
     ip: the address, IPv4.
     """
@@ -277,6 +287,7 @@ class PodStatus(Model):
     message: why it is so, as a sentence.
     reason: why it is so, as one word.
     host_ip: the address of its node.
+    host_ips: nothing but `hostIP`, for clients that read it here.
     pod_ip: its own address.
     pod_ips: nothing but `podIP`, for clients that read it here.
     start_time: when its kubelet took it on.
@@ -290,6 +301,7 @@ class PodStatus(Model):
     message: str = ""
     reason: str = ""
     host_ip: str = wire("hostIP", "")
+    host_ips: tuple[PodIP, ...] = wire("hostIPs", ())
     pod_ip: str = wire("podIP", "")
     pod_ips: tuple[PodIP, ...] = wire("podIPs", ())
     start_time: Instant | None = None

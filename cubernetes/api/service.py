@@ -66,8 +66,19 @@ class ServiceSpec(Model):
     cluster_ips: tuple[str, ...] = wire("clusterIPs", ())
     session_affinity: Literal["None"] = shown("None")
     internal_traffic_policy: Literal["Cluster"] = shown("Cluster")
-    ip_families: tuple[Literal["IPv4"], ...] = ()
-    ip_family_policy: Literal["", "SingleStack"] = ""
+    ip_families: Annotated[tuple[Literal["IPv4"], ...], msgspec.Meta(max_length=2)] = shown(
+        ("IPv4",)
+    )
+    ip_family_policy: Literal["", "SingleStack"] = shown("SingleStack")
+
+
+class LoadBalancer(Model):
+    """Services here have none.
+
+    ingress: kept for clients that send it.
+    """
+
+    ingress: tuple[Mapping[str, Any], ...] = ()
 
 
 class ServiceStatus(Model):
@@ -76,7 +87,7 @@ class ServiceStatus(Model):
     load_balancer: services here have none.
     """
 
-    load_balancer: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    load_balancer: LoadBalancer = msgspec.field(default_factory=LoadBalancer)
 
 
 def _ports(service: "Service", _: object) -> str:
@@ -109,14 +120,20 @@ class Service(Object):
         return self.spec.cluster_ip == HEADLESS
 
     def defaulted(self) -> "Service":
-        """Fill in target ports, and clusterIPs from clusterIP."""
+        """Fill in target ports, clusterIPs from clusterIP, and families that are left open."""
         ports = tuple(
             one if one.target_port is not None else replaced(one, target_port=one.port)
             for one in self.spec.ports
         )
         address = self.spec.cluster_ip
         addresses = self.spec.cluster_ips or ((address,) if address else ())
-        spec = replaced(self.spec, ports=ports, cluster_ips=addresses)
+        spec = replaced(
+            self.spec,
+            ports=ports,
+            cluster_ips=addresses,
+            ip_families=self.spec.ip_families or ("IPv4",),
+            ip_family_policy=self.spec.ip_family_policy or "SingleStack",
+        )
         return replaced(self, spec=spec)
 
     def problems(self) -> Iterator[Problem]:

@@ -25,6 +25,7 @@ MERGE_KEYS: Mapping[tuple[str, str], str] = {
     ("status", "conditions"): "type",
     ("status", "addresses"): "type",
     ("status", "podIPs"): "ip",
+    ("status", "hostIPs"): "ip",
 }
 # Lists of plain values that merge as sets.
 MERGED_SETS = frozenset({("metadata", "finalizers"), ("spec", "podCIDRs")})

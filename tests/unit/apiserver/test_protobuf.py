@@ -72,7 +72,7 @@ def test_what_kubectl_1_32_sends_to_create_a_service_is_read() -> None:
             "selector": {"app": "web"},
             "type": "ClusterIP",
         },
-        "status": {},
+        "status": {"loadBalancer": {}},
     }
 
 
@@ -109,7 +109,7 @@ def test_a_target_port_is_a_number_or_a_name() -> None:
 @pytest.mark.parametrize(
     ("raw", "path"),
     [
-        (part(2, part(14, part(2, 5))), "spec.securityContext"),
+        (part(2, part(14, part(2, 5))), "spec.securityContext.runAsUser"),
         (part(2, part(13, 1)), "spec.hostIPC"),
         (part(2, part(1, part(2, part(6, part(1, b"secret"))))), "spec.volumes[0].secret"),
         (bytes([0xFA, 0x7F, 1, 1]), "(protobuf field 2047)"),
