@@ -1,13 +1,12 @@
 """Calls on objects, as trees: what verbs ask of the API server, and its refusals as errors."""
 
-import json
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from cubectl.transport import WATCH_SILENCE_S, Transport
+from cubectl.transport import WATCH_SILENCE_S, Stream, Transport
 from cubernetes.api import codec
 from cubernetes.api.codec import Tree
 from cubernetes.api.errors import ApiError, error_for
@@ -17,6 +16,8 @@ from cubernetes.client.paths import collection_of, path_of
 
 JSON, MERGE = "application/json", "application/merge-patch+json"
 WATCH_S = 300
+REFUSAL_BYTES_MAX = 256 * 1024
+VERDICTS = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
 PAGE_LIMIT = 500  # objects that one answer of a list brings at most
 
 type Query = Mapping[str, str]
@@ -43,7 +44,7 @@ class Api:
         self._transport = transport
 
     def get(self, kind: type[Object], name: str, namespace: str) -> Tree:
-        return self._tree("GET", _target(path_of(kind, namespace, name)))
+        return _object_in(self._tree("GET", _target(path_of(kind, namespace, name))))
 
     def list(self, kind: type[Object], namespace: str, query: Query | None = None) -> Listed:
         """Return all pages together; an empty namespace is all of them."""
@@ -54,7 +55,10 @@ class Api:
                 {"continue": proceed} if proceed else {}
             )
             tree = self._tree("GET", _target(collection_of(kind, namespace), page))
-            items += [_with_kind(kind, item) for item in tree.get("items") or []]
+            listed = tree.get("items") or []
+            if not isinstance(listed, list):
+                raise strange("a list without items")
+            items += [_with_kind(kind, _object_in(item)) for item in listed]
             metadata = tree.get("metadata") or {}
             proceed = str(metadata.get("continue") or "")
             if not proceed:
@@ -62,7 +66,7 @@ class Api:
 
     def create(self, kind: type[Object], tree: Tree, namespace: str, *, is_dry: bool) -> Tree:
         target = _target(collection_of(kind, namespace), _write_query(is_dry))
-        return self._tree("POST", target, _json(tree), JSON)
+        return _object_in(self._tree("POST", target, _json(tree), JSON))
 
     def patch(
         self,
@@ -76,7 +80,7 @@ class Api:
     ) -> Tree:
         path = path_of(kind, namespace, name, subresource)
         target = _target(path, _write_query(is_dry))
-        return self._tree("PATCH", target, _json(change), MERGE)
+        return _object_in(self._tree("PATCH", target, _json(change), MERGE))
 
     def delete(self, kind: type[Object], name: str, namespace: str, options: DeleteOptions) -> Tree:
         target = _target(path_of(kind, namespace, name))
@@ -108,12 +112,10 @@ class Api:
         target = _target(collection_of(kind, namespace), asked)
         with self._transport.stream(target, silence_s=WATCH_SILENCE_S) as stream:
             if stream.status != 200:
-                raise refusal(stream.status, b"".join(stream.chunks()))
+                raise refusal(stream.status, _beginning(stream))
             for line in stream.lines():
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise refusal(int(event["object"].get("code", 500)), _json(event["object"]))
-                yield Change(event["type"], event["object"])
+                if line.strip():
+                    yield _change_in(line)
 
     def log(self, pod: str, namespace: str, query: Query) -> Iterator[bytes]:
         """Yield a container's output as it comes."""
@@ -122,7 +124,7 @@ class Api:
         target = _target(path_of(Pod, namespace, pod, "log"), query)
         with self._transport.stream(target, silence_s=None) as stream:
             if stream.status != 200:
-                raise refusal(stream.status, b"".join(stream.chunks()))
+                raise refusal(stream.status, _beginning(stream))
             yield from stream.chunks()
 
     def _tree(self, method: str, target: str, body: bytes = b"", media: str = "") -> Tree:
@@ -130,9 +132,12 @@ class Api:
         if answer.status >= 400:
             raise refusal(answer.status, answer.body)
         try:
-            return codec.tree_of(answer.body, duplicates_refused=False)
+            tree = codec.tree_of(answer.body, duplicates_refused=False)
         except ApiError as error:
-            raise error_for(500, "")(f"the answer is not JSON: {error.message}") from error
+            raise strange(f"what is not JSON: {error.message}") from error
+        if not isinstance(tree.get("metadata") or {}, dict):
+            raise strange("an answer whose metadata are no object")
+        return tree
 
 
 def refusal(code: int, body: bytes) -> ApiError:
@@ -143,6 +148,52 @@ def refusal(code: int, body: bytes) -> ApiError:
         said = body.decode(errors="replace").strip()[:200]
         return error_for(code, "")(f"the server answered {code}: {said or 'nothing more'}")
     return error_of(status)
+
+
+def strange(what: str) -> ApiError:
+    """Return the error of a server that answers what nobody can read."""
+    return error_for(500, "")(f"the server sent {what}")
+
+
+def _object_in(tree: Any) -> Tree:
+    """Return an object, of which everybody may know who it is. Raises: ApiError."""
+    metadata = tree.get("metadata") if isinstance(tree, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        raise strange("an object without metadata.name")
+    for field in ("namespace", "uid", "resourceVersion"):
+        if not isinstance(metadata.get(field, ""), str):
+            raise strange(f"an object whose metadata.{field} is no text")
+    return cast(Tree, tree)
+
+
+def _change_in(line: bytes) -> Change:
+    """Return what a line of a watch tells. Raises: ApiError: an ERROR, or no event at all."""
+    try:
+        event = codec.tree_of(line, duplicates_refused=False)
+    except ApiError as error:
+        raise strange(f"a line of a watch that is not JSON: {error.message}") from error
+    verdict, tree = event.get("type"), event.get("object")
+    if not isinstance(tree, dict):
+        raise strange("a line of a watch without an object")
+    if verdict == "ERROR":
+        code = tree.get("code")
+        raise refusal(code if isinstance(code, int) else 500, _json(tree))
+    if verdict not in VERDICTS:
+        raise strange(f"a line of a watch of the type {str(verdict)[:40]!r}")
+    metadata = tree.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("resourceVersion"), str):
+        raise strange("a line of a watch without metadata.resourceVersion")
+    return Change(str(verdict), tree if verdict == "BOOKMARK" else _object_in(tree))
+
+
+def _beginning(stream: Stream) -> bytes:
+    """Return as much of a refusal as one can be."""
+    found = b""
+    for chunk in stream.chunks():
+        found += chunk
+        if len(found) > REFUSAL_BYTES_MAX:
+            break
+    return found
 
 
 def _target(path: str, query: Query | None = None) -> str:

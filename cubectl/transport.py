@@ -15,6 +15,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from cubectl.kubeconfig import Access
+from cubernetes.client.frames import LINE_BYTES_LIMIT
 
 CONNECT_DEADLINE_S = 5.0
 ANSWER_BYTES_LIMIT = 512 * 1024 * 1024
@@ -181,7 +182,12 @@ class _HttpStream:
         return self._response.status
 
     def lines(self) -> Iterator[bytes]:
-        return self._until_end(self._response.readline)
+        for line in self._until_end(lambda: self._response.readline(LINE_BYTES_LIMIT + 1)):
+            if len(line) > LINE_BYTES_LIMIT:
+                raise Unreachable(f"a line of the answer has over {LINE_BYTES_LIMIT} bytes")
+            if not line.endswith(b"\n"):
+                raise Unreachable("the connection broke within a line")
+            yield line
 
     def chunks(self) -> Iterator[bytes]:
         return self._until_end(lambda: self._response.read1(READ_BYTES))

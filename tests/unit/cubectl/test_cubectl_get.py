@@ -209,6 +209,10 @@ Spec:
   Cluster IPs:              10.96.0.10
   Session Affinity:         None
   Internal Traffic Policy:  Cluster
+  Ip Families:              IPv4
+  Ip Family Policy:         SingleStack
+Status:
+  Load Balancer:  {}
 Endpoint Slices:
   NAME    ADDRESSTYPE   PORTS   ENDPOINTS    AGE
   web-1   IPv4          8080    10.244.1.2   60m
