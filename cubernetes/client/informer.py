@@ -17,7 +17,7 @@ from cubernetes.client.cache import Cache, Pairs, key_of, revision_of
 from cubernetes.client.machine import Event, State, step
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
-from cubernetes.client.watching import Change
+from cubernetes.client.watching import Change, revision_in
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -138,9 +138,9 @@ class Informer[O: Object]:
                 fields=self._fields,
                 revision=revision,
             )
+            listed_revision = revision_in(listing.metadata.resource_version)
         except (ApiError, Trouble) as error:
             return self._failed(error)
-        listed_revision = int(listing.metadata.resource_version)
         if listed_revision < self.cache.revision:
             kind = self.kind.resource.kind
             if revision is None:

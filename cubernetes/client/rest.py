@@ -26,6 +26,7 @@ from cubernetes.api.words import (
     Scale,
 )
 from cubernetes.client.call import Caller, Settle, refusal_of
+from cubernetes.client.outcome import Unknown
 from cubernetes.client.paths import collection_of, path_of
 from cubernetes.client.transport import Transport
 from cubernetes.client.watching import Change, changes
@@ -93,7 +94,7 @@ class Client:
     async def get[O: Object](self, kind: type[O], name: str, namespace: str = "") -> O:
         """Return the object as it stands now, whichever server answers."""
         body = await self._caller.call(self._request("GET", path_of(kind, namespace, name)))
-        return codec.decode(kind, body)
+        return _read(kind, body)
 
     async def list[O: Object](  # noqa: PLR0913  the API's own parameters
         self,
@@ -120,7 +121,7 @@ class Client:
             query.append(("continue", proceed))
         body = await self._caller.call(self._request("GET", collection_of(kind, namespace), query))
         listing = cast(Any, Listing)[kind]
-        return cast(Listing[O], codec.decode(listing, body))
+        return cast(Listing[O], _read(listing, body))
 
     async def watch[O: Object](
         self,
@@ -205,7 +206,7 @@ class Client:
         request = self._request(
             "PATCH", path, body=msgspec.json.encode(change), content_type=MERGE_PATCH
         )
-        return codec.decode(kind, await self._caller.call(request))
+        return _read(kind, await self._caller.call(request))
 
     async def delete(  # noqa: PLR0913  the API's own parameters
         self,
@@ -241,7 +242,7 @@ class Client:
         path = path_of(kind, namespace, name)
         request = self._request("DELETE", path, body=codec.encode(options))
         body = await self._caller.call(request, settle if uid else None)
-        return codec.decode(PartialMeta, body).metadata.resource_version
+        return _read(PartialMeta, body).metadata.resource_version
 
     async def _stands(self, kind: type[Object], name: str, namespace: str, uid: str) -> bool:
         """Tell whether this incarnation is there, and nobody has asked for its deletion."""
@@ -289,7 +290,7 @@ class Client:
         if replicas is not None:
             change = msgspec.json.encode({"spec": {"replicas": replicas}})
             request = self._request("PATCH", path, body=change, content_type=MERGE_PATCH)
-        return codec.decode(Scale, await self._caller.call(request))
+        return _read(Scale, await self._caller.call(request))
 
     # Anything else
 
@@ -349,7 +350,7 @@ class Client:
         self, method: str, path: str, one: O, settle: Settle | None = None
     ) -> O:
         request = self._request(method, path, body=codec.encode(cast(Model, one)))
-        return codec.decode(type(one), await self._caller.call(request, settle))
+        return _read(type(one), await self._caller.call(request, settle))
 
     def _request(
         self,
@@ -368,6 +369,14 @@ class Client:
         if self._fence is not None and method != "GET":
             headers[FENCE_HEADER] = str(self._fence)
         return Request(method, path, tuple(query), headers, body)
+
+
+def _read[M: Model](kind: type[M], body: bytes) -> M:
+    """Read the body of a success; what cannot be read tells nothing of what has happened."""
+    try:
+        return codec.decode(kind, body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Unknown(f"the answer is no {kind.__name__}: {str(error)[:200]}") from error
 
 
 def _selection(labels: str, fields: str) -> list[tuple[str, str]]:

@@ -10,12 +10,14 @@ import msgspec
 
 from cubernetes.api import codec
 from cubernetes.api.http import Request, Response
-from cubernetes.api.meta import Object
+from cubernetes.api.meta import Object, ObjectMeta
 from cubernetes.api.words import PartialMeta, Status, WatchEvent, error_of
 from cubernetes.client.call import refusal_of
 from cubernetes.client.frames import Lines, LineTooLong
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.transport import Transport
+
+REVISION_DIGITS_MAX = 19  # of 63 bits
 
 type ChangeType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 
@@ -90,8 +92,20 @@ def _change[O: Object](kind: type[O], line: bytes) -> Change[O]:
             raise error_of(codec.decode(Status, bytes(event.object)))
         if event.type == "BOOKMARK":
             meta = codec.decode(PartialMeta, bytes(event.object)).metadata
-            return Change("BOOKMARK", None, meta.resource_version)
+            return Change("BOOKMARK", None, _dated(meta))
         found = codec.decode(kind, bytes(event.object))
-    except msgspec.DecodeError as error:
+        return Change(event.type, found, _dated(found.metadata))
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Unknown(f"the watch sent what is no event of {kind.resource.kind}") from error
-    return Change(event.type, found, found.metadata.resource_version)
+
+
+def _dated(meta: ObjectMeta) -> str:
+    """Return the place of an event, which whoever follows goes on from."""
+    return str(revision_in(meta.resource_version))
+
+
+def revision_in(text: str) -> int:
+    """Return the revision that a server tells. Raises: Unknown: it tells none."""
+    if not (text.isascii() and text.isdigit() and len(text) <= REVISION_DIGITS_MAX):
+        raise Unknown(f"the server told no revision: {text[:40]!r}")
+    return int(text)

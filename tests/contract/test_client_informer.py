@@ -6,14 +6,23 @@ import pytest
 
 from cubernetes.api.errors import AHEAD, Gone, Problem, Timeout
 from cubernetes.api.pod import Pod
-from cubernetes.api.words import status_of
+from cubernetes.api.words import Listing, ListMeta, status_of
 from cubernetes.client.cache import revision_of
 from cubernetes.client.informer import Informer, WentBack
 from cubernetes.client.outcome import Unknown, Unreachable
 from cubernetes.client.rest import Client
 from cubernetes.host.supervise import BeginAnew, supervised
 from tests.given import a_pod
-from tests.scripted import Answer, ScriptedTransport, bookmark, line, listed, refused, streamed
+from tests.scripted import (
+    Answer,
+    ScriptedTransport,
+    bookmark,
+    line,
+    listed,
+    ok,
+    refused,
+    streamed,
+)
 from tests.simulation.clock import sim_env
 from tests.simulation.loop import run_simulated
 
@@ -156,6 +165,39 @@ def test_no_failure_makes_it_spin(answer: Answer) -> None:
 
     # 2.5 to 5 s between attempts, and quicker ones at first.
     assert len(story.transport.requests) < 600 / 2.5 + 30
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"{}\n",
+        b"[]\n",
+        b"null\n",
+        b"not JSON\n",
+        b'{"object":{"metadata":{"resourceVersion":"5"}}}\n',
+        b'{"type":"ADDED"}\n',
+        b'{"type":"ADDED","object":null}\n',
+        b'{"type":"RENAMED","object":{"metadata":{"resourceVersion":"5"}}}\n',
+        b'{"type":"BOOKMARK","object":{}}\n',
+        b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"soon"}}}\n',
+        b'{"type":"ERROR","object":{"code":"many"}}\n',
+        b'{"type":"ADDED","object":' + b"[" * 100_000 + b"\n",
+        line("ADDED", a_pod("b", revision=0)).replace(b'"resourceVersion":"0"', b'"x":"0"'),
+        line("ADDED", a_pod("b", revision=5)).replace(b'"5"', b'"-5"'),
+    ],
+)
+def test_a_line_that_is_no_event_ends_the_watch_and_not_the_informer(sent: bytes) -> None:
+    story = story_of(listed([A1], 4), streamed(sent), QUIET)
+
+    assert story.asked[:3] == ["list newest", "watch 4", "watch 4"]
+
+
+@pytest.mark.parametrize("revision", ["", "soon", "-4"])
+def test_a_list_that_tells_no_revision_is_asked_for_again(revision: str) -> None:
+    told = ok(Listing(metadata=ListMeta(resource_version=revision), items=(A1,)))
+    story = story_of(told, listed([A1], 4), QUIET)
+
+    assert story.asked[:3] == ["list newest", "list newest", "watch 4"]
 
 
 def test_a_connection_that_says_nothing_is_given_up() -> None:

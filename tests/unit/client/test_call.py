@@ -22,7 +22,7 @@ from cubernetes.api.pod import Pod
 from cubernetes.api.replicaset import ReplicaSet
 from cubernetes.client.outcome import Trouble, Unknown, Unreachable
 from cubernetes.client.rest import Client, Fence
-from tests.given import a_pod
+from tests.given import NOW, a_pod
 from tests.scripted import Answer, ScriptedTransport, listed, ok, refused
 from tests.simulation.clock import sim_env
 from tests.simulation.loop import run_simulated
@@ -179,6 +179,50 @@ def test_a_deletion_by_uid_that_finds_nothing_the_second_time_has_worked() -> No
     result, _, _ = outcome_of(delete, Unknown("reset"), refused(NotFound("gone")))
 
     assert result == ""
+
+
+def delete_as_seen(client: Client) -> Awaitable[str]:
+    return client.delete(Pod, "web-0", "default", uid="u1", resource_version="7")
+
+
+WRITTEN_SINCE = a_pod("web-0", revision=8, uid="u1")
+GOING = a_pod("web-0", revision=8, uid="u1", deleted_at=NOW)
+STALE = refused(Conflict("the ResourceVersion in the precondition (7) is not the object's (8)"))
+
+
+@pytest.mark.parametrize("act", [delete_as_seen, delete])
+def test_a_deletion_that_is_refused_is_not_done(act: Callable[[Client], Awaitable[object]]) -> None:
+    result, count, _ = outcome_of(act, STALE)
+
+    assert isinstance(result, Conflict)
+    assert count == 1
+
+
+def test_a_refused_deletion_is_not_done_because_the_attempt_before_it_was_doubtful() -> None:
+    """The object stands, and nobody has asked for its end: somebody wrote to it since."""
+    result, count, _ = outcome_of(delete_as_seen, Unknown("reset"), STALE, ok(WRITTEN_SINCE))
+
+    assert isinstance(result, Conflict)
+    assert count == 3
+
+
+@pytest.mark.parametrize(
+    "found", [ok(GOING), ok(a_pod("web-0", uid="u2")), refused(NotFound("gone"))]
+)
+def test_a_doubtful_deletion_is_done_where_the_object_is_going_or_gone(found: Answer) -> None:
+    result, _, _ = outcome_of(delete_as_seen, Unknown("reset"), STALE, found)
+
+    assert result == ""
+
+
+@pytest.mark.parametrize("act", [read, create, update, delete, lambda one: one.list(Pod)])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"metadata":3}', b"[" * 100_000])
+def test_a_success_that_cannot_be_read_is_no_verdict(
+    act: Callable[[Client], Awaitable[object]], body: bytes
+) -> None:
+    result, _, _ = outcome_of(act, ok(body))
+
+    assert isinstance(result, Unknown)
 
 
 def test_a_deletion_that_finds_nothing_the_first_time_says_so() -> None:
