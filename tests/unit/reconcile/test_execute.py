@@ -167,6 +167,24 @@ def test_a_deletion_spares_a_namesake() -> None:
     assert b'"uid":"u0"' in bench.transport.requests[0].body
 
 
+def test_a_deletion_of_a_state_that_is_no_more_is_refused_and_planned_again() -> None:
+    """Somebody has written since, perhaps a new owner: refused is not done."""
+    delete = Delete(Pod, SEEN.ref, "u0", resource_version="7")
+    bench, raised, _ = carried_out(delete, refused(Conflict("written since")), ok(SEEN))
+
+    assert isinstance(raised, Conflict)
+    assert b'"resourceVersion":"7"' in bench.transport.requests[0].body
+    # What there is now is looked at before anything is planned again.
+    assert [one.method for one in bench.transport.requests] == ["DELETE", "GET"]
+
+
+def test_a_deletion_says_what_becomes_of_dependents() -> None:
+    bench, raised, _ = carried_out(Delete(Pod, SEEN.ref, "u0", propagation="Foreground"), ok(SEEN))
+
+    assert raised is None
+    assert b'"propagationPolicy":"Foreground"' in bench.transport.requests[0].body
+
+
 def test_a_binding_is_done_when_the_view_shows_another_state() -> None:
     async def main() -> tuple[bool, bool]:
         bench = Bench(ok())
