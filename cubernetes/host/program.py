@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +18,8 @@ from cubernetes.host.version import VERSION
 log = Log(__name__)
 
 STOPPED = "program cannot go on"
+# As many as our units of systemd give; other parents often leave a program with 1024.
+DESCRIPTORS_MAX = 65_536
 
 
 class CannotGoOn(Exception):
@@ -40,9 +43,18 @@ def main[S: Settings](
     except SettingsInvalid as error:
         sys.stderr.write(f"{name}: {error}\n")
         return 2
+    take_descriptors()
     env = Env()
     env.metrics.tell_process(name, VERSION)
     return uvloop.run(_until_told(name, run(settings, env)))
+
+
+def take_descriptors() -> None:
+    """Raise this process's soft limit of descriptors as far as its hard limit and ours allow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(DESCRIPTORS_MAX, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _until_told(name: str, work: Awaitable[None]) -> int:
