@@ -1,6 +1,6 @@
 """What only pods have: a binding to a node, and the logs of their containers."""
 
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from apiserver.admission.stamps import to_the_second
 from apiserver.backend import Backend
@@ -13,14 +13,11 @@ from apiserver.write import modified
 from cubernetes.api.condition import Condition, with_condition
 from cubernetes.api.errors import BadRequest, Problem, ServiceUnavailable, invalid
 from cubernetes.api.http import Response
+from cubernetes.api.logquery import log_query, query_text
 from cubernetes.api.meta import Object, replaced
-from cubernetes.api.names import is_label
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod
 from cubernetes.api.words import Binding
-
-TAIL_LINES_MAX = 1_000_000
-SINCE_S_MAX = 10 * 365 * 86_400
 
 
 async def bind(backend: Backend, call: Call) -> Response:
@@ -59,14 +56,14 @@ async def bind(backend: Backend, call: Call) -> Response:
 
 async def log(backend: Backend, call: Call) -> Response:
     """Hand on what the kubelet has of a container's log, as it comes."""
-    query = _log_query(call)
+    asked = log_query(call.request.query)
     await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
     found = backend.mirror.item(key_of(Pod, call.namespace, call.name))
     if found is None:
         raise absent(Pod.resource, call.name)
     pod = found.object
     assert isinstance(pod, Pod)  # noqa: S101  the key is of pods
-    container = _container(pod, call.request.parameter("container"))
+    container = _container(pod, asked.container)
     if not pod.spec.node_name:
         raise BadRequest(f'pod "{call.name}" is not assigned to a node yet: it has no logs')
     at = backend.mirror.item(key_of(Node, "", pod.spec.node_name))
@@ -76,10 +73,10 @@ async def log(backend: Backend, call: Call) -> Response:
     if backend.logs is None:
         raise ServiceUnavailable("this server has no way to the kubelets")
     path = "/".join(quote(part, safe="") for part in (call.namespace, call.name, container))
-    user, is_followed = call.identity.user, call.is_set("follow")
+    user, is_followed = call.identity.user, asked.follow
     if is_followed:
         backend.watchers.check_room(user)
-    opening = backend.logs.open(at.object, f"/containerLogs/{path}", query)
+    opening = backend.logs.open(at.object, f"/containerLogs/{path}", query_text(asked))
     lines = await (backend.watchers.followed(user, opening) if is_followed else opening)
     return Response(200, lines, content_type="text/plain")
 
@@ -95,16 +92,3 @@ def _container(pod: Pod, asked: str) -> str:
         message = f"a container name must be specified for pod {pod.metadata.name}, choose one of: "
         raise BadRequest(message + listed)
     return names[0]
-
-
-def _log_query(call: Call) -> str:
-    """Return the query for the kubelet, made anew: nothing of a client's goes on unread."""
-    parts: list[tuple[str, str]] = [
-        (flag, "true") for flag in ("follow", "previous", "timestamps") if call.is_set(flag)
-    ]
-    if call.request.parameter("container") and not is_label(call.request.parameter("container")):
-        raise BadRequest("container: must be the name of a container")
-    for name, most in (("tailLines", TAIL_LINES_MAX), ("sinceSeconds", SINCE_S_MAX)):
-        if call.request.parameter(name):
-            parts.append((name, str(call.number(name, 0, most))))
-    return urlencode(parts)

@@ -3,97 +3,145 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from datetime import datetime
+from typing import Protocol
+from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
+from cubernetes.api.errors import BadRequest
+from cubernetes.api.logquery import LogQuery, log_query
 from cubernetes.api.pod import Pod
-from cubernetes.host.httpserver import server_tls
+from cubernetes.host.clock import Clock
+from cubernetes.host.httpserver import HttpServer, break_off, server_tls
 from cubernetes.host.log import Log
 from kubelet.observer import Observer
-from kubelet.pods import PodWorkers
 from kubelet.runtime.driver import Container, LogOptions, RuntimeDriver, RuntimeTrouble
 from kubelet.settings import ServingSettings
 
 log = Log(__name__)
 
-TAIL_LIMIT = 1_000_000  # lines
+EVERYWHERE = "0.0.0.0"  # noqa: S104  who may ask is known by his certificate
+
+QUERY_FIELDS_MAX = 16
 WRITE_DEADLINE_S = 30.0  # for one piece: a reader that stands still is let go
+# Without a head for so long, a connection ends; so does one without a handshake.
+HEAD_DEADLINE_S = 10.0
+STOP_S = 1.0
+# Of a process's descriptors (1024 in the least case) most are for starting pods. The API server
+# has one connection for each log that is followed.
+CONNECTIONS_MAX = 256
+UNKNOWN_MAX = 64  # who have not shown a certificate
+UNKNOWN_OF_ADDRESS_MAX = 16
+
+
+class PodsHere(Protocol):
+    """The pods of this node."""
+
+    def named(self, namespace: str, name: str) -> Pod | None: ...
 
 
 def serve_logs(
-    settings: ServingSettings, workers: PodWorkers, runtime: RuntimeDriver, observer: Observer
+    settings: ServingSettings,
+    pods: PodsHere,
+    runtime: RuntimeDriver,
+    observer: Observer,
+    clock: Clock,
 ) -> Callable[[], Awaitable[None]]:
     """Return the work that serves `GET /containerLogs/<namespace>/<pod>/<container>` for ever."""
-    logs = ContainerLogs(settings.client_name, workers, runtime, observer)
+    logs = ContainerLogs(settings.client_name, pods, runtime, observer, clock)
 
     async def serve() -> None:
-        app = web.Application()
-        app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", logs.answer)
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
-        await runner.setup()
+        server = log_server(logs)
+        tls = server_tls(settings.cert, settings.key, settings.client_ca)
+        await server.listen(EVERYWHERE, settings.port, tls)
         try:
-            tls = server_tls(settings.cert, settings.key, settings.client_ca)
-            site = web.TCPSite(runner, port=settings.port, ssl_context=tls)
-            await site.start()
             await asyncio.get_running_loop().create_future()
         finally:
-            await runner.cleanup()
+            await server.stop(STOP_S)
 
     return serve
+
+
+def log_server(logs: "ContainerLogs") -> HttpServer:
+    return HttpServer(
+        logs.answer,
+        lambda said: web.Response(status=400, text=said),
+        head_deadline_s=HEAD_DEADLINE_S,
+        take_deadline_s=WRITE_DEADLINE_S,
+        connections_max=CONNECTIONS_MAX,
+        unknown_max=UNKNOWN_MAX,
+        unknown_of_address_max=UNKNOWN_OF_ADDRESS_MAX,
+    )
 
 
 class ContainerLogs:
     """Answers for pods of this node; anybody but the API server is refused."""
 
     def __init__(
-        self, client_name: str, workers: PodWorkers, runtime: RuntimeDriver, observer: Observer
+        self,
+        client_name: str,
+        pods: PodsHere,
+        runtime: RuntimeDriver,
+        observer: Observer,
+        clock: Clock,
     ) -> None:
-        self._client_name = client_name
-        self._workers, self._runtime, self._observer = workers, runtime, observer
+        self._client_name, self._clock = client_name, clock
+        self._pods, self._runtime, self._observer = pods, runtime, observer
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if common_name(request) != self._client_name:
             return web.Response(status=403, text=f"only {self._client_name} may ask")
-        pod = self._workers.named(request.match_info["namespace"], request.match_info["pod"])
+        path, _, query = request.raw_path.partition("?")
+        match request.method, path.split("/"):
+            case "GET", ["", "containerLogs", *rest] if len(rest) == 3:
+                namespace, name, container = map(unquote, rest)
+            case _:
+                return web.Response(status=404, text="only GET /containerLogs/... is served")
+        pod = self._pods.named(namespace, name)
         if pod is None:
             return web.Response(status=404, text="no such pod on this node")
         try:
-            options = options_of(request.query.get)
-        except ValueError as error:
+            asked = log_query(parse_qsl(query, max_num_fields=QUERY_FIELDS_MAX))
+        except (BadRequest, ValueError) as error:
             return web.Response(status=400, text=str(error))
         try:
             listing = await self._observer.found()
             found = listing.get(pod.metadata.uid, ())
-            is_previous = request.query.get("previous") == "true"
-            one = chosen(pod, found, request.match_info["container"], is_previous=is_previous)
+            one = chosen(pod, found, container, is_previous=asked.previous)
         except RuntimeTrouble as error:
             return web.Response(status=503, text=str(error))
         if one is None:
-            word = "previous " if is_previous else ""
-            name = request.match_info["container"]
-            return web.Response(status=400, text=f"there is no {word}container {name!r} to read")
-        return await self._stream(request, one, options)
+            word = "previous " if asked.previous else ""
+            return web.Response(
+                status=400, text=f"there is no {word}container {container!r} to read"
+            )
+        options = options_of(asked, self._clock.now())
+        return await self._stream(request, one, options, asked.limit_bytes)
 
     async def _stream(
-        self, request: web.Request, one: Container, options: LogOptions
+        self, request: web.BaseRequest, one: Container, options: LogOptions, bytes_max: int | None
     ) -> web.StreamResponse:
+        """Send the log; no more than bytes_max of it, where there is a limit."""
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
         try:
             async with aclosing(self._runtime.logs(one.id, options)) as pieces:
                 async for piece in pieces:
+                    part = piece if bytes_max is None else piece[:bytes_max]
                     async with asyncio.timeout(WRITE_DEADLINE_S):
-                        await response.write(piece)
+                        await response.write(part)
+                    if bytes_max is not None and (bytes_max := bytes_max - len(part)) <= 0:
+                        break
         except (RuntimeTrouble, TimeoutError, ConnectionResetError) as error:
             # The head is sent: all that can be done is to end without the final chunk.
-            log.warning("log stream broken off", container=one.name, why=error)
-            if request.transport is not None:
-                request.transport.abort()
+            break_off(request, error)
+            return response
         await response.write_eof()
         return response
 
 
-def common_name(request: web.Request) -> str:
+def common_name(request: web.BaseRequest) -> str:
     """Return the CN of the client's certificate."""
     peer = request.get_extra_info("peercert") or {}
     pairs = [pair for part in peer.get("subject", ()) for pair in part]
@@ -111,25 +159,14 @@ def chosen(
     return of_name[-back] if len(of_name) >= back else None
 
 
-def options_of(parameter: Callable[[str], str | None]) -> LogOptions:
-    """Read the query of a log request.
-
-    Raises:
-        ValueError: names the parameter and the accepted form.
-    """
-    tail, since = (_count(parameter, name) for name in ("tailLines", "sinceSeconds"))
+def options_of(asked: LogQuery, now: datetime) -> LogOptions:
+    """Return what is asked of the runtime; seconds ago are counted on this node's own clock."""
+    since_ns = asked.since_ns
+    if asked.since_seconds is not None:
+        since_ns = int((now.timestamp() - asked.since_seconds) * 1e9)
     return LogOptions(
-        follow=parameter("follow") == "true",
-        tail_count=tail,
-        timestamps=parameter("timestamps") == "true",
-        since_s=since,
+        follow=asked.follow,
+        tail_count=asked.tail_lines,
+        timestamps=asked.timestamps,
+        since_ns=max(0, since_ns),
     )
-
-
-def _count(parameter: Callable[[str], str | None], name: str) -> int | None:
-    text = parameter(name)
-    if not text:
-        return None
-    if not text.isdecimal() or int(text) > TAIL_LIMIT:
-        raise ValueError(f"{name}: must be a whole number from 0 to {TAIL_LIMIT}")
-    return int(text)

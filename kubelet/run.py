@@ -137,7 +137,9 @@ class Kubelet:
         ]
         serving = self._settings.serving
         if serving is not None:
-            logs = serve_logs(serving, self._workers, self._machine.runtime, self._observer)
+            logs = serve_logs(
+                serving, self._workers, self._machine.runtime, self._observer, self._env.clock
+            )
             parts.append(("logs", logs))
         try:
             async with asyncio.TaskGroup() as group:

@@ -26,6 +26,7 @@ from kubelet.runtime.cgroup import (
     pod_cgroup,
 )
 from kubelet.runtime.docker_api import DockerApi, Refused, Silent
+from kubelet.runtime.docker_logs import LocalLog, LogReading
 from kubelet.runtime.docker_pull import PULL_SILENCE_S, Pulls
 from kubelet.runtime.docker_stream import Frames, Lines
 from kubelet.runtime.driver import (
@@ -79,7 +80,7 @@ class DockerRuntime:
         self._oom_killed: set[str] = set()
         self._inspections = asyncio.Semaphore(INSPECTIONS_AT_ONCE)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
-        self._cgroup_driver = ""
+        self._about: words.Json = {}
         own = proc / "self"
         self._oom_floor = oom_score_floor(
             (own / "status").read_text(), (own / "oom_score_adj").read_text()
@@ -161,13 +162,46 @@ class DockerRuntime:
             await self._remove_groups(await self._pod_cgroup(found.pod_uid))
 
     async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
+        raw = await self._raw(container_id)
+        if raw is None:
+            raise RuntimeTrouble("ContainerNotFound", f"no container {container_id}")
+        folder = words.log_folder((await self._engine())["DockerRootDir"], raw)
+        read = self._from_files(raw, Path(folder), options) if folder else None
+        async with aclosing(read or self._from_engine(raw["Id"], options)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _from_files(
+        self, raw: words.Json, folder: Path, options: LogOptions
+    ) -> AsyncGenerator[bytes, None]:
+        async def is_over() -> bool:
+            try:
+                found = await self._inspected(raw["Id"])
+            except RuntimeDown:
+                return False  # the container lives on without its engine
+            if found is None:
+                return True
+            return (await self._judged(found)).state is not State.RUNNING
+
+        reading = LogReading(LocalLog(folder, options), self._blocking, self._clock)
+        try:
+            async with aclosing(reading.pieces(is_over, follow=options.follow)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except OSError as error:
+            raise RuntimeTrouble("ContainerLogUnavailable", str(error)) from error
+
+    async def _from_engine(
+        self, container_id: str, options: LogOptions
+    ) -> AsyncGenerator[bytes, None]:
+        """Read a log that is not in files of ours, as the engine gives it."""
         query = {"stdout": "1", "stderr": "1", "follow": str(int(options.follow))}
         query["timestamps"] = str(int(options.timestamps))
         query["tail"] = "all" if options.tail_count is None else str(options.tail_count)
-        if options.since_s is not None:
-            query["since"] = str(int(self._clock.now().timestamp()) - options.since_s)
+        if options.since_ns:
+            query["since"] = "{}.{:09d}".format(*divmod(options.since_ns, 1_000_000_000))
         silence_s = None if options.follow else LOG_SILENCE_S
-        path, frames = f"/containers/{quote(container_id, safe='')}/logs", Frames()
+        path, frames = f"/containers/{container_id}/logs", Frames()
         with _trouble("ContainerNotFound"):
             async with aclosing(
                 self._api.stream("GET", path, query=query, silence_s=silence_s)
@@ -324,10 +358,14 @@ class DockerRuntime:
             await self._clock.sleep(REMOVE_POLL_S)
 
     async def _pod_cgroup(self, pod_uid: str) -> str:
-        if not self._cgroup_driver:
-            found = await self._api.call("GET", "/info")
-            self._cgroup_driver = found["CgroupDriver"]
-        return pod_cgroup(self._cgroup_driver, self._cgroup_root, pod_uid)
+        driver = (await self._engine())["CgroupDriver"]
+        return pod_cgroup(driver, self._cgroup_root, pod_uid)
+
+    async def _engine(self) -> words.Json:
+        """Return what the engine says of itself; it is asked once."""
+        if not self._about:
+            self._about = await self._api.call("GET", "/info")
+        return self._about
 
     async def _remove_groups(self, parent: str) -> None:
         """Remove the pod's group with its last container, and the pods' group with its last pod.
@@ -336,7 +374,7 @@ class DockerRuntime:
         trying is asking. systemd does the same for its slices (cuberoot's files tell it to), but
         not in the hierarchies of version 1 that it does not use itself.
         """
-        kinds = V1 if self._cgroup_driver == "systemd" else V1_AND_V2
+        kinds = V1 if self._about["CgroupDriver"] == "systemd" else V1_AND_V2
         remove = partial(remove_groups, self._proc, kinds, parent)
         try:
             await self._blocking.run(("groups", parent), remove)

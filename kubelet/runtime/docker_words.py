@@ -27,7 +27,13 @@ CPU_SHARES_MIN, CPU_SHARES_MAX = 2, 262_144
 SIGNAL_MAX = 64
 # A fork bomb ends at its own container's wall, not at the node's: far above what servers need.
 PIDS_MAX = 4096
-LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+# It keeps bytes and lines as they were written, and its files are read by docker_logs. Not
+# compressed: a file that is rotated under a reader must stay what it was.
+LOG_DRIVER = "local"
+LOG_CONFIG = {
+    "Type": LOG_DRIVER,
+    "Config": {"max-size": "10m", "max-file": "3", "compress": "false"},
+}
 # A set-uid program in an image gains nothing. The capabilities stay Docker's default set:
 # without NET_RAW `ping` fails, and a student's first question to a network is a ping.
 SECURITY_OPTIONS = ["no-new-privileges"]
@@ -161,6 +167,17 @@ def _limits(spec: ContainerSpec) -> dict[str, object]:
         # Equal to the memory limit: no swap.
         limits["Memory"] = limits["MemorySwap"] = spec.memory_limit_bytes
     return limits
+
+
+def log_folder(engine_root: str, inspected: Json) -> str:
+    """Return the folder of a container's log files; empty where they are not ours to read.
+
+    Containers that were made before this driver was chosen have another.
+    """
+    config = inspected["HostConfig"].get("LogConfig") or {}
+    if config.get("Type") != LOG_DRIVER:
+        return ""
+    return f"{engine_root}/containers/{inspected['Id']}/local-logs"
 
 
 def is_ours(inspected: Json) -> bool:

@@ -178,6 +178,8 @@ class RuntimeDriver(Protocol):
     def logs(self, container_id: str, options: "LogOptions") -> AsyncGenerator[bytes, None]:
         """Yield stdout and stderr as they were written; with follow, until the container ends.
 
+        Lines stay whole, whatever their length, and each of them counts and is stamped once.
+
         Close the iterator (`contextlib.aclosing`) to let go early; nothing is read ahead of it.
 
         Raises: RuntimeTrouble with reason ContainerNotFound.
@@ -200,4 +202,4 @@ class LogOptions:
     follow: bool = False
     tail_count: int | None = None  # None is everything
     timestamps: bool = False
-    since_s: int | None = None  # only what is younger than this many seconds
+    since_ns: int = 0  # only lines from this time on, in nanoseconds since 1970

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from cubernetes.host.env import Env
@@ -47,7 +47,6 @@ class Behaviour:
 
 
 class _Line(NamedTuple):
-    at_s: float  # monotonic
     at: datetime
     text: bytes
 
@@ -203,7 +202,7 @@ class FakeMachine:
         self.end(life.container.id, code, oom_killed=oom_killed)
 
     def _line(self, text: bytes) -> _Line:
-        return _Line(self.clock.monotonic(), self.clock.now(), text)
+        return _Line(self.clock.now(), text)
 
     def _tell(self, life: _Life) -> None:
         life.notify()
@@ -293,9 +292,8 @@ class FakeRuntime:
         if life is None:
             raise RuntimeTrouble("ContainerNotFound", f"no container {container_id}")
         index = 0
-        if options.since_s is not None:
-            oldest_s = self._clock.monotonic() - options.since_s
-            index = sum(1 for line in life.written if line.at_s < oldest_s)
+        oldest = datetime.fromtimestamp(options.since_ns / 1e9, UTC)
+        index = sum(1 for line in life.written if line.at < oldest)
         if options.tail_count is not None:
             index = max(index, len(life.written) - options.tail_count)
         while True:

@@ -73,8 +73,18 @@ async def test_of_several_one_must_be_named(world: World, kubelets: PaperKubelet
 async def test_only_what_is_understood_is_handed_on(world: World, kubelets: PaperKubelets) -> None:
     await _log(world, "one", follow="true", tailLines="5", previous="1", evil="x&y=z")
     assert kubelets.asked[0][2] == "follow=true&previous=true&tailLines=5"
-    for bad in ({"tailLines": "-1"}, {"tailLines": "x"}, {"follow": "perhaps"}):
-        assert (await _log(world, "one", **bad))[0] == 400
+    await _log(world, "one", sinceTime="2026-01-01T00:00:00.5Z", limitBytes="10")
+    assert kubelets.asked[1][2] == "sinceTime=2026-01-01T00%3A00%3A00.5Z&limitBytes=10"
+    for bad in (
+        {"tailLines": "-1"},
+        {"tailLines": "x"},
+        {"follow": "perhaps"},
+        {"limitBytes": "0"},
+        {"sinceTime": "5m"},
+        {"sinceTime": "2026-01-01T00:00:00Z", "sinceSeconds": "5"},
+    ):
+        code, body = await _log(world, "one", **bad)
+        assert (code, next(iter(bad)).encode() in body) == (400, True)
 
 
 async def test_the_kubelets_refusal_is_the_answer(world: World, kubelets: PaperKubelets) -> None:

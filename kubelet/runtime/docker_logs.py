@@ -1,0 +1,200 @@
+"""Reads the files of Docker's `local` log driver: from the last lines on, and across rotations.
+
+Docker's own reader loses lines and repeats others when a file is rotated under it, and cuts lines
+beyond 16 KiB (docs/decisions/0022). Files are only read here: Docker writes and rotates them.
+"""
+
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cubernetes.host.blocking import Blocking
+from cubernetes.host.clock import Clock
+from kubelet.runtime.docker_records import (
+    LENGTH_BYTES,
+    RECORD_BYTES_MAX,
+    Backwards,
+    LogText,
+    Records,
+    last_record,
+)
+from kubelet.runtime.driver import LogOptions
+
+FILE = "container.log"
+FILES_MAX = 16  # of one container; more than any setting of ours makes
+# Oldest first.
+NAMES = (*(f"{FILE}.{back}" for back in range(FILES_MAX, 0, -1)), FILE)
+READ_BYTES = 128 << 10
+BACK_BYTES = 256 << 10
+POLL_S = 0.2
+LOOK_TRIES_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    fd: int
+    inode: int
+
+
+class LocalLog:
+    """One container's log, oldest file first. Every method may block: call them on a thread.
+
+    Raises: OSError: a file cannot be read.
+    """
+
+    def __init__(self, folder: Path, options: LogOptions) -> None:
+        self.folder, self._options = folder, options
+        self._files: list[_File] = []
+        self._at = 0  # in the first of the files, which is being read
+        self._records = Records()
+        since_ns = options.since_ns
+        self._text = LogText(timestamps=options.timestamps, since_ns=since_ns)
+
+    def open(self) -> None:
+        """Find the files, and where to begin."""
+        self._files = self._found()
+        wanted = Backwards(self._options.tail_count, self._options.since_ns)
+        first, self._at = self._beginning(wanted)
+        for one in self._files[:first]:
+            os.close(one.fd)
+        del self._files[:first]
+        self._text = LogText(
+            timestamps=self._options.timestamps,
+            since_ns=self._options.since_ns,
+            surplus_count=wanted.surplus_count,
+        )
+
+    def read(self) -> bytes | None:
+        """Return some of the text, perhaps nothing of it; None where no more is there now."""
+        if not self._files:
+            self._files = self._found()
+            if not self._files:
+                return None
+        data = os.pread(self._files[0].fd, READ_BYTES, self._at)
+        if data:
+            self._at += len(data)
+            return b"".join(self._text.take(one) for one in self._records.feed(data))
+        return b"" if self._goes_on() else None
+
+    def rest(self) -> bytes:
+        """Return what stands without its end."""
+        return self._text.rest()
+
+    def close(self) -> None:
+        for one in self._files:
+            os.close(one.fd)
+        self._files = []
+
+    def _goes_on(self) -> bool:
+        """Step to the next file where the first was rotated away, and is read to its end.
+
+        Docker renames a file before it writes to the next: what a look shows to be old gets
+        nothing more, but may have got something between the read and the look.
+        """
+        if len(self._files) > 1:
+            os.close(self._files.pop(0).fd)
+            self._at, self._records = 0, Records()
+            return True
+        current = self._files[0]
+        if self._inode(FILE) == current.inode:
+            return False
+        fresh = self._found()
+        inodes = [one.inode for one in fresh]
+        # Where ours is not among them any more, all of them are newer.
+        known = inodes.index(current.inode) + 1 if current.inode in inodes else 0
+        for one in fresh[:known]:
+            os.close(one.fd)
+        self._files += fresh[known:]
+        return len(self._files) > 1
+
+    def _found(self) -> list[_File]:
+        """Open every file there is, oldest first, as of one moment between two rotations."""
+        for _ in range(LOOK_TRIES_MAX):
+            found = {name: one for name in NAMES if (one := self._opened(name)) is not None}
+            if all(self._inode(name) == _inode_of(found.get(name)) for name in NAMES):
+                return list(found.values())
+            for one in found.values():
+                os.close(one.fd)
+        raise OSError(f"{self.folder}: the files are rotated faster than they are found")
+
+    def _opened(self, name: str) -> _File | None:
+        try:
+            fd = os.open(self.folder / name, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        return _File(fd, os.fstat(fd).st_ino)
+
+    def _inode(self, name: str) -> int | None:
+        try:
+            return (self.folder / name).stat().st_ino
+        except FileNotFoundError:
+            return None
+
+    def _beginning(self, wanted: Backwards) -> tuple[int, int]:
+        """Return the file and the place in it from which on the log is read."""
+        if self._options.tail_count is None and not self._options.since_ns:
+            return 0, 0
+        for index in range(len(self._files) - 1, -1, -1):
+            begin = _needed_from(self._files[index].fd, wanted)
+            if begin is not None:
+                return index, begin
+        return 0, 0
+
+
+def _inode_of(one: _File | None) -> int | None:
+    return None if one is None else one.inode
+
+
+def _needed_from(fd: int, wanted: Backwards) -> int | None:
+    """Return where in a file the first needed record begins; None: all of it is needed."""
+    at = os.fstat(fd).st_size
+    while at > 0:
+        begin = max(0, at - BACK_BYTES)
+        data = os.pread(fd, at - begin, begin)
+        end = len(data)
+        while end and (begin == 0 or end > RECORD_BYTES_MAX + 2 * LENGTH_BYTES):
+            found = last_record(data, end)
+            if found is None:
+                end -= 1  # a record that was begun when the disk was full, or is being written
+                continue
+            if not wanted.needs(found[0]):
+                return begin + end
+            end -= found[1]
+        at = begin + end
+    return None
+
+
+class LogReading:
+    """One reader of a log. A disk that hangs costs it one thread, and its end."""
+
+    def __init__(self, log: LocalLog, blocking: Blocking, clock: Clock) -> None:
+        self._log, self._clock = log, clock
+        # Each reader is for itself: who reads the same log must not wait for its thread.
+        self._run = partial(blocking.run, ("log", f"{log.folder}#{id(log)}"))
+
+    async def pieces(
+        self, is_over: Callable[[], Awaitable[bool]], *, follow: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the text, with follow until is_over.
+
+        Raises: OSError.
+        """
+        try:
+            await self._run(self._log.open)
+            has_ended = not follow
+            while True:
+                text = await self._run(self._log.read)
+                if text:
+                    yield text
+                elif text is None:
+                    if has_ended:
+                        break
+                    has_ended = await is_over()
+                    if not has_ended:
+                        await self._clock.sleep(POLL_S)
+            if rest := self._log.rest():
+                yield rest
+        finally:
+            self._log.close()
