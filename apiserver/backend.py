@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from apiserver.mirror import Mirror
+from apiserver.room import Room
 from apiserver.settings import Settings
 from apiserver.storage.store import Store
 from apiserver.transact import Transactions
@@ -50,5 +51,6 @@ class Backend:
     watchers: Watchers
     env: Env
     settings: Settings
+    room: Room
     logs: KubeletLogs | None = None
     signer: Signer | None = None

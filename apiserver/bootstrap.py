@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from apiserver import clusterips
-from apiserver.auth.authorize import MASTERS
 from apiserver.backend import Backend
 from apiserver.call import Call, Policy, Route
 from apiserver.keys import key_of
+from apiserver.room import SERVER
 from apiserver.write import create, create_object, modified
 from cubernetes.api.endpointslice import (
     MANAGED_LABEL,
@@ -17,7 +17,7 @@ from cubernetes.api.endpointslice import (
     EndpointSlice,
 )
 from cubernetes.api.errors import AlreadyExists, ApiError, ServiceUnavailable, Timeout
-from cubernetes.api.http import Identity, Request
+from cubernetes.api.http import Request
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.namespace import Namespace
 from cubernetes.api.service import Service, ServicePort, ServiceSpec
@@ -25,7 +25,6 @@ from cubernetes.host.backoff import backoff_s
 from cubernetes.host.log import Log
 
 NAMESPACES = ("default", "kube-system", "kube-node-lease")
-IDENTITY = Identity("system:apiserver", (MASTERS,))
 MANAGER = "cubernetes-apiserver"
 ATTEMPTS_MAX = 30
 KEEP_S = 10.0  # between two looks at whether they are all there
@@ -76,7 +75,7 @@ async def _ensure_once(backend: Backend) -> None:
         await _ensure_exists(backend, one)
     if backend.settings.advertise_addresses:
         wanted = _slice(backend)
-        await modified(backend, _call(wanted), lambda old: _readdressed(old, wanted))
+        await modified(backend, call_for(wanted), lambda old: _readdressed(old, wanted))
 
 
 def _service(backend: Backend) -> Service:
@@ -113,7 +112,7 @@ def _readdressed(old: Object, wanted: EndpointSlice) -> Object:
 
 async def _ensure_exists(backend: Backend, one: Object) -> None:
     try:
-        await create_object(backend, _call(one), one)
+        await create_object(backend, call_for(one), one)
     except AlreadyExists:
         return
     except ApiError as error:
@@ -122,8 +121,8 @@ async def _ensure_exists(backend: Backend, one: Object) -> None:
             raise
 
 
-def _call(one: Object) -> Call:
+def call_for(one: Object) -> Call:
     """Return the call by which this server writes for itself."""
     route = Route("POST", "", "create", create, Policy.ROLE, type(one))
     metadata = one.metadata
-    return Call(Request("POST", "/"), route, IDENTITY, metadata.namespace, metadata.name)
+    return Call(Request("POST", "/"), route, SERVER, metadata.namespace, metadata.name)

@@ -18,7 +18,7 @@ from apiserver.read import selection_for
 from apiserver.statuses import absent, conflict, success
 from apiserver.storage.store import Put
 from apiserver.transact import Decision, Seen
-from apiserver.write import Answer, check_allowed, is_over, removal
+from apiserver.write import Answer, check_allowed, is_over, note_written, removal
 from cubernetes.api.codec import encode
 from cubernetes.api.errors import BadRequest, Forbidden, NotFound
 from cubernetes.api.http import Response
@@ -99,6 +99,7 @@ async def deleted(
     keys = [key, *(guard.key for guard in guards), *nodes.keys_beside(call, call.name)]
     is_dry = call.is_dry or bool(options.dry_run)
     done = await backend.transactions.run(keys, decide, is_dry=is_dry)
+    note_written(backend, call.identity, done.put_bytes)
     if kind is Node:
         await nodes.until_known(backend, done.revision)
     answer, is_gone = done.answer

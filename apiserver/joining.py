@@ -185,6 +185,7 @@ async def _admit(backend: Backend, call: Call, wish: JoinRequest, serials: tuple
         use = _Use(token_key, key, node_key, wish, serials, backend.env.clock.now())
         keys, decide = [token_key, key, node_key], partial(_Use.decided, use)
     done = await backend.transactions.run(keys, decide)
+    backend.room.noted(identity, done.put_bytes, backend.env.clock.monotonic())
     await nodes.until_known(backend, done.revision)
 
 

@@ -74,6 +74,7 @@ async def opened(settings: Settings, env: Env) -> Store:
         ca_file=settings.etcd_ca,
         cert_file=settings.etcd_cert,
         key_file=settings.etcd_key,
+        quota_bytes=settings.etcd_quota_bytes,
     )
     failure_count = 0
     while True:

@@ -26,11 +26,13 @@ from apiserver.keys import key_of
 from apiserver.mirror import Mirror
 from apiserver.nodes import check_member
 from apiserver.read import seats_for, selection_for
+from apiserver.room import Room
 from apiserver.routes import Routes, table
 from apiserver.settings import Settings
 from apiserver.statuses import response_of
 from apiserver.storage.store import Store
 from apiserver.transact import Transactions
+from apiserver.upkeep import Upkeep
 from apiserver.watching import Watchers
 from cubernetes.api.errors import (
     ApiError,
@@ -76,7 +78,7 @@ class ApiServer:
         )
         transactions = Transactions(store, mirror, env)
         self.backend = Backend(
-            store, mirror, transactions, self.watchers, env, settings, logs, signer
+            store, mirror, transactions, self.watchers, env, settings, Room(limits), logs, signer
         )
         self._routes = Routes(table(KINDS))
         self._authenticator = Authenticator(self.backend)
@@ -88,7 +90,8 @@ class ApiServer:
             lambda: self._seats.waiting_count + self._bodies.waiting_count
         )
         self._counts.body_bytes.set_function(lambda: self.bodies_bytes)
-        self._keeping: asyncio.Task[None] | None = None
+        self.upkeep = Upkeep(self.backend)
+        self._keeping: list[asyncio.Task[None]] = []
 
     @property
     def seats_held(self) -> int:
@@ -104,13 +107,14 @@ class ApiServer:
         await self.backend.mirror.start()
         self.watchers.start()
         await bootstrap.ensure(self.backend)
-        self._keeping = asyncio.create_task(bootstrap.keep(self.backend))
+        works = (bootstrap.keep(self.backend), self.upkeep.run())
+        self._keeping = [asyncio.create_task(one) for one in works]
 
     async def stop(self) -> None:
         """End every watch; requests under way finish or fail by the store's own deadlines."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
         await self.watchers.stop()
         await self.backend.mirror.stop()
 

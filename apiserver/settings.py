@@ -35,6 +35,13 @@ class Limits(SettingsBase, frozen=True, kw_only=True):
     write_deadline_s: float = 20.0
     # Who must be sure that nothing is missing (deleting a namespace) waits for as long as this.
     bookmark_interval_s: float = 2.0
+    # What a node writes of an object, and how much every second: its quota of the store.
+    node_object_bytes_max: int = 64 * 1024
+    node_write_bytes_per_s: int = 32 * 1024
+    node_write_burst_bytes: int = 4 * 1024 * 1024
+    # The same for everybody else, each user apart.
+    write_bytes_per_s: int = 16 * 1024 * 1024
+    write_burst_bytes: int = 256 * 1024 * 1024
     # Wrong bootstrap tokens in a minute, from one address or with one id.
     token_failures_max: int = 30
 
@@ -63,6 +70,8 @@ class Settings(SettingsBase, frozen=True, kw_only=True):
     etcd_ca: str = ""
     etcd_cert: str = ""
     etcd_key: str = ""
+    # The quota that etcd was given (--quota-backend-bytes); its own default unless it was told.
+    etcd_quota_bytes: int = 2 << 30
     service_range: str = "10.96.0.0/16"
     pod_range: str = "10.244.0.0/16"
     cluster_domain: str = "cluster.local"

@@ -36,10 +36,11 @@ class Decision[T](NamedTuple):
 
 
 class Done[T](NamedTuple):
-    """revision is the write's, or 0 where nothing was written."""
+    """revision is the write's, or 0 where nothing was written; put_bytes is what was put."""
 
     answer: T
     revision: int
+    put_bytes: int = 0
 
 
 class Transactions:
@@ -109,7 +110,8 @@ class Transactions:
         ops = () if is_dry else decision.ops
         outcome = await self._commit(seen, ops)
         if outcome.succeeded:
-            return Done(decision.answer, outcome.revision if ops else 0)
+            put_bytes = sum(len(op.value) for op in ops if isinstance(op, Put))
+            return Done(decision.answer, outcome.revision if ops else 0, put_bytes)
         return {
             key: self._typed(key, entry) for key, entry in zip(seen, outcome.found, strict=True)
         }

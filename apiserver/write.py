@@ -16,9 +16,11 @@ from apiserver.guards import Guard, checked, fence_guards, namespace_guard
 from apiserver.items import Item, encoded, stored, value_of
 from apiserver.keys import key_of
 from apiserver.patches import patch_in
+from apiserver.room import SERVER, Write
 from apiserver.statuses import MODIFIED_SINCE, absent, conflict, exists
 from apiserver.storage.store import Delete, Op, Put
 from apiserver.transact import Decision, Seen
+from cubernetes.api import codec
 from cubernetes.api.codec import from_tree
 from cubernetes.api.errors import (
     AlreadyExists,
@@ -28,7 +30,7 @@ from cubernetes.api.errors import (
     found,
     invalid,
 )
-from cubernetes.api.http import Response
+from cubernetes.api.http import Identity, Response
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.service import Service
 
@@ -128,12 +130,37 @@ async def modified(
         if value == value_of(found):
             return Decision((), lambda _: found)
         _check_size(value, backend)
-        ops = removal(new) if is_over(new) else (Put(key, value),)
-        return Decision(ops, partial(_item, kind, key, value, found.revision))
+        if is_over(new):
+            return Decision(removal(new), partial(_item, kind, key, value, found.revision))
+        check_room(backend, call, new, found, value)
+        return Decision((Put(key, value),), partial(_item, kind, key, value, found.revision))
 
     keys = [key, *(guard.key for guard in guards), *nodes.keys_beside(call, call.name)]
     done = await backend.transactions.run(keys, decide, is_dry=call.is_dry)
+    note_written(backend, call.identity, done.put_bytes)
     return done.answer(done.revision)
+
+
+def check_room(backend: Backend, call: Call, new: Object, found: Item | None, value: bytes) -> None:
+    """Refuse a write for which there is no room, or none for this writer.
+
+    Raises: what Room.check raises.
+    """
+    if call.identity == SERVER:
+        return
+    status_bytes = 0
+    if call.route.subresource == "status":
+        status_bytes = len(codec.encode(cast(Any, new).status))
+    old_bytes = len(value_of(found)) if found is not None else 0
+    place = new.metadata.namespace
+    write = Write(
+        call.identity, call.kind, place, call.route.subresource, old_bytes, len(value), status_bytes
+    )
+    backend.room.check(write, backend.env.clock.monotonic())
+
+
+def note_written(backend: Backend, identity: Identity, written_bytes: int) -> None:
+    backend.room.noted(identity, written_bytes, backend.env.clock.monotonic())
 
 
 def is_over(one: Object) -> bool:
@@ -205,12 +232,14 @@ async def _put_new(
         services.check_unclaimed(claims, seen)
         made, beside = nodes.created(backend, call, new, seen)
         value = plain if made is new else encoded(made)
+        check_room(backend, call, made, None, value)
         ops = (Put(key, value), *claims, *beside)
         return Decision(ops, partial(_item, call.kind, key, value, 0))
 
     beside = nodes.keys_beside(call, new.metadata.name)
     keys = [key, *(guard.key for guard in guards), *(claim.key for claim in claims), *beside]
     done = await backend.transactions.run(keys, decide, is_dry=call.is_dry)
+    note_written(backend, call.identity, done.put_bytes)
     return done.answer(done.revision)
 
 

@@ -1,7 +1,7 @@
 """What a node knows of its cluster, kept in one file: everything else is compiled from it."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -38,6 +38,8 @@ class Cluster(Settings, frozen=True, kw_only=True):
     pod_range: str = "10.244.0.0/16"
     python: str
     etcd: str = ""
+    # How large the store's file may get: beyond 8 GiB etcd itself advises against it.
+    store_quota_bytes: Annotated[int, msgspec.Meta(ge=16 << 20, le=8 << 30)] = 2 << 30
     supervision: Literal["systemd", "supervisord"] = "supervisord"
 
     @property

@@ -142,6 +142,7 @@ def _apiserver(cluster: Cluster) -> ApiServerSettings:
         etcd_ca=str(layout.ETCD_CA.cert),
         etcd_cert=str(etcd.cert),
         etcd_key=str(etcd.key),
+        etcd_quota_bytes=cluster.store_quota_bytes,
         service_range=cluster.service_range,
         pod_range=cluster.pod_range,
     )
@@ -184,7 +185,7 @@ def etcd_command(cluster: Cluster) -> tuple[str, ...]:
         "election-timeout": "50",
         "auto-compaction-mode": "periodic",
         "auto-compaction-retention": "10m",
-        "quota-backend-bytes": str(2 << 30),
+        "quota-backend-bytes": str(cluster.store_quota_bytes),
         "max-txn-ops": "128",
         "log-level": "warn",
     }

@@ -62,6 +62,8 @@ COMPACT = Method("/etcdserverpb.KV/Compact", rpc.CompactionResponse.FromString)
 GRANT = Method("/etcdserverpb.Lease/LeaseGrant", rpc.LeaseGrantResponse.FromString)
 REVOKE = Method("/etcdserverpb.Lease/LeaseRevoke", rpc.LeaseRevokeResponse.FromString)
 STATUS = Method("/etcdserverpb.Maintenance/Status", rpc.StatusResponse.FromString)
+ALARM = Method("/etcdserverpb.Maintenance/Alarm", rpc.AlarmResponse.FromString)
+DEFRAGMENT = Method("/etcdserverpb.Maintenance/Defragment", rpc.DefragmentResponse.FromString)
 KEEP_ALIVE = Method("/etcdserverpb.Lease/LeaseKeepAlive", rpc.LeaseKeepAliveResponse.FromString)
 WATCH = Method("/etcdserverpb.Watch/Watch", rpc.WatchResponse.FromString)
 
@@ -126,9 +128,14 @@ class Channel:
             self._place = (self._place + 1) % len(self.endpoints)
 
     async def call[Answer](
-        self, method: Method[Answer], request: Message, *, is_write: bool = False
+        self,
+        method: Method[Answer],
+        request: Message,
+        *,
+        is_write: bool = False,
+        deadline_s: float | None = None,
     ) -> Answer:
-        """Make a unary call.
+        """Make a unary call, with the usual deadline unless one is given.
 
         Raises:
             StoreError: by its reason; Unknown only where is_write.
@@ -137,7 +144,8 @@ class Channel:
         for _ in self.endpoints:
             endpoint = self.current
             try:
-                return await self._attempt(endpoint, method, request)
+                limit_s = self.settings.deadline_s if deadline_s is None else deadline_s
+                return await self._attempt(endpoint, method, request, limit_s)
             except grpc.aio.AioRpcError as status:
                 error = refusal(status.code().name, status.details() or "", is_write=is_write)
             if not isinstance(error, Unavailable | Unknown):
@@ -148,12 +156,12 @@ class Channel:
         raise error
 
     async def _attempt[Answer](
-        self, endpoint: Endpoint, method: Method[Answer], request: Message
+        self, endpoint: Endpoint, method: Method[Answer], request: Message, deadline_s: float
     ) -> Answer:
         if self._closed:
             raise Unavailable("the store is closed")
         try:
-            return await endpoint.call(method, request, self.settings.deadline_s)
+            return await endpoint.call(method, request, deadline_s)
         except asyncio.CancelledError:
             # gRPC says this also to who was not cancelled, when the channel is closed.
             if self._closed and not was_cancelled():

@@ -7,7 +7,9 @@ import grpc
 from apiserver.storage import rpc_pb2 as rpc
 from apiserver.storage.batch import Proposal
 from apiserver.storage.channel import (
+    ALARM,
     COMPACT,
+    DEFRAGMENT,
     GRANT,
     KEEP_ALIVE,
     RANGE,
@@ -15,6 +17,9 @@ from apiserver.storage.channel import (
     STATUS,
     TXN,
     Channel,
+    Endpoint,
+    Message,
+    Method,
 )
 from apiserver.storage.etcdwatch import EtcdWatch, oldest_revision
 from apiserver.storage.groupcommit import GroupCommit
@@ -31,6 +36,7 @@ from apiserver.storage.store import (
     Outcome,
     Page,
     Unavailable,
+    Usage,
 )
 from apiserver.storage.version import check_version
 from apiserver.storage.wire import (
@@ -176,10 +182,52 @@ class EtcdStore:
     async def compact(self, revision: int) -> None:
         try:
             await self._channel.call(
-                COMPACT, rpc.CompactionRequest(revision=revision), is_write=True
+                COMPACT,
+                rpc.CompactionRequest(revision=revision, physical=True),
+                is_write=True,
+                deadline_s=self._channel.settings.upkeep_deadline_s,
             )
         except Compacted:
             return
+
+    async def usage(self) -> Usage:
+        settings = self._channel.settings
+        told = [await self._ask(one, STATUS, rpc.StatusRequest()) for one in self._members]
+        alarms = await self._channel.call(ALARM, rpc.AlarmRequest())
+        return Usage(
+            max(one.db_size for one in told),
+            max(one.db_size_in_use for one in told),
+            settings.quota_bytes,
+            any(one.alarm == rpc.NOSPACE for one in alarms.alarms),
+        )
+
+    async def defragment(self) -> None:
+        # One after another: with several members, the others answer meanwhile.
+        for endpoint in self._members:
+            await self._ask(endpoint, DEFRAGMENT, rpc.DefragmentRequest())
+
+    async def disarm(self) -> None:
+        found = await self._channel.call(ALARM, rpc.AlarmRequest())
+        for one in found.alarms:
+            # Another alarm tells of a store that is broken: that one is for people.
+            if one.alarm == rpc.NOSPACE:
+                off = rpc.AlarmRequest(
+                    action=rpc.AlarmRequest.DEACTIVATE, member_id=one.member_id, alarm=one.alarm
+                )
+                await self._channel.call(ALARM, off, is_write=True)
+
+    @property
+    def _members(self) -> Sequence[Endpoint]:
+        return self._channel.endpoints
+
+    async def _ask[Answer](
+        self, endpoint: Endpoint, method: Method[Answer], request: Message
+    ) -> Answer:
+        """Ask this very member."""
+        try:
+            return await endpoint.call(method, request, self._channel.settings.upkeep_deadline_s)
+        except grpc.aio.AioRpcError as status:
+            raise refusal(status.code().name, status.details() or "", is_write=False) from None
 
     async def close(self) -> None:
         for watch in self._watches:

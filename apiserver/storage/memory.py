@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from apiserver.storage.limits import check_transaction
+from apiserver.storage.space import Space
 from apiserver.storage.store import (
     Change,
     Changes,
@@ -30,6 +31,7 @@ from apiserver.storage.store import (
     Page,
     Put,
     Unavailable,
+    Usage,
 )
 from cubernetes.host.env import Env
 
@@ -62,6 +64,7 @@ class MemoryStore:
 
     history_revisions_max: the oldest revisions beyond it are compacted by themselves.
     progress_interval_s: how often an idle watch is told the revision.
+    quota_bytes: how much it may hold, history included, as etcd's quota; 0 is no limit.
     """
 
     def __init__(
@@ -70,10 +73,12 @@ class MemoryStore:
         *,
         history_revisions_max: int = HISTORY_REVISIONS_MAX,
         progress_interval_s: float = PROGRESS_INTERVAL_S,
+        quota_bytes: int = 0,
     ) -> None:
         self._clock = env.clock
         self._progress_interval_s = progress_interval_s
         self._history_max = history_revisions_max
+        self._space = Space(quota_bytes)
         # Like etcd's, the revision of an empty store is 1, and nothing is compacted.
         self._revision = 1
         self._compacted = 0
@@ -126,6 +131,7 @@ class MemoryStore:
         for op in ops:
             if isinstance(op, Put) and op.lease and op.lease not in self._leases:
                 raise LeaseEnded(f"lease {op.lease} has ended")
+        self._space.check(ops)
         self._apply(ops)
         return Outcome(True, self._revision)
 
@@ -182,6 +188,18 @@ class MemoryStore:
             raise FutureRevision(f"revision {revision} is ahead of {self._revision}")
         self._forget_before(revision)
 
+    async def usage(self) -> Usage:
+        self._check_open()
+        return self._space.usage
+
+    async def defragment(self) -> None:
+        self._check_open()
+        self._space.defragment()
+
+    async def disarm(self) -> None:
+        self._check_open()
+        self._space.disarm()
+
     async def close(self) -> None:
         self._closed = True
         self._wake_all()
@@ -226,6 +244,7 @@ class MemoryStore:
             return
         self._revision = revision
         self._history.append(changes)
+        self._space.grow(changes)
         # A quarter more than the limit before trimming, so that trimming costs little on average.
         if len(self._history) > self._history_max * 1.25:
             self._forget_before(revision - self._history_max)
@@ -263,7 +282,9 @@ class MemoryStore:
         self._compacted = revision
         # The changes of `revision` itself stay: a watch may begin with them.
         kept = self._revision - revision + 1
-        del self._history[: max(0, len(self._history) - kept)]
+        gone = max(0, len(self._history) - kept)
+        self._space.free(self._history[:gone])
+        del self._history[:gone]
 
     async def _expire(self, number: int) -> None:
         lease = self._leases[number]

@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61piserver/storage/rpc.proto\x12\x0f\x63ubernetes.etcd\"\x1a\n\x06Header\x12\x10\n\x08revision\x18\x03 \x01(\x03\"U\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x17\n\x0f\x63reate_revision\x18\x02 \x01(\x03\x12\x14\n\x0cmod_revision\x18\x03 \x01(\x03\x12\r\n\x05value\x18\x05 \x01(\x0c\"b\n\x0cRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x11\n\tkeys_only\x18\x08 \x01(\x08\"n\n\rRangeResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12&\n\x03kvs\x18\x02 \x03(\x0b\x32\x19.cubernetes.etcd.KeyValue\x12\x0c\n\x04more\x18\x03 \x01(\x08\"7\n\nPutRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\r\n\x05lease\x18\x03 \x01(\x03\"!\n\x12\x44\x65leteRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\"\xc7\x01\n\tRequestOp\x12\x36\n\rrequest_range\x18\x01 \x01(\x0b\x32\x1d.cubernetes.etcd.RangeRequestH\x00\x12\x32\n\x0brequest_put\x18\x02 \x01(\x0b\x32\x1b.cubernetes.etcd.PutRequestH\x00\x12\x43\n\x14request_delete_range\x18\x03 \x01(\x0b\x32#.cubernetes.etcd.DeleteRangeRequestH\x00\x42\t\n\x07request\"R\n\nResponseOp\x12\x38\n\x0eresponse_range\x18\x01 \x01(\x0b\x32\x1e.cubernetes.etcd.RangeResponseH\x00\x42\n\n\x08response\"\xe1\x01\n\x07\x43ompare\x12/\n\x06result\x18\x01 \x01(\x0e\x32\x1f.cubernetes.etcd.Compare.Result\x12/\n\x06target\x18\x02 \x01(\x0e\x32\x1f.cubernetes.etcd.Compare.Target\x12\x0b\n\x03key\x18\x03 \x01(\x0c\x12\x16\n\x0cmod_revision\x18\x06 \x01(\x03H\x00\"\x13\n\x06Result\x12\t\n\x05\x45QUAL\x10\x00\"*\n\x06Target\x12\x0b\n\x07VERSION\x10\x00\x12\n\n\x06\x43REATE\x10\x01\x12\x07\n\x03MOD\x10\x02\x42\x0e\n\x0ctarget_union\"\x91\x01\n\nTxnRequest\x12)\n\x07\x63ompare\x18\x01 \x03(\x0b\x32\x18.cubernetes.etcd.Compare\x12+\n\x07success\x18\x02 \x03(\x0b\x32\x1a.cubernetes.etcd.RequestOp\x12+\n\x07\x66\x61ilure\x18\x03 \x03(\x0b\x32\x1a.cubernetes.etcd.RequestOp\"y\n\x0bTxnResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12\x11\n\tsucceeded\x18\x02 \x01(\x08\x12.\n\tresponses\x18\x03 \x03(\x0b\x32\x1b.cubernetes.etcd.ResponseOp\"%\n\x11\x43ompactionRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03\"=\n\x12\x43ompactionResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\"\xac\x01\n\x05\x45vent\x12.\n\x04type\x18\x01 \x01(\x0e\x32 .cubernetes.etcd.Event.EventType\x12%\n\x02kv\x18\x02 \x01(\x0b\x32\x19.cubernetes.etcd.KeyValue\x12*\n\x07prev_kv\x18\x03 \x01(\x0b\x32\x19.cubernetes.etcd.KeyValue\" \n\tEventType\x12\x07\n\x03PUT\x10\x00\x12\n\n\x06\x44\x45LETE\x10\x01\"\x88\x01\n\x12WatchCreateRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\x16\n\x0estart_revision\x18\x03 \x01(\x03\x12\x17\n\x0fprogress_notify\x18\x04 \x01(\x08\x12\x0f\n\x07prev_kv\x18\x06 \x01(\x08\x12\x10\n\x08\x66ragment\x18\x08 \x01(\x08\"\x16\n\x14WatchProgressRequest\"\xa1\x01\n\x0cWatchRequest\x12=\n\x0e\x63reate_request\x18\x01 \x01(\x0b\x32#.cubernetes.etcd.WatchCreateRequestH\x00\x12\x41\n\x10progress_request\x18\x03 \x01(\x0b\x32%.cubernetes.etcd.WatchProgressRequestH\x00\x42\x0f\n\rrequest_union\"\xc6\x01\n\rWatchResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12\x10\n\x08\x63\x61nceled\x18\x04 \x01(\x08\x12\x18\n\x10\x63ompact_revision\x18\x05 \x01(\x03\x12\x15\n\rcancel_reason\x18\x06 \x01(\t\x12\x10\n\x08\x66ragment\x18\x07 \x01(\x08\x12&\n\x06\x65vents\x18\x0b \x03(\x0b\x32\x16.cubernetes.etcd.Event\" \n\x11LeaseGrantRequest\x12\x0b\n\x03ttl\x18\x01 \x01(\x03\"I\n\x12LeaseGrantResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12\n\n\x02id\x18\x02 \x01(\x03\" \n\x12LeaseRevokeRequest\x12\n\n\x02id\x18\x01 \x01(\x03\">\n\x13LeaseRevokeResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\"#\n\x15LeaseKeepAliveRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"Z\n\x16LeaseKeepAliveResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12\n\n\x02id\x18\x02 \x01(\x03\x12\x0b\n\x03ttl\x18\x03 \x01(\x03\"\x0f\n\rStatusRequest\"J\n\x0eStatusResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12\x0f\n\x07version\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x61piserver/storage/rpc.proto\x12\x0f\x63ubernetes.etcd\"\x1a\n\x06Header\x12\x10\n\x08revision\x18\x03 \x01(\x03\"U\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x17\n\x0f\x63reate_revision\x18\x02 \x01(\x03\x12\x14\n\x0cmod_revision\x18\x03 \x01(\x03\x12\r\n\x05value\x18\x05 \x01(\x0c\"b\n\x0cRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x11\n\tkeys_only\x18\x08 \x01(\x08\"n\n\rRangeResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12&\n\x03kvs\x18\x02 \x03(\x0b\x32\x19.cubernetes.etcd.KeyValue\x12\x0c\n\x04more\x18\x03 \x01(\x08\"7\n\nPutRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\r\n\x05lease\x18\x03 \x01(\x03\"!\n\x12\x44\x65leteRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\"\xc7\x01\n\tRequestOp\x12\x36\n\rrequest_range\x18\x01 \x01(\x0b\x32\x1d.cubernetes.etcd.RangeRequestH\x00\x12\x32\n\x0brequest_put\x18\x02 \x01(\x0b\x32\x1b.cubernetes.etcd.PutRequestH\x00\x12\x43\n\x14request_delete_range\x18\x03 \x01(\x0b\x32#.cubernetes.etcd.DeleteRangeRequestH\x00\x42\t\n\x07request\"R\n\nResponseOp\x12\x38\n\x0eresponse_range\x18\x01 \x01(\x0b\x32\x1e.cubernetes.etcd.RangeResponseH\x00\x42\n\n\x08response\"\xe1\x01\n\x07\x43ompare\x12/\n\x06result\x18\x01 \x01(\x0e\x32\x1f.cubernetes.etcd.Compare.Result\x12/\n\x06target\x18\x02 \x01(\x0e\x32\x1f.cubernetes.etcd.Compare.Target\x12\x0b\n\x03key\x18\x03 \x01(\x0c\x12\x16\n\x0cmod_revision\x18\x06 \x01(\x03H\x00\"\x13\n\x06Result\x12\t\n\x05\x45QUAL\x10\x00\"*\n\x06Target\x12\x0b\n\x07VERSION\x10\x00\x12\n\n\x06\x43REATE\x10\x01\x12\x07\n\x03MOD\x10\x02\x42\x0e\n\x0ctarget_union\"\x91\x01\n\nTxnRequest\x12)\n\x07\x63ompare\x18\x01 \x03(\x0b\x32\x18.cubernetes.etcd.Compare\x12+\n\x07success\x18\x02 \x03(\x0b\x32\x1a.cubernetes.etcd.RequestOp\x12+\n\x07\x66\x61ilure\x18\x03 \x03(\x0b\x32\x1a.cubernetes.etcd.RequestOp\"y\n\x0bTxnResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12\x11\n\tsucceeded\x18\x02 \x01(\x08\x12.\n\tresponses\x18\x03 \x03(\x0b\x32\x1b.cubernetes.etcd.ResponseOp\"7\n\x11\x43ompactionRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x10\n\x08physical\x18\x02 \x01(\x08\"=\n\x12\x43ompactionResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\"\xac\x01\n\x05\x45vent\x12.\n\x04type\x18\x01 \x01(\x0e\x32 .cubernetes.etcd.Event.EventType\x12%\n\x02kv\x18\x02 \x01(\x0b\x32\x19.cubernetes.etcd.KeyValue\x12*\n\x07prev_kv\x18\x03 \x01(\x0b\x32\x19.cubernetes.etcd.KeyValue\" \n\tEventType\x12\x07\n\x03PUT\x10\x00\x12\n\n\x06\x44\x45LETE\x10\x01\"\x88\x01\n\x12WatchCreateRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\x16\n\x0estart_revision\x18\x03 \x01(\x03\x12\x17\n\x0fprogress_notify\x18\x04 \x01(\x08\x12\x0f\n\x07prev_kv\x18\x06 \x01(\x08\x12\x10\n\x08\x66ragment\x18\x08 \x01(\x08\"\x16\n\x14WatchProgressRequest\"\xa1\x01\n\x0cWatchRequest\x12=\n\x0e\x63reate_request\x18\x01 \x01(\x0b\x32#.cubernetes.etcd.WatchCreateRequestH\x00\x12\x41\n\x10progress_request\x18\x03 \x01(\x0b\x32%.cubernetes.etcd.WatchProgressRequestH\x00\x42\x0f\n\rrequest_union\"\xc6\x01\n\rWatchResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12\x10\n\x08\x63\x61nceled\x18\x04 \x01(\x08\x12\x18\n\x10\x63ompact_revision\x18\x05 \x01(\x03\x12\x15\n\rcancel_reason\x18\x06 \x01(\t\x12\x10\n\x08\x66ragment\x18\x07 \x01(\x08\x12&\n\x06\x65vents\x18\x0b \x03(\x0b\x32\x16.cubernetes.etcd.Event\" \n\x11LeaseGrantRequest\x12\x0b\n\x03ttl\x18\x01 \x01(\x03\"I\n\x12LeaseGrantResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12\n\n\x02id\x18\x02 \x01(\x03\" \n\x12LeaseRevokeRequest\x12\n\n\x02id\x18\x01 \x01(\x03\">\n\x13LeaseRevokeResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\"#\n\x15LeaseKeepAliveRequest\x12\n\n\x02id\x18\x01 \x01(\x03\"Z\n\x16LeaseKeepAliveResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12\n\n\x02id\x18\x02 \x01(\x03\x12\x0b\n\x03ttl\x18\x03 \x01(\x03\"\x0f\n\rStatusRequest\"s\n\x0eStatusResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x62_size\x18\x03 \x01(\x03\x12\x16\n\x0e\x64\x62_size_in_use\x18\t \x01(\x03\"\xb3\x01\n\x0c\x41larmRequest\x12\x34\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32$.cubernetes.etcd.AlarmRequest.Action\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12)\n\x05\x61larm\x18\x03 \x01(\x0e\x32\x1a.cubernetes.etcd.AlarmType\"/\n\x06\x41\x63tion\x12\x07\n\x03GET\x10\x00\x12\x0c\n\x08\x41\x43TIVATE\x10\x01\x12\x0e\n\nDEACTIVATE\x10\x02\"K\n\x0b\x41larmMember\x12\x11\n\tmember_id\x18\x01 \x01(\x04\x12)\n\x05\x61larm\x18\x02 \x01(\x0e\x32\x1a.cubernetes.etcd.AlarmType\"f\n\rAlarmResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header\x12,\n\x06\x61larms\x18\x02 \x03(\x0b\x32\x1c.cubernetes.etcd.AlarmMember\"\x13\n\x11\x44\x65\x66ragmentRequest\"=\n\x12\x44\x65\x66ragmentResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x17.cubernetes.etcd.Header*/\n\tAlarmType\x12\x08\n\x04NONE\x10\x00\x12\x0b\n\x07NOSPACE\x10\x01\x12\x0b\n\x07\x43ORRUPT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'apiserver.storage.rpc_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ALARMTYPE']._serialized_start=2992
+  _globals['_ALARMTYPE']._serialized_end=3039
   _globals['_HEADER']._serialized_start=48
   _globals['_HEADER']._serialized_end=74
   _globals['_KEYVALUE']._serialized_start=76
@@ -58,35 +60,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TXNRESPONSE']._serialized_start=1129
   _globals['_TXNRESPONSE']._serialized_end=1250
   _globals['_COMPACTIONREQUEST']._serialized_start=1252
-  _globals['_COMPACTIONREQUEST']._serialized_end=1289
-  _globals['_COMPACTIONRESPONSE']._serialized_start=1291
-  _globals['_COMPACTIONRESPONSE']._serialized_end=1352
-  _globals['_EVENT']._serialized_start=1355
-  _globals['_EVENT']._serialized_end=1527
-  _globals['_EVENT_EVENTTYPE']._serialized_start=1495
-  _globals['_EVENT_EVENTTYPE']._serialized_end=1527
-  _globals['_WATCHCREATEREQUEST']._serialized_start=1530
-  _globals['_WATCHCREATEREQUEST']._serialized_end=1666
-  _globals['_WATCHPROGRESSREQUEST']._serialized_start=1668
-  _globals['_WATCHPROGRESSREQUEST']._serialized_end=1690
-  _globals['_WATCHREQUEST']._serialized_start=1693
-  _globals['_WATCHREQUEST']._serialized_end=1854
-  _globals['_WATCHRESPONSE']._serialized_start=1857
-  _globals['_WATCHRESPONSE']._serialized_end=2055
-  _globals['_LEASEGRANTREQUEST']._serialized_start=2057
-  _globals['_LEASEGRANTREQUEST']._serialized_end=2089
-  _globals['_LEASEGRANTRESPONSE']._serialized_start=2091
-  _globals['_LEASEGRANTRESPONSE']._serialized_end=2164
-  _globals['_LEASEREVOKEREQUEST']._serialized_start=2166
-  _globals['_LEASEREVOKEREQUEST']._serialized_end=2198
-  _globals['_LEASEREVOKERESPONSE']._serialized_start=2200
-  _globals['_LEASEREVOKERESPONSE']._serialized_end=2262
-  _globals['_LEASEKEEPALIVEREQUEST']._serialized_start=2264
-  _globals['_LEASEKEEPALIVEREQUEST']._serialized_end=2299
-  _globals['_LEASEKEEPALIVERESPONSE']._serialized_start=2301
-  _globals['_LEASEKEEPALIVERESPONSE']._serialized_end=2391
-  _globals['_STATUSREQUEST']._serialized_start=2393
-  _globals['_STATUSREQUEST']._serialized_end=2408
-  _globals['_STATUSRESPONSE']._serialized_start=2410
-  _globals['_STATUSRESPONSE']._serialized_end=2484
+  _globals['_COMPACTIONREQUEST']._serialized_end=1307
+  _globals['_COMPACTIONRESPONSE']._serialized_start=1309
+  _globals['_COMPACTIONRESPONSE']._serialized_end=1370
+  _globals['_EVENT']._serialized_start=1373
+  _globals['_EVENT']._serialized_end=1545
+  _globals['_EVENT_EVENTTYPE']._serialized_start=1513
+  _globals['_EVENT_EVENTTYPE']._serialized_end=1545
+  _globals['_WATCHCREATEREQUEST']._serialized_start=1548
+  _globals['_WATCHCREATEREQUEST']._serialized_end=1684
+  _globals['_WATCHPROGRESSREQUEST']._serialized_start=1686
+  _globals['_WATCHPROGRESSREQUEST']._serialized_end=1708
+  _globals['_WATCHREQUEST']._serialized_start=1711
+  _globals['_WATCHREQUEST']._serialized_end=1872
+  _globals['_WATCHRESPONSE']._serialized_start=1875
+  _globals['_WATCHRESPONSE']._serialized_end=2073
+  _globals['_LEASEGRANTREQUEST']._serialized_start=2075
+  _globals['_LEASEGRANTREQUEST']._serialized_end=2107
+  _globals['_LEASEGRANTRESPONSE']._serialized_start=2109
+  _globals['_LEASEGRANTRESPONSE']._serialized_end=2182
+  _globals['_LEASEREVOKEREQUEST']._serialized_start=2184
+  _globals['_LEASEREVOKEREQUEST']._serialized_end=2216
+  _globals['_LEASEREVOKERESPONSE']._serialized_start=2218
+  _globals['_LEASEREVOKERESPONSE']._serialized_end=2280
+  _globals['_LEASEKEEPALIVEREQUEST']._serialized_start=2282
+  _globals['_LEASEKEEPALIVEREQUEST']._serialized_end=2317
+  _globals['_LEASEKEEPALIVERESPONSE']._serialized_start=2319
+  _globals['_LEASEKEEPALIVERESPONSE']._serialized_end=2409
+  _globals['_STATUSREQUEST']._serialized_start=2411
+  _globals['_STATUSREQUEST']._serialized_end=2426
+  _globals['_STATUSRESPONSE']._serialized_start=2428
+  _globals['_STATUSRESPONSE']._serialized_end=2543
+  _globals['_ALARMREQUEST']._serialized_start=2546
+  _globals['_ALARMREQUEST']._serialized_end=2725
+  _globals['_ALARMREQUEST_ACTION']._serialized_start=2678
+  _globals['_ALARMREQUEST_ACTION']._serialized_end=2725
+  _globals['_ALARMMEMBER']._serialized_start=2727
+  _globals['_ALARMMEMBER']._serialized_end=2802
+  _globals['_ALARMRESPONSE']._serialized_start=2804
+  _globals['_ALARMRESPONSE']._serialized_end=2906
+  _globals['_DEFRAGMENTREQUEST']._serialized_start=2908
+  _globals['_DEFRAGMENTREQUEST']._serialized_end=2927
+  _globals['_DEFRAGMENTRESPONSE']._serialized_start=2929
+  _globals['_DEFRAGMENTRESPONSE']._serialized_end=2990
 # @@protoc_insertion_point(module_scope)

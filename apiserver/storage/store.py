@@ -130,6 +130,23 @@ class Changes:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the store takes of its quota, in bytes.
+
+    size_bytes: of its file; the quota is of this. Beyond it a store refuses what is put.
+    used_bytes: the part of the file that holds something; the rest is taken again before the file
+        grows, and given back by `defragment`.
+    quota_bytes: 0 where there is none.
+    is_full: it has gone over the quota, and refuses what is put until `disarm`.
+    """
+
+    size_bytes: int
+    used_bytes: int
+    quota_bytes: int
+    is_full: bool = False
+
+
 class Store(Protocol):
     """A revisioned key-value store. Both answers pass tests/contract/test_store.py."""
 
@@ -189,7 +206,31 @@ class Store(Protocol):
         ...
 
     async def compact(self, revision: int) -> None:
-        """Forget the history before revision; compacting what is compacted is nothing."""
+        """Forget the history before revision; compacting what is compacted is nothing.
+
+        Returns once what it took is free to be used again.
+        """
+        ...
+
+    async def usage(self) -> Usage:
+        """Return how full it is; of several members, the fullest.
+
+        Raises: Unavailable.
+        """
+        ...
+
+    async def defragment(self) -> None:
+        """Give back what is free in the file. The store answers nobody meanwhile.
+
+        Raises: Unavailable, Unknown.
+        """
+        ...
+
+    async def disarm(self) -> None:
+        """Take what is put again, after it was full.
+
+        Raises: Unavailable, Unknown.
+        """
         ...
 
     async def close(self) -> None:

@@ -149,10 +149,16 @@ def etcd_cluster(count: int) -> Iterator[list[EtcdServer]]:
 
 
 @asynccontextmanager
-async def etcd_store(*addresses: str, deadline_s: float = 5.0) -> AsyncIterator[EtcdStore]:
+async def etcd_store(
+    *addresses: str, deadline_s: float = 5.0, quota_bytes: int = 0
+) -> AsyncIterator[EtcdStore]:
     """Open our store over plain connections to these addresses, with an impatient watch."""
     settings = EtcdSettings(
-        endpoints=addresses, deadline_s=deadline_s, watch_idle_s=0.5, watch_stall_s=2.0
+        endpoints=addresses,
+        deadline_s=deadline_s,
+        watch_idle_s=0.5,
+        watch_stall_s=2.0,
+        quota_bytes=quota_bytes,
     )
     store = await connect(settings, Env())
     try:

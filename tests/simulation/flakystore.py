@@ -13,6 +13,7 @@ from apiserver.storage.store import (
     Store,
     Unavailable,
     Unknown,
+    Usage,
 )
 from tests.simulation.network import Network
 
@@ -73,6 +74,15 @@ class FlakyStore:
 
     async def compact(self, revision: int) -> None:
         await self._inner.compact(revision)
+
+    async def usage(self) -> Usage:
+        return await self._inner.usage()
+
+    async def defragment(self) -> None:
+        await self._inner.defragment()
+
+    async def disarm(self) -> None:
+        await self._inner.disarm()
 
     async def close(self) -> None:
         """The store itself outlives every server."""
