@@ -14,7 +14,7 @@
   kubelet registers again. Forgotten, the wait begins anew.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -30,7 +30,7 @@ from controllers.owners import (
     with_owners,
     without_finalizer,
 )
-from cubernetes.api.meta import Object, OwnerReference, Ref
+from cubernetes.api.meta import Object, Ref
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod
 from cubernetes.api.registry import KINDS
@@ -121,7 +121,7 @@ class Garbage:
                 left = [one for one in thing.metadata.owner_references if one.uid not in leaving]
                 yield with_owners(thing, left)
         elif leaving and not owners.unseen and not owners.foreign:
-            yield _ended(thing, owners.waiting, view)
+            yield _ended(thing, view, is_waited_for=bool(owners.waiting))
         if owners.unseen:
             yield Again(VIEW_PAUSE_S)
 
@@ -133,12 +133,10 @@ class Garbage:
         return MISSING_GRACE_S - (now - since).total_seconds()
 
 
-def _ended(thing: Object, waiting: Sequence[OwnerReference], view: View) -> Delete | Patch:
-    """Return what ends an object that no owner keeps, some of which may wait for it."""
-    if circular := blocking_in_circle(thing, waiting, view):
-        return with_owners(thing, unblocked(thing, circular))
+def _ended(thing: Object, view: View, *, is_waited_for: bool) -> Delete:
+    """Return what ends an object that no owner keeps."""
     meta = thing.metadata
-    is_owner = bool(waiting) and any(_dependents(meta.uid, view))
+    is_owner = is_waited_for and any(_dependents(meta.uid, view))
     return Delete(
         type(thing),
         thing.ref,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controllers.garbage import Garbage
-from controllers.owners import FOREGROUND, ORPHAN
+from controllers.owners import FOREGROUND, ORPHAN, blocking_in_circle
 from cubernetes.api.event import Event
 from cubernetes.api.meta import Object, OwnerReference, replaced
 from cubernetes.api.pod import Pod
@@ -164,6 +164,26 @@ def test_a_circle_of_owners_does_not_wait_for_itself(length: int) -> None:
     world.settle(Garbage(), 4 * length)
 
     assert world.all(ReplicaSet) == []
+
+
+def test_only_owners_that_wait_over_references_that_block_are_a_circle() -> None:
+    def going(name: str, *owners: OwnerReference) -> ReplicaSet:
+        return owned(a_replicaset(name, deleted_at=NOW, finalizers=[FOREGROUND]), *owners)
+
+    def circular(*sets: ReplicaSet) -> frozenset[str]:
+        first = sets[0]
+        return blocking_in_circle(first, first.metadata.owner_references, StillView(sets))
+
+    one, two, three = (a_replicaset(name) for name in ("one", "two", "three"))
+    first, last = going("one", to(two)), going("three", to(one))
+    assert circular(first, going("two", to(one))) == {"uid-two"}
+    assert circular(first, going("two", to(three)), last) == {"uid-two"}
+    # A chain, references that do not block, and an owner that does not go, or is somebody else.
+    assert circular(first, going("two", to(three)), going("three")) == frozenset()
+    assert circular(first, going("two", to(one, blocks=False))) == frozenset()
+    assert circular(going("one", to(two, blocks=False)), going("two", to(one))) == frozenset()
+    assert circular(first, owned(two, to(three)), last) == frozenset()
+    assert circular(first, owned(a_replicaset("two", uid="new"), to(one))) == frozenset()
 
 
 def test_a_change_of_an_owner_that_waits_concerns_its_dependents() -> None:
