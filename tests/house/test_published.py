@@ -15,6 +15,7 @@ from cubernetes.api import codec, schema, strategic, yaml
 from cubernetes.api.codec import Tree
 from cubernetes.api.meta import Object
 from cubernetes.api.registry import KINDS, kind_of
+from cubernetes.api.service import Service
 from tests.house.sources import ROOT, none
 
 HERE = Path(__file__).parent
@@ -116,6 +117,13 @@ def test_a_default_is_kubernetes_own_and_is_written(kind: type[Object]) -> None:
     for path, wanted in published("defaults", kind).items():
         for parent, field in parents(answer, path):
             assert parent.get(field) == wanted, path
+
+
+def test_what_is_left_open_on_purpose_is_filled_in_too() -> None:
+    left_open = {"ipFamilies": [], "ipFamilyPolicy": "", "ports": [{"port": 80}]}
+    answer = read(Service, {"metadata": {"name": "a"}, "spec": left_open})
+    assert answer["spec"]["ipFamilies"] == ["IPv4"]
+    assert answer["spec"]["ipFamilyPolicy"] == "SingleStack"
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def test_a_list_that_is_no_set_is_the_files_as_a_whole() -> None:
 
 def test_two_entries_of_one_key_are_the_files_matter_and_others_stay() -> None:
     """Of two variables with one name the last counts."""
-    twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    twice = [{"name": "A", "value": "1"}, {"name": "A", "valueFrom": {}}]
     live = {"env": [*twice, {"name": "B", "value": "3"}]}
 
     assert threeway.merged({"env": twice}, live, {"env": twice}) == live
