@@ -50,11 +50,13 @@ class Memory:
     troubles and streaks are by container name; SANDBOX stands for the sandbox.
     ending_since_s: when this node heard that the pod is to end (monotonic); None: just now. A
         kubelet that begins again gives the grace again, which is late and never too early.
+    network: why nobody reaches the pod; empty where it can be reached.
     """
 
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     streaks: Mapping[str, "Streak"] = field(default_factory=dict)
     ending_since_s: float | None = None
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True)

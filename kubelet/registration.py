@@ -16,7 +16,8 @@ from cubernetes.host.log import Log
 from cubernetes.host.version import VERSION
 from kubelet import node as words
 from kubelet.capacity import MachineFacts
-from kubelet.network.driver import NetworkDriver, NetworkTrouble
+from kubelet.mending import Mending
+from kubelet.network.driver import NetworkTrouble
 from kubelet.node import NodePlace
 from kubelet.runtime.driver import RuntimeDriver, RuntimeTrouble
 from kubelet.settings import KubeletSettings
@@ -36,7 +37,7 @@ class Registration:
         env: Env,
         client: Client,
         runtime: RuntimeDriver,
-        network: NetworkDriver,
+        network: Mending,
         facts: Callable[[str, str], MachineFacts],
     ) -> None:
         self._settings, self._env, self._client = settings, env, client
@@ -100,6 +101,8 @@ class Registration:
             await self.prepare(IPv4Network(node.spec.pod_cidr))
         except NetworkTrouble as error:
             return f"pod network is not ready: {error}", runtime_version
+        if self._network.node_trouble:
+            return f"pod network is not ready: {self._network.node_trouble}", runtime_version
         return "", runtime_version
 
     async def prepare(self, pod_cidr: IPv4Network) -> None:

@@ -25,6 +25,7 @@ from kubelet.checkpoint import Checkpoint, FileCheckpoint, Surroundings
 from kubelet.counts import Counts
 from kubelet.hostports import IptablesHostPorts
 from kubelet.logserver import serve_logs
+from kubelet.mending import Mending
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
 from kubelet.network.registry import NETWORKS
 from kubelet.observer import Observer
@@ -91,6 +92,8 @@ class Kubelet:
         self._settings, self._env, self._client, self._machine = settings, env, client, machine
         self._recorder = Recorder(client, env, "kubelet", settings.node_name)
         self._observer = Observer(machine.runtime)
+        told = self._recorder.record
+        self._mending = Mending(machine.network, env, self._about, told, self._on_trouble)
         parts = Parts(
             settings=settings,
             env=env,
@@ -101,6 +104,7 @@ class Kubelet:
             observer=self._observer,
             recorder=self._recorder,
             host_ports=machine.host_ports,
+            mending=self._mending,
             starts=Starts(settings.parallel_starts),
             counts=Counts(env.metrics, env.clock),
             node_memory_bytes=machine.facts("", "").memory_bytes,
@@ -110,7 +114,7 @@ class Kubelet:
         self._pods = Informer(client, Pod, env, fields=here)
         self._nodes = Informer(client, Node, env)
         self._registration = Registration(
-            settings, env, client, machine.runtime, machine.network, machine.facts
+            settings, env, client, machine.runtime, self._mending, machine.facts
         )
         self._pods_changed = asyncio.Event()
         self._nodes_changed = asyncio.Event()
@@ -134,6 +138,7 @@ class Kubelet:
             ("relist", self._relist),
             ("vigil", self._keep_vigil),
             ("host ports", self._machine.host_ports.run),
+            ("network", self._mending.run),
         ]
         serving = self._settings.serving
         if serving is not None:
@@ -155,6 +160,21 @@ class Kubelet:
     def _on_node(self, _old: Object | None, _new: Object | None) -> None:
         self._nodes_changed.set()
         self._peers_changed.set()
+
+    def _about(self, uid: str) -> Object | None:
+        """Return the pod of a uid, or the own node for none."""
+        if not uid:
+            return self._own_node
+        return next((pod for pod in self._workers.pods if pod.metadata.uid == uid), None)
+
+    def _on_trouble(self, uid: str) -> None:
+        """A pod, or the node with all its pods, has lost its network or got it back."""
+        if uid:
+            self._workers.wake(uid)
+            return
+        self._nodes_changed.set()
+        for pod in self._workers.pods:
+            self._workers.wake(pod.metadata.uid)
 
     @property
     def _own_node(self) -> Node | None:

@@ -49,7 +49,7 @@ def status_for(
         ("PodScheduled", "True", "", ""),
         ("Initialized", "True", "", ""),
         ("ContainersReady", *_readiness(containers, ready=ready, over=over)),
-        ("Ready", *_readiness(containers, ready=ready, over=over)),
+        ("Ready", *_reachability(memory, _readiness(containers, ready=ready, over=over))),
     ):
         one = Condition(type=kind, status=_truth(status), reason=reason, message=message)
         conditions = with_condition(conditions, one, now)
@@ -89,6 +89,13 @@ def _readiness(
         return "False", "PodCompleted", ""
     unready = [one.name for one in containers if not one.ready]
     return "False", "ContainersNotReady", f"containers with unready status: {unready}"
+
+
+def _reachability(memory: Memory, readiness: tuple[str, str, str]) -> tuple[str, str, str]:
+    """A pod that nobody reaches takes no connections, whatever its containers say."""
+    if readiness[0] != "True" or not memory.network:
+        return readiness
+    return "False", "NetworkNotReady", memory.network
 
 
 def _phase(pod: Pod, found: Sequence[Container]) -> Phase:

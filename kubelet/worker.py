@@ -18,6 +18,7 @@ from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
 from kubelet import plan, specs, status
 from kubelet.counts import Counts
+from kubelet.mending import Mending
 from kubelet.network.driver import NetworkDriver, NetworkTrouble
 from kubelet.observer import Observer
 from kubelet.plan import Memory, Trouble
@@ -68,6 +69,7 @@ class Parts:
     observer: Observer
     recorder: Recorder
     host_ports: HostPorts
+    mending: Mending
     starts: Starts
     counts: Counts
     node_memory_bytes: int
@@ -175,6 +177,7 @@ class PodWorker:
         waits_s = [step.span_s for step in steps if isinstance(step, plan.Wait)]
         acts = [step for step in steps if not isinstance(step, plan.Wait)]
         if pod is not None:
+            await self._rejoin_network(pod)
             await self._publish(pod, found)
         for step in acts:
             if isinstance(step, plan.Forget):
@@ -244,6 +247,12 @@ class PodWorker:
         async with self._parts.starts.sandbox():
             self._sandbox = await self._parts.runtime.start_sandbox(spec)
         await self._join_network(pod, self._sandbox)
+
+    async def _rejoin_network(self, pod: Pod) -> None:
+        """See to it once that a sandbox of an earlier life is wired, and looked after from now."""
+        sandbox = self._sandbox
+        if sandbox is not None and self._wired_id != sandbox.id:
+            await self._trying(pod, SANDBOX, partial(self._join_network, pod, sandbox))
 
     async def _join_network(self, pod: Pod, sandbox: Container) -> None:
         address = await self._parts.network.attach(self.uid, f"/proc/{sandbox.pid}/ns/net")
@@ -339,6 +348,7 @@ class PodWorker:
         if address and not pod.metadata.is_deleted:
             self._parts.host_ports.lead(pod, address)
         now = self._parts.env.clock.now()
+        self._memory = replace(self._memory, network=self._parts.mending.trouble_of(self.uid))
         host = self._parts.settings.address
         wanted = status.status_for(pod, found, self._memory, address, host, now)
         for name in sorted(status.backing_off(wanted) - status.backing_off(self._status_wanted)):

@@ -1,6 +1,8 @@
 """What the kubelet asks of a pod network, in the kubelet's words."""
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
@@ -17,6 +19,18 @@ class Peer:
     name: str
     address: IPv4Address
     pod_cidr: IPv4Network
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that was not as it should be, and was put right unless why says what forbade it.
+
+    pod_uid: the pod that it was the network of; empty where it was the node's.
+    """
+
+    what: str
+    pod_uid: str = ""
+    why: str = ""
 
 
 class NetworkDriver(Protocol):
@@ -52,6 +66,17 @@ class NetworkDriver(Protocol):
 
     async def reconcile_peers(self, peers: Iterable[Peer]) -> None:
         """Make routes to exactly these peers' pods exist; only what differs is touched."""
+        ...
+
+    def news(self) -> AbstractContextManager[asyncio.Event]:
+        """Yield what is set whenever something may have happened to the network, by whomever."""
+        ...
+
+    async def mend(self) -> Sequence[Damage]:
+        """Look at all that was prepared, attached and reconciled; put right what is damaged.
+
+        What lives on goes on: only what is damaged is touched. Returns what was found.
+        """
         ...
 
     async def reset(self) -> None:

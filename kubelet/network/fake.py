@@ -3,12 +3,14 @@
 `FakeFabric` is the node's kernel: it outlives the driver, as interfaces outlive a kubelet.
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from ipaddress import IPv4Address, IPv4Network
 
 from cubernetes.host.env import Env
 from kubelet.network import ipam
-from kubelet.network.driver import NetworkTrouble, Peer
+from kubelet.network.driver import Damage, NetworkTrouble, Peer
 from kubelet.network.overlay import Overlay, overlay_for
 
 CALL_S = 0.01
@@ -22,11 +24,22 @@ class FakeFabric:
         self.namespaces: dict[str, str] = {}  # pod uid -> the namespace that has its interface
         self.overlay = Overlay()
         self.trouble = ""  # where given, every call fails with it
+        self.cut: set[str] = set()  # pods whose interface somebody took away
+        self.beyond_repair: set[str] = set()  # pods that cannot be given another one
+        self.lost = ""  # where given, why the node itself cannot carry pods
+        self.news = asyncio.Event()
 
     def reboot(self) -> None:
         """Lose every interface and keep what is on disk."""
         self.namespaces.clear()
         self.overlay = Overlay()
+
+    def cut_off(self, pod_uid: str, *, for_good: bool = False) -> None:
+        """Take a pod's interface away, behind the driver's back."""
+        self.cut.add(pod_uid)
+        if for_good:
+            self.beyond_repair.add(pod_uid)
+        self.news.set()
 
 
 class FakeNetwork:
@@ -35,6 +48,7 @@ class FakeNetwork:
     def __init__(self, env: Env, fabric: FakeFabric) -> None:
         self._clock, self._fabric = env.clock, fabric
         self._is_prepared = False
+        self._overlay = Overlay()
 
     async def prepare(self, pod_cidr: IPv4Network) -> None:
         await self._asked()
@@ -46,6 +60,7 @@ class FakeNetwork:
     async def attach(self, pod_uid: str, netns: str) -> IPv4Address:
         address = await self.reserve(pod_uid)
         self._fabric.namespaces[pod_uid] = netns
+        self._fabric.cut -= {pod_uid}
         return address
 
     async def reserve(self, pod_uid: str) -> IPv4Address:
@@ -66,7 +81,26 @@ class FakeNetwork:
 
     async def reconcile_peers(self, peers: Iterable[Peer]) -> None:
         await self._asked()
-        self._fabric.overlay = overlay_for(peers, self._prepared().pod_cidr)
+        self._overlay = self._fabric.overlay = overlay_for(peers, self._prepared().pod_cidr)
+
+    def news(self) -> AbstractContextManager[asyncio.Event]:
+        return nullcontext(self._fabric.news)
+
+    async def mend(self) -> Sequence[Damage]:
+        await self._asked()
+        if not self._is_prepared:
+            return ()
+        found = []
+        if self._fabric.overlay != self._overlay:
+            self._fabric.overlay = self._overlay
+            found.append(Damage("the overlay"))
+        if self._fabric.lost:
+            found.append(Damage("the node's address", why=self._fabric.lost))
+        for uid in sorted(self._fabric.cut & self._fabric.namespaces.keys()):
+            is_lost = uid in self._fabric.beyond_repair
+            found.append(Damage("the pair", uid, why="it may not be made" if is_lost else ""))
+        self._fabric.cut &= self._fabric.beyond_repair
+        return found
 
     async def reset(self) -> None:
         await self._asked()

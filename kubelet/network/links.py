@@ -4,21 +4,29 @@ A connection belongs to one namespace (`namespace.netlink`). What the kernel ref
 NetlinkError, and told in the kubelet's words by whoever called.
 """
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import ENODEV, ENOENT, ESRCH
-from ipaddress import IPv4Address, IPv4Network
-from socket import AF_INET
 from typing import Any
 
-from kubelet.network.overlay import ALIAS, GATEWAY, ROUTE_PROTOCOL, Overlay, is_host_end
+from kubelet.network.dump import Vxlan
+from kubelet.network.facts import (
+    ANYWHERE,
+    POD_DEVICE,
+    UNREACHABLE,
+    Act,
+    Drop,
+    Kind,
+    Pair,
+    Part,
+    Route,
+    State,
+    Tunnel,
+    Value,
+)
+from kubelet.network.namespace import set_sysctl
 from kubelet.network.rtnetlink import AsyncIPRoute, NetlinkError
 
-POD_DEVICE = "eth0"
-UNICAST, UNREACHABLE = 1, 7  # route types, from linux/rtnetlink.h
-MAIN_TABLE = 254
-SCOPE_LINK = 253
 STATE_PERMANENT = 0x80
 FLAG_SELF = 0x02  # the entry is the VXLAN device's own, not a bridge's
 
@@ -27,11 +35,115 @@ type Message = Any
 
 
 @dataclass(frozen=True, slots=True)
-class Underlay:
-    """The device that carries the node's own address."""
+class Reach:
+    """Where acts are carried out: a node's namespace by path, one pod's by a handle of it."""
 
-    index: int
-    mtu_bytes: int
+    path: str
+    node: AsyncIPRoute
+    pod: AsyncIPRoute | None = None
+    pod_handle: int = -1
+
+    def netlink(self, part: Part) -> AsyncIPRoute:
+        return self.pod if part.pod else self.node
+
+
+async def carry_out(act: Act, reach: Reach) -> None:
+    """Put or drop one part. Raises: NetlinkError, OSError."""
+    part, value = act
+    if isinstance(act, Drop):
+        with suppressed(ENODEV, ENOENT, ESRCH):
+            await _drop(reach.netlink(part), part, value)
+        return
+    match value:
+        case Tunnel(mac, vxlan):
+            await _make_tunnel(reach.node, part.device, mac, vxlan)
+        case Pair():
+            await _make_pair(reach, part.device, value)
+        case _ if part.kind is Kind.SETTING:
+            set_sysctl(reach.path, part.key, str(value))
+        case _:
+            await _put(reach.netlink(part), part, value)
+
+
+async def _put(netlink: AsyncIPRoute, part: Part, value: Value) -> None:
+    if isinstance(value, Route):
+        await netlink.route("replace", **await _route_words(netlink, part, value))
+        return
+    index = await index_of(netlink, part.device)
+    if isinstance(value, State):
+        alias = {"ifalias": value.alias} if value.alias else {}
+        mtu = {"mtu": value.mtu_bytes} if value.mtu_bytes else {}
+        await netlink.link(
+            "set", index=index, state="up" if value.is_up else "down", **mtu, **alias
+        )
+    elif part.kind is Kind.ADDRESS:
+        address, _, bits = part.key.partition("/")
+        await netlink.addr("replace", index=index, address=address, prefixlen=int(bits))
+    elif part.kind is Kind.NEIGHBOUR:
+        await netlink.neigh(
+            "replace", ifindex=index, dst=part.key, lladdr=value, state=STATE_PERMANENT
+        )
+    else:
+        entry = {"lladdr": part.key, "dst": value, "flags": FLAG_SELF}
+        await netlink.fdb("replace", ifindex=index, state=STATE_PERMANENT, **entry)
+
+
+async def _drop(netlink: AsyncIPRoute, part: Part, value: Value) -> None:
+    if isinstance(value, Route):
+        await netlink.route("del", **await _route_words(netlink, part, value))
+        return
+    index = await index_of(netlink, part.device)
+    if part.kind is Kind.ADDRESS:
+        address, _, bits = part.key.partition("/")
+        await netlink.addr("del", index=index, address=address, prefixlen=int(bits))
+    elif part.kind is Kind.NEIGHBOUR:
+        await netlink.neigh("del", ifindex=index, dst=part.key)
+    else:
+        await netlink.fdb("del", ifindex=index, lladdr=part.key, dst=value)
+
+
+async def _route_words(netlink: AsyncIPRoute, part: Part, route: Route) -> dict[str, object]:
+    words: dict[str, object] = {
+        "dst": "default" if part.key == str(ANYWHERE) else part.key,
+        "proto": route.protocol,
+    }
+    if route.kind == UNREACHABLE:
+        return words | {"type": "unreachable"}
+    words |= {"oif": await index_of(netlink, route.device), "scope": route.scope}
+    if route.source is not None:
+        words["prefsrc"] = str(route.source)
+    if route.gateway is not None:
+        words |= {"gateway": str(route.gateway), "flags": ["onlink"]}
+    return words
+
+
+async def _make_tunnel(netlink: AsyncIPRoute, name: str, mac: str, vxlan: Vxlan) -> None:
+    """Make the VXLAN device anew: most of what makes it up can only be set at birth."""
+    await remove_device(netlink, name)
+    await netlink.link(
+        "add",
+        ifname=name,
+        kind="vxlan",
+        address=mac,
+        vxlan_id=vxlan.vni,
+        vxlan_port=vxlan.port,
+        vxlan_local=str(vxlan.local),
+        vxlan_link=vxlan.under,
+        vxlan_learning=int(vxlan.learns),
+    )
+
+
+async def _make_pair(reach: Reach, name: str, pair: Pair) -> None:
+    """Make a pod's pair anew; what an interrupted call or an earlier sandbox left goes first."""
+    await remove_device(reach.node, name)
+    await remove_device(reach.pod, POD_DEVICE)
+    await reach.node.link(
+        "add",
+        ifname=name,
+        kind="veth",
+        address=pair.host_mac,
+        peer={"ifname": POD_DEVICE, "net_ns_fd": reach.pod_handle, "address": pair.pod_mac},
+    )
 
 
 async def device(netlink: AsyncIPRoute, name: str) -> Message | None:
@@ -59,169 +171,6 @@ async def remove_device(netlink: AsyncIPRoute, name: str) -> None:
     if (found := await device(netlink, name)) is not None:
         with suppressed(ENODEV):
             await netlink.link("del", index=found["index"])
-
-
-async def addresses(netlink: AsyncIPRoute, index: int) -> list[IPv4Address]:
-    """Return the IPv4 addresses of a device."""
-    found = await netlink.addr("dump", family=AF_INET, index=index)
-    return [IPv4Address(row.get("local") or row.get("address")) async for row in found]
-
-
-async def underlay(netlink: AsyncIPRoute, node_address: IPv4Address) -> Underlay | None:
-    """Return the device that has the node's address, or None."""
-    rows = await netlink.addr("dump", family=AF_INET)
-    indexes = [row["index"] async for row in rows if row.get("local") == str(node_address)]
-    if not indexes:
-        return None
-    (found,) = await netlink.link("get", index=indexes[0])
-    return Underlay(indexes[0], found.get("mtu"))
-
-
-async def pods_found(netlink: AsyncIPRoute) -> dict[str, IPv4Address]:
-    """Return which address each pod's host end routes to: the kernel's own record."""
-    uids = {
-        link["index"]: link.get("ifalias").removeprefix(ALIAS)
-        async for link in await netlink.link("dump")
-        if is_host_end(link.get("ifname")) and (link.get("ifalias") or "").startswith(ALIAS)
-    }
-    rows = await netlink.route("dump", family=AF_INET, table=MAIN_TABLE)
-    return {
-        uids[row.get("oif")]: IPv4Address(row.get("dst"))
-        async for row in rows
-        if row.get("oif") in uids and row["proto"] == ROUTE_PROTOCOL and row["dst_len"] == 32
-    }
-
-
-async def host_ends(netlink: AsyncIPRoute) -> list[str]:
-    """Return the names of every host end that this driver made."""
-    found = await netlink.link("dump")
-    return sorted(
-        [
-            link.get("ifname")
-            async for link in found
-            if is_host_end(link.get("ifname"))
-            and link.get(("linkinfo", "kind")) == "veth"
-            # Without an alias it was left half made.
-            and (link.get("ifalias") or ALIAS).startswith(ALIAS)
-        ]
-    )
-
-
-async def wire_pod(netlink: AsyncIPRoute, address: IPv4Address, gateway_mac: str) -> None:
-    """Give the pod's end its address, and everything else by way of the node."""
-    await netlink.link("set", index=await index_of(netlink, "lo"), state="up")
-    index = await index_of(netlink, POD_DEVICE)
-    await netlink.addr("replace", index=index, address=str(address), prefixlen=32)
-    await netlink.link("set", index=index, state="up")
-    await netlink.neigh(
-        "replace", ifindex=index, dst=str(GATEWAY), lladdr=gateway_mac, state=STATE_PERMANENT
-    )
-    await netlink.route("replace", dst=f"{GATEWAY}/32", oif=index, scope=SCOPE_LINK)
-    await netlink.route("replace", dst="default", gateway=str(GATEWAY), oif=index)
-
-
-async def wire_host(
-    netlink: AsyncIPRoute, name: str, pod_uid: str, address: IPv4Address, source: IPv4Address
-) -> None:
-    """Route the pod's address to its host end; the node speaks to it from its own address."""
-    index = await index_of(netlink, name)
-    await netlink.link("set", index=index, state="up", ifalias=f"{ALIAS}{pod_uid}")
-    await netlink.route(
-        "replace",
-        dst=f"{address}/32",
-        oif=index,
-        scope=SCOPE_LINK,
-        prefsrc=str(source),
-        proto=ROUTE_PROTOCOL,
-    )
-
-
-async def refuse_range(netlink: AsyncIPRoute, pod_cidr: IPv4Network | None) -> None:
-    """Refuse at once what is sent to a free address of the node's range; None: of no range.
-
-    Without it such a packet would leave by the default route, and the sender wait in vain.
-    """
-    rows = await netlink.route("dump", family=AF_INET, table=MAIN_TABLE)
-    found = {
-        f"{row.get('dst')}/{row['dst_len']}"
-        async for row in rows
-        if row["proto"] == ROUTE_PROTOCOL and row["type"] == UNREACHABLE
-    }
-    wanted = set() if pod_cidr is None else {str(pod_cidr)}
-    for dst in sorted(found - wanted):
-        with suppressed(ESRCH):
-            await netlink.route("del", dst=dst, type="unreachable", proto=ROUTE_PROTOCOL)
-    for dst in sorted(wanted - found):
-        await netlink.route("replace", dst=dst, type="unreachable", proto=ROUTE_PROTOCOL)
-
-
-async def overlay_found(netlink: AsyncIPRoute, index: int) -> Overlay:
-    """Return what the tables of the VXLAN device hold.
-
-    One table after the other: a netlink connection carries one dump at a time.
-    """
-    rows = await netlink.route("dump", family=AF_INET, table=MAIN_TABLE, oif=index)
-    routes = {
-        IPv4Network(f"{row.get('dst')}/{row['dst_len']}"): IPv4Address(row.get("gateway"))
-        async for row in rows
-        if row["proto"] == ROUTE_PROTOCOL and row.get("gateway")
-    }
-    rows = await netlink.neigh("dump", family=AF_INET, ifindex=index)
-    neighbours = {
-        IPv4Address(row.get("dst")): row.get("lladdr")
-        async for row in rows
-        if row["state"] == STATE_PERMANENT
-    }
-    rows = await netlink.fdb("dump", ifindex=index)
-    forwarding = {
-        row.get("lladdr"): IPv4Address(row.get("dst")) async for row in rows if row.get("dst")
-    }
-    return Overlay(routes, neighbours, forwarding)
-
-
-async def remove_peers(
-    netlink: AsyncIPRoute,
-    index: int,
-    routes: list[IPv4Network],
-    neighbours: list[IPv4Address],
-    forwarding: list[tuple[str, IPv4Address]],
-) -> None:
-    """Take entries away, routes first: a packet is refused rather than lost on its way."""
-    for pod_cidr in routes:
-        with suppressed(ESRCH):
-            await netlink.route("del", dst=str(pod_cidr), oif=index, proto=ROUTE_PROTOCOL)
-    for gateway in neighbours:
-        with suppressed(ENOENT):
-            await netlink.neigh("del", ifindex=index, dst=str(gateway))
-    for mac, node in forwarding:
-        with suppressed(ENOENT):
-            await netlink.fdb("del", ifindex=index, lladdr=mac, dst=str(node))
-
-
-async def set_peers(
-    netlink: AsyncIPRoute,
-    index: int,
-    routes: list[tuple[IPv4Network, IPv4Address]],
-    neighbours: list[tuple[IPv4Address, str]],
-    forwarding: list[tuple[str, IPv4Address]],
-) -> None:
-    """Set entries, routes last: a route that is there works."""
-    for mac, node in forwarding:
-        entry: Mapping[str, object] = {"lladdr": mac, "dst": str(node), "flags": FLAG_SELF}
-        await netlink.fdb("replace", ifindex=index, state=STATE_PERMANENT, **entry)
-    for gateway, mac in neighbours:
-        await netlink.neigh(
-            "replace", ifindex=index, dst=str(gateway), lladdr=mac, state=STATE_PERMANENT
-        )
-    for pod_cidr, gateway in routes:
-        await netlink.route(
-            "replace",
-            dst=str(pod_cidr),
-            gateway=str(gateway),
-            oif=index,
-            flags=["onlink"],
-            proto=ROUTE_PROTOCOL,
-        )
 
 
 class suppressed(suppress):  # noqa: N801  reads as the built-in that it narrows

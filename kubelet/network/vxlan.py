@@ -3,26 +3,46 @@
 Each pod has a veth pair, a /32 address, and the node as its only neighbour; the node has a route
 to each of its pods and, through `cube-vxlan`, one to each peer's range. No bridge, no ARP, no
 flooding: the pods of one node and of two are reached alike, by routes.
+
+Every call is the same three steps: look (`look`), compare with what is wanted (`facts`), carry out
+the difference (`links`). `mend` does so for everything that earlier calls made.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager
+import os
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from cubernetes.host.files import read_or_none, write_atomic
 from cubernetes.host.log import Log
-from kubelet.network import ipam, links, overlay
-from kubelet.network.driver import NetworkTrouble, Peer
-from kubelet.network.namespace import OWN, fd_of, netlink, set_sysctl
-from kubelet.network.rtnetlink import AsyncIPRoute, NetlinkError
+from kubelet.network import facts, ipam, links, overlay
+from kubelet.network.driver import Damage, NetworkTrouble, Peer
+from kubelet.network.dump import Space
+from kubelet.network.facts import Facts, Here
+from kubelet.network.look import news_of, same_namespace, settings_at, space_at
+from kubelet.network.namespace import OWN, SYSCTLS, netlink
+from kubelet.network.rtnetlink import NetlinkError
 
 DEADLINE_S = 15.0
 VNI = 203
 PORT = 8472
 
 log = Log(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """A pod that is attached: its address, and a handle that keeps its namespace the same one."""
+
+    address: IPv4Address
+    handle: int
+
+    @property
+    def path(self) -> str:
+        return f"/proc/self/fd/{self.handle}"
 
 
 class VxlanNetwork:
@@ -44,20 +64,19 @@ class VxlanNetwork:
         self._node_address, self._checkpoint = node_address, checkpoint
         self._vni, self._port, self._netns = vni, port, netns
         self._addresses: ipam.Addresses | None = None
-        self._mtu_bytes = 0
+        self._here: Here | None = None
+        # None: this life has not heard of its peers yet, and leaves them as they were.
+        self._overlay: overlay.Overlay | None = None
+        self._wired: dict[str, Wired] = {}
         self._lock = asyncio.Lock()
 
     async def prepare(self, pod_cidr: IPv4Network) -> None:
-        async with self._act("prepare"), netlink(self._netns) as node:
-            under = await links.underlay(node, self._node_address)
-            if under is None:
-                raise NetworkTrouble(f"no device has this node's address {self._node_address}")
-            self._mtu_bytes = under.mtu_bytes - overlay.OVERHEAD_BYTES
-            set_sysctl(self._netns, "ipv4/ip_forward", "1")
-            recorded = self._recorded(pod_cidr)
-            self._keep(ipam.adopted(recorded, await links.pods_found(node)))
-            await self._make_device(node, under, pod_cidr)
-            await links.refuse_range(node, pod_cidr)
+        async with self._act("prepare"):
+            space = space_at(self._netns)
+            here = self._standing(space, pod_cidr)
+            self._keep(ipam.adopted(self._recorded(pod_cidr), facts.pods_found(space)))
+            self._here = here
+            await self._settle_node(space)
 
     async def reserve(self, pod_uid: str) -> IPv4Address:
         async with self._act("reserve"):
@@ -66,16 +85,17 @@ class VxlanNetwork:
     async def attach(self, pod_uid: str, netns: str) -> IPv4Address:
         async with self._act("attach"):
             address = self._taken(pod_uid)
-            name = overlay.host_end(pod_uid)
-            async with netlink(self._netns) as node, netlink(netns) as pod:
-                if not await self._is_plugged(node, pod, name, address):
-                    await self._plug(node, pod, pod_uid, netns)
-                await links.wire_pod(pod, address, overlay.host_mac(pod_uid))
-                await links.wire_host(node, name, pod_uid, address, self._node_address)
+            before = self._wired.get(pod_uid)
+            if before is None or not same_namespace(before.handle, netns):
+                handle = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+                self._let_go(pod_uid)
+                self._wired[pod_uid] = Wired(address, handle)
+            await self._settle_pod(pod_uid, space_at(self._netns))
             return address
 
     async def detach(self, pod_uid: str) -> None:
         async with self._act("detach"):
+            self._let_go(pod_uid)
             async with netlink(self._netns) as node:
                 await links.remove_device(node, overlay.host_end(pod_uid))
             self._keep(ipam.freed(self._prepared(), pod_uid))
@@ -85,100 +105,129 @@ class VxlanNetwork:
 
     async def reconcile_peers(self, peers: Iterable[Peer]) -> None:
         wanted = overlay.overlay_for(peers, self._prepared().pod_cidr)
-        async with self._act("reconcile peers"), netlink(self._netns) as node:
-            device = await links.device(node, overlay.DEVICE)
-            if device is None:
-                raise NetworkTrouble(f"{overlay.DEVICE} is gone")
-            index = device["index"]
-            found = await links.overlay_found(node, index)
-            gone = overlay.surplus(found.routes, wanted.routes)
-            entries = overlay.surplus(found.forwarding, wanted.forwarding)
-            await links.remove_peers(
-                node,
-                index,
-                gone,
-                overlay.surplus(found.neighbours, wanted.neighbours),
-                [(mac, found.forwarding[mac]) for mac in entries],
-            )
-            new = overlay.lacking(found.routes, wanted.routes)
-            await links.set_peers(
-                node,
-                index,
-                new,
-                overlay.lacking(found.neighbours, wanted.neighbours),
-                overlay.lacking(found.forwarding, wanted.forwarding),
-            )
+        async with self._act("reconcile peers"):
+            before = self._overlay or overlay.Overlay()
+            gone = overlay.surplus(before.routes, wanted.routes)
+            new = overlay.lacking(before.routes, wanted.routes)
+            self._overlay = wanted
+            await self._settle_node(space_at(self._netns))
         if gone or new:
             log.info("peers changed", removed=len(gone), added=len(new), all=len(wanted.routes))
+
+    def news(self) -> AbstractContextManager[asyncio.Event]:
+        return news_of(self._netns)
+
+    async def mend(self) -> Sequence[Damage]:
+        found: list[Damage] = []
+        async with self._act("mend"):
+            here = self._here
+            if here is None:
+                return found
+            space = space_at(self._netns)
+            try:
+                self._here = self._standing(space, here.pod_cidr)
+            except NetworkTrouble as error:
+                found.append(Damage(str(error), why=str(error)))
+            found += await self._mended("", self._node_facts(space))
+            for uid in sorted(self._wired):
+                found += await self._mended(uid, self._pod_facts(uid, space))
+        return found
 
     async def reset(self) -> None:
         async with self._act("reset"), netlink(self._netns) as node:
             await links.remove_device(node, overlay.DEVICE)
-            for name in await links.host_ends(node):
+            for name in facts.host_ends(space_at(self._netns)):
                 await links.remove_device(node, name)
-            await links.refuse_range(node, None)
+            reach = links.Reach(self._netns, node)
+            for act in facts.acts(facts.node_found(space_at(self._netns), {}, {}), {}):
+                await links.carry_out(act, reach)
             self._forget()
 
-    async def _make_device(
-        self, node: AsyncIPRoute, under: links.Underlay, pod_cidr: IPv4Network
-    ) -> None:
-        """Make the VXLAN device be as wanted; most of what makes it up can only be set at birth."""
-        mac = overlay.node_mac(pod_cidr)
-        wanted = {
-            "vxlan_id": self._vni,
-            "vxlan_port": self._port,
-            "vxlan_local": str(self._node_address),
-            "vxlan_link": under.index,
-            "vxlan_learning": 0,
-        }
-        found = await links.device(node, overlay.DEVICE)
-        if found is not None:
-            present = {key: found.get(("linkinfo", "data", key)) for key in wanted}
-            if present != wanted or found.get("address") != mac:
-                await links.remove_device(node, overlay.DEVICE)
-                found = None
-        if found is None:
-            await node.link(
-                "add",
-                ifname=overlay.DEVICE,
-                kind="vxlan",
-                address=mac,
-                mtu=self._mtu_bytes,
-                **wanted,
+    def _standing(self, space: Space, pod_cidr: IPv4Network) -> Here:
+        """Return where this node stands. Raises: NetworkTrouble, where its address is gone."""
+        under = facts.card_of(space, self._node_address)
+        if under is None:
+            others = ", ".join(str(one) for one in facts.cards_addresses(space)) or "none"
+            raise NetworkTrouble(
+                f"no device has this node's address {self._node_address} (others: {others}). "
+                "Give it back; or, where it changed for good, run `cuberoot reset` here and join "
+                "again by the new one"
             )
-        index = await links.index_of(node, overlay.DEVICE)
-        address = str(pod_cidr.network_address)
-        await node.addr("replace", index=index, address=address, prefixlen=32)
-        await node.link("set", index=index, mtu=self._mtu_bytes, state="up")
+        return Here(
+            address=self._node_address,
+            under=under.index,
+            mtu_bytes=under.mtu_bytes - overlay.OVERHEAD_BYTES,
+            pod_cidr=pod_cidr,
+            vni=self._vni,
+            port=self._port,
+            has_ipv6=(SYSCTLS / "ipv6").exists(),
+        )
 
-    async def _is_plugged(
-        self, node: AsyncIPRoute, pod: AsyncIPRoute, name: str, address: IPv4Address
-    ) -> bool:
-        """True where the pod has this very pair, with this address and no other."""
-        outer, inner = await links.device(node, name), await links.device(pod, links.POD_DEVICE)
-        if outer is None or inner is None or outer.get("link") != inner["index"]:
-            return False
-        return await links.addresses(pod, inner["index"]) == [address]
+    def _node_facts(self, space: Space) -> tuple[Facts, Facts]:
+        """Return the node's facts, as found and as wanted."""
+        wanted = facts.node_wanted(self._stands(), self._overlay or overlay.Overlay())
+        settings = settings_at(self._netns, facts.settings_of(wanted))
+        found = facts.node_found(space, settings, wanted)
+        return (found if self._overlay is not None else facts.without_peers(found)), wanted
 
-    async def _plug(self, node: AsyncIPRoute, pod: AsyncIPRoute, pod_uid: str, netns: str) -> None:
-        """Make the pair anew; what an interrupted call or an earlier sandbox left goes first."""
-        name = overlay.host_end(pod_uid)
-        await links.remove_device(node, name)
-        await links.remove_device(pod, links.POD_DEVICE)
-        with fd_of(netns) as there:
-            await node.link(
-                "add",
-                ifname=name,
-                kind="veth",
-                mtu=self._mtu_bytes,
-                address=overlay.host_mac(pod_uid),
-                peer={
-                    "ifname": links.POD_DEVICE,
-                    "net_ns_fd": there,
-                    "mtu": self._mtu_bytes,
-                    "address": overlay.pod_mac(pod_uid),
-                },
-            )
+    def _pod_facts(self, uid: str, space: Space) -> tuple[Facts, Facts]:
+        """Return a pod's facts, as found and as wanted."""
+        wired = self._wired[uid]
+        wanted = facts.pod_wanted(uid, wired.address, self._stands())
+        settings = settings_at(self._netns, facts.settings_of(wanted))
+        pod = space_at(wired.path)
+        return facts.pod_found(uid, space, pod, settings, wanted), wanted
+
+    async def _settle_node(self, space: Space) -> None:
+        await self._carry_out("", facts.acts(*self._node_facts(space)))
+
+    async def _settle_pod(self, uid: str, space: Space) -> None:
+        await self._carry_out(uid, facts.acts(*self._pod_facts(uid, space)))
+
+    async def _mended(self, uid: str, sides: tuple[Facts, Facts]) -> list[Damage]:
+        """Carry out the difference; tell it, and why it is still there where it is."""
+        acts = facts.acts(*sides)
+        if not acts:
+            return []
+        try:
+            await self._carry_out(uid, acts)
+        except (NetlinkError, OSError) as error:
+            return [Damage(facts.told(acts), uid, why=str(error))]
+        return [Damage(facts.told(acts), uid)]
+
+    async def _carry_out(self, uid: str, acts: Sequence[facts.Act]) -> None:
+        """Carry out every act that can be; raise the first failure when all were tried."""
+        if not acts:
+            return
+        failures: list[NetlinkError | OSError] = []
+        async with self._reach(uid) as reach:
+            for act in acts:
+                try:
+                    await links.carry_out(act, reach)
+                except (NetlinkError, OSError) as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+
+    @asynccontextmanager
+    async def _reach(self, uid: str) -> AsyncGenerator[links.Reach, None]:
+        async with netlink(self._netns) as node:
+            if not uid:
+                yield links.Reach(self._netns, node)
+                return
+            wired = self._wired[uid]
+            async with netlink(wired.path) as pod:
+                yield links.Reach(self._netns, node, pod, wired.handle)
+
+    def _let_go(self, uid: str) -> None:
+        wired = self._wired.pop(uid, None)
+        if wired is not None:
+            os.close(wired.handle)
+
+    def _stands(self) -> Here:
+        if self._here is None:
+            raise NetworkTrouble("the network of this node is not prepared")
+        return self._here
 
     def _taken(self, pod_uid: str) -> IPv4Address:
         """Return the pod's address, recorded before it is used: nobody else is ever given it."""
@@ -215,8 +264,10 @@ class VxlanNetwork:
             self._addresses = addresses
 
     def _forget(self) -> None:
+        for uid in sorted(self._wired):
+            self._let_go(uid)
         self._checkpoint.unlink(missing_ok=True)
-        self._addresses = None
+        self._addresses = self._here = self._overlay = None
 
     @asynccontextmanager
     async def _act(self, what: str) -> AsyncGenerator[None, None]:

@@ -4,7 +4,7 @@ import os
 import secrets
 import socket
 import subprocess
-from contextlib import closing
+from contextlib import closing, suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,7 @@ from cubernetes.host.env import Env
 from kubelet.network.driver import NetworkDriver, Peer
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.network.namespace import inside
-from kubelet.network.overlay import ROUTE_PROTOCOL
+from kubelet.network.overlay import ROUTE_PROTOCOL, host_end
 from kubelet.network.vxlan import VxlanNetwork
 
 NODES = {"a": IPv4Address("192.0.2.1"), "b": IPv4Address("192.0.2.2")}
@@ -35,6 +35,14 @@ class World(Protocol):
 
     def pod(self, name: str) -> str:
         """Return the path of a new, empty network namespace."""
+        ...
+
+    def cut_wire(self, node: str, pod_uid: str) -> None:
+        """Take a pod's interface on its node away, as an administrator's mistake does."""
+        ...
+
+    def spoil_pod(self, node: str, pod_uid: str, pod: str) -> None:
+        """Take a pod's interface away, and see to it that it can be given no other."""
         ...
 
     def reaches(self, pod: str, address: IPv4Address, payload_bytes: int = 64) -> bool:
@@ -69,7 +77,8 @@ class FakeWorld:
     def reaches(self, pod: str, address: IPv4Address, payload_bytes: int = 64) -> bool:
         def wired(fabric: FakeFabric) -> dict[str, IPv4Address]:
             held = fabric.addresses.held if fabric.addresses else {}
-            return {netns: held[uid] for uid, netns in fabric.namespaces.items() if uid in held}
+            whole = held.keys() - fabric.cut
+            return {netns: held[uid] for uid, netns in fabric.namespaces.items() if uid in whole}
 
         def has_route(here: str, there: str) -> bool:
             return here == there or RANGES[there] in self.fabrics[here].overlay.routes
@@ -80,6 +89,12 @@ class FakeWorld:
         if here is None or there is None:
             return False
         return has_route(here, there) and has_route(there, here) and payload_bytes <= 1422
+
+    def cut_wire(self, node: str, pod_uid: str) -> None:
+        self.fabrics[node].cut_off(pod_uid)
+
+    def spoil_pod(self, node: str, pod_uid: str, pod: str) -> None:
+        self.fabrics[node].cut_off(pod_uid, for_good=True)
 
     def spoil_checkpoint(self, node: str, content: bytes | None) -> None:
         """A fabric is its own record."""
@@ -132,7 +147,22 @@ class RealWorld:
     def pod(self, name: str) -> str:
         return f"/run/netns/{self._namespace(name)}"
 
-    def reaches(self, pod: str, address: IPv4Address, payload_bytes: int = 64) -> bool:
+    def cut_wire(self, node: str, pod_uid: str) -> None:
+        self.does(self.node(node), f"ip link del {host_end(pod_uid)}")
+
+    def spoil_pod(self, node: str, pod_uid: str, pod: str) -> None:
+        self.cut_wire(node, pod_uid)
+        # A loopback device can be renamed, and never removed.
+        self.does(Path(pod).name, "ip link set lo down")
+        self.does(Path(pod).name, "ip link set lo name eth0")
+
+    def reaches(
+        self,
+        pod: str,
+        address: IPv4Address,
+        payload_bytes: int = 64,
+        source: IPv4Address | None = None,
+    ) -> bool:
         there = next(path for path in self.pods() if address in _addresses(path))
         with inside(there):
             ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -145,6 +175,8 @@ class RealWorld:
             # DF set: a packet that does not fit is refused, not cut.
             mouth.setsockopt(socket.IPPROTO_IP, 10, 2)
             try:
+                if source is not None:
+                    mouth.bind((str(source), 0))
                 mouth.sendto(b"x" * payload_bytes, (str(address), 7000))
                 said, sender = ear.recvfrom(65536)
                 ear.sendto(said, sender)
@@ -177,6 +209,25 @@ class RealWorld:
     def shows(self, node: str, *what: str) -> str:
         """Return what `ip` says in a node's namespace."""
         return _ip("-n", self.node(node), *what)
+
+    def does(self, namespace: str, command: str) -> None:
+        """Run a command in a namespace."""
+        argv = ["ip", "netns", "exec", namespace, *command.split()]
+        subprocess.run(argv, check=True, capture_output=True, timeout=10)
+
+    def answers_arp(self, namespace: str, address: IPv4Address) -> bool:
+        """Ask who has an address; tell whether the kernel learnt a MAC for it."""
+        with (
+            inside(f"/run/netns/{namespace}"),
+            closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as mouth,
+        ):
+            mouth.settimeout(ANSWER_LIMIT_S)
+            mouth.connect((str(address), 9))
+            with suppress(OSError):
+                mouth.send(b"?")
+                mouth.recv(1)
+        said = _ip("-n", namespace, "neigh", "show", str(address))
+        return "lladdr" in said
 
     def remove(self) -> None:
         for name in self._made:

@@ -1,0 +1,356 @@
+"""What a node's pod network should be, what it is, and the acts that make it so. Pure.
+
+Both sides are *facts*: a mapping from a part of the network (a device, a setting, a route) to its
+value. The node's own facts are one mapping, each pod's another; what differs is put, what is ours
+and not wanted is dropped, and the acts carried out in order leave nothing to do.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
+
+from kubelet.network.dump import Link, Space, Vxlan, Way
+from kubelet.network.overlay import (
+    ALIAS,
+    DEVICE,
+    GATEWAY,
+    ROUTE_PROTOCOL,
+    Overlay,
+    host_end,
+    host_mac,
+    is_host_end,
+    node_mac,
+    pod_mac,
+)
+
+POD_DEVICE = "eth0"
+UNICAST, UNREACHABLE = 1, 7  # kinds of routes, from linux/rtnetlink.h
+SCOPE_GLOBAL, SCOPE_LINK = 0, 253
+STATIC = 4  # the protocol of a route that an administrator wrote: what a pod sees
+ANYWHERE = IPv4Network("0.0.0.0/0")
+
+
+class Kind(IntEnum):
+    """What a part is, in the order in which parts are put; they are dropped in the reverse."""
+
+    DEVICE = 1
+    SETTING = 2
+    STATE = 3
+    ADDRESS = 4
+    ENTRY = 5
+    NEIGHBOUR = 6
+    ROUTE = 7
+
+
+class Part(NamedTuple):
+    """One part of the network. pod: the uid of the pod within whose namespace it is, or nothing."""
+
+    kind: Kind
+    pod: str
+    device: str
+    key: str = ""
+
+    def __str__(self) -> str:
+        words = (self.kind.name.lower(), self.key, f"of {self.device}" if self.device else "")
+        return " ".join(word for word in words if word) + (" in the pod" if self.pod else "")
+
+
+class Tunnel(NamedTuple):
+    """The overlay's device: what can only be said at its birth."""
+
+    mac: str
+    vxlan: Vxlan
+
+
+class Pair(NamedTuple):
+    """A pod's two ends, known by their MACs."""
+
+    pod: str
+    host_mac: str
+    pod_mac: str
+
+
+class State(NamedTuple):
+    """What can be set of a device at any time. mtu_bytes 0: whatever it is."""
+
+    mtu_bytes: int
+    is_up: bool
+    alias: str = ""
+
+
+class Route(NamedTuple):
+    """A route, with its device by name."""
+
+    kind: int
+    device: str = ""
+    gateway: IPv4Address | None = None
+    source: IPv4Address | None = None
+    scope: int = SCOPE_GLOBAL
+    protocol: int = ROUTE_PROTOCOL
+
+
+type Value = Tunnel | Pair | State | Route | str
+type Facts = Mapping[Part, Value]
+
+
+class Put(NamedTuple):
+    part: Part
+    value: Value
+
+    def __str__(self) -> str:
+        return str(self.part)
+
+
+class Drop(NamedTuple):
+    part: Part
+    value: Value
+
+    def __str__(self) -> str:
+        return f"stray {self.part}"
+
+
+type Act = Put | Drop
+
+
+def acts(found: Facts, wanted: Facts) -> list[Act]:
+    """Return what makes found into wanted, in the order in which it must be done.
+
+    What hangs on a device that is made anew goes with the old one, and is put again.
+    """
+    anew = [
+        (part, value)
+        for part, value in wanted.items()
+        if part.kind is Kind.DEVICE and found.get(part) != value
+    ]
+    left = {
+        part: value
+        for part, value in found.items()
+        if not any(_hangs_on(part, value, *device) for device in anew)
+    }
+    drops = [Drop(part, left[part]) for part in sorted(left.keys() - wanted.keys(), reverse=True)]
+    puts = [Put(part, wanted[part]) for part in sorted(wanted) if left.get(part) != wanted[part]]
+    return [*drops, *puts]
+
+
+def _hangs_on(part: Part, value: Value, device: Part, made: Value) -> bool:
+    names = {part.device, value.device if isinstance(value, Route) else ""}
+    if isinstance(made, Pair) and part.pod == made.pod:
+        return POD_DEVICE in names
+    return part.pod == device.pod and device.device in names
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where this node stands: its address, the card that has it, its range, the overlay's number.
+
+    has_ipv6: the kernel knows IPv6, so that it must be kept from the pods' wires.
+    """
+
+    address: IPv4Address
+    under: int
+    mtu_bytes: int
+    pod_cidr: IPv4Network
+    vni: int
+    port: int
+    has_ipv6: bool = True
+
+
+def node_wanted(here: Here, overlay: Overlay) -> Facts:
+    """Return what the node itself needs: the overlay's device with its tables, and forwarding."""
+    tunnel = Vxlan(here.vni, here.port, here.address, here.under, learns=False)
+    wanted: dict[Part, Value] = {
+        _of_node(Kind.DEVICE): Tunnel(node_mac(here.pod_cidr), tunnel),
+        _of_node(Kind.STATE): State(here.mtu_bytes, is_up=True),
+        _of_node(Kind.ADDRESS, f"{here.pod_cidr.network_address}/32"): "",
+        Part(Kind.SETTING, "", "", "ipv4/ip_forward"): "1",
+        # Without it a packet to a free address would leave by the default route, its sender wait.
+        Part(Kind.ROUTE, "", "", str(here.pod_cidr)): Route(UNREACHABLE),
+    }
+    for name, value in _wire_settings(DEVICE, is_pods=False, has_ipv6=here.has_ipv6):
+        wanted[_of_node(Kind.SETTING, name)] = value
+    for mac, node in overlay.forwarding.items():
+        wanted[_of_node(Kind.ENTRY, mac)] = str(node)
+    for gateway, mac in overlay.neighbours.items():
+        wanted[_of_node(Kind.NEIGHBOUR, str(gateway))] = mac
+    for cidr, gateway in overlay.routes.items():
+        wanted[Part(Kind.ROUTE, "", "", str(cidr))] = Route(UNICAST, DEVICE, gateway)
+    return wanted
+
+
+def _of_node(kind: Kind, key: str = "") -> Part:
+    return Part(kind, "", DEVICE, key)
+
+
+def _wire_settings(device: str, *, is_pods: bool, has_ipv6: bool) -> Iterator[tuple[str, str]]:
+    """Yield the settings of a device that pods' packets come in by.
+
+    rp_filter: an address that is not routed back there is not believed. arp_ignore: the node says
+    nothing of itself, since every MAC that a pod needs is written into its tables. IPv6 would be a
+    second way to the node, past every rule.
+    """
+    yield f"ipv4/conf/{device}/forwarding", "1"
+    yield f"ipv4/conf/{device}/rp_filter", "1"
+    if is_pods:
+        yield f"ipv4/conf/{device}/arp_ignore", "8"
+    if has_ipv6:
+        yield f"ipv6/conf/{device}/disable_ipv6", "1"
+
+
+def pod_wanted(uid: str, address: IPv4Address, here: Here) -> Facts:
+    """Return what a pod needs: its pair, and on both ends the way to the other."""
+    device, inner, outer = host_end(uid), pod_mac(uid), host_mac(uid)
+    wanted: dict[Part, Value] = {
+        Part(Kind.DEVICE, "", device): Pair(uid, outer, inner),
+        Part(Kind.STATE, "", device): State(here.mtu_bytes, is_up=True, alias=f"{ALIAS}{uid}"),
+        Part(Kind.NEIGHBOUR, "", device, str(address)): inner,
+        Part(Kind.ROUTE, "", "", f"{address}/32"): Route(
+            UNICAST, device, source=here.address, scope=SCOPE_LINK
+        ),
+        Part(Kind.STATE, uid, "lo"): State(0, is_up=True),
+        Part(Kind.STATE, uid, POD_DEVICE): State(here.mtu_bytes, is_up=True),
+        Part(Kind.ADDRESS, uid, POD_DEVICE, f"{address}/32"): "",
+        Part(Kind.NEIGHBOUR, uid, POD_DEVICE, str(GATEWAY)): outer,
+        Part(Kind.ROUTE, uid, "", f"{GATEWAY}/32"): Route(
+            UNICAST, POD_DEVICE, scope=SCOPE_LINK, protocol=STATIC
+        ),
+        Part(Kind.ROUTE, uid, "", str(ANYWHERE)): Route(
+            UNICAST, POD_DEVICE, GATEWAY, protocol=STATIC
+        ),
+    }
+    for name, value in _wire_settings(device, is_pods=True, has_ipv6=here.has_ipv6):
+        wanted[Part(Kind.SETTING, "", device, name)] = value
+    return wanted
+
+
+def settings_of(wanted: Facts) -> list[str]:
+    """Return the names of the settings that must be read to compare."""
+    return [part.key for part in wanted if part.kind is Kind.SETTING]
+
+
+def node_found(space: Space, settings: Mapping[str, str], wanted: Facts) -> Facts:
+    """Return the node's own facts: whatever is where a wanted one should be, and all of ours."""
+    found = dict(_settings_found(settings, wanted))
+    device = space.links.get(DEVICE)
+    if device is not None:
+        if device.vxlan is not None:
+            found[_of_node(Kind.DEVICE)] = Tunnel(device.mac, device.vxlan)
+        found |= _device_found(space, device, "")
+        for entry in space.entries:
+            if entry.device == device.index:
+                found[_of_node(Kind.ENTRY, entry.mac)] = str(entry.to)
+    return found | _routes_found(space, "", wanted, (DEVICE, ""))
+
+
+def without_peers(found: Facts) -> Facts:
+    """Leave out what leads to other nodes: for who has not heard of them yet."""
+
+    def leads_out(part: Part, value: Value) -> bool:
+        device = value.device if isinstance(value, Route) else part.device
+        return device == DEVICE and part.kind in (Kind.ENTRY, Kind.NEIGHBOUR, Kind.ROUTE)
+
+    return {part: value for part, value in found.items() if not leads_out(part, value)}
+
+
+def pod_found(
+    uid: str, node: Space, pod: Space, settings: Mapping[str, str], wanted: Facts
+) -> Facts:
+    """Return a pod's facts, on both ends of its wire."""
+    found = dict(_settings_found(settings, wanted))
+    outer, inner, lo = node.links.get(host_end(uid)), pod.links.get(POD_DEVICE), pod.links.get("lo")
+    if lo is not None:
+        found[Part(Kind.STATE, uid, "lo")] = State(0, lo.is_up)
+    if outer is not None:
+        found |= _device_found(node, outer, "", alias=outer.alias)
+        found |= _routes_found(node, "", wanted, (outer.name,))
+    if inner is not None:
+        found |= _device_found(pod, inner, uid)
+        found |= _routes_found(pod, uid, wanted, ())
+    if outer and inner and (outer.peer, inner.peer) == (inner.index, outer.index):
+        found[Part(Kind.DEVICE, "", outer.name)] = Pair(uid, outer.mac, inner.mac)
+    return found
+
+
+def _settings_found(settings: Mapping[str, str], wanted: Facts) -> Iterator[tuple[Part, Value]]:
+    for part in wanted:
+        if part.kind is Kind.SETTING and part.key in settings:
+            yield part, settings[part.key]
+
+
+def _device_found(space: Space, link: Link, pod: str, alias: str = "") -> dict[Part, Value]:
+    """Return the state, the addresses and the written neighbours of a device."""
+    found: dict[Part, Value] = {
+        Part(Kind.STATE, pod, link.name): State(link.mtu_bytes, link.is_up, alias)
+    }
+    for index, address in space.addresses:
+        if index == link.index:
+            found[Part(Kind.ADDRESS, pod, link.name, str(address))] = ""
+    for near in space.neighbours:
+        if near.device == link.index and near.is_kept:
+            found[Part(Kind.NEIGHBOUR, pod, link.name, str(near.to))] = near.mac
+    return found
+
+
+def _routes_found(
+    space: Space, pod: str, wanted: Facts, devices: tuple[str, ...]
+) -> dict[Part, Value]:
+    """Return the routes to where a wanted one leads, and those of ours by one of these devices.
+
+    Of several to one place the first counts. One with a metric comes after ours, which have none.
+    """
+    names = {one.index: one.name for one in space.links.values()}
+    found: dict[Part, Value] = {}
+    for way in space.routes:
+        part = Part(Kind.ROUTE, pod, "", str(way.to))
+        is_ours = way.protocol == ROUTE_PROTOCOL and names.get(way.device, "") in devices
+        if way.metric == 0 and part not in found and (part in wanted or is_ours):
+            found[part] = _route_of(way, names)
+    return found
+
+
+def _route_of(way: Way, names: Mapping[int, str]) -> Route:
+    device = names.get(way.device, "") if way.kind == UNICAST else ""
+    return Route(way.kind, device, way.gateway, way.source, way.scope, way.protocol)
+
+
+def told(done: Iterable[Act]) -> str:
+    """Return for people what was found wrong."""
+    return ", ".join(str(act) for act in done)
+
+
+def pods_found(space: Space) -> dict[str, IPv4Address]:
+    """Return which address each pod's host end routes to: the kernel's own record."""
+    uids = {
+        one.index: one.alias.removeprefix(ALIAS)
+        for one in space.links.values()
+        if is_host_end(one.name) and one.alias.startswith(ALIAS)
+    }
+    return {
+        uids[way.device]: way.to.network_address
+        for way in space.routes
+        if way.device in uids and way.protocol == ROUTE_PROTOCOL and way.to.prefixlen == 32
+    }
+
+
+def host_ends(space: Space) -> list[str]:
+    """Return the names of every host end that this driver made; one without an alias is half so."""
+    return sorted(
+        one.name
+        for one in space.links.values()
+        if is_host_end(one.name) and one.kind == "veth" and (one.alias or ALIAS).startswith(ALIAS)
+    )
+
+
+def card_of(space: Space, address: IPv4Address) -> Link | None:
+    """Return the device that has an address, or None."""
+    indexes = {index for index, one in space.addresses if one.ip == address}
+    return next((one for one in space.links.values() if one.index in indexes), None)
+
+
+def cards_addresses(space: Space) -> list[IPv4Address]:
+    """Return the addresses by which others might reach this machine: no loopback, none of ours."""
+    ours = {one.index for one in space.links.values() if one.name == DEVICE}
+    return sorted(
+        one.ip for index, one in space.addresses if index not in ours and not one.is_loopback
+    )
