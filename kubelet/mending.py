@@ -13,7 +13,7 @@ from cubernetes.api.meta import Object
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
-from kubelet.network.driver import Damage, NetworkDriver, NetworkTrouble
+from kubelet.network.driver import Damage, NetworkDriver, NetworkTrouble, News
 
 log = Log(__name__)
 
@@ -120,7 +120,7 @@ class Mending:
         for uid in sorted(before.why.keys() | self._lasting.why.keys()):
             self._on_trouble(uid)
 
-    async def _until_news(self, came: asyncio.Event) -> None:
+    async def _until_news(self, came: News) -> None:
         try:
             async with asyncio.timeout(LOOK_S):
                 await came.wait()

@@ -1,6 +1,5 @@
 """What the kubelet asks of a pod network, in the kubelet's words."""
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -31,6 +30,14 @@ class Damage:
     what: str
     pod_uid: str = ""
     why: str = ""
+
+
+class News(Protocol):
+    """Set whenever something may have happened to the network, by whomever."""
+
+    async def wait(self) -> object: ...
+
+    def clear(self) -> None: ...
 
 
 class NetworkDriver(Protocol):
@@ -68,8 +75,8 @@ class NetworkDriver(Protocol):
         """Make routes to exactly these peers' pods exist; only what differs is touched."""
         ...
 
-    def news(self) -> AbstractContextManager[asyncio.Event]:
-        """Yield what is set whenever something may have happened to the network, by whomever."""
+    def news(self) -> AbstractContextManager[News]:
+        """Listen to what happens to the network until the block ends."""
         ...
 
     async def mend(self) -> Sequence[Damage]:

@@ -7,8 +7,9 @@ Numbers are from linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h and linux/n
 """
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import NamedTuple
 
@@ -83,7 +84,7 @@ class Near(NamedTuple):
     is_kept: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Space:
     """One network namespace, as far as IPv4 pods are concerned."""
 
@@ -91,7 +92,39 @@ class Space:
     addresses: Sequence[tuple[int, IPv4Interface]]
     routes: Sequence[Way]
     neighbours: Sequence[Near]
-    entries: Sequence[Near]
+    entries: Sequence[Near] = ()
+
+    @cached_property
+    def names(self) -> Mapping[int, str]:
+        """The names of the devices by their indexes."""
+        return {one.index: one.name for one in self.links.values()}
+
+    @cached_property
+    def addresses_of(self) -> Mapping[int, Sequence[IPv4Interface]]:
+        """The addresses of each device."""
+        return _grouped(self.addresses)
+
+    @cached_property
+    def neighbours_of(self) -> Mapping[int, Sequence[Near]]:
+        """The neighbours of each device that were written, not learnt."""
+        return _grouped((one.device, one) for one in self.neighbours if one.is_kept)
+
+    @cached_property
+    def ways_by(self) -> Mapping[int, Sequence[Way]]:
+        """The routes by each device; 0: by none."""
+        return _grouped((one.device, one) for one in self.routes)
+
+    @cached_property
+    def ways_to(self) -> Mapping[str, Way]:
+        """The route to each place: of several the first. One with a metric comes after ours."""
+        return {str(one.to): one for one in reversed(self.routes) if one.metric == 0}
+
+
+def _grouped[V](pairs: Iterable[tuple[int, V]]) -> Mapping[int, Sequence[V]]:
+    grouped: dict[int, list[V]] = {}
+    for device, value in pairs:
+        grouped.setdefault(device, []).append(value)
+    return grouped
 
 
 class Question(NamedTuple):

@@ -8,6 +8,7 @@ and not wanted is dropped, and the acts carried out in order leave nothing to do
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
@@ -198,6 +199,7 @@ def _wire_settings(device: str, *, is_pods: bool, has_ipv6: bool) -> Iterator[tu
         yield f"ipv6/conf/{device}/disable_ipv6", "1"
 
 
+@lru_cache(maxsize=1024)
 def pod_wanted(uid: str, address: IPv4Address, here: Here) -> Facts:
     """Return what a pod needs: its pair, and on both ends the way to the other."""
     device, inner, outer = host_end(uid), pod_mac(uid), host_mac(uid)
@@ -240,7 +242,8 @@ def node_found(space: Space, settings: Mapping[str, str], wanted: Facts) -> Fact
         for entry in space.entries:
             if entry.device == device.index:
                 found[_of_node(Kind.ENTRY, entry.mac)] = str(entry.to)
-    return found | _routes_found(space, "", wanted, (DEVICE, ""))
+    devices = (0, device.index) if device is not None else (0,)
+    return found | _routes_found(space, "", wanted, devices)
 
 
 def without_peers(found: Facts) -> Facts:
@@ -263,7 +266,7 @@ def pod_found(
         found[Part(Kind.STATE, uid, "lo")] = State(0, lo.is_up)
     if outer is not None:
         found |= _device_found(node, outer, "", alias=outer.alias)
-        found |= _routes_found(node, "", wanted, (outer.name,))
+        found |= _routes_found(node, "", wanted, (outer.index,))
     if inner is not None:
         found |= _device_found(pod, inner, uid)
         found |= _routes_found(pod, uid, wanted, ())
@@ -283,30 +286,25 @@ def _device_found(space: Space, link: Link, pod: str, alias: str = "") -> dict[P
     found: dict[Part, Value] = {
         Part(Kind.STATE, pod, link.name): State(link.mtu_bytes, link.is_up, alias)
     }
-    for index, address in space.addresses:
-        if index == link.index:
-            found[Part(Kind.ADDRESS, pod, link.name, str(address))] = ""
-    for near in space.neighbours:
-        if near.device == link.index and near.is_kept:
-            found[Part(Kind.NEIGHBOUR, pod, link.name, str(near.to))] = near.mac
+    for address in space.addresses_of.get(link.index, ()):
+        found[Part(Kind.ADDRESS, pod, link.name, str(address))] = ""
+    for near in space.neighbours_of.get(link.index, ()):
+        found[Part(Kind.NEIGHBOUR, pod, link.name, str(near.to))] = near.mac
     return found
 
 
 def _routes_found(
-    space: Space, pod: str, wanted: Facts, devices: tuple[str, ...]
+    space: Space, pod: str, wanted: Facts, devices: tuple[int, ...]
 ) -> dict[Part, Value]:
-    """Return the routes to where a wanted one leads, and those of ours by one of these devices.
-
-    Of several to one place the first counts. One with a metric comes after ours, which have none.
-    """
-    names = {one.index: one.name for one in space.links.values()}
-    found: dict[Part, Value] = {}
-    for way in space.routes:
-        part = Part(Kind.ROUTE, pod, "", str(way.to))
-        is_ours = way.protocol == ROUTE_PROTOCOL and names.get(way.device, "") in devices
-        if way.metric == 0 and part not in found and (part in wanted or is_ours):
-            found[part] = _route_of(way, names)
-    return found
+    """Return the routes to where a wanted one leads, and those of ours by one of these devices."""
+    keys = {part.key for part in wanted if part.kind is Kind.ROUTE and part.pod == pod}
+    for device in devices:
+        ways = space.ways_by.get(device, ())
+        keys |= {str(way.to) for way in ways if way.protocol == ROUTE_PROTOCOL}
+    return {
+        Part(Kind.ROUTE, pod, "", key): _route_of(space.ways_to[key], space.names)
+        for key in keys & space.ways_to.keys()
+    }
 
 
 def _route_of(way: Way, names: Mapping[int, str]) -> Route:

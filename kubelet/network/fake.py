@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from cubernetes.host.env import Env
 from kubelet.network import ipam
-from kubelet.network.driver import Damage, NetworkTrouble, Peer
+from kubelet.network.driver import Damage, NetworkTrouble, News, Peer
 from kubelet.network.overlay import Overlay, overlay_for
 
 CALL_S = 0.01
@@ -83,7 +83,7 @@ class FakeNetwork:
         await self._asked()
         self._overlay = self._fabric.overlay = overlay_for(peers, self._prepared().pod_cidr)
 
-    def news(self) -> AbstractContextManager[asyncio.Event]:
+    def news(self) -> AbstractContextManager[News]:
         return nullcontext(self._fabric.news)
 
     async def mend(self) -> Sequence[Damage]:

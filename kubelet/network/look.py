@@ -1,7 +1,7 @@
 """A look at a network namespace: what its devices, tables and settings hold, in a millisecond.
 
-Nothing here changes anything. The kernel answers from memory while it is asked, so the one thread
-of the process steps over, reads, and steps back.
+Nothing here changes anything. The kernel answers from memory while it is asked: the thread that
+looks steps over, reads, and steps back.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 
 from kubelet.network import dump
 from kubelet.network.dump import Space
-from kubelet.network.namespace import MESSAGE_BYTES_MAX, SYSCTLS, inside
+from kubelet.network.namespace import SYSCTLS, inside
 
+READ_BYTES_MAX = 64 << 10  # twice what the kernel puts into one read of a dump
 READ_COUNT_MAX = 10_000  # of one dump: far beyond what a node's tables need
 # Groups of rtnetlink.h: links, neighbours, IPv4 addresses, IPv4 routes; and IPv4 settings.
 NEWS_GROUPS = 0x1 | 0x4 | 0x10 | 0x40
@@ -21,8 +22,8 @@ NETCONF_GROUP = 24
 NETLINK, ADD_MEMBERSHIP = 270, 1
 
 
-def space_at(path: str) -> Space:
-    """Return what the namespace at path holds.
+def space_at(path: str, *, is_pod: bool = False) -> Space:
+    """Return what the namespace at path holds; within a pod nothing forwards.
 
     Raises: OSError, where path is no network namespace (any more), or the kernel answers oddly.
     """
@@ -34,7 +35,7 @@ def space_at(path: str) -> Space:
             addresses=[dump.address_in(one) for one in _dumped(connection, dump.ADDRESSES)],
             routes=[one for one in found if one is not None],
             neighbours=_nears(connection, dump.NEIGHBOURS),
-            entries=_nears(connection, dump.ENTRIES),
+            entries=() if is_pod else _nears(connection, dump.ENTRIES),
         )
 
 
@@ -46,8 +47,9 @@ def settings_at(path: str, names: Iterable[str]) -> Mapping[str, str]:
     found = {}
     with inside(path):
         for name in names:
-            with suppress(FileNotFoundError):
-                found[name] = (SYSCTLS / name).read_text().strip()
+            # Hundreds of them in one look: a Path for each would be half of its cost.
+            with suppress(FileNotFoundError), open(f"{SYSCTLS}/{name}", encoding="ascii") as file:
+                found[name] = file.read().strip()
     return found
 
 
@@ -62,7 +64,7 @@ def _dumped(connection: socket.socket, question: dump.Question) -> list[bytes]:
     found: list[bytes] = []
     for _ in range(READ_COUNT_MAX):
         try:
-            some, is_last = dump.bodies(connection.recv(MESSAGE_BYTES_MAX))
+            some, is_last = dump.bodies(connection.recv(READ_BYTES_MAX))
         except dump.NotUnderstood as error:
             raise OSError(str(error)) from error
         found += some
@@ -90,7 +92,7 @@ def news_of(path: str) -> Generator[asyncio.Event, None, None]:
         came.set()
         # What does not fit the buffer is an error of the socket, and news as well.
         with suppress(OSError):
-            made.recv(MESSAGE_BYTES_MAX)
+            made.recv(READ_BYTES_MAX)
 
     with made:
         made.bind((0, NEWS_GROUPS))

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from cubernetes.host.blocking import Blocking
 from kubelet.network.driver import NetworkDriver
 from kubelet.network.vxlan import VxlanNetwork
 
-# Each is made from the node's address and the path of its checkpoint. A fake needs its fabric.
-NETWORKS: Mapping[str, Callable[[IPv4Address, Path], NetworkDriver]] = {
+# Each is made from the node's address, the path of its checkpoint and a place for calls that may
+# block. A fake needs its fabric.
+NETWORKS: Mapping[str, Callable[[IPv4Address, Path, Blocking], NetworkDriver]] = {
     "vxlan": VxlanNetwork,
 }

@@ -10,16 +10,18 @@ the difference (`links`). `mend` does so for everything that earlier calls made.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from cubernetes.host.blocking import Blocking, Threads
 from cubernetes.host.files import read_or_none, write_atomic
 from cubernetes.host.log import Log
 from kubelet.network import facts, ipam, links, overlay
-from kubelet.network.driver import Damage, NetworkTrouble, Peer
+from kubelet.network.driver import Damage, NetworkTrouble, News, Peer
 from kubelet.network.dump import Space
 from kubelet.network.facts import Facts, Here
 from kubelet.network.look import news_of, same_namespace, settings_at, space_at
@@ -28,7 +30,7 @@ from kubelet.network.rtnetlink import NetlinkError
 
 DEADLINE_S = 15.0
 VNI = 203
-PORT = 8472
+LOOK, RECORD = ("network", "look"), ("network", "record")
 
 log = Log(__name__)
 
@@ -56,9 +58,10 @@ class VxlanNetwork:
         self,
         node_address: IPv4Address,
         checkpoint: Path,
+        blocking: Blocking | None = None,
         *,
         vni: int = VNI,
-        port: int = PORT,
+        port: int = overlay.PORT,
         netns: str = OWN,
     ) -> None:
         self._node_address, self._checkpoint = node_address, checkpoint
@@ -69,28 +72,30 @@ class VxlanNetwork:
         self._overlay: overlay.Overlay | None = None
         self._wired: dict[str, Wired] = {}
         self._lock = asyncio.Lock()
+        self._blocking = blocking or Threads()
 
     async def prepare(self, pod_cidr: IPv4Network) -> None:
         async with self._act("prepare"):
-            space = space_at(self._netns)
+            space = await self._off(space_at, self._netns)
             here = self._standing(space, pod_cidr)
-            self._keep(ipam.adopted(self._recorded(pod_cidr), facts.pods_found(space)))
+            recorded = await self._blocking.run(RECORD, partial(self._recorded, pod_cidr))
+            await self._keep(ipam.adopted(recorded, facts.pods_found(space)))
             self._here = here
             await self._settle_node(space)
 
     async def reserve(self, pod_uid: str) -> IPv4Address:
         async with self._act("reserve"):
-            return self._taken(pod_uid)
+            return await self._taken(pod_uid)
 
     async def attach(self, pod_uid: str, netns: str) -> IPv4Address:
         async with self._act("attach"):
-            address = self._taken(pod_uid)
+            address = await self._taken(pod_uid)
             before = self._wired.get(pod_uid)
             if before is None or not same_namespace(before.handle, netns):
                 handle = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
                 self._let_go(pod_uid)
                 self._wired[pod_uid] = Wired(address, handle)
-            await self._settle_pod(pod_uid, space_at(self._netns))
+            await self._settle_pod(pod_uid)
             return address
 
     async def detach(self, pod_uid: str) -> None:
@@ -98,7 +103,7 @@ class VxlanNetwork:
             self._let_go(pod_uid)
             async with netlink(self._netns) as node:
                 await links.remove_device(node, overlay.host_end(pod_uid))
-            self._keep(ipam.freed(self._prepared(), pod_uid))
+            await self._keep(ipam.freed(self._prepared(), pod_uid))
 
     async def attached(self) -> Mapping[str, IPv4Address]:
         return dict(self._prepared().held)
@@ -110,11 +115,11 @@ class VxlanNetwork:
             gone = overlay.surplus(before.routes, wanted.routes)
             new = overlay.lacking(before.routes, wanted.routes)
             self._overlay = wanted
-            await self._settle_node(space_at(self._netns))
+            await self._settle_node(await self._off(space_at, self._netns))
         if gone or new:
             log.info("peers changed", removed=len(gone), added=len(new), all=len(wanted.routes))
 
-    def news(self) -> AbstractContextManager[asyncio.Event]:
+    def news(self) -> AbstractContextManager[News]:
         return news_of(self._netns)
 
     async def mend(self) -> Sequence[Damage]:
@@ -123,14 +128,14 @@ class VxlanNetwork:
             here = self._here
             if here is None:
                 return found
-            space = space_at(self._netns)
+            space = await self._off(space_at, self._netns)
             try:
                 self._here = self._standing(space, here.pod_cidr)
             except NetworkTrouble as error:
                 found.append(Damage(str(error), why=str(error)))
-            found += await self._mended("", self._node_facts(space))
-            for uid in sorted(self._wired):
-                found += await self._mended(uid, self._pod_facts(uid, space))
+            found += await self._mended("", await self._off(self._node_facts, space))
+            for uid, sides in await self._off(self._all_pods_facts, space):
+                found += await self._mended(uid, sides)
         return found
 
     async def reset(self) -> None:
@@ -142,6 +147,10 @@ class VxlanNetwork:
             for act in facts.acts(facts.node_found(space_at(self._netns), {}, {}), {}):
                 await links.carry_out(act, reach)
             self._forget()
+
+    async def _off[**P, T](self, look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Look in a thread: a hundred pods must not hold up the loop."""
+        return await self._blocking.run(LOOK, partial(look, *args, **kwargs))
 
     def _standing(self, space: Space, pod_cidr: IPv4Network) -> Here:
         """Return where this node stands. Raises: NetworkTrouble, where its address is gone."""
@@ -175,14 +184,18 @@ class VxlanNetwork:
         wired = self._wired[uid]
         wanted = facts.pod_wanted(uid, wired.address, self._stands())
         settings = settings_at(self._netns, facts.settings_of(wanted))
-        pod = space_at(wired.path)
+        pod = space_at(wired.path, is_pod=True)
         return facts.pod_found(uid, space, pod, settings, wanted), wanted
 
-    async def _settle_node(self, space: Space) -> None:
-        await self._carry_out("", facts.acts(*self._node_facts(space)))
+    def _all_pods_facts(self, space: Space) -> list[tuple[str, tuple[Facts, Facts]]]:
+        return [(uid, self._pod_facts(uid, space)) for uid in sorted(self._wired)]
 
-    async def _settle_pod(self, uid: str, space: Space) -> None:
-        await self._carry_out(uid, facts.acts(*self._pod_facts(uid, space)))
+    async def _settle_node(self, space: Space) -> None:
+        await self._carry_out("", facts.acts(*await self._off(self._node_facts, space)))
+
+    async def _settle_pod(self, uid: str) -> None:
+        space = await self._off(space_at, self._netns)
+        await self._carry_out(uid, facts.acts(*await self._off(self._pod_facts, uid, space)))
 
     async def _mended(self, uid: str, sides: tuple[Facts, Facts]) -> list[Damage]:
         """Carry out the difference; tell it, and why it is still there where it is."""
@@ -229,13 +242,13 @@ class VxlanNetwork:
             raise NetworkTrouble("the network of this node is not prepared")
         return self._here
 
-    def _taken(self, pod_uid: str) -> IPv4Address:
+    async def _taken(self, pod_uid: str) -> IPv4Address:
         """Return the pod's address, recorded before it is used: nobody else is ever given it."""
         try:
             addresses, address = ipam.taken(self._prepared(), pod_uid)
         except ipam.NoAddressLeft as error:
             raise NetworkTrouble(f"no address left: {error}") from error
-        self._keep(addresses)
+        await self._keep(addresses)
         return address
 
     def _prepared(self) -> ipam.Addresses:
@@ -258,9 +271,10 @@ class VxlanNetwork:
         log.warning("pod range changed", before=found.pod_cidr, now=pod_cidr)
         return ipam.Addresses(pod_cidr)
 
-    def _keep(self, addresses: ipam.Addresses) -> None:
+    async def _keep(self, addresses: ipam.Addresses) -> None:
         if addresses != self._addresses:
-            write_atomic(self._checkpoint, ipam.checkpoint(addresses))
+            content = ipam.checkpoint(addresses)
+            await self._blocking.run(RECORD, partial(write_atomic, self._checkpoint, content))
             self._addresses = addresses
 
     def _forget(self) -> None:
