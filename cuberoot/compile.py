@@ -119,6 +119,8 @@ def _kubelet(cluster: Cluster) -> KubeletSettings:
         ),
         labels=cluster.labels,
         root=str(layout.KUBELET_STATE),
+        pod_range=cluster.pod_range,
+        closed_ports=(ETCD_PORT, ETCD_PEER_PORT, KUBELET_PORT),
         metrics_port=KUBELET_METRICS_PORT,
     )
 

@@ -15,7 +15,8 @@ from cubernetes.host.env import Env
 from cubernetes.host.iptables import Iptables, tools_in_use
 from cubernetes.host.log import Log
 from cubernetes.host.program import CannotGoOn, main
-from kubelet.hostports import OWNER
+from kubelet import hostports
+from kubelet.network import guard
 from kubelet.network.driver import NetworkTrouble
 from kubelet.network.registry import NETWORKS
 from kubelet.run import Machine, this_machine
@@ -100,7 +101,8 @@ async def _volumes(machine: Machine) -> list[str]:
 
 async def _port_rules(env: Env) -> None:
     tools = await tools_in_use(env.commands)
-    await Iptables(env.commands, tools, OWNER).reset()
+    for owner in (hostports.OWNER, guard.OWNER):
+        await Iptables(env.commands, tools, owner).reset()
 
 
 async def _tried(what: str, work: Callable[[], Awaitable[None]]) -> list[str]:

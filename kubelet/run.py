@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Protocol
 
 from cubernetes.api.errors import ApiError, Conflict
 from cubernetes.api.meta import Object
@@ -18,14 +19,17 @@ from cubernetes.client.outcome import Unknown, Unreachable
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.ruleset import RuleSet
 from cubernetes.host.supervise import supervised
 from cubernetes.reconcile.records import Recorder
 from kubelet.capacity import MachineFacts, machine_facts
 from kubelet.checkpoint import Checkpoint, FileCheckpoint, Surroundings
 from kubelet.counts import Counts
 from kubelet.hostports import IptablesHostPorts
+from kubelet.keptrules import KeptRules
 from kubelet.logserver import serve_logs
 from kubelet.mending import Mending
+from kubelet.network import guard, overlay
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
 from kubelet.network.registry import NETWORKS
 from kubelet.observer import Observer
@@ -47,6 +51,14 @@ NODE_FILE = ("checkpoint", "node")
 NODE_PAUSE_S = 0.5  # between two looks at the own Node
 
 
+class Guard(Protocol):
+    """Keeps the packet filter rules that say what pods and strangers may send."""
+
+    def want(self, rules: RuleSet) -> None: ...
+
+    async def run(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What the kubelet drives; a simulation brings its own."""
@@ -56,6 +68,7 @@ class Machine:
     volumes: Volumes
     checkpoint: Checkpoint
     host_ports: HostPorts
+    guard: Guard
     facts: Callable[[str, str], MachineFacts]
 
 
@@ -64,10 +77,13 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Machine(
         runtime=RUNTIMES[settings.runtime](env, Path(settings.runtime_socket)),
-        network=NETWORKS[settings.network](IPv4Address(settings.address), root / "network.json"),
+        network=NETWORKS[settings.network](
+            IPv4Address(settings.address), root / "network.json", env.blocking
+        ),
         volumes=DiskVolumes(root / "volumes", env.commands, env.blocking),
         checkpoint=FileCheckpoint(root),
         host_ports=IptablesHostPorts(env),
+        guard=KeptRules(env, guard.OWNER, "guard"),
         facts=machine_facts,
     )
 
@@ -139,6 +155,7 @@ class Kubelet:
             ("vigil", self._keep_vigil),
             ("host ports", self._machine.host_ports.run),
             ("network", self._mending.run),
+            ("guard", self._machine.guard.run),
         ]
         serving = self._settings.serving
         if serving is not None:
@@ -238,7 +255,7 @@ class Kubelet:
         log.info("going on from the checkpoint", pods=len(saved), range=around.pod_cidr)
         try:
             await self._registration.prepare(IPv4Network(around.pod_cidr))
-            await self._machine.network.reconcile_peers(peers_kept(around))
+            await self._connect(peers_kept(around))
         except NetworkTrouble as error:
             log.warning("network not taken from the checkpoint", why=error)
         self._workers.want(saved)
@@ -254,6 +271,13 @@ class Kubelet:
             except OSError as error:
                 log.warning("checkpoint not saved", why=error)
 
+    async def _connect(self, peers: tuple[Peer, ...]) -> None:
+        """Let pods reach these nodes' pods, and nobody else send in their name."""
+        await self._machine.network.reconcile_peers(peers)
+        pod_range = IPv4Network(self._settings.pod_range)
+        bounds = guard.Bounds(pod_range, overlay.PORT, self._settings.closed_ports)
+        self._machine.guard.want(guard.rules_for(bounds, peers))
+
     async def _keep_peers(self) -> None:
         """Follow the other nodes' addresses and ranges; what fails is tried again soon."""
         await self._network_ready.wait()
@@ -265,7 +289,7 @@ class Kubelet:
             peers = peers_of(self._nodes.cache.list(), self._settings.node_name)
             try:
                 if peers != known:
-                    await self._machine.network.reconcile_peers(peers)
+                    await self._connect(peers)
                     log.info("peers reconciled", count=len(peers))
                     await self._save_surroundings(peers)
                 known = peers

@@ -30,6 +30,10 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     runtime: str = "docker"
     runtime_socket: str = "/var/run/docker.sock"
     network: str = "vxlan"
+    # Of the whole cluster: a packet that claims to come from there must come in by a pod's wire.
+    pod_range: str = "10.244.0.0/16"
+    # TCP ports of nodes at which pods have no business: etcd's two and the kubelet's.
+    closed_ports: tuple[int, ...] = (2379, 2380, 10250)
     pause_image: str = "cubernetes/pause:1"
     pod_limit: int = 110
     dns_servers: tuple[str, ...] = ()

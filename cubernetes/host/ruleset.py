@@ -13,7 +13,7 @@ from typing import NamedTuple
 type Rule = tuple[str, ...]
 
 # A word of a rule. Nothing that ends a line, opens a quotation or begins a comment is among them.
-_WORD = re.compile(r"[A-Za-z0-9!./:,_-]{1,256}\Z", re.ASCII)
+_WORD = re.compile(r"[A-Za-z0-9!+./:,_-]{1,256}\Z", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,27}\Z", re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
 # How every program of the house begins the names of its chains.
@@ -71,6 +71,11 @@ class Owner:
 def target_of(rule: Rule) -> str:
     """Return what a rule jumps to; empty where it only counts."""
     return rule[rule.index("-j") + 1] if "-j" in rule else ""
+
+
+def word_after(word: str, rule: Rule) -> str:
+    """Return what follows a word of a rule; empty where the rule lacks it."""
+    return rule[rule.index(word) + 1] if word in rule[:-1] else ""
 
 
 def line_of(rule: Rule) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from cubernetes.api.node import NodeInfo
 from cubernetes.api.pod import Pod
 from cubernetes.host.env import Env
+from cubernetes.host.ruleset import RuleSet
 from kubelet.capacity import MachineFacts
 from kubelet.checkpoint import Surroundings
 from kubelet.network.fake import FakeFabric, FakeNetwork
@@ -67,10 +68,20 @@ class NoHostPorts:
     def lead(self, pod: Pod, address: str) -> None:
         pass
 
-    def drop(self, pod_uid: str) -> None:
+    def drop(self, pod_uid: str, address: str) -> None:
         pass
 
     def settled(self) -> None:
+        pass
+
+    async def run(self) -> None:
+        pass
+
+
+class NoGuard:
+    """Nobody sends packets on a simulated node."""
+
+    def want(self, rules: RuleSet) -> None:
         pass
 
     async def run(self) -> None:
@@ -97,6 +108,7 @@ class SimMachine:
             volumes=self.disk,
             checkpoint=self.disk,
             host_ports=NoHostPorts(),
+            guard=NoGuard(),
             facts=facts_of_any,
         )
 

@@ -237,4 +237,6 @@ def test_w44_no_container_can_gain_privileges_or_is_restarted_behind_our_back() 
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert 0 < int(host["PidsLimit"]) < 32768  # a fork bomb stays in its container
     assert not host.get("Privileged")
+    assert host["CapDrop"] == ["NET_RAW"]
+    assert "CapAdd" not in host
     assert host["RestartPolicy"] == {"Name": "no"}

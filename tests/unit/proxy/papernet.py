@@ -16,6 +16,8 @@ TARGETS = {"MARK", "RETURN", "MASQUERADE", "DNAT", "REJECT", "ACCEPT", "DROP", "
 HOOKS = {
     "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
+    "raw": ("PREROUTING", "OUTPUT"),
+    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
 }
 
 type Table = dict[str, list[str]]

@@ -1,0 +1,95 @@
+"""What may come in by a pod's wire or as the overlay's packets, as packet filter rules. Pure.
+
+    raw     PREROUTING -> CUBE-GUARD: a source that is not routed back by its wire is dropped, and
+                          so is a pod's source that comes in by anything but a wire or the overlay
+    mangle  INPUT      -> CUBE-GUARD-IN: the overlay's packets from known nodes alone, never from
+                          pods; from pods nothing to the ports of the node's own programs
+            FORWARD    -> CUBE-GUARD-FWD: the same for those of other nodes
+
+raw sees a packet before anything is translated, mangle where it really goes: an EndpointSlice that
+names a node's address leads no pod to its ports. Both are seen before the tables in which others
+let packets pass.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from cubernetes.host.ruleset import Owner, Place, Rule, RuleSet
+from kubelet.network.driver import Peer
+
+SOURCES, IN, FORWARD = "CUBE-GUARD", "CUBE-GUARD-IN", "CUBE-GUARD-FWD"
+OVERLAY, NODES = "CUBE-GUARD-OVERLAY", "CUBE-GUARD-NODES"
+OWNER = Owner(frozenset({SOURCES, IN, FORWARD, OVERLAY, NODES}))
+
+# Every wire of ours, and the overlay's device: what pods' packets come in by.
+WIRES = "cube+"
+DROP: Rule = ("-j", "DROP")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the rules must know of the cluster.
+
+    pod_range: of the whole cluster. overlay_port: UDP. closed_ports: TCP ports of nodes at which
+    pods have no business.
+    """
+
+    pod_range: IPv4Network
+    overlay_port: int
+    closed_ports: tuple[int, ...]
+
+
+def rules_for(bounds: Bounds, peers: Iterable[Peer]) -> RuleSet:
+    """Return the rules of a node that knows these others."""
+    nodes = sorted({peer.address for peer in peers})
+    return RuleSet(
+        chains={
+            Place("raw", SOURCES): tuple(_sources(bounds)),
+            Place("mangle", IN): tuple(_inwards(bounds)),
+            Place("mangle", FORWARD): tuple(_forwards(bounds)),
+            Place("mangle", OVERLAY): tuple(_overlay(nodes)),
+            Place("mangle", NODES): tuple(("-d", f"{node}/32", *DROP) for node in nodes),
+        },
+        jumps={
+            Place("raw", "PREROUTING"): (("-j", SOURCES),),
+            Place("mangle", "INPUT"): (("-j", IN),),
+            Place("mangle", "FORWARD"): (("-j", FORWARD),),
+        },
+    )
+
+
+def _sources(bounds: Bounds) -> Iterator[Rule]:
+    # A node that speaks to its own overlay address does so by lo.
+    yield ("-i", "lo", "-j", "RETURN")
+    yield ("-i", WIRES, "-m", "rpfilter", "--invert", *DROP)
+    # Else it would be masqueraded, and arrive elsewhere in this node's name.
+    yield ("-s", str(bounds.pod_range), "!", "-i", WIRES, *DROP)
+
+
+def _inwards(bounds: Bounds) -> Iterator[Rule]:
+    yield (*_udp(bounds.overlay_port), "-j", OVERLAY)
+    if bounds.closed_ports:
+        yield ("-i", WIRES, *_tcp(bounds.closed_ports), *DROP)
+
+
+def _forwards(bounds: Bounds) -> Iterator[Rule]:
+    yield ("!", "-o", WIRES, *_udp(bounds.overlay_port), *DROP)
+    if bounds.closed_ports:
+        yield ("-i", WIRES, "!", "-o", WIRES, *_tcp(bounds.closed_ports), "-j", NODES)
+
+
+def _overlay(nodes: Iterable[IPv4Address]) -> Iterator[Rule]:
+    yield ("-i", WIRES, *DROP)
+    for node in nodes:
+        yield ("-s", f"{node}/32", "-j", "RETURN")
+    yield DROP
+
+
+def _udp(port: int) -> Rule:
+    return ("-p", "udp", "-m", "udp", "--dport", str(port))
+
+
+def _tcp(ports: Iterable[int]) -> Rule:
+    listed = ",".join(str(port) for port in sorted(set(ports)))
+    return ("-p", "tcp", "-m", "multiport", "--dports", listed)

@@ -1,0 +1,66 @@
+"""What pods and strangers may send, as rules."""
+
+from ipaddress import IPv4Address, IPv4Network
+
+from cubernetes.host.ruleset import Found, Place, restore_text
+from kubelet.network.driver import Peer
+from kubelet.network.guard import NODES, OVERLAY, OWNER, Bounds, rules_for
+from kubelet.network.overlay import DEVICE, host_end
+
+BOUNDS = Bounds(IPv4Network("10.244.0.0/16"), 8472, (10250, 2379))
+PEERS = [
+    Peer("n3", IPv4Address("192.168.78.13"), IPv4Network("10.244.3.0/24")),
+    Peer("n2", IPv4Address("192.168.78.12"), IPv4Network("10.244.2.0/24")),
+]
+TEXT = """\
+*mangle
+:CUBE-GUARD-FWD - [0:0]
+:CUBE-GUARD-IN - [0:0]
+:CUBE-GUARD-NODES - [0:0]
+:CUBE-GUARD-OVERLAY - [0:0]
+-A CUBE-GUARD-FWD ! -o cube+ -p udp -m udp --dport 8472 -j DROP
+-A CUBE-GUARD-FWD -i cube+ ! -o cube+ -p tcp -m multiport --dports 2379,10250 -j CUBE-GUARD-NODES
+-A CUBE-GUARD-IN -p udp -m udp --dport 8472 -j CUBE-GUARD-OVERLAY
+-A CUBE-GUARD-IN -i cube+ -p tcp -m multiport --dports 2379,10250 -j DROP
+-A CUBE-GUARD-NODES -d 192.168.78.12/32 -j DROP
+-A CUBE-GUARD-NODES -d 192.168.78.13/32 -j DROP
+-A CUBE-GUARD-OVERLAY -i cube+ -j DROP
+-A CUBE-GUARD-OVERLAY -s 192.168.78.12/32 -j RETURN
+-A CUBE-GUARD-OVERLAY -s 192.168.78.13/32 -j RETURN
+-A CUBE-GUARD-OVERLAY -j DROP
+-I FORWARD -j CUBE-GUARD-FWD
+-I INPUT -j CUBE-GUARD-IN
+COMMIT
+*raw
+:CUBE-GUARD - [0:0]
+-A CUBE-GUARD -i lo -j RETURN
+-A CUBE-GUARD -i cube+ -m rpfilter --invert -j DROP
+-A CUBE-GUARD -s 10.244.0.0/16 ! -i cube+ -j DROP
+-I PREROUTING -j CUBE-GUARD
+COMMIT
+"""
+
+
+def test_the_text_for_a_node_with_two_others() -> None:
+    assert restore_text(Found(), rules_for(BOUNDS, PEERS)) == TEXT
+
+
+def test_a_node_that_knows_no_other_takes_no_overlay_packets() -> None:
+    rules = rules_for(BOUNDS, [])
+
+    assert rules.chains[Place("mangle", OVERLAY)][-1] == ("-j", "DROP")
+    assert not [rule for rule in rules.chains[Place("mangle", OVERLAY)] if "RETURN" in rule]
+    assert rules.chains[Place("mangle", NODES)] == ()
+
+
+def test_the_order_of_the_nodes_does_not_matter() -> None:
+    assert rules_for(BOUNDS, PEERS) == rules_for(BOUNDS, reversed(PEERS))
+
+
+def test_every_chain_is_owned_so_that_reset_finds_it() -> None:
+    assert all(OWNER.owns(place.chain) for place in rules_for(BOUNDS, PEERS).chains)
+
+
+def test_the_devices_of_pods_and_the_overlay_have_the_names_that_the_rules_mean() -> None:
+    assert DEVICE.startswith("cube")
+    assert host_end("any-uid").startswith("cube")
