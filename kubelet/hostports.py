@@ -7,23 +7,18 @@
 opens every loopback service of the node to its neighbours (CVE-2020-8558).
 """
 
-import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from cubernetes.api.pod import Pod
-from cubernetes.host.command import CommandFailed
+from cubernetes.host.conntrack import Flow, Flows, Front, stale_flows
 from cubernetes.host.env import Env
-from cubernetes.host.iptables import Iptables, tools_in_use
-from cubernetes.host.log import Log
-from cubernetes.host.ruleset import Owner, Place, Rule, RuleSet
-
-log = Log(__name__)
+from cubernetes.host.iptables import Applied
+from cubernetes.host.ruleset import Owner, Place, Rule, RuleSet, word_after
+from kubelet.keptrules import KeptRules
 
 FORTH, BACK = "CUBE-HOSTPORTS", "CUBE-HOSTPORT-BACK"
 OWNER = Owner(frozenset({FORTH, BACK}))
-CHECK_S = 10.0
-RETRY_S = 2.0
 
 
 class Lead(NamedTuple):
@@ -82,51 +77,67 @@ def _back(leads: Iterable[Lead]) -> Iterator[Rule]:
         yield ("-s", f"{address}/32", "-d", f"{address}/32", "-j", "MASQUERADE")
 
 
-class IptablesHostPorts:
-    """Keeps the rules as the pods of this node want them."""
+def udp_endpoints(rules: RuleSet) -> Mapping[Front, frozenset[str]]:
+    """Return the pods behind each UDP port of the node; a front without an address is of all."""
+    fronts: dict[Front, frozenset[str]] = {}
+    for rule in rules.chains.get(Place("nat", FORTH), ()):
+        if "udp" in rule:
+            front = Front(word_after("-d", rule).partition("/")[0], word_after("--dport", rule))
+            endpoint = word_after("--to-destination", rule).partition(":")[0]
+            fronts[front] = fronts.get(front, frozenset()) | {endpoint}
+    return fronts
 
-    def __init__(self, env: Env) -> None:
-        self._env = env
+
+def at_addresses(flows: Iterable[Flow], addresses: Iterable[str]) -> list[Flow]:
+    """Say of flows to any address of the node to which: `conntrack` knows no «local»."""
+    known = sorted(addresses)
+    return [
+        Flow(Front(address, flow.front.port), flow.endpoint)
+        for flow in flows
+        for address in ([flow.front.address] if flow.front.address else known)
+    ]
+
+
+class IptablesHostPorts:
+    """Keeps the rules as the pods of this node want them. addresses: those of this node."""
+
+    def __init__(self, env: Env, addresses: Callable[[], Iterable[str]]) -> None:
+        self._addresses = addresses
         self._leads: dict[str, tuple[Lead, ...]] = {}
-        self._changed = asyncio.Event()
+        self._gone: list[str] = []
+        self._flows = Flows(env.commands)
+        self._rules = KeptRules(env, OWNER, "host ports", self._forget)
 
     def lead(self, pod: Pod, address: str) -> None:
         leads = leads_of(pod, address)
         if leads and self._leads.get(pod.metadata.uid) != leads:
             self._leads[pod.metadata.uid] = leads
-            self._changed.set()
+            self._want()
 
-    def drop(self, pod_uid: str) -> None:
+    def drop(self, pod_uid: str, address: str) -> None:
         if self._leads.pop(pod_uid, None):
-            self._changed.set()
-
-    async def run(self) -> None:
-        """Apply each change, and look now and then whether somebody else made one."""
-        tools = await tools_in_use(self._env.commands)
-        rules = Iptables(self._env.commands, tools, OWNER)
-        # What an earlier life wrote stays until the pods of this one are known.
-        await self._changed.wait()
-        while True:
-            self._changed.clear()
-            try:
-                await rules.check(self._wanted())
-                pause_s = CHECK_S
-            except CommandFailed as error:
-                log.warning("host ports not applied", why=error)
-                pause_s = RETRY_S
-            await self._wait(pause_s)
+            self._want()
+        if address:
+            self._gone.append(address)
+            self._rules.wake()
 
     def settled(self) -> None:
         """Every pod of this node has been seen: rules of no pod may go."""
-        self._changed.set()
+        self._want()
+        self._rules.wake()
 
-    def _wanted(self) -> RuleSet:
-        leads: Mapping[str, tuple[Lead, ...]] = self._leads
-        return rules_for(lead for uid in leads for lead in leads[uid])
+    async def run(self) -> None:
+        await self._rules.run()
 
-    async def _wait(self, pause_s: float) -> None:
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+    def _want(self) -> None:
+        self._rules.want(rules_for(lead for uid in self._leads for lead in self._leads[uid]))
+
+    async def _forget(self, applied: Applied) -> None:
+        """Forget flows that lead to where they should not; after the rules, never before."""
+        stale = stale_flows(udp_endpoints(applied.before), udp_endpoints(applied.after))
+        if stale:
+            here = [one for one in self._addresses() if one]
+            await self._flows.forget(at_addresses(stale, here), here)
+        gone, self._gone = self._gone, []
+        for address in sorted(set(gone)):
+            await self._flows.forget_address(address)

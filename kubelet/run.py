@@ -31,6 +31,7 @@ from kubelet.logserver import serve_logs
 from kubelet.mending import Mending
 from kubelet.network import guard, overlay
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
+from kubelet.network.look import addresses_here
 from kubelet.network.registry import NETWORKS
 from kubelet.observer import Observer
 from kubelet.pods import PODS_FILE, PodWorkers
@@ -82,7 +83,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         ),
         volumes=DiskVolumes(root / "volumes", env.commands, env.blocking),
         checkpoint=FileCheckpoint(root),
-        host_ports=IptablesHostPorts(env),
+        host_ports=IptablesHostPorts(env, addresses_here),
         guard=KeptRules(env, guard.OWNER, "guard"),
         facts=machine_facts,
     )

@@ -47,7 +47,9 @@ class HostPorts(Protocol):
 
     def lead(self, pod: Pod, address: str) -> None: ...
 
-    def drop(self, pod_uid: str) -> None: ...
+    def drop(self, pod_uid: str, address: str) -> None:
+        """Lead nothing to a pod any more, and forget the flows of its address, if it had one."""
+        ...
 
     def settled(self) -> None:
         """Every running pod of this node has been led: what leads to none may go."""
@@ -203,8 +205,7 @@ class PodWorker:
             case plan.Stop(ids, grace_s, why):
                 await self._stop(pod, ids, grace_s, why)
             case plan.StopSandbox(container_id):
-                self._parts.host_ports.drop(self.uid)
-                await self._parts.network.detach(self.uid)
+                await self._leave_network()
                 await self._parts.runtime.stop(container_id, 0.0)
             case plan.Remove(container_id):
                 await self._parts.runtime.remove(container_id)
@@ -258,6 +259,11 @@ class PodWorker:
         address = await self._parts.network.attach(self.uid, f"/proc/{sandbox.pid}/ns/net")
         self._wired_id = sandbox.id
         self._parts.host_ports.lead(pod, str(address))
+
+    async def _leave_network(self) -> None:
+        held = await self._parts.network.attached()
+        self._parts.host_ports.drop(self.uid, str(held.get(self.uid, "")))
+        await self._parts.network.detach(self.uid)
 
     async def _start_container(self, pod: Pod, name: str, attempt: int) -> None:
         wanted = specs.wanted_named(pod, name)
@@ -330,8 +336,7 @@ class PodWorker:
 
     async def _forget(self, pod: Pod | None) -> float | None:
         """Free what the pod held; then, and only then, take it out of the API."""
-        self._parts.host_ports.drop(self.uid)
-        await self._parts.network.detach(self.uid)
+        await self._leave_network()
         await self._parts.volumes.remove(self.uid)
         if pod is not None:
             try:

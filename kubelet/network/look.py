@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 from kubelet.network import dump
 from kubelet.network.dump import Space
-from kubelet.network.namespace import SYSCTLS, inside
+from kubelet.network.namespace import OWN, SYSCTLS, inside
 
 READ_BYTES_MAX = 64 << 10  # twice what the kernel puts into one read of a dump
 READ_COUNT_MAX = 10_000  # of one dump: far beyond what a node's tables need
@@ -37,6 +37,12 @@ def space_at(path: str, *, is_pod: bool = False) -> Space:
             neighbours=_nears(connection, dump.NEIGHBOURS),
             entries=() if is_pod else _nears(connection, dump.ENTRIES),
         )
+
+
+def addresses_here() -> list[str]:
+    """Return the IPv4 addresses of this process's own network namespace, loopback left out."""
+    found = space_at(OWN).addresses
+    return sorted({str(one.ip) for _, one in found if not one.is_loopback})
 
 
 def settings_at(path: str, names: Iterable[str]) -> Mapping[str, str]:

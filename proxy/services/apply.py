@@ -1,28 +1,23 @@
 """The rules of this node, kept as compiled: writes what changed, and forgets stale UDP flows."""
 
-from cubernetes.host.command import CommandFailed, Commands
+from cubernetes.host.command import Commands
+from cubernetes.host.conntrack import Flows, stale_flows
 from cubernetes.host.iptables import Applied, Choice, Iptables, tools_in_use
 from cubernetes.host.log import Log
 from cubernetes.host.ruleset import Place, RuleSet
 from proxy.services.compile import OWNER, SERVICES
-from proxy.services.flows import Flow, Front, stale_flows
+from proxy.services.flows import udp_endpoints
 
 log = Log(__name__)
-
-# Above this, all UDP flows to services are forgotten by one command: each client's next packet
-# then finds an endpoint again.
-FLOW_LIMIT = 32
-CONNTRACK_DEADLINE_S = 10.0
 
 
 class ServiceRules:
     """Every call may be repeated after a failure; none leaves a packet without an answer."""
 
     def __init__(self, commands: Commands, iptables: Iptables, service_range: str) -> None:
-        self._commands, self._iptables = commands, iptables
+        self._iptables = iptables
         self._service_range = service_range
-        self._stale: set[Flow] = set()
-        self._can_forget = True
+        self._flows = Flows(commands)
 
     async def apply(self, wanted: RuleSet) -> Applied:
         """Write what differs from what was last written or found. Raises: CommandFailed."""
@@ -44,34 +39,9 @@ class ServiceRules:
     async def _with_flows(self, applied: Applied) -> Applied:
         # After the rules, never before: a flow forgotten too early would come back by the old ones.
         if applied.is_written:
-            self._stale |= set(stale_flows(applied.before, applied.after))
-        if self._stale and self._can_forget:
-            await self._forget(sorted(self._stale))
-        self._stale.clear()
+            stale = stale_flows(udp_endpoints(applied.before), udp_endpoints(applied.after))
+            await self._flows.forget(stale, [self._service_range])
         return applied
-
-    async def _forget(self, flows: list[Flow]) -> None:
-        if len(flows) > FLOW_LIMIT:
-            flows = [Flow(Front(self._service_range, ""))]
-        for flow in flows:
-            try:
-                await self._commands.run(argv_to_forget(flow), deadline_s=CONNTRACK_DEADLINE_S)
-            except CommandFailed as error:
-                if error.code is None:
-                    log.warning("stale UDP flows stay until they expire", reason=error)
-                    self._can_forget = False
-                    return
-                # It also ends with 1 where there was nothing to delete, which is the usual case.
-                if "0 flow entries" not in error.said:
-                    log.warning("stale UDP flow not forgotten", front=flow.front, reason=error)
-
-
-def argv_to_forget(flow: Flow) -> list[str]:
-    """Return the command that deletes a flow from the kernel's table of connections."""
-    argv = ["conntrack", "-D", "-p", "udp", "--orig-dst", flow.front.address]
-    if flow.front.port:
-        argv += ["--orig-port-dst", flow.front.port]
-    return argv + (["--dst-nat", flow.endpoint] if flow.endpoint else [])
 
 
 async def rules_of_this_node(

@@ -1,12 +1,18 @@
 """Ports of a node that lead to pods, as rules."""
 
+import asyncio
 import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from cubernetes.api.meta import replaced
 from cubernetes.api.pod import ContainerPort, Pod
+from cubernetes.host.env import Env
 from cubernetes.host.ruleset import Found, Place, RuleSet, restore_text
-from kubelet.hostports import BACK, FORTH, leads_of, rules_for
+from kubelet.hostports import BACK, FORTH, IptablesHostPorts, leads_of, rules_for
+from kubelet.keptrules import CHECK_S, CHECK_SHARE, pause_after
 from tests.given import a_container, a_pod
+from tests.unit.proxy.papernet import PaperNet
 
 
 def a_web_pod(*ports: ContainerPort) -> Pod:
@@ -53,3 +59,82 @@ def test_without_host_ports_nothing_is_left_behind() -> None:
     assert f"-X {FORTH}" in text
     assert f"-X {BACK}" in text
     assert text.count("-D ") == 3
+
+
+@asynccontextmanager
+async def host_ports_on(net: PaperNet, *addresses: str) -> AsyncIterator[IptablesHostPorts]:
+    ports = IptablesHostPorts(Env(commands=net), lambda: addresses)
+    task = asyncio.create_task(ports.run())
+    try:
+        yield ports
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5.0):
+        while not is_so():  # noqa: ASYNC110  the paper has no events to wait for
+            await asyncio.sleep(0.002)
+
+
+def a_dns_pod(host_ip: str = "") -> Pod:
+    return a_web_pod(
+        ContainerPort(container_port=53, host_port=5353, protocol="UDP", host_ip=host_ip)
+    )
+
+
+def forgotten(net: PaperNet) -> list[str]:
+    return [" ".join(argv[4:]) for argv in net.conntracked]
+
+
+async def test_flows_that_began_before_the_pod_are_forgotten_after_the_rules() -> None:
+    net = PaperNet()
+    async with host_ports_on(net, "192.0.2.1", "10.244.1.0") as ports:
+        ports.lead(a_dns_pod(), "10.244.1.7")
+        await until(lambda: len(net.conntracked) == 2)
+
+    assert forgotten(net) == [
+        "--orig-dst 10.244.1.0 --orig-port-dst 5353",
+        "--orig-dst 192.0.2.1 --orig-port-dst 5353",
+    ]
+    last_write = max(index for index, argv in enumerate(net.ran) if "--noflush" in argv)
+    assert net.ran.index(net.conntracked[0]) > last_write
+
+
+async def test_flows_to_a_pod_that_was_replaced_are_forgotten() -> None:
+    net = PaperNet()
+    async with host_ports_on(net, "192.0.2.1") as ports:
+        pod = a_dns_pod("192.0.2.1")
+        ports.lead(pod, "10.244.1.7")
+        await until(lambda: len(net.conntracked) == 1)
+        net.ran.clear()
+        ports.lead(pod, "10.244.1.8")
+        await until(lambda: len(net.conntracked) == 1)
+
+    assert forgotten(net) == ["--orig-dst 192.0.2.1 --orig-port-dst 5353 --dst-nat 10.244.1.7"]
+
+
+async def test_every_flow_of_a_pod_that_went_is_forgotten_with_or_without_host_ports() -> None:
+    net = PaperNet()
+    async with host_ports_on(net, "192.0.2.1") as ports:
+        ports.drop("uid-of-any", "10.244.1.9")
+        await until(lambda: len(net.conntracked) == 2)
+        ports.drop("uid-of-none", "")
+
+    assert forgotten(net) == ["--orig-src 10.244.1.9", "--reply-src 10.244.1.9"]
+
+
+async def test_a_flush_of_the_ports_rules_is_seen_at_the_next_look() -> None:
+    net = PaperNet()
+    async with host_ports_on(net, "192.0.2.1") as ports:
+        ports.lead(a_dns_pod(), "10.244.1.7")
+        await until(lambda: bool(net.tables["nat"].get(FORTH)))
+        net.tables["nat"]["PREROUTING"].clear()
+        ports.settled()
+        await until(lambda: bool(net.tables["nat"]["PREROUTING"]))
+
+
+def test_looks_come_soon_and_cost_a_bounded_share_of_the_time() -> None:
+    assert pause_after(0.01) == CHECK_S < 5.0
+    assert pause_after(2.0) == 2.0 / CHECK_SHARE

@@ -5,9 +5,10 @@ import pytest
 from cubernetes.api.endpointslice import EndpointPort
 from cubernetes.api.service import ServicePort
 from cubernetes.host.command import CommandFailed
+from cubernetes.host.conntrack import FLOW_LIMIT
 from cubernetes.host.iptables import ANY, LEGACY, NFT, Iptables, tools_in_use
 from cubernetes.host.ruleset import RuleSet
-from proxy.services.apply import FLOW_LIMIT, ServiceRules
+from proxy.services.apply import ServiceRules
 from proxy.services.compile import OWNER, rules_for
 from tests.given import a_service, a_slice
 from tests.unit.proxy.clusters import FACTS
