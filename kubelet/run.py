@@ -261,16 +261,20 @@ class Kubelet:
             log.warning("network not taken from the checkpoint", why=error)
         self._workers.want(saved)
 
-    async def _save_surroundings(self, peers: tuple[Peer, ...]) -> None:
+    async def _save_surroundings(self, peers: tuple[Peer, ...]) -> bool:
+        """Keep where this node stands; False: the disk took nothing."""
         node = self._own_node
-        if node is not None and node.spec.pod_cidr:
-            kept = tuple((one.name, str(one.address), str(one.pod_cidr)) for one in peers)
-            around = Surroundings(pod_cidr=node.spec.pod_cidr, peers=kept)
-            save = partial(self._machine.checkpoint.save_surroundings, around)
-            try:
-                await self._env.blocking.run(NODE_FILE, save)
-            except OSError as error:
-                log.warning("checkpoint not saved", why=error)
+        if node is None or not node.spec.pod_cidr:
+            return True
+        kept = tuple((one.name, str(one.address), str(one.pod_cidr)) for one in peers)
+        around = Surroundings(pod_cidr=node.spec.pod_cidr, peers=kept)
+        save = partial(self._machine.checkpoint.save_surroundings, around)
+        try:
+            await self._env.blocking.run(NODE_FILE, save)
+        except OSError as error:
+            log.warning("checkpoint not saved", why=error)
+            return False
+        return True
 
     async def _connect(self, peers: tuple[Peer, ...]) -> None:
         """Let pods reach these nodes' pods, and nobody else send in their name."""
@@ -292,8 +296,8 @@ class Kubelet:
                 if peers != known:
                     await self._connect(peers)
                     log.info("peers reconciled", count=len(peers))
-                    await self._save_surroundings(peers)
-                known = peers
+                    is_saved = await self._save_surroundings(peers)
+                    known = peers if is_saved else None
             except NetworkTrouble as error:
                 log.warning("peers not reconciled", why=error)
                 known = None

@@ -1,16 +1,12 @@
 """The rules that this node was given last, kept on its disk: it serves on while nobody answers."""
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from cubernetes.host.files import read_or_none, write_atomic
-from cubernetes.host.log import Log
+from cubernetes.host.checkedfile import CheckedFile
 from cubernetes.host.ruleset import Place, Rule, RuleSet
-
-log = Log(__name__)
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,34 +17,27 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RulesCheckpoint:
-    """One file: a checksum, a line end, JSON. Without a path nothing is kept."""
+    """One file. Without a path nothing is kept."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._saved: RuleSet | None = None
+        self._file = CheckedFile(path) if path else None
 
     def load(self) -> RuleSet | None:
         """Return the rules that were saved last; None where there are none to be trusted."""
-        content = read_or_none(self._path) if self._path else None
-        if content is None:
+        content = self._file.load() if self._file else None
+        if self._file is None or content is None:
             return None
-        head, _, line = content.partition(b"\n")
         try:
-            if int(head, 16) == zlib.crc32(line):
-                return _rules_of(msgspec.json.decode(line, type=Kept))
+            return _rules_of(msgspec.json.decode(content, type=Kept))
         except (ValueError, msgspec.DecodeError) as error:
-            log.warning("rules checkpoint is not readable", path=self._path, why=error)
+            self._file.distrust(error)
             return None
-        log.warning("rules checkpoint ignored", path=self._path, why="its checksum is wrong")
-        return None
 
     def save(self, rules: RuleSet) -> None:
-        if self._path is None or rules == self._saved:
-            return
-        kept = Kept(chains=_listed(rules.chains), jumps=_listed(rules.jumps))
-        line = msgspec.json.encode(kept)
-        write_atomic(self._path, b"%08x\n" % zlib.crc32(line) + line)
-        self._saved = rules
+        """Keep the rules. Raises: OSError, where the disk takes nothing; the last ones stand."""
+        if self._file is not None:
+            kept = Kept(chains=_listed(rules.chains), jumps=_listed(rules.jumps))
+            self._file.save(msgspec.json.encode(kept))
 
 
 def _listed(

@@ -33,6 +33,8 @@ RETRY_BASE_S = 0.2
 RETRY_LIMIT_S = 10.0
 FILE = ("checkpoint", "rules")
 SAVE_DEADLINE_S = 5.0
+# However many rules there are, looking at them takes this share of the time at most.
+CHECK_SHARE = 1 / 20
 
 
 async def run(settings: ProxySettings, env: Env, client: Client | None = None) -> None:
@@ -61,6 +63,7 @@ class Proxy:
         )
         path = Path(settings.checkpoint) if settings.checkpoint else None
         self._checkpoint = RulesCheckpoint(path)
+        self._is_unsaved = False
         self._skipped: tuple[str, ...] = ()
         self._failure_count = 0
         self._check_at_s = 0.0
@@ -138,8 +141,8 @@ class Proxy:
         self._counts.turns.observe(self._env.clock.monotonic() - began_s)
         self._failure_count = 0
         if is_due:
+            self._check_at_s = began_s + self._pause_after(self._env.clock.monotonic() - began_s)
             await self._save(wanted)
-            self._check_at_s = began_s + self._settings.check_interval_s
         if applied.is_written:
             spent_ms = round((self._env.clock.monotonic() - began_s) * 1000, 1)
             log.info("service rules applied", chains=len(applied.changed), spent_ms=spent_ms)
@@ -151,7 +154,15 @@ class Proxy:
             save = partial(self._checkpoint.save, rules)
             await self._env.blocking.run(FILE, save, deadline_s=SAVE_DEADLINE_S)
         except OSError as error:
-            log.warning("rules checkpoint not saved", why=error)
+            if not self._is_unsaved:
+                log.warning("rules checkpoint not saved", why=error)
+            self._is_unsaved = True
+            return
+        self._is_unsaved = False
+
+    def _pause_after(self, spent_s: float) -> float:
+        """Return when to look at the kernel's rules again after a look that took so long."""
+        return max(self._settings.check_interval_s, spent_s / CHECK_SHARE)
 
     def _tell_skipped(self) -> None:
         skipped = self._compiler.skipped

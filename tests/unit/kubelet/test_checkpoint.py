@@ -61,12 +61,13 @@ def test_a_nodes_surroundings_are_kept_too(tmp_path: Path) -> None:
     assert FileCheckpoint(tmp_path).load_surroundings() is None
 
 
-def test_on_a_full_disk_the_kubelet_goes_on_with_what_was_saved_last(path: Path) -> None:
+def test_on_a_full_disk_what_was_saved_last_stands_until_the_next_try(path: Path) -> None:
     checkpoint = FileCheckpoint(path.parent)
     checkpoint.save([a_pod("a", node="n1")])
     # A folder in the way fails like a full disk: with an OSError, at any user's hands.
     (path.parent / ".pods.checkpoint.new").mkdir()
-    checkpoint.save([])
+    with pytest.raises(OSError, match="checkpoint"):
+        checkpoint.save([])
     assert [one.metadata.name for one in FileCheckpoint(path.parent).load()] == ["a"]
 
     (path.parent / ".pods.checkpoint.new").rmdir()

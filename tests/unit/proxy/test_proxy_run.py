@@ -261,3 +261,21 @@ async def test_an_older_checkpoint_does_not_replace_what_the_kernel_holds(tmp_pa
 
     assert addresses_in(net) == {"10.244.2.2:8080"}
     assert net.ran == [("iptables-nft-save",)]
+
+
+async def test_a_disk_that_takes_nothing_stops_no_service_and_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    net, api, settings = PaperNet(), TinyApi(), with_checkpoint(tmp_path)
+    # A folder in the way fails like a full disk: with an OSError, at any user's hands.
+    in_the_way = tmp_path / ".checkpoint.new"
+    in_the_way.mkdir()
+    async with proxy_on(net, api, settings):
+        await until(lambda: "rules checkpoint not saved" in caplog.text)
+        api.tell("MODIFIED", a_slice("web-1", service="web", addresses=["10.244.2.2"], revision=11))
+        await until(lambda: addresses_in(net) == {"10.244.2.2:8080"})
+        reads = net.ran.count(("iptables-nft-save",))
+        await until(lambda: net.ran.count(("iptables-nft-save",)) > reads + 2)
+        assert caplog.text.count("rules checkpoint not saved") == 1
+        in_the_way.rmdir()
+        await until((tmp_path / "checkpoint").exists)
