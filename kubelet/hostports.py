@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from cubernetes.api.pod import Pod
-from cubernetes.host.conntrack import Flow, Flows, Front, stale_flows
+from cubernetes.host.conntrack import Flows
 from cubernetes.host.env import Env
+from cubernetes.host.flows import Flow, Front, stale_flows
 from cubernetes.host.iptables import Applied
 from cubernetes.host.ruleset import Owner, Place, Rule, RuleSet, word_after
 from kubelet.keptrules import KeptRules

@@ -1,14 +1,9 @@
-"""Flows that the kernel remembers, and which of them must be forgotten when addresses change.
+"""Makes the kernel forget flows: of services, of ports of nodes and of pods alike."""
 
-A UDP flow has no end that the kernel could see: as long as its client keeps sending, it stays where
-its first packet went, also when what is there is gone, or when there was nothing yet. TCP finds out
-by itself. Service addresses, ports of nodes and the addresses of pods are all forgotten here.
-"""
-
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 from cubernetes.host.command import CommandFailed, Commands
+from cubernetes.host.flows import Flow, Front, argv_for, argvs_for_address
 from cubernetes.host.log import Log
 
 log = Log(__name__)
@@ -19,53 +14,8 @@ FLOW_LIMIT = 32
 DEADLINE_S = 10.0
 
 
-class Front(NamedTuple):
-    """Where flows are sent to. An empty port means all of them."""
-
-    address: str
-    port: str = ""
-
-
-class Flow(NamedTuple):
-    """Flows to a front that go to one endpoint; an empty endpoint means all of them."""
-
-    front: Front
-    endpoint: str = ""
-
-
-def stale_flows(
-    before: Mapping[Front, Collection[str]], after: Mapping[Front, Collection[str]]
-) -> list[Flow]:
-    """Return the flows that are wrong when the endpoints behind fronts change. Pure.
-
-    Those to endpoints that a front lost; and all of a front that had no endpoint, since what was
-    sent to it then may be remembered as going nowhere.
-    """
-    stale: list[Flow] = []
-    for front in sorted(before.keys() | after.keys()):
-        had, has = frozenset(before.get(front, ())), frozenset(after.get(front, ()))
-        if not had or not has:
-            stale += [Flow(front)] if had != has else []
-        else:
-            stale += [Flow(front, endpoint) for endpoint in sorted(had - has)]
-    return stale
-
-
-def argv_for(flow: Flow) -> list[str]:
-    """Return the command that deletes a flow from the kernel's table of connections."""
-    argv = ["conntrack", "-D", "-p", "udp", "--orig-dst", flow.front.address]
-    if flow.front.port:
-        argv += ["--orig-port-dst", flow.front.port]
-    return argv + (["--dst-nat", flow.endpoint] if flow.endpoint else [])
-
-
-def argvs_for_address(address: str) -> list[list[str]]:
-    """Return the commands that delete every UDP flow from and to an address, translated or not."""
-    return [["conntrack", "-D", "-p", "udp", end, address] for end in ("--orig-src", "--reply-src")]
-
-
 class Flows:
-    """Makes the kernel forget. everything: the addresses or ranges that stand for all fronts."""
+    """Once the program is found to be missing, it is not asked for again."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands

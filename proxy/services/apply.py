@@ -1,7 +1,8 @@
 """The rules of this node, kept as compiled: writes what changed, and forgets stale UDP flows."""
 
 from cubernetes.host.command import Commands
-from cubernetes.host.conntrack import Flows, stale_flows
+from cubernetes.host.conntrack import Flows
+from cubernetes.host.flows import stale_flows
 from cubernetes.host.iptables import Applied, Choice, Iptables, tools_in_use
 from cubernetes.host.log import Log
 from cubernetes.host.ruleset import Place, RuleSet

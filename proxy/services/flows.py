@@ -5,7 +5,7 @@ So it also holds for what an earlier life of the proxy wrote.
 
 from collections.abc import Mapping
 
-from cubernetes.host.conntrack import Front
+from cubernetes.host.flows import Front
 from cubernetes.host.ruleset import Place, RuleSet, target_of, word_after
 from proxy.services.compile import SERVICES
 
