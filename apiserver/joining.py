@@ -41,7 +41,6 @@ from cubernetes.api.errors import (
     ServiceUnavailable,
     Unauthorized,
 )
-from cubernetes.api.errors import invalid as invalid_object
 from cubernetes.api.http import Identity, Response
 from cubernetes.api.joining import (
     CERTIFICATES,
@@ -52,6 +51,7 @@ from cubernetes.api.joining import (
     TokenWish,
 )
 from cubernetes.api.node import Node, is_address
+from cubernetes.api.refusals import invalid as invalid_object
 from cubernetes.api.words import Status
 
 # What clients of the API, in pods and on its own machine, call it by.

@@ -11,12 +11,13 @@ from apiserver.keys import key_of
 from apiserver.statuses import absent, conflict, success
 from apiserver.write import modified
 from cubernetes.api.condition import Condition, with_condition
-from cubernetes.api.errors import BadRequest, Problem, ServiceUnavailable, invalid
+from cubernetes.api.errors import BadRequest, Problem, ServiceUnavailable
 from cubernetes.api.http import Response
 from cubernetes.api.logquery import log_query, query_text
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod
+from cubernetes.api.refusals import invalid
 from cubernetes.api.words import Binding
 
 

@@ -13,9 +13,10 @@ from apiserver.read import reach
 from apiserver.statuses import MODIFIED_SINCE, absent, conflict
 from apiserver.write import modified
 from cubernetes.api import codec, schema
-from cubernetes.api.errors import BadRequest, invalid
+from cubernetes.api.errors import BadRequest
 from cubernetes.api.http import Response
 from cubernetes.api.meta import Object, ObjectMeta, replaced
+from cubernetes.api.refusals import invalid
 from cubernetes.api.selectors import selector_text
 from cubernetes.api.words import Scale, ScaleSpec, ScaleStatus
 

@@ -12,8 +12,9 @@ from apiserver.items import Item
 from apiserver.keys import CLUSTER_IPS
 from apiserver.storage.store import Delete, Entry, Op, Put
 from apiserver.transact import Seen
-from cubernetes.api.errors import ApiError, Conflict, Problem, ServiceUnavailable, invalid
+from cubernetes.api.errors import ApiError, Conflict, Problem, ServiceUnavailable
 from cubernetes.api.meta import Object, Ref, replaced
+from cubernetes.api.refusals import invalid
 from cubernetes.api.service import HEADLESS, Service
 
 # The API server's own service: the first address of the range is always its.
@@ -86,7 +87,7 @@ async def _with_chosen(
             return await put_new(backend, call, new, guards, (_claim(new, address),))
         except Claimed as claimed:
             why = clusterips.refusal(address, network, claimed.holder)
-    raise invalid("Service", new.metadata.name, [Problem("spec.clusterIP", why)])
+    raise invalid("Service", new.metadata.name, [Problem("spec.clusterIP", why)], new)
 
 
 async def _with_free(

@@ -60,17 +60,18 @@ def success(resource: Resource, name: str, uid: str, code: int = 200) -> Respons
 
 def absent(resource: Resource, name: str) -> NotFound:
     """Say that there is no such object, in kubectl's words."""
-    return NotFound(f'{_title(resource)} "{name}" not found', kind=resource.plural, name=name)
+    message = f'{_title(resource)} "{name}" not found'
+    return NotFound(message, kind=resource.plural, group=resource.group, name=name)
 
 
 def exists(resource: Resource, name: str) -> AlreadyExists:
     message = f'{_title(resource)} "{name}" already exists'
-    return AlreadyExists(message, kind=resource.plural, name=name)
+    return AlreadyExists(message, kind=resource.plural, group=resource.group, name=name)
 
 
 def conflict(resource: Resource, name: str, why: str) -> Conflict:
     message = f'Operation cannot be fulfilled on {_title(resource)} "{name}": {why}'
-    return Conflict(message, kind=resource.plural, name=name)
+    return Conflict(message, kind=resource.plural, group=resource.group, name=name)
 
 
 MODIFIED_SINCE = (

@@ -27,11 +27,10 @@ from cubernetes.api.errors import (
     BadRequest,
     Forbidden,
     RequestTooLarge,
-    found,
-    invalid,
 )
 from cubernetes.api.http import Identity, Response
 from cubernetes.api.meta import Object, replaced
+from cubernetes.api.refusals import found, invalid
 from cubernetes.api.service import Service
 
 # How many names are tried for generateName before the client is told to try again.
@@ -204,7 +203,8 @@ async def _create_named(backend: Backend, call: Call, one: Object, name: str) ->
     stamp = Stamp(name, call.namespace, backend.env.rng.uuid(), backend.env.clock.now())
     new = kinds.prepared(stamps.born(one, stamp).defaulted())
     if problems := found(new.problems()):
-        raise invalid(call.kind.resource.kind, name or one.metadata.generate_name, problems)
+        title = call.kind.resource.qualified_kind
+        raise invalid(title, name or one.metadata.generate_name, problems, new)
     check_allowed(call, None, new)
     guards = fence_guards(call.request)
     if call.namespace:
@@ -248,7 +248,7 @@ def _replacement(call: Call, new: Object, old: Object) -> Object:
     _check_seen(call, new, old)
     made = kinds.updated(old, stamps.carried_over(old, new)).defaulted()
     if problems := found(kinds.update_problems(old, made)):
-        raise invalid(new.resource.kind, call.name, problems)
+        raise invalid(new.resource.qualified_kind, call.name, problems, made)
     return made
 
 
@@ -276,7 +276,7 @@ def _check_rules(old: Object, new: Object) -> None:
         new.update_problems(old),
     )
     if problems := found(wrong):
-        raise invalid(new.resource.kind, old.metadata.name, problems)
+        raise invalid(new.resource.qualified_kind, old.metadata.name, problems, new)
 
 
 def check_allowed(call: Call, old: Object | None, new: Object) -> None:

@@ -2,8 +2,9 @@
 
 from ipaddress import IPv4Network
 
-from cubernetes.api.errors import ApiError, NotFound, Problem, invalid
+from cubernetes.api.errors import ApiError, NotFound, Problem
 from cubernetes.api.node import Node, is_network
+from cubernetes.api.refusals import invalid
 from cubernetes.client.outcome import Trouble
 from cubernetes.host.env import Env
 from cubernetes.host.files import read_or_none

@@ -14,9 +14,10 @@ from typing import Any, Literal, NamedTuple, cast
 import msgspec
 
 from cubernetes.api import schema
-from cubernetes.api.errors import BadRequest, Problem, invalid
+from cubernetes.api.errors import BadRequest, Problem
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.quantities import Quantity
+from cubernetes.api.refusals import invalid
 
 DEPTH_LIMIT = 64
 BODY_BYTES_LIMIT = 3 * 1024 * 1024
@@ -108,7 +109,7 @@ def from_tree[O: Object](
             problems=[Problem(field, "unknown field") for field in unknown],
         )
     if wrong:
-        raise invalid(kind.resource.kind, _name_in(tree), wrong)
+        raise invalid(kind.resource.qualified_kind, _name_in(tree), wrong, tree)
     if unknown:
         tree = schema.without_unknown(schema.type_of(kind), tree)
     model = msgspec.convert(tree, kind, dec_hook=_from_plain)

@@ -4,8 +4,7 @@ Codes and reasons are Kubernetes' (metav1.StatusReason). The API server turns th
 objects at one place; the client turns Status objects back into these at one place.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 
@@ -36,13 +35,14 @@ class ApiError(Exception):
         message: str,
         *,
         kind: str = "",
+        group: str = "",
         name: str = "",
         problems: Sequence[Problem] = (),
         retry_after_s: int = 0,
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.kind, self.name = kind, name
+        self.kind, self.group, self.name = kind, group, name
         self.problems = tuple(problems)
         self.retry_after_s = retry_after_s
 
@@ -155,20 +155,3 @@ def error_for(code: int, reason: str) -> type[ApiError]:
     by_reason = {error.reason: error for error in ERRORS}
     by_code = {error.code: error for error in reversed(ERRORS)}
     return by_reason.get(reason) or by_code.get(code) or ApiError
-
-
-# So many problems of one object are told, and as much of its name: an answer is for people.
-PROBLEM_LIMIT = 50
-NAME_LETTERS_LIMIT = 253
-
-
-def found(problems: Iterable[Problem]) -> list[Problem]:
-    """Return the problems that are told: what is wrong beyond them is not even looked for."""
-    return list(islice(problems, PROBLEM_LIMIT))
-
-
-def invalid(kind: str, name: str, problems: Iterable[Problem]) -> Invalid:
-    """Return the refusal that names every problem with its field."""
-    told, name = found(problems), name[:NAME_LETTERS_LIMIT]
-    listed = "; ".join(f"{field}: {message}" for field, message, _ in told)
-    return Invalid(f'{kind} "{name}" is invalid: {listed}', kind=kind, name=name, problems=told)

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from cubernetes.api.codec import BODY_BYTES_LIMIT, DEPTH_LIMIT, Tree, deeper_than
-from cubernetes.api.errors import BadRequest, Invalid, Problem, RequestTooLarge, invalid
+from cubernetes.api.errors import BadRequest, Invalid, Problem, RequestTooLarge
+from cubernetes.api.refusals import invalid
 
 OPS_LIMIT = 1000
 

@@ -234,6 +234,11 @@ class Resource(NamedTuple):
     verbs: tuple[str, ...] = VERBS
 
     @property
+    def qualified_kind(self) -> str:
+        """Return the kind as refusals name it: `Pod`, `ReplicaSet.apps`."""
+        return f"{self.kind}.{self.group}" if self.group else self.kind
+
+    @property
     def singular(self) -> str:
         return self.kind.lower()
 

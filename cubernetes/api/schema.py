@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from cubernetes.api.errors import PROBLEM_LIMIT, Problem
+from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Model
 from cubernetes.api.quantities import Quantity, QuantityInvalid
+from cubernetes.api.refusals import PROBLEMS_MAX
 
 
 @cache
@@ -31,7 +32,7 @@ def check(kind: type[Model], tree: dict[str, Any]) -> tuple[tuple[str, ...], tup
             unknown.append(problem.field)
         else:
             wrong.append(problem)
-        if len(unknown) + len(wrong) >= PROBLEM_LIMIT:
+        if len(unknown) + len(wrong) >= PROBLEMS_MAX:
             break
     return tuple(unknown), tuple(wrong)
 
@@ -165,7 +166,7 @@ def _integer(kind: inspect.IntType, value: Any, path: str) -> Iterator[Problem]:
         return
     low, high = kind.ge, kind.le
     if (low is not None and value < low) or (high is not None and value > high):
-        yield Problem(path, f"must be between {low} and {high}, got {str(value)[:30]}")
+        yield Problem(path, f"must be between {low} and {high}")
 
 
 def _instant(value: Any, path: str) -> Iterator[Problem]:

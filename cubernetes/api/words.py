@@ -94,7 +94,11 @@ def status_of(error: ApiError) -> Status:
         Cause(reason=one.reason, message=one.message, field=one.field) for one in error.problems
     )
     details = StatusDetails(
-        name=error.name, kind=error.kind, causes=causes, retry_after_seconds=error.retry_after_s
+        name=error.name,
+        group=error.group,
+        kind=error.kind,
+        causes=causes,
+        retry_after_seconds=error.retry_after_s,
     )
     return Status(message=error.message, reason=error.reason, code=error.code, details=details)
 
@@ -105,6 +109,7 @@ def error_of(status: Status) -> ApiError:
     return error_for(status.code, status.reason)(
         status.message,
         kind=details.kind,
+        group=details.group,
         name=details.name,
         problems=[Problem(one.field, one.message, one.reason) for one in details.causes],
         retry_after_s=details.retry_after_seconds,

@@ -82,7 +82,7 @@ async def test_one_refused_document_stops_all_of_them(cluster: Cluster) -> None:
     assert (said.code, said.out) == (1, "")
     first, last = said.err.splitlines()
     assert first.startswith("cubectl: stdin:")
-    assert "spec.selector: is immutable" in first
+    assert "spec.selector: Forbidden: is immutable" in first
     assert last == "cubectl: nothing was applied: 1 refused"
     assert "new-" not in await cluster.ok("get svc")
 

@@ -17,9 +17,10 @@ from apiserver.auth.authorize import object_refusal
 from apiserver.call import media_of
 from apiserver.forms import accepted
 from cubernetes.api import codec, jsonpatch, patch, schema, selectors, strategic, threeway, yaml
-from cubernetes.api.errors import ApiError, invalid
+from cubernetes.api.errors import ApiError
 from cubernetes.api.http import Identity
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
+from cubernetes.api.refusals import invalid
 from cubernetes.api.registry import KINDS
 
 # What four times as much may cost at most: four times, something for a sort, and nothing more.

@@ -245,8 +245,11 @@ SPECIAL = b"apiVersion: v1\nkind: Service\nmetadata: {name: %b}\nspec: {ports: [
         (b"kind: Pod\n", "apiVersion: is required"),
         (b"apiVersion: v2\nkind: Pod\n", "'v2' has no Pod, use 'v1'"),
         (SPECIAL % (b"A", b"80"), "metadata.name: must be"),
-        (SPECIAL % (b"a", b"0"), "spec.ports[0].port: must be between 1 and 65535, got 0"),
-        (SPECIAL % (b"a", b"'80'"), "spec.ports[0].port: must be"),
+        (
+            SPECIAL % (b"a", b"0"),
+            "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535",
+        ),
+        (SPECIAL % (b"a", b"'80'"), 'spec.ports[0].port: Invalid value: "80": must be'),
     ],
 )
 def test_a_bad_file_is_one_line_that_names_it(
