@@ -29,6 +29,11 @@ class Budget:
         if count > self._limits.query_series:
             raise LimitExceeded("query_series", self._limits.query_series, count)
 
+    def check_label(self, length: int) -> None:
+        """Refuse a label value that a query would make longer than a series may have it."""
+        if length > self._limits.label_value_length:
+            raise LimitExceeded("label_value_length", self._limits.label_value_length, length)
+
     def check_time(self) -> None:
         """End the query when its deadline has passed.
 

@@ -1,6 +1,5 @@
 """Queries from text to result: at one instant, or over a range of steps."""
 
-from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,7 @@ from tsdb.promql.parser import parse
 from tsdb.promql.tree import Node, Type
 from tsdb.promql.values import Range, Scalar, Value, Vector, Words
 from tsdb.promql.windows import range_windows
-
-type Steps[T] = Generator[None, None, T]
+from tsdb.steps import Steps, watched
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Engine:
         node = self.tree(text)
         steps_ms = np.array([at_ms], np.int64)
         evaluation = Evaluation(self._source, budget, self._settings, steps_ms, at_ms, at_ms)
-        value = yield from _quietly(evaluation.value(node))
+        value = yield from watched(_worked_out(evaluation, node), budget.check_time)
         return _at_instant(value, at_ms)
 
     def range(
@@ -84,7 +82,7 @@ class Engine:
         self._check_span(first_ms, last_ms, step_ms)
         steps_ms = np.arange(first_ms, last_ms + 1, step_ms, dtype=np.int64)
         evaluation = Evaluation(self._source, budget, self._settings, steps_ms, first_ms, last_ms)
-        value = yield from _quietly(evaluation.value(node))
+        value = yield from watched(_worked_out(evaluation, node), budget.check_time)
         return _over_range(value, steps_ms)
 
     def _check_span(self, first_ms: int, last_ms: int, step_ms: int) -> None:
@@ -100,6 +98,14 @@ class Engine:
             raise LimitExceeded("query_steps", self._limits.query_steps, steps)
 
 
+def _worked_out(evaluation: Evaluation, node: Node) -> Steps[Value]:
+    value = yield from _quietly(evaluation.value(node))
+    if isinstance(value, Vector | Range):
+        # The labels of the answer, if nobody wanted them so far.
+        yield from value.series.read()
+    return value
+
+
 def _quietly[T](steps: Steps[T]) -> Steps[T]:
     """Let numbers overflow and divide by zero as IEEE 754 has it, without a warning."""
     while True:
@@ -110,16 +116,6 @@ def _quietly[T](steps: Steps[T]) -> Steps[T]:
                 value: T = end.value
                 return value
         yield
-
-
-def finished[T](steps: Steps[T]) -> T:
-    """Run a generator to its end without a pause, and return its value."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            value: T = end.value
-            return value
 
 
 def _at_instant(value: Value, at_ms: int) -> Result:

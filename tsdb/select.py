@@ -14,6 +14,7 @@ from tsdb.frame import Frame, Part, assemble
 from tsdb.labels import Key
 from tsdb.matching import Index, Matcher, matching_rows
 from tsdb.series import Series
+from tsdb.steps import Steps
 from tsdb.store import Store
 
 # Plans are kept for dashboards, which ask the same again; together they may name so many series.
@@ -58,8 +59,7 @@ class Reader:
         Raises:
             LimitExceeded, QueryTimeout: the budget is used up.
         """
-        plan = self._plan(tuple(matchers), first_ms, last_ms)
-        budget.check_series(len(plan.keys))
+        plan = yield from self._plan(tuple(matchers), first_ms, last_ms, budget)
         parts: list[Part] = []
         for block, rows, places in plan.sources:
             source = self._store.head if block is None else block
@@ -72,12 +72,21 @@ class Reader:
         yield Selection(plan.keys, plan.series, assemble(len(plan.keys), parts))
 
     def series(
-        self, matcher_sets: Sequence[Sequence[Matcher]], first_ms: int, last_ms: int
-    ) -> list[Key]:
-        """Return the keys of all series of the blocks and head that touch a span of time."""
+        self,
+        matcher_sets: Sequence[Sequence[Matcher]],
+        first_ms: int,
+        last_ms: int,
+        budget: Budget,
+    ) -> Steps[list[Key]]:
+        """Return the keys of all series of the blocks and head that touch a span of time.
+
+        Raises:
+            LimitExceeded: one set of matchers means more than query_series.
+        """
         found: set[Key] = set()
         for matchers in matcher_sets:
-            found.update(self._plan(tuple(matchers), first_ms, last_ms).keys)
+            found.update((yield from self._plan(tuple(matchers), first_ms, last_ms, budget)).keys)
+            budget.check_series(len(found))
         return sorted(found)
 
     def label_names(self, first_ms: int, last_ms: int) -> list[str]:
@@ -101,17 +110,26 @@ class Reader:
         if head.newest_ms >= first_ms:
             yield None, head.index
 
-    def _plan(self, matchers: tuple[Matcher, ...], first_ms: int, last_ms: int) -> Plan:
-        indexes = list(self._indexes(first_ms, last_ms))
-        names = tuple(block.footer.name for block, _ in indexes if block is not None)
-        name = (matchers, names, len(indexes), self._store.head.index.generation)
+    def _plan(
+        self, matchers: tuple[Matcher, ...], first_ms: int, last_ms: int, budget: Budget
+    ) -> Steps[Plan]:
+        name = self._plan_name(matchers, first_ms, last_ms)
         plan = self._plans.get(name)
-        if plan is None:
-            plan = self._new_plan(matchers, indexes)
-            self._keep(name, plan)
-        else:
+        if plan is not None:
             self._plans.move_to_end(name)
+            budget.check_series(len(plan.keys))
+            return plan
+        plan = yield from self._new_plan(matchers, first_ms, last_ms, budget)
+        # What comes while it is made gives a later plan another name: this one then serves once.
+        self._keep(name, plan)
         return plan
+
+    def _plan_name(self, matchers: tuple[Matcher, ...], first_ms: int, last_ms: int) -> object:
+        sources = tuple(
+            "" if block is None else block.footer.name
+            for block, _ in self._indexes(first_ms, last_ms)
+        )
+        return matchers, sources, self._store.head.index.generation
 
     def _keep(self, name: object, plan: Plan) -> None:
         self._plans[name] = plan
@@ -121,12 +139,14 @@ class Reader:
             self._planned_series -= len(oldest.keys)
 
     def _new_plan(
-        self, matchers: Sequence[Matcher], indexes: Sequence[tuple[Block | None, Index]]
-    ) -> Plan:
+        self, matchers: Sequence[Matcher], first_ms: int, last_ms: int, budget: Budget
+    ) -> Steps[Plan]:
         found: list[tuple[Block | None, Rows, list[Key]]] = []
-        for block, index in indexes:
+        # Blocks first, the head last: its rows hold until the next pause.
+        for block, index in list(self._indexes(first_ms, last_ms)):
             try:
-                rows = matching_rows(index, matchers)
+                rows = yield from matching_rows(index, matchers)
+                budget.check_series(len(rows))
                 keys = (self._store.head if block is None else block.index).keys_of(rows.tolist())
             except Corrupt:
                 self._count_damage(block)

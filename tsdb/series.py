@@ -7,9 +7,11 @@ import numpy as np
 
 from tsdb.codec import Rows
 from tsdb.labels import NAME, Key, Pairs, pairs_of
+from tsdb.steps import Steps, mapped
 
 # What grouping one set of series by so many different label lists is remembered for.
 GROUPINGS_KEPT = 8
+ROWS_PER_PAUSE = 256
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,17 @@ class Series:
             return Series(None, [self._keys[row] for row in rows])
         return Series([self._pairs[row] for row in rows])
 
-    def changed(self, change: Callable[[Pairs], Pairs]) -> "Series":
-        return Series([change(pairs) for pairs in self.pairs])
+    def changed(
+        self, change: Callable[[Pairs], Pairs], per_pause: int = ROWS_PER_PAUSE
+    ) -> Steps["Series"]:
+        pairs = yield from self.read()
+        return Series((yield from mapped(change, pairs, per_pause)))
+
+    def read(self) -> Steps[list[Pairs]]:
+        """Return pairs, with pauses while they are decoded for the first time."""
+        if self._pairs is None:
+            self._pairs = yield from mapped(pairs_of, self._keys, ROWS_PER_PAUSE)
+        return self.pairs
 
     def without_name(self) -> "Series":
         """Return the same series without their metric names."""
@@ -52,31 +63,41 @@ class Series:
             self._without_name = _Nameless(self)
         return self._without_name
 
-    def has_twins(self) -> bool:
+    def has_twins(self) -> Steps[bool]:
         """Say whether two rows have the same labels."""
         if self._distinct is None:
-            self._distinct = len(set(self.pairs)) == len(self)
+            seen: set[Pairs] = set()
+            yield from mapped(seen.add, (yield from self.read()), ROWS_PER_PAUSE)
+            self._distinct = len(seen) == len(self)
         return not self._distinct
 
-    def grouped(self, without: bool, labels: tuple[str, ...]) -> Groups:
+    def grouped(self, without: bool, labels: tuple[str, ...]) -> Steps[Groups]:
         """Put rows together that agree on these labels, or on all but these and the name."""
         name = (without, labels)
-        if name not in self._groups:
+        found = self._groups.get(name)
+        if found is None:
+            found = yield from self._new_groups(without, labels)
             if len(self._groups) >= GROUPINGS_KEPT:
                 self._groups.clear()
-            self._groups[name] = self._new_groups(without, labels)
-        return self._groups[name]
+            self._groups[name] = found
+        return found
 
-    def _new_groups(self, without: bool, labels: tuple[str, ...]) -> Groups:
+    def _new_groups(self, without: bool, labels: tuple[str, ...]) -> Steps[Groups]:
         if not without and not labels:
             return Groups(np.zeros(len(self), np.intp), Series([()] if len(self) else []))
         chosen = frozenset(labels) | ({NAME} if without else frozenset())
         number_of: dict[Pairs, int] = {}
-        group_of = np.empty(len(self), np.intp)
-        for row, pairs in enumerate(self.pairs):
+
+        def number(pairs: Pairs) -> int:
             kept = tuple(pair for pair in pairs if (pair[0] in chosen) is not without)
-            group_of[row] = number_of.setdefault(kept, len(number_of))
-        return Groups(group_of, Series(list(number_of)))
+            return number_of.setdefault(kept, len(number_of))
+
+        numbers = yield from mapped(number, (yield from self.read()), ROWS_PER_PAUSE)
+        return Groups(np.array(numbers, np.intp), Series(list(number_of)))
+
+
+def _without_name(pairs: Pairs) -> Pairs:
+    return tuple(pair for pair in pairs if pair[0] != NAME)
 
 
 class _Nameless(Series):
@@ -93,9 +114,14 @@ class _Nameless(Series):
     @property
     def pairs(self) -> list[Pairs]:
         if not self._done:
-            self._pairs = [
-                tuple(pair for pair in pairs if pair[0] != NAME) for pairs in self._whole.pairs
-            ]
+            self._pairs = [_without_name(pairs) for pairs in self._whole.pairs]
+            self._done = True
+        return self._pairs or []
+
+    def read(self) -> Steps[list[Pairs]]:
+        if not self._done:
+            pairs = yield from self._whole.read()
+            self._pairs = yield from mapped(_without_name, pairs, ROWS_PER_PAUSE)
             self._done = True
         return self._pairs or []
 

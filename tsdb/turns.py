@@ -1,15 +1,15 @@
 """Long work in short turns: one thread serves everybody, so nobody may keep it for long."""
 
 import asyncio
-from collections.abc import Generator, Iterator
 
 from cubernetes.host.clock import Clock
+from tsdb.steps import Steps
 
 # How long one query or one piece of upkeep may hold the thread before others get their turn.
 TURN_S = 0.004
 
 
-async def in_turns[T](steps: Generator[None, None, T], clock: Clock, turn_s: float = TURN_S) -> T:
+async def in_turns[T](steps: Steps[T], clock: Clock, turn_s: float = TURN_S) -> T:
     """Run a generator to its end and return its value, letting others run between turns.
 
     A cancelled caller ends the work at the next turn: the generator is closed.
@@ -27,8 +27,3 @@ async def in_turns[T](steps: Generator[None, None, T], clock: Clock, turn_s: flo
                 began_s = clock.monotonic()
     finally:
         steps.close()
-
-
-def as_steps(work: Iterator[None]) -> Generator[None, None, None]:
-    """Return any iterator of pauses as a generator without a value."""
-    yield from work

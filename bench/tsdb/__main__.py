@@ -23,8 +23,9 @@ from bench.tsdb.peers import Peer, available, folder_bytes, running, start
 from bench.tsdb.streams import Stream, key_for, send, stream
 from tsdb.budget import unlimited
 from tsdb.limits import Limits
-from tsdb.query import Engine, finished
+from tsdb.query import Engine
 from tsdb.select import Reader
+from tsdb.steps import finished
 from tsdb.store import open_store
 
 SPAN_MS = 7_200_000

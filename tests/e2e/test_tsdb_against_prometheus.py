@@ -28,9 +28,10 @@ from tsdb.errors import TsdbError
 from tsdb.labels import Key, key_of_dict
 from tsdb.limits import Limits
 from tsdb.options import Options
-from tsdb.query import Engine, Result, finished
+from tsdb.query import Engine, Result
 from tsdb.remote import encode_request, snapped
 from tsdb.select import Reader
+from tsdb.steps import finished
 from tsdb.store import Store, open_store
 
 pytestmark = [

@@ -11,20 +11,25 @@ from tsdb.promql.overtime import quantiles
 from tsdb.promql.text import number_text
 from tsdb.promql.values import Bools, Vector
 from tsdb.series import Groups, Series
+from tsdb.steps import Steps
+
+GROUPS_PER_PAUSE, SAMPLES_PER_PAUSE = 64, 1024
 
 type Fold = Callable[[Floats, Bools], Floats]
 
 
-def aggregate(op: str, vector: Vector, groups: Groups) -> Vector:
+def aggregate(op: str, vector: Vector, groups: Groups) -> Steps[Vector]:
     """Apply sum, min, max, avg, count, group, stddev or stdvar to each group of rows."""
     steps = vector.values.shape[1]
     values = np.empty((len(groups.pairs), steps))
     present = np.empty((len(groups.pairs), steps), bool)
     fold = _FOLDS[op]
-    with np.errstate(all="ignore"):
-        for group, rows in _members(groups):
-            mine, there = _rows(vector, rows)
-            present[group] = there.any(axis=0)
+    for group, rows in _members(groups):
+        if group % GROUPS_PER_PAUSE == 0:
+            yield
+        mine, there = _rows(vector, rows)
+        present[group] = there.any(axis=0)
+        with np.errstate(all="ignore"):
             values[group] = fold(mine, there)
     return Vector(groups.pairs, values, present)
 
@@ -99,12 +104,13 @@ _FOLDS: dict[str, Fold] = {
 }
 
 
-def quantile(vector: Vector, groups: Groups, phi: Floats) -> Vector:
+def quantile(vector: Vector, groups: Groups, phi: Floats) -> Steps[Vector]:
     """Return the phi-quantile of each group and step, over the rows that are there."""
     steps = vector.values.shape[1]
     values = np.full((len(groups.pairs), steps), np.nan)
     present = np.zeros((len(groups.pairs), steps), bool)
     for group, rows in _members(groups):
+        yield
         mine, there = _rows(vector, rows)
         present[group] = there.any(axis=0)
         constant = bool((phi == phi[0]).all()) if len(phi) else False
@@ -112,12 +118,13 @@ def quantile(vector: Vector, groups: Groups, phi: Floats) -> Vector:
             values[group] = quantiles(np.ascontiguousarray(mine.T), float(phi[0]))
             continue
         for step in np.flatnonzero(present[group]).tolist():
+            yield
             column = mine[there[:, step], step]
             values[group, step] = quantiles(column[None, :], float(phi[step]))[0]
     return Vector(groups.pairs, values, present)
 
 
-def extremes(vector: Vector, groups: Groups, counts: Floats, *, largest: bool) -> Vector:
+def extremes(vector: Vector, groups: Groups, counts: Floats, *, largest: bool) -> Steps[Vector]:
     """topk and bottomk: of each group and step the rows with the k largest or smallest values.
 
     The rows come in the order of their values where there is one step. NaN comes last.
@@ -127,6 +134,7 @@ def extremes(vector: Vector, groups: Groups, counts: Floats, *, largest: bool) -
     rank = -vector.values if largest else vector.values
     rank = np.where(np.isnan(rank), np.inf, rank)
     for _, rows in _members(groups):
+        yield
         members = np.arange(len(vector.series)) if rows is None else rows
         mine = np.where(vector.present[members], rank[members], np.inf)
         # What is absent goes behind all that is there, NaN included.
@@ -141,18 +149,28 @@ def extremes(vector: Vector, groups: Groups, counts: Floats, *, largest: bool) -
     return Vector(series, vector.values[rows], kept[rows], ordered=True)
 
 
-def count_values(vector: Vector, groups: Groups, label: str) -> Vector:
-    """Count the rows of each group by their value, which becomes a label."""
+def count_values(
+    vector: Vector, groups: Groups, label: str, charge: Callable[[int], None]
+) -> Steps[Vector]:
+    """Count the rows of each group by their value, which becomes a label.
+
+    charge hears of the size of each new row before it is made: there may be one for each sample.
+    """
     if not is_label_name(label):
         raise BadData(f"invalid label name {label!r}")
     steps = vector.values.shape[1]
     found: dict[Pairs, Floats] = {}
     rows, columns = np.nonzero(vector.present)
-    for row, step in zip(rows.tolist(), columns.tolist(), strict=True):
+    for count, (row, step) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
+        if count % SAMPLES_PER_PAUSE == 0:
+            yield
         pairs = groups.pairs.pairs[int(groups.group_of[row])]
         kept = tuple(pair for pair in pairs if pair[0] != label)
         text = number_text(float(vector.values[row, step]))
         name = tuple(sorted((*kept, (label, text))))
-        found.setdefault(name, np.zeros(steps))[step] += 1
+        if name not in found:
+            charge(steps)
+            found[name] = np.zeros(steps)
+        found[name][step] += 1
     values = np.array(list(found.values())).reshape(-1, steps)
     return Vector(Series(list(found)), values, values > 0)

@@ -9,8 +9,9 @@ from tsdb.errors import QueryFailed
 from tsdb.labels import NAME, Pairs
 from tsdb.promql.mathematics import RENAMING, computed
 from tsdb.promql.tree import Cardinality, Matching
-from tsdb.promql.values import Bools, Scalar, Vector, merge_twins, nameless
+from tsdb.promql.values import ROWS_PER_PAUSE, Bools, Scalar, Vector, merge_twins, nameless
 from tsdb.series import Series
+from tsdb.steps import Steps, mapped
 
 
 def between_scalars(op: str, left: Scalar, right: Scalar) -> Scalar:
@@ -36,14 +37,12 @@ def with_scalar(
     return Vector(vector.series, vector.values, vector.present & holds)
 
 
-def _signatures(series: Series, matching: Matching) -> list[Pairs]:
-    if matching.on:
-        groups = series.grouped(without=False, labels=matching.labels) if matching.labels else None
-        if groups is None:
-            return [()] * len(series)
-    else:
-        groups = series.grouped(without=True, labels=matching.labels)
-    return [groups.pairs.pairs[group] for group in groups.group_of.tolist()]
+def _signatures(series: Series, matching: Matching) -> Steps[list[Pairs]]:
+    if matching.on and not matching.labels:
+        return [()] * len(series)
+    groups = yield from series.grouped(without=not matching.on, labels=matching.labels)
+    of_group = groups.pairs.pairs
+    return (yield from mapped(of_group.__getitem__, groups.group_of.tolist(), ROWS_PER_PAUSE))
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,16 @@ class _Side:
     group_of: Rows
 
 
-def _sides(left: Vector, right: Vector, matching: Matching) -> tuple[_Side, _Side, int]:
+def _sides(left: Vector, right: Vector, matching: Matching) -> Steps[tuple[_Side, _Side, int]]:
     number_of: dict[Pairs, int] = {}
+
+    def number(signature: Pairs) -> int:
+        return number_of.setdefault(signature, len(number_of))
+
     sides = []
     for vector in (left, right):
-        found = _signatures(vector.series, matching)
-        numbers = [number_of.setdefault(signature, len(number_of)) for signature in found]
+        found = yield from _signatures(vector.series, matching)
+        numbers = yield from mapped(number, found, ROWS_PER_PAUSE)
         sides.append(_Side(vector, np.array(numbers, np.intp)))
     return sides[0], sides[1], len(number_of)
 
@@ -71,14 +74,15 @@ def _anywhere(side: _Side, group_count: int) -> Bools:
     return found
 
 
-def set_operation(op: str, left: Vector, right: Vector, matching: Matching) -> Vector:
+def set_operation(op: str, left: Vector, right: Vector, matching: Matching) -> Steps[Vector]:
     """and, or, unless: by the presence of a partner, step by step."""
-    one, two, count = _sides(left, right, matching)
+    one, two, count = yield from _sides(left, right, matching)
     if op == "or":
         stays = right.present & ~_anywhere(one, count)[two.group_of]
-        both = Series(left.series.pairs + right.series.pairs)
+        both = Series([*(yield from left.series.read()), *(yield from right.series.read())])
         values = np.concatenate((left.values, right.values))
-        return merge_twins(Vector(both, values, np.concatenate((left.present, stays))))
+        whole = Vector(both, values, np.concatenate((left.present, stays)))
+        return (yield from merge_twins(whole))
     partner = _anywhere(two, count)[one.group_of]
     if op == "unless":
         partner = ~partner
@@ -87,7 +91,7 @@ def set_operation(op: str, left: Vector, right: Vector, matching: Matching) -> V
 
 def between_vectors(
     op: str, left: Vector, right: Vector, matching: Matching, *, returns_bool: bool
-) -> Vector:
+) -> Steps[Vector]:
     """Apply an operator to partners. For one-to-many, the sides change places and back.
 
     Raises:
@@ -95,8 +99,9 @@ def between_vectors(
     """
     swapped = matching.cardinality is Cardinality.ONE_TO_MANY
     many, one = (right, left) if swapped else (left, right)
-    many_side, one_side, count = _sides(many, one, matching)
-    partner, partner_present, partner_row = _partners(one_side, count, many.present.any(axis=0))
+    many_side, one_side, count = yield from _sides(many, one, matching)
+    needed = many.present.any(axis=0)
+    partner, partner_present, partner_row = yield from _partners(one_side, count, needed)
     rows = np.flatnonzero(np.isin(many_side.group_of, one_side.group_of))
     groups = many_side.group_of[rows]
     mine, theirs = many.values[rows], partner[groups]
@@ -109,13 +114,13 @@ def between_vectors(
             present = present & holds
     if matching.cardinality is Cardinality.ONE_TO_ONE:
         _check_single(groups, present, count)
-    series = _result_series(op, many.series.take(rows.tolist()), matching, returns_bool)
+    series = yield from _result_series(op, many.series.take(rows.tolist()), matching, returns_bool)
     if matching.include:
-        series = _with_included(series, one.series, partner_row[groups], matching)
-    return _merged_result(Vector(series, values, present), matching)
+        series = yield from _with_included(series, one.series, partner_row[groups], matching)
+    return (yield from _merged_result(Vector(series, values, present), matching))
 
 
-def _partners(side: _Side, group_count: int, needed: Bools) -> tuple[Floats, Bools, Rows]:
+def _partners(side: _Side, group_count: int, needed: Bools) -> Steps[tuple[Floats, Bools, Rows]]:
     """Return the one value of each group and step, where it is, and a row of the group.
 
     Two values only matter at steps where the other side has something at all: `needed`.
@@ -124,6 +129,8 @@ def _partners(side: _Side, group_count: int, needed: Bools) -> tuple[Floats, Boo
     values, present = np.full(shape, np.nan), np.zeros(shape, bool)
     row_of = np.zeros(group_count, np.intp)
     for row, group in enumerate(side.group_of.tolist()):
+        if row % ROWS_PER_PAUSE == 0:
+            yield
         here = side.vector.present[row]
         if (present[group] & here & needed).any():
             raise QueryFailed(
@@ -146,7 +153,9 @@ def _check_single(groups: Rows, present: Bools, group_count: int) -> None:
         )
 
 
-def _result_series(op: str, series: Series, matching: Matching, returns_bool: bool) -> Series:
+def _result_series(
+    op: str, series: Series, matching: Matching, returns_bool: bool
+) -> Steps[Series]:
     drops_name = op in RENAMING or returns_bool
     single = matching.cardinality is Cardinality.ONE_TO_ONE
     chosen = frozenset(matching.labels)
@@ -158,24 +167,27 @@ def _result_series(op: str, series: Series, matching: Matching, returns_bool: bo
             pairs = tuple(pair for pair in pairs if pair[0] not in chosen)
         return tuple(pair for pair in pairs if pair[0] != NAME) if drops_name else pairs
 
-    return series.changed(result)
+    return (yield from series.changed(result))
 
 
-def _with_included(series: Series, one: Series, rows: Rows, matching: Matching) -> Series:
-    out = []
+def _with_included(series: Series, one: Series, rows: Rows, matching: Matching) -> Steps[Series]:
+    out: list[Pairs] = []
     included = frozenset(matching.include)
+    of_one = yield from one.read()
     for pairs, row in zip(series.pairs, rows.tolist(), strict=True):
-        taken = tuple(pair for pair in one.pairs[row] if pair[0] in included)
+        if len(out) % ROWS_PER_PAUSE == 0:
+            yield
+        taken = tuple(pair for pair in of_one[row] if pair[0] in included)
         kept = tuple(pair for pair in pairs if pair[0] not in included)
         out.append(tuple(sorted(kept + taken)))
     return Series(out)
 
 
-def _merged_result(vector: Vector, matching: Matching) -> Vector:
+def _merged_result(vector: Vector, matching: Matching) -> Steps[Vector]:
     if matching.cardinality is Cardinality.ONE_TO_ONE:
-        return merge_twins(vector)
+        return (yield from merge_twins(vector))
     try:
-        return merge_twins(vector)
+        return (yield from merge_twins(vector))
     except QueryFailed as error:
         raise QueryFailed(
             "multiple matches for labels: grouping labels must ensure unique matches"

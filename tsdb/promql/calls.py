@@ -1,21 +1,23 @@
 """The functions of PromQL, by name: each asks the evaluation for its arguments, gives a value."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
+from tsdb.budget import Budget
 from tsdb.codec import Floats, Ints
 from tsdb.errors import BadData
 from tsdb.labels import NAME
 from tsdb.matching import Op
 from tsdb.promql import labelling, mathematics, overtime, rates, windows
 from tsdb.promql.histogram import histogram_quantile
+from tsdb.promql.overtime import OverTime
 from tsdb.promql.tree import Call, Node, Selector, Text, Type, unwrapped
 from tsdb.promql.values import Bools, Range, Scalar, Value, Vector, merge_twins, nameless
 from tsdb.series import Series
-
-type Steps[T] = Generator[None, None, T]
+from tsdb.steps import Steps
 
 
 class Working(Protocol):
@@ -23,6 +25,9 @@ class Working(Protocol):
 
     @property
     def steps_ms(self) -> Ints: ...
+
+    @property
+    def budget(self) -> Budget: ...
 
     def vector(self, node: Node) -> Steps[Vector]: ...
 
@@ -39,12 +44,12 @@ def call(work: Working, node: Call) -> Steps[Value]:
     if name in _OF_RANGE:
         found = yield from work.range(arguments[-1])
         function = _OF_RANGE[name]
-        result = Vector(found.series, *function(found))
-        return result if name == "last_over_time" else checked(nameless(result))
+        result = Vector(found.series, *(yield from function(found)))
+        return result if name == "last_over_time" else (yield from checked(nameless(result)))
     if name in mathematics.UNARY:
         vector = yield from work.vector(arguments[0])
         values = mathematics.UNARY[name](vector.values)
-        return checked(nameless(Vector(vector.series, values, vector.present)))
+        return (yield from checked(nameless(Vector(vector.series, values, vector.present))))
     if name in _CALENDAR:
         return (yield from _calendar(work, node))
     return (yield from _SPECIAL[name](work, node))
@@ -56,7 +61,7 @@ def _calendar(work: Working, node: Call) -> Steps[Value]:
     else:
         vector = _row(work.steps_ms / 1000.0)
     values = mathematics.calendar(node.name, vector.values)
-    return checked(nameless(Vector(vector.series, values, vector.present)))
+    return (yield from checked(nameless(Vector(vector.series, values, vector.present))))
 
 
 def _time(work: Working, _node: Call) -> Steps[Value]:
@@ -88,7 +93,7 @@ def _timestamp(work: Working, node: Call) -> Steps[Value]:
     else:
         vector = yield from work.vector(inner)
         times = np.broadcast_to(work.steps_ms / 1000.0, vector.values.shape)
-    return checked(nameless(Vector(vector.series, times, vector.present)))
+    return (yield from checked(nameless(Vector(vector.series, times, vector.present))))
 
 
 def _absent_call(work: Working, node: Call) -> Steps[Value]:
@@ -98,7 +103,7 @@ def _absent_call(work: Working, node: Call) -> Steps[Value]:
 
 def _absent_over_time(work: Working, node: Call) -> Steps[Value]:
     found = yield from work.range(node.arguments[0])
-    _, present = overtime.present_over_time(found)
+    _, present = yield from overtime.present_over_time(found)
     return _absent(node.arguments[0], present)
 
 
@@ -108,7 +113,7 @@ def _round(work: Working, node: Call) -> Steps[Value]:
     if len(node.arguments) > 1:
         nearest = yield from work.scalar(node.arguments[1])
     values = mathematics.rounded(vector.values, nearest)
-    return checked(nameless(Vector(vector.series, values, vector.present)))
+    return (yield from checked(nameless(Vector(vector.series, values, vector.present))))
 
 
 def _clamp(work: Working, node: Call) -> Steps[Value]:
@@ -131,7 +136,7 @@ def _clamped(work: Working, node: Call, low: Floats, high: Floats) -> Steps[Valu
     vector = yield from work.vector(node.arguments[0])
     values = mathematics.clamped(vector.values, low, high)
     present = vector.present & ~(low > high)
-    return checked(nameless(Vector(vector.series, values, present)))
+    return (yield from checked(nameless(Vector(vector.series, values, present))))
 
 
 def _sort(work: Working, node: Call) -> Steps[Value]:
@@ -145,62 +150,55 @@ def _sort_desc(work: Working, node: Call) -> Steps[Value]:
 def _histogram_quantile(work: Working, node: Call) -> Steps[Value]:
     phi = yield from work.scalar(node.arguments[0])
     vector = yield from work.vector(node.arguments[1])
-    return histogram_quantile(phi, vector)
+    return (yield from histogram_quantile(phi, vector))
 
 
 def _quantile_over_time(work: Working, node: Call) -> Steps[Value]:
     phi = yield from work.scalar(node.arguments[0])
     found = yield from work.range(node.arguments[1])
-    return checked(nameless(Vector(found.series, *overtime.quantile_over_time(found, phi))))
+    result = yield from overtime.quantile_over_time(found, phi)
+    return (yield from checked(nameless(Vector(found.series, *result))))
 
 
 def _predict_linear(work: Working, node: Call) -> Steps[Value]:
     found = yield from work.range(node.arguments[0])
     ahead_s = yield from work.scalar(node.arguments[1])
-    values = overtime.predict_linear(found, ahead_s, work.steps_ms)
-    return checked(nameless(Vector(found.series, *values)))
+    result = yield from overtime.predict_linear(found, ahead_s, work.steps_ms)
+    return (yield from checked(nameless(Vector(found.series, *result))))
 
 
 def _label_replace(work: Working, node: Call) -> Steps[Value]:
     vector = yield from work.vector(node.arguments[0])
     target, template, source, pattern = map(text_of, node.arguments[1:])
-    return labelling.label_replace(vector, target, template, source, pattern)
+    maker = labelling.Maker(work.budget)
+    return (yield from labelling.label_replace(vector, maker, target, template, source, pattern))
 
 
 def _label_join(work: Working, node: Call) -> Steps[Value]:
     vector = yield from work.vector(node.arguments[0])
     target, separator, *sources = map(text_of, node.arguments[1:])
-    return labelling.label_join(vector, target, separator, sources)
+    maker = labelling.Maker(work.budget)
+    return (yield from labelling.label_join(vector, maker, target, separator, sources))
 
 
-def _rate(found: Range) -> tuple[Floats, Bools]:
-    return rates.rate(found, is_counter=True, is_rate=True)
+def _at_once(function: Callable[[Range], tuple[Floats, Bools]]) -> OverTime:
+    """Return a function that works on whole matrices as one that may pause."""
+
+    def over_time(found: Range) -> Steps[tuple[Floats, Bools]]:
+        yield
+        return function(found)
+
+    return over_time
 
 
-def _increase(found: Range) -> tuple[Floats, Bools]:
-    return rates.rate(found, is_counter=True, is_rate=False)
-
-
-def _delta(found: Range) -> tuple[Floats, Bools]:
-    return rates.rate(found, is_counter=False, is_rate=False)
-
-
-def _irate(found: Range) -> tuple[Floats, Bools]:
-    return rates.instant_change(found, is_rate=True)
-
-
-def _idelta(found: Range) -> tuple[Floats, Bools]:
-    return rates.instant_change(found, is_rate=False)
-
-
-_OF_RANGE: dict[str, Callable[[Range], tuple[Floats, Bools]]] = {
-    "rate": _rate,
-    "increase": _increase,
-    "delta": _delta,
-    "irate": _irate,
-    "idelta": _idelta,
-    "changes": windows.changes,
-    "resets": windows.resets,
+_OF_RANGE: dict[str, OverTime] = {
+    "rate": partial(rates.rate, is_counter=True, is_rate=True),
+    "increase": partial(rates.rate, is_counter=True, is_rate=False),
+    "delta": partial(rates.rate, is_counter=False, is_rate=False),
+    "irate": _at_once(partial(rates.instant_change, is_rate=True)),
+    "idelta": _at_once(partial(rates.instant_change, is_rate=False)),
+    "changes": _at_once(windows.changes),
+    "resets": _at_once(windows.resets),
     **overtime.OVER_TIME,
 }
 _CALENDAR = frozenset(
@@ -218,9 +216,9 @@ def text_of(node: Node) -> str:
     return literal.value
 
 
-def checked(vector: Vector) -> Vector:
+def checked(vector: Vector) -> Steps[Vector]:
     """Refuse two rows that became the same when their names went."""
-    return merge_twins(vector)
+    return (yield from merge_twins(vector))
 
 
 def _row(values: Floats) -> Vector:

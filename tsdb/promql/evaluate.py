@@ -6,7 +6,7 @@ instant selector takes the newest sample not older than the lookback (both ends 
 is a stale marker; windows include both ends.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,8 +43,7 @@ from tsdb.promql.values import (
 )
 from tsdb.select import Selection
 from tsdb.series import Series
-
-type Steps[T] = Generator[None, None, T]
+from tsdb.steps import Steps
 
 
 class Source(Protocol):
@@ -172,8 +171,9 @@ class Evaluation:
         step_ms = node.step_ms or self.settings.subquery_step_ms
         first_ms, last_ms = int(ends_ms.min()) - node.range_ms, int(ends_ms.max())
         # Steps of a subquery are multiples of its step, wherever the query begins.
-        grid = np.arange(-(-first_ms // step_ms) * step_ms, last_ms + 1, step_ms, dtype=np.int64)
-        self.budget.charge_samples(len(grid))
+        begin_ms = -(-first_ms // step_ms) * step_ms
+        self.budget.charge_samples(max(0, (last_ms - begin_ms) // step_ms + 1))
+        grid = np.arange(begin_ms, last_ms + 1, step_ms, dtype=np.int64)
         if not len(grid):
             return Range(Series([]), windows.squeezed(*_nothing()), ends_ms, node.range_ms)
         value = yield from self.at_steps(grid).value(node.inner)
@@ -193,7 +193,8 @@ class Evaluation:
         if isinstance(value, Scalar):
             return Scalar(-value.values)
         if isinstance(value, Vector):
-            return checked(nameless(Vector(value.series, -value.values, value.present)))
+            negated = Vector(value.series, -value.values, value.present)
+            return (yield from checked(nameless(negated)))
         raise BadData("parse error: unary expression only allowed on scalar or instant vector")
 
     def _binary(self, node: Binary) -> Steps[Value]:
@@ -203,39 +204,39 @@ class Evaluation:
             case Scalar(), Scalar():
                 return binary.between_scalars(node.op, left, right)
             case Vector(), Scalar():
-                return checked(
-                    binary.with_scalar(
-                        node.op, left, right, swapped=False, returns_bool=node.returns_bool
-                    )
+                result = binary.with_scalar(
+                    node.op, left, right, swapped=False, returns_bool=node.returns_bool
                 )
+                return (yield from checked(result))
             case Scalar(), Vector():
-                return checked(
-                    binary.with_scalar(
-                        node.op, right, left, swapped=True, returns_bool=node.returns_bool
-                    )
+                result = binary.with_scalar(
+                    node.op, right, left, swapped=True, returns_bool=node.returns_bool
                 )
+                return (yield from checked(result))
             case Vector(), Vector() if node.op in ("and", "or", "unless"):
-                return binary.set_operation(node.op, left, right, node.matching)
+                return (yield from binary.set_operation(node.op, left, right, node.matching))
             case Vector(), Vector():
-                return binary.between_vectors(
+                between = binary.between_vectors(
                     node.op, left, right, node.matching, returns_bool=node.returns_bool
                 )
+                return (yield from between)
         raise BadData("parse error: binary expression must contain only scalar and vector types")
 
     def _aggregation(self, node: Aggregation) -> Steps[Value]:
         vector = yield from self.vector(node.inner)
-        groups = vector.series.grouped(node.without, node.labels)
+        groups = yield from vector.series.grouped(node.without, node.labels)
         match node.op:
             case "count_values":
                 label = text_of(node.parameter or Text(""))
-                return aggregate.count_values(vector, groups, label)
+                charge = self.budget.charge_samples
+                return (yield from aggregate.count_values(vector, groups, label, charge))
             case "quantile" | "topk" | "bottomk":
                 parameter = yield from self.scalar(node.parameter or Number(0.0))
                 if node.op == "quantile":
-                    return aggregate.quantile(vector, groups, parameter)
+                    return (yield from aggregate.quantile(vector, groups, parameter))
                 largest = node.op == "topk"
-                return aggregate.extremes(vector, groups, parameter, largest=largest)
-        return aggregate.aggregate(node.op, vector, groups)
+                return (yield from aggregate.extremes(vector, groups, parameter, largest=largest))
+        return (yield from aggregate.aggregate(node.op, vector, groups))
 
 
 def _nothing() -> tuple[Ints, Floats, Bools]:

@@ -6,18 +6,20 @@ import numpy as np
 
 from tsdb.codec import Floats, Rows
 from tsdb.labels import Pairs
-from tsdb.promql.values import Bools, Vector
+from tsdb.promql.values import ROWS_PER_PAUSE, Bools, Vector
 from tsdb.series import Groups
+from tsdb.steps import Steps, mapped
 
 BOUND = "le"
 
 
-def histogram_quantile(phi: Floats, vector: Vector) -> Vector:
+def histogram_quantile(phi: Floats, vector: Vector) -> Steps[Vector]:
     """Return the phi-quantile of every histogram: series that differ in le alone."""
-    bounds = np.array([_bound(pairs) for pairs in vector.series.pairs])
+    every = yield from vector.series.read()
+    bounds = np.array((yield from mapped(_bound, every, ROWS_PER_PAUSE)), np.float64)
     usable = np.flatnonzero(~np.isnan(bounds))
     series = vector.series.take(usable.tolist())
-    groups: Groups = series.grouped(without=True, labels=(BOUND,))
+    groups: Groups = yield from series.grouped(without=True, labels=(BOUND,))
     steps = vector.values.shape[1]
     values = np.full((len(groups.pairs), steps), np.nan)
     present = np.zeros((len(groups.pairs), steps), bool)
@@ -28,6 +30,7 @@ def histogram_quantile(phi: Floats, vector: Vector) -> Vector:
         there = vector.present[rows]
         present[group] = there.any(axis=0)
         for columns, buckets in _alike(there):
+            yield
             counts = vector.values[np.ix_(rows[buckets], columns)]
             values[group, columns] = _quantiles(phi[columns], bounds[rows[buckets]], counts)
     return Vector(groups.pairs, values, present)

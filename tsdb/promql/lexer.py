@@ -28,8 +28,8 @@ _UNIT = r"(?:ms|[smhdwy])"
 _WORDS = re.compile(
     rf"""
     (?P<space>[\s]+|\#[^\n]*)
-  | (?P<duration>\d+{_UNIT}(?:\d+{_UNIT})*(?![a-zA-Z0-9_]))
-  | (?P<number>0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
+  | (?P<duration>[0-9]+{_UNIT}(?:[0-9]+{_UNIT})*(?![a-zA-Z0-9_]))
+  | (?P<number>0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
   | (?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)
   | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)
   | (?P<sign>=~|!~|!=|==|<=|>=|[-+*/%^<>=(){{}}\[\],:@])
@@ -52,7 +52,7 @@ _UNITS_MS = {
     "w": 604_800_000,
     "y": 31_536_000_000,
 }
-_DURATION_PARTS = re.compile(r"(\d+)(ms|[smhdwy])")
+_DURATION_PARTS = re.compile(r"([0-9]+)(ms|[smhdwy])")
 _ESCAPES = {
     "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
     "\\": "\\", '"': '"', "'": "'",

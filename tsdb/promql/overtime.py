@@ -1,10 +1,11 @@
 """The functions named _over_time, deriv and predict_linear: every sample of a window counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tsdb.codec import Floats, Ints
+from tsdb.codec import Floats, Ints, Rows
+from tsdb.promql.sums import compensated_sum, mean
 from tsdb.promql.values import Bools, Range
 from tsdb.promql.windows import (
     by_lane,
@@ -14,8 +15,15 @@ from tsdb.promql.windows import (
     reduced,
     spread,
 )
+from tsdb.steps import Steps
 
-type OverTime = Callable[[Range], tuple[Floats, Bools]]
+type OverTime = Callable[[Range], Steps[tuple[Floats, Bools]]]
+type OfWindows = Callable[[Floats, Bools], Floats]
+
+# So many numbers of windows are laid out beside each other at a time.
+NUMBERS_AT_ONCE = 65_536
+# Steps of one lane that are worked on between two pauses.
+STEPS_PER_PAUSE = 16
 
 
 def _some(found: Range, values: Floats, at_least: int = 1) -> tuple[Floats, Bools]:
@@ -25,65 +33,123 @@ def _some(found: Range, values: Floats, at_least: int = 1) -> tuple[Floats, Bool
 
 
 def _by_ufunc(ufunc: np.ufunc) -> OverTime:
-    def over_time(found: Range) -> tuple[Floats, Bools]:
-        def reduce(values: Floats, left: Ints, right: Ints) -> Floats:
+    def reduce(values: Floats, left: Ints, right: Ints) -> Floats:
+        with np.errstate(invalid="ignore"):
             return over_windows(ufunc, values, left, right)
 
-        with np.errstate(invalid="ignore"):
-            return _some(found, reduced(found.frame, range_windows(found), reduce))
+    def over_time(found: Range) -> Steps[tuple[Floats, Bools]]:
+        values = yield from reduced(found.frame, range_windows(found), reduce)
+        return _some(found, values)
 
     return over_time
 
 
-def count_over_time(found: Range) -> tuple[Floats, Bools]:
+def _of_windows(function: OfWindows) -> OverTime:
+    """Return a function over windows: of (rows, steps, samples), and which of those are there."""
+
+    def over_time(found: Range) -> Steps[tuple[Floats, Bools]]:
+        frame, windows = found.frame, range_windows(found)
+        out = np.full((len(frame.lane_of), len(found.ends_ms)), np.nan)
+        for lane, rows, values in by_lane(frame):
+            left, right = windows.left[lane], windows.right[lane]
+            for of_rows, of_steps in _tiles(len(rows), right - left):
+                yield
+                width = int((right[of_steps] - left[of_steps]).max(initial=0))
+                columns = left[of_steps][:, None] + np.arange(width)
+                there = columns < right[of_steps][:, None]
+                inside = values[of_rows][:, np.minimum(columns, max(0, values.shape[1] - 1))]
+                with np.errstate(all="ignore"):
+                    out[rows[of_rows][:, None], of_steps] = function(inside, there)
+        return _some(found, out)
+
+    return over_time
+
+
+def _tiles(row_count: int, widths: Ints) -> Iterator[tuple[slice, Rows]]:
+    """Yield rows and steps of which the windows together are so many numbers, or one window."""
+    steps = np.flatnonzero(widths)
+    if not len(steps):
+        return
+    width = int(widths.max())
+    step_count = max(1, min(len(steps), NUMBERS_AT_ONCE // width))
+    rows_at_once = max(1, NUMBERS_AT_ONCE // (width * step_count))
+    for first_step in range(0, len(steps), step_count):
+        for first_row in range(0, row_count, rows_at_once):
+            yield (
+                slice(first_row, first_row + rows_at_once),
+                steps[first_step : first_step + step_count],
+            )
+
+
+def _constant(values: Floats, there: Bools) -> Bools:
+    """Say which windows hold one finite number again and again."""
+    first = values[..., :1]
+    same: Bools = ((values == first) | ~there).all(axis=-1) & np.isfinite(first[..., 0])
+    return same
+
+
+def _sum(values: Floats, there: Bools) -> Floats:
+    return compensated_sum(np.where(there, values, 0.0))
+
+
+def _average(values: Floats, there: Bools) -> Floats:
+    average = mean(np.where(there, values, 0.0), there.sum(axis=-1, dtype=np.float64))
+    return np.where(_constant(values, there), values[..., 0], average)
+
+
+def _variance(values: Floats, there: Bools) -> Floats:
+    counts = there.sum(axis=-1)
+    away = np.where(there, values - _average(values, there)[..., None], 0.0)
+    # The mean is rounded: what it is off by is in the sum of the distances from it.
+    off = compensated_sum(away)
+    varies = (compensated_sum(away * away) - off * off / counts) / counts
+    return np.where(_constant(values, there), 0.0, np.maximum(varies, 0.0))
+
+
+def _deviation(values: Floats, there: Bools) -> Floats:
+    return np.sqrt(_variance(values, there))
+
+
+def count_over_time(found: Range) -> Steps[tuple[Floats, Bools]]:
+    yield
     windows = range_windows(found)
     counts = spread((windows.right - windows.left).astype(np.float64), found.frame)
     shape = (len(found.frame.lane_of), len(found.ends_ms))
     return _some(found, np.broadcast_to(counts, shape))
 
 
-def avg_over_time(found: Range) -> tuple[Floats, Bools]:
-    total, present = OVER_TIME["sum_over_time"](found)
-    count, _ = count_over_time(found)
-    with np.errstate(all="ignore"):
-        return total / count, present
-
-
-def last_over_time(found: Range) -> tuple[Floats, Bools]:
+def last_over_time(found: Range) -> Steps[tuple[Floats, Bools]]:
+    yield
     return _some(found, gathered(found.frame, range_windows(found).right - 1))
 
 
-def present_over_time(found: Range) -> tuple[Floats, Bools]:
+def present_over_time(found: Range) -> Steps[tuple[Floats, Bools]]:
+    yield
     return _some(found, np.ones((len(found.frame.lane_of), len(found.ends_ms))))
 
 
 def _stepwise(
     found: Range, of_window: Callable[[Ints, Floats, int], Floats], at_least: int = 1
-) -> tuple[Floats, Bools]:
+) -> Steps[tuple[Floats, Bools]]:
     """Apply of_window(times, values, step) to the samples of each lane and step."""
     frame, windows = found.frame, range_windows(found)
     out = np.full((len(frame.lane_of), len(found.ends_ms)), np.nan)
     for lane, rows, values in by_lane(frame):
         left, right = windows.left[lane].tolist(), windows.right[lane].tolist()
         for step, (start, stop) in enumerate(zip(left, right, strict=True)):
+            if step % STEPS_PER_PAUSE == 0:
+                yield
             if stop - start >= at_least:
                 times = frame.times[lane, start:stop]
                 out[rows, step] = of_window(times, values[:, start:stop], step)
     return _some(found, out, at_least)
 
 
-def stddev_over_time(found: Range) -> tuple[Floats, Bools]:
-    with np.errstate(invalid="ignore"):
-        return _stepwise(found, lambda _times, values, _step: values.std(axis=1))
+def quantile_over_time(found: Range, phi: Floats) -> Steps[tuple[Floats, Bools]]:
+    def of_window(_times: Ints, values: Floats, step: int) -> Floats:
+        return quantiles(values, float(phi[step]))
 
-
-def stdvar_over_time(found: Range) -> tuple[Floats, Bools]:
-    with np.errstate(invalid="ignore"):
-        return _stepwise(found, lambda _times, values, _step: values.var(axis=1))
-
-
-def quantile_over_time(found: Range, phi: Floats) -> tuple[Floats, Bools]:
-    return _stepwise(found, lambda _times, values, step: quantiles(values, float(phi[step])))
+    return (yield from _stepwise(found, of_window))
 
 
 def quantiles(values: Floats, phi: float) -> Floats:
@@ -125,28 +191,31 @@ def _line(times: Ints, values: Floats, origin_ms: int) -> tuple[Floats, Floats]:
     return slope, intercept
 
 
-def deriv(found: Range) -> tuple[Floats, Bools]:
-    return _stepwise(found, lambda t, v, _step: _line(t, v, int(t[0]))[0], at_least=2)
+def deriv(found: Range) -> Steps[tuple[Floats, Bools]]:
+    def slope(times: Ints, values: Floats, _step: int) -> Floats:
+        return _line(times, values, int(times[0]))[0]
+
+    return (yield from _stepwise(found, slope, at_least=2))
 
 
-def predict_linear(found: Range, ahead_s: Floats, steps_ms: Ints) -> tuple[Floats, Bools]:
+def predict_linear(found: Range, ahead_s: Floats, steps_ms: Ints) -> Steps[tuple[Floats, Bools]]:
     def predicted(times: Ints, values: Floats, step: int) -> Floats:
         slope, intercept = _line(times, values, int(steps_ms[step]))
         ahead: Floats = slope * ahead_s[step] + intercept
         return ahead
 
-    return _stepwise(found, predicted, at_least=2)
+    return (yield from _stepwise(found, predicted, at_least=2))
 
 
 OVER_TIME: dict[str, OverTime] = {
-    "avg_over_time": avg_over_time,
+    "avg_over_time": _of_windows(_average),
     "count_over_time": count_over_time,
     "deriv": deriv,
     "last_over_time": last_over_time,
     "max_over_time": _by_ufunc(np.fmax),
     "min_over_time": _by_ufunc(np.fmin),
     "present_over_time": present_over_time,
-    "stddev_over_time": stddev_over_time,
-    "stdvar_over_time": stdvar_over_time,
-    "sum_over_time": _by_ufunc(np.add),
+    "stddev_over_time": _of_windows(_deviation),
+    "stdvar_over_time": _of_windows(_variance),
+    "sum_over_time": _of_windows(_sum),
 }

@@ -79,6 +79,8 @@ class _Parser:
         self._at = 0
         self._depth = 0
         self._depth_max = limits.query_depth
+        self._patterns = 0
+        self._patterns_max = limits.query_patterns
 
     # Words
 
@@ -279,6 +281,11 @@ class _Parser:
             raise self._unexpected("in label matching", "string")
         if metric and word.text == NAME:
             raise BadData(f"parse error: metric name must not be set twice: {metric!r}")
+        if op.text in (Op.LIKE, Op.UNLIKE):
+            # Each is compiled at once.
+            self._patterns += 1
+            if self._patterns > self._patterns_max:
+                raise LimitExceeded("query_patterns", self._patterns_max, self._patterns)
         return Matcher(word.text, Op(op.text), string_of(value.text))
 
     # Suffixes

@@ -22,6 +22,7 @@ from tsdb.promql.windows import (
     spread,
     times_at,
 )
+from tsdb.steps import Steps, finished
 
 # So many numbers of one matrix at a time: the dozen matrices of a rate then stay in the cache.
 NUMBERS_AT_ONCE = 32_768
@@ -38,7 +39,7 @@ class _Edges:
     after: Floats
 
 
-def rate(found: Range, *, is_counter: bool, is_rate: bool) -> tuple[Floats, Bools]:
+def rate(found: Range, *, is_counter: bool, is_rate: bool) -> Steps[tuple[Floats, Bools]]:
     """Return rate, increase or delta for every series and step."""
     frame, windows = found.frame, range_windows(found)
     per = found.range_ms / 1000.0 if is_rate else 1.0
@@ -47,14 +48,16 @@ def rate(found: Range, *, is_counter: bool, is_rate: bool) -> tuple[Floats, Bool
     with np.errstate(all="ignore"):
         edges = _edges(found, windows)
         factor = (edges.sampled + edges.before + edges.after) / edges.sampled / per
-        size = max(1, NUMBERS_AT_ONCE // max(1, step_count))
-        for start in range(0, row_count, size):
-            rows = slice(start, start + size)
-            part = Frame(frame.times, frame.counts, frame.lane_of[rows], frame.values[rows])
-            first = gathered(part, windows.left)
+    size = max(1, NUMBERS_AT_ONCE // max(1, step_count))
+    for start in range(0, row_count, size):
+        yield
+        rows = slice(start, start + size)
+        part = Frame(frame.times, frame.counts, frame.lane_of[rows], frame.values[rows])
+        first = gathered(part, windows.left)
+        with np.errstate(all="ignore"):
             change = gathered(part, windows.right - 1) - first
             if is_counter:
-                change += _lost_in_resets(part, windows)
+                change += finished(_lost_in_resets(part, windows))
             np.multiply(change, spread(factor, part), out=values[rows])
             if is_counter:
                 _end_at_zero(values[rows], part, edges, (first, change, per))
@@ -97,7 +100,7 @@ def _end_at_zero(
         values[rows, columns] = change[rows, columns] * (whole / sampled / per)
 
 
-def _lost_in_resets(frame: Frame, windows: Windows) -> Floats | float:
+def _lost_in_resets(frame: Frame, windows: Windows) -> Steps[Floats | float]:
     """Return the sum of the values from which a counter fell within each window."""
     drops = drops_of(frame)
     rows = np.flatnonzero(drops.any(axis=1))
@@ -107,7 +110,7 @@ def _lost_in_resets(frame: Frame, windows: Windows) -> Floats | float:
     fallen = np.where(drops[rows], np.roll(values, 1, axis=1), 0.0)
     part = Frame(frame.times, frame.counts, frame.lane_of[rows], fallen)
     inside = Windows(windows.left + 1, windows.right)
-    lost = reduced(part, inside, _sums)
+    lost = yield from reduced(part, inside, _sums)
     lost = np.where(spread(inside.right <= inside.left, part), 0.0, lost)
     if len(rows) == len(frame.lane_of):
         return lost

@@ -10,6 +10,10 @@ from tsdb.errors import QueryFailed
 from tsdb.frame import Frame
 from tsdb.labels import Pairs
 from tsdb.series import Series
+from tsdb.steps import Steps, mapped
+
+# Rows that a loop over them works on between two pauses.
+ROWS_PER_PAUSE = 256
 
 type Bools = NDArray[np.bool_]
 
@@ -54,19 +58,25 @@ class Range:
 type Value = Scalar | Words | Vector | Range
 
 
-def merge_twins(vector: Vector) -> Vector:
+def merge_twins(vector: Vector) -> Steps[Vector]:
     """Put rows with the same labels together, which is fine as long as they are never both there.
 
     Raises:
         QueryFailed: they are, at some step.
     """
-    if not vector.series.has_twins():
+    if not (yield from vector.series.has_twins()):
         return vector
     number_of: dict[Pairs, int] = {}
-    rows = [number_of.setdefault(pairs, len(number_of)) for pairs in vector.series.pairs]
+    rows = yield from mapped(
+        lambda pairs: number_of.setdefault(pairs, len(number_of)),
+        vector.series.pairs,
+        ROWS_PER_PAUSE,
+    )
     values = np.full((len(number_of), vector.values.shape[1]), np.nan)
     present = np.zeros(values.shape, bool)
     for row, target in enumerate(rows):
+        if row % ROWS_PER_PAUSE == 0:
+            yield
         here = vector.present[row]
         if (present[target] & here).any():
             raise QueryFailed("vector cannot contain metrics with the same labelset")

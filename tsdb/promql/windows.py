@@ -14,7 +14,9 @@ from tsdb.codec import Floats, Ints, Rows
 from tsdb.frame import Frame, empty_frame, lanes_of
 from tsdb.promql.values import Bools, Range, Vector
 from tsdb.series import Series
+from tsdb.steps import Steps
 
+LANES_PER_PAUSE = 64
 STALE_BITS = 0x7FF0000000000002
 
 
@@ -55,13 +57,35 @@ def squeezed(times: Ints, values: Floats, valid: Bools) -> Frame:
 
 def windows_of(frame: Frame, first_ms: Ints, last_ms: Ints) -> Windows:
     """Return where the samples from first_ms[j] to last_ms[j], both included, lie."""
-    shape = (len(frame.counts), len(last_ms))
-    left, right = np.empty(shape, np.int64), np.empty(shape, np.int64)
-    for lane, count in enumerate(frame.counts.tolist()):
-        times = frame.times[lane, :count]
-        left[lane] = times.searchsorted(first_ms, side="left")
-        right[lane] = times.searchsorted(last_ms, side="right")
-    return Windows(left, right)
+    if len(frame.counts) == 1:
+        times = frame.times[0, : frame.counts[0]]
+        left = times.searchsorted(first_ms, side="left")
+        return Windows(left[None, :], times.searchsorted(last_ms, side="right")[None, :])
+    return _windows_of_lanes(frame, first_ms, last_ms)
+
+
+def _windows_of_lanes(frame: Frame, first_ms: Ints, last_ms: Ints) -> Windows:
+    """Search in all lanes at once: laid behind each other, each moved by more than any span."""
+    lane_count, width = frame.times.shape
+    if not width or not len(last_ms):
+        nothing = np.zeros((lane_count, len(last_ms)), np.int64)
+        return Windows(nothing, nothing)
+    base_ms = int(first_ms.min())
+    # Later than every window; what is behind the end of a lane is that too.
+    beyond = int(last_ms.max()) - base_ms + 2
+    # A few centuries at a time: so many lanes laid behind each other stay within 64 bits.
+    lanes_at_once = max(1, 2**62 // beyond)
+    left, right = [], []
+    for start in range(0, lane_count, lanes_at_once):
+        times = frame.times[start : start + lanes_at_once]
+        shift = np.arange(len(times), dtype=np.int64)[:, None] * (beyond + 1)
+        at = np.arange(len(times))[:, None] * width
+        # Compared before it is subtracted: the end of a lane is as late as a number can be.
+        near = np.minimum(np.maximum(times, base_ms - 1), base_ms + beyond - 1) - base_ms + 1
+        flat = (near + shift).reshape(-1)
+        left.append(flat.searchsorted(first_ms - base_ms + 1 + shift, side="left") - at)
+        right.append(flat.searchsorted(last_ms - base_ms + 1 + shift, side="right") - at)
+    return Windows(np.concatenate(left), np.concatenate(right))
 
 
 @dataclass(frozen=True)
@@ -141,10 +165,12 @@ def by_lane(frame: Frame) -> Iterator[tuple[int, Rows, Floats]]:
 type Reduce = Callable[[Floats, Ints, Ints], Floats]
 
 
-def reduced(frame: Frame, windows: Windows, reduce: Reduce) -> Floats:
+def reduced(frame: Frame, windows: Windows, reduce: Reduce) -> Steps[Floats]:
     """Apply reduce(values, left, right) to every lane's rows; empty windows give anything."""
     out = np.full((len(frame.lane_of), windows.left.shape[1]), np.nan)
     for lane, rows, values in by_lane(frame):
+        if lane % LANES_PER_PAUSE == 0:
+            yield
         if values.shape[1]:
             out[rows] = reduce(values, windows.left[lane], windows.right[lane])
     return out

@@ -7,16 +7,17 @@ from tsdb.budget import Budget
 from tsdb.errors import BadData, LimitExceeded
 from tsdb.gate import QueryGate
 from tsdb.ingest import Ingest
-from tsdb.labels import NAME, is_label_name, pairs_of
+from tsdb.labels import NAME, Key, is_label_name, pairs_of
 from tsdb.limits import Limits
 from tsdb.matching import Matcher
 from tsdb.promql.parser import parse_selector
-from tsdb.query import Engine, Result, Steps
+from tsdb.query import Engine, Result
 from tsdb.select import Reader
 from tsdb.serve import answers, parameters
 from tsdb.serve.exchange import TEXT, Answer, Handler, Request, Route
 from tsdb.serve.federation import federated
 from tsdb.serve.parameters import FIRST_MS, LAST_MS, Parameters
+from tsdb.steps import Steps, mapped, watched
 from tsdb.turns import in_turns
 
 # The API and the semantics are those of this release; `application` says who answers.
@@ -102,9 +103,22 @@ class Queries:
             raise BadData("end timestamp must not be before start timestamp")
         return first_ms, last_ms
 
-    def _matchers(self, asked: Parameters, *, required: bool) -> Sequence[Sequence[Matcher]]:
+    async def _matchers(self, asked: Parameters, *, required: bool) -> Sequence[Sequence[Matcher]]:
         found = parameters.selectors(asked, required=required)
-        return [parse_selector(text, self._limits) for text in found]
+        steps = mapped(lambda text: parse_selector(text, self._limits), found, per_pause=1)
+        return await in_turns(steps, self._clock)
+
+    async def _series(
+        self,
+        asked: Parameters,
+        matchers: Sequence[Sequence[Matcher]],
+        first_ms: int,
+        last_ms: int,
+    ) -> list[Key]:
+        budget, timeout_s = self._budget(asked)
+        steps = self._reader.series(matchers, first_ms, last_ms, budget)
+        async with self.gate.place(timeout_s):
+            return await in_turns(watched(steps, budget.check_time), self._clock)
 
     def _bounded(self, found: Sequence[object]) -> Answer:
         if len(found) > self._limits.names_in_answer:
@@ -114,8 +128,8 @@ class Queries:
     async def labels(self, request: Request) -> Answer:
         asked = parameters.of_request(request)
         first_ms, last_ms = self._span(asked)
-        if matchers := self._matchers(asked, required=False):
-            keys = self._reader.series(matchers, first_ms, last_ms)
+        if matchers := await self._matchers(asked, required=False):
+            keys = await self._series(asked, matchers, first_ms, last_ms)
             names = sorted({name for key in keys for name, _ in pairs_of(key)})
         else:
             names = self._reader.label_names(first_ms, last_ms)
@@ -127,8 +141,8 @@ class Queries:
         if not is_label_name(name):
             raise BadData(f"invalid label name: {name!r}")
         first_ms, last_ms = self._span(asked)
-        if matchers := self._matchers(asked, required=False):
-            keys = self._reader.series(matchers, first_ms, last_ms)
+        if matchers := await self._matchers(asked, required=False):
+            keys = await self._series(asked, matchers, first_ms, last_ms)
             values = sorted({value for key in keys for n, value in pairs_of(key) if n == name})
         else:
             values = self._reader.label_values(name, first_ms, last_ms)
@@ -137,7 +151,8 @@ class Queries:
     async def series(self, request: Request) -> Answer:
         asked = parameters.of_request(request)
         first_ms, last_ms = self._span(asked)
-        keys = self._reader.series(self._matchers(asked, required=True), first_ms, last_ms)
+        matchers = await self._matchers(asked, required=True)
+        keys = await self._series(asked, matchers, first_ms, last_ms)
         return self._bounded([dict(pairs_of(key)) for key in keys])
 
     async def metadata(self, request: Request) -> Answer:

@@ -9,7 +9,7 @@ from tsdb.errors import BadData
 from tsdb.labels import Key, key_of_dict, pairs_of
 from tsdb.matching import Matcher, Op, matching_rows
 from tsdb.memindex import MemoryIndex
-from tsdb.query import finished
+from tsdb.steps import finished
 
 NAMES = st.sampled_from(["__name__", "job", "pod"])
 VALUES = st.sampled_from(["a", "b", "ab", "abc"])
@@ -49,8 +49,8 @@ def test_an_index_finds_what_looking_at_every_series_finds(
         if all(matcher.accepts(labels.get(matcher.name, "")) for matcher in matchers)
     ]
 
-    assert matching_rows(memory_index(keys), matchers).tolist() == expected
-    assert matching_rows(block_index(keys), matchers).tolist() == expected
+    assert finished(matching_rows(memory_index(keys), matchers)).tolist() == expected
+    assert finished(matching_rows(block_index(keys), matchers)).tolist() == expected
 
 
 @given(
@@ -73,6 +73,17 @@ def test_a_series_that_goes_leaves_no_trace(
         for value in index.label_values(name):
             expected = [row for row in left if series[row].get(name) == value]
             assert index.postings(name, value).tolist() == expected
+
+
+def test_a_row_that_another_series_gets_is_in_no_posting_of_the_first() -> None:
+    index = memory_index([key_of_dict({"a": "x", "b": "y"})] * 3)
+    index.remove(1, (("a", "x"), ("b", "y")))
+    index.add(1, (("a", "z"),))
+
+    assert index.postings("a", "x").tolist() == [0, 2]
+    assert index.postings("a", "z").tolist() == [1]
+    index.remove(1, (("a", "z"),))
+    assert list(index.label_values("a")) == ["x"]
 
 
 @given(labels=st.dictionaries(st.text("abc_", min_size=1), st.text(), max_size=5))

@@ -20,9 +20,10 @@ from tsdb.promql.signatures import AGGREGATIONS, SIGNATURES, WITH_PARAMETER
 from tsdb.promql.text import number_text
 from tsdb.promql.tree import Binary, Call, Number, Type
 from tsdb.promql.values import Range
-from tsdb.query import Engine, Result, finished
+from tsdb.query import Engine, Result
 from tsdb.select import Reader
 from tsdb.series import Series
+from tsdb.steps import finished
 
 WORDS = st.sampled_from(
     [
@@ -202,7 +203,7 @@ def test_functions_over_a_window_are_those_of_its_samples(values: list[float], w
         "stddev_over_time": inside.std(),
     }
     for name, value in wanted.items():
-        result, present = OVER_TIME[name](found)
+        result, present = finished(OVER_TIME[name](found))
         assert present[0, 0]
         assert result[0, 0] == pytest.approx(value, rel=1e-9, abs=1e-6)
 
