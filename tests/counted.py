@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from cubernetes.host.metrics import Metrics
 from tsdb.exposition import parse_exposition
+from tsdb.steps import finished
 
 SERIES_LIMIT = 100_000
 
@@ -16,5 +17,5 @@ def counted(metrics: Metrics) -> Mapping[str, float]:
 
 def read(text: bytes) -> Mapping[str, float]:
     """Read the text of metrics as our own store does."""
-    found = parse_exposition(text.decode(), SERIES_LIMIT)
+    found = finished(parse_exposition(text.decode(), SERIES_LIMIT))
     return defaultdict(float, zip(found.series, found.values, strict=True))

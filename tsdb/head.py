@@ -58,6 +58,8 @@ class Head:
         self._row_of_ref = np.full(1024, -1, np.int32)
         self._ref_of_row = np.zeros(1024, np.uint32)
         self.next_ref = 0
+        # How many series went: whoever has looked some up before a pause sees whether they hold.
+        self.forgotten_count = 0
         # Older samples are refused; and those older than settled_ms are in blocks.
         self.earliest_ms = -(2**62)
         self.settled_ms = -(2**62)
@@ -322,6 +324,7 @@ class Head:
         key = self._key_of_row[row] if row < len(self._key_of_row) else None
         if key is None:
             return
+        self.forgotten_count += 1
         self._key_of_row[row] = None
         self.index.remove(row, pairs_of(key))
         self._row_of_ref[self._ref_of.pop(key)] = -1

@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tsdb.errors import BadData, LimitExceeded, Overloaded, TsdbError
-from tsdb.labels import Key, check_labels, key_of
-from tsdb.remote import Metadata, Request
+from tsdb.errors import BadData, Overloaded, TsdbError
+from tsdb.labels import Key, check_labels, is_metric_name, key_of
+from tsdb.remote import FreshSeries, Metadata, decode
+from tsdb.steps import Steps, finished
 from tsdb.store import Outcome, Store
 
 METRICS_DESCRIBED_MAX = 20_000
+METRIC_CHARS_MAX, HELP_CHARS_MAX = 256, 1024
 COMPLAINTS_TOLD = 5
+SERIES_PER_PAUSE = 200
 
 
 @dataclass
@@ -60,39 +63,86 @@ class Ingest:
             raise BadData("a label value is not text") from error
 
     def describe(self, found: Iterable[Metadata]) -> None:
+        """Keep what is said about metrics, of so many of them and so much of each."""
         for one in found:
+            if not is_metric_name(one.metric) or len(one.metric) > METRIC_CHARS_MAX:
+                continue
             if one.metric in self.metadata or len(self.metadata) < METRICS_DESCRIBED_MAX:
-                self.metadata[one.metric] = one
+                told, unit = one.help[:HELP_CHARS_MAX], one.unit[:HELP_CHARS_MAX]
+                self.metadata[one.metric] = Metadata(one.metric, one.kind, told, unit)
 
-    def take(self, request: Request, now_ms: int) -> Taken:
-        """Append what remote write sent. A wrong series costs itself, not the request.
+    def write(self, data: bytes, now_ms: int) -> Steps[Taken]:
+        """Append what a remote write request says. A wrong series costs itself, not the request.
 
         Raises:
-            LimitExceeded: more samples than a request may have; nothing was taken.
+            BadData: the bytes are no request; nothing was taken.
+            LimitExceeded: more samples or fields than a request may have; nothing was taken.
             DiskRefused: the log cannot be written; nothing was taken.
         """
+        head, limits = self._store.head, self._store.limits
+        forgotten_count = head.forgotten_count
+        request = yield from decode(data, head.ref_of, limits)
         taken = Taken()
-        total = len(request.refs) + sum(len(times) for _, times, _ in request.fresh)
-        allowed = self._store.limits.samples_per_request
-        if total > allowed:
-            raise LimitExceeded("samples_per_request", allowed, total)
-        refs, times, values = [request.refs], [request.times], [request.values]
-        for pairs, some_times, some_values in request.fresh:
-            try:
-                ref = self._store.ref(self.key(pairs))
-            except TsdbError as error:
-                taken.complain(error)
-                continue
-            refs.append(np.full(len(some_times), ref, np.int64))
-            times.append(some_times)
-            values.append(some_values)
-        self.describe(request.metadata)
+        fresh = yield from self._known(request.fresh, taken)
+        if head.forgotten_count != forgotten_count:
+            # A block was written meanwhile, and series that the request was read with are gone.
+            taken = Taken()
+            request = finished(decode(data, head.ref_of, limits))
+            fresh = finished(self._known(request.fresh, taken))
+        for error in request.complaints:
+            taken.complain(error)
+        taken.outcome.bad_series += request.refused_samples
         if request.histograms:
             taken.complain(BadData(f"{request.histograms} native histograms are not supported"))
-        taken.outcome = self._store.append(
+        refs, times, values = [request.refs], [request.times], [request.values]
+        for ref, one in fresh:
+            refs.append(np.full(len(one.times), ref, np.int64))
+            times.append(np.array(one.times, np.int64))
+            values.append(np.array(one.values, np.float64))
+        outcome = self._store.append(
             np.concatenate(refs), np.concatenate(times), np.concatenate(values), now_ms
         )
+        self.describe(request.metadata)
+        self._store.counters.outcome.add(taken.outcome)
+        taken.outcome.add(outcome)
         return taken
+
+    def _known(
+        self, fresh: Sequence[FreshSeries], taken: Taken
+    ) -> Steps[list[tuple[int, FreshSeries]]]:
+        """Return the number of each new series that is right; taken hears of the others."""
+        keys: list[tuple[Key, FreshSeries]] = []
+        for number, one in enumerate(fresh):
+            if number % SERIES_PER_PAUSE == 0:
+                yield
+            try:
+                keys.append((self.key(one.pairs), one))
+            except TsdbError as error:
+                taken.complain(error)
+                taken.outcome.bad_series += len(one.times)
+        refs = yield from self.refs([key for key, _ in keys], taken)
+        known = zip(refs, keys, strict=True)
+        return [(ref, one) for ref, (_, one) in known if ref is not None]
+
+    def refs(self, keys: Sequence[Key], taken: Taken) -> Steps[list[int | None]]:
+        """Return the number of each series, None where there is no room; pauses before the last.
+
+        What is made before a pause may be forgotten in it: all are looked up again behind it.
+        """
+        for number, key in enumerate(keys):
+            if number % SERIES_PER_PAUSE == 0:
+                yield
+            self._ref(key, None)
+        return [self._ref(key, taken) for key in keys]
+
+    def _ref(self, key: Key, taken: Taken | None) -> int | None:
+        try:
+            return self._store.ref(key)
+        except Overloaded as error:
+            if taken is not None:
+                taken.complain(error)
+                taken.outcome.no_room += 1
+            return None
 
     def take_columns(
         self, refs: Sequence[int], times: Sequence[int], values: Sequence[float], now_ms: int

@@ -79,9 +79,10 @@ def check_labels(pairs: Iterable[tuple[str, str]], limits: Limits) -> Pairs:
         BadData: a bad or repeated name, no metric name, a NUL or a lone surrogate.
         LimitExceeded: too many labels, or one that is too long.
     """
-    found = tuple(sorted((name, value) for name, value in pairs if value))
-    if len(found) > limits.labels_per_series:
-        raise LimitExceeded("labels_per_series", limits.labels_per_series, len(found))
+    some = [(name, value) for name, value in pairs if value]
+    if len(some) > limits.labels_per_series:
+        raise LimitExceeded("labels_per_series", limits.labels_per_series, len(some))
+    found = tuple(sorted(some))
     before = ""
     for name, value in found:
         _check_pair(name, value, limits)
@@ -110,6 +111,10 @@ def _check_pair(name: str, value: str, limits: Limits) -> None:
 
 def is_label_name(name: str) -> bool:
     return _LABEL_NAME.fullmatch(name) is not None
+
+
+def is_metric_name(name: str) -> bool:
+    return _METRIC_NAME.fullmatch(name) is not None
 
 
 def metric_of(key: Key) -> str:

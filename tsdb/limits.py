@@ -11,10 +11,12 @@ class Limits(Settings, frozen=True, kw_only=True):
     label_name_length: int = 256
     label_value_length: int = 4096
     samples_per_request: int = 1_000_000
+    fields_per_request: int = 4_000_000
     request_bytes: int = 32 * 2**20
     out_of_order_samples: int = 1_000_000
     query_length: int = 32_768
     query_depth: int = 64
+    query_patterns: int = 100
     query_range_s: float = 400 * 86_400.0
     query_steps: int = 11_000
     query_series: int = 200_000

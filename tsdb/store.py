@@ -51,10 +51,13 @@ class Outcome:
     conflicting: int = 0
     no_series: int = 0
     no_room: int = 0
+    # Of series whose labels are wrong, too many or too long: the doors count these.
+    bad_series: int = 0
 
     @property
     def refused(self) -> int:
-        return self.too_old + self.too_new + self.conflicting + self.no_series + self.no_room
+        refused: int = sum(vars(self).values()) - self.accepted - self.known
+        return refused
 
     def add(self, other: "Outcome") -> None:
         for name, count in vars(other).items():

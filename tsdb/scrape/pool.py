@@ -12,17 +12,21 @@ from cubernetes.host.log import Log
 from tsdb.commit import Committer
 from tsdb.errors import BadData, LimitExceeded, TsdbError
 from tsdb.exposition import Exposition, parse_exposition
+from tsdb.faults import Faults
 from tsdb.ingest import Ingest
 from tsdb.scrape.intake import Intake, Report
 from tsdb.scrape.targets import Target, TargetState, discovered, targets_of
 from tsdb.settings import ScrapeJob, TargetGroup
 from tsdb.store import Store
+from tsdb.turns import in_turns
+from tsdb.unpack import unpacked
 
 log = Log(__name__)
 
 type Appender = Callable[[], None]
 
 ACCEPT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
+DISCOVERY_HEADERS = {"Accept": "application/json"}
 DISCOVERY_BYTES_MAX = 16 * 2**20
 TROUBLE = (aiohttp.ClientError, OSError, TimeoutError, TsdbError, UnicodeDecodeError)
 
@@ -30,8 +34,11 @@ TROUBLE = (aiohttp.ClientError, OSError, TimeoutError, TsdbError, UnicodeDecodeE
 class Pool:
     """Scrapes every job's targets until cancelled; then marks their series as stale."""
 
-    def __init__(self, jobs: list[ScrapeJob], store: Store, ingest: Ingest, env: Env) -> None:
+    def __init__(
+        self, jobs: list[ScrapeJob], store: Store, ingest: Ingest, env: Env, faults: Faults
+    ) -> None:
         self._jobs, self._store, self._ingest, self._env = jobs, store, ingest, env
+        self._faults = faults
         self._states: dict[Target, TargetState] = {}
         self._committer: Committer | None = None
 
@@ -50,10 +57,30 @@ class Pool:
         return round(self._env.clock.now().timestamp() * 1000)
 
     async def _job(self, job: ScrapeJob) -> None:
+        """Scrape one job for ever, and begin again after whatever went wrong with it."""
+        while True:
+            try:
+                await self._scraped(job)
+            except* (OSError, ssl.SSLError) as error:
+                # A certificate that is missing now may be there later.
+                log.warning("scrape job cannot begin", job=job.name, reason=error.exceptions[0])
+            except* Exception as error:  # noqa: BLE001  no job ends the others, or the store
+                self._faults.told("discovery", error, job=job.name)
+            await self._env.clock.sleep(job.http_sd_interval_s)
+
+    async def _scraped(self, job: ScrapeJob) -> None:
+        try:
+            await self._scraped_in_session(job)
+        finally:
+            for target in [target for target in self._states if target.job == job.name]:
+                del self._states[target]
+
+    async def _scraped_in_session(self, job: ScrapeJob) -> None:
         known: dict[str, list[TargetGroup]] = {}
         connector = aiohttp.TCPConnector(ssl=_tls(job), limit=0)
         async with (
-            aiohttp.ClientSession(connector=connector, auto_decompress=True) as session,
+            # What comes packed is unpacked by us, who count while unpacking.
+            aiohttp.ClientSession(connector=connector, auto_decompress=False) as session,
             asyncio.TaskGroup() as group,
         ):
             while True:
@@ -63,21 +90,21 @@ class Pool:
                         known[url] = found
                 # A discovery that fails keeps what it said last: nothing vanishes with it.
                 groups = [*job.groups, *(g for url in sorted(known) for g in known[url])]
-                await self._reconcile(job, session, group, targets_of(job, groups))
+                with self._faults.caught("discovery", job=job.name):
+                    await self._reconcile(job, session, group, targets_of(job, groups))
                 await self._env.clock.sleep(job.http_sd_interval_s)
 
     async def _discover(
         self, session: aiohttp.ClientSession, job: ScrapeJob, url: str
     ) -> list[TargetGroup] | None:
         try:
-            async with asyncio.timeout(job.timeout_s):
-                async with session.get(url, headers={"Accept": "application/json"}) as answer:
-                    answer.raise_for_status()
-                    body = await _bounded(answer, DISCOVERY_BYTES_MAX)
-                    return discovered(body)
+            body = await _body(session, url, DISCOVERY_HEADERS, job.timeout_s, DISCOVERY_BYTES_MAX)
+            return discovered(body, self._store.limits)
         except TROUBLE as error:
-            log.warning("service discovery failed", job=job.name, url=url, reason=error)
-            return None
+            log.warning("service discovery failed", job=job.name, url=url, reason=_reason(error))
+        except Exception as error:  # noqa: BLE001  no answer of a discovery ends its job
+            self._faults.told("discovery", error, job=job.name, url=url)
+        return None
 
     async def _reconcile(
         self,
@@ -101,7 +128,7 @@ class Pool:
         self, job: ScrapeJob, session: aiohttp.ClientSession, state: TargetState
     ) -> None:
         """Scrape one target at its own moments of a fixed grid, until cancelled."""
-        intake = Intake(self._store, self._ingest, job, state.target)
+        intake = Intake(self._store, self._ingest, job, state.target, self._now_ms)
         interval_ms = max(1, round(job.interval_s * 1000))
         offset_ms = round(1000 * state.target.offset_s(job.interval_s))
         due_ms = (self._now_ms() - offset_ms) // interval_ms * interval_ms + offset_ms
@@ -111,9 +138,11 @@ class Pool:
                 # What was missed is not made up for; the next moment of the grid counts.
                 due_ms += max(1, -(-(now_ms - due_ms) // interval_ms)) * interval_ms
                 await self._env.clock.sleep((due_ms - now_ms) / 1000)
-                await self._scrape(job, session, state, intake, due_ms)
+                with self._faults.caught("scrape", target=state.target.url):
+                    await self._scrape(job, session, state, intake, due_ms)
         finally:
-            self._append_quietly(lambda: intake.retire(self._now_ms(), self._now_ms()), state)
+            with self._faults.caught("scrape", target=state.target.url):
+                self._append_quietly(lambda: intake.retire(self._now_ms()), state)
 
     async def _scrape(
         self,
@@ -128,22 +157,27 @@ class Pool:
         added = 0
         try:
             found = await self._ask(job, session, state.target.url)
-            added = intake.take(found, at_ms, self._now_ms())
+            added = await in_turns(intake.take(found, at_ms), self._env.clock)
             state.health, state.last_error = "up", ""
-        except TROUBLE as error:
-            if state.health != "down":
-                log.warning("scrape failed", target=state.target.url, reason=_reason(error))
-            state.health, state.last_error = "down", _reason(error)
-            self._append_quietly(lambda: intake.end(at_ms, self._now_ms()), state)
+        except Exception as error:  # noqa: BLE001  whatever a target says, it is down and no more
+            self._down(state, error)
+            self._append_quietly(lambda: intake.end(at_ms), state)
         state.last_duration_s = self._env.clock.monotonic() - began_s
         samples = len(found.series) if found is not None else 0
         report = Report(state.health == "up", state.last_duration_s, samples, added)
-        self._append_quietly(lambda: intake.report(report, at_ms, self._now_ms()), state)
+        self._append_quietly(lambda: intake.report(report, at_ms), state)
         if self._committer is not None:
             try:
                 await self._committer.acknowledge()
             except TsdbError as error:
                 state.last_error = str(error)
+
+    def _down(self, state: TargetState, error: Exception) -> None:
+        if not isinstance(error, TROUBLE):
+            self._faults.told("scrape", error, target=state.target.url)
+        elif state.health != "down":
+            log.warning("scrape failed", target=state.target.url, reason=_reason(error))
+        state.health, state.last_error = "down", _reason(error)
 
     def _append_quietly(self, append: Appender, state: TargetState) -> None:
         """Append what nobody waits for; a refusal is shown with the target."""
@@ -156,12 +190,8 @@ class Pool:
         headers = {"Accept": ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds": str(job.timeout_s)}
         if job.bearer_token_file:
             headers["Authorization"] = f"Bearer {_token(Path(job.bearer_token_file))}"
-        async with asyncio.timeout(job.timeout_s):
-            async with session.get(url, headers=headers) as answer:
-                if answer.status != 200:
-                    raise BadData(f"server returned HTTP status {answer.status}")
-                body = await _bounded(answer, job.body_bytes)
-        return parse_exposition(body.decode(), job.sample_limit)
+        body = await _body(session, url, headers, job.timeout_s, job.body_bytes)
+        return await in_turns(parse_exposition(body.decode(), job.sample_limit), self._env.clock)
 
 
 def _token(path: Path) -> str:
@@ -169,14 +199,25 @@ def _token(path: Path) -> str:
     return path.read_text().strip()
 
 
-async def _bounded(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    pieces, total = [], 0
-    async for piece in answer.content.iter_any():
-        total += len(piece)
-        if total > limit:
-            raise LimitExceeded("body_bytes", limit, total)
-        pieces.append(piece)
-    return b"".join(pieces)
+async def _body(
+    session: aiohttp.ClientSession, url: str, headers: dict[str, str], timeout_s: float, limit: int
+) -> bytes:
+    """Return what a URL answers, no more of it than the limit, packed or not.
+
+    Raises:
+        BadData: another status than 200. LimitExceeded: it is longer. And what aiohttp raises.
+    """
+    async with asyncio.timeout(timeout_s):
+        async with session.get(url, headers={**headers, "Accept-Encoding": "gzip"}) as answer:
+            if answer.status != 200:
+                raise BadData(f"server returned HTTP status {answer.status}")
+            body = bytearray()
+            async for piece in answer.content.iter_any():
+                body += piece
+                if len(body) > limit:
+                    raise LimitExceeded("body_bytes", limit, len(body))
+            coding = answer.headers.get("Content-Encoding", "")
+    return unpacked(bytes(body), coding, limit, "body_bytes")
 
 
 def _reason(error: BaseException) -> str:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tsdb.errors import BadData
+from tsdb.errors import BadData, LimitExceeded
 from tsdb.labels import Pairs, is_label_name
+from tsdb.limits import Limits
 from tsdb.settings import ScrapeJob, TargetGroup
 
 RESERVED = "__"
+ADDRESSES_MAX = 100_000
 
 
 @dataclass(frozen=True)
@@ -61,20 +63,31 @@ def _target(job: ScrapeJob, labels: Mapping[str, str], address: str) -> Target:
     return Target(job.name, f"{scheme}://{address}{path}", tuple(sorted(own.items())))
 
 
-def discovered(body: bytes) -> list[TargetGroup]:
+def discovered(body: bytes, limits: Limits) -> list[TargetGroup]:
     """Return the groups of an answer of HTTP service discovery.
 
     Raises:
         BadData: it is not a JSON list of groups, or a label has a bad name.
+        LimitExceeded: more addresses than ADDRESSES_MAX, or labels that no series may have.
     """
     try:
         groups = msgspec.json.decode(body, type=list[TargetGroup])
     except msgspec.DecodeError as error:
         raise BadData(f"service discovery: {error}") from error
+    addresses = sum(len(group.targets) for group in groups)
+    if addresses > ADDRESSES_MAX:
+        raise LimitExceeded("discovered addresses", ADDRESSES_MAX, addresses)
     for group in groups:
-        for name in group.labels:
+        # Each address has a copy of its group's labels.
+        if len(group.labels) > limits.labels_per_series:
+            limit = limits.labels_per_series
+            raise LimitExceeded("labels_per_series", limit, len(group.labels))
+        for name, value in group.labels.items():
             if not is_label_name(name):
-                raise BadData(f"service discovery: {name!r} is not a label name")
+                raise BadData(f"service discovery: {name[:200]!r} is not a label name")
+            if len(value) > limits.label_value_length:
+                limit = limits.label_value_length
+                raise LimitExceeded("label_value_length", limit, len(value))
     return groups
 
 

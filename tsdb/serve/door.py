@@ -8,8 +8,9 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from cubernetes.host.httpserver import BodyBroken, BodyTooLarge, HttpServer, body_of, send_parts
-from tsdb.errors import BadData, LimitExceeded, TsdbError
-from tsdb.serve.exchange import Answer, Handler, Request, parts_of, unpacked
+from tsdb.errors import BadData, LimitExceeded
+from tsdb.serve.exchange import Answer, Handler, Request, parts_of
+from tsdb.unpack import unpacked
 
 # The header fields that anything in the store reads.
 HEADERS = ("content-type", "content-encoding")
@@ -24,7 +25,7 @@ class Door:
     def __init__(
         self,
         handler: Handler,
-        told: Callable[[TsdbError], Answer],
+        told: Callable[[Exception], Answer],
         *,
         body_bytes_max: int,
         send_deadline_s: float,
@@ -58,8 +59,8 @@ class Door:
     async def _answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
         try:
             request = await self._request(incoming)
-        except TsdbError as error:
-            # The rest of such a request is not read: nobody knows where the next one begins.
+        except Exception as error:  # noqa: BLE001  a request that cannot be read ends itself alone
+            # The rest of it is not read either: nobody knows where the next one begins.
             outgoing = _whole(self._told(error))
             outgoing.force_close()
             incoming.protocol.close()

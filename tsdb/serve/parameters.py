@@ -1,6 +1,7 @@
 """Reading the parameters of a request, with Prometheus' words when they are wrong."""
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import parse_qsl
@@ -9,6 +10,7 @@ from tsdb.errors import BadData
 from tsdb.promql.lexer import duration_ms
 from tsdb.serve.exchange import Request
 
+_COUNT = re.compile(r"-?[0-9]{1,18}")
 FIELDS_MAX = 1000
 FORM_BYTES_MAX = 2**20
 
@@ -114,8 +116,8 @@ def count(parameters: Parameters, name: str) -> int | None:
     value = parameters.get(name)
     if not value:
         return None
-    if not value.lstrip("-").isdecimal():
-        raise BadData(f"{name} must be a number")
+    if not _COUNT.fullmatch(value):
+        raise BadData(f"{name} must be a whole number of at most 18 digits")
     return int(value)
 
 

@@ -1,22 +1,25 @@
 """The ways in over HTTP: remote write, text push, and the snapshot."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from cubernetes.host.clock import Clock
 from tsdb.commit import Committer
 from tsdb.errors import BadData
-from tsdb.exposition import Exposition, parse_exposition, series_pairs
+from tsdb.exposition import parse_exposition, series_pairs
 from tsdb.ingest import Ingest, Taken
 from tsdb.labels import Key, is_label_name
-from tsdb.remote import decode, unsnapped
+from tsdb.remote import unsnapped
 from tsdb.serve import answers, parameters
 from tsdb.serve.exchange import TEXT, Answer, Request, Route
+from tsdb.steps import Steps, mapped
 from tsdb.store import Store
 from tsdb.turns import in_turns
 from tsdb.upkeep import Upkeep
 
 SERIES_PER_PAUSE = 200
+# What a remote write request may unpack to, for each byte that it may have.
+UNPACKED_RATIO_MAX = 4
 
 
 class Writes:
@@ -46,8 +49,8 @@ class Writes:
             raise BadUse("remote write 2.0 is not supported, send prometheus.WriteRequest")
         if request.headers.get("content-encoding", "snappy") != "snappy":
             raise BadUse("remote write is compressed by snappy")
-        data = unsnapped(request.body, 4 * self._store.limits.request_bytes)
-        taken = self._ingest.take(decode(data, self._store.head.ref_of), self._now_ms())
+        data = unsnapped(request.body, UNPACKED_RATIO_MAX * self._store.limits.request_bytes)
+        taken = await in_turns(self._ingest.write(data, self._now_ms()), self._clock)
         return await self._acknowledged(taken)
 
     async def push(self, request: Request) -> Answer:
@@ -58,26 +61,36 @@ class Writes:
             text = request.body.decode()
         except UnicodeDecodeError as error:
             raise BadData("the text is not UTF-8") from error
-        found = parse_exposition(text, self._store.limits.samples_per_request)
-        keys = await in_turns(self._keys(found, dict(extra)), self._clock)
-        now_ms = self._now_ms()
-        taken = Taken()
-        refs = [self._store.ref(key) for key in keys]
-        times = [now_ms if at is None else at for at in found.times]
-        taken.outcome = self._ingest.take_columns(refs, times, found.values, now_ms)
-        self._ingest.describe(found.metadata.values())
+        taken = await in_turns(self._pushed(text, dict(extra)), self._clock)
         return await self._acknowledged(taken)
 
-    def _keys(
-        self, found: Exposition, extra: Mapping[str, str]
-    ) -> Generator[None, None, list[Key]]:
-        """Return the key of every series of a text, pausing now and then."""
-        keys = []
-        for number, series in enumerate(found.series):
-            if number % SERIES_PER_PAUSE == 0:
-                yield
-            keys.append(self._ingest.key({**dict(series_pairs(series)), **extra}.items()))
-        return keys
+    def _pushed(self, text: str, extra: Mapping[str, str]) -> Steps[Taken]:
+        """Append the samples of a text. One line that is wrong refuses all of it."""
+        limits = self._store.limits
+        found = yield from parse_exposition(text, limits.samples_per_request)
+
+        def key(series: str) -> Key:
+            return self._ingest.key({**dict(series_pairs(series, limits)), **extra}.items())
+
+        keys = yield from mapped(key, found.series, SERIES_PER_PAUSE)
+        taken = Taken()
+        refs = yield from self._ingest.refs(keys, taken)
+        now_ms = self._now_ms()
+        columns = zip(refs, found.times, found.values, strict=True)
+        known = [
+            (ref, now_ms if at is None else at, v) for ref, at, v in columns if ref is not None
+        ]
+        refused = taken.outcome
+        taken.outcome = self._ingest.take_columns(
+            [ref for ref, _, _ in known],
+            [at for _, at, _ in known],
+            [value for _, _, value in known],
+            now_ms,
+        )
+        self._store.counters.outcome.add(refused)
+        taken.outcome.add(refused)
+        self._ingest.describe(found.metadata.values())
+        return taken
 
     async def _acknowledged(self, taken: Taken) -> Answer:
         await self._committer.acknowledge()

@@ -18,6 +18,7 @@ from tsdb.remote import decode, encode_request, snapped, unsnapped
 from tsdb.scrape.targets import discovered, labelled, targets_of
 from tsdb.serve.federation import series_text
 from tsdb.settings import ScrapeJob, TargetGroup
+from tsdb.steps import finished
 
 KEYS = [key_of_dict({"__name__": "m", "pod": f"p{number}"}) for number in range(6)]
 TIMES = st.integers(-(2**63), 2**63 - 1) | st.integers(1_700_000_000_000, 1_800_000_000_000)
@@ -39,7 +40,7 @@ def test_a_request_is_read_as_it_was_written_whether_its_series_are_known_or_not
     data = encode_request([(KEYS[number], samples) for number, samples in series])
     ref_of = {KEYS[number]: number for number in known}
 
-    request = decode(data, ref_of)
+    request = finished(decode(data, ref_of, Limits()))
 
     found = [
         (KEYS[ref], at, bits(value))
@@ -47,10 +48,10 @@ def test_a_request_is_read_as_it_was_written_whether_its_series_are_known_or_not
             request.refs.tolist(), request.times.tolist(), request.values.tolist(), strict=True
         )
     ]
-    for pairs, times, values in request.fresh:
+    for one in request.fresh:
         found += [
-            (key_of(pairs), at, bits(value))
-            for at, value in zip(times.tolist(), values.tolist(), strict=True)
+            (key_of(one.pairs), at, bits(value))
+            for at, value in zip(one.times, one.values, strict=True)
         ]
     wanted = [(KEYS[n], at, bits(value)) for n, samples in series for at, value in samples]
     assert sorted(found) == sorted(wanted)
@@ -59,7 +60,7 @@ def test_a_request_is_read_as_it_was_written_whether_its_series_are_known_or_not
 def must_decode_or_be_refused(data: bytes, ref_of: dict[bytes, int]) -> None:
     """Anything but columns of one length or an error of ours fails the test."""
     with suppress(TsdbError):
-        request = decode(data, ref_of)
+        request = finished(decode(data, ref_of, Limits()))
         assert len(request.refs) == len(request.times) == len(request.values)
 
 
@@ -94,17 +95,17 @@ def test_a_snappy_bomb_is_refused_before_it_unfolds() -> None:
 
 def test_a_sample_without_fields_is_zero_at_zero() -> None:
     body = KEYS[0] + b"\x12\x00"
-    request = decode(b"\x0a" + varint(len(body)) + body, {KEYS[0]: 7})
+    request = finished(decode(b"\x0a" + varint(len(body)) + body, {KEYS[0]: 7}, Limits()))
 
-    ((pairs, times, values),) = request.fresh
-    assert key_of(pairs) == KEYS[0]
-    assert (times.tolist(), values.tolist()) == ([0], [0.0])
+    (one,) = request.fresh
+    assert key_of(one.pairs) == KEYS[0]
+    assert (one.times, one.values) == ([0], [0.0])
 
 
 def test_metadata_of_a_request_is_kept(small: Any) -> None:
     inside = b"\x08\x01\x12\x05m_sum\x22\x04Help\x2a\x01s"
     ingest = Ingest(small.store)
-    ingest.take(decode(b"\x1a" + varint(len(inside)) + inside, {}), 0)
+    finished(ingest.write(b"\x1a" + varint(len(inside)) + inside, 0))
 
     assert vars(ingest.metadata["m_sum"]) == {
         "metric": "m_sum",
@@ -117,7 +118,7 @@ def test_metadata_of_a_request_is_kept(small: Any) -> None:
 def test_a_wrong_series_costs_itself_and_not_its_request(small: Any) -> None:
     bad = key_of([("no_name", "x")])
     data = encode_request([(KEYS[0], [(1000, 1.0)]), (bad, [(1000, 2.0)])])
-    taken = Ingest(small.store).take(decode(data, small.store.head.ref_of), 2**60)
+    taken = finished(Ingest(small.store).write(data, 2**60))
 
     assert taken.outcome.accepted == 1
     assert "__name__" in taken.story()
@@ -167,9 +168,9 @@ def test_a_line_of_text_reads_back_its_series(
     pairs = tuple(sorted({"__name__": "m:x", **labels}.items()))
     line = f"{series_text(pairs)} {value!r}" + (f" {at}" if at is not None else "")
 
-    found = parse_exposition(f"# TYPE m counter\n{line}\n\n", 10)
+    found = finished(parse_exposition(f"# TYPE m counter\n{line}\n\n", 10))
 
-    assert sorted(series_pairs(found.series[0])) == list(pairs)
+    assert sorted(series_pairs(found.series[0], Limits())) == list(pairs)
     assert found.times == [at]
     assert np.array_equal(found.values, [value], equal_nan=True)
 
@@ -177,9 +178,9 @@ def test_a_line_of_text_reads_back_its_series(
 @given(text=st.text(max_size=200) | st.text('a{}="\\,# \n19.eNa', max_size=60))
 def test_any_text_is_an_exposition_or_bad_data(text: str) -> None:
     with suppress(TsdbError):
-        found = parse_exposition(text, 1000)
+        found = finished(parse_exposition(text, 1000))
         assert len(found.series) == len(found.times) == len(found.values)
-        assert all(series_pairs(series) is not None for series in found.series)
+        assert all(series_pairs(series, Limits()) is not None for series in found.series)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +188,8 @@ def test_any_text_is_an_exposition_or_bad_data(text: str) -> None:
 )
 def test_a_line_that_is_wrong_is_bad_data(line: str) -> None:
     def read() -> None:
-        for series in parse_exposition(line, 10).series:
-            check_labels(series_pairs(series), Limits())
+        for series in finished(parse_exposition(line, 10)).series:
+            check_labels(series_pairs(series, Limits()), Limits())
 
     with pytest.raises(BadData):
         read()
@@ -196,7 +197,7 @@ def test_a_line_that_is_wrong_is_bad_data(line: str) -> None:
 
 def test_the_type_and_help_of_a_metric_are_kept() -> None:
     text = "# HELP m Two\\nlines.\n# TYPE m histogram\n# a comment\nm 1\n"
-    found = parse_exposition(text, 10).metadata["m"]
+    found = finished(parse_exposition(text, 10)).metadata["m"]
 
     assert (found.kind, found.help) == ("histogram", "Two\nlines.")
 
@@ -230,4 +231,4 @@ def test_the_labels_of_a_target_win_and_hide_nothing() -> None:
 @pytest.mark.parametrize("body", [b"", b"{}", b'[{"targets": 3}]', b'[{"targets":[],"x":1}]'])
 def test_an_answer_of_service_discovery_that_is_wrong_is_bad_data(body: bytes) -> None:
     with pytest.raises(BadData):
-        discovered(body)
+        discovered(body, Limits())
