@@ -113,7 +113,11 @@ class TsdbClient:
     def record(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         """Note one sample at this moment. The labels are not checked here, but by the store."""
         at_ms = round(self._env.clock.now().timestamp() * 1000)
-        self._waiting.append((self._key(name, labels or {}), at_ms, value))
+        try:
+            self._waiting.append((self._key(name, labels or {}), at_ms, float(value)))
+        except (UnicodeEncodeError, OverflowError):
+            # No text, or no float: no store could take it.
+            self.refused += 1
         while len(self._waiting) > self._settings.queue_limit:
             self._waiting.popleft()
             self.lost += 1
@@ -133,8 +137,12 @@ class TsdbClient:
             if self._failures:
                 pause_s = jittered_s(backoff_s(self._failures), self._env.rng.fraction())
             await self._env.clock.sleep(max(pause_s, self._settings.flush_s))
-            while self._waiting and await self._send_some():
-                pass
+            try:
+                while self._waiting and await self._send_some():
+                    pass
+            except Exception as error:  # noqa: BLE001  whoever records goes on, and so do we
+                self._failures += 1
+                log.bug("samples were not sent", error)
 
     async def _send_some(self) -> bool:
         """Send the oldest samples; return whether the store has dealt with them."""
@@ -148,6 +156,9 @@ class TsdbClient:
             raise
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return self._keep(batch, error)
+        except Exception:
+            self.refused += len(batch)
+            raise
         if status >= 500:
             return self._keep(batch, f"status {status}")
         if status >= 400:

@@ -3,7 +3,6 @@
 import asyncio
 
 from cubernetes.host.clock import Clock
-from tsdb.errors import DiskRefused
 from tsdb.store import Store
 
 
@@ -17,7 +16,7 @@ class Committer:
     def __init__(self, store: Store, clock: Clock, interval_s: float) -> None:
         self._store, self._clock, self._interval_s = store, clock, interval_s
         self._next: asyncio.Future[None] | None = None
-        self._failure: DiskRefused | None = None
+        self._failure: Exception | None = None
 
     async def acknowledge(self) -> None:
         """Return when what was appended may be called safe.
@@ -43,7 +42,7 @@ class Committer:
     def _keep_failure(self, done: asyncio.Future[None]) -> None:
         if not done.cancelled():
             failure = done.exception()
-            if isinstance(failure, DiskRefused):
+            if isinstance(failure, Exception):
                 self._failure = failure
 
     async def finish(self) -> None:

@@ -8,12 +8,13 @@ from cubernetes.host.env import Env
 from cubernetes.host.httpserver import server_tls
 from cubernetes.host.log import Log
 from tsdb.commit import Committer
+from tsdb.faults import Faults
 from tsdb.ingest import Ingest
 from tsdb.promql.evaluate import Settings as QuerySettings
 from tsdb.query import Engine
 from tsdb.scrape.pool import Pool
 from tsdb.select import Reader
-from tsdb.serve.app import App, Health, told
+from tsdb.serve.app import App, Health
 from tsdb.serve.door import Door
 from tsdb.serve.queries import Queries
 from tsdb.serve.targets import Targets
@@ -51,20 +52,22 @@ async def run(settings: TsdbSettings, env: Env) -> None:
 
 
 async def _serve(settings: TsdbSettings, env: Env, store: Store) -> None:
+    faults = Faults()
     ingest = Ingest(store)
     committer = Committer(store, env.clock, settings.fsync_interval_s)
-    upkeep = Upkeep(store, env, settings.upkeep_interval_s)
+    upkeep = Upkeep(store, env, settings.upkeep_interval_s, faults)
     reader = Reader(store)
     lookback = QuerySettings(lookback_ms=int(settings.lookback_s * 1000))
     engine = Engine(reader, settings.limits, lookback)
     queries = Queries(reader, engine, settings.limits, env.clock, ingest)
     writes = Writes(store, ingest, committer, upkeep, env.clock)
-    pool = Pool(settings.scrape, store, ingest, env)
-    health = Health(store, queries, upkeep, env.metrics)
+    pool = Pool(settings.scrape, store, ingest, env, faults)
+    health = Health(store, queries, upkeep, env.metrics, faults)
     parts = (queries, writes, health, Targets(pool.states))
+    app = App([route for part in parts for route in part.routes()], faults)
     door = Door(
-        App([route for part in parts for route in part.routes()]).answer,
-        told,
+        app.answer,
+        app.refused,
         body_bytes_max=settings.limits.request_bytes,
         send_deadline_s=settings.limits.query_timeout_s,
     )

@@ -5,8 +5,10 @@ import asyncio
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from tsdb.errors import DiskRefused
+from tsdb.faults import Faults
+from tsdb.steps import as_steps
 from tsdb.store import Store
-from tsdb.turns import as_steps, in_turns
+from tsdb.turns import in_turns
 
 log = Log(__name__)
 
@@ -17,8 +19,9 @@ PAUSE_AFTER_REFUSAL_S = 1.0
 class Upkeep:
     """Runs one piece of work at a time: a snapshot and a flush never see half of each other."""
 
-    def __init__(self, store: Store, env: Env, interval_s: float) -> None:
+    def __init__(self, store: Store, env: Env, interval_s: float, faults: Faults) -> None:
         self._store, self._env, self._interval_s = store, env, interval_s
+        self._faults = faults
         self._turn = asyncio.Lock()
         self.refusals_in_a_row = 0
 
@@ -29,7 +32,8 @@ class Upkeep:
             if self.refusals_in_a_row:
                 pause_s = min(pause_s, PAUSE_AFTER_REFUSAL_S)
             await self._env.clock.sleep(pause_s)
-            await self.once()
+            with self._faults.caught("upkeep"):
+                await self.once()
 
     async def once(self) -> None:
         """Do what is due now; a disk that refuses is logged once per streak."""

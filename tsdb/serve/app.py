@@ -3,17 +3,15 @@
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from cubernetes.host.log import Log
 from cubernetes.host.metrics import TEXT_FORMAT, Metrics
 from tsdb.errors import BadData, TsdbError
+from tsdb.faults import Faults
 from tsdb.serve import answers
 from tsdb.serve.exchange import TEXT, Answer, Handler, Request, Route
 from tsdb.serve.own import exposition, own_metrics
 from tsdb.serve.queries import Queries
 from tsdb.store import Store
 from tsdb.upkeep import Upkeep
-
-log = Log(__name__)
 
 RETRY_AFTER_S = 5
 # The one part of a path that may be anything.
@@ -36,8 +34,10 @@ class MethodNotAllowed(BadData):
         self.allowed = ",".join(sorted(allowed))
 
 
-def told(error: TsdbError) -> Answer:
-    """Return an error as JSON with its errorType."""
+def told(error: Exception) -> Answer:
+    """Return an error as JSON with its errorType; of a bug only that there was one."""
+    if not isinstance(error, TsdbError):
+        error = TsdbError("internal error, the server's log tells more")
     headers: dict[str, str] = {}
     if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -49,8 +49,11 @@ def told(error: TsdbError) -> Answer:
 class Health:
     """Whether the program lives and serves, and its own numbers."""
 
-    def __init__(self, store: Store, queries: Queries, upkeep: Upkeep, metrics: Metrics) -> None:
+    def __init__(
+        self, store: Store, queries: Queries, upkeep: Upkeep, metrics: Metrics, faults: Faults
+    ) -> None:
         self._store, self._queries, self._upkeep = store, queries, upkeep
+        self._faults = faults
         self._of_process = metrics
 
     def routes(self) -> list[Route]:
@@ -65,14 +68,15 @@ class Health:
 
     async def metrics(self, _request: Request) -> Answer:
         refusals = self._upkeep.refusals_in_a_row
-        own = exposition(own_metrics(self._store, self._queries, refusals))
+        own = exposition(own_metrics(self._store, self._queries, self._faults, refusals))
         return Answer(pieces=[own, self._of_process.text()], kind=TEXT_FORMAT)
 
 
 class App:
     """Finds the handler of a request, and answers whatever becomes of it."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], faults: Faults) -> None:
+        self._faults = faults
         self._methods: dict[str, dict[str, Handler]] = {}
         for method, path, handler in routes:
             self._methods.setdefault(path, {})[method] = handler
@@ -80,11 +84,14 @@ class App:
     async def answer(self, request: Request) -> Answer:
         try:
             return await self._handler(request)(request)
-        except TsdbError as error:
-            return told(error)
         except Exception as error:  # noqa: BLE001  the last place that can still answer
-            log.bug("request failed", error, path=request.path)
-            return told(TsdbError("internal error, the server's log tells more"))
+            return self.refused(error, path=request.path)
+
+    def refused(self, error: Exception, **facts: object) -> Answer:
+        """Return the answer of an error; what is no refusal of ours is a bug, and is counted."""
+        if not isinstance(error, TsdbError):
+            self._faults.told("request", error, **facts)
+        return told(error)
 
     def _handler(self, request: Request) -> Handler:
         methods = self._methods.get(request.path) or self._methods.get(_pattern(request.path))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tsdb.faults import Faults
 from tsdb.promql.text import number_text
 from tsdb.serve.queries import Queries
 from tsdb.store import Store
@@ -22,7 +23,9 @@ def _plain(name: str, kind: str, told: str, value: float) -> Metric:
     return Metric(name, kind, told, {"": value})
 
 
-def own_metrics(store: Store, queries: Queries, refusals_in_a_row: int) -> Iterator[Metric]:
+def own_metrics(
+    store: Store, queries: Queries, faults: Faults, refusals_in_a_row: int
+) -> Iterator[Metric]:
     """Yield what the store knows of itself. Counters begin at 0 with every start."""
     counters = store.counters
     yield Metric(
@@ -30,6 +33,12 @@ def own_metrics(store: Store, queries: Queries, refusals_in_a_row: int) -> Itera
         "counter",
         "Samples by what became of them.",
         {f'{{outcome="{name}"}}': count for name, count in vars(counters.outcome).items()},
+    )
+    yield Metric(
+        "cube_tsdb_faults_total",
+        "counter",
+        "Faults that the last catch of a loop has met: each is a bug.",
+        {f'{{loop="{loop}"}}': count for loop, count in sorted(faults.count_by_loop.items())},
     )
     gauges = {
         "cube_tsdb_head_series": ("Series in memory.", len(store.head)),

@@ -9,9 +9,11 @@ from contextlib import suppress
 import pytest
 
 from tsdb.errors import BadData, LimitExceeded
-from tsdb.serve.app import App, told
+from tsdb.faults import Faults
+from tsdb.serve.app import App
 from tsdb.serve.door import Door
-from tsdb.serve.exchange import Answer, Request, unpacked
+from tsdb.serve.exchange import Answer, Request
+from tsdb.unpack import unpacked
 
 BODY_BYTES_MAX = 1000
 DEADLINE_S = 0.3
@@ -25,6 +27,7 @@ class World:
         self.gate = asyncio.Event()
         self.begun: list[str] = []
         self.cancelled: list[str] = []
+        self.faults = Faults()
         app = App(
             [
                 ("GET", "/now/{name}/x", self.now),
@@ -33,11 +36,12 @@ class World:
                 ("GET", "/bug", self.bug),
                 ("GET", "/both", self.now),
                 ("POST", "/both", self.now),
-            ]
+            ],
+            self.faults,
         )
         self.door = Door(
             app.answer,
-            told,
+            app.refused,
             body_bytes_max=BODY_BYTES_MAX,
             send_deadline_s=DEADLINE_S,
             body_deadline_s=DEADLINE_S,
