@@ -85,22 +85,40 @@ class Reader:
         """
         found: set[Key] = set()
         for matchers in matcher_sets:
-            found.update((yield from self._plan(tuple(matchers), first_ms, last_ms, budget)).keys)
+            plan = yield from self._plan(tuple(matchers), first_ms, last_ms, budget)
+            found.update(self._begun(plan, last_ms))
             budget.check_series(len(found))
         return sorted(found)
 
+    def _begun(self, plan: Plan, last_ms: int) -> list[Key]:
+        """Return the keys of a plan, without series of the head that begin after the span."""
+        head = self._store.head
+        if last_ms >= head.newest_ms:
+            return plan.keys
+        begun = np.zeros(len(plan.keys), bool)
+        for block, rows, places in plan.sources:
+            begun[places if block is not None else places[head.begun_by(rows, last_ms)]] = True
+        return [plan.keys[place] for place in np.flatnonzero(begun).tolist()]
+
     def label_names(self, first_ms: int, last_ms: int) -> list[str]:
-        indexes = self._indexes(first_ms, last_ms)
+        indexes = self._told_indexes(first_ms, last_ms)
         return sorted({name for _, index in indexes for name in index.label_names()})
 
     def label_values(self, name: str, first_ms: int, last_ms: int) -> list[str]:
         found: set[str] = set()
-        for block, index in self._indexes(first_ms, last_ms):
+        for block, index in self._told_indexes(first_ms, last_ms):
             try:
                 found.update(index.label_values(name))
             except Corrupt:
                 self._count_damage(block)
         return sorted(found)
+
+    def _told_indexes(self, first_ms: int, last_ms: int) -> Iterator[tuple[Block | None, Index]]:
+        """Yield the indexes of a span; the head's only where it has begun by its end."""
+        for block, index in self._indexes(first_ms, last_ms):
+            oldest_ms = None if block is not None else self._store.head.oldest_ms()
+            if block is not None or (oldest_ms is not None and oldest_ms <= last_ms):
+                yield block, index
 
     def _indexes(self, first_ms: int, last_ms: int) -> Iterator[tuple[Block | None, Index]]:
         for block in self._store.blocks:

@@ -188,10 +188,11 @@ class Store:
         outcome.no_series = int((~good).sum())
         new = good & (batch.times > latest_ms)
         outcome.too_new = int(new.sum())
-        old = good & (batch.times < self.head.earliest_ms)
+        good &= ~new
+        old = good & (batch.times < self._oldest_kept_ms(batch.times[good]))
         outcome.too_old = int(old.sum())
         if outcome.refused:
-            batch = batch.where(good & ~new & ~old)
+            batch = batch.where(good & ~old)
         batch, (outcome.known, outcome.conflicting) = in_order(batch)
         newest = self.head.newest_of(batch.rows)
         is_fresh = batch.times > newest
@@ -208,6 +209,11 @@ class Store:
             outcome.no_room += len(late.rows)
             late = late.where(np.zeros(len(late.rows), bool))
         return batch.where(is_fresh), late
+
+    def _oldest_kept_ms(self, times: Ints) -> int:
+        """Return what is too old beside these and all that is here: in blocks, or due to go."""
+        newest_ms = max(self.head.newest_ms, self.head.earliest_ms, int(times.max(initial=-EVER)))
+        return max(self.head.earliest_ms, newest_ms - int(self.options.retention_s * 1000))
 
     def _log_series(self) -> None:
         if self._unlogged:

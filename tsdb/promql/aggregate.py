@@ -8,6 +8,7 @@ from tsdb.codec import Floats, Rows
 from tsdb.errors import BadData
 from tsdb.labels import Pairs, is_label_name
 from tsdb.promql.overtime import quantiles
+from tsdb.promql.sums import DOWN
 from tsdb.promql.text import number_text
 from tsdb.promql.values import Bools, Vector
 from tsdb.series import Groups, Series
@@ -64,7 +65,15 @@ def _count(_values: Floats, present: Bools) -> Floats:
 
 
 def _average(values: Floats, present: Bools) -> Floats:
-    return _sum(values, present) / present.sum(axis=0)
+    total, counts = _sum(values, present), present.sum(axis=0)
+    least, most = _least(values, present), _most(values, present)
+    average = total / counts
+    # A sum may be too large for a float where no number is.
+    is_over = ~np.isfinite(total) & np.isfinite(least) & np.isfinite(most) & ~np.isnan(total)
+    if is_over.any():
+        average = np.where(is_over, _sum(values * DOWN, present) / counts / DOWN, average)
+    # What is the same everywhere is its own mean, to the last bit.
+    return np.where((least == most) & ~np.isnan(total), least, average)
 
 
 def _least(values: Floats, present: Bools) -> Floats:

@@ -59,31 +59,48 @@ def _alike(there: Bools) -> list[tuple[Rows, Rows]]:
 def _quantiles(phi: Floats, bounds: Floats, counts: Floats) -> Floats:
     """Return a quantile for each column of counts; bounds ascend."""
     out = np.full(counts.shape[1], np.nan)
-    if bounds[-1] != math.inf:
-        return out
-    bounds, counts = _coalesced(bounds, counts)
-    if len(bounds) < 2:
-        return out
+    if bounds[-1] == math.inf:
+        bounds, counts = _coalesced(bounds, counts)
+        if len(bounds) > 1:
+            out = _interpolated(phi, bounds, counts)
+    # What is no quantile is answered whatever the buckets are.
+    out = np.where(phi < 0, -math.inf, out)
+    out = np.where(phi > 1, math.inf, out)
+    return np.where(np.isnan(phi), np.nan, out)
+
+
+def _interpolated(phi: Floats, bounds: Floats, counts: Floats) -> Floats:
     # Buckets that were read at different moments may fall: a later one has at least as many.
-    counts = np.fmax.accumulate(counts, axis=0)
+    counts = np.where(np.isnan(counts), np.nan, np.fmax.accumulate(counts, axis=0))
     observations = counts[-1]
     with np.errstate(all="ignore"):
         rank = phi * observations
-        at = (counts[:-1] < rank[None, :]).sum(axis=0)
-        last = at == len(bounds) - 1
+        at = _first_at_least(counts[:-1], rank)
         below = np.maximum(at - 1, 0)
         columns = np.arange(counts.shape[1])
         start = np.where(at > 0, bounds[below], 0.0)
         before = np.where(at > 0, counts[below, columns], 0.0)
-        within = counts[np.minimum(at, len(bounds) - 1), columns] - before
-        end = bounds[np.minimum(at, len(bounds) - 1)]
-        out = start + (end - start) * ((rank - before) / within)
+        within = counts[at, columns] - before
+        out = start + (bounds[at] - start) * ((rank - before) / within)
     out = np.where((at == 0) & (bounds[0] <= 0), bounds[0], out)
-    out = np.where(last, bounds[-2], out)
-    out = np.where(~(observations != 0), np.nan, out)
-    out = np.where(phi < 0, -math.inf, out)
-    out = np.where(phi > 1, math.inf, out)
-    return np.where(np.isnan(phi), np.nan, out)
+    out = np.where(at == len(bounds) - 1, bounds[-2], out)
+    return np.where(observations == 0, np.nan, out)
+
+
+def _first_at_least(counts: Floats, rank: Floats) -> Rows:
+    """Return for each column the first row that is at least the rank, or the number of rows.
+
+    Found by halving, as Prometheus does: of counts that are NaN, it depends on where one looks.
+    """
+    low = np.zeros(len(rank), np.intp)
+    high = np.full(len(rank), len(counts), np.intp)
+    columns = np.arange(len(rank))
+    while (open_ := low < high).any():
+        middle = (low + high) // 2
+        reaches = counts[np.minimum(middle, len(counts) - 1), columns] >= rank
+        high = np.where(open_ & reaches, middle, high)
+        low = np.where(open_ & ~reaches, middle + 1, low)
+    return low
 
 
 def _coalesced(bounds: Floats, counts: Floats) -> tuple[Floats, Floats]:

@@ -58,6 +58,7 @@ _ESCAPES = {
     "\\": "\\", '"': '"', "'": "'",
 }  # fmt: skip
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)", re.DOTALL)
+OCTAL_DIGITS, BYTE_VALUES = 3, 256
 DURATION_MS_MAX = 1000 * _UNITS_MS["y"]
 
 
@@ -112,19 +113,37 @@ def number_of(text: str) -> float:
 
 
 def string_of(text: str) -> str:
-    """Return what a quoted string means; back quotes take everything as it stands."""
+    """Return what a quoted string means; back quotes take everything as it stands.
+
+    \\x and octal escapes are bytes, of which several may make a letter, as in Go. Bytes that are no
+    UTF-8 fit no label, and are shown as U+FFFD.
+    """
     if text[0] == "`":
         return text[1:-1]
-    return _ESCAPE.sub(_unescaped, text[1:-1])
+    if "\\" not in text:
+        return text[1:-1]
+    return b"".join(_parts(text)).decode(errors="replace")
 
 
-def _unescaped(match: re.Match[str]) -> str:
-    code = match.group(1)
-    if code in _ESCAPES:
-        return _ESCAPES[code]
-    number = int(code[1:], 16) if code[0] in "xuU" and len(code) > 1 else -1
-    if len(code) == 3 and code.isdigit():
+def _parts(text: str) -> Iterator[bytes]:
+    at, end = 1, len(text) - 1
+    for match in _ESCAPE.finditer(text, at, end):
+        yield text[at : match.start()].encode(errors="replace")
+        yield _unescaped(match.group(1), text[0])
+        at = match.end()
+    yield text[at:end].encode(errors="replace")
+
+
+def _unescaped(code: str, quote: str) -> bytes:
+    if code in _ESCAPES and (code not in "'\"" or code == quote):
+        return _ESCAPES[code].encode()
+    number = -1
+    if code[0] in "xuU" and len(code) > 1:
+        number = int(code[1:], 16)
+    elif len(code) == OCTAL_DIGITS:
         number = int(code, 8)
-    if number < 0 or number > 0x10FFFF or 0xD800 <= number < 0xE000:
+    if code[0] not in "uU" and 0 <= number < BYTE_VALUES:
+        return bytes([number])
+    if code[0] not in "uU" or not 0 <= number <= 0x10FFFF or 0xD800 <= number < 0xE000:
         raise BadData(f"parse error: unknown escape sequence \\{code}")
-    return chr(number)
+    return chr(number).encode()
