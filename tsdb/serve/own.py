@@ -40,26 +40,7 @@ def own_metrics(
         "Faults that the last catch of a loop has met: each is a bug.",
         {f'{{loop="{loop}"}}': count for loop, count in sorted(faults.count_by_loop.items())},
     )
-    gauges = {
-        "cube_tsdb_head_series": ("Series in memory.", len(store.head)),
-        "cube_tsdb_head_strip_bytes": (
-            "Bytes of coded samples in memory.",
-            store.head.size_bytes(),
-        ),
-        "cube_tsdb_head_late_samples": ("Late samples not yet coded.", store.head.late_count),
-        "cube_tsdb_blocks": ("Blocks on disk.", len(store.blocks)),
-        "cube_tsdb_disk_bytes": ("Bytes of blocks and log.", store.size_bytes()),
-        "cube_tsdb_strip_cache_bytes": ("Bytes of decoded strips.", store.head.cache.size_bytes),
-        "cube_tsdb_queries_running": ("Queries that are being worked out.", queries.gate.running),
-        "cube_tsdb_queries_waiting": ("Queries that wait for a place.", queries.gate.waiting),
-        "cube_tsdb_is_writable": ("1 while the log takes writes.", float(not store.wal.broken)),
-        "cube_tsdb_upkeep_refusals_in_a_row": (
-            "How often in a row the disk refused upkeep.",
-            refusals_in_a_row,
-        ),
-    }
-    for name, (told, value) in sorted(gauges.items()):
-        yield _plain(name, "gauge", told, value)
+    yield from _gauges(store, queries, refusals_in_a_row)
     totals = {
         "cube_tsdb_log_syncs_total": ("Syncs of the log.", counters.syncs),
         "cube_tsdb_disk_refusals_total": ("Writes that the disk refused.", counters.disk_refusals),
@@ -90,6 +71,29 @@ def own_metrics(
     }
     for name, (told, value) in sorted(totals.items()):
         yield _plain(name, "counter", told, value)
+
+
+def _gauges(store: Store, queries: Queries, refusals_in_a_row: int) -> Iterator[Metric]:
+    gauges = {
+        "cube_tsdb_head_series": ("Series in memory.", len(store.head)),
+        "cube_tsdb_head_strip_bytes": (
+            "Bytes of coded samples in memory.",
+            store.head.size_bytes(),
+        ),
+        "cube_tsdb_head_late_samples": ("Late samples not yet coded.", store.head.late_count),
+        "cube_tsdb_blocks": ("Blocks on disk.", len(store.blocks)),
+        "cube_tsdb_disk_bytes": ("Bytes of blocks and log.", store.size_bytes()),
+        "cube_tsdb_strip_cache_bytes": ("Bytes of decoded strips.", store.head.cache.size_bytes),
+        "cube_tsdb_queries_running": ("Queries that are being worked out.", queries.gate.running),
+        "cube_tsdb_queries_waiting": ("Queries that wait for a place.", queries.gate.waiting),
+        "cube_tsdb_is_writable": ("1 while the log takes writes.", float(not store.wal.broken)),
+        "cube_tsdb_upkeep_refusals_in_a_row": (
+            "How often in a row the disk refused upkeep.",
+            refusals_in_a_row,
+        ),
+    }
+    for name, (told, value) in sorted(gauges.items()):
+        yield _plain(name, "gauge", told, value)
 
 
 def exposition(metrics: Iterator[Metric]) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.tsdb.work import Bytes, Text, Work, grows_no_faster, longest_turn
+from tests.unit.tsdb.work import Bytes, Text, Work, longest_turn, must_grow_no_faster
 from tsdb.errors import BadData, LimitExceeded, TsdbError
 from tsdb.exposition import parse_exposition, series_pairs
 from tsdb.labels import check_labels, varint
@@ -124,13 +124,13 @@ def read_text(text: str, limits: Limits) -> None:
 def test_a_write_request_costs_no_more_than_its_length(
     make: Callable[[int], bytes], limits: Limits
 ) -> None:
-    grows_no_faster(lambda n: lambda: finished(decode(Bytes(make(n)), {}, limits)), 80)
+    must_grow_no_faster(lambda n: lambda: finished(decode(Bytes(make(n)), {}, limits)), 80)
 
 
 @pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
 @pytest.mark.parametrize("make", TEXTS.values(), ids=TEXTS)
 def test_a_text_costs_no_more_than_its_length(make: Callable[[int], str], limits: Limits) -> None:
-    grows_no_faster(lambda n: lambda: read_text(Text(make(n)), limits), 80)
+    must_grow_no_faster(lambda n: lambda: read_text(Text(make(n)), limits), 80)
 
 
 @pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
@@ -138,7 +138,7 @@ def test_a_text_costs_no_more_than_its_length(make: Callable[[int], str], limits
 def test_a_query_is_parsed_for_no_more_than_its_length(
     make: Callable[[int], str], limits: Limits
 ) -> None:
-    grows_no_faster(lambda n: lambda: parse(Text(make(n)), limits), 50)
+    must_grow_no_faster(lambda n: lambda: parse(Text(make(n)), limits), 50)
 
 
 PIECES = st.lists(
@@ -159,7 +159,7 @@ def test_any_piece_repeated_in_a_text_costs_no_more_than_its_length(
         text = "".join(before) + "".join(again) * count + "".join(behind)
         return lambda: read_text(Text(text), WIDE)
 
-    grows_no_faster(act, 60)
+    must_grow_no_faster(act, 60)
 
 
 @settings(max_examples=25, deadline=None)
@@ -175,7 +175,7 @@ def test_any_bytes_repeated_in_a_request_cost_no_more_than_their_length(
             data = message(data)
         return lambda: finished(decode(Bytes(data), {}, WIDE))
 
-    grows_no_faster(act, 60)
+    must_grow_no_faster(act, 60)
 
 
 def answer_of_discovery(count: int) -> bytes:
@@ -190,7 +190,7 @@ def test_addresses_and_labels_of_a_discovery_do_not_multiply() -> None:
     def act(count: int) -> Act:
         return lambda: targets_of(job, discovered(answer_of_discovery(count), Limits()))
 
-    grows_no_faster(act, 50)
+    must_grow_no_faster(act, 50)
     with pytest.raises(LimitExceeded, match="labels_per_series"):
         act(50)()
 
@@ -206,7 +206,7 @@ def test_parameters_cost_no_more_than_their_length() -> None:
     def act(count: int) -> Act:
         return lambda: of_url(Request("GET", "/", Text("a=1&" * count), {}))
 
-    grows_no_faster(act, 100)
+    must_grow_no_faster(act, 100)
 
 
 @pytest.mark.parametrize("make", REQUESTS.values(), ids=REQUESTS)
@@ -280,16 +280,16 @@ def test_snappy_that_says_more_than_it_can_hold_is_refused_before_room_is_made()
     assert unsnapped(snapped(bytes(2**20)), 2**20) == bytes(2**20)
 
 
-def bounded_turns(steps: Callable[[int], Any], size: int) -> None:
+def must_pause(steps: Callable[[int], Any], size: int) -> None:
     less, more = (longest_turn(steps(count)) for count in (size, 2 * size))
     assert more < 1.2 * less + 200
 
 
 @pytest.mark.parametrize("name", sorted(set(REQUESTS) - SMALL))
 def test_reading_a_request_pauses_however_long_it_is(name: str) -> None:
-    bounded_turns(lambda count: decode(REQUESTS[name](count), {}, WIDE), 700)
+    must_pause(lambda count: decode(REQUESTS[name](count), {}, WIDE), 700)
 
 
 @pytest.mark.parametrize("make", TEXTS.values(), ids=TEXTS)
 def test_reading_a_text_pauses_however_long_it_is(make: Callable[[int], str]) -> None:
-    bounded_turns(lambda count: parse_exposition(make(count), 10**6), 700)
+    must_pause(lambda count: parse_exposition(make(count), 10**6), 700)

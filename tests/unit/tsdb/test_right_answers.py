@@ -218,17 +218,17 @@ REFUSED = [
 ]  # fmt: skip
 
 
-def read(line: str) -> None:
+def must_be_read(line: str) -> None:
     for series in finished(parse_exposition(line, 10)).series:
         series_pairs(series, Limits())
 
 
 @pytest.mark.parametrize("line", TAKEN)
 def test_a_line_that_prometheus_takes_is_taken(line: str) -> None:
-    read(f"{line}\nn 1\n")
+    must_be_read(f"{line}\nn 1\n")
 
 
 @pytest.mark.parametrize("line", REFUSED)
 def test_a_line_that_prometheus_refuses_is_refused(line: str) -> None:
     with pytest.raises(BadData):
-        read(f"{line}\nn 1\n")
+        must_be_read(f"{line}\nn 1\n")

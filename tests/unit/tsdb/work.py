@@ -113,7 +113,7 @@ def work_of(act: Callable[[], object]) -> int:
     return work.total
 
 
-def grows_no_faster(acts: Callable[[int], Callable[[], object]], size: int) -> None:
+def must_grow_no_faster(acts: Callable[[int], Callable[[], object]], size: int) -> None:
     """Fail where twice the input costs more than twice the work: of size, 2 size and 4 size."""
     works = [work_of(acts(size * factor)) for factor in (1, 2, 4)]
     for less, more in pairwise(works):
