@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from cubernetes.api.errors import Conflict
+from cubernetes.api.http import Request, Response
 from cubernetes.api.lease import Lease
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.namespace import Namespace
@@ -14,7 +15,9 @@ from cubernetes.client.rest import Client, Fence
 from cubernetes.reconcile.lease import Election, LeaseSettings
 from tests.simulation.faults import Faults
 from tests.simulation.loop import run_simulated
+from tests.simulation.network import SimTransport
 from tests.simulation.smallworld import SmallWorld, small_world
+from tests.simulation.user import ADMIN
 
 LOSSY = Faults(latency_s_max=0.5, lost_request=0.1, lost_reply=0.1)
 
@@ -28,14 +31,15 @@ class Term:
     spans_s: list[tuple[float, float]] = field(default_factory=list)
     client: Client | None = None
     leads: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         settings = LeaseSettings(name="test", identity=self.name)
         election = Election(self.world.client(self.name), self.world.env(self.name), settings)
-        self.task = asyncio.get_running_loop().create_task(election.lead(self._work))
+        self.task = asyncio.get_running_loop().create_task(election.lead(self.work))
 
-    async def _work(self, client: Client) -> None:
+    async def work(self, client: Client) -> None:
         loop = asyncio.get_running_loop()
         began_s, self.client = loop.time(), client
         self.leads.set()
@@ -43,6 +47,7 @@ class Term:
             await asyncio.Event().wait()
         finally:
             self.spans_s.append((began_s, loop.time()))
+            self.ended.set()
 
     async def end(self) -> None:
         assert self.task is not None
@@ -140,6 +145,75 @@ def test_a_deposed_leader_that_does_not_know_it_writes_nothing() -> None:
             await second.end()
 
     run_simulated(main())
+
+
+def test_a_lease_taken_again_by_its_former_holder_ends_what_it_was_before() -> None:
+    """Cut off it stopped its work; a write of then that is still under way must come to nothing."""
+
+    async def main() -> tuple[int, int]:
+        async with small_world() as world:
+            user = world.client()
+            term = Term(world, "a")
+            term.begin()
+            await term.leads.wait()
+            before, late = await user.get(Lease, "test", "kube-system"), term.client
+            assert late is not None
+            term.leads.clear()
+            world.network.cut("a", world.network.doors)
+            await asyncio.sleep(12.0)
+            assert len(term.spans_s) == 1
+            world.network.heal("a")
+            await term.leads.wait()
+            after = await user.get(Lease, "test", "kube-system")
+            assert after.spec.holder_identity == before.spec.holder_identity == "a"
+            with pytest.raises(Conflict, match="no longer held"):
+                await late.create(Namespace(metadata=ObjectMeta(name="too-late")))
+            assert term.client is not None
+            await term.client.create(Namespace(metadata=ObjectMeta(name="in-time")))
+            await term.end()
+            return before.spec.lease_transitions, after.spec.lease_transitions
+
+    before, after = run_simulated(main())
+
+    assert after == before + 1
+
+
+class SlowAnswers(SimTransport):
+    """A way to the server on which each renewal is carried out at once and answered late."""
+
+    def __init__(self, world: SmallWorld, place: str, answer_s: float) -> None:
+        super().__init__(world.network, place, ADMIN)
+        self._answer_s = answer_s
+        self.asked_s: asyncio.Queue[float] = asyncio.Queue(64)
+
+    async def send(self, request: Request, *, deadline_s: float) -> Response:
+        asked_s = asyncio.get_running_loop().time()
+        response = await super().send(request, deadline_s=deadline_s)
+        if request.method != "GET":
+            await asyncio.sleep(self._answer_s)
+            self.asked_s.put_nowait(asked_s)
+        return response
+
+
+@pytest.mark.parametrize("renewal_count", [0, 1, 3])
+def test_a_holder_stops_in_time_counted_from_before_it_asked(renewal_count: int) -> None:
+    """An answer may take long, and the others count from when the lease was really renewed."""
+
+    async def main() -> float:
+        async with small_world() as world:
+            transport = SlowAnswers(world, "a", 2.0)
+            term = Term(world, "a")
+            settings = LeaseSettings(name="test", identity="a")
+            client, env = Client(transport, world.env("a")), world.env("a")
+            work = Election(client, env, settings).lead(term.work)
+            term.task = asyncio.get_running_loop().create_task(work)
+            asked_s = [await transport.asked_s.get() for _ in range(1 + renewal_count)]
+            world.network.cut("a", world.network.doors)
+            await term.ended.wait()
+            await term.end()
+            return term.spans_s[0][1] - asked_s[-1]
+
+    assert 9.0 < run_simulated(main()) <= 10.1
 
 
 def test_a_clock_that_is_wrong_by_an_hour_makes_no_leader() -> None:
