@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from cubernetes.host.backoff import jittered_s
 from cubernetes.reconcile.workqueue import HELD_LIMIT_S, RETRY_LIMIT_S, Workqueue
 
 KEYS = st.sampled_from("abcd")
@@ -139,3 +140,39 @@ def test_one_key_that_fails_does_not_delay_another() -> None:
     queue.add("good")
 
     assert queue.take(0.0) == "good"
+
+
+def test_the_pause_of_a_failure_doubles_from_a_fifth_of_a_second_up_to_a_minute() -> None:
+    queue: Workqueue[str] = Workqueue()
+    now_s, pauses = 0.0, []
+    queue.add("a")
+    for count in range(1, 11):
+        assert queue.take(now_s) == "a"
+        pause_s = queue.retry("a", now_s, 0.0)
+        assert queue.due_s() == now_s + pause_s
+        assert queue.failure_count("a") == count
+        assert queue.failure_count("b") == 0
+        pauses.append(round(pause_s / jittered_s(1.0, 0.0), 6))
+        now_s += pause_s
+
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60.0]
+
+
+def test_the_pause_of_a_bug_grows_up_to_five_minutes() -> None:
+    queue: Workqueue[str] = Workqueue()
+    now_s, pause_s = 0.0, 0.0
+    queue.add("a")
+    for _ in range(14):
+        assert queue.take(now_s) == "a"
+        pause_s = queue.retry("a", now_s, 0.0, is_held=True)
+        now_s += pause_s
+
+    assert pause_s == jittered_s(HELD_LIMIT_S, 0.0) == 150.0
+
+
+def test_keys_that_are_due_at_the_same_time_come_in_the_order_of_asking() -> None:
+    queue: Workqueue[str] = Workqueue()
+    for key in ("c", "a", "b"):
+        queue.add_at(key, 5.0)
+
+    assert [queue.take(5.0) for _ in range(4)] == ["c", "a", "b", None]

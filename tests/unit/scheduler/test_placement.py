@@ -10,6 +10,7 @@ from cubernetes.api.condition import Condition
 from cubernetes.api.meta import replaced
 from cubernetes.api.node import Taint
 from cubernetes.api.pod import ContainerPort, PodSpec
+from cubernetes.api.quantities import Quantity
 from cubernetes.api.toleration import Toleration
 from scheduler.plan import Placement, Unschedulable, cursor_of, is_told, place, refusal
 from scheduler.seat import Demand, Facts, HostPort, Load, Seat, demand_of, facts_of
@@ -224,6 +225,67 @@ def test_a_demand_is_read_from_every_container_and_the_hosts_network() -> None:
     assert demand == Demand(1500, 1 << 20, (HostPort("TCP", 5353),), (("a", "1"), ("b", "2")))
     on_host = replaced(pod, spec=replaced(pod.spec, host_network=True))
     assert [one.port for one in demand_of(on_host).ports] == [53, 8080]
+
+
+def test_what_a_node_says_of_itself_is_read_as_a_whole() -> None:
+    node = a_node("n1", cpu="1500m", memory="2Gi", pods="7", labels={"disk": "ssd"})
+    capacity = {**node.status.capacity, "cpu": Quantity("9")}
+    node = replaced(node, status=replaced(node.status, capacity=capacity))
+
+    facts = facts_of(node)
+
+    assert facts.labels >= {("disk", "ssd")}
+    assert (facts.name, facts.is_ready, facts.is_schedulable) == ("n1", True, True)
+    assert (facts.cpu_milli, facts.memory_bytes, facts.pod_count) == (1500, 2 << 30, 7)
+    only_capacity = replaced(node, status=replaced(node.status, allocatable={}))
+    assert facts_of(only_capacity).cpu_milli == 9000
+
+
+def test_a_node_that_is_cordoned_or_going_takes_nothing() -> None:
+    node = a_node("n1")
+    going = replaced(node, metadata=replaced(node.metadata, deletion_timestamp=NOW))
+    cordoned = replaced(node, spec=replaced(node.spec, unschedulable=True))
+
+    assert not facts_of(going).is_schedulable
+    assert not facts_of(cordoned).is_schedulable
+
+
+def test_a_host_port_on_one_address_of_the_node_keeps_its_address() -> None:
+    ports = [ContainerPort(container_port=80, host_port=80, host_ip="10.0.0.7")]
+
+    demand = demand_of(a_pod(spec=PodSpec(containers=(a_container(ports=ports),))))
+
+    assert demand.ports == (HostPort("TCP", 80, "10.0.0.7"),)
+
+
+def test_a_pod_without_host_ports_fits_where_they_are_taken() -> None:
+    seat = Seat(Facts("n1", pod_count=9), Load(ports=(HostPort("TCP", 80),)))
+
+    assert refusal(Demand(), seat) == ""
+    assert refusal(Demand(ports=(HostPort("TCP", 81),)), seat) == ""
+    both = Demand(ports=(HostPort("TCP", 80), HostPort("TCP", 80, "10.0.0.1")))
+    assert refusal(both, seat) == "has host port 80/TCP, 80/TCP taken"
+
+
+def test_everything_that_a_node_lacks_is_said() -> None:
+    seat = Seat(Facts("n1", cpu_milli=1000, memory_bytes=1000, pod_count=9), Load(cpu_milli=2000))
+
+    assert refusal(Demand(cpu_milli=1, memory_bytes=1001), seat) == (
+        "needs 1m cpu, has 0m free and needs 1001 bytes memory, has 1000 bytes free"
+    )
+    assert refusal(Demand(selector=(("a", "b"), ("c", "d"))), Seat(Facts("n1", pod_count=9))) == (
+        "lacks the label a=b, c=d"
+    )
+
+
+def test_the_most_frequent_reasons_come_first_and_equal_ones_in_their_order() -> None:
+    reasons = {f"n{at:02}": "is cordoned" for at in range(2, 12)}
+    reasons |= {"n00": "lacks b", "n01": "lacks b", "n12": "lacks a", "n13": "lacks a"}
+
+    assert Unschedulable(reasons).message == (
+        "0/14 nodes can take the pod: 10 such as n02 is cordoned; "
+        "2 such as n12 lacks a; 2 such as n00 lacks b"
+    )
 
 
 def test_a_node_that_has_not_told_its_size_takes_nothing() -> None:

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.plan import Placement, place
-from scheduler.seat import Demand, Facts, HostPort, Load
+from scheduler.plan import Placement, Unschedulable, place
+from scheduler.seat import Demand, Facts, HostPort, Load, Seat
 from scheduler.snapshot import REMEMBERED_DEMANDS, Snapshot
 
 N1 = Facts("n1", cpu_milli=1000, pod_count=10)
@@ -126,6 +126,59 @@ def test_a_heartbeat_that_changes_nothing_is_no_news() -> None:
     assert snapshot.set_node(N1) is True
     assert snapshot.set_node(N1) is False
     assert snapshot.set_node(N1._replace(is_ready=False)) is True
+
+
+def test_whether_room_has_grown_is_told() -> None:
+    snapshot = Snapshot()
+    snapshot.set_node(N1)
+
+    assert snapshot.see("a", "n1", DEMAND) is False
+    assert snapshot.see("a", "n1", DEMAND) is False
+    assert snapshot.see("a", "n1", DEMAND._replace(cpu_milli=100)) is True
+    assert snapshot.see("a", "n2", DEMAND) is True
+    assert snapshot.remove("a") is True
+    assert snapshot.remove("a") is False
+
+
+class CountingFilter:
+    """A filter that refuses what is too big, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, demand: Demand, seat: Seat) -> str:
+        self.asked.append(seat.facts.name)
+        return "is too small" if demand.cpu_milli > seat.facts.cpu_milli else ""
+
+
+def test_a_node_is_asked_once_by_equal_pods_and_again_when_it_has_changed() -> None:
+    snapshot, ask = Snapshot(), CountingFilter()
+    for name in ("n1", "n2"):
+        snapshot.set_node(N1._replace(name=name))
+    big = Demand(cpu_milli=2000)
+
+    for _ in range(100):
+        assert place(big, snapshot, "", [ask]) == Unschedulable(
+            {"n1": "is too small", "n2": "is too small"}
+        )
+    assert ask.asked == ["n1", "n2"]
+    snapshot.set_node(N1._replace(name="n2", cpu_milli=2000))
+    assert place(big, snapshot, "", [ask]) == Placement("n2")
+    assert ask.asked == ["n1", "n2", "n2"]
+
+
+def test_of_a_node_that_is_gone_no_reason_is_told() -> None:
+    snapshot = Snapshot()
+    for name in ("n1", "n2"):
+        snapshot.set_node(N1._replace(name=name))
+    big = Demand(cpu_milli=2000)
+    place(big, snapshot, "")
+
+    snapshot.remove_node("n1")
+
+    verdict = place(big, snapshot, "")
+    assert isinstance(verdict, Unschedulable)
+    assert list(verdict.reasons) == ["n2"]
 
 
 def test_remembered_refusals_are_bounded() -> None:

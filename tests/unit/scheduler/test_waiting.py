@@ -74,6 +74,47 @@ def test_room_that_appears_while_the_refusal_is_written_is_not_missed() -> None:
     assert waiting.take(1.1) == A
 
 
+def test_each_time_that_room_appears_is_told_from_the_one_before() -> None:
+    """A refusal is written twice: the second knows of the first news, and not of the later one."""
+    waiting = Waiting(retry_base_s=10, wake_pause_s=1)
+    waiting.add(A)
+    waiting.wake(0)
+    assert waiting.take(0) == A
+    epoch = waiting.epoch
+    waiting.wake(2)
+    assert waiting.take(2) is None
+
+    waiting.park(A, 2.5, epoch)
+
+    assert waiting.take(3) == A
+
+
+def test_a_failed_write_comes_again_ever_later_and_is_counted() -> None:
+    waiting = parked(A)
+    assert waiting.take(10) == A
+
+    first_s = waiting.retry(A, 10, 0.0)
+    assert waiting.take(10 + first_s) == A
+    assert waiting.retry(A, 10 + first_s, 0.0) == 2 * first_s
+    assert waiting.failure_count(A) == 2
+    assert waiting.failure_count(B) == 0
+    waiting.wake(11)
+    assert waiting.take(12) == A
+
+
+def test_what_failed_by_a_bug_is_not_woken_by_news() -> None:
+    waiting = Waiting(wake_pause_s=1)
+    waiting.add(A)
+    assert waiting.take(0) == A
+
+    pause_s = waiting.retry(A, 0, 0.5, is_held=True)
+    waiting.add(A)
+    waiting.wake(0)
+
+    assert waiting.take(pause_s / 2) is None
+    assert waiting.take(pause_s) == A
+
+
 def test_what_needs_no_node_any_more_is_not_woken() -> None:
     waiting = parked(A)
     waiting.wake(1)
