@@ -25,6 +25,8 @@ class Faults:
     deaths: float = 0.0
     server_deaths: float = 0.0
     cuts: float = 0.0
+    # Writes of pods go unanswered for a while, done or not, while leases are renewed.
+    pod_silences: float = 0.0
     # The runtime of a node: down for a while, or an answer is lost.
     runtime_troubles: float = 0.0
     reboots: float = 0.0
@@ -59,4 +61,5 @@ def drawn(rng: random.Random) -> Faults:
         runtime_troubles=some(3.0),
         reboots=some(0.5),
         compactions=some(3.0),
+        pod_silences=some(2.0),
     )

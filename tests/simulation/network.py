@@ -14,6 +14,7 @@ from apiserver.server import ApiServer
 from cubernetes.api.http import Identity, Request, Response
 from cubernetes.client.outcome import Unknown, Unreachable
 from tests.simulation.faults import NO_FAULTS, Faults
+from tests.simulation.sentbindings import SentBindings
 
 CONNECT_LIMIT_S = 3.0
 # How long TCP goes on sending into a cut before a stream is given up.
@@ -55,11 +56,17 @@ class Network:
         self.doors = [Door(f"server-{number}") for number in range(door_count)]
         # (place, door) pairs that do not reach each other.
         self._cuts: dict[tuple[str, str], None] = {}
+        # Writes of pods are lost, or done and not answered: nobody is told what became of them.
+        self.is_silent_on_pods = False
 
     def calm(self) -> None:
         """From now on nothing is lost, late or cut."""
         self.faults = NO_FAULTS
         self._cuts.clear()
+        self.is_silent_on_pods = False
+
+    def answer_on_pods(self) -> None:
+        self.is_silent_on_pods = False
 
     def cut(self, place: str, doors: list[Door]) -> None:
         for door in doors:
@@ -88,9 +95,12 @@ class SimTransport:
         self._identity = identity
         self._turn = 0
         self.is_dead = False
+        self.bindings = SentBindings()
 
     async def send(self, request: Request, *, deadline_s: float) -> Response:
+        self.bindings.sent(request)
         door, response = await self._carry(request, deadline_s)
+        self.bindings.answered(request, response.status)
         if not isinstance(response.body, bytes):
             stream = self._stream(door, door.life, response.body)
             body = b"".join([chunk async for chunk in stream])
@@ -117,7 +127,8 @@ class SimTransport:
         if not network.reaches(self._place, door):
             await asyncio.sleep(min(CONNECT_LIMIT_S, deadline_s))
             raise self._unreachable("no route")
-        if network.happens(network.faults.lost_request):
+        is_swallowed = network.is_silent_on_pods and _writes_pod(request)
+        if network.happens(0.5 if is_swallowed else network.faults.lost_request):
             await self._silence(ends_at_s)
             raise self._unknown("lost on the way there")
         asked = replace(request, identity=self._identity)
@@ -128,7 +139,7 @@ class SimTransport:
             raise self._unknown("no answer")
         response = task.result()
         await network.travel()
-        is_lost = not network.reaches(self._place, door)
+        is_lost = is_swallowed or not network.reaches(self._place, door)
         if is_lost or network.happens(network.faults.lost_reply):
             await _end(response)
             await self._silence(ends_at_s)
@@ -177,6 +188,10 @@ class SimTransport:
     def _unknown(self, why: str) -> Unknown:
         self._turn += 1
         return Unknown(why)
+
+
+def _writes_pod(request: Request) -> bool:
+    return request.method != "GET" and "/pods/" in request.path
 
 
 async def _end(response: Response) -> None:

@@ -108,7 +108,12 @@ class Program:
         self.check()
 
     def check(self) -> None:
-        """Raise what the program raised by itself: programs end only when they are told to."""
+        """Raise what the program sent and never may, and what it raised by itself.
+
+        Programs end only when they are told to.
+        """
+        if self._transport is not None and self._transport.bindings.broken:
+            raise AssertionError("\n".join(self._transport.bindings.broken))
         if self._task is None or not self._task.done() or self._task.cancelled():
             return
         error = self._task.exception()

@@ -130,6 +130,7 @@ class World:
             (faults.runtime_troubles, self._trouble_runtime),
             (faults.reboots, self._reboot),
             (faults.compactions, self._compact),
+            (faults.pod_silences, self._silence_on_pods),
         ]
         for per_minute, deed in deeds:
             if self.rng.random() < per_minute / 60:
@@ -171,6 +172,12 @@ class World:
         self.story.line(f"{place} cut off from {len(doors)} servers for {span_s} s")
         self.network.cut(place, doors)
         self._later(span_s, lambda: self.network.heal(place))
+
+    def _silence_on_pods(self) -> None:
+        span_s = self.rng.choice((5.0, 15.0, 30.0))
+        self.story.line(f"writes of pods go unanswered for {span_s} s")
+        self.network.is_silent_on_pods = True
+        self._later(span_s, self.network.answer_on_pods)
 
     def _lag_server(self) -> None:
         store = self.rng.choice(self.stores)
