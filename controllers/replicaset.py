@@ -13,10 +13,12 @@ any pod of the set has, living, going or finished. So:
 **Finished pods** (Failed, Succeeded) are replaced, then deleted: replaced first, so that their
 number is not used again should the round end between. One that ended within FAST_END_S of its
 creation keeps its place that long, or a pod that fails at once would be remade as fast as the loop
-turns.
+turns. **What is remembered** for that is when each pod was first seen alive, by our clock: when it
+was created is told by the API server's, which may differ. Forgotten, what it says is believed.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -53,8 +55,11 @@ class Claim(NamedTuple):
     every: Sequence[Pod]  # all that are ours, whatever their state
 
 
+@dataclass(slots=True)
 class ReplicaSets:
-    """Plans by ReplicaSet."""
+    """Plans by ReplicaSet. alive_since has the pods of each set, by uid."""
+
+    alive_since: dict[Ref, dict[str, datetime]] = field(default_factory=dict)
 
     name = "replicaset"
     kinds: tuple[type[Object], ...] = (ReplicaSet, Pod)
@@ -76,14 +81,16 @@ class ReplicaSets:
         wanted = view.get(ReplicaSet, key.name, key.namespace)
         # The pods of a set that goes are the garbage collector's.
         if wanted is None or wanted.metadata.is_deleted:
+            self.alive_since.pop(key, None)
             return
         claim = claim_of(wanted, view)
+        since = self._looked(key, claim, now)
         yield from _status_of(wanted, claim.active, now)
         for pod in claim.released:
             yield _released(pod, wanted)
         for pod in claim.adoptable:
             yield _adopted(pod, wanted)
-        ended, held_s = _settled(claim.finished, now)
+        ended, held_s = _settled(claim.finished, since, now)
         held_count = len(claim.finished) - len(ended)
         missing_count = wanted.spec.replicas - len(claim.active) - held_count
         yield from _made(wanted, claim, view, min(missing_count, BURST))
@@ -94,6 +101,16 @@ class ReplicaSets:
             yield Record(wanted, "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
         if held_s > 0:
             yield Again(held_s)
+
+    def _looked(self, key: Ref, claim: Claim, now: datetime) -> Mapping[str, datetime]:
+        """Return since when each pod was seen, of those that were seen alive."""
+        before = self.alive_since.get(key, {})
+        alive = {pod.metadata.uid for pod in claim.active}
+        found = alive | {pod.metadata.uid for pod in claim.finished}
+        # By a clock that has been set back, nothing was seen in the future.
+        since = {uid: min(at, now) for uid, at in before.items() if uid in found}
+        self.alive_since[key] = since | dict.fromkeys(alive - since.keys(), now)
+        return self.alive_since[key]
 
 
 def claim_of(wanted: ReplicaSet, view: View) -> Claim:
@@ -184,16 +201,20 @@ def _unavailable_s(pod: Pod, min_ready_s: int, now: datetime) -> float:
     return (ready.last_transition_time + timedelta(seconds=min_ready_s) - now).total_seconds()
 
 
-def _settled(finished: Sequence[Pod], now: datetime) -> tuple[Sequence[Pod], float]:
+def _settled(
+    finished: Sequence[Pod], since: Mapping[str, datetime], now: datetime
+) -> tuple[Sequence[Pod], float]:
     """Return the finished pods to replace now, and in how many seconds the next one is due."""
-    waits_s = {pod.metadata.name: _held_s(pod, now) for pod in finished}
+    waits_s = {
+        pod.metadata.name: _held_s(since.get(pod.metadata.uid, _created_at(pod)), now)
+        for pod in finished
+    }
     ended = [pod for pod in finished if waits_s[pod.metadata.name] <= 0]
     return ended, min((wait_s for wait_s in waits_s.values() if wait_s > 0), default=0.0)
 
 
-def _held_s(pod: Pod, now: datetime) -> float:
-    created = pod.metadata.creation_timestamp
-    age_s = (now - created).total_seconds() if created else FAST_END_S
+def _held_s(since: datetime | None, now: datetime) -> float:
+    age_s = (now - since).total_seconds() if since is not None else FAST_END_S
     # An age below zero is a server whose clock is ahead: nothing to learn from it.
     return FAST_END_S - age_s if age_s >= 0 else 0.0
 
@@ -223,6 +244,10 @@ def _number_of(pod: Pod) -> int:
     return min(int(text), NUMBER_LIMIT) if is_number else -1
 
 
+def _created_at(pod: Pod) -> datetime | None:
+    return pod.metadata.creation_timestamp
+
+
 def _created_s(pod: Pod) -> float:
-    created = pod.metadata.creation_timestamp
+    created = _created_at(pod)
     return created.timestamp() if created is not None else 0.0

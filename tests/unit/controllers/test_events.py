@@ -2,8 +2,11 @@
 
 from datetime import timedelta
 
+import pytest
+
 from controllers.events import BURST, EVERY_EVENT, SWEEP_S, OldEvents
 from cubernetes.api.event import Event
+from cubernetes.api.meta import replaced
 from cubernetes.reconcile.plan import Again, Delete
 from tests.carry import World
 from tests.given import NOW, a_pod, an_event
@@ -46,3 +49,43 @@ def test_a_backlog_is_swept_in_portions() -> None:
     assert len(deletes) == BURST
     assert deletes[0].ref.name.startswith(f"e{BURST + 4:04}")
     assert plan[-1] == Again(1.0)
+
+
+@pytest.mark.parametrize("ahead_s", [-86_400, -7200, -100, 100, 7200, 86_400])
+def test_how_old_an_event_is_is_judged_by_when_it_was_seen(ahead_s: int) -> None:
+    """A node whose clock is off by a day has its Events kept for an hour as any other."""
+    events, world = OldEvents(), World([aged("other", 0)])
+    list(events.plan(EVERY_EVENT, world.view(), NOW))
+    world.put(an_event(a_pod("odd"), at=NOW + timedelta(seconds=ahead_s)))
+    names = []
+    for minute in (1, 59, 62):
+        now = NOW + timedelta(minutes=minute)
+        world.carry_out(events.plan(EVERY_EVENT, world.view(), now))
+        names.append(sorted(one.involved_object.name for one in world.all(Event)))
+
+    assert names == [["odd", "other"], ["odd", "other"], []]
+    assert events.seen is not None
+    list(events.plan(EVERY_EVENT, world.view(), NOW + timedelta(minutes=63)))
+    assert events.seen == {}
+
+
+def test_an_event_that_is_told_again_has_another_hour() -> None:
+    events, world = OldEvents(), World([aged("a", 0)])
+    list(events.plan(EVERY_EVENT, world.view(), NOW))
+    (one,) = world.all(Event)
+    # By the clock of its writer nothing has passed.
+    world.put(replaced(one, count=2))
+    for minute in (50, 100):
+        now = NOW + timedelta(minutes=minute)
+        world.carry_out(events.plan(EVERY_EVENT, world.view(), now))
+
+    assert len(world.all(Event)) == 1
+
+
+def test_what_the_first_sweep_finds_in_the_future_is_of_now() -> None:
+    events, world = OldEvents(), World([aged("future", -600)])
+    list(events.plan(EVERY_EVENT, world.view(), NOW))
+
+    world.carry_out(events.plan(EVERY_EVENT, world.view(), NOW + timedelta(minutes=61)))
+
+    assert world.all(Event) == []

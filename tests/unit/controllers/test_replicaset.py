@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -185,6 +186,34 @@ def test_a_pod_that_fails_at_once_is_not_remade_as_fast_as_the_loop_turns() -> N
     world = World([web, failed])
 
     assert list(ReplicaSets().plan(web.ref, world.view(), NOW)) == [Again(FAST_END_S - 2)]
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, -100, -5, 0, 5, 100, 3600])
+def test_how_soon_a_pod_failed_is_judged_by_when_it_was_seen(ahead_s: int) -> None:
+    """It was created 2 s ago, by the clock of a server which is ahead of ours or behind."""
+    web = a_replicaset("web", replicas=1, status=ReplicaSetStatus(observed_generation=1))
+    created_at = NOW + timedelta(seconds=ahead_s)
+    sets = ReplicaSets()
+    alive = of(web, "web-0", "Pending", node="n1", created_at=created_at)
+    list(sets.plan(web.ref, World([web, alive]).view(), NOW))
+
+    failed = World([web, of(web, "web-0", "Failed", node="n1", created_at=created_at)]).view()
+    soon, later = NOW + timedelta(seconds=2), NOW + timedelta(seconds=FAST_END_S)
+
+    assert list(sets.plan(web.ref, failed, soon)) == [Again(FAST_END_S - 2)]
+    assert any(isinstance(one, Create) for one in sets.plan(web.ref, failed, later))
+
+
+def test_of_pods_and_sets_that_are_gone_nothing_is_remembered() -> None:
+    web = a_replicaset("web", replicas=1)
+    sets, world = ReplicaSets(), World([web, of(web, "web-0", "Pending", node="n1")])
+    list(sets.plan(web.ref, world.view(), NOW))
+    assert len(sets.alive_since[web.ref]) == 1
+
+    list(sets.plan(web.ref, World([web]).view(), NOW))
+    assert sets.alive_since[web.ref] == {}
+    list(sets.plan(web.ref, World([]).view(), NOW))
+    assert sets.alive_since == {}
 
 
 def test_the_name_of_a_going_pod_is_not_asked_for() -> None:
