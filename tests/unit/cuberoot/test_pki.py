@@ -50,6 +50,18 @@ def test_a_serving_certificate_serves_and_a_client_certificate_does_not() -> Non
     assert verifier is not None
 
 
+@pytest.mark.parametrize("ahead_s", [-290, -100, 0, 100])
+def test_a_new_certificate_is_good_for_who_is_a_little_behind_or_ahead(ahead_s: int) -> None:
+    ca = pki.new_ca("cubernetes-ca", NOW)
+    signed = pki.new_cert(NODE, ca, NOW)
+    there = NOW + timedelta(seconds=ahead_s)
+
+    for pem in (ca.cert, signed.cert):
+        cert = x509.load_pem_x509_certificate(pem)
+        assert cert.not_valid_before_utc <= there < cert.not_valid_after_utc
+    assert pki.is_good(signed, there)
+
+
 def test_the_pin_is_of_the_key_and_survives_a_new_certificate_text() -> None:
     ca = pki.new_ca("cubernetes-ca", NOW)
 

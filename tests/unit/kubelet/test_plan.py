@@ -278,6 +278,19 @@ def test_a_part_in_trouble_waits_and_does_not_keep_its_sibling_from_starting() -
     assert steps == [StartContainer("side", 0), Wait(9.0)]
 
 
+@pytest.mark.parametrize("set_by", [timedelta(hours=-1), timedelta(0), timedelta(hours=1)])
+@pytest.mark.parametrize("part", ["main", SANDBOX])
+def test_a_wall_clock_that_is_set_changes_no_pause(part: str, set_by: timedelta) -> None:
+    memory = Memory(troubles={part: Trouble("ErrImagePull", "no such image", 2, 1009.0)})
+    found = [a_found(SANDBOX)] if part == "main" else []
+
+    steps = plan.plan(a_living_pod(), found, memory, Moment(NOW + set_by, 1000.0))
+    assert steps == [Wait(9.0)]
+
+    later = plan.plan(a_living_pod(), found, memory, Moment(NOW + set_by, 1009.0))
+    assert StartContainer("main", 0) in later
+
+
 def a_deleted_pod(grace_s: int | None = 30, *, ahead_s: float = 0.0) -> Pod:
     """Return a pod that was deleted just now, by a server whose clock is ahead of this node's."""
     pod = a_living_pod()
