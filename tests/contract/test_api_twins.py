@@ -35,6 +35,7 @@ class HeldStore:
         self.get, self.commit = inner.get, inner.commit
         self.grant, self.renew, self.revoke = inner.grant, inner.renew, inner.revoke
         self.compact, self.close = inner.compact, inner.close
+        self.usage, self.defragment, self.disarm = inner.usage, inner.defragment, inner.disarm
 
     async def list(
         self, prefix: str, *, revision: int = 0, limit: int = 0, after: str = ""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from cubernetes.api.condition import is_true
 from cubernetes.api.meta import Object
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod
@@ -163,6 +164,37 @@ async def test_a_frozen_node_leaves_the_service_and_thaws_as_it_was(
     await until("everything serves", lambda: is_whole(client), 15)
     assert (await cluster.run("n3", OURS)).stdout.split() == before
     await until_serving(cluster, client, "n3")
+
+
+async def test_a_bare_pod_is_itself_when_its_node_is_back_after_a_minute(
+    cluster: Cluster, client: Client
+) -> None:
+    """Silence takes it out of service at once, and deletes only what is replaced elsewhere."""
+    node = cluster.names[-1]
+    await client.create(pod("alone", [shell(SLEEP)], namespace="default", nodeName=node))
+
+    async def is_whole_again() -> bool:
+        one = await found(client, "alone", "default")
+        return one is not None and is_true(one.status.conditions, "Ready")
+
+    await until("it runs", is_whole_again, 60)
+    before = await client.get(Pod, "alone", "default")
+    await cluster.lab.power(node, "freeze")
+    try:
+        await until_state(client, node, is_ready=False, deadline_s=20)
+        await asyncio.sleep(60)
+        silent = await client.get(Pod, "alone", "default")
+        assert not silent.metadata.is_deleted
+        assert not is_true(silent.status.conditions, "Ready")
+    finally:
+        await cluster.lab.power(node, "thaw")
+    await until_state(client, node, is_ready=True, deadline_s=30)
+    await until("it serves again", is_whole_again, 30)
+    after = await client.get(Pod, "alone", "default")
+    assert after.metadata.uid == before.metadata.uid
+    assert status_of(after).container_id == status_of(before).container_id
+    assert status_of(after).restart_count == 0
+    await client.delete(Pod, "alone", "default")
 
 
 async def test_w14_a_node_that_was_cut_off_comes_back_without_doubles(

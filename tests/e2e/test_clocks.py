@@ -1,0 +1,89 @@
+"""One node's kubelet lives by a clock that is 100 s off: what hangs on time is as on the others."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from cubernetes.api.node import Node
+from cubernetes.api.pod import Pod
+from cubernetes.client.rest import Client
+from tests.e2e.cluster import Cluster, ready_nodes, until
+from tests.e2e.pods import STUBBORN, found, pod, shell
+
+pytestmark = pytest.mark.lab
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+CONFIG = "/etc/cubernetes/supervisord.conf"
+CONTROL = (sys.executable, "-m", "supervisor.supervisorctl", "-c", CONFIG)
+GRACE_S = 12
+
+
+@asynccontextmanager
+async def clock_off(cluster: Cluster, client: Client, node: str, by: str) -> AsyncIterator[None]:
+    """Let a node's kubelet see another wall time; its monotonic time stays as it is."""
+    words = f'LD_PRELOAD="{FAKETIME}",FAKETIME="{by}",FAKETIME_DONT_FAKE_MONOTONIC="1"'
+    line = f"/^\\[program:kubelet\\]/a environment={words}"
+    await cluster.run(node, ["sed", "-i.true", line, CONFIG])
+    await cluster.run(node, [*CONTROL, "update", "kubelet"])
+    await cluster.run(node, [*CONTROL, "start", "kubelet"], check=False)
+    try:
+        await until_clock_is_told(cluster, client, node)
+        yield
+    finally:
+        await cluster.run(node, ["mv", f"{CONFIG}.true", CONFIG])
+        await cluster.run(node, [*CONTROL, "update", "kubelet"])
+        await cluster.run(node, [*CONTROL, "start", "kubelet"], check=False)
+        await until("the node is Ready again", lambda: is_ready(client, node), 60)
+
+
+async def until_clock_is_told(cluster: Cluster, client: Client, node: str) -> None:
+    async def is_faked() -> bool:
+        pid = await cluster.pid_of(node, "kubelet")
+        maps = await cluster.run(
+            node, ["grep", "-q", "libfaketime", f"/proc/{pid}/maps"], check=False
+        )
+        return maps.code == 0
+
+    await until("the kubelet has another clock", is_faked, 30)
+    await until("the node is Ready", lambda: is_ready(client, node), 60)
+
+
+async def is_ready(client: Client, node: str) -> bool:
+    return node in await ready_nodes(client)
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="no libfaketime (apt-get install libfaketime)")
+@pytest.mark.parametrize("by", ["+100s", "-100s"])
+async def test_a_node_whose_clock_is_off_gives_pods_their_grace_and_stays(
+    cluster: Cluster, client: Client, by: str
+) -> None:
+    node = cluster.names[-1]
+    async with clock_off(cluster, client, node, by):
+        one = pod(
+            "late", [shell(STUBBORN)], namespace="default", nodeName=node,
+            terminationGracePeriodSeconds=GRACE_S,
+        )  # fmt: skip
+        await client.create(one)
+
+        async def runs() -> bool:
+            seen = await found(client, "late", "default")
+            return seen is not None and seen.status.phase == "Running"
+
+        async def is_gone() -> bool:
+            return await found(client, "late", "default") is None
+
+        await until("it runs", runs, 60)
+        began = (await client.get(Node, node)).metadata.uid
+        await client.delete(Pod, "late", "default")
+        spent_s = await until("it is gone", is_gone, 60)
+        print(f"clock {by}: gone {spent_s:.1f} s after its deletion")  # noqa: T201  a figure
+        # Killed at once by a clock that is ahead, a minute and a half late by one that is behind.
+        assert GRACE_S - 1 < spent_s < GRACE_S + 20
+        # Its renewals count from when they are seen.
+        await asyncio.sleep(15)
+        assert await is_ready(client, node)
+        assert (await client.get(Node, node)).metadata.uid == began
