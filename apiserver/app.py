@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote
 
@@ -19,6 +20,7 @@ from cubernetes.host.httpserver import (
     BodyBroken,
     BodyTooLarge,
     Clients,
+    Turn,
     body_of,
     break_off,
     send_parts,
@@ -37,7 +39,7 @@ HEADERS = (
 # What a name begins with whose header is not read, but refused.
 REFUSED = "impersonate-"
 QUERY_FIELDS_MAX = 100
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 64 * 1024
 STOP_DEADLINE_S = 5.0
 
 
@@ -98,7 +100,8 @@ class App:
             if not isinstance(response.body, bytes):
                 return await self._stream(incoming, response, response.body)
             if len(response.body) > PIECE_BYTES:
-                return await self._long(incoming, response, response.body)
+                turn = partial(self._server.turn, request)
+                return await self._long(incoming, response, response.body, turn)
             outgoing = _short(response)
             return outgoing if body.is_read else _last(incoming, outgoing)
 
@@ -124,14 +127,14 @@ class App:
             return outgoing
 
     async def _long(
-        self, incoming: web.BaseRequest, response: Response, body: bytes
+        self, incoming: web.BaseRequest, response: Response, body: bytes, turn: Turn
     ) -> web.StreamResponse:
         """Hand on a long list in pieces: who reads slowly makes us hold it once."""
         outgoing = web.StreamResponse(status=response.status, headers=_headers(response))
         outgoing.content_length = len(body)
         view = memoryview(body)
         parts = (view[begin : begin + PIECE_BYTES] for begin in range(0, len(body), PIECE_BYTES))
-        return await send_parts(incoming, outgoing, parts, self._limits.write_deadline_s)
+        return await send_parts(incoming, outgoing, parts, self._limits.write_deadline_s, turn)
 
 
 class _Body:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from apiserver.items import Item, item_of
 from apiserver.keys import ROOT, collection_in, collection_of
 from apiserver.storage.store import Changes, Compacted, Entry, Store, StoreError, Unavailable
+from apiserver.waking import Waking
 from apiserver.watchcache import KindCache
 from cubernetes.api.errors import ServiceUnavailable, Timeout
 from cubernetes.api.meta import Object
@@ -41,7 +42,10 @@ class Mirror:
         self._store = store
         self._clock = clock
         self.revision = 0
-        self.kinds = {kind: KindCache(kind, events_max=events_max) for kind in kinds}
+        self.waking = Waking()
+        self.kinds = {
+            kind: KindCache(kind, events_max=events_max, waking=self.waking) for kind in kinds
+        }
         self._collections = {collection_of(kind): self.kinds[kind] for kind in kinds}
         # Keys of ours that are no objects: claims of cluster IPs, tokens.
         self.plain: dict[str, Entry] = {}

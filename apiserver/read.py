@@ -11,6 +11,7 @@ from apiserver import nodes
 from apiserver.backend import Backend
 from apiserver.call import Call
 from apiserver.forms import Form, metadata_only, table, whole
+from apiserver.gate import flow_of
 from apiserver.items import Item, item_of
 from apiserver.keys import key_of, prefix_of
 from apiserver.pages import Place, place_of, token_of
@@ -29,7 +30,7 @@ REVISION_MAX = 2**63 - 1
 REVISION_LETTERS_MAX = 19
 LIMIT_MAX = 1_000_000
 # So many objects of a list are as much work as one request of another kind.
-OBJECTS_PER_SEAT = 500
+OBJECTS_PER_SEAT = 100
 # How many entries one read of an old page takes from the store.
 OLD_PAGE_ENTRIES = 500
 
@@ -110,15 +111,15 @@ async def watch(backend: Backend, call: Call) -> Response:
     # From here to the open stream nothing waits: nobody else can take the last place meanwhile.
     backend.watchers.check_room(call.identity.user)
     cache = backend.mirror.kinds[call.kind]
-    first = b""
+    first, whose = b"", flow_of(call.request)
     if asked:
         try:
-            place = cache.watch(selection, asked)
+            place = cache.watch(selection, asked, whose)
         except FellBehind as error:
             raise Gone(f"too old resource version: {asked} ({cache.floor})") from error
     else:
         first = b"".join(event_line("ADDED", form.item(item)) for item in cache.chosen(selection))
-        place = cache.watch(selection)
+        place = cache.watch(selection, None, whose)
     # timeoutSeconds=0 is what clients send that want none of their own.
     ends_at = backend.env.clock.monotonic() + (timeout_s or limits.watch_timeout_s)
     watcher = Watcher(

@@ -147,6 +147,10 @@ class ApiServer:
                 await places.aclose()
             yield response
 
+    async def turn(self, request: Request) -> None:
+        """Wait for a turn to go on with a long answer."""
+        await self.backend.mirror.waking.turn(gate.flow_of(request))
+
     def refused(self, method: str, path: str, error: ApiError, address: str = "") -> Response:
         """Answer what did not become a request: too large, too late, or not to be read."""
         story = Story("", method, why=error.message, address=address)

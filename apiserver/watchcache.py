@@ -3,8 +3,8 @@
 Theory of operation. `items` is the present at `revision`; `events` are the last changes, each with
 the object before and after it, numbered without gaps. A watch is no queue but a place in the
 events: it costs no memory of its own, and one that reads too slowly finds its place gone and is
-cut off. A change wakes those watches only that it concerns; the others have their place moved. What
-an event looks like on the wire is encoded once, however many watch.
+cut off. A change wakes those watches only that it concerns, a few at a time; the others have their
+place moved at once. What an event looks like on the wire is encoded once, however many watch.
 """
 
 import asyncio
@@ -12,8 +12,10 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
+from apiserver.gate import Class
 from apiserver.items import Item, departed
 from apiserver.selection import EventType, Selection
+from apiserver.waking import Waking, Whose
 from cubernetes.api.meta import Object
 
 # Changes of one kind that a watch may be behind: it bounds memory and how far a watch can resume.
@@ -64,11 +66,13 @@ def event_line(verdict: str, content: bytes) -> bytes:
 class Watch:
     """A reader's place in the changes of one kind. `close` it, or it is woken for ever."""
 
-    __slots__ = ("_cache", "_waiter", "place", "selection")
+    __slots__ = ("_cache", "_waiter", "place", "selection", "whose")
 
-    def __init__(self, cache: "KindCache", selection: Selection, place: int) -> None:
+    def __init__(self, cache: "KindCache", selection: Selection, place: int, whose: Whose) -> None:
         self._cache = cache
         self.selection = selection
+        # The class of its user, and who that is.
+        self.whose = whose
         # The number of the first event that this watch has not read.
         self.place = place
         self._waiter: asyncio.Future[None] | None = None
@@ -89,10 +93,13 @@ class Watch:
         return self.place >= self._cache.end
 
     async def woken(self) -> None:
-        """Wait for a change that concerns this watch, or until someone wakes it."""
-        if not self.is_at_end:
-            return
+        """Wait for a change that concerns this watch, or until someone wakes it.
+
+        Where there is something to read already, that is when its turn comes.
+        """
         self._waiter = asyncio.get_running_loop().create_future()
+        if not self.is_at_end:
+            self._cache.wake_in_turn(self)
         try:
             await self._waiter
         finally:
@@ -102,15 +109,15 @@ class Watch:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def offer(self, events: Sequence[Event], end: int) -> None:
-        """Wake the watch if it waits for one of these, the newest events; else move it on."""
+    def is_to_be_woken(self, events: Sequence[Event], end: int) -> bool:
+        """Tell whether it waits for one of these, the newest events; if for none, move it on."""
         if self._waiter is None or self._waiter.done():
-            return
+            return False
         verdict = self.selection.verdict
         if any(verdict(one.old, one.new) is not None for one in events):
-            self._waiter.set_result(None)
-        else:
-            self.place = end
+            return True
+        self.place = end
+        return False
 
     def close(self) -> None:
         self._cache.forget(self)
@@ -119,8 +126,16 @@ class Watch:
 class KindCache:
     """The objects of one kind as of a revision of the store, in the order of their keys."""
 
-    def __init__(self, kind: type[Object], *, events_max: int = EVENTS_MAX) -> None:
+    def __init__(
+        self,
+        kind: type[Object],
+        *,
+        events_max: int = EVENTS_MAX,
+        waking: Waking | None = None,
+    ) -> None:
+        """Watches of all kinds are woken in the same rounds."""
         self.kind = kind
+        self._waking: Waking = waking or Waking()
         self.items: dict[str, Item] = {}
         self.keys: list[str] = []
         # The revision of the last change of this kind: from there on nothing has changed.
@@ -161,8 +176,10 @@ class KindCache:
             del self._events[:surplus]
             self._first += surplus
         end = self.end
-        for watch in list(self._watches):
-            watch.offer(events, end)
+        for watch in self._watches:
+            # Who is to be woken already will read these too.
+            if watch not in self._waking and watch.is_to_be_woken(events, end):
+                self.wake_in_turn(watch)
 
     def _changed(self, key: str, new: Item | None, revision: int) -> Event:
         old = self.items.get(key)
@@ -195,7 +212,12 @@ class KindCache:
         # The character after "/" ends what begins with the prefix.
         return low, bisect_left(self.keys, prefix[:-1] + "0", low)
 
-    def watch(self, selection: Selection, after: int | None = None) -> Watch:
+    def watch(
+        self,
+        selection: Selection,
+        after: int | None = None,
+        whose: Whose = (Class.USERS, ""),
+    ) -> Watch:
         """Open a watch for the changes after a revision; None is from now on.
 
         Raises: FellBehind: the changes right after that revision are no longer kept.
@@ -206,7 +228,7 @@ class KindCache:
         if after is not None:
             index = bisect_right(self._events, after, key=attrgetter("revision"))
             place = self._first + index
-        watch = Watch(self, selection, place)
+        watch = Watch(self, selection, place, whose)
         self._watches[watch] = None
         return watch
 
@@ -217,5 +239,9 @@ class KindCache:
         begin = place - self._first
         return self._events[begin : begin + EVENTS_PER_PIECE]
 
+    def wake_in_turn(self, watch: Watch) -> None:
+        self._waking.add(watch.whose, watch)
+
     def forget(self, watch: Watch) -> None:
         self._watches.pop(watch, None)
+        self._waking.discard(watch)

@@ -120,8 +120,8 @@ class Watchers:
                 yield lines
             if self._is_closing or watcher.is_over(self._clock.monotonic()):
                 return
-            if not lines:
-                await watcher.watch.woken()
+            # Also who has read a piece of many waits for its turn: others read theirs meanwhile.
+            await watcher.watch.woken()
 
     def _new_lines(self, watcher: Watcher) -> bytes:
         form, show = watcher.form, watcher.show

@@ -29,6 +29,7 @@ NO_LIMIT = sys.maxsize
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 type Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+type Turn = Callable[[], Awaitable[None]]
 
 log = Log(__name__)
 
@@ -243,14 +244,18 @@ async def send_parts(
     outgoing: web.StreamResponse,
     parts: Iterable[bytes | memoryview],
     deadline_s: float,
+    turn: Turn | None = None,
 ) -> web.StreamResponse:
     """Hand on a long answer in parts: no buffer holds all of it again, and nobody waits for ever.
 
-    Each part has the deadline; the answer as a whole has none, so that a thin line may do.
+    Each part has the deadline; the answer as a whole has none, so that a thin line may do. turn is
+    awaited before each part, where others are to go between.
     """
     await outgoing.prepare(incoming)
     try:
         for part in parts:
+            if turn is not None:
+                await turn()
             async with asyncio.timeout(deadline_s):
                 await outgoing.write(part)
     except (TimeoutError, ConnectionResetError) as why:

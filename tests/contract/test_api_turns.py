@@ -1,14 +1,16 @@
 """Turns: bodies that find no room wait unread, and no crowd of one user stands before others."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from apiserver.bodies import Unread
 from apiserver.gate import Class, class_of
+from apiserver.rounds import CLASS_TURNS
 from apiserver.settings import Limits
 from cubernetes.api.http import ANONYMOUS, Identity, Request, Response
 from tests.contract.api_world import NODES, PODS, World, a_pod, a_world, settled
@@ -33,7 +35,7 @@ class Asked:
 
 
 @asynccontextmanager
-async def ended(asked: list[asyncio.Task[Response]]) -> AsyncIterator[None]:
+async def ended(asked: Sequence[asyncio.Task[Any]]) -> AsyncIterator[None]:
     try:
         yield
     finally:
@@ -134,6 +136,60 @@ async def _turns_for_a_get(world: World, identity: Identity, path: str = f"{PODS
     return turn_count
 
 
+async def test_a_change_that_a_crowd_watches_is_not_in_the_way_of_others() -> None:
+    """450 watches of one user are told one after the other, and requests go between."""
+    async with a_world() as world, AsyncExitStack() as stack:
+        await world.call("POST", PODS, a_pod(), identity=JOE)
+        told: list[str] = []
+
+        async def read(identity: Identity, name: str) -> None:
+            watch = await world.watch(PODS, identity=identity, resourceVersion="1")
+            told.append(f"first of {name}")
+            try:
+                while True:
+                    await watch.next()
+                    told.append(name)
+            finally:
+                await watch.close()
+
+        names = [f"jane-{number}" for number in range(450)]
+        crowd = [asyncio.create_task(read(JANE, name)) for name in names]
+        crowd.append(asyncio.create_task(read(Identity("system:controllers"), "controllers")))
+        await stack.enter_async_context(ended(crowd))
+        async with asyncio.timeout(20):
+            while len(told) < 2 * len(crowd):  # noqa: ASYNC110  what other tasks will do
+                await asyncio.sleep(0)
+        alone = await _turns_for_a_get(world, JOE)
+        told.clear()
+        label = {"metadata": {"labels": {"a": "b"}}}
+        merge = {"content-type": "application/merge-patch+json"}
+        answer = await world.call("PATCH", f"{PODS}/web", label, headers=merge, identity=JOE)
+        assert answer.code == 200
+        turns = await _turns_for_a_get(world, JOE)
+        # As many turns of the loop as when he was alone, and in each of them one of the crowd.
+        assert turns <= 2 * alone
+        assert len(told) <= 30
+        assert "controllers" in told[:CLASS_TURNS]
+        async with asyncio.timeout(20):
+            while len(told) < len(crowd):  # noqa: ASYNC110  what other tasks will do
+                await asyncio.sleep(0)
+        assert sorted(told) == sorted([*names, "controllers"])
+
+
+async def test_pieces_of_long_answers_come_in_turns() -> None:
+    async with a_world() as world:
+        order: list[str] = []
+
+        async def send(identity: Identity, name: str) -> None:
+            for _ in range(3):
+                await world.server.turn(Request("GET", PODS, identity=identity))
+                order.append(name)
+
+        await asyncio.gather(*(send(JANE, "jane") for _ in range(5)), send(JOE, "joe"))
+        # Five lists of one user are before another's no more than one is.
+        assert [index for index, name in enumerate(order) if name == "joe"] == [1, 3, 5]
+
+
 async def test_a_users_crowd_has_an_end() -> None:
     limits = Limits(in_flight_max=10, waiting_per_user_max=5)
     async with a_world(limits=limits) as world, AsyncExitStack() as stack:
@@ -162,7 +218,7 @@ async def test_a_long_list_takes_the_seats_of_many() -> None:
             request = Request("GET", PODS, query, identity=JANE)
             async with world.server.answering(request):
                 seats[limit] = world.server.seats_held
-        assert seats == {"": 3, "10": 1, "600": 2}
+        assert seats == {"": 10, "10": 1, "600": 7}
         assert world.server.seats_held == 0
         request = Request("GET", PODS, (("watch", "1"),), identity=JANE)
         async with world.server.answering(request) as response:
