@@ -14,7 +14,7 @@ class Limits(SettingsBase, frozen=True, kw_only=True):
     # Connections; strangers are all without a client certificate, also before TLS is through.
     connections_max: int = 10_000
     strangers_max: int = 2000
-    strangers_of_address_max: int = 256
+    strangers_of_address_max: int = 512
     header_deadline_s: float = 10.0
     body_deadline_s: float = 30.0
     request_deadline_s: float = 60.0

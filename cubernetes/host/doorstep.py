@@ -2,12 +2,16 @@
 
 Whoever comes is unknown until a certificate has been verified. Unknown ones push each other out,
 the oldest first: silence gains nobody a place, and who is quick to say who he is gets in also from
-an address whose other connections are a stranger's. Where all addresses together are too many, the
-one with the most of them loses its oldest.
+an address whose other connections are a stranger's. Many that come at once are no strangers yet:
+over the limit of an address who has been silent for PATIENCE_S goes. Where all addresses together
+are too many, the one with the most of them loses its oldest, however young.
 """
 
 from collections.abc import Hashable
 from typing import NamedTuple
+
+# What a handshake may take on a busy machine, among hundreds of others.
+PATIENCE_S = 5.0
 
 
 class Room(NamedTuple):
@@ -24,8 +28,8 @@ class Doorstep[Guest: Hashable]:
     def __init__(self, room: Room) -> None:
         self._room = room
         self._address: dict[Guest, str] = {}
-        # By address, the oldest first.
-        self._unknown: dict[str, dict[Guest, None]] = {}
+        # By address, the oldest first, each with when it came.
+        self._unknown: dict[str, dict[Guest, float]] = {}
         self._unknown_count = 0
 
     @property
@@ -36,15 +40,17 @@ class Doorstep[Guest: Hashable]:
     def unknown_count(self) -> int:
         return self._unknown_count
 
-    def came(self, guest: Guest, address: str) -> Guest | None:
+    def came(self, guest: Guest, address: str, now_s: float) -> Guest | None:
         """Let somebody in; return who must go for it, which may be the one who came."""
         self._address[guest] = address
         own = self._unknown.setdefault(address, {})
-        own[guest] = None
+        own[guest] = now_s
         self._unknown_count += 1
         gone = None
-        if len(own) > self._room.unknown_of_address_max:
-            gone = next(iter(own))
+        oldest, oldest_at = next(iter(own.items()))
+        is_silent = now_s - oldest_at >= PATIENCE_S
+        if is_silent and len(own) > self._room.unknown_of_address_max:
+            gone = oldest
         elif self._unknown_count > self._room.unknown_max:
             # As many addresses as unknown ones at the most: their number has its limit.
             greediest = max(self._unknown, key=lambda one: len(self._unknown[one]))

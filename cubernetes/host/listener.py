@@ -112,7 +112,7 @@ class Listener[G: Guest]:
 
     def _let_in(self, taken: socket.socket, address: str) -> None:
         guest = self._factory()
-        gone = self.doorstep.came(guest, address)
+        gone = self.doorstep.came(guest, address, asyncio.get_running_loop().time())
         if gone is guest:
             taken.close()
             return

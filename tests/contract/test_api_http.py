@@ -29,7 +29,7 @@ LIMITS = Limits(
     body_deadline_s=0.4,
     body_bytes_max=64 * 1024,
     write_deadline_s=0.5,
-    strangers_of_address_max=20,
+    strangers_max=20,
 )
 HEAD = "Host: x\r\n"
 MANY = [f"X{number}: y\r\n" for number in range(200)]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.host.doorstep import Doorstep, Room
+from cubernetes.host.doorstep import PATIENCE_S, Doorstep, Room
 
 ROOM = Room(all_max=20, unknown_max=8, unknown_of_address_max=3)
 
@@ -14,8 +14,8 @@ def a_doorstep(room: Room = ROOM) -> Doorstep[str]:
 
 def test_an_address_pushes_out_its_own_oldest_and_nobody_elses() -> None:
     doorstep = a_doorstep()
-    assert doorstep.came("other", "b") is None
-    gone = [doorstep.came(f"silent-{number}", "a") for number in range(10)]
+    assert doorstep.came("other", "b", 0) is None
+    gone = [doorstep.came(f"silent-{number}", "a", number * PATIENCE_S) for number in range(10)]
     assert gone == [None] * 3 + [f"silent-{number}" for number in range(7)]
     assert doorstep.unknown_count == 4
 
@@ -23,28 +23,35 @@ def test_an_address_pushes_out_its_own_oldest_and_nobody_elses() -> None:
 def test_who_says_quickly_who_he_is_gets_in_from_a_strangers_address() -> None:
     doorstep = a_doorstep()
     for number in range(1000):
-        doorstep.came(f"before-{number}", "a")
-    doorstep.came("kubelet", "a")
+        doorstep.came(f"before-{number}", "a", number / 1000)
+    doorstep.came("kubelet", "a", 1)
     doorstep.known("kubelet")
-    assert "kubelet" not in [doorstep.came(f"after-{number}", "a") for number in range(1000)]
+    assert "kubelet" not in [doorstep.came(f"after-{number}", "a", 9) for number in range(1000)]
+
+
+def test_many_that_come_at_once_are_given_the_time_of_a_handshake() -> None:
+    """A machine whose programs all come back at the same moment is no stranger."""
+    doorstep = a_doorstep(Room(all_max=1000, unknown_max=800, unknown_of_address_max=100))
+    assert {doorstep.came(f"{number}", "a", 5 + number / 1000) for number in range(600)} == {None}
+    assert doorstep.came("later", "a", 6 + PATIENCE_S) == "0"
 
 
 def test_of_all_addresses_the_greediest_gives() -> None:
     doorstep = a_doorstep()
     for guest in ("a1", "a2", "a3", "b1", "c1", "d1", "e1", "f1"):
-        assert doorstep.came(guest, guest[0]) is None
-    assert doorstep.came("g1", "g") == "a1"
+        assert doorstep.came(guest, guest[0], 0) is None
+    assert doorstep.came("g1", "g", 0) == "a1"
     assert doorstep.unknown_count == ROOM.unknown_max
 
 
 def test_over_the_limit_of_all_nobody_is_kept() -> None:
     doorstep = a_doorstep()
     for number in range(ROOM.all_max):
-        doorstep.came(f"k{number}", "a")
+        doorstep.came(f"k{number}", "a", 0)
         doorstep.known(f"k{number}")
-    assert doorstep.came("late", "b") == "late"
+    assert doorstep.came("late", "b", 0) == "late"
     doorstep.left("k3")
-    assert doorstep.came("later", "b") is None
+    assert doorstep.came("later", "b", 0) is None
 
 
 steps = st.lists(
@@ -58,10 +65,10 @@ steps = st.lists(
 def test_limits_hold_whoever_comes_and_goes(plan: list[tuple[str, int, str]]) -> None:
     there: dict[int, tuple[str, bool]] = {}
     doorstep: Doorstep[int] = Doorstep(Room(6, 4, 2))
-    for what, guest, address in plan:
+    for step, (what, guest, address) in enumerate(plan):
         if what == "came" and guest not in there:
             there[guest] = (address, False)
-            gone = doorstep.came(guest, address)
+            gone = doorstep.came(guest, address, step * PATIENCE_S)
             if gone is not None:
                 # Nobody who is known goes for another.
                 assert not there.pop(gone)[1]

@@ -106,7 +106,7 @@ async def test_silent_connections_of_one_address_push_each_other_out() -> None:
         head_deadline_s=60,
         take_deadline_s=60,
         connections_max=50,
-        unknown_of_address_max=10,
+        unknown_max=10,
     )
     await found.listen("127.0.0.1", 0, None)
     silent = [await connect(found) for _ in range(200)]
