@@ -6,6 +6,7 @@ has its place, or none, from the moment that it is taken.
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable, Hashable
@@ -63,9 +64,10 @@ class Listener[G: Guest]:
                 made = socket.create_server(place[:2], family=family, backlog=BACKLOG)
                 made.setblocking(False)
                 self._sockets.append(made)
-        except OSError:
+        except OSError as error:
             self.close()
-            raise
+            said = os.strerror(error.errno or 0).lower()
+            raise OSError(error.errno, f"{host} port {port}: {said}") from error
         self._listen()
 
     def close(self) -> None:

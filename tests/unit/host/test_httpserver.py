@@ -134,5 +134,5 @@ async def test_an_address_that_is_taken_is_told(server: HttpServer) -> None:
     other = HttpServer(
         answer, lambda _: web.Response(status=400), head_deadline_s=1, take_deadline_s=1
     )
-    with pytest.raises(OSError, match="Address already in use"):
+    with pytest.raises(OSError, match=r"127\.0\.0\.1 port [0-9]+: address already in use"):
         await other.listen("127.0.0.1", server.port, None)
