@@ -49,6 +49,7 @@ class FakeNetwork:
         self._clock, self._fabric = env.clock, fabric
         self._is_prepared = False
         self._overlay = Overlay()
+        self._attached: set[str] = set()  # in this life: no other pod is looked after
 
     async def prepare(self, pod_cidr: IPv4Network) -> None:
         await self._asked()
@@ -61,6 +62,7 @@ class FakeNetwork:
         address = await self.reserve(pod_uid)
         self._fabric.namespaces[pod_uid] = netns
         self._fabric.cut -= {pod_uid}
+        self._attached.add(pod_uid)
         return address
 
     async def reserve(self, pod_uid: str) -> IPv4Address:
@@ -96,10 +98,11 @@ class FakeNetwork:
             found.append(Damage("the overlay"))
         if self._fabric.lost:
             found.append(Damage("the node's address", why=self._fabric.lost))
-        for uid in sorted(self._fabric.cut & self._fabric.namespaces.keys()):
+        known = self._attached & self._fabric.namespaces.keys()
+        for uid in sorted(self._fabric.cut & known):
             is_lost = uid in self._fabric.beyond_repair
             found.append(Damage("the pair", uid, why="it may not be made" if is_lost else ""))
-        self._fabric.cut &= self._fabric.beyond_repair
+        self._fabric.cut -= known - self._fabric.beyond_repair
         return found
 
     async def reset(self) -> None:
