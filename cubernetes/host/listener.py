@@ -71,12 +71,13 @@ class Listener[G: Guest]:
         self._listen()
 
     def close(self) -> None:
-        """Take nobody any more, and let those go who have not said anything yet."""
+        """Take nobody any more, and let those go who have not said anything yet. Repeatable."""
         if self._pause is not None:
             self._pause.cancel()
         for one in self._sockets:
             asyncio.get_running_loop().remove_reader(one)
             one.close()
+        self._sockets.clear()
         for task in list(self._opening.values()):
             task.cancel()
 

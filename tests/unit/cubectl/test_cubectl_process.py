@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
+MODULES_MAX = 200
 SLOW_TO_IMPORT = ("asyncio", "aiohttp", "yaml", "click", "grpc", "logging")
 
 
@@ -37,17 +38,14 @@ def test_nothing_slow_is_imported_to_start() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_it_starts_in_a_quarter_of_a_second() -> None:
-    """The best of several, in time of the processor: what it costs, not what else is going on."""
-    spans_s = []
-    for _ in range(5):
-        process = start("version --client")
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert ended(process)[0] == 0
-        spans_s.append(used.ru_utime + used.ru_stime)
+def test_few_modules_are_imported_to_start() -> None:
+    """Each costs a person time before anything happens; counted, for seconds depend on machines."""
+    code = "import sys; old = len(sys.modules); import cubectl.cli; print(len(sys.modules) - old)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
 
-    assert min(spans_s) < 0.25
+    assert int(done.stdout) <= MODULES_MAX
 
 
 def test_an_absent_server_is_one_line_with_a_hint() -> None:
