@@ -36,8 +36,11 @@ def run(options: Namespace, session: Session) -> None:
         place = session.namespace if target.kind.resource.namespaced else ""
         chosen = named(target.name) if target.name else query
         before = session.api.list(target.kind, place, chosen).items
+        if options.what == "delete":
+            _wait_for_ends(session, target, before, until_s, options.timeout)
+            continue
         seen: list[Tree] = list(before)
-        judge = _remembering(_judge(options.what, before), seen)
+        judge = _remembering(_judge(options.what), seen)
         left_s = max(0.0, until_s - session.monotonic())
         try:
             wait_until(session, target.kind, place, chosen, judge, left_s)
@@ -45,8 +48,27 @@ def run(options: Namespace, session: Session) -> None:
             late = _titles(target, seen) or [f"no such {target.kind.resource.plural}"]
             session.fail(f"{', '.join(late)}: not {word} after {options.timeout}")
             continue
-        for title in _titles(target, before if options.what == "delete" else seen):
+        for title in _titles(target, seen):
             session.say(f"{title} {word}")
+
+
+def _wait_for_ends(
+    session: Session, target: Target, trees: Sequence[Tree], until_s: float, timeout: str
+) -> None:
+    """Wait for each by its name: one that only leaves a selection still lives."""
+    if target.name and not trees:
+        session.say(f"{name_of(target.kind, target.name)} deleted")
+    for tree in trees:
+        metadata = tree["metadata"]
+        title, place = name_of(target.kind, metadata["name"]), metadata.get("namespace", "")
+        left_s = max(0.0, until_s - session.monotonic())
+        judge = are_gone([metadata.get("uid", "")])
+        try:
+            wait_until(session, target.kind, place, named(metadata["name"]), judge, left_s)
+        except TooLate:
+            session.fail(f"{title}: not deleted after {timeout}")
+        else:
+            session.say(f"{title} deleted")
 
 
 def _word(what: str) -> str:
@@ -59,9 +81,7 @@ def _word(what: str) -> str:
     return f"met condition {rest}"
 
 
-def _judge(what: str, before: Sequence[Tree]) -> Judge:
-    if what == "delete":
-        return are_gone([tree["metadata"].get("uid", "") for tree in before])
+def _judge(what: str) -> Judge:
     kind, _, status = what.partition("=")[2].partition("=")
     return all_have(kind, status or "True")
 

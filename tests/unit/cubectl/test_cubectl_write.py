@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -432,6 +433,25 @@ def test_wait_for_a_selection_waits_until_there_is_something_and_all_of_it_is_re
     said = run(server, "wait pod -l app=web --for=condition=Ready --timeout 30s")
 
     assert said.out == "pod/web-0 met condition Ready\npod/web-1 met condition Ready\n"
+
+
+def test_what_leaves_a_selection_is_not_deleted(server: TinyServer) -> None:
+    """To a watch of the selection it looks so: the pod lives on under another label."""
+    pod = server.keep(codec.to_tree(a_pod("web-0")))
+    server.changes = [("DELETED", {**pod, "metadata": {**pod["metadata"], "labels": {}}})]
+    stream = server.stream
+
+    def selected(target: str, *, silence_s: float | None) -> Any:
+        if "labelSelector" not in target:
+            server.changes = [("MODIFIED", pod)]
+        return stream(target, silence_s=silence_s)
+
+    server.stream = selected  # type: ignore[method-assign]
+
+    said = run(server, "wait pod -l app=web --for=delete --timeout=20s")
+
+    assert (said.out, said.code) == ("", 1)
+    assert said.err == "cubectl: pod/web-0: not deleted after 20s\n"
 
 
 def test_wait_for_the_end_of_nothing_is_no_failure(server: TinyServer) -> None:
