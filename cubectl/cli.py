@@ -50,9 +50,20 @@ def main(argv: Sequence[str] | None = None, session: Session | None = None) -> i
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough. Nothing may be written at exit any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough.
+        _write_no_more()
         return DONE
+    except OSError as error:
+        # Files and connections have errors of their own: this is the answer that cannot be written.
+        _write_no_more()
+        session.tell(f"the answer cannot be written: {error.strerror or error}")
+        return REFUSED
+
+
+def _write_no_more() -> None:
+    """Let nothing be written at exit any more, where Python would fail at it again."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(verb: Verb, options: Namespace, session: Session) -> int:

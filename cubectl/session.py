@@ -1,5 +1,7 @@
 """What a verb works with: the API, the namespace, where text goes, and what time it is."""
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -21,6 +23,13 @@ class Misused(Exception):
     """The command line asks for something that cannot be: exit code 2."""
 
 
+class Closed(io.StringIO):
+    """Stands for the stdout of a process that was started without one."""
+
+    def write(self, _: str) -> int:
+        raise OSError(errno.EBADF, "stdout is closed")
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What the command line says for every verb."""
@@ -37,8 +46,8 @@ class Session:
     """Opens files and connections only when a verb asks for them."""
 
     choice: Choice = field(default_factory=Choice)
-    out: TextIO = field(default_factory=lambda: sys.stdout)
-    err: TextIO = field(default_factory=lambda: sys.stderr)
+    out: TextIO = field(default_factory=lambda: sys.stdout or Closed())
+    err: TextIO = field(default_factory=lambda: sys.stderr or open(os.devnull, "w"))  # noqa: SIM115
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     now: Callable[[], datetime] = moment.now
     monotonic: Callable[[], float] = moment.monotonic

@@ -48,6 +48,19 @@ def test_few_modules_are_imported_to_start() -> None:
     assert int(done.stdout) <= MODULES_MAX
 
 
+@pytest.mark.parametrize(
+    ("where", "why"), [("> /dev/full", "No space left on device"), (">&-", "stdout is closed")]
+)
+def test_an_answer_that_cannot_be_written_is_told_in_one_line(where: str, why: str) -> None:
+    line = f"exec {sys.executable} -m cubectl version --client {where}"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == f"cubectl: the answer cannot be written: {why}\n"
+
+
 def test_an_absent_server_is_one_line_with_a_hint() -> None:
     code, out, err = ended(start("get pods --server https://127.0.0.1:1"))
 
