@@ -47,7 +47,7 @@ class Session:
 
     choice: Choice = field(default_factory=Choice)
     out: TextIO = field(default_factory=lambda: sys.stdout or Closed())
-    err: TextIO = field(default_factory=lambda: sys.stderr or open(os.devnull, "w"))  # noqa: SIM115
+    err: TextIO = field(default_factory=lambda: sys.stderr or open(os.devnull, "w"))  # noqa: SIM115  as long as the process
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     now: Callable[[], datetime] = moment.now
     monotonic: Callable[[], float] = moment.monotonic
