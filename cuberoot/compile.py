@@ -122,7 +122,17 @@ def _kubelet(cluster: Cluster) -> KubeletSettings:
         pod_range=cluster.pod_range,
         closed_ports=(ETCD_PORT, ETCD_PEER_PORT, KUBELET_PORT),
         metrics_port=KUBELET_METRICS_PORT,
+        ports_in_use=tuple(f"{port}/TCP" for port in ports_of(cluster)),
     )
+
+
+def ports_of(cluster: Cluster) -> tuple[int, ...]:
+    """Return the TCP ports of this node that its programs have, on whichever address."""
+    every_node = (KUBELET_PORT, KUBELET_METRICS_PORT, PROXY_METRICS_PORT)
+    control_plane = (
+        API_PORT, ETCD_PORT, ETCD_PEER_PORT, SCHEDULER_METRICS_PORT, CONTROLLERS_METRICS_PORT,
+    )  # fmt: skip
+    return (*every_node, *control_plane) if cluster.is_control_plane else every_node
 
 
 def _apiserver(cluster: Cluster) -> ApiServerSettings:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cubernetes.api.condition import Condition, Truth, with_condition
+from cubernetes.api.hostport import PORTS_IN_USE, HostPort, ports_text
 from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from cubernetes.api.node import (
@@ -17,6 +18,8 @@ from cubernetes.api.node import (
 )
 from cubernetes.api.quantities import Quantity
 from kubelet.capacity import MachineFacts, amounts
+from kubelet.network import overlay
+from kubelet.settings import KubeletSettings
 
 
 def node_labels(name: str, labels: Mapping[str, str], facts: MachineFacts) -> dict[str, str]:
@@ -29,9 +32,37 @@ def node_labels(name: str, labels: Mapping[str, str], facts: MachineFacts) -> di
     }
 
 
-def node_made(name: str, labels: Mapping[str, str], facts: MachineFacts) -> Node:
+def node_made(settings: KubeletSettings, facts: MachineFacts) -> Node:
     """Return the Node to create where there is none yet."""
-    return Node(metadata=ObjectMeta(name=name, labels=node_labels(name, labels, facts)))
+    name = settings.node_name
+    return Node(
+        metadata=ObjectMeta(
+            name=name,
+            labels=node_labels(name, settings.labels, facts),
+            annotations={PORTS_IN_USE: ports_text(own_ports(settings))},
+        )
+    )
+
+
+def change_needed(node: Node, made: Node) -> dict[str, dict[str, str]]:
+    """Return what of the metadata of a Node is to be changed: nothing where it is as it should be.
+
+    Labels that people added or changed stay; which ports are in use, only the node knows.
+    """
+    labels = labels_missing(node, made.metadata.labels)
+    wanted, found = made.metadata.annotations, node.metadata.annotations
+    notes = {key: value for key, value in wanted.items() if found.get(key) != value}
+    parts = {"labels": labels, "annotations": notes}
+    return {part: change for part, change in parts.items() if change}
+
+
+def own_ports(settings: KubeletSettings) -> tuple[HostPort, ...]:
+    """Return the ports of this node that no pod may take: its programs', and the overlay's."""
+    serving = settings.serving.port if settings.serving is not None else 0
+    own = {HostPort("TCP", port) for port in (serving, settings.metrics_port) if port}
+    own |= {HostPort("UDP", overlay.PORT)} if settings.network == "vxlan" else set()
+    others = (word.partition("/") for word in settings.ports_in_use)
+    return tuple(sorted(own | {HostPort(kind, int(port)) for port, _, kind in others}))
 
 
 def labels_missing(node: Node, labels: Mapping[str, str]) -> dict[str, str]:

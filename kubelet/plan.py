@@ -16,8 +16,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from cubernetes.api.pod import Container as Wanted
-from cubernetes.api.pod import Pod
+from cubernetes.api.pod import Pod, is_finished
 from cubernetes.host.backoff import backoff_s
+from kubelet.admission import Refusal
 from kubelet.runtime.driver import SANDBOX, Container, State
 
 # A container that ran this long has been healthy: its next end begins a new streak.
@@ -51,12 +52,14 @@ class Memory:
     ending_since_s: when this node heard that the pod is to end (monotonic); None: just now. A
         kubelet that begins again gives the grace again, which is late and never too early.
     network: why nobody reaches the pod; empty where it can be reached.
+    refusal: why it cannot begin here; of no account where it has begun.
     """
 
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     streaks: Mapping[str, "Streak"] = field(default_factory=dict)
     ending_since_s: float | None = None
     network: str = ""
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,8 @@ def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> l
     if pod.metadata.is_deleted:
         left_s = grace_left_s(pod, memory.ending_since_s, now.at_s)
         return teardown(found, left_s, "deleted")
+    if memory.refusal is not None and not found:
+        return []
     strays = _strays(pod, found)
     if strays:
         return [Stop(strays, 0.0, "superseded"), *(Remove(one) for one in strays)]
@@ -173,6 +178,8 @@ def running_sandbox(found: Iterable[Container]) -> Container | None:
 
 def is_over(pod: Pod, found: Sequence[Container]) -> bool:
     """True where every container has ended and the restart policy wants none of them again."""
+    if is_finished(pod) and not found:
+        return True  # a phase that is final is never left
     if pod.spec.restart_policy == "Always":
         return False
     ends = [latest(found, wanted.name) for wanted in pod.spec.containers]

@@ -7,6 +7,7 @@ from functools import partial
 from cubernetes.api.pod import Pod, is_finished
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
+from kubelet.admission import Gate
 from kubelet.checkpoint import Checkpoint
 from kubelet.worker import Parts, PodWorker
 
@@ -23,6 +24,7 @@ class PodWorkers:
         self._parts, self._checkpoint = parts, checkpoint
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._gate = Gate(parts.room)
         self._unsaved = asyncio.Event()
         parts.counts.pods.set_function(lambda: len(self.pods))
 
@@ -41,8 +43,11 @@ class PodWorkers:
         newest = {one.metadata.uid: one for one in pods}
         for uid in sorted(self._workers.keys() - newest.keys()):
             self._workers[uid].want(None)
+        refused = self._gate.judge(newest.values())
         for uid in sorted(newest):
             self._take(uid, newest[uid])
+            if uid in refused:
+                self._workers[uid].refuse(refused[uid])
         self._unsaved.set()
 
     def wake(self, uid: str) -> None:

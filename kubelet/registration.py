@@ -51,15 +51,14 @@ class Registration:
         """Make the Node where there is none; give an existing one the labels it lacks."""
         settings = self._settings
         facts = await self._facts_found("")
-        made = words.node_made(settings.node_name, settings.labels, facts)
+        made = words.node_made(settings, facts)
         try:
             await self._client.create(made)
             log.info("node registered", node=settings.node_name)
         except AlreadyExists:
             found = await self._client.get(Node, settings.node_name)
-            missing = words.labels_missing(found, made.metadata.labels)
-            if missing:
-                change = {"metadata": {"labels": missing}}
+            change = {"metadata": words.change_needed(found, made)}
+            if change["metadata"]:
                 await self._client.patch(Node, settings.node_name, "", change)
 
     async def refresh(self, node: Node) -> None:

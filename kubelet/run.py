@@ -22,7 +22,8 @@ from cubernetes.host.log import Log
 from cubernetes.host.ruleset import RuleSet
 from cubernetes.host.supervise import supervised
 from cubernetes.reconcile.records import Recorder
-from kubelet.capacity import MachineFacts, machine_facts
+from kubelet.admission import Room
+from kubelet.capacity import MachineFacts, amounts, machine_facts
 from kubelet.checkpoint import Checkpoint, FileCheckpoint, Surroundings
 from kubelet.counts import Counts
 from kubelet.hostports import IptablesHostPorts
@@ -33,6 +34,7 @@ from kubelet.network import guard, overlay
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
 from kubelet.network.look import addresses_here
 from kubelet.network.registry import NETWORKS
+from kubelet.node import allocatable, own_ports
 from kubelet.observer import Observer
 from kubelet.pods import PODS_FILE, PodWorkers
 from kubelet.registration import Registration
@@ -111,6 +113,7 @@ class Kubelet:
         self._observer = Observer(machine.runtime)
         told = self._recorder.record
         self._mending = Mending(machine.network, env, self._about, told, self._on_trouble)
+        facts = machine.facts("", "")
         parts = Parts(
             settings=settings,
             env=env,
@@ -124,7 +127,8 @@ class Kubelet:
             mending=self._mending,
             starts=Starts(settings.parallel_starts),
             counts=Counts(env.metrics, env.clock),
-            node_memory_bytes=machine.facts("", "").memory_bytes,
+            node_memory_bytes=facts.memory_bytes,
+            room=room_of(facts, settings),
         )
         self._workers = PodWorkers(parts, machine.checkpoint)
         here = f"spec.nodeName={settings.node_name}"
@@ -370,6 +374,13 @@ class Kubelet:
                 await event.wait()
         except TimeoutError:
             return
+
+
+def room_of(facts: MachineFacts, settings: KubeletSettings) -> Room:
+    """Return what pods may take of this node."""
+    given = allocatable(amounts(facts, settings.pod_limit))
+    ports = own_ports(settings)
+    return Room(given["cpu"].milli, given["memory"].whole, settings.pod_limit, ports)
 
 
 def peers_kept(around: Surroundings) -> tuple[Peer, ...]:

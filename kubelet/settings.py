@@ -46,3 +46,5 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     parallel_starts: int = 4
     # /metrics and /livez on the loopback; 0 serves none.
     metrics_port: int = 0
+    # Ports of other programs of this node (`6443/TCP`): no pod may take them as host ports.
+    ports_in_use: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from cubernetes.api.pod import (
 )
 from cubernetes.api.qos import qos_of
 from kubelet import plan
+from kubelet.admission import Refusal
 from kubelet.plan import Memory
 from kubelet.runtime.driver import SANDBOX, Container, State
 
@@ -38,6 +39,8 @@ def status_for(
     address: of the pod, empty where it has none. Times are cut to the second, so that the same
     facts give the same status.
     """
+    if memory.refusal is not None and not found:
+        return _refused(pod, memory.refusal, host_address, now)
     containers = tuple(
         _container_status(pod, wanted, found, memory, now) for wanted in pod.spec.containers
     )
@@ -66,6 +69,20 @@ def status_for(
         pod_ips=(PodIP(ip=live_address),) if live_address else (),
         start_time=pod.status.start_time or now.replace(microsecond=0),
         container_statuses=containers,
+        qos_class=qos_of(pod.spec),
+        observed_generation=pod.metadata.generation,
+    )
+
+
+def _refused(pod: Pod, refusal: Refusal, host_address: str, now: datetime) -> PodStatus:
+    return PodStatus(
+        phase="Failed",
+        conditions=pod.status.conditions,
+        reason=refusal.reason,
+        message=refusal.message,
+        host_ip=host_address,
+        host_ips=(PodIP(ip=host_address),) if host_address else (),
+        start_time=pod.status.start_time or now.replace(microsecond=0),
         qos_class=qos_of(pod.spec),
         observed_generation=pod.metadata.generation,
     )

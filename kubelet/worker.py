@@ -17,6 +17,7 @@ from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
 from kubelet import plan, specs, status
+from kubelet.admission import Refusal, Room
 from kubelet.counts import Counts
 from kubelet.mending import Mending
 from kubelet.network.driver import NetworkDriver, NetworkTrouble
@@ -75,6 +76,7 @@ class Parts:
     starts: Starts
     counts: Counts
     node_memory_bytes: int
+    room: Room
 
 
 class PodWorker:
@@ -105,6 +107,15 @@ class PodWorker:
             now_s = self._parts.env.clock.monotonic()
             self._memory = replace(self._memory, ending_since_s=now_s)
         self._woken.set()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """The pod cannot begin here: it has failed, unless it has begun already."""
+        pod = self._pod
+        if pod is not None and self._memory.refusal != refusal:
+            self._memory = replace(self._memory, refusal=refusal)
+            message = refusal.message
+            self._parts.recorder.record(Record(pod, refusal.reason, message, "Warning"))
+            self._woken.set()
 
     def wake(self) -> None:
         """Something of the pod may have changed on this node."""

@@ -3,26 +3,11 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from cubernetes.api.hostport import HostPort, host_ports, ports_in_use
 from cubernetes.api.node import Node, Taint, is_ready
-from cubernetes.api.pod import Pod, PodSpec, requested
+from cubernetes.api.pod import Pod, requested
 from cubernetes.api.quantities import Quantity
 from cubernetes.api.toleration import Toleration
-
-ANY_ADDRESS = ("", "0.0.0.0")  # noqa: S104  how a manifest says "every address"
-
-
-class HostPort(NamedTuple):
-    """A port of the node itself; an address of ANY_ADDRESS takes it on all of them."""
-
-    protocol: str
-    port: int
-    address: str = ""
-
-    def collides(self, other: "HostPort") -> bool:
-        if (self.protocol, self.port) != (other.protocol, other.port):
-            return False
-        both = (self.address, other.address)
-        return self.address == other.address or any(one in ANY_ADDRESS for one in both)
 
 
 class Demand(NamedTuple):
@@ -46,6 +31,7 @@ class Facts(NamedTuple):
     memory_bytes: int = 0
     pod_count: int = 0
     taints: tuple[Taint, ...] = ()
+    ports: tuple[HostPort, ...] = ()  # of its own programs
 
 
 class Load(NamedTuple):
@@ -88,7 +74,7 @@ def demand_of(pod: Pod) -> Demand:
     return Demand(
         cpu_milli=requested(pod.spec, "cpu"),
         memory_bytes=requested(pod.spec, "memory"),
-        ports=_host_ports(pod.spec),
+        ports=host_ports(pod.spec),
         selector=tuple(sorted(pod.spec.node_selector.items())),
         tolerations=pod.spec.tolerations,
     )
@@ -106,19 +92,9 @@ def facts_of(node: Node) -> Facts:
         memory_bytes=_whole(amounts, "memory"),
         pod_count=_whole(amounts, "pods"),
         taints=node.spec.taints,
+        ports=ports_in_use(node),
     )
 
 
 def _whole(amounts: Mapping[str, Quantity], resource: str) -> int:
     return amounts[resource].whole if resource in amounts else 0
-
-
-def _host_ports(spec: PodSpec) -> tuple[HostPort, ...]:
-    """Return the ports of the node that a pod takes; in the node's network each port is one."""
-    found = set()
-    for container in spec.containers:
-        for port in container.ports:
-            number = port.container_port if spec.host_network else port.host_port
-            if number is not None:
-                found.add(HostPort(port.protocol, number, port.host_ip))
-    return tuple(sorted(found))

@@ -1,16 +1,13 @@
-"""A port of the node can be taken by one pod only."""
+"""A port of the node can be taken by one pod only, and not where a program of its own has it."""
 
 from scheduler.seat import Demand, Seat
 
 
 def ports(demand: Demand, seat: Seat) -> str:
-    if not demand.ports or not seat.load.ports:
+    if not demand.ports:
         return ""
-    taken = [
-        wanted
-        for wanted in demand.ports
-        if any(wanted.collides(present) for present in seat.load.ports)
-    ]
+    present = (*seat.facts.ports, *seat.load.ports)
+    taken = [wanted for wanted in demand.ports if any(wanted.collides(one) for one in present)]
     if not taken:
         return ""
-    return "has host port " + ", ".join(f"{one.port}/{one.protocol}" for one in taken) + " taken"
+    return "has host port " + ", ".join(map(str, taken)) + " taken"

@@ -14,7 +14,7 @@ from cubernetes.api.event import Event
 from cubernetes.api.http import Identity
 from cubernetes.api.meta import replaced
 from cubernetes.api.node import Node, is_ready
-from cubernetes.api.pod import ContainerStatus, Pod
+from cubernetes.api.pod import ContainerPort, ContainerStatus, Pod
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
@@ -35,7 +35,9 @@ IMAGE = "cubernetes/web:1"
 
 def settings_of(machine: SimMachine) -> KubeletSettings:
     client = ClientSettings(servers=("https://10.0.0.1:6443",), ca="")
-    return KubeletSettings(node_name="n1", address=machine.address, client=client)
+    return KubeletSettings(
+        node_name="n1", address=machine.address, client=client, ports_in_use=("6443/TCP",)
+    )
 
 
 class World:
@@ -357,5 +359,63 @@ def test_containers_that_nobody_wants_are_taken_away() -> None:
                 }
 
             await world.until(is_clean)
+
+    lived(story)
+
+
+def test_a_pod_for_which_there_is_no_room_has_failed_and_others_go_on() -> None:
+    """The node has 3.9 cores for pods; 2 of them are taken."""
+
+    async def story() -> None:
+        async with a_world() as world:
+            await world.make(a_pod("first", cpu="2"))
+            await world.until(lambda: world.is_phase("Running", "first"))
+            await world.make(a_pod("second", cpu="2"))
+            await world.until(lambda: world.is_phase("Failed", "second"))
+            refused = (await world.pod("second")).status
+            assert refused.reason == "OutOfcpu"
+            assert refused.message == (
+                "Pod was rejected: Node didn't have enough resource: cpu, "
+                "requested: 2000, used: 2000, capacity: 3900"
+            )
+            await world.make(a_pod("third", cpu="1900m"))
+            await world.until(lambda: world.is_phase("Running", "third"))
+
+            # A kubelet that begins again leaves it at that, and so does one with more room.
+            await world.admin.delete(Pod, "first", "default", grace_s=0)
+            await world.until(lambda: world.is_gone("first"))
+            await world.end()
+            world.begin()
+            await world.env.clock.sleep(60)
+            assert await world.is_phase("Failed", "second")
+            assert await world.is_phase("Running", "third")
+            assert (await world.pod("second")).status.reason == "OutOfcpu"
+            uid = (await world.pod("second")).metadata.uid
+            assert uid not in {found for found, _ in world.machine.running()}
+
+            await world.admin.delete(Pod, "second", "default")
+            await world.until(lambda: world.is_gone("second"))
+
+    lived(story)
+
+
+def test_a_pod_that_wants_a_port_of_the_node_itself_has_failed() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            node = await world.admin.get(Node, "n1")
+            assert node.metadata.annotations["cubernetes.io/ports-in-use"] == "6443/TCP,8472/UDP"
+            port = ContainerPort(container_port=80, host_port=6443)
+            await world.make(a_pod("thief", containers=[a_container(ports=[port])]))
+            await world.until(lambda: world.is_phase("Failed", "thief"))
+            refused = (await world.pod("thief")).status
+            assert refused.reason == "NodePorts"
+            assert "6443/TCP is the node's own" in refused.message
+
+            twice = [a_container(ports=[ContainerPort(container_port=80, host_port=8080)])]
+            await world.make(a_pod("one", containers=twice))
+            await world.until(lambda: world.is_phase("Running", "one"))
+            await world.make(a_pod("two", containers=twice))
+            await world.until(lambda: world.is_phase("Failed", "two"))
+            assert "8080/TCP has another pod" in (await world.pod("two")).status.message
 
     lived(story)

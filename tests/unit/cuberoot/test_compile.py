@@ -15,6 +15,7 @@ from cubernetes.host.settings import Settings
 from cuberoot import compile, layout  # noqa: A004  a room's word
 from cuberoot.cluster import Cluster
 from kubelet.runtime.cgroup import pod_cgroup
+from kubelet.settings import KubeletSettings
 
 MASTER = Cluster(
     role="control-plane",
@@ -73,6 +74,18 @@ def test_w9_systemd_units_restart_for_ever_and_leave_containers_alone() -> None:
     assert "KillMode=process" in unit
     assert "'/opt/cube %%d/bin/python' -m kubelet" in unit
     assert layout.SUPERVISORD_CONFIG not in files
+
+
+def test_a_kubelet_knows_the_ports_of_its_nodes_programs() -> None:
+    def of(cluster: Cluster) -> set[str]:
+        kubelet = compile.settings_for(cluster)["kubelet"]
+        assert isinstance(kubelet, KubeletSettings)
+        return set(kubelet.ports_in_use)
+
+    every_node = {"10250/TCP", "10255/TCP", "10249/TCP"}
+    assert of(WORKER) == every_node
+    control_plane = {"6443/TCP", "2379/TCP", "2380/TCP", "10259/TCP", "10257/TCP"}
+    assert of(MASTER) == every_node | control_plane
 
 
 def test_the_kernel_ends_every_pod_before_any_program_of_the_cluster() -> None:

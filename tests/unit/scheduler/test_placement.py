@@ -7,13 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.condition import Condition
+from cubernetes.api.hostport import HostPort
 from cubernetes.api.meta import replaced
 from cubernetes.api.node import Taint
 from cubernetes.api.pod import ContainerPort, PodSpec
 from cubernetes.api.quantities import Quantity
 from cubernetes.api.toleration import Toleration
 from scheduler.plan import Placement, Unschedulable, cursor_of, is_told, place, refusal
-from scheduler.seat import Demand, Facts, HostPort, Load, Seat, demand_of, facts_of
+from scheduler.plugins.ports import ports
+from scheduler.seat import Demand, Facts, Load, Seat, demand_of, facts_of
 from scheduler.snapshot import Snapshot
 from tests.given import NOW, a_container, a_node, a_pod
 
@@ -360,3 +362,18 @@ def test_a_taint_that_goes_lets_the_pod_come() -> None:
     assert isinstance(place(Demand(), snapshot, ""), Unschedulable)
     snapshot.set_node(facts_of(a_node("n1")))
     assert place(Demand(), snapshot, "") == Placement("n1")
+
+
+def test_ports_of_the_nodes_own_programs_are_taken() -> None:
+    notes = {"cubernetes.io/ports-in-use": "10250/TCP,8472/UDP,x,99999999/TCP,0/TCP,1/SCTP"}
+    node = a_node("n1")
+    node = replaced(node, metadata=replaced(node.metadata, annotations=notes))
+    seat = Seat(facts_of(node))
+
+    def refusal(port: int, protocol: str, address: str = "") -> str:
+        return ports(Demand(ports=(HostPort(protocol, port, address),)), seat)
+
+    assert refusal(10250, "TCP") == "has host port 10250/TCP taken"
+    assert refusal(10250, "TCP", "192.168.0.7") == "has host port 10250/TCP taken"
+    assert refusal(8472, "UDP") == "has host port 8472/UDP taken"
+    assert refusal(10250, "UDP") == refusal(8472, "TCP") == refusal(1, "TCP") == ""

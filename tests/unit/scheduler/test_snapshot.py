@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cubernetes.api.hostport import HostPort
 from scheduler.plan import Placement, Unschedulable, place
-from scheduler.seat import Demand, Facts, HostPort, Load, Seat
+from scheduler.seat import Demand, Facts, Load, Seat
 from scheduler.snapshot import REMEMBERED_DEMANDS, Snapshot
 
 N1 = Facts("n1", cpu_milli=1000, pod_count=10)
