@@ -63,11 +63,11 @@ def serve_logs(
     return serve
 
 
-def log_server(logs: "ContainerLogs") -> HttpServer:
+def log_server(logs: "ContainerLogs", head_deadline_s: float = HEAD_DEADLINE_S) -> HttpServer:
     return HttpServer(
         logs.answer,
         lambda said: web.Response(status=400, text=said),
-        head_deadline_s=HEAD_DEADLINE_S,
+        head_deadline_s=head_deadline_s,
         take_deadline_s=WRITE_DEADLINE_S,
         connections_max=CONNECTIONS_MAX,
         unknown_max=UNKNOWN_MAX,

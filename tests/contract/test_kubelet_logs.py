@@ -60,7 +60,9 @@ async def world(tmp_path: Path) -> AsyncIterator[LogWorld]:
     box = await runtime.start_sandbox(SandboxSpec(uid, "web-0", "default", "web-0", "pause:1"))
     await runtime.start_container(ContainerSpec(uid, "web-0", "default", "main", "talks"), box.id)
     observer = Observer(runtime)
-    server = log_server(ContainerLogs(CLIENT, OnePod(pod), runtime, observer, env.clock))
+    logs = ContainerLogs(CLIENT, OnePod(pod), runtime, observer, env.clock)
+    # Within a test no silence ends by its deadline.
+    server = log_server(logs, head_deadline_s=600)
     tls = server_tls(names["server.crt"], names["server.key"], names["ca.crt"])
     await server.listen("127.0.0.1", 0, tls)
     ours = ssl.create_default_context(cafile=names["ca.crt"])
