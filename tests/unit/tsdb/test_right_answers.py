@@ -1,7 +1,9 @@
 """Answers that people act on: exact windows, odd buckets and strings, what is told of series."""
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,13 +20,14 @@ from tsdb.limits import Limits
 from tsdb.matching import Matcher, Op
 from tsdb.options import Options
 from tsdb.promql.lexer import string_of
-from tsdb.promql.sums import compensated_sum
+from tsdb.promql.sums import compensated_sum, mean
 from tsdb.query import Engine
 from tsdb.remote import encode_request
 from tsdb.select import Reader
 from tsdb.steps import finished
 
 NOW_MS = 1_000_000
+EPSILON = 2.3e-16  # of a float, a little above
 
 
 def put(small: Any, labels: dict[str, str], samples: list[tuple[int, float]]) -> None:
@@ -69,9 +72,45 @@ def test_a_window_is_summed_without_loss(
 
 @given(values=st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=40))
 def test_a_compensated_sum_is_as_good_as_an_exact_one(values: list[float]) -> None:
+    """But for what the errors of additions themselves round away: a square of the precision."""
     exact = math.fsum(values)
+    slack = len(values) * EPSILON**2 * math.fsum(map(abs, values))
 
-    assert compensated_sum(np.array([values]))[0] == pytest.approx(exact, rel=1e-15, abs=1e-15)
+    assert compensated_sum(np.array([values]))[0] == pytest.approx(exact, rel=EPSILON, abs=slack)
+
+
+@pytest.mark.parametrize("values", [(3, 1e90, 4, -1e90), (1e16, 1.0, -1e16, 1e-3, 7.0)])
+def test_what_is_lost_in_a_large_number_comes_back_in_every_order(values: Sequence[float]) -> None:
+    wanted = math.fsum(values)
+    for order in itertools.permutations(values):
+        assert compensated_sum(np.array([order]))[0] == wanted, order
+        assert mean(np.array([order]), np.array([float(len(order))]))[0] == wanted / len(order)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.7e308, 1.7e308, 1.7e308],
+        [1.7e308, 1.6e308, -1e308, 1e292, 1e292],
+        [1.7e308, 1.7e308, 1e292, 1e292, 1e292, 1e292, 1e292, 1e292],
+        [-1.7e308, -1.1e308],
+    ],
+)
+def test_a_mean_is_right_where_the_sum_is_too_large_for_a_float(values: list[float]) -> None:
+    wanted = float(sum(map(Fraction, values)) / len(values))
+    rows = np.array([values, [1.0, *[0.0] * (len(values) - 1)]])
+    with np.errstate(all="ignore"):  # as the engine does: too large is an answer
+        found = mean(rows, np.array([len(values), 1.0]))
+
+    assert list(found) == [pytest.approx(wanted, rel=EPSILON), 1.0]
+
+
+def test_what_a_sum_too_large_has_rounded_away_is_part_of_its_mean() -> None:
+    values = [1.7e308, 1.7e308, 0.9e292, 0.9e292, 0.9e292]
+    with np.errstate(all="ignore"):
+        found = mean(np.array([values]), np.array([5.0]))
+
+    assert found[0] == float(sum(map(Fraction, values)) / 5)
 
 
 @pytest.mark.parametrize(
