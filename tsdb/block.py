@@ -12,6 +12,7 @@ import mmap
 import struct
 import zlib
 from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -164,7 +165,9 @@ class Block:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.footer = self._read_footer()
         names = [n.removeprefix("label/") for n in self.footer.sections if n.startswith("label/")]
-        self.index = BlockIndex(self.footer.series, names, self._section)
+        # The index must not lead back to the block: the map is closed when its last reader goes.
+        read = partial(_section, self._map, self.footer, path.name)
+        self.index = BlockIndex(self.footer.series, names, read)
         self._lanes: dict[Extent, tuple[Ints, Ints]] = {}
         self.damaged_strips = 0
 
@@ -181,14 +184,7 @@ class Block:
         return footer
 
     def _bytes(self, extent: Extent) -> bytes:
-        at, length, crc = extent
-        data = self._map[at : at + length]
-        if len(data) != length or zlib.crc32(data) != crc:
-            raise Corrupt(f"{self.path.name} is damaged at {at}")
-        return data
-
-    def _section(self, name: str) -> bytes:
-        return self._bytes(self.footer.sections[name])
+        return _bytes_of(self._map, extent, self.path.name)
 
     def parts(self, rows: Rows, first_ms: int, last_ms: int) -> Iterator[Part]:
         """Yield what the block has of ascending rows between two times, both included."""
@@ -229,3 +225,15 @@ class Block:
 
     def close(self) -> None:
         self._map.close()
+
+
+def _bytes_of(mapped: mmap.mmap, extent: Extent, file_name: str) -> bytes:
+    at, length, crc = extent
+    data = mapped[at : at + length]
+    if len(data) != length or zlib.crc32(data) != crc:
+        raise Corrupt(f"{file_name} is damaged at {at}")
+    return data
+
+
+def _section(mapped: mmap.mmap, footer: Footer, file_name: str, name: str) -> bytes:
+    return _bytes_of(mapped, footer.sections[name], file_name)

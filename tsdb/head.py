@@ -4,8 +4,9 @@ A sample goes through three places: the arena (newest, uncompressed), a strip of
 coded), and in the end a block. Samples that came late take a side road, see ooo.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,23 +200,31 @@ class Head:
         self._late.replace(rows[:0], times[:0], values[:0])
 
     def parts(self, rows: Rows, first_ms: int, last_ms: int) -> Iterator[Part]:
-        """Yield what the head has of ascending rows, in such order that assemble may trust it.
+        """Return what the head has now of ascending rows, in such order that assemble may trust it.
 
-        A part may hold more than was asked for. Yields often, so that a long read can be stopped.
+        A part may hold more than was asked for. Sealed strips are decoded one by one, so that a
+        long read can be stopped; what is sealed, forgotten or given to others meanwhile does not
+        change the answer.
         """
-        for slab, start, stop in self._slabs.among(rows):
-            offsets = rows[start:stop] - slab.first
-            for piece in slab.pieces:
-                if piece.strip.last_ms >= first_ms and piece.strip.first_ms <= last_ms:
-                    part = self._read_piece(piece, offsets)
-                    if part is not None:
-                        yield Part(part.rows + start, restrict(part.frame, first_ms, last_ms))
-        newest = self._arena.read(rows, first_ms, last_ms)
-        if newest is not None:
-            yield newest
-        late = self._late.read(rows)
-        if late is not None:
-            yield late
+        sealed = [
+            (piece, rows[start:stop] - slab.first, start)
+            for slab, start, stop in self._slabs.among(rows)
+            for piece in slab.pieces
+            if piece.strip.last_ms >= first_ms and piece.strip.first_ms <= last_ms
+        ]
+        open_parts = [self._arena.read(rows, first_ms, last_ms), self._late.read(rows)]
+        return chain(
+            self._sealed_parts(sealed, first_ms, last_ms),
+            (part for part in open_parts if part is not None),
+        )
+
+    def _sealed_parts(
+        self, sealed: Sequence[tuple[Piece, Rows, int]], first_ms: int, last_ms: int
+    ) -> Iterator[Part]:
+        for piece, offsets, start in sealed:
+            part = self._read_piece(piece, offsets)
+            if part is not None:
+                yield Part(part.rows + start, restrict(part.frame, first_ms, last_ms))
 
     def _read_piece(self, piece: Piece, offsets: Rows) -> Part | None:
         """Return of one piece what it has of some rows of its slab (both ascending)."""

@@ -14,11 +14,13 @@ from tsdb.frame import Frame, Part, assemble
 from tsdb.labels import Key
 from tsdb.matching import Index, Matcher, matching_rows
 from tsdb.series import Series
-from tsdb.steps import Steps
+from tsdb.steps import Steps, finished
 from tsdb.store import Store
 
 # Plans are kept for dashboards, which ask the same again; together they may name so many series.
 PLANS_KEPT, PLANNED_SERIES_KEPT = 256, 100_000
+# How often a plan is made anew that blocks outran; the next one is made without a pause.
+PLANS_WITH_PAUSES_MAX = 2
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Reader:
         self._store = store
         self._plans: OrderedDict[object, Plan] = OrderedDict()
         self._planned_series = 0
+        self._told_of: object = None
         self.damaged_reads = 0
 
     def select(
@@ -61,9 +64,13 @@ class Reader:
         """
         plan = yield from self._plan(tuple(matchers), first_ms, last_ms, budget)
         parts: list[Part] = []
-        for block, rows, places in plan.sources:
-            source = self._store.head if block is None else block
-            for part in source.parts(rows, first_ms, last_ms):
+        # The head says what it has before the first pause: afterwards its rows may be others'.
+        sources = [
+            ((self._store.head if block is None else block).parts(rows, first_ms, last_ms), places)
+            for block, rows, places in plan.sources
+        ]
+        for source, places in sources:
+            for part in source:
                 budget.charge_samples(part.frame.sample_count)
                 budget.check_time()
                 parts.append(Part(places[part.rows], part.frame))
@@ -131,16 +138,29 @@ class Reader:
     def _plan(
         self, matchers: tuple[Matcher, ...], first_ms: int, last_ms: int, budget: Budget
     ) -> Steps[Plan]:
+        """Return a plan that holds until the next pause."""
         name = self._plan_name(matchers, first_ms, last_ms)
         plan = self._plans.get(name)
         if plan is not None:
             self._plans.move_to_end(name)
-            budget.check_series(len(plan.keys))
-            return plan
-        plan = yield from self._new_plan(matchers, first_ms, last_ms, budget)
-        # What comes while it is made gives a later plan another name: this one then serves once.
-        self._keep(name, plan)
+        else:
+            plan = yield from self._steady_plan(matchers, first_ms, last_ms, budget)
+            # It may lack what came while it was made: then it serves once.
+            if self._plan_name(matchers, first_ms, last_ms) == name:
+                self._keep(name, plan)
+        budget.check_series(len(plan.keys))
         return plan
+
+    def _steady_plan(
+        self, matchers: Sequence[Matcher], first_ms: int, last_ms: int, budget: Budget
+    ) -> Steps[Plan]:
+        """Make a plan; anew where samples went from the head to a block, or blocks into one."""
+        for _ in range(PLANS_WITH_PAUSES_MAX):
+            before = list(self._store.blocks)
+            plan = yield from self._new_plan(matchers, first_ms, last_ms, budget)
+            if self._store.blocks == before:
+                return plan
+        return finished(self._new_plan(matchers, first_ms, last_ms, budget))
 
     def _plan_name(self, matchers: tuple[Matcher, ...], first_ms: int, last_ms: int) -> object:
         sources = tuple(
@@ -150,8 +170,14 @@ class Reader:
         return matchers, sources, self._store.head.index.generation
 
     def _keep(self, name: object, plan: Plan) -> None:
+        told_of = (tuple(self._store.blocks), self._store.head.index.generation)
+        if told_of != self._told_of:
+            # What was planned before is never asked for again, and would keep blocks open.
+            self._plans.clear()
+            self._planned_series, self._told_of = 0, told_of
+        replaced = self._plans.pop(name, None)
+        self._planned_series += len(plan.keys) - (len(replaced.keys) if replaced else 0)
         self._plans[name] = plan
-        self._planned_series += len(plan.keys)
         while len(self._plans) > PLANS_KEPT or self._planned_series > PLANNED_SERIES_KEPT:
             _, oldest = self._plans.popitem(last=False)
             self._planned_series -= len(oldest.keys)

@@ -367,8 +367,8 @@ class Store:
                 self._remove_block(block)
 
     def _remove_block(self, block: Block) -> None:
+        # Not closed: a query may be reading it. With its last reader the file is gone.
         self.blocks.remove(block)
-        block.close()
         self.disk.remove(block.path)
 
     def snapshot(self, name: str) -> Iterator[None]:
