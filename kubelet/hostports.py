@@ -100,14 +100,28 @@ def at_addresses(flows: Iterable[Flow], addresses: Iterable[str]) -> list[Flow]:
 
 
 class IptablesHostPorts:
-    """Keeps the rules as the pods of this node want them. addresses: those of this node."""
+    """Keeps the rules as the pods of this node want them. addresses: those of this node.
+
+    The rules of an earlier life stay whole until every pod that is expected has been seen.
+    """
 
     def __init__(self, env: Env, addresses: Callable[[], Iterable[str]]) -> None:
         self._addresses = addresses
         self._leads: dict[str, tuple[Lead, ...]] = {}
+        self._unseen: set[str] | None = None  # None: nobody has said yet which pods there are
         self._gone: list[str] = []
         self._flows = Flows(env.commands)
         self._rules = KeptRules(env, OWNER, "host ports", self._forget)
+
+    def expect(self, pod_uids: Iterable[str]) -> None:
+        if self._unseen is None:
+            self._unseen = set(pod_uids)
+            self._want()
+
+    def seen(self, pod_uid: str) -> None:
+        if self._unseen and pod_uid in self._unseen:
+            self._unseen.remove(pod_uid)
+            self._want()
 
     def lead(self, pod: Pod, address: str) -> None:
         leads = leads_of(pod, address)
@@ -122,15 +136,12 @@ class IptablesHostPorts:
             self._gone.append(address)
             self._rules.wake()
 
-    def settled(self) -> None:
-        """Every pod of this node has been seen: rules of no pod may go."""
-        self._want()
-        self._rules.wake()
-
     async def run(self) -> None:
         await self._rules.run()
 
     def _want(self) -> None:
+        if self._unseen is None or self._unseen:
+            return
         self._rules.want(rules_for(lead for uid in self._leads for lead in self._leads[uid]))
 
     async def _forget(self, applied: Applied) -> None:

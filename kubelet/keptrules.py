@@ -54,21 +54,23 @@ class KeptRules:
         """
         tools = await tools_in_use(self._env.commands)
         rules = Iptables(self._env.commands, tools, self._owner)
-        await self._changed.wait()
+        while self._wanted is None:
+            self._changed.clear()
+            await self._changed.wait()
         is_failing = False
         while True:
             self._changed.clear()
-            pause_s, failure = await self._turn(rules)
+            pause_s, failure = await self._turn(rules, self._wanted)
             if failure is not None and not is_failing:
                 log.warning("rules not applied", what=self._what, why=failure)
             is_failing = failure is not None
             await self._wait(pause_s)
 
-    async def _turn(self, rules: Iptables) -> tuple[float, CommandFailed | None]:
+    async def _turn(self, rules: Iptables, wanted: RuleSet) -> tuple[float, CommandFailed | None]:
         """Bring the machine to what is wanted; return when to look again, and what failed."""
         began_s = self._env.clock.monotonic()
         try:
-            applied = await rules.check(self._wanted or RuleSet())
+            applied = await rules.check(wanted)
             if self._on_applied is not None:
                 await self._on_applied(applied)
         except CommandFailed as error:

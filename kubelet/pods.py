@@ -41,6 +41,7 @@ class PodWorkers:
     def want(self, pods: Iterable[Pod]) -> None:
         """Take the complete list of pods that are bound to this node."""
         newest = {one.metadata.uid: one for one in pods}
+        self._parts.host_ports.expect(newest)
         for uid in sorted(self._workers.keys() - newest.keys()):
             self._workers[uid].want(None)
         refused = self._gate.judge(newest.values())

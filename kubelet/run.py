@@ -263,7 +263,8 @@ class Kubelet:
             await self._connect(peers_kept(around))
         except NetworkTrouble as error:
             log.warning("network not taken from the checkpoint", why=error)
-        self._workers.want(saved)
+        if saved:
+            self._workers.want(saved)
 
     async def _save_surroundings(self, peers: tuple[Peer, ...]) -> bool:
         """Keep where this node stands; False: the disk took nothing."""
@@ -335,8 +336,6 @@ class Kubelet:
                 log.warning("runtime not listed", why=error)
                 self._nodes_changed.set()
             await self._env.clock.sleep(self._settings.relist_s)
-            # By now every worker has looked once: ports of pods that went while we were away go.
-            self._machine.host_ports.settled()
 
     async def _with_volumes(self) -> set[str]:
         try:

@@ -1,7 +1,7 @@
 """One pod's worker: plans, carries the steps out, tells the API. A stuck pod holds up nobody."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -52,8 +52,12 @@ class HostPorts(Protocol):
         """Lead nothing to a pod any more, and forget the flows of its address, if it had one."""
         ...
 
-    def settled(self) -> None:
-        """Every running pod of this node has been led: what leads to none may go."""
+    def expect(self, pod_uids: Iterable[str]) -> None:
+        """Leave what an earlier life led until each has been seen; the first call counts."""
+        ...
+
+    def seen(self, pod_uid: str) -> None:
+        """A pod has been looked at: where it runs, it has been led."""
         ...
 
     async def run(self) -> None: ...
@@ -192,6 +196,7 @@ class PodWorker:
         if pod is not None:
             await self._rejoin_network(pod)
             await self._publish(pod, found)
+        self._parts.host_ports.seen(self.uid)
         for step in acts:
             if isinstance(step, plan.Forget):
                 return await self._forget(pod)

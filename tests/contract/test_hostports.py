@@ -59,6 +59,7 @@ async def ports(wires: Wires, tools: Tools) -> AsyncIterator[IptablesHostPorts]:
     """The ports of a node with pods that answer, on a host that has rules of its own."""
     await wires.node.run([tools.restore, "--noflush"], stdin=FOREIGN.encode())
     made = IptablesHostPorts(Env(commands=wires.node), lambda: [NODE_ADDRESS])
+    made.expect(())
     async with wires.serving():
         task = asyncio.create_task(made.run())
         yield made

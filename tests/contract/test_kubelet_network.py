@@ -148,3 +148,30 @@ def test_one_bad_look_puts_nobody_out_of_service() -> None:
     assert still.since_s == once.since_s
     assert lasting_after(still, [Damage("the pair", "uid-1")], 13.0) == Lasting()
     assert lasting_after(still, [], 13.0) == Lasting()
+
+
+def test_a_kubelet_that_begins_again_expects_its_pods_before_it_has_looked_at_any() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            uids = sorted([await a_serving_pod(world), await a_serving_pod(world, "other")])
+            await world.end()
+            world.machine.runtime.is_down = True
+            told = world.machine.host_ports.told
+            told.clear()
+            world.begin()
+
+            await world.env.clock.sleep(30.0)
+            # The runtime does not answer: no pod has been seen, so no port may be closed.
+            assert told == []
+
+            world.machine.runtime.is_down = False
+
+            async def are_seen() -> bool:
+                return all(("seen", uid) in told for uid in uids)
+
+            await world.until(are_seen)
+            assert told[0] == ("expect", *uids)
+            for uid in uids:
+                assert told.index(("lead", uid)) < told.index(("seen", uid))
+
+    run_simulated(story(), "network")

@@ -1,7 +1,7 @@
 """The machines under the kubelets: containers, addresses and a disk that outlive every kubelet."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cubernetes.api.node import NodeInfo
@@ -63,16 +63,22 @@ class Disk:
 
 
 class NoHostPorts:
-    """Nobody asks for ports of a simulated node."""
+    """Nobody asks for ports of a simulated node. told: what was said, with the pods' uids."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, ...]] = []
 
     def lead(self, pod: Pod, address: str) -> None:
-        pass
+        self.told.append(("lead", pod.metadata.uid))
 
     def drop(self, pod_uid: str, address: str) -> None:
         pass
 
-    def settled(self) -> None:
-        pass
+    def expect(self, pod_uids: Iterable[str]) -> None:
+        self.told.append(("expect", *sorted(pod_uids)))
+
+    def seen(self, pod_uid: str) -> None:
+        self.told.append(("seen", pod_uid))
 
     async def run(self) -> None:
         pass
@@ -99,6 +105,7 @@ class SimMachine:
         self.runtime = FakeMachine(env, images=("cubernetes/pause:1",))
         self.fabric = FakeFabric()
         self.disk = Disk()
+        self.host_ports = NoHostPorts()
 
     def drivers(self, env: Env) -> Machine:
         """Return what a kubelet is given to drive this machine."""
@@ -107,7 +114,7 @@ class SimMachine:
             network=FakeNetwork(env, self.fabric),
             volumes=self.disk,
             checkpoint=self.disk,
-            host_ports=NoHostPorts(),
+            host_ports=self.host_ports,
             guard=NoGuard(),
             facts=facts_of_any,
         )

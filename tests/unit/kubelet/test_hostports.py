@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from cubernetes.api.meta import replaced
@@ -62,8 +62,11 @@ def test_without_host_ports_nothing_is_left_behind() -> None:
 
 
 @asynccontextmanager
-async def host_ports_on(net: PaperNet, *addresses: str) -> AsyncIterator[IptablesHostPorts]:
+async def host_ports_on(
+    net: PaperNet, *addresses: str, expected: Sequence[str] = ()
+) -> AsyncIterator[IptablesHostPorts]:
     ports = IptablesHostPorts(Env(commands=net), lambda: addresses)
+    ports.expect(expected)
     task = asyncio.create_task(ports.run())
     try:
         yield ports
@@ -131,8 +134,64 @@ async def test_a_flush_of_the_ports_rules_is_seen_at_the_next_look() -> None:
         ports.lead(a_dns_pod(), "10.244.1.7")
         await until(lambda: bool(net.tables["nat"].get(FORTH)))
         net.tables["nat"]["PREROUTING"].clear()
-        ports.settled()
+        ports.drop("uid-of-any", "10.244.1.9")
         await until(lambda: bool(net.tables["nat"]["PREROUTING"]))
+
+
+def a_web_pod_at(name: str, port: int) -> Pod:
+    ports = (ContainerPort(container_port=80, host_port=port),)
+    pod = a_pod(name)
+    return replaced(pod, spec=replaced(pod.spec, containers=(a_container(ports=ports),)))
+
+
+async def turns() -> None:
+    """Let everybody go on who can; paper answers at once."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_no_port_is_closed_by_a_new_life_before_its_pod_was_looked_at() -> None:
+    net, pods = PaperNet(), [a_web_pod_at(f"web-{number}", 8080 + number) for number in range(3)]
+    async with host_ports_on(net, "192.0.2.1") as ports:
+        for number, pod in enumerate(pods):
+            ports.lead(pod, f"10.244.1.{number}")
+        await until(lambda: len(net.tables["nat"].get(FORTH, ())) == 3)
+    net.restored.clear()
+    uids = [pod.metadata.uid for pod in pods]
+    async with host_ports_on(net, "192.0.2.1", expected=uids) as ports:
+        await turns()
+        # A pod without ports ends, and the first of the three is found to run.
+        ports.drop("uid-of-any", "10.244.1.9")
+        ports.lead(pods[0], "10.244.1.0")
+        ports.seen(uids[0])
+        await turns()
+        ports.lead(pods[1], "10.244.1.1")
+        ports.seen(uids[1])
+        await turns()
+        assert net.restored == []
+        # The third went while nobody looked.
+        ports.seen(uids[2])
+        await until(lambda: len(net.tables["nat"][FORTH]) == 2)
+
+    assert len(net.restored) == 1
+
+
+async def test_a_life_that_knows_of_no_pod_yet_takes_no_rule_away() -> None:
+    net, pod = PaperNet(), a_web_pod_at("web-0", 8080)
+    async with host_ports_on(net, "192.0.2.1") as ports:
+        ports.lead(pod, "10.244.1.7")
+        await until(lambda: bool(net.tables["nat"].get(FORTH)))
+    net.restored.clear()
+    ports = IptablesHostPorts(Env(commands=net), lambda: ["192.0.2.1"])
+    task = asyncio.create_task(ports.run())
+    await turns()
+    ports.drop("uid-of-any", "10.244.1.9")
+    await turns()
+    assert net.restored == []
+    ports.expect(())
+    await until(lambda: FORTH not in net.tables["nat"])
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def test_looks_come_soon_and_cost_a_bounded_share_of_the_time() -> None:
