@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from cubernetes.host.log import Log
 
@@ -58,16 +59,23 @@ class Threads:
     def __init__(self, threads_max: int = THREADS_MAX) -> None:
         self._threads_max = threads_max
         self._calls: dict[Key, _Call] = {}
+        # A key's turns are there as long as somebody waits for one.
+        self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     async def run[T](self, key: Key, work: Callable[[], T], *, deadline_s: float = DEADLINE_S) -> T:
         loop = asyncio.get_running_loop()
         end_at = loop.time() + deadline_s
-        while (before := self._calls.get(key)) is not None:
-            if not await _is_ended(before, end_at - loop.time()):
-                raise _hanging(f"an earlier call has no end after {deadline_s:g} s")
         results: list[T] = []
         errors: list[BaseException] = []
-        call = self._begun(key, lambda: results.append(work()), errors)
+        # Who is next waits for the call before his, all others for their turn: an end wakes one.
+        turn = self._turns.setdefault(key, asyncio.Lock())
+        try:
+            async with asyncio.timeout_at(end_at), turn:
+                while (before := self._calls.get(key)) is not None:
+                    await before.ended.wait()
+                call = self._begun(key, lambda: results.append(work()), errors)
+        except TimeoutError as error:
+            raise _hanging(f"an earlier call has no end after {deadline_s:g} s") from error
         try:
             is_ended = await _is_ended(call, end_at - loop.time())
         finally:

@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import Context
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,38 @@ def test_a_program_ends_while_a_call_of_it_hangs(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", program, str(tmp_path / "fifo")]
     ended = subprocess.run(argv, capture_output=True, check=True, timeout=LONG_S)
     assert ended.stdout == b"hangs\n"
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """Counts what it is given to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done_count = 0
+
+    def call_soon[*Args](
+        self,
+        callback: Callable[[*Args], object],
+        *args: *Args,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        self.done_count += 1
+        return super().call_soon(callback, *args, context=context)
+
+
+def work_of(count: int) -> int:
+    """Return how much the loop has to do for so many calls of one key that come at once."""
+
+    async def ask() -> None:
+        threads = Threads()
+        calls = (threads.run(("proc", "all"), lambda: 1, deadline_s=LONG_S) for _ in range(count))
+        assert await asyncio.gather(*calls) == [1] * count
+
+    loop = CountingLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(ask())
+    return loop.done_count
+
+
+def test_many_calls_of_one_key_do_not_wake_each_other_at_every_end() -> None:
+    assert work_of(100) < 6 * work_of(25)
