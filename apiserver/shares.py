@@ -6,14 +6,19 @@ plane are served whatever users and strangers do. Within a class each user is a 
 part of the units at the most, so that one who asks seldom mostly finds some free. Where it must
 wait, turns go round the flows by start-time fair queueing (Goyal, Vin and Cheng, 1996): a turn's
 tag is where its flow's last turn ended, or the class's own time where that is later; the least
-tag is next, and who takes more units waits longer for its next turn. A turn costs the logarithm of
-the number of flows.
+tag is next, and who takes more units waits longer for its next turn. While others wait, a flow is
+remembered also where it has nothing: one request after the other would else begin before those of
+who has several, every time. Where nobody waits any more, all begin anew. A turn costs the logarithm
+of the number of flows.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import NamedTuple
+
+# Flows that have nothing and are remembered; beyond them the one that was served first is not.
+IDLE_FLOWS_MAX = 4096
 
 
 class Share(NamedTuple):
@@ -64,6 +69,10 @@ class _Class:
     held_units: int = 0
     # The tag of the last turn that was given.
     time: int = 0
+    # Where the last of all turns ended.
+    ended_at: int = 0
+    # Flows that have nothing, the one first that has been so for longest.
+    idle: dict[_Flow, None] = field(default_factory=dict)
     offered: list[tuple[int, int, _Flow]] = field(default_factory=list)
     offer_count: int = 0
 
@@ -75,9 +84,33 @@ class _Class:
         self.offer_count += 1
         heappush(self.offered, (max(self.time, flow.ended_at), self.offer_count, flow))
 
-    def forget_idle(self, flow: _Flow) -> None:
-        if not flow.waiting and not flow.held_units and not flow.is_offered:
-            self.flows.pop(flow.name, None)
+    def flow_of(self, user: str) -> _Flow:
+        """Return a user's flow, which is about to have something."""
+        flow = self.flows.get(user)
+        if flow is None:
+            flow = self.flows[user] = _Flow(user, self)
+        self.idle.pop(flow, None)
+        return flow
+
+    def rest(self, flow: _Flow) -> None:
+        """Take note of a flow that may have nothing now."""
+        if flow.waiting or flow.held_units or flow.is_offered:
+            return
+        self.idle[flow] = None
+        if not self.offered:
+            self._begin_anew()
+        elif len(self.idle) > IDLE_FLOWS_MAX:
+            self._forget(next(iter(self.idle)))
+
+    def _begin_anew(self) -> None:
+        """Nobody waits for units: what flows had before counts no more."""
+        self.time = self.ended_at
+        for flow in list(self.idle):
+            self._forget(flow)
+
+    def _forget(self, flow: _Flow) -> None:
+        del self.idle[flow]
+        del self.flows[flow.name]
 
     def turns(self) -> Iterator[Ticket]:
         """Give turns as long as there are units for them."""
@@ -90,14 +123,17 @@ class _Class:
             heappop(self.offered)
             flow.is_offered = False
             if ticket is None:
-                self.forget_idle(flow)
+                self.rest(flow)
                 continue
             del flow.waiting[ticket]
             ticket.is_held = True
             flow.held_units += ticket.units
             self.held_units += ticket.units
             self.time, flow.ended_at = tag, tag + ticket.units
+            self.ended_at = max(self.ended_at, flow.ended_at)
             self.offer(flow)
+            if not self.offered:
+                self._begin_anew()
             yield ticket
 
 
@@ -115,9 +151,7 @@ class Shares[Name]:
         Raises: FlowFull.
         """
         of = self._classes[name]
-        flow = of.flows.get(user)
-        if flow is None:
-            flow = of.flows[user] = _Flow(user, of)
+        flow = of.flow_of(user)
         if len(flow.waiting) >= of.share.flow_waiting_count:
             raise FlowFull(user)
         ticket = Ticket(flow, min(units, of.share.flow_units))
@@ -135,7 +169,7 @@ class Shares[Name]:
         else:
             flow.waiting.pop(ticket, None)
         of.offer(flow)
-        of.forget_idle(flow)
+        of.rest(flow)
 
     def turns(self) -> Iterator[Ticket]:
         """Yield whose turn it is now, in order; each holds its units from then on."""

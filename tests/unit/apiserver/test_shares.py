@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.shares import FlowFull, Share, Shares, Ticket
+from apiserver.shares import IDLE_FLOWS_MAX, FlowFull, Share, Shares, Ticket
 
 SHARE = Share(units=8, flow_units=4, flow_waiting_count=1000)
 
@@ -148,3 +148,35 @@ def test_whoever_comes_and_goes_limits_hold_and_nothing_is_left(
         shares.left(there.pop())
         list(shares.turns())
     assert (shares.held_units, shares.waiting_count, shares.flow_count) == (0, 0, 0)
+
+
+def test_who_asks_again_and_again_is_not_always_before_who_waits_with_more() -> None:
+    """Three users, of whom two have one request at a time: none has less than a third of it."""
+    shares = a_class(Share(units=1, flow_units=1, flow_waiting_count=1000))
+    arrive(shares, *["many"] * 100)
+    arrive(shares, "one", "another")
+    served: Counter[str] = Counter()
+    under_way = list(shares.turns())
+    for _ in range(90):
+        (ticket,) = under_way
+        served[ticket.flow.name] += 1
+        shares.left(ticket)
+        # As at the gate: whoever waits has the units before the client has its answer.
+        under_way = list(shares.turns())
+        arrive(shares, ticket.flow.name)
+    assert all(29 <= served[user] <= 31 for user in ("many", "one", "another")), served
+
+
+def test_flows_that_are_remembered_have_their_limit() -> None:
+    shares = a_class(Share(units=1, flow_units=1, flow_waiting_count=1000))
+    count = IDLE_FLOWS_MAX + 10
+    arrive(shares, *(f"user-{number}" for number in range(count + 2)))
+    (under_way,) = shares.turns()
+    for _ in range(count):
+        shares.left(under_way)
+        (under_way,) = shares.turns()
+    # One waits, one holds what there is.
+    assert shares.flow_count == IDLE_FLOWS_MAX + 2
+    shares.left(under_way)
+    (under_way,) = shares.turns()
+    assert shares.flow_count == 1
