@@ -61,10 +61,16 @@ class Write(NamedTuple):
 
 @dataclass(slots=True)
 class _Writer:
+    rate: float
+    burst: float
     left_bytes: float
     at: float
     # Since the store was looked at with room to spare.
     written_bytes: int = 0
+
+    def fill(self, now: float) -> None:
+        self.left_bytes = min(self.burst, self.left_bytes + self.rate * (now - self.at))
+        self.at = now
 
 
 class Room:
@@ -76,6 +82,7 @@ class Room:
         self._since_bytes = 0
         # What was written before the last looks, each with the time of its look.
         self._untold: deque[tuple[float, int]] = deque(maxlen=LOOKS_MAX)
+        # The one first that has not written for longest.
         self._writers: dict[str, _Writer] = {}
         self._kind_bytes: Mapping[str, int] = {}
         self.is_tight = False
@@ -153,12 +160,24 @@ class Room:
         if name_in(identity):
             rate, burst = limits.node_write_bytes_per_s, limits.node_write_burst_bytes
         name = identity.user
-        if name not in self._writers and len(self._writers) >= WRITERS_MAX:
-            name = OTHERS
-        writer = self._writers.setdefault(name, _Writer(burst, now))
-        writer.left_bytes = min(burst, writer.left_bytes + rate * (now - writer.at))
-        writer.at = now
+        if name not in self._writers:
+            self._forget_rested(now)
+            if len(self._writers) >= WRITERS_MAX:
+                name = OTHERS
+        writer = self._writers.pop(name, None) or _Writer(rate, burst, burst, now)
+        writer.fill(now)
+        # Behind all others: the first one has not written for longest.
+        self._writers[name] = writer
         return writer
+
+    def _forget_rested(self, now: float) -> None:
+        """Make place: who has not written for longest goes, where it may write all again."""
+        while len(self._writers) >= WRITERS_MAX:
+            name, first = next(iter(self._writers.items()))
+            first.fill(now)
+            if first.left_bytes < first.burst:
+                return
+            del self._writers[name]
 
 
 def is_taken(write: Write) -> bool:

@@ -174,6 +174,18 @@ def test_a_crowd_of_writers_fills_no_memory() -> None:
     assert room.writer_count == WRITERS_MAX + 1
 
 
+def test_writers_of_long_ago_take_nobodys_place() -> None:
+    """Nodes come and go for years: each has a rate of its own all the same."""
+    room = a_room(0)
+    for number in range(WRITERS_MAX + 5):
+        room.noted(Identity(f"u{number}"), 10, 0.0)
+    room.noted(KUBELET, 5000, 1000.0)
+    with pytest.raises(TooManyRequests):
+        room.check(a_write(Node, 500, 500, by=KUBELET), 1000.0)
+    room.check(a_write(Node, 500, 500, by=PROXY), 1000.0)
+    assert room.writer_count <= WRITERS_MAX
+
+
 def test_who_is_refused_is_told_what_and_who_filled_the_store() -> None:
     room = Room(LIMITS)
     room.noted(KUBELET, 3 << 20, 0.0)
