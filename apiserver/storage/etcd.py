@@ -1,5 +1,6 @@
 """The store in etcd: its promises in store.py, kept over gRPC."""
 
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
 import grpc
@@ -17,7 +18,6 @@ from apiserver.storage.channel import (
     STATUS,
     TXN,
     Channel,
-    Endpoint,
     Message,
     Method,
 )
@@ -192,7 +192,7 @@ class EtcdStore:
 
     async def usage(self) -> Usage:
         settings = self._channel.settings
-        told = [await self._ask(one, STATUS, rpc.StatusRequest()) for one in self._members]
+        told = await self._asked(STATUS, rpc.StatusRequest(), settings.deadline_s)
         alarms = await self._channel.call(ALARM, rpc.AlarmRequest())
         return Usage(
             max(one.db_size for one in told),
@@ -203,8 +203,8 @@ class EtcdStore:
 
     async def defragment(self) -> None:
         # One after another: with several members, the others answer meanwhile.
-        for endpoint in self._members:
-            await self._ask(endpoint, DEFRAGMENT, rpc.DefragmentRequest())
+        deadline_s = self._channel.settings.upkeep_deadline_s
+        await self._asked(DEFRAGMENT, rpc.DefragmentRequest(), deadline_s)
 
     async def disarm(self) -> None:
         found = await self._channel.call(ALARM, rpc.AlarmRequest())
@@ -216,18 +216,23 @@ class EtcdStore:
                 )
                 await self._channel.call(ALARM, off, is_write=True)
 
-    @property
-    def _members(self) -> Sequence[Endpoint]:
-        return self._channel.endpoints
+    async def _asked[Answer](
+        self, method: Method[Answer], request: Message, deadline_s: float
+    ) -> Sequence[Answer]:
+        """Ask every member, one after another; one that is away keeps nobody from the others.
 
-    async def _ask[Answer](
-        self, endpoint: Endpoint, method: Method[Answer], request: Message
-    ) -> Answer:
-        """Ask this very member."""
-        try:
-            return await endpoint.call(method, request, self._channel.settings.upkeep_deadline_s)
-        except grpc.aio.AioRpcError as status:
-            raise refusal(status.code().name, status.details() or "", is_write=False) from None
+        Raises: StoreError: none has answered.
+        """
+        answers: deque[Answer] = deque()
+        why: Exception = Unavailable("no endpoint of etcd answers")
+        for endpoint in self._channel.endpoints:
+            try:
+                answers.append(await endpoint.call(method, request, deadline_s))
+            except grpc.aio.AioRpcError as status:
+                why = refusal(status.code().name, status.details() or "", is_write=False)
+        if not answers:
+            raise why
+        return answers
 
     async def close(self) -> None:
         for watch in self._watches:

@@ -213,7 +213,7 @@ class Store(Protocol):
         ...
 
     async def usage(self) -> Usage:
-        """Return how full it is; of several members, the fullest.
+        """Return how full it is; of several members that answer, the fullest.
 
         Raises: Unavailable.
         """

@@ -9,7 +9,7 @@ import pytest
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import Delete, StorageFull, Store, Usage
 from cubernetes.host.env import Env
-from tests.contract.stores import etcd_running, etcd_store, write
+from tests.contract.stores import etcd_cluster, etcd_running, etcd_store, write
 
 QUOTA_BYTES = 8 * 1024 * 1024
 VALUE = bytes(250_000)
@@ -102,3 +102,18 @@ async def test_what_is_not_needed_may_be_asked_for(small: Store) -> None:
     await small.defragment()
     await small.disarm()
     assert not (await small.usage()).is_full
+
+
+@pytest.mark.etcd
+async def test_a_member_that_is_away_keeps_nobody_from_looking_after_the_others() -> None:
+    with etcd_cluster(3) as members:
+        async with etcd_store(*(one.address for one in members), quota_bytes=QUOTA_BYTES) as store:
+            members[1].kill()
+            for _ in range(8):
+                revision = await write(store, "/a", VALUE)
+            before = await told(store, lambda one: one.used_bytes >= 7 * len(VALUE))
+            await store.compact(revision)
+            await store.defragment()
+            smaller_by = 5 * len(VALUE)
+            after = await told(store, lambda one: one.size_bytes < before.size_bytes - smaller_by)
+    assert (after.quota_bytes, after.is_full) == (QUOTA_BYTES, False)
