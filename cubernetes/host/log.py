@@ -15,6 +15,7 @@ FACTS = "cube_facts"
 LINES_MAX = 10_000  # that wait to be written
 FLUSH_S = 2.0
 DROPPED = "log lines dropped: nobody took them"
+UNWRITTEN = "a log line could not be made"
 
 
 class Log:
@@ -114,9 +115,18 @@ class Aside(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._waiting.put_nowait(self.format(record))
+            self._waiting.put_nowait(self._line_of(record))
         except queue.Full:
             self._dropped_count += 1
+
+    def _line_of(self, record: logging.LogRecord) -> str:
+        """Return the line; one that cannot be made is told of, and ends nobody's work."""
+        try:
+            return self.format(record)
+        except Exception as error:  # noqa: BLE001  a fact's own words may raise anything
+            why = type(error).__name__
+            facts = {"from": record.name, "message": UNWRITTEN, "line": record.lineno, "why": why}
+            return json.dumps({"level": "error", **facts})
 
     def flush(self) -> None:
         """Wait until what was said so far is written, or nobody takes it within FLUSH_S."""

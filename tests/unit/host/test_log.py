@@ -1,5 +1,6 @@
 """Log lines: whoever writes one is never behind whoever reads it."""
 
+import io
 import json
 import logging
 import os
@@ -8,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from cubernetes.host.log import DROPPED, Aside, Log, log_to_file
+from cubernetes.host.log import DROPPED, FACTS, UNWRITTEN, Aside, JsonLines, Log, log_to_file
 
 
 def a_record(sentence: str) -> logging.LogRecord:
@@ -62,3 +63,23 @@ def test_a_log_of_its_own_stays_small_and_keeps_the_last_lines(tmp_path: Path) -
     numbers = [line["number"] for line in lines]
     assert numbers == list(range(numbers[0], 200))
     assert not logger.propagate
+
+
+class Wordless:
+    def __str__(self) -> str:
+        raise ValueError("nothing to say")
+
+
+def test_a_line_that_cannot_be_made_is_told_of_and_ends_nobodys_work() -> None:
+    stream = io.StringIO()
+    handler = Aside(stream)
+    handler.setFormatter(JsonLines())
+    logger = logging.getLogger("lines.test")
+    logger.propagate = False
+    logger.addHandler(handler)
+    logger.warning("%d things", "many")
+    logger.warning("said", extra={FACTS: {"fact": Wordless()}})
+    logger.warning("said")
+    handler.flush()
+    lines = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+    assert lines == [UNWRITTEN, UNWRITTEN, "said"]
