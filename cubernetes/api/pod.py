@@ -24,7 +24,7 @@ from cubernetes.api.meta import (
     wire,
 )
 from cubernetes.api.meta import text_field as text
-from cubernetes.api.toleration import Toleration
+from cubernetes.api.toleration import Toleration, changed_problems
 
 type Protocol = Literal["TCP", "UDP"]
 type Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
@@ -173,7 +173,7 @@ class PodSpec(Model):
     hostname: its host name; empty is the pod's name.
     dns_policy: ClusterFirst asks the cluster's name servers where it has any, Default the node's.
     scheduler_name: who places it: the scheduler of that name.
-    tolerations: how long it stays on a node that is out of reach.
+    tolerations: which taints of nodes it bears, and how long it stays on a node out of reach.
     """
 
     containers: Annotated[tuple[Container, ...], msgspec.Meta(max_length=64)]
@@ -362,12 +362,16 @@ class Pod(Object):
         yield from podrules.spec_problems(self.spec, "spec")
 
     def update_problems(self, old: "Pod") -> Iterator[Problem]:
-        """Only images and the grace period may change; nodeName is set by a binding, once."""
+        """Images and the grace may change, tolerations be added; a binding sets nodeName, once."""
         if old.spec.node_name:
             yield from immutable("spec.nodeName", old.spec.node_name, self.spec.node_name)
         if _fixed_part(old.spec) != _fixed_part(self.spec):
-            message = "pod updates may not change fields other than containers[*].image"
+            message = (
+                "pod updates may not change fields other than containers[*].image and "
+                "tolerations (only additions)"
+            )
             yield Problem("spec", message, "FieldValueForbidden")
+        yield from changed_problems(old.spec.tolerations, self.spec.tolerations, "spec.tolerations")
 
 
 class TemplateMeta(Model):
@@ -421,6 +425,7 @@ def _fixed_part(spec: PodSpec) -> PodSpec:
         containers=tuple(containers),
         node_name="",
         termination_grace_period_seconds=GRACE_DEFAULT_S,
+        tolerations=(),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from cubernetes.api.errors import Problem
-from cubernetes.api.meta import Model
+from cubernetes.api.meta import Model, replaced
 from cubernetes.api.node import Taint
 
 # The taint that Kubernetes gives a node which nobody hears any more.
@@ -65,6 +65,20 @@ def unreachable_s(tolerations: Sequence[Toleration]) -> float | None:
     """Return how long a pod says that it stays on a node out of reach; None: it says nothing."""
     is_told = any(one.bears(_OUT_OF_REACH) for one in tolerations)
     return borne_s(tolerations, _OUT_OF_REACH) if is_told else None
+
+
+def changed_problems(
+    old: Sequence[Toleration], new: Sequence[Toleration], field: str
+) -> Iterator[Problem]:
+    """Yield what a pod that is there may not do to its tolerations: some may come, none may go."""
+    left = {_timeless(one) for one in new}
+    if any(_timeless(one) not in left for one in old):
+        message = "existing toleration can not be modified except its tolerationSeconds"
+        yield Problem(field, message, "FieldValueForbidden")
+
+
+def _timeless(one: Toleration) -> Toleration:
+    return replaced(one, toleration_seconds=None)
 
 
 def toleration_problems(tolerations: Sequence[Toleration], field: str) -> Iterator[Problem]:

@@ -4,8 +4,10 @@ from math import inf
 
 import pytest
 
+from cubernetes.api.meta import replaced
 from cubernetes.api.node import Taint
 from cubernetes.api.toleration import Toleration, borne_s, unborne
+from tests.given import a_pod
 
 SPOT = Taint(key="spot", value="yes", effect="NoExecute")
 HARD = ("NoSchedule", "NoExecute")
@@ -51,3 +53,34 @@ def test_a_taint_is_borne_for_the_shortest_span_of_those_that_bear_it() -> None:
     assert borne_s([one], SPOT) == inf
     assert borne_s([one, *spans, strange], SPOT) == 5
     assert borne_s([strange], SPOT) == 0
+
+
+ONE = Toleration(key="spot", operator="Exists", effect="NoExecute", toleration_seconds=60)
+TWO = Toleration(key="slow", operator="Exists")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_taken"),
+    [
+        ([], [ONE], True),
+        ([ONE], [TWO, ONE], True),
+        ([ONE], [replaced(ONE, toleration_seconds=5)], True),
+        ([ONE], [replaced(ONE, toleration_seconds=None)], True),
+        ([ONE], [], False),
+        ([ONE, TWO], [ONE], False),
+        ([ONE], [replaced(ONE, key="other")], False),
+        ([TWO], [replaced(TWO, effect="NoSchedule")], False),
+    ],
+)
+def test_a_pod_that_is_there_may_bear_more_but_never_less(
+    old: list[Toleration], new: list[Toleration], is_taken: bool
+) -> None:
+    pod = a_pod("a", node="n1")
+    before, after = (
+        replaced(pod, spec=replaced(pod.spec, tolerations=tuple(some))) for some in (old, new)
+    )
+
+    problems = list(after.update_problems(before))
+
+    wanted = [] if is_taken else [("spec.tolerations", "FieldValueForbidden")]
+    assert [(one.field, one.reason) for one in problems] == wanted
