@@ -47,13 +47,13 @@ class HttpsKubelets:
         try:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
                 answer = await self._session.get(url, allow_redirects=False, server_hostname=name)
+                if answer.status == 200:
+                    return _pieces(answer)
+                async with answer:
+                    told = (await answer.content.read(REFUSAL_BYTES_MAX)).decode(errors="replace")
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             message = f"the kubelet of node {name} cannot be reached: {error}"
             raise ServiceUnavailable(message, retry_after_s=5) from error
-        if answer.status == 200:
-            return _pieces(answer)
-        async with answer:
-            told = (await answer.content.read(REFUSAL_BYTES_MAX)).decode(errors="replace")
         raise refusal_of(answer.status, name, told)
 
     async def close(self) -> None:

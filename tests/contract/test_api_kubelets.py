@@ -23,13 +23,17 @@ class Listener:
 
     def __init__(self) -> None:
         self.request_count = 0
+        self.answer = ANSWER
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 await reader.readuntil(b"\r\n\r\n")
                 self.request_count += 1
-                writer.write(ANSWER)
+                writer.write(self.answer)
+                if self.answer != ANSWER:
+                    await writer.drain()
+                    writer.transport.abort()
         except (asyncio.IncompleteReadError, OSError):
             writer.close()
 
@@ -114,3 +118,12 @@ async def test_a_connection_to_one_node_is_not_used_for_another(
         with pytest.raises(ServiceUnavailable, match="n2"):
             await said(kubelets, node_at("n2", port))
         assert listener.request_count == 1
+
+
+async def test_a_refusal_that_breaks_off_is_the_kubelets_trouble_not_ours(
+    tmp_path: Path, authority: Authority, kubelets: HttpsKubelets
+) -> None:
+    async with listening(tmp_path, authority, "system:node:n1", "n1") as (listener, port):
+        listener.answer = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 100\r\n\r\n"
+        with pytest.raises(ServiceUnavailable, match="n1"):
+            await said(kubelets, node_at("n1", port))
