@@ -120,6 +120,8 @@ class App:
                     if incoming.protocol.writing_paused:
                         async with asyncio.timeout(self._limits.write_deadline_s):
                             await writer.drain()
+                    # The next one may be hours away.
+                    del piece
             except (TimeoutError, ConnectionResetError, ApiError) as why:
                 break_off(incoming, why)
                 return outgoing

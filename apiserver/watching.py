@@ -33,6 +33,11 @@ class Watcher:
     is_unwelcome: Callable[[], bool] = lambda: False
     bookmark_at: float = field(default=0.0)
 
+    def take_first(self) -> bytes:
+        """Return the first lines, and keep them no longer: they may be a whole kind."""
+        first, self.first = self.first, b""
+        return first
+
     def is_due(self, now: float) -> bool:
         return self.is_over(now) or (self.bookmark is not None and now >= self.bookmark_at)
 
@@ -106,7 +111,7 @@ class Watchers:
 
     async def _lines(self, watcher: Watcher) -> AsyncIterator[bytes]:
         if watcher.first:
-            yield watcher.first
+            yield watcher.take_first()
         while not watcher.is_unwelcome():
             try:
                 lines = self._new_lines(watcher)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -53,6 +54,19 @@ async def test_a_watch_without_a_revision_begins_with_what_is_there_w10(world: W
         watch = await world.watch(PODS, resourceVersion=begin)
         assert await watch.told() == ("ADDED", "there")
         await watch.close()
+
+
+async def test_what_a_watch_begins_with_is_not_kept_for_as_long_as_it_is_open(
+    world: World,
+) -> None:
+    """It may be every object of a kind, and a user may have a thousand watches."""
+    await world.call("POST", PODS, a_pod("there"))
+    watch = await world.watch(PODS)
+    pieces = [await anext(watch.stream)]
+    assert json.loads(pieces[0])["object"]["metadata"]["name"] == "there"
+    holders = sys.getrefcount(pieces[0])
+    # The list, and the call itself.
+    assert holders == 2
 
 
 async def test_a_deletion_tells_the_last_object_with_its_own_revision_w13(world: World) -> None:
