@@ -94,7 +94,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class StopSandbox:
-    """Take the pod off the network and end its pause container."""
+    """Take the pod off the network and end its pause container, where it runs."""
 
     id: str
 
@@ -260,8 +260,8 @@ def _sandboxes(found: Iterable[Container]) -> list[Container]:
 def _over(found: Sequence[Container]) -> Iterator[Step]:
     """Leave the ended containers for their logs; the network is of no more use."""
     for one in _sandboxes(found):
-        if one.state is State.RUNNING:
-            yield StopSandbox(one.id)
+        # Also where it ended by itself: the address and the ports of the node are still the pod's.
+        yield StopSandbox(one.id)
         yield Remove(one.id)
 
 

@@ -211,6 +211,12 @@ def test_w4_a_dead_sandbox_takes_its_containers_with_it_and_all_is_made_again() 
     ]
 
 
+def test_a_pod_whose_sandbox_ended_with_it_gives_its_address_and_ports_back() -> None:
+    ended = [a_found(SANDBOX, state=State.EXITED), a_found(state=State.EXITED, exit_code=137)]
+    over = [StopSandbox(f"{SANDBOX}-0"), Remove(f"{SANDBOX}-0")]
+    assert plan.plan(a_living_pod("Never"), ended, Memory(), MOMENT) == over
+
+
 def test_w20_an_ended_container_is_seen_and_restarted_only_where_its_policy_says_so() -> None:
     found = [a_found(SANDBOX), a_found("main", 0, State.EXITED, exit_code=0)]
 
