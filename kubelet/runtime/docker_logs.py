@@ -5,7 +5,8 @@ beyond 16 KiB (docs/decisions/0022). Files are only read here: Docker writes and
 """
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,9 +52,47 @@ class LocalLog:
         self._records = Records()
         since_ns = options.since_ns
         self._text = LogText(timestamps=options.timestamps, since_ns=since_ns)
+        self._is_at_work = self._is_closed = False
 
     def open(self) -> None:
         """Find the files, and where to begin."""
+        with self._working():
+            self._open()
+
+    def read(self) -> bytes | None:
+        """Return some of the text, perhaps nothing of it; None where no more is there now."""
+        with self._working():
+            return self._read()
+
+    def rest(self) -> bytes:
+        """Return what stands without its end."""
+        return self._text.rest()
+
+    def close(self) -> None:
+        """Close the files; where a call is still at work on its thread, it does so at its end."""
+        self._is_closed = True
+        if not self._is_at_work:
+            self._close_files()
+
+    @contextmanager
+    def _working(self) -> Generator[None, None, None]:
+        # Said before it is asked, here and in `close`: one of the two sees the other.
+        self._is_at_work = True
+        try:
+            if self._is_closed:
+                raise OSError(f"{self.folder}: its reader has gone")
+            yield
+        finally:
+            self._is_at_work = False
+            if self._is_closed:
+                self._close_files()
+
+    def _close_files(self) -> None:
+        with suppress(IndexError):
+            while True:
+                os.close(self._files.pop().fd)
+
+    def _open(self) -> None:
         self._files = self._found()
         wanted = Backwards(self._options.tail_count, self._options.since_ns)
         first, self._at = self._beginning(wanted)
@@ -66,8 +105,7 @@ class LocalLog:
             surplus_count=wanted.surplus_count,
         )
 
-    def read(self) -> bytes | None:
-        """Return some of the text, perhaps nothing of it; None where no more is there now."""
+    def _read(self) -> bytes | None:
         if not self._files:
             self._files = self._found()
             if not self._files:
@@ -77,15 +115,6 @@ class LocalLog:
             self._at += len(data)
             return b"".join(self._text.take(one) for one in self._records.feed(data))
         return b"" if self._goes_on() else None
-
-    def rest(self) -> bytes:
-        """Return what stands without its end."""
-        return self._text.rest()
-
-    def close(self) -> None:
-        for one in self._files:
-            os.close(one.fd)
-        self._files = []
 
     def _goes_on(self) -> bool:
         """Step to the next file where the first was rotated away, and is read to its end.

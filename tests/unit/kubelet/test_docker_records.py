@@ -1,6 +1,7 @@
 """Docker's local log files, written here byte by byte: what a reader makes of them."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import aclosing
 from itertools import cycle
@@ -236,6 +237,28 @@ async def test_who_follows_is_given_what_is_written_until_the_container_ends(
             else:
                 ended.set()
     assert b"".join(found) == b"one\nmore\nmore\nmore\n"
+
+
+async def test_who_gives_up_while_the_disk_hangs_leaves_no_descriptor_behind(
+    tmp_path: Path,
+) -> None:
+    async def has_ended() -> bool:
+        return True
+
+    path, threads = tmp_path / "container.log", Threads()
+    os.mkfifo(path)  # to open it takes until somebody opens the other end
+    reading = LogReading(LocalLog(tmp_path, LogOptions()), threads, SystemClock())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05), aclosing(reading.pieces(has_ended, follow=False)) as all_:
+            await anext(all_)
+    assert threads.late
+    async with asyncio.timeout(20):
+        writer = await asyncio.to_thread(os.open, path, os.O_WRONLY)
+        while threads.late:  # noqa: ASYNC110  a thread that hung has no event to wait for
+            await asyncio.sleep(0.002)
+    handles = [one for one in Path("/proc/self/fd").iterdir() if one.resolve() == path.resolve()]
+    assert handles == [Path(f"/proc/self/fd/{writer}")]
+    os.close(writer)
 
 
 async def test_a_line_without_end_costs_no_memory_without_end() -> None:
