@@ -8,7 +8,7 @@ from typing import Any, cast
 from apiserver import nodes, services
 from apiserver.admission import kinds, stamps
 from apiserver.admission.stamps import Stamp
-from apiserver.auth.authorize import object_refusal
+from apiserver.auth.authorize import Attempt, may, object_refusal
 from apiserver.backend import Backend
 from apiserver.bodies import object_in, warning_header
 from apiserver.call import Call
@@ -26,6 +26,7 @@ from cubernetes.api.errors import (
     AlreadyExists,
     BadRequest,
     Forbidden,
+    NotFound,
     RequestTooLarge,
 )
 from cubernetes.api.http import Identity, Response
@@ -62,9 +63,42 @@ async def create_object(backend: Backend, call: Call, one: Object) -> Item:
 
 
 async def update(backend: Backend, call: Call) -> Response:
+    """Replace an object; of the kinds that say so, one that is absent is created."""
     reading = object_in(call)
+    _check_address(call, reading.model)
     change = partial(_replacement, call, reading.model)
-    return await modify(backend, call, change, warnings=reading.warnings)
+    try:
+        return await modify(backend, call, change, warnings=reading.warnings)
+    except NotFound:
+        meta = reading.model.metadata
+        # Whoever states what he saw means that one, and no other.
+        if not call.kind.resource.is_created_by_put or meta.resource_version or meta.uid:
+            raise
+    _check_may_create(call)
+    named = replaced(reading.model, metadata=replaced(reading.model.metadata, name=call.name))
+    item = await create_object(backend, call, named)
+    return Response(201, item.content, warning_header(reading.warnings))
+
+
+def _check_address(call: Call, one: Object) -> None:
+    """Refuse an object that is not where the path says.
+
+    Raises: BadRequest.
+    """
+    name = one.metadata.name
+    if name and name != call.name:
+        told = f"the name of the object ({name[:253]}) does not match the name on the URL"
+        raise BadRequest(f"{told} ({call.name})")
+    _check_namespace(call, one)
+
+
+def _check_may_create(call: Call) -> None:
+    resource = call.kind.resource
+    attempt = Attempt("create", resource.group, resource.plural, "", call.namespace, call.name)
+    if refusal := may(call.identity, attempt):
+        raise Forbidden(
+            f"{resource.plural} is forbidden: {refusal}", kind=resource.plural, name=call.name
+        )
 
 
 async def update_status(backend: Backend, call: Call) -> Response:
@@ -260,13 +294,17 @@ def _status_replacement(call: Call, new: Object, old: Object) -> Object:
 
 
 def _check_seen(call: Call, new: Object, old: Object) -> None:
-    """Refuse a write by someone who saw another revision.
+    """Refuse a write by someone who saw another revision, or means another incarnation.
 
     Raises: BadRequest, Conflict.
     """
     seen = stamps.revision_of(new.metadata)
     if seen is not None and str(seen) != old.metadata.resource_version:
         raise conflict(call.kind.resource, call.name, MODIFIED_SINCE)
+    if new.metadata.uid not in ("", old.metadata.uid):
+        why = "Precondition failed: UID in precondition: {}, UID in object meta: {}"
+        told = why.format(new.metadata.uid[:253], old.metadata.uid)
+        raise conflict(call.kind.resource, call.name, told)
 
 
 def _check_rules(old: Object, new: Object) -> None:

@@ -80,7 +80,10 @@ class EndpointSlice(Object):
     ports: where all of them listen.
     """
 
-    resource = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", ("eps",))
+    resource = Resource(
+        "discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", ("eps",),
+        is_created_by_put=True,
+    )  # fmt: skip
     columns = (
         Column("Name", lambda one, _: one.metadata.name),
         Column("AddressType", lambda one, _: one.address_type),

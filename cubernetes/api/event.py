@@ -96,7 +96,7 @@ class Event(Object):
     event_time, action: kept for clients that send it.
     """
 
-    resource = Resource("", "v1", "Event", "events", ("ev",))
+    resource = Resource("", "v1", "Event", "events", ("ev",), is_created_by_put=True)
     columns = (
         Column("Last Seen", _last_seen),
         Column("Type", lambda one, _: one.type),

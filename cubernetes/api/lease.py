@@ -38,7 +38,7 @@ class LeaseSpec(Model):
 
 
 class Lease(Object):
-    resource = Resource("coordination.k8s.io", "v1", "Lease", "leases")
+    resource = Resource("coordination.k8s.io", "v1", "Lease", "leases", is_created_by_put=True)
     columns = (
         Column("Name", lambda one, _: one.metadata.name),
         Column("Holder", lambda one, _: one.spec.holder_identity),

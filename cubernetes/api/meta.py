@@ -232,6 +232,8 @@ class Resource(NamedTuple):
     categories: tuple[str, ...] = ()
     # What can be done to it; a kind that lacks a verb says so.
     verbs: tuple[str, ...] = VERBS
+    # Whether a PUT of one that is absent creates it, as for these kinds in Kubernetes.
+    is_created_by_put: bool = False
 
     @property
     def qualified_kind(self) -> str:

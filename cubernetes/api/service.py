@@ -96,8 +96,9 @@ def _ports(service: "Service", _: object) -> str:
 
 class Service(Object):
     resource = Resource(
-        "", "v1", "Service", "services", ("svc",), subresources=("status",), categories=("all",)
-    )
+        "", "v1", "Service", "services", ("svc",), subresources=("status",), categories=("all",),
+        is_created_by_put=True,
+    )  # fmt: skip
     columns = (
         Column("Name", lambda one, _: one.metadata.name),
         Column("Type", lambda one, _: one.spec.type),

@@ -203,7 +203,7 @@ SEMANTICS = [
     get(36, {"labelSelector": "a in ("}, 400),
     get(36, {"labelSelector": ",".join(f"k{n}=v" for n in range(10_000))}, 400, "at most 100"),
     get(36, {"fieldSelector": "spec.foo=x"}, 400, "unknown field 'spec.foo'"),
-    Bad(37, "PATCH", f"{PODS}/there", {"metadata": {"uid": "x"}}, 422, "uid", headers=MERGE),
+    Bad(37, "PATCH", f"{PODS}/there", {"metadata": {"uid": "x"}}, 409, "UID", headers=MERGE),
     Bad(37, "PATCH", f"{PODS}/there", b'{"a":' * 70 + b"1" + b"}" * 70, 400, "", headers=MERGE),
     Bad(37, "PATCH", f"{PODS}/there", b"[1]", 400, "", headers=MERGE),
     Bad(37, "PATCH", f"{PODS}/there", {"$patch": "spin"}, 400, "$patch", headers=STRATEGIC),
@@ -222,7 +222,7 @@ SEMANTICS = [
         for steps, code in (
             ([{"op": "test", "path": "/metadata/name", "value": "x"}], 422),
             ([{"op": "remove", "path": "/metadata/nothing"}], 422),
-            ([{"op": "replace", "path": "/metadata/uid", "value": "x"}], 422),
+            ([{"op": "replace", "path": "/metadata/uid", "value": "x"}], 409),
             ([{"op": "add", "path": "/metadata/labels/a", "value": "b"}] * 10_000, 413),
             (DOUBLING, 413),
             (SINKING, 400),

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from cubernetes.api.http import Identity
 from tests.contract.api_world import PODS, SERVICES, SETS, World, a_pod, a_service, a_set, a_world
 
 MERGE = {"content-type": "application/merge-patch+json"}
@@ -129,18 +130,41 @@ async def test_spec_and_status_are_written_apart_w12(world: World) -> None:
 async def test_identity_cannot_be_changed_w50(world: World) -> None:
     """W50: a PUT could change an object's name and kind."""
     made = (await world.call("POST", PODS, a_pod())).tree
-    for field, value in (
-        ("name", "other"),
-        ("namespace", "kube-system"),
-        ("uid", "00000000-0000-0000-0000-000000000000"),
-        ("creationTimestamp", "2020-01-01T00:00:00Z"),
+    for field, value, code, told in (
+        ("name", "other", 400, "(other) does not match the name on the URL (web)"),
+        ("namespace", "kube-system", 400, "namespace"),
+        ("uid", "00000000-0000-0000-0000-000000000000", 409, "UID in precondition: 00000000"),
+        ("creationTimestamp", "2020-01-01T00:00:00Z", 422, "metadata.creationTimestamp"),
     ):
         changed = made | {"metadata": made["metadata"] | {field: value}}
         answer = await world.call("PUT", f"{PODS}/web", changed)
-        assert answer.code == 422, (field, answer.body)
-        assert answer.tree["details"]["causes"][0]["field"] == f"metadata.{field}"
+        assert answer.code == code, (field, answer.body)
+        assert told in answer.tree["message"]
     assert (await world.call("PUT", f"{PODS}/web", made | {"kind": "Node"})).code == 400
     assert (await world.call("GET", f"{PODS}/web")).tree == made
+
+
+async def test_a_put_creates_what_is_absent_of_the_kinds_that_kubernetes_creates_so(
+    world: World,
+) -> None:
+    service = a_service("web")
+    made = await world.call("PUT", f"{SERVICES}/web", service)
+    again = await world.call("PUT", f"{SERVICES}/web", service)
+
+    assert (made.code, again.code) == (201, 200)
+    assert made.tree["spec"]["clusterIP"] == again.tree["spec"]["clusterIP"] != ""
+    assert (await world.call("PUT", f"{PODS}/none", a_pod("none"))).code == 404
+    assert (await world.call("PUT", f"{SERVICES}/a.b", a_service("a.b"))).code == 422
+    for stated in ({"resourceVersion": "1"}, {"uid": made.tree["metadata"]["uid"]}):
+        gone = a_service("gone")
+        gone["metadata"] |= stated
+        assert (await world.call("PUT", f"{SERVICES}/gone", gone)).code == 404
+    # Whoever may change services but not make them.
+    collector = Identity("system:controllers")
+    answer = await world.call("PUT", f"{SERVICES}/mine", a_service("mine"), identity=collector)
+    assert answer.code == 403
+    assert "cannot create" in answer.tree["message"]
+    assert (await world.call("GET", f"{SERVICES}/mine")).code == 404
 
 
 async def test_every_problem_is_named_with_its_field_w50(world: World) -> None:
