@@ -224,7 +224,7 @@ def test_what_is_created_by_command_is_there(kubectl: Kubectl) -> None:
     assert 'namespaces "blue" already exists' in again
     assert "is invalid" in kubectl("create", "namespace", "Blue_", code=1)
     refused = kubectl("create", "service", "nodeport", "n", "--tcp=80", code=1)
-    assert "spec.type: must be one of 'ClusterIP'" in refused
+    assert "spec.type: Unsupported value: \"NodePort\": must be one of 'ClusterIP'" in refused
     kubectl("delete", "service", "door", "-n", "blue")
 
 

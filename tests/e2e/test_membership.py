@@ -149,7 +149,7 @@ async def test_a_manifest_that_cannot_be_heeded_is_refused_by_its_fields(machine
     script = f"printf '{manifest}' | {' '.join(CUBEROOT)} init -f -"
     told = refusal(await machines.run("n2", ["sh", "-c", script], check=False))
     assert "metadata.name" in told
-    assert "spec: is not heeded" in told
+    assert "spec: Forbidden: is not heeded" in told
 
 
 async def test_commands_on_a_machine_that_is_no_node_say_so(machines: Cluster) -> None:
