@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from apiserver import bodies, bootstrap, gate
 from apiserver.audit import Audit, Story
@@ -47,6 +48,7 @@ from cubernetes.api.pod import Pod
 from cubernetes.api.registry import KINDS
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.supervise import supervised
 
 # The code that other servers write for it too; no client ever sees it.
 CLIENT_GONE = 499
@@ -107,8 +109,9 @@ class ApiServer:
         await self.backend.mirror.start()
         self.watchers.start()
         await bootstrap.ensure(self.backend)
-        works = (bootstrap.keep(self.backend), self.upkeep.run())
-        self._keeping = [asyncio.create_task(one) for one in works]
+        works = (("bootstrap", partial(bootstrap.keep, self.backend)), ("upkeep", self.upkeep.run))
+        env = self.backend.env
+        self._keeping = [asyncio.create_task(supervised(name, work, env)) for name, work in works]
 
     async def stop(self) -> None:
         """End every watch; requests under way finish or fail by the store's own deadlines."""

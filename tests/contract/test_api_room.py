@@ -11,7 +11,7 @@ import pytest
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
-from apiserver.storage.store import Put, StorageFull, Store
+from apiserver.storage.store import Put, StorageFull, Store, Usage
 from cubernetes.api.http import Identity, Request
 from cubernetes.host.env import Env
 from tests.contract.api_world import ADMIN, NODES, PODS, Tree, a_node, a_pod
@@ -194,3 +194,30 @@ async def test_a_nodes_large_status_is_refused_whatever_its_kind() -> None:
         event = {"metadata": {"name": "e", "annotations": {"note": "x" * 70_000}}}
         events = "/api/v1/namespaces/default/events"
         assert (await one.call("POST", events, event, KUBELET))[0] == 413
+
+
+async def test_a_bug_of_the_upkeep_is_told_and_does_not_end_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    env = Env()
+    store = MemoryStore(env, quota_bytes=QUOTA_BYTES)
+    usage, looked, looks = store.usage, asyncio.Event(), 0
+
+    async def odd() -> Usage:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise LookupError("a bug")
+        looked.set()
+        return await usage()
+
+    store.usage = odd  # type: ignore[method-assign]
+    server = ApiServer(store, env, Settings(advertise_addresses=("10.0.0.1",)))
+    await server.start()
+    try:
+        async with asyncio.timeout(30):
+            await looked.wait()
+    finally:
+        await server.stop()
+        await store.close()
+    assert "upkeep" in caplog.text
