@@ -21,7 +21,7 @@ from tests.e2e.test_serving import created, removed
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
-NAME, COUNT = "wired", 4
+NAME, COUNT = "wired", 6  # two on each of three nodes
 # What is promised is five seconds; the rest is for a machine that does much else meanwhile.
 MENDED_S = 15.0
 TOLD_S = 20.0

@@ -48,7 +48,7 @@ def zoo() -> list[Pod]:
     return [
         pod("exit-0", [shell("exit 0")], restartPolicy="Never"),
         pod("exit-3", [shell("echo last words; exit 3")], restartPolicy="Never"),
-        pod("signalled", [shell("sh -c 'kill -SEGV $$'; exit $?")], restartPolicy="Never"),
+        pod("signalled", [shell("sh -c 'kill -SEGV $$$$'; exit $?")], restartPolicy="Never"),
         pod("hog", [hog], restartPolicy="Never"),
         pod("looping", [shell("echo life; exit 1")]),
         pod(
