@@ -27,7 +27,7 @@ FEW, MANY = 400, 800
 EXAMPLES = {Type.VECTOR: "m", Type.SCALAR: "1", Type.RANGE: "m[1m]", Type.STRING: '"x"'}
 CALLS = {
     name: f"{name}({', '.join(EXAMPLES[kind] for kind in signature.takes)})"
-    for name, signature in SIGNATURES.items()
+    for name, signature in sorted(SIGNATURES.items(), key=lambda one: one[0])
     if Type.VECTOR in signature.takes or Type.RANGE in signature.takes
 }
 CALLS["label_replace"] = 'label_replace(m, "x", "$1", "n", "(.*)")'
@@ -35,7 +35,7 @@ CALLS["label_join"] = 'label_join(m, "x", "-", "n", "n")'
 PARAMETERS = {Type.VECTOR: "", Type.SCALAR: "1, ", Type.STRING: '"x", '}
 FOLDS = {
     name: f"{name} by (n) ({PARAMETERS[WITH_PARAMETER.get(name, Type.VECTOR)]}m)"
-    for name in AGGREGATIONS
+    for name in sorted(AGGREGATIONS)
 }
 OPERATORS = {
     "and": "m and m",
