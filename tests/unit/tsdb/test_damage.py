@@ -28,6 +28,8 @@ type Sample = tuple[int, int, float]
 
 def replayed(data: bytes, path: Path) -> tuple[set[Sample], Damage]:
     """Return the samples (ref, time, value) that a log of these bytes gives, and its damage."""
+    # A file that is truncated and written again is flushed when it is closed; a new one is not.
+    path.unlink(missing_ok=True)
     path.write_bytes(data)
     damage = Damage()
     head = Head(LIMITS)
