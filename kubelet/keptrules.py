@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
-from cubernetes.host.iptables import Applied, Iptables, tools_in_use
+from cubernetes.host.iptables import Applied, Iptables, pause_after, tools_in_use
 from cubernetes.host.log import Log
 from cubernetes.host.ruleset import Owner, RuleSet
 
@@ -13,14 +13,7 @@ log = Log(__name__)
 
 # What others change is put right within this, and the time that a look takes.
 CHECK_S = 4.0
-# A machine with tens of thousands of rules spends this share of its time on looking, not more.
-CHECK_SHARE = 1 / 20
 RETRY_S = 2.0
-
-
-def pause_after(spent_s: float) -> float:
-    """Return when to look again after a look that took so long."""
-    return max(CHECK_S, spent_s / CHECK_SHARE)
 
 
 class KeptRules:
@@ -76,7 +69,7 @@ class KeptRules:
         except CommandFailed as error:
             return RETRY_S, error
         spent_s = self._env.clock.monotonic() - began_s
-        return pause_after(spent_s), None
+        return pause_after(spent_s, CHECK_S), None
 
     async def _wait(self, pause_s: float) -> None:
         try:

@@ -19,6 +19,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
+from cubernetes.host.iptables import pause_after
 from cubernetes.host.log import Log
 from cubernetes.host.ruleset import RuleSet
 from proxy.checkpoint import RulesCheckpoint
@@ -33,8 +34,6 @@ RETRY_BASE_S = 0.2
 RETRY_LIMIT_S = 10.0
 FILE = ("checkpoint", "rules")
 SAVE_DEADLINE_S = 5.0
-# However many rules there are, looking at them takes this share of the time at most.
-CHECK_SHARE = 1 / 20
 
 
 async def run(settings: ProxySettings, env: Env, client: Client | None = None) -> None:
@@ -141,7 +140,8 @@ class Proxy:
         self._counts.turns.observe(self._env.clock.monotonic() - began_s)
         self._failure_count = 0
         if is_due:
-            self._check_at_s = began_s + self._pause_after(self._env.clock.monotonic() - began_s)
+            spent_s = self._env.clock.monotonic() - began_s
+            self._check_at_s = began_s + pause_after(spent_s, self._settings.check_interval_s)
             await self._save(wanted)
         if applied.is_written:
             spent_ms = round((self._env.clock.monotonic() - began_s) * 1000, 1)
@@ -159,10 +159,6 @@ class Proxy:
             self._is_unsaved = True
             return
         self._is_unsaved = False
-
-    def _pause_after(self, spent_s: float) -> float:
-        """Return when to look at the kernel's rules again after a look that took so long."""
-        return max(self._settings.check_interval_s, spent_s / CHECK_SHARE)
 
     def _tell_skipped(self) -> None:
         skipped = self._compiler.skipped

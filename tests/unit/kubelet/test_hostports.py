@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from cubernetes.api.meta import replaced
 from cubernetes.api.pod import ContainerPort, Pod
 from cubernetes.host.env import Env
+from cubernetes.host.iptables import CHECK_SHARE, pause_after
 from cubernetes.host.ruleset import Found, Place, RuleSet, restore_text
 from kubelet.hostports import BACK, FORTH, IptablesHostPorts, leads_of, rules_for
-from kubelet.keptrules import CHECK_S, CHECK_SHARE, pause_after
+from kubelet.keptrules import CHECK_S
 from tests.given import a_container, a_pod
 from tests.unit.proxy.papernet import PaperNet
 
@@ -195,5 +196,5 @@ async def test_a_life_that_knows_of_no_pod_yet_takes_no_rule_away() -> None:
 
 
 def test_looks_come_soon_and_cost_a_bounded_share_of_the_time() -> None:
-    assert pause_after(0.01) == CHECK_S < 5.0
-    assert pause_after(2.0) == 2.0 / CHECK_SHARE
+    assert pause_after(0.01, CHECK_S) == CHECK_S < 5.0
+    assert pause_after(2.0, CHECK_S) == 2.0 / CHECK_SHARE
