@@ -22,17 +22,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from controllers.evictions import evicted
 from cubernetes.api.condition import Condition, Truth, condition_of, is_true, with_condition
 from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.meta import Object, Ref, replaced
 from cubernetes.api.node import Node
 from cubernetes.api.pod import Pod, is_finished
 from cubernetes.api.toleration import unreachable_s
-from cubernetes.reconcile.plan import Action, Again, Delete, Record, UpdateStatus, View
+from cubernetes.reconcile.plan import Action, Again, Record, UpdateStatus, View
 
 UNKNOWN = "NodeStatusUnknown"
 NODE_NOT_READY = "NodeNotReady"
-EVICTION_BURST = 20  # pods of one node in one plan
 SILENT_PAUSE_S = 2.0  # between two looks at a silent node
 SILENT_SHARE_MAX = 0.5  # of all nodes: beyond it nothing is evicted
 LOOK_AGAIN_S = 1.0
@@ -157,7 +157,7 @@ class Nodes:
         yield from _unready(pods, now)
         due = [pod for pod in pods if self._is_due(pod, silence_s - timing.silent_after_s)]
         if due and self._may_evict(view, now):
-            yield from _evicted(node, due[:EVICTION_BURST])
+            yield from evicted(due, f"node {node.metadata.name} is silent")
         yield Again(SILENT_PAUSE_S)
 
     def _is_due(self, pod: Pod, lost_s: float) -> bool:
@@ -218,14 +218,6 @@ def _unready(pods: Sequence[Pod], now: datetime) -> Iterator[Action]:
     for pod in pods:
         if is_true(pod.status.conditions, "Ready"):
             yield _with_ready(pod, "False", NODE_NOT_READY, "The node is silent.", now)
-
-
-def _evicted(node: Node, pods: Sequence[Pod]) -> Iterator[Action]:
-    for pod in pods:
-        yield Delete(Pod, pod.ref, pod.metadata.uid)
-        yield Record(
-            pod, "TaintManagerEviction", f"Evicted: node {node.metadata.name} is silent", "Warning"
-        )
 
 
 def _with_ready[O: (Node, Pod)](

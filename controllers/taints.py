@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
 
+from controllers.evictions import EVICTION_BURST, evicted
 from cubernetes.api.meta import Object, Ref
 from cubernetes.api.node import Node, Taint
 from cubernetes.api.pod import Pod, is_finished
 from cubernetes.api.toleration import borne_s
-from cubernetes.reconcile.plan import Action, Again, Delete, Record, View
+from cubernetes.reconcile.plan import Action, Again, View
 
-EVICTION_BURST = 20  # pods of one node in one plan
 NEXT_BURST_S = 1.0
 
 
@@ -50,10 +50,7 @@ class Taints:
         left = [(left_s(pod, hard, since, now), pod) for pod in pods]
         due = [pod for span_s, pod in left if span_s <= 0]
         told = ", ".join(sorted(f"{one.key}:{one.effect}" for one in hard))
-        for pod in due[:EVICTION_BURST]:
-            yield Delete(Pod, pod.ref, pod.metadata.uid)
-            message = f"Evicted: node {key.name} has the taint {told}"
-            yield Record(pod, "TaintManagerEviction", message, "Warning")
+        yield from evicted(due, f"node {key.name} has the taint {told}")
         if len(due) > EVICTION_BURST:
             yield Again(NEXT_BURST_S)
         elif later_s := [span_s for span_s, _ in left if 0 < span_s < inf]:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.nodes import EVICTION_BURST, Nodes, Timing, tolerated_s
+from controllers.evictions import EVICTION_BURST
+from controllers.nodes import Nodes, Timing, tolerated_s
 from cubernetes.api.condition import condition_of
 from cubernetes.api.meta import Ref, replaced
 from cubernetes.api.node import Node

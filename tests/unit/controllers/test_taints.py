@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from controllers.taints import EVICTION_BURST, Taints
+from controllers.evictions import EVICTION_BURST
+from controllers.taints import Taints
 from cubernetes.api.meta import Ref, replaced
 from cubernetes.api.node import Node, Taint
 from cubernetes.api.pod import Pod
