@@ -33,6 +33,11 @@ def member_key(name: str) -> str:
     return MEMBERS + name
 
 
+def acting_node(identity: Identity) -> str:
+    """Return the node that acts as itself; empty for everybody else, administrators included."""
+    return "" if MASTERS in identity.groups else node_of(identity)
+
+
 def member_of(backend: Backend, name: str) -> Member | None:
     """Return the member of a name, as memory has it."""
     return member_in(backend.mirror.plain.get(member_key(name)))
@@ -73,7 +78,7 @@ def created(backend: Backend, call: Call, new: Object, seen: Seen) -> tuple[Obje
         return new, ()
     key = member_key(new.metadata.name)
     member = member_in(seen[key])
-    if not node_of(call.identity) or MASTERS in call.identity.groups:
+    if not acting_node(call.identity):
         after = vouched(member, new)
         return new, () if after == (member or Member()) else (put(key, after),)
     if why := refusal_of(call.identity, member):
@@ -88,7 +93,7 @@ def deleted(call: Call, one: Object, seen: Seen) -> tuple[Op, ...]:
         return ()
     key = member_key(one.metadata.name)
     member = member_in(seen[key])
-    is_own = node_of(call.identity) == one.metadata.name and MASTERS not in call.identity.groups
+    is_own = acting_node(call.identity) == one.metadata.name
     after = departed(member, one, by_itself=is_own)
     return () if after == member else (put(key, after),)
 
@@ -100,9 +105,7 @@ def check_addresses(
 
     Raises: Forbidden.
     """
-    if not isinstance(new, Node) or not node_of(call.identity):
-        return
-    if MASTERS in call.identity.groups:
+    if not isinstance(new, Node) or not acting_node(call.identity):
         return
     name = new.metadata.name
     added = list(added_addresses(old if isinstance(old, Node) else None, new))

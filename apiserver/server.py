@@ -30,7 +30,7 @@ from apiserver.read import seats_for, selection_for
 from apiserver.room import Room
 from apiserver.routes import Routes, table
 from apiserver.settings import Settings
-from apiserver.statuses import response_of
+from apiserver.statuses import forbidden, response_of
 from apiserver.storage.store import Store
 from apiserver.transact import Transactions
 from apiserver.upkeep import Upkeep
@@ -228,8 +228,7 @@ class ApiServer:
             one = await self._pod(call)
         refusal = may(call.identity, attempt, one)
         if refusal:
-            resource = attempt.resource
-            raise Forbidden(f"{resource} is forbidden: {refusal}", kind=resource, name=call.name)
+            raise forbidden(attempt.resource, call.name, refusal)
 
     async def _pod(self, call: Call) -> Object | None:
         """Return the pod that a node asks about; what is not there is looked for twice."""

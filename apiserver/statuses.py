@@ -6,6 +6,7 @@ from cubernetes.api.errors import (
     AlreadyExists,
     ApiError,
     Conflict,
+    Forbidden,
     InternalError,
     NotFound,
     RequestTooLarge,
@@ -62,6 +63,10 @@ def absent(resource: Resource, name: str) -> NotFound:
     """Say that there is no such object, in kubectl's words."""
     message = f'{_title(resource)} "{name}" not found'
     return NotFound(message, kind=resource.plural, group=resource.group, name=name)
+
+
+def forbidden(resource: str, name: str, why: str) -> Forbidden:
+    return Forbidden(f"{resource} is forbidden: {why}", kind=resource, name=name)
 
 
 def exists(resource: Resource, name: str) -> AlreadyExists:

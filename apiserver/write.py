@@ -17,7 +17,7 @@ from apiserver.items import Item, encoded, stored, value_of
 from apiserver.keys import key_of
 from apiserver.patches import patch_in
 from apiserver.room import SERVER, Write
-from apiserver.statuses import MODIFIED_SINCE, absent, conflict, exists
+from apiserver.statuses import MODIFIED_SINCE, absent, conflict, exists, forbidden
 from apiserver.storage.store import Delete, Op, Put
 from apiserver.transact import Decision, Seen
 from cubernetes.api import codec
@@ -96,9 +96,7 @@ def _check_may_create(call: Call) -> None:
     resource = call.kind.resource
     attempt = Attempt("create", resource.group, resource.plural, "", call.namespace, call.name)
     if refusal := may(call.identity, attempt):
-        raise Forbidden(
-            f"{resource.plural} is forbidden: {refusal}", kind=resource.plural, name=call.name
-        )
+        raise forbidden(resource.plural, call.name, refusal)
 
 
 async def update_status(backend: Backend, call: Call) -> Response:
