@@ -7,8 +7,12 @@ import pytest
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import Store
 from cubernetes.host.env import Env
+from cubernetes.host.iptables import LEGACY, NFT, Tools
+from kubelet.runtime.docker import DockerRuntime
 from tests.contract.private_docker import PrivateDocker, reason_to_skip
+from tests.contract.runtime_worlds import DockerWorld, remove_all
 from tests.contract.stores import EtcdServer, etcd_running, etcd_store
+from tests.contract.wires import Wires
 
 STORES = ["memory", pytest.param("etcd", marks=pytest.mark.etcd)]
 
@@ -25,6 +29,38 @@ def engine() -> Iterator[PrivateDocker]:
         yield docker
     finally:
         docker.remove()
+
+
+@pytest.fixture
+async def docker(engine: PrivateDocker) -> AsyncIterator[DockerWorld]:
+    """The engine, without whatever a test has left in it."""
+    real = DockerWorld(engine)
+    yield real
+    await remove_all(real)
+
+
+@pytest.fixture
+async def driver(docker: DockerWorld) -> AsyncIterator[DockerRuntime]:
+    made = docker.driver()
+    yield made
+    await made.close()
+
+
+@pytest.fixture(params=[NFT, LEGACY], ids=["nft", "legacy"])
+def tools(request: pytest.FixtureRequest) -> Tools:
+    """Each kind of iptables in turn."""
+    chosen: Tools = request.param
+    return chosen
+
+
+@pytest.fixture
+def wires() -> Iterator[Wires]:
+    made = Wires()
+    try:
+        made.build()
+        yield made
+    finally:
+        made.remove()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cubernetes.host.iptables import LEGACY, NFT, Iptables, Tools
+from cubernetes.host.iptables import Iptables, Tools
 from kubelet.network import guard
 from kubelet.network.namespace import inside
 from kubelet.network.overlay import PORT, host_end, node_mac
@@ -60,12 +60,6 @@ class Scene(NamedTuple):
     def iptables(self, node: str, words: str) -> None:
         program = self.tools.save.removesuffix("-save")
         self.world.does(self.world.node(node), f"{program} {words}")
-
-
-@pytest.fixture(params=[NFT, LEGACY], ids=["nft", "legacy"])
-def tools(request: pytest.FixtureRequest) -> Tools:
-    chosen: Tools = request.param
-    return chosen
 
 
 @pytest.fixture

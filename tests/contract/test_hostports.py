@@ -2,14 +2,14 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from cubernetes.api.meta import replaced
 from cubernetes.api.pod import ContainerPort, Pod
 from cubernetes.host.env import Env
-from cubernetes.host.iptables import LEGACY, NFT, Tools
+from cubernetes.host.iptables import Tools
 from kubelet.hostports import IptablesHostPorts
 from tests.contract.wires import (
     DEADLINE_S,
@@ -36,22 +36,6 @@ def a_dns_pod(name: str) -> Pod:
     port = ContainerPort(container_port=PORT, host_port=HOST_PORT, protocol="UDP")
     pod = a_pod(name)
     return replaced(pod, spec=replaced(pod.spec, containers=(a_container(ports=(port,)),)))
-
-
-@pytest.fixture(params=[NFT, LEGACY], ids=["nft", "legacy"])
-def tools(request: pytest.FixtureRequest) -> Tools:
-    chosen: Tools = request.param
-    return chosen
-
-
-@pytest.fixture
-def wires() -> Iterator[Wires]:
-    made = Wires()
-    try:
-        made.build()
-        yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture

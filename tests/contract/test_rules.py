@@ -4,14 +4,14 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from cubernetes.api.endpointslice import EndpointPort, EndpointSlice
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.service import Service, ServicePort
-from cubernetes.host.iptables import LEGACY, NFT, Iptables, Tools, tools_in_use
+from cubernetes.host.iptables import Iptables, Tools, tools_in_use
 from cubernetes.host.ruleset import Found, RuleSet, restore_text
 from proxy.reset import reset
 from proxy.services.apply import ServiceRules
@@ -63,22 +63,6 @@ def web_on(*pods: str) -> tuple[list[Service], list[EndpointSlice]]:
 
 def rules_on(*pods: str) -> RuleSet:
     return rules_for(*web_on(*pods), FACTS)
-
-
-@pytest.fixture(params=[NFT, LEGACY], ids=["nft", "legacy"])
-def tools(request: pytest.FixtureRequest) -> Tools:
-    chosen: Tools = request.param
-    return chosen
-
-
-@pytest.fixture
-def wires() -> Iterator[Wires]:
-    made = Wires()
-    try:
-        made.build()
-        yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from kubelet.runtime.driver import (
     State,
 )
 from tests.contract.network_worlds import RANGES, RealWorld
-from tests.contract.private_docker import PrivateDocker
 from tests.contract.runtime_worlds import (
     MEMORY_BYTES,
     DockerWorld,
@@ -33,27 +31,12 @@ from tests.contract.runtime_worlds import (
     a_sandbox,
     all_logs,
     ended,
-    remove_all,
     the,
     until,
 )
 from tests.contract.tiny_registry import tiny_registry
 
 pytestmark = [pytest.mark.docker, pytest.mark.root]
-
-
-@pytest.fixture
-async def docker(engine: PrivateDocker) -> AsyncIterator[DockerWorld]:
-    real = DockerWorld(engine)
-    yield real
-    await remove_all(real)
-
-
-@pytest.fixture
-async def driver(docker: DockerWorld) -> AsyncIterator[DockerRuntime]:
-    made = docker.driver()
-    yield made
-    await made.close()
 
 
 def groups(docker: DockerWorld, container_id: str = "") -> list[Path]:

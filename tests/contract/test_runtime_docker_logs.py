@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +15,12 @@ import pytest
 from kubelet.runtime import docker_words as words
 from kubelet.runtime.docker import DockerRuntime
 from kubelet.runtime.driver import Container, LogOptions
-from tests.contract.private_docker import PrivateDocker
 from tests.contract.runtime_worlds import (
     DockerWorld,
     a_container,
     a_sandbox,
     all_logs,
     ended,
-    remove_all,
     until,
 )
 
@@ -30,20 +28,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.root]
 
 MANY = 60_000
 PADDING = "p" * 180
-
-
-@pytest.fixture
-async def docker(engine: PrivateDocker) -> AsyncIterator[DockerWorld]:
-    real = DockerWorld(engine)
-    yield real
-    await remove_all(real)
-
-
-@pytest.fixture
-async def driver(docker: DockerWorld) -> AsyncIterator[DockerRuntime]:
-    made = docker.driver()
-    yield made
-    await made.close()
 
 
 async def running(docker: DockerWorld, driver: DockerRuntime, script: str) -> Container:
