@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from apiserver.mirror import Mirror
-from apiserver.room import Room
 from apiserver.settings import Settings
+from apiserver.state.mirror import Mirror
+from apiserver.state.room import Room
+from apiserver.state.transact import Transactions
+from apiserver.state.watching import Watchers
 from apiserver.storage.store import Store
-from apiserver.transact import Transactions
-from apiserver.watching import Watchers
-from cubernetes.api.node import Node
+from cubernetes.api.core.node import Node
 from cubernetes.host.env import Env
 
 

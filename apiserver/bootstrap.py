@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
-from apiserver import clusterips
 from apiserver.backend import Backend
 from apiserver.call import Call, Policy, Route
-from apiserver.keys import key_of
-from apiserver.room import SERVER
-from apiserver.write import create, create_object, modified
-from cubernetes.api.endpointslice import (
+from apiserver.state.keys import key_of
+from apiserver.state.room import SERVER
+from apiserver.strategies import clusterips
+from apiserver.verbs.write import create, create_object, modified
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
+from cubernetes.api.discovery.endpointslice import (
     MANAGED_LABEL,
     SERVICE_LABEL,
     Endpoint,
@@ -19,8 +21,6 @@ from cubernetes.api.endpointslice import (
 from cubernetes.api.errors import AlreadyExists, ApiError, ServiceUnavailable, Timeout
 from cubernetes.api.http import Request
 from cubernetes.api.meta import Object, ObjectMeta, replaced
-from cubernetes.api.namespace import Namespace
-from cubernetes.api.service import Service, ServicePort, ServiceSpec
 from cubernetes.host.backoff import backoff_s
 from cubernetes.host.log import Log
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from apiserver.backend import Backend
-from apiserver.forms import Accepted, accepted
+from apiserver.wire.forms import Accepted, accepted
 from cubernetes.api.codec import Validation
 from cubernetes.api.errors import BadRequest, UnsupportedMediaType
 from cubernetes.api.http import Identity, Request, Response

@@ -4,9 +4,9 @@ from functools import partial
 
 from apiserver.backend import Backend
 from apiserver.call import Call
-from apiserver.mirror import Mirror
-from apiserver.watchcache import KindCache
-from apiserver.watching import Watchers
+from apiserver.state.mirror import Mirror
+from apiserver.state.watchcache import KindCache
+from apiserver.state.watching import Watchers
 from cubernetes.api.http import Response
 from cubernetes.host.metrics import TEXT_FORMAT, Histogram, Metrics
 

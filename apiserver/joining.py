@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from apiserver import nodes
 from apiserver.auth.authorize import BOOTSTRAP_PREFIX, MASTERS, node_of
 from apiserver.auth.members import (
     AGAIN,
@@ -27,12 +26,14 @@ from apiserver.auth.tokens import (
 )
 from apiserver.backend import Backend, Signer
 from apiserver.call import Call
-from apiserver.items import Item
-from apiserver.keys import TOKENS, key_of
+from apiserver.state.items import Item
+from apiserver.state.keys import TOKENS, key_of
+from apiserver.state.transact import Decision, Seen
 from apiserver.storage.store import Delete, Entry, Put
-from apiserver.transact import Decision, Seen
+from apiserver.strategies import nodes
 from cubernetes.api import names
 from cubernetes.api.codec import encode, read_model
+from cubernetes.api.core.node import Node, is_address
 from cubernetes.api.errors import (
     Conflict,
     Forbidden,
@@ -50,7 +51,6 @@ from cubernetes.api.joining import (
     TokenList,
     TokenWish,
 )
-from cubernetes.api.node import Node, is_address
 from cubernetes.api.refusals import invalid as invalid_object
 from cubernetes.api.words import Status
 

@@ -8,25 +8,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from apiserver import (
-    counts,
-    delete,
-    discovery,
-    health,
-    joining,
-    namespaces,
-    pods,
-    read,
-    scale,
-)
-from apiserver import write as writing
+from apiserver import counts, joining
+from apiserver.about import discovery, health
+from apiserver.about.openapi.documents import Documents
 from apiserver.call import Handler, Policy, Route
-from apiserver.openapi.documents import Documents
+from apiserver.subresources import namespaces, pods, scale
+from apiserver.verbs import delete, read
+from apiserver.verbs import write as writing
 from cubernetes.api import names
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import BadRequest, MethodNotAllowed, NotFound
 from cubernetes.api.meta import Object
-from cubernetes.api.namespace import Namespace
-from cubernetes.api.pod import Pod
 
 PATH_LETTERS_MAX = 1024
 

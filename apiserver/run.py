@@ -5,14 +5,14 @@ import gc
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from apiserver.app import App
-from apiserver.audit import STRANGERS
 from apiserver.auth.signer import Authority
 from apiserver.backend import KubeletLogs, Signer
-from apiserver.kubelets import HttpsKubelets
-from apiserver.revisionmark import RevisionMark
+from apiserver.http.app import App
+from apiserver.http.audit import STRANGERS
+from apiserver.http.kubelets import HttpsKubelets
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
+from apiserver.state.revisionmark import RevisionMark
 from apiserver.storage.store import Store, Unavailable
 from cubernetes.host.backoff import backoff_s
 from cubernetes.host.env import Env

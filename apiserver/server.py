@@ -12,29 +12,32 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-from apiserver import bodies, bootstrap, gate
-from apiserver.audit import Audit, Story
+from apiserver import bootstrap
+from apiserver.about.health import check_loaded
 from apiserver.auth.authenticate import Authenticator
 from apiserver.auth.authorize import Attempt, may, needs_object
 from apiserver.backend import Backend, KubeletLogs, Signer
-from apiserver.bodies import Unread
 from apiserver.call import Call, Policy
 from apiserver.counts import Counts
-from apiserver.forms import noted
-from apiserver.health import check_loaded
-from apiserver.items import Item
-from apiserver.keys import key_of
-from apiserver.mirror import Mirror
-from apiserver.nodes import check_member
-from apiserver.read import seats_for, selection_for
-from apiserver.room import Room
+from apiserver.fairness import gate
+from apiserver.http.audit import Audit, Story
 from apiserver.routes import Routes, table
 from apiserver.settings import Settings
-from apiserver.statuses import forbidden, response_of
+from apiserver.state.items import Item
+from apiserver.state.keys import key_of
+from apiserver.state.mirror import Mirror
+from apiserver.state.room import Room
+from apiserver.state.statuses import forbidden, response_of
+from apiserver.state.transact import Transactions
+from apiserver.state.upkeep import Upkeep
+from apiserver.state.watching import Watchers
 from apiserver.storage.store import Store
-from apiserver.transact import Transactions
-from apiserver.upkeep import Upkeep
-from apiserver.watching import Watchers
+from apiserver.strategies.nodes import check_member
+from apiserver.verbs.read import seats_for, selection_for
+from apiserver.wire import bodies
+from apiserver.wire.bodies import Unread
+from apiserver.wire.forms import noted
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import (
     ApiError,
     Forbidden,
@@ -44,7 +47,6 @@ from cubernetes.api.errors import (
 )
 from cubernetes.api.http import ANONYMOUS, Identity, Request, Response
 from cubernetes.api.meta import Object
-from cubernetes.api.pod import Pod
 from cubernetes.api.registry import KINDS
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log

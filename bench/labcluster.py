@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bench.report import progress
-from cubernetes.api.node import Node, is_ready
+from cubernetes.api.core.node import Node, is_ready
 from cubernetes.client.rest import Client
 from cubernetes.host.clock import SystemClock
 from cubernetes.host.command import CommandFailed

@@ -13,8 +13,8 @@ from contextlib import aclosing
 from bench.labcluster import cluster_up
 from bench.report import Figures, percentiles, progress, show, spread
 from cubernetes.api import codec
-from cubernetes.api.node import HOSTNAME_LABEL
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.node import HOSTNAME_LABEL
+from cubernetes.api.core.pod import Pod
 from cubernetes.client.rest import Client
 from cubernetes.client.watching import Change
 

@@ -12,17 +12,17 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from bench.report import Figures, show, spread
-from cubernetes.api.endpointslice import (
+from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
+from cubernetes.api.discovery.endpointslice import (
     SERVICE_LABEL,
     Endpoint,
     EndpointPort,
     EndpointSlice,
 )
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.service import Service, ServicePort, ServiceSpec
 from cubernetes.host.command import SystemCommands
-from cubernetes.host.iptables import LEGACY, NFT, Iptables, Tools
-from cubernetes.host.ruleset import Found, restore_text
+from cubernetes.host.packetfilter.iptables import LEGACY, NFT, Iptables, Tools
+from cubernetes.host.packetfilter.ruleset import Found, restore_text
 from proxy.services.compile import OWNER, Compiler, Facts
 
 FACTS = Facts(IPv4Network("10.244.0.0/16"), IPv4Network("10.96.0.0/16"))

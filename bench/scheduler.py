@@ -22,10 +22,10 @@ from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
 from bench.report import Figures, progress, show, spread
+from cubernetes.api.core.node import Node, NodeSpec
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.http import Identity
 from cubernetes.api.meta import ObjectMeta, replaced
-from cubernetes.api.node import Node, NodeSpec
-from cubernetes.api.pod import Pod
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client

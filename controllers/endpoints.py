@@ -15,7 +15,11 @@ from datetime import datetime
 
 from controllers.letters import child_name
 from cubernetes.api.condition import condition_of, is_true
-from cubernetes.api.endpointslice import (
+from cubernetes.api.core.event import ObjectReference
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod, Protocol, is_finished
+from cubernetes.api.core.service import Service
+from cubernetes.api.discovery.endpointslice import (
     ENDPOINT_LIMIT,
     MANAGED_LABEL,
     SERVICE_LABEL,
@@ -25,13 +29,9 @@ from cubernetes.api.endpointslice import (
     EndpointSlice,
     may_be_endpoint,
 )
-from cubernetes.api.event import ObjectReference
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
 from cubernetes.api.names import LABEL_COUNT_LIMIT
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod, Protocol, is_finished
 from cubernetes.api.selectors import equal_to
-from cubernetes.api.service import Service
 from cubernetes.reconcile.plan import Action, Again, Create, Delete, Update, View
 
 MANAGED_BY = "endpoints.cubernetes.io"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from cubernetes.api.event import Event
+from cubernetes.api.core.event import Event
 from cubernetes.api.meta import Object, Ref
 from cubernetes.reconcile.plan import Action, Again, Delete, View
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.pod import Pod
 from cubernetes.reconcile.plan import Action, Delete, Record
 
 EVICTION_BURST = 20  # pods of one node in one plan

@@ -30,9 +30,9 @@ from controllers.owners import (
     with_owners,
     without_finalizer,
 )
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object, Ref
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod
 from cubernetes.api.registry import KINDS
 from cubernetes.reconcile.plan import Action, Again, Delete, Patch, View
 

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from controllers.owners import revision_of
-from cubernetes.api.endpointslice import EndpointSlice
-from cubernetes.api.event import Event
-from cubernetes.api.lease import Lease
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.service import Service
+from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object, Ref, replaced
-from cubernetes.api.namespace import Namespace
-from cubernetes.api.pod import Pod
 from cubernetes.api.registry import KINDS
-from cubernetes.api.replicaset import ReplicaSet
-from cubernetes.api.service import Service
 from cubernetes.reconcile.plan import Action, Again, Delete, Finalize, View
 
 FINALIZER = "kubernetes"

@@ -24,11 +24,11 @@ from datetime import datetime
 
 from controllers.evictions import evicted
 from cubernetes.api.condition import Condition, Truth, condition_of, is_true, with_condition
-from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.toleration import unreachable_s
 from cubernetes.api.meta import Object, Ref, replaced
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod, is_finished
-from cubernetes.api.toleration import unreachable_s
 from cubernetes.reconcile.plan import Action, Again, Record, UpdateStatus, View
 
 UNKNOWN = "NodeStatusUnknown"

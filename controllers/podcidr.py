@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network
 
+from cubernetes.api.core.node import Node, is_network
 from cubernetes.api.meta import Object, Ref
-from cubernetes.api.node import Node, is_network
 from cubernetes.reconcile.plan import Action, Patch, Record, View
 
 EVERY_NODE = Ref("PodRange", "", "")

@@ -24,10 +24,10 @@ from typing import NamedTuple
 
 from controllers.letters import child_name
 from controllers.owners import with_owners
+from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.api.condition import condition_of
+from cubernetes.api.core.pod import Pod, is_finished, is_ready
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
-from cubernetes.api.pod import Pod, is_finished, is_ready
-from cubernetes.api.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.reconcile.plan import (
     Action,
     Again,

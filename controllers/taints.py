@@ -12,10 +12,10 @@ from datetime import datetime
 from math import inf
 
 from controllers.evictions import EVICTION_BURST, evicted
+from cubernetes.api.core.node import Node, Taint
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.toleration import borne_s
 from cubernetes.api.meta import Object, Ref
-from cubernetes.api.node import Node, Taint
-from cubernetes.api.pod import Pod, is_finished
-from cubernetes.api.toleration import borne_s
 from cubernetes.reconcile.plan import Action, Again, View
 
 NEXT_BURST_S = 1.0

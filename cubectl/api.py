@@ -119,7 +119,7 @@ class Api:
 
     def log(self, pod: str, namespace: str, query: Query) -> Iterator[bytes]:
         """Yield a container's output as it comes."""
-        from cubernetes.api.pod import Pod
+        from cubernetes.api.core.pod import Pod
 
         target = _target(path_of(Pod, namespace, pod, "log"), query)
         with self._transport.stream(target, silence_s=None) as stream:

@@ -8,7 +8,7 @@ from typing import Any
 from cubectl.printers import safe, table_text
 from cubernetes.api.codec import Tree
 from cubernetes.api.meta import Object, short_span
-from cubernetes.api.threeway import LAST_APPLIED
+from cubernetes.api.patches.threeway import LAST_APPLIED
 
 INDENT = "  "
 VALUE_COLUMN = 16
@@ -128,7 +128,7 @@ def title_of(key: str) -> str:
 
 def _events(events: Sequence[Tree], now: datetime) -> Iterator[str]:
     from cubernetes.api import codec
-    from cubernetes.api.event import Event
+    from cubernetes.api.core.event import Event
 
     read = [codec.from_tree(Event, tree, "Ignore").model for tree in events]
     rows = [

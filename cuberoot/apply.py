@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from cubernetes.api.core.node import Node, NodeAddress, NodeStatus
 from cubernetes.api.errors import AlreadyExists
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.node import Node, NodeAddress, NodeStatus
 from cubernetes.client.rest import Client
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
@@ -21,12 +21,12 @@ from cuberoot import (
     compile,  # noqa: A004  a room's word, not the built-in
     layout,
     pki,
-    probe,
 )
 from cuberoot.cluster import CONTROL_PLANE_LABEL, Cluster
-from cuberoot.journal import Journal
-from cuberoot.supervision import Supervisor, supervisor_for
-from cuberoot.waiting import NotYet, until
+from cuberoot.host import probe
+from cuberoot.host.journal import Journal
+from cuberoot.host.supervision import Supervisor, supervisor_for
+from cuberoot.host.waiting import NotYet, until
 
 ETCD_UP_S = 30.0
 API_UP_S = 30.0

@@ -6,11 +6,11 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from cubernetes.api.joining import CERTIFICATES
-from cubernetes.host.files import read_or_none
+from cubernetes.host.durable.files import read_or_none
 from cuberoot import layout, pki
 from cuberoot.cluster import Cluster
 from cuberoot.compile import READABLE
-from cuberoot.journal import Journal
+from cuberoot.host.journal import Journal
 from cuberoot.layout import pair
 from cuberoot.pki import Identity, Signed
 

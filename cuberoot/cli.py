@@ -15,11 +15,11 @@ from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.settings import SettingsInvalid
 from cuberoot import node, tokens
-from cuberoot.alone import Busy, alone
 from cuberoot.apply import NotClean, NotInitialised
+from cuberoot.host.alone import Busy, alone
+from cuberoot.host.waiting import NotYet
 from cuberoot.join import JoinRefused
 from cuberoot.node import NotFit
-from cuberoot.waiting import NotYet
 from lab.cli import lab
 
 # What the world or the user did wrong; anything else is a bug of ours and shows its story.

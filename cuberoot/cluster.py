@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from cubernetes.api import codec, yaml
+from cubernetes.api.core.node import ROLE_LABEL, Node, NodeAddress, NodeStatus, is_address
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.node import ROLE_LABEL, Node, NodeAddress, NodeStatus, is_address
 from cubernetes.api.refusals import invalid
 from cubernetes.host.settings import Settings
 

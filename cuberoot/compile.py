@@ -10,7 +10,7 @@ import yaml
 
 from apiserver.settings import Settings as ApiServerSettings
 from controllers.settings import ControllersSettings
-from cubernetes.api.qos import PROGRAM_OOM_SCORE
+from cubernetes.api.core.qos import PROGRAM_OOM_SCORE
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.settings import Settings, settings_bytes
 from cuberoot import layout

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from cubernetes.api import codec
+from cubernetes.api.core.node import Node
 from cubernetes.api.joining import (
     CERTIFICATES,
     CLUSTER_INFO_PATH,
@@ -22,7 +23,6 @@ from cubernetes.api.joining import (
     JoinAnswer,
     JoinRequest,
 )
-from cubernetes.api.node import Node
 from cubernetes.api.words import Status
 from cubernetes.client.httptransport import HttpTransport
 from cubernetes.client.outcome import Trouble
@@ -31,7 +31,7 @@ from cubernetes.host.env import Env
 from cuberoot import certificates, layout, pki
 from cuberoot.cluster import API_PORT, Cluster
 from cuberoot.compile import READABLE
-from cuberoot.journal import Journal
+from cuberoot.host.journal import Journal
 from cuberoot.layout import pair
 from cuberoot.pki import Identity, Signed
 

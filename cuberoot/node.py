@@ -2,19 +2,20 @@
 
 from ipaddress import IPv4Network
 
+from cubernetes.api.core.node import Node, is_network
 from cubernetes.api.errors import ApiError, NotFound, Problem
-from cubernetes.api.node import Node, is_network
 from cubernetes.api.refusals import invalid
 from cubernetes.client.outcome import Trouble
+from cubernetes.host.durable.files import read_or_none
 from cubernetes.host.env import Env
-from cubernetes.host.files import read_or_none
-from cuberoot import apply, certificates, layout, pki, probe, tokens
+from cuberoot import apply, certificates, layout, pki, tokens
 from cuberoot import join as joining
-from cuberoot.alone import alone
 from cuberoot.apply import NotInitialised, Programs, Say
 from cuberoot.cluster import API_PORT, CONTROL_PLANE_LABEL, Cluster, Role, node_of
-from cuberoot.facts import facts_of_this_machine
-from cuberoot.journal import Journal
+from cuberoot.host import probe
+from cuberoot.host.alone import alone
+from cuberoot.host.facts import facts_of_this_machine
+from cuberoot.host.journal import Journal
 from cuberoot.plan import Facts, Lack, advice_for, lacks_of, ports_of
 
 

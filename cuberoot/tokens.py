@@ -7,9 +7,10 @@ from cubernetes.api.names import is_label
 from cubernetes.api.words import Status, error_of
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
-from cuberoot import apply, layout, pki, probe
+from cuberoot import apply, layout, pki
 from cuberoot.apply import NotInitialised, Say
 from cuberoot.cluster import API_PORT, Cluster
+from cuberoot.host import probe
 
 
 def _cluster() -> Cluster:

@@ -2,8 +2,8 @@
 
 import sys
 
-from cubernetes.host.exporter import exported
 from cubernetes.host.program import main
+from cubernetes.host.web.exporter import exported
 from kubelet.run import run
 from kubelet.settings import KubeletSettings
 

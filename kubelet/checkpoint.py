@@ -7,8 +7,8 @@ from typing import Protocol
 import msgspec
 
 from cubernetes.api import codec
-from cubernetes.api.pod import Pod
-from cubernetes.host.checkedfile import CheckedFile
+from cubernetes.api.core.pod import Pod
+from cubernetes.host.durable.checkedfile import CheckedFile
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):

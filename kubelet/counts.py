@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from cubernetes.host.clock import Clock
 from cubernetes.host.metrics import Metrics
-from kubelet.plan import Step
+from kubelet.pod.plan import Step
 
 
 class Counts:

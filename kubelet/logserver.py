@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.logquery import LogQuery, log_query
-from cubernetes.api.pod import Pod
 from cubernetes.host.clock import Clock
-from cubernetes.host.httpserver import HttpServer, break_off, server_tls
 from cubernetes.host.log import Log
+from cubernetes.host.web.httpserver import HttpServer, break_off, server_tls
 from kubelet.observer import Observer
 from kubelet.runtime.driver import Container, LogOptions, RuntimeDriver, RuntimeTrouble
 from kubelet.settings import ServingSettings

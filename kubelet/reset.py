@@ -12,17 +12,17 @@ from pathlib import Path
 
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
-from cubernetes.host.iptables import Iptables, tools_in_use
 from cubernetes.host.log import Log
+from cubernetes.host.packetfilter.iptables import Iptables, tools_in_use
 from cubernetes.host.program import CannotGoOn, main
-from kubelet import hostports
 from kubelet.network import guard
 from kubelet.network.driver import NetworkTrouble
 from kubelet.network.registry import NETWORKS
+from kubelet.pod.volumes import VolumeTrouble
+from kubelet.ports import hostports
 from kubelet.run import Machine, this_machine
 from kubelet.runtime.driver import Container, RuntimeDown, RuntimeTrouble
 from kubelet.settings import KubeletSettings
-from kubelet.volumes import VolumeTrouble
 
 log = Log(__name__)
 

@@ -9,41 +9,41 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Protocol
 
+from cubernetes.api.core.node import Node, is_address, is_network
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError, Conflict
 from cubernetes.api.meta import Object
-from cubernetes.api.node import Node, is_address, is_network
-from cubernetes.api.pod import Pod
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
 from cubernetes.client.outcome import Unknown, Unreachable
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from cubernetes.host.ruleset import RuleSet
+from cubernetes.host.packetfilter.ruleset import RuleSet
 from cubernetes.host.supervise import supervised
 from cubernetes.reconcile.records import Recorder
-from kubelet.admission import Room
-from kubelet.capacity import MachineFacts, amounts, machine_facts
 from kubelet.checkpoint import Checkpoint, FileCheckpoint, Surroundings
 from kubelet.counts import Counts
-from kubelet.hostports import IptablesHostPorts
-from kubelet.keptrules import KeptRules
 from kubelet.logserver import serve_logs
 from kubelet.mending import Mending
 from kubelet.network import guard, overlay
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
 from kubelet.network.look import addresses_here
 from kubelet.network.registry import NETWORKS
-from kubelet.node import allocatable, own_ports
+from kubelet.node.capacity import MachineFacts, amounts, machine_facts
+from kubelet.node.node import allocatable, own_ports
+from kubelet.node.registration import Registration
 from kubelet.observer import Observer
-from kubelet.pods import PODS_FILE, PodWorkers
-from kubelet.registration import Registration
+from kubelet.pod.admission import Room
+from kubelet.pod.pods import PODS_FILE, PodWorkers
+from kubelet.pod.starts import Starts
+from kubelet.pod.volumes import DiskVolumes, Volumes, VolumeTrouble
+from kubelet.pod.worker import HostPorts, Parts
+from kubelet.ports.hostports import IptablesHostPorts
+from kubelet.ports.keptrules import KeptRules
 from kubelet.runtime.driver import RuntimeDown, RuntimeDriver
 from kubelet.runtime.registry import RUNTIMES
 from kubelet.settings import KubeletSettings
-from kubelet.starts import Starts
-from kubelet.volumes import DiskVolumes, Volumes, VolumeTrouble
-from kubelet.worker import HostPorts, Parts
 
 log = Log(__name__)
 

@@ -13,10 +13,10 @@ from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from lab.archive import NoImages
 from lab.doctor import Complaint, Missing, complaints
-from lab.engine import EngineTrouble
+from lab.host.engine import EngineTrouble
+from lab.host.node import NodeTrouble
 from lab.lab import IMAGES, Lab
 from lab.net import is_reachable
-from lab.node import NodeTrouble
 from lab.state import InitKind, NoSuchLab, Size, lab_names
 from lab.topology import BadTopology
 from lab.wait import NeverCame

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cubernetes.host.command import CommandFailed, Commands
-from lab.cgroup import Hierarchy, hierarchies
 from lab.faults import Cut, Loss, ruleset_for
+from lab.host.cgroup import Hierarchy, hierarchies
+from lab.host.systemd import PROGRAM, SHOWN, VENDOR
 from lab.state import InitKind
-from lab.systemd import PROGRAM, SHOWN, VENDOR
 
 # Program and the Debian package that has it.
 PROGRAMS = {

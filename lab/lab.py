@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 
 from cubernetes.host.env import Env
-from lab import disk, faults
+from lab import faults
 from lab.archive import Archive, archives_in
-from lab.cgroup import hierarchies, remove_lab
 from lab.doctor import Missing, complaints
+from lab.host import disk
+from lab.host.cgroup import hierarchies, remove_lab
+from lab.host.node import DEATH_DEADLINE_S, HOUSE, Node, Site
 from lab.net import Switch
-from lab.node import DEATH_DEADLINE_S, HOUSE, Node, Site
 from lab.state import (
     Files,
     InitKind,

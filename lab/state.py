@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from cubernetes.host.clock import Clock
-from cubernetes.host.files import read_or_none, write_atomic
+from cubernetes.host.durable.files import read_or_none, write_atomic
 from lab.faults import Fault
 from lab.topology import Topology, topology_for
 from lab.wait import until
@@ -27,7 +27,7 @@ NODE_CPUS_MIN = 0.1
 TURN_DEADLINE_S = 150.0
 
 
-# Who is PID 1 of the nodes: lab/init.py, or systemd.
+# Who is PID 1 of the nodes: lab/host/init.py, or systemd.
 type InitKind = Literal["own", "systemd"]
 
 

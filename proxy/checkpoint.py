@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from cubernetes.host.checkedfile import CheckedFile
-from cubernetes.host.ruleset import Place, Rule, RuleSet
+from cubernetes.host.durable.checkedfile import CheckedFile
+from cubernetes.host.packetfilter.ruleset import Place, Rule, RuleSet
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """What the proxy counts: its turns, and what became of the kernel's rules."""
 
-from cubernetes.host.iptables import Applied
 from cubernetes.host.metrics import Metrics
+from cubernetes.host.packetfilter.iptables import Applied
 
 
 class Counts:

@@ -8,7 +8,7 @@ import asyncio
 import sys
 
 from cubernetes.host.command import CommandFailed, Commands, SystemCommands
-from cubernetes.host.iptables import LEGACY, NFT, Iptables, holds_ours
+from cubernetes.host.packetfilter.iptables import LEGACY, NFT, Iptables, holds_ours
 from proxy.services.compile import OWNER
 
 

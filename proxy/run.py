@@ -11,17 +11,17 @@ from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from cubernetes.api.endpointslice import EndpointSlice
-from cubernetes.api.service import Service
+from cubernetes.api.core.service import Service
+from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
-from cubernetes.host.iptables import pause_after
 from cubernetes.host.log import Log
-from cubernetes.host.ruleset import RuleSet
+from cubernetes.host.packetfilter.iptables import pause_after
+from cubernetes.host.packetfilter.ruleset import RuleSet
 from proxy.checkpoint import RulesCheckpoint
 from proxy.counts import Counts
 from proxy.services.apply import ServiceRules, rules_of_this_node

@@ -1,7 +1,7 @@
 """What the proxy must be told."""
 
 from cubernetes.client.connect import ClientSettings
-from cubernetes.host.iptables import Choice
+from cubernetes.host.packetfilter.iptables import Choice
 from cubernetes.host.settings import Settings
 
 

@@ -2,8 +2,8 @@
 
 import sys
 
-from cubernetes.host.exporter import exported
 from cubernetes.host.program import main
+from cubernetes.host.web.exporter import exported
 from scheduler.run import run
 from scheduler.settings import SchedulerSettings
 

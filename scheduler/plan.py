@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cubernetes.api.condition import Condition, condition_of
-from cubernetes.api.event import MESSAGE_LIMIT
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.event import MESSAGE_LIMIT
+from cubernetes.api.core.pod import Pod
 from scheduler.registry import FILTERS, PENALTIES, Filter, Penalty
 from scheduler.seat import Demand, Seat
 from scheduler.snapshot import Snapshot

@@ -10,6 +10,8 @@ import asyncio
 from typing import NamedTuple
 
 from cubernetes.api.condition import with_condition
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.errors import (
     ApiError,
     Conflict,
@@ -20,8 +22,6 @@ from cubernetes.api.errors import (
     TooManyRequests,
 )
 from cubernetes.api.meta import replaced
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod, is_finished
 from cubernetes.client.cache import Key, key_of
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer

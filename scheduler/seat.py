@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from cubernetes.api.hostport import HostPort, host_ports, ports_in_use
-from cubernetes.api.node import Node, Taint, is_ready
-from cubernetes.api.pod import Pod, requested
+from cubernetes.api.core.hostport import HostPort, host_ports, ports_in_use
+from cubernetes.api.core.node import Node, Taint, is_ready
+from cubernetes.api.core.pod import Pod, requested
+from cubernetes.api.core.toleration import Toleration
 from cubernetes.api.quantities import Quantity
-from cubernetes.api.toleration import Toleration
 
 
 class Demand(NamedTuple):

@@ -7,12 +7,12 @@ that is some writes behind. Writes follow the API's rules as far as planners dep
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from apiserver.delete import finalizers_after
+from apiserver.verbs.delete import finalizers_after
 from cubernetes.api import codec
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object, Ref, replaced
-from cubernetes.api.namespace import Namespace
-from cubernetes.api.patch import merged
-from cubernetes.api.pod import Pod
+from cubernetes.api.patches.patch import merged
 from cubernetes.reconcile.plan import (
     Action,
     Again,

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from cubernetes.host.metrics import Metrics
-from tsdb.exposition import parse_exposition
 from tsdb.steps import finished
+from tsdb.wire.exposition import parse_exposition
 
 SERIES_LIMIT = 100_000
 

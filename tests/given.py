@@ -7,21 +7,13 @@ test names only what it is about: `a_pod("web-0", node="n1", phase="Running", is
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec, ReplicaSetStatus
 from cubernetes.api.condition import Condition, Truth
-from cubernetes.api.endpointslice import (
-    MANAGED_LABEL,
-    SERVICE_LABEL,
-    Endpoint,
-    EndpointConditions,
-    EndpointPort,
-    EndpointSlice,
-)
-from cubernetes.api.event import Event, EventSource, ObjectReference
-from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
-from cubernetes.api.meta import Object, ObjectMeta, OwnerReference
-from cubernetes.api.namespace import Namespace, NamespaceStatus
-from cubernetes.api.node import HOSTNAME_LABEL, Node, NodeAddress, NodeSpec, NodeStatus, Taint
-from cubernetes.api.pod import (
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
+from cubernetes.api.core.event import Event, EventSource, ObjectReference
+from cubernetes.api.core.namespace import Namespace, NamespaceStatus
+from cubernetes.api.core.node import HOSTNAME_LABEL, Node, NodeAddress, NodeSpec, NodeStatus, Taint
+from cubernetes.api.core.pod import (
     Container,
     ContainerPort,
     ContainerState,
@@ -36,10 +28,18 @@ from cubernetes.api.pod import (
     StateRunning,
     TemplateMeta,
 )
+from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
+from cubernetes.api.discovery.endpointslice import (
+    MANAGED_LABEL,
+    SERVICE_LABEL,
+    Endpoint,
+    EndpointConditions,
+    EndpointPort,
+    EndpointSlice,
+)
+from cubernetes.api.meta import Object, ObjectMeta, OwnerReference
 from cubernetes.api.quantities import Quantity
-from cubernetes.api.replicaset import ReplicaSet, ReplicaSetSpec, ReplicaSetStatus
 from cubernetes.api.selectors import LabelSelector
-from cubernetes.api.service import Service, ServicePort, ServiceSpec
 
 NOW = datetime(2025, 1, 1, 12, 0, tzinfo=UTC)
 AN_HOUR_AGO = NOW - timedelta(hours=1)

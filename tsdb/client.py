@@ -17,8 +17,8 @@ import msgspec
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from tsdb.labels import NAME, Key, key_of_dict
-from tsdb.remote import encode_request, snapped
+from tsdb.columns.labels import NAME, Key, key_of_dict
+from tsdb.wire.remote import encode_request, snapped
 
 log = Log(__name__)
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tsdb.columns.labels import Key, check_labels, is_metric_name, key_of
 from tsdb.errors import BadData, Overloaded, TsdbError
-from tsdb.labels import Key, check_labels, is_metric_name, key_of
-from tsdb.remote import FreshSeries, Metadata, decode
 from tsdb.steps import Steps, finished
-from tsdb.store import Outcome, Store
+from tsdb.storage.store import Outcome, Store
+from tsdb.wire.remote import FreshSeries, Metadata, decode
 
 METRICS_DESCRIBED_MAX = 20_000
 METRIC_CHARS_MAX, HELP_CHARS_MAX = 256, 1024

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsdb.budget import Budget
-from tsdb.codec import Floats, Ints
+from tsdb.columns.codec import Floats, Ints
+from tsdb.columns.labels import Pairs
 from tsdb.errors import BadData, LimitExceeded
-from tsdb.labels import Pairs
 from tsdb.limits import Limits
 from tsdb.promql.evaluate import Evaluation, Settings, Source
 from tsdb.promql.parser import parse

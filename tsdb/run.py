@@ -5,9 +5,8 @@ import ssl
 from pathlib import Path
 
 from cubernetes.host.env import Env
-from cubernetes.host.httpserver import server_tls
 from cubernetes.host.log import Log
-from tsdb.commit import Committer
+from cubernetes.host.web.httpserver import server_tls
 from tsdb.faults import Faults
 from tsdb.ingest import Ingest
 from tsdb.promql.evaluate import Settings as QuerySettings
@@ -20,8 +19,9 @@ from tsdb.serve.queries import Queries
 from tsdb.serve.targets import Targets
 from tsdb.serve.writes import Writes
 from tsdb.settings import TlsSettings, TsdbSettings
-from tsdb.store import Store, open_store
-from tsdb.upkeep import Upkeep
+from tsdb.storage.commit import Committer
+from tsdb.storage.store import Store, open_store
+from tsdb.storage.upkeep import Upkeep
 
 log = Log(__name__)
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsdb.block import Block
 from tsdb.budget import Budget
-from tsdb.codec import Rows
+from tsdb.columns.codec import Rows
+from tsdb.columns.frame import Frame, Part, assemble
+from tsdb.columns.labels import Key
+from tsdb.columns.matching import Index, Matcher, matching_rows
+from tsdb.columns.series import Series
 from tsdb.errors import Corrupt
-from tsdb.frame import Frame, Part, assemble
-from tsdb.labels import Key
-from tsdb.matching import Index, Matcher, matching_rows
-from tsdb.series import Series
 from tsdb.steps import Steps, finished
-from tsdb.store import Store
+from tsdb.storage.block import Block
+from tsdb.storage.store import Store
 
 # Plans are kept for dashboards, which ask the same again; together they may name so many series.
 PLANS_KEPT, PLANNED_SERIES_KEPT = 256, 100_000

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any, cast
 
+from cubernetes.api.core.namespace import Namespace, NamespaceStatus
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod, PodStatus
+from cubernetes.api.core.qos import qos_of
+from cubernetes.api.core.service import Service
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Object, replaced
-from cubernetes.api.namespace import Namespace, NamespaceStatus
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod, PodStatus
-from cubernetes.api.qos import qos_of
-from cubernetes.api.service import Service
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 # It stands in a namespace's spec until the namespace is empty.

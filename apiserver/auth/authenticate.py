@@ -5,7 +5,7 @@ import msgspec
 from apiserver.auth.authorize import BOOTSTRAP_PREFIX, BOOTSTRAPPERS
 from apiserver.auth.tokens import Failures, Kept, Shown, is_good, shown_in
 from apiserver.backend import Backend
-from apiserver.keys import TOKENS
+from apiserver.state.keys import TOKENS
 from apiserver.storage.store import Entry
 from cubernetes.api.errors import TooManyRequests
 from cubernetes.api.http import Identity, Request

@@ -6,12 +6,12 @@ answer is the text of a refusal, or nothing.
 
 from typing import NamedTuple
 
-from cubernetes.api.event import Event
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.node import ROLE_LABEL, Node
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.http import Identity
-from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.meta import Object
-from cubernetes.api.node import ROLE_LABEL, Node
-from cubernetes.api.pod import Pod
 
 MASTERS = "system:masters"
 NODES, NODE_PREFIX = "system:nodes", "system:node:"

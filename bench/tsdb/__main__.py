@@ -26,7 +26,7 @@ from tsdb.limits import Limits
 from tsdb.query import Engine
 from tsdb.select import Reader
 from tsdb.steps import finished
-from tsdb.store import open_store
+from tsdb.storage.store import open_store
 
 SPAN_MS = 7_200_000
 

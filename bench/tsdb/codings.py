@@ -14,7 +14,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from bench.tsdb.datasets import DATASETS, Floats, dataset
-from tsdb.codec import FAST, SMALL, decode_floats, encode_floats, pack, unpack
+from tsdb.columns.codec import FAST, SMALL, decode_floats, encode_floats, pack, unpack
 
 type Words = NDArray[np.uint64]
 type Ints = NDArray[np.int64]

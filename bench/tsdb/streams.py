@@ -11,7 +11,7 @@ import cramjam
 import numpy as np
 
 from bench.tsdb.datasets import STEP_MS, Floats, dataset
-from tsdb.labels import Key, key_of_dict, varint
+from tsdb.columns.labels import Key, key_of_dict, varint
 
 HEADERS = {
     "Content-Encoding": "snappy",

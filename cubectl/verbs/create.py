@@ -6,8 +6,8 @@ from cubectl.manifests import Manifest, Rejected, manifests_in
 from cubectl.printers import name_of, safe
 from cubectl.session import Session
 from cubectl.verb import Verb, add_files
+from cubernetes.api.core.namespace import Namespace as NamespaceKind
 from cubernetes.api.errors import ApiError, NotFound
-from cubernetes.api.namespace import Namespace as NamespaceKind
 
 
 def configure(parser: ArgumentParser) -> None:

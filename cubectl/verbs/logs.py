@@ -7,7 +7,7 @@ from cubectl.printers import safe_lines
 from cubectl.session import Misused, Session
 from cubectl.targets import targets_in
 from cubectl.verb import Verb, add_selection, selection_of, span_s
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.pod import Pod
 
 
 def configure(parser: ArgumentParser) -> None:

@@ -1,14 +1,14 @@
 """Every kind there is: routes, storage, watches, client, CLI and example tests come from here."""
 
-from cubernetes.api.endpointslice import EndpointSlice
-from cubernetes.api.event import Event
-from cubernetes.api.lease import Lease
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.service import Service
+from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object
-from cubernetes.api.namespace import Namespace
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod
-from cubernetes.api.replicaset import ReplicaSet
-from cubernetes.api.service import Service
 
 KINDS: tuple[type[Object], ...] = (
     Namespace,

@@ -4,8 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from cubernetes.api.core.event import ObjectReference
 from cubernetes.api.errors import ApiError, Problem, error_for
-from cubernetes.api.event import ObjectReference
 from cubernetes.api.meta import Count, Model, Object, ObjectMeta, shown, wire
 
 

@@ -11,11 +11,11 @@ from typing import Any, cast
 import msgspec
 
 from cubernetes.api import codec
+from cubernetes.api.core.event import ObjectReference
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError, Conflict, NotFound
-from cubernetes.api.event import ObjectReference
 from cubernetes.api.http import Request, Response
 from cubernetes.api.meta import Model, Object, ObjectMeta
-from cubernetes.api.pod import Pod
 from cubernetes.api.words import (
     Binding,
     DeleteOptions,

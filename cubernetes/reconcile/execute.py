@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from cubernetes.api import codec
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import AlreadyExists, Conflict, NotFound
 from cubernetes.api.meta import Object, Ref
-from cubernetes.api.pod import Pod
 from cubernetes.client.cache import revision_of
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.rest import Client

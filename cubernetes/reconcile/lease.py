@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from cubernetes.api.coordination.lease import Lease, LeaseSpec
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
-from cubernetes.api.lease import Lease, LeaseSpec
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client, Fence

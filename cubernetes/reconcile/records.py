@@ -9,8 +9,8 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 
+from cubernetes.api.core.event import MESSAGE_LIMIT, Event, EventSource, ObjectReference
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
-from cubernetes.api.event import MESSAGE_LIMIT, Event, EventSource, ObjectReference
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from cubernetes.host.ruleset import Owner, Place, Rule, RuleSet
+from cubernetes.host.packetfilter.ruleset import Owner, Place, Rule, RuleSet
 from kubelet.network.driver import Peer
 
 SOURCES, IN, FORWARD = "CUBE-GUARD", "CUBE-GUARD-IN", "CUBE-GUARD-FWD"

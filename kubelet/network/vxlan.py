@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from cubernetes.host.blocking import Blocking, Threads
-from cubernetes.host.files import read_or_none, write_atomic
+from cubernetes.host.durable.files import read_or_none, write_atomic
 from cubernetes.host.log import Log
 from kubelet.network import facts, ipam, links, overlay
 from kubelet.network.driver import Damage, NetworkTrouble, News, Peer

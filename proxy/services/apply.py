@@ -1,11 +1,11 @@
 """The rules of this node, kept as compiled: writes what changed, and forgets stale UDP flows."""
 
 from cubernetes.host.command import Commands
-from cubernetes.host.conntrack import Flows
-from cubernetes.host.flows import stale_flows
-from cubernetes.host.iptables import Applied, Choice, Iptables, tools_in_use
 from cubernetes.host.log import Log
-from cubernetes.host.ruleset import Place, RuleSet
+from cubernetes.host.packetfilter.conntrack import Flows
+from cubernetes.host.packetfilter.flows import stale_flows
+from cubernetes.host.packetfilter.iptables import Applied, Choice, Iptables, tools_in_use
+from cubernetes.host.packetfilter.ruleset import Place, RuleSet
 from proxy.services.compile import OWNER, SERVICES
 from proxy.services.flows import udp_endpoints
 

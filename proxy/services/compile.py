@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import NamedTuple
 
-from cubernetes.api.endpointslice import Endpoint, EndpointSlice
-from cubernetes.api.service import Service, ServicePort
-from cubernetes.host.ruleset import Owner, Place, Rule, RuleSet
+from cubernetes.api.core.service import Service, ServicePort
+from cubernetes.api.discovery.endpointslice import Endpoint, EndpointSlice
+from cubernetes.host.packetfilter.ruleset import Owner, Place, Rule, RuleSet
 
 SERVICES, MARK, POSTROUTING = "CUBE-SERVICES", "CUBE-MARK-MASQ", "CUBE-POSTROUTING"
 REJECT, FORWARD = "CUBE-REJECT", "CUBE-FORWARD"

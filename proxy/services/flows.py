@@ -5,8 +5,8 @@ So it also holds for what an earlier life of the proxy wrote.
 
 from collections.abc import Mapping
 
-from cubernetes.host.flows import Front
-from cubernetes.host.ruleset import Place, RuleSet, target_of, word_after
+from cubernetes.host.packetfilter.flows import Front
+from cubernetes.host.packetfilter.ruleset import Place, RuleSet, target_of, word_after
 from proxy.services.compile import SERVICES
 
 

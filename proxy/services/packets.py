@@ -10,7 +10,7 @@ from fractions import Fraction
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-from cubernetes.host.ruleset import Place, Rule, RuleSet
+from cubernetes.host.packetfilter.ruleset import Place, Rule, RuleSet
 
 type Origin = Literal["node", "forwarded"]
 type Ending = Literal["passed", "accepted", "rejected", "dropped"]

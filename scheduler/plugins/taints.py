@@ -1,6 +1,6 @@
 """Taints: NoSchedule and NoExecute keep pods away, PreferNoSchedule sends them elsewhere."""
 
-from cubernetes.api.toleration import unborne
+from cubernetes.api.core.toleration import unborne
 from scheduler.seat import Demand, Seat
 
 HARD, SOFT = ("NoSchedule", "NoExecute"), ("PreferNoSchedule",)

@@ -7,7 +7,7 @@ import pytest
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import Store
 from cubernetes.host.env import Env
-from cubernetes.host.iptables import LEGACY, NFT, Tools
+from cubernetes.host.packetfilter.iptables import LEGACY, NFT, Tools
 from kubelet.runtime.docker import DockerRuntime
 from tests.contract.private_docker import PrivateDocker, reason_to_skip
 from tests.contract.runtime_worlds import DockerWorld, remove_all

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from apiserver.pages import Place, token_of
+from apiserver.wire.pages import Place, token_of
 from cubernetes.api.http import Identity
 from tests.contract.api_world import (
     NODES,

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from apiserver.app import App
+from apiserver.http.app import App
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore

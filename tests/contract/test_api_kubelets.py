@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from apiserver.kubelets import HttpsKubelets
+from apiserver.http.kubelets import HttpsKubelets
 from apiserver.settings import Settings
+from cubernetes.api.core.node import DaemonEndpoint, DaemonEndpoints, Node, NodeAddress, NodeStatus
 from cubernetes.api.errors import ServiceUnavailable
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.node import DaemonEndpoint, DaemonEndpoints, Node, NodeAddress, NodeStatus
 from tests.contract.tls_api import Authority, new_key, pem_of
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsaid\n"

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from apiserver.kubelets import address_of, refusal_of
+from apiserver.http.kubelets import address_of, refusal_of
 from apiserver.settings import Limits
 from cubernetes.api import codec
+from cubernetes.api.core.node import Node
 from cubernetes.api.errors import ApiError, NotFound, ServiceUnavailable
 from cubernetes.api.http import Request
-from cubernetes.api.node import Node
 from tests.contract.api_world import ADMIN, NODES, PODS, World, a_node, a_pod, a_world
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from apiserver.mirror import StoreWentBack
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
+from apiserver.state.mirror import StoreWentBack
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import (
     Changes,

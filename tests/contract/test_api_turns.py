@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from apiserver.bodies import Unread
-from apiserver.gate import Class, class_of
-from apiserver.rounds import CLASS_TURNS
+from apiserver.fairness.gate import Class, class_of
+from apiserver.fairness.rounds import CLASS_TURNS
 from apiserver.settings import Limits
+from apiserver.wire.bodies import Unread
 from cubernetes.api.http import ANONYMOUS, Identity, Request, Response
 from tests.contract.api_world import NODES, PODS, World, a_pod, a_world, settled
 

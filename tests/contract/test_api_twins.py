@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from apiserver.items import encoded
-from apiserver.keys import key_of
-from apiserver.mirror import LOAD_PAGE_ENTRIES, Mirror
-from apiserver.selection import selection_of
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
+from apiserver.state.items import encoded
+from apiserver.state.keys import key_of
+from apiserver.state.mirror import LOAD_PAGE_ENTRIES, Mirror
+from apiserver.state.selection import selection_of
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import Changes, Delete, Op, Outcome, Page, Put, Store
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.pod import Pod
 from cubernetes.host.env import Env
 from cubernetes.host.random import SeededRng
 from tests.contract.api_world import PODS, StillClock, World, a_pod, settled

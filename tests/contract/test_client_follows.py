@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.meta import Object, ObjectMeta, replaced
-from cubernetes.api.namespace import Namespace
 from cubernetes.client.cache import revision_of
 from cubernetes.client.informer import Informer
 from tests.simulation.faults import Faults

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from cubernetes.api import codec
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.http import Request
-from cubernetes.api.pod import Pod
 from cubernetes.client.httptransport import HttpTransport
 from cubernetes.client.outcome import Unknown, Unreachable
 from cubernetes.client.rest import Client

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.errors import Conflict
 from cubernetes.api.http import Request, Response
-from cubernetes.api.lease import Lease
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.namespace import Namespace
 from cubernetes.client.rest import Client, Fence
 from cubernetes.reconcile.lease import Election, LeaseSettings
 from tests.simulation.faults import Faults

@@ -10,10 +10,10 @@ from datetime import datetime
 
 import pytest
 
-from cubernetes.api.event import Event
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object, ObjectMeta, Ref
-from cubernetes.api.pod import Pod
-from cubernetes.api.replicaset import ReplicaSet
 from cubernetes.host.random import SeededRng
 from cubernetes.reconcile.plan import Action, Again, Create, Delete, Planner, UpdateStatus, View
 from cubernetes.reconcile.run import LoopSettings, run_planners

@@ -12,18 +12,18 @@ from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
 from controllers.run import run as run_controllers
 from controllers.settings import ControllersSettings
+from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.condition import condition_of
-from cubernetes.api.endpointslice import EndpointSlice
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.node import Node, NodeSpec
+from cubernetes.api.core.pod import Pod, PodSpec
+from cubernetes.api.core.service import Service
+from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.errors import NotFound
-from cubernetes.api.event import Event
 from cubernetes.api.http import Identity
-from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
 from cubernetes.api.meta import Object, ObjectMeta, replaced
-from cubernetes.api.namespace import Namespace
-from cubernetes.api.node import Node, NodeSpec
-from cubernetes.api.pod import Pod, PodSpec
-from cubernetes.api.replicaset import ReplicaSet
-from cubernetes.api.service import Service
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env

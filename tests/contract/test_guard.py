@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cubernetes.host.iptables import Iptables, Tools
+from cubernetes.host.packetfilter.iptables import Iptables, Tools
 from kubelet.network import guard
 from kubelet.network.namespace import inside
 from kubelet.network.overlay import PORT, host_end, node_mac

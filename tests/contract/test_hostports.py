@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from cubernetes.api.core.pod import ContainerPort, Pod
 from cubernetes.api.meta import replaced
-from cubernetes.api.pod import ContainerPort, Pod
 from cubernetes.host.env import Env
-from cubernetes.host.iptables import Tools
-from kubelet.hostports import IptablesHostPorts
+from cubernetes.host.packetfilter.iptables import Tools
+from kubelet.ports.hostports import IptablesHostPorts
 from tests.contract.wires import (
     DEADLINE_S,
     NODE_ADDRESS,

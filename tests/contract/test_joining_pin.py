@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cubernetes.api.core.node import Node
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.node import Node
 from cubernetes.host.env import Env
 from cuberoot import pki
 from cuberoot.join import JoinRefused, joined

@@ -9,16 +9,16 @@ from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
 from cubernetes.api.condition import condition_of
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.node import Node, is_ready
+from cubernetes.api.core.pod import ContainerPort, ContainerStatus, Pod
 from cubernetes.api.errors import NotFound
-from cubernetes.api.event import Event
 from cubernetes.api.http import Identity
 from cubernetes.api.meta import replaced
-from cubernetes.api.node import Node, is_ready
-from cubernetes.api.pod import ContainerPort, ContainerStatus, Pod
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
-from kubelet import specs
+from kubelet.pod import specs
 from kubelet.run import Kubelet
 from kubelet.runtime.driver import SANDBOX, State
 from kubelet.runtime.fake import Behaviour, FakeRuntime

@@ -7,12 +7,12 @@ import pytest
 
 from apiserver.server import ApiServer
 from cubernetes.api import codec
-from cubernetes.api.event import Event
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.node import Node, is_ready
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.http import Identity, Request, Response
-from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.meta import replaced
-from cubernetes.api.node import Node, is_ready
-from cubernetes.api.pod import Pod
 from cubernetes.client.rest import Client
 from cubernetes.host.blocking import Key
 from kubelet.run import Kubelet

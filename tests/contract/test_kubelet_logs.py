@@ -9,9 +9,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.pod import Pod
 from cubernetes.host.env import Env
-from cubernetes.host.httpserver import HttpServer, server_tls
+from cubernetes.host.web.httpserver import HttpServer, server_tls
 from kubelet.logserver import (
     CONNECTIONS_MAX,
     UNKNOWN_MAX,

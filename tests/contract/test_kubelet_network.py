@@ -3,9 +3,9 @@
 from functools import partial
 
 from cubernetes.api.condition import condition_of
-from cubernetes.api.event import Event
-from cubernetes.api.node import Node, is_ready
-from cubernetes.api.pod import is_ready as is_pod_ready
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.node import Node, is_ready
+from cubernetes.api.core.pod import is_ready as is_pod_ready
 from kubelet.mending import LASTING_S, LOOK_S, Lasting, lasting_after
 from kubelet.network.driver import Damage
 from tests.contract.test_kubelet import IMAGE, World, a_world

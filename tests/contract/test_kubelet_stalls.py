@@ -13,22 +13,22 @@ import pytest
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.node import Node, is_ready
+from cubernetes.api.core.pod import EmptyDir, HostPath, Pod, Volume
 from cubernetes.api.errors import NotFound
-from cubernetes.api.event import Event
 from cubernetes.api.http import Identity
-from cubernetes.api.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.meta import replaced
-from cubernetes.api.node import Node, is_ready
-from cubernetes.api.pod import EmptyDir, HostPath, Pod, Volume
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client
 from cubernetes.host.blocking import Threads
 from cubernetes.host.env import Env
-from kubelet.capacity import MachineFacts
 from kubelet.checkpoint import FileCheckpoint
+from kubelet.node.capacity import MachineFacts
+from kubelet.pod.volumes import DiskVolumes
 from kubelet.run import Kubelet
 from kubelet.settings import KubeletSettings
-from kubelet.volumes import DiskVolumes
 from tests.direct import DirectTransport
 from tests.given import a_pod
 from tests.simulation.machines import SimMachine, facts_of_any

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from cubernetes.api.endpointslice import EndpointPort, EndpointSlice
+from cubernetes.api.core.service import Service, ServicePort
+from cubernetes.api.discovery.endpointslice import EndpointPort, EndpointSlice
 from cubernetes.api.meta import ObjectMeta, replaced
-from cubernetes.api.service import Service, ServicePort
-from cubernetes.host.iptables import Iptables, Tools, tools_in_use
-from cubernetes.host.ruleset import Found, RuleSet, restore_text
+from cubernetes.host.packetfilter.iptables import Iptables, Tools, tools_in_use
+from cubernetes.host.packetfilter.ruleset import Found, RuleSet, restore_text
 from proxy.reset import reset
 from proxy.services.apply import ServiceRules
 from proxy.services.compile import OWNER, rules_for

@@ -11,10 +11,10 @@ from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
 from cubernetes.api import codec
 from cubernetes.api.condition import Condition, condition_of, with_condition
+from cubernetes.api.core.node import Node, NodeSpec
+from cubernetes.api.core.pod import ContainerPort, Pod, PodSpec
 from cubernetes.api.http import Identity, Request, Response
 from cubernetes.api.meta import ObjectMeta, replaced
-from cubernetes.api.node import Node, NodeSpec
-from cubernetes.api.pod import ContainerPort, Pod, PodSpec
 from cubernetes.api.quantities import Quantity
 from cubernetes.api.words import Binding
 from cubernetes.client.connect import ClientSettings

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 from apiserver.auth.authorize import SCHEDULER
 from cubernetes.api.condition import condition_of
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod, PodSpec
 from cubernetes.api.http import Identity, Request, Response
 from cubernetes.api.meta import ObjectMeta, replaced
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod, PodSpec
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client
 from scheduler.run import run

@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from apiserver.app import App
+from apiserver.http.app import App
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
-from cubernetes.api.node import Node
+from cubernetes.api.core.node import Node
 from cubernetes.host.env import Env
 
 ROOT = Path(__file__).resolve().parents[2]

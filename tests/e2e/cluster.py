@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from cubernetes.api.endpointslice import EndpointSlice
-from cubernetes.api.node import Node, is_ready
-from cubernetes.api.pod import Pod
-from cubernetes.api.pod import is_ready as is_pod_ready
+from cubernetes.api.core.node import Node, is_ready
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.pod import is_ready as is_pod_ready
+from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.client.connect import ClientSettings, connect
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
+from lab.host.node import Ended
 from lab.lab import Lab
-from lab.node import Ended
 
 CUBEROOT = (sys.executable, "-m", "cuberoot")
 PKI = Path("etc/cubernetes/pki")

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from cubernetes.api import codec
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.pod import ContainerStatus, Pod
 from cubernetes.api.errors import NotFound
-from cubernetes.api.event import Event
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.namespace import Namespace
-from cubernetes.api.pod import ContainerStatus, Pod
 from cubernetes.client.rest import Client
-from lab.cgroup import Hierarchy, hierarchies
+from lab.host.cgroup import Hierarchy, hierarchies
 from tests.e2e.cluster import Cluster, until
 
 BUSYBOX, STRESS, WEB = "cubernetes/busybox:1", "cubernetes/stress:1", "cubernetes/web:1"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import Cluster, ready_nodes, until
 from tests.e2e.pods import STUBBORN, found, pod, shell

@@ -5,10 +5,10 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.service import Service
 from cubernetes.api.errors import AlreadyExists, InternalError, NotFound, ServiceUnavailable
 from cubernetes.api.meta import replaced
-from cubernetes.api.pod import Pod
-from cubernetes.api.service import Service
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 import pytest
 
 from cubernetes.host.clock import SystemClock
+from lab.host.node import Ended, Node
 from lab.lab import Lab
-from lab.node import Ended, Node
 from lab.wait import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]

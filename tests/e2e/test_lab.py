@@ -10,9 +10,9 @@ import pytest
 
 from cubernetes.host.clock import SystemClock
 from cubernetes.host.command import CommandFailed, SystemCommands
-from lab import engine
+from lab.host import engine
+from lab.host.node import HOUSE, NodeTrouble
 from lab.lab import Lab
-from lab.node import HOUSE, NodeTrouble
 from lab.state import Power, life_of
 from lab.topology import BadTopology
 from lab.wait import until

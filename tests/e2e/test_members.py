@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from cubernetes.api.core.node import Node, is_ready
 from cubernetes.api.errors import ApiError, Forbidden
-from cubernetes.api.node import Node, is_ready
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, JOIN_WORDS, Cluster, until

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from cubernetes.api.core.node import Node, is_ready
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.service import Service
 from cubernetes.api.errors import NotFound
-from cubernetes.api.node import Node, is_ready
-from cubernetes.api.pod import Pod
-from cubernetes.api.service import Service
+from lab.host.node import Ended
 from lab.lab import Lab
-from lab.node import Ended
 from tests.e2e.cluster import CUBEROOT, JOIN_WORDS, Cluster, until
 from tests.e2e.conftest import finished
 from tests.e2e.pods import WEB, found, pod

@@ -7,7 +7,7 @@ import urllib.parse
 
 import pytest
 
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.pod import Pod
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from tests.counted import read

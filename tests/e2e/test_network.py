@@ -8,9 +8,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from cubernetes.api.event import Event
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
 from cubernetes.client.rest import Client
 from kubelet.network.namespace import inside
 from kubelet.network.overlay import host_end, node_mac

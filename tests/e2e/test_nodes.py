@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.condition import is_true
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod
-from cubernetes.api.replicaset import ReplicaSet
-from cubernetes.api.service import Service
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import Cluster, ready_addresses, ready_nodes, ready_pods, until
 from tests.e2e.conftest import finished

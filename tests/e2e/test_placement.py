@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
+from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.condition import Condition
-from cubernetes.api.lease import Lease
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod
-from cubernetes.api.replicaset import ReplicaSet
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
 from tests.e2e.pods import SLEEP, pod, records_of, shell, until_gone, until_phase

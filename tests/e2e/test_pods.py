@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from cubernetes.api.condition import is_true
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.pod import Pod
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import Cluster, until
 from tests.e2e.conftest import finished

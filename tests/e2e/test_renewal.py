@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 
-from cubernetes.api.node import Node
+from cubernetes.api.core.node import Node
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import JOIN_WORDS, PKI, Cluster, ready_nodes, ready_pods, steady_calls, until
 from tests.e2e.conftest import BootLab, finished

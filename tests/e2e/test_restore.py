@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.core.service import Service
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import replaced
-from cubernetes.api.replicaset import ReplicaSet
-from cubernetes.api.service import Service
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from lab.lab import Lab

@@ -12,16 +12,16 @@ import aiohttp
 import pytest
 
 from cubernetes.api import codec
-from cubernetes.api.endpointslice import EndpointSlice
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.service import Service
+from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.errors import Forbidden, Invalid, NotFound
 from cubernetes.api.joining import JOIN_PATH, JoinRequest
-from cubernetes.api.lease import Lease
 from cubernetes.api.meta import replaced
-from cubernetes.api.namespace import Namespace
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod
-from cubernetes.api.replicaset import ReplicaSet
-from cubernetes.api.service import Service
 from cubernetes.client.connect import ClientSettings, connect
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env

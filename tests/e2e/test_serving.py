@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cubernetes.api import codec
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.service import Service
 from cubernetes.api.errors import NotFound
 from cubernetes.api.meta import Object
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod
-from cubernetes.api.replicaset import ReplicaSet
-from cubernetes.api.service import Service
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import (
     CUBEROOT,

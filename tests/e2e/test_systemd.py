@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.pod import Pod
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from lab.doctor import complaints
-from lab.node import Ended
+from lab.host.node import Ended
 from tests.e2e.cluster import Cluster, ready_addresses, ready_nodes, ready_pods, steady_calls, until
 from tests.e2e.conftest import BootLab, finished
 from tests.e2e.pods import (

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cubernetes.api.condition import condition_of
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod
-from cubernetes.api.service import Service
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.service import Service
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import Cluster, ready_addresses, ready_pods, until
 

@@ -24,15 +24,15 @@ import numpy as np
 import pytest
 
 from tsdb.budget import unlimited
+from tsdb.columns.labels import Key, key_of_dict
 from tsdb.errors import TsdbError
-from tsdb.labels import Key, key_of_dict
 from tsdb.limits import Limits
 from tsdb.options import Options
 from tsdb.query import Engine, Result
-from tsdb.remote import encode_request, snapped
 from tsdb.select import Reader
 from tsdb.steps import finished
-from tsdb.store import Store, open_store
+from tsdb.storage.store import Store, open_store
+from tsdb.wire.remote import encode_request, snapped
 
 pytestmark = [
     pytest.mark.prometheus,

@@ -26,12 +26,12 @@ from typing import Any
 import pytest
 
 from tsdb.budget import unlimited
-from tsdb.labels import key_of_dict, pairs_of
+from tsdb.columns.labels import key_of_dict, pairs_of
+from tsdb.columns.matching import Matcher, Op
 from tsdb.limits import Limits
-from tsdb.matching import Matcher, Op
-from tsdb.remote import encode_request, snapped
 from tsdb.select import Reader, Selection
-from tsdb.store import open_store
+from tsdb.storage.store import open_store
+from tsdb.wire.remote import encode_request, snapped
 
 HOUSE = Path(__file__).resolve().parents[2]
 needs_prometheus = pytest.mark.skipif(

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from lab.host.node import Node
 from lab.lab import Lab
-from lab.node import Node
 from tests.e2e.conftest import finished
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.errors import AlreadyExists, ApiError, NotFound
-from cubernetes.api.lease import Lease
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.informer import Informer
 from cubernetes.client.outcome import Trouble

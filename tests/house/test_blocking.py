@@ -8,7 +8,7 @@ from tests.house.sources import Source, none
 KERNEL = "a namespace's file or a sysctl, which the kernel keeps itself"
 STARTS = "once, before the program has anything else to do"
 EXCUSED = {
-    "apiserver.app.App.start": STARTS,
+    "apiserver.http.app.App.start": STARTS,
     "apiserver.run.run": STARTS,
     "apiserver.storage.etcd.connect": STARTS,
     "controllers.run.run": STARTS,
@@ -44,7 +44,7 @@ PROGRAM = """
 import os
 from functools import partial
 from pathlib import Path
-from cubernetes.host.files import write_atomic
+from cubernetes.host.durable.files import write_atomic
 
 class Disk:
     def __init__(self, path: Path) -> None:
@@ -91,7 +91,7 @@ class Worker:
 
 def test_the_rule_sees_calls_blocks_and_callbacks_and_lets_go_what_is_handed_over() -> None:
     source = Source("kubelet/example.py", PROGRAM)
-    ground = [one for one in functions() if one.source.path == "cubernetes/host/files.py"]
+    ground = [one for one in functions() if one.source.path == "cubernetes/host/durable/files.py"]
     own = list(functions_of(source))
     known = Graph((*ground, *own))
     blocked = {one.node.name for one in own if one.is_async and any(known.reasons(one))}

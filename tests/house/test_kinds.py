@@ -37,8 +37,9 @@ def test_no_two_kinds_answer_to_one_name() -> None:
 
 
 @every_kind
-def test_a_kind_has_a_file_of_its_own(kind: type[Object]) -> None:
-    assert kind.__module__ == f"cubernetes.api.{kind.resource.singular}"
+def test_a_kind_has_a_file_of_its_own_in_the_room_of_its_group(kind: type[Object]) -> None:
+    group = kind.resource.group.split(".")[0] or "core"
+    assert kind.__module__ == f"cubernetes.api.{group}.{kind.resource.singular}"
 
 
 @every_kind

@@ -11,11 +11,12 @@ import pytest
 from msgspec import inspect
 
 from apiserver.admission import kinds
-from cubernetes.api import codec, schema, strategic, yaml
+from cubernetes.api import codec, schema, yaml
 from cubernetes.api.codec import Tree
+from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
+from cubernetes.api.patches import strategic
 from cubernetes.api.registry import KINDS, kind_of
-from cubernetes.api.service import Service
 from tests.house.sources import ROOT, none
 
 HERE = Path(__file__).parent

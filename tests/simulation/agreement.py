@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from cubernetes.api.endpointslice import SERVICE_LABEL, EndpointSlice
-from cubernetes.api.namespace import Namespace
-from cubernetes.api.node import Node
-from cubernetes.api.node import is_ready as is_node_ready
-from cubernetes.api.pod import Pod, is_ready
-from cubernetes.api.replicaset import ReplicaSet
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.node import is_ready as is_node_ready
+from cubernetes.api.core.pod import Pod, is_ready
+from cubernetes.api.core.service import Service
+from cubernetes.api.discovery.endpointslice import SERVICE_LABEL, EndpointSlice
 from cubernetes.api.selectors import Selector, equal_to
-from cubernetes.api.service import Service
 from tests.simulation.ledger import Ledger, is_alive
 from tests.simulation.machines import SimMachine
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.node import is_ready as is_node_ready
+from cubernetes.api.core.pod import Container, Pod, PodSpec, is_ready
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.node import Node
-from cubernetes.api.node import is_ready as is_node_ready
-from cubernetes.api.pod import Container, Pod, PodSpec, is_ready
 from cubernetes.client.rest import Client
 from tests.simulation.clock import sim_env
 from tests.simulation.faults import NO_FAULTS

@@ -3,17 +3,17 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from apiserver.items import stored
-from apiserver.keys import collection_in, collection_of
+from apiserver.state.items import stored
+from apiserver.state.keys import collection_in, collection_of
 from apiserver.storage.store import Op, Put
-from cubernetes.api.endpointslice import EndpointSlice
-from cubernetes.api.lease import Lease
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.service import HEADLESS, Service
+from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object
-from cubernetes.api.namespace import Namespace
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod, is_finished
-from cubernetes.api.replicaset import ReplicaSet
-from cubernetes.api.service import HEADLESS, Service
 
 LEASES = collection_of(Lease)
 WATCHED = (Namespace, Pod, Node, Service, ReplicaSet, EndpointSlice)

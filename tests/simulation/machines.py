@@ -4,17 +4,17 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cubernetes.api.node import NodeInfo
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.node import NodeInfo
+from cubernetes.api.core.pod import Pod
 from cubernetes.host.env import Env
-from cubernetes.host.ruleset import RuleSet
-from kubelet.capacity import MachineFacts
+from cubernetes.host.packetfilter.ruleset import RuleSet
 from kubelet.checkpoint import Surroundings
 from kubelet.network.fake import FakeFabric, FakeNetwork
+from kubelet.node.capacity import MachineFacts
+from kubelet.pod.volumes import VolumeTrouble
 from kubelet.run import Machine
 from kubelet.runtime.driver import State
 from kubelet.runtime.fake import FakeMachine, FakeRuntime
-from kubelet.volumes import VolumeTrouble
 from tests.simulation.clock import sim_env
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from cubernetes.api.pod import Pod
+from cubernetes.api.core.pod import Pod
 from kubelet.runtime.fake import Behaviour
 from tests.simulation.calm import CalmCluster, Errors, calm_cluster
 from tests.simulation.loop import run_simulated

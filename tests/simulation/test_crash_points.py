@@ -15,9 +15,9 @@ import pytest
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.http import Request, Response
-from cubernetes.api.pod import Pod
-from cubernetes.api.replicaset import ReplicaSet
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from tests.simulation.agreement import disagreements, doubles

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from cubernetes.api.endpointslice import EndpointSlice
-from cubernetes.api.pod import Pod, is_ready
+from cubernetes.api.core.pod import Pod, is_ready
+from cubernetes.api.discovery.endpointslice import EndpointSlice
 from tests.simulation.agreement import doubles
 from tests.simulation.calm import CalmCluster, calm_cluster
 from tests.simulation.loop import run_simulated

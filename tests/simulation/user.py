@@ -4,14 +4,14 @@ import random
 from dataclasses import dataclass
 
 from apiserver.auth.authorize import MASTERS
+from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.pod import Container, Pod, PodSpec, PodTemplate, TemplateMeta
+from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
 from cubernetes.api.errors import ApiError
 from cubernetes.api.http import Identity
 from cubernetes.api.meta import Labels, Object, ObjectMeta
-from cubernetes.api.namespace import Namespace
-from cubernetes.api.pod import Container, Pod, PodSpec, PodTemplate, TemplateMeta
-from cubernetes.api.replicaset import ReplicaSet, ReplicaSetSpec
 from cubernetes.api.selectors import LabelSelector
-from cubernetes.api.service import Service, ServicePort, ServiceSpec
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from tests.simulation.ledger import Ledger

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tsdb.codec import Floats, Rows
+from tsdb.columns.codec import Floats, Rows
+from tsdb.columns.labels import Pairs, is_label_name
+from tsdb.columns.series import Groups, Series
 from tsdb.errors import BadData
-from tsdb.labels import Pairs, is_label_name
-from tsdb.promql.overtime import quantiles
-from tsdb.promql.sums import DOWN
+from tsdb.promql.functions.overtime import quantiles
+from tsdb.promql.functions.sums import DOWN
 from tsdb.promql.text import number_text
 from tsdb.promql.values import Bools, Vector
-from tsdb.series import Groups, Series
 from tsdb.steps import Steps
 
 GROUPS_PER_PAUSE, SAMPLES_PER_PAUSE = 64, 1024

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsdb.codec import Floats, Rows
+from tsdb.columns.codec import Floats, Rows
+from tsdb.columns.labels import NAME, Pairs
+from tsdb.columns.series import Series
 from tsdb.errors import QueryFailed
-from tsdb.labels import NAME, Pairs
-from tsdb.promql.mathematics import RENAMING, computed
+from tsdb.promql.functions.mathematics import RENAMING, computed
 from tsdb.promql.tree import Cardinality, Matching
 from tsdb.promql.values import ROWS_PER_PAUSE, Bools, Scalar, Vector, merge_twins, nameless
-from tsdb.series import Series
 from tsdb.steps import Steps, mapped
 
 

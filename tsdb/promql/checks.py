@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tsdb.errors import BadData
-from tsdb.promql.signatures import WITH_PARAMETER, Signature
+from tsdb.promql.functions.signatures import WITH_PARAMETER, Signature
 from tsdb.promql.tree import Binary, Cardinality, Matching, Node, Type
 
 COMPARISONS = frozenset({"==", "!=", "<=", "<", ">=", ">"})

@@ -13,11 +13,12 @@ from typing import Protocol
 import numpy as np
 
 from tsdb.budget import Budget
-from tsdb.codec import Floats, Ints
+from tsdb.columns.codec import Floats, Ints
+from tsdb.columns.matching import Matcher
+from tsdb.columns.series import Series
 from tsdb.errors import BadData, QueryFailed
-from tsdb.matching import Matcher
 from tsdb.promql import aggregate, binary, windows
-from tsdb.promql.calls import call, checked, text_of
+from tsdb.promql.functions.calls import call, checked, text_of
 from tsdb.promql.tree import (
     Aggregation,
     Anchor,
@@ -42,7 +43,6 @@ from tsdb.promql.values import (
     nameless,
 )
 from tsdb.select import Selection
-from tsdb.series import Series
 from tsdb.steps import Steps
 
 

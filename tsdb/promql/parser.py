@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tsdb.columns.labels import NAME, is_label_name
+from tsdb.columns.matching import Matcher, Op
 from tsdb.errors import BadData, LimitExceeded
-from tsdb.labels import NAME, is_label_name
 from tsdb.limits import Limits
-from tsdb.matching import Matcher, Op
 from tsdb.promql.checks import check_aggregation, check_binary, check_call
+from tsdb.promql.functions.signatures import AGGREGATIONS, NOT_SUPPORTED, SIGNATURES
 from tsdb.promql.lexer import Kind, Word, duration_ms, number_of, string_of, words_of
-from tsdb.promql.signatures import AGGREGATIONS, NOT_SUPPORTED, SIGNATURES
 from tsdb.promql.tree import (
     Aggregation,
     Anchor,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tsdb.matching import Matcher
+from tsdb.columns.matching import Matcher
 
 
 class Type(StrEnum):

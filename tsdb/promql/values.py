@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tsdb.codec import Floats, Ints
+from tsdb.columns.codec import Floats, Ints
+from tsdb.columns.frame import Frame
+from tsdb.columns.labels import Pairs
+from tsdb.columns.series import Series
 from tsdb.errors import QueryFailed
-from tsdb.frame import Frame
-from tsdb.labels import Pairs
-from tsdb.series import Series
 from tsdb.steps import Steps, mapped
 
 # Rows that a loop over them works on between two pauses.

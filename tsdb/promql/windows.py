@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tsdb.codec import Floats, Ints, Rows
-from tsdb.frame import Frame, empty_frame, lanes_of
+from tsdb.columns.codec import Floats, Ints, Rows
+from tsdb.columns.frame import Frame, empty_frame, lanes_of
+from tsdb.columns.series import Series
 from tsdb.promql.values import Bools, Range, Vector
-from tsdb.series import Series
 from tsdb.steps import Steps
 
 LANES_PER_PAUSE = 64

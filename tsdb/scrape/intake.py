@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tsdb.columns.labels import NAME, Key
 from tsdb.errors import BadData
-from tsdb.exposition import Exposition, series_pairs
 from tsdb.ingest import Ingest, Taken
-from tsdb.labels import NAME, Key
 from tsdb.scrape.targets import Target, labelled
 from tsdb.settings import ScrapeJob
 from tsdb.steps import Steps, mapped
-from tsdb.store import Store
+from tsdb.storage.store import Store
+from tsdb.wire.exposition import Exposition, series_pairs
 
 SERIES_PER_PAUSE = 200
 STALE = float(np.array([0x7FF0000000000002], np.uint64).view(np.float64)[0])

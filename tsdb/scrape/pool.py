@@ -9,17 +9,17 @@ import aiohttp
 
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from tsdb.commit import Committer
 from tsdb.errors import BadData, LimitExceeded, TsdbError
-from tsdb.exposition import Exposition, parse_exposition
 from tsdb.faults import Faults
 from tsdb.ingest import Ingest
 from tsdb.scrape.intake import Intake, Report
 from tsdb.scrape.targets import Target, TargetState, discovered, targets_of
 from tsdb.settings import ScrapeJob, TargetGroup
-from tsdb.store import Store
+from tsdb.storage.commit import Committer
+from tsdb.storage.store import Store
 from tsdb.turns import in_turns
-from tsdb.unpack import unpacked
+from tsdb.wire.exposition import Exposition, parse_exposition
+from tsdb.wire.unpack import unpacked
 
 log = Log(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from tsdb.columns.labels import Pairs, is_label_name
 from tsdb.errors import BadData, LimitExceeded
-from tsdb.labels import Pairs, is_label_name
 from tsdb.limits import Limits
 from tsdb.settings import ScrapeJob, TargetGroup
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
-from tsdb.codec import Floats, Ints
+from tsdb.columns.codec import Floats, Ints
+from tsdb.columns.labels import Pairs
 from tsdb.errors import TsdbError
-from tsdb.labels import Pairs
 from tsdb.query import Line, Result
 from tsdb.serve.exchange import Answer
 

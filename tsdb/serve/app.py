@@ -10,8 +10,8 @@ from tsdb.serve import answers
 from tsdb.serve.exchange import TEXT, Answer, Handler, Request, Route
 from tsdb.serve.own import exposition, own_metrics
 from tsdb.serve.queries import Queries
-from tsdb.store import Store
-from tsdb.upkeep import Upkeep
+from tsdb.storage.store import Store
+from tsdb.storage.upkeep import Upkeep
 
 RETRY_AFTER_S = 5
 # The one part of a path that may be anything.

@@ -7,10 +7,10 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from cubernetes.host.httpserver import BodyBroken, BodyTooLarge, HttpServer, body_of, send_parts
+from cubernetes.host.web.httpserver import BodyBroken, BodyTooLarge, HttpServer, body_of, send_parts
 from tsdb.errors import BadData, LimitExceeded
 from tsdb.serve.exchange import Answer, Handler, Request, parts_of
-from tsdb.unpack import unpacked
+from tsdb.wire.unpack import unpacked
 
 # The header fields that anything in the store reads.
 HEADERS = ("content-type", "content-encoding")

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from tsdb.labels import NAME, Pairs
+from tsdb.columns.labels import NAME, Pairs
 from tsdb.promql.text import number_text
 from tsdb.query import Line
-from tsdb.remote import Metadata
+from tsdb.wire.remote import Metadata
 
 
 def escaped(value: str) -> str:

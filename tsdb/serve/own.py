@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tsdb.faults import Faults
 from tsdb.promql.text import number_text
 from tsdb.serve.queries import Queries
-from tsdb.store import Store
+from tsdb.storage.store import Store
 
 
 @dataclass(frozen=True)

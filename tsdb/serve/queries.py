@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from cubernetes.host.clock import Clock
 from tsdb.budget import Budget
+from tsdb.columns.labels import NAME, Key, is_label_name, pairs_of
+from tsdb.columns.matching import Matcher
 from tsdb.errors import BadData, LimitExceeded
 from tsdb.gate import QueryGate
 from tsdb.ingest import Ingest
-from tsdb.labels import NAME, Key, is_label_name, pairs_of
 from tsdb.limits import Limits
-from tsdb.matching import Matcher
 from tsdb.promql.parser import parse_selector
 from tsdb.query import Engine, Result
 from tsdb.select import Reader

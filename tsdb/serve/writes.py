@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from cubernetes.host.clock import Clock
-from tsdb.commit import Committer
+from tsdb.columns.labels import Key, is_label_name
 from tsdb.errors import BadData
-from tsdb.exposition import parse_exposition, series_pairs
 from tsdb.ingest import Ingest, Taken
-from tsdb.labels import Key, is_label_name
-from tsdb.remote import unsnapped
 from tsdb.serve import answers, parameters
 from tsdb.serve.exchange import TEXT, Answer, Request, Route
 from tsdb.steps import Steps, mapped
-from tsdb.store import Store
+from tsdb.storage.commit import Committer
+from tsdb.storage.store import Store
+from tsdb.storage.upkeep import Upkeep
 from tsdb.turns import in_turns
-from tsdb.upkeep import Upkeep
+from tsdb.wire.exposition import parse_exposition, series_pairs
+from tsdb.wire.remote import unsnapped
 
 SERIES_PER_PAUSE = 200
 # What a remote write request may unpack to, for each byte that it may have.

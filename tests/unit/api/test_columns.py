@@ -4,10 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from cubernetes.api.event import Event, EventSource, ObjectReference
-from cubernetes.api.meta import Object, replaced
-from cubernetes.api.node import Node, NodeAddress
-from cubernetes.api.pod import (
+from cubernetes.api.core.event import Event, EventSource, ObjectReference
+from cubernetes.api.core.node import Node, NodeAddress
+from cubernetes.api.core.pod import (
     ContainerState,
     ContainerStatus,
     Pod,
@@ -16,7 +15,8 @@ from cubernetes.api.pod import (
     StateTerminated,
     StateWaiting,
 )
-from cubernetes.api.service import Service
+from cubernetes.api.core.service import Service
+from cubernetes.api.meta import Object, replaced
 from tests.given import NOW, a_condition, a_container, a_meta, a_node, a_pod, a_service
 
 RUNNING = ContainerState(running=StateRunning())

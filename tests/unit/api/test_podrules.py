@@ -2,8 +2,8 @@
 
 import pytest
 
+from cubernetes.api.core.podrules import spec_problems
 from cubernetes.api.meta import replaced
-from cubernetes.api.podrules import spec_problems
 from tests.given import a_container, a_pod
 
 

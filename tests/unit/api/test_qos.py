@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import pytest
 
 from apiserver.admission.kinds import prepared
-from cubernetes.api.pod import Container, Pod, PodSpec, Resources
-from cubernetes.api.qos import oom_score_adj, qos_of
+from cubernetes.api.core.pod import Container, Pod, PodSpec, Resources
+from cubernetes.api.core.qos import oom_score_adj, qos_of
 from cubernetes.api.quantities import Quantity
-from kubelet.plan import Memory
-from kubelet.status import status_for
+from kubelet.pod.plan import Memory
+from kubelet.pod.status import status_for
 from tests.given import NOW, a_pod
 
 GIB = 1 << 30

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cubernetes.api import codec, schema
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError, BadRequest, Invalid
 from cubernetes.api.meta import Object
-from cubernetes.api.pod import Pod
 from cubernetes.api.registry import KINDS
 from cubernetes.api.words import Listing
 from tests import given as builders

@@ -2,9 +2,9 @@
 
 import pytest
 
+from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.node import Node, NodeSpec
 from cubernetes.api.selectors import parse, parse_fields
 
 BLANKS = " " * 100_000

@@ -4,9 +4,9 @@ from math import inf
 
 import pytest
 
+from cubernetes.api.core.node import Taint
+from cubernetes.api.core.toleration import Toleration, borne_s, unborne
 from cubernetes.api.meta import replaced
-from cubernetes.api.node import Taint
-from cubernetes.api.toleration import Toleration, borne_s, unborne
 from tests.given import a_pod
 
 SPOT = Taint(key="spot", value="yes", effect="NoExecute")

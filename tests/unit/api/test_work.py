@@ -11,16 +11,17 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from apiserver import protobuf
 from apiserver.admission import kinds as admission
 from apiserver.admission import stamps
 from apiserver.auth.authorize import object_refusal
 from apiserver.call import media_of
-from apiserver.forms import accepted
-from cubernetes.api import codec, jsonpatch, patch, schema, selectors, strategic, threeway, yaml
+from apiserver.wire import protobuf
+from apiserver.wire.forms import accepted
+from cubernetes.api import codec, schema, selectors, yaml
 from cubernetes.api.errors import ApiError
 from cubernetes.api.http import Identity
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
+from cubernetes.api.patches import jsonpatch, patch, strategic, threeway
 from cubernetes.api.refusals import invalid
 from cubernetes.api.registry import KINDS
 

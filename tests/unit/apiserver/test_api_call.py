@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from apiserver.admission import stamps
 from apiserver.admission.stamps import Stamp, born, carried_over, generated_name, revision_of
-from apiserver.bodies import warning_header
 from apiserver.call import media_of
-from apiserver.connection import identity_of
-from apiserver.forms import Accepted, accepted
-from apiserver.pages import Place, place_of, token_of
+from apiserver.http.connection import identity_of
+from apiserver.wire.bodies import warning_header
+from apiserver.wire.forms import Accepted, accepted
+from apiserver.wire.pages import Place, place_of, token_of
 from cubernetes.api import names
+from cubernetes.api.core.pod import Container, Pod, PodSpec
 from cubernetes.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
 from cubernetes.api.http import ANONYMOUS, Identity
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.pod import Container, Pod, PodSpec
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 999, tzinfo=UTC)
 

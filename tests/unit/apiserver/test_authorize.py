@@ -6,11 +6,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from apiserver.auth.authorize import Attempt, may, needs_object, node_of, object_refusal
+from cubernetes.api.coordination.lease import Lease, LeaseSpec
+from cubernetes.api.core.node import Node, NodeSpec
+from cubernetes.api.core.pod import Container, Pod, PodSpec
 from cubernetes.api.http import ANONYMOUS, Identity
-from cubernetes.api.lease import Lease, LeaseSpec
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.node import Node, NodeSpec
-from cubernetes.api.pod import Container, Pod, PodSpec
 
 ADMIN = Identity("someone", ("system:masters",))
 SCHEDULER = Identity("system:scheduler")

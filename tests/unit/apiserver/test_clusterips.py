@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.clusterips import first_address, free_address, refusal
+from apiserver.strategies.clusterips import first_address, free_address, refusal
 
 NETWORKS = st.builds(
     lambda base, length: IPv4Network((int(IPv4Address("10.0.0.0")) + (base << 8), length)),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.errors import ApiError
-from cubernetes.api.jsonpatch import patched, steps_of
+from cubernetes.api.patches.jsonpatch import patched, steps_of
 
 LISTED = {"foo": ["bar", "baz"]}
 

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect
 
+from apiserver.about.openapi.docstrings import told_by
+from apiserver.about.openapi.documents import document_of
+from apiserver.about.openapi.schemas import GROUP_VERSION_KIND
 from apiserver.call import Route
-from apiserver.openapi.docstrings import told_by
-from apiserver.openapi.documents import document_of
-from apiserver.openapi.schemas import GROUP_VERSION_KIND
 from apiserver.routes import table
-from cubernetes.api import codec, schema, strategic, yaml
+from cubernetes.api import codec, schema, yaml
 from cubernetes.api.meta import Model, Object
+from cubernetes.api.patches import strategic
 from cubernetes.api.quantities import QUANTITY_RULE
 from cubernetes.api.registry import KINDS, kind_of
 from tests.unit.apiserver.json_schema import problems, resolved

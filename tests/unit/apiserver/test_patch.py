@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.errors import BadRequest
-from cubernetes.api.patch import merged
+from cubernetes.api.patches.patch import merged
 
 LEAVES = st.one_of(st.booleans(), st.integers(), st.text(max_size=3), st.lists(st.integers()))
 TREES = st.recursive(

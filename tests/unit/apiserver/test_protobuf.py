@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from apiserver import protobuf
-from apiserver.protomessages import Field, messages
+from apiserver.wire import protobuf
+from apiserver.wire.protomessages import Field, messages
 from cubernetes.api import codec, schema, yaml
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.meta import Model, Object

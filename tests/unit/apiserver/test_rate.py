@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.rate import Rate
+from apiserver.fairness.rate import Rate
 
 
 @given(st.lists(st.floats(0, 0.5), max_size=200), st.integers(1, 20))

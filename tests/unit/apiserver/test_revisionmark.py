@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apiserver.revisionmark import MARGIN, NEAR, RevisionMark
+from apiserver.state.revisionmark import MARGIN, NEAR, RevisionMark
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import Put
 from cubernetes.host.blocking import Threads

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.room import (
+from apiserver.settings import Limits
+from apiserver.state.room import (
     WRITERS_MAX,
     Room,
     Write,
@@ -12,15 +13,14 @@ from apiserver.room import (
     is_worth_defragmenting,
     may_disarm,
 )
-from apiserver.settings import Limits
-from apiserver.statuses import StorageFull
+from apiserver.state.statuses import StorageFull
 from apiserver.storage.store import Usage
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import RequestTooLarge, TooManyRequests
 from cubernetes.api.http import Identity
-from cubernetes.api.lease import Lease
 from cubernetes.api.meta import Object
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod
 
 ADMIN = Identity("kubernetes-admin", ("system:masters",))
 KUBELET = Identity("system:node:n1", ("system:nodes",))

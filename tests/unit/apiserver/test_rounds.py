@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.rounds import CLASS_TURNS, Rounds
+from apiserver.fairness.rounds import CLASS_TURNS, Rounds
 
 NODES, USERS = 0, 1
 

@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.items import Item, departed, encoded, stored, value_of
-from apiserver.keys import key_of
-from apiserver.selection import EventType, selection_of
+from apiserver.state.items import Item, departed, encoded, stored, value_of
+from apiserver.state.keys import key_of
+from apiserver.state.selection import EventType, selection_of
 from cubernetes.api import codec
+from cubernetes.api.core.pod import Container, Pod, PodSpec
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.pod import Container, Pod, PodSpec
 
 EVERYTHING = selection_of(Pod, "", "", "")
 APP = selection_of(Pod, "", "app=a", "")

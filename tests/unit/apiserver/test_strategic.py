@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.errors import BadRequest
-from cubernetes.api.strategic import merged
+from cubernetes.api.patches.strategic import merged
 
 A, B = {"name": "a", "image": "1"}, {"name": "b", "image": "1"}
 

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from apiserver.mirror import Mirror
+from apiserver.state.mirror import Mirror
+from apiserver.state.transact import BEATEN_DEADLINE_S, Decision, Seen, Transactions
+from apiserver.state.turns import Turns
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import Compare, Entry, Outcome, Put
-from apiserver.transact import BEATEN_DEADLINE_S, Decision, Seen, Transactions
-from apiserver.turns import Turns
 from cubernetes.api.errors import Conflict, NotFound
 from cubernetes.host.env import Env
 from tests.clocks import SteppedClock

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.items import Item, encoded, stored
-from apiserver.keys import key_of
-from apiserver.selection import selection_of
-from apiserver.watchcache import Event, FellBehind, KindCache
+from apiserver.state.items import Item, encoded, stored
+from apiserver.state.keys import key_of
+from apiserver.state.selection import selection_of
+from apiserver.state.watchcache import Event, FellBehind, KindCache
+from cubernetes.api.core.pod import Container, Pod, PodSpec
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.pod import Container, Pod, PodSpec
 
 ALL = selection_of(Pod, "", "", "")
 DEFAULT = selection_of(Pod, "default", "", "")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import OwnerReference
-from cubernetes.api.pod import Pod
 from cubernetes.api.selectors import parse
 from cubernetes.client.cache import Cache, Key, key_of
 from cubernetes.reconcile.plan import StillView

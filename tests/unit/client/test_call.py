@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from cubernetes.api import codec
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import (
     AlreadyExists,
     BadRequest,
@@ -18,8 +20,6 @@ from cubernetes.api.errors import (
 )
 from cubernetes.api.http import Response
 from cubernetes.api.meta import replaced
-from cubernetes.api.pod import Pod
-from cubernetes.api.replicaset import ReplicaSet
 from cubernetes.client.outcome import Trouble, Unknown, Unreachable
 from cubernetes.client.rest import Client, Fence
 from tests.given import NOW, a_pod

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import BadRequest
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod
-from cubernetes.api.replicaset import ReplicaSet
 from cubernetes.client.paths import collection_of, path_of
 
 PARTS = st.text(alphabet="ab./%-", max_size=4)

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controllers.endpoints import Endpoints
-from cubernetes.api.endpointslice import ENDPOINT_LIMIT, EndpointSlice
+from cubernetes.api.core.pod import ContainerPort, Pod
+from cubernetes.api.core.service import ServicePort
+from cubernetes.api.discovery.endpointslice import ENDPOINT_LIMIT, EndpointSlice
 from cubernetes.api.meta import replaced
 from cubernetes.api.names import LABEL_COUNT_LIMIT
-from cubernetes.api.pod import ContainerPort, Pod
-from cubernetes.api.service import ServicePort
 from tests.carry import World
 from tests.given import (
     NOW,

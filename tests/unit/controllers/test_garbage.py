@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from controllers.garbage import MISSING_GRACE_S, Garbage
 from controllers.owners import FOREGROUND, ORPHAN
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import OwnerReference, replaced
-from cubernetes.api.pod import Pod
-from cubernetes.api.replicaset import ReplicaSet
 from cubernetes.reconcile.plan import Again, Delete
 from tests.carry import World
 from tests.given import NOW, a_node, a_pod, a_replicaset

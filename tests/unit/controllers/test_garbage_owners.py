@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from controllers.garbage import Garbage
 from controllers.owners import FOREGROUND, ORPHAN, blocking_in_circle
-from cubernetes.api.event import Event
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object, OwnerReference, replaced
-from cubernetes.api.pod import Pod
 from cubernetes.api.registry import KINDS
-from cubernetes.api.replicaset import ReplicaSet
 from cubernetes.reconcile.plan import Again, Delete, Patch, StillView
 from tests.carry import World
 from tests.given import NOW, a_node, a_pod, a_replicaset

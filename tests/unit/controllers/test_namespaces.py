@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from controllers.namespaces import Namespaces
+from cubernetes.api.core.namespace import Namespace, NamespaceSpec
 from cubernetes.api.meta import Object, replaced
-from cubernetes.api.namespace import Namespace, NamespaceSpec
 from cubernetes.reconcile.plan import Again, Delete
 from tests.carry import World
 from tests.given import NOW, a_lease, a_namespace, a_pod, a_replicaset, a_service, a_slice, an_event

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controllers.podcidr import EVERY_NODE, PodCidrs
-from cubernetes.api.node import Node
+from cubernetes.api.core.node import Node
 from tests.carry import World
 from tests.given import NOW, a_node
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controllers.replicaset import BURST, FAST_END_S, NUMBER, ReplicaSets, pod_made, surplus
+from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
+from cubernetes.api.core.pod import Phase, Pod, is_finished
 from cubernetes.api.meta import replaced
-from cubernetes.api.pod import Phase, Pod, is_finished
-from cubernetes.api.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.reconcile.plan import Again, Create, Delete, Record, UpdateStatus
 from tests.carry import World
 from tests.given import AN_HOUR_AGO, NOW, a_pod, a_replicaset, a_running_pod, a_template

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from controllers.evictions import EVICTION_BURST
 from controllers.taints import Taints
+from cubernetes.api.core.node import Node, Taint
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.toleration import Toleration
 from cubernetes.api.meta import Ref, replaced
-from cubernetes.api.node import Node, Taint
-from cubernetes.api.pod import Pod
-from cubernetes.api.toleration import Toleration
 from cubernetes.reconcile.plan import Again
 from tests.carry import World
 from tests.given import NOW, a_node, a_pod

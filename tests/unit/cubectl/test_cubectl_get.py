@@ -227,8 +227,8 @@ def test_describe_tells_all_in_words() -> None:
 
 
 def test_describe_shows_events_and_hides_what_apply_notes() -> None:
-    from cubernetes.api.event import Event, ObjectReference
-    from cubernetes.api.threeway import LAST_APPLIED
+    from cubernetes.api.core.event import Event, ObjectReference
+    from cubernetes.api.patches.threeway import LAST_APPLIED
 
     pod = a_pod("web-0")
     noted = replaced(pod, metadata=replaced(pod.metadata, annotations={LAST_APPLIED: "{}"}))

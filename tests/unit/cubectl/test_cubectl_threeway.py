@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.api import patch, threeway
 from cubernetes.api.codec import Tree
+from cubernetes.api.patches import patch, threeway
 
 NAMES = st.sampled_from(["a", "b", "c", "spec", "labels"])
 SCALARS = st.one_of(st.integers(0, 3), st.sampled_from(["x", "y", ""]), st.booleans())

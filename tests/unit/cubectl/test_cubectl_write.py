@@ -8,7 +8,7 @@ import pytest
 
 from cubernetes.api import codec
 from cubernetes.api.errors import Forbidden
-from cubernetes.api.threeway import LAST_APPLIED
+from cubernetes.api.patches.threeway import LAST_APPLIED
 from tests.given import a_namespace, a_pod, a_replicaset, a_service
 from tests.unit.cubectl.tinyserver import TinyServer, run
 

@@ -13,10 +13,11 @@ from cubectl.cli import main
 from cubectl.kubeconfig import Access
 from cubectl.session import Session
 from cubectl.transport import Answer, Stream
-from cubernetes.api import codec, patch
+from cubernetes.api import codec
 from cubernetes.api.codec import Tree
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import Object
+from cubernetes.api.patches import patch
 from cubernetes.api.refusals import invalid
 from cubernetes.api.registry import KINDS
 from cubernetes.api.words import status_of

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cuberoot.alone import Busy, alone
+from cuberoot.host.alone import Busy, alone
 
 
 def test_a_second_run_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cuberoot import certificates, pki
 from cuberoot.certificates import AUTHORITIES
 from cuberoot.cluster import Cluster
-from cuberoot.journal import Journal
+from cuberoot.host.journal import Journal
 from cuberoot.layout import pair
 from cuberoot.pki import CERT_LIFE
 

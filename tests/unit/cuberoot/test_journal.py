@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cuberoot.journal import Journal, NotUndone
+from cuberoot.host.journal import Journal, NotUndone
 
 
 def everything_under(folder: Path) -> dict[str, bytes | None]:

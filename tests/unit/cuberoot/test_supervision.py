@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cubernetes.host.command import CommandFailed, Completed
-from cuberoot.supervision import Condition, Systemd, protect
+from cuberoot.host.supervision import Condition, Systemd, protect
 
 PROGRAMS = ("etcd", "kubelet")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from cubernetes.api import codec, yaml
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.core.pod import Pod, PodSpec
+from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
-from cubernetes.api.pod import Pod, PodSpec
 from cubernetes.api.registry import KINDS, kind_of
-from cubernetes.api.replicaset import ReplicaSet
-from cubernetes.api.service import Service
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "examples"

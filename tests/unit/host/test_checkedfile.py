@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cubernetes.host.checkedfile import CheckedFile
+from cubernetes.host.durable.checkedfile import CheckedFile
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

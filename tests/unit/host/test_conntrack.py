@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.host.command import CommandFailed
-from cubernetes.host.conntrack import FLOW_LIMIT, Flows
-from cubernetes.host.flows import Flow, Front, argv_for, argvs_for_address, stale_flows
+from cubernetes.host.packetfilter.conntrack import FLOW_LIMIT, Flows
+from cubernetes.host.packetfilter.flows import Flow, Front, argv_for, argvs_for_address, stale_flows
 from tests.unit.proxy.papernet import PaperNet
 
 FRONT = Front("10.96.0.53", "53")

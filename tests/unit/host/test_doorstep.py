@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.host.doorstep import PATIENCE_S, Doorstep, Room
+from cubernetes.host.web.doorstep import PATIENCE_S, Doorstep, Room
 
 ROOM = Room(all_max=20, unknown_max=8, unknown_of_address_max=3)
 

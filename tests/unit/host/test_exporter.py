@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from cubernetes.host.env import Env
-from cubernetes.host.exporter import exported
 from cubernetes.host.metrics import TEXT_FORMAT
+from cubernetes.host.web.exporter import exported
 
 DEADLINE_S = 10.0
 

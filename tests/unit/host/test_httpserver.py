@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from aiohttp import web
 
-from cubernetes.host.httpserver import HttpServer
+from cubernetes.host.web.httpserver import HttpServer
 
 DEADLINE_S = 0.3
 BODY = b"x" * 60_000

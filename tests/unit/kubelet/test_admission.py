@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import replaced
-from cubernetes.api.pod import Pod
-from kubelet.admission import Gate, Room
+from kubelet.pod.admission import Gate, Room
 from tests.given import NOW, a_pod
 
 ROOM = Room(cpu_milli=1000, memory_bytes=1 << 30, pod_count=3)

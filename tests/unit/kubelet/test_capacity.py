@@ -2,10 +2,10 @@
 
 import pytest
 
-from cubernetes.api.node import NodeInfo
-from kubelet import capacity
-from kubelet.capacity import MachineFacts
-from kubelet.node import allocatable
+from cubernetes.api.core.node import NodeInfo
+from kubelet.node import capacity
+from kubelet.node.capacity import MachineFacts
+from kubelet.node.node import allocatable
 
 MEMINFO = "MemTotal:       24576000 kB\nMemFree:         1000 kB\n"
 

@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Address, IPv4Network
 
-from cubernetes.host.ruleset import Found, Place, restore_text
+from cubernetes.host.packetfilter.ruleset import Found, Place, restore_text
 from kubelet.network.driver import Peer
 from kubelet.network.guard import NODES, OVERLAY, OWNER, Bounds, rules_for
 from kubelet.network.overlay import DEVICE, host_end

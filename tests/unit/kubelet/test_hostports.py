@@ -5,13 +5,13 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from cubernetes.api.core.pod import ContainerPort, Pod
 from cubernetes.api.meta import replaced
-from cubernetes.api.pod import ContainerPort, Pod
 from cubernetes.host.env import Env
-from cubernetes.host.iptables import CHECK_SHARE, pause_after
-from cubernetes.host.ruleset import Found, Place, RuleSet, restore_text
-from kubelet.hostports import BACK, FORTH, IptablesHostPorts, leads_of, rules_for
-from kubelet.keptrules import CHECK_S
+from cubernetes.host.packetfilter.iptables import CHECK_SHARE, pause_after
+from cubernetes.host.packetfilter.ruleset import Found, Place, RuleSet, restore_text
+from kubelet.ports.hostports import BACK, FORTH, IptablesHostPorts, leads_of, rules_for
+from kubelet.ports.keptrules import CHECK_S
 from tests.given import a_container, a_pod
 from tests.unit.proxy.papernet import PaperNet
 

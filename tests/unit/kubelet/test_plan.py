@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import replaced
-from cubernetes.api.pod import Pod
-from kubelet import plan
-from kubelet.plan import (
+from kubelet.pod import plan
+from kubelet.pod.plan import (
     Forget,
     Memory,
     Moment,

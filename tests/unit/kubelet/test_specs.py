@@ -1,10 +1,10 @@
 """From a pod's words to the runtime's."""
 
+from cubernetes.api.core.pod import Container, EmptyDir, EnvVar, Pod, Resources, Volume, VolumeMount
 from cubernetes.api.meta import replaced
-from cubernetes.api.pod import Container, EmptyDir, EnvVar, Pod, Resources, Volume, VolumeMount
 from cubernetes.api.quantities import Quantity
 from cubernetes.client.connect import ClientSettings
-from kubelet import specs
+from kubelet.pod import specs
 from kubelet.runtime.driver import Mount
 from kubelet.settings import KubeletSettings
 from tests.given import a_container, a_pod

@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelet.starts import Starts
+from kubelet.pod.starts import Starts
 
 
 class Work:

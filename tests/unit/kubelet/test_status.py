@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from cubernetes.api import codec
 from cubernetes.api.condition import condition_of, is_true
+from cubernetes.api.core.pod import Pod, PodStatus
 from cubernetes.api.meta import replaced
-from cubernetes.api.pod import Pod, PodStatus
-from kubelet import status
-from kubelet.plan import Memory, Streak, Trouble
+from kubelet.pod import status
+from kubelet.pod.plan import Memory, Streak, Trouble
 from kubelet.runtime.driver import SANDBOX, Container, State
 from tests.given import NOW, a_container, a_pod
 

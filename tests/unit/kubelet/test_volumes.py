@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from cubernetes.api.core.pod import EmptyDir, HostPath, Pod, Volume
 from cubernetes.api.meta import replaced
-from cubernetes.api.pod import EmptyDir, HostPath, Pod, Volume
 from cubernetes.host.blocking import Threads
 from cubernetes.host.command import CommandFailed, Completed, SystemCommands
-from kubelet.volumes import DiskVolumes, VolumeTrouble
+from kubelet.pod.volumes import DiskVolumes, VolumeTrouble
 from tests.given import a_pod
 from tests.simulation.clock import AtOnce
 

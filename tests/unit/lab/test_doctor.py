@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.cgroup import Hierarchy
 from lab.doctor import about_systemd, version_in
-from lab.systemd import SHOWN
+from lab.host.cgroup import Hierarchy
+from lab.host.systemd import SHOWN
 
 FIRST = (Hierarchy(1, "/sys/fs/cgroup/systemd", ("name=systemd",)),)
 SECOND = (Hierarchy(2, "/sys/fs/cgroup"),)

@@ -3,7 +3,7 @@
 import pytest
 
 from cubernetes.host.clock import SystemClock
-from lab.init import HEALTHY_S, Init, Service
+from lab.host.init import HEALTHY_S, Init, Service
 
 
 class HandClock(SystemClock):

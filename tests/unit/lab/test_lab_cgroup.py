@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.cgroup import Group, Hierarchy, hierarchies_in, limits_for
+from lab.host.cgroup import Group, Hierarchy, hierarchies_in, limits_for
 from lab.state import Size
 
 SEPARATE = """\

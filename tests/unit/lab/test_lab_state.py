@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from lab.faults import Cut, Isolate
-from lab.node import visible_folders
+from lab.host.node import visible_folders
 from lab.state import (
     Files,
     LabState,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.systemd import DOCKER, PROGRAM, SHOWN, VENDOR, WANTED
+from lab.host.systemd import DOCKER, PROGRAM, SHOWN, VENDOR, WANTED
 
 # What a unit does not start without, or ends with. `Sockets=` is a mere wish (systemd.service(5)):
 # journald's audit socket stays hidden, for the kernel's audit is the machine's.

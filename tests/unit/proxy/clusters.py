@@ -4,9 +4,9 @@ from ipaddress import IPv4Network
 
 from hypothesis import strategies as st
 
-from cubernetes.api.endpointslice import Endpoint, EndpointPort, EndpointSlice
-from cubernetes.api.pod import Protocol
-from cubernetes.api.service import Service, ServicePort
+from cubernetes.api.core.pod import Protocol
+from cubernetes.api.core.service import Service, ServicePort
+from cubernetes.api.discovery.endpointslice import Endpoint, EndpointPort, EndpointSlice
 from proxy.services.compile import Facts
 from tests.given import a_service, a_slice, an_endpoint
 

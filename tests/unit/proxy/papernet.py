@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 from cubernetes.host.command import CommandFailed, Completed
-from cubernetes.host.ruleset import BUILT_IN
+from cubernetes.host.packetfilter.ruleset import BUILT_IN
 
 TARGETS = {"MARK", "RETURN", "MASQUERADE", "DNAT", "REJECT", "ACCEPT", "DROP", "LOG"}
 HOOKS = {

@@ -2,12 +2,12 @@
 
 import pytest
 
-from cubernetes.api.endpointslice import EndpointPort
-from cubernetes.api.service import ServicePort
+from cubernetes.api.core.service import ServicePort
+from cubernetes.api.discovery.endpointslice import EndpointPort
 from cubernetes.host.command import CommandFailed
-from cubernetes.host.conntrack import FLOW_LIMIT
-from cubernetes.host.iptables import ANY, LEGACY, NFT, Iptables, tools_in_use
-from cubernetes.host.ruleset import RuleSet
+from cubernetes.host.packetfilter.conntrack import FLOW_LIMIT
+from cubernetes.host.packetfilter.iptables import ANY, LEGACY, NFT, Iptables, tools_in_use
+from cubernetes.host.packetfilter.ruleset import RuleSet
 from proxy.services.apply import ServiceRules
 from proxy.services.compile import OWNER, rules_for
 from tests.given import a_service, a_slice

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.api.endpointslice import EndpointConditions, EndpointPort
+from cubernetes.api.core.service import Service, ServicePort
+from cubernetes.api.discovery.endpointslice import EndpointConditions, EndpointPort
 from cubernetes.api.meta import ObjectMeta, replaced
-from cubernetes.api.service import Service, ServicePort
-from cubernetes.host.ruleset import Found, Place, RuleSet, restore_text
+from cubernetes.host.packetfilter.ruleset import Found, Place, RuleSet, restore_text
 from proxy.services.compile import (
     ENDPOINT_PREFIX,
     SERVICE_PREFIX,

@@ -6,9 +6,9 @@ from ipaddress import IPv4Address
 import pytest
 from hypothesis import given
 
-from cubernetes.api.endpointslice import EndpointPort, EndpointSlice
-from cubernetes.api.service import Service, ServicePort
-from cubernetes.host.ruleset import Place, RuleSet
+from cubernetes.api.core.service import Service, ServicePort
+from cubernetes.api.discovery.endpointslice import EndpointPort, EndpointSlice
+from cubernetes.host.packetfilter.ruleset import Place, RuleSet
 from proxy.services.compile import rules_for
 from proxy.services.packets import Fate, Origin, Packet, UnknownWord, fates
 from tests.given import a_service, a_slice

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.api.endpointslice import EndpointPort
+from cubernetes.api.core.service import ServicePort
+from cubernetes.api.discovery.endpointslice import EndpointPort
 from cubernetes.api.meta import ObjectMeta, replaced
-from cubernetes.api.service import ServicePort
-from cubernetes.host.ruleset import (
+from cubernetes.host.packetfilter.ruleset import (
     BUILT_IN,
     Found,
     Owner,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cubernetes.host.ruleset import Place, RuleSet
+from cubernetes.host.packetfilter.ruleset import Place, RuleSet
 from proxy.checkpoint import RulesCheckpoint
 
 RULES = RuleSet(

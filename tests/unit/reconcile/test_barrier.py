@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object, Ref
-from cubernetes.api.pod import Pod
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
 from cubernetes.reconcile.barrier import Barrier

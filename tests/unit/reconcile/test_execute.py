@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import AlreadyExists, Conflict, NotFound
 from cubernetes.api.meta import Object, replaced
-from cubernetes.api.pod import Pod
 from cubernetes.client.informer import Informer
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.rest import Client

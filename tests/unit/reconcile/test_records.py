@@ -2,10 +2,10 @@
 
 import asyncio
 
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ServiceUnavailable
-from cubernetes.api.event import Event
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.pod import Pod
 from cubernetes.client.rest import Client
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import BURST, PENDING_LIMIT, REFILL_S, Recorder

@@ -2,9 +2,9 @@
 
 import pytest
 
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object
-from cubernetes.api.node import Node
-from cubernetes.api.pod import Pod
 from cubernetes.api.selectors import equal_to
 from cubernetes.client.cache import Cache
 from cubernetes.reconcile.plan import StillView

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.condition import Condition
-from cubernetes.api.hostport import HostPort
+from cubernetes.api.core.hostport import HostPort
+from cubernetes.api.core.node import Taint
+from cubernetes.api.core.pod import ContainerPort, PodSpec
+from cubernetes.api.core.toleration import Toleration
 from cubernetes.api.meta import replaced
-from cubernetes.api.node import Taint
-from cubernetes.api.pod import ContainerPort, PodSpec
 from cubernetes.api.quantities import Quantity
-from cubernetes.api.toleration import Toleration
 from scheduler.plan import Placement, Unschedulable, cursor_of, is_told, place, refusal
 from scheduler.plugins.ports import ports
 from scheduler.seat import Demand, Facts, Load, Seat, demand_of, facts_of

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.api.hostport import HostPort
+from cubernetes.api.core.hostport import HostPort
 from scheduler.plan import Placement, Unschedulable, place
 from scheduler.seat import Demand, Facts, Load, Seat
 from scheduler.snapshot import REMEMBERED_DEMANDS, Snapshot

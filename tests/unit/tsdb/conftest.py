@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from tsdb.budget import unlimited
-from tsdb.labels import Key, key_of_dict, pairs_of
+from tsdb.columns.labels import Key, key_of_dict, pairs_of
+from tsdb.columns.matching import Matcher, Op
 from tsdb.limits import Limits
-from tsdb.matching import Matcher, Op
 from tsdb.options import Options
 from tsdb.select import Reader
-from tsdb.store import Outcome, Store, open_store
+from tsdb.storage.store import Outcome, Store, open_store
 
 SMALL_LIMITS = Limits(series=1000, strip_cache_bytes=2**20)
 

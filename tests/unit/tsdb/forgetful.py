@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tsdb.disk import Disk
+from tsdb.storage.disk import Disk
 
 type Names = dict[str, int | None]
 

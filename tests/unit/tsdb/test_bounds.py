@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.tsdb.work import Bytes, Text, Work, longest_turn, must_grow_no_faster
+from tsdb.columns.labels import check_labels, varint
 from tsdb.errors import BadData, LimitExceeded, TsdbError
-from tsdb.exposition import parse_exposition, series_pairs
-from tsdb.labels import check_labels, varint
 from tsdb.limits import Limits
 from tsdb.promql.parser import parse
-from tsdb.remote import decode, snapped, unsnapped
 from tsdb.scrape.targets import discovered, labelled, targets_of
 from tsdb.serve.exchange import Request
 from tsdb.serve.parameters import of_url
 from tsdb.settings import ScrapeJob
 from tsdb.steps import finished
+from tsdb.wire.exposition import parse_exposition, series_pairs
+from tsdb.wire.remote import decode, snapped, unsnapped
 
 WIDE = Limits(
     labels_per_series=10**9,

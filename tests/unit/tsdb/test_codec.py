@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tsdb.codec import (
+from tsdb.columns.codec import (
     FAST,
     SMALL,
     Floats,

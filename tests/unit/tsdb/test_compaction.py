@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsdb.compaction import BlockFacts, expired, merge_plan
+from tsdb.storage.compaction import BlockFacts, expired, merge_plan
 
 SPAN = 100
 

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsdb.checkpoint import Replay, flattened
-from tsdb.disk import Disk
+from tsdb.columns.frame import EVER
 from tsdb.errors import DiskRefused, TsdbError
-from tsdb.frame import EVER
-from tsdb.head import Head
+from tsdb.head.head import Head
 from tsdb.limits import Limits
 from tsdb.options import Options
-from tsdb.records import Damage, framed, payloads, record_end
-from tsdb.store import open_store
-from tsdb.wal import decode_record, read_log
+from tsdb.storage.checkpoint import Replay, flattened
+from tsdb.storage.disk import Disk
+from tsdb.storage.records import Damage, framed, payloads, record_end
+from tsdb.storage.store import open_store
+from tsdb.storage.wal import decode_record, read_log
 
 LIMITS = Limits(series=20, strip_cache_bytes=2**16)
 type Sample = tuple[int, int, float]

@@ -9,14 +9,14 @@ import pytest
 from tests.unit.tsdb.conftest import SmallStore
 from tests.unit.tsdb.work import longest_turn
 from tsdb.budget import Budget, unlimited
+from tsdb.columns.labels import key_of_dict, pairs_of
+from tsdb.columns.matching import Matcher, Op, matching_rows
 from tsdb.errors import BadData, LimitExceeded, QueryTimeout
-from tsdb.labels import key_of_dict, pairs_of
+from tsdb.head.memindex import MemoryIndex
 from tsdb.limits import Limits
-from tsdb.matching import Matcher, Op, matching_rows
-from tsdb.memindex import MemoryIndex
 from tsdb.options import Options
+from tsdb.promql.functions.signatures import AGGREGATIONS, SIGNATURES, WITH_PARAMETER
 from tsdb.promql.parser import parse
-from tsdb.promql.signatures import AGGREGATIONS, SIGNATURES, WITH_PARAMETER
 from tsdb.promql.tree import Type
 from tsdb.query import Engine
 from tsdb.select import Reader
@@ -49,7 +49,13 @@ OPERATORS = {
 }
 QUERIES = {**CALLS, **FOLDS, **OPERATORS}
 # What works on pairs of all series, row by row, in the time of a turn: decoding, grouping, folding.
-ROOMS = ("tsdb/promql", "tsdb/series.py", "tsdb/steps.py", "tsdb/labels.py", "tsdb/matching.py")
+ROOMS = (
+    "tsdb/promql",
+    "tsdb/columns/series.py",
+    "tsdb/steps.py",
+    "tsdb/columns/labels.py",
+    "tsdb/columns/matching.py",
+)
 
 
 def filled(open_small: Callable[..., Any], count: int) -> Any:

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tsdb.columns.labels import check_labels, key_of, key_of_dict, varint
 from tsdb.errors import BadData, LimitExceeded, TsdbError
-from tsdb.exposition import parse_exposition, series_pairs
 from tsdb.ingest import Ingest
-from tsdb.labels import check_labels, key_of, key_of_dict, varint
 from tsdb.limits import Limits
-from tsdb.remote import decode, encode_request, snapped, unsnapped
 from tsdb.scrape.targets import discovered, labelled, targets_of
 from tsdb.serve.federation import series_text
 from tsdb.settings import ScrapeJob, TargetGroup
 from tsdb.steps import finished
+from tsdb.wire.exposition import parse_exposition, series_pairs
+from tsdb.wire.remote import decode, encode_request, snapped, unsnapped
 
 KEYS = [key_of_dict({"__name__": "m", "pod": f"p{number}"}) for number in range(6)]
 TIMES = st.integers(-(2**63), 2**63 - 1) | st.integers(1_700_000_000_000, 1_800_000_000_000)

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsdb.frame import NEVER_MS, Frame, Part, assemble, compact, lanes_of, restrict
-from tsdb.strip import decode_lanes, decode_strip, encode_strip
+from tsdb.columns.frame import NEVER_MS, Frame, Part, assemble, compact, lanes_of, restrict
+from tsdb.columns.strip import decode_lanes, decode_strip, encode_strip
 
 type Row = dict[int, float]
 

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsdb.blockindex import BlockIndex, index_sections
+from tsdb.columns.labels import Key, key_of_dict, pairs_of
+from tsdb.columns.matching import Matcher, Op, matching_rows
 from tsdb.errors import BadData
-from tsdb.labels import Key, key_of_dict, pairs_of
-from tsdb.matching import Matcher, Op, matching_rows
-from tsdb.memindex import MemoryIndex
+from tsdb.head.memindex import MemoryIndex
 from tsdb.steps import finished
+from tsdb.storage.blockindex import BlockIndex, index_sections
 
 NAMES = st.sampled_from(["__name__", "job", "pod"])
 VALUES = st.sampled_from(["a", "b", "ab", "abc"])

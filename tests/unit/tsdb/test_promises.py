@@ -12,17 +12,17 @@ import pytest
 
 from tests.unit.tsdb.conftest import SMALL_LIMITS, SmallStore
 from tests.unit.tsdb.forgetful import ForgetfulDisk, PowerCut
-from tsdb import wal
 from tsdb.budget import unlimited
-from tsdb.disk import Disk
-from tsdb.labels import key_of_dict
+from tsdb.columns.labels import key_of_dict
+from tsdb.columns.matching import Matcher, Op
 from tsdb.limits import Limits
-from tsdb.matching import Matcher, Op
 from tsdb.options import Options
 from tsdb.query import Engine
 from tsdb.select import Reader
 from tsdb.steps import as_steps, finished
-from tsdb.store import Store, open_store
+from tsdb.storage import wal
+from tsdb.storage.disk import Disk
+from tsdb.storage.store import Store, open_store
 
 OPTIONS = Options(out_of_order_s=0.2, block_span_s=1.0, compacted_span_s=3.0, checkpoint_bytes=600)
 SECONDS, SNAPSHOT_AT = 19, 14

@@ -9,20 +9,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tsdb.budget import Budget, unlimited
-from tsdb.codec import Floats, Ints
+from tsdb.columns.codec import Floats, Ints
+from tsdb.columns.frame import Frame
+from tsdb.columns.series import Series
 from tsdb.errors import BadData, LimitExceeded, QueryFailed, QueryTimeout, TsdbError
-from tsdb.frame import Frame
 from tsdb.limits import Limits
+from tsdb.promql.functions.overtime import OVER_TIME
+from tsdb.promql.functions.signatures import AGGREGATIONS, SIGNATURES, WITH_PARAMETER
 from tsdb.promql.lexer import duration_ms
-from tsdb.promql.overtime import OVER_TIME
 from tsdb.promql.parser import parse, parse_selector
-from tsdb.promql.signatures import AGGREGATIONS, SIGNATURES, WITH_PARAMETER
 from tsdb.promql.text import number_text
 from tsdb.promql.tree import Binary, Call, Number, Type
 from tsdb.promql.values import Range
 from tsdb.query import Engine, Result
 from tsdb.select import Reader
-from tsdb.series import Series
 from tsdb.steps import finished
 
 WORDS = st.sampled_from(

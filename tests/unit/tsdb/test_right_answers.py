@@ -12,19 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsdb.budget import unlimited
+from tsdb.columns.labels import key_of_dict, varint
+from tsdb.columns.matching import Matcher, Op
 from tsdb.errors import BadData
-from tsdb.exposition import parse_exposition, series_pairs
 from tsdb.ingest import Ingest
-from tsdb.labels import key_of_dict, varint
 from tsdb.limits import Limits
-from tsdb.matching import Matcher, Op
 from tsdb.options import Options
+from tsdb.promql.functions.sums import compensated_sum, mean
 from tsdb.promql.lexer import string_of
-from tsdb.promql.sums import compensated_sum, mean
 from tsdb.query import Engine
-from tsdb.remote import encode_request
 from tsdb.select import Reader
 from tsdb.steps import finished
+from tsdb.wire.exposition import parse_exposition, series_pairs
+from tsdb.wire.remote import encode_request
 
 NOW_MS = 1_000_000
 EPSILON = 2.3e-16  # of a float, a little above

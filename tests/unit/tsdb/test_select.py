@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsdb.arena import COLUMNS
 from tsdb.budget import Budget, unlimited
+from tsdb.columns.labels import key_of_dict, pairs_of
+from tsdb.columns.matching import Matcher, Op
 from tsdb.errors import LimitExceeded
-from tsdb.labels import key_of_dict, pairs_of
+from tsdb.head.arena import COLUMNS
 from tsdb.limits import Limits
-from tsdb.matching import Matcher, Op
 from tsdb.options import Options
 from tsdb.select import Reader, Selection
 

@@ -16,12 +16,12 @@ from aiohttp.test_utils import TestClient, TestServer, unused_port
 
 from cubernetes.host.env import Env
 from tsdb.client import ClientSettings, QueryUnanswered, TsdbClient
+from tsdb.columns.labels import key_of_dict
 from tsdb.errors import DiskRefused
-from tsdb.labels import key_of_dict
 from tsdb.limits import Limits
-from tsdb.remote import encode_request, snapped
 from tsdb.run import run
 from tsdb.settings import ScrapeJob, TargetGroup, TsdbSettings
+from tsdb.wire.remote import encode_request, snapped
 
 
 def now_s() -> float:
@@ -292,7 +292,7 @@ async def test_a_full_disk_is_told_with_503_and_queries_go_on(
         raise DiskRefused("cannot write to the log: No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("tsdb.wal.LogFile.append", full)
+        patched.setattr("tsdb.storage.wal.LogFile.append", full)
         async with served.session.post(
             f"{served.url}/api/v1/import/prometheus", data=b"a 2\n"
         ) as answer:

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cubernetes.host.httpserver import server_tls
+from cubernetes.host.web.httpserver import server_tls
 from tsdb.serve.app import told
 from tsdb.serve.door import Door
 from tsdb.serve.exchange import Answer, Request

@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsdb.checkpoint import Replay, in_order, write_head
-from tsdb.frame import EVER
-from tsdb.head import Batch, Head
-from tsdb.labels import key_of_dict
+from tsdb.columns.frame import EVER
+from tsdb.columns.labels import key_of_dict
+from tsdb.head.head import Batch, Head
 from tsdb.limits import Limits
-from tsdb.wal import LogFile, decode_record
+from tsdb.storage.checkpoint import Replay, in_order, write_head
+from tsdb.storage.wal import LogFile, decode_record
 
 LIMITS = Limits(series=100)
 type Life = list[tuple[range, int]]

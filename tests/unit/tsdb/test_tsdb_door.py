@@ -13,7 +13,7 @@ from tsdb.faults import Faults
 from tsdb.serve.app import App
 from tsdb.serve.door import Door
 from tsdb.serve.exchange import Answer, Request
-from tsdb.unpack import unpacked
+from tsdb.wire.unpack import unpacked
 
 BODY_BYTES_MAX = 1000
 DEADLINE_S = 0.3

@@ -15,14 +15,14 @@ from cubernetes.host.clock import SystemClock
 from cubernetes.host.env import Env
 from tests.unit.tsdb.test_serve import Served, started, stopped, until
 from tsdb.client import ClientSettings, TsdbClient
-from tsdb.commit import Committer
 from tsdb.errors import DiskRefused
 from tsdb.faults import Faults
 from tsdb.ingest import Ingest
 from tsdb.scrape.pool import Pool
 from tsdb.settings import ScrapeJob, ScrapeTls, TargetGroup, TsdbSettings
-from tsdb.store import Outcome, Store
-from tsdb.upkeep import Upkeep
+from tsdb.storage.commit import Committer
+from tsdb.storage.store import Outcome, Store
+from tsdb.storage.upkeep import Upkeep
 
 ODD_TEXTS = {
     "beyond-64-bits": b"m 1 99999999999999999999\n",

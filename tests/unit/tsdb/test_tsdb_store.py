@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from tsdb.errors import BadData, LimitExceeded, Overloaded
 from tsdb.limits import Limits
 from tsdb.options import Options
-from tsdb.store import AlreadyOpen, open_store
+from tsdb.storage.store import AlreadyOpen, open_store
 
 SPAN_MS = 200
 LATE_MS = 80

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from cubernetes.host.clock import SystemClock
-from tsdb.commit import Committer
 from tsdb.errors import DiskRefused, Overloaded, QueryTimeout
 from tsdb.gate import QueryGate
 from tsdb.limits import Limits
+from tsdb.storage.commit import Committer
 from tsdb.turns import in_turns
 
 

@@ -1,0 +1,74 @@
+"""The documents of OpenAPI v3, one for each group: made when first asked for, kept as bytes."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from apiserver.about.openapi.operations import paths_of
+from apiserver.about.openapi.schemas import Schemas
+from apiserver.backend import Backend
+from apiserver.call import Call, Handler, Route
+from cubernetes.api.http import Response
+from cubernetes.host.version import VERSION
+
+# What a hash names never changes: a client that knows it need not ask for a year.
+UNCHANGING = {"Cache-Control": "max-age=31536000, immutable"}
+
+
+class Document(NamedTuple):
+    content: bytes
+    hash: str
+
+
+class Documents:
+    """Says what the routes of kinds are. Most servers are never asked."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes: dict[str, list[Route]] = {}
+        for route in routes:
+            assert route.kind is not None  # noqa: S101  only routes of kinds are told of
+            self._routes.setdefault(route.kind.resource.root, []).append(route)
+        self._made: dict[str, Document] = {}
+
+    async def index(self, _: Backend, __: Call) -> Response:
+        """Say where each group's document is; the hash follows from what stands in it."""
+        paths = {
+            root.strip("/"): {
+                "serverRelativeURL": f"/openapi/v3{root}?hash={self._document(root).hash}"
+            }
+            for root in sorted(self._routes)
+        }
+        return Response(200, msgspec.json.encode({"paths": paths}))
+
+    def of(self, root: str) -> Handler:
+        """Return the handler of the document of the group under root (`/apis/apps/v1`)."""
+
+        async def answer(_: Backend, call: Call) -> Response:
+            document = self._document(root)
+            is_named = call.request.parameter("hash") == document.hash
+            return Response(200, document.content, UNCHANGING if is_named else {})
+
+        return answer
+
+    def _document(self, root: str) -> Document:
+        if root not in self._made:
+            content = document_of(self._routes[root])
+            self._made[root] = Document(content, hashlib.sha256(content).hexdigest()[:32])
+        return self._made[root]
+
+
+def document_of(routes: Iterable[Route]) -> bytes:
+    """Return the JSON of the document about routes of kinds."""
+    schemas = Schemas()
+    paths = paths_of(routes, schemas)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.0.0",
+            "info": {"title": "Cubernetes", "version": VERSION},
+            "paths": paths,
+            "components": {"schemas": schemas.named},
+        },
+        order="sorted",
+    )

@@ -1,0 +1,1 @@
+"""Who is next: requests, bodies and watches take turns by user."""

@@ -1,0 +1,87 @@
+"""The audit: one line for each request that is known to be somebody's, and some of strangers'.
+
+What a stranger sends costs nothing but his own trouble, so that his lines are short, few a second,
+and in a log of their own: they push no other line out of a file. Those left out are counted, and
+the next line tells how many they were.
+"""
+
+from dataclasses import dataclass
+
+from apiserver.call import Route
+from apiserver.fairness.rate import Rate
+from cubernetes.api.http import ANONYMOUS
+from cubernetes.host.log import Log
+
+# As long as a path may be that has a route.
+PATH_LETTERS_MAX = 1024
+STRANGER_PATH_LETTERS_MAX = 200
+WHY_LETTERS_MAX = 200
+METHOD_LETTERS_MAX = 20
+STRANGER_LINES_PER_S, STRANGER_LINES_BURST = 10.0, 100
+
+audit = Log("apiserver.audit")
+STRANGERS = "apiserver.strangers"
+strangers = Log(STRANGERS)
+
+
+@dataclass(slots=True)
+class Story:
+    """What is told of a request: to people by the audit, and counted.
+
+    resource is empty as long as no route has matched.
+    """
+
+    user: str
+    verb: str
+    resource: str = ""
+    why: str = ""
+    address: str = ""
+
+    def matched(self, route: Route) -> None:
+        self.verb, self.resource = route.verb, resource_of(route)
+
+    @property
+    def counted_verb(self) -> str:
+        """What a stranger writes into a request line becomes no label: only a route's words do."""
+        return self.verb if self.resource else "other"
+
+    @property
+    def is_strangers(self) -> bool:
+        return self.user in ("", ANONYMOUS.user)
+
+
+class Audit:
+    """Writes the lines."""
+
+    def __init__(self) -> None:
+        self._rate = Rate(STRANGER_LINES_PER_S, STRANGER_LINES_BURST)
+
+    def tell(self, story: Story, path: str, code: int, latency_ms: float, now_s: float) -> None:
+        """Write the line of a request that has ended."""
+        is_strangers = story.is_strangers
+        if is_strangers and not self._rate.allows(now_s):
+            return
+        facts: dict[str, object] = {
+            "user": story.user,
+            "verb": story.verb[:METHOD_LETTERS_MAX],
+            "resource": story.resource,
+        }
+        if story.why:
+            facts["why"] = story.why[:WHY_LETTERS_MAX]
+        if story.address:
+            facts["address"] = story.address
+        if is_strangers and (missed := self._rate.missed()):
+            facts["lines_left_out"] = missed
+        most = STRANGER_PATH_LETTERS_MAX if is_strangers else PATH_LETTERS_MAX
+        if len(path) > most:
+            facts["path_letters"] = len(path)
+        log = strangers if is_strangers else audit
+        log.info("request", path=path[:most], code=code, latency_ms=latency_ms, **facts)
+
+
+def resource_of(route: Route) -> str:
+    """Return what a route is about, in a few words: `pods`, `pods/status`, `join`, `server`."""
+    if route.kind is None:
+        return route.resource or "server"
+    plural = route.kind.resource.plural
+    return f"{plural}/{route.subresource}" if route.subresource else plural

@@ -1,0 +1,93 @@
+"""The way to the kubelets: their log endpoint over mutual TLS, as system:apiserver."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+
+import aiohttp
+from yarl import URL
+
+from apiserver.settings import Settings
+from cubernetes.api.core.node import Node
+from cubernetes.api.errors import ApiError, BadRequest, NotFound, ServiceUnavailable
+
+PORT_DEFAULT = 10250
+CONNECT_DEADLINE_S = 3.0
+ANSWER_DEADLINE_S = 10.0
+# A log that is not followed must go on coming; one that is followed may be silent for as long.
+SILENCE_S = 4 * 3600.0
+REFUSAL_BYTES_MAX = 2000
+
+
+class HttpsKubelets:
+    """Asks kubelets over HTTPS; made within the running loop, closed by its owner."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises: OSError, ssl.SSLError: a certificate cannot be read."""
+        tls = ssl.create_default_context(cafile=settings.kubelet_ca)
+        tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        tls.load_cert_chain(settings.kubelet_cert, settings.kubelet_key)
+        # No limit here, which all users would share: each has its own (watches_per_user_max).
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls, limit=0),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=CONNECT_DEADLINE_S, sock_read=SILENCE_S
+            ),
+            auto_decompress=False,
+        )
+
+    async def open(self, node: Node, path: str, query: str) -> AsyncIterator[bytes]:
+        """Ask a kubelet for a log; see backend.KubeletLogs.
+
+        A node says itself where it is reached. What answers there must have the serving
+        certificate of that node: with any other nothing is sent, and no log is believed.
+        """
+        url = URL(f"{address_of(node)}{path}?{query}", encoded=True)
+        name = node.metadata.name
+        try:
+            async with asyncio.timeout(ANSWER_DEADLINE_S):
+                answer = await self._session.get(url, allow_redirects=False, server_hostname=name)
+                if answer.status == 200:
+                    return _pieces(answer)
+                async with answer:
+                    told = (await answer.content.read(REFUSAL_BYTES_MAX)).decode(errors="replace")
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            message = f"the kubelet of node {name} cannot be reached: {error}"
+            raise ServiceUnavailable(message, retry_after_s=5) from error
+        raise refusal_of(answer.status, name, told)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+def address_of(node: Node) -> str:
+    """Return where a node's kubelet listens.
+
+    Raises: ServiceUnavailable: the node does not say.
+    """
+    if not node.address:
+        message = f"node {node.metadata.name} has no InternalIP yet"
+        raise ServiceUnavailable(message, retry_after_s=5)
+    port = node.status.daemon_endpoints.kubelet_endpoint.port or PORT_DEFAULT
+    return f"https://{node.address}:{port}"
+
+
+def refusal_of(status: int, node: str, told: str) -> ApiError:
+    """Return what the client is told of a kubelet's refusal."""
+    match status:
+        case 404:
+            return NotFound(told or "the kubelet knows of no such container")
+        case 400:
+            return BadRequest(told or "the kubelet does not understand the request")
+        case _:
+            message = f"the kubelet of node {node} answers {status}: {told}"
+            return ServiceUnavailable(message, retry_after_s=5)
+
+
+async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async with answer:
+        try:
+            async for piece in answer.content.iter_any():
+                yield piece
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ServiceUnavailable(f"the kubelet broke off: {error}") from error

@@ -1,0 +1,189 @@
+"""Open watches: how many each user has, when each must hear from us, and its stream of lines."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from apiserver.state.items import Item
+from apiserver.state.mirror import Mirror
+from apiserver.state.watchcache import FellBehind, Watch, event_line
+from cubernetes.api import codec
+from cubernetes.api.errors import Gone, TooManyRequests
+from cubernetes.api.words import status_of
+from cubernetes.host.env import Env
+
+TICK_S = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """One client that watches: what it has been given is true up to a revision."""
+
+    watch: Watch
+    user: str
+    form: str
+    show: Callable[[Item], bytes]
+    # What its first lines are; the events begin behind them.
+    first: bytes
+    ends_at: float
+    # The object of a bookmark at a revision; None where the client wants no bookmarks.
+    bookmark: Callable[[int], bytes] | None
+    # Whether who watches may no longer: a node that was taken away.
+    is_unwelcome: Callable[[], bool] = lambda: False
+    bookmark_at: float = field(default=0.0)
+
+    def take_first(self) -> bytes:
+        """Return the first lines, and keep them no longer: they may be a whole kind."""
+        first, self.first = self.first, b""
+        return first
+
+    def is_due(self, now: float) -> bool:
+        return self.is_over(now) or (self.bookmark is not None and now >= self.bookmark_at)
+
+    def is_over(self, now: float) -> bool:
+        return now >= self.ends_at or self.is_unwelcome()
+
+
+class Watchers:
+    """Every open watch of the server, under one slow clock."""
+
+    def __init__(
+        self, mirror: Mirror, env: Env, *, per_user_max: int, bookmark_interval_s: float
+    ) -> None:
+        self._mirror = mirror
+        self._clock = env.clock
+        self._per_user_max = per_user_max
+        self._bookmark_interval_s = bookmark_interval_s
+        self._open: dict[Watcher, None] = {}
+        self._by_user: Counter[str] = Counter()
+        self._is_closing = False
+        self._ticker: asyncio.Task[None] | None = None
+        self._sent = env.metrics.counter(
+            "cube_apiserver_watch_events_total", "Events handed to watches, each watch counted."
+        )
+        self._cut_off = env.metrics.counter(
+            "cube_apiserver_watches_cut_off_total", "Watches that read too slowly and were ended."
+        )
+
+    @property
+    def count(self) -> int:
+        return len(self._open)
+
+    def start(self) -> None:
+        self._ticker = asyncio.create_task(self._tick())
+
+    async def stop(self) -> None:
+        """End every stream; clients come again elsewhere, or later."""
+        self._is_closing = True
+        for watcher in list(self._open):
+            watcher.watch.wake()
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+
+    def check_room(self, user: str) -> None:
+        """Refuse a watch over the limit of its user.
+
+        Raises: TooManyRequests.
+        """
+        if self._by_user[user] >= self._per_user_max:
+            message = f"{user} has {self._per_user_max} watches open, the most allowed"
+            raise TooManyRequests(message, retry_after_s=10)
+
+    def stream(self, watcher: Watcher) -> AsyncIterator[bytes]:
+        """Return the lines of a watch. The place is taken at once, and given back at its end."""
+        watcher.bookmark_at = self._clock.monotonic() + self._bookmark_interval_s
+        self._open[watcher] = None
+        self._by_user[watcher.user] += 1
+        return _Lines(self._lines(watcher), lambda: self._close(watcher))
+
+    async def followed(
+        self, user: str, opening: Awaitable[AsyncIterator[bytes]]
+    ) -> AsyncIterator[bytes]:
+        """Open another long stream (a log that is followed), counted as a watch of its user."""
+        self._by_user[user] += 1
+        try:
+            return _Lines(await opening, lambda: self._leave(user))
+        except BaseException:
+            self._leave(user)
+            raise
+
+    async def _lines(self, watcher: Watcher) -> AsyncIterator[bytes]:
+        if watcher.first:
+            yield watcher.take_first()
+        while not watcher.is_unwelcome():
+            try:
+                lines = self._new_lines(watcher)
+            except FellBehind:
+                self._cut_off.inc()
+                # The client's place is gone: it must list again, and is told so in the stream.
+                error = Gone("the watch fell behind: the changes it needs are no longer kept")
+                yield event_line("ERROR", codec.encode(status_of(error)))
+                return
+            if lines:
+                yield lines
+            if self._is_closing or watcher.is_over(self._clock.monotonic()):
+                return
+            # Also who has read a piece of many waits for its turn: others read theirs meanwhile.
+            await watcher.watch.woken()
+
+    def _new_lines(self, watcher: Watcher) -> bytes:
+        form, show = watcher.form, watcher.show
+        lines = [event.line(verdict, form, show) for verdict, event in watcher.watch.take()]
+        if lines:
+            self._sent.inc(len(lines))
+        now = self._clock.monotonic()
+        # A bookmark says that everything before it has been told.
+        if watcher.bookmark and watcher.watch.is_at_end and watcher.is_due(now):
+            watcher.bookmark_at = now + self._bookmark_interval_s
+            lines.append(event_line("BOOKMARK", watcher.bookmark(self._mirror.revision)))
+        # One line is handed on as it is: all watchers share its bytes.
+        return lines[0] if len(lines) == 1 else b"".join(lines)
+
+    def _close(self, watcher: Watcher) -> None:
+        watcher.watch.close()
+        del self._open[watcher]
+        self._leave(watcher.user)
+
+    def _leave(self, user: str) -> None:
+        self._by_user[user] -= 1
+        if not self._by_user[user]:
+            del self._by_user[user]
+
+    async def _tick(self) -> None:
+        """Wake who is due for a bookmark or at its end; let the mirror look after its waits."""
+        while True:
+            await self._clock.sleep(TICK_S)
+            now = self._clock.monotonic()
+            for watcher in list(self._open):
+                if watcher.is_due(now):
+                    watcher.watch.wake()
+            await self._mirror.tick()
+
+
+class _Lines:
+    """An iterator that gives its place back, once, also where it was never begun."""
+
+    def __init__(self, lines: AsyncIterator[bytes], close: Callable[[], None]) -> None:
+        self._lines = lines
+        self._close: Callable[[], None] | None = close
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._lines)
+        except BaseException:
+            self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        if self._close is not None:
+            self._close()
+            self._close = None
+
+    async def aclose(self) -> None:
+        self._give_back()
+        await self._lines.aclose()  # type: ignore[attr-defined]  # a generator has it

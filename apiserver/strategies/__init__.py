@@ -1,0 +1,1 @@
+"""What one kind asks for beyond the verbs: one file a kind."""

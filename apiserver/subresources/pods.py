@@ -1,0 +1,95 @@
+"""What only pods have: a binding to a node, and the logs of their containers."""
+
+from urllib.parse import quote
+
+from apiserver.admission.stamps import to_the_second
+from apiserver.backend import Backend
+from apiserver.call import Call
+from apiserver.state.guards import node_guard
+from apiserver.state.keys import key_of
+from apiserver.state.statuses import absent, conflict, success
+from apiserver.verbs.write import modified
+from apiserver.wire.bodies import model_in
+from cubernetes.api.condition import Condition, with_condition
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.errors import BadRequest, Problem, ServiceUnavailable
+from cubernetes.api.http import Response
+from cubernetes.api.logquery import log_query, query_text
+from cubernetes.api.meta import Object, replaced
+from cubernetes.api.refusals import invalid
+from cubernetes.api.words import Binding
+
+
+async def bind(backend: Backend, call: Call) -> Response:
+    """Put a pod on a node, once; the same again is fine, another node is a conflict."""
+    binding = model_in(call, Binding)
+    target, name = binding.target.name, binding.metadata.name
+    if name not in ("", call.name):
+        raise BadRequest(f"metadata.name: {name[:80]!r} is not the pod of the path")
+    if binding.target.kind not in ("", "Node") or not target:
+        problem = Problem("target", "must name a Node", "FieldValueRequired")
+        raise invalid("Binding", call.name, [problem])
+    since = to_the_second(backend.env.clock.now())
+
+    def change(old: Object) -> Object:
+        assert isinstance(old, Pod)  # noqa: S101  the route is of pods
+        if binding.metadata.uid and binding.metadata.uid != old.metadata.uid:
+            raise conflict(call.kind.resource, call.name, "the pod is another one than was bound")
+        if old.spec.node_name == target:
+            return old
+        if old.spec.node_name:
+            why = f"it is already assigned to node {old.spec.node_name!r}"
+            raise conflict(call.kind.resource, call.name, why)
+        if old.metadata.is_deleted:
+            raise conflict(call.kind.resource, call.name, "it is being deleted")
+        scheduled = Condition(type="PodScheduled", status="True")
+        conditions = with_condition(old.status.conditions, scheduled, since)
+        return replaced(
+            old,
+            spec=replaced(old.spec, node_name=target),
+            status=replaced(old.status, conditions=conditions),
+        )
+
+    item = await modified(backend, call, change, guards=(node_guard(target),))
+    return success(call.kind.resource, call.name, item.object.metadata.uid, 201)
+
+
+async def log(backend: Backend, call: Call) -> Response:
+    """Hand on what the kubelet has of a container's log, as it comes."""
+    asked = log_query(call.request.query)
+    await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
+    found = backend.mirror.item(key_of(Pod, call.namespace, call.name))
+    if found is None:
+        raise absent(Pod.resource, call.name)
+    pod = found.object
+    assert isinstance(pod, Pod)  # noqa: S101  the key is of pods
+    container = _container(pod, asked.container)
+    if not pod.spec.node_name:
+        raise BadRequest(f'pod "{call.name}" is not assigned to a node yet: it has no logs')
+    at = backend.mirror.item(key_of(Node, "", pod.spec.node_name))
+    if at is None or not isinstance(at.object, Node):
+        message = f'the node "{pod.spec.node_name}" of the pod is not there'
+        raise ServiceUnavailable(message, retry_after_s=5)
+    if backend.logs is None:
+        raise ServiceUnavailable("this server has no way to the kubelets")
+    path = "/".join(quote(part, safe="") for part in (call.namespace, call.name, container))
+    user, is_followed = call.identity.user, asked.follow
+    if is_followed:
+        backend.watchers.check_room(user)
+    opening = backend.logs.open(at.object, f"/containerLogs/{path}", query_text(asked))
+    lines = await (backend.watchers.followed(user, opening) if is_followed else opening)
+    return Response(200, lines, content_type="text/plain")
+
+
+def _container(pod: Pod, asked: str) -> str:
+    names = [container.name for container in pod.spec.containers]
+    if asked in names:
+        return asked
+    listed = f"[{' '.join(names)}]"
+    if asked:
+        raise BadRequest(f"container {asked[:80]} is not valid for pod {pod.metadata.name}")
+    if len(names) > 1:
+        message = f"a container name must be specified for pod {pod.metadata.name}, choose one of: "
+        raise BadRequest(message + listed)
+    return names[0]

@@ -1,0 +1,90 @@
+"""The size of a workload as an object of its own, so that a scaler needs to know no kind."""
+
+from typing import Any, cast
+
+import msgspec
+
+from apiserver.backend import Backend
+from apiserver.call import Call
+from apiserver.state.keys import key_of
+from apiserver.state.statuses import MODIFIED_SINCE, absent, conflict
+from apiserver.verbs.read import reach
+from apiserver.verbs.write import modified
+from apiserver.wire.bodies import tree_in
+from apiserver.wire.patches import patch_in
+from cubernetes.api import codec, schema
+from cubernetes.api.errors import BadRequest
+from cubernetes.api.http import Response
+from cubernetes.api.meta import Object, ObjectMeta, replaced
+from cubernetes.api.refusals import invalid
+from cubernetes.api.selectors import selector_text
+from cubernetes.api.words import Scale, ScaleSpec, ScaleStatus
+
+
+async def get(backend: Backend, call: Call) -> Response:
+    await reach(backend, call)
+    item = backend.mirror.item(key_of(call.kind, call.namespace, call.name))
+    if item is None:
+        raise absent(call.kind.resource, call.name)
+    return Response(200, codec.encode(scale_of(item.object)))
+
+
+async def update(backend: Backend, call: Call) -> Response:
+    wanted = _scale_from(tree_in(call))
+    item = await modified(backend, call, lambda old: _scaled(call, old, wanted))
+    return Response(200, codec.encode(scale_of(item.object)))
+
+
+async def patch(backend: Backend, call: Call) -> Response:
+    change = patch_in(call)
+    item = await modified(
+        backend, call, lambda old: _scaled(call, old, _scale_from(change(scale_of(old))))
+    )
+    return Response(200, codec.encode(scale_of(item.object)))
+
+
+def scale_of(one: Object) -> Scale:
+    """Return the scale of an object that has replicas in its spec and status."""
+    workload = cast(Any, one)
+    metadata = one.metadata
+    return Scale(
+        metadata=ObjectMeta(
+            name=metadata.name,
+            namespace=metadata.namespace,
+            uid=metadata.uid,
+            resource_version=metadata.resource_version,
+            creation_timestamp=metadata.creation_timestamp,
+        ),
+        spec=ScaleSpec(replicas=workload.spec.replicas),
+        status=ScaleStatus(
+            replicas=workload.status.replicas,
+            selector=selector_text(workload.spec.selector.match_labels),
+        ),
+    )
+
+
+def _scale_from(sent: codec.Tree) -> Scale:
+    tree = codec.without_nulls(sent)
+    unknown, wrong = schema.check(Scale, tree)
+    if unknown:
+        raise BadRequest(f'Scale: unknown field "{unknown[0]}"')
+    if wrong:
+        raise invalid("Scale", "", wrong)
+    return msgspec.convert(tree, Scale)
+
+
+def _scaled(call: Call, old: Object, wanted: Scale) -> Object:
+    meta, seen = wanted.metadata, wanted.metadata.resource_version
+    for field, told, asked in (
+        ("name", meta.name, call.name),
+        ("namespace", meta.namespace, call.namespace),
+    ):
+        if told not in ("", asked):
+            raise BadRequest(f"metadata.{field}: {told[:80]!r} is not that of the path, {asked!r}")
+    if meta.uid not in ("", old.metadata.uid):
+        raise conflict(call.kind.resource, call.name, "the uid is that of another object")
+    if seen and seen != old.metadata.resource_version:
+        raise conflict(call.kind.resource, call.name, MODIFIED_SINCE)
+    spec = replaced(cast(Any, old).spec, replicas=wanted.spec.replicas)
+    metadata = replaced(old.metadata, resource_version="")
+    return replaced(old, metadata=metadata, spec=spec)

@@ -1,0 +1,206 @@
+"""Deletion: preconditions, grace for pods, finalizers, and what is removed at once."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import cast
+
+from apiserver.admission.kinds import IMMORTAL_NAMESPACES
+from apiserver.admission.stamps import to_the_second
+from apiserver.backend import Backend
+from apiserver.call import Call
+from apiserver.state.guards import checked, fence_guards
+from apiserver.state.items import Item, departed, encoded, stored, value_of
+from apiserver.state.keys import key_of
+from apiserver.state.statuses import absent, conflict, success
+from apiserver.state.transact import Decision, Seen
+from apiserver.storage.store import Put
+from apiserver.strategies import nodes
+from apiserver.verbs.read import selection_for
+from apiserver.verbs.write import Answer, check_allowed, is_over, note_written, removal
+from apiserver.wire.bodies import model_in
+from cubernetes.api.codec import encode
+from cubernetes.api.core.namespace import Namespace, NamespaceStatus
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.service import Service
+from cubernetes.api.errors import BadRequest, Forbidden, NotFound
+from cubernetes.api.http import Response
+from cubernetes.api.meta import Object, ObjectMeta, replaced
+from cubernetes.api.words import DeleteOptions, Propagation, Status
+
+# The garbage controller strips the owner from its dependents, or sees them gone; then it removes
+# the finalizer. Without one (Background) it finds the dependents ownerless, and deletes them.
+POLICY_FINALIZERS: Mapping[Propagation, str] = {
+    "Orphan": "orphan",
+    "Foreground": "foregroundDeletion",
+}
+GRACE_S_MAX = 2**31 - 1
+# Kinds whose deletion answers with the object: client libraries read it as one.
+ANSWERED_WITH_OBJECT = (Pod, Service)
+
+
+async def delete(backend: Backend, call: Call) -> Response:
+    options = options_in(call)
+    item, is_gone = await deleted(backend, call, options)
+    if is_gone and not issubclass(call.kind, ANSWERED_WITH_OBJECT):
+        return success(call.kind.resource, call.name, item.object.metadata.uid)
+    return Response(200, item.content)
+
+
+async def delete_collection(backend: Backend, call: Call) -> Response:
+    """Delete what the selectors choose, one by one; what is gone meanwhile is fine."""
+    options = options_in(call)
+    if options.preconditions is not None:
+        raise BadRequest("preconditions: are for a single object")
+    selection = selection_for(call)
+    await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
+    for item in backend.mirror.kinds[call.kind].chosen(selection):
+        one = item.object.metadata
+        this = Call(call.request, call.route, call.identity, one.namespace, one.name)
+        try:
+            await deleted(backend, this, options, uid=one.uid)
+        except NotFound:
+            continue
+    return Response(200, encode(Status(status="Success", code=200)))
+
+
+async def deleted(
+    backend: Backend, call: Call, options: DeleteOptions, *, uid: str = ""
+) -> tuple[Item, bool]:
+    """Ask for an object's deletion; return its last state, and whether it is gone.
+
+    With uid, another incarnation counts as none: NotFound.
+    """
+    kind, key = call.kind, key_of(call.kind, call.namespace, call.name)
+    if kind is Namespace and call.name in IMMORTAL_NAMESPACES:
+        message = f'namespaces "{call.name}" is forbidden: this namespace may not be deleted'
+        raise Forbidden(message, kind="namespaces", name=call.name)
+    guards = fence_guards(call.request)
+    now = to_the_second(backend.env.clock.now())
+
+    def decide(seen: Seen) -> Decision[tuple[Answer, bool]]:
+        checked(guards, seen)
+        found = seen[key]
+        if not isinstance(found, Item) or uid not in ("", found.object.metadata.uid):
+            raise absent(kind.resource, call.name)
+        check_allowed(call, found.object, found.object)
+        _check_preconditions(call, options, found.object.metadata)
+        going = dying(found.object, options, now)
+        beside = nodes.deleted(call, found.object, seen)
+        if is_over(going):
+            return Decision((*removal(going), *beside), (partial(_last, found), True))
+        value = encoded(going)
+        if value == value_of(found) and not beside:
+            return Decision((), (lambda _: found, False))
+        stamp = partial(_stored_or_same, kind, key, value, found)
+        return Decision((Put(key, value), *beside), (stamp, False))
+
+    keys = [key, *(guard.key for guard in guards), *nodes.keys_beside(call, call.name)]
+    is_dry = call.is_dry or bool(options.dry_run)
+    done = await backend.transactions.run(keys, decide, is_dry=is_dry)
+    note_written(backend, call.identity, done.put_bytes)
+    if kind is Node:
+        await nodes.until_known(backend, done.revision)
+    answer, is_gone = done.answer
+    return answer(done.revision), is_gone
+
+
+def _last(found: Item, revision: int) -> Item:
+    return departed(found, revision) if revision else found
+
+
+def _stored_or_same(kind: type[Object], key: str, value: bytes, found: Item, revision: int) -> Item:
+    return stored(kind, key, value, revision or found.revision)
+
+
+def dying(one: Object, options: DeleteOptions, now: datetime) -> Object:
+    """Return an object whose deletion has been asked for, once or again."""
+    metadata = _with_grace(one.metadata, _grace_s(one, options.grace_period_seconds), now)
+    finalizers = finalizers_after(metadata.finalizers, _policy_of(options))
+    metadata = replaced(metadata, finalizers=finalizers)
+    going = replaced(one, metadata=metadata)
+    if isinstance(going, Namespace):
+        return replaced(going, status=NamespaceStatus(phase="Terminating"))
+    return going
+
+
+def _with_grace(metadata: ObjectMeta, grace_s: int, now: datetime) -> ObjectMeta:
+    """Return metadata with the deletion asked for; asked again, grace only ever gets shorter."""
+    asked_at = now
+    before = metadata.deletion_grace_period_seconds or 0
+    if metadata.deletion_timestamp is not None:
+        if grace_s >= before:
+            return metadata
+        asked_at = metadata.deletion_timestamp - timedelta(seconds=before)
+    return replaced(
+        metadata,
+        deletion_timestamp=asked_at + timedelta(seconds=grace_s),
+        deletion_grace_period_seconds=grace_s,
+    )
+
+
+def _grace_s(one: Object, asked_s: int | None) -> int:
+    """Return how long a pod gets: nothing to stop (unbound, finished) needs no time."""
+    if not isinstance(one, Pod) or not one.spec.node_name or is_finished(one):
+        return 0
+    return one.spec.termination_grace_period_seconds if asked_s is None else asked_s
+
+
+def _policy_of(options: DeleteOptions) -> Propagation | None:
+    if options.orphan_dependents is not None:
+        return "Orphan" if options.orphan_dependents else "Background"
+    return options.propagation_policy
+
+
+def finalizers_after(finalizers: tuple[str, ...], policy: Propagation | None) -> tuple[str, ...]:
+    """Return what keeps an object until its dependents are dealt with, beside what keeps it anyway.
+
+    As in Kubernetes a policy that is asked for takes the place of an earlier one, and without one
+    the object's own finalizers say it.
+    """
+    if policy is None:
+        return finalizers
+    asked = POLICY_FINALIZERS.get(policy)
+    left = tuple(one for one in finalizers if one not in POLICY_FINALIZERS.values() or one == asked)
+    return (*left, asked) if asked and asked not in left else left
+
+
+def _check_preconditions(call: Call, options: DeleteOptions, metadata: ObjectMeta) -> None:
+    wanted = options.preconditions
+    if wanted is None:
+        return
+    for field, asked, found in (
+        ("UID", wanted.uid, metadata.uid),
+        ("ResourceVersion", wanted.resource_version, metadata.resource_version),
+    ):
+        if asked and asked != found:
+            why = f"the {field} in the precondition ({asked[:80]}) is not the object's ({found})"
+            raise conflict(call.kind.resource, call.name, f"Precondition failed: {why}")
+
+
+def options_in(call: Call) -> DeleteOptions:
+    """Return the options of a deletion: those of the body, else those of the query.
+
+    Raises: BadRequest, UnsupportedMediaType.
+    """
+    options = _options_in(call)
+    if options.propagation_policy is not None and options.orphan_dependents is not None:
+        raise BadRequest("propagationPolicy: orphanDependents says it too: use one of the two")
+    return options
+
+
+def _options_in(call: Call) -> DeleteOptions:
+    if call.request.body.strip():
+        return model_in(call, DeleteOptions)
+    grace_s: int | None = None
+    if call.request.parameter("gracePeriodSeconds"):
+        grace_s = call.number("gracePeriodSeconds", 0, GRACE_S_MAX)
+    policy = call.request.parameter("propagationPolicy")
+    if policy not in ("", "Background", "Orphan", "Foreground"):
+        raise BadRequest("propagationPolicy: must be Background, Orphan or Foreground")
+    return DeleteOptions(
+        grace_period_seconds=grace_s,
+        propagation_policy=cast(Propagation, policy) if policy else None,
+        orphan_dependents=call.is_set("orphanDependents") or None,
+    )

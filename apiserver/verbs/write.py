@@ -1,0 +1,331 @@
+"""The verbs that write one object: create, update, patch, and status; each is one transaction."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import chain
+from typing import Any, cast
+
+from apiserver.admission import kinds, stamps
+from apiserver.admission.stamps import Stamp
+from apiserver.auth.authorize import Attempt, may, object_refusal
+from apiserver.backend import Backend
+from apiserver.call import Call
+from apiserver.state.guards import Guard, checked, fence_guards, namespace_guard
+from apiserver.state.items import Item, encoded, stored, value_of
+from apiserver.state.keys import key_of
+from apiserver.state.room import SERVER, Write
+from apiserver.state.statuses import MODIFIED_SINCE, absent, conflict, exists, forbidden
+from apiserver.state.transact import Decision, Seen
+from apiserver.storage.store import Delete, Op, Put
+from apiserver.strategies import nodes, services
+from apiserver.wire.bodies import object_in, warning_header
+from apiserver.wire.patches import patch_in
+from cubernetes.api import codec
+from cubernetes.api.codec import from_tree
+from cubernetes.api.core.service import Service
+from cubernetes.api.errors import (
+    AlreadyExists,
+    BadRequest,
+    Forbidden,
+    NotFound,
+    RequestTooLarge,
+)
+from cubernetes.api.http import Identity, Response
+from cubernetes.api.meta import Object, replaced
+from cubernetes.api.refusals import found, invalid
+
+# How many names are tried for generateName before the client is told to try again.
+GENERATED_NAMES_MAX = 8
+
+type Answer = Callable[[int], Item]  # from the revision of the write, 0 for none
+type ChangeTo = Callable[[Object], Object]
+
+
+async def create(backend: Backend, call: Call) -> Response:
+    reading = object_in(call)
+    item = await create_object(backend, call, reading.model)
+    return Response(201, item.content, warning_header(reading.warnings))
+
+
+async def create_object(backend: Backend, call: Call, one: Object) -> Item:
+    """Create an object; for a generated name, try others as long as they are taken."""
+    if one.metadata.resource_version:
+        raise BadRequest("metadata.resourceVersion: must not be set on objects to be created")
+    _check_namespace(call, one)
+    attempts = 1 if one.metadata.name else GENERATED_NAMES_MAX
+    for attempt in range(1, attempts + 1):
+        try:
+            return await _create_named(backend, call, one, _name_for(backend, one))
+        except AlreadyExists:
+            if attempt == attempts:
+                raise
+    raise AssertionError("every attempt returns or raises")
+
+
+async def update(backend: Backend, call: Call) -> Response:
+    """Replace an object; of the kinds that say so, one that is absent is created."""
+    reading = object_in(call)
+    _check_address(call, reading.model)
+    change = partial(_replacement, call, reading.model)
+    try:
+        return await modify(backend, call, change, warnings=reading.warnings)
+    except NotFound:
+        meta = reading.model.metadata
+        # Whoever states what he saw means that one, and no other.
+        if not call.kind.resource.is_created_by_put or meta.resource_version or meta.uid:
+            raise
+    _check_may_create(call)
+    named = replaced(reading.model, metadata=replaced(reading.model.metadata, name=call.name))
+    item = await create_object(backend, call, named)
+    return Response(201, item.content, warning_header(reading.warnings))
+
+
+def _check_address(call: Call, one: Object) -> None:
+    """Refuse an object that is not where the path says.
+
+    Raises: BadRequest.
+    """
+    name = one.metadata.name
+    if name and name != call.name:
+        told = f"the name of the object ({name[:253]}) does not match the name on the URL"
+        raise BadRequest(f"{told} ({call.name})")
+    _check_namespace(call, one)
+
+
+def _check_may_create(call: Call) -> None:
+    resource = call.kind.resource
+    attempt = Attempt("create", resource.group, resource.plural, "", call.namespace, call.name)
+    if refusal := may(call.identity, attempt):
+        raise forbidden(resource.plural, call.name, refusal)
+
+
+async def update_status(backend: Backend, call: Call) -> Response:
+    reading = object_in(call)
+    change = partial(_status_replacement, call, reading.model)
+    return await modify(backend, call, change, warnings=reading.warnings)
+
+
+async def patch(backend: Backend, call: Call) -> Response:
+    return await _patch(backend, call, _replacement)
+
+
+async def patch_status(backend: Backend, call: Call) -> Response:
+    return await _patch(backend, call, _status_replacement)
+
+
+async def _patch(
+    backend: Backend, call: Call, replacement: Callable[[Call, Object, Object], Object]
+) -> Response:
+    change_tree = patch_in(call)
+    warnings: list[str] = []
+
+    def change(old: Object) -> Object:
+        reading = from_tree(call.kind, change_tree(old), call.validation)
+        warnings[:] = reading.warnings
+        return replacement(call, reading.model, old)
+
+    response = await modify(backend, call, change)
+    return Response(response.status, response.body, warning_header(tuple(warnings)))
+
+
+async def modify(
+    backend: Backend,
+    call: Call,
+    change: ChangeTo,
+    *,
+    guards: tuple[Guard, ...] = (),
+    warnings: tuple[str, ...] = (),
+) -> Response:
+    """Change the object that the call names; answer with what then stands there."""
+    item = await modified(backend, call, change, guards=guards)
+    return Response(200, item.content, warning_header(warnings))
+
+
+async def modified(
+    backend: Backend, call: Call, change: ChangeTo, *, guards: tuple[Guard, ...] = ()
+) -> Item:
+    """Change the object that the call names, as one transaction; no change is no write."""
+    kind, key = call.kind, key_of(call.kind, call.namespace, call.name)
+    guards = (*guards, *fence_guards(call.request))
+
+    def decide(seen: Seen) -> Decision[Answer]:
+        checked(guards, seen)
+        found = seen[key]
+        if not isinstance(found, Item):
+            raise absent(kind.resource, call.name)
+        new = stamps.counted(found.object, change(found.object))
+        check_allowed(call, found.object, new)
+        nodes.check_addresses(backend, call, found.object, new, seen)
+        _check_rules(found.object, new)
+        value = encoded(new)
+        if value == value_of(found):
+            return Decision((), lambda _: found)
+        _check_size(value, backend)
+        if is_over(new):
+            return Decision(removal(new), partial(_item, kind, key, value, found.revision))
+        check_room(backend, call, new, found, value)
+        return Decision((Put(key, value),), partial(_item, kind, key, value, found.revision))
+
+    keys = [key, *(guard.key for guard in guards), *nodes.keys_beside(call, call.name)]
+    done = await backend.transactions.run(keys, decide, is_dry=call.is_dry)
+    note_written(backend, call.identity, done.put_bytes)
+    return done.answer(done.revision)
+
+
+def check_room(backend: Backend, call: Call, new: Object, found: Item | None, value: bytes) -> None:
+    """Refuse a write for which there is no room, or none for this writer.
+
+    Raises: what Room.check raises.
+    """
+    if call.identity == SERVER:
+        return
+    status_bytes = 0
+    if call.route.subresource == "status":
+        status_bytes = len(codec.encode(cast(Any, new).status))
+    old_bytes = len(value_of(found)) if found is not None else 0
+    place = new.metadata.namespace
+    write = Write(
+        call.identity, call.kind, place, call.route.subresource, old_bytes, len(value), status_bytes
+    )
+    backend.room.check(write, backend.env.clock.monotonic())
+
+
+def note_written(backend: Backend, identity: Identity, written_bytes: int) -> None:
+    backend.room.noted(identity, written_bytes, backend.env.clock.monotonic())
+
+
+def is_over(one: Object) -> bool:
+    """Its deletion was asked for, and nothing is left to wait for."""
+    metadata = one.metadata
+    waits = metadata.finalizers or metadata.deletion_grace_period_seconds
+    spec_finalizers = getattr(getattr(one, "spec", None), "finalizers", ())
+    return metadata.is_deleted and not waits and not spec_finalizers
+
+
+def removal(one: Object) -> tuple[Op, ...]:
+    """Return what removes an object, with the claims that it held."""
+    key = key_of(type(one), one.metadata.namespace, one.metadata.name)
+    return (Delete(key), *services.released(one))
+
+
+def _item(kind: type[Object], key: str, value: bytes, revision_before: int, revision: int) -> Item:
+    # A dry run wrote nothing: it shows what would be, at the revision that is.
+    at = revision or revision_before
+    return stored(kind, key, value, at) if at else Item(kind, key, 0, value)
+
+
+def _check_namespace(call: Call, one: Object) -> None:
+    stated = one.metadata.namespace
+    if stated and stated != call.namespace:
+        message = (
+            f"metadata.namespace: the namespace of the object ({stated[:80]}) does not match "
+            f"that of the request ({call.namespace})"
+        )
+        raise BadRequest(message)
+
+
+def _name_for(backend: Backend, one: Object) -> str:
+    if one.metadata.name or not one.metadata.generate_name:
+        return one.metadata.name
+    letters = backend.env.rng.letters(stamps.GENERATED_LETTERS)
+    return stamps.generated_name(one.metadata.generate_name, letters)
+
+
+async def _create_named(backend: Backend, call: Call, one: Object, name: str) -> Item:
+    stamp = Stamp(name, call.namespace, backend.env.rng.uuid(), backend.env.clock.now())
+    new = kinds.prepared(stamps.born(one, stamp).defaulted())
+    if problems := found(new.problems()):
+        title = call.kind.resource.qualified_kind
+        raise invalid(title, name or one.metadata.generate_name, problems, new)
+    check_allowed(call, None, new)
+    guards = fence_guards(call.request)
+    if call.namespace:
+        guards = (*guards, namespace_guard(call.namespace))
+    if isinstance(new, Service):
+        return await services.create(backend, call, new, guards, _put_new)
+    return await _put_new(backend, call, new, guards)
+
+
+async def _put_new(
+    backend: Backend,
+    call: Call,
+    new: Object,
+    guards: tuple[Guard, ...],
+    claims: tuple[Op, ...] = (),
+) -> Item:
+    key = key_of(call.kind, call.namespace, new.metadata.name)
+    plain = encoded(new)
+    _check_size(plain, backend)
+
+    def decide(seen: Seen) -> Decision[Answer]:
+        checked(guards, seen)
+        if seen[key] is not None:
+            raise exists(call.kind.resource, new.metadata.name)
+        services.check_unclaimed(claims, seen)
+        made, beside = nodes.created(backend, call, new, seen)
+        value = plain if made is new else encoded(made)
+        check_room(backend, call, made, None, value)
+        ops = (Put(key, value), *claims, *beside)
+        return Decision(ops, partial(_item, call.kind, key, value, 0))
+
+    beside = nodes.keys_beside(call, new.metadata.name)
+    keys = [key, *(guard.key for guard in guards), *(claim.key for claim in claims), *beside]
+    done = await backend.transactions.run(keys, decide, is_dry=call.is_dry)
+    note_written(backend, call.identity, done.put_bytes)
+    return done.answer(done.revision)
+
+
+def _replacement(call: Call, new: Object, old: Object) -> Object:
+    """Return what a write of the main resource makes of old: all but what is the server's."""
+    _check_seen(call, new, old)
+    made = kinds.updated(old, stamps.carried_over(old, new)).defaulted()
+    if problems := found(kinds.update_problems(old, made)):
+        raise invalid(new.resource.qualified_kind, call.name, problems, made)
+    return made
+
+
+def _status_replacement(call: Call, new: Object, old: Object) -> Object:
+    """Return old with the status of new: nothing else is written through /status."""
+    _check_seen(call, new, old)
+    kept = replaced(old, metadata=replaced(old.metadata, resource_version=""))
+    return kinds.with_status(kept, cast(Any, new).status)
+
+
+def _check_seen(call: Call, new: Object, old: Object) -> None:
+    """Refuse a write by someone who saw another revision, or means another incarnation.
+
+    Raises: BadRequest, Conflict.
+    """
+    seen = stamps.revision_of(new.metadata)
+    if seen is not None and str(seen) != old.metadata.resource_version:
+        raise conflict(call.kind.resource, call.name, MODIFIED_SINCE)
+    if new.metadata.uid not in ("", old.metadata.uid):
+        why = "Precondition failed: UID in precondition: {}, UID in object meta: {}"
+        told = why.format(new.metadata.uid[:253], old.metadata.uid)
+        raise conflict(call.kind.resource, call.name, told)
+
+
+def _check_rules(old: Object, new: Object) -> None:
+    wrong = chain(
+        stamps.metadata_problems(old.metadata, new.metadata),
+        new.problems(),
+        new.update_problems(old),
+    )
+    if problems := found(wrong):
+        raise invalid(new.resource.qualified_kind, old.metadata.name, problems, new)
+
+
+def check_allowed(call: Call, old: Object | None, new: Object) -> None:
+    """Refuse what the caller may not do to this very object.
+
+    Raises: Forbidden.
+    """
+    refusal = object_refusal(call.identity, call.route.subresource, old, new)
+    if refusal:
+        raise Forbidden(refusal, kind=call.kind.resource.plural, name=new.metadata.name)
+
+
+def _check_size(value: bytes, backend: Backend) -> None:
+    limit = backend.settings.limits.object_bytes_max
+    if len(value) > limit:
+        raise RequestTooLarge(f"the object has {len(value)} bytes, at most {limit}")

@@ -1,0 +1,1 @@
+"""Bodies on the wire: media types, patches, protobuf, tables and pages."""

@@ -1,0 +1,76 @@
+"""From a request's body to a tree or an object, whatever its media type."""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from apiserver.call import Call, media_of
+from apiserver.wire import protobuf
+from cubernetes.api import codec, yaml
+from cubernetes.api.codec import Reading, Tree
+from cubernetes.api.errors import RequestTooLarge, UnsupportedMediaType
+from cubernetes.api.http import Request
+from cubernetes.api.meta import Model, Object
+
+YAML_MEDIA = ("application/yaml", "application/x-yaml", "text/yaml")
+
+
+class Unread(NamedTuple):
+    """A body that is still the client's: the most bytes that it has, by its head."""
+
+    bytes_max: int
+    # Raises: RequestTooLarge, BadRequest: it is longer than that, or did not come in time.
+    read: Callable[[], Awaitable[bytes]]
+
+
+def check_head(request: Request, body_bytes: int, bytes_max: int) -> None:
+    """Refuse a body that is not to be read at all.
+
+    Raises: RequestTooLarge, UnsupportedMediaType.
+    """
+    if body_bytes > bytes_max:
+        raise RequestTooLarge(f"the body has over {bytes_max} bytes")
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(f"Content-Encoding {coding[:40]!r} is not taken")
+
+
+def tree_in(call: Call) -> Tree:
+    """Return the tree of a body: JSON, YAML, or Kubernetes' protobuf.
+
+    Raises: BadRequest, UnsupportedMediaType.
+    """
+    return _tree(call, duplicates_refused=call.validation == "Strict")
+
+
+def _tree(call: Call, *, duplicates_refused: bool) -> Tree:
+    media = media_of(call.request.headers.get("content-type", ""))
+    if media == "application/json":
+        return codec.tree_of(call.request.body, duplicates_refused=duplicates_refused)
+    if media in YAML_MEDIA:
+        return yaml.tree_of(call.request.body)
+    if media == protobuf.MEDIA:
+        return protobuf.tree_of(call.request.body)
+    raise UnsupportedMediaType(f"{media[:80]!r}: send application/json or application/yaml")
+
+
+def object_in(call: Call) -> Reading[Object]:
+    """Return the object of the body, of the kind that the path says.
+
+    Raises: BadRequest, Invalid, UnsupportedMediaType.
+    """
+    return codec.from_tree(call.kind, tree_in(call), call.validation)
+
+
+def model_in[M: Model](call: Call, kind: type[M]) -> M:
+    """Return a body that is no object of the registry: DeleteOptions, Binding. Strict.
+
+    Raises: BadRequest, UnsupportedMediaType.
+    """
+    return codec.model_from_tree(kind, _tree(call, duplicates_refused=True), kind.__name__)
+
+
+def warning_header(warnings: tuple[str, ...]) -> dict[str, str]:
+    """Return the header that tells what was tolerated; kubectl prints it."""
+    escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in warnings]
+    told = ", ".join(f'299 - "{text}"' for text in escaped)
+    return {"Warning": "".join(letter for letter in told if letter.isprintable())} if told else {}

@@ -1,0 +1,64 @@
+"""The columns of pods, as Kubernetes' server prints them: other people's scripts read them."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from cubernetes.api.condition import is_true
+from cubernetes.api.meta import Column, age_of, short_span
+
+if TYPE_CHECKING:
+    from cubernetes.api.core.pod import ContainerState, Pod
+
+
+def _ready_count(pod: "Pod", _: object) -> str:
+    ready = sum(one.ready for one in pod.status.container_statuses)
+    return f"{ready}/{len(pod.spec.containers)}"
+
+
+def _status(pod: "Pod", _: object) -> str:
+    """Say what a person wants to know first: the first container that does not run says it."""
+    if pod.metadata.is_deleted:
+        return "Terminating"
+    states = [one.state for one in pod.status.container_statuses]
+    reasons = (reason for state in states if (reason := _stopped(state)))
+    reason = next(reasons, "") or pod.status.reason or pod.status.phase
+    if reason == "Completed" and any(
+        one.ready and one.state.running for one in pod.status.container_statuses
+    ):
+        return "Running" if is_true(pod.status.conditions, "Ready") else "NotReady"
+    return reason
+
+
+def _stopped(state: "ContainerState") -> str:
+    """Return why a container does not run; empty where it does, or nothing is known."""
+    if state.waiting:
+        return state.waiting.reason
+    if ended := state.terminated:
+        code = f"Signal:{ended.signal}" if ended.signal else f"ExitCode:{ended.exit_code}"
+        return ended.reason or code
+    return ""
+
+
+def _restarts(pod: "Pod", now: datetime) -> int | str:
+    """Return how often its containers were started again, and how long ago that was last."""
+    statuses = pod.status.container_statuses
+    count = sum(one.restart_count for one in statuses)
+    ends = [one.last_state.terminated for one in statuses]
+    last = max((end.finished_at for end in ends if end and end.finished_at), default=None)
+    if not count or last is None:
+        return count
+    return f"{count} ({short_span((now - last).total_seconds())} ago)"
+
+
+COLUMNS = (
+    Column("Name", lambda one, _: one.metadata.name),
+    Column("Ready", _ready_count),
+    Column("Status", _status),
+    Column("Restarts", _restarts),
+    Column("Age", age_of),
+    Column("IP", lambda one, _: one.status.pod_ip or "<none>", wide=True),
+    Column("Node", lambda one, _: one.spec.node_name or "<none>", wide=True),
+    # Nothing nominates a node, and no pod has gates yet; scripts count columns.
+    Column("Nominated Node", lambda _, __: "<none>", wide=True),
+    Column("Readiness Gates", lambda _, __: "<none>", wide=True),
+)

@@ -1,0 +1,144 @@
+"""What makes a pod's spec legal, beyond the types of its fields."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from cubernetes.api import names
+from cubernetes.api.core.node import is_address
+from cubernetes.api.core.toleration import toleration_problems
+from cubernetes.api.errors import Problem
+from cubernetes.api.meta import Amounts
+
+if TYPE_CHECKING:
+    from cubernetes.api.core.pod import Container, ContainerPort, PodSpec, Volume
+
+RESOURCES = ("cpu", "memory")
+# The grammar of distribution references, less the registry's finer points; at most 255 letters.
+_IMAGE = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?\Z"
+)
+_ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*\Z")
+
+
+def spec_problems(spec: "PodSpec", field: str) -> Iterator[Problem]:
+    """Yield what is wrong with the spec that stands at field (`spec`, `spec.template.spec`)."""
+    if not spec.containers:
+        yield Problem(f"{field}.containers", "needs at least one", "FieldValueRequired")
+    if spec.host_network:
+        message = "is not supported: pods have a network of their own; use ports[].hostPort"
+        yield Problem(f"{field}.hostNetwork", message, "FieldValueForbidden")
+    if spec.node_name and not names.is_subdomain(spec.node_name):
+        yield Problem(f"{field}.nodeName", names.SUBDOMAIN_RULE)
+    if spec.hostname and not names.is_label(spec.hostname):
+        yield Problem(f"{field}.hostname", names.LABEL_RULE)
+    yield from names.label_problems(spec.node_selector, f"{field}.nodeSelector")
+    yield from toleration_problems(spec.tolerations, f"{field}.tolerations")
+    yield from _twice((one.name for one in spec.containers), f"{field}.containers", "name")
+    yield from _twice((one.name for one in spec.volumes), f"{field}.volumes", "name")
+    for index, volume in enumerate(spec.volumes):
+        yield from _volume(volume, f"{field}.volumes[{index}]")
+    volumes = {volume.name for volume in spec.volumes}
+    for index, container in enumerate(spec.containers):
+        yield from _container(container, volumes, f"{field}.containers[{index}]")
+    yield from _host_ports(spec, field)
+
+
+def _twice(texts: Iterable[str], field: str, part: str) -> Iterator[Problem]:
+    for text, count in Counter(texts).items():
+        if text and count > 1:
+            yield Problem(field, f"{part} {text!r} is used {count} times", "FieldValueDuplicate")
+
+
+def _container(container: "Container", volumes: set[str], field: str) -> Iterator[Problem]:
+    if not names.is_label(container.name):
+        yield Problem(f"{field}.name", names.LABEL_RULE)
+    if len(container.image) > 255 or not _IMAGE.match(container.image):
+        yield Problem(f"{field}.image", "must be an image reference such as busybox:1.36")
+    if container.working_dir and not _is_absolute(container.working_dir):
+        yield Problem(f"{field}.workingDir", "must be an absolute path without '..'")
+    if _first_part(container.working_dir) == "proc":
+        # CVE-2024-21626: a working directory under /proc/self/fd reaches the host.
+        yield Problem(f"{field}.workingDir", "must not be under /proc", "FieldValueForbidden")
+    for index, variable in enumerate(container.env):
+        if not _ENV_NAME.match(variable.name):
+            rule = "must be letters, digits, '-', '_' or '.', not beginning with a digit"
+            yield Problem(f"{field}.env[{index}].name", rule)
+    yield from _ports(container.ports, f"{field}.ports")
+    yield from _mounts(container, volumes, field)
+    yield from _resources(container, field)
+
+
+def _ports(ports: tuple["ContainerPort", ...], field: str) -> Iterator[Problem]:
+    for index, port in enumerate(ports):
+        if port.name and not names.is_port_name(port.name):
+            rule = "must be at most 15 lower-case letters, digits and '-', with a letter"
+            yield Problem(f"{field}[{index}].name", rule)
+        if port.host_ip and not is_address(port.host_ip):
+            yield Problem(f"{field}[{index}].hostIP", "must be an IPv4 address")
+    yield from _twice((port.name for port in ports), field, "name")
+    numbers = (f"{port.container_port}/{port.protocol}" for port in ports)
+    yield from _twice(numbers, field, "containerPort")
+
+
+def _host_ports(spec: "PodSpec", field: str) -> Iterator[Problem]:
+    taken = (
+        f"{port.host_ip or '0.0.0.0'}:{port.host_port}/{port.protocol}"  # noqa: S104  a wildcard
+        for container in spec.containers
+        for port in container.ports
+        if port.host_port
+    )
+    yield from _twice(taken, f"{field}.containers", "hostPort")
+
+
+def _mounts(container: "Container", volumes: set[str], field: str) -> Iterator[Problem]:
+    for index, mount in enumerate(container.volume_mounts):
+        where = f"{field}.volumeMounts[{index}]"
+        if mount.name not in volumes:
+            yield Problem(f"{where}.name", f"{mount.name[:63]!r} is not one of the pod's volumes")
+        if not _is_absolute(mount.mount_path) or mount.mount_path == "/" or ":" in mount.mount_path:
+            yield Problem(f"{where}.mountPath", "must be an absolute path, not '/', without ':'")
+    paths = (mount.mount_path for mount in container.volume_mounts)
+    yield from _twice(paths, f"{field}.volumeMounts", "mountPath")
+
+
+def _volume(volume: "Volume", field: str) -> Iterator[Problem]:
+    if not names.is_label(volume.name):
+        yield Problem(f"{field}.name", names.LABEL_RULE)
+    sources = [one for one in (volume.host_path, volume.empty_dir) if one is not None]
+    if len(sources) != 1:
+        yield Problem(field, "needs exactly one of hostPath and emptyDir", "FieldValueRequired")
+    if volume.host_path and not _is_absolute(volume.host_path.path):
+        yield Problem(f"{field}.hostPath.path", "must be an absolute path without '..' and ':'")
+
+
+def _is_absolute(path: str) -> bool:
+    parts = path.split("/")
+    clean = ".." not in parts and not any(ord(letter) < 32 for letter in path)
+    return path.startswith("/") and clean and len(path) <= 4096 and ":" not in path
+
+
+def _first_part(path: str) -> str:
+    """Return the folder under the root that a path leads into, however it is spelt."""
+    return next((part for part in path.split("/") if part not in ("", ".")), "")
+
+
+def _resources(container: "Container", field: str) -> Iterator[Problem]:
+    requests, limits = container.resources.requests, container.resources.limits
+    for part, amounts in (("requests", requests), ("limits", limits)):
+        yield from _amounts(amounts, f"{field}.resources.{part}")
+    for name in sorted(requests.keys() & limits.keys()):
+        if requests[name] > limits[name]:
+            where = f"{field}.resources.requests[{name}]"
+            yield Problem(where, f"must be at most the limit, {limits[name]}")
+
+
+def _amounts(amounts: Amounts, field: str) -> Iterator[Problem]:
+    for name, amount in sorted(amounts.items()):
+        if name not in RESOURCES:
+            listed = ", ".join(RESOURCES)
+            yield Problem(f"{field}[{name[:63]}]", f"must be one of {listed}")
+        elif amount.amount < 0:
+            yield Problem(f"{field}[{name}]", "must not be negative")

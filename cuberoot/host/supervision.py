@@ -1,0 +1,208 @@
+"""Who keeps the programs alive: systemd where it is PID 1, supervisord elsewhere."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+from cubernetes.api.core.qos import PROGRAM_OOM_SCORE
+from cubernetes.host.command import CommandFailed, Commands
+from cubernetes.host.durable.files import read_or_none
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from cuberoot import layout
+from cuberoot.cluster import Cluster
+from cuberoot.host.waiting import until
+
+log = Log(__name__)
+
+type Condition = Literal["running", "stopped", "failing"]
+
+STOP_DEADLINE_S = 30.0
+UP_DEADLINE_S = 15.0
+WORD_LINES = 5
+
+
+class Supervisor(Protocol):
+    """Every method may be repeated."""
+
+    async def prepare(self) -> None:
+        """Take notice of the files that were written; what they name starts with the machine."""
+        ...
+
+    async def start(self, program: str) -> None: ...
+
+    async def stop(self, program: str) -> None:
+        """Stop it until it is started, or the machine boots."""
+        ...
+
+    async def condition(self, program: str) -> Condition: ...
+
+    async def last_words(self, program: str) -> str:
+        """Return the last lines that a program wrote, or why nobody can read them.
+
+        Empty where there are none.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Nothing of ours is to run any more: end what only we needed."""
+        ...
+
+
+def is_systemd() -> bool:
+    """True where systemd is PID 1 (sd_booted(3) looks at the same folder)."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def supervisor_for(cluster: Cluster, programs: Sequence[str], env: Env) -> Supervisor:
+    if cluster.supervision == "systemd":
+        return Systemd(programs, env.commands)
+    return Supervisord(env)
+
+
+class Systemd:
+    """A unit for each program. What is not there may be asked about, but not acted on."""
+
+    def __init__(
+        self, programs: Sequence[str], commands: Commands, folder: Path = layout.UNITS
+    ) -> None:
+        self._programs, self._commands, self._folder = programs, commands, folder
+
+    async def prepare(self) -> None:
+        # All at once, and it reloads by itself: each reload makes systemd read every unit again.
+        await self._systemctl("enable", *map(_unit, self._programs))
+
+    async def start(self, program: str) -> None:
+        await self._systemctl("start", _unit(program))
+
+    async def stop(self, program: str) -> None:
+        if await self._state(program) != "inactive":
+            await self._systemctl("stop", _unit(program))
+
+    async def condition(self, program: str) -> Condition:
+        state = await self._state(program)
+        if state == "active":
+            return "running"
+        return "failing" if state in ("failed", "activating") else "stopped"
+
+    async def last_words(self, program: str) -> str:
+        argv = ["journalctl", "--quiet", "--output=cat", f"--lines={WORD_LINES}"]
+        try:
+            done = await self._commands.run([*argv, f"--unit={_unit(program)}"])
+        except CommandFailed as error:
+            # Who asks is about to tell what went wrong: a silent journal must not take its place.
+            return str(error)
+        return done.stdout.decode(errors="replace")
+
+    async def close(self) -> None:
+        # A removal that was cut may have removed some of them already.
+        if units := [unit for unit in map(_unit, self._programs) if (self._folder / unit).exists()]:
+            await self._systemctl("disable", *units)
+
+    async def _state(self, program: str) -> str:
+        shown = await self._systemctl("show", "--property=ActiveState", "--value", _unit(program))
+        return shown.strip()
+
+    async def _systemctl(self, *words: str) -> str:
+        done = await self._commands.run(["systemctl", *words], deadline_s=STOP_DEADLINE_S)
+        return done.stdout.decode(errors="replace")
+
+
+def _unit(program: str) -> str:
+    return layout.unit_file(program).name
+
+
+class Supervisord:
+    """One supervisord for all programs; it is started when the first program is."""
+
+    def __init__(self, env: Env, proc: Path = Path("/proc")) -> None:
+        self._env, self._commands, self._proc = env, env.commands, proc
+
+    async def prepare(self) -> None:
+        if await self._is_up():
+            self._protect()
+            await self._control("update")
+            return
+        # A socket without its server is left by a power cut: supervisord would refuse it.
+        layout.SUPERVISORD_SOCKET.unlink(missing_ok=True)
+        layout.RUN.mkdir(mode=0o700, parents=True, exist_ok=True)
+        argv = [sys.executable, "-m", "supervisor.supervisord"]
+        await self._commands.run([*argv, "-c", str(layout.SUPERVISORD_CONFIG)])
+        await until("supervisord", self._missing, UP_DEADLINE_S, self._env.clock)
+        self._protect()
+
+    async def start(self, program: str) -> None:
+        if await self.condition(program) != "running":
+            await self._control("start", program)
+
+    async def stop(self, program: str) -> None:
+        if await self._is_up() and await self.condition(program) != "stopped":
+            await self._control("stop", program)
+
+    async def condition(self, program: str) -> Condition:
+        if not await self._is_up():
+            return "stopped"
+        words = (await self._status(program)).split()
+        state = words[1] if len(words) > 1 else ""
+        if state in ("RUNNING", "STARTING"):
+            return "running"
+        return "failing" if state in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN") else "stopped"
+
+    async def last_words(self, program: str) -> str:
+        content = read_or_none(layout.log_file(program)) or b""
+        return "\n".join(content.decode(errors="replace").splitlines()[-WORD_LINES:])
+
+    async def close(self) -> None:
+        if await self._is_up():
+            await self._control("shutdown")
+            await until("supervisord's end", self._present, UP_DEADLINE_S, self._env.clock)
+
+    def _protect(self) -> None:
+        """Let the kernel end every pod before supervisord, and what it starts: they inherit it."""
+        pid = (read_or_none(layout.SUPERVISORD_PID) or b"").decode().strip()
+        protect(self._proc / pid)
+
+    async def _missing(self) -> str:
+        return "" if await self._is_up() else f"{layout.SUPERVISORD_SOCKET} does not answer"
+
+    async def _present(self) -> str:
+        return "it still answers" if await self._is_up() else ""
+
+    async def _is_up(self) -> bool:
+        if not layout.SUPERVISORD_SOCKET.exists():
+            return False
+        try:
+            _, writer = await asyncio.open_unix_connection(str(layout.SUPERVISORD_SOCKET))
+        except OSError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        return True
+
+    async def _status(self, program: str) -> str:
+        try:
+            return await self._control("status", program)
+        except CommandFailed as error:
+            # supervisorctl ends with 3 where a program does not run, and still says its state.
+            if error.code == 3:
+                return error.stdout.decode(errors="replace")
+            raise
+
+    async def _control(self, *words: str) -> str:
+        argv: Sequence[str] = [
+            sys.executable, "-m", "supervisor.supervisorctl",
+            "-c", str(layout.SUPERVISORD_CONFIG), *words,
+        ]  # fmt: skip
+        done = await self._commands.run(argv, deadline_s=STOP_DEADLINE_S)
+        return done.stdout.decode(errors="replace")
+
+
+def protect(process: Path) -> None:
+    """Make the process, a folder of /proc, one that the kernel ends last when memory is short."""
+    try:
+        (process / "oom_score_adj").write_text(str(PROGRAM_OOM_SCORE))
+    except OSError as error:
+        # A machine that is itself a container may lack the right (CAP_SYS_RESOURCE).
+        log.warning("programs are not kept from the kernel's choice of victims", why=error)

@@ -1,0 +1,115 @@
+"""What this machine has: cgroup limits and /proc, read here; the sums are pure."""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cubernetes.api.core.node import NodeInfo
+from cubernetes.api.quantities import Quantity
+
+# cgroup v1 says «no limit» with a number near 2^63; anything above this is no limit.
+UNLIMITED_BYTES = 1 << 60
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFacts:
+    """cpu_milli and memory_bytes: what processes here may use in all."""
+
+    cpu_milli: int
+    memory_bytes: int
+    info: NodeInfo
+
+
+def machine_facts(version: str, runtime_version: str) -> MachineFacts:
+    """Read the facts of this machine; limits of its own cgroup count before the hardware's."""
+    total_bytes = memory_total_bytes(Path("/proc/meminfo").read_text())
+    limit_bytes = memory_limit_bytes(_first_of(MEMORY_FILES))
+    quota_milli = cpu_quota_milli(*_cpu_quota())
+    release = os_name(_text(Path("/etc/os-release")))
+    info = NodeInfo(
+        machine_id=_text(Path("/etc/machine-id")).strip(),
+        boot_id=_text(Path("/proc/sys/kernel/random/boot_id")).strip(),
+        kernel_version=platform.release(),
+        os_image=release,
+        operating_system="linux",
+        architecture={"x86_64": "amd64", "aarch64": "arm64"}.get(
+            platform.machine(), platform.machine()
+        ),
+        container_runtime_version=runtime_version,
+        kubelet_version=version,
+        kube_proxy_version=version,
+    )
+    hardware_milli = 1000 * (os.cpu_count() or 1)
+    return MachineFacts(
+        cpu_milli=min(hardware_milli, quota_milli or hardware_milli),
+        memory_bytes=min(total_bytes, limit_bytes or total_bytes),
+        info=info,
+    )
+
+
+def amounts(facts: MachineFacts, pod_limit: int) -> Mapping[str, Quantity]:
+    """Return the capacity as a Node states it; memory in Ki, as Kubernetes writes it."""
+    cores, milli = divmod(facts.cpu_milli, 1000)
+    cpu = str(cores) if not milli else f"{facts.cpu_milli}m"
+    memory = f"{facts.memory_bytes // 1024}Ki"
+    return {"cpu": Quantity(cpu), "memory": Quantity(memory), "pods": Quantity(str(pod_limit))}
+
+
+def memory_total_bytes(meminfo: str) -> int:
+    """Read MemTotal of /proc/meminfo (kB there)."""
+    line = next(one for one in meminfo.splitlines() if one.startswith("MemTotal:"))
+    return int(line.split()[1]) * 1024
+
+
+def memory_limit_bytes(text: str) -> int | None:
+    """Read memory.max (v2) or memory.limit_in_bytes (v1); None where there is no limit."""
+    word = text.strip()
+    if not word.isdigit() or int(word) > UNLIMITED_BYTES:
+        return None
+    return int(word)
+
+
+def cpu_quota_milli(quota: str, period: str) -> int | None:
+    """Return the share of cores that a quota gives, in thousandths; None for no quota."""
+    if not quota.lstrip("-").isdigit() or int(quota) <= 0 or not period.isdigit():
+        return None
+    return int(quota) * 1000 // int(period)
+
+
+def os_name(release: str) -> str:
+    """Read PRETTY_NAME of /etc/os-release."""
+    for line in release.splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip().strip('"')
+    return "Linux"
+
+
+MEMORY_FILES = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+def _cpu_quota() -> tuple[str, str]:
+    v2 = _text(Path("/sys/fs/cgroup/cpu.max")).split()
+    if len(v2) == 2:
+        return v2[0], v2[1]
+    v1 = Path("/sys/fs/cgroup/cpu")
+    return (
+        _text(v1 / "cpu.cfs_quota_us").strip(),
+        _text(v1 / "cpu.cfs_period_us").strip(),
+    )
+
+
+def _first_of(paths: tuple[Path, ...]) -> str:
+    return next((_text(path) for path in paths if path.exists()), "")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        # Not every kernel and container shows every file: an absent fact is an empty one.
+        return ""

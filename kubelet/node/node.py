@@ -1,0 +1,138 @@
+"""The Node object that this kubelet keeps: what it should say, and whether it says so."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cubernetes.api.condition import Condition, Truth, with_condition
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
+from cubernetes.api.core.hostport import PORTS_IN_USE, HostPort, ports_text
+from cubernetes.api.core.node import (
+    HOSTNAME_LABEL,
+    DaemonEndpoint,
+    DaemonEndpoints,
+    Node,
+    NodeAddress,
+    NodeStatus,
+)
+from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
+from cubernetes.api.quantities import Quantity
+from kubelet.network import overlay
+from kubelet.node.capacity import MachineFacts, amounts
+from kubelet.settings import KubeletSettings
+
+
+def node_labels(name: str, labels: Mapping[str, str], facts: MachineFacts) -> dict[str, str]:
+    """Return the labels that every node has, with those of its manifest over them."""
+    return {
+        HOSTNAME_LABEL: name,
+        "kubernetes.io/os": facts.info.operating_system,
+        "kubernetes.io/arch": facts.info.architecture,
+        **labels,
+    }
+
+
+def node_made(settings: KubeletSettings, facts: MachineFacts) -> Node:
+    """Return the Node to create where there is none yet."""
+    name = settings.node_name
+    return Node(
+        metadata=ObjectMeta(
+            name=name,
+            labels=node_labels(name, settings.labels, facts),
+            annotations={PORTS_IN_USE: ports_text(own_ports(settings))},
+        )
+    )
+
+
+def change_needed(node: Node, made: Node) -> dict[str, dict[str, str]]:
+    """Return what of the metadata of a Node is to be changed: nothing where it is as it should be.
+
+    Labels that people added or changed stay; which ports are in use, only the node knows.
+    """
+    labels = labels_missing(node, made.metadata.labels)
+    wanted, found = made.metadata.annotations, node.metadata.annotations
+    notes = {key: value for key, value in wanted.items() if found.get(key) != value}
+    parts = {"labels": labels, "annotations": notes}
+    return {part: change for part, change in parts.items() if change}
+
+
+def own_ports(settings: KubeletSettings) -> tuple[HostPort, ...]:
+    """Return the ports of this node that no pod may take: its programs', and the overlay's."""
+    serving = settings.serving.port if settings.serving is not None else 0
+    own = {HostPort("TCP", port) for port in (serving, settings.metrics_port) if port}
+    own |= {HostPort("UDP", overlay.PORT)} if settings.network == "vxlan" else set()
+    others = (word.partition("/") for word in settings.ports_in_use)
+    return tuple(sorted(own | {HostPort(kind, int(port)) for port, _, kind in others}))
+
+
+def labels_missing(node: Node, labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of ours that the Node lacks; what people added or changed stays."""
+    return {key: value for key, value in labels.items() if key not in node.metadata.labels}
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlace:
+    """Where this node is reached, and how many pods it takes."""
+
+    address: str
+    port: int
+    pod_limit: int
+
+
+def status_for(
+    node: Node, facts: MachineFacts, place: NodePlace, trouble: str, now: datetime
+) -> NodeStatus:
+    """Return the Node's status; trouble is why it cannot run pods, empty where it can."""
+    capacity = amounts(facts, place.pod_limit)
+    status: Truth = "False" if trouble else "True"
+    ready = Condition(
+        type="Ready",
+        status=status,
+        reason="KubeletNotReady" if trouble else "KubeletReady",
+        message=trouble or "kubelet is posting ready status",
+    )
+    return replaced(
+        node.status,
+        capacity=capacity,
+        allocatable=allocatable(capacity),
+        conditions=with_condition(node.status.conditions, ready, now),
+        addresses=(
+            NodeAddress(type="InternalIP", address=place.address),
+            NodeAddress(type="Hostname", address=node.metadata.name),
+        ),
+        daemon_endpoints=DaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=place.port)),
+        node_info=facts.info,
+    )
+
+
+def allocatable(capacity: Mapping[str, Quantity]) -> Mapping[str, Quantity]:
+    """Return what pods may use: all but a tenth of a core and 256 MiB for the node itself.
+
+    A small machine keeps at least half for its pods.
+    """
+    cpu_milli, memory_bytes = capacity["cpu"].milli, capacity["memory"].whole
+    cpu = max(cpu_milli - 100, cpu_milli // 2)
+    memory = max(memory_bytes - (256 << 20), memory_bytes // 2)
+    return {
+        "cpu": Quantity(f"{cpu}m"),
+        "memory": Quantity(f"{memory // 1024}Ki"),
+        "pods": capacity["pods"],
+    }
+
+
+def lease_for(node: Node, duration_s: int, now: datetime) -> Lease:
+    """Return the Lease by which others see that this node lives; it goes with the Node."""
+    owner: OwnerReference = replaced(Object.owner_reference(node), controller=False)
+    return Lease(
+        metadata=ObjectMeta(
+            name=node.metadata.name,
+            namespace=NODE_LEASE_NAMESPACE,
+            owner_references=(owner,),
+        ),
+        spec=LeaseSpec(
+            holder_identity=node.metadata.name,
+            lease_duration_seconds=duration_s,
+            acquire_time=now,
+            renew_time=now,
+        ),
+    )

@@ -1,0 +1,148 @@
+"""This node in the API: its Node object, and the Lease that shows it lives."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from ipaddress import IPv4Network
+
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.core.node import Node
+from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
+from cubernetes.api.meta import replaced
+from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from cubernetes.host.version import VERSION
+from kubelet.mending import Mending
+from kubelet.network.driver import NetworkTrouble
+from kubelet.node import node as words
+from kubelet.node.capacity import MachineFacts
+from kubelet.node.node import NodePlace
+from kubelet.runtime.driver import RuntimeDriver, RuntimeTrouble
+from kubelet.settings import KubeletSettings
+
+log = Log(__name__)
+
+FACTS = ("machine", "facts")
+FACTS_DEADLINE_S = 2.0
+
+
+class Registration:
+    """Keeps the Node true. `own` reads it from a cache that follows the API."""
+
+    def __init__(
+        self,
+        settings: KubeletSettings,
+        env: Env,
+        client: Client,
+        runtime: RuntimeDriver,
+        network: Mending,
+        facts: Callable[[str, str], MachineFacts],
+    ) -> None:
+        self._settings, self._env, self._client = settings, env, client
+        self._runtime, self._network, self._facts = runtime, network, facts
+        self._prepared: IPv4Network | None = None
+        self._known: MachineFacts | None = None
+        self._lease: Lease | None = None
+        self._renewed_at_s: float | None = None
+
+    async def register(self) -> None:
+        """Make the Node where there is none; give an existing one the labels it lacks."""
+        settings = self._settings
+        facts = await self._facts_found("")
+        made = words.node_made(settings, facts)
+        try:
+            await self._client.create(made)
+            log.info("node registered", node=settings.node_name)
+        except AlreadyExists:
+            found = await self._client.get(Node, settings.node_name)
+            change = {"metadata": words.change_needed(found, made)}
+            if change["metadata"]:
+                await self._client.patch(Node, settings.node_name, "", change)
+
+    async def refresh(self, node: Node) -> None:
+        """Prepare the network once a range is assigned, and write the status if it differs."""
+        trouble, runtime_version = await self._trouble(node)
+        settings = self._settings
+        port = settings.serving.port if settings.serving else 0
+        place = NodePlace(settings.address, port, settings.pod_limit)
+        facts = await self._facts_found(runtime_version)
+        status = words.status_for(node, facts, place, trouble, self._env.clock.now())
+        if status != node.status:
+            await self._client.update_status(replaced(node, status=status))
+            log.info("node status written", trouble=trouble)
+
+    async def _facts_found(self, runtime_version: str) -> MachineFacts:
+        """Return what this machine has; where it cannot be read now, what was read last.
+
+        Raises: OSError, where nothing was read yet.
+        """
+        read = partial(self._facts, f"v{VERSION}", runtime_version)
+        try:
+            self._known = await self._env.blocking.run(FACTS, read, deadline_s=FACTS_DEADLINE_S)
+        except OSError as error:
+            if self._known is None:
+                raise
+            log.warning("facts of this machine not read", why=error)
+        return self._known
+
+    async def _trouble(self, node: Node) -> tuple[str, str]:
+        """Return why no pod can run here (empty: they can), and the runtime's version."""
+        try:
+            version = await self._runtime.version()
+        except RuntimeTrouble as error:
+            return f"container runtime is down: {error}", ""
+        runtime_version = f"{version.name}://{version.version}"
+        if not node.spec.pod_cidr:
+            return "waiting for a range of pod addresses", runtime_version
+        try:
+            await self.prepare(IPv4Network(node.spec.pod_cidr))
+        except NetworkTrouble as error:
+            return f"pod network is not ready: {error}", runtime_version
+        if self._network.node_trouble:
+            return f"pod network is not ready: {self._network.node_trouble}", runtime_version
+        return "", runtime_version
+
+    async def prepare(self, pod_cidr: IPv4Network) -> None:
+        """Make the node carry pods of this range, unless it does. Raises: NetworkTrouble."""
+        if self._prepared != pod_cidr:
+            await self._network.prepare(pod_cidr)
+            self._prepared = pod_cidr
+
+    @property
+    def is_network_ready(self) -> bool:
+        return self._prepared is not None
+
+    @property
+    def has_shown_life(self) -> bool:
+        """The Lease was renewed so lately that others must take this node for alive."""
+        if self._renewed_at_s is None:
+            return False
+        since_s = self._env.clock.monotonic() - self._renewed_at_s
+        return since_s < self._settings.lease_renew_s * 2
+
+    async def renew_lease(self, node: Node) -> None:
+        """Renew the Lease once; a renewal that fails is made again at the next turn."""
+        now, asked_at_s = self._env.clock.now(), self._env.clock.monotonic()
+        try:
+            async with asyncio.timeout(self._settings.lease_renew_s * 2):
+                if self._lease is None:
+                    self._lease = await self._lease_found(node)
+                spec = replaced(self._lease.spec, renew_time=now)
+                self._lease = await self._client.update(replaced(self._lease, spec=spec))
+                self._renewed_at_s = asked_at_s
+        except (Conflict, NotFound) as error:
+            log.warning("lease lost", why=error)
+            self._lease = None
+        except (ApiError, Unknown, Unreachable, TimeoutError) as error:
+            # The outcome may be unknown: read it again before the next write.
+            log.warning("lease not renewed", why=error)
+            self._lease = None
+
+    async def _lease_found(self, node: Node) -> Lease:
+        wanted = words.lease_for(node, self._settings.lease_duration_s, self._env.clock.now())
+        try:
+            return await self._client.get(Lease, node.metadata.name, NODE_LEASE_NAMESPACE)
+        except NotFound:
+            return await self._client.create(wanted)

@@ -1,0 +1,340 @@
+"""What to do with one pod's containers: wanted and found in, steps out.
+
+The order of the steps is the order in which they are carried out; a step that fails ends the
+round, and the next round plans again from what is then found. Nothing is remembered here: what a
+plan needs of the past (failures, and when to try again) comes in as `Memory`.
+
+Every duration is measured by this node's own monotonic clock. What another machine wrote, such as
+`deletionTimestamp`, is by another clock, and wall time may be set: neither is subtracted here. The
+one exception is when a container ended, which the runtime tells in this node's wall time.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from cubernetes.api.core.pod import Container as Wanted
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.host.backoff import backoff_s
+from kubelet.pod.admission import Refusal
+from kubelet.runtime.driver import SANDBOX, Container, State
+
+# A container that ran this long has been healthy: its next end begins a new streak.
+HEALTHY_S = 600.0
+RESTART_BASE_S = 1.0
+RESTART_LIMIT_S = 60.0
+
+
+class Moment(NamedTuple):
+    """Now, by both clocks of this node: wall time for what is told, seconds for durations."""
+
+    wall: datetime
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a part of the pod could not be started, and when to try again (monotonic)."""
+
+    reason: str
+    message: str
+    failure_count: int
+    retry_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the worker remembers between rounds; all of it may be lost without harm.
+
+    troubles and streaks are by container name; SANDBOX stands for the sandbox.
+    ending_since_s: when this node heard that the pod is to end (monotonic); None: just now. A
+        kubelet that begins again gives the grace again, which is late and never too early.
+    network: why nobody reaches the pod; empty where it can be reached.
+    refusal: why it cannot begin here; of no account where it has begun.
+    """
+
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    streaks: Mapping[str, "Streak"] = field(default_factory=dict)
+    ending_since_s: float | None = None
+    network: str = ""
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """How often in a row a container ended soon after its start; attempt is the last counted."""
+
+    attempt: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartSandbox:
+    """Make the pod's network and pause container; attempt counts those before it."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    name: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop these containers at the same time, each with this grace."""
+
+    ids: tuple[str, ...]
+    grace_s: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopSandbox:
+    """Take the pod off the network and end its pause container, where it runs."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove a container that does not run; logs go with it."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Nothing of the pod runs: free its volumes and address, and report that it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do for so long, unless something changes."""
+
+    span_s: float
+
+
+type Step = StartSandbox | StartContainer | Stop | StopSandbox | Remove | Forget | Wait
+
+
+def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> list[Step]:
+    """Return the steps that bring the pod's containers nearer to what is wanted."""
+    if pod.metadata.is_deleted:
+        left_s = grace_left_s(pod, memory.ending_since_s, now.at_s)
+        return teardown(found, left_s, "deleted")
+    if memory.refusal is not None and not found:
+        return []
+    strays = _strays(pod, found)
+    if strays:
+        return [Stop(strays, 0.0, "superseded"), *(Remove(one) for one in strays)]
+    if is_over(pod, found):
+        return list(_over(found))
+    return list(_living(pod, found, memory, now))
+
+
+def teardown(found: Sequence[Container], grace_s: float, why: str) -> list[Step]:
+    """Return the steps that leave nothing of a pod that nobody wants here."""
+    users = [one for one in found if one.name != SANDBOX]
+    running = tuple(one.id for one in users if one.state is State.RUNNING)
+    steps: list[Step] = [Stop(running, grace_s, why)] if running else []
+    steps += [StopSandbox(one.id) for one in _sandboxes(found) if one.state is State.RUNNING]
+    steps += [Remove(one.id) for one in (*users, *_sandboxes(found))]
+    return [*steps, Forget()]
+
+
+def grace_left_s(pod: Pod, since_s: float | None, now_s: float) -> float:
+    """Return what a deleted pod has left of its grace, which runs from when this node heard.
+
+    Asked again with less, the grace is that much from the same beginning.
+    """
+    grace_s = pod.metadata.deletion_grace_period_seconds
+    if grace_s is None:
+        grace_s = pod.spec.termination_grace_period_seconds
+    return max(0.0, grace_s - (now_s - since_s if since_s is not None else 0.0))
+
+
+def spec_hash(wanted: Wanted) -> str:
+    """Return the mark by which a running container is seen to be the one that is wanted.
+
+    Only the image may change in a pod that lives (Pod.update_problems), so only it counts.
+    """
+    return hashlib.sha256(wanted.image.encode()).hexdigest()[:16]
+
+
+def latest(found: Iterable[Container], name: str) -> Container | None:
+    """Return the newest container of a name."""
+    of_name = [one for one in found if one.name == name]
+    return max(of_name, key=lambda one: (one.attempt, one.id), default=None)
+
+
+def running_sandbox(found: Iterable[Container]) -> Container | None:
+    running = [one for one in _sandboxes(found) if one.state is State.RUNNING]
+    return max(running, key=lambda one: (one.attempt, one.id), default=None)
+
+
+def is_over(pod: Pod, found: Sequence[Container]) -> bool:
+    """True where every container has ended and the restart policy wants none of them again."""
+    if is_finished(pod) and not found:
+        return True  # a phase that is final is never left
+    if pod.spec.restart_policy == "Always":
+        return False
+    ends = [latest(found, wanted.name) for wanted in pod.spec.containers]
+    if any(one is None for one in ends):
+        # Not started yet, unless the record says that the pod's life is over.
+        return pod.status.phase in ("Succeeded", "Failed")
+    return all(one is not None and not _restarts(pod, one) for one in ends)
+
+
+def restart_at(pod: Pod, ended: Container, memory: Memory, now: datetime) -> datetime | None:
+    """Return when an ended container is started again; None for never.
+
+    The first restart of a streak is immediate, the next after 1 s, doubling up to a minute.
+    """
+    if not _restarts(pod, ended):
+        return None
+    if ended.finished_at is None or ended.finished_at > now:
+        # An end in the future: the clock was set back. Its pause is over, whatever it was.
+        return now
+    count = memory.streaks.get(ended.name, Streak(0, 0)).count
+    pause_s = 0.0
+    if count > 1:
+        pause_s = backoff_s(count - 1, base_s=RESTART_BASE_S, limit_s=RESTART_LIMIT_S)
+    return ended.finished_at + timedelta(seconds=pause_s)
+
+
+def streaks_after(found: Sequence[Container], streaks: Mapping[str, Streak]) -> dict[str, Streak]:
+    """Return the streaks as the newest containers tell them; each end counts once.
+
+    A container's attempt number says how many came before it, so that a kubelet which has just
+    started (no streaks) still backs off from a container that has failed many times.
+    """
+    counted = dict(streaks)
+    for name in sorted({one.name for one in found if one.name != SANDBOX}):
+        newest = latest(found, name)
+        if newest is None or newest.state is not State.EXITED:
+            continue
+        before = streaks.get(name, Streak(newest.attempt - 1, newest.attempt))
+        if before.attempt != newest.attempt:
+            count = 1 if _was_healthy(newest) else before.count + 1
+            counted[name] = Streak(newest.attempt, count)
+    return counted
+
+
+def _was_healthy(ended: Container) -> bool:
+    if ended.started_at is None or ended.finished_at is None:
+        return False
+    return (ended.finished_at - ended.started_at).total_seconds() >= HEALTHY_S
+
+
+def _restarts(pod: Pod, ended: Container) -> bool:
+    """Whether the policy wants this container to run again, were it to have ended."""
+    if ended.state is not State.EXITED:
+        return True
+    policy = pod.spec.restart_policy
+    return policy == "Always" or (policy == "OnFailure" and ended.exit_code != 0)
+
+
+def _strays(pod: Pod, found: Sequence[Container]) -> tuple[str, ...]:
+    """Return what should not be: unknown names, and older twins that still run.
+
+    Neither comes from our own plans; a checkpoint that was put back could bring them.
+    """
+    names = {wanted.name for wanted in pod.spec.containers}
+    newest = {name: latest(found, name) for name in names}
+    return tuple(
+        one.id
+        for one in found
+        if one.name != SANDBOX
+        and (one.name not in names or (one.state is State.RUNNING and one != newest[one.name]))
+    )
+
+
+def _sandboxes(found: Iterable[Container]) -> list[Container]:
+    return [one for one in found if one.name == SANDBOX]
+
+
+def _over(found: Sequence[Container]) -> Iterator[Step]:
+    """Leave the ended containers for their logs; the network is of no more use."""
+    for one in _sandboxes(found):
+        # Also where it ended by itself: the address and the ports of the node are still the pod's.
+        yield StopSandbox(one.id)
+        yield Remove(one.id)
+
+
+def _living(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> Iterator[Step]:
+    sandbox = running_sandbox(found)
+    if sandbox is None:
+        # Containers of a dead sandbox have lost their network: the pod is remade as a whole.
+        lost = tuple(one.id for one in found if one.name != SANDBOX and one.state is State.RUNNING)
+        if lost:
+            yield Stop(lost, float(pod.spec.termination_grace_period_seconds), "sandbox is gone")
+            return
+        pause_s = _pause_s(memory, SANDBOX, now)
+        if pause_s > 0:
+            yield Wait(pause_s)
+            return
+        yield StartSandbox(1 + max((one.attempt for one in _sandboxes(found)), default=-1))
+    steps = [
+        step
+        for wanted in pod.spec.containers
+        for step in _container(pod, wanted, found, memory, now)
+    ]
+    # What is to run is started first: taking an old container away may take the runtime long.
+    yield from (step for step in steps if isinstance(step, Stop | StartContainer))
+    yield from _stale_sandboxes(found, sandbox)
+    yield from (step for step in steps if isinstance(step, Remove))
+    waits_s = [step.span_s for step in steps if isinstance(step, Wait)]
+    if waits_s:
+        yield Wait(min(waits_s))
+
+
+def _pause_s(memory: Memory, name: str, now: Moment) -> float:
+    """Return for how long a part that could not be started is left alone yet."""
+    trouble = memory.troubles.get(name)
+    return trouble.retry_at_s - now.at_s if trouble is not None else 0.0
+
+
+def _stale_sandboxes(found: Sequence[Container], current: Container | None) -> Iterator[Step]:
+    """Take away sandboxes of before. They have lost the pod's address to the current one."""
+    for one in _sandboxes(found):
+        if current is None or one.id != current.id:
+            if one.state is State.RUNNING:
+                yield Stop((one.id,), 0.0, "superseded")
+            yield Remove(one.id)
+
+
+def _container(
+    pod: Pod, wanted: Wanted, found: Sequence[Container], memory: Memory, now: Moment
+) -> Iterator[Step]:
+    newest = latest(found, wanted.name)
+    yield from _older(found, wanted.name)
+    pause_s = _pause_s(memory, wanted.name, now)
+    if newest is not None and newest.state is State.RUNNING:
+        if newest.spec_hash != spec_hash(wanted):
+            grace_s = float(pod.spec.termination_grace_period_seconds)
+            yield Stop((newest.id,), grace_s, "its image changed")
+            yield StartContainer(wanted.name, newest.attempt + 1)
+        return
+    if pause_s > 0:
+        yield Wait(pause_s)
+    elif newest is None:
+        yield StartContainer(wanted.name, 0)
+    elif newest.state is State.CREATED:
+        yield StartContainer(wanted.name, newest.attempt)
+    elif _restarts(pod, newest):
+        due = restart_at(pod, newest, memory, now.wall)
+        if due is not None and due > now.wall:
+            yield Wait((due - now.wall).total_seconds())
+        else:
+            yield StartContainer(wanted.name, newest.attempt + 1)
+
+
+def _older(found: Sequence[Container], name: str) -> Iterator[Step]:
+    """Keep the newest two of a name: the last one that ended still tells why."""
+    of_name = sorted((one for one in found if one.name == name), key=lambda one: one.attempt)
+    for one in of_name[:-2]:
+        yield Remove(one.id)

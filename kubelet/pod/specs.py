@@ -1,0 +1,73 @@
+"""From a pod's words to the runtime's: what to ask for, for each of its containers."""
+
+from collections.abc import Mapping
+
+from cubernetes.api.core.pod import Container as Wanted
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.qos import SANDBOX_OOM_SCORE, oom_score_adj
+from kubelet.pod import plan
+from kubelet.pod.environment import environment_of, expanded_all
+from kubelet.runtime.driver import ContainerSpec, Mount, SandboxSpec
+from kubelet.settings import KubeletSettings
+
+HOSTNAME_LIMIT = 63  # of Linux: HOST_NAME_MAX is 64, DNS labels have 63
+
+
+def sandbox_spec(pod: Pod, attempt: int, address: str, settings: KubeletSettings) -> SandboxSpec:
+    """Return what the runtime is asked for; a pod finds its own name at its own address."""
+    hostname = (pod.spec.hostname or pod.metadata.name)[:HOSTNAME_LIMIT].rstrip("-.")
+    in_cluster = pod.spec.dns_policy == "ClusterFirst"
+    return SandboxSpec(
+        pod_uid=pod.metadata.uid,
+        pod_name=pod.metadata.name,
+        namespace=pod.metadata.namespace,
+        hostname=hostname,
+        image=settings.pause_image,
+        dns_servers=settings.dns_servers if in_cluster else (),
+        dns_searches=settings.dns_searches if in_cluster else (),
+        extra_hosts={hostname: address},
+        attempt=attempt,
+        oom_score_adj=SANDBOX_OOM_SCORE,
+    )
+
+
+def container_spec(
+    pod: Pod,
+    wanted: Wanted,
+    attempt: int,
+    volumes: Mapping[str, str],
+    node_memory_bytes: int,
+) -> ContainerSpec:
+    """Return what the runtime is asked for; volumes maps their names to paths on this node.
+
+    Raises: RuntimeTrouble: no such container can be made, by what its spec says.
+    """
+    environment = environment_of(wanted.env)
+    limits, requests = wanted.resources.limits, wanted.resources.requests
+    cpu = requests.get("cpu") or limits.get("cpu")
+    mounts = tuple(
+        Mount(volumes[one.name], one.mount_path, one.read_only) for one in wanted.volume_mounts
+    )
+    return ContainerSpec(
+        pod_uid=pod.metadata.uid,
+        pod_name=pod.metadata.name,
+        namespace=pod.metadata.namespace,
+        name=wanted.name,
+        image=wanted.image,
+        attempt=attempt,
+        command=expanded_all(wanted.command, environment, "command") or None,
+        args=expanded_all(wanted.args, environment, "args") or None,
+        env=environment,
+        working_dir=wanted.working_dir,
+        mounts=mounts,
+        cpu_request_milli=cpu.milli if cpu else 0,
+        cpu_limit_milli=limits["cpu"].milli if "cpu" in limits else 0,
+        memory_limit_bytes=limits["memory"].whole if "memory" in limits else 0,
+        oom_score_adj=oom_score_adj(pod.spec, wanted, node_memory_bytes),
+        share_pids=bool(pod.spec.share_process_namespace),
+        spec_hash=plan.spec_hash(wanted),
+    )
+
+
+def wanted_named(pod: Pod, name: str) -> Wanted:
+    return next(one for one in pod.spec.containers if one.name == name)

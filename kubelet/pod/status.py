@@ -1,0 +1,211 @@
+"""A pod's status as its containers tell it: found in, status out."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cubernetes.api.condition import Condition, Truth, with_condition
+from cubernetes.api.core.pod import Container as Wanted
+from cubernetes.api.core.pod import (
+    ContainerState,
+    ContainerStatus,
+    Phase,
+    Pod,
+    PodIP,
+    PodStatus,
+    StateRunning,
+    StateTerminated,
+    StateWaiting,
+)
+from cubernetes.api.core.qos import qos_of
+from cubernetes.api.meta import replaced
+from kubelet.pod import plan
+from kubelet.pod.admission import Refusal
+from kubelet.pod.plan import Memory
+from kubelet.runtime.driver import SANDBOX, Container, State
+
+BACK_OFF = "CrashLoopBackOff"
+
+
+def status_for(
+    pod: Pod,
+    found: Sequence[Container],
+    memory: Memory,
+    address: str,
+    host_address: str,
+    now: datetime,
+) -> PodStatus:
+    """Return the pod's status; conditions that others wrote are kept.
+
+    address: of the pod, empty where it has none. Times are cut to the second, so that the same
+    facts give the same status.
+    """
+    if memory.refusal is not None and not found:
+        return _refused(pod, memory.refusal, host_address, now)
+    containers = tuple(
+        _container_status(pod, wanted, found, memory, now) for wanted in pod.spec.containers
+    )
+    phase = _phase(pod, found)
+    over = phase in ("Succeeded", "Failed")
+    ready = not over and bool(containers) and all(one.ready for one in containers)
+    conditions = pod.status.conditions
+    for kind, status, reason, message in (
+        ("PodScheduled", "True", "", ""),
+        ("Initialized", "True", "", ""),
+        ("ContainersReady", *_readiness(containers, ready=ready, over=over)),
+        ("Ready", *_reachability(memory, _readiness(containers, ready=ready, over=over))),
+    ):
+        one = Condition(type=kind, status=_truth(status), reason=reason, message=message)
+        conditions = with_condition(conditions, one, now)
+    sandbox_trouble = memory.troubles.get(SANDBOX)
+    live_address = "" if over and not address else address
+    return PodStatus(
+        phase=phase,
+        conditions=conditions,
+        reason=pod.status.reason,
+        message=sandbox_trouble.message if sandbox_trouble else _message_of_others(pod),
+        host_ip=host_address,
+        host_ips=(PodIP(ip=host_address),) if host_address else (),
+        pod_ip=live_address or (pod.status.pod_ip if over else ""),
+        pod_ips=(PodIP(ip=live_address),) if live_address else (),
+        start_time=pod.status.start_time or now.replace(microsecond=0),
+        container_statuses=containers,
+        qos_class=qos_of(pod.spec),
+        observed_generation=pod.metadata.generation,
+    )
+
+
+def _refused(pod: Pod, refusal: Refusal, host_address: str, now: datetime) -> PodStatus:
+    return PodStatus(
+        phase="Failed",
+        conditions=pod.status.conditions,
+        reason=refusal.reason,
+        message=refusal.message,
+        host_ip=host_address,
+        host_ips=(PodIP(ip=host_address),) if host_address else (),
+        start_time=pod.status.start_time or now.replace(microsecond=0),
+        qos_class=qos_of(pod.spec),
+        observed_generation=pod.metadata.generation,
+    )
+
+
+def _message_of_others(pod: Pod) -> str:
+    """Return the message that belongs to a reason; one without was ours, and is over."""
+    return pod.status.message if pod.status.reason else ""
+
+
+def _truth(text: str) -> Truth:
+    return "True" if text == "True" else "False"
+
+
+def _readiness(
+    containers: Sequence[ContainerStatus], *, ready: bool, over: bool
+) -> tuple[str, str, str]:
+    if ready:
+        return "True", "", ""
+    if over:
+        return "False", "PodCompleted", ""
+    unready = [one.name for one in containers if not one.ready]
+    return "False", "ContainersNotReady", f"containers with unready status: {unready}"
+
+
+def _reachability(memory: Memory, readiness: tuple[str, str, str]) -> tuple[str, str, str]:
+    """A pod that nobody reaches takes no connections, whatever its containers say."""
+    if readiness[0] != "True" or not memory.network:
+        return readiness
+    return "False", "NetworkNotReady", memory.network
+
+
+def _phase(pod: Pod, found: Sequence[Container]) -> Phase:
+    """Succeeded and Failed are final; Running once all have been started; else Pending."""
+    if pod.status.phase in ("Succeeded", "Failed") and plan.is_over(pod, found):
+        return pod.status.phase
+    newest = [plan.latest(found, wanted.name) for wanted in pod.spec.containers]
+    if plan.is_over(pod, found):
+        ends = [one for one in newest if one is not None]
+        return "Succeeded" if all(one.exit_code == 0 for one in ends) else "Failed"
+    started = [one is not None and one.state is not State.CREATED for one in newest]
+    return "Running" if started and all(started) else "Pending"
+
+
+def _container_status(
+    pod: Pod, wanted: Wanted, found: Sequence[Container], memory: Memory, now: datetime
+) -> ContainerStatus:
+    newest = plan.latest(found, wanted.name)
+    if newest is None:
+        return ContainerStatus(
+            name=wanted.name, image=wanted.image, state=_waiting(wanted.name, memory)
+        )
+    older = [one for one in found if one.name == wanted.name and one.attempt < newest.attempt]
+    last = plan.latest(older, wanted.name)
+    is_running = newest.state is State.RUNNING
+    state = _state(pod, newest, memory, now)
+    # While it waits to be started again, how it ended is what came last.
+    ended = newest if newest.state is State.EXITED and state.waiting is not None else last
+    return ContainerStatus(
+        name=wanted.name,
+        state=state,
+        last_state=ContainerState(terminated=_terminated(ended)) if ended else ContainerState(),
+        ready=is_running,
+        started=is_running,
+        restart_count=newest.attempt,
+        image=wanted.image,
+        image_id=newest.image_id,
+        container_id=f"docker://{newest.id}",
+    )
+
+
+def _waiting(name: str, memory: Memory) -> ContainerState:
+    trouble = memory.troubles.get(name) or memory.troubles.get(SANDBOX)
+    if trouble is None:
+        return ContainerState(waiting=StateWaiting(reason="ContainerCreating"))
+    return ContainerState(waiting=StateWaiting(reason=trouble.reason, message=trouble.message))
+
+
+def _state(pod: Pod, newest: Container, memory: Memory, now: datetime) -> ContainerState:
+    if newest.state is State.RUNNING:
+        at = _to_second(newest.started_at)
+        return ContainerState(running=StateRunning(started_at=at))
+    if newest.state is State.CREATED or newest.name in memory.troubles:
+        return _waiting(newest.name, memory)
+    due = plan.restart_at(pod, newest, memory, now)
+    if due is not None and due > now and not pod.metadata.is_deleted:
+        pause_s = round((due - (newest.finished_at or now)).total_seconds())
+        message = f"back-off {pause_s}s before restarting failed container {newest.name}"
+        return ContainerState(waiting=StateWaiting(reason=BACK_OFF, message=message))
+    return ContainerState(terminated=_terminated(newest))
+
+
+def _terminated(one: Container) -> StateTerminated:
+    reason = "Completed" if one.exit_code == 0 else "Error"
+    if one.oom_killed:
+        reason = "OOMKilled"
+    elif one.error:
+        reason = "ContainerCannotRun"
+    return StateTerminated(
+        exit_code=one.exit_code,
+        signal=one.signal,
+        reason=reason,
+        message=one.error,
+        started_at=_to_second(one.started_at),
+        finished_at=_to_second(one.finished_at),
+        container_id=f"docker://{one.id}",
+    )
+
+
+def _to_second(at: datetime | None) -> datetime | None:
+    return at.replace(microsecond=0) if at is not None else None
+
+
+def backing_off(told: PodStatus | None) -> frozenset[str]:
+    """Return the containers that wait to be started again."""
+    statuses = told.container_statuses if told is not None else ()
+    waits = ((one.name, one.state.waiting) for one in statuses)
+    return frozenset(name for name, wait in waits if wait and wait.reason == BACK_OFF)
+
+
+def status_written(pod: Pod, status: PodStatus) -> PodStatus:
+    """Return status over the newest pod: others' conditions as they stand there now."""
+    ours = {"PodScheduled", "Initialized", "ContainersReady", "Ready"}
+    others = tuple(one for one in pod.status.conditions if one.type not in ours)
+    mine = tuple(one for one in status.conditions if one.type in ours)
+    return replaced(status, conditions=(*others, *mine))

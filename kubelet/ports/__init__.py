@@ -1,0 +1,1 @@
+"""Ports of this node that lead to pods, and rules that are kept."""

@@ -1,0 +1,1 @@
+"""The samples that are not yet in a block, in memory."""

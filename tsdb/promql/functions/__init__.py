@@ -1,0 +1,1 @@
+"""The functions of PromQL: what they take and give, and their sums."""

@@ -1,0 +1,1 @@
+"""What lies on the disk: the log, blocks, checkpoints, and the store that keeps them."""

@@ -1,0 +1,1 @@
+"""What is sent to the store: remote write, the text format, and packed bodies."""
