@@ -15,7 +15,7 @@ from cubernetes.api.meta import Object
 
 type Handler = Callable[[Backend, "Call"], Awaitable[Response]]
 
-NUMBER_LETTERS_MAX = 18
+NUMBER_CHARS_MAX = 18
 
 
 class Policy(Enum):
@@ -89,7 +89,7 @@ class Call:
         text = self.request.parameter(name)
         if not text:
             return default
-        if not text.isascii() or not text.isdigit() or len(text) > NUMBER_LETTERS_MAX:
+        if not text.isascii() or not text.isdigit() or len(text) > NUMBER_CHARS_MAX:
             raise BadRequest(f"{name}: must be a number from 0 to {most}")
         if int(text) > most:
             raise BadRequest(f"{name}: must be at most {most}")

@@ -17,8 +17,8 @@ from apiserver.auth.members import (
     renewed,
 )
 from apiserver.auth.tokens import (
-    ID_LETTERS,
-    SECRET_LETTERS,
+    ID_CHARS,
+    SECRET_CHARS,
     Kept,
     hash_of,
     is_used_up,
@@ -136,9 +136,9 @@ async def create_token(backend: Backend, call: Call) -> Response:
     if wish.node and not names.is_subdomain(wish.node):
         raise invalid_object("TokenWish", "", [Problem("node", names.SUBDOMAIN_RULE)])
     now = backend.env.clock.now()
-    secret = backend.env.rng.letters(SECRET_LETTERS)
+    secret = backend.env.rng.chars(SECRET_CHARS)
     kept = Kept(
-        id=backend.env.rng.letters(ID_LETTERS),
+        id=backend.env.rng.chars(ID_CHARS),
         secret_hash=hash_of(secret),
         expires_at=now + timedelta(seconds=wish.ttl_seconds),
         once=wish.once,

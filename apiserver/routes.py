@@ -21,7 +21,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import BadRequest, MethodNotAllowed, NotFound
 from cubernetes.api.meta import Object
 
-PATH_LETTERS_MAX = 1024
+PATH_CHARS_MAX = 1024
 
 
 class PolicyMissing(Exception):
@@ -60,7 +60,7 @@ class Routes:
 
         Raises: NotFound, MethodNotAllowed, BadRequest.
         """
-        if len(path) > PATH_LETTERS_MAX:
+        if len(path) > PATH_CHARS_MAX:
             raise NotFound("the server could not find the requested resource")
         branch, found = self._root, list[str]()
         for segment in path.strip("/").split("/"):

@@ -1,7 +1,7 @@
 """EndpointSlices: behind every service with a selector, the addresses of its pods.
 
 Slices are grouped by the port numbers that the pods listen on: a named target port may be another
-number in another pod. A slice holds at most ENDPOINT_LIMIT addresses and is named after its
+number in another pod. A slice holds at most ENDPOINT_MAX addresses and is named after its
 service, its group and its place, so that no plan can make two of one. An address stays in the slice
 where it is; a new one goes to the fullest with room: one pod more or less changes one slice.
 
@@ -13,14 +13,14 @@ believed.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from controllers.letters import child_name
+from controllers.naming import child_name
 from cubernetes.api.condition import condition_of, is_true
 from cubernetes.api.core.event import ObjectReference
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, Protocol, is_finished
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import (
-    ENDPOINT_LIMIT,
+    ENDPOINT_MAX,
     MANAGED_LABEL,
     SERVICE_LABEL,
     Endpoint,
@@ -30,7 +30,7 @@ from cubernetes.api.discovery.endpointslice import (
     may_be_endpoint,
 )
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
-from cubernetes.api.names import LABEL_COUNT_LIMIT
+from cubernetes.api.names import LABEL_COUNT_MAX
 from cubernetes.api.selectors import equal_to
 from cubernetes.reconcile.plan import Action, Again, Create, Delete, Update, View
 
@@ -183,7 +183,7 @@ def packed(
                 stay.append(current)
     newcomers = list(wanted.values())
     for room in sorted(rooms.values(), key=len, reverse=True):
-        free_count = max(0, ENDPOINT_LIMIT - len(room))
+        free_count = max(0, ENDPOINT_MAX - len(room))
         room += newcomers[:free_count]
         del newcomers[:free_count]
     place = 0
@@ -191,8 +191,8 @@ def packed(
         name = child_name(service.metadata.name, service.metadata.uid, _ports_text(ports), place)
         place += 1
         if name not in rooms:
-            rooms[name] = newcomers[:ENDPOINT_LIMIT]
-            del newcomers[:ENDPOINT_LIMIT]
+            rooms[name] = newcomers[:ENDPOINT_MAX]
+            del newcomers[:ENDPOINT_MAX]
     return [(name, room) for name, room in rooms.items() if room]
 
 
@@ -213,7 +213,7 @@ def _slice_of(
         labels[HEADLESS_LABEL] = ""
     # A copy for people who select; none where the service has as many as an object may have.
     copied = {**service.metadata.labels, **labels}
-    labels = copied if len(copied) <= LABEL_COUNT_LIMIT else labels
+    labels = copied if len(copied) <= LABEL_COUNT_MAX else labels
     meta = ObjectMeta(
         name=name,
         namespace=service.metadata.namespace,

@@ -3,7 +3,7 @@
 * an object whose owners are all gone, by uid, or wait for it to go. One owner that stays keeps it:
   then only its references to the others go. Where that is not certain, nothing is done: the owner's
   kind is unknown, or the view of it is older than the object (see owners.owners_of). Uids whose end
-  was seen are remembered, the last GONE_LIMIT of them: of these nobody needs to wait;
+  was seen are remembered, the last GONE_MAX of them: of these nobody needs to wait;
 * a deleted owner with the finalizer `orphan` first loses its dependents, which stay;
 * one with `foregroundDeletion` outlives its dependents whose references block its deletion. They
   go as above, those that have dependents themselves in the foreground too: so a chain of owners
@@ -38,7 +38,7 @@ from cubernetes.reconcile.plan import Action, Again, Delete, Patch, View
 
 MISSING_GRACE_S = 30.0
 VIEW_PAUSE_S = 1.0  # until a view that lags is looked at again
-GONE_LIMIT = 10_000
+GONE_MAX = 10_000
 BURST = 500
 
 _BY_NAME: Mapping[str, type[Object]] = {kind.resource.kind: kind for kind in KINDS}
@@ -73,7 +73,7 @@ class Garbage:
 
     def _remember(self, uid: str) -> None:
         self.gone[uid] = None
-        if len(self.gone) > GONE_LIMIT:
+        if len(self.gone) > GONE_MAX:
             del self.gone[next(iter(self.gone))]
 
     def _forget_node(self, gone: Object, view: View) -> None:

@@ -10,7 +10,7 @@ from cubernetes.reconcile.plan import Patch, View
 # What keeps a deleted owner until its dependents have lost it, or are gone.
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
-CIRCLE_LIMIT = 1000  # owners of owners that are looked at for a circle
+CIRCLE_MAX = 1000  # owners of owners that are looked at for a circle
 
 type Standing = Literal["solid", "waiting", "absent", "unseen", "foreign"]
 
@@ -60,7 +60,7 @@ def blocking_in_circle(
 def _leads_to(owner: OwnerReference, thing: Object, view: View) -> bool:
     """Tell whether thing is an owner of this owner, over references that block their deletion.
 
-    Only over owners that wait. A way longer than CIRCLE_LIMIT is taken for one that leads back: in
+    Only over owners that wait. A way longer than CIRCLE_MAX is taken for one that leads back: in
     doubt nothing waits for ever.
     """
     ways, seen = [owner], {owner.uid}
@@ -69,7 +69,7 @@ def _leads_to(owner: OwnerReference, thing: Object, view: View) -> bool:
         if found is None or not is_waiting(found):
             continue
         above = [one for one in found.metadata.owner_references if one.block_owner_deletion]
-        if any(one.uid == thing.metadata.uid for one in above) or len(seen) > CIRCLE_LIMIT:
+        if any(one.uid == thing.metadata.uid for one in above) or len(seen) > CIRCLE_MAX:
             return True
         ways += [one for one in above if one.uid not in seen]
         seen |= {one.uid for one in above}

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from controllers.letters import child_name
+from controllers.naming import child_name
 from controllers.owners import with_owners
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.api.condition import condition_of
@@ -40,7 +40,7 @@ from cubernetes.reconcile.plan import (
 )
 
 NUMBER = "cubernetes.io/number"
-NUMBER_LIMIT = 10**9  # beyond it an annotation is somebody's joke
+NUMBER_MAX = 10**9  # beyond it an annotation is somebody's joke
 BURST = 500  # pods made or deleted in one plan; the next plan goes on
 FAST_END_S = 10.0
 
@@ -240,8 +240,8 @@ def _is_active(pod: Pod) -> bool:
 def _number_of(pod: Pod) -> int:
     """Return the number that the pod was made with; -1 for one that was adopted."""
     text = pod.metadata.annotations.get(NUMBER, "")
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(NUMBER_LIMIT))
-    return min(int(text), NUMBER_LIMIT) if is_number else -1
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(NUMBER_MAX))
+    return min(int(text), NUMBER_MAX) if is_number else -1
 
 
 def _created_at(pod: Pod) -> datetime | None:

@@ -18,7 +18,7 @@ JSON, MERGE = "application/json", "application/merge-patch+json"
 WATCH_S = 300
 REFUSAL_BYTES_MAX = 256 * 1024
 VERDICTS = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
-PAGE_LIMIT = 500  # objects that one answer of a list brings at most
+PAGE_MAX = 500  # objects that one answer of a list brings at most
 
 type Query = Mapping[str, str]
 
@@ -51,7 +51,7 @@ class Api:
         items: list[Tree] = []
         proceed = ""
         while True:
-            page = {**(query or {}), "limit": str(PAGE_LIMIT)} | (
+            page = {**(query or {}), "limit": str(PAGE_MAX)} | (
                 {"continue": proceed} if proceed else {}
             )
             tree = self._tree("GET", _target(collection_of(kind, namespace), page))

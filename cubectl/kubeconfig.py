@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_PATHS = (Path("~/.kube/config"), Path("/etc/cubernetes/admin.conf"))
-SIZE_LIMIT_BYTES = 1024 * 1024
+SIZE_BYTES_MAX = 1024 * 1024
 
 
 class KubeconfigWrong(Exception):
@@ -85,11 +85,11 @@ def _from_files(paths: Sequence[Path], context_name: str) -> Access:
 def _tree_of(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            content = file.read(SIZE_LIMIT_BYTES + 1)
+            content = file.read(SIZE_BYTES_MAX + 1)
     except OSError as error:
         raise KubeconfigWrong(f"{path}: {error.strerror}") from error
-    if len(content) > SIZE_LIMIT_BYTES:
-        raise KubeconfigWrong(f"{path}: over {SIZE_LIMIT_BYTES} bytes")
+    if len(content) > SIZE_BYTES_MAX:
+        raise KubeconfigWrong(f"{path}: over {SIZE_BYTES_MAX} bytes")
     tree = _json_of(content) if content.lstrip()[:1] == b"{" else None
     return tree if tree is not None else _yaml_of(path, content)
 

@@ -13,8 +13,8 @@ from cubernetes.api.errors import ApiError, BadRequest
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.registry import KINDS, kind_of
 
-SIZE_LIMIT_BYTES = 10 * 1024 * 1024
-FILE_LIMIT = 1000
+SIZE_BYTES_MAX = 10 * 1024 * 1024
+FILE_MAX = 1000
 ENDINGS = (".yaml", ".yml", ".json")
 NAMELESS = "resource name may not be empty"
 GENERATED = f"{NAMELESS} (generateName cannot be applied or deleted, only created)"
@@ -93,15 +93,15 @@ def _files(path: Path) -> list[Path]:
     files = sorted(one for one in path.iterdir() if one.suffix in ENDINGS and one.is_file())
     if not files:
         raise Failed(f"{path}: no {', '.join(ENDINGS)} file in this folder")
-    if len(files) > FILE_LIMIT:
-        raise Failed(f"{path}: {len(files)} files, at most {FILE_LIMIT}")
+    if len(files) > FILE_MAX:
+        raise Failed(f"{path}: {len(files)} files, at most {FILE_MAX}")
     return files
 
 
 def _content(file: BinaryIO, name: str) -> bytes:
-    content = file.read(SIZE_LIMIT_BYTES + 1)
-    if len(content) > SIZE_LIMIT_BYTES:
-        raise Failed(f"{name}: over {SIZE_LIMIT_BYTES} bytes")
+    content = file.read(SIZE_BYTES_MAX + 1)
+    if len(content) > SIZE_BYTES_MAX:
+        raise Failed(f"{name}: over {SIZE_BYTES_MAX} bytes")
     return content
 
 

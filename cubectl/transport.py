@@ -15,10 +15,10 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from cubectl.kubeconfig import Access
-from cubernetes.client.frames import LINE_BYTES_LIMIT
+from cubernetes.client.frames import LINE_BYTES_MAX
 
 CONNECT_DEADLINE_S = 5.0
-ANSWER_BYTES_LIMIT = 512 * 1024 * 1024
+ANSWER_BYTES_MAX = 512 * 1024 * 1024
 # A watch says something every ten seconds (bookmarks); one that is silent for longer is dead.
 WATCH_SILENCE_S = 90.0
 READ_BYTES = 64 * 1024
@@ -83,15 +83,15 @@ class HttpsTransport:
         self._kept = None
         try:
             response = self._asked(connection, method, target, body, media)
-            content = response.read(ANSWER_BYTES_LIMIT + 1)
+            content = response.read(ANSWER_BYTES_MAX + 1)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             # A server may close a connection that it kept; a read is safe to ask again.
             if not is_fresh and method == "GET":
                 return self.send(method, target, body=body, media=media)
             raise self._silent(error, method) from error
-        if len(content) > ANSWER_BYTES_LIMIT:
-            raise Unreachable(f"the answer has over {ANSWER_BYTES_LIMIT} bytes; use -l or a name")
+        if len(content) > ANSWER_BYTES_MAX:
+            raise Unreachable(f"the answer has over {ANSWER_BYTES_MAX} bytes; use -l or a name")
         if not response.will_close:
             self._kept = connection
         return Answer(response.status, content)
@@ -182,9 +182,9 @@ class _HttpStream:
         return self._response.status
 
     def lines(self) -> Iterator[bytes]:
-        for line in self._until_end(lambda: self._response.readline(LINE_BYTES_LIMIT + 1)):
-            if len(line) > LINE_BYTES_LIMIT:
-                raise Unreachable(f"a line of the answer has over {LINE_BYTES_LIMIT} bytes")
+        for line in self._until_end(lambda: self._response.readline(LINE_BYTES_MAX + 1)):
+            if len(line) > LINE_BYTES_MAX:
+                raise Unreachable(f"a line of the answer has over {LINE_BYTES_MAX} bytes")
             if not line.endswith(b"\n"):
                 raise Unreachable("the connection broke within a line")
             yield line

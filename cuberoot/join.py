@@ -36,7 +36,7 @@ from cuberoot.layout import pair
 from cuberoot.pki import Identity, Signed
 
 DEADLINE_S = 15.0
-CA_BYTES_LIMIT = 64 * 1024
+CA_BYTES_MAX = 64 * 1024
 AGAIN = "join again, with what `cuberoot token create --node NAME` prints on the control plane"
 
 
@@ -164,7 +164,7 @@ def _fetch_ca(host: str, port: int) -> bytes:
     try:
         connection.request("GET", CLUSTER_INFO_PATH)
         response = connection.getresponse()
-        body = response.read(CA_BYTES_LIMIT)
+        body = response.read(CA_BYTES_MAX)
     finally:
         connection.close()
     if response.status != 200:

@@ -31,7 +31,7 @@ from proxy.settings import ProxySettings
 log = Log(__name__)
 
 RETRY_BASE_S = 0.2
-RETRY_LIMIT_S = 10.0
+RETRY_MAX_S = 10.0
 FILE = ("checkpoint", "rules")
 SAVE_DEADLINE_S = 5.0
 
@@ -169,5 +169,5 @@ class Proxy:
 
     async def _pause(self) -> None:
         self._failure_count += 1
-        pause_s = backoff_s(self._failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_LIMIT_S)
+        pause_s = backoff_s(self._failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_MAX_S)
         await self._env.clock.sleep(jittered_s(pause_s, self._env.rng.fraction()))

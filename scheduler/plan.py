@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cubernetes.api.condition import Condition, condition_of
-from cubernetes.api.core.event import MESSAGE_LIMIT
+from cubernetes.api.core.event import MESSAGE_MAX
 from cubernetes.api.core.pod import Pod
 from scheduler.registry import FILTERS, PENALTIES, Filter, Penalty
 from scheduler.seat import Demand, Seat
@@ -42,7 +42,7 @@ class Unschedulable:
             told = [f"{node} {reason}" for node, reason in sorted(self.reasons.items())]
         else:
             told = _counted(self.reasons)
-        return (head + "; ".join(told))[:MESSAGE_LIMIT]
+        return (head + "; ".join(told))[:MESSAGE_MAX]
 
     @property
     def condition(self) -> Condition:

@@ -7,7 +7,7 @@ from cubernetes.host.metrics import Metrics
 from tsdb.steps import finished
 from tsdb.wire.exposition import parse_exposition
 
-SERIES_LIMIT = 100_000
+SERIES_MAX = 100_000
 
 
 def counted(metrics: Metrics) -> Mapping[str, float]:
@@ -17,5 +17,5 @@ def counted(metrics: Metrics) -> Mapping[str, float]:
 
 def read(text: bytes) -> Mapping[str, float]:
     """Read the text of metrics as our own store does."""
-    found = finished(parse_exposition(text.decode(), SERIES_LIMIT))
+    found = finished(parse_exposition(text.decode(), SERIES_MAX))
     return defaultdict(float, zip(found.series, found.values, strict=True))

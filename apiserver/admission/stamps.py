@@ -7,9 +7,9 @@ from datetime import datetime
 from cubernetes.api.errors import BadRequest, Problem
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 
-GENERATED_LETTERS = 5
+GENERATED_CHARS = 5
 # So that a generated name is a label also with its letters.
-GENERATED_PREFIX_LETTERS_MAX = 58
+GENERATED_PREFIX_CHARS_MAX = 58
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Stamp:
 
 
 def generated_name(prefix: str, letters: str) -> str:
-    return prefix[:GENERATED_PREFIX_LETTERS_MAX] + letters
+    return prefix[:GENERATED_PREFIX_CHARS_MAX] + letters
 
 
 def has_generation(one: Object) -> bool:

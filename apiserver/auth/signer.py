@@ -23,7 +23,7 @@ from cubernetes.host.clock import Clock
 LIFE = timedelta(days=365)
 # Clocks of nodes may differ by this much.
 BACKDATE = timedelta(minutes=5)
-REQUEST_LETTERS_MAX = 16 * 1024
+REQUEST_CHARS_MAX = 16 * 1024
 
 
 # What the library raises of a request that it cannot, or will not, read.
@@ -135,7 +135,7 @@ def _checked(
 
     Raises: Refused.
     """
-    if len(text) > REQUEST_LETTERS_MAX:
+    if len(text) > REQUEST_CHARS_MAX:
         raise Refused("is too long for a certificate request")
     try:
         asked = x509.load_pem_x509_csr(text.encode())

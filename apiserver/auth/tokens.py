@@ -13,10 +13,10 @@ import msgspec
 
 from cubernetes.api.names import is_label
 
-ID_LETTERS = 8
+ID_CHARS = 8
 # 27 safe letters to choose from: 28 of them are 133 bits.
-SECRET_LETTERS = 28
-TOKEN_LETTERS_MAX = 200
+SECRET_CHARS = 28
+TOKEN_CHARS_MAX = 200
 # A one-use token whose answer was lost may be used once more, by the same node, this long.
 REPEAT_WINDOW_S = 600
 # Whose wrong tokens are counted apart in one minute, and the name that all beyond them share.
@@ -48,7 +48,7 @@ class Shown(NamedTuple):
 
 def shown_in(authorization: str) -> Shown | None:
     """Return the token of an Authorization header, None where it has none of our form."""
-    scheme, _, text = authorization[:TOKEN_LETTERS_MAX].partition(" ")
+    scheme, _, text = authorization[:TOKEN_CHARS_MAX].partition(" ")
     name, dot, secret = text.strip().partition(".")
     if scheme.lower() != "bearer" or not dot or not is_label(name) or not secret:
         return None

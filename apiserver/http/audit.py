@@ -13,10 +13,10 @@ from cubernetes.api.http import ANONYMOUS
 from cubernetes.host.log import Log
 
 # As long as a path may be that has a route.
-PATH_LETTERS_MAX = 1024
-STRANGER_PATH_LETTERS_MAX = 200
-WHY_LETTERS_MAX = 200
-METHOD_LETTERS_MAX = 20
+PATH_CHARS_MAX = 1024
+STRANGER_PATH_CHARS_MAX = 200
+WHY_CHARS_MAX = 200
+METHOD_CHARS_MAX = 20
 STRANGER_LINES_PER_S, STRANGER_LINES_BURST = 10.0, 100
 
 audit = Log("apiserver.audit")
@@ -63,16 +63,16 @@ class Audit:
             return
         facts: dict[str, object] = {
             "user": story.user,
-            "verb": story.verb[:METHOD_LETTERS_MAX],
+            "verb": story.verb[:METHOD_CHARS_MAX],
             "resource": story.resource,
         }
         if story.why:
-            facts["why"] = story.why[:WHY_LETTERS_MAX]
+            facts["why"] = story.why[:WHY_CHARS_MAX]
         if story.address:
             facts["address"] = story.address
         if is_strangers and (missed := self._rate.missed()):
             facts["lines_left_out"] = missed
-        most = STRANGER_PATH_LETTERS_MAX if is_strangers else PATH_LETTERS_MAX
+        most = STRANGER_PATH_CHARS_MAX if is_strangers else PATH_CHARS_MAX
         if len(path) > most:
             facts["path_letters"] = len(path)
         log = strangers if is_strangers else audit

@@ -20,7 +20,7 @@ from cubernetes.host.clock import Clock
 from cubernetes.host.log import Log
 
 LOAD_PAGE_ENTRIES = 1000
-RETRY_BASE_S, RETRY_LIMIT_S = 0.1, 2.0
+RETRY_BASE_S, RETRY_MAX_S = 0.1, 2.0
 
 log = Log(__name__)
 
@@ -185,7 +185,7 @@ class Mirror:
             except (Unavailable, Compacted) as trouble:
                 failure_count += 1
                 log.warning("store not loaded", trouble=trouble, failure_count=failure_count)
-                pause_s = backoff_s(failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_LIMIT_S)
+                pause_s = backoff_s(failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_MAX_S)
                 await self._clock.sleep(pause_s)
             else:
                 return
@@ -228,7 +228,7 @@ class Mirror:
                 log.warning("the watch of the store broke", trouble=trouble)
             # A watch that ends is not asked again at once: a store that is gone would spin us.
             failure_count += 1
-            pause_s = backoff_s(failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_LIMIT_S)
+            pause_s = backoff_s(failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_MAX_S)
             await self._clock.sleep(pause_s)
 
     def _apply(self, changes: Changes) -> None:

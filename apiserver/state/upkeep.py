@@ -10,7 +10,7 @@ from apiserver.state.keys import ROOT
 from apiserver.state.room import is_to_trim, is_worth_defragmenting, may_disarm
 from apiserver.storage.store import StoreError, Usage
 from apiserver.verbs.write import create_object
-from cubernetes.api.core.event import MESSAGE_LIMIT, Event, EventSource, ObjectReference
+from cubernetes.api.core.event import MESSAGE_MAX, Event, EventSource, ObjectReference
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.host.log import Log
@@ -103,12 +103,12 @@ class Upkeep:
         message = room.sentence() if room.is_tight else "the store takes all writes again"
         log.warning("the store's room has changed", reason=reason, message=message)
         now = self._backend.env.clock.now()
-        name = f"store.{self._backend.env.rng.letters(10)}"
+        name = f"store.{self._backend.env.rng.chars(10)}"
         event = Event(
             metadata=ObjectMeta(name=name, namespace="default"),
             involved_object=ABOUT,
             reason=reason,
-            message=message[:MESSAGE_LIMIT],
+            message=message[:MESSAGE_MAX],
             type="Warning" if room.is_tight else "Normal",
             source=EventSource(component="apiserver"),
             first_timestamp=now,

@@ -30,7 +30,7 @@ log = Log(__name__)
 # Pause between two requests for a progress that is still wanted.
 ASK_AGAIN_S = 0.1
 BACKOFF_S = 0.1
-BACKOFF_LIMIT_S = 2.0
+BACKOFF_MAX_S = 2.0
 
 
 class EtcdWatch:
@@ -156,7 +156,7 @@ class EtcdWatch:
         if self._ended.is_set():
             return
         self._failure_count += 1
-        pause_s = backoff_s(self._failure_count, base_s=BACKOFF_S, limit_s=BACKOFF_LIMIT_S)
+        pause_s = backoff_s(self._failure_count, base_s=BACKOFF_S, limit_s=BACKOFF_MAX_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(jittered_s(pause_s, self._env.rng.fraction())):
                 await self._ended.wait()

@@ -27,7 +27,7 @@ from cubernetes.api.http import Response
 from cubernetes.api.words import ListMeta
 
 REVISION_MAX = 2**63 - 1
-REVISION_LETTERS_MAX = 19
+REVISION_CHARS_MAX = 19
 LIMIT_MAX = 1_000_000
 # So many objects of a list are as much work as one request of another kind.
 OBJECTS_PER_SEAT = 100
@@ -172,7 +172,7 @@ def _revision(call: Call) -> int | None:
         return None
     if not text.isascii() or not text.isdigit():
         raise BadRequest(f"resourceVersion: {text[:40]!r} is not a resource version")
-    if len(text) > REVISION_LETTERS_MAX or int(text) > REVISION_MAX:
+    if len(text) > REVISION_CHARS_MAX or int(text) > REVISION_MAX:
         raise _too_large(text[:40])
     return int(text)
 

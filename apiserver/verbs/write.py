@@ -227,7 +227,7 @@ def _check_namespace(call: Call, one: Object) -> None:
 def _name_for(backend: Backend, one: Object) -> str:
     if one.metadata.name or not one.metadata.generate_name:
         return one.metadata.name
-    letters = backend.env.rng.letters(stamps.GENERATED_LETTERS)
+    letters = backend.env.rng.chars(stamps.GENERATED_CHARS)
     return stamps.generated_name(one.metadata.generate_name, letters)
 
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from cubernetes.api.codec import INTEGER_LIMIT
+from cubernetes.api.codec import INTEGER_MAX
 from cubernetes.api.errors import BadRequest
 
-TOKEN_LETTERS_LIMIT = 2048
+TOKEN_CHARS_MAX = 2048
 
 
 class _Token(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -35,10 +35,10 @@ def place_of(token: str, prefix: str) -> Place:
     Raises: BadRequest: we did not make it, or it belongs to another list.
     """
     try:
-        content = base64.b64decode(token[:TOKEN_LETTERS_LIMIT], altchars=b"-_", validate=True)
+        content = base64.b64decode(token[:TOKEN_CHARS_MAX], altchars=b"-_", validate=True)
         made = msgspec.json.decode(content, type=_Token)
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
         raise BadRequest("continue: not a token of this server") from error
-    if not 1 <= made.revision < INTEGER_LIMIT or not made.after.startswith(prefix):
+    if not 1 <= made.revision < INTEGER_MAX or not made.after.startswith(prefix):
         raise BadRequest("continue: the token belongs to another list")
     return Place(made.revision, made.after)

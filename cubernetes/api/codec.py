@@ -19,10 +19,10 @@ from cubernetes.api.meta import Model, Object
 from cubernetes.api.quantities import Quantity
 from cubernetes.api.refusals import invalid
 
-DEPTH_LIMIT = 64
-BODY_BYTES_LIMIT = 3 * 1024 * 1024
-INTEGER_LIMIT = 2**63
-INTEGER_LETTERS_LIMIT = 20
+DEPTH_MAX = 64
+BODY_BYTES_MAX = 3 * 1024 * 1024
+INTEGER_MAX = 2**63
+INTEGER_CHARS_MAX = 20
 # As JSON writes it.
 NUL = b"\\u0000"
 
@@ -171,14 +171,14 @@ def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
     except UnicodeEncodeError as error:
         raise BadRequest("the body holds a lone surrogate, which is not text") from error
     except RecursionError as error:
-        raise BadRequest(f"nesting deeper than {DEPTH_LIMIT}") from error
+        raise BadRequest(f"nesting deeper than {DEPTH_MAX}") from error
     except ValueError as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
     if not isinstance(tree, dict):
         raise BadRequest("expected a JSON object")
-    is_suspect = text.count("{") + text.count("[") > DEPTH_LIMIT
-    if is_suspect and deeper_than(tree, DEPTH_LIMIT):
-        raise BadRequest(f"nesting deeper than {DEPTH_LIMIT}")
+    is_suspect = text.count("{") + text.count("[") > DEPTH_MAX
+    if is_suspect and deeper_than(tree, DEPTH_MAX):
+        raise BadRequest(f"nesting deeper than {DEPTH_MAX}")
     return tree
 
 
@@ -197,8 +197,8 @@ def _refuse_constant(word: str) -> float:
 
 def _integer(word: str) -> int:
     """Every number here is of 64 bits, as it is for every other client."""
-    number = int(word) if len(word) <= INTEGER_LETTERS_LIMIT else INTEGER_LIMIT
-    if not -INTEGER_LIMIT <= number < INTEGER_LIMIT:
+    number = int(word) if len(word) <= INTEGER_CHARS_MAX else INTEGER_MAX
+    if not -INTEGER_MAX <= number < INTEGER_MAX:
         raise ValueError("number out of range")
     return number
 

@@ -91,8 +91,8 @@ class Ref(NamedTuple):
         return f"{self.kind.lower()}/{place}{self.name}"
 
 
-FINALIZER_COUNT_LIMIT = 64
-OWNER_COUNT_LIMIT = 256
+FINALIZER_COUNT_MAX = 64
+OWNER_COUNT_MAX = 256
 # Each as Python and as the wire call it.
 OWNER_FIELDS = (("api_version", "apiVersion"), ("kind", "kind"), ("name", "name"), ("uid", "uid"))
 
@@ -102,7 +102,7 @@ def too_many(entries: Sized, most: int) -> str:
 
 
 def too_long(text: str) -> str:
-    return f"has {len(text)} letters, at most {names.SUBDOMAIN_LIMIT}"
+    return f"has {len(text)} characters, at most {names.SUBDOMAIN_MAX}"
 
 
 class OwnerReference(Model):
@@ -172,7 +172,7 @@ class ObjectMeta(Model):
 
     def part_problems(self, field: str) -> Iterator[Problem]:
         """Yield what is wrong beside the name, for metadata that stand at field."""
-        if len(self.generate_name) > names.SUBDOMAIN_LIMIT:
+        if len(self.generate_name) > names.SUBDOMAIN_MAX:
             yield Problem(f"{field}.generateName", too_long(self.generate_name))
         yield from names.label_problems(self.labels, f"{field}.labels")
         yield from names.annotation_problems(self.annotations, f"{field}.annotations")
@@ -180,16 +180,16 @@ class ObjectMeta(Model):
         yield from self._owner_problems(f"{field}.ownerReferences")
 
     def _finalizer_problems(self, field: str) -> Iterator[Problem]:
-        if len(self.finalizers) > FINALIZER_COUNT_LIMIT:
-            yield Problem(field, too_many(self.finalizers, FINALIZER_COUNT_LIMIT))
+        if len(self.finalizers) > FINALIZER_COUNT_MAX:
+            yield Problem(field, too_many(self.finalizers, FINALIZER_COUNT_MAX))
             return
         for index, finalizer in enumerate(self.finalizers):
             if not names.is_label_key(finalizer):
                 yield Problem(f"{field}[{index}]", names.LABEL_KEY_RULE)
 
     def _owner_problems(self, field: str) -> Iterator[Problem]:
-        if len(self.owner_references) > OWNER_COUNT_LIMIT:
-            yield Problem(field, too_many(self.owner_references, OWNER_COUNT_LIMIT))
+        if len(self.owner_references) > OWNER_COUNT_MAX:
+            yield Problem(field, too_many(self.owner_references, OWNER_COUNT_MAX))
             return
         for index, owner in enumerate(self.owner_references):
             for name, wire_name in OWNER_FIELDS:
@@ -197,7 +197,7 @@ class ObjectMeta(Model):
                 where = f"{field}[{index}].{wire_name}"
                 if not text:
                     yield Problem(where, "is required", "FieldValueRequired")
-                elif len(text) > names.SUBDOMAIN_LIMIT:
+                elif len(text) > names.SUBDOMAIN_MAX:
                     yield Problem(where, too_long(text))
         if sum(bool(owner.controller) for owner in self.owner_references) > 1:
             yield Problem(field, "at most one owner may be the controller")

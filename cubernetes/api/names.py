@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 
 from cubernetes.api.errors import Problem
 
-LABEL_LIMIT = 63
-SUBDOMAIN_LIMIT = 253
-LABEL_COUNT_LIMIT = 64
-ANNOTATION_BYTES_LIMIT = 256 * 1024
-ANNOTATION_COUNT_LIMIT = 1024
+LABEL_MAX = 63
+SUBDOMAIN_MAX = 253
+LABEL_COUNT_MAX = 64
+ANNOTATION_BYTES_MAX = 256 * 1024
+ANNOTATION_COUNT_MAX = 1024
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
@@ -44,19 +44,19 @@ LABEL_VALUE_RULE = (
 
 
 def is_label(text: str) -> bool:
-    return len(text) <= LABEL_LIMIT and _LABEL.match(text) is not None
+    return len(text) <= LABEL_MAX and _LABEL.match(text) is not None
 
 
 def is_subdomain(text: str) -> bool:
-    return len(text) <= SUBDOMAIN_LIMIT and _SUBDOMAIN.match(text) is not None
+    return len(text) <= SUBDOMAIN_MAX and _SUBDOMAIN.match(text) is not None
 
 
 def is_service_name(text: str) -> bool:
-    return len(text) <= LABEL_LIMIT and _SERVICE.match(text) is not None
+    return len(text) <= LABEL_MAX and _SERVICE.match(text) is not None
 
 
 def is_port_name(text: str) -> bool:
-    """At most 15 letters, with one letter at least (RFC 6335)."""
+    """At most 15 characters, with one letter at least (RFC 6335)."""
     return (
         len(text) <= 15
         and _PORT_NAME.match(text) is not None
@@ -69,17 +69,17 @@ def is_label_key(text: str) -> bool:
     prefix, slash, name = text.rpartition("/")
     if slash and not is_subdomain(prefix):
         return False
-    return 0 < len(name) <= LABEL_LIMIT and _VALUE.match(name) is not None
+    return 0 < len(name) <= LABEL_MAX and _VALUE.match(name) is not None
 
 
 def is_label_value(text: str) -> bool:
-    return len(text) <= LABEL_LIMIT and _VALUE.match(text) is not None
+    return len(text) <= LABEL_MAX and _VALUE.match(text) is not None
 
 
 def label_problems(labels: Mapping[str, str], field: str) -> Iterator[Problem]:
     """Yield what is wrong with a map of labels (or a selector) that stands at field."""
-    if len(labels) > LABEL_COUNT_LIMIT:
-        yield Problem(field, f"too many: {len(labels)}, at most {LABEL_COUNT_LIMIT}")
+    if len(labels) > LABEL_COUNT_MAX:
+        yield Problem(field, f"too many: {len(labels)}, at most {LABEL_COUNT_MAX}")
         return
     for key, value in labels.items():
         if not is_label_key(key):
@@ -90,13 +90,13 @@ def label_problems(labels: Mapping[str, str], field: str) -> Iterator[Problem]:
 
 def annotation_problems(annotations: Mapping[str, str], field: str) -> Iterator[Problem]:
     """Yield what is wrong with annotations: keys as labels', values of any text, 256 KiB in all."""
-    if len(annotations) > ANNOTATION_COUNT_LIMIT:
-        yield Problem(field, f"too many: {len(annotations)}, at most {ANNOTATION_COUNT_LIMIT}")
+    if len(annotations) > ANNOTATION_COUNT_MAX:
+        yield Problem(field, f"too many: {len(annotations)}, at most {ANNOTATION_COUNT_MAX}")
         return
     for key in annotations:
         # Annotation keys may have upper-case prefixes in the wild; Kubernetes lowers them to check.
         if not is_label_key(key.lower()):
             yield Problem(field, f"key {key[:80]!r} {LABEL_KEY_RULE}")
     size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
-    if size > ANNOTATION_BYTES_LIMIT:
-        yield Problem(field, f"too large: {size} bytes, at most {ANNOTATION_BYTES_LIMIT}")
+    if size > ANNOTATION_BYTES_MAX:
+        yield Problem(field, f"too large: {size} bytes, at most {ANNOTATION_BYTES_MAX}")

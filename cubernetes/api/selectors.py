@@ -10,8 +10,8 @@ from cubernetes.api import names
 from cubernetes.api.errors import BadRequest, Problem
 from cubernetes.api.meta import Labels, Model
 
-TERM_LIMIT = 100
-VALUE_COUNT_LIMIT = 1000
+TERM_MAX = 100
+VALUE_COUNT_MAX = 1000
 
 
 class Term(NamedTuple):
@@ -66,8 +66,8 @@ def parse(text: str) -> Selector:
     if not text.strip():
         return EVERYTHING
     terms = tuple(_term(part.strip()) for part in _split(text))
-    if len(terms) > TERM_LIMIT:
-        raise BadRequest(f"labelSelector: {len(terms)} terms, at most {TERM_LIMIT}")
+    if len(terms) > TERM_MAX:
+        raise BadRequest(f"labelSelector: {len(terms)} terms, at most {TERM_MAX}")
     return Selector(terms)
 
 
@@ -124,8 +124,8 @@ def parse_fields(text: str, known: Mapping[str, Callable[[Any], str]]) -> tuple[
             offered = ", ".join(sorted({"metadata.name", "metadata.namespace", *known}))
             raise BadRequest(f"fieldSelector: unknown field {field[:100]!r}, use one of {offered}")
         terms.append(FieldTerm(field, sign != "!=", value))
-    if len(terms) > TERM_LIMIT:
-        raise BadRequest(f"fieldSelector: {len(terms)} terms, at most {TERM_LIMIT}")
+    if len(terms) > TERM_MAX:
+        raise BadRequest(f"fieldSelector: {len(terms)} terms, at most {TERM_MAX}")
     return tuple(terms)
 
 
@@ -151,7 +151,7 @@ class LabelSelector(Model):
     """
 
     match_labels: Labels = msgspec.field(default_factory=dict)
-    match_expressions: Annotated[tuple[Requirement, ...], msgspec.Meta(max_length=TERM_LIMIT)] = ()
+    match_expressions: Annotated[tuple[Requirement, ...], msgspec.Meta(max_length=TERM_MAX)] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -172,8 +172,8 @@ class LabelSelector(Model):
             where = f"{field}.matchExpressions[{index}]"
             if not names.is_label_key(one.key):
                 yield Problem(f"{where}.key", names.LABEL_KEY_RULE)
-            if len(one.values) > VALUE_COUNT_LIMIT:
-                message = f"too many: {len(one.values)}, at most {VALUE_COUNT_LIMIT}"
+            if len(one.values) > VALUE_COUNT_MAX:
+                message = f"too many: {len(one.values)}, at most {VALUE_COUNT_MAX}"
                 yield Problem(f"{where}.values", message)
             if one.operator in ("In", "NotIn") and not one.values:
                 yield Problem(f"{where}.values", f"is required for {one.operator}")

@@ -24,14 +24,14 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from cubernetes.api.codec import BODY_BYTES_LIMIT, DEPTH_LIMIT, Tree
+from cubernetes.api.codec import BODY_BYTES_MAX, DEPTH_MAX, Tree
 from cubernetes.api.errors import BadRequest
 
-NODE_LIMIT = 100_000
+NODE_MAX = 100_000
 # Only its parser is used: libyaml's, where the wheel has it, is ten times as fast.
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-DOCUMENT_LIMIT = 1000
-DIGIT_LIMIT = 18
+DOCUMENT_MAX = 1000
+DIGIT_MAX = 18
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "True", "TRUE"})
@@ -66,8 +66,8 @@ def documents(content: bytes | str) -> list[Document]:
 
     Raises: BadRequest, with line and column.
     """
-    if len(content) > BODY_BYTES_LIMIT:
-        raise BadRequest(f"over {BODY_BYTES_LIMIT} bytes of YAML")
+    if len(content) > BODY_BYTES_MAX:
+        raise BadRequest(f"over {BODY_BYTES_MAX} bytes of YAML")
     try:
         text = content if isinstance(content, str) else content.decode("utf-8")
         return list(_Builder(text).documents())
@@ -130,8 +130,8 @@ class _Builder:
         for event in self._events:
             if isinstance(event, DocumentStartEvent):
                 count += 1
-                if count > DOCUMENT_LIMIT:
-                    raise BadRequest(f"over {DOCUMENT_LIMIT} YAML documents")
+                if count > DOCUMENT_MAX:
+                    raise BadRequest(f"over {DOCUMENT_MAX} YAML documents")
                 line, self._root = _line_of(event), None
                 # An explicit `---` stands on a line of its own, before the document.
                 line += 1 if event.explicit else 0
@@ -160,16 +160,16 @@ class _Builder:
 
     def _check_node(self, event: MappingStartEvent | SequenceStartEvent | ScalarEvent) -> None:
         self._node_count += 1
-        if self._node_count > NODE_LIMIT:
-            raise _refused(f"more than {NODE_LIMIT} nodes", event)
+        if self._node_count > NODE_MAX:
+            raise _refused(f"more than {NODE_MAX} nodes", event)
         if event.anchor is not None:
             raise _refused("anchors and aliases are not accepted", event)
         if event.tag is not None:
             raise _refused("tags are not accepted", event)
 
     def _begin(self, event: MappingStartEvent | SequenceStartEvent) -> None:
-        if len(self._stack) >= DEPTH_LIMIT:
-            raise _refused(f"nesting deeper than {DEPTH_LIMIT}", event)
+        if len(self._stack) >= DEPTH_MAX:
+            raise _refused(f"nesting deeper than {DEPTH_MAX}", event)
         value: dict[str, Any] | list[Any] = {} if isinstance(event, MappingStartEvent) else []
         self._put(value, event)
         self._stack.append(_Open(value))
@@ -230,7 +230,7 @@ def _number_or_text(text: str, event: ScalarEvent) -> int | float | str:
     is_integer = _INTEGER.match(text) is not None
     if not is_integer and not _FLOAT.match(text):
         return text
-    if is_integer and len(text) <= DIGIT_LIMIT:
+    if is_integer and len(text) <= DIGIT_MAX:
         return int(text)
     number = float(text)
     if is_integer or not math.isfinite(number):

@@ -33,9 +33,9 @@ from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 
 RETRY_BASE_S = 0.1
-RETRY_LIMIT_S = 5.0
+RETRY_MAX_S = 5.0
 ATTEMPT_S_MIN = 0.1
-BUDGET_LIMIT = 10.0  # retries that may come in a burst
+BUDGET_MAX = 10.0  # retries that may come in a burst
 BUDGET_SHARE = 0.1  # retries earned by each call
 
 # Given the refusal that came after a doubtful attempt, return the body of the success that it
@@ -47,10 +47,10 @@ class RetryBudget:
     """At most one retry for ten calls in the long run, with a burst of ten."""
 
     def __init__(self) -> None:
-        self._tokens = BUDGET_LIMIT
+        self._tokens = BUDGET_MAX
 
     def earn(self) -> None:
-        self._tokens = min(BUDGET_LIMIT, self._tokens + BUDGET_SHARE)
+        self._tokens = min(BUDGET_MAX, self._tokens + BUDGET_SHARE)
 
     def spend(self) -> bool:
         """Take one retry; False when there is none left."""
@@ -127,7 +127,7 @@ class Caller:
         return refusal
 
     def _pause_s(self, ended: Exception, failure_count: int) -> float:
-        pause_s = backoff_s(failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_LIMIT_S)
+        pause_s = backoff_s(failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_MAX_S)
         pause_s = jittered_s(pause_s, self._env.rng.fraction())
         return max(pause_s, getattr(ended, "retry_after_s", 0))
 

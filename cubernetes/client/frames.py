@@ -1,9 +1,9 @@
 """A stream of bytes into lines: a watch sends one JSON object a line, in chunks cut anywhere."""
 
-from cubernetes.api.codec import BODY_BYTES_LIMIT
+from cubernetes.api.codec import BODY_BYTES_MAX
 
 # An event is one object, which is at most a body, and a few words around it.
-LINE_BYTES_LIMIT = BODY_BYTES_LIMIT + 64 * 1024
+LINE_BYTES_MAX = BODY_BYTES_MAX + 64 * 1024
 
 
 class LineTooLong(Exception):
@@ -13,7 +13,7 @@ class LineTooLong(Exception):
 class Lines:
     """Collects chunks; gives each line once, whole, without its end, in order."""
 
-    def __init__(self, limit_bytes: int = LINE_BYTES_LIMIT) -> None:
+    def __init__(self, limit_bytes: int = LINE_BYTES_MAX) -> None:
         self._limit_bytes = limit_bytes
         self._parts: list[bytes] = []
         self._size_bytes = 0

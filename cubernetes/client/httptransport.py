@@ -18,9 +18,9 @@ from cubernetes.api.http import Request, Response
 from cubernetes.client.outcome import Unknown, Unreachable
 
 UNAVAILABLE = 503
-CONNECT_LIMIT_S = 3.0
-CONNECTION_LIMIT = 100
-ANSWER_BYTES_LIMIT = 256 * 1024 * 1024
+CONNECT_MAX_S = 3.0
+CONNECTION_MAX = 100
+ANSWER_BYTES_MAX = 256 * 1024 * 1024
 KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
@@ -105,10 +105,10 @@ class HttpTransport:
     def _new_session(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             ssl=self._tls if self._tls is not None else True,
-            limit=CONNECTION_LIMIT,
+            limit=CONNECTION_MAX,
             socket_factory=_socket,
         )
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_LIMIT_S)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_MAX_S)
         session = aiohttp.ClientSession(connector=connector, timeout=limits, auto_decompress=True)
         # It would send a PUT or DELETE again by itself where the server hangs up: a deletion might
         # hit the next of that name, a refusal of the second pass for the answer to the first.
@@ -163,8 +163,8 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
     parts, size_bytes = [], 0
     async for part in answer.content.iter_any():
         size_bytes += len(part)
-        if size_bytes > ANSWER_BYTES_LIMIT:
-            raise Unknown(f"the answer has more than {ANSWER_BYTES_LIMIT} bytes")
+        if size_bytes > ANSWER_BYTES_MAX:
+            raise Unknown(f"the answer has more than {ANSWER_BYTES_MAX} bytes")
         parts.append(part)
     return b"".join(parts)
 

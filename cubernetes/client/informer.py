@@ -31,7 +31,7 @@ WATCH_S = 300
 WATCH_LIFE_S_MIN = 1.0
 PAUSE_BASE_S = 0.2
 # Also after a long outage a node follows again within this: its services depend on it.
-PAUSE_LIMIT_S = 5.0
+PAUSE_MAX_S = 5.0
 
 
 class WentBack(BeginAnew):
@@ -222,5 +222,5 @@ class Informer[O: Object]:
 
     async def _pause(self) -> None:
         self._failure_count += 1
-        pause_s = backoff_s(self._failure_count, base_s=PAUSE_BASE_S, limit_s=PAUSE_LIMIT_S)
+        pause_s = backoff_s(self._failure_count, base_s=PAUSE_BASE_S, limit_s=PAUSE_MAX_S)
         await self._env.clock.sleep(jittered_s(pause_s, self._env.rng.fraction()))

@@ -17,13 +17,13 @@ class Rng(Protocol):
         """Return a new version 4 UUID in its usual text form."""
         ...
 
-    def letters(self, count: int) -> str:
+    def chars(self, count: int) -> str:
         """Return count lower-case letters and digits that cannot be confused or form words."""
         ...
 
 
 # Kubernetes' alphabet for generated names: no vowels, no 0, 1 and 3, so that no word appears.
-SAFE_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+SAFE_CHARS = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class SystemRng:
@@ -35,8 +35,8 @@ class SystemRng:
     def uuid(self) -> str:
         return str(uuid.uuid4())
 
-    def letters(self, count: int) -> str:
-        return "".join(secrets.choice(SAFE_LETTERS) for _ in range(count))
+    def chars(self, count: int) -> str:
+        return "".join(secrets.choice(SAFE_CHARS) for _ in range(count))
 
 
 class SeededRng:
@@ -51,5 +51,5 @@ class SeededRng:
     def uuid(self) -> str:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
-    def letters(self, count: int) -> str:
-        return "".join(self._random.choice(SAFE_LETTERS) for _ in range(count))
+    def chars(self, count: int) -> str:
+        return "".join(self._random.choice(SAFE_CHARS) for _ in range(count))

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 
-from cubernetes.api.core.event import MESSAGE_LIMIT, Event, EventSource, ObjectReference
+from cubernetes.api.core.event import MESSAGE_MAX, Event, EventSource, ObjectReference
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.client.outcome import Trouble
@@ -20,9 +20,9 @@ from cubernetes.reconcile.plan import Record
 
 log = Log(__name__)
 
-NAME_LETTERS = 230  # of an object's name, in that of its record
-PENDING_LIMIT = 256
-KNOWN_LIMIT = 1024
+NAME_CHARS = 230  # of an object's name, in that of its record
+PENDING_MAX = 256
+KNOWN_MAX = 1024
 # Kubernetes' bounds for what one source may say of one object: a burst, then one in five minutes.
 BURST = 25
 REFILL_S = 300.0
@@ -39,7 +39,7 @@ class Allowances:
         tokens = min(float(BURST), tokens + (now_s - since_s) / REFILL_S)
         is_allowed = tokens >= 1
         self._buckets[uid] = (tokens - 1 if is_allowed else tokens, now_s)
-        if len(self._buckets) > KNOWN_LIMIT:
+        if len(self._buckets) > KNOWN_MAX:
             self._buckets.popitem(last=False)
         return is_allowed
 
@@ -62,7 +62,7 @@ class Recorder:
         key = self._place_of(record)
         _, count = self._pending.get(key, (record, 0))
         if count == 0:
-            if len(self._pending) >= PENDING_LIMIT:
+            if len(self._pending) >= PENDING_MAX:
                 log.debug("record dropped, too many wait", about=record.about.ref)
                 return
             now_s = self._env.clock.monotonic()
@@ -93,7 +93,7 @@ class Recorder:
         self._is_failing = False
         self._known[key] = event
         self._known.move_to_end(key)
-        if len(self._known) > KNOWN_LIMIT:
+        if len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
 
     async def _write(self, key: tuple[str, str], record: Record, count: int) -> Event:
@@ -121,7 +121,7 @@ class Recorder:
         meta = record.about.metadata
         told = (meta.uid, record.type, record.reason, record.message, self._source.component)
         digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
-        return meta.namespace or "default", f"{meta.name[:NAME_LETTERS].rstrip('-.')}.{digest}"
+        return meta.namespace or "default", f"{meta.name[:NAME_CHARS].rstrip('-.')}.{digest}"
 
     def _event(self, key: tuple[str, str], record: Record, count: int) -> Event:
         namespace, name = key
@@ -130,7 +130,7 @@ class Recorder:
             metadata=ObjectMeta(name=name, namespace=namespace),
             involved_object=reference_to(record.about),
             reason=record.reason,
-            message=record.message[:MESSAGE_LIMIT],
+            message=record.message[:MESSAGE_MAX],
             type=record.type,
             source=self._source,
             first_timestamp=now,

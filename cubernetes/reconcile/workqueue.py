@@ -16,8 +16,8 @@ from heapq import heappop, heappush
 from cubernetes.host.backoff import backoff_s, jittered_s
 
 RETRY_BASE_S = 0.2
-RETRY_LIMIT_S = 60.0
-HELD_LIMIT_S = 300.0
+RETRY_MAX_S = 60.0
+HELD_MAX_S = 300.0
 
 
 class Workqueue[K: Hashable]:
@@ -75,7 +75,7 @@ class Workqueue[K: Hashable]:
         work that fails by a bug, which no news about the key will mend.
         """
         count = self._failure_counts[key] = self._failure_counts.get(key, 0) + 1
-        limit_s = HELD_LIMIT_S if is_held else RETRY_LIMIT_S
+        limit_s = HELD_MAX_S if is_held else RETRY_MAX_S
         pause_s = jittered_s(backoff_s(count, base_s=RETRY_BASE_S, limit_s=limit_s), fraction)
         if is_held:
             self._held.add(key)

@@ -24,7 +24,7 @@ from kubelet.runtime.driver import SANDBOX, Container, State
 # A container that ran this long has been healthy: its next end begins a new streak.
 HEALTHY_S = 600.0
 RESTART_BASE_S = 1.0
-RESTART_LIMIT_S = 60.0
+RESTART_MAX_S = 60.0
 
 
 class Moment(NamedTuple):
@@ -202,7 +202,7 @@ def restart_at(pod: Pod, ended: Container, memory: Memory, now: datetime) -> dat
     count = memory.streaks.get(ended.name, Streak(0, 0)).count
     pause_s = 0.0
     if count > 1:
-        pause_s = backoff_s(count - 1, base_s=RESTART_BASE_S, limit_s=RESTART_LIMIT_S)
+        pause_s = backoff_s(count - 1, base_s=RESTART_BASE_S, limit_s=RESTART_MAX_S)
     return ended.finished_at + timedelta(seconds=pause_s)
 
 

@@ -10,12 +10,12 @@ from kubelet.pod.environment import environment_of, expanded_all
 from kubelet.runtime.driver import ContainerSpec, Mount, SandboxSpec
 from kubelet.settings import KubeletSettings
 
-HOSTNAME_LIMIT = 63  # of Linux: HOST_NAME_MAX is 64, DNS labels have 63
+HOSTNAME_MAX = 63  # of Linux: HOST_NAME_MAX is 64, DNS labels have 63
 
 
 def sandbox_spec(pod: Pod, attempt: int, address: str, settings: KubeletSettings) -> SandboxSpec:
     """Return what the runtime is asked for; a pod finds its own name at its own address."""
-    hostname = (pod.spec.hostname or pod.metadata.name)[:HOSTNAME_LIMIT].rstrip("-.")
+    hostname = (pod.spec.hostname or pod.metadata.name)[:HOSTNAME_MAX].rstrip("-.")
     in_cluster = pod.spec.dns_policy == "ClusterFirst"
     return SandboxSpec(
         pod_uid=pod.metadata.uid,

@@ -39,8 +39,8 @@ log = Log(__name__)
 FORCED_GRACE_S = 2.0  # for a pod that was taken out of the API without being asked to end
 HURRY_S = 1.0  # grace that is shorter by less than this is not worth another call
 TROUBLE_BASE_S = 2.0
-TROUBLE_LIMIT_S = 60.0
-RETRY_LIMIT_S = 10.0  # between tries to tell the API or to reach the runtime
+TROUBLE_MAX_S = 60.0
+RETRY_MAX_S = 10.0  # between tries to tell the API or to reach the runtime
 
 
 class HostPorts(Protocol):
@@ -175,7 +175,7 @@ class PodWorker:
             self._failure_count += 1
             if self._failure_count == 1:
                 log.warning("pod held up", pod=self.uid, why=error)
-            return self._pause_s(backoff_s(self._failure_count, limit_s=RETRY_LIMIT_S))
+            return self._pause_s(backoff_s(self._failure_count, limit_s=RETRY_MAX_S))
         return pause_s
 
     def _tell_of_ending(self, error: Exception) -> None:
@@ -248,7 +248,7 @@ class PodWorker:
         count = before.failure_count + 1 if before else 1
         if reason == "ErrImagePull" and count > 1:
             reason = "ImagePullBackOff"
-        pause_s = self._pause_s(backoff_s(count, base_s=TROUBLE_BASE_S, limit_s=TROUBLE_LIMIT_S))
+        pause_s = self._pause_s(backoff_s(count, base_s=TROUBLE_BASE_S, limit_s=TROUBLE_MAX_S))
         retry_at_s = self._parts.env.clock.monotonic() + pause_s
         trouble = Trouble(reason, str(error), count, retry_at_s)
         self._memory = replace(self._memory, troubles={**self._memory.troubles, name: trouble})
@@ -411,7 +411,7 @@ class PodWorker:
                 failure_count += 1
                 log.debug("status not written", pod=self.uid, why=error)
                 self._status_due.set()
-                pause_s = self._pause_s(backoff_s(failure_count, base_s=0.2, limit_s=RETRY_LIMIT_S))
+                pause_s = self._pause_s(backoff_s(failure_count, base_s=0.2, limit_s=RETRY_MAX_S))
                 await self._parts.env.clock.sleep(pause_s)
 
     async def _write_status(self) -> None:

@@ -10,7 +10,7 @@ from kubelet.runtime.docker_words import NotAReference, image_reference
 from kubelet.runtime.driver import RuntimeTrouble
 
 PULL_SILENCE_S = 120.0  # an engine that fetches tells of progress several times a second
-PULL_LIMIT_S = 3600.0
+PULL_MAX_S = 3600.0
 
 
 class Pulls:
@@ -59,7 +59,7 @@ class Pulls:
 
     async def _pull(self, image: str, name: str, tag: str) -> str:
         try:
-            async with asyncio.timeout(PULL_LIMIT_S):
+            async with asyncio.timeout(PULL_MAX_S):
                 await self._fetch(image, name, tag)
         except Refused as refused:
             reason = "InvalidImageName" if refused.status == 400 else "ErrImagePull"
@@ -68,7 +68,7 @@ class Pulls:
             said = f"{image}: no progress for {self._silence_s:.0f} s"
             raise RuntimeTrouble("ErrImagePull", said) from silent
         except TimeoutError as error:
-            said = f"{image}: not complete after {PULL_LIMIT_S:.0f} s"
+            said = f"{image}: not complete after {PULL_MAX_S:.0f} s"
             raise RuntimeTrouble("ErrImagePull", said) from error
         found = await self.image_id(image)
         if found is None:

@@ -15,7 +15,7 @@ from cubernetes.host.packetfilter.ruleset import Place, Rule, RuleSet
 type Origin = Literal["node", "forwarded"]
 type Ending = Literal["passed", "accepted", "rejected", "dropped"]
 
-DEPTH_LIMIT = 16  # chains that call one another; the kernel's own limit is far higher
+DEPTH_MAX = 16  # chains that call one another; the kernel's own limit is far higher
 
 # The hooks that a new connection passes, in order: (table, chain).
 WAYS: Mapping[Origin, tuple[Place, ...]] = {
@@ -104,7 +104,7 @@ def _walk(
     rules: RuleSet, place: Place, chain: tuple[Rule, ...], start: _Branch, depth: int
 ) -> Iterator[_Branch]:
     """Yield the branches in which a packet leaves a chain; no verdict: it fell off the end."""
-    if depth > DEPTH_LIMIT:
+    if depth > DEPTH_MAX:
         raise UnknownWord(place.chain)
     going = [start]
     for rule in chain:

@@ -18,7 +18,7 @@ from kubelet.network.vxlan import VxlanNetwork
 
 NODES = {"a": IPv4Address("192.0.2.1"), "b": IPv4Address("192.0.2.2")}
 RANGES = {"a": IPv4Network("10.244.1.0/24"), "b": IPv4Network("10.244.2.0/24")}
-ANSWER_LIMIT_S = 1.0
+ANSWER_MAX_S = 1.0
 UDP_HEADERS_BYTES = 28
 
 
@@ -169,8 +169,8 @@ class RealWorld:
         with inside(pod):
             mouth = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with closing(ear), closing(mouth):
-            ear.settimeout(ANSWER_LIMIT_S)
-            mouth.settimeout(ANSWER_LIMIT_S)
+            ear.settimeout(ANSWER_MAX_S)
+            mouth.settimeout(ANSWER_MAX_S)
             ear.bind(("0.0.0.0", 7000))
             # DF set: a packet that does not fit is refused, not cut.
             mouth.setsockopt(socket.IPPROTO_IP, 10, 2)
@@ -221,7 +221,7 @@ class RealWorld:
             inside(f"/run/netns/{namespace}"),
             closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as mouth,
         ):
-            mouth.settimeout(ANSWER_LIMIT_S)
+            mouth.settimeout(ANSWER_MAX_S)
             mouth.connect((str(address), 9))
             with suppress(OSError):
                 mouth.send(b"?")

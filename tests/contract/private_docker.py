@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
-READY_LIMIT_S = 30.0
-END_LIMIT_S = 20.0
+READY_MAX_S = 30.0
+END_MAX_S = 20.0
 BUSYBOX = Path("/bin/busybox")
 APPLETS = ("sh", "sleep", "tail", "cat", "echo", "kill", "id", "hostname", "nslookup", "true")
 
@@ -77,7 +77,7 @@ class PrivateDocker:
         argv += [f"--pidfile={self.folder}/pid", f"--config-file={self.folder}/config.json"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(argv, stdout=log, stderr=log)
-        self._wait(lambda: self._answers(), READY_LIMIT_S, "the engine does not answer")
+        self._wait(lambda: self._answers(), READY_MAX_S, "the engine does not answer")
 
     def kill(self) -> None:
         """End the engine as a crash does; its containers live on."""
@@ -86,7 +86,7 @@ class PrivateDocker:
         self._process.wait()
         # Its containerd goes with it, by the kernel's hand, a moment later.
         pid = self.containerd_pid
-        self._wait(lambda: not _is_alive(pid), END_LIMIT_S, "containerd outlives its engine")
+        self._wait(lambda: not _is_alive(pid), END_MAX_S, "containerd outlives its engine")
 
     def remove(self) -> None:
         """End the engine and everything that it ever made."""
@@ -97,10 +97,10 @@ class PrivateDocker:
             self.request("DELETE", f"/containers/{row['Id']}?force=1&v=1")
         containerd = self.containerd_pid
         self._process.terminate()
-        self._process.wait(END_LIMIT_S)
+        self._process.wait(END_MAX_S)
         if _is_alive(containerd):
             os.kill(containerd, signal.SIGTERM)
-            self._wait(lambda: not _is_alive(containerd), END_LIMIT_S, "containerd stays")
+            self._wait(lambda: not _is_alive(containerd), END_MAX_S, "containerd stays")
         for mount in reversed(_mounts_under(self.folder)):
             subprocess.run(["umount", "--lazy", mount], check=False)
         shutil.rmtree(self.folder)

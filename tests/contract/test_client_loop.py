@@ -49,7 +49,7 @@ class Careless:
             return
         pods = view.owned(Pod, wanted.metadata.uid)
         for _ in range(wanted.spec.replicas - len(pods)):
-            yield Create(_new_pod(self.names.letters(8), wanted))
+            yield Create(_new_pod(self.names.chars(8), wanted))
         for pod in pods[wanted.spec.replicas :]:
             yield Delete(Pod, pod.ref, pod.metadata.uid, grace_s=0)
 

@@ -286,3 +286,14 @@ def test_every_daemon_has_the_same_door(program: str) -> None:
     """From `__main__` to the decision in three steps, in every program the same ones."""
     for name in ("__main__", "settings"):
         assert (ROOT / program / f"{name}.py").is_file(), f"{program}/{name}.py"
+
+
+def test_a_limit_ends_in_one_word() -> None:
+    """`_MAX`, with the unit before or after it: a search for one suffix finds every limit."""
+    others = [
+        f"{one.path}: {found}"
+        for one in sources()
+        for found in re.findall(r"^([A-Z_]+_LIMIT(?:_[A-Z]+)?)(?=[ :,])", one.text, re.MULTILINE)
+        if found != "NO_LIMIT"
+    ]
+    none(others, "a constant that bounds something is called _MAX")

@@ -16,7 +16,7 @@ from cubernetes.client.outcome import Unknown, Unreachable
 from tests.simulation.faults import NO_FAULTS, Faults
 from tests.simulation.sentbindings import SentBindings
 
-CONNECT_LIMIT_S = 3.0
+CONNECT_MAX_S = 3.0
 # How long TCP goes on sending into a cut before a stream is given up.
 STREAM_PATIENCE_S = 25.0
 
@@ -125,7 +125,7 @@ class SimTransport:
         if self.is_dead or door.server is None:
             raise self._unreachable("refused")
         if not network.reaches(self._place, door):
-            await asyncio.sleep(min(CONNECT_LIMIT_S, deadline_s))
+            await asyncio.sleep(min(CONNECT_MAX_S, deadline_s))
             raise self._unreachable("no route")
         is_swallowed = network.is_silent_on_pods and _writes_pod(request)
         if network.happens(0.5 if is_swallowed else network.faults.lost_request):

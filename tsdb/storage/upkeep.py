@@ -56,7 +56,7 @@ class Upkeep:
             DiskRefused: the disk is full or failing.
         """
         moment = self._env.clock.now().strftime("%Y%m%dT%H%M%SZ")
-        name = f"{moment}-{self._env.rng.letters(8)}"
+        name = f"{moment}-{self._env.rng.chars(8)}"
         async with self._turn:
             await in_turns(as_steps(self._store.snapshot(name)), self._env.clock)
         log.info("snapshot written", name=name)

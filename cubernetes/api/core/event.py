@@ -20,7 +20,7 @@ from cubernetes.api.meta import (
 )
 from cubernetes.api.meta import text_field as text
 
-MESSAGE_LIMIT = 1024  # Kubernetes' bound on a note
+MESSAGE_MAX = 1024  # Kubernetes' bound on a note
 
 
 class ObjectReference(Model):
@@ -85,7 +85,7 @@ class Event(Object):
 
     involved_object: what it happened to.
     reason: what happened, as one word for programs.
-    message: what happened, as a sentence of at most 1024 letters.
+    message: what happened, as a sentence of at most 1024 characters.
     type: Warning where a person may want to do something about it.
     source: who tells.
     first_timestamp: when it happened first.
@@ -142,5 +142,5 @@ class Event(Object):
         about = self.involved_object.namespace
         if about and about != self.metadata.namespace:
             yield Problem("involvedObject.namespace", "must be the namespace of the event")
-        if len(self.message) > MESSAGE_LIMIT:
-            yield Problem("message", f"has {len(self.message)} letters, at most {MESSAGE_LIMIT}")
+        if len(self.message) > MESSAGE_MAX:
+            yield Problem("message", f"has {len(self.message)} characters, at most {MESSAGE_MAX}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cubernetes.api.core.pod import Container, ContainerPort, PodSpec, Volume
 
 RESOURCES = ("cpu", "memory")
-# The grammar of distribution references, less the registry's finer points; at most 255 letters.
+# The grammar of distribution references, less the registry's finer points; at most 255 characters.
 _IMAGE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?\Z"

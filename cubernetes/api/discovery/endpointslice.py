@@ -13,7 +13,7 @@ from cubernetes.api.meta import Column, Model, Object, PortNumber, Resource, age
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 MANAGED_LABEL = "endpointslice.kubernetes.io/managed-by"
-ENDPOINT_LIMIT = 100  # endpoints in one slice: Kubernetes' default, our limit
+ENDPOINT_MAX = 100  # endpoints in one slice: Kubernetes' default, our limit
 
 
 class EndpointConditions(Model):

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from cubernetes.api.codec import BODY_BYTES_LIMIT, DEPTH_LIMIT, Tree, deeper_than
+from cubernetes.api.codec import BODY_BYTES_MAX, DEPTH_MAX, Tree, deeper_than
 from cubernetes.api.errors import BadRequest, Invalid, Problem, RequestTooLarge
 from cubernetes.api.refusals import invalid
 
-OPS_LIMIT = 1000
+OPS_MAX = 1000
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, rename={"source": "from"}):
@@ -30,8 +30,8 @@ def steps_of(listed: object) -> tuple[Step, ...]:
 
     Raises: BadRequest, RequestTooLarge.
     """
-    if isinstance(listed, list) and len(listed) > OPS_LIMIT:
-        raise RequestTooLarge(f"patch: {len(listed)} operations, at most {OPS_LIMIT}")
+    if isinstance(listed, list) and len(listed) > OPS_MAX:
+        raise RequestTooLarge(f"patch: {len(listed)} operations, at most {OPS_MAX}")
     try:
         return msgspec.convert(listed, tuple[Step, ...])
     except msgspec.ValidationError as error:
@@ -62,8 +62,8 @@ def patched(target: Tree, steps: Sequence[Step]) -> Tree:
                 source = _parts(step.source, where)
                 # Copies of copies double, and what is carried costs its size: both have an end.
                 carried_bytes += len(msgspec.json.encode(_get(target, source, where)))
-                if carried_bytes > BODY_BYTES_LIMIT:
-                    raise RequestTooLarge(f"patch: copies or moves over {BODY_BYTES_LIMIT} bytes")
+                if carried_bytes > BODY_BYTES_MAX:
+                    raise RequestTooLarge(f"patch: copies or moves over {BODY_BYTES_MAX} bytes")
                 _carry(target, step.op, source, parts, where)
     return target
 
@@ -106,8 +106,8 @@ def _get(target: Any, parts: Sequence[str], where: str) -> Any:
 
 def _put(target: Tree, parts: list[str], value: Any, where: str, *, is_new: bool) -> None:
     # Here, since moves and copies into one another would sink as deep as there are steps.
-    if isinstance(value, dict | list) and deeper_than(value, DEPTH_LIMIT - len(parts)):
-        raise BadRequest(f"{where}: nesting deeper than {DEPTH_LIMIT}")
+    if isinstance(value, dict | list) and deeper_than(value, DEPTH_MAX - len(parts)):
+        raise BadRequest(f"{where}: nesting deeper than {DEPTH_MAX}")
     parent, last = _parent(target, parts, where), parts[-1]
     if isinstance(parent, dict):
         if not is_new and last not in parent:

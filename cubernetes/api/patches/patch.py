@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cubernetes.api.codec import DEPTH_LIMIT, Tree
+from cubernetes.api.codec import DEPTH_MAX, Tree
 from cubernetes.api.errors import BadRequest
 
 
@@ -11,12 +11,12 @@ def merged(target: Tree, change: Tree) -> Tree:
 
     Raises: BadRequest: the change is nested deeper than any object may be.
     """
-    return _merged(target, change, DEPTH_LIMIT)
+    return _merged(target, change, DEPTH_MAX)
 
 
 def _merged(target: Any, change: Tree, depth_left: int) -> Tree:
     if not depth_left:
-        raise BadRequest(f"patch: nesting deeper than {DEPTH_LIMIT}")
+        raise BadRequest(f"patch: nesting deeper than {DEPTH_MAX}")
     result: Tree = dict(target) if isinstance(target, dict) else {}
     for key, value in change.items():
         if value is None:

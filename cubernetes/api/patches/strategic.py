@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cubernetes.api.codec import DEPTH_LIMIT, Tree
+from cubernetes.api.codec import DEPTH_MAX, Tree
 from cubernetes.api.errors import BadRequest
 
 # (the field above, the list) -> the key by which its entries are the same; "" above is any.
@@ -30,7 +30,7 @@ MERGE_KEYS: Mapping[tuple[str, str], str] = {
 # Lists of plain values that merge as sets.
 MERGED_SETS = frozenset({("metadata", "finalizers"), ("spec", "podCIDRs")})
 # Each entry of a change copies what it is merged into: many for one would cost the square.
-SAME_KEY_LIMIT = 16
+SAME_KEY_MAX = 16
 ORDER, DROP = "$setElementOrder/", "$deleteFromPrimitiveList/"
 RETAIN, DIRECTIVE = "$retainKeys", "$patch"
 
@@ -40,12 +40,12 @@ def merged(target: Tree, change: Tree) -> Tree:
 
     Raises: BadRequest: a directive is malformed, or an entry lacks its list's key.
     """
-    return _merged_map(target, change, "", DEPTH_LIMIT)
+    return _merged_map(target, change, "", DEPTH_MAX)
 
 
 def _merged_map(target: Any, change: Tree, above: str, depth_left: int) -> Tree:
     if not depth_left:
-        raise BadRequest(f"patch: nesting deeper than {DEPTH_LIMIT}")
+        raise BadRequest(f"patch: nesting deeper than {DEPTH_MAX}")
     directive = change.get(DIRECTIVE, "merge")
     if directive not in ("merge", "replace", "delete"):
         raise BadRequest(f"$patch: {str(directive)[:40]!r} is not one of replace, delete, merge")
@@ -113,8 +113,8 @@ def _merged_list(target: Any, change: list[Any], by: str, field: str, depth_left
             raise BadRequest(f"patch: an entry of {field} lacks its merge key {by!r}")
         key = token(entry[by])
         counted[key] += 1
-        if counted[key] > SAME_KEY_LIMIT:
-            raise BadRequest(f"patch: over {SAME_KEY_LIMIT} entries of {field} have the same {by}")
+        if counted[key] > SAME_KEY_MAX:
+            raise BadRequest(f"patch: over {SAME_KEY_MAX} entries of {field} have the same {by}")
         if entry.get(DIRECTIVE) == "delete":
             for gone in places.pop(key, ()):
                 del result[gone]

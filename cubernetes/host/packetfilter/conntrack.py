@@ -10,7 +10,7 @@ log = Log(__name__)
 
 # Above this, every UDP flow to the addresses in question is forgotten by a few commands: each
 # client's next packet then finds its way again.
-FLOW_LIMIT = 32
+FLOW_MAX = 32
 DEADLINE_S = 10.0
 
 
@@ -26,7 +26,7 @@ class Flows:
 
         everything: the addresses or ranges that hold every front of such flows.
         """
-        few = flows if len(flows) <= FLOW_LIMIT else [Flow(Front(one)) for one in everything]
+        few = flows if len(flows) <= FLOW_MAX else [Flow(Front(one)) for one in everything]
         await self._run(argv_for(flow) for flow in few)
 
     async def forget_address(self, address: str) -> None:

@@ -20,7 +20,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
 PREFIX = "CUBE-"
 BUILT_IN = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 # A chain below this length is written anew; in a longer one only the rules that differ are.
-WHOLE_CHAIN_LIMIT = 32
+WHOLE_CHAIN_MAX = 32
 
 
 class UnsafeWord(Exception):
@@ -144,7 +144,7 @@ def _edit_lines(place: Place, have: RuleSet, wanted: RuleSet) -> list[str] | Non
     fails instead of taking a wrong rule, and the next one starts from what is really there.
     """
     old, new = have.chains.get(place), wanted.chains[place]
-    if old is None or min(len(old), len(new)) < WHOLE_CHAIN_LIMIT or len(set(old)) < len(old):
+    if old is None or min(len(old), len(new)) < WHOLE_CHAIN_MAX or len(set(old)) < len(old):
         return None
     head = _common(zip(old, new, strict=False))
     rest = min(len(old), len(new)) - head

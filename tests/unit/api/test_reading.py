@@ -110,9 +110,9 @@ def test_depth_counts_whatever_the_brackets(opening: str) -> None:
         inner = opening * depth + "1" + closing * depth
         return f'{{"a":{inner}}}'.encode()
 
-    assert codec.tree_of(nested(codec.DEPTH_LIMIT))
+    assert codec.tree_of(nested(codec.DEPTH_MAX))
     with pytest.raises(BadRequest, match="nesting deeper than 64"):
-        codec.tree_of(nested(codec.DEPTH_LIMIT + 1))
+        codec.tree_of(nested(codec.DEPTH_MAX + 1))
 
 
 def test_brackets_within_a_text_are_no_depth() -> None:

@@ -84,7 +84,7 @@ def test_a_forged_token_is_refused(token: str) -> None:
 @given(prefix=st.from_regex(r"[a-z]([-a-z0-9]{0,80})", fullmatch=True))
 def test_a_generated_name_is_never_longer_than_a_label(prefix: str) -> None:
     name = generated_name(prefix, "bcdfg")
-    assert len(name) <= names.LABEL_LIMIT
+    assert len(name) <= names.LABEL_MAX
     assert names.is_label(name)
 
 

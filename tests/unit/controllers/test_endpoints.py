@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from controllers.endpoints import Endpoints
 from cubernetes.api.core.pod import ContainerPort, Pod
 from cubernetes.api.core.service import ServicePort
-from cubernetes.api.discovery.endpointslice import ENDPOINT_LIMIT, EndpointSlice
+from cubernetes.api.discovery.endpointslice import ENDPOINT_MAX, EndpointSlice
 from cubernetes.api.meta import replaced
-from cubernetes.api.names import LABEL_COUNT_LIMIT
+from cubernetes.api.names import LABEL_COUNT_MAX
 from tests.carry import World
 from tests.given import (
     NOW,
@@ -194,7 +194,7 @@ def test_250_pods_fill_three_slices_and_one_more_pod_changes_one() -> None:
     world = World([WEB, *(a_running_pod(f"web-{n:03}", ip=f"10.244.1.{n}") for n in range(250))])
     world.settle(Endpoints(), ROUNDS)
     counts = sorted(len(one.endpoints) for one in world.all(EndpointSlice))
-    assert counts == [50, ENDPOINT_LIMIT, ENDPOINT_LIMIT]
+    assert counts == [50, ENDPOINT_MAX, ENDPOINT_MAX]
 
     world.put(a_running_pod("web-x", ip="10.244.2.1"))
 
@@ -202,7 +202,7 @@ def test_250_pods_fill_three_slices_and_one_more_pod_changes_one() -> None:
 
 
 def test_a_freed_place_in_a_full_slice_is_filled_before_another_grows() -> None:
-    found = [a_running_pod(f"web-{n:03}", ip=f"10.244.1.{n}") for n in range(ENDPOINT_LIMIT + 1)]
+    found = [a_running_pod(f"web-{n:03}", ip=f"10.244.1.{n}") for n in range(ENDPOINT_MAX + 1)]
     world = World([WEB, *found])
     world.settle(Endpoints(), ROUNDS)
 
@@ -211,8 +211,8 @@ def test_a_freed_place_in_a_full_slice_is_filled_before_another_grows() -> None:
     world.settle(Endpoints(), ROUNDS)
 
     counts = sorted(len(one.endpoints) for one in world.all(EndpointSlice))
-    assert sum(counts) == ENDPOINT_LIMIT + 1
-    assert counts == [1, ENDPOINT_LIMIT]
+    assert sum(counts) == ENDPOINT_MAX + 1
+    assert counts == [1, ENDPOINT_MAX]
 
 
 def test_a_named_port_that_differs_between_pods_makes_a_slice_for_each_number() -> None:
@@ -264,7 +264,7 @@ def test_a_pod_whose_kubelet_tells_nonsense_costs_the_others_nothing(nonsense: s
 
 
 def test_a_service_with_all_the_labels_there_may_be_has_a_legal_slice() -> None:
-    labels = {f"l{number}": "x" for number in range(LABEL_COUNT_LIMIT)}
+    labels = {f"l{number}": "x" for number in range(LABEL_COUNT_MAX)}
     service = replaced(WEB, metadata=replaced(WEB.metadata, labels=labels))
     world = World([service, a_running_pod("web-0")])
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.host.command import CommandFailed
-from cubernetes.host.packetfilter.conntrack import FLOW_LIMIT, Flows
+from cubernetes.host.packetfilter.conntrack import FLOW_MAX, Flows
 from cubernetes.host.packetfilter.flows import Flow, Front, argv_for, argvs_for_address, stale_flows
 from tests.unit.proxy.papernet import PaperNet
 
@@ -49,7 +49,7 @@ def test_the_commands_name_the_flows() -> None:
 
 async def test_many_flows_are_forgotten_by_one_command_for_each_address() -> None:
     net = PaperNet()
-    many = [Flow(Front("10.96.0.53", str(port))) for port in range(FLOW_LIMIT + 1)]
+    many = [Flow(Front("10.96.0.53", str(port))) for port in range(FLOW_MAX + 1)]
     await Flows(net).forget(many, ["10.96.0.0/16", "192.0.2.1"])
 
     assert [argv[-1] for argv in net.conntracked] == ["10.96.0.0/16", "192.0.2.1"]

@@ -27,7 +27,7 @@ from kubelet.pod.plan import (
 from kubelet.runtime.driver import SANDBOX, Container, State
 from tests.given import NOW, a_container, a_pod
 
-ROUND_LIMIT = 6
+ROUND_MAX = 6
 MOMENT = Moment(NOW, 1000.0)
 
 
@@ -112,7 +112,7 @@ def test_every_plan_carried_out_again_and_again_comes_to_rest(
     pod: Pod, found: list[Container]
 ) -> None:
     world = {one.id: one for one in found}
-    for _ in range(ROUND_LIMIT):
+    for _ in range(ROUND_MAX):
         world = carried_out(plan.plan(pod, list(world.values()), Memory(), MOMENT), world)
 
     assert acts(plan.plan(pod, list(world.values()), Memory(), MOMENT)) == []
@@ -121,7 +121,7 @@ def test_every_plan_carried_out_again_and_again_comes_to_rest(
 @given(pods, containers_found)
 def test_at_rest_the_pod_runs_whole_or_is_over(pod: Pod, found: list[Container]) -> None:
     world = {one.id: one for one in found}
-    for _ in range(ROUND_LIMIT):
+    for _ in range(ROUND_MAX):
         world = carried_out(plan.plan(pod, list(world.values()), Memory(), MOMENT), world)
 
     standing = list(world.values())
@@ -145,7 +145,7 @@ def test_a_plan_cut_anywhere_ends_where_the_whole_one_does(
     world = {one.id: one for one in found}
     first = plan.plan(pod, found, Memory(), MOMENT)
     world = carried_out(first[:cut], world)
-    for _ in range(ROUND_LIMIT):
+    for _ in range(ROUND_MAX):
         world = carried_out(plan.plan(pod, list(world.values()), Memory(), MOMENT), world)
 
     assert acts(plan.plan(pod, list(world.values()), Memory(), MOMENT)) == []

@@ -5,7 +5,7 @@ import pytest
 from cubernetes.api.core.service import ServicePort
 from cubernetes.api.discovery.endpointslice import EndpointPort
 from cubernetes.host.command import CommandFailed
-from cubernetes.host.packetfilter.conntrack import FLOW_LIMIT
+from cubernetes.host.packetfilter.conntrack import FLOW_MAX
 from cubernetes.host.packetfilter.iptables import ANY, LEGACY, NFT, Iptables, tools_in_use
 from cubernetes.host.packetfilter.ruleset import RuleSet
 from proxy.services.apply import ServiceRules
@@ -159,7 +159,7 @@ async def test_tcp_flows_are_left_alone() -> None:
 async def test_many_stale_flows_are_forgotten_by_one_command() -> None:
     net = PaperNet()
     node = node_with(net)
-    await node.apply(udp_rules("10.244.1.2", service_count=FLOW_LIMIT + 1))
+    await node.apply(udp_rules("10.244.1.2", service_count=FLOW_MAX + 1))
 
     assert net.conntracked == [("conntrack", "-D", "-p", "udp", "--orig-dst", "10.96.0.0/16")]
 

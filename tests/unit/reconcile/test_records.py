@@ -8,7 +8,7 @@ from cubernetes.api.errors import ServiceUnavailable
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client
 from cubernetes.reconcile.plan import Record
-from cubernetes.reconcile.records import BURST, PENDING_LIMIT, REFILL_S, Recorder
+from cubernetes.reconcile.records import BURST, PENDING_MAX, REFILL_S, Recorder
 from tests.given import a_pod
 from tests.scripted import ScriptedTransport, refused
 from tests.simulation.clock import sim_env
@@ -111,13 +111,13 @@ def test_nobody_waits_for_records_and_they_take_no_more_room_than_given() -> Non
         env = sim_env("records")
         transport = ScriptedTransport(refused(ServiceUnavailable("no")))
         recorder = Recorder(Client(transport, env), env, "test")
-        for number in range(PENDING_LIMIT * 2):
+        for number in range(PENDING_MAX * 2):
             other = Pod(metadata=ObjectMeta(name=f"p{number}", uid=f"u{number}"), spec=POD.spec)
             recorder.record(Record(other, "Noise", "x"))
         task = started(recorder)
-        await asyncio.sleep(PENDING_LIMIT * 20.0)
+        await asyncio.sleep(PENDING_MAX * 20.0)
         task.cancel()
         await asyncio.wait([task])
         return len({one.body for one in transport.requests})
 
-    assert run_simulated(main(), limit_s=36_000) == PENDING_LIMIT
+    assert run_simulated(main(), limit_s=36_000) == PENDING_MAX

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cubernetes.host.backoff import jittered_s
-from cubernetes.reconcile.workqueue import HELD_LIMIT_S, RETRY_LIMIT_S, Workqueue
+from cubernetes.reconcile.workqueue import HELD_MAX_S, RETRY_MAX_S, Workqueue
 
 KEYS = st.sampled_from("abcd")
 
@@ -71,7 +71,7 @@ class LifeOfAQueue(RuleBasedStateMachine):
     def fail(self, data: st.DataObject, fraction: float, is_held: bool) -> None:
         key = data.draw(st.sampled_from(sorted(self.busy)))
         pause_s = self.queue.retry(key, self.now_s, fraction, is_held=is_held)
-        assert 0 < pause_s <= (HELD_LIMIT_S if is_held else RETRY_LIMIT_S)
+        assert 0 < pause_s <= (HELD_MAX_S if is_held else RETRY_MAX_S)
         self.busy.discard(key)
         if is_held:
             self.owed.discard(key)
@@ -114,7 +114,7 @@ def test_failures_lengthen_the_pause_and_a_success_forgets_them() -> None:
     queue.take(now_s)
 
     assert pauses_s == sorted(pauses_s)
-    assert pauses_s[-1] == RETRY_LIMIT_S * 0.75
+    assert pauses_s[-1] == RETRY_MAX_S * 0.75
     assert queue.retry("a", now_s, 0.5) == pauses_s[0]
 
 
@@ -167,7 +167,7 @@ def test_the_pause_of_a_bug_grows_up_to_five_minutes() -> None:
         pause_s = queue.retry("a", now_s, 0.0, is_held=True)
         now_s += pause_s
 
-    assert pause_s == jittered_s(HELD_LIMIT_S, 0.0) == 150.0
+    assert pause_s == jittered_s(HELD_MAX_S, 0.0) == 150.0
 
 
 def test_keys_that_are_due_at_the_same_time_come_in_the_order_of_asking() -> None:
