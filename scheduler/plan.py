@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from cubernetes.api.condition import Condition, condition_of
 from cubernetes.api.core.event import MESSAGE_MAX
 from cubernetes.api.core.pod import Pod
+from scheduler.nodeinfo import NodeInfo, PodRequests
 from scheduler.registry import FILTERS, PENALTIES, Filter, Penalty
-from scheduler.seat import Demand, Seat
 from scheduler.snapshot import Snapshot
 
 NAMED_NODES = 10  # so many nodes are told one by one; more are told by reason
@@ -55,7 +55,7 @@ type Verdict = Placement | Unschedulable
 
 
 def place(
-    demand: Demand,
+    requests: PodRequests,
     snapshot: Snapshot,
     cursor: str,
     filters: Sequence[Filter] = FILTERS,
@@ -65,19 +65,19 @@ def place(
 
     A node with a penalty is passed over where another one has less of it.
     """
-    refused = snapshot.refusals(demand)
+    refused = snapshot.refusals(requests)
     best, best_penalty = "", 0
     if len(refused) < len(snapshot):
         for name in snapshot.names_after(cursor):
             if name in refused:
                 continue
-            seat = snapshot.seat(name)
-            assert seat is not None, f"{name} has no seat"  # noqa: S101  a bug if not
-            reason = refusal(demand, seat, filters)
+            node = snapshot.node(name)
+            assert node is not None, f"{name} is in no snapshot"  # noqa: S101  a bug if not
+            reason = refusal(requests, node, filters)
             if reason:
                 refused[name] = reason
                 continue
-            penalty = sum(one(demand, seat) for one in penalties)
+            penalty = sum(one(requests, node) for one in penalties)
             if not penalty:
                 return Placement(name)
             if not best or penalty < best_penalty:
@@ -85,16 +85,16 @@ def place(
     return Placement(best) if best else Unschedulable(dict(refused))
 
 
-def refusal(demand: Demand, seat: Seat, filters: Sequence[Filter] = FILTERS) -> str:
+def refusal(requests: PodRequests, node: NodeInfo, filters: Sequence[Filter] = FILTERS) -> str:
     """Return why the node cannot take the pod: the first filter's reason; empty where it can."""
     for one in filters:
-        reason = one(demand, seat)
+        reason = one(requests, node)
         if reason:
             return reason
     return ""
 
 
-def is_told(pod: Pod, verdict: Unschedulable) -> bool:
+def is_reported(pod: Pod, verdict: Unschedulable) -> bool:
     """True where the pod says so already: then nothing is to be written."""
     old = condition_of(pod.status.conditions, "PodScheduled")
     new = verdict.condition

@@ -33,8 +33,8 @@ from cubernetes.reconcile.lease import lead_alone
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
 from scheduler.counts import Counts
-from scheduler.plan import Placement, Unschedulable, cursor_of, is_told, place
-from scheduler.seat import Demand, demand_of, facts_of
+from scheduler.nodeinfo import PodRequests, facts_of, requests_of
+from scheduler.plan import Placement, Unschedulable, cursor_of, is_reported, place
 from scheduler.settings import SchedulerSettings
 from scheduler.snapshot import Snapshot
 from scheduler.waiting import Waiting
@@ -124,7 +124,7 @@ class Scheduler:
             return self._snapshot.remove(new.metadata.uid)
         if old is not None and old.spec == new.spec and old.status.phase == new.status.phase:
             return False
-        return self._snapshot.see(new.metadata.uid, new.spec.node_name, demand_of(new))
+        return self._snapshot.see(new.metadata.uid, new.spec.node_name, requests_of(new))
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if new is not None:
@@ -191,20 +191,20 @@ class Scheduler:
         uid = pod.metadata.uid
         if sent_to := self._snapshot.assumed(uid):
             return Write(pod, Placement(sent_to), self._waiting.epoch)
-        demand: Demand = demand_of(pod)
-        verdict = self._verdict(demand)
+        requests: PodRequests = requests_of(pod)
+        verdict = self._verdict(requests)
         if isinstance(verdict, Placement):
             self._cursor = verdict.node
-            self._snapshot.assume(uid, verdict.node, demand)
-        elif is_told(pod, verdict):
+            self._snapshot.assume(uid, verdict.node, requests)
+        elif is_reported(pod, verdict):
             self._waiting.park(key, self._env.clock.monotonic(), self._waiting.epoch)
             return None
         return Write(pod, verdict, self._waiting.epoch)
 
-    def _verdict(self, demand: Demand) -> Placement | Unschedulable:
+    def _verdict(self, requests: PodRequests) -> Placement | Unschedulable:
         clock, counts = self._env.clock, self._counts
         began_at = clock.monotonic()
-        verdict = place(demand, self._snapshot, self._cursor)
+        verdict = place(requests, self._snapshot, self._cursor)
         counts.deciding.observe(clock.monotonic() - began_at)
         (counts.placed if isinstance(verdict, Placement) else counts.unplaced).inc()
         return verdict

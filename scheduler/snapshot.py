@@ -1,27 +1,27 @@
-"""The cluster as the scheduler decides on it: one seat per node, its load kept up to date.
+"""The cluster as the scheduler decides on it: what each node has, its usage kept up to date.
 
-Seats are immutable and exchanged whole. A pod counts from the moment it is *assumed* to be on a
+Entries are immutable and exchanged whole. A pod counts from the moment it is *assumed* to be on a
 node, which is when its binding is sent: the next decision must not wait for the watch to tell. An
 assumption ends when the pod is seen (it then counts where it was seen) or refused.
 
-Refusals are remembered by demand, until the node's room grows: more load can only be refused more.
-So a thousand equal pods ask a full node once, not a thousand times.
+Refusals are remembered by requests, until the node's room grows: a fuller node refuses no less. So
+a thousand equal pods ask a full node once, not a thousand times.
 """
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from scheduler.seat import Demand, Facts, Load, Seat
+from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
 
-REMEMBERED_DEMANDS = 256
+REMEMBERED_REQUESTS_MAX = 256
 
 
-class Place(NamedTuple):
+class Assignment(NamedTuple):
     """Where a pod counts, with what."""
 
     node: str
-    demand: Demand
+    requests: PodRequests
     is_seen: bool
 
 
@@ -29,18 +29,18 @@ class Snapshot:
     """Changed between decisions only, by what was seen and what was decided."""
 
     def __init__(self) -> None:
-        self._seats: dict[str, Seat] = {}
+        self._nodes: dict[str, NodeInfo] = {}
         self._names: list[str] = []
-        # A pod may be seen before its node is: loads do not depend on facts.
-        self._loads: dict[str, Load] = {}
-        self._places: dict[str, Place] = {}
-        self._refusals: dict[Demand, dict[str, str]] = {}
+        # A pod may be seen before its node is: usage does not depend on facts.
+        self._usages: dict[str, NodeUsage] = {}
+        self._assignments: dict[str, Assignment] = {}
+        self._refusals: dict[PodRequests, dict[str, str]] = {}
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def seat(self, node: str) -> Seat | None:
-        return self._seats.get(node)
+    def node(self, name: str) -> NodeInfo | None:
+        return self._nodes.get(name)
 
     def names_after(self, cursor: str) -> Iterator[str]:
         """Yield every node once, in the order of names, beginning after cursor."""
@@ -48,82 +48,82 @@ class Snapshot:
         yield from self._names[begin:]
         yield from self._names[:begin]
 
-    def refusals(self, demand: Demand) -> dict[str, str]:
-        """Return which nodes are known to refuse the demand, and why. Decisions add to it."""
-        known = self._refusals.get(demand)
+    def refusals(self, requests: PodRequests) -> dict[str, str]:
+        """Return which nodes are known to refuse the requests, and why. Decisions add to it."""
+        known = self._refusals.get(requests)
         if known is None:
-            if len(self._refusals) >= REMEMBERED_DEMANDS:
+            if len(self._refusals) >= REMEMBERED_REQUESTS_MAX:
                 del self._refusals[next(iter(self._refusals))]
-            known = self._refusals[demand] = {}
+            known = self._refusals[requests] = {}
         return known
 
     # What was seen
 
-    def set_node(self, facts: Facts) -> bool:
+    def set_node(self, facts: NodeFacts) -> bool:
         """Take note of a node; return whether that changes any decision."""
-        old = self._seats.get(facts.name)
+        old = self._nodes.get(facts.name)
         if old is not None and old.facts == facts:
             return False
         if old is None:
             insort(self._names, facts.name)
-        self._seats[facts.name] = Seat(facts, self._loads.get(facts.name, Load()))
+        self._nodes[facts.name] = NodeInfo(facts, self._usages.get(facts.name, NodeUsage()))
         self._forget_refusals(facts.name)
         return True
 
     def remove_node(self, name: str) -> None:
-        if self._seats.pop(name, None) is not None:
+        if self._nodes.pop(name, None) is not None:
             del self._names[bisect_left(self._names, name)]
             self._forget_refusals(name)
 
-    def see(self, uid: str, node: str, demand: Demand) -> bool:
+    def see(self, uid: str, node: str, requests: PodRequests) -> bool:
         """Count a pod where it was seen; return whether any node's room has grown by that."""
-        old = self._places.get(uid)
-        self._places[uid] = Place(node, demand, is_seen=True)
-        if old is not None and (old.node, old.demand) == (node, demand):
+        old = self._assignments.get(uid)
+        self._assignments[uid] = Assignment(node, requests, is_seen=True)
+        if old is not None and (old.node, old.requests) == (node, requests):
             return False
         if old is not None:
             self._take_off(old)
-        self._put_on(node, demand)
+        self._put_on(node, requests)
         return old is not None
 
     def remove(self, uid: str) -> bool:
         """Count a pod no longer: it has finished, or is gone. Return whether room has grown."""
-        place = self._places.pop(uid, None)
-        if place is not None:
-            self._take_off(place)
-        return place is not None
+        assignment = self._assignments.pop(uid, None)
+        if assignment is not None:
+            self._take_off(assignment)
+        return assignment is not None
 
     # What was decided
 
-    def assume(self, uid: str, node: str, demand: Demand) -> None:
-        assert uid not in self._places, f"{uid} has its place"  # noqa: S101  a bug if not
-        self._places[uid] = Place(node, demand, is_seen=False)
-        self._put_on(node, demand)
+    def assume(self, uid: str, node: str, requests: PodRequests) -> None:
+        assert uid not in self._assignments, f"{uid} is assigned"  # noqa: S101  a bug if not
+        self._assignments[uid] = Assignment(node, requests, is_seen=False)
+        self._put_on(node, requests)
 
     def assumed(self, uid: str) -> str:
         """Return the node that a pod was sent to and not yet seen on; empty where none."""
-        place = self._places.get(uid)
-        return place.node if place is not None and not place.is_seen else ""
+        assignment = self._assignments.get(uid)
+        return assignment.node if assignment is not None and not assignment.is_seen else ""
 
     def refuse(self, uid: str) -> bool:
         """End an assumption: the binding was refused. Return whether room has grown."""
         return self.remove(uid) if self.assumed(uid) else False
 
-    def _put_on(self, node: str, demand: Demand) -> None:
-        self._set_load(node, self._loads.get(node, Load()).plus(demand))
+    def _put_on(self, node: str, requests: PodRequests) -> None:
+        self._set_usage(node, self._usages.get(node, NodeUsage()).plus(requests))
 
-    def _take_off(self, place: Place) -> None:
-        self._set_load(place.node, self._loads[place.node].minus(place.demand))
-        self._forget_refusals(place.node)
+    def _take_off(self, assignment: Assignment) -> None:
+        self._set_usage(assignment.node, self._usages[assignment.node].minus(assignment.requests))
+        self._forget_refusals(assignment.node)
 
-    def _set_load(self, node: str, load: Load) -> None:
-        if load.pod_count:
-            self._loads[node] = load
+    def _set_usage(self, node: str, usage: NodeUsage) -> None:
+        if usage.pod_count:
+            self._usages[node] = usage
         else:
-            self._loads.pop(node, None)
-        seat = self._seats.get(node)
-        if seat is not None:
-            self._seats[node] = Seat(seat.facts, load)
+            self._usages.pop(node, None)
+        old = self._nodes.get(node)
+        if old is not None:
+            self._nodes[node] = NodeInfo(old.facts, usage)
 
     def _forget_refusals(self, node: str) -> None:
         for known in self._refusals.values():

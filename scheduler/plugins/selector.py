@@ -1,12 +1,12 @@
 """A node must have every label that the pod's nodeSelector names."""
 
-from scheduler.seat import Demand, Seat
+from scheduler.nodeinfo import NodeInfo, PodRequests
 
 
-def selector(demand: Demand, seat: Seat) -> str:
-    if not demand.selector:
+def selector(requests: PodRequests, node: NodeInfo) -> str:
+    if not requests.selector:
         return ""
-    missing = [pair for pair in demand.selector if pair not in seat.facts.labels]
+    missing = [pair for pair in requests.selector if pair not in node.facts.labels]
     if not missing:
         return ""
     return "lacks the label " + ", ".join(f"{key}={value}" for key, value in missing)

@@ -1,15 +1,15 @@
 """Taints: NoSchedule and NoExecute keep pods away, PreferNoSchedule sends them elsewhere."""
 
 from cubernetes.api.core.toleration import unborne
-from scheduler.seat import Demand, Seat
+from scheduler.nodeinfo import NodeInfo, PodRequests
 
 HARD, SOFT = ("NoSchedule", "NoExecute"), ("PreferNoSchedule",)
 
 
-def taints(demand: Demand, seat: Seat) -> str:
-    if not seat.facts.taints:
+def taints(requests: PodRequests, node: NodeInfo) -> str:
+    if not node.facts.taints:
         return ""
-    found = unborne(demand.tolerations, seat.facts.taints, HARD)
+    found = unborne(requests.tolerations, node.facts.taints, HARD)
     if not found:
         return ""
     named = (f"{one.key}={one.value}" if one.value else one.key for one in found)
@@ -17,6 +17,6 @@ def taints(demand: Demand, seat: Seat) -> str:
     return f"has the taint {told}"
 
 
-def soft_taints(demand: Demand, seat: Seat) -> int:
+def soft_taints(requests: PodRequests, node: NodeInfo) -> int:
     """Return how many PreferNoSchedule taints of the node the pod does not bear."""
-    return len(unborne(demand.tolerations, seat.facts.taints, SOFT)) if seat.facts.taints else 0
+    return len(unborne(requests.tolerations, node.facts.taints, SOFT)) if node.facts.taints else 0

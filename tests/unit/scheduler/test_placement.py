@@ -13,16 +13,16 @@ from cubernetes.api.core.pod import ContainerPort, PodSpec
 from cubernetes.api.core.toleration import Toleration
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
-from scheduler.plan import Placement, Unschedulable, cursor_of, is_told, place, refusal
+from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests, facts_of, requests_of
+from scheduler.plan import Placement, Unschedulable, cursor_of, is_reported, place, refusal
 from scheduler.plugins.ports import ports
-from scheduler.seat import Demand, Facts, Load, Seat, demand_of, facts_of
 from scheduler.snapshot import Snapshot
 from tests.given import NOW, a_container, a_node, a_pod
 
 SPOT = Taint(key="spot", value="yes", effect="NoSchedule")
 SLOW = Taint(key="slow", effect="PreferNoSchedule")
-DEMANDS = st.builds(
-    Demand,
+REQUESTS = st.builds(
+    PodRequests,
     cpu_milli=st.sampled_from([0, 0, 500, 1000, 3000]),
     memory_bytes=st.sampled_from([0, 0, 1 << 20, 1 << 30]),
     ports=st.sampled_from(
@@ -32,7 +32,7 @@ DEMANDS = st.builds(
     tolerations=st.sampled_from([(), (), (Toleration(key="spot", operator="Exists"),)]),
 )
 FACTS = st.builds(
-    Facts,
+    NodeFacts,
     name=st.sampled_from([f"n{place}" for place in range(6)]),
     labels=st.sampled_from([frozenset(), frozenset({("disk", "ssd")})]),
     is_ready=st.sampled_from([True, True, False]),
@@ -44,7 +44,7 @@ FACTS = st.builds(
 )
 
 
-def a_snapshot(facts: Sequence[Facts]) -> Snapshot:
+def a_snapshot(facts: Sequence[NodeFacts]) -> Snapshot:
     snapshot = Snapshot()
     for one in facts:
         snapshot.set_node(one)
@@ -53,64 +53,66 @@ def a_snapshot(facts: Sequence[Facts]) -> Snapshot:
 
 def equal_nodes(count: int, pods: int = 110) -> Snapshot:
     return a_snapshot(
-        [Facts(f"n{place:04}", cpu_milli=4000, pod_count=pods) for place in range(count)]
+        [NodeFacts(f"n{place:04}", cpu_milli=4000, pod_count=pods) for place in range(count)]
     )
 
 
 def is_slow(snapshot: Snapshot, name: str) -> bool:
-    seat = snapshot.seat(name)
-    return seat is not None and SLOW in seat.facts.taints
+    node = snapshot.node(name)
+    return node is not None and SLOW in node.facts.taints
 
 
-def put_all(snapshot: Snapshot, demands: Sequence[Demand]) -> list[str]:
+def put_all(snapshot: Snapshot, pods: Sequence[PodRequests]) -> list[str]:
     """Place one after the other, as the scheduler does; return the nodes of those that fit."""
     nodes, cursor = [], ""
-    for number, demand in enumerate(demands):
-        verdict = place(demand, snapshot, cursor)
+    for number, requests in enumerate(pods):
+        verdict = place(requests, snapshot, cursor)
         if isinstance(verdict, Placement):
             cursor = verdict.node
-            snapshot.assume(f"uid-{number}", cursor, demand)
+            snapshot.assume(f"uid-{number}", cursor, requests)
             nodes.append(cursor)
     return nodes
 
 
-@given(st.lists(FACTS, max_size=6), st.lists(DEMANDS, max_size=30))
-def test_no_node_ever_gets_more_than_it_has(facts: list[Facts], demands: list[Demand]) -> None:
+@given(st.lists(FACTS, max_size=6), st.lists(REQUESTS, max_size=30))
+def test_no_node_ever_gets_more_than_it_has(
+    facts: list[NodeFacts], pods: list[PodRequests]
+) -> None:
     snapshot = a_snapshot(facts)
-    put_all(snapshot, demands)
+    put_all(snapshot, pods)
 
     for one in {one.name: one for one in facts}.values():
-        seat = snapshot.seat(one.name)
-        assert seat is not None
-        load = seat.load
-        assert load.pod_count <= one.pod_count
-        assert load.cpu_milli <= one.cpu_milli
-        assert load.memory_bytes <= one.memory_bytes
-        assert load.pod_count == 0 or (one.is_ready and one.is_schedulable)
-        taken = list(load.ports)
+        node = snapshot.node(one.name)
+        assert node is not None
+        usage = node.usage
+        assert usage.pod_count <= one.pod_count
+        assert usage.cpu_milli <= one.cpu_milli
+        assert usage.memory_bytes <= one.memory_bytes
+        assert usage.pod_count == 0 or (one.is_ready and one.is_schedulable)
+        taken = list(usage.ports)
         assert not any(
             port.collides(other) for at, port in enumerate(taken) for other in taken[:at]
         )
 
 
-@given(st.lists(FACTS, max_size=6), st.lists(DEMANDS, max_size=30))
+@given(st.lists(FACTS, max_size=6), st.lists(REQUESTS, max_size=30))
 def test_what_is_remembered_of_refusals_changes_no_decision(
-    facts: list[Facts], demands: list[Demand]
+    facts: list[NodeFacts], pods: list[PodRequests]
 ) -> None:
     """With the memory and without it, each pod goes to the same node or to none."""
     snapshot, cursor = a_snapshot(facts), ""
-    for number, demand in enumerate(demands):
+    for number, requests in enumerate(pods):
         plain = [
             name
             for name in snapshot.names_after(cursor)
-            if (seat := snapshot.seat(name)) and not refusal(demand, seat)
+            if (node := snapshot.node(name)) and not refusal(requests, node)
         ]
-        verdict = place(demand, snapshot, cursor)
+        verdict = place(requests, snapshot, cursor)
         if isinstance(verdict, Placement):
             welcome = [name for name in plain if not is_slow(snapshot, name)]
             assert verdict.node == (welcome or plain)[0]
             cursor = verdict.node
-            snapshot.assume(f"uid-{number}", cursor, demand)
+            snapshot.assume(f"uid-{number}", cursor, requests)
         else:
             assert plain == []
             assert len(verdict.reasons) == len({one.name for one in facts})
@@ -121,45 +123,50 @@ def test_what_is_remembered_of_refusals_changes_no_decision(
 @given(node_count=st.integers(1, 20), pod_count=st.integers(0, 90))
 def test_w46_on_equal_nodes_nobody_is_two_pods_ahead(node_count: int, pod_count: int) -> None:
     snapshot = equal_nodes(node_count)
-    counts = Counter(put_all(snapshot, [Demand()] * pod_count))
+    counts = Counter(put_all(snapshot, [PodRequests()] * pod_count))
 
     spread = [counts[f"n{place:04}"] for place in range(node_count)]
     assert max(spread) - min(spread) <= 1
 
 
-@given(st.lists(FACTS, max_size=6, unique_by=lambda one: one.name), st.lists(DEMANDS, max_size=10),
+@given(st.lists(FACTS, max_size=6, unique_by=lambda one: one.name), st.lists(REQUESTS, max_size=10),
        st.randoms(use_true_random=False))  # fmt: skip
 def test_the_order_in_which_nodes_come_does_not_matter(
-    facts: list[Facts], demands: list[Demand], chance: st.DataObject
+    facts: list[NodeFacts], pods: list[PodRequests], chance: st.DataObject
 ) -> None:
     shuffled = list(facts)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
 
-    assert put_all(a_snapshot(facts), demands) == put_all(a_snapshot(shuffled), demands)
+    assert put_all(a_snapshot(facts), pods) == put_all(a_snapshot(shuffled), pods)
 
 
 def test_w46_a_selector_goes_round_too_and_only_over_ready_nodes() -> None:
     ssd = frozenset({("disk", "ssd")})
     snapshot = a_snapshot(
         [
-            Facts("n1", labels=ssd, pod_count=9),
-            Facts("n2", pod_count=9),
-            Facts("n3", labels=ssd, pod_count=9, is_ready=False),
-            Facts("n4", labels=ssd, pod_count=9),
+            NodeFacts("n1", labels=ssd, pod_count=9),
+            NodeFacts("n2", pod_count=9),
+            NodeFacts("n3", labels=ssd, pod_count=9, is_ready=False),
+            NodeFacts("n4", labels=ssd, pod_count=9),
         ]
     )
 
-    assert put_all(snapshot, [Demand(selector=(("disk", "ssd"),))] * 4) == ["n1", "n4", "n1", "n4"]
+    assert put_all(snapshot, [PodRequests(selector=(("disk", "ssd"),))] * 4) == [
+        "n1",
+        "n4",
+        "n1",
+        "n4",
+    ]
 
 
 def test_w14_a_node_that_is_not_ready_is_not_chosen_and_says_so() -> None:
     snapshot = a_snapshot([facts_of(a_node("n1", is_ready=False))])
 
-    assert place(Demand(), snapshot, "") == Unschedulable({"n1": "is not ready"})
+    assert place(PodRequests(), snapshot, "") == Unschedulable({"n1": "is not ready"})
 
 
 def test_w17_without_a_node_the_pod_goes_nowhere_and_is_told() -> None:
-    verdict = place(Demand(), Snapshot(), "")
+    verdict = place(PodRequests(), Snapshot(), "")
 
     assert verdict == Unschedulable({})
     assert isinstance(verdict, Unschedulable)
@@ -169,9 +176,9 @@ def test_w17_without_a_node_the_pod_goes_nowhere_and_is_told() -> None:
 def test_the_round_goes_on_after_the_one_chosen_last_also_when_that_is_gone() -> None:
     snapshot = equal_nodes(3)
 
-    assert place(Demand(), snapshot, "n0001") == Placement("n0002")
-    assert place(Demand(), snapshot, "n0002") == Placement("n0000")
-    assert place(Demand(), snapshot, "n0000-gone") == Placement("n0001")
+    assert place(PodRequests(), snapshot, "n0001") == Placement("n0002")
+    assert place(PodRequests(), snapshot, "n0002") == Placement("n0000")
+    assert place(PodRequests(), snapshot, "n0000-gone") == Placement("n0001")
 
 
 def test_after_a_restart_the_round_goes_on_from_the_pod_bound_last() -> None:
@@ -189,21 +196,23 @@ def test_after_a_restart_the_round_goes_on_from_the_pod_bound_last() -> None:
 
 
 def test_each_filter_says_what_is_missing() -> None:
-    full = Load(cpu_milli=3500, memory_bytes=7 << 20, pod_count=2, ports=(HostPort("TCP", 80),))
-    facts = Facts("n1", cpu_milli=4000, memory_bytes=8 << 20, pod_count=3)
-    seat = Seat(facts, full)
+    full = NodeUsage(
+        cpu_milli=3500, memory_bytes=7 << 20, pod_count=2, ports=(HostPort("TCP", 80),)
+    )
+    facts = NodeFacts("n1", cpu_milli=4000, memory_bytes=8 << 20, pod_count=3)
+    node = NodeInfo(facts, full)
 
-    assert refusal(Demand(cpu_milli=501), seat) == "needs 501m cpu, has 500m free"
-    assert refusal(Demand(memory_bytes=2 << 20), seat) == "needs 2Mi memory, has 1Mi free"
-    assert refusal(Demand(ports=(HostPort("TCP", 80, "10.0.0.1"),)), seat) == (
+    assert refusal(PodRequests(cpu_milli=501), node) == "needs 501m cpu, has 500m free"
+    assert refusal(PodRequests(memory_bytes=2 << 20), node) == "needs 2Mi memory, has 1Mi free"
+    assert refusal(PodRequests(ports=(HostPort("TCP", 80, "10.0.0.1"),)), node) == (
         "has host port 80/TCP taken"
     )
-    assert refusal(Demand(selector=(("a", "b"),)), seat) == "lacks the label a=b"
-    assert refusal(Demand(), Seat(facts._replace(pod_count=2), full)) == (
+    assert refusal(PodRequests(selector=(("a", "b"),)), node) == "lacks the label a=b"
+    assert refusal(PodRequests(), NodeInfo(facts._replace(pod_count=2), full)) == (
         "has room for 2 pods and runs 2"
     )
-    assert refusal(Demand(), Seat(facts._replace(is_schedulable=False))) == "is cordoned"
-    assert refusal(Demand(cpu_milli=500, memory_bytes=1 << 20), seat) == ""
+    assert refusal(PodRequests(), NodeInfo(facts._replace(is_schedulable=False))) == "is cordoned"
+    assert refusal(PodRequests(cpu_milli=500, memory_bytes=1 << 20), node) == ""
 
 
 def test_host_ports_on_different_addresses_or_protocols_go_together() -> None:
@@ -223,10 +232,12 @@ def test_a_demand_is_read_from_every_container_and_the_hosts_network() -> None:
     )
     pod = a_pod(spec=PodSpec(containers=containers, node_selector={"b": "2", "a": "1"}))
 
-    demand = demand_of(pod)
-    assert demand == Demand(1500, 1 << 20, (HostPort("TCP", 5353),), (("a", "1"), ("b", "2")))
+    requests = requests_of(pod)
+    assert requests == PodRequests(
+        1500, 1 << 20, (HostPort("TCP", 5353),), (("a", "1"), ("b", "2"))
+    )
     on_host = replaced(pod, spec=replaced(pod.spec, host_network=True))
-    assert [one.port for one in demand_of(on_host).ports] == [53, 8080]
+    assert [one.port for one in requests_of(on_host).ports] == [53, 8080]
 
 
 def test_what_a_node_says_of_itself_is_read_as_a_whole() -> None:
@@ -255,29 +266,31 @@ def test_a_node_that_is_cordoned_or_going_takes_nothing() -> None:
 def test_a_host_port_on_one_address_of_the_node_keeps_its_address() -> None:
     ports = [ContainerPort(container_port=80, host_port=80, host_ip="10.0.0.7")]
 
-    demand = demand_of(a_pod(spec=PodSpec(containers=(a_container(ports=ports),))))
+    requests = requests_of(a_pod(spec=PodSpec(containers=(a_container(ports=ports),))))
 
-    assert demand.ports == (HostPort("TCP", 80, "10.0.0.7"),)
+    assert requests.ports == (HostPort("TCP", 80, "10.0.0.7"),)
 
 
 def test_a_pod_without_host_ports_fits_where_they_are_taken() -> None:
-    seat = Seat(Facts("n1", pod_count=9), Load(ports=(HostPort("TCP", 80),)))
+    node = NodeInfo(NodeFacts("n1", pod_count=9), NodeUsage(ports=(HostPort("TCP", 80),)))
 
-    assert refusal(Demand(), seat) == ""
-    assert refusal(Demand(ports=(HostPort("TCP", 81),)), seat) == ""
-    both = Demand(ports=(HostPort("TCP", 80), HostPort("TCP", 80, "10.0.0.1")))
-    assert refusal(both, seat) == "has host port 80/TCP, 80/TCP taken"
+    assert refusal(PodRequests(), node) == ""
+    assert refusal(PodRequests(ports=(HostPort("TCP", 81),)), node) == ""
+    both = PodRequests(ports=(HostPort("TCP", 80), HostPort("TCP", 80, "10.0.0.1")))
+    assert refusal(both, node) == "has host port 80/TCP, 80/TCP taken"
 
 
 def test_everything_that_a_node_lacks_is_said() -> None:
-    seat = Seat(Facts("n1", cpu_milli=1000, memory_bytes=1000, pod_count=9), Load(cpu_milli=2000))
+    node = NodeInfo(
+        NodeFacts("n1", cpu_milli=1000, memory_bytes=1000, pod_count=9), NodeUsage(cpu_milli=2000)
+    )
 
-    assert refusal(Demand(cpu_milli=1, memory_bytes=1001), seat) == (
+    assert refusal(PodRequests(cpu_milli=1, memory_bytes=1001), node) == (
         "needs 1m cpu, has 0m free and needs 1001 bytes memory, has 1000 bytes free"
     )
-    assert refusal(Demand(selector=(("a", "b"), ("c", "d"))), Seat(Facts("n1", pod_count=9))) == (
-        "lacks the label a=b, c=d"
-    )
+    assert refusal(
+        PodRequests(selector=(("a", "b"), ("c", "d"))), NodeInfo(NodeFacts("n1", pod_count=9))
+    ) == ("lacks the label a=b, c=d")
 
 
 def test_the_most_frequent_reasons_come_first_and_equal_ones_in_their_order() -> None:
@@ -294,7 +307,7 @@ def test_a_node_that_has_not_told_its_size_takes_nothing() -> None:
     node = a_node("n1")
     silent = replaced(node, status=replaced(node.status, allocatable={}, capacity={}))
 
-    assert refusal(Demand(), Seat(facts_of(silent))) == "has room for 0 pods and runs 0"
+    assert refusal(PodRequests(), NodeInfo(facts_of(silent))) == "has room for 0 pods and runs 0"
 
 
 def test_few_nodes_are_told_one_by_one_and_many_are_counted() -> None:
@@ -319,27 +332,27 @@ def test_w17_what_a_pod_says_already_is_not_written_again() -> None:
     pod = a_pod()
     told = replaced(pod, status=replaced(pod.status, conditions=(verdict.condition,)))
 
-    assert not is_told(pod, verdict)
-    assert is_told(told, verdict)
-    assert not is_told(told, Unschedulable({"n1": "is not ready"}))
+    assert not is_reported(pod, verdict)
+    assert is_reported(told, verdict)
+    assert not is_reported(told, Unschedulable({"n1": "is not ready"}))
 
 
 def test_a_taint_keeps_away_whoever_does_not_bear_it_and_is_named() -> None:
     snapshot = a_snapshot([facts_of(a_node("n1", taints=[SPOT])), facts_of(a_node("n2"))])
-    bears = demand_of(a_pod(spec=PodSpec(
+    bears = requests_of(a_pod(spec=PodSpec(
         containers=(a_container(),), tolerations=(Toleration(key="spot", value="yes"),)
     )))  # fmt: skip
 
-    assert put_all(snapshot, [Demand()] * 3) == ["n2"] * 3
+    assert put_all(snapshot, [PodRequests()] * 3) == ["n2"] * 3
     assert put_all(a_snapshot([facts_of(a_node("n1", taints=[SPOT]))]), [bears]) == ["n1"]
-    verdict = place(Demand(), a_snapshot([facts_of(a_node("n1", taints=[SPOT]))]), "")
+    verdict = place(PodRequests(), a_snapshot([facts_of(a_node("n1", taints=[SPOT]))]), "")
     assert isinstance(verdict, Unschedulable)
     assert verdict.reasons == {"n1": "has the taint spot=yes:NoSchedule"}
 
 
 def test_noexecute_keeps_new_pods_away_too() -> None:
     hard = Taint(key="spot", effect="NoExecute")
-    verdict = place(Demand(), a_snapshot([facts_of(a_node("n1", taints=[hard]))]), "")
+    verdict = place(PodRequests(), a_snapshot([facts_of(a_node("n1", taints=[hard]))]), "")
     assert isinstance(verdict, Unschedulable)
     assert verdict.reasons == {"n1": "has the taint spot:NoExecute"}
 
@@ -348,30 +361,30 @@ def test_a_node_that_is_better_avoided_takes_pods_only_when_no_other_does() -> N
     worse = (SLOW, Taint(key="older", effect="PreferNoSchedule"))
     snapshot = a_snapshot(
         [
-            Facts("n1", cpu_milli=9000, pod_count=1, taints=(SLOW,)),
-            Facts("n2", cpu_milli=9000, pod_count=2),
-            Facts("n3", cpu_milli=9000, pod_count=1, taints=worse),
+            NodeFacts("n1", cpu_milli=9000, pod_count=1, taints=(SLOW,)),
+            NodeFacts("n2", cpu_milli=9000, pod_count=2),
+            NodeFacts("n3", cpu_milli=9000, pod_count=1, taints=worse),
         ]
     )
-    assert put_all(snapshot, [Demand()] * 5) == ["n2", "n2", "n1", "n3"]
+    assert put_all(snapshot, [PodRequests()] * 5) == ["n2", "n2", "n1", "n3"]
 
 
 def test_a_taint_that_goes_lets_the_pod_come() -> None:
-    """A refusal is remembered by demand until what the node says of itself changes."""
+    """A refusal is remembered by requests until what the node says of itself changes."""
     snapshot = a_snapshot([facts_of(a_node("n1", taints=[SPOT]))])
-    assert isinstance(place(Demand(), snapshot, ""), Unschedulable)
+    assert isinstance(place(PodRequests(), snapshot, ""), Unschedulable)
     snapshot.set_node(facts_of(a_node("n1")))
-    assert place(Demand(), snapshot, "") == Placement("n1")
+    assert place(PodRequests(), snapshot, "") == Placement("n1")
 
 
 def test_ports_of_the_nodes_own_programs_are_taken() -> None:
     notes = {"cubernetes.io/ports-in-use": "10250/TCP,8472/UDP,x,99999999/TCP,0/TCP,1/SCTP"}
     node = a_node("n1")
     node = replaced(node, metadata=replaced(node.metadata, annotations=notes))
-    seat = Seat(facts_of(node))
+    there = NodeInfo(facts_of(node))
 
     def refusal(port: int, protocol: str, address: str = "") -> str:
-        return ports(Demand(ports=(HostPort(protocol, port, address),)), seat)
+        return ports(PodRequests(ports=(HostPort(protocol, port, address),)), there)
 
     assert refusal(10250, "TCP") == "has host port 10250/TCP taken"
     assert refusal(10250, "TCP", "192.168.0.7") == "has host port 10250/TCP taken"

@@ -4,20 +4,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.core.hostport import HostPort
+from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
 from scheduler.plan import Placement, Unschedulable, place
-from scheduler.seat import Demand, Facts, Load, Seat
-from scheduler.snapshot import REMEMBERED_DEMANDS, Snapshot
+from scheduler.snapshot import REMEMBERED_REQUESTS_MAX, Snapshot
 
-N1 = Facts("n1", cpu_milli=1000, pod_count=10)
-DEMAND = Demand(cpu_milli=600, ports=(HostPort("TCP", 80),))
+N1 = NodeFacts("n1", cpu_milli=1000, pod_count=10)
+ASKED = PodRequests(cpu_milli=600, ports=(HostPort("TCP", 80),))
 
 UIDS = st.sampled_from("abcd")
 NODES = st.sampled_from(["n1", "n2"])
-DEMANDS = st.builds(Demand, st.integers(0, 3), st.integers(0, 3), st.just((HostPort("TCP", 1),)))
+REQUESTS = st.builds(
+    PodRequests, st.integers(0, 3), st.integers(0, 3), st.just((HostPort("TCP", 1),))
+)
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("see"), UIDS, NODES, DEMANDS),
-        st.tuples(st.just("assume"), UIDS, NODES, DEMANDS),
+        st.tuples(st.just("see"), UIDS, NODES, REQUESTS),
+        st.tuples(st.just("assume"), UIDS, NODES, REQUESTS),
         st.tuples(st.just("refuse"), UIDS),
         st.tuples(st.just("remove"), UIDS),
         st.tuples(st.just("add_node"), NODES),
@@ -32,19 +34,19 @@ class Ledger:
 
     def __init__(self) -> None:
         self.snapshot = Snapshot()
-        self.seen: dict[str, tuple[str, Demand]] = {}
-        self.assumed: dict[str, tuple[str, Demand]] = {}
+        self.seen: dict[str, tuple[str, PodRequests]] = {}
+        self.assumed: dict[str, tuple[str, PodRequests]] = {}
         self.nodes: set[str] = set()
 
-    def see(self, uid: str, node: str, demand: Demand) -> None:
-        self.snapshot.see(uid, node, demand)
+    def see(self, uid: str, node: str, requests: PodRequests) -> None:
+        self.snapshot.see(uid, node, requests)
         self.assumed.pop(uid, None)
-        self.seen[uid] = (node, demand)
+        self.seen[uid] = (node, requests)
 
-    def assume(self, uid: str, node: str, demand: Demand) -> None:
+    def assume(self, uid: str, node: str, requests: PodRequests) -> None:
         if uid not in self.seen | self.assumed:
-            self.snapshot.assume(uid, node, demand)
-            self.assumed[uid] = (node, demand)
+            self.snapshot.assume(uid, node, requests)
+            self.assumed[uid] = (node, requests)
 
     def refuse(self, uid: str) -> None:
         assert self.snapshot.refuse(uid) == (self.assumed.pop(uid, None) is not None)
@@ -55,19 +57,19 @@ class Ledger:
         self.assumed.pop(uid, None)
 
     def add_node(self, node: str) -> None:
-        self.snapshot.set_node(Facts(node))
+        self.snapshot.set_node(NodeFacts(node))
         self.nodes.add(node)
 
     def remove_node(self, node: str) -> None:
         self.snapshot.remove_node(node)
         self.nodes.discard(node)
 
-    def load(self, node: str) -> Load:
-        load = Load()
-        for at, demand in (self.seen | self.assumed).values():
+    def usage(self, node: str) -> NodeUsage:
+        usage = NodeUsage()
+        for at, requests in (self.seen | self.assumed).values():
             if at == node:
-                load = load.plus(demand)
-        return load
+                usage = usage.plus(requests)
+        return usage
 
 
 @given(STEPS)
@@ -79,46 +81,46 @@ def test_loads_are_the_sums_of_what_counts_whatever_came_in_which_order(
         getattr(ledger, verb)(*facts)
 
     assert list(ledger.snapshot.names_after("")) == sorted(ledger.nodes)
-    for node in ledger.nodes:
-        seat = ledger.snapshot.seat(node)
-        assert seat is not None
-        assert seat.load == ledger.load(node)
+    for name in ledger.nodes:
+        node = ledger.snapshot.node(name)
+        assert node is not None
+        assert node.usage == ledger.usage(name)
 
 
 def test_an_assumed_pod_counts_at_once_and_not_twice_when_it_is_seen() -> None:
     snapshot = Snapshot()
     snapshot.set_node(N1)
-    snapshot.assume("a", "n1", DEMAND)
-    assert not isinstance(place(DEMAND, snapshot, ""), Placement)
+    snapshot.assume("a", "n1", ASKED)
+    assert not isinstance(place(ASKED, snapshot, ""), Placement)
     assert snapshot.assumed("a") == "n1"
 
-    assert snapshot.see("a", "n1", DEMAND) is False
-    seat = snapshot.seat("n1")
-    assert seat is not None
-    assert seat.load.cpu_milli == 600
+    assert snapshot.see("a", "n1", ASKED) is False
+    node = snapshot.node("n1")
+    assert node is not None
+    assert node.usage.cpu_milli == 600
     assert snapshot.assumed("a") == ""
 
 
 def test_a_refused_binding_gives_the_room_back() -> None:
     snapshot = Snapshot()
     snapshot.set_node(N1)
-    snapshot.assume("a", "n1", DEMAND)
-    place(DEMAND, snapshot, "")
+    snapshot.assume("a", "n1", ASKED)
+    place(ASKED, snapshot, "")
 
     assert snapshot.refuse("a") is True
 
-    assert place(DEMAND, snapshot, "") == Placement("n1")
+    assert place(ASKED, snapshot, "") == Placement("n1")
 
 
 def test_what_was_seen_is_not_taken_back_by_a_late_refusal() -> None:
     snapshot = Snapshot()
     snapshot.set_node(N1)
-    snapshot.see("a", "n1", DEMAND)
+    snapshot.see("a", "n1", ASKED)
 
     assert snapshot.refuse("a") is False
-    seat = snapshot.seat("n1")
-    assert seat is not None
-    assert seat.load.pod_count == 1
+    node = snapshot.node("n1")
+    assert node is not None
+    assert node.usage.pod_count == 1
 
 
 def test_a_heartbeat_that_changes_nothing_is_no_news() -> None:
@@ -133,10 +135,10 @@ def test_whether_room_has_grown_is_told() -> None:
     snapshot = Snapshot()
     snapshot.set_node(N1)
 
-    assert snapshot.see("a", "n1", DEMAND) is False
-    assert snapshot.see("a", "n1", DEMAND) is False
-    assert snapshot.see("a", "n1", DEMAND._replace(cpu_milli=100)) is True
-    assert snapshot.see("a", "n2", DEMAND) is True
+    assert snapshot.see("a", "n1", ASKED) is False
+    assert snapshot.see("a", "n1", ASKED) is False
+    assert snapshot.see("a", "n1", ASKED._replace(cpu_milli=100)) is True
+    assert snapshot.see("a", "n2", ASKED) is True
     assert snapshot.remove("a") is True
     assert snapshot.remove("a") is False
 
@@ -147,16 +149,16 @@ class CountingFilter:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def __call__(self, demand: Demand, seat: Seat) -> str:
-        self.asked.append(seat.facts.name)
-        return "is too small" if demand.cpu_milli > seat.facts.cpu_milli else ""
+    def __call__(self, requests: PodRequests, node: NodeInfo) -> str:
+        self.asked.append(node.facts.name)
+        return "is too small" if requests.cpu_milli > node.facts.cpu_milli else ""
 
 
 def test_a_node_is_asked_once_by_equal_pods_and_again_when_it_has_changed() -> None:
     snapshot, ask = Snapshot(), CountingFilter()
     for name in ("n1", "n2"):
         snapshot.set_node(N1._replace(name=name))
-    big = Demand(cpu_milli=2000)
+    big = PodRequests(cpu_milli=2000)
 
     for _ in range(100):
         assert place(big, snapshot, "", [ask]) == Unschedulable(
@@ -172,7 +174,7 @@ def test_of_a_node_that_is_gone_no_reason_is_told() -> None:
     snapshot = Snapshot()
     for name in ("n1", "n2"):
         snapshot.set_node(N1._replace(name=name))
-    big = Demand(cpu_milli=2000)
+    big = PodRequests(cpu_milli=2000)
     place(big, snapshot, "")
 
     snapshot.remove_node("n1")
@@ -185,7 +187,7 @@ def test_of_a_node_that_is_gone_no_reason_is_told() -> None:
 def test_remembered_refusals_are_bounded() -> None:
     snapshot = Snapshot()
     snapshot.set_node(N1)
-    for cpu_milli in range(REMEMBERED_DEMANDS * 2):
-        place(Demand(cpu_milli=2000 + cpu_milli), snapshot, "")
+    for cpu_milli in range(REMEMBERED_REQUESTS_MAX * 2):
+        place(PodRequests(cpu_milli=2000 + cpu_milli), snapshot, "")
 
-    assert len(snapshot._refusals) == REMEMBERED_DEMANDS
+    assert len(snapshot._refusals) == REMEMBERED_REQUESTS_MAX

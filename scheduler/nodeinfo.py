@@ -10,8 +10,8 @@ from cubernetes.api.core.toleration import Toleration
 from cubernetes.api.quantities import Quantity
 
 
-class Demand(NamedTuple):
-    """What a pod asks of a node. Pods of one template have equal demands."""
+class PodRequests(NamedTuple):
+    """What a pod asks of a node. Pods of one template have equal requests."""
 
     cpu_milli: int = 0
     memory_bytes: int = 0
@@ -20,7 +20,7 @@ class Demand(NamedTuple):
     tolerations: tuple[Toleration, ...] = ()
 
 
-class Facts(NamedTuple):
+class NodeFacts(NamedTuple):
     """What a Node says of itself."""
 
     name: str
@@ -34,44 +34,44 @@ class Facts(NamedTuple):
     ports: tuple[HostPort, ...] = ()  # of its own programs
 
 
-class Load(NamedTuple):
-    """The sum of what the pods on a node ask for."""
+class NodeUsage(NamedTuple):
+    """The sum of what the pods on a node request."""
 
     cpu_milli: int = 0
     memory_bytes: int = 0
     pod_count: int = 0
     ports: tuple[HostPort, ...] = ()
 
-    def plus(self, demand: Demand) -> "Load":
-        return Load(
-            self.cpu_milli + demand.cpu_milli,
-            self.memory_bytes + demand.memory_bytes,
+    def plus(self, requests: PodRequests) -> "NodeUsage":
+        return NodeUsage(
+            self.cpu_milli + requests.cpu_milli,
+            self.memory_bytes + requests.memory_bytes,
             self.pod_count + 1,
-            self.ports + demand.ports,
+            self.ports + requests.ports,
         )
 
-    def minus(self, demand: Demand) -> "Load":
-        """Return the load without a pod that is part of it."""
+    def minus(self, requests: PodRequests) -> "NodeUsage":
+        """Return the usage without a pod that is part of it."""
         ports = list(self.ports)
-        for port in demand.ports:
+        for port in requests.ports:
             ports.remove(port)
-        return Load(
-            self.cpu_milli - demand.cpu_milli,
-            self.memory_bytes - demand.memory_bytes,
+        return NodeUsage(
+            self.cpu_milli - requests.cpu_milli,
+            self.memory_bytes - requests.memory_bytes,
             self.pod_count - 1,
             tuple(ports),
         )
 
 
-class Seat(NamedTuple):
+class NodeInfo(NamedTuple):
     """A node as a filter sees it."""
 
-    facts: Facts
-    load: Load = Load()
+    facts: NodeFacts
+    usage: NodeUsage = NodeUsage()
 
 
-def demand_of(pod: Pod) -> Demand:
-    return Demand(
+def requests_of(pod: Pod) -> PodRequests:
+    return PodRequests(
         cpu_milli=requested(pod.spec, "cpu"),
         memory_bytes=requested(pod.spec, "memory"),
         ports=host_ports(pod.spec),
@@ -80,10 +80,10 @@ def demand_of(pod: Pod) -> Demand:
     )
 
 
-def facts_of(node: Node) -> Facts:
+def facts_of(node: Node) -> NodeFacts:
     """Return a node's facts; what it has not told yet counts as nothing to give."""
     amounts = node.status.allocatable or node.status.capacity
-    return Facts(
+    return NodeFacts(
         name=node.metadata.name,
         labels=frozenset(node.metadata.labels.items()),
         is_ready=is_ready(node),
