@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cubernetes.api.core.node import NodeInfo
+from cubernetes.api.core.node import NodeSystemInfo
 from cubernetes.api.quantities import Quantity
 
 # cgroup v1 says «no limit» with a number near 2^63; anything above this is no limit.
@@ -19,7 +19,7 @@ class MachineFacts:
 
     cpu_milli: int
     memory_bytes: int
-    info: NodeInfo
+    info: NodeSystemInfo
 
 
 def machine_facts(version: str, runtime_version: str) -> MachineFacts:
@@ -28,7 +28,7 @@ def machine_facts(version: str, runtime_version: str) -> MachineFacts:
     limit_bytes = memory_limit_bytes(_first_of(MEMORY_FILES))
     quota_milli = cpu_quota_milli(*_cpu_quota())
     release = os_name(_text(Path("/etc/os-release")))
-    info = NodeInfo(
+    info = NodeSystemInfo(
         machine_id=_text(Path("/etc/machine-id")).strip(),
         boot_id=_text(Path("/proc/sys/kernel/random/boot_id")).strip(),
         kernel_version=platform.release(),

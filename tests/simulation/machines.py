@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cubernetes.api.core.node import NodeInfo
+from cubernetes.api.core.node import NodeSystemInfo
 from cubernetes.api.core.pod import Pod
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.ruleset import RuleSet
@@ -19,7 +19,7 @@ from tests.simulation.clock import sim_env
 
 
 def facts_of_any(version: str, runtime_version: str) -> MachineFacts:
-    info = NodeInfo(
+    info = NodeSystemInfo(
         operating_system="linux",
         architecture="amd64",
         kubelet_version=version,

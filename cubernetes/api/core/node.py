@@ -71,7 +71,7 @@ class NodeAddress(Model):
     address: str
 
 
-class NodeInfo(Model):
+class NodeSystemInfo(Model):
     """What runs there.
 
     machine_id: /etc/machine-id.
@@ -132,7 +132,7 @@ class NodeStatus(Model):
     conditions: tuple[Condition, ...] = ()
     addresses: tuple[NodeAddress, ...] = ()
     daemon_endpoints: DaemonEndpoints = msgspec.field(default_factory=DaemonEndpoints)
-    node_info: NodeInfo = msgspec.field(default_factory=NodeInfo)
+    node_info: NodeSystemInfo = msgspec.field(default_factory=NodeSystemInfo)
     images: tuple[Mapping[str, Any], ...] = ()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cubernetes.api.core.node import NodeInfo
+from cubernetes.api.core.node import NodeSystemInfo
 from kubelet.node import capacity
 from kubelet.node.capacity import MachineFacts
 from kubelet.node.node import allocatable
@@ -26,7 +26,7 @@ def test_cores_are_the_quota_where_there_is_one(quota: str, period: str, milli: 
 
 
 def test_a_node_states_its_capacity_and_keeps_some_of_it_for_itself() -> None:
-    facts = MachineFacts(2000, 4 << 30, NodeInfo())
+    facts = MachineFacts(2000, 4 << 30, NodeSystemInfo())
     stated = capacity.amounts(facts, 110)
     usable = allocatable(stated)
 
@@ -37,7 +37,7 @@ def test_a_node_states_its_capacity_and_keeps_some_of_it_for_itself() -> None:
     }
     assert usable["cpu"].milli == 1900
     assert usable["memory"].whole == (4 << 30) - (256 << 20)
-    tiny = allocatable(capacity.amounts(MachineFacts(100, 128 << 20, NodeInfo()), 110))
+    tiny = allocatable(capacity.amounts(MachineFacts(100, 128 << 20, NodeSystemInfo()), 110))
     assert (tiny["cpu"].milli, tiny["memory"].whole) == (50, 64 << 20)
 
 
