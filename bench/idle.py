@@ -12,13 +12,15 @@ from typing import NamedTuple
 from bench.labcluster import cluster_up
 from bench.processes import cpu_with_children_s, memory
 from bench.report import Figures, progress, show
-from cuberoot.compile import CONTROL_PLANE, EVERY_NODE
+from cuberoot.registry import programs_for
 from tests.e2e.cluster import Cluster
 
 # What a start leaves to do is done by then: first syncs, retries, leases.
 SETTLE_S = 20.0
 SPAN_S = 30.0
 MIB = 2**20
+ON_FIRST = tuple(one.name for one in programs_for("control-plane"))
+ON_OTHERS = tuple(one.name for one in programs_for("worker"))
 
 
 class Use(NamedTuple):
@@ -34,7 +36,7 @@ async def uses_of(cluster: Cluster) -> Mapping[tuple[str, str], Use]:
     processes = {
         (node, program): await _process(cluster, node, program)
         for node in cluster.names
-        for program in ((*CONTROL_PLANE, *EVERY_NODE) if node == "n1" else EVERY_NODE)
+        for program in (ON_FIRST if node == "n1" else ON_OTHERS)
     }
     progress(f"idle for {SETTLE_S + SPAN_S:.0f} s")
     await asyncio.sleep(SETTLE_S)
@@ -57,7 +59,7 @@ def _use(process: Path, before_s: float) -> Use:
 
 
 def told(uses: Mapping[tuple[str, str], Use]) -> Figures:
-    plane = [use for (_, program), use in uses.items() if program in CONTROL_PLANE]
+    plane = [use for (_, program), use in uses.items() if program not in ON_OTHERS]
     return {
         **{f"{node}/{program}": use._asdict() for (node, program), use in uses.items()},
         "control plane with etcd": {

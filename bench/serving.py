@@ -19,7 +19,8 @@ from pathlib import Path
 from apiserver.settings import Limits, Settings
 from bench.report import ROOT
 from cubernetes.host.settings import settings_bytes
-from cuberoot.pki import Identity, Signed, new_ca, new_cert
+from cuberoot.pki import Signed, new_ca, new_cert
+from cuberoot.program import Identity
 
 LOOPBACK = "127.0.0.1"
 START_DEADLINE_S = 30.0

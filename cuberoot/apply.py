@@ -27,9 +27,10 @@ from cuberoot.host import probe
 from cuberoot.host.journal import Journal
 from cuberoot.host.supervision import Supervisor, supervisor_for
 from cuberoot.host.waiting import NotYet, until
+from cuberoot.program import Place
+from cuberoot.registry import names_of, programs_of
 
-ETCD_UP_S = 30.0
-API_UP_S = 30.0
+UP_S = 30.0
 CLEAN_S = 120.0
 NODE_READY_S = 60.0
 
@@ -58,8 +59,7 @@ def write_node(cluster: Cluster, journal: Journal) -> frozenset[str]:
         for path, file in compile.files_for(cluster).items()
         if journal.file(path, file.content, file.mode)
     }
-    programs = compile.programs_of(cluster)
-    return frozenset(one for one in programs if layout.settings_file(one) in written)
+    return frozenset(one for one in names_of(cluster) if layout.settings_file(one) in written)
 
 
 def make_certificates(
@@ -85,8 +85,8 @@ class Programs:
     ) -> None:
         """changed: the programs that must begin anew, since they run by settings of before."""
         self._cluster, self._env, self._say, self._changed = cluster, env, say, changed
-        programs = compile.programs_of(cluster)
-        self._supervisor: Supervisor = supervisor_for(cluster, programs, env)
+        self._programs = programs_of(cluster)
+        self._supervisor: Supervisor = supervisor_for(cluster, names_of(cluster), env)
 
     async def start(self) -> None:
         """Start everything in order, each once what it needs is there; wait for the node.
@@ -95,38 +95,38 @@ class Programs:
             NotYet: names the check that failed; the program's last words are with it.
         """
         await self._supervisor.prepare()
-        if self._cluster.is_control_plane:
-            await self._start("etcd")
-            await self._until("etcd", probe.etcd_missing, ETCD_UP_S)
-            await self._start("apiserver")
-            client = probe.admin_client(self._cluster, self._env)
-        else:
-            client = probe.node_client(self._cluster, self._env)
+        cluster = self._cluster
+        await self._start_all("control-plane")
+        client_for = probe.admin_client if cluster.is_control_plane else probe.node_client
+        client = client_for(cluster, self._env)
         try:
-            look = probe.api_missing(client)
-            if self._cluster.is_control_plane:
-                await self._until("apiserver", look, API_UP_S)
+            if cluster.is_control_plane:
                 await self._vouch(client)
-                await self._start("scheduler")
-                await self._start("controllers")
-            for program in compile.EVERY_NODE:
-                await self._start(program)
-            name = self._cluster.node_name
-            await self._until("kubelet", probe.node_missing(client, name), NODE_READY_S)
+            await self._start_all("every-node")
+            look = probe.node_missing(client, cluster.node_name)
+            await self._until("kubelet", look, NODE_READY_S)
         finally:
             await client.close()
-        self._say(f"node {self._cluster.node_name} is Ready")
+        self._say(f"node {cluster.node_name} is Ready")
+
+    async def _start_all(self, place: Place) -> None:
+        """Start the programs of a place in order; one that tells its health before the next."""
+        for program in (one for one in self._programs if one.place == place):
+            await self._start(program.name)
+            if program.health is not None:
+                look = probe.health_missing(program.health(self._cluster))
+                await self._until(program.name, look, UP_S)
 
     async def stop(self) -> None:
         """Stop everything; pods and service rules go on serving."""
-        for program in reversed(compile.programs_of(self._cluster)):
-            await self._supervisor.stop(program)
-            self._say(f"{program} stopped")
+        for program in reversed(self._programs):
+            await self._supervisor.stop(program.name)
+            self._say(f"{program.name} stopped")
 
     async def conditions(self) -> dict[str, str]:
         return {
-            program: await self._supervisor.condition(program)
-            for program in compile.programs_of(self._cluster)
+            program.name: await self._supervisor.condition(program.name)
+            for program in self._programs
         }
 
     async def close(self) -> None:
@@ -181,18 +181,18 @@ async def clean_node(
     Raises: NotClean: what one could not take away; the others have done their part.
     """
     left: list[str] = []
-    for program in reversed(compile.EVERY_NODE):
-        settings = settings_file(program)
-        if not settings.exists():
+    for program in reversed(programs_of(cluster)):
+        settings, name = settings_file(program.name), program.name
+        if not program.reset or not settings.exists():
             continue
-        argv = [cluster.python, "-m", f"{program}.reset", "--settings", str(settings)]
+        argv = [cluster.python, "-m", program.reset, "--settings", str(settings)]
         try:
             await env.commands.run(argv, deadline_s=CLEAN_S)
         except CommandFailed as error:
-            left.append(f"{program}: {_why(error)}")
-            say(f"{program}: not all that it made is removed")
+            left.append(f"{name}: {_why(error)}")
+            say(f"{name}: not all that it made is removed")
         else:
-            say(f"{program}: what it made is removed")
+            say(f"{name}: what it made is removed")
     if left:
         raise NotClean(
             f"{'; '.join(left)}\nThis machine keeps its files, so that cuberoot reset can finish "

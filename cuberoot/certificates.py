@@ -1,58 +1,64 @@
 """The certificates of a node: whom each names, whether it is good, and others in its place."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from ipaddress import IPv4Network
 from pathlib import Path
 
-from cubernetes.api.joining import CERTIFICATES
 from cubernetes.host.durable.files import read_or_none
 from cuberoot import layout, pki
 from cuberoot.cluster import Cluster
 from cuberoot.compile import READABLE
 from cuberoot.host.journal import Journal
 from cuberoot.layout import pair
-from cuberoot.pki import Identity, Signed
+from cuberoot.pki import Signed
+from cuberoot.program import (
+    CLUSTER,
+    ETCD,
+    FRONT,
+    Authority,
+    Certificate,
+    Identity,
+    Machine,
+)
+from cuberoot.registry import PROGRAMS, programs_of
 
-SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
-CLUSTER, ETCD, FRONT = "cluster-ca", "etcd-ca", "front-ca"
 # The authorities of a cluster, and the name that each gives itself. They outlive every renewal:
 # all nodes know them by their keys.
-AUTHORITIES = {
+AUTHORITIES: dict[Authority, str] = {
     CLUSTER: "cubernetes-ca",
     ETCD: "cubernetes-etcd-ca",
     FRONT: "cubernetes-front-ca",
 }
 
 
-def identities_of(cluster: Cluster) -> Mapping[str, tuple[Identity, str]]:
-    """Return whom each certificate of a control plane names, and the authority that signs it."""
-    here = (cluster.address, "127.0.0.1")
-    names = (cluster.node_name, "localhost")
-    service_ip = str(IPv4Network(cluster.service_range)[1])
-    server = Identity("kube-apiserver", (), (*names, *SERVICE_NAMES), (*here, service_ip), True)
-    node = f"system:node:{cluster.node_name}"
-    serving = Identity(node, ("system:nodes",), names, here, is_server=True, is_client=False)
-    proxy = Identity(f"system:proxy:{cluster.node_name}", ("system:proxies",))
-    return {
-        "etcd": (Identity("etcd", (), names, here, is_server=True), ETCD),
-        "apiserver-etcd": (Identity("apiserver"), ETCD),
-        "apiserver": (server, CLUSTER),
-        "apiserver-kubelet": (Identity("system:apiserver"), CLUSTER),
-        "scheduler": (Identity("system:scheduler"), CLUSTER),
-        "controllers": (Identity("system:controllers"), CLUSTER),
-        "admin": (Identity("kubernetes-admin", ("system:masters",)), CLUSTER),
-        # For whoever follows the API server's metrics; it opens nothing else.
-        "monitoring": (Identity("monitoring", ("system:monitoring",)), CLUSTER),
-        "kubelet": (Identity(node, ("system:nodes",)), CLUSTER),
-        "kubelet-serving": (serving, CLUSTER),
-        "proxy": (proxy, CLUSTER),
-    }
+# Those of people and tools, which no program of ours reads.
+PERSONAL = (
+    Certificate("admin", CLUSTER, lambda _: Identity("kubernetes-admin", ("system:masters",))),
+    # Its holder may read the API server's metrics; it opens nothing else.
+    Certificate("monitoring", CLUSTER, lambda _: Identity("monitoring", ("system:monitoring",))),
+)
+OWNERS = {certificate.name: one.name for one in PROGRAMS for certificate in one.certificates}
+
+
+def certificates_of(cluster: Cluster) -> tuple[Certificate, ...]:
+    """Return the certificates of a node, its authorities left out."""
+    own = tuple(one for program in programs_of(cluster) for one in program.certificates)
+    return (*own, *PERSONAL) if cluster.is_control_plane else own
 
 
 def names_of(cluster: Cluster) -> tuple[str, ...]:
-    """Return the certificates of a node, its authorities left out."""
-    return tuple(identities_of(cluster)) if cluster.is_control_plane else CERTIFICATES
+    """Return the names of a node's certificates."""
+    return tuple(one.name for one in certificates_of(cluster))
+
+
+def machine_of(cluster: Cluster) -> Machine:
+    """Return how the certificates of a control plane name it."""
+    return Machine(
+        cluster.node_name,
+        (cluster.node_name, "localhost"),
+        (cluster.address, "127.0.0.1"),
+        cluster.service_range,
+    )
 
 
 def make(
@@ -73,16 +79,18 @@ def make(
         name: _kept(name, title, journal, now, folder) for name, title in AUTHORITIES.items()
     }
     renewed = set()
-    for name, (identity, authority) in identities_of(cluster).items():
+    machine = machine_of(cluster)
+    for name, authority, identity in certificates_of(cluster):
         if is_renewal or not is_good(name, now, folder):
-            write(name, pki.new_cert(identity, authorities[authority], now), journal, folder)
+            signed = pki.new_cert(identity(machine), authorities[authority], now)
+            write(name, signed, journal, folder)
             renewed.add(name)
-    return programs_of(renewed)
+    return owners_of(renewed)
 
 
-def programs_of(names: Iterable[str]) -> frozenset[str]:
-    """Return whose the certificates are: `apiserver-etcd` is the API server's, for etcd."""
-    return frozenset(name.partition("-")[0] for name in names)
+def owners_of(names: Iterable[str]) -> frozenset[str]:
+    """Return whose the certificates are: a program's, or a person's, who has its name."""
+    return frozenset(OWNERS.get(name, name) for name in names)
 
 
 def is_good(name: str, now: datetime, folder: Path = layout.PKI) -> bool:

@@ -13,14 +13,6 @@ from cubernetes.api.refusals import invalid
 from cubernetes.host.settings import Settings
 
 API_PORT = 6443
-KUBELET_PORT = 10250
-# Metrics on the loopback; the numbers that Kubernetes' programs have for it.
-KUBELET_METRICS_PORT = 10255
-PROXY_METRICS_PORT = 10249
-SCHEDULER_METRICS_PORT = 10259
-CONTROLLERS_METRICS_PORT = 10257
-ETCD_PORT = 2379
-ETCD_PEER_PORT = 2380
 # Only an administrator may give a role: a node that could would draw others' secrets to itself.
 CONTROL_PLANE_LABEL = f"{ROLE_LABEL}control-plane"
 

@@ -33,7 +33,9 @@ from cuberoot.cluster import API_PORT, Cluster
 from cuberoot.compile import READABLE
 from cuberoot.host.journal import Journal
 from cuberoot.layout import pair
-from cuberoot.pki import Identity, Signed
+from cuberoot.pki import Signed
+from cuberoot.program import Machine
+from cuberoot.registry import programs_for
 
 DEADLINE_S = 15.0
 CA_BYTES_MAX = 64 * 1024
@@ -87,12 +89,11 @@ async def renewed(cluster: Cluster, env: Env) -> Ticket:
 async def _signed(
     transport: HttpTransport, name: str, addresses: tuple[str, ...], ca: bytes, env: Env
 ) -> Ticket:
+    machine = Machine(name, (name,), addresses, service_range="")
     requests = {
-        "kubelet": pki.new_request(Identity(f"system:node:{name}", ("system:nodes",))),
-        "kubelet-serving": pki.new_request(
-            Identity(f"system:node:{name}", ("system:nodes",), (name,), addresses)
-        ),
-        "proxy": pki.new_request(Identity(f"system:proxy:{name}", ("system:proxies",))),
+        one.name: pki.new_request(one.identity(machine))
+        for program in programs_for("worker")
+        for one in program.certificates
     }
     wish = JoinRequest(
         node=name,

@@ -150,7 +150,7 @@ async def _rejoined(
         node = node_of(None, known.node_name, known.address)
         ticket = await joining.joined(server, token, ca_hash, node, env)
     joining.write_certificates(ticket, Journal())
-    return certificates.programs_of(ticket.certificates)
+    return certificates.owners_of(ticket.certificates)
 
 
 def _is_of_cluster(ca_hash: str) -> bool:
@@ -191,7 +191,7 @@ async def _renewed(cluster: Cluster, env: Env) -> frozenset[str]:
         return apply.make_certificates(cluster, Journal(), env, is_renewal=True)
     ticket = await joining.renewed(cluster, env)
     joining.write_certificates(ticket, Journal())
-    return certificates.programs_of(ticket.certificates)
+    return certificates.owners_of(ticket.certificates)
 
 
 async def _renewed_in_time(cluster: Cluster, env: Env, say: Say) -> frozenset[str]:

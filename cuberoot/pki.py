@@ -14,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 from cryptography.x509.oid import NameOID
 
 from cuberoot.layout import Pair
+from cuberoot.program import Identity
 
 CA_LIFE = timedelta(days=3650)
 CERT_LIFE = timedelta(days=365)
@@ -22,17 +23,6 @@ RENEWED_AT = 3
 # Clocks of the nodes may disagree by this much.
 BACKDATE = timedelta(minutes=5)
 PIN_PREFIX = "sha256:"
-
-
-class Identity(NamedTuple):
-    """Who a certificate names: CN, Os, and for servers the names and addresses it answers to."""
-
-    user: str
-    groups: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    addresses: tuple[str, ...] = ()
-    is_server: bool = False
-    is_client: bool = True
 
 
 class Signed(NamedTuple):

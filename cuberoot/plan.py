@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cuberoot.cluster import API_PORT, ETCD_PEER_PORT, ETCD_PORT, KUBELET_PORT, Role
+from cuberoot.cluster import Role
+from cuberoot.registry import programs_for
 
 # The oldest whose watches can be trusted (see apiserver/storage/version.py).
 ETCD_OLDEST = (3, 5, 13)
@@ -46,10 +47,8 @@ PACKAGES = {
 
 
 def ports_of(role: Role) -> tuple[int, ...]:
-    """Return the TCP ports that a node's programs listen on."""
-    if role == "control-plane":
-        return (API_PORT, KUBELET_PORT, ETCD_PORT, ETCD_PEER_PORT)
-    return (KUBELET_PORT,)
+    """Return the TCP ports that a node's programs cannot be without; those of metrics are not."""
+    return tuple(port.number for program in programs_for(role) for port in program.ports)
 
 
 def lacks_of(facts: Facts, role: Role, address: str) -> list[Lack]:

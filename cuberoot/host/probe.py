@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 from cubernetes.api.core.node import Node, is_ready
 from cubernetes.api.errors import ApiError
@@ -11,10 +12,12 @@ from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cuberoot import layout
-from cuberoot.cluster import ETCD_PORT, Cluster
+from cuberoot.cluster import Cluster
 from cuberoot.layout import Pair, pair
+from cuberoot.program import Health
 
 LOOK_DEADLINE_S = 3.0
+ANSWER_BYTES_MAX = 64 * 1024
 
 type Look = Callable[[], Awaitable[str]]
 
@@ -38,39 +41,41 @@ def _client_settings(cluster: Cluster, own: Pair) -> ClientSettings:
     )
 
 
-async def etcd_missing() -> str:
-    """Say why etcd is not healthy; empty where it is."""
-    own = pair("apiserver-etcd")
-    tls = ssl.create_default_context(cafile=str(layout.ETCD_CA.cert))
-    tls.load_cert_chain(own.cert, own.key)
-    try:
-        async with asyncio.timeout(LOOK_DEADLINE_S):
-            answer = await _get("127.0.0.1", ETCD_PORT, "/health", tls)
-    except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-        return f"no answer on port {ETCD_PORT}: {str(error) or 'time is up'}"
-    return "" if b'"true"' in answer else f"it says {answer[-200:]!r}"
+def health_missing(health: Health) -> Look:
+    """Return a look at whether an address answers that its program is ready."""
+    url = urlsplit(health.url)
+    tls = _tls(health)
+
+    async def look() -> str:
+        try:
+            async with asyncio.timeout(LOOK_DEADLINE_S):
+                answer = await _get(url.hostname or "", url.port or 0, url.path, tls)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            return f"no answer on port {url.port}: {str(error) or 'time is up'}"
+        head, _, body = answer.partition(b"\r\n\r\n")
+        status = head.partition(b"\r\n")[0].split(b" ")[1:2]
+        return "" if status == [b"200"] else f"{url.path} answers {body[-200:] or head[:200]!r}"
+
+    return look
 
 
-async def _get(host: str, port: int, path: str, tls: ssl.SSLContext) -> bytes:
+def _tls(health: Health) -> ssl.SSLContext | None:
+    if health.ca is None:
+        return None
+    tls = ssl.create_default_context(cafile=str(health.ca))
+    if health.own is not None:
+        tls.load_cert_chain(health.own.cert, health.own.key)
+    return tls
+
+
+async def _get(host: str, port: int, path: str, tls: ssl.SSLContext | None) -> bytes:
     reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     try:
         writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
         await writer.drain()
-        return await reader.read()
+        return await reader.read(ANSWER_BYTES_MAX)
     finally:
         writer.close()
-
-
-def api_missing(client: Client) -> Look:
-    async def look() -> str:
-        try:
-            async with asyncio.timeout(LOOK_DEADLINE_S):
-                response = await client.raw("GET", "/readyz")
-        except (ApiError, Trouble, TimeoutError) as error:
-            return f"/readyz: {str(error) or 'no answer'}"
-        return "" if response.status == 200 else f"/readyz answers {response.status}"
-
-    return look
 
 
 def node_missing(client: Client, name: str) -> Look:

@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
-from cuberoot.pki import Identity, new_ca, new_cert
+from cuberoot.pki import new_ca, new_cert
+from cuberoot.program import Identity
 
 
 class Spy(http.server.BaseHTTPRequestHandler):

@@ -18,7 +18,7 @@ import pytest
 from cubernetes.api.meta import Object
 from cubernetes.api.registry import KINDS
 from cuberoot import pki
-from cuberoot.pki import Identity
+from cuberoot.program import Identity
 
 READY_DEADLINE_S = 20.0
 COMMAND_DEADLINE_S = 30.0

@@ -25,7 +25,8 @@ from cubernetes.api.meta import replaced
 from cubernetes.client.connect import ClientSettings, connect
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
-from cuberoot.pki import Identity, new_ca, new_cert, new_request
+from cuberoot.pki import new_ca, new_cert, new_request
+from cuberoot.program import Identity
 from tests.e2e.cluster import CUBEROOT, JOIN_WORDS, Cluster
 from tests.e2e.conftest import finished
 from tests.e2e.pods import SLEEP, pod, shell, until_gone, until_phase

@@ -114,7 +114,7 @@ def test_what_is_broken_is_made_anew_and_nothing_else(
         case _:
             own.cert.write_bytes(b"half a certifi")
 
-    assert made.make() == certificates.programs_of([name])
+    assert made.make() == certificates.owners_of([name])
     assert made.changed_since(before) == {name}
     assert certificates.is_good(name, NOW, made.folder)
 

@@ -14,6 +14,8 @@ import yaml
 from cubernetes.host.settings import Settings
 from cuberoot import compile, layout  # noqa: A004  a room's word
 from cuberoot.cluster import Cluster
+from cuberoot.programs import etcd, kubelet
+from cuberoot.registry import names_of
 from kubelet.runtime.cgroup import pod_cgroup
 from kubelet.settings import KubeletSettings
 
@@ -30,7 +32,7 @@ WORKER = msgspec.structs.replace(MASTER, role="worker", node_name="n2", address=
 
 
 def test_a_worker_runs_a_kubelet_and_a_proxy_and_nothing_else() -> None:
-    assert compile.programs_of(WORKER) == ("kubelet", "proxy")
+    assert names_of(WORKER) == ("kubelet", "proxy")
     assert set(compile.settings_for(WORKER)) == {"kubelet", "proxy"}
 
 
@@ -45,7 +47,7 @@ def test_every_settings_file_is_read_back_by_its_program(cluster: Cluster) -> No
 
 
 def test_etcd_listens_for_clients_on_loopback_only_and_knows_them_by_certificate() -> None:
-    words = compile.etcd_command(MASTER)
+    words = etcd.command(MASTER)
 
     assert "--listen-client-urls=https://127.0.0.1:2379" in words
     assert "--client-cert-auth=true" in words
@@ -59,9 +61,9 @@ def test_supervisord_is_given_exactly_the_command_whatever_is_in_the_path() -> N
     parser.read_string(files[layout.SUPERVISORD_CONFIG].content.decode())
 
     command = parser["program:kubelet"]["command"].replace("%%", "%")
-    assert shlex.split(command) == list(compile.command_of("kubelet", MASTER))
+    assert shlex.split(command) == list(kubelet.PROGRAM.argv(MASTER))
     assert {one for one in parser.sections() if one.startswith("program:")} == {
-        f"program:{program}" for program in compile.programs_of(MASTER)
+        f"program:{program}" for program in names_of(MASTER)
     }
 
 
@@ -78,9 +80,9 @@ def test_w9_systemd_units_restart_for_ever_and_leave_containers_alone() -> None:
 
 def test_a_kubelet_knows_the_ports_of_its_nodes_programs() -> None:
     def of(cluster: Cluster) -> set[str]:
-        kubelet = compile.settings_for(cluster)["kubelet"]
-        assert isinstance(kubelet, KubeletSettings)
-        return set(kubelet.ports_in_use)
+        settings = compile.settings_for(cluster)["kubelet"]
+        assert isinstance(settings, KubeletSettings)
+        return set(settings.ports_in_use)
 
     every_node = {"10250/TCP", "10255/TCP", "10249/TCP"}
     assert of(WORKER) == every_node
@@ -92,7 +94,7 @@ def test_the_kernel_ends_every_pod_before_any_program_of_the_cluster() -> None:
     cluster = msgspec.structs.replace(MASTER, supervision="systemd")
     files = compile.files_for(cluster)
 
-    for program in compile.programs_of(cluster):
+    for program in names_of(cluster):
         unit = files[layout.unit_file(program)].content.decode()
         assert "\nOOMScoreAdjust=-999\n" in unit, program
 
@@ -120,7 +122,7 @@ def test_systemd_finds_no_fault_in_any_unit(tmp_path: Path) -> None:
     units = [tmp_path / path.name for path in files if path.parent == layout.UNITS]
     for unit in units:
         unit.write_bytes(files[layout.UNITS / unit.name].content)
-    assert len(units) == len(compile.programs_of(cluster)) + 1
+    assert len(units) == len(names_of(cluster)) + 1
 
     argv = ["systemd-analyze", "verify", "--man=no", *map(str, units)]
     judged = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
@@ -135,7 +137,7 @@ def test_w9_w51_supervisord_restarts_for_ever_and_keeps_logs_small_without_cutti
     parser = RawConfigParser()
     parser.read_string(compile.files_for(MASTER)[layout.SUPERVISORD_CONFIG].content.decode())
 
-    for program in compile.programs_of(MASTER):
+    for program in names_of(MASTER):
         section = parser[f"program:{program}"]
         assert section["autorestart"] == "true"
         assert section["stdout_logfile_maxbytes"] == "10MB"
@@ -143,7 +145,7 @@ def test_w9_w51_supervisord_restarts_for_ever_and_keeps_logs_small_without_cutti
 
 
 def test_w51_etcd_forgets_old_history_by_itself_and_has_a_quota() -> None:
-    words = compile.etcd_command(MASTER)
+    words = etcd.command(MASTER)
 
     assert "--auto-compaction-retention=10m" in words
     assert any(word.startswith("--quota-backend-bytes=") for word in words)

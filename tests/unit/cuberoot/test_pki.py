@@ -9,7 +9,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from cuberoot import pki
-from cuberoot.pki import CERT_LIFE, Identity, Signed
+from cuberoot.pki import CERT_LIFE, Signed
+from cuberoot.program import Identity
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NODE = Identity("system:node:n1", ("system:nodes",), ("n1",), ("192.168.78.11",), is_server=True)

@@ -1,0 +1,32 @@
+"""The controllers. Pure."""
+
+from controllers.settings import ControllersSettings
+from cuberoot.program import (
+    CLUSTER,
+    Certificate,
+    Identity,
+    Metrics,
+    Program,
+    Site,
+    client_for,
+)
+
+METRICS_PORT = 10257
+
+
+def settings(site: Site) -> ControllersSettings:
+    return ControllersSettings(
+        client=client_for("controllers", site.cluster),
+        pod_range=site.cluster.pod_range,
+        metrics_port=METRICS_PORT,
+    )
+
+
+PROGRAM = Program(
+    name="controllers",
+    place="control-plane",
+    settings=settings,
+    certificates=(Certificate("controllers", CLUSTER, lambda _: Identity("system:controllers")),),
+    after=("apiserver",),
+    metrics=Metrics(METRICS_PORT),
+)
