@@ -19,10 +19,10 @@ from cubernetes.api.discovery.endpointslice import (
     EndpointSlice,
 )
 from cubernetes.api.errors import AlreadyExists, ApiError, ServiceUnavailable, Timeout
-from cubernetes.api.http import Request
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.host.backoff import backoff_s
 from cubernetes.host.log import Log
+from cubernetes.host.web.messages import Request
 
 NAMESPACES = ("default", "kube-system", "kube-node-lease")
 MANAGER = "cubernetes-apiserver"

@@ -10,8 +10,8 @@ from apiserver.backend import Backend
 from apiserver.wire.forms import Accepted, accepted
 from cubernetes.api.codec import Validation
 from cubernetes.api.errors import BadRequest, UnsupportedMediaType
-from cubernetes.api.http import Identity, Request, Response
 from cubernetes.api.meta import Object
+from cubernetes.host.web.messages import Identity, Request, Response
 
 type Handler = Callable[[Backend, "Call"], Awaitable[Response]]
 

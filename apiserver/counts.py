@@ -7,8 +7,8 @@ from apiserver.call import Call
 from apiserver.state.mirror import Mirror
 from apiserver.state.watchcache import KindCache
 from apiserver.state.watching import Watchers
-from cubernetes.api.http import Response
 from cubernetes.host.metrics import TEXT_FORMAT, Histogram, Metrics
+from cubernetes.host.web.messages import Response
 
 
 class Counts:

@@ -42,7 +42,6 @@ from cubernetes.api.errors import (
     ServiceUnavailable,
     Unauthorized,
 )
-from cubernetes.api.http import Identity, Response
 from cubernetes.api.joining import (
     CERTIFICATES,
     JoinAnswer,
@@ -53,6 +52,7 @@ from cubernetes.api.joining import (
 )
 from cubernetes.api.refusals import invalid as invalid_object
 from cubernetes.api.words import Status
+from cubernetes.host.web.messages import Identity, Response
 
 # What clients of the API, in pods and on its own machine, call it by.
 SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")

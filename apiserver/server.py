@@ -45,12 +45,12 @@ from cubernetes.api.errors import (
     Timeout,
     Unauthorized,
 )
-from cubernetes.api.http import ANONYMOUS, Identity, Request, Response
 from cubernetes.api.meta import Object
 from cubernetes.api.registry import KINDS
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
+from cubernetes.host.web.messages import ANONYMOUS, Identity, Request, Response
 
 # The code that other servers write for it too; no client ever sees it.
 CLIENT_GONE = 499

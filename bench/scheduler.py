@@ -24,12 +24,12 @@ from apiserver.storage.memory import MemoryStore
 from bench.report import Figures, progress, show, spread
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.http import Identity
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Identity
 from scheduler.run import run as run_scheduler
 from scheduler.settings import SchedulerSettings
 from tests.direct import DirectTransport

@@ -1,12 +1,12 @@
 """Tokens by which machines may join: made, shown and revoked through the API."""
 
 from cubernetes.api import codec
-from cubernetes.api.http import Response
 from cubernetes.api.joining import TOKENS_PATH, Token, TokenList, TokenWish
 from cubernetes.api.names import is_label
 from cubernetes.api.words import Status, error_of
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Response
 from cuberoot import apply, layout, pki
 from cuberoot.apply import NotInitialised, Say
 from cuberoot.cluster import API_PORT, Cluster

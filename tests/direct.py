@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from apiserver.server import ApiServer
-from cubernetes.api.http import Identity, Request, Response
+from cubernetes.host.web.messages import Identity, Request, Response
 
 ADMIN = Identity("kubernetes-admin", ("system:masters",))
 

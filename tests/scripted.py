@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from cubernetes.api import codec
 from cubernetes.api.errors import ApiError
-from cubernetes.api.http import Request, Response
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.words import Listing, ListMeta, status_of
+from cubernetes.host.web.messages import Request, Response
 
 type Answer = Response | Exception | Callable[[Request], Response]
 

@@ -6,9 +6,9 @@ import msgspec
 
 from apiserver.backend import Backend
 from apiserver.call import Call, Handler
-from cubernetes.api.http import Response
 from cubernetes.api.meta import Object, Resource
 from cubernetes.host.version import VERSION
+from cubernetes.host.web.messages import Response
 
 # The Kubernetes release whose API we speak; clients compare theirs with it.
 MAJOR, MINOR = "1", "32"

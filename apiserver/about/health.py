@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from apiserver.backend import Backend
 from apiserver.call import Call
 from cubernetes.api.errors import ServiceUnavailable
-from cubernetes.api.http import Response
+from cubernetes.host.web.messages import Response
 
 
 def check_loaded(backend: Backend) -> None:

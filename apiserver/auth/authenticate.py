@@ -8,7 +8,7 @@ from apiserver.backend import Backend
 from apiserver.state.keys import TOKENS
 from apiserver.storage.store import Entry
 from cubernetes.api.errors import TooManyRequests
-from cubernetes.api.http import Identity, Request
+from cubernetes.host.web.messages import Identity, Request
 
 
 class Authenticator:

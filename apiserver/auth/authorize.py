@@ -10,8 +10,8 @@ from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import ROLE_LABEL, Node
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.http import Identity
 from cubernetes.api.meta import Object
+from cubernetes.host.web.messages import Identity
 
 MASTERS = "system:masters"
 NODES, NODE_PREFIX = "system:nodes", "system:node:"

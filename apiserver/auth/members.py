@@ -21,8 +21,8 @@ from apiserver.auth.authorize import (
 )
 from apiserver.storage.store import Entry
 from cubernetes.api.core.node import ROLE_LABEL, Node, Taint, is_address
-from cubernetes.api.http import Identity
 from cubernetes.api.meta import Object, replaced
+from cubernetes.host.web.messages import Identity
 
 # Labels that a node may not change: they are kept for it where it leaves and comes again.
 KEPT_LABELS = (RESTRICTED_LABELS, ROLE_LABEL)

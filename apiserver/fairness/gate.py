@@ -15,7 +15,7 @@ from apiserver.auth.authorize import (
 from apiserver.fairness.shares import FlowFull, Share, Shares, Ticket
 from apiserver.settings import Limits
 from cubernetes.api.errors import TooManyRequests
-from cubernetes.api.http import ANONYMOUS, Identity, Request
+from cubernetes.host.web.messages import ANONYMOUS, Identity, Request
 
 RETRY_AFTER_S = 1
 

@@ -15,7 +15,6 @@ from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.wire.bodies import Unread
 from cubernetes.api.errors import ApiError, BadRequest, RequestTooLarge
-from cubernetes.api.http import ANONYMOUS, Request, Response
 from cubernetes.host.web.httpserver import (
     BodyBroken,
     BodyTooLarge,
@@ -26,6 +25,7 @@ from cubernetes.host.web.httpserver import (
     send_parts,
     server_tls,
 )
+from cubernetes.host.web.messages import ANONYMOUS, Request, Response
 
 # The header fields that anything in the server reads.
 HEADERS = (

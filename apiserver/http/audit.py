@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from apiserver.call import Route
 from apiserver.fairness.rate import Rate
-from cubernetes.api.http import ANONYMOUS
 from cubernetes.host.log import Log
+from cubernetes.host.web.messages import ANONYMOUS
 
 # As long as a path may be that has a route.
 PATH_CHARS_MAX = 1024

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from cubernetes.api.http import ANONYMOUS, Identity
 from cubernetes.host.web.httpserver import Connection, HttpServer
+from cubernetes.host.web.messages import ANONYMOUS, Identity
 
 
 class ApiConnection(Connection):

@@ -11,9 +11,9 @@ from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import BadRequest, Conflict, Forbidden
-from cubernetes.api.http import Request
 from cubernetes.api.meta import Object
 from cubernetes.api.names import is_label, is_subdomain
+from cubernetes.host.web.messages import Request
 
 FENCE_HEADER = "cubernetes-fence"
 

@@ -17,8 +17,8 @@ from apiserver.state.statuses import StorageFull
 from apiserver.storage.store import Usage
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.errors import RequestTooLarge, TooManyRequests
-from cubernetes.api.http import Identity
 from cubernetes.api.meta import Object
+from cubernetes.host.web.messages import Identity
 
 # From this part of the quota on history is forgotten sooner, and the file made smaller.
 TRIM_PART = 0.6

@@ -13,9 +13,9 @@ from cubernetes.api.errors import (
     ServiceUnavailable,
     Timeout,
 )
-from cubernetes.api.http import Response
 from cubernetes.api.meta import Resource
 from cubernetes.api.words import Status, StatusDetails, status_of
+from cubernetes.host.web.messages import Response
 
 RETRY_AFTER_S = 1
 

@@ -23,8 +23,8 @@ from apiserver.state.transact import Seen
 from apiserver.storage.store import Op, Put
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import Forbidden
-from cubernetes.api.http import Identity
 from cubernetes.api.meta import Object
+from cubernetes.host.web.messages import Identity
 
 API_SERVER = "the API server"
 

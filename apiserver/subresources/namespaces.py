@@ -8,8 +8,8 @@ from apiserver.state.statuses import MODIFIED_SINCE, conflict
 from apiserver.verbs.write import modify
 from apiserver.wire.bodies import object_in
 from cubernetes.api.core.namespace import Namespace
-from cubernetes.api.http import Response
 from cubernetes.api.meta import Object, replaced
+from cubernetes.host.web.messages import Response
 
 
 async def finalize(backend: Backend, call: Call) -> Response:

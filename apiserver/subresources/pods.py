@@ -14,11 +14,11 @@ from cubernetes.api.condition import Condition, with_condition
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import BadRequest, Problem, ServiceUnavailable
-from cubernetes.api.http import Response
 from cubernetes.api.logquery import log_query, query_text
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.refusals import invalid
 from cubernetes.api.words import Binding
+from cubernetes.host.web.messages import Response
 
 
 async def bind(backend: Backend, call: Call) -> Response:

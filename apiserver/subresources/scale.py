@@ -14,11 +14,11 @@ from apiserver.wire.bodies import tree_in
 from apiserver.wire.patches import patch_in
 from cubernetes.api import codec, schema
 from cubernetes.api.errors import BadRequest
-from cubernetes.api.http import Response
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.refusals import invalid
 from cubernetes.api.selectors import selector_text
 from cubernetes.api.words import Scale, ScaleSpec, ScaleStatus
+from cubernetes.host.web.messages import Response
 
 
 async def get(backend: Backend, call: Call) -> Response:

@@ -25,9 +25,9 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.service import Service
 from cubernetes.api.errors import BadRequest, Forbidden, NotFound
-from cubernetes.api.http import Response
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.words import DeleteOptions, Propagation, Status
+from cubernetes.host.web.messages import Response
 
 # The garbage controller strips the owner from its dependents, or sees them gone; then it removes
 # the finalizer. Without one (Background) it finds the dependents ownerless, and deletes them.

@@ -23,8 +23,8 @@ from apiserver.wire.pages import Place, place_of, token_of
 from apiserver.wire.tables import Included
 from cubernetes.api.codec import encode
 from cubernetes.api.errors import AHEAD, BadRequest, Gone, Invalid, NotAcceptable, Problem, Timeout
-from cubernetes.api.http import Response
 from cubernetes.api.words import ListMeta
+from cubernetes.host.web.messages import Response
 
 REVISION_MAX = 2**63 - 1
 REVISION_CHARS_MAX = 19

@@ -30,9 +30,9 @@ from cubernetes.api.errors import (
     NotFound,
     RequestTooLarge,
 )
-from cubernetes.api.http import Identity, Response
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.refusals import found, invalid
+from cubernetes.host.web.messages import Identity, Response
 
 # How many names are tried for generateName before the client is told to try again.
 GENERATED_NAMES_MAX = 8

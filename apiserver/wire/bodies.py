@@ -8,8 +8,8 @@ from apiserver.wire import protobuf
 from cubernetes.api import codec, yaml
 from cubernetes.api.codec import Reading, Tree
 from cubernetes.api.errors import RequestTooLarge, UnsupportedMediaType
-from cubernetes.api.http import Request
 from cubernetes.api.meta import Model, Object
+from cubernetes.host.web.messages import Request
 
 YAML_MEDIA = ("application/yaml", "application/x-yaml", "text/yaml")
 

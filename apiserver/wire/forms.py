@@ -16,9 +16,9 @@ import msgspec
 from apiserver.state.items import Item
 from apiserver.wire.tables import API_VERSION, Included, partial_metadata, table_of
 from cubernetes.api.errors import NotAcceptable
-from cubernetes.api.http import Response
 from cubernetes.api.meta import Object
 from cubernetes.api.yaml import text_of
+from cubernetes.host.web.messages import Response
 
 type Shape = Literal["whole", "table", "metadata"]
 type Notation = Literal["json", "yaml"]

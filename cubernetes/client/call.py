@@ -25,12 +25,12 @@ from cubernetes.api.errors import (
     TooManyRequests,
     error_for,
 )
-from cubernetes.api.http import Request, Response
 from cubernetes.api.words import Status, error_of
 from cubernetes.client.outcome import Trouble, Unknown, Unreachable
 from cubernetes.client.transport import Transport
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Request, Response
 
 RETRY_BASE_S = 0.1
 RETRY_MAX_S = 5.0

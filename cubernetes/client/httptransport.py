@@ -14,8 +14,8 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
-from cubernetes.api.http import Request, Response
 from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.host.web.messages import Request, Response
 
 UNAVAILABLE = 503
 CONNECT_MAX_S = 3.0

@@ -14,7 +14,6 @@ from cubernetes.api import codec
 from cubernetes.api.core.event import ObjectReference
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError, Conflict, NotFound
-from cubernetes.api.http import Request, Response
 from cubernetes.api.meta import Model, Object, ObjectMeta
 from cubernetes.api.words import (
     Binding,
@@ -31,6 +30,7 @@ from cubernetes.client.paths import collection_of, path_of
 from cubernetes.client.transport import Transport
 from cubernetes.client.watching import Change, changes
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Request, Response
 
 FENCE_HEADER = "cubernetes-fence"
 MERGE_PATCH = "application/merge-patch+json"

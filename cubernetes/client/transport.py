@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from cubernetes.api.http import Request, Response
+from cubernetes.host.web.messages import Request, Response
 
 
 class Transport(Protocol):

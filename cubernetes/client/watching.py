@@ -9,13 +9,13 @@ from typing import Literal, cast
 import msgspec
 
 from cubernetes.api import codec
-from cubernetes.api.http import Request, Response
 from cubernetes.api.meta import Object, ObjectMeta
 from cubernetes.api.words import PartialMeta, Status, WatchEvent, error_of
 from cubernetes.client.call import refusal_of
 from cubernetes.client.frames import Lines, LineTooLong
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.transport import Transport
+from cubernetes.host.web.messages import Request, Response
 
 REVISION_DIGITS_MAX = 19  # of 63 bits
 

@@ -13,9 +13,9 @@ from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import Store
-from cubernetes.api.http import Identity, Request
 from cubernetes.host.env import Env
 from cubernetes.host.random import SeededRng
+from cubernetes.host.web.messages import Identity, Request
 
 ADMIN = Identity("kubernetes-admin", ("system:masters",))
 PODS = "/api/v1/namespaces/default/pods"

@@ -9,8 +9,8 @@ import pytest
 from apiserver.call import Policy, Route
 from apiserver.routes import table
 from cubernetes.api.errors import BadRequest
-from cubernetes.api.http import ANONYMOUS, Identity, Request
 from cubernetes.api.registry import KINDS
+from cubernetes.host.web.messages import ANONYMOUS, Identity, Request
 from tests.contract.api_world import (
     ADMIN,
     NODES,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from apiserver.wire.pages import Place, token_of
-from cubernetes.api.http import Identity
+from cubernetes.host.web.messages import Identity
 from tests.contract.api_world import (
     NODES,
     PODS,

@@ -20,8 +20,8 @@ from apiserver.http.app import App
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
-from cubernetes.api.http import Request
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Request
 from tests.contract.api_world import ADMIN, PODS, a_pod
 
 LIMITS = Limits(

@@ -8,7 +8,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from apiserver.auth.tokens import NAMES_MAX
 from apiserver.settings import Limits
-from cubernetes.api.http import ANONYMOUS, Identity
+from cubernetes.host.web.messages import ANONYMOUS, Identity
 from tests.contract.api_world import NODES, PODS, Answer, World, a_node, a_world, settled
 from tests.contract.joiners import (
     JOIN,

@@ -9,7 +9,7 @@ from apiserver.settings import Limits
 from cubernetes.api import codec
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import ApiError, NotFound, ServiceUnavailable
-from cubernetes.api.http import Request
+from cubernetes.host.web.messages import Request
 from tests.contract.api_world import ADMIN, NODES, PODS, World, a_node, a_pod, a_world
 
 

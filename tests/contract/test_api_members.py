@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from cubernetes.api.http import Identity
+from cubernetes.host.web.messages import Identity
 from tests.contract.api_world import ADMIN, NODES, PODS, Answer, World, a_node, a_world, settled
 from tests.contract.joiners import (
     JOIN,

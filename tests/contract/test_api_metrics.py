@@ -9,7 +9,7 @@ import pytest
 from apiserver.settings import Limits
 from apiserver.storage.memory import MemoryStore
 from cubernetes.api.errors import RequestTooLarge
-from cubernetes.api.http import ANONYMOUS, Identity
+from cubernetes.host.web.messages import ANONYMOUS, Identity
 from tests.contract.api_world import NODES, PODS, World, a_pod, a_world, settled
 from tests.counted import read
 

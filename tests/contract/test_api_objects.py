@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from cubernetes.api.http import Identity
+from cubernetes.host.web.messages import Identity
 from tests.contract.api_world import PODS, SERVICES, SETS, World, a_pod, a_service, a_set, a_world
 
 MERGE = {"content-type": "application/merge-patch+json"}

@@ -12,8 +12,8 @@ from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import Put, StorageFull, Store, Usage
-from cubernetes.api.http import Identity, Request
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Identity, Request
 from tests.contract.api_world import ADMIN, NODES, PODS, Tree, a_node, a_pod
 from tests.contract.stores import etcd_running, etcd_store
 

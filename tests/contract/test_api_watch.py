@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from apiserver.settings import Limits
-from cubernetes.api.http import Request
+from cubernetes.host.web.messages import Request
 from tests.contract.api_world import ADMIN, PODS, Lines, World, a_pod, a_world, settled
 
 MERGE = {"content-type": "application/merge-patch+json"}

@@ -8,11 +8,11 @@ import pytest
 
 from cubernetes.api import codec
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.http import Request
 from cubernetes.client.httptransport import HttpTransport
 from cubernetes.client.outcome import Unknown, Unreachable
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Request
 from tests.given import a_pod
 from tests.scripted import bookmark, line
 

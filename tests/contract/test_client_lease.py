@@ -9,9 +9,9 @@ import pytest
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.errors import Conflict
-from cubernetes.api.http import Request, Response
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client, Fence
+from cubernetes.host.web.messages import Request, Response
 from cubernetes.reconcile.lease import Election, LeaseSettings
 from tests.simulation.faults import Faults
 from tests.simulation.loop import run_simulated

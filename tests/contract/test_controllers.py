@@ -22,11 +22,11 @@ from cubernetes.api.core.pod import Pod, PodSpec
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.errors import NotFound
-from cubernetes.api.http import Identity
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Identity
 from scheduler.run import run as run_scheduler
 from scheduler.settings import SchedulerSettings
 from tests.direct import ADMIN, DirectTransport

@@ -13,11 +13,11 @@ from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node, is_ready
 from cubernetes.api.core.pod import ContainerPort, ContainerStatus, Pod
 from cubernetes.api.errors import NotFound
-from cubernetes.api.http import Identity
 from cubernetes.api.meta import replaced
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Identity
 from kubelet.pod import specs
 from kubelet.run import Kubelet
 from kubelet.runtime.driver import SANDBOX, State

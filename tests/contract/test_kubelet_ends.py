@@ -11,10 +11,10 @@ from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node, is_ready
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.http import Identity, Request, Response
 from cubernetes.api.meta import replaced
 from cubernetes.client.rest import Client
 from cubernetes.host.blocking import Key
+from cubernetes.host.web.messages import Identity, Request, Response
 from kubelet.run import Kubelet
 from kubelet.runtime.fake import Behaviour
 from tests.contract.test_kubelet import World, a_world, lived, settings_of

@@ -18,12 +18,12 @@ from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node, is_ready
 from cubernetes.api.core.pod import EmptyDir, HostPath, Pod, Volume
 from cubernetes.api.errors import NotFound
-from cubernetes.api.http import Identity
 from cubernetes.api.meta import replaced
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client
 from cubernetes.host.blocking import Threads
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Identity
 from kubelet.checkpoint import FileCheckpoint
 from kubelet.node.capacity import MachineFacts
 from kubelet.pod.volumes import DiskVolumes

@@ -13,7 +13,6 @@ from cubernetes.api import codec
 from cubernetes.api.condition import Condition, condition_of, with_condition
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import ContainerPort, Pod, PodSpec
-from cubernetes.api.http import Identity, Request, Response
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.api.words import Binding
@@ -21,6 +20,7 @@ from cubernetes.client.connect import ClientSettings
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Identity, Request, Response
 from scheduler.run import run
 from scheduler.settings import SchedulerSettings
 from tests.counted import counted

@@ -8,10 +8,10 @@ from apiserver.auth.authorize import SCHEDULER
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, PodSpec
-from cubernetes.api.http import Identity, Request, Response
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client
+from cubernetes.host.web.messages import Identity, Request, Response
 from scheduler.run import run
 from scheduler.settings import SchedulerSettings
 from tests.given import a_container, a_node

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from apiserver.server import ApiServer
-from cubernetes.api.http import Identity, Request, Response
 from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.host.web.messages import Identity, Request, Response
 from tests.simulation.faults import NO_FAULTS, Faults
 from tests.simulation.sentbindings import SentBindings
 

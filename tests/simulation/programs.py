@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from apiserver.auth.authorize import CONTROLLERS, NODE_PREFIX, NODES, SCHEDULER
 from controllers import run as controllers
 from controllers.settings import ControllersSettings
-from cubernetes.api.http import Identity
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Identity
 from kubelet.run import Kubelet
 from kubelet.settings import KubeletSettings
 from scheduler import run as scheduler

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from cubernetes.api import codec
-from cubernetes.api.http import Request
 from cubernetes.api.words import Binding
 from cubernetes.client.rest import FENCE_HEADER
+from cubernetes.host.web.messages import Request
 
 # Answers that leave open whether this attempt, or one before it, has worked.
 UNDECIDED_CODES = (429, 500, 503, 504)

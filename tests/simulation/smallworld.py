@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
-from cubernetes.api.http import Identity
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Identity
 from tests.simulation.clock import sim_env
 from tests.simulation.faults import NO_FAULTS, Faults
 from tests.simulation.network import Network, SimTransport

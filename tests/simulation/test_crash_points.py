@@ -17,9 +17,9 @@ from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.http import Request, Response
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Request, Response
 from tests.simulation.agreement import disagreements, doubles
 from tests.simulation.clock import sim_env
 from tests.simulation.faults import NO_FAULTS

@@ -9,11 +9,11 @@ from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.pod import Container, Pod, PodSpec, PodTemplate, TemplateMeta
 from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
 from cubernetes.api.errors import ApiError
-from cubernetes.api.http import Identity
 from cubernetes.api.meta import Labels, Object, ObjectMeta
 from cubernetes.api.selectors import LabelSelector
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
+from cubernetes.host.web.messages import Identity
 from tests.simulation.ledger import Ledger
 
 ADMIN = Identity("kubernetes-admin", (MASTERS,))

@@ -10,8 +10,8 @@ from apiserver.about.openapi.operations import paths_of
 from apiserver.about.openapi.schemas import Schemas
 from apiserver.backend import Backend
 from apiserver.call import Call, Handler, Route
-from cubernetes.api.http import Response
 from cubernetes.host.version import VERSION
+from cubernetes.host.web.messages import Response
 
 # What a hash names never changes: a client that knows it need not ask for a year.
 UNCHANGING = {"Cache-Control": "max-age=31536000, immutable"}

@@ -19,11 +19,11 @@ from apiserver.wire import protobuf
 from apiserver.wire.forms import accepted
 from cubernetes.api import codec, schema, selectors, yaml
 from cubernetes.api.errors import ApiError
-from cubernetes.api.http import Identity
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from cubernetes.api.patches import jsonpatch, patch, strategic, threeway
 from cubernetes.api.refusals import invalid
 from cubernetes.api.registry import KINDS
+from cubernetes.host.web.messages import Identity
 
 # What four times as much may cost at most: four times, something for a sort, and nothing more.
 RATIO_MAX = 5.0

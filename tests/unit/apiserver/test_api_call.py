@@ -16,8 +16,8 @@ from apiserver.wire.pages import Place, place_of, token_of
 from cubernetes.api import names
 from cubernetes.api.core.pod import Container, Pod, PodSpec
 from cubernetes.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
-from cubernetes.api.http import ANONYMOUS, Identity
 from cubernetes.api.meta import ObjectMeta
+from cubernetes.host.web.messages import ANONYMOUS, Identity
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 999, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from apiserver.auth.authorize import Attempt, may, needs_object, node_of, object
 from cubernetes.api.coordination.lease import Lease, LeaseSpec
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import Container, Pod, PodSpec
-from cubernetes.api.http import ANONYMOUS, Identity
 from cubernetes.api.meta import ObjectMeta
+from cubernetes.host.web.messages import ANONYMOUS, Identity
 
 ADMIN = Identity("someone", ("system:masters",))
 SCHEDULER = Identity("system:scheduler")

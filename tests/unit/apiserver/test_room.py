@@ -19,8 +19,8 @@ from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import RequestTooLarge, TooManyRequests
-from cubernetes.api.http import Identity
 from cubernetes.api.meta import Object
+from cubernetes.host.web.messages import Identity
 
 ADMIN = Identity("kubernetes-admin", ("system:masters",))
 KUBELET = Identity("system:node:n1", ("system:nodes",))

@@ -8,8 +8,8 @@ from apiserver.backend import Backend
 from apiserver.call import Call, Route
 from apiserver.routes import Match, PolicyMissing, Routes, table
 from cubernetes.api.errors import MethodNotAllowed, NotFound
-from cubernetes.api.http import Response
 from cubernetes.api.registry import KINDS
+from cubernetes.host.web.messages import Response
 
 ROUTES = Routes(table(KINDS))
 

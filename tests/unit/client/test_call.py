@@ -18,10 +18,10 @@ from cubernetes.api.errors import (
     Timeout,
     TooManyRequests,
 )
-from cubernetes.api.http import Response
 from cubernetes.api.meta import replaced
 from cubernetes.client.outcome import Trouble, Unknown, Unreachable
 from cubernetes.client.rest import Client, Fence
+from cubernetes.host.web.messages import Response
 from tests.given import NOW, a_pod
 from tests.scripted import Answer, ScriptedTransport, listed, ok, refused
 from tests.simulation.clock import sim_env

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from cubernetes.api.http import Request, Response
 from cubernetes.api.meta import Object
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.outcome import Unreachable
 from cubernetes.client.rest import Client
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Request, Response
 from proxy.run import run
 from proxy.settings import ProxySettings
 from tests.counted import counted

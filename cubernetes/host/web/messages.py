@@ -1,4 +1,4 @@
-"""A request and its response, as plain values: the API without any HTTP library.
+"""An HTTP request and its response, as plain values: without any HTTP library. Pure.
 
 The API server answers these; the client asks with these; a simulation connects the two directly.
 """
