@@ -11,6 +11,7 @@ from typing import Protocol
 
 from cubernetes.api.core.node import Node, is_address, is_network
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.resources import extended, units
 from cubernetes.api.errors import ApiError, Conflict
 from cubernetes.api.meta import Object
 from cubernetes.client.connect import connect
@@ -87,7 +88,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         checkpoint=FileCheckpoint(root),
         host_ports=IptablesHostPorts(env, addresses_here),
         guard=KeptRules(env, guard.OWNER, "guard"),
-        facts=machine_facts,
+        facts=partial(machine_facts, root),
     )
 
 
@@ -128,7 +129,7 @@ class Kubelet:
             starts=Starts(settings.parallel_starts),
             counts=Counts(env.metrics, env.clock),
             node_memory_bytes=facts.memory_bytes,
-            room=room_of(facts, settings),
+            room=lambda: room_of(facts, settings, self._own_node),
         )
         self._workers = PodWorkers(parts, machine.checkpoint)
         here = f"spec.nodeName={settings.node_name}"
@@ -375,11 +376,12 @@ class Kubelet:
             return
 
 
-def room_of(facts: MachineFacts, settings: KubeletSettings) -> Room:
-    """Return what pods may take of this node."""
-    given = allocatable(amounts(facts, settings.pod_limit))
-    ports = own_ports(settings)
-    return Room(given["cpu"].milli, given["memory"].whole, settings.pod_limit, ports)
+def room_of(facts: MachineFacts, settings: KubeletSettings, node: Node | None) -> Room:
+    """Return what pods may take of this node, with the devices that its Node names."""
+    devices = extended(node.status.capacity) if node is not None else {}
+    given = allocatable(amounts(facts, settings.pod_limit, devices))
+    counts = {name: units(name, amount) for name, amount in given.items()}
+    return Room(counts, counts.pop("pods"), own_ports(settings))
 
 
 def peers_kept(around: Surroundings) -> tuple[Peer, ...]:

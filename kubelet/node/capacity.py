@@ -15,15 +15,22 @@ UNLIMITED_BYTES = 1 << 60
 
 @dataclass(frozen=True, slots=True)
 class MachineFacts:
-    """cpu_milli and memory_bytes: what processes here may use in all."""
+    """cpu_milli and memory_bytes: what processes here may use in all.
+
+    storage_bytes: the size of the disk that the kubelet's folder is on.
+    """
 
     cpu_milli: int
     memory_bytes: int
     info: NodeSystemInfo
+    storage_bytes: int = 0
 
 
-def machine_facts(version: str, runtime_version: str) -> MachineFacts:
-    """Read the facts of this machine; limits of its own cgroup count before the hardware's."""
+def machine_facts(root: Path, version: str, runtime_version: str) -> MachineFacts:
+    """Read the facts of this machine; limits of its own cgroup count before the hardware's.
+
+    root: the kubelet's folder.
+    """
     total_bytes = memory_total_bytes(Path("/proc/meminfo").read_text())
     limit_bytes = memory_limit_bytes(_first_of(MEMORY_FILES))
     quota_milli = cpu_quota_milli(*_cpu_quota())
@@ -46,15 +53,29 @@ def machine_facts(version: str, runtime_version: str) -> MachineFacts:
         cpu_milli=min(hardware_milli, quota_milli or hardware_milli),
         memory_bytes=min(total_bytes, limit_bytes or total_bytes),
         info=info,
+        storage_bytes=_disk_bytes(root),
     )
 
 
-def amounts(facts: MachineFacts, pod_limit: int) -> Mapping[str, Quantity]:
-    """Return the capacity as a Node states it; memory in Ki, as Kubernetes writes it."""
+def _disk_bytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_frsize * found.f_blocks
+
+
+def amounts(
+    facts: MachineFacts, pod_limit: int, devices: Mapping[str, Quantity]
+) -> Mapping[str, Quantity]:
+    """Return the capacity as a Node states it; memory in Ki, as Kubernetes writes it.
+
+    devices: the extended resources that were written into the Node; they stay.
+    """
     cores, milli = divmod(facts.cpu_milli, 1000)
     cpu = str(cores) if not milli else f"{facts.cpu_milli}m"
     memory = f"{facts.memory_bytes // 1024}Ki"
-    return {"cpu": Quantity(cpu), "memory": Quantity(memory), "pods": Quantity(str(pod_limit))}
+    found = {"cpu": Quantity(cpu), "memory": Quantity(memory), "pods": Quantity(str(pod_limit))}
+    if facts.storage_bytes:
+        found["ephemeral-storage"] = Quantity(f"{facts.storage_bytes // 1024}Ki")
+    return {**devices, **found}
 
 
 def memory_total_bytes(meminfo: str) -> int:

@@ -15,6 +15,7 @@ from cubernetes.api.core.node import (
     NodeAddress,
     NodeStatus,
 )
+from cubernetes.api.core.resources import extended
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from cubernetes.api.quantities import Quantity
 from kubelet.network import overlay
@@ -83,7 +84,7 @@ def status_for(
     node: Node, facts: MachineFacts, place: NodePlace, trouble: str, now: datetime
 ) -> NodeStatus:
     """Return the Node's status; trouble is why it cannot run pods, empty where it can."""
-    capacity = amounts(facts, place.pod_limit)
+    capacity = amounts(facts, place.pod_limit, extended(node.status.capacity))
     status: Truth = "False" if trouble else "True"
     ready = Condition(
         type="Ready",
@@ -108,16 +109,20 @@ def status_for(
 def allocatable(capacity: Mapping[str, Quantity]) -> Mapping[str, Quantity]:
     """Return what pods may use: all but a tenth of a core and 256 MiB for the node itself.
 
-    A small machine keeps at least half for its pods.
+    A small machine keeps at least half for its pods. A tenth of the disk is the node's own, and
+    devices are all for pods.
     """
     cpu_milli, memory_bytes = capacity["cpu"].milli, capacity["memory"].whole
     cpu = max(cpu_milli - 100, cpu_milli // 2)
     memory = max(memory_bytes - (256 << 20), memory_bytes // 2)
-    return {
+    usable = {
+        **capacity,
         "cpu": Quantity(f"{cpu}m"),
         "memory": Quantity(f"{memory // 1024}Ki"),
-        "pods": capacity["pods"],
     }
+    if "ephemeral-storage" in capacity:
+        usable["ephemeral-storage"] = Quantity(capacity["ephemeral-storage"].whole * 9 // 10)
+    return usable
 
 
 def lease_for(node: Node, duration_s: int, now: datetime) -> Lease:

@@ -4,11 +4,12 @@ The scheduler looks before it binds; a pod that was bound by hand, or by an olde
 here as Kubernetes' kubelet does: it has failed, with the reason, and is not tried again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cubernetes.api.core.hostport import HostPort, host_ports
-from cubernetes.api.core.pod import Pod, is_finished, requested
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.resources import requested
 
 
 class Refusal(NamedTuple):
@@ -22,23 +23,27 @@ UNKNOWN = Refusal("", "")  # of a pod that was not judged yet
 
 
 class Room(NamedTuple):
-    """What this node can give. ports are those of its own programs."""
+    """What this node can give, by name; pod_count pods. ports are those of its own programs."""
 
-    cpu_milli: int
-    memory_bytes: int
+    amounts: Mapping[str, int]
     pod_count: int
     ports: tuple[HostPort, ...] = ()
 
 
 def refusal_of(pod: Pod, others: Sequence[Pod], room: Room) -> Refusal | None:
-    """Return why a pod cannot begin beside others, or None. Who asks for nothing lacks nothing."""
+    """Return why a pod cannot begin beside others, or None.
+
+    Only what this node names is judged here: a resource that it does not have may be one that the
+    cluster counts elsewhere. A pod that requests nothing lacks nothing.
+    """
     if len(others) >= room.pod_count:
         return _out_of("pods", 1, len(others), room.pod_count)
-    for resource, capacity in (("cpu", room.cpu_milli), ("memory", room.memory_bytes)):
-        asked = requested(pod.spec, resource)
-        used = sum(requested(other.spec, resource) for other in others)
-        if asked and asked > capacity - used:
-            return _out_of(resource, asked, used, capacity)
+    theirs = [requested(other.spec) for other in others]
+    for name, asked in sorted(requested(pod.spec).items()):
+        capacity = room.amounts.get(name)
+        used = sum(one.get(name, 0) for one in theirs)
+        if capacity is not None and asked > capacity - used:
+            return _out_of(name, asked, used, capacity)
     return _ports_refused(pod, others, room)
 
 
@@ -66,11 +71,10 @@ def _ports_refused(pod: Pod, others: Iterable[Pod], room: Room) -> Refusal | Non
 class Gate:
     """Judges each pod once, the oldest first; who was let in stays in."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self) -> None:
         self._verdicts: dict[str, Refusal | None] = {}
 
-    def judge(self, pods: Iterable[Pod]) -> dict[str, Refusal]:
+    def judge(self, pods: Iterable[Pod], room: Room) -> dict[str, Refusal]:
         """Take every pod that is bound to this node; return who is refused, by uid, and why."""
         ordered = sorted(pods, key=lambda pod: (_is_new(pod), _age(pod)))
         known = {
@@ -87,7 +91,7 @@ class Gate:
             uid = pod.metadata.uid
             if uid in known:
                 continue
-            known[uid] = refusal_of(pod, inside, self._room) if _is_new(pod) else None
+            known[uid] = refusal_of(pod, inside, room) if _is_new(pod) else None
             if known[uid] is None and not is_finished(pod):
                 inside.append(pod)
         self._verdicts = known

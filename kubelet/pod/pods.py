@@ -24,7 +24,7 @@ class PodWorkers:
         self._parts, self._checkpoint = parts, checkpoint
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._gate = Gate(parts.room)
+        self._gate = Gate()
         self._unsaved = asyncio.Event()
         parts.counts.pods.set_function(lambda: len(self.pods))
 
@@ -44,7 +44,7 @@ class PodWorkers:
         self._parts.host_ports.expect(newest)
         for uid in sorted(self._workers.keys() - newest.keys()):
             self._workers[uid].want(None)
-        refused = self._gate.judge(newest.values())
+        refused = self._gate.judge(newest.values(), self._parts.room())
         for uid in sorted(newest):
             self._take(uid, newest[uid])
             if uid in refused:

@@ -80,7 +80,7 @@ class Parts:
     starts: Starts
     counts: Counts
     node_memory_bytes: int
-    room: Room
+    room: Callable[[], Room]
 
 
 class PodWorker:

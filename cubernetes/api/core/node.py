@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from cubernetes.api.condition import Condition, is_true
+from cubernetes.api.core.resources import node_problems
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import (
     Amounts,
@@ -118,7 +119,8 @@ class DaemonEndpoints(Model):
 class NodeStatus(Model):
     """A machine as its kubelet finds it.
 
-    capacity: what it has: `cpu`, `memory`, `pods`.
+    capacity: what it has: `cpu`, `memory`, `ephemeral-storage`, `pods`; and devices of any name
+        (`example.com/gpu`), which an administrator writes here and its kubelet keeps.
     allocatable: what of that pods may use.
     conditions: Ready: whether it can run pods; Unknown where its kubelet has fallen silent.
     addresses: where it is reached.
@@ -195,6 +197,8 @@ class Node(Object):
         for index, taint in enumerate(self.spec.taints):
             if not is_label_key(taint.key):
                 yield Problem(f"spec.taints[{index}].key", "must be a label key")
+        yield from node_problems(self.status.capacity, "status.capacity")
+        yield from node_problems(self.status.allocatable, "status.allocatable")
         for index, one in enumerate(self.status.addresses):
             if one.type != "Hostname" and not is_address(one.address):
                 yield Problem(f"status.addresses[{index}].address", "must be an IPv4 address")

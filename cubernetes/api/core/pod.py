@@ -62,10 +62,12 @@ class EnvVar(Model):
 
 
 class Resources(Model):
-    """How much a container may use: `cpu` in cores (`500m`), `memory` in bytes (`64Mi`).
+    """How much a container may use: `cpu` in cores (`500m`), `memory` in bytes (`64Mi`), and more.
 
-    requests: what is kept free for it; a limit without a request is also the request.
-    limits: what it cannot exceed: more cpu is slowed down, more memory ends it (OOMKilled).
+    requests: what is kept free for it; a limit without a request is also the request. Besides cpu
+        and memory: `ephemeral-storage` in bytes, and what nodes have of `example.com/gpu`.
+    limits: what it cannot exceed: more cpu is slowed down, more memory ends it (OOMKilled). For a
+        name with a domain it is also the request, in whole units.
     """
 
     requests: Amounts = msgspec.field(default_factory=dict)
@@ -320,20 +322,6 @@ def is_ready(pod: "Pod") -> bool:
     """It may receive traffic: ready, not finished, and not asked to go."""
     ready = is_true(pod.status.conditions, "Ready")
     return ready and not is_finished(pod) and not pod.metadata.is_deleted
-
-
-def requested(spec: PodSpec, resource: str) -> int:
-    """Sum what the containers request of `cpu` (in milli-cores) or `memory` (in bytes).
-
-    As in Kubernetes, a limit without a request is also the request.
-    """
-    total = 0
-    for container in spec.containers:
-        wanted = container.resources.requests.get(resource)
-        wanted = wanted if wanted is not None else container.resources.limits.get(resource)
-        if wanted is not None:
-            total += wanted.milli if resource == "cpu" else wanted.whole
-    return total
 
 
 class Pod(Object):

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from cubernetes.api import names
 from cubernetes.api.core.node import is_address
+from cubernetes.api.core.resources import container_problems
 from cubernetes.api.core.toleration import toleration_problems
 from cubernetes.api.errors import Problem
-from cubernetes.api.meta import Amounts
 
 if TYPE_CHECKING:
     from cubernetes.api.core.pod import Container, ContainerPort, PodSpec, Volume
 
-RESOURCES = ("cpu", "memory")
 # The grammar of distribution references, less the registry's finer points; at most 255 characters.
 _IMAGE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
@@ -68,7 +67,7 @@ def _container(container: "Container", volumes: set[str], field: str) -> Iterato
             yield Problem(f"{field}.env[{index}].name", rule)
     yield from _ports(container.ports, f"{field}.ports")
     yield from _mounts(container, volumes, field)
-    yield from _resources(container, field)
+    yield from container_problems(container.resources, f"{field}.resources")
 
 
 def _ports(ports: tuple["ContainerPort", ...], field: str) -> Iterator[Problem]:
@@ -123,22 +122,3 @@ def _is_absolute(path: str) -> bool:
 def _first_part(path: str) -> str:
     """Return the folder under the root that a path leads into, however it is spelt."""
     return next((part for part in path.split("/") if part not in ("", ".")), "")
-
-
-def _resources(container: "Container", field: str) -> Iterator[Problem]:
-    requests, limits = container.resources.requests, container.resources.limits
-    for part, amounts in (("requests", requests), ("limits", limits)):
-        yield from _amounts(amounts, f"{field}.resources.{part}")
-    for name in sorted(requests.keys() & limits.keys()):
-        if requests[name] > limits[name]:
-            where = f"{field}.resources.requests[{name}]"
-            yield Problem(where, f"must be at most the limit, {limits[name]}")
-
-
-def _amounts(amounts: Amounts, field: str) -> Iterator[Problem]:
-    for name, amount in sorted(amounts.items()):
-        if name not in RESOURCES:
-            listed = ", ".join(RESOURCES)
-            yield Problem(f"{field}[{name[:63]}]", f"must be one of {listed}")
-        elif amount.amount < 0:
-            yield Problem(f"{field}[{name}]", "must not be negative")

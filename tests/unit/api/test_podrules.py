@@ -2,9 +2,12 @@
 
 import pytest
 
+from cubernetes.api.core.pod import PodSpec, Resources
 from cubernetes.api.core.podrules import spec_problems
+from cubernetes.api.core.resources import CONTAINER_RULE
 from cubernetes.api.meta import replaced
-from tests.given import a_container, a_pod
+from cubernetes.api.quantities import Quantity
+from tests.given import a_container, a_node, a_pod
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,52 @@ def test_t9_a_working_directory_in_proc_is_refused_in_every_spelling(
     spec = replaced(pod.spec, containers=(container,))
     fields = [one.field for one in spec_problems(spec, "spec")]
     assert fields == ([] if is_legal else ["spec.containers[0].workingDir"])
+
+
+@pytest.mark.parametrize(
+    ("requests", "limits", "problems"),
+    [
+        ({"example.com/gpu": "1"}, {"example.com/gpu": "1"}, {}),
+        ({}, {"example.com/gpu": "2"}, {}),
+        ({"ephemeral-storage": "1Gi"}, {}, {}),
+        ({"example.com/gpu": "1"}, {}, {"requests[example.com/gpu]": "needs an equal limit"}),
+        (
+            {"example.com/gpu": "1"},
+            {"example.com/gpu": "2"},
+            {"requests[example.com/gpu]": "must be equal to the limit, 2"},
+        ),
+        ({}, {"example.com/gpu": "0.5"}, {"limits[example.com/gpu]": "must be an integer"}),
+        ({}, {"example.com/gpu": "-1"}, {"limits[example.com/gpu]": "must not be negative"}),
+        ({"cpu": "2"}, {"cpu": "1"}, {"requests[cpu]": "must be at most the limit, 1"}),
+        ({}, {"gpu": "1"}, {"limits[gpu]": CONTAINER_RULE}),
+        ({}, {"pods": "1"}, {"limits[pods]": CONTAINER_RULE}),
+        ({}, {"kubernetes.io/gpu": "1"}, {"limits[kubernetes.io/gpu]": CONTAINER_RULE}),
+        ({}, {"x.kubernetes.io/gpu": "1"}, {"limits[x.kubernetes.io/gpu]": CONTAINER_RULE}),
+        ({}, {"requests.a.b/gpu": "1"}, {"limits[requests.a.b/gpu]": CONTAINER_RULE}),
+        ({}, {"Bad_Domain/gpu": "1"}, {"limits[Bad_Domain/gpu]": CONTAINER_RULE}),
+        ({}, {f"a.b/{at}": "1" for at in range(65)}, {"limits": "must have at most 64 names"}),
+    ],
+)
+def test_a_container_requests_devices_of_any_name_as_kubernetes_takes_them(
+    requests: dict[str, str], limits: dict[str, str], problems: dict[str, str]
+) -> None:
+    resources = Resources(
+        requests={name: Quantity(text) for name, text in requests.items()},
+        limits={name: Quantity(text) for name, text in limits.items()},
+    )
+    spec = PodSpec(containers=(replaced(a_container(), resources=resources),))
+    found = {
+        one.field.removeprefix("spec.containers[0].resources."): one.message
+        for one in spec_problems(spec, "spec")
+    }
+    assert found == problems
+
+
+def test_what_a_node_says_it_has_is_whole_and_not_negative() -> None:
+    node = a_node("n1")
+    amounts = {"cpu": Quantity("-1"), "example.com/gpu": Quantity("1500m"), "a b": Quantity("1")}
+    found = {one.field for one in replaced(
+        node, status=replaced(node.status, capacity=amounts, allocatable={"cpu": Quantity("500m")})
+    ).problems()}  # fmt: skip
+    assert found == {"status.capacity[cpu]", "status.capacity[example.com/gpu]",
+                     "status.capacity[a b]"}  # fmt: skip

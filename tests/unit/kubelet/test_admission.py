@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 
-from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.pod import Pod, Resources
 from cubernetes.api.meta import replaced
+from cubernetes.api.quantities import Quantity
 from kubelet.pod.admission import Gate, Room
 from tests.given import NOW, a_pod
 
-ROOM = Room(cpu_milli=1000, memory_bytes=1 << 30, pod_count=3)
+ROOM = Room({"cpu": 1000, "memory": 1 << 30}, pod_count=3)
 
 
 def asking(name: str, cpu: str = "", memory: str = "", *, age_s: float = 0) -> Pod:
@@ -20,33 +21,54 @@ def taken_on(pod: Pod) -> Pod:
 
 def test_the_oldest_are_let_in_and_each_resource_is_named() -> None:
     old, young = asking("young", "600m", age_s=9), asking("old", "600m", age_s=1)
-    assert {uid: one.reason for uid, one in Gate(ROOM).judge([young, old]).items()} == {
+    assert {uid: one.reason for uid, one in Gate().judge([young, old], ROOM).items()} == {
         "old": "OutOfcpu"
     }
     fat = asking("fat", memory="2Gi")
-    assert Gate(ROOM).judge([fat])["fat"].reason == "OutOfmemory"
+    assert Gate().judge([fat], ROOM)["fat"].reason == "OutOfmemory"
     crowd = [asking(f"p{at}", age_s=at) for at in range(4)]
-    assert {uid: one.reason for uid, one in Gate(ROOM).judge(crowd).items()} == {"p0": "OutOfpods"}
+    assert {uid: one.reason for uid, one in Gate().judge(crowd, ROOM).items()} == {
+        "p0": "OutOfpods"
+    }
 
 
 def test_who_asks_for_nothing_lacks_nothing() -> None:
     full = [taken_on(asking("full", "1000m")), asking("modest")]
-    assert Gate(ROOM).judge(full) == {}
+    assert Gate().judge(full, ROOM) == {}
 
 
 def test_who_was_taken_on_or_is_to_go_is_never_refused() -> None:
     big = taken_on(asking("big", "9"))
     going = replaced(asking("going", "9"), metadata=replaced(big.metadata, deletion_timestamp=NOW))
-    assert Gate(ROOM).judge([big, going]) == {}
+    assert Gate().judge([big, going], ROOM) == {}
 
 
 def test_a_verdict_stays_whatever_room_there_is_later() -> None:
-    gate, first, second = Gate(ROOM), asking("first", "1", age_s=9), asking("second", "1")
-    assert gate.judge([first, second]).keys() == {"second"}
-    assert gate.judge([second]).keys() == {"second"}
-    assert gate.judge([]) == {}
+    gate, first, second = Gate(), asking("first", "1", age_s=9), asking("second", "1")
+    assert gate.judge([first, second], ROOM).keys() == {"second"}
+    assert gate.judge([second], ROOM).keys() == {"second"}
+    assert gate.judge([], ROOM) == {}
 
     # Who was let in keeps the place, though an older pod asks for it now.
-    gate = Gate(ROOM)
-    assert gate.judge([second]) == {}
-    assert gate.judge([first, second]).keys() == {"first"}
+    gate = Gate()
+    assert gate.judge([second], ROOM) == {}
+    assert gate.judge([first, second], ROOM).keys() == {"first"}
+
+
+def test_a_device_that_the_node_has_is_given_to_one_pod_and_refused_to_the_next() -> None:
+    def wanting(name: str, age_s: float) -> Pod:
+        pod = asking(name, age_s=age_s)
+        resources = Resources(limits={"example.com/gpu": Quantity("1")})
+        container = replaced(pod.spec.containers[0], resources=resources)
+        return replaced(pod, spec=replaced(pod.spec, containers=(container,)))
+
+    pods, room = [wanting("first", 9), wanting("second", 1)], ROOM.amounts
+    refused = Gate().judge(pods, ROOM._replace(amounts={**room, "example.com/gpu": 1}))
+    assert refused.keys() == {"second"}
+    assert refused["second"].reason == "OutOfexample.com/gpu"
+    assert refused["second"].message == (
+        "Pod was rejected: Node didn't have enough resource: example.com/gpu, requested: 1, "
+        "used: 1, capacity: 1"
+    )
+    # Kubernetes' kubelet does not judge what its node does not name.
+    assert Gate().judge(pods, ROOM) == {}

@@ -1,11 +1,17 @@
 """What a machine has, as its files tell it."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from cubernetes.api.core.node import NodeSystemInfo
+from cubernetes.api.meta import replaced
+from cubernetes.api.quantities import Quantity
 from kubelet.node import capacity
 from kubelet.node.capacity import MachineFacts
-from kubelet.node.node import allocatable
+from kubelet.node.node import NodePlace, allocatable, status_for
+from tests.given import NOW, a_node
 
 MEMINFO = "MemTotal:       24576000 kB\nMemFree:         1000 kB\n"
 
@@ -27,7 +33,7 @@ def test_cores_are_the_quota_where_there_is_one(quota: str, period: str, milli: 
 
 def test_a_node_states_its_capacity_and_keeps_some_of_it_for_itself() -> None:
     facts = MachineFacts(2000, 4 << 30, NodeSystemInfo())
-    stated = capacity.amounts(facts, 110)
+    stated = capacity.amounts(facts, 110, {})
     usable = allocatable(stated)
 
     assert {name: amount.text for name, amount in stated.items()} == {
@@ -37,8 +43,38 @@ def test_a_node_states_its_capacity_and_keeps_some_of_it_for_itself() -> None:
     }
     assert usable["cpu"].milli == 1900
     assert usable["memory"].whole == (4 << 30) - (256 << 20)
-    tiny = allocatable(capacity.amounts(MachineFacts(100, 128 << 20, NodeSystemInfo()), 110))
+    tiny = allocatable(capacity.amounts(MachineFacts(100, 128 << 20, NodeSystemInfo()), 110, {}))
     assert (tiny["cpu"].milli, tiny["memory"].whole) == (50, 64 << 20)
+
+
+def test_devices_written_into_the_node_stay_there_and_are_all_for_pods() -> None:
+    facts = MachineFacts(2000, 4 << 30, NodeSystemInfo(), storage_bytes=100 << 30)
+    node = a_node("n1")
+    written = {"cpu": Quantity("99"), "example.com/gpu": Quantity("2"), "odd": Quantity("1")}
+    node = replaced(node, status=replaced(node.status, capacity=written))
+
+    status = status_for(node, facts, NodePlace("10.0.0.1", 10250, 110), "", NOW)
+
+    assert {name: amount.whole for name, amount in status.capacity.items()} == {
+        "cpu": 2,
+        "memory": 4 << 30,
+        "pods": 110,
+        "ephemeral-storage": 100 << 30,
+        "example.com/gpu": 2,
+    }
+    assert status.allocatable["example.com/gpu"].whole == 2
+    assert status.allocatable["ephemeral-storage"].whole == 90 << 30
+    again = status_for(replaced(node, status=status), facts, NodePlace("10.0.0.1", 10250, 110), "",
+                       NOW)  # fmt: skip
+    assert again == status
+
+
+def test_the_size_of_the_disk_is_that_of_the_kubelets_folder(tmp_path: Path) -> None:
+    found = os.statvfs(tmp_path)
+
+    facts = capacity.machine_facts(tmp_path, "v1", "fake://1")
+
+    assert facts.storage_bytes == found.f_frsize * found.f_blocks > 0
 
 
 def test_the_system_is_called_by_its_pretty_name() -> None:

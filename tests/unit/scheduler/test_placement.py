@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cubernetes.api.condition import Condition
 from cubernetes.api.core.hostport import HostPort
 from cubernetes.api.core.node import Taint
-from cubernetes.api.core.pod import ContainerPort, PodSpec
+from cubernetes.api.core.pod import ContainerPort, PodSpec, Resources
 from cubernetes.api.core.toleration import Toleration
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
@@ -23,8 +23,14 @@ SPOT = Taint(key="spot", value="yes", effect="NoSchedule")
 SLOW = Taint(key="slow", effect="PreferNoSchedule")
 REQUESTS = st.builds(
     PodRequests,
-    cpu_milli=st.sampled_from([0, 0, 500, 1000, 3000]),
-    memory_bytes=st.sampled_from([0, 0, 1 << 20, 1 << 30]),
+    amounts=st.fixed_dictionaries(
+        {},
+        optional={
+            "cpu": st.sampled_from([500, 1000, 3000]),
+            "memory": st.sampled_from([1 << 20, 1 << 30]),
+            "example.com/gpu": st.sampled_from([1, 2]),
+        },
+    ).map(lambda amounts: tuple(sorted(amounts.items()))),
     ports=st.sampled_from(
         [(), (), (HostPort("TCP", 80),), (HostPort("TCP", 80, "10.0.0.1"),), (HostPort("UDP", 80),)]
     ),
@@ -37,8 +43,10 @@ FACTS = st.builds(
     labels=st.sampled_from([frozenset(), frozenset({("disk", "ssd")})]),
     is_ready=st.sampled_from([True, True, False]),
     is_schedulable=st.sampled_from([True, True, False]),
-    cpu_milli=st.sampled_from([0, 1000, 4000]),
-    memory_bytes=st.sampled_from([0, 1 << 21, 1 << 31]),
+    amounts=st.fixed_dictionaries(
+        {"cpu": st.sampled_from([0, 1000, 4000]), "memory": st.sampled_from([0, 1 << 21, 1 << 31])},
+        optional={"example.com/gpu": st.sampled_from([1, 3])},
+    ),
     pod_count=st.sampled_from([0, 1, 5]),
     taints=st.sampled_from([(), (), (SPOT,), (SLOW,), (SPOT, SLOW)]),
 )
@@ -53,7 +61,7 @@ def a_snapshot(facts: Sequence[NodeFacts]) -> Snapshot:
 
 def equal_nodes(count: int, pods: int = 110) -> Snapshot:
     return a_snapshot(
-        [NodeFacts(f"n{place:04}", cpu_milli=4000, pod_count=pods) for place in range(count)]
+        [NodeFacts(f"n{place:04}", amounts={"cpu": 4000}, pod_count=pods) for place in range(count)]
     )
 
 
@@ -86,8 +94,7 @@ def test_no_node_ever_gets_more_than_it_has(
         assert node is not None
         usage = node.usage
         assert usage.pod_count <= one.pod_count
-        assert usage.cpu_milli <= one.cpu_milli
-        assert usage.memory_bytes <= one.memory_bytes
+        assert all(count <= one.amounts.get(name, 0) for name, count in usage.amounts.items())
         assert usage.pod_count == 0 or (one.is_ready and one.is_schedulable)
         taken = list(usage.ports)
         assert not any(
@@ -197,13 +204,13 @@ def test_after_a_restart_the_round_goes_on_from_the_pod_bound_last() -> None:
 
 def test_each_filter_says_what_is_missing() -> None:
     full = NodeUsage(
-        cpu_milli=3500, memory_bytes=7 << 20, pod_count=2, ports=(HostPort("TCP", 80),)
+        amounts={"cpu": 3500, "memory": 7 << 20}, pod_count=2, ports=(HostPort("TCP", 80),)
     )
-    facts = NodeFacts("n1", cpu_milli=4000, memory_bytes=8 << 20, pod_count=3)
+    facts = NodeFacts("n1", amounts={"cpu": 4000, "memory": 8 << 20}, pod_count=3)
     node = NodeInfo(facts, full)
 
-    assert refusal(PodRequests(cpu_milli=501), node) == "needs 501m cpu, has 500m free"
-    assert refusal(PodRequests(memory_bytes=2 << 20), node) == "needs 2Mi memory, has 1Mi free"
+    assert refusal(PodRequests((("cpu", 501),)), node) == "needs 501m cpu, has 500m free"
+    assert refusal(PodRequests((("memory", 2 << 20),)), node) == "needs 2Mi memory, has 1Mi free"
     assert refusal(PodRequests(ports=(HostPort("TCP", 80, "10.0.0.1"),)), node) == (
         "has host port 80/TCP taken"
     )
@@ -212,7 +219,7 @@ def test_each_filter_says_what_is_missing() -> None:
         "has room for 2 pods and runs 2"
     )
     assert refusal(PodRequests(), NodeInfo(facts._replace(is_schedulable=False))) == "is cordoned"
-    assert refusal(PodRequests(cpu_milli=500, memory_bytes=1 << 20), node) == ""
+    assert refusal(PodRequests(amounts=(("cpu", 500), ("memory", 1 << 20))), node) == ""
 
 
 def test_host_ports_on_different_addresses_or_protocols_go_together() -> None:
@@ -234,7 +241,7 @@ def test_a_demand_is_read_from_every_container_and_the_hosts_network() -> None:
 
     requests = requests_of(pod)
     assert requests == PodRequests(
-        1500, 1 << 20, (HostPort("TCP", 5353),), (("a", "1"), ("b", "2"))
+        (("cpu", 1500), ("memory", 1 << 20)), (HostPort("TCP", 5353),), (("a", "1"), ("b", "2"))
     )
     on_host = replaced(pod, spec=replaced(pod.spec, host_network=True))
     assert [one.port for one in requests_of(on_host).ports] == [53, 8080]
@@ -249,9 +256,9 @@ def test_what_a_node_says_of_itself_is_read_as_a_whole() -> None:
 
     assert facts.labels >= {("disk", "ssd")}
     assert (facts.name, facts.is_ready, facts.is_schedulable) == ("n1", True, True)
-    assert (facts.cpu_milli, facts.memory_bytes, facts.pod_count) == (1500, 2 << 30, 7)
+    assert (facts.amounts, facts.pod_count) == ({"cpu": 1500, "memory": 2 << 30}, 7)
     only_capacity = replaced(node, status=replaced(node.status, allocatable={}))
-    assert facts_of(only_capacity).cpu_milli == 9000
+    assert facts_of(only_capacity).amounts["cpu"] == 9000
 
 
 def test_a_node_that_is_cordoned_or_going_takes_nothing() -> None:
@@ -282,10 +289,11 @@ def test_a_pod_without_host_ports_fits_where_they_are_taken() -> None:
 
 def test_everything_that_a_node_lacks_is_said() -> None:
     node = NodeInfo(
-        NodeFacts("n1", cpu_milli=1000, memory_bytes=1000, pod_count=9), NodeUsage(cpu_milli=2000)
+        NodeFacts("n1", amounts={"cpu": 1000, "memory": 1000}, pod_count=9),
+        NodeUsage(amounts={"cpu": 2000}),
     )
 
-    assert refusal(PodRequests(cpu_milli=1, memory_bytes=1001), node) == (
+    assert refusal(PodRequests(amounts=(("cpu", 1), ("memory", 1001))), node) == (
         "needs 1m cpu, has 0m free and needs 1001 bytes memory, has 1000 bytes free"
     )
     assert refusal(
@@ -361,9 +369,9 @@ def test_a_node_that_is_better_avoided_takes_pods_only_when_no_other_does() -> N
     worse = (SLOW, Taint(key="older", effect="PreferNoSchedule"))
     snapshot = a_snapshot(
         [
-            NodeFacts("n1", cpu_milli=9000, pod_count=1, taints=(SLOW,)),
-            NodeFacts("n2", cpu_milli=9000, pod_count=2),
-            NodeFacts("n3", cpu_milli=9000, pod_count=1, taints=worse),
+            NodeFacts("n1", amounts={"cpu": 9000}, pod_count=1, taints=(SLOW,)),
+            NodeFacts("n2", amounts={"cpu": 9000}, pod_count=2),
+            NodeFacts("n3", amounts={"cpu": 9000}, pod_count=1, taints=worse),
         ]
     )
     assert put_all(snapshot, [PodRequests()] * 5) == ["n2", "n2", "n1", "n3"]
@@ -390,3 +398,35 @@ def test_ports_of_the_nodes_own_programs_are_taken() -> None:
     assert refusal(10250, "TCP", "192.168.0.7") == "has host port 10250/TCP taken"
     assert refusal(8472, "UDP") == "has host port 8472/UDP taken"
     assert refusal(10250, "UDP") == refusal(8472, "TCP") == refusal(1, "TCP") == ""
+
+
+def test_a_resource_of_any_name_is_counted_in_whole_units_and_named() -> None:
+    gpu = Resources(limits={"example.com/gpu": Quantity("2")})
+    disk = Resources(requests={"ephemeral-storage": Quantity("2Gi")})
+    containers = (
+        replaced(a_container("a"), resources=gpu),
+        replaced(a_container("b"), resources=replaced(gpu, requests=disk.requests)),
+    )
+    asked = requests_of(a_pod(spec=PodSpec(containers=containers)))
+    assert asked.amounts == (("ephemeral-storage", 2 << 30), ("example.com/gpu", 4))
+
+    node = a_node("n1")
+    amounts = {**node.status.allocatable, "example.com/gpu": Quantity("3")}
+    amounts["ephemeral-storage"] = Quantity("1Gi")
+    there = NodeInfo(facts_of(replaced(node, status=replaced(node.status, allocatable=amounts))))
+    assert refusal(asked, there) == (
+        "needs 2048Mi ephemeral-storage, has 1024Mi free and needs 4 example.com/gpu, has 3 free"
+    )
+    assert refusal(PodRequests((("example.com/gpu", 3),)), there) == ""
+    assert refusal(PodRequests((("example.com/gpu", 1),)), NodeInfo(facts_of(node))) == (
+        "needs 1 example.com/gpu, has 0 free"
+    )
+
+
+def test_devices_are_promised_once_and_free_again_with_their_pod() -> None:
+    node = NodeFacts("n1", amounts={"example.com/gpu": 2}, pod_count=9)
+    snapshot, asked = a_snapshot([node]), PodRequests((("example.com/gpu", 1),))
+
+    assert put_all(snapshot, [asked] * 3) == ["n1", "n1"]
+    snapshot.remove("uid-0")
+    assert place(asked, snapshot, "") == Placement("n1")

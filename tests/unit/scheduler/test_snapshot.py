@@ -8,14 +8,13 @@ from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
 from scheduler.plan import Placement, Unschedulable, place
 from scheduler.snapshot import REMEMBERED_REQUESTS_MAX, Snapshot
 
-N1 = NodeFacts("n1", cpu_milli=1000, pod_count=10)
-ASKED = PodRequests(cpu_milli=600, ports=(HostPort("TCP", 80),))
+N1 = NodeFacts("n1", amounts={"cpu": 1000}, pod_count=10)
+ASKED = PodRequests(amounts=(("cpu", 600),), ports=(HostPort("TCP", 80),))
 
 UIDS = st.sampled_from("abcd")
 NODES = st.sampled_from(["n1", "n2"])
-REQUESTS = st.builds(
-    PodRequests, st.integers(0, 3), st.integers(0, 3), st.just((HostPort("TCP", 1),))
-)
+AMOUNTS = st.sampled_from([(), (("cpu", 1),), (("cpu", 2), ("gpu", 1)), (("gpu", 3),)])
+REQUESTS = st.builds(PodRequests, AMOUNTS, st.just((HostPort("TCP", 1),)))
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("see"), UIDS, NODES, REQUESTS),
@@ -97,7 +96,7 @@ def test_an_assumed_pod_counts_at_once_and_not_twice_when_it_is_seen() -> None:
     assert snapshot.see("a", "n1", ASKED) is False
     node = snapshot.node("n1")
     assert node is not None
-    assert node.usage.cpu_milli == 600
+    assert node.usage.amounts == {"cpu": 600}
     assert snapshot.assumed("a") == ""
 
 
@@ -137,7 +136,7 @@ def test_whether_room_has_grown_is_told() -> None:
 
     assert snapshot.see("a", "n1", ASKED) is False
     assert snapshot.see("a", "n1", ASKED) is False
-    assert snapshot.see("a", "n1", ASKED._replace(cpu_milli=100)) is True
+    assert snapshot.see("a", "n1", ASKED._replace(amounts=(("cpu", 100),))) is True
     assert snapshot.see("a", "n2", ASKED) is True
     assert snapshot.remove("a") is True
     assert snapshot.remove("a") is False
@@ -151,21 +150,21 @@ class CountingFilter:
 
     def __call__(self, requests: PodRequests, node: NodeInfo) -> str:
         self.asked.append(node.facts.name)
-        return "is too small" if requests.cpu_milli > node.facts.cpu_milli else ""
+        return "is too small" if node.free("cpu") < dict(requests.amounts)["cpu"] else ""
 
 
 def test_a_node_is_asked_once_by_equal_pods_and_again_when_it_has_changed() -> None:
     snapshot, ask = Snapshot(), CountingFilter()
     for name in ("n1", "n2"):
         snapshot.set_node(N1._replace(name=name))
-    big = PodRequests(cpu_milli=2000)
+    big = PodRequests(amounts=(("cpu", 2000),))
 
     for _ in range(100):
         assert place(big, snapshot, "", [ask]) == Unschedulable(
             {"n1": "is too small", "n2": "is too small"}
         )
     assert ask.asked == ["n1", "n2"]
-    snapshot.set_node(N1._replace(name="n2", cpu_milli=2000))
+    snapshot.set_node(N1._replace(name="n2", amounts={"cpu": 2000}))
     assert place(big, snapshot, "", [ask]) == Placement("n2")
     assert ask.asked == ["n1", "n2", "n2"]
 
@@ -174,7 +173,7 @@ def test_of_a_node_that_is_gone_no_reason_is_told() -> None:
     snapshot = Snapshot()
     for name in ("n1", "n2"):
         snapshot.set_node(N1._replace(name=name))
-    big = PodRequests(cpu_milli=2000)
+    big = PodRequests(amounts=(("cpu", 2000),))
     place(big, snapshot, "")
 
     snapshot.remove_node("n1")
@@ -187,7 +186,7 @@ def test_of_a_node_that_is_gone_no_reason_is_told() -> None:
 def test_remembered_refusals_are_bounded() -> None:
     snapshot = Snapshot()
     snapshot.set_node(N1)
-    for cpu_milli in range(REMEMBERED_REQUESTS_MAX * 2):
-        place(PodRequests(cpu_milli=2000 + cpu_milli), snapshot, "")
+    for more in range(REMEMBERED_REQUESTS_MAX * 2):
+        place(PodRequests(amounts=(("cpu", 2000 + more),)), snapshot, "")
 
     assert len(snapshot._refusals) == REMEMBERED_REQUESTS_MAX
