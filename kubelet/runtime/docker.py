@@ -26,6 +26,7 @@ from kubelet.runtime.cgroup import (
     pod_cgroup,
 )
 from kubelet.runtime.docker_api import DockerApi, Refused, Silent
+from kubelet.runtime.docker_exec import executed
 from kubelet.runtime.docker_logs import LocalLog, LogReading
 from kubelet.runtime.docker_pull import PULL_SILENCE_S, Pulls
 from kubelet.runtime.docker_stream import Frames, Lines
@@ -33,6 +34,8 @@ from kubelet.runtime.driver import (
     SANDBOX,
     Container,
     ContainerSpec,
+    ExecSpec,
+    Execution,
     LogOptions,
     RuntimeDown,
     RuntimeTrouble,
@@ -209,6 +212,9 @@ class DockerRuntime:
                 async for piece in pieces:
                     for payload in frames.feed(piece):
                         yield payload
+
+    async def exec(self, container_id: str, spec: ExecSpec) -> Execution:
+        return await executed(self._api, self._clock, self._blocking, container_id, spec)
 
     async def events(self) -> AsyncGenerator[str, None]:
         filters = {"type": ["container"], "label": [words.POD_UID], "event": EVENTS}

@@ -1,13 +1,16 @@
 """HTTP to the Docker engine over its unix socket: every call has a deadline, every error a name."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from cubernetes.host.web.duplex import Broken
+from cubernetes.host.web.upgrade import ByteStream, body_stream
 from kubelet.runtime.docker_words import is_half_down, is_newer
 from kubelet.runtime.driver import RuntimeDown, RuntimeTrouble
 
@@ -91,6 +94,30 @@ class DockerApi:
             yield b""
             async for piece in answer.content.iter_any():
                 yield piece
+
+    @asynccontextmanager
+    async def hijack(self, path: str, body: object) -> AsyncGenerator[ByteStream, None]:
+        """POST, and take the connection over: what follows the head is raw, in both directions.
+
+        No silence is too long. Leaving the context closes the connection.
+
+        Raises: Refused, RuntimeDown.
+        """
+        versioned = f"/v{await self.version()}{path}"
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_DEADLINE_S)
+        async with AsyncExitStack() as calls:
+            try:
+                async with asyncio.timeout(CALL_DEADLINE_S):
+                    call = self._request("POST", versioned, None, body, limit)
+                    stream = body_stream(await calls.enter_async_context(call))
+            except TimeoutError as error:
+                raise Silent(f"POST {versioned}: no answer within the deadline") from error
+            except Broken as error:
+                raise RuntimeDown(f"POST {versioned}: {error}") from error
+            try:
+                yield stream
+            finally:
+                stream.abort()
 
     async def close(self) -> None:
         """End every open call."""

@@ -15,21 +15,27 @@ class Frames:
 
     def __init__(self) -> None:
         self._header = b""
+        self._stream = 0
         self._left_bytes = 0
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield the payload in piece, which may begin and end anywhere."""
+        return (payload for _, payload in self.feed_numbered(piece))
+
+    def feed_numbered(self, piece: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield each payload in piece behind the number of its stream."""
         view = memoryview(piece)
         while view:
             if self._left_bytes:
                 payload, view = view[: self._left_bytes], view[self._left_bytes :]
                 self._left_bytes -= len(payload)
-                yield bytes(payload)
+                yield self._stream, bytes(payload)
                 continue
             wanted = HEADER_BYTES - len(self._header)
             self._header += bytes(view[:wanted])
             view = view[wanted:]
             if len(self._header) == HEADER_BYTES:
+                self._stream = self._header[0]
                 self._left_bytes = int.from_bytes(self._header[4:], "big")
                 self._header = b""
 

@@ -8,7 +8,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from kubelet.runtime.driver import SANDBOX, Container, ContainerSpec, Mount, SandboxSpec, State
+from kubelet.runtime.driver import (
+    SANDBOX,
+    Container,
+    ContainerSpec,
+    ExecSpec,
+    Mount,
+    SandboxSpec,
+    State,
+)
 
 # What Docker's JSON decodes to: the foreign door of this room.
 type Json = Mapping[str, Any]
@@ -126,6 +134,17 @@ def container_body(spec: ContainerSpec, sandbox_id: str, cgroup_parent: str) -> 
         | {"NetworkMode": shared, "IpcMode": shared, "Mounts": _mounts(spec.mounts)}
         | pids
         | _limits(spec),
+    }
+
+
+def exec_body(spec: ExecSpec) -> dict[str, object]:
+    """Return the body that makes an exec; its streams are those that are asked for."""
+    return {
+        "Cmd": list(spec.command),
+        "AttachStdin": spec.stdin,
+        "AttachStdout": spec.stdout,
+        "AttachStderr": spec.stderr and not spec.tty,
+        "Tty": spec.tty,
     }
 
 

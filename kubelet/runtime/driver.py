@@ -8,7 +8,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from cubernetes.host.web.duplex import Duplex
 
 SANDBOX = "POD"  # the container name of a sandbox; no user container can have it: upper case
 
@@ -120,6 +122,59 @@ class RuntimeVersion:
     api_version: str
 
 
+@dataclass(frozen=True, slots=True)
+class ExecSpec:
+    """A command to run in a container. With tty, stdout and stderr are one stream, told as stdout.
+
+    Streams that are not asked for are not connected: what is written there is dropped.
+    """
+
+    command: Sequence[str]
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    tty: bool = False
+
+
+class Output(NamedTuple):
+    """What a command has written."""
+
+    is_stderr: bool
+    text: bytes
+
+
+class Execution(Duplex[Output, bytes], Protocol):
+    """A command that runs in a container: read is its output, write its stdin, finish its end.
+
+    Whoever opens one calls `end`, however it went.
+    """
+
+    async def resize(self, width: int, height: int) -> None:
+        """Give the terminal another size, in characters; without a terminal it is nothing.
+
+        Raises: RuntimeTrouble.
+        """
+        ...
+
+    async def exit_code(self) -> int:
+        """Return the command's exit code, once all of its output was read.
+
+        127 or 126: it could not be started, and the output says why.
+
+        Raises: RuntimeTrouble.
+        """
+        ...
+
+    async def end(self) -> None:
+        """End what still runs: SIGHUP and SIGTERM to its process group, in a while SIGKILL.
+
+        Repeatable; nothing where the command has ended.
+
+        Raises: RuntimeTrouble.
+        """
+        ...
+
+
 class RuntimeDriver(Protocol):
     """Every method is idempotent in effect: the kubelet repeats it after a crash.
 
@@ -183,6 +238,13 @@ class RuntimeDriver(Protocol):
         Close the iterator (`contextlib.aclosing`) to let go early; nothing is read ahead of it.
 
         Raises: RuntimeTrouble with reason ContainerNotFound.
+        """
+        ...
+
+    async def exec(self, container_id: str, spec: ExecSpec) -> Execution:
+        """Run a command in a running container, beside what runs there.
+
+        Raises: RuntimeTrouble with reason ContainerNotFound or ContainerNotRunning.
         """
         ...
 

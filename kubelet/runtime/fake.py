@@ -17,6 +17,8 @@ from kubelet.runtime.driver import (
     SANDBOX,
     Container,
     ContainerSpec,
+    ExecSpec,
+    Execution,
     LogOptions,
     RuntimeDown,
     RuntimeTrouble,
@@ -24,6 +26,7 @@ from kubelet.runtime.driver import (
     SandboxSpec,
     State,
 )
+from kubelet.runtime.fake_exec import Command, FakeExecution
 
 CALL_S = 0.002
 DEADLINE_S = 10.0
@@ -44,6 +47,7 @@ class Behaviour:
     start_error: str = ""  # where given, it never starts
     pull_s: float = 0.3
     pull_error: str = ""  # where given, the pull fails with it
+    commands: Mapping[tuple[str, ...], Command] = field(default_factory=dict)  # to be executed
 
 
 class _Line(NamedTuple):
@@ -60,6 +64,7 @@ class _Life:
     written: list[_Line] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ending: asyncio.Task[None] | None = None
+    executions: set[FakeExecution] = field(default_factory=set)
 
     def notify(self) -> None:
         """Wake who waits for a change; the next wait is for the next change."""
@@ -153,7 +158,16 @@ class FakeMachine:
             signal=signal_of(exit_code),
             oom_killed=oom_killed,
         )
+        for execution in list(life.executions):
+            execution.kill(KILL_CODE)
         self._tell(life)
+
+    def execute(self, life: _Life, spec: ExecSpec) -> FakeExecution:
+        """Begin a command in a container."""
+        command = life.behaviour.commands.get(tuple(spec.command))
+        made = FakeExecution(spec, command, lambda: life.executions.discard(made))
+        life.executions.add(made)
+        return made
 
     def remove(self, container_id: str) -> None:
         """Take a container away, running or not."""
@@ -306,6 +320,15 @@ class FakeRuntime:
                 return
             if index == len(life.written):
                 await life.changed.wait()
+
+    async def exec(self, container_id: str, spec: ExecSpec) -> Execution:
+        await self._asked()
+        life = self._machine.lives.get(container_id)
+        if life is None:
+            raise RuntimeTrouble("ContainerNotFound", f"no container {container_id}")
+        if life.container.state is not State.RUNNING:
+            raise RuntimeTrouble("ContainerNotRunning", f"container {container_id} does not run")
+        return self._machine.execute(life, spec)
 
     async def events(self) -> AsyncGenerator[str, None]:
         await self._asked()

@@ -1,6 +1,7 @@
 """The same programs on a fake and on a real runtime, and the few acts that tests of both need."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,11 +15,13 @@ from kubelet.runtime.driver import (
     Container,
     ContainerSpec,
     LogOptions,
+    Output,
     RuntimeDriver,
     SandboxSpec,
     State,
 )
 from kubelet.runtime.fake import Behaviour, FakeMachine, FakeRuntime
+from kubelet.runtime.fake_exec import Command
 from tests.contract.private_docker import PrivateDocker
 
 MEMORY_BYTES = 32 << 20
@@ -34,8 +37,21 @@ class Program:
     behaviour: Behaviour
 
 
+CAT, EXIT_3 = ("cat",), ("sh", "-c", "exit 3")
+SPEAK = ("sh", "-c", "echo out; echo err >&2")
+SLEEP = ("sleep", "1000")
+CLING = ("sh", "-c", "trap '' HUP TERM; echo ready; while true; do sleep 1; done")
+LAST = ("sh", "-c", "echo ready; exec sleep 1000")
+COMMANDS = {
+    CAT: Command(echoes=True),
+    EXIT_3: Command(exit_code=3),
+    SPEAK: Command((Output(False, b"out\n"), Output(True, b"err\n"))),
+    SLEEP: Command(runs_on=True),
+    LAST: Command((Output(False, b"ready\n"),), runs_on=True),
+    CLING: Command((Output(False, b"ready\n"),), runs_on=True, ignores_hangup=True),
+}
 PROGRAMS = {
-    "forever": Program(FOREVER, Behaviour()),
+    "forever": Program(FOREVER, Behaviour(commands=COMMANDS)),
     "succeeds": Program(("sh", "-c", "exit 0"), Behaviour(exits_after_s=0.01)),
     "fails-3": Program(("sh", "-c", "exit 3"), Behaviour(exits_after_s=0.01, exit_code=3)),
     "eats-memory": Program(("tail", "/dev/zero"), Behaviour(exits_after_s=0.01, oom_killed=True)),
@@ -66,6 +82,10 @@ class World(Protocol):
         """Kill the container's process behind the runtime's back."""
         ...
 
+    def running_commands(self, container: Container) -> int:
+        """Return how many commands run in the container beside its own."""
+        ...
+
 
 class FakeWorld:
     def __init__(self) -> None:
@@ -89,6 +109,9 @@ class FakeWorld:
     def kill(self, container: Container) -> None:
         self.machine.end(container.id, 137)
 
+    def running_commands(self, container: Container) -> int:
+        return len(self.machine.lives[container.id].executions)
+
 
 class DockerWorld:
     def __init__(self, engine: PrivateDocker) -> None:
@@ -108,6 +131,14 @@ class DockerWorld:
 
     def kill(self, container: Container) -> None:
         os.kill(container.pid, signal.SIGKILL)
+
+    def running_commands(self, container: Container) -> int:
+        found = json.loads(self.engine.request("GET", f"/containers/{container.id}/json"))
+        states = (
+            json.loads(self.engine.request("GET", f"/exec/{one}/json"))
+            for one in found["ExecIDs"] or ()
+        )
+        return sum(bool(state["Running"]) for state in states)
 
 
 async def remove_all(world: World) -> None:

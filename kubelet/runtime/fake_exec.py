@@ -1,0 +1,111 @@
+"""Commands in containers that do not exist: what they write, how they end. For simulations."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+
+from cubernetes.host.web.duplex import Broken
+from kubelet.runtime.driver import ExecSpec, Output
+
+STDIN_PIECES_MAX = 4
+NOT_FOUND_CODE, HANGUP_CODE, KILL_CODE = 127, 129, 137
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a command does, in this order: writes, gives back its stdin, and ends, or never does."""
+
+    output: Sequence[Output] = ()
+    echoes: bool = False  # until the end of its stdin
+    exit_code: int = 0
+    runs_on: bool = False
+    ignores_hangup: bool = False
+
+
+class FakeExecution:
+    """A command that runs, as a task. `forget` is called once, when it has ended."""
+
+    def __init__(self, spec: ExecSpec, command: Command | None, forget: Callable[[], None]) -> None:
+        self._spec, self._command, self._forget = spec, command, forget
+        self.sizes: list[tuple[int, int]] = []
+        self.is_over = asyncio.Event()
+        self._code = 0
+        self._is_aborted = False
+        self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue(STDIN_PIECES_MAX)
+        self._output: asyncio.Queue[Output | None] = asyncio.Queue(1)
+        self._life = asyncio.create_task(self._live())
+
+    async def read(self) -> Output | None:
+        if self._is_aborted:
+            raise Broken("aborted")
+        if self.is_over.is_set() and self._output.empty():
+            return None
+        return await self._output.get()
+
+    async def write(self, piece: bytes) -> None:
+        if self._is_aborted:
+            raise Broken("aborted")
+        if not self._spec.stdin or self.is_over.is_set():
+            return
+        await self._until_over(self._stdin.put(piece))
+
+    async def finish(self) -> None:
+        if not self.is_over.is_set():
+            await self._until_over(self._stdin.put(None))
+
+    def abort(self) -> None:
+        self._is_aborted = True
+
+    async def resize(self, width: int, height: int) -> None:
+        self.sizes.append((width, height))
+
+    async def exit_code(self) -> int:
+        await self.is_over.wait()
+        return self._code
+
+    async def end(self) -> None:
+        self.abort()
+        ignores = self._command is not None and self._command.ignores_hangup
+        self.kill(KILL_CODE if ignores else HANGUP_CODE)
+
+    def kill(self, code: int) -> None:
+        """End it from outside, as with its container; twice is nothing."""
+        if not self.is_over.is_set():
+            self._life.cancel()
+            self._over(code)
+
+    async def _live(self) -> None:
+        command = self._command
+        if command is None:
+            text = f"exec: {self._spec.command[0]!r}: not found\r\n"
+            await self._say(Output(is_stderr=False, text=text.encode()))
+            self._over(NOT_FOUND_CODE)
+            return
+        for output in command.output:
+            await self._say(output)
+        while command.echoes and self._spec.stdin and (piece := await self._stdin.get()):
+            await self._say(Output(is_stderr=False, text=piece))
+        if command.runs_on:
+            await asyncio.get_running_loop().create_future()
+        self._over(command.exit_code)
+
+    async def _say(self, output: Output) -> None:
+        is_stderr = output.is_stderr and not self._spec.tty
+        if self._spec.stderr if is_stderr else self._spec.stdout:
+            await self._output.put(Output(is_stderr, output.text))
+
+    def _over(self, code: int) -> None:
+        self._code = code
+        self.is_over.set()
+        self._forget()
+        if self._output.empty():
+            self._output.put_nowait(None)
+
+    async def _until_over(self, giving: Coroutine[None, None, None]) -> None:
+        """Give a piece, unless the command ends before it takes it."""
+        tasks = [asyncio.ensure_future(giving), asyncio.ensure_future(self.is_over.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
