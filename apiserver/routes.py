@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from apiserver import counts, joining
-from apiserver.about import discovery, health
+from apiserver.about import counts, discovery, health
 from apiserver.about.openapi.documents import Documents
 from apiserver.call import Handler, Policy, Route
+from apiserver.enrolment import joining
 from apiserver.subresources import namespaces, pods, scale
 from apiserver.verbs import delete, read
 from apiserver.verbs import write as writing

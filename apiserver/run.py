@@ -5,10 +5,10 @@ import gc
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from apiserver.auth.signer import Authority
+from apiserver.about.audit import STRANGERS
 from apiserver.backend import KubeletLogs, Signer
+from apiserver.enrolment.signer import Authority
 from apiserver.http.app import App
-from apiserver.http.audit import STRANGERS
 from apiserver.http.kubelets import HttpsKubelets
 from apiserver.server import ApiServer
 from apiserver.settings import Settings

@@ -12,15 +12,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-from apiserver import bootstrap
+from apiserver.about.audit import Audit, Story
+from apiserver.about.counts import Counts
 from apiserver.about.health import check_loaded
-from apiserver.auth.authenticate import Authenticator
 from apiserver.auth.authorize import Attempt, may, needs_object
 from apiserver.backend import Backend, KubeletLogs, Signer
 from apiserver.call import Call, Policy
-from apiserver.counts import Counts
+from apiserver.enrolment.authenticate import Authenticator
 from apiserver.fairness import gate
-from apiserver.http.audit import Audit, Story
+from apiserver.maintenance import bootstrap
+from apiserver.maintenance.upkeep import Upkeep
 from apiserver.routes import Routes, table
 from apiserver.settings import Settings
 from apiserver.state.items import Item
@@ -29,7 +30,6 @@ from apiserver.state.mirror import Mirror
 from apiserver.state.room import Room
 from apiserver.state.statuses import forbidden, response_of
 from apiserver.state.transact import Transactions
-from apiserver.state.upkeep import Upkeep
 from apiserver.state.watching import Watchers
 from apiserver.storage.store import Store
 from apiserver.strategies.nodes import check_member

@@ -1,1 +1,1 @@
-"""What the server tells of itself: versions, groups and resources, health, metrics, OpenAPI."""
+"""What the server tells: versions, groups, health, OpenAPI; its counts, and its audit."""

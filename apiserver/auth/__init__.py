@@ -1,1 +1,1 @@
-"""Who asks, and whether they may: certificates, tokens, roles, and the signing of new nodes."""
+"""Who asks, and whether they may: roles, nodes and their certificates, tokens. It is pure."""

@@ -2,12 +2,12 @@
 
 from urllib.parse import quote
 
-from apiserver.admission.stamps import to_the_second
 from apiserver.backend import Backend
 from apiserver.call import Call
 from apiserver.state.guards import node_guard
 from apiserver.state.keys import key_of
 from apiserver.state.statuses import absent, conflict, success
+from apiserver.strategies.metadata import to_the_second
 from apiserver.verbs.write import modified
 from apiserver.wire.bodies import model_in
 from cubernetes.api.condition import Condition, with_condition

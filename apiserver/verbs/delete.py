@@ -6,7 +6,6 @@ from functools import partial
 from typing import cast
 
 from apiserver.admission.kinds import IMMORTAL_NAMESPACES
-from apiserver.admission.stamps import to_the_second
 from apiserver.backend import Backend
 from apiserver.call import Call
 from apiserver.state.guards import checked, fence_guards
@@ -16,6 +15,7 @@ from apiserver.state.statuses import absent, conflict, success
 from apiserver.state.transact import Decision, Seen
 from apiserver.storage.store import Put
 from apiserver.strategies import nodes
+from apiserver.strategies.metadata import to_the_second
 from apiserver.verbs.read import selection_for
 from apiserver.verbs.write import Answer, check_allowed, is_over, note_written, removal
 from apiserver.wire.bodies import model_in

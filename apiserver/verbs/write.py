@@ -5,8 +5,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, cast
 
-from apiserver.admission import kinds, stamps
-from apiserver.admission.stamps import Stamp
+from apiserver.admission import kinds
 from apiserver.auth.authorize import Attempt, may, object_refusal
 from apiserver.backend import Backend
 from apiserver.call import Call
@@ -17,7 +16,9 @@ from apiserver.state.room import SERVER, Write
 from apiserver.state.statuses import MODIFIED_SINCE, absent, conflict, exists, forbidden
 from apiserver.state.transact import Decision, Seen
 from apiserver.storage.store import Delete, Op, Put
+from apiserver.strategies import metadata as stamps
 from apiserver.strategies import nodes, services
+from apiserver.strategies.metadata import Stamp
 from apiserver.wire.bodies import object_in, warning_header
 from apiserver.wire.patches import patch_in
 from cubernetes.api import codec

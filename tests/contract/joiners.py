@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from apiserver.auth.signer import Authority
+from apiserver.enrolment.signer import Authority
 from cubernetes.host.web.messages import ANONYMOUS, Identity
 from tests.contract.api_world import NODES, Answer, StillClock, Tree, World, a_node
 

@@ -273,7 +273,7 @@ async def test_the_first_objects_are_there_and_a_second_start_changes_nothing(
     assert slice_["endpoints"][0]["addresses"] == ["10.0.0.1"]
     revision = (await world.store.get("/"))[1]
 
-    from apiserver import bootstrap
+    from apiserver.maintenance import bootstrap
 
     await bootstrap.ensure(world.server.backend)
     assert (await world.store.get("/"))[1] == revision

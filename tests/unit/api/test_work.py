@@ -12,9 +12,9 @@ import pytest
 from msgspec import inspect
 
 from apiserver.admission import kinds as admission
-from apiserver.admission import stamps
 from apiserver.auth.authorize import object_refusal
 from apiserver.call import media_of
+from apiserver.strategies import metadata as stamps
 from apiserver.wire import protobuf
 from apiserver.wire.forms import accepted
 from cubernetes.api import codec, schema, selectors, yaml

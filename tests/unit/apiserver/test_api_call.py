@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.admission import stamps
-from apiserver.admission.stamps import Stamp, born, carried_over, generated_name, revision_of
 from apiserver.call import media_of
 from apiserver.http.connection import identity_of
+from apiserver.strategies import metadata as stamps
+from apiserver.strategies.metadata import Stamp, born, carried_over, generated_name, revision_of
 from apiserver.wire.bodies import warning_header
 from apiserver.wire.forms import Accepted, accepted
 from apiserver.wire.pages import Place, place_of, token_of

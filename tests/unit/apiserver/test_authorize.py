@@ -125,7 +125,7 @@ def test_a_node_reaches_only_what_is_its_own(
             assert subresource in ("", "status")
             assert verb != "create"
         case "join":
-            # For whom, is in the body: apiserver/joining.py looks at it.
+            # For whom, is in the body: apiserver/enrolment/joining.py looks at it.
             assert (verb, subresource) == ("create", "")
         case _:
             assert resource == "events"

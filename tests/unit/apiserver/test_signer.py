@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from apiserver.auth.signer import Authority
+from apiserver.enrolment.signer import Authority
 from cubernetes.api.errors import Invalid
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,8 +4,8 @@ A look every few seconds. What is to be done is decided in room.py; here it is d
 the log, as an Event, and as figures.
 """
 
-from apiserver import bootstrap
 from apiserver.backend import Backend
+from apiserver.maintenance import bootstrap
 from apiserver.state.keys import ROOT
 from apiserver.state.room import is_to_trim, is_worth_defragmenting, may_disarm
 from apiserver.storage.store import StoreError, Usage

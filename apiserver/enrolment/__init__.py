@@ -1,0 +1,1 @@
+"""How a machine becomes a node and stays one: tokens, signed certificates, who is a member."""
