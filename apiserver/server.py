@@ -206,10 +206,11 @@ class ApiServer:
         body_bytes = unread.bytes_max if unread else len(request.body)
         bodies.check_head(request, body_bytes, limits.body_bytes_max)
         if body_bytes:
-            await places.enter_async_context(self._bodies.place(request, body_bytes))
+            await places.enter_async_context(self._bodies.place(*gate.flow_of(request), body_bytes))
         if unread is not None:
             call = replace(call, request=replace(request, body=await unread.read()))
-        await places.enter_async_context(self._seats.place(request, seats_for(self.backend, call)))
+        seats = seats_for(self.backend, call)
+        await places.enter_async_context(self._seats.place(*gate.flow_of(request), seats))
         return await route.handler(self.backend, call)
 
     async def _identified(self, request: Request) -> Identity:
@@ -217,7 +218,7 @@ class ApiServer:
             return request.identity
         identity = None
         if "authorization" in request.headers:
-            async with self._seats.place(request, 1):
+            async with self._seats.place(*gate.flow_of(request), 1):
                 identity = await self._authenticator.identity_of(request)
         if identity is None:
             raise Unauthorized("who asks is not known: show a client certificate or a token")

@@ -1,9 +1,7 @@
-"""Where requests wait for their turn: for a seat among those under way, for room for a body."""
+"""Who takes turns with whom: classes of users, and the share of seats and bytes that each has."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from enum import Enum
+from functools import partial
 
 from apiserver.auth.authorize import (
     CONTROLLERS,
@@ -12,10 +10,11 @@ from apiserver.auth.authorize import (
     SCHEDULER,
     node_of,
 )
-from apiserver.fairness.shares import FlowFull, Share, Shares, Ticket
 from apiserver.settings import Limits
 from cubernetes.api.errors import TooManyRequests
+from cubernetes.host.web.gate import Gate
 from cubernetes.host.web.messages import ANONYMOUS, Identity, Request
+from cubernetes.host.web.shares import Share
 
 RETRY_AFTER_S = 1
 
@@ -63,70 +62,18 @@ def shares_of(units: int, flow_units_min: int, waiting_count: int) -> dict[Class
     return shares
 
 
-class Gate:
-    """Lets requests in by their turns, and keeps those waiting that must."""
-
-    def __init__(self, what: str, shares: dict[Class, Share], deadline_s: float) -> None:
-        self._what, self._deadline_s = what, deadline_s
-        self._shares = Shares(shares)
-        self._woken: dict[Ticket, asyncio.Future[None]] = {}
-
-    @property
-    def held_units(self) -> int:
-        return self._shares.held_units
-
-    @property
-    def waiting_count(self) -> int:
-        return self._shares.waiting_count
-
-    @asynccontextmanager
-    async def place(self, request: Request, units: int) -> AsyncIterator[None]:
-        """Wait for units, and hold them.
-
-        Raises: TooManyRequests: too many of its flow wait already, or its turn did not come.
-        """
-        kind, user = flow_of(request)
-        try:
-            ticket = self._shares.arrived(kind, user, units)
-        except FlowFull as error:
-            raise self._refusal(user) from error
-        try:
-            self._give_turns()
-            if not ticket.is_held:
-                await self._turn_of(ticket, user)
-            yield
-        finally:
-            self._shares.left(ticket)
-            self._give_turns()
-
-    async def _turn_of(self, ticket: Ticket, user: str) -> None:
-        woken = self._woken[ticket] = asyncio.get_running_loop().create_future()
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                await woken
-        except TimeoutError as error:
-            raise self._refusal(user) from error
-        finally:
-            del self._woken[ticket]
-
-    def _give_turns(self) -> None:
-        for ticket in self._shares.turns():
-            woken = self._woken.get(ticket)
-            if woken is not None and not woken.done():
-                woken.set_result(None)
-
-    def _refusal(self, user: str) -> TooManyRequests:
-        message = f"{user or 'you'}: too many {self._what} at once, wait and try again"
-        return TooManyRequests(message, retry_after_s=RETRY_AFTER_S)
+def _too_many(what: str, user: str) -> TooManyRequests:
+    message = f"{user or 'you'}: too many {what} at once, wait and try again"
+    return TooManyRequests(message, retry_after_s=RETRY_AFTER_S)
 
 
-def seats(limits: Limits) -> Gate:
+def seats(limits: Limits) -> Gate[Class]:
     """Return the gate of requests under way."""
     shares = shares_of(limits.in_flight_max, 1, limits.waiting_per_user_max)
-    return Gate("requests", shares, limits.turn_deadline_s)
+    return Gate(shares, limits.turn_deadline_s, partial(_too_many, "requests"))
 
 
-def bodies(limits: Limits) -> Gate:
+def bodies(limits: Limits) -> Gate[Class]:
     """Return the gate of bodies in memory, by their bytes: each may be as long as a body may be."""
     shares = shares_of(limits.bodies_bytes_max, limits.body_bytes_max, limits.waiting_per_user_max)
-    return Gate("bytes of bodies", shares, limits.turn_deadline_s)
+    return Gate(shares, limits.turn_deadline_s, partial(_too_many, "bytes of bodies"))

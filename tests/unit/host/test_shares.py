@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.fairness.shares import IDLE_FLOWS_MAX, FlowFull, Share, Shares, Ticket
+from cubernetes.host.web.shares import IDLE_FLOWS_MAX, FlowFull, Share, Shares, Ticket
 
 SHARE = Share(units=8, flow_units=4, flow_waiting_count=1000)
 
