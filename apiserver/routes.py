@@ -1,11 +1,10 @@
 """Which method and path is which verb on what, who decides about it, and who carries it out.
 
 The table is made of the registered kinds once, at start; a route without a policy is refused there.
-Finding a route is a walk down a tree of path segments.
+Every name of every kind is a subdomain: nothing else in a path ever becomes a key.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from apiserver.about import counts, discovery, health
@@ -20,8 +19,7 @@ from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import BadRequest, MethodNotAllowed, NotFound
 from cubernetes.api.meta import Object
-
-PATH_CHARS_MAX = 1024
+from cubernetes.host.web import routes as http
 
 
 class PolicyMissing(Exception):
@@ -34,24 +32,11 @@ class Match(NamedTuple):
     name: str = ""
 
 
-@dataclass(slots=True)
-class _Branch:
-    branches: dict[str, "_Branch"] = field(default_factory=dict)
-    # The branch for any name; what it is a name of, the route at the end knows.
-    any: "_Branch | None" = None
-    # By method: the route, and what the names on its way are names of, in order.
-    routes: dict[str, tuple[Route, tuple[str, ...]]] = field(default_factory=dict)
-
-
 class Routes:
-    """The table as a tree."""
+    """The table as a tree, and what Kubernetes says of a path that is not in it."""
 
     def __init__(self, table: Iterable[Route]) -> None:
-        self._root = _Branch()
-        for route in table:
-            if route.policy is None:
-                raise PolicyMissing(f"{route.method} {route.pattern}")
-            self._add(route)
+        self._tree = http.Routes(_checked(table), names.is_subdomain)
 
     def match(self, method: str, path: str) -> Match:
         """Return the route of a request; a slash at the end matters to the deletion of many.
@@ -60,43 +45,25 @@ class Routes:
 
         Raises: NotFound, MethodNotAllowed, BadRequest.
         """
-        if len(path) > PATH_CHARS_MAX:
-            raise NotFound("the server could not find the requested resource")
-        branch, found = self._root, list[str]()
-        for segment in path.strip("/").split("/"):
-            below = branch.branches.get(segment)
-            if below is None and branch.any is not None and _is_name(segment):
-                below = branch.any
-                found.append(segment)
-            if below is None:
-                raise NotFound("the server could not find the requested resource")
-            branch = below
-        if not branch.routes:
-            raise NotFound("the server could not find the requested resource")
-        if method not in branch.routes:
-            allowed = ", ".join(sorted(branch.routes))
-            raise MethodNotAllowed(f"{method[:20]} is not for this path; it takes {allowed}")
-        route, called = branch.routes[method]
+        try:
+            route, found = self._tree.match(method, path.strip("/"))
+        except http.NoRoute as error:
+            raise NotFound("the server could not find the requested resource") from error
+        except http.WrongMethod as error:
+            raise MethodNotAllowed(
+                f"{method[:20]} is not for this path; {error}", allowed=error.allowed
+            ) from error
         if route.verb == "deletecollection" and path.endswith("/"):
             raise BadRequest("resource name may not be empty")
-        named = dict(zip(called, found, strict=True))
+        named = dict(found)
         return Match(route, named.get("namespace", ""), named.get("name", ""))
 
-    def _add(self, route: Route) -> None:
-        branch, called = self._root, list[str]()
-        for segment in route.pattern.strip("/").split("/"):
-            if segment.startswith("{"):
-                called.append(segment[1:-1])
-                branch.any = branch.any or _Branch()
-                branch = branch.any
-            else:
-                branch = branch.branches.setdefault(segment, _Branch())
-        branch.routes[route.method] = (route, tuple(called))
 
-
-def _is_name(segment: str) -> bool:
-    """Every name of every kind is one of these: nothing else ever becomes a key."""
-    return names.is_subdomain(segment)
+def _checked(table: Iterable[Route]) -> Iterator[tuple[str, str, Route]]:
+    for route in table:
+        if route.policy is None:
+            raise PolicyMissing(f"{route.method} {route.pattern}")
+        yield route.method, route.pattern, route
 
 
 def table(kinds: Sequence[type[Object]]) -> Iterator[Route]:

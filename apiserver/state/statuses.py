@@ -8,6 +8,7 @@ from cubernetes.api.errors import (
     Conflict,
     Forbidden,
     InternalError,
+    MethodNotAllowed,
     NotFound,
     RequestTooLarge,
     ServiceUnavailable,
@@ -49,6 +50,8 @@ def response_of(error: ApiError) -> Response:
         headers["Retry-After"] = str(error.retry_after_s)
     if error.code == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(error.allowed)
     return Response(error.code, codec.encode(status_of(error)), headers)
 
 

@@ -5,7 +5,7 @@ objects at one place; the client turns Status objects back into these at one pla
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 
 class Problem(NamedTuple):
@@ -75,6 +75,11 @@ class MethodNotAllowed(ApiError):
     """The path exists; this verb does not, there."""
 
     code, reason = 405, "MethodNotAllowed"
+
+    def __init__(self, message: str, *, allowed: Sequence[str] = (), **facts: Any) -> None:
+        """allowed: the methods that the path takes, for HTTP's Allow header."""
+        super().__init__(message, **facts)
+        self.allowed = tuple(allowed)
 
 
 class NotAcceptable(ApiError):
