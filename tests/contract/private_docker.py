@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
-READY_MAX_S = 30.0
+READY_MAX_S = 60.0
 END_MAX_S = 20.0
 BUSYBOX = Path("/bin/busybox")
 APPLETS = ("sh", "sleep", "tail", "cat", "echo", "kill", "id", "hostname", "nslookup", "true")

@@ -21,7 +21,7 @@ from apiserver.storage.settings import EtcdSettings
 from apiserver.storage.store import Change, Changes, Put, Store
 from cubernetes.host.env import Env
 
-START_DEADLINE_S = 20.0
+START_DEADLINE_S = 60.0
 
 
 def reason_to_skip_etcd() -> str:

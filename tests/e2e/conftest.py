@@ -1,7 +1,14 @@
-"""Real machines for the end-to-end tests: three node hosts with real Docker, once per run."""
+"""Real machines for the end-to-end tests, and who shares them.
+
+A file's tests run one after another in one process; files run side by side. A process makes one
+cluster of three nodes, which all of its files share that need one: they mend what they break. A
+file that makes and unmakes clusters has node hosts of its own.
+"""
 
 import asyncio
+import fcntl
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -24,6 +31,21 @@ BUILD_DEADLINE_S = 120
 # A lab that is up already, with or without a cluster, for whoever writes a test.
 ATTACHED = os.environ.get("CUBE_E2E_LAB", "")
 NODE_SIZE = Size(memory_bytes=3 << 30, disk_bytes=8 << 30)
+# A lab of a test's: its kind, and the pid of the process that has it.
+TEST_LAB = re.compile(r"(?:e2e|end|img|mem|old|own|ren|sd|tsd)(\d{5,7})")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Take down the labs of processes that ended before they could, as at an interrupt.
+
+    The process that collects what the others report ends last.
+    """
+    if hasattr(session.config, "workerinput"):
+        return
+    for name in lab_names():
+        form = TEST_LAB.fullmatch(name)
+        if form and not Path(f"/proc/{int(form[1])}").exists():
+            finished(Lab.open(name).down())
 
 
 def finished[T](work: Coroutine[None, None, T]) -> T:
@@ -47,22 +69,33 @@ def lab_images() -> Path:
     if missing:
         pytest.skip(f"this machine cannot hold a lab: {'; '.join(missing)}")
     builder = str(HOUSE / "scripts" / "build-images")
-    subprocess.run([builder], check=True, capture_output=True, timeout=BUILD_DEADLINE_S)
+    with Path(__file__).open() as handle:
+        # One process builds; the others find the images up to date.
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        subprocess.run([builder], check=True, capture_output=True, timeout=BUILD_DEADLINE_S)
     return HOUSE / "var" / "images"
 
 
+def lab_name(kind: str) -> str:
+    """Return the name of this process's lab of a kind: another process never has the same."""
+    name = f"{kind}{os.getpid():05d}"
+    assert TEST_LAB.fullmatch(name), f"name {kind} in TEST_LAB, so that its leftovers are removed"
+    return name
+
+
 class BootLab(Protocol):
-    """Boots a lab by name, size and PID 1 for the length of a `with` block."""
+    """Boots a lab of a kind, by size and PID 1, for the length of a `with` block."""
 
     def __call__(
-        self, name: str, node_count: int, init: InitKind = "own"
+        self, kind: str, node_count: int, init: InitKind = "own"
     ) -> AbstractContextManager[Lab]: ...
 
 
 @pytest.fixture(scope="session")
 def boot_lab(lab_images: Path) -> BootLab:
     @contextmanager
-    def booted(name: str, node_count: int, init: InitKind = "own") -> Iterator[Lab]:
+    def booted(kind: str, node_count: int, init: InitKind = "own") -> Iterator[Lab]:
+        name = lab_name(kind)
         try:
             up = Lab.up(name, node_count=node_count, size=NODE_SIZE, images=lab_images, init=init)
             yield finished(up)
@@ -76,20 +109,20 @@ def boot_lab(lab_images: Path) -> BootLab:
 
 @pytest.fixture(scope="session")
 def lab(boot_lab: BootLab) -> Iterator[Lab]:
-    """Three node hosts of this run alone, for the tests of the product.
+    """Three node hosts of this process alone, for the tests of the product.
 
-    Whoever breaks something mends it: the lab is one for all tests of the run.
+    Tests mend what they break: the lab is one for all tests of the process.
     """
     if ATTACHED:
         yield Lab.open(ATTACHED)
         return
-    with boot_lab(f"e2e{os.getpid() % 10**7}", 3) as booted:
+    with boot_lab("e2e", 3) as booted:
         yield booted
 
 
 @pytest.fixture(scope="session")
 def cluster(lab: Lab) -> Cluster:
-    """A cluster of three nodes, made by init and join; one for all tests of the run."""
+    """A cluster of three nodes, made by init and join; one for all tests of the process."""
     made = Cluster(lab)
     if not (ATTACHED and made.is_made()):
         finished(made.make())

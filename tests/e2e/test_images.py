@@ -1,6 +1,5 @@
 """Our own images do what the tour and the tests rely on, in real containers."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -20,7 +19,7 @@ STRESS = "cubernetes/stress:1"
 
 @pytest.fixture(scope="module")
 def node(boot_lab: Callable[[str, int], AbstractContextManager[Lab]]) -> Iterator[Node]:
-    with boot_lab(f"img{os.getpid() % 10**7}", 1) as booted:
+    with boot_lab("img", 1) as booted:
         yield booted.node("n1")
 
 

@@ -20,7 +20,7 @@ from cubernetes.api.registry import KINDS
 from cuberoot import pki
 from cuberoot.program import Identity
 
-READY_DEADLINE_S = 20.0
+READY_DEADLINE_S = 60.0
 COMMAND_DEADLINE_S = 30.0
 MANIFEST = """\
 apiVersion: apps/v1

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,7 +45,7 @@ WRONG_PIN = "sha256:" + "0" * 64
 @pytest.fixture(scope="module")
 def machines(boot_lab: Callable[[str, int], AbstractContextManager[Lab]]) -> Iterator[Cluster]:
     """Two machines that belong to no cluster, with things of others on them."""
-    with boot_lab(f"mem{os.getpid() % 10**7}", 2) as lab:
+    with boot_lab("mem", 2) as lab:
         cluster = Cluster(lab)
         for name in cluster.names:
             script = (HERE / "plant.sh").read_text()

@@ -1,7 +1,6 @@
 """Certificates are renewed while all is served, and given again to who broke its own."""
 
 import base64
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +29,7 @@ CERTIFICATES = {
 @pytest.fixture(scope="module")
 def made(boot_lab: BootLab) -> Iterator[Cluster]:
     """A control plane and a worker of this module alone: it restarts and breaks them."""
-    with boot_lab(f"ren{os.getpid() % 10**7}", 2) as lab:
+    with boot_lab("ren", 2) as lab:
         cluster = Cluster(lab)
         finished(cluster.make())
         yield cluster

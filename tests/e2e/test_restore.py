@@ -1,6 +1,5 @@
 """An old copy of the store replaces it under a running cluster: nobody lives in the future."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -35,7 +34,7 @@ BACK_S = 90.0
 @pytest.fixture(scope="module")
 def copied(boot_lab: Callable[[str, int], AbstractContextManager[Lab]]) -> Iterator[Cluster]:
     """A cluster of its own, of two nodes."""
-    with boot_lab(f"old{os.getpid() % 10**7}", 2) as lab:
+    with boot_lab("old", 2) as lab:
         cluster = Cluster(lab)
         finished(cluster.make())
         yield cluster

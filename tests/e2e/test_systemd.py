@@ -4,7 +4,6 @@ Docker on n2 leaves its control groups to systemd as well; on n1 it makes them i
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
@@ -67,7 +66,7 @@ def machines(boot_lab: BootLab) -> Iterator[Units]:
     ]
     if missing:
         pytest.skip(f"this machine cannot hold a lab with systemd: {'; '.join(missing)}")
-    with boot_lab(f"sd{os.getpid() % 10**7}", 2, init="systemd") as lab:
+    with boot_lab("sd", 2, init="systemd") as lab:
         units = Units(lab)
         finished(units.run("n2", ["sh", "-c", GIVE_GROUPS_TO_SYSTEMD]))
         yield units
