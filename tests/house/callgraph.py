@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, cached_property
 
 from tests.house.sources import Source, of_rooms
 
@@ -65,9 +65,11 @@ class Function:
     def is_async(self) -> bool:
         return isinstance(self.node, ast.AsyncFunctionDef)
 
-    def calls(self) -> Iterator[ast.Call]:
-        return (node for node in _inside(self.node) if isinstance(node, ast.Call))
+    @cached_property
+    def calls(self) -> list[ast.Call]:
+        return [node for node in _inside(self.node) if isinstance(node, ast.Call)]
 
+    @cached_property
     def awaited(self) -> set[ast.AST]:
         return {node.value for node in _inside(self.node) if isinstance(node, ast.Await)}
 
@@ -120,8 +122,8 @@ class Graph:
 
     def reasons(self, one: Function) -> Iterator[str]:
         """Yield what a function calls that may block, each by its name."""
-        awaited = one.awaited()
-        for call in one.calls():
+        awaited = one.awaited
+        for call in one.calls:
             found = self._means(one, call.func, is_awaited=call in awaited)
             if found:
                 yield found

@@ -67,7 +67,10 @@ def test_media_types() -> None:
         media_of("application/json; charset=utf-16")
 
 
-@given(revision=st.integers(1, 2**63 - 1), name=st.from_regex(r"[a-z0-9-/.]{0,50}", fullmatch=True))
+@given(
+    revision=st.integers(1, 2**63 - 1),
+    name=st.text("abcdefghijklmnopqrstuvwxyz0123456789-/.", max_size=50),
+)
 def test_a_place_survives_its_token(revision: int, name: str) -> None:
     place = Place(revision, "/cubernetes/pods/" + name)
     assert place_of(token_of(place), "/cubernetes/pods/") == place
