@@ -4,7 +4,7 @@ Every step may be repeated: a run that was cut is finished by the next one.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -27,7 +27,7 @@ from cuberoot.host import probe
 from cuberoot.host.journal import Journal
 from cuberoot.host.supervision import Supervisor, supervisor_for
 from cuberoot.host.waiting import NotYet, until
-from cuberoot.program import Place
+from cuberoot.program import Place, Program
 from cuberoot.registry import names_of, programs_of
 
 UP_S = 30.0
@@ -77,6 +77,15 @@ def make_certificates(
     return changed
 
 
+def remove_program(program: Program, journal: Journal) -> None:
+    """Remove the files of an optional program; what it has stored stays until the node is reset."""
+    for path in compile.files_of(program):
+        journal.remove(path)
+    for certificate in program.certificates:
+        for path in layout.pair(certificate.name):
+            journal.remove(path)
+
+
 class Programs:
     """Starts, stops and watches the programs of this node."""
 
@@ -108,10 +117,29 @@ class Programs:
         finally:
             await client.close()
         self._say(f"node {cluster.node_name} is Ready")
+        # Last: a node is a node without them.
+        await self._start_each(one for one in self._programs if one.is_optional)
+
+    async def refresh(self) -> None:
+        """Have those begin anew that run by settings of before; what is stopped stays so."""
+        await self._supervisor.prepare()
+        for program in self._programs:
+            is_old = program.name in self._changed
+            if is_old and await self._supervisor.condition(program.name) != "stopped":
+                await self._start(program.name)
+
+    async def retire(self, program: Program) -> None:
+        """Stop a program that is not to be started again."""
+        await self._supervisor.retire(program.name)
+        self._say(f"{program.name} stopped")
 
     async def _start_all(self, place: Place) -> None:
         """Start the programs of a place in order; one that tells its health before the next."""
-        for program in (one for one in self._programs if one.place == place):
+        here = (one for one in self._programs if one.place == place and not one.is_optional)
+        await self._start_each(here)
+
+    async def _start_each(self, programs: Iterable[Program]) -> None:
+        for program in programs:
             await self._start(program.name)
             if program.health is not None:
                 look = probe.health_missing(program.health(self._cluster))

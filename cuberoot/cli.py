@@ -1,4 +1,4 @@
-"""`cuberoot`: init, join, start, stop, renew, status, reset, token, lab."""
+"""`cuberoot`: init, join, start, stop, renew, enable, disable, status, reset, token, lab."""
 
 import asyncio
 import sys
@@ -16,16 +16,18 @@ from cubernetes.host.env import Env
 from cubernetes.host.settings import SettingsInvalid
 from cuberoot import node, tokens
 from cuberoot.apply import NotClean, NotInitialised
+from cuberoot.cluster import PROGRAMS_ANNOTATION
 from cuberoot.host.alone import Busy, alone
 from cuberoot.host.waiting import NotYet
 from cuberoot.join import JoinRefused
 from cuberoot.node import NotFit
+from cuberoot.registry import UnknownProgram
 from lab.cli import lab
 
 # What the world or the user did wrong; anything else is a bug of ours and shows its story.
 REFUSALS = (
     Busy, NotClean, NotFit, NotInitialised, NotYet, JoinRefused, ApiError, Trouble, CommandFailed,
-    SettingsInvalid, FileExistsError, OSError,
+    SettingsInvalid, UnknownProgram, FileExistsError, OSError,
 )  # fmt: skip
 
 
@@ -56,7 +58,8 @@ manifest = click.option(
     "--file",
     "manifest",
     type=click.File("rb"),
-    help="A Node manifest: name, labels and InternalIP of this node.",
+    help=f"A Node manifest: name, labels and InternalIP of this node; optional programs by its "
+    f"annotation {PROGRAMS_ANNOTATION}.",
 )
 
 
@@ -115,6 +118,20 @@ def renew() -> None:
     Pods and services serve on.
     """
     carried_out(lambda env: node.renew(env, say), is_alone=True)
+
+
+@main.command()
+@click.argument("name")
+def enable(name: str) -> None:
+    """Have this node run an optional program, such as tsdb, now and with every start."""
+    carried_out(lambda env: node.enable(name, env, say), is_alone=True)
+
+
+@main.command()
+@click.argument("name")
+def disable(name: str) -> None:
+    """End an optional program and remove its files. What it has stored stays until reset."""
+    carried_out(lambda env: node.disable(name, env, say), is_alone=True)
 
 
 @main.command()

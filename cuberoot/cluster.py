@@ -15,6 +15,8 @@ from cubernetes.host.settings import Settings
 API_PORT = 6443
 # Only an administrator may give a role: a node that could would draw others' secrets to itself.
 CONTROL_PLANE_LABEL = f"{ROLE_LABEL}control-plane"
+# In a node's manifest: the optional programs that it is to run, with commas between them.
+PROGRAMS_ANNOTATION = "cubernetes.io/programs"
 
 type Role = Literal["control-plane", "worker"]
 
@@ -34,6 +36,8 @@ class Cluster(Settings, frozen=True, kw_only=True):
     # How large the store's file may get: beyond 8 GiB etcd itself advises against it.
     store_quota_bytes: Annotated[int, msgspec.Meta(ge=16 << 20, le=8 << 30)] = 2 << 30
     supervision: Literal["systemd", "supervisord"] = "supervisord"
+    # The optional programs that this node runs.
+    enabled: tuple[str, ...] = ()
 
     @property
     def is_control_plane(self) -> bool:
@@ -43,8 +47,9 @@ class Cluster(Settings, frozen=True, kw_only=True):
 def node_of(manifest: bytes | None, host_name: str, address: str) -> Node:
     """Return the Node that a manifest describes, completed by what the machine says.
 
-    A manifest is a Node in YAML or JSON: metadata.name, metadata.labels and an InternalIP among
-    status.addresses. Everything else in it is refused by name, since nothing would heed it.
+    A manifest is a Node in YAML or JSON: metadata.name, metadata.labels, the annotation that names
+    optional programs, and an InternalIP among status.addresses. Everything else in it is refused
+    by name, since nothing would heed it.
 
     Raises:
         BadRequest, Invalid: with every problem and its field.
@@ -53,7 +58,7 @@ def node_of(manifest: bytes | None, host_name: str, address: str) -> Node:
     if manifest is not None:
         tree = yaml.tree_of(manifest)
         node = codec.from_tree(Node, tree).model
-        problems = [*node.problems(), *_unheeded(tree)]
+        problems = [*node.problems(), *_unheeded(tree), *_annotations(node)]
         if problems:
             raise invalid("Node", node.metadata.name, problems)
     if not node.address:
@@ -68,7 +73,7 @@ def node_of(manifest: bytes | None, host_name: str, address: str) -> Node:
 
 HEEDED = {
     "": {"apiVersion", "kind", "metadata", "status"},
-    "metadata": {"name", "labels"},
+    "metadata": {"name", "labels", "annotations"},
     "status": {"addresses"},
 }
 
@@ -83,3 +88,11 @@ def _unheeded(tree: codec.Tree) -> list[Problem]:
             for key in sorted(within.keys() - known)
         ]
     return problems
+
+
+def _annotations(node: Node) -> list[Problem]:
+    what = f"is not heeded in a node's manifest: {PROGRAMS_ANNOTATION} is"
+    return [
+        Problem(f"metadata.annotations[{key}]", what, "FieldValueForbidden")
+        for key in sorted(node.metadata.annotations.keys() - {PROGRAMS_ANNOTATION})
+    ]

@@ -46,6 +46,11 @@ def files_for(cluster: Cluster) -> Files:
     return files
 
 
+def files_of(program: Program) -> tuple[Path, ...]:
+    """Return the files that are a program's own, whoever supervises it."""
+    return (layout.settings_file(program.name), layout.unit_file(program.name))
+
+
 def settings_for(cluster: Cluster) -> Mapping[str, Settings]:
     """Return the settings of each program of the node that reads some, by its name."""
     site = site_of(cluster)

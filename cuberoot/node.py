@@ -1,6 +1,9 @@
 """The commands that make and unmake a node, each from its beginning to its end."""
 
+from dataclasses import replace
 from ipaddress import IPv4Network
+
+import msgspec
 
 from cubernetes.api.core.node import Node, is_network
 from cubernetes.api.errors import ApiError, NotFound, Problem
@@ -16,7 +19,13 @@ from cuberoot.host import probe
 from cuberoot.host.alone import alone
 from cuberoot.host.facts import facts_of_this_machine
 from cuberoot.host.journal import Journal
-from cuberoot.plan import Facts, Lack, advice_for, lacks_of, ports_of
+from cuberoot.plan import Facts, Lack, advice_for, lacks_of, lacks_of_ports, ports_of
+from cuberoot.registry import (
+    enabled_in,
+    optional_for,
+    optional_program,
+    with_enabled,
+)
 
 
 class NotFit(Exception):
@@ -58,7 +67,7 @@ async def _give_role(cluster: Cluster, env: Env) -> None:
 async def _new_cluster(
     manifest: bytes | None, service_range: str, pod_range: str, env: Env, say: Say
 ) -> Cluster:
-    facts, node = await _fit_node(manifest, "control-plane", env, say)
+    facts, node, enabled = await _fit_node(manifest, "control-plane", env, say)
     return Cluster(
         role="control-plane",
         node_name=node.metadata.name,
@@ -70,22 +79,31 @@ async def _new_cluster(
         python=apply.python_here(),
         etcd=facts.tools["etcd"],
         supervision="systemd" if facts.is_systemd else "supervisord",
+        enabled=enabled,
     )
 
 
-async def _fit_node(manifest: bytes | None, role: Role, env: Env, say: Say) -> tuple[Facts, Node]:
-    facts = await facts_of_this_machine(env, ports_of(role))
+async def _fit_node(
+    manifest: bytes | None, role: Role, env: Env, say: Say
+) -> tuple[Facts, Node, tuple[str, ...]]:
+    """Return this machine, the Node that it is to be, and the optional programs it is to run.
+
+    Raises: NotFit, BadRequest, Invalid.
+    """
+    facts = await facts_of_this_machine(env, ports_of(role, optional_for(role)))
     address = facts.addresses[0] if facts.addresses else ""
     if "ip" not in facts.tools:
         # Without it no address is known, and no manifest can be judged.
         raise NotFit(lacks_of(facts, role, address))
     node = node_of(manifest, facts.host_name, address)
-    lacks = lacks_of(facts, role, node.address)
+    enabled = enabled_in(node, role)
+    busy = facts.busy_ports & set(ports_of(role, enabled))
+    lacks = lacks_of(replace(facts, busy_ports=busy), role, node.address)
     if lacks:
         raise NotFit(lacks)
     for advice in advice_for(facts):
         say(f"note: {advice}")
-    return facts, node
+    return facts, node, enabled
 
 
 def _check_ranges(service_range: str, pod_range: str) -> None:
@@ -115,7 +133,7 @@ async def join(
         changed = await _rejoined(known, server, token, ca_hash, env)
         say("this node has new certificates")
     if known is None:
-        facts, node = await _fit_node(manifest, "worker", env, say)
+        facts, node, enabled = await _fit_node(manifest, "worker", env, say)
         ticket = await joining.joined(server, token, ca_hash, node, env)
         say("the cluster's certificate matches the pin; this node's certificates are signed")
         known = Cluster(
@@ -128,6 +146,7 @@ async def join(
             pod_range=ticket.pod_range,
             python=apply.python_here(),
             supervision="systemd" if facts.is_systemd else "supervisord",
+            enabled=enabled,
         )
         journal = Journal()
         joining.write_certificates(ticket, journal)
@@ -213,6 +232,45 @@ def _is_good(cluster: Cluster, env: Env) -> bool:
     return all(certificates.is_good(name, now) for name in certificates.names_of(cluster))
 
 
+async def enable(name: str, env: Env, say: Say) -> None:
+    """Have this node run an optional program; what an interrupted run has left is finished.
+
+    Raises: UnknownProgram; NotFit: its port is another's.
+    """
+    cluster = _cluster()
+    program = optional_program(name, cluster.role)
+    if name not in cluster.enabled:
+        ports = tuple(one.number for one in program.ports)
+        facts = await facts_of_this_machine(env, ports)
+        if lacks := lacks_of_ports(facts):
+            raise NotFit(lacks)
+    enabled = with_enabled(cluster.enabled, name, is_enabled=True)
+    wanted = msgspec.structs.replace(cluster, enabled=enabled)
+    journal = Journal()
+    changed = apply.write_node(wanted, journal) | await _renewed_in_time(wanted, env, say)
+    await Programs(wanted, env, say, changed).start()
+    say(f"{name} is enabled")
+
+
+async def disable(name: str, env: Env, say: Say) -> None:
+    """Have this node not run an optional program any more.
+
+    What it has stored stays until the node is reset, so that it goes on where it is enabled again.
+
+    Raises: UnknownProgram.
+    """
+    cluster = _cluster()
+    program = optional_program(name, cluster.role)
+    journal = Journal()
+    if name in cluster.enabled:
+        await Programs(cluster, env, say).retire(program)
+    apply.remove_program(program, journal)
+    enabled = with_enabled(cluster.enabled, name, is_enabled=False)
+    wanted = msgspec.structs.replace(cluster, enabled=enabled)
+    await Programs(wanted, env, say, apply.write_node(wanted, journal)).refresh()
+    say(f"{name} is disabled")
+
+
 async def stop(env: Env, say: Say) -> None:
     await Programs(_cluster(), env, say).stop()
 
@@ -224,6 +282,9 @@ async def status(env: Env, say: Say) -> None:
     conditions = await Programs(cluster, env, say).conditions()
     for program, condition in conditions.items():
         say(f"  {program:<12} {condition}")
+    for name in optional_for(cluster.role):
+        if name not in cluster.enabled:
+            say(f"  {name:<12} disabled")
     say(f"  certificates {_ending(cluster)}{'' if _is_good(cluster, env) else ': cuberoot renew'}")
     client = probe.node_client(cluster, env)
     try:

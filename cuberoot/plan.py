@@ -1,5 +1,6 @@
 """What a machine lacks to become a node, and how to get it. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,9 +47,9 @@ PACKAGES = {
 }
 
 
-def ports_of(role: Role) -> tuple[int, ...]:
+def ports_of(role: Role, enabled: Collection[str] = ()) -> tuple[int, ...]:
     """Return the TCP ports that a node's programs cannot be without; those of metrics are not."""
-    return tuple(port.number for program in programs_for(role) for port in program.ports)
+    return tuple(port.number for program in programs_for(role, enabled) for port in program.ports)
 
 
 def lacks_of(facts: Facts, role: Role, address: str) -> list[Lack]:
@@ -68,11 +69,15 @@ def lacks_of(facts: Facts, role: Role, address: str) -> list[Lack]:
         lacks.append(Lack(f"Docker does not answer ({facts.docker_trouble})", remedy))
     if role == "control-plane" and facts.etcd_version < ETCD_OLDEST:
         lacks.append(Lack(_etcd_words(facts), "scripts/install-etcd"))
-    lacks += [
+    return [*lacks, *lacks_of_ports(facts)]
+
+
+def lacks_of_ports(facts: Facts) -> list[Lack]:
+    """Return the ports that are needed and belong to somebody else."""
+    return [
         Lack(f"port {port} is in use", "end what listens there (ss -ltnp shows it)")
         for port in sorted(facts.busy_ports)
     ]
-    return lacks
 
 
 def advice_for(facts: Facts) -> list[Lack]:

@@ -1,8 +1,13 @@
 """Every program that a node may run, in the order in which they are started. Pure."""
 
-from cuberoot.cluster import Cluster, Role
+from collections.abc import Collection, Sequence
+
+from cubernetes.api.core.node import Node
+from cubernetes.api.errors import Problem
+from cubernetes.api.refusals import invalid
+from cuberoot.cluster import PROGRAMS_ANNOTATION, Cluster, Role
 from cuberoot.program import Program, Site
-from cuberoot.programs import apiserver, controllers, etcd, kubelet, proxy, scheduler
+from cuberoot.programs import apiserver, controllers, etcd, kubelet, proxy, scheduler, tsdb
 
 # They are stopped in the reverse order.
 PROGRAMS: tuple[Program, ...] = (
@@ -12,17 +17,28 @@ PROGRAMS: tuple[Program, ...] = (
     controllers.PROGRAM,
     kubelet.PROGRAM,
     proxy.PROGRAM,
+    tsdb.PROGRAM,
 )
 
 
-def programs_for(role: Role) -> tuple[Program, ...]:
-    """Return the programs that a node of this role runs."""
-    return tuple(one for one in PROGRAMS if role == "control-plane" or one.place == "every-node")
+class UnknownProgram(Exception):
+    """A name is that of no optional program for nodes of a role; the text lists those."""
+
+    def __init__(self, name: str, role: Role) -> None:
+        known = ", ".join(optional_for(role)) or "none"
+        super().__init__(f"{name[:80]!r} is no optional program of a {role}: there are {known}")
+
+
+def programs_for(role: Role, enabled: Collection[str] = ()) -> tuple[Program, ...]:
+    """Return the programs that a node of this role runs, those that are optional where enabled."""
+    return tuple(
+        one for one in PROGRAMS if _fits(one, role) and (not one.is_optional or one.name in enabled)
+    )
 
 
 def programs_of(cluster: Cluster) -> tuple[Program, ...]:
     """Return the programs of this node."""
-    return programs_for(cluster.role)
+    return programs_for(cluster.role, cluster.enabled)
 
 
 def names_of(cluster: Cluster) -> tuple[str, ...]:
@@ -33,3 +49,47 @@ def names_of(cluster: Cluster) -> tuple[str, ...]:
 def site_of(cluster: Cluster) -> Site:
     """Return what the settings of this node's programs are made of."""
     return Site(cluster, programs_of(cluster), PROGRAMS)
+
+
+def optional_for(role: Role) -> tuple[str, ...]:
+    """Return the names of the programs that may be enabled on a node of this role."""
+    return tuple(one.name for one in PROGRAMS if one.is_optional and _fits(one, role))
+
+
+def optional_program(name: str, role: Role) -> Program:
+    """Return an optional program by its name.
+
+    Raises: UnknownProgram.
+    """
+    for one in PROGRAMS:
+        if one.name == name and name in optional_for(role):
+            return one
+    raise UnknownProgram(name, role)
+
+
+def enabled_in(node: Node, role: Role) -> tuple[str, ...]:
+    """Return the optional programs that a node's manifest asks for, by its annotation.
+
+    Raises: Invalid: one of them is none, with the names that would be accepted.
+    """
+    text = node.metadata.annotations.get(PROGRAMS_ANNOTATION, "")
+    names = sorted({name for name in map(str.strip, text.split(",")) if name})
+    problems = [_problem(name, role) for name in names if name not in optional_for(role)]
+    if problems:
+        raise invalid("Node", node.metadata.name, problems)
+    return tuple(names)
+
+
+def with_enabled(enabled: Sequence[str], name: str, *, is_enabled: bool) -> tuple[str, ...]:
+    """Return the enabled programs after one more, or one less."""
+    others = {one for one in enabled if one != name}
+    return tuple(sorted(others | {name} if is_enabled else others))
+
+
+def _problem(name: str, role: Role) -> Problem:
+    where = f"metadata.annotations[{PROGRAMS_ANNOTATION}]"
+    return Problem(where, str(UnknownProgram(name, role)), "FieldValueNotSupported")
+
+
+def _fits(program: Program, role: Role) -> bool:
+    return role == "control-plane" or program.place == "every-node"

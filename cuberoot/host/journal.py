@@ -63,6 +63,14 @@ class Journal:
         self._note(f"{path}{WHOLE}")
         path.mkdir(mode=0o700, exist_ok=True)
 
+    def remove(self, path: Path) -> None:
+        """Remove a file of ours now, and its note; a file that we did not write stays."""
+        if str(path) not in self._entries:
+            return
+        _undone(str(path))
+        self._entries.remove(str(path))
+        write_atomic(self._path, msgspec.json.encode(self._entries))
+
     def undo(self) -> list[Path]:
         """Remove everything that is noted, the newest first; return the folders that stayed.
 

@@ -37,6 +37,10 @@ class Supervisor(Protocol):
         """Stop it until it is started, or the machine boots."""
         ...
 
+    async def retire(self, program: str) -> None:
+        """Stop it for good: its files are about to be removed, and `prepare` comes after that."""
+        ...
+
     async def condition(self, program: str) -> Condition: ...
 
     async def last_words(self, program: str) -> str:
@@ -80,6 +84,12 @@ class Systemd:
     async def stop(self, program: str) -> None:
         if await self._state(program) != "inactive":
             await self._systemctl("stop", _unit(program))
+
+    async def retire(self, program: str) -> None:
+        await self.stop(program)
+        # A retirement that was cut may have removed it already.
+        if (self._folder / _unit(program)).exists():
+            await self._systemctl("disable", _unit(program))
 
     async def condition(self, program: str) -> Condition:
         state = await self._state(program)
@@ -140,6 +150,10 @@ class Supervisord:
     async def stop(self, program: str) -> None:
         if await self._is_up() and await self.condition(program) != "stopped":
             await self._control("stop", program)
+
+    async def retire(self, program: str) -> None:
+        # It is forgotten once the file does not name it, and `prepare` has it read.
+        await self.stop(program)
 
     async def condition(self, program: str) -> Condition:
         if not await self._is_up():

@@ -43,7 +43,7 @@ def test_without_a_manifest_the_machine_itself_tells() -> None:
     [
         (b'{"kind": "Pod", "apiVersion": "v1"}', "kind"),
         (b'{"metadata": {"name": "n1"}, "spec": {"unschedulable": true}}', "spec"),
-        (b'{"metadata": {"name": "n1", "annotations": {"a": "b"}}}', "metadata.annotations"),
+        (b'{"metadata": {"name": "n1", "annotations": {"a": "b"}}}', "metadata.annotations[a]"),
         (b'{"metadata": {"name": "N1!"}}', "metadata.name"),
         (b'{"metadata": {"name": "n1", "labels": {"a b": "c"}}}', "metadata.labels"),
         (b'{"metadata": {"name": "n1"}, "capacity": {"cpu": 4}}', "capacity"),

@@ -118,3 +118,22 @@ def test_what_cannot_be_removed_is_named_and_all_the_rest_is(machine: Path) -> N
     disk.rename(state)
     assert Journal(machine / "etc/cube/journal.json").undo() == []
     assert everything_under(machine) == before
+
+
+def test_a_file_of_ours_is_removed_before_the_rest_and_no_other_is(machine: Path) -> None:
+    before = everything_under(machine)
+    journal = fill(machine)
+    unit = machine / "etc/units/cube.service"
+    for _ in range(2):
+        journal.remove(unit)
+        journal.remove(machine / "etc/theirs")
+    assert not unit.exists()
+    assert (machine / "etc/theirs").read_text() == "etc"
+
+    # What others put there afterwards is theirs, as it would be on a new machine.
+    unit.write_text("of somebody else")
+    assert Journal(machine / "etc/cube/journal.json").undo() == [unit.parent]
+    assert unit.read_text() == "of somebody else"
+    unit.unlink()
+    unit.parent.rmdir()
+    assert everything_under(machine) == before

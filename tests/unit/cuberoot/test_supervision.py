@@ -130,3 +130,18 @@ def test_the_kernel_is_told_to_end_a_protected_process_last(tmp_path: Path) -> N
 def test_a_machine_that_grants_no_protection_runs_its_programs_all_the_same(tmp_path: Path) -> None:
     protect(tmp_path / "gone")
     assert not (tmp_path / "gone").exists()
+
+
+async def test_a_retired_program_does_not_start_with_the_machine_and_may_be_retired_again(
+    systemd: Systemd, manager: Manager
+) -> None:
+    await systemd.prepare()
+    await systemd.start("etcd")
+    await systemd.start("kubelet")
+
+    await systemd.retire("etcd")
+    (manager.folder / "cube-etcd.service").unlink()
+    await systemd.retire("etcd")
+
+    assert manager.enabled == {"cube-kubelet.service"}
+    assert manager.states == {"cube-kubelet.service": "active"}

@@ -1,0 +1,63 @@
+"""The time-series store: it follows the metrics of all programs of the control plane's node. Pure.
+
+It listens on the loopback, as the metrics themselves do: who is on that machine may ask and write.
+"""
+
+from cuberoot import layout
+from cuberoot.cluster import Cluster
+from cuberoot.layout import pair
+from cuberoot.program import (
+    CLUSTER,
+    Certificate,
+    Health,
+    Identity,
+    Port,
+    Program,
+    Site,
+)
+from tsdb.settings import ScrapeJob, ScrapeTls, TargetGroup, TsdbSettings
+
+PORT = 9090
+LOOPBACK = "127.0.0.1"
+
+
+def settings(site: Site) -> TsdbSettings:
+    """Return settings by which every program of the node is scraped that has metrics."""
+    own, ca = pair("tsdb"), str(layout.CLUSTER_CA.cert)
+    tls = ScrapeTls(ca=ca, certificate=str(own.cert), key=str(own.key))
+    counted = [(one.name, one.metrics) for one in site.here if one.metrics is not None]
+    guarded = [
+        ScrapeJob(
+            name=name,
+            scheme="https",
+            tls=tls,
+            groups=[TargetGroup(targets=[f"{LOOPBACK}:{metrics.port}"])],
+        )
+        for name, metrics in counted
+        if metrics.scheme == "https"
+    ]
+    open_groups = [
+        TargetGroup(targets=[f"{LOOPBACK}:{metrics.port}"], labels={"program": name})
+        for name, metrics in counted
+        if metrics.scheme == "http"
+    ]
+    jobs = [*guarded, ScrapeJob(name="programs", groups=open_groups)]
+    return TsdbSettings(data_dir=str(layout.TSDB_STATE), host=LOOPBACK, port=PORT, scrape=jobs)
+
+
+def _health(_cluster: Cluster) -> Health:
+    return Health(f"http://{LOOPBACK}:{PORT}/-/ready")
+
+
+PROGRAM = Program(
+    name="tsdb",
+    place="control-plane",
+    settings=settings,
+    # Read the API server's metrics, and nothing else.
+    certificates=(
+        Certificate("tsdb", CLUSTER, lambda _: Identity("tsdb", ("system:monitoring",))),
+    ),
+    ports=(Port(PORT),),
+    health=_health,
+    is_optional=True,
+)
