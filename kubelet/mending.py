@@ -4,7 +4,6 @@ What is put right is told as an event of its pod or its node. What lasts over se
 trouble: of a pod, which is then not ready and leaves the endpoints, or of the node and all on it.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -13,7 +12,8 @@ from cubernetes.api.meta import Object
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
-from kubelet.network.driver import Damage, NetworkDriver, NetworkTrouble, News
+from kubelet.network.driver import Damage, NetworkDriver, NetworkTrouble
+from kubelet.waiting import wait_until
 
 log = Log(__name__)
 
@@ -91,7 +91,7 @@ class Mending:
         """Look for ever."""
         with self._network.news() as came:
             while True:
-                await self._until_news(came)
+                await wait_until(came, LOOK_S)
                 came.clear()
                 await self._look()
                 await self._env.clock.sleep(PAUSE_S)
@@ -119,10 +119,3 @@ class Mending:
                 self._tell(record_of(one, about))
         for uid in sorted(before.why.keys() | self._lasting.why.keys()):
             self._on_trouble(uid)
-
-    async def _until_news(self, came: News) -> None:
-        try:
-            async with asyncio.timeout(LOOK_S):
-                await came.wait()
-        except TimeoutError:
-            return

@@ -10,19 +10,18 @@ one exception is when a container ended, which the runtime tells in this node's 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from cubernetes.api.core.pod import Container as Wanted
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.host.backoff import backoff_s
-from kubelet.pod.admission import Refusal
+from kubelet.pod.memory import Memory, Streak, latest
 from kubelet.runtime.driver import SANDBOX, Container, State
 
-# A container that ran this long has been healthy: its next end begins a new streak.
-HEALTHY_S = 600.0
+FORCED_GRACE_S = 2.0  # for a pod that was taken out of the API without being asked to end
 RESTART_BASE_S = 1.0
 RESTART_MAX_S = 60.0
 
@@ -32,42 +31,6 @@ class Moment(NamedTuple):
 
     wall: datetime
     at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why a part of the pod could not be started, and when to try again (monotonic)."""
-
-    reason: str
-    message: str
-    failure_count: int
-    retry_at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What the worker remembers between rounds; all of it may be lost without harm.
-
-    troubles and streaks are by container name; SANDBOX stands for the sandbox.
-    ending_since_s: when this node heard that the pod is to end (monotonic); None: just now. A
-        kubelet that begins again gives the grace again, which is late and never too early.
-    network: why nobody reaches the pod; empty where it can be reached.
-    refusal: why it cannot begin here; of no account where it has begun.
-    """
-
-    troubles: Mapping[str, Trouble] = field(default_factory=dict)
-    streaks: Mapping[str, "Streak"] = field(default_factory=dict)
-    ending_since_s: float | None = None
-    network: str = ""
-    refusal: Refusal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Streak:
-    """How often in a row a container ended soon after its start; attempt is the last counted."""
-
-    attempt: int
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +84,13 @@ class Wait:
 type Step = StartSandbox | StartContainer | Stop | StopSandbox | Remove | Forget | Wait
 
 
+def steps(pod: Pod | None, found: Sequence[Container], memory: Memory, now: Moment) -> list[Step]:
+    """Return the steps for a pod, and for containers whose pod nobody wants here (None)."""
+    if pod is None:
+        return teardown(found, FORCED_GRACE_S, "not wanted on this node")
+    return plan(pod, found, memory, now)
+
+
 def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> list[Step]:
     """Return the steps that bring the pod's containers nearer to what is wanted."""
     if pod.metadata.is_deleted:
@@ -157,18 +127,21 @@ def grace_left_s(pod: Pod, since_s: float | None, now_s: float) -> float:
     return max(0.0, grace_s - (now_s - since_s if since_s is not None else 0.0))
 
 
+def grace_by_newest_s(
+    pod: Pod | None, planned_s: float, since_s: float | None, now_s: float
+) -> float:
+    """Return the grace that the newest wish leaves containers that were to end in planned_s."""
+    if pod is None:
+        return min(planned_s, FORCED_GRACE_S)
+    return grace_left_s(pod, since_s, now_s) if pod.metadata.is_deleted else planned_s
+
+
 def spec_hash(wanted: Wanted) -> str:
     """Return the mark by which a running container is seen to be the one that is wanted.
 
     Only the image may change in a pod that lives (Pod.update_problems), so only it counts.
     """
     return hashlib.sha256(wanted.image.encode()).hexdigest()[:16]
-
-
-def latest(found: Iterable[Container], name: str) -> Container | None:
-    """Return the newest container of a name."""
-    of_name = [one for one in found if one.name == name]
-    return max(of_name, key=lambda one: (one.attempt, one.id), default=None)
 
 
 def running_sandbox(found: Iterable[Container]) -> Container | None:
@@ -204,30 +177,6 @@ def restart_at(pod: Pod, ended: Container, memory: Memory, now: datetime) -> dat
     if count > 1:
         pause_s = backoff_s(count - 1, base_s=RESTART_BASE_S, limit_s=RESTART_MAX_S)
     return ended.finished_at + timedelta(seconds=pause_s)
-
-
-def streaks_after(found: Sequence[Container], streaks: Mapping[str, Streak]) -> dict[str, Streak]:
-    """Return the streaks as the newest containers tell them; each end counts once.
-
-    A container's attempt number says how many came before it, so that a kubelet which has just
-    started (no streaks) still backs off from a container that has failed many times.
-    """
-    counted = dict(streaks)
-    for name in sorted({one.name for one in found if one.name != SANDBOX}):
-        newest = latest(found, name)
-        if newest is None or newest.state is not State.EXITED:
-            continue
-        before = streaks.get(name, Streak(newest.attempt - 1, newest.attempt))
-        if before.attempt != newest.attempt:
-            count = 1 if _was_healthy(newest) else before.count + 1
-            counted[name] = Streak(newest.attempt, count)
-    return counted
-
-
-def _was_healthy(ended: Container) -> bool:
-    if ended.started_at is None or ended.finished_at is None:
-        return False
-    return (ended.finished_at - ended.started_at).total_seconds() >= HEALTHY_S
 
 
 def _restarts(pod: Pod, ended: Container) -> bool:

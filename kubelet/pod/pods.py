@@ -9,7 +9,8 @@ from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
 from kubelet.checkpoint import Checkpoint
 from kubelet.pod.admission import Gate
-from kubelet.pod.worker import Parts, PodWorker
+from kubelet.pod.parts import Parts
+from kubelet.pod.worker import PodWorker
 
 log = Log(__name__)
 
@@ -54,6 +55,10 @@ class PodWorkers:
     def wake(self, uid: str) -> None:
         if uid in self._workers:
             self._workers[uid].wake()
+
+    def wake_all(self) -> None:
+        for pod in self.pods:
+            self.wake(pod.metadata.uid)
 
     def adopt_orphans(self, found: Iterable[str]) -> None:
         """Give every pod that is found here and not wanted a worker that takes it down."""

@@ -20,7 +20,7 @@ from cubernetes.api.core.qos import qos_of
 from cubernetes.api.meta import replaced
 from kubelet.pod import plan
 from kubelet.pod.admission import Refusal
-from kubelet.pod.plan import Memory
+from kubelet.pod.memory import Memory, latest
 from kubelet.runtime.driver import SANDBOX, Container, State
 
 BACK_OFF = "CrashLoopBackOff"
@@ -119,7 +119,7 @@ def _phase(pod: Pod, found: Sequence[Container]) -> Phase:
     """Succeeded and Failed are final; Running once all have been started; else Pending."""
     if pod.status.phase in ("Succeeded", "Failed") and plan.is_over(pod, found):
         return pod.status.phase
-    newest = [plan.latest(found, wanted.name) for wanted in pod.spec.containers]
+    newest = [latest(found, wanted.name) for wanted in pod.spec.containers]
     if plan.is_over(pod, found):
         ends = [one for one in newest if one is not None]
         return "Succeeded" if all(one.exit_code == 0 for one in ends) else "Failed"
@@ -130,13 +130,13 @@ def _phase(pod: Pod, found: Sequence[Container]) -> Phase:
 def _container_status(
     pod: Pod, wanted: Wanted, found: Sequence[Container], memory: Memory, now: datetime
 ) -> ContainerStatus:
-    newest = plan.latest(found, wanted.name)
+    newest = latest(found, wanted.name)
     if newest is None:
         return ContainerStatus(
             name=wanted.name, image=wanted.image, state=_waiting(wanted.name, memory)
         )
     older = [one for one in found if one.name == wanted.name and one.attempt < newest.attempt]
-    last = plan.latest(older, wanted.name)
+    last = latest(older, wanted.name)
     is_running = newest.state is State.RUNNING
     state = _state(pod, newest, memory, now)
     # While it waits to be started again, how it ended is what came last.
@@ -201,6 +201,12 @@ def backing_off(told: PodStatus | None) -> frozenset[str]:
     statuses = told.container_statuses if told is not None else ()
     waits = ((one.name, one.state.waiting) for one in statuses)
     return frozenset(name for name, wait in waits if wait and wait.reason == BACK_OFF)
+
+
+def has_begun(pod: Pod, before: PodStatus | None, wanted: PodStatus) -> bool:
+    """Return whether the pod runs now and was still waiting when this kubelet looked last."""
+    was_waiting = pod.status.phase == "Pending" and (before is None or before.phase == "Pending")
+    return was_waiting and wanted.phase == "Running"
 
 
 def status_written(pod: Pod, status: PodStatus) -> PodStatus:

@@ -8,7 +8,7 @@ from apiserver.admission.kinds import prepared
 from cubernetes.api.core.pod import Container, Pod, PodSpec, Resources
 from cubernetes.api.core.qos import oom_score_adj, qos_of
 from cubernetes.api.quantities import Quantity
-from kubelet.pod.plan import Memory
+from kubelet.pod.memory import Memory
 from kubelet.pod.status import status_for
 from tests.given import NOW, a_pod
 

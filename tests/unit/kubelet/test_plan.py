@@ -10,18 +10,16 @@ from hypothesis import strategies as st
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import replaced
-from kubelet.pod import plan
+from kubelet.pod import memory, plan
+from kubelet.pod.memory import Memory, Streak, Trouble, latest
 from kubelet.pod.plan import (
     Forget,
-    Memory,
     Moment,
     Remove,
     StartContainer,
     StartSandbox,
     Stop,
     StopSandbox,
-    Streak,
-    Trouble,
     Wait,
 )
 from kubelet.runtime.driver import SANDBOX, Container, State
@@ -130,7 +128,7 @@ def test_at_rest_the_pod_runs_whole_or_is_over(pod: Pod, found: list[Container])
         assert running == set()
     else:
         for wanted in pod.spec.containers:
-            newest = plan.latest(standing, wanted.name)
+            newest = latest(standing, wanted.name)
             assert newest is not None
             done = newest.state is State.EXITED and pod.spec.restart_policy != "Always"
             assert newest.state is State.RUNNING or done
@@ -184,7 +182,7 @@ def test_no_running_container_is_touched_while_its_sandbox_runs(
     sandbox = plan.running_sandbox(found)
     if sandbox is None or plan.is_over(pod, found):
         return
-    newest = {wanted.name: plan.latest(found, wanted.name) for wanted in pod.spec.containers}
+    newest = {wanted.name: latest(found, wanted.name) for wanted in pod.spec.containers}
     kept = {one.id for one in newest.values() if one and one.state is State.RUNNING}
     touched = {one for step in steps if isinstance(step, Stop) for one in step.ids}
     assert not kept & touched
@@ -255,18 +253,18 @@ def test_a_clock_that_is_set_back_does_not_keep_a_container_from_starting() -> N
 def test_ten_minutes_of_health_end_a_streak() -> None:
     before = {"main": Streak(6, 7)}
     failed = a_found("main", 7, State.EXITED, exit_code=1)
-    assert plan.streaks_after([failed], before) == {"main": Streak(7, 8)}
+    assert memory.streaks_after([failed], before) == {"main": Streak(7, 8)}
 
     long_ago = NOW - timedelta(seconds=700)
     healthy = replace(failed, started_at=long_ago)
-    assert plan.streaks_after([healthy], before) == {"main": Streak(7, 1)}
+    assert memory.streaks_after([healthy], before) == {"main": Streak(7, 1)}
 
 
 def test_one_end_is_counted_once_however_often_it_is_seen() -> None:
     failed = a_found("main", 2, State.EXITED, exit_code=1)
-    once = plan.streaks_after([failed], {"main": Streak(1, 2)})
+    once = memory.streaks_after([failed], {"main": Streak(1, 2)})
 
-    assert plan.streaks_after([failed], once) == once == {"main": Streak(2, 3)}
+    assert memory.streaks_after([failed], once) == once == {"main": Streak(2, 3)}
 
 
 def test_a_kubelet_that_has_just_started_still_backs_off_from_a_container_that_failed_often() -> (
@@ -274,7 +272,7 @@ def test_a_kubelet_that_has_just_started_still_backs_off_from_a_container_that_f
 ):
     failed = a_found("main", 5, State.EXITED, exit_code=1)
 
-    assert plan.streaks_after([failed], {}) == {"main": Streak(5, 6)}
+    assert memory.streaks_after([failed], {}) == {"main": Streak(5, 6)}
 
 
 def test_a_part_in_trouble_waits_and_does_not_keep_its_sibling_from_starting() -> None:

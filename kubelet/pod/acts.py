@@ -1,0 +1,78 @@
+"""What is done to one pod on this node: its sandbox, its containers, its network, its end."""
+
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.errors import Conflict, NotFound
+from cubernetes.host.log import Log
+from cubernetes.reconcile.plan import Record
+from kubelet.pod import specs
+from kubelet.pod.images import ensure_image
+from kubelet.pod.parts import Parts
+from kubelet.runtime.driver import Container, RuntimeTrouble
+
+log = Log(__name__)
+
+
+class Acts:
+    """Each act may be repeated after a crash. `sandbox` is the one that runs, as found last."""
+
+    def __init__(self, uid: str, parts: Parts) -> None:
+        self._uid, self._parts = uid, parts
+        self.sandbox: Container | None = None
+        self._wired_id = ""  # the sandbox that this life has seen wired
+
+    async def start_sandbox(self, pod: Pod, attempt: int) -> None:
+        # A pod that is made again keeps its address: services lead to it also while nobody can
+        # tell them of another.
+        address = await self._parts.network.reserve(self._uid)
+        spec = specs.sandbox_spec(pod, attempt, str(address), self._parts.settings)
+        async with self._parts.starts.sandbox():
+            self.sandbox = await self._parts.runtime.start_sandbox(spec)
+        await self._join_network(pod, self.sandbox)
+
+    @property
+    def is_wired(self) -> bool:
+        """This life has seen the running sandbox wired, or there is none to wire."""
+        return self.sandbox is None or self._wired_id == self.sandbox.id
+
+    async def rejoin_network(self, pod: Pod) -> None:
+        """See to it that the running sandbox is wired: an earlier life may have ended before."""
+        if self.sandbox is not None and not self.is_wired:
+            await self._join_network(pod, self.sandbox)
+
+    async def start_container(self, pod: Pod, name: str, attempt: int) -> None:
+        wanted = specs.wanted_named(pod, name)
+        sandbox = self.sandbox
+        if sandbox is None:
+            raise RuntimeTrouble("CreateContainerError", "the pod's sandbox does not run")
+        await self.rejoin_network(pod)
+        await ensure_image(self._parts, pod, wanted)
+        volumes = await self._parts.volumes.prepare(pod)
+        spec = specs.container_spec(pod, wanted, attempt, volumes, self._parts.node_memory_bytes)
+        async with self._parts.starts.container():
+            await self._parts.runtime.start_container(spec, sandbox.id)
+        self._parts.recorder.record(Record(pod, "Started", f"started container {name}"))
+
+    async def stop_sandbox(self, container_id: str) -> None:
+        await self._leave_network()
+        await self._parts.runtime.stop(container_id, 0.0)
+
+    async def finish(self, pod: Pod | None) -> None:
+        """Free what the pod held; then, and only then, take it out of the API."""
+        await self._leave_network()
+        await self._parts.volumes.remove(self._uid)
+        if pod is not None:
+            try:
+                name, namespace = pod.metadata.name, pod.metadata.namespace
+                await self._parts.client.delete(Pod, name, namespace, uid=self._uid, grace_s=0)
+            except (NotFound, Conflict):
+                log.debug("pod was gone already", pod=pod.ref)
+
+    async def _join_network(self, pod: Pod, sandbox: Container) -> None:
+        address = await self._parts.network.attach(self._uid, f"/proc/{sandbox.pid}/ns/net")
+        self._wired_id = sandbox.id
+        self._parts.host_ports.lead(pod, str(address))
+
+    async def _leave_network(self) -> None:
+        held = await self._parts.network.attached()
+        self._parts.host_ports.drop(self._uid, str(held.get(self._uid, "")))
+        await self._parts.network.detach(self._uid)

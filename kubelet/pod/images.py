@@ -1,0 +1,27 @@
+"""Images of containers: whether one must be pulled, and the pull."""
+
+from cubernetes.api.core.pod import Container as Wanted
+from cubernetes.api.core.pod import Pod
+from cubernetes.reconcile.plan import Record
+from kubelet.pod.parts import Parts
+from kubelet.runtime.driver import RuntimeTrouble
+
+PULL_FAILED, PULL_BACK_OFF = "ErrImagePull", "ImagePullBackOff"
+
+
+async def ensure_image(parts: Parts, pod: Pod, wanted: Wanted) -> None:
+    """Have the image of a container on this node, by its pull policy. Raises: RuntimeTrouble."""
+    is_here = await parts.runtime.image_id(wanted.image) is not None
+    if is_here and wanted.image_pull_policy != "Always":
+        return
+    if wanted.image_pull_policy == "Never":
+        message = f"image {wanted.image} is not on this node and its pull policy is Never"
+        raise RuntimeTrouble("ErrImageNeverPull", message)
+    parts.recorder.record(Record(pod, "Pulling", f"pulling image {wanted.image}"))
+    await parts.runtime.pull(wanted.image)
+    parts.recorder.record(Record(pod, "Pulled", f"pulled image {wanted.image}"))
+
+
+def reason_after(reason: str, failure_count: int) -> str:
+    """Return the reason to report: a pull that failed before is backing off."""
+    return PULL_BACK_OFF if reason == PULL_FAILED and failure_count > 1 else reason

@@ -1,0 +1,96 @@
+"""What a pod's worker remembers between rounds, and how it changes. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from kubelet.pod.admission import Refusal
+from kubelet.runtime.driver import SANDBOX, Container, State
+
+# A container that ran this long has been healthy: its next end begins a new streak.
+HEALTHY_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a part of the pod could not be started, and when to try again (monotonic)."""
+
+    reason: str
+    message: str
+    failure_count: int
+    retry_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the worker remembers between rounds; all of it may be lost without harm.
+
+    troubles and streaks are by container name; SANDBOX stands for the sandbox.
+    ending_since_s: when this node heard that the pod is to end (monotonic); None: just now. A
+        kubelet that begins again gives the grace again, which is late and never too early.
+    network: why nobody reaches the pod; empty where it can be reached.
+    refusal: why it cannot begin here; of no account where it has begun.
+    """
+
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    streaks: Mapping[str, "Streak"] = field(default_factory=dict)
+    ending_since_s: float | None = None
+    network: str = ""
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """How often in a row a container ended soon after its start; attempt is the last counted."""
+
+    attempt: int
+    count: int
+
+
+def with_deletion_heard(memory: Memory, now_s: float) -> Memory:
+    """Note when this node first heard that the pod is to end."""
+    return memory if memory.ending_since_s is not None else replace(memory, ending_since_s=now_s)
+
+
+def with_trouble(memory: Memory, name: str, trouble: Trouble) -> Memory:
+    return replace(memory, troubles={**memory.troubles, name: trouble})
+
+
+def without_trouble(memory: Memory, name: str) -> Memory:
+    left = {key: one for key, one in memory.troubles.items() if key != name}
+    return replace(memory, troubles=left)
+
+
+def failures_of(memory: Memory, name: str) -> int:
+    """Return how often in a row a part of the pod could not be started."""
+    before = memory.troubles.get(name)
+    return before.failure_count if before is not None else 0
+
+
+def latest(found: Iterable[Container], name: str) -> Container | None:
+    """Return the newest container of a name."""
+    of_name = [one for one in found if one.name == name]
+    return max(of_name, key=lambda one: (one.attempt, one.id), default=None)
+
+
+def streaks_after(found: Sequence[Container], streaks: Mapping[str, Streak]) -> dict[str, Streak]:
+    """Return the streaks as the newest containers tell them; each end counts once.
+
+    A container's attempt number says how many came before it, so that a kubelet which has just
+    started (no streaks) still backs off from a container that has failed many times.
+    """
+    counted = dict(streaks)
+    for name in sorted({one.name for one in found if one.name != SANDBOX}):
+        newest = latest(found, name)
+        if newest is None or newest.state is not State.EXITED:
+            continue
+        before = streaks.get(name, Streak(newest.attempt - 1, newest.attempt))
+        if before.attempt != newest.attempt:
+            count = 1 if _was_healthy(newest) else before.count + 1
+            counted[name] = Streak(newest.attempt, count)
+    return counted
+
+
+def _was_healthy(ended: Container) -> bool:
+    if ended.started_at is None or ended.finished_at is None:
+        return False
+    return (ended.finished_at - ended.started_at).total_seconds() >= HEALTHY_S

@@ -1,0 +1,59 @@
+"""What a pod's worker works with: the drivers, the client and the limits of this node."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from cubernetes.api.core.pod import Pod
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from cubernetes.reconcile.records import Recorder
+from kubelet.counts import Counts
+from kubelet.mending import Mending
+from kubelet.network.driver import NetworkDriver
+from kubelet.observer import Observer
+from kubelet.pod.admission import Room
+from kubelet.pod.starts import Starts
+from kubelet.pod.volumes import Volumes
+from kubelet.runtime.driver import RuntimeDriver
+from kubelet.settings import KubeletSettings
+
+
+class HostPorts(Protocol):
+    """Leads ports of this node to pods. Nothing waits for it: what fails is tried again."""
+
+    def lead(self, pod: Pod, address: str) -> None: ...
+
+    def drop(self, pod_uid: str, address: str) -> None:
+        """Lead nothing to a pod any more, and forget the flows of its address, if it had one."""
+        ...
+
+    def expect(self, pod_uids: Iterable[str]) -> None:
+        """Leave what an earlier life led until each has been seen; the first call counts."""
+        ...
+
+    def seen(self, pod_uid: str) -> None:
+        """A pod has been looked at: where it runs, it has been led."""
+        ...
+
+    async def run(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a worker touches."""
+
+    settings: KubeletSettings
+    env: Env
+    client: Client
+    runtime: RuntimeDriver
+    network: NetworkDriver
+    volumes: Volumes
+    observer: Observer
+    recorder: Recorder
+    host_ports: HostPorts
+    mending: Mending
+    starts: Starts
+    counts: Counts
+    node_memory_bytes: int
+    room: Callable[[], Room]

@@ -1,0 +1,101 @@
+"""Writes one pod's status to the API: the newest one, whenever the API's differs."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from cubernetes.api.core.pod import Pod, PodStatus
+from cubernetes.api.errors import ApiError, Conflict, NotFound
+from cubernetes.api.meta import replaced
+from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.host.backoff import backoff_s, jittered_s
+from cubernetes.host.log import Log
+from cubernetes.reconcile.plan import Record
+from kubelet.pod import plan, status
+from kubelet.pod.memory import Memory
+from kubelet.pod.parts import Parts
+from kubelet.runtime.driver import Container
+
+log = Log(__name__)
+
+WRITE_RETRY_MAX_S = 10.0
+
+
+class StatusWriter:
+    """Follows the pod and the status that is wanted for it. Nothing waits for the API."""
+
+    def __init__(self, uid: str, parts: Parts) -> None:
+        self._uid, self._parts = uid, parts
+        self._client, self._env = parts.client, parts.env
+        self._pod: Pod | None = None
+        self._wanted: PodStatus | None = None
+        self._due = asyncio.Event()
+        self._reported: Pod | None = None  # as the API had it right after our last write
+        self._heard_at_s = parts.env.clock.monotonic()
+
+    def follow(self, pod: Pod | None) -> None:
+        """Take the newest pod from the API; None: it is wanted no more."""
+        self._pod = pod
+
+    async def report(self, pod: Pod, found: Sequence[Container], memory: Memory) -> None:
+        """Make the status of what was found the one that is wanted in the API."""
+        addresses: Mapping[str, object] = await self._parts.network.attached()
+        sandbox = plan.running_sandbox(found)
+        address = str(addresses.get(self._uid, "")) if sandbox is not None else ""
+        if address and not pod.metadata.is_deleted:
+            self._parts.host_ports.lead(pod, address)
+        host, now = self._parts.settings.address, self._env.clock.now()
+        wanted = status.status_for(pod, found, memory, address, host, now)
+        self._record_changes(pod, wanted)
+        self._wanted = wanted
+        if not self._is_reported(pod, wanted):
+            self._due.set()
+
+    def _record_changes(self, pod: Pod, wanted: PodStatus) -> None:
+        before = self._wanted
+        for name in sorted(status.backing_off(wanted) - status.backing_off(before)):
+            message = f"back-off restarting failed container {name}"
+            self._parts.recorder.record(Record(pod, "BackOff", message, "Warning"))
+        if status.has_begun(pod, before, wanted):
+            spent_s = self._env.clock.monotonic() - self._heard_at_s
+            self._parts.counts.starts.observe(spent_s)
+
+    async def run(self) -> None:
+        """Write for ever; a lost or refused write is made again."""
+        failure_count = 0
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            try:
+                await self._write()
+                failure_count = 0
+            except NotFound:
+                log.debug("status of a pod that is gone", pod=self._uid)
+            except (ApiError, Unknown, Unreachable) as error:
+                failure_count += 1
+                log.debug("status not written", pod=self._uid, why=error)
+                self._due.set()
+                span_s = backoff_s(failure_count, base_s=0.2, limit_s=WRITE_RETRY_MAX_S)
+                await self._env.clock.sleep(jittered_s(span_s, self._env.rng.fraction()))
+
+    async def _write(self) -> None:
+        pod, wanted = self._pod, self._wanted
+        if pod is None or wanted is None or self._is_reported(pod, wanted):
+            return
+        try:
+            self._reported = await self._client.update_status(replaced(pod, status=wanted))
+        except Conflict:
+            live = await self._client.get(Pod, pod.metadata.name, pod.metadata.namespace)
+            if live.metadata.uid == self._uid:
+                merged = replaced(live, status=status.status_written(live, wanted))
+                self._reported = await self._client.update_status(merged)
+
+    def _is_reported(self, pod: Pod, wanted: PodStatus) -> bool:
+        """The API has this status, as far as we know: its watch may lag behind our write."""
+        reported = self._reported
+        if reported is not None and _revision(reported) >= _revision(pod):
+            return reported.status == wanted
+        return pod.status == wanted
+
+
+def _revision(pod: Pod) -> int:
+    return int(pod.metadata.resource_version or 0)
