@@ -1,5 +1,5 @@
-"""The scheduler: which node runs a pod, round robin over those that pass every filter.
+"""The scheduler: which node runs a pod, round robin over the best that pass every filter.
 
-plan.py decides on a snapshot; run.py follows the API and binds. Refused here: scores, preemption,
-and any write that changes nothing.
+plan.py decides on a snapshot; run.py follows the API and binds; plugin.py has the law of filters
+and scores. Refused here: preemption, and any write that changes nothing.
 """

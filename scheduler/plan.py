@@ -1,19 +1,20 @@
-"""Where a pod goes: round robin over the nodes that pass every filter, or every node's reason.
+"""Where a pod goes: round robin over the best nodes that pass every filter, or all reasons.
 
-Round robin is exact: the first node after the one chosen last, in the order of names, that passes;
-behind the last name comes the first. On equal nodes no one is ever two pods ahead of another. After
-a restart the round goes on from where the pod stands that was bound last.
+Round robin is exact: of the nodes that pass with the highest score, the first after the one chosen
+last, in the order of names; behind the last name comes the first. On equal nodes no one is ever two
+pods ahead of another. After a restart the round goes on from the node of the pod bound last.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cubernetes.api.condition import Condition, condition_of
 from cubernetes.api.core.event import MESSAGE_MAX
 from cubernetes.api.core.pod import Pod
 from scheduler.nodeinfo import NodeInfo, PodRequests
-from scheduler.registry import FILTERS, PENALTIES, Filter, Penalty
+from scheduler.plugin import SCORE_MAX, Filter, Refused, Score
+from scheduler.registry import FILTERS, SCORES
 from scheduler.snapshot import Snapshot
 
 NAMED_NODES = 10  # so many nodes are told one by one; more are told by reason
@@ -27,9 +28,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Unschedulable:
-    """No node takes the pod; reasons has every node."""
+    """No node takes the pod; reasons has every node. refused tells which news would help it."""
 
     reasons: Mapping[str, str]
+    refused: Refused = field(default=Refused(PodRequests(), frozenset()), compare=False)
 
     @property
     def message(self) -> str:
@@ -59,39 +61,49 @@ def place(
     snapshot: Snapshot,
     cursor: str,
     filters: Sequence[Filter] = FILTERS,
-    penalties: Sequence[Penalty] = PENALTIES,
+    scores: Sequence[Score] = SCORES,
 ) -> Verdict:
-    """Choose the next node after cursor that passes; asks no further than the first that does.
+    """Choose the node with the highest score; of several, the next after cursor.
 
-    A node with a penalty is passed over where another one has less of it.
+    Asks no further than the first node that passes and could not be better.
     """
-    refused = snapshot.refusals(requests)
-    best, best_penalty = "", 0
-    if len(refused) < len(snapshot):
+    known = snapshot.refusals(requests)
+    best, best_total, top = "", -1, SCORE_MAX * sum(one.weight for one in scores)
+    if len(known.reasons) < len(snapshot):
         for name in snapshot.names_after(cursor):
-            if name in refused:
+            if name in known.reasons:
                 continue
             node = snapshot.node(name)
             assert node is not None, f"{name} is in no snapshot"  # noqa: S101  a bug if not
-            reason = refusal(requests, node, filters)
-            if reason:
-                refused[name] = reason
+            refusing = _first_refusing(requests, node, filters)
+            if refusing is not None:
+                known.reasons[name], known.filters[name] = refusing
                 continue
-            penalty = sum(one(requests, node) for one in penalties)
-            if not penalty:
+            total = sum(one.weight * one.rates(requests, node) for one in scores)
+            if total >= top:
                 return Placement(name)
-            if not best or penalty < best_penalty:
-                best, best_penalty = name, penalty
-    return Placement(best) if best else Unschedulable(dict(refused))
+            if total > best_total:
+                best, best_total = name, total
+    if best:
+        return Placement(best)
+    refused = Refused(requests, frozenset(known.filters.values()))
+    return Unschedulable(dict(known.reasons), refused)
 
 
 def refusal(requests: PodRequests, node: NodeInfo, filters: Sequence[Filter] = FILTERS) -> str:
     """Return why the node cannot take the pod: the first filter's reason; empty where it can."""
+    refusing = _first_refusing(requests, node, filters)
+    return refusing[0] if refusing is not None else ""
+
+
+def _first_refusing(
+    requests: PodRequests, node: NodeInfo, filters: Sequence[Filter]
+) -> tuple[str, Filter] | None:
     for one in filters:
-        reason = one(requests, node)
+        reason = one.refuses(requests, node)
         if reason:
-            return reason
-    return ""
+            return reason, one
+    return None
 
 
 def is_reported(pod: Pod, verdict: Unschedulable) -> bool:

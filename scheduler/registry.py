@@ -1,25 +1,15 @@
-"""Every filter and every penalty there is; filters in the order in which they are asked.
+"""Every filter and every score there is. What they must keep to stands in plugin.py.
 
-A filter takes a pod's requests and a node and returns why the pod cannot go there, or the empty
-text. It must depend on nothing else, and must not let pass with more usage what it refused with
-less: the snapshot remembers refusals until a node's room grows. Cheap and telling ones come first.
-
-A penalty takes the same and returns a number: of the nodes that pass, the pod goes to one with the
-least sum, the next in the round where several have it. 0 is a node as good as any: the search ends
-at the first of these, so that penalties cost nothing where no node has any.
+Filters are asked in this order, and the first reason is the node's: cheap and telling ones come
+first.
 """
 
-from collections.abc import Callable
+from scheduler.plugin import Filter, Score
+from scheduler.plugins.ports import PORTS
+from scheduler.plugins.ready import READY
+from scheduler.plugins.resources import RESOURCES
+from scheduler.plugins.selector import SELECTOR
+from scheduler.plugins.taints import SOFT_TAINTS, TAINTS
 
-from scheduler.nodeinfo import NodeInfo, PodRequests
-from scheduler.plugins.ports import ports
-from scheduler.plugins.ready import ready
-from scheduler.plugins.resources import resources
-from scheduler.plugins.selector import selector
-from scheduler.plugins.taints import soft_taints, taints
-
-type Filter = Callable[[PodRequests, NodeInfo], str]
-type Penalty = Callable[[PodRequests, NodeInfo], int]
-
-FILTERS: tuple[Filter, ...] = (ready, selector, taints, resources, ports)
-PENALTIES: tuple[Penalty, ...] = (soft_taints,)
+FILTERS: tuple[Filter, ...] = (READY, SELECTOR, TAINTS, RESOURCES, PORTS)
+SCORES: tuple[Score, ...] = (SOFT_TAINTS,)

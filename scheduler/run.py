@@ -135,7 +135,7 @@ class Scheduler:
             self._snapshot.remove_node(old.metadata.name)
 
     def _wake(self) -> None:
-        self._waiting.wake(self._env.clock.monotonic())
+        self._waiting.wake(self._env.clock.monotonic(), self._snapshot.changes())
         self._news.set()
 
     def _is_ours(self, pod: Pod) -> bool:
@@ -197,7 +197,8 @@ class Scheduler:
             self._cursor = verdict.node
             self._snapshot.assume(uid, verdict.node, requests)
         elif is_reported(pod, verdict):
-            self._waiting.park(key, self._env.clock.monotonic(), self._waiting.epoch)
+            now_s = self._env.clock.monotonic()
+            self._waiting.park(key, now_s, self._waiting.epoch, verdict.refused)
             return None
         return Write(pod, verdict, self._waiting.epoch)
 
@@ -217,7 +218,8 @@ class Scheduler:
                 await self._bind(key, write.pod, write.verdict.node)
             else:
                 await self._tell(write.pod, write.verdict)
-                self._waiting.park(key, self._env.clock.monotonic(), write.epoch)
+                now_s = self._env.clock.monotonic()
+                self._waiting.park(key, now_s, write.epoch, write.verdict.refused)
                 self._news.set()
         except (Trouble, *UNDECIDED) as error:
             # It may have happened: the assumption stands, the same is asked again.

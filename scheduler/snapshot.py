@@ -4,8 +4,9 @@ Entries are immutable and exchanged whole. A pod counts from the moment it is *a
 node, which is when its binding is sent: the next decision must not wait for the watch to tell. An
 assumption ends when the pod is seen (it then counts where it was seen) or refused.
 
-Refusals are remembered by requests, until the node's room grows: a fuller node refuses no less. So
-a thousand equal pods ask a full node once, not a thousand times.
+Refusals are remembered by requests, until the node's facts change or a pod leaves it; plugin.py
+says what that asks of a filter. So a thousand equal pods ask a full node once, and not a thousand
+times.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
+from scheduler.plugin import Change, Filter, News, news_of
 
 REMEMBERED_REQUESTS_MAX = 256
 
@@ -25,6 +27,13 @@ class Assignment(NamedTuple):
     is_seen: bool
 
 
+class Refusals(NamedTuple):
+    """What is known of the nodes that refuse some requests: why, and by which filter. By name."""
+
+    reasons: dict[str, str]
+    filters: dict[str, Filter]
+
+
 class Snapshot:
     """Changed between decisions only, by what was seen and what was decided."""
 
@@ -34,7 +43,8 @@ class Snapshot:
         # A pod may be seen before its node is: usage does not depend on facts.
         self._usages: dict[str, NodeUsage] = {}
         self._assignments: dict[str, Assignment] = {}
-        self._refusals: dict[PodRequests, dict[str, str]] = {}
+        self._refusals: dict[PodRequests, Refusals] = {}
+        self._news: dict[str, News] = {}
 
     def __len__(self) -> int:
         return len(self._names)
@@ -48,14 +58,20 @@ class Snapshot:
         yield from self._names[begin:]
         yield from self._names[:begin]
 
-    def refusals(self, requests: PodRequests) -> dict[str, str]:
+    def refusals(self, requests: PodRequests) -> Refusals:
         """Return which nodes are known to refuse the requests, and why. Decisions add to it."""
         known = self._refusals.get(requests)
         if known is None:
             if len(self._refusals) >= REMEMBERED_REQUESTS_MAX:
                 del self._refusals[next(iter(self._refusals))]
-            known = self._refusals[requests] = {}
+            known = self._refusals[requests] = Refusals({}, {})
         return known
+
+    def changes(self) -> list[Change]:
+        """Return the nodes with news since the last call, each as it is now."""
+        changed = [Change(self._nodes[name], news) for name, news in self._news.items()]
+        self._news.clear()
+        return changed
 
     # What was seen
 
@@ -66,13 +82,16 @@ class Snapshot:
             return False
         if old is None:
             insort(self._names, facts.name)
-        self._nodes[facts.name] = NodeInfo(facts, self._usages.get(facts.name, NodeUsage()))
+        new = NodeInfo(facts, self._usages.get(facts.name, NodeUsage()))
+        self._nodes[facts.name] = new
+        self._note(facts.name, news_of(old, new))
         self._forget_refusals(facts.name)
         return True
 
     def remove_node(self, name: str) -> None:
         if self._nodes.pop(name, None) is not None:
             del self._names[bisect_left(self._names, name)]
+            self._news.pop(name, None)
             self._forget_refusals(name)
 
     def see(self, uid: str, node: str, requests: PodRequests) -> bool:
@@ -114,6 +133,7 @@ class Snapshot:
 
     def _take_off(self, assignment: Assignment) -> None:
         self._set_usage(assignment.node, self._usages[assignment.node].minus(assignment.requests))
+        self._note(assignment.node, News.PODS)
         self._forget_refusals(assignment.node)
 
     def _set_usage(self, node: str, usage: NodeUsage) -> None:
@@ -125,6 +145,11 @@ class Snapshot:
         if old is not None:
             self._nodes[node] = NodeInfo(old.facts, usage)
 
+    def _note(self, node: str, news: News) -> None:
+        if node in self._nodes:
+            self._news[node] = self._news.get(node, News(0)) | news
+
     def _forget_refusals(self, node: str) -> None:
         for known in self._refusals.values():
-            known.pop(node, None)
+            known.reasons.pop(node, None)
+            known.filters.pop(node, None)

@@ -1,12 +1,24 @@
 """Pods that wait for a node: which one is decided on next. Pure, and told the time.
 
-A pod is in the queue, in work, or *parked*: no node takes it, so it is asked for again only when
-room appears, or after a long and growing pause.
+A pod is in the queue, in work, or *parked*: no node takes it, so it is decided on again only when a
+filter that refused it is helped by news of a node, or after a long and growing pause.
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from cubernetes.client.cache import Key
 from cubernetes.host.backoff import backoff_s
 from cubernetes.reconcile.workqueue import Workqueue
+from scheduler.plugin import Change, Refused
+
+# Kinds of refusals that are asked whether news help them; where there are more, all pods are woken.
+ASKED_MAX = 256
+
+
+class Parked(NamedTuple):
+    refused: Refused
+    attempts: int  # how often in a row no node was found
 
 
 class Waiting:
@@ -19,10 +31,13 @@ class Waiting:
         self._queue: Workqueue[Key] = Workqueue()
         self._base_s, self._limit_s = retry_base_s, retry_limit_s
         self._wake_pause_s = wake_pause_s
-        self._parked: dict[Key, int] = {}  # how often in a row no node was found
+        self._parked: dict[Key, Parked] = {}
+        # Those that no news have helped yet; the others are woken with the next alarm.
+        self._alike: dict[Refused, dict[Key, None]] = {}
+        self._woken: set[Key] = set()
         self._woken_at_s = float("-inf")
         self._wake_at_s: float | None = None
-        # How often room has appeared: a decision of before may be wrong by now.
+        # How often there were news: a decision of before may be wrong by now.
         self.epoch = 0
 
     @property
@@ -43,7 +58,9 @@ class Waiting:
         if self._wake_at_s is not None and self._wake_at_s <= now_s:
             self._wake_at_s, self._woken_at_s = None, now_s
             for key in self._parked:
-                self._queue.add(key)
+                if key in self._woken:
+                    self._queue.add(key)
+            self._woken.clear()
         return self._queue.take(now_s)
 
     def due_s(self) -> float | None:
@@ -53,17 +70,24 @@ class Waiting:
 
     def done(self, key: Key) -> None:
         """Give a key back that needs no node any more."""
+        self._unlist(key)
         self._parked.pop(key, None)
         self._queue.done(key)
 
-    def park(self, key: Key, now_s: float, epoch: int) -> None:
+    def park(self, key: Key, now_s: float, epoch: int, refused: Refused) -> None:
         """Give a key back that no node takes, as was decided in that epoch."""
-        count = self._parked[key] = self._parked.get(key, 0) + 1
+        self._unlist(key)
+        attempts = self._parked[key].attempts + 1 if key in self._parked else 1
+        self._parked[key] = Parked(refused, attempts)
         self._queue.done(key)
-        pause_s = backoff_s(count, base_s=self._base_s, limit_s=self._limit_s)
+        pause_s = backoff_s(attempts, base_s=self._base_s, limit_s=self._limit_s)
         self._queue.add_at(key, now_s + pause_s)
         if epoch != self.epoch:
+            # Which news they were is not known any more.
+            self._woken.add(key)
             self._set_alarm(now_s)
+        else:
+            self._alike.setdefault(refused, {})[key] = None
 
     def retry(self, key: Key, now_s: float, fraction: float, *, is_held: bool = False) -> float:
         """Give a key back whose write failed; return in how many seconds it is due again."""
@@ -72,10 +96,25 @@ class Waiting:
     def failure_count(self, key: Key) -> int:
         return self._queue.failure_count(key)
 
-    def wake(self, now_s: float) -> None:
-        """Room has appeared: ask again for everything that is parked, soon."""
+    def wake(self, now_s: float, changes: Sequence[Change]) -> None:
+        """Nodes have changed: decide soon on the parked pods that this may help."""
         self.epoch += 1
-        self._set_alarm(now_s)
+        is_much = len(self._alike) > ASKED_MAX
+        helped = [one for one in self._alike if is_much or any(map(one.is_helped_by, changes))]
+        for one in helped:
+            self._woken.update(self._alike.pop(one))
+        if helped:
+            self._set_alarm(now_s)
+
+    def _unlist(self, key: Key) -> None:
+        """Look at no more news for a key."""
+        self._woken.discard(key)
+        parked = self._parked.get(key)
+        alike = self._alike.get(parked.refused) if parked is not None else None
+        if parked is not None and alike is not None:
+            alike.pop(key, None)
+            if not alike:
+                del self._alike[parked.refused]
 
     def _set_alarm(self, now_s: float) -> None:
         if self._wake_at_s is None:

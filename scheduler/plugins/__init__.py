@@ -1,1 +1,1 @@
-"""Filters: each says why a node cannot take a pod, or nothing; registry.py lists them."""
+"""Filters and scores: why a node cannot take a pod, or how good it is; plugin.py has their law."""

@@ -1,6 +1,7 @@
 """A port of the node can be taken by one pod only, and not where a program of its own has it."""
 
 from scheduler.nodeinfo import NodeInfo, PodRequests
+from scheduler.plugin import Filter, News
 
 
 def ports(requests: PodRequests, node: NodeInfo) -> str:
@@ -11,3 +12,6 @@ def ports(requests: PodRequests, node: NodeInfo) -> str:
     if not taken:
         return ""
     return "has host port " + ", ".join(map(str, taken)) + " taken"
+
+
+PORTS = Filter(ports, helped_by=News.PORTS | News.PODS)

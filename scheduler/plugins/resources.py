@@ -1,6 +1,7 @@
 """What is requested must fit into what the node can give, beside what is promised already."""
 
 from scheduler.nodeinfo import NodeInfo, PodRequests
+from scheduler.plugin import Filter, News
 
 MEBI = 1 << 20
 IN_BYTES = ("memory", "ephemeral-storage")
@@ -25,3 +26,6 @@ def _amount(name: str, count: int) -> str:
     if name in IN_BYTES:
         return f"{count / MEBI:.0f}Mi" if count >= MEBI else f"{count} bytes"
     return str(count)
+
+
+RESOURCES = Filter(resources, helped_by=News.AMOUNTS | News.PODS)

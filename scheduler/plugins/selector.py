@@ -1,6 +1,7 @@
 """A node must have every label that the pod's nodeSelector names."""
 
 from scheduler.nodeinfo import NodeInfo, PodRequests
+from scheduler.plugin import Filter, News
 
 
 def selector(requests: PodRequests, node: NodeInfo) -> str:
@@ -10,3 +11,6 @@ def selector(requests: PodRequests, node: NodeInfo) -> str:
     if not missing:
         return ""
     return "lacks the label " + ", ".join(f"{key}={value}" for key, value in missing)
+
+
+SELECTOR = Filter(selector, helped_by=News.LABELS)

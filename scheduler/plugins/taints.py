@@ -2,6 +2,7 @@
 
 from cubernetes.api.core.toleration import unborne
 from scheduler.nodeinfo import NodeInfo, PodRequests
+from scheduler.plugin import SCORE_MAX, Filter, News, Score
 
 HARD, SOFT = ("NoSchedule", "NoExecute"), ("PreferNoSchedule",)
 
@@ -18,5 +19,11 @@ def taints(requests: PodRequests, node: NodeInfo) -> str:
 
 
 def soft_taints(requests: PodRequests, node: NodeInfo) -> int:
-    """Return how many PreferNoSchedule taints of the node the pod does not bear."""
-    return len(unborne(requests.tolerations, node.facts.taints, SOFT)) if node.facts.taints else 0
+    """Return less the more PreferNoSchedule taints of the node the pod does not tolerate."""
+    if not node.facts.taints:
+        return SCORE_MAX
+    return SCORE_MAX // (1 + len(unborne(requests.tolerations, node.facts.taints, SOFT)))
+
+
+TAINTS = Filter(taints, helped_by=News.TAINTS)
+SOFT_TAINTS = Score(soft_taints)

@@ -12,7 +12,7 @@ from apiserver.storage.memory import MemoryStore
 from cubernetes.api import codec
 from cubernetes.api.condition import Condition, condition_of, with_condition
 from cubernetes.api.core.node import Node, NodeSpec
-from cubernetes.api.core.pod import ContainerPort, Pod, PodSpec
+from cubernetes.api.core.pod import ContainerPort, Pod, PodSpec, Resources
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.api.words import Binding
@@ -278,3 +278,48 @@ async def test_a_restart_goes_on_where_the_round_was() -> None:
         await asyncio.gather(again, return_exceptions=True)
 
         assert [pod.spec.node_name for pod in pods] == ["n0", "n1"]
+
+
+async def test_news_that_cannot_help_cost_no_decision_and_those_that_can_cost_one() -> None:
+    """Counted: a pod that waits for a label is not decided on when another pod makes room."""
+    decisions = 'cube_scheduler_decisions_total{decision="no_node"}'
+    async with a_place() as place:
+        await place.add_node("n1")
+        await place.add_pod("leaves")
+        await place.until(all_bound)
+        choosy = PodSpec(containers=(a_container(),), node_selector={"disk": "ssd"})
+        await place.add_pod("choosy", choosy)
+        await place.until(lambda found: is_refused(found[0]))
+        before = counted(place.env.metrics)[decisions]
+
+        await place.admin.delete(Pod, "leaves", "default", grace_s=0)
+        taint = {"spec": {"taints": [{"key": "spot", "effect": "PreferNoSchedule"}]}}
+        await place.admin.patch(Node, "n1", "", taint)
+        await place.add_pod("later")
+        await place.until(lambda found: found[-1].spec.node_name == "n1")
+        assert counted(place.env.metrics)[decisions] == before
+
+        await place.admin.patch(Node, "n1", "", {"metadata": {"labels": {"disk": "ssd"}}})
+        await place.until(all_bound)
+        assert counted(place.env.metrics)[decisions] == before
+
+
+async def test_a_device_written_into_a_nodes_status_is_given_to_the_pod_that_waits() -> None:
+    gpu = Resources(limits={"example.com/gpu": Quantity("1")})
+    spec = PodSpec(containers=(replaced(a_container(), resources=gpu),))
+    async with a_place() as place:
+        await place.add_node("n1")
+        await place.add_pod("a", spec)
+        (pod,) = await place.until(lambda found: is_refused(found[0]))
+        told = condition_of(pod.status.conditions, "PodScheduled")
+        assert told is not None
+        assert told.message == "0/1 nodes can take the pod: n1 needs 1 example.com/gpu, has 0 free"
+
+        node = await place.admin.get(Node, "n1")
+        amounts = {**node.status.allocatable, "example.com/gpu": Quantity("1")}
+        status = replaced(node.status, allocatable=amounts)
+        await place.admin.update_status(replaced(node, status=status))
+
+        await place.until(all_bound)
+        await place.add_pod("b", spec)
+        await place.until(lambda found: is_refused(found[1]))

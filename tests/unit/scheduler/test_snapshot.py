@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from cubernetes.api.core.hostport import HostPort
 from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
 from scheduler.plan import Placement, Unschedulable, place
+from scheduler.plugin import Filter, News
 from scheduler.snapshot import REMEMBERED_REQUESTS_MAX, Snapshot
 
 N1 = NodeFacts("n1", amounts={"cpu": 1000}, pod_count=10)
@@ -155,17 +156,18 @@ class CountingFilter:
 
 def test_a_node_is_asked_once_by_equal_pods_and_again_when_it_has_changed() -> None:
     snapshot, ask = Snapshot(), CountingFilter()
+    asking = [Filter(ask, News.AMOUNTS)]
     for name in ("n1", "n2"):
         snapshot.set_node(N1._replace(name=name))
     big = PodRequests(amounts=(("cpu", 2000),))
 
     for _ in range(100):
-        assert place(big, snapshot, "", [ask]) == Unschedulable(
+        assert place(big, snapshot, "", asking) == Unschedulable(
             {"n1": "is too small", "n2": "is too small"}
         )
     assert ask.asked == ["n1", "n2"]
     snapshot.set_node(N1._replace(name="n2", amounts={"cpu": 2000}))
-    assert place(big, snapshot, "", [ask]) == Placement("n2")
+    assert place(big, snapshot, "", asking) == Placement("n2")
     assert ask.asked == ["n1", "n2", "n2"]
 
 

@@ -1,0 +1,104 @@
+"""What a scheduling rule is, and the law that its author keeps.
+
+A *filter* says why a node cannot take a pod, or nothing (the empty text). A *score* says how good a
+node is that can. One file in plugins/ each, one line in registry.py.
+
+The law of filters, checked by tests/unit/scheduler/test_plugins.py for every one in the registry:
+
+1. **Only its arguments.** The verdict depends on the pod's requests and on the node's facts and
+   usage, and on nothing else: no clock, no other node, no state of its own. A rule that needs
+   another fact adds it to nodeinfo.py.
+2. **Usage only makes worse.** What is refused on a node is refused there as well when more pods
+   have come.
+3. **News are declared.** What was refused can be accepted after a change of the node only if the
+   change is one of `helped_by`.
+
+The scheduler relies on it twice. A refusal is remembered for all pods of equal requests until the
+node's facts change or a pod leaves it (by 1 and 2), so that a thousand equal pods ask a full node
+once. And a pod that no node takes is decided on again only when a filter that refused it is helped
+(by 3): a filter that declares too little leaves pods waiting for the long retry; one that declares
+too much costs decisions.
+
+A score depends on its arguments only, too. It lies in 0..SCORE_MAX; a node's total is the sum over
+all scores, each times its weight. The pod goes to a node with the highest total, and of several to
+the next in the round. A node with the highest total there can be ends the search, so that a score
+costs nothing where it finds nothing to prefer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import NamedTuple
+
+from scheduler.nodeinfo import NodeInfo, PodRequests
+
+SCORE_MAX = 100
+
+
+class News(Flag):
+    """What has changed at a node. A node that is new wakes every pod, whatever a filter says."""
+
+    NODE = auto()  # it is new
+    READINESS = auto()  # Ready, cordoned, or to be deleted
+    LABELS = auto()
+    TAINTS = auto()
+    AMOUNTS = auto()  # what it has of resources, the number of pods included
+    PORTS = auto()  # those of its own programs
+    PODS = auto()  # a pod has left
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filter:
+    """helped_by: the changes of a node after which `refuses` may accept what it refused."""
+
+    refuses: Callable[[PodRequests, NodeInfo], str]
+    helped_by: News
+
+
+class Score(NamedTuple):
+    """rates: from 0 to SCORE_MAX, which is a node that could not be better."""
+
+    rates: Callable[[PodRequests, NodeInfo], int]
+    weight: int = 1
+
+
+class Change(NamedTuple):
+    """A node as it is now, and what is new about it."""
+
+    node: NodeInfo
+    news: News
+
+
+class Refused(NamedTuple):
+    """Why pods wait: what they request, and the filters that refused it. Equal for equal pods."""
+
+    requests: PodRequests
+    filters: frozenset[Filter]
+
+    def is_helped_by(self, change: Change) -> bool:
+        """Tell whether the pods are worth another decision."""
+        return News.NODE in change.news or any(
+            one.helped_by & change.news and not one.refuses(self.requests, change.node)
+            for one in self.filters
+        )
+
+
+def news_of(old: NodeInfo | None, new: NodeInfo) -> News:
+    """Return what has changed at a node that may help a pod."""
+    if old is None:
+        return News.NODE
+    was, now = old.facts, new.facts
+    found = News(0)
+    if (was.is_ready, was.is_schedulable) != (now.is_ready, now.is_schedulable):
+        found |= News.READINESS
+    if was.labels != now.labels:
+        found |= News.LABELS
+    if was.taints != now.taints:
+        found |= News.TAINTS
+    if (was.amounts, was.pod_count) != (now.amounts, now.pod_count):
+        found |= News.AMOUNTS
+    if was.ports != now.ports:
+        found |= News.PORTS
+    if new.usage.pod_count < old.usage.pod_count:
+        found |= News.PODS
+    return found

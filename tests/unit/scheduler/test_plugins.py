@@ -1,0 +1,196 @@
+"""The law of plugins, for every one in the registry; and that a rule that breaks it is caught."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count, product
+from typing import Any
+
+import pytest
+
+from cubernetes.api.core.hostport import HostPort
+from cubernetes.api.core.node import Taint
+from cubernetes.api.core.toleration import Toleration
+from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
+from scheduler.plan import Placement, Unschedulable, place
+from scheduler.plugin import SCORE_MAX, Change, Filter, News, Score, news_of
+from scheduler.registry import FILTERS, SCORES
+from scheduler.snapshot import Snapshot
+
+SPOT = Taint(key="spot", effect="NoSchedule")
+SLOW = Taint(key="slow", effect="PreferNoSchedule")
+WEB = HostPort("TCP", 80)
+# Two values of everything that a pod may request and that a node may be.
+REQUESTS = [
+    PodRequests(*parts)
+    for parts in product(
+        [(), (("cpu", 500), ("example.com/gpu", 1))],
+        [(), (WEB,)],
+        [(), (("disk", "ssd"),)],
+        [(), (Toleration(key="spot", operator="Exists"),)],
+    )
+]
+VALUES: Mapping[str, Sequence[Any]] = {
+    "labels": [frozenset(), frozenset({("disk", "ssd")})],
+    "is_ready": [False, True],
+    "is_schedulable": [False, True],
+    "amounts": [{}, {"cpu": 1000, "example.com/gpu": 2}],
+    "pod_count": [1, 3],
+    "taints": [(), (SPOT, SLOW)],
+    "ports": [(), (WEB,)],
+}
+FACTS = [
+    NodeFacts("n1", **dict(zip(VALUES, values, strict=True)))
+    for values in product(*VALUES.values())
+]
+PODS = [[], REQUESTS[-1:], REQUESTS[-1:] * 2]
+
+type Case = tuple[PodRequests, NodeFacts, NodeFacts, list[PodRequests]]
+
+
+def usage_of(pods: Iterable[PodRequests]) -> NodeUsage:
+    usage = NodeUsage()
+    for one in pods:
+        usage = usage.plus(one)
+    return usage
+
+
+def law_broken(rule: Filter, case: Case) -> str:
+    """Return which of the law's sentences a filter breaks with a pod and two states of a node."""
+    requests, before, after, pods = case
+    old, new = NodeInfo(before, usage_of(pods)), NodeInfo(after, usage_of(pods[1:]))
+    emptier = NodeInfo(before, usage_of(pods[:-1]))
+    said = rule.refuses(requests, old)
+    if rule.refuses(requests, NodeInfo(before, usage_of(pods))) != said:
+        return "only its arguments"
+    if rule.refuses(requests, emptier) and not said:
+        return "usage only makes worse"
+    is_helped = bool(said) and not rule.refuses(requests, new)
+    return "news are declared" if is_helped and not rule.helped_by & news_of(old, new) else ""
+
+
+def cases() -> Iterator[Case]:
+    """Yield what two states of a node differ in: one field, or nothing but a pod that has left."""
+    for requests, before, pods in product(REQUESTS, FACTS, PODS):
+        yield requests, before, before, pods
+        for field, values in VALUES.items():
+            other = values[1 - values.index(getattr(before, field))]
+            yield requests, before, before._replace(**{field: other}), pods
+
+
+@pytest.mark.parametrize("rule", FILTERS, ids=lambda one: one.refuses.__name__)
+def test_every_filter_keeps_the_law(rule: Filter) -> None:
+    assert {law_broken(rule, case) for case in cases()} == {""}
+
+
+calls = count()
+BREAKING: list[tuple[Callable[[PodRequests, NodeInfo], str], News, str]] = [
+    (lambda _, __: "refused" if next(calls) % 2 else "", News.NODE, "only its arguments"),
+    (
+        lambda _, node: "" if node.usage.pod_count else "has no company",
+        ~News.NODE,
+        "usage only makes worse",
+    ),
+    (lambda _, node: "is cordoned" * (not node.facts.is_ready), News.LABELS, "news are declared"),
+    (
+        lambda _, node: "is full" * (node.usage.pod_count > 1),
+        News.AMOUNTS,
+        "news are declared",
+    ),
+]
+
+
+@pytest.mark.parametrize(("refuses", "helped_by", "sentence"), BREAKING)
+def test_a_filter_that_breaks_the_law_is_caught_and_the_sentence_named(
+    refuses: Callable[[PodRequests, NodeInfo], str], helped_by: News, sentence: str
+) -> None:
+    rule = Filter(refuses, helped_by)
+    assert {law_broken(rule, case) for case in cases()} - {""} == {sentence}
+
+
+@pytest.mark.parametrize("rule", SCORES, ids=lambda one: one.rates.__name__)
+def test_every_score_is_within_its_bounds_and_of_its_arguments_only(rule: Score) -> None:
+    for requests, facts, pods in product(REQUESTS, FACTS, PODS):
+        rated = [rule.rates(requests, NodeInfo(facts, usage_of(pods))) for _ in range(2)]
+        assert rated[0] == rated[1]
+        assert 0 <= rated[0] <= SCORE_MAX
+    assert rule.weight > 0
+
+
+def test_every_field_of_a_nodes_facts_belongs_to_some_news() -> None:
+    assert VALUES.keys() == set(NodeFacts._fields) - {"name"}
+    for _, before, after, pods in cases():
+        news = news_of(NodeInfo(before, usage_of(pods)), NodeInfo(after, usage_of(pods)))
+        assert (news == News(0)) == (before == after)
+    assert news_of(None, NodeInfo(FACTS[0])) == News.NODE
+
+
+def fewest_pods(_: PodRequests, node: NodeInfo) -> int:
+    return max(0, SCORE_MAX - 10 * node.usage.pod_count)
+
+
+def test_the_best_node_is_chosen_and_of_equal_ones_the_next_in_the_round() -> None:
+    snapshot = Snapshot()
+    for at in range(1, 5):
+        snapshot.set_node(NodeFacts(f"n{at}", pod_count=9))
+    snapshot.see("a", "n2", PodRequests())
+    snapshot.see("b", "n4", PodRequests())
+
+    def chosen(cursor: str, *scores: Score) -> object:
+        return place(PodRequests(), snapshot, cursor, FILTERS, scores)
+
+    assert chosen("n1") == Placement("n2")
+    assert chosen("n1", Score(fewest_pods)) == Placement("n3")
+    assert chosen("n3", Score(fewest_pods)) == Placement("n1")
+
+    def late(_: PodRequests, node: NodeInfo) -> int:
+        return 15 if node.facts.name == "n4" else 0
+
+    assert chosen("n1", Score(fewest_pods), Score(late)) == Placement("n4")
+    assert chosen("n1", Score(fewest_pods, weight=2), Score(late)) == Placement("n3")
+
+
+def test_the_search_ends_at_the_first_node_that_could_not_be_better() -> None:
+    snapshot, rated = Snapshot(), []
+    for at in range(100):
+        snapshot.set_node(NodeFacts(f"n{at:02}", pod_count=9))
+
+    def all_good(_: PodRequests, node: NodeInfo) -> int:
+        rated.append(node.facts.name)
+        return SCORE_MAX
+
+    assert place(PodRequests(), snapshot, "n49", FILTERS, [Score(all_good)]) == Placement("n50")
+    assert rated == ["n50"]
+
+
+def test_a_refusal_tells_by_which_filters_so_that_only_their_news_help() -> None:
+    snapshot = Snapshot()
+    snapshot.set_node(NodeFacts("n1", pod_count=9))
+    snapshot.set_node(NodeFacts("n2", pod_count=9, taints=(SPOT,)))
+    asked = PodRequests((("cpu", 1),))
+    snapshot.changes()
+
+    verdict = place(asked, snapshot, "")
+
+    assert isinstance(verdict, Unschedulable)
+    bigger = NodeFacts("n1", pod_count=9, amounts={"cpu": 1})
+    helped = verdict.refused.is_helped_by
+    assert helped(Change(NodeInfo(bigger), News.AMOUNTS))
+    assert not helped(Change(NodeInfo(bigger), News.LABELS))
+    assert not helped(Change(NodeInfo(bigger._replace(amounts={})), News.AMOUNTS))
+    assert helped(Change(NodeInfo(bigger), News.TAINTS))
+
+
+def test_news_of_a_node_are_gathered_until_they_are_taken() -> None:
+    snapshot, node = Snapshot(), NodeFacts("n1", pod_count=9)
+    snapshot.see("a", "n1", PodRequests())
+    snapshot.set_node(node)
+    assert [one.news for one in snapshot.changes()] == [News.NODE]
+    assert snapshot.changes() == []
+
+    snapshot.set_node(node._replace(taints=(SPOT,)))
+    snapshot.remove("a")
+    (change,) = snapshot.changes()
+    assert change.news == News.TAINTS | News.PODS
+    assert change.node == NodeInfo(node._replace(taints=(SPOT,)))
+    snapshot.set_node(node)
+    snapshot.remove_node("n1")
+    assert snapshot.changes() == []
