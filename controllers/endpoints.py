@@ -4,6 +4,8 @@ Slices are grouped by the port numbers that the pods listen on: a named target p
 number in another pod. A slice holds at most ENDPOINT_MAX addresses and is named after its
 service, its group and its place, so that no plan can make two of one. An address stays in the slice
 where it is; a new one goes to the fullest with room: one pod more or less changes one slice.
+Where no pod answers, one empty slice stands for the service, as Kubernetes' controller writes it:
+clients that wait for a service's slices learn that there are no endpoints.
 
 A pod whose node has fallen silent is not ready, at once, whatever the pod last said. Where a
 kubelet itself says that its node is not ready, it still speaks for each of its pods, and is
@@ -157,6 +159,11 @@ def _plan_slices(
             kept.add(name)
             old = next((one for one in slices if one.metadata.name == name), None)
             yield from _written(service, old, _slice_of(service, name, ports, endpoints))
+    if not kept:
+        empty = _slice_of(service, _slice_name(service, (), 0), (), ())
+        kept.add(empty.metadata.name)
+        old = next((one for one in slices if one.ref == empty.ref), None)
+        yield from _written(service, old, empty)
     removals += [_gone(one) for one in slices if one.metadata.name not in kept]
     yield from removals
 
@@ -188,12 +195,16 @@ def packed(
         del newcomers[:free_count]
     place = 0
     while newcomers:
-        name = child_name(service.metadata.name, service.metadata.uid, _ports_text(ports), place)
+        name = _slice_name(service, ports, place)
         place += 1
         if name not in rooms:
             rooms[name] = newcomers[:ENDPOINT_MAX]
             del newcomers[:ENDPOINT_MAX]
     return [(name, room) for name, room in rooms.items() if room]
+
+
+def _slice_name(service: Service, ports: Ports, place: int) -> str:
+    return child_name(service.metadata.name, service.metadata.uid, _ports_text(ports), place)
 
 
 def _left_behind(slices: Sequence[EndpointSlice], view: View) -> Iterator[Delete | Again]:

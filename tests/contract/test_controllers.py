@@ -161,8 +161,8 @@ async def test_a_set_and_its_service_come_to_life_and_go_again(client: Client) -
 
     async def is_empty() -> bool:
         slices = (await client.list(EndpointSlice, "default")).items
-        left = [one for one in slices if one.service_name == "web"]
-        return not left and not (await client.list(Pod)).items
+        left = [len(one.endpoints) for one in slices if one.service_name == "web"]
+        return left == [0] and not (await client.list(Pod)).items
 
     await until(is_empty)
 

@@ -118,7 +118,7 @@ def test_the_order_of_arrival_does_not_matter(found: Sequence[Pod], chance: st.D
     assert str(plans[0]) == str(plans[1])
 
 
-def test_w13_a_pod_that_is_deleted_leaves_at_once_and_the_last_one_leaves_nothing() -> None:
+def test_w13_a_pod_that_is_deleted_leaves_at_once_and_the_last_one_leaves_an_empty_slice() -> None:
     world = World([WEB, a_running_pod("web-0", ip="10.244.1.2")])
     world.settle(Endpoints(), ROUNDS)
     assert ready_addresses(world) == ["10.244.1.2"]
@@ -131,7 +131,8 @@ def test_w13_a_pod_that_is_deleted_leaves_at_once_and_the_last_one_leaves_nothin
 
     world.remove(a_pod("web-0").ref)
     world.settle(Endpoints(), ROUNDS)
-    assert world.all(EndpointSlice) == []
+    (left,) = world.all(EndpointSlice)
+    assert (left.endpoints, left.ports) == ((), ())
 
 
 def test_w13_a_pod_whose_label_moved_away_leaves_and_its_old_service_hears_of_it() -> None:
@@ -278,10 +279,25 @@ def test_slices_of_a_service_without_a_selector_or_of_another_hand_are_not_touch
     by_hand = a_slice("manual-1", service="manual", addresses=["192.0.2.1"])
     foreign = a_slice("web-by-hand", managed_by="somebody", addresses=["192.0.2.2"])
     world = World([manual, WEB, by_hand, foreign])
+    before = world.all(EndpointSlice)
 
-    assert [
-        action for key in world.keys(Endpoints()) for action in world.plan(Endpoints(), key)
-    ] == []
+    world.settle(Endpoints(), ROUNDS)
+
+    made = [one for one in world.all(EndpointSlice) if one not in before]
+    assert len(made) == len(world.all(EndpointSlice)) - len(before)
+    assert [one.service_name for one in made] == ["web"]
+
+
+def test_a_service_that_selects_nothing_has_one_empty_slice_until_a_pod_answers() -> None:
+    world = World([WEB])
+    world.settle(Endpoints(), ROUNDS)
+    (empty,) = world.all(EndpointSlice)
+    assert (empty.service_name, empty.endpoints, empty.ports) == ("web", (), ())
+
+    world.put(a_running_pod("web-0", ip="10.244.1.2"))
+    world.settle(Endpoints(), ROUNDS)
+
+    assert [len(one.endpoints) for one in world.all(EndpointSlice)] == [1]
 
 
 def test_when_a_service_goes_its_slices_go_once_that_is_certain() -> None:
