@@ -122,7 +122,7 @@ def parse_fields(text: str, known: Mapping[str, Callable[[Any], str]]) -> tuple[
         field, sign, value = (piece.strip() for piece in form.groups())
         if field not in known and field not in ("metadata.name", "metadata.namespace"):
             offered = ", ".join(sorted({"metadata.name", "metadata.namespace", *known}))
-            raise BadRequest(f"fieldSelector: unknown field {field[:100]!r}, use one of {offered}")
+            raise BadRequest(f"field label not supported: {field[:100]} (use one of {offered})")
         terms.append(FieldTerm(field, sign != "!=", value))
     if len(terms) > TERM_MAX:
         raise BadRequest(f"fieldSelector: {len(terms)} terms, at most {TERM_MAX}")

@@ -202,7 +202,7 @@ SEMANTICS = [
     get(35, {"continue": token_of(Place(2**63, "/cubernetes/pods/default/x"))}, 400, "continue"),
     get(36, {"labelSelector": "a in ("}, 400),
     get(36, {"labelSelector": ",".join(f"k{n}=v" for n in range(10_000))}, 400, "at most 100"),
-    get(36, {"fieldSelector": "spec.foo=x"}, 400, "unknown field 'spec.foo'"),
+    get(36, {"fieldSelector": "spec.foo=x"}, 400, "field label not supported: spec.foo"),
     Bad(37, "PATCH", f"{PODS}/there", {"metadata": {"uid": "x"}}, 409, "UID", headers=MERGE),
     Bad(37, "PATCH", f"{PODS}/there", b'{"a":' * 70 + b"1" + b"}" * 70, 400, "", headers=MERGE),
     Bad(37, "PATCH", f"{PODS}/there", b"[1]", 400, "", headers=MERGE),
