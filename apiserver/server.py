@@ -35,11 +35,11 @@ from apiserver.storage.store import Store
 from apiserver.strategies.nodes import check_member
 from apiserver.verbs.read import seats_for, selection_for
 from apiserver.wire import bodies
-from apiserver.wire.bodies import Unread
 from apiserver.wire.forms import noted
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import (
     ApiError,
+    BadRequest,
     Forbidden,
     InternalError,
     Timeout,
@@ -50,7 +50,14 @@ from cubernetes.api.registry import KINDS
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
-from cubernetes.host.web.messages import ANONYMOUS, Identity, Request, Response
+from cubernetes.host.web.messages import (
+    ANONYMOUS,
+    Identity,
+    Malformed,
+    Request,
+    Response,
+    Unread,
+)
 
 # The code that other servers write for it too; no client ever sees it.
 CLIENT_GONE = 499
@@ -156,11 +163,12 @@ class ApiServer:
         """Wait for a turn to go on with a long answer."""
         await self.backend.mirror.waking.turn(gate.flow_of(request))
 
-    def refused(self, method: str, path: str, error: ApiError, address: str = "") -> Response:
-        """Answer what did not become a request: too large, too late, or not to be read."""
-        story = Story("", method, why=error.message, address=address)
-        self._tell(path, story, error.code, self.backend.env.clock.monotonic())
-        return response_of(error)
+    def refused(self, request: Request, error: Malformed) -> Response:
+        """Answer what did not become a request."""
+        refusal = BadRequest(str(error))
+        story = Story("", request.method, why=refusal.message, address=request.address)
+        self._tell(request.path, story, refusal.code, self.backend.env.clock.monotonic())
+        return response_of(refusal)
 
     def _tell(self, path: str, story: Story, code: int, begun_at: float) -> None:
         now = self.backend.env.clock.monotonic()
@@ -208,7 +216,8 @@ class ApiServer:
         if body_bytes:
             await places.enter_async_context(self._bodies.place(*gate.flow_of(request), body_bytes))
         if unread is not None:
-            call = replace(call, request=replace(request, body=await unread.read()))
+            body = await bodies.read(unread)
+            call = replace(call, request=replace(request, body=body))
         seats = seats_for(self.backend, call)
         await places.enter_async_context(self._seats.place(*gate.flow_of(request), seats))
         return await route.handler(self.backend, call)

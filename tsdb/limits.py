@@ -13,6 +13,7 @@ class Limits(Settings, frozen=True, kw_only=True):
     samples_per_request: int = 1_000_000
     fields_per_request: int = 4_000_000
     request_bytes: int = 32 * 2**20
+    requests_bytes: int = 128 * 2**20
     out_of_order_samples: int = 1_000_000
     query_length: int = 32_768
     query_depth: int = 64

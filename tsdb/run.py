@@ -6,15 +6,14 @@ from pathlib import Path
 
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from cubernetes.host.web.httpserver import server_tls
+from cubernetes.host.web.tls import server_tls
 from tsdb.faults import Faults
 from tsdb.ingest import Ingest
 from tsdb.promql.evaluate import Settings as QuerySettings
 from tsdb.query import Engine
 from tsdb.scrape.pool import Pool
 from tsdb.select import Reader
-from tsdb.serve.app import App, Health
-from tsdb.serve.door import Door
+from tsdb.serve.app import Health, limits_of, server_of
 from tsdb.serve.queries import Queries
 from tsdb.serve.targets import Targets
 from tsdb.serve.writes import Writes
@@ -64,22 +63,17 @@ async def _serve(settings: TsdbSettings, env: Env, store: Store) -> None:
     pool = Pool(settings.scrape, store, ingest, env, faults)
     health = Health(store, queries, upkeep, env.metrics, faults)
     parts = (queries, writes, health, Targets(pool.states))
-    app = App([route for part in parts for route in part.routes()], faults)
-    door = Door(
-        app.answer,
-        app.refused,
-        body_bytes_max=settings.limits.request_bytes,
-        send_deadline_s=settings.limits.query_timeout_s,
-    )
+    routes = [route for part in parts for route in part.routes()]
+    server = server_of(routes, faults, limits_of(settings.limits))
     try:
         tls = _tls(settings.tls) if settings.tls else None
-        await door.start(settings.host, settings.port, tls)
+        await server.listen(settings.host, settings.port, tls)
         log.info("serving", host=settings.host, port=settings.port, tls=tls is not None)
         async with asyncio.TaskGroup() as group:
             group.create_task(upkeep.run())
             group.create_task(pool.run(committer))
     finally:
-        await door.stop(settings.stop_grace_s)
+        await server.stop(settings.stop_grace_s)
         await committer.finish()
 
 

@@ -1,25 +1,27 @@
 """From a request's body to a tree or an object, whatever its media type."""
 
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
-
 from apiserver.call import Call, media_of
 from apiserver.wire import protobuf
 from cubernetes.api import codec, yaml
 from cubernetes.api.codec import Reading, Tree
-from cubernetes.api.errors import RequestTooLarge, UnsupportedMediaType
+from cubernetes.api.errors import BadRequest, RequestTooLarge, UnsupportedMediaType
 from cubernetes.api.meta import Model, Object
-from cubernetes.host.web.messages import Request
+from cubernetes.host.web.messages import BodyBroken, BodyTooLarge, Request, Unread
 
 YAML_MEDIA = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
-class Unread(NamedTuple):
-    """A body that is still the client's: the most bytes that it has, by its head."""
+async def read(unread: Unread) -> bytes:
+    """Take a body from the client.
 
-    bytes_max: int
-    # Raises: RequestTooLarge, BadRequest: it is longer than that, or did not come in time.
-    read: Callable[[], Awaitable[bytes]]
+    Raises: RequestTooLarge, BadRequest: it did not come in time, or not as its head says.
+    """
+    try:
+        return await unread.read()
+    except BodyTooLarge as error:
+        raise RequestTooLarge(str(error)) from error
+    except BodyBroken as error:
+        raise BadRequest(str(error)) from error
 
 
 def check_head(request: Request, body_bytes: int, bytes_max: int) -> None:

@@ -8,9 +8,8 @@ import pytest
 
 from apiserver.call import Policy, Route
 from apiserver.routes import table
-from cubernetes.api.errors import BadRequest
 from cubernetes.api.registry import KINDS
-from cubernetes.host.web.messages import ANONYMOUS, Identity, Request
+from cubernetes.host.web.messages import ANONYMOUS, Identity, Malformed, Request
 from tests.contract.api_world import (
     ADMIN,
     NODES,
@@ -259,7 +258,7 @@ async def test_strangers_are_audited_apart_in_few_short_lines(
     for _ in range(500):
         request = Request("G" * 5000, path, identity=ANONYMOUS, address="192.0.2.9")
         assert (await world.server.handle(request)).status == 404
-    world.server.refused("GET", path, BadRequest("z" * 5000), "192.0.2.9")
+    world.server.refused(Request("GET", path, address="192.0.2.9"), Malformed("z" * 5000))
     facts = _facts(caplog)
     assert {record.name for record in caplog.records} == {"apiserver.strangers"}
     assert len(facts) == 100

@@ -11,8 +11,7 @@ import pytest
 from apiserver.fairness.gate import Class, class_of
 from apiserver.fairness.rounds import CLASS_TURNS
 from apiserver.settings import Limits
-from apiserver.wire.bodies import Unread
-from cubernetes.host.web.messages import ANONYMOUS, Identity, Request, Response
+from cubernetes.host.web.messages import ANONYMOUS, Identity, Request, Response, Unread
 from tests.contract.api_world import NODES, PODS, World, a_pod, a_world, settled
 
 JANE = Identity("jane", ("system:masters",))

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -11,10 +11,10 @@ import pytest
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.host.env import Env
-from cubernetes.host.web.httpserver import HttpServer, server_tls
+from cubernetes.host.web.httpserver import HttpServer
+from cubernetes.host.web.tls import server_tls
 from kubelet.logserver import (
-    CONNECTIONS_MAX,
-    UNKNOWN_MAX,
+    LIMITS,
     ContainerLogs,
     log_server,
 )
@@ -61,7 +61,7 @@ async def world(tmp_path: Path) -> AsyncIterator[LogWorld]:
     observer = Observer(runtime)
     logs = ContainerLogs(CLIENT, OnePod(pod), runtime, observer, env.clock)
     # Within a test no silence ends by its deadline.
-    server = log_server(logs, head_deadline_s=600)
+    server = log_server(logs, replace(LIMITS, head_deadline_s=600))
     tls = server_tls(names["server.crt"], names["server.key"], names["ca.crt"])
     await server.listen("127.0.0.1", 0, tls)
     ours = ssl.create_default_context(cafile=names["ca.crt"])
@@ -125,11 +125,13 @@ async def test_silent_connections_cost_few_descriptors_and_keep_nobody_from_read
         # All but those few are refused; each of ours is a descriptor too.
         while True:
             open_count = len(list(Path("/proc/self/fd").iterdir())) - before - len(silent)
-            if open_count <= UNKNOWN_MAX + 4:
+            if open_count <= LIMITS.unknown_max + 4:
                 break
             await asyncio.sleep(0.05)
     # Of one address they become fewer still as others come: see the tests of the doorstep.
-    assert world.server.unknown_count <= UNKNOWN_MAX
+    assert world.server.unknown_count <= LIMITS.unknown_max
     for _, writer in silent:
         writer.close()
-    assert max(CONNECTIONS_MAX, UNKNOWN_MAX) <= 1024 / 3  # the rest is for starting pods
+    assert (
+        max(LIMITS.connections_max, LIMITS.unknown_max) <= 1024 / 3
+    )  # the rest is for starting pods

@@ -5,17 +5,18 @@ and then put together; only odd numbers are written one by one.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
 
+from cubernetes.host.web.messages import Response
 from tsdb.columns.codec import Floats, Ints
 from tsdb.columns.labels import Pairs
 from tsdb.errors import TsdbError
 from tsdb.query import Line, Result
-from tsdb.serve.exchange import Answer
 
+PART_BYTES = 2**18
 _encode = msgspec.json.encode
 # Between these, msgspec and Prometheus both write a float as plain digits.
 PLAIN_LEAST, PLAIN_MOST = 1e-4, 1e15
@@ -32,9 +33,31 @@ def success_pieces(data: Sequence[bytes], warnings: Sequence[str] = ()) -> list[
     return [b'{"status":"success","data":', *data, told, b"}"]
 
 
-def success(found: object) -> Answer:
+def success(found: object) -> Response:
     """Return the answer whose data is what was found."""
-    return Answer(pieces=success_pieces([_encode(found)]))
+    return response_of(success_pieces([_encode(found)]))
+
+
+def response_of(pieces: Sequence[bytes]) -> Response:
+    """Return an answer of JSON; a long one is a stream, so that no buffer holds all of it again."""
+    size = sum(map(len, pieces))
+    if size <= PART_BYTES:
+        return Response(200, b"".join(pieces))
+    return Response(200, _parts_of(pieces), {"Content-Length": str(size)})
+
+
+async def _parts_of(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Yield pieces put together to some size: never all of them, nor each of thousands alone."""
+    part: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        part.append(piece)
+        size += len(piece)
+        if size >= PART_BYTES:
+            yield b"".join(part)
+            part, size = [], 0
+    if part:
+        yield b"".join(part)
 
 
 def failure(error: TsdbError) -> bytes:

@@ -1,21 +1,37 @@
-"""What is served: routes, errors as Prometheus tells them, health."""
+"""What is served: the HTTP server and its limits, errors as Prometheus tells them, health."""
 
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 
 from cubernetes.host.metrics import TEXT_FORMAT, Metrics
-from tsdb.errors import BadData, TsdbError
+from cubernetes.host.web.httpserver import HttpServer
+from cubernetes.host.web.httpserver import Limits as WebLimits
+from cubernetes.host.web.messages import (
+    TEXT,
+    BodyBroken,
+    BodyTooLarge,
+    Malformed,
+    Request,
+    Response,
+)
+from cubernetes.host.web.routes import NoRoute, WrongMethod
+from cubernetes.host.web.site import Handler, NoRoom, Route, RoutedSite
+from tsdb.errors import BadData, LimitExceeded, TsdbError
 from tsdb.faults import Faults
+from tsdb.limits import Limits
 from tsdb.serve import answers
-from tsdb.serve.exchange import TEXT, Answer, Handler, Request, Route
 from tsdb.serve.own import exposition, own_metrics
+from tsdb.serve.parameters import FIELDS_MAX
 from tsdb.serve.queries import Queries
 from tsdb.storage.store import Store
 from tsdb.storage.upkeep import Upkeep
+from tsdb.wire.unpack import unpacked
 
 RETRY_AFTER_S = 5
-# The one part of a path that may be anything.
-NAME_PART = "{name}"
+# The header fields that anything in the store reads.
+HEADERS = ("content-type", "content-encoding")
 
 
 class NotFound(BadData):
@@ -34,7 +50,14 @@ class MethodNotAllowed(BadData):
         self.allowed = ",".join(sorted(allowed))
 
 
-def told(error: Exception) -> Answer:
+class Busy(TsdbError):
+    """Too many bodies are in memory: the same request may succeed later."""
+
+    kind = "unavailable"
+    code = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def told(error: Exception) -> Response:
     """Return an error as JSON with its errorType; of a bug only that there was one."""
     if not isinstance(error, TsdbError):
         error = TsdbError("internal error, the server's log tells more")
@@ -43,7 +66,60 @@ def told(error: Exception) -> Answer:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = error.allowed
-    return Answer(error.code, [answers.failure(error)], headers=headers)
+    return Response(error.code, answers.failure(error), headers)
+
+
+def refusal(error: Exception) -> Exception:
+    """Return an error of HTTP as Prometheus tells it; others are what they are."""
+    match error:
+        case NoRoute():
+            return NotFound("Not Found")
+        case WrongMethod():
+            return MethodNotAllowed(error.allowed)
+        case BodyTooLarge():
+            return LimitExceeded("request_bytes", error.bytes_max, error.found_bytes)
+        case Malformed() | BodyBroken():
+            return BadData(str(error))
+        case NoRoom():
+            return Busy(str(error))
+        case _:
+            return error
+
+
+def server_of(routes: Iterable[Route], faults: Faults, limits: WebLimits) -> HttpServer:
+    """Return the server of some routes."""
+    unpacking = [
+        (method, path, partial(_unpacked, handler, limits.body_bytes_max))
+        for method, path, handler in routes
+    ]
+    site = RoutedSite(unpacking, limits, partial(_refused, faults))
+    return HttpServer(site, limits, headers=HEADERS)
+
+
+def limits_of(limits: Limits) -> WebLimits:
+    """Return what of the store's limits is HTTP's."""
+    return WebLimits(
+        take_deadline_s=limits.query_timeout_s,
+        body_bytes_max=limits.request_bytes,
+        bodies_bytes_max=limits.requests_bytes,
+        query_fields_max=FIELDS_MAX,
+    )
+
+
+def _refused(faults: Faults, error: Exception, request: Request) -> Response:
+    """Return the answer of an error; what is no refusal of ours is a bug, and is counted."""
+    error = refusal(error)
+    if not isinstance(error, TsdbError):
+        faults.told("request", error, path=request.path)
+    return told(error)
+
+
+async def _unpacked(handler: Handler, bytes_max: int, request: Request) -> Response:
+    """Give a request to its handler with the body that its sender has packed by gzip or deflate."""
+    if request.body:
+        coding = request.headers.get("content-encoding", "")
+        request = replace(request, body=unpacked(request.body, coding, bytes_max))
+    return await handler(request)
 
 
 class Health:
@@ -63,48 +139,10 @@ class Health:
             ("GET", "/metrics", self.metrics),
         ]
 
-    async def healthy(self, _request: Request) -> Answer:
-        return Answer(pieces=[b"the time-series store is ready\n"], kind=TEXT)
+    async def healthy(self, _request: Request) -> Response:
+        return Response(200, b"the time-series store is ready\n", content_type=TEXT)
 
-    async def metrics(self, _request: Request) -> Answer:
+    async def metrics(self, _request: Request) -> Response:
         refusals = self._upkeep.refusals_in_a_row
         own = exposition(own_metrics(self._store, self._queries, self._faults, refusals))
-        return Answer(pieces=[own, self._of_process.text()], kind=TEXT_FORMAT)
-
-
-class App:
-    """Finds the handler of a request, and answers whatever becomes of it."""
-
-    def __init__(self, routes: Iterable[Route], faults: Faults) -> None:
-        self._faults = faults
-        self._methods: dict[str, dict[str, Handler]] = {}
-        for method, path, handler in routes:
-            self._methods.setdefault(path, {})[method] = handler
-
-    async def answer(self, request: Request) -> Answer:
-        try:
-            return await self._handler(request)(request)
-        except Exception as error:  # noqa: BLE001  the last place that can still answer
-            return self.refused(error, path=request.path)
-
-    def refused(self, error: Exception, **facts: object) -> Answer:
-        """Return the answer of an error; what is no refusal of ours is a bug, and is counted."""
-        if not isinstance(error, TsdbError):
-            self._faults.told("request", error, **facts)
-        return told(error)
-
-    def _handler(self, request: Request) -> Handler:
-        methods = self._methods.get(request.path) or self._methods.get(_pattern(request.path))
-        if methods is None:
-            raise NotFound("Not Found")
-        # The door leaves the body out.
-        method = "GET" if request.method == "HEAD" else request.method
-        if method not in methods:
-            raise MethodNotAllowed({*methods, "HEAD"} if "GET" in methods else methods)
-        return methods[method]
-
-
-def _pattern(path: str) -> str:
-    """Return the path with its last part but one left open: /api/v1/label/{name}/values."""
-    parts = path.split("/")
-    return "/".join([*parts[:-2], NAME_PART, *parts[-1:]])
+        return Response(200, own + self._of_process.text(), content_type=TEXT_FORMAT)

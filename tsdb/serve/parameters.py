@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import parse_qsl
 
+from cubernetes.host.web.messages import Request
 from tsdb.errors import BadData
 from tsdb.promql.lexer import duration_ms
-from tsdb.serve.exchange import Request
 
 _COUNT = re.compile(r"-?[0-9]{1,18}")
 FIELDS_MAX = 1000
@@ -34,7 +34,7 @@ class Parameters:
 
 def of_request(request: Request) -> Parameters:
     """Return what the URL says, and behind it what a form says that was posted."""
-    pairs = _pairs(request.query)
+    pairs = list(request.query)
     if request.method == "POST" and request.body:
         kind = request.headers.get("content-type", "")
         if not kind.lower().startswith("application/x-www-form-urlencoded"):
@@ -46,7 +46,7 @@ def of_request(request: Request) -> Parameters:
 
 
 def of_url(request: Request) -> Parameters:
-    return Parameters(_pairs(request.query))
+    return Parameters(request.query)
 
 
 def _pairs(encoded: str) -> list[tuple[str, str]]:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from cubernetes.host.clock import Clock
+from cubernetes.host.web.messages import TEXT, Request, Response
+from cubernetes.host.web.site import Handler, Route
 from tsdb.budget import Budget
 from tsdb.columns.labels import NAME, Key, is_label_name, pairs_of
 from tsdb.columns.matching import Matcher
@@ -14,7 +16,6 @@ from tsdb.promql.parser import parse_selector
 from tsdb.query import Engine, Result
 from tsdb.select import Reader
 from tsdb.serve import answers, parameters
-from tsdb.serve.exchange import TEXT, Answer, Handler, Request, Route
 from tsdb.serve.federation import federated
 from tsdb.serve.parameters import FIRST_MS, LAST_MS, Parameters
 from tsdb.steps import Steps, mapped, watched
@@ -68,25 +69,25 @@ class Queries:
         deadline_s = self._clock.monotonic() + timeout_s
         return Budget(self._limits, self._clock.monotonic, deadline_s), timeout_s
 
-    async def _run(self, steps: Steps[Result], timeout_s: float) -> Answer:
+    async def _run(self, steps: Steps[Result], timeout_s: float) -> Response:
         damaged = self._damage()
         async with self.gate.place(timeout_s):
             result = await in_turns(steps, self._clock)
         self.answered += 1
         warnings = ["damaged data was left out"] if self._damage() > damaged else []
-        return Answer(pieces=answers.success_pieces(answers.result_json(result), warnings))
+        return answers.response_of(answers.success_pieces(answers.result_json(result), warnings))
 
     def _damage(self) -> int:
         return self._reader.damage_count()
 
-    async def query(self, request: Request) -> Answer:
+    async def query(self, request: Request) -> Response:
         asked = parameters.of_request(request)
         at_ms = parameters.time_ms(asked, "time", self.now_ms())
         budget, timeout_s = self._budget(asked)
         steps = self._engine.instant(parameters.text(asked, "query"), at_ms, budget)
         return await self._run(steps, timeout_s)
 
-    async def query_range(self, request: Request) -> Answer:
+    async def query_range(self, request: Request) -> Response:
         asked = parameters.of_request(request)
         first_ms = parameters.time_ms(asked, "start")
         last_ms = parameters.time_ms(asked, "end")
@@ -120,12 +121,12 @@ class Queries:
         async with self.gate.place(timeout_s):
             return await in_turns(watched(steps, budget.check_time), self._clock)
 
-    def _bounded(self, found: Sequence[object]) -> Answer:
+    def _bounded(self, found: Sequence[object]) -> Response:
         if len(found) > self._limits.names_in_answer:
             raise LimitExceeded("names_in_answer", self._limits.names_in_answer, len(found))
         return answers.success(found)
 
-    async def labels(self, request: Request) -> Answer:
+    async def labels(self, request: Request) -> Response:
         asked = parameters.of_request(request)
         first_ms, last_ms = self._span(asked)
         if matchers := await self._matchers(asked, required=False):
@@ -135,9 +136,9 @@ class Queries:
             names = self._reader.label_names(first_ms, last_ms)
         return self._bounded(names)
 
-    async def label_values(self, request: Request) -> Answer:
+    async def label_values(self, request: Request) -> Response:
         asked = parameters.of_request(request)
-        name = request.path.split("/")[-2]
+        name = dict(request.names)["name"]
         if not is_label_name(name):
             raise BadData(f"invalid label name: {name!r}")
         first_ms, last_ms = self._span(asked)
@@ -148,14 +149,14 @@ class Queries:
             values = self._reader.label_values(name, first_ms, last_ms)
         return self._bounded(values)
 
-    async def series(self, request: Request) -> Answer:
+    async def series(self, request: Request) -> Response:
         asked = parameters.of_request(request)
         first_ms, last_ms = self._span(asked)
         matchers = await self._matchers(asked, required=True)
         keys = await self._series(asked, matchers, first_ms, last_ms)
         return self._bounded([dict(pairs_of(key)) for key in keys])
 
-    async def metadata(self, request: Request) -> Answer:
+    async def metadata(self, request: Request) -> Response:
         asked = parameters.of_request(request)
         wanted, limit = asked.get("metric"), parameters.count(asked, "limit")
         found = {
@@ -167,10 +168,10 @@ class Queries:
             found = dict(list(found.items())[:limit])
         return answers.success(found)
 
-    async def buildinfo(self, _request: Request) -> Answer:
+    async def buildinfo(self, _request: Request) -> Response:
         return answers.success(BUILD)
 
-    async def federate(self, request: Request) -> Answer:
+    async def federate(self, request: Request) -> Response:
         """Answer the newest sample of every matching series, as text that can be scraped."""
         asked = parameters.of_request(request)
         texts = parameters.selectors(asked, required=True)
@@ -182,4 +183,4 @@ class Queries:
             async with self.gate.place(timeout_s):
                 result = await in_turns(steps, self._clock)
             lines += [line for line in result.lines if any(n == NAME for n, _ in line.pairs)]
-        return Answer(pieces=[federated(lines, self._ingest.metadata)], kind=TEXT)
+        return Response(200, federated(lines, self._ingest.metadata), content_type=TEXT)

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable
 
+from cubernetes.host.web.messages import Request, Response
+from cubernetes.host.web.site import Route
 from tsdb.scrape.targets import TargetState
 from tsdb.serve import answers
-from tsdb.serve.exchange import Answer, Request, Route
 
 
 class Targets:
@@ -16,7 +17,7 @@ class Targets:
     def routes(self) -> list[Route]:
         return [("GET", "/api/v1/targets", self.targets)]
 
-    async def targets(self, _request: Request) -> Answer:
+    async def targets(self, _request: Request) -> Response:
         active = [
             {
                 "discoveredLabels": {},

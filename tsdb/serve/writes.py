@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from cubernetes.host.clock import Clock
+from cubernetes.host.web.messages import TEXT, Request, Response
+from cubernetes.host.web.site import Route
 from tsdb.columns.labels import Key, is_label_name
 from tsdb.errors import BadData
 from tsdb.ingest import Ingest, Taken
 from tsdb.serve import answers, parameters
-from tsdb.serve.exchange import TEXT, Answer, Request, Route
 from tsdb.steps import Steps, mapped
 from tsdb.storage.commit import Committer
 from tsdb.storage.store import Store
@@ -42,7 +43,7 @@ class Writes:
     def _now_ms(self) -> int:
         return round(self._clock.now().timestamp() * 1000)
 
-    async def remote_write(self, request: Request) -> Answer:
+    async def remote_write(self, request: Request) -> Response:
         """Take a remote write 1.0 request: protobuf under snappy."""
         kind = request.headers.get("content-type", "application/x-protobuf")
         if "io.prometheus.write.v2" in kind:
@@ -53,7 +54,7 @@ class Writes:
         taken = await in_turns(self._ingest.write(data, self._now_ms()), self._clock)
         return await self._acknowledged(taken)
 
-    async def push(self, request: Request) -> Answer:
+    async def push(self, request: Request) -> Response:
         """Take samples in the text format; ?label=value adds labels to all of them."""
         asked = parameters.of_url(request).pairs
         extra = [(name, value) for name, value in asked if is_label_name(name) and value]
@@ -92,15 +93,15 @@ class Writes:
         self._ingest.describe(found.metadata.values())
         return taken
 
-    async def _acknowledged(self, taken: Taken) -> Answer:
+    async def _acknowledged(self, taken: Taken) -> Response:
         await self._committer.acknowledge()
         self.requests += 1
         if taken.is_whole:
-            return Answer(HTTPStatus.NO_CONTENT)
+            return Response(HTTPStatus.NO_CONTENT, b"", content_type="")
         status = HTTPStatus.TOO_MANY_REQUESTS if taken.over_limit else HTTPStatus.BAD_REQUEST
-        return Answer(status, [taken.story().encode()], TEXT)
+        return Response(status, taken.story().encode(), content_type=TEXT)
 
-    async def snapshot(self, _request: Request) -> Answer:
+    async def snapshot(self, _request: Request) -> Response:
         """Write a snapshot while everything goes on; answer its name under snapshots/."""
         name = await self._upkeep.snapshot()
         return answers.success({"name": name})

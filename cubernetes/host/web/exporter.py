@@ -5,18 +5,17 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
-from aiohttp import web
-
 from cubernetes.host.env import Env
-from cubernetes.host.metrics import TEXT_FORMAT
+from cubernetes.host.metrics import TEXT_FORMAT, Metrics
 from cubernetes.host.supervise import supervised
-from cubernetes.host.web.httpserver import HttpServer
+from cubernetes.host.web.httpserver import HttpServer, Limits
+from cubernetes.host.web.messages import TEXT, Request, Response
+from cubernetes.host.web.site import RoutedSite
 
 LOOPBACK = "127.0.0.1"
 STOP_DEADLINE_S = 1.0
-DEADLINE_S = 5.0
-# Whoever is on this machine may ask, and shall not take our file descriptors.
-CONNECTIONS_MAX = 16
+# Anybody on this machine may ask, and shall not take our file descriptors.
+LIMITS = Limits(connections_max=16)
 
 
 class Exporting(Protocol):
@@ -50,20 +49,7 @@ def exported[S: Exporting](
 
 async def serve_metrics(port: int, env: Env) -> None:
     """Serve until cancelled. Raises: OSError: the port is taken."""
-
-    async def answer(incoming: web.BaseRequest) -> web.Response:
-        if incoming.path == "/metrics":
-            return _text(env.metrics.text(), TEXT_FORMAT)
-        # Who answers at all has a loop that turns.
-        return _text(b"ok") if incoming.path == "/livez" else _text(b"not found", status=404)
-
-    server = HttpServer(
-        answer,
-        lambda said: _text(said.encode(), status=400),
-        head_deadline_s=DEADLINE_S,
-        take_deadline_s=DEADLINE_S,
-        connections_max=CONNECTIONS_MAX,
-    )
+    server = metrics_server(env.metrics)
     await server.listen(LOOPBACK, port, None)
     try:
         await asyncio.get_running_loop().create_future()
@@ -71,5 +57,13 @@ async def serve_metrics(port: int, env: Env) -> None:
         await server.stop(STOP_DEADLINE_S)
 
 
-def _text(body: bytes, kind: str = "text/plain; charset=utf-8", status: int = 200) -> web.Response:
-    return web.Response(status=status, body=body, headers={"Content-Type": kind})
+def metrics_server(metrics: Metrics, limits: Limits = LIMITS) -> HttpServer:
+    async def text(_: Request) -> Response:
+        return Response(200, metrics.text(), content_type=TEXT_FORMAT)
+
+    async def livez(_: Request) -> Response:
+        # A program that answers at all has a loop that turns.
+        return Response(200, b"ok", content_type=TEXT)
+
+    routes = [("GET", "/metrics", text), ("GET", "/livez", livez)]
+    return HttpServer(RoutedSite(routes, limits), limits)

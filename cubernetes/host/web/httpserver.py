@@ -8,42 +8,95 @@ a body within its own, and who does not take an answer is let go.
 import asyncio
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Iterable
-from enum import Enum
-from typing import Any, cast
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from cubernetes.host.log import Log
 from cubernetes.host.web.doorstep import Room
 from cubernetes.host.web.listener import Listener
+from cubernetes.host.web.messages import (
+    ANONYMOUS,
+    Identity,
+    Malformed,
+    Request,
+    Response,
+    Unread,
+    identity_of,
+    target_of,
+)
+from cubernetes.host.web.transfer import (
+    CLIENT_TROUBLES,
+    PART_BYTES,
+    ClientBody,
+    send_parts,
+    send_stream,
+    short,
+)
 
 KEEPALIVE_S = 75.0
 LINGER_S = 1.0
 HEAD_LINE_BYTES_MAX = 8190
 HEAD_FIELDS_MAX = 64
-# A connection costs some 10 kB, with TLS 60; a program of a cluster has one for each watch.
-CONNECTIONS_MAX = 10_000
 NO_LIMIT = sys.maxsize
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-type Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-type Turn = Callable[[], Awaitable[None]]
-
-log = Log(__name__)
 
 
-class BodyTooLarge(Exception):
-    """A body is over the limit, by its head or by what has come."""
+class Site(Protocol):
+    """What a server answers; how it comes and goes over connections is the server's."""
+
+    def answering(
+        self, request: Request, unread: Unread | None
+    ) -> AbstractAsyncContextManager[Response]:
+        """Answer a request by its head, for as long as the answer is being sent.
+
+        unread is its body, which nobody has asked the client for yet; None where it has none. Never
+        raises but for cancellation, which comes when the client goes away.
+        """
+        ...
+
+    def refused(self, request: Request, error: Malformed) -> Response:
+        """Answer what cannot be understood; of the request there is what could be."""
+        ...
+
+    async def turn(self, request: Request) -> None:
+        """Wait for a turn to go on with a long answer."""
+        ...
 
 
-class BodyBroken(Exception):
-    """A body did not come, or not as its head says; says which."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a client may use of a server. Times in seconds.
+
+    head_deadline_s: for a request's head, and for TLS. take_deadline_s: a client that takes nothing
+    of what it was sent for so long is let go. bodies_bytes_max: of all bodies in memory, where the
+    site takes turns for them. connections_max: over it no client that comes is kept. unknown_max,
+    unknown_of_address_max: of those without a certificate, in all and of one address; over them the
+    oldest goes.
+    """
+
+    head_deadline_s: float = 10.0
+    body_deadline_s: float = 30.0
+    take_deadline_s: float = 30.0
+    body_bytes_max: int = 64 * 1024
+    bodies_bytes_max: int = 1024 * 1024
+    query_fields_max: int = 100
+    connections_max: int = 1000
+    unknown_max: int = NO_LIMIT
+    unknown_of_address_max: int = NO_LIMIT
 
 
 class Connection(RequestHandler):
-    """One client's connection: aiohttp's, with deadlines for heads and for taking answers."""
+    """One client's connection: aiohttp's, with deadlines for heads and for taking answers.
+
+    It remembers whose certificate the client has shown, and where the client is.
+    """
+
+    _identity: Identity | None = None
+    _address: str | None = None
 
     def __init__(self, server: "HttpServer", **options: Any) -> None:
         super().__init__(server, **options)
@@ -73,12 +126,30 @@ class Connection(RequestHandler):
         """The client does not take what it was sent: whatever we do meanwhile, not for ever."""
         super().pause_writing()
         loop = asyncio.get_running_loop()
-        deadline_s = self._server.take_deadline_s
+        deadline_s = self._server.limits.take_deadline_s
         self._take_timer = loop.call_later(deadline_s, self.let_go)
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._stop_take_timer()
+
+    @property
+    def identity(self) -> Identity:
+        """Who the client's certificate says it is; TLS has verified it."""
+        if self._identity is None:
+            transport = self.transport
+            peer = transport.get_extra_info("peercert") if transport is not None else None
+            self._identity = identity_of(peer or {})
+        return self._identity
+
+    @property
+    def address(self) -> str:
+        """Where the client is, as text."""
+        if self._address is None:
+            transport = self.transport
+            peer = transport.get_extra_info("peername") if transport is not None else None
+            self._address = str(peer[0]) if peer else ""
+        return self._address
 
     def begin(self) -> None:
         """A head is complete: its request is being answered now."""
@@ -97,14 +168,14 @@ class Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what is not even HTTP."""
-        said = f"not a request that is understood: {message or status}"
-        response = self._server.refusal(said)
+        error = Malformed(f"not a request that is understood: {message or status}")
+        response = short(self._server.site.refused(Request("", "", address=self.address), error))
         response.force_close()
         return response
 
     def _await_head(self) -> None:
         loop = asyncio.get_running_loop()
-        self._head_timer = loop.call_later(self._server.head_deadline_s, self._give_up)
+        self._head_timer = loop.call_later(self._server.limits.head_deadline_s, self._give_up)
 
     def _give_up(self) -> None:
         if not self._is_answering:
@@ -127,36 +198,31 @@ class Connection(RequestHandler):
 
 
 class HttpServer(web.Server):
-    """Answers with its handler, whatever is asked. A handler ends when its client goes away."""
+    """Serves a site. Work for a request ends when its client goes away."""
 
-    connection_kind: type[Connection] = Connection
-
-    def __init__(  # noqa: PLR0913  its limits, by name
+    def __init__(
         self,
-        handler: Handler,
-        refusal: Callable[[str], web.Response],
+        site: Site,
+        limits: Limits,
         *,
-        head_deadline_s: float,
-        take_deadline_s: float,
-        connections_max: int = CONNECTIONS_MAX,
-        unknown_max: int = NO_LIMIT,
-        unknown_of_address_max: int = NO_LIMIT,
+        headers: Sequence[str] = (),
+        refused_headers: str = "",
+        troubles: tuple[type[Exception], ...] = (),
     ) -> None:
-        """refusal makes the answer to what is no request, given what is wrong with it.
+        """headers: the names, in lower case, of the header fields that the site reads.
 
-        take_deadline_s: a client that takes nothing of what it was sent for so long is let go.
-        connections_max: over it nobody who comes is kept. unknown_max, unknown_of_address_max: of
-        those without a certificate, in all and of one address; over them the oldest goes.
+        refused_headers: what the names of fields begin with that the site refuses; their values are
+        left out. troubles: what the streams of the site may raise where they cannot go on.
         """
         super().__init__(self._answered, handler_cancellation=True)
-        self._handler = handler
-        self.refusal = refusal
-        self.head_deadline_s, self.take_deadline_s = head_deadline_s, take_deadline_s
-        self._room = Room(connections_max, unknown_max, unknown_of_address_max)
+        self.site, self.limits = site, limits
+        self._headers, self._refused_headers = headers, refused_headers
+        self._troubles = (*CLIENT_TROUBLES, *troubles)
         self._listening: Listener[Connection] | None = None
+        self._asks_for_certificates = False
 
     def __call__(self) -> Connection:
-        return self.connection_kind(
+        return Connection(
             self,
             loop=self._loop,
             access_log=None,
@@ -172,9 +238,65 @@ class HttpServer(web.Server):
         connection = cast(Connection, incoming.protocol)
         connection.begin()
         try:
-            return await self._handler(incoming)
+            return await self._answer(incoming, connection)
         finally:
             connection.end()
+
+    async def _answer(
+        self, incoming: web.BaseRequest, connection: Connection
+    ) -> web.StreamResponse:
+        try:
+            request = self._request(incoming, connection)
+        except Malformed as error:
+            path = incoming.raw_path.partition("?")[0]
+            asked = Request(incoming.method, path, address=connection.address)
+            return self._last(connection, short(self.site.refused(asked, error)))
+        limits = self.limits
+        body = ClientBody(incoming, limits.body_bytes_max, limits.body_deadline_s)
+        async with self.site.answering(request, body.unread) as response:
+            if response.switch is not None:
+                return cast(web.StreamResponse, await response.switch(incoming))
+            content, deadline_s = response.body, limits.take_deadline_s
+            if not isinstance(content, bytes):
+                return await send_stream(incoming, response, content, deadline_s, self._troubles)
+            if len(content) > PART_BYTES and request.method != "HEAD":
+                turn = partial(self.site.turn, request)
+                return await send_parts(incoming, response, content, deadline_s, turn)
+            outgoing = short(response)
+            return outgoing if body.is_read else self._last(connection, outgoing)
+
+    def _request(self, incoming: web.BaseRequest, connection: Connection) -> Request:
+        """Return what is asked, by its head alone.
+
+        Raises: Malformed.
+        """
+        path, query = target_of(incoming.raw_path, self.limits.query_fields_max)
+        given = incoming.headers
+        headers = {name: given[name] for name in self._headers if name in given}
+        if refused := self._refused_headers:
+            headers |= {name.lower(): "" for name in given if name.lower().startswith(refused)}
+        return Request(
+            incoming.method,
+            path,
+            query,
+            headers,
+            identity=connection.identity,
+            address=connection.address,
+        )
+
+    def _last(self, connection: Connection, outgoing: web.Response) -> web.Response:
+        """Make an answer the last of its connection, where the body that was sent is not read.
+
+        Nobody knows where the next request would begin. What still comes is dropped for a moment,
+        so that a client that is busy sending hears the answer. Where clients show certificates, an
+        unknown one keeps what it has not sent.
+        """
+        outgoing.force_close()
+        connection.close()
+        is_unknown = self._asks_for_certificates and connection.identity == ANONYMOUS
+        if is_unknown and connection.transport is not None:
+            connection.transport.pause_reading()
+        return outgoing
 
     def known(self, connection: Connection) -> None:
         """A connection's client has shown a certificate that was verified."""
@@ -204,7 +326,10 @@ class HttpServer(web.Server):
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         """Raises: OSError: the address is taken, or none of ours."""
-        self._listening = Listener(self, self._room, tls, self.head_deadline_s)
+        self._asks_for_certificates = tls is not None and tls.verify_mode is not ssl.CERT_NONE
+        limits = self.limits
+        room = Room(limits.connections_max, limits.unknown_max, limits.unknown_of_address_max)
+        self._listening = Listener(self, room, tls, limits.head_deadline_s)
         await self._listening.open(host, port)
 
     async def stop(self, deadline_s: float) -> None:
@@ -213,85 +338,3 @@ class HttpServer(web.Server):
             self._listening.close()
         self.pre_shutdown()
         await self.shutdown(deadline_s)
-
-
-async def body_of(incoming: web.BaseRequest, bytes_max: int, deadline_s: float) -> bytes:
-    """Read a body, no further than the limit.
-
-    Raises: BodyTooLarge, BodyBroken.
-    """
-    if (incoming.content_length or 0) > bytes_max:
-        raise BodyTooLarge
-    if incoming.headers.get("expect", "").lower() == "100-continue":
-        await incoming.writer.write(CONTINUE)
-        incoming.writer.output_size = 0
-    body = bytearray()
-    try:
-        async with asyncio.timeout(deadline_s):
-            async for piece in incoming.content.iter_any():
-                body += piece
-                if len(body) > bytes_max:
-                    raise BodyTooLarge
-    except TimeoutError as error:
-        raise BodyBroken("the body did not come in time") from error
-    except web.RequestPayloadError as error:
-        raise BodyBroken("the body is cut off, or not encoded as its head says") from error
-    return bytes(body)
-
-
-async def send_parts(
-    incoming: web.BaseRequest,
-    outgoing: web.StreamResponse,
-    parts: Iterable[bytes | memoryview],
-    deadline_s: float,
-    turn: Turn | None = None,
-) -> web.StreamResponse:
-    """Hand on a long answer in parts: no buffer holds all of it again, and nobody waits for ever.
-
-    Each part has the deadline; the answer as a whole has none, so that a thin line may do. turn is
-    awaited before each part, where others are to go between.
-    """
-    await outgoing.prepare(incoming)
-    try:
-        for part in parts:
-            if turn is not None:
-                await turn()
-            async with asyncio.timeout(deadline_s):
-                await outgoing.write(part)
-    except (TimeoutError, ConnectionResetError) as why:
-        break_off(incoming, why)
-        return outgoing
-    await outgoing.write_eof()
-    return outgoing
-
-
-def break_off(incoming: web.BaseRequest, why: Exception) -> None:
-    """End an answer that has begun: all that can still be said is that it is not whole."""
-    log.info("answer broken off", path=incoming.path, why=repr(why))
-    if incoming.transport is not None:
-        incoming.transport.abort()
-
-
-class Clients(Enum):
-    """Whether a client must show a certificate of the authority, or only may."""
-
-    MUST = ssl.CERT_REQUIRED
-    MAY = ssl.CERT_OPTIONAL
-
-
-def server_tls(
-    cert: str, key: str, client_ca: str = "", clients: Clients = Clients.MUST
-) -> ssl.SSLContext:
-    """Return TLS 1.2 or later from PEM files; without client_ca nobody is asked for a certificate.
-
-    Raises:
-        OSError, ssl.SSLError: a file is missing or no good.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(cert, key)
-    if client_ca:
-        context.load_verify_locations(client_ca)
-        context.verify_mode = clients.value
-    context.set_alpn_protocols(["http/1.1"])
-    return context

@@ -1,10 +1,35 @@
 """An HTTP request and its response, as plain values: without any HTTP library. Pure.
 
-The API server answers these; the client asks with these; a simulation connects the two directly.
+Our servers answer these; the client asks with these; a simulation connects the two directly.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+TEXT = "text/plain; charset=utf-8"
+# Given the request as the server's HTTP library has it; returns that library's answer when the
+# connection is of no more use.
+type Switch = Callable[[Any], Awaitable[Any]]
+_BAD_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
+
+
+class Malformed(Exception):
+    """What came is no request that can be understood; says why."""
+
+
+class BodyTooLarge(Exception):
+    """A body is over the limit, by its head or by what has come."""
+
+    def __init__(self, bytes_max: int, found_bytes: float) -> None:
+        super().__init__(f"the body has over {bytes_max} bytes")
+        self.bytes_max, self.found_bytes = bytes_max, found_bytes
+
+
+class BodyBroken(Exception):
+    """A body did not come, or not as its head says; says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +51,8 @@ ANONYMOUS = Identity("system:anonymous", ("system:unauthenticated",))
 class Request:
     """What is asked. path is decoded once; header names are lower case; query keeps its order.
 
-    address is where it came from, as text; empty where it came through no network.
+    address is where it came from, as text; empty where it came through no network. names are what
+    the names in its route's pattern stand for, where the server has looked for one.
     """
 
     method: str
@@ -36,6 +62,7 @@ class Request:
     body: bytes = b""
     identity: Identity = ANONYMOUS
     address: str = ""
+    names: tuple[tuple[str, str], ...] = ()
 
     def parameter(self, name: str, default: str = "") -> str:
         """Return the first value of a query parameter."""
@@ -46,10 +73,67 @@ class Request:
 class Response:
     """What is answered: a whole body, or a stream that ends when its server says so.
 
-    Whoever takes a stream closes it (`aclose`) when it stops reading.
+    Whoever takes a stream closes it (`aclose`) when it stops reading. A header Content-Length tells
+    how long it is, where that is known. Without a content_type the header is left out. With switch
+    nothing else counts: it takes the connection over from the server, and answers itself.
     """
 
     status: int
     body: bytes | AsyncIterator[bytes]
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    switch: Switch | None = None
+
+
+class Unread(NamedTuple):
+    """A body that is still the client's: the most bytes that it has, by its head."""
+
+    bytes_max: int
+    # Raises: BodyTooLarge, BodyBroken.
+    read: Callable[[], Awaitable[bytes]]
+
+
+def target_of(raw: str, fields_max: int) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return the path, decoded once, and the query of a request's target (RFC 9112, 3.2).
+
+    Raises: Malformed.
+    """
+    path, _, query = raw.partition("?")
+    try:
+        if not path.startswith("/"):
+            # A proxy is sent the whole URL.
+            path = urlsplit(path).path or path
+        if "%" in path:
+            path = _unescaped(path)
+        if not query:
+            return path, ()
+        query, _, _ = query.partition("#")
+        fields = parse_qsl(
+            query, keep_blank_values=True, errors="strict", max_num_fields=fields_max
+        )
+    except ValueError as error:
+        raise Malformed(f"the path or the query cannot be read: {error}") from error
+    return path, tuple(fields)
+
+
+def _unescaped(path: str) -> str:
+    """Raises: ValueError."""
+    if _BAD_ESCAPE.search(path):
+        raise ValueError("a % without two hexadecimal digits")
+    return unquote(path, errors="strict")
+
+
+def identity_of(peer: Any) -> Identity:
+    """Return who a certificate, as the ssl module tells it, is for: its CN and its Os."""
+    pairs = [pair for part in peer.get("subject", ()) for pair in part]
+    users = [str(value) for key, value in pairs if key == "commonName"]
+    groups = tuple(str(value) for key, value in pairs if key == "organizationName")
+    # A certificate without a name, or with several, is nobody's.
+    if len(users) != 1 or not users[0]:
+        return ANONYMOUS
+    return Identity(users[0], groups, serial_of(peer))
+
+
+def serial_of(peer: Any) -> str:
+    """Return a certificate's serial number in one form: OpenSSL's text begins with zeros or not."""
+    return f"{int(peer['serialNumber'], 16):X}" if "serialNumber" in peer else ""

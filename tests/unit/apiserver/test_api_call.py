@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.call import media_of
-from apiserver.http.connection import identity_of
 from apiserver.strategies import metadata as stamps
 from apiserver.strategies.metadata import Stamp, born, carried_over, generated_name, revision_of
 from apiserver.wire.bodies import warning_header
@@ -17,7 +16,7 @@ from cubernetes.api import names
 from cubernetes.api.core.pod import Container, Pod, PodSpec
 from cubernetes.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.host.web.messages import ANONYMOUS, Identity
+from cubernetes.host.web.messages import ANONYMOUS, Identity, identity_of
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 999, tzinfo=UTC)
 

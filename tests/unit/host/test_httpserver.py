@@ -5,27 +5,32 @@ import socket
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from aiohttp import web
 
-from cubernetes.host.web.httpserver import HttpServer
+from cubernetes.host.web.httpserver import HttpServer, Limits
+from cubernetes.host.web.messages import Request, Response
+from cubernetes.host.web.site import RoutedSite
 
 DEADLINE_S = 0.3
 BODY = b"x" * 60_000
 ASK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-async def answer(_: web.BaseRequest) -> web.Response:
-    return web.Response(body=BODY)
+async def answer(_: Request) -> Response:
+    return Response(200, BODY)
+
+
+def a_server(limits: Limits) -> HttpServer:
+    return HttpServer(RoutedSite([("GET", "/", answer)], limits), limits)
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[HttpServer]:
-    found = HttpServer(
-        answer,
-        lambda said: web.Response(status=400, text=said),
-        head_deadline_s=DEADLINE_S,
-        take_deadline_s=DEADLINE_S,
-        connections_max=2,
+    found = a_server(
+        Limits(
+            head_deadline_s=DEADLINE_S,
+            take_deadline_s=DEADLINE_S,
+            connections_max=2,
+        )
     )
     await found.listen("127.0.0.1", 0, None)
     yield found
@@ -100,13 +105,13 @@ async def test_over_the_limit_nobody_is_kept(server: HttpServer) -> None:
 
 async def test_silent_connections_of_one_address_push_each_other_out() -> None:
     """A thousand that say nothing: the server keeps a few, and who asks is answered."""
-    found = HttpServer(
-        answer,
-        lambda said: web.Response(status=400, text=said),
-        head_deadline_s=60,
-        take_deadline_s=60,
-        connections_max=50,
-        unknown_max=10,
+    found = a_server(
+        Limits(
+            head_deadline_s=60,
+            take_deadline_s=60,
+            connections_max=50,
+            unknown_max=10,
+        )
     )
     await found.listen("127.0.0.1", 0, None)
     silent = [await connect(found) for _ in range(200)]
@@ -131,8 +136,6 @@ async def test_a_connection_that_ends_gives_its_place_back(server: HttpServer) -
 
 
 async def test_an_address_that_is_taken_is_told(server: HttpServer) -> None:
-    other = HttpServer(
-        answer, lambda _: web.Response(status=400), head_deadline_s=1, take_deadline_s=1
-    )
+    other = a_server(Limits())
     with pytest.raises(OSError, match=r"127\.0\.0\.1 port [0-9]+: address already in use"):
         await other.listen("127.0.0.1", server.port, None)

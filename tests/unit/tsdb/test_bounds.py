@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cubernetes.host.web.messages import target_of
 from tests.unit.tsdb.work import Bytes, Text, Work, longest_turn, must_grow_no_faster
 from tsdb.columns.labels import check_labels, varint
 from tsdb.errors import BadData, LimitExceeded, TsdbError
 from tsdb.limits import Limits
 from tsdb.promql.parser import parse
 from tsdb.scrape.targets import discovered, labelled, targets_of
-from tsdb.serve.exchange import Request
-from tsdb.serve.parameters import of_url
+from tsdb.serve.parameters import FIELDS_MAX
 from tsdb.settings import ScrapeJob
 from tsdb.steps import finished
 from tsdb.wire.exposition import parse_exposition, series_pairs
@@ -204,7 +204,7 @@ def test_a_discovery_of_too_many_addresses_is_refused_by_name() -> None:
 
 def test_parameters_cost_no_more_than_their_length() -> None:
     def act(count: int) -> Act:
-        return lambda: of_url(Request("GET", "/", Text("a=1&" * count), {}))
+        return lambda: target_of(Text("/?" + "a=1&" * count), FIELDS_MAX)
 
     must_grow_no_faster(act, 100)
 

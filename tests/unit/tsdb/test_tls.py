@@ -12,10 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cubernetes.host.web.httpserver import server_tls
-from tsdb.serve.app import told
-from tsdb.serve.door import Door
-from tsdb.serve.exchange import Answer, Request
+from cubernetes.host.web.httpserver import Limits
+from cubernetes.host.web.messages import Request, Response
+from cubernetes.host.web.tls import server_tls
+from tsdb.faults import Faults
+from tsdb.serve import answers
+from tsdb.serve.app import server_of
 
 # More than one part: a large answer takes another way out.
 HELLO = b"hello" * 200_000
@@ -71,13 +73,13 @@ async def served(tmp_path: Path) -> AsyncIterator[tuple[str, Authority]]:
     certificate, key = authority.sign("server")
     tls = server_tls(certificate, key, authority.certificate)
 
-    async def hello(_request: Request) -> Answer:
-        return Answer(pieces=[HELLO])
+    async def hello(_request: Request) -> Response:
+        return answers.response_of([HELLO])
 
-    door = Door(hello, told, body_bytes_max=1000, send_deadline_s=10)
-    await door.start("127.0.0.1", 0, tls)
-    yield f"https://127.0.0.1:{door.port}/", authority
-    await door.stop(1)
+    server = server_of([("GET", "/", hello)], Faults(), Limits())
+    await server.listen("127.0.0.1", 0, tls)
+    yield f"https://127.0.0.1:{server.port}/", authority
+    await server.stop(1)
 
 
 async def asked(url: str, tls: ssl.SSLContext) -> bytes:

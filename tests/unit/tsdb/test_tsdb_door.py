@@ -8,11 +8,13 @@ from contextlib import suppress
 
 import pytest
 
+from cubernetes.host.web.httpserver import Limits
+from cubernetes.host.web.messages import Request, Response
+from cubernetes.host.web.site import Route
 from tsdb.errors import BadData, LimitExceeded
 from tsdb.faults import Faults
-from tsdb.serve.app import App
-from tsdb.serve.door import Door
-from tsdb.serve.exchange import Answer, Request
+from tsdb.serve import answers
+from tsdb.serve.app import server_of
 from tsdb.wire.unpack import unpacked
 
 BODY_BYTES_MAX = 1000
@@ -28,43 +30,40 @@ class World:
         self.begun: list[str] = []
         self.cancelled: list[str] = []
         self.faults = Faults()
-        app = App(
-            [
-                ("GET", "/now/{name}/x", self.now),
-                ("GET", "/later", self.later),
-                ("GET", "/large", self.large),
-                ("GET", "/bug", self.bug),
-                ("GET", "/both", self.now),
-                ("POST", "/both", self.now),
-            ],
-            self.faults,
-        )
-        self.door = Door(
-            app.answer,
-            app.refused,
+        routes: list[Route] = [
+            ("GET", "/now/{name}/x", self.now),
+            ("GET", "/later", self.later),
+            ("GET", "/large", self.large),
+            ("GET", "/bug", self.bug),
+            ("GET", "/both", self.now),
+            ("POST", "/both", self.now),
+        ]
+        limits = Limits(
             body_bytes_max=BODY_BYTES_MAX,
-            send_deadline_s=DEADLINE_S,
+            take_deadline_s=DEADLINE_S,
             body_deadline_s=DEADLINE_S,
             head_deadline_s=DEADLINE_S,
         )
+        self.door = server_of(routes, self.faults, limits)
 
-    async def now(self, request: Request) -> Answer:
+    async def now(self, request: Request) -> Response:
         self.begun.append(request.path)
-        return Answer(pieces=[request.path.encode(), b" ", request.body])
+        return answers.response_of([request.path.encode(), b" ", request.body])
 
-    async def later(self, request: Request) -> Answer:
-        self.begun.append(request.query)
+    async def later(self, request: Request) -> Response:
+        ((name, _),) = request.query
+        self.begun.append(name)
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
-            self.cancelled.append(request.query)
+            self.cancelled.append(name)
             raise
-        return Answer(pieces=[request.query.encode()])
+        return answers.response_of([name.encode()])
 
-    async def large(self, _request: Request) -> Answer:
-        return Answer(pieces=[b"x" * 2**16] * (LARGE // 2**16))
+    async def large(self, _request: Request) -> Response:
+        return answers.response_of([b"x" * 2**16] * (LARGE // 2**16))
 
-    async def bug(self, _request: Request) -> Answer:
+    async def bug(self, _request: Request) -> Response:
         raise ZeroDivisionError
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -83,7 +82,7 @@ class World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     found = World()
-    await found.door.start("127.0.0.1", 0, None)
+    await found.door.listen("127.0.0.1", 0, None)
     yield found
     await found.door.stop(0.01)
 

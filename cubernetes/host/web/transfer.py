@@ -1,0 +1,139 @@
+"""Bodies over a connection: a request's is read within its limits, an answer's sent in parts."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.http import StreamWriter
+
+from cubernetes.host.log import Log
+from cubernetes.host.web.messages import BodyBroken, BodyTooLarge, Response, Unread
+
+PART_BYTES = 64 * 1024
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# A client that takes nothing, or that has left.
+CLIENT_TROUBLES: tuple[type[Exception], ...] = (TimeoutError, ConnectionResetError)
+
+type Turn = Callable[[], Awaitable[None]]
+
+log = Log(__name__)
+
+
+class ClientBody:
+    """A request's body, which stays with its sender until somebody asks for it."""
+
+    def __init__(self, incoming: web.BaseRequest, bytes_max: int, deadline_s: float) -> None:
+        self._incoming, self._bytes_max, self._deadline_s = incoming, bytes_max, deadline_s
+        # There is none, or all of it was read.
+        self.is_read = not incoming.body_exists
+
+    @property
+    def unread(self) -> Unread | None:
+        if self.is_read:
+            return None
+        length = self._incoming.content_length
+        # A body in chunks does not say how long it is.
+        return Unread(self._bytes_max if length is None else length, self._read)
+
+    async def _read(self) -> bytes:
+        """Read it, no further than the limit. Raises: BodyTooLarge, BodyBroken."""
+        incoming, most = self._incoming, self._bytes_max
+        length = incoming.content_length
+        if (length or 0) > most:
+            raise BodyTooLarge(most, length or 0)
+        if incoming.headers.get("expect", "").lower() == "100-continue":
+            await incoming.writer.write(CONTINUE)
+            incoming.writer.output_size = 0
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                async for piece in incoming.content.iter_any():
+                    body += piece
+                    if len(body) > most:
+                        raise BodyTooLarge(most, math.inf)
+        except TimeoutError as error:
+            raise BodyBroken("the body did not come in time") from error
+        except web.RequestPayloadError as error:
+            raise BodyBroken("the body is cut off, or not encoded as its head says") from error
+        self.is_read = True
+        return bytes(body)
+
+
+def short(response: Response) -> web.Response:
+    """Return an answer that is sent as a whole."""
+    body = cast(bytes, response.body)
+    return web.Response(status=response.status, body=body, headers=headers_of(response))
+
+
+def headers_of(response: Response) -> Mapping[str, str]:
+    kind = {"Content-Type": response.content_type} if response.content_type else {}
+    return {**kind, "Server": "cubernetes", **response.headers}
+
+
+async def send_stream(
+    incoming: web.BaseRequest,
+    response: Response,
+    pieces: AsyncIterator[bytes],
+    deadline_s: float,
+    troubles: tuple[type[Exception], ...],
+) -> web.StreamResponse:
+    """Hand on a stream: the next piece is asked for when the client takes the one before.
+
+    A client that takes nothing for deadline_s is let go; one that leaves ends the stream. troubles
+    are what may become of a stream: behind its head all that can be said is that it is not whole.
+    """
+    async with aclosing(cast(Any, pieces)):
+        outgoing = web.StreamResponse(status=response.status, headers=headers_of(response))
+        await outgoing.prepare(incoming)
+        if incoming.method == "HEAD":
+            return outgoing
+        writer = cast(StreamWriter, incoming.writer)
+        try:
+            async for piece in pieces:
+                await writer.write(piece, drain=False)
+                # A deadline costs more than a write: only a client that makes us wait gets one.
+                if incoming.protocol.writing_paused:
+                    async with asyncio.timeout(deadline_s):
+                        await writer.drain()
+                # The next one may be hours away.
+                del piece
+        except troubles as why:
+            break_off(incoming, why)
+            return outgoing
+        await outgoing.write_eof()
+        return outgoing
+
+
+async def send_parts(
+    incoming: web.BaseRequest, response: Response, body: bytes, deadline_s: float, turn: Turn
+) -> web.StreamResponse:
+    """Hand on a long answer in parts: no buffer holds all of it again, and nobody waits for ever.
+
+    Each part has the deadline; the answer as a whole has none, so that a thin line may do. turn is
+    awaited before each part, so that others go between.
+    """
+    outgoing = web.StreamResponse(status=response.status, headers=headers_of(response))
+    outgoing.content_length = len(body)
+    await outgoing.prepare(incoming)
+    view = memoryview(body)
+    try:
+        for begin in range(0, len(body), PART_BYTES):
+            await turn()
+            async with asyncio.timeout(deadline_s):
+                await outgoing.write(view[begin : begin + PART_BYTES])
+    except CLIENT_TROUBLES as why:
+        break_off(incoming, why)
+        return outgoing
+    await outgoing.write_eof()
+    return outgoing
+
+
+def break_off(incoming: web.BaseRequest, why: Exception) -> None:
+    """End an answer that has begun: all that can still be said is that it is not whole."""
+    log.info("answer broken off", path=incoming.path, why=repr(why))
+    if incoming.transport is not None:
+        incoming.transport.abort()
