@@ -15,7 +15,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, unused_port
 
 from cubernetes.host.env import Env
-from tsdb.client import ClientSettings, QueryUnanswered, TsdbClient
+from tsdb.client.query import QueryUnanswered
+from tsdb.client.write import ClientSettings, TsdbClient
 from tsdb.columns.labels import key_of_dict
 from tsdb.errors import DiskRefused
 from tsdb.limits import Limits

@@ -1,4 +1,4 @@
-"""For programs: samples written behind their back, and queries.
+"""Samples written behind the back of a program, which asks as well.
 
 `record` never waits and never fails: samples gather in a bounded queue, and a task sends them. When
 the store cannot be reached for long, the oldest go, and `lost` says how many. Nothing is sent twice
@@ -6,17 +6,17 @@ with another value, and what is sent again is the same to the store.
 """
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
-import msgspec
 
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from tsdb.client.http import HttpSender
+from tsdb.client.query import QueryClient
 from tsdb.columns.labels import NAME, Key, key_of_dict
 from tsdb.wire.remote import encode_request, snapped
 
@@ -30,26 +30,6 @@ WRITE_HEADERS = {
 }
 
 
-class QueryUnanswered(Exception):
-    """The store refused a query or could not be reached: hold, decide nothing from missing data."""
-
-    def __init__(self, query: str, kind: str, said: str) -> None:
-        super().__init__(f"{query!r} was not answered: {kind}: {said}")
-        self.query, self.kind, self.said = query, kind, said
-
-
-@dataclass(frozen=True)
-class Points:
-    """One series of an answer: its labels, and (seconds since 1970, value), the oldest first."""
-
-    labels: Mapping[str, str]
-    points: tuple[tuple[float, float], ...]
-
-    @property
-    def last(self) -> float:
-        return self.points[-1][1]
-
-
 @dataclass(frozen=True)
 class ClientSettings:
     """url without a path. At most queue_limit samples wait; they are sent every flush_s."""
@@ -60,30 +40,11 @@ class ClientSettings:
     deadline_s: float = 10.0
 
 
-class _Answer(msgspec.Struct):
-    """What the API answers, as far as it is read."""
-
-    status: str
-    data: msgspec.Raw = msgspec.Raw(b"null")
-    errorType: str = ""  # noqa: N815  the wire's name
-    error: str = ""
-
-
-class _Data(msgspec.Struct):
-    resultType: str  # noqa: N815  the wire's name
-    result: msgspec.Raw
-
-
-class _Series(msgspec.Struct):
-    metric: dict[str, str]
-    value: tuple[float, str] | None = None
-    values: list[tuple[float, str]] = []
-
-
-class TsdbClient:
+class TsdbClient(QueryClient):
     """Writes behind and asks. Use as `async with`; leaving it sends what still waits."""
 
     def __init__(self, settings: ClientSettings, env: Env, session: aiohttp.ClientSession) -> None:
+        super().__init__(HttpSender(settings.url, session, settings.deadline_s))
         self._settings, self._env, self._session = settings, env, session
         self._waiting: deque[tuple[Key, int, float]] = deque()
         self._keys: dict[tuple[str, tuple[tuple[str, str], ...]], Key] = {}
@@ -187,77 +148,9 @@ class TsdbClient:
                 await answer.read()
                 return answer.status
 
-    async def query(self, text: str, at_s: float | None = None) -> list[Points]:
-        """Return the answer to a query at a moment, or now; a scalar is a series without labels.
-
-        Raises:
-            QueryUnanswered: it was refused, or the store could not be reached in time.
-        """
-        asked = {"query": text} if at_s is None else {"query": text, "time": repr(at_s)}
-        return await self._ask("query", asked)
-
-    async def query_range(
-        self, text: str, first_s: float, last_s: float, step_s: float
-    ) -> list[Points]:
-        """Return the answers at first_s and every step_s after it, up to last_s.
-
-        Raises:
-            QueryUnanswered: as query.
-        """
-        asked = {"query": text, "start": repr(first_s), "end": repr(last_s), "step": repr(step_s)}
-        return await self._ask("query_range", asked)
-
-    async def value(self, text: str) -> float | None:
-        """Return the one number that a query gives, or None where it gives no series.
-
-        Raises:
-            QueryUnanswered: as query; also where there are several series.
-        """
-        found = await self.query(text)
-        if len(found) > 1:
-            raise QueryUnanswered(text, "ambiguous", f"{len(found)} series instead of one")
-        return found[0].last if found else None
-
-    async def _ask(self, path: str, asked: Mapping[str, str]) -> list[Points]:
-        url = f"{self._settings.url}/api/v1/{path}"
-        try:
-            async with asyncio.timeout(self._settings.deadline_s):
-                async with self._session.post(url, data=asked) as answer:
-                    body = await answer.read()
-            return _points(asked["query"], body)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            said = str(error) or type(error).__name__
-            raise QueryUnanswered(asked["query"], "unreachable", said) from error
-
 
 def _request(batch: list[tuple[Key, int, float]]) -> bytes:
     by_key: dict[Key, list[tuple[int, float]]] = {}
     for key, at_ms, value in batch:
         by_key.setdefault(key, []).append((at_ms, value))
     return snapped(encode_request(by_key.items()))
-
-
-def _points(query: str, body: bytes) -> list[Points]:
-    try:
-        answer = msgspec.json.decode(body, type=_Answer)
-        if answer.status != "success":
-            raise QueryUnanswered(query, answer.errorType, answer.error)
-        data = msgspec.json.decode(answer.data, type=_Data)
-        if data.resultType in ("scalar", "string"):
-            at_s, text = msgspec.json.decode(data.result, type=tuple[float, str])
-            return [Points({}, ((at_s, _number(text)),))]
-        found = msgspec.json.decode(data.result, type=list[_Series])
-    except (msgspec.DecodeError, ValueError) as error:
-        raise QueryUnanswered(query, "unreadable", str(error)) from error
-    return [
-        Points(one.metric, tuple((at_s, _number(text)) for at_s, text in _all_values(one)))
-        for one in found
-    ]
-
-
-def _all_values(one: _Series) -> list[tuple[float, str]]:
-    return [one.value] if one.value is not None else one.values
-
-
-def _number(text: str) -> float:
-    return {"NaN": math.nan, "+Inf": math.inf, "-Inf": -math.inf}.get(text) or float(text)

@@ -1,0 +1,1 @@
+"""For programs: samples written behind their back (write), and questions to a store (query)."""
