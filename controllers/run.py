@@ -2,6 +2,7 @@
 
 from controllers.registry import CONTROLLERS
 from controllers.settings import ControllersSettings
+from controllers.sources.tsdb import metric_source
 from cubernetes.client.connect import connect
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
@@ -17,7 +18,8 @@ async def run(settings: ControllersSettings, env: Env, client: Client | None = N
         # What planners remember ends with the leadership: another may have led meanwhile.
         planners = [make(settings) for make in CONTROLLERS]
         loop = LoopSettings(component="controllers", worker_count=settings.worker_count)
-        await run_planners(planners, leading, env, loop)
+        async with metric_source(settings.metrics_url) as source:
+            await run_planners(planners, leading, env, loop, source)
 
     try:
         await lead_alone(settings.lease, "controllers", own, env, work)

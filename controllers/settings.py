@@ -25,5 +25,8 @@ class ControllersSettings(Settings, frozen=True, kw_only=True):
     worker_count: int = 8
     # The lease that one of several instances holds; empty where there is only ever one.
     lease: str = "controllers"
+    # Where a store with Prometheus' API answers planners that ask for metrics, such as
+    # http://127.0.0.1:9090; empty: they get none, and hold.
+    metrics_url: str = ""
     # /metrics and /livez on the loopback; 0 serves none.
     metrics_port: int = 0

@@ -7,11 +7,12 @@ the next round plans again from what is then found.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from cubernetes.api.meta import Object, Ref
 from cubernetes.api.selectors import Selector
 from cubernetes.api.words import Propagation
+from cubernetes.reconcile.readings import NOT_ASKED, Question, Reading, Readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,10 @@ class View(Protocol):
         """
         ...
 
+    def reading(self, question: Question) -> Reading:
+        """Return what was read for a question that `asks` returned, or why nothing was."""
+        ...
+
 
 class Planner(Protocol):
     """One subject under the loop: a controller, or the scheduler."""
@@ -159,12 +164,22 @@ class Planner(Protocol):
         ...
 
 
+@runtime_checkable
+class Asking(Planner, Protocol):
+    """A planner that decides on more than objects: on readings."""
+
+    def asks(self, key: Ref, view: View) -> Sequence[Question]:
+        """Return what plan will want to read for this key; answered before it is called."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StillView:
     """A view of objects at hand: for tests, and for planning on a snapshot."""
 
     objects: Sequence[Object] = field(default_factory=tuple)
     as_of: int = 2**62  # so new that nothing speaks of what it has not seen
+    readings: Readings = field(default_factory=dict)
 
     def get[O: Object](self, kind: type[O], name: str, namespace: str = "") -> O | None:
         # As in a cache, no namespace is a place of its own here, and not every one.
@@ -199,3 +214,6 @@ class StillView:
 
     def revision(self, kind: type[Object]) -> int:  # noqa: ARG002  all kinds are as of one moment
         return self.as_of
+
+    def reading(self, question: Question) -> Reading:
+        return self.readings.get(question, NOT_ASKED)

@@ -18,9 +18,11 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.metrics import following
+from cubernetes.reconcile.asking import Asker
 from cubernetes.reconcile.barrier import Barrier
 from cubernetes.reconcile.execute import Executor, NameTaken
-from cubernetes.reconcile.plan import Again, Planner, Record
+from cubernetes.reconcile.plan import Again, Asking, Planner, Record, View
+from cubernetes.reconcile.readings import MetricSource
 from cubernetes.reconcile.records import Recorder
 from cubernetes.reconcile.view import CacheView, Informers
 from cubernetes.reconcile.workqueue import Workqueue
@@ -39,19 +41,39 @@ class LoopSettings:
 
 
 async def run_planners(
-    planners: Sequence[Planner], client: Client, env: Env, settings: LoopSettings
+    planners: Sequence[Planner],
+    client: Client,
+    env: Env,
+    settings: LoopSettings,
+    source: MetricSource | None = None,
 ) -> None:
-    """Run until cancelled; raises only where our own code outside of plans has a bug."""
+    """Run until cancelled; raises only where our own code outside of plans has a bug.
+
+    source answers planners that ask for metrics; without one their readings are absent.
+    """
     kinds = dict.fromkeys(kind for planner in planners for kind in planner.kinds)
     informers = {kind: Informer[Any](client, kind, env) for kind in kinds}
     recorder = Recorder(client, env, settings.component)
-    loops = [Loop(planner, informers, client, env, recorder, settings) for planner in planners]
+    shared = Shared(informers, client, env, recorder, settings, Asker(source, env))
+    loops = [Loop(planner, shared) for planner in planners]
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(recorder.run())
         for loop in loops:
             tasks.create_task(loop.run())
         for informer in informers.values():
             tasks.create_task(informer.run())
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all planners of a program have in common."""
+
+    informers: Informers
+    client: Client
+    env: Env
+    recorder: Recorder
+    settings: LoopSettings
+    asker: Asker
 
 
 class Held(Exception):
@@ -61,24 +83,17 @@ class Held(Exception):
 class Loop:
     """One planner with its queue: which keys are to be planned, and who works on them."""
 
-    def __init__(
-        self,
-        planner: Planner,
-        informers: Informers,
-        client: Client,
-        env: Env,
-        recorder: Recorder,
-        settings: LoopSettings,
-    ) -> None:
+    def __init__(self, planner: Planner, shared: Shared) -> None:
         """Register with the informers; they must not run yet."""
         self._planner = planner
-        self._informers = {kind: informers[kind] for kind in planner.kinds}
-        self._env = env
-        self._recorder = recorder
-        self._settings = settings
+        self._informers = {kind: shared.informers[kind] for kind in planner.kinds}
+        self._env = shared.env
+        self._recorder = shared.recorder
+        self._settings = shared.settings
+        self._asker = shared.asker
         self._view = CacheView(self._informers)
-        self._barrier = Barrier(client, self._informers)
-        self._executor = Executor(client, self._barrier, recorder)
+        self._barrier = Barrier(shared.client, self._informers)
+        self._executor = Executor(shared.client, self._barrier, shared.recorder)
         self._queue: Workqueue[Ref] = Workqueue()
         self._wake = asyncio.Event()
         self._is_open = False
@@ -174,13 +189,22 @@ class Loop:
         self._wake.set()
 
     async def _plan_and_execute(self, key: Ref) -> None:
+        # Asked first: the view that is planned on has seen what others wrote meanwhile.
+        view = await self._view_for(key)
         if not await self._barrier.clear(self._settings.barrier_s):
             raise Held("the view does not show yet what was done")
-        for action in tuple(self._planner.plan(key, self._view, self._env.clock.now())):
+        for action in tuple(self._planner.plan(key, view, self._env.clock.now())):
             if isinstance(action, Again):
                 self._queue.add_at(key, self._env.clock.monotonic() + action.after_s)
             else:
                 await self._executor.carry_out(action)
+
+    async def _view_for(self, key: Ref) -> View:
+        """Return the view, with the readings that the planner wants for this key."""
+        if not isinstance(self._planner, Asking):
+            return self._view
+        questions = self._planner.asks(key, self._view)
+        return self._view.with_readings(await self._asker.answers(questions))
 
     def _failed(self, key: Ref, error: Exception) -> None:
         self._refusals.inc()

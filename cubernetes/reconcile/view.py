@@ -7,6 +7,7 @@ from cubernetes.api.meta import Object
 from cubernetes.api.selectors import Selector
 from cubernetes.client.cache import Cache
 from cubernetes.client.informer import Informer
+from cubernetes.reconcile.readings import NOT_ASKED, Question, Reading, Readings
 
 type Informers = Mapping[type[Object], Informer[Any]]
 
@@ -14,8 +15,13 @@ type Informers = Mapping[type[Object], Informer[Any]]
 class CacheView:
     """Answers from memory; a kind that nobody declared raises KeyError, which is a bug."""
 
-    def __init__(self, informers: Informers) -> None:
+    def __init__(self, informers: Informers, readings: Readings | None = None) -> None:
         self._informers = informers
+        self._readings = readings or {}
+
+    def with_readings(self, readings: Readings) -> "CacheView":
+        """Return the same view for one round of one key, which has asked for these."""
+        return CacheView(self._informers, readings)
 
     def get[O: Object](self, kind: type[O], name: str, namespace: str = "") -> O | None:
         return self._cache(kind).get(name, namespace)
@@ -33,6 +39,9 @@ class CacheView:
 
     def revision(self, kind: type[Object]) -> int:
         return self._informers[kind].whole_revision
+
+    def reading(self, question: Question) -> Reading:
+        return self._readings.get(question, NOT_ASKED)
 
     def _cache[O: Object](self, kind: type[O]) -> Cache[O]:
         return cast(Cache[O], self._informers[kind].cache)

@@ -1,0 +1,110 @@
+"""What a plan may know that is no API object: questions, and what is read for them. Pure.
+
+A planner that asks has a method `asks` (see plan.Asking); the loop answers before it plans, and
+`view.reading(question)` gives a Value or an Absent with its reason. Absence is no number: a planner
+holds on it, which is to leave things as they are and plan again later (`Again`).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+# A sample's clock may be so far ahead of ours.
+CLOCK_ERROR_S = 5.0
+FRESH_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number now, by an expression in PromQL.
+
+    An answer that is of a moment more than fresh_s ago is absent. A store evaluates an expression
+    at the moment of asking: what may be old inside of it is bounded by the expression's own windows
+    (`sum(rate(requests_total[1m]))`).
+    """
+
+    query: str
+    fresh_s: float = FRESH_S
+
+
+# Other kinds of questions join here; each has its source.
+type Question = Metric
+
+
+class Why(StrEnum):
+    """Why there is no value."""
+
+    NOT_ASKED = "not asked"  # `asks` did not return the question
+    TOO_MANY = "too many questions"
+    NO_SOURCE = "no source"  # this program was told of none
+    UNREACHABLE = "unreachable"  # the source failed or refused
+    LATE = "late"  # no answer within the deadline
+    NOTHING = "nothing"  # the source knows no such series
+    STALE = "stale"  # of a moment too long ago
+    WRONG = "wrong"  # no finite number, several of them, or one of the future
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A finite number, and the moment that it is of."""
+
+    number: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """No value: hold. message is for people."""
+
+    why: Why
+    message: str = ""
+
+
+type Reading = Value | Absent
+type Readings = Mapping[Question, Reading]
+
+NOT_ASKED = Absent(Why.NOT_ASKED, "the planner did not ask for it")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a source says of one series: any float, NaN included, and its moment."""
+
+    number: float
+    at: datetime
+
+
+class SourceTrouble(Exception):
+    """The source could not be reached, or refused the question; the message says why."""
+
+
+class MetricSource(Protocol):
+    """Whoever answers metrics: a store, or a fake that may lie. It need not keep any deadline."""
+
+    async def samples(self, query: str) -> Sequence[Sample]:
+        """Return a sample of each series that the expression gives now; empty where none.
+
+        Raises:
+            SourceTrouble: it could not be reached, or refused.
+        """
+        ...
+
+
+def reading_of(question: Metric, samples: Sequence[Sample], now: datetime) -> Reading:
+    """Judge what a source has said: a value, or why it is none."""
+    if not samples:
+        return Absent(Why.NOTHING, "no such series")
+    if len(samples) > 1:
+        return Absent(Why.WRONG, f"{len(samples)} series instead of one")
+    (sample,) = samples
+    if not math.isfinite(sample.number):
+        return Absent(Why.WRONG, f"{sample.number} is no finite number")
+    age = now - sample.at
+    if age > timedelta(seconds=question.fresh_s):
+        return Absent(Why.STALE, f"it is of {age.total_seconds():.0f} s ago")
+    if age < timedelta(seconds=-CLOCK_ERROR_S):
+        return Absent(Why.WRONG, f"it is of {-age.total_seconds():.0f} s in the future")
+    return Value(sample.number, sample.at)

@@ -1,0 +1,197 @@
+"""Readings: a value or a named absence, within the deadline, from few questions."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from cubernetes.host.env import Env
+from cubernetes.reconcile.asking import Asker, AskingLimits
+from cubernetes.reconcile.plan import StillView
+from cubernetes.reconcile.readings import (
+    NOT_ASKED,
+    Absent,
+    Metric,
+    Reading,
+    Sample,
+    SourceTrouble,
+    Value,
+    Why,
+    reading_of,
+)
+from tests.given import NOW
+from tests.simulation.clock import sim_env
+from tests.simulation.loop import run_simulated
+from tests.sources import LIES, Lie, LyingSource
+
+LOAD = Metric("load", fresh_s=60)
+
+
+def why(reading: Reading) -> Why | None:
+    return reading.why if isinstance(reading, Absent) else None
+
+
+@pytest.mark.parametrize(
+    ("numbers", "ages_s", "expected"),
+    [
+        ([4.5], [0], None),
+        ([0.0], [60], None),
+        ([4.5], [60.1], Why.STALE),
+        ([4.5], [-5], None),
+        ([4.5], [-5.1], Why.WRONG),
+        ([], [], Why.NOTHING),
+        ([1, 1], [0, 0], Why.WRONG),
+        ([float("nan")], [0], Why.WRONG),
+        ([float("inf")], [0], Why.WRONG),
+    ],
+)
+def test_what_a_source_says_is_a_value_only_where_it_is_one_finite_fresh_number(
+    numbers: Sequence[float], ages_s: Sequence[float], expected: Why | None
+) -> None:
+    samples = [
+        Sample(number, NOW - timedelta(seconds=age_s))
+        for number, age_s in zip(numbers, ages_s, strict=True)
+    ]
+    reading = reading_of(LOAD, samples, NOW)
+    assert why(reading) == expected
+    if isinstance(reading, Value):
+        assert (reading.number, reading.at) == (samples[0].number, samples[0].at)
+
+
+def test_a_view_tells_of_a_question_that_was_not_asked() -> None:
+    value = Value(3, NOW)
+    view = StillView(readings={LOAD: value})
+    assert view.reading(LOAD) == value
+    assert view.reading(Metric("other")) == NOT_ASKED
+
+
+EXPECTED: dict[Lie, Why] = {
+    "late": Why.LATE,
+    "absent": Why.NOTHING,
+    "stale": Why.STALE,
+    "future": Why.WRONG,
+    "wrong": Why.WRONG,
+    "crowded": Why.WRONG,
+    "down": Why.UNREACHABLE,
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_every_lie_that_can_be_seen_is_an_absence_with_its_reason(lie: Lie) -> None:
+    async def story() -> None:
+        env = sim_env("readings")
+        source = LyingSource(env.clock, {"load": 5.0}, lying=1.0, lies=[lie])
+        began_s = env.clock.monotonic()
+        readings = await Asker(source, env, AskingLimits(deadline_s=2)).answers([LOAD])
+        assert why(readings[LOAD]) == EXPECTED[lie]
+        assert env.clock.monotonic() - began_s == (2 if lie == "late" else 0)
+
+    run_simulated(story())
+
+
+def test_an_answer_is_used_again_for_a_while_and_an_absence_too() -> None:
+    async def story() -> None:
+        env = sim_env("readings")
+        source = LyingSource(env.clock, {"load": 5.0})
+        asker = Asker(source, env, AskingLimits(keep_s=5))
+        none = Metric("nothing")
+        for _ in range(3):
+            readings = await asker.answers([LOAD, none, LOAD])
+            assert readings[LOAD] == Value(5.0, env.clock.now())
+            assert why(readings[none]) == Why.NOTHING
+        assert source.asked == ["load", "nothing"]
+        source.numbers["load"] = 6.0
+        await env.clock.sleep(5)
+        assert (await asker.answers([LOAD]))[LOAD] == Value(6.0, env.clock.now())
+
+    run_simulated(story())
+
+
+def test_a_kept_answer_is_not_used_beyond_its_freshness() -> None:
+    async def story() -> None:
+        env = sim_env("readings")
+        source = LyingSource(env.clock, {"load": 5.0})
+        asker = Asker(source, env, AskingLimits(keep_s=100))
+        short = Metric("load", fresh_s=2)
+        await asker.answers([short])
+        await env.clock.sleep(2.5)
+        reading = (await asker.answers([short]))[short]
+        assert reading == Value(5.0, env.clock.now())
+
+    run_simulated(story())
+
+
+@dataclass
+class CrowdedSource:
+    """Takes a second for each question, and notes how many are out at once."""
+
+    env: Env
+    now_out: int = 0
+    most_out: int = 0
+    asked: list[str] = field(default_factory=list)
+
+    async def samples(self, query: str) -> Sequence[Sample]:
+        self.asked.append(query)
+        self.now_out += 1
+        self.most_out = max(self.most_out, self.now_out)
+        await self.env.clock.sleep(1)
+        self.now_out -= 1
+        return [Sample(1.0, self.env.clock.now())]
+
+
+def test_questions_are_few_at_once_few_for_a_key_and_late_behind_each_other() -> None:
+    async def story() -> None:
+        env = sim_env("readings")
+        source = CrowdedSource(env)
+        limits = AskingLimits(deadline_s=2.5, at_once_max=2, questions_max=6, kept_max=3)
+        asker = Asker(source, env, limits)
+        questions = [Metric(f"q{at}") for at in range(8)]
+
+        readings = await asker.answers(questions)
+
+        # The simulation decides which of them go first.
+        assert Counter(why(readings[one]) for one in questions[:6]) == {None: 4, Why.LATE: 2}
+        assert {why(readings[one]) for one in questions[6:]} == {Why.TOO_MANY}
+        assert source.most_out == 2
+        assert len(asker._kept) == 3
+
+    run_simulated(story())
+
+
+def test_without_a_source_there_is_no_value_and_a_bug_in_one_is_not_hidden() -> None:
+    async def story() -> None:
+        env = sim_env("readings")
+        assert why((await Asker(None, env).answers([LOAD]))[LOAD]) == Why.NO_SOURCE
+        assert await Asker(None, env).answers([]) == {}
+
+        class Broken:
+            async def samples(self, query: str) -> Sequence[Sample]:
+                raise KeyError(query)
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await Asker(Broken(), env).answers([LOAD])
+        assert caught.group_contains(KeyError)
+
+    run_simulated(story())
+
+
+def test_a_source_that_does_not_end_is_left_at_the_deadline() -> None:
+    async def story() -> None:
+        env, left = sim_env("readings"), asyncio.Event()
+
+        class Hanging:
+            async def samples(self, query: str) -> Sequence[Sample]:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    left.set()
+                raise SourceTrouble(query)
+
+        readings = await Asker(Hanging(), env).answers([LOAD])
+        assert why(readings[LOAD]) == Why.LATE
+        assert left.is_set()
+
+    run_simulated(story())
