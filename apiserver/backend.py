@@ -1,6 +1,6 @@
 """What every verb works with: the mirror, transactions, the environment and the settings."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,8 +9,9 @@ from apiserver.state.mirror import Mirror
 from apiserver.state.room import Room
 from apiserver.state.transact import Transactions
 from apiserver.state.watching import Watchers
-from apiserver.storage.store import Store
+from apiserver.storage.store import Entry, Store
 from cubernetes.api.core.node import Node
+from cubernetes.api.meta import Object
 from cubernetes.host.env import Env
 
 
@@ -54,3 +55,23 @@ class Backend:
     room: Room
     logs: KubeletLogs | None = None
     signer: Signer | None = None
+
+    # What a strategy may ask for (strategies.strategy.Cluster).
+
+    @property
+    def plain(self) -> Mapping[str, Entry]:
+        """What the store keeps under keys that are no object's."""
+        return self.mirror.plain
+
+    def objects(self, kind: type[Object]) -> Iterator[Object]:
+        return (item.object for item in self.mirror.kinds[kind].items.values())
+
+    def fraction(self) -> float:
+        return self.env.rng.fraction()
+
+    async def caught_up(self) -> int:
+        """Wait until the mirror is as new as the store is now; return its revision.
+
+        Raises: ServiceUnavailable, Timeout.
+        """
+        return await self.mirror.caught_up(self.settings.limits.freshness_deadline_s)

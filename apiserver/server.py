@@ -19,6 +19,7 @@ from apiserver.auth.authorize import Attempt, may, needs_object
 from apiserver.backend import Backend, KubeletLogs, Signer
 from apiserver.call import Call, Policy
 from apiserver.enrolment.authenticate import Authenticator
+from apiserver.enrolment.membership import check_member
 from apiserver.fairness import gate
 from apiserver.maintenance import bootstrap
 from apiserver.maintenance.upkeep import Upkeep
@@ -32,11 +33,10 @@ from apiserver.state.statuses import forbidden, response_of
 from apiserver.state.transact import Transactions
 from apiserver.state.watching import Watchers
 from apiserver.storage.store import Store
-from apiserver.strategies.nodes import check_member
+from apiserver.strategies.registry import strategy_of
 from apiserver.verbs.read import seats_for, selection_for
 from apiserver.wire import bodies
 from apiserver.wire.forms import noted
-from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import (
     ApiError,
     BadRequest,
@@ -237,18 +237,17 @@ class ApiServer:
         attempt = _attempt(call)
         one = None
         if needs_object(call.identity, attempt):
-            one = await self._pod(call)
+            one = await self._object(call)
         refusal = may(call.identity, attempt, one)
         if refusal:
             raise forbidden(attempt.resource, call.name, refusal)
 
-    async def _pod(self, call: Call) -> Object | None:
-        """Return the pod that a node asks about; what is not there is looked for twice."""
-        key = key_of(Pod, call.namespace, call.name)
+    async def _object(self, call: Call) -> Object | None:
+        """Return the object that a node asks about; memory may be old where it has no node."""
+        key = key_of(call.kind, call.namespace, call.name)
         item: Item | None = self.backend.mirror.item(key)
-        if item is None or not _is_bound(item):
-            deadline_s = self.backend.settings.limits.freshness_deadline_s
-            await self.backend.mirror.caught_up(deadline_s)
+        if item is None or not strategy_of(call.kind).node_of(item.object):
+            await self.backend.caught_up()
             item = self.backend.mirror.item(key)
         return item.object if item is not None else None
 
@@ -277,11 +276,7 @@ def _attempt(call: Call) -> Attempt:
     attempt = Attempt(
         _verb(call), resource.group, resource.plural, route.subresource, call.namespace, call.name
     )
-    if route.kind is Pod and route.verb == "list":
-        node = selection_for(call).required("spec.nodeName")
-        return attempt._replace(node=node)
+    node_field = strategy_of(route.kind).node_field
+    if node_field and route.verb == "list":
+        return attempt._replace(node=selection_for(call).required(node_field))
     return attempt
-
-
-def _is_bound(item: Item) -> bool:
-    return isinstance(item.object, Pod) and bool(item.object.spec.node_name)

@@ -6,9 +6,7 @@ answer is the text of a refusal, or nothing.
 
 from typing import NamedTuple
 
-from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
-from cubernetes.api.core.event import Event
-from cubernetes.api.core.node import ROLE_LABEL, Node
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object
 from cubernetes.host.web.messages import Identity
@@ -126,6 +124,11 @@ def node_of(identity: Identity) -> str:
     return ""
 
 
+def acting_node(identity: Identity) -> str:
+    """Return the node that acts as itself; empty for everybody else, administrators included."""
+    return "" if MASTERS in identity.groups else node_of(identity)
+
+
 def needs_object(identity: Identity, attempt: Attempt) -> bool:
     """Whether `may` must be given the object that is there."""
     is_pod = attempt.resource == "pods" and bool(attempt.name)
@@ -163,7 +166,7 @@ def _node_refusal(node: str, attempt: Attempt, one: Object | None) -> str:
 
 def _own_node(node: str, attempt: Attempt) -> str:
     if attempt.verb == "create" and not attempt.subresource:
-        # The name is in the body; object_refusal looks at it.
+        # The name is in the body; the strategy of nodes looks at it.
         return ""
     if attempt.verb in CHANGE and attempt.subresource in ("", "status"):
         return "" if attempt.name == node else "a node may change only itself"
@@ -195,45 +198,3 @@ def _own_pods(node: str, attempt: Attempt, one: Object | None) -> str:
         return ""
     is_own = isinstance(one, Pod) and one.spec.node_name == node
     return "" if is_own else NOT_BOUND
-
-
-def object_refusal(identity: Identity, subresource: str, old: Object | None, new: Object) -> str:
-    """Return why a write is refused for what is in it; empty where it is allowed.
-
-    `may` has allowed the verb already, by what memory showed of the object. This is asked within
-    the transaction, of what the store has there: also for rights that end at an object's fields.
-    """
-    node = node_of(identity)
-    if not node or MASTERS in identity.groups:
-        return ""
-    match new:
-        case Node() if subresource == "":
-            return _node_fields(node, old if isinstance(old, Node) else None, new)
-        case Pod() if not isinstance(old, Pod) or old.spec.node_name != node:
-            return NOT_BOUND
-        case Lease() if new.metadata.name != node:
-            return f'node "{node}" may keep only its own lease'
-        case Event() if any(one.source.host not in ("", node) for one in _events(old, new)):
-            return f'node "{node}" may not report as another'
-        case _:
-            return ""
-
-
-def _events(*states: Object | None) -> list[Event]:
-    return [one for one in states if isinstance(one, Event)]
-
-
-def _node_fields(node: str, old: Node | None, new: Node) -> str:
-    if new.metadata.name != node:
-        return f'node "{node}" may register only itself'
-    before, after = old.metadata.labels if old else {}, new.metadata.labels
-    for key in sorted(before.keys() | after.keys()):
-        # Its roles a node states when it registers; afterwards they are not its to change.
-        is_role = key.startswith(ROLE_LABEL) and old is not None
-        if (is_role or key.startswith(RESTRICTED_LABELS)) and before.get(key) != after.get(key):
-            return f'node "{node}" may not give itself the label {key}, nor take it away'
-    if new.spec.pod_cidr and (old is None or new.spec.pod_cidr != old.spec.pod_cidr):
-        return f'node "{node}" may not choose its pod network'
-    if old is not None and new.spec != old.spec:
-        return f'node "{node}" may not change its spec'
-    return ""

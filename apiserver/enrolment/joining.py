@@ -26,11 +26,12 @@ from apiserver.auth.tokens import (
 )
 from apiserver.backend import Backend, Signer
 from apiserver.call import Call
-from apiserver.state.items import Item
+from apiserver.enrolment.membership import member_of
+from apiserver.state.items import Item, Seen
 from apiserver.state.keys import TOKENS, key_of
-from apiserver.state.transact import Decision, Seen
+from apiserver.state.transact import Decision
 from apiserver.storage.store import Delete, Entry, Put
-from apiserver.strategies import nodes
+from apiserver.strategies.node import holders_of, member_key, put
 from cubernetes.api import names
 from cubernetes.api.codec import encode, read_model
 from cubernetes.api.core.node import Node, is_address
@@ -107,7 +108,7 @@ def _check_renewal(backend: Backend, wish: JoinRequest, name: str) -> None:
 
     Raises: Forbidden.
     """
-    member = nodes.member_of(backend, name)
+    member = member_of(backend, name)
     vouched = member.addresses if member is not None else ()
     why = ""
     if wish.node != name:
@@ -175,7 +176,7 @@ async def _admit(backend: Backend, call: Call, wish: JoinRequest, serials: tuple
 
     Raises: Unauthorized, Conflict, Forbidden.
     """
-    key, node_key = nodes.member_key(wish.node), key_of(Node, "", wish.node)
+    key, node_key = member_key(wish.node), key_of(Node, "", wish.node)
     keys, identity = [key], call.identity
     decide = partial(_invited, key, wish, serials)
     if node_of(identity):
@@ -186,13 +187,14 @@ async def _admit(backend: Backend, call: Call, wish: JoinRequest, serials: tuple
         keys, decide = [token_key, key, node_key], partial(_Use.decided, use)
     done = await backend.transactions.run(keys, decide)
     backend.room.noted(identity, done.put_bytes, backend.env.clock.monotonic())
-    await nodes.until_known(backend, done.revision)
+    # From now on this server goes by the member as it was written.
+    await backend.mirror.reach(done.revision, backend.settings.limits.freshness_deadline_s)
 
 
 def _invited(key: str, wish: JoinRequest, serials: tuple[str, ...], seen: Seen) -> Decision[None]:
     """An administrator needs no token."""
     after = joined(member_in(seen[key]), serials, wish.addresses, "")
-    return Decision((nodes.put(key, after),), None)
+    return Decision((put(key, after),), None)
 
 
 def _renewed(key: str, identity: Identity, serials: tuple[str, ...], seen: Seen) -> Decision[None]:
@@ -201,7 +203,7 @@ def _renewed(key: str, identity: Identity, serials: tuple[str, ...], seen: Seen)
         raise Forbidden(AGAIN, kind="join")
     if why := refusal_of(identity, member):
         raise Forbidden(why, kind="join")
-    return Decision((nodes.put(key, renewed(member, identity.serial, serials)),), None)
+    return Decision((put(key, renewed(member, identity.serial, serials)),), None)
 
 
 class _Use(NamedTuple):
@@ -229,7 +231,7 @@ class _Use(NamedTuple):
         member = joined(
             member_in(seen[self.member_key]), self.serials, self.wish.addresses, kept.id
         )
-        ops: tuple[Put, ...] = (nodes.put(self.member_key, member),)
+        ops: tuple[Put, ...] = (put(self.member_key, member),)
         if kept.once and not kept.node:
             used = msgspec.structs.replace(kept, node=name, used_at=self.now)
             ops = (Put(self.token_key, msgspec.json.encode(used)), *ops)
@@ -282,7 +284,7 @@ def _borrowed(backend: Backend, wish: JoinRequest) -> list[Problem]:
     if is_address(wish.node):
         problems.append(Problem("node", "must be a name, not an address"))
     ranges = (settings.service_range, settings.pod_range)
-    holders = nodes.holders_of(backend, wish.node)
+    holders = holders_of(backend, wish.node)
     for index, text in enumerate(wish.addresses):
         why = "" if is_nodes(text, ranges) else f"{text} is no address of a node"
         if text in holders:

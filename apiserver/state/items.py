@@ -6,6 +6,8 @@ always escaped, and metadata comes before everything that a user fills, so the f
 the right one. Nothing is decoded to serve a get, a list or an event.
 """
 
+from collections.abc import Mapping
+
 from apiserver.storage.store import Entry
 from cubernetes.api import codec
 from cubernetes.api.meta import Object, replaced
@@ -36,6 +38,10 @@ class Item:
         if self._object is None:
             self._object = codec.decode(self.kind, self.content)
         return self._object
+
+
+# What stands at the keys that a transaction has read.
+type Seen = Mapping[str, Item | Entry | None]
 
 
 def item_of(kind: type[Object], entry: Entry) -> Item:

@@ -10,14 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from apiserver.auth.authorize import LEADERS_NAMESPACE, MASTERS
+from apiserver.auth.authorize import MASTERS
 from apiserver.auth.members import name_in
 from apiserver.settings import Limits
 from apiserver.state.statuses import StorageFull
 from apiserver.storage.store import Usage
-from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.errors import RequestTooLarge, TooManyRequests
-from cubernetes.api.meta import Object
 from cubernetes.host.web.messages import Identity
 
 # From this part of the quota on history is forgotten sooner, and the file made smaller.
@@ -27,8 +25,7 @@ TIGHT_PART = 0.85
 ROOM_PART = 0.75
 # A defragmentation stops the store for a moment: it must give back this part of the quota.
 GAIN_PART = 0.2
-# While room is short: a lease has no more bytes, and a status grows by no more.
-LEASE_BYTES_MAX = 4096
+# While room is short a status grows by no more.
 STATUS_GROWTH_BYTES_MAX = 4096
 # etcd measures its file when it writes it: what is younger than this may not be in the figures.
 UNTOLD_S = 1.0
@@ -47,12 +44,13 @@ PAGE = "docs/store-full.md"
 class Write(NamedTuple):
     """A write as it is about to be made; old_bytes is 0 where nothing is there yet.
 
+    vital_bytes_max: up to how many bytes it is taken also while room is short, for the cluster
+        lives by its kind; 0 for other kinds.
     status_bytes: of its status, where that is what is written; 0 for everything else.
     """
 
     identity: Identity
-    kind: type[Object]
-    namespace: str
+    vital_bytes_max: int
     subresource: str
     old_bytes: int
     new_bytes: int
@@ -182,8 +180,8 @@ class Room:
 
 def is_taken(write: Write) -> bool:
     """Whether a write is taken while room is short. Deletions are not asked for: they are."""
-    if write.kind is Lease and write.namespace in (NODE_LEASE_NAMESPACE, LEADERS_NAMESPACE):
-        return write.new_bytes <= LEASE_BYTES_MAX
+    if write.vital_bytes_max:
+        return write.new_bytes <= write.vital_bytes_max
     if not write.old_bytes:
         return False
     growth_bytes = write.new_bytes - write.old_bytes

@@ -5,11 +5,11 @@ write, for the commit compares every key that was read. Where the decision is a 
 nothing needs writing, it is taken again on what the store itself says.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from apiserver.state.items import Item, item_of
+from apiserver.state.items import Item, Seen, item_of
 from apiserver.state.mirror import Mirror, StoreWentBack
 from apiserver.state.statuses import error_from
 from apiserver.state.turns import Turns
@@ -24,8 +24,6 @@ BEATEN_DEADLINE_S = 10.0
 EAGER_ATTEMPTS_MAX = 2
 PAUSE_BASE_S = 0.001
 PAUSE_S_MAX = 0.1
-
-type Seen = Mapping[str, Item | Entry | None]
 
 
 class Decision[T](NamedTuple):

@@ -4,10 +4,10 @@ from urllib.parse import quote
 
 from apiserver.backend import Backend
 from apiserver.call import Call
-from apiserver.state.guards import node_guard
 from apiserver.state.keys import key_of
 from apiserver.state.statuses import absent, conflict, success
 from apiserver.strategies.metadata import to_the_second
+from apiserver.strategies.node import node_exists
 from apiserver.verbs.write import modified
 from apiserver.wire.bodies import model_in
 from cubernetes.api.condition import Condition, with_condition
@@ -51,7 +51,7 @@ async def bind(backend: Backend, call: Call) -> Response:
             status=replaced(old.status, conditions=conditions),
         )
 
-    item = await modified(backend, call, change, guards=(node_guard(target),))
+    item = await modified(backend, call, change, preconditions=(node_exists(target),))
     return success(call.kind.resource, call.name, item.object.metadata.uid, 201)
 
 

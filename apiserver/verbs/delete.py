@@ -5,25 +5,20 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
 
-from apiserver.admission.kinds import IMMORTAL_NAMESPACES
 from apiserver.backend import Backend
 from apiserver.call import Call
-from apiserver.state.guards import checked, fence_guards
-from apiserver.state.items import Item, departed, encoded, stored, value_of
+from apiserver.state.items import Item, Seen, departed, encoded, stored, value_of
 from apiserver.state.keys import key_of
+from apiserver.state.preconditions import check_all
 from apiserver.state.statuses import absent, conflict, success
-from apiserver.state.transact import Decision, Seen
+from apiserver.state.transact import Decision
 from apiserver.storage.store import Put
-from apiserver.strategies import nodes
 from apiserver.strategies.metadata import to_the_second
+from apiserver.strategies.registry import strategy_of, write_preconditions
 from apiserver.verbs.read import selection_for
 from apiserver.verbs.write import Answer, check_allowed, is_over, note_written, removal
 from apiserver.wire.bodies import model_in
 from cubernetes.api.codec import encode
-from cubernetes.api.core.namespace import Namespace, NamespaceStatus
-from cubernetes.api.core.node import Node
-from cubernetes.api.core.pod import Pod, is_finished
-from cubernetes.api.core.service import Service
 from cubernetes.api.errors import BadRequest, Forbidden, NotFound
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.words import DeleteOptions, Propagation, Status
@@ -36,14 +31,12 @@ POLICY_FINALIZERS: Mapping[Propagation, str] = {
     "Foreground": "foregroundDeletion",
 }
 GRACE_S_MAX = 2**31 - 1
-# Kinds whose deletion answers with the object: client libraries read it as one.
-ANSWERED_WITH_OBJECT = (Pod, Service)
 
 
 async def delete(backend: Backend, call: Call) -> Response:
     options = options_in(call)
     item, is_gone = await deleted(backend, call, options)
-    if is_gone and not issubclass(call.kind, ANSWERED_WITH_OBJECT):
+    if is_gone and not strategy_of(call.kind).is_answered_with_object:
         return success(call.kind.resource, call.name, item.object.metadata.uid)
     return Response(200, item.content)
 
@@ -73,21 +66,23 @@ async def deleted(
     With uid, another incarnation counts as none: NotFound.
     """
     kind, key = call.kind, key_of(call.kind, call.namespace, call.name)
-    if kind is Namespace and call.name in IMMORTAL_NAMESPACES:
-        message = f'namespaces "{call.name}" is forbidden: this namespace may not be deleted'
-        raise Forbidden(message, kind="namespaces", name=call.name)
-    guards = fence_guards(call.request)
+    strategy = strategy_of(kind)
+    if why := strategy.deletion_refusal(call.name):
+        plural = kind.resource.plural
+        message = f'{plural} "{call.name}" is forbidden: {why}'
+        raise Forbidden(message, kind=plural, name=call.name)
+    preconditions = write_preconditions(call.request)
     now = to_the_second(backend.env.clock.now())
 
     def decide(seen: Seen) -> Decision[tuple[Answer, bool]]:
-        checked(guards, seen)
+        check_all(preconditions, seen)
         found = seen[key]
         if not isinstance(found, Item) or uid not in ("", found.object.metadata.uid):
             raise absent(kind.resource, call.name)
         check_allowed(call, found.object, found.object)
         _check_preconditions(call, options, found.object.metadata)
         going = dying(found.object, options, now)
-        beside = nodes.deleted(call, found.object, seen)
+        beside = strategy.deletion(call.identity, found.object, seen)
         if is_over(going):
             return Decision((*removal(going), *beside), (partial(_last, found), True))
         value = encoded(going)
@@ -96,12 +91,13 @@ async def deleted(
         stamp = partial(_stored_or_same, kind, key, value, found)
         return Decision((Put(key, value), *beside), (stamp, False))
 
-    keys = [key, *(guard.key for guard in guards), *nodes.keys_beside(call, call.name)]
+    keys = [key, *(one.key for one in preconditions), *strategy.keys_beside(call.name)]
     is_dry = call.is_dry or bool(options.dry_run)
     done = await backend.transactions.run(keys, decide, is_dry=is_dry)
     note_written(backend, call.identity, done.put_bytes)
-    if kind is Node:
-        await nodes.until_known(backend, done.revision)
+    if strategy.is_deletion_awaited:
+        deadline_s = backend.settings.limits.freshness_deadline_s
+        await backend.mirror.reach(done.revision, deadline_s)
     answer, is_gone = done.answer
     return answer(done.revision), is_gone
 
@@ -116,13 +112,13 @@ def _stored_or_same(kind: type[Object], key: str, value: bytes, found: Item, rev
 
 def dying(one: Object, options: DeleteOptions, now: datetime) -> Object:
     """Return an object whose deletion has been asked for, once or again."""
-    metadata = _with_grace(one.metadata, _grace_s(one, options.grace_period_seconds), now)
+    strategy = strategy_of(type(one))
+    grace_s = strategy.grace_s(one, options.grace_period_seconds)
+    metadata = _with_grace(one.metadata, grace_s, now)
     finalizers = finalizers_after(metadata.finalizers, _policy_of(options))
     metadata = replaced(metadata, finalizers=finalizers)
-    going = replaced(one, metadata=metadata)
-    if isinstance(going, Namespace):
-        return replaced(going, status=NamespaceStatus(phase="Terminating"))
-    return going
+    terminating: Object = strategy.terminating(replaced(one, metadata=metadata))
+    return terminating
 
 
 def _with_grace(metadata: ObjectMeta, grace_s: int, now: datetime) -> ObjectMeta:
@@ -138,13 +134,6 @@ def _with_grace(metadata: ObjectMeta, grace_s: int, now: datetime) -> ObjectMeta
         deletion_timestamp=asked_at + timedelta(seconds=grace_s),
         deletion_grace_period_seconds=grace_s,
     )
-
-
-def _grace_s(one: Object, asked_s: int | None) -> int:
-    """Return how long a pod gets: nothing to stop (unbound, finished) needs no time."""
-    if not isinstance(one, Pod) or not one.spec.node_name or is_finished(one):
-        return 0
-    return one.spec.termination_grace_period_seconds if asked_s is None else asked_s
 
 
 def _policy_of(options: DeleteOptions) -> Propagation | None:

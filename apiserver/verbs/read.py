@@ -9,6 +9,7 @@ from typing import cast
 
 from apiserver.backend import Backend
 from apiserver.call import Call
+from apiserver.enrolment.membership import is_unwelcome
 from apiserver.fairness.gate import flow_of
 from apiserver.state.items import Item, item_of
 from apiserver.state.keys import key_of, prefix_of
@@ -17,7 +18,6 @@ from apiserver.state.statuses import absent, error_from
 from apiserver.state.watchcache import FellBehind, event_line
 from apiserver.state.watching import Watcher
 from apiserver.storage.store import Compacted, FutureRevision, StoreError
-from apiserver.strategies import nodes
 from apiserver.wire.forms import Form, metadata_only, table, whole
 from apiserver.wire.pages import Place, place_of, token_of
 from apiserver.wire.tables import Included
@@ -130,7 +130,7 @@ async def watch(backend: Backend, call: Call) -> Response:
         first=first,
         ends_at=ends_at,
         bookmark=form.bookmark if wants_bookmarks else None,
-        is_unwelcome=partial(nodes.is_unwelcome, backend, call.identity),
+        is_unwelcome=partial(is_unwelcome, backend, call.identity),
     )
     return Response(200, backend.watchers.stream(watcher))
 

@@ -5,25 +5,29 @@ from functools import partial
 from itertools import chain
 from typing import Any, cast
 
-from apiserver.admission import kinds
-from apiserver.auth.authorize import Attempt, may, object_refusal
+from apiserver.auth.authorize import Attempt, may
 from apiserver.backend import Backend
 from apiserver.call import Call
-from apiserver.state.guards import Guard, checked, fence_guards, namespace_guard
-from apiserver.state.items import Item, encoded, stored, value_of
+from apiserver.state.items import Item, Seen, encoded, stored, value_of
 from apiserver.state.keys import key_of
+from apiserver.state.preconditions import Precondition, check_all
 from apiserver.state.room import SERVER, Write
 from apiserver.state.statuses import MODIFIED_SINCE, absent, conflict, exists, forbidden
-from apiserver.state.transact import Decision, Seen
+from apiserver.state.transact import Decision
 from apiserver.storage.store import Delete, Op, Put
 from apiserver.strategies import metadata as stamps
-from apiserver.strategies import nodes, services
 from apiserver.strategies.metadata import Stamp
+from apiserver.strategies.registry import (
+    creation_preconditions,
+    object_refusal,
+    strategy_of,
+    write_preconditions,
+)
+from apiserver.strategies.strategy import Claimed, with_status
 from apiserver.wire.bodies import object_in, warning_header
 from apiserver.wire.patches import patch_in
 from cubernetes.api import codec
 from cubernetes.api.codec import from_tree
-from cubernetes.api.core.service import Service
 from cubernetes.api.errors import (
     AlreadyExists,
     BadRequest,
@@ -37,6 +41,8 @@ from cubernetes.host.web.messages import Identity, Response
 
 # How many names are tried for generateName before the client is told to try again.
 GENERATED_NAMES_MAX = 8
+# How often others may get what was found free for a new object.
+ALLOCATIONS_MAX = 16
 
 type Answer = Callable[[int], Item]  # from the revision of the write, 0 for none
 type ChangeTo = Callable[[Object], Object]
@@ -134,29 +140,34 @@ async def modify(
     call: Call,
     change: ChangeTo,
     *,
-    guards: tuple[Guard, ...] = (),
+    preconditions: tuple[Precondition, ...] = (),
     warnings: tuple[str, ...] = (),
 ) -> Response:
     """Change the object that the call names; answer with what then stands there."""
-    item = await modified(backend, call, change, guards=guards)
+    item = await modified(backend, call, change, preconditions=preconditions)
     return Response(200, item.content, warning_header(warnings))
 
 
 async def modified(
-    backend: Backend, call: Call, change: ChangeTo, *, guards: tuple[Guard, ...] = ()
+    backend: Backend,
+    call: Call,
+    change: ChangeTo,
+    *,
+    preconditions: tuple[Precondition, ...] = (),
 ) -> Item:
     """Change the object that the call names, as one transaction; no change is no write."""
     kind, key = call.kind, key_of(call.kind, call.namespace, call.name)
-    guards = (*guards, *fence_guards(call.request))
+    strategy = strategy_of(kind)
+    preconditions = (*preconditions, *write_preconditions(call.request))
 
     def decide(seen: Seen) -> Decision[Answer]:
-        checked(guards, seen)
+        check_all(preconditions, seen)
         found = seen[key]
         if not isinstance(found, Item):
             raise absent(kind.resource, call.name)
         new = stamps.counted(found.object, change(found.object))
         check_allowed(call, found.object, new)
-        nodes.check_addresses(backend, call, found.object, new, seen)
+        strategy.check_change(backend, call.identity, found.object, new, seen)
         _check_rules(found.object, new)
         value = encoded(new)
         if value == value_of(found):
@@ -167,7 +178,7 @@ async def modified(
         check_room(backend, call, new, found, value)
         return Decision((Put(key, value),), partial(_item, kind, key, value, found.revision))
 
-    keys = [key, *(guard.key for guard in guards), *nodes.keys_beside(call, call.name)]
+    keys = [key, *(one.key for one in preconditions), *strategy.keys_beside(call.name)]
     done = await backend.transactions.run(keys, decide, is_dry=call.is_dry)
     note_written(backend, call.identity, done.put_bytes)
     return done.answer(done.revision)
@@ -184,10 +195,9 @@ def check_room(backend: Backend, call: Call, new: Object, found: Item | None, va
     if call.route.subresource == "status":
         status_bytes = len(codec.encode(cast(Any, new).status))
     old_bytes = len(value_of(found)) if found is not None else 0
-    place = new.metadata.namespace
-    write = Write(
-        call.identity, call.kind, place, call.route.subresource, old_bytes, len(value), status_bytes
-    )
+    vital_bytes_max = strategy_of(call.kind).vital_bytes_max(new.metadata.namespace)
+    part = call.route.subresource
+    write = Write(call.identity, vital_bytes_max, part, old_bytes, len(value), status_bytes)
     backend.room.check(write, backend.env.clock.monotonic())
 
 
@@ -199,14 +209,13 @@ def is_over(one: Object) -> bool:
     """Its deletion was asked for, and nothing is left to wait for."""
     metadata = one.metadata
     waits = metadata.finalizers or metadata.deletion_grace_period_seconds
-    spec_finalizers = getattr(getattr(one, "spec", None), "finalizers", ())
-    return metadata.is_deleted and not waits and not spec_finalizers
+    return metadata.is_deleted and not waits and not strategy_of(type(one)).is_held(one)
 
 
 def removal(one: Object) -> tuple[Op, ...]:
     """Return what removes an object, with the claims that it held."""
     key = key_of(type(one), one.metadata.namespace, one.metadata.name)
-    return (Delete(key), *services.released(one))
+    return (Delete(key), *strategy_of(type(one)).released(one))
 
 
 def _item(kind: type[Object], key: str, value: bytes, revision_before: int, revision: int) -> Item:
@@ -234,43 +243,41 @@ def _name_for(backend: Backend, one: Object) -> str:
 
 async def _create_named(backend: Backend, call: Call, one: Object, name: str) -> Item:
     stamp = Stamp(name, call.namespace, backend.env.rng.uuid(), backend.env.clock.now())
-    new = kinds.prepared(stamps.born(one, stamp).defaulted())
+    strategy = strategy_of(call.kind)
+    new: Object = strategy.prepared(stamps.born(one, stamp).defaulted())
     if problems := found(new.problems()):
         title = call.kind.resource.qualified_kind
         raise invalid(title, name or one.metadata.generate_name, problems, new)
     check_allowed(call, None, new)
-    guards = fence_guards(call.request)
-    if call.namespace:
-        guards = (*guards, namespace_guard(call.namespace))
-    if isinstance(new, Service):
-        return await services.create(backend, call, new, guards, _put_new)
-    return await _put_new(backend, call, new, guards)
+    preconditions = creation_preconditions(call.request, call.namespace)
+    taken: dict[str, str] = {}
+    for _ in range(ALLOCATIONS_MAX):
+        allocated = await strategy.allocated(backend, new, taken)
+        try:
+            return await _put_new(backend, call, allocated, preconditions)
+        except Claimed as claimed:
+            taken[claimed.key], lost = claimed.holder, claimed
+    raise lost
 
 
 async def _put_new(
-    backend: Backend,
-    call: Call,
-    new: Object,
-    guards: tuple[Guard, ...],
-    claims: tuple[Op, ...] = (),
+    backend: Backend, call: Call, new: Object, preconditions: tuple[Precondition, ...]
 ) -> Item:
-    key = key_of(call.kind, call.namespace, new.metadata.name)
+    key, strategy = key_of(call.kind, call.namespace, new.metadata.name), strategy_of(call.kind)
     plain = encoded(new)
     _check_size(plain, backend)
 
     def decide(seen: Seen) -> Decision[Answer]:
-        checked(guards, seen)
+        check_all(preconditions, seen)
         if seen[key] is not None:
             raise exists(call.kind.resource, new.metadata.name)
-        services.check_unclaimed(claims, seen)
-        made, beside = nodes.created(backend, call, new, seen)
+        made, beside = strategy.creation(backend, call.identity, new, seen)
         value = plain if made is new else encoded(made)
         check_room(backend, call, made, None, value)
-        ops = (Put(key, value), *claims, *beside)
-        return Decision(ops, partial(_item, call.kind, key, value, 0))
+        return Decision((Put(key, value), *beside), partial(_item, call.kind, key, value, 0))
 
-    beside = nodes.keys_beside(call, new.metadata.name)
-    keys = [key, *(guard.key for guard in guards), *(claim.key for claim in claims), *beside]
+    beside = strategy.keys_beside(new.metadata.name, new)
+    keys = [key, *(one.key for one in preconditions), *beside]
     done = await backend.transactions.run(keys, decide, is_dry=call.is_dry)
     note_written(backend, call.identity, done.put_bytes)
     return done.answer(done.revision)
@@ -279,8 +286,9 @@ async def _put_new(
 def _replacement(call: Call, new: Object, old: Object) -> Object:
     """Return what a write of the main resource makes of old: all but what is the server's."""
     _check_seen(call, new, old)
-    made = kinds.updated(old, stamps.carried_over(old, new)).defaulted()
-    if problems := found(kinds.update_problems(old, made)):
+    strategy = strategy_of(call.kind)
+    made: Object = strategy.updated(old, stamps.carried_over(old, new)).defaulted()
+    if problems := found(strategy.update_problems(old, made)):
         raise invalid(new.resource.qualified_kind, call.name, problems, made)
     return made
 
@@ -289,7 +297,7 @@ def _status_replacement(call: Call, new: Object, old: Object) -> Object:
     """Return old with the status of new: nothing else is written through /status."""
     _check_seen(call, new, old)
     kept = replaced(old, metadata=replaced(old.metadata, resource_version=""))
-    return kinds.with_status(kept, cast(Any, new).status)
+    return with_status(kept, cast(Any, new).status)
 
 
 def _check_seen(call: Call, new: Object, old: Object) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec import inspect
 
-from apiserver.admission import kinds
+from apiserver.strategies.registry import strategy_of
 from cubernetes.api import codec, schema, yaml
 from cubernetes.api.codec import Tree
 from cubernetes.api.core.service import Service
@@ -113,7 +113,7 @@ def test_a_field_that_is_required_is_there_also_where_it_is_empty(kind: type[Obj
 
 @every_kind
 def test_a_default_is_kubernetes_own_and_is_written(kind: type[Object]) -> None:
-    made = kinds.prepared(codec.from_tree(kind, bare(kind)).model.defaulted())
+    made = strategy_of(kind).prepared(codec.from_tree(kind, bare(kind)).model.defaulted())
     answer = codec.to_tree(made)
     for path, wanted in published("defaults", kind).items():
         for parent, field in parents(answer, path):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from apiserver.about.openapi.schemas import GROUP_VERSION_KIND, Schemas, Tree, group_version_kind
 from apiserver.call import Route
-from apiserver.verbs.delete import ANSWERED_WITH_OBJECT
+from apiserver.strategies.registry import strategy_of
 from apiserver.wire import protobuf
 from apiserver.wire.bodies import YAML_MEDIA
 from apiserver.wire.patches import MERGE, STEPS, STRATEGIC
@@ -188,7 +188,7 @@ def _answer(route: Route, schemas: Schemas) -> Tree:
 def _is_told_by_status(route: Route) -> bool:
     match route.verb:
         case "delete":
-            return route.kind not in ANSWERED_WITH_OBJECT
+            return not strategy_of(_kind(route)).is_answered_with_object
         case "deletecollection":
             return True
         case _:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from apiserver.admission.kinds import prepared
-from cubernetes.api.core.pod import Container, Pod, PodSpec, Resources
+from apiserver.strategies.pod import Pods
+from cubernetes.api.core.pod import Container, PodSpec, Resources
 from cubernetes.api.core.qos import oom_score_adj, qos_of
 from cubernetes.api.quantities import Quantity
 from kubelet.pod.memory import Memory
@@ -62,8 +62,7 @@ def test_admission_and_the_kubelet_tell_the_same_class(
     wanted: str, containers: list[Container]
 ) -> None:
     pod = a_pod(spec=a_spec(*containers))
-    admitted = prepared(pod)
-    assert isinstance(admitted, Pod)
+    admitted = Pods().prepared(pod)
 
     assert admitted.status.qos_class == wanted
     assert status_for(pod, [], Memory(), "", "192.168.0.1", NOW).qos_class == wanted

@@ -11,10 +11,9 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from apiserver.admission import kinds as admission
-from apiserver.auth.authorize import object_refusal
 from apiserver.call import media_of
 from apiserver.strategies import metadata as stamps
+from apiserver.strategies.registry import object_refusal, strategy_of
 from apiserver.wire import protobuf
 from apiserver.wire.forms import accepted
 from cubernetes.api import codec, schema, selectors, yaml
@@ -401,15 +400,16 @@ def test_objects_with_an_unknown_field(
 
 def admitted(one: Object) -> None:
     """Do to an object all that is done between reading and writing it."""
-    prepared = admission.prepared(one.defaulted())
+    strategy = strategy_of(type(one))
+    prepared = strategy.prepared(one.defaulted())
     problems = [
         *prepared.problems(),
         *prepared.update_problems(prepared),
-        *admission.update_problems(prepared, prepared),
+        *strategy.update_problems(prepared, prepared),
         *stamps.metadata_problems(prepared.metadata, prepared.metadata),
     ]
     object_refusal(NODE, "", prepared, prepared)
-    stamps.counted(prepared, admission.updated(prepared, stamps.carried_over(prepared, prepared)))
+    stamps.counted(prepared, strategy.updated(prepared, stamps.carried_over(prepared, prepared)))
     invalid(one.kind, one.metadata.name, problems)
 
 

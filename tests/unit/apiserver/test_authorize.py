@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.auth.authorize import Attempt, may, needs_object, node_of, object_refusal
+from apiserver.auth.authorize import Attempt, may, needs_object, node_of
+from apiserver.strategies.registry import object_refusal
 from cubernetes.api.coordination.lease import Lease, LeaseSpec
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import Container, Pod, PodSpec

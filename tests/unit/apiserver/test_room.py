@@ -15,6 +15,7 @@ from apiserver.state.room import (
 )
 from apiserver.state.statuses import StorageFull
 from apiserver.storage.store import Usage
+from apiserver.strategies.registry import strategy_of
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
@@ -45,7 +46,7 @@ def a_write(
     status: int = 0,
     namespace: str = "default",
 ) -> Write:
-    return Write(by, kind, namespace, part, old, new, status)
+    return Write(by, strategy_of(kind).vital_bytes_max(namespace), part, old, new, status)
 
 
 def a_room(size: int, used: int | None = None, *, is_full: bool = False) -> Room:

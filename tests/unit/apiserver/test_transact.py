@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from apiserver.state.items import Seen
 from apiserver.state.mirror import Mirror
-from apiserver.state.transact import BEATEN_DEADLINE_S, Decision, Seen, Transactions
+from apiserver.state.transact import BEATEN_DEADLINE_S, Decision, Transactions
 from apiserver.state.turns import Turns
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import Compare, Entry, Outcome, Put

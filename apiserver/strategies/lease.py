@@ -1,0 +1,52 @@
+"""Leases: the cluster lives by them, and a leader's writes are compared with its own. Pure."""
+
+from apiserver.auth.authorize import LEADERS_NAMESPACE
+from apiserver.state.keys import key_of
+from apiserver.state.preconditions import Precondition
+from apiserver.strategies.strategy import Strategy
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.errors import BadRequest, Conflict
+from cubernetes.api.meta import Object
+from cubernetes.api.names import is_label, is_subdomain
+from cubernetes.host.web.messages import Request
+
+FENCE_HEADER = "cubernetes-fence"
+BYTES_MAX = 4096  # of a lease that is written while the store is nearly full
+
+
+class Leases(Strategy[Lease]):
+    """Nodes show by them that they live, leaders that they lead."""
+
+    def node_refusal(self, node: str, subresource: str, old: Lease | None, new: Lease) -> str:  # noqa: ARG002
+        is_own = new.metadata.name == node
+        return "" if is_own else f'node "{node}" may keep only its own lease'
+
+    def vital_bytes_max(self, namespace: str) -> int:
+        return BYTES_MAX if namespace in (NODE_LEASE_NAMESPACE, LEADERS_NAMESPACE) else 0
+
+
+def fences(request: Request) -> tuple[Precondition, ...]:
+    """A leader states its lease and its number: once another leads, its writes are refused.
+
+    Raises: BadRequest: the header is not `<namespace>/<lease>:<transitions>:<uid>`.
+    """
+    text = request.headers.get(FENCE_HEADER, "")
+    if not text:
+        return ()
+    place, _, held = text.partition(":")
+    number, _, uid = held.partition(":")
+    namespace, _, name = place.partition("/")
+    is_number = number.isascii() and number.isdigit() and len(number) <= 10
+    if not is_label(namespace) or not is_subdomain(name) or not is_number or not uid:
+        raise BadRequest("Cubernetes-Fence: must be <namespace>/<lease>:<leaseTransitions>:<uid>")
+
+    def check(found: Object | None) -> None:
+        stated = (uid, int(number))
+        is_held = isinstance(found, Lease) and stated == (
+            found.metadata.uid, found.spec.lease_transitions
+        )  # fmt: skip
+        if not is_held:
+            message = f"the lease {place} is no longer held as number {number}"
+            raise Conflict(message, kind="leases", name=name)
+
+    return (Precondition(key_of(Lease, namespace, name), check),)

@@ -1,0 +1,37 @@
+"""Pods: they belong to a node, and take their time to end. Pure."""
+
+from collections.abc import Iterator
+
+from apiserver.auth.authorize import NOT_BOUND
+from apiserver.strategies.strategy import Strategy
+from cubernetes.api.core.pod import Pod, PodStatus, is_finished
+from cubernetes.api.core.qos import qos_of
+from cubernetes.api.errors import Problem
+from cubernetes.api.meta import replaced
+
+
+class Pods(Strategy[Pod]):
+    """A binding sets the node of a pod, once; that node's kubelet reports on it."""
+
+    node_field = "spec.nodeName"
+    is_answered_with_object = True
+
+    def prepared(self, new: Pod) -> Pod:
+        return replaced(new, status=PodStatus(qos_class=qos_of(new.spec)))
+
+    def update_problems(self, old: Pod, new: Pod) -> Iterator[Problem]:
+        if old.spec.node_name != new.spec.node_name:
+            message = "field is immutable: a binding sets it, once"
+            yield Problem("spec.nodeName", message, "FieldValueForbidden")
+
+    def grace_s(self, one: Pod, asked_s: int | None) -> int:
+        """A pod with nothing to stop (unbound, finished) needs no time."""
+        if not one.spec.node_name or is_finished(one):
+            return 0
+        return one.spec.termination_grace_period_seconds if asked_s is None else asked_s
+
+    def node_of(self, one: Pod) -> str:
+        return one.spec.node_name
+
+    def node_refusal(self, node: str, subresource: str, old: Pod | None, new: Pod) -> str:  # noqa: ARG002
+        return "" if old is not None and old.spec.node_name == node else NOT_BOUND

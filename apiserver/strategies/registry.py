@@ -1,0 +1,63 @@
+"""Every strategy there is, by its kind; the other kinds have the defaults. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from apiserver.auth.authorize import acting_node
+from apiserver.state.preconditions import Precondition
+from apiserver.strategies.event import Events
+from apiserver.strategies.lease import Leases, fences
+from apiserver.strategies.namespace import Namespaces, takes_objects
+from apiserver.strategies.node import Nodes
+from apiserver.strategies.pod import Pods
+from apiserver.strategies.service import Services
+from apiserver.strategies.strategy import Strategy
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.service import Service
+from cubernetes.api.meta import Object
+from cubernetes.host.web.messages import Identity, Request
+
+STRATEGIES: Mapping[type[Object], Strategy[Any]] = {
+    Namespace: Namespaces(),
+    Node: Nodes(),
+    Pod: Pods(),
+    Service: Services(),
+    Event: Events(),
+    Lease: Leases(),
+}
+DEFAULT: Strategy[Any] = Strategy()
+
+
+def strategy_of(kind: type[Object]) -> Strategy[Any]:
+    return STRATEGIES.get(kind, DEFAULT)
+
+
+def write_preconditions(request: Request) -> tuple[Precondition, ...]:
+    """Return what must hold at the moment of any write.
+
+    Raises: BadRequest: the request states it in no form that is known.
+    """
+    return fences(request)
+
+
+def creation_preconditions(request: Request, namespace: str) -> tuple[Precondition, ...]:
+    """Return what must hold at the moment of a creation.
+
+    Raises: BadRequest.
+    """
+    place = (takes_objects(namespace),) if namespace else ()
+    return (*fences(request), *place)
+
+
+def object_refusal(identity: Identity, subresource: str, old: Object | None, new: Object) -> str:
+    """Return why a write is refused for what is in it; empty where it is allowed.
+
+    `may` has allowed the verb already, by what memory showed of the object. This is asked within
+    the transaction, of what the store has there: also for rights that end at an object's fields.
+    """
+    node = acting_node(identity)
+    return strategy_of(type(new)).node_refusal(node, subresource, old, new) if node else ""
