@@ -11,12 +11,10 @@ from apiserver.about import counts, discovery, health
 from apiserver.about.openapi.documents import Documents
 from apiserver.call import Handler, Policy, Route
 from apiserver.enrolment import joining
-from apiserver.subresources import namespaces, pods, scale
+from apiserver.subresources.registry import subresources_of
 from apiserver.verbs import delete, read
 from apiserver.verbs import write as writing
 from cubernetes.api import names
-from cubernetes.api.core.namespace import Namespace
-from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import BadRequest, MethodNotAllowed, NotFound
 from cubernetes.api.meta import Object
 from cubernetes.host.web import routes as http
@@ -134,22 +132,6 @@ def _of_objects(kind: type[Object]) -> Iterator[Route]:
     )
     for method, verb, handler in verbs:
         yield Route(method, path, verb, handler, Policy.ROLE, kind)
-    for part, method, verb, handler in _parts_of(kind):
-        yield Route(method, f"{path}/{part}", verb, handler, Policy.ROLE, kind, part)
-
-
-def _parts_of(kind: type[Object]) -> Iterator[tuple[str, str, str, Handler]]:
-    parts = kind.resource.subresources
-    if "status" in parts:
-        yield "status", "GET", "get", read.get
-        yield "status", "PUT", "update", writing.update_status
-        yield "status", "PATCH", "patch", writing.patch_status
-    if "scale" in parts:
-        yield "scale", "GET", "get", scale.get
-        yield "scale", "PUT", "update", scale.update
-        yield "scale", "PATCH", "patch", scale.patch
-    if kind is Pod:
-        yield "binding", "POST", "create", pods.bind
-        yield "log", "GET", "get", pods.log
-    if kind is Namespace:
-        yield "finalize", "PUT", "update", namespaces.finalize
+    for part in subresources_of(resource):
+        for method, verb, handler, *_ in part.methods:
+            yield Route(method, f"{path}/{part.name}", verb, handler, Policy.ROLE, kind, part.name)

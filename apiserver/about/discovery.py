@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from apiserver.about.openapi.schemas import group_version_kind
 from apiserver.backend import Backend
 from apiserver.call import Call, Handler
+from apiserver.subresources.registry import subresources_of
+from apiserver.subresources.subresource import Subresource
 from cubernetes.api.meta import Object, Resource
 from cubernetes.host.version import VERSION
 from cubernetes.host.web.messages import Response
@@ -13,15 +16,6 @@ from cubernetes.host.web.messages import Response
 # The Kubernetes release whose API we speak; clients compare theirs with it.
 MAJOR, MINOR = "1", "32"
 GIT_VERSION = f"v{MAJOR}.{MINOR}.0+cubernetes.{VERSION}"
-
-# (kind, verbs) of what stands beside an object; None is the object's own kind.
-PARTS: dict[str, tuple[tuple[str, str, str] | None, list[str]]] = {
-    "status": (None, ["get", "patch", "update"]),
-    "scale": (("autoscaling", "v1", "Scale"), ["get", "patch", "update"]),
-    "binding": (("", "v1", "Binding"), ["create"]),
-    "log": (None, ["get"]),
-    "finalize": (None, ["update"]),
-}
 
 
 async def version(_: Backend, __: Call) -> Response:
@@ -83,24 +77,18 @@ def _entries(resource: Resource) -> list[dict[str, object]]:
     }
     # Only the resource itself has categories: kubectl would otherwise try to list pods/log.
     own |= {"categories": list(resource.categories)} if resource.categories else {}
-    parts = list(resource.subresources)
-    if resource.kind == "Namespace" and "finalize" not in parts:
-        parts.append("finalize")
-    return [own, *(_part(resource, part) for part in parts)]
+    return [own, *(_part(resource, part) for part in subresources_of(resource))]
 
 
-def _part(resource: Resource, part: str) -> dict[str, object]:
-    other, verbs = PARTS[part]
+def _part(resource: Resource, part: Subresource) -> dict[str, object]:
     entry: dict[str, object] = {
-        "name": f"{resource.plural}/{part}",
+        "name": f"{resource.plural}/{part.name}",
         "singularName": "",
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": verbs,
+        "verbs": sorted(method.verb for method in part.methods),
     }
-    if other is not None:
-        entry["group"], entry["version"], entry["kind"] = other
-    return entry
+    return entry | (group_version_kind(part.model) if part.model is not None else {})
 
 
 def _always(told: Mapping[str, object]) -> Handler:

@@ -5,6 +5,7 @@ from functools import partial
 from apiserver.backend import Backend
 from apiserver.call import Call
 from apiserver.state.statuses import MODIFIED_SINCE, conflict
+from apiserver.subresources.subresource import Method, Subresource
 from apiserver.verbs.write import modify
 from apiserver.wire.bodies import object_in
 from cubernetes.api.core.namespace import Namespace
@@ -26,3 +27,6 @@ def _finalized(call: Call, new: Object, old: Object) -> Object:
         raise conflict(call.kind.resource, call.name, MODIFIED_SINCE)
     metadata = replaced(old.metadata, resource_version="")
     return replaced(old, metadata=metadata, spec=new.spec)
+
+
+FINALIZE = Subresource("finalize", (Method("PUT", "update", finalize),))

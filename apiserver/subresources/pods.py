@@ -8,8 +8,10 @@ from apiserver.state.keys import key_of
 from apiserver.state.statuses import absent, conflict, success
 from apiserver.strategies.metadata import to_the_second
 from apiserver.strategies.node import node_exists
+from apiserver.subresources.subresource import Method, Subresource
 from apiserver.verbs.write import modified
 from apiserver.wire.bodies import model_in
+from apiserver.wire.parameters import DRY_RUN, MANAGER, NUMBER, TEXT, TRUTH, Parameter
 from cubernetes.api.condition import Condition, with_condition
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
@@ -17,7 +19,7 @@ from cubernetes.api.errors import BadRequest, Problem, ServiceUnavailable
 from cubernetes.api.logquery import log_query, query_text
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.refusals import invalid
-from cubernetes.api.words import Binding
+from cubernetes.api.words import Binding, Status
 from cubernetes.host.web.messages import Response
 
 
@@ -93,3 +95,20 @@ def _container(pod: Pod, asked: str) -> str:
         message = f"a container name must be specified for pod {pod.metadata.name}, choose one of: "
         raise BadRequest(message + listed)
     return names[0]
+
+
+BINDING = Subresource(
+    # It is read strictly always: fieldValidation is not asked.
+    "binding",
+    (Method("POST", "create", bind, (DRY_RUN, MANAGER), Status),),
+    model=Binding,
+)
+LOG_QUERY = (
+    Parameter("container", TEXT, "Whose log; a pod with one container needs no name."),
+    Parameter("follow", TRUTH, "Go on as more is written."),
+    Parameter("previous", TRUTH, "Of the container before the last restart."),
+    Parameter("sinceSeconds", NUMBER, "Only what was written so recently."),
+    Parameter("tailLines", NUMBER, "Only so many lines from the end."),
+    Parameter("timestamps", TRUTH, "Each line with its time."),
+)
+LOG = Subresource("log", (Method("GET", "get", log, LOG_QUERY),), media="text/plain")

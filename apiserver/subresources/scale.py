@@ -8,9 +8,11 @@ from apiserver.backend import Backend
 from apiserver.call import Call
 from apiserver.state.keys import key_of
 from apiserver.state.statuses import MODIFIED_SINCE, absent, conflict
+from apiserver.subresources.subresource import Method, Subresource
 from apiserver.verbs.read import reach
 from apiserver.verbs.write import modified
 from apiserver.wire.bodies import tree_in
+from apiserver.wire.parameters import DRY_RUN, MANAGER
 from apiserver.wire.patches import patch_in
 from cubernetes.api import codec, schema
 from cubernetes.api.errors import BadRequest
@@ -88,3 +90,16 @@ def _scaled(call: Call, old: Object, wanted: Scale) -> Object:
     spec = replaced(cast(Any, old).spec, replicas=wanted.spec.replicas)
     metadata = replaced(old.metadata, resource_version="")
     return replaced(old, metadata=metadata, spec=spec)
+
+
+# It is read strictly always: fieldValidation is not asked.
+_WRITE = (DRY_RUN, MANAGER)
+SCALE = Subresource(
+    "scale",
+    (
+        Method("GET", "get", get),
+        Method("PUT", "update", update, _WRITE),
+        Method("PATCH", "patch", patch, _WRITE),
+    ),
+    model=Scale,
+)

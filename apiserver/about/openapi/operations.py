@@ -2,51 +2,34 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
-from apiserver.about.openapi.schemas import GROUP_VERSION_KIND, Schemas, Tree, group_version_kind
+from apiserver.about.openapi.schemas import GROUP_VERSION_KIND, Schemas, group_version_kind
 from apiserver.call import Route
 from apiserver.strategies.registry import strategy_of
+from apiserver.subresources.registry import method_of, subresource_named
 from apiserver.wire import protobuf
 from apiserver.wire.bodies import YAML_MEDIA
+from apiserver.wire.parameters import DRY_RUN, MANAGER, NUMBER, TEXT, TRUTH, Parameter, Tree, one_of
 from apiserver.wire.patches import MERGE, STEPS, STRATEGIC
 from cubernetes.api.meta import Model, Object
-from cubernetes.api.words import Binding, DeleteOptions, Scale, Status
+from cubernetes.api.words import DeleteOptions, Status
 
-# What a sub-resource is, where it is not its object itself.
-PARTS: Mapping[str, type[Model]] = {"scale": Scale, "binding": Binding}
 # As Kubernetes calls a verb in x-kubernetes-action, where it has a word of its own for it.
 ACTIONS = {"create": "post", "update": "put"}
-BODY_MEDIA = ("application/json", YAML_MEDIA[0], protobuf.MEDIA)
-
-TEXT: Tree = {"type": "string"}
-NUMBER: Tree = {"type": "integer", "minimum": 0}
-TRUTH: Tree = {"type": "boolean"}
-
-
-class Parameter(NamedTuple):
-    name: str
-    schema: Tree
-    description: str
-
-
-def _one_of(*values: str) -> Tree:
-    return {"type": "string", "enum": list(values)}
-
+JSON = "application/json"
+BODY_MEDIA = (JSON, YAML_MEDIA[0], protobuf.MEDIA)
 
 REVISION = Parameter("resourceVersion", TEXT, "Not older than this; 0 is whatever is at hand.")
 CHOICE = (
     Parameter("labelSelector", TEXT, "Only objects with these labels: app=web,tier in (a,b),!old"),
     Parameter("fieldSelector", TEXT, "Only objects with these fields: spec.nodeName=n1"),
 )
-DRY_RUN = Parameter("dryRun", _one_of("All"), "Decide and answer, but write nothing.")
-MANAGER = Parameter("fieldManager", TEXT, "Who writes; read by nobody yet.")
 WRITE = (
     DRY_RUN,
     MANAGER,
     Parameter(
         "fieldValidation",
-        _one_of("Strict", "Warn", "Ignore"),
+        one_of("Strict", "Warn", "Ignore"),
         "Whether an unknown field is refused (the default), warned of, or dropped in silence.",
     ),
 )
@@ -55,7 +38,7 @@ DELETE = (
     Parameter("gracePeriodSeconds", NUMBER, "How long a pod may take to end; 0 is at once."),
     Parameter(
         "propagationPolicy",
-        _one_of("Background", "Foreground", "Orphan"),
+        one_of("Background", "Foreground", "Orphan"),
         "Whether what it owns goes after it, before it, or stays.",
     ),
     Parameter("orphanDependents", TRUTH, "The older way to say Orphan."),
@@ -67,22 +50,13 @@ LIST = (
     REVISION,
     Parameter(
         "resourceVersionMatch",
-        _one_of("Exact", "NotOlderThan"),
+        one_of("Exact", "NotOlderThan"),
         "How the list must relate to resourceVersion.",
     ),
     Parameter("watch", TRUTH, "Give changes as they come, one JSON object a line."),
     Parameter("allowWatchBookmarks", TRUTH, "A watch also tells how far it has come."),
     Parameter("timeoutSeconds", NUMBER, "When a watch ends; 0 leaves it to the server."),
 )
-LOG = (
-    Parameter("container", TEXT, "Whose log; a pod with one container needs no name."),
-    Parameter("follow", TRUTH, "Go on as more is written."),
-    Parameter("previous", TRUTH, "Of the container before the last restart."),
-    Parameter("sinceSeconds", NUMBER, "Only what was written so recently."),
-    Parameter("tailLines", NUMBER, "Only so many lines from the end."),
-    Parameter("timestamps", TRUTH, "Each line with its time."),
-)
-# By verb; by sub-resource where that has its own.
 PARAMETERS: Mapping[str, tuple[Parameter, ...]] = {
     "get": (REVISION,),
     "list": LIST,
@@ -91,10 +65,6 @@ PARAMETERS: Mapping[str, tuple[Parameter, ...]] = {
     "patch": WRITE,
     "delete": DELETE,
     "deletecollection": (*CHOICE, *DELETE),
-    "log": LOG,
-    # Both are read strictly always.
-    "binding": (DRY_RUN, MANAGER),
-    "scale": (DRY_RUN, MANAGER),
 }
 
 
@@ -136,7 +106,8 @@ def _kind(route: Route) -> type[Object]:
 
 
 def _model(route: Route) -> type[Model]:
-    return PARTS.get(route.subresource, _kind(route))
+    part = subresource_named(route.subresource)
+    return (part and part.model) or _kind(route)
 
 
 def _name(route: Route) -> str:
@@ -150,9 +121,10 @@ def _name(route: Route) -> str:
 
 
 def _parameters(route: Route) -> tuple[Parameter, ...]:
-    is_read = route.verb == "get" and route.subresource != "log"
-    word = route.verb if is_read or route.subresource not in PARAMETERS else route.subresource
-    return PARAMETERS[word]
+    method = method_of(route.subresource, route.verb)
+    if method is None or method.parameters is None:
+        return PARAMETERS[route.verb]
+    return method.parameters
 
 
 def _body(route: Route, schemas: Schemas) -> Tree:
@@ -175,14 +147,20 @@ def _in_every_media(shape: Tree) -> Tree:
 
 
 def _answer(route: Route, schemas: Schemas) -> Tree:
-    media, shape = "application/json", TEXT
-    if route.subresource == "log":
-        media = "text/plain"
-    elif route.verb == "list":
-        shape = schemas.of_list(_kind(route))
-    else:
-        shape = schemas.of(Status if _is_told_by_status(route) else _model(route))
-    return {"description": "OK", "content": {media: {"schema": shape}}}
+    part = subresource_named(route.subresource)
+    media = part.media if part is not None else JSON
+    return {"description": "OK", "content": {media: {"schema": _answered(route, schemas, media)}}}
+
+
+def _answered(route: Route, schemas: Schemas, media: str) -> Tree:
+    if media != JSON:
+        return TEXT
+    if route.verb == "list":
+        return schemas.of_list(_kind(route))
+    method = method_of(route.subresource, route.verb)
+    told_by_status = method is None and _is_told_by_status(route)
+    own = Status if told_by_status else _model(route)
+    return schemas.of((method and method.answer) or own)
 
 
 def _is_told_by_status(route: Route) -> bool:
@@ -192,4 +170,4 @@ def _is_told_by_status(route: Route) -> bool:
         case "deletecollection":
             return True
         case _:
-            return route.subresource == "binding"
+            return False

@@ -6,14 +6,13 @@ import msgspec
 from msgspec import inspect
 
 from apiserver.about.openapi.docstrings import told_by
+from apiserver.wire.parameters import Tree
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.patches import strategic
 from cubernetes.api.quantities import QUANTITY_RULE, Quantity
 from cubernetes.api.registry import KINDS
 from cubernetes.api.schema import type_of
 from cubernetes.api.words import Listing
-
-type Tree = dict[str, Any]
 
 INT32_MAX = 2**31 - 1
 GROUP_VERSION_KIND = "x-kubernetes-group-version-kind"

@@ -36,7 +36,7 @@ class Namespace(Object):
         "namespaces",
         ("ns",),
         namespaced=False,
-        subresources=("status",),
+        subresources=("status", "finalize"),
         # As in Kubernetes: one request shall not empty a cluster.
         verbs=tuple(verb for verb in VERBS if verb != "deletecollection"),
     )

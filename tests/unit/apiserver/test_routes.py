@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 from apiserver.backend import Backend
 from apiserver.call import Call, Route
 from apiserver.routes import Match, PolicyMissing, Routes, table
+from apiserver.subresources.registry import SUBRESOURCES, SubresourceUnknown
+from apiserver.subresources.subresource import Subresource
+from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.errors import MethodNotAllowed, NotFound
 from cubernetes.api.registry import KINDS
 from cubernetes.host.web.messages import Response
@@ -98,3 +101,26 @@ def test_every_route_finds_itself() -> None:
     for route in table(KINDS):
         path = route.pattern.replace("{namespace}", "ns").replace("{name}", "nm")
         assert ROUTES.match(route.method, path).route.pattern == route.pattern
+
+
+def test_a_kind_with_a_subresource_that_is_not_registered_is_refused_by_its_name() -> None:
+    class Ghost(Lease):
+        resource = Lease.resource._replace(kind="Ghost", plural="ghosts", subresources=("haunt",))
+
+    with pytest.raises(SubresourceUnknown, match="Ghost: subresources: 'haunt' is none of status"):
+        list(table([Ghost]))
+
+
+@pytest.mark.parametrize("one", SUBRESOURCES, ids=lambda one: one.name)
+def test_every_method_of_a_subresource_is_routed_for_the_kinds_that_list_it(
+    one: Subresource,
+) -> None:
+    kinds = [kind for kind in KINDS if one.name in kind.resource.subresources]
+    found = {
+        (route.kind, route.method, route.verb)
+        for route in table(KINDS)
+        if route.subresource == one.name
+    }
+
+    assert kinds
+    assert found == {(kind, method.method, method.verb) for kind in kinds for method in one.methods}

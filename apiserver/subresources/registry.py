@@ -1,0 +1,39 @@
+"""Every subresource there is: routes, discovery and OpenAPI come from here."""
+
+from collections.abc import Iterator, Mapping
+
+from apiserver.subresources.namespaces import FINALIZE
+from apiserver.subresources.pods import BINDING, LOG
+from apiserver.subresources.scale import SCALE
+from apiserver.subresources.status import STATUS
+from apiserver.subresources.subresource import Method, Subresource
+from cubernetes.api.meta import Resource
+
+SUBRESOURCES: tuple[Subresource, ...] = (STATUS, SCALE, BINDING, LOG, FINALIZE)
+_BY_NAME: Mapping[str, Subresource] = {one.name: one for one in SUBRESOURCES}
+
+
+class SubresourceUnknown(Exception):
+    """A kind lists a subresource that is not registered: it cannot be served."""
+
+
+def subresources_of(resource: Resource) -> Iterator[Subresource]:
+    """Yield the subresources that a kind lists, in its order.
+
+    Raises: SubresourceUnknown.
+    """
+    for name in resource.subresources:
+        if name not in _BY_NAME:
+            known = ", ".join(_BY_NAME)
+            raise SubresourceUnknown(f"{resource.kind}: subresources: {name!r} is none of {known}")
+        yield _BY_NAME[name]
+
+
+def subresource_named(name: str) -> Subresource | None:
+    return _BY_NAME.get(name)
+
+
+def method_of(name: str, verb: str) -> Method | None:
+    """Return how a subresource answers a verb; None for the object itself, whose name is empty."""
+    found = _BY_NAME.get(name)
+    return next((one for one in found.methods if one.verb == verb), None) if found else None

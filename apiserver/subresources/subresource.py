@@ -1,0 +1,34 @@
+"""A subresource as a value: its methods, and what they take and give."""
+
+from typing import NamedTuple
+
+from apiserver.call import Handler
+from apiserver.wire.parameters import Parameter
+from cubernetes.api.meta import Model
+
+
+class Method(NamedTuple):
+    """One HTTP method: the verb by which it is authorized, and what carries it out.
+
+    parameters: those of its query; None: those that the verb has everywhere.
+    answer: what it answers with; None: the subresource's model.
+    """
+
+    method: str
+    verb: str
+    handler: Handler
+    parameters: tuple[Parameter, ...] | None = None
+    answer: type[Model] | None = None
+
+
+class Subresource(NamedTuple):
+    """What the kinds that list its name have below each object.
+
+    model: what is read and written there; None: the object itself.
+    media: of its answers.
+    """
+
+    name: str
+    methods: tuple[Method, ...]
+    model: type[Model] | None = None
+    media: str = "application/json"
