@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from apiserver.backend import Backend
-from apiserver.wire.forms import Accepted, accepted
 from cubernetes.api.codec import Validation
 from cubernetes.api.errors import BadRequest, UnsupportedMediaType
 from cubernetes.api.meta import Object
@@ -72,14 +71,6 @@ class Call:
         if asked not in ("", "All"):
             raise BadRequest("dryRun: must be All")
         return asked == "All"
-
-    @property
-    def accepted(self) -> Accepted:
-        """The form in which the client wants to be shown objects.
-
-        Raises: NotAcceptable.
-        """
-        return accepted(self.request.headers.get("accept", ""))
 
     def number(self, name: str, default: int, most: int) -> int:
         """Return a parameter that is a number from 0 to most.

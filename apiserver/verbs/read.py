@@ -18,7 +18,7 @@ from apiserver.state.statuses import absent, error_from
 from apiserver.state.watchcache import FellBehind, event_line
 from apiserver.state.watching import Watcher
 from apiserver.storage.store import Compacted, FutureRevision, StoreError
-from apiserver.wire.forms import Form, metadata_only, table, whole
+from apiserver.wire.forms import Accepted, Form, accepted, metadata_only, table, whole
 from apiserver.wire.pages import Place, place_of, token_of
 from apiserver.wire.tables import Included
 from cubernetes.api.codec import encode
@@ -104,7 +104,7 @@ async def watch(backend: Backend, call: Call) -> Response:
     limits = backend.settings.limits
     timeout_s = call.number("timeoutSeconds", limits.watch_timeout_s, limits.watch_timeout_s_max)
     form = _form(backend, call)
-    if call.accepted.notation != "json":
+    if _accepted(call).notation != "json":
         raise NotAcceptable("a watch is served as application/json only")
     wants_bookmarks = call.is_set("allowWatchBookmarks")
     await _reach(backend, asked)
@@ -245,12 +245,20 @@ def _included(call: Call) -> Included:
     return cast(Included, asked)
 
 
+def _accepted(call: Call) -> Accepted:
+    """Return the form in which the client wants to be shown objects.
+
+    Raises: NotAcceptable.
+    """
+    return accepted(call.request.headers.get("accept", ""))
+
+
 def _form(backend: Backend, call: Call) -> Form:
     """Return how objects are shown to this caller.
 
     Raises: NotAcceptable; BadRequest: includeObject is none of the known.
     """
-    match call.accepted.shape:
+    match _accepted(call).shape:
         case "whole":
             return whole(call.kind)
         case "metadata":

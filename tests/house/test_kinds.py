@@ -1,5 +1,6 @@
 """What every kind must have: adding one is a file, two manifests and a line in the registry."""
 
+import ast
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from cubernetes.api import codec, yaml
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.registry import KINDS, kind_named, kind_of
-from tests.house.sources import ROOT, none
+from tests.house.sources import ROOT, none, of_rooms
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EXAMPLES = ROOT / "examples"
@@ -139,3 +140,22 @@ def placed(one: Object) -> Object:
     if not one.resource.namespaced or one.metadata.namespace:
         return one
     return replaced(one, metadata=replaced(one.metadata, namespace="default"))
+
+
+# Rooms of the API server that may know a kind: by contract in .importlinter, and here by its name.
+KNOWING = ("strategies", "subresources", "maintenance", "enrolment", "auth")
+# Kubernetes' protobuf has no names on the wire: its numbers stand in one table.
+TABLES = frozenset({"apiserver/wire/protomessages.py"})
+
+
+def test_generic_modules_of_the_api_server_name_no_kind() -> None:
+    words = {word for kind in KINDS for word in (kind.resource.kind, kind.resource.plural)}
+    found = [
+        f"{one.path}:{node.lineno}: {node.value!r}"
+        for one in of_rooms()
+        if one.room == "apiserver" and one.path not in TABLES
+        if not one.path.removeprefix("apiserver/").startswith(KNOWING)
+        for node in ast.walk(one.tree)
+        if isinstance(node, ast.Constant) and node.value in words
+    ]
+    none(found, "what one kind asks for stands in its strategy or its subresource")

@@ -9,6 +9,7 @@ from importlinter import Contract, ContractCheck
 from importlinter.application import use_cases
 from importlinter.application.output import console
 from importlinter.configuration import configure
+from importlinter.contracts.acyclic_siblings import AcyclicSiblingsContract
 from importlinter.contracts.forbidden import ForbiddenContract
 from importlinter.contracts.layers import LayersContract
 from importlinter.contracts.protected import ProtectedContract
@@ -40,7 +41,12 @@ CONTRACTS = [name for name in config().sections() if name.startswith(CONTRACT)]
 def verdicts() -> dict[str, tuple[Contract, ContractCheck]]:
     """Return every contract by its name, with what became of it."""
     configure()
-    for kind in (ForbiddenContract, LayersContract, ProtectedContract):
+    for kind in (
+        AcyclicSiblingsContract,
+        ForbiddenContract,
+        LayersContract,
+        ProtectedContract,
+    ):
         registry.register(kind, kind.type_name)
     report = use_cases.create_report(use_cases.read_user_options(str(CONFIG)), cache_dir=None)
     return {one.name: (one, check) for one, check in report.get_contracts_and_checks()}
