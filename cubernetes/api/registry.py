@@ -8,9 +8,10 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
+from cubernetes.api.kinds import Kinds
 from cubernetes.api.meta import Object
 
-KINDS: tuple[type[Object], ...] = (
+KINDS = Kinds(
     Namespace,
     Node,
     Pod,
