@@ -14,7 +14,7 @@
   kubelet registers again. Forgotten, the wait begins anew.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -32,6 +32,7 @@ from controllers.owners import (
 )
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.kinds import Kinds
 from cubernetes.api.meta import Object, Ref
 from cubernetes.api.registry import KINDS
 from cubernetes.reconcile.plan import Action, Again, Delete, Patch, View
@@ -41,8 +42,6 @@ VIEW_PAUSE_S = 1.0  # until a view that lags is looked at again
 GONE_MAX = 10_000
 BURST = 500
 
-_BY_NAME: Mapping[str, type[Object]] = {kind.resource.kind: kind for kind in KINDS}
-
 
 @dataclass(slots=True)
 class Garbage:
@@ -50,9 +49,13 @@ class Garbage:
 
     missing: dict[str, datetime] = field(default_factory=dict)
     gone: dict[str, None] = field(default_factory=dict)  # uids, the oldest first
+    known: Kinds = KINDS
 
     name = "garbage"
-    kinds: tuple[type[Object], ...] = KINDS
+
+    @property
+    def kinds(self) -> tuple[type[Object], ...]:
+        return self.known.all
 
     def keys(self, changed: Object, view: View) -> Iterable[Ref]:
         meta = changed.metadata
@@ -62,14 +65,14 @@ class Garbage:
         if found is None or found.metadata.uid != meta.uid:
             self._remember(meta.uid)
             self._forget_node(changed, view)
-            yield from (one.ref for one in _dependents(meta.uid, view))
+            yield from (one.ref for one in _dependents(meta.uid, view, self.known))
             if isinstance(changed, Node):
                 yield from (pod.ref for pod in view.on_node(Pod, meta.name))
         elif is_waiting(changed):
-            yield from (one.ref for one in _dependents(meta.uid, view))
+            yield from (one.ref for one in _dependents(meta.uid, view, self.known))
         if found is None or found.metadata.owner_references != meta.owner_references:
             # An owner that goes may be waiting for just this.
-            yield from refs_of_owners(changed)
+            yield from refs_of_owners(changed, self.known)
 
     def _remember(self, uid: str) -> None:
         self.gone[uid] = None
@@ -82,14 +85,14 @@ class Garbage:
             self.missing.pop(gone.spec.node_name, None)
 
     def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:
-        kind = _BY_NAME[key.kind]
+        kind = next(one for one in self.known if one.resource.kind == key.kind)
         thing = view.get(kind, key.name, key.namespace)
         if thing is None:
             return
         if thing.metadata.is_deleted and ORPHAN in thing.metadata.finalizers:
-            yield from _orphaned(thing, view)
+            yield from _orphaned(thing, view, self.known)
         elif is_waiting(thing):
-            yield from _after_dependents(thing, view)
+            yield from _after_dependents(thing, view, self.known)
         elif isinstance(thing, Pod) and thing.spec.node_name:
             yield from self._plan_bound(thing, view, now)
         elif isinstance(thing, Pod) and thing.metadata.is_deleted:
@@ -114,14 +117,14 @@ class Garbage:
 
     def _unowned(self, thing: Object, view: View) -> Iterator[Delete | Patch | Again]:
         """Delete it where no owner stays; the revision guards a new one."""
-        owners = owners_of(thing, view, self.gone)
+        owners = owners_of(thing, view, self.known, self.gone)
         leaving = {one.uid for one in (*owners.absent, *owners.waiting)}
         if owners.solid:
             if leaving:
                 left = [one for one in thing.metadata.owner_references if one.uid not in leaving]
                 yield with_owners(thing, left)
         elif leaving and not owners.unseen and not owners.foreign:
-            yield _ended(thing, view, is_waited_for=bool(owners.waiting))
+            yield _ended(thing, view, self.known, is_waited_for=bool(owners.waiting))
         if owners.unseen:
             yield Again(VIEW_PAUSE_S)
 
@@ -133,10 +136,10 @@ class Garbage:
         return MISSING_GRACE_S - (now - since).total_seconds()
 
 
-def _ended(thing: Object, view: View, *, is_waited_for: bool) -> Delete:
+def _ended(thing: Object, view: View, kinds: Kinds, *, is_waited_for: bool) -> Delete:
     """Return what ends an object that no owner keeps."""
     meta = thing.metadata
-    is_owner = is_waited_for and any(_dependents(meta.uid, view))
+    is_owner = is_waited_for and any(_dependents(meta.uid, view, kinds))
     return Delete(
         type(thing),
         thing.ref,
@@ -146,24 +149,24 @@ def _ended(thing: Object, view: View, *, is_waited_for: bool) -> Delete:
     )
 
 
-def _orphaned(owner: Object, view: View) -> Iterator[Action]:
+def _orphaned(owner: Object, view: View, kinds: Kinds) -> Iterator[Action]:
     count = 0
-    for thing in _dependents(owner.metadata.uid, view):
+    for thing in _dependents(owner.metadata.uid, view, kinds):
         count += 1
         left = [one for one in thing.metadata.owner_references if one.uid != owner.metadata.uid]
         yield with_owners(thing, left)
         if count == BURST:
             return
     if count == 0:
-        yield from _let_go(owner, ORPHAN, view)
+        yield from _let_go(owner, ORPHAN, view, kinds)
 
 
-def _after_dependents(owner: Object, view: View) -> Iterator[Action]:
+def _after_dependents(owner: Object, view: View, kinds: Kinds) -> Iterator[Action]:
     """Let an owner go when nothing blocks its deletion: dependents are planned by themselves."""
     uid = owner.metadata.uid
-    if not any(_blocks(one, uid) for one in _dependents(uid, view)):
-        yield from _let_go(owner, FOREGROUND, view)
-    elif circular := blocking_in_circle(owner, owners_of(owner, view).waiting, view):
+    if not any(_blocks(one, uid) for one in _dependents(uid, view, kinds)):
+        yield from _let_go(owner, FOREGROUND, view, kinds)
+    elif circular := blocking_in_circle(owner, owners_of(owner, view, kinds).waiting, view, kinds):
         yield with_owners(owner, unblocked(owner, circular))
 
 
@@ -175,14 +178,14 @@ def _blocks(thing: Object, uid: str) -> bool:
     )
 
 
-def _let_go(owner: Object, finalizer: str, view: View) -> Iterator[Action]:
+def _let_go(owner: Object, finalizer: str, view: View, kinds: Kinds) -> Iterator[Action]:
     """Take the finalizer away, once every view is so new that no dependent can be missed."""
-    if all(view.revision(kind) >= revision_of(owner) for kind in KINDS):
+    if all(view.revision(kind) >= revision_of(owner) for kind in kinds):
         yield without_finalizer(owner, finalizer)
     else:
         yield Again(VIEW_PAUSE_S)
 
 
-def _dependents(uid: str, view: View) -> Iterator[Object]:
-    for kind in KINDS:
+def _dependents(uid: str, view: View, kinds: Kinds) -> Iterator[Object]:
+    for kind in kinds:
         yield from view.owned(kind, uid)

@@ -11,6 +11,7 @@ from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
+from cubernetes.api.kinds import Kinds
 from cubernetes.api.meta import Object, Ref, replaced
 from cubernetes.api.registry import KINDS
 from cubernetes.reconcile.plan import Action, Again, Delete, Finalize, View
@@ -22,22 +23,19 @@ VIEW_PAUSE_S = 1.0  # until a view that lags is looked at again
 # Makers before what they make, callers' way in before who answers; what people read comes last.
 _FIRST: tuple[type[Object], ...] = (ReplicaSet, Service, EndpointSlice, Pod)
 _LAST: tuple[type[Object], ...] = (Lease, Event)
-NAMESPACED: tuple[type[Object], ...] = tuple(
-    kind
-    for kind in (
-        *_FIRST,
-        *(one for one in KINDS if one not in _FIRST and one not in _LAST),
-        *_LAST,
-    )
-    if kind.resource.namespaced
-)
 
 
 class Namespaces:
     """Plans by Namespace; only those that are deleted give it work."""
 
     name = "namespaces"
-    kinds: tuple[type[Object], ...] = (Namespace, *NAMESPACED)
+
+    def __init__(self, kinds: Kinds = KINDS) -> None:
+        others = (one for one in kinds if one not in _FIRST and one not in _LAST)
+        self._namespaced = tuple(
+            one for one in (*_FIRST, *others, *_LAST) if one.resource.namespaced and one in kinds
+        )
+        self.kinds: tuple[type[Object], ...] = (Namespace, *self._namespaced)
 
     def keys(self, changed: Object, view: View) -> Iterable[Ref]:
         if isinstance(changed, Namespace):
@@ -50,14 +48,14 @@ class Namespaces:
         namespace = view.get(Namespace, key.name)
         if namespace is None or not namespace.metadata.is_deleted:
             return
-        found = [one for kind in NAMESPACED for one in view.list(kind, key.name)]
+        found = [one for kind in self._namespaced for one in view.list(kind, key.name)]
         staying = [one for one in found if not one.metadata.is_deleted]
         for one in staying[:BURST]:
             yield Delete(type(one), one.ref, one.metadata.uid)
         if found or FINALIZER not in namespace.spec.finalizers:
             return
         # That it is empty is known only where every view is as new as its deletion.
-        if all(view.revision(kind) >= revision_of(namespace) for kind in NAMESPACED):
+        if all(view.revision(kind) >= revision_of(namespace) for kind in self._namespaced):
             left = tuple(one for one in namespace.spec.finalizers if one != FINALIZER)
             yield Finalize(replaced(namespace, spec=replaced(namespace.spec, finalizers=left)))
         else:

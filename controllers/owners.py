@@ -3,8 +3,8 @@
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from cubernetes.api.kinds import Kinds
 from cubernetes.api.meta import Object, OwnerReference, Ref, replaced
-from cubernetes.api.registry import kind_of
 from cubernetes.reconcile.plan import Patch, View
 
 # What keeps a deleted owner until its dependents have lost it, or are gone.
@@ -32,11 +32,11 @@ class Owners(NamedTuple):
     foreign: tuple[OwnerReference, ...] = ()
 
 
-def owners_of(thing: Object, view: View, gone: Container[str] = ()) -> Owners:
+def owners_of(thing: Object, view: View, kinds: Kinds, gone: Container[str] = ()) -> Owners:
     """Sort the owners of an object; gone has uids of which it is known that they are no more."""
     standings: dict[Standing, list[OwnerReference]] = {}
     for owner in thing.metadata.owner_references:
-        standings.setdefault(_standing(owner, thing, view, gone), []).append(owner)
+        standings.setdefault(_standing(owner, thing, view, kinds, gone), []).append(owner)
     return Owners(**{word: tuple(listed) for word, listed in standings.items()})
 
 
@@ -46,18 +46,18 @@ def is_waiting(thing: Object) -> bool:
 
 
 def blocking_in_circle(
-    thing: Object, waiting: Iterable[OwnerReference], view: View
+    thing: Object, waiting: Iterable[OwnerReference], view: View, kinds: Kinds
 ) -> frozenset[str]:
     """Return the uids of those owners that wait for it while, in the end, it waits for them."""
     mine = thing.metadata.uid
     return frozenset(
         owner.uid
         for owner in waiting
-        if owner.block_owner_deletion and owner.uid != mine and _leads_to(owner, thing, view)
+        if owner.block_owner_deletion and owner.uid != mine and _leads_to(owner, thing, view, kinds)
     )
 
 
-def _leads_to(owner: OwnerReference, thing: Object, view: View) -> bool:
+def _leads_to(owner: OwnerReference, thing: Object, view: View, kinds: Kinds) -> bool:
     """Tell whether thing is an owner of this owner, over references that block their deletion.
 
     Only over owners that wait. A way longer than CIRCLE_MAX is taken for one that leads back: in
@@ -65,7 +65,7 @@ def _leads_to(owner: OwnerReference, thing: Object, view: View) -> bool:
     """
     ways, seen = [owner], {owner.uid}
     while ways:
-        found = _found(ways.pop(), thing, view)
+        found = _found(ways.pop(), thing, view, kinds)
         if found is None or not is_waiting(found):
             continue
         above = [one for one in found.metadata.owner_references if one.block_owner_deletion]
@@ -84,10 +84,10 @@ def unblocked(thing: Object, uids: Container[str]) -> tuple[OwnerReference, ...]
     )
 
 
-def refs_of_owners(thing: Object) -> Iterator[Ref]:
+def refs_of_owners(thing: Object, kinds: Kinds) -> Iterator[Ref]:
     """Yield where its owners are, those of kinds that are ours."""
     for owner in thing.metadata.owner_references:
-        kind = _owning_kind(owner, thing)
+        kind = _owning_kind(owner, thing, kinds)
         if kind is not None:
             namespace = thing.metadata.namespace if kind.resource.namespaced else ""
             yield Ref(owner.kind, namespace, owner.name)
@@ -123,25 +123,27 @@ def _with_list(thing: Object, field: str, value: Sequence[object]) -> Patch:
     return Patch(type(thing), thing.ref, thing.metadata.uid, {"metadata": metadata})
 
 
-def _standing(owner: OwnerReference, of: Object, view: View, gone: Container[str]) -> Standing:
+def _standing(
+    owner: OwnerReference, of: Object, view: View, kinds: Kinds, gone: Container[str]
+) -> Standing:
     """Say how an owner stands, by its uid: a namesake is somebody else.
 
     Absent is said only where the view of its kind is as new as the object that names it: an owner
     is older than the reference to it, so such a view would have it.
     """
-    kind = _owning_kind(owner, of)
+    kind = _owning_kind(owner, of, kinds)
     if kind is None:
         return "foreign"
     if owner.uid in gone:
         return "absent"
-    found = _found(owner, of, view)
+    found = _found(owner, of, view, kinds)
     if found is not None:
         return "waiting" if is_waiting(found) else "solid"
     return "absent" if view.revision(kind) >= revision_of(of) else "unseen"
 
 
-def _found(owner: OwnerReference, of: Object, view: View) -> Object | None:
-    kind = _owning_kind(owner, of)
+def _found(owner: OwnerReference, of: Object, view: View, kinds: Kinds) -> Object | None:
+    kind = _owning_kind(owner, of, kinds)
     if kind is None:
         return None
     namespace = of.metadata.namespace if kind.resource.namespaced else ""
@@ -149,13 +151,13 @@ def _found(owner: OwnerReference, of: Object, view: View) -> Object | None:
     return found if found is not None and found.metadata.uid == owner.uid else None
 
 
-def _owning_kind(owner: OwnerReference, of: Object) -> type[Object] | None:
+def _owning_kind(owner: OwnerReference, of: Object, kinds: Kinds) -> type[Object] | None:
     """Return the kind of an owner; None where it is not ours.
 
     As in Kubernetes, also where the owner would be in a namespace and what it owns is in none: such
     a reference says no place to look at.
     """
-    kind = kind_of(owner.api_version, owner.kind)
+    kind = kinds.of(owner.api_version, owner.kind)
     is_placeless = kind is not None and kind.resource.namespaced and not of.metadata.namespace
     return None if is_placeless else kind
 

@@ -172,7 +172,7 @@ def test_only_owners_that_wait_over_references_that_block_are_a_circle() -> None
 
     def circular(*sets: ReplicaSet) -> frozenset[str]:
         first = sets[0]
-        return blocking_in_circle(first, first.metadata.owner_references, StillView(sets))
+        return blocking_in_circle(first, first.metadata.owner_references, StillView(sets), KINDS)
 
     one, two, three = (a_replicaset(name) for name in ("one", "two", "three"))
     first, last = going("one", to(two)), going("three", to(one))
