@@ -64,7 +64,7 @@ class Backend:
         return self.mirror.plain
 
     def objects(self, kind: type[Object]) -> Iterator[Object]:
-        return (item.object for item in self.mirror.kinds[kind].items.values())
+        return (item.object for item in self.mirror.cache_of(kind).items.values())
 
     def fraction(self) -> float:
         return self.env.rng.fraction()

@@ -73,7 +73,7 @@ def table(kinds: Sequence[type[Object]]) -> Iterator[Route]:
         # A kind may lack a verb; its parts have verbs of their own.
         if route.subresource or route.verb in kind.resource.verbs
     ]
-    yield from _about_the_server(kinds, Documents(of_kinds))
+    yield from _about_the_server(kinds, Documents(of_kinds, kinds))
     yield from of_kinds
 
 

@@ -45,6 +45,7 @@ from cubernetes.api.errors import (
     Timeout,
     Unauthorized,
 )
+from cubernetes.api.kinds import Kinds
 from cubernetes.api.meta import Object
 from cubernetes.api.registry import KINDS
 from cubernetes.host.env import Env
@@ -78,9 +79,10 @@ class ApiServer:
         *,
         logs: KubeletLogs | None = None,
         signer: Signer | None = None,
+        kinds: Kinds = KINDS,
     ) -> None:
         limits = settings.limits
-        mirror = Mirror(store, env.clock, KINDS, limits.events_max)
+        mirror = Mirror(store, env.clock, kinds, limits.events_max)
         self.watchers = Watchers(
             mirror,
             env,
@@ -91,7 +93,7 @@ class ApiServer:
         self.backend = Backend(
             store, mirror, transactions, self.watchers, env, settings, Room(limits), logs, signer
         )
-        self._routes = Routes(table(KINDS))
+        self._routes = Routes(table(kinds))
         self._authenticator = Authenticator(self.backend)
         self._seats, self._bodies = gate.seats(limits), gate.bodies(limits)
         self._audit = Audit()
@@ -113,6 +115,17 @@ class ApiServer:
     def bodies_bytes(self) -> int:
         """How many bytes the bodies that are in memory, or coming, may have altogether."""
         return self._bodies.held_units
+
+    def replace(self, kinds: Kinds) -> None:
+        """Serve these kinds from now on, and no others: routes, documents, memory and counts.
+
+        Raises: KindReserved, SubresourceUnknown: then nothing is changed.
+        """
+        routes = Routes(table(kinds))
+        self.backend.mirror.replace(kinds)
+        self._routes = routes
+        self._counts.count_kinds(self.backend.mirror)
+        log.info("kinds replaced", kind_count=len(kinds))
 
     async def start(self) -> None:
         await self.backend.mirror.start()

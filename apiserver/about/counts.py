@@ -35,9 +35,18 @@ class Counts:
         revision.set_function(lambda: mirror.revision)
         open_watches = metrics.gauge("cube_apiserver_watches", "Watches that are open.")
         open_watches.set_function(lambda: watchers.count)
-        objects = metrics.gauge("cube_apiserver_objects", "Objects by kind.", "kind")
-        for kind, cache in mirror.kinds.items():
-            objects.labels(kind.resource.kind).set_function(partial(_count, cache))
+        self._objects = metrics.gauge("cube_apiserver_objects", "Objects by kind.", "kind")
+        self._kinds: set[str] = set()
+        self.count_kinds(mirror)
+
+    def count_kinds(self, mirror: Mirror) -> None:
+        """Tell of the kinds that the mirror holds now, and of no others."""
+        caches = {kind.resource.kind: cache for kind, cache in mirror.kinds.items()}
+        for name in self._kinds - caches.keys():
+            self._objects.remove(name)
+        for name, cache in caches.items():
+            self._objects.labels(name).set_function(partial(_count, cache))
+        self._kinds = {*caches}
 
     def answered(self, verb: str, resource: str, code: int, spent_s: float) -> None:
         key = (verb, resource, code)

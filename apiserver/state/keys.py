@@ -6,6 +6,8 @@ ROOT = "/cubernetes/"
 CLUSTER_IPS = ROOT + "clusterips/"
 TOKENS = ROOT + "tokens/"
 MEMBERS = ROOT + "members/"
+# Folders of what is no object: no kind may have them.
+RESERVED = frozenset({"clusterips", "members", "tokens"})
 
 
 def collection_of(kind: type[Object]) -> str:

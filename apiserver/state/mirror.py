@@ -9,11 +9,11 @@ import contextlib
 from collections.abc import Sequence
 
 from apiserver.fairness.waking import Waking
-from apiserver.state.items import Item, item_of
-from apiserver.state.keys import ROOT, collection_in, collection_of
+from apiserver.state.items import Item, item_of, value_of
+from apiserver.state.keys import RESERVED, ROOT, collection_in, collection_of
 from apiserver.state.watchcache import KindCache
 from apiserver.storage.store import Changes, Compacted, Entry, Store, StoreError, Unavailable
-from cubernetes.api.errors import ServiceUnavailable, Timeout
+from cubernetes.api.errors import NotFound, ServiceUnavailable, Timeout
 from cubernetes.api.meta import Object
 from cubernetes.host.backoff import backoff_s
 from cubernetes.host.clock import Clock
@@ -33,6 +33,10 @@ class StoreWentBack(Exception):
     """
 
 
+class KindReserved(ValueError):
+    """A kind would be stored where this server keeps what is no object."""
+
+
 class Mirror:
     """Follows the store. What it holds is true as of `revision`, never newer, never mixed."""
 
@@ -43,17 +47,57 @@ class Mirror:
         self._clock = clock
         self.revision = 0
         self.waking = Waking()
-        self.kinds = {
-            kind: KindCache(kind, events_max=events_max, waking=self.waking) for kind in kinds
-        }
-        self._collections = {collection_of(kind): self.kinds[kind] for kind in kinds}
-        # Keys of ours that are no objects: claims of cluster IPs, tokens.
+        self._events_max = events_max
+        self.kinds: dict[type[Object], KindCache] = {}
+        self._collections: dict[str, KindCache] = {}
+        # What is of no kind that is served: claims of cluster IPs, tokens.
         self.plain: dict[str, Entry] = {}
+        self.replace(kinds)
         self._waiting: list[tuple[int, float, asyncio.Future[None]]] = []
         self._freshening: list[asyncio.Future[int]] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._answered = 0
         self._why_broken: StoreWentBack | None = None
+
+    def replace(self, kinds: Sequence[type[Object]]) -> None:
+        """Hold these kinds from now on, and no others; the kinds that stay are not touched.
+
+        What the store has of a new kind is here already, as plain entries. A watch of a kind that
+        goes falls behind, and ends.
+
+        Raises: KindReserved: then nothing is changed.
+        """
+        for kind in kinds:
+            if collection_of(kind) in RESERVED:
+                raise KindReserved(f"{kind.resource.kind}: {collection_of(kind)} is no kind's")
+        for kind in [one for one in self.kinds if one not in kinds]:
+            self._drop(kind)
+        for kind in [one for one in kinds if one not in self.kinds]:
+            self._add(kind)
+
+    def _drop(self, kind: type[Object]) -> None:
+        cache = self.kinds.pop(kind)
+        del self._collections[collection_of(kind)]
+        for key, item in cache.items.items():
+            self.plain[key] = Entry(key, value_of(item), item.revision)
+        cache.load([], self.revision)
+
+    def _add(self, kind: type[Object]) -> None:
+        name = collection_of(kind)
+        cache = KindCache(kind, events_max=self._events_max, waking=self.waking)
+        keys = sorted(key for key in self.plain if collection_in(key) == name)
+        cache.load([item_of(kind, self.plain.pop(key)) for key in keys], self.revision)
+        self.kinds[kind] = self._collections[name] = cache
+
+    def cache_of(self, kind: type[Object]) -> KindCache:
+        """Return what is held of a kind.
+
+        Raises: NotFound: it is served no more, since a request for it came.
+        """
+        cache = self.kinds.get(kind)
+        if cache is None:
+            raise NotFound("the server could not find the requested resource")
+        return cache
 
     async def start(self) -> None:
         """Load everything, then follow. Returns when the first load is done."""

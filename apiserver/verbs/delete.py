@@ -48,7 +48,7 @@ async def delete_collection(backend: Backend, call: Call) -> Response:
         raise BadRequest("preconditions: are for a single object")
     selection = selection_for(call)
     await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
-    for item in backend.mirror.kinds[call.kind].chosen(selection):
+    for item in backend.mirror.cache_of(call.kind).chosen(selection):
         one = item.object.metadata
         this = Call(call.request, call.route, call.identity, one.namespace, one.name)
         try:

@@ -45,7 +45,7 @@ def seats_for(backend: Backend, call: Call) -> int:
     # A watch from a revision shows no list first; from "0" it does.
     if call.is_set("watch") and call.request.parameter("resourceVersion") not in ("", "0"):
         return 1
-    count = backend.mirror.kinds[call.kind].count(prefix_of(call.kind, call.namespace))
+    count = backend.mirror.cache_of(call.kind).count(prefix_of(call.kind, call.namespace))
     limit = call.number("limit", 0, LIMIT_MAX)
     return 1 + min(count, limit or count) // OBJECTS_PER_SEAT
 
@@ -84,7 +84,7 @@ async def list_(backend: Backend, call: Call) -> Response:
     else:
         await _reach(backend, asked)
         revision = backend.mirror.revision
-        items, is_all = backend.mirror.kinds[call.kind].chosen(selection), True
+        items, is_all = backend.mirror.cache_of(call.kind).chosen(selection), True
     more = bool(limit) and len(items) > limit
     remaining = len(items) - limit if more and is_all and selection.is_whole else None
     items = items[:limit] if more else items
@@ -110,7 +110,7 @@ async def watch(backend: Backend, call: Call) -> Response:
     await _reach(backend, asked)
     # From here to the open stream nothing waits: nobody else can take the last place meanwhile.
     backend.watchers.check_room(call.identity.user)
-    cache = backend.mirror.kinds[call.kind]
+    cache = backend.mirror.cache_of(call.kind)
     first, whose = b"", flow_of(call.request)
     if asked:
         try:
@@ -207,7 +207,7 @@ async def _page(
 
     Raises: Gone: the revision is no longer kept.
     """
-    cache = backend.mirror.kinds[selection.kind]
+    cache = backend.mirror.cache_of(selection.kind)
     if cache.changed_at <= place.revision <= backend.mirror.revision:
         return cache.chosen(selection, place.after), True
     return await _old_page(backend, selection, place, limit)

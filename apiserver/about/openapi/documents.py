@@ -10,6 +10,7 @@ from apiserver.about.openapi.operations import paths_of
 from apiserver.about.openapi.schemas import Schemas
 from apiserver.backend import Backend
 from apiserver.call import Call, Handler, Route
+from cubernetes.api.meta import Object
 from cubernetes.host.version import VERSION
 from cubernetes.host.web.messages import Response
 
@@ -25,7 +26,8 @@ class Document(NamedTuple):
 class Documents:
     """Says what the routes of kinds are. Most servers are never asked."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], kinds: Iterable[type[Object]]) -> None:
+        self._kinds = tuple(kinds)
         self._routes: dict[str, list[Route]] = {}
         for route in routes:
             assert route.kind is not None  # noqa: S101  only routes of kinds are told of
@@ -54,14 +56,14 @@ class Documents:
 
     def _document(self, root: str) -> Document:
         if root not in self._made:
-            content = document_of(self._routes[root])
+            content = document_of(self._routes[root], self._kinds)
             self._made[root] = Document(content, hashlib.sha256(content).hexdigest()[:32])
         return self._made[root]
 
 
-def document_of(routes: Iterable[Route]) -> bytes:
-    """Return the JSON of the document about routes of kinds."""
-    schemas = Schemas()
+def document_of(routes: Iterable[Route], kinds: Iterable[type[Object]]) -> bytes:
+    """Return the JSON of the document about routes of kinds; kinds are all that there are."""
+    schemas = Schemas(kinds)
     paths = paths_of(routes, schemas)
     return msgspec.json.encode(
         {

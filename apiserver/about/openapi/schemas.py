@@ -1,5 +1,6 @@
 """Models as OpenAPI schemas: fields, types, formats, bounds, and how their lists merge."""
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import msgspec
@@ -10,14 +11,11 @@ from apiserver.wire.parameters import Tree
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.patches import strategic
 from cubernetes.api.quantities import QUANTITY_RULE, Quantity
-from cubernetes.api.registry import KINDS
 from cubernetes.api.schema import type_of
 from cubernetes.api.words import Listing
 
 INT32_MAX = 2**31 - 1
 GROUP_VERSION_KIND = "x-kubernetes-group-version-kind"
-# A kind is one file: the models in it are of the group and version of that kind.
-PLACES = {kind.__module__: kind.resource for kind in KINDS}
 QUANTITY: Tree = {
     "description": f"It {QUANTITY_RULE}.",
     "oneOf": [{"type": "string"}, {"type": "number"}],
@@ -27,8 +25,10 @@ QUANTITY: Tree = {
 class Schemas:
     """The schemas of one document: each model once, made when it is first asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Iterable[type[Object]]) -> None:
         self.named: dict[str, Tree] = {}
+        # A kind is one file: the models in it are of the group and version of that kind.
+        self._resources = {kind.__module__: kind.resource for kind in kinds}
 
     def of(self, model: type[Model], above: str = "") -> Tree:
         """Return the reference to a model's schema.
@@ -36,7 +36,7 @@ class Schemas:
         above is the field that it stands in: lists merge by where they are (strategic.py). Wherever
         one model stands, its lists merge alike; a test sees to it.
         """
-        name = name_of(model)
+        name = self._name_of(model)
         if name not in self.named:
             made = self._model(model, type_of(model), above)
             self.named[name] = made | _told_kind(group_version_kind(model))
@@ -44,7 +44,7 @@ class Schemas:
 
     def of_list(self, kind: type[Object]) -> Tree:
         """Return the reference to the schema of a list of a kind."""
-        name = f"{name_of(kind)}List"
+        name = f"{self._name_of(kind)}List"
         if name not in self.named:
             fields = inspect.type_info(cast(Any, Listing)[kind])
             own = group_version_kind(kind) | {"kind": f"{kind.resource.kind}List"}
@@ -106,16 +106,15 @@ class Schemas:
         assert known == schema, f"{word} has a second meaning"  # noqa: S101  one name, one schema
         return _reference(name)
 
+    def _name_of(self, model: type[Model]) -> str:
+        """Return the name of a model's schema: `io.cubernetes.core.v1.Container`.
 
-def name_of(model: type[Model]) -> str:
-    """Return the name of a model's schema: `io.cubernetes.core.v1.Container`.
-
-    What belongs to no single kind is of meta.v1.
-    """
-    resource = PLACES.get(model.__module__)
-    group = (resource.group.partition(".")[0] or "core") if resource else "meta"
-    version = resource.version if resource else "v1"
-    return f"io.cubernetes.{group}.{version}.{model.__name__}"
+        What belongs to no single kind is of meta.v1.
+        """
+        resource = self._resources.get(model.__module__)
+        group = (resource.group.partition(".")[0] or "core") if resource else "meta"
+        version = resource.version if resource else "v1"
+        return f"io.cubernetes.{group}.{version}.{model.__name__}"
 
 
 def group_version_kind(model: type[Model]) -> dict[str, str]:

@@ -44,7 +44,7 @@ def routes_of(kind: type[Object]) -> list[Route]:
 
 @cache
 def document(kind: type[Object]) -> Tree:
-    tree: Tree = json.loads(document_of(routes_of(kind)))
+    tree: Tree = json.loads(document_of(routes_of(kind), KINDS))
     return tree
 
 
