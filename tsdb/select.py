@@ -8,9 +8,10 @@ import numpy as np
 
 from tsdb.budget import Budget
 from tsdb.columns.codec import Rows
-from tsdb.columns.frame import Frame, Part, assemble
+from tsdb.columns.frame import Part, assemble
 from tsdb.columns.labels import Key
 from tsdb.columns.matching import Index, Matcher, matching_rows
+from tsdb.columns.selection import Selection
 from tsdb.columns.series import Series
 from tsdb.errors import Corrupt
 from tsdb.steps import Steps, finished
@@ -21,15 +22,6 @@ from tsdb.storage.store import Store
 PLANS_KEPT, PLANNED_SERIES_KEPT = 256, 100_000
 # How often a plan is made anew that blocks outran; the next one is made without a pause.
 PLANS_WITH_PAUSES_MAX = 2
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Series, in no order that means anything, and their samples: row i belongs to keys[i]."""
-
-    keys: list[Key]
-    series: Series
-    frame: Frame
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ import pytest
 from tsdb.budget import unlimited
 from tsdb.columns.labels import key_of_dict, pairs_of
 from tsdb.columns.matching import Matcher, Op
+from tsdb.columns.selection import Selection
 from tsdb.limits import Limits
-from tsdb.select import Reader, Selection
+from tsdb.select import Reader
 from tsdb.storage.store import open_store
 from tsdb.wire.remote import encode_request, snapped
 

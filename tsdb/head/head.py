@@ -43,6 +43,26 @@ class Batch:
         return Batch(self.rows[chosen], self.times[chosen], self.values[chosen])
 
 
+def in_order(batch: Batch) -> tuple[Batch, tuple[int, int]]:
+    """Return a batch by row and time, and how many twins it lost: with the same value, and not.
+
+    Of two samples of a series at one time, the first stays.
+    """
+    rows, times = batch.rows, batch.times
+    if (rows[1:] > rows[:-1]).all():
+        return batch, (0, 0)
+    order = np.lexsort((times, rows))
+    rows, times, values = rows[order], times[order], batch.values[order]
+    twin = (rows[1:] == rows[:-1]) & (times[1:] == times[:-1])
+    if not twin.any():
+        return Batch(rows, times, values), (0, 0)
+    bits = values.view(np.int64)
+    same = int((twin & (bits[1:] == bits[:-1])).sum())
+    first: Bools = np.concatenate(([True], ~twin))
+    kept = Batch(rows, times, values).where(first)
+    return kept, (same, int(twin.sum()) - same)
+
+
 class Head:
     """Series by key and by ref, and their samples. A ref is never given to another series."""
 

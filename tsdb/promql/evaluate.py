@@ -15,6 +15,7 @@ import numpy as np
 from tsdb.budget import Budget
 from tsdb.columns.codec import Floats, Ints
 from tsdb.columns.matching import Matcher
+from tsdb.columns.selection import Selection
 from tsdb.columns.series import Series
 from tsdb.errors import BadData, QueryFailed
 from tsdb.promql import aggregate, binary, windows
@@ -42,7 +43,6 @@ from tsdb.promql.values import (
     Words,
     nameless,
 )
-from tsdb.select import Selection
 from tsdb.steps import Steps
 
 

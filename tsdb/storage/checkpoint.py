@@ -9,7 +9,7 @@ from tsdb.columns.codec import FAST, Floats, Ints, Rows
 from tsdb.columns.frame import Frame, compact
 from tsdb.columns.strip import encode_strip
 from tsdb.errors import Overloaded
-from tsdb.head.head import Batch, Bools, Head
+from tsdb.head.head import Batch, Head, in_order
 from tsdb.head.slabs import Slab
 from tsdb.storage.wal import (
     BatchRecord,
@@ -168,23 +168,3 @@ class Replay:
             late = batch.where(~fresh)
             here, _ = head.known_again(late)
             head.add_late(late.where(~here))
-
-
-def in_order(batch: Batch) -> tuple[Batch, tuple[int, int]]:
-    """Return a batch by row and time, and how many twins it lost: with the same value, and not.
-
-    Of two samples of a series at one time, the first stays.
-    """
-    rows, times = batch.rows, batch.times
-    if (rows[1:] > rows[:-1]).all():
-        return batch, (0, 0)
-    order = np.lexsort((times, rows))
-    rows, times, values = rows[order], times[order], batch.values[order]
-    twin = (rows[1:] == rows[:-1]) & (times[1:] == times[:-1])
-    if not twin.any():
-        return Batch(rows, times, values), (0, 0)
-    bits = values.view(np.int64)
-    same = int((twin & (bits[1:] == bits[:-1])).sum())
-    first: Bools = np.concatenate(([True], ~twin))
-    kept = Batch(rows, times, values).where(first)
-    return kept, (same, int(twin.sum()) - same)

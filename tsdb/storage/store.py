@@ -20,11 +20,11 @@ from tsdb.columns.frame import EVER, compact
 from tsdb.columns.labels import Key
 from tsdb.columns.strip import encode_strip
 from tsdb.errors import BadData, Corrupt, DiskRefused, LimitExceeded, Overloaded, TsdbError
-from tsdb.head.head import Batch, Head
+from tsdb.head.head import Batch, Head, in_order
 from tsdb.limits import Limits
 from tsdb.options import Options
 from tsdb.storage.block import Block, BlockWriter
-from tsdb.storage.checkpoint import Replay, Replayed, in_order, row_groups, write_head
+from tsdb.storage.checkpoint import Replay, Replayed, row_groups, write_head
 from tsdb.storage.compaction import BlockFacts, expired, merge_plan
 from tsdb.storage.disk import Disk
 from tsdb.storage.merging import merged

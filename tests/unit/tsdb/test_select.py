@@ -14,11 +14,12 @@ import pytest
 from tsdb.budget import Budget, unlimited
 from tsdb.columns.labels import key_of_dict, pairs_of
 from tsdb.columns.matching import Matcher, Op
+from tsdb.columns.selection import Selection
 from tsdb.errors import LimitExceeded
 from tsdb.head.arena import COLUMNS
 from tsdb.limits import Limits
 from tsdb.options import Options
-from tsdb.select import Reader, Selection
+from tsdb.select import Reader
 
 OPTIONS = Options(out_of_order_s=0.2, block_span_s=1.0, compacted_span_s=3.0, checkpoint_bytes=600)
 SERIES = 40

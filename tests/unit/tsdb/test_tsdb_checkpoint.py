@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tsdb.columns.frame import EVER
 from tsdb.columns.labels import key_of_dict
-from tsdb.head.head import Batch, Head
+from tsdb.head.head import Batch, Head, in_order
 from tsdb.limits import Limits
-from tsdb.storage.checkpoint import Replay, in_order, write_head
+from tsdb.storage.checkpoint import Replay, write_head
 from tsdb.storage.wal import LogFile, decode_record
 
 LIMITS = Limits(series=100)
