@@ -9,6 +9,7 @@ import aiohttp
 
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from tsdb.cooperative import run_in_slices
 from tsdb.errors import BadData, LimitExceeded, TsdbError
 from tsdb.faults import Faults
 from tsdb.ingest import Ingest
@@ -17,7 +18,6 @@ from tsdb.scrape.targets import Target, TargetState, discovered, targets_of
 from tsdb.settings import ScrapeJob, TargetGroup
 from tsdb.storage.commit import Committer
 from tsdb.storage.store import Store
-from tsdb.turns import in_turns
 from tsdb.wire.exposition import Exposition, parse_exposition
 from tsdb.wire.unpack import unpacked
 
@@ -157,7 +157,7 @@ class Pool:
         added = 0
         try:
             found = await self._ask(job, session, state.target.url)
-            added = await in_turns(intake.take(found, at_ms), self._env.clock)
+            added = await run_in_slices(intake.take(found, at_ms), self._env.clock)
             state.health, state.last_error = "up", ""
         except Exception as error:  # noqa: BLE001  whatever a target says, it is down and no more
             self._down(state, error)
@@ -191,7 +191,9 @@ class Pool:
         if job.bearer_token_file:
             headers["Authorization"] = f"Bearer {_token(Path(job.bearer_token_file))}"
         body = await _body(session, url, headers, job.timeout_s, job.body_bytes)
-        return await in_turns(parse_exposition(body.decode(), job.sample_limit), self._env.clock)
+        return await run_in_slices(
+            parse_exposition(body.decode(), job.sample_limit), self._env.clock
+        )
 
 
 def _token(path: Path) -> str:

@@ -8,6 +8,7 @@ from cubernetes.host.web.site import Handler, Route
 from tsdb.budget import Budget
 from tsdb.columns.labels import NAME, Key, is_label_name, pairs_of
 from tsdb.columns.matching import Matcher
+from tsdb.cooperative import run_in_slices
 from tsdb.errors import BadData, LimitExceeded
 from tsdb.gate import QueryGate
 from tsdb.ingest import Ingest
@@ -19,7 +20,6 @@ from tsdb.serve import answers, parameters
 from tsdb.serve.federation import federated
 from tsdb.serve.parameters import FIRST_MS, LAST_MS, Parameters
 from tsdb.steps import Steps, mapped, watched
-from tsdb.turns import in_turns
 
 # The API and the semantics are those of this release; `application` says who answers.
 BUILD = {
@@ -72,7 +72,7 @@ class Queries:
     async def _run(self, steps: Steps[Result], timeout_s: float) -> Response:
         damaged = self._damage()
         async with self.gate.place(timeout_s):
-            result = await in_turns(steps, self._clock)
+            result = await run_in_slices(steps, self._clock)
         self.answered += 1
         warnings = ["damaged data was left out"] if self._damage() > damaged else []
         return answers.response_of(answers.success_pieces(answers.result_json(result), warnings))
@@ -107,7 +107,7 @@ class Queries:
     async def _matchers(self, asked: Parameters, *, required: bool) -> Sequence[Sequence[Matcher]]:
         found = parameters.selectors(asked, required=required)
         steps = mapped(lambda text: parse_selector(text, self._limits), found, per_pause=1)
-        return await in_turns(steps, self._clock)
+        return await run_in_slices(steps, self._clock)
 
     async def _series(
         self,
@@ -119,7 +119,7 @@ class Queries:
         budget, timeout_s = self._budget(asked)
         steps = self._reader.series(matchers, first_ms, last_ms, budget)
         async with self.gate.place(timeout_s):
-            return await in_turns(watched(steps, budget.check_time), self._clock)
+            return await run_in_slices(watched(steps, budget.check_time), self._clock)
 
     def _bounded(self, found: Sequence[object]) -> Response:
         if len(found) > self._limits.names_in_answer:
@@ -181,6 +181,6 @@ class Queries:
             parse_selector(text, self._limits)
             steps = self._engine.instant(text, self.now_ms(), budget)
             async with self.gate.place(timeout_s):
-                result = await in_turns(steps, self._clock)
+                result = await run_in_slices(steps, self._clock)
             lines += [line for line in result.lines if any(n == NAME for n, _ in line.pairs)]
         return Response(200, federated(lines, self._ingest.metadata), content_type=TEXT)

@@ -7,6 +7,7 @@ from cubernetes.host.clock import Clock
 from cubernetes.host.web.messages import TEXT, Request, Response
 from cubernetes.host.web.site import Route
 from tsdb.columns.labels import Key, is_label_name
+from tsdb.cooperative import run_in_slices
 from tsdb.errors import BadData
 from tsdb.ingest import Ingest, Taken
 from tsdb.serve import answers, parameters
@@ -14,7 +15,6 @@ from tsdb.steps import Steps, mapped
 from tsdb.storage.commit import Committer
 from tsdb.storage.store import Store
 from tsdb.storage.upkeep import Upkeep
-from tsdb.turns import in_turns
 from tsdb.wire.exposition import parse_exposition, series_pairs
 from tsdb.wire.remote import unsnapped
 
@@ -51,7 +51,7 @@ class Writes:
         if request.headers.get("content-encoding", "snappy") != "snappy":
             raise BadUse("remote write is compressed by snappy")
         data = unsnapped(request.body, UNPACKED_RATIO_MAX * self._store.limits.request_bytes)
-        taken = await in_turns(self._ingest.write(data, self._now_ms()), self._clock)
+        taken = await run_in_slices(self._ingest.write(data, self._now_ms()), self._clock)
         return await self._acknowledged(taken)
 
     async def push(self, request: Request) -> Response:
@@ -62,7 +62,7 @@ class Writes:
             text = request.body.decode()
         except UnicodeDecodeError as error:
             raise BadData("the text is not UTF-8") from error
-        taken = await in_turns(self._pushed(text, dict(extra)), self._clock)
+        taken = await run_in_slices(self._pushed(text, dict(extra)), self._clock)
         return await self._acknowledged(taken)
 
     def _pushed(self, text: str, extra: Mapping[str, str]) -> Steps[Taken]:

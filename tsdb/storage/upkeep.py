@@ -4,11 +4,11 @@ import asyncio
 
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from tsdb.cooperative import run_in_slices
 from tsdb.errors import DiskRefused
 from tsdb.faults import Faults
 from tsdb.steps import as_steps
 from tsdb.storage.store import Store
-from tsdb.turns import in_turns
 
 log = Log(__name__)
 
@@ -39,7 +39,7 @@ class Upkeep:
         """Do what is due now; a disk that refuses is logged once per streak."""
         try:
             async with self._turn:
-                await in_turns(as_steps(self._store.maintain()), self._env.clock)
+                await run_in_slices(as_steps(self._store.maintain()), self._env.clock)
         except DiskRefused as error:
             if not self.refusals_in_a_row:
                 log.warning("upkeep refused by the disk", reason=error)
@@ -58,6 +58,6 @@ class Upkeep:
         moment = self._env.clock.now().strftime("%Y%m%dT%H%M%SZ")
         name = f"{moment}-{self._env.rng.chars(8)}"
         async with self._turn:
-            await in_turns(as_steps(self._store.snapshot(name)), self._env.clock)
+            await run_in_slices(as_steps(self._store.snapshot(name)), self._env.clock)
         log.info("snapshot written", name=name)
         return name

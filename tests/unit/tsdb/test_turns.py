@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from cubernetes.host.clock import SystemClock
+from tsdb.cooperative import run_in_slices
 from tsdb.errors import DiskRefused, Overloaded, QueryTimeout
 from tsdb.gate import QueryGate
 from tsdb.limits import Limits
 from tsdb.storage.commit import Committer
-from tsdb.turns import in_turns
 
 
 class Work:
@@ -42,14 +42,14 @@ async def test_work_in_turns_lets_others_run_and_returns_its_value() -> None:
             await asyncio.sleep(0)
 
     other = asyncio.create_task(another())
-    assert await in_turns(Work(100).steps(), SystemClock(), turn_s=0.0) == "done"
+    assert await run_in_slices(Work(100).steps(), SystemClock(), slice_s=0.0) == "done"
     other.cancel()
     assert turns >= 90
 
 
 async def test_cancelled_work_ends_at_its_next_turn_and_is_closed() -> None:
     work = Work(10**9)
-    task = asyncio.create_task(in_turns(work.steps(), SystemClock(), turn_s=0.0))
+    task = asyncio.create_task(run_in_slices(work.steps(), SystemClock(), slice_s=0.0))
     await asyncio.sleep(0.01)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
