@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.packetfilter.conntrack import FLOW_MAX, Flows
 from cubernetes.host.packetfilter.flows import Flow, Front, argv_for, argvs_for_address, stale_flows
-from tests.unit.proxy.papernet import PaperNet
+from tests.papernet import PaperNet
 
 FRONT = Front("10.96.0.53", "53")
 ENDPOINTS = st.frozensets(st.sampled_from(["10.244.1.2", "10.244.1.3", "10.244.2.2"]))

@@ -13,7 +13,7 @@ from cubernetes.host.packetfilter.ruleset import Found, Place, RuleSet, restore_
 from kubelet.ports.hostports import BACK, FORTH, IptablesHostPorts, leads_of, rules_for
 from kubelet.ports.keptrules import CHECK_S
 from tests.given import a_container, a_pod
-from tests.unit.proxy.papernet import PaperNet
+from tests.papernet import PaperNet
 
 
 def a_web_pod(*ports: ContainerPort) -> Pod:

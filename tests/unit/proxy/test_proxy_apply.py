@@ -11,8 +11,8 @@ from cubernetes.host.packetfilter.ruleset import RuleSet
 from proxy.services.apply import ServiceRules
 from proxy.services.compile import OWNER, rules_for
 from tests.given import a_service, a_slice
+from tests.papernet import PaperNet
 from tests.unit.proxy.clusters import FACTS
-from tests.unit.proxy.papernet import PaperNet
 
 
 def node_with(net: PaperNet) -> ServiceRules:

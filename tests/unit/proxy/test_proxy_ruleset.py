@@ -21,8 +21,8 @@ from cubernetes.host.packetfilter.ruleset import (
 )
 from proxy.services.compile import OWNER, rules_for
 from tests.given import a_service, a_slice, an_endpoint
+from tests.papernet import PaperNet, Refused
 from tests.unit.proxy.clusters import FACTS, World, worlds
-from tests.unit.proxy.papernet import PaperNet, Refused
 
 FOREIGN = """\
 *nat

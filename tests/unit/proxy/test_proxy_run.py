@@ -19,8 +19,8 @@ from proxy.run import run
 from proxy.settings import ProxySettings
 from tests.counted import counted
 from tests.given import a_service, a_slice
+from tests.papernet import PaperNet
 from tests.scripted import line, listed
-from tests.unit.proxy.papernet import PaperNet
 
 SETTINGS = ProxySettings(
     client=ClientSettings(servers=("https://127.0.0.1:1",), ca="/none"),
