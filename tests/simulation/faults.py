@@ -31,6 +31,9 @@ class Faults:
     runtime_troubles: float = 0.0
     reboots: float = 0.0
     compactions: float = 0.0
+    # The packet filter of a node refuses or hangs for a while; somebody empties it.
+    filter_troubles: float = 0.0
+    flushes: float = 0.0
 
     def __str__(self) -> str:
         told = [f"{one.name}={getattr(self, one.name):.3g}" for one in fields(self)]
@@ -62,4 +65,6 @@ def drawn(rng: random.Random) -> Faults:
         reboots=some(0.5),
         compactions=some(3.0),
         pod_silences=some(2.0),
+        filter_troubles=some(3.0),
+        flushes=some(1.0),
     )

@@ -10,7 +10,7 @@ from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
-from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.pod import Pod, is_finished, is_ready
 from cubernetes.api.core.service import HEADLESS, Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object
@@ -36,6 +36,10 @@ class Ledger:
         self._sizes: dict[str, deque[tuple[float, int]]] = {}
         self._writes: dict[str, deque[float]] = {}
         self.broken: list[str] = []
+        # Of every pod that was ever ready.
+        self.ready_addresses: set[str] = set()
+        # The last write that changed where a service leads.
+        self.endpoints_revision = 0
         self.revision = 0
         # Keys that were written, but for signs of life, in order: peace has none.
         self.deeds: list[str] = []
@@ -57,6 +61,8 @@ class Ledger:
                 continue
             new = stored(kind, op.key, op.value, revision).object if isinstance(op, Put) else None
             old = self._objects[kind].pop(op.key, None)
+            if kind in (Service, EndpointSlice):
+                self.endpoints_revision = revision
             if new is not None:
                 self._objects[kind][op.key] = new
             for sentence in self._violations(old, new):
@@ -73,6 +79,8 @@ class Ledger:
     def _violations(self, old: Object | None, new: Object | None) -> Iterator[str]:
         match new:
             case Pod():
+                if is_ready(new):
+                    self.ready_addresses.add(new.status.pod_ip)
                 yield from self._binding(new)
                 yield from self._addresses(new)
                 if old is None:

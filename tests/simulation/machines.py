@@ -16,6 +16,7 @@ from kubelet.run import Machine
 from kubelet.runtime.driver import State
 from kubelet.runtime.fake import FakeMachine, FakeRuntime
 from tests.simulation.clock import sim_env
+from tests.simulation.dataplane import Kernel
 
 
 def facts_of_any(version: str, runtime_version: str) -> MachineFacts:
@@ -106,6 +107,7 @@ class SimMachine:
         self.fabric = FakeFabric()
         self.disk = Disk()
         self.host_ports = NoHostPorts()
+        self.kernel = Kernel()
 
     def drivers(self, env: Env) -> Machine:
         """Return what a kubelet is given to drive this machine."""
@@ -138,7 +140,9 @@ class SimMachine:
     def mend(self) -> None:
         self.runtime.is_down = self.runtime.is_hung = False
         self.runtime.lost_reply_count = 0
+        self.kernel.trouble = ""
 
     def reboot(self) -> None:
         self.runtime.reboot()
         self.fabric.reboot()
+        self.kernel.lose()

@@ -2,9 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from apiserver.auth.authorize import CONTROLLERS, NODE_PREFIX, NODES, SCHEDULER
+from apiserver.auth.authorize import (
+    CONTROLLERS,
+    NODE_PREFIX,
+    NODES,
+    PROXIES,
+    PROXY_PREFIX,
+    SCHEDULER,
+)
 from controllers import run as controllers
 from controllers.settings import ControllersSettings
 from cubernetes.client.connect import ClientSettings
@@ -13,6 +20,8 @@ from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Identity
 from kubelet.run import Kubelet
 from kubelet.settings import KubeletSettings
+from proxy import run as proxy
+from proxy.settings import ProxySettings
 from scheduler import run as scheduler
 from scheduler.settings import SchedulerSettings
 from tests.simulation.clock import sim_env
@@ -67,6 +76,16 @@ def kubelet_recipe(machine: SimMachine) -> Recipe:
 
     name = f"kubelet-{machine.name}"
     return Recipe(name, machine.name, identity, work, machine.wall_error_s)
+
+
+def proxy_recipe(machine: SimMachine) -> Recipe:
+    settings = ProxySettings(client=NOWHERE, iptables="nft")
+    identity = Identity(PROXY_PREFIX + machine.name, (PROXIES,))
+
+    async def work(env: Env, client: Client) -> None:
+        await proxy.run(settings, replace(env, commands=machine.kernel), client)
+
+    return Recipe(f"proxy-{machine.name}", machine.name, identity, work, machine.wall_error_s)
 
 
 class Program:

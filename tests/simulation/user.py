@@ -1,14 +1,16 @@
 """The people of a simulated cluster: they make, size and delete workloads, at bad moments too."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apiserver.auth.authorize import MASTERS
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
 from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Container, Pod, PodSpec, PodTemplate, TemplateMeta
 from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
-from cubernetes.api.errors import ApiError
+from cubernetes.api.errors import AlreadyExists, ApiError
 from cubernetes.api.meta import Labels, Object, ObjectMeta
 from cubernetes.api.selectors import LabelSelector
 from cubernetes.client.outcome import Trouble
@@ -52,12 +54,13 @@ class User:
     client: Client
     ledger: Ledger
     rng: random.Random
+    nodes: Sequence[str] = ()
 
     async def act(self) -> str:
         """Do something; return it in words."""
         deeds = (
             *(self._make,) * 4, *(self._size,) * 4, *(self._delete_pod,) * 2, *(self._unmake,) * 2,
-            self._open_room, self._close_room,
+            self._open_room, self._close_room, self._remove_node, self._return_node,
         )  # fmt: skip
         deed = self.rng.choice(deeds)
         try:
@@ -107,6 +110,35 @@ class User:
         """Delete a namespace, and all that is in it."""
         await self.client.delete(Namespace, ROOM)
         return f"closed {ROOM}"
+
+    async def _remove_node(self) -> str:
+        """Delete a Node; its machine runs on, and is nobody's until the Node is made again."""
+        one = self._any(Node)
+        if one is None:
+            return "no node to remove"
+        await self.client.delete(Node, one.metadata.name)
+        return f"removed {one.ref}"
+
+    async def _return_node(self) -> str:
+        missing = self.missing_nodes()
+        if not missing:
+            return "no node to return"
+        name = self.rng.choice(missing)
+        await self.client.create(Node(metadata=ObjectMeta(name=name)))
+        return f"returned {name}"
+
+    def missing_nodes(self) -> list[str]:
+        """Return the machines that are no nodes of the cluster, for whatever reason."""
+        there = {one.metadata.name for one in self.ledger.all(Node)}
+        return [name for name in self.nodes if name not in there]
+
+    async def return_nodes(self) -> None:
+        """Make every machine a node again."""
+        for name in self.missing_nodes():
+            try:
+                await self.client.create(Node(metadata=ObjectMeta(name=name)))
+            except AlreadyExists:
+                """Its kubelet was quicker."""
 
     def _any[O: Object](self, kind: type[O]) -> O | None:
         found = self.ledger.all(kind)

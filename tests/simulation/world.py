@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
@@ -17,6 +17,7 @@ from apiserver.storage.memory import MemoryStore
 from cubernetes.client.rest import Client
 from tests.simulation.agreement import disagreements, doubles
 from tests.simulation.clock import sim_env
+from tests.simulation.dataplane import DataPlane
 from tests.simulation.faults import Faults, drawn
 from tests.simulation.flakystore import FlakyStore
 from tests.simulation.ledger import Ledger
@@ -27,12 +28,14 @@ from tests.simulation.programs import (
     Program,
     controllers_recipe,
     kubelet_recipe,
+    proxy_recipe,
     scheduler_recipe,
 )
 from tests.simulation.story import Story, told
 from tests.simulation.user import ADMIN, User
 
 NODE_COUNT = 3
+SERVERS = ("10.0.0.100",)
 QUIET_LEVEL = 40  # logging.ERROR
 AGREEMENT_S = 300.0
 SETTLE_S = 20.0
@@ -77,11 +80,15 @@ class World:
             *(controllers_recipe(number, self._wall_error_s()) for number in range(2)),
             *(scheduler_recipe(number, self._wall_error_s()) for number in range(2)),
             *(kubelet_recipe(machine) for machine in self.machines),
+            *(proxy_recipe(machine) for machine in self.machines),
         ]
         self.programs = [Program(recipe, self.network, seed) for recipe in recipes]
         transport = SimTransport(self.network, "user", ADMIN)
         client = Client(transport, sim_env(f"{seed}:user"), agent="cubectl")
-        self.user = User(client, self.ledger, self.rng)
+        self.user = User(client, self.ledger, self.rng, names)
+        self.dataplane = DataPlane(
+            self.ledger, {one.name: one.kernel for one in self.machines}, SERVERS
+        )
         self._repairs: list[asyncio.Task[None]] = []
 
     def _wall_error_s(self) -> float:
@@ -110,7 +117,12 @@ class World:
         """Raise what must never be."""
         for program in self.programs:
             program.check()
-        wrong = [*self.ledger.broken, *doubles(self.machines), *self.story.bugs]
+        wrong = [
+            *self.ledger.broken,
+            *doubles(self.machines),
+            *self.dataplane.broken(),
+            *self.story.bugs,
+        ]
         if wrong:
             raise AssertionError("\n".join(wrong[:10]))
 
@@ -131,6 +143,8 @@ class World:
             (faults.reboots, self._reboot),
             (faults.compactions, self._compact),
             (faults.pod_silences, self._silence_on_pods),
+            (faults.filter_troubles, self._trouble_filter),
+            (faults.flushes, self._flush),
         ]
         for per_minute, deed in deeds:
             if self.rng.random() < per_minute / 60:
@@ -193,18 +207,31 @@ class World:
         self.story.line(f"runtime of {machine.name} in trouble for {span_s} s")
         self._later(span_s, machine.mend)
 
+    def _trouble_filter(self) -> None:
+        machine = self.rng.choice(self.machines)
+        machine.kernel.trouble = self.rng.choice(("refusing", "hung"))
+        span_s = self.rng.choice((0.5, 5.0, 20.0))
+        self.story.line(f"packet filter of {machine.name} {machine.kernel.trouble} for {span_s} s")
+        self._later(span_s, machine.mend)
+
+    def _flush(self) -> None:
+        machine = self.rng.choice(self.machines)
+        self.story.line(f"somebody empties the packet filter of {machine.name}")
+        machine.kernel.lose()
+
     def _reboot(self) -> None:
-        index = self.rng.randrange(len(self.machines))
-        machine = self.machines[index]
-        program = self.programs[index - len(self.machines)]
+        machine = self.rng.choice(self.machines)
+        programs = [one for one in self.programs if one.recipe.place == machine.name]
         self.story.line(f"{machine.name} reboots")
 
         async def repair() -> None:
-            await program.die()
+            for program in programs:
+                await program.die()
             machine.reboot()
             await asyncio.sleep(self.rng.choice((2.0, 20.0, 60.0)))
-            if not program.is_alive:
-                program.begin()
+            for program in programs:
+                if not program.is_alive:
+                    program.begin()
 
         self._begin(repair())
 
@@ -221,7 +248,7 @@ class World:
         store = self.stores[self.network.doors.index(door)]
         env = sim_env(f"{self.seed}:{door.name}:{door.life}", begin_s=self.rng.uniform(0, 1e6))
         settings = Settings(
-            advertise_addresses=("10.0.0.100",),
+            advertise_addresses=SERVERS,
             limits=Limits(events_max=self.rng.choice((8, 64, 512))),
         )
         server = ApiServer(store, env, settings)
@@ -241,17 +268,23 @@ class World:
         for machine in self.machines:
             machine.mend()
         self.network.calm()
+        await self.user.return_nodes()
         calm_since_s = self._now_s()
         wrong: list[str] = []
         while self._now_s() < calm_since_s + AGREEMENT_S:
             self.check()
-            wrong = list(islice(disagreements(self.ledger, self.machines), 8))
+            wrong = self._wrong()
             if not wrong:
                 agreed_after_s = self._now_s() - calm_since_s
                 await self._stay()
                 return agreed_after_s
             await asyncio.sleep(1.0)
         raise AssertionError(f"no agreement {AGREEMENT_S} s after the last fault: {wrong}")
+
+    def _wrong(self) -> list[str]:
+        """Return some of what is not as it is wanted: in the store, on machines, for callers."""
+        found = chain(disagreements(self.ledger, self.machines), self.dataplane.disagreements())
+        return list(islice(found, 8))
 
     async def _stay(self) -> None:
         """Look whether the cluster stays as it is: who agrees has nothing left to do."""
@@ -260,7 +293,7 @@ class World:
         begin = len(self.ledger.deeds)
         await asyncio.sleep(PEACE_S)
         self.check()
-        wrong = list(islice(disagreements(self.ledger, self.machines), 8))
+        wrong = self._wrong()
         if wrong:
             raise AssertionError(f"agreement did not last: {wrong}")
         if deeds := self.ledger.deeds[begin:]:
