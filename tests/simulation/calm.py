@@ -15,6 +15,7 @@ from cubernetes.api.core.pod import Container, Pod, PodSpec, is_ready
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client
 from tests.simulation.clock import sim_env
+from tests.simulation.dataplane import DataPlane
 from tests.simulation.faults import NO_FAULTS
 from tests.simulation.flakystore import FlakyStore
 from tests.simulation.ledger import Ledger
@@ -24,6 +25,7 @@ from tests.simulation.programs import (
     Program,
     controllers_recipe,
     kubelet_recipe,
+    proxy_recipe,
     scheduler_recipe,
 )
 from tests.simulation.user import ADMIN
@@ -58,8 +60,11 @@ class CalmCluster:
             controllers_recipe(0, errors.controllers_s),
             scheduler_recipe(0, errors.scheduler_s),
             *(kubelet_recipe(machine) for machine in self.machines),
+            *(proxy_recipe(machine) for machine in self.machines),
         ]
         self.programs = [Program(recipe, self.network, "calm") for recipe in recipes]
+        kernels = {machine.name: machine.kernel for machine in self.machines}
+        self.dataplane = DataPlane(self.ledger, kernels, ())
         self.user = Client(SimTransport(self.network, "user", ADMIN), sim_env("user"))
 
     async def begin(self) -> None:
@@ -81,6 +86,7 @@ class CalmCluster:
             machine.runtime.close()
         await self.server.stop()
         assert self.ledger.broken == []
+        assert self.dataplane.broken() == []
 
     def cut(self, node: str) -> None:
         """Nobody hears this node any more; it lives on."""

@@ -5,8 +5,9 @@ that services have, and to every one that the rules themselves answer for.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from ipaddress import IPv4Address
 
 from cubernetes.api.core.service import Service
@@ -37,6 +38,8 @@ class Kernel(PaperNet):
         self.trouble = ""  # "refusing" or "hung"
         # How often it was emptied by somebody else than the proxy.
         self.loss_count = 0
+        # Called at every change that a command has made.
+        self.on_change: Callable[[], None] = lambda: None
         self._rules: RuleSet | None = None
 
     async def run(
@@ -55,6 +58,7 @@ class Kernel(PaperNet):
     def restore(self, text: str, *, tables_limit: int | None = None) -> None:
         self._rules = None
         super().restore(text, tables_limit=tables_limit)
+        self.on_change()
 
     def lose(self) -> None:
         """Forget every rule: a reboot, or somebody's `iptables -F`."""
@@ -125,7 +129,7 @@ def wanted_of(service: Service, slices: Sequence[EndpointSlice]) -> dict[int, se
 
 
 class DataPlane:
-    """Looks at the kernels of all machines while the cluster lives."""
+    """Looks at the kernels of all machines: whenever one changes, and whenever it is asked."""
 
     def __init__(
         self, ledger: Ledger, kernels: Mapping[str, Kernel], servers: Sequence[str]
@@ -137,17 +141,23 @@ class DataPlane:
         # has lost nothing since.
         self._right: dict[tuple[str, Ref], tuple[object, ...]] = {}
         self._seen: dict[str, tuple[RuleSet, int]] = {}
+        self._broken: list[str] = []
+        for machine, kernel in kernels.items():
+            kernel.on_change = partial(self._look, machine, kernel)
 
-    def broken(self) -> Iterator[str]:
-        """Yield what no packet may meet at any time."""
-        revision = self._ledger.endpoints_revision
+    def broken(self) -> list[str]:
+        """Return what packets have met, or would meet now, and never may."""
         for machine, kernel in self._kernels.items():
-            seen = self._seen.get(machine)
-            if seen is not None and seen[0] is kernel.rules and seen[1] == revision:
-                continue
-            self._seen[machine] = (kernel.rules, revision)
-            yield from self._never_ready(machine, kernel.rules)
-            yield from self._undone(machine, kernel)
+            self._look(machine, kernel)
+        return self._broken
+
+    def _look(self, machine: str, kernel: Kernel) -> None:
+        now = (kernel.rules, self._ledger.endpoints_revision)
+        seen = self._seen.get(machine)
+        if seen is None or seen[0] is not now[0] or seen[1] != now[1]:
+            self._seen[machine] = now
+            self._broken += self._never_ready(machine, kernel.rules)
+            self._broken += self._undone(machine, kernel)
 
     def disagreements(self) -> Iterator[str]:
         """Yield every service whose callers do not meet exactly its ready pods, in calm."""

@@ -7,10 +7,11 @@ from apiserver.state.items import stored
 from apiserver.state.keys import collection_in, collection_of
 from apiserver.storage.store import Op, Put
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.condition import is_true
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
-from cubernetes.api.core.pod import Pod, is_finished, is_ready
+from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.service import HEADLESS, Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object
@@ -79,7 +80,8 @@ class Ledger:
     def _violations(self, old: Object | None, new: Object | None) -> Iterator[str]:
         match new:
             case Pod():
-                if is_ready(new):
+                # Also one that was asked to go first: it serves while no other does.
+                if is_true(new.status.conditions, "Ready"):
                     self.ready_addresses.add(new.status.pod_ip)
                 yield from self._binding(new)
                 yield from self._addresses(new)
