@@ -13,6 +13,8 @@ from cubernetes.api.patches.threeway import LAST_APPLIED
 INDENT = "  "
 VALUE_COLUMN = 16
 HIDDEN = frozenset({"apiVersion", "kind", "metadata"})
+# What ConfigMaps and Secrets hold; of a Secret's values only the sizes are shown.
+CONTENTS = frozenset({"data", "binaryData"})
 # Maps whose keys are somebody's words, not fields.
 MAPS = frozenset({"matchLabels", "nodeSelector", "labels", "annotations", "requests", "limits",
                   "capacity", "allocatable"})  # fmt: skip
@@ -26,7 +28,10 @@ def description(
 ) -> str:
     """Return what describe prints; sections are facts from other objects."""
     lines = [*_identity(one, now)]
-    lines += _block({key: value for key, value in tree.items() if key not in HIDDEN and value}, 0)
+    hidden = HIDDEN | (CONTENTS if one.kind in ("ConfigMap", "Secret") else frozenset())
+    lines += _block({key: value for key, value in tree.items() if key not in hidden and value}, 0)
+    if hidden != HIDDEN:
+        lines += _contents(one.kind, tree)
     for title, rows in sections:
         lines += [f"{title}:", *_indented(table_text(rows))]
     lines += _events(events, now)
@@ -107,6 +112,25 @@ def _entry(title: str, key: str, value: Any, depth: int, room: int) -> Iterator[
             yield _pair(title, " ".join(_scalar(one) for one in value), indent, room)
         case _:
             yield _pair(title, value, indent, room)
+
+
+def _contents(kind: str, tree: Tree) -> Iterator[str]:
+    """Yield what a ConfigMap or a Secret holds, as kubectl lays it out."""
+    from cubernetes.api.core import configdata
+
+    is_secret = kind == "Secret"
+    yield from ("", "Data", "====")
+    for key, value in sorted(tree.get("data", {}).items()):
+        if is_secret:
+            yield f"{safe(key)}:  {len(configdata.decoded(value) or b'')} bytes"
+        else:
+            lines = (safe(line) for line in value.rstrip("\n").split("\n"))
+            yield from (f"{safe(key)}:", "----", *lines, "")
+    if not is_secret:
+        yield from ("", "BinaryData", "====")
+        for key, value in sorted(tree.get("binaryData", {}).items()):
+            yield f"{safe(key)}: {len(configdata.decoded(value) or b'')} bytes"
+    yield ""
 
 
 def _is_flat(value: Tree) -> bool:

@@ -8,6 +8,7 @@ known here is told by its name. Pure.
 Source: the comments of k8s.io/apimachinery's protobuf serializer.
 """
 
+import base64
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -114,17 +115,24 @@ class _Reader:
                 return number if number or field.is_pointer else None
             case "bool":
                 return (_int(wire, place) != 0) or (False if field.is_pointer else None)
-            case "time":
-                return _time(self.by_number(_bytes(wire, place), place), place)
-            case "quantity":
+            case "time" | "quantity" | "intOrString":
                 inner = self.by_number(_bytes(wire, place), place)
-                return _text(inner.get(1), place) or "0"
-            case "intOrString":
-                return _int_or_string(self.by_number(_bytes(wire, place), place), place)
+                return _message_value(field.type, inner, place)
+            case "bytes":
+                return base64.b64encode(_bytes(wire, place)).decode()
             case "-":
                 return {} if _bytes(wire, place) else None
             case message:
                 return self.message(_bytes(wire, place), message)
+
+
+def _message_value(kind: str, told: Mapping[int, Wire], place: str) -> str | int | None:
+    """Return the value of a message that JSON has a text or a number for."""
+    if kind == "time":
+        return _time(told, place)
+    if kind == "quantity":
+        return _text(told.get(1), place) or "0"
+    return _int_or_string(told, place)
 
 
 def _bytes(wire: Wire | None, place: str) -> bytes:

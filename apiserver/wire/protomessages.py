@@ -7,6 +7,7 @@ of one name (EndpointPort), it is the one of the kinds that are here. Types are
     (none)      text                    quantity    a Quantity
     int bool    as they say             time        a Time or a MicroTime
     intOrString a number or a name      Name        another message of this table
+    bytes       bytes, in base64 as JSON has them
     -           a message that no kind of ours has: told by its name, not read
     [type]      any number of them      {type}      a map from texts
     type?       a pointer in Go: 0 or false were written on purpose, and are not «absent»
@@ -73,11 +74,20 @@ EmptyDirVolumeSource 1=medium 2=sizeLimit:quantity
 Container 1=name 2=image 3=command:[] 4=args:[] 5=workingDir 6=ports:[ContainerPort]
   7=env:[EnvVar] 8=resources:ResourceRequirements 9=volumeMounts:[VolumeMount] 10=livenessProbe:-
   11=readinessProbe:- 12=lifecycle:- 13=terminationMessagePath 14=imagePullPolicy
-  15=securityContext:- 16=stdin:bool 17=stdinOnce:bool 18=tty:bool 19=envFrom:[-]
+  15=securityContext:- 16=stdin:bool 17=stdinOnce:bool 18=tty:bool 19=envFrom:[EnvFromSource]
   20=terminationMessagePolicy 21=volumeDevices:[-] 22=startupProbe:- 23=resizePolicy:[-]
   24=restartPolicy
 ContainerPort 1=name 2=hostPort:int 3=containerPort:int 4=protocol 5=hostIP
-EnvVar 1=name 2=value 3=valueFrom:-
+EnvVar 1=name 2=value 3=valueFrom:EnvVarSource
+EnvVarSource 1=fieldRef:ObjectFieldSelector 2=resourceFieldRef:-
+  3=configMapKeyRef:ConfigMapKeySelector 4=secretKeyRef:SecretKeySelector
+ObjectFieldSelector 1=apiVersion 2=fieldPath
+ConfigMapKeySelector 1=localObjectReference:LocalObjectReference^ 2=key 3=optional:bool?
+SecretKeySelector 1=localObjectReference:LocalObjectReference^ 2=key 3=optional:bool?
+EnvFromSource 1=prefix 2=configMapRef:ConfigMapEnvSource 3=secretRef:SecretEnvSource
+ConfigMapEnvSource 1=localObjectReference:LocalObjectReference^ 2=optional:bool?
+SecretEnvSource 1=localObjectReference:LocalObjectReference^ 2=optional:bool?
+LocalObjectReference 1=name
 ResourceRequirements 1=limits:{quantity} 2=requests:{quantity} 3=claims:[-]
 VolumeMount 1=name 2=readOnly:bool 3=mountPath 4=subPath 5=mountPropagation 6=subPathExpr
   7=recursiveReadOnly
@@ -130,6 +140,8 @@ EventSource 1=component 2=host
 Lease 1=metadata:ObjectMeta 2=spec:LeaseSpec
 LeaseSpec 1=holderIdentity 2=leaseDurationSeconds:int? 3=acquireTime:time 4=renewTime:time
   5=leaseTransitions:int? 6=strategy 7=preferredHolder
+ConfigMap 1=metadata:ObjectMeta 2=data:{} 3=binaryData:{bytes} 4=immutable:bool?
+Secret 1=metadata:ObjectMeta 2=data:{bytes} 3=type 4=stringData:{} 5=immutable:bool?
 DeleteOptions 1=gracePeriodSeconds:int? 2=preconditions:Preconditions 3=orphanDependents:bool?
   4=propagationPolicy 5=dryRun:[] 6=ignoreStoreReadErrorWithClusterBreakingPotential:bool?
 Preconditions 1=uid 2=resourceVersion

@@ -2,10 +2,12 @@
 
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.kinds import Kinds
@@ -20,6 +22,8 @@ KINDS = Kinds(
     ReplicaSet,
     Event,
     Lease,
+    ConfigMap,
+    Secret,
 )
 
 

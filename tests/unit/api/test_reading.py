@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cubernetes.api import codec, schema
+from cubernetes.api import codec, schema, yaml
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError, BadRequest, Invalid
 from cubernetes.api.meta import Object
@@ -17,18 +18,18 @@ from cubernetes.api.registry import KINDS
 from cubernetes.api.words import Listing
 from tests import given as builders
 
-WHOLE: dict[str, Object] = {
-    "Namespace": builders.a_namespace(),
-    "Node": builders.a_node(),
-    "Pod": builders.a_running_pod(),
-    "Service": builders.a_service(),
-    "EndpointSlice": builders.a_slice(),
-    "ReplicaSet": builders.a_replicaset(),
-    "Event": builders.an_event(builders.a_pod()),
-    "Lease": builders.a_lease(),
-}
+FOREIGN = Path(__file__).resolve().parents[2] / "house" / "foreign"
+
+
+def whole(kind: type[Object]) -> Object:
+    tree = yaml.tree_of((FOREIGN / f"{kind.resource.singular}.yaml").read_bytes())
+    return codec.from_tree(kind, tree, "Ignore").model
+
+
+WHOLE: dict[str, Object] = {kind.resource.kind: whole(kind) for kind in KINDS}
 MAPS = ("labels", "annotations", "matchLabels", "selector", "capacity", "allocatable",
-        "requests", "limits", "nodeSelector")  # fmt: skip
+        "requests", "limits", "nodeSelector", "data", "binaryData", "stringData",
+        "images")  # fmt: skip
 ODD: list[Any] = [
     *(True, False, 0, 1, -1, 2**31, 2**70, 0.0, 1.0, 1.5, "", "a", "1", "a\x00b", "\\u0000", "é"),
     *([], {}, ["a"], [1], {"a": 1}, {"a": "b"}, [{}], {"": ""}),

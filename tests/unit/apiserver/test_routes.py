@@ -62,7 +62,7 @@ def test_namespaces_are_not_deleted_all_at_once() -> None:
     [
         "/",
         "/api/v1/namespaces/a/pods/b/c",
-        "/api/v1/secrets",
+        "/api/v1/teapots",
         "/apis/apps/v2",
         "/api/v1/namespaces/a/pods/..",
         "/api/v1/namespaces/../pods",
