@@ -15,7 +15,14 @@ from functools import partial
 from apiserver.about.audit import Audit, Story
 from apiserver.about.counts import Counts
 from apiserver.about.health import check_loaded
-from apiserver.auth.authorize import Attempt, may, needs_object
+from apiserver.auth.authorize import (
+    NAMED_RESOURCES,
+    Attempt,
+    may,
+    needs_name,
+    needs_object,
+    node_of,
+)
 from apiserver.backend import Backend, KubeletLogs, Signer
 from apiserver.call import Call, Policy
 from apiserver.enrolment.authenticate import Authenticator
@@ -28,6 +35,7 @@ from apiserver.settings import Settings
 from apiserver.state.items import Item
 from apiserver.state.keys import key_of
 from apiserver.state.mirror import Mirror
+from apiserver.state.named import Edge, NamedObjects
 from apiserver.state.room import Room
 from apiserver.state.statuses import forbidden, response_of
 from apiserver.state.transact import Transactions
@@ -37,6 +45,7 @@ from apiserver.strategies.registry import strategy_of
 from apiserver.verbs.read import seats_for, selection_for
 from apiserver.wire import bodies
 from apiserver.wire.forms import noted
+from cubernetes.api.core.envsource import Named
 from cubernetes.api.errors import (
     ApiError,
     BadRequest,
@@ -94,6 +103,7 @@ class ApiServer:
             store, mirror, transactions, self.watchers, env, settings, Room(limits), logs, signer
         )
         self._routes = Routes(table(kinds))
+        self._named = NamedObjects(mirror.kinds)
         self._authenticator = Authenticator(self.backend)
         self._seats, self._bodies = gate.seats(limits), gate.bodies(limits)
         self._audit = Audit()
@@ -251,9 +261,18 @@ class ApiServer:
         one = None
         if needs_object(call.identity, attempt):
             one = await self._object(call)
-        refusal = may(call.identity, attempt, one)
+        is_named = needs_name(call.identity, attempt) and await self._is_named(call, attempt)
+        refusal = may(call.identity, attempt, one, is_named=is_named)
         if refusal:
             raise forbidden(attempt.resource, call.name, refusal)
+
+    async def _is_named(self, call: Call, attempt: Attempt) -> bool:
+        """Whether a pod of the asking node names the object; a pod just bound is waited for."""
+        named = Named(NAMED_RESOURCES[attempt.resource], attempt.name)
+        edge = Edge(node_of(call.identity), attempt.namespace, named)
+        if not self._named.has(edge):
+            await self.backend.caught_up()
+        return self._named.has(edge)
 
     async def _object(self, call: Call) -> Object | None:
         """Return the object that a node asks about; memory may be old where it has no node."""
@@ -292,4 +311,6 @@ def _attempt(call: Call) -> Attempt:
     node_field = strategy_of(route.kind).node_field
     if node_field and route.verb == "list":
         return attempt._replace(node=selection_for(call).required(node_field))
+    if resource.plural in NAMED_RESOURCES and route.verb == "list":
+        return attempt._replace(name=selection_for(call).required("metadata.name"))
     return attempt

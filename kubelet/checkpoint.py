@@ -8,6 +8,8 @@ import msgspec
 
 from cubernetes.api import codec
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.service import Service
+from cubernetes.api.meta import Object
 from cubernetes.host.durable.checkedfile import CheckedFile
 
 
@@ -32,25 +34,31 @@ class Checkpoint(Protocol):
 
     def save_surroundings(self, surroundings: Surroundings) -> None: ...
 
+    def load_services(self) -> Sequence[Service]: ...
+
+    def save_services(self, services: Sequence[Service]) -> None: ...
+
 
 class FileCheckpoint:
-    """Two files in a folder: the pods, one in each line, and the surroundings."""
+    """Files in a folder: the pods and the services, one in each line, and the surroundings."""
 
     def __init__(self, folder: Path) -> None:
         self._pods = CheckedFile(folder / "pods.checkpoint")
+        self._services = CheckedFile(folder / "services.checkpoint")
         self._surroundings = CheckedFile(folder / "node.checkpoint")
 
     def load(self) -> Sequence[Pod]:
-        try:
-            return [codec.decode(Pod, line) for line in (self._pods.load() or b"").splitlines()]
-        except (ValueError, msgspec.DecodeError) as error:
-            # The runtime's labels and the API tell the same again: nothing is lost.
-            self._pods.distrust(error)
-            return ()
+        # The runtime's labels and the API tell the same again: nothing is lost.
+        return _loaded(self._pods, Pod)
 
     def save(self, pods: Sequence[Pod]) -> None:
-        ordered = sorted(pods, key=lambda one: one.metadata.uid)
-        self._pods.save(b"".join(codec.encode(one) + b"\n" for one in ordered))
+        _save(self._pods, pods)
+
+    def load_services(self) -> Sequence[Service]:
+        return _loaded(self._services, Service)
+
+    def save_services(self, services: Sequence[Service]) -> None:
+        _save(self._services, services)
 
     def load_surroundings(self) -> Surroundings | None:
         line = self._surroundings.load()
@@ -62,3 +70,17 @@ class FileCheckpoint:
 
     def save_surroundings(self, surroundings: Surroundings) -> None:
         self._surroundings.save(msgspec.json.encode(surroundings))
+
+
+def _loaded[O: Object](file: CheckedFile, kind: type[O]) -> Sequence[O]:
+    """Return the objects of a file; nothing where one of them is not to be believed."""
+    try:
+        return [codec.decode(kind, line) for line in (file.load() or b"").splitlines()]
+    except (ValueError, msgspec.DecodeError) as error:
+        file.distrust(error)
+        return ()
+
+
+def _save(file: CheckedFile, objects: Sequence[Object]) -> None:
+    ordered = sorted(objects, key=lambda one: one.metadata.uid)
+    file.save(b"".join(codec.encode(one) + b"\n" for one in ordered))

@@ -30,6 +30,7 @@ from kubelet.node.capacity import MachineFacts, amounts, machine_facts
 from kubelet.node.heartbeat import Heartbeat
 from kubelet.node.node import allocatable, own_ports
 from kubelet.node.registration import Registration
+from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
 from kubelet.peers import NODE_FILE, Guard, Peers, peers_kept
 from kubelet.pod.admission import Room
@@ -102,6 +103,7 @@ class Kubelet:
         self._observer = Observer(machine.runtime)
         record = self._recorder.record
         self._mending = Mending(machine.network, env, self._about, record, self._on_trouble)
+        self._objects = PodObjects(client, env, machine.checkpoint)
         parts = self._parts(client)
         self._workers = PodWorkers(parts, machine.checkpoint)
         here = f"spec.nodeName={settings.node_name}"
@@ -129,6 +131,7 @@ class Kubelet:
             runtime=machine.runtime,
             network=machine.network,
             volumes=machine.volumes,
+            objects=self._objects,
             observer=self._observer,
             recorder=self._recorder,
             host_ports=machine.host_ports,
@@ -156,6 +159,8 @@ class Kubelet:
         loops: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("pods informer", self._pods.run),
             ("nodes informer", self._nodes.run),
+            ("services informer", self._objects.services.run),
+            ("kept services", self._objects.keep_saved),
             ("events", self._recorder.run),
             ("node", self._heartbeat.keep_node),
             ("lease", self._heartbeat.keep_lease),
@@ -209,7 +214,9 @@ class Kubelet:
         await self._pods.synced.wait()
         while True:
             self._pods_changed.clear()
-            self._workers.want(self._pods.cache.list())
+            pods = self._pods.cache.list()
+            self._objects.want(pods)
+            self._workers.want(pods)
             await self._pods_changed.wait()
 
     async def _begin_from_checkpoint(self) -> None:
@@ -230,6 +237,7 @@ class Kubelet:
         except NetworkTrouble as error:
             log.warning("network not taken from the checkpoint", why=error)
         if saved:
+            self._objects.want(saved)
             self._workers.want(saved)
 
 

@@ -4,6 +4,7 @@ Each program has what its work needs and no more, so that a stolen certificate i
 answer is the text of a refusal, or nothing.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE
@@ -34,7 +35,8 @@ NO_OBJECTS = frozenset({"join", "tokens", "metrics"})
 class Attempt(NamedTuple):
     """What is attempted; group and subresource are empty where there is none.
 
-    node is the value that a list or watch of pods requires of spec.nodeName.
+    node is the value that a list or watch of pods requires of spec.nodeName; name that which a list
+    or watch of what nodes read by name requires of metadata.name.
     """
 
     verb: str
@@ -93,23 +95,30 @@ ROLES: dict[str, tuple[Rule, ...]] = {
     BOOTSTRAPPERS: (Rule(frozenset({"create"}), ("join",)),),
     MONITORING: (Rule(frozenset({"get"}), ("metrics",)),),
 }
-# What every node may read: the cluster's shape is no secret among its members.
-NODE_READS = Rule(READ, ("nodes",))
+# What every node may read: the cluster's shape is no secret among its members, and pods are given
+# variables for services.
+NODE_READS = Rule(READ, ("nodes", "services"))
 NODE_EVENTS = Rule(WRITE, ("events",))
 # Labels by which workloads are kept apart: a node may not give them to itself.
+# What a node may read one by one, where a pod that is bound to it names it.
+NAMED_RESOURCES: Mapping[str, str] = {"configmaps": "ConfigMap", "secrets": "Secret"}
+NOT_NAMED = "no pod that is bound to this node names it"
 RESTRICTED_LABELS = "node-restriction.kubernetes.io/"
 NOT_BOUND = "the pod is not bound to this node"
 
 
-def may(identity: Identity, attempt: Attempt, one: Object | None = None) -> str:
+def may(
+    identity: Identity, attempt: Attempt, one: Object | None = None, *, is_named: bool = False
+) -> str:
     """Return why an attempt is refused; empty where it is allowed.
 
-    one is the object that is there now, for the identities whose rights depend on it.
+    one is the object that is there now, for the identities whose rights depend on it. is_named says
+    that a pod bound to the node names what it asks for.
     """
     if MASTERS in identity.groups:
         return ""
     if node := node_of(identity):
-        why = _node_refusal(node, attempt, one)
+        why = _node_refusal(node, attempt, one, is_named=is_named)
     else:
         why = "" if any(rule.allows(attempt) for rule in _rules_of(identity)) else "no role allows"
     if not why:
@@ -135,6 +144,12 @@ def needs_object(identity: Identity, attempt: Attempt) -> bool:
     return is_pod and bool(node_of(identity)) and MASTERS not in identity.groups
 
 
+def needs_name(identity: Identity, attempt: Attempt) -> bool:
+    """Whether `may` must be told if a pod of the node names the object."""
+    is_node = bool(node_of(identity)) and MASTERS not in identity.groups
+    return is_node and attempt.resource in NAMED_RESOURCES
+
+
 def _rules_of(identity: Identity) -> tuple[Rule, ...]:
     if identity.user in (SCHEDULER, CONTROLLERS):
         return ROLES[identity.user]
@@ -147,7 +162,7 @@ def _rules_of(identity: Identity) -> tuple[Rule, ...]:
     return ()
 
 
-def _node_refusal(node: str, attempt: Attempt, one: Object | None) -> str:
+def _node_refusal(node: str, attempt: Attempt, one: Object | None, *, is_named: bool) -> str:
     if NODE_READS.allows(attempt) or NODE_EVENTS.allows(attempt):
         return ""
     match attempt.resource:
@@ -157,6 +172,8 @@ def _node_refusal(node: str, attempt: Attempt, one: Object | None) -> str:
             return _own_lease(node, attempt)
         case "pods":
             return _own_pods(node, attempt, one)
+        case "configmaps" | "secrets":
+            return _named_object(attempt, is_named=is_named)
         case "join" if attempt.verb == "create" and not attempt.subresource:
             # To renew its certificates. Whose they are is in the body, which is looked at there.
             return ""
@@ -184,6 +201,14 @@ def _own_lease(node: str, attempt: Attempt) -> str:
     if attempt.verb in (CHANGE | {"get"}):
         return "" if attempt.name == node else "a node may use only its own lease"
     return "a node may not do that to leases"
+
+
+def _named_object(attempt: Attempt, *, is_named: bool) -> str:
+    if attempt.verb not in READ or attempt.subresource:
+        return "a node may read what its pods name, nothing else"
+    if not attempt.name or not attempt.namespace:
+        return "a node must ask for one object, by name or with fieldSelector metadata.name=<name>"
+    return "" if is_named else NOT_NAMED
 
 
 def _own_pods(node: str, attempt: Attempt, one: Object | None) -> str:

@@ -1,9 +1,11 @@
 """What is done to one pod on this node: its sandbox, its containers, its network, its end."""
 
+from cubernetes.api.core.pod import Container as Wanted
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import Conflict, NotFound
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
+from kubelet.objects.origins import Origins, given_variables
 from kubelet.pod import specs
 from kubelet.pod.images import ensure_image
 from kubelet.pod.parts import Parts
@@ -47,10 +49,24 @@ class Acts:
         await self.rejoin_network(pod)
         await ensure_image(self._parts, pod, wanted)
         volumes = await self._parts.volumes.prepare(pod)
-        spec = specs.container_spec(pod, wanted, attempt, volumes, self._parts.node_memory_bytes)
+        origins = await self._origins(pod, wanted)
+        memory_bytes = self._parts.node_memory_bytes
+        spec = specs.container_spec(pod, wanted, attempt, volumes, memory_bytes, origins)
         async with self._parts.starts.container():
             await self._parts.runtime.start_container(spec, sandbox.id)
         self._parts.recorder.record(Record(pod, "Started", f"started container {name}"))
+
+    async def _origins(self, pod: Pod, wanted: Wanted) -> Origins:
+        """Return what a container's variables are made from; tell of keys that are none."""
+        held = await self._parts.network.attached()
+        address, host = str(held.get(self._uid, "")), self._parts.settings.address
+        origins = await self._parts.objects.origins(pod, wanted, address, host)
+        _, left_out = given_variables(wanted, origins)
+        if left_out:
+            message = f"keys {left_out} of envFrom were skipped: they are no names of variables"
+            reason = "InvalidEnvironmentVariableNames"
+            self._parts.recorder.record(Record(pod, reason, message, "Warning"))
+        return origins
 
     async def stop_sandbox(self, container_id: str) -> None:
         await self._leave_network()

@@ -1,7 +1,7 @@
 """A container's environment and command line: `$(NAME)` is replaced as Kubernetes replaces it."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from cubernetes.api.core.pod import EnvVar
 from kubelet.runtime.driver import RuntimeTrouble
@@ -13,16 +13,23 @@ _REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
 
 
 def environment_of(
-    variables: Iterable[EnvVar], given: Mapping[str, str] | None = None
+    variables: Iterable[EnvVar],
+    given: Mapping[str, str] | None = None,
+    value_of: Callable[[EnvVar], str | None] | None = None,
 ) -> Mapping[str, str]:
     """Return the environment by name; a variable may use those before it, and those given.
 
     given: what the container gets besides, such as the services' variables; its own win.
+    value_of: reads a variable that comes from elsewhere, as it stands there; None leaves it out.
 
     Raises: RuntimeTrouble: a value is longer than TEXT_BYTES_MAX.
     """
     found = dict(given or {})
     for one in variables:
+        if one.value_from is not None and value_of is not None:
+            value = value_of(one)
+            found |= {one.name: value} if value is not None else {}
+            continue
         found[one.name] = expanded(one.value, found, f"env {one.name}")
     return found
 

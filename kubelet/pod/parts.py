@@ -11,6 +11,7 @@ from cubernetes.reconcile.records import Recorder
 from kubelet.counts import Counts
 from kubelet.mending import Mending
 from kubelet.network.driver import NetworkDriver
+from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
 from kubelet.pod.admission import Room
 from kubelet.pod.starts import Starts
@@ -49,6 +50,7 @@ class Parts:
     runtime: RuntimeDriver
     network: NetworkDriver
     volumes: Volumes
+    objects: PodObjects
     observer: Observer
     recorder: Recorder
     host_ports: HostPorts

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from cubernetes.api.core.pod import Container as Wanted
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.qos import SANDBOX_OOM_SCORE, oom_score_adj
+from kubelet.objects.origins import NOTHING, Origins, given_variables, value_of
 from kubelet.pod import plan
 from kubelet.pod.environment import environment_of, expanded_all
 from kubelet.runtime.driver import ContainerSpec, Mount, SandboxSpec
@@ -37,12 +38,16 @@ def container_spec(
     attempt: int,
     volumes: Mapping[str, str],
     node_memory_bytes: int,
+    origins: Origins = NOTHING,
 ) -> ContainerSpec:
     """Return what the runtime is asked for; volumes maps their names to paths on this node.
 
+    origins: what its variables are made from.
+
     Raises: RuntimeTrouble: no such container can be made, by what its spec says.
     """
-    environment = environment_of(wanted.env)
+    given, _ = given_variables(wanted, origins)
+    environment = environment_of(wanted.env, given, lambda one: value_of(pod, one, origins))
     limits, requests = wanted.resources.limits, wanted.resources.requests
     cpu = requests.get("cpu") or limits.get("cpu")
     mounts = tuple(

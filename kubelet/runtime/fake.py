@@ -61,6 +61,7 @@ class _Life:
 
     container: Container
     behaviour: Behaviour
+    env: Mapping[str, str] = field(default_factory=dict)
     written: list[_Line] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ending: asyncio.Task[None] | None = None
@@ -123,7 +124,11 @@ class FakeMachine:
             spec_hash=spec_hash,
             created_at=self.clock.now(),
         )
-        life = self.lives[container.id] = _Life(container, self.behaviour(spec.image))
+        life = self.lives[container.id] = _Life(
+            container,
+            self.behaviour(spec.image),
+            dict(spec.env) if isinstance(spec, ContainerSpec) else {},
+        )
         return life
 
     def start(self, life: _Life) -> None:

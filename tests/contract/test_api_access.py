@@ -8,6 +8,7 @@ import pytest
 
 from apiserver.call import Policy, Route
 from apiserver.routes import table
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.registry import KINDS
 from cubernetes.host.web.messages import ANONYMOUS, Identity, Malformed, Request
 from tests.contract.api_world import (
@@ -122,9 +123,85 @@ async def test_a_kubelet_sees_and_reports_only_its_own_pods(world: World) -> Non
     assert await code("DELETE", f"{PODS}/on-n2") == 403
     assert await code("DELETE", f"{PODS}/on-n1", {"gracePeriodSeconds": 0}) == 200
     assert await code("DELETE", f"{PODS}/on-n1", {"gracePeriodSeconds": 0}) == 404
-    assert await code("GET", SERVICES) == 403
+    assert await code("GET", SERVICES) == 200
+    assert await code("POST", SERVICES, a_service()) == 403
     watch = await world.watch("/api/v1/pods", identity=KUBELET, fieldSelector="spec.nodeName=n1")
     await watch.close()
+
+
+async def test_a_kubelet_reads_exactly_what_its_pods_name(world: World) -> None:
+    """Attacks: another node's secret, another namespace, a whole list, a write, a finished pod."""
+    default, other = "/api/v1/namespaces/default", "/api/v1/namespaces/other"
+    await world.call("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}})
+    for place in (default, other):
+        for name in ("mine", "theirs"):
+            for plural in ("secrets", "configmaps"):
+                await world.call("POST", f"{place}/{plural}", {"metadata": {"name": name}})
+    for node, name in (("n1", "mine"), ("n2", "theirs")):
+        env = [
+            {"name": "A", "valueFrom": {"secretKeyRef": {"name": name, "key": "a"}}},
+            {"name": "B", "valueFrom": {"configMapKeyRef": {"name": name, "key": "a"}}},
+        ]
+        containers = [{"name": "main", "image": "busybox:1", "env": env}]
+        pod = a_pod(f"named-{node}", containers=containers, nodeName=node)
+        assert (await world.call("POST", PODS, pod)).code == 201
+
+    async def code(method: str, path: str, body: object = None, **query: str) -> int:
+        headers = MERGE if method == "PATCH" else {}
+        answer = await world.call(
+            method, path, body, identity=KUBELET, query=query, headers=headers
+        )
+        return answer.code
+
+    for plural in ("secrets", "configmaps"):
+        mine = f"{default}/{plural}/mine"
+        assert await code("GET", mine) == 200
+        assert await code("GET", f"{default}/{plural}", fieldSelector="metadata.name=mine") == 200
+        assert await code("GET", f"{default}/{plural}/theirs") == 403
+        assert await code("GET", f"{default}/{plural}", fieldSelector="metadata.name=theirs") == 403
+        assert await code("GET", f"{default}/{plural}", fieldSelector="metadata.name!=x") == 403
+        assert await code("GET", f"{default}/{plural}") == 403
+        assert await code("GET", f"/api/v1/{plural}", fieldSelector="metadata.name=mine") == 403
+        assert await code("GET", f"{other}/{plural}/mine") == 403
+        assert await code("PATCH", mine, {"metadata": {"labels": {"a": "b"}}}) == 403
+        assert await code("DELETE", mine) == 403
+        assert await code("POST", f"{default}/{plural}", {"metadata": {"name": "new"}}) == 403
+        query = {"fieldSelector": "metadata.name=mine"}
+        watch = await world.watch(f"{default}/{plural}", identity=KUBELET, **query)
+        await watch.close()
+    proxy = await world.call("GET", f"{default}/secrets/mine", identity=PROXY)
+    assert proxy.code == 403
+    ended = {"status": {"phase": "Succeeded"}}
+    assert await code("PATCH", f"{PODS}/named-n1/status", ended) == 200
+    await world.call("GET", PODS)  # memory is as new as the store after it
+    assert await code("GET", f"{default}/secrets/mine") == 403
+
+
+async def test_what_pods_name_is_followed_through_changes_and_a_lost_place(world: World) -> None:
+    place = "/api/v1/namespaces/default/secrets"
+    await world.call("POST", place, {"metadata": {"name": "shared"}})
+    source = [{"secretRef": {"name": "shared"}}]
+    containers = [{"name": "main", "image": "busybox:1", "envFrom": source}]
+
+    async def code() -> int:
+        return (await world.call("GET", f"{place}/shared", identity=KUBELET)).code
+
+    async def gone(name: str) -> None:
+        await world.call("DELETE", f"{PODS}/{name}", {"gracePeriodSeconds": 0})
+        await world.call("GET", PODS)  # memory is as new as the store after it
+
+    assert await code() == 403
+    for name in ("a", "b"):
+        await world.call("POST", PODS, a_pod(name, containers=containers, nodeName="n1"))
+    assert await code() == 200
+    await gone("a")
+    assert await code() == 200
+    # So many changes of pods that its place among them is no longer kept.
+    cache = world.server.backend.mirror.kinds[Pod]
+    cache.load([cache.items[key] for key in cache.keys], cache.changed_at)
+    assert await code() == 200
+    await gone("b")
+    assert await code() == 403
 
 
 async def test_a_kubelet_may_nothing_to_a_pod_whose_name_its_own_had_a_moment_ago(

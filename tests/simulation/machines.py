@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from cubernetes.api.core.node import NodeSystemInfo
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.service import Service
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.ruleset import RuleSet
 from kubelet.checkpoint import Surroundings
@@ -35,6 +36,7 @@ class Disk:
 
     pods: tuple[Pod, ...] = ()
     surroundings: Surroundings | None = None
+    services: tuple[Service, ...] = ()
     volumes: dict[str, None] = field(default_factory=dict)
     trouble: str = ""  # where given, no volume can be removed, and that is why
 
@@ -49,6 +51,12 @@ class Disk:
 
     def save_surroundings(self, surroundings: Surroundings) -> None:
         self.surroundings = surroundings
+
+    def load_services(self) -> Sequence[Service]:
+        return self.services
+
+    def save_services(self, services: Sequence[Service]) -> None:
+        self.services = tuple(services)
 
     async def prepare(self, pod: Pod) -> Mapping[str, str]:
         self.volumes[pod.metadata.uid] = None

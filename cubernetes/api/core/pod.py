@@ -8,6 +8,7 @@ import msgspec
 from cubernetes.api import names
 from cubernetes.api.condition import Condition, is_true
 from cubernetes.api.core import podcolumns, podrules
+from cubernetes.api.core.envsource import EnvFromSource, EnvVarSource
 from cubernetes.api.core.toleration import Toleration, changed_problems
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import (
@@ -55,10 +56,12 @@ class EnvVar(Model):
 
     name: letters, digits, `-`, `_` and `.`; of two that are the same, the last counts.
     value: its value; `$(NAME)` is replaced by the variable of that name before it, `$$` is one `$`.
+    value_from: where its value comes from; not with a `value`.
     """
 
     name: str
     value: str = ""
+    value_from: EnvVarSource | None = None
 
 
 class Resources(Model):
@@ -98,6 +101,7 @@ class Container(Model):
         replaced by the container's variable of that name.
     args: its arguments, in place of the image's; `$(NAME)` as in `command`.
     env: variables of its environment, over the image's.
+    env_from: objects whose keys are variables, too; `env` wins over them, and later ones win.
     working_dir: where it begins; empty is where the image says.
     ports: where it listens.
     resources: what it is promised, and what it cannot exceed.
@@ -112,6 +116,7 @@ class Container(Model):
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[EnvVar, ...] = ()
+    env_from: tuple[EnvFromSource, ...] = ()
     working_dir: str = ""
     ports: tuple[ContainerPort, ...] = ()
     resources: Resources = msgspec.field(default_factory=Resources)
@@ -173,6 +178,7 @@ class PodSpec(Model):
     host_network: only false is taken: pods have a network of their own.
     share_process_namespace: its containers see each other's processes.
     security_context: only `{}` is taken.
+    enable_service_links: whether its containers have variables for the services of its namespace.
     hostname: its host name; empty is the pod's name.
     dns_policy: ClusterFirst asks the cluster's name servers where it has any, Default the node's.
     scheduler_name: who places it: the scheduler of that name.
@@ -188,6 +194,7 @@ class PodSpec(Model):
     host_network: bool = False
     share_process_namespace: bool | None = None
     security_context: PodSecurityContext = msgspec.field(default_factory=PodSecurityContext)
+    enable_service_links: bool = shown(True)
     hostname: str = ""
     dns_policy: Literal["ClusterFirst", "Default"] = shown("ClusterFirst")
     scheduler_name: str = shown("default-scheduler")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cubernetes.api import names
+from cubernetes.api.core.envsource import env_problems
 from cubernetes.api.core.node import is_address
 from cubernetes.api.core.resources import container_problems
 from cubernetes.api.core.toleration import toleration_problems
@@ -19,7 +20,6 @@ _IMAGE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?\Z"
 )
-_ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*\Z")
 
 
 def spec_problems(spec: "PodSpec", field: str) -> Iterator[Problem]:
@@ -61,10 +61,7 @@ def _container(container: "Container", volumes: set[str], field: str) -> Iterato
     if _first_part(container.working_dir) == "proc":
         # CVE-2024-21626: a working directory under /proc/self/fd reaches the host.
         yield Problem(f"{field}.workingDir", "must not be under /proc", "FieldValueForbidden")
-    for index, variable in enumerate(container.env):
-        if not _ENV_NAME.match(variable.name):
-            rule = "must be letters, digits, '-', '_' or '.', not beginning with a digit"
-            yield Problem(f"{field}.env[{index}].name", rule)
+    yield from env_problems(container, field)
     yield from _ports(container.ports, f"{field}.ports")
     yield from _mounts(container, volumes, field)
     yield from container_problems(container.resources, f"{field}.resources")

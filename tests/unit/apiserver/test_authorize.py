@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.auth.authorize import Attempt, may, needs_object, node_of
+from apiserver.auth.authorize import Attempt, may, needs_name, needs_object, node_of
 from apiserver.strategies.registry import object_refusal
 from cubernetes.api.coordination.lease import Lease, LeaseSpec
 from cubernetes.api.core.node import Node, NodeSpec
@@ -103,7 +103,7 @@ def test_a_node_reaches_only_what_is_its_own() -> None:
         attempt = Attempt(verb, "", resource, subresource, namespace, name, field)
         asks = needs_object(me, attempt)
         for bound_to, pod in pods.items():
-            if not may(me, attempt, pod if asks else None):
+            if not may(me, attempt, pod if asks else None, is_named=True):
                 must_be_its_own(attempt, bound_to)
 
 
@@ -111,8 +111,9 @@ def must_be_its_own(attempt: Attempt, bound_to: str) -> None:
     """Whatever n1 is allowed is one of these, and about n1."""
     verb, subresource, name = attempt.verb, attempt.subresource, attempt.name
     match attempt.resource:
-        case "nodes" if verb in ("get", "list", "watch", "create"):
+        case "nodes" | "services" if verb in ("get", "list", "watch", "create"):
             assert subresource == ""
+            assert attempt.resource == "nodes" or verb != "create"
         case "nodes":
             assert name == "n1"
             assert subresource in ("", "status")
@@ -131,6 +132,28 @@ def must_be_its_own(attempt: Attempt, bound_to: str) -> None:
         case _:
             assert attempt.resource == "events"
             assert verb in ("create", "update", "patch")
+
+
+@given(
+    verb=st.sampled_from(VERBS),
+    resource=st.sampled_from(("configmaps", "secrets")),
+    subresource=st.sampled_from(("", "status")),
+    name=st.sampled_from(("", "shop")),
+    namespace=st.sampled_from(("", "default")),
+    is_named=st.booleans(),
+)
+def test_a_node_reads_one_by_one_what_its_pods_name(
+    verb: str, resource: str, subresource: str, name: str, namespace: str, is_named: bool
+) -> None:
+    attempt = Attempt(verb, "", resource, subresource, namespace, name)
+    is_read = verb in ("get", "list", "watch") and not subresource
+    allowed = is_read and bool(name) and bool(namespace) and is_named
+
+    assert needs_name(a_kubelet("n1"), attempt)
+    assert (may(a_kubelet("n1"), attempt, is_named=is_named) == "") == allowed
+    for other in (PROXY, SCHEDULER, JOINER, ANONYMOUS):
+        assert not needs_name(other, attempt)
+        assert may(other, attempt)
 
 
 def test_a_pod_is_asked_for_only_where_the_answer_depends_on_it() -> None:

@@ -1,0 +1,1 @@
+"""What pods need of other objects: ConfigMaps, Secrets and services, read, kept and turned."""

@@ -1,0 +1,124 @@
+"""Where a container's variables come from, services' names included, and what is no text."""
+
+import pytest
+
+from cubernetes.api.core.envsource import (
+    ConfigMapEnvSource,
+    EnvFromSource,
+    EnvVarSource,
+    Named,
+    ObjectFieldSelector,
+    SecretEnvSource,
+    SecretKeySelector,
+    named_by,
+)
+from cubernetes.api.core.pod import EnvVar
+from cubernetes.api.core.secret import Secret
+from cubernetes.api.core.service import ServicePort
+from cubernetes.api.meta import ObjectMeta, replaced
+from kubelet.objects.origins import Origins, given_variables, value_of
+from kubelet.objects.services import service_variables, variables_of
+from kubelet.runtime.driver import RuntimeTrouble
+from tests.given import a_container, a_pod, a_service
+
+LOGIN = Named("Secret", "login")
+
+
+def origins_of(**data: str) -> Origins:
+    meta = ObjectMeta(name="login", namespace="default")
+    return Origins(objects={LOGIN: Secret(metadata=meta, data=data)})
+
+
+def from_secret(key: str, optional: bool | None = None) -> EnvVar:
+    ref = SecretKeySelector(name="login", key=key, optional=optional)
+    return EnvVar(name="A", value_from=EnvVarSource(secret_key_ref=ref))
+
+
+def test_a_services_variables_are_those_of_kubernetes() -> None:
+    ports = (ServicePort(port=6379), ServicePort(port=80, name="my-http"))
+    service = a_service("redis-primary", ports=ports, cluster_ip="10.0.0.11")
+    assert variables_of(service) == {
+        "REDIS_PRIMARY_SERVICE_HOST": "10.0.0.11",
+        "REDIS_PRIMARY_SERVICE_PORT": "6379",
+        "REDIS_PRIMARY_SERVICE_PORT_MY_HTTP": "80",
+        "REDIS_PRIMARY_PORT": "tcp://10.0.0.11:6379",
+        "REDIS_PRIMARY_PORT_6379_TCP": "tcp://10.0.0.11:6379",
+        "REDIS_PRIMARY_PORT_6379_TCP_PROTO": "tcp",
+        "REDIS_PRIMARY_PORT_6379_TCP_PORT": "6379",
+        "REDIS_PRIMARY_PORT_6379_TCP_ADDR": "10.0.0.11",
+        "REDIS_PRIMARY_PORT_80_TCP": "tcp://10.0.0.11:80",
+        "REDIS_PRIMARY_PORT_80_TCP_PROTO": "tcp",
+        "REDIS_PRIMARY_PORT_80_TCP_PORT": "80",
+        "REDIS_PRIMARY_PORT_80_TCP_ADDR": "10.0.0.11",
+    }
+
+
+@pytest.mark.parametrize(
+    ("namespace", "has_links", "hosts"),
+    [
+        ("default", True, {"KUBERNETES": "10.96.0.1", "WEB": "10.96.0.10"}),
+        ("default", False, {"KUBERNETES": "10.96.0.1"}),
+        ("shop", True, {"KUBERNETES": "10.96.0.9"}),
+        ("shop", False, {"KUBERNETES": "10.96.0.1"}),
+        ("other", True, {"KUBERNETES": "10.96.0.1"}),
+    ],
+)
+def test_a_pod_hears_of_its_namespace_and_of_the_api(
+    namespace: str, has_links: bool, hosts: dict[str, str]
+) -> None:
+    services = [
+        a_service("kubernetes", "default", cluster_ip="10.96.0.1"),
+        a_service("web", "default", cluster_ip="10.96.0.10"),
+        a_service("kubernetes", "shop", cluster_ip="10.96.0.9"),
+        a_service("headless", "default", cluster_ip="None"),
+        a_service("unplaced", "default", cluster_ip=""),
+    ]
+    for ordered in (services, services[::-1]):
+        found = service_variables(ordered, namespace, has_links=has_links)
+        names = {key: value for key, value in found.items() if key.endswith("_SERVICE_HOST")}
+        assert names == {f"{key}_SERVICE_HOST": value for key, value in hosts.items()}
+
+
+def test_bytes_that_are_no_text_become_no_variable() -> None:
+    for value in ("/w==", "YQBi"):  # 0xff; a NUL within
+        with pytest.raises(RuntimeTrouble, match="key a of Secret login") as caught:
+            value_of(a_pod(), from_secret("a"), origins_of(a=value))
+        assert caught.value.reason == "CreateContainerConfigError"
+
+
+def test_what_is_absent_is_an_error_unless_it_is_optional() -> None:
+    assert value_of(a_pod(), from_secret("a"), origins_of(a="eA==")) == "x"
+    assert value_of(a_pod(), from_secret("b", optional=True), origins_of(a="eA==")) is None
+    assert value_of(a_pod(), from_secret("a", optional=True), Origins()) is None
+    with pytest.raises(RuntimeTrouble, match="couldn't find key b in Secret default/login"):
+        value_of(a_pod(), from_secret("b"), origins_of(a="eA=="))
+    with pytest.raises(RuntimeTrouble, match='secret "login" not found'):
+        value_of(a_pod(), from_secret("a"), Origins())
+
+
+def test_a_field_that_no_pod_has_is_an_error() -> None:
+    source = EnvVarSource(field_ref=ObjectFieldSelector(field_path="spec.secret"))
+    with pytest.raises(RuntimeTrouble, match="unsupported fieldPath"):
+        value_of(a_pod(), EnvVar(name="A", value_from=source), Origins())
+
+
+def test_later_sources_win_and_names_that_are_none_are_left_out() -> None:
+    sources = (
+        EnvFromSource(secret_ref=SecretEnvSource(name="login")),
+        EnvFromSource(prefix="P_", secret_ref=SecretEnvSource(name="login")),
+    )
+    wanted = replaced(a_container(), env_from=sources)
+    objects = origins_of(**{"A": "eA==", "1": "eQ=="}).objects
+    origins = Origins(objects, services={"A": "service", "B": "b"})
+    assert given_variables(wanted, origins) == (
+        {"A": "x", "B": "b", "P_1": "y", "P_A": "x"},
+        ["1"],
+    )
+
+
+def test_a_pod_names_what_any_of_its_containers_reads() -> None:
+    first = replaced(a_container("a"), env=(from_secret("x"), EnvVar(name="B", value="1")))
+    source = EnvFromSource(config_map_ref=ConfigMapEnvSource(name="settings"))
+    second = replaced(a_container("b"), env_from=(source,))
+    pod = a_pod(containers=(first, second))
+    assert named_by(pod.spec) == {LOGIN, Named("ConfigMap", "settings")}
