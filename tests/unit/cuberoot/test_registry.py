@@ -98,6 +98,26 @@ def test_no_pod_is_given_the_port_of_an_enabled_program() -> None:
     assert set(kubelet.closed_ports) == {2379, 2380, 10250}
 
 
+def test_pods_are_kept_from_the_closed_ports_of_other_nodes_as_well() -> None:
+    kubelet = compile.settings_for(WORKER)["kubelet"]
+    assert isinstance(kubelet, KubeletSettings)
+    assert set(kubelet.closed_ports) == {2379, 2380, 10250}
+
+
+def test_a_unit_starts_after_those_that_it_needs_on_its_own_node() -> None:
+    def after(cluster: Cluster, program: str) -> str:
+        files = compile.files_for(msgspec.structs.replace(cluster, supervision="systemd"))
+        unit = files[layout.unit_file(program)].content.decode()
+        return next(line for line in unit.splitlines() if line.startswith("After="))
+
+    first = "After=network-online.target"
+    assert after(MASTER, "etcd") == first
+    assert after(MASTER, "apiserver") == f"{first} cube-etcd.service"
+    assert after(MASTER, "kubelet") == f"{first} docker.service cube-apiserver.service"
+    assert after(WORKER, "kubelet") == f"{first} docker.service"
+    assert after(WORKER, "proxy") == first
+
+
 def test_the_store_follows_all_programs_as_the_example_does_with_a_certificate_of_its_own() -> None:
     settings = compile.settings_for(WITH_TSDB)["tsdb"]
     assert isinstance(settings, TsdbSettings)
