@@ -1,7 +1,7 @@
 """One request, understood: its route, whom and what it is about, and the parameters all share."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
@@ -39,6 +39,18 @@ class Route(NamedTuple):
     resource: str = ""
 
 
+@dataclass(slots=True)
+class Trace:
+    """What joins log lines about a request: its id, and the cause of the object that it wrote."""
+
+    request_id: str = ""
+    cause: str = ""
+
+    def about(self, one: Object) -> None:
+        """Note which object the request writes."""
+        self.cause = one.cause
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request on its way; namespace and name are empty where its path has none."""
@@ -48,6 +60,7 @@ class Call:
     identity: Identity
     namespace: str = ""
     name: str = ""
+    trace: Trace = field(default_factory=Trace)
 
     @property
     def kind(self) -> type[Object]:

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
+from apiserver.about import requestids
 from apiserver.about.audit import Audit, Story
 from apiserver.about.counts import Counts
 from apiserver.about.health import check_loaded
@@ -24,7 +25,7 @@ from apiserver.auth.authorize import (
     node_of,
 )
 from apiserver.backend import Backend, KubeletLogs, Signer
-from apiserver.call import Call, Policy
+from apiserver.call import Call, Policy, Trace
 from apiserver.enrolment.authenticate import Authenticator
 from apiserver.enrolment.membership import check_member
 from apiserver.fairness import gate
@@ -102,6 +103,7 @@ class ApiServer:
         self.backend = Backend(
             store, mirror, transactions, self.watchers, env, settings, Room(limits), logs, signer
         )
+        self._request_ids = requestids.RequestIds(env.rng.uuid())
         self._routes = Routes(table(kinds))
         self._named = NamedObjects(mirror.kinds)
         self._authenticator = Authenticator(self.backend)
@@ -167,13 +169,17 @@ class ApiServer:
         unread is a body that has not come yet; without it the request has its body already.
         """
         begun_at = self.backend.env.clock.monotonic()
-        story = Story(request.identity.user, request.method, address=request.address)
+        trace = Trace(self._request_ids.id_of(request))
+        story = Story(request.identity.user, request.method, address=request.address, trace=trace)
         # What the audit says where nobody waits for the answer any more.
         code = CLIENT_GONE
         async with AsyncExitStack() as places:
             try:
                 response = await self._told(request, unread, story, places)
                 response = noted(request.headers.get("accept", ""), response)
+                if trace.request_id:
+                    headers = {**response.headers, requestids.HEADER: trace.request_id}
+                    response = replace(response, headers=headers)
                 code = response.status
             finally:
                 self._tell(request.path, story, code, begun_at)
@@ -230,7 +236,7 @@ class ApiServer:
         story.user = identity.user
         refuse_impersonation(request)
         await check_member(self.backend, identity)
-        call = Call(request, route, identity, namespace, name)
+        call = Call(request, route, identity, namespace, name, story.trace)
         story.verb = _verb(call)
         if route.policy is Policy.ROLE:
             await self._check_may(call)

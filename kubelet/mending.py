@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
+from cubernetes.api.causes import cause_of
 from cubernetes.api.meta import Object
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -113,7 +114,10 @@ class Mending:
         for one in damages:
             if before.why.get(one.pod_uid) == one.why != "":
                 continue
-            log.warning("network damaged", pod=one.pod_uid, what=one.what, left=one.why)
+            cause = cause_of(one.pod_uid)
+            log.warning(
+                "network damaged", pod=one.pod_uid, what=one.what, left=one.why, cause=cause
+            )
             about = self._about(one.pod_uid)
             if about is not None:
                 self._tell(record_of(one, about))

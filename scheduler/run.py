@@ -223,13 +223,13 @@ class Scheduler:
                 self._news.set()
         except (Trouble, *UNDECIDED) as error:
             # It may have happened: the assumption stands, the same is asked again.
-            self._failed(key, error)
+            self._failed(key, write.pod, error)
         except ApiError as error:
             if self._snapshot.refuse(write.pod.metadata.uid):
                 self._wake()
-            self._failed(key, error)
+            self._failed(key, write.pod, error)
         except Exception as bug:  # noqa: BLE001  a poisonous pod must not stop the others
-            self._poisoned(key, bug)
+            self._poisoned(key, bug, write.pod.cause)
 
     async def _bind(self, key: Key, pod: Pod, node: str) -> None:
         meta, began_at = pod.metadata, self._env.clock.monotonic()
@@ -238,7 +238,7 @@ class Scheduler:
         self._waiting.done(key)
         message = f"Successfully assigned {meta.namespace}/{meta.name} to {node}"
         self._recorder.record(Record(pod, "Scheduled", message))
-        log.debug("pod bound", pod=pod.ref, node=node)
+        log.info("pod bound", pod=pod.ref, node=node, cause=pod.cause)
 
     async def _tell(self, pod: Pod, verdict: Unschedulable) -> None:
         now = self._env.clock.now()
@@ -247,17 +247,17 @@ class Scheduler:
         await self._client.update_status(replaced(pod, status=status))
         self._recorder.record(Record(pod, "FailedScheduling", verdict.message, "Warning"))
 
-    def _failed(self, key: Key, error: Exception) -> None:
+    def _failed(self, key: Key, pod: Pod, error: Exception) -> None:
         self._counts.failures.inc()
         pause_s = self._waiting.retry(key, self._env.clock.monotonic(), self._env.rng.fraction())
         self._news.set()
         is_news = self._waiting.failure_count(key) == 1
         is_everyday = isinstance(error, Conflict | NotFound)
         tell = log.warning if is_news and not is_everyday else log.debug
-        tell("not written, deciding again", pod=key, error=error, pause_s=pause_s)
+        tell("not written, deciding again", pod=key, error=error, pause_s=pause_s, cause=pod.cause)
 
-    def _poisoned(self, key: Key, bug: Exception) -> None:
-        log.bug("pod not decided", bug, pod=key)
+    def _poisoned(self, key: Key, bug: Exception, cause: str = "") -> None:
+        log.bug("pod not decided", bug, pod=key, cause=cause)
         fraction = self._env.rng.fraction()
         self._waiting.retry(key, self._env.clock.monotonic(), fraction, is_held=True)
         self._news.set()

@@ -5,9 +5,9 @@ and in a log of their own: they push no other line out of a file. Those left out
 the next line tells how many they were.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from apiserver.call import Route
+from apiserver.call import Route, Trace
 from apiserver.fairness.rate import Rate
 from cubernetes.host.log import Log
 from cubernetes.host.web.messages import ANONYMOUS
@@ -36,6 +36,7 @@ class Story:
     resource: str = ""
     why: str = ""
     address: str = ""
+    trace: Trace = field(default_factory=Trace)
 
     def matched(self, route: Route) -> None:
         self.verb, self.resource = route.verb, resource_of(route)
@@ -70,6 +71,10 @@ class Audit:
             facts["why"] = story.why[:WHY_CHARS_MAX]
         if story.address:
             facts["address"] = story.address
+        if story.trace.request_id:
+            facts["request_id"] = story.trace.request_id
+        if story.trace.cause:
+            facts["cause"] = story.trace.cause
         if is_strangers and (missed := self._rate.missed()):
             facts["lines_left_out"] = missed
         most = STRANGER_PATH_CHARS_MAX if is_strangers else PATH_CHARS_MAX

@@ -14,7 +14,9 @@ HEADERS = (
     "content-encoding",
     "content-type",
     "cubernetes-fence",
+    "traceparent",
     "user-agent",
+    "x-request-id",
 )
 # What a name begins with whose header is not read, but refused.
 REFUSED = "impersonate-"

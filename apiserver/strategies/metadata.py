@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from cubernetes.api.causes import uid_for
 from cubernetes.api.errors import BadRequest, Problem
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 
@@ -38,7 +39,7 @@ def born[O: Object](one: O, stamp: Stamp) -> O:
         name=stamp.name,
         generate_name=one.metadata.generate_name,
         namespace=stamp.namespace,
-        uid=stamp.uid,
+        uid=uid_for(stamp.uid, one.parent_uid),
         resource_version="",
         generation=1 if has_generation(one) else 0,
         creation_timestamp=to_the_second(stamp.now),

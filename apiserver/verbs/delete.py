@@ -79,6 +79,7 @@ async def deleted(
         found = seen[key]
         if not isinstance(found, Item) or uid not in ("", found.object.metadata.uid):
             raise absent(kind.resource, call.name)
+        call.trace.about(found.object)
         check_allowed(call, found.object, found.object)
         _check_preconditions(call, options, found.object.metadata)
         going = dying(found.object, options, now)

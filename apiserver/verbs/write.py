@@ -165,6 +165,7 @@ async def modified(
         found = seen[key]
         if not isinstance(found, Item):
             raise absent(kind.resource, call.name)
+        call.trace.about(found.object)
         new = stamps.counted(found.object, change(found.object))
         check_allowed(call, found.object, new)
         strategy.check_change(backend, call.identity, found.object, new, seen)
@@ -280,6 +281,7 @@ async def _put_new(
     keys = [key, *(one.key for one in preconditions), *beside]
     done = await backend.transactions.run(keys, decide, is_dry=call.is_dry)
     note_written(backend, call.identity, done.put_bytes)
+    call.trace.about(new)
     return done.answer(done.revision)
 
 

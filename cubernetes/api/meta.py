@@ -16,6 +16,7 @@ from typing import (
 import msgspec
 
 from cubernetes.api import names
+from cubernetes.api.causes import cause_of
 from cubernetes.api.errors import Problem
 from cubernetes.api.quantities import Quantity
 
@@ -293,6 +294,17 @@ class Object(Model):
     @property
     def ref(self) -> Ref:
         return Ref(self.kind, self.metadata.namespace, self.metadata.name)
+
+    @property
+    def cause(self) -> str:
+        """What log lines about it have in common with those about its owner and children."""
+        return cause_of(self.metadata.uid)
+
+    @property
+    def parent_uid(self) -> str:
+        """The uid of what it was made for: who manages it, else its first owner; else empty."""
+        first = self.metadata.controller or next(iter(self.metadata.owner_references), None)
+        return first.uid if first is not None else ""
 
     def owner_reference(self) -> OwnerReference:
         """Return the reference that an object managed by this one carries."""

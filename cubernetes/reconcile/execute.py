@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from cubernetes.api import codec
+from cubernetes.api.causes import cause_of
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import AlreadyExists, Conflict, NotFound
 from cubernetes.api.meta import Object, Ref
 from cubernetes.client.cache import revision_of
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.rest import Client
+from cubernetes.host.log import Log
 from cubernetes.reconcile.barrier import Barrier, Outdated
 from cubernetes.reconcile.plan import (
     Action,
@@ -28,6 +30,8 @@ from cubernetes.reconcile.plan import (
     Update,
     UpdateStatus,
 )
+
+log = Log(__name__)
 
 
 class NameTaken(Exception):
@@ -101,7 +105,9 @@ class Executor:
 
     async def _create(self, one: Object) -> None:
         try:
-            self._wrote(await self._client.create(one))
+            made = await self._client.create(one)
+            self._wrote(made)
+            log.info("created", object=made.ref, cause=made.cause)
         except AlreadyExists as error:
             meta = one.metadata
             found = await self._client.get(type(one), meta.name, meta.namespace)
@@ -142,6 +148,7 @@ class Executor:
                 propagation=delete.propagation,
             )
             answered_at = int(revision or 0)
+            log.info("deleted", object=ref, cause=cause_of(delete.uid))
         except NotFound:
             pass
         except Conflict:
@@ -157,6 +164,7 @@ class Executor:
         ref = bind.ref
         seen = self._barrier.seen(Pod, ref)
         await self._client.bind(ref.name, ref.namespace, bind.uid, bind.node)
+        log.info("bound", object=ref, node=bind.node, cause=cause_of(bind.uid))
         if isinstance(seen, Pod) and not seen.spec.node_name:
             meta = seen.metadata
             self._barrier.outdated(Pod, Outdated(ref, meta.uid, meta.resource_version))

@@ -68,6 +68,14 @@ class Recorder:
             now_s = self._env.clock.monotonic()
             if not self._allowances.spend(record.about.metadata.uid, now_s):
                 return
+            about = record.about
+            log.info(
+                "event",
+                reason=record.reason,
+                about=about.ref,
+                told=record.message,
+                cause=about.cause,
+            )
         self._pending[key] = (record, count + 1)
         self._wake.set()
 

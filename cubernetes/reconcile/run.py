@@ -214,16 +214,21 @@ class Loop:
         is_news = self._queue.failure_count(key) == 1 and not isinstance(error, Conflict | NotFound)
         tell = log.warning if is_news else log.debug
         name = self._planner.name
-        tell("not done, planning again", planner=name, key=key, error=error, pause_s=pause_s)
+        facts = {"planner": name, "key": key, "cause": self._cause_of(key)}
+        tell("not done, planning again", error=error, pause_s=pause_s, **facts)
 
     def _poisoned(self, key: Ref, bug: Exception) -> None:
         self._bugs.inc()
-        log.bug("plan failed", bug, planner=self._planner.name, key=key)
+        log.bug("plan failed", bug, planner=self._planner.name, key=key, cause=self._cause_of(key))
         clock = self._env.clock
         self._queue.retry(key, clock.monotonic(), self._env.rng.fraction(), is_held=True)
         if (about := self._object_of(key)) is not None:
             message = f"{self._planner.name} cannot plan this: {type(bug).__name__}: {bug}"
             self._recorder.record(Record(about, "PlanFailed", message, "Warning"))
+
+    def _cause_of(self, key: Ref) -> str:
+        one = self._object_of(key)
+        return one.cause if one is not None else ""
 
     def _object_of(self, key: Ref) -> Object | None:
         kind = next((one for one in self._planner.kinds if one.resource.kind == key.kind), None)

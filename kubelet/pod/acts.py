@@ -1,5 +1,6 @@
 """What is done to one pod on this node: its sandbox, its containers, its network, its end."""
 
+from cubernetes.api.causes import cause_of
 from cubernetes.api.core.pod import Container as Wanted
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import Conflict, NotFound
@@ -18,6 +19,7 @@ class Acts:
     """Each act may be repeated after a crash. `sandbox` is the one that runs, as found last."""
 
     def __init__(self, uid: str, parts: Parts) -> None:
+        self.cause = cause_of(uid)
         self._uid, self._parts = uid, parts
         self.sandbox: Container | None = None
         self._wired_id = ""  # the sandbox that this life has seen wired
@@ -76,6 +78,7 @@ class Acts:
         """Free what the pod held; then, and only then, take it out of the API."""
         await self._leave_network()
         await self._parts.volumes.remove(self._uid)
+        log.info("nothing left of a pod", pod=self._uid, cause=self.cause)
         if pod is not None:
             try:
                 name, namespace = pod.metadata.name, pod.metadata.namespace

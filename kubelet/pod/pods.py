@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
+from cubernetes.api.causes import cause_of
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
@@ -63,7 +64,7 @@ class PodWorkers:
     def adopt_orphans(self, found: Iterable[str]) -> None:
         """Give every pod that is found here and not wanted a worker that takes it down."""
         for uid in sorted(set(found) - self._workers.keys()):
-            log.info("orphan found", pod=uid)
+            log.info("orphan found", pod=uid, cause=cause_of(uid))
             self._take(uid, None)
 
     async def keep_saved(self) -> None:

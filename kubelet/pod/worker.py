@@ -107,7 +107,7 @@ class PodWorker:
             self._report_ending(error)
             self._failure_count += 1
             if self._failure_count == 1:
-                log.warning("pod held up", pod=self.uid, why=error)
+                log.warning("pod held up", pod=self.uid, why=error, cause=self._acts.cause)
             return self._pause_s(backoff_s(self._failure_count, limit_s=RETRY_MAX_S))
         return pause_s
 
@@ -137,6 +137,7 @@ class PodWorker:
             if isinstance(step, plan.Forget):
                 await self._acts.finish(pod)
                 return None
+            log.info("step begun", step=step, pod=self.uid, cause=self._acts.cause)
             with self._parts.counts.step(type(step).__name__):
                 goes_on = await self._act(pod, step)
             if not goes_on:
@@ -190,7 +191,7 @@ class PodWorker:
         trouble = Trouble(reason, str(error), count, retry_at_s)
         self._memory = memory.with_trouble(self._memory, name, trouble)
         self._parts.counts.trouble(reason)
-        log.warning("part of a pod not started", pod=pod.ref, part=name, why=error)
+        log.warning("part of a pod not started", pod=pod.ref, part=name, why=error, cause=pod.cause)
         self._parts.recorder.record(Record(pod, "Failed", f"{name}: {error}", "Warning"))
 
     def _grace_left_s(self, planned_s: float) -> float:

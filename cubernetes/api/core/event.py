@@ -137,6 +137,10 @@ class Event(Object):
     reporting_component: str = ""
     reporting_instance: str = ""
 
+    @property
+    def parent_uid(self) -> str:
+        return self.involved_object.uid
+
     def problems(self) -> Iterator[Problem]:
         yield from Object.problems(self)
         about = self.involved_object.namespace
