@@ -118,7 +118,9 @@ async def _unpacked(handler: Handler, bytes_max: int, request: Request) -> Respo
     """Give a request to its handler with the body that its sender has packed by gzip or deflate."""
     if request.body:
         coding = request.headers.get("content-encoding", "")
-        request = replace(request, body=unpacked(request.body, coding, bytes_max))
+        body = unpacked(request.body, coding, bytes_max)
+        if body is not request.body:
+            request = replace(request, body=body)
     return await handler(request)
 
 

@@ -1,7 +1,7 @@
 """A site by its routes: who may ask, where a path leads, and the body, each before the next."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from cubernetes.host.log import Log
@@ -91,12 +91,11 @@ class RoutedSite:
     async def answering(
         self, request: Request, unread: Unread | None = None
     ) -> AsyncIterator[Response]:
-        async with AsyncExitStack() as places:
-            try:
-                response = await self._answer(request, unread, places)
-            except Exception as error:  # noqa: BLE001  the last place that can still answer
-                response = self._told(error, request)
-            yield response
+        try:
+            response = await self._answer(request, unread)
+        except Exception as error:  # noqa: BLE001  the last place that can still answer
+            response = self._told(error, request)
+        yield response
 
     def refused(self, request: Request, error: Malformed) -> Response:
         return self._told(error, request)
@@ -104,21 +103,17 @@ class RoutedSite:
     async def turn(self, request: Request) -> None:
         """Go on: the other requests of a small server wait for no long answer."""
 
-    async def _answer(
-        self, request: Request, unread: Unread | None, places: AsyncExitStack
-    ) -> Response:
+    async def _answer(self, request: Request, unread: Unread | None) -> Response:
         self._check_may(request)
         handler, names = self._found(request)
-        body = request.body
-        if unread is not None:
-            if unread.bytes_max > self._limits.body_bytes_max:
-                raise BodyTooLarge(self._limits.body_bytes_max, unread.bytes_max)
-            client = request.address if request.identity == ANONYMOUS else request.identity.user
-            await places.enter_async_context(self.bodies.place(None, client, unread.bytes_max))
-            body = await unread.read()
-        if names or body:
-            request = replace(request, body=body, names=names)
-        return await handler(request)
+        if unread is None:
+            return await handler(replace(request, names=names) if names else request)
+        bytes_max = self._limits.body_bytes_max
+        if unread.bytes_max > bytes_max:
+            raise BodyTooLarge(bytes_max, unread.bytes_max)
+        client = request.address if request.identity == ANONYMOUS else request.identity.user
+        async with self.bodies.place(None, client, unread.bytes_max):
+            return await handler(replace(request, body=await unread.read(), names=names))
 
     def _found(self, request: Request) -> tuple[Handler, tuple[tuple[str, str], ...]]:
         # HEAD asks for the head of what GET answers.
