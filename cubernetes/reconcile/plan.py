@@ -84,12 +84,16 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Tell people what happened to an object: an Event. The same again counts up, at most."""
+    """Tell people what happened to an object: an Event. The same again counts up, at most.
+
+    field_path: the part of the object that it happened to: `spec.containers{main}`.
+    """
 
     about: Object
     reason: str
     message: str
     type: Literal["Normal", "Warning"] = "Normal"
+    field_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

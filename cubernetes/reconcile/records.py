@@ -127,7 +127,15 @@ class Recorder:
     def _place_of(self, record: Record) -> tuple[str, str]:
         """Return namespace and name: the same for the same thing, whoever tells of it when."""
         meta = record.about.metadata
-        told = (meta.uid, record.type, record.reason, record.message, self._source.component)
+        told: tuple[str, ...] = (
+            meta.uid,
+            record.type,
+            record.reason,
+            record.message,
+            self._source.component,
+        )
+        # Of the whole object the name stays what it was before there were parts.
+        told += (record.field_path,) if record.field_path else ()
         digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
         return meta.namespace or "default", f"{meta.name[:NAME_CHARS].rstrip('-.')}.{digest}"
 
@@ -136,7 +144,7 @@ class Recorder:
         now = self._env.clock.now()
         return Event(
             metadata=ObjectMeta(name=name, namespace=namespace),
-            involved_object=reference_to(record.about),
+            involved_object=reference_to(record.about, record.field_path),
             reason=record.reason,
             message=record.message[:MESSAGE_MAX],
             type=record.type,
@@ -149,7 +157,7 @@ class Recorder:
         )
 
 
-def reference_to(one: Object) -> ObjectReference:
+def reference_to(one: Object, field_path: str = "") -> ObjectReference:
     meta = one.metadata
     return ObjectReference(
         api_version=one.api_version,
@@ -158,4 +166,5 @@ def reference_to(one: Object) -> ObjectReference:
         name=meta.name,
         uid=meta.uid,
         resource_version=meta.resource_version,
+        field_path=field_path,
     )

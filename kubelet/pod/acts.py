@@ -8,7 +8,7 @@ from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from kubelet.objects.origins import Origins, given_variables
 from kubelet.pod import specs
-from kubelet.pod.images import ensure_image
+from kubelet.pod.images import container_path, ensure_image
 from kubelet.pod.parts import Parts
 from kubelet.runtime.driver import Container, RuntimeTrouble
 
@@ -56,7 +56,9 @@ class Acts:
         spec = specs.container_spec(pod, wanted, attempt, volumes, memory_bytes, origins)
         async with self._parts.starts.container():
             await self._parts.runtime.start_container(spec, sandbox.id)
-        self._parts.recorder.record(Record(pod, "Started", f"started container {name}"))
+        for reason in ("Created", "Started"):
+            message, path = f"{reason} container {name}", container_path(name)
+            self._parts.recorder.record(Record(pod, reason, message, field_path=path))
 
     async def _origins(self, pod: Pod, wanted: Wanted) -> Origins:
         """Return what a container's variables are made from; tell of keys that are none."""

@@ -9,17 +9,27 @@ from kubelet.runtime.driver import RuntimeTrouble
 PULL_FAILED, PULL_BACK_OFF = "ErrImagePull", "ImagePullBackOff"
 
 
+def container_path(name: str) -> str:
+    """Return the part of a pod that events of one of its containers are about."""
+    return f"spec.containers{{{name}}}"
+
+
 async def ensure_image(parts: Parts, pod: Pod, wanted: Wanted) -> None:
     """Have the image of a container on this node, by its pull policy. Raises: RuntimeTrouble."""
+    path = container_path(wanted.name)
     is_here = await parts.runtime.image_id(wanted.image) is not None
     if is_here and wanted.image_pull_policy != "Always":
+        message = f'Container image "{wanted.image}" already present on machine'
+        parts.recorder.record(Record(pod, "Pulled", message, field_path=path))
         return
     if wanted.image_pull_policy == "Never":
         message = f"image {wanted.image} is not on this node and its pull policy is Never"
         raise RuntimeTrouble("ErrImageNeverPull", message)
-    parts.recorder.record(Record(pod, "Pulling", f"pulling image {wanted.image}"))
+    message = f'Pulling image "{wanted.image}"'
+    parts.recorder.record(Record(pod, "Pulling", message, field_path=path))
     await parts.runtime.pull(wanted.image)
-    parts.recorder.record(Record(pod, "Pulled", f"pulled image {wanted.image}"))
+    message = f'Successfully pulled image "{wanted.image}"'
+    parts.recorder.record(Record(pod, "Pulled", message, field_path=path))
 
 
 def reason_after(reason: str, failure_count: int) -> str:

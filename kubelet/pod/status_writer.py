@@ -11,6 +11,7 @@ from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from kubelet.pod import plan, status
+from kubelet.pod.images import container_path
 from kubelet.pod.memory import Memory
 from kubelet.pod.parts import Parts
 from kubelet.runtime.driver import Container
@@ -53,8 +54,9 @@ class StatusWriter:
     def _record_changes(self, pod: Pod, wanted: PodStatus) -> None:
         before = self._wanted
         for name in sorted(status.backing_off(wanted) - status.backing_off(before)):
-            message = f"back-off restarting failed container {name}"
-            self._parts.recorder.record(Record(pod, "BackOff", message, "Warning"))
+            message = f"Back-off restarting failed container {name} in pod {pod.metadata.name}"
+            path = container_path(name)
+            self._parts.recorder.record(Record(pod, "BackOff", message, "Warning", path))
         if status.has_begun(pod, before, wanted):
             spent_s = self._env.clock.monotonic() - self._heard_at_s
             self._parts.counts.starts.observe(spent_s)

@@ -192,7 +192,8 @@ class PodWorker:
         self._memory = memory.with_trouble(self._memory, name, trouble)
         self._parts.counts.trouble(reason)
         log.warning("part of a pod not started", pod=pod.ref, part=name, why=error, cause=pod.cause)
-        self._parts.recorder.record(Record(pod, "Failed", f"{name}: {error}", "Warning"))
+        message, path = f"{name}: {error}", "" if name == SANDBOX else images.container_path(name)
+        self._parts.recorder.record(Record(pod, "Failed", message, "Warning", path))
 
     def _grace_left_s(self, planned_s: float) -> float:
         now_s = self._parts.env.clock.monotonic()

@@ -270,6 +270,34 @@ def test_w22_a_container_that_keeps_failing_is_restarted_ever_more_slowly() -> N
     lived(story)
 
 
+def test_events_say_of_which_container_they_are_in_the_words_of_kubernetes() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            containers = (a_container("main", IMAGE), a_container("side", "cubernetes/side:1"))
+            await world.make(a_pod("web", containers=containers))
+            await world.until(lambda: world.is_phase("Running"))
+            found: set[tuple[str, str, str]] = set()
+
+            async def are_told() -> bool:
+                for one in (await world.admin.list(Event, "default")).items:
+                    found.add((one.involved_object.field_path, one.reason, one.message))
+                return len([one for one in found if one[1] == "Started"]) == 2
+
+            await world.until(are_told)
+            main, side = "spec.containers{main}", "spec.containers{side}"
+            assert {one for one in found if one[0]} == {
+                (main, "Pulled", f'Container image "{IMAGE}" already present on machine'),
+                (main, "Created", "Created container main"),
+                (main, "Started", "Started container main"),
+                (side, "Pulling", 'Pulling image "cubernetes/side:1"'),
+                (side, "Pulled", 'Successfully pulled image "cubernetes/side:1"'),
+                (side, "Created", "Created container side"),
+                (side, "Started", "Started container side"),
+            }
+
+    lived(story)
+
+
 def test_w21_an_image_that_cannot_be_had_is_told_while_its_sibling_runs() -> None:
     async def story() -> None:
         missing = Behaviour(pull_error="manifest unknown")
