@@ -28,6 +28,7 @@ from apiserver.backend import Backend, KubeletLogs, Signer
 from apiserver.call import Call, Policy, Trace
 from apiserver.enrolment.authenticate import Authenticator
 from apiserver.enrolment.membership import check_member
+from apiserver.enrolment.named import NamedObjects
 from apiserver.fairness import gate
 from apiserver.maintenance import bootstrap
 from apiserver.maintenance.upkeep import Upkeep
@@ -36,7 +37,6 @@ from apiserver.settings import Settings
 from apiserver.state.items import Item
 from apiserver.state.keys import key_of
 from apiserver.state.mirror import Mirror
-from apiserver.state.named import Edge, NamedObjects
 from apiserver.state.room import Room
 from apiserver.state.statuses import forbidden, response_of
 from apiserver.state.transact import Transactions
@@ -46,7 +46,6 @@ from apiserver.strategies.registry import strategy_of
 from apiserver.verbs.read import seats_for, selection_for
 from apiserver.wire import bodies
 from apiserver.wire.forms import noted
-from cubernetes.api.core.envsource import Named
 from cubernetes.api.errors import (
     ApiError,
     BadRequest,
@@ -274,11 +273,11 @@ class ApiServer:
 
     async def _is_named(self, call: Call, attempt: Attempt) -> bool:
         """Whether a pod of the asking node names the object; a pod just bound is waited for."""
-        named = Named(NAMED_RESOURCES[attempt.resource], attempt.name)
-        edge = Edge(node_of(call.identity), attempt.namespace, named)
-        if not self._named.has(edge):
+        kind, node = NAMED_RESOURCES[attempt.resource], node_of(call.identity)
+        asked = (node, attempt.namespace, kind, attempt.name)
+        if not self._named.has(*asked):
             await self.backend.caught_up()
-        return self._named.has(edge)
+        return self._named.has(*asked)
 
     async def _object(self, call: Call) -> Object | None:
         """Return the object that a node asks about; memory may be old where it has no node."""

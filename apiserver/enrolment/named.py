@@ -39,10 +39,10 @@ class NamedObjects:
         self._place = -1
         self._counts: Counter[Edge] = Counter()
 
-    def has(self, edge: Edge) -> bool:
+    def has(self, node: str, namespace: str, kind: str, name: str) -> bool:
         """Return whether a pod of the node names the object now."""
         self._catch_up()
-        return self._counts[edge] > 0
+        return self._counts[Edge(node, namespace, Named(kind, name))] > 0
 
     def _catch_up(self) -> None:
         while self._place < self._pods.end:
