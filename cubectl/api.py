@@ -8,9 +8,10 @@ import msgspec
 
 from cubectl.transport import WATCH_SILENCE_S, Stream, Transport
 from cubernetes.api import codec
-from cubernetes.api.codec import Tree
 from cubernetes.api.errors import ApiError, error_for
 from cubernetes.api.meta import Object
+from cubernetes.api.notation import jsontext
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.words import DeleteOptions, Status, error_of
 from cubernetes.client.paths import collection_of, path_of
 
@@ -132,7 +133,7 @@ class Api:
         if answer.status >= 400:
             raise refusal(answer.status, answer.body)
         try:
-            tree = codec.tree_of(answer.body, duplicates_refused=False)
+            tree = jsontext.tree_of(answer.body, duplicates_refused=False)
         except ApiError as error:
             raise strange(f"what is not JSON: {error.message}") from error
         if not isinstance(tree.get("metadata") or {}, dict):
@@ -169,7 +170,7 @@ def _object_in(tree: Any) -> Tree:
 def _change_in(line: bytes) -> Change:
     """Return what a line of a watch tells. Raises: ApiError: an ERROR, or no event at all."""
     try:
-        event = codec.tree_of(line, duplicates_refused=False)
+        event = jsontext.tree_of(line, duplicates_refused=False)
     except ApiError as error:
         raise strange(f"a line of a watch that is not JSON: {error.message}") from error
     verdict, tree = event.get("type"), event.get("object")

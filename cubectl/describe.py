@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from cubectl.printers import safe, table_text
-from cubernetes.api.codec import Tree
 from cubernetes.api.meta import Object, short_span
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches.threeway import LAST_APPLIED
 
 INDENT = "  "

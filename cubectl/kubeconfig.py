@@ -103,8 +103,8 @@ def _json_of(content: bytes) -> dict[str, Any] | None:
 
 
 def _yaml_of(path: Path, content: bytes) -> dict[str, Any]:
-    from cubernetes.api import yaml
     from cubernetes.api.errors import BadRequest
+    from cubernetes.api.notation import yaml
 
     try:
         return yaml.tree_of(content)

@@ -8,9 +8,10 @@ from typing import BinaryIO
 
 from cubectl.session import Failed
 from cubernetes.api import codec
-from cubernetes.api.codec import Tree
 from cubernetes.api.errors import ApiError, BadRequest
 from cubernetes.api.meta import Object, replaced
+from cubernetes.api.notation import jsontext
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.registry import KINDS, kind_of
 
 SIZE_BYTES_MAX = 10 * 1024 * 1024
@@ -107,11 +108,13 @@ def _content(file: BinaryIO, name: str) -> bytes:
 
 def _trees(name: str, content: bytes) -> Iterator[tuple[str, Tree]]:
     # Its library is slow to import, and only verbs that read files need it.
-    from cubernetes.api import yaml
+    from cubernetes.api.notation import yaml
 
     try:
         is_json = content.lstrip()[:1] == b"{"
-        found = [yaml.Document(codec.tree_of(content), 1)] if is_json else yaml.documents(content)
+        found = (
+            [yaml.Document(jsontext.tree_of(content), 1)] if is_json else yaml.documents(content)
+        )
     except BadRequest as error:
         raise Rejected([f"{name}: {error.message}"]) from error
     for tree, line in found:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from cubernetes.api.codec import Tree
 from cubernetes.api.meta import Column, Object
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.selectors import selector_text
 
 GAP = "   "
@@ -86,7 +86,7 @@ def json_text(tree: Any) -> str:
 
 def yaml_text(tree: Any) -> str:
     # Read when it is needed: the parser beside it costs every other verb its start.
-    from cubernetes.api.yaml import text_of
+    from cubernetes.api.notation.yaml import text_of
 
     return text_of(tree)
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cubectl.session import Session
-from cubernetes.api.codec import Tree
 from cubernetes.api.errors import Gone
 from cubernetes.api.meta import Object
+from cubernetes.api.notation.jsontext import Tree
 
 # Tells whether what is there now is what was waited for.
 type Judge = Callable[[Sequence[Tree]], bool]

@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from cubernetes.api import codec, yaml
+from cubernetes.api import codec
 from cubernetes.api.core.node import ROLE_LABEL, Node, NodeAddress, NodeStatus, is_address
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import ObjectMeta
+from cubernetes.api.notation import jsontext, yaml
 from cubernetes.api.refusals import invalid
 from cubernetes.host.settings import Settings
 
@@ -78,7 +79,7 @@ HEEDED = {
 }
 
 
-def _unheeded(tree: codec.Tree) -> list[Problem]:
+def _unheeded(tree: jsontext.Tree) -> list[Problem]:
     problems = []
     for part, known in HEEDED.items():
         within = tree if not part else tree.get(part, {})

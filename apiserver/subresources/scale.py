@@ -17,6 +17,7 @@ from apiserver.wire.patches import patch_in
 from cubernetes.api import codec, schema
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.meta import Object, ObjectMeta, replaced
+from cubernetes.api.notation import jsontext
 from cubernetes.api.refusals import invalid
 from cubernetes.api.selectors import selector_text
 from cubernetes.api.words import Scale, ScaleSpec, ScaleStatus
@@ -65,8 +66,8 @@ def scale_of(one: Object) -> Scale:
     )
 
 
-def _scale_from(sent: codec.Tree) -> Scale:
-    tree = codec.without_nulls(sent)
+def _scale_from(sent: jsontext.Tree) -> Scale:
+    tree = jsontext.without_nulls(sent)
     unknown, wrong = schema.check(Scale, tree)
     if unknown:
         raise BadRequest(f'Scale: unknown field "{unknown[0]}"')

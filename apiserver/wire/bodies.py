@@ -2,10 +2,12 @@
 
 from apiserver.call import Call, media_of
 from apiserver.wire import protobuf
-from cubernetes.api import codec, yaml
-from cubernetes.api.codec import Reading, Tree
+from cubernetes.api import codec
+from cubernetes.api.codec import Reading
 from cubernetes.api.errors import BadRequest, RequestTooLarge, UnsupportedMediaType
 from cubernetes.api.meta import Model, Object
+from cubernetes.api.notation import jsontext, yaml
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.host.web.messages import BodyBroken, BodyTooLarge, Request, Unread
 
 YAML_MEDIA = ("application/yaml", "application/x-yaml", "text/yaml")
@@ -47,7 +49,7 @@ def tree_in(call: Call) -> Tree:
 def _tree(call: Call, *, duplicates_refused: bool) -> Tree:
     media = media_of(call.request.headers.get("content-type", ""))
     if media == "application/json":
-        return codec.tree_of(call.request.body, duplicates_refused=duplicates_refused)
+        return jsontext.tree_of(call.request.body, duplicates_refused=duplicates_refused)
     if media in YAML_MEDIA:
         return yaml.tree_of(call.request.body)
     if media == protobuf.MEDIA:

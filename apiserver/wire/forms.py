@@ -17,7 +17,7 @@ from apiserver.state.items import Item
 from apiserver.wire.tables import API_VERSION, Included, partial_metadata, table_of
 from cubernetes.api.errors import NotAcceptable
 from cubernetes.api.meta import Object
-from cubernetes.api.yaml import text_of
+from cubernetes.api.notation.yaml import text_of
 from cubernetes.host.web.messages import Response
 
 type Shape = Literal["whole", "table", "metadata"]

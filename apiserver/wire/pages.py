@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from cubernetes.api.codec import INTEGER_MAX
 from cubernetes.api.errors import BadRequest
+from cubernetes.api.notation.jsontext import INTEGER_MAX
 
 TOKEN_CHARS_MAX = 2048
 

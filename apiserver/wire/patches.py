@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from apiserver.call import Call, media_of
 from cubernetes.api import codec
-from cubernetes.api.codec import Tree
 from cubernetes.api.errors import BadRequest, UnsupportedMediaType
 from cubernetes.api.meta import Model
+from cubernetes.api.notation import jsontext
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import jsonpatch, patch, strategic
 
 MERGE = "application/merge-patch+json"
@@ -27,13 +28,13 @@ def patch_in(call: Call) -> Callable[[Model], Tree]:
     merge = {MERGE: patch.merged, STRATEGIC: strategic.merged, "application/json": patch.merged}
     if media not in merge:
         raise UnsupportedMediaType(f"{media[:80]!r}: send {MERGE}, {STRATEGIC} or {STEPS}")
-    change = codec.tree_of(call.request.body)
+    change = jsontext.tree_of(call.request.body)
     return lambda old: merge[media](codec.to_tree(old), change)
 
 
 def _list_in(body: bytes) -> object:
     """Read a list as strictly as every object is read: inside one."""
-    tree = codec.tree_of(b'{"steps":' + body + b"}")
+    tree = jsontext.tree_of(b'{"steps":' + body + b"}")
     if tree.keys() != {"steps"}:
         raise BadRequest("the body is not valid JSON")
     return tree["steps"]

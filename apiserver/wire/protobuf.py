@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from apiserver.wire.protomessages import Field, messages
-from cubernetes.api.codec import Tree
 from cubernetes.api.errors import BadRequest
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.host.protowire import VARINT, ProtobufBroken, fields, signed, utf8
 
 MEDIA = "application/vnd.kubernetes.protobuf"

@@ -8,9 +8,9 @@ from cubectl.printers import name_of, safe
 from cubectl.session import Session
 from cubectl.verb import Verb, add_files
 from cubernetes.api import codec
-from cubernetes.api.codec import Tree
 from cubernetes.api.core.namespace import Namespace as NamespaceKind
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import threeway
 
 ATTEMPTS = 5  # how often an object is read again that somebody else is writing too

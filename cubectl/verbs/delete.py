@@ -10,9 +10,9 @@ from cubectl.session import Failed, Misused, Session
 from cubectl.targets import targets_in
 from cubectl.verb import Verb, add_files, add_selection, selection_of, span_s
 from cubectl.waiting import TooLate, are_gone, named, wait_until
-from cubernetes.api.codec import Tree
 from cubernetes.api.errors import ApiError, NotFound
 from cubernetes.api.meta import Object
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.words import DeleteOptions, Preconditions, Propagation
 
 CASCADES: Mapping[str, Propagation] = {

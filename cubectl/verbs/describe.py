@@ -9,7 +9,6 @@ from cubectl.targets import targets_in
 from cubectl.verb import Verb, add_selection, selection_of
 from cubernetes.api import codec
 from cubernetes.api.apps.replicaset import ReplicaSet
-from cubernetes.api.codec import Tree
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
@@ -17,6 +16,7 @@ from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import SERVICE_LABEL, EndpointSlice
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import Object
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.selectors import selector_text
 
 

@@ -9,9 +9,9 @@ from cubectl.session import Misused, Session
 from cubectl.targets import Target, targets_in
 from cubectl.verb import Verb, add_selection, selection_of
 from cubernetes.api import codec
-from cubernetes.api.codec import Tree
 from cubernetes.api.errors import ApiError, Gone
 from cubernetes.api.meta import Object
+from cubernetes.api.notation.jsontext import Tree
 
 OUTPUTS = ("wide", "yaml", "json", "name")
 

@@ -12,7 +12,7 @@ from cubectl.session import Misused, Session
 from cubectl.targets import Target, targets_in
 from cubectl.verb import Verb, add_selection, selection_of, span_s
 from cubectl.waiting import Judge, TooLate, all_have, are_gone, named, wait_until
-from cubernetes.api.codec import Tree
+from cubernetes.api.notation.jsontext import Tree
 
 
 def configure(parser: ArgumentParser) -> None:

@@ -1,6 +1,6 @@
 """A stream of bytes into lines: a watch sends one JSON object a line, in chunks cut anywhere."""
 
-from cubernetes.api.codec import BODY_BYTES_MAX
+from cubernetes.api.notation.jsontext import BODY_BYTES_MAX
 
 # An event is one object, which is at most a body, and a few words around it.
 LINE_BYTES_MAX = BODY_BYTES_MAX + 64 * 1024

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from apiserver.verbs.read import OLD_PAGE_ENTRIES
-from cubernetes.api.yaml import tree_of
+from cubernetes.api.notation.yaml import tree_of
 from tests.contract.api_world import PODS, World, a_pod, a_world, settled
 
 MERGE = {"content-type": "application/merge-patch+json"}

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cubernetes.api import codec, yaml
+from cubernetes.api import codec
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.meta import Object, replaced
+from cubernetes.api.notation import yaml
 from cubernetes.api.registry import KINDS, kind_named, kind_of
 from tests.house.sources import ROOT, none, of_rooms
 

@@ -11,10 +11,11 @@ import pytest
 from msgspec import inspect
 
 from apiserver.strategies.registry import strategy_of
-from cubernetes.api import codec, schema, yaml
-from cubernetes.api.codec import Tree
+from cubernetes.api import codec, schema
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
+from cubernetes.api.notation import jsontext, yaml
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import strategic
 from cubernetes.api.registry import KINDS, kind_of
 from tests.house.sources import ROOT, none
@@ -133,7 +134,7 @@ def test_what_is_left_open_on_purpose_is_filled_in_too() -> None:
 def test_what_a_client_wrote_comes_back(tree: Tree) -> None:
     kind = kind_of(tree["apiVersion"], tree["kind"])
     assert kind is not None
-    sent = codec.without_nulls(tree)
+    sent = jsontext.without_nulls(tree)
     none(sorted(lost(sent, read(kind, sent), "")), "the field must come back as it was written")
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from cubernetes.api.codec import DEPTH_MAX, Tree
 from cubernetes.api.errors import BadRequest
+from cubernetes.api.notation.jsontext import DEPTH_MAX, Tree
 
 
 def merged(target: Tree, change: Tree) -> Tree:

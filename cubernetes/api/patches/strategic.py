@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cubernetes.api.codec import DEPTH_MAX, Tree
 from cubernetes.api.errors import BadRequest
+from cubernetes.api.notation.jsontext import DEPTH_MAX, Tree
 
 # (the field above, the list) -> the key by which its entries are the same; "" above is any.
 MERGE_KEYS: Mapping[tuple[str, str], str] = {

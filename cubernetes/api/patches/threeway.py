@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from typing import Any, cast
 
-from cubernetes.api.codec import Tree
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches.strategic import MERGED_SETS, merge_key, token
 
 # Maps to which several add.

@@ -14,6 +14,7 @@ from cubernetes.api import codec, schema, yaml
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError, BadRequest, Invalid
 from cubernetes.api.meta import Object
+from cubernetes.api.notation import jsontext
 from cubernetes.api.registry import KINDS
 from cubernetes.api.words import Listing
 from tests import given as builders
@@ -78,7 +79,7 @@ def test_what_is_taken_quickly_is_what_the_full_check_finds_right(
     except ApiError:
         return
 
-    plain = codec.without_nulls(tree)
+    plain = jsontext.without_nulls(tree)
     assert schema.check(kind, plain) == ((), ())
     assert codec.read(kind, codec.encode(model)).model == model
 
@@ -111,13 +112,13 @@ def test_depth_counts_whatever_the_brackets(opening: str) -> None:
         inner = opening * depth + "1" + closing * depth
         return f'{{"a":{inner}}}'.encode()
 
-    assert codec.tree_of(nested(codec.DEPTH_MAX))
+    assert jsontext.tree_of(nested(jsontext.DEPTH_MAX))
     with pytest.raises(BadRequest, match="nesting deeper than 64"):
-        codec.tree_of(nested(codec.DEPTH_MAX + 1))
+        jsontext.tree_of(nested(jsontext.DEPTH_MAX + 1))
 
 
 def test_brackets_within_a_text_are_no_depth() -> None:
-    assert codec.tree_of(b'{"a":"' + b"[" * 100 + b'"}') == {"a": "[" * 100}
+    assert jsontext.tree_of(b'{"a":"' + b"[" * 100 + b'"}') == {"a": "[" * 100}
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE))

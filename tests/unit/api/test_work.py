@@ -16,9 +16,10 @@ from apiserver.strategies import metadata as stamps
 from apiserver.strategies.registry import object_refusal, strategy_of
 from apiserver.wire import protobuf
 from apiserver.wire.forms import accepted
-from cubernetes.api import codec, schema, selectors, yaml
+from cubernetes.api import codec, schema, selectors
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
+from cubernetes.api.notation import jsontext, yaml
 from cubernetes.api.patches import jsonpatch, patch, strategic, threeway
 from cubernetes.api.refusals import invalid
 from cubernetes.api.registry import KINDS
@@ -155,12 +156,12 @@ def fields_of(text: str) -> object:
 
 # What is given for a size, and what reads it.
 DECODERS: Mapping[str, tuple[Callable[[int], Any], Callable[[Any], object]]] = {
-    "json list": (lambda size: json_of({"a": names(size)}), codec.tree_of),
-    "json fields": (lambda size: json_of(dict.fromkeys(names(size), 1)), codec.tree_of),
-    "json duplicates": (lambda size: b"{%b}" % b",".join([b'"a":1'] * size), codec.tree_of),
-    "json brackets": (lambda size: b'{"a":' + b"[" * size, codec.tree_of),
-    "json nested": (lambda size: b'{"a":' + b"[" * size + b"]" * size + b"}", codec.tree_of),
-    "json surrogates": (lambda size: b'{"a":"%b"}' % (b"\\ud800" * size), codec.tree_of),
+    "json list": (lambda size: json_of({"a": names(size)}), jsontext.tree_of),
+    "json fields": (lambda size: json_of(dict.fromkeys(names(size), 1)), jsontext.tree_of),
+    "json duplicates": (lambda size: b"{%b}" % b",".join([b'"a":1'] * size), jsontext.tree_of),
+    "json brackets": (lambda size: b'{"a":' + b"[" * size, jsontext.tree_of),
+    "json nested": (lambda size: b'{"a":' + b"[" * size + b"]" * size + b"}", jsontext.tree_of),
+    "json surrogates": (lambda size: b'{"a":"%b"}' % (b"\\ud800" * size), jsontext.tree_of),
     "yaml list": (lambda size: "a:\n" + "".join(f"- {x}\n" for x in names(size)), yaml.documents),
     "yaml fields": (lambda size: "".join(f"{x}: 1\n" for x in names(size)), yaml.documents),
     "yaml brackets": (lambda size: "a: " + "[" * size, yaml.documents),
@@ -197,8 +198,8 @@ DECODERS: Mapping[str, tuple[Callable[[int], Any], Callable[[Any], object]]] = {
         lambda size: dict.fromkeys(names(size), 1),
         lambda tree: patch.merged(dict(tree), {"a": tree}),
     ),
-    "numbers": (lambda size: b'{"a":[%b]}' % b",".join([b"9" * 19] * size), codec.tree_of),
-    "one number": (lambda size: b'{"a":%b}' % (b"9" * size), codec.tree_of),
+    "numbers": (lambda size: b'{"a":[%b]}' % b",".join([b"9" * 19] * size), jsontext.tree_of),
+    "one number": (lambda size: b'{"a":%b}' % (b"9" * size), jsontext.tree_of),
     "media types": (lambda size: ",".join(["text/html;q=1"] * size), accepted),
     "parameters of a media type": (lambda size: "text/html" + ";a=b" * size, media_of),
 }

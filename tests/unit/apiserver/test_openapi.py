@@ -18,8 +18,9 @@ from apiserver.about.openapi.documents import document_of
 from apiserver.about.openapi.schemas import GROUP_VERSION_KIND
 from apiserver.call import Route
 from apiserver.routes import table
-from cubernetes.api import codec, schema, yaml
+from cubernetes.api import schema
 from cubernetes.api.meta import Model, Object
+from cubernetes.api.notation import jsontext, yaml
 from cubernetes.api.patches import strategic
 from cubernetes.api.quantities import QUANTITY_RULE
 from cubernetes.api.registry import KINDS, kind_of
@@ -160,12 +161,12 @@ def test_a_manifest_is_as_its_schema_says(path: Path) -> None:
     for each in documents:
         kind = kind_of(each.tree["apiVersion"], each.tree["kind"])
         assert kind is not None
-        assert problems_of(codec.without_nulls(each.tree), kind) == []
+        assert problems_of(jsontext.without_nulls(each.tree), kind) == []
 
 
 def foreign(kind: type[Object]) -> Tree:
     path = ROOT / "tests/house/foreign" / f"{kind.resource.singular}.yaml"
-    tree: Tree = codec.without_nulls(yaml.tree_of(path.read_bytes()))
+    tree: Tree = jsontext.without_nulls(yaml.tree_of(path.read_bytes()))
     return tree
 
 

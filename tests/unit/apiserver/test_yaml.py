@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cubernetes.api.errors import BadRequest
-from cubernetes.api.yaml import documents, tree_of
+from cubernetes.api.notation.yaml import documents, tree_of
 
 SCALARS = st.one_of(
     st.none(),

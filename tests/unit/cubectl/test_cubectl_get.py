@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from cubernetes.api import yaml
 from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.notation import yaml
 from tests.given import NOW, a_node, a_pod, a_replicaset, a_service, a_slice
 from tests.unit.cubectl.tinyserver import TinyServer, run
 

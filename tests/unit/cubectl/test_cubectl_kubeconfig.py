@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cubectl.kubeconfig import Access, KubeconfigWrong, access_by
-from cubernetes.api.codec import Tree
+from cubernetes.api.notation.jsontext import Tree
 
 
 def a_config(**changes: Any) -> Tree:

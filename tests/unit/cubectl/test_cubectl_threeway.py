@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.api.codec import Tree
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import patch, threeway
 
 NAMES = st.sampled_from(["a", "b", "c", "spec", "labels"])

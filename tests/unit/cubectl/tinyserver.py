@@ -14,9 +14,9 @@ from cubectl.kubeconfig import Access
 from cubectl.session import Session
 from cubectl.transport import Answer, Stream
 from cubernetes.api import codec
-from cubernetes.api.codec import Tree
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import Object
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import patch
 from cubernetes.api.refusals import invalid
 from cubernetes.api.registry import KINDS

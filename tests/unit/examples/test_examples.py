@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from cubernetes.api import codec, yaml
+from cubernetes.api import codec
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.core.pod import Pod, PodSpec
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
+from cubernetes.api.notation import yaml
 from cubernetes.api.registry import KINDS, kind_of
 
 ROOT = Path(__file__).resolve().parents[3]

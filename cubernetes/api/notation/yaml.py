@@ -24,8 +24,8 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from cubernetes.api.codec import BODY_BYTES_MAX, DEPTH_MAX, Tree
 from cubernetes.api.errors import BadRequest
+from cubernetes.api.notation.jsontext import BODY_BYTES_MAX, DEPTH_MAX, Tree
 
 NODE_MAX = 100_000
 # Only its parser is used: libyaml's, where the wheel has it, is ten times as fast.

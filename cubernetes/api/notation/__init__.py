@@ -1,0 +1,1 @@
+"""How a tree is written: JSON and YAML, each read behind a guard. It refuses to know a kind."""

@@ -1,0 +1,116 @@
+"""JSON behind a guard: limited depth, finite numbers, text that is text, no duplicate fields.
+
+Nothing here knows a model: what only passes trees on (the command line) pays for nothing else.
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from cubernetes.api.errors import BadRequest
+
+DEPTH_MAX = 64
+BODY_BYTES_MAX = 3 * 1024 * 1024
+INTEGER_MAX = 2**63
+INTEGER_CHARS_MAX = 20
+
+type Tree = dict[str, Any]  # a JSON object
+
+
+def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
+    """Parse JSON strictly: UTF-8, an object at the top, finite numbers, depth at most 64.
+
+    Raises: BadRequest, with what is wrong.
+    """
+    try:
+        text = body.decode("utf-8")
+        is_checked = _SUSPECT.search(text) is not None
+        tree = _DECODERS[duplicates_refused, is_checked].decode(text)
+        # A lone surrogate is valid to Python's parser and to nobody else.
+        if "\\ud" in text.lower():
+            json.dumps(tree, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the body is not UTF-8 at byte {error.start}") from error
+    except UnicodeEncodeError as error:
+        raise BadRequest("the body holds a lone surrogate, which is not text") from error
+    except RecursionError as error:
+        raise BadRequest(f"nesting deeper than {DEPTH_MAX}") from error
+    except ValueError as error:
+        raise BadRequest(f"the body is not valid JSON: {error}") from error
+    if not isinstance(tree, dict):
+        raise BadRequest("expected a JSON object")
+    is_suspect = text.count("{") + text.count("[") > DEPTH_MAX
+    if is_suspect and deeper_than(tree, DEPTH_MAX):
+        raise BadRequest(f"nesting deeper than {DEPTH_MAX}")
+    return tree
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> Tree:
+    tree = dict(pairs)
+    if len(tree) != len(pairs):
+        counted = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counted.items() if count > 1)
+        raise BadRequest(f'duplicate field "{twice[:100]}"')
+    return tree
+
+
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a JSON number")
+
+
+def _integer(word: str) -> int:
+    """Every number here is of 64 bits, as it is for every other client."""
+    number = int(word) if len(word) <= INTEGER_CHARS_MAX else INTEGER_MAX
+    if not -INTEGER_MAX <= number < INTEGER_MAX:
+        raise ValueError("number out of range")
+    return number
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    if math.isinf(number):
+        raise ValueError("number out of range")
+    return number
+
+
+# Numbers that may be too large; whoever writes one is read more slowly.
+_SUSPECT = re.compile(r"[0-9]{19}|[eE]\+?[0-9]{3}")
+_CHECKS: Any = {"parse_constant": _refuse_constant}
+_NUMBERS: Any = {**_CHECKS, "parse_int": _integer, "parse_float": _finite}
+# By whether duplicates are refused and numbers looked at. Made once: json.loads makes one a call.
+_DECODERS: Mapping[tuple[bool, bool], json.JSONDecoder] = {
+    (False, False): json.JSONDecoder(**_CHECKS),
+    (False, True): json.JSONDecoder(**_NUMBERS),
+    (True, False): json.JSONDecoder(object_pairs_hook=_refuse_duplicates, **_CHECKS),
+    (True, True): json.JSONDecoder(object_pairs_hook=_refuse_duplicates, **_NUMBERS),
+}
+
+
+def deeper_than(tree: object, limit: int) -> bool:
+    """Tell whether lists and objects stand inside one another beyond limit.
+
+    Level by level, without recursion: a hostile depth must not cost our stack.
+    """
+    level: list[Any] = [tree]
+    for _ in range(limit + 1):
+        if not level:
+            return False
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+    return bool(level)
+
+
+def without_nulls(tree: Any) -> Any:
+    """Return the tree without fields that are null: Kubernetes' clients mean «absent» by them."""
+    if isinstance(tree, dict):
+        return {key: without_nulls(value) for key, value in tree.items() if value is not None}
+    if isinstance(tree, list):
+        return [without_nulls(value) for value in tree]
+    return tree
