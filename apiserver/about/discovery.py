@@ -9,7 +9,8 @@ from apiserver.backend import Backend
 from apiserver.call import Call, Handler
 from apiserver.subresources.registry import subresources_of
 from apiserver.subresources.subresource import Subresource
-from cubernetes.api.meta import Object, Resource
+from cubernetes.api.meta import Object
+from cubernetes.api.resource import Resource
 from cubernetes.host.version import VERSION
 from cubernetes.host.web.messages import Response
 

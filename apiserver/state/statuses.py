@@ -14,7 +14,7 @@ from cubernetes.api.errors import (
     ServiceUnavailable,
     Timeout,
 )
-from cubernetes.api.meta import Resource
+from cubernetes.api.resource import Resource
 from cubernetes.api.words import Status, StatusDetails, status_of
 from cubernetes.host.web.messages import Response
 

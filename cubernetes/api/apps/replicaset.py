@@ -12,13 +12,13 @@ from cubernetes.api.meta import (
     Count,
     Model,
     Object,
-    Resource,
     Seconds,
     age_of,
     immutable,
     replaced,
     shown,
 )
+from cubernetes.api.resource import Resource
 from cubernetes.api.selectors import LabelSelector, selector_text
 
 

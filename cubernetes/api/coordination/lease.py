@@ -11,11 +11,11 @@ from cubernetes.api.meta import (
     Instant,
     Model,
     Object,
-    Resource,
     Seconds,
     age_of,
     shown,
 )
+from cubernetes.api.resource import Resource
 
 NODE_LEASE_NAMESPACE = "kube-node-lease"
 

@@ -14,11 +14,11 @@ from cubernetes.api.meta import (
     Model,
     Object,
     Ref,
-    Resource,
     short_span,
     shown,
 )
 from cubernetes.api.meta import text_field as text
+from cubernetes.api.resource import Resource
 
 MESSAGE_MAX = 1024  # Kubernetes' bound on a note
 

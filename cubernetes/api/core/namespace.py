@@ -7,7 +7,8 @@ import msgspec
 
 from cubernetes.api import names
 from cubernetes.api.errors import Problem
-from cubernetes.api.meta import VERBS, Column, Model, Object, Resource, age_of, shown
+from cubernetes.api.meta import Column, Model, Object, age_of, shown
+from cubernetes.api.resource import VERBS, Resource
 
 
 class NamespaceSpec(Model):

@@ -15,7 +15,6 @@ from cubernetes.api.meta import (
     Instant,
     Model,
     Object,
-    Resource,
     age_of,
     immutable,
     shown,
@@ -23,6 +22,7 @@ from cubernetes.api.meta import (
 )
 from cubernetes.api.meta import text_field as text
 from cubernetes.api.names import is_label_key
+from cubernetes.api.resource import Resource
 
 ROLE_LABEL = "node-role.kubernetes.io/"
 HOSTNAME_LABEL = "kubernetes.io/hostname"

@@ -19,7 +19,6 @@ from cubernetes.api.meta import (
     Model,
     Object,
     PortNumber,
-    Resource,
     Seconds,
     immutable,
     replaced,
@@ -27,6 +26,7 @@ from cubernetes.api.meta import (
     wire,
 )
 from cubernetes.api.meta import text_field as text
+from cubernetes.api.resource import Resource
 
 type Protocol = Literal["TCP", "UDP"]
 type Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]

@@ -15,7 +15,6 @@ from cubernetes.api.meta import (
     Model,
     Object,
     PortNumber,
-    Resource,
     age_of,
     immutable,
     replaced,
@@ -23,6 +22,7 @@ from cubernetes.api.meta import (
     wire,
 )
 from cubernetes.api.meta import text_field as text
+from cubernetes.api.resource import Resource
 from cubernetes.api.selectors import selector_text
 
 HEADLESS = "None"

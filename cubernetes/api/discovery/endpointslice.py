@@ -9,7 +9,8 @@ import msgspec
 from cubernetes.api.core.event import ObjectReference
 from cubernetes.api.core.node import is_address
 from cubernetes.api.errors import Problem
-from cubernetes.api.meta import Column, Model, Object, PortNumber, Resource, age_of, shown
+from cubernetes.api.meta import Column, Model, Object, PortNumber, age_of, shown
+from cubernetes.api.resource import Resource
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 MANAGED_LABEL = "endpointslice.kubernetes.io/managed-by"

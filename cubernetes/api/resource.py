@@ -1,0 +1,42 @@
+"""How a kind is addressed: its group, its names, its paths, and what can be done to it."""
+
+from typing import NamedTuple
+
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+class Resource(NamedTuple):
+    """How a kind is addressed: group is empty for the core kinds."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    short_names: tuple[str, ...] = ()
+    namespaced: bool = True
+    # The sub-resources it has beside itself: status, scale, binding, log.
+    subresources: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    # What can be done to it; a kind that lacks a verb says so.
+    verbs: tuple[str, ...] = VERBS
+    # Whether a PUT of one that is absent creates it, as for these kinds in Kubernetes.
+    is_created_by_put: bool = False
+
+    @property
+    def qualified_kind(self) -> str:
+        """Return the kind as refusals name it: `Pod`, `ReplicaSet.apps`."""
+        return f"{self.kind}.{self.group}" if self.group else self.kind
+
+    @property
+    def singular(self) -> str:
+        return self.kind.lower()
+
+    @property
+    def api_version(self) -> str:
+        """What stands in an object's apiVersion: `v1`, `apps/v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def root(self) -> str:
+        """The path under which its group is served: `/api/v1`, `/apis/apps/v1`."""
+        return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
