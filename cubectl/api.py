@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from cubectl.transport import WATCH_SILENCE_S, Stream, Transport
+from cubectl.connection.transport import WATCH_SILENCE_S, Stream, Transport
 from cubernetes.api import codec
 from cubernetes.api.errors import ApiError, error_for
 from cubernetes.api.meta import Object

@@ -15,12 +15,12 @@ from argparse import (
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cubectl.kubeconfig import KubeconfigWrong
+from cubectl.connection.kubeconfig import KubeconfigWrong
+from cubectl.connection.transport import Unreachable
 from cubectl.manifests import Rejected
 from cubectl.printers import safe
 from cubectl.registry import VERBS
 from cubectl.session import Choice, Failed, Misused, Session
-from cubectl.transport import Unreachable
 from cubectl.verb import Verb, span_s
 from cubernetes.api.errors import ApiError
 

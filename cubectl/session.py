@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import TextIO
 
 from cubectl.api import Api
-from cubectl.kubeconfig import Access, access_by
-from cubectl.transport import HttpsTransport
+from cubectl.connection.kubeconfig import Access, access_by
+from cubectl.connection.transport import HttpsTransport
 from cubernetes.host import moment
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cubectl.kubeconfig import Access
-from cubectl.transport import HttpsTransport, Unreachable
+from cubectl.connection.kubeconfig import Access
+from cubectl.connection.transport import HttpsTransport, Unreachable
 from tests.contract.tls_api import DEADLINE_S, Authority, new_key, pem_of
 
 ANSWER, DROP = "answer", "drop"

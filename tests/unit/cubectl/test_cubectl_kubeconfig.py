@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cubectl.kubeconfig import Access, KubeconfigWrong, access_by
+from cubectl.connection.kubeconfig import Access, KubeconfigWrong, access_by
 from cubernetes.api.notation.jsontext import Tree
 
 
@@ -74,7 +74,7 @@ def test_of_several_files_the_first_that_says_something_wins(folder: Path) -> No
 
 
 def test_a_server_by_hand_needs_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("cubectl.kubeconfig.DEFAULT_PATHS", (tmp_path / "none",))
+    monkeypatch.setattr("cubectl.connection.kubeconfig.DEFAULT_PATHS", (tmp_path / "none",))
 
     assert access_by({}, server="https://x:1") == Access(server="https://x:1")
     with pytest.raises(KubeconfigWrong, match="use --kubeconfig"):

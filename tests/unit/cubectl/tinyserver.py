@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from cubectl.api import Api
 from cubectl.cli import main
-from cubectl.kubeconfig import Access
+from cubectl.connection.kubeconfig import Access
+from cubectl.connection.transport import Answer, Stream
 from cubectl.session import Session
-from cubectl.transport import Answer, Stream
 from cubernetes.api import codec
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import Object

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from cubectl.kubeconfig import Access
+from cubectl.connection.kubeconfig import Access
 from cubernetes.client.frames import LINE_BYTES_MAX
 
 CONNECT_DEADLINE_S = 5.0
