@@ -3,6 +3,7 @@
 The etcd has the settings that cuberoot gives it, writes to disk, and begins empty.
 """
 
+import json
 import shutil
 import signal
 import socket
@@ -185,3 +186,25 @@ def etcd_argv(folder: Path, port: int, peer_port: int) -> list[str]:
         "log-level": "error",
     }
     return ["etcd", *(f"--{name}={value}" for name, value in options.items())]
+
+
+def write_kubeconfig(folder: Path, served: Served) -> Path:
+    """Write the administrator's kubeconfig into a folder; return the file."""
+    keys = Path(served.folder)
+    cluster = {
+        "server": f"https://{LOOPBACK}:{served.port}",
+        "certificate-authority": str(keys / "ca.crt"),
+    }
+    user = {"client-certificate": str(keys / "admin.crt"), "client-key": str(keys / "admin.key")}
+    tree = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "bench",
+        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
+        "clusters": [{"name": "bench", "cluster": cluster}],
+        "users": [{"name": "bench", "user": user}],
+    }
+    file = folder / "config"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(tree))
+    return file

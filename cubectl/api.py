@@ -1,27 +1,28 @@
-"""Calls on objects, as trees: what verbs ask of the API server, and its refusals as errors."""
+"""Calls on objects, as trees: what verbs ask of the API server, and its refusals as errors.
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, cast
-from urllib.parse import quote, urlencode
+No kind's model is needed for any of them. What reads refusals and watches knows some models, and
+is loaded where there is a refusal or a watch.
+"""
 
-import msgspec
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple, cast
 
 from cubectl.connection.transport import WATCH_SILENCE_S, Stream, Transport
-from cubernetes.api import codec
 from cubernetes.api.errors import ApiError, error_for
-from cubernetes.api.meta import Object
 from cubernetes.api.notation import jsontext
 from cubernetes.api.notation.jsontext import Tree
-from cubernetes.api.words import DeleteOptions, Status, error_of
-from cubernetes.client.paths import collection_of, path_of
+from cubernetes.api.resource import Resource
+from cubernetes.client.wire.paths import collection_of, path_of, target_of
+from cubernetes.client.wire.queries import Query, list_query, watch_query
 
 JSON, MERGE = "application/json", "application/merge-patch+json"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 WATCH_S = 300
 REFUSAL_BYTES_MAX = 256 * 1024
-VERDICTS = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
 PAGE_MAX = 500  # objects that one answer of a list brings at most
 
-type Query = Mapping[str, str]
+type Validation = Literal["Strict", "Warn", "Ignore"]
 
 
 class Change(NamedTuple):
@@ -41,97 +42,116 @@ class Listed(NamedTuple):
 class Api:
     """Raises ApiError where the server refuses, Unreachable where it does not answer."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    def __init__(self, transport: Transport, warn: Callable[[str], None]) -> None:
+        """warn is told what the server says beside its answers."""
+        self._transport, self._warn = transport, warn
 
-    def get(self, kind: type[Object], name: str, namespace: str) -> Tree:
-        return _object_in(self._tree("GET", _target(path_of(kind, namespace, name))))
+    def get(self, kind: Resource, name: str, namespace: str, *, accept: str = JSON) -> Tree:
+        tree = self._tree("GET", target_of(path_of(kind, namespace, name)), accept=accept)
+        return _object_in(tree) if accept == JSON else tree
 
-    def list(self, kind: type[Object], namespace: str, query: Query | None = None) -> Listed:
+    def list(self, kind: Resource, namespace: str, selection: Query = ()) -> Listed:
         """Return all pages together; an empty namespace is all of them."""
         items: list[Tree] = []
-        proceed = ""
-        while True:
-            page = {**(query or {}), "limit": str(PAGE_MAX)} | (
-                {"continue": proceed} if proceed else {}
-            )
-            tree = self._tree("GET", _target(collection_of(kind, namespace), page))
-            listed = tree.get("items") or []
+        revision = ""
+        for page in self.pages(kind, namespace, selection):
+            listed = page.get("items") or []
             if not isinstance(listed, list):
                 raise strange("a list without items")
             items += [_with_kind(kind, _object_in(item)) for item in listed]
-            metadata = tree.get("metadata") or {}
-            proceed = str(metadata.get("continue") or "")
-            if not proceed:
-                return Listed(items, str(metadata.get("resourceVersion", "")))
+            revision = revision_of(page)
+        return Listed(items, revision)
 
-    def create(self, kind: type[Object], tree: Tree, namespace: str, *, is_dry: bool) -> Tree:
-        target = _target(collection_of(kind, namespace), _write_query(is_dry))
+    def pages(
+        self, kind: Resource, namespace: str, selection: Query = (), *, accept: str = JSON
+    ) -> Iterator[Tree]:
+        """Yield the pages of a list, as they are."""
+        proceed = ""
+        while True:
+            query = list_query(selection, limit=PAGE_MAX, proceed=proceed)
+            page = self._tree(
+                "GET", target_of(collection_of(kind, namespace), query), accept=accept
+            )
+            yield page
+            proceed = str((page.get("metadata") or {}).get("continue") or "")
+            if not proceed:
+                return
+
+    def create(
+        self,
+        kind: Resource,
+        tree: Tree,
+        namespace: str,
+        *,
+        is_dry: bool,
+        validation: Validation = "Strict",
+    ) -> Tree:
+        path = collection_of(kind, namespace)
+        target = target_of(path, _write_query(validation, is_dry=is_dry))
         return _object_in(self._tree("POST", target, _json(tree), JSON))
 
-    def patch(
+    def patch(  # noqa: PLR0913  the API's own parameters
         self,
-        kind: type[Object],
+        kind: Resource,
         name: str,
         namespace: str,
         change: Tree,
         *,
         subresource: str = "",
         is_dry: bool = False,
+        validation: Validation = "Strict",
     ) -> Tree:
         path = path_of(kind, namespace, name, subresource)
-        target = _target(path, _write_query(is_dry))
+        target = target_of(path, _write_query(validation, is_dry=is_dry))
         return _object_in(self._tree("PATCH", target, _json(change), MERGE))
 
-    def delete(self, kind: type[Object], name: str, namespace: str, options: DeleteOptions) -> Tree:
-        target = _target(path_of(kind, namespace, name))
-        return self._tree("DELETE", target, codec.encode(options), JSON)
+    def delete(self, kind: Resource, name: str, namespace: str, options: Tree) -> Tree:
+        """Ask for deletion; options are the fields of a DeleteOptions that are not left out."""
+        target = target_of(path_of(kind, namespace, name))
+        return self._tree("DELETE", target, _json(options), JSON)
 
     def raw(self, path: str) -> Tree:
         return self._tree("GET", path)
 
     def watch(
         self,
-        kind: type[Object],
+        kind: Resource,
         namespace: str,
         revision: str,
-        query: Query,
+        selection: Query,
         *,
         span_s: int = WATCH_S,
+        accept: str = JSON,
     ) -> Iterator[Change]:
         """Yield changes after a revision until the server ends the watch, after span_s at most.
 
         Raises: Gone: the revision is too old, list again.
         """
-        asked = {
-            **query,
-            "watch": "true",
-            "resourceVersion": revision,
-            "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(span_s),
-        }
-        target = _target(collection_of(kind, namespace), asked)
-        with self._transport.stream(target, silence_s=WATCH_SILENCE_S) as stream:
+        query = watch_query(selection, revision, span_s)
+        target = target_of(collection_of(kind, namespace), query)
+        with self._transport.stream(target, silence_s=WATCH_SILENCE_S, accept=accept) as stream:
             if stream.status != 200:
-                raise refusal(stream.status, _beginning(stream))
+                raise _refusal(stream.status, _beginning(stream))
             for line in stream.lines():
                 if line.strip():
-                    yield _change_in(line)
+                    yield _change_in(line, is_whole=accept == JSON)
 
-    def log(self, pod: str, namespace: str, query: Query) -> Iterator[bytes]:
+    def log(self, pods: Resource, name: str, namespace: str, query: Query) -> Iterator[bytes]:
         """Yield a container's output as it comes."""
-        from cubernetes.api.core.pod import Pod
-
-        target = _target(path_of(Pod, namespace, pod, "log"), query)
+        target = target_of(path_of(pods, namespace, name, "log"), query)
         with self._transport.stream(target, silence_s=None) as stream:
             if stream.status != 200:
-                raise refusal(stream.status, _beginning(stream))
+                raise _refusal(stream.status, _beginning(stream))
             yield from stream.chunks()
 
-    def _tree(self, method: str, target: str, body: bytes = b"", media: str = "") -> Tree:
-        answer = self._transport.send(method, target, body=body, media=media)
+    def _tree(
+        self, method: str, target: str, body: bytes = b"", media: str = "", *, accept: str = JSON
+    ) -> Tree:
+        answer = self._transport.send(method, target, body=body, media=media, accept=accept)
+        for warning in answer.warnings:
+            self._warn(warning)
         if answer.status >= 400:
-            raise refusal(answer.status, answer.body)
+            raise _refusal(answer.status, answer.body)
         try:
             tree = jsontext.tree_of(answer.body, duplicates_refused=False)
         except ApiError as error:
@@ -141,14 +161,15 @@ class Api:
         return tree
 
 
-def refusal(code: int, body: bytes) -> ApiError:
-    """Return the error that a body tells of; a body that is no Status tells little."""
-    try:
-        status = codec.decode(Status, body)
-    except msgspec.DecodeError:
-        said = body.decode(errors="replace").strip()[:200]
-        return error_for(code, "")(f"the server answered {code}: {said or 'nothing more'}")
-    return error_of(status)
+def revision_of(tree: Tree) -> str:
+    return str((tree.get("metadata") or {}).get("resourceVersion", ""))
+
+
+def _refusal(code: int, body: bytes) -> ApiError:
+    """Return the error that a body tells of; what reads it is loaded where there is one."""
+    from cubernetes.client.wire.refusals import refusal_of
+
+    return refusal_of(code, body, {})
 
 
 def strange(what: str) -> ApiError:
@@ -167,24 +188,26 @@ def _object_in(tree: Any) -> Tree:
     return cast(Tree, tree)
 
 
-def _change_in(line: bytes) -> Change:
-    """Return what a line of a watch tells. Raises: ApiError: an ERROR, or no event at all."""
+def _change_in(line: bytes, *, is_whole: bool) -> Change:
+    """Return what a line of a watch tells; is_whole: its objects are whole, not tables.
+
+    Raises: ApiError: an ERROR, or no event at all.
+    """
+    from cubernetes.client.wire.watchlines import NoEvent, event_in
+
     try:
-        event = jsontext.tree_of(line, duplicates_refused=False)
+        event = event_in(line)
+    except NoEvent as error:
+        raise strange(f"a line of a watch that is no event: {error}") from error
+    try:
+        tree = jsontext.tree_of(event.object, duplicates_refused=False)
     except ApiError as error:
-        raise strange(f"a line of a watch that is not JSON: {error.message}") from error
-    verdict, tree = event.get("type"), event.get("object")
-    if not isinstance(tree, dict):
-        raise strange("a line of a watch without an object")
-    if verdict == "ERROR":
-        code = tree.get("code")
-        raise refusal(code if isinstance(code, int) else 500, _json(tree))
-    if verdict not in VERDICTS:
-        raise strange(f"a line of a watch of the type {str(verdict)[:40]!r}")
+        raise strange(f"a line of a watch that is no event: {error.message}") from error
     metadata = tree.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("resourceVersion"), str):
         raise strange("a line of a watch without metadata.resourceVersion")
-    return Change(str(verdict), tree if verdict == "BOOKMARK" else _object_in(tree))
+    is_object = is_whole and event.type != "BOOKMARK"
+    return Change(event.type, _object_in(tree) if is_object else tree)
 
 
 def _beginning(stream: Stream) -> bytes:
@@ -197,18 +220,14 @@ def _beginning(stream: Stream) -> bytes:
     return found
 
 
-def _target(path: str, query: Query | None = None) -> str:
-    return f"{quote(path)}?{urlencode(query)}" if query else quote(path)
-
-
-def _write_query(is_dry: bool) -> dict[str, str]:
-    return {"fieldValidation": "Strict"} | ({"dryRun": "All"} if is_dry else {})
+def _write_query(validation: Validation, *, is_dry: bool) -> Query:
+    return [("fieldValidation", validation)] + ([("dryRun", "All")] if is_dry else [])
 
 
 def _json(tree: Any) -> bytes:
-    return msgspec.json.encode(tree)
+    return json.dumps(tree, separators=(",", ":")).encode()
 
 
-def _with_kind(kind: type[Object], item: Tree) -> Tree:
+def _with_kind(kind: Resource, item: Tree) -> Tree:
     """Return a list's item as an object of its own: with apiVersion and kind."""
-    return {"apiVersion": kind.resource.api_version, "kind": kind.resource.kind, **item}
+    return {"apiVersion": kind.api_version, "kind": kind.kind, **item}

@@ -9,6 +9,7 @@ from argparse import (
     REMAINDER,
     SUPPRESS,
     ArgumentParser,
+    HelpFormatter,
     Namespace,
     RawDescriptionHelpFormatter,
 )
@@ -17,14 +18,32 @@ from typing import NoReturn
 
 from cubectl.connection.kubeconfig import KubeconfigWrong
 from cubectl.connection.transport import Unreachable
-from cubectl.manifests import Rejected
 from cubectl.printers import safe
-from cubectl.registry import VERBS
-from cubectl.session import Choice, Failed, Misused, Session
+from cubectl.registry import VERBS, Entry
+from cubectl.session import Choice, Failed, Misused, Rejected, Session
 from cubectl.verb import Verb, span_s
 from cubernetes.api.errors import ApiError
+from cubernetes.client.wire.catalog import Malformed
 
+HELP_WIDTH = 78
 DONE, REFUSED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+def _formatter(prog: str) -> HelpFormatter:
+    """Return what writes help, told how wide: to find that out it would load an archiver."""
+    return HelpFormatter(prog, width=_width())
+
+
+def _raw_formatter(prog: str) -> HelpFormatter:
+    return RawDescriptionHelpFormatter(prog, width=_width())
+
+
+def _width() -> int:
+    told = os.environ.get("COLUMNS", "")
+    try:
+        return int(told) if told.isdecimal() else os.get_terminal_size().columns - 2
+    except OSError:
+        return HELP_WIDTH
 
 
 class OneLineParser(ArgumentParser):
@@ -77,6 +96,8 @@ def _run(verb: Verb, options: Namespace, session: Session) -> int:
         session.fail(safe(error.message))
     except (Failed, KubeconfigWrong, Unreachable) as error:
         session.fail(safe(str(error)))
+    except Malformed as error:
+        session.fail(safe(f"the server tells no kinds that can be read: {error}"))
     return REFUSED if session.failure_count else DONE
 
 
@@ -90,7 +111,7 @@ def _parsed(argv: Sequence[str]) -> tuple[Verb | None, Namespace]:
         usage="cubectl [-n NAMESPACE] VERB ...",
         description="Look at a Cubernetes cluster, and change it.",
         epilog=_verbs_told(),
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=_raw_formatter,
         allow_abbrev=False,
     )
     _add_common(parser, is_main=True)
@@ -106,16 +127,20 @@ def _parsed(argv: Sequence[str]) -> tuple[Verb | None, Namespace]:
         return None, Namespace()
 
 
-def _parsed_for(verb: Verb, options: Namespace) -> tuple[Verb, Namespace]:
+def _parsed_for(entry: Entry, options: Namespace) -> tuple[Verb, Namespace]:
+    verb = entry.loaded()
     parser = OneLineParser(
-        prog=f"cubectl {verb.name}", description=verb.summary, allow_abbrev=False
+        prog=f"cubectl {entry.name}",
+        description=entry.summary,
+        formatter_class=_formatter,
+        allow_abbrev=False,
     )
     verb.configure(parser)
     _add_common(parser, is_main=False)
     return verb, parser.parse_intermixed_args(options.rest, options)
 
 
-def _verb_called(word: str) -> Verb:
+def _verb_called(word: str) -> Entry:
     for verb in VERBS:
         if verb.name == word:
             return verb

@@ -1,18 +1,16 @@
 """Manifests from files, folders and stdin: every document is read and judged before any is sent."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-from cubectl.session import Failed
-from cubernetes.api import codec
-from cubernetes.api.errors import ApiError, BadRequest
-from cubernetes.api.meta import Object, replaced
-from cubernetes.api.notation import jsontext
+from cubectl.kinds import Kinds
+from cubectl.session import Failed, Rejected
+from cubernetes.api.errors import BadRequest
 from cubernetes.api.notation.jsontext import Tree
-from cubernetes.api.registry import KINDS, kind_of
+from cubernetes.api.notation.manifests import parts_of
+from cubernetes.api.resource import Resource
 
 SIZE_BYTES_MAX = 10 * 1024 * 1024
 FILE_MAX = 1000
@@ -21,20 +19,11 @@ NAMELESS = "resource name may not be empty"
 GENERATED = f"{NAMELESS} (generateName cannot be applied or deleted, only created)"
 
 
-class Rejected(Exception):
-    """Documents that cannot be sent: one sentence for each thing that is wrong."""
-
-    def __init__(self, sentences: Sequence[str]) -> None:
-        super().__init__("; ".join(sentences))
-        self.sentences = tuple(sentences)
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """One document. where tells a person which: `web.yaml:12`."""
 
     where: str
-    kind: type[Object]
+    kind: Resource
     tree: Tree
     namespace: str
 
@@ -43,12 +32,18 @@ class Manifest:
         return str(self.tree["metadata"].get("name", ""))
 
 
+# Returns everything that is wrong with a document beyond who it is, each with its field.
+type Judge = Callable[[Manifest], list[str]]
+
+
 def manifests_in(
     paths: Sequence[str],
+    kinds: Kinds,
     namespace: str,
     *,
     is_namespace_chosen: bool = False,
     is_name_needed: bool = True,
+    judge: Judge = lambda _: [],
 ) -> list[Manifest]:
     """Return every document, in order. namespace is for those that name none.
 
@@ -60,13 +55,15 @@ def manifests_in(
     wrong: list[str] = []
     for path in paths:
         for where, tree in _documents(path):
-            read = _read(where, tree, namespace, is_namespace_chosen=is_namespace_chosen)
+            read = _read(where, tree, kinds, namespace)
             if not isinstance(read, Manifest):
-                wrong += [f"{where}: {problem}" for problem in read]
-            elif is_name_needed and not read.name:
-                wrong.append(f"{where}: {read.kind.resource.kind}: metadata.name: {GENERATED}")
-            else:
-                found.append(read)
+                wrong.append(f"{where}: {read}")
+                continue
+            problems = judge(read) or _identity_problems(read, is_name_needed=is_name_needed)
+            if not problems and is_namespace_chosen and read.kind.namespaced:
+                problems = _place_problems(read, namespace)
+            wrong += [f"{where}: {problem}" for problem in problems]
+            found.append(read)
     if wrong:
         raise Rejected(wrong)
     if not found:
@@ -74,7 +71,7 @@ def manifests_in(
     return found
 
 
-def _documents(path: str) -> Iterator[tuple[str, Tree]]:
+def _documents(path: str) -> Iterator[tuple[str, Any]]:
     """Yield (where, tree) for each document of a file, a folder's files, or stdin (`-`)."""
     if path == "-":
         yield from _trees("stdin", _content(sys.stdin.buffer, "stdin"))
@@ -106,61 +103,63 @@ def _content(file: BinaryIO, name: str) -> bytes:
     return content
 
 
-def _trees(name: str, content: bytes) -> Iterator[tuple[str, Tree]]:
-    # Its library is slow to import, and only verbs that read files need it.
-    from cubernetes.api.notation import yaml
-
+def _trees(name: str, content: bytes) -> Iterator[tuple[str, Any]]:
     try:
-        is_json = content.lstrip()[:1] == b"{"
-        found = (
-            [yaml.Document(jsontext.tree_of(content), 1)] if is_json else yaml.documents(content)
-        )
+        found = list(parts_of(content))
     except BadRequest as error:
         raise Rejected([f"{name}: {error.message}"]) from error
-    for tree, line in found:
-        where = f"{name}:{line}"
-        if tree.get("kind") == "List" and isinstance(tree.get("items"), list):
-            items = enumerate(tree["items"])
-            yield from ((f"{where}: items[{index}]", one) for index, one in items)
-        else:
-            yield where, tree
+    for part in found:
+        yield f"{name}:{part.where}", part.tree
 
 
-def _read(
-    where: str, tree: object, namespace: str, *, is_namespace_chosen: bool
-) -> Manifest | list[str]:
-    """Return a document as a manifest, or everything that is wrong with it, each with its field."""
+def _read(where: str, tree: object, kinds: Kinds, namespace: str) -> Manifest | str:
+    """Return a document as a manifest, or why nobody can tell what it is."""
     if not isinstance(tree, dict):
-        return ["must be an object"]
+        return "must be an object"
     version, word = str(tree.get("apiVersion", "")), str(tree.get("kind", ""))
-    kind = kind_of(version, word)
-    if kind is None:
-        return [_unknown(version, word)]
-    try:
-        one = codec.from_tree(kind, tree).model
-    except ApiError as error:
-        fields = [f"{problem.field}: {problem.message}" for problem in error.problems]
-        return [f"{word}: {told}" for told in fields or [error.message]]
-    if not one.metadata.name and not one.metadata.generate_name:
-        return [f"{word}: metadata.name: {NAMELESS}"]
-    named = one.metadata.namespace
-    place = (named or namespace) if kind.resource.namespaced else named
-    # Where the server is to make a name up, it judges that; the rest is judged here.
-    meta = replaced(one.metadata, namespace=place, name=one.metadata.name or "generated")
-    title = f"{word}/{one.metadata.name}" if one.metadata.name else word
-    problems = list(replaced(one, metadata=meta).defaulted().problems())
-    wrong = [f"{title}: {problem.field}: {problem.message}" for problem in problems]
-    if is_namespace_chosen and kind.resource.namespaced and place != namespace:
-        wrong.append(f"{title}: metadata.namespace: is {place!r}, but -n says {namespace!r}")
-    metadata = {**(tree.get("metadata") or {})} | ({"namespace": place} if place else {})
-    return wrong or Manifest(where, kind, {**tree, "metadata": metadata}, place)
-
-
-def _unknown(version: str, word: str) -> str:
     if not version or not word:
         return f"{'apiVersion' if not version else 'kind'}: is required"
-    right = [one.resource.api_version for one in KINDS if one.resource.kind == word]
+    kind = kinds.find(lambda catalog: catalog.of(version, word))
+    if kind is None:
+        return _unknown(version, word, kinds)
+    metadata = tree.get("metadata")
+    if not isinstance(metadata, dict):
+        metadata = {}
+    named = metadata.get("namespace")
+    place = str(named or namespace) if kind.namespaced else ""
+    metadata = {**metadata, "namespace": place} if place else metadata
+    whole = {**tree, "metadata": metadata} if metadata or "metadata" not in tree else tree
+    return Manifest(where, kind, whole, place)
+
+
+def _identity_problems(manifest: Manifest, *, is_name_needed: bool) -> list[str]:
+    word, metadata = manifest.kind.kind, manifest.tree["metadata"]
+    if not isinstance(metadata, dict):
+        return [f"{word}: metadata: must be an object"]
+    name = metadata.get("name") or ""
+    if not isinstance(name, str) or not isinstance(metadata.get("namespace") or "", str):
+        return [
+            f"{word}: metadata.{'namespace' if isinstance(name, str) else 'name'}: must be text"
+        ]
+    if not name and not metadata.get("generateName"):
+        return [f"{word}: metadata.name: {NAMELESS}"]
+    if not name and is_name_needed:
+        return [f"{word}: metadata.name: {GENERATED}"]
+    return []
+
+
+def _place_problems(manifest: Manifest, namespace: str) -> list[str]:
+    if manifest.namespace == namespace:
+        return []
+    title = f"{manifest.kind.kind}/{manifest.name}"
+    told = f"is {manifest.namespace!r}, but -n says {namespace!r}"
+    return [f"{title}: metadata.namespace: {told}"]
+
+
+def _unknown(version: str, word: str, kinds: Kinds) -> str:
+    resources = kinds.catalog.resources
+    right = [one.api_version for one in resources if one.kind == word]
     if right:
         return f"apiVersion: {version[:80]!r} has no {word}, use {right[0]!r}"
-    known = ", ".join(sorted(one.resource.kind for one in KINDS))
+    known = ", ".join(sorted({one.kind for one in resources}))
     return f"kind: there is no {word[:80]!r}: {known}"

@@ -2,13 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 
-from cubernetes.api.meta import Column, Object
 from cubernetes.api.notation.jsontext import Tree
-from cubernetes.api.selectors import selector_text
+from cubernetes.api.resource import Resource
 
 GAP = "   "
 MORE = "…"
@@ -37,20 +35,10 @@ def safe_lines(text: str) -> str:
     )
 
 
-def columns_of(kind: type[Object], *, is_wide: bool) -> list[Column]:
-    return [column for column in kind.columns if is_wide or not column.wide]
-
-
-def heads_of(columns: Iterable[Column]) -> list[str]:
-    return [column.title.upper() for column in columns]
-
-
-def cells_of(columns: Iterable[Column], one: Object, now: datetime) -> list[str]:
-    return [safe(str(column.cell(one, now))) for column in columns]
-
-
-def labels_cell(one: Object) -> str:
-    return safe(selector_text(one.metadata.labels)) or "<none>"
+def labels_cell(metadata: Tree) -> str:
+    labels = metadata.get("labels") or {}
+    told = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    return safe(told) or "<none>"
 
 
 def widths_of(rows: Rows) -> list[int]:
@@ -73,11 +61,10 @@ def table_text(rows: Rows, width: int | None = None) -> str:
     return "".join(f"{row_text(row, widths, width)}\n" for row in rows)
 
 
-def name_of(kind: type[Object], name: str) -> str:
+def name_of(kind: Resource, name: str) -> str:
     """Return `pod/web`, `replicaset.apps/web`: what other verbs take."""
-    resource = kind.resource
-    group = f".{resource.group}" if resource.group else ""
-    return safe(f"{resource.singular}{group}/{name}")
+    group = f".{kind.group}" if kind.group else ""
+    return safe(f"{kind.singular}{group}/{name}")
 
 
 def json_text(tree: Any) -> str:

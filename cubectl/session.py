@@ -4,19 +4,28 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from cubectl.api import Api
 from cubectl.connection.kubeconfig import Access, access_by
 from cubectl.connection.transport import HttpsTransport
+from cubectl.kinds import Kinds, place_for
+from cubectl.printers import safe
 from cubernetes.host import moment
 
 
 class Failed(Exception):
     """A verb cannot go on; the sentence is for the person who asked."""
+
+
+class Rejected(Exception):
+    """Documents that cannot be sent: one sentence for each thing that is wrong."""
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        super().__init__("; ".join(sentences))
+        self.sentences = tuple(sentences)
 
 
 class Misused(Exception):
@@ -30,8 +39,7 @@ class Closed(io.StringIO):
         raise OSError(errno.EBADF, "stdout is closed")
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """What the command line says for every verb."""
 
     kubeconfig: str = ""
@@ -41,19 +49,27 @@ class Choice:
     timeout_s: float = 30.0
 
 
-@dataclass
 class Session:
     """Opens files and connections only when a verb asks for them."""
 
-    choice: Choice = field(default_factory=Choice)
-    out: TextIO = field(default_factory=lambda: sys.stdout or Closed())
-    err: TextIO = field(default_factory=lambda: sys.stderr or open(os.devnull, "w"))  # noqa: SIM115  as long as the process
-    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    now: Callable[[], datetime] = moment.now
-    monotonic: Callable[[], float] = moment.monotonic
-    failure_count: int = 0
-    _access: Access | None = None
-    _api: Api | None = None
+    def __init__(
+        self,
+        *,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        environment: Mapping[str, str] = os.environ,
+        now: Callable[[], datetime] = moment.now,
+        monotonic: Callable[[], float] = moment.monotonic,
+    ) -> None:
+        self.choice = Choice()
+        self.out: TextIO = out or sys.stdout or Closed()
+        self.err: TextIO = err or sys.stderr or open(os.devnull, "w")  # noqa: SIM115  as long as the process
+        self.environment, self.now, self.monotonic = environment, now, monotonic
+        self.failure_count = 0
+        self._access: Access | None = None
+        self._api: Api | None = None
+        self._kinds: Kinds | None = None
+        self._warned: set[str] = set()
 
     @property
     def access(self) -> Access:
@@ -76,13 +92,27 @@ class Session:
     @property
     def api(self) -> Api:
         if self._api is None:
-            self._api = Api(HttpsTransport(self.access, timeout_s=self.choice.timeout_s))
+            transport = HttpsTransport(self.access, timeout_s=self.choice.timeout_s)
+            self._api = Api(transport, self.warn)
         return self._api
 
     @api.setter
     def api(self, api: Api) -> None:
         """Work with another API: for tests."""
         self._api = api
+
+    @property
+    def kinds(self) -> Kinds:
+        """What the cluster has; nothing is asked before somebody needs to know."""
+        if self._kinds is None:
+            place = place_for(self.environment, self.access.server, self.access.ca)
+            self._kinds = Kinds(self.api.raw, place, self.now)
+        return self._kinds
+
+    @kinds.setter
+    def kinds(self, kinds: Kinds) -> None:
+        """Know other kinds: for tests."""
+        self._kinds = kinds
 
     @property
     def namespace(self) -> str:
@@ -108,6 +138,12 @@ class Session:
         """Write a line beside the answer: progress, a hint, a warning."""
         self.err.write(f"cubectl: {text}\n")
         self.err.flush()
+
+    def warn(self, text: str) -> None:
+        """Tell once what the server said beside an answer: a rehearsal hears it too."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.tell(f"warning: {safe(text)}")
 
     def fail(self, text: str) -> None:
         """Tell of a failure after which the verb goes on with the rest; it ends with 1."""

@@ -1,11 +1,13 @@
-"""What a verb is: a name, its arguments, and what it does with a session."""
+"""What a verb is: its arguments, and what it does with a session."""
 
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+from cubectl.api import Validation
 from cubectl.session import Misused, Session
+from cubernetes.client.wire.queries import Query, selection_query
 
 UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 SPAN_CHARS_MAX = 40
@@ -14,12 +16,9 @@ _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|us|ns|h|m|s)")
 _SPAN = re.compile(rf"(?:{_PART.pattern})+|[0-9]+(?:\.[0-9]+)?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(NamedTuple):
     """run prints to the session, and raises where it cannot go on."""
 
-    name: str
-    summary: str
     configure: Callable[[ArgumentParser], None]
     run: Callable[[Namespace, Session], None]
 
@@ -32,13 +31,9 @@ def add_selection(parser: ArgumentParser, *, fields: bool = True) -> None:
         parser.add_argument("--field-selector", default="", metavar="FIELDS", help=told)
 
 
-def selection_of(options: Namespace) -> dict[str, str]:
+def selection_of(options: Namespace) -> Query:
     """Return the selection as a query; empty where there is none."""
-    asked = {
-        "labelSelector": options.selector,
-        "fieldSelector": getattr(options, "field_selector", ""),
-    }
-    return {key: value for key, value in asked.items() if value}
+    return selection_query(options.selector, getattr(options, "field_selector", ""))
 
 
 def add_files(parser: ArgumentParser, *, is_required: bool = True) -> None:
@@ -50,6 +45,25 @@ def add_files(parser: ArgumentParser, *, is_required: bool = True) -> None:
         required=is_required,
         metavar="FILE",
         help="a manifest, a folder of them, or - for stdin; may be repeated",
+    )
+
+
+VALIDATIONS: Mapping[str, Validation] = {
+    "strict": "Strict",
+    "true": "Strict",
+    "warn": "Warn",
+    "ignore": "Ignore",
+    "false": "Ignore",
+}
+
+
+def add_validation(parser: ArgumentParser) -> None:
+    """Let a verb say what becomes of fields that the server does not know, in kubectl's words."""
+    parser.add_argument(
+        "--validate",
+        choices=sorted(VALIDATIONS),
+        default="strict",
+        help="what becomes of unknown fields: refused (strict), left out (warn, ignore)",
     )
 
 

@@ -1,12 +1,13 @@
 """Waiting for objects to become something, by watching them."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from cubectl.session import Session
 from cubernetes.api.errors import Gone
-from cubernetes.api.meta import Object
 from cubernetes.api.notation.jsontext import Tree
+from cubernetes.api.resource import Resource
+from cubernetes.client.wire.queries import Query, selection_query
 
 # Tells whether what is there now is what was waited for.
 type Judge = Callable[[Sequence[Tree]], bool]
@@ -16,16 +17,16 @@ class TooLate(Exception):
     """The deadline passed first."""
 
 
-def named(name: str) -> dict[str, str]:
+def named(name: str) -> Query:
     """Return the query for one object."""
-    return {"fieldSelector": f"metadata.name={name}"}
+    return selection_query("", f"metadata.name={name}")
 
 
 def wait_until(
     session: Session,
-    kind: type[Object],
+    kind: Resource,
     namespace: str,
-    query: Mapping[str, str],
+    query: Query,
     judge: Judge,
     deadline_s: float,
 ) -> None:
@@ -42,9 +43,9 @@ def wait_until(
 
 def _seen(
     session: Session,
-    kind: type[Object],
+    kind: Resource,
     namespace: str,
-    query: Mapping[str, str],
+    query: Query,
     until_s: float,
 ) -> Iterator[list[Tree]]:
     """Yield what there is, at once and after every change, until the deadline."""

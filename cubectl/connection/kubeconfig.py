@@ -6,11 +6,9 @@ import json
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-DEFAULT_PATHS = (Path("~/.kube/config"), Path("/etc/cubernetes/admin.conf"))
+DEFAULT_PATHS = ("~/.kube/config", "/etc/cubernetes/admin.conf")
 SIZE_BYTES_MAX = 1024 * 1024
 
 
@@ -18,19 +16,22 @@ class KubeconfigWrong(Exception):
     """A file is missing or malformed, or names something that is not in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """How to reach a cluster. ca, cert and key are PEM; empty cert and token is nobody."""
 
     server: str
     ca: bytes = b""
-    cert: bytes = field(default=b"", repr=False)
-    key: bytes = field(default=b"", repr=False)
-    token: str = field(default="", repr=False)
+    cert: bytes = b""
+    key: bytes = b""
+    token: str = ""
     namespace: str = "default"
     server_name: str = ""
     source: str = ""
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Say where it leads, and no secret."""
+        return f"Access({self.server!r}, source={self.source!r})"
 
 
 def access_by(
@@ -42,25 +43,25 @@ def access_by(
     """
     paths = _paths(environment, path)
     if not paths and not server:
-        looked = ", ".join(str(one) for one in DEFAULT_PATHS)
+        looked = ", ".join(DEFAULT_PATHS)
         raise KubeconfigWrong(f"no kubeconfig: none of {looked} exists; use --kubeconfig")
     access = _from_files(paths, context) if paths else Access(server="")
-    return replace(access, server=server) if server else access
+    return access._replace(server=server) if server else access
 
 
-def _paths(environment: Mapping[str, str], path: str) -> list[Path]:
+def _paths(environment: Mapping[str, str], path: str) -> list[str]:
     if path:
-        return [Path(path).expanduser()]
+        return [os.path.expanduser(path)]
     listed = [one for one in environment.get("KUBECONFIG", "").split(os.pathsep) if one]
     if listed:
-        found = [Path(one).expanduser() for one in listed]
+        found = [os.path.expanduser(one) for one in listed]
         # As kubectl: of several files, those that are not there are passed over.
-        return [one for one in found if one.exists()] or found[:1]
-    usual = [one.expanduser() for one in DEFAULT_PATHS]
-    return [one for one in usual if one.exists()][:1]
+        return [one for one in found if os.path.exists(one)] or found[:1]
+    usual = [os.path.expanduser(one) for one in DEFAULT_PATHS]
+    return [one for one in usual if os.path.exists(one)][:1]
 
 
-def _from_files(paths: Sequence[Path], context_name: str) -> Access:
+def _from_files(paths: Sequence[str], context_name: str) -> Access:
     files = [(one, _tree_of(one)) for one in paths]
     chosen = context_name or _first_text(files, "current-context")
     if not chosen:
@@ -77,14 +78,14 @@ def _from_files(paths: Sequence[Path], context_name: str) -> Access:
         token=str(user.get("token", "")),
         namespace=str(context.get("namespace") or "default"),
         server_name=str(cluster.get("tls-server-name", "")),
-        source=str(cluster_home),
+        source=cluster_home,
         warnings=_warnings(user_home, user),
     )
 
 
-def _tree_of(path: Path) -> dict[str, Any]:
+def _tree_of(path: str) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             content = file.read(SIZE_BYTES_MAX + 1)
     except OSError as error:
         raise KubeconfigWrong(f"{path}: {error.strerror}") from error
@@ -102,7 +103,7 @@ def _json_of(content: bytes) -> dict[str, Any] | None:
     return tree if isinstance(tree, dict) else None
 
 
-def _yaml_of(path: Path, content: bytes) -> dict[str, Any]:
+def _yaml_of(path: str, content: bytes) -> dict[str, Any]:
     from cubernetes.api.errors import BadRequest
     from cubernetes.api.notation import yaml
 
@@ -112,14 +113,14 @@ def _yaml_of(path: Path, content: bytes) -> dict[str, Any]:
         raise KubeconfigWrong(f"{path}: {error.message}") from error
 
 
-type _Files = Sequence[tuple[Path, dict[str, Any]]]
+type _Files = Sequence[tuple[str, dict[str, Any]]]
 
 
 def _first_text(files: _Files, field_name: str) -> str:
     return next((str(tree[field_name]) for _, tree in files if tree.get(field_name)), "")
 
 
-def _entry(files: _Files, many: str, one: str, name: str) -> tuple[Path, dict[str, Any]]:
+def _entry(files: _Files, many: str, one: str, name: str) -> tuple[str, dict[str, Any]]:
     """Return a named entry, and the file it is in: paths in it are relative to that."""
     for path, tree in files:
         entries = tree.get(many) or []
@@ -130,14 +131,14 @@ def _entry(files: _Files, many: str, one: str, name: str) -> tuple[Path, dict[st
     raise KubeconfigWrong(f"{files[0][0]}: {many}: there is no {one} {name!r}")
 
 
-def _text(path: Path, tree: Mapping[str, Any], field_name: str) -> str:
+def _text(path: str, tree: Mapping[str, Any], field_name: str) -> str:
     value = tree.get(field_name)
     if not isinstance(value, str) or not value:
         raise KubeconfigWrong(f"{path}: {field_name}: is required")
     return value
 
 
-def _pem(home: Path, tree: Mapping[str, Any], field_name: str) -> bytes:
+def _pem(home: str, tree: Mapping[str, Any], field_name: str) -> bytes:
     """Return what a field holds: its data, or the file that it names."""
     data = tree.get(f"{field_name}-data")
     if data:
@@ -148,16 +149,17 @@ def _pem(home: Path, tree: Mapping[str, Any], field_name: str) -> bytes:
     named = tree.get(field_name)
     if not named:
         return b""
-    path = home.parent / Path(str(named)).expanduser()
+    path = os.path.join(os.path.dirname(home), os.path.expanduser(str(named)))
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            return file.read(SIZE_BYTES_MAX)
     except OSError as error:
         raise KubeconfigWrong(f"{home}: {field_name}: {path}: {error.strerror}") from error
 
 
-def _warnings(home: Path, user: Mapping[str, Any]) -> tuple[str, ...]:
+def _warnings(home: str, user: Mapping[str, Any]) -> tuple[str, ...]:
     is_secret = bool(user.get("client-key-data") or user.get("token"))
-    is_open = bool(home.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+    is_open = bool(os.stat(home).st_mode & (stat.S_IRWXG | stat.S_IRWXO))
     if is_secret and is_open:
         return (f"{home} holds a secret that other users of this machine may read: chmod 600",)
     return ()

@@ -4,18 +4,18 @@ Nothing here knows an object. Trouble of the world becomes `Unreachable`, with i
 server answered, errors included, is given back as it is.
 """
 
-import http.client
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from typing import Protocol
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple, Protocol
 
+from cubectl.connection.http1 import Broken, Response, request_bytes, response_in
 from cubectl.connection.kubeconfig import Access
-from cubernetes.client.frames import LINE_BYTES_MAX
+from cubernetes.client.wire.frames import LINE_BYTES_MAX
+from cubernetes.client.wire.warnings import warnings_in
 
 CONNECT_DEADLINE_S = 5.0
 ANSWER_BYTES_MAX = 512 * 1024 * 1024
@@ -23,18 +23,20 @@ ANSWER_BYTES_MAX = 512 * 1024 * 1024
 WATCH_SILENCE_S = 90.0
 READ_BYTES = 64 * 1024
 AGENT = "cubectl"
+JSON = "application/json"
+_SERVER = re.compile(r"https://(\[[0-9A-Fa-f:.]+\]|[^/:@?#\[\]\s]+)(?::([0-9]{1,5}))?(/[^?#\s]*)?")
 
 
 class Unreachable(Exception):
     """No answer: the sentence says why, and whether a change may have happened."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the server said, whole."""
+class Answer(NamedTuple):
+    """What the server said, whole; warnings are what it said beside it."""
 
     status: int
     body: bytes
+    warnings: tuple[str, ...] = ()
 
 
 class Stream(Protocol):
@@ -55,11 +57,15 @@ class Stream(Protocol):
 class Transport(Protocol):
     """How verbs reach the API server; a target is a path with its query, percent-encoded."""
 
-    def send(self, method: str, target: str, *, body: bytes = b"", media: str = "") -> Answer:
+    def send(
+        self, method: str, target: str, *, body: bytes = b"", media: str = "", accept: str = JSON
+    ) -> Answer:
         """Ask, and return the whole answer. Raises: Unreachable."""
         ...
 
-    def stream(self, target: str, *, silence_s: float | None) -> AbstractContextManager[Stream]:
+    def stream(
+        self, target: str, *, silence_s: float | None, accept: str = JSON
+    ) -> AbstractContextManager[Stream]:
         """GET, and give the answer while it comes; None waits for ever. Raises: Unreachable."""
         ...
 
@@ -68,44 +74,53 @@ class HttpsTransport:
     """One server, one certificate. Proxies of the environment are not used: TLS ends at the API."""
 
     def __init__(self, access: Access, *, timeout_s: float) -> None:
-        parts = urlsplit(access.server if "//" in access.server else f"https://{access.server}")
-        if parts.scheme != "https" or not parts.hostname:
+        given = access.server if "//" in access.server else f"https://{access.server}"
+        parts = _SERVER.fullmatch(given)
+        if parts is None or int(parts[2] or 443) not in range(1, 65536):
             raise Unreachable(f"server {access.server!r}: must be https://address:port")
-        self._host, self._port = parts.hostname, parts.port or 443
-        self._prefix = parts.path.rstrip("/")
+        self._host, self._port = parts[1].strip("[]"), int(parts[2] or 443)
+        self._prefix = (parts[3] or "").rstrip("/")
+        self._name = f"{parts[1]}:{self._port}"
         self._access, self._timeout_s = access, timeout_s
         self._context = _context_of(access)
-        self._kept: http.client.HTTPConnection | None = None
+        self._kept: ssl.SSLSocket | None = None
 
-    def send(self, method: str, target: str, *, body: bytes = b"", media: str = "") -> Answer:
+    def send(
+        self, method: str, target: str, *, body: bytes = b"", media: str = "", accept: str = JSON
+    ) -> Answer:
         is_fresh = self._kept is None
         connection = self._kept or self._connected()
         self._kept = None
         try:
-            response = self._asked(connection, method, target, body, media)
-            content = response.read(ANSWER_BYTES_MAX + 1)
-        except (OSError, http.client.HTTPException) as error:
+            response = self._asked(connection, method, target, body, media, accept)
+            content = response.body.read(ANSWER_BYTES_MAX + 1)
+        except OSError as error:
             connection.close()
             # A server may close a connection that it kept; a read is safe to ask again.
             if not is_fresh and method == "GET":
-                return self.send(method, target, body=body, media=media)
+                return self.send(method, target, body=body, media=media, accept=accept)
             raise self._silent(error, method) from error
         if len(content) > ANSWER_BYTES_MAX:
+            connection.close()
             raise Unreachable(f"the answer has over {ANSWER_BYTES_MAX} bytes; use -l or a name")
-        if not response.will_close:
+        if response.is_kept:
             self._kept = connection
-        return Answer(response.status, content)
+        else:
+            connection.close()
+        warnings = warnings_in(response.headers.get("warning", ""))
+        return Answer(response.status, content, warnings)
 
     @contextmanager
-    def stream(self, target: str, *, silence_s: float | None) -> Iterator[Stream]:
+    def stream(
+        self, target: str, *, silence_s: float | None, accept: str = JSON
+    ) -> Iterator[Stream]:
         connection = self._connected()
         try:
             try:
-                response = self._asked(connection, "GET", target, b"", "")
-            except (OSError, http.client.HTTPException) as error:
+                response = self._asked(connection, "GET", target, b"", "", accept)
+            except OSError as error:
                 raise self._silent(error, "GET") from error
-            if connection.sock is not None:
-                connection.sock.settimeout(silence_s)
+            connection.settimeout(silence_s)
             yield _HttpStream(response)
         finally:
             connection.close()
@@ -114,35 +129,44 @@ class HttpsTransport:
         if self._kept is not None:
             self._kept.close()
 
-    def _connected(self) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_DEADLINE_S)
+    def _connected(self) -> ssl.SSLSocket:
         name = self._access.server_name or self._host
+        plain: socket.socket | None = None
         try:
-            connection.connect()
-            connection.sock = self._context.wrap_socket(connection.sock, server_hostname=name)
-            connection.sock.settimeout(self._timeout_s)
-        except OSError as error:
-            connection.close()
+            # As bytes, which the library takes too: a text costs it the codec of all scripts.
+            where: Any = (_ascii(self._host), self._port)
+            plain = socket.create_connection(where, timeout=CONNECT_DEADLINE_S)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = self._context.wrap_socket(plain, server_hostname=_ascii(name))
+            connection.settimeout(self._timeout_s)
+        except (OSError, UnicodeError) as error:
+            if plain is not None:
+                plain.close()
             raise Unreachable(self._why(error)) from error
         return connection
 
     def _asked(
         self,
-        connection: http.client.HTTPConnection,
+        connection: ssl.SSLSocket,
         method: str,
         target: str,
         body: bytes,
         media: str,
-    ) -> http.client.HTTPResponse:
-        headers = {"Accept": "application/json", "User-Agent": AGENT}
+        accept: str,
+    ) -> Response:
+        headers = {"Host": self._name, "Accept": accept, "User-Agent": AGENT}
         if media:
             headers["Content-Type"] = media
         if self._access.token:
             headers["Authorization"] = f"Bearer {self._access.token}"
-        connection.request(method, self._prefix + target, body=body or None, headers=headers)
-        return connection.getresponse()
+        try:
+            sent = request_bytes(method, self._prefix + target, headers, body)
+        except ValueError as error:
+            raise Broken(f"the request cannot be sent: {error}") from error
+        connection.sendall(sent)
+        return response_in(connection)
 
-    def _why(self, error: OSError) -> str:
+    def _why(self, error: OSError | UnicodeError) -> str:
         """Say in a sentence why no connection came about, and what to look at."""
         where = f"https://{self._host}:{self._port}"
         match error:
@@ -161,7 +185,8 @@ class HttpsTransport:
             case ConnectionRefusedError():
                 why, hint = "connection refused", "does the API server run there?"
             case _:
-                why, hint = error.strerror or str(error), "is the network up?"
+                why = getattr(error, "strerror", None) or str(error)
+                hint = "is the network up?"
         return f"cannot reach {where}: {why} ({hint})"
 
     def _silent(self, error: Exception, method: str) -> Unreachable:
@@ -174,7 +199,7 @@ class HttpsTransport:
 
 
 class _HttpStream:
-    def __init__(self, response: http.client.HTTPResponse) -> None:
+    def __init__(self, response: Response) -> None:
         self._response = response
 
     @property
@@ -182,7 +207,7 @@ class _HttpStream:
         return self._response.status
 
     def lines(self) -> Iterator[bytes]:
-        for line in self._until_end(lambda: self._response.readline(LINE_BYTES_MAX + 1)):
+        for line in self._until_end(lambda: self._response.body.readline(LINE_BYTES_MAX + 1)):
             if len(line) > LINE_BYTES_MAX:
                 raise Unreachable(f"a line of the answer has over {LINE_BYTES_MAX} bytes")
             if not line.endswith(b"\n"):
@@ -190,13 +215,13 @@ class _HttpStream:
             yield line
 
     def chunks(self) -> Iterator[bytes]:
-        return self._until_end(lambda: self._response.read1(READ_BYTES))
+        return self._until_end(lambda: self._response.body.read1(READ_BYTES))
 
     def _until_end(self, read: "_Read") -> Iterator[bytes]:
         while True:
             try:
                 piece = read()
-            except (OSError, http.client.HTTPException) as error:
+            except OSError as error:
                 raise Unreachable(f"the connection broke: {error}") from error
             if not piece:
                 return
@@ -205,6 +230,11 @@ class _HttpStream:
 
 class _Read(Protocol):
     def __call__(self) -> bytes: ...
+
+
+def _ascii(host: str) -> bytes:
+    """Return a host's name as DNS has it; the codec for other scripts is loaded where needed."""
+    return host.encode("ascii") if host.isascii() else host.encode("idna")
 
 
 def _context_of(access: Access) -> ssl.SSLContext:

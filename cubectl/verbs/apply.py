@@ -1,14 +1,15 @@
 """`cubectl apply`: make the cluster hold what files say, and leave to others what they do not."""
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from cubectl.manifests import Manifest, Rejected, manifests_in
+from cubectl.api import Validation
+from cubectl.judging import model_of, problems_of
+from cubectl.manifests import Manifest, manifests_in
 from cubectl.printers import name_of, safe
-from cubectl.session import Session
-from cubectl.verb import Verb, add_files
+from cubectl.session import Rejected, Session
+from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation
 from cubernetes.api import codec
-from cubernetes.api.core.namespace import Namespace as NamespaceKind
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import threeway
@@ -16,8 +17,7 @@ from cubernetes.api.patches import threeway
 ATTEMPTS = 5  # how often an object is read again that somebody else is writing too
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What one document asks for: change is None where the object is to be created."""
 
     manifest: Manifest
@@ -30,6 +30,7 @@ class Step:
 
 def configure(parser: ArgumentParser) -> None:
     add_files(parser)
+    add_validation(parser)
     parser.add_argument("--dry-run", action="store_true", help="ask the server, change nothing")
     parser.add_argument(
         "--keep-going", action="store_true", help="apply the valid ones where some are refused"
@@ -37,33 +38,39 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, session: Session) -> None:
+    validation = VALIDATIONS[options.validate]
     manifests = manifests_in(
         options.filename,
+        session.kinds,
         session.namespace,
         is_namespace_chosen=bool(session.choice.namespace),
+        judge=lambda manifest: problems_of(manifest, validation),
     )
-    good = _rehearsed(manifests, session, is_stubborn=options.keep_going)
+    manifests = [one._replace(tree=_wanted_of(one)) for one in manifests]
+    good = _rehearsed(manifests, session, validation, is_stubborn=options.keep_going)
     for manifest in good:
         title = name_of(manifest.kind, manifest.name)
         if options.dry_run:
             session.say(f"{title} {_verdict(_step(manifest, session))} (dry run)")
             continue
         try:
-            session.say(f"{title} {_applied(manifest, session)}")
+            session.say(f"{title} {_applied(manifest, session, validation)}")
         except ApiError as error:
             session.fail(_told(manifest, error))
 
 
-def _rehearsed(manifests: list[Manifest], session: Session, *, is_stubborn: bool) -> list[Manifest]:
+def _rehearsed(
+    manifests: list[Manifest], session: Session, validation: Validation, *, is_stubborn: bool
+) -> list[Manifest]:
     """Let the server judge every document before the first is applied.
 
     Raises: Rejected: some are refused, and nothing was changed.
     """
-    namespaces = {one.name for one in manifests if one.kind is NamespaceKind}
+    namespaces = {one.name for one in manifests if one.kind.kind == "Namespace"}
     refused: dict[str, str] = {}
     for manifest in manifests:
         try:
-            _carry_out(_step(manifest, session), session, is_dry=True)
+            _carry_out(_step(manifest, session), session, validation, is_dry=True)
         except NotFound as error:
             # Its namespace comes with the same files: it cannot be judged before that is there.
             if manifest.namespace not in namespaces:
@@ -75,6 +82,10 @@ def _rehearsed(manifests: list[Manifest], session: Session, *, is_stubborn: bool
     for sentence in refused.values():
         session.fail(sentence)
     return [one for one in manifests if one.where not in refused]
+
+
+def _wanted_of(manifest: Manifest) -> Tree:
+    return threeway.wanted_of(manifest.tree, has_status="status" in manifest.kind.subresources)
 
 
 def _step(manifest: Manifest, session: Session) -> Step:
@@ -89,37 +100,70 @@ def change_for(manifest: Manifest, live: Tree) -> Tree:
     """Return the merge patch that applies a document to a live object; empty: it is as wanted.
 
     Pure. What differs only in its spelling (`500m` and `0.5`, a default written out) is no change.
+
+    Raises: Conflict: the document is of another state or incarnation than the live object.
     """
+    _check_incarnation(manifest, live)
     wanted = threeway.annotated(manifest.tree)
     merged = threeway.merged(threeway.last_applied(live), live, wanted)
-    old = codec.from_tree(manifest.kind, live, "Ignore").model
-    new = codec.from_tree(manifest.kind, merged, "Ignore").model
-    if old == new:
-        return {}
+    kind = model_of(manifest)
+    if kind is not None:
+        old = codec.from_tree(kind, live, "Ignore").model
+        new = codec.from_tree(kind, merged, "Ignore").model
+        if old == new:
+            return {}
     change = threeway.change_between(live, merged)
+    if not change:
+        return {}
     # Lists go over whole: somebody else's change since the reading must not be lost in one.
     version = live["metadata"]["resourceVersion"]
     metadata = {**(change.get("metadata") or {}), "resourceVersion": version}
     return {**change, "metadata": metadata}
 
 
-def _carry_out(step: Step, session: Session, *, is_dry: bool) -> None:
+def _check_incarnation(manifest: Manifest, live: Tree) -> None:
+    """Refuse a document that says which state it was made from, where that is no more.
+
+    kubectl sends the old resourceVersion, and is refused by the server; it says the same.
+    """
+    for field, told in (
+        ("resourceVersion", "the object has been modified; please apply your changes to the "
+                            "latest version and try again (or leave resourceVersion out)"),
+        ("uid", "the object is another one of that name: its uid differs"),
+    ):  # fmt: skip
+        said = manifest.tree["metadata"].get(field)
+        if said and said != live["metadata"].get(field):
+            plural = manifest.kind.plural
+            group = f".{manifest.kind.group}" if manifest.kind.group else ""
+            title = f'{plural}{group} "{manifest.name}"'
+            raise Conflict(f"Operation cannot be fulfilled on {title}: metadata.{field}: {told}")
+
+
+def _carry_out(step: Step, session: Session, validation: Validation, *, is_dry: bool) -> None:
     manifest = step.manifest
     if step.change is None:
         tree = threeway.annotated(manifest.tree)
-        session.api.create(manifest.kind, tree, manifest.namespace, is_dry=is_dry)
+        session.api.create(
+            manifest.kind, tree, manifest.namespace, is_dry=is_dry, validation=validation
+        )
     elif step.change:
         session.api.patch(
-            manifest.kind, manifest.name, manifest.namespace, step.change, is_dry=is_dry
+            manifest.kind,
+            manifest.name,
+            manifest.namespace,
+            step.change,
+            is_dry=is_dry,
+            validation=validation,
         )
 
 
-def _applied(manifest: Manifest, session: Session) -> str:
+def _applied(manifest: Manifest, session: Session, validation: Validation) -> str:
     """Apply one document; return what became of it. Raises: ApiError."""
     for attempt in range(1, ATTEMPTS + 1):
+        # Not within: a document of another state stays one, however often it is read again.
         step = _step(manifest, session)
         try:
-            _carry_out(step, session, is_dry=False)
+            _carry_out(step, session, validation, is_dry=False)
         except (Conflict, AlreadyExists, NotFound) as error:
             # Somebody wrote, made or removed it between our reading and our writing.
             is_ours = not (isinstance(error, NotFound) and step.change is None)
@@ -140,4 +184,4 @@ def _told(manifest: Manifest, error: ApiError) -> str:
     return safe(f"{manifest.where}: {error.message}")
 
 
-VERB = Verb("apply", "make the cluster hold what files say", configure, run)
+VERB = Verb(configure, run)

@@ -2,53 +2,63 @@
 
 from argparse import ArgumentParser, Namespace
 
-from cubectl.manifests import Manifest, Rejected, manifests_in
+from cubectl.api import Validation
+from cubectl.judging import problems_of
+from cubectl.manifests import Manifest, manifests_in
 from cubectl.printers import name_of, safe
-from cubectl.session import Session
-from cubectl.verb import Verb, add_files
-from cubernetes.api.core.namespace import Namespace as NamespaceKind
+from cubectl.session import Rejected, Session
+from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation
 from cubernetes.api.errors import ApiError, NotFound
+from cubernetes.api.notation.jsontext import Tree
 
 
 def configure(parser: ArgumentParser) -> None:
     add_files(parser)
+    add_validation(parser)
     parser.add_argument("--dry-run", action="store_true", help="ask the server, change nothing")
 
 
 def run(options: Namespace, session: Session) -> None:
+    validation = VALIDATIONS[options.validate]
     manifests = manifests_in(
         options.filename,
+        session.kinds,
         session.namespace,
         is_namespace_chosen=bool(session.choice.namespace),
         is_name_needed=False,
+        judge=lambda manifest: problems_of(manifest, validation),
     )
-    names = _rehearsed(manifests, session)
+    names = _rehearsed(manifests, session, validation)
     if options.dry_run:
         for manifest, name in zip(manifests, names, strict=True):
             session.say(f"{name_of(manifest.kind, name)} created (dry run)")
         return
     for manifest in manifests:
         try:
-            made = session.api.create(
-                manifest.kind, manifest.tree, manifest.namespace, is_dry=False
-            )
+            made = _created(manifest, session, validation, is_dry=False)
         except ApiError as error:
             session.fail(safe(f"{manifest.where}: {error.message}"))
         else:
             session.say(f"{name_of(manifest.kind, made['metadata']['name'])} created")
 
 
-def _rehearsed(manifests: list[Manifest], session: Session) -> list[str]:
+def _created(manifest: Manifest, session: Session, validation: Validation, *, is_dry: bool) -> Tree:
+    return session.api.create(
+        manifest.kind, manifest.tree, manifest.namespace, is_dry=is_dry, validation=validation
+    )
+
+
+def _rehearsed(manifests: list[Manifest], session: Session, validation: Validation) -> list[str]:
     """Let the server judge every document first; return the names that it would give.
 
     Raises: Rejected; nothing was created.
     """
-    namespaces = {one.name for one in manifests if one.kind is NamespaceKind}
+    namespaces = {one.name for one in manifests if one.kind.kind == "Namespace"}
     names, refused = [], []
     for manifest in manifests:
         name = manifest.name or str(manifest.tree["metadata"]["generateName"])
         try:
-            made = session.api.create(manifest.kind, manifest.tree, manifest.namespace, is_dry=True)
+            made = _created(manifest, session, validation, is_dry=True)
             name = made["metadata"]["name"]
         except ApiError as error:
             # Its namespace may come with the same files.
@@ -60,4 +70,4 @@ def _rehearsed(manifests: list[Manifest], session: Session) -> list[str]:
     return names
 
 
-VERB = Verb("create", "make new objects from files", configure, run)
+VERB = Verb(configure, run)

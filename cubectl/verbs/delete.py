@@ -11,11 +11,11 @@ from cubectl.targets import targets_in
 from cubectl.verb import Verb, add_files, add_selection, selection_of, span_s
 from cubectl.waiting import TooLate, are_gone, named, wait_until
 from cubernetes.api.errors import ApiError, NotFound
-from cubernetes.api.meta import Object
 from cubernetes.api.notation.jsontext import Tree
-from cubernetes.api.words import DeleteOptions, Preconditions, Propagation
+from cubernetes.api.resource import Resource
+from cubernetes.client.wire.queries import Query
 
-CASCADES: Mapping[str, Propagation] = {
+CASCADES: Mapping[str, str] = {
     "background": "Background",
     "foreground": "Foreground",
     "orphan": "Orphan",
@@ -25,7 +25,7 @@ CASCADES: Mapping[str, Propagation] = {
 class Doomed(NamedTuple):
     """An object to be deleted; an empty uid is whichever has the name."""
 
-    kind: type[Object]
+    kind: Resource
     name: str
     namespace: str
     uid: str = ""
@@ -77,13 +77,15 @@ def _doomed(options: Namespace, session: Session) -> Iterator[Doomed]:
         if options.words:
             raise Misused("delete by file or by kind, not both")
         chosen = bool(session.choice.namespace)
-        found = manifests_in(options.filename, session.namespace, is_namespace_chosen=chosen)
+        found = manifests_in(
+            options.filename, session.kinds, session.namespace, is_namespace_chosen=chosen
+        )
         yield from (Doomed(one.kind, one.name, one.namespace) for one in found)
         return
-    targets = targets_in(options.words)
+    targets = targets_in(options.words, session.kinds)
     query = selection_of(options)
     for target in targets:
-        place = session.namespace if target.kind.resource.namespaced else ""
+        place = session.namespace if target.kind.namespaced else ""
         if target.name:
             yield Doomed(target.kind, target.name, place, options.uid or "")
         elif options.uid:
@@ -94,33 +96,33 @@ def _doomed(options: Namespace, session: Session) -> Iterator[Doomed]:
             raise Misused("name what to delete, or use -l, -f, --uid or --all")
 
 
-def _by_uid(session: Session, kind: type[Object], uid: str) -> Doomed:
+def _by_uid(session: Session, kind: Resource, uid: str) -> Doomed:
     for tree in session.api.list(kind, "").items:
         if _uid(tree) == uid:
             metadata = tree["metadata"]
             return Doomed(kind, metadata["name"], metadata.get("namespace", ""), uid)
-    raise Failed(f"no {kind.resource.singular} has the uid {safe(uid[:80])}")
+    raise Failed(f"no {kind.singular} has the uid {safe(uid[:80])}")
 
 
-def _selected(
-    session: Session, kind: type[Object], place: str, query: dict[str, str]
-) -> Iterator[Doomed]:
+def _selected(session: Session, kind: Resource, place: str, query: Query) -> Iterator[Doomed]:
     items = session.api.list(kind, place, query).items
     where = f" in namespace {place}" if place else ""
-    session.tell(f"deleting {len(items)} {kind.resource.plural}{where}")
+    session.tell(f"deleting {len(items)} {kind.plural}{where}")
     for tree in items:
         metadata = tree["metadata"]
         yield Doomed(kind, metadata["name"], metadata.get("namespace", ""), _uid(tree))
 
 
-def _options(options: Namespace, doomed: Doomed) -> DeleteOptions:
+def _options(options: Namespace, doomed: Doomed) -> Tree:
+    """Return the fields of a DeleteOptions that are not left out."""
     if options.grace_period is not None and options.grace_period < 0:
         raise Misused("--grace-period: must be 0 or more")
-    return DeleteOptions(
-        grace_period_seconds=0 if options.force else options.grace_period,
-        preconditions=Preconditions(uid=doomed.uid) if doomed.uid else None,
-        propagation_policy=CASCADES[options.cascade],
-    )
+    grace_s = 0 if options.force else options.grace_period
+    return {
+        "propagationPolicy": CASCADES[options.cascade],
+        **({"gracePeriodSeconds": grace_s} if grace_s is not None else {}),
+        **({"preconditions": {"uid": doomed.uid}} if doomed.uid else {}),
+    }
 
 
 def _uid(tree: Tree) -> str:
@@ -146,4 +148,4 @@ def _wait(session: Session, doomed: Doomed, uid: str, deadline_s: float) -> None
         session.fail(f"{title} is still there after {deadline_s:.0f} s")
 
 
-VERB = Verb("delete", "delete objects", configure, run)
+VERB = Verb(configure, run)

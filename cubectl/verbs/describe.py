@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from cubectl import printers
 from cubectl.describe import Section, description
-from cubectl.session import Session
+from cubectl.session import Failed, Session
 from cubectl.targets import targets_in
 from cubectl.verb import Verb, add_selection, selection_of
 from cubernetes.api import codec
@@ -17,7 +17,10 @@ from cubernetes.api.discovery.endpointslice import SERVICE_LABEL, EndpointSlice
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import Object
 from cubernetes.api.notation.jsontext import Tree
+from cubernetes.api.registry import kind_of
+from cubernetes.api.resource import Resource
 from cubernetes.api.selectors import selector_text
+from cubernetes.client.wire.queries import Query, selection_query
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -28,9 +31,9 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, session: Session) -> None:
     is_first = True
-    for target in targets_in(options.words):
-        kind = target.kind
-        wide = options.all_namespaces or not kind.resource.namespaced
+    for target in targets_in(options.words, session.kinds):
+        kind, model = target.kind, _model_of(target.kind)
+        wide = options.all_namespaces or not kind.namespaced
         place = "" if wide else session.namespace
         try:
             if target.name:
@@ -41,15 +44,23 @@ def run(options: Namespace, session: Session) -> None:
             session.fail(printers.safe(error.message))
             continue
         for tree in trees:
-            session.out.write(("" if is_first else "\n\n") + _described(session, kind, tree))
+            session.out.write(("" if is_first else "\n\n") + _described(session, model, tree))
             is_first = False
+
+
+def _model_of(kind: Resource) -> type[Object]:
+    """Return what this program knows of a kind's fields. Raises: Failed: nothing."""
+    model = kind_of(kind.api_version, kind.kind)
+    if model is None:
+        raise Failed(f"{kind.plural} are newer than this program: use get -o yaml")
+    return model
 
 
 def _described(session: Session, kind: type[Object], tree: Tree) -> str:
     one = codec.from_tree(kind, tree, "Ignore").model
-    about = {"fieldSelector": f"involvedObject.uid={one.metadata.uid}"}
+    about = selection_query("", f"involvedObject.uid={one.metadata.uid}")
     # Events about an object without a namespace are kept in `default`.
-    events = session.api.list(Event, one.metadata.namespace or "default", about).items
+    events = session.api.list(Event.resource, one.metadata.namespace or "default", about).items
     return description(one, tree, _sections(session, one), events, session.now())
 
 
@@ -57,26 +68,28 @@ def _sections(session: Session, one: Object) -> list[Section]:
     """Return what other objects say about this one."""
     match one:
         case Service():
-            query = {"labelSelector": f"{SERVICE_LABEL}={one.metadata.name}"}
+            query = selection_query(f"{SERVICE_LABEL}={one.metadata.name}", "")
             return [_table(session, "Endpoint Slices", EndpointSlice, one, query)]
         case ReplicaSet():
-            query = {"labelSelector": selector_text(one.spec.selector.match_labels)}
+            query = selection_query(selector_text(one.spec.selector.match_labels), "")
             return [_table(session, "Pods", Pod, one, query)]
         case Node():
-            query = {"fieldSelector": f"spec.nodeName={one.metadata.name}"}
+            query = selection_query("", f"spec.nodeName={one.metadata.name}")
             return [_table(session, "Pods", Pod, one, query)]
         case _:
             return []
 
 
 def _table(
-    session: Session, title: str, kind: type[Object], about: Object, query: dict[str, str]
+    session: Session, title: str, kind: type[Object], about: Object, query: Query
 ) -> Section:
-    columns = printers.columns_of(kind, is_wide=False)
-    items = session.api.list(kind, about.metadata.namespace, query).items
+    columns = [column for column in kind.columns if not column.wide]
+    items = session.api.list(kind.resource, about.metadata.namespace, query).items
     models = [codec.from_tree(kind, item, "Ignore").model for item in items]
-    rows = [printers.cells_of(columns, model, session.now()) for model in models]
-    return title, [printers.heads_of(columns), *rows] if rows else [["<none>"]]
+    now = session.now()
+    rows = [[printers.safe(str(one.cell(model, now))) for one in columns] for model in models]
+    heads = [column.title.upper() for column in columns]
+    return title, [heads, *rows] if rows else [["<none>"]]
 
 
-VERB = Verb("describe", "tell everything about objects", configure, run)
+VERB = Verb(configure, run)

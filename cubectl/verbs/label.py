@@ -23,7 +23,7 @@ def run_on(field: str, done: str, options: Namespace, session: Session) -> None:
     """Change a map of metadata; done is the word for it."""
     words, changes = _split(options.words)
     for target in _targets(words, options, session):
-        place = session.namespace if target.kind.resource.namespaced else ""
+        place = session.namespace if target.kind.namespaced else ""
         title = name_of(target.kind, target.name)
         try:
             metadata = session.api.get(target.kind, target.name, place)["metadata"]
@@ -61,7 +61,7 @@ def _taken(changes: dict[str, str | None], found: dict[str, str]) -> list[str]:
 
 
 def _targets(words: Sequence[str], options: Namespace, session: Session) -> list[Target]:
-    targets = targets_in(words)
+    targets = targets_in(words, session.kinds)
     query = selection_of(options)
     if all(target.name for target in targets):
         return targets
@@ -71,7 +71,7 @@ def _targets(words: Sequence[str], options: Namespace, session: Session) -> list
         Target(target.kind, tree["metadata"]["name"])
         for target in targets
         for tree in session.api.list(
-            target.kind, session.namespace if target.kind.resource.namespaced else "", query
+            target.kind, session.namespace if target.kind.namespaced else "", query
         ).items
     ]
 
@@ -80,5 +80,5 @@ def _run(field: str, done: str) -> Callable[[Namespace, Session], None]:
     return partial(run_on, field, done)
 
 
-LABEL = Verb("label", "set labels", configure, _run("labels", "labeled"))
-ANNOTATE = Verb("annotate", "set annotations", configure, _run("annotations", "annotated"))
+LABEL = Verb(configure, _run("labels", "labeled"))
+ANNOTATE = Verb(configure, _run("annotations", "annotated"))

@@ -7,7 +7,10 @@ from cubectl.printers import safe_lines
 from cubectl.session import Misused, Session
 from cubectl.targets import targets_in
 from cubectl.verb import Verb, add_selection, selection_of, span_s
-from cubernetes.api.core.pod import Pod
+from cubernetes.api.resource import Resource
+from cubernetes.client.wire.queries import Query, log_query
+
+PODS = Resource("", "v1", "Pod", "pods")
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -30,47 +33,46 @@ def run(options: Namespace, session: Session) -> None:
         _print(session, pod, query)
 
 
-def _query(options: Namespace) -> dict[str, str]:
+def _query(options: Namespace) -> Query:
     if options.tail < -1:
         raise Misused("--tail: must be 0 or more lines")
     container = options.container or (options.words[1] if len(options.words) > 1 else "")
-    asked = {
-        "container": container,
-        "follow": "true" if options.follow else "",
-        "previous": "true" if options.previous else "",
-        "timestamps": "true" if options.timestamps else "",
-        "tailLines": str(options.tail) if options.tail >= 0 else "",
-        "sinceSeconds": str(max(1, round(span_s(options.since)))) if options.since else "",
-    }
-    return {key: value for key, value in asked.items() if value}
+    return log_query(
+        container=container,
+        follow=options.follow,
+        tail=options.tail if options.tail >= 0 else None,
+        previous=options.previous,
+        timestamps=options.timestamps,
+        since_s=max(1, round(span_s(options.since))) if options.since else None,
+    )
 
 
 def _pods(options: Namespace, session: Session) -> list[str]:
     if options.selector:
         if options.words:
             raise Misused("name a pod or use a selector, not both")
-        items = session.api.list(Pod, session.namespace, selection_of(options)).items
+        items = session.api.list(PODS, session.namespace, selection_of(options)).items
         return [tree["metadata"]["name"] for tree in items]
     if not options.words or len(options.words) > 2:
         raise Misused("name one pod, and perhaps its container: cubectl logs POD [CONTAINER]")
     word = options.words[0]
     if "/" in word:
-        (target,) = targets_in([word])
-        if target.kind is not Pod:
+        (target,) = targets_in([word], session.kinds)
+        if target.kind.plural != PODS.plural or target.kind.group:
             raise Misused(f"{word!r}: logs are of pods; use -l for those of a {word.split('/')[0]}")
         return [target.name]
     return [word]
 
 
-def _print(session: Session, pod: str, query: dict[str, str]) -> None:
+def _print(session: Session, pod: str, query: Query) -> None:
     """Pass the output on; on a terminal, what could command it is written out."""
     is_terminal = session.out.isatty()
     decoder = getincrementaldecoder("utf-8")(errors="backslashreplace")
-    for chunk in session.api.log(pod, session.namespace, query):
+    for chunk in session.api.log(PODS, pod, session.namespace, query):
         text = decoder.decode(chunk)
         session.out.write(safe_lines(text) if is_terminal else text)
         session.out.flush()
     session.out.write(decoder.decode(b"", final=True))
 
 
-VERB = Verb("logs", "print what a container has said", configure, run)
+VERB = Verb(configure, run)

@@ -18,9 +18,9 @@ def run(options: Namespace, session: Session) -> None:
     if options.replicas < 0:
         raise Misused("--replicas: must be 0 or more")
     change = {"spec": {"replicas": options.replicas}}
-    for target in targets_in(options.words):
-        plural = target.kind.resource.plural
-        if "scale" not in target.kind.resource.subresources:
+    for target in targets_in(options.words, session.kinds):
+        plural = target.kind.plural
+        if "scale" not in target.kind.subresources:
             raise Misused(f"{plural} have no replicas")
         if not target.name:
             raise Misused(f"name which of the {plural}")
@@ -34,4 +34,4 @@ def run(options: Namespace, session: Session) -> None:
             session.say(f"{name_of(target.kind, target.name)} scaled")
 
 
-VERB = Verb("scale", "change how many replicas there are", configure, run)
+VERB = Verb(configure, run)

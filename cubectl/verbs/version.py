@@ -24,4 +24,4 @@ def run(options: Namespace, session: Session) -> None:
         session.say(f"Server: {safe(str(told.get('gitVersion', told)))}")
 
 
-VERB = Verb("version", "tell the versions of client and server", configure, run)
+VERB = Verb(configure, run)

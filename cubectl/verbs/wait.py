@@ -28,12 +28,12 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace, session: Session) -> None:
     until_s = session.monotonic() + span_s(options.timeout)
     word = _word(options.what)
-    targets = targets_in(options.words)
+    targets = targets_in(options.words, session.kinds)
     query = selection_of(options)
     if not query and not options.all and not all(target.name for target in targets):
         raise Misused("name what to wait for, or use -l or --all")
     for target in targets:
-        place = session.namespace if target.kind.resource.namespaced else ""
+        place = session.namespace if target.kind.namespaced else ""
         chosen = named(target.name) if target.name else query
         before = session.api.list(target.kind, place, chosen).items
         if options.what == "delete":
@@ -45,7 +45,7 @@ def run(options: Namespace, session: Session) -> None:
         try:
             wait_until(session, target.kind, place, chosen, judge, left_s)
         except TooLate:
-            late = _titles(target, seen) or [f"no such {target.kind.resource.plural}"]
+            late = _titles(target, seen) or [f"no such {target.kind.plural}"]
             session.fail(f"{', '.join(late)}: not {word} after {options.timeout}")
             continue
         for title in _titles(target, seen):
@@ -102,4 +102,4 @@ def _titles(target: Target, trees: Sequence[Tree]) -> list[str]:
     return [name_of(target.kind, tree["metadata"]["name"]) for tree in trees]
 
 
-VERB = Verb("wait", "return when objects are as asked", configure, run)
+VERB = Verb(configure, run)

@@ -19,6 +19,9 @@ from cubernetes.api.refusals import invalid
 # As JSON writes it.
 NUL = b"\\u0000"
 
+# Fields of metadata that Kubernetes takes and does not let a client set.
+UNSERVED = frozenset({"managedFields", "selfLink"})
+
 type Validation = Literal["Strict", "Warn", "Ignore"]
 
 
@@ -89,7 +92,7 @@ def from_tree[O: Object](
 ) -> Reading[O]:
     """Make an object of a JSON tree that a client sent; raises as read does."""
     _check_kind(kind, tree)
-    tree = without_nulls(tree)
+    tree = _without_unserved(without_nulls(tree))
     model = _converted(kind, tree)
     if model is not None:
         return Reading(model)
@@ -107,6 +110,15 @@ def from_tree[O: Object](
     model = msgspec.convert(tree, kind, dec_hook=_from_plain)
     warned = validation == "Warn"
     return Reading(model, tuple(f'unknown field "{path}"' for path in unknown if warned))
+
+
+def _without_unserved(tree: Tree) -> Tree:
+    """Return a tree without metadata that Kubernetes knows and nothing here has."""
+    metadata = tree.get("metadata")
+    if not isinstance(metadata, dict) or UNSERVED.isdisjoint(metadata):
+        return tree
+    kept = {key: value for key, value in metadata.items() if key not in UNSERVED}
+    return {**tree, "metadata": kept}
 
 
 def _name_in(tree: Tree) -> str:

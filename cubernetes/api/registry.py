@@ -32,12 +32,7 @@ def kind_named(word: str) -> type[Object] | None:
 
     A group may follow: `replicasets.apps`.
     """
-    plain, _, group = word.lower().partition(".")
-    for kind in KINDS:
-        one = kind.resource
-        if plain in (one.singular, one.plural, *one.short_names) and group in ("", one.group):
-            return kind
-    return None
+    return next((kind for kind in KINDS if kind.resource.is_called(word)), None)
 
 
 def kind_of(api_version: str, kind: str) -> type[Object] | None:

@@ -40,3 +40,9 @@ class Resource(NamedTuple):
     def root(self) -> str:
         """The path under which its group is served: `/api/v1`, `/apis/apps/v1`."""
         return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+
+    def is_called(self, word: str) -> bool:
+        """Tell whether a person means this kind by `po`, `pod`, `Pods`, `replicasets.apps`."""
+        plain, _, group = word.lower().partition(".")
+        is_named = plain in (self.singular, self.plural, *self.short_names)
+        return is_named and group in ("", self.group, f"{self.version}.{self.group}")

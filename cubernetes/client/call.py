@@ -14,20 +14,16 @@ of the usual traffic.
 from collections.abc import Awaitable, Callable
 from typing import TypeGuard
 
-import msgspec
-
-from cubernetes.api import codec
 from cubernetes.api.errors import (
     ApiError,
     InternalError,
     ServiceUnavailable,
     Timeout,
     TooManyRequests,
-    error_for,
 )
-from cubernetes.api.words import Status, error_of
 from cubernetes.client.outcome import Trouble, Unknown, Unreachable
 from cubernetes.client.transport import Transport
+from cubernetes.client.wire.refusals import refusal_of
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Request, Response
@@ -120,7 +116,7 @@ class Caller:
         self._attempts.labels(request.method, response.status).inc()
         if response.status < 300:
             return _whole(response)
-        refusal = refusal_of(response)
+        refusal = refusal_of(response.status, _whole(response), response.headers)
         is_write = request.method != "GET"
         if is_write and isinstance(refusal, InternalError | Timeout):
             return Unknown(refusal.message)
@@ -156,17 +152,3 @@ def _whole(response: Response) -> bytes:
     if not isinstance(response.body, bytes):
         raise TypeError("a transport's send() must return a whole body")
     return response.body
-
-
-def refusal_of(response: Response) -> ApiError:
-    """Return the error that an answer tells of, whether its body is a Status or not."""
-    body = _whole(response)
-    try:
-        refusal = error_of(codec.decode(Status, body))
-    except msgspec.DecodeError:
-        said = body[:200].decode(errors="replace").strip()
-        refusal = error_for(response.status, "")(f"status {response.status}: {said}")
-    wait = response.headers.get("retry-after", "")
-    if wait.isdigit():
-        refusal.retry_after_s = max(refusal.retry_after_s, int(wait))
-    return refusal

@@ -17,7 +17,7 @@ from cubernetes.client.cache import Cache, Pairs, key_of, revision_of
 from cubernetes.client.machine import Event, State, step
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
-from cubernetes.client.watching import Change, revision_in
+from cubernetes.client.watching import Change, known_revision
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -138,7 +138,7 @@ class Informer[O: Object]:
                 fields=self._fields,
                 revision=revision,
             )
-            listed_revision = revision_in(listing.metadata.resource_version)
+            listed_revision = known_revision(listing.metadata.resource_version)
         except (ApiError, Trouble) as error:
             return self._failed(error)
         if listed_revision < self.cache.revision:

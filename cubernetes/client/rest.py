@@ -4,7 +4,7 @@ A verb returns, or raises an `ApiError` (the server refused), `Unreachable` (not
 `Unknown` (a write that may have happened). Retries that are safe have been made by then.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -24,11 +24,19 @@ from cubernetes.api.words import (
     Propagation,
     Scale,
 )
-from cubernetes.client.call import Caller, Settle, refusal_of
+from cubernetes.client.call import Caller, Settle
 from cubernetes.client.outcome import Unknown
-from cubernetes.client.paths import collection_of, path_of
 from cubernetes.client.transport import Transport
 from cubernetes.client.watching import Change, changes
+from cubernetes.client.wire.paths import collection_of, path_of
+from cubernetes.client.wire.queries import (
+    Query,
+    list_query,
+    log_query,
+    selection_query,
+    watch_query,
+)
+from cubernetes.client.wire.refusals import refusal_of
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Request, Response
 
@@ -37,8 +45,6 @@ MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
 # Servers send a bookmark every few seconds: one that is silent for so long is dead, or cut off.
 WATCH_SILENCE_S = 45.0
-
-type Query = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,9 @@ class Client:
 
     async def get[O: Object](self, kind: type[O], name: str, namespace: str = "") -> O:
         """Return the object as it stands now, whichever server answers."""
-        body = await self._caller.call(self._request("GET", path_of(kind, namespace, name)))
+        body = await self._caller.call(
+            self._request("GET", path_of(kind.resource, namespace, name))
+        )
         return _read(kind, body)
 
     async def list[O: Object](  # noqa: PLR0913  the API's own parameters
@@ -112,14 +120,11 @@ class Client:
         revision None is the newest; otherwise any that is not older, and Timeout where the server
         does not get there. limit 0 is all; proceed is the `continue` of the page before.
         """
-        query = [*_selection(labels, fields)]
-        if revision is not None:
-            query += [("resourceVersion", revision), ("resourceVersionMatch", "NotOlderThan")]
-        if limit:
-            query.append(("limit", str(limit)))
-        if proceed:
-            query.append(("continue", proceed))
-        body = await self._caller.call(self._request("GET", collection_of(kind, namespace), query))
+        selection = selection_query(labels, fields)
+        query = list_query(selection, revision=revision, limit=limit, proceed=proceed)
+        body = await self._caller.call(
+            self._request("GET", collection_of(kind.resource, namespace), query)
+        )
         listing = cast(Any, Listing)[kind]
         return cast(Listing[O], _read(listing, body))
 
@@ -137,14 +142,8 @@ class Client:
 
         Raises: Gone (list again), another ApiError, Unreachable, Unknown (watch again).
         """
-        query = [
-            ("watch", "true"),
-            ("resourceVersion", revision),
-            ("allowWatchBookmarks", "true"),
-            ("timeoutSeconds", str(timeout_s)),
-            *_selection(labels, fields),
-        ]
-        request = self._request("GET", collection_of(kind, namespace), query)
+        query = watch_query(selection_query(labels, fields), revision, timeout_s)
+        request = self._request("GET", collection_of(kind.resource, namespace), query)
         stream = changes(
             self.transport,
             kind,
@@ -162,7 +161,7 @@ class Client:
 
     async def create[O: Object](self, one: O) -> O:
         """Raises: AlreadyExists; Unknown is for the caller: look for the name."""
-        path = collection_of(type(one), one.metadata.namespace)
+        path = collection_of(type(one).resource, one.metadata.namespace)
         return await self._write("POST", path, one)
 
     async def update[O: Object](self, one: O) -> O:
@@ -188,7 +187,7 @@ class Client:
                 raise refusal
             return codec.encode(found)
 
-        path = path_of(kind, meta.namespace, meta.name, subresource)
+        path = path_of(kind.resource, meta.namespace, meta.name, subresource)
         # Only a write with a precondition may be repeated: it cannot happen twice.
         return await self._write("PUT", path, one, settle if meta.resource_version else None)
 
@@ -202,7 +201,7 @@ class Client:
         subresource: str = "",
     ) -> O:
         """Merge change (RFC 7386) into an object."""
-        path = path_of(kind, namespace, name, subresource)
+        path = path_of(kind.resource, namespace, name, subresource)
         request = self._request(
             "PATCH", path, body=msgspec.json.encode(change), content_type=MERGE_PATCH
         )
@@ -239,7 +238,7 @@ class Client:
                 raise refusal
             return b"{}"
 
-        path = path_of(kind, namespace, name)
+        path = path_of(kind.resource, namespace, name)
         request = self._request("DELETE", path, body=codec.encode(options))
         body = await self._caller.call(request, settle if uid else None)
         return _read(PartialMeta, body).metadata.resource_version
@@ -256,8 +255,10 @@ class Client:
         self, kind: type[Object], namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> None:
         """Ask for the deletion of every object that the selectors choose."""
-        query = _selection(labels, fields)
-        await self._caller.call(self._request("DELETE", collection_of(kind, namespace), query))
+        query = selection_query(labels, fields)
+        await self._caller.call(
+            self._request("DELETE", collection_of(kind.resource, namespace), query)
+        )
 
     async def bind(self, name: str, namespace: str, uid: str, node: str) -> None:
         """Put the pod on the node, once.
@@ -277,7 +278,7 @@ class Client:
                 raise refusal
             return b""
 
-        path = path_of(Pod, namespace, name, "binding")
+        path = path_of(Pod.resource, namespace, name, "binding")
         request = self._request("POST", path, body=codec.encode(binding))
         await self._caller.call(request, settle)
 
@@ -285,7 +286,7 @@ class Client:
         self, kind: type[Object], name: str, namespace: str, replicas: int | None = None
     ) -> Scale:
         """Return the size of a workload, after setting it where replicas is given."""
-        path = path_of(kind, namespace, name, "scale")
+        path = path_of(kind.resource, namespace, name, "scale")
         request = self._request("GET", path)
         if replicas is not None:
             change = msgspec.json.encode({"spec": {"replicas": replicas}})
@@ -307,19 +308,19 @@ class Client:
         since_s: int | None = None,
     ) -> AsyncGenerator[bytes]:
         """Yield what a container wrote, in chunks; with follow, as it comes. Close it."""
-        wanted = {
-            "container": container,
-            "follow": follow and "true",
-            "tailLines": "" if tail is None else str(tail),
-            "previous": previous and "true",
-            "timestamps": timestamps and "true",
-            "sinceSeconds": "" if since_s is None else str(since_s),
-        }
-        query = [(key, value) for key, value in wanted.items() if value]
-        request = self._request("GET", path_of(Pod, namespace, pod, "log"), query)
+        query = log_query(
+            container=container,
+            follow=follow,
+            tail=tail,
+            previous=previous,
+            timestamps=timestamps,
+            since_s=since_s,
+        )
+        request = self._request("GET", path_of(Pod.resource, namespace, pod, "log"), query)
         response = await self.transport.open(request, deadline_s=self._deadline_s)
         if response.status >= 300:
-            raise refusal_of(response)
+            body = response.body if isinstance(response.body, bytes) else b""
+            raise refusal_of(response.status, body, response.headers)
         if isinstance(response.body, bytes):
             yield response.body
             return
@@ -377,11 +378,6 @@ def _read[M: Model](kind: type[M], body: bytes) -> M:
         return codec.decode(kind, body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Unknown(f"the answer is no {kind.__name__}: {str(error)[:200]}") from error
-
-
-def _selection(labels: str, fields: str) -> list[tuple[str, str]]:
-    wanted = (("labelSelector", labels), ("fieldSelector", fields))
-    return [(key, value) for key, value in wanted if value]
 
 
 def _says_the_same(found: Object, sent: Object, subresource: str) -> bool:

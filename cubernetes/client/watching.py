@@ -4,22 +4,19 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import msgspec
 
 from cubernetes.api import codec
 from cubernetes.api.meta import Object, ObjectMeta
-from cubernetes.api.words import PartialMeta, Status, WatchEvent, error_of
-from cubernetes.client.call import refusal_of
-from cubernetes.client.frames import Lines, LineTooLong
+from cubernetes.api.words import PartialMeta
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.transport import Transport
+from cubernetes.client.wire.frames import Lines, LineTooLong
+from cubernetes.client.wire.refusals import refusal_of
+from cubernetes.client.wire.watchlines import NoEvent, Verdict, event_in, revision_in
 from cubernetes.host.web.messages import Request, Response
-
-REVISION_DIGITS_MAX = 19  # of 63 bits
-
-type ChangeType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ class Change[O: Object]:
     of one transaction share it.
     """
 
-    type: ChangeType
+    type: Verdict
     object: O | None
     revision: str
 
@@ -46,7 +43,7 @@ async def changes[O: Object](
     """
     response = await transport.open(request, deadline_s=open_s)
     if isinstance(response.body, bytes):
-        raise refusal_of(response)
+        raise refusal_of(response.status, response.body, response.headers)
     lines = Lines()
     async with aclosing(_chunks(response, silence_s)) as chunks:
         async for chunk in chunks:
@@ -87,25 +84,24 @@ def _change[O: Object](kind: type[O], line: bytes) -> Change[O]:
         Unknown: it is not an event of this kind.
     """
     try:
-        event = codec.decode(WatchEvent, line)
-        if event.type == "ERROR":
-            raise error_of(codec.decode(Status, bytes(event.object)))
+        event = event_in(line)
         if event.type == "BOOKMARK":
-            meta = codec.decode(PartialMeta, bytes(event.object)).metadata
+            meta = codec.decode(PartialMeta, event.object).metadata
             return Change("BOOKMARK", None, _dated(meta))
-        found = codec.decode(kind, bytes(event.object))
+        found = codec.decode(kind, event.object)
         return Change(event.type, found, _dated(found.metadata))
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (NoEvent, msgspec.DecodeError, RecursionError) as error:
         raise Unknown(f"the watch sent what is no event of {kind.resource.kind}") from error
 
 
 def _dated(meta: ObjectMeta) -> str:
     """Return the place of an event, which whoever follows goes on from."""
-    return str(revision_in(meta.resource_version))
+    return str(known_revision(meta.resource_version))
 
 
-def revision_in(text: str) -> int:
+def known_revision(text: str) -> int:
     """Return the revision that a server tells. Raises: Unknown: it tells none."""
-    if not (text.isascii() and text.isdigit() and len(text) <= REVISION_DIGITS_MAX):
+    found = revision_in(text)
+    if found is None:
         raise Unknown(f"the server told no revision: {text[:40]!r}")
-    return int(text)
+    return found

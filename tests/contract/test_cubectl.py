@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.tls_api import DEADLINE_S, ROOT, Cluster, a_cluster, a_silent_server
+from tests.unit.cubectl.test_cubectl_process import MODULES_MAX, SLOW_TO_IMPORT
 
 TOUR = ROOT / "examples" / "tour"
 WEB = str(TOUR / "3-replicas.yaml")
@@ -211,3 +212,42 @@ async def test_version_tells_both(cluster: Cluster) -> None:
 
     assert client.startswith("Client: ")
     assert server.startswith("Server: ")
+
+
+COUNTED = """
+import sys
+old = set(sys.modules)
+from cubectl.cli import main
+code = main(sys.argv[1:])
+print(*sorted(set(sys.modules) - old), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("line", ["get pods", "get pods web -o json", "label pod web a=b"])
+async def test_a_simple_verb_loads_no_model_and_little_else(cluster: Cluster, line: str) -> None:
+    """What it loads is what a person waits for; counted, for seconds depend on machines."""
+    await cluster.ok(f"apply -f {POD}")
+    loaded: list[str] = []
+    for _ in range(2):  # the second knows the kinds already
+        said = await cluster.python(COUNTED, *line.split())
+        assert said.code == 0, said
+        loaded = said.err.split()
+
+    assert len(loaded) <= MODULES_MAX
+    slow = {*SLOW_TO_IMPORT, "cubernetes.api.meta", "cubernetes.api.registry"}
+    assert slow.isdisjoint(loaded)
+
+
+async def test_kinds_are_asked_for_once_in_a_while(cluster: Cluster) -> None:
+    await cluster.ok("get ns")
+    (kept,) = (cluster.folder / ".kube" / "cache" / "cubectl").iterdir()
+    before = kept.read_bytes()
+
+    await cluster.ok("get ns")
+    assert kept.read_bytes() == before
+    said = await cluster.cubectl("get nonsense")
+
+    assert said.code == 2
+    assert said.err.startswith("cubectl: there is no kind 'nonsense': namespaces/ns")
+    assert kept.read_bytes() != before  # asked once more, for one that came since

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from cryptography import x509
@@ -24,11 +25,23 @@ from apiserver.http.app import App
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
+from cubectl.kinds import Kinds, place_for
 from cubernetes.api.core.node import Node
 from cubernetes.host.env import Env
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 20.0
+KNOWN_KINDS: dict[str, dict[str, Any]] = {
+    "/apis": {"groups": []},
+    "/api/v1": {
+        "groupVersion": "v1",
+        "resources": [
+            {"name": "pods", "kind": "Pod", "namespaced": True},
+            {"name": "replicasets", "kind": "ReplicaSet", "namespaced": True, "shortNames": ["rs"]},
+            {"name": "replicasets/scale", "kind": "Scale", "namespaced": True},
+        ],
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -110,16 +123,26 @@ class Cluster:
     async def start(
         self, line: str, *words: str, config: str = "admin"
     ) -> asyncio.subprocess.Process:
+        return await self._started([sys.executable, "-m", "cubectl", *line.split(), *words], config)
+
+    async def _started(self, argv: list[str], config: str) -> asyncio.subprocess.Process:
         environment = {
+            "HOME": str(self.folder),
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
             "KUBECONFIG": str(self.folder / config),
         }
         pipe = asyncio.subprocess.PIPE
-        argv = [sys.executable, "-m", "cubectl", *line.split(), *words]
         return await asyncio.create_subprocess_exec(
             *argv, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
         )
+
+    async def python(self, code: str, *words: str) -> Said:
+        """Run a program whose arguments are a command line."""
+        process = await self._started([sys.executable, "-c", code, *words], "admin")
+        async with asyncio.timeout(DEADLINE_S):
+            out, err = await process.communicate()
+        return Said(process.returncode or 0, out.decode(), err.decode())
 
     async def cubectl(self, line: str, *words: str, stdin: str = "", config: str = "admin") -> Said:
         """Run a command line to its end; words are arguments that may hold blanks."""
@@ -215,5 +238,8 @@ async def a_silent_server(folder: Path) -> AsyncIterator[Cluster]:
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
     write_config(folder, "admin", port, ca, b"", b"")
+    # Its clients know the kinds already: they could not ask it.
+    place = place_for({"HOME": str(folder)}, f"https://127.0.0.1:{port}", ca)
+    _ = Kinds(KNOWN_KINDS.__getitem__, place, lambda: datetime.now(UTC)).catalog
     async with server:
         yield Cluster(folder, port)

@@ -7,8 +7,8 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 from cubernetes.api.errors import BadRequest
 
@@ -40,12 +40,40 @@ def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
         raise BadRequest(f"nesting deeper than {DEPTH_MAX}") from error
     except ValueError as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
+    return _shallow_object(tree, text)
+
+
+def trees_of(body: bytes) -> Iterator[tuple[Tree, int]]:
+    """Yield the JSON objects that follow one another in a body, each with its first line.
+
+    Raises: BadRequest, as tree_of.
+    """
+    decoder = _DECODERS[True, True]
+    try:
+        text = body.decode("utf-8")
+        at, line, counted = 0, 1, 0
+        while (begin := _GAP.match(text, at).end()) < len(text):  # type: ignore[union-attr]
+            tree, at = decoder.raw_decode(text, begin)
+            json.dumps(tree, ensure_ascii=False).encode("utf-8")
+            line, counted = line + text.count("\n", counted, begin), begin
+            yield _shallow_object(tree, text[begin:at]), line
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the body is not UTF-8 at byte {error.start}") from error
+    except UnicodeEncodeError as error:
+        raise BadRequest("the body holds a lone surrogate, which is not text") from error
+    except RecursionError as error:
+        raise BadRequest(f"nesting deeper than {DEPTH_MAX}") from error
+    except ValueError as error:
+        raise BadRequest(f"the body is not valid JSON: {error}") from error
+
+
+def _shallow_object(tree: Any, text: str) -> Tree:
     if not isinstance(tree, dict):
         raise BadRequest("expected a JSON object")
     is_suspect = text.count("{") + text.count("[") > DEPTH_MAX
     if is_suspect and deeper_than(tree, DEPTH_MAX):
         raise BadRequest(f"nesting deeper than {DEPTH_MAX}")
-    return tree
+    return cast(Tree, tree)
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> Tree:
@@ -76,6 +104,8 @@ def _finite(word: str) -> float:
     return number
 
 
+# Between two objects: blanks, and the line that parts documents in YAML.
+_GAP = re.compile(r"(?:\s|^---[ \t]*$)*", re.MULTILINE)
 # Numbers that may be too large; whoever writes one is read more slowly.
 _SUSPECT = re.compile(r"[0-9]{19}|[eE]\+?[0-9]{3}")
 _CHECKS: Any = {"parse_constant": _refuse_constant}

@@ -16,7 +16,23 @@ from cubernetes.api.patches.strategic import MERGED_SETS, merge_key, token
 
 # Maps to which several add.
 SHARED_MAPS = frozenset({("metadata", "labels"), ("metadata", "annotations")})
+# Of metadata: what the server alone writes. Its uid and resourceVersion are preconditions.
+SERVER_FIELDS = frozenset(
+    {"creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation",
+     "managedFields", "selfLink"}
+)  # fmt: skip
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def wanted_of(tree: Tree, *, has_status: bool) -> Tree:
+    """Return what a file says that is anybody's to say: exported files hold the server's too.
+
+    has_status: the kind's status is written apart, and nothing said of it here is heard.
+    """
+    metadata = tree.get("metadata") or {}
+    own = {key: value for key, value in metadata.items() if key not in SERVER_FIELDS}
+    kept = {key: value for key, value in tree.items() if key != "status" or not has_status}
+    return {**kept, "metadata": own}
 
 
 def annotated(wanted: Tree) -> Tree:

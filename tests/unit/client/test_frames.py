@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.client.frames import Lines, LineTooLong
+from cubernetes.client.wire.frames import Lines, LineTooLong
 
 lines_of_text = st.lists(st.binary(min_size=1, max_size=20).filter(lambda one: b"\n" not in one))
 

@@ -74,7 +74,7 @@ def test_of_several_files_the_first_that_says_something_wins(folder: Path) -> No
 
 
 def test_a_server_by_hand_needs_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("cubectl.connection.kubeconfig.DEFAULT_PATHS", (tmp_path / "none",))
+    monkeypatch.setattr("cubectl.connection.kubeconfig.DEFAULT_PATHS", (str(tmp_path / "none"),))
 
     assert access_by({}, server="https://x:1") == Access(server="https://x:1")
     with pytest.raises(KubeconfigWrong, match="use --kubeconfig"):

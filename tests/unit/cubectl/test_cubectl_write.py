@@ -129,11 +129,11 @@ def test_apply_reads_again_when_somebody_else_wrote(server: TinyServer, file: Pa
     file.write_text(file.read_text().replace("cpu: 0.5", "cpu: 250m"))
     send, conflicts = server.send, [1, 2]
 
-    def contested(method: str, target: str, *, body: bytes = b"", media: str = ""):  # type: ignore[no-untyped-def]
+    def contested(method: str, target: str, *, body: bytes = b"", **others: str) -> Any:
         if method == "PATCH" and "dryRun" not in target and conflicts:
             conflicts.pop()
             server.keep(server.trees[RS])
-        return send(method, target, body=body, media=media)
+        return send(method, target, body=body, **others)
 
     server.send = contested  # type: ignore[method-assign]
 
@@ -441,10 +441,10 @@ def test_what_leaves_a_selection_is_not_deleted(server: TinyServer) -> None:
     server.changes = [("DELETED", {**pod, "metadata": {**pod["metadata"], "labels": {}}})]
     stream = server.stream
 
-    def selected(target: str, *, silence_s: float | None) -> Any:
+    def selected(target: str, **others: Any) -> Any:
         if "labelSelector" not in target:
             server.changes = [("MODIFIED", pod)]
-        return stream(target, silence_s=silence_s)
+        return stream(target, **others)
 
     server.stream = selected  # type: ignore[method-assign]
 

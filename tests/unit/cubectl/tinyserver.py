@@ -5,15 +5,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from cubectl.api import Api
+from apiserver.state.items import Item
+from apiserver.wire.tables import table_of
+from cubectl.api import JSON, TABLE, Api
 from cubectl.cli import main
 from cubectl.connection.kubeconfig import Access
 from cubectl.connection.transport import Answer, Stream
+from cubectl.kinds import FixedKinds
 from cubectl.session import Session
 from cubernetes.api import codec
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import Object
 from cubernetes.api.notation.jsontext import Tree
@@ -21,6 +25,7 @@ from cubernetes.api.patches import patch
 from cubernetes.api.refusals import invalid
 from cubernetes.api.registry import KINDS
 from cubernetes.api.words import status_of
+from cubernetes.client.wire.catalog import Catalog
 from tests.given import NOW
 
 ACCESS = Access(server="https://127.0.0.1:1", source="tests")
@@ -48,6 +53,7 @@ class TinyServer:
         self.asked: list[tuple[str, str]] = []
         self.refusals: dict[tuple[str, str], ApiError] = {}
         self.changes: list[tuple[str, Tree]] = []
+        self.warnings: list[str] = []
         self.log = [b"one\n", b"two\n"]
         self.revision = 100
         self.wants_namespaces = False
@@ -67,17 +73,23 @@ class TinyServer:
         self.trees[self._path(tree)] = tree
         return tree
 
-    def send(self, method: str, target: str, *, body: bytes = b"", media: str = "") -> Answer:
+    def send(
+        self, method: str, target: str, *, body: bytes = b"", media: str = "", accept: str = JSON
+    ) -> Answer:
         self.asked.append((method, target))
         parts = urlsplit(target)
         try:
             tree = self._answer(method, parts.path, dict(parse_qsl(parts.query)), body)
         except ApiError as error:
             return Answer(error.code, codec.encode(status_of(error)))
-        return Answer(200, json.dumps(tree).encode())
+        if accept == TABLE:
+            tree = _table(tree)
+        return Answer(200, json.dumps(tree).encode(), tuple(self.warnings))
 
     @contextmanager
-    def stream(self, target: str, *, silence_s: float | None) -> Iterator[Stream]:
+    def stream(
+        self, target: str, *, silence_s: float | None, accept: str = JSON
+    ) -> Iterator[Stream]:
         self.asked.append(("GET", target))
         if "/log" in target:
             yield Line(200, list(self.log))
@@ -85,7 +97,10 @@ class TinyServer:
         if not self.changes:
             # A watch that nothing happens on would be followed for ever: somebody presses Ctrl-C.
             raise KeyboardInterrupt
-        told = [{"type": verdict, "object": tree} for verdict, tree in self.changes]
+        told = [
+            {"type": verdict, "object": _table(tree) if accept == TABLE else tree}
+            for verdict, tree in self.changes
+        ]
         self.changes = []
         yield Line(200, [json.dumps(one).encode() + b"\n" for one in told])
 
@@ -163,6 +178,19 @@ def _is_asked_for(tree: Tree, query: Mapping[str, str]) -> bool:
     )
 
 
+def _table(tree: Tree) -> Tree:
+    """Return what the real server makes of an object, a list or a bookmark where asked for rows."""
+    trees = tree.get("items", [tree] if "name" in tree["metadata"] else [])
+    kind = _kind(trees[0]) if trees else Pod
+    items = [Item(kind, "", 1, json.dumps(_known(kind, one)).encode()) for one in trees]
+    version = json.dumps({"resourceVersion": tree["metadata"]["resourceVersion"]}).encode()
+    return cast(Tree, json.loads(table_of(kind, items, NOW, metadata=version)))
+
+
+def _known(kind: type[Object], tree: Tree) -> Tree:
+    return codec.to_tree(codec.from_tree(kind, tree, "Ignore").model)
+
+
 class Said:
     """What a command line printed, and the code it ended with."""
 
@@ -197,7 +225,8 @@ def run(
         now=lambda: NOW + timedelta(0),
         monotonic=lambda: float(next(passed_s)),
     )
-    session.api = Api(server)
+    session.api = Api(server, session.warn)
+    session.kinds = FixedKinds(Catalog(kind.resource for kind in KINDS))
     session.access = ACCESS
     code = main(line.split() if isinstance(line, str) else line, session)
     assert isinstance(session.err, io.StringIO)

@@ -1,0 +1,66 @@
+"""The parameters of each verb, as the pairs of a query: said once for every client. Pure."""
+
+from collections.abc import Sequence
+
+type Query = Sequence[tuple[str, str]]
+
+
+def selection_query(labels: str, fields: str) -> Query:
+    """Return which objects of a kind are meant; empty selectors are all of them."""
+    return _said(("labelSelector", labels), ("fieldSelector", fields))
+
+
+def list_query(
+    selection: Query = (), *, revision: str | None = None, limit: int = 0, proceed: str = ""
+) -> Query:
+    """Return how a list, or one page of it, is asked for.
+
+    revision None is the newest; otherwise any that is not older. limit 0 is all; proceed is the
+    `continue` of the page before.
+    """
+    dated = revision is not None
+    return [
+        *selection,
+        *_said(
+            ("resourceVersion", revision or "", dated),
+            ("resourceVersionMatch", "NotOlderThan", dated),
+            ("limit", str(limit), limit > 0),
+            ("continue", proceed),
+        ),
+    ]
+
+
+def watch_query(selection: Query, revision: str, timeout_s: int) -> Query:
+    """Return how the changes after a revision are asked for, with bookmarks."""
+    return [
+        ("watch", "true"),
+        ("resourceVersion", revision),
+        ("allowWatchBookmarks", "true"),
+        ("timeoutSeconds", str(timeout_s)),
+        *selection,
+    ]
+
+
+def log_query(
+    *,
+    container: str = "",
+    follow: bool = False,
+    tail: int | None = None,
+    previous: bool = False,
+    timestamps: bool = False,
+    since_s: int | None = None,
+) -> Query:
+    """Return what of a container's log is asked for."""
+    return _said(
+        ("container", container),
+        ("follow", "true", follow),
+        ("previous", "true", previous),
+        ("timestamps", "true", timestamps),
+        ("tailLines", str(tail), tail is not None),
+        ("sinceSeconds", str(since_s), since_s is not None),
+    )
+
+
+def _said(*entries: tuple[str, str] | tuple[str, str, bool]) -> Query:
+    """Return the entries that are asked for: by default those that are not empty."""
+    return [(entry[0], entry[1]) for entry in entries if (entry[2] if len(entry) > 2 else entry[1])]
