@@ -1,4 +1,4 @@
-"""What is wrong with a manifest, as far as its kind's model tells before anything is sent. Pure.
+"""What is wrong with a manifest, as far as its kind's model tells before anything is sent.
 
 A kind that is newer than this program is judged by the server alone.
 """

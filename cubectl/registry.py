@@ -3,34 +3,96 @@
 A verb is loaded when it is asked for: each needs libraries that the others do not.
 """
 
-from importlib import import_module
-from typing import NamedTuple, cast
+from collections.abc import Callable
+from typing import NamedTuple
 
 from cubectl.verb import Verb
 
 
 class Entry(NamedTuple):
-    """A verb's name and summary, its module among cubectl.verbs, and its name there."""
+    """A verb's name and summary, and what loads the rest of it."""
 
     name: str
     summary: str
-    module: str
-    called: str = "VERB"
+    loaded: Callable[[], Verb]
 
-    def loaded(self) -> Verb:
-        return cast(Verb, getattr(import_module(f"cubectl.verbs.{self.module}"), self.called))
+
+def _get() -> Verb:
+    from cubectl.verbs import get
+
+    return get.VERB
+
+
+def _describe() -> Verb:
+    from cubectl.verbs import describe
+
+    return describe.VERB
+
+
+def _apply() -> Verb:
+    from cubectl.verbs import apply
+
+    return apply.VERB
+
+
+def _create() -> Verb:
+    from cubectl.verbs import create
+
+    return create.VERB
+
+
+def _delete() -> Verb:
+    from cubectl.verbs import delete
+
+    return delete.VERB
+
+
+def _logs() -> Verb:
+    from cubectl.verbs import logs
+
+    return logs.VERB
+
+
+def _scale() -> Verb:
+    from cubectl.verbs import scale
+
+    return scale.VERB
+
+
+def _wait() -> Verb:
+    from cubectl.verbs import wait
+
+    return wait.VERB
+
+
+def _label() -> Verb:
+    from cubectl.verbs import label
+
+    return label.LABEL
+
+
+def _annotate() -> Verb:
+    from cubectl.verbs import label
+
+    return label.ANNOTATE
+
+
+def _version() -> Verb:
+    from cubectl.verbs import version
+
+    return version.VERB
 
 
 VERBS: tuple[Entry, ...] = (
-    Entry("get", "show objects", "get"),
-    Entry("describe", "tell everything about objects", "describe"),
-    Entry("apply", "make the cluster hold what files say", "apply"),
-    Entry("create", "make new objects from files", "create"),
-    Entry("delete", "delete objects", "delete"),
-    Entry("logs", "print what a container has said", "logs"),
-    Entry("scale", "change how many replicas there are", "scale"),
-    Entry("wait", "return when objects are as asked", "wait"),
-    Entry("label", "set labels", "label", "LABEL"),
-    Entry("annotate", "set annotations", "label", "ANNOTATE"),
-    Entry("version", "tell the versions of client and server", "version"),
+    Entry("get", "show objects", _get),
+    Entry("describe", "tell everything about objects", _describe),
+    Entry("apply", "make the cluster hold what files say", _apply),
+    Entry("create", "make new objects from files", _create),
+    Entry("delete", "delete objects", _delete),
+    Entry("logs", "print what a container has said", _logs),
+    Entry("scale", "change how many replicas there are", _scale),
+    Entry("wait", "return when objects are as asked", _wait),
+    Entry("label", "set labels", _label),
+    Entry("annotate", "set annotations", _annotate),
+    Entry("version", "tell the versions of client and server", _version),
 )

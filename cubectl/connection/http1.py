@@ -114,7 +114,7 @@ class _Counted(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]  # of all buffers, those that io gives
         piece = self._stream.read1(min(len(buffer), self._left_bytes))
         if not piece and self._left_bytes:
             raise Broken("the connection broke within the answer")
@@ -132,7 +132,7 @@ class _Chunked(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]  # of all buffers, those that io gives
         if not self._left_bytes and not self._is_over:
             self._begin()
         if self._is_over:
@@ -171,7 +171,7 @@ class _Rest(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]  # of all buffers, those that io gives
         piece = self._stream.read1(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)

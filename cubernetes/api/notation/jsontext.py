@@ -52,7 +52,7 @@ def trees_of(body: bytes) -> Iterator[tuple[Tree, int]]:
     try:
         text = body.decode("utf-8")
         at, line, counted = 0, 1, 0
-        while (begin := _GAP.match(text, at).end()) < len(text):  # type: ignore[union-attr]
+        while (begin := _behind_gap(text, at)) < len(text):
             tree, at = decoder.raw_decode(text, begin)
             json.dumps(tree, ensure_ascii=False).encode("utf-8")
             line, counted = line + text.count("\n", counted, begin), begin
@@ -65,6 +65,11 @@ def trees_of(body: bytes) -> Iterator[tuple[Tree, int]]:
         raise BadRequest(f"nesting deeper than {DEPTH_MAX}") from error
     except ValueError as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
+
+
+def _behind_gap(text: str, at: int) -> int:
+    found = _GAP.match(text, at)
+    return found.end() if found else at
 
 
 def _shallow_object(tree: Any, text: str) -> Tree:
