@@ -71,7 +71,11 @@ class Call:
 
     @property
     def validation(self) -> Validation:
-        asked = self.request.parameter("fieldValidation") or "Strict"
+        """What becomes of unknown fields; as in Kubernetes they are told of and left out.
+
+        Raises: BadRequest.
+        """
+        asked = self.request.parameter("fieldValidation") or "Warn"
         match asked:
             case "Strict" | "Warn" | "Ignore":
                 return asked

@@ -21,7 +21,7 @@ def problems_of(manifest: Manifest, validation: Validation) -> list[str]:
     if kind is None:
         return []
     try:
-        one = codec.from_tree(kind, manifest.tree, validation).model
+        one = codec.from_tree(kind, manifest.tree, validation, is_status_heard=False).model
     except ApiError as error:
         fields = [f"{problem.field}: {problem.message}" for problem in error.problems]
         return [f"{word}: {told}" for told in fields or [error.message]]

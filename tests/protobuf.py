@@ -7,7 +7,7 @@ from typing import Any
 
 from apiserver.wire.protobuf import MAGIC
 from apiserver.wire.protomessages import Field, messages
-from cubernetes.api.codec import Tree
+from cubernetes.api.notation.jsontext import Tree
 
 
 def body_of(tree: Tree) -> bytes:

@@ -7,7 +7,7 @@ from apiserver.subresources.pods import BINDING, LOG
 from apiserver.subresources.scale import SCALE
 from apiserver.subresources.status import STATUS
 from apiserver.subresources.subresource import Method, Subresource
-from cubernetes.api.meta import Resource
+from cubernetes.api.resource import Resource
 
 SUBRESOURCES: tuple[Subresource, ...] = (STATUS, SCALE, BINDING, LOG, FINALIZE)
 _BY_NAME: Mapping[str, Subresource] = {one.name: one for one in SUBRESOURCES}

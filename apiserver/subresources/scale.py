@@ -39,7 +39,7 @@ async def update(backend: Backend, call: Call) -> Response:
 
 
 async def patch(backend: Backend, call: Call) -> Response:
-    change = patch_in(call)
+    change = patch_in(call).change
     item = await modified(
         backend, call, lambda old: _scaled(call, old, _scale_from(change(scale_of(old))))
     )

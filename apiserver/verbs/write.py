@@ -24,10 +24,9 @@ from apiserver.strategies.registry import (
     write_preconditions,
 )
 from apiserver.strategies.strategy import Claimed, with_status
-from apiserver.wire.bodies import object_in, warning_header
+from apiserver.wire.bodies import changed_to, object_in, warning_header
 from apiserver.wire.patches import patch_in
 from cubernetes.api import codec
-from cubernetes.api.codec import from_tree
 from cubernetes.api.errors import (
     AlreadyExists,
     BadRequest,
@@ -123,12 +122,12 @@ async def patch_status(backend: Backend, call: Call) -> Response:
 async def _patch(
     backend: Backend, call: Call, replacement: Callable[[Call, Object, Object], Object]
 ) -> Response:
-    change_tree = patch_in(call)
+    asked = patch_in(call)
     warnings: list[str] = []
 
     def change(old: Object) -> Object:
-        reading = from_tree(call.kind, change_tree(old), call.validation)
-        warnings[:] = reading.warnings
+        reading = changed_to(call, asked.change(old))
+        warnings[:] = (*asked.warnings, *reading.warnings)
         return replacement(call, reading.model, old)
 
     response = await modify(backend, call, change)

@@ -43,13 +43,33 @@ def tree_in(call: Call) -> Tree:
 
     Raises: BadRequest, UnsupportedMediaType.
     """
-    return _tree(call, duplicates_refused=call.validation == "Strict")
+    return _warned_tree(call)[0]
 
 
-def _tree(call: Call, *, duplicates_refused: bool) -> Tree:
+def _warned_tree(call: Call) -> tuple[Tree, tuple[str, ...]]:
+    """Return the tree of a body, and what is wrong with it that the client wants to be told of."""
     media = media_of(call.request.headers.get("content-type", ""))
     if media == "application/json":
-        return jsontext.tree_of(call.request.body, duplicates_refused=duplicates_refused)
+        return json_in(call)
+    return _tree(call), ()
+
+
+def json_in(call: Call, body: bytes | None = None) -> tuple[Tree, tuple[str, ...]]:
+    """Return a JSON body (by default the call's own), and the warnings that it calls for.
+
+    Raises: BadRequest: it is not JSON, or (Strict) a field stands twice.
+    """
+    content = call.request.body if body is None else body
+    if call.validation == "Strict":
+        return jsontext.tree_of(content), ()
+    tree, duplicates = jsontext.lenient_tree_of(content)
+    return tree, duplicates if call.validation == "Warn" else ()
+
+
+def _tree(call: Call) -> Tree:
+    media = media_of(call.request.headers.get("content-type", ""))
+    if media == "application/json":
+        return jsontext.tree_of(call.request.body)
     if media in YAML_MEDIA:
         return yaml.tree_of(call.request.body)
     if media == protobuf.MEDIA:
@@ -62,7 +82,18 @@ def object_in(call: Call) -> Reading[Object]:
 
     Raises: BadRequest, Invalid, UnsupportedMediaType.
     """
-    return codec.from_tree(call.kind, tree_in(call), call.validation)
+    tree, warnings = _warned_tree(call)
+    reading = changed_to(call, tree)
+    return Reading(reading.model, (*warnings, *reading.warnings))
+
+
+def changed_to(call: Call, tree: Tree) -> Reading[Object]:
+    """Return the object that a tree is, as strictly as the client asked.
+
+    Raises: BadRequest, Invalid.
+    """
+    is_about_status = call.route.subresource == "status"
+    return codec.from_tree(call.kind, tree, call.validation, is_status_heard=is_about_status)
 
 
 def model_in[M: Model](call: Call, kind: type[M]) -> M:
@@ -70,7 +101,7 @@ def model_in[M: Model](call: Call, kind: type[M]) -> M:
 
     Raises: BadRequest, UnsupportedMediaType.
     """
-    return codec.model_from_tree(kind, _tree(call, duplicates_refused=True), kind.__name__)
+    return codec.model_from_tree(kind, _tree(call), kind.__name__)
 
 
 def warning_header(warnings: tuple[str, ...]) -> dict[str, str]:

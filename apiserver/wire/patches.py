@@ -1,12 +1,13 @@
 """From the body of a PATCH to a function from the object as it is to the tree that it becomes."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from apiserver.call import Call, media_of
+from apiserver.wire.bodies import json_in
 from cubernetes.api import codec
 from cubernetes.api.errors import BadRequest, UnsupportedMediaType
 from cubernetes.api.meta import Model
-from cubernetes.api.notation import jsontext
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import jsonpatch, patch, strategic
 
@@ -15,26 +16,34 @@ STRATEGIC = "application/strategic-merge-patch+json"
 STEPS = "application/json-patch+json"
 
 
-def patch_in(call: Call) -> Callable[[Model], Tree]:
+class Patch(NamedTuple):
+    """What a patch makes of an object, and what its body calls to be told of."""
+
+    change: Callable[[Model], Tree]
+    warnings: tuple[str, ...] = ()
+
+
+def patch_in(call: Call) -> Patch:
     """Return what the body's patch makes of an object.
 
     Raises: BadRequest, RequestTooLarge, UnsupportedMediaType: server-side apply, for one.
     """
     media = media_of(call.request.headers.get("content-type", ""))
     if media == STEPS:
-        steps = jsonpatch.steps_of(_list_in(call.request.body))
-        return lambda old: jsonpatch.patched(codec.to_tree(old), steps)
+        listed, warnings = _list_in(call)
+        steps = jsonpatch.steps_of(listed)
+        return Patch(lambda old: jsonpatch.patched(codec.to_tree(old), steps), warnings)
     # A body without a type is taken as JSON everywhere; for a patch that is the plain merge.
     merge = {MERGE: patch.merged, STRATEGIC: strategic.merged, "application/json": patch.merged}
     if media not in merge:
         raise UnsupportedMediaType(f"{media[:80]!r}: send {MERGE}, {STRATEGIC} or {STEPS}")
-    change = jsontext.tree_of(call.request.body)
-    return lambda old: merge[media](codec.to_tree(old), change)
+    change, warnings = json_in(call)
+    return Patch(lambda old: merge[media](codec.to_tree(old), change), warnings)
 
 
-def _list_in(body: bytes) -> object:
+def _list_in(call: Call) -> tuple[object, tuple[str, ...]]:
     """Read a list as strictly as every object is read: inside one."""
-    tree = jsontext.tree_of(b'{"steps":' + body + b"}")
+    tree, warnings = json_in(call, b'{"steps":' + call.request.body + b"}")
     if tree.keys() != {"steps"}:
         raise BadRequest("the body is not valid JSON")
-    return tree["steps"]
+    return tree["steps"], warnings

@@ -45,11 +45,20 @@ def _split(words: Sequence[str]) -> tuple[list[str], dict[str, str | None]]:
     named = [word for word, change in zip(words, is_change, strict=True) if not change]
     changes: dict[str, str | None] = {}
     for word in words[len(named) :]:
-        key, sign, value = word.partition("=")
-        changes[key if sign else word.removesuffix("-")] = value if sign else None
+        key, sign, text = word.partition("=")
+        key, value = (key, text) if sign else (word.removesuffix("-"), None)
+        if key in changes and changes[key] != value:
+            raise Misused(_contradiction(key, changes[key], value))
+        changes[key] = value
     if not changes or not all(is_change[len(named) :]):
         raise Misused("name objects first, then KEY=VALUE to set and KEY- to remove")
     return named, changes
+
+
+def _contradiction(key: str, one: str | None, other: str | None) -> str:
+    if one is None or other is None:
+        return f"{key!r} cannot be set and removed in one command"
+    return f"{key!r} cannot be set to {one!r} and to {other!r} in one command"
 
 
 def _taken(changes: dict[str, str | None], found: dict[str, str]) -> list[str]:

@@ -88,15 +88,24 @@ def read[O: Object](kind: type[O], body: bytes, validation: Validation = "Strict
 
 
 def from_tree[O: Object](
-    kind: type[O], tree: Tree, validation: Validation = "Strict"
+    kind: type[O],
+    tree: Tree,
+    validation: Validation = "Strict",
+    *,
+    is_status_heard: bool = True,
 ) -> Reading[O]:
-    """Make an object of a JSON tree that a client sent; raises as read does."""
+    """Make an object of a JSON tree that a client sent; raises as read does.
+
+    is_status_heard false is for writes beside the status: its unknown fields are nobody's fault,
+    for exported objects hold what other servers found.
+    """
     _check_kind(kind, tree)
     tree = _without_unserved(without_nulls(tree))
     model = _converted(kind, tree)
     if model is not None:
         return Reading(model)
-    unknown, wrong = schema.check(kind, tree)
+    every, wrong = schema.check(kind, tree)
+    unknown = [field for field in every if is_status_heard or not field.startswith("status.")]
     if unknown and validation == "Strict":
         raise BadRequest(
             f"{kind.resource.kind} in version {kind.resource.api_version!r} cannot be handled: "
@@ -105,7 +114,7 @@ def from_tree[O: Object](
         )
     if wrong:
         raise invalid(kind.resource.qualified_kind, _name_in(tree), wrong, tree)
-    if unknown:
+    if every:
         tree = schema.without_unknown(schema.type_of(kind), tree)
     model = msgspec.convert(tree, kind, dec_hook=_from_plain)
     warned = validation == "Warn"

@@ -10,8 +10,9 @@ from apiserver.state.mirror import KindReserved, Mirror
 from apiserver.subresources.registry import SubresourceUnknown
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.kinds import Kinds
-from cubernetes.api.meta import Column, Model, Object, Resource, age_of, shown
+from cubernetes.api.meta import Column, Model, Object, age_of, shown
 from cubernetes.api.registry import KINDS
+from cubernetes.api.resource import Resource
 from tests.contract.api_world import ADMIN, PODS, Tree, World, a_pod, a_world, settled
 
 GROUP = "/apis/toys.example.com/v1"
@@ -102,7 +103,8 @@ async def test_its_rules_are_those_of_its_model_and_of_every_object(world: World
     world.server.replace(KINDS.with_(Toy))
 
     unknown = a_toy("car") | {"spec": {"weels": 4}}
-    refused = await world.call("POST", TOYS, unknown)
+    strict = {"fieldValidation": "Strict"}
+    refused = await world.call("POST", TOYS, unknown, query=strict)
     assert (refused.code, 'unknown field "spec.weels"' in refused.tree["message"]) == (400, True)
     elsewhere = f"{GROUP}/namespaces/nowhere/toys"
     assert (await world.call("POST", elsewhere, a_toy("car"))).code == 404

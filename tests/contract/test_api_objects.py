@@ -181,7 +181,7 @@ async def test_every_problem_is_named_with_its_field_w50(world: World) -> None:
 async def test_unknown_fields_are_refused_warned_of_or_ignored(world: World) -> None:
     pod = a_pod()
     pod["spec"]["imgae"] = "x"
-    strict = await world.call("POST", PODS, pod)
+    strict = await world.call("POST", PODS, pod, query={"fieldValidation": "Strict"})
     warned = await world.call("POST", PODS, pod, query={"fieldValidation": "Warn"})
     ignored = await world.call(
         "POST", PODS, a_pod("b") | {"extra": 1}, query={"fieldValidation": "Ignore"}

@@ -6,7 +6,8 @@ import msgspec
 
 from cubernetes.api.core import configdata
 from cubernetes.api.errors import Problem
-from cubernetes.api.meta import Column, Object, Resource, age_of, replaced, shown
+from cubernetes.api.meta import Column, Object, age_of, replaced, shown
+from cubernetes.api.resource import Resource
 
 
 class ConfigMap(Object):

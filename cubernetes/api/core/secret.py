@@ -7,8 +7,9 @@ import msgspec
 
 from cubernetes.api.core import configdata
 from cubernetes.api.errors import Problem
-from cubernetes.api.meta import Column, Object, Resource, age_of, immutable, replaced, shown
+from cubernetes.api.meta import Column, Object, age_of, immutable, replaced, shown
 from cubernetes.api.meta import text_field as text
+from cubernetes.api.resource import Resource
 
 ACCOUNT_TOKEN = "kubernetes.io/service-account-token"  # noqa: S105  a type, no token
 ACCOUNT_NAME = "kubernetes.io/service-account.name"

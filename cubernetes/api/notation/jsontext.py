@@ -20,6 +20,10 @@ INTEGER_CHARS_MAX = 20
 type Tree = dict[str, Any]  # a JSON object
 
 
+class DuplicateField(BadRequest):
+    """A field stands twice in one object."""
+
+
 def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
     """Parse JSON strictly: UTF-8, an object at the top, finite numbers, depth at most 64.
 
@@ -41,6 +45,17 @@ def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
     except ValueError as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from error
     return _shallow_object(tree, text)
+
+
+def lenient_tree_of(body: bytes) -> tuple[Tree, tuple[str, ...]]:
+    """Parse JSON as tree_of does; of a field that stands twice the last is taken, and told of.
+
+    Raises: BadRequest.
+    """
+    try:
+        return tree_of(body), ()
+    except DuplicateField as error:
+        return tree_of(body, duplicates_refused=False), (error.message,)
 
 
 def trees_of(body: bytes) -> Iterator[tuple[Tree, int]]:
@@ -86,7 +101,7 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> Tree:
     if len(tree) != len(pairs):
         counted = Counter(key for key, _ in pairs)
         twice = next(key for key, count in counted.items() if count > 1)
-        raise BadRequest(f'duplicate field "{twice[:100]}"')
+        raise DuplicateField(f'duplicate field "{twice[:100]}"')
     return tree
 
 

@@ -21,6 +21,7 @@ from cubernetes.api import codec, schema
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.notation import yaml
+from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.registry import KINDS
 from cubernetes.api.words import Binding, DeleteOptions, Scale
 from tests.protobuf import body_of
@@ -41,7 +42,7 @@ def encoded(kind: type[Object]) -> bytes:
     return body_of(foreign(kind))
 
 
-def foreign(kind: type[Object]) -> codec.Tree:
+def foreign(kind: type[Object]) -> Tree:
     return yaml.tree_of((FOREIGN / f"{kind.resource.kind.lower()}.yaml").read_bytes())
 
 

@@ -17,6 +17,7 @@ from cubectl.connection.transport import Answer, Stream
 from cubectl.kinds import FixedKinds
 from cubectl.session import Session
 from cubernetes.api import codec
+from cubernetes.api.codec import Validation
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import Object
@@ -111,7 +112,9 @@ class TinyServer:
             raise refusal
         sent = json.loads(body) if body else {}
         if method == "POST":
-            return self._create({**sent, "metadata": dict(sent["metadata"])}, is_dry=is_dry)
+            asked = cast(Validation, query.get("fieldValidation", "Warn"))
+            made = {**sent, "metadata": dict(sent["metadata"])}
+            return self._create(made, asked, is_dry=is_dry)
         path = path.removesuffix("/scale")
         if method == "GET" and path not in self.trees:
             return self._list(path, query)
@@ -124,11 +127,12 @@ class TinyServer:
             del self.trees[path]
         return tree
 
-    def _create(self, tree: Tree, *, is_dry: bool) -> Tree:
+    def _create(self, tree: Tree, asked: Validation, *, is_dry: bool) -> Tree:
         kind = _kind(tree)
         if "name" not in tree["metadata"]:
             tree["metadata"]["name"] = f"{tree['metadata']['generateName']}abcde"
-        problems = list(codec.from_tree(kind, tree).model.problems())
+        reading = codec.from_tree(kind, tree, asked, is_status_heard=False)
+        problems = list(reading.model.problems())
         if problems:
             raise invalid(kind.resource.kind, tree["metadata"]["name"], problems)
         place = tree["metadata"].get("namespace", "")

@@ -1,0 +1,132 @@
+"""What becomes of unknown fields: Warn is the default, as in Kubernetes; and of exports."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from cubernetes.api.notation.yaml import text_of
+from tests.contract.api_world import PODS, SETS, Answer, World, a_pod, a_set, a_world
+
+WEB = f"{SETS}/web"
+STEPS = "application/json-patch+json"
+BODIES = {
+    "POST JSON": ("POST", SETS, "application/json"),
+    "POST YAML": ("POST", SETS, "application/yaml"),
+    "PUT JSON": ("PUT", WEB, "application/json"),
+    "PUT YAML": ("PUT", WEB, "application/yaml"),
+    "merge patch": ("PATCH", WEB, "application/merge-patch+json"),
+    "strategic patch": ("PATCH", WEB, "application/strategic-merge-patch+json"),
+    "JSON patch": ("PATCH", WEB, STEPS),
+}
+UNKNOWN = 'unknown field "spec.replica"'
+EXPORTED = {
+    "managedFields": [{"manager": "kubectl", "operation": "Update", "apiVersion": "v1"}],
+    "selfLink": "/api/v1/namespaces/default/pods/web",
+}
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with a_world() as one:
+        yield one
+
+
+async def sent(world: World, body: str, validation: str) -> Answer:
+    """Send a ReplicaSet with a field that nobody knows, in one of the ways of writing."""
+    method, path, media = BODIES[body]
+    if method != "POST":
+        assert (await world.call("POST", SETS, a_set())).code == 201
+    wrong: dict[str, Any] = a_set()
+    wrong["spec"] = {**wrong["spec"], "replica": 3}
+    if media == STEPS:
+        content = json.dumps([{"op": "add", "path": "/spec/replica", "value": 3}]).encode()
+    elif media == "application/yaml":
+        content = text_of(wrong).encode()
+    else:
+        content = json.dumps(wrong if method != "PATCH" else {"spec": {"replica": 3}}).encode()
+    query = {"fieldValidation": validation} if validation else {}
+    return await world.call(method, path, content, query=query, headers={"content-type": media})
+
+
+@pytest.mark.parametrize("validation", ["", "Warn"])
+@pytest.mark.parametrize("body", BODIES)
+async def test_unknown_fields_are_left_out_and_told_of(
+    world: World, body: str, validation: str
+) -> None:
+    answer = await sent(world, body, validation)
+
+    assert answer.code in (200, 201)
+    assert answer.headers["Warning"] == '299 - "unknown field \\"spec.replica\\""'
+    assert "replica" not in answer.tree["spec"]
+
+
+@pytest.mark.parametrize("body", BODIES)
+async def test_strict_refuses_them_by_name_and_ignore_says_nothing(world: World, body: str) -> None:
+    refused = await sent(world, body, "Strict")
+    assert refused.code == 400
+    assert UNKNOWN in refused.tree["message"]
+
+    if BODIES[body][0] != "POST":
+        await world.call("DELETE", WEB)
+    ignored = await sent(world, body, "Ignore")
+    assert ignored.code in (200, 201)
+    assert "Warning" not in ignored.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "media", "body"),
+    [
+        ("POST", SETS, "application/json", b'{"kind":"ReplicaSet","kind":"ReplicaSet",%b'),
+        ("PATCH", WEB, "application/merge-patch+json", b'{"spec":{"replicas":2,"replicas":3}}'),
+        ("PATCH", WEB, STEPS,
+         b'[{"op":"add","op":"replace","path":"/spec/replicas","value":3}]'),
+    ],
+)  # fmt: skip
+async def test_a_field_that_stands_twice_is_taken_last_and_told_of(
+    world: World, method: str, path: str, media: str, body: bytes
+) -> None:
+    body = body.replace(b"%b", json.dumps({"spec": a_set()["spec"]}).encode()[1:])
+    body = body.replace(b'"ReplicaSet","spec"', b'"ReplicaSet","metadata":{"name":"web"},"spec"')
+    if method == "PATCH":
+        assert (await world.call("POST", SETS, a_set())).code == 201
+    headers = {"content-type": media}
+
+    strict = await world.call(method, path, body, query={"fieldValidation": "Strict"},
+                              headers=headers)  # fmt: skip
+    assert strict.code == 400
+    assert "duplicate field" in strict.tree["message"]
+    answer = await world.call(method, path, body, headers=headers)
+    assert answer.code in (200, 201)
+    assert answer.headers["Warning"].startswith('299 - "duplicate field')
+    assert method == "POST" or answer.tree["spec"]["replicas"] == 3
+
+
+async def test_what_another_server_exported_is_accepted_as_strictly_as_kubectl_asks(
+    world: World,
+) -> None:
+    """A manifest out of `kubectl get -o yaml`: Kubernetes knows all of it, and sets it itself."""
+    pod = a_pod()
+    pod["metadata"] |= EXPORTED
+    pod["status"] = {"phase": "Running", "hostIPs": [{"ip": "192.0.2.1"}], "qosClass": "Burstable"}
+    strict = {"fieldValidation": "Strict"}
+
+    made = await world.call("POST", PODS, pod, query=strict)
+    assert (made.code, made.headers.get("Warning")) == (201, None)
+    assert not EXPORTED.keys() & made.tree["metadata"].keys()
+    assert "hostIPs" not in made.tree["status"]
+    put = await world.call("PUT", f"{PODS}/web", made.tree | {"metadata": made.tree["metadata"]
+                           | EXPORTED}, query=strict)  # fmt: skip
+    assert put.code == 200
+    # Who writes the status itself is told of what nobody knows in it.
+    status = made.tree | {"status": {"phaze": "Running"}}
+    told = await world.call("PUT", f"{PODS}/web/status", status, query=strict)
+    assert told.code == 400
+    assert 'unknown field "status.phaze"' in told.tree["message"]
+
+
+async def test_another_word_for_it_is_refused(world: World) -> None:
+    answer = await world.call("POST", PODS, a_pod(), query={"fieldValidation": "strict"})
+    assert answer.code == 400
+    assert "fieldValidation: must be one of Strict, Warn, Ignore" in answer.tree["message"]
