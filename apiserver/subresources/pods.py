@@ -16,10 +16,10 @@ from cubernetes.api.condition import Condition, with_condition
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import BadRequest, Problem, ServiceUnavailable
-from cubernetes.api.logquery import log_query, query_text
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.refusals import invalid
 from cubernetes.api.words import Binding, Status
+from cubernetes.client.wire.logquery import log_query, query_text
 from cubernetes.host.web.messages import Response
 
 

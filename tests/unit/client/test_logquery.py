@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.errors import BadRequest
-from cubernetes.api.logquery import LogQuery, log_query, query_text
+from cubernetes.client.wire.logquery import LogQuery, log_query, query_text
 
 queries = st.builds(
     LogQuery,
