@@ -18,7 +18,7 @@ NUMBER_CHARS_MAX = 18
 
 
 class Policy(Enum):
-    """Who may use a route."""
+    """Which clients may use a route."""
 
     OPEN = "everybody, unknown callers too"
     KNOWN = "everybody who is known"

@@ -33,7 +33,7 @@ class Limits(SettingsBase, frozen=True, kw_only=True):
     watch_timeout_s_max: int = 86_400
     # For one piece of a stream or a long list, to a client that reads slowly.
     write_deadline_s: float = 20.0
-    # Who must be sure that nothing is missing (deleting a namespace) waits for as long as this.
+    # A caller that must miss nothing (deletion of a namespace) waits for at most this long.
     bookmark_interval_s: float = 2.0
     # What a node writes of an object, and how much every second: its quota of the store.
     node_object_bytes_max: int = 64 * 1024

@@ -174,7 +174,7 @@ def packed(
     present: Sequence[EndpointSlice],
     endpoints: Sequence[Endpoint],
 ) -> Sequence[tuple[str, Sequence[Endpoint]]]:
-    """Return which slice holds what: who is in one stays, newcomers fill the fullest first.
+    """Return which slice holds what: endpoints stay in theirs, new ones fill the fullest first.
 
     A pod is recognized by its uid, so one that has a new address stays in its place. Slices that
     are left empty are not returned.

@@ -2,7 +2,7 @@
 
 **What is remembered** is when the next sweep is due, so that a thousand new Events do not mean a
 thousand sweeps; forgotten, the next sweep comes sooner. And when each Event was last seen to
-change: its own times are by the clock of whoever wrote it, which may be hours off. Only what the
+change: its own times are by the clock of its writer, which may be hours off. Only what the
 first sweep finds is as old as it says, and never younger than now.
 """
 

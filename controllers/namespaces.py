@@ -20,7 +20,7 @@ FINALIZER = "kubernetes"
 BURST = 500
 VIEW_PAUSE_S = 1.0  # until a view that lags is looked at again
 
-# Makers before what they make, callers' way in before who answers; what people read comes last.
+# Owners before dependents, services before their pods; what people read comes last.
 _FIRST: tuple[type[Object], ...] = (ReplicaSet, Service, EndpointSlice, Pod)
 _LAST: tuple[type[Object], ...] = (Lease, Event)
 

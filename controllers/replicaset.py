@@ -138,7 +138,7 @@ def claim_of(wanted: ReplicaSet, view: View) -> Claim:
 
 
 def surplus(active: Sequence[Pod], wanted_count: int) -> Sequence[Pod]:
-    """Choose whom to let go: first who has no node, is not ready, is youngest; then by name."""
+    """Choose pods to delete: first those without a node, not ready, the youngest; then by name."""
     extra_count = max(0, len(active) - wanted_count)
 
     def worth(pod: Pod) -> tuple[bool, bool, float, str]:

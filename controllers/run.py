@@ -1,4 +1,4 @@
-"""The controllers' program: who leads runs them all, under the one loop of cubernetes.reconcile."""
+"""The controllers of one cluster: the leader runs them all, in the loop of cubernetes.reconcile."""
 
 from controllers.registry import CONTROLLERS
 from controllers.settings import ControllersSettings

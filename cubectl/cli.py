@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None, session: Session | None = None) -> i
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
+        # The reader of our output has closed it.
         _write_no_more()
         return DONE
     except OSError as error:

@@ -1,4 +1,4 @@
-"""One object for reading: who it is, what is wanted, what is, and what happened to it. Pure."""
+"""One object for people: its identity, spec, status and events. Pure."""
 
 import re
 from collections.abc import Iterator, Sequence

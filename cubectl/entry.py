@@ -5,7 +5,7 @@ import signal
 
 def main() -> int:
     """Run the command line of this process; return its exit code."""
-    # Whoever started us may want interrupts ignored; that stays as it is.
+    # The parent process may have interrupts ignored; that stays as it is.
     is_heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_heeded:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

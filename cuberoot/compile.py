@@ -47,7 +47,7 @@ def files_for(cluster: Cluster) -> Files:
 
 
 def files_of(program: Program) -> tuple[Path, ...]:
-    """Return the files that are a program's own, whoever supervises it."""
+    """Return the files that are a program's own, under each supervisor."""
     return (layout.settings_file(program.name), layout.unit_file(program.name))
 
 

@@ -13,7 +13,7 @@ SETTINGS = CONFIG / "settings"
 CLUSTER_FILE = CONFIG / "cluster.json"
 JOURNAL = CONFIG / "journal.json"
 ADMIN_CONFIG = CONFIG / "admin.conf"
-# Whoever boots the machine without systemd runs this file (the lab does, a container may).
+# A boot without systemd runs this file (the lab's does, a container's may).
 BOOT = CONFIG / "boot"
 SUPERVISORD_CONFIG = CONFIG / "supervisord.conf"
 SUPERVISORD_SOCKET = RUN / "supervisord.sock"

@@ -20,7 +20,7 @@ FRONT: Authority = "front-ca"
 
 
 class Identity(NamedTuple):
-    """Who a certificate names: CN, Os, and for servers the names and addresses it answers to."""
+    """The subject of a certificate: CN, Os, and for servers their names and addresses."""
 
     user: str
     groups: tuple[str, ...] = ()

@@ -54,7 +54,7 @@ async def take_away(machine: Machine, env: Env) -> list[str]:
     """Take away what can be; return what is left, each a thing and the reason."""
     left = await _containers(machine)
     if left:
-        # What a container may still write to stays, and so does whoever asks for it.
+        # What a container may still write to stays, and so does its pod's folder.
         left.append("volumes: they stay as long as containers do")
     else:
         left += await _volumes(machine)

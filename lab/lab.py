@@ -53,7 +53,7 @@ class Lab:
 
     @property
     def state(self) -> LabState:
-        """The lab's state as it is now, whoever changed it last."""
+        """The lab's state as it is now, read anew."""
         return read_state(self.files)
 
     @classmethod

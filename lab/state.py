@@ -27,7 +27,7 @@ NODE_CPUS_MIN = 0.1
 TURN_DEADLINE_S = 150.0
 
 
-# Who is PID 1 of the nodes: lab/host/init.py, or systemd.
+# PID 1 of the nodes: lab/host/init.py, or systemd.
 type InitKind = Literal["own", "systemd"]
 
 

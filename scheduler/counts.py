@@ -1,4 +1,4 @@
-"""What the scheduler counts: decisions, bindings, and who waits."""
+"""What the scheduler counts: decisions, bindings, and waiting pods."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What one query may use: samples, series and time. Whoever reads or computes charges it."""
+"""What one query may use: samples, series and time. Every reader and operator charges it."""
 
 from collections.abc import Callable
 

@@ -19,7 +19,7 @@ SERIES_PER_PAUSE = 200
 
 @dataclass
 class Taken:
-    """What became of a request. Complaints are told to whoever sent it."""
+    """What became of a request. Complaints are sent to its client."""
 
     outcome: Outcome = field(default_factory=Outcome)
     complaints: list[str] = field(default_factory=list)

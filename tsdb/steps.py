@@ -1,6 +1,6 @@
 """Long work as a generator: it yields where others may have their turn, and returns its value.
 
-Whoever drives it looks at the clock at each yield, so every loop over data yields now and then.
+Its driver looks at the clock at each yield, so every loop over data yields now and then.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator

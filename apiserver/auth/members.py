@@ -1,7 +1,7 @@
 """Who may be a node: a name, the certificates that it belongs to, what it must bear. Pure.
 
 A name belongs to the certificates that were signed for it last. When its Node goes, they end with
-it, whoever took it away: the machine comes back by a token, or where an administrator makes the
+it, whatever deleted it: the machine comes back by a token, or where an administrator makes the
 Node again. What an administrator decided about a node that left by itself (its cordon, its taints,
 the labels that it may not give itself) waits here, and is on the Node that it makes next.
 """

@@ -1,4 +1,4 @@
-"""Who asks, where no client certificate says it: a bootstrap token."""
+"""Authentication of clients without a certificate: by bootstrap token."""
 
 import msgspec
 

@@ -217,7 +217,7 @@ class _Use(NamedTuple):
     now: datetime
 
     def decided(self, seen: Seen) -> Decision[None]:
-        """Note in the token who uses it, and give the name to who does.
+        """Note in the token which node uses it, and give that node the name.
 
         Raises: Unauthorized, Conflict.
         """
@@ -277,7 +277,7 @@ def _problems(wish: JoinRequest) -> list[Problem]:
 
 
 def _borrowed(backend: Backend, wish: JoinRequest) -> list[Problem]:
-    """Refuse what others are called by: whoever has a certificate for it can play them."""
+    """Refuse the names of others: a certificate for one would impersonate them."""
     problems, settings = [], backend.settings
     if wish.node in SERVER_NAMES or wish.node == f"{SERVER_NAMES[-1]}.{settings.cluster_domain}":
         problems.append(Problem("node", "is a name of the API server"))

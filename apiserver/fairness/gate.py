@@ -20,7 +20,7 @@ RETRY_AFTER_S = 1
 
 
 class Class(Enum):
-    """Who asks, as far as it matters for whose turn it is; the first are served first."""
+    """The class of a client, for the order of turns; the first are served first."""
 
     CONTROL = "the scheduler and the controllers"
     NODES = "kubelets and proxies"

@@ -2,7 +2,7 @@
 
 
 class Rate:
-    """A bucket that holds burst and fills by per_s; who finds it empty is counted."""
+    """A bucket that holds burst and fills by per_s; a caller that finds it empty is counted."""
 
     def __init__(self, per_s: float, burst: int) -> None:
         self._per_s, self._burst = per_s, burst

@@ -12,7 +12,7 @@ CLASS_TURNS = 4
 
 
 class Rounds[One: Hashable]:
-    """Whoever is added stands in line once, until it is its turn or it is taken out."""
+    """Each member stands in line once, until its turn or until it is taken out."""
 
     def __init__(self, class_count: int) -> None:
         # By class, by user in the order of their turns, each with those that wait.

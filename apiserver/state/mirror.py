@@ -168,7 +168,7 @@ class Mirror:
                 await self._store.progress()
 
     async def _store_revision(self) -> int:
-        """Ask the store for its revision; who asks while a question is out shares the next one."""
+        """Ask the store for its revision; concurrent callers share the next request."""
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._freshening.append(waiter)
         if "freshen" not in self._tasks:

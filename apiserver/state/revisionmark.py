@@ -1,8 +1,8 @@
 """The highest revision that this server has shown to anybody, kept beside the store.
 
 Every client remembers the revision up to which it has seen all changes. A store that is restored
-from an older copy counts on from there, and soon has the same revisions for other changes: who came
-back then with one of before would never learn what it missed. So a store that is a little behind
+from an older copy counts on from there, and soon has the same revisions for other changes: a client
+with a revision of before would never learn what it missed. So a store that is a little behind
 the mark is brought beyond it by writes that mean nothing; then every revision of before is too old,
 and its client lists anew. Far behind, that is not needed: the store will not get there before every
 client has asked for a revision that it does not have, and has begun anew (client/informer.py).

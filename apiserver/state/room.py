@@ -99,7 +99,7 @@ class Room:
                 writer.written_bytes = 0
 
     def check(self, write: Write, now: float) -> None:
-        """Refuse what is too large for who writes, too much at once, or more than there is room.
+        """Refuse what is too large for its writer, too much at once, or more than there is room.
 
         Raises: RequestTooLarge, TooManyRequests, StorageFull.
         """
@@ -119,7 +119,7 @@ class Room:
         self._since_bytes += written_bytes
 
     def sentence(self) -> str:
-        """Say how full the store is, what is taken, and who and what has filled it."""
+        """Return how full the store is, what is taken, and which writers and kinds filled it."""
         writers = {name: one.written_bytes for name, one in self._writers.items()}
         usage = self._usage
         taken = self._taken_bytes()
@@ -169,7 +169,7 @@ class Room:
         return writer
 
     def _forget_rested(self, now: float) -> None:
-        """Make place: who has not written for longest goes, where it may write all again."""
+        """Make room: the writer that was silent for longest goes, if it may write all again."""
         while len(self._writers) >= WRITERS_MAX:
             name, first = next(iter(self._writers.items()))
             first.fill(now)

@@ -20,7 +20,7 @@ from cubernetes.host.env import Env
 
 # How long other API servers' writers may be first before we say so.
 BEATEN_DEADLINE_S = 10.0
-# Whoever has the turn is beaten by other servers only: so often by chance, then a pause helps.
+# The writer in turn loses to other servers only: so often by chance, then a pause helps.
 EAGER_ATTEMPTS_MAX = 2
 PAUSE_BASE_S = 0.001
 PAUSE_S_MAX = 0.1

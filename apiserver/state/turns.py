@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 
 class _Line:
-    """The writers of one key: who has the turn, and how many have it or wait for it."""
+    """The writers of one key: which has the turn, and how many have it or wait for it."""
 
     __slots__ = ("count", "lock")
 

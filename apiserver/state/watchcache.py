@@ -71,7 +71,7 @@ class Watch:
     def __init__(self, cache: "KindCache", selection: Selection, place: int, whose: Whose) -> None:
         self._cache = cache
         self.selection = selection
-        # The class of its user, and who that is.
+        # The class of its user, and the user's name.
         self.whose = whose
         # The number of the first event that this watch has not read.
         self.place = place
@@ -177,7 +177,7 @@ class KindCache:
             self._first += surplus
         end = self.end
         for watch in self._watches:
-            # Who is to be woken already will read these too.
+            # A watch that is to be woken already will read these too.
             if watch not in self._waking and watch.is_to_be_woken(events, end):
                 self.wake_in_turn(watch)
 

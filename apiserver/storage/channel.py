@@ -163,7 +163,7 @@ class Channel:
         try:
             return await endpoint.call(method, request, deadline_s)
         except asyncio.CancelledError:
-            # gRPC says this also to who was not cancelled, when the channel is closed.
+            # gRPC raises this also in tasks that were not cancelled, when the channel is closed.
             if self._closed and not was_cancelled():
                 raise Unknown("the store was closed during a call") from None
             raise

@@ -65,7 +65,7 @@ class GroupCommit:
             return await self._send(proposal, tells_found)
         finally:
             self._under_way -= 1
-            # Nobody is under way any more: who waits is alone and need not wait for company.
+            # No commit is under way any more: a waiting one need not wait for a batch.
             if not self._under_way and self._waiting:
                 self._flush()
 
@@ -78,7 +78,7 @@ class GroupCommit:
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
-        # Who was cancelled while waiting was never sent: leave it out.
+        # A commit that was cancelled while it waited was never sent: leave it out.
         waiting = [each for each in self._waiting if not each[1].done()]
         self._waiting.clear()
         for places in batches_of([proposal for proposal, _ in waiting]):

@@ -1,8 +1,8 @@
 """The store in memory: etcd's semantics without etcd, for simulations and tests.
 
 Every promise of `store.py` holds, in one process and without durability. No method but `watch`
-ever suspends, so a run depends on nothing but the order of calls and the clock; who wants delays,
-lost answers or an outage wraps the store.
+ever suspends, so a run depends on nothing but the order of calls and the clock; a test that wants
+delays, lost answers or an outage wraps the store.
 
 How it works: `_entries` is the present, `_keys` its keys in order, and `_history` the changes of
 the last revisions, one tuple for each revision, without holes. A read at an older revision takes

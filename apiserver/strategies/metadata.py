@@ -15,7 +15,7 @@ GENERATED_PREFIX_CHARS_MAX = 58
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Who a new object is and since when."""
+    """Identity and creation time of a new object."""
 
     name: str
     namespace: str

@@ -77,7 +77,7 @@ async def update(backend: Backend, call: Call) -> Response:
         return await modify(backend, call, change, warnings=reading.warnings)
     except NotFound:
         meta = reading.model.metadata
-        # Whoever states what he saw means that one, and no other.
+        # A client that states a revision means that state, and no other.
         if not call.kind.resource.is_created_by_put or meta.resource_version or meta.uid:
             raise
     _check_may_create(call)

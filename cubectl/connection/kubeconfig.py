@@ -1,4 +1,4 @@
-"""Where the API server is and who asks: by kubeconfig files and the command line."""
+"""Where the API server is, and as which user: by kubeconfig files and the command line."""
 
 import base64
 import binascii

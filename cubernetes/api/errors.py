@@ -54,13 +54,13 @@ class BadRequest(ApiError):
 
 
 class Unauthorized(ApiError):
-    """Who asks is not known."""
+    """The client is not known."""
 
     code, reason = 401, "Unauthorized"
 
 
 class Forbidden(ApiError):
-    """Who asks may not do this."""
+    """The client may not do this."""
 
     code, reason = 403, "Forbidden"
 

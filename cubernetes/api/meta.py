@@ -125,7 +125,7 @@ class OwnerReference(Model):
 
 
 class ObjectMeta(Model):
-    """Who an object is. uid, resourceVersion, generation and timestamps are the server's.
+    """Identity of an object. uid, resourceVersion, generation and timestamps are the server's.
 
     name: unique among the objects of its kind, in its namespace; it never changes.
     generate_name: what the server begins a name with, where none is given.
@@ -140,7 +140,7 @@ class ObjectMeta(Model):
     labels: what selectors choose by.
     annotations: what tools note about it; nothing chooses by them.
     owner_references: what it belongs to; it goes when all of them are gone.
-    finalizers: who must do something before it may be gone; each takes its own entry away.
+    finalizers: what must be done before it may be gone; each doer removes its own entry.
     """
 
     name: str = ""
@@ -238,7 +238,7 @@ class Object(Model):
 
     api_version: the group and version that this is written in.
     kind: what this is.
-    metadata: who it is, and what is said about it.
+    metadata: its identity, labels and annotations.
     spec: what is wanted.
     status: what has been found; the cluster writes it, not its users.
     """
@@ -263,7 +263,7 @@ class Object(Model):
 
     @property
     def parent_uid(self) -> str:
-        """The uid of what it was made for: who manages it, else its first owner; else empty."""
+        """The uid of what it was made for: its controller, else its first owner; else empty."""
         first = self.metadata.controller or next(iter(self.metadata.owner_references), None)
         return first.uid if first is not None else ""
 
@@ -283,7 +283,7 @@ class Object(Model):
         return self
 
     def problems(self) -> Iterator[Problem]:
-        """Yield everything that is wrong with the object, whoever wrote it."""
+        """Yield everything that is wrong with the object, for every writer."""
         yield from self.metadata.problems(names.is_subdomain, names.SUBDOMAIN_RULE)
 
     def update_problems(self, old: Self) -> Iterator[Problem]:  # noqa: ARG002  a hook

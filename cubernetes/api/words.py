@@ -202,7 +202,7 @@ class WatchEvent(Model):
 
 
 class PartialMeta(Model, forbid_unknown_fields=False):
-    """An object of any kind, read only as far as who it is."""
+    """An object of any kind, of which only the identity is read."""
 
     metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
     api_version: str = ""

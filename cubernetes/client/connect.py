@@ -1,4 +1,4 @@
-"""From a daemon's settings to a client: where the servers are, and who we are."""
+"""From a daemon's settings to a client: the servers' addresses and the client's identity."""
 
 from pathlib import Path
 

@@ -177,7 +177,7 @@ async def _stream(answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         raise Unknown(f"the stream broke: {_said(error)}") from error
     finally:
         # A watch has no end to wait for: the connection goes with it, and at once. A polite TLS
-        # farewell would wait for an answer long after whoever read here has gone.
+        # farewell would wait for an answer long after the reader has gone.
         if answer.connection is not None and answer.connection.transport is not None:
             answer.connection.transport.abort()
         answer.close()

@@ -1,7 +1,7 @@
 """The third outcome: a call that was neither answered nor refused.
 
 An `ApiError` is an answer: the server refused, and says why. What stands here is *trouble*: the
-world did not let the call through. Whoever writes must tell the two apart, since only one of them
+world did not let the call through. A writer must tell the two apart, since only one of them
 leaves the question whether the write has happened.
 """
 

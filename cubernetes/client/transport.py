@@ -24,7 +24,7 @@ class Transport(Protocol):
         """Return an answer whose body, where the status is 200, is a stream; raises as send does.
 
         deadline_s covers only the time until the headers are there. A stream that breaks raises
-        Unknown; whoever stops reading early closes it (`aclose`).
+        Unknown; a reader that stops early closes it (`aclose`).
         """
         ...
 

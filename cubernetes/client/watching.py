@@ -95,7 +95,7 @@ def _change[O: Object](kind: type[O], line: bytes) -> Change[O]:
 
 
 def _dated(meta: ObjectMeta) -> str:
-    """Return the place of an event, which whoever follows goes on from."""
+    """Return the place of an event, from which a follower continues."""
     return str(known_revision(meta.resource_version))
 
 

@@ -67,7 +67,7 @@ class Threads:
         end_at = loop.time() + deadline_s
         results: list[T] = []
         errors: list[BaseException] = []
-        # Who is next waits for the call before his, all others for their turn: an end wakes one.
+        # The next caller waits for the call before it, all others for their turn: an end wakes one.
         turn = self._turns.setdefault(key, asyncio.Lock())
         try:
             async with asyncio.timeout_at(end_at), turn:

@@ -101,7 +101,7 @@ class Small:
 
 
 class Aside(logging.Handler):
-    """Writes lines on a thread of its own: who reads them may stand still, or their disk be full.
+    """Writes lines on a thread of its own: their reader may stand still, or the disk be full.
 
     What is too much meanwhile is dropped and counted; the next line that is written tells.
     """

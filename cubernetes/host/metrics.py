@@ -1,7 +1,7 @@
 """What a program counts and times, by name, and the text of it that Prometheus reads.
 
 Each program has its own `Metrics`, in its env: in a simulation many live in one process. A family
-is declared where it is used; who declares the same one again is given the one that is there.
+is declared where it is used; a second declaration returns the existing one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no
 def following(gauge: Gauge, read: Callable[[], float]) -> Iterator[None]:
     """Let a gauge say what read returns, for the length of the block; then 0, and hold nothing.
 
-    Who has lost its leadership reports no work, and keeps no copy of the cluster for the report.
+    A former leader reports no work, and keeps no copy of the cluster for the report.
     """
     gauge.set_function(read)
     try:

@@ -13,11 +13,11 @@ log = Log(__name__)
 class BeginAnew(Exception):
     """What this process knows is of another world: nothing but a new process will do.
 
-    Whoever keeps tasks alive lets it pass, so that the program ends and its supervisor starts it.
+    A task's supervisor lets it pass, so that the program ends and is started anew.
     """
 
 
-HEALTHY_S = 60.0  # who worked this long begins a new streak of failures
+HEALTHY_S = 60.0  # a task that ran this long begins a new streak of failures
 
 
 async def supervised[T](name: str, work: Callable[[], Awaitable[T]], env: Env) -> T:

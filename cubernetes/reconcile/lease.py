@@ -183,7 +183,7 @@ class Election:
         except NotFound as error:
             raise LeaseLost from error
         except Conflict as error:
-            # Perhaps our own last renewal, whose answer was lost.
+            # Perhaps our own last renewal, of which the answer was lost.
             found = await self._client.get(Lease, lease.metadata.name, lease.metadata.namespace)
             holder = (found.spec.holder_identity, found.spec.lease_transitions)
             if holder != (spec.holder_identity, spec.lease_transitions):

@@ -157,8 +157,8 @@ class Planner(Protocol):
     def keys(self, changed: Object, view: View) -> Iterable[Ref]:
         """Return the keys that a change of this object concerns.
 
-        Called with the object as it was and as it is: with both where it changed, so that whoever
-        it left hears of it too, and with its last state where it is deleted. The view is as of
+        Called with the object as it was and as it is: with both where it changed, so that a former
+        owner's key is planned too, and with its last state where it is deleted. The view is as of
         after the change.
         """
         ...

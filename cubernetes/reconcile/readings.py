@@ -82,7 +82,7 @@ class SourceTrouble(Exception):
 
 
 class MetricSource(Protocol):
-    """Whoever answers metrics: a store, or a fake that may lie. It need not keep any deadline."""
+    """A source of metrics: a store, or a fake that may lie. It need not keep any deadline."""
 
     async def samples(self, query: str) -> Sequence[Sample]:
         """Return a sample of each series that the expression gives now; empty where none.

@@ -125,7 +125,7 @@ class Recorder:
         return replaced(event, count=event.count + count, last_timestamp=self._env.clock.now())
 
     def _place_of(self, record: Record) -> tuple[str, str]:
-        """Return namespace and name: the same for the same thing, whoever tells of it when."""
+        """Return namespace and name: the same for the same thing at any time."""
         meta = record.about.metadata
         told: tuple[str, ...] = (
             meta.uid,

@@ -81,7 +81,7 @@ class Held(Exception):
 
 
 class Loop:
-    """One planner with its queue: which keys are to be planned, and who works on them."""
+    """One planner with its queue: which keys are to be planned, and by which workers."""
 
     def __init__(self, planner: Planner, shared: Shared) -> None:
         """Register with the informers; they must not run yet."""

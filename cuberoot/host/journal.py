@@ -8,7 +8,7 @@ import msgspec
 from cubernetes.host.durable.files import read_or_none, unfinished, write_atomic
 from cuberoot import layout
 
-# An entry that ends so stands for a folder with all that is in it, whoever of ours wrote it.
+# An entry that ends so stands for a folder with all that our programs wrote in it.
 WHOLE = "/*"
 
 
@@ -51,7 +51,7 @@ class Journal:
         return True
 
     def tree(self, path: Path) -> None:
-        """Make a folder whose whole content is ours, whoever of our programs writes it.
+        """Make a folder whose whole content is ours, whichever of our programs writes it.
 
         Raises:
             FileExistsError: it is there and holds something that is not ours.

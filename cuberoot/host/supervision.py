@@ -1,4 +1,4 @@
-"""Who keeps the programs alive: systemd where it is PID 1, supervisord elsewhere."""
+"""Supervision of the programs: systemd where it is PID 1, supervisord elsewhere."""
 
 import asyncio
 import sys
@@ -102,7 +102,7 @@ class Systemd:
         try:
             done = await self._commands.run([*argv, f"--unit={_unit(program)}"])
         except CommandFailed as error:
-            # Who asks is about to tell what went wrong: a silent journal must not take its place.
+            # The caller is about to report an error: a silent journal must not take its place.
             return str(error)
         return done.stdout.decode(errors="replace")
 

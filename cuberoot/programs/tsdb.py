@@ -1,6 +1,6 @@
 """The time-series store: it follows the metrics of all programs of the control plane's node. Pure.
 
-It listens on the loopback, as the metrics themselves do: who is on that machine may ask and write.
+It listens on the loopback, as the metrics themselves do: every local process may ask and write.
 """
 
 from cuberoot import layout

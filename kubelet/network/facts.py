@@ -247,7 +247,7 @@ def node_found(space: Space, settings: Mapping[str, str], wanted: Facts) -> Fact
 
 
 def without_peers(found: Facts) -> Facts:
-    """Leave out what leads to other nodes: for who has not heard of them yet."""
+    """Leave out what leads to other nodes, for a kubelet that does not know them yet."""
 
     def leads_out(part: Part, value: Value) -> bool:
         device = value.device if isinstance(value, Route) else part.device

@@ -31,8 +31,8 @@ class Addresses:
 def taken(addresses: Addresses, pod_uid: str) -> tuple[Addresses, IPv4Address]:
     """Give the pod an address: the one it holds, else the next free one after the last given.
 
-    Going round, a freed address rests as long as can be: who still sends to it meets nobody
-    rather than a stranger.
+    Going round, a freed address rests as long as can be: a late packet to it reaches no
+    pod rather than another one.
 
     Raises: NoAddressLeft.
     """

@@ -1,7 +1,7 @@
 """The few netlink acts that the overlay is made of. Each leaves things right however it finds them.
 
 A connection belongs to one namespace (`namespace.netlink`). What the kernel refuses is raised as
-NetlinkError, and told in the kubelet's words by whoever called.
+NetlinkError, which the caller translates into the kubelet's words.
 """
 
 from contextlib import suppress

@@ -88,7 +88,7 @@ def _nears(connection: socket.socket, question: dump.Question) -> list[dump.Near
 def news_of(path: str) -> Generator[asyncio.Event, None, None]:
     """Yield an event that is set whenever the kernel tells of a change in a namespace.
 
-    Links, addresses, routes, neighbours, settings. What it was is not read: who is told looks.
+    Links, addresses, routes, neighbours, settings. What changed is not read: the caller looks.
     """
     with inside(path):
         made = _connection()

@@ -2,7 +2,7 @@
 
 `import pyroute2` loads all that the library can do, a database and a file server among it: a tenth
 of a kubelet's memory and a third of its start. So the package is an empty one while the modules are
-found that a kubelet needs. Whoever else imports pyroute2 gets all of it, as always.
+found that a kubelet needs. Other importers of pyroute2 get all of it, as always.
 """
 
 import sys

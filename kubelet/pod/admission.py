@@ -69,7 +69,7 @@ def _ports_refused(pod: Pod, others: Iterable[Pod], room: Room) -> Refusal | Non
 
 
 class Gate:
-    """Judges each pod once, the oldest first; who was let in stays in."""
+    """Judges each pod once, the oldest first; an admitted pod stays admitted."""
 
     def __init__(self) -> None:
         self._verdicts: dict[str, Refusal | None] = {}

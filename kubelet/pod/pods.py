@@ -1,4 +1,4 @@
-"""The workers of all pods of this node: who is wanted gets one, who is found without a wish too."""
+"""The workers of all pods of this node: each wanted pod has one, each unwanted pod found too."""
 
 import asyncio
 from collections.abc import Iterable

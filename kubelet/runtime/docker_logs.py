@@ -200,7 +200,7 @@ class LogReading:
 
     def __init__(self, log: LocalLog, blocking: Blocking, clock: Clock) -> None:
         self._log, self._clock = log, clock
-        # Each reader is for itself: who reads the same log must not wait for its thread.
+        # Each reader is for itself: readers of one log must not wait for one thread.
         self._run = partial(blocking.run, ("log", f"{log.folder}#{id(log)}"))
 
     async def pieces(

@@ -32,7 +32,7 @@ class Pulls:
         return str(found["Id"])
 
     async def pull(self, image: str) -> str:
-        """Fetch image and return its id; whoever asks during a pull waits for that one.
+        """Fetch image and return its id; concurrent callers share one pull.
 
         The pull goes on where its first asker is cancelled: the next one will want it.
         """

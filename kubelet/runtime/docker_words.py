@@ -44,7 +44,7 @@ LOG_CONFIG = {
 }
 # A set-uid program in an image gains nothing.
 SECURITY_OPTIONS = ["no-new-privileges"]
-# Docker's default set but for this one: who has it writes packets with any address. `ping` goes on
+# Docker's default set but for this one, which allows packets with any source. `ping` goes on
 # by the unprivileged sockets that Docker allows every group of a container.
 CAPABILITIES_DROPPED = ["NET_RAW"]
 

@@ -81,7 +81,7 @@ class ContainerSpec:
     cpu_request_milli: int = 0
     cpu_limit_milli: int = 0  # 0 is no limit
     memory_limit_bytes: int = 0  # 0 is no limit
-    oom_score_adj: int = 0  # from -1000 to 1000: who has more is ended sooner without memory
+    oom_score_adj: int = 0  # from -1000 to 1000: the kernel ends a higher score first
     share_pids: bool = False
     spec_hash: str = ""  # what the kubelet compares to see that the wanted container changed
 
@@ -146,7 +146,7 @@ class Output(NamedTuple):
 class Execution(Duplex[Output, bytes], Protocol):
     """A command that runs in a container: read is its output, write its stdin, finish its end.
 
-    Whoever opens one calls `end`, however it went.
+    Its opener calls `end` in every case.
     """
 
     async def resize(self, width: int, height: int) -> None:
@@ -251,7 +251,7 @@ class RuntimeDriver(Protocol):
     def events(self) -> AsyncGenerator[str, None]:
         """Yield the pod uid of each container that started, died or was removed, as it happens.
 
-        A hint only: whoever listens lists again. Ends when the connection does. The first value
+        A hint only: a listener lists again. Ends when the connection does. The first value
         is "" and says that the stream stands: what is listed after it misses nothing.
         """
         ...

@@ -1,8 +1,7 @@
 """PID 1 of a node host: waits for its address, keeps Docker running, boots what is installed.
 
-It buries every orphan, as PID 1 must. TERM is the power button: orderly, services first. Whoever
-wants to be started at boot puts a program at /etc/cubernetes/boot; it starts once Docker answers
-and is started again when it fails.
+It buries every orphan, as PID 1 must. TERM is the power button: orderly, services first. A
+program at /etc/cubernetes/boot is started at boot, once Docker answers, and again when it fails.
 """
 
 import os
@@ -141,7 +140,7 @@ class Init:
         service.due_at = now + backoff_s(service.failure_count, base_s=0.1, limit_s=5.0)
 
     def power_off(self) -> None:
-        """End the boot program, then everyone, then who would not go; then the disk is clean."""
+        """End the boot program, then every process, then kill the rest; then the disk is clean."""
         self.docker.is_done = self.boot.is_done = True
         if self.boot.pid:
             os.kill(self.boot.pid, signal.SIGTERM)

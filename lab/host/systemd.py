@@ -59,7 +59,7 @@ OOMScoreAdjust={score}
 LimitNOFILE=1048576
 TasksMax=infinity
 """
-# Who does not end with the machine is killed as soon as by our own PID 1.
+# A unit that does not end with the machine is killed as soon as by our own PID 1.
 MANAGER = """\
 [Manager]
 DefaultTimeoutStopSec=10s

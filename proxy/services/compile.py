@@ -178,7 +178,7 @@ def _is_going(endpoint: Endpoint) -> bool:
 def _address_of(endpoint: Endpoint, skipped: list[str]) -> IPv4Address | None:
     """Return where an endpoint is. Its addresses are alternatives: the first is used.
 
-    Whoever may write an EndpointSlice must not reach what listens on a node's loopback.
+    A client that may write EndpointSlices must not reach listeners on a node's loopback.
     """
     if not endpoint.addresses:
         return None

@@ -288,6 +288,17 @@ def test_every_daemon_has_the_same_door(program: str) -> None:
         assert (ROOT / program / f"{name}.py").is_file(), f"{program}/{name}.py"
 
 
+def test_a_sentence_has_a_subject() -> None:
+    """`whoever` names nobody: a client, a reader, a caller, a program does what is said."""
+    found = [
+        f"{one.path}:{number}"
+        for one in of_rooms()
+        for number, line in enumerate(one.lines, 1)
+        if re.search(r"\b[Ww]hoever\b", line)
+    ]
+    none(found, "name the subject: a client, a reader, a caller, a program (docs/STYLE.md)")
+
+
 def test_a_limit_ends_in_one_word() -> None:
     """`_MAX`, with the unit before or after it: a search for one suffix finds every limit."""
     others = [

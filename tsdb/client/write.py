@@ -101,7 +101,7 @@ class TsdbClient(QueryClient):
             try:
                 while self._waiting and await self._send_some():
                     pass
-            except Exception as error:  # noqa: BLE001  whoever records goes on, and so do we
+            except Exception as error:  # noqa: BLE001  the caller's work goes on, and so does ours
                 self._failures += 1
                 log.bug("samples were not sent", error)
 

@@ -79,7 +79,7 @@ class Head:
         self._row_of_ref = np.full(1024, -1, np.int32)
         self._ref_of_row = np.zeros(1024, np.uint32)
         self.next_ref = 0
-        # How many series went: whoever has looked some up before a pause sees whether they hold.
+        # How many series went: a reader compares it after a pause to see whether its rows hold.
         self.forgotten_count = 0
         # Older samples are refused; and those older than settled_ms are in blocks.
         self.earliest_ms = -(2**62)

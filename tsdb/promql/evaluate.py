@@ -1,7 +1,7 @@
 """From a tree and a source of samples to values, for all steps of a query at once.
 
-Everything here is a generator that yields None now and then and returns its value: whoever drives
-it may look at the clock, let others run, or stop. The semantics are those of Prometheus 2: an
+Everything here is a generator that yields None now and then and returns its value: its driver
+may look at the clock, let others run, or stop. The semantics are those of Prometheus 2: an
 instant selector takes the newest sample not older than the lookback (both ends included) unless it
 is a stale marker; windows include both ends.
 """

@@ -57,7 +57,7 @@ def parse(text: str, limits: Limits | None = None) -> Node:
     parser = _Parser(list(words_of(text)), limits)
     node = parser.expression(0)
     parser.expect_end()
-    # A long chain of operators is deep too, to whoever walks the tree.
+    # A long chain of operators is deep too, for every walk of the tree.
     if (found := height(node)) > CHAIN_PER_DEPTH * limits.query_depth:
         raise LimitExceeded("query_depth", CHAIN_PER_DEPTH * limits.query_depth, found)
     return node

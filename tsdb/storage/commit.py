@@ -34,7 +34,7 @@ class Committer:
             raise failure
 
     async def _sync_soon(self) -> None:
-        # Whoever is ready to append in this turn of the loop joins before the disk is asked.
+        # Appends that are ready in this turn of the loop join before the disk is asked.
         await self._clock.sleep(self._interval_s)
         self._next = None
         self._store.sync()

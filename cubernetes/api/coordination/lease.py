@@ -21,9 +21,9 @@ NODE_LEASE_NAMESPACE = "kube-node-lease"
 
 
 class LeaseSpec(Model):
-    """Who has the claim, and until when.
+    """Which process holds the claim, and until when.
 
-    holder_identity: who has it; empty where nobody does.
+    holder_identity: the holder; empty where there is none.
     lease_duration_seconds: how long after `renewTime` it is still the holder's.
     acquire_time: when the holder took it.
     renew_time: when the holder renewed it last.

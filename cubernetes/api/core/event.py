@@ -49,7 +49,7 @@ class ObjectReference(Model):
 
 
 class EventSource(Model):
-    """Who tells.
+    """The reporter of an event.
 
     component: the program: `kubelet`, `scheduler`.
     host: the machine that it runs on.
@@ -87,7 +87,7 @@ class Event(Object):
     reason: what happened, as one word for programs.
     message: what happened, as a sentence of at most 1024 characters.
     type: Warning where a person may want to do something about it.
-    source: who tells.
+    source: the reporter.
     first_timestamp: when it happened first.
     last_timestamp: when it happened last.
     count: how often it has happened.

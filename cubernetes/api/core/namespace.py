@@ -14,7 +14,7 @@ from cubernetes.api.resource import VERBS, Resource
 class NamespaceSpec(Model):
     """What keeps a namespace from being gone.
 
-    finalizers: who must do something first; `kubernetes` stays until nothing is in it.
+    finalizers: what must be done before; `kubernetes` stays until the namespace is empty.
     """
 
     finalizers: tuple[str, ...] = ()

@@ -181,7 +181,7 @@ class PodSpec(Model):
     enable_service_links: whether its containers have variables for the services of its namespace.
     hostname: its host name; empty is the pod's name.
     dns_policy: ClusterFirst asks the cluster's name servers where it has any, Default the node's.
-    scheduler_name: who places it: the scheduler of that name.
+    scheduler_name: the scheduler that places it.
     tolerations: which taints of nodes it bears, and how long it stays on a node out of reach.
     """
 

@@ -23,7 +23,7 @@ BURSTABLE_OOM_SCORE_MAX = BEST_EFFORT_OOM_SCORE - 1
 
 
 def qos_of(spec: PodSpec) -> Qos:
-    """Return the class of a pod: who is sacrificed first when memory is short.
+    """Return the class of a pod: the order of eviction when memory is short.
 
     A limit without a request is also the request; an amount of zero asks for nothing. A pod is
     Guaranteed where each container limits both resources, and the pod requests what it limits.

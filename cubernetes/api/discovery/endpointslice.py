@@ -77,7 +77,7 @@ class EndpointSlice(Object):
     """Up to 100 addresses behind the service that its label kubernetes.io/service-name names.
 
     address_type: what the addresses are.
-    endpoints: who answers, ready or not.
+    endpoints: the addresses that answer, ready or not.
     ports: where all of them listen.
     """
 

@@ -1,6 +1,6 @@
 """JSON patch (RFC 6902): a list of small steps, all of them or none. Pure.
 
-The target is a tree of our own making and is changed in place; whoever asks gives a fresh one.
+The target is a tree of our own making and is changed in place; callers pass a fresh one.
 """
 
 from collections.abc import Sequence

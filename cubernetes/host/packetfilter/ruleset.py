@@ -24,7 +24,7 @@ WHOLE_CHAIN_MAX = 32
 
 
 class UnsafeWord(Exception):
-    """A word could change the meaning of the text around it: a bug of who compiled the rule."""
+    """A word could change the meaning of the text around it: a bug in the rule's compiler."""
 
     def __init__(self, word: str) -> None:
         super().__init__(f"{word[:80]!r} may not stand in a rule")

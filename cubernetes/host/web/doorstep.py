@@ -1,10 +1,10 @@
-"""Who may keep a connection: so many in all, so many unknown ones, so many of an address. Pure.
+"""Which connections are kept: so many in all, so many unknown ones, so many of an address. Pure.
 
-Whoever comes is unknown until a certificate has been verified. Unknown ones push each other out,
-the oldest first: silence gains nobody a place, and who is quick to say who he is gets in also from
-an address whose other connections are a stranger's. Many that come at once are no strangers yet:
-over the limit of an address who has been silent for PATIENCE_S goes. Where all addresses together
-are too many, the one with the most of them loses its oldest, however young.
+A connection is unknown until its certificate has been verified. Unknown ones push each other out,
+the oldest first: silence gains no room, and a client that sends its certificate at once gets in
+even from the address of an attacker. A burst of new connections is no attack yet: over the limit of
+an address, those go that have been silent for PATIENCE_S. Where all addresses together have too
+many, the address with the most of them loses its oldest, however young.
 """
 
 from collections.abc import Hashable
@@ -23,7 +23,7 @@ class Room(NamedTuple):
 
 
 class Doorstep[Guest: Hashable]:
-    """Who is there. Whoever is told to go has left already, as far as this is concerned."""
+    """The connections that are kept. One that is told to close is no longer counted."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -67,7 +67,7 @@ class Doorstep[Guest: Hashable]:
             self._take_out(guest, address)
 
     def left(self, guest: Guest) -> None:
-        """Forget somebody; who is forgotten already may be so again."""
+        """Forget a connection; to forget it twice is allowed."""
         address = self._address.pop(guest, None)
         if address is not None:
             self._take_out(guest, address)

@@ -2,7 +2,7 @@
 
 aiohttp waits for a head as long as a connection may idle, so a client that sends a letter a second
 would hold a connection for ever. Here a head that has begun must be complete within its deadline,
-a body within its own, and who does not take an answer is let go.
+a body within its own, and a client that does not take its answer is disconnected.
 """
 
 import asyncio
@@ -135,7 +135,7 @@ class Connection(RequestHandler):
 
     @property
     def identity(self) -> Identity:
-        """Who the client's certificate says it is; TLS has verified it."""
+        """The client as its certificate names it; TLS has verified the certificate."""
         if self._identity is None:
             transport = self.transport
             peer = transport.get_extra_info("peercert") if transport is not None else None

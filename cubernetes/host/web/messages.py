@@ -34,7 +34,7 @@ class BodyBroken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks: the CN and the Os of a client certificate, or what a token stands for.
+    """A client: the CN and the Os of its certificate, or what its token stands for.
 
     serial: the certificate's, in upper-case hexadecimal; empty where there is none.
     """
@@ -73,9 +73,9 @@ class Request:
 class Response:
     """What is answered: a whole body, or a stream that ends when its server says so.
 
-    Whoever takes a stream closes it (`aclose`) when it stops reading. A header Content-Length tells
-    how long it is, where that is known. Without a content_type the header is left out. With switch
-    nothing else counts: it takes the connection over from the server, and answers itself.
+    The consumer of a stream closes it (`aclose`) when it stops reading. A header Content-Length
+    tells how long it is, where that is known. Without a content_type the header is left out. With
+    switch nothing else counts: it takes the connection over from the server, and answers itself.
     """
 
     status: int

@@ -118,7 +118,7 @@ class _Class:
             tag, _, flow = self.offered[0]
             ticket = flow.head
             if ticket is not None and self.held_units + ticket.units > self.share.units:
-                # Nobody overtakes it, or who wants much would wait for ever.
+                # Nobody overtakes it, or a large wish would wait for ever.
                 return
             heappop(self.offered)
             flow.is_offered = False
@@ -144,7 +144,7 @@ class Shares[Name]:
         self._classes = {name: _Class(share) for name, share in shares.items()}
 
     def arrived(self, name: Name, user: str, units: int) -> Ticket:
-        """Take a wish. `turns` tells when it is fulfilled; whoever gives it up says that it left.
+        """Take a wish. `turns` tells when it is fulfilled; a caller that gives it up reports so.
 
         More units than one flow may have are taken as that many.
 
