@@ -109,13 +109,13 @@ async def test_what_another_server_exported_is_accepted_as_strictly_as_kubectl_a
     """A manifest out of `kubectl get -o yaml`: Kubernetes knows all of it, and sets it itself."""
     pod = a_pod()
     pod["metadata"] |= EXPORTED
-    pod["status"] = {"phase": "Running", "hostIPs": [{"ip": "192.0.2.1"}], "qosClass": "Burstable"}
+    pod["status"] = {"phase": "Running", "invention": [1], "qosClass": "Burstable"}
     strict = {"fieldValidation": "Strict"}
 
     made = await world.call("POST", PODS, pod, query=strict)
     assert (made.code, made.headers.get("Warning")) == (201, None)
     assert not EXPORTED.keys() & made.tree["metadata"].keys()
-    assert "hostIPs" not in made.tree["status"]
+    assert "invention" not in made.tree["status"]
     put = await world.call("PUT", f"{PODS}/web", made.tree | {"metadata": made.tree["metadata"]
                            | EXPORTED}, query=strict)  # fmt: skip
     assert put.code == 200
