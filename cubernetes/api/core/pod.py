@@ -333,7 +333,7 @@ def is_ready(pod: "Pod") -> bool:
 
 class Pod(Object):
     resource = Resource(
-        "", "v1", "Pod", "pods", ("po",), subresources=("status", "binding", "log"),
+        "", "v1", "Pod", "pods", ("po",), subresources=("status", "binding", "log", "exec"),
         categories=("all",),
     )  # fmt: skip
     columns = podcolumns.COLUMNS

@@ -51,9 +51,7 @@ def log_query(parameters: Iterable[tuple[str, str]]) -> LogQuery:
     Raises: BadRequest: names the parameter and the accepted form.
     """
     given = dict(reversed(tuple(parameters)))  # of two that are the same, the first counts
-    flags = {
-        name: _flag(name, given.get(name, "")) for name in ("follow", "previous", "timestamps")
-    }
+    flags = {name: flag(name, given.get(name, "")) for name in ("follow", "previous", "timestamps")}
     container, since_time = given.get("container", ""), given.get("sinceTime", "")
     if container and not is_label(container):
         raise BadRequest("container: must be the name of a container")
@@ -86,7 +84,8 @@ def query_text(asked: LogQuery) -> str:
     return urlencode(given)
 
 
-def _flag(name: str, text: str) -> bool:
+def flag(name: str, text: str) -> bool:
+    """Return a parameter that is true or false; empty is false. Raises: BadRequest."""
     if text.lower() not in _TRUTHS:
         raise BadRequest(f"{name}: must be true or false")
     return _TRUTHS[text.lower()]

@@ -92,7 +92,8 @@ class Limits:
 class Connection(RequestHandler):
     """One client's connection: aiohttp's, with deadlines for heads and for taking answers.
 
-    It remembers whose certificate the client has shown, and where the client is.
+    It remembers whose certificate the client has shown, and where the client is. take_deadline_s
+    is the server's, until the connection is switched to another protocol.
     """
 
     _identity: Identity | None = None
@@ -104,6 +105,7 @@ class Connection(RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._take_timer: asyncio.TimerHandle | None = None
         self._is_answering = False
+        self.take_deadline_s = server.limits.take_deadline_s
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -126,8 +128,7 @@ class Connection(RequestHandler):
         """The client does not take what it was sent: whatever we do meanwhile, not for ever."""
         super().pause_writing()
         loop = asyncio.get_running_loop()
-        deadline_s = self._server.limits.take_deadline_s
-        self._take_timer = loop.call_later(deadline_s, self.let_go)
+        self._take_timer = loop.call_later(self.take_deadline_s, self.let_go)
 
     def resume_writing(self) -> None:
         super().resume_writing()

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from cubernetes.host.web.duplex import Duplex
+
 TEXT = "text/plain; charset=utf-8"
 # Given the request as the server's HTTP library has it; returns that library's answer when the
 # connection is of no more use.
@@ -83,6 +85,14 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     switch: Switch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A connection that a server agreed to switch: the headers of its 101, and the stream."""
+
+    headers: Mapping[str, str]
+    far: Duplex[bytes, bytes]
 
 
 class Unread(NamedTuple):

@@ -1,27 +1,43 @@
-"""Connections that carry no HTTP any more, taken over from aiohttp."""
+"""Connections that carry no HTTP any more: taken over from aiohttp on either side, and relayed."""
 
 import asyncio
+import socket
+from collections.abc import Mapping
+from typing import Any, cast
 
 import aiohttp
+from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import StreamWriter
 from aiohttp.streams import StreamReader
 
-from cubernetes.host.web.duplex import Broken
+from cubernetes.host.web.duplex import Broken, Duplex
+from cubernetes.host.web.httpserver import Connection
+from cubernetes.host.web.messages import Upgrade
+from cubernetes.host.web.transfer import break_off
+
+# Reading stops when so much has come and was not taken.
+UNREAD_BYTES_MAX = 64 * 1024
+# A person may leave a pager open, and a command its input unread: as long as a session may idle.
+TAKE_DEADLINE_S = 4 * 3600.0
+KEEPALIVE_S, KEEPALIVE_COUNT = 15, 4
 
 
 class ByteStream:
     """A Duplex of bytes over the connection of an HTTP request whose head is answered.
 
-    take_deadline_s: how long the other side may take nothing of what it was sent; None is for ever.
+    It breaks where the other side takes nothing of what it was sent for TAKE_DEADLINE_S.
     """
 
     def __init__(
-        self, protocol: BaseProtocol, reader: StreamReader, take_deadline_s: float | None
+        self,
+        protocol: BaseProtocol,
+        reader: StreamReader,
+        answer: aiohttp.ClientResponse | None = None,
     ) -> None:
-        self._protocol, self._reader = protocol, reader
+        """answer: of a client's end; its connection is closed when nobody holds it any more."""
+        self._protocol, self._reader, self._answer = protocol, reader, answer
         self._writer = StreamWriter(protocol, asyncio.get_running_loop())
-        self._take_deadline_s = take_deadline_s
 
     async def read(self) -> bytes | None:
         try:
@@ -33,10 +49,10 @@ class ByteStream:
         try:
             await self._writer.write(piece, drain=False)
             if self._protocol.writing_paused:
-                async with asyncio.timeout(self._take_deadline_s):
+                async with asyncio.timeout(TAKE_DEADLINE_S):
                     await self._writer.drain()
         except TimeoutError as error:
-            raise Broken(f"nothing was taken for {self._take_deadline_s} s") from error
+            raise Broken(f"nothing was taken for {TAKE_DEADLINE_S:.0f} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Broken(f"the connection broke: {error}") from error
 
@@ -52,11 +68,128 @@ class ByteStream:
     def abort(self) -> None:
         if self._protocol.transport is not None:
             self._protocol.transport.abort()
+        if self._answer is not None:
+            self._answer.close()
 
 
-def body_stream(answer: aiohttp.ClientResponse, take_deadline_s: float | None = None) -> ByteStream:
+class _Feed:
+    """What aiohttp gives bytes to that come after the head; see its `set_parser`."""
+
+    def __init__(self, reader: StreamReader) -> None:
+        self._reader = reader
+
+    def feed_data(self, piece: bytes) -> tuple[bool, bytes]:
+        self._reader.feed_data(piece)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        self._reader.feed_eof()
+
+
+def body_stream(answer: aiohttp.ClientResponse) -> ByteStream:
     """Take over a connection whose answer goes on until the server closes it (Docker's hijack)."""
     connection = answer.connection
     if connection is None or connection.protocol is None:
         raise Broken("the connection was closed behind its head")
-    return ByteStream(connection.protocol, answer.content, take_deadline_s)
+    return ByteStream(connection.protocol, answer.content, answer)
+
+
+def upgraded_stream(answer: aiohttp.ClientResponse) -> ByteStream:
+    """Take over a connection whose answer was 101 (Switching Protocols).
+
+    Raises: Broken: it was closed behind its head.
+    """
+    connection = answer.connection
+    if connection is None or connection.protocol is None:
+        raise Broken("the connection was closed behind its head")
+    reader = _reader_of(connection.protocol)
+    if connection.transport is not None:
+        keep_alive(connection.transport)
+    connection.protocol.set_parser(_Feed(reader), reader)
+    return ByteStream(connection.protocol, reader, answer)
+
+
+class _Switching(web.StreamResponse):
+    _length_check = False  # as in aiohttp's own answer to an upgrade: what follows is no body
+
+
+async def switched(
+    incoming: web.BaseRequest, headers: Mapping[str, str]
+) -> tuple[web.StreamResponse, ByteStream]:
+    """Answer a request of our HttpServer with 101, and take its connection over.
+
+    The answer is what the handler returns when the stream has ended.
+    """
+    keep_switched(incoming)
+    outgoing = _Switching(status=101, headers=headers)
+    outgoing.force_close()
+    await outgoing.prepare(incoming)
+    protocol: Any = incoming.protocol
+    reader = _reader_of(protocol)
+    protocol.set_parser(_Feed(reader))
+    return outgoing, ByteStream(protocol, reader)
+
+
+def keep_switched(incoming: web.BaseRequest) -> None:
+    """Let a connection live as a switched one does: people read slowly, and machines vanish."""
+    connection = cast(Connection, incoming.protocol)
+    connection.take_deadline_s = TAKE_DEADLINE_S
+    if connection.transport is not None:
+        keep_alive(connection.transport)
+
+
+def keep_alive(transport: asyncio.BaseTransport) -> None:
+    """Let the kernel find out whether the other machine is there, where neither side has a word."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+
+
+def _reader_of(protocol: BaseProtocol) -> StreamReader:
+    loop = asyncio.get_running_loop()
+    return StreamReader(protocol, UNREAD_BYTES_MAX, loop=loop)
+
+
+async def relayed(upgrade: Upgrade, incoming: web.BaseRequest) -> web.StreamResponse:
+    """Answer a request as somebody else has, and relay its connection to theirs: a Switch."""
+    try:
+        outgoing, near = await switched(incoming, upgrade.headers)
+        try:
+            await relay(near, upgrade.far)
+        except Broken as broken:
+            break_off(incoming, broken)
+        return outgoing
+    finally:
+        upgrade.far.abort()
+
+
+async def relay(near: Duplex[bytes, bytes], far: Duplex[bytes, bytes]) -> None:
+    """Hand bytes on in both directions until both have ended, or one breaks; then end both.
+
+    Raises: Broken.
+    """
+    tasks = [
+        asyncio.create_task(_hand_on(near, far)),
+        asyncio.create_task(_hand_on(far, near)),
+    ]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        # Where both directions have finished, nothing is left to be lost.
+        near.abort()
+        far.abort()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _hand_on(source: Duplex[bytes, bytes], sink: Duplex[bytes, bytes]) -> None:
+    while (piece := await source.read()) is not None:
+        await sink.write(piece)
+    await sink.finish()

@@ -1,0 +1,124 @@
+"""The channels of exec over WebSocket: `v5.channel.k8s.io`, and v4, which has no half close. Pure.
+
+A message is a byte that names its channel, and what is sent on that. The last thing that a server
+sends is a Status on ERROR: how the command ended. On CLOSE stands the channel that ends.
+"""
+
+import re
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgspec
+
+from cubernetes.api import codec
+from cubernetes.api.words import Cause, Status, StatusDetails
+
+V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
+PROTOCOLS = (V5, V4)
+
+NON_ZERO_EXIT, EXIT_CODE = "NonZeroExitCode", "ExitCode"
+EXIT_CODE_MAX = 255
+TERMINAL_CHARS_MAX = 10_000
+
+
+class Channel(IntEnum):
+    STDIN = 0
+    STDOUT = 1
+    STDERR = 2
+    ERROR = 3
+    RESIZE = 4
+    CLOSE = 255
+
+
+class Misframed(Exception):
+    """A message is none of the protocol's; the sentence says why."""
+
+
+class Frame(NamedTuple):
+    channel: Channel
+    content: bytes
+
+
+class Size(NamedTuple):
+    """A terminal's size in characters."""
+
+    width: int
+    height: int
+
+
+def frame_of(message: bytes) -> Frame:
+    """Raises: Misframed."""
+    if not message:
+        raise Misframed("a message is empty: its first byte must be a channel")
+    try:
+        return Frame(Channel(message[0]), message[1:])
+    except ValueError as error:
+        raise Misframed(f"channel {message[0]}: must be 0 to 4, or 255") from error
+
+
+def message_of(channel: Channel, content: bytes) -> bytes:
+    return bytes((channel,)) + content
+
+
+def closing(channel: Channel) -> bytes:
+    """Return the message by which a channel ends; v4 has none."""
+    return message_of(Channel.CLOSE, bytes((channel,)))
+
+
+def closed_channel(content: bytes) -> Channel:
+    """Return which channel ends, by what stands on CLOSE. Raises: Misframed."""
+    if content != bytes((Channel.STDIN,)):
+        raise Misframed("of the channels a client can close 0 (stdin) alone")
+    return Channel.STDIN
+
+
+def size_message(size: Size) -> bytes:
+    content = msgspec.json.encode({"Width": size.width, "Height": size.height})
+    return message_of(Channel.RESIZE, content)
+
+
+def size_of(content: bytes) -> Size:
+    """Raises: Misframed."""
+    said = 'a size must be such as {"Width":80,"Height":24}'
+    try:
+        told = msgspec.json.decode(content, type=dict[str, int])
+        size = Size(told["Width"], told["Height"])
+    except (msgspec.DecodeError, KeyError) as error:
+        raise Misframed(said) from error
+    if not all(0 <= side <= TERMINAL_CHARS_MAX for side in size):
+        raise Misframed(f"{said}, of 0 to {TERMINAL_CHARS_MAX}")
+    return size
+
+
+def ended(exit_code: int) -> Status:
+    """Return how a command ended, as Kubernetes tells it."""
+    if exit_code == 0:
+        return Status(status="Success")
+    said = f"command terminated with non-zero exit code: exit status {exit_code}"
+    cause = Cause(reason=EXIT_CODE, message=str(exit_code))
+    return Status(message=said, reason=NON_ZERO_EXIT, details=StatusDetails(causes=(cause,)))
+
+
+def status_message(status: Status) -> bytes:
+    return message_of(Channel.ERROR, codec.encode(status))
+
+
+def status_in(content: bytes) -> Status:
+    """Raises: Misframed."""
+    try:
+        return codec.decode(Status, content)
+    except msgspec.DecodeError as error:
+        raise Misframed("what came on channel 3 is no Status") from error
+
+
+def exit_code_of(status: Status) -> int | None:
+    """Return the exit code that a Status tells of; None where the command is not what failed."""
+    if status.status == "Success":
+        return 0
+    causes = status.details.causes if status.details else ()
+    codes = [one.message for one in causes if one.reason == EXIT_CODE]
+    is_code = status.reason == NON_ZERO_EXIT and len(codes) == 1 and _CODE.fullmatch(codes[0])
+    return int(codes[0]) if is_code and int(codes[0]) <= EXIT_CODE_MAX else None
+
+
+_CODE = re.compile(r"[0-9]{1,3}")

@@ -1,0 +1,53 @@
+"""What is asked of `exec`: the query of Kubernetes', read in one way by all.
+
+The API server reads a client's query and writes it anew for the kubelet, which reads it again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from cubernetes.api.errors import BadRequest
+from cubernetes.api.logquery import flag
+from cubernetes.api.names import is_label
+
+FLAGS = ("stdin", "stdout", "stderr", "tty")
+
+
+@dataclass(frozen=True, slots=True)
+class ExecQuery:
+    """A command, and which of its streams the client wants; without container, the only one."""
+
+    command: tuple[str, ...]
+    container: str = ""
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    tty: bool = False
+
+
+def exec_query(parameters: Iterable[tuple[str, str]]) -> ExecQuery:
+    """Read a query; parameters that are none of exec's are somebody else's.
+
+    Raises: BadRequest: names the parameter and the accepted form.
+    """
+    pairs = tuple(parameters)
+    given = dict(reversed(pairs))  # of two that are the same, the first counts
+    command = tuple(value for name, value in pairs if name == "command")
+    container = given.get("container", "")
+    stdin, stdout, stderr, tty = (flag(name, given.get(name, "")) for name in FLAGS)
+    if container and not is_label(container):
+        raise BadRequest("container: must be the name of a container")
+    if not command or not command[0]:
+        raise BadRequest("command: is required, once for each of its words")
+    if any("\0" in word for word in command):
+        raise BadRequest("command: its words cannot hold NUL")
+    if not (stdin or stdout or stderr):
+        raise BadRequest("stdin, stdout, stderr: at least one of them must be true")
+    return ExecQuery(command, container, stdin, stdout, stderr, tty)
+
+
+def exec_query_text(asked: ExecQuery) -> str:
+    """Return the query that says so; its container is in a kubelet's path."""
+    flags = [(name, "true") for name in FLAGS if getattr(asked, name)]
+    return urlencode([*(("command", word) for word in asked.command), *flags])

@@ -1,0 +1,170 @@
+"""WebSockets, by aiohttp: a Duplex whose pieces are messages."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import WSCloseCode, WSMsgType, web
+from yarl import URL
+
+from cubernetes.host.web.duplex import Broken
+from cubernetes.host.web.upgrade import keep_switched
+
+MESSAGE_BYTES_MAX = 1024 * 1024
+# How long the other side may take to answer a close.
+CLOSE_DEADLINE_S = 5.0
+# What cannot be said in a close frame with more.
+REASON_BYTES_MAX = 120
+
+
+class NotWebSocket(Exception):
+    """A request asks for no WebSocket, or not as RFC 6455 says."""
+
+
+class HandshakeRefused(Exception):
+    """The server does not switch to a WebSocket; it answered with another status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the server answered {status} instead of 101")
+        self.status = status
+
+
+class _Messages:
+    """What both ends have in common."""
+
+    def __init__(self, socket: Any) -> None:
+        # aiohttp's two ends have these methods in common, and no type.
+        self._socket = socket
+
+    async def read(self, silence_s: float | None = None) -> bytes | None:
+        """Return the next message; see Duplex. Without a word, or a ping, for silence_s it is over.
+
+        Raises: Broken.
+        """
+        try:
+            message = await self._socket.receive(silence_s)
+        except TimeoutError as error:
+            raise Broken(f"nothing was heard for {silence_s} s") from error
+        match message.type:
+            case WSMsgType.BINARY | WSMsgType.TEXT:
+                return bytes(message.data)
+            case WSMsgType.ERROR:
+                raise Broken(f"the connection broke: {self._socket.exception()}")
+            case _:
+                return None
+
+    async def write(self, piece: bytes) -> None:
+        try:
+            await self._socket.send_bytes(piece)
+        except (aiohttp.ClientError, OSError) as error:
+            raise Broken(f"the connection broke: {error}") from error
+
+    async def finish(self) -> None:
+        """Close in good order; what the other side still sends is dropped."""
+        await self._socket.close()
+
+
+class WebSocket(_Messages):
+    """The server's end. `answer` is what the handler returns in the end.
+
+    Made of a request that is answered by `open` alone; until then nothing is sent.
+    """
+
+    def __init__(self, incoming: web.BaseRequest, protocols: Sequence[str]) -> None:
+        """Raises: NotWebSocket: also where the client speaks none of the protocols."""
+        self._incoming = incoming
+        # Not compressed: it would cost more than it saves within a cluster.
+        self.answer: web.WebSocketResponse = web.WebSocketResponse(
+            timeout=CLOSE_DEADLINE_S,
+            protocols=protocols,
+            compress=False,
+            max_msg_size=MESSAGE_BYTES_MAX,
+            decode_text=False,
+        )
+        super().__init__(self.answer)
+        ready = self.answer.can_prepare(incoming)
+        offered = incoming.headers.get("sec-websocket-protocol", "")[:200]
+        if not ready.ok:
+            upgrade = incoming.headers.get("upgrade", "")[:40]
+            raise NotWebSocket(f"a WebSocket is needed, upgrade {upgrade!r} is not one")
+        if ready.protocol is None:
+            spoken = ", ".join(protocols)
+            raise NotWebSocket(f"of the subprotocols {offered!r} none is spoken here: {spoken}")
+        self.protocol = ready.protocol
+
+    async def open(self) -> None:
+        keep_switched(self._incoming)
+        await self.answer.prepare(self._incoming)
+
+    async def ping(self) -> None:
+        """Show that we are there, and find out whether the other side is.
+
+        Raises: Broken.
+        """
+        try:
+            await self.answer.ping()
+        except (aiohttp.ClientError, OSError) as error:
+            raise Broken(f"the connection broke: {error}") from error
+
+    async def refuse(self, why: str) -> None:
+        """Close for what the other side sent, which is no word of the protocol."""
+        reason = why.encode()[:REASON_BYTES_MAX].decode(errors="ignore").encode()
+        await self.answer.close(code=WSCloseCode.PROTOCOL_ERROR, message=reason)
+
+    def abort(self) -> None:
+        if self._incoming.transport is not None:
+            self._incoming.transport.abort()
+
+
+class DialledWebSocket(_Messages):
+    """The client's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Where to, and how the server is known; server_name: in its certificate, if not the host."""
+
+    url: str
+    tls: ssl.SSLContext
+    server_name: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    deadline_s: float = 30.0
+
+
+@asynccontextmanager
+async def dialled(dial: Dial, protocols: Sequence[str]) -> AsyncIterator[DialledWebSocket]:
+    """Open a WebSocket to a server, and close it with the context.
+
+    Raises: Broken: no connection. HandshakeRefused.
+    """
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+        )
+        try:
+            async with asyncio.timeout(dial.deadline_s):
+                socket = await session.ws_connect(
+                    URL(dial.url, encoded=True),
+                    protocols=protocols,
+                    headers=dial.headers,
+                    ssl=dial.tls,
+                    server_hostname=dial.server_name,
+                    max_msg_size=MESSAGE_BYTES_MAX,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_DEADLINE_S),
+                    decode_text=False,
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            raise HandshakeRefused(error.status) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Broken(f"no connection: {error}") from error
+        try:
+            yield DialledWebSocket(socket)
+        finally:
+            # Where the server reads nothing any more, it is not told either.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_DEADLINE_S):
+                    await socket.close()
