@@ -1,28 +1,33 @@
-"""Container logs over HTTPS, for the API server alone."""
+"""Container logs, and commands in containers, over HTTPS, for the API server alone."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import BadRequest
+from cubernetes.api.streaming.execquery import exec_query
 from cubernetes.client.wire.logquery import LogQuery, log_query
 from cubernetes.host.clock import Clock
 from cubernetes.host.web.httpserver import HttpServer, Limits
 from cubernetes.host.web.messages import Request, Response
 from cubernetes.host.web.site import Refused, Route, RoutedSite
 from cubernetes.host.web.tls import server_tls
+from kubelet.execserver import PING_S, Executions
 from kubelet.observer import Observer
-from kubelet.runtime.driver import Container, LogOptions, RuntimeDriver, RuntimeTrouble
+from kubelet.runtime.driver import Container, LogOptions, RuntimeDriver, RuntimeTrouble, State
 from kubelet.settings import ServingSettings
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  who may ask is known by his certificate
 
 # Of a process's descriptors (1024 in the least case) most are for starting pods. The API server
-# has one connection for each log that is followed.
-LIMITS = Limits(query_fields_max=16, connections_max=256, unknown_max=64, unknown_of_address_max=16)
+# has one connection for each log that is followed, and for each session.
+LIMITS = Limits(
+    query_fields_max=100, connections_max=256, unknown_max=64, unknown_of_address_max=16
+)
 STOP_S = 1.0
 
 
@@ -39,7 +44,7 @@ def serve_logs(
     observer: Observer,
     clock: Clock,
 ) -> Callable[[], Awaitable[None]]:
-    """Return the work that serves `GET /containerLogs/<namespace>/<pod>/<container>` for ever."""
+    """Return the work that serves containers' logs, and commands in them, for ever."""
     logs = ContainerLogs(settings.client_name, pods, runtime, observer, clock)
 
     async def serve() -> None:
@@ -50,6 +55,7 @@ def serve_logs(
             await asyncio.get_running_loop().create_future()
         finally:
             await server.stop(STOP_S)
+            await logs.close()
 
     return serve
 
@@ -69,43 +75,70 @@ class ContainerLogs:
         runtime: RuntimeDriver,
         observer: Observer,
         clock: Clock,
+        ping_s: float = PING_S,
     ) -> None:
+        """ping_s: how often the client of a session is pinged."""
         self._client_name, self._clock = client_name, clock
         self._pods, self._runtime, self._observer = pods, runtime, observer
+        self._executions = Executions(runtime, clock, ping_s)
 
     def routes(self) -> list[Route]:
-        return [("GET", "/containerLogs/{namespace}/{pod}/{container}", self.answer)]
+        return [
+            ("GET", "/containerLogs/{namespace}/{pod}/{container}", self.log),
+            ("GET", "/exec/{namespace}/{pod}/{container}", self.execute),
+        ]
 
     def check_may(self, request: Request) -> None:
         """Raises: Refused."""
         if request.identity.user != self._client_name:
             raise Refused(403, f"only {self._client_name} may ask")
 
-    async def answer(self, request: Request) -> Response:
+    async def log(self, request: Request) -> Response:
         """Raises: Refused."""
-        asked_for = dict(request.names)
-        container = asked_for["container"]
-        pod = self._pods.named(asked_for["namespace"], asked_for["pod"])
-        if pod is None:
-            raise Refused(404, "no such pod on this node")
         try:
             asked = log_query(request.query)
         except (BadRequest, ValueError) as error:
             raise Refused(400, str(error)) from error
-        try:
-            listing = await self._observer.found()
-            found = listing.get(pod.metadata.uid, ())
-            one = chosen(pod, found, container, is_previous=asked.previous)
-        except RuntimeTrouble as error:
-            raise Refused(503, str(error)) from error
+        one = await self._found(request, is_previous=asked.previous)
         if one is None:
             word = "previous " if asked.previous else ""
+            container = dict(request.names)["container"]
             raise Refused(400, f"there is no {word}container {container!r} to read")
         options = options_of(asked, self._clock.now())
         text = self._runtime.logs(one.id, options)
         if asked.limit_bytes is not None:
             text = limited(text, asked.limit_bytes)
         return Response(200, text, content_type="text/plain")
+
+    async def execute(self, request: Request) -> Response:
+        """Raises: Refused."""
+        try:
+            asked = exec_query(request.query)
+        except BadRequest as error:
+            raise Refused(400, str(error)) from error
+        one = await self._found(request, is_previous=False)
+        if one is None or one.state is not State.RUNNING:
+            named = dict(request.names)
+            said = f"container {named['container']!r} of pod {named['pod']} is not running"
+            raise Refused(400, said)
+        return Response(101, b"", switch=partial(self._executions.answer, one.id, asked))
+
+    async def _found(self, request: Request, *, is_previous: bool) -> Container | None:
+        """Raises: Refused."""
+        asked_for = dict(request.names)
+        pod = self._pods.named(asked_for["namespace"], asked_for["pod"])
+        if pod is None:
+            raise Refused(404, "no such pod on this node")
+        try:
+            listing = await self._observer.found()
+        except RuntimeTrouble as error:
+            raise Refused(503, str(error)) from error
+        found = listing.get(pod.metadata.uid, ())
+        return chosen(pod, found, asked_for["container"], is_previous=is_previous)
+
+    async def close(self) -> None:
+        """Wait for the end of what sessions have left."""
+        await self._executions.close()
 
 
 async def limited(text: AsyncGenerator[bytes, None], bytes_max: int) -> AsyncGenerator[bytes, None]:

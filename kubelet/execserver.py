@@ -1,0 +1,225 @@
+"""Commands in containers over WebSocket: `/exec/<namespace>/<pod>/<container>`, for the API server.
+
+A session is one WebSocket and one execution. However it ends (the command does, the client goes,
+the connection breaks, nothing happens for hours, the kubelet stops), both are let go.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+
+from aiohttp import web
+
+from cubernetes.api.errors import InternalError, Timeout
+from cubernetes.api.streaming import channels
+from cubernetes.api.streaming.channels import Channel, Frame, Misframed
+from cubernetes.api.streaming.execquery import ExecQuery
+from cubernetes.api.words import Status, status_of
+from cubernetes.host.clock import Clock
+from cubernetes.host.log import Log
+from cubernetes.host.web.duplex import Broken
+from cubernetes.host.web.websocket import NotWebSocket, WebSocket
+from kubelet.runtime.driver import ExecSpec, Execution, RuntimeDriver, RuntimeTrouble
+
+SESSIONS_MAX = 64
+# Nothing was sent or written for so long: as Kubernetes' streamingConnectionIdleTimeout.
+IDLE_S = 4 * 3600.0
+# Who hears nothing for a few of these knows that this node is gone. They also find out who has
+# left while nothing of what he had sent was read.
+PING_S = 5.0
+# How long a client that has idled may take to hear so.
+FAREWELL_S = 5.0
+# What is still to be ended when the kubelet stops.
+ENDING_DEADLINE_S = 12.0
+
+log = Log(__name__)
+
+
+class Idle(Exception):
+    """Nothing has happened in a session for too long."""
+
+
+class ClientGone(Exception):
+    """The client has left before its command ended."""
+
+
+class Executions:
+    """The sessions of this node."""
+
+    def __init__(self, runtime: RuntimeDriver, clock: Clock, ping_s: float = PING_S) -> None:
+        self._runtime, self._clock, self._ping_s = runtime, clock, ping_s
+        self._session_count = 0
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def answer(
+        self, container_id: str, asked: ExecQuery, incoming: web.BaseRequest
+    ) -> web.StreamResponse:
+        """Run a command for a client, and return when its session has ended: a Switch."""
+        try:
+            socket = WebSocket(incoming, channels.PROTOCOLS)
+        except NotWebSocket as error:
+            said = f"exec needs a client of WebSocket, such as kubectl 1.31 or later: {error}"
+            return web.Response(status=400, text=said)
+        if self._session_count >= SESSIONS_MAX:
+            said = f"this node has {SESSIONS_MAX} exec sessions, the most allowed"
+            return web.Response(status=503, text=said)
+        spec = ExecSpec(asked.command, asked.stdin, asked.stdout, asked.stderr, asked.tty)
+        self._session_count += 1
+        try:
+            execution = await self._runtime.exec(container_id, spec)
+        except RuntimeTrouble as error:
+            self._session_count -= 1
+            return web.Response(status=503, text=str(error))
+        except BaseException:
+            self._session_count -= 1
+            raise
+        try:
+            await self._run(socket, execution, container_id, asked)
+        finally:
+            # Also where this is cancelled, and again: the command does not outlive its client.
+            ending = asyncio.create_task(self._end(execution))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+        return socket.answer
+
+    async def close(self) -> None:
+        """Wait until the commands of sessions that have ended are ended as well."""
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=ENDING_DEADLINE_S)
+
+    async def _run(
+        self, socket: WebSocket, execution: Execution, container_id: str, asked: ExecQuery
+    ) -> None:
+        # Words behind the first may hold secrets.
+        facts = {"container": container_id, "command": asked.command[0][:80]}
+        log.info("exec begins", **facts)
+        why = "the connection was lost"
+        try:
+            await socket.open()
+            session = Session(socket, execution, self._clock, takes_stdin=asked.stdin)
+            why = await session.run(self._ping_s)
+        finally:
+            log.info("exec ends", why=why, **facts)
+
+    async def _end(self, execution: Execution) -> None:
+        try:
+            await execution.end()
+        except (RuntimeTrouble, OSError) as error:
+            log.warning("a command was not ended", why=error)
+        finally:
+            self._session_count -= 1
+
+
+class Session:
+    """One WebSocket and one execution, until one of them ends."""
+
+    def __init__(
+        self, socket: WebSocket, execution: Execution, clock: Clock, *, takes_stdin: bool
+    ) -> None:
+        self._socket, self._execution, self._clock = socket, execution, clock
+        self._moved_at = clock.monotonic()
+        self._takes_stdin = takes_stdin
+
+    async def run(self, ping_s: float) -> str:
+        """Return why it ended."""
+        outward, inward = self._task(self._outward()), self._task(self._inward())
+        tasks = (outward, inward, self._task(self._keep_alive(ping_s)))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        first = outward if outward in done else done.pop()
+        try:
+            first.result()
+        except Idle as idle:
+            await self._conclude_soon(status_of(Timeout(str(idle))))
+            return str(idle)
+        except Misframed as misframed:
+            await self._socket.refuse(str(misframed))
+            return str(misframed)
+        except (Broken, ClientGone) as gone:
+            self._socket.abort()
+            return str(gone) or "the client has left"
+        return "the command has ended"
+
+    def _task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        return asyncio.create_task(work)
+
+    async def _outward(self) -> None:
+        """Hand on what the command writes, and how it ended."""
+        try:
+            while (output := await self._execution.read()) is not None:
+                channel = Channel.STDERR if output.is_stderr else Channel.STDOUT
+                await self._send(channels.message_of(channel, output.text))
+            status = channels.ended(await self._execution.exit_code())
+        except (Broken, RuntimeTrouble) as error:
+            status = status_of(InternalError(f"how the command ended is not known: {error}"))
+        await self._conclude(status)
+
+    async def _send(self, message: bytes) -> None:
+        try:
+            await self._socket.write(message)
+        except Broken as error:
+            raise ClientGone(str(error)) from error
+        self._moved_at = self._clock.monotonic()
+
+    async def _conclude(self, status: Status) -> None:
+        try:
+            await self._socket.write(channels.status_message(status))
+            await self._socket.finish()
+        except Broken:
+            self._socket.abort()
+
+    async def _conclude_soon(self, status: Status) -> None:
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await self._conclude(status)
+        except TimeoutError:
+            self._socket.abort()
+
+    async def _inward(self) -> None:
+        """Hand on what the client sends, for as long as it is there."""
+        while (message := await self._socket.read()) is not None:
+            self._moved_at = self._clock.monotonic()
+            await self._obey(channels.frame_of(message))
+        raise ClientGone
+
+    async def _obey(self, frame: Frame) -> None:
+        match frame.channel:
+            case Channel.STDIN:
+                await self._give(frame.content)
+            case Channel.RESIZE:
+                await self._resize(frame.content)
+            case Channel.CLOSE if self._socket.protocol == channels.V5:
+                channels.closed_channel(frame.content)
+                await self._execution.finish()
+                self._takes_stdin = False
+            case _:
+                raise Misframed(f"channel {frame.channel.value} is not a client's")
+
+    async def _give(self, text: bytes) -> None:
+        if not text or not self._takes_stdin:
+            return
+        try:
+            await self._execution.write(text)
+        except Broken:
+            # The command reads no more. What it has written, and its end, still come.
+            self._takes_stdin = False
+
+    async def _resize(self, content: bytes) -> None:
+        size = channels.size_of(content)
+        try:
+            await self._execution.resize(size.width, size.height)
+        except RuntimeTrouble as error:
+            log.info("a terminal keeps its size", why=error)
+
+    async def _keep_alive(self, ping_s: float) -> None:
+        while True:
+            await self._clock.sleep(ping_s)
+            if self._clock.monotonic() - self._moved_at > IDLE_S:
+                raise Idle(f"nothing was sent or written for {IDLE_S:.0f} s")
+            with suppress(TimeoutError):  # who takes nothing is slow, or pages
+                async with asyncio.timeout(ping_s):
+                    await self._socket.ping()
