@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from apiserver.fairness.sessions import Sessions
 from apiserver.settings import Settings
 from apiserver.state.mirror import Mirror
 from apiserver.state.room import Room
@@ -13,13 +14,23 @@ from apiserver.storage.store import Entry, Store
 from cubernetes.api.core.node import Node
 from cubernetes.api.meta import Object
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Upgrade
 
 
 class KubeletLogs(Protocol):
-    """The way to the containers' logs: the kubelet of the node where a pod runs."""
+    """The way to containers: the kubelet of the node where a pod runs."""
 
     async def open(self, node: Node, path: str, query: str) -> AsyncIterator[bytes]:
         """Ask a kubelet for a log; the answer is its text as it comes.
+
+        Raises: ApiError: what the kubelet refused, or that it cannot be reached.
+        """
+        ...
+
+    async def upgrade(
+        self, node: Node, path: str, query: str, headers: Mapping[str, str]
+    ) -> Upgrade:
+        """Ask a kubelet to switch protocols, with the client's headers that ask for it.
 
         Raises: ApiError: what the kubelet refused, or that it cannot be reached.
         """
@@ -53,6 +64,7 @@ class Backend:
     env: Env
     settings: Settings
     room: Room
+    sessions: Sessions
     logs: KubeletLogs | None = None
     signer: Signer | None = None
 

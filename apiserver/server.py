@@ -30,6 +30,7 @@ from apiserver.enrolment.authenticate import Authenticator
 from apiserver.enrolment.membership import check_member
 from apiserver.enrolment.named import NamedObjects
 from apiserver.fairness import gate
+from apiserver.fairness.sessions import Sessions
 from apiserver.maintenance import bootstrap
 from apiserver.maintenance.upkeep import Upkeep
 from apiserver.routes import Routes, table
@@ -99,15 +100,23 @@ class ApiServer:
             bookmark_interval_s=limits.bookmark_interval_s,
         )
         transactions = Transactions(store, mirror, env)
+        self._audit = Audit()
+        sessions = Sessions(
+            env.metrics,
+            env.clock,
+            self._audit.tell_session,
+            all_max=limits.exec_sessions_max,
+            per_user_max=limits.exec_sessions_per_user_max,
+        )
+        room = Room(limits)
         self.backend = Backend(
-            store, mirror, transactions, self.watchers, env, settings, Room(limits), logs, signer
+            store, mirror, transactions, self.watchers, env, settings, room, sessions, logs, signer
         )
         self._request_ids = requestids.RequestIds(env.rng.uuid())
         self._routes = Routes(table(kinds))
         self._named = NamedObjects(mirror.kinds)
         self._authenticator = Authenticator(self.backend)
         self._seats, self._bodies = gate.seats(limits), gate.bodies(limits)
-        self._audit = Audit()
         self._counts = Counts(env.metrics, mirror, self.watchers)
         self._counts.in_flight.set_function(lambda: self.seats_held)
         self._counts.waiting.set_function(
@@ -147,10 +156,11 @@ class ApiServer:
         self._keeping = [asyncio.create_task(supervised(name, work, env)) for name, work in works]
 
     async def stop(self) -> None:
-        """End every watch; requests under way finish or fail by the store's own deadlines."""
+        """End sessions and watches; requests under way finish or fail by the store's deadlines."""
         for task in self._keeping:
             task.cancel()
         await asyncio.gather(*self._keeping, return_exceptions=True)
+        self.backend.sessions.close()
         await self.watchers.stop()
         await self.backend.mirror.stop()
 
@@ -182,8 +192,8 @@ class ApiServer:
                 code = response.status
             finally:
                 self._tell(request.path, story, code, begun_at)
-            if not isinstance(response.body, bytes):
-                # A stream has its place among its user's watches, not among requests.
+            if not isinstance(response.body, bytes) or response.switch is not None:
+                # A stream has its place among its user's watches or sessions, not among requests.
                 await places.aclose()
             yield response
 

@@ -27,6 +27,9 @@ class Limits(SettingsBase, frozen=True, kw_only=True):
     waiting_per_user_max: int = 500
     turn_deadline_s: float = 15.0
     watches_per_user_max: int = 1000
+    # Sessions of exec: each has two connections, and lasts for as long as its command.
+    exec_sessions_max: int = 256
+    exec_sessions_per_user_max: int = 64
     # How many changes of a kind a watch may be behind before it is cut off.
     events_max: int = 2048
     watch_timeout_s: int = 1800

@@ -83,6 +83,10 @@ class Audit:
         log = strangers if is_strangers else audit
         log.info("request", path=path[:most], code=code, latency_ms=latency_ms, **facts)
 
+    def tell_session(self, **facts: object) -> None:
+        """Write the line of a session that has ended; its beginning has the line of a request."""
+        audit.info("session ended", **facts)
+
 
 def resource_of(route: Route) -> str:
     """Return what a route is about, in a few words: `pods`, `pods/status`, `join`, `server`."""

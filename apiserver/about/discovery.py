@@ -87,7 +87,7 @@ def _part(resource: Resource, part: Subresource) -> dict[str, object]:
         "singularName": "",
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": sorted(method.verb for method in part.methods),
+        "verbs": sorted({method.verb for method in part.methods}),
     }
     return entry | (group_version_kind(part.model) if part.model is not None else {})
 

@@ -17,6 +17,14 @@ HEADERS = (
     "traceparent",
     "user-agent",
     "x-request-id",
+    # Of a client that asks to switch to another protocol.
+    "connection",
+    "host",
+    "origin",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
+    "upgrade",
 )
 # What a name begins with whose header is not read, but refused.
 REFUSED = "impersonate-"

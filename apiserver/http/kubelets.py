@@ -1,8 +1,8 @@
-"""The way to the kubelets: their log endpoint over mutual TLS, as system:apiserver."""
+"""The way to the kubelets: their logs and sessions over mutual TLS, as system:apiserver."""
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 from yarl import URL
@@ -10,13 +10,19 @@ from yarl import URL
 from apiserver.settings import Settings
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import ApiError, BadRequest, NotFound, ServiceUnavailable
+from cubernetes.host.web.duplex import Broken
+from cubernetes.host.web.messages import Upgrade
+from cubernetes.host.web.upgrade import upgraded_stream
 
 PORT_DEFAULT = 10250
 CONNECT_DEADLINE_S = 3.0
 ANSWER_DEADLINE_S = 10.0
 # A log that is not followed must go on coming; one that is followed may be silent for as long.
 SILENCE_S = 4 * 3600.0
+# A kubelet pings whom it has switched every five seconds: one that is silent for longer is gone.
+SWITCHED_SILENCE_S = 60.0
 REFUSAL_BYTES_MAX = 2000
+SWITCHING_HEADERS = ("connection", "upgrade", "sec-websocket-accept", "sec-websocket-protocol")
 
 
 class HttpsKubelets:
@@ -30,9 +36,6 @@ class HttpsKubelets:
         # No limit here, which all users would share: each has its own (watches_per_user_max).
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls, limit=0),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_DEADLINE_S, sock_read=SILENCE_S
-            ),
             auto_decompress=False,
         )
 
@@ -42,13 +45,44 @@ class HttpsKubelets:
         A node says itself where it is reached. What answers there must have the serving
         certificate of that node: with any other nothing is sent, and no log is believed.
         """
+        return _pieces(await self._answered(node, path, query, {}, 200))
+
+    async def upgrade(
+        self, node: Node, path: str, query: str, headers: Mapping[str, str]
+    ) -> Upgrade:
+        """Ask a kubelet to switch protocols; see backend.KubeletLogs, and open."""
+        answer = await self._answered(node, path, query, headers, 101)
+        told = {name: answer.headers[name] for name in SWITCHING_HEADERS if name in answer.headers}
+        try:
+            return Upgrade(told, upgraded_stream(answer))
+        except Broken as error:
+            message = f"the kubelet of node {node.metadata.name} broke off: {error}"
+            raise ServiceUnavailable(message, retry_after_s=5) from error
+
+    async def _answered(
+        self, node: Node, path: str, query: str, headers: Mapping[str, str], wanted: int
+    ) -> aiohttp.ClientResponse:
+        """Return an answer that has the wanted status.
+
+        Raises: ApiError: any other status, or no answer.
+        """
         url = URL(f"{address_of(node)}{path}?{query}", encoded=True)
         name = node.metadata.name
+        silence_s = SILENCE_S if wanted == 200 else SWITCHED_SILENCE_S
+        limit = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_DEADLINE_S, sock_read=silence_s
+        )
         try:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
-                answer = await self._session.get(url, allow_redirects=False, server_hostname=name)
-                if answer.status == 200:
-                    return _pieces(answer)
+                answer = await self._session.get(
+                    url,
+                    headers=headers,
+                    allow_redirects=False,
+                    server_hostname=name,
+                    timeout=limit,
+                )
+                if answer.status == wanted:
+                    return answer
                 async with answer:
                     told = (await answer.content.read(REFUSAL_BYTES_MAX)).decode(errors="replace")
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

@@ -1,8 +1,9 @@
 """What only pods have: a binding to a node, and the logs of their containers."""
 
+from typing import NamedTuple
 from urllib.parse import quote
 
-from apiserver.backend import Backend
+from apiserver.backend import Backend, KubeletLogs
 from apiserver.call import Call
 from apiserver.state.keys import key_of
 from apiserver.state.statuses import absent, conflict, success
@@ -60,28 +61,45 @@ async def bind(backend: Backend, call: Call) -> Response:
 async def log(backend: Backend, call: Call) -> Response:
     """Hand on what the kubelet has of a container's log, as it comes."""
     asked = log_query(call.request.query)
+    way = await way_to(backend, call, asked.container)
+    user, is_followed = call.identity.user, asked.follow
+    if is_followed:
+        backend.watchers.check_room(user)
+    opening = way.kubelets.open(way.node, f"/containerLogs/{way.path}", query_text(asked))
+    lines = await (backend.watchers.followed(user, opening) if is_followed else opening)
+    return Response(200, lines, content_type="text/plain")
+
+
+class Way(NamedTuple):
+    """How a container is reached: by which node's kubelet, and its path there, quoted."""
+
+    kubelets: KubeletLogs
+    node: Node
+    path: str
+
+
+async def way_to(backend: Backend, call: Call, container: str) -> Way:
+    """Return the way to a container of the call's pod; without a name it is the only one.
+
+    Raises: ApiError: there is none, and why.
+    """
     await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
     found = backend.mirror.item(key_of(Pod, call.namespace, call.name))
     if found is None:
         raise absent(Pod.resource, call.name)
     pod = found.object
     assert isinstance(pod, Pod)  # noqa: S101  the key is of pods
-    container = _container(pod, asked.container)
+    name = _container(pod, container)
     if not pod.spec.node_name:
-        raise BadRequest(f'pod "{call.name}" is not assigned to a node yet: it has no logs')
+        raise BadRequest(f'pod "{call.name}" is not assigned to a node yet: nothing of it runs')
     at = backend.mirror.item(key_of(Node, "", pod.spec.node_name))
     if at is None or not isinstance(at.object, Node):
         message = f'the node "{pod.spec.node_name}" of the pod is not there'
         raise ServiceUnavailable(message, retry_after_s=5)
     if backend.logs is None:
         raise ServiceUnavailable("this server has no way to the kubelets")
-    path = "/".join(quote(part, safe="") for part in (call.namespace, call.name, container))
-    user, is_followed = call.identity.user, asked.follow
-    if is_followed:
-        backend.watchers.check_room(user)
-    opening = backend.logs.open(at.object, f"/containerLogs/{path}", query_text(asked))
-    lines = await (backend.watchers.followed(user, opening) if is_followed else opening)
-    return Response(200, lines, content_type="text/plain")
+    path = "/".join(quote(part, safe="") for part in (call.namespace, call.name, name))
+    return Way(backend.logs, at.object, path)
 
 
 def _container(pod: Pod, asked: str) -> str:

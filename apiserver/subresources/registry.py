@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from apiserver.subresources.execution import EXEC
 from apiserver.subresources.namespaces import FINALIZE
 from apiserver.subresources.pods import BINDING, LOG
 from apiserver.subresources.scale import SCALE
@@ -9,7 +10,7 @@ from apiserver.subresources.status import STATUS
 from apiserver.subresources.subresource import Method, Subresource
 from cubernetes.api.resource import Resource
 
-SUBRESOURCES: tuple[Subresource, ...] = (STATUS, SCALE, BINDING, LOG, FINALIZE)
+SUBRESOURCES: tuple[Subresource, ...] = (STATUS, SCALE, BINDING, LOG, EXEC, FINALIZE)
 _BY_NAME: Mapping[str, Subresource] = {one.name: one for one in SUBRESOURCES}
 
 

@@ -25,10 +25,11 @@ class Subresource(NamedTuple):
     """What the kinds that list its name have below each object.
 
     model: what is read and written there; None: the object itself.
-    media: of its answers.
+    media: of its answers. is_stream: the connection is switched to another protocol.
     """
 
     name: str
     methods: tuple[Method, ...]
     model: type[Model] | None = None
     media: str = "application/json"
+    is_stream: bool = False

@@ -1,6 +1,6 @@
 """Logs of containers, handed on from the kubelet of the pod's node."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
@@ -9,7 +9,7 @@ from apiserver.settings import Limits
 from cubernetes.api import codec
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import ApiError, NotFound, ServiceUnavailable
-from cubernetes.host.web.messages import Request
+from cubernetes.host.web.messages import Request, Upgrade
 from tests.contract.api_world import ADMIN, NODES, PODS, World, a_node, a_pod, a_world
 
 
@@ -25,6 +25,11 @@ class PaperKubelets:
         if self.refusal is not None:
             raise self.refusal
         return self._lines()
+
+    async def upgrade(
+        self, node: Node, path: str, query: str, headers: Mapping[str, str]
+    ) -> Upgrade:
+        raise ServiceUnavailable("no sessions here")
 
     async def _lines(self) -> AsyncIterator[bytes]:
         yield b"one\n"

@@ -7,7 +7,7 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,9 @@ from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
 from cubectl.kinds import Kinds, place_for
 from cubernetes.api.core.node import Node
+from cubernetes.api.errors import ServiceUnavailable
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Upgrade
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 20.0
@@ -102,6 +104,11 @@ class SaidByKubelet:
 
     async def open(self, node: Node, path: str, query: str) -> AsyncIterator[bytes]:
         return self._text(f"{node.metadata.name} {path} {query}\n".encode())
+
+    async def upgrade(
+        self, node: Node, path: str, query: str, headers: Mapping[str, str]
+    ) -> Upgrade:
+        raise ServiceUnavailable("no sessions here")
 
     async def _text(self, line: bytes) -> AsyncIterator[bytes]:
         yield line

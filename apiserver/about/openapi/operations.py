@@ -93,7 +93,7 @@ def _operation(route: Route, schemas: Schemas) -> Tree:
             for one in _parameters(route)
         ],
         "responses": {"201" if route.verb == "create" else "200": _answer(route, schemas)},
-        "x-kubernetes-action": ACTIONS.get(route.verb, route.verb),
+        "x-kubernetes-action": _action(route),
         GROUP_VERSION_KIND: group_version_kind(_model(route)),
     }
     body = _body(route, schemas)
@@ -117,7 +117,8 @@ def _name(route: Route) -> str:
     inside = "Namespaced" if is_inside else ""
     everywhere = "ForAllNamespaces" if resource.namespaced and not is_inside else ""
     part = route.subresource.capitalize()
-    return f"{route.verb}{inside}{resource.kind}{part}{everywhere}"
+    verb = f"connect{route.method.capitalize()}" if _is_stream(route) else route.verb
+    return f"{verb}{inside}{resource.kind}{part}{everywhere}"
 
 
 def _parameters(route: Route) -> tuple[Parameter, ...]:
@@ -127,7 +128,19 @@ def _parameters(route: Route) -> tuple[Parameter, ...]:
     return method.parameters
 
 
+def _action(route: Route) -> str:
+    return "connect" if _is_stream(route) else ACTIONS.get(route.verb, route.verb)
+
+
+def _is_stream(route: Route) -> bool:
+    """Whether the connection is switched to another protocol, which OpenAPI cannot tell of."""
+    part = subresource_named(route.subresource)
+    return part is not None and part.is_stream
+
+
 def _body(route: Route, schemas: Schemas) -> Tree:
+    if _is_stream(route):
+        return {}
     match route.verb:
         case "create" | "update":
             return _in_every_media(schemas.of(_model(route)))

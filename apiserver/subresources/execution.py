@@ -1,0 +1,70 @@
+"""`pods/exec`: a command in a container, over a stream that leads to the kubelet.
+
+The connection itself is handed over: what the client and the kubelet agree on (WebSocket and its
+subprotocol) is theirs, and no message is unpacked on the way. The server looks at who asks, for
+what, and how many sessions there are.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from urllib.parse import urlsplit
+
+from apiserver.backend import Backend
+from apiserver.call import Call
+from apiserver.fairness.sessions import Topic
+from apiserver.subresources.pods import way_to
+from apiserver.subresources.subresource import Method, Subresource
+from apiserver.wire.parameters import TEXT, TRUTH, Parameter
+from cubernetes.api.errors import Forbidden
+from cubernetes.api.streaming.execquery import exec_query, exec_query_text
+from cubernetes.host.web.messages import Response
+from cubernetes.host.web.upgrade import relayed
+
+# What of a client's head the kubelet must see to switch. No extension is among them.
+PASSED_ON = ("connection", "upgrade", "sec-websocket-key", "sec-websocket-version",
+             "sec-websocket-protocol")  # fmt: skip
+
+
+async def execute(backend: Backend, call: Call) -> Response:
+    """Switch to a stream to the kubelet, which runs the command.
+
+    Who asks for no WebSocket is refused by the kubelet, last of all: kubectl asks again by SPDY
+    when it was refused, and shall be told the reason of the first refusal.
+    """
+    headers = call.request.headers
+    refuse_other_sites(headers)
+    asked = exec_query(call.request.query)
+    way = await way_to(backend, call, asked.container)
+    passed = {name: headers[name] for name in PASSED_ON if name in headers}
+    path, query = f"/exec/{way.path}", exec_query_text(asked)
+    opening = partial(way.kubelets.upgrade, way.node, path, query, passed)
+    topic = Topic(call.identity.user, call.request.path, call.request.address)
+    upgrade = await backend.sessions.opened(topic, opening)
+    return Response(101, b"", switch=partial(relayed, upgrade))
+
+
+def refuse_other_sites(headers: Mapping[str, str]) -> None:
+    """Refuse a browser's page of another site: it would act with its user's certificate.
+
+    Raises: Forbidden.
+    """
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != headers.get("host", ""):
+        raise Forbidden(f"the header Origin {origin[:80]!r} is not this server's")
+
+
+QUERY = (
+    Parameter("command", TEXT, "One word of the command; given once for each of them."),
+    Parameter("container", TEXT, "Where it runs; a pod with one container needs no name."),
+    Parameter("stdin", TRUTH, "Hand the client's stdin on."),
+    Parameter("stdout", TRUTH, "Hand its stdout on."),
+    Parameter("stderr", TRUTH, "Hand its stderr on."),
+    Parameter("tty", TRUTH, "Give it a terminal; stdout and stderr are one then."),
+)
+EXEC = Subresource(
+    "exec",
+    # A WebSocket begins with a GET. It runs a command all the same: who may read may not.
+    (Method("GET", "create", execute, QUERY), Method("POST", "create", execute, QUERY)),
+    media="text/plain",
+    is_stream=True,
+)
