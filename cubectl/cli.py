@@ -1,6 +1,7 @@
 """From words to a verb, and from what goes wrong to one line and an exit code.
 
-0: done. 1: refused, or no answer. 2: the command line is wrong. 130: interrupted.
+0: done. 1: refused, or no answer. 2: the command line is wrong. 130: interrupted. `exec` ends with
+the code of its command.
 """
 
 import os
@@ -98,7 +99,7 @@ def _run(verb: Verb, options: Namespace, session: Session) -> int:
         session.fail(safe(str(error)))
     except Malformed as error:
         session.fail(safe(f"the server tells no kinds that can be read: {error}"))
-    return REFUSED if session.failure_count else DONE
+    return REFUSED if session.failure_count else session.exit_code
 
 
 def _parsed(argv: Sequence[str]) -> tuple[Verb | None, Namespace]:
@@ -137,7 +138,11 @@ def _parsed_for(entry: Entry, options: Namespace) -> tuple[Verb, Namespace]:
     )
     verb.configure(parser)
     _add_common(parser, is_main=False)
-    return verb, parser.parse_intermixed_args(options.rest, options)
+    words = options.rest
+    if verb.takes_command:
+        end = words.index("--") if "--" in words else len(words)
+        words, options.command = words[:end], words[end + 1 :]
+    return verb, parser.parse_intermixed_args(words, options)
 
 
 def _verb_called(word: str) -> Entry:

@@ -53,6 +53,12 @@ def _logs() -> Verb:
     return logs.VERB
 
 
+def _exec() -> Verb:
+    from cubectl.verbs import execute
+
+    return execute.VERB
+
+
 def _scale() -> Verb:
     from cubectl.verbs import scale
 
@@ -90,6 +96,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("create", "make new objects from files", _create),
     Entry("delete", "delete objects", _delete),
     Entry("logs", "print what a container has said", _logs),
+    Entry("exec", "run a command in a container", _exec),
     Entry("scale", "change how many replicas there are", _scale),
     Entry("wait", "return when objects are as asked", _wait),
     Entry("label", "set labels", _label),

@@ -66,7 +66,10 @@ class Session:
         self.err: TextIO = err or sys.stderr or open(os.devnull, "w")  # noqa: SIM115  as long as the process
         self.environment, self.now, self.monotonic = environment, now, monotonic
         self.failure_count = 0
+        # What the process ends with where nothing failed: the code of a command that ran elsewhere.
+        self.exit_code = 0
         self._access: Access | None = None
+        self._transport: HttpsTransport | None = None
         self._api: Api | None = None
         self._kinds: Kinds | None = None
         self._warned: set[str] = set()
@@ -90,10 +93,15 @@ class Session:
         self._access = access
 
     @property
+    def transport(self) -> HttpsTransport:
+        if self._transport is None:
+            self._transport = HttpsTransport(self.access, timeout_s=self.choice.timeout_s)
+        return self._transport
+
+    @property
     def api(self) -> Api:
         if self._api is None:
-            transport = HttpsTransport(self.access, timeout_s=self.choice.timeout_s)
-            self._api = Api(transport, self.warn)
+            self._api = Api(self.transport, self.warn)
         return self._api
 
     @api.setter

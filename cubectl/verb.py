@@ -21,6 +21,8 @@ class Verb(NamedTuple):
 
     configure: Callable[[ArgumentParser], None]
     run: Callable[[Namespace, Session], None]
+    # Whether words behind `--` are a command of somebody else's; they become options.command.
+    takes_command: bool = False
 
 
 def add_selection(parser: ArgumentParser, *, fields: bool = True) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -37,6 +37,15 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     warnings: tuple[str, ...] = ()
+
+
+class Place(NamedTuple):
+    """A server: its url without a path, and what proves who is who."""
+
+    url: str
+    tls: ssl.SSLContext
+    server_name: str | None
+    headers: Mapping[str, str]
 
 
 class Stream(Protocol):
@@ -124,6 +133,14 @@ class HttpsTransport:
             yield _HttpStream(response)
         finally:
             connection.close()
+
+    @property
+    def place(self) -> Place:
+        """Where and how the server is reached, for connections that are not HTTP for long."""
+        token = self._access.token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        url = f"https://{self._name}{self._prefix}"
+        return Place(url, self._context, self._access.server_name or None, headers)
 
     def close(self) -> None:
         if self._kept is not None:

@@ -1,0 +1,142 @@
+"""A command that runs elsewhere, at this process's console: stdin, stdout, stderr and terminal.
+
+Imported by verbs that need it, for it is slow to import. Files are read and written on threads,
+one piece at a time, so that the other side sends no faster than we write.
+"""
+
+import asyncio
+import os
+import signal
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+
+from cubectl.connection.transport import Place, Unreachable
+from cubernetes.api.streaming import channels
+from cubernetes.api.streaming.channels import Channel, Misframed, Size
+from cubernetes.api.words import Status, error_of
+from cubernetes.host.blocking import Threads
+from cubernetes.host.web.duplex import Broken
+from cubernetes.host.web.websocket import Dial, DialledWebSocket, HandshakeRefused, dialled
+
+__all__ = ["Console", "HandshakeRefused", "run_remotely"]
+
+READ_BYTES = 32 * 1024
+# A kubelet pings every five seconds: a stream that is silent for longer is dead.
+SILENCE_S = 60.0
+# Nobody knows how long a person thinks, or a pager stays open.
+FOREVER_S = 10 * 365 * 86_400.0
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What of this process the command is given."""
+
+    reads: bool
+    is_terminal: bool
+
+    @classmethod
+    def of_this_process(cls, *, reads: bool, is_terminal: bool) -> "Console":
+        """Return what was asked for, as far as there is a terminal."""
+        return cls(reads, is_terminal and os.isatty(STDIN))
+
+
+def run_remotely(place: Place, target: str, console: Console, timeout_s: float) -> int:
+    """Run the command of an exec's target to its end; return its exit code.
+
+    Raises: Unreachable, HandshakeRefused, and ApiError: what failed was not the command.
+    """
+    dial = Dial(place.url + target, place.tls, place.server_name, place.headers, timeout_s)
+    with _raw_terminal(console):
+        try:
+            status = asyncio.run(_attached(dial, console))
+        except (Broken, Misframed) as error:
+            raise Unreachable(f"{place.url}: {error}") from error
+    code = channels.exit_code_of(status)
+    if code is None:
+        raise error_of(status)
+    return code
+
+
+@contextmanager
+def _raw_terminal(console: Console) -> Iterator[None]:
+    """Let keys go to the command as they are pressed, and put the terminal right again."""
+    if not (console.is_terminal and console.reads):
+        yield
+        return
+    before = termios.tcgetattr(STDIN)
+    tty.setraw(STDIN)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(STDIN, termios.TCSADRAIN, before)
+
+
+async def _attached(dial: Dial, console: Console) -> Status:
+    files = Threads()
+    async with dialled(dial, channels.PROTOCOLS) as socket:
+        tasks: list[asyncio.Task[None]] = []
+        if console.is_terminal:
+            tasks.append(asyncio.create_task(_tell_sizes(socket)))
+        if console.reads:
+            tasks.append(asyncio.create_task(_hand_on_stdin(socket, files)))
+        try:
+            return await _shown(socket, files)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _shown(socket: DialledWebSocket, files: Threads) -> Status:
+    """Write what comes, and return how the command ended.
+
+    Raises: Broken: the stream ended before the command had.
+    """
+    while (message := await socket.read(SILENCE_S)) is not None:
+        frame = channels.frame_of(message)
+        match frame.channel:
+            case Channel.STDOUT | Channel.STDERR:
+                # The numbers of the channels are those of the files.
+                write = partial(_write_all, int(frame.channel), frame.content)
+                await files.run(("console", "out"), write, deadline_s=FOREVER_S)
+            case Channel.ERROR:
+                return channels.status_in(frame.content)
+            case _:
+                raise Misframed(f"channel {frame.channel.value} is not a server's")
+    raise Broken("the stream ended before the command did")
+
+
+async def _hand_on_stdin(socket: DialledWebSocket, files: Threads) -> None:
+    with suppress(Broken):  # the reader of the stream tells of it
+        while piece := await files.run(("console", "in"), _read, deadline_s=FOREVER_S):
+            await socket.write(channels.message_of(Channel.STDIN, piece))
+        await socket.write(channels.closing(Channel.STDIN))
+
+
+async def _tell_sizes(socket: DialledWebSocket) -> None:
+    changed = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, changed.set)
+    with suppress(Broken, OSError):  # a terminal that is gone has no size
+        while True:
+            changed.clear()
+            width, height = os.get_terminal_size(STDIN)
+            await socket.write(channels.size_message(Size(width, height)))
+            await changed.wait()
+
+
+def _read() -> bytes:
+    try:
+        return os.read(STDIN, READ_BYTES)
+    except OSError:
+        return b""  # a process may be started without one
+
+
+def _write_all(file: int, text: bytes) -> None:
+    view = memoryview(text)
+    while view:
+        view = view[os.write(file, view) :]
