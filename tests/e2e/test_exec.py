@@ -1,0 +1,196 @@
+"""`exec` on real nodes, by cubectl and kubectl: streams, codes, and what stays behind."""
+
+import asyncio
+import hashlib
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cubernetes.client.rest import Client
+from tests.e2e.cluster import Cluster, until
+from tests.e2e.conftest import finished
+from tests.e2e.pods import SLEEP, made_namespace, pod, removed_namespace, shell, until_phase
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+
+ROOM = "exec"
+DEADLINE_S = 60.0
+MINOR_MIN = 31  # of kubectl's versions that ask by WebSocket
+# A command whose like no other test runs, and that reads nothing.
+MARK = "86413"
+LONG = ("sleep", MARK)
+BIG_BYTES = 20_000_000
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A command line for the cluster."""
+
+    argv: Sequence[str]
+    environment: dict[str, str]
+
+    @asynccontextmanager
+    async def started(
+        self, *words: str, stdin: int = subprocess.PIPE
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        pipe = subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *self.argv, *words, stdin=stdin, stdout=pipe, stderr=pipe, env=self.environment
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+
+    async def __call__(self, *words: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+        async with self.started(*words) as process, asyncio.timeout(DEADLINE_S):
+            out, err = await process.communicate(stdin)
+            return process.returncode or 0, out, err
+
+
+def kubectl_or_skip() -> str:
+    found = shutil.which("kubectl")
+    if found is None:
+        pytest.skip("no kubectl on this machine")
+    argv = [found, "version", "--client", "-o", "json"]
+    told = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
+    minor = int(told["clientVersion"]["minor"].rstrip("+"))
+    if minor < MINOR_MIN:
+        pytest.skip(f"kubectl 1.{minor} asks by SPDY: 1.{MINOR_MIN} or later is needed")
+    return found
+
+
+@pytest.fixture(params=["cubectl", "kubectl"])
+def tool(request: pytest.FixtureRequest, cluster: Cluster, tmp_path: Path) -> Tool:
+    argv = [sys.executable, "-m", "cubectl"] if request.param == "cubectl" else [kubectl_or_skip()]
+    config = tmp_path / "config"
+    content = (cluster.lab.node("n1").root / "etc/cubernetes/admin.conf").read_bytes()
+    config.touch(mode=0o600)
+    config.write_bytes(content)
+    own = {"KUBECONFIG": str(config), "HOME": str(tmp_path), "TERM": "xterm"}
+    return Tool([*argv, "-n", ROOM], {**os.environ, **own})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def box(cluster: Cluster) -> Iterator[None]:
+    """A pod on the last node: the way there leads over another machine."""
+
+    async def make() -> None:
+        async with cluster.client() as client:
+            await made_namespace(client, ROOM)
+            one = pod("box", [shell(SLEEP)], namespace=ROOM, nodeName=cluster.names[-1])
+            await client.create(one)
+            await until_phase(client, "box", "Running", namespace=ROOM)
+
+    async def unmake() -> None:
+        async with cluster.client() as client:
+            await removed_namespace(client, ROOM)
+
+    finished(make())
+    yield
+    finished(unmake())
+
+
+async def test_streams_stay_apart_and_the_exit_code_is_the_commands(tool: Tool) -> None:
+    code, out, err = await tool("exec", "box", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (code, out) == (3, b"out\n")
+    assert err.startswith(b"err\n")
+    assert b"exit code 3" in err
+    assert await tool("exec", "box", "--", "true") == (0, b"", b"")
+    code, out, err = await tool("exec", "box", "--", "no-such-command")
+    assert code == 127
+    assert b"no-such-command" in out + err
+
+
+async def test_twenty_megabytes_go_in_and_come_back_and_the_end_of_stdin_ends_it(
+    tool: Tool,
+) -> None:
+    block = hashlib.sha256(b"exec").digest() * 1000
+    text = (block * (BIG_BYTES // len(block) + 1))[:BIG_BYTES]
+    code, out, err = await tool("exec", "-i", "box", "--", "cat", stdin=text)
+    assert (code, err) == (0, b"")
+    assert len(out) == len(text)
+    assert hashlib.sha256(out).digest() == hashlib.sha256(text).digest()
+
+
+async def test_a_command_at_a_terminal_has_one(tool: Tool) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        words = ("exec", "-it", "box", "--", "sh", "-c", "test -t 0 && test -t 1 && exit 7")
+        async with tool.started(*words, stdin=theirs) as process, asyncio.timeout(DEADLINE_S):
+            await process.communicate()
+            assert process.returncode == 7
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+async def commands_of(cluster: Cluster) -> int:
+    """Return how many of the long commands run on the pod's node."""
+    ended = await cluster.run(cluster.names[-1], ["ps", "ax", "-o", "args="])
+    return sum(line.strip() == " ".join(LONG) for line in ended.stdout.splitlines())
+
+
+async def until_running(cluster: Cluster, count: int) -> None:
+    async def holds() -> bool:
+        return await commands_of(cluster) == count
+
+    await until(f"{count} of the long commands run", holds, DEADLINE_S)
+
+
+async def descriptors_of(cluster: Cluster, node: str, program: str) -> int:
+    pid = await cluster.pid_of(node, program)
+    return len((await cluster.run(node, ["ls", f"/proc/{pid}/fd"])).stdout.split())
+
+
+async def test_a_client_that_is_killed_leaves_nothing_behind(cluster: Cluster, tool: Tool) -> None:
+    last = cluster.names[-1]
+    before = [
+        await descriptors_of(cluster, *one) for one in (("n1", "apiserver"), (last, "kubelet"))
+    ]
+    for _ in range(3):
+        async with tool.started("exec", "-i", "box", "--", *LONG) as process:
+            await until_running(cluster, 1)
+            process.kill()
+        await until_running(cluster, 0)
+
+    async def is_as_before() -> bool:
+        # Watches and logs come and go: no more than one or two.
+        server = await descriptors_of(cluster, "n1", "apiserver")
+        kubelet = await descriptors_of(cluster, last, "kubelet")
+        return server <= before[0] + 2 and kubelet <= before[1] + 2
+
+    await until("no descriptor is left", is_as_before, DEADLINE_S)
+
+
+@pytest.mark.parametrize("program", ["kubelet", "apiserver"])
+async def test_who_vanishes_on_the_way_is_an_error_to_the_client(
+    cluster: Cluster, client: Client, tool: Tool, program: str
+) -> None:
+    node = "n1" if program == "apiserver" else cluster.names[-1]
+    async with tool.started("exec", "-i", "box", "--", *LONG) as process:
+        await until_running(cluster, 1)
+        await cluster.kill(node, program)
+        async with asyncio.timeout(DEADLINE_S):
+            _, err = await process.communicate()
+        assert process.returncode not in (0, None)
+        assert err
+
+    async def serves() -> bool:
+        return (await tool("exec", "box", "--", "true"))[0] == 0
+
+    await until("exec is served again", serves, DEADLINE_S)
+    # Of a kubelet that is killed the runtime hears nothing: the command stays, as Kubernetes' does.
+    await cluster.run(cluster.names[-1], ["pkill", "-f", f"^{' '.join(LONG)}$"], check=False)
+    await until_running(cluster, 0)
