@@ -11,10 +11,10 @@ from contextlib import suppress
 from aiohttp import web
 
 from cubernetes.api.errors import InternalError, Timeout
-from cubernetes.api.streaming import channels
-from cubernetes.api.streaming.channels import Channel, Frame, Misframed
-from cubernetes.api.streaming.execquery import ExecQuery
 from cubernetes.api.words import Status, status_of
+from cubernetes.client.wire import channels
+from cubernetes.client.wire.channels import Channel, Frame, Misframed
+from cubernetes.client.wire.execquery import ExecQuery
 from cubernetes.host.clock import Clock
 from cubernetes.host.log import Log
 from cubernetes.host.web.duplex import Broken

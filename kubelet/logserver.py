@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import BadRequest
-from cubernetes.api.streaming.execquery import exec_query
+from cubernetes.client.wire.execquery import exec_query
 from cubernetes.client.wire.logquery import LogQuery, log_query
 from cubernetes.host.clock import Clock
 from cubernetes.host.web.httpserver import HttpServer, Limits

@@ -16,7 +16,7 @@ from apiserver.subresources.pods import way_to
 from apiserver.subresources.subresource import Method, Subresource
 from apiserver.wire.parameters import TEXT, TRUTH, Parameter
 from cubernetes.api.errors import Forbidden
-from cubernetes.api.streaming.execquery import exec_query, exec_query_text
+from cubernetes.client.wire.execquery import exec_query, exec_query_text
 from cubernetes.host.web.messages import Response
 from cubernetes.host.web.upgrade import relayed
 

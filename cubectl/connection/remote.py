@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from cubectl.connection.transport import Place, Unreachable
-from cubernetes.api.streaming import channels
-from cubernetes.api.streaming.channels import Channel, Misframed, Size
 from cubernetes.api.words import Status, error_of
+from cubernetes.client.wire import channels
+from cubernetes.client.wire.channels import Channel, Misframed, Size
 from cubernetes.host.blocking import Threads
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.websocket import Dial, DialledWebSocket, HandshakeRefused, dialled

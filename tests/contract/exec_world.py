@@ -15,9 +15,9 @@ from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
 from cubernetes.api import codec
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.streaming import channels
-from cubernetes.api.streaming.channels import Channel
 from cubernetes.api.words import Status
+from cubernetes.client.wire import channels
+from cubernetes.client.wire.channels import Channel
 from cubernetes.host.env import Env
 from cubernetes.host.web.httpserver import HttpServer
 from cubernetes.host.web.messages import Identity, Request

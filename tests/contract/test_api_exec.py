@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from apiserver.settings import Limits
-from cubernetes.api.streaming import channels
-from cubernetes.api.streaming.channels import V4, V5, Channel, Size
+from cubernetes.client.wire import channels
+from cubernetes.client.wire.channels import V4, V5, Channel, Size
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.websocket import HandshakeRefused
 from tests.contract.exec_world import (

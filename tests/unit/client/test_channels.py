@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api import codec
-from cubernetes.api.streaming import channels
-from cubernetes.api.streaming.channels import Channel, Frame, Misframed, Size
 from cubernetes.api.words import Cause, Status, StatusDetails
+from cubernetes.client.wire import channels
+from cubernetes.client.wire.channels import Channel, Frame, Misframed, Size
 
 
 @given(st.sampled_from(Channel), st.binary(max_size=40))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.errors import BadRequest
-from cubernetes.api.streaming.execquery import ExecQuery, exec_query, exec_query_text
+from cubernetes.client.wire.execquery import ExecQuery, exec_query, exec_query_text
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from cubernetes.api.errors import BadRequest
-from cubernetes.api.logquery import flag
 from cubernetes.api.names import is_label
+from cubernetes.client.wire.logquery import flag
 
 FLAGS = ("stdin", "stdout", "stderr", "tty")
 
