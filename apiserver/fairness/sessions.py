@@ -1,7 +1,7 @@
 """Sessions: streams in both directions through this server; how many each user has, and their end.
 
 A session outlives its request by hours. Its place is taken before the kubelet is asked, and given
-back when the stream is aborted, as whoever relays it does in the end.
+back when the stream is aborted, as its relay does in the end.
 """
 
 from collections import Counter

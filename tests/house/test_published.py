@@ -30,6 +30,7 @@ PRINTED = [
 # The least that each kind is, where every part that may be empty is there, and empty.
 REFERENCE = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "u"}
 BARE: dict[str, Tree] = {
+    "ConfigMap": {},
     "Namespace": {},
     "Node": {
         "spec": {"taints": [{"key": "a"}]},
@@ -37,7 +38,18 @@ BARE: dict[str, Tree] = {
     },
     "Pod": {
         "spec": {
-            "containers": [{"name": "a", "image": "b", "ports": [{"containerPort": 80}]}],
+            "containers": [
+                {
+                    "name": "a",
+                    "image": "b",
+                    "ports": [{"containerPort": 80}],
+                    "env": [
+                        {"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                        {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}},
+                        {"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+                    ],
+                }
+            ],
             "volumes": [{"name": "v", "hostPath": {"path": "/srv"}}],
         },
         "status": {
@@ -46,6 +58,7 @@ BARE: dict[str, Tree] = {
             ]
         },
     },
+    "Secret": {},
     "Service": {"spec": {"ports": [{"port": 80}]}},
     "ReplicaSet": {
         "spec": {
