@@ -9,7 +9,7 @@ from apiserver.settings import Settings
 from apiserver.state.mirror import Mirror
 from apiserver.state.room import Room
 from apiserver.state.transact import Transactions
-from apiserver.state.watching import Watchers
+from apiserver.state.watching import WatchRegistry
 from apiserver.storage.store import Entry, Store
 from cubernetes.api.core.node import Node
 from cubernetes.api.meta import Object
@@ -60,7 +60,7 @@ class Backend:
     store: Store
     mirror: Mirror
     transactions: Transactions
-    watchers: Watchers
+    watchers: WatchRegistry
     env: Env
     settings: Settings
     room: Room

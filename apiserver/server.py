@@ -3,7 +3,7 @@
 A request goes the same way whatever it is: route, who asks, may they, then its body, the verb, and
 one line of audit. Until it is known that it may be, nothing of a body is read. Every refusal is an
 ApiError and becomes a Status in one place; anything else is a bug of ours, told as such and logged
-with its story.
+with its record.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from apiserver.about import requestids
-from apiserver.about.audit import Audit, Story
+from apiserver.about.audit import Audit, AuditRecord
 from apiserver.about.counts import Counts
 from apiserver.about.health import check_loaded
 from apiserver.auth.authorize import (
@@ -41,7 +41,7 @@ from apiserver.state.mirror import Mirror
 from apiserver.state.room import Room
 from apiserver.state.statuses import forbidden, response_of
 from apiserver.state.transact import Transactions
-from apiserver.state.watching import Watchers
+from apiserver.state.watching import WatchRegistry
 from apiserver.storage.store import Store
 from apiserver.strategies.registry import strategy_of
 from apiserver.verbs.read import seats_for, selection_for
@@ -93,7 +93,7 @@ class ApiServer:
     ) -> None:
         limits = settings.limits
         mirror = Mirror(store, env.clock, kinds, limits.events_max)
-        self.watchers = Watchers(
+        self.watchers = WatchRegistry(
             mirror,
             env,
             per_user_max=limits.watches_per_user_max,
@@ -179,19 +179,21 @@ class ApiServer:
         """
         begun_at = self.backend.env.clock.monotonic()
         trace = Trace(self._request_ids.id_of(request))
-        story = Story(request.identity.user, request.method, address=request.address, trace=trace)
+        record = AuditRecord(
+            request.identity.user, request.method, address=request.address, trace=trace
+        )
         # What the audit says where nobody waits for the answer any more.
         code = CLIENT_GONE
         async with AsyncExitStack() as places:
             try:
-                response = await self._told(request, unread, story, places)
+                response = await self._told(request, unread, record, places)
                 response = noted(request.headers.get("accept", ""), response)
                 if trace.request_id:
                     headers = {**response.headers, requestids.HEADER: trace.request_id}
                     response = replace(response, headers=headers)
                 code = response.status
             finally:
-                self._tell(request.path, story, code, begun_at)
+                self._tell(request.path, record, code, begun_at)
             if not isinstance(response.body, bytes) or response.switch is not None:
                 # A stream has its place among its user's watches or sessions, not among requests.
                 await places.aclose()
@@ -204,49 +206,49 @@ class ApiServer:
     def refused(self, request: Request, error: Malformed) -> Response:
         """Answer what did not become a request."""
         refusal = BadRequest(str(error))
-        story = Story("", request.method, why=refusal.message, address=request.address)
-        self._tell(request.path, story, refusal.code, self.backend.env.clock.monotonic())
+        record = AuditRecord("", request.method, why=refusal.message, address=request.address)
+        self._tell(request.path, record, refusal.code, self.backend.env.clock.monotonic())
         return response_of(refusal)
 
-    def _tell(self, path: str, story: Story, code: int, begun_at: float) -> None:
+    def _tell(self, path: str, record: AuditRecord, code: int, begun_at: float) -> None:
         now = self.backend.env.clock.monotonic()
-        self._counts.answered(story.counted_verb, story.resource, code, now - begun_at)
-        self._audit.tell(story, path, code, round((now - begun_at) * 1000, 1), now)
+        self._counts.answered(record.counted_verb, record.resource, code, now - begun_at)
+        self._audit.tell(record, path, code, round((now - begun_at) * 1000, 1), now)
 
     async def _told(
-        self, request: Request, unread: Unread | None, story: Story, places: AsyncExitStack
+        self, request: Request, unread: Unread | None, record: AuditRecord, places: AsyncExitStack
     ) -> Response:
         """Return the answer, whatever went wrong on the way to it."""
         limits = self.backend.settings.limits
         try:
             async with asyncio.timeout(limits.request_deadline_s):
-                return await self._answer(request, unread, story, places)
+                return await self._answer(request, unread, record, places)
         except TimeoutError:
-            story.why = "the deadline passed; a write may have happened: read again"
-            return response_of(Timeout(story.why))
+            record.why = "the deadline passed; a write may have happened: read again"
+            return response_of(Timeout(record.why))
         except ApiError as error:
-            story.why = error.message
+            record.why = error.message
             return response_of(error)
         except Exception as error:  # noqa: BLE001  the last place that can answer
             log.bug("request failed", error, method=request.method, path=request.path)
             return response_of(InternalError("an error of the server; the outcome is unknown"))
 
     async def _answer(
-        self, request: Request, unread: Unread | None, story: Story, places: AsyncExitStack
+        self, request: Request, unread: Unread | None, record: AuditRecord, places: AsyncExitStack
     ) -> Response:
         limits = self.backend.settings.limits
         route, namespace, name = self._routes.match(request.method, request.path)
-        story.matched(route)
+        record.matched(route)
         if route.policy is Policy.OPEN:
             refuse_impersonation(request)
             return await route.handler(self.backend, Call(request, route, request.identity))
         check_loaded(self.backend)
         identity = await self._identified(request)
-        story.user = identity.user
+        record.user = identity.user
         refuse_impersonation(request)
         await check_member(self.backend, identity)
-        call = Call(request, route, identity, namespace, name, story.trace)
-        story.verb = _verb(call)
+        call = Call(request, route, identity, namespace, name, record.trace)
+        record.verb = _verb(call)
         if route.policy is Policy.ROLE:
             await self._check_may(call)
         body_bytes = unread.bytes_max if unread else len(request.body)

@@ -34,7 +34,7 @@ from cubernetes.api.discovery.endpointslice import (
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
 from cubernetes.api.names import LABEL_COUNT_MAX
 from cubernetes.api.selectors import equal_to
-from cubernetes.reconcile.plan import Action, Again, Create, Delete, Update, View
+from cubernetes.reconcile.plan import Action, Create, Delete, RequeueAfter, Update, View
 
 MANAGED_BY = "endpoints.cubernetes.io"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
@@ -207,13 +207,13 @@ def _slice_name(service: Service, ports: Ports, place: int) -> str:
     return child_name(service.metadata.name, service.metadata.uid, _ports_text(ports), place)
 
 
-def _left_behind(slices: Sequence[EndpointSlice], view: View) -> Iterator[Delete | Again]:
+def _left_behind(slices: Sequence[EndpointSlice], view: View) -> Iterator[Delete | RequeueAfter]:
     """Delete the slices of a service that is gone: known once the services' view is as new."""
     for one in slices:
         if view.revision(Service) >= int(one.metadata.resource_version or 0):
             yield _gone(one)
         else:
-            yield Again(VIEW_PAUSE_S)
+            yield RequeueAfter(VIEW_PAUSE_S)
 
 
 def _slice_of(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from cubernetes.api.core.event import Event
 from cubernetes.api.meta import Object, Ref
-from cubernetes.reconcile.plan import Action, Again, Delete, View
+from cubernetes.reconcile.plan import Action, Delete, RequeueAfter, View
 
 EVERY_EVENT = Ref("EventSweep", "", "")
 SWEEP_S = 30.0
@@ -47,7 +47,7 @@ class OldEvents:
         # A due time further away than a sweep is one that a clock set back has left behind.
         left_s = (self.due_at - now).total_seconds() if self.due_at is not None else 0.0
         if 0 < left_s <= SWEEP_S:
-            yield Again(left_s)
+            yield RequeueAfter(left_s)
             return
         found = view.list(Event)
         seen = self.seen = self._looked(found, now)
@@ -64,7 +64,7 @@ class OldEvents:
         pause_s = BACKLOG_PAUSE_S if len(old) > BURST else SWEEP_S
         self.due_at = now + timedelta(seconds=pause_s)
         if events:
-            yield Again(pause_s)
+            yield RequeueAfter(pause_s)
 
     def _looked(self, events: Sequence[Event], now: datetime) -> dict[str, Sighting]:
         """Return when each Event was last seen to change; those that are gone are forgotten."""

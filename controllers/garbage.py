@@ -35,7 +35,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.kinds import Kinds
 from cubernetes.api.meta import Object, Ref
 from cubernetes.api.registry import KINDS
-from cubernetes.reconcile.plan import Action, Again, Delete, Patch, View
+from cubernetes.reconcile.plan import Action, Delete, Patch, RequeueAfter, View
 
 MISSING_GRACE_S = 30.0
 VIEW_PAUSE_S = 1.0  # until a view that lags is looked at again
@@ -105,17 +105,17 @@ class Garbage:
         if view.get(Node, node) is not None:
             self.missing.pop(node, None)
         elif view.revision(Node) < revision_of(pod):
-            yield Again(VIEW_PAUSE_S)
+            yield RequeueAfter(VIEW_PAUSE_S)
         else:
             left_s = self._grace_left_s(node, now)
             if left_s <= 0:
                 yield Delete(Pod, pod.ref, pod.metadata.uid, grace_s=0)
                 return
-            yield Again(left_s)
+            yield RequeueAfter(left_s)
         if not pod.metadata.is_deleted:
             yield from self._unowned(pod, view)
 
-    def _unowned(self, thing: Object, view: View) -> Iterator[Delete | Patch | Again]:
+    def _unowned(self, thing: Object, view: View) -> Iterator[Delete | Patch | RequeueAfter]:
         """Delete it where no owner stays; the revision guards a new one."""
         owners = owners_of(thing, view, self.known, self.gone)
         leaving = {one.uid for one in (*owners.absent, *owners.waiting)}
@@ -126,7 +126,7 @@ class Garbage:
         elif leaving and not owners.unseen and not owners.foreign:
             yield _ended(thing, view, self.known, is_waited_for=bool(owners.waiting))
         if owners.unseen:
-            yield Again(VIEW_PAUSE_S)
+            yield RequeueAfter(VIEW_PAUSE_S)
 
     def _grace_left_s(self, node: str, now: datetime) -> float:
         since = self.missing.setdefault(node, now)
@@ -183,7 +183,7 @@ def _let_go(owner: Object, finalizer: str, view: View, kinds: Kinds) -> Iterator
     if all(view.revision(kind) >= revision_of(owner) for kind in kinds):
         yield without_finalizer(owner, finalizer)
     else:
-        yield Again(VIEW_PAUSE_S)
+        yield RequeueAfter(VIEW_PAUSE_S)
 
 
 def _dependents(uid: str, view: View, kinds: Kinds) -> Iterator[Object]:

@@ -14,7 +14,7 @@ from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.kinds import Kinds
 from cubernetes.api.meta import Object, Ref, replaced
 from cubernetes.api.registry import KINDS
-from cubernetes.reconcile.plan import Action, Again, Delete, Finalize, View
+from cubernetes.reconcile.plan import Action, Delete, Finalize, RequeueAfter, View
 
 FINALIZER = "kubernetes"
 BURST = 500
@@ -59,4 +59,4 @@ class Namespaces:
             left = tuple(one for one in namespace.spec.finalizers if one != FINALIZER)
             yield Finalize(replaced(namespace, spec=replaced(namespace.spec, finalizers=left)))
         else:
-            yield Again(VIEW_PAUSE_S)
+            yield RequeueAfter(VIEW_PAUSE_S)

@@ -29,7 +29,7 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.toleration import unreachable_s
 from cubernetes.api.meta import Object, Ref, replaced
-from cubernetes.reconcile.plan import Action, Again, Record, UpdateStatus, View
+from cubernetes.reconcile.plan import Action, Record, RequeueAfter, UpdateStatus, View
 
 UNKNOWN = "NodeStatusUnknown"
 NODE_NOT_READY = "NodeNotReady"
@@ -97,7 +97,7 @@ class Nodes:
                 yield from _unready(view.on_node(Pod, key.name), now)
             return
         if self._holds(now):
-            yield Again(LOOK_AGAIN_S)
+            yield RequeueAfter(LOOK_AGAIN_S)
             return
         if seen is None:
             # It has no Lease yet: from its first look on, it has as long as any other.
@@ -150,7 +150,7 @@ class Nodes:
                 yield from _heard_again(node, now)
             if timing.steady_s <= run_s <= REVIVAL_S:
                 yield from _ready_again(node, view, now)
-            yield Again(max(LOOK_AGAIN_S, timing.silent_after_s - silence_s))
+            yield RequeueAfter(max(LOOK_AGAIN_S, timing.silent_after_s - silence_s))
             return
         yield from _silenced(node, now)
         pods = [pod for pod in view.on_node(Pod, node.metadata.name) if not is_finished(pod)]
@@ -158,7 +158,7 @@ class Nodes:
         due = [pod for pod in pods if self._is_due(pod, silence_s - timing.silent_after_s)]
         if due and self._may_evict(view, now):
             yield from evicted(due, f"node {node.metadata.name} is silent")
-        yield Again(SILENT_PAUSE_S)
+        yield RequeueAfter(SILENT_PAUSE_S)
 
     def _is_due(self, pod: Pod, lost_s: float) -> bool:
         """Whether a pod is to be given up, its node having been out of reach for so long."""

@@ -30,11 +30,11 @@ from cubernetes.api.core.pod import Pod, is_finished, is_ready
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
 from cubernetes.reconcile.plan import (
     Action,
-    Again,
     Create,
     Delete,
     Patch,
     Record,
+    RequeueAfter,
     UpdateStatus,
     View,
 )
@@ -100,7 +100,7 @@ class ReplicaSets:
             yield Delete(Pod, pod.ref, pod.metadata.uid)
             yield Record(wanted, "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
         if held_s > 0:
-            yield Again(held_s)
+            yield RequeueAfter(held_s)
 
     def _looked(self, key: Ref, claim: Claim, now: datetime) -> Mapping[str, datetime]:
         """Return since when each pod was seen, of those that were seen alive."""
@@ -190,7 +190,7 @@ def _status_of(wanted: ReplicaSet, active: Sequence[Pod], now: datetime) -> Iter
         yield UpdateStatus(replaced(wanted, status=status))
     soonest_s = min((wait_s for wait_s in waits_s if wait_s > 0), default=0.0)
     if soonest_s > 0:
-        yield Again(soonest_s)
+        yield RequeueAfter(soonest_s)
 
 
 def _unavailable_s(pod: Pod, min_ready_s: int, now: datetime) -> float:

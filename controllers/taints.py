@@ -16,7 +16,7 @@ from cubernetes.api.core.node import Node, Taint
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.toleration import borne_s
 from cubernetes.api.meta import Object, Ref
-from cubernetes.reconcile.plan import Action, Again, View
+from cubernetes.reconcile.plan import Action, RequeueAfter, View
 
 NEXT_BURST_S = 1.0
 
@@ -52,9 +52,9 @@ class Taints:
         told = ", ".join(sorted(f"{one.key}:{one.effect}" for one in hard))
         yield from evicted(due, f"node {key.name} has the taint {told}")
         if len(due) > EVICTION_BURST:
-            yield Again(NEXT_BURST_S)
+            yield RequeueAfter(NEXT_BURST_S)
         elif later_s := [span_s for span_s, _ in left if 0 < span_s < inf]:
-            yield Again(min(later_s))
+            yield RequeueAfter(min(later_s))
 
 
 def is_hard(taint: Taint) -> bool:

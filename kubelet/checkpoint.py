@@ -13,7 +13,7 @@ from cubernetes.api.meta import Object
 from cubernetes.host.durable.checkedfile import CheckedFile
 
 
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+class NetworkState(msgspec.Struct, frozen=True, kw_only=True):
     """Where this node stands in the pod network: its range, and the other nodes."""
 
     pod_cidr: str
@@ -30,9 +30,9 @@ class Checkpoint(Protocol):
 
     def save(self, pods: Sequence[Pod]) -> None: ...
 
-    def load_surroundings(self) -> Surroundings | None: ...
+    def load_surroundings(self) -> NetworkState | None: ...
 
-    def save_surroundings(self, surroundings: Surroundings) -> None: ...
+    def save_surroundings(self, surroundings: NetworkState) -> None: ...
 
     def load_services(self) -> Sequence[Service]: ...
 
@@ -60,15 +60,15 @@ class FileCheckpoint:
     def save_services(self, services: Sequence[Service]) -> None:
         _save(self._services, services)
 
-    def load_surroundings(self) -> Surroundings | None:
+    def load_surroundings(self) -> NetworkState | None:
         line = self._surroundings.load()
         try:
-            return msgspec.json.decode(line, type=Surroundings) if line else None
+            return msgspec.json.decode(line, type=NetworkState) if line else None
         except (ValueError, msgspec.DecodeError) as error:
             self._surroundings.distrust(error)
             return None
 
-    def save_surroundings(self, surroundings: Surroundings) -> None:
+    def save_surroundings(self, surroundings: NetworkState) -> None:
         self._surroundings.save(msgspec.json.encode(surroundings))
 
 

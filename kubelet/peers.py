@@ -11,7 +11,7 @@ from cubernetes.client.informer import Informer
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.ruleset import RuleSet
-from kubelet.checkpoint import Checkpoint, Surroundings
+from kubelet.checkpoint import Checkpoint, NetworkState
 from kubelet.network import guard, overlay
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
 from kubelet.settings import KubeletSettings
@@ -86,7 +86,7 @@ class Peers:
         if node is None or not node.spec.pod_cidr:
             return True
         kept = tuple((one.name, str(one.address), str(one.pod_cidr)) for one in peers)
-        around = Surroundings(pod_cidr=node.spec.pod_cidr, peers=kept)
+        around = NetworkState(pod_cidr=node.spec.pod_cidr, peers=kept)
         save = partial(self._checkpoint.save_surroundings, around)
         try:
             await self._env.blocking.run(NODE_FILE, save)
@@ -96,7 +96,7 @@ class Peers:
         return True
 
 
-def peers_kept(around: Surroundings) -> tuple[Peer, ...]:
+def peers_kept(around: NetworkState) -> tuple[Peer, ...]:
     return tuple(
         Peer(name, IPv4Address(address), IPv4Network(pod_cidr))
         for name, address, pod_cidr in around.peers

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 
 from cubernetes.host.durable.checkedfile import CheckedFile
-from cubernetes.host.packetfilter.ruleset import Place, Rule, RuleSet
+from cubernetes.host.packetfilter.ruleset import Chain, Rule, RuleSet
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class SavedRules(msgspec.Struct, frozen=True, kw_only=True):
     """A RuleSet as a file holds it: (table, chain, rules)."""
 
     chains: tuple[tuple[str, str, tuple[Rule, ...]], ...]
@@ -28,7 +28,7 @@ class RulesCheckpoint:
         if self._file is None or content is None:
             return None
         try:
-            return _rules_of(msgspec.json.decode(content, type=Kept))
+            return _rules_of(msgspec.json.decode(content, type=SavedRules))
         except (ValueError, msgspec.DecodeError) as error:
             self._file.distrust(error)
             return None
@@ -36,18 +36,18 @@ class RulesCheckpoint:
     def save(self, rules: RuleSet) -> None:
         """Keep the rules. Raises: OSError, where the disk takes nothing; the last ones stand."""
         if self._file is not None:
-            kept = Kept(chains=_listed(rules.chains), jumps=_listed(rules.jumps))
+            kept = SavedRules(chains=_listed(rules.chains), jumps=_listed(rules.jumps))
             self._file.save(msgspec.json.encode(kept))
 
 
 def _listed(
-    chains: Mapping[Place, tuple[Rule, ...]],
+    chains: Mapping[Chain, tuple[Rule, ...]],
 ) -> tuple[tuple[str, str, tuple[Rule, ...]], ...]:
     return tuple((place.table, place.chain, chains[place]) for place in sorted(chains))
 
 
-def _rules_of(kept: Kept) -> RuleSet:
+def _rules_of(kept: SavedRules) -> RuleSet:
     return RuleSet(
-        chains={Place(table, chain): rules for table, chain, rules in kept.chains},
-        jumps={Place(table, chain): rules for table, chain, rules in kept.jumps},
+        chains={Chain(table, chain): rules for table, chain, rules in kept.chains},
+        jumps={Chain(table, chain): rules for table, chain, rules in kept.jumps},
     )

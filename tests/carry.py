@@ -15,7 +15,6 @@ from cubernetes.api.meta import Object, Ref, replaced
 from cubernetes.api.patches.patch import merged
 from cubernetes.reconcile.plan import (
     Action,
-    Again,
     Bind,
     Create,
     Delete,
@@ -23,6 +22,7 @@ from cubernetes.reconcile.plan import (
     Patch,
     Planner,
     Record,
+    RequeueAfter,
     StillView,
     Update,
     UpdateStatus,
@@ -110,7 +110,7 @@ class World:
     def plan(self, planner: Planner, key: Ref, behind: int = 0) -> list[Action]:
         """Return what changes something: records and pauses are left out."""
         actions = planner.plan(key, self.view(behind), self.now)
-        return [one for one in actions if not isinstance(one, Again | Record)]
+        return [one for one in actions if not isinstance(one, RequeueAfter | Record)]
 
     def _keep(self, objects: dict[Ref, Object]) -> None:
         self._past.append((self.revision, self._objects))

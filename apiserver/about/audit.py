@@ -25,7 +25,7 @@ strangers = Log(STRANGERS)
 
 
 @dataclass(slots=True)
-class Story:
+class AuditRecord:
     """What is told of a request: to people by the audit, and counted.
 
     resource is empty as long as no route has matched.
@@ -57,24 +57,26 @@ class Audit:
     def __init__(self) -> None:
         self._rate = Rate(STRANGER_LINES_PER_S, STRANGER_LINES_BURST)
 
-    def tell(self, story: Story, path: str, code: int, latency_ms: float, now_s: float) -> None:
+    def tell(
+        self, record: AuditRecord, path: str, code: int, latency_ms: float, now_s: float
+    ) -> None:
         """Write the line of a request that has ended."""
-        is_strangers = story.is_strangers
+        is_strangers = record.is_strangers
         if is_strangers and not self._rate.allows(now_s):
             return
         facts: dict[str, object] = {
-            "user": story.user,
-            "verb": story.verb[:METHOD_CHARS_MAX],
-            "resource": story.resource,
+            "user": record.user,
+            "verb": record.verb[:METHOD_CHARS_MAX],
+            "resource": record.resource,
         }
-        if story.why:
-            facts["why"] = story.why[:WHY_CHARS_MAX]
-        if story.address:
-            facts["address"] = story.address
-        if story.trace.request_id:
-            facts["request_id"] = story.trace.request_id
-        if story.trace.cause:
-            facts["cause"] = story.trace.cause
+        if record.why:
+            facts["why"] = record.why[:WHY_CHARS_MAX]
+        if record.address:
+            facts["address"] = record.address
+        if record.trace.request_id:
+            facts["request_id"] = record.trace.request_id
+        if record.trace.cause:
+            facts["cause"] = record.trace.cause
         if is_strangers and (missed := self._rate.missed()):
             facts["lines_left_out"] = missed
         most = STRANGER_PATH_CHARS_MAX if is_strangers else PATH_CHARS_MAX

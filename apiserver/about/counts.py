@@ -6,7 +6,7 @@ from apiserver.backend import Backend
 from apiserver.call import Call
 from apiserver.state.mirror import Mirror
 from apiserver.state.watchcache import KindCache
-from apiserver.state.watching import Watchers
+from apiserver.state.watching import WatchRegistry
 from cubernetes.host.metrics import TEXT_FORMAT, Histogram, Metrics
 from cubernetes.host.web.messages import Response
 
@@ -14,7 +14,7 @@ from cubernetes.host.web.messages import Response
 class Counts:
     """The API server's own families."""
 
-    def __init__(self, metrics: Metrics, mirror: Mirror, watchers: Watchers) -> None:
+    def __init__(self, metrics: Metrics, mirror: Mirror, watchers: WatchRegistry) -> None:
         self.in_flight = metrics.gauge("cube_apiserver_requests_in_flight", "Requests under way.")
         self.waiting = metrics.gauge(
             "cube_apiserver_requests_waiting", "Requests that wait for a seat or for room."

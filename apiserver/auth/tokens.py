@@ -24,7 +24,7 @@ NAMES_MAX = 4096
 OTHERS = ""
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TokenRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the store keeps of a token; node and used_at tell of its use, where it is for one.
 
     for_node: the only node that it is for, also in the place of one that has the name; empty: any.
@@ -59,19 +59,19 @@ def hash_of(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def is_good(kept: Kept, secret: str, now: datetime) -> bool:
+def is_good(kept: TokenRecord, secret: str, now: datetime) -> bool:
     """The secret is right, and the token is neither over nor used up."""
     is_right = hmac.compare_digest(kept.secret_hash, hash_of(secret))
     return is_right and now < kept.expires_at and not is_used_up(kept, now)
 
 
-def is_used_up(kept: Kept, now: datetime) -> bool:
+def is_used_up(kept: TokenRecord, now: datetime) -> bool:
     if not kept.once or kept.used_at is None:
         return False
     return now >= kept.used_at + timedelta(seconds=REPEAT_WINDOW_S)
 
 
-def may_join(kept: Kept, node: str) -> bool:
+def may_join(kept: TokenRecord, node: str) -> bool:
     """A token that is good once is good for the node that used it, and no other."""
     is_free = not kept.once or kept.node in ("", node)
     return is_free and kept.for_node in ("", node)

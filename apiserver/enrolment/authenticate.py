@@ -3,7 +3,7 @@
 import msgspec
 
 from apiserver.auth.authorize import BOOTSTRAP_PREFIX, BOOTSTRAPPERS
-from apiserver.auth.tokens import Failures, Kept, Shown, is_good, shown_in
+from apiserver.auth.tokens import Failures, Shown, TokenRecord, is_good, shown_in
 from apiserver.backend import Backend
 from apiserver.state.keys import TOKENS
 from apiserver.storage.store import Entry
@@ -45,7 +45,7 @@ class Authenticator:
     def _is_good(self, entry: Entry | None, shown: Shown) -> bool:
         if entry is None:
             return False
-        kept = msgspec.json.decode(entry.value, type=Kept)
+        kept = msgspec.json.decode(entry.value, type=TokenRecord)
         return is_good(kept, shown.secret, self._backend.env.clock.now())
 
     def _mirrored(self, shown: Shown) -> Entry | None:

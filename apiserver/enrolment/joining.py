@@ -19,7 +19,7 @@ from apiserver.auth.members import (
 from apiserver.auth.tokens import (
     ID_CHARS,
     SECRET_CHARS,
-    Kept,
+    TokenRecord,
     hash_of,
     is_used_up,
     may_join,
@@ -138,7 +138,7 @@ async def create_token(backend: Backend, call: Call) -> Response:
         raise invalid_object("TokenWish", "", [Problem("node", names.SUBDOMAIN_RULE)])
     now = backend.env.clock.now()
     secret = backend.env.rng.chars(SECRET_CHARS)
-    kept = Kept(
+    kept = TokenRecord(
         id=backend.env.rng.chars(ID_CHARS),
         secret_hash=hash_of(secret),
         expires_at=now + timedelta(seconds=wish.ttl_seconds),
@@ -237,7 +237,7 @@ class _Use(NamedTuple):
             ops = (Put(self.token_key, msgspec.json.encode(used)), *ops)
         return Decision(ops, None)
 
-    def _check_name(self, kept: Kept, made_at: int, seen: Seen) -> None:
+    def _check_name(self, kept: TokenRecord, made_at: int, seen: Seen) -> None:
         """Refuse a name that is another's, and one that was taken away after the token was made.
 
         Raises: Unauthorized, Conflict.
@@ -301,11 +301,11 @@ def _swept(backend: Backend, now: datetime) -> tuple[Delete, ...]:
     return tuple(Delete(key) for key, one in kept if now >= one.expires_at)[:50]
 
 
-def _kept(entry: Entry) -> Kept:
-    return msgspec.json.decode(entry.value, type=Kept)
+def _kept(entry: Entry) -> TokenRecord:
+    return msgspec.json.decode(entry.value, type=TokenRecord)
 
 
-def _shown(kept: Kept) -> Token:
+def _shown(kept: TokenRecord) -> Token:
     return Token(id=kept.id, expires_at=kept.expires_at, once=kept.once, node=kept.for_node)
 
 

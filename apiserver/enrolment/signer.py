@@ -59,7 +59,7 @@ class Signed(NamedTuple):
     serial: str
 
 
-class Refused(Exception):
+class SigningRefused(Exception):
     """Why a request is not signed."""
 
 
@@ -94,7 +94,7 @@ class Authority:
             listed = ", ".join(PROFILES)
             problem = Problem(field, f"must be one of {listed}", "FieldValueNotSupported")
             raise invalid("JoinRequest", node, [problem]) from error
-        except Refused as why:
+        except SigningRefused as why:
             raise invalid("JoinRequest", node, [Problem(field, str(why))]) from why
         signed = self._certificate(profile, asked)
         pem = signed.public_bytes(serialization.Encoding.PEM).decode()
@@ -133,19 +133,19 @@ def _checked(
 ) -> x509.CertificateSigningRequest:
     """Return the request, if it asks for no more than its profile gives this node.
 
-    Raises: Refused.
+    Raises: SigningRefused.
     """
     if len(text) > REQUEST_CHARS_MAX:
-        raise Refused("is too long for a certificate request")
+        raise SigningRefused("is too long for a certificate request")
     try:
         asked = x509.load_pem_x509_csr(text.encode())
         is_signed, key, subject = asked.is_signature_valid, asked.public_key(), asked.subject
     except UNREADABLE as error:
-        raise Refused("is not a certificate request (PEM) of a kind known here") from error
+        raise SigningRefused("is not a certificate request (PEM) of a kind known here") from error
     if not is_signed:
-        raise Refused("is not signed with its own key")
+        raise SigningRefused("is not signed with its own key")
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise Refused("must have an EC P-256 key")
+        raise SigningRefused("must have an EC P-256 key")
     _check_subject(profile, node, subject)
     _check_names(profile, node, addresses, asked)
     return asked
@@ -158,7 +158,7 @@ def _check_subject(profile: Profile, node: str, subject: x509.Name) -> None:
     ]
     found = [(attribute.oid, str(attribute.value)) for attribute in subject]
     if sorted(found, key=str) != sorted(wanted, key=str):
-        raise Refused(f"its subject must be CN={profile.prefix}{node}, O={profile.group}")
+        raise SigningRefused(f"its subject must be CN={profile.prefix}{node}, O={profile.group}")
 
 
 def _check_names(
@@ -169,12 +169,12 @@ def _check_names(
 ) -> None:
     alternatives = _alternatives(asked)
     if not profile.is_server and len(alternatives):
-        raise Refused("must have no subject alternative names")
+        raise SigningRefused("must have no subject alternative names")
     allowed: list[x509.GeneralName] = [x509.DNSName(node)]
     allowed += [x509.IPAddress(IPv4Address(address)) for address in addresses]
     for name in alternatives:
         if name not in allowed:
-            raise Refused(f"its alternative name {name.value!r} is not of this node")
+            raise SigningRefused(f"its alternative name {name.value!r} is not of this node")
 
 
 def _alternatives(asked: x509.CertificateSigningRequest) -> x509.SubjectAlternativeName:
@@ -183,7 +183,7 @@ def _alternatives(asked: x509.CertificateSigningRequest) -> x509.SubjectAlternat
     except x509.ExtensionNotFound:
         return x509.SubjectAlternativeName([])
     except UNREADABLE as error:
-        raise Refused("its extensions cannot be read") from error
+        raise SigningRefused("its extensions cannot be read") from error
 
 
 def _key_usage() -> x509.KeyUsage:

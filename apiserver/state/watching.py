@@ -17,7 +17,7 @@ TICK_S = 1.0
 
 
 @dataclass(slots=True, eq=False)
-class Watcher:
+class WatchStream:
     """One client that watches: what it has been given is true up to a revision."""
 
     watch: Watch
@@ -45,7 +45,7 @@ class Watcher:
         return now >= self.ends_at or self.is_unwelcome()
 
 
-class Watchers:
+class WatchRegistry:
     """Every open watch of the server, under one slow clock."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Watchers:
         self._clock = env.clock
         self._per_user_max = per_user_max
         self._bookmark_interval_s = bookmark_interval_s
-        self._open: dict[Watcher, None] = {}
+        self._open: dict[WatchStream, None] = {}
         self._by_user: Counter[str] = Counter()
         self._is_closing = False
         self._ticker: asyncio.Task[None] | None = None
@@ -91,7 +91,7 @@ class Watchers:
             message = f"{user} has {self._per_user_max} watches open, the most allowed"
             raise TooManyRequests(message, retry_after_s=10)
 
-    def stream(self, watcher: Watcher) -> AsyncIterator[bytes]:
+    def stream(self, watcher: WatchStream) -> AsyncIterator[bytes]:
         """Return the lines of a watch. The place is taken at once, and given back at its end."""
         watcher.bookmark_at = self._clock.monotonic() + self._bookmark_interval_s
         self._open[watcher] = None
@@ -109,7 +109,7 @@ class Watchers:
             self._leave(user)
             raise
 
-    async def _lines(self, watcher: Watcher) -> AsyncIterator[bytes]:
+    async def _lines(self, watcher: WatchStream) -> AsyncIterator[bytes]:
         if watcher.first:
             yield watcher.take_first()
         while not watcher.is_unwelcome():
@@ -128,7 +128,7 @@ class Watchers:
             # Also who has read a piece of many waits for its turn: others read theirs meanwhile.
             await watcher.watch.woken()
 
-    def _new_lines(self, watcher: Watcher) -> bytes:
+    def _new_lines(self, watcher: WatchStream) -> bytes:
         form, show = watcher.form, watcher.show
         lines = [event.line(verdict, form, show) for verdict, event in watcher.watch.take()]
         if lines:
@@ -141,7 +141,7 @@ class Watchers:
         # One line is handed on as it is: all watchers share its bytes.
         return lines[0] if len(lines) == 1 else b"".join(lines)
 
-    def _close(self, watcher: Watcher) -> None:
+    def _close(self, watcher: WatchStream) -> None:
         watcher.watch.close()
         del self._open[watcher]
         self._leave(watcher.user)

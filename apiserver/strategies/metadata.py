@@ -32,7 +32,7 @@ def has_generation(one: Object) -> bool:
     return "status" in one.resource.subresources
 
 
-def born[O: Object](one: O, stamp: Stamp) -> O:
+def with_initial_metadata[O: Object](one: O, stamp: Stamp) -> O:
     """Return a new object as the server makes it, whatever its author wrote there."""
     metadata = replaced(
         one.metadata,
@@ -53,7 +53,7 @@ def to_the_second(now: datetime) -> datetime:
     return now.replace(microsecond=0)
 
 
-def carried_over[O: Object](old: O, new: O) -> O:
+def with_server_fields[O: Object](old: O, new: O) -> O:
     """Return new with what the server keeps: an author may leave it out, but not change it."""
     was = old.metadata
     metadata = replaced(
@@ -102,7 +102,7 @@ def revision_of(metadata: ObjectMeta) -> int | None:
     return int(text)
 
 
-def counted[O: Object](old: O, new: O) -> O:
+def with_next_generation[O: Object](old: O, new: O) -> O:
     """Return new with its generation one up where its spec is another."""
     changed = getattr(old, "spec", None) != getattr(new, "spec", None)
     if not changed or not has_generation(new):

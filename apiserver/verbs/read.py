@@ -16,10 +16,10 @@ from apiserver.state.keys import key_of, prefix_of
 from apiserver.state.selection import Selection, selection_of
 from apiserver.state.statuses import absent, error_from
 from apiserver.state.watchcache import FellBehind, event_line
-from apiserver.state.watching import Watcher
+from apiserver.state.watching import WatchStream
 from apiserver.storage.store import Compacted, FutureRevision, StoreError
 from apiserver.wire.forms import Accepted, Form, accepted, metadata_only, table, whole
-from apiserver.wire.pages import Place, place_of, token_of
+from apiserver.wire.pages import Position, place_of, token_of
 from apiserver.wire.tables import Included
 from cubernetes.api.codec import encode
 from cubernetes.api.errors import AHEAD, BadRequest, Gone, Invalid, NotAcceptable, Problem, Timeout
@@ -80,7 +80,7 @@ async def list_(backend: Backend, call: Call) -> Response:
     elif _is_exact(call, asked, limit):
         revision = asked or 0
         await _reach(backend, revision)
-        items, is_all = await _page(backend, selection, Place(revision, ""), limit)
+        items, is_all = await _page(backend, selection, Position(revision, ""), limit)
     else:
         await _reach(backend, asked)
         revision = backend.mirror.revision
@@ -88,7 +88,7 @@ async def list_(backend: Backend, call: Call) -> Response:
     more = bool(limit) and len(items) > limit
     remaining = len(items) - limit if more and is_all and selection.is_whole else None
     items = items[:limit] if more else items
-    token = token_of(Place(revision, items[-1].key)) if more else ""
+    token = token_of(Position(revision, items[-1].key)) if more else ""
     meta = encode(
         ListMeta(resource_version=str(revision), continue_=token, remaining_item_count=remaining)
     )
@@ -122,7 +122,7 @@ async def watch(backend: Backend, call: Call) -> Response:
         place = cache.watch(selection, None, whose)
     # timeoutSeconds=0 is what clients send that want none of their own.
     ends_at = backend.env.clock.monotonic() + (timeout_s or limits.watch_timeout_s)
-    watcher = Watcher(
+    watcher = WatchStream(
         place,
         user=call.identity.user,
         form=form.name,
@@ -199,7 +199,7 @@ def _too_large(told: str) -> Timeout:
 
 
 async def _page(
-    backend: Backend, selection: Selection, place: Place, limit: int
+    backend: Backend, selection: Selection, place: Position, limit: int
 ) -> tuple[list[Item], bool]:
     """Return the items behind a place, at its revision, and whether that is all of them.
 
@@ -214,7 +214,7 @@ async def _page(
 
 
 async def _old_page(
-    backend: Backend, selection: Selection, place: Place, limit: int
+    backend: Backend, selection: Selection, place: Position, limit: int
 ) -> tuple[list[Item], bool]:
     found: list[Item] = []
     after = place.after

@@ -165,7 +165,7 @@ async def modified(
         if not isinstance(found, Item):
             raise absent(kind.resource, call.name)
         call.trace.about(found.object)
-        new = stamps.counted(found.object, change(found.object))
+        new = stamps.with_next_generation(found.object, change(found.object))
         check_allowed(call, found.object, new)
         strategy.check_change(backend, call.identity, found.object, new, seen)
         _check_rules(found.object, new)
@@ -244,7 +244,7 @@ def _name_for(backend: Backend, one: Object) -> str:
 async def _create_named(backend: Backend, call: Call, one: Object, name: str) -> Item:
     stamp = Stamp(name, call.namespace, backend.env.rng.uuid(), backend.env.clock.now())
     strategy = strategy_of(call.kind)
-    new: Object = strategy.prepared(stamps.born(one, stamp).defaulted())
+    new: Object = strategy.prepared(stamps.with_initial_metadata(one, stamp).defaulted())
     if problems := found(new.problems()):
         title = call.kind.resource.qualified_kind
         raise invalid(title, name or one.metadata.generate_name, problems, new)
@@ -288,7 +288,7 @@ def _replacement(call: Call, new: Object, old: Object) -> Object:
     """Return what a write of the main resource makes of old: all but what is the server's."""
     _check_seen(call, new, old)
     strategy = strategy_of(call.kind)
-    made: Object = strategy.updated(old, stamps.carried_over(old, new)).defaulted()
+    made: Object = strategy.updated(old, stamps.with_server_fields(old, new)).defaulted()
     if problems := found(strategy.update_problems(old, made)):
         raise invalid(new.resource.qualified_kind, call.name, problems, made)
     return made

@@ -17,19 +17,19 @@ class _Token(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     after: str
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where a list goes on: at exactly this revision, behind this key."""
 
     revision: int
     after: str
 
 
-def token_of(place: Place) -> str:
+def token_of(place: Position) -> str:
     """Return a place as a text that is opaque to clients."""
     return base64.urlsafe_b64encode(msgspec.json.encode(_Token(*place))).decode()
 
 
-def place_of(token: str, prefix: str) -> Place:
+def place_of(token: str, prefix: str) -> Position:
     """Return the place of a token.
 
     Raises: BadRequest: we did not make it, or it belongs to another list.
@@ -41,4 +41,4 @@ def place_of(token: str, prefix: str) -> Place:
         raise BadRequest("continue: not a token of this server") from error
     if not 1 <= made.revision < INTEGER_MAX or not made.after.startswith(prefix):
         raise BadRequest("continue: the token belongs to another list")
-    return Place(made.revision, made.after)
+    return Position(made.revision, made.after)

@@ -48,7 +48,7 @@ WATCH_SILENCE_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
-class Fence:
+class FencingToken:
     """A leader's right to write: void as soon as the lease has changed hands once more.
 
     uid is the lease's: one that was deleted and made again counts its hands from the beginning.
@@ -73,7 +73,7 @@ class Client:
         *,
         deadline_s: float = 10.0,
         agent: str = "",
-        fence: Fence | None = None,
+        fence: FencingToken | None = None,
     ) -> None:
         """deadline_s is for a whole call with its retries; agent is who we say we are."""
         self._caller = Caller(transport, env, deadline_s)
@@ -86,7 +86,7 @@ class Client:
     def transport(self) -> Transport:
         return self._caller.transport
 
-    def fenced(self, fence: Fence) -> "Client":
+    def fenced(self, fence: FencingToken) -> "Client":
         """Return a client over the same connections whose writes end with the fence."""
         return Client(
             self.transport, self._env, deadline_s=self._deadline_s, agent=self._agent, fence=fence

@@ -31,7 +31,7 @@ class Outdated:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Doubt:
+class UnknownWrite:
     """One write of unknown outcome; another of the same object is another doubt."""
 
     kind: type[Object]
@@ -48,7 +48,7 @@ class Barrier:
         self._informers = informers
         self._written: dict[type[Object], int] = {}
         self._outdated: dict[Ref, tuple[type[Object], Outdated]] = {}
-        self._doubts: dict[Ref, Doubt] = {}
+        self._doubts: dict[Ref, UnknownWrite] = {}
 
     def seen(self, kind: type[Object], ref: Ref) -> Object | None:
         """Return what the view shows at ref; None also for kinds that are not watched."""
@@ -68,7 +68,7 @@ class Barrier:
     def doubted(self, kind: type[Object], ref: Ref) -> None:
         """Ask what has become of ref before anything is planned."""
         if kind in self._informers:
-            self._doubts[ref] = Doubt(kind)
+            self._doubts[ref] = UnknownWrite(kind)
 
     async def clear(self, deadline_s: float) -> bool:
         """Wait until the view shows all that was done; False when it does not by the deadline.

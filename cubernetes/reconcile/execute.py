@@ -20,13 +20,13 @@ from cubernetes.host.log import Log
 from cubernetes.reconcile.barrier import Barrier, Outdated
 from cubernetes.reconcile.plan import (
     Action,
-    Again,
     Bind,
     Create,
     Delete,
     Finalize,
     Patch,
     Record,
+    RequeueAfter,
     Update,
     UpdateStatus,
 )
@@ -83,8 +83,8 @@ class Executor:
                 await self._bind(action)
             case Record():
                 self._records.record(action)
-            case Again():
-                raise TypeError("Again is the loop's, there is nothing to carry out")
+            case RequeueAfter():
+                raise TypeError("RequeueAfter is the loop's, there is nothing to carry out")
 
     async def _replace(self, action: Update | UpdateStatus | Finalize) -> None:
         one = action.object

@@ -15,7 +15,7 @@ from cubernetes.api.coordination.lease import Lease, LeaseSpec
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.outcome import Trouble
-from cubernetes.client.rest import Client, Fence
+from cubernetes.client.rest import Client, FencingToken
 from cubernetes.host.backoff import jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -55,7 +55,7 @@ class Sighting:
 
 
 @dataclass(slots=True)
-class Held:
+class HeldLease:
     """The lease as we last wrote it, and when we asked for that, by our clock."""
 
     lease: Lease
@@ -85,7 +85,7 @@ class Election:
         while True:
             held = await self._acquire()
             meta, spec = held.lease.metadata, held.lease.spec
-            fence = Fence(meta.namespace, meta.name, spec.lease_transitions, meta.uid)
+            fence = FencingToken(meta.namespace, meta.name, spec.lease_transitions, meta.uid)
             log.info("leading", lease=meta.name, epoch=spec.lease_transitions)
             self._is_leading.set(1)
             task = asyncio.ensure_future(work(self._client.fenced(fence)))
@@ -100,7 +100,7 @@ class Election:
                 task.result()
                 return
 
-    async def _acquire(self) -> Held:
+    async def _acquire(self) -> HeldLease:
         """Wait until the lease is ours."""
         while True:
             asked_at_s = self._env.clock.monotonic()
@@ -110,7 +110,7 @@ class Election:
                 log.debug("lease not acquired", lease=self._settings.name, error=error)
             else:
                 if lease is not None:
-                    return Held(lease, asked_at_s)
+                    return HeldLease(lease, asked_at_s)
             await self._pause()
 
     async def _try_acquire(self) -> Lease | None:
@@ -152,7 +152,7 @@ class Election:
             self._sighting = Sighting(revision, now_s)
         return now_s - self._sighting.at_s > lease.spec.lease_duration_seconds
 
-    async def _renew_beside(self, task: asyncio.Future[None], held: Held) -> None:
+    async def _renew_beside(self, task: asyncio.Future[None], held: HeldLease) -> None:
         """Renew until the work ends or the lease is lost."""
         clock, settings = self._env.clock, self._settings
         while not task.done():

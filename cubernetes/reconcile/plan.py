@@ -97,13 +97,15 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RequeueAfter:
     """Plan this key again after `after_s` seconds, whatever happens until then."""
 
     after_s: float
 
 
-type Action = Create | Update | UpdateStatus | Patch | Delete | Finalize | Bind | Record | Again
+type Action = (
+    Create | Update | UpdateStatus | Patch | Delete | Finalize | Bind | Record | RequeueAfter
+)
 
 
 class View(Protocol):

@@ -2,7 +2,7 @@
 
 A planner that asks has a method `asks` (see plan.Asking); the loop answers before it plans, and
 `view.reading(question)` gives a Value or an Absent with its reason. Absence is no number: a planner
-holds on it, which is to leave things as they are and plan again later (`Again`).
+holds on it, which is to leave things as they are and plan again later (`RequeueAfter`).
 """
 
 import math

@@ -21,7 +21,7 @@ from cubernetes.host.metrics import following
 from cubernetes.reconcile.asking import Asker
 from cubernetes.reconcile.barrier import Barrier
 from cubernetes.reconcile.execute import Executor, NameTaken
-from cubernetes.reconcile.plan import Again, Asking, Planner, Record, View
+from cubernetes.reconcile.plan import Asking, Planner, Record, RequeueAfter, View
 from cubernetes.reconcile.readings import MetricSource
 from cubernetes.reconcile.records import Recorder
 from cubernetes.reconcile.view import CacheView, Informers
@@ -76,7 +76,7 @@ class Shared:
     asker: Asker
 
 
-class Held(Exception):
+class ViewStale(Exception):
     """Planning on what the view shows could repeat what is done already: wait, then look again."""
 
 
@@ -179,7 +179,7 @@ class Loop:
         began_at = self._env.clock.monotonic()
         try:
             await self._plan_and_execute(key)
-        except (ApiError, Trouble, NameTaken, Held) as error:
+        except (ApiError, Trouble, NameTaken, ViewStale) as error:
             self._failed(key, error)
         except Exception as bug:  # noqa: BLE001  a bug is isolated to its key and told
             self._poisoned(key, bug)
@@ -192,9 +192,9 @@ class Loop:
         # Asked first: the view that is planned on has seen what others wrote meanwhile.
         view = await self._view_for(key)
         if not await self._barrier.clear(self._settings.barrier_s):
-            raise Held("the view does not show yet what was done")
+            raise ViewStale("the view does not show yet what was done")
         for action in tuple(self._planner.plan(key, view, self._env.clock.now())):
-            if isinstance(action, Again):
+            if isinstance(action, RequeueAfter):
                 self._queue.add_at(key, self._env.clock.monotonic() + action.after_s)
             else:
                 await self._executor.carry_out(action)

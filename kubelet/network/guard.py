@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from cubernetes.host.packetfilter.ruleset import Owner, Place, Rule, RuleSet
+from cubernetes.host.packetfilter.ruleset import Chain, Owner, Rule, RuleSet
 from kubelet.network.driver import Peer
 
 SOURCES, IN, FORWARD = "CUBE-GUARD", "CUBE-GUARD-IN", "CUBE-GUARD-FWD"
@@ -45,16 +45,16 @@ def rules_for(bounds: Bounds, peers: Iterable[Peer]) -> RuleSet:
     nodes = sorted({peer.address for peer in peers})
     return RuleSet(
         chains={
-            Place("raw", SOURCES): tuple(_sources(bounds)),
-            Place("mangle", IN): tuple(_inwards(bounds)),
-            Place("mangle", FORWARD): tuple(_forwards(bounds)),
-            Place("mangle", OVERLAY): tuple(_overlay(nodes)),
-            Place("mangle", NODES): tuple(("-d", f"{node}/32", *DROP) for node in nodes),
+            Chain("raw", SOURCES): tuple(_sources(bounds)),
+            Chain("mangle", IN): tuple(_inwards(bounds)),
+            Chain("mangle", FORWARD): tuple(_forwards(bounds)),
+            Chain("mangle", OVERLAY): tuple(_overlay(nodes)),
+            Chain("mangle", NODES): tuple(("-d", f"{node}/32", *DROP) for node in nodes),
         },
         jumps={
-            Place("raw", "PREROUTING"): (("-j", SOURCES),),
-            Place("mangle", "INPUT"): (("-j", IN),),
-            Place("mangle", "FORWARD"): (("-j", FORWARD),),
+            Chain("raw", "PREROUTING"): (("-j", SOURCES),),
+            Chain("mangle", "INPUT"): (("-j", IN),),
+            Chain("mangle", "FORWARD"): (("-j", FORWARD),),
         },
     )
 

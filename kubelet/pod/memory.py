@@ -11,7 +11,7 @@ HEALTHY_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class StartFailure:
     """Why a part of the pod could not be started, and when to try again (monotonic)."""
 
     reason: str
@@ -31,15 +31,15 @@ class Memory:
     refusal: why it cannot begin here; of no account where it has begun.
     """
 
-    troubles: Mapping[str, Trouble] = field(default_factory=dict)
-    streaks: Mapping[str, "Streak"] = field(default_factory=dict)
+    troubles: Mapping[str, StartFailure] = field(default_factory=dict)
+    streaks: Mapping[str, "CrashStreak"] = field(default_factory=dict)
     ending_since_s: float | None = None
     network: str = ""
     refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Streak:
+class CrashStreak:
     """How often in a row a container ended soon after its start; attempt is the last counted."""
 
     attempt: int
@@ -51,7 +51,7 @@ def with_deletion_heard(memory: Memory, now_s: float) -> Memory:
     return memory if memory.ending_since_s is not None else replace(memory, ending_since_s=now_s)
 
 
-def with_trouble(memory: Memory, name: str, trouble: Trouble) -> Memory:
+def with_trouble(memory: Memory, name: str, trouble: StartFailure) -> Memory:
     return replace(memory, troubles={**memory.troubles, name: trouble})
 
 
@@ -72,7 +72,9 @@ def latest(found: Iterable[Container], name: str) -> Container | None:
     return max(of_name, key=lambda one: (one.attempt, one.id), default=None)
 
 
-def streaks_after(found: Sequence[Container], streaks: Mapping[str, Streak]) -> dict[str, Streak]:
+def streaks_after(
+    found: Sequence[Container], streaks: Mapping[str, CrashStreak]
+) -> dict[str, CrashStreak]:
     """Return the streaks as the newest containers tell them; each end counts once.
 
     A container's attempt number says how many came before it, so that a kubelet which has just
@@ -83,10 +85,10 @@ def streaks_after(found: Sequence[Container], streaks: Mapping[str, Streak]) -> 
         newest = latest(found, name)
         if newest is None or newest.state is not State.EXITED:
             continue
-        before = streaks.get(name, Streak(newest.attempt - 1, newest.attempt))
+        before = streaks.get(name, CrashStreak(newest.attempt - 1, newest.attempt))
         if before.attempt != newest.attempt:
             count = 1 if _was_healthy(newest) else before.count + 1
-            counted[name] = Streak(newest.attempt, count)
+            counted[name] = CrashStreak(newest.attempt, count)
     return counted
 
 

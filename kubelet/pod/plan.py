@@ -18,7 +18,7 @@ from typing import NamedTuple
 from cubernetes.api.core.pod import Container as Wanted
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.host.backoff import backoff_s
-from kubelet.pod.memory import Memory, Streak, latest
+from kubelet.pod.memory import CrashStreak, Memory, latest
 from kubelet.runtime.driver import SANDBOX, Container, State
 
 FORCED_GRACE_S = 2.0  # for a pod that was taken out of the API without being asked to end
@@ -70,7 +70,7 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True)
-class Forget:
+class Finish:
     """Nothing of the pod runs: free its volumes and address, and report that it is gone."""
 
 
@@ -81,7 +81,7 @@ class Wait:
     span_s: float
 
 
-type Step = StartSandbox | StartContainer | Stop | StopSandbox | Remove | Forget | Wait
+type Step = StartSandbox | StartContainer | Stop | StopSandbox | Remove | Finish | Wait
 
 
 def steps(pod: Pod | None, found: Sequence[Container], memory: Memory, now: Moment) -> list[Step]:
@@ -113,7 +113,7 @@ def teardown(found: Sequence[Container], grace_s: float, why: str) -> list[Step]
     steps: list[Step] = [Stop(running, grace_s, why)] if running else []
     steps += [StopSandbox(one.id) for one in _sandboxes(found) if one.state is State.RUNNING]
     steps += [Remove(one.id) for one in (*users, *_sandboxes(found))]
-    return [*steps, Forget()]
+    return [*steps, Finish()]
 
 
 def grace_left_s(pod: Pod, since_s: float | None, now_s: float) -> float:
@@ -172,7 +172,7 @@ def restart_at(pod: Pod, ended: Container, memory: Memory, now: datetime) -> dat
     if ended.finished_at is None or ended.finished_at > now:
         # An end in the future: the clock was set back. Its pause is over, whatever it was.
         return now
-    count = memory.streaks.get(ended.name, Streak(0, 0)).count
+    count = memory.streaks.get(ended.name, CrashStreak(0, 0)).count
     pause_s = 0.0
     if count > 1:
         pause_s = backoff_s(count - 1, base_s=RESTART_BASE_S, limit_s=RESTART_MAX_S)

@@ -15,7 +15,7 @@ from kubelet.network.driver import NetworkTrouble
 from kubelet.pod import images, memory, plan
 from kubelet.pod.acts import Acts
 from kubelet.pod.admission import Refusal
-from kubelet.pod.memory import Memory, Trouble
+from kubelet.pod.memory import Memory, StartFailure
 from kubelet.pod.parts import Parts
 from kubelet.pod.status_writer import StatusWriter
 from kubelet.pod.stopping import Stopping
@@ -134,7 +134,7 @@ class PodWorker:
             await self._writer.report(pod, found, self._memory)
         self._parts.host_ports.seen(self.uid)
         for step in acts:
-            if isinstance(step, plan.Forget):
+            if isinstance(step, plan.Finish):
                 await self._acts.finish(pod)
                 return None
             log.info("step begun", step=step, pod=self.uid, cause=self._acts.cause)
@@ -188,7 +188,7 @@ class PodWorker:
         reason = images.reason_after(reason, count)
         pause_s = self._pause_s(backoff_s(count, base_s=TROUBLE_BASE_S, limit_s=TROUBLE_MAX_S))
         retry_at_s = self._parts.env.clock.monotonic() + pause_s
-        trouble = Trouble(reason, str(error), count, retry_at_s)
+        trouble = StartFailure(reason, str(error), count, retry_at_s)
         self._memory = memory.with_trouble(self._memory, name, trouble)
         self._parts.counts.trouble(reason)
         log.warning("part of a pod not started", pod=pod.ref, part=name, why=error, cause=pod.cause)

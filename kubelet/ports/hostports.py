@@ -15,14 +15,14 @@ from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.conntrack import Flows
 from cubernetes.host.packetfilter.flows import Flow, Front, stale_flows
 from cubernetes.host.packetfilter.iptables import Applied
-from cubernetes.host.packetfilter.ruleset import Owner, Place, Rule, RuleSet, word_after
+from cubernetes.host.packetfilter.ruleset import Chain, Owner, Rule, RuleSet, word_after
 from kubelet.ports.keptrules import KeptRules
 
 FORTH, BACK = "CUBE-HOSTPORTS", "CUBE-HOSTPORT-BACK"
 OWNER = Owner(frozenset({FORTH, BACK}))
 
 
-class Lead(NamedTuple):
+class PortMapping(NamedTuple):
     """One port of the node and where it leads. host_ip empty is every address of the node."""
 
     host_ip: str
@@ -32,9 +32,9 @@ class Lead(NamedTuple):
     port: int
 
 
-def leads_of(pod: Pod, address: str) -> tuple[Lead, ...]:
+def leads_of(pod: Pod, address: str) -> tuple[PortMapping, ...]:
     return tuple(
-        Lead(
+        PortMapping(
             "" if port.host_ip == "0.0.0.0" else port.host_ip,  # noqa: S104  compared, not bound
             port.host_port,
             port.protocol.lower(),
@@ -47,7 +47,7 @@ def leads_of(pod: Pod, address: str) -> tuple[Lead, ...]:
     )
 
 
-def rules_for(leads: Iterable[Lead]) -> RuleSet:
+def rules_for(leads: Iterable[PortMapping]) -> RuleSet:
     """Return the rules that carry the leads; nothing at all where there is none."""
     ordered = sorted(set(leads))
     if not ordered:
@@ -55,25 +55,25 @@ def rules_for(leads: Iterable[Lead]) -> RuleSet:
     local: Rule = ("-m", "addrtype", "--dst-type", "LOCAL", "-j", FORTH)
     return RuleSet(
         chains={
-            Place("nat", FORTH): tuple(_forth(ordered)),
-            Place("nat", BACK): tuple(_back(ordered)),
+            Chain("nat", FORTH): tuple(_forth(ordered)),
+            Chain("nat", BACK): tuple(_back(ordered)),
         },
         jumps={
-            Place("nat", "PREROUTING"): (local,),
-            Place("nat", "OUTPUT"): (local,),
-            Place("nat", "POSTROUTING"): (("-j", BACK),),
+            Chain("nat", "PREROUTING"): (local,),
+            Chain("nat", "OUTPUT"): (local,),
+            Chain("nat", "POSTROUTING"): (("-j", BACK),),
         },
     )
 
 
-def _forth(leads: Iterable[Lead]) -> Iterator[Rule]:
+def _forth(leads: Iterable[PortMapping]) -> Iterator[Rule]:
     for one in leads:
         to = ("-d", f"{one.host_ip}/32") if one.host_ip else ()
         port = ("-p", one.protocol, "-m", one.protocol, "--dport", str(one.host_port))
         yield (*to, *port, "-j", "DNAT", "--to-destination", f"{one.address}:{one.port}")
 
 
-def _back(leads: Iterable[Lead]) -> Iterator[Rule]:
+def _back(leads: Iterable[PortMapping]) -> Iterator[Rule]:
     for address in sorted({one.address for one in leads}):
         yield ("-s", f"{address}/32", "-d", f"{address}/32", "-j", "MASQUERADE")
 
@@ -81,7 +81,7 @@ def _back(leads: Iterable[Lead]) -> Iterator[Rule]:
 def udp_endpoints(rules: RuleSet) -> Mapping[Front, frozenset[str]]:
     """Return the pods behind each UDP port of the node; a front without an address is of all."""
     fronts: dict[Front, frozenset[str]] = {}
-    for rule in rules.chains.get(Place("nat", FORTH), ()):
+    for rule in rules.chains.get(Chain("nat", FORTH), ()):
         if "udp" in rule:
             front = Front(word_after("-d", rule).partition("/")[0], word_after("--dport", rule))
             endpoint = word_after("--to-destination", rule).partition(":")[0]
@@ -107,7 +107,7 @@ class IptablesHostPorts:
 
     def __init__(self, env: Env, addresses: Callable[[], Iterable[str]]) -> None:
         self._addresses = addresses
-        self._leads: dict[str, tuple[Lead, ...]] = {}
+        self._leads: dict[str, tuple[PortMapping, ...]] = {}
         self._unseen: set[str] | None = None  # None: nobody has said yet which pods there are
         self._gone: list[str] = []
         self._flows = Flows(env.commands)

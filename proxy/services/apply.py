@@ -5,7 +5,7 @@ from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.conntrack import Flows
 from cubernetes.host.packetfilter.flows import stale_flows
 from cubernetes.host.packetfilter.iptables import Applied, Choice, Iptables, tools_in_use
-from cubernetes.host.packetfilter.ruleset import Place, RuleSet
+from cubernetes.host.packetfilter.ruleset import Chain, RuleSet
 from proxy.services.compile import OWNER, SERVICES
 from proxy.services.flows import udp_endpoints
 
@@ -31,7 +31,7 @@ class ServiceRules:
     async def are_there(self) -> bool:
         """Tell whether the kernel serves by rules of ours. Raises: CommandFailed."""
         found = (await self._iptables.read()).rules
-        return bool(found.jumps) and bool(found.chains.get(Place("nat", SERVICES)))
+        return bool(found.jumps) and bool(found.chains.get(Chain("nat", SERVICES)))
 
     async def reset(self) -> None:
         """Take every rule of ours away. Raises: CommandFailed."""

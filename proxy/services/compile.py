@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.discovery.endpointslice import Endpoint, EndpointSlice
-from cubernetes.host.packetfilter.ruleset import Owner, Place, Rule, RuleSet
+from cubernetes.host.packetfilter.ruleset import Chain, Owner, Rule, RuleSet
 
 SERVICES, MARK, POSTROUTING = "CUBE-SERVICES", "CUBE-MARK-MASQ", "CUBE-POSTROUTING"
 REJECT, FORWARD = "CUBE-REJECT", "CUBE-FORWARD"
@@ -36,7 +36,7 @@ MASQUERADE_BIT = "0x4000"
 ODDS = 2**31
 _COMMENT = re.compile(r"[a-z0-9/:._-]{1,200}\Z", re.ASCII)
 
-type Chains = dict[Place, tuple[Rule, ...]]
+type Chains = dict[Chain, tuple[Rule, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +233,11 @@ def _port_chains(
         chain = chain_for(ENDPOINT_PREFIX, f"{identity}/{address}:{number}")
         spread.append((*_odds(len(backends) - index), "-j", chain))
         dnat = ("-j", "DNAT", "--to-destination", f"{address}:{number}")
-        chains[Place("nat", chain)] = (
+        chains[Chain("nat", chain)] = (
             ("-s", f"{address}/32", "-j", MARK),
             ("-p", port.protocol.lower(), *dnat),
         )
-    chains[Place("nat", chain_for(SERVICE_PREFIX, identity))] = tuple(spread)
+    chains[Chain("nat", chain_for(SERVICE_PREFIX, identity))] = tuple(spread)
     return chains
 
 
@@ -260,27 +260,27 @@ def odds_text(left: int) -> str:
 def joined(parts: Sequence[Part], facts: Facts) -> RuleSet:
     """Put the parts of all services, in their order, and the rules that never change together."""
     chains: Chains = dict(_fixed_chains(facts))
-    chains[Place("nat", SERVICES)] = tuple(front for part in parts for front in part.fronts)
+    chains[Chain("nat", SERVICES)] = tuple(front for part in parts for front in part.fronts)
     for part in parts:
         chains.update(part.chains)
     return RuleSet(chains, JUMPS)
 
 
-JUMPS: Mapping[Place, tuple[Rule, ...]] = {
-    Place("nat", "PREROUTING"): (("-j", SERVICES),),
-    Place("nat", "OUTPUT"): (("-j", SERVICES),),
-    Place("nat", "POSTROUTING"): (("-j", POSTROUTING),),
-    Place("filter", "FORWARD"): (("-j", REJECT), ("-j", FORWARD)),
-    Place("filter", "OUTPUT"): (("-j", REJECT),),
+JUMPS: Mapping[Chain, tuple[Rule, ...]] = {
+    Chain("nat", "PREROUTING"): (("-j", SERVICES),),
+    Chain("nat", "OUTPUT"): (("-j", SERVICES),),
+    Chain("nat", "POSTROUTING"): (("-j", POSTROUTING),),
+    Chain("filter", "FORWARD"): (("-j", REJECT), ("-j", FORWARD)),
+    Chain("filter", "OUTPUT"): (("-j", REJECT),),
 }
 
 
-def _fixed_chains(facts: Facts) -> Iterator[tuple[Place, tuple[Rule, ...]]]:
+def _fixed_chains(facts: Facts) -> Iterator[tuple[Chain, tuple[Rule, ...]]]:
     marked = f"{MASQUERADE_BIT}/{MASQUERADE_BIT}"
     pods = str(facts.pod_range)
-    yield Place("nat", MARK), (("-j", "MARK", "--set-xmark", marked),)
+    yield Chain("nat", MARK), (("-j", "MARK", "--set-xmark", marked),)
     yield (
-        Place("nat", POSTROUTING),
+        Chain("nat", POSTROUTING),
         (
             # Outside the cluster nobody knows the way to a pod: it goes out as its node.
             ("-s", pods, "!", "-d", pods, "-j", "MASQUERADE", "--random-fully"),
@@ -291,7 +291,7 @@ def _fixed_chains(facts: Facts) -> Iterator[tuple[Place, tuple[Rule, ...]]]:
         ),
     )
     yield (
-        Place("filter", FORWARD),
+        Chain("filter", FORWARD),
         (
             # An answer that conntrack cannot place would leave with a pod's address instead of
             # the service's, and its receiver would reset the connection.
@@ -304,7 +304,7 @@ def _fixed_chains(facts: Facts) -> Iterator[tuple[Place, tuple[Rule, ...]]]:
     )
     served = str(facts.service_range)
     yield (
-        Place("filter", REJECT),
+        Chain("filter", REJECT),
         (
             ("-d", served, "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"),
             ("-d", served, "-j", "REJECT", "--reject-with", "icmp-port-unreachable"),

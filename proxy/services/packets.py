@@ -10,7 +10,7 @@ from fractions import Fraction
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-from cubernetes.host.packetfilter.ruleset import Place, Rule, RuleSet
+from cubernetes.host.packetfilter.ruleset import Chain, Rule, RuleSet
 
 type Origin = Literal["node", "forwarded"]
 type Ending = Literal["passed", "accepted", "rejected", "dropped"]
@@ -18,12 +18,12 @@ type Ending = Literal["passed", "accepted", "rejected", "dropped"]
 DEPTH_MAX = 16  # chains that call one another; the kernel's own limit is far higher
 
 # The hooks that a new connection passes, in order: (table, chain).
-WAYS: Mapping[Origin, tuple[Place, ...]] = {
-    "node": (Place("nat", "OUTPUT"), Place("filter", "OUTPUT"), Place("nat", "POSTROUTING")),
+WAYS: Mapping[Origin, tuple[Chain, ...]] = {
+    "node": (Chain("nat", "OUTPUT"), Chain("filter", "OUTPUT"), Chain("nat", "POSTROUTING")),
     "forwarded": (
-        Place("nat", "PREROUTING"),
-        Place("filter", "FORWARD"),
-        Place("nat", "POSTROUTING"),
+        Chain("nat", "PREROUTING"),
+        Chain("filter", "FORWARD"),
+        Chain("nat", "POSTROUTING"),
     ),
 }
 
@@ -92,7 +92,7 @@ def _through(
                 following.append((branch, is_accepted, is_masqueraded))
                 continue
             start = replace(branch, verdict="")
-            for after in _walk(rules, Place(hook.table, ""), rules.jumps.get(hook, ()), start, 0):
+            for after in _walk(rules, Chain(hook.table, ""), rules.jumps.get(hook, ()), start, 0):
                 accepted = is_accepted or (hook.table, after.verdict) == ("filter", "ACCEPT")
                 masqueraded = is_masqueraded or after.verdict == "MASQUERADE"
                 following.append((after, accepted, masqueraded))
@@ -101,7 +101,7 @@ def _through(
 
 
 def _walk(
-    rules: RuleSet, place: Place, chain: tuple[Rule, ...], start: _Branch, depth: int
+    rules: RuleSet, place: Chain, chain: tuple[Rule, ...], start: _Branch, depth: int
 ) -> Iterator[_Branch]:
     """Yield the branches in which a packet leaves a chain; no verdict: it fell off the end."""
     if depth > DEPTH_MAX:
@@ -116,7 +116,7 @@ def _walk(
 
 
 def _met(
-    rules: RuleSet, place: Place, rule: Rule, branch: _Branch, depth: int
+    rules: RuleSet, place: Chain, rule: Rule, branch: _Branch, depth: int
 ) -> Iterator[_Branch]:
     """Yield what becomes of a packet that comes to a rule: not taken, or taken and acted on."""
     odds, target = _judged(rule, branch.packet)
@@ -128,7 +128,7 @@ def _met(
 
 
 def _acted(
-    rules: RuleSet, place: Place, target: Rule, branch: _Branch, depth: int
+    rules: RuleSet, place: Chain, target: Rule, branch: _Branch, depth: int
 ) -> Iterator[_Branch]:
     """Carry out a rule's target: change the packet, give a verdict, or go into a chain."""
     match target:
@@ -143,7 +143,7 @@ def _acted(
         case ("ACCEPT" | "DROP" | "RETURN" | "REJECT" | "MASQUERADE" as word, *_):
             yield replace(branch, verdict=word)
         case (chain,):
-            inner = Place(place.table, chain)
+            inner = Chain(place.table, chain)
             if inner not in rules.chains:
                 raise UnknownWord(chain)
             yield from _walk(rules, inner, rules.chains[inner], branch, depth + 1)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from apiserver.wire.pages import Place, token_of
+from apiserver.wire.pages import Position, token_of
 from cubernetes.host.web.messages import Identity
 from tests.contract.api_world import (
     NODES,
@@ -199,7 +199,7 @@ SEMANTICS = [
     get(35, {"watch": "1", "labelSelector": "a in ("}, 400, "labelSelector"),
     get(35, {"limit": "-5"}, 400, "limit"),
     get(35, {"continue": "forged"}, 400, "continue"),
-    get(35, {"continue": token_of(Place(2**63, "/cubernetes/pods/default/x"))}, 400, "continue"),
+    get(35, {"continue": token_of(Position(2**63, "/cubernetes/pods/default/x"))}, 400, "continue"),
     get(36, {"labelSelector": "a in ("}, 400),
     get(36, {"labelSelector": ",".join(f"k{n}=v" for n in range(10_000))}, 400, "at most 100"),
     get(36, {"fieldSelector": "spec.foo=x"}, 400, "field label not supported: spec.foo"),
@@ -237,7 +237,14 @@ SEMANTICS = [
     post(0, EVENTS, an_event(lastTimestamp="2026-01-01T00:00:00"), 422, "lastTimestamp"),
     Bad(0, "PUT", f"{NODES}/n1/status", a_node_at_port(65536), 422, "kubeletEndpoint"),
     post(0, PODS, a_pod(), 400, "Cubernetes-Fence", headers={"cubernetes-fence": "a/b:²:u"}),
-    post(0, PODS, a_pod(), 400, "Cubernetes-Fence", headers={"cubernetes-fence": "a\udcff/b:1:u"}),
+    post(
+        0,
+        PODS,
+        a_pod(),
+        400,
+        "Cubernetes-Fence",
+        headers={"cubernetes-fence": "a\udcff/b:1:u"},
+    ),
     Bad(42, "HEAD", PODS, None, 405),
     Bad(42, "TRACE", PODS, None, 405),
     Bad(42, "CONNECT", PODS, None, 405),

@@ -10,7 +10,7 @@ from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.errors import Conflict
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.client.rest import Client, Fence
+from cubernetes.client.rest import Client, FencingToken
 from cubernetes.host.web.messages import Request, Response
 from cubernetes.reconcile.lease import Election, LeaseSettings
 from tests.simulation.faults import Faults
@@ -140,7 +140,7 @@ def test_a_deposed_leader_that_does_not_know_it_writes_nothing() -> None:
             lease = await user.get(Lease, "test", "kube-system")
             assert lease.spec.lease_transitions == 1
             # The fence is which lease, and its count of changes: the new leader's passes.
-            fence = Fence("kube-system", "test", 1, lease.metadata.uid)
+            fence = FencingToken("kube-system", "test", 1, lease.metadata.uid)
             await user.fenced(fence).create(Namespace(metadata=ObjectMeta(name="new")))
             await second.end()
 

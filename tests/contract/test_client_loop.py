@@ -15,7 +15,15 @@ from cubernetes.api.core.event import Event
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object, ObjectMeta, Ref
 from cubernetes.host.random import SeededRng
-from cubernetes.reconcile.plan import Action, Again, Create, Delete, Planner, UpdateStatus, View
+from cubernetes.reconcile.plan import (
+    Action,
+    Create,
+    Delete,
+    Planner,
+    RequeueAfter,
+    UpdateStatus,
+    View,
+)
 from cubernetes.reconcile.run import LoopSettings, run_planners
 from tests.given import a_pod, a_replicaset
 from tests.simulation.faults import Faults
@@ -73,7 +81,7 @@ class Poisoned:
         if found is not None:
             # The same status again is no write: else this would go round for ever.
             yield UpdateStatus(found)
-        yield Again(30.0)
+        yield RequeueAfter(30.0)
 
 
 def _new_pod(name: str, owner: ReplicaSet) -> Pod:

@@ -14,7 +14,7 @@ from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import Endpoint, EndpointSlice
 from cubernetes.api.meta import Ref
 from cubernetes.host.command import CommandFailed, Completed
-from cubernetes.host.packetfilter.ruleset import Place, RuleSet, found_in, word_after
+from cubernetes.host.packetfilter.ruleset import Chain, RuleSet, found_in, word_after
 from proxy.services.compile import OWNER, SERVICES
 from proxy.services.packets import Packet, fates
 from tests.papernet import PaperNet
@@ -89,7 +89,7 @@ def fronts_of(rules: RuleSet) -> set[Target]:
     """Return the addresses and ports that the rules themselves answer for."""
     return {
         (word_after("-d", rule).removesuffix("/32"), int(word_after("--dport", rule)))
-        for rule in rules.chains.get(Place("nat", SERVICES), ())
+        for rule in rules.chains.get(Chain("nat", SERVICES), ())
         if "--dport" in rule
     }
 

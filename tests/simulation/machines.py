@@ -9,7 +9,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.service import Service
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.ruleset import RuleSet
-from kubelet.checkpoint import Surroundings
+from kubelet.checkpoint import NetworkState
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.node.capacity import MachineFacts
 from kubelet.pod.volumes import VolumeTrouble
@@ -35,7 +35,7 @@ class Disk:
     """The checkpoint of a kubelet, and the volumes of its pods."""
 
     pods: tuple[Pod, ...] = ()
-    surroundings: Surroundings | None = None
+    surroundings: NetworkState | None = None
     services: tuple[Service, ...] = ()
     volumes: dict[str, None] = field(default_factory=dict)
     trouble: str = ""  # where given, no volume can be removed, and that is why
@@ -46,10 +46,10 @@ class Disk:
     def save(self, pods: Sequence[Pod]) -> None:
         self.pods = tuple(pods)
 
-    def load_surroundings(self) -> Surroundings | None:
+    def load_surroundings(self) -> NetworkState | None:
         return self.surroundings
 
-    def save_surroundings(self, surroundings: Surroundings) -> None:
+    def save_surroundings(self, surroundings: NetworkState) -> None:
         self.surroundings = surroundings
 
     def load_services(self) -> Sequence[Service]:

@@ -13,7 +13,7 @@ import pytest
 from apiserver.state.keys import prefix_of
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
-from cubernetes.reconcile.plan import Action, Again, Asking, StillView, Update, View
+from cubernetes.reconcile.plan import Action, Asking, RequeueAfter, StillView, Update, View
 from cubernetes.reconcile.readings import Absent, Metric, Question, Value, Why
 from cubernetes.reconcile.run import LoopSettings, run_planners
 from tests.given import NOW, a_replicaset
@@ -45,7 +45,7 @@ class Sized:
         found = view.get(ReplicaSet, key.name, key.namespace)
         if found is None:
             return
-        yield Again(LOOK_S)
+        yield RequeueAfter(LOOK_S)
         reading = view.reading(load_of(key))
         if isinstance(reading, Absent):
             self.held.append(reading.why)
@@ -69,10 +69,10 @@ def test_the_planner_is_one_that_asks_and_holds_on_every_absence() -> None:
         return list(planner.plan(web.ref, view, NOW))
 
     for why in Why:
-        assert planned(Absent(why)) == [Again(LOOK_S)]
-    assert planned(Value(150, NOW)) == [Again(LOOK_S)]
+        assert planned(Absent(why)) == [RequeueAfter(LOOK_S)]
+    assert planned(Value(150, NOW)) == [RequeueAfter(LOOK_S)]
     again, update = planned(Value(301, NOW))
-    assert again == Again(LOOK_S)
+    assert again == RequeueAfter(LOOK_S)
     assert isinstance(update, Update)
     assert isinstance(update.object, ReplicaSet)
     assert update.object.spec.replicas == 4

@@ -12,9 +12,9 @@ from cubernetes.host.command import CommandFailed, Commands
 from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.ruleset import (
     PREFIX,
+    Chain,
     Found,
     Owner,
-    Place,
     Rule,
     RuleSet,
     changed_places,
@@ -88,7 +88,7 @@ class Applied:
 
     before: RuleSet
     after: RuleSet
-    changed: tuple[Place, ...] = ()
+    changed: tuple[Chain, ...] = ()
     is_written: bool = False
 
 
@@ -99,7 +99,7 @@ class Iptables:
         self._commands, self._tools, self._owner = commands, tools, owner
         self._known: Found | None = None
         # Rules that this iptables spells in its own way: as we wrote them, as it gives them back.
-        self._spelled: dict[Place, tuple[tuple[Rule, ...], tuple[Rule, ...]]] = {}
+        self._spelled: dict[Chain, tuple[tuple[Rule, ...], tuple[Rule, ...]]] = {}
 
     async def read(self) -> Found:
         """Return what the machine holds of this owner."""
@@ -154,7 +154,7 @@ class Iptables:
 
     def _learn(self, found: Found, wanted: RuleSet) -> None:
         """Remember how just-written chains come back, so that they are not written for ever."""
-        spelled: Sequence[Place] = [
+        spelled: Sequence[Chain] = [
             place
             for place, rules in wanted.chains.items()
             if len(found.rules.chains.get(place, ())) == len(rules)

@@ -31,7 +31,7 @@ class UnsafeWord(Exception):
         self.word = word
 
 
-class Place(NamedTuple):
+class Chain(NamedTuple):
     """Where a rule stands: a table (`nat`, `filter`) and a chain in it."""
 
     table: str
@@ -42,8 +42,8 @@ class Place(NamedTuple):
 class RuleSet:
     """Our chains, whole, and the jumps into them that stand at the front of built-in chains."""
 
-    chains: Mapping[Place, tuple[Rule, ...]] = field(default_factory=dict)
-    jumps: Mapping[Place, tuple[Rule, ...]] = field(default_factory=dict)
+    chains: Mapping[Chain, tuple[Rule, ...]] = field(default_factory=dict)
+    jumps: Mapping[Chain, tuple[Rule, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Found:
     """
 
     rules: RuleSet = field(default_factory=RuleSet)
-    crowded: frozenset[Place] = frozenset()
+    crowded: frozenset[Chain] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +109,13 @@ def restore_text(found: Found, wanted: RuleSet) -> str:
     return "".join(f"{line}\n" for line in text)
 
 
-def changed_places(old: RuleSet, new: RuleSet) -> list[Place]:
+def changed_places(old: RuleSet, new: RuleSet) -> list[Chain]:
     """Return the chains that differ, gone ones included, in order."""
     places = old.chains.keys() | new.chains.keys()
     return sorted(one for one in places if old.chains.get(one) != new.chains.get(one))
 
 
-def _places(rules: RuleSet) -> Iterator[Place]:
+def _places(rules: RuleSet) -> Iterator[Chain]:
     yield from rules.chains
     yield from rules.jumps
 
@@ -136,7 +136,7 @@ def _chain_lines(table: str, have: RuleSet, wanted: RuleSet) -> Iterator[str]:
         yield from edit
 
 
-def _edit_lines(place: Place, have: RuleSet, wanted: RuleSet) -> list[str] | None:
+def _edit_lines(place: Chain, have: RuleSet, wanted: RuleSet) -> list[str] | None:
     """Return the few deletions and insertions that change a long chain; None: write it whole.
 
     One of thousands of rules in the chain of all services changes in a third of the time. Rules
@@ -187,7 +187,7 @@ def _gone_lines(table: str, have: RuleSet, wanted: RuleSet) -> Iterator[str]:
     yield from (f"-X {place.chain}" for place in gone)
 
 
-def _name(place: Place) -> str:
+def _name(place: Chain) -> str:
     if not _NAME.match(place.chain):
         raise UnsafeWord(place.chain)
     return place.chain
@@ -198,8 +198,8 @@ def found_in(text: str, owner: Owner) -> Found:
 
     Jumps into any `CUBE-` chain may stand before ours: several programs share the front.
     """
-    chains: dict[Place, list[Rule]] = {}
-    built_in: dict[Place, list[Rule]] = {}
+    chains: dict[Chain, list[Rule]] = {}
+    built_in: dict[Chain, list[Rule]] = {}
     table = ""
     for line in text.splitlines():
         if line.startswith("*"):
@@ -207,10 +207,10 @@ def found_in(text: str, owner: Owner) -> Found:
         elif line.startswith(":"):
             name = line[1:].partition(" ")[0]
             if owner.owns(name):
-                chains[Place(table, name)] = []
+                chains[Chain(table, name)] = []
         elif line.startswith("-A "):
             chain, _, rest = line[3:].partition(" ")
-            place = Place(table, chain)
+            place = Chain(table, chain)
             if place in chains:
                 chains[place].append(_rule_in(rest))
             elif chain in BUILT_IN:

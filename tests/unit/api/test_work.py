@@ -410,7 +410,9 @@ def admitted(one: Object) -> None:
         *stamps.metadata_problems(prepared.metadata, prepared.metadata),
     ]
     object_refusal(NODE, "", prepared, prepared)
-    stamps.counted(prepared, strategy.updated(prepared, stamps.carried_over(prepared, prepared)))
+    stamps.with_next_generation(
+        prepared, strategy.updated(prepared, stamps.with_server_fields(prepared, prepared))
+    )
     invalid(one.kind, one.metadata.name, problems)
 
 

@@ -8,10 +8,16 @@ from hypothesis import strategies as st
 
 from apiserver.call import media_of
 from apiserver.strategies import metadata as stamps
-from apiserver.strategies.metadata import Stamp, born, carried_over, generated_name, revision_of
+from apiserver.strategies.metadata import (
+    Stamp,
+    generated_name,
+    revision_of,
+    with_initial_metadata,
+    with_server_fields,
+)
 from apiserver.wire.bodies import warning_header
 from apiserver.wire.forms import Accepted, accepted
-from apiserver.wire.pages import Place, place_of, token_of
+from apiserver.wire.pages import Position, place_of, token_of
 from cubernetes.api import names
 from cubernetes.api.core.pod import Container, Pod, PodSpec
 from cubernetes.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
@@ -71,7 +77,7 @@ def test_media_types() -> None:
     name=st.text("abcdefghijklmnopqrstuvwxyz0123456789-/.", max_size=50),
 )
 def test_a_place_survives_its_token(revision: int, name: str) -> None:
-    place = Place(revision, "/cubernetes/pods/" + name)
+    place = Position(revision, "/cubernetes/pods/" + name)
     assert place_of(token_of(place), "/cubernetes/pods/") == place
     with pytest.raises(BadRequest):
         place_of(token_of(place), "/cubernetes/nodes/")
@@ -92,15 +98,15 @@ def test_a_generated_name_is_never_longer_than_a_label(prefix: str) -> None:
 
 def test_what_is_the_servers_is_stamped_whatever_its_author_wrote() -> None:
     forged = a_pod(uid="forged", generation=9, deletion_timestamp=NOW, name="x")
-    made = born(forged, Stamp("x", "default", "real", NOW)).metadata
+    made = with_initial_metadata(forged, Stamp("x", "default", "real", NOW)).metadata
 
     assert (made.uid, made.generation, made.deletion_timestamp) == ("real", 1, None)
     assert made.creation_timestamp == NOW.replace(microsecond=0)
 
 
 def test_an_update_may_leave_out_what_is_the_servers() -> None:
-    old = born(a_pod(), Stamp("x", "default", "u", NOW))
-    kept = carried_over(old, a_pod(name="x"))
+    old = with_initial_metadata(a_pod(), Stamp("x", "default", "u", NOW))
+    kept = with_server_fields(old, a_pod(name="x"))
 
     assert kept == old
     assert list(stamps.metadata_problems(old.metadata, kept.metadata)) == []

@@ -11,8 +11,8 @@ from apiserver.auth.tokens import (
     NAMES_MAX,
     REPEAT_WINDOW_S,
     Failures,
-    Kept,
     Shown,
+    TokenRecord,
     hash_of,
     is_good,
     may_join,
@@ -22,9 +22,9 @@ from apiserver.auth.tokens import (
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def a_token(*, once: bool = True, node: str = "", used_s_ago: int | None = None) -> Kept:
+def a_token(*, once: bool = True, node: str = "", used_s_ago: int | None = None) -> TokenRecord:
     used_at = None if used_s_ago is None else NOW - timedelta(seconds=used_s_ago)
-    return Kept(
+    return TokenRecord(
         id="abc",
         secret_hash=hash_of("right"),
         expires_at=NOW + timedelta(hours=1),

@@ -20,7 +20,7 @@ from cubernetes.api.errors import (
 )
 from cubernetes.api.meta import replaced
 from cubernetes.client.outcome import Trouble, Unknown, Unreachable
-from cubernetes.client.rest import Client, Fence
+from cubernetes.client.rest import Client, FencingToken
 from cubernetes.host.web.messages import Response
 from tests.given import NOW, a_pod
 from tests.scripted import Answer, ScriptedTransport, listed, ok, refused
@@ -280,7 +280,7 @@ def test_a_leader_writes_behind_its_fence_and_reads_without() -> None:
     async def main() -> list[str]:
         transport = ScriptedTransport(ok(POD))
         client = Client(transport, sim_env("fence")).fenced(
-            Fence("kube-system", "controllers", 3, "u1")
+            FencingToken("kube-system", "controllers", 3, "u1")
         )
         await read(client)
         await update(client)

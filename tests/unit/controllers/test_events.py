@@ -7,7 +7,7 @@ import pytest
 from controllers.events import BURST, EVERY_EVENT, SWEEP_S, OldEvents
 from cubernetes.api.core.event import Event
 from cubernetes.api.meta import replaced
-from cubernetes.reconcile.plan import Again, Delete
+from cubernetes.reconcile.plan import Delete, RequeueAfter
 from tests.carry import World
 from tests.given import NOW, a_pod, an_event
 
@@ -34,10 +34,10 @@ def test_beyond_the_limit_the_oldest_go_before_their_time() -> None:
 
 def test_a_thousand_new_events_are_one_sweep_and_nothing_stays_unswept() -> None:
     events, world = OldEvents(), World([aged("a", 1)])
-    assert list(events.plan(EVERY_EVENT, world.view(), NOW)) == [Again(SWEEP_S)]
+    assert list(events.plan(EVERY_EVENT, world.view(), NOW)) == [RequeueAfter(SWEEP_S)]
 
     soon = NOW + timedelta(seconds=10)
-    assert list(events.plan(EVERY_EVENT, world.view(), soon)) == [Again(SWEEP_S - 10)]
+    assert list(events.plan(EVERY_EVENT, world.view(), soon)) == [RequeueAfter(SWEEP_S - 10)]
 
 
 def test_a_backlog_is_swept_in_portions() -> None:
@@ -48,7 +48,7 @@ def test_a_backlog_is_swept_in_portions() -> None:
     deletes = [one for one in plan if isinstance(one, Delete)]
     assert len(deletes) == BURST
     assert deletes[0].ref.name.startswith(f"e{BURST + 4:04}")
-    assert plan[-1] == Again(1.0)
+    assert plan[-1] == RequeueAfter(1.0)
 
 
 @pytest.mark.parametrize("ahead_s", [-86_400, -7200, -100, 100, 7200, 86_400])

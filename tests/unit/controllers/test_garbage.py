@@ -11,7 +11,7 @@ from controllers.owners import FOREGROUND, ORPHAN
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import OwnerReference, replaced
-from cubernetes.reconcile.plan import Again, Delete
+from cubernetes.reconcile.plan import Delete, RequeueAfter
 from tests.carry import World
 from tests.given import NOW, a_node, a_pod, a_replicaset
 
@@ -46,7 +46,7 @@ def test_on_missing_facts_it_holds() -> None:
     world = World([POD])
     lagging = replace(world.view(), as_of=1)
 
-    assert [*Garbage().plan(POD.ref, lagging, NOW)] == [Again(1.0)]
+    assert [*Garbage().plan(POD.ref, lagging, NOW)] == [RequeueAfter(1.0)]
 
 
 def test_an_owner_whose_end_was_seen_is_gone_for_certain() -> None:
@@ -112,7 +112,7 @@ def test_a_pod_on_a_node_that_is_gone_goes_after_a_grace() -> None:
     garbage = Garbage()
     world = World([a_pod("web-0", node="n1")])
 
-    assert plan_pod(world, garbage) == [Again(MISSING_GRACE_S)]
+    assert plan_pod(world, garbage) == [RequeueAfter(MISSING_GRACE_S)]
     world.now = NOW + timedelta(seconds=MISSING_GRACE_S)
     assert plan_pod(world, garbage) == [Delete(Pod, POD.ref, POD.metadata.uid, grace_s=0)]
 

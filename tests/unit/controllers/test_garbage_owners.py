@@ -18,7 +18,7 @@ from cubernetes.api.core.event import Event
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object, OwnerReference, replaced
 from cubernetes.api.registry import KINDS
-from cubernetes.reconcile.plan import Again, Delete, Patch, StillView
+from cubernetes.reconcile.plan import Delete, Patch, RequeueAfter, StillView
 from tests.carry import World
 from tests.given import NOW, a_node, a_pod, a_replicaset
 
@@ -199,7 +199,7 @@ def test_a_reference_is_not_taken_for_dangling_while_the_view_of_its_kind_lags()
     ref = world.all(Pod)[0].ref
 
     # Without a Node the pod is looked at again anyway; what matters is that nothing is written.
-    assert {*Garbage().plan(ref, lagging, NOW)} == {Again(1.0)}
+    assert {*Garbage().plan(ref, lagging, NOW)} == {RequeueAfter(1.0)}
 
 
 class Lagging(StillView):
@@ -216,7 +216,7 @@ def test_a_finalizer_stays_while_the_view_of_any_kind_may_hide_a_dependent(final
     world = World([owner])
     garbage, objects = Garbage(), world.view().objects
 
-    assert list(garbage.plan(owner.ref, Lagging(objects), NOW)) == [Again(1.0)]
+    assert list(garbage.plan(owner.ref, Lagging(objects), NOW)) == [RequeueAfter(1.0)]
     (change,) = garbage.plan(owner.ref, StillView(objects), NOW)
     assert isinstance(change, Patch)
     assert change.change["metadata"]["finalizers"] is None
@@ -232,7 +232,7 @@ def test_every_kind_may_be_the_one_that_lags(kind: type[Object], finalizer: str)
     owner = a_replicaset("web", deleted_at=NOW, finalizers=[finalizer])
     objects = World([owner]).view().objects
 
-    assert list(Garbage().plan(owner.ref, OneLags(objects), NOW)) == [Again(1.0)]
+    assert list(Garbage().plan(owner.ref, OneLags(objects), NOW)) == [RequeueAfter(1.0)]
 
 
 SIZE = 5

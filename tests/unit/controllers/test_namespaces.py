@@ -5,7 +5,7 @@ from dataclasses import replace
 from controllers.namespaces import Namespaces
 from cubernetes.api.core.namespace import Namespace, NamespaceSpec
 from cubernetes.api.meta import Object, replaced
-from cubernetes.reconcile.plan import Again, Delete
+from cubernetes.reconcile.plan import Delete, RequeueAfter
 from tests.carry import World
 from tests.given import NOW, a_lease, a_namespace, a_pod, a_replicaset, a_service, a_slice, an_event
 
@@ -61,4 +61,4 @@ def test_a_live_namespace_gives_no_work() -> None:
 def test_on_missing_facts_it_is_not_called_empty() -> None:
     lagging = replace(World([a_going("old")]).view(), as_of=1)
 
-    assert [*Namespaces().plan(a_going("old").ref, lagging, NOW)] == [Again(1.0)]
+    assert [*Namespaces().plan(a_going("old").ref, lagging, NOW)] == [RequeueAfter(1.0)]

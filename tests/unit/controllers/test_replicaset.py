@@ -11,7 +11,7 @@ from controllers.replicaset import BURST, FAST_END_S, NUMBER, ReplicaSets, pod_m
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.api.core.pod import Phase, Pod, is_finished
 from cubernetes.api.meta import replaced
-from cubernetes.reconcile.plan import Again, Create, Delete, Record, UpdateStatus
+from cubernetes.reconcile.plan import Create, Delete, Record, RequeueAfter, UpdateStatus
 from tests.carry import World
 from tests.given import AN_HOUR_AGO, NOW, a_pod, a_replicaset, a_running_pod, a_template
 
@@ -185,7 +185,7 @@ def test_a_pod_that_fails_at_once_is_not_remade_as_fast_as_the_loop_turns() -> N
     failed = of(web, "web-0", "Failed", created_at=NOW - timedelta(seconds=2))
     world = World([web, failed])
 
-    assert list(ReplicaSets().plan(web.ref, world.view(), NOW)) == [Again(FAST_END_S - 2)]
+    assert list(ReplicaSets().plan(web.ref, world.view(), NOW)) == [RequeueAfter(FAST_END_S - 2)]
 
 
 @pytest.mark.parametrize("ahead_s", [-3600, -100, -5, 0, 5, 100, 3600])
@@ -200,7 +200,7 @@ def test_how_soon_a_pod_failed_is_judged_by_when_it_was_seen(ahead_s: int) -> No
     failed = World([web, of(web, "web-0", "Failed", node="n1", created_at=created_at)]).view()
     soon, later = NOW + timedelta(seconds=2), NOW + timedelta(seconds=FAST_END_S)
 
-    assert list(sets.plan(web.ref, failed, soon)) == [Again(FAST_END_S - 2)]
+    assert list(sets.plan(web.ref, failed, soon)) == [RequeueAfter(FAST_END_S - 2)]
     assert any(isinstance(one, Create) for one in sets.plan(web.ref, failed, later))
 
 
@@ -297,7 +297,7 @@ def test_a_ready_pod_is_available_after_min_ready_seconds() -> None:
     (status,) = [one.object for one in plan if isinstance(one, UpdateStatus)]
     assert isinstance(status, ReplicaSet)
     assert (status.status.ready_replicas, status.status.available_replicas) == (1, 0)
-    assert Again(5.0) in plan
+    assert RequeueAfter(5.0) in plan
 
 
 def test_a_great_many_are_made_in_several_plans() -> None:

@@ -9,7 +9,7 @@ from cubernetes.api.core.node import Node, Taint
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.toleration import Toleration
 from cubernetes.api.meta import Ref, replaced
-from cubernetes.reconcile.plan import Again
+from cubernetes.reconcile.plan import RequeueAfter
 from tests.carry import World
 from tests.given import NOW, a_node, a_pod
 
@@ -36,7 +36,7 @@ def after(planner: Taints, world: World, span_s: float) -> list[float]:
     """Plan at a moment and carry it out; return when the planner wants to look again."""
     actions = list(planner.plan(N1, world.view(), NOW + timedelta(seconds=span_s)))
     world.carry_out(actions)
-    return [one.after_s for one in actions if isinstance(one, Again)]
+    return [one.after_s for one in actions if isinstance(one, RequeueAfter)]
 
 
 def test_pods_that_do_not_bear_a_taint_go_at_once_and_only_from_that_node() -> None:

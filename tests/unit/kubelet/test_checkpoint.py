@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.checkpoint import FileCheckpoint, Surroundings
+from kubelet.checkpoint import FileCheckpoint, NetworkState
 from tests.given import a_pod
 
 
@@ -50,7 +50,7 @@ def test_the_same_pods_are_not_written_twice(path: Path) -> None:
 
 
 def test_a_nodes_surroundings_are_kept_too(tmp_path: Path) -> None:
-    around = Surroundings(
+    around = NetworkState(
         pod_cidr="10.244.1.0/24", peers=(("n2", "192.168.78.12", "10.244.2.0/24"),)
     )
     assert FileCheckpoint(tmp_path).load_surroundings() is None

@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Address, IPv4Network
 
-from cubernetes.host.packetfilter.ruleset import Found, Place, restore_text
+from cubernetes.host.packetfilter.ruleset import Chain, Found, restore_text
 from kubelet.network.driver import Peer
 from kubelet.network.guard import NODES, OVERLAY, OWNER, Bounds, rules_for
 from kubelet.network.overlay import DEVICE, host_end
@@ -48,9 +48,9 @@ def test_the_text_for_a_node_with_two_others() -> None:
 def test_a_node_that_knows_no_other_takes_no_overlay_packets() -> None:
     rules = rules_for(BOUNDS, [])
 
-    assert rules.chains[Place("mangle", OVERLAY)][-1] == ("-j", "DROP")
-    assert not [rule for rule in rules.chains[Place("mangle", OVERLAY)] if "RETURN" in rule]
-    assert rules.chains[Place("mangle", NODES)] == ()
+    assert rules.chains[Chain("mangle", OVERLAY)][-1] == ("-j", "DROP")
+    assert not [rule for rule in rules.chains[Chain("mangle", OVERLAY)] if "RETURN" in rule]
+    assert rules.chains[Chain("mangle", NODES)] == ()
 
 
 def test_the_order_of_the_nodes_does_not_matter() -> None:

@@ -9,7 +9,7 @@ from cubernetes.api.core.pod import ContainerPort, Pod
 from cubernetes.api.meta import replaced
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.iptables import CHECK_SHARE, pause_after
-from cubernetes.host.packetfilter.ruleset import Found, Place, RuleSet, restore_text
+from cubernetes.host.packetfilter.ruleset import Chain, Found, RuleSet, restore_text
 from kubelet.ports.hostports import BACK, FORTH, IptablesHostPorts, leads_of, rules_for
 from kubelet.ports.keptrules import CHECK_S
 from tests.given import a_container, a_pod
@@ -29,11 +29,11 @@ def test_a_host_port_leads_to_the_pods_own_port() -> None:
     )
     rules = rules_for(leads_of(pod, "10.244.1.7"))
 
-    assert [" ".join(rule) for rule in rules.chains[Place("nat", FORTH)]] == [
+    assert [" ".join(rule) for rule in rules.chains[Chain("nat", FORTH)]] == [
         "-p tcp -m tcp --dport 8085 -j DNAT --to-destination 10.244.1.7:80",
         "-d 192.168.78.11/32 -p udp -m udp --dport 53 -j DNAT --to-destination 10.244.1.7:53",
     ]
-    back = rules.chains[Place("nat", BACK)]
+    back = rules.chains[Chain("nat", BACK)]
     assert [" ".join(rule) for rule in back] == ["-s 10.244.1.7/32 -d 10.244.1.7/32 -j MASQUERADE"]
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import replaced
 from kubelet.pod import memory, plan
-from kubelet.pod.memory import Memory, Streak, Trouble, latest
+from kubelet.pod.memory import CrashStreak, Memory, StartFailure, latest
 from kubelet.pod.plan import (
-    Forget,
+    Finish,
     Moment,
     Remove,
     StartContainer,
@@ -233,7 +233,7 @@ def test_w22_a_container_that_keeps_failing_waits_longer_each_time_up_to_a_minut
     pauses = []
     for count in range(1, 10):
         failed = ended(a_found("main", count), 1)
-        memory = Memory(streaks={"main": Streak(count, count)})
+        memory = Memory(streaks={"main": CrashStreak(count, count)})
         at = plan.restart_at(pod, failed, memory, NOW)
         assert at is not None
         pauses.append((at - NOW).total_seconds())
@@ -243,7 +243,7 @@ def test_w22_a_container_that_keeps_failing_waits_longer_each_time_up_to_a_minut
 
 def test_a_clock_that_is_set_back_does_not_keep_a_container_from_starting() -> None:
     failed = replace(a_found("main", 3, State.EXITED, 1), finished_at=NOW + timedelta(hours=1))
-    memory = Memory(streaks={"main": Streak(3, 4)})
+    memory = Memory(streaks={"main": CrashStreak(3, 4)})
 
     assert plan.plan(a_living_pod(), [a_found(SANDBOX), failed], memory, MOMENT) == [
         StartContainer("main", 4)
@@ -251,20 +251,20 @@ def test_a_clock_that_is_set_back_does_not_keep_a_container_from_starting() -> N
 
 
 def test_ten_minutes_of_health_end_a_streak() -> None:
-    before = {"main": Streak(6, 7)}
+    before = {"main": CrashStreak(6, 7)}
     failed = a_found("main", 7, State.EXITED, exit_code=1)
-    assert memory.streaks_after([failed], before) == {"main": Streak(7, 8)}
+    assert memory.streaks_after([failed], before) == {"main": CrashStreak(7, 8)}
 
     long_ago = NOW - timedelta(seconds=700)
     healthy = replace(failed, started_at=long_ago)
-    assert memory.streaks_after([healthy], before) == {"main": Streak(7, 1)}
+    assert memory.streaks_after([healthy], before) == {"main": CrashStreak(7, 1)}
 
 
 def test_one_end_is_counted_once_however_often_it_is_seen() -> None:
     failed = a_found("main", 2, State.EXITED, exit_code=1)
-    once = memory.streaks_after([failed], {"main": Streak(1, 2)})
+    once = memory.streaks_after([failed], {"main": CrashStreak(1, 2)})
 
-    assert memory.streaks_after([failed], once) == once == {"main": Streak(2, 3)}
+    assert memory.streaks_after([failed], once) == once == {"main": CrashStreak(2, 3)}
 
 
 def test_a_kubelet_that_has_just_started_still_backs_off_from_a_container_that_failed_often() -> (
@@ -272,11 +272,11 @@ def test_a_kubelet_that_has_just_started_still_backs_off_from_a_container_that_f
 ):
     failed = a_found("main", 5, State.EXITED, exit_code=1)
 
-    assert memory.streaks_after([failed], {}) == {"main": Streak(5, 6)}
+    assert memory.streaks_after([failed], {}) == {"main": CrashStreak(5, 6)}
 
 
 def test_a_part_in_trouble_waits_and_does_not_keep_its_sibling_from_starting() -> None:
-    memory = Memory(troubles={"main": Trouble("ErrImagePull", "no such image", 2, 1009.0)})
+    memory = Memory(troubles={"main": StartFailure("ErrImagePull", "no such image", 2, 1009.0)})
 
     steps = plan.plan(a_living_pod(names=("main", "side")), [a_found(SANDBOX)], memory, MOMENT)
     assert steps == [StartContainer("side", 0), Wait(9.0)]
@@ -285,7 +285,7 @@ def test_a_part_in_trouble_waits_and_does_not_keep_its_sibling_from_starting() -
 @pytest.mark.parametrize("set_by", [timedelta(hours=-1), timedelta(0), timedelta(hours=1)])
 @pytest.mark.parametrize("part", ["main", SANDBOX])
 def test_a_wall_clock_that_is_set_changes_no_pause(part: str, set_by: timedelta) -> None:
-    memory = Memory(troubles={part: Trouble("ErrImagePull", "no such image", 2, 1009.0)})
+    memory = Memory(troubles={part: StartFailure("ErrImagePull", "no such image", 2, 1009.0)})
     found = [a_found(SANDBOX)] if part == "main" else []
 
     steps = plan.plan(a_living_pod(), found, memory, Moment(NOW + set_by, 1000.0))
@@ -317,7 +317,7 @@ def test_a_deleted_pod_is_stopped_with_what_is_left_of_its_grace(ahead_s: float)
         StopSandbox(f"{SANDBOX}-0"),
         Remove("main-0"),
         Remove(f"{SANDBOX}-0"),
-        Forget(),
+        Finish(),
     ]
 
 
@@ -332,7 +332,7 @@ def test_grace_runs_from_when_this_node_heard(
 
 
 def test_what_nobody_wants_leaves_nothing() -> None:
-    assert plan.teardown([], 0.0, "not wanted") == [Forget()]
+    assert plan.teardown([], 0.0, "not wanted") == [Finish()]
 
 
 def test_w54_a_changed_image_replaces_the_container_and_nothing_else() -> None:

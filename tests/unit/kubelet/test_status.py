@@ -8,7 +8,7 @@ from cubernetes.api.condition import condition_of, is_true
 from cubernetes.api.core.pod import Pod, PodStatus
 from cubernetes.api.meta import replaced
 from kubelet.pod import status
-from kubelet.pod.memory import Memory, Streak, Trouble
+from kubelet.pod.memory import CrashStreak, Memory, StartFailure
 from kubelet.runtime.driver import SANDBOX, Container, State
 from tests.given import NOW, a_container, a_pod
 
@@ -58,7 +58,7 @@ def test_a_container_not_made_yet_says_what_it_waits_for() -> None:
     assert first is not None
     assert first.reason == "ContainerCreating"
 
-    trouble = Trouble("ErrImagePull", "no such image", 1, 0.0)
+    trouble = StartFailure("ErrImagePull", "no such image", 1, 0.0)
     found = told(pod, a_found(SANDBOX), memory=Memory(troubles={"main": trouble}))
     waiting = found.container_statuses[0].state.waiting
     assert waiting is not None
@@ -67,7 +67,7 @@ def test_a_container_not_made_yet_says_what_it_waits_for() -> None:
 
 
 def test_w21_a_sandbox_that_cannot_be_made_is_told_on_every_container() -> None:
-    memory = Memory(troubles={SANDBOX: Trouble("NetworkTrouble", "no address left", 1, 0.0)})
+    memory = Memory(troubles={SANDBOX: StartFailure("NetworkTrouble", "no address left", 1, 0.0)})
     waiting = told(with_policy("Always"), memory=memory).container_statuses[0].state.waiting
 
     assert waiting is not None
@@ -76,7 +76,7 @@ def test_w21_a_sandbox_that_cannot_be_made_is_told_on_every_container() -> None:
 
 def test_the_message_of_a_trouble_goes_with_it() -> None:
     pod = with_policy("Always")
-    memory = Memory(troubles={SANDBOX: Trouble("NetworkTrouble", "no room", 1, 0.0)})
+    memory = Memory(troubles={SANDBOX: StartFailure("NetworkTrouble", "no room", 1, 0.0)})
     troubled = told(pod, memory=memory)
     assert troubled.message == "no room"
     assert told(replaced(pod, status=troubled), a_found(SANDBOX), a_found()).message == ""
@@ -104,7 +104,7 @@ def test_w20_exit_codes_signals_and_oom_kills_are_told() -> None:
 
 def test_a_container_that_waits_to_be_restarted_tells_how_it_ended() -> None:
     failed = replace(a_found(attempt=4, state=State.EXITED), exit_code=1)
-    memory = Memory(streaks={"main": Streak(4, 5)})
+    memory = Memory(streaks={"main": CrashStreak(4, 5)})
 
     one = told(with_policy("Always"), a_found(SANDBOX), failed, memory=memory).container_statuses[0]
     assert one.state.waiting is not None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.discovery.endpointslice import EndpointConditions, EndpointPort
 from cubernetes.api.meta import ObjectMeta, replaced
-from cubernetes.host.packetfilter.ruleset import Found, Place, RuleSet, restore_text
+from cubernetes.host.packetfilter.ruleset import Chain, Found, RuleSet, restore_text
 from proxy.services.compile import (
     ENDPOINT_PREFIX,
     SERVICE_PREFIX,
@@ -154,7 +154,7 @@ def test_w3_a_port_without_protocol_or_target_is_tcp_and_served() -> None:
     service = a_service(ports=[ServicePort(port=80)])
     rules = rules_for([service], [a_slice(addresses=["10.244.1.2"])], FACTS)
 
-    assert any("tcp" in rule for rule in rules.chains[Place("nat", SERVICES)])
+    assert any("tcp" in rule for rule in rules.chains[Chain("nat", SERVICES)])
 
 
 def test_slice_ports_are_met_by_name_and_protocol() -> None:
@@ -167,7 +167,7 @@ def test_slice_ports_are_met_by_name_and_protocol() -> None:
         [a_service(ports=ports)], [a_slice(addresses=["10.244.1.2"], ports=offered)], FACTS
     )
 
-    (front,) = rules.chains[Place("nat", SERVICES)]
+    (front,) = rules.chains[Chain("nat", SERVICES)]
     assert front[:4] == ("-d", "10.96.0.10/32", "-p", "udp")
 
 

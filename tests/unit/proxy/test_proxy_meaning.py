@@ -8,7 +8,7 @@ from hypothesis import given
 
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.discovery.endpointslice import EndpointPort, EndpointSlice
-from cubernetes.host.packetfilter.ruleset import Place, RuleSet
+from cubernetes.host.packetfilter.ruleset import Chain, RuleSet
 from proxy.services.compile import rules_for
 from proxy.services.packets import Fate, Origin, Packet, UnknownWord, fates
 from tests.given import a_service, a_slice
@@ -150,7 +150,7 @@ def test_an_answer_that_conntrack_cannot_place_does_not_leave_a_pod() -> None:
     ],
 )
 def test_a_word_that_the_tracer_does_not_know_is_not_guessed(rule: tuple[str, ...]) -> None:
-    rules = RuleSet({}, {Place("nat", "OUTPUT"): (rule,)})
+    rules = RuleSet({}, {Chain("nat", "OUTPUT"): (rule,)})
     with pytest.raises(UnknownWord):
         fates(rules, a_packet(NODE, "10.96.0.10", 80), "node")
 

@@ -9,9 +9,9 @@ from cubernetes.api.discovery.endpointslice import EndpointPort
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.host.packetfilter.ruleset import (
     BUILT_IN,
+    Chain,
     Found,
     Owner,
-    Place,
     Rule,
     RuleSet,
     UnsafeWord,
@@ -51,14 +51,14 @@ def rulesets(draw: st.DrawFn) -> RuleSet:
         st.sampled_from(["RETURN", *names]),
     )
     chains = {
-        Place("nat", name): tuple(draw(st.lists(rules, max_size=draw(st.sampled_from([3, 60])))))
+        Chain("nat", name): tuple(draw(st.lists(rules, max_size=draw(st.sampled_from([3, 60])))))
         for name in names
     }
     jumps = {}
     if names:
         targets = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
         if targets:
-            jumps[Place("nat", "OUTPUT")] = tuple(("-j", name) for name in targets)
+            jumps[Chain("nat", "OUTPUT")] = tuple(("-j", name) for name in targets)
     return RuleSet(chains, jumps)
 
 
@@ -147,7 +147,7 @@ def test_a_few_edits_of_a_long_chain_are_carried_out_exactly(
             case _:
                 del edited[at]
     old, new = (
-        RuleSet({Place("nat", "CUBE-SERVICES"): tuple(a_rule(port) for port in listed)})
+        RuleSet({Chain("nat", "CUBE-SERVICES"): tuple(a_rule(port) for port in listed)})
         for listed in (ports, edited)
     )
     net = on_paper(old)
@@ -194,7 +194,7 @@ def test_a_service_more_among_many_is_one_rule_more() -> None:
 
 def test_a_long_chain_that_somebody_edited_makes_the_transaction_fail_whole() -> None:
     rules = tuple(a_rule(port) for port in range(1, 99))
-    place = Place("nat", "CUBE-SERVICES")
+    place = Chain("nat", "CUBE-SERVICES")
     old, new = RuleSet({place: rules}), RuleSet({place: rules[:50] + rules[51:]})
     net = on_paper(old)
     net.tables["nat"]["CUBE-SERVICES"].clear()
@@ -239,8 +239,8 @@ def test_a_jump_that_somebody_moved_is_put_back(mischief: str) -> None:
 def test_two_programs_at_the_front_do_not_push_each_other_for_ever() -> None:
     other = Owner(frozenset({"CUBE-HOSTPORTS"}))
     theirs = RuleSet(
-        {Place("nat", "CUBE-HOSTPORTS"): ()},
-        {Place("nat", "PREROUTING"): (("-j", "CUBE-HOSTPORTS"),)},
+        {Chain("nat", "CUBE-HOSTPORTS"): ()},
+        {Chain("nat", "PREROUTING"): (("-j", "CUBE-HOSTPORTS"),)},
     )
     ours = rules_for([], [], FACTS)
     net = on_paper(ours)
@@ -317,4 +317,4 @@ def test_t30_nothing_that_a_stranger_wrote_reaches_the_text(
 @pytest.mark.parametrize("chain", ["CUBE-SVC-\nX", "", "CUBE SVC", "CUBE-SVC-" + "A" * 30, '"'])
 def test_a_chain_name_that_iptables_would_misread_is_refused(chain: str) -> None:
     with pytest.raises(UnsafeWord):
-        restore_text(Found(), RuleSet({Place("nat", chain): ()}))
+        restore_text(Found(), RuleSet({Chain("nat", chain): ()}))

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from cubernetes.host.packetfilter.ruleset import Place, RuleSet
+from cubernetes.host.packetfilter.ruleset import Chain, RuleSet
 from proxy.checkpoint import RulesCheckpoint
 
 RULES = RuleSet(
     chains={
-        Place("nat", "CUBE-SERVICES"): (("-d", "10.96.0.1/32", "-j", "CUBE-SVC-A"),),
-        Place("nat", "CUBE-SVC-A"): (("-j", "DNAT", "--to-destination", "10.244.0.2:80"),),
+        Chain("nat", "CUBE-SERVICES"): (("-d", "10.96.0.1/32", "-j", "CUBE-SVC-A"),),
+        Chain("nat", "CUBE-SVC-A"): (("-j", "DNAT", "--to-destination", "10.244.0.2:80"),),
     },
-    jumps={Place("nat", "OUTPUT"): (("-j", "CUBE-SERVICES"),)},
+    jumps={Chain("nat", "OUTPUT"): (("-j", "CUBE-SERVICES"),)},
 )
 
 
