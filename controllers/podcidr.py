@@ -1,18 +1,24 @@
 """Pod networks: every node gets one part of the cluster's pod range, and keeps it while it exists.
 
-All nodes are one key, so that no two plans can give the same part away at the same time.
+All nodes are one key, so that no two plans can give the same part away at the same time. A part is
+not given away while a pod has an address in it: the pods of a node that was removed outlive it for
+a while, and callers of their services would reach another node's pods. A node that comes back while
+its pods are there is given the part in which they have their addresses.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from cubernetes.api.core.node import Node, is_network
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.discovery.endpointslice import may_be_endpoint
 from cubernetes.api.meta import Object, Ref
-from cubernetes.reconcile.plan import Action, Patch, Record, View
+from cubernetes.reconcile.plan import Action, Patch, Record, RequeueAfter, View
 
 EVERY_NODE = Ref("PodRange", "", "")
+LOOK_AGAIN_S = 10.0  # at a range of which every part is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +29,10 @@ class PodCidrs:
     prefix_length: int = 24
 
     name = "podcidr"
-    kinds: tuple[type[Object], ...] = (Node,)
+    kinds: tuple[type[Object], ...] = (Node, Pod)
 
     def keys(self, changed: Object, view: View) -> Iterable[Ref]:  # noqa: ARG002
-        return (EVERY_NODE,)
+        return (EVERY_NODE,) if isinstance(changed, Node) else ()
 
     def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:  # noqa: ARG002
         nodes = view.list(Node)
@@ -35,16 +41,31 @@ class PodCidrs:
         ]
         if not waiting:
             return
-        taken = [one.spec.pod_cidr for one in nodes if is_network(one.spec.pod_cidr)]
-        free = free_parts(self.pod_range, self.prefix_length, [IPv4Network(one) for one in taken])
+        given = {IPv4Network(one.spec.pod_cidr) for one in nodes if is_network(one.spec.pod_cidr)}
+        used = given | parts_of(view.list(Pod), self.prefix_length)
+        free = free_parts(self.pod_range, self.prefix_length, sorted(used))
         for node in waiting:
-            part = next(free, None)
+            own = parts_of(view.on_node(Pod, node.metadata.name), self.prefix_length)
+            back = sorted(one for one in own - given if one.subnet_of(self.pod_range))
+            part = back[0] if back else next(free, None)
             if part is None:
                 message = f"no /{self.prefix_length} is left in the pod range {self.pod_range}"
                 yield Record(node, "CIDRNotAvailable", message, "Warning")
+                yield RequeueAfter(LOOK_AGAIN_S)
                 continue
+            given.add(part)
             change = {"spec": {"podCIDR": str(part), "podCIDRs": [str(part)]}}
             yield Patch(Node, node.ref, node.metadata.uid, change)
+
+
+def parts_of(pods: Iterable[Pod], prefix_length: int) -> set[IPv4Network]:
+    """Return the parts in which pods have addresses; those on their node's own count as well."""
+    addresses = {pod.status.pod_ip for pod in pods if not is_finished(pod)}
+    return {
+        IPv4Network((int(IPv4Address(one)), prefix_length), strict=False)
+        for one in addresses
+        if may_be_endpoint(one)
+    }
 
 
 def free_parts(

@@ -6,10 +6,12 @@ from ipaddress import IPv4Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.podcidr import EVERY_NODE, PodCidrs
+from controllers.podcidr import EVERY_NODE, LOOK_AGAIN_S, PodCidrs
 from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
+from cubernetes.reconcile.plan import RequeueAfter
 from tests.carry import World
-from tests.given import NOW, a_node
+from tests.given import NOW, a_node, a_pod
 
 RANGE = IPv4Network("10.244.0.0/16")
 TAKEN = ["", "", "10.244.0.0/24", "10.244.1.0/24", "10.244.3.0/24", "10.244.8.0/22", "192.0.2.0/24"]
@@ -73,3 +75,46 @@ def test_when_the_range_is_used_up_the_node_is_told() -> None:
     assert [(one.about.metadata.name, one.reason) for one in world.records] == [
         ("n2", "CIDRNotAvailable")
     ]
+
+
+def a_pod_at(address: str, node: str) -> Pod:
+    return a_pod(f"on-{node}", node=node, phase="Running", ip=address)
+
+
+def test_a_part_with_a_pod_of_a_removed_node_waits_until_the_pod_is_gone() -> None:
+    left = a_pod_at("10.244.0.2", "n1")
+    world = World([a_node("n2", pod_cidr="10.244.1.0/24"), a_node("n3", pod_cidr=""), left])
+    world.settle(PodCidrs(RANGE), 1)
+    assert networks(world) == [IPv4Network("10.244.1.0/24"), IPv4Network("10.244.2.0/24")]
+
+    world.remove(left.ref)
+    world.put(a_node("n4", pod_cidr=""))
+    world.settle(PodCidrs(RANGE), 1)
+    assert IPv4Network("10.244.0.0/24") in networks(world)
+
+
+def test_a_node_that_comes_back_to_its_pods_is_given_their_part() -> None:
+    left = a_pod_at("10.244.5.2", "n1")
+    world = World([a_node("n1", pod_cidr=""), a_node("n0", pod_cidr=""), left])
+
+    world.settle(PodCidrs(RANGE), 1)
+
+    parts = {one.metadata.name: one.spec.pod_cidr for one in world.all(Node)}
+    assert parts == {"n0": "10.244.0.0/24", "n1": "10.244.5.0/24"}
+
+
+def test_a_part_that_another_node_has_is_not_given_back() -> None:
+    left = a_pod_at("10.244.5.2", "n1")
+    world = World([a_node("n1", pod_cidr=""), a_node("n2", pod_cidr="10.244.5.0/24"), left])
+
+    world.settle(PodCidrs(RANGE), 1)
+
+    assert sorted(map(str, networks(world))) == ["10.244.0.0/24", "10.244.5.0/24"]
+
+
+def test_a_node_for_which_no_part_is_left_is_planned_again() -> None:
+    world = World([a_node("n1", pod_cidr="10.244.0.0/24"), a_node("n2", pod_cidr="")])
+
+    plan = list(PodCidrs(IPv4Network("10.244.0.0/24")).plan(EVERY_NODE, world.view(), NOW))
+
+    assert plan[-1] == RequeueAfter(LOOK_AGAIN_S)
