@@ -22,6 +22,8 @@ _BEGINNINGS = {
     "FieldValueForbidden": "Forbidden",
 }
 _VALUELESS = ("FieldValueRequired", "FieldValueForbidden")
+# Where values are nobody else's to read: a refusal stands in logs of clients and of the audit.
+_CONFIDENTIAL = {"Secret": re.compile(r"(?:data|stringData)(?:[.\[]|\Z)")}
 _STEP = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")
 _ABSENT = object()
 
@@ -35,11 +37,18 @@ def invalid(kind: str, name: str, problems: Iterable[Problem], of: object = None
     """Return the refusal that names every problem with its field.
 
     kind: as Kubernetes qualifies it, `Pod` or `ReplicaSet.apps`. of: the tree or the model that the
-    problems are about, from which values are quoted.
+    problems are about, from which values are quoted, but for the data of Secrets.
     """
-    told = found(problems)
+    hidden = _CONFIDENTIAL.get(kind)
+    told = [
+        one._replace(message=one.message.partition(", not ")[0]) if _is_hidden(one, hidden) else one
+        for one in found(problems)
+    ]
     tree = of if isinstance(of, dict) else msgspec.to_builtins(of, enc_hook=str)
-    causes = [one._replace(message=_sentence(one, tree)) for one in told]
+    causes = [
+        one._replace(message=_sentence(one, _ABSENT if _is_hidden(one, hidden) else tree))
+        for one in told
+    ]
     listed = ", ".join(f"{one.field}: {one.message}" for one in causes)
     message = listed if len(causes) == 1 else f"[{listed}]"
     name, (plain, _, group) = name[:NAME_CHARS_MAX], kind.partition(".")
@@ -52,10 +61,14 @@ def invalid(kind: str, name: str, problems: Iterable[Problem], of: object = None
     )
 
 
+def _is_hidden(problem: Problem, hidden: re.Pattern[str] | None) -> bool:
+    return hidden is not None and hidden.match(problem.field) is not None
+
+
 def _sentence(problem: Problem, tree: object) -> str:
     beginning = _BEGINNINGS.get(problem.reason, "Invalid value")
     if problem.reason not in _VALUELESS:
-        value = _value_at(tree, problem.field)
+        value = _ABSENT if tree is _ABSENT else _value_at(tree, problem.field)
         if value is not _ABSENT:
             beginning += f": {_quoted(value)}"
     return f"{beginning}: {problem.message}" if problem.message else beginning

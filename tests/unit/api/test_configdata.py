@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from cubernetes.api import codec
 from cubernetes.api.core.configdata import DATA_BYTES_MAX, decoded, is_key
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.secret import Secret
+from cubernetes.api.errors import Invalid
 from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.refusals import invalid
 from tests.given import NOW
 
 META = ObjectMeta(name="shop", namespace="default")
@@ -121,3 +124,25 @@ def test_columns_are_those_of_kubernetes() -> None:
     assert row(settings) == [("Name", "shop"), ("Data", 2), ("Age", "0s")]
     secret = replaced(a_secret(data={"a": "eA=="}), metadata=made)
     assert row(secret) == [("Name", "shop"), ("Type", "Opaque"), ("Data", 1), ("Age", "0s")]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"data": {"password": "hunter2!!"}},
+        {"data": {"password": 8675309}},
+        {"stringData": {"password": 8675309}},
+        {"data": "aHVudGVyMg=="},
+        {"data": {"bad key/": "aHVudGVyMg=="}},
+    ],
+    ids=str,
+)
+def test_a_refusal_names_the_field_of_a_secret_and_never_its_value(wrong: dict[str, Any]) -> None:
+    tree = {"metadata": {"name": "db"}, **wrong}
+    with pytest.raises(Invalid) as refused:
+        secret = codec.from_tree(Secret, tree).model.defaulted()
+        raise invalid("Secret", "db", secret.problems(), secret)
+
+    assert next(iter(wrong)) in refused.value.message
+    for value in ("hunter2", "8675309", "aHVudGVyMg"):
+        assert value not in refused.value.message
