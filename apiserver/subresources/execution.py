@@ -49,8 +49,16 @@ def refuse_other_sites(headers: Mapping[str, str]) -> None:
     Raises: Forbidden.
     """
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host", ""):
+    if origin is not None and not _is_of(origin, headers.get("host", "")):
         raise Forbidden(f"the header Origin {origin[:80]!r} is not this server's")
+
+
+def _is_of(origin: str, host: str) -> bool:
+    try:
+        place = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return bool(place) and place == host
 
 
 QUERY = (

@@ -39,7 +39,10 @@ async def update(backend: Backend, call: Call) -> Response:
 
 
 async def patch(backend: Backend, call: Call) -> Response:
-    change = patch_in(call).change
+    change, warnings = patch_in(call)
+    if warnings:
+        # A scale is read strictly always: a size that stands twice is no size.
+        raise BadRequest(warnings[0])
     item = await modified(
         backend, call, lambda old: _scaled(call, old, _scale_from(change(scale_of(old))))
     )

@@ -10,6 +10,8 @@ from cubernetes.api.notation import jsontext, yaml
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.host.web.messages import BodyBroken, BodyTooLarge, Request, Unread
 
+# Of all warnings together, as Kubernetes bounds them: clients read header lines of some 8 kB.
+WARNINGS_CHARS_MAX = 4096
 YAML_MEDIA = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
@@ -39,11 +41,11 @@ def check_head(request: Request, body_bytes: int, bytes_max: int) -> None:
 
 
 def tree_in(call: Call) -> Tree:
-    """Return the tree of a body: JSON, YAML, or Kubernetes' protobuf.
+    """Return the tree of a body: JSON, YAML, or Kubernetes' protobuf. Strict.
 
     Raises: BadRequest, UnsupportedMediaType.
     """
-    return _warned_tree(call)[0]
+    return _tree(call)
 
 
 def _warned_tree(call: Call) -> tuple[Tree, tuple[str, ...]]:
@@ -107,5 +109,11 @@ def model_in[M: Model](call: Call, kind: type[M]) -> M:
 def warning_header(warnings: tuple[str, ...]) -> dict[str, str]:
     """Return the header that tells what was tolerated; kubectl prints it."""
     escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in warnings]
-    told = ", ".join(f'299 - "{text}"' for text in escaped)
+    told, left_chars = "", WARNINGS_CHARS_MAX
+    for text in escaped:
+        one = f'299 - "{text}"'
+        left_chars -= len(one) + 2
+        if left_chars < 0:
+            break
+        told += f", {one}" if told else one
     return {"Warning": "".join(letter for letter in told if letter.isprintable())} if told else {}

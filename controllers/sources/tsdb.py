@@ -31,4 +31,7 @@ class TsdbSource:
         except QueryUnanswered as error:
             raise SourceTrouble(str(error)) from error
         last = [series.points[-1] for series in found if series.points]
-        return [Sample(number, datetime.fromtimestamp(at_s, UTC)) for at_s, number in last]
+        try:
+            return [Sample(number, datetime.fromtimestamp(at_s, UTC)) for at_s, number in last]
+        except (ValueError, OverflowError, OSError) as error:
+            raise SourceTrouble(f"a sample of a time that no calendar has: {error}") from error

@@ -62,7 +62,8 @@ def response_in(sock: socket.socket) -> Response:
 def _response(stream: io.BufferedReader, head: Head) -> Response:
     headers = head.headers
     length = headers.get("content-length", "")
-    is_kept = headers.get("connection", "").lower() != "close"
+    options = {one.strip() for one in headers.get("connection", "").lower().split(",")}
+    is_kept = "close" not in options
     raw: io.RawIOBase
     if head.status in BODILESS:
         raw = _Counted(stream, 0)

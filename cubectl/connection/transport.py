@@ -4,6 +4,7 @@ Nothing here knows an object. Trouble of the world becomes `Unreachable`, with i
 server answered, errors included, is given back as it is.
 """
 
+import io
 import os
 import re
 import socket
@@ -63,6 +64,15 @@ class Stream(Protocol):
         ...
 
 
+def _whole(body: io.BufferedReader) -> bytes:
+    """Return a body, of which one byte more than may be is enough. Raises: OSError."""
+    pieces, size_bytes = [], 0
+    while size_bytes <= ANSWER_BYTES_MAX and (piece := body.read1(READ_BYTES)):
+        pieces.append(piece)
+        size_bytes += len(piece)
+    return b"".join(pieces)
+
+
 class Transport(Protocol):
     """How verbs reach the API server; a target is a path with its query, percent-encoded."""
 
@@ -102,7 +112,7 @@ class HttpsTransport:
         self._kept = None
         try:
             response = self._asked(connection, method, target, body, media, accept)
-            content = response.body.read(ANSWER_BYTES_MAX + 1)
+            content = _whole(response.body)
         except OSError as error:
             connection.close()
             # A server may close a connection that it kept; a read is safe to ask again.

@@ -199,9 +199,13 @@ class Supervisord:
         try:
             return await self._control("status", program)
         except CommandFailed as error:
+            said = error.stdout.decode(errors="replace")
             # supervisorctl ends with 3 where a program does not run, and still says its state.
             if error.code == 3:
-                return error.stdout.decode(errors="replace")
+                return said
+            # A cut `enable` leaves a program that supervisord has not read of: it does not run.
+            if error.code == 4 and "no such process" in said:
+                return f"{program} STOPPED"
             raise
 
     async def _control(self, *words: str) -> str:

@@ -11,13 +11,22 @@ from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.envsource import Named, named_by
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
-from cubernetes.api.errors import ApiError, NotFound, ServiceUnavailable
+from cubernetes.api.errors import (
+    ApiError,
+    InternalError,
+    NotFound,
+    ServiceUnavailable,
+    Timeout,
+    TooManyRequests,
+)
 from cubernetes.api.meta import Object
 from cubernetes.client.outcome import Unknown, Unreachable
 from cubernetes.client.rest import Client
 from kubelet.objects.origins import CONFIG_ERROR
 from kubelet.runtime.driver import RuntimeTrouble
 
+# What says nothing about the object: what was read before still counts.
+NO_ANSWER = (Unknown, Unreachable, ServiceUnavailable, Timeout, InternalError, TooManyRequests)
 READ_DEADLINE_S = 10.0
 KINDS: dict[str, type[Object]] = {"ConfigMap": ConfigMap, "Secret": Secret}
 
@@ -54,7 +63,7 @@ class Reader:
         except NotFound:
             self._known.pop(key, None)
             return None
-        except (Unknown, Unreachable, ServiceUnavailable, TimeoutError) as error:
+        except (*NO_ANSWER, TimeoutError) as error:
             if key in self._known:
                 return self._known[key]
             raise _unread(named, error) from error

@@ -36,7 +36,8 @@ class PodObjects:
         self._reader = Reader(client)
         self.services = Informer(client, Service, env)
         self.services.on_change(self._on_service)
-        self._namespaces: frozenset[str] = frozenset()
+        # None: which pods are here is not known yet, nor which services are worth keeping.
+        self._namespaces: frozenset[str] | None = None
         self._kept: Sequence[Service] | None = None  # what was saved last; None: not known
         self._unsaved = asyncio.Event()
         self._began_at_s = env.clock.monotonic()
@@ -66,7 +67,9 @@ class PodObjects:
         while True:
             await self._unsaved.wait()
             self._unsaved.clear()
-            wanted = self._relevant(self.services.cache.list())
+            if self._namespaces is None:
+                continue
+            wanted = self._relevant(self.services.cache.list(), self._namespaces)
             if wanted != self._kept:
                 await self._save(wanted)
             await self._env.clock.sleep(SAVE_PAUSE_S)
@@ -99,12 +102,14 @@ class PodObjects:
             raise RuntimeTrouble(CONFIG_ERROR, message)
         return self._kept
 
-    def _relevant(self, services: Iterable[Service]) -> tuple[Service, ...]:
+    def _relevant(
+        self, services: Iterable[Service], namespaces: frozenset[str]
+    ) -> tuple[Service, ...]:
         api = (API_NAMESPACE, API_NAME)
         return tuple(
             one
             for one in services
-            if one.metadata.namespace in self._namespaces
+            if one.metadata.namespace in namespaces
             or (one.metadata.namespace, one.metadata.name) == api
         )
 

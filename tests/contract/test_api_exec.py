@@ -297,8 +297,9 @@ async def test_a_subprotocol_that_is_not_spoken_is_refused_by_name(world: ExecWo
     assert (code, "'base64.channel.k8s.io'" in message, V5 in message) == (400, True, True)
 
 
-async def test_a_page_of_another_site_gets_no_session(world: ExecWorld) -> None:
-    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Origin": "https://evil.example"}
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://["])
+async def test_a_page_of_another_site_gets_no_session(world: ExecWorld, origin: str) -> None:
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Origin": origin}
     code, message = await refusal(world, "GET", asking(CAT), **headers)
     assert (code, "Origin" in message) == (403, True)
 

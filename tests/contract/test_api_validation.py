@@ -130,3 +130,26 @@ async def test_another_word_for_it_is_refused(world: World) -> None:
     answer = await world.call("POST", PODS, a_pod(), query={"fieldValidation": "strict"})
     assert answer.code == 400
     assert "fieldValidation: must be one of Strict, Warn, Ignore" in answer.tree["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "media"), [("PUT", "application/json"), ("PATCH", "application/merge-patch+json")]
+)
+async def test_a_size_that_stands_twice_is_no_size(world: World, method: str, media: str) -> None:
+    assert (await world.call("POST", SETS, a_set())).code == 201
+    twice = b'{"spec":{"replicas":5,"replicas":0}}'
+
+    refused = await world.call(method, f"{WEB}/scale", twice, headers={"content-type": media})
+
+    assert refused.code == 400
+    assert (await world.call("GET", f"{WEB}/scale")).tree["spec"]["replicas"] == 1
+
+
+async def test_warnings_fit_into_a_header_that_clients_read(world: World) -> None:
+    wrong: dict[str, Any] = a_set()
+    wrong["spec"] = {**wrong["spec"], **{f"field{n}{'x' * 250}": 1 for n in range(60)}}
+
+    warned = await world.call("POST", SETS, wrong)
+
+    assert warned.code == 201
+    assert 0 < len(warned.headers["Warning"]) <= 4096

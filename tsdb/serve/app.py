@@ -100,6 +100,8 @@ def limits_of(limits: Limits) -> WebLimits:
     """Return what of the store's limits is HTTP's."""
     return WebLimits(
         take_deadline_s=limits.query_timeout_s,
+        # A sender of remote write drops what was refused: a thin line has its time.
+        body_deadline_s=60.0,
         body_bytes_max=limits.request_bytes,
         bodies_bytes_max=limits.requests_bytes,
         query_fields_max=FIELDS_MAX,

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from cubernetes.host.command import CommandFailed, Completed
-from cuberoot.host.supervision import Condition, Systemd, protect
+from cubernetes.host.env import Env
+from cuberoot.host.supervision import Condition, Supervisord, Systemd, protect
 
 PROGRAMS = ("etcd", "kubelet")
 
@@ -145,3 +146,19 @@ async def test_a_retired_program_does_not_start_with_the_machine_and_may_be_reti
 
     assert manager.enabled == {"cube-kubelet.service"}
     assert manager.states == {"cube-kubelet.service": "active"}
+
+
+class Unread:
+    """supervisorctl, whose server has not read of a program yet."""
+
+    async def run(
+        self, argv: Sequence[str], *, stdin: bytes = b"", deadline_s: float = 30.0
+    ) -> Completed:
+        said = b"tsdb: ERROR (no such process)\n"
+        raise CommandFailed(argv, 4, "", stdout=said)
+
+
+async def test_a_program_that_supervisord_has_not_read_of_does_not_run() -> None:
+    supervisord = Supervisord(Env(commands=Unread()))
+
+    assert await supervisord._status("tsdb") == "tsdb STOPPED"
