@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import partial
 from ipaddress import IPv4Address
 
+from cubernetes.api.core.node import Node
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import Endpoint, EndpointSlice
 from cubernetes.api.meta import Ref
@@ -187,8 +188,12 @@ class DataPlane:
     def _undone(self, machine: str, kernel: Kernel) -> Iterator[str]:
         """Yield what was right, has not changed, and is not right any more.
 
-        Neither the end of a proxy nor the silence of the servers takes a rule away.
+        Neither the end of a proxy nor the silence of the servers takes a rule away. A removed node
+        is out of it: its proxy is refused, and may still carry out what it heard before.
         """
+        if not any(one.metadata.name == machine for one in self._ledger.all(Node)):
+            self._right = {key: one for key, one in self._right.items() if key[0] != machine}
+            return
         slices = self._ledger.all(EndpointSlice)
         for service in self._ledger.all(Service):
             mine = [one for one in slices if one.service_name == service.metadata.name]
