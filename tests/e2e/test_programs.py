@@ -34,7 +34,7 @@ def machines(boot_lab: BootLab, request: pytest.FixtureRequest) -> Iterator[Clus
         missing = [str(one) for one in finished(complaints(Env().commands, "systemd"))]
         if missing:
             pytest.skip(f"this machine cannot hold a lab with systemd: {'; '.join(missing)}")
-    with boot_lab(f"prg{os.getpid() % 10**7}", 1, init=request.param) as lab:
+    with boot_lab("prg", 1, init=request.param) as lab:
         yield Units(lab) if request.param == "systemd" else Cluster(lab)
 
 
