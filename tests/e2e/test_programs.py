@@ -1,7 +1,6 @@
 """Optional programs: enabled and disabled on a real node, killed, refused, and gone after reset."""
 
 import json
-import os
 import urllib.parse
 from collections.abc import Iterator, Mapping
 
