@@ -15,6 +15,7 @@ from importlinter.contracts.layers import LayersContract
 from importlinter.contracts.protected import ProtectedContract
 from importlinter.domain.contract import registry
 
+from cubernetes.api.registry import KINDS
 from tests.house.sources import ROOMS, ROOT, Source, none, of_rooms
 
 CONFIG = ROOT / ".importlinter"
@@ -63,6 +64,13 @@ def test_a_contract_is_kept(section: str) -> None:
 
 def test_every_room_is_under_contract() -> None:
     assert set(lines("importlinter", "root_packages")) == set(ROOMS)
+
+
+def test_every_group_of_kinds_is_closed_to_the_generic_modules_of_the_api_server() -> None:
+    groups = {kind.__module__.rpartition(".")[0] for kind in KINDS}
+    contract = f"{CONTRACT}strategies"
+    unlisted = groups - set(lines(contract, "forbidden_modules"))
+    none(sorted(unlisted), f"list it in .importlinter under [{contract}]")
 
 
 def is_pure(one: Source) -> bool:

@@ -12,6 +12,7 @@ from cubernetes.api.coordination.lease import Lease, LeaseSpec
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import Container, Pod, PodSpec
 from cubernetes.api.meta import ObjectMeta
+from cubernetes.api.registry import KINDS
 from cubernetes.host.web.messages import ANONYMOUS, Identity
 
 ADMIN = Identity("someone", ("system:masters",))
@@ -21,10 +22,7 @@ PROXY = Identity("system:proxy:n1", ("system:proxies",))
 JOINER = Identity("system:bootstrap:abc", ("system:bootstrappers",))
 LEASES = "coordination.k8s.io"
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
-RESOURCES = (
-    "pods", "nodes", "services", "endpointslices", "replicasets", "events", "leases",
-    "namespaces", "tokens", "join",
-)  # fmt: skip
+RESOURCES = (*(kind.resource.plural for kind in KINDS), "tokens", "join")
 
 
 def a_kubelet(node: str) -> Identity:
@@ -129,6 +127,10 @@ def must_be_its_own(attempt: Attempt, bound_to: str) -> None:
         case "join":
             # For whom, is in the body: apiserver/enrolment/joining.py looks at it.
             assert (verb, subresource) == ("create", "")
+        case "configmaps" | "secrets":
+            # That its pods name them is a law of its own, below.
+            assert (subresource, bool(name)) == ("", True)
+            assert verb in ("get", "list", "watch")
         case _:
             assert attempt.resource == "events"
             assert verb in ("create", "update", "patch")
