@@ -137,7 +137,7 @@ async def test_two_containers_share_address_ipc_and_volume_but_not_their_process
 
 async def test_an_emptydir_goes_with_its_pod(cluster: Cluster, client: Client) -> None:
     one = await until_phase(client, "twins", "Running")
-    folder = f"/var/lib/cubernetes/kubelet/pod/volumes/{one.metadata.uid}"
+    folder = f"/var/lib/cubernetes/kubelet/volumes/{one.metadata.uid}"
     listed = (await cluster.run("n1", ["ls", f"{folder}/d"])).stdout.split()
     assert "index.html" in listed
     await client.delete(Pod, "twins", "zoo")

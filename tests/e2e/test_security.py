@@ -201,7 +201,9 @@ async def test_t3_a_kubelet_answers_nobody_but_the_api_server(cluster: Cluster) 
     assert await status_of(log, own) == 403
     server = tls(cluster, folder / "apiserver-kubelet.crt", folder / "apiserver-kubelet.key")
     assert await status_of(log, server) == 200
-    for path in ("/", "/pods", "/exec/default/own/main", "/run/default/own/main", "/metrics"):
+    session = f"{url}/exec/default/own/main?command=id&stdout=true"
+    assert await status_of(session, own) == 403
+    for path in ("/", "/pods", "/run/default/own/main", "/attach/default/own/main", "/metrics"):
         assert await status_of(url + path, server) == 404, path
     escape = f"{url}/containerLogs/default/..%2f..%2fown/main"
     assert await status_of(escape, server) == 404
@@ -265,7 +267,6 @@ async def test_t12_a_nodes_certificate_is_good_for_its_own_node_and_pods_alone(
             "read another's lease": lambda: node.get(Lease, "n3", "kube-node-lease"),
             "list leases": lambda: node.list(Lease),
             "read the leader's lease": lambda: node.get(Lease, "controllers", "kube-system"),
-            "list services": lambda: node.list(Service),
             "list replicasets": lambda: node.list(ReplicaSet),
             "delete a namespace": lambda: node.delete(Namespace, "default"),
             "read a log": lambda: drained(node, "own"),
