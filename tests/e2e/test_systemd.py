@@ -216,7 +216,11 @@ async def test_pods_serve_while_all_programs_are_stopped_and_are_the_same_when_t
         for node in made.names:
             started = await asked(made, node, "start")
             assert started.code == 0, started.stderr
-        assert [one.code for one in await on_both("status")] == [0, 0]
+
+        async def are_well() -> bool:
+            return [one.code for one in await on_both("status")] == [0, 0]
+
+        await until("both nodes say that all their programs run", are_well, 30)
     assert calls.failed_count == 0
     assert await containers_of_all(made) == containers
 
