@@ -256,7 +256,7 @@ SEMANTICS = [
     post(46, SERVICES, a_service(clusterIP="1.2.3.4"), 422, "not in the service range"),
     Bad(48, "GET", f"{PODS}/there/log", None, 400, "not assigned", query={"container": "main"}),
     Bad(48, "GET", f"{PODS}/there/log", None, 400, "not valid", query={"container": "absent"}),
-    Bad(48, "POST", f"{PODS}/there/exec", None, 404),
+    Bad(48, "POST", f"{PODS}/there/exec", None, 400, "command"),
     Bad(0, "GET", "/api/v2", None, 404),
     Bad(0, "GET", "/" + "a/" * 2000, None, 404),
     Bad(0, "GET", f"{PODS}//", None, 200),

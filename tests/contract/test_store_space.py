@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
 from apiserver.storage.memory import MemoryStore
-from apiserver.storage.store import Delete, StorageFull, Store, Usage
+from apiserver.storage.store import Delete, StorageFull, Store, Unknown, Usage
 from cubernetes.host.env import Env
 from tests.contract.stores import etcd_cluster, etcd_running, etcd_store, write
 
@@ -104,11 +104,21 @@ async def test_what_is_not_needed_may_be_asked_for(small: Store) -> None:
     assert not (await small.usage()).is_full
 
 
+async def written_at_last(store: Store) -> None:
+    """Write until it is answered: what was handed to a leader that died never is."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(Unknown):
+                await write(store, "/first", b"")
+                return
+
+
 @pytest.mark.etcd
 async def test_a_member_that_is_away_keeps_nobody_from_looking_after_the_others() -> None:
     with etcd_cluster(3) as members:
         async with etcd_store(*(one.address for one in members), quota_bytes=QUOTA_BYTES) as store:
             members[1].kill()
+            await written_at_last(store)
             for _ in range(8):
                 revision = await write(store, "/a", VALUE)
             before = await told(store, lambda one: one.used_bytes >= 7 * len(VALUE))
