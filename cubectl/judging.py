@@ -8,11 +8,11 @@ from cubectl.manifests import NAMELESS, Manifest
 from cubernetes.api import codec
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import Object, replaced
-from cubernetes.api.registry import kind_of
+from cubernetes.api.registry import KINDS
 
 
 def model_of(manifest: Manifest) -> type[Object] | None:
-    return kind_of(manifest.kind.api_version, manifest.kind.kind)
+    return KINDS.of(manifest.kind.api_version, manifest.kind.kind)
 
 
 def problems_of(manifest: Manifest, validation: Validation) -> list[str]:

@@ -17,7 +17,7 @@ from cubernetes.api.discovery.endpointslice import SERVICE_LABEL, EndpointSlice
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import Object
 from cubernetes.api.notation.jsontext import Tree
-from cubernetes.api.registry import kind_of
+from cubernetes.api.registry import KINDS
 from cubernetes.api.resource import Resource
 from cubernetes.api.selectors import selector_text
 from cubernetes.client.wire.queries import Query, selection_query
@@ -50,7 +50,7 @@ def run(options: Namespace, session: Session) -> None:
 
 def _model_of(kind: Resource) -> type[Object]:
     """Return what this program knows of a kind's fields. Raises: Failed: nothing."""
-    model = kind_of(kind.api_version, kind.kind)
+    model = KINDS.of(kind.api_version, kind.kind)
     if model is None:
         raise Failed(f"{kind.plural} are newer than this program: use get -o yaml")
     return model

@@ -30,16 +30,8 @@ class Kinds(Sequence[type[Object]]):
                 raise KindsClash(f"{resource.kind} and {resource.plural}.{resource.group}: twice")
 
     def named(self, word: str) -> type[Object] | None:
-        """Return the kind that a person means by `po`, `pod`, `Pods`, `ReplicaSet`; else None.
-
-        A group may follow: `replicasets.apps`.
-        """
-        plain, _, group = word.lower().partition(".")
-        for kind in self.all:
-            one = kind.resource
-            if plain in (one.singular, one.plural, *one.short_names) and group in ("", one.group):
-                return kind
-        return None
+        """Return the kind that a person means by a word (see `Resource.is_called`); else None."""
+        return next((kind for kind in self.all if kind.resource.is_called(word)), None)
 
     def of(self, api_version: str, kind: str) -> type[Object] | None:
         """Return the kind of a manifest's apiVersion and kind."""

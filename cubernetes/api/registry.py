@@ -11,7 +11,6 @@ from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.kinds import Kinds
-from cubernetes.api.meta import Object
 
 KINDS = Kinds(
     Namespace,
@@ -25,19 +24,3 @@ KINDS = Kinds(
     ConfigMap,
     Secret,
 )
-
-
-def kind_named(word: str) -> type[Object] | None:
-    """Return the kind that a person means by `po`, `pod`, `Pods`, `ReplicaSet`; None if unknown.
-
-    A group may follow: `replicasets.apps`.
-    """
-    return next((kind for kind in KINDS if kind.resource.is_called(word)), None)
-
-
-def kind_of(api_version: str, kind: str) -> type[Object] | None:
-    """Return the kind of a manifest's apiVersion and kind."""
-    for one in KINDS:
-        if (one.resource.api_version, one.resource.kind) == (api_version, kind):
-            return one
-    return None

@@ -11,7 +11,7 @@ from cubernetes.api import codec
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.notation import yaml
-from cubernetes.api.registry import KINDS, kind_named, kind_of
+from cubernetes.api.registry import KINDS
 from tests.house.sources import ROOT, none, of_rooms
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,8 +48,8 @@ def test_a_kind_has_a_file_of_its_own_in_the_room_of_its_group(kind: type[Object
 def test_a_kind_is_found_by_each_of_its_names(kind: type[Object]) -> None:
     one = kind.resource
     for word in (one.kind, one.singular, one.plural, one.plural.upper(), *one.short_names):
-        assert kind_named(word) is kind
-    assert kind_of(one.api_version, one.kind) is kind
+        assert KINDS.named(word) is kind
+    assert KINDS.of(one.api_version, one.kind) is kind
 
 
 @every_kind
@@ -130,7 +130,7 @@ def test_an_example_is_right(path: Path) -> None:
     assert documents
     for document in documents:
         tree = document.tree
-        kind = kind_of(tree["apiVersion"], tree["kind"])
+        kind = KINDS.of(tree["apiVersion"], tree["kind"])
         assert kind is not None, tree["kind"]
         one = codec.from_tree(kind, tree).model
         assert list(placed(one).defaulted().problems()) == []

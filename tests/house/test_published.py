@@ -17,7 +17,7 @@ from cubernetes.api.meta import Object
 from cubernetes.api.notation import jsontext, yaml
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import strategic
-from cubernetes.api.registry import KINDS, kind_of
+from cubernetes.api.registry import KINDS
 from tests.house.sources import ROOT, none
 
 HERE = Path(__file__).parent
@@ -140,7 +140,7 @@ def test_what_is_left_open_on_purpose_is_filled_in_too() -> None:
     "tree", PRINTED, ids=lambda one: f"{one['kind']}-{one['metadata']['name']}"
 )
 def test_what_a_client_wrote_comes_back(tree: Tree) -> None:
-    kind = kind_of(tree["apiVersion"], tree["kind"])
+    kind = KINDS.of(tree["apiVersion"], tree["kind"])
     assert kind is not None
     sent = jsontext.without_nulls(tree)
     none(sorted(lost(sent, read(kind, sent), "")), "the field must come back as it was written")

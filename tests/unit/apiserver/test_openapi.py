@@ -23,7 +23,7 @@ from cubernetes.api.meta import Model, Object
 from cubernetes.api.notation import jsontext, yaml
 from cubernetes.api.patches import strategic
 from cubernetes.api.quantities import QUANTITY_RULE
-from cubernetes.api.registry import KINDS, kind_of
+from cubernetes.api.registry import KINDS
 from tests.unit.apiserver.json_schema import problems, resolved
 
 type Tree = dict[str, Any]
@@ -159,7 +159,7 @@ def test_a_manifest_is_as_its_schema_says(path: Path) -> None:
     documents = yaml.documents(path.read_bytes())
     assert documents
     for each in documents:
-        kind = kind_of(each.tree["apiVersion"], each.tree["kind"])
+        kind = KINDS.of(each.tree["apiVersion"], each.tree["kind"])
         assert kind is not None
         assert problems_of(jsontext.without_nulls(each.tree), kind) == []
 

@@ -11,7 +11,7 @@ from cubernetes.api.core.pod import Pod, PodSpec
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
 from cubernetes.api.notation import yaml
-from cubernetes.api.registry import KINDS, kind_of
+from cubernetes.api.registry import KINDS
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "examples"
@@ -22,7 +22,7 @@ IMAGES = {f"cubernetes/{name}:1" for name in ("pause", "busybox", "web", "stress
 def objects_in(name: str) -> list[Object]:
     read = []
     for tree, _ in yaml.documents((EXAMPLES / name).read_bytes()):
-        kind = kind_of(tree["apiVersion"], tree["kind"])
+        kind = KINDS.of(tree["apiVersion"], tree["kind"])
         assert kind is not None, tree["kind"]
         read.append(codec.from_tree(kind, tree).model)
     return read
