@@ -36,14 +36,8 @@ def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
         # A lone surrogate is valid to Python's parser and to nobody else.
         if "\\ud" in text.lower():
             json.dumps(tree, ensure_ascii=False).encode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"the body is not UTF-8 at byte {error.start}") from error
-    except UnicodeEncodeError as error:
-        raise BadRequest("the body holds a lone surrogate, which is not text") from error
-    except RecursionError as error:
-        raise BadRequest(f"nesting deeper than {DEPTH_MAX}") from error
-    except ValueError as error:
-        raise BadRequest(f"the body is not valid JSON: {error}") from error
+    except (RecursionError, ValueError) as error:
+        raise _refusal(error) from error
     return _shallow_object(tree, text)
 
 
@@ -72,14 +66,21 @@ def trees_of(body: bytes) -> Iterator[tuple[Tree, int]]:
             json.dumps(tree, ensure_ascii=False).encode("utf-8")
             line, counted = line + text.count("\n", counted, begin), begin
             yield _shallow_object(tree, text[begin:at]), line
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"the body is not UTF-8 at byte {error.start}") from error
-    except UnicodeEncodeError as error:
-        raise BadRequest("the body holds a lone surrogate, which is not text") from error
-    except RecursionError as error:
-        raise BadRequest(f"nesting deeper than {DEPTH_MAX}") from error
-    except ValueError as error:
-        raise BadRequest(f"the body is not valid JSON: {error}") from error
+    except (RecursionError, ValueError) as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: RecursionError | ValueError) -> BadRequest:
+    """Return what Python's parser found, in the words of the API."""
+    match error:
+        case UnicodeDecodeError():
+            return BadRequest(f"the body is not UTF-8 at byte {error.start}")
+        case UnicodeEncodeError():
+            return BadRequest("the body holds a lone surrogate, which is not text")
+        case RecursionError():
+            return BadRequest(f"nesting deeper than {DEPTH_MAX}")
+        case _:
+            return BadRequest(f"the body is not valid JSON: {error}")
 
 
 def _behind_gap(text: str, at: int) -> int:
