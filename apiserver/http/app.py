@@ -3,6 +3,7 @@
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from cubernetes.api.errors import ApiError
+from cubernetes.api.words import FENCE_HEADER
 from cubernetes.host.web import httpserver
 from cubernetes.host.web.httpserver import HttpServer
 from cubernetes.host.web.tls import Clients, server_tls
@@ -13,7 +14,7 @@ HEADERS = (
     "authorization",
     "content-encoding",
     "content-type",
-    "cubernetes-fence",
+    FENCE_HEADER,
     "traceparent",
     "user-agent",
     "x-request-id",

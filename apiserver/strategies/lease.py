@@ -8,9 +8,9 @@ from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.errors import BadRequest, Conflict
 from cubernetes.api.meta import Object
 from cubernetes.api.names import is_label, is_subdomain
+from cubernetes.api.words import FENCE_HEADER
 from cubernetes.host.web.messages import Request
 
-FENCE_HEADER = "cubernetes-fence"
 BYTES_MAX = 4096  # of a lease that is written while the store is nearly full
 
 

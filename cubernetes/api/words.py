@@ -8,6 +8,9 @@ from cubernetes.api.core.event import ObjectReference
 from cubernetes.api.errors import ApiError, Problem, error_for
 from cubernetes.api.meta import Count, Model, Object, ObjectMeta, shown, wire
 
+# The header by which a leader states its lease: <namespace>/<lease>:<leaseTransitions>:<uid>.
+FENCE_HEADER = "cubernetes-fence"
+
 
 class ListMeta(Model):
     """As of when a list is, and what is left of it.

@@ -16,6 +16,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError, Conflict, NotFound
 from cubernetes.api.meta import Model, Object, ObjectMeta
 from cubernetes.api.words import (
+    FENCE_HEADER,
     Binding,
     DeleteOptions,
     Listing,
@@ -40,7 +41,6 @@ from cubernetes.client.wire.refusals import refusal_of
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Request, Response
 
-FENCE_HEADER = "cubernetes-fence"
 MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
 # Servers send a bookmark every few seconds: one that is silent for so long is dead, or cut off.

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 
 from cubernetes.api import codec
-from cubernetes.api.words import Binding
-from cubernetes.client.rest import FENCE_HEADER
+from cubernetes.api.words import FENCE_HEADER, Binding
 from cubernetes.host.web.messages import Request
 
 # Answers that leave open whether this attempt, or one before it, has worked.
