@@ -4,18 +4,16 @@ A session outlives its request by hours. Its place is taken before the kubelet i
 back when the stream is aborted, as its relay does in the end.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from apiserver.fairness.places import RETRY_S, Places
 from cubernetes.api.errors import TooManyRequests
 from cubernetes.host.clock import Clock
 from cubernetes.host.metrics import Metrics
 from cubernetes.host.web.duplex import Duplex
 from cubernetes.host.web.messages import Upgrade
-
-RETRY_S = 10
 
 type Tell = Callable[..., None]
 
@@ -37,8 +35,8 @@ class Sessions:
     ) -> None:
         """tell is called with the facts of each session that has ended."""
         self._clock, self._tell = clock, tell
-        self._all_max, self._per_user_max = all_max, per_user_max
-        self._by_user: Counter[str] = Counter()
+        self._all_max = all_max
+        self._places = Places("sessions", per_user_max)
         self._open: set[_Session] = set()
         open_count = metrics.gauge(
             "cube_apiserver_exec_sessions", "Sessions of exec that are open through this server."
@@ -50,24 +48,22 @@ class Sessions:
 
     @property
     def count(self) -> int:
-        return self._by_user.total()
+        return self._places.count
 
     async def opened(self, topic: Topic, opening: Callable[[], Awaitable[Upgrade]]) -> Upgrade:
         """Open a session, in a place that it keeps until it is aborted.
 
         Raises: TooManyRequests, and what opening raises.
         """
-        if self._by_user[topic.user] >= self._per_user_max:
-            message = f"{topic.user} has {self._per_user_max} sessions open, the most allowed"
-            raise TooManyRequests(message, retry_after_s=RETRY_S)
+        self._places.check_room(topic.user)
         if self.count >= self._all_max:
             message = f"{self._all_max} sessions are open, the most that this server has"
             raise TooManyRequests(message, retry_after_s=RETRY_S)
-        self._by_user[topic.user] += 1
+        self._places.take(topic.user)
         try:
             upgrade = await opening()
         except BaseException:
-            self._leave(topic.user)
+            self._places.leave(topic.user)
             raise
         self._begun.inc()
         end = partial(self._ended, topic, self._clock.monotonic())
@@ -89,7 +85,7 @@ class Sessions:
         received_bytes: int,
     ) -> None:
         self._open.discard(session)
-        self._leave(topic.user)
+        self._places.leave(topic.user)
         self._tell(
             user=topic.user,
             path=topic.path,
@@ -98,11 +94,6 @@ class Sessions:
             sent_bytes=sent_bytes,
             received_bytes=received_bytes,
         )
-
-    def _leave(self, user: str) -> None:
-        self._by_user[user] -= 1
-        if not self._by_user[user]:
-            del self._by_user[user]
 
 
 class _Session:

@@ -1,15 +1,15 @@
 """Open watches: how many each user has, when each must hear from us, and its stream of lines."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from apiserver.fairness.places import Places
 from apiserver.state.items import Item
 from apiserver.state.mirror import Mirror
 from apiserver.state.watchcache import FellBehind, Watch, event_line
 from cubernetes.api import codec
-from cubernetes.api.errors import Gone, TooManyRequests
+from cubernetes.api.errors import Gone
 from cubernetes.api.words import status_of
 from cubernetes.host.env import Env
 
@@ -53,10 +53,9 @@ class WatchRegistry:
     ) -> None:
         self._mirror = mirror
         self._clock = env.clock
-        self._per_user_max = per_user_max
         self._bookmark_interval_s = bookmark_interval_s
         self._open: dict[WatchStream, None] = {}
-        self._by_user: Counter[str] = Counter()
+        self._places = Places("watches", per_user_max)
         self._is_closing = False
         self._ticker: asyncio.Task[None] | None = None
         self._sent = env.metrics.counter(
@@ -87,26 +86,24 @@ class WatchRegistry:
 
         Raises: TooManyRequests.
         """
-        if self._by_user[user] >= self._per_user_max:
-            message = f"{user} has {self._per_user_max} watches open, the most allowed"
-            raise TooManyRequests(message, retry_after_s=10)
+        self._places.check_room(user)
 
     def stream(self, watcher: WatchStream) -> AsyncIterator[bytes]:
         """Return the lines of a watch. The place is taken at once, and given back at its end."""
         watcher.bookmark_at = self._clock.monotonic() + self._bookmark_interval_s
         self._open[watcher] = None
-        self._by_user[watcher.user] += 1
+        self._places.take(watcher.user)
         return _Lines(self._lines(watcher), lambda: self._close(watcher))
 
     async def followed(
         self, user: str, opening: Awaitable[AsyncIterator[bytes]]
     ) -> AsyncIterator[bytes]:
         """Open another long stream (a log that is followed), counted as a watch of its user."""
-        self._by_user[user] += 1
+        self._places.take(user)
         try:
-            return _Lines(await opening, lambda: self._leave(user))
+            return _Lines(await opening, lambda: self._places.leave(user))
         except BaseException:
-            self._leave(user)
+            self._places.leave(user)
             raise
 
     async def _lines(self, watcher: WatchStream) -> AsyncIterator[bytes]:
@@ -144,12 +141,7 @@ class WatchRegistry:
     def _close(self, watcher: WatchStream) -> None:
         watcher.watch.close()
         del self._open[watcher]
-        self._leave(watcher.user)
-
-    def _leave(self, user: str) -> None:
-        self._by_user[user] -= 1
-        if not self._by_user[user]:
-            del self._by_user[user]
+        self._places.leave(watcher.user)
 
     async def _tick(self) -> None:
         """Wake who is due for a bookmark or at its end; let the mirror look after its waits."""
