@@ -27,7 +27,7 @@ async def readyz(backend: Backend, call: Call) -> Response:
     Raises: ServiceUnavailable, Timeout.
     """
     check_loaded(backend)
-    await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
+    await backend.caught_up()
     return _verdict("readyz", call, ["ping", "mirror", "etcd"])
 
 

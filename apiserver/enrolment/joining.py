@@ -78,7 +78,7 @@ async def join(backend: Backend, call: Call) -> Response:
     """
     signer = _signer(backend)
     wish = read_model(JoinRequest, call.request.body, "JoinRequest")
-    await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
+    await backend.caught_up()
     if problems := _problems(wish) or _borrowed(backend, wish):
         raise invalid_object("JoinRequest", wish.node[:80], problems)
     if node := node_of(call.identity):
@@ -125,7 +125,7 @@ def _check_renewal(backend: Backend, wish: JoinRequest, name: str) -> None:
 
 
 async def list_tokens(backend: Backend, _: Call) -> Response:
-    await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
+    await backend.caught_up()
     entries = sorted(backend.mirror.plain.items())
     tokens = tuple(_shown(_kept(entry)) for key, entry in entries if key.startswith(TOKENS))
     return Response(200, encode(TokenList(items=tokens)))

@@ -83,7 +83,7 @@ async def way_to(backend: Backend, call: Call, container: str) -> Way:
 
     Raises: ApiError: there is none, and why.
     """
-    await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
+    await backend.caught_up()
     found = backend.mirror.item(key_of(Pod, call.namespace, call.name))
     if found is None:
         raise absent(Pod.resource, call.name)

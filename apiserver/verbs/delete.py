@@ -47,7 +47,7 @@ async def delete_collection(backend: Backend, call: Call) -> Response:
     if options.preconditions is not None:
         raise BadRequest("preconditions: are for a single object")
     selection = selection_for(call)
-    await backend.mirror.caught_up(backend.settings.limits.freshness_deadline_s)
+    await backend.caught_up()
     for item in backend.mirror.cache_of(call.kind).chosen(selection):
         one = item.object.metadata
         this = Call(call.request, call.route, call.identity, one.namespace, one.name)

@@ -182,12 +182,11 @@ async def _reach(backend: Backend, asked: int | None) -> None:
 
     Raises: Timeout, ServiceUnavailable.
     """
-    deadline_s = backend.settings.limits.freshness_deadline_s
     if asked is None:
-        await backend.mirror.caught_up(deadline_s)
+        await backend.caught_up()
         return
     try:
-        await backend.mirror.reach(asked, deadline_s)
+        await backend.mirror.reach(asked, backend.settings.limits.freshness_deadline_s)
     except Timeout as error:
         raise _too_large(f"{asked}, current: {backend.mirror.revision}") from error
 
