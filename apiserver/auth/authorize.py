@@ -99,10 +99,10 @@ ROLES: dict[str, tuple[Rule, ...]] = {
 # variables for services.
 NODE_READS = Rule(READ, ("nodes", "services"))
 NODE_EVENTS = Rule(WRITE, ("events",))
-# Labels by which workloads are kept apart: a node may not give them to itself.
 # What a node may read one by one, where a pod that is bound to it names it.
 NAMED_RESOURCES: Mapping[str, str] = {"configmaps": "ConfigMap", "secrets": "Secret"}
 NOT_NAMED = "no pod that is bound to this node names it"
+# Labels by which workloads are kept apart: a node may not give them to itself.
 RESTRICTED_LABELS = "node-restriction.kubernetes.io/"
 NOT_BOUND = "the pod is not bound to this node"
 
@@ -141,13 +141,12 @@ def acting_node(identity: Identity) -> str:
 def needs_object(identity: Identity, attempt: Attempt) -> bool:
     """Whether `may` must be given the object that is there."""
     is_pod = attempt.resource == "pods" and bool(attempt.name)
-    return is_pod and bool(node_of(identity)) and MASTERS not in identity.groups
+    return is_pod and bool(acting_node(identity))
 
 
 def needs_name(identity: Identity, attempt: Attempt) -> bool:
     """Whether `may` must be told if a pod of the node names the object."""
-    is_node = bool(node_of(identity)) and MASTERS not in identity.groups
-    return is_node and attempt.resource in NAMED_RESOURCES
+    return attempt.resource in NAMED_RESOURCES and bool(acting_node(identity))
 
 
 def _rules_of(identity: Identity) -> tuple[Rule, ...]:
