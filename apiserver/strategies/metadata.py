@@ -27,11 +27,6 @@ def generated_name(prefix: str, letters: str) -> str:
     return prefix[:GENERATED_PREFIX_CHARS_MAX] + letters
 
 
-def has_generation(one: Object) -> bool:
-    """Kinds whose spec and status are written apart count the changes of their spec."""
-    return "status" in one.resource.subresources
-
-
 def with_initial_metadata[O: Object](one: O, stamp: Stamp) -> O:
     """Return a new object as the server makes it, whatever its author wrote there."""
     metadata = replaced(
@@ -41,7 +36,7 @@ def with_initial_metadata[O: Object](one: O, stamp: Stamp) -> O:
         namespace=stamp.namespace,
         uid=uid_for(stamp.uid, one.parent_uid),
         resource_version="",
-        generation=1 if has_generation(one) else 0,
+        generation=1 if one.resource.has_status else 0,
         creation_timestamp=to_the_second(stamp.now),
         deletion_timestamp=None,
         deletion_grace_period_seconds=None,
@@ -105,7 +100,7 @@ def revision_of(metadata: ObjectMeta) -> int | None:
 def with_next_generation[O: Object](old: O, new: O) -> O:
     """Return new with its generation one up where its spec is another."""
     changed = getattr(old, "spec", None) != getattr(new, "spec", None)
-    if not changed or not has_generation(new):
+    if not changed or not new.resource.has_status:
         return new
     metadata = replaced(new.metadata, generation=old.metadata.generation + 1)
     return replaced(new, metadata=metadata)

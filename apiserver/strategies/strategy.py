@@ -70,11 +70,11 @@ class Strategy[K: Object]:
 
     def prepared(self, new: K) -> K:
         """Return a new object as it begins; its status is never its author's."""
-        return with_status(new, type(cast(Any, new).status)()) if has_status(new) else new
+        return with_status(new, type(cast(Any, new).status)()) if new.resource.has_status else new
 
     def updated(self, old: K, new: K) -> K:
         """Return what an update through the main resource makes of old: the status stays."""
-        return with_status(new, cast(Any, old).status) if has_status(new) else new
+        return with_status(new, cast(Any, old).status) if new.resource.has_status else new
 
     def update_problems(self, old: K, new: K) -> Iterator[Problem]:  # noqa: ARG002  a hook
         """Yield what an update through the main resource may not change, but a subresource may."""
@@ -163,11 +163,6 @@ class Strategy[K: Object]:
         0: a kind without which the cluster lives on.
         """
         return 0
-
-
-def has_status(one: Object) -> bool:
-    """Whether the status of its kind is written apart."""
-    return "status" in one.resource.subresources
 
 
 def with_status[O: Object](one: O, status: object) -> O:

@@ -85,7 +85,7 @@ def _rehearsed(
 
 
 def _wanted_of(manifest: Manifest) -> Tree:
-    return threeway.wanted_of(manifest.tree, has_status="status" in manifest.kind.subresources)
+    return threeway.wanted_of(manifest.tree, has_status=manifest.kind.has_status)
 
 
 def _step(manifest: Manifest, session: Session) -> Step:

@@ -32,6 +32,11 @@ class Resource(NamedTuple):
         return self.kind.lower()
 
     @property
+    def has_status(self) -> bool:
+        """Whether its status is written apart; then the changes of its spec are counted."""
+        return "status" in self.subresources
+
+    @property
     def api_version(self) -> str:
         """What stands in an object's apiVersion: `v1`, `apps/v1`."""
         return f"{self.group}/{self.version}" if self.group else self.version
