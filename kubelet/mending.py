@@ -12,9 +12,9 @@ from cubernetes.api.causes import cause_of
 from cubernetes.api.meta import Object
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.waiting import wait_until
 from cubernetes.reconcile.plan import Record
 from kubelet.network.driver import Damage, NetworkDriver, NetworkTrouble
-from kubelet.waiting import wait_until
 
 log = Log(__name__)
 

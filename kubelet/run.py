@@ -17,6 +17,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
+from cubernetes.host.waiting import wait_until
 from cubernetes.reconcile.records import Recorder
 from kubelet.checkpoint import Checkpoint, FileCheckpoint
 from kubelet.counts import Counts
@@ -44,7 +45,6 @@ from kubelet.runtime.driver import RuntimeDriver
 from kubelet.runtime.registry import RUNTIMES
 from kubelet.runtime_watch import RuntimeWatch
 from kubelet.settings import KubeletSettings
-from kubelet.waiting import wait_until
 
 log = Log(__name__)
 

@@ -6,7 +6,6 @@ that holds none (the machine was started anew) is given those of the checkpoint 
 """
 
 import asyncio
-from contextlib import suppress
 from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -22,6 +21,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.iptables import pause_after
 from cubernetes.host.packetfilter.ruleset import RuleSet
+from cubernetes.host.waiting import wait_until
 from proxy.checkpoint import RulesCheckpoint
 from proxy.counts import Counts
 from proxy.services.apply import ServiceRules, rules_of_this_node
@@ -118,9 +118,7 @@ class Proxy:
     async def _wait_for_change(self) -> None:
         """Return at a change, or when it is time to look at the kernel's rules again."""
         until_check_s = self._check_at_s - self._env.clock.monotonic()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, until_check_s)):
-                await self._changed.wait()
+        await wait_until(self._changed, max(0.0, until_check_s))
 
     async def _turn(self) -> bool:
         began_s = self._env.clock.monotonic()

@@ -29,6 +29,7 @@ from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.waiting import wait_until
 from cubernetes.reconcile.lease import lead_alone
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
@@ -175,11 +176,7 @@ class Scheduler:
             self._news.clear()
             due_s = self._waiting.due_s()
             wait_s = None if due_s is None else max(0.0, due_s - clock.monotonic())
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+            await wait_until(self._news, wait_s)
 
     def _decide(self, key: Key) -> Write | None:
         """Return what is to be written of a pod; None where nothing is."""

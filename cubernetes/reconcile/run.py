@@ -18,6 +18,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.metrics import following
+from cubernetes.host.waiting import wait_until
 from cubernetes.reconcile.asking import Asker
 from cubernetes.reconcile.barrier import Barrier
 from cubernetes.reconcile.execute import Executor, NameTaken
@@ -168,11 +169,7 @@ class Loop:
             self._wake.clear()
             due_s = self._queue.due_s()
             wait_s = None if due_s is None else max(0.0, due_s - clock.monotonic())
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            await wait_until(self._wake, wait_s)
 
     async def _work(self, key: Ref) -> None:
         """Give a key one round, and give it back to the queue, whatever became of it."""

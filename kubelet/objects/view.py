@@ -13,12 +13,12 @@ from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.waiting import wait_until
 from kubelet.checkpoint import Checkpoint
 from kubelet.objects.origins import CONFIG_ERROR, Origins
 from kubelet.objects.reader import Reader
 from kubelet.objects.services import API_NAME, API_NAMESPACE, service_variables
 from kubelet.runtime.driver import RuntimeTrouble
-from kubelet.waiting import wait_until
 
 log = Log(__name__)
 

@@ -10,6 +10,7 @@ from cubernetes.api.errors import ApiError
 from cubernetes.client.outcome import Unknown, Unreachable
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.log import Log
+from cubernetes.host.waiting import wait_until
 from cubernetes.reconcile.plan import Record
 from kubelet.network.driver import NetworkTrouble
 from kubelet.pod import images, memory, plan
@@ -21,7 +22,6 @@ from kubelet.pod.status_writer import StatusWriter
 from kubelet.pod.stopping import Stopping
 from kubelet.pod.volumes import VolumeTrouble
 from kubelet.runtime.driver import SANDBOX, Container, RuntimeDown, RuntimeTrouble
-from kubelet.waiting import wait_until
 
 log = Log(__name__)
 

@@ -8,6 +8,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.iptables import Applied, Iptables, pause_after, tools_in_use
 from cubernetes.host.packetfilter.ruleset import Owner, RuleSet
+from cubernetes.host.waiting import wait_until
 
 log = Log(__name__)
 
@@ -57,7 +58,7 @@ class KeptRules:
             if failure is not None and not is_failing:
                 log.warning("rules not applied", what=self._what, why=failure)
             is_failing = failure is not None
-            await self._wait(pause_s)
+            await wait_until(self._changed, pause_s)
 
     async def _turn(self, rules: Iptables, wanted: RuleSet) -> tuple[float, CommandFailed | None]:
         """Bring the machine to what is wanted; return when to look again, and what failed."""
@@ -70,10 +71,3 @@ class KeptRules:
             return RETRY_S, error
         spent_s = self._env.clock.monotonic() - began_s
         return pause_after(spent_s, CHECK_S), None
-
-    async def _wait(self, pause_s: float) -> None:
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._changed.wait()
-        except TimeoutError:
-            return

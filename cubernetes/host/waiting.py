@@ -10,8 +10,8 @@ class Waitable(Protocol):
     async def wait(self) -> object: ...
 
 
-async def wait_until(event: Waitable, pause_s: float) -> None:
-    """Return when the event is set, or after pause_s."""
+async def wait_until(event: Waitable, pause_s: float | None) -> None:
+    """Return when the event is set, or after pause_s; None: only then."""
     try:
         async with asyncio.timeout(pause_s):
             await event.wait()
