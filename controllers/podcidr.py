@@ -6,14 +6,13 @@ a while, and callers of their services would reach another node's pods. A node t
 its pods are there is given the part in which they have their addresses.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network
 
-from cubernetes.api.core.node import Node, is_network
+from cubernetes.api.core.node import Node, is_address, is_network
 from cubernetes.api.core.pod import Pod, is_finished
-from cubernetes.api.discovery.endpointslice import may_be_endpoint
 from cubernetes.api.meta import Object, Ref
 from cubernetes.reconcile.plan import Action, Patch, Record, RequeueAfter, View
 
@@ -43,7 +42,7 @@ class PodCidrs:
             return
         given = {IPv4Network(one.spec.pod_cidr) for one in nodes if is_network(one.spec.pod_cidr)}
         used = given | parts_of(view.list(Pod), self.prefix_length)
-        free = free_parts(self.pod_range, self.prefix_length, sorted(used))
+        free = free_parts(self.pod_range, self.prefix_length, used)
         for node in waiting:
             own = parts_of(view.on_node(Pod, node.metadata.name), self.prefix_length)
             back = sorted(one for one in own - given if one.subnet_of(self.pod_range))
@@ -61,15 +60,13 @@ class PodCidrs:
 def parts_of(pods: Iterable[Pod], prefix_length: int) -> set[IPv4Network]:
     """Return the parts in which pods have addresses; those on their node's own count as well."""
     addresses = {pod.status.pod_ip for pod in pods if not is_finished(pod)}
-    return {
-        IPv4Network((int(IPv4Address(one)), prefix_length), strict=False)
-        for one in addresses
-        if may_be_endpoint(one)
-    }
+    bits = 32 - prefix_length
+    starts = {int(IPv4Address(one)) >> bits for one in addresses if is_address(one)}
+    return {IPv4Network((start << bits, prefix_length)) for start in starts}
 
 
 def free_parts(
-    whole: IPv4Network, prefix_length: int, taken: Sequence[IPv4Network]
+    whole: IPv4Network, prefix_length: int, taken: Collection[IPv4Network]
 ) -> Iterator[IPv4Network]:
     """Yield the parts of `whole` that overlap nothing taken, the lowest first."""
     same_size = {one for one in taken if one.prefixlen == prefix_length}
