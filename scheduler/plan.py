@@ -8,6 +8,7 @@ pods ahead of another. After a restart the round goes on from the node of the po
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from cubernetes.api.condition import Condition, condition_of
 from cubernetes.api.core.event import MESSAGE_MAX
@@ -26,14 +27,14 @@ class Placement:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: the message, of many nodes, is made once
 class Unschedulable:
     """No node takes the pod; reasons has every node. refused tells which news would help it."""
 
     reasons: Mapping[str, str]
     refused: Refused = field(default=Refused(PodRequests(), frozenset()), compare=False)
 
-    @property
+    @cached_property
     def message(self) -> str:
         """Return the reasons for people: node by node, or counted where there are many."""
         count = len(self.reasons)
@@ -75,7 +76,7 @@ def place(
                 continue
             node = snapshot.node(name)
             assert node is not None, f"{name} is in no snapshot"  # noqa: S101  a bug if not
-            refusing = _first_refusing(requests, node, filters)
+            refusing = first_refusing(requests, node, filters)
             if refusing is not None:
                 known.reasons[name], known.filters[name] = refusing
                 continue
@@ -90,15 +91,10 @@ def place(
     return Unschedulable(dict(known.reasons), refused)
 
 
-def refusal(requests: PodRequests, node: NodeInfo, filters: Sequence[Filter] = FILTERS) -> str:
-    """Return why the node cannot take the pod: the first filter's reason; empty where it can."""
-    refusing = _first_refusing(requests, node, filters)
-    return refusing[0] if refusing is not None else ""
-
-
-def _first_refusing(
+def first_refusing(
     requests: PodRequests, node: NodeInfo, filters: Sequence[Filter]
 ) -> tuple[str, Filter] | None:
+    """Return the first filter that refuses the pod, with its reason; None where it passes."""
     for one in filters:
         reason = one.refuses(requests, node)
         if reason:

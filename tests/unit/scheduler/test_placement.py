@@ -14,10 +14,17 @@ from cubernetes.api.core.toleration import Toleration
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests, facts_of, requests_of
-from scheduler.plan import Placement, Unschedulable, cursor_of, is_reported, place, refusal
+from scheduler.plan import Placement, Unschedulable, cursor_of, first_refusing, is_reported, place
 from scheduler.plugins.ports import ports
+from scheduler.registry import FILTERS
 from scheduler.snapshot import Snapshot
 from tests.given import NOW, a_container, a_node, a_pod
+
+
+def refusal(requests: PodRequests, node: NodeInfo) -> str:
+    """Return the reason of the first filter that refuses; empty where none does."""
+    return (first_refusing(requests, node, FILTERS) or ("",))[0]
+
 
 SPOT = Taint(key="spot", value="yes", effect="NoSchedule")
 SLOW = Taint(key="slow", effect="PreferNoSchedule")
