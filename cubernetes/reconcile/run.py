@@ -87,6 +87,8 @@ class Loop:
     def __init__(self, planner: Planner, shared: Shared) -> None:
         """Register with the informers; they must not run yet."""
         self._planner = planner
+        # Looked at once: to ask a protocol costs more than a short plan.
+        self._asking = planner if isinstance(planner, Asking) else None
         self._informers = {kind: shared.informers[kind] for kind in planner.kinds}
         self._env = shared.env
         self._recorder = shared.recorder
@@ -149,7 +151,8 @@ class Loop:
             return
         for key in keys:
             self._queue.add(key)
-        self._wake.set()
+        if keys:
+            self._wake.set()
 
     async def _dispatch(self, tasks: asyncio.TaskGroup) -> None:
         """Hand keys to workers, at most worker_count at a time."""
@@ -198,9 +201,9 @@ class Loop:
 
     async def _view_for(self, key: Ref) -> View:
         """Return the view, with the readings that the planner wants for this key."""
-        if not isinstance(self._planner, Asking):
+        if self._asking is None:
             return self._view
-        questions = self._planner.asks(key, self._view)
+        questions = self._asking.asks(key, self._view)
         return self._view.with_readings(await self._asker.answers(questions))
 
     def _failed(self, key: Ref, error: Exception) -> None:
