@@ -34,6 +34,7 @@ from cubernetes.api.discovery.endpointslice import (
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
 from cubernetes.api.names import LABEL_COUNT_MAX
 from cubernetes.api.selectors import equal_to
+from cubernetes.client.cache import revision_of
 from cubernetes.reconcile.plan import Action, Create, Delete, RequeueAfter, Update, View
 
 MANAGED_BY = "endpoints.cubernetes.io"
@@ -210,7 +211,7 @@ def _slice_name(service: Service, ports: Ports, place: int) -> str:
 def _left_behind(slices: Sequence[EndpointSlice], view: View) -> Iterator[Delete | RequeueAfter]:
     """Delete the slices of a service that is gone: known once the services' view is as new."""
     for one in slices:
-        if view.revision(Service) >= int(one.metadata.resource_version or 0):
+        if view.revision(Service) >= revision_of(one):
             yield _gone(one)
         else:
             yield RequeueAfter(VIEW_PAUSE_S)

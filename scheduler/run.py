@@ -15,17 +15,13 @@ from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.errors import (
     ApiError,
     Conflict,
-    InternalError,
     NotFound,
-    ServiceUnavailable,
-    Timeout,
-    TooManyRequests,
 )
 from cubernetes.api.meta import replaced
 from cubernetes.client.cache import Key, key_of
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import UNDECIDED, Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -41,9 +37,6 @@ from scheduler.snapshot import Snapshot
 from scheduler.waiting import Waiting
 
 log = Log(__name__)
-
-# Answers that leave open whether an attempt before them has worked.
-UNDECIDED = (Timeout, InternalError, ServiceUnavailable, TooManyRequests)
 
 
 async def run(settings: SchedulerSettings, env: Env, client: Client | None = None) -> None:

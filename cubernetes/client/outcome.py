@@ -5,6 +5,11 @@ world did not let the call through. A writer must tell the two apart, since only
 leaves the question whether the write has happened.
 """
 
+from cubernetes.api.errors import InternalError, ServiceUnavailable, Timeout, TooManyRequests
+
+# Answers that settle nothing: whether an attempt before them worked, or what an object is.
+UNDECIDED = (Timeout, InternalError, ServiceUnavailable, TooManyRequests)
+
 
 class Trouble(Exception):
     """The call got no answer. Use one of its two kinds."""

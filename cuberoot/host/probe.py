@@ -7,14 +7,12 @@ from urllib.parse import urlsplit
 
 from cubernetes.api.core.node import Node, is_ready
 from cubernetes.api.errors import ApiError
-from cubernetes.client.connect import ClientSettings, connect
+from cubernetes.client.connect import connect
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
-from cuberoot import layout
 from cuberoot.cluster import Cluster
-from cuberoot.layout import Pair, pair
-from cuberoot.program import Health
+from cuberoot.program import Health, client_for
 
 LOOK_DEADLINE_S = 3.0
 ANSWER_BYTES_MAX = 64 * 1024
@@ -24,21 +22,12 @@ type Look = Callable[[], Awaitable[str]]
 
 def admin_client(cluster: Cluster, env: Env) -> Client:
     """Return a client with the administrator's certificate; only on a control plane."""
-    return connect(_client_settings(cluster, pair("admin")), env, "cuberoot")
+    return connect(client_for("admin", cluster), env, "cuberoot")
 
 
 def node_client(cluster: Cluster, env: Env) -> Client:
     """Return a client with this node's own certificate."""
-    return connect(_client_settings(cluster, pair("kubelet")), env, "cuberoot")
-
-
-def _client_settings(cluster: Cluster, own: Pair) -> ClientSettings:
-    return ClientSettings(
-        servers=cluster.servers,
-        ca=str(layout.CLUSTER_CA.cert),
-        cert=str(own.cert),
-        key=str(own.key),
-    )
+    return connect(client_for("kubelet", cluster), env, "cuberoot")
 
 
 def health_missing(health: Health) -> Look:

@@ -13,20 +13,14 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.errors import (
     ApiError,
-    InternalError,
     NotFound,
-    ServiceUnavailable,
-    Timeout,
-    TooManyRequests,
 )
 from cubernetes.api.meta import Object
-from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.outcome import UNDECIDED, Trouble
 from cubernetes.client.rest import Client
 from kubelet.objects.origins import CONFIG_ERROR
 from kubelet.runtime.driver import RuntimeTrouble
 
-# What says nothing about the object: what was read before still counts.
-NO_ANSWER = (Unknown, Unreachable, ServiceUnavailable, Timeout, InternalError, TooManyRequests)
 READ_DEADLINE_S = 10.0
 KINDS: dict[str, type[Object]] = {"ConfigMap": ConfigMap, "Secret": Secret}
 
@@ -63,7 +57,7 @@ class Reader:
         except NotFound:
             self._known.pop(key, None)
             return None
-        except (*NO_ANSWER, TimeoutError) as error:
+        except (Trouble, *UNDECIDED, TimeoutError) as error:
             if key in self._known:
                 return self._known[key]
             raise _unread(named, error) from error

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from cubernetes.api.core.pod import Pod, PodStatus
 from cubernetes.api.errors import ApiError, Conflict, NotFound
 from cubernetes.api.meta import replaced
+from cubernetes.client.cache import revision_of
 from cubernetes.client.outcome import Unknown, Unreachable
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.log import Log
@@ -94,10 +95,6 @@ class StatusWriter:
     def _is_reported(self, pod: Pod, wanted: PodStatus) -> bool:
         """The API has this status, as far as we know: its watch may lag behind our write."""
         reported = self._reported
-        if reported is not None and _revision(reported) >= _revision(pod):
+        if reported is not None and revision_of(reported) >= revision_of(pod):
             return reported.status == wanted
         return pod.status == wanted
-
-
-def _revision(pod: Pod) -> int:
-    return int(pod.metadata.resource_version or 0)
