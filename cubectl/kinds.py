@@ -108,10 +108,3 @@ class Kinds:
         with open(part, "w", encoding="utf-8") as file:
             json.dump(tree, file)
         os.replace(part, self._place.path)
-
-
-class FixedKinds(Kinds):
-    """Kinds that are known beforehand: for tests, and for who has no server."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog, self._is_fresh = catalog, True

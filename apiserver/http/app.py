@@ -1,6 +1,6 @@
 """The API server over HTTP: its limits, and what of a request's head it reads."""
 
-from apiserver.server import ApiServer
+from apiserver.server import IMPERSONATE, ApiServer
 from apiserver.settings import Limits, Settings
 from cubernetes.api.errors import ApiError
 from cubernetes.api.words import FENCE_HEADER
@@ -27,8 +27,6 @@ HEADERS = (
     "sec-websocket-version",
     "upgrade",
 )
-# What a name begins with whose header is not read, but refused.
-REFUSED = "impersonate-"
 QUERY_FIELDS_MAX = 100
 STOP_DEADLINE_S = 5.0
 
@@ -42,7 +40,7 @@ class App:
             server,
             limits_of(settings.limits),
             headers=HEADERS,
-            refused_headers=REFUSED,
+            refused_headers=IMPERSONATE,
             troubles=(ApiError,),
         )
 

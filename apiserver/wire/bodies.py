@@ -45,7 +45,14 @@ def tree_in(call: Call) -> Tree:
 
     Raises: BadRequest, UnsupportedMediaType.
     """
-    return _tree(call)
+    media = media_of(call.request.headers.get("content-type", ""))
+    if media == "application/json":
+        return jsontext.tree_of(call.request.body)
+    if media in YAML_MEDIA:
+        return yaml.tree_of(call.request.body)
+    if media == protobuf.MEDIA:
+        return protobuf.tree_of(call.request.body)
+    raise UnsupportedMediaType(f"{media[:80]!r}: send application/json or application/yaml")
 
 
 def _warned_tree(call: Call) -> tuple[Tree, tuple[str, ...]]:
@@ -53,7 +60,7 @@ def _warned_tree(call: Call) -> tuple[Tree, tuple[str, ...]]:
     media = media_of(call.request.headers.get("content-type", ""))
     if media == "application/json":
         return json_in(call)
-    return _tree(call), ()
+    return tree_in(call), ()
 
 
 def json_in(call: Call, body: bytes | None = None) -> tuple[Tree, tuple[str, ...]]:
@@ -66,17 +73,6 @@ def json_in(call: Call, body: bytes | None = None) -> tuple[Tree, tuple[str, ...
         return jsontext.tree_of(content), ()
     tree, duplicates = jsontext.lenient_tree_of(content)
     return tree, duplicates if call.validation == "Warn" else ()
-
-
-def _tree(call: Call) -> Tree:
-    media = media_of(call.request.headers.get("content-type", ""))
-    if media == "application/json":
-        return jsontext.tree_of(call.request.body)
-    if media in YAML_MEDIA:
-        return yaml.tree_of(call.request.body)
-    if media == protobuf.MEDIA:
-        return protobuf.tree_of(call.request.body)
-    raise UnsupportedMediaType(f"{media[:80]!r}: send application/json or application/yaml")
 
 
 def object_in(call: Call) -> Reading[Object]:
@@ -103,7 +99,7 @@ def model_in[M: Model](call: Call, kind: type[M]) -> M:
 
     Raises: BadRequest, UnsupportedMediaType.
     """
-    return codec.model_from_tree(kind, _tree(call), kind.__name__)
+    return codec.model_from_tree(kind, tree_in(call), kind.__name__)
 
 
 def warning_header(warnings: tuple[str, ...]) -> dict[str, str]:

@@ -74,7 +74,8 @@ def _response(stream: io.BufferedReader, head: Head) -> Response:
             raise Broken(f"a body of the length {length[:40]!r}")
         raw = _Counted(stream, int(length))
     else:
-        raw, is_kept = _Rest(stream), False
+        # It ends with the connection.
+        return Response(head.status, headers, stream, is_kept=False)
     return Response(head.status, headers, io.BufferedReader(raw, BUFFER_BYTES), is_kept)
 
 
@@ -161,18 +162,3 @@ class _Chunked(io.RawIOBase):
                 if not _line_in(self._stream):
                     return
             raise Broken(f"over {HEAD_COUNT_MAX} trailers")
-
-
-class _Rest(io.RawIOBase):
-    """A body that ends with the connection."""
-
-    def __init__(self, stream: io.BufferedReader) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]  # of all buffers, those that io gives
-        piece = self._stream.read1(len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)

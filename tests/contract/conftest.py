@@ -10,10 +10,11 @@ from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.iptables import LEGACY, NFT, Tools
 from kubelet.runtime.docker import DockerRuntime
 from tests.contract.private_docker import PrivateDocker, reason_to_skip
-from tests.contract.runtime_worlds import DockerWorld, remove_all
+from tests.contract.runtime_worlds import DockerWorld, FakeWorld, World, remove_all
 from tests.contract.stores import EtcdServer, etcd_running, etcd_store
 from tests.contract.wires import Wires
 
+REAL_RUNTIME = (pytest.mark.docker, pytest.mark.root)
 STORES = ["memory", pytest.param("etcd", marks=pytest.mark.etcd)]
 
 
@@ -35,6 +36,19 @@ def engine() -> Iterator[PrivateDocker]:
 async def docker(engine: PrivateDocker) -> AsyncIterator[DockerWorld]:
     """The engine, without whatever a test has left in it."""
     real = DockerWorld(engine)
+    yield real
+    await remove_all(real)
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=REAL_RUNTIME)])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """A runtime's world: of the fake, and of a real Docker."""
+    if request.param == "fake":
+        fake = FakeWorld()
+        yield fake
+        fake.machine.close()
+        return
+    real = DockerWorld(request.getfixturevalue("engine"))
     yield real
     await remove_all(real)
 

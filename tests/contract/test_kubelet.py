@@ -16,6 +16,7 @@ from cubernetes.api.errors import NotFound
 from cubernetes.api.meta import replaced
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client
+from cubernetes.client.transport import Transport
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Identity
 from kubelet.pod import specs
@@ -31,6 +32,7 @@ from tests.simulation.loop import run_simulated
 from tests.simulation.machines import SimMachine
 
 IMAGE = "cubernetes/web:1"
+KUBELET = Identity("system:node:n1", ("system:nodes",))
 
 
 def settings_of(machine: SimMachine) -> KubeletSettings:
@@ -48,9 +50,8 @@ class World:
         self.admin = Client(DirectTransport(server), env)
         self._kubelet: asyncio.Task[None] | None = None
 
-    def begin(self) -> None:
-        identity = Identity("system:node:n1", ("system:nodes",))
-        client = Client(DirectTransport(self.server, identity), self.env)
+    def begin(self, transport: Transport | None = None) -> None:
+        client = Client(transport or DirectTransport(self.server, KUBELET), self.env)
         settings = settings_of(self.machine)
         kubelet = Kubelet(settings, self.env, client, self.machine.drivers(self.env))
         self._kubelet = asyncio.ensure_future(kubelet.run())

@@ -1,8 +1,6 @@
 """What containers are given from ConfigMaps, Secrets, services and their pod; on virtual time."""
 
-import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -15,16 +13,11 @@ from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.outcome import Unreachable
-from cubernetes.client.rest import Client
-from cubernetes.host.web.messages import Identity, Request, Response
-from kubelet.run import Kubelet
+from cubernetes.host.web.messages import Request, Response
 from kubelet.runtime.fake import Behaviour
-from tests.contract.test_kubelet import IMAGE, World, a_world, lived, settings_of
+from tests.contract.test_kubelet import IMAGE, KUBELET, World, a_world, lived
 from tests.direct import DirectTransport
 from tests.given import a_container, a_pod, a_service
-
-KUBELET = Identity("system:node:n1", ("system:nodes",))
-
 
 FIELD_PATHS = {
     "POD": "metadata.name",
@@ -214,35 +207,22 @@ def test_containers_find_the_services_that_exist_when_they_start() -> None:
     lived(story)
 
 
-@dataclass
-class CutTransport:
+class CutTransport(DirectTransport):
     """The way to the API, which can be cut."""
 
-    inner: DirectTransport
-    is_cut: bool = field(default=False)
-
-    async def send(self, request: Request, *, deadline_s: float) -> Response:
-        if self.is_cut:
-            raise Unreachable("cut")
-        return await self.inner.send(request, deadline_s=deadline_s)
+    is_cut = False
 
     async def open(self, request: Request, *, deadline_s: float) -> Response:
         if self.is_cut:
             raise Unreachable("cut")
-        return await self.inner.open(request, deadline_s=deadline_s)
-
-    async def close(self) -> None:
-        """Nothing is open."""
+        return await super().open(request, deadline_s=deadline_s)
 
 
-async def begin_cuttable(world: World) -> tuple[CutTransport, asyncio.Task[None]]:
-    """Begin a kubelet whose way to the API can be cut, in place of the one that runs."""
-    transport = CutTransport(DirectTransport(world.server, KUBELET))
-    client = Client(transport, world.env)
-    kubelet = Kubelet(
-        settings_of(world.machine), world.env, client, world.machine.drivers(world.env)
-    )
-    return transport, asyncio.ensure_future(kubelet.run())
+def begin_cuttable(world: World) -> CutTransport:
+    """Begin a kubelet whose way to the API can be cut, in place of the one that has ended."""
+    transport = CutTransport(world.server, KUBELET)
+    world.begin(transport)
+    return transport
 
 
 async def end_main(world: World, pod: str) -> None:
@@ -270,7 +250,7 @@ def test_a_container_starts_again_with_the_same_variables_while_the_api_is_down(
     async def story() -> None:
         async with a_world(web=Behaviour()) as world:
             await world.end()
-            transport, running = await begin_cuttable(world)
+            transport = begin_cuttable(world)
             await make_services(world)
             await world.admin.create(ConfigMap(metadata=meta("settings"), data={"A": "a"}))
             await world.make(a_reading_pod("web", envFrom=[{"configMapRef": {"name": "settings"}}]))
@@ -279,8 +259,6 @@ def test_a_container_starts_again_with_the_same_variables_while_the_api_is_down(
             transport.is_cut = True
             await end_main(world, "web")
             assert environment(world) == before
-            running.cancel()
-            await asyncio.wait([running])
 
     lived(story)
 
@@ -299,12 +277,10 @@ def test_services_are_kept_over_a_restart_of_the_kubelet_while_the_api_is_down()
 
             await world.until(is_saved)
             await world.end()
-            transport, running = await begin_cuttable(world)
+            transport = begin_cuttable(world)
             transport.is_cut = True
             await end_main(world, "web")
             assert environment(world) == before
-            running.cancel()
-            await asyncio.wait([running])
 
     lived(story)
 

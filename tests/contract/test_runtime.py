@@ -17,7 +17,6 @@ from kubelet.runtime.driver import (
 )
 from tests.contract.runtime_worlds import (
     MEMORY_BYTES,
-    DockerWorld,
     FakeWorld,
     World,
     a_container,
@@ -25,24 +24,9 @@ from tests.contract.runtime_worlds import (
     a_sandbox,
     all_logs,
     ended,
-    remove_all,
     the,
     until,
 )
-
-REAL = (pytest.mark.docker, pytest.mark.root)
-
-
-@pytest.fixture(params=["fake", pytest.param("docker", marks=REAL)])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    if request.param == "fake":
-        fake = FakeWorld()
-        yield fake
-        fake.machine.close()
-        return
-    real = DockerWorld(request.getfixturevalue("engine"))
-    yield real
-    await remove_all(real)
 
 
 @pytest.fixture

@@ -22,26 +22,10 @@ from tests.contract.runtime_worlds import (
     SLEEP,
     SPEAK,
     DockerWorld,
-    FakeWorld,
     World,
     a_running,
     ended,
-    remove_all,
 )
-
-REAL = (pytest.mark.docker, pytest.mark.root)
-
-
-@pytest.fixture(params=["fake", pytest.param("docker", marks=REAL)])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    if request.param == "fake":
-        fake = FakeWorld()
-        yield fake
-        fake.machine.close()
-        return
-    real = DockerWorld(request.getfixturevalue("engine"))
-    yield real
-    await remove_all(real)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any, cast
 import aiohttp
 from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import StreamWriter
 from aiohttp.streams import StreamReader
 
@@ -88,10 +89,7 @@ class _Feed:
 
 def body_stream(answer: aiohttp.ClientResponse) -> ByteStream:
     """Take over a connection whose answer goes on until the server closes it (Docker's hijack)."""
-    connection = answer.connection
-    if connection is None or connection.protocol is None:
-        raise Broken("the connection was closed behind its head")
-    return ByteStream(connection.protocol, answer.content, answer)
+    return ByteStream(_protocol_of(answer), answer.content, answer)
 
 
 def upgraded_stream(answer: aiohttp.ClientResponse) -> ByteStream:
@@ -99,14 +97,20 @@ def upgraded_stream(answer: aiohttp.ClientResponse) -> ByteStream:
 
     Raises: Broken: it was closed behind its head.
     """
+    protocol = _protocol_of(answer)
+    reader = _reader_of(protocol)
+    if protocol.transport is not None:
+        keep_alive(protocol.transport)
+    protocol.set_parser(_Feed(reader), reader)
+    return ByteStream(protocol, reader, answer)
+
+
+def _protocol_of(answer: aiohttp.ClientResponse) -> ResponseHandler:
+    """Raises: Broken: the connection was closed behind its head."""
     connection = answer.connection
     if connection is None or connection.protocol is None:
         raise Broken("the connection was closed behind its head")
-    reader = _reader_of(connection.protocol)
-    if connection.transport is not None:
-        keep_alive(connection.transport)
-    connection.protocol.set_parser(_Feed(reader), reader)
-    return ByteStream(connection.protocol, reader, answer)
+    return connection.protocol
 
 
 class _Switching(web.StreamResponse):
