@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from apiserver.fairness.sessions import Sessions
 from apiserver.settings import Settings
+from apiserver.state.keys import key_of
 from apiserver.state.mirror import Mirror
 from apiserver.state.room import Room
 from apiserver.state.transact import Transactions
@@ -77,6 +78,10 @@ class Backend:
 
     def objects(self, kind: type[Object]) -> Iterator[Object]:
         return (item.object for item in self.mirror.cache_of(kind).items.values())
+
+    def find[K: Object](self, kind: type[K], name: str, namespace: str = "") -> K | None:
+        item = self.mirror.cache_of(kind).items.get(key_of(kind, namespace, name))
+        return cast(K, item.object) if item is not None else None
 
     def fraction(self) -> float:
         return self.env.rng.fraction()

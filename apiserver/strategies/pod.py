@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 
-from apiserver.auth.authorize import NOT_BOUND
-from apiserver.strategies.strategy import Strategy
+from apiserver.auth.authorize import NOT_BOUND, acting_node
+from apiserver.state.items import Seen
+from apiserver.strategies.strategy import Cluster, Strategy
+from cubernetes.api.core.node import Node, is_given_by
 from cubernetes.api.core.pod import Pod, PodStatus, is_finished
 from cubernetes.api.core.qos import qos_of
-from cubernetes.api.errors import Problem
+from cubernetes.api.errors import Forbidden, Problem
 from cubernetes.api.meta import replaced
+from cubernetes.host.web.messages import Identity
 
 
 class Pods(Strategy[Pod]):
@@ -23,6 +26,30 @@ class Pods(Strategy[Pod]):
         if old.spec.node_name != new.spec.node_name:
             message = "field is immutable: a binding sets it, once"
             yield Problem("spec.nodeName", message, "FieldValueForbidden")
+
+    def check_change(
+        self,
+        cluster: Cluster,
+        identity: Identity,
+        old: Pod,
+        new: Pod,
+        seen: Seen,  # noqa: ARG002
+    ) -> None:
+        """Refuse an address that is not the node's to give: of its range, or its own.
+
+        A node that was removed and came back may still run pods with addresses of the range that
+        it had before, and another node may have that range now.
+        """
+        added = {one.ip for one in new.status.pod_ips} | {new.status.pod_ip}
+        added -= {one.ip for one in old.status.pod_ips} | {old.status.pod_ip, ""}
+        if not added or not (name := acting_node(identity)):
+            return
+        node = cluster.find(Node, name)
+        for address in sorted(added):
+            if node is None or not is_given_by(node, address):
+                range_ = (node.spec.pod_cidr if node else "") or "none"
+                told = f'node "{name}" may not give {address[:40]} to a pod: its range is {range_}'
+                raise Forbidden(told, kind="pods", name=new.metadata.name)
 
     def grace_s(self, one: Pod, asked_s: int | None) -> int:
         """A pod with nothing to stop (unbound, finished) needs no time."""

@@ -30,6 +30,10 @@ class Cluster(Protocol):
         """Return every object of a kind."""
         ...
 
+    def find[K: Object](self, kind: type[K], name: str, namespace: str = "") -> K | None:
+        """Return one object, None where there is none."""
+        ...
+
     def fraction(self) -> float:
         """Return a random number in [0, 1)."""
         ...

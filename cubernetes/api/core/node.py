@@ -223,3 +223,12 @@ def is_network(text: str) -> bool:
     except (AddressValueError, NetmaskValueError, ValueError):
         return False
     return "/" in text
+
+
+def is_given_by(node: Node, address: str) -> bool:
+    """Whether a pod of the node may have the address: of its range, or the node's own."""
+    if any(one.address == address for one in node.status.addresses):
+        return True
+    if not is_address(address) or not is_network(node.spec.pod_cidr):
+        return False
+    return IPv4Address(address) in IPv4Network(node.spec.pod_cidr)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
 
@@ -15,8 +16,9 @@ from apiserver.strategies.registry import strategy_of
 from apiserver.strategies.service import Services
 from apiserver.strategies.strategy import Claimed, Strategy
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
+from cubernetes.api.core.node import Node
 from cubernetes.api.core.service import Service
-from cubernetes.api.errors import Invalid
+from cubernetes.api.errors import Forbidden, Invalid
 from cubernetes.api.meta import Object, replaced
 from cubernetes.host.web.messages import Identity
 from tests.given import a_namespace, a_node, a_pod, a_replicaset, a_service
@@ -33,9 +35,14 @@ class Cluster:
     stored: Mapping[str, Entry] = field(default_factory=dict)
     settings: Settings = field(default_factory=lambda: Settings(service_range=RANGE))
     questions: int = 0
+    nodes: tuple[Node, ...] = ()
 
     def objects(self, kind: type[Object]) -> Iterable[Object]:
-        return ()
+        return self.nodes if kind is Node else ()
+
+    def find[K: Object](self, kind: type[K], name: str, namespace: str = "") -> K | None:
+        found = (one for one in self.objects(kind) if one.metadata.name == name)
+        return cast(K, next(found, None))
 
     def fraction(self) -> float:
         return 0.0
@@ -68,6 +75,34 @@ def test_a_kind_without_a_strategy_of_its_own_has_the_answers_of_most_kinds() ->
     assert strategy.grace_s(old, 30) == strategy.vital_bytes_max("kube-system") == 0
     assert not strategy.is_held(old)
     assert strategy.node_of(old) == strategy.deletion_refusal("web") == ""
+
+
+KUBELET = Identity("system:node:n1", ("system:nodes",))
+
+
+def report(address: str, *nodes: Node, by: Identity = KUBELET, before: str = "") -> None:
+    old, new = (a_pod("web", node="n1", ip=one) for one in (before, address))
+    Pods().check_change(Cluster(nodes=nodes), by, old, new, {})
+
+
+def test_a_node_gives_its_pods_addresses_of_its_own_range_or_its_own() -> None:
+    node = a_node("n1", pod_cidr="10.244.3.0/24", address="192.168.1.1")
+    report("10.244.3.7", node)
+    report("192.168.1.1", node)
+    report("", node, before="10.244.0.7")
+    report("10.244.0.7", node, before="10.244.0.7")
+    report("10.244.0.7", node, by=ADMIN)
+
+    for address in ("10.244.0.7", "192.168.1.2", "fd00::1", "no address"):
+        with pytest.raises(Forbidden, match=f"may not give {address} to a pod: .* 10.244.3.0/24"):
+            report(address, node)
+
+
+def test_a_node_that_came_back_gives_no_address_before_it_has_a_range() -> None:
+    other = a_node("n2", pod_cidr="10.244.0.0/24")
+    for nodes in ((a_node("n1", pod_cidr=""), other), (other,)):
+        with pytest.raises(Forbidden, match="its range is none"):
+            report("10.244.0.7", *nodes)
 
 
 async def test_what_a_service_claims_is_what_it_gives_back() -> None:
