@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from ipaddress import IPv4Network
 
+from controllers.cleanup.events import OldEvents
+from controllers.cleanup.garbage import Garbage
+from controllers.cleanup.namespaces import Namespaces
 from controllers.endpoints import Endpoints
-from controllers.events import OldEvents
-from controllers.garbage import Garbage
-from controllers.namespaces import Namespaces
-from controllers.nodes import Nodes, Timing
-from controllers.podcidr import PodCidrs
+from controllers.nodes.podcidr import PodCidrs
+from controllers.nodes.silence import Nodes, Timing
+from controllers.nodes.taints import Taints
 from controllers.replicaset import ReplicaSets
 from controllers.settings import ControllersSettings
-from controllers.taints import Taints
 from cubernetes.reconcile.plan import Planner
 
 

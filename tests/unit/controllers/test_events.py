@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from controllers.events import BURST, EVERY_EVENT, SWEEP_S, OldEvents
+from controllers.cleanup.events import BURST, EVERY_EVENT, SWEEP_S, OldEvents
 from cubernetes.api.core.event import Event
 from cubernetes.api.meta import replaced
 from cubernetes.reconcile.plan import Delete, RequeueAfter

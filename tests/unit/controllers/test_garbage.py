@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.garbage import MISSING_GRACE_S, Garbage
+from controllers.cleanup.garbage import MISSING_GRACE_S, Garbage
 from controllers.owners import FOREGROUND, ORPHAN
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.core.pod import Pod

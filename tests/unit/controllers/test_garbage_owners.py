@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.garbage import Garbage
+from controllers.cleanup.garbage import Garbage
 from controllers.owners import FOREGROUND, ORPHAN, blocking_in_circle
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.core.event import Event

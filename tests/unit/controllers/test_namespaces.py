@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from controllers.namespaces import Namespaces
+from controllers.cleanup.namespaces import Namespaces
 from cubernetes.api.core.namespace import Namespace, NamespaceSpec
 from cubernetes.api.meta import Object, replaced
 from cubernetes.reconcile.plan import Delete, RequeueAfter

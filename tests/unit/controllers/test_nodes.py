@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.evictions import EVICTION_BURST
-from controllers.nodes import Nodes, Timing, tolerated_s
+from controllers.nodes.evictions import EVICTION_BURST
+from controllers.nodes.silence import Nodes, Timing, tolerated_s
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.podcidr import EVERY_NODE, LOOK_AGAIN_S, PodCidrs
+from controllers.nodes.podcidr import EVERY_NODE, LOOK_AGAIN_S, PodCidrs
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.reconcile.plan import RequeueAfter

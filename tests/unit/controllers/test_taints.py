@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from controllers.evictions import EVICTION_BURST
-from controllers.taints import Taints
+from controllers.nodes.evictions import EVICTION_BURST
+from controllers.nodes.taints import Taints
 from cubernetes.api.core.node import Node, Taint
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.toleration import Toleration

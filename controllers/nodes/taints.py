@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
 
-from controllers.evictions import EVICTION_BURST, evicted
+from controllers.nodes.evictions import EVICTION_BURST, evicted
 from cubernetes.api.core.node import Node, Taint
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.toleration import borne_s

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from controllers.evictions import evicted
+from controllers.nodes.evictions import evicted
 from cubernetes.api.condition import Condition, Truth, condition_of, is_true, with_condition
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.core.node import Node

@@ -1,0 +1,1 @@
+"""What is removed when it has no use any more: dependents, namespaces, old events."""
