@@ -66,7 +66,7 @@ async def opened(settings: Settings, env: Env) -> Store:
         log.warning("no etcd_servers: everything is kept in memory and lost at the end")
         return MemoryStore(env)
     # grpc is heavy to import, and only this store needs it.
-    from apiserver.storage.etcd import connect
+    from apiserver.storage.etcd.store import connect
     from apiserver.storage.settings import EtcdSettings
 
     etcd = EtcdSettings(

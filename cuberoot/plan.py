@@ -7,7 +7,7 @@ from typing import NamedTuple
 from cuberoot.cluster import Role
 from cuberoot.registry import programs_for
 
-# The oldest whose watches can be trusted (see apiserver/storage/version.py).
+# The oldest whose watches can be trusted (see apiserver/storage/etcd/version.py).
 ETCD_OLDEST = (3, 5, 13)
 
 

@@ -16,7 +16,7 @@ from typing import cast
 
 import pytest
 
-from apiserver.storage.etcd import EtcdStore, connect
+from apiserver.storage.etcd.store import EtcdStore, connect
 from apiserver.storage.settings import EtcdSettings
 from apiserver.storage.store import Change, Changes, Put, Store
 from cubernetes.host.env import Env

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apiserver.storage.etcd import EtcdStore, connect
+from apiserver.storage.etcd.store import EtcdStore, connect
 from apiserver.storage.settings import EtcdSettings
 from apiserver.storage.store import (
     Change,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apiserver.storage.etcd import EtcdStore
+from apiserver.storage.etcd.store import EtcdStore
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.store import (
     Change,

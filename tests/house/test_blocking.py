@@ -10,7 +10,7 @@ STARTS = "once, before the program has anything else to do"
 EXCUSED = {
     "apiserver.http.app.App.start": STARTS,
     "apiserver.run.run": STARTS,
-    "apiserver.storage.etcd.connect": STARTS,
+    "apiserver.storage.etcd.store.connect": STARTS,
     "controllers.run.run": STARTS,
     "kubelet.run.run": STARTS,
     "proxy.run.run": STARTS,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.storage import rpc_pb2 as rpc
-from apiserver.storage.cursor import Cursor
+from apiserver.storage.etcd import rpc_pb2 as rpc
+from apiserver.storage.etcd.cursor import Cursor
+from apiserver.storage.etcd.wire import PreviousMissing
 from apiserver.storage.store import Change, Changes
-from apiserver.storage.wire import PreviousMissing
 
 
 def an_event(revision: int, key: str = "a") -> rpc.Event:

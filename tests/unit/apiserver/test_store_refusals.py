@@ -2,7 +2,8 @@
 
 import pytest
 
-from apiserver.storage.refusals import refusal
+from apiserver.storage.etcd.refusals import refusal
+from apiserver.storage.etcd.version import VersionRefused, check_version
 from apiserver.storage.store import (
     Compacted,
     FutureRevision,
@@ -13,7 +14,6 @@ from apiserver.storage.store import (
     Unavailable,
     Unknown,
 )
-from apiserver.storage.version import VersionRefused, check_version
 
 REFUSALS = [
     ("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded", StorageFull),

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apiserver.storage.etcd.wire import range_of, transaction
 from apiserver.storage.limits import request_bytes
 from apiserver.storage.store import Compare, Delete, Put
-from apiserver.storage.wire import range_of, transaction
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 

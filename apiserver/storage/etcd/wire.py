@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from apiserver.storage import rpc_pb2 as rpc
+from apiserver.storage.etcd import rpc_pb2 as rpc
 from apiserver.storage.store import Change, Compare, Entry, Op, Outcome, Put
 
 # etcd's way to say "every key": a range from the first possible key to no end.

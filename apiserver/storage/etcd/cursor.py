@@ -1,8 +1,8 @@
 """Where a watch stands: which of etcd's answers become Changes, and where to begin again. Pure."""
 
-from apiserver.storage import rpc_pb2 as rpc
+from apiserver.storage.etcd import rpc_pb2 as rpc
+from apiserver.storage.etcd.wire import change_of
 from apiserver.storage.store import Change, Changes
-from apiserver.storage.wire import change_of
 
 
 class Cursor:

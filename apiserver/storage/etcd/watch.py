@@ -11,16 +11,16 @@ from typing import Any
 
 import grpc
 
-from apiserver.storage import rpc_pb2 as rpc
-from apiserver.storage.channel import WATCH, Channel, Endpoint, was_cancelled
-from apiserver.storage.cursor import Cursor
-from apiserver.storage.store import Changes, Compacted
-from apiserver.storage.wire import (
+from apiserver.storage.etcd import rpc_pb2 as rpc
+from apiserver.storage.etcd.channel import WATCH, Channel, Endpoint, was_cancelled
+from apiserver.storage.etcd.cursor import Cursor
+from apiserver.storage.etcd.wire import (
     PreviousMissing,
     oldest_request,
     progress_request,
     watch_request,
 )
+from apiserver.storage.store import Changes, Compacted
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log

@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, Sequence
 
 import grpc
 
-from apiserver.storage import rpc_pb2 as rpc
 from apiserver.storage.batch import Proposal
-from apiserver.storage.channel import (
+from apiserver.storage.etcd import rpc_pb2 as rpc
+from apiserver.storage.etcd.channel import (
     ALARM,
     COMPACT,
     DEFRAGMENT,
@@ -21,10 +21,19 @@ from apiserver.storage.channel import (
     Message,
     Method,
 )
-from apiserver.storage.etcdwatch import EtcdWatch, oldest_revision
+from apiserver.storage.etcd.refusals import refusal
+from apiserver.storage.etcd.version import check_version
+from apiserver.storage.etcd.watch import EtcdWatch, oldest_revision
+from apiserver.storage.etcd.wire import (
+    entry_of,
+    found_in,
+    get_request,
+    list_request,
+    outcome_of,
+    transaction,
+)
 from apiserver.storage.groupcommit import GroupCommit
 from apiserver.storage.limits import check_transaction
-from apiserver.storage.refusals import refusal
 from apiserver.storage.settings import EtcdSettings
 from apiserver.storage.store import (
     Changes,
@@ -37,15 +46,6 @@ from apiserver.storage.store import (
     Page,
     Unavailable,
     Usage,
-)
-from apiserver.storage.version import check_version
-from apiserver.storage.wire import (
-    entry_of,
-    found_in,
-    get_request,
-    list_request,
-    outcome_of,
-    transaction,
 )
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import grpc
 
-from apiserver.storage import rpc_pb2 as rpc
-from apiserver.storage.refusals import refusal
+from apiserver.storage.etcd import rpc_pb2 as rpc
+from apiserver.storage.etcd.refusals import refusal
 from apiserver.storage.settings import EtcdSettings
 from apiserver.storage.store import StoreError, Unavailable, Unknown
 
