@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from cubectl.connection.kubeconfig import KubeconfigWrong
 from cubectl.connection.transport import Unreachable
-from cubectl.printers import safe
+from cubectl.output.printers import safe
 from cubectl.registry import VERBS, Entry
 from cubectl.session import Choice, Failed, Misused, Rejected, Session
 from cubectl.verb import Verb, span_s

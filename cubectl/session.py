@@ -12,7 +12,7 @@ from cubectl.api import Api
 from cubectl.connection.kubeconfig import Access, access_by
 from cubectl.connection.transport import HttpsTransport
 from cubectl.kinds import Kinds, place_for
-from cubectl.printers import safe
+from cubectl.output.printers import safe
 from cubernetes.host import moment
 
 

@@ -4,9 +4,9 @@ from argparse import ArgumentParser, Namespace
 from typing import NamedTuple
 
 from cubectl.api import Validation
-from cubectl.judging import model_of, problems_of
-from cubectl.manifests import Manifest, manifests_in
-from cubectl.printers import name_of, safe
+from cubectl.objects.judging import model_of, problems_of
+from cubectl.objects.manifests import Manifest, manifests_in
+from cubectl.output.printers import name_of, safe
 from cubectl.session import Rejected, Session
 from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation
 from cubernetes.api import codec

@@ -3,9 +3,9 @@
 from argparse import ArgumentParser, Namespace
 
 from cubectl.api import Validation
-from cubectl.judging import problems_of
-from cubectl.manifests import Manifest, manifests_in
-from cubectl.printers import name_of, safe
+from cubectl.objects.judging import problems_of
+from cubectl.objects.manifests import Manifest, manifests_in
+from cubectl.output.printers import name_of, safe
 from cubectl.session import Rejected, Session
 from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation
 from cubernetes.api.errors import ApiError, NotFound

@@ -4,12 +4,12 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from cubectl.manifests import manifests_in
-from cubectl.printers import name_of, safe
+from cubectl.objects.manifests import manifests_in
+from cubectl.objects.targets import targets_in
+from cubectl.objects.waiting import TooLate, are_gone, named, wait_until
+from cubectl.output.printers import name_of, safe
 from cubectl.session import Failed, Misused, Session
-from cubectl.targets import targets_in
 from cubectl.verb import Verb, add_files, add_selection, selection_of, span_s
-from cubectl.waiting import TooLate, are_gone, named, wait_until
 from cubernetes.api.errors import ApiError, NotFound
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.resource import Resource

@@ -2,10 +2,10 @@
 
 from argparse import ArgumentParser, Namespace
 
-from cubectl import printers
-from cubectl.describe import Section, description
+from cubectl.objects.targets import targets_in
+from cubectl.output import printers
+from cubectl.output.describe import Section, description
 from cubectl.session import Failed, Session
-from cubectl.targets import targets_in
 from cubectl.verb import Verb, add_selection, selection_of
 from cubernetes.api import codec
 from cubernetes.api.apps.replicaset import ReplicaSet

@@ -3,8 +3,8 @@
 from argparse import ArgumentParser, Namespace
 
 from cubectl.connection.transport import Unreachable
+from cubectl.objects.targets import targets_in
 from cubectl.session import Misused, Session
-from cubectl.targets import targets_in
 from cubectl.verb import Verb
 from cubernetes.api.resource import Resource
 from cubernetes.client.wire.paths import path_of, target_of

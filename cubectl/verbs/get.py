@@ -8,13 +8,13 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from cubectl import printers
 from cubectl.api import TABLE, revision_of, strange
+from cubectl.objects.targets import Target, targets_in
+from cubectl.objects.waiting import named
+from cubectl.output import printers
+from cubectl.output.tables import NoTable, Row, Table, table_in
 from cubectl.session import Misused, Session
-from cubectl.tables import NoTable, Row, Table, table_in
-from cubectl.targets import Target, targets_in
 from cubectl.verb import Verb, add_selection, selection_of
-from cubectl.waiting import named
 from cubernetes.api.errors import ApiError, Gone
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.resource import Resource

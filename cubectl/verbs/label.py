@@ -4,9 +4,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from cubectl.printers import name_of, safe
+from cubectl.objects.targets import Target, targets_in
+from cubectl.output.printers import name_of, safe
 from cubectl.session import Misused, Session
-from cubectl.targets import Target, targets_in
 from cubectl.verb import Verb, add_selection, selection_of
 from cubernetes.api.errors import ApiError
 

@@ -3,9 +3,9 @@
 from argparse import ArgumentParser, Namespace
 from codecs import getincrementaldecoder
 
-from cubectl.printers import safe_lines
+from cubectl.objects.targets import targets_in
+from cubectl.output.printers import safe_lines
 from cubectl.session import Misused, Session
-from cubectl.targets import targets_in
 from cubectl.verb import Verb, add_selection, selection_of, span_s
 from cubernetes.api.resource import Resource
 from cubernetes.client.wire.queries import Query, log_query

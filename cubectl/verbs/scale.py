@@ -2,9 +2,9 @@
 
 from argparse import ArgumentParser, Namespace
 
-from cubectl.printers import name_of, safe
+from cubectl.objects.targets import targets_in
+from cubectl.output.printers import name_of, safe
 from cubectl.session import Misused, Session
-from cubectl.targets import targets_in
 from cubectl.verb import Verb
 from cubernetes.api.errors import ApiError
 

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from cubectl.printers import safe
+from cubectl.output.printers import safe
 from cubectl.session import Session
 from cubectl.verb import Verb
 

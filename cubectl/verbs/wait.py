@@ -7,11 +7,11 @@ asked. So it may stand right behind the command that makes the objects.
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from cubectl.printers import name_of
+from cubectl.objects.targets import Target, targets_in
+from cubectl.objects.waiting import Judge, TooLate, all_have, are_gone, named, wait_until
+from cubectl.output.printers import name_of
 from cubectl.session import Misused, Session
-from cubectl.targets import Target, targets_in
 from cubectl.verb import Verb, add_selection, selection_of, span_s
-from cubectl.waiting import Judge, TooLate, all_have, are_gone, named, wait_until
 from cubernetes.api.notation.jsontext import Tree
 
 

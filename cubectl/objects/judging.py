@@ -4,7 +4,7 @@ A kind that is newer than this program is judged by the server alone.
 """
 
 from cubectl.api import Validation
-from cubectl.manifests import NAMELESS, Manifest
+from cubectl.objects.manifests import NAMELESS, Manifest
 from cubernetes.api import codec
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import Object, replaced

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from cubectl.printers import safe, table_text
+from cubectl.output.printers import safe, table_text
 from cubernetes.api.meta import Object, short_span
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches.threeway import LAST_APPLIED
@@ -151,7 +151,7 @@ def title_of(key: str) -> str:
 
 
 def _events(events: Sequence[Tree], now: datetime) -> Iterator[str]:
-    from cubernetes.api import codec
+    from cubernetes.api.coding import codec
     from cubernetes.api.core.event import Event
 
     read = [codec.from_tree(Event, tree, "Ignore").model for tree in events]

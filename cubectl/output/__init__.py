@@ -1,0 +1,1 @@
+"""What is printed: tables, columns, trees and descriptions. Pure: it asks nobody."""
