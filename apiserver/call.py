@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from apiserver.backend import Backend
-from cubernetes.api.codec import Validation
+from cubernetes.api.coding.codec import Validation
 from cubernetes.api.errors import BadRequest, UnsupportedMediaType
 from cubernetes.api.meta import Object
 from cubernetes.host.web.messages import Identity, Request, Response

@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 from bench.labcluster import cluster_up
 from bench.report import Figures, percentiles, progress, show, spread
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.core.node import HOSTNAME_LABEL
 from cubernetes.api.core.pod import Pod
 from cubernetes.client.rest import Client

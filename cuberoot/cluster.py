@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
+from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.core.node import ROLE_LABEL, Node, NodeAddress, NodeStatus, is_address
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.notation import jsontext, yaml
-from cubernetes.api.refusals import invalid
 from cubernetes.host.settings import Settings
 
 API_PORT = 6443

@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from cubernetes.api import codec
-from cubernetes.api.core.node import Node
-from cubernetes.api.joining import (
+from cubernetes.api.bodies.envelopes import Status
+from cubernetes.api.bodies.joining import (
     CERTIFICATES,
     CLUSTER_INFO_PATH,
     JOIN_PATH,
     JoinAnswer,
     JoinRequest,
 )
-from cubernetes.api.words import Status
+from cubernetes.api.coding import codec
+from cubernetes.api.core.node import Node
 from cubernetes.client.httptransport import HttpTransport
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client

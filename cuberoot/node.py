@@ -5,9 +5,9 @@ from ipaddress import IPv4Network
 
 import msgspec
 
+from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.core.node import Node, is_network
 from cubernetes.api.errors import ApiError, NotFound, Problem
-from cubernetes.api.refusals import invalid
 from cubernetes.client.outcome import Trouble
 from cubernetes.host.durable.files import read_or_none
 from cubernetes.host.env import Env

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 
+from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import Problem
-from cubernetes.api.refusals import invalid
 from cuberoot.cluster import PROGRAMS_ANNOTATION, Cluster, Role
 from cuberoot.program import Program, Site
 from cuberoot.programs import apiserver, controllers, etcd, kubelet, proxy, scheduler, tsdb

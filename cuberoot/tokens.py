@@ -1,9 +1,9 @@
 """Tokens by which machines may join: made, shown and revoked through the API."""
 
-from cubernetes.api import codec
-from cubernetes.api.joining import TOKENS_PATH, Token, TokenList, TokenWish
+from cubernetes.api.bodies.envelopes import Status, error_of
+from cubernetes.api.bodies.joining import TOKENS_PATH, Token, TokenList, TokenWish
+from cubernetes.api.coding import codec
 from cubernetes.api.names import is_label
-from cubernetes.api.words import Status, error_of
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Response

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object

@@ -10,8 +10,8 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from cubernetes.api.bodies.envelopes import Status, status_of
 from cubernetes.api.errors import InternalError, Timeout
-from cubernetes.api.words import Status, status_of
 from cubernetes.client.wire import channels
 from cubernetes.client.wire.channels import Channel, Frame, Misframed
 from cubernetes.client.wire.execquery import ExecQuery

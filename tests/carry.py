@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from apiserver.verbs.delete import finalizers_after
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object, Ref, replaced

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from cubernetes.api import codec
+from cubernetes.api.bodies.envelopes import Listing, ListMeta, status_of
+from cubernetes.api.coding import codec
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import Model, Object
-from cubernetes.api.words import Listing, ListMeta, status_of
 from cubernetes.host.web.messages import Request, Response
 
 type Answer = Response | Exception | Callable[[Request], Response]

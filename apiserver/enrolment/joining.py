@@ -33,7 +33,17 @@ from apiserver.state.transact import Decision
 from apiserver.storage.store import Delete, Entry, Put
 from apiserver.strategies.node import holders_of, member_key, put
 from cubernetes.api import names
-from cubernetes.api.codec import encode, read_model
+from cubernetes.api.bodies.envelopes import Status
+from cubernetes.api.bodies.joining import (
+    CERTIFICATES,
+    JoinAnswer,
+    JoinRequest,
+    Token,
+    TokenList,
+    TokenWish,
+)
+from cubernetes.api.coding.codec import encode, read_model
+from cubernetes.api.coding.refusals import invalid as invalid_object
 from cubernetes.api.core.node import Node, is_address
 from cubernetes.api.errors import (
     Conflict,
@@ -43,16 +53,6 @@ from cubernetes.api.errors import (
     ServiceUnavailable,
     Unauthorized,
 )
-from cubernetes.api.joining import (
-    CERTIFICATES,
-    JoinAnswer,
-    JoinRequest,
-    Token,
-    TokenList,
-    TokenWish,
-)
-from cubernetes.api.refusals import invalid as invalid_object
-from cubernetes.api.words import Status
 from cubernetes.host.web.messages import Identity, Response
 
 # What clients of the API, in pods and on its own machine, call it by.

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from apiserver.auth.authorize import NODE_PREFIX, NODES, PROXIES, PROXY_PREFIX
+from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.errors import Problem
-from cubernetes.api.refusals import invalid
 from cubernetes.host.clock import Clock
 
 LIFE = timedelta(days=365)

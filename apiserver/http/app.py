@@ -2,8 +2,8 @@
 
 from apiserver.server import IMPERSONATE, ApiServer
 from apiserver.settings import Limits, Settings
+from cubernetes.api.bodies.envelopes import FENCE_HEADER
 from cubernetes.api.errors import ApiError
-from cubernetes.api.words import FENCE_HEADER
 from cubernetes.host.web import httpserver
 from cubernetes.host.web.httpserver import HttpServer
 from cubernetes.host.web.tls import Clients, server_tls

@@ -9,7 +9,7 @@ the right one. Nothing is decoded to serve a get, a list or an event.
 from collections.abc import Mapping
 
 from apiserver.storage.store import Entry
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.meta import Object, replaced
 
 _METADATA = b'"metadata":{'

@@ -1,7 +1,8 @@
 """Errors as answers, in one place: what the store could not do, and every error's Status."""
 
 from apiserver.storage import store
-from cubernetes.api import codec
+from cubernetes.api.bodies.envelopes import Status, StatusDetails, status_of
+from cubernetes.api.coding import codec
 from cubernetes.api.errors import (
     AlreadyExists,
     ApiError,
@@ -15,7 +16,6 @@ from cubernetes.api.errors import (
     Timeout,
 )
 from cubernetes.api.resource import Resource
-from cubernetes.api.words import Status, StatusDetails, status_of
 from cubernetes.host.web.messages import Response
 
 RETRY_AFTER_S = 1

@@ -8,9 +8,9 @@ from apiserver.fairness.places import Places
 from apiserver.state.items import Item
 from apiserver.state.mirror import Mirror
 from apiserver.state.watchcache import FellBehind, Watch, event_line
-from cubernetes.api import codec
+from cubernetes.api.bodies.envelopes import status_of
+from cubernetes.api.coding import codec
 from cubernetes.api.errors import Gone
-from cubernetes.api.words import status_of
 from cubernetes.host.env import Env
 
 TICK_S = 1.0

@@ -4,11 +4,11 @@ from apiserver.auth.authorize import LEADERS_NAMESPACE
 from apiserver.state.keys import key_of
 from apiserver.state.preconditions import Precondition
 from apiserver.strategies.strategy import Strategy
+from cubernetes.api.bodies.envelopes import FENCE_HEADER
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.errors import BadRequest, Conflict
 from cubernetes.api.meta import Object
 from cubernetes.api.names import is_label, is_subdomain
-from cubernetes.api.words import FENCE_HEADER
 from cubernetes.host.web.messages import Request
 
 BYTES_MAX = 4096  # of a lease that is written while the store is nearly full

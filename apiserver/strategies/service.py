@@ -8,10 +8,10 @@ from apiserver.state.keys import CLUSTER_IPS
 from apiserver.storage.store import Delete, Entry, Op, Put
 from apiserver.strategies import clusterips
 from apiserver.strategies.strategy import Claimed, Cluster, Strategy
+from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.core.service import HEADLESS, Service
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Ref, replaced
-from cubernetes.api.refusals import invalid
 from cubernetes.host.web.messages import Identity
 
 # The API server's own service: the first address of the range is always its.

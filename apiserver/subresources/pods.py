@@ -13,13 +13,13 @@ from apiserver.subresources.subresource import Method, Subresource
 from apiserver.verbs.write import modified
 from apiserver.wire.bodies import model_in
 from apiserver.wire.parameters import DRY_RUN, MANAGER, NUMBER, TEXT, TRUTH, Parameter
+from cubernetes.api.bodies.envelopes import Binding, Status
+from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.condition import Condition, with_condition
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import BadRequest, Problem, ServiceUnavailable
 from cubernetes.api.meta import Object, replaced
-from cubernetes.api.refusals import invalid
-from cubernetes.api.words import Binding, Status
 from cubernetes.client.wire.logquery import log_query, query_text
 from cubernetes.host.web.messages import Response
 

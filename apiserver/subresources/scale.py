@@ -14,13 +14,13 @@ from apiserver.verbs.write import modified
 from apiserver.wire.bodies import tree_in
 from apiserver.wire.parameters import DRY_RUN, MANAGER
 from apiserver.wire.patches import patch_in
-from cubernetes.api import codec, schema
+from cubernetes.api.bodies.envelopes import Scale, ScaleSpec, ScaleStatus
+from cubernetes.api.coding import codec, schema
+from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.notation import jsontext
-from cubernetes.api.refusals import invalid
 from cubernetes.api.selectors import selector_text
-from cubernetes.api.words import Scale, ScaleSpec, ScaleStatus
 from cubernetes.host.web.messages import Response
 
 

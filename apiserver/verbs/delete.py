@@ -18,10 +18,10 @@ from apiserver.strategies.registry import strategy_of, write_preconditions
 from apiserver.verbs.read import selection_for
 from apiserver.verbs.write import Answer, check_allowed, is_over, note_written, removal
 from apiserver.wire.bodies import model_in
-from cubernetes.api.codec import encode
+from cubernetes.api.bodies.envelopes import DeleteOptions, Propagation, Status
+from cubernetes.api.coding.codec import encode
 from cubernetes.api.errors import BadRequest, Forbidden, NotFound
 from cubernetes.api.meta import Object, ObjectMeta, replaced
-from cubernetes.api.words import DeleteOptions, Propagation, Status
 from cubernetes.host.web.messages import Response
 
 # The garbage controller strips the owner from its dependents, or sees them gone; then it removes

@@ -21,9 +21,9 @@ from apiserver.storage.store import Compacted, FutureRevision, StoreError
 from apiserver.wire.forms import Accepted, Form, accepted, metadata_only, table, whole
 from apiserver.wire.pages import Position, place_of, token_of
 from apiserver.wire.tables import Included
-from cubernetes.api.codec import encode
+from cubernetes.api.bodies.envelopes import ListMeta
+from cubernetes.api.coding.codec import encode
 from cubernetes.api.errors import AHEAD, BadRequest, Gone, Invalid, NotAcceptable, Problem, Timeout
-from cubernetes.api.words import ListMeta
 from cubernetes.host.web.messages import Response
 
 REVISION_MAX = 2**63 - 1

@@ -26,7 +26,8 @@ from apiserver.strategies.registry import (
 from apiserver.strategies.strategy import Claimed, with_status
 from apiserver.wire.bodies import changed_to, object_in, warning_header
 from apiserver.wire.patches import patch_in
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
+from cubernetes.api.coding.refusals import found, invalid
 from cubernetes.api.errors import (
     AlreadyExists,
     BadRequest,
@@ -35,7 +36,6 @@ from cubernetes.api.errors import (
     RequestTooLarge,
 )
 from cubernetes.api.meta import Object, replaced
-from cubernetes.api.refusals import found, invalid
 from cubernetes.host.web.messages import Identity, Response
 
 # How many names are tried for generateName before the client is told to try again.

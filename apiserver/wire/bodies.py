@@ -2,8 +2,8 @@
 
 from apiserver.call import Call, media_of
 from apiserver.wire import protobuf
-from cubernetes.api import codec
-from cubernetes.api.codec import Reading
+from cubernetes.api.coding import codec
+from cubernetes.api.coding.codec import Reading
 from cubernetes.api.errors import BadRequest, RequestTooLarge, UnsupportedMediaType
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.notation import jsontext, yaml

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from apiserver.call import Call, media_of
 from apiserver.wire.bodies import json_in
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.errors import BadRequest, UnsupportedMediaType
 from cubernetes.api.meta import Model
 from cubernetes.api.notation.jsontext import Tree

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from cubectl.connection.transport import Place, Unreachable
-from cubernetes.api.words import Status, error_of
+from cubernetes.api.bodies.envelopes import Status, error_of
 from cubernetes.client.wire import channels
 from cubernetes.client.wire.channels import Channel, Misframed, Size
 from cubernetes.host.blocking import Threads

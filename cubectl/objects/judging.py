@@ -5,7 +5,7 @@ A kind that is newer than this program is judged by the server alone.
 
 from cubectl.api import Validation
 from cubectl.objects.manifests import NAMELESS, Manifest
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.registry import KINDS

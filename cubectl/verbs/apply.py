@@ -9,7 +9,7 @@ from cubectl.objects.manifests import Manifest, manifests_in
 from cubectl.output.printers import name_of, safe
 from cubectl.session import Rejected, Session
 from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import threeway

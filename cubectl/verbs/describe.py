@@ -7,8 +7,8 @@ from cubectl.output import printers
 from cubectl.output.describe import Section, description
 from cubectl.session import Failed, Session
 from cubectl.verb import Verb, add_selection, selection_of
-from cubernetes.api import codec
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.coding import codec
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod

@@ -10,12 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from cubernetes.api import codec
-from cubernetes.api.core.event import ObjectReference
-from cubernetes.api.core.pod import Pod
-from cubernetes.api.errors import ApiError, Conflict, NotFound
-from cubernetes.api.meta import Model, Object, ObjectMeta
-from cubernetes.api.words import (
+from cubernetes.api.bodies.envelopes import (
     FENCE_HEADER,
     Binding,
     DeleteOptions,
@@ -25,6 +20,11 @@ from cubernetes.api.words import (
     Propagation,
     Scale,
 )
+from cubernetes.api.coding import codec
+from cubernetes.api.core.event import ObjectReference
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.errors import ApiError, Conflict, NotFound
+from cubernetes.api.meta import Model, Object, ObjectMeta
 from cubernetes.client.call import Caller, Settle
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.transport import Transport

@@ -8,9 +8,9 @@ from typing import cast
 
 import msgspec
 
-from cubernetes.api import codec
+from cubernetes.api.bodies.envelopes import PartialMeta
+from cubernetes.api.coding import codec
 from cubernetes.api.meta import Object, ObjectMeta
-from cubernetes.api.words import PartialMeta
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.transport import Transport
 from cubernetes.client.wire.frames import Lines, LineTooLong

@@ -8,8 +8,8 @@ is made on a view that may be behind, and a repeated action must be harmless.
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from cubernetes.api import codec
 from cubernetes.api.causes import cause_of
+from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import AlreadyExists, Conflict, NotFound
 from cubernetes.api.meta import Object, Ref

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from cubernetes.api.bodies.envelopes import Propagation
 from cubernetes.api.meta import Object, Ref
 from cubernetes.api.selectors import Selector
-from cubernetes.api.words import Propagation
 from cubernetes.reconcile.readings import NOT_ASKED, Question, Reading, Readings
 
 

@@ -13,9 +13,9 @@ from apiserver.http.kubelets import HttpsKubelets
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
-from cubernetes.api import codec
+from cubernetes.api.bodies.envelopes import Status
+from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.words import Status
 from cubernetes.client.wire import channels
 from cubernetes.client.wire.channels import Channel
 from cubernetes.host.env import Env

@@ -6,7 +6,7 @@ import pytest
 
 from apiserver.http.kubelets import address_of, refusal_of
 from apiserver.settings import Limits
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import ApiError, NotFound, ServiceUnavailable
 from cubernetes.host.web.messages import Request, Upgrade

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.meta import Object
 from cubernetes.api.registry import KINDS
 from tests.contract.api_world import Tree, World, a_namespace, a_world

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
 from cubernetes.client.httptransport import HttpTransport
 from cubernetes.client.outcome import Unknown, Unreachable

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from cubernetes.api.bodies.envelopes import Listing, ListMeta, status_of
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import AHEAD, Gone, Problem, Timeout
-from cubernetes.api.words import Listing, ListMeta, status_of
 from cubernetes.client.cache import revision_of
 from cubernetes.client.informer import Informer, WentBack
 from cubernetes.client.outcome import Unknown, Unreachable

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from apiserver.server import ApiServer
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node, is_ready

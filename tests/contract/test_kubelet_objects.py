@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.pod import Container, Pod

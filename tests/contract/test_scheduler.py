@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
-from cubernetes.api import codec
+from cubernetes.api.bodies.envelopes import Binding
+from cubernetes.api.coding import codec
 from cubernetes.api.condition import Condition, condition_of, with_condition
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import ContainerPort, Pod, PodSpec, Resources
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.quantities import Quantity
-from cubernetes.api.words import Binding
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.rest import Client

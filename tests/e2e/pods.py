@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.pod import ContainerStatus, Pod

@@ -11,8 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from cubernetes.api import codec
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.bodies.joining import JOIN_PATH, JoinRequest
+from cubernetes.api.coding import codec
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
@@ -20,7 +21,6 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.errors import Forbidden, Invalid, NotFound
-from cubernetes.api.joining import JOIN_PATH, JoinRequest
 from cubernetes.api.meta import replaced
 from cubernetes.client.connect import ClientSettings, connect
 from cubernetes.client.rest import Client

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from cubernetes.api import codec
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.coding import codec
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.service import Service

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.notation import yaml

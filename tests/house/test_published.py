@@ -11,7 +11,7 @@ import pytest
 from msgspec import inspect
 
 from apiserver.strategies.registry import strategy_of
-from cubernetes.api import codec, schema
+from cubernetes.api.coding import codec, schema
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
 from cubernetes.api.notation import jsontext, yaml

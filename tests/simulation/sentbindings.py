@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from cubernetes.api import codec
-from cubernetes.api.words import FENCE_HEADER, Binding
+from cubernetes.api.bodies.envelopes import FENCE_HEADER, Binding
+from cubernetes.api.coding import codec
 from cubernetes.host.web.messages import Request
 
 # Answers that leave open whether this attempt, or one before it, has worked.

@@ -11,8 +11,8 @@ from apiserver.wire import protobuf
 from apiserver.wire.bodies import YAML_MEDIA
 from apiserver.wire.parameters import DRY_RUN, MANAGER, NUMBER, TEXT, TRUTH, Parameter, Tree, one_of
 from apiserver.wire.patches import MERGE, STEPS, STRATEGIC
+from cubernetes.api.bodies.envelopes import DeleteOptions, Status
 from cubernetes.api.meta import Model, Object
-from cubernetes.api.words import DeleteOptions, Status
 
 # As Kubernetes calls a verb in x-kubernetes-action, where it has a word of its own for it.
 ACTIONS = {"create": "post", "update": "put"}

@@ -8,11 +8,11 @@ from msgspec import inspect
 
 from apiserver.about.openapi.docstrings import told_by
 from apiserver.wire.parameters import Tree
+from cubernetes.api.bodies.envelopes import Listing
+from cubernetes.api.coding.schema import type_of
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.patches import strategic
 from cubernetes.api.quantities import QUANTITY_RULE, Quantity
-from cubernetes.api.schema import type_of
-from cubernetes.api.words import Listing
 
 INT32_MAX = 2**31 - 1
 GROUP_VERSION_KIND = "x-kubernetes-group-version-kind"

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.errors import BadRequest, Invalid, Problem, RequestTooLarge
 from cubernetes.api.notation.jsontext import BODY_BYTES_MAX, DEPTH_MAX, Tree, deeper_than
-from cubernetes.api.refusals import invalid
 
 OPS_MAX = 1000
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from cubernetes.api import codec
-from cubernetes.api.words import Cause, Status, StatusDetails
+from cubernetes.api.bodies.envelopes import Cause, Status, StatusDetails
+from cubernetes.api.coding import codec
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 PROTOCOLS = (V5, V4)

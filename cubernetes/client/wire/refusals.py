@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from cubernetes.api import codec
+from cubernetes.api.bodies.envelopes import Status, error_of
+from cubernetes.api.coding import codec
 from cubernetes.api.errors import ApiError, error_for
-from cubernetes.api.words import Status, error_of
 
 SAID_CHARS_MAX = 200
 

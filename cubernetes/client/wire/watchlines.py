@@ -4,8 +4,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from cubernetes.api import codec
-from cubernetes.api.words import Status, WatchEvent, error_of
+from cubernetes.api.bodies.envelopes import Status, WatchEvent, error_of
+from cubernetes.api.coding import codec
 
 REVISION_DIGITS_MAX = 19  # of 63 bits
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
+from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.core.configdata import DATA_BYTES_MAX, decoded, is_key
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.errors import Invalid
 from cubernetes.api.meta import ObjectMeta, replaced
-from cubernetes.api.refusals import invalid
 from tests.given import NOW
 
 META = ObjectMeta(name="shop", namespace="default")

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cubernetes.api import codec, schema
+from cubernetes.api.bodies.envelopes import Listing
+from cubernetes.api.coding import codec, schema
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError, BadRequest, Invalid
 from cubernetes.api.meta import Object
 from cubernetes.api.notation import jsontext, yaml
 from cubernetes.api.registry import KINDS
-from cubernetes.api.words import Listing
 from tests import given as builders
 
 FOREIGN = Path(__file__).resolve().parents[2] / "house" / "foreign"

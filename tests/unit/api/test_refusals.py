@@ -3,10 +3,10 @@
 import pytest
 
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.bodies.envelopes import error_of, status_of
+from cubernetes.api.coding.refusals import PROBLEMS_MAX, VALUE_CHARS_MAX, invalid
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import replaced
-from cubernetes.api.refusals import PROBLEMS_MAX, VALUE_CHARS_MAX, invalid
-from cubernetes.api.words import error_of, status_of
 from tests.given import a_replicaset
 
 TREE = {

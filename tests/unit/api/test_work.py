@@ -16,12 +16,13 @@ from apiserver.strategies import metadata as stamps
 from apiserver.strategies.registry import object_refusal, strategy_of
 from apiserver.wire import protobuf
 from apiserver.wire.forms import accepted
-from cubernetes.api import codec, schema, selectors
+from cubernetes.api import selectors
+from cubernetes.api.coding import codec, schema
+from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from cubernetes.api.notation import jsontext, yaml
 from cubernetes.api.patches import jsonpatch, patch, strategic, threeway
-from cubernetes.api.refusals import invalid
 from cubernetes.api.registry import KINDS
 from cubernetes.host.web.messages import Identity
 

@@ -18,7 +18,7 @@ from apiserver.about.openapi.documents import document_of
 from apiserver.about.openapi.schemas import GROUP_VERSION_KIND
 from apiserver.call import Route
 from apiserver.routes import table
-from cubernetes.api import schema
+from cubernetes.api.coding import schema
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.notation import jsontext, yaml
 from cubernetes.api.patches import strategic

@@ -17,13 +17,13 @@ from msgspec import inspect
 
 from apiserver.wire import protobuf
 from apiserver.wire.protomessages import Field, messages
-from cubernetes.api import codec, schema
+from cubernetes.api.bodies.envelopes import Binding, DeleteOptions, Scale
+from cubernetes.api.coding import codec, schema
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.notation import yaml
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.registry import KINDS
-from cubernetes.api.words import Binding, DeleteOptions, Scale
 from tests.protobuf import body_of
 
 HERE = Path(__file__).resolve().parent

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from apiserver.state.items import Item, departed, encoded, stored, value_of
 from apiserver.state.keys import key_of
 from apiserver.state.selection import EventType, selection_of
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Container, Pod, PodSpec
 from cubernetes.api.meta import ObjectMeta
 

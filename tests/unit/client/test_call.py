@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from cubernetes.api import codec
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import (
     AlreadyExists,

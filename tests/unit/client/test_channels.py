@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.api import codec
-from cubernetes.api.words import Cause, Status, StatusDetails
+from cubernetes.api.bodies.envelopes import Cause, Status, StatusDetails
+from cubernetes.api.coding import codec
 from cubernetes.client.wire import channels
 from cubernetes.client.wire.channels import Channel, Frame, Misframed, Size
 

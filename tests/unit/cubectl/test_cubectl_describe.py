@@ -1,7 +1,7 @@
 """What describe shows of ConfigMaps and Secrets: texts as they are, and of secrets only sizes."""
 
 from cubectl.output.describe import description
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import Object, ObjectMeta

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from tests.given import a_pod, a_service
 from tests.unit.cubectl.tinyserver import TinyServer, run
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.errors import Forbidden
 from cubernetes.api.patches.threeway import LAST_APPLIED
 from tests.given import a_namespace, a_pod, a_replicaset, a_service

@@ -16,16 +16,16 @@ from cubectl.connection.kubeconfig import Access
 from cubectl.connection.transport import Answer, Stream
 from cubectl.kinds import Kinds
 from cubectl.session import Session
-from cubernetes.api import codec
-from cubernetes.api.codec import Validation
+from cubernetes.api.bodies.envelopes import status_of
+from cubernetes.api.coding import codec
+from cubernetes.api.coding.codec import Validation
+from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import Object
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import patch
-from cubernetes.api.refusals import invalid
 from cubernetes.api.registry import KINDS
-from cubernetes.api.words import status_of
 from cubernetes.client.wire.catalog import Catalog
 from tests.given import NOW
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from cubernetes.api.bodies.joining import CERTIFICATES
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import Invalid
-from cubernetes.api.joining import CERTIFICATES
 from cubernetes.host.settings import settings_bytes
 from cuberoot import certificates, compile, layout, registry  # noqa: A004  a room's word
 from cuberoot.cluster import Cluster, Role, node_of

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cubernetes.api import codec
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod, PodSpec
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object

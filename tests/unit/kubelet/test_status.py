@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from cubernetes.api import codec
+from cubernetes.api.coding import codec
 from cubernetes.api.condition import condition_of, is_true
 from cubernetes.api.core.pod import Pod, PodStatus
 from cubernetes.api.meta import replaced

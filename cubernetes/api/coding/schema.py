@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from cubernetes.api.coding.refusals import PROBLEMS_MAX
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Model
 from cubernetes.api.quantities import Quantity, QuantityInvalid
-from cubernetes.api.refusals import PROBLEMS_MAX
 
 
 @cache

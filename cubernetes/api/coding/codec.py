@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
-from cubernetes.api import schema
+from cubernetes.api.coding import schema
+from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.errors import BadRequest, Problem
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.notation.jsontext import Tree, tree_of, without_nulls
 from cubernetes.api.quantities import Quantity
-from cubernetes.api.refusals import invalid
 
 # As JSON writes it.
 NUL = b"\\u0000"
