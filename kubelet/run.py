@@ -34,7 +34,7 @@ from kubelet.node.registration import Registration
 from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
 from kubelet.peers import NODE_FILE, Guard, Peers, peers_kept
-from kubelet.pod.admission import Room
+from kubelet.pod.decisions.admission import Room
 from kubelet.pod.parts import HostPorts, Parts
 from kubelet.pod.pods import PODS_FILE, PodWorkers
 from kubelet.pod.starts import Starts

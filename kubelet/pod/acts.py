@@ -7,7 +7,7 @@ from cubernetes.api.errors import Conflict, NotFound
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from kubelet.objects.origins import Origins, given_variables
-from kubelet.pod import specs
+from kubelet.pod.decisions import specs
 from kubelet.pod.images import container_path, ensure_image
 from kubelet.pod.parts import Parts
 from kubelet.runtime.driver import Container, RuntimeTrouble

@@ -13,7 +13,7 @@ from kubelet.mending import Mending
 from kubelet.network.driver import NetworkDriver
 from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
-from kubelet.pod.admission import Room
+from kubelet.pod.decisions.admission import Room
 from kubelet.pod.starts import Starts
 from kubelet.pod.volumes import Volumes
 from kubelet.runtime.driver import RuntimeDriver

@@ -9,7 +9,7 @@ from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
 from kubelet.checkpoint import Checkpoint
-from kubelet.pod.admission import Gate
+from kubelet.pod.decisions.admission import Gate
 from kubelet.pod.parts import Parts
 from kubelet.pod.worker import PodWorker
 

@@ -11,9 +11,9 @@ from cubernetes.client.outcome import Unknown, Unreachable
 from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
-from kubelet.pod import plan, status
+from kubelet.pod.decisions import plan, status
+from kubelet.pod.decisions.memory import Memory
 from kubelet.pod.images import container_path
-from kubelet.pod.memory import Memory
 from kubelet.pod.parts import Parts
 from kubelet.runtime.driver import Container
 

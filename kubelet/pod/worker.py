@@ -13,10 +13,11 @@ from cubernetes.host.log import Log
 from cubernetes.host.waiting import wait_until
 from cubernetes.reconcile.plan import Record
 from kubelet.network.driver import NetworkTrouble
-from kubelet.pod import images, memory, plan
+from kubelet.pod import images
 from kubelet.pod.acts import Acts
-from kubelet.pod.admission import Refusal
-from kubelet.pod.memory import Memory, StartFailure
+from kubelet.pod.decisions import memory, plan
+from kubelet.pod.decisions.admission import Refusal
+from kubelet.pod.decisions.memory import Memory, StartFailure
 from kubelet.pod.parts import Parts
 from kubelet.pod.status_writer import StatusWriter
 from kubelet.pod.stopping import Stopping

@@ -19,7 +19,7 @@ from cubernetes.client.rest import Client
 from cubernetes.client.transport import Transport
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Identity
-from kubelet.pod import specs
+from kubelet.pod.decisions import specs
 from kubelet.run import Kubelet
 from kubelet.runtime.driver import SANDBOX, State
 from kubelet.runtime.fake import Behaviour, FakeRuntime

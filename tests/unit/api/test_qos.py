@@ -8,8 +8,8 @@ from apiserver.strategies.pod import Pods
 from cubernetes.api.core.pod import Container, PodSpec, Resources
 from cubernetes.api.core.qos import oom_score_adj, qos_of
 from cubernetes.api.quantities import Quantity
-from kubelet.pod.memory import Memory
-from kubelet.pod.status import status_for
+from kubelet.pod.decisions.memory import Memory
+from kubelet.pod.decisions.status import status_for
 from tests.given import NOW, a_pod
 
 GIB = 1 << 30

@@ -5,7 +5,7 @@ from datetime import timedelta
 from cubernetes.api.core.pod import Pod, Resources
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
-from kubelet.pod.admission import Gate, Room
+from kubelet.pod.decisions.admission import Gate, Room
 from tests.given import NOW, a_pod
 
 ROOM = Room({"cpu": 1000, "memory": 1 << 30}, pod_count=3)

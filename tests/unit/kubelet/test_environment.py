@@ -3,7 +3,7 @@
 import pytest
 
 from cubernetes.api.core.pod import EnvVar
-from kubelet.pod.environment import TEXT_BYTES_MAX, environment_of, expanded, expanded_all
+from kubelet.pod.decisions.environment import TEXT_BYTES_MAX, environment_of, expanded, expanded_all
 from kubelet.runtime.driver import RuntimeTrouble
 
 VALUES = {"A": "1", "B": "$(A)", "EMPTY": "", "A-B.c": "x"}

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import replaced
-from kubelet.pod import memory, plan
-from kubelet.pod.memory import CrashStreak, Memory, StartFailure, latest
-from kubelet.pod.plan import (
+from kubelet.pod.decisions import memory, plan
+from kubelet.pod.decisions.memory import CrashStreak, Memory, StartFailure, latest
+from kubelet.pod.decisions.plan import (
     Finish,
     Moment,
     Remove,

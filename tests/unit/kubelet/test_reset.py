@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Network
 
 from cubernetes.host.env import Env
-from kubelet.pod import specs
+from kubelet.pod.decisions import specs
 from kubelet.reset import take_away
 from kubelet.run import Machine
 from kubelet.settings import KubeletSettings

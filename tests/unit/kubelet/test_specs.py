@@ -4,7 +4,7 @@ from cubernetes.api.core.pod import Container, EmptyDir, EnvVar, Pod, Resources,
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.client.connect import ClientSettings
-from kubelet.pod import specs
+from kubelet.pod.decisions import specs
 from kubelet.runtime.driver import Mount
 from kubelet.settings import KubeletSettings
 from tests.given import a_container, a_pod

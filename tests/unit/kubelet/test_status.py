@@ -7,8 +7,8 @@ from cubernetes.api.coding import codec
 from cubernetes.api.condition import condition_of, is_true
 from cubernetes.api.core.pod import Pod, PodStatus
 from cubernetes.api.meta import replaced
-from kubelet.pod import status
-from kubelet.pod.memory import CrashStreak, Memory, StartFailure
+from kubelet.pod.decisions import status
+from kubelet.pod.decisions.memory import CrashStreak, Memory, StartFailure
 from kubelet.runtime.driver import SANDBOX, Container, State
 from tests.given import NOW, a_container, a_pod
 

@@ -18,9 +18,9 @@ from cubernetes.api.core.pod import (
 )
 from cubernetes.api.core.qos import qos_of
 from cubernetes.api.meta import replaced
-from kubelet.pod import plan
-from kubelet.pod.admission import Refusal
-from kubelet.pod.memory import Memory, latest
+from kubelet.pod.decisions import plan
+from kubelet.pod.decisions.admission import Refusal
+from kubelet.pod.decisions.memory import Memory, latest
 from kubelet.runtime.driver import SANDBOX, Container, State
 
 BACK_OFF = "CrashLoopBackOff"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kubelet.pod.admission import Refusal
+from kubelet.pod.decisions.admission import Refusal
 from kubelet.runtime.driver import SANDBOX, Container, State
 
 # A container that ran this long has been healthy: its next end begins a new streak.

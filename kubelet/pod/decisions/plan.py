@@ -18,7 +18,7 @@ from typing import NamedTuple
 from cubernetes.api.core.pod import Container as Wanted
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.host.backoff import backoff_s
-from kubelet.pod.memory import CrashStreak, Memory, latest
+from kubelet.pod.decisions.memory import CrashStreak, Memory, latest
 from kubelet.runtime.driver import SANDBOX, Container, State
 
 FORCED_GRACE_S = 2.0  # for a pod that was taken out of the API without being asked to end

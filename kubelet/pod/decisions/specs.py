@@ -6,8 +6,8 @@ from cubernetes.api.core.pod import Container as Wanted
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.qos import SANDBOX_OOM_SCORE, oom_score_adj
 from kubelet.objects.origins import NOTHING, Origins, given_variables, value_of
-from kubelet.pod import plan
-from kubelet.pod.environment import environment_of, expanded_all
+from kubelet.pod.decisions import plan
+from kubelet.pod.decisions.environment import environment_of, expanded_all
 from kubelet.runtime.driver import ContainerSpec, Mount, SandboxSpec
 from kubelet.settings import KubeletSettings
 
