@@ -19,7 +19,8 @@ from controllers.naming import child_name
 from cubernetes.api.condition import condition_of, is_true
 from cubernetes.api.core.event import ObjectReference
 from cubernetes.api.core.node import Node
-from cubernetes.api.core.pod import Pod, Protocol, is_finished
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.podspec.container import Protocol
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import (
     ENDPOINT_MAX,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import yaml
 
-from cubernetes.api.core.qos import PROGRAM_OOM_SCORE
+from cubernetes.api.core.podspec.qos import PROGRAM_OOM_SCORE
 from cubernetes.host.settings import Settings, settings_bytes
 from cuberoot import layout
 from cuberoot.cluster import Cluster

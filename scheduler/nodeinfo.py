@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from cubernetes.api.core.hostport import HostPort, host_ports, ports_in_use
 from cubernetes.api.core.node import Node, Taint, is_ready
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.resources import requested, units
-from cubernetes.api.core.toleration import Toleration
+from cubernetes.api.core.podspec.hostport import HostPort, host_ports, ports_in_use
+from cubernetes.api.core.podspec.requests import requested
+from cubernetes.api.core.podspec.toleration import Toleration
+from cubernetes.api.core.resources import units
 
 NOTHING: Mapping[str, int] = MappingProxyType({})
 

@@ -13,20 +13,16 @@ from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease, Lease
 from cubernetes.api.core.event import Event, EventSource, ObjectReference
 from cubernetes.api.core.namespace import Namespace, NamespaceStatus
 from cubernetes.api.core.node import HOSTNAME_LABEL, Node, NodeAddress, NodeSpec, NodeStatus, Taint
-from cubernetes.api.core.pod import (
-    Container,
-    ContainerPort,
+from cubernetes.api.core.pod import Pod, PodTemplate, TemplateMeta
+from cubernetes.api.core.podspec.container import Container, ContainerPort, Resources
+from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.core.podstatus import (
     ContainerState,
     ContainerStatus,
     Phase,
-    Pod,
     PodIP,
-    PodSpec,
     PodStatus,
-    PodTemplate,
-    Resources,
     StateRunning,
-    TemplateMeta,
 )
 from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
 from cubernetes.api.discovery.endpointslice import (

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from apiserver.state.items import Item
 from apiserver.state.watchcache import FellBehind, KindCache
-from cubernetes.api.core.envsource import Named, named_by
 from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.podspec.references import Named, named_by
 from cubernetes.api.meta import Object
 
 

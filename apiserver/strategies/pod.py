@@ -6,8 +6,9 @@ from apiserver.auth.authorize import NOT_BOUND, acting_node
 from apiserver.state.items import Seen
 from apiserver.strategies.strategy import Cluster, Strategy
 from cubernetes.api.core.node import Node, is_given_by
-from cubernetes.api.core.pod import Pod, PodStatus, is_finished
-from cubernetes.api.core.qos import qos_of
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.podspec.qos import qos_of
+from cubernetes.api.core.podstatus import PodStatus
 from cubernetes.api.errors import Forbidden, Problem
 from cubernetes.api.meta import replaced
 from cubernetes.host.web.messages import Identity

@@ -27,7 +27,7 @@ from cubernetes.api.condition import Condition, Truth, condition_of, is_true, wi
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, is_finished
-from cubernetes.api.core.toleration import unreachable_s
+from cubernetes.api.core.podspec.toleration import unreachable_s
 from cubernetes.api.meta import Object, Ref, replaced
 from cubernetes.reconcile.plan import Action, Record, RequeueAfter, UpdateStatus, View
 

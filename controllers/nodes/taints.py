@@ -14,7 +14,7 @@ from math import inf
 from controllers.nodes.evictions import EVICTION_BURST, evicted
 from cubernetes.api.core.node import Node, Taint
 from cubernetes.api.core.pod import Pod, is_finished
-from cubernetes.api.core.toleration import borne_s
+from cubernetes.api.core.podspec.toleration import borne_s
 from cubernetes.api.meta import Object, Ref
 from cubernetes.reconcile.plan import Action, RequeueAfter, View
 

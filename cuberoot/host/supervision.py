@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from cubernetes.api.core.qos import PROGRAM_OOM_SCORE
+from cubernetes.api.core.podspec.qos import PROGRAM_OOM_SCORE
 from cubernetes.host.command import CommandFailed, Commands
 from cubernetes.host.durable.files import read_or_none
 from cubernetes.host.env import Env

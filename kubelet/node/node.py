@@ -6,7 +6,6 @@ from datetime import datetime
 
 from cubernetes.api.condition import Condition, Truth, with_condition
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
-from cubernetes.api.core.hostport import PORTS_IN_USE, HostPort, ports_text
 from cubernetes.api.core.node import (
     HOSTNAME_LABEL,
     DaemonEndpoint,
@@ -15,6 +14,7 @@ from cubernetes.api.core.node import (
     NodeAddress,
     NodeStatus,
 )
+from cubernetes.api.core.podspec.hostport import PORTS_IN_USE, HostPort, ports_text
 from cubernetes.api.core.resources import extended
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from cubernetes.api.quantities import Quantity

@@ -5,17 +5,18 @@ from dataclasses import dataclass, field
 
 from cubernetes.api.core import configdata
 from cubernetes.api.core.configmap import ConfigMap
-from cubernetes.api.core.envsource import (
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container as Wanted
+from cubernetes.api.core.podspec.container import EnvVar
+from cubernetes.api.core.podspec.envsource import (
     ENV_NAME,
     ConfigMapKeySelector,
     EnvFromSource,
     EnvVarSource,
-    Named,
     SecretKeySelector,
     subscript_of,
 )
-from cubernetes.api.core.pod import Container as Wanted
-from cubernetes.api.core.pod import EnvVar, Pod
+from cubernetes.api.core.podspec.references import Named
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import Object
 from kubelet.runtime.driver import RuntimeTrouble

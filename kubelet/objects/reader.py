@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Iterable
 
 from cubernetes.api.core.configmap import ConfigMap
-from cubernetes.api.core.envsource import Named, named_by
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.references import Named, named_by
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.errors import (
     ApiError,

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from cubernetes.api.core.envsource import named_in
-from cubernetes.api.core.pod import Container as Wanted
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container as Wanted
+from cubernetes.api.core.podspec.references import named_in
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
 from cubernetes.client.informer import Informer

@@ -1,8 +1,8 @@
 """What is done to one pod on this node: its sandbox, its containers, its network, its end."""
 
 from cubernetes.api.causes import cause_of
-from cubernetes.api.core.pod import Container as Wanted
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.errors import Conflict, NotFound
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record

@@ -1,7 +1,7 @@
 """Images of containers: whether one must be pulled, and the pull."""
 
-from cubernetes.api.core.pod import Container as Wanted
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.reconcile.plan import Record
 from kubelet.pod.parts import Parts
 from kubelet.runtime.driver import RuntimeTrouble

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from cubernetes.api.core.pod import Pod, PodStatus
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podstatus import PodStatus
 from cubernetes.api.errors import ApiError, Conflict, NotFound
 from cubernetes.api.meta import replaced
 from cubernetes.client.cache import revision_of

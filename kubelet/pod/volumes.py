@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from cubernetes.api.core.pod import HostPath, Pod, Volume
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.spec import HostPath, Volume
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.command import CommandFailed, Commands
 

@@ -1,6 +1,6 @@
 """Taints: NoSchedule and NoExecute keep pods away, PreferNoSchedule sends them elsewhere."""
 
-from cubernetes.api.core.toleration import unborne
+from cubernetes.api.core.podspec.toleration import unborne
 from scheduler.nodeinfo import NodeInfo, PodRequests
 from scheduler.plugin import SCORE_MAX, Filter, News, Score
 

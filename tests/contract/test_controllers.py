@@ -18,7 +18,8 @@ from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease, Lease
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node, NodeSpec
-from cubernetes.api.core.pod import Pod, PodSpec
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.errors import NotFound

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from cubernetes.api.core.pod import ContainerPort, Pod
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import ContainerPort
 from cubernetes.api.meta import replaced
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.iptables import Tools

@@ -11,7 +11,9 @@ from apiserver.storage.memory import MemoryStore
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node, is_ready
-from cubernetes.api.core.pod import ContainerPort, ContainerStatus, Pod
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import ContainerPort
+from cubernetes.api.core.podstatus import ContainerStatus
 from cubernetes.api.errors import NotFound
 from cubernetes.api.meta import replaced
 from cubernetes.client.connect import ClientSettings

@@ -8,7 +8,8 @@ import msgspec
 from cubernetes.api.coding import codec
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.event import Event
-from cubernetes.api.core.pod import Container, Pod
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.meta import ObjectMeta, replaced

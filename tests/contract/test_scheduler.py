@@ -13,7 +13,9 @@ from cubernetes.api.bodies.envelopes import Binding
 from cubernetes.api.coding import codec
 from cubernetes.api.condition import Condition, condition_of, with_condition
 from cubernetes.api.core.node import Node, NodeSpec
-from cubernetes.api.core.pod import ContainerPort, Pod, PodSpec, Resources
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import ContainerPort, Resources
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.client.connect import ClientSettings

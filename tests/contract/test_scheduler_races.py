@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from apiserver.auth.authorize import SCHEDULER
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.node import Node
-from cubernetes.api.core.pod import Pod, PodSpec
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client

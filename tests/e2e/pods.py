@@ -6,7 +6,8 @@ from typing import NamedTuple
 from cubernetes.api.coding import codec
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.namespace import Namespace
-from cubernetes.api.core.pod import ContainerStatus, Pod
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podstatus import ContainerStatus
 from cubernetes.api.errors import NotFound
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client

@@ -11,7 +11,9 @@ from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.node import is_ready as is_node_ready
-from cubernetes.api.core.pod import Container, Pod, PodSpec, is_ready
+from cubernetes.api.core.pod import Pod, is_ready
+from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client
 from tests.simulation.clock import sim_env

@@ -3,7 +3,9 @@
 import asyncio
 
 from cubernetes.api.core.node import Node
-from cubernetes.api.core.pod import Container, Pod, PodSpec, is_ready
+from cubernetes.api.core.pod import Pod, is_ready
+from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import ObjectMeta

@@ -5,7 +5,9 @@ import logging
 from typing import NamedTuple
 
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
-from cubernetes.api.core.pod import Container, Pod, PodSpec, PodTemplate, TemplateMeta, is_ready
+from cubernetes.api.core.pod import Pod, PodTemplate, TemplateMeta, is_ready
+from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.meta import Object, ObjectMeta
 from cubernetes.api.selectors import LabelSelector
 from cubernetes.host.log import FACTS

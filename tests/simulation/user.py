@@ -8,7 +8,9 @@ from apiserver.auth.authorize import MASTERS
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
-from cubernetes.api.core.pod import Container, Pod, PodSpec, PodTemplate, TemplateMeta
+from cubernetes.api.core.pod import Pod, PodTemplate, TemplateMeta
+from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
 from cubernetes.api.errors import AlreadyExists, ApiError
 from cubernetes.api.meta import Labels, Object, ObjectMeta

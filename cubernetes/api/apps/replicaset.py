@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import msgspec
 
 from cubernetes.api.condition import Condition
-from cubernetes.api.core.pod import PodTemplate, defaulted_spec, template_problems
+from cubernetes.api.core.pod import PodTemplate, template_problems
+from cubernetes.api.core.podspec.spec import defaulted_spec
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import (
     Column,

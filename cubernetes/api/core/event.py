@@ -7,16 +7,7 @@ from typing import Literal
 import msgspec
 
 from cubernetes.api.errors import Problem
-from cubernetes.api.meta import (
-    Column,
-    Count,
-    Instant,
-    Model,
-    Object,
-    Ref,
-    short_span,
-    shown,
-)
+from cubernetes.api.meta import Column, Count, Instant, Model, Object, Ref, short_span, shown
 from cubernetes.api.meta import text_field as text
 from cubernetes.api.resource import Resource
 

@@ -1,21 +1,31 @@
 """The columns of pods, as Kubernetes' server prints them: other people's scripts read them."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from cubernetes.api.condition import is_true
-from cubernetes.api.meta import Column, age_of, short_span
+from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.core.podstatus import ContainerState, PodStatus
+from cubernetes.api.meta import Column, ObjectMeta, age_of, short_span
 
-if TYPE_CHECKING:
-    from cubernetes.api.core.pod import ContainerState, Pod
+
+class Listed(Protocol):
+    """What of a pod is listed."""
+
+    @property
+    def metadata(self) -> ObjectMeta: ...
+    @property
+    def spec(self) -> PodSpec: ...
+    @property
+    def status(self) -> PodStatus: ...
 
 
-def _ready_count(pod: "Pod", _: object) -> str:
+def _ready_count(pod: Listed, _: object) -> str:
     ready = sum(one.ready for one in pod.status.container_statuses)
     return f"{ready}/{len(pod.spec.containers)}"
 
 
-def _status(pod: "Pod", _: object) -> str:
+def _status(pod: Listed, _: object) -> str:
     """Say what a person wants to know first: the first container that does not run says it."""
     if pod.metadata.is_deleted:
         return "Terminating"
@@ -29,7 +39,7 @@ def _status(pod: "Pod", _: object) -> str:
     return reason
 
 
-def _stopped(state: "ContainerState") -> str:
+def _stopped(state: ContainerState) -> str:
     """Return why a container does not run; empty where it does, or nothing is known."""
     if state.waiting:
         return state.waiting.reason
@@ -39,7 +49,7 @@ def _stopped(state: "ContainerState") -> str:
     return ""
 
 
-def _restarts(pod: "Pod", now: datetime) -> int | str:
+def _restarts(pod: Listed, now: datetime) -> int | str:
     """Return how often its containers were started again, and how long ago that was last."""
     statuses = pod.status.container_statuses
     count = sum(one.restart_count for one in statuses)

@@ -7,9 +7,9 @@ here as Kubernetes' kubelet does: it has failed, with the reason, and is not tri
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from cubernetes.api.core.hostport import HostPort, host_ports
 from cubernetes.api.core.pod import Pod, is_finished
-from cubernetes.api.core.resources import requested
+from cubernetes.api.core.podspec.hostport import HostPort, host_ports
+from cubernetes.api.core.podspec.requests import requested
 
 
 class Refusal(NamedTuple):

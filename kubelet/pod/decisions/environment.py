@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from cubernetes.api.core.pod import EnvVar
+from cubernetes.api.core.podspec.container import EnvVar
 from kubelet.runtime.driver import RuntimeTrouble
 
 # Linux' MAX_ARG_STRLEN: a longer text cannot be given to any program. It also bounds what texts

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from cubernetes.api.core.pod import Container as Wanted
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.qos import SANDBOX_OOM_SCORE, oom_score_adj
+from cubernetes.api.core.podspec.container import Container as Wanted
+from cubernetes.api.core.podspec.qos import SANDBOX_OOM_SCORE, oom_score_adj
 from kubelet.objects.origins import NOTHING, Origins, given_variables, value_of
 from kubelet.pod.decisions import plan
 from kubelet.pod.decisions.environment import environment_of, expanded_all

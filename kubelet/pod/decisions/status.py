@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cubernetes.api.condition import Condition, Truth, with_condition
-from cubernetes.api.core.pod import Container as Wanted
-from cubernetes.api.core.pod import (
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container as Wanted
+from cubernetes.api.core.podspec.qos import qos_of
+from cubernetes.api.core.podstatus import (
     ContainerState,
     ContainerStatus,
     Phase,
-    Pod,
     PodIP,
     PodStatus,
     StateRunning,
     StateTerminated,
     StateWaiting,
 )
-from cubernetes.api.core.qos import qos_of
 from cubernetes.api.meta import replaced
 from kubelet.pod.decisions import plan
 from kubelet.pod.decisions.admission import Refusal

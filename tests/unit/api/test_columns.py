@@ -6,10 +6,10 @@ import pytest
 
 from cubernetes.api.core.event import Event, EventSource, ObjectReference
 from cubernetes.api.core.node import Node, NodeAddress
-from cubernetes.api.core.pod import (
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podstatus import (
     ContainerState,
     ContainerStatus,
-    Pod,
     PodStatus,
     StateRunning,
     StateTerminated,

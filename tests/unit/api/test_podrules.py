@@ -2,9 +2,10 @@
 
 import pytest
 
-from cubernetes.api.core.pod import PodSpec, Resources
-from cubernetes.api.core.podrules import spec_problems
-from cubernetes.api.core.resources import CONTAINER_RULE
+from cubernetes.api.core.podspec.container import Resources
+from cubernetes.api.core.podspec.requests import CONTAINER_RULE
+from cubernetes.api.core.podspec.rules import spec_problems
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from tests.given import a_container, a_node, a_pod

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from apiserver.strategies.pod import Pods
-from cubernetes.api.core.pod import Container, PodSpec, Resources
-from cubernetes.api.core.qos import oom_score_adj, qos_of
+from cubernetes.api.core.podspec.container import Container, Resources
+from cubernetes.api.core.podspec.qos import oom_score_adj, qos_of
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.quantities import Quantity
 from kubelet.pod.decisions.memory import Memory
 from kubelet.pod.decisions.status import status_for

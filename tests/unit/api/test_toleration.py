@@ -5,7 +5,7 @@ from math import inf
 import pytest
 
 from cubernetes.api.core.node import Taint
-from cubernetes.api.core.toleration import Toleration, borne_s, unborne
+from cubernetes.api.core.podspec.toleration import Toleration, borne_s, unborne
 from cubernetes.api.meta import replaced
 from tests.given import a_pod
 

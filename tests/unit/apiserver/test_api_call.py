@@ -19,7 +19,9 @@ from apiserver.wire.bodies import warning_header
 from apiserver.wire.forms import Accepted, accepted
 from apiserver.wire.pages import Position, place_of, token_of
 from cubernetes.api import names
-from cubernetes.api.core.pod import Container, Pod, PodSpec
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.host.web.messages import ANONYMOUS, Identity, identity_of

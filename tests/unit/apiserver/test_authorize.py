@@ -10,7 +10,9 @@ from apiserver.auth.authorize import Attempt, may, needs_name, needs_object, nod
 from apiserver.strategies.registry import object_refusal
 from cubernetes.api.coordination.lease import Lease, LeaseSpec
 from cubernetes.api.core.node import Node, NodeSpec
-from cubernetes.api.core.pod import Container, Pod, PodSpec
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.registry import KINDS
 from cubernetes.host.web.messages import ANONYMOUS, Identity

@@ -7,7 +7,9 @@ from apiserver.state.items import Item, departed, encoded, stored, value_of
 from apiserver.state.keys import key_of
 from apiserver.state.selection import EventType, selection_of
 from cubernetes.api.coding import codec
-from cubernetes.api.core.pod import Container, Pod, PodSpec
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.meta import ObjectMeta
 
 EVERYTHING = selection_of(Pod, "", "", "")

@@ -11,7 +11,9 @@ from apiserver.state.items import Item, encoded, stored
 from apiserver.state.keys import key_of
 from apiserver.state.selection import selection_of
 from apiserver.state.watchcache import Event, FellBehind, KindCache
-from cubernetes.api.core.pod import Container, Pod, PodSpec
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.meta import ObjectMeta
 
 ALL = selection_of(Pod, "", "", "")

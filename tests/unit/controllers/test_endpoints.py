@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controllers.endpoints import Endpoints
-from cubernetes.api.core.pod import ContainerPort, Pod
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import ContainerPort
 from cubernetes.api.core.service import ServicePort
 from cubernetes.api.discovery.endpointslice import ENDPOINT_MAX, EndpointSlice
 from cubernetes.api.meta import replaced

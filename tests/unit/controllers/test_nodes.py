@@ -12,7 +12,7 @@ from controllers.nodes.silence import Nodes, Timing, tolerated_s
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.toleration import UNREACHABLE, Toleration, unreachable_s
+from cubernetes.api.core.podspec.toleration import UNREACHABLE, Toleration, unreachable_s
 from cubernetes.api.meta import Ref, replaced
 from tests.carry import World
 from tests.given import NOW, a_lease, a_node, a_pod, a_replicaset, a_running_pod

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from controllers.replicaset import BURST, FAST_END_S, NUMBER, ReplicaSets, pod_made, surplus
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
-from cubernetes.api.core.pod import Phase, Pod, is_finished
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.podstatus import Phase
 from cubernetes.api.meta import replaced
 from cubernetes.reconcile.plan import Create, Delete, Record, RequeueAfter, UpdateStatus
 from tests.carry import World

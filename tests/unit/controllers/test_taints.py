@@ -7,7 +7,7 @@ from controllers.nodes.evictions import EVICTION_BURST
 from controllers.nodes.taints import Taints
 from cubernetes.api.core.node import Node, Taint
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.toleration import Toleration
+from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.meta import Ref, replaced
 from cubernetes.reconcile.plan import RequeueAfter
 from tests.carry import World

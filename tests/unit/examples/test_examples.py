@@ -7,7 +7,8 @@ import pytest
 
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.coding import codec
-from cubernetes.api.core.pod import Pod, PodSpec
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
 from cubernetes.api.notation import yaml

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from cubernetes.api.core.pod import Pod, Resources
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Resources
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from kubelet.pod.decisions.admission import Gate, Room

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cubernetes.api.core.pod import EnvVar
+from cubernetes.api.core.podspec.container import EnvVar
 from kubelet.pod.decisions.environment import TEXT_BYTES_MAX, environment_of, expanded, expanded_all
 from kubelet.runtime.driver import RuntimeTrouble
 

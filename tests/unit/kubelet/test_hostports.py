@@ -5,7 +5,8 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from cubernetes.api.core.pod import ContainerPort, Pod
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import ContainerPort
 from cubernetes.api.meta import replaced
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.iptables import CHECK_SHARE, pause_after

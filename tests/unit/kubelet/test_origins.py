@@ -2,17 +2,16 @@
 
 import pytest
 
-from cubernetes.api.core.envsource import (
+from cubernetes.api.core.podspec.container import EnvVar
+from cubernetes.api.core.podspec.envsource import (
     ConfigMapEnvSource,
     EnvFromSource,
     EnvVarSource,
-    Named,
     ObjectFieldSelector,
     SecretEnvSource,
     SecretKeySelector,
-    named_by,
 )
-from cubernetes.api.core.pod import EnvVar
+from cubernetes.api.core.podspec.references import Named, named_by
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import ServicePort
 from cubernetes.api.meta import ObjectMeta, replaced

@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from cubernetes.api.core.configmap import ConfigMap
-from cubernetes.api.core.envsource import Named
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.references import Named
 from cubernetes.api.core.service import Service
 from cubernetes.api.errors import (
     Forbidden,

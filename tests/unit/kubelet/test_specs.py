@@ -1,6 +1,8 @@
 """From a pod's words to the runtime's."""
 
-from cubernetes.api.core.pod import Container, EmptyDir, EnvVar, Pod, Resources, Volume, VolumeMount
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container, EnvVar, Resources, VolumeMount
+from cubernetes.api.core.podspec.spec import EmptyDir, Volume
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.client.connect import ClientSettings

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from cubernetes.api.coding import codec
 from cubernetes.api.condition import condition_of, is_true
-from cubernetes.api.core.pod import Pod, PodStatus
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podstatus import PodStatus
 from cubernetes.api.meta import replaced
 from kubelet.pod.decisions import status
 from kubelet.pod.decisions.memory import CrashStreak, Memory, StartFailure

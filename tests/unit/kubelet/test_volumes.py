@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cubernetes.api.core.pod import EmptyDir, HostPath, Pod, Volume
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.spec import EmptyDir, HostPath, Volume
 from cubernetes.api.meta import replaced
 from cubernetes.host.blocking import Threads
 from cubernetes.host.command import CommandFailed, Completed, SystemCommands

@@ -4,7 +4,7 @@ from ipaddress import IPv4Network
 
 from hypothesis import strategies as st
 
-from cubernetes.api.core.pod import Protocol
+from cubernetes.api.core.podspec.container import Protocol
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.discovery.endpointslice import Endpoint, EndpointPort, EndpointSlice
 from proxy.services.compile import Facts

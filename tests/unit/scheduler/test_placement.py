@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.condition import Condition
-from cubernetes.api.core.hostport import HostPort
 from cubernetes.api.core.node import Taint
-from cubernetes.api.core.pod import ContainerPort, PodSpec, Resources
-from cubernetes.api.core.toleration import Toleration
+from cubernetes.api.core.podspec.container import ContainerPort, Resources
+from cubernetes.api.core.podspec.hostport import HostPort
+from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests, facts_of, requests_of

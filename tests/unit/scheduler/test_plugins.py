@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cubernetes.api.core.hostport import HostPort
 from cubernetes.api.core.node import Taint
-from cubernetes.api.core.toleration import Toleration
+from cubernetes.api.core.podspec.hostport import HostPort
+from cubernetes.api.core.podspec.toleration import Toleration
 from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
 from scheduler.plan import Placement, Unschedulable, place
 from scheduler.plugin import SCORE_MAX, Change, Filter, News, Score, news_of

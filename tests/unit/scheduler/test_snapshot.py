@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.api.core.hostport import HostPort
+from cubernetes.api.core.podspec.hostport import HostPort
 from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
 from scheduler.plan import Placement, Unschedulable, place
 from scheduler.plugin import Filter, News

@@ -3,17 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from cubernetes.api import names
-from cubernetes.api.core.envsource import env_problems
 from cubernetes.api.core.node import is_address
-from cubernetes.api.core.resources import container_problems
-from cubernetes.api.core.toleration import toleration_problems
+from cubernetes.api.core.podspec.container import Container, ContainerPort
+from cubernetes.api.core.podspec.envrules import env_problems
+from cubernetes.api.core.podspec.requests import container_problems
+from cubernetes.api.core.podspec.spec import PodSpec, Volume
+from cubernetes.api.core.podspec.toleration import toleration_problems
 from cubernetes.api.errors import Problem
-
-if TYPE_CHECKING:
-    from cubernetes.api.core.pod import Container, ContainerPort, PodSpec, Volume
 
 # The grammar of distribution references, less the registry's finer points; at most 255 characters.
 _IMAGE = re.compile(
@@ -22,7 +20,7 @@ _IMAGE = re.compile(
 )
 
 
-def spec_problems(spec: "PodSpec", field: str) -> Iterator[Problem]:
+def spec_problems(spec: PodSpec, field: str) -> Iterator[Problem]:
     """Yield what is wrong with the spec that stands at field (`spec`, `spec.template.spec`)."""
     if not spec.containers:
         yield Problem(f"{field}.containers", "needs at least one", "FieldValueRequired")
@@ -51,7 +49,7 @@ def _twice(texts: Iterable[str], field: str, part: str) -> Iterator[Problem]:
             yield Problem(field, f"{part} {text!r} is used {count} times", "FieldValueDuplicate")
 
 
-def _container(container: "Container", volumes: set[str], field: str) -> Iterator[Problem]:
+def _container(container: Container, volumes: set[str], field: str) -> Iterator[Problem]:
     if not names.is_label(container.name):
         yield Problem(f"{field}.name", names.LABEL_RULE)
     if len(container.image) > 255 or not _IMAGE.match(container.image):
@@ -67,7 +65,7 @@ def _container(container: "Container", volumes: set[str], field: str) -> Iterato
     yield from container_problems(container.resources, f"{field}.resources")
 
 
-def _ports(ports: tuple["ContainerPort", ...], field: str) -> Iterator[Problem]:
+def _ports(ports: tuple[ContainerPort, ...], field: str) -> Iterator[Problem]:
     for index, port in enumerate(ports):
         if port.name and not names.is_port_name(port.name):
             rule = "must be at most 15 lower-case letters, digits and '-', with a letter"
@@ -79,7 +77,7 @@ def _ports(ports: tuple["ContainerPort", ...], field: str) -> Iterator[Problem]:
     yield from _twice(numbers, field, "containerPort")
 
 
-def _host_ports(spec: "PodSpec", field: str) -> Iterator[Problem]:
+def _host_ports(spec: PodSpec, field: str) -> Iterator[Problem]:
     taken = (
         f"{port.host_ip or '0.0.0.0'}:{port.host_port}/{port.protocol}"  # noqa: S104  a wildcard
         for container in spec.containers
@@ -89,7 +87,7 @@ def _host_ports(spec: "PodSpec", field: str) -> Iterator[Problem]:
     yield from _twice(taken, f"{field}.containers", "hostPort")
 
 
-def _mounts(container: "Container", volumes: set[str], field: str) -> Iterator[Problem]:
+def _mounts(container: Container, volumes: set[str], field: str) -> Iterator[Problem]:
     for index, mount in enumerate(container.volume_mounts):
         where = f"{field}.volumeMounts[{index}]"
         if mount.name not in volumes:
@@ -100,7 +98,7 @@ def _mounts(container: "Container", volumes: set[str], field: str) -> Iterator[P
     yield from _twice(paths, f"{field}.volumeMounts", "mountPath")
 
 
-def _volume(volume: "Volume", field: str) -> Iterator[Problem]:
+def _volume(volume: Volume, field: str) -> Iterator[Problem]:
     if not names.is_label(volume.name):
         yield Problem(f"{field}.name", names.LABEL_RULE)
     sources = [one for one in (volume.host_path, volume.empty_dir) if one is not None]

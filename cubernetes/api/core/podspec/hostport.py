@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from cubernetes.api.core.node import Node
-from cubernetes.api.core.pod import PodSpec
+from cubernetes.api.core.podspec.spec import PodSpec
 
 # On a Node: `6443/TCP,8472/UDP`. A pod that took one of these would cut a program off.
 PORTS_IN_USE = "cubernetes.io/ports-in-use"

@@ -5,7 +5,8 @@ Kubernetes' rules: `ComputePodQOS` of its API helpers, `GetContainerOOMScoreAdju
 
 from typing import Literal
 
-from cubernetes.api.core.pod import Container, PodSpec, Resources
+from cubernetes.api.core.podspec.container import Container, Resources
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.quantities import Quantity
 
 type Qos = Literal["Guaranteed", "Burstable", "BestEffort"]

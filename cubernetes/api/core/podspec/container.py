@@ -1,0 +1,101 @@
+"""A container of a pod, as it is wanted: its program, variables, ports and limits."""
+
+from typing import Literal
+
+import msgspec
+
+from cubernetes.api.core.podspec.envsource import EnvFromSource, EnvVarSource
+from cubernetes.api.meta import Amounts, Model, PortNumber, shown, wire
+
+type Protocol = Literal["TCP", "UDP"]
+
+
+class ContainerPort(Model):
+    """A port on which a container listens; it is reached whether it is named here or not.
+
+    container_port: its number, at the pod's address.
+    name: by which services may mean it, unique in the container.
+    protocol: which protocol is spoken on it.
+    host_port: a port of the node that leads to it; one pod of a node can have it.
+    host_ip: the node's address where `hostPort` is open; empty is every address.
+    """
+
+    container_port: PortNumber
+    name: str = ""
+    protocol: Protocol = shown("TCP")
+    host_port: PortNumber | None = None
+    host_ip: str = wire("hostIP", "")
+
+
+class EnvVar(Model):
+    """A variable of a container's environment.
+
+    name: letters, digits, `-`, `_` and `.`; of two that are the same, the last counts.
+    value: its value; `$(NAME)` is replaced by the variable of that name before it, `$$` is one `$`.
+    value_from: where its value comes from; not with a `value`.
+    """
+
+    name: str
+    value: str = ""
+    value_from: EnvVarSource | None = None
+
+
+class Resources(Model):
+    """How much a container may use: `cpu` in cores (`500m`), `memory` in bytes (`64Mi`), and more.
+
+    requests: what is kept free for it; a limit without a request is also the request. Besides cpu
+        and memory: `ephemeral-storage` in bytes, and what nodes have of `example.com/gpu`.
+    limits: what it cannot exceed: more cpu is slowed down, more memory ends it (OOMKilled). For a
+        name with a domain it is also the request, in whole units.
+    """
+
+    requests: Amounts = msgspec.field(default_factory=dict)
+    limits: Amounts = msgspec.field(default_factory=dict)
+
+
+class VolumeMount(Model):
+    """Where a container sees a volume.
+
+    name: which of the pod's volumes.
+    mount_path: where: an absolute path, not `/`, without `:`.
+    read_only: the container cannot write to it.
+    """
+
+    name: str
+    mount_path: str
+    read_only: bool = False
+
+
+class Container(Model):
+    """A program with files of its own, in the pod's network.
+
+    name: unique in the pod.
+    image: what it is made of: `busybox:1.36`, or by digest.
+    image_pull_policy: when the image is fetched. Left out, it is Always for an image without a tag
+        or with `latest`, else IfNotPresent.
+    command: what is run in place of the image's entry point; no shell reads it, but `$(NAME)` is
+        replaced by the container's variable of that name.
+    args: its arguments, in place of the image's; `$(NAME)` as in `command`.
+    env: variables of its environment, over the image's.
+    env_from: objects whose keys are variables, too; `env` wins over them, and later ones win.
+    working_dir: where it begins; empty is where the image says.
+    ports: where it listens.
+    resources: what it is promised, and what it cannot exceed.
+    volume_mounts: where it sees the pod's volumes.
+    termination_message_path, termination_message_policy: only the defaults are taken; no message is
+        read from there yet.
+    """
+
+    name: str
+    image: str
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[EnvVar, ...] = ()
+    env_from: tuple[EnvFromSource, ...] = ()
+    working_dir: str = ""
+    ports: tuple[ContainerPort, ...] = ()
+    resources: Resources = msgspec.field(default_factory=Resources)
+    volume_mounts: tuple[VolumeMount, ...] = ()
+    termination_message_path: Literal["/dev/termination-log"] = shown("/dev/termination-log")
+    termination_message_policy: Literal["File"] = shown("File")

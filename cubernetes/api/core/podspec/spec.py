@@ -1,0 +1,105 @@
+"""A pod's spec: its containers, its volumes, and where and how long it runs."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.toleration import Toleration
+from cubernetes.api.meta import Labels, Model, Seconds, replaced, shown
+
+GRACE_DEFAULT_S = 30
+
+
+class HostPath(Model):
+    """A file or folder of the node.
+
+    path: where it is on the node.
+    type: what must be there before the pod starts. DirectoryOrCreate, FileOrCreate and the empty
+        text (a folder) make it where it is not.
+    """
+
+    path: str
+    type: Literal[
+        "", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice",
+        "BlockDevice",
+    ] = shown("")  # fmt: skip
+
+
+class EmptyDir(Model):
+    """An empty directory that lives as long as the pod.
+
+    medium: Memory makes it a tmpfs; empty is the node's disk.
+    """
+
+    medium: Literal["", "Memory"] = ""
+
+
+class Volume(Model):
+    """Files that containers of a pod share; exactly one of the sources is set.
+
+    name: by which containers mount it, unique in the pod.
+    host_path: files of the node.
+    empty_dir: a directory of the pod's own.
+    """
+
+    name: str
+    host_path: HostPath | None = None
+    empty_dir: EmptyDir | None = None
+
+
+class PodSecurityContext(Model):
+    """Only the empty one is taken, which Kubernetes gives every pod: it asks for nothing."""
+
+
+class PodSpec(Model):
+    """No init containers, probes or host namespaces yet: what is not here is refused by name.
+
+    containers: what runs, side by side; at least one.
+    volumes: what the containers may mount.
+    restart_policy: whether a container that ends is started again; OnFailure: not after code 0.
+    node_name: where it runs; empty until the scheduler says it, once.
+    node_selector: labels that its node must have.
+    termination_grace_period_seconds: how long its containers have between TERM and KILL.
+    host_network: only false is taken: pods have a network of their own.
+    share_process_namespace: its containers see each other's processes.
+    security_context: only `{}` is taken.
+    enable_service_links: whether its containers have variables for the services of its namespace.
+    hostname: its host name; empty is the pod's name.
+    dns_policy: ClusterFirst asks the cluster's name servers where it has any, Default the node's.
+    scheduler_name: the scheduler that places it.
+    tolerations: which taints of nodes it bears, and how long it stays on a node out of reach.
+    """
+
+    containers: Annotated[tuple[Container, ...], msgspec.Meta(max_length=64)]
+    volumes: Annotated[tuple[Volume, ...], msgspec.Meta(max_length=64)] = ()
+    restart_policy: Literal["Always", "OnFailure", "Never"] = shown("Always")
+    node_name: str = ""
+    node_selector: Labels = msgspec.field(default_factory=dict)
+    termination_grace_period_seconds: Seconds = shown(GRACE_DEFAULT_S)
+    host_network: bool = False
+    share_process_namespace: bool | None = None
+    security_context: PodSecurityContext = msgspec.field(default_factory=PodSecurityContext)
+    enable_service_links: bool = shown(True)
+    hostname: str = ""
+    dns_policy: Literal["ClusterFirst", "Default"] = shown("ClusterFirst")
+    scheduler_name: str = shown("default-scheduler")
+    tolerations: Annotated[tuple[Toleration, ...], msgspec.Meta(max_length=64)] = ()
+
+
+def defaulted_spec(spec: PodSpec) -> PodSpec:
+    """Fill in pull policies: Always for an image without a tag or with `latest`, as Kubernetes."""
+    containers = tuple(
+        one
+        if one.image_pull_policy
+        else replaced(one, image_pull_policy=_pull_policy_for(one.image))
+        for one in spec.containers
+    )
+    return replaced(spec, containers=containers)
+
+
+def _pull_policy_for(image: str) -> str:
+    name = image.rpartition("/")[2]
+    _, colon, tag = name.partition(":")
+    fresh = "@" not in name and (not colon or tag == "latest")
+    return "Always" if fresh else "IfNotPresent"
