@@ -14,9 +14,9 @@ from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.state.revisionmark import RevisionMark
 from apiserver.storage.store import Store, Unavailable
-from cubernetes.host.backoff import backoff_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log, log_to_file
+from cubernetes.host.timing.backoff import backoff_s
 
 log = Log(__name__)
 

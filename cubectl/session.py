@@ -13,7 +13,7 @@ from cubectl.connection.kubeconfig import Access, access_by
 from cubectl.connection.transport import HttpsTransport
 from cubectl.kinds import Kinds, place_for
 from cubectl.output.printers import safe
-from cubernetes.host import moment
+from cubernetes.host.timing import moment
 
 
 class Failed(Exception):

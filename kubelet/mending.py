@@ -12,7 +12,7 @@ from cubernetes.api.causes import cause_of
 from cubernetes.api.meta import Object
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from cubernetes.host.waiting import wait_until
+from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.plan import Record
 from kubelet.network.driver import Damage, NetworkDriver, NetworkTrouble
 

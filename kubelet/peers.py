@@ -11,7 +11,7 @@ from cubernetes.client.informer import Informer
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.ruleset import RuleSet
-from cubernetes.host.waiting import wait_until
+from cubernetes.host.timing.waiting import wait_until
 from kubelet.checkpoint import Checkpoint, NetworkState
 from kubelet.network import guard, overlay
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer

@@ -17,7 +17,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
-from cubernetes.host.waiting import wait_until
+from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.records import Recorder
 from kubelet.checkpoint import Checkpoint, FileCheckpoint
 from kubelet.counts import Counts

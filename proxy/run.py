@@ -15,13 +15,13 @@ from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
-from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.iptables import pause_after
 from cubernetes.host.packetfilter.ruleset import RuleSet
-from cubernetes.host.waiting import wait_until
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
+from cubernetes.host.timing.waiting import wait_until
 from proxy.checkpoint import RulesCheckpoint
 from proxy.counts import Counts
 from proxy.services.apply import ServiceRules, rules_of_this_node

@@ -25,7 +25,7 @@ from cubernetes.client.outcome import UNDECIDED, Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from cubernetes.host.waiting import wait_until
+from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.lease import lead_alone
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder

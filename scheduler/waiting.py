@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cubernetes.client.cache import Key
-from cubernetes.host.backoff import backoff_s
+from cubernetes.host.timing.backoff import backoff_s
 from cubernetes.reconcile.workqueue import Workqueue
 from scheduler.plugin import Change, Refused
 

@@ -20,8 +20,8 @@ from cubernetes.api.discovery.endpointslice import (
 )
 from cubernetes.api.errors import AlreadyExists, ApiError, ServiceUnavailable, Timeout
 from cubernetes.api.meta import Object, ObjectMeta, replaced
-from cubernetes.host.backoff import backoff_s
 from cubernetes.host.log import Log
+from cubernetes.host.timing.backoff import backoff_s
 from cubernetes.host.web.messages import Request
 
 NAMESPACES = ("default", "kube-system", "kube-node-lease")

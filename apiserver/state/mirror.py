@@ -15,9 +15,9 @@ from apiserver.state.watchcache import KindCache
 from apiserver.storage.store import Changes, Compacted, Entry, Store, StoreError, Unavailable
 from cubernetes.api.errors import NotFound, ServiceUnavailable, Timeout
 from cubernetes.api.meta import Object
-from cubernetes.host.backoff import backoff_s
 from cubernetes.host.clock import Clock
 from cubernetes.host.log import Log
+from cubernetes.host.timing.backoff import backoff_s
 
 LOAD_PAGE_ENTRIES = 1000
 RETRY_BASE_S, RETRY_MAX_S = 0.1, 2.0

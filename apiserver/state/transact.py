@@ -15,8 +15,8 @@ from apiserver.state.statuses import error_from
 from apiserver.state.turns import Turns
 from apiserver.storage.store import Compare, Entry, Op, Outcome, Put, Store, StoreError
 from cubernetes.api.errors import ApiError, Conflict, ServiceUnavailable
-from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
 
 # How long other API servers' writers may be first before we say so.
 BEATEN_DEADLINE_S = 10.0

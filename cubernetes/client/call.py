@@ -24,8 +24,8 @@ from cubernetes.api.errors import (
 from cubernetes.client.outcome import Trouble, Unknown, Unreachable
 from cubernetes.client.transport import Transport
 from cubernetes.client.wire.refusals import refusal_of
-from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.host.web.messages import Request, Response
 
 RETRY_BASE_S = 0.1

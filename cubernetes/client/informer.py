@@ -18,11 +18,11 @@ from cubernetes.client.machine import Event, State, step
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.client.watching import Change, known_revision
-from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.metrics import Metrics, following
 from cubernetes.host.supervise import BeginAnew
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
 
 log = Log(__name__)
 

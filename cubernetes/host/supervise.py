@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
 
 log = Log(__name__)
 

@@ -16,9 +16,9 @@ from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client, FencingToken
-from cubernetes.host.backoff import jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.timing.backoff import jittered_s
 
 log = Log(__name__)
 

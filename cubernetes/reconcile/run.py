@@ -18,7 +18,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.metrics import following
-from cubernetes.host.waiting import wait_until
+from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.asking import Asker
 from cubernetes.reconcile.barrier import Barrier
 from cubernetes.reconcile.execute import Executor, NameTaken

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from heapq import heappop, heappush
 
-from cubernetes.host.backoff import backoff_s, jittered_s
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
 
 RETRY_BASE_S = 0.2
 RETRY_MAX_S = 60.0

@@ -8,7 +8,7 @@ from cubernetes.api.errors import ApiError, Conflict
 from cubernetes.client.outcome import Unknown, Unreachable
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from cubernetes.host.waiting import wait_until
+from cubernetes.host.timing.waiting import wait_until
 from kubelet.node.registration import Registration
 
 log = Log(__name__)

@@ -13,7 +13,7 @@ from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from cubernetes.host.waiting import wait_until
+from cubernetes.host.timing.waiting import wait_until
 from kubelet.checkpoint import Checkpoint
 from kubelet.objects.origins import CONFIG_ERROR, Origins
 from kubelet.objects.reader import Reader

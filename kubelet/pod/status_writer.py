@@ -9,8 +9,8 @@ from cubernetes.api.errors import ApiError, Conflict, NotFound
 from cubernetes.api.meta import replaced
 from cubernetes.client.cache import revision_of
 from cubernetes.client.outcome import Unknown, Unreachable
-from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.log import Log
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.reconcile.plan import Record
 from kubelet.pod.decisions import plan, status
 from kubelet.pod.decisions.memory import Memory

@@ -8,9 +8,9 @@ from functools import partial
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError
 from cubernetes.client.outcome import Unknown, Unreachable
-from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.log import Log
-from cubernetes.host.waiting import wait_until
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
+from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.plan import Record
 from kubelet.network.driver import NetworkTrouble
 from kubelet.pod import images

@@ -8,7 +8,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.iptables import Applied, Iptables, pause_after, tools_in_use
 from cubernetes.host.packetfilter.ruleset import Owner, RuleSet
-from cubernetes.host.waiting import wait_until
+from cubernetes.host.timing.waiting import wait_until
 
 log = Log(__name__)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from cubernetes.host.backoff import backoff_s
 from cubernetes.host.clock import Clock, SystemClock
+from cubernetes.host.timing.backoff import backoff_s
 from lab.host.cgroup import LEAF, V2_CONTROLLERS
 from lab.host.spec import IN_NODE, NodeSpec
 from lab.host.systemd import ENGINE_OOM_SCORE, become_systemd

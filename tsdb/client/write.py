@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from tsdb.client.http import HttpSender
 from tsdb.client.query import QueryClient
 from tsdb.columns.labels import NAME, Key, key_of_dict

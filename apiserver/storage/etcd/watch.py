@@ -21,9 +21,9 @@ from apiserver.storage.etcd.wire import (
     watch_request,
 )
 from apiserver.storage.store import Changes, Compacted
-from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
 
 log = Log(__name__)
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.container import Container as Wanted
-from cubernetes.host.backoff import backoff_s
+from cubernetes.host.timing.backoff import backoff_s
 from kubelet.pod.decisions.memory import CrashStreak, Memory, latest
 from kubelet.runtime.driver import SANDBOX, Container, State
 

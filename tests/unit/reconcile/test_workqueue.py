@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cubernetes.host.backoff import jittered_s
+from cubernetes.host.timing.backoff import jittered_s
 from cubernetes.reconcile.workqueue import HELD_MAX_S, RETRY_MAX_S, Workqueue
 
 KEYS = st.sampled_from("abcd")
