@@ -77,5 +77,7 @@ class Settings(SettingsBase, frozen=True, kw_only=True):
     etcd_quota_bytes: int = 2 << 30
     service_range: str = "10.96.0.0/16"
     pod_range: str = "10.244.0.0/16"
+    # The ports of every node that services may have: both ends belong to it.
+    node_port_range: str = "30000-32767"
     cluster_domain: str = "cluster.local"
     limits: Limits = msgspec.field(default_factory=Limits)

@@ -4,10 +4,11 @@ from cubernetes.api.meta import Object
 
 ROOT = "/cubernetes/"
 CLUSTER_IPS = ROOT + "clusterips/"
+NODE_PORTS = ROOT + "nodeports/"
 TOKENS = ROOT + "tokens/"
 MEMBERS = ROOT + "members/"
 # Folders of what is no object: no kind may have them.
-RESERVED = frozenset({"clusterips", "members", "tokens"})
+RESERVED = frozenset({"clusterips", "members", "nodeports", "tokens"})
 
 
 def collection_of(kind: type[Object]) -> str:

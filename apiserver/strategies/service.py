@@ -1,15 +1,16 @@
-"""Services and their cluster IPs: claim and service are written in one transaction. Pure."""
+"""Services, their addresses and node ports: claims and service are one transaction. Pure."""
 
-from collections.abc import Mapping
-from ipaddress import IPv4Network
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Network
 
 from apiserver.state.items import Seen
-from apiserver.state.keys import CLUSTER_IPS
+from apiserver.state.keys import CLUSTER_IPS, NODE_PORTS
 from apiserver.storage.store import Delete, Entry, Op, Put
-from apiserver.strategies import clusterips
-from apiserver.strategies.strategy import Claimed, Cluster, Strategy
+from apiserver.strategies import clusterips, nodeports
+from apiserver.strategies.carryover import carried_over
+from apiserver.strategies.strategy import Claimed, Cluster, Draw, Exhausted, Strategy, Unread
 from cubernetes.api.coding.refusals import invalid
-from cubernetes.api.core.service import HEADLESS, Service
+from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Ref, replaced
 from cubernetes.host.web.messages import Identity
@@ -19,26 +20,26 @@ API_SERVICE = Ref("Service", "default", "kubernetes")
 
 
 class Services(Strategy[Service]):
-    """A service gets the address that it asks for, a free one, or none (headless)."""
+    """A service gets the address that it asks for, a free one, or none (headless, ExternalName).
+
+    Node ports and the health check's port are given in the same way. What a change of type takes
+    away is free for others in the same transaction.
+    """
 
     is_answered_with_object = True
 
     def updated(self, old: Service, new: Service) -> Service:
         new = super().updated(old, new)
-        if new.spec.cluster_ip:
-            return new
-        # An author that leaves it out, as `apply` does, means the address that it was given.
-        return replaced(new, spec=replaced(new.spec, cluster_ip=old.spec.cluster_ip))
+        return replaced(new, spec=carried_over(old.spec, new.spec))
 
     async def allocated(self, cluster: Cluster, new: Service, taken: Mapping[str, str]) -> Service:
-        if new.spec.cluster_ip == HEADLESS:
-            return new
-        network = IPv4Network(cluster.settings.service_range)
-        if new.spec.cluster_ip:
-            _check_chosen(new, network, taken.get(CLUSTER_IPS + new.spec.cluster_ip))
-            return new
-        address = await _free_address(cluster, network, taken)
-        return replaced(new, spec=replaced(new.spec, cluster_ip=address, cluster_ips=(address,)))
+        draw = Draw(cluster.fraction(), dict(taken))
+        try:
+            return _given(cluster, new, (), draw)
+        except Exhausted:
+            # What memory does not know yet may be free again: only the store's word is final.
+            await cluster.caught_up()
+            return _given(cluster, new, (), draw)
 
     def keys_beside(self, name: str, new: Service | None = None) -> tuple[str, ...]:  # noqa: ARG002
         return () if new is None else _claims(new)
@@ -50,21 +51,90 @@ class Services(Strategy[Service]):
         new: Service,
         seen: Seen,
     ) -> tuple[Service, tuple[Op, ...]]:
-        for key in _claims(new):
-            found = seen[key]
-            if isinstance(found, Entry):
-                raise Claimed("address", key, found.value.decode())
-        holder = f"service {new.metadata.namespace}/{new.metadata.name}"
-        return new, tuple(Put(key, holder.encode()) for key in _claims(new))
+        return new, _claimed(new, _claims(new), seen)
+
+    def changed(
+        self, cluster: Cluster, old: Service, new: Service, seen: Seen, draw: Draw
+    ) -> tuple[Service, tuple[Op, ...]]:
+        held = _claims(old)
+        given = _given(cluster, new, held, draw)
+        claims = _claims(given)
+        gained = tuple(key for key in claims if key not in held)
+        if any(key not in seen for key in gained):
+            raise Unread(gained)
+        lost = tuple(Delete(key) for key in held if key not in claims)
+        return given, (*_claimed(given, gained, seen), *lost)
 
     def released(self, one: Service) -> tuple[Op, ...]:
         return tuple(Delete(key) for key in _claims(one))
 
 
 def _claims(one: Service) -> tuple[str, ...]:
-    """Return the keys that say whose its address is."""
-    address = one.spec.cluster_ip
-    return () if address in ("", HEADLESS) else (CLUSTER_IPS + address,)
+    """Return the keys that say whose its address and its ports are, each once."""
+    spec = one.spec
+    has_address = bool(spec.cluster_ip) and not spec.is_headless
+    addresses = (CLUSTER_IPS + spec.cluster_ip,) if has_address else ()
+    ports = {port.node_port for port in spec.ports} | {spec.health_check_node_port}
+    return (*addresses, *(f"{NODE_PORTS}{port}" for port in sorted(ports) if port))
+
+
+def _claimed(one: Service, keys: Iterable[str], seen: Seen) -> tuple[Op, ...]:
+    """Return what claims keys that nobody has.
+
+    Raises: Claimed.
+    """
+    holder = f"service {one.metadata.namespace}/{one.metadata.name}"
+    claims = []
+    for key in keys:
+        found = seen[key]
+        if isinstance(found, Entry):
+            what = "address" if key.startswith(CLUSTER_IPS) else "node port"
+            raise Claimed(what, key, found.value.decode())
+        claims.append(Put(key, holder.encode()))
+    return tuple(claims)
+
+
+def _given(cluster: Cluster, new: Service, held: tuple[str, ...], draw: Draw) -> Service:
+    """Return a service with what it asks for and with what is free, as far as memory shows.
+
+    held: the keys that it has claimed already.
+
+    Raises: Invalid: what its author chose cannot be had; Exhausted: nothing is left.
+    """
+    if problems := list(_external_problems(cluster, new)):
+        raise invalid("Service", new.metadata.name, problems, new)
+    new = _with_address(cluster, new, held, draw)
+    return _with_ports(cluster, new, held, draw)
+
+
+def _external_problems(cluster: Cluster, new: Service) -> Iterator[Problem]:
+    """Yield external addresses by which a service would take over what is another's."""
+    settings = cluster.settings
+    for index, text in enumerate(new.spec.external_ips):
+        where, address = f"spec.externalIPs[{index}]", IPv4Address(text)
+        for what, network in (("service", settings.service_range), ("pod", settings.pod_range)):
+            if address in IPv4Network(network):
+                yield Problem(where, f"must not be in the {what} range {network}")
+        ports = {one.port for one in new.spec.ports if one.protocol == "TCP"}
+        if text in settings.advertise_addresses and settings.listen_port in ports:
+            yield Problem(where, f"port {settings.listen_port} there is the API server's own")
+
+
+def _with_address(cluster: Cluster, new: Service, held: tuple[str, ...], draw: Draw) -> Service:
+    spec = new.spec
+    if spec.type == "ExternalName" or spec.is_headless:
+        return new
+    network = IPv4Network(cluster.settings.service_range)
+    if spec.cluster_ip:
+        key = CLUSTER_IPS + spec.cluster_ip
+        if key not in held:
+            _check_chosen(new, network, draw.taken.get(key))
+        return new
+    known = {clusterips.first_address(network)} | _known(cluster, CLUSTER_IPS, draw)
+    address = clusterips.free_address(network, known, draw.fraction)
+    if address is None:
+        raise Exhausted(new, "spec.clusterIP", f"the service range {network} is full")
+    return replaced(new, spec=replaced(spec, cluster_ip=address, cluster_ips=(address,)))
 
 
 def _check_chosen(new: Service, network: IPv4Network, holder: str | None) -> None:
@@ -81,24 +151,59 @@ def _check_chosen(new: Service, network: IPv4Network, holder: str | None) -> Non
         raise invalid("Service", new.metadata.name, [Problem("spec.clusterIP", why)], new)
 
 
-async def _free_address(cluster: Cluster, network: IPv4Network, taken: Mapping[str, str]) -> str:
-    """Return an address that is free as far as memory shows.
+def _with_ports(cluster: Cluster, new: Service, held: tuple[str, ...], draw: Draw) -> Service:
+    spec = new.spec
+    if not (spec.has_node_ports or spec.has_health_port or any(_chosen(new))):
+        return new
+    ports = nodeports.range_of(cluster.settings.node_port_range)
+    problems = [
+        Problem(field, why)
+        for field, port in _chosen(new)
+        if (key := f"{NODE_PORTS}{port}") not in held
+        and (why := nodeports.refusal(port, ports, draw.taken.get(key)))
+    ]
+    if problems:
+        raise invalid("Service", new.metadata.name, problems, new)
+    taken = {int(text) for text in _known(cluster, NODE_PORTS, draw)}
+    taken |= {port for _, port in _chosen(new)}
 
-    Raises: Invalid: the range is full, by what the store says itself.
-    """
-    fraction = cluster.fraction()
-    known = _known(cluster, network)
-    lost = {key.removeprefix(CLUSTER_IPS) for key in taken}
-    if address := clusterips.free_address(network, known | lost, fraction):
-        return address
-    await cluster.caught_up()
-    if address := clusterips.free_address(network, _known(cluster, network), fraction):
-        return address
-    why = f"the service range {network} is full"
-    raise invalid("Service", "", [Problem("spec.clusterIP", why)])
+    def free(field: str) -> int:
+        port = nodeports.free_port(ports, taken, draw.fraction)
+        if port is None:
+            raise Exhausted(new, field, f"the range of node ports {ports} is full")
+        taken.add(port)
+        return port
+
+    if spec.has_node_ports:
+        spec = replaced(spec, ports=tuple(_numbered(spec.ports, free)))
+    if spec.has_health_port and not spec.health_check_node_port:
+        spec = replaced(spec, health_check_node_port=free("spec.healthCheckNodePort"))
+    return replaced(new, spec=spec)
 
 
-def _known(cluster: Cluster, network: IPv4Network) -> set[str]:
-    prefix = len(CLUSTER_IPS)
-    kept = clusterips.first_address(network)
-    return {kept} | {key[prefix:] for key in cluster.plain if key.startswith(CLUSTER_IPS)}
+def _numbered(ports: Iterable[ServicePort], free: Callable[[str], int]) -> Iterator[ServicePort]:
+    """Yield the ports, each with a node port: one number for TCP and UDP of the same port."""
+    ports = tuple(ports)
+    numbers = {one.port: one.node_port for one in ports if one.node_port}
+    for index, one in enumerate(ports):
+        if one.node_port:
+            yield one
+            continue
+        if one.port not in numbers:
+            numbers[one.port] = free(f"spec.ports[{index}].nodePort")
+        yield replaced(one, node_port=numbers[one.port])
+
+
+def _chosen(one: Service) -> list[tuple[str, int]]:
+    """Return the node ports that a service states, with their fields."""
+    found = [
+        (f"spec.ports[{at}].nodePort", port.node_port) for at, port in enumerate(one.spec.ports)
+    ]
+    found.append(("spec.healthCheckNodePort", one.spec.health_check_node_port))
+    return [(field, port) for field, port in found if port]
+
+
+def _known(cluster: Cluster, prefix: str, draw: Draw) -> set[str]:
+    """Return what is claimed below a prefix, as far as memory and this request know."""
+    keys = (*cluster.plain, *draw.taken)
+    return {key[len(prefix) :] for key in keys if key.startswith(prefix)}

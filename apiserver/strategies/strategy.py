@@ -5,12 +5,14 @@ in Kubernetes (rest.RESTCreateStrategy and its siblings). One file holds all tha
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, cast
 
 from apiserver.settings import Settings
 from apiserver.state.items import Seen
 from apiserver.storage.store import Entry, Op
-from cubernetes.api.errors import ApiError, Problem
+from cubernetes.api.coding.refusals import invalid
+from cubernetes.api.errors import ApiError, Invalid, Problem
 from cubernetes.api.meta import Object, replaced
 from cubernetes.host.web.messages import Identity
 
@@ -54,6 +56,34 @@ class Claimed(ApiError):
     def __init__(self, what: str, key: str, holder: str) -> None:
         super().__init__(f"others took every {what} that was found free; please try again")
         self.key, self.holder = key, holder
+
+
+class Unread(Exception):
+    """A change needs to know who has claimed these keys: the verb reads them with the object."""
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        super().__init__(", ".join(keys))
+        self.keys = keys
+
+
+class Exhausted(Invalid):
+    """As far as memory shows, nothing is left: the verb asks again once it has caught up."""
+
+    def __init__(self, one: Object, field: str, why: str) -> None:
+        kind, name = one.resource.kind, one.metadata.name
+        refusal = invalid(kind, name, [Problem(field, why)])
+        super().__init__(refusal.message, kind=kind, name=name, problems=refusal.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """By what a strategy chooses among what is free: the same for every try of one write.
+
+    fraction: a random number in [0, 1). taken: keys that were found claimed, with their holders.
+    """
+
+    fraction: float
+    taken: dict[str, str]
 
 
 class Strategy[K: Object]:
@@ -114,6 +144,20 @@ class Strategy[K: Object]:
         """Return the object that is created, and what is written beside it.
 
         Raises: ApiError; Claimed: `allocated` is to choose again.
+        """
+        return new, ()
+
+    def changed(
+        self,
+        cluster: Cluster,  # noqa: ARG002  a hook
+        old: K,  # noqa: ARG002
+        new: K,
+        seen: Seen,  # noqa: ARG002
+        draw: Draw,  # noqa: ARG002
+    ) -> tuple[K, tuple[Op, ...]]:
+        """Return the object that a change makes of old, and what is written beside it.
+
+        Raises: ApiError; Claimed and Exhausted: ask again; Unread: these keys are to be seen too.
         """
         return new, ()
 

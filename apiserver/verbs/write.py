@@ -13,7 +13,7 @@ from apiserver.state.keys import key_of
 from apiserver.state.preconditions import Precondition, check_all
 from apiserver.state.room import SERVER, Write
 from apiserver.state.statuses import MODIFIED_SINCE, absent, conflict, exists, forbidden
-from apiserver.state.transact import Decision
+from apiserver.state.transact import Decision, Done
 from apiserver.storage.store import Delete, Op, Put
 from apiserver.strategies import metadata as stamps
 from apiserver.strategies.metadata import Stamp
@@ -23,7 +23,7 @@ from apiserver.strategies.registry import (
     strategy_of,
     write_preconditions,
 )
-from apiserver.strategies.strategy import Claimed, with_status
+from apiserver.strategies.strategy import Claimed, Draw, Exhausted, Unread, with_status
 from apiserver.wire.bodies import changed_to, object_in, warning_header
 from apiserver.wire.patches import patch_in
 from cubernetes.api.coding import codec
@@ -31,6 +31,7 @@ from cubernetes.api.coding.refusals import found, invalid
 from cubernetes.api.errors import (
     AlreadyExists,
     BadRequest,
+    Conflict,
     Forbidden,
     NotFound,
     RequestTooLarge,
@@ -158,6 +159,7 @@ async def modified(
     kind, key = call.kind, key_of(call.kind, call.namespace, call.name)
     strategy = strategy_of(kind)
     preconditions = (*preconditions, *write_preconditions(call.request))
+    draw = Draw(backend.fraction(), {})
 
     def decide(seen: Seen) -> Decision[Answer]:
         check_all(preconditions, seen)
@@ -169,19 +171,48 @@ async def modified(
         check_allowed(call, found.object, new)
         strategy.check_change(backend, call.identity, found.object, new, seen)
         _check_rules(found.object, new)
+        new, beside = strategy.changed(backend, found.object, new, seen, draw)
         value = encoded(new)
         if value == value_of(found):
             return Decision((), lambda _: found)
         _check_size(value, backend)
+        answer = partial(_item, kind, key, value, found.revision)
         if is_over(new):
-            return Decision(removal(new), partial(_item, kind, key, value, found.revision))
+            # The claims that stand are those of the object that stands.
+            return Decision(removal(found.object), answer)
         check_room(backend, call, new, found, value)
-        return Decision((Put(key, value),), partial(_item, kind, key, value, found.revision))
+        return Decision((Put(key, value), *beside), answer)
 
-    keys = [key, *(one.key for one in preconditions), *strategy.keys_beside(call.name)]
-    done = await backend.transactions.run(keys, decide, is_dry=call.is_dry)
+    keys = (key, *(one.key for one in preconditions), *strategy.keys_beside(call.name))
+    done = await _decided(backend, call, keys, decide, draw)
     note_written(backend, call.identity, done.put_bytes)
     return done.answer(done.revision)
+
+
+async def _decided(
+    backend: Backend,
+    call: Call,
+    keys: tuple[str, ...],
+    decide: Callable[[Seen], Decision[Answer]],
+    draw: Draw,
+) -> Done[Answer]:
+    """Carry out a change; what it turns out to claim is read in the same transaction."""
+    claims: tuple[str, ...] = ()
+    is_fresh = False
+    for _ in range(ALLOCATIONS_MAX):
+        try:
+            run = backend.transactions.run
+            return await run([*keys, *claims], decide, is_dry=call.is_dry)
+        except Unread as unread:
+            claims = unread.keys
+        except Claimed as claimed:
+            draw.taken[claimed.key] = claimed.holder
+        except Exhausted:
+            if is_fresh:
+                raise
+            await backend.caught_up()
+            is_fresh = True
+    raise Conflict(f"others took what was found free, {ALLOCATIONS_MAX} times; please try again")
 
 
 def check_room(backend: Backend, call: Call, new: Object, found: Item | None, value: bytes) -> None:

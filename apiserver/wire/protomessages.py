@@ -111,12 +111,16 @@ Service 1=metadata:ObjectMeta 2=spec:ServiceSpec 3=status:ServiceStatus
 ServiceSpec 1=ports:[ServicePort] 2=selector:{} 3=clusterIP 4=type 5=externalIPs:[]
   7=sessionAffinity 8=loadBalancerIP 9=loadBalancerSourceRanges:[] 10=externalName
   11=externalTrafficPolicy 12=healthCheckNodePort:int 13=publishNotReadyAddresses:bool
-  14=sessionAffinityConfig:- 17=ipFamilyPolicy 18=clusterIPs:[] 19=ipFamilies:[]
+  14=sessionAffinityConfig:SessionAffinityConfig 17=ipFamilyPolicy 18=clusterIPs:[] 19=ipFamilies:[]
   20=allocateLoadBalancerNodePorts:bool? 21=loadBalancerClass 22=internalTrafficPolicy
   23=trafficDistribution
 ServicePort 1=name 2=protocol 3=port:int 4=targetPort:intOrString 5=nodePort:int 6=appProtocol
+SessionAffinityConfig 1=clientIP:ClientIPConfig
+ClientIPConfig 1=timeoutSeconds:int?
 ServiceStatus 1=loadBalancer:LoadBalancerStatus 2=conditions:[-]
-LoadBalancerStatus 1=ingress:[-]
+LoadBalancerStatus 1=ingress:[LoadBalancerIngress]
+LoadBalancerIngress 1=ip 2=hostname 3=ipMode 4=ports:[PortStatus]
+PortStatus 1=port:int 2=protocol 3=error
 EndpointSlice 1=metadata:ObjectMeta 2=endpoints:[Endpoint] 3=ports:[EndpointPort] 4=addressType
 Endpoint 1=addresses:[] 2=conditions:EndpointConditions 3=hostname 4=targetRef:ObjectReference
   5=deprecatedTopology:{} 6=nodeName 7=zone 8=hints:-
