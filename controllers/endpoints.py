@@ -79,19 +79,27 @@ class Endpoints:
         if service is None or service.metadata.is_deleted:
             yield from _left_behind(slices, view)
             return
+        if service.spec.type == "ExternalName":
+            # It is another name: nobody answers behind it.
+            yield from (_gone(one) for one in slices)
         # Without a selector the slices, if any, are a person's or another program's.
-        if service.spec.selector:
+        elif service.spec.selector:
             yield from _plan_slices(service, slices, _groups(service, view))
 
 
-def endpoint_for(pod: Pod, *, is_node_silent: bool) -> Endpoint:
-    """Return what callers may know of a pod; one that goes serves, but is not ready for more."""
+def endpoint_for(pod: Pod, *, is_node_silent: bool, is_always_ready: bool = False) -> Endpoint:
+    """Return what callers may know of a pod; one that goes serves, but is not ready for more.
+
+    is_always_ready: its service publishes addresses that are not ready.
+    """
     is_serving = is_true(pod.status.conditions, "Ready") and not is_node_silent
     is_going = pod.metadata.is_deleted
     return Endpoint(
         addresses=(pod.status.pod_ip,),
         conditions=EndpointConditions(
-            ready=is_serving and not is_going, serving=is_serving, terminating=is_going
+            ready=is_always_ready or (is_serving and not is_going),
+            serving=is_serving,
+            terminating=is_going,
         ),
         hostname=pod.spec.hostname,
         node_name=pod.spec.node_name,
@@ -145,7 +153,13 @@ def _groups(service: Service, view: View) -> Mapping[Ports, Sequence[Endpoint]]:
         node = pod.spec.node_name
         if node not in silent:
             silent[node] = is_silent(view.get(Node, node))
-        groups.setdefault(ports, []).append(endpoint_for(pod, is_node_silent=silent[node]))
+        groups.setdefault(ports, []).append(
+            endpoint_for(
+                pod,
+                is_node_silent=silent[node],
+                is_always_ready=service.spec.publish_not_ready_addresses,
+            )
+        )
     return groups
 
 
