@@ -23,7 +23,8 @@ from cubernetes.api.meta import ObjectMeta
 from cubernetes.host.command import SystemCommands
 from cubernetes.host.packetfilter.iptables import LEGACY, NFT, Iptables, Tools
 from cubernetes.host.packetfilter.ruleset import Found, restore_text
-from proxy.services.compile import OWNER, Compiler, Facts
+from proxy.services.compile import OWNER, Compiler
+from proxy.services.served import Facts
 
 FACTS = Facts(IPv4Network("10.244.0.0/16"), IPv4Network("10.96.0.0/16"))
 SIZES = (10, 100, 1000)

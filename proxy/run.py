@@ -25,7 +25,8 @@ from cubernetes.host.timing.waiting import wait_until
 from proxy.checkpoint import RulesCheckpoint
 from proxy.counts import Counts
 from proxy.services.apply import ServiceRules, rules_of_this_node
-from proxy.services.compile import Compiler, Facts
+from proxy.services.compile import Compiler
+from proxy.services.served import Facts
 from proxy.settings import ProxySettings
 
 log = Log(__name__)
@@ -58,7 +59,11 @@ class Proxy:
         self._slices = Informer(client, EndpointSlice, env)
         self._changed = asyncio.Event()
         self._compiler = Compiler(
-            Facts(IPv4Network(settings.pod_range), IPv4Network(settings.service_range))
+            Facts(
+                IPv4Network(settings.pod_range),
+                IPv4Network(settings.service_range),
+                settings.node_name,
+            )
         )
         path = Path(settings.checkpoint) if settings.checkpoint else None
         self._checkpoint = RulesCheckpoint(path)

@@ -20,6 +20,7 @@ def settings(site: Site) -> ProxySettings:
     cluster = site.cluster
     return ProxySettings(
         client=client_for("proxy", cluster),
+        node_name=cluster.node_name,
         pod_range=cluster.pod_range,
         service_range=cluster.service_range,
         checkpoint=str(layout.PROXY_CHECKPOINT),

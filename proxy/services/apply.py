@@ -7,7 +7,7 @@ from cubernetes.host.packetfilter.flows import stale_flows
 from cubernetes.host.packetfilter.iptables import Applied, Choice, Iptables, tools_in_use
 from cubernetes.host.packetfilter.ruleset import Chain, RuleSet
 from proxy.services.compile import OWNER, SERVICES
-from proxy.services.flows import udp_endpoints
+from proxy.services.flows import udp_endpoints, wide_fronts
 
 log = Log(__name__)
 
@@ -41,7 +41,7 @@ class ServiceRules:
         # After the rules, never before: a flow forgotten too early would come back by the old ones.
         if applied.is_written:
             stale = stale_flows(udp_endpoints(applied.before), udp_endpoints(applied.after))
-            await self._flows.forget(stale, [self._service_range])
+            await self._flows.forget(stale, sorted(wide_fronts(stale, self._service_range)))
         return applied
 
 

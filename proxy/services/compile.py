@@ -1,68 +1,76 @@
-"""Services and their endpoints to one set of rules. Pure.
+"""Services and their endpoints to one set of iptables rules. Pure.
 
     nat     PREROUTING, OUTPUT  -> CUBE-SERVICES -> CUBE-SVC-<hash> -> CUBE-SEP-<hash> -> DNAT
+                                   a cluster IP's port, to any endpoint
+                                -> CUBE-EXT-<hash>: an address from outside, or a node port
+                                   -> CUBE-SVC-<hash>, masqueraded, or where the policy is Local
+                                   -> CUBE-SVL-<hash>: the endpoints of this node, as it came
+                                -> CUBE-FW-<hash>: the sources that may come to an address of the
+                                   pool -> CUBE-EXT-<hash>
+                                -> CUBE-NODEPORTS: what is for an address of this node
             POSTROUTING         -> CUBE-POSTROUTING: masquerade what CUBE-MARK-MASQ has marked,
                                    and pods' traffic that leaves the cluster
-    filter  FORWARD, OUTPUT     -> CUBE-REJECT: refuse what still has a service's address
+    filter  INPUT, FORWARD,     -> CUBE-REJECT: refuse what still has a service's address, or was
+            OUTPUT                 marked so, and drop what was marked for that
             FORWARD             -> CUBE-FORWARD: let pods' traffic pass a strict host
 
 A packet for a service that has an endpoint has lost the service's address before it meets the
-filter table. So one rule for the whole service range refuses exactly those that nobody serves, it
-never changes, and every change of a service is one transaction in one table.
+filter table. So one rule for the whole service range refuses exactly those that nobody serves, and
+marks say the same of other addresses: the filter table never changes, and every change of a service
+is one transaction in one table.
+
+127.0.0.1 has no node ports: leading it out would need route_localnet, which opens every loopback
+service of the node to its neighbours (CVE-2020-8558).
 """
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
-from typing import NamedTuple
 
-from cubernetes.api.core.service import Service, ServicePort
-from cubernetes.api.discovery.endpointslice import Endpoint, EndpointSlice
+from cubernetes.api.core.service import Service
+from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.host.packetfilter.ruleset import Chain, Owner, Rule, RuleSet
-
-SERVICES, MARK, POSTROUTING = "CUBE-SERVICES", "CUBE-MARK-MASQ", "CUBE-POSTROUTING"
-REJECT, FORWARD = "CUBE-REJECT", "CUBE-FORWARD"
-SERVICE_PREFIX, ENDPOINT_PREFIX = "CUBE-SVC-", "CUBE-SEP-"
-OWNER = Owner(
-    frozenset({SERVICES, MARK, POSTROUTING, REJECT, FORWARD}), (SERVICE_PREFIX, ENDPOINT_PREFIX)
+from proxy.services.served import (
+    Backend,
+    Facts,
+    Key,
+    ServedPort,
+    key_of,
+    served_by,
+    slices_by_service,
 )
 
-# The bit of a packet's mark that asks for masquerading; Kubernetes' default.
-MASQUERADE_BIT = "0x4000"
+SERVICES, NODE_PORTS, POSTROUTING = "CUBE-SERVICES", "CUBE-NODEPORTS", "CUBE-POSTROUTING"
+MARK, MARK_DROP, MARK_REJECT = "CUBE-MARK-MASQ", "CUBE-MARK-DROP", "CUBE-MARK-REJ"
+REJECT, FORWARD = "CUBE-REJECT", "CUBE-FORWARD"
+SERVICE_PREFIX, ENDPOINT_PREFIX = "CUBE-SVC-", "CUBE-SEP-"
+LOCAL_PREFIX, OUTER_PREFIX, SOURCES_PREFIX = "CUBE-SVL-", "CUBE-EXT-", "CUBE-FW-"
+OWNER = Owner(
+    frozenset({SERVICES, NODE_PORTS, POSTROUTING, MARK, MARK_DROP, MARK_REJECT, REJECT, FORWARD}),
+    (SERVICE_PREFIX, ENDPOINT_PREFIX, LOCAL_PREFIX, OUTER_PREFIX, SOURCES_PREFIX),
+)
+
+# The bits of a packet's mark that ask for masquerading, a silent end and a refusal. The first two
+# are Kubernetes' defaults.
+MASQUERADE_BIT, DROP_BIT, REJECT_BIT = "0x4000", "0x8000", "0x2000"
 # The kernel draws 31 bits and compares: a probability is a whole number of these.
 ODDS = 2**31
-_COMMENT = re.compile(r"[a-z0-9/:._-]{1,200}\Z", re.ASCII)
+ANY_BIT = "255.255.255.255"
 
 type Chains = dict[Chain, tuple[Rule, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the rules must know of the cluster: where pods and services have their addresses."""
-
-    pod_range: IPv4Network
-    service_range: IPv4Network
-
-
-class Backend(NamedTuple):
-    """An endpoint that serves. Sorted by number, so that every node compiles the same text."""
-
-    address: IPv4Address
-    port: int
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """What one service adds to the rules.
 
-    fronts go into the chain of all services. skipped says what could not be compiled, and why;
-    the rest of the service is served.
+    fronts go into the chain of all services, node_fronts into that of all node ports. skipped says
+    what could not be compiled, and why; the rest of the service is served.
     """
 
     fronts: tuple[Rule, ...] = ()
+    node_fronts: tuple[Rule, ...] = ()
     chains: Chains = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
 
@@ -73,7 +81,7 @@ def rules_for(
     """Return the rules of a whole cluster; the order of the arguments does not matter."""
     grouped = slices_by_service(slices)
     ordered = sorted(services, key=lambda one: one.ref)
-    return joined([part_of(one, grouped.get(_key(one), ()), facts) for one in ordered], facts)
+    return joined([part_of(one, grouped.get(key_of(one), ()), facts) for one in ordered], facts)
 
 
 class Compiler:
@@ -84,13 +92,13 @@ class Compiler:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._parts: dict[tuple[str, str], tuple[Service, Sequence[EndpointSlice], Part]] = {}
+        self._parts: dict[Key, tuple[Service, Sequence[EndpointSlice], Part]] = {}
 
     def compile(self, services: Iterable[Service], slices: Iterable[EndpointSlice]) -> RuleSet:
         grouped = slices_by_service(slices)
         parts = {}
         for service in sorted(services, key=lambda one: one.ref):
-            key = _key(service)
+            key = key_of(service)
             mine = grouped.get(key, [])
             known = self._parts.get(key)
             if known is None or known[0] is not service or not _are_same(known[1], mine):
@@ -109,99 +117,18 @@ def _are_same(some: Sequence[object], others: Sequence[object]) -> bool:
     return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
 
 
-def _key(service: Service) -> tuple[str, str]:
-    return service.metadata.namespace, service.metadata.name
-
-
-def slices_by_service(
-    slices: Iterable[EndpointSlice],
-) -> Mapping[tuple[str, str], Sequence[EndpointSlice]]:
-    """Group slices under the (namespace, name) of the service that their label names."""
-    grouped: dict[tuple[str, str], list[EndpointSlice]] = {}
-    for one in slices:
-        if one.service_name:
-            grouped.setdefault((one.metadata.namespace, one.service_name), []).append(one)
-    return grouped
-
-
 def part_of(service: Service, slices: Iterable[EndpointSlice], facts: Facts) -> Part:
     """Return what a service adds; a service without an address or without backends adds little."""
-    if service.is_headless or not service.spec.cluster_ip:
-        return Part()
-    address = _address_in(service.spec.cluster_ip)
-    # Outside the service range it would take over an address that belongs to somebody else.
-    if address is None or address not in facts.service_range:
-        return Part(skipped=(f"{service.ref}: cluster IP {service.spec.cluster_ip[:40]!r}",))
+    served = served_by(service, slices, facts)
     fronts: list[Rule] = []
+    node_fronts: list[Rule] = []
     chains: Chains = {}
-    skipped: list[str] = []
-    offered = list(slices)
-    for port in service.spec.ports:
-        backends = _backends(port, offered, skipped)
-        if backends:
-            identity = "/".join((*_key(service), port.name, port.protocol.lower()))
-            fronts.append(_front(service, address, port, chain_for(SERVICE_PREFIX, identity)))
-            chains |= _port_chains(identity, port, backends, facts)
-    reasons = tuple(f"{service.ref}: {reason}" for reason in skipped)
-    return Part(tuple(fronts), chains, reasons)
-
-
-def _backends(
-    port: ServicePort, slices: Iterable[EndpointSlice], skipped: list[str]
-) -> list[Backend]:
-    """Return the endpoints that serve a port, each once, in order.
-
-    Those that are ready; where none is, those that still serve while they go: the last pod of a
-    service answers until it has ended, as in Kubernetes (KEP-1669).
-    """
-    ready: set[Backend] = set()
-    going: set[Backend] = set()
-    for one in slices:
-        numbers = [
-            offer.port
-            for offer in one.ports
-            if (offer.name, offer.protocol) == (port.name, port.protocol)
-        ]
-        for endpoint in one.endpoints if numbers else ():
-            taken = ready if endpoint.conditions.ready else going if _is_going(endpoint) else None
-            address = _address_of(endpoint, skipped) if taken is not None else None
-            if taken is not None and address is not None:
-                taken |= {Backend(address, number) for number in numbers}
-    return sorted(ready or going)
-
-
-def _is_going(endpoint: Endpoint) -> bool:
-    """Tell whether an endpoint still answers, but has been asked to end."""
-    return endpoint.conditions.serving and endpoint.conditions.terminating
-
-
-def _address_of(endpoint: Endpoint, skipped: list[str]) -> IPv4Address | None:
-    """Return where an endpoint is. Its addresses are alternatives: the first is used.
-
-    A client that may write EndpointSlices must not reach listeners on a node's loopback.
-    """
-    if not endpoint.addresses:
-        return None
-    address = _address_in(endpoint.addresses[0])
-    if address is None:
-        skipped.append(f"endpoint {endpoint.addresses[0][:40]!r}")
-    return address
-
-
-def _address_in(text: str) -> IPv4Address | None:
-    """Return an address that a packet can be sent to, or None."""
-    try:
-        address = IPv4Address(text)
-    except AddressValueError:
-        return None
-    is_special = (
-        address.is_loopback
-        or address.is_link_local
-        or address.is_multicast
-        or address.is_unspecified
-        or address.is_reserved
-    )
-    return None if is_special else address
+    for port in served.ports:
+        chains |= _chains_of(port, facts)
+        fronts += _fronts(port)
+        if port.node_port:
+            node_fronts.append((*_match(port, None, port.node_port), "-j", _outer_target(port)))
+    return Part(tuple(fronts), tuple(node_fronts), chains, served.skipped)
 
 
 def chain_for(prefix: str, identity: str) -> str:
@@ -210,35 +137,122 @@ def chain_for(prefix: str, identity: str) -> str:
     return prefix + base64.b32encode(digest[:10]).decode()
 
 
-def _front(service: Service, address: IPv4Address, port: ServicePort, chain: str) -> Rule:
-    protocol = port.protocol.lower()
-    said = "/".join(_key(service)) + (f":{port.name}" if port.name else "")
+def _fronts(port: ServedPort) -> Iterator[Rule]:
+    if target := _inner_target(port):
+        yield (*_match(port, port.cluster_ip, port.port), "-j", target)
+    for address in port.externals:
+        yield (*_match(port, address, port.port), "-j", _outer_target(port))
+    for address in port.balanced:
+        sources = chain_for(SOURCES_PREFIX, port.identity)
+        target = sources if port.sources and port.everywhere else _outer_target(port)
+        yield (*_match(port, address, port.port), "-j", target)
+
+
+def _match(port: ServedPort, address: object, number: int) -> Rule:
     # The comment is for people who read iptables-save; what does not fit its alphabet is left out.
-    comment = ("-m", "comment", "--comment", said) if _COMMENT.match(said) else ()
-    match = ("-d", f"{address}/32", "-p", protocol, *comment)
-    return (*match, "-m", protocol, "--dport", str(port.port), "-j", chain)
+    comment = ("-m", "comment", "--comment", port.comment) if port.comment else ()
+    to = ("-d", f"{address}/32") if address is not None else ()
+    protocol = port.protocol
+    return (*to, "-p", protocol, *comment, "-m", protocol, "--dport", str(number))
 
 
-def _port_chains(
-    identity: str, port: ServicePort, backends: Sequence[Backend], facts: Facts
-) -> Chains:
-    """Spread new connections evenly over backends; each has a chain of its own.
+def _inner_target(port: ServedPort) -> str:
+    """Return where the cluster IP leads; nowhere without endpoints: that is refused anyway."""
+    if not port.everywhere:
+        return ""
+    if not port.is_inner_local:
+        return chain_for(SERVICE_PREFIX, port.identity)
+    return chain_for(LOCAL_PREFIX, port.identity) if port.here else MARK_DROP
 
-    Who comes from outside the pod range, and a pod that reaches itself, is masqueraded: else the
-    answer would take another way than the question.
-    """
+
+def _outer_target(port: ServedPort) -> str:
+    """Return where the other doors lead."""
+    return chain_for(OUTER_PREFIX, port.identity) if port.everywhere else MARK_REJECT
+
+
+def _chains_of(port: ServedPort, facts: Facts) -> Chains:
+    """Return a port's own chains. Each endpoint has one, and is led to by as many as want it."""
+    if not port.everywhere:
+        return {}
     chains: Chains = {}
-    spread: list[Rule] = [("!", "-s", str(facts.pod_range), "-j", MARK)]
-    for index, (address, number) in enumerate(backends):
-        chain = chain_for(ENDPOINT_PREFIX, f"{identity}/{address}:{number}")
-        spread.append((*_odds(len(backends) - index), "-j", chain))
-        dnat = ("-j", "DNAT", "--to-destination", f"{address}:{number}")
-        chains[Chain("nat", chain)] = (
-            ("-s", f"{address}/32", "-j", MARK),
-            ("-p", port.protocol.lower(), *dnat),
+    is_spread = not port.is_inner_local or port.has_outer_doors
+    is_local = port.is_inner_local or (port.is_outer_local and port.has_outer_doors)
+    here = port.here if is_local else ()
+    if is_spread:
+        # Who comes from outside the pod range is masqueraded: else the answer would take another
+        # way than the question.
+        masqueraded: Rule = ("!", "-s", str(facts.pod_range), "-j", MARK)
+        spread = (masqueraded, *_spread(port, port.everywhere))
+        chains[_nat(SERVICE_PREFIX, port)] = spread
+    if here:
+        inner = ("!", "-s", str(facts.pod_range), "-d", f"{port.cluster_ip}/32", "-j", MARK)
+        chains[_nat(LOCAL_PREFIX, port)] = (
+            *((inner,) if port.is_inner_local else ()),
+            *_spread(port, here),
         )
-    chains[Chain("nat", chain_for(SERVICE_PREFIX, identity))] = tuple(spread)
+    if port.has_outer_doors:
+        chains[_nat(OUTER_PREFIX, port)] = tuple(_outer(port, facts))
+        if port.balanced and port.sources:
+            chains[_nat(SOURCES_PREFIX, port)] = tuple(_sources(port))
+    for backend in {*(port.everywhere if is_spread else ()), *here}:
+        chains[Chain("nat", _endpoint_chain(port, backend))] = _endpoint(port, backend)
     return chains
+
+
+def _nat(prefix: str, port: ServedPort) -> Chain:
+    return Chain("nat", chain_for(prefix, port.identity))
+
+
+def _outer(port: ServedPort, facts: Facts) -> Iterator[Rule]:
+    """Lead what comes from outside, and what of the cluster comes to a door for the outside."""
+    anywhere = chain_for(SERVICE_PREFIX, port.identity)
+    if not port.is_outer_local:
+        yield ("-j", MARK)
+        yield ("-j", anywhere)
+        return
+    # The policy is about who comes from outside: the cluster's own are served by any pod.
+    yield ("-s", str(facts.pod_range), "-j", anywhere)
+    yield ("-m", "addrtype", "--src-type", "LOCAL", "-j", MARK)
+    yield ("-m", "addrtype", "--src-type", "LOCAL", "-j", anywhere)
+    yield ("-j", chain_for(LOCAL_PREFIX, port.identity) if port.here else MARK_DROP)
+
+
+def _sources(port: ServedPort) -> Iterator[Rule]:
+    outer = chain_for(OUTER_PREFIX, port.identity)
+    for network in port.sources:
+        # iptables writes no source at all for every source.
+        yield (*(("-s", str(network)) if network.prefixlen else ()), "-j", outer)
+    yield ("-j", MARK_DROP)
+
+
+def _spread(port: ServedPort, backends: Sequence[Backend]) -> Iterator[Rule]:
+    """Spread new connections evenly over backends, but for a client that has one already."""
+    chains = [_endpoint_chain(port, backend) for backend in backends]
+    if port.affinity_s:
+        for chain in chains:
+            known = ("-m", "recent", "--rcheck", "--seconds", str(port.affinity_s), "--reap")
+            yield (*known, *_list(chain), "-j", chain)
+    for index, chain in enumerate(chains):
+        yield (*_odds(len(chains) - index), "-j", chain)
+
+
+def _list(chain: str) -> Rule:
+    return ("--name", chain, "--mask", ANY_BIT, "--rsource")
+
+
+def _endpoint_chain(port: ServedPort, backend: Backend) -> str:
+    return chain_for(ENDPOINT_PREFIX, f"{port.identity}/{backend.address}:{backend.port}")
+
+
+def _endpoint(port: ServedPort, backend: Backend) -> tuple[Rule, ...]:
+    """Lead to one endpoint; a pod that reaches itself is masqueraded."""
+    chain = _endpoint_chain(port, backend)
+    remember = ("-m", "recent", "--set", *_list(chain)) if port.affinity_s else ()
+    dnat = ("-j", "DNAT", "--to-destination", f"{backend.address}:{backend.port}")
+    return (
+        ("-s", f"{backend.address}/32", "-j", MARK),
+        ("-p", port.protocol, *remember, *dnat),
+    )
 
 
 def _odds(left: int) -> Rule:
@@ -260,7 +274,11 @@ def odds_text(left: int) -> str:
 def joined(parts: Sequence[Part], facts: Facts) -> RuleSet:
     """Put the parts of all services, in their order, and the rules that never change together."""
     chains: Chains = dict(_fixed_chains(facts))
-    chains[Chain("nat", SERVICES)] = tuple(front for part in parts for front in part.fronts)
+    fronts = [front for part in parts for front in part.fronts]
+    node_ports = ("!", "-d", "127.0.0.0/8", "-m", "addrtype", "--dst-type", "LOCAL")
+    # The last of all: an address of this node may be a service's as well.
+    chains[Chain("nat", SERVICES)] = (*fronts, (*node_ports, "-j", NODE_PORTS))
+    chains[Chain("nat", NODE_PORTS)] = tuple(one for part in parts for one in part.node_fronts)
     for part in parts:
         chains.update(part.chains)
     return RuleSet(chains, JUMPS)
@@ -270,21 +288,27 @@ JUMPS: Mapping[Chain, tuple[Rule, ...]] = {
     Chain("nat", "PREROUTING"): (("-j", SERVICES),),
     Chain("nat", "OUTPUT"): (("-j", SERVICES),),
     Chain("nat", "POSTROUTING"): (("-j", POSTROUTING),),
+    Chain("filter", "INPUT"): (("-j", REJECT),),
     Chain("filter", "FORWARD"): (("-j", REJECT), ("-j", FORWARD)),
     Chain("filter", "OUTPUT"): (("-j", REJECT),),
 }
 
 
+def _is_marked(bit: str) -> Rule:
+    return ("-m", "mark", "--mark", f"{bit}/{bit}")
+
+
 def _fixed_chains(facts: Facts) -> Iterator[tuple[Chain, tuple[Rule, ...]]]:
-    marked = f"{MASQUERADE_BIT}/{MASQUERADE_BIT}"
+    marked = _is_marked(MASQUERADE_BIT)
     pods = str(facts.pod_range)
-    yield Chain("nat", MARK), (("-j", "MARK", "--set-xmark", marked),)
+    for chain, bit in ((MARK, MASQUERADE_BIT), (MARK_DROP, DROP_BIT), (MARK_REJECT, REJECT_BIT)):
+        yield Chain("nat", chain), (("-j", "MARK", "--set-xmark", f"{bit}/{bit}"),)
     yield (
         Chain("nat", POSTROUTING),
         (
             # Outside the cluster nobody knows the way to a pod: it goes out as its node.
             ("-s", pods, "!", "-d", pods, "-j", "MASQUERADE", "--random-fully"),
-            ("-m", "mark", "!", "--mark", marked, "-j", "RETURN"),
+            ("-m", "mark", "!", "--mark", f"{MASQUERADE_BIT}/{MASQUERADE_BIT}", "-j", "RETURN"),
             # The bit has done its work: a tunnel that wraps this packet must not see it again.
             ("-j", "MARK", "--set-xmark", f"{MASQUERADE_BIT}/0x0"),
             ("-j", "MASQUERADE", "--random-fully"),
@@ -296,17 +320,18 @@ def _fixed_chains(facts: Facts) -> Iterator[tuple[Chain, tuple[Rule, ...]]]:
             # An answer that conntrack cannot place would leave with a pod's address instead of
             # the service's, and its receiver would reset the connection.
             ("-s", pods, "-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"),
-            ("-m", "mark", "--mark", marked, "-j", "ACCEPT"),
+            (*marked, "-j", "ACCEPT"),
             ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"),
             ("-s", pods, "-j", "ACCEPT"),
             ("-d", pods, "-j", "ACCEPT"),
         ),
     )
-    served = str(facts.service_range)
-    yield (
-        Chain("filter", REJECT),
-        (
-            ("-d", served, "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"),
-            ("-d", served, "-j", "REJECT", "--reject-with", "icmp-port-unreachable"),
-        ),
-    )
+    yield Chain("filter", REJECT), tuple(_refusals(facts))
+
+
+def _refusals(facts: Facts) -> Iterator[Rule]:
+    yield (*_is_marked(DROP_BIT), "-j", "DROP")
+    refused, served = _is_marked(REJECT_BIT), ("-d", str(facts.service_range))
+    for tcp, other in ((("-p", "tcp", *refused), refused), ((*served, "-p", "tcp"), served)):
+        yield (*tcp, "-j", "REJECT", "--reject-with", "tcp-reset")
+        yield (*other, "-j", "REJECT", "--reject-with", "icmp-port-unreachable")

@@ -16,9 +16,19 @@ from cubernetes.host.packetfilter.ruleset import Found, RuleSet, restore_text
 from proxy.reset import reset
 from proxy.services.apply import ServiceRules
 from proxy.services.compile import OWNER, rules_for
-from tests.contract.wires import DEADLINE_S, NODE_ADDRESS, PODS, PORT, Wires, reason_to_skip
+from tests.contract.wires import (
+    DEADLINE_S,
+    NODE_ADDRESS,
+    PODS,
+    PORT,
+    STRANGER_ADDRESS,
+    Wires,
+    reason_to_skip,
+)
 from tests.given import a_service, a_slice, an_endpoint
 from tests.unit.proxy.clusters import FACTS
+from tests.unit.proxy.doors import NODE_PORT, a_door, both
+from tests.unit.proxy.doors import rules as rules_of_door
 
 pytestmark = [
     pytest.mark.root,
@@ -121,6 +131,69 @@ async def test_the_kernel_gives_rules_back_as_they_were_written(wires: Wires, to
 
     assert await kernel(wires, tools).read() == Found(wanted)
     assert not (await kernel(wires, tools).check(wanted)).is_written
+
+
+async def test_the_kernel_gives_the_rules_of_every_door_back_as_they_were_written(
+    wires: Wires, tools: Tools
+) -> None:
+    """Else they would be taken for somebody else's change, and written again for ever."""
+    sources = ("198.51.100.0/24", "0.0.0.0/0")
+    doors = [
+        a_door(external_ips=("198.51.100.7",), session_affinity="ClientIP"),
+        a_door("LoadBalancer", load_balancer_source_ranges=sources),
+        a_door("LoadBalancer", external_traffic_policy="Local", internal_traffic_policy="Local"),
+    ]
+    for door in doors:
+        for endpoints in (both(), []):
+            wanted = rules_of_door(door, endpoints)
+            await kernel(wires, tools).check(wanted)
+
+            assert await kernel(wires, tools).read() == Found(wanted)
+
+
+async def test_w26_a_node_port_is_answered_for_the_node_a_pod_and_a_stranger(
+    net: Wires, tools: Tools
+) -> None:
+    endpoints = [an_endpoint(PODS[pod], node="n1") for pod in ("pod1", "pod2")]
+    await node(net, tools).apply(rules_of_door(a_door(), endpoints))
+    for place in ("pod3", "pod1", "node", "stranger"):
+        answers = [await net.ask(place, NODE_ADDRESS, NODE_PORT) for _ in range(20)]
+
+        assert {who for who, _ in answers} <= {"pod1", "pod2"}
+        assert {seen for _, seen in answers} == {NODE_ADDRESS}
+    with pytest.raises(ConnectionRefusedError):
+        await net.ask("node", "127.0.0.1", NODE_PORT)
+    await node(net, tools).apply(rules_of_door(a_door(), []))
+    for place in ("pod3", "node", "stranger"):
+        with pytest.raises(ConnectionRefusedError):
+            await net.ask(place, NODE_ADDRESS, NODE_PORT)
+
+
+async def test_local_policy_shows_a_pod_its_real_client_and_drops_where_there_is_no_pod(
+    net: Wires, tools: Tools
+) -> None:
+    local = a_door(external_traffic_policy="Local")
+    here, elsewhere = an_endpoint(PODS["pod1"], node="n1"), an_endpoint(PODS["pod2"], node="n2")
+    await node(net, tools).apply(rules_of_door(local, [here, elsewhere]))
+
+    answers = {await net.ask("stranger", NODE_ADDRESS, NODE_PORT) for _ in range(10)}
+    assert answers == {("pod1", STRANGER_ADDRESS)}
+    await node(net, tools).apply(rules_of_door(local, [elsewhere]))
+    with pytest.raises(TimeoutError):
+        await net.ask("stranger", NODE_ADDRESS, NODE_PORT, deadline_s=0.5)
+    assert (await net.ask("pod3", NODE_ADDRESS, NODE_PORT))[0] == "pod2"
+
+
+async def test_w26_affinity_keeps_a_client_at_its_pod_in_a_real_kernel(
+    net: Wires, tools: Tools
+) -> None:
+    endpoints = [an_endpoint(address, node="n1") for address in PODS.values()]
+    sticky = a_door(session_affinity="ClientIP")
+    await node(net, tools).apply(rules_of_door(sticky, endpoints))
+    for place in ("pod3", "stranger"):
+        who = {(await net.ask(place, WEB))[0] for _ in range(12)}
+        assert len(who) == 1
+        assert {(await net.ask(place, NODE_ADDRESS, NODE_PORT))[0] for _ in range(4)} == who
 
 
 async def test_the_kind_of_iptables_that_holds_our_rules_is_found_again(

@@ -110,11 +110,13 @@ class Wires:
         made.setblocking(False)
         return made
 
-    async def ask(self, name: str, address: str, port: int = 80) -> tuple[str, str]:
+    async def ask(
+        self, name: str, address: str, port: int = 80, deadline_s: float = DEADLINE_S
+    ) -> tuple[str, str]:
         """Connect from a namespace; return who answered, and as whom it saw us."""
         with self.socket(name, socket.SOCK_STREAM) as client:
             loop = asyncio.get_running_loop()
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(deadline_s):
                 await loop.sock_connect(client, (address, port))
                 answer = (await loop.sock_recv(client, 200)).decode()
         who, _, seen = answer.partition(" ")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Front(NamedTuple):
-    """Where flows are sent to. An empty port means all of them."""
+    """Where flows are sent to. An empty address or port means all of them."""
 
     address: str
     port: str = ""
@@ -43,7 +43,9 @@ def stale_flows(
 
 def argv_for(flow: Flow) -> list[str]:
     """Return the command that deletes a flow from the kernel's table of connections."""
-    argv = ["conntrack", "-D", "-p", "udp", "--orig-dst", flow.front.address]
+    argv = ["conntrack", "-D", "-p", "udp"]
+    if flow.front.address:
+        argv += ["--orig-dst", flow.front.address]
     if flow.front.port:
         argv += ["--orig-port-dst", flow.front.port]
     return argv + (["--dst-nat", flow.endpoint] if flow.endpoint else [])

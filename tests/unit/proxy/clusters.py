@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cubernetes.api.core.podspec.container import Protocol
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.discovery.endpointslice import Endpoint, EndpointPort, EndpointSlice
-from proxy.services.compile import Facts
+from proxy.services.served import Facts
 from tests.given import a_service, a_slice, an_endpoint
 
 FACTS = Facts(IPv4Network("10.244.0.0/16"), IPv4Network("10.96.0.0/16"))

@@ -31,20 +31,29 @@ GOLDEN = """\
 -A CUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 -A CUBE-FORWARD -s 10.244.0.0/16 -j ACCEPT
 -A CUBE-FORWARD -d 10.244.0.0/16 -j ACCEPT
+-A CUBE-REJECT -m mark --mark 0x8000/0x8000 -j DROP
+-A CUBE-REJECT -p tcp -m mark --mark 0x2000/0x2000 -j REJECT --reject-with tcp-reset
+-A CUBE-REJECT -m mark --mark 0x2000/0x2000 -j REJECT --reject-with icmp-port-unreachable
 -A CUBE-REJECT -d 10.96.0.0/16 -p tcp -j REJECT --reject-with tcp-reset
 -A CUBE-REJECT -d 10.96.0.0/16 -j REJECT --reject-with icmp-port-unreachable
 -I FORWARD -j CUBE-FORWARD
 -I FORWARD -j CUBE-REJECT
+-I INPUT -j CUBE-REJECT
 -I OUTPUT -j CUBE-REJECT
 COMMIT
 *nat
+:CUBE-MARK-DROP - [0:0]
 :CUBE-MARK-MASQ - [0:0]
+:CUBE-MARK-REJ - [0:0]
+:CUBE-NODEPORTS - [0:0]
 :CUBE-POSTROUTING - [0:0]
 :CUBE-SEP-3SSW7NV6WQC4PSQP - [0:0]
 :CUBE-SEP-5UBEIR7HEVNHJSBD - [0:0]
 :CUBE-SERVICES - [0:0]
 :CUBE-SVC-BXS7DJKIZOCSTRYA - [0:0]
+-A CUBE-MARK-DROP -j MARK --set-xmark 0x8000/0x8000
 -A CUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000
+-A CUBE-MARK-REJ -j MARK --set-xmark 0x2000/0x2000
 -A CUBE-POSTROUTING -s 10.244.0.0/16 ! -d 10.244.0.0/16 -j MASQUERADE --random-fully
 -A CUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
 -A CUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0
@@ -55,6 +64,7 @@ COMMIT
 -A CUBE-SEP-5UBEIR7HEVNHJSBD -p tcp -j DNAT --to-destination 10.244.1.2:8080
 -A CUBE-SERVICES -d 10.96.0.10/32 -p tcp -m comment --comment "default/web:http" \
 -m tcp --dport 80 -j CUBE-SVC-BXS7DJKIZOCSTRYA
+-A CUBE-SERVICES ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j CUBE-NODEPORTS
 -A CUBE-SVC-BXS7DJKIZOCSTRYA ! -s 10.244.0.0/16 -j CUBE-MARK-MASQ
 -A CUBE-SVC-BXS7DJKIZOCSTRYA -m statistic --mode random --probability \
 0.50000000000 -j CUBE-SEP-5UBEIR7HEVNHJSBD
@@ -167,7 +177,7 @@ def test_slice_ports_are_met_by_name_and_protocol() -> None:
         [a_service(ports=ports)], [a_slice(addresses=["10.244.1.2"], ports=offered)], FACTS
     )
 
-    (front,) = rules.chains[Chain("nat", SERVICES)]
+    front, _ = rules.chains[Chain("nat", SERVICES)]
     assert front[:4] == ("-d", "10.96.0.10/32", "-p", "udp")
 
 
@@ -179,7 +189,7 @@ def test_names_that_do_not_suit_a_comment_are_left_out_of_it() -> None:
     text = restore_text(Found(), rules_for([bad], slices, FACTS))
 
     assert "comment" not in text
-    assert "INPUT" not in text
+    assert text.count("INPUT") == text.count("-I INPUT -j CUBE-REJECT\n") == 1
 
 
 def test_chain_names_fit_iptables_and_differ() -> None:
