@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from apiserver.backend import Backend
+from apiserver.strategies.strategy import Strategy
 from cubernetes.api.coding.codec import Validation
 from cubernetes.api.errors import BadRequest, UnsupportedMediaType
 from cubernetes.api.meta import Object
@@ -37,6 +38,8 @@ class Route(NamedTuple):
     subresource: str = ""
     # What the authorizer calls it, where it is no kind's.
     resource: str = ""
+    # What the kind asks for beyond the verbs, where the route is about one.
+    strategy: Strategy[Any] | None = None
 
 
 @dataclass(slots=True)
@@ -68,6 +71,13 @@ class Call:
         kind = self.route.kind
         assert kind is not None  # noqa: S101  the table of routes says which handler needs one
         return kind
+
+    @property
+    def strategy(self) -> Strategy[Any]:
+        """What the kind asks for beyond the verbs; only routes of a kind ask."""
+        strategy = self.route.strategy
+        assert strategy is not None  # noqa: S101  the table of routes gives each kind's its own
+        return strategy
 
     @property
     def validation(self) -> Validation:

@@ -11,6 +11,7 @@ from apiserver.about import counts, discovery, health
 from apiserver.about.openapi.documents import Documents
 from apiserver.call import Handler, Policy, Route
 from apiserver.enrolment import joining
+from apiserver.strategies.registry import STRATEGIES, Strategies, strategy_of
 from apiserver.subresources.registry import subresources_of
 from apiserver.verbs import delete, read
 from apiserver.verbs import write as writing
@@ -64,10 +65,10 @@ def _checked(table: Iterable[Route]) -> Iterator[tuple[str, str, Route]]:
         yield route.method, route.pattern, route
 
 
-def table(kinds: Sequence[type[Object]]) -> Iterator[Route]:
-    """Yield every route of the server."""
+def table(kinds: Sequence[type[Object]], strategies: Strategies = STRATEGIES) -> Iterator[Route]:
+    """Yield every route of the server; each of a kind has the kind's strategy."""
     of_kinds = [
-        route
+        route._replace(strategy=strategy_of(kind, strategies))
         for kind in kinds
         for route in (*_of_collections(kind), *_of_objects(kind))
         # A kind may lack a verb; its parts have verbs of their own.

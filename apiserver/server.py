@@ -17,7 +17,6 @@ from apiserver.about.audit import Audit, AuditRecord
 from apiserver.about.counts import Counts
 from apiserver.about.health import check_loaded
 from apiserver.auth.authorize import (
-    NAMED_RESOURCES,
     Attempt,
     may,
     needs_name,
@@ -43,7 +42,7 @@ from apiserver.state.statuses import forbidden, response_of
 from apiserver.state.transact import Transactions
 from apiserver.state.watching import WatchRegistry
 from apiserver.storage.store import Store
-from apiserver.strategies.registry import strategy_of
+from apiserver.strategies.registry import STRATEGIES, Strategies
 from apiserver.verbs.read import seats_for, selection_for
 from apiserver.wire import bodies
 from apiserver.wire.forms import noted
@@ -136,12 +135,14 @@ class ApiServer:
         """How many bytes the bodies that are in memory, or coming, may have altogether."""
         return self._bodies.held_units
 
-    def replace(self, kinds: Kinds) -> None:
+    def replace(self, kinds: Kinds, strategies: Strategies = STRATEGIES) -> None:
         """Serve these kinds from now on, and no others: routes, documents, memory and counts.
+
+        strategies: what they ask for beyond the verbs; the others have the answers of most kinds.
 
         Raises: KindReserved, SubresourceUnknown: then nothing is changed.
         """
-        routes = Routes(table(kinds))
+        routes = Routes(table(kinds, strategies))
         self.backend.mirror.replace(kinds)
         self._routes = routes
         self._counts.count_kinds(self.backend.mirror)
@@ -274,18 +275,19 @@ class ApiServer:
         return identity
 
     async def _check_may(self, call: Call) -> None:
-        attempt = _attempt(call)
-        one = None
-        if needs_object(call.identity, attempt):
+        attempt, access = _attempt(call), call.route.strategy
+        one, is_named = None, False
+        if access is not None and needs_object(call.identity, attempt, access):
             one = await self._object(call)
-        is_named = needs_name(call.identity, attempt) and await self._is_named(call, attempt)
-        refusal = may(call.identity, attempt, one, is_named=is_named)
+        if access is not None and needs_name(call.identity, access):
+            is_named = await self._is_named(call, attempt)
+        refusal = may(call.identity, attempt, access, one, is_named=is_named)
         if refusal:
             raise forbidden(attempt.resource, call.name, refusal)
 
     async def _is_named(self, call: Call, attempt: Attempt) -> bool:
         """Whether a pod of the asking node names the object; a pod just bound is waited for."""
-        kind, node = NAMED_RESOURCES[attempt.resource], node_of(call.identity)
+        kind, node = call.kind.resource.kind, node_of(call.identity)
         asked = (node, attempt.namespace, kind, attempt.name)
         if not self._named.has(*asked):
             await self.backend.caught_up()
@@ -295,7 +297,7 @@ class ApiServer:
         """Return the object that a node asks about; memory may be old where it has no node."""
         key = key_of(call.kind, call.namespace, call.name)
         item: Item | None = self.backend.mirror.item(key)
-        if item is None or not strategy_of(call.kind).node_of(item.object):
+        if item is None or not call.strategy.node_of(item.object):
             await self.backend.caught_up()
             item = self.backend.mirror.item(key)
         return item.object if item is not None else None
@@ -325,9 +327,8 @@ def _attempt(call: Call) -> Attempt:
     attempt = Attempt(
         _verb(call), resource.group, resource.plural, route.subresource, call.namespace, call.name
     )
-    node_field = strategy_of(route.kind).node_field
-    if node_field and route.verb == "list":
-        return attempt._replace(node=selection_for(call).required(node_field))
-    if resource.plural in NAMED_RESOURCES and route.verb == "list":
+    if call.strategy.node_field and route.verb == "list":
+        return attempt._replace(node=selection_for(call).required(call.strategy.node_field))
+    if call.strategy.is_read_where_named and route.verb == "list":
         return attempt._replace(name=selection_for(call).required("metadata.name"))
     return attempt

@@ -1,14 +1,12 @@
 """Who may do what: fixed roles as a table, and nodes that see only what is theirs. Pure.
 
-Each program has what its work needs and no more, so that a stolen certificate is worth little. The
-answer is the text of a refusal, or nothing.
+Each program has what its work needs and no more, so that a stolen certificate is worth little. What
+a node may do with objects of a kind is said by the kind (`NodeAccess`, answered by its strategy).
+The answer is the text of a refusal, or nothing.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE
-from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object
 from cubernetes.host.web.messages import Identity
 
@@ -35,8 +33,8 @@ NO_OBJECTS = frozenset({"join", "tokens", "metrics"})
 class Attempt(NamedTuple):
     """What is attempted; group and subresource are empty where there is none.
 
-    node is the value that a list or watch of pods requires of spec.nodeName; name that which a list
-    or watch of what nodes read by name requires of metadata.name.
+    node is the value that a list or watch requires of the field that names an object's node; name
+    that which a list or watch of what nodes read by name requires of metadata.name.
     """
 
     verb: str
@@ -95,32 +93,57 @@ ROLES: dict[str, tuple[Rule, ...]] = {
     BOOTSTRAPPERS: (Rule(frozenset({"create"}), ("join",)),),
     MONITORING: (Rule(frozenset({"get"}), ("metrics",)),),
 }
-# What every node may read: the cluster's shape is no secret among its members, and pods are given
-# variables for services.
-NODE_READS = Rule(READ, ("nodes", "services"))
-NODE_EVENTS = Rule(WRITE, ("events",))
-# What a node may read one by one, where a pod that is bound to it names it.
-NAMED_RESOURCES: Mapping[str, str] = {"configmaps": "ConfigMap", "secrets": "Secret"}
-NOT_NAMED = "no pod that is bound to this node names it"
 # Labels by which workloads are kept apart: a node may not give them to itself.
 RESTRICTED_LABELS = "node-restriction.kubernetes.io/"
-NOT_BOUND = "the pod is not bound to this node"
+NO_BUSINESS = "a node has no business there"
+
+
+class NodeAccess(Protocol):
+    """What a kind lets nodes do with its objects.
+
+    node_field: the field that names an object's node; empty: objects belong to no node.
+    is_read_where_named: whether a node may read those that a pod bound to it names, one by one.
+    """
+
+    @property
+    def node_field(self) -> str: ...
+
+    @property
+    def is_read_where_named(self) -> bool: ...
+
+    def access_refusal(self, node: str, attempt: Attempt, one: Any, *, is_named: bool) -> str:
+        """Return why a node may not attempt this; empty where it may.
+
+        one: the object that is there now, where the kind has a node_field and the attempt a name.
+        is_named: whether a pod bound to the node names it, where that is asked.
+        """
+        ...
 
 
 def may(
-    identity: Identity, attempt: Attempt, one: Object | None = None, *, is_named: bool = False
+    identity: Identity,
+    attempt: Attempt,
+    access: NodeAccess | None = None,
+    one: Object | None = None,
+    *,
+    is_named: bool = False,
 ) -> str:
     """Return why an attempt is refused; empty where it is allowed.
 
-    one is the object that is there now, for the identities whose rights depend on it. is_named says
-    that a pod bound to the node names what it asks for.
+    access is what the kind says of nodes, None where the resource is no kind's. one is the object
+    that is there now, for the identities whose rights depend on it. is_named says that a pod bound
+    to the node names what it asks for.
     """
     if MASTERS in identity.groups:
         return ""
-    if node := node_of(identity):
-        why = _node_refusal(node, attempt, one, is_named=is_named)
-    else:
+    if not (node := node_of(identity)):
         why = "" if any(rule.allows(attempt) for rule in _rules_of(identity)) else "no role allows"
+    elif access is not None:
+        why = access.access_refusal(node, attempt, one, is_named=is_named)
+    else:
+        # To renew its certificates. Whose they are is in the body, which is looked at there.
+        is_renewal = (attempt.verb, attempt.resource, attempt.subresource) == ("create", "join", "")
+        why = "" if is_renewal else NO_BUSINESS
     if not why:
         return ""
     return f'User "{identity.user}" cannot {attempt}: {why}'
@@ -138,15 +161,14 @@ def acting_node(identity: Identity) -> str:
     return "" if MASTERS in identity.groups else node_of(identity)
 
 
-def needs_object(identity: Identity, attempt: Attempt) -> bool:
+def needs_object(identity: Identity, attempt: Attempt, access: NodeAccess) -> bool:
     """Whether `may` must be given the object that is there."""
-    is_pod = attempt.resource == "pods" and bool(attempt.name)
-    return is_pod and bool(acting_node(identity))
+    return bool(access.node_field and attempt.name and acting_node(identity))
 
 
-def needs_name(identity: Identity, attempt: Attempt) -> bool:
+def needs_name(identity: Identity, access: NodeAccess) -> bool:
     """Whether `may` must be told if a pod of the node names the object."""
-    return attempt.resource in NAMED_RESOURCES and bool(acting_node(identity))
+    return access.is_read_where_named and bool(acting_node(identity))
 
 
 def _rules_of(identity: Identity) -> tuple[Rule, ...]:
@@ -159,66 +181,3 @@ def _rules_of(identity: Identity) -> tuple[Rule, ...]:
     if MONITORING in identity.groups:
         return ROLES[MONITORING]
     return ()
-
-
-def _node_refusal(node: str, attempt: Attempt, one: Object | None, *, is_named: bool) -> str:
-    if NODE_READS.allows(attempt) or NODE_EVENTS.allows(attempt):
-        return ""
-    match attempt.resource:
-        case "nodes":
-            return _own_node(node, attempt)
-        case "leases":
-            return _own_lease(node, attempt)
-        case "pods":
-            return _own_pods(node, attempt, one)
-        case "configmaps" | "secrets":
-            return _named_object(attempt, is_named=is_named)
-        case "join" if attempt.verb == "create" and not attempt.subresource:
-            # To renew its certificates. Whose they are is in the body, which is looked at there.
-            return ""
-        case _:
-            return "a node has no business there"
-
-
-def _own_node(node: str, attempt: Attempt) -> str:
-    if attempt.verb == "create" and not attempt.subresource:
-        # The name is in the body; the strategy of nodes looks at it.
-        return ""
-    if attempt.verb in CHANGE and attempt.subresource in ("", "status"):
-        return "" if attempt.name == node else "a node may change only itself"
-    if attempt.verb == "delete" and not attempt.subresource:
-        # So that a machine can leave its cluster (`cuberoot reset`) with what it has.
-        return "" if attempt.name == node else "a node may remove only itself"
-    return "a node may not do that to nodes"
-
-
-def _own_lease(node: str, attempt: Attempt) -> str:
-    if attempt.namespace != NODE_LEASE_NAMESPACE:
-        return f"a node's lease is in {NODE_LEASE_NAMESPACE}"
-    if attempt.verb == "create":
-        return ""
-    if attempt.verb in (CHANGE | {"get"}):
-        return "" if attempt.name == node else "a node may use only its own lease"
-    return "a node may not do that to leases"
-
-
-def _named_object(attempt: Attempt, *, is_named: bool) -> str:
-    if attempt.verb not in READ or attempt.subresource:
-        return "a node may read what its pods name, nothing else"
-    if not attempt.name or not attempt.namespace:
-        return "a node must ask for one object, by name or with fieldSelector metadata.name=<name>"
-    return "" if is_named else NOT_NAMED
-
-
-def _own_pods(node: str, attempt: Attempt, one: Object | None) -> str:
-    if attempt.verb in ("list", "watch"):
-        is_own = attempt.node == node and not attempt.subresource
-        return "" if is_own else "a node must ask with fieldSelector spec.nodeName=<itself>"
-    allowed = {"": {"get", "delete"}, "status": {"get", *CHANGE}}
-    if attempt.verb not in allowed.get(attempt.subresource, ()):
-        return "a node may read, report and delete its pods, nothing else"
-    if one is None:
-        # Nothing is there to protect: the verb will say so.
-        return ""
-    is_own = isinstance(one, Pod) and one.spec.node_name == node
-    return "" if is_own else NOT_BOUND

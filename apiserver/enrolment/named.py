@@ -35,7 +35,9 @@ class NamedObjects:
     """The edges of all pods in memory, each with the number of pods that it comes from."""
 
     def __init__(self, caches: Mapping[type[Object], KindCache]) -> None:
-        self._pods = caches.get(Pod) or KindCache(Pod)
+        self._caches = caches
+        # The kind may be replaced while the server runs; what it has then is another cache.
+        self._pods = KindCache(Pod)
         self._place = -1
         self._counts: Counter[Edge] = Counter()
 
@@ -45,6 +47,10 @@ class NamedObjects:
         return self._counts[Edge(node, namespace, Named(kind, name))] > 0
 
     def _catch_up(self) -> None:
+        pods = next((one for kind, one in self._caches.items() if issubclass(kind, Pod)), None)
+        if pods is not None and pods is not self._pods:
+            self._pods = pods
+            self._begin_anew()
         while self._place < self._pods.end:
             try:
                 events = self._pods.events_from(self._place)

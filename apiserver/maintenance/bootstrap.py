@@ -8,6 +8,7 @@ from apiserver.call import Call, Policy, Route
 from apiserver.state.keys import key_of
 from apiserver.state.room import SERVER
 from apiserver.strategies import clusterips
+from apiserver.strategies.registry import strategy_of
 from apiserver.verbs.write import create, create_object, modified
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
@@ -123,6 +124,8 @@ async def _ensure_exists(backend: Backend, one: Object) -> None:
 
 def call_for(one: Object) -> Call:
     """Return the call by which this server writes for itself."""
-    route = Route("POST", "", "create", create, Policy.ROLE, type(one))
+    route = Route(
+        "POST", "", "create", create, Policy.ROLE, type(one), strategy=strategy_of(type(one))
+    )
     metadata = one.metadata
     return Call(Request("POST", "/"), route, SERVER, metadata.namespace, metadata.name)

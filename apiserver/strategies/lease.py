@@ -1,6 +1,6 @@
 """Leases: the cluster lives by them, and a leader's writes are compared with its own. Pure."""
 
-from apiserver.auth.authorize import LEADERS_NAMESPACE
+from apiserver.auth.authorize import CHANGE, LEADERS_NAMESPACE, Attempt
 from apiserver.state.keys import key_of
 from apiserver.state.preconditions import Precondition
 from apiserver.strategies.strategy import Strategy
@@ -16,6 +16,22 @@ BYTES_MAX = 4096  # of a lease that is written while the store is nearly full
 
 class Leases(Strategy[Lease]):
     """Nodes show by them that they live, leaders that they lead."""
+
+    def access_refusal(
+        self,
+        node: str,
+        attempt: Attempt,
+        one: Lease | None,  # noqa: ARG002
+        *,
+        is_named: bool,  # noqa: ARG002
+    ) -> str:
+        if attempt.namespace != NODE_LEASE_NAMESPACE:
+            return f"a node's lease is in {NODE_LEASE_NAMESPACE}"
+        if attempt.verb == "create":
+            return ""
+        if attempt.verb in CHANGE | {"get"}:
+            return "" if attempt.name == node else "a node may use only its own lease"
+        return "a node may not do that to leases"
 
     def node_refusal(self, node: str, subresource: str, old: Lease | None, new: Lease) -> str:  # noqa: ARG002
         is_own = new.metadata.name == node

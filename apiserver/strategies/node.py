@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from apiserver.auth.authorize import RESTRICTED_LABELS, acting_node
+from apiserver.auth.authorize import CHANGE, READ, RESTRICTED_LABELS, Attempt, acting_node
 from apiserver.auth.members import (
     Member,
     added_addresses,
@@ -68,6 +68,26 @@ class Nodes(Strategy[Node]):
         is_own = acting_node(identity) == one.metadata.name
         after = departed(member, one, by_itself=is_own)
         return () if after == member else (put(key, after),)
+
+    def access_refusal(
+        self,
+        node: str,
+        attempt: Attempt,
+        one: Node | None,  # noqa: ARG002
+        *,
+        is_named: bool,  # noqa: ARG002
+    ) -> str:
+        """The cluster's shape is no secret among its members; each changes only itself."""
+        is_own = attempt.name == node
+        if attempt.verb in READ | {"create"} and not attempt.subresource:
+            # The name of one that is created is in the body: `node_refusal` looks at it.
+            return ""
+        if attempt.verb in CHANGE and attempt.subresource in ("", "status"):
+            return "" if is_own else "a node may change only itself"
+        if attempt.verb == "delete" and not attempt.subresource:
+            # So that a machine can leave its cluster (`cuberoot reset`) with what it has.
+            return "" if is_own else "a node may remove only itself"
+        return "a node may not do that to nodes"
 
     def node_refusal(self, node: str, subresource: str, old: Node | None, new: Node) -> str:
         return "" if subresource else _fields_refusal(node, old, new)

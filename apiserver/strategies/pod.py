@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from apiserver.auth.authorize import NOT_BOUND, acting_node
+from apiserver.auth.authorize import CHANGE, Attempt, acting_node
 from apiserver.state.items import Seen
 from apiserver.strategies.strategy import Cluster, Strategy
 from cubernetes.api.core.node import Node, is_given_by
@@ -12,6 +12,10 @@ from cubernetes.api.core.podstatus import PodStatus
 from cubernetes.api.errors import Forbidden, Problem
 from cubernetes.api.meta import replaced
 from cubernetes.host.web.messages import Identity
+
+NOT_BOUND = "the pod is not bound to this node"
+# What a node may do to a pod of its own, by subresource.
+OF_ITS_OWN = {"": {"get", "delete"}, "status": {"get", *CHANGE}}
 
 
 class Pods(Strategy[Pod]):
@@ -60,6 +64,22 @@ class Pods(Strategy[Pod]):
 
     def node_of(self, one: Pod) -> str:
         return one.spec.node_name
+
+    def access_refusal(
+        self,
+        node: str,
+        attempt: Attempt,
+        one: Pod | None,
+        *,
+        is_named: bool,  # noqa: ARG002
+    ) -> str:
+        if attempt.verb in ("list", "watch"):
+            is_own = attempt.node == node and not attempt.subresource
+            return "" if is_own else "a node must ask with fieldSelector spec.nodeName=<itself>"
+        if attempt.verb not in OF_ITS_OWN.get(attempt.subresource, ()):
+            return "a node may read, report and delete its pods, nothing else"
+        # Where nothing is there, nothing is to be protected: the verb will say so.
+        return "" if one is None or one.spec.node_name == node else NOT_BOUND
 
     def node_refusal(self, node: str, subresource: str, old: Pod | None, new: Pod) -> str:  # noqa: ARG002
         return "" if old is not None and old.spec.node_name == node else NOT_BOUND

@@ -7,33 +7,41 @@ from apiserver.auth.authorize import acting_node
 from apiserver.state.preconditions import Precondition
 from apiserver.strategies.event import Events
 from apiserver.strategies.lease import Leases, fences
+from apiserver.strategies.named import Named
 from apiserver.strategies.namespace import Namespaces, takes_objects
 from apiserver.strategies.node import Nodes
 from apiserver.strategies.pod import Pods
 from apiserver.strategies.service import Services
 from apiserver.strategies.strategy import Strategy
 from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
 from cubernetes.host.web.messages import Identity, Request
 
-STRATEGIES: Mapping[type[Object], Strategy[Any]] = {
+type Strategies = Mapping[type[Object], Strategy[Any]]
+
+STRATEGIES: Strategies = {
     Namespace: Namespaces(),
     Node: Nodes(),
     Pod: Pods(),
     Service: Services(),
+    ConfigMap: Named(),
+    Secret: Named(),
     Event: Events(),
     Lease: Leases(),
 }
 DEFAULT: Strategy[Any] = Strategy()
 
 
-def strategy_of(kind: type[Object]) -> Strategy[Any]:
-    return STRATEGIES.get(kind, DEFAULT)
+def strategy_of(kind: type[Object], strategies: Strategies = STRATEGIES) -> Strategy[Any]:
+    """Return what a kind asks for; another model of a kind has the answers of the kind."""
+    return next((strategies[one] for one in kind.__mro__ if one in strategies), DEFAULT)
 
 
 def write_preconditions(request: Request) -> tuple[Precondition, ...]:
@@ -53,11 +61,17 @@ def creation_preconditions(request: Request, namespace: str) -> tuple[Preconditi
     return (*fences(request), *place)
 
 
-def object_refusal(identity: Identity, subresource: str, old: Object | None, new: Object) -> str:
+def object_refusal(
+    strategy: Strategy[Any],
+    identity: Identity,
+    subresource: str,
+    old: Object | None,
+    new: Object,
+) -> str:
     """Return why a write is refused for what is in it; empty where it is allowed.
 
     `may` has allowed the verb already, by what memory showed of the object. This is asked within
     the transaction, of what the store has there: also for rights that end at an object's fields.
     """
     node = acting_node(identity)
-    return strategy_of(type(new)).node_refusal(node, subresource, old, new) if node else ""
+    return strategy.node_refusal(node, subresource, old, new) if node else ""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
+from apiserver.auth.authorize import NO_BUSINESS, READ, Attempt
 from apiserver.state.items import Seen
 from apiserver.state.keys import CLUSTER_IPS, NODE_PORTS
 from apiserver.storage.store import Delete, Entry, Op, Put
@@ -27,6 +28,17 @@ class Services(Strategy[Service]):
     """
 
     is_answered_with_object = True
+
+    def access_refusal(
+        self,
+        node: str,  # noqa: ARG002
+        attempt: Attempt,
+        one: Service | None,  # noqa: ARG002
+        *,
+        is_named: bool,  # noqa: ARG002
+    ) -> str:
+        """Every node reads them: pods are given variables for services."""
+        return "" if attempt.verb in READ and not attempt.subresource else NO_BUSINESS
 
     def updated(self, old: Service, new: Service) -> Service:
         new = super().updated(old, new)

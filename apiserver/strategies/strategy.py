@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, cast
 
+from apiserver.auth.authorize import NO_BUSINESS, Attempt
 from apiserver.settings import Settings
 from apiserver.state.items import Seen
 from apiserver.storage.store import Entry, Op
@@ -91,12 +92,17 @@ class Strategy[K: Object]:
 
     node_field: the field that names the node to which an object belongs. A node may list and watch
         only those that name it, and what it may do to one depends on that object.
+    is_read_where_named: whether a node may read those that a pod bound to it names, one by one.
+    messages: the kind's messages in Kubernetes' protobuf, a table as that of
+        apiserver/wire/protomessages.py, where that does not have them.
     is_answered_with_object: whether a deletion answers with the object, as clients of some kinds
         expect, and not with a Status.
     is_deletion_awaited: whether a deletion is answered only once this server's memory shows it.
     """
 
     node_field: ClassVar[str] = ""
+    is_read_where_named: ClassVar[bool] = False
+    messages: ClassVar[str] = ""
     is_answered_with_object: ClassVar[bool] = False
     is_deletion_awaited: ClassVar[bool] = False
 
@@ -201,8 +207,26 @@ class Strategy[K: Object]:
         """Return the node that an object belongs to; empty where it belongs to none."""
         return ""
 
+    def access_refusal(  # a hook
+        self,
+        node: str,  # noqa: ARG002
+        attempt: Attempt,  # noqa: ARG002
+        one: K | None,  # noqa: ARG002
+        *,
+        is_named: bool,  # noqa: ARG002
+    ) -> str:
+        """Return why a node may not attempt this, by its verb and name; empty where it may.
+
+        one: the object that is there, where the kind has a node_field and the attempt a name.
+        is_named: whether a pod bound to the node names it, where is_read_where_named.
+        """
+        return NO_BUSINESS
+
     def node_refusal(self, node: str, subresource: str, old: K | None, new: K) -> str:  # noqa: ARG002
-        """Return why a node may not write this; empty where it may. old is None at creation."""
+        """Return why a node may not write this content; empty where it may.
+
+        old is None at creation.
+        """
         return ""
 
     def vital_bytes_max(self, namespace: str) -> int:  # noqa: ARG002  a hook

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from apiserver.backend import Backend
 from apiserver.call import Call
@@ -14,7 +14,8 @@ from apiserver.state.statuses import absent, conflict, success
 from apiserver.state.transact import Decision
 from apiserver.storage.store import Put
 from apiserver.strategies.metadata import to_the_second
-from apiserver.strategies.registry import strategy_of, write_preconditions
+from apiserver.strategies.registry import write_preconditions
+from apiserver.strategies.strategy import Strategy
 from apiserver.verbs.read import selection_for
 from apiserver.verbs.write import Answer, check_allowed, is_over, note_written, removal
 from apiserver.wire.bodies import model_in
@@ -36,7 +37,7 @@ GRACE_S_MAX = 2**31 - 1
 async def delete(backend: Backend, call: Call) -> Response:
     options = options_in(call)
     item, is_gone = await deleted(backend, call, options)
-    if is_gone and not strategy_of(call.kind).is_answered_with_object:
+    if is_gone and not call.strategy.is_answered_with_object:
         return success(call.kind.resource, call.name, item.object.metadata.uid)
     return Response(200, item.content)
 
@@ -66,7 +67,7 @@ async def deleted(
     With uid, another incarnation counts as none: NotFound.
     """
     kind, key = call.kind, key_of(call.kind, call.namespace, call.name)
-    strategy = strategy_of(kind)
+    strategy = call.strategy
     if why := strategy.deletion_refusal(call.name):
         plural = kind.resource.plural
         message = f'{plural} "{call.name}" is forbidden: {why}'
@@ -82,10 +83,10 @@ async def deleted(
         call.trace.about(found.object)
         check_allowed(call, found.object, found.object)
         _check_preconditions(call, options, found.object.metadata)
-        going = dying(found.object, options, now)
+        going = dying(found.object, options, now, strategy)
         beside = strategy.deletion(call.identity, found.object, seen)
-        if is_over(going):
-            return Decision((*removal(going), *beside), (partial(_last, found), True))
+        if is_over(going, strategy):
+            return Decision((*removal(going, strategy), *beside), (partial(_last, found), True))
         value = encoded(going)
         if value == value_of(found) and not beside:
             return Decision((), (lambda _: found, False))
@@ -111,9 +112,8 @@ def _stored_or_same(kind: type[Object], key: str, value: bytes, found: Item, rev
     return stored(kind, key, value, revision or found.revision)
 
 
-def dying(one: Object, options: DeleteOptions, now: datetime) -> Object:
+def dying(one: Object, options: DeleteOptions, now: datetime, strategy: Strategy[Any]) -> Object:
     """Return an object whose deletion has been asked for, once or again."""
-    strategy = strategy_of(type(one))
     grace_s = strategy.grace_s(one, options.grace_period_seconds)
     metadata = _with_grace(one.metadata, grace_s, now)
     finalizers = finalizers_after(metadata.finalizers, _policy_of(options))

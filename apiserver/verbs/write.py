@@ -20,10 +20,9 @@ from apiserver.strategies.metadata import Stamp
 from apiserver.strategies.registry import (
     creation_preconditions,
     object_refusal,
-    strategy_of,
     write_preconditions,
 )
-from apiserver.strategies.strategy import Claimed, Draw, Exhausted, Unread, with_status
+from apiserver.strategies.strategy import Claimed, Draw, Exhausted, Strategy, Unread, with_status
 from apiserver.wire.bodies import changed_to, object_in, warning_header
 from apiserver.wire.patches import patch_in
 from cubernetes.api.coding import codec
@@ -102,7 +101,7 @@ def _check_address(call: Call, one: Object) -> None:
 def _check_may_create(call: Call) -> None:
     resource = call.kind.resource
     attempt = Attempt("create", resource.group, resource.plural, "", call.namespace, call.name)
-    if refusal := may(call.identity, attempt):
+    if refusal := may(call.identity, attempt, call.strategy):
         raise forbidden(resource.plural, call.name, refusal)
 
 
@@ -157,7 +156,7 @@ async def modified(
 ) -> Item:
     """Change the object that the call names, as one transaction; no change is no write."""
     kind, key = call.kind, key_of(call.kind, call.namespace, call.name)
-    strategy = strategy_of(kind)
+    strategy = call.strategy
     preconditions = (*preconditions, *write_preconditions(call.request))
     draw = Draw(backend.fraction(), {})
 
@@ -177,9 +176,9 @@ async def modified(
             return Decision((), lambda _: found)
         _check_size(value, backend)
         answer = partial(_item, kind, key, value, found.revision)
-        if is_over(new):
+        if is_over(new, strategy):
             # The claims that stand are those of the object that stands.
-            return Decision(removal(found.object), answer)
+            return Decision(removal(found.object, strategy), answer)
         check_room(backend, call, new, found, value)
         return Decision((Put(key, value), *beside), answer)
 
@@ -226,7 +225,7 @@ def check_room(backend: Backend, call: Call, new: Object, found: Item | None, va
     if call.route.subresource == "status":
         status_bytes = len(codec.encode(cast(Any, new).status))
     old_bytes = len(value_of(found)) if found is not None else 0
-    vital_bytes_max = strategy_of(call.kind).vital_bytes_max(new.metadata.namespace)
+    vital_bytes_max = call.strategy.vital_bytes_max(new.metadata.namespace)
     part = call.route.subresource
     write = Write(call.identity, vital_bytes_max, part, old_bytes, len(value), status_bytes)
     backend.room.check(write, backend.env.clock.monotonic())
@@ -236,17 +235,17 @@ def note_written(backend: Backend, identity: Identity, written_bytes: int) -> No
     backend.room.noted(identity, written_bytes, backend.env.clock.monotonic())
 
 
-def is_over(one: Object) -> bool:
+def is_over(one: Object, strategy: Strategy[Any]) -> bool:
     """Its deletion was asked for, and nothing is left to wait for."""
     metadata = one.metadata
     waits = metadata.finalizers or metadata.deletion_grace_period_seconds
-    return metadata.is_deleted and not waits and not strategy_of(type(one)).is_held(one)
+    return metadata.is_deleted and not waits and not strategy.is_held(one)
 
 
-def removal(one: Object) -> tuple[Op, ...]:
+def removal(one: Object, strategy: Strategy[Any]) -> tuple[Op, ...]:
     """Return what removes an object, with the claims that it held."""
     key = key_of(type(one), one.metadata.namespace, one.metadata.name)
-    return (Delete(key), *strategy_of(type(one)).released(one))
+    return (Delete(key), *strategy.released(one))
 
 
 def _item(kind: type[Object], key: str, value: bytes, revision_before: int, revision: int) -> Item:
@@ -274,7 +273,7 @@ def _name_for(backend: Backend, one: Object) -> str:
 
 async def _create_named(backend: Backend, call: Call, one: Object, name: str) -> Item:
     stamp = Stamp(name, call.namespace, backend.env.rng.uuid(), backend.env.clock.now())
-    strategy = strategy_of(call.kind)
+    strategy = call.strategy
     new: Object = strategy.prepared(stamps.with_initial_metadata(one, stamp).defaulted())
     if problems := found(new.problems()):
         title = call.kind.resource.qualified_kind
@@ -294,7 +293,7 @@ async def _create_named(backend: Backend, call: Call, one: Object, name: str) ->
 async def _put_new(
     backend: Backend, call: Call, new: Object, preconditions: tuple[Precondition, ...]
 ) -> Item:
-    key, strategy = key_of(call.kind, call.namespace, new.metadata.name), strategy_of(call.kind)
+    key, strategy = key_of(call.kind, call.namespace, new.metadata.name), call.strategy
     plain = encoded(new)
     _check_size(plain, backend)
 
@@ -318,7 +317,7 @@ async def _put_new(
 def _replacement(call: Call, new: Object, old: Object) -> Object:
     """Return what a write of the main resource makes of old: all but what is the server's."""
     _check_seen(call, new, old)
-    strategy = strategy_of(call.kind)
+    strategy = call.strategy
     made: Object = strategy.updated(old, stamps.with_server_fields(old, new)).defaulted()
     if problems := found(strategy.update_problems(old, made)):
         raise invalid(new.resource.qualified_kind, call.name, problems, made)
@@ -361,7 +360,7 @@ def check_allowed(call: Call, old: Object | None, new: Object) -> None:
 
     Raises: Forbidden.
     """
-    refusal = object_refusal(call.identity, call.route.subresource, old, new)
+    refusal = object_refusal(call.strategy, call.identity, call.route.subresource, old, new)
     if refusal:
         raise Forbidden(refusal, kind=call.kind.resource.plural, name=new.metadata.name)
 

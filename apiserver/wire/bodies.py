@@ -51,7 +51,9 @@ def tree_in(call: Call) -> Tree:
     if media in YAML_MEDIA:
         return yaml.tree_of(call.request.body)
     if media == protobuf.MEDIA:
-        return protobuf.tree_of(call.request.body)
+        strategy = call.route.strategy
+        more = strategy.messages if strategy is not None else ""
+        return protobuf.tree_of(call.request.body, more)
     raise UnsupportedMediaType(f"{media[:80]!r}: send application/json or application/yaml")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from apiserver.wire.protomessages import Field, messages
+from apiserver.wire.protomessages import Field, Message, messages
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.host.protowire import VARINT, ProtobufBroken, fields, signed, utf8
@@ -36,20 +36,21 @@ class Wire(NamedTuple):
     content: int | bytes
 
 
-def tree_of(body: bytes) -> Tree:
-    """Return the tree of a body.
+def tree_of(body: bytes, more: str = "") -> Tree:
+    """Return the tree of a body; more: messages beside those of the built-in kinds.
 
     Raises: BadRequest: it is no such body, of a kind that has no messages here, or too much.
     """
     if not body.startswith(MAGIC):
         raise BadRequest("the body does not begin as Kubernetes' protobuf does, with k8s and 0")
-    read = _Reader()
+    known = messages(more)
+    read = _Reader(known)
     envelope = read.by_number(body[len(MAGIC) :], "Unknown")
     about = read.by_number(_bytes(envelope.get(1), "typeMeta"), "TypeMeta")
     if _bytes(envelope.get(3), "contentEncoding"):
         raise BadRequest("a content encoding within protobuf is not taken")
     api_version, kind = (_text(about.get(number), "typeMeta") for number in (1, 2))
-    if kind not in messages():
+    if kind not in known:
         raise BadRequest(f"{kind[:80]!r} is not read from protobuf: send application/json")
     tree: Tree = {"apiVersion": api_version, "kind": kind} if api_version else {"kind": kind}
     return tree | read.message(_bytes(envelope.get(2), "raw"), kind)
@@ -58,7 +59,8 @@ def tree_of(body: bytes) -> Tree:
 class _Reader:
     """Reads one body; counts its fields, for a field can be two bytes and cost a hundred."""
 
-    def __init__(self) -> None:
+    def __init__(self, messages: Mapping[str, Message]) -> None:
+        self._messages = messages
         self._count = 0
 
     def fields(self, content: bytes, place: str) -> Iterator[Wire]:
@@ -78,7 +80,7 @@ class _Reader:
 
     def message(self, content: bytes, name: str) -> Tree:
         """Return the fields of a message by their names in JSON."""
-        known = messages()[name]
+        known = self._messages[name]
         tree: Tree = {}
         for wire in self.fields(content, name):
             field = known.get(wire.number)

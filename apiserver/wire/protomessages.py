@@ -172,9 +172,9 @@ type Message = Mapping[int, Field]
 
 
 @cache
-def messages() -> Mapping[str, Message]:
-    """Return the fields of each message by their numbers."""
-    whole = _MESSAGES.replace("\n  ", " ").split("\n")
+def messages(more: str = "") -> Mapping[str, Message]:
+    """Return the fields of each message by their numbers; more: a table of further ones."""
+    whole = f"{_MESSAGES}\n{more}".replace("\n  ", " ").split("\n")
     return {
         name: dict(_field(text) for text in fields)
         for name, *fields in (line.split() for line in whole if line)

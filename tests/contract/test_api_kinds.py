@@ -6,14 +6,19 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
+from apiserver.auth.authorize import Attempt
 from apiserver.state.mirror import KindReserved, Mirror
+from apiserver.strategies.registry import STRATEGIES
+from apiserver.strategies.strategy import Strategy
 from apiserver.subresources.registry import SubresourceUnknown
+from apiserver.wire import protobuf
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.kinds import Kinds
-from cubernetes.api.meta import Column, Model, Object, age_of, shown
+from cubernetes.api.meta import Column, Model, Object, age_of, replaced, shown
 from cubernetes.api.registry import KINDS
 from cubernetes.api.resource import Resource
-from tests.contract.api_world import ADMIN, PODS, Tree, World, a_pod, a_world, settled
+from cubernetes.host.web.messages import Identity
+from tests.contract.api_world import ADMIN, PODS, Tree, World, a_node, a_pod, a_world, settled
 
 GROUP = "/apis/toys.example.com/v1"
 TOYS = f"{GROUP}/namespaces/default/toys"
@@ -60,6 +65,11 @@ class Teddy(Toy):
 
     api_version: str = shown("toys.example.com/v1")
     kind: str = shown("Toy")
+
+
+def part(number: int, content: bytes) -> bytes:
+    """Return a short field as it stands in a protobuf message."""
+    return bytes([number << 3 | 2, len(content)]) + content
 
 
 def a_toy(name: str, wheels: int = 4) -> Tree:
@@ -195,6 +205,79 @@ async def test_a_kind_can_have_another_model(world: World) -> None:
 
     assert (await world.call("GET", TOYS)).names == ["car"]
     assert next(world.server.backend.objects(Teddy)).metadata.name == "car"
+
+
+class Shelved(Strategy[Toy]):
+    """Toys are on nodes: one that is new stands still, its node may look at it, and protobuf."""
+
+    node_field = "metadata.name"
+    messages = """
+Toy 1=metadata:ObjectMeta 2=spec:ToySpec
+ToySpec 1=wheels:int
+"""
+
+    def prepared(self, new: Toy) -> Toy:
+        return replaced(new, status=ToyStatus(rolling=True))
+
+    def access_refusal(
+        self, node: str, attempt: Attempt, one: Toy | None, *, is_named: bool
+    ) -> str:
+        assert not is_named
+        may_look = attempt.verb == "get" and one is not None and one.metadata.name == node
+        return "" if may_look else "not a toy of yours"
+
+
+async def test_a_new_kind_brings_its_strategy(world: World) -> None:
+    """What it begins with, what a node may read of it, and its messages in protobuf."""
+    world.server.replace(KINDS.with_(Toy), {**STRATEGIES, Toy: Shelved()})
+    sent = protobuf.MAGIC + part(1, part(1, b"toys.example.com/v1") + part(2, b"Toy"))
+    sent += part(2, part(1, part(1, b"n1")) + part(2, b"\x08\x03"))
+    made = await world.call("POST", TOYS, sent, headers={"content-type": protobuf.MEDIA})
+    await world.call("POST", TOYS, a_toy("n2"))
+    kubelet = Identity("system:node:n1", ("system:nodes",))
+
+    assert (made.code, made.tree["spec"], made.tree["status"]) == (
+        201, {"wheels": 3}, {"rolling": True}
+    )  # fmt: skip
+    await world.call("POST", "/api/v1/nodes", a_node("n1"))
+    assert (await world.call("GET", f"{TOYS}/n1", identity=kubelet)).code == 200
+    refused = await world.call("GET", f"{TOYS}/n2", identity=kubelet)
+    assert (refused.code, "not a toy of yours" in refused.tree["message"]) == (403, True)
+
+
+class PodAnew(Pod):
+    """Another model of the kind Pod."""
+
+    api_version: str = shown("v1")
+    kind: str = shown("Pod")
+
+
+async def test_what_pods_name_is_known_also_of_another_model_of_pods(world: World) -> None:
+    """A cache that was followed before is followed no more, and the kind's rules stay."""
+    kubelet = Identity("system:node:n1", ("system:nodes",))
+    secrets = "/api/v1/namespaces/default/secrets"
+    await world.call("POST", "/api/v1/nodes", a_node("n1"))
+    for name in ("first", "second"):
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+        await world.call("POST", secrets, secret)
+
+    async def code(name: str) -> int:
+        return (await world.call("GET", f"{secrets}/{name}", identity=kubelet)).code
+
+    def naming(name: str) -> Tree:
+        env_from = [{"secretRef": {"name": name}}]
+        container = {"name": "c", "image": "i", "envFrom": env_from}
+        return a_pod(name, containers=[container], nodeName="n1")
+
+    await world.call("POST", PODS, naming("first"))
+    assert (await code("first"), await code("second")) == (200, 403)
+
+    world.server.replace(KINDS.with_(PodAnew))
+    assert (await world.call("POST", PODS, naming("second"))).code == 201
+    assert (await code("first"), await code("second")) == (200, 200)
+    assert (await world.call("DELETE", f"{PODS}/second")).code == 200
+    mine = await world.call("GET", f"{PODS}/first", identity=kubelet)
+    assert mine.code == 200
 
 
 class Thief(Toy):

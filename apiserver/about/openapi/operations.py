@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 
 from apiserver.about.openapi.schemas import GROUP_VERSION_KIND, Schemas, group_version_kind
 from apiserver.call import Route
-from apiserver.strategies.registry import strategy_of
 from apiserver.subresources.registry import method_of, subresource_named
 from apiserver.wire import protobuf
 from apiserver.wire.bodies import YAML_MEDIA
@@ -179,7 +178,7 @@ def _answered(route: Route, schemas: Schemas, media: str) -> Tree:
 def _is_told_by_status(route: Route) -> bool:
     match route.verb:
         case "delete":
-            return not strategy_of(_kind(route)).is_answered_with_object
+            return route.strategy is None or not route.strategy.is_answered_with_object
         case "deletecollection":
             return True
         case _:

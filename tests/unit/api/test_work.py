@@ -410,7 +410,7 @@ def admitted(one: Object) -> None:
         *strategy.update_problems(prepared, prepared),
         *stamps.metadata_problems(prepared.metadata, prepared.metadata),
     ]
-    object_refusal(NODE, "", prepared, prepared)
+    object_refusal(strategy, NODE, "", prepared, prepared)
     stamps.with_next_generation(
         prepared, strategy.updated(prepared, stamps.with_server_fields(prepared, prepared))
     )
@@ -442,7 +442,7 @@ def test_changes_of_metadata(field: str) -> None:
         def work() -> None:
             list(stamps.metadata_problems(old, new))
             list(after.problems())
-            object_refusal(NODE, "", before, after)
+            object_refusal(strategy_of(type(after)), NODE, "", before, after)
 
         return work
 

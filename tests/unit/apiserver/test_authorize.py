@@ -1,19 +1,23 @@
 """Roles as a table, and random nodes against an oracle that knows who runs what."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.auth.authorize import Attempt, may, needs_name, needs_object, node_of
-from apiserver.strategies.registry import object_refusal
+from apiserver.auth import authorize
+from apiserver.auth.authorize import Attempt, node_of
+from apiserver.strategies import registry
+from apiserver.strategies.registry import strategy_of
+from apiserver.strategies.strategy import Strategy
 from cubernetes.api.coordination.lease import Lease, LeaseSpec
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.spec import PodSpec
-from cubernetes.api.meta import ObjectMeta
+from cubernetes.api.meta import Object, ObjectMeta
 from cubernetes.api.registry import KINDS
 from cubernetes.host.web.messages import ANONYMOUS, Identity
 
@@ -25,6 +29,34 @@ JOINER = Identity("system:bootstrap:abc", ("system:bootstrappers",))
 LEASES = "coordination.k8s.io"
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 RESOURCES = (*(kind.resource.plural for kind in KINDS), "tokens", "join")
+
+
+BY_RESOURCE = {kind.resource.plural: kind for kind in KINDS}
+
+
+def access_to(attempt: Attempt) -> Strategy[Any] | None:
+    kind = BY_RESOURCE.get(attempt.resource)
+    return strategy_of(kind) if kind is not None else None
+
+
+def may(
+    identity: Identity, attempt: Attempt, one: Object | None = None, *, is_named: bool = False
+) -> str:
+    return authorize.may(identity, attempt, access_to(attempt), one, is_named=is_named)
+
+
+def needs_object(identity: Identity, attempt: Attempt) -> bool:
+    access = access_to(attempt)
+    return access is not None and authorize.needs_object(identity, attempt, access)
+
+
+def needs_name(identity: Identity, attempt: Attempt) -> bool:
+    access = access_to(attempt)
+    return access is not None and authorize.needs_name(identity, access)
+
+
+def object_refusal(identity: Identity, subresource: str, old: Object | None, new: Object) -> str:
+    return registry.object_refusal(strategy_of(type(new)), identity, subresource, old, new)
 
 
 def a_kubelet(node: str) -> Identity:
