@@ -1,6 +1,6 @@
 """One request, understood: its route, whom and what it is about, and the parameters all share."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -11,9 +11,13 @@ from apiserver.strategies.strategy import Strategy
 from cubernetes.api.coding.codec import Validation
 from cubernetes.api.errors import BadRequest, UnsupportedMediaType
 from cubernetes.api.meta import Object
+from cubernetes.client.wire.logquery import flag
 from cubernetes.host.web.messages import Identity, Request, Response
 
 type Handler = Callable[[Backend, "Call"], Awaitable[Response]]
+
+# What the values of a route's query parameters are held against. Each raises BadRequest or Invalid.
+type Checks = Mapping[str, Callable[[str], None]]
 
 NUMBER_CHARS_MAX = 18
 
@@ -40,6 +44,8 @@ class Route(NamedTuple):
     resource: str = ""
     # What the kind asks for beyond the verbs, where the route is about one.
     strategy: Strategy[Any] | None = None
+    # Every query parameter that the route knows: what it obeys, and what it refuses by name.
+    checks: Checks = {}
 
 
 @dataclass(slots=True)
@@ -114,16 +120,11 @@ class Call:
         return int(text)
 
     def is_set(self, name: str) -> bool:
-        """Return a parameter that is true or false; absent is false.
+        """Return a parameter that is true or false; absent is false, `?name` alone is true.
 
         Raises: BadRequest.
         """
-        text = self.request.parameter(name).lower()
-        if text in ("", "false", "0"):
-            return False
-        if text in ("true", "1"):
-            return True
-        raise BadRequest(f"{name}: must be true or false")
+        return flag(name, self.request.parameter(name, "false"))
 
 
 @lru_cache(maxsize=64)

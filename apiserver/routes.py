@@ -5,16 +5,18 @@ Every name of every kind is a subdomain: nothing else in a path ever becomes a k
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from apiserver.about import counts, discovery, health
 from apiserver.about.openapi.documents import Documents
-from apiserver.call import Handler, Policy, Route
+from apiserver.call import Checks, Handler, Policy, Route
 from apiserver.enrolment import joining
 from apiserver.strategies.registry import STRATEGIES, Strategies, strategy_of
-from apiserver.subresources.registry import subresources_of
+from apiserver.subresources.registry import parameters_of, refused_of, subresources_of
 from apiserver.verbs import delete, read
 from apiserver.verbs import write as writing
+from apiserver.wire.parameters import COMMON, checks_of
 from cubernetes.api import names
 from cubernetes.api.errors import BadRequest, MethodNotAllowed, NotFound
 from cubernetes.api.meta import Object
@@ -68,14 +70,23 @@ def _checked(table: Iterable[Route]) -> Iterator[tuple[str, str, Route]]:
 def table(kinds: Sequence[type[Object]], strategies: Strategies = STRATEGIES) -> Iterator[Route]:
     """Yield every route of the server; each of a kind has the kind's strategy."""
     of_kinds = [
-        route._replace(strategy=strategy_of(kind, strategies))
+        route._replace(
+            strategy=strategy_of(kind, strategies), checks=_checks(route.subresource, route.verb)
+        )
         for kind in kinds
         for route in (*_of_collections(kind), *_of_objects(kind))
         # A kind may lack a verb; its parts have verbs of their own.
         if route.subresource or route.verb in kind.resource.verbs
     ]
-    yield from _about_the_server(kinds, Documents(of_kinds, kinds))
+    common = checks_of(COMMON, {})
+    for route in _about_the_server(kinds, Documents(of_kinds, kinds)):
+        yield route._replace(checks=common)
     yield from of_kinds
+
+
+@cache
+def _checks(part: str, verb: str) -> Checks:
+    return checks_of(parameters_of(part, verb), refused_of(part, verb))
 
 
 def _about_the_server(kinds: Sequence[type[Object]], documents: Documents) -> Iterator[Route]:
@@ -88,6 +99,7 @@ def _about_the_server(kinds: Sequence[type[Object]], documents: Documents) -> It
     yield Route("GET", "/api", "get", discovery.versions, Policy.KNOWN)
     yield Route("GET", "/apis", "get", discovery.groups_of(kinds), Policy.KNOWN)
     yield Route("GET", "/openapi/v3", "get", documents.index, Policy.KNOWN)
+    yield Route("GET", "/openapi/v2", "get", documents.swagger, Policy.KNOWN)
     groups = {kind.resource.root: kind.resource for kind in kinds}
     for root, resource in sorted(groups.items()):
         own = [kind for kind in kinds if kind.resource.root == root]

@@ -44,8 +44,8 @@ from apiserver.state.watching import WatchRegistry
 from apiserver.storage.store import Store
 from apiserver.strategies.registry import STRATEGIES, Strategies
 from apiserver.verbs.read import seats_for, selection_for
-from apiserver.wire import bodies
-from apiserver.wire.forms import noted
+from apiserver.wire import bodies, parameters
+from apiserver.wire.forms import indented, noted
 from cubernetes.api.errors import (
     ApiError,
     BadRequest,
@@ -188,6 +188,8 @@ class ApiServer:
         async with AsyncExitStack() as places:
             try:
                 response = await self._told(request, unread, record, places)
+                if parameters.is_pretty(request.query):
+                    response = indented(response)
                 response = noted(request.headers.get("accept", ""), response)
                 if trace.request_id:
                     headers = {**response.headers, requestids.HEADER: trace.request_id}
@@ -242,6 +244,7 @@ class ApiServer:
         record.matched(route)
         if route.policy is Policy.OPEN:
             refuse_impersonation(request)
+            parameters.check(request.query, route.checks)
             return await route.handler(self.backend, Call(request, route, request.identity))
         check_loaded(self.backend)
         identity = await self._identified(request)
@@ -252,8 +255,18 @@ class ApiServer:
         record.verb = _verb(call)
         if route.policy is Policy.ROLE:
             await self._check_may(call)
+        parameters.check(request.query, route.checks)
+        most_s = limits.request_deadline_s
+        async with asyncio.timeout(parameters.deadline_s(request.query, route.checks, most_s)):
+            return await self._carried_out(call, unread, places)
+
+    async def _carried_out(
+        self, call: Call, unread: Unread | None, places: AsyncExitStack
+    ) -> Response:
+        """Take the body, wait for a place, and let the handler answer."""
+        request, bytes_max = call.request, self.backend.settings.limits.body_bytes_max
         body_bytes = unread.bytes_max if unread else len(request.body)
-        bodies.check_head(request, body_bytes, limits.body_bytes_max)
+        bodies.check_head(request, body_bytes, bytes_max)
         if body_bytes:
             await places.enter_async_context(self._bodies.place(*gate.flow_of(request), body_bytes))
         if unread is not None:
@@ -261,7 +274,7 @@ class ApiServer:
             call = replace(call, request=replace(request, body=body))
         seats = seats_for(self.backend, call)
         await places.enter_async_context(self._seats.place(*gate.flow_of(request), seats))
-        return await route.handler(self.backend, call)
+        return await call.route.handler(self.backend, call)
 
     async def _identified(self, request: Request) -> Identity:
         if request.identity != ANONYMOUS:

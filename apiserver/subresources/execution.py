@@ -14,7 +14,7 @@ from apiserver.call import Call
 from apiserver.fairness.sessions import Topic
 from apiserver.subresources.pods import way_to
 from apiserver.subresources.subresource import Method, Subresource
-from apiserver.wire.parameters import TEXT, TRUTH, Parameter
+from apiserver.wire.parameters import COMMON, TEXT, TRUTH, Parameter
 from cubernetes.api.errors import Forbidden
 from cubernetes.client.wire.execquery import exec_query, exec_query_text
 from cubernetes.host.web.messages import Response
@@ -62,6 +62,7 @@ def _is_of(origin: str, host: str) -> bool:
 
 
 QUERY = (
+    *COMMON,
     Parameter("command", TEXT, "One word of the command; given once for each of them."),
     Parameter("container", TEXT, "Where it runs; a pod with one container needs no name."),
     Parameter("stdin", TRUTH, "Hand the client's stdin on."),

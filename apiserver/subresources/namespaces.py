@@ -16,7 +16,8 @@ from cubernetes.host.web.messages import Response
 async def finalize(backend: Backend, call: Call) -> Response:
     """Replace spec.finalizers; a namespace that is going and has none left is gone."""
     reading = object_in(call)
-    return await modify(backend, call, partial(_finalized, call, reading.model))
+    change = partial(_finalized, call, reading.model)
+    return await modify(backend, call, change, warnings=reading.warnings)
 
 
 def _finalized(call: Call, new: Object, old: Object) -> Object:

@@ -12,7 +12,7 @@ from apiserver.strategies.node import node_exists
 from apiserver.subresources.subresource import Method, Subresource
 from apiserver.verbs.write import modified
 from apiserver.wire.bodies import model_in
-from apiserver.wire.parameters import DRY_RUN, MANAGER, NUMBER, TEXT, TRUTH, Parameter
+from apiserver.wire.parameters import COMMON, MOMENT, NUMBER, STRICT_WRITE, TEXT, TRUTH, Parameter
 from cubernetes.api.bodies.envelopes import Binding, Status
 from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.condition import Condition, with_condition
@@ -115,18 +115,26 @@ def _container(pod: Pod, asked: str) -> str:
     return names[0]
 
 
+# It is read strictly always: nothing less can be asked for.
+ALWAYS_STRICT = {"fieldValidation": "Strict"}
 BINDING = Subresource(
-    # It is read strictly always: fieldValidation is not asked.
     "binding",
-    (Method("POST", "create", bind, (DRY_RUN, MANAGER), Status),),
+    (Method("POST", "create", bind, STRICT_WRITE, Status, ALWAYS_STRICT),),
     model=Binding,
 )
 LOG_QUERY = (
+    *COMMON,
     Parameter("container", TEXT, "Whose log; a pod with one container needs no name."),
     Parameter("follow", TRUTH, "Go on as more is written."),
     Parameter("previous", TRUTH, "Of the container before the last restart."),
+    Parameter("limitBytes", NUMBER, "Only so many bytes, from the first on."),
     Parameter("sinceSeconds", NUMBER, "Only what was written so recently."),
+    Parameter("sinceTime", MOMENT, "Only what was written from then on."),
     Parameter("tailLines", NUMBER, "Only so many lines from the end."),
     Parameter("timestamps", TRUTH, "Each line with its time."),
 )
-LOG = Subresource("log", (Method("GET", "get", log, LOG_QUERY),), media="text/plain")
+# A log is of both streams; the kubelet is never asked over a connection that is not verified.
+LOG_REFUSED = {"insecureSkipTLSVerifyBackend": "", "stream": "All"}
+LOG = Subresource(
+    "log", (Method("GET", "get", log, LOG_QUERY, refused=LOG_REFUSED),), media="text/plain"
+)

@@ -8,6 +8,8 @@ from apiserver.subresources.pods import BINDING, LOG
 from apiserver.subresources.scale import SCALE
 from apiserver.subresources.status import STATUS
 from apiserver.subresources.subresource import Method, Subresource
+from apiserver.wire import parameters
+from apiserver.wire.parameters import Parameter
 from cubernetes.api.resource import Resource
 
 SUBRESOURCES: tuple[Subresource, ...] = (STATUS, SCALE, BINDING, LOG, EXEC, FINALIZE)
@@ -38,3 +40,18 @@ def method_of(name: str, verb: str) -> Method | None:
     """Return how a subresource answers a verb; None for the object itself, whose name is empty."""
     found = _BY_NAME.get(name)
     return next((one for one in found.methods if one.verb == verb), None) if found else None
+
+
+def parameters_of(name: str, verb: str) -> tuple[Parameter, ...]:
+    """Return the parameters that are obeyed; name is a subresource, or empty."""
+    method = method_of(name, verb)
+    if method is None or method.parameters is None:
+        return parameters.OF_VERBS[verb]
+    return method.parameters
+
+
+def refused_of(name: str, verb: str) -> Mapping[str, str]:
+    """Return what is known and refused, each with a value that asks for nothing."""
+    method = method_of(name, verb)
+    own = method.refused if method is not None else {}
+    return {**parameters.REFUSED.get(verb, {}), **own}

@@ -12,7 +12,7 @@ from apiserver.subresources.subresource import Method, Subresource
 from apiserver.verbs.read import reach
 from apiserver.verbs.write import modified
 from apiserver.wire.bodies import tree_in
-from apiserver.wire.parameters import DRY_RUN, MANAGER
+from apiserver.wire.parameters import STRICT_WRITE
 from apiserver.wire.patches import patch_in
 from cubernetes.api.bodies.envelopes import Scale, ScaleSpec, ScaleStatus
 from cubernetes.api.coding import codec, schema
@@ -96,14 +96,14 @@ def _scaled(call: Call, old: Object, wanted: Scale) -> Object:
     return replaced(old, metadata=metadata, spec=spec)
 
 
-# It is read strictly always: fieldValidation is not asked.
-_WRITE = (DRY_RUN, MANAGER)
+# It is read strictly always: nothing less can be asked for.
+_REFUSED = {"fieldValidation": "Strict"}
 SCALE = Subresource(
     "scale",
     (
         Method("GET", "get", get),
-        Method("PUT", "update", update, _WRITE),
-        Method("PATCH", "patch", patch, _WRITE),
+        Method("PUT", "update", update, STRICT_WRITE, refused=_REFUSED),
+        Method("PATCH", "patch", patch, STRICT_WRITE, refused=_REFUSED),
     ),
     model=Scale,
 )

@@ -1,5 +1,6 @@
 """A subresource as a value: its methods, and what they take and give."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from apiserver.call import Handler
@@ -11,6 +12,8 @@ class Method(NamedTuple):
     """One HTTP method: the verb by which it is authorized, and what carries it out.
 
     parameters: those of its query; None: those that the verb has everywhere.
+    refused: parameters that Kubernetes has there and this server has not, each with a value that
+        asks for nothing.
     answer: what it answers with; None: the subresource's model.
     """
 
@@ -19,6 +22,7 @@ class Method(NamedTuple):
     handler: Handler
     parameters: tuple[Parameter, ...] | None = None
     answer: type[Model] | None = None
+    refused: Mapping[str, str] = {}
 
 
 class Subresource(NamedTuple):

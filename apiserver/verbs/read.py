@@ -23,7 +23,7 @@ from apiserver.wire.pages import Position, place_of, token_of
 from apiserver.wire.tables import Included
 from cubernetes.api.bodies.envelopes import ListMeta
 from cubernetes.api.coding.codec import encode
-from cubernetes.api.errors import AHEAD, BadRequest, Gone, Invalid, NotAcceptable, Problem, Timeout
+from cubernetes.api.errors import AHEAD, BadRequest, Gone, NotAcceptable, Problem, Timeout
 from cubernetes.host.web.messages import Response
 
 REVISION_MAX = 2**63 - 1
@@ -33,6 +33,8 @@ LIMIT_MAX = 1_000_000
 OBJECTS_PER_SEAT = 100
 # How many entries one read of an old page takes from the store.
 OLD_PAGE_ENTRIES = 500
+# Parameters that a watch cannot obey.
+OF_LISTS = ("limit", "continue", "resourceVersionMatch")
 
 
 def seats_for(backend: Backend, call: Call) -> int:
@@ -51,8 +53,6 @@ def seats_for(backend: Backend, call: Call) -> int:
 
 
 async def get(backend: Backend, call: Call) -> Response:
-    if call.request.parameter("resourceVersionMatch"):
-        raise BadRequest("resourceVersionMatch: is for lists only")
     form = _form(backend, call)
     await _reach(backend, _revision(call))
     item = backend.mirror.item(key_of(call.kind, call.namespace, call.name))
@@ -72,8 +72,12 @@ async def list_(backend: Backend, call: Call) -> Response:
     form, asked = _form(backend, call), _revision(call)
     limit = call.number("limit", 0, LIMIT_MAX)
     if token := call.request.parameter("continue"):
-        if asked:
-            raise BadRequest("resourceVersion: not together with continue")
+        for name, is_given in (
+            ("resourceVersion", asked),
+            ("resourceVersionMatch", call.request.parameter("resourceVersionMatch")),
+        ):
+            if is_given:
+                raise BadRequest(f"{name}: not together with continue")
         place = place_of(token, selection.prefix)
         items, is_all = await _page(backend, selection, place, limit)
         revision = place.revision
@@ -96,10 +100,9 @@ async def list_(backend: Backend, call: Call) -> Response:
 
 
 async def watch(backend: Backend, call: Call) -> Response:
-    if call.request.parameter("sendInitialEvents"):
-        field = "sendInitialEvents"
-        problem = Problem(field, "is not supported: list, then watch", "FieldValueForbidden")
-        raise Invalid(f"{field}: {problem.message}", problems=[problem])
+    for name in OF_LISTS:
+        if call.request.parameter(name) not in ("", "0"):
+            raise BadRequest(f"{name}: is for lists, not together with watch")
     selection, asked = selection_for(call), _revision(call)
     limits = backend.settings.limits
     timeout_s = call.number("timeoutSeconds", limits.watch_timeout_s, limits.watch_timeout_s_max)

@@ -137,3 +137,12 @@ def noted(accept: str, response: Response) -> Response:
     if len(body) <= BLOCK_YAML_BYTES_MAX:
         body = text_of(msgspec.json.decode(body)).encode()
     return replace(response, body=body, content_type="application/yaml")
+
+
+def indented(response: Response) -> Response:
+    """Return a response whose JSON is in lines and indents; streams and texts stay."""
+    if not isinstance(response.body, bytes) or response.content_type != "application/json":
+        return response
+    if response.switch is not None or not response.body:
+        return response
+    return replace(response, body=msgspec.json.format(response.body, indent=2))

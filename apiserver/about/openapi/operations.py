@@ -1,14 +1,14 @@
 """The table of routes as OpenAPI paths: what each method takes and gives, and its parameters."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from apiserver.about.openapi.schemas import GROUP_VERSION_KIND, Schemas, group_version_kind
 from apiserver.call import Route
-from apiserver.subresources.registry import method_of, subresource_named
+from apiserver.subresources.registry import method_of, parameters_of, subresource_named
 from apiserver.wire import protobuf
 from apiserver.wire.bodies import YAML_MEDIA
-from apiserver.wire.parameters import DRY_RUN, MANAGER, NUMBER, TEXT, TRUTH, Parameter, Tree, one_of
+from apiserver.wire.parameters import TEXT, Tree
 from apiserver.wire.patches import MERGE, STEPS, STRATEGIC
 from cubernetes.api.bodies.envelopes import DeleteOptions, Status
 from cubernetes.api.meta import Model, Object
@@ -17,54 +17,6 @@ from cubernetes.api.meta import Model, Object
 ACTIONS = {"create": "post", "update": "put"}
 JSON = "application/json"
 BODY_MEDIA = (JSON, YAML_MEDIA[0], protobuf.MEDIA)
-
-REVISION = Parameter("resourceVersion", TEXT, "Not older than this; 0 is whatever is at hand.")
-CHOICE = (
-    Parameter("labelSelector", TEXT, "Only objects with these labels: app=web,tier in (a,b),!old"),
-    Parameter("fieldSelector", TEXT, "Only objects with these fields: spec.nodeName=n1"),
-)
-WRITE = (
-    DRY_RUN,
-    MANAGER,
-    Parameter(
-        "fieldValidation",
-        one_of("Strict", "Warn", "Ignore"),
-        "Whether an unknown field is refused (the default), warned of, or dropped in silence.",
-    ),
-)
-DELETE = (
-    DRY_RUN,
-    Parameter("gracePeriodSeconds", NUMBER, "How long a pod may take to end; 0 is at once."),
-    Parameter(
-        "propagationPolicy",
-        one_of("Background", "Foreground", "Orphan"),
-        "Whether what it owns goes after it, before it, or stays.",
-    ),
-    Parameter("orphanDependents", TRUTH, "The older way to say Orphan."),
-)
-LIST = (
-    *CHOICE,
-    Parameter("limit", NUMBER, "How many objects to give at most; the rest is behind `continue`."),
-    Parameter("continue", TEXT, "Where the page before ended, as its metadata says."),
-    REVISION,
-    Parameter(
-        "resourceVersionMatch",
-        one_of("Exact", "NotOlderThan"),
-        "How the list must relate to resourceVersion.",
-    ),
-    Parameter("watch", TRUTH, "Give changes as they come, one JSON object a line."),
-    Parameter("allowWatchBookmarks", TRUTH, "A watch also tells how far it has come."),
-    Parameter("timeoutSeconds", NUMBER, "When a watch ends; 0 leaves it to the server."),
-)
-PARAMETERS: Mapping[str, tuple[Parameter, ...]] = {
-    "get": (REVISION,),
-    "list": LIST,
-    "create": WRITE,
-    "update": WRITE,
-    "patch": WRITE,
-    "delete": DELETE,
-    "deletecollection": (*CHOICE, *DELETE),
-}
 
 
 def paths_of(routes: Iterable[Route], schemas: Schemas) -> Tree:
@@ -89,7 +41,7 @@ def _operation(route: Route, schemas: Schemas) -> Tree:
         "operationId": _name(route),
         "parameters": [
             {"name": one.name, "in": "query", "description": one.description, "schema": one.schema}
-            for one in _parameters(route)
+            for one in parameters_of(route.subresource, route.verb)
         ],
         "responses": {"201" if route.verb == "create" else "200": _answer(route, schemas)},
         "x-kubernetes-action": _action(route),
@@ -118,13 +70,6 @@ def _name(route: Route) -> str:
     part = route.subresource.capitalize()
     verb = f"connect{route.method.capitalize()}" if _is_stream(route) else route.verb
     return f"{verb}{inside}{resource.kind}{part}{everywhere}"
-
-
-def _parameters(route: Route) -> tuple[Parameter, ...]:
-    method = method_of(route.subresource, route.verb)
-    if method is None or method.parameters is None:
-        return PARAMETERS[route.verb]
-    return method.parameters
 
 
 def _action(route: Route) -> str:

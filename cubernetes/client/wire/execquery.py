@@ -35,7 +35,7 @@ def exec_query(parameters: Iterable[tuple[str, str]]) -> ExecQuery:
     given = dict(reversed(pairs))  # of two that are the same, the first counts
     command = tuple(value for name, value in pairs if name == "command")
     container = given.get("container", "")
-    stdin, stdout, stderr, tty = (flag(name, given.get(name, "")) for name in FLAGS)
+    stdin, stdout, stderr, tty = (flag(name, given.get(name, "false")) for name in FLAGS)
     if container and not is_label(container):
         raise BadRequest("container: must be the name of a container")
     if not command or not command[0]:

@@ -20,7 +20,7 @@ LIMIT_BYTES_MAX = 2**62
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
-_TRUTHS = {"": False, "false": False, "0": False, "true": True, "1": True}
+_TRUTHS = {"": True, "false": False, "0": False, "true": True, "1": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ def log_query(parameters: Iterable[tuple[str, str]]) -> LogQuery:
     Raises: BadRequest: names the parameter and the accepted form.
     """
     given = dict(reversed(tuple(parameters)))  # of two that are the same, the first counts
-    flags = {name: flag(name, given.get(name, "")) for name in ("follow", "previous", "timestamps")}
+    flags = {
+        name: flag(name, given.get(name, "false")) for name in ("follow", "previous", "timestamps")
+    }
     container, since_time = given.get("container", ""), given.get("sinceTime", "")
     if container and not is_label(container):
         raise BadRequest("container: must be the name of a container")
@@ -85,7 +87,7 @@ def query_text(asked: LogQuery) -> str:
 
 
 def flag(name: str, text: str) -> bool:
-    """Return a parameter that is true or false; empty is false. Raises: BadRequest."""
+    """Return a parameter that is true or false; `?name` alone is true. Raises: BadRequest."""
     if text.lower() not in _TRUTHS:
         raise BadRequest(f"{name}: must be true or false")
     return _TRUTHS[text.lower()]
