@@ -8,13 +8,14 @@ from typing import Any
 from apiserver.wire.protobuf import MAGIC
 from apiserver.wire.protomessages import Field, messages
 from cubernetes.api.notation.jsontext import Tree
+from cubernetes.host.protowire import bytes_field, varint_field
 
 
 def body_of(tree: Tree) -> bytes:
     """Return the body that a Go client would send for an object."""
-    about = _bytes(1, tree["apiVersion"].encode()) + _bytes(2, tree["kind"].encode())
+    about = bytes_field(1, tree["apiVersion"].encode()) + bytes_field(2, tree["kind"].encode())
     rest = {key: value for key, value in tree.items() if key not in ("apiVersion", "kind")}
-    return MAGIC + _bytes(1, about) + _bytes(2, message_of(rest, tree["kind"]))
+    return MAGIC + bytes_field(1, about) + bytes_field(2, message_of(rest, tree["kind"]))
 
 
 def message_of(tree: Tree, name: str) -> bytes:
@@ -27,7 +28,7 @@ def message_of(tree: Tree, name: str) -> bytes:
         number, field, around = fields[key]
         for one in _each(value, field):
             content = _content(number, one, field)
-            found += content if around is None else _bytes(around, content)
+            found += content if around is None else bytes_field(around, content)
     return found
 
 
@@ -56,45 +57,29 @@ def _content(number: int, value: Any, field: Field) -> bytes:
     if field.is_map:
         key, one = value
         entry = Field(field.name, field.type)
-        return _bytes(number, _bytes(1, key.encode()) + _content(2, one, entry))
+        return bytes_field(number, bytes_field(1, key.encode()) + _content(2, one, entry))
     match field.type:
         case "int" | "bool":
-            return _number(number, int(value))
+            return varint_field(number, int(value))
         case "":
-            return _bytes(number, value.encode())
+            return bytes_field(number, value.encode())
         case "bytes":
-            return _bytes(number, base64.b64decode(value))
+            return bytes_field(number, base64.b64decode(value))
         case "-":
-            return _bytes(number, b"\x0a\x00")
+            return bytes_field(number, b"\x0a\x00")
         case "quantity" | "time" | "intOrString":
-            return _bytes(number, _message(value, field.type))
+            return bytes_field(number, _message(value, field.type))
         case name:
-            return _bytes(number, message_of(value, name))
+            return bytes_field(number, message_of(value, name))
 
 
 def _message(value: Any, kind: str) -> bytes:
     if kind == "quantity":
-        return _bytes(1, str(value).encode())
+        return bytes_field(1, str(value).encode())
     if kind == "time":
         at = datetime.fromisoformat(value)
         seconds = int(at.replace(microsecond=0).timestamp())
-        return _number(1, seconds) + _number(2, at.microsecond * 1000)
+        return varint_field(1, seconds) + varint_field(2, at.microsecond * 1000)
     if isinstance(value, int):
-        return _number(1, 0) + _number(2, value)
-    return _number(1, 1) + _bytes(3, value.encode())
-
-
-def _bytes(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _number(number: int, value: int) -> bytes:
-    return _varint(number << 3) + _varint(value % 2**64)
-
-
-def _varint(value: int) -> bytes:
-    found = b""
-    while value >= 0x80:
-        found += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return found + bytes([value])
+        return varint_field(1, 0) + varint_field(2, value)
+    return varint_field(1, 1) + bytes_field(3, value.encode())

@@ -1,9 +1,11 @@
 """The wire format of protobuf: messages as fields, each a number with bytes or a varint. Pure.
 
 Enough to read what others send without code made from their messages: remote write, and the bodies
-of Kubernetes' Go clients. Source: "Encoding" of Google's protobuf documentation.
+of Kubernetes' Go clients; and to write what they read: the OpenAPI v2 document. Source: "Encoding"
+of Google's protobuf documentation.
 """
 
+import struct
 from collections.abc import Iterator
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
@@ -71,3 +73,28 @@ def utf8(content: bytes) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise ProtobufBroken("a protobuf string is not UTF-8") from error
+
+
+def varint(number: int) -> bytes:
+    """Return a number from 0 to 2**64 - 1 as it is written."""
+    found = bytearray()
+    while number >= 0x80:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    found.append(number)
+    return bytes(found)
+
+
+def bytes_field(field: int, content: bytes) -> bytes:
+    """Return a field that holds a text, bytes or a message."""
+    return varint(field << 3 | BYTES) + varint(len(content)) + content
+
+
+def varint_field(field: int, number: int) -> bytes:
+    """Return a field that holds an int64 or a bool."""
+    return varint(field << 3 | VARINT) + varint(number % 2**64)
+
+
+def double_field(field: int, number: float) -> bytes:
+    """Return a field that holds a double."""
+    return varint(field << 3 | FIXED64) + struct.pack("<d", number)

@@ -44,9 +44,24 @@ async def test_an_openapi_document_is_named_after_what_stands_in_it(world: World
             assert "Cache-Control" not in answer.headers
 
 
-async def test_openapi_v2_is_not_there(world: World) -> None:
-    """Those who need it take nothing but protobuf; the others are told where to look by 404."""
-    assert (await world.call("GET", "/openapi/v2")).code == 404
+async def test_openapi_v2_is_there_in_the_notation_that_is_asked_for(world: World) -> None:
+    """kubectl before 1.27 takes nothing but the protobuf."""
+    protobuf = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    for accept, media in (
+        ("", "application/json"),
+        ("application/json, */*", "application/json"),
+        ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", protobuf),
+        (protobuf, protobuf),
+    ):
+        answer = await world.call("GET", "/openapi/v2", headers={"accept": accept})
+        assert (answer.code, answer.content_type) == (200, media)
+        assert (answer.body[:1] == b"{") == (media == "application/json")
+    told = (await world.call("GET", "/openapi/v2")).tree
+    for kind in KINDS:
+        document = await the_document(world, kind)
+        assert told["paths"].keys() >= document["paths"].keys()
+        assert told["definitions"].keys() >= document["components"]["schemas"].keys()
+    assert (await world.call("GET", "/openapi/v2", headers={"accept": "text/html"})).code == 406
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource.kind)

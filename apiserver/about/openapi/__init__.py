@@ -1,4 +1,4 @@
-"""OpenAPI v3: what the API takes and gives, told by the models and by the table of routes alone.
+"""OpenAPI v3 and v2: what the API takes and gives, told by models and routes alone.
 
-Kubernetes' v2 is not served: those who still need it (kubectl before 1.27) want it as protobuf.
+The models and the table of routes make the documents of v3; v2 is made from those.
 """
