@@ -25,12 +25,12 @@ the next in the round. A node with the highest total there can be ends the searc
 costs nothing where it finds nothing to prefer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Flag, auto
 from typing import NamedTuple
 
-from scheduler.nodeinfo import NodeInfo, PodRequests
+from scheduler.nodeinfo import NodeFacts, NodeInfo, PodRequests
 
 SCORE_MAX = 100
 
@@ -83,22 +83,22 @@ class Refused(NamedTuple):
         )
 
 
+# What a node says of itself that may help a pod, by the news that a change of it is.
+NEWS_OF_FACTS: Mapping[News, Callable[[NodeFacts], object]] = {
+    News.READINESS: lambda facts: (facts.is_ready, facts.is_schedulable),
+    News.LABELS: lambda facts: facts.labels,
+    News.TAINTS: lambda facts: facts.taints,
+    News.AMOUNTS: lambda facts: (facts.amounts, facts.pod_count),
+    News.PORTS: lambda facts: facts.ports,
+}
+
+
 def news_of(old: NodeInfo | None, new: NodeInfo) -> News:
     """Return what has changed at a node that may help a pod."""
     if old is None:
         return News.NODE
-    was, now = old.facts, new.facts
-    found = News(0)
-    if (was.is_ready, was.is_schedulable) != (now.is_ready, now.is_schedulable):
-        found |= News.READINESS
-    if was.labels != now.labels:
-        found |= News.LABELS
-    if was.taints != now.taints:
-        found |= News.TAINTS
-    if (was.amounts, was.pod_count) != (now.amounts, now.pod_count):
-        found |= News.AMOUNTS
-    if was.ports != now.ports:
-        found |= News.PORTS
-    if new.usage.pod_count < old.usage.pod_count:
-        found |= News.PODS
+    found = News.PODS if new.usage.pod_count < old.usage.pod_count else News(0)
+    for news, stated_by in NEWS_OF_FACTS.items():
+        if stated_by(old.facts) != stated_by(new.facts):
+            found |= news
     return found
