@@ -29,6 +29,9 @@ log = Log(__name__)
 TROUBLE_BASE_S = 2.0
 TROUBLE_MAX_S = 60.0
 RETRY_MAX_S = 10.0  # between tries to reach the runtime
+# What fails on this node; and whatever ends a round, to be tried again.
+TROUBLES = (NetworkTrouble, RuntimeTrouble, VolumeTrouble)
+HELD_UP = (*TROUBLES, ApiError, Unknown, Unreachable)
 
 
 class PodWorker:
@@ -96,14 +99,7 @@ class PodWorker:
             now = plan.Moment(clock.now(), clock.monotonic())
             pause_s = await self._carry_out(pod, plan.steps(pod, found, self._memory, now), found)
             self._failure_count = 0
-        except (
-            NetworkTrouble,
-            RuntimeTrouble,
-            VolumeTrouble,
-            ApiError,
-            Unknown,
-            Unreachable,
-        ) as error:
+        except HELD_UP as error:
             self._parts.counts.held_up.inc()
             self._report_ending(error)
             self._failure_count += 1
@@ -115,7 +111,7 @@ class PodWorker:
     def _report_ending(self, error: Exception) -> None:
         """Report what keeps a deleted pod from being gone."""
         pod = self._pod
-        is_ours = isinstance(error, NetworkTrouble | RuntimeTrouble | VolumeTrouble)
+        is_ours = isinstance(error, TROUBLES)
         if pod is not None and pod.metadata.is_deleted and is_ours:
             self._parts.recorder.record(Record(pod, "FailedKillPod", str(error), "Warning"))
 
@@ -177,7 +173,7 @@ class PodWorker:
             await work()
         except RuntimeDown:
             raise
-        except (RuntimeTrouble, NetworkTrouble, VolumeTrouble) as error:
+        except TROUBLES as error:
             self._note_trouble(pod, name, error)
             return False
         self._memory = memory.without_trouble(self._memory, name)
