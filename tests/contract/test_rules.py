@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -244,12 +243,10 @@ async def test_a_service_without_endpoints_refuses_at_once(
     net: Wires, tools: Tools, place: str
 ) -> None:
     await node(net, tools).apply(rules_on("pod1"))
-    began_s = time.monotonic()
     for port in (80, 81):
+        # A refusal is an answer: where packets are dropped instead, asking ends with a timeout.
         with pytest.raises(ConnectionRefusedError):
             await net.ask(place, EMPTY, port)
-
-    assert time.monotonic() - began_s < 1.0
 
 
 async def test_udp_to_a_service_without_endpoints_is_refused_at_once(

@@ -1,7 +1,6 @@
 """YAML as people mean it, and what it must never do to us."""
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -130,20 +129,22 @@ def test_a_file_holds_several_documents_each_with_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "bomb",
+    ("bomb", "said"),
     [
-        "[" * 1_000_000,
-        "{a: " * 300_000,
-        "a: [" + "x," * 300_000 + "]",
-        "a: &a [x]\n" + "b: [" + "*a," * 100_000 + "]",
-        "- " * 500_000,
+        ("[" * 1_000_000, "nesting deeper than 64 at line 1, column 65"),
+        ("{a: " * 300_000, "nesting deeper than 64 at line 1, column 257"),
+        ("a: [" + "x," * 300_000 + "]", "more than 100000 nodes at line 1, column 199999"),
+        (
+            "a: &a [x]\n" + "b: [" + "*a," * 100_000 + "]",
+            "anchors and aliases are not accepted at line 1, column 4",
+        ),
+        ("- " * 500_000, "nesting deeper than 64 at line 1, column 129"),
     ],
 )
-def test_a_bomb_is_refused_quickly(bomb: str) -> None:
-    begun_at = time.process_time()
-    with pytest.raises(BadRequest):
+def test_a_bomb_is_refused_where_it_passes_a_limit(bomb: str, said: str) -> None:
+    """The place in the refusal is how far the text was read: what is behind it costs nothing."""
+    with pytest.raises(BadRequest, match=f"{said}$"):
         tree_of(bomb.encode())
-    assert time.process_time() - begun_at < 1
 
 
 @given(st.binary(max_size=200))
