@@ -146,6 +146,25 @@ LeaseSpec 1=holderIdentity 2=leaseDurationSeconds:int? 3=acquireTime:time 4=rene
   5=leaseTransitions:int? 6=strategy 7=preferredHolder
 ConfigMap 1=metadata:ObjectMeta 2=data:{} 3=binaryData:{bytes} 4=immutable:bool?
 Secret 1=metadata:ObjectMeta 2=data:{bytes} 3=type 4=stringData:{} 5=immutable:bool?
+Ingress 1=metadata:ObjectMeta 2=spec:IngressSpec 3=status:IngressStatus
+IngressSpec 1=defaultBackend:IngressBackend 2=tls:[IngressTLS] 3=rules:[IngressRule]
+  4=ingressClassName
+IngressBackend 3=resource:TypedLocalObjectReference 4=service:IngressServiceBackend
+TypedLocalObjectReference 1=apiGroup 2=kind 3=name
+IngressServiceBackend 1=name 2=port:ServiceBackendPort
+ServiceBackendPort 1=name 2=number:int
+IngressTLS 1=hosts:[] 2=secretName
+IngressRule 1=host 2=ingressRuleValue:IngressRuleValue^
+IngressRuleValue 1=http:HTTPIngressRuleValue
+HTTPIngressRuleValue 1=paths:[HTTPIngressPath]
+HTTPIngressPath 1=path 2=backend:IngressBackend 3=pathType
+IngressStatus 1=loadBalancer:IngressLoadBalancerStatus
+IngressLoadBalancerStatus 1=ingress:[IngressLoadBalancerIngress]
+IngressLoadBalancerIngress 1=ip 2=hostname 4=ports:[IngressPortStatus]
+IngressPortStatus 1=port:int 2=protocol 3=error
+IngressClass 1=metadata:ObjectMeta 2=spec:IngressClassSpec
+IngressClassSpec 1=controller 2=parameters:IngressClassParametersReference
+IngressClassParametersReference 1=apiGroup 2=kind 3=name 4=scope 5=namespace
 DeleteOptions 1=gracePeriodSeconds:int? 2=preconditions:Preconditions 3=orphanDependents:bool?
   4=propagationPolicy 5=dryRun:[] 6=ignoreStoreReadErrorWithClusterBreakingPotential:bool?
 Preconditions 1=uid 2=resourceVersion

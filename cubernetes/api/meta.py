@@ -278,6 +278,11 @@ class Object(Model):
             block_owner_deletion=True,
         )
 
+    @classmethod
+    def misread(cls, tree: Mapping[str, Any]) -> Iterator[Problem]:  # noqa: ARG003  a hook
+        """Yield how a tree of an older form, which cannot be read, is written now."""
+        return iter(())
+
     def defaulted(self) -> Self:
         """Return the object with the defaults that depend on other fields filled in."""
         return self

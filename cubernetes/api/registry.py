@@ -9,8 +9,11 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
+from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.kinds import Kinds
+from cubernetes.api.networking.ingress import Ingress
+from cubernetes.api.networking.ingressclass import IngressClass
 
 KINDS = Kinds(
     Namespace,
@@ -23,4 +26,7 @@ KINDS = Kinds(
     Lease,
     ConfigMap,
     Secret,
+    Ingress,
+    IngressClass,
+    Dns,
 )

@@ -23,6 +23,7 @@ ORDER = (
     "controllers",
     "kubelet",
     "proxy",
+    "gateway",
     "cubectl",
     "cuberoot",
     "lab",

@@ -15,6 +15,7 @@ ROOMS = (
     "controllers",
     "kubelet",
     "proxy",
+    "gateway",
     "cubectl",
     "cuberoot",
     "lab",

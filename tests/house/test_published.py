@@ -58,6 +58,9 @@ BARE: dict[str, Tree] = {
         },
     },
     "Service": {"spec": {"ports": [{"port": 80}]}},
+    "Ingress": {"spec": {"rules": [{"http": {}}]}},
+    "IngressClass": {"spec": {"parameters": {"kind": "a", "name": "b"}}},
+    "Dns": {"spec": {"host": "a.example"}},
     "ReplicaSet": {
         "spec": {
             "selector": {"matchLabels": {"app": "a"}},

@@ -17,7 +17,8 @@ from cubernetes.api.meta import Model, shown
 JOIN_PATH = "/apis/cubernetes.io/v1/join"
 TOKENS_PATH = "/apis/cubernetes.io/v1/tokens"
 CLUSTER_INFO_PATH = "/cluster-info"
-# The certificates that every node needs, and a request for each of which a JoinRequest carries.
+# The certificates that every node needs, and a request for each of which a JoinRequest carries. One
+# with an optional program carries a request more.
 CERTIFICATES = ("kubelet", "kubelet-serving", "proxy")
 
 

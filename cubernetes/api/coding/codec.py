@@ -104,6 +104,8 @@ def from_tree[O: Object](
     model = _converted(kind, tree)
     if model is not None:
         return Reading(model)
+    if older := tuple(kind.misread(tree)):
+        raise invalid(kind.resource.qualified_kind, _name_in(tree), older, tree)
     every, wrong = schema.check(kind, tree)
     unknown = [field for field in every if is_status_heard or not field.startswith("status.")]
     if unknown and validation == "Strict":

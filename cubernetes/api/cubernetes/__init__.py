@@ -1,0 +1,1 @@
+"""The kinds of the group cubernetes.io: those that Kubernetes has not."""

@@ -1,0 +1,214 @@
+"""Which host and path leads where, as Ingresses and Dnses say together; and who had it first. Pure.
+
+Two objects that claim one path of one host are a conflict: the older object has it, the younger is
+told. Order of arrival plays no part, so that every reader comes to the same roads.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from cubernetes.api.cubernetes.dns import Dns
+from cubernetes.api.meta import Object, Ref
+from cubernetes.api.networking.ingress import HTTPIngressPath, Ingress, IngressBackend
+from cubernetes.api.networking.ingressclass import GATEWAY, IngressClass
+from cubernetes.api.networking.urls import decoded, host_problem, path_problem
+
+# How Ingresses named their class before there was a field for it.
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+EVERY_HOST = ""
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Place(NamedTuple):
+    """What a road is claimed by. path is decoded; a prefix has no slash at its end, except `/`.
+
+    host is empty for every host that has no roads of its own.
+    """
+
+    host: str
+    path: str
+    is_exact: bool = False
+
+    def __str__(self) -> str:
+        form = "Exact" if self.is_exact else "Prefix"
+        return f"{form} {self.path[:80]} of {self.host or 'every host'}"
+
+
+class Road(NamedTuple):
+    """A place, the port of a service that it leads to, and the object that says so."""
+
+    place: Place
+    namespace: str
+    service: str
+    port: int | str
+    owner: Ref
+
+
+class Certified(NamedTuple):
+    """A host whose TLS is ended with the certificate of a Secret."""
+
+    host: str
+    namespace: str
+    secret: str
+    owner: Ref
+
+
+class Claim(NamedTuple):
+    """A road, or why there is none."""
+
+    road: Road | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Roads:
+    """All roads, by place, in order; and what each object claims in vain, with the reasons."""
+
+    roads: tuple[Road, ...] = ()
+    certified: tuple[Certified, ...] = ()
+    refused: Mapping[Ref, tuple[str, ...]] = field(default_factory=dict)
+
+
+def roads_of(
+    ingresses: Iterable[Ingress], classes: Iterable[IngressClass], dnses: Iterable[Dns]
+) -> Roads:
+    """Return the roads of a cluster; the order of the arguments does not matter."""
+    own = {one.metadata.name for one in classes if one.spec.controller == GATEWAY}
+    claimants: list[Ingress | Dns] = [one for one in ingresses if _is_served(one, own)]
+    claimants += [one for one in dnses if not one.metadata.is_deleted]
+    held: dict[Place, Road] = {}
+    certified: dict[str, Certified] = {}
+    refused: dict[Ref, tuple[str, ...]] = {}
+    for one in sorted(claimants, key=_age):
+        claims = list(_ingress_claims(one) if isinstance(one, Ingress) else _dns_claims(one))
+        whys = [why for claim in claims if (why := _taken(claim, held))]
+        if isinstance(one, Ingress):
+            whys += [why for each in _tls(one) if (why := _certified(each, certified))]
+        if whys:
+            refused[one.ref] = tuple(whys)
+    ordered = tuple(held[place] for place in sorted(held))
+    return Roads(ordered, tuple(certified[host] for host in sorted(certified)), refused)
+
+
+def addresses_of(
+    ingresses: Iterable[Ingress], dnses: Iterable[Dns]
+) -> Mapping[str, frozenset[str]]:
+    """Return the gateways' addresses for each host that has roads, as the objects' status says.
+
+    A wildcard stands as it is written: `*.shop.example` is every name with one label more.
+    """
+    found: dict[str, set[str]] = {}
+    for ingress in ingresses:
+        told = {one.ip for one in ingress.status.load_balancer.ingress if one.ip}
+        for rule in ingress.spec.rules:
+            if rule.host:
+                found.setdefault(rule.host, set()).update(told)
+    for dns in dnses:
+        found.setdefault(dns.spec.host, set()).update(dns.status.gateways)
+    return {host: frozenset(found[host]) for host in sorted(found) if found[host]}
+
+
+def is_served(ingress: Ingress, classes: Iterable[IngressClass]) -> bool:
+    """Tell whether an Ingress is the gateway's: by its class, or for it has none."""
+    own = {one.metadata.name for one in classes if one.spec.controller == GATEWAY}
+    return _is_served(ingress, own)
+
+
+def _is_served(ingress: Ingress, own: set[str]) -> bool:
+    meta = ingress.metadata
+    name = ingress.spec.ingress_class_name or meta.annotations.get(CLASS_ANNOTATION, "")
+    return not meta.is_deleted and (not name or name in own)
+
+
+def _age(one: Object) -> tuple[datetime, str, str, str]:
+    meta = one.metadata
+    return meta.creation_timestamp or _NEVER, meta.namespace, meta.name, one.kind
+
+
+def _taken(claim: Claim, held: dict[Place, Road]) -> str:
+    """Give a claim its place, where it is free; return why not."""
+    if claim.road is None:
+        return claim.why
+    road = claim.road
+    holder = held.setdefault(road.place, road)
+    if holder is road or holder == road:
+        return ""
+    return f"{road.place}: leads to {holder.service} of {holder.owner}, which is older"
+
+
+def _certified(one: Certified, held: dict[str, Certified]) -> str:
+    holder = held.setdefault(one.host, one)
+    if (holder.namespace, holder.secret) == (one.namespace, one.secret):
+        return ""
+    return f"{one.host}: has the certificate {holder.secret} of {holder.owner}, which is older"
+
+
+def _tls(ingress: Ingress) -> Iterator[Certified]:
+    for tls in ingress.spec.tls:
+        hosts = tls.hosts or tuple(rule.host for rule in ingress.spec.rules)
+        for host in dict.fromkeys(hosts):
+            if tls.secret_name and host and not host_problem(host, may_be_wildcard=True):
+                yield Certified(host, ingress.metadata.namespace, tls.secret_name, ingress.ref)
+
+
+def _ingress_claims(ingress: Ingress) -> Iterator[Claim]:
+    """Yield the claims of the rules first: `defaultBackend` has what they leave."""
+    spec = ingress.spec
+    for rule in spec.rules:
+        for one in rule.http.paths if rule.http is not None else ():
+            yield _ingress_claim(ingress, rule.host, one)
+    if spec.default_backend is None:
+        return
+    claimed = {
+        rule.host
+        for rule in spec.rules
+        for one in (rule.http.paths if rule.http is not None else ())
+        if one.path_type != "Exact" and one.path in ("", "/")
+    }
+    hosts = dict.fromkeys(rule.host for rule in spec.rules) or {EVERY_HOST: None}
+    for host in hosts:
+        if host not in claimed:
+            yield _backend_claim(ingress, Place(host, "/"), spec.default_backend)
+
+
+def _ingress_claim(ingress: Ingress, host: str, one: HTTPIngressPath) -> Claim:
+    path = one.path or "/"
+    is_exact = one.path_type == "Exact"
+    if why := _unfit(host, path, may_be_wildcard=True):
+        return Claim(None, why)
+    return _backend_claim(ingress, _place(host, path, is_exact=is_exact), one.backend)
+
+
+def _backend_claim(ingress: Ingress, place: Place, backend: IngressBackend) -> Claim:
+    service = backend.service
+    if service is None:
+        return Claim(None, f"{place}: leads to no service, and nothing else is served")
+    port = service.port.number or service.port.name
+    namespace = ingress.metadata.namespace
+    return Claim(Road(place, namespace, service.name, port, ingress.ref))
+
+
+def _dns_claims(dns: Dns) -> Iterator[Claim]:
+    host = dns.spec.host
+    for one in dns.spec.paths:
+        if why := _unfit(host, one.path, may_be_wildcard=False):
+            yield Claim(None, why)
+            continue
+        place = _place(host, one.path, is_exact=one.path_type == "Exact")
+        namespace = dns.metadata.namespace
+        yield Claim(Road(place, namespace, one.service_name, one.service_port, dns.ref))
+
+
+def _place(host: str, path: str, *, is_exact: bool) -> Place:
+    text = decoded(path)
+    return Place(host, text if is_exact else text.rstrip("/") or "/", is_exact)
+
+
+def _unfit(host: str, path: str, *, may_be_wildcard: bool) -> str:
+    """Return why a host or a path is not served: what an older version stored is looked at too."""
+    if host and (why := host_problem(host, may_be_wildcard=may_be_wildcard)):
+        return f"host {host[:80]!r} {why}"
+    why = path_problem(path)
+    return f"path {path[:80]!r} {why}" if why else ""
