@@ -11,6 +11,7 @@ from controllers.nodes.podcidr import PodCidrs
 from controllers.nodes.silence import Nodes, Timing
 from controllers.nodes.taints import Taints
 from controllers.replicaset import ReplicaSets
+from controllers.roads import RoadStatuses
 from controllers.settings import ControllersSettings
 from cubernetes.reconcile.plan import Planner
 
@@ -32,6 +33,7 @@ def _pod_cidrs(settings: ControllersSettings) -> Planner:
 CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: ReplicaSets(),
     lambda _: Endpoints(),
+    lambda _: RoadStatuses(),
     _nodes,
     lambda _: Taints(),
     _pod_cidrs,

@@ -210,22 +210,35 @@ async def clean_node(
     """
     left: list[str] = []
     for program in reversed(programs_of(cluster)):
-        settings, name = settings_file(program.name), program.name
-        if not program.reset or not settings.exists():
-            continue
-        argv = [cluster.python, "-m", program.reset, "--settings", str(settings)]
         try:
-            await env.commands.run(argv, deadline_s=CLEAN_S)
-        except CommandFailed as error:
-            left.append(f"{name}: {_why(error)}")
-            say(f"{name}: not all that it made is removed")
-        else:
-            say(f"{name}: what it made is removed")
+            await clean_program(program, cluster, env, say, settings_file)
+        except NotClean as error:
+            left.append(str(error))
     if left:
         raise NotClean(
             f"{'; '.join(left)}\nThis machine keeps its files, so that cuberoot reset can finish "
             "once that is mended."
         )
+
+
+async def clean_program(
+    program: Program,
+    cluster: Cluster,
+    env: Env,
+    say: Say,
+    settings_file: Callable[[str], Path] = layout.settings_file,
+) -> None:
+    """Take down what one program made on this node, if it made anything. Raises: NotClean."""
+    settings, name = settings_file(program.name), program.name
+    if not program.reset or not settings.exists():
+        return
+    argv = [cluster.python, "-m", program.reset, "--settings", str(settings)]
+    try:
+        await env.commands.run(argv, deadline_s=CLEAN_S)
+    except CommandFailed as error:
+        say(f"{name}: not all that it made is removed")
+        raise NotClean(f"{name}: {_why(error)}") from error
+    say(f"{name}: what it made is removed")
 
 
 def _why(error: CommandFailed) -> str:

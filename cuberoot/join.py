@@ -8,6 +8,7 @@ import asyncio
 import http.client
 import socket
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import NamedTuple
@@ -16,7 +17,6 @@ import msgspec
 
 from cubernetes.api.bodies.envelopes import Status
 from cubernetes.api.bodies.joining import (
-    CERTIFICATES,
     CLUSTER_INFO_PATH,
     JOIN_PATH,
     JoinAnswer,
@@ -56,8 +56,10 @@ class Ticket(NamedTuple):
     pod_range: str
 
 
-async def joined(server: str, token: str, ca_hash: str, node: Node, env: Env) -> Ticket:
-    """Join the cluster at server.
+async def joined(
+    server: str, token: str, ca_hash: str, node: Node, env: Env, enabled: Sequence[str] = ()
+) -> Ticket:
+    """Join the cluster at server, with certificates for the optional programs that are enabled.
 
     Raises: JoinRefused.
     """
@@ -69,7 +71,7 @@ async def joined(server: str, token: str, ca_hash: str, node: Node, env: Env) ->
         file.write(ca)
         file.flush()
         transport = HttpTransport([f"https://{host}:{port}"], Path(file.name), token=token)
-    return await _signed(transport, node.metadata.name, addresses, ca, env)
+    return await _signed(transport, node.metadata.name, addresses, ca, env, enabled)
 
 
 async def renewed(cluster: Cluster, env: Env) -> Ticket:
@@ -83,16 +85,22 @@ async def renewed(cluster: Cluster, env: Env) -> Ticket:
         transport = HttpTransport(cluster.servers, layout.CLUSTER_CA.cert, own.cert, own.key)
     except OSError as error:  # ssl.SSLError too: a key that is not its certificate's
         raise JoinRefused(f"this node's certificate cannot be used ({error}): {AGAIN}") from error
-    return await _signed(transport, cluster.node_name, (cluster.address,), ca, env)
+    address, enabled = (cluster.address,), cluster.enabled
+    return await _signed(transport, cluster.node_name, address, ca, env, enabled)
 
 
 async def _signed(
-    transport: HttpTransport, name: str, addresses: tuple[str, ...], ca: bytes, env: Env
+    transport: HttpTransport,
+    name: str,
+    addresses: tuple[str, ...],
+    ca: bytes,
+    env: Env,
+    enabled: Sequence[str],
 ) -> Ticket:
     machine = Machine(name, (name,), addresses, service_range="")
     requests = {
         one.name: pki.new_request(one.identity(machine))
-        for program in programs_for("worker")
+        for program in programs_for("worker", enabled)
         for one in program.certificates
     }
     wish = JoinRequest(
@@ -101,7 +109,7 @@ async def _signed(
         requests={key: one.cert.decode() for key, one in requests.items()},
     )
     answer = await _ask(transport, wish, env)
-    missing = [one for one in CERTIFICATES if one not in answer.certificates]
+    missing = [one for one in requests if one not in answer.certificates]
     if missing:
         raise JoinRefused(f"the cluster signed no certificate for {', '.join(missing)}")
     return Ticket(

@@ -23,6 +23,10 @@ TSDB_STATE = STATE / "tsdb"
 APISERVER_STATE = STATE / "apiserver.revision"
 PROXY_CHECKPOINT = STATE / "proxy.checkpoint"
 KUBELET_STATE = STATE / "kubelet"
+GATEWAY_STATE = STATE / "gateway"
+GATEWAY_SOCKETS = RUN / "gateway"
+# What scripts/build-images has made, beside this code.
+IMAGES = Path(__file__).resolve().parents[1] / "var" / "images"
 UNITS = Path("/etc/systemd/system")
 # The slice of all pods (cgroup_root of kubelet/runtime), and what holds for each pod's below it.
 SLICE = UNITS / "cubernetes.slice"

@@ -134,7 +134,7 @@ async def join(
         say("this node has new certificates")
     if known is None:
         facts, node, enabled = await _fit_node(manifest, "worker", env, say)
-        ticket = await joining.joined(server, token, ca_hash, node, env)
+        ticket = await joining.joined(server, token, ca_hash, node, env, enabled)
         say("the cluster's certificate matches the pin; this node's certificates are signed")
         known = Cluster(
             role="worker",
@@ -167,7 +167,7 @@ async def _rejoined(
         ticket = await joining.renewed(known, env)
     except joining.JoinRefused:
         node = node_of(None, known.node_name, known.address)
-        ticket = await joining.joined(server, token, ca_hash, node, env)
+        ticket = await joining.joined(server, token, ca_hash, node, env, known.enabled)
     joining.write_certificates(ticket, Journal())
     return certificates.owners_of(ticket.certificates)
 
@@ -255,15 +255,17 @@ async def enable(name: str, env: Env, say: Say) -> None:
 async def disable(name: str, env: Env, say: Say) -> None:
     """Have this node not run an optional program any more.
 
-    What it has stored stays until the node is reset, so that it goes on where it is enabled again.
+    What it has stored stays until the node is reset, so that it goes on where it is enabled again;
+    what it has made to run beside it (containers, rules) does not.
 
-    Raises: UnknownProgram.
+    Raises: UnknownProgram; NotClean: what it made is still there, and it is still enabled.
     """
     cluster = _cluster()
     program = optional_program(name, cluster.role)
     journal = Journal()
     if name in cluster.enabled:
         await Programs(cluster, env, say).retire(program)
+        await apply.clean_program(program, cluster, env, say)
     apply.remove_program(program, journal)
     enabled = with_enabled(cluster.enabled, name, is_enabled=False)
     wanted = msgspec.structs.replace(cluster, enabled=enabled)

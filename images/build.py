@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from images.debian import LIBRARIES, LOADER, CannotGet, needed_by, unpacked
+
 HERE = Path(__file__).resolve().parent
 OUTPUT = HERE.parent / "var" / "images"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -24,6 +27,8 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 PLAIN_USER = "65532:65532"
 COMPILE = ("gcc", "-O2", "-std=c17", "-Wall", "-Wextra", "-Werror", "-static", "-s")
 COMPILE_DEADLINE_S = 120
+# The gateway's nginx asks a resolver for the endpoints of its upstreams: since 1.27.3.
+NGINX_SUITE, NGINX_OLDEST = "sid", (1, 27, 3)
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Image:
     sources: tuple[Path, ...]
     layer: Callable[[], Sequence[Entry]]
     config: Mapping[str, object] = field(default_factory=dict)
+    # Without it the tour and most tests go on: what it is made from must be fetched.
+    is_optional: bool = False
 
     @property
     def tag(self) -> str:
@@ -106,6 +113,42 @@ def busybox_layer() -> list[Entry]:
     ]
 
 
+def gateway_layer() -> list[Entry]:
+    """Return Debian's nginx, the libraries that it loads, and the user of its workers.
+
+    Raises: CannotGet.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        root = unpacked(NGINX_SUITE, ["nginx"], Path(folder))
+        nginx, loader = root / "usr/sbin/nginx", root / "usr" / LOADER
+        libraries = sorted(needed_by(nginx, root))
+        check_nginx([str(loader), "--library-path", str(root / LIBRARIES), str(nginx), "-v"])
+        return [
+            *(Entry(name, is_folder=True) for name in ("dev", "etc", "proc", "sys", "tmp")),
+            *(Entry(name, is_folder=True) for name in ("run", "var", "var/lib", "var/lib/nginx")),
+            Entry(
+                "etc/passwd", b"root:x:0:0::/:/bin/false\nwww-data:x:33:33::/:/bin/false\n", 0o644
+            ),
+            Entry("etc/group", b"root:x:0:\nwww-data:x:33:\n", 0o644),
+            Entry("usr/sbin/nginx", nginx.read_bytes()),
+            Entry(LOADER, loader.read_bytes()),
+            *(Entry(f"{LIBRARIES}/{one.name}", one.read_bytes(), 0o644) for one in libraries),
+        ]
+
+
+def check_nginx(argv: Sequence[str]) -> None:
+    """Refuse an nginx that is too old.
+
+    Raises: CannotGet.
+    """
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=10)
+    told = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", ended.stderr)
+    version = tuple(int(one) for one in told.groups()) if told else ()
+    if version < NGINX_OLDEST:
+        wanted = ".".join(map(str, NGINX_OLDEST))
+        raise CannotGet(f"nginx {wanted} or newer is needed, found {ended.stderr.strip()!r}")
+
+
 def own_sources(name: str) -> tuple[Path, ...]:
     return (HERE / name / f"{name}.c",)
 
@@ -120,6 +163,7 @@ def images() -> tuple[Image, ...]:
         Image("busybox", (busybox_path(),), busybox_layer, {"Cmd": ["sh"], "Env": path}),
         Image("web", own_sources("web"), web_layer, web),
         Image("stress", own_sources("stress"), stress_layer, {"Entrypoint": ["/stress"], **plain}),
+        Image("gateway", (HERE / "debian.py",), gateway_layer, is_optional=True),
     )
 
 
@@ -189,7 +233,13 @@ def main(argv: Sequence[str]) -> int:
     output = Path(argv[1]) if len(argv) > 1 else OUTPUT
     output.mkdir(parents=True, exist_ok=True)
     for image in images():
-        was_built = build(image, output)
+        try:
+            was_built = build(image, output)
+        except CannotGet as error:
+            if not image.is_optional:
+                raise
+            sys.stdout.write(f"{image.tag:24}        -  not built: {error}\n")
+            continue
         size_kib = (output / f"{image.name}.tar").stat().st_size // 1024
         state = "built" if was_built else "up to date"
         sys.stdout.write(f"{image.tag:24} {size_kib:6} KiB  {state}\n")

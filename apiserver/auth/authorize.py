@@ -7,12 +7,14 @@ The answer is the text of a refusal, or nothing.
 
 from typing import Any, NamedTuple, Protocol
 
+from cubernetes.api.coordination.lease import GATEWAY_LEASE_PREFIX, NODE_LEASE_NAMESPACE
 from cubernetes.api.meta import Object
 from cubernetes.host.web.messages import Identity
 
 MASTERS = "system:masters"
 NODES, NODE_PREFIX = "system:nodes", "system:node:"
 PROXIES, PROXY_PREFIX = "system:proxies", "system:proxy:"
+GATEWAYS, GATEWAY_PREFIX = "system:gateways", "system:gateway:"
 BOOTSTRAPPERS, BOOTSTRAP_PREFIX = "system:bootstrappers", "system:bootstrap:"
 # Who may read what the server counts, and nothing else.
 MONITORING = "system:monitoring"
@@ -55,18 +57,19 @@ class Attempt(NamedTuple):
 class Rule(NamedTuple):
     """Allows verbs on resources, `pods` or `pods/status`; `*` is every resource.
 
-    namespace, where given, is the only one where it holds.
+    namespace and name, where given, are the only ones where it holds.
     """
 
     verbs: frozenset[str]
     resources: tuple[str, ...]
     namespace: str = ""
+    name: str = ""
 
     def allows(self, attempt: Attempt) -> bool:
         part = f"/{attempt.subresource}" if attempt.subresource else ""
         named = attempt.resource + part in self.resources
         meant = "*" + part in self.resources and attempt.resource not in NO_OBJECTS
-        is_here = self.namespace in ("", attempt.namespace)
+        is_here = self.namespace in ("", attempt.namespace) and self.name in ("", attempt.name)
         return is_here and attempt.verb in self.verbs and (named or meant)
 
 
@@ -89,6 +92,14 @@ ROLES: dict[str, tuple[Rule, ...]] = {
     PROXIES: (
         Rule(READ, ("services", "endpointslices", "nodes")),
         Rule(WRITE, ("events",)),
+    ),
+    # And the Lease of the node's gateway: `_rules_of`.
+    GATEWAYS: (
+        Rule(READ, ("ingresses", "ingressclasses", "dnses", "services", "endpointslices")),
+        Rule(frozenset({"get"}), ("nodes",)),
+        Rule(WRITE, ("events",)),
+        # The name is in the body.
+        Rule(frozenset({"create"}), ("leases",), NODE_LEASE_NAMESPACE),
     ),
     BOOTSTRAPPERS: (Rule(frozenset({"create"}), ("join",)),),
     MONITORING: (Rule(frozenset({"get"}), ("metrics",)),),
@@ -156,6 +167,13 @@ def node_of(identity: Identity) -> str:
     return ""
 
 
+def gateway_of(identity: Identity) -> str:
+    """Return the node whose gateway asks; empty for everybody else."""
+    if GATEWAYS in identity.groups and identity.user.startswith(GATEWAY_PREFIX):
+        return identity.user.removeprefix(GATEWAY_PREFIX)
+    return ""
+
+
 def acting_node(identity: Identity) -> str:
     """Return the node that acts as itself; empty for everybody else, administrators included."""
     return "" if MASTERS in identity.groups else node_of(identity)
@@ -176,6 +194,9 @@ def _rules_of(identity: Identity) -> tuple[Rule, ...]:
         return ROLES[identity.user]
     if PROXIES in identity.groups and identity.user.startswith(PROXY_PREFIX):
         return ROLES[PROXIES]
+    if node := gateway_of(identity):
+        verbs, name = CHANGE | {"get", "delete"}, f"{GATEWAY_LEASE_PREFIX}{node}"
+        return (*ROLES[GATEWAYS], Rule(verbs, ("leases",), NODE_LEASE_NAMESPACE, name))
     if BOOTSTRAPPERS in identity.groups and identity.user.startswith(BOOTSTRAP_PREFIX):
         return ROLES[BOOTSTRAPPERS]
     if MONITORING in identity.groups:

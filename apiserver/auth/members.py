@@ -13,6 +13,8 @@ from typing import Literal
 import msgspec
 
 from apiserver.auth.authorize import (
+    GATEWAY_PREFIX,
+    GATEWAYS,
     NODE_PREFIX,
     NODES,
     PROXIES,
@@ -53,8 +55,9 @@ def member_in(entry: object) -> Member | None:
 
 
 def name_in(identity: Identity) -> str:
-    """Return the node whose kubelet or proxy asks; empty for everybody else."""
-    for group, prefix in ((NODES, NODE_PREFIX), (PROXIES, PROXY_PREFIX)):
+    """Return the node whose kubelet, proxy or gateway asks; empty for everybody else."""
+    known = ((NODES, NODE_PREFIX), (PROXIES, PROXY_PREFIX), (GATEWAYS, GATEWAY_PREFIX))
+    for group, prefix in known:
         if group in identity.groups and identity.user.startswith(prefix):
             return identity.user.removeprefix(prefix)
     return ""

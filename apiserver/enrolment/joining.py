@@ -57,8 +57,8 @@ from cubernetes.host.web.messages import Identity, Response
 
 # What clients of the API, in pods and on its own machine, call it by.
 SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-# Those by which a node asks; the third is the one that its kubelet answers with.
-CLIENT_CERTIFICATES = ("kubelet", "proxy")
+# The one that a node's kubelet answers with; by the others a node asks.
+SERVING = "kubelet-serving"
 IN_PLACE = (
     "an administrator removes the node, or makes a token for it (`cuberoot token create --node {}`)"
 )
@@ -88,7 +88,8 @@ async def join(backend: Backend, call: Call) -> Response:
         use: signer.sign(wish.node, wish.addresses, use, request)
         for use, request in sorted(wish.requests.items())
     }
-    await _admit(backend, call, wish, tuple(signed[use][1] for use in CLIENT_CERTIFICATES))
+    serials = tuple(serial for use, (_, serial) in signed.items() if use != SERVING)
+    await _admit(backend, call, wish, serials)
     certificates = {use: pem for use, (pem, _) in signed.items()}
     settings = backend.settings
     answer = JoinAnswer(

@@ -15,7 +15,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from apiserver.auth.authorize import NODE_PREFIX, NODES, PROXIES, PROXY_PREFIX
+from apiserver.auth.authorize import (
+    GATEWAY_PREFIX,
+    GATEWAYS,
+    NODE_PREFIX,
+    NODES,
+    PROXIES,
+    PROXY_PREFIX,
+)
 from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.errors import Problem
 from cubernetes.host.clock import Clock
@@ -49,6 +56,8 @@ PROFILES: Mapping[str, Profile] = {
     "kubelet": Profile(NODE_PREFIX, NODES),
     "kubelet-serving": Profile(NODE_PREFIX, NODES, is_server=True),
     "proxy": Profile(PROXY_PREFIX, PROXIES),
+    # Of a node that runs one: an optional program.
+    "gateway": Profile(GATEWAY_PREFIX, GATEWAYS),
 }
 
 

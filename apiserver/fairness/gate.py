@@ -8,6 +8,7 @@ from apiserver.auth.authorize import (
     PROXIES,
     PROXY_PREFIX,
     SCHEDULER,
+    gateway_of,
     node_of,
 )
 from apiserver.settings import Limits
@@ -23,7 +24,7 @@ class Class(Enum):
     """The class of a client, for the order of turns; the first are served first."""
 
     CONTROL = "the scheduler and the controllers"
-    NODES = "kubelets and proxies"
+    NODES = "kubelets, proxies and gateways"
     USERS = "everybody else who is known"
     STRANGERS = "who shows no certificate"
 
@@ -41,7 +42,7 @@ def class_of(identity: Identity) -> Class:
     if identity.user in (SCHEDULER, CONTROLLERS):
         return Class.CONTROL
     is_proxy = PROXIES in identity.groups and identity.user.startswith(PROXY_PREFIX)
-    if is_proxy or node_of(identity):
+    if is_proxy or node_of(identity) or gateway_of(identity):
         return Class.NODES
     return Class.STRANGERS if identity == ANONYMOUS else Class.USERS
 

@@ -1,0 +1,1 @@
+"""nginx: its configuration as text, and the container that it runs in."""

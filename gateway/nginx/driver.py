@@ -1,0 +1,66 @@
+"""A configuration becomes what nginx serves: written, tested, switched to, seen served."""
+
+from collections.abc import Callable
+from functools import partial
+
+from cubernetes.host.env import Env
+from gateway.nginx.process import ConfigurationRefused, Nginx, NginxTrouble
+from gateway.nginx.text import Configuration
+from gateway.nginx.tree import Tree
+
+DISK = ("gateway", "disk")
+SERVED_S = 15.0
+LOOK_S = 0.05
+# For 0.1 s nginx has new workers beside the old: so many answers in a row are by new ones.
+ANSWERS_IN_A_ROW = 5
+
+
+class Driver:
+    """One gateway's nginx. Raises: NginxTrouble, OSError: what was served before is served on."""
+
+    def __init__(self, nginx: Nginx, tree: Tree, env: Env) -> None:
+        self._nginx, self._tree, self._env = nginx, tree, env
+
+    async def begin(self, empty: Configuration) -> bool:
+        """Have nginx serve what it served last, or nothing yet; tell whether it was started."""
+        await self._on_disk(self._tree.prepare)
+        if not await self._on_disk(self._tree.current):
+            await self._on_disk(partial(self._tree.write, empty.generation, empty.content))
+            await self._on_disk(partial(self._tree.switch, empty.generation))
+        return await self._nginx.ensure()
+
+    async def apply(self, wanted: Configuration) -> bool:
+        """Have nginx serve a configuration; tell whether it had to be told.
+
+        Raises: ConfigurationRefused: the one before is served on.
+        """
+        generation = wanted.generation
+        current = await self._on_disk(self._tree.current)
+        if current == generation and await self._nginx.serving() == generation:
+            return False
+        await self._on_disk(partial(self._tree.write, generation, wanted.content))
+        try:
+            await self._nginx.test(generation)
+        except ConfigurationRefused:
+            await self._on_disk(partial(self._tree.forget, generation))
+            raise
+        await self._on_disk(partial(self._tree.switch, generation))
+        await self._nginx.reload()
+        await self._served(generation)
+        return True
+
+    async def _served(self, generation: str) -> None:
+        """Wait until no worker of before takes a connection any more."""
+        until_s = self._env.clock.monotonic() + SERVED_S
+        row_count = 0
+        while row_count < ANSWERS_IN_A_ROW:
+            if self._env.clock.monotonic() > until_s:
+                raise NginxTrouble(
+                    f"nginx does not serve generation {generation} {SERVED_S} s after"
+                )
+            is_new = await self._nginx.serving() == generation
+            row_count = row_count + 1 if is_new else 0
+            await self._env.clock.sleep(LOOK_S)
+
+    async def _on_disk[T](self, work: Callable[[], T]) -> T:
+        return await self._env.blocking.run(DISK, work)

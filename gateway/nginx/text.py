@@ -1,0 +1,229 @@
+"""The gateway's model as nginx's configuration, each line with the object that it is for. Pure.
+
+One server block a host. There are only exact and prefix locations, of which nginx takes the exact
+one, then the longest: the order of Kubernetes' paths. The prefix `/a` is written as `= /a` and
+`/a/`, so that `/ab` is not in it.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cubernetes.api.meta import Ref
+from cubernetes.api.networking.urls import WILDCARD
+from gateway.nginx.quoting import literal, quoted
+from gateway.roads.model import Host, Model, Route, Upstream
+
+INDENT = "  "
+
+
+class Line(NamedTuple):
+    """A line of the configuration. owner is the object that it is for, where it is for one."""
+
+    text: str
+    owner: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the configuration must know of the node."""
+
+    http_port: int = 80
+    https_port: int = 443
+    status_port: int = 10253
+    drain_s: int = 60
+    log: str = "syslog:server=unix:/run/cube-gateway/log.sock,nohostname"
+    certificates: str = "/etc/cube-gateway/tls"
+
+
+class Configuration(NamedTuple):
+    """A whole configuration. generation follows from everything else in it."""
+
+    lines: tuple[Line, ...]
+    generation: str
+
+    @property
+    def content(self) -> bytes:
+        return "".join(f"{line.text}\n" for line in self.lines).encode()
+
+
+_PLACE = re.compile(r"nginx\.conf:(\d+)")
+
+HEAD = """\
+user www-data;
+worker_processes auto;
+error_log stderr warn;
+pid /run/nginx.pid;
+events {
+  worker_connections 8192;
+}"""
+HTTP = """\
+  default_type application/octet-stream;
+  server_tokens off;
+  server_names_hash_max_size 65536;
+  server_names_hash_bucket_size 512;
+  map_hash_max_size 65536;
+  map_hash_bucket_size 512;
+  client_max_body_size 1m;
+  client_header_timeout 30s;
+  client_body_timeout 60s;
+  keepalive_timeout 75s;
+  keepalive_requests 10000;
+  reset_timedout_connection on;
+  proxy_http_version 1.1;
+  proxy_connect_timeout 5s;
+  proxy_read_timeout 60s;
+  proxy_send_timeout 60s;
+  proxy_next_upstream error timeout;
+  proxy_next_upstream_tries 3;
+  proxy_next_upstream_timeout 10s;
+  proxy_max_temp_file_size 0;
+  proxy_request_buffering on;
+  ssl_protocols TLSv1.2 TLSv1.3;
+  ssl_session_cache shared:cube_tls:10m;
+  ssl_session_timeout 1d;
+  ssl_session_tickets off;
+  geo $cube_dollar {
+    default "$";
+  }
+  map $http_upgrade $cube_connection {
+    default upgrade;
+    "" "";
+  }
+  map $http_host $cube_host {
+    default $http_host;
+    "" $host;
+  }
+  proxy_set_header Host $cube_host;
+  proxy_set_header Upgrade $http_upgrade;
+  proxy_set_header Connection $cube_connection;
+  proxy_set_header X-Request-ID $request_id;
+  proxy_set_header X-Real-IP $remote_addr;
+  proxy_set_header X-Forwarded-For $remote_addr;
+  proxy_set_header X-Forwarded-Host $cube_host;
+  proxy_set_header X-Forwarded-Port $server_port;
+  proxy_set_header X-Forwarded-Proto $scheme;
+  log_format cube escape=json '{"at":$msec,"host":"$cube_road_host","path":"$cube_road_path",'
+    '"service":"$cube_road_service","method":"$request_method","status":$status,'
+    '"bytes":$body_bytes_sent,"s":$request_time,"upstream":"$upstream_addr",'
+    '"upstream_s":"$upstream_response_time","client":"$remote_addr","id":"$request_id"}';"""
+
+
+def configuration_for(model: Model, facts: Facts) -> Configuration:
+    """Return the configuration of a model: the same model has the same text."""
+    body = list(_http(model, facts))
+    digest = hashlib.sha256("\n".join(line.text for line in body).encode())
+    generation = digest.hexdigest()[:16]
+    lines = [
+        *_lines(HEAD),
+        Line(f"worker_shutdown_timeout {facts.drain_s}s;"),
+        Line("http {"),
+        *body,
+        *_status(facts, generation),
+        Line("}"),
+    ]
+    return Configuration(tuple(lines), generation)
+
+
+def guilty(configuration: Configuration, said: str) -> frozenset[Ref]:
+    """Return the objects for which the lines stand that nginx's refusal names."""
+    numbers = [int(one) for one in _PLACE.findall(said)]
+    lines = configuration.lines
+    owners = (lines[number - 1].owner for number in numbers if 0 < number <= len(lines))
+    return frozenset(owner for owner in owners if owner is not None)
+
+
+def _http(model: Model, facts: Facts) -> Iterator[Line]:
+    yield from _lines(HTTP)
+    yield Line(f"  access_log {facts.log} cube;")
+    for upstream in model.upstreams:
+        yield from _upstream(upstream)
+    named = [host for host in model.hosts if host.name]
+    rest = next((host for host in model.hosts if not host.name), Host("", ()))
+    for host in (rest, *named):
+        yield from _server(host, facts)
+
+
+def _upstream(one: Upstream) -> Iterator[Line]:
+    yield Line(f"  upstream {quoted(one.name)} {{")
+    yield Line(f"    server {one.address}:{one.port};")
+    yield Line("  }")
+
+
+def _server(host: Host, facts: Facts) -> Iterator[Line]:
+    owner = host.routes[0].owner if host.routes else None
+    is_default = "" if host.name else " default_server"
+    yield Line("  server {", owner)
+    yield Line(f"    listen {facts.http_port}{is_default};", owner)
+    yield Line(f"    server_name {_server_name(host.name)};", owner)
+    yield Line(f"    set $cube_road_host {literal(host.name)};", owner)
+    yield Line('    set $cube_road_path "";', owner)
+    yield Line('    set $cube_road_service "";', owner)
+    yield from _locations(host.routes)
+    yield Line("  }", owner)
+
+
+def _server_name(host: str) -> str:
+    """Return the name of a server block; a wildcard is one label, and so it is no wildcard there.
+
+    An empty name matches a request without a Host; the default server has all others.
+    """
+    if not host.startswith(WILDCARD):
+        return quoted(host)
+    return quoted(rf"~^[^.]+\.{re.escape(host.removeprefix(WILDCARD))}$")
+
+
+def _locations(routes: Sequence[Route]) -> Iterator[Line]:
+    exact = {route.path for route in routes if route.is_exact}
+    for route in routes:
+        for path in _location_paths(route, exact):
+            yield Line(f"    location {path} {{", route.owner)
+            yield from _location(route)
+            yield Line("    }", route.owner)
+    if not any(route.path == "/" and not route.is_exact for route in routes):
+        yield Line('    location "/" {')
+        yield Line("      return 404;")
+        yield Line("    }")
+
+
+def _location_paths(route: Route, exact: Iterable[str]) -> Iterator[str]:
+    if route.is_exact:
+        yield f"= {quoted(route.path)}"
+    elif route.path == "/":
+        yield quoted("/")
+    else:
+        if route.path not in exact:
+            yield f"= {quoted(route.path)}"
+        yield quoted(f"{route.path}/")
+
+
+def _location(route: Route) -> Iterator[Line]:
+    form = "=" if route.is_exact else ""
+    yield Line(f"      set $cube_road_path {literal(form + route.path)};", route.owner)
+    yield Line(f"      set $cube_road_service {literal(route.label)};", route.owner)
+    if route.upstream:
+        yield Line(f"      proxy_pass {quoted('http://' + route.upstream)};", route.owner)
+    else:
+        yield Line("      return 503;", route.owner)
+
+
+def _status(facts: Facts, generation: str) -> Iterator[Line]:
+    """Yield a server on the loopback that tells which configuration its worker has."""
+    return _lines(f"""\
+  server {{
+    listen 127.0.0.1:{facts.status_port};
+    access_log off;
+    keepalive_timeout 0;
+    location = /generation {{
+      return 200 "{generation}";
+    }}
+    location = /connections {{
+      stub_status;
+    }}
+  }}""")
+
+
+def _lines(text: str) -> Iterator[Line]:
+    return (Line(one) for one in text.split("\n"))

@@ -1,0 +1,74 @@
+"""Configurations on the disk: a folder each, and a link to the one that is served.
+
+    ROOT/conf/<generation>/nginx.conf
+    ROOT/conf/current -> <generation>
+    ROOT/tls/<certificate>.pem
+
+What nginx reads is never changed, only exchanged. Every call may block.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from cubernetes.host.durable.files import write_atomic
+
+CONFIGURATION, TLS = "conf", "tls"
+CURRENT, FILE = "current", "nginx.conf"
+# The group of nginx's workers in the image, as in Debian: they read certificates at handshakes.
+WORKERS_GID = 33
+# Generations that are kept, the current one among them: an older one may be looked at.
+KEPT = 3
+
+
+class Tree:
+    """The folders of one gateway."""
+
+    def __init__(self, root: Path, run: Path) -> None:
+        self._root, self._run = root, run
+
+    def prepare(self) -> None:
+        """Make the folders. Raises: OSError."""
+        (self._root / CONFIGURATION).mkdir(mode=0o755, parents=True, exist_ok=True)
+        for folder in (self._root / TLS, self._run):
+            folder.mkdir(mode=0o710, parents=True, exist_ok=True)
+            # Only root and nginx's workers come in here.
+            os.chown(folder, -1, WORKERS_GID)
+            folder.chmod(0o710)
+
+    def current(self) -> str:
+        """Return the generation that is to be served; empty where there is none yet."""
+        link = self._root / CONFIGURATION / CURRENT
+        return link.readlink().name if link.is_symlink() and (link / FILE).exists() else ""
+
+    def write(self, generation: str, content: bytes) -> None:
+        """Write a configuration beside the others. Raises: OSError."""
+        folder = self._root / CONFIGURATION / generation
+        folder.mkdir(mode=0o755, exist_ok=True)
+        write_atomic(folder / FILE, content, 0o644)
+
+    def switch(self, generation: str) -> None:
+        """Make a generation the current one, and forget those that are long past.
+
+        Raises: OSError.
+        """
+        place = self._root / CONFIGURATION
+        unfinished = place / f".{CURRENT}.new"
+        unfinished.unlink(missing_ok=True)
+        unfinished.symlink_to(generation)
+        unfinished.replace(place / CURRENT)
+        folders = [one for one in place.iterdir() if one.is_dir() and not one.is_symlink()]
+        others = [one for one in folders if one.name != generation]
+        for folder in sorted(others, key=lambda one: one.stat().st_mtime)[: -(KEPT - 1)]:
+            shutil.rmtree(folder)
+
+    def forget(self, generation: str) -> None:
+        """Remove a configuration that was refused. Raises: OSError."""
+        if generation != self.current():
+            shutil.rmtree(self._root / CONFIGURATION / generation, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Remove everything. Raises: OSError."""
+        for folder in (self._root, self._run):
+            if folder.exists():
+                shutil.rmtree(folder)

@@ -1,0 +1,259 @@
+"""The gateway's loop: follow roads and services, compile, and have nginx serve it.
+
+Until every kind is known whole, nginx serves what it served last: a gateway that starts while the
+API server is away takes nothing away. An object whose part of the configuration nginx refuses is
+left out and told so; the others are served.
+"""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cubernetes.api.core.service import Service
+from cubernetes.api.cubernetes.dns import Dns
+from cubernetes.api.meta import Object, Ref
+from cubernetes.api.networking.ingress import Ingress
+from cubernetes.api.networking.ingressclass import IngressClass
+from cubernetes.api.networking.roads import roads_of
+from cubernetes.client.connect import connect
+from cubernetes.client.informer import Informer
+from cubernetes.client.rest import Client
+from cubernetes.host.backoff import backoff_s, jittered_s
+from cubernetes.host.durable.files import read_or_none
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from cubernetes.host.supervise import supervised
+from cubernetes.host.waiting import wait_until
+from cubernetes.reconcile.plan import Record
+from cubernetes.reconcile.records import Recorder
+from gateway.counts import Counts
+from gateway.nginx.container import ContainerNginx
+from gateway.nginx.driver import Driver
+from gateway.nginx.process import ConfigurationRefused, NginxTrouble
+from gateway.nginx.text import Configuration, Facts, configuration_for, guilty
+from gateway.nginx.tree import Tree
+from gateway.presence import Presence
+from gateway.roads.compile import model_for
+from gateway.roads.model import Model
+from gateway.settings import GatewaySettings
+
+log = Log(__name__)
+
+RETRY_BASE_S = 0.5
+RETRY_MAX_S = 10.0
+# Objects that are left out in one turn, one after the other, because nginx refuses them.
+REFUSALS_MAX = 16
+ARCHIVE = ("gateway", "archive")
+ARCHIVE_S = 30.0
+
+type Key = tuple[Ref, str]
+
+
+async def run(settings: GatewaySettings, env: Env, client: Client | None = None) -> None:
+    """Keep this node's nginx as the cluster says, until cancelled. nginx then serves on."""
+    own = client or connect(settings.client, env, "gateway")
+    nginx = nginx_of(settings)
+    try:
+        driver = Driver(nginx, tree_of(settings), env)
+        loader = partial(_load, nginx, settings, env)
+        await Gateway(settings, env, own, driver, loader).run()
+    finally:
+        if client is None:
+            await own.close()
+
+
+def nginx_of(settings: GatewaySettings) -> ContainerNginx:
+    """Return the nginx of this node."""
+    return ContainerNginx(
+        Path(settings.docker),
+        settings.container,
+        settings.image,
+        Path(settings.root),
+        Path(settings.run),
+        settings.status_port,
+    )
+
+
+def tree_of(settings: GatewaySettings) -> Tree:
+    return Tree(Path(settings.root), Path(settings.run))
+
+
+def facts_of(settings: GatewaySettings) -> Facts:
+    return Facts(
+        http_port=settings.http_port,
+        https_port=settings.https_port,
+        status_port=settings.status_port,
+        drain_s=settings.drain_s,
+    )
+
+
+async def _load(nginx: ContainerNginx, settings: GatewaySettings, env: Env) -> None:
+    """Give Docker the image where it has none. Raises: NginxTrouble, OSError."""
+    if await nginx.has_image():
+        return
+    path = Path(settings.archive)
+    read = partial(read_or_none, path)
+    content = (
+        await env.blocking.run(ARCHIVE, read, deadline_s=ARCHIVE_S) if settings.archive else None
+    )
+    if content is None:
+        raise NginxTrouble(
+            f"Docker has no image {settings.image}, and there is no archive of it at "
+            f"{settings.archive or 'any path'}: scripts/build-images makes it"
+        )
+    await nginx.load(content)
+    log.info("image loaded", image=settings.image)
+
+
+class Gateway:
+    """One node's gateway: informers, one compiler, and the one task that drives nginx."""
+
+    def __init__(
+        self, settings: GatewaySettings, env: Env, client: Client, driver: Driver, load: Any
+    ) -> None:
+        self._settings, self._env, self._driver, self._load = settings, env, driver, load
+        self._facts = facts_of(settings)
+        self._ingresses = Informer(client, Ingress, env)
+        self._classes = Informer(client, IngressClass, env)
+        self._dnses = Informer(client, Dns, env)
+        self._services = Informer(client, Service, env)
+        self._informers: tuple[Informer[Any], ...] = (
+            self._ingresses,
+            self._classes,
+            self._dnses,
+            self._services,
+        )
+        self._recorder = Recorder(client, env, "gateway", settings.node_name)
+        self._presence = Presence(client, settings.node_name, env)
+        self._changed = asyncio.Event()
+        # Objects that nginx refused, as they were then, and what it said.
+        self._refused: dict[Key, str] = {}
+        self._told: dict[Ref, tuple[str, ...]] = {}
+        self._failure_count = 0
+        self._counts = Counts(env.metrics)
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for informer in self._informers:
+                informer.on_change(lambda _old, _new: self._changed.set())
+                tasks.create_task(informer.run())
+            tasks.create_task(supervised("records", self._recorder.run, self._env))
+            tasks.create_task(self._keep())
+
+    async def _keep(self) -> None:
+        while not await self._is_begun():
+            await self._pause()
+        for informer in self._informers:
+            await self._synced(informer)
+        async with asyncio.TaskGroup() as tasks:
+            is_first = True
+            while True:
+                self._changed.clear()
+                if not await self._turn():
+                    await self._pause()
+                    continue
+                self._failure_count = 0
+                if is_first:
+                    # From here on it serves what the cluster says: others may send requests.
+                    tasks.create_task(self._presence.run())
+                    is_first = False
+                await self._env.clock.sleep(self._settings.reload_interval_s)
+                await wait_until(self._changed, self._settings.check_interval_s)
+
+    async def _synced(self, informer: Informer[Any]) -> None:
+        """Wait until a kind is known; look after the container meanwhile."""
+        while not informer.synced.is_set():
+            await wait_until(informer.synced, self._settings.check_interval_s)
+            await self._is_begun()
+
+    async def _is_begun(self) -> bool:
+        """Have nginx run with what it served last; tell whether that worked."""
+        try:
+            await self._load()
+            if await self._driver.begin(configuration_for(Model(), self._facts)):
+                log.info("nginx started", container=self._settings.container)
+        except (NginxTrouble, OSError) as error:
+            self._failed("nginx does not run", error)
+            return False
+        return True
+
+    async def _turn(self) -> bool:
+        if not await self._is_begun():
+            return False
+        began_s = self._env.clock.monotonic()
+        for _ in range(REFUSALS_MAX):
+            model = self._model()
+            wanted = configuration_for(model, self._facts)
+            try:
+                is_new = await self._driver.apply(wanted)
+            except ConfigurationRefused as error:
+                self._counts.refused.inc()
+                if not self._leave_out(wanted, error.said):
+                    self._failed("nginx refuses the configuration", error)
+                    return False
+                continue
+            except (NginxTrouble, OSError) as error:
+                self._failed("nginx does not serve the configuration", error)
+                return False
+            self._applied(model, wanted, is_new, self._env.clock.monotonic() - began_s)
+            return True
+        return False
+
+    def _model(self) -> Model:
+        roads = roads_of(
+            [one for one in self._ingresses.cache.list() if key_of(one) not in self._refused],
+            self._classes.cache.list(),
+            [one for one in self._dnses.cache.list() if key_of(one) not in self._refused],
+        )
+        return model_for(roads, self._services.cache.list())
+
+    def _leave_out(self, wanted: Configuration, said: str) -> bool:
+        """Leave the objects out whose lines nginx names; tell whether there are such."""
+        culprits = guilty(wanted, said)
+        found = [one for one in self._objects() if one.ref in culprits]
+        for one in found:
+            self._refused[key_of(one)] = said
+            log.warning("left out: nginx refuses it", about=one.ref, said=said)
+        return bool(found)
+
+    def _applied(self, model: Model, wanted: Configuration, is_new: bool, spent_s: float) -> None:
+        known = {key_of(one) for one in self._objects()}
+        self._refused = {key: said for key, said in self._refused.items() if key in known}
+        self._counts.applied(model, is_new=is_new)
+        if is_new:
+            log.info(
+                "configuration served",
+                generation=wanted.generation,
+                hosts=len(model.hosts),
+                spent_ms=round(spent_s * 1000, 1),
+            )
+        problems = dict(model.problems)
+        for (ref, _), said in self._refused.items():
+            problems[ref] = (f"nginx refuses it: {said}",)
+        for one in self._objects():
+            told = problems.get(one.ref, ())
+            for sentence in told:
+                if sentence not in self._told.get(one.ref, ()):
+                    self._recorder.record(Record(one, "NotServed", sentence, "Warning"))
+        self._told = problems
+
+    def _objects(self) -> list[Ingress | Dns]:
+        return [*self._ingresses.cache.list(), *self._dnses.cache.list()]
+
+    def _failed(self, sentence: str, error: Exception) -> None:
+        self._counts.failed.inc()
+        # Once a streak; what was served before is served on.
+        if self._failure_count == 0:
+            log.warning(sentence, why=error)
+        self._failure_count += 1
+
+    async def _pause(self) -> None:
+        pause_s = backoff_s(self._failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_MAX_S)
+        await self._env.clock.sleep(jittered_s(pause_s, self._env.rng.fraction()))
+
+
+def key_of(one: Object) -> Key:
+    """Return an object as it is now: an edited one is looked at anew."""
+    return one.ref, f"{one.metadata.uid} {one.metadata.generation}"
