@@ -25,7 +25,6 @@ SOCKETS = "/run/cube-gateway"
 SPEC_LABEL = "cubernetes.io/gateway"
 # The ports below 1024; workers of another user, their folders, and signals to them.
 CAPABILITIES = ("NET_BIND_SERVICE", "SETUID", "SETGID", "CHOWN", "KILL")
-DESCRIPTORS = 65_536
 GONE = 404
 
 
@@ -146,7 +145,6 @@ def spec_of(image: str, root: Path, run: Path) -> dict[str, object]:
             "CapDrop": ["ALL"],
             "CapAdd": list(CAPABILITIES),
             "SecurityOpt": ["no-new-privileges"],
-            "Ulimits": [{"Name": "nofile", "Soft": DESCRIPTORS, "Hard": DESCRIPTORS}],
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
         },
     }

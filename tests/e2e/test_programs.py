@@ -81,7 +81,8 @@ async def test_what_is_no_optional_program_is_refused_with_the_names_that_are(
         for name in ("tsbd", "etcd"):
             told = refusal(await asked(made, "n1", verb, name))
             assert told == (
-                f"cuberoot: {name!r} is no optional program of a control-plane: there are tsdb"
+                f"cuberoot: {name!r} is no optional program of a control-plane: "
+                "there are gateway, tsdb"
             )
     assert f"{'tsdb':<12} disabled" in await shown(made)
 
@@ -173,7 +174,7 @@ metadata: {name: n1, annotations: {cubernetes.io/programs: tsdb}}
     join = ["join", "192.0.2.1", "--token", "a.b", "--ca-hash", "sha256:" + "0" * 64, "-f", path]
     told = refusal(await asked(machines, "n1", *join))
     assert "metadata.annotations[cubernetes.io/programs]" in told
-    assert "'tsdb' is no optional program of a worker: there are none" in told
+    assert "'tsdb' is no optional program of a worker: there are gateway" in told
 
     await machines.run("n1", [*CUBEROOT, "init", "-f", path], deadline_s=120)
     assert f"{'tsdb':<12} running" in await shown(machines)

@@ -25,6 +25,7 @@ ADMIN = Identity("someone", ("system:masters",))
 SCHEDULER = Identity("system:scheduler")
 CONTROLLERS = Identity("system:controllers")
 PROXY = Identity("system:proxy:n1", ("system:proxies",))
+GATEWAY = Identity("system:gateway:n1", ("system:gateways",))
 JOINER = Identity("system:bootstrap:abc", ("system:bootstrappers",))
 LEASES = "coordination.k8s.io"
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
@@ -86,6 +87,16 @@ def a_pod(node: str) -> Pod:
         (PROXY, Attempt("watch", "", "services"), True),
         (PROXY, Attempt("get", "", "pods"), False),
         (PROXY, Attempt("update", "", "services"), False),
+        (GATEWAY, Attempt("watch", "networking.k8s.io", "ingresses"), True),
+        (GATEWAY, Attempt("list", "cubernetes.io", "dnses"), True),
+        (GATEWAY, Attempt("patch", "cubernetes.io", "dnses", "status"), False),
+        (GATEWAY, Attempt("list", "", "secrets"), False),
+        (GATEWAY, Attempt("list", "", "pods"), False),
+        (GATEWAY, Attempt("patch", LEASES, "leases", "", "kube-node-lease", "gateway-n1"), True),
+        (GATEWAY, Attempt("patch", LEASES, "leases", "", "kube-node-lease", "gateway-n2"), False),
+        (GATEWAY, Attempt("patch", LEASES, "leases", "", "kube-node-lease", "n1"), False),
+        (GATEWAY, Attempt("patch", LEASES, "leases", "", "kube-system", "gateway-n1"), False),
+        (GATEWAY, Attempt("create", "cubernetes.io", "join"), False),
         (JOINER, Attempt("create", "cubernetes.io", "join"), True),
         (JOINER, Attempt("get", "", "nodes"), False),
         (a_kubelet("n1"), Attempt("create", "cubernetes.io", "join"), True),
@@ -114,6 +125,7 @@ def test_masters_may_everything_and_strangers_nothing(verb: str, resource: str) 
         Identity("n1", ("system:nodes",)),
         Identity("system:bootstrap:x", ("system:nodes",)),
         Identity("system:proxy:n1"),
+        Identity("system:gateway:n1"),
         Identity("scheduler", ("system:scheduler",)),
     ):
         assert may(stranger, attempt)

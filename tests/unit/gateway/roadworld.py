@@ -1,0 +1,88 @@
+"""Ingresses and Dnses as tests of roads begin with them: each names only what it is about."""
+
+from datetime import timedelta
+
+from cubernetes.api.cubernetes.dns import Dns, DnsPath, DnsSpec
+from cubernetes.api.networking.ingress import (
+    HTTPIngressPath,
+    HTTPIngressRule,
+    Ingress,
+    IngressBackend,
+    IngressRule,
+    IngressServiceBackend,
+    IngressSpec,
+    IngressTLS,
+    ServiceBackendPort,
+)
+from cubernetes.api.networking.ingressclass import GATEWAY, IngressClass, IngressClassSpec
+from tests.given import NOW, a_meta
+
+CLASSES = (
+    IngressClass(metadata=a_meta("gateway", ""), spec=IngressClassSpec(controller=GATEWAY)),
+    IngressClass(metadata=a_meta("nginx", ""), spec=IngressClassSpec(controller="k8s.io/nginx")),
+)
+
+
+def a_backend(text: str) -> IngressBackend:
+    """Return a backend: `web`, `web:8080`, `web:http`."""
+    name, _, port = text.partition(":")
+    number = int(port or 80) if (port or "80").isdigit() else 0
+    told = ServiceBackendPort(name="" if number else port, number=number)
+    return IngressBackend(service=IngressServiceBackend(name=name, port=told))
+
+
+def a_path(text: str) -> HTTPIngressPath:
+    """Return a path: `/a web`, `=/a web:8080` (exact), `web` (every path)."""
+    path, _, target = text.rpartition(" ")
+    form = "Exact" if path.startswith("=") else "Prefix" if path else "ImplementationSpecific"
+    return HTTPIngressPath(path=path.lstrip("="), path_type=form, backend=a_backend(target))
+
+
+def an_ingress(
+    name: str = "roads",
+    *rules: tuple[str, tuple[str, ...]],
+    default: str = "",
+    ingress_class: str = "",
+    tls: tuple[tuple[str, ...], ...] = (),
+    age_s: int = 60,
+    namespace: str = "default",
+) -> Ingress:
+    """Return an Ingress of rules (host, paths); tls has a secret, then its hosts."""
+    return Ingress(
+        metadata=a_meta(name, namespace, created_at=NOW - timedelta(seconds=age_s), generation=1),
+        spec=IngressSpec(
+            ingress_class_name=ingress_class,
+            default_backend=a_backend(default) if default else None,
+            rules=tuple(
+                IngressRule(host=host, http=HTTPIngressRule(paths=tuple(map(a_path, paths))))
+                for host, paths in rules
+            ),
+            tls=tuple(IngressTLS(secret_name=one[0], hosts=one[1:]) for one in tls),
+        ),
+    )
+
+
+def a_dns(
+    name: str = "roads",
+    host: str = "roads.example",
+    *paths: str,
+    age_s: int = 60,
+    namespace: str = "default",
+) -> Dns:
+    """Return a Dns; each path is `/a web`, or `=/a web:8080` where it is exact."""
+    told = []
+    for text in paths or ("/ web",):
+        path, _, target = text.rpartition(" ")
+        service, _, port = target.partition(":")
+        told.append(
+            DnsPath(
+                path=path.lstrip("="),
+                path_type="Exact" if path.startswith("=") else "Prefix",
+                service_name=service,
+                service_port=int(port or 80) if (port or "80").isdigit() else port,
+            )
+        )
+    return Dns(
+        metadata=a_meta(name, namespace, created_at=NOW - timedelta(seconds=age_s), generation=1),
+        spec=DnsSpec(host=host, paths=tuple(told)),
+    )
