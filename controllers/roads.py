@@ -21,7 +21,7 @@ from cubernetes.api.networking.ingress import (
     IngressStatus,
 )
 from cubernetes.api.networking.ingressclass import IngressClass
-from cubernetes.api.networking.roads import Roads, is_served, roads_of
+from cubernetes.api.roads import Roads, is_served, roads_of
 from cubernetes.reconcile.plan import Action, Record, UpdateStatus, View
 
 EVERY_ROAD = Ref("Roads", "", "")

@@ -15,7 +15,7 @@ from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.meta import Object, Ref
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.networking.ingressclass import IngressClass
-from cubernetes.api.networking.roads import roads_of
+from cubernetes.api.roads import roads_of
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client

@@ -10,7 +10,7 @@ from itertools import groupby
 from cubernetes.api.core.node import is_address
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.meta import Ref
-from cubernetes.api.networking.roads import Road, Roads
+from cubernetes.api.roads import Road, Roads
 from gateway.roads.model import Host, Model, Route, Upstream
 
 type ByKey = Mapping[tuple[str, str], Service]

@@ -1,1 +1,1 @@
-"""The kinds of the group networking.k8s.io, and what roads to services have in common."""
+"""The kinds of the group networking.k8s.io, and how hosts and paths are written."""

@@ -14,7 +14,7 @@ from cubernetes.api.networking.ingress import (
     IngressLoadBalancer,
     IngressStatus,
 )
-from cubernetes.api.networking.roads import Place, Roads, addresses_of, roads_of
+from cubernetes.api.roads import Place, Roads, addresses_of, roads_of
 from tests.unit.gateway.roadworld import CLASSES, a_dns, an_ingress
 
 PATHS = ("/ web", "/a web", "=/a cart", "/a/b cart", "=/ web")

@@ -14,7 +14,7 @@ from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.meta import Ref
 from cubernetes.api.networking.ingress import Ingress
-from cubernetes.api.networking.roads import roads_of
+from cubernetes.api.roads import roads_of
 from gateway.nginx.quoting import TOKEN_BYTES_MAX, Unquotable, literal, quoted
 from gateway.nginx.text import Configuration, Facts, configuration_for, guilty
 from gateway.roads.compile import model_for
