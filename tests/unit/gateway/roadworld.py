@@ -34,8 +34,12 @@ def a_backend(text: str) -> IngressBackend:
 def a_path(text: str) -> HTTPIngressPath:
     """Return a path: `/a web`, `=/a web:8080` (exact), `web` (every path)."""
     path, _, target = text.rpartition(" ")
-    form = "Exact" if path.startswith("=") else "Prefix" if path else "ImplementationSpecific"
-    return HTTPIngressPath(path=path.lstrip("="), path_type=form, backend=a_backend(target))
+    backend = a_backend(target)
+    if not path:
+        return HTTPIngressPath(path_type="ImplementationSpecific", backend=backend)
+    if path.startswith("="):
+        return HTTPIngressPath(path=path.lstrip("="), path_type="Exact", backend=backend)
+    return HTTPIngressPath(path=path, path_type="Prefix", backend=backend)
 
 
 def an_ingress(
