@@ -19,11 +19,11 @@ from cubernetes.api.roads import roads_of
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
-from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.host.durable.files import read_or_none
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
