@@ -5,10 +5,11 @@ this program too.
 """
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, groupby
+from typing import NamedTuple
 
-from cubectl.api import TABLE, revision_of, strange
+from cubectl.api import JSON, TABLE, revision_of, strange
 from cubectl.objects.targets import Target, targets_in
 from cubectl.objects.waiting import named
 from cubectl.output import printers
@@ -59,44 +60,52 @@ def _check(options: Namespace, targets: Sequence[Target], query: Query) -> None:
         raise Misused("-w follows one kind, or one object")
 
 
-def _found(session: Session, targets: Sequence[Target], namespace: str, query: Query) -> Found:
-    """Return the objects that there are for each target."""
-    found: Found = []
+def _answered[T](
+    session: Session,
+    targets: Sequence[Target],
+    namespace: str,
+    ask: Callable[[Target, str], T],
+) -> Iterator[tuple[Resource, list[T]]]:
+    """Yield, for each kind, the answers for its targets; one that fails holds up no other.
+
+    ask is given a target and the namespace to look in.
+    """
     for kind, group in groupby(targets, key=lambda target: target.kind):
         place = namespace if kind.namespaced else ""
-        trees: list[Tree] = []
+        answers: list[T] = []
         for target in group:
             try:
-                if target.name:
-                    trees.append(session.api.get(kind, target.name, place))
-                else:
-                    trees += session.api.list(kind, place, query).items
+                answers.append(ask(target, place))
             except ApiError as error:
                 session.fail(printers.safe(error.message))
-        found.append((kind, trees))
-    return found
+        yield kind, answers
+
+
+def _found(session: Session, targets: Sequence[Target], namespace: str, query: Query) -> Found:
+    """Return the objects that there are for each kind."""
+
+    def ask(target: Target, place: str) -> list[Tree]:
+        if target.name:
+            return [session.api.get(target.kind, target.name, place)]
+        return list(session.api.list(target.kind, place, query).items)
+
+    return [
+        (kind, [tree for trees in answers for tree in trees])
+        for kind, answers in _answered(session, targets, namespace, ask)
+    ]
 
 
 def _tables(
     session: Session, targets: Sequence[Target], namespace: str, query: Query
 ) -> list[tuple[Resource, Table]]:
-    """Return one table for each kind; a name that is not there does not hold up the others."""
-    found = []
-    for kind, group in groupby(targets, key=lambda target: target.kind):
-        place = namespace if kind.namespaced else ""
-        tables: list[Table] = []
-        for target in group:
-            try:
-                if target.name:
-                    tree = session.api.get(kind, target.name, place, accept=TABLE)
-                    tables.append(_table_in(tree))
-                else:
-                    tables.append(_listed(session, kind, place, query)[0])
-            except ApiError as error:
-                session.fail(printers.safe(error.message))
-        heads = tables[0].heads if tables else ()
-        found.append((kind, Table(heads, tuple(row for one in tables for row in one.rows))))
-    return found
+    """Return one table for each kind."""
+
+    def ask(target: Target, place: str) -> Table:
+        if target.name:
+            return _table_in(session.api.get(target.kind, target.name, place, accept=TABLE))
+        return _listed(session, target.kind, place, query)[0]
+
+    return [(kind, _joined(tables)) for kind, tables in _answered(session, targets, namespace, ask)]
 
 
 def _table_in(tree: Tree) -> Table:
@@ -182,74 +191,96 @@ class Printed:
         return [*before, *shown, *([labels] if self._has_labels else [])]
 
 
+class Asked(NamedTuple):
+    """What is followed: objects of a kind, in a namespace or in all of them."""
+
+    session: Session
+    kind: Resource
+    place: str
+    query: Query
+
+
+class Form[T](NamedTuple):
+    """How what is followed comes: as rows of a table, or as whole objects.
+
+    accept: how the server is asked for it.
+    listed: reads all there is, and the revision that a watch goes on from.
+    changed: takes out of a line of a watch what it tells of.
+    metadata: of one of these.
+    """
+
+    accept: str
+    listed: Callable[[Asked], tuple[Sequence[T], str]]
+    changed: Callable[[Tree], Sequence[T]]
+    metadata: Callable[[T], Tree]
+
+
 def _watch(
     options: Namespace, session: Session, target: Target, namespace: str, query: Query
 ) -> None:
     """Print what there is, and a line for every change, until interrupted."""
-    query = named(target.name) if target.name else query
     place = namespace if target.kind.namespaced else ""
+    asked = Asked(session, target.kind, place, named(target.name) if target.name else query)
     if options.output in ("", "wide"):
-        _watch_rows(options, session, target.kind, place, query)
+        table, revision = _listed(*asked)
+        printed = Printed(options, session, target.kind, table)
+        session.out.write(printed.text(table.rows))
+        session.out.flush()
+        for row in _changes(asked, ROWS, table.rows, revision):
+            session.say(printed.line(row))
         return
     whole = printers.yaml_text if options.output == "yaml" else printers.json_text
-    for tree in _changed_objects(session, target.kind, place, query):
+    items, revision = TREES.listed(asked)
+    for tree in chain(items, _changes(asked, TREES, items, revision)):
         if options.output == "name":
             session.say(printers.name_of(target.kind, tree["metadata"]["name"]))
         else:
             session.say(whole(tree).rstrip("\n"))
 
 
-def _watch_rows(
-    options: Namespace, session: Session, kind: Resource, place: str, query: Query
-) -> None:
-    table, revision = _listed(session, kind, place, query)
-    printed = Printed(options, session, kind, table)
-    session.out.write(printed.text(table.rows))
-    session.out.flush()
-    seen = {_version(row.metadata) for row in table.rows}
+def _changes[T](asked: Asked, form: Form[T], listed: Sequence[T], revision: str) -> Iterator[T]:
+    """Yield what changes after a list, for ever; listed is what that list had."""
+    session, kind, place, query = asked
+    seen = {_version(form.metadata(one)) for one in listed}
     while True:
         try:
-            for change in session.api.watch(kind, place, revision, query, accept=TABLE):
+            for change in session.api.watch(kind, place, revision, query, accept=form.accept):
                 revision = revision_of(change.tree)
                 if change.verdict != "BOOKMARK":
-                    for row in _table_in(change.tree).rows:
-                        session.say(printed.line(row))
+                    yield from form.changed(change.tree)
         except Gone:
-            # The history is gone: what is there now, less what was printed already.
-            table, revision = _listed(session, kind, place, query)
-            for row in table.rows:
-                if _version(row.metadata) not in seen:
-                    session.say(printed.line(row))
-            seen = {_version(row.metadata) for row in table.rows}
+            # The history is gone: what is there now, less what was there already.
+            listed, revision = form.listed(asked)
+            yield from (one for one in listed if _version(form.metadata(one)) not in seen)
+            seen = {_version(form.metadata(one)) for one in listed}
 
 
 def _listed(session: Session, kind: Resource, place: str, query: Query) -> tuple[Table, str]:
     """Return all rows of a list, and the revision that a watch goes on from."""
     pages = list(session.api.pages(kind, place, query, accept=TABLE))
     tables = [_table_in(page) for page in pages]
-    rows = tuple(row for table in tables for row in table.rows)
-    return Table(tables[0].heads, rows), revision_of(pages[-1])
+    return _joined(tables), revision_of(pages[-1])
 
 
-def _changed_objects(session: Session, kind: Resource, place: str, query: Query) -> Iterator[Tree]:
-    """Yield all there is, and then each object that changed, for ever."""
-    items, revision = session.api.list(kind, place, query)
-    yield from items
-    seen = {_version(tree["metadata"]) for tree in items}
-    while True:
-        try:
-            for change in session.api.watch(kind, place, revision, query):
-                revision = revision_of(change.tree)
-                if change.verdict != "BOOKMARK":
-                    yield change.tree
-        except Gone:
-            items, revision = session.api.list(kind, place, query)
-            yield from (tree for tree in items if _version(tree["metadata"]) not in seen)
-            seen = {_version(tree["metadata"]) for tree in items}
+def _joined(tables: Sequence[Table]) -> Table:
+    """Return one table of the rows of all; the first has the heads."""
+    heads = tables[0].heads if tables else ()
+    return Table(heads, tuple(row for one in tables for row in one.rows))
+
+
+def _listed_rows(asked: Asked) -> tuple[Sequence[Row], str]:
+    table, revision = _listed(*asked)
+    return table.rows, revision
+
+
+def _listed_trees(asked: Asked) -> tuple[Sequence[Tree], str]:
+    return asked.session.api.list(asked.kind, asked.place, asked.query)
 
 
 def _version(metadata: Tree) -> tuple[str, str]:
     return str(metadata.get("uid", "")), str(metadata.get("resourceVersion", ""))
 
 
+ROWS = Form(TABLE, _listed_rows, lambda tree: _table_in(tree).rows, lambda row: row.metadata)
+TREES = Form(JSON, _listed_trees, lambda tree: (tree,), lambda tree: tree["metadata"])
 VERB = Verb(configure, run)
