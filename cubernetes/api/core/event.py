@@ -51,11 +51,11 @@ class EventSource(Model):
 
 
 def _last_seen(one: "Event", now: datetime) -> str:
-    return _ago(one.last_timestamp or one.metadata.creation_timestamp, now)
+    return _ago(one.last_timestamp, now) if one.last_timestamp else _first_seen(one, now)
 
 
 def _first_seen(one: "Event", now: datetime) -> str:
-    return _ago(one.first_timestamp or one.metadata.creation_timestamp, now)
+    return _ago(one.first_timestamp or one.event_time or one.metadata.creation_timestamp, now)
 
 
 def _ago(at: datetime | None, now: datetime) -> str:
@@ -67,8 +67,8 @@ def _object(one: "Event", _: object) -> str:
 
 
 def _source(one: "Event", _: object) -> str:
-    where = f", {one.source.host}" if one.source.host else ""
-    return f"{one.source.component or one.reporting_component}{where}"
+    host = one.source.host or one.reporting_instance
+    return (one.source.component or one.reporting_component) + (f", {host}" if host else "")
 
 
 class Event(Object):
@@ -84,7 +84,8 @@ class Event(Object):
     count: how often it has happened.
     reporting_component: the component of `source`, for newer clients.
     reporting_instance: the host of `source`, for newer clients.
-    event_time, action: kept for clients that send it.
+    event_time: when it happened first, for newer clients.
+    action: kept for clients that send it.
     """
 
     resource = Resource("", "v1", "Event", "events", ("ev",), is_created_by_put=True)

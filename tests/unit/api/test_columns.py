@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from cubernetes.api.core.event import Event, EventSource, ObjectReference
-from cubernetes.api.core.node import Node, NodeAddress
+from cubernetes.api.core.node import Node, NodeAddress, NodeSystemInfo
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podstatus import (
     ContainerState,
@@ -91,6 +91,28 @@ def test_a_node_shows_both_of_its_addresses_where_it_has_them() -> None:
     assert (printed(one)["Internal-IP"], printed(one)["External-IP"]) == ("10.0.0.1", "<none>")
     assert printed(both)["External-IP"] == "192.0.2.1"
     assert printed(a_service())["External-IP"] == "<none>"
+
+
+def test_a_node_shows_what_runs_there() -> None:
+    info = NodeSystemInfo(
+        kernel_version="6.1.0", os_image="Debian 13", container_runtime_version="docker://27.5.1",
+        kubelet_version="v1.36.0",
+    )  # fmt: skip
+    one = a_node("n1")
+    row = printed(replaced(one, status=replaced(one.status, node_info=info)))
+    assert [row[title] for title in ("Version", "OS-Image", "Kernel-Version")] == [
+        "v1.36.0", "Debian 13", "6.1.0",
+    ]  # fmt: skip
+    assert row["Container-Runtime"] == "docker://27.5.1"
+
+
+def test_an_event_as_a_newer_client_writes_it_names_its_reporter_and_time_too() -> None:
+    event = Event(
+        metadata=a_meta("e", created_at=NOW), reporting_component="kubelet",
+        reporting_instance="n1", event_time=NOW - timedelta(seconds=9),
+    )  # fmt: skip
+    row = printed(event)
+    assert (row["Source"], row["First Seen"], row["Last Seen"]) == ("kubelet, n1", "9s", "9s")
 
 
 def test_an_event_names_its_object_as_a_command_line_takes_it() -> None:
