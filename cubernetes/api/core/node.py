@@ -17,6 +17,7 @@ from cubernetes.api.meta import (
     Object,
     age_of,
     immutable,
+    replaced,
     shown,
     wire,
 )
@@ -190,8 +191,17 @@ class Node(Object):
         internal = (one.address for one in self.status.addresses if one.type == "InternalIP")
         return next(internal, "")
 
+    def defaulted(self) -> "Node":
+        """Fill in podCIDR and podCIDRs from each other, as Kubernetes does."""
+        spec = self.spec
+        first = spec.pod_cidr or next(iter(spec.pod_cidrs), "")
+        ranges = spec.pod_cidrs or ((first,) if first else ())
+        return replaced(self, spec=replaced(spec, pod_cidr=first, pod_cidrs=ranges))
+
     def problems(self) -> Iterator[Problem]:
         yield from Object.problems(self)
+        if self.spec.pod_cidrs not in ((), (self.spec.pod_cidr,)):
+            yield Problem("spec.podCIDRs", "must hold nothing but podCIDR: one range, IPv4")
         if self.spec.pod_cidr and not is_network(self.spec.pod_cidr):
             yield Problem("spec.podCIDR", "must be an IPv4 network such as 10.244.1.0/24")
         for index, taint in enumerate(self.spec.taints):

@@ -2,10 +2,14 @@
 
 import pytest
 
-from cubernetes.api.core.podspec.container import Resources
+from cubernetes.api.coding import codec
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import EnvVar, Resources
+from cubernetes.api.core.podspec.envsource import EnvVarSource, ObjectFieldSelector
 from cubernetes.api.core.podspec.requests import CONTAINER_RULE
 from cubernetes.api.core.podspec.rules import spec_problems
 from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from tests.given import a_container, a_node, a_pod
@@ -80,3 +84,51 @@ def test_what_a_node_says_it_has_is_whole_and_not_negative() -> None:
     ).problems()}  # fmt: skip
     assert found == {"status.capacity[cpu]", "status.capacity[example.com/gpu]",
                      "status.capacity[a b]"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("hostNetwork", True, "is not supported"),
+        ("securityContext", {"runAsUser": 1000}, 'unknown field "spec.securityContext.runAsUser"'),
+        ("terminationMessagePath", "/m", "must be one of '/dev/termination-log'"),
+        ("terminationMessagePolicy", "FallbackToLogsOnError", "must be one of 'File'"),
+    ],
+)
+def test_what_a_pod_asks_for_in_vain_is_refused_by_its_field(
+    field: str, value: object, message: str
+) -> None:
+    container: dict[str, object] = {"name": "main", "image": "a"}
+    spec: dict[str, object] = {"containers": [container]}
+    (container if field.startswith("termination") else spec)[field] = value
+
+    try:
+        one = codec.from_tree(Pod, {"metadata": {"name": "a"}, "spec": spec}).model
+        told = " ".join(f"{problem.field}: {problem.message}" for problem in one.problems())
+    except ApiError as error:
+        told = error.message
+
+    assert field in told
+    assert message in told
+
+
+def test_a_field_of_a_pod_is_named_in_the_version_that_there_is() -> None:
+    def fields_of(version: str) -> list[str]:
+        ref = ObjectFieldSelector(api_version=version, field_path="metadata.name")
+        variable = EnvVar(name="A", value_from=EnvVarSource(field_ref=ref))
+        spec = PodSpec(containers=(replaced(a_container(), env=(variable,)),))
+        return [one.field for one in spec_problems(spec, "spec")]
+
+    assert fields_of("v1") == fields_of("") == []
+    assert fields_of("v2") == ["spec.containers[0].env[0].valueFrom.fieldRef.apiVersion"]
+
+
+def test_pod_ranges_repeat_the_pod_range_and_nothing_else() -> None:
+    node = a_node("n1", pod_cidr="10.244.1.0/24")
+    for pod_cidr, pod_cidrs in (("10.244.1.0/24", ()), ("", ("10.244.1.0/24",))):
+        half = replaced(node, spec=replaced(node.spec, pod_cidr=pod_cidr, pod_cidrs=pod_cidrs))
+        assert half.defaulted().spec == node.spec
+        assert not list(half.defaulted().problems())
+    for pod_cidrs in (("10.244.2.0/24",), ("10.244.1.0/24", "fd00::/64")):
+        odd = replaced(node, spec=replaced(node.spec, pod_cidrs=pod_cidrs))
+        assert [one.field for one in odd.problems()] == ["spec.podCIDRs"]
