@@ -17,8 +17,7 @@ class Condition(Model):
     reason: why, as one word for programs.
     message: why, as a sentence for people.
     last_transition_time: when `status` changed last, not when it was last looked at.
-    last_heartbeat_time, last_probe_time: kept for clients that send it.
-    observed_generation: the generation of the object that was looked at.
+    last_heartbeat_time, last_probe_time, observed_generation: kept for clients that send it.
     """
 
     type: str

@@ -148,6 +148,16 @@ async def test_a_propagation_that_is_asked_for_later_takes_the_place_of_the_earl
     assert left is None or found.tree["metadata"]["finalizers"] == left
 
 
+async def test_a_dry_run_may_be_asked_for_in_the_options_too(world: World) -> None:
+    await world.call("POST", PODS, a_pod("web"))
+
+    assert (await world.call("DELETE", f"{PODS}/web", {"dryRun": ["All"]})).code == 200
+    assert (await world.call("GET", f"{PODS}/web")).code == 200
+    assert (await world.call("DELETE", f"{PODS}/web", {"dryRun": ["Some"]})).code == 400
+    assert (await world.call("DELETE", f"{PODS}/web", {"dryRun": []})).code == 200
+    assert (await world.call("GET", f"{PODS}/web")).code == 404
+
+
 async def test_the_two_words_for_propagation_are_not_used_together(world: World) -> None:
     await world.call("POST", SETS, a_set())
     both = {"propagationPolicy": "Orphan", "orphanDependents": True}

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Literal
+
+import pytest
 
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
@@ -33,6 +36,7 @@ from tests.simulation.clock import sim_env
 from tests.simulation.loop import run_simulated
 from tests.simulation.machines import SimMachine
 
+type PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 IMAGE = "cubernetes/web:1"
 KUBELET = Identity("system:node:n1", ("system:nodes",))
 
@@ -297,6 +301,40 @@ def test_events_say_of_which_container_they_are_in_the_words_of_kubernetes() -> 
                 (side, "Created", "Created container side"),
                 (side, "Started", "Started container side"),
             }
+
+    lived(story)
+
+
+@pytest.mark.parametrize(
+    ("policy", "image", "reasons"),
+    [
+        ("IfNotPresent", IMAGE, ["Pulled"]),
+        ("Always", IMAGE, ["Pulling", "Pulled"]),
+        ("IfNotPresent", "cubernetes/far:1", ["Pulling", "Pulled"]),
+        ("Never", IMAGE, ["Pulled"]),
+        ("Never", "cubernetes/far:1", []),
+    ],
+)
+def test_an_image_is_pulled_when_the_policy_says_so(
+    policy: PullPolicy, image: str, reasons: list[str]
+) -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            one = replaced(a_container("main", image), image_pull_policy=policy)
+            await world.make(a_pod("web", containers=(one,)))
+
+            async def is_decided() -> bool:
+                told = (await world.pod()).status
+                waits = [each.state.waiting for each in told.container_statuses]
+                is_refused = any(each and each.reason == "ErrImageNeverPull" for each in waits)
+                return is_refused or told.phase == "Running"
+
+            await world.until(is_decided)
+            assert await world.is_phase("Running") is bool(reasons)
+            await world.env.clock.sleep(10)  # of the simulated clock: until events are written
+            events = (await world.admin.list(Event, "default")).items
+            told = [each for each in events if each.reason in ("Pulling", "Pulled")]
+            assert {each.reason for each in told} == set(reasons)
 
     lived(story)
 

@@ -73,7 +73,7 @@ class Pod(Object):
 class TemplateMeta(Model):
     """What the pods of a template are told apart and found by.
 
-    name, namespace, creation_timestamp: not used: pods get their own.
+    name, namespace, creation_timestamp: kept for clients that send it; pods get their own.
     labels: the labels of each pod.
     annotations: the annotations of each pod.
     """

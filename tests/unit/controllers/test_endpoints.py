@@ -310,3 +310,17 @@ def test_when_a_service_goes_its_slices_go_once_that_is_certain() -> None:
     assert not any("Delete" in str(one) for one in Endpoints().plan(WEB.ref, lagging, NOW))
     world.settle(Endpoints(), ROUNDS)
     assert world.all(EndpointSlice) == []
+
+
+def test_an_endpoint_tells_which_pod_it_is_where_it_runs_and_its_host_name() -> None:
+    pod = a_running_pod("web-0", node="n2")
+    named = replaced(pod, spec=replaced(pod.spec, hostname="db"))
+    world = World([WEB, named])
+
+    world.settle(Endpoints(), ROUNDS)
+
+    (endpoint,) = (one for each in world.all(EndpointSlice) for one in each.endpoints)
+    assert (endpoint.hostname, endpoint.node_name) == ("db", "n2")
+    assert endpoint.target_ref is not None
+    assert endpoint.target_ref.ref == pod.ref
+    assert endpoint.target_ref.uid == pod.metadata.uid

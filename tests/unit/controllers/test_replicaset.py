@@ -234,7 +234,7 @@ def test_the_name_of_a_going_pod_is_not_asked_for() -> None:
 def test_surplus_goes_first_without_a_node_then_unready_then_the_youngest_then_by_name() -> None:
     young = NOW
     pods = [
-        a_running_pod("ready"),
+        a_running_pod("a-old"),  # named before those that go first
         a_pod("unready", node="n1", phase="Running"),
         a_pod("unbound"),
         a_pod("b-young", node="n1", phase="Running", is_ready=True, created_at=young),
@@ -337,3 +337,33 @@ def test_whatever_stands_in_the_number_annotation_a_plan_comes_out(text: str) ->
     world.settle(ReplicaSets(), ROUNDS)
 
     assert len(active(world)) == 2
+
+
+def test_a_pod_is_made_as_its_template_says() -> None:
+    template = a_template(labels={"app": "web", "tier": "a"})
+    noted = replaced(
+        template,
+        metadata=replaced(template.metadata, annotations={"note": "x"}),
+        spec=replaced(template.spec, hostname="db"),
+    )
+    web = a_replicaset("web", replicas=1, template=noted)
+    world = World([web])
+
+    world.settle(ReplicaSets(), ROUNDS)
+
+    (pod,) = world.all(Pod)
+    assert pod.spec.hostname == "db"
+    assert pod.metadata.labels == {"app": "web", "tier": "a"}
+    assert pod.metadata.annotations["note"] == "x"
+
+
+def test_pods_that_lack_a_label_of_the_template_are_counted_apart() -> None:
+    web = a_replicaset("web", replicas=2, template=a_template(labels={"app": "web", "tier": "a"}))
+    old = of(web, "web-0", labels={"app": "web"})
+    new = of(web, "web-1", labels={"app": "web", "tier": "a"})
+    world = World([web, old, new])
+
+    world.settle(ReplicaSets(), ROUNDS)
+
+    (one,) = world.all(ReplicaSet)
+    assert (one.status.replicas, one.status.fully_labeled_replicas) == (2, 1)

@@ -10,7 +10,7 @@ from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from kubelet.node import capacity
 from kubelet.node.capacity import MachineFacts
-from kubelet.node.node import NodePlace, allocatable, status_for
+from kubelet.node.node import NodePlace, allocatable, lease_for, status_for
 from tests.given import NOW, a_node
 
 MEMINFO = "MemTotal:       24576000 kB\nMemFree:         1000 kB\n"
@@ -81,3 +81,26 @@ def test_the_system_is_called_by_its_pretty_name() -> None:
     release = 'NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n'
     assert capacity.os_name(release) == "Debian GNU/Linux 12 (bookworm)"
     assert capacity.os_name("") == "Linux"
+
+
+def test_a_node_tells_which_machine_and_programs_it_is(tmp_path: Path) -> None:
+    facts = capacity.machine_facts(tmp_path, "v1.36.0", "docker://27.5.1")
+
+    info = status_for(a_node("n1"), facts, NodePlace("10.0.0.1", 10250, 110), "", NOW).node_info
+
+    assert info.kernel_version == os.uname().release
+    assert info.operating_system == "linux"
+    assert info.architecture == {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    assert info.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert info.os_image
+    machine_id = Path("/etc/machine-id")
+    assert info.machine_id == (machine_id.read_text().strip() if machine_id.exists() else "")
+    assert info.container_runtime_version == "docker://27.5.1"
+    assert (info.kubelet_version, info.kube_proxy_version) == ("v1.36.0", "v1.36.0")
+
+
+def test_a_lease_says_whose_sign_of_life_it_is_since_when_and_for_how_long() -> None:
+    spec = lease_for(a_node("n1"), 10, NOW).spec
+
+    assert (spec.holder_identity, spec.lease_duration_seconds) == ("n1", 10)
+    assert (spec.acquire_time, spec.renew_time) == (NOW, NOW)

@@ -2,9 +2,11 @@
 
 import pytest
 
+from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.podspec.container import EnvVar
 from cubernetes.api.core.podspec.envsource import (
     ConfigMapEnvSource,
+    ConfigMapKeySelector,
     EnvFromSource,
     EnvVarSource,
     ObjectFieldSelector,
@@ -15,7 +17,7 @@ from cubernetes.api.core.podspec.references import Named, named_by
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import ServicePort
 from cubernetes.api.meta import ObjectMeta, replaced
-from kubelet.objects.origins import Origins, given_variables, value_of
+from kubelet.objects.origins import Origins, field_of, given_variables, value_of
 from kubelet.objects.services import service_variables, variables_of
 from kubelet.runtime.driver import RuntimeTrouble
 from tests.given import a_container, a_pod, a_service
@@ -31,6 +33,11 @@ def origins_of(**data: str) -> Origins:
 def from_secret(key: str, optional: bool | None = None) -> EnvVar:
     ref = SecretKeySelector(name="login", key=key, optional=optional)
     return EnvVar(name="A", value_from=EnvVarSource(secret_key_ref=ref))
+
+
+def from_configmap(key: str, optional: bool | None = None) -> EnvVar:
+    ref = ConfigMapKeySelector(name="settings", key=key, optional=optional)
+    return EnvVar(name="A", value_from=EnvVarSource(config_map_key_ref=ref))
 
 
 def test_a_services_variables_are_those_of_kubernetes() -> None:
@@ -121,3 +128,42 @@ def test_a_pod_names_what_any_of_its_containers_reads() -> None:
     second = replaced(a_container("b"), env_from=(source,))
     pod = a_pod(containers=(first, second))
     assert named_by(pod.spec) == {LOGIN, Named("ConfigMap", "settings")}
+
+
+SETTINGS = Named("ConfigMap", "settings")
+
+
+def test_a_configmaps_keys_are_variables_by_name_and_all_together() -> None:
+    meta = ObjectMeta(name="settings", namespace="default")
+    origins = Origins(objects={SETTINGS: ConfigMap(metadata=meta, data={"A": "x", "B": "y"})})
+    every = EnvFromSource(config_map_ref=ConfigMapEnvSource(name="settings"))
+    wanted = replaced(a_container(), env_from=(every,))
+
+    assert value_of(a_pod(), from_configmap("B"), origins) == "y"
+    assert given_variables(wanted, origins) == ({"A": "x", "B": "y"}, [])
+
+
+@pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
+def test_an_object_that_is_absent_is_an_error_unless_it_is_optional(kind: str) -> None:
+    def all_of(optional: bool | None) -> EnvFromSource:
+        if kind == "Secret":
+            return EnvFromSource(secret_ref=SecretEnvSource(name="no", optional=optional))
+        return EnvFromSource(config_map_ref=ConfigMapEnvSource(name="no", optional=optional))
+
+    one_of = from_configmap if kind == "ConfigMap" else from_secret
+    optional = replaced(a_container(), env_from=(all_of(True),))
+    needed = replaced(a_container(), env_from=(all_of(None),))
+
+    assert value_of(a_pod(), one_of("a", optional=True), Origins()) is None
+    assert given_variables(optional, Origins()) == ({}, [])
+    with pytest.raises(RuntimeTrouble, match=f'{kind.lower()} "no" not found'):
+        given_variables(needed, Origins())
+
+
+def test_a_pods_annotations_and_labels_are_read_by_their_keys() -> None:
+    pod = a_pod(labels={"app": "web"})
+    noted = replaced(pod, metadata=replaced(pod.metadata, annotations={"note": "a note"}))
+
+    assert field_of(noted, "metadata.annotations['note']", Origins()) == "a note"
+    assert field_of(noted, "metadata.labels['app']", Origins()) == "web"
+    assert field_of(noted, "metadata.labels['none']", Origins()) == ""

@@ -1,5 +1,7 @@
 """From a pod's words to the runtime's."""
 
+import pytest
+
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container, EnvVar, Resources, VolumeMount
 from cubernetes.api.core.podspec.spec import EmptyDir, Volume
@@ -102,3 +104,33 @@ def test_a_limit_without_a_request_is_also_the_request() -> None:
     spec = specs.container_spec(pod, limited, 0, {"data": "/d"}, 8 << 30)
     assert (spec.cpu_request_milli, spec.cpu_limit_milli) == (2000, 2000)
     assert spec.memory_limit_bytes == 64 << 20
+
+
+def test_a_pod_may_have_another_host_name_than_its_own() -> None:
+    pod = a_whole_pod()
+    named = replaced(pod, spec=replaced(pod.spec, hostname="db"))
+
+    spec = specs.sandbox_spec(named, 0, "10.244.1.7", SETTINGS)
+
+    assert (spec.hostname, spec.extra_hosts) == ("db", {"db": "10.244.1.7"})
+
+
+@pytest.mark.parametrize("is_shared", [True, False, None])
+def test_containers_share_their_processes_only_where_the_pod_says_so(
+    is_shared: bool | None,
+) -> None:
+    pod = a_whole_pod()
+    asking = replaced(pod, spec=replaced(pod.spec, share_process_namespace=is_shared))
+
+    spec = specs.container_spec(asking, pod.spec.containers[0], 0, {"data": "/d"}, 8 << 30)
+
+    assert spec.share_pids is bool(is_shared)
+
+
+def test_a_container_is_named_made_of_its_image_and_begins_in_its_folder() -> None:
+    pod = a_whole_pod()
+    one = replaced(a_container("second", "cubernetes/busybox:1"), working_dir="/srv")
+
+    spec = specs.container_spec(pod, one, 0, {}, 8 << 30)
+
+    assert (spec.name, spec.image, spec.working_dir) == ("second", "cubernetes/busybox:1", "/srv")

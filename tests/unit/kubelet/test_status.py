@@ -157,3 +157,33 @@ def test_w24_a_status_goes_by_kubernetes_names_on_the_wire() -> None:
     assert {"phase", "conditions", "hostIP", "podIP", "podIPs", "startTime"} <= tree.keys()
     assert tree["containerStatuses"][0]["imageID"] == "sha256:1"
     assert tree["containerStatuses"][0]["containerID"] == "docker://main0"
+
+
+def test_a_status_tells_of_which_generation_it_is_and_every_address() -> None:
+    pod = with_policy("Always")
+    third = replaced(pod, metadata=replaced(pod.metadata, generation=3))
+
+    found = told(third, a_found(SANDBOX), a_found())
+
+    assert found.observed_generation == 3
+    assert [one.ip for one in found.host_ips] == [found.host_ip] == ["192.168.78.11"]
+    assert [one.ip for one in found.pod_ips] == [found.pod_ip] == ["10.244.1.5"]
+
+
+def test_a_running_container_tells_since_when_and_of_what_image() -> None:
+    one = told(with_policy("Always"), a_found(SANDBOX), a_found()).container_statuses[0]
+
+    assert (one.name, one.image, one.started) == ("main", "cubernetes/web:1", True)
+    assert one.state.running is not None
+    assert one.state.running.started_at == NOW - timedelta(seconds=10)
+
+
+def test_a_container_that_has_ended_tells_when_and_in_the_runtimes_words_why() -> None:
+    broken = replace(a_found(state=State.EXITED), exit_code=128, error="no such file: /web")
+
+    end = told(with_policy("Never"), broken).container_statuses[0].state.terminated
+
+    assert end is not None
+    assert (end.reason, end.message) == ("ContainerCannotRun", "no such file: /web")
+    assert (end.started_at, end.finished_at) == (broken.started_at, broken.finished_at)
+    assert end.container_id == f"docker://{broken.id}"
