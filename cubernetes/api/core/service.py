@@ -48,7 +48,7 @@ class ServicePort(Model):
         left out, it is `port`.
     node_port: the number at which every node answers for it, of types NodePort and LoadBalancer;
         left out, the cluster gives a free one.
-    app_protocol: the protocol above `protocol`, for gateways that ask.
+    app_protocol: the protocol above `protocol`; kept for clients, such as gateways, that ask.
     """
 
     port: PortNumber
@@ -161,8 +161,7 @@ class ServiceSpec(Model):
 class LoadBalancerPort(Model):
     """A port of an address, as its giver reports.
 
-    port, protocol: which one.
-    error: why it is not led to the service.
+    port, protocol, error: which one, and why it is not led there; kept for clients that send it.
     """
 
     port: PortNumber
@@ -176,7 +175,7 @@ class LoadBalancerIngress(Model):
     ip: the address.
     hostname: its name, where it has one.
     ip_mode: how packets to it come to a node: as they are (VIP), or for the node itself (Proxy).
-    ports: what became of its ports.
+    ports: what became of its ports; kept for clients that send it.
     """
 
     ip: str = ""

@@ -1,6 +1,8 @@
 """What `get` prints of each kind, as Kubernetes' server does: scripts read it by place and word."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,13 @@ from cubernetes.api.core.podstatus import (
     StateTerminated,
     StateWaiting,
 )
-from cubernetes.api.core.service import Service
+from cubernetes.api.core.service import (
+    LoadBalancer,
+    LoadBalancerIngress,
+    Service,
+    ServiceStatus,
+    ServiceType,
+)
 from cubernetes.api.meta import Object, replaced
 from tests.given import NOW, a_condition, a_container, a_meta, a_node, a_pod, a_service
 
@@ -91,6 +99,20 @@ def test_a_node_shows_both_of_its_addresses_where_it_has_them() -> None:
     assert (printed(one)["Internal-IP"], printed(one)["External-IP"]) == ("10.0.0.1", "<none>")
     assert printed(both)["External-IP"] == "192.0.2.1"
     assert printed(a_service())["External-IP"] == "<none>"
+
+
+def test_a_service_shows_where_it_is_reached_from_outside() -> None:
+    def shown(kind: ServiceType, given: Sequence[LoadBalancerIngress] = (), **spec: Any) -> str:
+        one = a_service()
+        status = ServiceStatus(load_balancer=LoadBalancer(ingress=tuple(given)))
+        typed = replaced(one, spec=replaced(one.spec, type=kind, **spec), status=status)
+        return str(printed(typed)["External-IP"])
+
+    assert shown("ExternalName", external_name="db.example.com") == "db.example.com"
+    assert shown("ClusterIP", external_ips=("192.0.2.7",)) == "192.0.2.7"
+    assert shown("LoadBalancer") == "<pending>"
+    addresses = (LoadBalancerIngress(ip="192.0.2.1"), LoadBalancerIngress(hostname="lb.example"))
+    assert shown("LoadBalancer", addresses) == "192.0.2.1,lb.example"
 
 
 def test_a_node_shows_what_runs_there() -> None:

@@ -129,6 +129,6 @@ def test_pod_ranges_repeat_the_pod_range_and_nothing_else() -> None:
         half = replaced(node, spec=replaced(node.spec, pod_cidr=pod_cidr, pod_cidrs=pod_cidrs))
         assert half.defaulted().spec == node.spec
         assert not list(half.defaulted().problems())
-    for pod_cidrs in (("10.244.2.0/24",), ("10.244.1.0/24", "fd00::/64")):
-        odd = replaced(node, spec=replaced(node.spec, pod_cidrs=pod_cidrs))
+    for other in (("10.244.2.0/24",), ("10.244.1.0/24", "fd00::/64")):
+        odd = replaced(node, spec=replaced(node.spec, pod_cidrs=other))
         assert [one.field for one in odd.problems()] == ["spec.podCIDRs"]

@@ -324,3 +324,18 @@ def test_an_endpoint_tells_which_pod_it_is_where_it_runs_and_its_host_name() -> 
     assert endpoint.target_ref is not None
     assert endpoint.target_ref.ref == pod.ref
     assert endpoint.target_ref.uid == pod.metadata.uid
+
+
+@pytest.mark.parametrize(
+    ("is_published", "ready"), [(False, ["10.244.1.3"]), (True, ["10.244.1.2", "10.244.1.3"])]
+)
+def test_pods_that_are_not_ready_count_where_the_service_says_so(
+    is_published: bool, ready: list[str]
+) -> None:
+    service = replaced(WEB, spec=replaced(WEB.spec, publish_not_ready_addresses=is_published))
+    unready = a_pod("web-0", node="n1", phase="Running", ip="10.244.1.2")
+    world = World([service, unready, a_running_pod("web-1", ip="10.244.1.3")])
+
+    world.settle(Endpoints(), ROUNDS)
+
+    assert ready_addresses(world) == ready

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cubernetes.api.core.service import LoadBalancer, ServiceStatus
 from cubernetes.api.meta import replaced
 from cubernetes.host.packetfilter.flows import Flow, Front
 from cubernetes.host.packetfilter.ruleset import Chain, RuleSet
@@ -169,6 +170,15 @@ def test_an_address_of_the_pool_is_a_door_beside_the_node_port() -> None:
     assert led(met(found, NODE, NODE_PORT)) == {(HERE, True), (ELSEWHERE, True)}
     local = rules(a_door("LoadBalancer", external_traffic_policy="Local"), both())
     assert led(met(local, POOLED, 80)) == {(HERE, False)}
+
+
+def test_an_address_that_a_proxy_of_others_answers_is_no_door_of_the_nodes() -> None:
+    one = a_door("LoadBalancer")
+    (given,) = one.status.load_balancer.ingress
+    proxied = LoadBalancer(ingress=(replaced(given, ip_mode="Proxy"),))
+    found = rules(replaced(one, status=ServiceStatus(load_balancer=proxied)), both())
+
+    assert led(met(found, POOLED, 80)) == {(POOLED, False)}
 
 
 def test_source_ranges_close_the_address_of_the_pool_and_nothing_else() -> None:
