@@ -21,12 +21,13 @@ from cubernetes.client.rest import Client
 from kubelet.objects.origins import CONFIG_ERROR
 from kubelet.runtime.driver import RuntimeTrouble
 
-READ_DEADLINE_S = 10.0
+READ_DEADLINE_S = 10.0  # for all that a container names
+READS_MAX = 8
 KINDS: dict[str, type[Object]] = {"ConfigMap": ConfigMap, "Secret": Secret}
 
 
 class Reader:
-    """One read of each object at a time costs nobody anything: containers start a few at once."""
+    """Reads what one container names at a time: containers start a few at once."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -40,19 +41,30 @@ class Reader:
     async def read(self, namespace: str, wanted: Iterable[Named]) -> dict[Named, Object]:
         """Return the objects as they are now; what does not exist is left out.
 
+        They are read side by side, READS_MAX at a time, and have one deadline together.
+
         Raises: RuntimeTrouble: one cannot be read and was never read before.
         """
-        found: dict[Named, Object] = {}
-        for named in sorted(wanted):
-            one = await self._one(namespace, named)
+        names = sorted(wanted)
+        ends_at = asyncio.get_running_loop().time() + READ_DEADLINE_S
+        seats = asyncio.Semaphore(READS_MAX)
+        reads = (self._one(namespace, named, seats, ends_at) for named in names)
+        # All of them end before the first failure is told: none goes on unseen.
+        found = await asyncio.gather(*reads, return_exceptions=True)
+        objects: dict[Named, Object] = {}
+        for named, one in zip(names, found, strict=True):
+            if isinstance(one, BaseException):
+                raise one
             if one is not None:
-                found[named] = one
-        return found
+                objects[named] = one
+        return objects
 
-    async def _one(self, namespace: str, named: Named) -> Object | None:
+    async def _one(
+        self, namespace: str, named: Named, seats: asyncio.Semaphore, ends_at: float
+    ) -> Object | None:
         key = (namespace, named)
         try:
-            async with asyncio.timeout(READ_DEADLINE_S):
+            async with asyncio.timeout_at(ends_at), seats:
                 one = await self._client.get(KINDS[named.kind], named.name, namespace)
         except NotFound:
             self._known.pop(key, None)

@@ -23,10 +23,11 @@ from cubernetes.client.outcome import Unreachable
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from kubelet.checkpoint import Checkpoint
-from kubelet.objects.reader import Reader
+from kubelet.objects.reader import READ_DEADLINE_S, READS_MAX, Reader
 from kubelet.objects.view import PodObjects
 from kubelet.runtime.driver import RuntimeTrouble
 from tests.given import a_pod
+from tests.simulation.loop import run_simulated
 
 SHOP = Named("ConfigMap", "shop")
 
@@ -76,6 +77,52 @@ async def test_what_was_read_counts_while_no_answer_says_otherwise(error: Except
     assert await reader.read("default", {SHOP}) == known
     with pytest.raises(RuntimeTrouble):
         await reader.read("elsewhere", {SHOP})
+
+
+class Silence(Answers):
+    """A client whose reads never end. It counts those that wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting_count = self.most_count = 0
+
+    async def get(self, kind: type[ConfigMap], name: str, namespace: str) -> ConfigMap:
+        self.waiting_count += 1
+        self.most_count = max(self.most_count, self.waiting_count)
+        try:
+            await asyncio.Event().wait()
+            return await super().get(kind, name, namespace)
+        finally:
+            self.waiting_count -= 1
+
+
+def test_what_a_container_names_is_read_side_by_side_under_one_deadline() -> None:
+    """Cut off, it waits ten seconds in all, and leaves no read behind."""
+
+    async def main() -> None:
+        client = Silence()
+        reader = Reader(cast(Client, client))
+        names = {Named("Secret", f"s{number}") for number in range(20)}
+        begun_s = asyncio.get_running_loop().time()
+
+        with pytest.raises(RuntimeTrouble, match='secret "s0" not read: no answer within 10 s'):
+            await reader.read("default", names)
+
+        assert asyncio.get_running_loop().time() - begun_s == pytest.approx(READ_DEADLINE_S)
+        assert (client.most_count, client.waiting_count) == (READS_MAX, 0)
+
+    run_simulated(main())
+
+
+def test_what_cannot_be_read_is_told_in_the_order_of_names() -> None:
+    async def main() -> None:
+        answers = Answers()
+        answers.error = Unreachable("nobody is there")
+        names = {Named("Secret", name) for name in ("b", "a", "c")}
+        with pytest.raises(RuntimeTrouble, match='secret "a" not read'):
+            await Reader(cast(Client, answers)).read("default", names)
+
+    run_simulated(main())
 
 
 async def test_an_answer_about_the_object_itself_counts() -> None:
