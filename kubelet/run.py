@@ -27,7 +27,7 @@ from kubelet.network import guard
 from kubelet.network.driver import NetworkDriver, NetworkTrouble
 from kubelet.network.look import addresses_here
 from kubelet.network.registry import NETWORKS
-from kubelet.node.capacity import MachineFacts, amounts, machine_facts
+from kubelet.node.capacity import MachineFacts, amounts, machine_facts, with_steady_storage
 from kubelet.node.heartbeat import Heartbeat
 from kubelet.node.node import allocatable, own_ports
 from kubelet.node.registration import Registration
@@ -243,7 +243,8 @@ class Kubelet:
 
 def room_of(facts: MachineFacts, settings: KubeletSettings, node: Node | None) -> Room:
     """Return what pods may take of this node, with the devices that its Node names."""
-    devices = extended(node.status.capacity) if node is not None else {}
+    stated = node.status.capacity if node is not None else {}
+    facts, devices = with_steady_storage(facts, stated), extended(stated)
     given = allocatable(amounts(facts, settings.pod_limit, devices))
     counts = {name: units(name, amount) for name, amount in given.items()}
     return Room(counts, counts.pop("pods"), own_ports(settings))

@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cubernetes.api.core.node import NodeSystemInfo
@@ -11,6 +11,8 @@ from cubernetes.api.quantities import Quantity
 
 # cgroup v1 says «no limit» with a number near 2^63; anything above this is no limit.
 UNLIMITED_BYTES = 1 << 60
+# By how many percent a disk may differ from what the Node states of it, and be called the same.
+STORAGE_DRIFT_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,19 @@ def machine_facts(root: Path, version: str, runtime_version: str) -> MachineFact
         info=info,
         storage_bytes=_disk_bytes(root),
     )
+
+
+def with_steady_storage(facts: MachineFacts, stated: Mapping[str, Quantity]) -> MachineFacts:
+    """Return facts whose disk is as large as the Node states it, while it is about that large.
+
+    Where file systems share one pool (ZFS, btrfs), the size of each is what it holds and what is
+    free, and changes with every write of the others: a Node would be written anew each time.
+    """
+    before = stated.get("ephemeral-storage")
+    if before is None or not before.whole:
+        return facts
+    is_about_so = abs(facts.storage_bytes - before.whole) * 100 <= before.whole * STORAGE_DRIFT_MAX
+    return replace(facts, storage_bytes=before.whole) if is_about_so else facts
 
 
 def _disk_bytes(folder: Path) -> int:

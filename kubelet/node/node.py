@@ -19,7 +19,7 @@ from cubernetes.api.core.resources import extended
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from cubernetes.api.quantities import Quantity
 from kubelet.network import overlay
-from kubelet.node.capacity import MachineFacts, amounts
+from kubelet.node.capacity import MachineFacts, amounts, with_steady_storage
 from kubelet.settings import KubeletSettings
 
 
@@ -84,6 +84,7 @@ def status_for(
     node: Node, facts: MachineFacts, place: NodePlace, trouble: str, now: datetime
 ) -> NodeStatus:
     """Return the Node's status; trouble is why it cannot run pods, empty where it can."""
+    facts = with_steady_storage(facts, node.status.capacity)
     capacity = amounts(facts, place.pod_limit, extended(node.status.capacity))
     status: Truth = "False" if trouble else "True"
     ready = Condition(

@@ -69,6 +69,24 @@ def test_devices_written_into_the_node_stay_there_and_are_all_for_pods() -> None
     assert again == status
 
 
+@pytest.mark.parametrize(
+    ("found_gib", "stated_gib"),
+    [(100, 100), (109, 100), (91, 100), (110, 100), (112, 112), (88, 88), (50, 50)],
+)
+def test_a_disk_that_shares_its_pool_keeps_its_size_while_it_is_about_the_same(
+    found_gib: int, stated_gib: int
+) -> None:
+    """Ten percent more or less is what others have written; more is another disk."""
+    node = a_node("n1")
+    before = {"ephemeral-storage": Quantity(f"{100 << 20}Ki")}
+    node = replaced(node, status=replaced(node.status, capacity=before))
+    facts = MachineFacts(2000, 4 << 30, NodeSystemInfo(), storage_bytes=found_gib << 30)
+
+    status = status_for(node, facts, NodePlace("10.0.0.1", 10250, 110), "", NOW)
+
+    assert status.capacity["ephemeral-storage"].whole == stated_gib << 30
+
+
 def test_the_size_of_the_disk_is_that_of_the_kubelets_folder(tmp_path: Path) -> None:
     found = os.statvfs(tmp_path)
 
