@@ -10,6 +10,7 @@ from cuberoot.program import (
     Site,
     client_for,
 )
+from cuberoot.programs import tsdb
 
 METRICS_PORT = 10257
 
@@ -18,6 +19,8 @@ def settings(site: Site) -> ControllersSettings:
     return ControllersSettings(
         client=client_for("controllers", site.cluster),
         pod_range=site.cluster.pod_range,
+        # Where the node runs the time-series store, planners that ask for metrics get them of it.
+        metrics_url=tsdb.URL if tsdb.PROGRAM in site.here else "",
         metrics_port=METRICS_PORT,
     )
 

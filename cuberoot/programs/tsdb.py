@@ -19,6 +19,7 @@ from tsdb.settings import ScrapeJob, ScrapeTls, TargetGroup, TsdbSettings
 
 PORT = 9090
 LOOPBACK = "127.0.0.1"
+URL = f"http://{LOOPBACK}:{PORT}"
 
 
 def settings(site: Site) -> TsdbSettings:
@@ -46,7 +47,7 @@ def settings(site: Site) -> TsdbSettings:
 
 
 def _health(_cluster: Cluster) -> Health:
-    return Health(f"http://{LOOPBACK}:{PORT}/-/ready")
+    return Health(f"{URL}/-/ready")
 
 
 PROGRAM = Program(

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from controllers.settings import ControllersSettings
 from cubernetes.api.bodies.joining import CERTIFICATES
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import Invalid
@@ -91,7 +92,7 @@ def test_enabling_adds_the_files_of_the_program_and_changes_those_that_name_it(
     assert after.keys() - before.keys() == own & after.keys()
     assert before.keys() <= after.keys()
     shared = {path for path in before if before[path] != after[path]}
-    expected = {layout.settings_file("kubelet")}
+    expected = {layout.settings_file(one) for one in ("controllers", "kubelet")}
     expected |= {layout.SUPERVISORD_CONFIG} if supervision == "supervisord" else set()
     assert shared == expected
 
@@ -121,6 +122,16 @@ def test_a_unit_starts_after_those_that_it_needs_on_its_own_node() -> None:
     assert after(MASTER, "kubelet") == f"{first} docker.service cube-apiserver.service"
     assert after(WORKER, "kubelet") == f"{first} docker.service"
     assert after(WORKER, "proxy") == first
+
+
+def test_the_controllers_are_told_of_the_store_where_it_runs() -> None:
+    def url(cluster: Cluster) -> str:
+        settings = compile.settings_for(cluster)["controllers"]
+        assert isinstance(settings, ControllersSettings)
+        return settings.metrics_url
+
+    assert url(WITH_TSDB) == "http://127.0.0.1:9090"
+    assert url(MASTER) == ""
 
 
 def test_the_store_follows_all_programs_as_the_example_does_with_a_certificate_of_its_own() -> None:
