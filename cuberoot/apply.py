@@ -24,7 +24,8 @@ from cuberoot import (
 )
 from cuberoot.cluster import CONTROL_PLANE_LABEL, Cluster
 from cuberoot.host import probe
-from cuberoot.host.journal import Journal
+from cuberoot.host.journal import Journal, differs
+from cuberoot.host.pending import Pending
 from cuberoot.host.supervision import Supervisor, supervisor_for
 from cuberoot.host.waiting import NotYet, until
 from cuberoot.program import Place, Program
@@ -48,33 +49,33 @@ def known_cluster() -> Cluster | None:
     return read_settings(Cluster, layout.CLUSTER_FILE)
 
 
-def write_node(cluster: Cluster, journal: Journal) -> frozenset[str]:
-    """Write every file of the node but its certificates; return whose settings have changed."""
+def write_node(cluster: Cluster, journal: Journal) -> None:
+    """Write every file of the node but its certificates; note whose settings change."""
     for folder in (layout.ETCD_STATE, layout.STATE, layout.LOGS, layout.RUN):
         if folder != layout.ETCD_STATE or cluster.is_control_plane:
             journal.tree(folder)
     journal.file(layout.CLUSTER_FILE, settings_bytes(cluster))
-    written = {
-        path
-        for path, file in compile.files_for(cluster).items()
-        if journal.file(path, file.content, file.mode)
-    }
-    return frozenset(one for one in names_of(cluster) if layout.settings_file(one) in written)
+    files = compile.files_for(cluster)
+    changed = {path for path, file in files.items() if differs(path, file.content, file.mode)}
+    Pending(journal).add(one for one in names_of(cluster) if layout.settings_file(one) in changed)
+    for path, file in files.items():
+        journal.file(path, file.content, file.mode)
 
 
 def make_certificates(
     cluster: Cluster, journal: Journal, env: Env, *, is_renewal: bool = False
-) -> frozenset[str]:
+) -> None:
     """Make what a control plane proves itself with, and the administrator's file.
 
     is_renewal: every certificate anew, not only those that are missing or near their end.
-    Returns the programs that must begin anew.
     """
-    changed = certificates.make(cluster, journal, env.clock.now(), is_renewal=is_renewal)
+    now = env.clock.now()
+    made = certificates.made_for(cluster, now, is_renewal=is_renewal)
+    Pending(journal).add(made & set(names_of(cluster)))
+    certificates.make(cluster, journal, now, is_renewal=is_renewal)
     ca, admin = pki.read(layout.CLUSTER_CA), pki.read(layout.pair("admin"))
     config = compile.kubeconfig_text(cluster, ca.cert, admin.cert, admin.key)
     journal.file(layout.ADMIN_CONFIG, config.encode())
-    return changed
 
 
 def remove_program(program: Program, journal: Journal) -> None:
@@ -90,12 +91,19 @@ class Programs:
     """Starts, stops and watches the programs of this node."""
 
     def __init__(
-        self, cluster: Cluster, env: Env, say: Say, changed: frozenset[str] = frozenset()
+        self,
+        cluster: Cluster,
+        env: Env,
+        say: Say,
+        pending: Pending | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
-        """changed: the programs that must begin anew, since they run by settings of before."""
-        self._cluster, self._env, self._say, self._changed = cluster, env, say, changed
+        """pending: which programs must begin anew; left out, it is this machine's own."""
+        self._cluster, self._env, self._say = cluster, env, say
+        self._pending = pending or Pending(Journal())
         self._programs = programs_of(cluster)
-        self._supervisor: Supervisor = supervisor_for(cluster, names_of(cluster), env)
+        names = names_of(cluster)
+        self._supervisor: Supervisor = supervisor or supervisor_for(cluster, names, env)
 
     async def start(self) -> None:
         """Start everything in order, each once what it needs is there; wait for the node.
@@ -123,8 +131,9 @@ class Programs:
     async def refresh(self) -> None:
         """Have those begin anew that run by settings of before; what is stopped stays so."""
         await self._supervisor.prepare()
+        pending = self._pending.names
         for program in self._programs:
-            is_old = program.name in self._changed
+            is_old = program.name in pending
             if is_old and await self._supervisor.condition(program.name) != "stopped":
                 await self._start(program.name)
 
@@ -179,9 +188,10 @@ class Programs:
             return
 
     async def _start(self, program: str) -> None:
-        if program in self._changed:
+        if program in self._pending.names:
             await self._supervisor.stop(program)
         await self._supervisor.start(program)
+        self._pending.done(program)
         self._say(f"{program} started")
 
     async def _until(self, program: str, look: probe.Look, deadline_s: float) -> None:

@@ -68,24 +68,27 @@ def make(
     *,
     is_renewal: bool = False,
     folder: Path = layout.PKI,
-) -> frozenset[str]:
+) -> None:
     """Make the cluster's authorities where missing, and the control plane's certificates.
 
-    Made are those that are not good; in a renewal, all. Returns the programs that must begin anew.
-    A run that is cut between this and their beginning leaves them with what they have read, which
-    is good for the rest of its life: `cuberoot renew` finishes it.
+    Made are those that are not good; in a renewal, all.
     """
     authorities = {
         name: _kept(name, title, journal, now, folder) for name, title in AUTHORITIES.items()
     }
-    renewed = set()
     machine = machine_of(cluster)
     for name, authority, identity in certificates_of(cluster):
         if is_renewal or not is_good(name, now, folder):
             signed = pki.new_cert(identity(machine), authorities[authority], now)
             write(name, signed, journal, folder)
-            renewed.add(name)
-    return owners_of(renewed)
+
+
+def made_for(
+    cluster: Cluster, now: datetime, *, is_renewal: bool = False, folder: Path = layout.PKI
+) -> frozenset[str]:
+    """Return whose certificates `make` makes: these must begin anew."""
+    names = (name for name, _, _ in certificates_of(cluster))
+    return owners_of(one for one in names if is_renewal or not is_good(one, now, folder))
 
 
 def owners_of(names: Iterable[str]) -> frozenset[str]:

@@ -32,6 +32,7 @@ from cuberoot import certificates, layout, pki
 from cuberoot.cluster import API_PORT, Cluster
 from cuberoot.compile import READABLE
 from cuberoot.host.journal import Journal
+from cuberoot.host.pending import Pending
 from cuberoot.layout import pair
 from cuberoot.pki import Signed
 from cuberoot.program import Machine
@@ -124,6 +125,8 @@ async def _signed(
 
 
 def write_certificates(ticket: Ticket, journal: Journal) -> None:
+    """Write what the cluster has signed; note which programs must begin anew."""
+    Pending(journal).add(certificates.owners_of(ticket.certificates))
     for name, signed in ticket.certificates.items():
         certificates.write(name, signed, journal)
     journal.file(layout.CLUSTER_CA.cert, ticket.ca, READABLE)

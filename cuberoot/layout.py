@@ -12,6 +12,7 @@ PKI = CONFIG / "pki"
 SETTINGS = CONFIG / "settings"
 CLUSTER_FILE = CONFIG / "cluster.json"
 JOURNAL = CONFIG / "journal.json"
+PENDING = CONFIG / "pending.json"
 ADMIN_CONFIG = CONFIG / "admin.conf"
 # A boot without systemd runs this file (the lab's does, a container's may).
 BOOT = CONFIG / "boot"

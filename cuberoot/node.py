@@ -47,10 +47,10 @@ async def init(
         raise NotInitialised("this machine is a worker of a cluster: run cuberoot reset first")
     cluster = known or await _new_cluster(manifest, service_range, pod_range, env, say)
     journal = Journal()
-    changed = apply.write_node(cluster, journal)
-    changed |= apply.make_certificates(cluster, journal, env)
+    apply.write_node(cluster, journal)
+    apply.make_certificates(cluster, journal, env)
     say(f"files written under {layout.CONFIG}")
-    await Programs(cluster, env, say, changed).start()
+    await Programs(cluster, env, say).start()
     await _give_role(cluster, env)
     await tokens.create(env, say, hours=24, is_once=True)
 
@@ -128,9 +128,8 @@ async def join(
         raise NotInitialised("this machine is a control plane: run cuberoot reset first")
     if known is not None and not _is_of_cluster(ca_hash):
         raise NotInitialised("this machine is a worker of another cluster: cuberoot reset first")
-    changed: frozenset[str] = frozenset()
     if known is not None and not _is_good(known, env):
-        changed = await _rejoined(known, server, token, ca_hash, env)
+        await _rejoined(known, server, token, ca_hash, env)
         say("this node has new certificates")
     if known is None:
         facts, node, enabled = await _fit_node(manifest, "worker", env, say)
@@ -148,28 +147,21 @@ async def join(
             supervision="systemd" if facts.is_systemd else "supervisord",
             enabled=enabled,
         )
-        journal = Journal()
-        joining.write_certificates(ticket, journal)
-        # The cluster file comes last: while it is missing, this machine has not joined.
-        apply.write_node(known, journal)
-        say(f"files written under {layout.CONFIG}")
-    await Programs(known, env, say, changed).start()
+        joining.write_certificates(ticket, Journal())
+    # Also where this machine has joined before: that run may have been cut while it wrote them.
+    apply.write_node(known, Journal())
+    say(f"files written under {layout.CONFIG}")
+    await Programs(known, env, say).start()
 
 
-async def _rejoined(
-    known: Cluster, server: str, token: str, ca_hash: str, env: Env
-) -> frozenset[str]:
-    """Give a worker other certificates; the token is used where its own open nothing any more.
-
-    Returns the programs that must begin anew.
-    """
+async def _rejoined(known: Cluster, server: str, token: str, ca_hash: str, env: Env) -> None:
+    """Give a worker other certificates; the token is used where its own open nothing any more."""
     try:
         ticket = await joining.renewed(known, env)
     except joining.JoinRefused:
         node = node_of(None, known.node_name, known.address)
         ticket = await joining.joined(server, token, ca_hash, node, env, known.enabled)
     joining.write_certificates(ticket, Journal())
-    return certificates.owners_of(ticket.certificates)
 
 
 def _is_of_cluster(ca_hash: str) -> bool:
@@ -192,38 +184,36 @@ async def start(env: Env, say: Say) -> None:
     """
     with alone():
         cluster = _cluster()
-        changed = apply.write_node(cluster, Journal()) | await _renewed_in_time(cluster, env, say)
-    await Programs(cluster, env, say, changed).start()
+        apply.write_node(cluster, Journal())
+        await _renewed_in_time(cluster, env, say)
+    await Programs(cluster, env, say).start()
 
 
 async def renew(env: Env, say: Say) -> None:
     """Give this node new certificates, and start anew what uses them."""
     cluster = _cluster()
-    changed = await _renewed(cluster, env)
-    await Programs(cluster, env, say, changed).start()
+    await _renewed(cluster, env)
+    await Programs(cluster, env, say).start()
     say(f"certificates end {certificates.ends_at(cluster):%Y-%m-%d}")
 
 
-async def _renewed(cluster: Cluster, env: Env) -> frozenset[str]:
-    """Give a node other certificates; return the programs that must begin anew."""
+async def _renewed(cluster: Cluster, env: Env) -> None:
+    """Give a node other certificates."""
     if cluster.is_control_plane:
-        return apply.make_certificates(cluster, Journal(), env, is_renewal=True)
-    ticket = await joining.renewed(cluster, env)
-    joining.write_certificates(ticket, Journal())
-    return certificates.owners_of(ticket.certificates)
+        apply.make_certificates(cluster, Journal(), env, is_renewal=True)
+    else:
+        joining.write_certificates(await joining.renewed(cluster, env), Journal())
 
 
-async def _renewed_in_time(cluster: Cluster, env: Env, say: Say) -> frozenset[str]:
+async def _renewed_in_time(cluster: Cluster, env: Env, say: Say) -> None:
     """Renew what is near its end; a cluster that cannot be asked must not keep the node down."""
     if cluster.is_control_plane:
-        return apply.make_certificates(cluster, Journal(), env)
-    if _is_good(cluster, env):
-        return frozenset()
-    try:
-        return await _renewed(cluster, env)
-    except joining.JoinRefused as error:
-        say(f"note: the certificates are not renewed: {error}")
-        return frozenset()
+        apply.make_certificates(cluster, Journal(), env)
+    elif not _is_good(cluster, env):
+        try:
+            await _renewed(cluster, env)
+        except joining.JoinRefused as error:
+            say(f"note: the certificates are not renewed: {error}")
 
 
 def _is_good(cluster: Cluster, env: Env) -> bool:
@@ -247,8 +237,9 @@ async def enable(name: str, env: Env, say: Say) -> None:
     enabled = with_enabled(cluster.enabled, name, is_enabled=True)
     wanted = msgspec.structs.replace(cluster, enabled=enabled)
     journal = Journal()
-    changed = apply.write_node(wanted, journal) | await _renewed_in_time(wanted, env, say)
-    await Programs(wanted, env, say, changed).start()
+    apply.write_node(wanted, journal)
+    await _renewed_in_time(wanted, env, say)
+    await Programs(wanted, env, say).start()
     say(f"{name} is enabled")
 
 
@@ -269,7 +260,8 @@ async def disable(name: str, env: Env, say: Say) -> None:
     apply.remove_program(program, journal)
     enabled = with_enabled(cluster.enabled, name, is_enabled=False)
     wanted = msgspec.structs.replace(cluster, enabled=enabled)
-    await Programs(wanted, env, say, apply.write_node(wanted, journal)).refresh()
+    apply.write_node(wanted, journal)
+    await Programs(wanted, env, say).refresh()
     say(f"{name} is disabled")
 
 

@@ -45,7 +45,7 @@ class Journal:
             raise FileExistsError(f"{path} is there already and is not ours: move it away")
         self.folder(path.parent)
         self._note(str(path))
-        if found == content and (path.stat().st_mode & 0o777) == mode:
+        if not differs(path, content, mode):
             return False
         write_atomic(path, content, mode)
         return True
@@ -115,6 +115,11 @@ class Journal:
             if str(self._path.parent) != entry:
                 self._entries.insert(0, str(self._path.parent))
         write_atomic(self._path, msgspec.json.encode(self._entries))
+
+
+def differs(path: Path, content: bytes, mode: int = 0o600) -> bool:
+    """Tell whether a file is to be written, so that it has this content and mode."""
+    return read_or_none(path) != content or (path.stat().st_mode & 0o777) != mode
 
 
 def _undone(entry: str) -> bool:

@@ -45,7 +45,10 @@ class Machine:
 
     def make(self, now: datetime = NOW, *, is_renewal: bool = False) -> frozenset[str]:
         journal = Journal(self._journal)
-        return certificates.make(MASTER, journal, now, is_renewal=is_renewal, folder=self.folder)
+        folder = self.folder
+        owners = certificates.made_for(MASTER, now, is_renewal=is_renewal, folder=folder)
+        certificates.make(MASTER, journal, now, is_renewal=is_renewal, folder=folder)
+        return owners
 
     def content(self) -> Mapping[str, bytes]:
         return {one.name: one.read_bytes() for one in self.folder.iterdir()}
