@@ -4,7 +4,9 @@
  *
  * Every request gets "[TEXT ]HOSTNAME ADDRESS PATH\n": the pod's name, the address that the request reached, and
  * the path asked for. PORT (default 8080) and TEXT (a greeting) come from the environment. One line per request
- * goes to stdout. It ends with 0 on TERM or INT; with -exit-after it kills itself with 1 after so many seconds. */
+ * goes to stdout. A connection is kept for HTTP/1.1 clients, for KEPT_REQUESTS_MAX requests, as many servers do.
+ * It ends with 0 on TERM or INT, at once: whoever is being answered then is cut off. With -exit-after it kills
+ * itself with 1 after so many seconds. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,16 +16,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 512, REQUEST_BYTES_MAX = 4096, PATIENCE_S = 10, BACKLOG = 512 };
+enum { CLIENTS_MAX = 512, REQUEST_BYTES_MAX = 4096, PATIENCE_S = 10, BACKLOG = 512, KEPT_REQUESTS_MAX = 100 };
 enum { SIGNALS = 0, DOOR = 1, FIRST_CLIENT = 2 };
 
 struct client {
     time_t since;
+    int answered_count;
     size_t filled;
     char request[REQUEST_BYTES_MAX];
 };
@@ -94,6 +98,7 @@ static void admit(void) {
         if (caller < 0) return;
         watched[watched_count] = (struct pollfd){.fd = caller, .events = POLLIN};
         clients[watched_count].since = now();
+        clients[watched_count].answered_count = 0;
         clients[watched_count].filled = 0;
         watched_count++;
     }
@@ -108,7 +113,24 @@ static void path_of(const char *request, char *path, size_t room) {
     path[length] = '\0';
 }
 
-static void answer(int at) {
+/* Whether another request may follow: of HTTP/1.1, nothing said of closing, and no body that we would take for one. */
+static int keeps(const struct client *client) {
+    const char *line_end = strchr(client->request, '\n');
+    const char *version = strstr(client->request, " HTTP/1.1");
+    if (version == NULL || line_end == NULL || version > line_end) return 0;
+    for (const char *line = line_end + 1; *line != '\0' && *line != '\r' && *line != '\n';) {
+        if (strncasecmp(line, "connection: close", 17) == 0 || strncasecmp(line, "content-length:", 15) == 0 ||
+            strncasecmp(line, "transfer-encoding:", 18) == 0)
+            return 0;
+        line = strchr(line, '\n');
+        if (line == NULL) return 0;
+        line++;
+    }
+    return client->answered_count + 1 < KEPT_REQUESTS_MAX;
+}
+
+/* Answer the request at the head of what came; return whether the connection is kept. */
+static int answer(int at) {
     char path[1024], body[2048], reply[2560], address[INET_ADDRSTRLEN], peer[INET_ADDRSTRLEN];
     struct sockaddr_in here = {0}, there = {0};
     socklen_t room = sizeof here;
@@ -118,19 +140,31 @@ static void answer(int at) {
     inet_ntop(AF_INET, &here.sin_addr, address, sizeof address);
     inet_ntop(AF_INET, &there.sin_addr, peer, sizeof peer);
     path_of(clients[at].request, path, sizeof path);
+    int is_kept = keeps(&clients[at]);
     int body_length = snprintf(body, sizeof body, "%.512s%s%s %s %s\n", greeting,
                                *greeting ? " " : "", hostname, address, path);
     int length = snprintf(reply, sizeof reply,
                           "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                          "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
-                          body_length, body);
+                          "Content-Length: %d\r\nConnection: %s\r\n\r\n%s",
+                          body_length, is_kept ? "keep-alive" : "close", body);
     /* The reply is smaller than any send buffer: it goes out whole or the caller is gone. */
-    if (write(watched[at].fd, reply, (size_t)length) == length) printf("%s %s\n", peer, path);
-    shutdown(watched[at].fd, SHUT_WR);
+    int is_sent = write(watched[at].fd, reply, (size_t)length) == length;
+    if (is_sent) printf("%s %s\n", peer, path);
     fflush(stdout);
+    if (!is_kept) shutdown(watched[at].fd, SHUT_WR);
+    clients[at].answered_count++;
+    clients[at].since = now();
+    return is_kept && is_sent;
 }
 
-/* Take what came; answer when the blank line ends the request's head. Return 0 once it is over. */
+/* Return what follows the blank line that ends a request's head; NULL where it has not come yet. */
+static char *after_head(char *request) {
+    char *strict = strstr(request, "\r\n\r\n"), *lenient = strstr(request, "\n\n");
+    if (lenient != NULL && (strict == NULL || lenient < strict)) return lenient + 2;
+    return strict == NULL ? NULL : strict + 4;
+}
+
+/* Take what came; answer when the blank line ends a request's head. Return 0 once it is over. */
 static int serve(int at) {
     struct client *client = &clients[at];
     size_t room = sizeof client->request - 1 - client->filled;
@@ -139,10 +173,13 @@ static int serve(int at) {
     if (came <= 0) return 0;
     client->filled += (size_t)came;
     client->request[client->filled] = '\0';
-    int is_whole = strstr(client->request, "\r\n\r\n") != NULL || strstr(client->request, "\n\n") != NULL;
-    if (!is_whole) return client->filled + 1 < sizeof client->request;
-    answer(at);
-    return 0;
+    for (char *rest; (rest = after_head(client->request)) != NULL;) {
+        if (!answer(at)) return 0;
+        /* The next request may have come with this one; the terminating zero moves too. */
+        client->filled -= (size_t)(rest - client->request);
+        memmove(client->request, rest, client->filled + 1);
+    }
+    return client->filled + 1 < sizeof client->request;
 }
 
 int main(int count, char **words) {
