@@ -3,6 +3,9 @@
 Until both kinds are known whole, the kernel's rules are left as they are: what an earlier life
 wrote keeps serving while the API server is away, and nothing is lost when it ends. Only a kernel
 that holds none (the machine was started anew) is given those of the checkpoint meanwhile.
+
+Which revision of the EndpointSlices the kernel's rules contain is acknowledged on a Lease
+(`cubernetes.api.coordination.road`): pods end once no proxy leads to them any more.
 """
 
 import asyncio
@@ -12,6 +15,8 @@ from pathlib import Path
 
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
+from cubernetes.client.acknowledger import Acknowledger
+from cubernetes.client.cache import revision_of
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
@@ -31,6 +36,7 @@ from proxy.settings import ProxySettings
 
 log = Log(__name__)
 
+ROAD = "proxy"  # what its Lease is called by
 RETRY_BASE_S = 0.2
 RETRY_MAX_S = 10.0
 FILE = ("checkpoint", "rules")
@@ -58,6 +64,8 @@ class Proxy:
         self._services = Informer(client, Service, env)
         self._slices = Informer(client, EndpointSlice, env)
         self._changed = asyncio.Event()
+        self._slices_revision = 0  # of the newest change of slices
+        self._road = Acknowledger(client, env, ROAD, settings.node_name)
         self._compiler = Compiler(
             Facts(
                 IPv4Network(settings.pod_range),
@@ -76,11 +84,19 @@ class Proxy:
     async def run(self) -> None:
         """Run until cancelled."""
         self._services.on_change(lambda _old, _new: self._changed.set())
-        self._slices.on_change(lambda _old, _new: self._changed.set())
+        self._slices.on_change(self._on_slice)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._services.run())
             tasks.create_task(self._slices.run())
             tasks.create_task(self._keep())
+            if self._settings.node_name:
+                tasks.create_task(self._road.run())
+
+    def _on_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
+        for one in (old, new):
+            if one is not None:
+                self._slices_revision = max(self._slices_revision, revision_of(one))
+        self._changed.set()
 
     async def _keep(self) -> None:
         try:
@@ -89,6 +105,8 @@ class Proxy:
         except TimeoutError:
             await self._begin_from_checkpoint()
             await self._both_synced()
+        if self._settings.node_name:
+            await self._road.claim()
         while True:
             self._changed.clear()
             if await self._turn():
@@ -129,6 +147,7 @@ class Proxy:
         began_s = self._env.clock.monotonic()
         # Also where changes never cease: somebody's flush is repaired in time.
         is_due = began_s >= self._check_at_s
+        revision = self._slices_revision
         wanted = self._compiler.compile(self._services.cache.list(), self._slices.cache.list())
         self._tell_skipped()
         try:
@@ -139,6 +158,7 @@ class Proxy:
             if self._failure_count == 0:
                 log.warning("service rules not applied", reason=error)
             return False
+        self._road.acknowledge(revision)
         self._counts.applied(applied)
         self._counts.turns.observe(self._env.clock.monotonic() - began_s)
         self._failure_count = 0

@@ -8,6 +8,7 @@ The answer is the text of a refusal, or nothing.
 from typing import Any, NamedTuple, Protocol
 
 from cubernetes.api.coordination.lease import GATEWAY_LEASE_PREFIX, NODE_LEASE_NAMESPACE
+from cubernetes.api.coordination.road import ROAD_NAMESPACE, road_lease_name
 from cubernetes.api.meta import Object
 from cubernetes.host.web.messages import Identity
 
@@ -193,7 +194,7 @@ def _rules_of(identity: Identity) -> tuple[Rule, ...]:
     if identity.user in (SCHEDULER, CONTROLLERS):
         return ROLES[identity.user]
     if PROXIES in identity.groups and identity.user.startswith(PROXY_PREFIX):
-        return ROLES[PROXIES]
+        return (*ROLES[PROXIES], _road("proxy", identity.user.removeprefix(PROXY_PREFIX)))
     if node := gateway_of(identity):
         verbs, name = CHANGE | {"get", "delete"}, f"{GATEWAY_LEASE_PREFIX}{node}"
         return (*ROLES[GATEWAYS], Rule(verbs, ("leases",), NODE_LEASE_NAMESPACE, name))
@@ -202,3 +203,9 @@ def _rules_of(identity: Identity) -> tuple[Rule, ...]:
     if MONITORING in identity.groups:
         return ROLES[MONITORING]
     return ()
+
+
+def _road(program: str, node: str) -> Rule:
+    """Return the rule by which a road keeps its own Lease: by its path, never by a POST."""
+    name = road_lease_name(program, node)
+    return Rule(WRITE | {"get"}, ("leases",), ROAD_NAMESPACE, name)

@@ -10,6 +10,7 @@ from apiserver.state.room import SERVER
 from apiserver.strategies import clusterips
 from apiserver.strategies.registry import strategy_of
 from apiserver.verbs.write import create, create_object, modified
+from cubernetes.api.coordination.road import ROAD_NAMESPACE
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
 from cubernetes.api.discovery.endpointslice import (
@@ -25,7 +26,7 @@ from cubernetes.host.log import Log
 from cubernetes.host.timing.backoff import backoff_s
 from cubernetes.host.web.messages import Request
 
-NAMESPACES = ("default", "kube-system", "kube-node-lease")
+NAMESPACES = ("default", "kube-system", "kube-node-lease", ROAD_NAMESPACE)
 MANAGER = "cubernetes-apiserver"
 ATTEMPTS_MAX = 30
 KEEP_S = 10.0  # between two looks at whether they are all there

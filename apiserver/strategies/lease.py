@@ -6,16 +6,18 @@ from apiserver.state.preconditions import Precondition
 from apiserver.strategies.strategy import Strategy
 from cubernetes.api.bodies.envelopes import FENCE_HEADER
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.coordination.road import ROAD_NAMESPACE
 from cubernetes.api.errors import BadRequest, Conflict
 from cubernetes.api.meta import Object
 from cubernetes.api.names import is_label, is_subdomain
 from cubernetes.host.web.messages import Request
 
+VITAL = (NODE_LEASE_NAMESPACE, LEADERS_NAMESPACE, ROAD_NAMESPACE)
 BYTES_MAX = 4096  # of a lease that is written while the store is nearly full
 
 
 class Leases(Strategy[Lease]):
-    """Nodes show by them that they live, leaders that they lead."""
+    """Nodes show by them that they live, leaders that they lead, roads whom they lead where."""
 
     def access_refusal(
         self,
@@ -38,7 +40,7 @@ class Leases(Strategy[Lease]):
         return "" if is_own else f'node "{node}" may keep only its own lease'
 
     def vital_bytes_max(self, namespace: str) -> int:
-        return BYTES_MAX if namespace in (NODE_LEASE_NAMESPACE, LEADERS_NAMESPACE) else 0
+        return BYTES_MAX if namespace in VITAL else 0
 
 
 def fences(request: Request) -> tuple[Precondition, ...]:

@@ -4,6 +4,7 @@ from apiserver.state.keys import key_of
 from apiserver.state.preconditions import Precondition
 from apiserver.state.statuses import absent
 from apiserver.strategies.strategy import Strategy
+from cubernetes.api.coordination.road import ROAD_NAMESPACE
 from cubernetes.api.core.namespace import Namespace, NamespaceStatus
 from cubernetes.api.errors import Forbidden
 from cubernetes.api.meta import Object, replaced
@@ -11,7 +12,7 @@ from cubernetes.api.meta import Object, replaced
 NAME_LABEL = "kubernetes.io/metadata.name"
 # It stands in a namespace's spec until the namespace is empty.
 FINALIZER = "kubernetes"
-IMMORTAL = ("default", "kube-system", "kube-node-lease")
+IMMORTAL = ("default", "kube-system", "kube-node-lease", ROAD_NAMESPACE)
 
 
 class Namespaces(Strategy[Namespace]):

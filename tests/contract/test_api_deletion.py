@@ -268,7 +268,7 @@ async def test_a_write_of_a_namespace_does_not_finalize_it(world: World) -> None
 
 
 async def test_the_first_namespaces_cannot_be_deleted(world: World) -> None:
-    for name in ("default", "kube-system", "kube-node-lease"):
+    for name in ("default", "kube-system", "kube-node-lease", "cube-road-lease"):
         assert (await world.call("DELETE", f"/api/v1/namespaces/{name}")).code == 403
 
 

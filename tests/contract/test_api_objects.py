@@ -265,7 +265,7 @@ async def test_the_first_objects_are_there_and_a_second_start_changes_nothing(
     world: World,
 ) -> None:
     listed = await world.call("GET", "/api/v1/namespaces")
-    assert listed.names == ["default", "kube-node-lease", "kube-system"]
+    assert listed.names == ["cube-road-lease", "default", "kube-node-lease", "kube-system"]
     service = (await world.call("GET", f"{SERVICES}/kubernetes")).tree
     assert service["spec"]["clusterIP"] == "10.96.0.1"
     path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"

@@ -79,7 +79,7 @@ def kubelet_recipe(machine: SimMachine) -> Recipe:
 
 
 def proxy_recipe(machine: SimMachine) -> Recipe:
-    settings = ProxySettings(client=NOWHERE, iptables="nft")
+    settings = ProxySettings(client=NOWHERE, node_name=machine.name, iptables="nft")
     identity = Identity(PROXY_PREFIX + machine.name, (PROXIES,))
 
     async def work(env: Env, client: Client) -> None:

@@ -27,7 +27,7 @@ CONTROLLERS = Identity("system:controllers")
 PROXY = Identity("system:proxy:n1", ("system:proxies",))
 GATEWAY = Identity("system:gateway:n1", ("system:gateways",))
 JOINER = Identity("system:bootstrap:abc", ("system:bootstrappers",))
-LEASES = "coordination.k8s.io"
+LEASES, ROADS = "coordination.k8s.io", "cube-road-lease"
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 RESOURCES = (*(kind.resource.plural for kind in KINDS), "tokens", "join")
 
@@ -97,6 +97,16 @@ def a_pod(node: str) -> Pod:
         (GATEWAY, Attempt("patch", LEASES, "leases", "", "kube-node-lease", "n1"), False),
         (GATEWAY, Attempt("patch", LEASES, "leases", "", "kube-system", "gateway-n1"), False),
         (GATEWAY, Attempt("create", "cubernetes.io", "join"), False),
+        (PROXY, Attempt("get", LEASES, "leases", "", ROADS, "proxy-n1"), True),
+        (PROXY, Attempt("update", LEASES, "leases", "", ROADS, "proxy-n1"), True),
+        (PROXY, Attempt("create", LEASES, "leases", "", ROADS, "proxy-n1"), True),
+        (PROXY, Attempt("create", LEASES, "leases", "", ROADS), False),
+        (PROXY, Attempt("update", LEASES, "leases", "", ROADS, "proxy-n2"), False),
+        (PROXY, Attempt("update", LEASES, "leases", "", ROADS, "gateway-n1"), False),
+        (PROXY, Attempt("update", LEASES, "leases", "", "kube-node-lease", "proxy-n1"), False),
+        (PROXY, Attempt("delete", LEASES, "leases", "", ROADS, "proxy-n1"), False),
+        (PROXY, Attempt("list", LEASES, "leases", "", ROADS), False),
+        (a_kubelet("n1"), Attempt("update", LEASES, "leases", "", ROADS, "n1"), False),
         (JOINER, Attempt("create", "cubernetes.io", "join"), True),
         (JOINER, Attempt("get", "", "nodes"), False),
         (a_kubelet("n1"), Attempt("create", "cubernetes.io", "join"), True),

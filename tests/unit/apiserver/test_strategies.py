@@ -200,7 +200,7 @@ def test_a_namespace_is_held_until_its_spec_has_no_finalizer() -> None:
 
 
 def test_the_servers_own_namespaces_are_not_deleted() -> None:
-    refused = {"default", "kube-system", "kube-node-lease"}
+    refused = {"default", "kube-system", "kube-node-lease", "cube-road-lease"}
 
     assert all(Namespaces().deletion_refusal(name) for name in refused)
     assert Namespaces().deletion_refusal("team") == ""

@@ -1,0 +1,103 @@
+"""A road's acknowledgements: its Lease says which revision of EndpointSlices is in force there.
+
+Changes come in bursts: the newest revision is written, at most once in PAUSE_S. What is not written
+holds up nobody for longer than a deadline, so that a write which fails is tried again with the
+newest revision, and nothing waits for it.
+"""
+
+import asyncio
+
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.coordination.road import (
+    ROAD_NAMESPACE,
+    acknowledged,
+    applied_revision,
+    road_lease,
+    road_lease_name,
+)
+from cubernetes.api.core.node import Node
+from cubernetes.api.errors import AlreadyExists, ApiError, NotFound
+from cubernetes.client.outcome import Trouble
+from cubernetes.client.rest import Client
+from cubernetes.host.backoff import backoff_s, jittered_s
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+
+log = Log(__name__)
+
+PAUSE_S = 0.2  # between two writes
+WRITE_DEADLINE_S = 2.0
+RETRY_BASE_S = 0.2
+RETRY_MAX_S = 5.0
+
+
+class Acknowledger:
+    """The one writer of the Lease `<program>-<node>`. Run `run` beside what applies revisions."""
+
+    def __init__(self, client: Client, env: Env, program: str, node: str) -> None:
+        self._client, self._env = client, env
+        self._program, self._node = program, node
+        self._lease: Lease | None = None  # as the API has it, as far as known
+        self._applied = 0
+        self._due = asyncio.Event()
+
+    def acknowledge(self, revision: int) -> None:
+        """Say that callers are led by this revision from now on; nothing waits."""
+        if revision != self._applied:
+            self._applied = revision
+            self._due.set()
+
+    async def claim(self) -> None:
+        """See to it that there is a Lease: from then on this road is waited for.
+
+        Gives up after a deadline: callers are led all the same.
+        """
+        try:
+            await self._tried()
+        except (ApiError, Trouble, TimeoutError) as error:
+            log.warning("road not claimed", program=self._program, why=error)
+            self._due.set()
+
+    async def run(self) -> None:
+        """Write the newest revision whenever it has changed, until cancelled."""
+        failure_count = 0
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            pause_s = PAUSE_S
+            try:
+                await self._tried()
+                failure_count = 0
+            except (ApiError, Trouble, TimeoutError) as error:
+                # The outcome may be unknown, or somebody else has written: read it again.
+                self._lease = None
+                self._due.set()
+                failure_count += 1
+                if failure_count == 1:
+                    log.warning("not acknowledged", program=self._program, why=error)
+                base_s = backoff_s(failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_MAX_S)
+                pause_s = jittered_s(base_s, self._env.rng.fraction())
+            await self._env.clock.sleep(pause_s)
+
+    async def _tried(self) -> None:
+        async with asyncio.timeout(WRITE_DEADLINE_S):
+            if self._lease is None:
+                self._lease = await self._found()
+            if self._applied and applied_revision(self._lease) != self._applied:
+                now = self._env.clock.now()
+                wanted = acknowledged(self._lease, self._applied, now)
+                self._lease = await self._client.update(wanted)
+
+    async def _found(self) -> Lease:
+        """Return the Lease, made where there is none. Raises: NotFound: there is no Node yet."""
+        name = road_lease_name(self._program, self._node)
+        try:
+            return await self._client.get(Lease, name, ROAD_NAMESPACE)
+        except NotFound:
+            node = await self._client.get(Node, self._node)
+        made = road_lease(self._program, node, self._applied, self._env.clock.now())
+        try:
+            # By its name, not into the collection: a road may write this Lease and no other.
+            return await self._client.update(made)
+        except AlreadyExists:
+            return await self._client.get(Lease, name, ROAD_NAMESPACE)
