@@ -12,6 +12,7 @@ from controllers.nodes.silence import Nodes, Timing
 from controllers.nodes.taints import Taints
 from controllers.replicaset import ReplicaSets
 from controllers.roads import RoadStatuses
+from controllers.routes import Routes
 from controllers.settings import ControllersSettings
 from cubernetes.reconcile.plan import Planner
 
@@ -34,6 +35,7 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: ReplicaSets(),
     lambda _: Endpoints(),
     lambda _: RoadStatuses(),
+    lambda _: Routes(),
     _nodes,
     lambda _: Taints(),
     _pod_cidrs,

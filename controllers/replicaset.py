@@ -26,6 +26,7 @@ from controllers.naming import child_name
 from controllers.owners import with_owners
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.api.condition import condition_of
+from cubernetes.api.coordination.road import ROUTES_READY
 from cubernetes.api.core.pod import Pod, is_finished, is_ready
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
 from cubernetes.reconcile.plan import (
@@ -176,7 +177,8 @@ def _made(wanted: ReplicaSet, claim: Claim, view: View, count: int) -> Iterator[
 def _status_of(wanted: ReplicaSet, active: Sequence[Pod], now: datetime) -> Iterator[Action]:
     """Yield the status where it differs, and when to look again for pods to become available."""
     ready = [pod for pod in active if is_ready(pod)]
-    waits_s = [_unavailable_s(pod, wanted.spec.min_ready_seconds, now) for pod in ready]
+    led_to = [pod for pod in ready if not _is_led_past(pod)]
+    waits_s = [_unavailable_s(pod, wanted.spec.min_ready_seconds, now) for pod in led_to]
     labels = wanted.spec.template.metadata.labels.items()
     status = ReplicaSetStatus(
         replicas=len(active),
@@ -191,6 +193,12 @@ def _status_of(wanted: ReplicaSet, active: Sequence[Pod], now: datetime) -> Iter
     soonest_s = min((wait_s for wait_s in waits_s if wait_s > 0), default=0.0)
     if soonest_s > 0:
         yield RequeueAfter(soonest_s)
+
+
+def _is_led_past(pod: Pod) -> bool:
+    """Whether a road may not lead to a ready pod yet: nobody may count on it until it does."""
+    routes = condition_of(pod.status.conditions, ROUTES_READY)
+    return routes is not None and routes.status == "False"
 
 
 def _unavailable_s(pod: Pod, min_ready_s: int, now: datetime) -> float:

@@ -25,6 +25,7 @@ from datetime import datetime
 from controllers.nodes.evictions import evicted
 from cubernetes.api.condition import Condition, Truth, condition_of, is_true, with_condition
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.coordination.road import ROUTES_READY
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.toleration import unreachable_s
@@ -217,7 +218,17 @@ def _ready_again(node: Node, view: View, now: datetime) -> Iterator[Action]:
 def _unready(pods: Sequence[Pod], now: datetime) -> Iterator[Action]:
     for pod in pods:
         if is_true(pod.status.conditions, "Ready"):
-            yield _with_ready(pod, "False", NODE_NOT_READY, "The node is silent.", now)
+            # In one write: roads that led to it do so no more, once they have heard of it.
+            led = _routes_lost(pod, now)
+            yield _with_ready(led, "False", NODE_NOT_READY, "The node is silent.", now)
+
+
+def _routes_lost(pod: Pod, now: datetime) -> Pod:
+    if not is_true(pod.status.conditions, ROUTES_READY):
+        return pod
+    lost = Condition(type=ROUTES_READY, status="False", reason=NODE_NOT_READY)
+    conditions = with_condition(pod.status.conditions, lost, now)
+    return replaced(pod, status=replaced(pod.status, conditions=conditions))
 
 
 def _with_ready[O: (Node, Pod)](
