@@ -21,6 +21,7 @@ from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.records import Recorder
 from kubelet.checkpoint import Checkpoint, FileCheckpoint
 from kubelet.counts import Counts
+from kubelet.drain.look import Connections, KernelConnections
 from kubelet.logserver import serve_logs
 from kubelet.mending import Mending
 from kubelet.network import guard
@@ -62,6 +63,7 @@ class Machine:
     checkpoint: Checkpoint
     host_ports: HostPorts
     guard: Guard
+    connections: Connections
     facts: Callable[[str, str], MachineFacts]
 
 
@@ -77,6 +79,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         checkpoint=FileCheckpoint(root),
         host_ports=IptablesHostPorts(env, addresses_here),
         guard=KeptRules(env, guard.OWNER, "guard"),
+        connections=KernelConnections(env.blocking),
         facts=partial(machine_facts, root),
     )
 
@@ -135,6 +138,7 @@ class Kubelet:
             observer=self._observer,
             recorder=self._recorder,
             host_ports=machine.host_ports,
+            connections=machine.connections,
             mending=self._mending,
             starts=Starts(settings.parallel_starts),
             counts=Counts(env.metrics, env.clock),

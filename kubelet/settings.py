@@ -42,6 +42,8 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     lease_duration_s: int = 10
     relist_s: float = 10.0
     vigil_s: float = 2.0
+    # How long a deleted pod serves on at most until no road leads to it; never over half its grace.
+    drain_s: float = 10.0
     node_status_s: float = 60.0
     parallel_starts: int = 4
     # /metrics and /livez on the loopback; 0 serves none.

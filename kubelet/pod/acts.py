@@ -1,11 +1,14 @@
 """What is done to one pod on this node: its sandbox, its containers, its network, its end."""
 
+from dataclasses import replace
+
 from cubernetes.api.causes import cause_of
-from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.pod import Pod, is_ready
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.errors import Conflict, NotFound
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
+from kubelet.drain.draining import Draining, are_roads_closed
 from kubelet.objects.origins import Origins, given_variables
 from kubelet.pod.decisions import specs
 from kubelet.pod.images import container_path, ensure_image
@@ -75,6 +78,24 @@ class Acts:
     async def stop_sandbox(self, container_id: str) -> None:
         await self._leave_network()
         await self._parts.runtime.stop(container_id, 0.0)
+
+    async def draining(self, pod: Pod, before: Draining) -> Draining:
+        """Return what is known of the roads to the pod, with a look at what is in flight."""
+        is_ending = pod.metadata.is_deleted
+        if not is_ending and is_ready(pod):
+            return before
+        known = Draining(self._parts.settings.drain_s, self._parts.objects.serve(pod))
+        sandbox = self.sandbox
+        if not is_ending or not known.is_served or not are_roads_closed(pod) or sandbox is None:
+            return known
+        ports = frozenset(port.container_port for one in pod.spec.containers for port in one.ports)
+        is_shared, count = pod.spec.host_network, self._parts.connections.count
+        try:
+            open_count = await count(sandbox.pid, ports, is_shared=is_shared)
+        except OSError as error:
+            log.debug("connections not read", why=error, cause=self.cause)
+            return known
+        return replace(known, calm_count=0 if open_count else before.calm_count + 1)
 
     async def finish(self, pod: Pod | None) -> None:
         """Free what the pod held; then, and only then, take it out of the API."""

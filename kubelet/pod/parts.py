@@ -9,6 +9,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.reconcile.records import Recorder
 from kubelet.counts import Counts
+from kubelet.drain.look import Connections
 from kubelet.mending import Mending
 from kubelet.network.driver import NetworkDriver
 from kubelet.objects.view import PodObjects
@@ -54,6 +55,7 @@ class Parts:
     observer: Observer
     recorder: Recorder
     host_ports: HostPorts
+    connections: Connections
     mending: Mending
     starts: Starts
     counts: Counts

@@ -96,6 +96,9 @@ class PodWorker:
             streaks = memory.streaks_after(found, self._memory.streaks)
             self._memory = replace(self._memory, streaks=streaks)
             pod, clock = self._pod, self._parts.env.clock
+            if pod is not None:
+                drained = await self._acts.draining(pod, self._memory.draining)
+                self._memory = replace(self._memory, draining=drained)
             now = plan.Moment(clock.now(), clock.monotonic())
             pause_s = await self._carry_out(pod, plan.steps(pod, found, self._memory, now), found)
             self._failure_count = 0

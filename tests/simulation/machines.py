@@ -93,6 +93,16 @@ class NoHostPorts:
         pass
 
 
+class FakeConnections:
+    """What is in flight to pods: nothing, but for what a test says by their sandbox's pid."""
+
+    def __init__(self) -> None:
+        self.open_counts: dict[int, int] = {}
+
+    async def count(self, pid: int, declared: frozenset[int], *, is_shared: bool) -> int:
+        return self.open_counts.get(pid, 0)
+
+
 class NoGuard:
     """Nobody sends packets on a simulated node."""
 
@@ -116,6 +126,7 @@ class SimMachine:
         self.disk = Disk()
         self.host_ports = NoHostPorts()
         self.kernel = Kernel()
+        self.connections = FakeConnections()
 
     def drivers(self, env: Env) -> Machine:
         """Return what a kubelet is given to drive this machine."""
@@ -126,6 +137,7 @@ class SimMachine:
             checkpoint=self.disk,
             host_ports=self.host_ports,
             guard=NoGuard(),
+            connections=self.connections,
             facts=facts_of_any,
         )
 

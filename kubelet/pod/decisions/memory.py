@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from kubelet.drain.draining import Draining
 from kubelet.pod.decisions.admission import Refusal
 from kubelet.runtime.driver import SANDBOX, Container, State
 
@@ -29,6 +30,7 @@ class Memory:
         kubelet that begins again gives the grace again, which is late and never too early.
     network: why nobody reaches the pod; empty where it can be reached.
     refusal: why it cannot begin here; of no account where it has begun.
+    draining: what is known of the roads to the pod.
     """
 
     troubles: Mapping[str, StartFailure] = field(default_factory=dict)
@@ -36,6 +38,7 @@ class Memory:
     ending_since_s: float | None = None
     network: str = ""
     refusal: Refusal | None = None
+    draining: Draining = field(default_factory=Draining)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.host.timing.backoff import backoff_s
+from kubelet.drain import draining
 from kubelet.pod.decisions.memory import CrashStreak, Memory, latest
 from kubelet.runtime.driver import SANDBOX, Container, State
 
@@ -94,8 +95,7 @@ def steps(pod: Pod | None, found: Sequence[Container], memory: Memory, now: Mome
 def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> list[Step]:
     """Return the steps that bring the pod's containers nearer to what is wanted."""
     if pod.metadata.is_deleted:
-        left_s = grace_left_s(pod, memory.ending_since_s, now.at_s)
-        return teardown(found, left_s, "deleted")
+        return _ending(pod, found, memory, now)
     if memory.refusal is not None and not found:
         return []
     strays = _strays(pod, found)
@@ -104,6 +104,16 @@ def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> l
     if is_over(pod, found):
         return list(_over(found))
     return list(_living(pod, found, memory, now))
+
+
+def _ending(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> list[Step]:
+    """Let what serves serve on while it is led to; then take the pod down."""
+    serves = any(one.name != SANDBOX and one.state is State.RUNNING for one in found)
+    since_s = memory.ending_since_s
+    hold_s = draining.hold_s(pod, memory.draining, since_s, now.at_s) if serves else 0.0
+    if hold_s > 0:
+        return [Wait(hold_s)]
+    return teardown(found, grace_left_s(pod, since_s, now.at_s), "deleted")
 
 
 def teardown(found: Sequence[Container], grace_s: float, why: str) -> list[Step]:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from cubernetes.api.condition import Condition, Truth, with_condition
+from cubernetes.api.condition import Condition, Truth, is_true, with_condition
+from cubernetes.api.coordination.road import ROUTES_READY
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.qos import qos_of
@@ -18,6 +19,7 @@ from cubernetes.api.core.podstatus import (
     StateWaiting,
 )
 from cubernetes.api.meta import replaced
+from kubelet.drain.draining import routes_condition
 from kubelet.pod.decisions import plan
 from kubelet.pod.decisions.admission import Refusal
 from kubelet.pod.decisions.memory import Memory, latest
@@ -48,14 +50,18 @@ def status_for(
     over = phase in ("Succeeded", "Failed")
     ready = not over and bool(containers) and all(one.ready for one in containers)
     conditions = pod.status.conditions
+    reachability = _reachability(memory, _readiness(containers, ready=ready, over=over))
     for kind, status, reason, message in (
         ("PodScheduled", "True", "", ""),
         ("Initialized", "True", "", ""),
         ("ContainersReady", *_readiness(containers, ready=ready, over=over)),
-        ("Ready", *_reachability(memory, _readiness(containers, ready=ready, over=over))),
+        ("Ready", *reachability),
     ):
         one = Condition(type=kind, status=_truth(status), reason=reason, message=message)
         conditions = with_condition(conditions, one, now)
+    is_served = memory.draining.is_served
+    routes = routes_condition(pod, is_ready=reachability[0] == "True", is_served=is_served)
+    conditions = with_condition(conditions, routes, now) if routes is not None else conditions
     sandbox_trouble = memory.troubles.get(SANDBOX)
     live_address = "" if over and not address else address
     return PodStatus(
@@ -210,8 +216,13 @@ def has_begun(pod: Pod, before: PodStatus | None, wanted: PodStatus) -> bool:
 
 
 def status_written(pod: Pod, status: PodStatus) -> PodStatus:
-    """Return status over the newest pod: others' conditions as they stand there now."""
+    """Return status over the newest pod: others' conditions as they stand there now.
+
+    Whether roads lead to it is ours to say where its readiness changes with this status.
+    """
     ours = {"PodScheduled", "Initialized", "ContainersReady", "Ready"}
+    if is_true(pod.status.conditions, "Ready") != is_true(status.conditions, "Ready"):
+        ours.add(ROUTES_READY)
     others = tuple(one for one in pod.status.conditions if one.type not in ours)
     mine = tuple(one for one in status.conditions if one.type in ours)
     return replaced(status, conditions=(*others, *mine))
