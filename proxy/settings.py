@@ -9,8 +9,8 @@ class ProxySettings(Settings, frozen=True, kw_only=True):
     """client: how to reach the API server. Ranges are the cluster's, not this node's."""
 
     client: ClientSettings
-    # The node whose rules these are: where a service's policy is Local, its endpoints answer. Without
-    # a name nothing is acknowledged, and no pod waits for these rules.
+    # The node whose rules these are: where a service's policy is Local, its endpoints answer.
+    # Without a name nothing is acknowledged, and no pod waits for these rules.
     node_name: str = ""
     pod_range: str = "10.244.0.0/16"
     service_range: str = "10.96.0.0/16"

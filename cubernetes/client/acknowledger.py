@@ -19,9 +19,9 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.errors import AlreadyExists, ApiError, NotFound
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
-from cubernetes.host.backoff import backoff_s, jittered_s
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
 
 log = Log(__name__)
 
