@@ -16,6 +16,7 @@ from apiserver.strategies.registry import STRATEGIES, Strategies, strategy_of
 from apiserver.subresources.registry import parameters_of, refused_of, subresources_of
 from apiserver.verbs import delete, read
 from apiserver.verbs import write as writing
+from apiserver.views.registry import kinds_shown
 from apiserver.wire.parameters import COMMON, checks_of
 from cubernetes.api import names
 from cubernetes.api.errors import BadRequest, MethodNotAllowed, NotFound
@@ -69,6 +70,7 @@ def _checked(table: Iterable[Route]) -> Iterator[tuple[str, str, Route]]:
 
 def table(kinds: Sequence[type[Object]], strategies: Strategies = STRATEGIES) -> Iterator[Route]:
     """Yield every route of the server; each of a kind has the kind's strategy."""
+    kinds = (*kinds, *kinds_shown(kinds))
     of_kinds = [
         route._replace(
             strategy=strategy_of(kind, strategies), checks=_checks(route.subresource, route.verb)

@@ -44,6 +44,7 @@ from apiserver.state.watching import WatchRegistry
 from apiserver.storage.store import Store
 from apiserver.strategies.registry import STRATEGIES, Strategies
 from apiserver.verbs.read import seats_for, selection_for
+from apiserver.views.registry import VIEWS
 from apiserver.wire import bodies, parameters
 from apiserver.wire.forms import indented, noted
 from cubernetes.api.errors import (
@@ -91,7 +92,7 @@ class ApiServer:
         kinds: Kinds = KINDS,
     ) -> None:
         limits = settings.limits
-        mirror = Mirror(store, env.clock, kinds, limits.events_max)
+        mirror = Mirror(store, env.clock, kinds, limits.events_max, VIEWS)
         self.watchers = WatchRegistry(
             mirror,
             env,

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from apiserver.fairness.waking import Waking
 from apiserver.state.items import Item, item_of, value_of
 from apiserver.state.keys import RESERVED, ROOT, collection_in, collection_of
+from apiserver.state.view import Change, ViewMaker
+from apiserver.state.viewcaches import Views
 from apiserver.state.watchcache import KindCache
 from apiserver.storage.store import Changes, Compacted, Entry, Store, StoreError, Unavailable
 from cubernetes.api.errors import NotFound, ServiceUnavailable, Timeout
@@ -41,7 +43,12 @@ class Mirror:
     """Follows the store. What it holds is true as of `revision`, never newer, never mixed."""
 
     def __init__(
-        self, store: Store, clock: Clock, kinds: Sequence[type[Object]], events_max: int
+        self,
+        store: Store,
+        clock: Clock,
+        kinds: Sequence[type[Object]],
+        events_max: int,
+        views: Sequence[ViewMaker] = (),
     ) -> None:
         self._store = store
         self._clock = clock
@@ -52,6 +59,7 @@ class Mirror:
         self._collections: dict[str, KindCache] = {}
         # What is of no kind that is served: claims of cluster IPs, tokens.
         self.plain: dict[str, Entry] = {}
+        self._views = Views(views, events_max=events_max, waking=self.waking)
         self.replace(kinds)
         self._waiting: list[tuple[int, float, asyncio.Future[None]]] = []
         self._freshening: list[asyncio.Future[int]] = []
@@ -74,6 +82,7 @@ class Mirror:
             self._drop(kind)
         for kind in [one for one in kinds if one not in self.kinds]:
             self._add(kind)
+        self._views.load(self.kinds, self.revision)
 
     def _drop(self, kind: type[Object]) -> None:
         cache = self.kinds.pop(kind)
@@ -94,10 +103,14 @@ class Mirror:
 
         Raises: NotFound: it is served no more, since a request for it came.
         """
-        cache = self.kinds.get(kind)
+        cache = self.kinds.get(kind) or self._views.cache_of(kind)
         if cache is None:
             raise NotFound("the server could not find the requested resource")
         return cache
+
+    def is_stored(self, kind: type[Object]) -> bool:
+        """Whether the store has its objects; those of a view are nowhere but here."""
+        return kind in self.kinds
 
     async def start(self) -> None:
         """Load everything, then follow. Returns when the first load is done."""
@@ -129,7 +142,7 @@ class Mirror:
     def item(self, key: str) -> Item | None:
         """Return the object at a key, of whatever kind."""
         cache = self._collections.get(collection_in(key))
-        return cache.items.get(key) if cache is not None else None
+        return cache.items.get(key) if cache is not None else self._views.item(key)
 
     def kind_at(self, key: str) -> type[Object] | None:
         """Return of which kind the object at a key would be; None for keys without a kind."""
@@ -253,6 +266,7 @@ class Mirror:
                 items[collection_in(entry.key)].append(item_of(cache.kind, entry))
         for name, cache in self._collections.items():
             cache.load(items[name], revision)
+        self._views.load(self.kinds, revision)
         self._arrived(revision)
         log.info("store loaded", revision=revision, entry_count=len(entries))
 
@@ -276,7 +290,8 @@ class Mirror:
             await self._clock.sleep(pause_s)
 
     def _apply(self, changes: Changes) -> None:
-        by_collection: dict[str, list[tuple[str, Item | None, int]]] = {}
+        by_collection: dict[str, list[Change]] = {}
+        shown: list[Change] = []
         for change in changes.changes:
             name = collection_in(change.key)
             cache = self._collections.get(name)
@@ -288,10 +303,12 @@ class Mirror:
                 continue
             item = item_of(cache.kind, entry) if entry is not None else None
             by_collection.setdefault(name, []).append((change.key, item, change.revision))
+            shown.append((change.key, item, change.revision))
         # Before watches wake: a bookmark must not be behind the events that they read.
         self.revision = max(self.revision, changes.revision)
         for name, changed in by_collection.items():
             self._collections[name].apply(changed)
+        self._views.apply(shown)
         self._arrived(changes.revision)
 
     def _keep_plain(self, key: str, entry: Entry | None) -> None:

@@ -33,6 +33,7 @@ LIMIT_MAX = 1_000_000
 OBJECTS_PER_SEAT = 100
 # How many entries one read of an old page takes from the store.
 OLD_PAGE_ENTRIES = 500
+TOO_OLD = "the continue token or revision is too old: list again from the beginning"
 # Parameters that a watch cannot obey.
 OF_LISTS = ("limit", "continue", "resourceVersionMatch")
 
@@ -212,6 +213,8 @@ async def _page(
     cache = backend.mirror.cache_of(selection.kind)
     if cache.changed_at <= place.revision <= backend.mirror.revision:
         return cache.chosen(selection, place.after), True
+    if not backend.mirror.is_stored(selection.kind):
+        raise Gone(TOO_OLD)
     return await _old_page(backend, selection, place, limit)
 
 
@@ -226,8 +229,7 @@ async def _old_page(
                 selection.prefix, revision=place.revision, limit=OLD_PAGE_ENTRIES, after=after
             )
         except Compacted as error:
-            message = "the continue token or revision is too old: list again from the beginning"
-            raise Gone(message) from error
+            raise Gone(TOO_OLD) from error
         except FutureRevision as error:
             raise _too_large(str(place.revision)) from error
         except StoreError as trouble:

@@ -12,6 +12,7 @@ from apiserver.about.openapi import gnostic
 from apiserver.about.openapi.documents import document_of
 from apiserver.about.openapi.swagger import swagger_of
 from apiserver.routes import table
+from apiserver.views.registry import kinds_shown
 from cubernetes.api.registry import KINDS
 from cubernetes.host.protowire import BYTES, fields
 
@@ -24,7 +25,7 @@ LATER = ("components", "oneOf", "allOf", "requestBody", "content")
 
 @cache
 def document() -> Tree:
-    tree: Tree = json.loads(document_of(OF_KINDS, KINDS))
+    tree: Tree = json.loads(document_of(OF_KINDS, (*KINDS, *kinds_shown(KINDS))))
     return tree
 
 

@@ -1,0 +1,42 @@
+"""What a view is: a kind that is not stored, made in memory of the kinds that are. Pure.
+
+A view tells which of its objects a change of a source bears on, and what they look like now. It
+keeps by itself what it needs of its sources, so that a change costs what it bears on, not what
+there is.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+from apiserver.state.items import Item
+from cubernetes.api.meta import Object
+
+
+class Place(NamedTuple):
+    """Where an object of a view is."""
+
+    namespace: str
+    name: str
+
+
+class View(Protocol):
+    """One kind that is made of others. It is given every object of its sources, and each change."""
+
+    @property
+    def kind(self) -> type[Object]: ...
+
+    @property
+    def sources(self) -> tuple[type[Object], ...]: ...
+
+    def changed(self, key: str, source: Item | None) -> Iterable[Place]:
+        """Take over what stands at the key of a source; return what may look different now."""
+        ...
+
+    def shown(self, place: Place) -> Object | None:
+        """Return the object of a place; None where there is none."""
+        ...
+
+
+type ViewMaker = Callable[[], View]
+# The key of a source, what stands there now, and the revision of the change.
+type Change = tuple[str, Item | None, int]

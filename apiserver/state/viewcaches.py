@@ -1,0 +1,82 @@
+"""The objects of every view in memory, with their changes: served as those of any kind.
+
+An object of a view has the revision of the change that made it what it is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from apiserver.fairness.waking import Waking
+from apiserver.state.items import Item, encoded, stored, value_of
+from apiserver.state.keys import collection_in, collection_of, key_of
+from apiserver.state.view import Change, Place, View, ViewMaker
+from apiserver.state.watchcache import KindCache
+from cubernetes.api.meta import Object
+
+
+class Views:
+    """Every view, each with its objects and their changes in memory."""
+
+    def __init__(self, makers: Sequence[ViewMaker], *, events_max: int, waking: Waking) -> None:
+        self._makers = makers
+        self._events_max, self._waking = events_max, waking
+        self._caches: dict[type[Object], KindCache] = {}
+        self._views: list[View] = []
+
+    def cache_of(self, kind: type[Object]) -> KindCache | None:
+        return self._caches.get(kind)
+
+    def item(self, key: str) -> Item | None:
+        """Return the object of a view at a key; its collection is no stored kind's."""
+        collection = collection_in(key)
+        found = (one for kind, one in self._caches.items() if collection_of(kind) == collection)
+        return next((cache.items.get(key) for cache in found), None)
+
+    def load(self, sources: Mapping[type[Object], KindCache], revision: int) -> None:
+        """Begin anew with what there is of the sources; a view that lacks one is not served."""
+        self._views = [one for one in (make() for make in self._makers) if _is_fed(one, sources)]
+        for view in self._views:
+            items = (item for kind in view.sources for item in sources[kind].items.values())
+            touched: dict[Place, int] = {}
+            for item in sorted(items, key=lambda one: one.revision):
+                touched |= dict.fromkeys(view.changed(item.key, item), item.revision)
+            made = {_key(view, place): _item(view, place, at) for place, at in touched.items()}
+            cache = self._caches.get(view.kind)
+            if cache is None:
+                cache = KindCache(view.kind, events_max=self._events_max, waking=self._waking)
+                self._caches[view.kind] = cache
+            there = [one for key in sorted(made) if (one := made[key]) is not None]
+            cache.load(there, revision)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Take over changes of any kinds, in order."""
+        for view in self._views:
+            sources = {collection_of(kind) for kind in view.sources}
+            mine = [one for one in changes if collection_in(one[0]) in sources]
+            self._caches[view.kind].apply(list(self._shown(view, mine)))
+
+    def _shown(self, view: View, changes: Sequence[Change]) -> Iterator[Change]:
+        last: dict[str, bytes | None] = {}
+        cache = self._caches[view.kind]
+        for key, source, revision in changes:
+            for place in view.changed(key, source):
+                at = _key(view, place)
+                item = _item(view, place, revision)
+                before = cache.items.get(at)
+                known = last.get(at, value_of(before) if before is not None else None)
+                plain = value_of(item) if item is not None else None
+                if plain != known:
+                    last[at] = plain
+                    yield at, item, revision
+
+
+def _is_fed(view: View, sources: Mapping[type[Object], KindCache]) -> bool:
+    return all(kind in sources for kind in view.sources)
+
+
+def _key(view: View, place: Place) -> str:
+    return key_of(view.kind, place.namespace, place.name)
+
+
+def _item(view: View, place: Place, revision: int) -> Item | None:
+    one = view.shown(place)
+    return None if one is None else stored(view.kind, _key(view, place), encoded(one), revision)

@@ -1,0 +1,56 @@
+"""events.k8s.io: the core Events, each said in the newer words. Pure."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from apiserver.state.items import Item
+from apiserver.state.view import Place
+from cubernetes.api.core.event import Event
+from cubernetes.api.events.event import Event as NewerEvent
+from cubernetes.api.meta import Object
+
+
+class EventView:
+    """One for one: what a core Event becomes, its newer form becomes with it."""
+
+    kind: ClassVar[type[Object]] = NewerEvent
+    sources: ClassVar[tuple[type[Object], ...]] = (Event,)
+
+    def __init__(self) -> None:
+        self._items: dict[Place, Item] = {}
+
+    def changed(self, key: str, source: Item | None) -> Iterable[Place]:
+        namespace, _, name = key.split("/", 3)[3].partition("/")
+        place = Place(namespace, name)
+        if source is None:
+            self._items.pop(place, None)
+        else:
+            self._items[place] = source
+        return (place,)
+
+    def shown(self, place: Place) -> NewerEvent | None:
+        item = self._items.get(place)
+        if item is None:
+            return None
+        one = item.object
+        assert isinstance(one, Event)  # noqa: S101  its only source
+        return newer(one)
+
+
+def newer(one: Event) -> NewerEvent:
+    """Return a core Event in the words of events.k8s.io/v1."""
+    return NewerEvent(
+        metadata=one.metadata,
+        event_time=one.event_time,
+        reporting_controller=one.reporting_component or one.source.component,
+        reporting_instance=one.reporting_instance or one.source.host,
+        action=one.action,
+        reason=one.reason,
+        regarding=one.involved_object,
+        note=one.message,
+        type=one.type,
+        deprecated_source=one.source,
+        deprecated_first_timestamp=one.first_timestamp,
+        deprecated_last_timestamp=one.last_timestamp,
+        deprecated_count=one.count,
+    )

@@ -1,0 +1,16 @@
+"""Every view there is: its routes, discovery, documents and caches come from here."""
+
+from collections.abc import Collection
+
+from apiserver.state.view import ViewMaker
+from apiserver.views.endpoints import EndpointsView
+from apiserver.views.events import EventView
+from cubernetes.api.meta import Object
+
+VIEWS: tuple[ViewMaker, ...] = (EndpointsView, EventView)
+
+
+def kinds_shown(stored: Collection[type[Object]]) -> tuple[type[Object], ...]:
+    """Return the kinds of the views whose sources are all among the stored kinds."""
+    views = [make() for make in VIEWS]
+    return tuple(one.kind for one in views if all(each in stored for each in one.sources))
