@@ -8,7 +8,7 @@ does where the API itself went back in time.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 from cubernetes.api.errors import AHEAD, ApiError, Gone
@@ -27,6 +27,7 @@ from cubernetes.host.timing.backoff import backoff_s, jittered_s
 log = Log(__name__)
 
 WATCH_S = 300
+PAGE_MAX = 500  # objects of one page
 # A watch that ends sooner than this counts as a failure, so that no server makes us spin.
 WATCH_LIFE_S_MIN = 1.0
 PAUSE_BASE_S = 0.2
@@ -45,7 +46,7 @@ class WentBack(BeginAnew):
 class Informer[O: Object]:
     """One kind, perhaps one namespace or selection of it, kept at hand."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a selection's parameters are the API's own
         self,
         client: Client,
         kind: type[O],
@@ -54,7 +55,12 @@ class Informer[O: Object]:
         namespace: str = "",
         labels: str = "",
         fields: str = "",
+        keep: Callable[[O], O] | None = None,
     ) -> None:
+        """keep: returns what is kept of an object, where its reader needs little of many.
+
+        Then lists are read in pages, so that no moment needs the memory of all objects whole.
+        """
         self.kind = kind
         self.cache: Cache[O] = Cache()
         # Set once the first list is in the cache and every callback has heard of it.
@@ -62,6 +68,8 @@ class Informer[O: Object]:
         self._client = client
         self._env = env
         self._namespace, self._labels, self._fields = namespace, labels, fields
+        self._keep = keep or _whole
+        self._page_max = PAGE_MAX if keep is not None else 0
         self._callbacks: list[Callable[[O | None, O | None], None]] = []
         self._progress = asyncio.Event()
         # Every change up to here is in the cache. It is cache.revision or the one before: changes
@@ -131,14 +139,7 @@ class Informer[O: Object]:
         knows = self.synced.is_set() and not self._is_ahead
         revision = str(self.cache.revision) if knows else None
         try:
-            listing = await self._client.list(
-                self.kind,
-                self._namespace,
-                labels=self._labels,
-                fields=self._fields,
-                revision=revision,
-            )
-            listed_revision = known_revision(listing.metadata.resource_version)
+            items, listed_revision = await self._listed(revision)
         except (ApiError, Trouble) as error:
             return self._failed(error)
         if listed_revision < self.cache.revision:
@@ -149,11 +150,30 @@ class Informer[O: Object]:
             return Event.BROKE
         self._is_ahead = False
         self._lists.inc()
-        self._tell(self.cache.replace(listing.items, listed_revision))
+        self._tell(self.cache.replace(items, listed_revision))
         self.whole_revision = listed_revision
         self.synced.set()
         self._progress.set()
         return Event.LISTED
+
+    async def _listed(self, revision: str | None) -> tuple[Sequence[O], int]:
+        """Return what is kept of every object, and as of which revision."""
+        items: list[O] = []
+        proceed = ""
+        while True:
+            page = await self._client.list(
+                self.kind,
+                self._namespace,
+                labels=self._labels,
+                fields=self._fields,
+                revision=None if proceed else revision,
+                limit=self._page_max,
+                proceed=proceed,
+            )
+            items += map(self._keep, page.items)
+            proceed = page.metadata.continue_
+            if not proceed:
+                return items, known_revision(page.metadata.resource_version)
 
     async def _watch(self, state: State) -> tuple[Event, State]:
         """Take in changes until the watch ends; return how it ended, and the state it was in."""
@@ -188,7 +208,7 @@ class Informer[O: Object]:
         else:
             self._changes.inc()
             self.whole_revision = max(self.whole_revision, revision - 1)
-            self._apply(change.type == "DELETED", change.object, revision)
+            self._apply(change.type == "DELETED", self._keep(change.object), revision)
         self.cache.revision = revision
         self._progress.set()
 
@@ -224,3 +244,7 @@ class Informer[O: Object]:
         self._failure_count += 1
         pause_s = backoff_s(self._failure_count, base_s=PAUSE_BASE_S, limit_s=PAUSE_MAX_S)
         await self._env.clock.sleep(jittered_s(pause_s, self._env.rng.fraction()))
+
+
+def _whole[O: Object](one: O) -> O:
+    return one
