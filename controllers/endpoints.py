@@ -87,21 +87,22 @@ class Endpoints:
             yield from _plan_slices(service, slices, _groups(service, view))
 
 
-def endpoint_for(pod: Pod, *, is_node_silent: bool, is_always_ready: bool = False) -> Endpoint:
+def endpoint_for(pod: Pod, service: Service, *, is_node_silent: bool) -> Endpoint:
     """Return what callers may know of a pod; one that goes serves, but is not ready for more.
 
-    is_always_ready: its service publishes addresses that are not ready.
+    A pod has a name of its own behind the service that its subdomain means.
     """
+    is_named = pod.spec.subdomain == service.metadata.name
     is_serving = is_true(pod.status.conditions, "Ready") and not is_node_silent
     is_going = pod.metadata.is_deleted
     return Endpoint(
         addresses=(pod.status.pod_ip,),
         conditions=EndpointConditions(
-            ready=is_always_ready or (is_serving and not is_going),
+            ready=service.spec.publish_not_ready_addresses or (is_serving and not is_going),
             serving=is_serving,
             terminating=is_going,
         ),
-        hostname=pod.spec.hostname,
+        hostname=pod.spec.hostname if is_named else "",
         node_name=pod.spec.node_name,
         target_ref=ObjectReference(
             kind=pod.kind,
@@ -153,13 +154,7 @@ def _groups(service: Service, view: View) -> Mapping[Ports, Sequence[Endpoint]]:
         node = pod.spec.node_name
         if node not in silent:
             silent[node] = is_silent(view.get(Node, node))
-        groups.setdefault(ports, []).append(
-            endpoint_for(
-                pod,
-                is_node_silent=silent[node],
-                is_always_ready=service.spec.publish_not_ready_addresses,
-            )
-        )
+        groups.setdefault(ports, []).append(endpoint_for(pod, service, is_node_silent=silent[node]))
     return groups
 
 

@@ -52,11 +52,13 @@ PodSpec 1=volumes:[Volume] 2=containers:[Container] 3=restartPolicy
   16=hostname 17=subdomain 18=affinity:- 19=schedulerName 20=initContainers:[Container]
   21=automountServiceAccountToken:bool? 22=tolerations:[Toleration]
   23=hostAliases:[-] 24=priorityClassName
-  25=priority:int? 26=dnsConfig:- 27=shareProcessNamespace:bool? 28=readinessGates:[-]
+  25=priority:int? 26=dnsConfig:PodDNSConfig 27=shareProcessNamespace:bool? 28=readinessGates:[-]
   29=runtimeClassName 30=enableServiceLinks:bool? 31=preemptionPolicy 32=overhead:{quantity}
   33=topologySpreadConstraints:[-] 34=ephemeralContainers:[-] 35=setHostnameAsFQDN:bool? 36=os:-
   37=hostUsers:bool? 38=schedulingGates:[-] 39=resourceClaims:[-]
   40=resources:ResourceRequirements
+PodDNSConfig 1=nameservers:[] 2=searches:[] 3=options:[PodDNSConfigOption]
+PodDNSConfigOption 1=name 2=value
 PodSecurityContext 1=seLinuxOptions:- 2=runAsUser:int? 3=runAsNonRoot:bool?
   4=supplementalGroups:[int] 5=fsGroup:int? 6=runAsGroup:int? 7=sysctls:[-] 8=windowsOptions:-
   9=fsGroupChangePolicy 10=seccompProfile:- 11=appArmorProfile:- 12=supplementalGroupsPolicy

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from cubernetes.api import names
 from cubernetes.api.core.node import is_address
 from cubernetes.api.core.podspec.container import Container, ContainerPort
+from cubernetes.api.core.podspec.dns import dns_problems
 from cubernetes.api.core.podspec.envrules import env_problems
 from cubernetes.api.core.podspec.requests import container_problems
 from cubernetes.api.core.podspec.spec import PodSpec, Volume
@@ -31,6 +32,9 @@ def spec_problems(spec: PodSpec, field: str) -> Iterator[Problem]:
         yield Problem(f"{field}.nodeName", names.SUBDOMAIN_RULE)
     if spec.hostname and not names.is_label(spec.hostname):
         yield Problem(f"{field}.hostname", names.LABEL_RULE)
+    if spec.subdomain and not names.is_label(spec.subdomain):
+        yield Problem(f"{field}.subdomain", names.LABEL_RULE)
+    yield from dns_problems(spec.dns_policy, spec.dns_config, field)
     yield from names.label_problems(spec.node_selector, f"{field}.nodeSelector")
     yield from toleration_problems(spec.tolerations, f"{field}.tolerations")
     yield from _twice((one.name for one in spec.containers), f"{field}.containers", "name")

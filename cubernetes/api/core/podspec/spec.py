@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.dns import DNSPolicy, PodDNSConfig
 from cubernetes.api.core.podspec.toleration import Toleration
-from cubernetes.api.meta import Labels, Model, Seconds, replaced, shown
+from cubernetes.api.meta import Labels, Model, Seconds, replaced, shown, wire
 
 GRACE_DEFAULT_S = 30
 
@@ -66,7 +67,10 @@ class PodSpec(Model):
     security_context: only `{}` is taken.
     enable_service_links: whether its containers have variables for the services of its namespace.
     hostname: its host name; empty is the pod's name.
-    dns_policy: ClusterFirst asks the cluster's name servers where it has any, Default the node's.
+    subdomain: the headless service under whose name it is found as `hostname.subdomain`.
+    dns_policy: ClusterFirst asks the cluster for names, Default whom the node asks, None only what
+        `dnsConfig` says. ClusterFirstWithHostNet is ClusterFirst for pods in the node's network.
+    dns_config: what is added to that which `dnsPolicy` gives.
     scheduler_name: the scheduler that places it.
     tolerations: which taints of nodes it bears, and how long it stays on a node out of reach.
     """
@@ -82,7 +86,9 @@ class PodSpec(Model):
     security_context: PodSecurityContext = msgspec.field(default_factory=PodSecurityContext)
     enable_service_links: bool = shown(True)
     hostname: str = ""
-    dns_policy: Literal["ClusterFirst", "Default"] = shown("ClusterFirst")
+    subdomain: str = ""
+    dns_policy: DNSPolicy = shown("ClusterFirst")
+    dns_config: PodDNSConfig | None = wire("dnsConfig", None)
     scheduler_name: str = shown("default-scheduler")
     tolerations: Annotated[tuple[Toleration, ...], msgspec.Meta(max_length=64)] = ()
 
