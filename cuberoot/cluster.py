@@ -32,6 +32,9 @@ class Cluster(Settings, frozen=True, kw_only=True):
     servers: tuple[str, ...]
     service_range: str = "10.96.0.0/16"
     pod_range: str = "10.244.0.0/16"
+    # Under which the names of services are; and where every node answers questions about names.
+    cluster_domain: str = "cluster.local"
+    resolver_address: str = "169.254.20.10"
     python: str
     etcd: str = ""
     # How large the store's file may get: beyond 8 GiB etcd itself advises against it.

@@ -55,6 +55,7 @@ class Ticket(NamedTuple):
     servers: tuple[str, ...]
     service_range: str
     pod_range: str
+    cluster_domain: str
 
 
 async def joined(
@@ -121,6 +122,7 @@ async def _signed(
         servers=answer.servers,
         service_range=answer.service_range,
         pod_range=answer.pod_range,
+        cluster_domain=answer.cluster_domain,
     )
 
 

@@ -143,6 +143,7 @@ async def join(
             servers=ticket.servers,
             service_range=ticket.service_range,
             pod_range=ticket.pod_range,
+            cluster_domain=ticket.cluster_domain,
             python=apply.python_here(),
             supervision="systemd" if facts.is_systemd else "supervisord",
             enabled=enabled,

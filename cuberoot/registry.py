@@ -7,7 +7,17 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.errors import Problem
 from cuberoot.cluster import PROGRAMS_ANNOTATION, Cluster, Role
 from cuberoot.program import Program, Site
-from cuberoot.programs import apiserver, controllers, etcd, gateway, kubelet, proxy, scheduler, tsdb
+from cuberoot.programs import (
+    apiserver,
+    controllers,
+    etcd,
+    gateway,
+    kubelet,
+    proxy,
+    resolver,
+    scheduler,
+    tsdb,
+)
 
 # They are stopped in the reverse order.
 PROGRAMS: tuple[Program, ...] = (
@@ -17,6 +27,7 @@ PROGRAMS: tuple[Program, ...] = (
     controllers.PROGRAM,
     kubelet.PROGRAM,
     proxy.PROGRAM,
+    resolver.PROGRAM,
     gateway.PROGRAM,
     tsdb.PROGRAM,
 )

@@ -16,6 +16,8 @@ from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.names.machine import resolv_conf_here
+from cubernetes.host.names.resolvconf import ResolvConf
 from cubernetes.host.supervise import supervised
 from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.records import Recorder
@@ -65,6 +67,7 @@ class Machine:
     guard: Guard
     connections: Connections
     facts: Callable[[str, str], MachineFacts]
+    resolv_conf: Callable[[], ResolvConf] = ResolvConf
 
 
 def this_machine(settings: KubeletSettings, env: Env) -> Machine:
@@ -81,6 +84,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         guard=KeptRules(env, guard.OWNER, "guard"),
         connections=KernelConnections(env.blocking),
         facts=partial(machine_facts, root),
+        resolv_conf=partial(resolv_conf_here, settings.resolv_confs, settings.dns_servers),
     )
 
 
@@ -143,6 +147,7 @@ class Kubelet:
             starts=Starts(settings.parallel_starts),
             counts=Counts(env.metrics, env.clock),
             node_memory_bytes=facts.memory_bytes,
+            resolv_conf=machine.resolv_conf,
             room=lambda: room_of(facts, settings, self._own_node),
         )
 

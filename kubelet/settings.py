@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from cubernetes.client.connect import ClientSettings
+from cubernetes.host.names.machine import RESOLV_CONFS
 from cubernetes.host.settings import Settings
 
 
@@ -36,8 +37,11 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     closed_ports: tuple[int, ...] = (2379, 2380, 10250)
     pause_image: str = "cubernetes/pause:1"
     pod_limit: int = 110
+    # Where this node answers questions about names, and the cluster's domain; none: pods ask whom
+    # the node asks.
     dns_servers: tuple[str, ...] = ()
-    dns_searches: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    resolv_confs: tuple[str, ...] = RESOLV_CONFS
     lease_renew_s: float = 2.0
     lease_duration_s: int = 10
     relist_s: float = 10.0

@@ -16,6 +16,7 @@ MASTERS = "system:masters"
 NODES, NODE_PREFIX = "system:nodes", "system:node:"
 PROXIES, PROXY_PREFIX = "system:proxies", "system:proxy:"
 GATEWAYS, GATEWAY_PREFIX = "system:gateways", "system:gateway:"
+RESOLVERS, RESOLVER_PREFIX = "system:resolvers", "system:resolver:"
 BOOTSTRAPPERS, BOOTSTRAP_PREFIX = "system:bootstrappers", "system:bootstrap:"
 # Who may read what the server counts, and nothing else.
 MONITORING = "system:monitoring"
@@ -101,6 +102,10 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(WRITE, ("events",)),
         # The name is in the body.
         Rule(frozenset({"create"}), ("leases",), NODE_LEASE_NAMESPACE),
+    ),
+    RESOLVERS: (
+        Rule(READ, ("services", "endpointslices", "namespaces")),
+        Rule(WRITE, ("events",)),
     ),
     BOOTSTRAPPERS: (Rule(frozenset({"create"}), ("join",)),),
     MONITORING: (Rule(frozenset({"get"}), ("metrics",)),),
@@ -198,6 +203,8 @@ def _rules_of(identity: Identity) -> tuple[Rule, ...]:
     if node := gateway_of(identity):
         verbs, name = CHANGE | {"get", "delete"}, f"{GATEWAY_LEASE_PREFIX}{node}"
         return (*ROLES[GATEWAYS], Rule(verbs, ("leases",), NODE_LEASE_NAMESPACE, name))
+    if RESOLVERS in identity.groups and identity.user.startswith(RESOLVER_PREFIX):
+        return ROLES[RESOLVERS]
     if BOOTSTRAPPERS in identity.groups and identity.user.startswith(BOOTSTRAP_PREFIX):
         return ROLES[BOOTSTRAPPERS]
     if MONITORING in identity.groups:

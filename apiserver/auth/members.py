@@ -19,6 +19,8 @@ from apiserver.auth.authorize import (
     NODES,
     PROXIES,
     PROXY_PREFIX,
+    RESOLVER_PREFIX,
+    RESOLVERS,
     RESTRICTED_LABELS,
 )
 from apiserver.storage.store import Entry
@@ -54,10 +56,18 @@ def member_in(entry: object) -> Member | None:
     return msgspec.json.decode(entry.value, type=Member) if isinstance(entry, Entry) else None
 
 
+# The programs of a node that ask by certificates of its own.
+OF_NODES = (
+    (NODES, NODE_PREFIX),
+    (PROXIES, PROXY_PREFIX),
+    (GATEWAYS, GATEWAY_PREFIX),
+    (RESOLVERS, RESOLVER_PREFIX),
+)
+
+
 def name_in(identity: Identity) -> str:
-    """Return the node whose kubelet, proxy or gateway asks; empty for everybody else."""
-    known = ((NODES, NODE_PREFIX), (PROXIES, PROXY_PREFIX), (GATEWAYS, GATEWAY_PREFIX))
-    for group, prefix in known:
+    """Return the node whose kubelet, proxy, gateway or resolver asks; empty for others."""
+    for group, prefix in OF_NODES:
         if group in identity.groups and identity.user.startswith(prefix):
             return identity.user.removeprefix(prefix)
     return ""

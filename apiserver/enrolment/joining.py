@@ -100,6 +100,7 @@ async def join(backend: Backend, call: Call) -> Response:
         ),
         service_range=settings.service_range,
         pod_range=settings.pod_range,
+        cluster_domain=settings.cluster_domain,
     )
     return Response(200, encode(answer))
 

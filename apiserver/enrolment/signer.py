@@ -22,6 +22,8 @@ from apiserver.auth.authorize import (
     NODES,
     PROXIES,
     PROXY_PREFIX,
+    RESOLVER_PREFIX,
+    RESOLVERS,
 )
 from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.errors import Problem
@@ -58,6 +60,7 @@ PROFILES: Mapping[str, Profile] = {
     "proxy": Profile(PROXY_PREFIX, PROXIES),
     # Of a node that runs one: an optional program.
     "gateway": Profile(GATEWAY_PREFIX, GATEWAYS),
+    "resolver": Profile(RESOLVER_PREFIX, RESOLVERS),
 }
 
 

@@ -3,14 +3,8 @@
 from enum import Enum
 from functools import partial
 
-from apiserver.auth.authorize import (
-    CONTROLLERS,
-    PROXIES,
-    PROXY_PREFIX,
-    SCHEDULER,
-    gateway_of,
-    node_of,
-)
+from apiserver.auth.authorize import CONTROLLERS, SCHEDULER
+from apiserver.auth.members import name_in
 from apiserver.settings import Limits
 from cubernetes.api.errors import TooManyRequests
 from cubernetes.host.web.gate import Gate
@@ -24,7 +18,7 @@ class Class(Enum):
     """The class of a client, for the order of turns; the first are served first."""
 
     CONTROL = "the scheduler and the controllers"
-    NODES = "kubelets, proxies and gateways"
+    NODES = "kubelets, proxies, gateways and resolvers"
     USERS = "everybody else who is known"
     STRANGERS = "who shows no certificate"
 
@@ -41,8 +35,7 @@ PARTS: dict[Class, tuple[float, float]] = {
 def class_of(identity: Identity) -> Class:
     if identity.user in (SCHEDULER, CONTROLLERS):
         return Class.CONTROL
-    is_proxy = PROXIES in identity.groups and identity.user.startswith(PROXY_PREFIX)
-    if is_proxy or node_of(identity) or gateway_of(identity):
+    if name_in(identity):
         return Class.NODES
     return Class.STRANGERS if identity == ANONYMOUS else Class.USERS
 

@@ -46,6 +46,7 @@ def settings(site: Site) -> ApiServerSettings:
         etcd_quota_bytes=cluster.store_quota_bytes,
         service_range=cluster.service_range,
         pod_range=cluster.pod_range,
+        cluster_domain=cluster.cluster_domain,
     )
 
 

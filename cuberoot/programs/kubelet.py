@@ -39,6 +39,8 @@ def settings(site: Site) -> KubeletSettings:
         closed_ports=tuple(
             port.number for program in site.known for port in program.ports if port.is_closed
         ),
+        dns_servers=(cluster.resolver_address,),
+        cluster_domain=cluster.cluster_domain,
         metrics_port=METRICS_PORT,
         ports_in_use=tuple(
             f"{number}/TCP" for program in site.here for number in program.port_numbers

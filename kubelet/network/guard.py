@@ -2,6 +2,7 @@
 
     raw     PREROUTING -> CUBE-GUARD: a source that is not routed back by its wire is dropped, and
                           so is a pod's source that comes in by anything but a wire or the overlay
+            OUTPUT     -> CUBE-GUARD-OUT: what names are asked and answered is not tracked
     mangle  INPUT      -> CUBE-GUARD-IN: the overlay's packets from known nodes alone, never from
                           pods; from pods nothing to the ports of the node's own programs
             FORWARD    -> CUBE-GUARD-FWD: the same for those of other nodes
@@ -19,12 +20,16 @@ from cubernetes.host.packetfilter.ruleset import Chain, Owner, Rule, RuleSet
 from kubelet.network.driver import Peer
 
 SOURCES, IN, FORWARD = "CUBE-GUARD", "CUBE-GUARD-IN", "CUBE-GUARD-FWD"
+OUT = "CUBE-GUARD-OUT"
 OVERLAY, NODES = "CUBE-GUARD-OVERLAY", "CUBE-GUARD-NODES"
-OWNER = Owner(frozenset({SOURCES, IN, FORWARD, OVERLAY, NODES}))
+OWNER = Owner(frozenset({SOURCES, OUT, IN, FORWARD, OVERLAY, NODES}))
 
 # Every wire of ours, and the overlay's device: what pods' packets come in by.
 WIRES = "cube+"
 DROP: Rule = ("-j", "DROP")
+# As iptables-save spells NOTRACK.
+NOTRACK: Rule = ("-j", "CT", "--notrack")
+DNS_PORT = 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,34 +37,46 @@ class Bounds:
     """What the rules must know of the cluster.
 
     pod_range: of the whole cluster. overlay_port: UDP. closed_ports: TCP ports of nodes at which
-    pods have no business.
+    pods have no business. resolvers: where this node answers questions about names: pods and the
+    node itself may ask there, machines of its network may not.
     """
 
     pod_range: IPv4Network
     overlay_port: int
     closed_ports: tuple[int, ...]
+    resolvers: tuple[str, ...] = ()
 
 
 def rules_for(bounds: Bounds, peers: Iterable[Peer]) -> RuleSet:
     """Return the rules of a node that knows these others."""
     nodes = sorted({peer.address for peer in peers})
-    return RuleSet(
-        chains={
-            Chain("raw", SOURCES): tuple(_sources(bounds)),
-            Chain("mangle", IN): tuple(_inwards(bounds)),
-            Chain("mangle", FORWARD): tuple(_forwards(bounds)),
-            Chain("mangle", OVERLAY): tuple(_overlay(nodes)),
-            Chain("mangle", NODES): tuple(("-d", f"{node}/32", *DROP) for node in nodes),
-        },
-        jumps={
-            Chain("raw", "PREROUTING"): (("-j", SOURCES),),
-            Chain("mangle", "INPUT"): (("-j", IN),),
-            Chain("mangle", "FORWARD"): (("-j", FORWARD),),
-        },
-    )
+    chains = {
+        Chain("raw", SOURCES): tuple(_sources(bounds)),
+        Chain("mangle", IN): tuple(_inwards(bounds)),
+        Chain("mangle", FORWARD): tuple(_forwards(bounds)),
+        Chain("mangle", OVERLAY): tuple(_overlay(nodes)),
+        Chain("mangle", NODES): tuple(("-d", f"{node}/32", *DROP) for node in nodes),
+    }
+    jumps: dict[Chain, tuple[Rule, ...]] = {
+        Chain("raw", "PREROUTING"): (("-j", SOURCES),),
+        Chain("mangle", "INPUT"): (("-j", IN),),
+        Chain("mangle", "FORWARD"): (("-j", FORWARD),),
+    }
+    if bounds.resolvers:
+        chains[Chain("raw", OUT)] = tuple(_untracked(bounds))
+        jumps[Chain("raw", "OUTPUT")] = (("-j", OUT),)
+    return RuleSet(chains, jumps)
+
+
+def _untracked(bounds: Bounds) -> Iterator[Rule]:
+    """Keep questions about names and their answers out of conntrack: they are many and short."""
+    for resolver in bounds.resolvers:
+        yield ("-d", f"{resolver}/32", *_udp(DNS_PORT), *NOTRACK)
+        yield ("-s", f"{resolver}/32", "-p", "udp", "-m", "udp", "--sport", str(DNS_PORT), *NOTRACK)
 
 
 def _sources(bounds: Bounds) -> Iterator[Rule]:
+    yield from _untracked(bounds)
     # A node that speaks to its own overlay address does so by lo.
     yield ("-i", "lo", "-j", "RETURN")
     yield ("-i", WIRES, "-m", "rpfilter", "--invert", *DROP)
@@ -71,6 +88,10 @@ def _inwards(bounds: Bounds) -> Iterator[Rule]:
     yield (*_udp(bounds.overlay_port), "-j", OVERLAY)
     if bounds.closed_ports:
         yield ("-i", WIRES, *_tcp(bounds.closed_ports), *DROP)
+    if bounds.resolvers:
+        yield ("-i", "lo", "-j", "RETURN")
+    for resolver in bounds.resolvers:
+        yield ("-d", f"{resolver}/32", "!", "-i", WIRES, *DROP)
 
 
 def _forwards(bounds: Bounds) -> Iterator[Rule]:

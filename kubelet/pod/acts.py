@@ -17,6 +17,8 @@ from kubelet.runtime.driver import Container, RuntimeTrouble
 
 log = Log(__name__)
 
+RESOLV_CONF = ("machine", "resolv.conf")
+
 
 class Acts:
     """Each act may be repeated after a crash. `sandbox` is the one that runs, as found last."""
@@ -31,7 +33,8 @@ class Acts:
         # A pod that is made again keeps its address: services lead to it also while nobody can
         # tell them of another.
         address = await self._parts.network.reserve(self._uid)
-        spec = specs.sandbox_spec(pod, attempt, str(address), self._parts.settings)
+        host = await self._parts.env.blocking.run(RESOLV_CONF, self._parts.resolv_conf)
+        spec = specs.sandbox_spec(pod, attempt, str(address), self._parts.settings, host)
         async with self._parts.starts.sandbox():
             self.sandbox = await self._parts.runtime.start_sandbox(spec)
         await self._join_network(pod, self.sandbox)

@@ -7,6 +7,7 @@ from typing import Protocol
 from cubernetes.api.core.pod import Pod
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
+from cubernetes.host.names.resolvconf import ResolvConf
 from cubernetes.reconcile.records import Recorder
 from kubelet.counts import Counts
 from kubelet.drain.look import Connections
@@ -60,4 +61,5 @@ class Parts:
     starts: Starts
     counts: Counts
     node_memory_bytes: int
+    resolv_conf: Callable[[], ResolvConf]
     room: Callable[[], Room]

@@ -64,6 +64,7 @@ def a_join(node: str) -> Tree:
             "kubelet": a_request(f"system:node:{node}", "system:nodes"),
             "kubelet-serving": a_request(f"system:node:{node}", "system:nodes", (node,)),
             "proxy": a_request(f"system:proxy:{node}", "system:proxies"),
+            "resolver": a_request(f"system:resolver:{node}", "system:resolvers"),
         },
     }
 

@@ -12,7 +12,7 @@ from functools import cache, cached_property
 
 from tests.house.sources import Source, of_rooms
 
-PROGRAMS = ("cubernetes", "apiserver", "scheduler", "controllers", "kubelet", "proxy")
+PROGRAMS = ("cubernetes", "apiserver", "scheduler", "controllers", "kubelet", "proxy", "resolver")
 
 MODULES = frozenset({"shutil", "subprocess"})  # whatever is called there
 _FUNCTIONS = """

@@ -24,6 +24,7 @@ ORDER = (
     "kubelet",
     "proxy",
     "gateway",
+    "resolver",
     "cubectl",
     "cuberoot",
     "lab",

@@ -16,6 +16,7 @@ ROOMS = (
     "kubelet",
     "proxy",
     "gateway",
+    "resolver",
     "cubectl",
     "cuberoot",
     "lab",

@@ -281,7 +281,9 @@ def test_what_is_generated_is_there() -> None:
     )
 
 
-@pytest.mark.parametrize("program", ["apiserver", "scheduler", "controllers", "kubelet", "proxy"])
+@pytest.mark.parametrize(
+    "program", ["apiserver", "scheduler", "controllers", "kubelet", "proxy", "resolver"]
+)
 def test_every_daemon_has_the_same_door(program: str) -> None:
     """From `__main__` to the decision in three steps, in every program the same ones."""
     for name in ("__main__", "settings"):

@@ -19,7 +19,7 @@ TOKENS_PATH = "/apis/cubernetes.io/v1/tokens"
 CLUSTER_INFO_PATH = "/cluster-info"
 # The certificates that every node needs, and a request for each of which a JoinRequest carries. One
 # with an optional program carries a request more.
-CERTIFICATES = ("kubelet", "kubelet-serving", "proxy")
+CERTIFICATES = ("kubelet", "kubelet-serving", "proxy", "resolver")
 
 
 class JoinRequest(Model):
@@ -38,6 +38,7 @@ class JoinAnswer(Model):
     servers: tuple[str, ...]
     service_range: str
     pod_range: str
+    cluster_domain: str = "cluster.local"
 
 
 class TokenWish(Model):

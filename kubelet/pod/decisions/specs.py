@@ -5,28 +5,42 @@ from collections.abc import Mapping
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.qos import SANDBOX_OOM_SCORE, oom_score_adj
+from cubernetes.host.names.resolvconf import ResolvConf
 from kubelet.objects.origins import NOTHING, Origins, given_variables, value_of
 from kubelet.pod.decisions import plan
 from kubelet.pod.decisions.environment import environment_of, expanded_all
+from kubelet.pod.decisions.names import full_name, names_for
 from kubelet.runtime.driver import ContainerSpec, Mount, SandboxSpec
 from kubelet.settings import KubeletSettings
 
+NO_CONF = ResolvConf()
 HOSTNAME_MAX = 63  # of Linux: HOST_NAME_MAX is 64, DNS labels have 63
 
 
-def sandbox_spec(pod: Pod, attempt: int, address: str, settings: KubeletSettings) -> SandboxSpec:
-    """Return what the runtime is asked for; a pod finds its own name at its own address."""
+def sandbox_spec(
+    pod: Pod,
+    attempt: int,
+    address: str,
+    settings: KubeletSettings,
+    host: ResolvConf = NO_CONF,
+) -> SandboxSpec:
+    """Return what the runtime is asked for; a pod finds its own name at its own address.
+
+    host: what the node's resolv.conf says.
+    """
     hostname = (pod.spec.hostname or pod.metadata.name)[:HOSTNAME_MAX].rstrip("-.")
-    in_cluster = pod.spec.dns_policy == "ClusterFirst"
+    names = names_for(pod, settings.dns_servers, settings.cluster_domain, host)
+    full = full_name(pod, hostname, settings.cluster_domain)
     return SandboxSpec(
         pod_uid=pod.metadata.uid,
         pod_name=pod.metadata.name,
         namespace=pod.metadata.namespace,
         hostname=hostname,
         image=settings.pause_image,
-        dns_servers=settings.dns_servers if in_cluster else (),
-        dns_searches=settings.dns_searches if in_cluster else (),
-        extra_hosts={hostname: address},
+        dns_servers=names.servers,
+        dns_searches=names.searches,
+        dns_options=names.options,
+        extra_hosts={name: address for name in (full, hostname) if name},
         attempt=attempt,
         oom_score_adj=SANDBOX_OOM_SCORE,
     )

@@ -33,6 +33,7 @@ PROGRAMS = {
     "monitoring",
     "kubelet",
     "proxy",
+    "resolver",
 }
 
 
@@ -126,4 +127,4 @@ def test_the_first_end_counts(made: Machine) -> None:
     assert certificates.ends_at(MASTER, made.folder) == NOW + CERT_LIFE
     made.make(OLD, is_renewal=True)
     assert certificates.ends_at(MASTER, made.folder) == OLD + CERT_LIFE
-    assert certificates.names_of(WORKER) == ("kubelet", "kubelet-serving", "proxy")
+    assert certificates.names_of(WORKER) == ("kubelet", "kubelet-serving", "proxy", "resolver")

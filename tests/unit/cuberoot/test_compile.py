@@ -31,9 +31,9 @@ MASTER = Cluster(
 WORKER = msgspec.structs.replace(MASTER, role="worker", node_name="n2", address="192.168.78.12")
 
 
-def test_a_worker_runs_a_kubelet_and_a_proxy_and_nothing_else() -> None:
-    assert names_of(WORKER) == ("kubelet", "proxy")
-    assert set(compile.settings_for(WORKER)) == {"kubelet", "proxy"}
+def test_a_worker_runs_a_kubelet_a_proxy_and_a_resolver_and_nothing_else() -> None:
+    assert names_of(WORKER) == ("kubelet", "proxy", "resolver")
+    assert set(compile.settings_for(WORKER)) == {"kubelet", "proxy", "resolver"}
 
 
 @pytest.mark.parametrize("cluster", [MASTER, WORKER])
@@ -84,7 +84,7 @@ def test_a_kubelet_knows_the_ports_of_its_nodes_programs() -> None:
         assert isinstance(settings, KubeletSettings)
         return set(settings.ports_in_use)
 
-    every_node = {"10250/TCP", "10255/TCP", "10249/TCP"}
+    every_node = {"10250/TCP", "10255/TCP", "10249/TCP", "10258/TCP"}
     assert of(WORKER) == every_node
     control_plane = {"6443/TCP", "2379/TCP", "2380/TCP", "10259/TCP", "10257/TCP"}
     assert of(MASTER) == every_node | control_plane

@@ -77,7 +77,7 @@ def test_an_optional_program_runs_only_where_it_is_enabled() -> None:
 
 def test_a_program_of_the_control_plane_is_on_no_worker_even_if_a_file_says_so() -> None:
     worker = msgspec.structs.replace(WORKER, enabled=("tsdb",))
-    assert registry.names_of(worker) == ("kubelet", "proxy")
+    assert registry.names_of(worker) == ("kubelet", "proxy", "resolver")
 
 
 @pytest.mark.parametrize("supervision", ["systemd", "supervisord"])

@@ -1,10 +1,11 @@
 """What pods and strangers may send, as rules."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from cubernetes.host.packetfilter.ruleset import Chain, Found, restore_text
 from kubelet.network.driver import Peer
-from kubelet.network.guard import NODES, OVERLAY, OWNER, Bounds, rules_for
+from kubelet.network.guard import IN, NODES, OUT, OVERLAY, OWNER, SOURCES, Bounds, rules_for
 from kubelet.network.overlay import DEVICE, host_end
 
 BOUNDS = Bounds(IPv4Network("10.244.0.0/16"), 8472, (10250, 2379))
@@ -43,6 +44,23 @@ COMMIT
 
 def test_the_text_for_a_node_with_two_others() -> None:
     assert restore_text(Found(), rules_for(BOUNDS, PEERS)) == TEXT
+
+
+def test_what_names_are_asked_is_not_tracked_and_only_pods_and_the_node_may_ask() -> None:
+    bounds = replace(BOUNDS, resolvers=("169.254.20.10",))
+
+    rules = rules_for(bounds, PEERS)
+    question = ("-d", "169.254.20.10/32", "-p", "udp", "-m", "udp", "--dport", "53")
+    answer = ("-s", "169.254.20.10/32", "-p", "udp", "-m", "udp", "--sport", "53")
+    untracked = tuple((*one, "-j", "CT", "--notrack") for one in (question, answer))
+    assert rules.chains[Chain("raw", OUT)] == untracked
+    assert rules.chains[Chain("raw", SOURCES)][:2] == untracked
+    assert rules.jumps[Chain("raw", "OUTPUT")] == (("-j", OUT),)
+    assert rules.chains[Chain("mangle", IN)][-2:] == (
+        ("-i", "lo", "-j", "RETURN"),
+        ("-d", "169.254.20.10/32", "!", "-i", "cube+", "-j", "DROP"),
+    )
+    assert {one.chain for one in rules.chains} <= OWNER.names
 
 
 def test_a_node_that_knows_no_other_takes_no_overlay_packets() -> None:

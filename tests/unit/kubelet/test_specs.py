@@ -8,6 +8,7 @@ from cubernetes.api.core.podspec.spec import EmptyDir, Volume
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.client.connect import ClientSettings
+from cubernetes.host.names.resolvconf import ResolvConf
 from kubelet.pod.decisions import specs
 from kubelet.runtime.driver import Mount
 from kubelet.settings import KubeletSettings
@@ -44,8 +45,21 @@ def test_a_sandbox_knows_its_own_name_at_its_own_address() -> None:
 def test_a_pod_may_keep_to_the_nodes_own_name_service() -> None:
     pod = a_whole_pod()
     default = replaced(pod, spec=replaced(pod.spec, dns_policy="Default"))
+    host = ResolvConf(("192.0.2.53",), ("example.org",), ("timeout:1",))
 
-    assert specs.sandbox_spec(default, 0, "10.244.1.7", SETTINGS).dns_servers == ()
+    spec = specs.sandbox_spec(default, 0, "10.244.1.7", SETTINGS, host)
+    assert (spec.dns_servers, spec.dns_searches) == (("192.0.2.53",), ("example.org",))
+    assert spec.dns_options == ("timeout:1",)
+
+
+def test_a_pod_of_a_headless_service_finds_its_full_name_at_its_own_address() -> None:
+    pod = a_whole_pod()
+    named = replaced(pod, spec=replaced(pod.spec, hostname="db-0", subdomain="db"))
+
+    assert specs.sandbox_spec(named, 0, "10.244.1.7", SETTINGS).extra_hosts == {
+        "db-0.db.default.svc.cluster.local": "10.244.1.7",
+        "db-0": "10.244.1.7",
+    }
 
 
 def test_a_long_name_makes_a_hostname_that_linux_takes() -> None:

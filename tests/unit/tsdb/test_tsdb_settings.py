@@ -24,7 +24,7 @@ def test_the_example_for_a_cluster_follows_every_program_of_a_control_plane() ->
     programs = [
         group.labels.get("program", job.name) for job in settings.scrape for group in job.groups
     ]
-    assert programs == ["apiserver", "scheduler", "controllers", "kubelet", "proxy"]
+    assert programs == ["apiserver", "scheduler", "controllers", "kubelet", "proxy", "resolver"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""How a machine resolves names: its resolv.conf, read as data."""

@@ -1,0 +1,30 @@
+"""The address at which a node's resolver answers: one of its loopback, made by us, kept there."""
+
+import socket
+from ipaddress import IPv4Address
+
+from cubernetes.host.command import Commands
+
+DEVICE = "lo"
+
+
+def is_here(address: str) -> bool:
+    """Tell whether this machine has an address. It asks the kernel, without a process."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+async def add(commands: Commands, address: str) -> None:
+    """Give this machine an address. Repeatable. Raises: CommandFailed."""
+    argv = ["ip", "address", "replace", f"{address}/32", "dev", DEVICE, "scope", "host"]
+    await commands.run(argv)
+
+
+async def remove(commands: Commands, address: str) -> None:
+    """Take the address away, if it is link-local, as ours are. Raises: CommandFailed."""
+    if IPv4Address(address).is_link_local and is_here(address):
+        await commands.run(["ip", "address", "delete", f"{address}/32", "dev", DEVICE])

@@ -1,0 +1,59 @@
+"""The objects that names are made of, kept on this node's disk for a time without an API."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from cubernetes.api.coding import codec
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.service import Service
+from cubernetes.api.discovery.endpointslice import EndpointSlice
+from cubernetes.api.meta import Object
+from cubernetes.host.durable.checkedfile import CheckedFile
+
+# Each line begins with the kind of its object.
+_KINDS: dict[bytes, type[Object]] = {b"N": Namespace, b"S": Service, b"E": EndpointSlice}
+_MARKS = {kind: mark for mark, kind in _KINDS.items()}
+
+
+class Saved(NamedTuple):
+    """What a file held."""
+
+    namespaces: Sequence[Namespace]
+    services: Sequence[Service]
+    slices: Sequence[EndpointSlice]
+
+
+class NamesCheckpoint:
+    """One file. Without a path nothing is kept. Both calls may block."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._file = CheckedFile(path) if path else None
+
+    def load(self) -> Saved | None:
+        """Return what was saved last; None where there is nothing that can be trusted."""
+        content = self._file.load() if self._file else None
+        if self._file is None or content is None:
+            return None
+        try:
+            found = [codec.decode(_KINDS[line[:1]], line[1:]) for line in content.splitlines()]
+        except (KeyError, ValueError, msgspec.DecodeError) as error:
+            self._file.distrust(error)
+            return None
+        return Saved(
+            [one for one in found if isinstance(one, Namespace)],
+            [one for one in found if isinstance(one, Service)],
+            [one for one in found if isinstance(one, EndpointSlice)],
+        )
+
+    def save(self, lines: Sequence[bytes]) -> None:
+        """Keep these lines. Raises: OSError, where the disk takes nothing; the last ones stand."""
+        if self._file is not None:
+            self._file.save(b"".join(lines))
+
+
+def lines_of(objects: Iterable[Object]) -> list[bytes]:
+    """Return the lines that keep these objects."""
+    return [_MARKS[type(one)] + codec.encode(one) + b"\n" for one in objects]

@@ -1,0 +1,194 @@
+"""The resolver's loops: follow Services, EndpointSlices and Namespaces; answer; keep what is known.
+
+It answers from the first moment: by its checkpoint until the API has told everything, and with
+SERVFAIL about the cluster's names where it has none. Names of others need neither.
+"""
+
+import asyncio
+import socket
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.service import Service
+from cubernetes.api.discovery.endpointslice import EndpointSlice
+from cubernetes.client.connect import connect
+from cubernetes.client.informer import Informer
+from cubernetes.client.rest import Client
+from cubernetes.host.command import CommandFailed
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from cubernetes.host.names.machine import resolv_conf_here
+from cubernetes.host.names.resolvconf import SERVERS_MAX
+from cubernetes.host.supervise import supervised
+from resolver import address
+from resolver.answers.compile import Facts
+from resolver.answers.records import labels_of
+from resolver.answers.zone import Place, Zone
+from resolver.checkpoint import NamesCheckpoint, Saved, lines_of
+from resolver.counts import Counts
+from resolver.forwarding.forwarder import Forwarder
+from resolver.forwarding.upstreams import Roads, Upstream
+from resolver.objects import namespace_kept, service_kept, slice_kept
+from resolver.serving import Answers, Datagrams, Streams, bound
+from resolver.settings import ResolverSettings
+
+log = Log(__name__)
+
+FILE = ("checkpoint", "names")
+SAVE_DEADLINE_S = 5.0
+# After a change: many come together, and the disk need not have each of them.
+SAVE_AFTER_S = 2.0
+LINES_AT_ONCE = 200  # encoded before a question has its turn
+LOOK_S = 5.0  # between two looks at this machine's address and name servers
+
+
+async def run(settings: ResolverSettings, env: Env, client: Client | None = None) -> None:
+    """Answer on this node until cancelled."""
+    own = client or connect(settings.client, env, f"resolver/{settings.node_name}")
+    try:
+        await Resolver(settings, env, own).run()
+    finally:
+        if client is None:
+            await own.close()
+
+
+class Resolver:
+    """One node's resolver: informers that fill a zone, and the sockets that it is asked through."""
+
+    def __init__(self, settings: ResolverSettings, env: Env, client: Client) -> None:
+        self._settings, self._env = settings, env
+        self._services = Informer(client, Service, env, keep=service_kept)
+        self._slices = Informer(client, EndpointSlice, env, keep=slice_kept)
+        self._namespaces = Informer(client, Namespace, env, keep=namespace_kept)
+        path = Path(settings.checkpoint) if settings.checkpoint else None
+        self._checkpoint = NamesCheckpoint(path)
+        self._changed = asyncio.Event()
+        counts = Counts(env.metrics)
+        self._zone = Zone(place_of(settings))
+        self._forwarder = Forwarder(env, counts)
+        self.answers = Answers(self._zone, self._forwarder, counts)
+        self._is_unsaved = False
+        # Set while this node answers.
+        self.is_serving = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until cancelled; each part begins again by itself where it fails."""
+        self._follow()
+        await self._begin_from_checkpoint()
+        async with asyncio.TaskGroup() as tasks:
+            for informer in (self._services, self._slices, self._namespaces):
+                tasks.create_task(informer.run())
+            for name, work in (
+                ("names", self._take_over),
+                ("machine", self._look),
+                ("datagrams", self._serve_datagrams),
+                ("streams", self._serve_streams),
+            ):
+                tasks.create_task(supervised(name, work, self._env))
+
+    def _follow(self) -> None:
+        """Let every change reach the zone at once, in order."""
+        self._services.on_change(self._zone.take_service)
+        self._slices.on_change(self._zone.take_slice)
+        self._namespaces.on_change(self._zone.take_namespace)
+        for informer in (self._services, self._slices, self._namespaces):
+            informer.on_change(lambda _old, _new: self._changed.set())
+
+    async def _begin_from_checkpoint(self) -> None:
+        """Answer by what was known before: this node may have come up while nobody tells it."""
+        try:
+            saved = await self._env.blocking.run(FILE, self._checkpoint.load)
+        except OSError as error:
+            log.warning("names checkpoint not read", why=error)
+            return
+        if saved is not None:
+            self.answers.zone = zone_of(self._settings, saved)
+            log.info("going on from the checkpoint", services=len(saved.services))
+
+    async def _take_over(self) -> None:
+        """Answer by what the API tells, once that is whole; keep it."""
+        for informer in (self._services, self._slices, self._namespaces):
+            await informer.synced.wait()
+        self._zone.is_known = True
+        self.answers.zone = self._zone
+        while True:
+            self._changed.clear()
+            await self._save()
+            await self._env.clock.sleep(SAVE_AFTER_S)
+            await self._changed.wait()
+
+    async def _save(self) -> None:
+        """Keep the names on disk; one that is full or hangs changes no answer."""
+        objects = [
+            *self._namespaces.cache.list(),
+            *self._services.cache.list(),
+            *self._slices.cache.list(),
+        ]
+        lines: list[bytes] = []
+        for start in range(0, len(objects), LINES_AT_ONCE):
+            lines += lines_of(objects[start : start + LINES_AT_ONCE])
+            await asyncio.sleep(0)
+        try:
+            save = partial(self._checkpoint.save, lines)
+            await self._env.blocking.run(FILE, save, deadline_s=SAVE_DEADLINE_S)
+        except OSError as error:
+            if not self._is_unsaved:
+                log.warning("names checkpoint not saved", why=error)
+            self._is_unsaved = True
+            return
+        self._is_unsaved = False
+
+    async def _look(self) -> None:
+        """See to it that this machine has the address, and whom it asks about others' names."""
+        while True:
+            if not address.is_here(self._settings.address):
+                try:
+                    await address.add(self._env.commands, self._settings.address)
+                except CommandFailed as error:
+                    log.warning("no address to answer at", why=error)
+            read = partial(upstreams_of_this_machine, self._settings)
+            upstreams = await self._env.blocking.run(("machine", "resolv.conf"), read)
+            self._forwarder.take(Roads(upstreams))
+            self.is_serving.set()
+            await self._env.clock.sleep(LOOK_S)
+
+    async def _serve_datagrams(self) -> None:
+        await self.is_serving.wait()
+        with bound(self._settings.address, self._settings.port, socket.SOCK_DGRAM) as own:
+            log.info("answering", address=self._settings.address, port=self._settings.port)
+            await Datagrams(own, self.answers).run()
+
+    async def _serve_streams(self) -> None:
+        await self.is_serving.wait()
+        with bound(self._settings.address, self._settings.port, socket.SOCK_STREAM) as own:
+            await Streams(own, self.answers).run()
+
+
+def place_of(settings: ResolverSettings) -> Place:
+    return Place(
+        Facts(labels_of(settings.cluster_domain), settings.ttl_s),
+        IPv4Address(settings.address),
+        IPv4Network(settings.service_range),
+        IPv4Network(settings.pod_range),
+    )
+
+
+def zone_of(settings: ResolverSettings, saved: Saved) -> Zone:
+    """Return a zone of what was saved."""
+    zone = Zone(place_of(settings))
+    for namespace in saved.namespaces:
+        zone.take_namespace(None, namespace)
+    for service in saved.services:
+        zone.take_service(None, service)
+    for one in saved.slices:
+        zone.take_slice(None, one)
+    zone.is_known = True
+    return zone
+
+
+def upstreams_of_this_machine(settings: ResolverSettings) -> tuple[Upstream, ...]:
+    """Return the name servers that this machine has beside us."""
+    found = resolv_conf_here(settings.resolv_confs, [settings.address])
+    return tuple(Upstream(one) for one in found.servers[:SERVERS_MAX])
