@@ -74,17 +74,12 @@ def txt_content(text: bytes) -> bytes:
     return bytes((len(text),)) + text
 
 
-def reverse_labels(address: IPv4Address) -> Labels:
-    """Return the name under in-addr.arpa that asks whose address this is."""
-    return (*(b"%d" % byte for byte in reversed(address.packed)), b"in-addr", b"arpa")
-
-
 def address_of(labels: Labels) -> IPv4Address | None:
     """Return the address that a name under in-addr.arpa means; None where it means none."""
     if len(labels) != 6 or labels[4:] != (b"in-addr", b"arpa"):
         return None
     numbers = [_byte_of(label) for label in reversed(labels[:4])]
-    return IPv4Address(bytes(numbers)) if all(one is not None for one in numbers) else None  # type: ignore[arg-type]
+    return None if None in numbers else IPv4Address(".".join(map(str, numbers)))
 
 
 def _byte_of(label: bytes) -> int | None:

@@ -11,7 +11,6 @@ from resolver.answers.wire import (
     NOERROR,
     NXDOMAIN,
     RECURSIVE,
-    RESPONSE,
     TRUNCATED,
     Query,
     opt_record,
@@ -184,7 +183,3 @@ def name_at(message: bytes, place: int) -> tuple[Labels, int]:
             labels.append(message[place + 1 : place + 1 + size])
             place += size + 1
     raise ValueError("a name without an end")
-
-
-def is_reply(message: bytes) -> bool:
-    return bool(int.from_bytes(message[2:4]) & RESPONSE)

@@ -14,6 +14,7 @@ EXCUSED = {
     "controllers.run.run": STARTS,
     "kubelet.run.run": STARTS,
     "proxy.run.run": STARTS,
+    "resolver.run.run": STARTS,
     "scheduler.run.run": STARTS,
     "kubelet.logserver.serve": STARTS,
     "kubelet.network.vxlan.VxlanNetwork.attach": KERNEL,
