@@ -105,7 +105,7 @@ async def test_a_node_renews_its_own_certificates(world: World) -> None:
     answer = await world.call("POST", JOIN, a_join("n1"), identity=kubelet)
     assert answer.code == 200, answer.body
     told = answer.tree["certificates"]
-    assert set(told) == {"kubelet", "kubelet-serving", "proxy"}
+    assert set(told) == {"kubelet", "kubelet-serving", "proxy", "resolver"}
     cert = x509.load_pem_x509_certificate(told["kubelet"].encode())
     assert [one.value for one in cert.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == [
         kubelet.user

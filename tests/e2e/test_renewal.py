@@ -20,9 +20,9 @@ AUTHORITIES = {"cluster-ca", "etcd-ca", "front-ca"}
 CERTIFICATES = {
     "n1": {
         "etcd", "apiserver-etcd", "apiserver", "apiserver-kubelet", "scheduler", "controllers",
-        "admin", "monitoring", "kubelet", "kubelet-serving", "proxy",
+        "admin", "monitoring", "kubelet", "kubelet-serving", "proxy", "resolver",
     },
-    "n2": {"kubelet", "kubelet-serving", "proxy"},
+    "n2": {"kubelet", "kubelet-serving", "proxy", "resolver"},
 }  # fmt: skip
 
 

@@ -318,6 +318,7 @@ def request_for(node: str, identity: Identity, addresses: tuple[str, ...]) -> by
         "kubelet": new_request(identity._replace(names=(), addresses=())),
         "kubelet-serving": new_request(serving),
         "proxy": new_request(Identity(f"system:proxy:{node}", ("system:proxies",))),
+        "resolver": new_request(Identity(f"system:resolver:{node}", ("system:resolvers",))),
     }
     requests = {key: one.cert.decode() for key, one in made.items()}
     return codec.encode(JoinRequest(node=node, addresses=addresses, requests=requests))
