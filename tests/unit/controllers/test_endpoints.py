@@ -314,7 +314,7 @@ def test_when_a_service_goes_its_slices_go_once_that_is_certain() -> None:
 
 def test_an_endpoint_tells_which_pod_it_is_where_it_runs_and_its_host_name() -> None:
     pod = a_running_pod("web-0", node="n2")
-    named = replaced(pod, spec=replaced(pod.spec, hostname="db"))
+    named = replaced(pod, spec=replaced(pod.spec, hostname="db", subdomain="web"))
     world = World([WEB, named])
 
     world.settle(Endpoints(), ROUNDS)
@@ -324,6 +324,16 @@ def test_an_endpoint_tells_which_pod_it_is_where_it_runs_and_its_host_name() -> 
     assert endpoint.target_ref is not None
     assert endpoint.target_ref.ref == pod.ref
     assert endpoint.target_ref.uid == pod.metadata.uid
+
+
+def test_a_host_name_counts_behind_the_service_that_the_pods_subdomain_means() -> None:
+    pod = a_running_pod("web-0", node="n2")
+    for subdomain in ("", "other"):
+        spec = replaced(pod.spec, hostname="db", subdomain=subdomain)
+        world = World([WEB, replaced(pod, spec=spec)])
+        world.settle(Endpoints(), ROUNDS)
+        (endpoint,) = (one for each in world.all(EndpointSlice) for one in each.endpoints)
+        assert endpoint.hostname == ""
 
 
 @pytest.mark.parametrize(
