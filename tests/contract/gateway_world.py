@@ -1,0 +1,198 @@
+"""A real nginx, that of the gateway's image, under the gateway's driver; and services behind it.
+
+The image's archive is unpacked, and nginx runs in it by chroot: no Docker is needed, and nothing of
+this machine is used.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cubernetes.api.core.service import Service, ServicePort
+from cubernetes.api.cubernetes.dns import Dns
+from cubernetes.api.networking.ingress import Ingress
+from cubernetes.api.roads import roads_of
+from cubernetes.host.env import Env
+from gateway.nginx.driver import Driver
+from gateway.nginx.exchange import NoAnswer, exchange
+from gateway.nginx.process import ConfigurationRefused
+from gateway.nginx.text import Configuration, Facts, configuration_for
+from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE, Tree
+from gateway.roads.compile import model_for
+from gateway.roads.model import Model
+from tests.given import a_service
+from tests.unit.gateway.roadworld import CLASSES
+
+ARCHIVE = Path(__file__).resolve().parents[2] / "var" / "images" / "gateway.tar"
+INSIDE = "etc/cube-gateway"
+ANSWER_S = 10.0
+END_S = 20.0
+
+
+def reason_to_skip() -> str:
+    """Return why no nginx can run here, or nothing."""
+    if os.geteuid() != 0:
+        return "needs root"
+    return "" if ARCHIVE.exists() else "needs the gateway's image: scripts/build-images"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+class ChrootNginx:
+    """The image's nginx. It answers to the protocol `Nginx`."""
+
+    def __init__(self, folder: Path, status_port: int) -> None:
+        self.root = folder / "image"
+        self.root.mkdir()
+        with tarfile.open(ARCHIVE) as archive:
+            (image,) = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+            with tarfile.open(fileobj=archive.extractfile(image["Layers"][0])) as layer:
+                layer.extractall(self.root, filter="fully_trusted")  # noqa: S202  made here
+        self._status = ("127.0.0.1", status_port)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def ensure(self) -> bool:
+        if self._process is not None and self._process.poll() is None:
+            return False
+        path = f"/{INSIDE}/{CONFIGURATION}/{CURRENT}/{FILE}"
+        with (self.root / "tmp/stderr").open("ab") as said:
+            argv = self._argv("-g", "daemon off;", "-c", path)
+            self._process = subprocess.Popen(argv, stderr=said)  # noqa: ASYNC220  ended below
+        return True
+
+    async def test(self, generation: str) -> None:
+        path = f"/{INSIDE}/{CONFIGURATION}/{generation}/{FILE}"
+        argv = self._argv("-t", "-q", "-c", path)
+        ended = await asyncio.create_subprocess_exec(*argv, stderr=subprocess.PIPE)
+        _, said = await ended.communicate()
+        if ended.returncode:
+            raise ConfigurationRefused(said.decode())
+
+    async def reload(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    async def serving(self) -> str:
+        try:
+            answer = await exchange(self._status, "GET /generation", deadline_s=ANSWER_S)
+        except NoAnswer:
+            return ""
+        return answer.body.decode()
+
+    async def remove(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(END_S)
+
+    def _argv(self, *words: str) -> list[str]:
+        return ["chroot", str(self.root), "/usr/sbin/nginx", *words]
+
+
+class Backend:
+    """A service: an HTTP server on the loopback that answers with its name and the path."""
+
+    def __init__(self, name: str, port_name: str = "") -> None:
+        self.name, self._port_name = name, port_name
+        self.port = 0
+        self._server: asyncio.Server | None = None
+        # A request for /slow is answered in two halves, the second once this is set.
+        self.is_let_go = asyncio.Event()
+
+    async def begin(self) -> Service:
+        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        port = ServicePort(port=self.port, name=self._port_name)
+        return a_service(self.name, cluster_ip="127.0.0.1", ports=(port,))
+
+    async def end(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            path = head.split(b" ")[1].decode()
+            body = f"{self.name} {path}".encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+            writer.write(body[:1])
+            await writer.drain()
+            if path == "/slow":
+                await self.is_let_go.wait()
+            writer.write(body[1:])
+            await writer.drain()
+        writer.close()
+
+
+class GatewayWorld:
+    """nginx, its driver, and what they are told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.facts = Facts(
+            http_port=free_port(),
+            https_port=free_port(),
+            status_port=free_port(),
+            log="/tmp/access.log",
+        )
+        self.nginx = ChrootNginx(folder, self.facts.status_port)
+        self.tree = Tree(self.nginx.root / INSIDE, folder / "run")
+        self.driver = Driver(self.nginx, self.tree, Env())
+        self._backends: list[Backend] = []
+
+    async def begin(self) -> None:
+        await self.driver.begin(configuration_for(Model(), self.facts))
+
+    async def end(self) -> None:
+        for backend in self._backends:
+            await backend.end()
+        await self.nginx.remove()
+        shutil.rmtree(self.nginx.root)
+
+    async def backend(self, name: str, port_name: str = "") -> tuple[Backend, Service]:
+        made = Backend(name, port_name)
+        self._backends.append(made)
+        return made, await made.begin()
+
+    def configuration(
+        self, claimants: Iterable[Ingress | Dns], services: Iterable[Service]
+    ) -> Configuration:
+        some = list(claimants)
+        roads = roads_of(
+            [one for one in some if isinstance(one, Ingress)],
+            CLASSES,
+            [one for one in some if isinstance(one, Dns)],
+        )
+        return configuration_for(model_for(roads, services), self.facts)
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the lines of the log of requests."""
+        # Not by splitlines, to which other characters end a line as well.
+        lines = (self.nginx.root / "tmp/access.log").read_text().split("\n")
+        return [json.loads(line) for line in lines if line]
+
+    async def ask(self, host: str, path: str) -> str:
+        """Return "code body" of one request, each with a connection of its own."""
+        request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.facts.http_port)
+            try:
+                writer.write(request.encode())
+                answer = await reader.read()
+                while more := await reader.read():
+                    answer += more
+            finally:
+                writer.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        code = head.split(b" ")[1].decode()
+        return f"{code} {body.decode()}" if code == "200" else code

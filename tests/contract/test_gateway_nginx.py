@@ -1,0 +1,180 @@
+"""The gateway's configuration before its judge: the nginx of the image reads it and serves it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+from urllib.parse import quote
+
+import pytest
+
+from cubernetes.api.core.service import ServicePort
+from cubernetes.api.meta import Ref
+from gateway.nginx.process import ConfigurationRefused
+from gateway.nginx.text import Configuration, Line, configuration_for, guilty
+from gateway.roads.model import Host, Model, Route, Upstream
+from tests.contract.gateway_world import GatewayWorld, reason_to_skip
+from tests.given import a_service
+from tests.unit.gateway.roadworld import a_dns, an_ingress
+
+pytestmark = [pytest.mark.root]
+
+# What would end a token, a directive or a block, begin a comment or a variable, if it were let.
+HOSTILE = (
+    '"', "'", "\\", '\\"', ";", "{", "}", "#", "$", "${", "$host", "${host}", " ", "\\n", "~", "^~",
+    "= ", "*", "|", '"; return 200 "taken', "'; } server { listen 1; ", "/;", "é", "\u2028", "🛣",
+    "%", "$1", "a;b}", "include /etc/passwd;", "lua", "`", "\\\\", "[", "(", "?", "&",
+)  # fmt: skip
+OWNER = Ref("Dns", "default", "hostile")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[GatewayWorld]:
+    if reason := reason_to_skip():
+        pytest.skip(f"no nginx: {reason}")
+    made = GatewayWorld(tmp_path)
+    try:
+        await made.begin()
+        yield made
+    finally:
+        await made.end()
+
+
+async def test_paths_go_where_kubernetes_sends_them(world: GatewayWorld) -> None:
+    (_, web), (_, cart) = await world.backend("web", "http"), await world.backend("cart", "http")
+    ingress = an_ingress(
+        "a",
+        ("a.example", ("/ web:http", "/a cart:http", "=/a/exact web:http", "=/a web:http")),
+        ("*.wild.example", ("/ cart:http",)),
+        ("b.example", ("/only web:http", "/a%20b cart:http", "/gone none:80")),
+    )
+    assert await world.driver.apply(world.configuration([ingress], [web, cart]))
+    wanted = {
+        ("a.example", "/"): "200 web /",
+        ("a.example", "/a"): "200 web /a",
+        ("a.example", "/a/"): "200 cart /a/",
+        ("a.example", "/a/b?c=d"): "200 cart /a/b?c=d",
+        ("a.example", "/ab"): "200 web /ab",
+        ("a.example", "/a/exact"): "200 web /a/exact",
+        ("a.example", "/a/exact/"): "200 cart /a/exact/",
+        ("a.example", "/a/../x"): "200 web /a/../x",
+        ("A.EXAMPLE", "/a/%62"): "200 cart /a/%62",
+        ("one.wild.example", "/x"): "200 cart /x",
+        ("two.one.wild.example", "/x"): "404",
+        ("wild.example", "/x"): "404",
+        ("b.example", "/only"): "200 web /only",
+        ("b.example", "/only/x"): "200 web /only/x",
+        ("b.example", "/onlyx"): "404",
+        ("b.example", "/a%20b/c"): "200 cart /a%20b/c",
+        ("b.example", "/gone/x"): "503",
+        ("c.example", "/"): "404",
+    }
+    found = {place: await world.ask(*place) for place in wanted}
+
+    assert found == wanted
+    # The log has one line of JSON a request.
+    told = world.log()
+    assert len(told) == len(wanted)
+    last = {key: told[3][key] for key in ("host", "path", "service", "status", "method")}
+    assert last == {
+        "host": "a.example",
+        "path": "/a",
+        "service": "default/cart:http",
+        "status": 200,
+        "method": "GET",
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_w28_no_text_means_anything_to_nginx_but_itself(
+    world: GatewayWorld, seed: int
+) -> None:
+    """The forerunner wrote hosts and paths into the configuration as they came."""
+    chance = Random(seed)
+    backend, _ = await world.backend("web")
+    texts = list(HOSTILE)
+    texts += ["".join(chance.choices(HOSTILE, k=chance.randint(2, 6))) for _ in range(60)]
+    paths = sorted({f"/{text.strip('/')}x" for text in texts})
+    routes = tuple(
+        Route(path, chance.random() < 0.5, "u", text, OWNER)
+        for path, text in zip(paths, texts, strict=False)
+    )
+    upstream = Upstream("u", "127.0.0.1", backend.port)
+    model = Model((Host("a.example", routes),), (upstream,))
+
+    await world.driver.apply(configuration_for(model, world.facts))
+    for route in routes:
+        path = quote(route.path)
+        assert await world.ask("a.example", path) == f"200 web {path}", route.path
+    assert await world.ask("a.example", "/") == "404"
+    services = [one["service"] for one in world.log()]
+    assert services == [*(route.label for route in routes), ""]
+
+
+async def test_changes_cut_no_client_off_and_a_long_download_comes_whole(
+    world: GatewayWorld,
+) -> None:
+    slow, web = await world.backend("web")
+    dns = a_dns("d", "a.example", f"/ web:{slow.port}")
+    await world.driver.apply(world.configuration([dns], [web]))
+    download = asyncio.create_task(world.ask("a.example", "/slow"))
+    is_over, answers = asyncio.Event(), []
+
+    async def loop() -> None:
+        while not is_over.is_set():
+            answers.append((await world.ask("a.example", "/x"))[:3])
+
+    looping = asyncio.create_task(loop())
+    for count in range(5):
+        other = a_dns(f"e{count}", f"e{count}.example", f"/ web:{slow.port}")
+        assert await world.driver.apply(world.configuration([dns, other], [web]))
+        assert await world.ask(f"e{count}.example", "/y") == "200 web /y"
+        # What is not there any more is so at once.
+        assert await world.ask(f"e{count - 1}.example", "/y") == "404"
+    is_over.set()
+    await looping
+    assert set(answers) == {"200"}
+    assert not download.done()
+    slow.is_let_go.set()
+    assert await download == "200 web /slow"
+
+
+async def test_the_same_configuration_again_changes_nothing(world: GatewayWorld) -> None:
+    wanted = world.configuration([a_dns()], [a_service("web", cluster_ip="127.0.0.1")])
+
+    assert await world.driver.apply(wanted)
+    assert not await world.driver.apply(wanted)
+
+
+async def test_a_refused_configuration_keeps_the_one_before_and_names_the_object(
+    world: GatewayWorld,
+) -> None:
+    backend, web = await world.backend("web")
+    dns = a_dns("d", "a.example", f"/ web:{backend.port}")
+    good = world.configuration([dns], [web])
+    await world.driver.apply(good)
+    lines = list(good.lines)
+    place = lines.index(Line("    listen %d;" % world.facts.http_port, dns.ref))  # noqa: UP031
+    lines.insert(place, Line("    no_such_directive on;", dns.ref))
+    bad = Configuration(tuple(lines), "0" * 16)
+
+    with pytest.raises(ConfigurationRefused) as refused:
+        await world.driver.apply(bad)
+
+    assert guilty(bad, refused.value.said) == {dns.ref}
+    assert await world.ask("a.example", "/x") == "200 web /x"
+    assert world.tree.current() == good.generation
+    assert await world.nginx.serving() == good.generation
+
+
+async def test_w28_a_service_that_moves_is_followed(world: GatewayWorld) -> None:
+    old, web = await world.backend("web")
+    new, moved = await world.backend("web")
+    dns = a_dns("d", "a.example", "/ web:http")
+    for backend, service in ((old, web), (new, moved)):
+        port = ServicePort(port=backend.port, name="http")
+        there = a_service("web", cluster_ip=service.spec.cluster_ip, ports=(port,))
+        await world.driver.apply(world.configuration([dns], [there]))
+        assert await world.ask("a.example", "/x") == "200 web /x"
+    await old.end()
+    assert await world.ask("a.example", "/x") == "200 web /x"
