@@ -34,6 +34,7 @@ from gateway.nginx.process import ConfigurationRefused, NginxTrouble
 from gateway.nginx.text import Configuration, Facts, configuration_for, guilty
 from gateway.nginx.tree import Tree
 from gateway.presence import Presence
+from gateway.requests import RequestCounts, read_log
 from gateway.roads.compile import model_for
 from gateway.roads.model import Model
 from gateway.settings import GatewaySettings
@@ -76,7 +77,7 @@ def nginx_of(settings: GatewaySettings) -> ContainerNginx:
 
 
 def tree_of(settings: GatewaySettings) -> Tree:
-    return Tree(Path(settings.root), Path(settings.run))
+    return Tree(Path(settings.root), Path(settings.run), settings.workers_gid)
 
 
 def facts_of(settings: GatewaySettings) -> Facts:
@@ -132,6 +133,7 @@ class Gateway:
         self._told: dict[Ref, tuple[str, ...]] = {}
         self._failure_count = 0
         self._counts = Counts(env.metrics)
+        self._requests = RequestCounts(env.metrics)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -140,6 +142,9 @@ class Gateway:
                 informer.on_change(lambda _old, _new: self._changed.set())
                 tasks.create_task(informer.run())
             tasks.create_task(supervised("records", self._recorder.run, self._env))
+            folder, gid = Path(self._settings.run), self._settings.workers_gid
+            read = partial(read_log, folder, gid, self._requests, self._env)
+            tasks.create_task(supervised("log", read, self._env))
             tasks.create_task(self._keep())
 
     async def _keep(self) -> None:

@@ -18,6 +18,8 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
     # An archive that Docker is given where it has no such image.
     archive: str = ""
     container: str = "cube-gateway"
+    # The group of nginx's workers in the image, as in Debian: the files are for root and for them.
+    workers_gid: int = 33
     http_port: int = 80
     https_port: int = 443
     # On the loopback: nginx tells which configuration it serves.

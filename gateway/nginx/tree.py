@@ -15,8 +15,6 @@ from cubernetes.host.durable.files import write_atomic
 
 CONFIGURATION, TLS = "conf", "tls"
 CURRENT, FILE = "current", "nginx.conf"
-# The group of nginx's workers in the image, as in Debian: they read certificates at handshakes.
-WORKERS_GID = 33
 # Generations that are kept, the current one among them: an older one may be looked at.
 KEPT = 3
 
@@ -24,8 +22,8 @@ KEPT = 3
 class Tree:
     """The folders of one gateway."""
 
-    def __init__(self, root: Path, run: Path) -> None:
-        self._root, self._run = root, run
+    def __init__(self, root: Path, run: Path, workers_gid: int) -> None:
+        self._root, self._run, self._workers_gid = root, run, workers_gid
 
     def prepare(self) -> None:
         """Make the folders. Raises: OSError."""
@@ -33,7 +31,7 @@ class Tree:
         for folder in (self._root / TLS, self._run):
             folder.mkdir(mode=0o710, parents=True, exist_ok=True)
             # Only root and nginx's workers come in here.
-            os.chown(folder, -1, WORKERS_GID)
+            os.chown(folder, -1, self._workers_gid)
             folder.chmod(0o710)
 
     def current(self) -> str:

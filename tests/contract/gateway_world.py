@@ -146,7 +146,7 @@ class GatewayWorld:
             log="/tmp/access.log",
         )
         self.nginx = ChrootNginx(folder, self.facts.status_port)
-        self.tree = Tree(self.nginx.root / INSIDE, folder / "run")
+        self.tree = Tree(self.nginx.root / INSIDE, folder / "run", os.getgid())
         self.driver = Driver(self.nginx, self.tree, Env())
         self._backends: list[Backend] = []
 

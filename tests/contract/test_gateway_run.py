@@ -1,0 +1,230 @@
+"""The gateway's loop against the real API server, with an nginx of paper."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from apiserver.server import ApiServer
+from apiserver.settings import Limits, Settings
+from apiserver.storage.memory import MemoryStore
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.node import Node, NodeSpec
+from cubernetes.api.cubernetes.dns import Dns
+from cubernetes.api.errors import NotFound
+from cubernetes.api.meta import Object, ObjectMeta, replaced
+from cubernetes.client.connect import ClientSettings
+from cubernetes.client.outcome import Unreachable
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Identity, Request, Response
+from gateway.nginx.driver import Driver
+from gateway.nginx.process import ConfigurationRefused
+from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE
+from gateway.run import Gateway, tree_of
+from gateway.settings import GatewaySettings
+from tests.direct import DirectTransport
+from tests.given import a_service
+from tests.unit.gateway.roadworld import a_dns
+
+DEADLINE_S = 15.0
+IDENTITY = Identity("system:gateway:n1", ("system:gateways",))
+
+
+class PaperNginx:
+    """Serves what is current when it is reloaded; refuses the configurations that hold a word."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._place = Path(settings.root) / CONFIGURATION
+        self.refuses = ""
+        self.is_running = False
+        self.generation = ""
+        self.reload_count = 0
+
+    @property
+    def text(self) -> str:
+        """What is served."""
+        return (self._place / self.generation / FILE).read_text() if self.generation else ""
+
+    async def ensure(self) -> bool:
+        if self.is_running:
+            return False
+        self.is_running = True
+        self.generation = (self._place / CURRENT).readlink().name
+        return True
+
+    async def test(self, generation: str) -> None:
+        lines = (self._place / generation / FILE).read_text().splitlines()
+        for number, line in enumerate(lines, 1):
+            if self.refuses and self.refuses in line:
+                raise ConfigurationRefused(f"nginx: [emerg] no in /x/nginx.conf:{number}")
+
+    async def reload(self) -> None:
+        self.generation = (self._place / CURRENT).readlink().name
+        self.reload_count += 1
+
+    async def serving(self) -> str:
+        return self.generation if self.is_running else ""
+
+    async def remove(self) -> None:
+        self.is_running = False
+
+
+class Away:
+    """A transport to an API server that is not there."""
+
+    async def send(self, request: Request, *, deadline_s: float) -> Response:
+        raise Unreachable("nobody")
+
+    async def open(self, request: Request, *, deadline_s: float) -> Response:
+        raise Unreachable("nobody")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Running:
+    """A gateway that runs, its nginx, and an administrator's client."""
+
+    def __init__(self, folder: Path, server: ApiServer, env: Env) -> None:
+        self.settings = GatewaySettings(
+            client=ClientSettings(servers=(), ca=""),
+            node_name="n1",
+            root=str(folder / "root"),
+            run=str(folder / "run"),
+            workers_gid=os.getgid(),
+            reload_interval_s=0.01,
+            check_interval_s=0.05,
+        )
+        self.nginx = PaperNginx(self.settings)
+        self.admin = Client(DirectTransport(server), env)
+        self._server, self._env = server, env
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, *, is_api_away: bool = False) -> None:
+        transport = Away() if is_api_away else DirectTransport(self._server, IDENTITY)
+        client = Client(transport, self._env)
+        driver = Driver(self.nginx, tree_of(self.settings), self._env)
+
+        async def load() -> None:
+            """The image is there."""
+
+        gateway = Gateway(self.settings, self._env, client, driver, load)
+        self._task = asyncio.create_task(gateway.run())
+
+    async def end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            (ended,) = await asyncio.gather(self._task, return_exceptions=True)
+            assert isinstance(ended, asyncio.CancelledError), ended
+
+    async def events(self) -> list[str]:
+        listed = await self.admin.list(Event)
+        return [f"{one.involved_object.name}: {one.message}" for one in listed.items]
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    env = Env()
+    server = ApiServer(MemoryStore(env), env, Settings(limits=Limits(bookmark_interval_s=0.2)))
+    await server.start()
+    made = Running(tmp_path, server, env)
+    await made.admin.create(Node(metadata=ObjectMeta(name="n1"), spec=NodeSpec()))
+    yield made
+    await made.end()
+    await server.stop()
+
+
+def fresh[O: Object](one: O) -> O:
+    """Return what a person would send: without what is the server's to write."""
+    meta = ObjectMeta(name=one.metadata.name, namespace=one.metadata.namespace)
+    return replaced(one, metadata=meta)
+
+
+async def until(holds: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(0.02)
+
+
+async def until_served(running: Running, *words: str, without: str = "never") -> None:
+    async def is_served() -> bool:
+        text = running.nginx.text
+        return all(word in text for word in words) and without not in text
+
+    await until(is_served)
+
+
+async def test_a_road_is_served_as_soon_as_its_service_is_there_and_the_lease_tells_of_us(
+    running: Running,
+) -> None:
+    running.begin()
+    await running.admin.create(fresh(a_dns("d", "a.example", "/x web")))
+    await until_served(running, '"a.example"', "return 503;")
+
+    async def is_told() -> bool:
+        return "d: Prefix /x of a.example: there is no service web" in await running.events()
+
+    await until(is_told)
+    service = await running.admin.create(fresh(a_service("web", cluster_ip="")))
+    await until_served(running, f"server {service.spec.cluster_ip}:80;", without="return 503;")
+
+    async def has_lease() -> bool:
+        try:
+            lease = await running.admin.get(Lease, "gateway-n1", NODE_LEASE_NAMESPACE)
+        except NotFound:
+            return False
+        return lease.spec.holder_identity == "n1" and lease.spec.renew_time is not None
+
+    await until(has_lease)
+    await running.admin.delete(Dns, "d", "default")
+    await until_served(running, without='"a.example"')
+
+
+async def test_an_object_that_nginx_refuses_is_left_out_and_told_and_the_others_are_served(
+    running: Running,
+) -> None:
+    """W3: at the forerunner one bad object froze the proxies of every node."""
+    running.nginx.refuses = "bad.example"
+    running.begin()
+    await running.admin.create(fresh(a_dns("bad", "bad.example")))
+    await running.admin.create(fresh(a_dns("good", "good.example")))
+    await until_served(running, '"good.example"', without="bad.example")
+
+    async def is_told() -> bool:
+        return any(one.startswith("bad: nginx refuses it: ") for one in await running.events())
+
+    await until(is_told)
+    # Edited, it is looked at anew.
+    bad = await running.admin.get(Dns, "bad", "default")
+    spec = replaced(bad.spec, host="better.example")
+    await running.admin.update(replaced(bad, spec=spec))
+    await until_served(running, '"good.example"', '"better.example"', without="bad.example")
+
+
+async def test_a_restart_without_the_api_server_takes_nothing_away(running: Running) -> None:
+    running.begin()
+    await running.admin.create(fresh(a_dns("d", "a.example")))
+    await until_served(running, '"a.example"')
+    await running.end()
+    # The machine begins anew as well.
+    running.nginx.is_running, running.nginx.generation = False, ""
+
+    running.begin(is_api_away=True)
+
+    await until_served(running, '"a.example"')
+    await running.end()
+    reload_count = running.nginx.reload_count
+    running.begin()
+
+    async def is_followed() -> bool:
+        return bool((await running.admin.list(Lease, NODE_LEASE_NAMESPACE)).items)
+
+    await until(is_followed)
+    assert running.nginx.reload_count == reload_count
+    assert '"a.example"' in running.nginx.text

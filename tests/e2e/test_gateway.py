@@ -1,0 +1,96 @@
+"""A Dns and an Ingress answer through nginx in a container, whatever is stopped meanwhile."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.cubernetes.dns import Dns
+from cubernetes.api.networking.ingress import Ingress
+from cubernetes.client.rest import Client
+from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
+from tests.e2e.test_serving import created, removed
+from tests.unit.gateway.roadworld import a_dns, an_ingress
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+
+GATEWAY, HOST = "n2", "roads.example"
+
+
+async def ask(cluster: Cluster, path: str, host: str = HOST, node: str = "n1") -> str:
+    """Return what a host of the cluster is answered: the code, and the pod's name."""
+    address = cluster.lab.node(GATEWAY).address
+    argv = ["curl", "-s", "-m", "5", "-w", " %{http_code}", "-H", f"Host: {host}"]
+    ended = await cluster.run(node, [*argv, f"http://{address}{path}"], check=False)
+    words = ended.stdout.split()
+    return f"{words[-1]} {words[0]}" if len(words) > 1 else ended.stdout.strip()
+
+
+async def until_answered(cluster: Cluster, path: str, word: str, host: str = HOST) -> None:
+    async def is_answered() -> bool:
+        return (await ask(cluster, path, host)).startswith(f"200 {word}")
+
+    await until(f"{host}{path} is answered by {word}", is_answered, 60)
+
+
+@pytest.fixture
+async def roads(cluster: Cluster, client: Client) -> AsyncIterator[Cluster]:
+    """Two services, a Dns of two paths to them, an Ingress, and a gateway on the second node."""
+    for name in ("red", "blue"):
+        await created(client, name, 2)
+    ended = await cluster.run(GATEWAY, [*CUBEROOT, "enable", "gateway"], deadline_s=120)
+    assert "gateway is enabled" in ended.stdout
+    await client.create(a_dns("roads", HOST, "/red red", "/blue blue"))
+    await client.create(an_ingress("shop", ("shop.example", ("/ red", "=/blue blue"))))
+    yield cluster
+    await client.delete(Dns, "roads", "default")
+    await client.delete(Ingress, "shop", "default")
+    for name in ("red", "blue"):
+        await removed(client, name)
+
+
+async def test_two_paths_lead_to_two_services_whatever_is_stopped_meanwhile(
+    roads: Cluster, client: Client
+) -> None:
+    """W28: exact paths only, one nginx a host and node, dropped where a service was not there."""
+    for path, pod in (("/red", "red"), ("/red/x", "red"), ("/blue", "blue")):
+        await until_answered(roads, path, pod)
+    await until_answered(roads, "/", "red", "shop.example")
+    assert (await ask(roads, "/blue", "shop.example")).startswith("200 blue")
+    assert (await ask(roads, "/redder")).startswith("404")
+    address = roads.lab.node(GATEWAY).address
+
+    async def is_told() -> bool:
+        dns, ingress = (
+            await client.get(Dns, "roads", "default"),
+            await client.get(Ingress, "shop", "default"),
+        )
+        addresses = {one.ip for one in ingress.status.load_balancer.ingress}
+        return address in dns.status.gateways and address in addresses
+
+    await until("the gateway's address is in both", is_told, 30)
+
+    gone = (await ready_pods(client, "app=red"))[0].metadata
+    await client.delete(Pod, gone.name, "default", uid=gone.uid)
+
+    async def is_replaced() -> bool:
+        pods = {one.metadata.name for one in await ready_pods(client, "app=red")}
+        return len(pods) == 2 and gone.name not in pods
+
+    await until("another pod in its place", is_replaced, 60)
+    await until_answered(roads, "/red", "red")
+
+    # nginx serves on without the program, and Docker starts it again where it is killed.
+    await roads.kill(GATEWAY, "gateway")
+    await roads.run(GATEWAY, ["docker", "kill", "cube-gateway"])
+    await until_answered(roads, "/red", "red")
+
+    ended = await roads.run(GATEWAY, [*CUBEROOT, "disable", "gateway"], deadline_s=120)
+    assert "gateway is disabled" in ended.stdout
+    assert not (await roads.run(GATEWAY, ["docker", "ps", "-aqf", "name=cube-gateway"])).stdout
+    assert not await ask(roads, "/red") or (await ask(roads, "/red")).startswith("000")
+
+    async def is_untold() -> bool:
+        return not (await client.get(Dns, "roads", "default")).status.gateways
+
+    await until("no gateway in the status", is_untold, 30)
