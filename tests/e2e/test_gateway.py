@@ -6,6 +6,7 @@ import pytest
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.cubernetes.dns import Dns
+from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
@@ -15,6 +16,12 @@ from tests.unit.gateway.roadworld import a_dns, an_ingress
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 GATEWAY, HOST = "n2", "roads.example"
+
+
+def fresh[O: Object](one: O) -> O:
+    """Return what a person would send: without what is the server's to write."""
+    meta = ObjectMeta(name=one.metadata.name, namespace=one.metadata.namespace)
+    return replaced(one, metadata=meta)
 
 
 async def ask(cluster: Cluster, path: str, host: str = HOST, node: str = "n1") -> str:
@@ -40,8 +47,8 @@ async def roads(cluster: Cluster, client: Client) -> AsyncIterator[Cluster]:
         await created(client, name, 2)
     ended = await cluster.run(GATEWAY, [*CUBEROOT, "enable", "gateway"], deadline_s=120)
     assert "gateway is enabled" in ended.stdout
-    await client.create(a_dns("roads", HOST, "/red red", "/blue blue"))
-    await client.create(an_ingress("shop", ("shop.example", ("/ red", "=/blue blue"))))
+    await client.create(fresh(a_dns("roads", HOST, "/red red", "/blue blue")))
+    await client.create(fresh(an_ingress("shop", ("shop.example", ("/ red", "=/blue blue")))))
     yield cluster
     await client.delete(Dns, "roads", "default")
     await client.delete(Ingress, "shop", "default")
@@ -80,7 +87,7 @@ async def test_two_paths_lead_to_two_services_whatever_is_stopped_meanwhile(
     await until("another pod in its place", is_replaced, 60)
     await until_answered(roads, "/red", "red")
 
-    # nginx serves on without the program, and Docker starts it again where it is killed.
+    # Both are started again: the program by its supervisor, and nginx by the program.
     await roads.kill(GATEWAY, "gateway")
     await roads.run(GATEWAY, ["docker", "kill", "cube-gateway"])
     await until_answered(roads, "/red", "red")
