@@ -90,6 +90,20 @@ class Api:
         target = target_of(path, _write_query(validation, is_dry=is_dry))
         return _object_in(self._tree("POST", target, _json(tree), JSON))
 
+    def replace(
+        self,
+        kind: Resource,
+        name: str,
+        tree: Tree,
+        namespace: str,
+        *,
+        is_dry: bool,
+        validation: Validation = "Strict",
+    ) -> Tree:
+        path = path_of(kind, namespace, name)
+        target = target_of(path, _write_query(validation, is_dry=is_dry))
+        return _object_in(self._tree("PUT", target, _json(tree), JSON))
+
     def patch(  # noqa: PLR0913  the API's own parameters
         self,
         kind: Resource,

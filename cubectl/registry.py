@@ -41,6 +41,12 @@ def _create() -> Verb:
     return create.VERB
 
 
+def _replace() -> Verb:
+    from cubectl.verbs import replace
+
+    return replace.VERB
+
+
 def _delete() -> Verb:
     from cubectl.verbs import delete
 
@@ -94,6 +100,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("describe", "tell everything about objects", _describe),
     Entry("apply", "make the cluster hold what files say", _apply),
     Entry("create", "make new objects from files", _create),
+    Entry("replace", "put what files say in the place of objects", _replace),
     Entry("delete", "delete objects", _delete),
     Entry("logs", "print what a container has said", _logs),
     Entry("exec", "run a command in a container", _exec),

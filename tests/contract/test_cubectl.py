@@ -73,6 +73,37 @@ async def test_apply_takes_over_what_create_made(cluster: Cluster) -> None:
     assert "configured" not in await cluster.ok(f"apply -f {WEB}")
 
 
+async def test_replace_puts_what_a_file_says_and_merges_nothing(cluster: Cluster) -> None:
+    refused = await cluster.cubectl(f"replace -f {WEB}")
+    assert (refused.code, "not found" in refused.err) == (1, True)
+    await cluster.ok(f"create -f {WEB}")
+    await cluster.ok("label rs web tier=x")
+    uid = json.loads(await cluster.ok("get rs web -o json"))["metadata"]["uid"]
+    assert "replaced (dry run)" in await cluster.ok(f"replace -f {WEB} --dry-run")
+    assert json.loads(await cluster.ok("get rs web -o json"))["metadata"]["labels"]["tier"] == "x"
+
+    said = await cluster.ok(f"replace -f {WEB}")
+
+    assert "replicaset.apps/web replaced" in said
+    metadata = json.loads(await cluster.ok("get rs web -o json"))["metadata"]
+    assert (metadata["uid"], "tier" in metadata.get("labels", {})) == (uid, False)
+
+
+async def test_replace_by_force_makes_another_incarnation(cluster: Cluster) -> None:
+    await cluster.ok("create -f -", stdin=POD_TEXT)
+    before = json.loads(await cluster.ok("get pods -o json"))["items"][0]
+    changed = json.dumps({**before, "spec": {**before["spec"], "nodeSelector": {"a": "b"}}})
+    refused = await cluster.cubectl("replace -f -", stdin=changed)
+    assert (refused.code, "spec" in refused.err) == (1, True)
+
+    said = await cluster.ok("replace --force -f -", stdin=changed)
+
+    after = json.loads(await cluster.ok("get pods -o json"))["items"][0]
+    assert "replaced" in said
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    assert after["spec"]["nodeSelector"] == {"a": "b"}
+
+
 async def test_one_refused_document_stops_all_of_them(cluster: Cluster) -> None:
     await cluster.ok(f"apply -f {WEB}")
     # What may not change is known to the server alone.
