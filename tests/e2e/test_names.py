@@ -1,0 +1,50 @@
+"""Names on real nodes: from pods and from the nodes themselves, also without a control plane."""
+
+import pytest
+
+from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
+from cubernetes.api.meta import ObjectMeta
+from cubernetes.client.rest import Client
+from tests.e2e.cluster import Cluster, until
+from tests.e2e.pods import SLEEP, logs, made_namespace, pod, removed_namespace, shell, until_phase
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+
+ASK = "cat /etc/resolv.conf; nslookup till; nslookup till.zoo.svc.cluster.local; echo end"
+# A question for till.zoo.svc.cluster.local, type A, by no other program than the node's own Python.
+NODE_ASKS = """
+import socket
+labels = b"".join(bytes([len(one)]) + one for one in b"till.zoo.svc.cluster.local".split(b"."))
+own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+own.settimeout(5)
+head = b"\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0"
+own.sendto(head + labels + b"\\0\\0\\1\\0\\1", ("169.254.20.10", 53))
+print(".".join(str(byte) for byte in own.recv(512)[-4:]))
+"""
+
+
+async def test_w29_a_service_is_found_by_name_from_pods_and_nodes(
+    cluster: Cluster, client: Client
+) -> None:
+    await made_namespace(client, "zoo")
+    till = ServiceSpec(selector={"app": "till"}, ports=(ServicePort(port=80),))
+    made = await client.create(
+        Service(metadata=ObjectMeta(name="till", namespace="zoo"), spec=till)
+    )
+    address = made.spec.cluster_ip
+    await client.create(pod("asker", [shell(f"{ASK}; {SLEEP}")]))
+    await until_phase(client, "asker", "Running")
+
+    async def has_asked() -> bool:
+        return (await logs(client, "asker")).endswith("end\n")
+
+    await until("the pod has asked", has_asked, 40)
+    told = await logs(client, "asker")
+    assert "search zoo.svc.cluster.local svc.cluster.local cluster.local" in told
+    assert "nameserver 169.254.20.10" in told
+    assert told.count(f"Address: {address}") == 2
+
+    for node in cluster.names:
+        said = await cluster.run(node, ["python3", "-c", NODE_ASKS])
+        assert said.stdout.strip() == address
+    await removed_namespace(client, "zoo")

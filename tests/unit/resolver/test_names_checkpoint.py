@@ -1,0 +1,48 @@
+"""What names are made of, kept on the disk for a start without an API server."""
+
+from pathlib import Path
+
+from cubernetes.client.connect import ClientSettings
+from resolver.checkpoint import NamesCheckpoint, lines_of
+from resolver.objects import namespace_kept, service_kept, slice_kept
+from resolver.run import zone_of
+from resolver.settings import ResolverSettings
+from tests.given import a_namespace, a_service, a_slice
+from tests.unit.resolver.asking import asked, texts
+
+SETTINGS = ResolverSettings(
+    node_name="n1", client=ClientSettings(servers=("https://192.0.2.1:6443",), ca="ca.crt")
+)
+OBJECTS = [
+    namespace_kept(a_namespace("default")),
+    service_kept(a_service("db", cluster_ip="None")),
+    slice_kept(a_slice("db-1", service="db", addresses=["10.244.1.2"])),
+]
+
+
+def test_names_are_answered_from_what_was_saved(tmp_path: Path) -> None:
+    NamesCheckpoint(tmp_path / "names").save(lines_of(OBJECTS))
+
+    saved = NamesCheckpoint(tmp_path / "names").load()
+    assert saved is not None
+    zone = zone_of(SETTINGS, saved)
+    name = "db.default.svc.cluster.local."
+    assert texts(asked(zone, name).rr) == [f"{name} A 10.244.1.2"]
+    assert asked(zone, "default.svc.cluster.local.").rr == []
+
+
+def test_a_file_that_was_cut_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "names"
+    checkpoint = NamesCheckpoint(path)
+    assert checkpoint.load() is None
+    checkpoint.save(lines_of(OBJECTS))
+    path.write_bytes(path.read_bytes()[:-5])
+    assert NamesCheckpoint(path).load() is None
+    assert NamesCheckpoint(None).load() is None
+
+
+def test_what_is_kept_of_objects_is_what_names_are_made_of() -> None:
+    service = service_kept(a_service("db"))
+    assert service.spec.cluster_ip == "10.96.0.10"
+    assert service.spec.selector == {}
+    assert slice_kept(a_slice("db-1", service="db")).service_name == "db"
