@@ -37,6 +37,7 @@ class Kernel(PaperNet):
     def __init__(self) -> None:
         super().__init__()
         self.trouble = ""  # "refusing" or "hung"
+        self.command_s = COMMAND_S  # how long a command takes
         # How often it was emptied by somebody else than the proxy.
         self.loss_count = 0
         # Called at every change that a command has made.
@@ -49,7 +50,7 @@ class Kernel(PaperNet):
         if self.trouble == "hung":
             await asyncio.sleep(deadline_s)
             raise CommandFailed(argv, None, f"no end after {deadline_s:g} s")
-        await asyncio.sleep(COMMAND_S)
+        await asyncio.sleep(self.command_s)
         if self.trouble:
             raise CommandFailed(argv, 4, "another application holds the lock")
         self.ran.clear()

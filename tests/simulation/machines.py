@@ -94,13 +94,13 @@ class NoHostPorts:
 
 
 class FakeConnections:
-    """What is in flight to pods: nothing, but for what a test says by their sandbox's pid."""
+    """What is in flight to every pod of a machine: nothing, unless a test says otherwise."""
 
     def __init__(self) -> None:
-        self.open_counts: dict[int, int] = {}
+        self.open_everywhere = 0
 
     async def count(self, pid: int, declared: frozenset[int], *, is_shared: bool) -> int:
-        return self.open_counts.get(pid, 0)
+        return self.open_everywhere
 
 
 class NoGuard:
