@@ -85,19 +85,18 @@ class Reader:
         found: set[Key] = set()
         for matchers in matcher_sets:
             plan = yield from self._plan(tuple(matchers), first_ms, last_ms, budget)
-            found.update(self._begun(plan, last_ms))
+            found.update(self._touched(plan, first_ms, last_ms))
             budget.check_series(len(found))
         return sorted(found)
 
-    def _begun(self, plan: Plan, last_ms: int) -> list[Key]:
-        """Return the keys of a plan, without series of the head that begin after the span."""
+    def _touched(self, plan: Plan, first_ms: int, last_ms: int) -> list[Key]:
+        """Return the keys of a plan, without series of the head that lie beside the span."""
         head = self._store.head
-        if last_ms >= head.newest_ms:
-            return plan.keys
-        begun = np.zeros(len(plan.keys), bool)
+        touched = np.zeros(len(plan.keys), bool)
         for block, rows, places in plan.sources:
-            begun[places if block is not None else places[head.begun_by(rows, last_ms)]] = True
-        return [plan.keys[place] for place in np.flatnonzero(begun).tolist()]
+            found = places if block is not None else places[head.touched(rows, first_ms, last_ms)]
+            touched[found] = True
+        return [plan.keys[place] for place in np.flatnonzero(touched).tolist()]
 
     def label_names(self, first_ms: int, last_ms: int) -> list[str]:
         indexes = self._told_indexes(first_ms, last_ms)

@@ -270,9 +270,9 @@ def _free_port() -> int:
 
 
 @contextmanager
-def a_prometheus(folder: Path) -> Iterator[str]:
-    """Run Prometheus on a free port of loopback, with nothing to scrape."""
-    (folder / "prometheus.yml").write_text("global: {scrape_interval: 1h}\n")
+def a_prometheus(folder: Path, config: str = "global: {scrape_interval: 1h}\n") -> Iterator[str]:
+    """Run Prometheus on a free port of loopback; without a config it has nothing to scrape."""
+    (folder / "prometheus.yml").write_text(config)
     address = f"127.0.0.1:{_free_port()}"
     child = subprocess.Popen(
         [
@@ -304,7 +304,7 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-def _fill_both(url: str, store: Store, series: list[Series]) -> None:
+def fill_both(url: str, store: Store, series: list[Series]) -> None:
     """Send everything in the order of time, in requests of some thousand samples."""
     for start in range(START_MS, START_MS + 7_300_000, 300_000):
         part = [
@@ -331,7 +331,7 @@ def _fill_both(url: str, store: Store, series: list[Series]) -> None:
 type Points = dict[tuple[tuple[str, str], ...], list[tuple[float, float]]]
 
 
-def _theirs(url: str, path: str, parameters: dict[str, str]) -> tuple[str, Points | str]:
+def asked_of(url: str, path: str, parameters: dict[str, str]) -> tuple[str, Points | str]:
     query = urllib.parse.urlencode(parameters)
     try:
         with urllib.request.urlopen(f"{url}{path}?{query}", timeout=30) as answer:  # noqa: S310
@@ -349,7 +349,7 @@ def _theirs(url: str, path: str, parameters: dict[str, str]) -> tuple[str, Point
     return str(data["resultType"]), points
 
 
-def _ours(result: Result) -> tuple[str, Points]:
+def points_of(result: Result) -> tuple[str, Points]:
     return result.kind, {
         line.pairs: [
             (at / 1000, value)
@@ -359,7 +359,7 @@ def _ours(result: Result) -> tuple[str, Points]:
     }
 
 
-def _agree(mine: Points, theirs: Points) -> bool:
+def agree(mine: Points, theirs: Points) -> bool:
     if mine.keys() != theirs.keys():
         return False
     for name, points in mine.items():
@@ -377,7 +377,7 @@ def _compared(url: str, engine: Engine, query: str, rng: random.Random) -> str:
     at_ms = START_MS + rng.randrange(0, 7_400_000)
     if rng.random() < 0.5:
         parameters = {"query": query, "time": str(at_ms / 1000)}
-        kind, theirs = _theirs(url, "/api/v1/query", parameters)
+        kind, theirs = asked_of(url, "/api/v1/query", parameters)
         steps = engine.instant(query, at_ms, unlimited())
     else:
         step_ms = rng.choice([15_000, 60_000, 137_000])
@@ -386,15 +386,15 @@ def _compared(url: str, engine: Engine, query: str, rng: random.Random) -> str:
             "query": query, "start": str(at_ms / 1000), "end": str(last_ms / 1000),
             "step": str(step_ms / 1000),
         }  # fmt: skip
-        kind, theirs = _theirs(url, "/api/v1/query_range", parameters)
+        kind, theirs = asked_of(url, "/api/v1/query_range", parameters)
         steps = engine.range(query, at_ms, last_ms, step_ms, unlimited())
     try:
-        my_kind, mine = _ours(finished(steps))
+        my_kind, mine = points_of(finished(steps))
     except TsdbError as error:
         return "" if kind == "error" else f"{parameters}\n  ours: {error}\n  theirs: {theirs}"
     if kind == "error" or isinstance(theirs, str):
         return f"{parameters}\n  ours: {mine}\n  theirs: {theirs}"
-    if my_kind != kind or not _agree(mine, theirs):
+    if my_kind != kind or not agree(mine, theirs):
         return f"{parameters}\n  ours:   {sorted(mine.items())}\n  theirs: {sorted(theirs.items())}"
     return ""
 
@@ -407,7 +407,7 @@ def test_generated_queries_have_the_answers_of_prometheus(place: str, tmp_path: 
     store = open_store(tmp_path / "ours", options=Options(block_span_s=span_s))
     wrong = []
     with a_prometheus(tmp_path) as url:
-        _fill_both(url, store, dataset(rng))
+        fill_both(url, store, dataset(rng))
         for _ in store.maintain():
             pass
         assert bool(store.blocks) == (place == "blocks")

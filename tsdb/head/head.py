@@ -281,16 +281,19 @@ class Head:
             times.append(int(self._late.all()[1].min()))
         return min(times, default=None)
 
-    def begun_by(self, rows: Rows, last_ms: int) -> Bools:
-        """Say which of ascending rows may have a sample up to a time: by strips, not by samples."""
-        begun: Bools = (self._arena.filled[rows] > 0) & (self._arena.times[rows, 0] <= last_ms)
+    def touched(self, rows: Rows, first_ms: int, last_ms: int) -> Bools:
+        """Say which of ascending rows may have a sample in a span: by strips, not by samples."""
+        filled, times = self._arena.filled[rows], self._arena.times
+        newest = times[rows, np.maximum(filled - 1, 0)]
+        touched: Bools = (filled > 0) & (times[rows, 0] <= last_ms) & (newest >= first_ms)
         for slab, start, stop in self._slabs.among(rows):
             offsets = rows[start:stop] - slab.first
             for piece in slab.pieces:
-                if piece.strip.first_ms <= last_ms:
-                    begun[start:stop] |= np.isin(offsets, piece.offsets)
+                if piece.strip.first_ms <= last_ms and piece.strip.last_ms >= first_ms:
+                    touched[start:stop] |= np.isin(offsets, piece.offsets)
         late_rows, late_times, _ = self._late.all()
-        return begun | np.isin(rows, late_rows[late_times <= last_ms])
+        is_within = (late_times >= first_ms) & (late_times <= last_ms)
+        return touched | np.isin(rows, late_rows[is_within])
 
     def slabs(self) -> list[Slab]:
         """Return where the series lie, metric after metric by name."""

@@ -210,7 +210,7 @@ def test_samples_older_than_the_retention_are_refused_and_counted(
     assert small.store.counters.outcome.too_old == 2
 
 
-def test_series_are_not_told_before_their_first_sample(small: Any) -> None:
+def test_series_are_not_told_before_their_first_sample_or_after_their_last(small: Any) -> None:
     small.put("late", 5000, 1.0)
     small.put("early", 1000, 1.0)
     small.put("early", 6000, 1.0)
@@ -223,6 +223,8 @@ def test_series_are_not_told_before_their_first_sample(small: Any) -> None:
     assert told(0, 999) == []
     assert told(0, 4999) == [small.key("early")]
     assert len(told(0, 5000)) == 2
+    assert told(5001, 9000) == told(6000, 9000) == [small.key("early")]
+    assert told(6001, 9000) == []
     assert reader.label_names(0, 999) == []
     assert reader.label_values("__name__", 0, 999) == []
     assert reader.label_names(0, 1000) == ["__name__"]
