@@ -255,7 +255,7 @@ class ApiServer:
         call = Call(request, route, identity, namespace, name, record.trace)
         record.verb = _verb(call)
         if route.policy is Policy.ROLE:
-            await self._check_may(call)
+            await self._check_may(call, record.verb)
         parameters.check(request.query, route.checks)
         most_s = limits.request_deadline_s
         async with asyncio.timeout(parameters.deadline_s(request.query, route.checks, most_s)):
@@ -288,8 +288,8 @@ class ApiServer:
             raise Unauthorized("who asks is not known: show a client certificate or a token")
         return identity
 
-    async def _check_may(self, call: Call) -> None:
-        attempt, access = _attempt(call), call.route.strategy
+    async def _check_may(self, call: Call, verb: str) -> None:
+        attempt, access = _attempt(call, verb), call.route.strategy
         one, is_named = None, False
         if access is not None and needs_object(call.identity, attempt, access):
             one = await self._object(call)
@@ -333,13 +333,13 @@ def _verb(call: Call) -> str:
     return "watch" if is_watch else call.route.verb
 
 
-def _attempt(call: Call) -> Attempt:
+def _attempt(call: Call, verb: str) -> Attempt:
     route = call.route
     if route.kind is None:
-        return Attempt(_verb(call), "cubernetes.io", route.resource, name=call.name)
+        return Attempt(verb, "cubernetes.io", route.resource, name=call.name)
     resource = route.kind.resource
     attempt = Attempt(
-        _verb(call), resource.group, resource.plural, route.subresource, call.namespace, call.name
+        verb, resource.group, resource.plural, route.subresource, call.namespace, call.name
     )
     if call.strategy.node_field and route.verb == "list":
         return attempt._replace(node=selection_for(call).required(call.strategy.node_field))

@@ -11,7 +11,8 @@ import cramjam
 import numpy as np
 
 from bench.tsdb.datasets import STEP_MS, Floats, dataset
-from tsdb.columns.labels import Key, key_of_dict, varint
+from cubernetes.host.protowire import varint
+from tsdb.columns.labels import Key, key_of_dict
 
 HEADERS = {
     "Content-Encoding": "snappy",

@@ -7,6 +7,8 @@ from cubectl.kinds import Kinds
 from cubectl.session import Misused
 from cubernetes.api.resource import Resource
 
+PODS = Resource("", "v1", "Pod", "pods")
+
 
 class Target(NamedTuple):
     """A kind, and the name of one object; without a name, all of the kind."""
@@ -51,6 +53,19 @@ def _kinds_in(word: str, kinds: Kinds) -> list[Resource]:
         category = kinds.catalog.of_category(part)
         found += [kind for kind in category or [kind_called(part, kinds)] if kind not in found]
     return found
+
+
+def pod_called(word: str, kinds: Kinds, why: str) -> str:
+    """Return the name of the pod that a word means: `web-0`, `po/web-0`.
+
+    Raises: Misused, for the reason given: it means something else.
+    """
+    if "/" not in word:
+        return word
+    target = _slashed(word, kinds)
+    if target.kind.plural != PODS.plural or target.kind.group:
+        raise Misused(f"{word!r}: {why}")
+    return target.name
 
 
 def kind_called(word: str, kinds: Kinds) -> Resource:

@@ -3,13 +3,10 @@
 from argparse import ArgumentParser, Namespace
 
 from cubectl.connection.transport import Unreachable
-from cubectl.objects.targets import targets_in
+from cubectl.objects.targets import PODS, pod_called
 from cubectl.session import Misused, Session
 from cubectl.verb import Verb
-from cubernetes.api.resource import Resource
 from cubernetes.client.wire.paths import path_of, target_of
-
-PODS = Resource("", "v1", "Pod", "pods")
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -51,12 +48,7 @@ def run(options: Namespace, session: Session) -> None:
 def _pod_in(words: list[str], session: Session) -> str:
     if len(words) != 1:
         raise Misused("name one pod, and the command behind --: cubectl exec POD -- COMMAND")
-    if "/" not in words[0]:
-        return words[0]
-    (target,) = targets_in(words, session.kinds)
-    if target.kind.plural != PODS.plural or target.kind.group:
-        raise Misused(f"{words[0]!r}: commands run in pods")
-    return target.name
+    return pod_called(words[0], session.kinds, "commands run in pods")
 
 
 VERB = Verb(configure, run, takes_command=True)

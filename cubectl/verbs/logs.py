@@ -3,14 +3,11 @@
 from argparse import ArgumentParser, Namespace
 from codecs import getincrementaldecoder
 
-from cubectl.objects.targets import targets_in
+from cubectl.objects.targets import PODS, pod_called
 from cubectl.output.printers import safe_lines
 from cubectl.session import Misused, Session
 from cubectl.verb import Verb, add_selection, selection_of, span_s
-from cubernetes.api.resource import Resource
 from cubernetes.client.wire.queries import Query, log_query
-
-PODS = Resource("", "v1", "Pod", "pods")
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -56,12 +53,8 @@ def _pods(options: Namespace, session: Session) -> list[str]:
     if not options.words or len(options.words) > 2:
         raise Misused("name one pod, and perhaps its container: cubectl logs POD [CONTAINER]")
     word = options.words[0]
-    if "/" in word:
-        (target,) = targets_in([word], session.kinds)
-        if target.kind.plural != PODS.plural or target.kind.group:
-            raise Misused(f"{word!r}: logs are of pods; use -l for those of a {word.split('/')[0]}")
-        return [target.name]
-    return [word]
+    why = f"logs are of pods; use -l for those of a {word.split('/')[0]}"
+    return [pod_called(word, session.kinds, why)]
 
 
 def _print(session: Session, pod: str, query: Query) -> None:

@@ -134,3 +134,12 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
     """An administrator's client of the cluster."""
     async with cluster.client() as one:
         yield one
+
+
+@pytest.fixture
+def kubeconfig(cluster: Cluster, tmp_path: Path) -> Path:
+    """The administrator's kubeconfig, as scripts/up copies it to this machine."""
+    path = tmp_path / "admin.conf"
+    path.touch(mode=0o600)
+    path.write_bytes((cluster.lab.node("n1").root / "etc/cubernetes/admin.conf").read_bytes())
+    return path

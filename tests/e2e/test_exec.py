@@ -72,13 +72,9 @@ def kubectl_or_skip() -> str:
 
 
 @pytest.fixture(params=["cubectl", "kubectl"])
-def tool(request: pytest.FixtureRequest, cluster: Cluster, tmp_path: Path) -> Tool:
+def tool(request: pytest.FixtureRequest, kubeconfig: Path, tmp_path: Path) -> Tool:
     argv = [sys.executable, "-m", "cubectl"] if request.param == "cubectl" else [kubectl_or_skip()]
-    config = tmp_path / "config"
-    content = (cluster.lab.node("n1").root / "etc/cubernetes/admin.conf").read_bytes()
-    config.touch(mode=0o600)
-    config.write_bytes(content)
-    own = {"KUBECONFIG": str(config), "HOME": str(tmp_path), "TERM": "xterm"}
+    own = {"KUBECONFIG": str(kubeconfig), "HOME": str(tmp_path), "TERM": "xterm"}
     return Tool([*argv, "-n", ROOM], {**os.environ, **own})
 
 

@@ -21,15 +21,6 @@ HOUSE = Path(__file__).resolve().parents[2]
 TOUR = HOUSE / "examples" / "tour"
 
 
-@pytest.fixture
-def kubeconfig(cluster: Cluster, tmp_path: Path) -> Path:
-    """The administrator's kubeconfig, as scripts/up copies it to this machine."""
-    path = tmp_path / "admin.conf"
-    path.write_bytes((cluster.lab.node("n1").root / "etc/cubernetes/admin.conf").read_bytes())
-    path.chmod(0o600)
-    return path
-
-
 def cubectl(kubeconfig: Path, *words: str, deadline_s: float = 90) -> str:
     """Run cubectl as a person would; return what it prints."""
     done = subprocess.run(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from cubernetes.host.protowire import read_varint
+from cubernetes.host.protowire import read_varint, varint
 from tsdb.errors import BadData, LimitExceeded
 from tsdb.limits import Limits
 
@@ -20,16 +20,6 @@ NAME = "__name__"
 LABELS_KEPT = 8192
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-
-
-def varint(number: int) -> bytes:
-    """Return the protobuf varint of a number that is not negative."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def key_of(pairs: Iterable[tuple[str, str]]) -> Key:

@@ -23,9 +23,10 @@ from cubernetes.host.protowire import (
     fields,
     read_varint,
     signed,
+    varint,
 )
 from tsdb.columns.codec import Floats, Ints
-from tsdb.columns.labels import Key, Pairs, varint
+from tsdb.columns.labels import Key, Pairs
 from tsdb.errors import BadData, LimitExceeded, TsdbError
 from tsdb.limits import Limits
 from tsdb.steps import Steps

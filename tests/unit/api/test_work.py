@@ -24,6 +24,7 @@ from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from cubernetes.api.notation import jsontext, yaml
 from cubernetes.api.patches import jsonpatch, patch, strategic, threeway
 from cubernetes.api.registry import KINDS
+from cubernetes.host.protowire import varint
 from cubernetes.host.web.messages import Identity
 
 # What four times as much may cost at most: four times, something for a sort, and nothing more.
@@ -115,14 +116,6 @@ def json_of(tree: object) -> bytes:
 def wire(number: int, content: bytes) -> bytes:
     """Return a protobuf field of bytes."""
     return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def varint(number: int) -> bytes:
-    low = b""
-    while number > 0x7F:
-        low += bytes([number & 0x7F | 0x80])
-        number >>= 7
-    return low + bytes([number])
 
 
 def protobuf_of(kind: str, metadata: bytes) -> bytes:

@@ -24,6 +24,7 @@ from cubernetes.api.meta import Model, Object
 from cubernetes.api.notation import yaml
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.registry import KINDS
+from cubernetes.host.protowire import varint
 from tests.protobuf import body_of
 
 HERE = Path(__file__).resolve().parent
@@ -205,14 +206,6 @@ def test_a_body_of_very_many_small_fields_is_refused() -> None:
     body = protobuf.MAGIC + part(1, part(2, b"Pod")) + b"\x12" + varint(len(labels)) + labels
     with pytest.raises(BadRequest, match="more than 100000 fields"):
         protobuf.tree_of(body)
-
-
-def varint(number: int) -> bytes:
-    out = b""
-    while number >= 0x80:
-        out += bytes([number & 0x7F | 0x80])
-        number >>= 7
-    return out + bytes([number])
 
 
 @given(st.sampled_from([one.resource.kind for one in TOLD]), st.binary(max_size=200))

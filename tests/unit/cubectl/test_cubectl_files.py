@@ -7,28 +7,7 @@ import pytest
 
 from cubernetes.api.coding import codec
 from tests.given import a_pod, a_service
-from tests.unit.cubectl.tinyserver import TinyServer, run
-
-SERVICE = """\
-apiVersion: v1
-kind: Service
-metadata:
-  name: web
-spec:
-  selector: {app: web}
-  ports:
-    - port: 80
-"""
-
-
-@pytest.fixture
-def server() -> TinyServer:
-    return TinyServer()
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "web.yaml"
+from tests.unit.cubectl.tinyserver import SERVICE, TinyServer, run
 
 
 @pytest.mark.parametrize(

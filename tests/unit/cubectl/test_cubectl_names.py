@@ -6,23 +6,7 @@ import pytest
 
 from cubernetes.api.coding import codec
 from tests.given import a_pod, a_service
-from tests.unit.cubectl.tinyserver import TinyServer, run
-
-SERVICE = """\
-apiVersion: v1
-kind: Service
-metadata:
-  name: web
-spec:
-  selector: {app: web}
-  ports:
-    - port: 80
-"""
-
-
-@pytest.fixture
-def server() -> TinyServer:
-    return TinyServer()
+from tests.unit.cubectl.tinyserver import SERVICE, TinyServer, run
 
 
 @pytest.mark.parametrize("metadata", ["{generateName: web-}", "{labels: {app: web}}"])

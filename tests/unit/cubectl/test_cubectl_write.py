@@ -10,7 +10,7 @@ from cubernetes.api.coding import codec
 from cubernetes.api.errors import Forbidden
 from cubernetes.api.patches.threeway import LAST_APPLIED
 from tests.given import a_namespace, a_pod, a_replicaset, a_service
-from tests.unit.cubectl.tinyserver import TinyServer, run
+from tests.unit.cubectl.tinyserver import SERVICE, TinyServer, run
 
 RS = "/apis/apps/v1/namespaces/default/replicasets/web"
 PODS = "/api/v1/namespaces/default/pods"
@@ -32,21 +32,6 @@ spec:
           resources:
             limits: {cpu: 0.5}
 """
-SERVICE = """\
-apiVersion: v1
-kind: Service
-metadata:
-  name: web
-spec:
-  selector: {app: web}
-  ports:
-    - port: 80
-"""
-
-
-@pytest.fixture
-def server() -> TinyServer:
-    return TinyServer()
 
 
 @pytest.fixture

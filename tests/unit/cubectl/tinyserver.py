@@ -29,6 +29,17 @@ from cubernetes.api.registry import KINDS
 from cubernetes.client.wire.catalog import Catalog
 from tests.given import NOW
 
+# The least service that the server takes.
+SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+spec:
+  selector: {app: web}
+  ports:
+    - port: 80
+"""
 ACCESS = Access(server="https://127.0.0.1:1", source="tests")
 
 

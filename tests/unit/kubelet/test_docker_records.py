@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cubernetes.host.blocking import Threads
 from cubernetes.host.clock import SystemClock
+from cubernetes.host.protowire import varint
 from kubelet.runtime.docker_logs import LocalLog, LogReading
 from kubelet.runtime.docker_records import LogText, Record, Records, record_of, stamp_of
 from kubelet.runtime.driver import LogOptions
@@ -20,14 +21,6 @@ from kubelet.runtime.driver import LogOptions
 SECOND_NS = 1_000_000_000
 T0_NS = 1_700_000_000 * SECOND_NS
 PIECE_BYTES = 16384
-
-
-def varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
 
 
 def written(record: Record) -> bytes:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cubernetes.host.protowire import varint
 from cubernetes.host.web.messages import target_of
 from tests.unit.tsdb.work import Bytes, Text, Work, longest_turn, must_grow_no_faster
-from tsdb.columns.labels import check_labels, varint
+from tsdb.columns.labels import check_labels
 from tsdb.errors import BadData, LimitExceeded, TsdbError
 from tsdb.limits import Limits
 from tsdb.promql.parser import parse

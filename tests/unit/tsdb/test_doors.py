@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tsdb.columns.labels import check_labels, key_of, key_of_dict, varint
+from cubernetes.host.protowire import varint
+from tsdb.columns.labels import check_labels, key_of, key_of_dict
 from tsdb.errors import BadData, LimitExceeded, TsdbError
 from tsdb.ingest import Ingest
 from tsdb.limits import Limits

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cubernetes.host.protowire import varint
 from tsdb.budget import unlimited
-from tsdb.columns.labels import key_of_dict, varint
+from tsdb.columns.labels import key_of_dict
 from tsdb.columns.matching import Matcher, Op
 from tsdb.errors import BadData
 from tsdb.ingest import Ingest
