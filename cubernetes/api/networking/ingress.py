@@ -126,9 +126,7 @@ class IngressSpec(Model):
 class IngressPortStatus(Model):
     """A port on which a gateway answers.
 
-    port: its number.
-    protocol: what is spoken on it.
-    error: why it cannot be used, where that is so.
+    port, protocol, error: which one, and why it cannot be used; kept for clients that send it.
     """
 
     port: Count
@@ -140,8 +138,7 @@ class IngressAddress(Model):
     """A gateway that serves this.
 
     ip: its address.
-    hostname: its name, where it has one.
-    ports: the ports that it answers on.
+    hostname, ports: its name, and the ports that it answers on; kept for clients that send it.
     """
 
     ip: str = ""

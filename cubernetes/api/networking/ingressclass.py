@@ -18,11 +18,8 @@ CONTROLLER_CHARS_MAX = 250
 class IngressClassParameters(Model):
     """An object that says more about the class. The gateway here reads none.
 
-    api_group: the group of its kind; empty is the core group.
-    kind: its kind.
-    name: its name.
-    scope: whether it stands in a namespace.
-    namespace: where it stands, if scope is Namespace.
+    api_group, kind, name, scope, namespace: which object, and where it stands, if scope is
+        Namespace; kept for clients that send it.
     """
 
     api_group: str = wire("apiGroup", "")
@@ -36,7 +33,7 @@ class IngressClassSpec(Model):
     """Which program serves the class.
 
     controller: the program's name for itself: `cubernetes.io/gateway` is the gateway here.
-    parameters: an object that says more.
+    parameters: an object that says more; kept for clients, such as other gateways, that send it.
     """
 
     controller: str = ""
