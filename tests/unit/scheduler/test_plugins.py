@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, product
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -43,8 +43,6 @@ FACTS = [
 ]
 PODS = [[], REQUESTS[-1:], REQUESTS[-1:] * 2]
 
-type Case = tuple[PodRequests, NodeFacts, NodeFacts, list[PodRequests]]
-
 
 def usage_of(pods: Iterable[PodRequests]) -> NodeUsage:
     usage = NodeUsage()
@@ -53,13 +51,21 @@ def usage_of(pods: Iterable[PodRequests]) -> NodeUsage:
     return usage
 
 
+class Case(NamedTuple):
+    """A pod, and states of a node: old, equal to it, with a pod less, and what comes of old."""
+
+    requests: PodRequests
+    old: NodeInfo
+    again: NodeInfo
+    emptier: NodeInfo
+    new: NodeInfo
+
+
 def law_broken(rule: Filter, case: Case) -> str:
-    """Return which of the law's sentences a filter breaks with a pod and two states of a node."""
-    requests, before, after, pods = case
-    old, new = NodeInfo(before, usage_of(pods)), NodeInfo(after, usage_of(pods[1:]))
-    emptier = NodeInfo(before, usage_of(pods[:-1]))
+    """Return which of the law's sentences a filter breaks with a pod and the states of a node."""
+    requests, old, again, emptier, new = case
     said = rule.refuses(requests, old)
-    if rule.refuses(requests, NodeInfo(before, usage_of(pods))) != said:
+    if rule.refuses(requests, again) != said:
         return "only its arguments"
     if rule.refuses(requests, emptier) and not said:
         return "usage only makes worse"
@@ -67,18 +73,25 @@ def law_broken(rule: Filter, case: Case) -> str:
     return "news are declared" if is_helped and not rule.helped_by & news_of(old, new) else ""
 
 
-def cases() -> Iterator[Case]:
-    """Yield what two states of a node differ in: one field, or nothing but a pod that has left."""
-    for requests, before, pods in product(REQUESTS, FACTS, PODS):
-        yield requests, before, before, pods
+def states() -> Iterator[tuple[NodeInfo, NodeInfo, NodeInfo, NodeInfo]]:
+    """Yield the states of cases, which differ in one field, or only by a pod that has left."""
+    usages = [(usage_of(pods), usage_of(pods[:-1]), usage_of(pods[1:])) for pods in PODS]
+    for before, (full, less, left) in product(FACTS, usages):
+        old, again = NodeInfo(before, full), NodeInfo(before._replace(), full)
+        emptier = NodeInfo(before, less)
+        yield old, again, emptier, NodeInfo(before, left)
         for field, values in VALUES.items():
             other = values[1 - values.index(getattr(before, field))]
-            yield requests, before, before._replace(**{field: other}), pods
+            yield old, again, emptier, NodeInfo(before._replace(**{field: other}), left)
+
+
+STATES = list(states())
+CASES = [Case(requests, *state) for requests, state in product(REQUESTS, STATES)]
 
 
 @pytest.mark.parametrize("rule", FILTERS, ids=lambda one: one.refuses.__name__)
 def test_every_filter_keeps_the_law(rule: Filter) -> None:
-    assert {law_broken(rule, case) for case in cases()} == {""}
+    assert {law_broken(rule, case) for case in CASES} == {""}
 
 
 calls = count()
@@ -103,7 +116,7 @@ def test_a_filter_that_breaks_the_law_is_caught_and_the_sentence_named(
     refuses: Callable[[PodRequests, NodeInfo], str], helped_by: News, sentence: str
 ) -> None:
     rule = Filter(refuses, helped_by)
-    assert {law_broken(rule, case) for case in cases()} - {""} == {sentence}
+    assert {law_broken(rule, case) for case in CASES} - {""} == {sentence}
 
 
 @pytest.mark.parametrize("rule", SCORES, ids=lambda one: one.rates.__name__)
@@ -117,9 +130,9 @@ def test_every_score_is_within_its_bounds_and_of_its_arguments_only(rule: Score)
 
 def test_every_field_of_a_nodes_facts_belongs_to_some_news() -> None:
     assert VALUES.keys() == set(NodeFacts._fields) - {"name"}
-    for _, before, after, pods in cases():
-        news = news_of(NodeInfo(before, usage_of(pods)), NodeInfo(after, usage_of(pods)))
-        assert (news == News(0)) == (before == after)
+    for old, _, _, new in STATES:
+        news = news_of(old, NodeInfo(new.facts, old.usage))
+        assert (news == News(0)) == (old.facts == new.facts)
     assert news_of(None, NodeInfo(FACTS[0])) == News.NODE
 
 
