@@ -38,10 +38,13 @@ class EventView:
 
 
 def newer(one: Event) -> NewerEvent:
-    """Return a core Event in the words of events.k8s.io/v1."""
+    """Return a core Event in the words of events.k8s.io/v1.
+
+    Clients require eventTime; where the reporter says none, it is when the event was first seen.
+    """
     return NewerEvent(
         metadata=one.metadata,
-        event_time=one.event_time,
+        event_time=one.event_time or one.first_timestamp or one.metadata.creation_timestamp,
         reporting_controller=one.reporting_component or one.source.component,
         reporting_instance=one.reporting_instance or one.source.host,
         action=one.action,

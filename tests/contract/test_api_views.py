@@ -55,6 +55,8 @@ async def test_an_event_is_read_in_the_newer_words(world: World) -> None:
     assert (told["note"], told["reason"]) == ("Started container a", "Started")
     assert (told["reportingController"], told["reportingInstance"]) == ("kubelet", "n1")
     assert told["deprecatedCount"] == 3
+    # Python's clients refuse an event without it.
+    assert told["eventTime"] == told["metadata"]["creationTimestamp"]
     listed = await world.call("GET", NEWER, query={"fieldSelector": "regarding.name=web"})
     assert listed.names == ["one"]
     other = await world.call("GET", NEWER, query={"fieldSelector": "regarding.name=other"})
