@@ -7,6 +7,7 @@ from controllers.cleanup.events import OldEvents
 from controllers.cleanup.garbage import Garbage
 from controllers.cleanup.namespaces import Namespaces
 from controllers.endpoints import Endpoints
+from controllers.loadbalancers import LoadBalancers
 from controllers.nodes.podcidr import PodCidrs
 from controllers.nodes.silence import Nodes, Timing
 from controllers.nodes.taints import Taints
@@ -14,6 +15,7 @@ from controllers.replicaset import ReplicaSets
 from controllers.roads import RoadStatuses
 from controllers.routes import Routes
 from controllers.settings import ControllersSettings
+from cubernetes.api.addresspool import pool_of
 from cubernetes.reconcile.plan import Planner
 
 
@@ -31,11 +33,16 @@ def _pod_cidrs(settings: ControllersSettings) -> Planner:
     return PodCidrs(IPv4Network(settings.pod_range), settings.node_prefix_length)
 
 
+def _load_balancers(settings: ControllersSettings) -> Planner:
+    return LoadBalancers(pool_of(settings.load_balancer_pool))
+
+
 CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: ReplicaSets(),
     lambda _: Endpoints(),
     lambda _: RoadStatuses(),
     lambda _: Routes(),
+    _load_balancers,
     _nodes,
     lambda _: Taints(),
     _pod_cidrs,

@@ -11,6 +11,9 @@ class ControllersSettings(Settings, frozen=True, kw_only=True):
     pod_range: str = "10.244.0.0/16"
     # The part of the pod range that each node gets: /24 is 254 addresses.
     node_prefix_length: int = 24
+    # The addresses that services of type LoadBalancer are given: networks, addresses or ranges with
+    # commas between them; empty gives none.
+    load_balancer_pool: str = ""
     # Without a renewal of its lease for this long a node is not ready.
     node_silent_after_s: float = 10.0
     # Silent for this much longer, its pods that a controller replaces are given up. A pod's own

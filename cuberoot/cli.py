@@ -16,7 +16,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.settings import SettingsInvalid
 from cuberoot import node, tokens
 from cuberoot.apply import NotClean, NotInitialised
-from cuberoot.cluster import PROGRAMS_ANNOTATION
+from cuberoot.cluster import PROGRAMS_ANNOTATION, Ranges
 from cuberoot.host.alone import Busy, alone
 from cuberoot.host.waiting import NotYet
 from cuberoot.join import JoinRefused
@@ -72,10 +72,24 @@ def main() -> None:
 @manifest
 @click.option("--service-range", default="10.96.0.0/16", show_default=True)
 @click.option("--pod-range", default="10.244.0.0/16", show_default=True)
-def init(manifest: BinaryIO | None, service_range: str, pod_range: str) -> None:
+@click.option("--node-port-range", default="30000-32767", show_default=True)
+@click.option(
+    "--load-balancer-pool",
+    default="",
+    help="Addresses of the nodes' network that services of type LoadBalancer are given, such as "
+    "192.0.2.240/28 or 192.0.2.8-192.0.2.12. Given again, it takes the place of the one before.",
+)
+def init(
+    manifest: BinaryIO | None,
+    service_range: str,
+    pod_range: str,
+    node_port_range: str,
+    load_balancer_pool: str,
+) -> None:
     """Make this machine the control plane of a new cluster (and a node of it)."""
     content = manifest.read() if manifest else None
-    carried_out(lambda env: node.init(content, service_range, pod_range, env, say), is_alone=True)
+    ranges = Ranges(service_range, pod_range, node_port_range, load_balancer_pool)
+    carried_out(lambda env: node.init(content, ranges, env, say), is_alone=True)
 
 
 @main.command()

@@ -1,7 +1,7 @@
 """What a node knows of its cluster, kept in one file: everything else is compiled from it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,15 @@ PROGRAMS_ANNOTATION = "cubernetes.io/programs"
 type Role = Literal["control-plane", "worker"]
 
 
+class Ranges(NamedTuple):
+    """What a cluster gives out: addresses of services and pods, node ports, and a pool."""
+
+    services: str
+    pods: str
+    node_ports: str
+    load_balancer_pool: str
+
+
 class Cluster(Settings, frozen=True, kw_only=True):
     """servers are `https://address:port`. python is the interpreter that runs the programs."""
 
@@ -35,6 +44,10 @@ class Cluster(Settings, frozen=True, kw_only=True):
     # Under which the names of services are; and where every node answers questions about names.
     cluster_domain: str = "cluster.local"
     resolver_address: str = "169.254.20.10"
+    # On the control plane: the ports that services may have on every node, and the addresses of
+    # those of type LoadBalancer.
+    node_port_range: str = "30000-32767"
+    load_balancer_pool: str = ""
     python: str
     etcd: str = ""
     # How large the store's file may get: beyond 8 GiB etcd itself advises against it.

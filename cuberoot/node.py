@@ -1,20 +1,23 @@
 """The commands that make and unmake a node, each from its beginning to its end."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network
 
 import msgspec
 
+from cubernetes.api.addresspool import pool_of
 from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.core.node import Node, is_network
 from cubernetes.api.errors import ApiError, NotFound, Problem
+from cubernetes.api.portrange import range_of
 from cubernetes.client.outcome import Trouble
 from cubernetes.host.durable.files import read_or_none
 from cubernetes.host.env import Env
 from cuberoot import apply, certificates, layout, pki, tokens
 from cuberoot import join as joining
 from cuberoot.apply import NotInitialised, Programs, Say
-from cuberoot.cluster import API_PORT, CONTROL_PLANE_LABEL, Cluster, Role, node_of
+from cuberoot.cluster import API_PORT, CONTROL_PLANE_LABEL, Cluster, Ranges, Role, node_of
 from cuberoot.host import probe
 from cuberoot.host.alone import alone
 from cuberoot.host.facts import facts_of_this_machine
@@ -37,15 +40,15 @@ class NotFit(Exception):
         self.lacks = lacks
 
 
-async def init(
-    manifest: bytes | None, service_range: str, pod_range: str, env: Env, say: Say
-) -> None:
+async def init(manifest: bytes | None, ranges: Ranges, env: Env, say: Say) -> None:
     """Make this machine a control plane; finishes what an interrupted run has left."""
-    _check_ranges(service_range, pod_range)
+    _check_ranges(ranges)
     known = apply.known_cluster()
     if known is not None and not known.is_control_plane:
         raise NotInitialised("this machine is a worker of a cluster: run cuberoot reset first")
-    cluster = known or await _new_cluster(manifest, service_range, pod_range, env, say)
+    cluster = known or await _new_cluster(manifest, ranges, env, say)
+    if ranges.load_balancer_pool:
+        cluster = msgspec.structs.replace(cluster, load_balancer_pool=ranges.load_balancer_pool)
     journal = Journal()
     apply.write_node(cluster, journal)
     apply.make_certificates(cluster, journal, env)
@@ -64,9 +67,7 @@ async def _give_role(cluster: Cluster, env: Env) -> None:
         await client.close()
 
 
-async def _new_cluster(
-    manifest: bytes | None, service_range: str, pod_range: str, env: Env, say: Say
-) -> Cluster:
+async def _new_cluster(manifest: bytes | None, ranges: Ranges, env: Env, say: Say) -> Cluster:
     facts, node, enabled = await _fit_node(manifest, "control-plane", env, say)
     return Cluster(
         role="control-plane",
@@ -74,8 +75,10 @@ async def _new_cluster(
         address=node.address,
         labels=node.metadata.labels,
         servers=(f"https://{node.address}:{API_PORT}",),
-        service_range=service_range,
-        pod_range=pod_range,
+        service_range=ranges.services,
+        pod_range=ranges.pods,
+        node_port_range=ranges.node_ports,
+        load_balancer_pool=ranges.load_balancer_pool,
         python=apply.python_here(),
         etcd=facts.tools["etcd"],
         supervision="systemd" if facts.is_systemd else "supervisord",
@@ -106,7 +109,8 @@ async def _fit_node(
     return facts, node, enabled
 
 
-def _check_ranges(service_range: str, pod_range: str) -> None:
+def _check_ranges(ranges: Ranges) -> None:
+    service_range, pod_range = ranges.services, ranges.pods
     problems = [
         Problem(field, f"must be an IPv4 network such as 10.96.0.0/16, not {text[:40]!r}")
         for field, text in (("--service-range", service_range), ("--pod-range", pod_range))
@@ -114,8 +118,24 @@ def _check_ranges(service_range: str, pod_range: str) -> None:
     ]
     if not problems and IPv4Network(service_range).overlaps(IPv4Network(pod_range)):
         problems.append(Problem("--service-range", "must not overlap --pod-range"))
+    problems += _pool_problems(ranges)
+    try:
+        range_of(ranges.node_ports)
+    except ValueError as error:
+        problems.append(Problem("--node-port-range", str(error)))
     if problems:
         raise invalid("Cluster", "", problems)
+
+
+def _pool_problems(ranges: Ranges) -> Iterator[Problem]:
+    try:
+        pool = pool_of(ranges.load_balancer_pool)
+    except ValueError as error:
+        yield Problem("--load-balancer-pool", str(error))
+        return
+    for option, text in (("--service-range", ranges.services), ("--pod-range", ranges.pods)):
+        if is_network(text) and pool.overlaps(IPv4Network(text)):
+            yield Problem("--load-balancer-pool", f"must not overlap {option}")
 
 
 async def join(

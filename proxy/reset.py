@@ -1,4 +1,4 @@
-"""`python -m proxy.reset`: take every service rule away from this machine, and nothing else.
+"""`python -m proxy.reset`: take every service rule and announced address away, and nothing else.
 
 Both kinds of iptables are cleaned, whichever is in use now. Repeatable; a machine without iptables
 has nothing to clean. What every program's reset is given, `--settings FILE`, is not needed here.
@@ -9,14 +9,19 @@ import sys
 
 from cubernetes.host.command import CommandFailed, Commands, SystemCommands
 from cubernetes.host.packetfilter.iptables import LEGACY, NFT, Iptables, holds_ours
+from proxy.announce import addresses
 from proxy.services.compile import OWNER
 
 
 async def reset(commands: Commands) -> None:
-    """Remove our chains and the jumps into them. Raises: CommandFailed, with the rest undone."""
+    """Remove our chains, the jumps into them, and addresses that were announced.
+
+    Raises: CommandFailed, with the rest undone.
+    """
     for tools in (NFT, LEGACY):
         if await holds_ours(commands, tools):
             await Iptables(commands, tools, OWNER).reset()
+    await addresses.reset(commands)
 
 
 def main() -> int:

@@ -25,10 +25,14 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.iptables import pause_after
 from cubernetes.host.packetfilter.ruleset import RuleSet
+from cubernetes.host.supervise import supervised
 from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.host.timing.waiting import wait_until
+from proxy.announce.run import Announcer
 from proxy.checkpoint import RulesCheckpoint
 from proxy.counts import Counts
+from proxy.health.doors import HealthPorts
+from proxy.health.verdict import verdicts_for
 from proxy.services.apply import ServiceRules, rules_of_this_node
 from proxy.services.compile import Compiler
 from proxy.services.served import Facts
@@ -39,6 +43,8 @@ log = Log(__name__)
 ROAD = "proxy"  # what its Lease is called by
 RETRY_BASE_S = 0.2
 RETRY_MAX_S = 10.0
+# Failures one after another from which balancers are told that this node follows no services.
+UNHEALTHY_AFTER = 3
 FILE = ("checkpoint", "rules")
 SAVE_DEADLINE_S = 5.0
 
@@ -63,6 +69,9 @@ class Proxy:
         self._settings, self._env, self._rules = settings, env, rules
         self._services = Informer(client, Service, env)
         self._slices = Informer(client, EndpointSlice, env)
+        node = settings.node_name
+        self._announcer = Announcer(client, env, node, self._services, self._slices)
+        self._health = HealthPorts()
         self._changed = asyncio.Event()
         self._slices_revision = 0  # of the newest change of slices
         self._road = Acknowledger(client, env, ROAD, settings.node_name)
@@ -76,6 +85,9 @@ class Proxy:
         path = Path(settings.checkpoint) if settings.checkpoint else None
         self._checkpoint = RulesCheckpoint(path)
         self._is_unsaved = False
+        # What the services of now want, unless one has changed since; and what is on disk.
+        self._wanted: RuleSet | None = None
+        self._saved: RuleSet | None = None
         self._skipped: tuple[str, ...] = ()
         self._failure_count = 0
         self._check_at_s = 0.0
@@ -85,12 +97,16 @@ class Proxy:
         """Run until cancelled."""
         self._services.on_change(lambda _old, _new: self._changed.set())
         self._slices.on_change(self._on_slice)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._services.run())
-            tasks.create_task(self._slices.run())
-            tasks.create_task(self._keep())
-            if self._settings.node_name:
-                tasks.create_task(self._road.run())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._services.run())
+                tasks.create_task(self._slices.run())
+                tasks.create_task(self._keep())
+                if self._settings.node_name:
+                    tasks.create_task(self._road.run())
+                    tasks.create_task(supervised("announcer", self._announcer.run, self._env))
+        finally:
+            await self._health.close()
 
     def _on_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
         for one in (old, new):
@@ -108,6 +124,8 @@ class Proxy:
         if self._settings.node_name:
             await self._road.claim()
         while True:
+            if self._changed.is_set():
+                self._wanted = None
             self._changed.clear()
             if await self._turn():
                 await self._env.clock.sleep(self._settings.apply_interval_s)
@@ -144,12 +162,25 @@ class Proxy:
         await wait_until(self._changed, max(0.0, until_check_s))
 
     async def _turn(self) -> bool:
+        is_news = self._wanted is None
+        is_done = await self._rules_turn()
+        if is_done and not is_news and self._health.is_complete:
+            return True
+        verdicts = verdicts_for(
+            self._services.cache.list(),
+            self._slices.cache.list(),
+            self._settings.node_name,
+            is_proxy_healthy=is_done or self._failure_count < UNHEALTHY_AFTER,
+        )
+        await self._health.serve(verdicts)
+        return is_done
+
+    async def _rules_turn(self) -> bool:
         began_s = self._env.clock.monotonic()
         # Also where changes never cease: somebody's flush is repaired in time.
         is_due = began_s >= self._check_at_s
         revision = self._slices_revision
-        wanted = self._compiler.compile(self._services.cache.list(), self._slices.cache.list())
-        self._tell_skipped()
+        wanted = self._compiled()
         try:
             applied = await (self._rules.check if is_due else self._rules.apply)(wanted)
         except CommandFailed as error:
@@ -171,8 +202,18 @@ class Proxy:
             log.info("service rules applied", chains=len(applied.changed), spent_ms=spent_ms)
         return True
 
+    def _compiled(self) -> RuleSet:
+        """Return what the services of now want; the same object where none has changed."""
+        if self._wanted is None:
+            services, slices = self._services.cache.list(), self._slices.cache.list()
+            self._wanted = self._compiler.compile(services, slices)
+            self._tell_skipped()
+        return self._wanted
+
     async def _save(self, rules: RuleSet) -> None:
         """Keep the rules on disk; one that is full or hangs keeps no change from the kernel."""
+        if rules is self._saved:
+            return
         try:
             save = partial(self._checkpoint.save, rules)
             await self._env.blocking.run(FILE, save, deadline_s=SAVE_DEADLINE_S)
@@ -182,6 +223,7 @@ class Proxy:
             self._is_unsaved = True
             return
         self._is_unsaved = False
+        self._saved = rules
 
     def _tell_skipped(self) -> None:
         skipped = self._compiler.skipped

@@ -56,6 +56,8 @@ class PaperNet:
                 raise CommandFailed(argv, 2, str(error)) from error
             await self.may_end.wait()
             return Completed(b"", b"")
+        if program == "ip":
+            return Completed(b"[]", b"")
         if program == "conntrack":
             said = "conntrack v1.4.7 (conntrack-tools): 0 flow entries have been deleted."
             raise CommandFailed(argv, 1, said)

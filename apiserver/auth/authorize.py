@@ -93,6 +93,8 @@ ROLES: dict[str, tuple[Rule, ...]] = {
     ),
     PROXIES: (
         Rule(READ, ("services", "endpointslices", "nodes")),
+        # Which nodes live that could announce an address.
+        Rule(READ, ("leases",), LEADERS_NAMESPACE),
         Rule(WRITE, ("events",)),
     ),
     # And the Lease of the node's gateway: `_rules_of`.
@@ -199,7 +201,8 @@ def _rules_of(identity: Identity) -> tuple[Rule, ...]:
     if identity.user in (SCHEDULER, CONTROLLERS):
         return ROLES[identity.user]
     if PROXIES in identity.groups and identity.user.startswith(PROXY_PREFIX):
-        return (*ROLES[PROXIES], _road("proxy", identity.user.removeprefix(PROXY_PREFIX)))
+        node = identity.user.removeprefix(PROXY_PREFIX)
+        return (*ROLES[PROXIES], _road("proxy", node), _announcer(node))
     if node := gateway_of(identity):
         verbs, name = CHANGE | {"get", "delete"}, f"{GATEWAY_LEASE_PREFIX}{node}"
         return (*ROLES[GATEWAYS], Rule(verbs, ("leases",), NODE_LEASE_NAMESPACE, name))
@@ -216,3 +219,8 @@ def _road(program: str, node: str) -> Rule:
     """Return the rule by which a road keeps its own Lease: by its path, never by a POST."""
     name = road_lease_name(program, node)
     return Rule(WRITE | {"get"}, ("leases",), ROAD_NAMESPACE, name)
+
+
+def _announcer(node: str) -> Rule:
+    """Return the rule by which a proxy shows that its node can announce addresses."""
+    return Rule(WRITE, ("leases",), LEADERS_NAMESPACE, f"announcer-{node}")

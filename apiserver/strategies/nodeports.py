@@ -4,33 +4,11 @@ One number is one service's, whatever its protocol, so that a person can tell wh
 """
 
 from collections.abc import Container
-from typing import NamedTuple
+
+from cubernetes.api.portrange import PortRange
 
 # The lower part of the range is for ports that people choose; it is given out last.
 CHOSEN_BAND_MIN, CHOSEN_BAND_MAX, CHOSEN_SHARE = 16, 128, 32
-
-
-class PortRange(NamedTuple):
-    """Both ends belong to it."""
-
-    first: int
-    last: int
-
-    def __str__(self) -> str:
-        return f"{self.first}-{self.last}"
-
-
-def range_of(text: str) -> PortRange:
-    """Read `30000-32767`.
-
-    Raises: ValueError.
-    """
-    first, dash, last = text.partition("-")
-    if not (dash and first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
-        raise ValueError(f"must be a range of ports such as 30000-32767, not {text[:40]!r}")
-    if int(last) > 65535:
-        raise ValueError(f"must end at 65535 or below, not {text[:40]!r}")
-    return PortRange(int(first), int(last))
 
 
 def refusal(port: int, ports: PortRange, holder: str | None) -> str:

@@ -14,6 +14,7 @@ from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Ref, replaced
+from cubernetes.api.portrange import range_of
 from cubernetes.host.web.messages import Identity
 
 # The API server's own service: the first address of the range is always its.
@@ -167,7 +168,7 @@ def _with_ports(cluster: Cluster, new: Service, held: tuple[str, ...], draw: Dra
     spec = new.spec
     if not (spec.has_node_ports or spec.has_health_port or any(_chosen(new))):
         return new
-    ports = nodeports.range_of(cluster.settings.node_port_range)
+    ports = range_of(cluster.settings.node_port_range)
     problems = [
         Problem(field, why)
         for field, port in _chosen(new)

@@ -47,6 +47,7 @@ def settings(site: Site) -> ApiServerSettings:
         service_range=cluster.service_range,
         pod_range=cluster.pod_range,
         cluster_domain=cluster.cluster_domain,
+        node_port_range=cluster.node_port_range,
     )
 
 

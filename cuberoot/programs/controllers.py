@@ -21,6 +21,7 @@ def settings(site: Site) -> ControllersSettings:
         pod_range=site.cluster.pod_range,
         # Where the node runs the time-series store, planners that ask for metrics get them of it.
         metrics_url=tsdb.URL if tsdb.PROGRAM in site.here else "",
+        load_balancer_pool=site.cluster.load_balancer_pool,
         metrics_port=METRICS_PORT,
     )
 

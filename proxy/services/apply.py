@@ -1,15 +1,18 @@
 """The rules of this node, kept as compiled: writes what changed, and forgets stale UDP flows."""
 
-from cubernetes.host.command import Commands
+from cubernetes.host.command import Commands, SystemCommands
 from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.conntrack import Flows
 from cubernetes.host.packetfilter.flows import stale_flows
-from cubernetes.host.packetfilter.iptables import Applied, Choice, Iptables, tools_in_use
+from cubernetes.host.packetfilter.generation import generation
+from cubernetes.host.packetfilter.iptables import Applied, Choice, Iptables, Tools, tools_in_use
 from cubernetes.host.packetfilter.ruleset import Chain, RuleSet
 from proxy.services.compile import OWNER, SERVICES
 from proxy.services.flows import udp_endpoints, wide_fronts
 
 log = Log(__name__)
+
+VERSION_DEADLINE_S = 5.0
 
 
 class ServiceRules:
@@ -51,4 +54,16 @@ async def rules_of_this_node(
     """Return this node's rules, in the kind of iptables that it already uses."""
     tools = await tools_in_use(commands, choice)
     log.info("iptables chosen", kind=tools.name)
-    return ServiceRules(commands, Iptables(commands, tools, OWNER), service_range)
+    # Other commands than the system's act on another kernel than ours, or on none.
+    is_ours = isinstance(commands, SystemCommands)
+    has_generation = is_ours and await _is_on_nf_tables(commands, tools)
+    iptables = Iptables(commands, tools, OWNER, generation if has_generation else lambda: None)
+    return ServiceRules(commands, iptables, service_range)
+
+
+async def _is_on_nf_tables(commands: Commands, tools: Tools) -> bool:
+    """Tell which kind it is that the distribution calls iptables, where that was chosen."""
+    if tools.name != "any":
+        return tools.name == "nft"
+    done = await commands.run([tools.save, "--version"], deadline_s=VERSION_DEADLINE_S)
+    return b"nf_tables" in done.stdout

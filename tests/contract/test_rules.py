@@ -10,7 +10,8 @@ import pytest
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.discovery.endpointslice import EndpointPort, EndpointSlice
 from cubernetes.api.meta import ObjectMeta, replaced
-from cubernetes.host.packetfilter.iptables import Iptables, Tools, tools_in_use
+from cubernetes.host.packetfilter.generation import generation
+from cubernetes.host.packetfilter.iptables import NFT, Iptables, Tools, tools_in_use
 from cubernetes.host.packetfilter.ruleset import Found, RuleSet, restore_text
 from proxy.reset import reset
 from proxy.services.apply import ServiceRules
@@ -330,6 +331,27 @@ async def test_a_foreign_flush_is_repaired(net: Wires, tools: Tools) -> None:
     assert [line for line in before if "CUBE-" in line] == [
         line for line in await saved(net, tools) if "CUBE-" in line
     ]
+
+
+async def test_the_generation_of_a_real_kernel_moves_with_every_change_and_with_no_other(
+    wires: Wires,
+) -> None:
+    def now() -> int | None:
+        return wires.call("node", generation)
+
+    rules = Iptables(wires.node, NFT, OWNER, now)
+    await rules.apply(rules_on("pod1"))
+    await rules.check(rules_on("pod1"))
+    before = now()
+    assert before is not None
+    ran = len(wires.node.ran)
+    assert not (await rules.check(rules_on("pod1"))).is_written
+    assert len(wires.node.ran) == ran
+    assert now() == before
+    await wires.node.run(["iptables-nft", "-t", "nat", "-F", "PREROUTING"])
+
+    assert now() != before
+    assert (await rules.check(rules_on("pod1"))).is_written
 
 
 async def test_t7_localhost_stays_where_it_is(net: Wires, tools: Tools) -> None:

@@ -46,6 +46,7 @@ SIGNS = {
     "docs/decisions": "One page for each choice that was hard; superseded pages stay, marked.",
     "examples": "Manifests to try, each tested.",
     "examples/nodes": "What a machine says of itself when it becomes a node.",
+    "examples/services": "Every door of a service, in one file.",
     "examples/tour": "What the tour shows, one file a stop.",
     "images": "The images of the tour and the tests, built from scratch without a daemon.",
     "images/pause": "The image that holds a pod's namespaces.",

@@ -28,6 +28,8 @@ from cubernetes.api.resource import Resource
 from cubernetes.api.selectors import selector_text
 
 HEADLESS = "None"
+# On a service: the address of the cluster's pool that it was given, for the nodes to announce.
+ANNOUNCED = "cubernetes.io/announced-address"
 AFFINITY_S_MAX = 86_400
 AFFINITY_S = 10_800  # how long a client keeps its pod, unless its service says so: three hours
 

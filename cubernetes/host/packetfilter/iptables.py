@@ -4,7 +4,7 @@ Touches the chains of one owner and the jumps into them, and nothing else. iptab
 (on nf_tables and legacy); mixing the two on one machine breaks both, so the one in use is kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -95,9 +95,19 @@ class Applied:
 class Iptables:
     """One owner's rules on this machine. Not to be used by two tasks at once."""
 
-    def __init__(self, commands: Commands, tools: Tools, owner: Owner) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        tools: Tools,
+        owner: Owner,
+        generation: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """generation: a number that every change of the rules moves; None where there is none."""
         self._commands, self._tools, self._owner = commands, tools, owner
+        self._generation = generation
         self._known: Found | None = None
+        # At this generation the machine was found to hold what is known.
+        self._right_at: int | None = None
         # Rules that this iptables spells in its own way: as we wrote them, as it gives them back.
         self._spelled: dict[Chain, tuple[tuple[Rule, ...], tuple[Rule, ...]]] = {}
 
@@ -119,11 +129,20 @@ class Iptables:
         return await self._move(self._known, wanted)
 
     async def check(self, wanted: RuleSet) -> Applied:
-        """Look at what the machine really holds, and repair what somebody else changed."""
+        """Look at what the machine really holds, and repair what somebody else changed.
+
+        Where no rule at all has changed since it was found to be right, nothing is read.
+        """
+        # Before the reading: what changes after it is found by the next look.
+        now = self._generation()
+        if self._known is not None and now is not None and now == self._right_at:
+            return await self._move(self._known, wanted)
         found = self._as_written(await self.read())
         applied = await self._move(found, wanted)
         if applied.is_written:
             self._learn(await self.read(), wanted)
+        else:
+            self._right_at = now
         return applied
 
     async def reset(self) -> Applied:
@@ -131,12 +150,13 @@ class Iptables:
         return await self._move(await self.read(), RuleSet())
 
     async def _move(self, found: Found, wanted: RuleSet) -> Applied:
-        text = restore_text(found, wanted)
+        is_same = found.rules is wanted and not found.crowded
+        text = "" if is_same else restore_text(found, wanted)
         if not text:
-            self._known = found
+            self._known = Found(wanted)
             return Applied(found.rules, wanted)
         # Not known again until the transaction is through: a failed one is followed by a reading.
-        self._known = None
+        self._known = self._right_at = None
         argv = [self._tools.restore, "--noflush", "-w", str(LOCK_WAIT_S)]
         await self._commands.run(argv, stdin=text.encode("ascii"), deadline_s=DEADLINE_S)
         self._known = Found(wanted)

@@ -1,0 +1,1 @@
+"""Addresses of load balancers, announced to the nodes' network by one node each."""
