@@ -149,6 +149,19 @@ def test_a_slice_that_changes_for_others_does_not_make_a_pod_wait_for_more() -> 
     assert not cluster.is_removed("web-1")
 
 
+def test_the_revision_just_before_is_not_enough() -> None:
+    cluster = Cluster(["n1"])
+    cluster.delete("web-0")
+    cluster.settle()
+    cluster.plan()
+    newest = max(revision_of(one) for one in cluster.world.all(EndpointSlice))
+
+    cluster.acknowledge("n1", newest - 1)
+    assert not cluster.is_removed("web-0")
+    cluster.acknowledge("n1", newest)
+    assert cluster.is_removed("web-0")
+
+
 def test_any_program_that_has_a_roads_lease_is_waited_for() -> None:
     cluster = Cluster(["n1"])
     node = cluster.world.get(Node, "n1")
