@@ -54,7 +54,7 @@ class IngressBackend(Model):
     """Where a request goes.
 
     service: a service of the same namespace.
-    resource: another object; the gateway here serves services alone.
+    resource: another object; refused, for the gateway serves services alone.
     """
 
     service: IngressServiceBackend | None = None
@@ -97,7 +97,7 @@ class IngressRule(Model):
 
 
 class IngressTLS(Model):
-    """A certificate, and the hosts it is for.
+    """A certificate, and the hosts it is for; refused, for none is served yet.
 
     hosts: names and wildcards.
     secret_name: a Secret of the same namespace, of type kubernetes.io/tls.
@@ -113,7 +113,7 @@ class IngressSpec(Model):
     ingress_class_name: the IngressClass, which says what program serves this; left out, the gateway
         of the cluster does.
     default_backend: where requests go that no rule has a path for.
-    tls: certificates by host.
+    tls: certificates by host; refused until they are served.
     rules: hosts and their paths.
     """
 
@@ -183,7 +183,7 @@ class Ingress(Object):
         Column("Class", lambda one, _: one.spec.ingress_class_name or "<none>"),
         Column("Hosts", _hosts),
         Column("Address", _addresses),
-        Column("Ports", lambda one, _: "80, 443" if one.spec.tls else "80"),
+        Column("Ports", lambda *_: "80"),
         Column("Age", age_of),
     )
 
@@ -203,8 +203,9 @@ class Ingress(Object):
             yield Problem("spec", "needs defaultBackend or rules", "FieldValueRequired")
         for index, rule in enumerate(spec.rules):
             yield from _rule_problems(rule, f"spec.rules[{index}]")
-        for index, tls in enumerate(spec.tls):
-            yield from _tls_problems(tls, f"spec.tls[{index}]")
+        if spec.tls:
+            told = "certificates are not served yet: leave it out"
+            yield Problem("spec.tls", told, "FieldValueForbidden")
 
 
 def _rule_problems(rule: IngressRule, where: str) -> Iterator[Problem]:
@@ -223,9 +224,12 @@ def _rule_problems(rule: IngressRule, where: str) -> Iterator[Problem]:
 
 
 def _backend_problems(backend: IngressBackend, where: str) -> Iterator[Problem]:
-    if (backend.service is None) == (backend.resource is None):
-        yield Problem(where, "needs one of service and resource", "FieldValueRequired")
+    if backend.resource is not None:
+        told = "only services are led to: name one in service"
+        yield Problem(f"{where}.resource", told, "FieldValueForbidden")
+        return
     if backend.service is None:
+        yield Problem(f"{where}.service", "names the service", "FieldValueRequired")
         return
     if not names.is_label(backend.service.name):
         yield Problem(f"{where}.service.name", names.LABEL_RULE)
@@ -235,11 +239,3 @@ def _backend_problems(backend: IngressBackend, where: str) -> Iterator[Problem]:
         yield Problem(f"{where}.service.port", rule, "FieldValueRequired")
     elif port.name and not names.is_label(port.name):
         yield Problem(f"{where}.service.port.name", names.LABEL_RULE)
-
-
-def _tls_problems(tls: IngressTLS, where: str) -> Iterator[Problem]:
-    if tls.secret_name and not names.is_subdomain(tls.secret_name):
-        yield Problem(f"{where}.secretName", names.SUBDOMAIN_RULE)
-    for index, host in enumerate(tls.hosts):
-        if why := host_problem(host, may_be_wildcard=True):
-            yield Problem(f"{where}.hosts[{index}]", why)

@@ -207,8 +207,8 @@ Spec:
       Target Port:  8080
   Cluster IP:               10.96.0.10
   Cluster IPs:              10.96.0.10
-  Session Affinity:         None
   Internal Traffic Policy:  Cluster
+  Session Affinity:         None
   Ip Families:              IPv4
   Ip Family Policy:         SingleStack
 Status:
@@ -221,7 +221,7 @@ Events:         <none>
 
 
 def test_describe_tells_all_in_words() -> None:
-    server = TinyServer(a_service("web"), a_slice("web-1", addresses=["10.244.1.2"]))
+    server = TinyServer(a_service("web").defaulted(), a_slice("web-1", addresses=["10.244.1.2"]))
 
     assert run(server, "describe svc web").out == DESCRIBED
 

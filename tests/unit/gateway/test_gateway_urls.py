@@ -70,22 +70,23 @@ def test_everything_that_is_wrong_with_an_ingress_is_told_at_its_field() -> None
                 }
             },
         ],
-        "tls": [{"hosts": ["*"], "secretName": "/"}],
+        "tls": [{"hosts": ["a.example"], "secretName": "web"}],
+        "defaultBackend": {"resource": {"apiGroup": "", "kind": "Bucket", "name": "b"}},
     }
     found = {one.field for one in codec.from_tree(Ingress, tree).model.problems()}
 
     path, other = "spec.rules[1].http.paths[0]", "spec.rules[2].http.paths[0]"
     assert found == {
+        "spec.defaultBackend.resource",
         "spec.ingressClassName",
         "spec.rules[0].host",
         "spec.rules[0].http.paths",
         f"{path}.path",
-        f"{path}.backend",
+        f"{path}.backend.service",
         f"{other}.path",
         f"{other}.backend.service.name",
         f"{other}.backend.service.port",
-        "spec.tls[0].secretName",
-        "spec.tls[0].hosts[0]",
+        "spec.tls",
     }
 
 
