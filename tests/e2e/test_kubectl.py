@@ -221,8 +221,12 @@ def test_what_is_created_by_command_is_there(kubectl: Kubectl) -> None:
     again = kubectl("create", "namespace", "blue", code=1)
     assert 'namespaces "blue" already exists' in again
     assert "is invalid" in kubectl("create", "namespace", "Blue_", code=1)
-    refused = kubectl("create", "service", "nodeport", "n", "--tcp=80", code=1)
-    assert "spec.type: Unsupported value: \"NodePort\": must be one of 'ClusterIP'" in refused
+    assert "service/gate created" in kubectl("create", "service", "nodeport", "gate", "--tcp=80")
+    given = kubectl("get", "svc", "gate", "-o", "jsonpath={.spec.type} {.spec.ports[0].nodePort}")
+    kind, _, node_port = given.partition(" ")
+    assert kind == "NodePort"
+    assert 30000 <= int(node_port) <= 32767
+    kubectl("delete", "service", "gate")
     kubectl("delete", "service", "door", "-n", "blue")
 
 

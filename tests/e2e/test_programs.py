@@ -15,7 +15,7 @@ from tests.e2e.test_systemd import Units
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
-PLANE = 5
+PLANE = 6
 QUERY = "http://127.0.0.1:9090/api/v1/query?query="
 FILES = (
     "etc/cubernetes/settings/tsdb.json",

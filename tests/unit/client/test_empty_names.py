@@ -45,6 +45,7 @@ CLIENT_CALLS: dict[str, Callable[[Client], Awaitable[Any]]] = {
 }
 API_CALLS: dict[str, Callable[[Api], Any]] = {
     "get": lambda api: api.get(PODS, "", "shop"),
+    "replace": lambda api: api.replace(PODS, "", {}, "shop", is_dry=False),
     "patch": lambda api: api.patch(PODS, "", "shop", {}),
     "delete": lambda api: api.delete(PODS, "", "shop", {}),
     "log": lambda api: next(api.log(PODS, "", "shop", ())),
