@@ -66,8 +66,7 @@ class PodWorker:
         pod = self._pod
         if pod is not None and self._memory.refusal != refusal:
             self._memory = replace(self._memory, refusal=refusal)
-            message = refusal.message
-            self._parts.recorder.record(Record(pod, refusal.reason, message, "Warning"))
+            self._parts.recorder.record(Record(pod, refusal.reason, refusal.message, "Warning"))
             self._woken.set()
 
     def wake(self) -> None:
@@ -114,8 +113,7 @@ class PodWorker:
     def _report_ending(self, error: Exception) -> None:
         """Report what keeps a deleted pod from being gone."""
         pod = self._pod
-        is_ours = isinstance(error, TROUBLES)
-        if pod is not None and pod.metadata.is_deleted and is_ours:
+        if pod is not None and pod.metadata.is_deleted and isinstance(error, TROUBLES):
             self._parts.recorder.record(Record(pod, "FailedKillPod", str(error), "Warning"))
 
     def _pause_s(self, span_s: float) -> float:
@@ -159,8 +157,8 @@ class PodWorker:
                 await self._trying(pod, name, start)
             case plan.Stop(ids, grace_s, why):
                 if pod is not None:
-                    message = f"stopping containers: {why}"
-                    self._parts.recorder.record(Record(pod, "Killing", message))
+                    told = Record(pod, "Killing", f"stopping containers: {why}")
+                    self._parts.recorder.record(told)
                 await self._stopping.stop(ids, grace_s)
             case plan.StopSandbox(container_id):
                 await self._acts.stop_sandbox(container_id)
