@@ -74,6 +74,7 @@ class Presence:
             renew_time=now,
         )
         try:
-            await self._client.create(Lease(metadata=meta, spec=spec))
+            # By its name, not into the collection: a gateway may write this Lease and no other.
+            await self._client.update(Lease(metadata=meta, spec=spec))
         except AlreadyExists:
             return

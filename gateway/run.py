@@ -31,6 +31,7 @@ from gateway.counts import Counts
 from gateway.nginx.container import ContainerNginx
 from gateway.nginx.driver import Driver
 from gateway.nginx.process import ConfigurationRefused, NginxTrouble
+from gateway.nginx.quoting import Unquotable
 from gateway.nginx.text import Configuration, Facts, configuration_for, guilty
 from gateway.nginx.tree import Tree
 from gateway.presence import Presence
@@ -190,7 +191,11 @@ class Gateway:
         began_s = self._env.clock.monotonic()
         for _ in range(REFUSALS_MAX):
             model = self._model()
-            wanted = configuration_for(model, self._facts)
+            try:
+                wanted = configuration_for(model, self._facts)
+            except Unquotable as error:
+                self._failed("a text cannot stand in a configuration", error)
+                return False
             try:
                 is_new = await self._driver.apply(wanted)
             except ConfigurationRefused as error:
@@ -204,6 +209,8 @@ class Gateway:
                 return False
             self._applied(model, wanted, is_new, self._env.clock.monotonic() - began_s)
             return True
+        # More are refused than one turn leaves out: the next goes on with the rest.
+        self._failure_count += 1
         return False
 
     def _model(self) -> Model:

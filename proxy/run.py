@@ -89,6 +89,7 @@ class Proxy:
         self._wanted: RuleSet | None = None
         self._saved: RuleSet | None = None
         self._skipped: tuple[str, ...] = ()
+        self._told_healthy = True
         self._failure_count = 0
         self._check_at_s = 0.0
         self._counts = Counts(env.metrics)
@@ -164,15 +165,18 @@ class Proxy:
     async def _turn(self) -> bool:
         is_news = self._wanted is None
         is_done = await self._rules_turn()
-        if is_done and not is_news and self._health.is_complete:
+        is_healthy = is_done or self._failure_count < UNHEALTHY_AFTER
+        is_told = is_healthy == self._told_healthy and self._health.is_complete
+        if is_done and not is_news and is_told:
             return True
         verdicts = verdicts_for(
             self._services.cache.list(),
             self._slices.cache.list(),
             self._settings.node_name,
-            is_proxy_healthy=is_done or self._failure_count < UNHEALTHY_AFTER,
+            is_proxy_healthy=is_healthy,
         )
         await self._health.serve(verdicts)
+        self._told_healthy = is_healthy
         return is_done
 
     async def _rules_turn(self) -> bool:

@@ -102,8 +102,6 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(READ, ("ingresses", "ingressclasses", "dnses", "services", "endpointslices")),
         Rule(frozenset({"get"}), ("nodes",)),
         Rule(WRITE, ("events",)),
-        # The name is in the body.
-        Rule(frozenset({"create"}), ("leases",), NODE_LEASE_NAMESPACE),
     ),
     RESOLVERS: (
         Rule(READ, ("services", "endpointslices", "namespaces")),
@@ -204,7 +202,7 @@ def _rules_of(identity: Identity) -> tuple[Rule, ...]:
         node = identity.user.removeprefix(PROXY_PREFIX)
         return (*ROLES[PROXIES], _road("proxy", node), _announcer(node))
     if node := gateway_of(identity):
-        verbs, name = CHANGE | {"get", "delete"}, f"{GATEWAY_LEASE_PREFIX}{node}"
+        verbs, name = WRITE | {"get", "delete"}, f"{GATEWAY_LEASE_PREFIX}{node}"
         return (*ROLES[GATEWAYS], Rule(verbs, ("leases",), NODE_LEASE_NAMESPACE, name))
     if RESOLVERS in identity.groups and identity.user.startswith(RESOLVER_PREFIX):
         return ROLES[RESOLVERS]

@@ -5,12 +5,17 @@ An object of a view has the revision of the change that made it what it is.
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
+
 from apiserver.fairness.waking import Waking
 from apiserver.state.items import Item, encoded, stored, value_of
 from apiserver.state.keys import collection_in, collection_of, key_of
 from apiserver.state.view import Change, Place, View, ViewMaker
 from apiserver.state.watchcache import KindCache
 from cubernetes.api.meta import Object
+from cubernetes.host.log import Log
+
+log = Log(__name__)
 
 
 class Views:
@@ -38,7 +43,7 @@ class Views:
             items = (item for kind in view.sources for item in sources[kind].items.values())
             touched: dict[Place, int] = {}
             for item in sorted(items, key=lambda one: one.revision):
-                touched |= dict.fromkeys(view.changed(item.key, item), item.revision)
+                touched |= dict.fromkeys(view.changed(item.key, _readable(item)), item.revision)
             made = {_key(view, place): _item(view, place, at) for place, at in touched.items()}
             cache = self._caches.get(view.kind)
             if cache is None:
@@ -58,7 +63,7 @@ class Views:
         last: dict[str, bytes | None] = {}
         cache = self._caches[view.kind]
         for key, source, revision in changes:
-            for place in view.changed(key, source):
+            for place in view.changed(key, _readable(source)):
                 at = _key(view, place)
                 item = _item(view, place, revision)
                 before = cache.items.get(at)
@@ -67,6 +72,18 @@ class Views:
                 if plain != known:
                     last[at] = plain
                     yield at, item, revision
+
+
+def _readable(source: Item | None) -> Item | None:
+    """Return a source, None for one that is stored and read no more: it must not end the server."""
+    if source is None:
+        return None
+    try:
+        _ = source.object
+    except msgspec.MsgspecError as error:
+        log.warning("what is stored is not read, views leave it out", key=source.key, why=error)
+        return None
+    return source
 
 
 def _is_fed(view: View, sources: Mapping[type[Object], KindCache]) -> bool:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from resolver.forwarding.replies import Reply
 
 REPLIES_MAX = 10_000
+REPLY_BYTES_MAX = 4096  # a longer one, which came by TCP, is asked for again
 
 
 class Kept(NamedTuple):
@@ -36,8 +37,8 @@ class Replies:
         return found.reply, int(age_s)
 
     def put(self, key: bytes, reply: Reply, now_s: float) -> None:
-        """Keep a reply, if its owner lets it be kept."""
-        if reply.kept_s <= 0:
+        """Keep a reply, if its owner lets it be kept and it is not long."""
+        if reply.kept_s <= 0 or len(reply.message) > REPLY_BYTES_MAX:
             return
         self._kept[key] = Kept(reply, now_s)
         self._kept.move_to_end(key)

@@ -24,7 +24,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
 
 async def versions_in(cluster: Cluster) -> dict[str, str]:
     """Return the resourceVersion of everything that the tour makes."""
-    tree = json.loads(await cluster.ok("get rs,po,svc -o json"))
+    tree = json.loads(await cluster.ok("get rs,po,svc,dns -o json"))
     return {
         f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"]
         for one in tree["items"]

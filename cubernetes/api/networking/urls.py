@@ -12,6 +12,9 @@ from cubernetes.api import names
 from cubernetes.api.core.node import is_address
 
 PATH_CHARS_MAX = 1024
+# nginx takes a token of 4,096 bytes, in which a '$' is written out.
+DOLLAR_BYTES = 16
+TEXT_BYTES_MAX = 3600
 WILDCARD = "*."
 
 _PATH = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*\Z")
@@ -43,7 +46,9 @@ def path_problem(path: str) -> str:
         text = decoded(path)
     except UnicodeDecodeError:
         return "must be UTF-8 where its %XX are decoded"
-    has_control = any(ord(char) < 0x20 or ord(char) == 0x7F for char in text)
+    if len(text.encode()) + text.count("$") * DOLLAR_BYTES > TEXT_BYTES_MAX:
+        return f"holds too many '$': each counts {DOLLAR_BYTES} bytes of {TEXT_BYTES_MAX}"
+    has_control = any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text)
     segments = text.split("/")[1:]
     has_dots = any(segment in (".", "..") for segment in segments)
     if "%2f" in path.lower() or has_dots or "//" in text or has_control:

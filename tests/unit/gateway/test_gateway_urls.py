@@ -9,6 +9,7 @@ from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.errors import Invalid
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.networking.urls import decoded, host_problem, path_problem
+from gateway.nginx.quoting import literal
 from tests.unit.gateway.roadworld import a_dns, an_ingress
 
 
@@ -30,7 +31,9 @@ def test_hosts_that_are_refused(host: str) -> None:
     assert host_problem(host, may_be_wildcard=True)
 
 
-@pytest.mark.parametrize("path", ["/", "/a", "/a/", "/a/b.c", "/a%20b", "/~a;b=c", "/$a", "/'(x)'"])
+@pytest.mark.parametrize(
+    "path", ["/", "/a", "/a/", "/a/b.c", "/a%20b", "/~a;b=c", "/$a", "/'(x)'", "/" + "$" * 200]
+)
 def test_paths_that_are_accepted(path: str) -> None:
     assert path_problem(path) == ""
 
@@ -39,7 +42,7 @@ def test_paths_that_are_accepted(path: str) -> None:
     "path",
     ["", "a", "//", "/a//b", "/..", "/a/../b", "/a/.", "/a%2Fb", "/a%2fb", "/%2e%2e/a", "/a?b",
      "/a#b", "/a b", '/a"', "/a{", "/a}", "/a\\b", "/a\nb", "/%", "/%zz", "/%00", "/%0a", "/%ff",
-     "/ä", "/" + "a" * 1024],
+     "/ä", "/" + "a" * 1024, "/a%C2%85b", "/" + "$" * 300, "/" + "%24" * 300],
 )  # fmt: skip
 def test_paths_that_are_refused(path: str) -> None:
     assert path_problem(path)
@@ -50,6 +53,7 @@ def test_an_accepted_path_has_no_character_that_ends_anything(path: str) -> None
     if not path_problem(path):
         assert all(0x20 <= ord(char) != 0x7F for char in decoded(path))
         assert ".." not in decoded(path).split("/")
+        assert literal(decoded(path))
 
 
 def test_everything_that_is_wrong_with_an_ingress_is_told_at_its_field() -> None:
