@@ -317,7 +317,8 @@ async def test_rules_flushed_by_somebody_else_are_written_again(
 
     await until("the host port answers", answers("n1", host_port), 20)
     for words in (["-F"], ["-X"]):
-        await cluster.run("n3", ["iptables", "-t", "nat", *words])
+        # The proxy may have written its rules again already: then its chains are in use.
+        await cluster.run("n3", ["iptables", "-t", "nat", *words], check=False)
     spent_s = await until("the service answers on n3 again", answers("n3", service), 12)
     spent_s += await until("the host port answers again", answers("n1", host_port), 12 - spent_s)
     print(f"flushed rules written again after {spent_s:.1f} s")  # noqa: T201  a figure
