@@ -21,7 +21,7 @@ from cubernetes.api.networking.ingress import (
     IngressStatus,
 )
 from cubernetes.api.networking.ingressclass import IngressClass
-from cubernetes.api.roads import Roads, is_served, roads_of
+from cubernetes.api.roads import Roads, is_served, own_classes, roads_of
 from cubernetes.reconcile.plan import Action, Record, UpdateStatus, View
 
 EVERY_ROAD = Ref("Roads", "", "")
@@ -42,10 +42,10 @@ class RoadStatuses:
     def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:  # noqa: ARG002
         classes, ingresses, dnses = view.list(IngressClass), view.list(Ingress), view.list(Dns)
         gateways = addresses_of(view)
-        roads = roads_of(ingresses, classes, dnses)
+        roads, own = roads_of(ingresses, classes, dnses), own_classes(classes)
         for ingress in ingresses:
             # That of another class is another program's, and so is its status.
-            if is_served(ingress, classes):
+            if is_served(ingress, own):
                 yield from _ingress_actions(ingress, gateways, roads)
         for dns in dnses:
             yield from _dns_actions(dns, gateways, roads, now)

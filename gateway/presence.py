@@ -10,7 +10,7 @@ from cubernetes.api.coordination.lease import (
 )
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import AlreadyExists, ApiError, NotFound
-from cubernetes.api.meta import ObjectMeta, OwnerReference
+from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
@@ -56,12 +56,7 @@ class Presence:
 
     async def _make(self, now: datetime) -> None:
         node = await self._client.get(Node, self._node)
-        owner = OwnerReference(
-            api_version=node.api_version,
-            kind=node.kind,
-            name=node.metadata.name,
-            uid=node.metadata.uid,
-        )
+        owner = replaced(node.owner_reference(), controller=False)
         meta = ObjectMeta(
             name=lease_name(self._node),
             namespace=NODE_LEASE_NAMESPACE,

@@ -46,15 +46,6 @@ class Road(NamedTuple):
     owner: Ref
 
 
-class Certified(NamedTuple):
-    """A host whose TLS is ended with the certificate of a Secret."""
-
-    host: str
-    namespace: str
-    secret: str
-    owner: Ref
-
-
 class Claim(NamedTuple):
     """A road, or why there is none."""
 
@@ -67,7 +58,6 @@ class Roads:
     """All roads, by place, in order; and what each object claims in vain, with the reasons."""
 
     roads: tuple[Road, ...] = ()
-    certified: tuple[Certified, ...] = ()
     refused: Mapping[Ref, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -75,21 +65,17 @@ def roads_of(
     ingresses: Iterable[Ingress], classes: Iterable[IngressClass], dnses: Iterable[Dns]
 ) -> Roads:
     """Return the roads of a cluster; the order of the arguments does not matter."""
-    own = {one.metadata.name for one in classes if one.spec.controller == GATEWAY}
-    claimants: list[Ingress | Dns] = [one for one in ingresses if _is_served(one, own)]
+    own = own_classes(classes)
+    claimants: list[Ingress | Dns] = [one for one in ingresses if is_served(one, own)]
     claimants += [one for one in dnses if not one.metadata.is_deleted]
     held: dict[Place, Road] = {}
-    certified: dict[str, Certified] = {}
     refused: dict[Ref, tuple[str, ...]] = {}
     for one in sorted(claimants, key=_age):
         claims = list(_ingress_claims(one) if isinstance(one, Ingress) else _dns_claims(one))
         whys = [why for claim in claims if (why := _taken(claim, held))]
-        if isinstance(one, Ingress):
-            whys += [why for each in _tls(one) if (why := _certified(each, certified))]
         if whys:
             refused[one.ref] = tuple(whys)
-    ordered = tuple(held[place] for place in sorted(held))
-    return Roads(ordered, tuple(certified[host] for host in sorted(certified)), refused)
+    return Roads(tuple(held[place] for place in sorted(held)), refused)
 
 
 def addresses_of(
@@ -110,13 +96,13 @@ def addresses_of(
     return {host: frozenset(found[host]) for host in sorted(found) if found[host]}
 
 
-def is_served(ingress: Ingress, classes: Iterable[IngressClass]) -> bool:
+def own_classes(classes: Iterable[IngressClass]) -> frozenset[str]:
+    """Return the names of the classes that the gateway serves."""
+    return frozenset(one.metadata.name for one in classes if one.spec.controller == GATEWAY)
+
+
+def is_served(ingress: Ingress, own: frozenset[str]) -> bool:
     """Tell whether an Ingress is the gateway's: by its class, or for it has none."""
-    own = {one.metadata.name for one in classes if one.spec.controller == GATEWAY}
-    return _is_served(ingress, own)
-
-
-def _is_served(ingress: Ingress, own: set[str]) -> bool:
     meta = ingress.metadata
     name = ingress.spec.ingress_class_name or meta.annotations.get(CLASS_ANNOTATION, "")
     return not meta.is_deleted and (not name or name in own)
@@ -136,21 +122,6 @@ def _taken(claim: Claim, held: dict[Place, Road]) -> str:
     if holder is road or holder == road:
         return ""
     return f"{road.place}: leads to {holder.service} of {holder.owner}, which is older"
-
-
-def _certified(one: Certified, held: dict[str, Certified]) -> str:
-    holder = held.setdefault(one.host, one)
-    if (holder.namespace, holder.secret) == (one.namespace, one.secret):
-        return ""
-    return f"{one.host}: has the certificate {holder.secret} of {holder.owner}, which is older"
-
-
-def _tls(ingress: Ingress) -> Iterator[Certified]:
-    for tls in ingress.spec.tls:
-        hosts = tls.hosts or tuple(rule.host for rule in ingress.spec.rules)
-        for host in dict.fromkeys(hosts):
-            if tls.secret_name and host and not host_problem(host, may_be_wildcard=True):
-                yield Certified(host, ingress.metadata.namespace, tls.secret_name, ingress.ref)
 
 
 def _ingress_claims(ingress: Ingress) -> Iterator[Claim]:

@@ -35,7 +35,6 @@ class Facts:
     status_port: int = 10253
     drain_s: int = 60
     log: str = "syslog:server=unix:/run/cube-gateway/log.sock,nohostname"
-    certificates: str = "/etc/cube-gateway/tls"
 
 
 class Configuration(NamedTuple):

@@ -28,14 +28,10 @@ class Route(NamedTuple):
 
 
 class Host(NamedTuple):
-    """A host and its routes, in order. name is empty for every host that is not among the others.
-
-    certificate is the file of its certificate; empty where it has none.
-    """
+    """A host and its routes, in order. name is empty for every host that has none of its own."""
 
     name: str
     routes: tuple[Route, ...]
-    certificate: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from cubernetes.api.networking.ingress import (
     IngressRule,
     IngressServiceBackend,
     IngressSpec,
-    IngressTLS,
     ServiceBackendPort,
 )
 from cubernetes.api.networking.ingressclass import GATEWAY, IngressClass, IngressClassSpec
@@ -47,11 +46,10 @@ def an_ingress(
     *rules: tuple[str, tuple[str, ...]],
     default: str = "",
     ingress_class: str = "",
-    tls: tuple[tuple[str, ...], ...] = (),
     age_s: int = 60,
     namespace: str = "default",
 ) -> Ingress:
-    """Return an Ingress of rules (host, paths); tls has a secret, then its hosts."""
+    """Return an Ingress of rules (host, paths)."""
     return Ingress(
         metadata=a_meta(name, namespace, created_at=NOW - timedelta(seconds=age_s), generation=1),
         spec=IngressSpec(
@@ -61,7 +59,6 @@ def an_ingress(
                 IngressRule(host=host, http=HTTPIngressRule(paths=tuple(map(a_path, paths))))
                 for host, paths in rules
             ),
-            tls=tuple(IngressTLS(secret_name=one[0], hosts=one[1:]) for one in tls),
         ),
     )
 
