@@ -267,12 +267,8 @@ def _gone(one: EndpointSlice) -> Delete:
 
 
 def _services_of(pod: Object, view: View) -> list[Ref]:
-    labels = pod.metadata.labels.items()
-    return [
-        one.ref
-        for one in view.list(Service, pod.metadata.namespace)
-        if one.spec.selector and one.spec.selector.items() <= labels
-    ]
+    services = view.list(Service, pod.metadata.namespace)
+    return [one.ref for one in services if one.selects(pod.metadata.labels)]
 
 
 def _service_ref(one: EndpointSlice) -> Ref:

@@ -70,14 +70,9 @@ class LoadBalancers:
             wanted = IPv4Address(text)
             if wanted not in self.pool:
                 return None, f"loadBalancerIP {text} is not in the pool of this cluster"
-            return (
-                (None, f"loadBalancerIP {text} is another service's")
-                if wanted in taken
-                else (
-                    wanted,
-                    "",
-                )
-            )
+            if wanted in taken:
+                return None, f"loadBalancerIP {text} is another service's"
+            return wanted, ""
         free = next((address for address in self.pool if address not in taken), None)
         return free, "" if free else "every address of the pool is taken"
 

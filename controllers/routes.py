@@ -236,12 +236,8 @@ def standing_of(pod: Pod, view: View) -> Standing:
 
 
 def _services_of(pod: Pod, view: View) -> list[Service]:
-    labels = pod.metadata.labels.items()
-    return [
-        one
-        for one in view.list(Service, pod.metadata.namespace)
-        if one.spec.selector and one.spec.selector.items() <= labels
-    ]
+    services = view.list(Service, pod.metadata.namespace)
+    return [one for one in services if one.selects(pod.metadata.labels)]
 
 
 def _is_expected(service: Service, pod: Pod) -> bool:

@@ -25,7 +25,8 @@ class Views:
         self._makers = makers
         self._events_max, self._waking = events_max, waking
         self._caches: dict[type[Object], KindCache] = {}
-        self._views: list[View] = []
+        # Each with the collections of its sources.
+        self._views: list[tuple[View, frozenset[str]]] = []
 
     def cache_of(self, kind: type[Object]) -> KindCache | None:
         return self._caches.get(kind)
@@ -38,8 +39,9 @@ class Views:
 
     def load(self, sources: Mapping[type[Object], KindCache], revision: int) -> None:
         """Begin anew with what there is of the sources; a view that lacks one is not served."""
-        self._views = [one for one in (make() for make in self._makers) if _is_fed(one, sources)]
-        for view in self._views:
+        fed = [one for one in (make() for make in self._makers) if _is_fed(one, sources)]
+        self._views = [(one, frozenset(map(collection_of, one.sources))) for one in fed]
+        for view in fed:
             items = (item for kind in view.sources for item in sources[kind].items.values())
             touched: dict[Place, int] = {}
             for item in sorted(items, key=lambda one: one.revision):
@@ -54,9 +56,8 @@ class Views:
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Take over changes of any kinds, in order."""
-        for view in self._views:
-            sources = {collection_of(kind) for kind in view.sources}
-            mine = [one for one in changes if collection_in(one[0]) in sources]
+        for view, collections in self._views:
+            mine = [one for one in changes if collection_in(one[0]) in collections]
             self._caches[view.kind].apply(list(self._shown(view, mine)))
 
     def _shown(self, view: View, changes: Sequence[Change]) -> Iterator[Change]:

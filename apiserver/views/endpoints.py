@@ -80,13 +80,14 @@ def endpoints_of(service: Service, slices: Sequence[EndpointSlice]) -> Endpoints
             for port in one.ports
         )
         subsets.setdefault(ports, []).extend(one.endpoints)
-    left_count, made = ADDRESSES_MAX, []
+    left_count, total_count, made = ADDRESSES_MAX, 0, []
     for ports, endpoints in subsets.items():
-        shown = _shown(endpoints)[:left_count]
+        staying = _shown(endpoints)
+        total_count += len(staying)
+        shown = staying[:left_count]
         left_count -= len(shown)
         if shown:
             made.append(_subset(ports, shown))
-    total_count = sum(len(_shown(each)) for each in subsets.values())
     metadata = service.metadata
     cut = {OVER_CAPACITY: "truncated"} if total_count > ADDRESSES_MAX else {}
     return Endpoints(

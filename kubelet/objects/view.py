@@ -65,9 +65,8 @@ class PodObjects:
         """Whether a service selects the pod; also where the services are not known yet."""
         if not self.services.synced.is_set():
             return True
-        labels = pod.metadata.labels.items()
         here = self.services.cache.list(pod.metadata.namespace)
-        return any(one.spec.selector and one.spec.selector.items() <= labels for one in here)
+        return any(one.selects(pod.metadata.labels) for one in here)
 
     async def keep_saved(self) -> None:
         """Save the services of the pods' namespaces whenever they have changed."""

@@ -44,8 +44,9 @@ def verdicts_for(
     is_proxy_healthy: bool = True,
 ) -> Mapping[int, Verdict]:
     """Return the verdict of each port that is to be served on a node."""
-    asked = [one for one in services if one.spec.has_health_port]
-    asked = [one for one in asked if one.spec.health_check_node_port]
+    asked = [
+        one for one in services if one.spec.has_health_port and one.spec.health_check_node_port
+    ]
     if not asked:
         return {}
     grouped = slices_by_service(slices)

@@ -1,7 +1,7 @@
 """Service: one stable address in front of the pods that a selector names."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
@@ -270,6 +270,10 @@ class Service(Object):
     @property
     def is_headless(self) -> bool:
         return self.spec.is_headless
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether pods with these labels are behind it; without a selector none is."""
+        return bool(self.spec.selector) and self.spec.selector.items() <= labels.items()
 
     def defaulted(self) -> "Service":
         """Fill in what Kubernetes fills in: target ports, policies, families, node ports wanted."""

@@ -22,9 +22,7 @@ def names_for(pod: Pod, servers: tuple[str, ...], domain: str, host: ResolvConf)
     host: what the node's resolv.conf says, without the resolver.
     """
     policy = pod.spec.dns_policy
-    if policy == "None":
-        return _with_config(pod, ResolvConf())
-    if not servers:
+    if policy == "None" or not servers:
         return _with_config(pod, ResolvConf())
     if policy in CLUSTER_POLICIES and not (pod.spec.host_network and policy == "ClusterFirst"):
         searches = (*cluster_searches(pod.metadata.namespace, domain), *host.searches)
