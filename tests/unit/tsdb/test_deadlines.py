@@ -144,7 +144,8 @@ def test_a_selector_that_changes_while_it_is_asked_is_not_remembered(
     steps = reader.series([[Matcher("pod", Op.LIKE, "p.*")]], 0, 10_000, unlimited())
     next(steps)
     late = key_of_dict({"__name__": "m", "pod": "p-late"})
-    small.store.ref(late)
+    # A series is told for its samples: it has one.
+    small.store.append(np.array([small.store.ref(late)]), np.array([3000]), np.ones(1), 2**60)
     finished(steps)
 
     again = reader.series([[Matcher("pod", Op.LIKE, "p.*")]], 0, 10_000, unlimited())
