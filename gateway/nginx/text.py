@@ -112,18 +112,17 @@ HTTP = """\
 
 def configuration_for(model: Model, facts: Facts) -> Configuration:
     """Return the configuration of a model: the same model has the same text."""
-    body = list(_http(model, facts))
-    digest = hashlib.sha256("\n".join(line.text for line in body).encode())
-    generation = digest.hexdigest()[:16]
-    lines = [
+    body = [
         *_lines(HEAD),
         Line(f"worker_shutdown_timeout {facts.drain_s}s;"),
         Line("http {"),
-        *body,
-        *_status(facts, generation),
-        Line("}"),
+        *_http(model, facts),
     ]
-    return Configuration(tuple(lines), generation)
+    end = Line("}")
+    unnamed = (*body, *_status(facts, ""), end)
+    digest = hashlib.sha256("\n".join(line.text for line in unnamed).encode())
+    generation = digest.hexdigest()[:16]
+    return Configuration((*body, *_status(facts, generation), end), generation)
 
 
 def guilty(configuration: Configuration, said: str) -> frozenset[Ref]:

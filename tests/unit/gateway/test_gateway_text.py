@@ -110,6 +110,21 @@ def test_another_model_is_another_generation_and_the_same_model_the_same() -> No
     assert one == text(model(a_dns()))
 
 
+def test_another_node_is_another_generation() -> None:
+    """What no host's block says, such as how long workers may take, was in no generation."""
+    others = (
+        Facts(),
+        Facts(drain_s=61),
+        Facts(status_port=1),
+        Facts(http_port=81),
+        Facts(log="off"),
+    )
+    found = [configuration_for(Model(), facts) for facts in others]
+
+    assert len({one.generation for one in found}) == len(others)
+    assert f'return 200 "{found[0].generation}";' in found[0].content.decode()
+
+
 @pytest.mark.parametrize(
     ("services", "why"),
     [
