@@ -1,16 +1,17 @@
 """Roads to services: which gateways serve an Ingress or a Dns, told in its status.
 
 One writer for all of them: gateways say that they are there by their Leases, and write no status.
-A gateway counts as long as its Lease is there and its node is Ready. All roads are one key: who has
-a path that two objects claim depends on both.
+A gateway counts as long as its Lease says that it serves and its node is Ready. All roads are one
+key: who has a path that two objects claim depends on both.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cubernetes.api.condition import Condition, is_true, with_condition
-from cubernetes.api.coordination.lease import GATEWAY_LEASE_PREFIX, NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.coordination.road import ROAD_NAMESPACE, is_road, is_serving_gateway
 from cubernetes.api.core.node import Node, is_address
 from cubernetes.api.cubernetes.dns import ACCEPTED, Dns, DnsStatus
 from cubernetes.api.meta import Object, Ref, replaced
@@ -31,13 +32,29 @@ MESSAGE_CHARS_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class RoadStatuses:
-    """Plans for all roads at once."""
+    """Plans for all roads at once.
+
+    serving: the Leases by which gateways were seen to serve. They acknowledge each change of
+    endpoints, which is no news for a status.
+    """
+
+    serving: set[str] = field(default_factory=set)
 
     name = "roads"
     kinds: tuple[type[Object], ...] = (Ingress, IngressClass, Dns, Lease, Node)
 
-    def keys(self, changed: Object, view: View) -> Iterable[Ref]:  # noqa: ARG002
-        return (EVERY_ROAD,) if not isinstance(changed, Lease) or is_gateway(changed) else ()
+    def keys(self, changed: Object, view: View) -> Iterable[Ref]:
+        if not isinstance(changed, Lease):
+            return (EVERY_ROAD,)
+        return (EVERY_ROAD,) if is_road(changed) and self._is_news(changed, view) else ()
+
+    def _is_news(self, changed: Lease, view: View) -> bool:
+        name = changed.metadata.name
+        lease = view.get(Lease, name, ROAD_NAMESPACE)
+        is_serving = lease is not None and is_serving_gateway(lease)
+        was_serving = name in self.serving
+        (self.serving.add if is_serving else self.serving.discard)(name)
+        return is_serving != was_serving
 
     def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:  # noqa: ARG002
         classes, ingresses, dnses = view.list(IngressClass), view.list(Ingress), view.list(Dns)
@@ -51,18 +68,13 @@ class RoadStatuses:
             yield from _dns_actions(dns, gateways, roads, now)
 
 
-def is_gateway(lease: Lease) -> bool:
-    meta = lease.metadata
-    return meta.namespace == NODE_LEASE_NAMESPACE and meta.name.startswith(GATEWAY_LEASE_PREFIX)
-
-
 def addresses_of(view: View) -> tuple[str, ...]:
     """Return the addresses of the gateways that are there, in the order of their nodes' names."""
     found = []
-    for lease in view.list(Lease, NODE_LEASE_NAMESPACE):
-        if not is_gateway(lease):
+    for lease in view.list(Lease, ROAD_NAMESPACE):
+        if not is_serving_gateway(lease):
             continue
-        node = view.get(Node, lease.metadata.name.removeprefix(GATEWAY_LEASE_PREFIX))
+        node = view.get(Node, lease.spec.holder_identity)
         if node is None or node.metadata.is_deleted:
             continue
         if is_true(node.status.conditions, "Ready") and is_address(node.address):

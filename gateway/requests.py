@@ -89,14 +89,17 @@ class RequestCounts:
 
 async def read_log(folder: Path, workers_gid: int, counts: RequestCounts, env: Env) -> None:
     """Count what nginx logs, until cancelled. Raises: OSError: the socket cannot be made."""
-    opened = await env.blocking.run(DISK, partial(_opened, folder / SOCKET, workers_gid))
     loop = asyncio.get_running_loop()
-    loop.add_reader(opened, _read, opened, counts)
-    try:
-        await loop.create_future()
-    finally:
-        loop.remove_reader(opened)
-        opened.close()
+    # Made here, so that it is closed here also where the disk answers too late.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as opened:
+        opened.setblocking(False)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        await env.blocking.run(DISK, partial(_bind, opened, folder / SOCKET, workers_gid))
+        loop.add_reader(opened, _read, opened, counts)
+        try:
+            await loop.create_future()
+        finally:
+            loop.remove_reader(opened)
 
 
 def _read(opened: socket.socket, counts: RequestCounts) -> None:
@@ -107,18 +110,10 @@ def _read(opened: socket.socket, counts: RequestCounts) -> None:
             return
 
 
-def _opened(path: Path, workers_gid: int) -> socket.socket:
-    """Return a socket that nginx's workers may write to, in the place of one of before."""
+def _bind(opened: socket.socket, path: Path, workers_gid: int) -> None:
+    """Let nginx's workers write to a socket at a path, in the place of one of before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    try:
-        made.setblocking(False)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-        made.bind(str(path))
-        os.chown(path, -1, workers_gid)
-        path.chmod(0o660)
-    except OSError:
-        made.close()
-        raise
-    return made
+    opened.bind(str(path))
+    os.chown(path, -1, workers_gid)
+    path.chmod(0o660)

@@ -4,7 +4,8 @@ import asyncio
 import sys
 from functools import partial
 
-from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.coordination.road import GATEWAY_ROAD, ROAD_NAMESPACE, road_lease_name
 from cubernetes.api.errors import ApiError
 from cubernetes.client.connect import connect
 from cubernetes.client.outcome import Trouble
@@ -12,7 +13,6 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.program import CannotGoOn, main
 from gateway.nginx.process import NginxTrouble
-from gateway.presence import lease_name
 from gateway.run import nginx_of, tree_of
 from gateway.settings import GatewaySettings
 
@@ -25,7 +25,9 @@ async def reset(settings: GatewaySettings, env: Env) -> None:
     """Take it all away. Raises: CannotGoOn: names what is left, and why."""
     await _leave(settings, env)
     try:
-        await nginx_of(settings).remove()
+        nginx = nginx_of(settings)
+        await nginx.remove()
+        await nginx.remove_image()
         await env.blocking.run(("gateway", "disk"), partial(tree_of(settings).remove))
     except (NginxTrouble, OSError) as error:
         raise CannotGoOn(f"container {settings.container}: {error}") from error
@@ -42,7 +44,8 @@ async def _leave(settings: GatewaySettings, env: Env) -> None:
         return
     try:
         async with asyncio.timeout(LEASE_S):
-            await client.delete(Lease, lease_name(settings.node_name), NODE_LEASE_NAMESPACE)
+            name = road_lease_name(GATEWAY_ROAD, settings.node_name)
+            await client.delete(Lease, name, ROAD_NAMESPACE)
     except (ApiError, Trouble, TimeoutError) as error:
         log.warning("the gateway's lease stays", error=error)
     finally:

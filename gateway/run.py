@@ -3,6 +3,9 @@
 Until every kind is known whole, nginx serves what it served last: a gateway that starts while the
 API server is away takes nothing away. An object whose part of the configuration nginx refuses is
 left out and told so; the others are served.
+
+Which revision of the EndpointSlices nginx leads by is acknowledged on the gateway's Lease, as every
+road does (`cubernetes.api.coordination.road`); the first acknowledgement says that it serves.
 """
 
 import asyncio
@@ -10,12 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cubernetes.api.coordination.road import GATEWAY_ROAD, NO_SLICES
 from cubernetes.api.core.service import Service
 from cubernetes.api.cubernetes.dns import Dns
+from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object, Ref
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.networking.ingressclass import IngressClass
 from cubernetes.api.roads import roads_of
+from cubernetes.client.acknowledger import Acknowledger
+from cubernetes.client.cache import revision_of
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
@@ -28,13 +35,12 @@ from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
 from gateway.counts import Counts
-from gateway.nginx.container import ContainerNginx
+from gateway.nginx.container import ContainerNginx, layers_in
 from gateway.nginx.driver import Driver
 from gateway.nginx.process import ConfigurationRefused, NginxTrouble
 from gateway.nginx.quoting import Unquotable
 from gateway.nginx.text import Configuration, Facts, configuration_for, guilty
 from gateway.nginx.tree import Tree
-from gateway.presence import Presence
 from gateway.requests import RequestCounts, read_log
 from gateway.roads.compile import model_for
 from gateway.roads.model import Model
@@ -91,10 +97,12 @@ def facts_of(settings: GatewaySettings) -> Facts:
 
 
 async def _load(nginx: ContainerNginx, settings: GatewaySettings, env: Env) -> None:
-    """Give Docker the image where it has none. Raises: NginxTrouble, OSError."""
-    if await nginx.has_image():
-        return
+    """Give Docker the image where it has none, or another one. Raises: NginxTrouble, OSError."""
     path = Path(settings.archive)
+    look = partial(layers_in, path)
+    layers = await env.blocking.run(ARCHIVE, look) if settings.archive else ()
+    if await nginx.has_image(layers):
+        return
     read = partial(read_or_none, path)
     content = (
         await env.blocking.run(ARCHIVE, read, deadline_s=ARCHIVE_S) if settings.archive else None
@@ -120,24 +128,30 @@ class Gateway:
         self._classes = Informer(client, IngressClass, env)
         self._dnses = Informer(client, Dns, env)
         self._services = Informer(client, Service, env)
+        self._slices = Informer(client, EndpointSlice, env)
         self._informers: tuple[Informer[Any], ...] = (
+            self._slices,
             self._ingresses,
             self._classes,
             self._dnses,
             self._services,
         )
         self._recorder = Recorder(client, env, "gateway", settings.node_name)
-        self._presence = Presence(client, settings.node_name, env)
+        self._road = Acknowledger(client, env, GATEWAY_ROAD, settings.node_name)
+        self._slices_revision = NO_SLICES  # of the newest change of slices
         self._changed = asyncio.Event()
         # Objects that nginx refused, as they were then, and what it said.
         self._refused: dict[Key, str] = {}
         self._told: dict[Ref, tuple[str, ...]] = {}
         self._failure_count = 0
+        self._look_at_s = 0.0  # when the container is looked at again
+        self._pause_s = 0.0  # after the turn of now
         self._counts = Counts(env.metrics)
         self._requests = RequestCounts(env.metrics)
 
     async def run(self) -> None:
         """Run until cancelled."""
+        self._slices.on_change(self._on_slice)
         async with asyncio.TaskGroup() as tasks:
             for informer in self._informers:
                 informer.on_change(lambda _old, _new: self._changed.set())
@@ -146,27 +160,31 @@ class Gateway:
             folder, gid = Path(self._settings.run), self._settings.workers_gid
             read = partial(read_log, folder, gid, self._requests, self._env)
             tasks.create_task(supervised("log", read, self._env))
+            tasks.create_task(self._road.run())
             tasks.create_task(self._keep())
+
+    def _on_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
+        for one in (old, new):
+            if one is not None:
+                self._slices_revision = max(self._slices_revision, revision_of(one))
 
     async def _keep(self) -> None:
         while not await self._is_begun():
             await self._pause()
         for informer in self._informers:
             await self._synced(informer)
-        async with asyncio.TaskGroup() as tasks:
-            is_first = True
-            while True:
-                self._changed.clear()
-                if not await self._turn():
-                    await self._pause()
-                    continue
-                self._failure_count = 0
-                if is_first:
-                    # From here on it serves what the cluster says: others may send requests.
-                    tasks.create_task(self._presence.run())
-                    is_first = False
-                await self._env.clock.sleep(self._settings.reload_interval_s)
-                await wait_until(self._changed, self._settings.check_interval_s)
+        # It is waited for from before it leads anybody.
+        await self._road.claim()
+        while True:
+            self._changed.clear()
+            revision = self._slices_revision
+            if not await self._turn():
+                await self._pause()
+                continue
+            self._failure_count = 0
+            self._road.acknowledge(revision)
+            await self._env.clock.sleep(self._pause_s)
+            await wait_until(self._changed, self._settings.check_interval_s)
 
     async def _synced(self, informer: Informer[Any]) -> None:
         """Wait until a kind is known; look after the container meanwhile."""
@@ -186,9 +204,12 @@ class Gateway:
         return True
 
     async def _turn(self) -> bool:
-        if not await self._is_begun():
-            return False
         began_s = self._env.clock.monotonic()
+        # Also where changes never cease; not at each of them.
+        if began_s >= self._look_at_s:
+            if not await self._is_begun():
+                return False
+            self._look_at_s = began_s + self._settings.check_interval_s
         for _ in range(REFUSALS_MAX):
             model = self._model()
             try:
@@ -207,6 +228,9 @@ class Gateway:
             except (NginxTrouble, OSError) as error:
                 self._failed("nginx does not serve the configuration", error)
                 return False
+            # Pods wait for an acknowledgement; only reloads must be few.
+            told = self._settings
+            self._pause_s = told.reload_interval_s if is_new else told.look_interval_s
             self._applied(model, wanted, is_new, self._env.clock.monotonic() - began_s)
             return True
         # More are refused than one turn leaves out: the next goes on with the rest.
@@ -255,6 +279,7 @@ class Gateway:
         return [*self._ingresses.cache.list(), *self._dnses.cache.list()]
 
     def _failed(self, sentence: str, error: Exception) -> None:
+        self._look_at_s = 0.0
         self._counts.failed.inc()
         # Once a streak; what was served before is served on.
         if self._failure_count == 0:

@@ -26,6 +26,8 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
     status_port: int = 10253
     # Changes that come together are one reload: no sooner than this after the last one.
     reload_interval_s: float = 1.0
+    # How soon after a change that was no reload the next one is looked at.
+    look_interval_s: float = 0.05
     # How often the container is looked at, and started again.
     check_interval_s: float = 4.0
     # How long the workers of before may take to end what they have begun.

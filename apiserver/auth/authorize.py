@@ -7,8 +7,7 @@ The answer is the text of a refusal, or nothing.
 
 from typing import Any, NamedTuple, Protocol
 
-from cubernetes.api.coordination.lease import GATEWAY_LEASE_PREFIX, NODE_LEASE_NAMESPACE
-from cubernetes.api.coordination.road import ROAD_NAMESPACE, road_lease_name
+from cubernetes.api.coordination.road import GATEWAY_ROAD, ROAD_NAMESPACE, road_lease_name
 from cubernetes.api.meta import Object
 from cubernetes.host.web.messages import Identity
 
@@ -202,8 +201,9 @@ def _rules_of(identity: Identity) -> tuple[Rule, ...]:
         node = identity.user.removeprefix(PROXY_PREFIX)
         return (*ROLES[PROXIES], _road("proxy", node), _announcer(node))
     if node := gateway_of(identity):
-        verbs, name = WRITE | {"get", "delete"}, f"{GATEWAY_LEASE_PREFIX}{node}"
-        return (*ROLES[GATEWAYS], Rule(verbs, ("leases",), NODE_LEASE_NAMESPACE, name))
+        road = _road(GATEWAY_ROAD, node)
+        # A gateway that is disabled deletes its Lease, so that no pod waits for it.
+        return (*ROLES[GATEWAYS], road._replace(verbs=road.verbs | {"delete"}))
     if RESOLVERS in identity.groups and identity.user.startswith(RESOLVER_PREFIX):
         return ROLES[RESOLVERS]
     if BOOTSTRAPPERS in identity.groups and identity.user.startswith(BOOTSTRAP_PREFIX):

@@ -6,7 +6,8 @@ configuration is served whatever becomes of us.
 
 import hashlib
 import json
-from collections.abc import Mapping
+import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,12 +21,13 @@ LOAD_S = 120.0
 TEST_S = 30.0
 STATUS_S = 2.0
 STOP_S = 10
+MANIFEST_BYTES_MAX = 1 << 20
 INSIDE = "/etc/cube-gateway"
 SOCKETS = "/run/cube-gateway"
 SPEC_LABEL = "cubernetes.io/gateway"
 # The ports below 1024; workers of another user, their folders, and signals to them.
 CAPABILITIES = ("NET_BIND_SERVICE", "SETUID", "SETGID", "CHOWN", "KILL")
-GONE = 404
+GONE, IN_USE = 404, 409
 
 
 class ContainerNginx:
@@ -40,8 +42,8 @@ class ContainerNginx:
 
     async def ensure(self) -> bool:
         found = await self._inspect()
-        if found is not None and found["Config"]["Labels"].get(SPEC_LABEL) != label_of(self._spec):
-            # Made by another version of us.
+        if found is not None and not await self._is_current(found):
+            # Made by another version of us, or of an image that has been built anew since.
             await self.remove()
             found = None
         if found is None:
@@ -54,9 +56,10 @@ class ContainerNginx:
         await self._call("POST", f"/containers/{self._name}/start")
         return True
 
-    async def has_image(self) -> bool:
-        """Tell whether Docker has the image."""
-        return (await self._ask("GET", f"/images/{quote(self._image)}/json")).code != GONE
+    async def has_image(self, layers: Sequence[str] = ()) -> bool:
+        """Tell whether Docker has the image; layers, where known, are what it must be made of."""
+        found = await self._image_here()
+        return found is not None and (not layers or found["RootFS"]["Layers"] == list(layers))
 
     async def load(self, archive: bytes) -> None:
         """Give Docker the image. Raises: NginxTrouble."""
@@ -94,8 +97,25 @@ class ContainerNginx:
         if answer.code >= 400 and answer.code != GONE:
             raise NginxTrouble(sentence_in(answer))
 
+    async def remove_image(self) -> None:
+        """Take the image away; one that somebody else uses stays. Raises: NginxTrouble."""
+        answer = await self._ask("DELETE", f"/images/{quote(self._image)}")
+        if answer.code >= 400 and answer.code not in (GONE, IN_USE):
+            raise NginxTrouble(sentence_in(answer))
+
+    async def _is_current(self, found: Any) -> bool:
+        image = await self._image_here()
+        is_ours = found["Config"]["Labels"].get(SPEC_LABEL) == label_of(self._spec)
+        return is_ours and (image is None or found["Image"] == image["Id"])
+
+    async def _image_here(self) -> Any:
+        return await self._found(f"/images/{quote(self._image)}/json")
+
     async def _inspect(self) -> Any:
-        answer = await self._ask("GET", f"/containers/{self._name}/json")
+        return await self._found(f"/containers/{self._name}/json")
+
+    async def _found(self, path: str) -> Any:
+        answer = await self._ask("GET", path)
         if answer.code == GONE:
             return None
         return json.loads(_good(answer).body)
@@ -117,6 +137,26 @@ class ContainerNginx:
             return await exchange(self._docker, f"{method} {path}", body, deadline_s=deadline_s)
         except NoAnswer as error:
             raise NginxTrouble(f"Docker: {error}") from error
+
+
+def layers_in(archive: Path) -> tuple[str, ...]:
+    """Return the layers of the image in an archive; none where there is no archive. May block.
+
+    Raises: OSError, NginxTrouble: it is no archive of an image.
+    """
+    if not archive.exists():
+        return ()
+    try:
+        with tarfile.open(archive) as opened:
+            (image,) = _json_in(opened, "manifest.json")
+            return tuple(_json_in(opened, image["Config"])["rootfs"]["diff_ids"])
+    except (tarfile.TarError, ValueError, KeyError, TypeError) as error:
+        raise NginxTrouble(f"{archive} is no archive of an image: {error}") from error
+
+
+def _json_in(archive: tarfile.TarFile, name: str) -> Any:
+    found = archive.extractfile(name)
+    return json.loads(found.read(MANIFEST_BYTES_MAX)) if found is not None else None
 
 
 def spec_of(image: str, root: Path, run: Path) -> dict[str, object]:

@@ -10,12 +10,14 @@ import pytest
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
-from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.coordination.road import ROAD_NAMESPACE, applied_revision, is_serving_gateway
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.errors import NotFound
 from cubernetes.api.meta import Object, ObjectMeta, replaced
+from cubernetes.client.cache import revision_of
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.outcome import Unreachable
 from cubernetes.client.rest import Client
@@ -27,7 +29,7 @@ from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE
 from gateway.run import Gateway, tree_of
 from gateway.settings import GatewaySettings
 from tests.direct import DirectTransport
-from tests.given import a_service
+from tests.given import a_service, a_slice
 from tests.unit.gateway.roadworld import a_dns
 
 DEADLINE_S = 15.0
@@ -176,10 +178,10 @@ async def test_a_road_is_served_as_soon_as_its_service_is_there_and_the_lease_te
 
     async def has_lease() -> bool:
         try:
-            lease = await running.admin.get(Lease, "gateway-n1", NODE_LEASE_NAMESPACE)
+            lease = await running.admin.get(Lease, "gateway-n1", ROAD_NAMESPACE)
         except NotFound:
             return False
-        return lease.spec.holder_identity == "n1" and lease.spec.renew_time is not None
+        return lease.spec.holder_identity == "n1" and is_serving_gateway(lease)
 
     await until(has_lease)
     await running.admin.delete(Dns, "d", "default")
@@ -223,8 +225,27 @@ async def test_a_restart_without_the_api_server_takes_nothing_away(running: Runn
     running.begin()
 
     async def is_followed() -> bool:
-        return bool((await running.admin.list(Lease, NODE_LEASE_NAMESPACE)).items)
+        leases = (await running.admin.list(Lease, ROAD_NAMESPACE)).items
+        return any(is_serving_gateway(one) for one in leases)
 
     await until(is_followed)
     assert running.nginx.reload_count == reload_count
     assert '"a.example"' in running.nginx.text
+
+
+async def test_every_change_of_endpoints_is_acknowledged_so_that_pods_may_go(
+    running: Running,
+) -> None:
+    running.begin()
+    made = await running.admin.create(fresh(a_slice(addresses=("10.244.1.2",))))
+
+    async def is_acknowledged() -> bool:
+        try:
+            lease = await running.admin.get(Lease, "gateway-n1", ROAD_NAMESPACE)
+        except NotFound:
+            return False
+        return applied_revision(lease) == revision_of(made)
+
+    await until(is_acknowledged)
+    made = await running.admin.update(replaced(made, endpoints=()))
+    await until(is_acknowledged)

@@ -18,8 +18,6 @@ from cubernetes.api.meta import (
 from cubernetes.api.resource import Resource
 
 NODE_LEASE_NAMESPACE = "kube-node-lease"
-# The Lease of a node's gateway, beside the node's own: the prefix, then the node's name.
-GATEWAY_LEASE_PREFIX = "gateway-"
 
 
 class LeaseSpec(Model):

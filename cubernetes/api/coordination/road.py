@@ -16,6 +16,9 @@ from cubernetes.api.meta import ObjectMeta, replaced
 ROAD_NAMESPACE = "cube-road-lease"
 ROAD_LABEL = "cubernetes.io/road"
 APPLIED = "cubernetes.io/applied"
+# The program of the roads that are gateways, and the revision that one acknowledges which serves
+# while there is no slice at all: every other one is newer.
+GATEWAY_ROAD, NO_SLICES = "gateway", 1
 # A Lease must say for how long it holds; nobody counts it: a Node's own Lease shows that it lives.
 DURATION_S = 3600
 
@@ -32,6 +35,12 @@ def road_lease_name(program: str, node: str) -> str:
 
 def is_road(lease: Lease) -> bool:
     return lease.metadata.namespace == ROAD_NAMESPACE and ROAD_LABEL in lease.metadata.labels
+
+
+def is_serving_gateway(lease: Lease) -> bool:
+    """Tell whether a gateway serves what the cluster says: it has acknowledged anything at all."""
+    is_gateway = lease.metadata.labels.get(ROAD_LABEL) == GATEWAY_ROAD
+    return is_road(lease) and is_gateway and applied_revision(lease) >= NO_SLICES
 
 
 def applied_revision(lease: Lease) -> int:

@@ -1,14 +1,15 @@
 """The status of roads: which gateways serve them, told by one writer, and written once."""
 
-from controllers.roads import EVERY_ROAD, RoadStatuses
+from controllers.roads import EVERY_ROAD, RoadStatuses, addresses_of
 from cubernetes.api.condition import condition_of
 from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.coordination.road import acknowledged, road_lease
 from cubernetes.api.core.node import Node
 from cubernetes.api.cubernetes.dns import ACCEPTED, Dns
 from cubernetes.api.meta import Object
 from cubernetes.api.networking.ingress import Ingress
 from tests.carry import World
-from tests.given import a_condition, a_lease, a_node
+from tests.given import NOW, a_condition, a_lease, a_node
 from tests.unit.gateway.roadworld import CLASSES, a_dns, an_ingress
 
 PLANNER = RoadStatuses()
@@ -16,8 +17,8 @@ PLANNER = RoadStatuses()
 
 def a_gateway(node: str, address: str, *, is_ready: bool = True) -> tuple[Node, Lease]:
     ready = a_condition("Ready", "True" if is_ready else "Unknown")
-    lease = a_lease(f"gateway-{node}", holder=node)
-    return a_node(node, address=address, conditions=(ready,)), lease
+    made = a_node(node, address=address, conditions=(ready,))
+    return made, road_lease("gateway", made, 7, NOW)
 
 
 def settled(*objects: Object) -> World:
@@ -49,6 +50,28 @@ def test_a_gateway_of_a_silent_node_is_no_gateway() -> None:
     alone = a_lease("n3")
 
     assert told(settled(*there, *silent, alone, a_dns())) == (["192.0.2.1"], "True Served")
+
+
+def test_a_node_that_is_called_like_a_gateway_is_none() -> None:
+    """Their Leases had one namespace, so that the node `gateway-n1` was taken for n1's gateway."""
+    there, silent = a_gateway("n1", "192.0.2.1")[0], a_lease("gateway-n1", holder="gateway-n1")
+
+    assert told(settled(there, silent, a_dns())) == ([], "False NoGateway")
+
+
+def test_a_gateway_counts_once_it_serves_and_its_later_acknowledgements_are_no_news() -> None:
+    node, lease = a_gateway("n1", "192.0.2.1")
+    claimed = acknowledged(lease, 0, NOW)
+    world, planner = World([node, claimed, a_dns()]), RoadStatuses()
+    assert addresses_of(world.view()) == ()
+    assert list(planner.keys(claimed, world.view())) == []
+    world.put(lease)
+    assert list(planner.keys(lease, world.view())) == [EVERY_ROAD]
+    assert addresses_of(world.view()) == ("192.0.2.1",)
+    world.put(acknowledged(lease, 8, NOW))
+    assert list(planner.keys(lease, world.view())) == []
+    world.remove(lease.ref)
+    assert list(planner.keys(lease, world.view())) == [EVERY_ROAD]
 
 
 def test_w28_without_a_gateway_the_status_says_so() -> None:
