@@ -6,7 +6,7 @@ always escaped, and metadata comes before everything that a user fills, so the f
 the right one. Nothing is decoded to serve a get, a list or an event.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from apiserver.storage.store import Entry
 from cubernetes.api.coding import codec
@@ -22,15 +22,19 @@ def _stamp(revision: int) -> bytes:
 class Item:
     """An object at one revision; equal bytes are made once and shared by all who are served."""
 
-    __slots__ = ("_object", "content", "key", "kind", "revision")
+    __slots__ = ("_content", "_object", "key", "kind", "revision")
 
     def __init__(self, kind: type[Object], key: str, revision: int, content: bytes) -> None:
         self.kind = kind
         self.key = key
         self.revision = revision
-        # The object's JSON, resourceVersion included.
-        self.content = content
+        self._content = content
         self._object: Object | None = None
+
+    @property
+    def content(self) -> bytes:
+        """The object's JSON, resourceVersion included."""
+        return self._content
 
     @property
     def object(self) -> Object:
@@ -38,6 +42,33 @@ class Item:
         if self._object is None:
             self._object = codec.decode(self.kind, self.content)
         return self._object
+
+
+class MadeItem(Item):
+    """An object that is made, and encoded, when it is first asked for.
+
+    parts: what it is made of; two items of one key with equal parts look the same.
+    """
+
+    __slots__ = ("_make", "parts")
+
+    def __init__(
+        self,
+        kind: type[Object],
+        key: str,
+        revision: int,
+        parts: tuple[object, ...],
+        make: Callable[[], Object],
+    ) -> None:
+        super().__init__(kind, key, revision, b"")
+        self.parts = parts
+        self._make = make
+
+    @property
+    def content(self) -> bytes:
+        if not self._content:
+            self._content = _stamped(encoded(self._make()), self.revision)
+        return self._content
 
 
 # What stands at the keys that a transaction has read.
@@ -51,9 +82,12 @@ def item_of(kind: type[Object], entry: Entry) -> Item:
 
 def stored(kind: type[Object], key: str, value: bytes, revision: int) -> Item:
     """Return the item of a value that was written at a revision."""
+    return Item(kind, key, revision, _stamped(value, revision))
+
+
+def _stamped(value: bytes, revision: int) -> bytes:
     place = value.index(_METADATA) + len(_METADATA)
-    content = value[:place] + _stamp(revision) + value[place:]
-    return Item(kind, key, revision, content)
+    return value[:place] + _stamp(revision) + value[place:]
 
 
 def value_of(item: Item) -> bytes:

@@ -59,7 +59,7 @@ class Mirror:
         self._collections: dict[str, KindCache] = {}
         # What is of no kind that is served: claims of cluster IPs, tokens.
         self.plain: dict[str, Entry] = {}
-        self._views = Views(views, events_max=events_max, waking=self.waking)
+        self._views = Views(views, waking=self.waking)
         self.replace(kinds)
         self._waiting: list[tuple[int, float, asyncio.Future[None]]] = []
         self._freshening: list[asyncio.Future[int]] = []

@@ -19,21 +19,43 @@ class Place(NamedTuple):
     name: str
 
 
+class Sight(NamedTuple):
+    """What an object of a view looks like, not made yet: most are never asked for.
+
+    parts: all that it is made of, immutable; equal parts make equal objects.
+    make: makes the object.
+    revision: of the only source that it is made of; 0 where there may be several.
+    """
+
+    parts: tuple[object, ...]
+    make: Callable[[], Object]
+    revision: int = 0
+
+
 class View(Protocol):
-    """One kind that is made of others. It is given every object of its sources, and each change."""
+    """One kind that is made of others. It is given every object of its sources, and each change.
+
+    events_max: of how many of its changes the history is kept; each may hold a whole object.
+    """
 
     @property
     def kind(self) -> type[Object]: ...
 
     @property
+    def events_max(self) -> int: ...
+
+    @property
     def sources(self) -> tuple[type[Object], ...]: ...
 
     def changed(self, key: str, source: Item | None) -> Iterable[Place]:
-        """Take over what stands at the key of a source; return what may look different now."""
+        """Take over what stands at the key of a source; return what may look different now.
+
+        Raises: MsgspecError: the source is not read.
+        """
         ...
 
-    def shown(self, place: Place) -> Object | None:
-        """Return the object of a place; None where there is none."""
+    def shown(self, place: Place) -> Sight | None:
+        """Return what the object of a place looks like; None where there is none."""
         ...
 
 

@@ -1,14 +1,16 @@
 """The objects of every view in memory, with their changes: served as those of any kind.
 
-An object of a view has the revision of the change that made it what it is.
+An object of a view has the revision of the change that made it what it is, so that it grows with
+each change. After a load nobody knows that change any more: the object has the revision of the
+load, which is no older. Only an object of a single source always has that one's revision.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from apiserver.fairness.waking import Waking
-from apiserver.state.items import Item, encoded, stored, value_of
+from apiserver.state.items import Item, MadeItem
 from apiserver.state.keys import collection_in, collection_of, key_of
 from apiserver.state.view import Change, Place, View, ViewMaker
 from apiserver.state.watchcache import KindCache
@@ -21,9 +23,9 @@ log = Log(__name__)
 class Views:
     """Every view, each with its objects and their changes in memory."""
 
-    def __init__(self, makers: Sequence[ViewMaker], *, events_max: int, waking: Waking) -> None:
+    def __init__(self, makers: Sequence[ViewMaker], *, waking: Waking) -> None:
         self._makers = makers
-        self._events_max, self._waking = events_max, waking
+        self._waking = waking
         self._caches: dict[type[Object], KindCache] = {}
         # Each with the collections of its sources.
         self._views: list[tuple[View, frozenset[str]]] = []
@@ -43,13 +45,11 @@ class Views:
         self._views = [(one, frozenset(map(collection_of, one.sources))) for one in fed]
         for view in fed:
             items = (item for kind in view.sources for item in sources[kind].items.values())
-            touched: dict[Place, int] = {}
-            for item in sorted(items, key=lambda one: one.revision):
-                touched |= dict.fromkeys(view.changed(item.key, _readable(item)), item.revision)
-            made = {_key(view, place): _item(view, place, at) for place, at in touched.items()}
+            places = {place for item in items for place in _touched(view, item.key, item)}
+            made = {_key(view, place): _item(view, place, revision) for place in places}
             cache = self._caches.get(view.kind)
             if cache is None:
-                cache = KindCache(view.kind, events_max=self._events_max, waking=self._waking)
+                cache = KindCache(view.kind, events_max=view.events_max, waking=self._waking)
                 self._caches[view.kind] = cache
             there = [one for key in sorted(made) if (one := made[key]) is not None]
             cache.load(there, revision)
@@ -61,30 +61,31 @@ class Views:
             self._caches[view.kind].apply(list(self._shown(view, mine)))
 
     def _shown(self, view: View, changes: Sequence[Change]) -> Iterator[Change]:
-        last: dict[str, bytes | None] = {}
+        last: dict[str, Item | None] = {}
         cache = self._caches[view.kind]
         for key, source, revision in changes:
-            for place in view.changed(key, _readable(source)):
+            for place in _touched(view, key, source):
                 at = _key(view, place)
                 item = _item(view, place, revision)
-                before = cache.items.get(at)
-                known = last.get(at, value_of(before) if before is not None else None)
-                plain = value_of(item) if item is not None else None
-                if plain != known:
-                    last[at] = plain
+                before = last[at] if at in last else cache.items.get(at)
+                if not _is_same(before, item):
+                    last[at] = item
                     yield at, item, revision
 
 
-def _readable(source: Item | None) -> Item | None:
-    """Return a source, None for one that is stored and read no more: it must not end the server."""
-    if source is None:
-        return None
+def _touched(view: View, key: str, source: Item | None) -> Iterable[Place]:
+    """Let a view take over a source; one that is stored and not read must not end the server."""
     try:
-        _ = source.object
+        return view.changed(key, source)
     except msgspec.MsgspecError as error:
-        log.warning("what is stored is not read, views leave it out", key=source.key, why=error)
-        return None
-    return source
+        log.warning("what is stored is not read, views leave it out", key=key, why=error)
+        return view.changed(key, None)
+
+
+def _is_same(one: Item | None, other: Item | None) -> bool:
+    if isinstance(one, MadeItem) and isinstance(other, MadeItem):
+        return one.parts == other.parts
+    return one is other
 
 
 def _is_fed(view: View, sources: Mapping[type[Object], KindCache]) -> bool:
@@ -96,5 +97,8 @@ def _key(view: View, place: Place) -> str:
 
 
 def _item(view: View, place: Place, revision: int) -> Item | None:
-    one = view.shown(place)
-    return None if one is None else stored(view.kind, _key(view, place), encoded(one), revision)
+    sight = view.shown(place)
+    if sight is None:
+        return None
+    at = sight.revision or revision
+    return MadeItem(view.kind, _key(view, place), at, sight.parts, sight.make)

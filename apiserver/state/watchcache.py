@@ -202,6 +202,27 @@ class KindCache:
         found = [items[key] for key in keys[low:high]]
         return found if selection.is_whole else [one for one in found if selection.matches(one)]
 
+    def chosen_at(self, selection: Selection, revision: int, after: str = "") -> list[Item]:
+        """Return what `chosen` would have returned at a revision, told by what changed since.
+
+        Raises: FellBehind: the changes right after that revision are no longer kept.
+        """
+        if revision < self.floor:
+            raise FellBehind
+        index = bisect_right(self._events, revision, key=attrgetter("revision"))
+        # What stood at the keys that have changed since: the oldest of these changes says.
+        then: dict[str, Item | None] = {}
+        for event in self._events[index:]:
+            if (one := event.old or event.new) is not None:
+                then.setdefault(one.key, event.old)
+        found = [one for one in self.chosen(selection, after) if one.key not in then]
+        found += [
+            one
+            for one in then.values()
+            if one is not None and one.key > after and selection.matches(one)
+        ]
+        return sorted(found, key=attrgetter("key"))
+
     def count(self, prefix: str) -> int:
         """Return how many items have keys that begin with a prefix."""
         low, high = self._span(prefix)

@@ -214,7 +214,13 @@ async def _page(
     if cache.changed_at <= place.revision <= backend.mirror.revision:
         return cache.chosen(selection, place.after), True
     if not backend.mirror.is_stored(selection.kind):
-        raise Gone(TOO_OLD)
+        # Objects of a view are nowhere but here, and so is what they were.
+        if place.revision > backend.mirror.revision:
+            raise Gone(TOO_OLD)
+        try:
+            return cache.chosen_at(selection, place.revision, place.after), True
+        except FellBehind as error:
+            raise Gone(TOO_OLD) from error
     return await _old_page(backend, selection, place, limit)
 
 

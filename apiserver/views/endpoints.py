@@ -5,10 +5,11 @@ more than a thousand addresses are cut, which an annotation tells.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import ClassVar
 
 from apiserver.state.items import Item
-from apiserver.state.view import Place
+from apiserver.state.view import Place, Sight
 from cubernetes.api.core.endpoints import (
     EndpointAddress,
     EndpointPort,
@@ -20,6 +21,8 @@ from cubernetes.api.discovery.endpointslice import Endpoint, EndpointSlice
 from cubernetes.api.meta import Object, ObjectMeta
 
 ADDRESSES_MAX = 1000
+# A change of a service with a thousand addresses holds some hundred kilobytes once it is asked for.
+EVENTS_MAX = 128
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 
 
@@ -28,6 +31,7 @@ class EndpointsView:
 
     kind: ClassVar[type[Object]] = Endpoints
     sources: ClassVar[tuple[type[Object], ...]] = (Service, EndpointSlice)
+    events_max: ClassVar[int] = EVENTS_MAX
 
     def __init__(self) -> None:
         self._services: dict[Place, Service] = {}
@@ -63,12 +67,14 @@ class EndpointsView:
         self._places[key] = place
         return {place}
 
-    def shown(self, place: Place) -> Endpoints | None:
+    def shown(self, place: Place) -> Sight | None:
         service = self._services.get(place)
         slices = [one for _, one in sorted(self._slices.get(place, {}).items())]
         if service is None or not (service.spec.selector or slices):
             return None
-        return endpoints_of(service, slices)
+        metadata = service.metadata
+        parts = (metadata.uid, metadata.labels, *((one.ports, one.endpoints) for one in slices))
+        return Sight(parts, partial(endpoints_of, service, slices))
 
 
 def endpoints_of(service: Service, slices: Sequence[EndpointSlice]) -> Endpoints:

@@ -1,13 +1,20 @@
 """events.k8s.io: the core Events, each said in the newer words. Pure."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import ClassVar
 
+import msgspec
+
 from apiserver.state.items import Item
-from apiserver.state.view import Place
+from apiserver.state.view import Place, Sight
+from cubernetes.api.core.event import MESSAGE_MAX as NOTE_MAX
 from cubernetes.api.core.event import Event
 from cubernetes.api.events.event import Event as NewerEvent
-from cubernetes.api.meta import Object
+from cubernetes.api.meta import Object, ObjectMeta
+
+# As many as of a stored kind: a change holds no more than the core Event, which is kept anyway.
+EVENTS_MAX = 2048
 
 
 class EventView:
@@ -15,6 +22,7 @@ class EventView:
 
     kind: ClassVar[type[Object]] = NewerEvent
     sources: ClassVar[tuple[type[Object], ...]] = (Event,)
+    events_max: ClassVar[int] = EVENTS_MAX
 
     def __init__(self) -> None:
         self._items: dict[Place, Item] = {}
@@ -28,13 +36,20 @@ class EventView:
             self._items[place] = source
         return (place,)
 
-    def shown(self, place: Place) -> NewerEvent | None:
+    def shown(self, place: Place) -> Sight | None:
         item = self._items.get(place)
-        if item is None:
-            return None
+        return Sight((item,), partial(_made, place, item), item.revision) if item else None
+
+
+def _made(place: Place, item: Item) -> NewerEvent:
+    """Return an Event; of one that is stored and not read, its place at least."""
+    try:
         one = item.object
-        assert isinstance(one, Event)  # noqa: S101  its only source
-        return newer(one)
+    except msgspec.MsgspecError as error:
+        metadata = ObjectMeta(name=place.name, namespace=place.namespace)
+        return NewerEvent(metadata=metadata, note=f"what is stored is not read: {error}"[:NOTE_MAX])
+    assert isinstance(one, Event)  # noqa: S101  its only source
+    return newer(one)
 
 
 def newer(one: Event) -> NewerEvent:
