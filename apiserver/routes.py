@@ -16,7 +16,8 @@ from apiserver.strategies.registry import STRATEGIES, Strategies, strategy_of
 from apiserver.subresources.registry import parameters_of, refused_of, subresources_of
 from apiserver.verbs import delete, read
 from apiserver.verbs import write as writing
-from apiserver.views.registry import kinds_shown
+from apiserver.verbs.worded import handlers_of
+from apiserver.views.registry import WORDINGS, kinds_shown
 from apiserver.wire.parameters import COMMON, checks_of
 from cubernetes.api import names
 from cubernetes.api.errors import BadRequest, MethodNotAllowed, NotFound
@@ -73,7 +74,9 @@ def table(kinds: Sequence[type[Object]], strategies: Strategies = STRATEGIES) ->
     kinds = (*kinds, *kinds_shown(kinds))
     of_kinds = [
         route._replace(
-            strategy=strategy_of(kind, strategies), checks=_checks(route.subresource, route.verb)
+            handler=_handler(route, kind, strategies),
+            strategy=strategy_of(kind, strategies),
+            checks=_checks(route.subresource, route.verb),
         )
         for kind in kinds
         for route in (*_of_collections(kind), *_of_objects(kind))
@@ -84,6 +87,15 @@ def table(kinds: Sequence[type[Object]], strategies: Strategies = STRATEGIES) ->
     for route in _about_the_server(kinds, Documents(of_kinds, kinds)):
         yield route._replace(checks=common)
     yield from of_kinds
+
+
+def _handler(route: Route, kind: type[Object], strategies: Strategies) -> Handler:
+    """Return what carries a route out; what is written of a view is written in other words."""
+    wording = WORDINGS.get(kind)
+    if wording is None:
+        return route.handler
+    reworded = handlers_of(wording, strategy_of(wording.stored, strategies))
+    return reworded.get(route.verb, route.handler)
 
 
 @cache

@@ -5,10 +5,11 @@ keeps by itself what it needs of its sources, so that a change costs what it bea
 there is.
 """
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 from apiserver.state.items import Item
+from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Object
 
 
@@ -57,6 +58,23 @@ class View(Protocol):
     def shown(self, place: Place) -> Sight | None:
         """Return what the object of a place looks like; None where there is none."""
         ...
+
+
+class Wording(NamedTuple):
+    """How the objects of a view are written: each is a stored object in other words.
+
+    stored: the kind that is stored.
+    shown: a stored object in the view's words.
+    kept: an object of the view in the words of the stored kind; the second is what is stored now.
+    creation_problems, update_problems: what is wrong with one, in the view's words; an update's
+        are told of what was shown before and what is to be.
+    """
+
+    stored: type[Object]
+    shown: Callable[[Any], Object]
+    kept: Callable[[Any, Any], Object]
+    creation_problems: Callable[[Any], Iterator[Problem]]
+    update_problems: Callable[[Any, Any], Iterator[Problem]]
 
 
 type ViewMaker = Callable[[], View]

@@ -71,8 +71,8 @@ async def create_object(backend: Backend, call: Call, one: Object) -> Item:
 async def update(backend: Backend, call: Call) -> Response:
     """Replace an object; of the kinds that say so, one that is absent is created."""
     reading = object_in(call)
-    _check_address(call, reading.model)
-    change = partial(_replacement, call, reading.model)
+    check_address(call, reading.model)
+    change = partial(replacement, call, reading.model)
     try:
         return await modify(backend, call, change, warnings=reading.warnings)
     except NotFound:
@@ -80,13 +80,13 @@ async def update(backend: Backend, call: Call) -> Response:
         # A client that states a revision means that state, and no other.
         if not call.kind.resource.is_created_by_put or meta.resource_version or meta.uid:
             raise
-    _check_may_create(call)
+    check_may_create(call)
     named = replaced(reading.model, metadata=replaced(reading.model.metadata, name=call.name))
     item = await create_object(backend, call, named)
     return Response(201, item.content, warning_header(reading.warnings))
 
 
-def _check_address(call: Call, one: Object) -> None:
+def check_address(call: Call, one: Object) -> None:
     """Refuse an object that is not where the path says.
 
     Raises: BadRequest.
@@ -98,7 +98,7 @@ def _check_address(call: Call, one: Object) -> None:
     _check_namespace(call, one)
 
 
-def _check_may_create(call: Call) -> None:
+def check_may_create(call: Call) -> None:
     resource = call.kind.resource
     attempt = Attempt("create", resource.group, resource.plural, "", call.namespace, call.name)
     if refusal := may(call.identity, attempt, call.strategy):
@@ -112,7 +112,7 @@ async def update_status(backend: Backend, call: Call) -> Response:
 
 
 async def patch(backend: Backend, call: Call) -> Response:
-    return await _patch(backend, call, _replacement)
+    return await _patch(backend, call, replacement)
 
 
 async def patch_status(backend: Backend, call: Call) -> Response:
@@ -120,7 +120,7 @@ async def patch_status(backend: Backend, call: Call) -> Response:
 
 
 async def _patch(
-    backend: Backend, call: Call, replacement: Callable[[Call, Object, Object], Object]
+    backend: Backend, call: Call, made_of: Callable[[Call, Object, Object], Object]
 ) -> Response:
     asked = patch_in(call)
     warnings: list[str] = []
@@ -128,7 +128,7 @@ async def _patch(
     def change(old: Object) -> Object:
         reading = changed_to(call, asked.change(old))
         warnings[:] = (*asked.warnings, *reading.warnings)
-        return replacement(call, reading.model, old)
+        return made_of(call, reading.model, old)
 
     response = await modify(backend, call, change)
     return Response(response.status, response.body, warning_header(tuple(warnings)))
@@ -314,7 +314,7 @@ async def _put_new(
     return done.answer(done.revision)
 
 
-def _replacement(call: Call, new: Object, old: Object) -> Object:
+def replacement(call: Call, new: Object, old: Object) -> Object:
     """Return what a write of the main resource makes of old: all but what is the server's."""
     _check_seen(call, new, old)
     strategy = call.strategy

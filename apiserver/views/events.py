@@ -8,6 +8,7 @@ import msgspec
 
 from apiserver.state.items import Item
 from apiserver.state.view import Place, Sight
+from apiserver.views.eventwords import newer
 from cubernetes.api.core.event import MESSAGE_MAX as NOTE_MAX
 from cubernetes.api.core.event import Event
 from cubernetes.api.events.event import Event as NewerEvent
@@ -50,25 +51,3 @@ def _made(place: Place, item: Item) -> NewerEvent:
         return NewerEvent(metadata=metadata, note=f"what is stored is not read: {error}"[:NOTE_MAX])
     assert isinstance(one, Event)  # noqa: S101  its only source
     return newer(one)
-
-
-def newer(one: Event) -> NewerEvent:
-    """Return a core Event in the words of events.k8s.io/v1.
-
-    Clients require eventTime; where the reporter says none, it is when the event was first seen.
-    """
-    return NewerEvent(
-        metadata=one.metadata,
-        event_time=one.event_time or one.first_timestamp or one.metadata.creation_timestamp,
-        reporting_controller=one.reporting_component or one.source.component,
-        reporting_instance=one.reporting_instance or one.source.host,
-        action=one.action,
-        reason=one.reason,
-        regarding=one.involved_object,
-        note=one.message,
-        type=one.type,
-        deprecated_source=one.source,
-        deprecated_first_timestamp=one.first_timestamp,
-        deprecated_last_timestamp=one.last_timestamp,
-        deprecated_count=one.count,
-    )

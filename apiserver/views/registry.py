@@ -1,13 +1,18 @@
 """Every view there is: its routes, discovery, documents and caches come from here."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from apiserver.state.view import ViewMaker
+from apiserver.state.view import ViewMaker, Wording
 from apiserver.views.endpoints import EndpointsView
 from apiserver.views.events import EventView
+from apiserver.views.eventwords import EVENT_WORDING
+from cubernetes.api.events.event import Event as NewerEvent
 from cubernetes.api.meta import Object
 
 VIEWS: tuple[ViewMaker, ...] = (EndpointsView, EventView)
+
+# The views that are written too; the others are read only.
+WORDINGS: Mapping[type[Object], Wording] = {NewerEvent: EVENT_WORDING}
 
 
 def kinds_shown(stored: Collection[type[Object]]) -> tuple[type[Object], ...]:

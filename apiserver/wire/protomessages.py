@@ -140,8 +140,9 @@ LabelSelector 1=matchLabels:{} 2=matchExpressions:[LabelSelectorRequirement]
 LabelSelectorRequirement 1=key 2=operator 3=values:[]
 Event 1=metadata:ObjectMeta 2=involvedObject:ObjectReference 3=reason 4=message
   5=source:EventSource 6=firstTimestamp:time 7=lastTimestamp:time 8=count:int 9=type
-  10=eventTime:time 11=series:- 12=action 13=related:ObjectReference 14=reportingComponent
+  10=eventTime:time 11=series:EventSeries 12=action 13=related:ObjectReference 14=reportingComponent
   15=reportingInstance
+EventSeries 1=count:int 2=lastObservedTime:time
 EventSource 1=component 2=host
 Lease 1=metadata:ObjectMeta 2=spec:LeaseSpec
 LeaseSpec 1=holderIdentity 2=leaseDurationSeconds:int? 3=acquireTime:time 4=renewTime:time

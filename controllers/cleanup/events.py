@@ -82,4 +82,4 @@ class OldEvents:
 
 
 def _stamp(one: Event) -> datetime | None:
-    return one.last_timestamp or one.event_time or one.metadata.creation_timestamp
+    return one.last_seen_at or one.metadata.creation_timestamp

@@ -13,6 +13,7 @@ from cubernetes.api.coding import schema
 from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.errors import BadRequest, Problem
 from cubernetes.api.meta import Model, Object
+from cubernetes.api.microtime import MicroTime
 from cubernetes.api.notation.jsontext import Tree, tree_of, without_nulls
 from cubernetes.api.quantities import Quantity
 
@@ -28,6 +29,8 @@ type Validation = Literal["Strict", "Warn", "Ignore"]
 def _to_plain(value: object) -> object:
     if isinstance(value, Quantity):
         return value.text
+    if isinstance(value, MicroTime):
+        return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
     raise NotImplementedError(f"{type(value).__name__} has no form on the wire")
 
 

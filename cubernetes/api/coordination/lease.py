@@ -1,6 +1,7 @@
 """Lease: a claim that must be renewed: a node's sign of life, a leader's right to act."""
 
 from collections.abc import Iterator
+from typing import Self
 
 import msgspec
 
@@ -13,8 +14,10 @@ from cubernetes.api.meta import (
     Object,
     Seconds,
     age_of,
+    replaced,
     shown,
 )
+from cubernetes.api.microtime import with_micros
 from cubernetes.api.resource import Resource
 
 NODE_LEASE_NAMESPACE = "kube-node-lease"
@@ -48,6 +51,14 @@ class Lease(Object):
     api_version: str = shown("coordination.k8s.io/v1")
     kind: str = shown("Lease")
     spec: LeaseSpec = msgspec.field(default_factory=LeaseSpec)
+
+    def defaulted(self) -> Self:
+        spec: LeaseSpec = replaced(
+            self.spec,
+            acquire_time=with_micros(self.spec.acquire_time),
+            renew_time=with_micros(self.spec.renew_time),
+        )
+        return replaced(Object.defaulted(self), spec=spec)
 
     def problems(self) -> Iterator[Problem]:
         yield from Object.problems(self)

@@ -2,13 +2,24 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
 from cubernetes.api.errors import Problem
-from cubernetes.api.meta import Column, Count, Instant, Model, Object, Ref, short_span, shown
+from cubernetes.api.meta import (
+    Column,
+    Count,
+    Instant,
+    Model,
+    Object,
+    Ref,
+    replaced,
+    short_span,
+    shown,
+)
 from cubernetes.api.meta import text_field as text
+from cubernetes.api.microtime import with_micros
 from cubernetes.api.resource import Resource
 
 MESSAGE_MAX = 1024  # Kubernetes' bound on a note
@@ -39,6 +50,24 @@ class ObjectReference(Model):
         return Ref(self.kind, self.namespace, self.name)
 
 
+class EventSeries(Model):
+    """An event that goes on, as newer clients tell it.
+
+    count: how often it has happened.
+    last_observed_time: when it happened last.
+    """
+
+    count: Count = 0
+    last_observed_time: Instant | None = None
+
+
+def with_micro_series(series: EventSeries | None) -> EventSeries | None:
+    """Return a series whose time is written with its six digits."""
+    if series is None:
+        return None
+    return replaced(series, last_observed_time=with_micros(series.last_observed_time))
+
+
 class EventSource(Model):
     """The reporter of an event.
 
@@ -51,6 +80,8 @@ class EventSource(Model):
 
 
 def _last_seen(one: "Event", now: datetime) -> str:
+    if one.series is not None:
+        return _ago(one.series.last_observed_time, now)
     return _ago(one.last_timestamp, now) if one.last_timestamp else _first_seen(one, now)
 
 
@@ -71,6 +102,10 @@ def _source(one: "Event", _: object) -> str:
     return (one.source.component or one.reporting_component) + (f", {host}" if host else "")
 
 
+def _count(one: "Event", _: object) -> int:
+    return one.series.count if one.series is not None else one.count or 1
+
+
 class Event(Object):
     """Something that happened to an object, for people to read; it is kept for an hour.
 
@@ -85,7 +120,9 @@ class Event(Object):
     reporting_component: the component of `source`, for newer clients.
     reporting_instance: the host of `source`, for newer clients.
     event_time: when it happened first, for newer clients.
+    series: that it goes on, for newer clients.
     action: kept for clients that send it.
+    related: kept for clients that send it: another object that it is about.
     """
 
     resource = Resource("", "v1", "Event", "events", ("ev",), is_created_by_put=True)
@@ -98,7 +135,7 @@ class Event(Object):
         Column("Source", _source, wide=True),
         Column("Message", lambda one, _: one.message.strip()),
         Column("First Seen", _first_seen, wide=True),
-        Column("Count", lambda one, _: one.count, wide=True),
+        Column("Count", _count, wide=True),
         Column("Name", lambda one, _: one.metadata.name, wide=True),
     )
     selectable = {
@@ -125,13 +162,26 @@ class Event(Object):
     last_timestamp: Instant | None = None
     event_time: Instant | None = None
     count: Count = 1
+    series: EventSeries | None = None
     action: str = ""
+    related: ObjectReference | None = None
     reporting_component: str = ""
     reporting_instance: str = ""
 
     @property
     def parent_uid(self) -> str:
         return self.involved_object.uid
+
+    @property
+    def last_seen_at(self) -> datetime | None:
+        """When it was seen last, in whichever words that is told."""
+        of_series = self.series.last_observed_time if self.series is not None else None
+        return of_series or self.last_timestamp or self.event_time
+
+    def defaulted(self) -> Self:
+        series = with_micro_series(self.series)
+        made = Object.defaulted(self)
+        return replaced(made, event_time=with_micros(self.event_time), series=series)
 
     def problems(self) -> Iterator[Problem]:
         yield from Object.problems(self)

@@ -5,15 +5,21 @@ from typing import Literal
 
 import msgspec
 
-from cubernetes.api.core.event import EventSource, ObjectReference
+from cubernetes.api.core.event import EventSeries, EventSource, ObjectReference
 from cubernetes.api.meta import Column, Count, Instant, Object, short_span, shown
 from cubernetes.api.meta import text_field as text
 from cubernetes.api.resource import Resource
 
 
 def _last_seen(one: "Event", now: datetime) -> str:
-    at = one.deprecated_last_timestamp or one.event_time or one.metadata.creation_timestamp
+    of_series = one.series.last_observed_time if one.series is not None else None
+    at = of_series or one.deprecated_last_timestamp or one.event_time
+    at = at or one.metadata.creation_timestamp
     return short_span((now - at).total_seconds()) if at else "<unknown>"
+
+
+def _count(one: "Event", _: object) -> int:
+    return one.series.count if one.series is not None else one.deprecated_count or 1
 
 
 class Event(Object):
@@ -27,15 +33,15 @@ class Event(Object):
     reporting_controller: the program that reports it.
     reporting_instance: the machine that the program runs on.
     action: what was tried.
+    series: that it goes on: how often it has happened, and when last.
+    related: another object that it is about.
     deprecated_source: the reporter, in the words of core Events.
     deprecated_first_timestamp: when it happened first.
     deprecated_last_timestamp: when it happened last.
     deprecated_count: how often it has happened.
     """
 
-    resource = Resource(
-        "events.k8s.io", "v1", "Event", "events", ("ev",), verbs=("get", "list", "watch")
-    )
+    resource = Resource("events.k8s.io", "v1", "Event", "events", ("ev",), is_created_by_put=True)
     columns = (
         Column("Last Seen", _last_seen),
         Column("Type", lambda one, _: one.type),
@@ -44,7 +50,7 @@ class Event(Object):
         Column("Subobject", lambda one, _: one.regarding.field_path, wide=True),
         Column("Source", lambda one, _: one.reporting_controller, wide=True),
         Column("Message", lambda one, _: one.note.strip()),
-        Column("Count", lambda one, _: one.deprecated_count, wide=True),
+        Column("Count", _count, wide=True),
         Column("Name", lambda one, _: one.metadata.name, wide=True),
     )
     selectable = {
@@ -69,6 +75,8 @@ class Event(Object):
     reason: str = ""
     regarding: ObjectReference = msgspec.field(default_factory=ObjectReference)
     note: str = ""
+    related: ObjectReference | None = None
+    series: EventSeries | None = None
     type: Literal["Normal", "Warning"] = shown("Normal")
     deprecated_source: EventSource = msgspec.field(default_factory=EventSource)
     deprecated_first_timestamp: Instant | None = None
