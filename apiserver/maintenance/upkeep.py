@@ -31,6 +31,8 @@ class Upkeep:
         # The revisions of the last looks: history is forgotten up to the oldest.
         self._revisions: list[int] = []
         self._usage = Usage(0, 0, 0)
+        # The revision up to which history was forgotten at the last defragmentation.
+        self._defragmented_revision = 0
         # What the last Event said. One that a full store did not take is owed.
         self._told_tight = False
         figures = backend.env.metrics.gauge(
@@ -76,9 +78,12 @@ class Upkeep:
         revision = self._revisions[-1] if is_urgent else self._revisions[0]
         await store.compact(revision)
         usage = await store.usage()
-        if is_worth_defragmenting(usage):
+        # A full store takes no write that would measure what the compaction has freed.
+        is_untold = usage.is_full and revision > self._defragmented_revision
+        if is_untold or is_worth_defragmenting(usage):
             log.info("defragmenting", size_bytes=usage.size_bytes, used_bytes=usage.used_bytes)
             await store.defragment()
+            self._defragmented_revision = revision
             usage = await store.usage()
         if may_disarm(usage):
             await store.disarm()

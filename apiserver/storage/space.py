@@ -2,7 +2,8 @@
 
 What is overwritten or deleted stays in the file until its revision is compacted; what is free is
 used again before the file grows; only a defragmentation makes the file smaller. A file at its quota
-takes nothing that is put, until somebody has disarmed it.
+takes nothing that is put, until somebody has disarmed it. What is used is measured at a write and
+at a defragmentation, as in etcd (mvcc/backend: at a commit that has something to write).
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,12 +20,12 @@ class Space:
 
     def __init__(self, quota_bytes: int) -> None:
         self._quota_bytes = quota_bytes
-        self._size_bytes = self._used_bytes = EMPTY_BYTES
+        self._size_bytes = self._used_bytes = self._measured_bytes = EMPTY_BYTES
         self._is_full = False
 
     @property
     def usage(self) -> Usage:
-        return Usage(self._size_bytes, self._used_bytes, self._quota_bytes, self._is_full)
+        return Usage(self._size_bytes, self._measured_bytes, self._quota_bytes, self._is_full)
 
     def check(self, ops: Sequence[Op]) -> None:
         """Refuse what is put beyond the quota; what deletes alone is always taken.
@@ -42,6 +43,7 @@ class Space:
     def grow(self, changes: Iterable[Change]) -> None:
         self._used_bytes += sum(len(one.value or b"") + ENTRY_BYTES for one in changes)
         self._size_bytes = max(self._size_bytes, self._used_bytes)
+        self._measured_bytes = self._used_bytes
 
     def free(self, forgotten: Iterable[Sequence[Change]]) -> None:
         """Free what the changes of forgotten revisions have put in the place of."""
@@ -53,7 +55,7 @@ class Space:
                     self._used_bytes -= ENTRY_BYTES
 
     def defragment(self) -> None:
-        self._size_bytes = self._used_bytes
+        self._size_bytes = self._measured_bytes = self._used_bytes
 
     def disarm(self) -> None:
         self._is_full = False

@@ -136,7 +136,8 @@ class Usage:
 
     size_bytes: of its file; the quota is of this. Beyond it a store refuses what is put.
     used_bytes: the part of the file that holds something; the rest is taken again before the file
-        grows, and given back by `defragment`.
+        grows, and given back by `defragment`. It is measured at a write or a defragmentation:
+        after a compaction it is too high until the next of these.
     quota_bytes: 0 where there is none.
     is_full: it has gone over the quota, and refuses what is put until `disarm`.
     """
