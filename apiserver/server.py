@@ -21,7 +21,7 @@ from apiserver.auth.authorize import (
     may,
     needs_name,
     needs_object,
-    node_of,
+    reader_of,
 )
 from apiserver.backend import Backend, KubeletLogs, Signer
 from apiserver.call import Call, Policy, Trace
@@ -300,9 +300,9 @@ class ApiServer:
             raise forbidden(attempt.resource, call.name, refusal)
 
     async def _is_named(self, call: Call, attempt: Attempt) -> bool:
-        """Whether a pod of the asking node names the object; a pod just bound is waited for."""
-        kind, node = call.kind.resource.kind, node_of(call.identity)
-        asked = (node, attempt.namespace, kind, attempt.name)
+        """Whether the object is named for the reader; what was just written is waited for."""
+        kind, reader = call.kind.resource.kind, reader_of(call.identity)
+        asked = (reader, attempt.namespace, kind, attempt.name)
         if not self._named.has(*asked):
             await self.backend.caught_up()
         return self._named.has(*asked)

@@ -42,9 +42,10 @@ from gateway.nginx.quoting import Unquotable
 from gateway.nginx.text import Configuration, Facts, configuration_for, guilty
 from gateway.nginx.tree import Tree
 from gateway.requests import RequestCounts, read_log
-from gateway.roads.compile import model_for
+from gateway.roads.compile import model_for, secrets_of
 from gateway.roads.model import Model
 from gateway.settings import GatewaySettings
+from gateway.tls.secrets import FollowedSecrets
 
 log = Log(__name__)
 
@@ -129,6 +130,7 @@ class Gateway:
         self._dnses = Informer(client, Dns, env)
         self._services = Informer(client, Service, env)
         self._slices = Informer(client, EndpointSlice, env)
+        self._changed = asyncio.Event()
         self._informers: tuple[Informer[Any], ...] = (
             self._slices,
             self._ingresses,
@@ -137,9 +139,9 @@ class Gateway:
             self._services,
         )
         self._recorder = Recorder(client, env, "gateway", settings.node_name)
+        self._secrets = FollowedSecrets(client, env, self._changed.set)
         self._road = Acknowledger(client, env, GATEWAY_ROAD, settings.node_name)
         self._slices_revision = NO_SLICES  # of the newest change of slices
-        self._changed = asyncio.Event()
         # Objects that nginx refused, as they were then, and what it said.
         self._refused: dict[Key, str] = {}
         self._told: dict[Ref, tuple[str, ...]] = {}
@@ -153,6 +155,7 @@ class Gateway:
         """Run until cancelled."""
         self._slices.on_change(self._on_slice)
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             for informer in self._informers:
                 informer.on_change(lambda _old, _new: self._changed.set())
                 tasks.create_task(informer.run())
@@ -218,7 +221,10 @@ class Gateway:
                 self._failed("a text cannot stand in a configuration", error)
                 return False
             try:
+                files = [one.certificate for one in model.hosts]
+                await self._driver.certify(model.certificates, files)
                 is_new = await self._driver.apply(wanted)
+                await self._driver.keep_certificates(files)
             except ConfigurationRefused as error:
                 self._counts.refused.inc()
                 if not self._leave_out(wanted, error.said):
@@ -243,7 +249,9 @@ class Gateway:
             self._classes.cache.list(),
             [one for one in self._dnses.cache.list() if key_of(one) not in self._refused],
         )
-        return model_for(roads, self._services.cache.list())
+        secrets = secrets_of(roads)
+        self._secrets.follow(secrets, self._tasks)
+        return model_for(roads, self._services.cache.list(), self._secrets.pairs(secrets))
 
     def _leave_out(self, wanted: Configuration, said: str) -> bool:
         """Leave the objects out whose lines nginx names; tell whether there are such."""

@@ -148,12 +148,14 @@ def may(
 
     access is what the kind says of nodes, None where the resource is no kind's. one is the object
     that is there now, for the identities whose rights depend on it. is_named says that a pod bound
-    to the node names what it asks for.
+    to the node names what it asks for, or an Ingress what a gateway does.
     """
     if MASTERS in identity.groups:
         return ""
     if not (node := node_of(identity)):
         why = "" if any(rule.allows(attempt) for rule in _rules_of(identity)) else "no role allows"
+        if why and is_named and access is not None and needs_name(identity, access):
+            why = access.access_refusal(GATEWAYS, attempt, None, is_named=is_named)
     elif access is not None:
         why = access.access_refusal(node, attempt, one, is_named=is_named)
     else:
@@ -190,8 +192,15 @@ def needs_object(identity: Identity, attempt: Attempt, access: NodeAccess) -> bo
 
 
 def needs_name(identity: Identity, access: NodeAccess) -> bool:
-    """Whether `may` must be told if a pod of the node names the object."""
-    return access.is_read_where_named and bool(acting_node(identity))
+    """Whether `may` must be told if something names the object for the reader."""
+    return access.is_read_where_named and bool(reader_of(identity))
+
+
+def reader_of(identity: Identity) -> str:
+    """Return for whom objects are named that are read one by one: a node, or every gateway."""
+    if MASTERS in identity.groups:
+        return ""
+    return node_of(identity) or (GATEWAYS if gateway_of(identity) else "")
 
 
 def _rules_of(identity: Identity) -> tuple[Rule, ...]:

@@ -1,59 +1,83 @@
-"""Which ConfigMaps and Secrets the pods of each node name: these its kubelet may read, no other.
+"""Which ConfigMaps and Secrets are named for whom: these may be read there, and no other.
 
-It follows the pods as a watch does, by its place in their changes, so that a question costs what
-has changed since the one before it.
+A kubelet may read what the pods of its node name, a gateway the certificates that Ingresses name.
+The pods and Ingresses are followed as a watch does, by a place in their changes, so that a question
+costs what has changed since the one before it.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from apiserver.auth.authorize import GATEWAYS
 from apiserver.state.items import Item
 from apiserver.state.watchcache import FellBehind, KindCache
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.references import Named, named_by
 from cubernetes.api.meta import Object
+from cubernetes.api.networking.ingress import Ingress
 
 
 class Edge(NamedTuple):
-    """A pod that is bound to a node names an object of its namespace."""
+    """An object of a namespace is named for a reader: a node, or GATEWAYS for every gateway."""
 
-    node: str
+    reader: str
     namespace: str
     named: Named
 
 
-def edges_of(pod: Object) -> frozenset[Edge]:
-    """Return what a pod lets its node read; one that is finished needs nothing more."""
-    if not isinstance(pod, Pod) or not pod.spec.node_name or is_finished(pod):
-        return frozenset()
-    node, namespace = pod.spec.node_name, pod.metadata.namespace
-    return frozenset(Edge(node, namespace, one) for one in named_by(pod.spec))
+def edges_of(one: Object) -> frozenset[Edge]:
+    """Return what a pod lets its node read, and what an Ingress lets gateways read.
+
+    A pod that is finished needs nothing more.
+    """
+    namespace = one.metadata.namespace
+    match one:
+        case Pod() if one.spec.node_name and not is_finished(one):
+            node = one.spec.node_name
+            return frozenset(Edge(node, namespace, each) for each in named_by(one.spec))
+        case Ingress():
+            secrets = (each.secret_name for each in one.spec.tls if each.secret_name)
+            return frozenset(Edge(GATEWAYS, namespace, Named("Secret", name)) for name in secrets)
+    return frozenset()
 
 
 class NamedObjects:
-    """The edges of all pods in memory, each with the number of pods that it comes from."""
+    """The edges of all pods and Ingresses in memory."""
 
     def __init__(self, caches: Mapping[type[Object], KindCache]) -> None:
-        self._caches = caches
+        self._edges = tuple(Edges(kind, caches) for kind in (Pod, Ingress))
+
+    def has(self, reader: str, namespace: str, kind: str, name: str) -> bool:
+        """Return whether something names the object for the reader now."""
+        wanted = Edge(reader, namespace, Named(kind, name))
+        return any(one.has(wanted) for one in self._edges)
+
+
+class Edges:
+    """The edges of one kind, each with the number of objects that it comes from."""
+
+    def __init__(self, kind: type[Object], caches: Mapping[type[Object], KindCache]) -> None:
+        self._kind, self._caches = kind, caches
         # The kind may be replaced while the server runs; what it has then is another cache.
-        self._pods = KindCache(Pod)
+        self._cache = KindCache(kind)
         self._place = -1
         self._counts: Counter[Edge] = Counter()
 
-    def has(self, node: str, namespace: str, kind: str, name: str) -> bool:
-        """Return whether a pod of the node names the object now."""
+    def has(self, wanted: Edge) -> bool:
+        """Return whether an object has the edge now."""
         self._catch_up()
-        return self._counts[Edge(node, namespace, Named(kind, name))] > 0
+        return self._counts[wanted] > 0
 
     def _catch_up(self) -> None:
-        pods = next((one for kind, one in self._caches.items() if issubclass(kind, Pod)), None)
-        if pods is not None and pods is not self._pods:
-            self._pods = pods
+        found = (one for kind, one in self._caches.items() if issubclass(kind, self._kind))
+        cache = next(found, None)
+        if cache is not None and cache is not self._cache:
+            self._cache = cache
             self._begin_anew()
-        while self._place < self._pods.end:
+        while self._place < self._cache.end:
             try:
-                events = self._pods.events_from(self._place)
+                events = self._cache.events_from(self._place)
             except FellBehind:
                 self._begin_anew()
                 return
@@ -64,9 +88,9 @@ class NamedObjects:
 
     def _begin_anew(self) -> None:
         self._counts = Counter()
-        for item in self._pods.items.values():
+        for item in self._cache.items.values():
             self._count(item, +1)
-        self._place = self._pods.end
+        self._place = self._cache.end
 
     def _count(self, item: Item | None, by: int) -> None:
         edges: Iterable[Edge] = edges_of(item.object) if item is not None else ()

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.meta import Object, Ref
-from cubernetes.api.networking.ingress import HTTPIngressPath, Ingress, IngressBackend
+from cubernetes.api.networking.ingress import HTTPIngressPath, Ingress, IngressBackend, IngressTLS
 from cubernetes.api.networking.ingressclass import GATEWAY, IngressClass
-from cubernetes.api.networking.urls import decoded, host_problem, path_problem
+from cubernetes.api.networking.urls import WILDCARD, decoded, host_problem, path_problem
 
 # How Ingresses named their class before there was a field for it.
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
@@ -46,6 +46,17 @@ class Road(NamedTuple):
     owner: Ref
 
 
+class HostTLS(NamedTuple):
+    """That a host is served by TLS too, by which Secret, and the Ingress that says so.
+
+    secret is empty where none is named.
+    """
+
+    namespace: str
+    secret: str
+    owner: Ref
+
+
 class Claim(NamedTuple):
     """A road, or why there is none."""
 
@@ -55,10 +66,14 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Roads:
-    """All roads, by place, in order; and what each object claims in vain, with the reasons."""
+    """All roads, by place, in order; and what each object claims in vain, with the reasons.
+
+    tls: the hosts that are served by TLS as well.
+    """
 
     roads: tuple[Road, ...] = ()
     refused: Mapping[Ref, tuple[str, ...]] = field(default_factory=dict)
+    tls: Mapping[str, HostTLS] = field(default_factory=dict)
 
 
 def roads_of(
@@ -75,7 +90,8 @@ def roads_of(
         whys = [why for claim in claims if (why := _taken(claim, held))]
         if whys:
             refused[one.ref] = tuple(whys)
-    return Roads(tuple(held[place] for place in sorted(held)), refused)
+    roads = tuple(held[place] for place in sorted(held))
+    return Roads(roads, refused, _tls_of(roads, sorted(claimants, key=_age)))
 
 
 def addresses_of(
@@ -106,6 +122,37 @@ def is_served(ingress: Ingress, own: frozenset[str]) -> bool:
     meta = ingress.metadata
     name = ingress.spec.ingress_class_name or meta.annotations.get(CLASS_ANNOTATION, "")
     return not meta.is_deleted and (not name or name in own)
+
+
+def _tls_of(roads: Iterable[Road], claimants: Iterable[Ingress | Dns]) -> Mapping[str, HostTLS]:
+    """Return the certificate of each host: that of the oldest Ingress with a road there.
+
+    An Ingress without a road at a host has no say in its certificate.
+    """
+    hosts: dict[Ref, dict[str, None]] = {}
+    for road in roads:
+        hosts.setdefault(road.owner, {})[road.place.host] = None
+    found: dict[str, HostTLS] = {}
+    for one in claimants:
+        if not isinstance(one, Ingress) or not one.spec.tls:
+            continue
+        for host in hosts.get(one.ref, ()):
+            entry = _tls_entry(one.spec.tls, host)
+            if entry is not None:
+                told = HostTLS(one.metadata.namespace, entry.secret_name, one.ref)
+                found.setdefault(host, told)
+    return {host: found[host] for host in sorted(found)}
+
+
+def _tls_entry(entries: Iterable[IngressTLS], host: str) -> IngressTLS | None:
+    """Return the entry for a host: one that names it, then a wildcard, then one for every host."""
+    wildcard = f"{WILDCARD}{host.partition('.')[2]}"
+    some = list(entries)
+    for name in (host, wildcard):
+        for one in some:
+            if name in one.hosts:
+                return one
+    return next((one for one in some if not one.hosts), None)
 
 
 def _age(one: Object) -> tuple[datetime, str, str, str]:

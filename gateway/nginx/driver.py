@@ -1,12 +1,15 @@
 """A configuration becomes what nginx serves: written, tested, switched to, seen served."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from functools import partial
 
 from cubernetes.host.env import Env
 from gateway.nginx.process import ConfigurationRefused, Nginx, NginxTrouble
 from gateway.nginx.text import Configuration
 from gateway.nginx.tree import Tree
+from gateway.roads.compile import SELF_MADE
+from gateway.tls.pairs import needs_another, self_made
 
 DISK = ("gateway", "disk")
 SERVED_S = 15.0
@@ -24,10 +27,34 @@ class Driver:
     async def begin(self, empty: Configuration) -> bool:
         """Have nginx serve what it served last, or nothing yet; tell whether it was started."""
         await self._on_disk(self._tree.prepare)
+        await self._on_disk(partial(self._renew_self_made, self._env.clock.now()))
         if not await self._on_disk(self._tree.current):
             await self._on_disk(partial(self._tree.write, empty.generation, empty.content))
             await self._on_disk(partial(self._tree.switch, empty.generation))
         return await self._nginx.ensure()
+
+    async def certify(
+        self, certificates: Mapping[str, bytes | None], names: Collection[str]
+    ) -> None:
+        """Have nginx serve certificates, within seconds: None is the self-made one.
+
+        Of the others among names, what is on the disk is served on.
+        """
+        await self._on_disk(partial(self._certify, certificates, names))
+
+    async def keep_certificates(self, names: Collection[str]) -> None:
+        """Forget the certificates that no configuration of now names."""
+        await self._on_disk(partial(self._tree.keep_certificates, {*names, SELF_MADE}))
+
+    def _certify(self, certificates: Mapping[str, bytes | None], names: Collection[str]) -> None:
+        own = self._tree.certificate(SELF_MADE) or b""
+        for name in {*certificates, *names} - {"", SELF_MADE}:
+            there = None if name in certificates else self._tree.certificate(name)
+            self._tree.write_certificate(name, certificates.get(name) or there or own)
+
+    def _renew_self_made(self, now: datetime) -> None:
+        if needs_another(self._tree.certificate(SELF_MADE), now):
+            self._tree.write_certificate(SELF_MADE, self_made(now))
 
     async def apply(self, wanted: Configuration) -> bool:
         """Have nginx serve a configuration; tell whether it had to be told.

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cubernetes.api.meta import Ref
 from cubernetes.api.networking.urls import WILDCARD
 from gateway.nginx.quoting import literal, quoted
+from gateway.roads.compile import SELF_MADE
 from gateway.roads.model import Host, Model, Route, Upstream
 
 INDENT = "  "
@@ -84,8 +85,12 @@ HTTP = """\
   ssl_session_cache shared:cube_tls:10m;
   ssl_session_timeout 1d;
   ssl_session_tickets off;
+  ssl_certificate_cache max=1000 inactive=60s valid=2s;
   geo $cube_dollar {
     default "$";
+  }
+  map "" $cube_tls {
+    default "/etc/cube-gateway/tls";
   }
   map $http_upgrade $cube_connection {
     default upgrade;
@@ -155,6 +160,13 @@ def _server(host: Host, facts: Facts) -> Iterator[Line]:
     is_default = "" if host.name else " default_server"
     yield Line("  server {", owner)
     yield Line(f"    listen {facts.http_port}{is_default};", owner)
+    # The default server has those who ask by TLS for what is not served by it: 404.
+    if certificate := host.certificate or ("" if host.name else SELF_MADE):
+        yield Line(f"    listen {facts.https_port} ssl{is_default};", owner)
+        yield Line("    http2 on;", owner)
+        # A variable in its name: it is read at a handshake, so that a new one needs no reload.
+        for directive in ("ssl_certificate", "ssl_certificate_key"):
+            yield Line(f"    {directive} {quoted(f'$cube_tls/{certificate}.pem')};", owner)
     yield Line(f"    server_name {_server_name(host.name)};", owner)
     yield Line(f"    set $cube_road_host {literal(host.name)};", owner)
     yield Line('    set $cube_road_path "";', owner)

@@ -4,14 +4,16 @@
     ROOT/conf/current -> <generation>
     ROOT/tls/<certificate>.pem
 
-What nginx reads is never changed, only exchanged. Every call may block.
+What nginx reads is never changed, only exchanged. Certificates stand beside: nginx reads one at a
+handshake, by its name, whatever configuration it has. Every call may block.
 """
 
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
-from cubernetes.host.durable.files import write_atomic
+from cubernetes.host.durable.files import read_or_none, write_atomic
 
 CONFIGURATION, TLS = "conf", "tls"
 CURRENT, FILE = "current", "nginx.conf"
@@ -64,6 +66,31 @@ class Tree:
         """Remove a configuration that was refused. Raises: OSError."""
         if generation != self.current():
             shutil.rmtree(self._root / CONFIGURATION / generation, ignore_errors=True)
+
+    def certificate(self, name: str) -> bytes | None:
+        """Return a certificate and its key, None where there is none. Raises: OSError."""
+        return read_or_none(self._certificate(name))
+
+    def write_certificate(self, name: str, pair: bytes) -> None:
+        """Put a certificate and its key in the place of those of before. Raises: OSError."""
+        path = self._certificate(name)
+        if read_or_none(path) == pair:
+            return
+        unfinished = path.with_suffix(".new")
+        # Never readable for others, not even before it is whole.
+        write_atomic(unfinished, pair, 0o600)
+        os.chown(unfinished, -1, self._workers_gid)
+        unfinished.chmod(0o640)
+        unfinished.replace(path)
+
+    def keep_certificates(self, names: Collection[str]) -> None:
+        """Remove those that are not named. Raises: OSError."""
+        for path in (self._root / TLS).iterdir():
+            if path.stem not in names:
+                path.unlink()
+
+    def _certificate(self, name: str) -> Path:
+        return self._root / TLS / f"{name}.pem"
 
     def remove(self) -> None:
         """Remove everything. Raises: OSError."""

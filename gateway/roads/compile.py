@@ -4,32 +4,75 @@ A route whose service is missing is there all the same, and answers 503 until th
 that fell through to a shorter one would lead requests to a service that they are not for.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from cubernetes.api.core.node import is_address
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.meta import Ref
-from cubernetes.api.roads import Road, Roads
-from gateway.roads.model import Host, Model, Route, Upstream
+from cubernetes.api.roads import HostTLS, Road, Roads
+from gateway.roads.model import Host, Model, Route, SecretRef, Upstream
 
 type ByKey = Mapping[tuple[str, str], Service]
 
 
-def model_for(roads: Roads, services: Iterable[Service]) -> Model:
-    """Return what a gateway serves; the order of the arguments does not matter."""
+# The file of the gateway's own certificate, which no digest is called.
+SELF_MADE = "self-made"
+
+
+def secrets_of(roads: Roads) -> frozenset[SecretRef]:
+    """Return the Secrets whose certificates are to be served."""
+    told = roads.tls.values()
+    return frozenset(SecretRef(one.namespace, one.secret) for one in told if one.secret)
+
+
+def model_for(
+    roads: Roads, services: Iterable[Service], pairs: Mapping[SecretRef, bytes | str] | None = None
+) -> Model:
+    """Return what a gateway serves; the order of the arguments does not matter.
+
+    pairs: a certificate and its key in PEM, or why there is none, by Secret; those that are not
+        known yet are not in it.
+    """
     by_key = {(one.metadata.namespace, one.metadata.name): one for one in services}
     problems = {owner: list(whys) for owner, whys in roads.refused.items()}
     upstreams: dict[str, Upstream] = {}
     hosts = []
     for name, group in groupby(roads.roads, key=lambda one: one.place.host):
         routes = [_route(road, by_key, upstreams, problems) for road in group]
-        hosts.append(Host(name, tuple(routes)))
+        hosts.append(Host(name, tuple(routes), _file_of(roads.tls.get(name))))
+    certificates = _certificates(roads, pairs or {}, problems)
     return Model(
         tuple(hosts),
         tuple(upstreams[name] for name in sorted(upstreams)),
+        certificates,
         {owner: tuple(dict.fromkeys(problems[owner])) for owner in sorted(problems)},
     )
+
+
+def _file_of(tls: HostTLS | None) -> str:
+    """Return a name by a Secret's place, that no other has and any file system takes."""
+    if tls is None:
+        return ""
+    if not tls.secret:
+        return SELF_MADE
+    return hashlib.sha256(f"{tls.namespace}/{tls.secret}".encode()).hexdigest()[:32]
+
+
+def _certificates(
+    roads: Roads, pairs: Mapping[SecretRef, bytes | str], problems: dict[Ref, list[str]]
+) -> Mapping[str, bytes | None]:
+    found: dict[str, bytes | None] = {}
+    for host, tls in roads.tls.items():
+        pair = pairs.get(SecretRef(tls.namespace, tls.secret)) if tls.secret else None
+        if isinstance(pair, str):
+            told = f"TLS of {host or 'every host'}: secret {tls.secret}: {pair}"
+            problems.setdefault(tls.owner, []).append(f"{told}; the self-made certificate serves")
+            found[_file_of(tls)] = None
+        elif pair is not None:
+            found[_file_of(tls)] = pair
+    return found
 
 
 def _route(

@@ -1,9 +1,20 @@
 """The gateway's model: hosts, their routes, and the upstreams that these lead to. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cubernetes.api.meta import Ref
+
+
+class SecretRef(NamedTuple):
+    """A Secret by its place."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
 
 
 class Upstream(NamedTuple):
@@ -28,16 +39,25 @@ class Route(NamedTuple):
 
 
 class Host(NamedTuple):
-    """A host and its routes, in order. name is empty for every host that has none of its own."""
+    """A host and its routes, in order. name is empty for every host that has none of its own.
+
+    certificate: the file that is served by TLS; empty where the host is served without alone.
+    """
 
     name: str
     routes: tuple[Route, ...]
+    certificate: str = ""
 
 
 @dataclass(frozen=True)
 class Model:
-    """What a gateway serves. problems: what it does not, by object, with the reasons."""
+    """What a gateway serves. problems: what it does not, by object, with the reasons.
+
+    certificates: the pair in PEM of each file, None for the self-made one. A file whose Secret is
+        not known yet is not among them: what is on the disk stays.
+    """
 
     hosts: tuple[Host, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
+    certificates: Mapping[str, bytes | None] = field(default_factory=dict, repr=False)
     problems: dict[Ref, tuple[str, ...]] = field(default_factory=dict)

@@ -34,6 +34,7 @@ from tests.unit.gateway.roadworld import CLASSES
 
 ARCHIVE = Path(__file__).resolve().parents[2] / "var" / "images" / "gateway.tar"
 INSIDE = "etc/cube-gateway"
+WORKERS_GID = 33
 ANSWER_S = 10.0
 END_S = 20.0
 
@@ -146,7 +147,7 @@ class GatewayWorld:
             log="/tmp/access.log",
         )
         self.nginx = ChrootNginx(folder, self.facts.status_port)
-        self.tree = Tree(self.nginx.root / INSIDE, folder / "run", os.getgid())
+        self.tree = Tree(self.nginx.root / INSIDE, folder / "run", WORKERS_GID)
         self.driver = Driver(self.nginx, self.tree, Env())
         self._backends: list[Backend] = []
 

@@ -12,25 +12,30 @@ from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.coordination.road import ROAD_NAMESPACE, applied_revision, is_serving_gateway
+from cubernetes.api.core.configdata import encoded
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node, NodeSpec
+from cubernetes.api.core.secret import Secret
 from cubernetes.api.cubernetes.dns import Dns
-from cubernetes.api.errors import NotFound
+from cubernetes.api.errors import Forbidden, NotFound
 from cubernetes.api.meta import Object, ObjectMeta, replaced
+from cubernetes.api.networking.ingress import Ingress
 from cubernetes.client.cache import revision_of
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.outcome import Unreachable
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Identity, Request, Response
+from cuberoot import pki
+from cuberoot.program import Identity as Subject
 from gateway.nginx.driver import Driver
 from gateway.nginx.process import ConfigurationRefused
-from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE
+from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE, TLS
 from gateway.run import Gateway, tree_of
 from gateway.settings import GatewaySettings
 from tests.direct import DirectTransport
-from tests.given import a_service, a_slice
-from tests.unit.gateway.roadworld import a_dns
+from tests.given import NOW, a_service, a_slice
+from tests.unit.gateway.roadworld import a_dns, an_ingress
 
 DEADLINE_S = 15.0
 IDENTITY = Identity("system:gateway:n1", ("system:gateways",))
@@ -105,6 +110,10 @@ class Running:
         self.admin = Client(DirectTransport(server), env)
         self._server, self._env = server, env
         self._task: asyncio.Task[None] | None = None
+
+    def client(self, identity: Identity) -> Client:
+        """Return a client of somebody else."""
+        return Client(DirectTransport(self._server, identity), self._env)
 
     def begin(self, *, is_api_away: bool = False) -> None:
         transport = Away() if is_api_away else DirectTransport(self._server, IDENTITY)
@@ -249,3 +258,52 @@ async def test_every_change_of_endpoints_is_acknowledged_so_that_pods_may_go(
     await until(is_acknowledged)
     made = await running.admin.update(replaced(made, endpoints=()))
     await until(is_acknowledged)
+
+
+async def test_a_secret_that_an_ingress_names_is_read_and_followed_and_no_other(
+    running: Running,
+) -> None:
+    running.begin()
+    rule = ("a.example", ("/ web",))
+    ingress = an_ingress("shop", rule, tls=(("web-tls", ("a.example",)),))
+    await running.admin.create(fresh(ingress))
+    await until_served(running, '"a.example"', "ssl_certificate")
+    missing = "TLS of a.example: secret web-tls: it is not there; the self-made certificate serves"
+
+    async def is_told() -> bool:
+        return f"shop: {missing}" in await running.events()
+
+    await until(is_told)
+    folder = Path(running.settings.root) / TLS
+    (own,) = {one.read_bytes() for one in folder.glob("*.pem")}
+    made = pki.new_cert(Subject("a.example"), pki.new_ca("test", NOW), NOW)
+    data = {"tls.crt": encoded(made.cert), "tls.key": encoded(made.key)}
+    meta = ObjectMeta(name="web-tls", namespace="default")
+    await running.admin.create(Secret(metadata=meta, data=data, type="kubernetes.io/tls"))
+
+    async def is_followed() -> bool:
+        found = {one.read_bytes() for one in folder.glob("*.pem")}
+        return found == {own, made.cert + made.key}
+
+    await until(is_followed)
+    gateway = running.client(IDENTITY)
+    assert (await gateway.get(Secret, "web-tls", "default")).data == data
+    other = ObjectMeta(name="other", namespace="default")
+    await running.admin.create(Secret(metadata=other))
+    for forbidden in (
+        gateway.get(Secret, "other", "default"),
+        gateway.list(Secret, "default"),
+        gateway.delete(Secret, "web-tls", "default"),
+    ):
+        with pytest.raises(Forbidden):
+            await forbidden
+    await running.admin.delete(Ingress, "shop", "default")
+
+    async def is_forbidden() -> bool:
+        try:
+            await gateway.get(Secret, "web-tls", "default")
+        except Forbidden:
+            return True
+        return False
+
+    await until(is_forbidden)

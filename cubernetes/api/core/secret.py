@@ -12,13 +12,14 @@ from cubernetes.api.meta import text_field as text
 from cubernetes.api.resource import Resource
 
 ACCOUNT_TOKEN = "kubernetes.io/service-account-token"  # noqa: S105  a type, no token
+TLS = "kubernetes.io/tls"
 ACCOUNT_NAME = "kubernetes.io/service-account.name"
 # The keys that a type of secret must have, by Kubernetes' rules.
 REQUIRED_KEYS: Mapping[str, tuple[str, ...]] = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
-    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    TLS: ("tls.crt", "tls.key"),
 }
 JSON_KEYS = frozenset({".dockercfg", ".dockerconfigjson"})
 BASIC_AUTH, BASIC_AUTH_KEYS = "kubernetes.io/basic-auth", ("username", "password")

@@ -97,10 +97,11 @@ class IngressRule(Model):
 
 
 class IngressTLS(Model):
-    """A certificate, and the hosts it is for; refused, for none is served yet.
+    """A certificate, and the hosts it is for.
 
-    hosts: names and wildcards.
-    secret_name: a Secret of the same namespace, of type kubernetes.io/tls.
+    hosts: names and wildcards; none is every host of the rules.
+    secret_name: a Secret of the same namespace, of type kubernetes.io/tls; left out, or while it
+        is not there or no good, the gateway's self-made certificate is served.
     """
 
     hosts: Annotated[tuple[str, ...], msgspec.Meta(max_length=RULES_MAX)] = ()
@@ -113,7 +114,7 @@ class IngressSpec(Model):
     ingress_class_name: the IngressClass, which says what program serves this; left out, the gateway
         of the cluster does.
     default_backend: where requests go that no rule has a path for.
-    tls: certificates by host; refused until they are served.
+    tls: certificates by host: these hosts are served by TLS as well.
     rules: hosts and their paths.
     """
 
@@ -183,7 +184,7 @@ class Ingress(Object):
         Column("Class", lambda one, _: one.spec.ingress_class_name or "<none>"),
         Column("Hosts", _hosts),
         Column("Address", _addresses),
-        Column("Ports", lambda *_: "80"),
+        Column("Ports", lambda one, _: "80, 443" if one.spec.tls else "80"),
         Column("Age", age_of),
     )
 
@@ -203,9 +204,8 @@ class Ingress(Object):
             yield Problem("spec", "needs defaultBackend or rules", "FieldValueRequired")
         for index, rule in enumerate(spec.rules):
             yield from _rule_problems(rule, f"spec.rules[{index}]")
-        if spec.tls:
-            told = "certificates are not served yet: leave it out"
-            yield Problem("spec.tls", told, "FieldValueForbidden")
+        for index, one in enumerate(spec.tls):
+            yield from _tls_problems(one, f"spec.tls[{index}]")
 
 
 def _rule_problems(rule: IngressRule, where: str) -> Iterator[Problem]:
@@ -221,6 +221,14 @@ def _rule_problems(rule: IngressRule, where: str) -> Iterator[Problem]:
         if not is_left_out and (why := path_problem(one.path)):
             yield Problem(f"{place}.path", why)
         yield from _backend_problems(one.backend, f"{place}.backend")
+
+
+def _tls_problems(one: IngressTLS, where: str) -> Iterator[Problem]:
+    for index, host in enumerate(one.hosts):
+        if why := host_problem(host, may_be_wildcard=True):
+            yield Problem(f"{where}.hosts[{index}]", why)
+    if one.secret_name and not names.is_subdomain(one.secret_name):
+        yield Problem(f"{where}.secretName", names.SUBDOMAIN_RULE)
 
 
 def _backend_problems(backend: IngressBackend, where: str) -> Iterator[Problem]:

@@ -213,8 +213,10 @@ def test_a_node_reads_one_by_one_what_its_pods_name(
     is_read = verb in ("get", "list", "watch") and not subresource
     allowed = is_read and bool(name) and bool(namespace) and is_named
 
-    assert needs_name(a_kubelet("n1"), attempt)
-    assert (may(a_kubelet("n1"), attempt, is_named=is_named) == "") == allowed
+    # A gateway does so with what Ingresses name.
+    for reader in (a_kubelet("n1"), GATEWAY):
+        assert needs_name(reader, attempt)
+        assert (may(reader, attempt, is_named=is_named) == "") == allowed
     for other in (PROXY, SCHEDULER, JOINER, ANONYMOUS):
         assert not needs_name(other, attempt)
         assert may(other, attempt)

@@ -11,6 +11,7 @@ from cubernetes.api.networking.ingress import (
     IngressRule,
     IngressServiceBackend,
     IngressSpec,
+    IngressTLS,
     ServiceBackendPort,
 )
 from cubernetes.api.networking.ingressclass import GATEWAY, IngressClass, IngressClassSpec
@@ -48,8 +49,9 @@ def an_ingress(
     ingress_class: str = "",
     age_s: int = 60,
     namespace: str = "default",
+    tls: tuple[tuple[str, tuple[str, ...]], ...] = (),
 ) -> Ingress:
-    """Return an Ingress of rules (host, paths)."""
+    """Return an Ingress of rules (host, paths), and of TLS (secret, hosts)."""
     return Ingress(
         metadata=a_meta(name, namespace, created_at=NOW - timedelta(seconds=age_s), generation=1),
         spec=IngressSpec(
@@ -59,6 +61,7 @@ def an_ingress(
                 IngressRule(host=host, http=HTTPIngressRule(paths=tuple(map(a_path, paths))))
                 for host, paths in rules
             ),
+            tls=tuple(IngressTLS(secret_name=secret, hosts=hosts) for secret, hosts in tls),
         ),
     )
 

@@ -14,7 +14,7 @@ from cubernetes.api.networking.ingress import (
     IngressLoadBalancer,
     IngressStatus,
 )
-from cubernetes.api.roads import Place, Roads, addresses_of, roads_of
+from cubernetes.api.roads import HostTLS, Place, Roads, addresses_of, roads_of
 from tests.unit.gateway.roadworld import CLASSES, a_dns, an_ingress
 
 PATHS = ("/ web", "/a web", "=/a cart", "/a/b cart", "=/ web")
@@ -127,4 +127,40 @@ def test_a_host_leads_to_the_gateways_that_its_objects_name() -> None:
     assert addresses_of([served, an_ingress("x", ("c.example", ("/ web",)))], [told]) == {
         "*.a.example": frozenset({"192.0.2.1", "192.0.2.2"}),
         "b.example": frozenset({"192.0.2.1"}),
+    }
+
+
+def test_a_host_is_served_by_the_entry_that_names_it_best() -> None:
+    hosts = ("a.example", "b.a.example", "c.a.example", "d.c.a.example", "*.e.example", "")
+    entries = (
+        ("wild", ("*.a.example", "*.e.example")),
+        ("named", ("b.a.example",)),
+        ("none-there", ("x.example",)),
+    )
+    rules = tuple((host, ("/ web",)) for host in hosts)
+    some = roads(an_ingress("a", *rules, tls=entries)).tls
+    every = roads(an_ingress("a", *rules, tls=(*entries, ("rest", ())))).tls
+
+    assert {host: one.secret for host, one in some.items()} == {
+        "b.a.example": "named",
+        "c.a.example": "wild",
+        "*.e.example": "wild",
+    }
+    assert {host for host, one in every.items() if one.secret == "rest"} == {
+        "",
+        "a.example",
+        "d.c.a.example",
+    }
+
+
+def test_who_has_no_road_at_a_host_has_no_say_in_its_certificate() -> None:
+    """Else anybody could put a certificate of his own in front of another's host."""
+    entry = (("mine", ("a.example",)),)
+    old = an_ingress("old", ("a.example", ("/ web",)), age_s=90, tls=entry)
+    taken = an_ingress("taken", ("a.example", ("/ web",)), age_s=50, namespace="other", tls=entry)
+    beside = an_ingress("beside", ("b.example", ("/ web",)), age_s=99, namespace="other", tls=entry)
+    dns = a_dns("d", "a.example", "/x web", age_s=95)
+
+    assert roads(taken, beside, old, dns).tls == {
+        "a.example": HostTLS("default", "mine", old.ref),
     }

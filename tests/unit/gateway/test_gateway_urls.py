@@ -74,7 +74,7 @@ def test_everything_that_is_wrong_with_an_ingress_is_told_at_its_field() -> None
                 }
             },
         ],
-        "tls": [{"hosts": ["a.example"], "secretName": "web"}],
+        "tls": [{"hosts": ["a.example", "*.b.example", "B", "*"], "secretName": "A b"}],
         "defaultBackend": {"resource": {"apiGroup": "", "kind": "Bucket", "name": "b"}},
     }
     found = {one.field for one in codec.from_tree(Ingress, tree).model.problems()}
@@ -90,7 +90,9 @@ def test_everything_that_is_wrong_with_an_ingress_is_told_at_its_field() -> None
         f"{other}.path",
         f"{other}.backend.service.name",
         f"{other}.backend.service.port",
-        "spec.tls",
+        "spec.tls[0].hosts[2]",
+        "spec.tls[0].hosts[3]",
+        "spec.tls[0].secretName",
     }
 
 

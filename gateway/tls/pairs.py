@@ -1,0 +1,99 @@
+"""A certificate and its key as nginx reads them: one PEM, looked at before nginx has it.
+
+nginx reads a pair in the middle of a handshake, where a bad one would cut the client off: what is
+not good never comes to its disk.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+from cryptography.x509.oid import NameOID
+
+from cubernetes.api.core import configdata
+
+CERTIFICATE_KEY, PRIVATE_KEY = "tls.crt", "tls.key"
+SELF_MADE_NAME = "Cubernetes gateway, self-made"
+SELF_MADE_LIFE = timedelta(days=365)
+# Another one is made when so much of it is left.
+SELF_MADE_LEFT_MIN = timedelta(days=30)
+CHAIN_MAX = 16
+
+
+class BadPair(Exception):
+    """A certificate and a key that cannot be served; the text says why and holds no secret."""
+
+
+def pair_in(data: Mapping[str, str]) -> bytes:
+    """Return the certificates and the key of a Secret's data as one PEM. Raises: BadPair."""
+    parts = {}
+    for name in (CERTIFICATE_KEY, PRIVATE_KEY):
+        parts[name] = configdata.decoded(data.get(name, "")) or b""
+        if not parts[name]:
+            raise BadPair(f"{name} is empty")
+    try:
+        chain = x509.load_pem_x509_certificates(parts[CERTIFICATE_KEY])
+    except ValueError as error:
+        raise BadPair(f"{CERTIFICATE_KEY} holds no certificates in PEM") from error
+    if len(chain) > CHAIN_MAX:
+        raise BadPair(f"{CERTIFICATE_KEY} holds more than {CHAIN_MAX} certificates")
+    try:
+        key = serialization.load_pem_private_key(parts[PRIVATE_KEY], None)
+    except (ValueError, TypeError) as error:
+        raise BadPair(f"{PRIVATE_KEY} holds no key in PEM without a passphrase") from error
+    if _public(key.public_key()) != _public(chain[0].public_key()):
+        raise BadPair(f"{PRIVATE_KEY} is not the key of {CERTIFICATE_KEY}")
+    # Written anew, so that nothing but certificates and a key is on the disk.
+    return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain) + _pem(key)
+
+
+def ends_at(pair: bytes) -> datetime:
+    """Return when the certificate of a pair ends. Raises: BadPair."""
+    try:
+        return x509.load_pem_x509_certificates(pair)[0].not_valid_after_utc
+    except ValueError as error:
+        raise BadPair("no certificate") from error
+
+
+def self_made(now: datetime) -> bytes:
+    """Return a pair that no client trusts: it is served where there is no other."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SELF_MADE_NAME)])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + SELF_MADE_LIFE)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM) + _pem(key)
+
+
+def needs_another(pair: bytes | None, now: datetime) -> bool:
+    """Whether the self-made pair on the disk is none, or ends soon."""
+    if pair is None:
+        return True
+    try:
+        return ends_at(pair) - now < SELF_MADE_LEFT_MIN
+    except BadPair:
+        return True
+
+
+def _public(key: PublicKeyTypes) -> bytes:
+    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.public_bytes(encoding, form)
+
+
+def _pem(key: PrivateKeyTypes) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )

@@ -1,0 +1,85 @@
+"""Certificates before nginx has them: what is served, and why something is not."""
+
+from datetime import timedelta
+
+import pytest
+
+from cubernetes.api.core.configdata import encoded
+from cubernetes.api.core.service import ServicePort
+from cubernetes.api.roads import roads_of
+from cuberoot import pki
+from cuberoot.program import Identity
+from gateway.roads.compile import SELF_MADE, model_for, secrets_of
+from gateway.roads.model import SecretRef
+from gateway.tls.pairs import BadPair, ends_at, needs_another, pair_in, self_made
+from tests.given import NOW, a_service
+from tests.unit.gateway.roadworld import an_ingress
+
+CA = pki.new_ca("test", NOW)
+ONE, OTHER = (pki.new_cert(Identity(name, is_server=True), CA, NOW) for name in "ab")
+
+
+def data(cert: bytes, key: bytes) -> dict[str, str]:
+    return {"tls.crt": encoded(cert), "tls.key": encoded(key)}
+
+
+def test_a_chain_and_its_key_are_one_file_of_nothing_else() -> None:
+    noise = b"Bag Attributes\n"
+
+    assert (
+        pair_in(data(noise + ONE.cert + noise + CA.cert, ONE.key)) == ONE.cert + CA.cert + ONE.key
+    )
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "why"),
+    [
+        (b"", ONE.key, "tls.crt is empty"),
+        (ONE.cert, b"", "tls.key is empty"),
+        (b"noise", ONE.key, "tls.crt holds no certificates in PEM"),
+        (ONE.cert, b"noise", "tls.key holds no key in PEM without a passphrase"),
+        (ONE.cert, OTHER.key, "tls.key is not the key of tls.crt"),
+        (CA.cert + ONE.cert, ONE.key, "tls.key is not the key of tls.crt"),
+        (ONE.cert * 17, ONE.key, "tls.crt holds more than 16 certificates"),
+    ],
+)
+def test_what_is_no_pair_is_told_without_what_is_secret(cert: bytes, key: bytes, why: str) -> None:
+    with pytest.raises(BadPair) as refused:
+        pair_in(data(cert, key))
+
+    assert str(refused.value) == why
+
+
+def test_the_self_made_pair_is_made_anew_before_it_ends() -> None:
+    pair = self_made(NOW)
+
+    assert ends_at(pair) > NOW + timedelta(days=364)
+    assert not needs_another(pair, NOW)
+    assert needs_another(pair, NOW + timedelta(days=336))
+    assert needs_another(None, NOW)
+    assert needs_another(b"noise", NOW)
+
+
+def test_a_certificate_that_is_no_good_is_told_and_one_not_known_yet_is_left_alone() -> None:
+    tls = (("good", ("a.example",)), ("bad", ("b.example",)), ("late", ("c.example",)), ("", ()))
+    rules = tuple((f"{name}.example", ("/ web",)) for name in "abcd")
+    ingress = an_ingress("shop", *rules, tls=tls)
+    roads = roads_of([ingress], [], [])
+    wanted = {SecretRef("default", name) for name in ("good", "bad", "late")}
+    assert secrets_of(roads) == wanted
+
+    pairs: dict[SecretRef, bytes | str] = {
+        SecretRef("default", "good"): b"pair",
+        SecretRef("default", "bad"): "it is not there",
+    }
+    model = model_for(roads, [a_service("web", ports=(ServicePort(port=80),))], pairs)
+
+    assert model.problems == {
+        ingress.ref: (
+            "TLS of b.example: secret bad: it is not there; the self-made certificate serves",
+        )
+    }
+    files = {host.name: host.certificate for host in model.hosts}
+    assert files["d.example"] == SELF_MADE
+    assert len(set(files.values())) == 4
+    assert model.certificates == {files["a.example"]: b"pair", files["b.example"]: None}
