@@ -33,7 +33,8 @@ from kubelet.network.registry import NETWORKS
 from kubelet.node.capacity import MachineFacts, amounts, machine_facts, with_steady_storage
 from kubelet.node.heartbeat import Heartbeat
 from kubelet.node.node import allocatable, own_ports
-from kubelet.node.registration import Registration
+from kubelet.node.pressure import MachineRoom, room_left
+from kubelet.node.registration import Looks, Registration
 from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
 from kubelet.peers import NODE_FILE, Guard, Peers, peers_kept
@@ -68,6 +69,8 @@ class Machine:
     connections: Connections
     facts: Callable[[str, str], MachineFacts]
     resolv_conf: Callable[[], ResolvConf] = ResolvConf
+    # What of memory, disk and process ids is left; one that has no end of them unless told.
+    room_left: Callable[[], MachineRoom] = MachineRoom
 
 
 def this_machine(settings: KubeletSettings, env: Env) -> Machine:
@@ -84,6 +87,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         guard=KeptRules(env, guard.OWNER, "guard"),
         connections=KernelConnections(env.blocking),
         facts=partial(machine_facts, root),
+        room_left=partial(room_left, root),
         resolv_conf=partial(resolv_conf_here, settings.resolv_confs, settings.dns_servers),
     )
 
@@ -117,7 +121,12 @@ class Kubelet:
         self._pods = Informer(client, Pod, env, fields=here)
         self._nodes = Informer(client, Node, env)
         self._registration = Registration(
-            settings, env, client, machine.runtime, self._mending, machine.facts
+            settings,
+            env,
+            client,
+            machine.runtime,
+            self._mending,
+            Looks(machine.facts, machine.room_left),
         )
         self._heartbeat = Heartbeat(
             self._registration, env, lambda: self._own_node, settings.lease_renew_s

@@ -19,6 +19,7 @@ from cubernetes.api.core.resources import extended
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from cubernetes.api.quantities import Quantity
 from kubelet.network import overlay
+from kubelet.node import pressure
 from kubelet.node.capacity import MachineFacts, amounts, with_steady_storage
 from kubelet.settings import KubeletSettings
 
@@ -81,9 +82,17 @@ class NodePlace:
 
 
 def status_for(
-    node: Node, facts: MachineFacts, place: NodePlace, trouble: str, now: datetime
+    node: Node,
+    facts: MachineFacts,
+    place: NodePlace,
+    trouble: str,
+    now: datetime,
+    pressed: frozenset[str] = frozenset(),
 ) -> NodeStatus:
-    """Return the Node's status; trouble is why it cannot run pods, empty where it can."""
+    """Return the Node's status; trouble is why it cannot run pods, empty where it can.
+
+    pressed: the pressures that the machine is under.
+    """
     facts = with_steady_storage(facts, node.status.capacity)
     capacity = amounts(facts, place.pod_limit, extended(node.status.capacity))
     status: Truth = "False" if trouble else "True"
@@ -93,11 +102,14 @@ def status_for(
         reason="KubeletNotReady" if trouble else "KubeletReady",
         message=trouble or "kubelet is posting ready status",
     )
+    conditions = node.status.conditions
+    for one in (*pressure.conditions(pressed), ready):
+        conditions = with_condition(conditions, one, now)
     return replaced(
         node.status,
         capacity=capacity,
         allocatable=allocatable(capacity),
-        conditions=with_condition(node.status.conditions, ready, now),
+        conditions=conditions,
         addresses=(
             NodeAddress(type="InternalIP", address=place.address),
             NodeAddress(type="Hostname", address=node.metadata.name),

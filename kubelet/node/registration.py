@@ -1,9 +1,10 @@
 """This node in the API: its Node object, and the Lease that shows it lives."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import IPv4Network
+from typing import NamedTuple
 
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.core.node import Node
@@ -19,13 +20,21 @@ from kubelet.network.driver import NetworkTrouble
 from kubelet.node import node as words
 from kubelet.node.capacity import MachineFacts
 from kubelet.node.node import NodePlace
+from kubelet.node.pressure import MachineRoom, pressures, seen_after
 from kubelet.runtime.driver import RuntimeDriver, RuntimeTrouble
 from kubelet.settings import KubeletSettings
 
 log = Log(__name__)
 
-FACTS = ("machine", "facts")
+FACTS, ROOM = ("machine", "facts"), ("machine", "room")
 FACTS_DEADLINE_S = 2.0
+
+
+class Looks(NamedTuple):
+    """How this machine is read: what it has, and what of that is left. Both may block."""
+
+    facts: Callable[[str, str], MachineFacts]
+    room: Callable[[], MachineRoom]
 
 
 class Registration:
@@ -38,12 +47,13 @@ class Registration:
         client: Client,
         runtime: RuntimeDriver,
         network: Mending,
-        facts: Callable[[str, str], MachineFacts],
+        looks: Looks,
     ) -> None:
         self._settings, self._env, self._client = settings, env, client
-        self._runtime, self._network, self._facts = runtime, network, facts
+        self._runtime, self._network, self._looks = runtime, network, looks
         self._prepared: IPv4Network | None = None
         self._known: MachineFacts | None = None
+        self._pressed_at_s: Mapping[str, float] = {}
         self._lease: Lease | None = None
         self._renewed_at_s: float | None = None
 
@@ -68,7 +78,8 @@ class Registration:
         port = settings.serving.port if settings.serving else 0
         place = NodePlace(settings.address, port, settings.pod_limit)
         facts = await self._facts_found(runtime_version)
-        status = words.status_for(node, facts, place, trouble, self._env.clock.now())
+        pressed, now = await self._pressures(), self._env.clock.now()
+        status = words.status_for(node, facts, place, trouble, now, pressed)
         if status != node.status:
             await self._client.update_status(replaced(node, status=status))
             log.info("node status written", trouble=trouble)
@@ -78,7 +89,7 @@ class Registration:
 
         Raises: OSError, where nothing was read yet.
         """
-        read = partial(self._facts, f"v{VERSION}", runtime_version)
+        read = partial(self._looks.facts, f"v{VERSION}", runtime_version)
         try:
             self._known = await self._env.blocking.run(FACTS, read, deadline_s=FACTS_DEADLINE_S)
         except OSError as error:
@@ -86,6 +97,17 @@ class Registration:
                 raise
             log.warning("facts of this machine not read", why=error)
         return self._known
+
+    async def _pressures(self) -> frozenset[str]:
+        """Return what the machine is short of; what cannot be read is as it was."""
+        try:
+            room = await self._env.blocking.run(ROOM, self._looks.room, deadline_s=FACTS_DEADLINE_S)
+        except OSError as error:
+            log.warning("what this machine has left is not read", why=error)
+        else:
+            now_s = self._env.clock.monotonic()
+            self._pressed_at_s = seen_after(self._pressed_at_s, pressures(room), now_s)
+        return frozenset(self._pressed_at_s)
 
     async def _trouble(self, node: Node) -> tuple[str, str]:
         """Return why no pod can run here (empty: they can), and the runtime's version."""

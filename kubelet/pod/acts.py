@@ -1,5 +1,6 @@
 """What is done to one pod on this node: its sandbox, its containers, its network, its end."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cubernetes.api.causes import cause_of
@@ -10,7 +11,7 @@ from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from kubelet.drain.draining import Draining, are_roads_closed
 from kubelet.objects.origins import Origins, given_variables
-from kubelet.pod.decisions import specs
+from kubelet.pod.decisions import plan, specs
 from kubelet.pod.images import container_path, ensure_image
 from kubelet.pod.parts import Parts
 from kubelet.runtime.driver import Container, RuntimeTrouble
@@ -77,6 +78,13 @@ class Acts:
             reason = "InvalidEnvironmentVariableNames"
             self._parts.recorder.record(Record(pod, reason, message, "Warning"))
         return origins
+
+    def tell_of_stop(self, pod: Pod, step: plan.Stop, found: Sequence[Container]) -> None:
+        """Tell of each container that is going to be stopped, in the words of Kubernetes."""
+        told = f": {step.why}" if step.why != plan.DELETED else ""
+        for name in sorted({one.name for one in found if one.id in step.ids}):
+            message, path = f"Stopping container {name}{told}", container_path(name)
+            self._parts.recorder.record(Record(pod, "Killing", message, field_path=path))
 
     async def stop_sandbox(self, container_id: str) -> None:
         await self._leave_network()

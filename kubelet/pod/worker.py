@@ -136,6 +136,8 @@ class PodWorker:
                 await self._acts.finish(pod)
                 return None
             log.info("step begun", step=step, pod=self.uid, cause=self._acts.cause)
+            if isinstance(step, plan.Stop) and pod is not None:
+                self._acts.tell_of_stop(pod, step, found)
             with self._parts.counts.step(type(step).__name__):
                 goes_on = await self._act(pod, step)
             if not goes_on:
@@ -155,10 +157,7 @@ class PodWorker:
                 # A container that cannot start must not keep its siblings from starting.
                 start = partial(self._acts.start_container, pod, name, attempt)
                 await self._trying(pod, name, start)
-            case plan.Stop(ids, grace_s, why):
-                if pod is not None:
-                    told = Record(pod, "Killing", f"stopping containers: {why}")
-                    self._parts.recorder.record(told)
+            case plan.Stop(ids, grace_s):
                 await self._stopping.stop(ids, grace_s)
             case plan.StopSandbox(container_id):
                 await self._acts.stop_sandbox(container_id)

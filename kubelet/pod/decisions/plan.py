@@ -34,6 +34,10 @@ class Moment(NamedTuple):
     at_s: float
 
 
+# Why the containers of a pod that is being deleted are stopped.
+DELETED = "deleted"
+
+
 @dataclass(frozen=True, slots=True)
 class StartSandbox:
     """Make the pod's network and pause container; attempt counts those before it."""
@@ -113,7 +117,7 @@ def _ending(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -
     hold_s = draining.hold_s(pod, memory.draining, since_s, now.at_s) if serves else 0.0
     if hold_s > 0:
         return [Wait(hold_s)]
-    return teardown(found, grace_left_s(pod, since_s, now.at_s), "deleted")
+    return teardown(found, grace_left_s(pod, since_s, now.at_s), DELETED)
 
 
 def teardown(found: Sequence[Container], grace_s: float, why: str) -> list[Step]:
