@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from apiserver.about import counts, discovery, health
+from apiserver.about import components, counts, discovery, health
 from apiserver.about.openapi.documents import Documents
 from apiserver.call import Checks, Handler, Policy, Route
 from apiserver.enrolment import joining
@@ -17,6 +17,7 @@ from apiserver.subresources.registry import parameters_of, refused_of, subresour
 from apiserver.verbs import delete, read
 from apiserver.verbs import write as writing
 from apiserver.verbs.worded import handlers_of
+from apiserver.views.components import KIND as COMPONENTS
 from apiserver.views.registry import WORDINGS, kinds_shown
 from apiserver.wire.parameters import COMMON, checks_of
 from cubernetes.api import names
@@ -91,6 +92,8 @@ def table(kinds: Sequence[type[Object]], strategies: Strategies = STRATEGIES) ->
 
 def _handler(route: Route, kind: type[Object], strategies: Strategies) -> Handler:
     """Return what carries a route out; what is written of a view is written in other words."""
+    if kind is COMPONENTS:
+        return components.HANDLERS.get(route.verb, route.handler)
     wording = WORDINGS.get(kind)
     if wording is None:
         return route.handler

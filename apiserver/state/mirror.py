@@ -108,6 +108,10 @@ class Mirror:
             raise NotFound("the server could not find the requested resource")
         return cache
 
+    def holds(self, kind: type[Object]) -> bool:
+        """Whether its objects are in memory: of a kind that is stored, or of a view."""
+        return kind in self.kinds or self._views.cache_of(kind) is not None
+
     def is_stored(self, kind: type[Object]) -> bool:
         """Whether the store has its objects; those of a view are nowhere but here."""
         return kind in self.kinds

@@ -69,6 +69,10 @@ class WatchRegistry:
     def count(self) -> int:
         return len(self._open)
 
+    def count_of(self, user: str) -> int:
+        """Return how many watches a user has open."""
+        return sum(1 for one in self._open if one.user == user)
+
     def start(self) -> None:
         self._ticker = asyncio.create_task(self._tick())
 

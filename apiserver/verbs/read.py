@@ -43,7 +43,8 @@ def seats_for(backend: Backend, call: Call) -> int:
 
     Raises: BadRequest: limit is no number.
     """
-    if call.route.kind is None or call.route.verb != "list":
+    kind = call.route.kind
+    if kind is None or call.route.verb != "list" or not backend.mirror.holds(kind):
         return 1
     # A watch from a revision shows no list first; from "0" it does.
     if call.is_set("watch") and call.request.parameter("resourceVersion") not in ("", "0"):
@@ -54,8 +55,8 @@ def seats_for(backend: Backend, call: Call) -> int:
 
 
 async def get(backend: Backend, call: Call) -> Response:
-    form = _form(backend, call)
-    await _reach(backend, _revision(call))
+    form = form_for(backend, call)
+    await _reach(backend, revision_in(call))
     item = backend.mirror.item(key_of(call.kind, call.namespace, call.name))
     if item is None:
         raise absent(call.kind.resource, call.name)
@@ -70,7 +71,7 @@ async def list_or_watch(backend: Backend, call: Call) -> Response:
 
 async def list_(backend: Backend, call: Call) -> Response:
     selection = selection_for(call)
-    form, asked = _form(backend, call), _revision(call)
+    form, asked = form_for(backend, call), revision_in(call)
     limit = call.number("limit", 0, LIMIT_MAX)
     if token := call.request.parameter("continue"):
         for name, is_given in (
@@ -104,10 +105,10 @@ async def watch(backend: Backend, call: Call) -> Response:
     for name in OF_LISTS:
         if call.request.parameter(name) not in ("", "0"):
             raise BadRequest(f"{name}: is for lists, not together with watch")
-    selection, asked = selection_for(call), _revision(call)
+    selection, asked = selection_for(call), revision_in(call)
     limits = backend.settings.limits
     timeout_s = call.number("timeoutSeconds", limits.watch_timeout_s, limits.watch_timeout_s_max)
-    form = _form(backend, call)
+    form = form_for(backend, call)
     if _accepted(call).notation != "json":
         raise NotAcceptable("a watch is served as application/json only")
     wants_bookmarks = call.is_set("allowWatchBookmarks")
@@ -144,7 +145,7 @@ async def reach(backend: Backend, call: Call) -> None:
 
     Raises: BadRequest, Timeout, ServiceUnavailable.
     """
-    await _reach(backend, _revision(call))
+    await _reach(backend, revision_in(call))
 
 
 def selection_for(call: Call) -> Selection:
@@ -169,7 +170,7 @@ def _is_exact(call: Call, asked: int | None, limit: int) -> bool:
             raise BadRequest("resourceVersionMatch: must be Exact or NotOlderThan")
 
 
-def _revision(call: Call) -> int | None:
+def revision_in(call: Call) -> int | None:
     """Return the revision that is asked for; None is the newest."""
     text = call.request.parameter("resourceVersion")
     if not text:
@@ -263,7 +264,7 @@ def _accepted(call: Call) -> Accepted:
     return accepted(call.request.headers.get("accept", ""))
 
 
-def _form(backend: Backend, call: Call) -> Form:
+def form_for(backend: Backend, call: Call) -> Form:
     """Return how objects are shown to this caller.
 
     Raises: NotAcceptable; BadRequest: includeObject is none of the known.

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from apiserver.state.view import ViewMaker, Wording
+from apiserver.views import components
 from apiserver.views.endpoints import EndpointsView
 from apiserver.views.events import EventView
 from apiserver.views.eventwords import EVENT_WORDING
@@ -16,6 +17,8 @@ WORDINGS: Mapping[type[Object], Wording] = {NewerEvent: EVENT_WORDING}
 
 
 def kinds_shown(stored: Collection[type[Object]]) -> tuple[type[Object], ...]:
-    """Return the kinds of the views whose sources are all among the stored kinds."""
+    """Return the kinds that are not stored: of views whose sources are all stored, and of parts."""
     views = [make() for make in VIEWS]
-    return tuple(one.kind for one in views if all(each in stored for each in one.sources))
+    shown = [one.kind for one in views if all(each in stored for each in one.sources)]
+    is_core_served = any(not kind.resource.group for kind in stored)
+    return (*shown, components.KIND) if is_core_served else tuple(shown)

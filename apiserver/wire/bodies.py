@@ -62,6 +62,9 @@ def _warned_tree(call: Call) -> tuple[Tree, tuple[str, ...]]:
     media = media_of(call.request.headers.get("content-type", ""))
     if media == "application/json":
         return json_in(call)
+    if media in YAML_MEDIA and call.validation != "Strict":
+        tree, duplicates = yaml.lenient_tree_of(call.request.body)
+        return tree, duplicates if call.validation == "Warn" else ()
     return tree_in(call), ()
 
 

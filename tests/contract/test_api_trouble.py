@@ -218,3 +218,10 @@ async def test_a_server_that_is_starting_lives_but_is_not_ready() -> None:
     ]
     await server.stop()
     await memory.close()
+
+
+async def test_a_store_that_does_not_answer_is_an_unhealthy_part(world: World) -> None:
+    _store(world).is_down = True
+    (found,) = (await world.call("GET", "/api/v1/componentstatuses/etcd-0")).tree["conditions"]
+    assert found["status"] == "False"
+    assert "the store does not answer" in found["message"]

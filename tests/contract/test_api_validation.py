@@ -153,3 +153,20 @@ async def test_warnings_fit_into_a_header_that_clients_read(world: World) -> Non
 
     assert warned.code == 201
     assert 0 < len(warned.headers["Warning"]) <= 4096
+
+
+async def test_a_field_that_stands_twice_in_yaml_is_taken_last_and_told_of(world: World) -> None:
+    body = b"metadata: {name: twice}\ndata:\n  a: '1'\n  a: '2'\n"
+    path, headers = "/api/v1/namespaces/default/configmaps", {"content-type": "application/yaml"}
+
+    strict = await world.call("POST", path, body, query={"fieldValidation": "Strict"},
+                              headers=headers)  # fmt: skip
+    assert strict.code == 400
+    assert 'duplicate field "a" at line 4' in strict.tree["message"]
+    answer = await world.call("POST", path, body, headers=headers)
+    assert (answer.code, answer.tree["data"]) == (201, {"a": "2"})
+    assert answer.headers["Warning"].startswith('299 - "duplicate field')
+    ignored = {"fieldValidation": "Ignore", "dryRun": "All"}
+    body = body.replace(b"twice", b"more")
+    silent = await world.call("POST", path, body, query=ignored, headers=headers)
+    assert (silent.code, "Warning" in silent.headers) == (201, False)

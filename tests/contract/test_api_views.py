@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from cubernetes.host.web.messages import Identity
 from tests.contract.api_world import SERVICES, Tree, World, a_namespace, a_pod, a_service, a_world
 
 EVENTS = "/api/v1/namespaces/default/events"
@@ -202,3 +203,28 @@ async def test_discovery_tells_of_views(world: World) -> None:
     assert "events.k8s.io" in [one["name"] for one in groups]
     await world.call("POST", "/api/v1/namespaces", a_namespace("blue"))
     assert (await world.call("POST", "/api/v1/namespaces/blue/pods", a_pod())).code == 201
+
+
+async def test_the_parts_of_the_control_plane_are_found_when_asked(world: World) -> None:
+    path = "/api/v1/componentstatuses"
+    listed = (await world.call("GET", path)).tree
+    assert listed["kind"] == "ComponentStatusList"
+    told = {one["metadata"]["name"]: one["conditions"] for one in listed["items"]}
+    assert list(told) == ["controller-manager", "etcd-0", "scheduler"]
+    assert told["etcd-0"] == [{"type": "Healthy", "status": "True", "message": "ok"}]
+    assert told["scheduler"][0]["status"] == "False"
+    await world.watch("/api/v1/pods", identity=Identity("system:scheduler", ()))
+    one = (await world.call("GET", f"{path}/scheduler")).tree
+    assert (one["kind"], one["conditions"][0]["status"]) == ("ComponentStatus", "True")
+    table = (await world.call("GET", path, headers={"accept": TABLE})).tree
+    assert [row["cells"] for row in table["rows"]] == [
+        ["controller-manager", "Unhealthy", "system:controllers watches nothing", ""],
+        ["etcd-0", "Healthy", "ok", ""],
+        ["scheduler", "Healthy", "ok", ""],
+    ]
+    chosen = await world.call("GET", path, query={"fieldSelector": "metadata.name=etcd-0"})
+    assert chosen.names == ["etcd-0"]
+    assert (await world.call("GET", f"{path}/other")).code == 404
+    assert (await world.call("GET", path, query={"watch": "true"})).code == 405
+    for method, where in (("POST", path), ("DELETE", f"{path}/scheduler")):
+        assert (await world.call(method, where, {})).code == 405

@@ -53,11 +53,13 @@ def lenient_tree_of(body: bytes) -> tuple[Tree, tuple[str, ...]]:
 
 
 def trees_of(body: bytes) -> Iterator[tuple[Tree, int]]:
-    """Yield the JSON objects that follow one another in a body, each with its first line.
+    """Yield the JSON objects that follow one another in a file, each with its first line.
+
+    Of a field that stands twice the last is taken, as kubectl takes it.
 
     Raises: BadRequest, as tree_of.
     """
-    decoder = _DECODERS[True, True]
+    decoder = _DECODERS[False, True]
     try:
         text = body.decode("utf-8")
         at, line, counted = 0, 1, 0

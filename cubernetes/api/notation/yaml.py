@@ -31,6 +31,7 @@ NODE_MAX = 100_000
 # Only its parser is used: libyaml's, where the wheel has it, is ten times as fast.
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DOCUMENT_MAX = 1000
+DUPLICATES_TOLD_MAX = 16
 DIGIT_MAX = 18
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
@@ -44,10 +45,14 @@ _NUMBER_LIKE = re.compile(r"[-+]?[.0-9][0-9_.:]*([eE][-+]?[0-9]+)?\Z")
 
 
 class Document(NamedTuple):
-    """One document of a file; line is where it begins, counted from 1."""
+    """One document of a file; line is where it begins, counted from 1.
+
+    duplicates: the fields that stand twice, of which the last was taken; each as a sentence.
+    """
 
     tree: Tree
     line: int
+    duplicates: tuple[str, ...] = ()
 
 
 def tree_of(body: bytes) -> Tree:
@@ -55,14 +60,27 @@ def tree_of(body: bytes) -> Tree:
 
     Raises: BadRequest, with line and column.
     """
+    tree, duplicates = lenient_tree_of(body)
+    if duplicates:
+        raise BadRequest(duplicates[0])
+    return tree
+
+
+def lenient_tree_of(body: bytes) -> tuple[Tree, tuple[str, ...]]:
+    """Return the one object of a YAML body; of a field that stands twice the last, and a sentence.
+
+    Raises: BadRequest, with line and column.
+    """
     found = documents(body)
     if len(found) != 1:
         raise BadRequest(f"expected one YAML document, found {len(found)}")
-    return found[0].tree
+    return found[0].tree, found[0].duplicates
 
 
 def documents(content: bytes | str) -> list[Document]:
     """Return every document of a file that is an object; empty documents are left out.
+
+    Of a field that stands twice the last is taken, as kubectl takes it.
 
     Raises: BadRequest, with line and column.
     """
@@ -124,6 +142,7 @@ class _Builder:
         self._node_count = 0
         self._stack: list[_Open] = []
         self._root: Any = None
+        self._duplicates: list[str] = []
 
     def documents(self) -> Iterator[Document]:
         line, count = 1, 0
@@ -132,12 +151,12 @@ class _Builder:
                 count += 1
                 if count > DOCUMENT_MAX:
                     raise BadRequest(f"over {DOCUMENT_MAX} YAML documents")
-                line, self._root = _line_of(event), None
+                line, self._root, self._duplicates = _line_of(event), None, []
                 # An explicit `---` stands on a line of its own, before the document.
                 line += 1 if event.explicit else 0
             elif isinstance(event, DocumentEndEvent):
                 if isinstance(self._root, dict):
-                    yield Document(self._root, line)
+                    yield Document(self._root, line, tuple(self._duplicates))
                 elif self._root is not None:
                     raise BadRequest(f"expected an object at line {line}")
             else:
@@ -185,8 +204,9 @@ class _Builder:
         key = str(event.value)
         if key == "<<" and event.implicit[0]:
             raise _refused("merge keys are not accepted", event)
-        if key in top.value:
-            raise _refused(f'duplicate field "{key[:100]}"', event)
+        if key in top.value and len(self._duplicates) < DUPLICATES_TOLD_MAX:
+            told = f'duplicate field "{key[:100]}" at {_place(event.start_mark)}'
+            self._duplicates.append(told)
         top.key = key
 
     def _put(self, value: Any, event: Event) -> None:

@@ -151,3 +151,21 @@ def test_what_get_prints_of_several_is_taken_again(server: TinyServer, file: Pat
     for output in ("yaml", "json"):
         file.write_text(run(server, f"get pods -o {output}").out)
         assert run(server, f"apply -f {file}").code == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web, name: front}\n"
+        "spec: {ports: [{port: 80}]}\n",
+        '{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "name": "front"},'
+        '"spec": {"ports": [{"port": 80}]}}',
+    ],
+    ids=["yaml", "json"],
+)
+def test_of_a_field_that_stands_twice_in_a_file_the_last_is_taken_as_kubectl_does(
+    server: TinyServer, file: Path, text: str
+) -> None:
+    file.write_text(text)
+    said = run(server, f"apply -f {file}")
+    assert (said.code, said.out, said.err) == (0, "service/front created\n", "")
