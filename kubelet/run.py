@@ -32,8 +32,9 @@ from kubelet.network.look import addresses_here
 from kubelet.network.registry import NETWORKS
 from kubelet.node.capacity import MachineFacts, amounts, machine_facts, with_steady_storage
 from kubelet.node.heartbeat import Heartbeat
+from kubelet.node.left import room_left
 from kubelet.node.node import allocatable, own_ports
-from kubelet.node.pressure import MachineRoom, room_left
+from kubelet.node.pressure import MachineRoom
 from kubelet.node.registration import Looks, Registration
 from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer

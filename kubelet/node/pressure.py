@@ -1,4 +1,4 @@
-"""Whether this machine is short of memory, disk or process ids: read here, judged purely.
+"""Whether this machine is short of memory, disk or process ids. Pure.
 
 The thresholds are those that Kubernetes' kubelet evicts at by default (memory.available < 100Mi,
 nodefs.available < 10%, nodefs.inodesFree < 5%), and a pressure is told for five minutes after it
@@ -6,16 +6,12 @@ was seen last. Kubernetes has no default for process ids: here a tenth must be f
 evicted.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from cubernetes.api.condition import Condition
-from kubelet.node.capacity import UNLIMITED_BYTES
 
-CGROUP = Path("/sys/fs/cgroup")
 MEMORY_FREE_MIN_BYTES = 100 << 20
 DISK_FREE_MIN_PERCENT = 10
 INODES_FREE_MIN_PERCENT = 5
@@ -97,60 +93,3 @@ def _condition(kind: str, *, is_pressed: bool) -> Condition:
     return Condition(
         type=kind, status="True" if is_pressed else "False", reason=reason, message=message
     )
-
-
-def room_left(root: Path, proc: Path = Path("/proc"), cgroup: Path = CGROUP) -> MachineRoom:
-    """Read what is left; root: the kubelet's folder, whose disk pods write on. It may block."""
-    found = os.statvfs(root)
-    return MachineRoom(
-        memory_free_bytes=memory_free_bytes(_text(proc / "meminfo"), *_cgroup_texts(cgroup)),
-        disk=Share(found.f_bavail, found.f_blocks),
-        inodes=Share(found.f_favail, found.f_files),
-        pids=pids_left(
-            _text(proc / "loadavg"),
-            _text(proc / "sys/kernel/pid_max"),
-            _text(proc / "sys/kernel/threads-max"),
-        ),
-    )
-
-
-def memory_free_bytes(meminfo: str, limit: str, usage: str, stat: str) -> int | None:
-    """Return what the machine, or its own cgroup where that is limited, has left of memory.
-
-    As Kubernetes counts: all but the working set, which is what is used less inactive files.
-    """
-    fields = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
-    words = fields.get("MemAvailable", "").split()
-    free = int(words[0]) * 1024 if words else None
-    if not (limit.isdigit() and usage.isdigit()) or int(limit) > UNLIMITED_BYTES:
-        return free
-    pairs = dict(line.split(" ", 1) for line in stat.splitlines() if " " in line)
-    inactive = pairs.get("total_inactive_file") or pairs.get("inactive_file") or "0"
-    own = int(limit) - max(0, int(usage) - int(inactive))
-    return own if free is None else min(own, free)
-
-
-def pids_left(loadavg: str, *limits: str) -> Share:
-    """Return how many processes may still begin: the fourth word of loadavg counts all that are."""
-    words = loadavg.split()
-    counts = [int(one) for one in limits if one.strip().isdigit()]
-    if len(words) < 4 or not counts:
-        return Share(0, 0)
-    running = int(words[3].partition("/")[2])
-    return Share(max(0, min(counts) - running), min(counts))
-
-
-def _cgroup_texts(cgroup: Path) -> tuple[str, str, str]:
-    v2 = ("memory.max", "memory.current", "memory.stat")
-    v1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat")
-    folder, names = (cgroup, v2) if (cgroup / v2[0]).exists() else (cgroup / "memory", v1)
-    limit, usage, stat = (_text(folder / name) for name in names)
-    return limit.strip(), usage.strip(), stat
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        # As in capacity.py: an absent fact is an empty one.
-        return ""

@@ -186,3 +186,24 @@ def test_a_call_that_hangs_keeps_neither_the_lease_nor_the_node_nor_pods(call: s
             assert [one.metadata.name for one in world.machine.disk.pods] == ["web"]
 
     lived(story)
+
+
+def test_the_end_of_each_container_is_told_with_its_field_in_the_words_of_kubernetes() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            containers = (a_container("main"), a_container("side"))
+            await world.make(a_pod("web", containers=containers))
+            await world.until(lambda: world.is_phase("Running"))
+            await world.admin.delete(Pod, "web", "default")
+
+            async def ends_are_told() -> bool:
+                listed = (await world.admin.list(Event, "default")).items
+                told = [one for one in listed if one.reason == "Killing"]
+                return {(one.involved_object.field_path, one.message) for one in told} == {
+                    ("spec.containers{main}", "Stopping container main"),
+                    ("spec.containers{side}", "Stopping container side"),
+                }
+
+            await world.until(ends_are_told)
+
+    lived(story)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cubernetes.api.core.node import NodeSystemInfo
-from kubelet.node import pressure
+from kubelet.node import left, pressure
 from kubelet.node.capacity import MachineFacts
 from kubelet.node.node import NodePlace, status_for
 from kubelet.node.pressure import MachineRoom, Share
@@ -59,24 +59,24 @@ def test_a_node_tells_its_pressures_before_ready_as_a_kubelet_does() -> None:
 
 def test_free_memory_is_the_machines_or_what_its_own_cgroup_leaves() -> None:
     meminfo = "MemTotal: 2048000 kB\nMemAvailable: 1024000 kB\n"
-    assert pressure.memory_free_bytes(meminfo, "max", "1", "") == 1_024_000 * 1024
-    assert pressure.memory_free_bytes(meminfo, "", "", "") == 1_024_000 * 1024
-    assert pressure.memory_free_bytes("", "", "", "") is None
+    assert left.memory_free_bytes(meminfo, "max", "1", "") == 1_024_000 * 1024
+    assert left.memory_free_bytes(meminfo, "", "", "") == 1_024_000 * 1024
+    assert left.memory_free_bytes("", "", "", "") is None
     v1 = "inactive_file 1\ntotal_inactive_file 4194304\n"
-    assert pressure.memory_free_bytes(meminfo, str(90 * MIB), str(54 * MIB), v1) == 40 * MIB
+    assert left.memory_free_bytes(meminfo, str(90 * MIB), str(54 * MIB), v1) == 40 * MIB
     v2 = "inactive_file 4194304\n"
-    assert pressure.memory_free_bytes(meminfo, str(90 * MIB), str(54 * MIB), v2) == 40 * MIB
+    assert left.memory_free_bytes(meminfo, str(90 * MIB), str(54 * MIB), v2) == 40 * MIB
 
 
 def test_process_ids_are_counted_against_the_lower_limit() -> None:
     loadavg = "0.1 0.2 0.3 2/900 4711\n"
-    assert pressure.pids_left(loadavg, "32768\n", "1000\n") == Share(100, 1000)
-    assert pressure.pids_left("", "1000") == Share(0, 0)
-    assert pressure.pids_left(loadavg, "") == Share(0, 0)
+    assert left.pids_left(loadavg, "32768\n", "1000\n") == Share(100, 1000)
+    assert left.pids_left("", "1000") == Share(0, 0)
+    assert left.pids_left(loadavg, "") == Share(0, 0)
 
 
 def test_this_machine_can_be_read(tmp_path: Path) -> None:
-    room = pressure.room_left(tmp_path)
+    room = left.room_left(tmp_path)
     assert room.disk.total > 0
     assert 0 < room.pids.free < room.pids.total
     assert room.memory_free_bytes
@@ -91,4 +91,4 @@ def test_the_cgroup_is_read_in_either_version(tmp_path: Path, is_v2: bool) -> No
     folder.mkdir(exist_ok=True)
     for name, text in zip(names, ("94371840\n", "94371839\n", "inactive_file 0\n"), strict=True):
         (folder / name).write_text(text)
-    assert pressure.room_left(tmp_path, cgroup=tmp_path).memory_free_bytes == 1
+    assert left.room_left(tmp_path, cgroup=tmp_path).memory_free_bytes == 1
