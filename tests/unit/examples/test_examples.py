@@ -22,7 +22,7 @@ IMAGES = {f"cubernetes/{name}:1" for name in ("pause", "busybox", "web", "stress
 
 def objects_in(name: str) -> list[Object]:
     read = []
-    for tree, _ in yaml.documents((EXAMPLES / name).read_bytes()):
+    for tree, *_ in yaml.documents((EXAMPLES / name).read_bytes()):
         kind = KINDS.of(tree["apiVersion"], tree["kind"])
         assert kind is not None, tree["kind"]
         read.append(codec.from_tree(kind, tree).model)
