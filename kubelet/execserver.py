@@ -29,6 +29,8 @@ IDLE_S = 4 * 3600.0
 PING_S = 5.0
 # How long a client that has idled may take to hear so.
 FAREWELL_S = 5.0
+# How long a client may take to read what its command has written, counted from the command's end.
+TAKEN_S = 600.0
 # What is still to be ended when the kubelet stops.
 ENDING_DEADLINE_S = 12.0
 
@@ -119,6 +121,8 @@ class Session:
         self._socket, self._execution, self._clock = socket, execution, clock
         self._moved_at = clock.monotonic()
         self._takes_stdin = takes_stdin
+        # The client was told how its command ended: it may leave.
+        self._is_concluded = False
 
     async def run(self, ping_s: float) -> str:
         """Return why it ended."""
@@ -140,6 +144,9 @@ class Session:
             await self._socket.refuse(str(misframed))
             return str(misframed)
         except (Broken, ClientGone) as gone:
+            if self._is_concluded and isinstance(gone, ClientGone):
+                await self._socket.finish()
+                return "the command has ended"
             self._socket.abort()
             return str(gone) or "the client has left"
         return "the command has ended"
@@ -166,10 +173,15 @@ class Session:
         self._moved_at = self._clock.monotonic()
 
     async def _conclude(self, status: Status) -> None:
+        """Tell how it ended; close once the client has read it, for a close ends what is unread."""
         try:
-            await self._socket.write(channels.status_message(status))
+            async with asyncio.timeout(TAKEN_S):
+                await self._socket.write(channels.status_message(status))
+                self._is_concluded = True
+                await self._socket.taken()
             await self._socket.finish()
-        except Broken:
+        except (Broken, TimeoutError) as error:
+            log.info("a client has not read its command's end", why=str(error) or "too slow")
             self._socket.abort()
 
     async def _conclude_soon(self, status: Status) -> None:

@@ -60,6 +60,39 @@ async def test_a_command_is_run_and_its_streams_stay_apart(world: ExecWorld) -> 
     await until(lambda: world.server.backend.sessions.count == 0)
 
 
+async def test_nothing_is_closed_before_the_client_has_read_all_of_it(world: ExecWorld) -> None:
+    """A pager that is left alone for a while loses nothing."""
+    connector = aiohttp.TCPConnector(ssl=world.tls)
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        aiohttp.ClientSession(connector=connector) as session,
+        session.ws_connect(
+            world.url(asking(SPEAK)), protocols=channels.PROTOCOLS, autoping=False, autoclose=False
+        ) as socket,
+    ):
+        seen: list[tuple[aiohttp.WSMsgType, bytes]] = []
+
+        async def next_of(kind: aiohttp.WSMsgType, *, is_empty: bool) -> bytes:
+            while True:
+                message = await socket.receive()
+                content = bytes(message.data or b"") if isinstance(message.data, bytes) else b""
+                seen.append((message.type, content))
+                assert message.type is not aiohttp.WSMsgType.CLOSE
+                if message.type is kind and (not content) == is_empty:
+                    return content
+
+        ping = aiohttp.WSMsgType.PING
+        mark = await next_of(ping, is_empty=False)
+        written = [content for kind, content in seen if kind is aiohttp.WSMsgType.BINARY]
+        assert channels.frame_of(written[-1]).channel is Channel.ERROR
+        for _ in range(2):  # it shows that it is there, and does not close
+            await next_of(ping, is_empty=True)
+        await socket.pong(mark)
+        while (message := await socket.receive()).type is ping:
+            pass
+        assert message.type is aiohttp.WSMsgType.CLOSE
+
+
 @pytest.mark.parametrize(("command", "code"), [(EXIT_3, 3), (("no-such",), 127)])
 async def test_an_exit_code_comes_as_kubernetes_tells_it(
     world: ExecWorld, command: tuple[str, ...], code: int

@@ -17,6 +17,8 @@ from cubernetes.host.web.upgrade import keep_switched
 MESSAGE_BYTES_MAX = 1024 * 1024
 # How long the other side may take to answer a close.
 CLOSE_DEADLINE_S = 5.0
+# What the ping says behind everything that was written; others say nothing.
+END = b"end"
 # What cannot be said in a close frame with more.
 REASON_BYTES_MAX = 120
 
@@ -45,17 +47,31 @@ class _Messages:
 
         Raises: Broken.
         """
+        while True:
+            try:
+                message = await self._socket.receive(silence_s)
+            except TimeoutError as error:
+                raise Broken(f"nothing was heard for {silence_s} s") from error
+            match message.type:
+                case WSMsgType.BINARY | WSMsgType.TEXT:
+                    return bytes(message.data)
+                case WSMsgType.PING:
+                    await self._pong(bytes(message.data))
+                case WSMsgType.PONG:
+                    self._heard_pong(bytes(message.data))
+                case WSMsgType.ERROR:
+                    raise Broken(f"the connection broke: {self._socket.exception()}")
+                case _:
+                    return None
+
+    async def _pong(self, content: bytes) -> None:
         try:
-            message = await self._socket.receive(silence_s)
-        except TimeoutError as error:
-            raise Broken(f"nothing was heard for {silence_s} s") from error
-        match message.type:
-            case WSMsgType.BINARY | WSMsgType.TEXT:
-                return bytes(message.data)
-            case WSMsgType.ERROR:
-                raise Broken(f"the connection broke: {self._socket.exception()}")
-            case _:
-                return None
+            await self._socket.pong(content)
+        except (aiohttp.ClientError, OSError) as error:
+            raise Broken(f"the connection broke: {error}") from error
+
+    def _heard_pong(self, content: bytes) -> None:
+        """Note that the other side has read as far as the ping of this content."""
 
     async def write(self, piece: bytes) -> None:
         try:
@@ -84,8 +100,10 @@ class WebSocket(_Messages):
             compress=False,
             max_msg_size=MESSAGE_BYTES_MAX,
             decode_text=False,
+            autoping=False,
         )
         super().__init__(self.answer)
+        self._is_taken = asyncio.Event()
         ready = self.answer.can_prepare(incoming)
         offered = incoming.headers.get("sec-websocket-protocol", "")[:200]
         if not ready.ok:
@@ -109,6 +127,23 @@ class WebSocket(_Messages):
             await self.answer.ping()
         except (aiohttp.ClientError, OSError) as error:
             raise Broken(f"the connection broke: {error}") from error
+
+    async def taken(self) -> None:
+        """Wait until the other side has read everything that was written; `read` must go on.
+
+        A pong is sent by a side that has read up to its ping (RFC 6455, 5.5.3).
+
+        Raises: Broken.
+        """
+        try:
+            await self.answer.ping(END)
+        except (aiohttp.ClientError, OSError) as error:
+            raise Broken(f"the connection broke: {error}") from error
+        await self._is_taken.wait()
+
+    def _heard_pong(self, content: bytes) -> None:
+        if content == END:
+            self._is_taken.set()
 
     async def refuse(self, why: str) -> None:
         """Close for what the other side sent, which is no word of the protocol."""
