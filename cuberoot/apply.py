@@ -15,7 +15,8 @@ from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
-from cubernetes.host.settings import read_settings, settings_bytes
+from cubernetes.host.log import Log
+from cubernetes.host.settings import read_known_settings, settings_bytes
 from cuberoot import (
     certificates,
     compile,  # noqa: A004  a room's word, not the built-in
@@ -30,6 +31,8 @@ from cuberoot.host.supervision import Supervisor, supervisor_for
 from cuberoot.host.waiting import NotYet, until
 from cuberoot.program import Place, Program
 from cuberoot.registry import names_of, programs_of
+
+log = Log(__name__)
 
 UP_S = 30.0
 CLEAN_S = 120.0
@@ -46,7 +49,10 @@ def known_cluster() -> Cluster | None:
     """Return what this machine knows of its cluster; None where it is no node."""
     if not layout.CLUSTER_FILE.exists():
         return None
-    return read_settings(Cluster, layout.CLUSTER_FILE)
+    cluster, unknown = read_known_settings(Cluster, layout.CLUSTER_FILE)
+    if unknown:
+        log.warning("fields of another version are left out", file=layout.CLUSTER_FILE, was=unknown)
+    return cluster
 
 
 def write_node(cluster: Cluster, journal: Journal) -> None:

@@ -18,6 +18,8 @@ from cubernetes.host.version import VERSION
 log = Log(__name__)
 
 STOPPED = "program cannot go on"
+# Behind the refusal of settings: who wrote the file may have been of another version.
+HINT = "; if cuberoot wrote the file, `cuberoot start` writes it anew for this version"
 # As many as our units of systemd give; other parents often leave a program with 1024.
 DESCRIPTORS_MAX = 65_536
 
@@ -41,7 +43,7 @@ def main[S: Settings](
     try:
         settings = read_settings(kind, options.settings)
     except SettingsInvalid as error:
-        sys.stderr.write(f"{name}: {error}\n")
+        sys.stderr.write(f"{name}: {error}{HINT}\n")
         return 2
     take_descriptors()
     env = Env()

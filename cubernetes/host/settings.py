@@ -27,6 +27,35 @@ def read_settings[S: Settings](kind: type[S], path: Path) -> S:
         raise SettingsInvalid(f"{path}: {error}") from error
 
 
+def read_known_settings[S: Settings](kind: type[S], path: Path) -> tuple[S, tuple[str, ...]]:
+    """Return settings that a program wrote itself, maybe in another version of it.
+
+    Fields that are not known any more are left out; their names are returned too.
+
+    Raises:
+        SettingsInvalid: as read_settings, but for unknown fields.
+    """
+    try:
+        return read_settings(kind, path), ()
+    except SettingsInvalid:
+        tree = _tree_in(path)
+        known = {field.encode_name for field in msgspec.structs.fields(kind)}
+        if not isinstance(tree, dict) or not (unknown := sorted(tree.keys() - known)):
+            raise
+    kept = {name: value for name, value in tree.items() if name in known}
+    try:
+        return msgspec.convert(kept, kind), tuple(unknown)
+    except msgspec.ValidationError as error:
+        raise SettingsInvalid(f"{path}: {error}") from error
+
+
+def _tree_in(path: Path) -> object:
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 def settings_bytes(settings: Settings) -> bytes:
     """Return the file that read_settings reads: indented, in the order of the fields."""
     return msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
