@@ -21,6 +21,8 @@ ON_N2 = {"kubernetes.io/hostname": "n2"}
 EXAMPLE = HOUSE / "examples" / "tsdb" / "cluster.json"
 EVERYWHERE = {"kubelet": 10255, "proxy": 10249}
 CONTROL_PLANE = {"scheduler": 10259, "controllers": 10257}
+# A program of a node that was started just now listens a moment later.
+PATIENT = "curl --silent --fail --retry 20 --retry-connrefused --retry-delay 1"
 PLACES = [
     *((node, program) for node in ("n1", "n2", "n3") for program in EVERYWHERE),
     *(("n1", program) for program in (*CONTROL_PLANE, "apiserver")),
@@ -33,7 +35,7 @@ async def metrics_of(cluster: Cluster, node: str, program: str) -> bytes:
         words = " ".join([*admin, f"--key /{PKI}/admin.key https://127.0.0.1:6443/metrics"])
     else:
         words = f"http://127.0.0.1:{(EVERYWHERE | CONTROL_PLANE)[program]}/metrics"
-    ended = await cluster.run(node, ["sh", "-c", f"curl --silent --fail {words}"])
+    ended = await cluster.run(node, ["sh", "-c", f"{PATIENT} {words}"])
     return ended.stdout.encode()
 
 
