@@ -16,6 +16,7 @@ from typing import Any
 from cubernetes.api.coordination.road import GATEWAY_ROAD, NO_SLICES
 from cubernetes.api.core.service import Service
 from cubernetes.api.cubernetes.dns import Dns
+from cubernetes.api.cubernetes.routepolicy import RoutePolicy
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object, Ref
 from cubernetes.api.networking.ingress import Ingress
@@ -128,10 +129,12 @@ class Gateway:
         self._ingresses = Informer(client, Ingress, env)
         self._classes = Informer(client, IngressClass, env)
         self._dnses = Informer(client, Dns, env)
+        self._policies = Informer(client, RoutePolicy, env)
         self._services = Informer(client, Service, env)
         self._slices = Informer(client, EndpointSlice, env)
         self._changed = asyncio.Event()
         self._informers: tuple[Informer[Any], ...] = (
+            self._policies,
             self._slices,
             self._ingresses,
             self._classes,
@@ -251,7 +254,13 @@ class Gateway:
         )
         secrets = secrets_of(roads)
         self._secrets.follow(secrets, self._tasks)
-        return model_for(roads, self._services.cache.list(), self._secrets.pairs(secrets))
+        return model_for(
+            roads,
+            self._services.cache.list(),
+            self._secrets.pairs(secrets),
+            [one for one in self._policies.cache.list() if key_of(one) not in self._refused],
+            self._slices.cache.list(),
+        )
 
     def _leave_out(self, wanted: Configuration, said: str) -> bool:
         """Leave the objects out whose lines nginx names; tell whether there are such."""
@@ -283,8 +292,9 @@ class Gateway:
                     self._recorder.record(Record(one, "NotServed", sentence, "Warning"))
         self._told = problems
 
-    def _objects(self) -> list[Ingress | Dns]:
-        return [*self._ingresses.cache.list(), *self._dnses.cache.list()]
+    def _objects(self) -> list[Ingress | Dns | RoutePolicy]:
+        ingresses, dnses = self._ingresses.cache.list(), self._dnses.cache.list()
+        return [*ingresses, *dnses, *self._policies.cache.list()]
 
     def _failed(self, sentence: str, error: Exception) -> None:
         self._look_at_s = 0.0

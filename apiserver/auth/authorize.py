@@ -98,7 +98,8 @@ ROLES: dict[str, tuple[Rule, ...]] = {
     ),
     # And the Lease of the node's gateway: `_rules_of`.
     GATEWAYS: (
-        Rule(READ, ("ingresses", "ingressclasses", "dnses", "services", "endpointslices")),
+        Rule(READ, ("ingresses", "ingressclasses", "dnses", "routepolicies")),
+        Rule(READ, ("services", "endpointslices")),
         Rule(frozenset({"get"}), ("nodes",)),
         Rule(WRITE, ("events",)),
     ),

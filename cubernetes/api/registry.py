@@ -10,6 +10,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
 from cubernetes.api.cubernetes.dns import Dns
+from cubernetes.api.cubernetes.routepolicy import RoutePolicy
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.kinds import Kinds
 from cubernetes.api.networking.ingress import Ingress
@@ -29,4 +30,5 @@ KINDS = Kinds(
     Ingress,
     IngressClass,
     Dns,
+    RoutePolicy,
 )

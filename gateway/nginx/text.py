@@ -13,6 +13,14 @@ from typing import NamedTuple
 
 from cubernetes.api.meta import Ref
 from cubernetes.api.networking.urls import WILDCARD
+from gateway.nginx.policies import (
+    balancing_lines,
+    chosen_lines,
+    location_lines,
+    mirror_lines,
+    shared_lines,
+    target_of,
+)
 from gateway.nginx.quoting import literal, quoted
 from gateway.roads.compile import SELF_MADE
 from gateway.roads.model import Host, Model, Route, Upstream
@@ -67,6 +75,8 @@ HTTP = """\
   map_hash_max_size 65536;
   map_hash_bucket_size 512;
   client_max_body_size 1m;
+  limit_req_status 429;
+  limit_conn_status 429;
   client_header_timeout 30s;
   client_body_timeout 60s;
   keepalive_timeout 75s;
@@ -94,7 +104,7 @@ HTTP = """\
   }
   map $http_upgrade $cube_connection {
     default upgrade;
-    "" "";
+    "" close;
   }
   map $http_host $cube_host {
     default $http_host;
@@ -143,6 +153,7 @@ def _http(model: Model, facts: Facts) -> Iterator[Line]:
     yield Line(f"  access_log {facts.log} cube;")
     for upstream in model.upstreams:
         yield from _upstream(upstream)
+    yield from _shared(model)
     named = [host for host in model.hosts if host.name]
     rest = next((host for host in model.hosts if not host.name), Host("", ()))
     for host in (rest, *named):
@@ -151,8 +162,32 @@ def _http(model: Model, facts: Facts) -> Iterator[Line]:
 
 def _upstream(one: Upstream) -> Iterator[Line]:
     yield Line(f"  upstream {quoted(one.name)} {{")
-    yield Line(f"    server {one.address}:{one.port};")
+    if one.balancing is not None:
+        for text in balancing_lines(one.balancing, one.name):
+            yield Line(f"    {text}", one.owner)
+    for server in one.servers:
+        # One that failed is asked again soon: where all have, every request fails meanwhile.
+        passive = " fail_timeout=1s" if one.balancing is not None else ""
+        yield Line(f"    server {server.address}:{server.port}{passive};")
     yield Line("  }")
+
+
+def _shared(model: Model) -> Iterator[Line]:
+    """Yield what policies need at the top: some of it once a policy, some for each upstream."""
+    routes = [route for host in model.hosts for route in host.routes]
+    policies = {one.policy.key: one.policy for one in routes if one.policy is not None}
+    for key in sorted(policies):
+        for text in shared_lines(policies[key]):
+            yield Line(f"  {text}", policies[key].owner)
+    chosen = {
+        (one.policy.key, one.upstream): (one, one.policy)
+        for one in routes
+        if one.policy is not None and one.upstream
+    }
+    for place in sorted(chosen):
+        route, policy = chosen[place]
+        for text in chosen_lines(route, policy):
+            yield Line(f"  {text}", policy.owner)
 
 
 def _server(host: Host, facts: Facts) -> Iterator[Line]:
@@ -171,7 +206,8 @@ def _server(host: Host, facts: Facts) -> Iterator[Line]:
     yield Line(f"    set $cube_road_host {literal(host.name)};", owner)
     yield Line('    set $cube_road_path "";', owner)
     yield Line('    set $cube_road_service "";', owner)
-    yield from _locations(host.routes)
+    yield from _locations(host, facts)
+    yield from _mirrors(host.routes)
     yield Line("  }", owner)
 
 
@@ -185,12 +221,20 @@ def _server_name(host: str) -> str:
     return quoted(rf"~^[^.]+\.{re.escape(host.removeprefix(WILDCARD))}$")
 
 
-def _locations(routes: Sequence[Route]) -> Iterator[Line]:
+def _mirrors(routes: Sequence[Route]) -> Iterator[Line]:
+    found = {one.policy.key: one.policy for one in routes if one.policy and one.policy.mirror}
+    for key in sorted(found):
+        for text in mirror_lines(found[key]):
+            yield Line(f"    {text}", found[key].owner)
+
+
+def _locations(host: Host, facts: Facts) -> Iterator[Line]:
+    routes = host.routes
     exact = {route.path for route in routes if route.is_exact}
     for route in routes:
         for path in _location_paths(route, exact):
             yield Line(f"    location {path} {{", route.owner)
-            yield from _location(route)
+            yield from _location(route, host, facts)
             yield Line("    }", route.owner)
     if not any(route.path == "/" and not route.is_exact for route in routes):
         yield Line('    location "/" {')
@@ -209,12 +253,18 @@ def _location_paths(route: Route, exact: Iterable[str]) -> Iterator[str]:
         yield quoted(f"{route.path}/")
 
 
-def _location(route: Route) -> Iterator[Line]:
+def _location(route: Route, host: Host, facts: Facts) -> Iterator[Line]:
     form = "=" if route.is_exact else ""
     yield Line(f"      set $cube_road_path {literal(form + route.path)};", route.owner)
     yield Line(f"      set $cube_road_service {literal(route.label)};", route.owner)
+    if (policy := route.policy) is not None:
+        has_tls = bool(host.certificate)
+        for text in location_lines(route, policy, has_tls=has_tls, https_port=facts.https_port):
+            yield Line(f"      {text}", policy.owner)
+        if policy.spec.redirect is not None:
+            return
     if route.upstream:
-        yield Line(f"      proxy_pass {quoted('http://' + route.upstream)};", route.owner)
+        yield Line(f"      proxy_pass {target_of(route)};", route.owner)
     else:
         yield Line("      return 503;", route.owner)
 

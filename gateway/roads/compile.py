@@ -8,14 +8,14 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 
-from cubernetes.api.core.node import is_address
-from cubernetes.api.core.service import Service, ServicePort
+from cubernetes.api.core.service import Service
+from cubernetes.api.cubernetes.routepolicy import RoutePolicy
+from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Ref
 from cubernetes.api.roads import HostTLS, Road, Roads
-from gateway.roads.model import Host, Model, Route, SecretRef, Upstream
-
-type ByKey = Mapping[tuple[str, str], Service]
-
+from gateway.roads.model import Choice, Host, Model, Policy, Route, SecretRef
+from gateway.roads.policies import Policies, key_of
+from gateway.roads.upstreams import Upstreams, Wanted
 
 # The file of the gateway's own certificate, which no digest is called.
 SELF_MADE = "self-made"
@@ -28,25 +28,34 @@ def secrets_of(roads: Roads) -> frozenset[SecretRef]:
 
 
 def model_for(
-    roads: Roads, services: Iterable[Service], pairs: Mapping[SecretRef, bytes | str] | None = None
+    roads: Roads,
+    services: Iterable[Service],
+    pairs: Mapping[SecretRef, bytes | str] | None = None,
+    policies: Iterable[RoutePolicy] = (),
+    slices: Iterable[EndpointSlice] = (),
 ) -> Model:
     """Return what a gateway serves; the order of the arguments does not matter.
 
     pairs: a certificate and its key in PEM, or why there is none, by Secret; those that are not
         known yet are not in it.
     """
-    by_key = {(one.metadata.namespace, one.metadata.name): one for one in services}
     problems = {owner: list(whys) for owner, whys in roads.refused.items()}
-    upstreams: dict[str, Upstream] = {}
+    upstreams = Upstreams(services, slices)
+    chooser = Policies(policies, roads.roads)
     hosts = []
     for name, group in groupby(roads.roads, key=lambda one: one.place.host):
-        routes = [_route(road, by_key, upstreams, problems) for road in group]
-        hosts.append(Host(name, tuple(routes), _file_of(roads.tls.get(name))))
-    certificates = _certificates(roads, pairs or {}, problems)
+        tls = roads.tls.get(name)
+        routes = [
+            _route(road, chooser.policy_for(road), upstreams, problems, has_tls=tls is not None)
+            for road in group
+        ]
+        hosts.append(Host(name, tuple(routes), _file_of(tls)))
+    for owner, why in chooser.unused:
+        problems.setdefault(owner, []).append(why)
     return Model(
         tuple(hosts),
-        tuple(upstreams[name] for name in sorted(upstreams)),
-        certificates,
+        upstreams.found,
+        _certificates(roads, pairs or {}, problems),
         {owner: tuple(dict.fromkeys(problems[owner])) for owner in sorted(problems)},
     )
 
@@ -76,37 +85,37 @@ def _certificates(
 
 
 def _route(
-    road: Road, services: ByKey, upstreams: dict[str, Upstream], problems: dict[Ref, list[str]]
+    road: Road,
+    given: RoutePolicy | None,
+    upstreams: Upstreams,
+    problems: dict[Ref, list[str]],
+    *,
+    has_tls: bool,
 ) -> Route:
     label = f"{road.namespace}/{road.service}:{road.port}"
-    found = upstream_of(road, services.get((road.namespace, road.service)))
-    if isinstance(found, str):
-        problems.setdefault(road.owner, []).append(f"{road.place}: {found}")
-    else:
-        upstreams[found.name] = found
-    name = "" if isinstance(found, str) else found.name
-    return Route(road.place.path, road.place.is_exact, name, label, road.owner)
+    policy = _policy(given, upstreams, problems) if given is not None else None
+    if given is not None and given.spec.tls is not None and not has_tls:
+        told = f"{road.place}: the host is not served by TLS"
+        problems.setdefault(given.ref, []).append(told)
+    wanted = Wanted(road.namespace, road.service, road.port)
+    name, why = upstreams.name_of(wanted, given)
+    if why:
+        problems.setdefault(road.owner, []).append(f"{road.place}: {why}")
+    return Route(road.place.path, road.place.is_exact, name, label, road.owner, policy)
 
 
-def upstream_of(road: Road, service: Service | None) -> Upstream | str:
-    """Return where a road leads, or why it leads nowhere now."""
-    if service is None or service.metadata.is_deleted:
-        return f"there is no service {road.service}"
-    port = _port(road.port, service)
-    if port is None:
-        return f"service {road.service} has no port {road.port}"
-    if port.protocol != "TCP":
-        return f"port {road.port} of service {road.service} is {port.protocol}, no TCP"
-    address = service.spec.cluster_ip
-    if not is_address(address):
-        return f"service {road.service} has no cluster IP"
-    # No part of the name has an underscore in it: two upstreams never have one name.
-    name = f"{road.namespace}_{road.service}_{port.port}"
-    return Upstream(name, address, port.port)
-
-
-def _port(wanted: int | str, service: Service) -> ServicePort | None:
-    for port in service.spec.ports:
-        if wanted in (port.port, port.name or None):
-            return port
-    return None
+def _policy(given: RoutePolicy, upstreams: Upstreams, problems: dict[Ref, list[str]]) -> Policy:
+    namespace, choices, mirror = given.metadata.namespace, [], ""
+    for index, backend in enumerate(given.spec.backends):
+        wanted = Wanted(namespace, backend.service_name, backend.service_port)
+        name, why = upstreams.name_of(wanted, given)
+        if why:
+            problems.setdefault(given.ref, []).append(f"backends[{index}]: {why}")
+        if name:
+            choices.append(Choice(backend, name))
+    if given.spec.mirror is not None:
+        wanted = Wanted(namespace, given.spec.mirror.service_name, given.spec.mirror.service_port)
+        mirror, why = upstreams.name_of(wanted, None)
+        if why:
+            problems.setdefault(given.ref, []).append(f"mirror: {why}")
+    return Policy(key_of(given), given.spec, given.ref, tuple(choices), mirror)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cubernetes.api.cubernetes.routepolicy import PolicyBackend, PolicyBalancing, RoutePolicySpec
 from cubernetes.api.meta import Ref
 
 
@@ -17,12 +18,43 @@ class SecretRef(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-class Upstream(NamedTuple):
-    """A port of a service, and its cluster IP. name is unique, and safe in any configuration."""
+class Server(NamedTuple):
+    """Where requests are sent to."""
 
-    name: str
     address: str
     port: int
+
+
+class Upstream(NamedTuple):
+    """A port of a service: its cluster IP, or its endpoints where a policy balances.
+
+    name is unique, and safe in any configuration. owner is the policy, where it is for one.
+    """
+
+    name: str
+    servers: tuple[Server, ...]
+    balancing: PolicyBalancing | None = None
+    owner: Ref | None = None
+
+
+class Choice(NamedTuple):
+    """An upstream for a part of a road's requests."""
+
+    backend: PolicyBackend
+    upstream: str
+
+
+class Policy(NamedTuple):
+    """What a RoutePolicy says of a road. key is unique, and safe in any configuration.
+
+    mirror is the upstream that is sent copies; empty where there is none.
+    """
+
+    key: str
+    spec: RoutePolicySpec
+    owner: Ref
+    choices: tuple[Choice, ...] = ()
+    mirror: str = ""
 
 
 class Route(NamedTuple):
@@ -36,6 +68,7 @@ class Route(NamedTuple):
     upstream: str
     label: str
     owner: Ref
+    policy: Policy | None = None
 
 
 class Host(NamedTuple):

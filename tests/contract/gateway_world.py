@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tarfile
 from collections.abc import Iterable
@@ -71,7 +72,12 @@ class ChrootNginx:
         with (self.root / "tmp/stderr").open("ab") as said:
             argv = self._argv("-g", "daemon off;", "-c", path)
             self._process = subprocess.Popen(argv, stderr=said)  # noqa: ASYNC220  ended below
-        return True
+        # Before it has set its signals up a reload would end it: Docker starts it again then.
+        async with asyncio.timeout(ANSWER_S):
+            while True:
+                if await self.serving():
+                    return True
+                await asyncio.sleep(0.02)
 
     async def test(self, generation: str) -> None:
         path = f"/{INSIDE}/{CONFIGURATION}/{generation}/{FILE}"
@@ -110,6 +116,10 @@ class Backend:
         self._server: asyncio.Server | None = None
         # A request for /slow is answered in two halves, the second once this is set.
         self.is_let_go = asyncio.Event()
+        self.is_slow, self.is_asked = asyncio.Event(), asyncio.Event()
+        self.paths: list[str] = []
+        self.heads: list[str] = []
+        self._held: set[object] = set()
 
     async def begin(self) -> Service:
         self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
@@ -122,14 +132,29 @@ class Backend:
             self._server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # asyncio itself holds neither: a collection of garbage would cut the connection.
+        held = (asyncio.current_task(), reader, writer)
+        self._held.add(held)
+        try:
+            await self._serve(reader, writer)
+        finally:
+            self._held.discard(held)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             path = head.split(b" ")[1].decode()
+            self.paths.append(path)
+            self.heads.append(head.decode(errors="replace"))
+            self.is_asked.set()
+            if path == "/silent":
+                await reader.read()
             body = f"{self.name} {path}".encode()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
             writer.write(body[:1])
             await writer.drain()
             if path == "/slow":
+                self.is_slow.set()
                 await self.is_let_go.wait()
             writer.write(body[1:])
             await writer.drain()
@@ -181,6 +206,20 @@ class GatewayWorld:
         # Not by splitlines, to which other characters end a line as well.
         lines = (self.nginx.root / "tmp/access.log").read_text().split("\n")
         return [json.loads(line) for line in lines if line]
+
+    async def ask_by_tls(self, host: str, path: str) -> str:
+        """Return the whole answer to a request by TLS, whatever certificate is shown."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", self.facts.https_port, ssl=context, server_hostname=host
+            )
+            request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+            writer.write(request.encode())
+            answer = (await reader.read()).decode()
+            writer.close()
+        return answer
 
     async def ask(self, host: str, path: str) -> str:
         """Return "code body" of one request, each with a connection of its own."""

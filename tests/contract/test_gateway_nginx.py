@@ -12,7 +12,7 @@ from cubernetes.api.core.service import ServicePort
 from cubernetes.api.meta import Ref
 from gateway.nginx.process import ConfigurationRefused
 from gateway.nginx.text import Configuration, Line, configuration_for, guilty
-from gateway.roads.model import Host, Model, Route, Upstream
+from gateway.roads.model import Host, Model, Route, Server, Upstream
 from tests.contract.gateway_world import GatewayWorld, reason_to_skip
 from tests.given import a_service
 from tests.unit.gateway.roadworld import a_dns, an_ingress
@@ -99,7 +99,7 @@ async def test_w28_no_text_means_anything_to_nginx_but_itself(
         Route(path, chance.random() < 0.5, "u", text, OWNER)
         for path, text in zip(paths, texts, strict=False)
     )
-    upstream = Upstream("u", "127.0.0.1", backend.port)
+    upstream = Upstream("u", (Server("127.0.0.1", backend.port),))
     model = Model((Host("a.example", routes),), (upstream,))
 
     await world.driver.apply(configuration_for(model, world.facts))
@@ -178,3 +178,16 @@ async def test_w28_a_service_that_moves_is_followed(world: GatewayWorld) -> None
         assert await world.ask("a.example", "/x") == "200 web /x"
     await old.end()
     assert await world.ask("a.example", "/x") == "200 web /x"
+
+
+async def test_a_service_is_asked_by_a_connection_a_request(world: GatewayWorld) -> None:
+    """nginx keeps connections by itself since 1.29: a pod that went cut them, and requests in them.
+
+    A kept one would be led to a pod long after the node's proxy has let go of it.
+    """
+    backend, web = await world.backend("web")
+    dns = a_dns("d", "a.example", f"/ web:{backend.port}")
+    await world.driver.apply(world.configuration([dns], [web]))
+    assert [await world.ask("a.example", "/x") for _ in range(3)] == ["200 web /x"] * 3
+
+    assert ["connection: close" in head.lower() for head in backend.heads] == [True] * 3

@@ -60,6 +60,7 @@ BARE: dict[str, Tree] = {
     "Service": {"spec": {"ports": [{"port": 80}]}},
     "Ingress": {"spec": {"rules": [{"http": {}}]}},
     "IngressClass": {"spec": {"parameters": {"kind": "a", "name": "b"}}},
+    "RoutePolicy": {"spec": {"target": {"kind": "Service", "name": "web"}}},
     "Dns": {"spec": {"host": "a.example"}},
     "ReplicaSet": {
         "spec": {

@@ -1,0 +1,173 @@
+"""What RoutePolicies say, as nginx's directives: at the top, and in a road's location. Pure.
+
+Every name that stands bare is a key of ours; every text from outside is a token made by `quoted`.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+
+from cubernetes.api.cubernetes.routepolicy import PolicyBalancing, PolicyRedirect, RoutePolicySpec
+from gateway.nginx.quoting import quoted
+from gateway.roads.model import Choice, Policy, Route
+
+HTTPS_PORT = 443
+# Shared by all workers: the state of a limit by client, and what they know of an upstream.
+LIMIT_ZONE, UPSTREAM_ZONE = "1m", "256k"
+
+
+def shared_lines(policy: Policy) -> Iterator[str]:
+    """Yield what stands at the top for a policy, once for all its roads."""
+    limits, tls, key = policy.spec.limits, policy.spec.tls, policy.key
+    if limits is not None and limits.requests_per_second:
+        zone = f"zone=cube_rate_{key}:{LIMIT_ZONE} rate={limits.requests_per_second}r/s"
+        yield f"limit_req_zone $binary_remote_addr {zone};"
+    if limits is not None and limits.connections:
+        yield f"limit_conn_zone $binary_remote_addr zone=cube_connections_{key}:{LIMIT_ZONE};"
+    if tls is not None and tls.hsts_s:
+        yield f'map $https $cube_hsts_{key} {{ default ""; on "max-age={tls.hsts_s}"; }}'
+    parts = [one for one in policy.choices if one.backend.weight]
+    if parts:
+        yield f'split_clients "$request_id" $cube_part_{key} {{'
+        for one in parts:
+            yield f"  {one.backend.weight}% {quoted(one.upstream)};"
+        yield '  * "";'
+        yield "}"
+
+
+def chosen_lines(route: Route, policy: Policy) -> Iterator[str]:
+    """Yield the variables by which a road's requests go to one of several upstreams.
+
+    Each has the answer of the one before where it has none of its own: a cookie goes before a
+    header, both before weights, and what is left goes where the road leads.
+    """
+    before = quoted(route.upstream)
+    if any(one.backend.weight for one in policy.choices):
+        name, part = _variable(route, policy, "part"), f"$cube_part_{policy.key}"
+        yield f'map {part} {name} {{ default {part}; "" {before}; }}'
+        before = name
+    for kind in ("header", "cookie"):
+        for index, one in enumerate(policy.choices):
+            match = one.backend.header if kind == "header" else one.backend.cookie
+            if match is None:
+                continue
+            name, source = _variable(route, policy, f"{kind}{index}"), _source(kind, match.name)
+            # Behind a sign: no value is one of map's own words.
+            wanted = quoted(f"={match.value}")
+            yield f'map "={source}" {name} {{ default {before}; {wanted} {quoted(one.upstream)}; }}'
+            before = name
+
+
+def target_of(route: Route) -> str:
+    """Return what proxy_pass is told: an upstream, or the variable that holds one."""
+    policy = route.policy
+    last = _last_variable(policy.choices) if policy is not None else ""
+    if policy is None or not last:
+        return quoted(f"http://{route.upstream}")
+    return quoted(f"http://{_variable(route, policy, last)}")
+
+
+def location_lines(
+    route: Route, policy: Policy, *, has_tls: bool, https_port: int
+) -> Iterator[str]:
+    """Yield what a road's location says before it leads anywhere."""
+    spec = policy.spec
+    if spec.tls is not None and spec.tls.redirect and has_tls:
+        port = "" if https_port == HTTPS_PORT else f":{https_port}"
+        target = quoted(f"https://$host{port}$request_uri")
+        yield f"if ($scheme = http) {{ return 308 {target}; }}"
+    if spec.tls is not None and spec.tls.hsts_s:
+        yield f"add_header Strict-Transport-Security $cube_hsts_{policy.key} always;"
+    if spec.redirect is not None:
+        yield f"return {spec.redirect.code} {_redirected(spec.redirect)};"
+        return
+    yield from _limits(spec, policy.key)
+    if spec.timeouts is not None:
+        yield f"proxy_connect_timeout {spec.timeouts.connect_s}s;"
+        yield f"proxy_read_timeout {spec.timeouts.read_s}s;"
+        yield f"proxy_send_timeout {spec.timeouts.send_s}s;"
+    if spec.balancing is not None:
+        yield f"proxy_next_upstream_tries {spec.balancing.attempts};"
+    if policy.mirror:
+        yield f"mirror {quoted(mirror_path(policy))};"
+    if spec.rewrite_prefix:
+        yield from _rewritten(route, spec.rewrite_prefix)
+
+
+def mirror_lines(policy: Policy) -> Iterator[str]:
+    """Yield the location that sends the copies; no client reaches it."""
+    yield f"location = {quoted(mirror_path(policy))} {{"
+    yield "  internal;"
+    yield f"  proxy_pass {quoted(f'http://{policy.mirror}$request_uri')};"
+    yield "}"
+
+
+def mirror_path(policy: Policy) -> str:
+    return f"/cube mirror {policy.key}"
+
+
+def balancing_lines(balancing: PolicyBalancing, name: str) -> Iterator[str]:
+    """Yield what an upstream says beside its servers: the method first, as nginx wants it."""
+    yield f"zone {quoted(name)} {UPSTREAM_ZONE};"
+    match balancing.algorithm:
+        case "LeastConnections":
+            yield "least_conn;"
+        case "RandomTwo":
+            yield "random two least_conn;"
+        case "Hash":
+            chosen = balancing.hash
+            by = "source" if chosen is None else chosen.by
+            name = "" if chosen is None else chosen.name
+            yield f"hash {quoted(_source(by, name))} consistent;"
+    if balancing.session_cookie:
+        yield f"sticky cookie {quoted(balancing.session_cookie)} path=/ httponly;"
+
+
+def _limits(spec: RoutePolicySpec, key: str) -> Iterator[str]:
+    if (limits := spec.limits) is None:
+        return
+    if limits.requests_per_second:
+        burst = f" burst={limits.burst} nodelay" if limits.burst else ""
+        yield f"limit_req zone=cube_rate_{key}{burst};"
+    if limits.connections:
+        yield f"limit_conn cube_connections_{key} {limits.connections};"
+    if limits.body_bytes:
+        yield f"client_max_body_size {limits.body_bytes};"
+
+
+def _redirected(redirect: PolicyRedirect) -> str:
+    scheme, host = redirect.scheme or "$scheme", redirect.host or "$host"
+    return quoted(f"{scheme}://{host}{redirect.path or '$request_uri'}")
+
+
+def _rewritten(route: Route, prefix: str) -> Iterator[str]:
+    """Yield the path's exchange; the rest of it stays, whatever is in it."""
+    old, new = re.escape(route.path.rstrip("/")), prefix.rstrip("/")
+    if route.path != "/":
+        yield f"rewrite {quoted(f'^{old}$')} {quoted(new or '/')} break;"
+    if not route.is_exact:
+        yield f"rewrite {quoted(f'(?s)^{old}/(.*)$')} {quoted(f'{new}/$1')} break;"
+
+
+def _source(kind: str, name: str) -> str:
+    match kind:
+        case "header":
+            return f"${{http_{name.lower().replace('-', '_')}}}"
+        case "cookie":
+            return f"${{cookie_{name}}}"
+        case _:
+            return "$remote_addr"
+
+
+def _last_variable(choices: tuple[Choice, ...]) -> str:
+    last = "part" if any(one.backend.weight for one in choices) else ""
+    for kind in ("header", "cookie"):
+        for index, one in enumerate(choices):
+            if (one.backend.header if kind == "header" else one.backend.cookie) is not None:
+                last = f"{kind}{index}"
+    return last
+
+
+def _variable(route: Route, policy: Policy, step: str) -> str:
+    upstream = hashlib.sha256(route.upstream.encode()).hexdigest()[:16]
+    return f"$cube_{step}_{policy.key}_{upstream}"
