@@ -114,6 +114,28 @@ async def test_ports_that_differ_are_subsets_of_their_own(world: World) -> None:
     assert [one["ports"][0]["port"] for one in subsets] == [80]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ports": [{"name": "", "port": 81, "protocol": "TCP"}]},
+        {"endpoints": [{"addresses": ["10.0.0.9"], "conditions": {"ready": True}}]},
+    ],
+    ids=["ports", "addresses"],
+)
+async def test_every_change_that_is_seen_in_endpoints_is_told(world: World, change: Tree) -> None:
+    await world.call("POST", SERVICES, a_service(selector={"app": "web"}))
+    await world.call("POST", SLICES, a_slice("web-a", "10.0.0.1", ready=True))
+    before = (await world.call("GET", f"{ENDPOINTS}/web")).tree
+    headers = {"content-type": "application/merge-patch+json"}
+    await world.call("PATCH", f"{SLICES}/web-a", {"metadata": {"labels": {"x": "y"}}},
+                     headers=headers)  # fmt: skip
+    assert (await world.call("GET", f"{ENDPOINTS}/web")).tree == before
+    await world.call("PATCH", f"{SLICES}/web-a", change, headers=headers)
+    after = (await world.call("GET", f"{ENDPOINTS}/web")).tree
+    assert after["subsets"] != before["subsets"]
+    assert int(after["metadata"]["resourceVersion"]) > int(before["metadata"]["resourceVersion"])
+
+
 async def test_more_than_a_thousand_addresses_are_cut_and_it_is_told(world: World) -> None:
     await world.call("POST", SERVICES, a_service(selector={"app": "web"}))
     for index in range(11):

@@ -64,6 +64,9 @@ def test_free_memory_is_the_machines_or_what_its_own_cgroup_leaves() -> None:
     assert left.memory_free_bytes("", "", "", "") is None
     v1 = "inactive_file 1\ntotal_inactive_file 4194304\n"
     assert left.memory_free_bytes(meminfo, str(90 * MIB), str(54 * MIB), v1) == 40 * MIB
+    # The machine may be full though this cgroup is not.
+    full = "MemAvailable: 1024 kB\n"
+    assert left.memory_free_bytes(full, str(90 * MIB), str(54 * MIB), "") == MIB
     v2 = "inactive_file 4194304\n"
     assert left.memory_free_bytes(meminfo, str(90 * MIB), str(54 * MIB), v2) == 40 * MIB
 
