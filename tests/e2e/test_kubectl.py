@@ -237,6 +237,26 @@ def test_discovery_contents_it(kubectl: Kubectl) -> None:
     assert "Server Version" in kubectl("version")
 
 
+def test_views_and_parts_are_printed(kubectl: Kubectl) -> None:
+    assert re.search(r"etcd-0 +Healthy +ok", kubectl("get", "componentstatuses"))
+    event = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": "front.1"},
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": "example.com/sizer",
+        "reportingInstance": "sizer-1",
+        "action": "Scaling",
+        "reason": "Scaled",
+        "regarding": {"kind": "Service", "namespace": "default", "name": "front"},
+        "note": "scaled to 3",
+        "type": "Normal",
+    }
+    assert "created" in kubectl("create", "-f", "-", text=json.dumps(event))
+    assert "scaled to 3" in kubectl("get", "events.v1.events.k8s.io")
+    assert "service/front" in kubectl("get", "events")
+
+
 def test_fields_are_explained(kubectl: Kubectl) -> None:
     told = kubectl("explain", "pod.spec.containers")
     if kubectl.is_old:
