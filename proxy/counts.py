@@ -1,7 +1,7 @@
 """What the proxy counts: its turns, and what became of the kernel's rules."""
 
 from cubernetes.host.metrics import Metrics
-from cubernetes.host.packetfilter.iptables import Applied
+from proxy.services.backend import Outcome
 
 
 class Counts:
@@ -22,7 +22,7 @@ class Counts:
             "cube_proxy_skipped", "Parts of services that could not be compiled."
         )
 
-    def applied(self, applied: Applied) -> None:
+    def applied(self, done: Outcome) -> None:
         """Count a turn that worked."""
-        (self._written if applied.is_written else self._unchanged).inc()
-        self._chains.set(len(applied.after.chains))
+        (self._written if done.is_written else self._unchanged).inc()
+        self._chains.set(done.chain_count)

@@ -9,6 +9,7 @@ Which revision of the EndpointSlices the kernel's rules contain is acknowledged 
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -24,17 +25,16 @@ from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.iptables import pause_after
-from cubernetes.host.packetfilter.ruleset import RuleSet
 from cubernetes.host.supervise import supervised
 from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.host.timing.waiting import wait_until
 from proxy.announce.run import Announcer
-from proxy.checkpoint import RulesCheckpoint
+from proxy.checkpoint import Checkpoint
 from proxy.counts import Counts
 from proxy.health.doors import HealthPorts
 from proxy.health.verdict import verdicts_for
-from proxy.services.apply import ServiceRules, rules_of_this_node
-from proxy.services.compile import Compiler
+from proxy.services.backend import Backend
+from proxy.services.choose import backend_of_this_node
 from proxy.services.served import Facts
 from proxy.settings import ProxySettings
 
@@ -53,20 +53,23 @@ async def run(settings: ProxySettings, env: Env, client: Client | None = None) -
     """Keep this node's service rules as the cluster says, until cancelled. Rules then stay."""
     own = client or connect(settings.client, env, "proxy")
     try:
-        rules = await rules_of_this_node(env.commands, settings.iptables, settings.service_range)
-        await Proxy(settings, env, own, rules).run()
+        facts = Facts(
+            IPv4Network(settings.pod_range),
+            IPv4Network(settings.service_range),
+            settings.node_name,
+        )
+        backend = await backend_of_this_node(settings, env, facts)
+        await Proxy(settings, env, own, backend).run()
     finally:
         if client is None:
             await own.close()
 
 
 class Proxy:
-    """One node's proxy: two informers, one compiler, and the one task that writes rules."""
+    """One node's proxy: two informers, one backend, and the one task that writes rules."""
 
-    def __init__(
-        self, settings: ProxySettings, env: Env, client: Client, rules: ServiceRules
-    ) -> None:
-        self._settings, self._env, self._rules = settings, env, rules
+    def __init__(self, settings: ProxySettings, env: Env, client: Client, backend: Backend) -> None:
+        self._settings, self._env, self._backend = settings, env, backend
         self._services = Informer(client, Service, env)
         self._slices = Informer(client, EndpointSlice, env)
         node = settings.node_name
@@ -75,19 +78,11 @@ class Proxy:
         self._changed = asyncio.Event()
         self._slices_revision = 0  # of the newest change of slices
         self._road = Acknowledger(client, env, ROAD, settings.node_name)
-        self._compiler = Compiler(
-            Facts(
-                IPv4Network(settings.pod_range),
-                IPv4Network(settings.service_range),
-                settings.node_name,
-            )
-        )
         path = Path(settings.checkpoint) if settings.checkpoint else None
-        self._checkpoint = RulesCheckpoint(path)
+        self._checkpoint = Checkpoint(path)
         self._is_unsaved = False
-        # What the services of now want, unless one has changed since; and what is on disk.
-        self._wanted: RuleSet | None = None
-        self._saved: RuleSet | None = None
+        self._is_news = True  # whether an object has changed since the last turn
+        self._saved_version: int | None = None  # of the rules on disk
         self._skipped: tuple[str, ...] = ()
         self._told_healthy = True
         self._failure_count = 0
@@ -96,7 +91,7 @@ class Proxy:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        self._services.on_change(lambda _old, _new: self._changed.set())
+        self._services.on_change(self._on_service)
         self._slices.on_change(self._on_slice)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -109,10 +104,15 @@ class Proxy:
         finally:
             await self._health.close()
 
+    def _on_service(self, old: Service | None, new: Service | None) -> None:
+        self._backend.service_changed(old, new)
+        self._changed.set()
+
     def _on_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
         for one in (old, new):
             if one is not None:
                 self._slices_revision = max(self._slices_revision, revision_of(one))
+        self._backend.slice_changed(old, new)
         self._changed.set()
 
     async def _keep(self) -> None:
@@ -125,8 +125,7 @@ class Proxy:
         if self._settings.node_name:
             await self._road.claim()
         while True:
-            if self._changed.is_set():
-                self._wanted = None
+            self._is_news |= self._changed.is_set()
             self._changed.clear()
             if await self._turn():
                 await self._env.clock.sleep(self._settings.apply_interval_s)
@@ -149,13 +148,16 @@ class Proxy:
             return
         try:
             # The kernel's rules are those of the last change; the file may be a check older.
-            if await self._rules.are_there():
+            if await self._backend.are_there():
                 return
-            applied = await self._rules.check(saved)
+            done = await self._backend.restore(saved)
+        except ValueError as error:
+            self._checkpoint.distrust(error)
+            return
         except CommandFailed as error:
             log.warning("rules of the checkpoint not applied", reason=error)
             return
-        log.info("going on from the checkpoint", chains=len(saved.chains), new=applied.is_written)
+        log.info("going on from the checkpoint", chains=done.chain_count, new=done.is_written)
 
     async def _wait_for_change(self) -> None:
         """Return at a change, or when it is time to look at the kernel's rules again."""
@@ -163,7 +165,7 @@ class Proxy:
         await wait_until(self._changed, max(0.0, until_check_s))
 
     async def _turn(self) -> bool:
-        is_news = self._wanted is None
+        is_news, self._is_news = self._is_news, False
         is_done = await self._rules_turn()
         is_healthy = is_done or self._failure_count < UNHEALTHY_AFTER
         is_told = is_healthy == self._told_healthy and self._health.is_complete
@@ -184,9 +186,8 @@ class Proxy:
         # Also where changes never cease: somebody's flush is repaired in time.
         is_due = began_s >= self._check_at_s
         revision = self._slices_revision
-        wanted = self._compiled()
         try:
-            applied = await (self._rules.check if is_due else self._rules.apply)(wanted)
+            done = await (self._backend.check() if is_due else self._backend.apply())
         except CommandFailed as error:
             # Once per streak; the rules of before keep serving.
             self._counts.failed.inc()
@@ -194,32 +195,26 @@ class Proxy:
                 log.warning("service rules not applied", reason=error)
             return False
         self._road.acknowledge(revision)
-        self._counts.applied(applied)
+        self._counts.applied(done)
+        self._tell_skipped()
         self._counts.turns.observe(self._env.clock.monotonic() - began_s)
         self._failure_count = 0
         if is_due:
             spent_s = self._env.clock.monotonic() - began_s
             self._check_at_s = began_s + pause_after(spent_s, self._settings.check_interval_s)
-            await self._save(wanted)
-        if applied.is_written:
+            await self._save()
+        if done.is_written:
             spent_ms = round((self._env.clock.monotonic() - began_s) * 1000, 1)
-            log.info("service rules applied", chains=len(applied.changed), spent_ms=spent_ms)
+            log.info("service rules applied", changed=done.changed_count, spent_ms=spent_ms)
         return True
 
-    def _compiled(self) -> RuleSet:
-        """Return what the services of now want; the same object where none has changed."""
-        if self._wanted is None:
-            services, slices = self._services.cache.list(), self._slices.cache.list()
-            self._wanted = self._compiler.compile(services, slices)
-            self._tell_skipped()
-        return self._wanted
-
-    async def _save(self, rules: RuleSet) -> None:
+    async def _save(self) -> None:
         """Keep the rules on disk; one that is full or hangs keeps no change from the kernel."""
-        if rules is self._saved:
+        version, encode = self._backend.snapshot()
+        if version == self._saved_version:
             return
         try:
-            save = partial(self._checkpoint.save, rules)
+            save = partial(_save, self._checkpoint, encode)
             await self._env.blocking.run(FILE, save, deadline_s=SAVE_DEADLINE_S)
         except OSError as error:
             if not self._is_unsaved:
@@ -227,10 +222,10 @@ class Proxy:
             self._is_unsaved = True
             return
         self._is_unsaved = False
-        self._saved = rules
+        self._saved_version = version
 
     def _tell_skipped(self) -> None:
-        skipped = self._compiler.skipped
+        skipped = self._backend.skipped
         if skipped and skipped != self._skipped:
             log.warning("left out of the service rules", first=skipped[0], count=len(skipped))
         self._skipped = skipped
@@ -240,3 +235,7 @@ class Proxy:
         self._failure_count += 1
         pause_s = backoff_s(self._failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_MAX_S)
         await self._env.clock.sleep(jittered_s(pause_s, self._env.rng.fraction()))
+
+
+def _save(checkpoint: Checkpoint, encode: Callable[[], bytes]) -> None:
+    checkpoint.save(encode())
