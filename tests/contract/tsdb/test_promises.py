@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.unit.tsdb.conftest import SMALL_LIMITS, SmallStore
-from tests.unit.tsdb.forgetful import ForgetfulDisk, PowerCut
+from tests.contract.tsdb.forgetful import ForgetfulDisk, PowerCut
 from tsdb.budget import unlimited
 from tsdb.columns.labels import key_of_dict
 from tsdb.columns.matching import Matcher, Op
