@@ -255,11 +255,14 @@ def told_twice(small: Any, disk: FaultyDisk, acknowledged: set[tuple[int, float]
                 disk.calls_left = 10**9
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize(
+    ("code", "first", "step"),
+    [*((errno.ENOSPC, first, 4) for first in range(4)), (errno.EIO, 0, 5)],
+)
 def test_a_disk_that_refuses_at_any_step_loses_nothing_acknowledged(
-    on_faulty_disk: Callable[[int], tuple[Any, FaultyDisk]], code: int
+    on_faulty_disk: Callable[[int], tuple[Any, FaultyDisk]], code: int, first: int, step: int
 ) -> None:
-    for calls in count(step=1 if code == errno.ENOSPC else 5):
+    for calls in count(first, step):
         small, disk = on_faulty_disk(calls)
         disk.code = code
         acknowledged: set[tuple[int, float]] = set()
