@@ -55,6 +55,7 @@ SIGNS = {
     "scripts": "The few verbs, each repeatable and a few lines long.",
     "tests": "Worlds and builders that tests share, beside the kinds of test.",
     "tests/contract": "One suite for all answers to an interface, the fake and the real ones.",
+    "tests/contract/tsdb": "What the store promises, shown at length on real files.",
     "tests/e2e": "Real machines, real Docker, real packets; needs root.",
     "tests/house": "The rules of the house.",
     "tests/simulation": "The control plane in one process, on a clock and with faults from a seed.",
