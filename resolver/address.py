@@ -9,13 +9,17 @@ DEVICE = "lo"
 
 
 def is_here(address: str) -> bool:
-    """Tell whether this machine has an address. It asks the kernel, without a process."""
+    """Tell whether this machine has an address. It asks the kernel, without a process.
+
+    The kernel sends to an address of its own from that same address; nothing is sent here. That a
+    socket may be bound says little: with ip_nonlocal_bind it may be to any address.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind((address, 0))
+            probe.connect((address, 1))
         except OSError:
             return False
-    return True
+        return bool(probe.getsockname()[0] == address)
 
 
 async def add(commands: Commands, address: str) -> None:

@@ -9,6 +9,7 @@ from resolver.answers.wire import MESSAGE_BYTES_MAX, Query, Refusal, Sections, b
 from resolver.answers.zone import Zone
 from resolver.counts import Counts
 from resolver.forwarding.forwarder import Forwarder
+from resolver.shares import Shares
 
 log = Log(__name__)
 
@@ -42,11 +43,12 @@ class Answers:
                 return kept
         return Later(query, sections)
 
-    async def later(self, later: "Later", *, is_stream: bool) -> bytes:
-        """Return an answer that others are asked for."""
+    async def later(self, later: "Later", source: str, *, is_stream: bool) -> bytes:
+        """Return an answer that others are asked for. source: the client's address."""
         if later.alias is None:
-            return await self._forwarder.answer(later.query, is_stream=is_stream)
-        return await self._forwarder.completed(later.query, later.alias, is_stream=is_stream)
+            return await self._forwarder.answer(later.query, source, is_stream=is_stream)
+        query, alias = later.query, later.alias
+        return await self._forwarder.completed(query, alias, source, is_stream=is_stream)
 
     def sent(self, answer: bytes) -> None:
         self._counts.answered(answer)
@@ -96,15 +98,15 @@ class Datagrams:
             else:
                 self._send(answer, client)
 
-    async def _follow(self, later: Later, client: object) -> None:
-        self._send(await self._answers.later(later, is_stream=False), client)
+    async def _follow(self, later: Later, client: tuple[str, int]) -> None:
+        self._send(await self._answers.later(later, client[0], is_stream=False), client)
 
-    def _send(self, answer: bytes | None, client: object) -> None:
+    def _send(self, answer: bytes | None, client: tuple[str, int]) -> None:
         if answer is None:
             self._answers.unsent()
             return
         try:
-            self._own.sendto(answer, client)  # type: ignore[call-overload]  # as recvfrom gave it
+            self._own.sendto(answer, client)
         except OSError:
             # A client that is gone, or a full buffer: it asks again.
             self._answers.unsent()
@@ -117,7 +119,7 @@ class Streams:
 
     def __init__(self, own: socket.socket, answers: Answers) -> None:
         self._own, self._answers = own, answers
-        self._count = 0
+        self._shares = Shares(CONNECTIONS_MAX)
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -126,26 +128,29 @@ class Streams:
             await server.serve_forever()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._count >= CONNECTIONS_MAX:
+        # A client that has gone already has no name.
+        source = (writer.get_extra_info("peername") or ("", 0))[0]
+        if not self._shares.take(source):
             writer.close()
             return
-        self._count += 1
         try:
             with suppress(asyncio.IncompleteReadError, TimeoutError, OSError):
-                while await self._turn(reader, writer):
+                while await self._turn(reader, writer, source):
                     pass
         finally:
-            self._count -= 1
+            self._shares.give_back(source)
             writer.close()
 
-    async def _turn(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _turn(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str
+    ) -> bool:
         """Answer one question; False where the connection is to end."""
         async with asyncio.timeout(IDLE_S):
             size_bytes = int.from_bytes(await reader.readexactly(2))
             message = await reader.readexactly(size_bytes)
         answer = self._answers.at_once(message, is_stream=True)
         if isinstance(answer, Later):
-            answer = await self._answers.later(answer, is_stream=True)
+            answer = await self._answers.later(answer, source, is_stream=True)
         if answer is None:
             self._answers.unsent()
             return False

@@ -16,6 +16,7 @@ from resolver.forwarding.exchange import asked
 from resolver.forwarding.kept import Replies
 from resolver.forwarding.replies import Reply, entries_of, given_to, key_of
 from resolver.forwarding.upstreams import Roads, Upstream, attempts
+from resolver.shares import Shares
 
 log = Log(__name__)
 
@@ -34,7 +35,7 @@ class Forwarder:
         self.roads = Roads()
         self._kept = Replies()
         self._under_way: dict[bytes, asyncio.Task[Reply | None]] = {}
-        self._waiter_count = 0
+        self._questions, self._waiters = Shares(QUESTIONS_MAX), Shares(WAITERS_MAX)
         self._bad: dict[Upstream, float] = {}
 
     def take(self, roads: Roads) -> None:
@@ -53,44 +54,56 @@ class Forwarder:
         self._counts.kept.inc()
         return given_to(query, reply, age_s, 0 if is_stream else query.size_bytes)
 
-    async def answer(self, query: Query, *, is_stream: bool) -> bytes:
-        """Return an answer within the deadline of all attempts; SERVFAIL where there is none."""
+    async def answer(self, query: Query, source: str, *, is_stream: bool) -> bytes:
+        """Return an answer within the deadline of all attempts; SERVFAIL where there is none.
+
+        source: the client's address. It may have no more questions under way than are free.
+        """
         size_bytes = 0 if is_stream else query.size_bytes
-        reply = await self._reply(query, is_stream=is_stream)
+        reply = await self._reply(query, source, is_stream=is_stream)
         return given_to(query, reply, 0, size_bytes) if reply else built(query, FAILED, size_bytes)
 
-    async def completed(self, query: Query, alias: Sections, *, is_stream: bool) -> bytes:
+    async def completed(
+        self, query: Query, alias: Sections, source: str, *, is_stream: bool
+    ) -> bytes:
         """Return the answer of an alias of ours that ends at a name of others."""
         size_bytes = 0 if is_stream else query.size_bytes
-        reply = await self._reply(_onwards(query, alias), is_stream=is_stream)
+        reply = await self._reply(_onwards(query, alias), source, is_stream=is_stream)
         if reply is None or reply.code not in (NOERROR, NXDOMAIN):
             return built(query, FAILED, size_bytes)
         entries = (*alias.entries, *entries_of(reply))
         whole = alias._replace(code=reply.code, entries=entries)
         return built(query, whole, size_bytes)
 
-    async def _reply(self, query: Query, *, is_stream: bool) -> Reply | None:
-        if self._waiter_count >= WAITERS_MAX:
+    async def _reply(self, query: Query, source: str, *, is_stream: bool) -> Reply | None:
+        if not self._waiters.take(source):
             self._counts.refused.inc()
             return None
+        try:
+            task = self._task(query, source, is_stream=is_stream)
+            # The others that wait for it go on where this client goes away.
+            return await asyncio.shield(task) if task is not None else None
+        finally:
+            self._waiters.give_back(source)
+
+    def _task(
+        self, query: Query, source: str, *, is_stream: bool
+    ) -> "asyncio.Task[Reply | None] | None":
+        """Return the question under way, asked now where it is not; None where it may not be."""
         key = key_of(query, is_stream=is_stream)
         task = self._under_way.get(key)
         if task is None:
-            if len(self._under_way) >= QUESTIONS_MAX:
+            if not self._questions.take(source):
                 self._counts.refused.inc()
                 return None
             task = asyncio.create_task(self._asked(query, key, is_stream=is_stream))
             self._under_way[key] = task
-            task.add_done_callback(partial(self._ended, key))
-        self._waiter_count += 1
-        try:
-            # The others that wait for it go on where this client goes away.
-            return await asyncio.shield(task)
-        finally:
-            self._waiter_count -= 1
+            task.add_done_callback(partial(self._ended, key, source))
+        return task
 
-    def _ended(self, key: bytes, _: object) -> None:
+    def _ended(self, key: bytes, source: str, _: object) -> None:
         self._under_way.pop(key, None)
+        self._questions.give_back(source)
 
     async def _asked(self, query: Query, key: bytes, *, is_stream: bool) -> Reply | None:
         last: Reply | None = None

@@ -13,9 +13,9 @@ from cubernetes.api.meta import replaced
 from cubernetes.host.env import Env
 from resolver.answers.zone import Zone
 from resolver.counts import Counts
-from resolver.forwarding.forwarder import Forwarder
+from resolver.forwarding.forwarder import QUESTIONS_MAX, Forwarder
 from resolver.forwarding.upstreams import Roads, Upstream
-from resolver.serving import Answers, Datagrams, Streams, bound
+from resolver.serving import CONNECTIONS_MAX, Answers, Datagrams, Streams, bound
 from tests.given import a_service, a_slice
 from tests.unit.resolver.asking import a_zone, code_of, question, texts
 
@@ -212,3 +212,40 @@ async def test_noise_leaves_it_answering() -> None:
                 head = chance.choice([b"", b"\0\1\1\0\0\1\0\0\0\0\0\0"])
                 own.sendto(head + chance.randbytes(chance.randrange(60)), (LOOPBACK, port))
         assert len((await by_datagram(port, question(NAME))).rr) == 1
+
+
+async def test_a_source_that_asks_all_it_can_leaves_room_for_others_by_both_protocols() -> None:
+    loop = asyncio.get_running_loop()
+    async with other(silence) as (server, upstream), resolver(a_zone(), upstream) as port:
+        greedy = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        modest = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with greedy, modest:
+            for own, source in ((greedy, "127.0.0.1"), (modest, "127.0.0.2")):
+                own.setblocking(False)
+                own.bind((source, 0))
+                own.connect((LOOPBACK, port))
+            for number in range(QUESTIONS_MAX):
+                await loop.sock_sendall(greedy, question(f"n{number}.greedy.example."))
+            async with asyncio.timeout(DEADLINE_S):
+                # What is too much is refused at once.
+                refused = DNSRecord.parse(await loop.sock_recv(greedy, 65535))
+            assert refused.header.rcode == RCODE.SERVFAIL
+            await loop.sock_sendall(modest, question("modest.example."))
+            async with asyncio.timeout(DEADLINE_S):
+                while "modest.example." not in server.asked:  # noqa: ASYNC110  it is told by no one
+                    await asyncio.sleep(0.01)
+            assert len({one for one in server.asked if "greedy" in one}) == QUESTIONS_MAX // 2
+
+        crowd = [await asyncio.open_connection(LOOPBACK, port) for _ in range(CONNECTIONS_MAX)]
+        last = crowd[-1][0]
+        async with asyncio.timeout(DEADLINE_S):
+            assert await last.read() == b""
+        reader, writer = await asyncio.open_connection(LOOPBACK, port, local_addr=("127.0.0.2", 0))
+        asked = question("kubernetes.default.svc.cluster.local.")
+        writer.write(len(asked).to_bytes(2) + asked)
+        async with asyncio.timeout(DEADLINE_S):
+            assert len(await reader.readexactly(2)) == 2
+        # That is not since the crowd was idle for too long.
+        assert not crowd[0][0].at_eof()
+        for _, each in (*crowd, (reader, writer)):
+            each.close()
