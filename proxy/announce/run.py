@@ -13,13 +13,14 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.errors import ApiError
-from cubernetes.api.meta import ObjectMeta
+from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.informer import Informer
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from proxy.announce.addresses import Interface, announcement, send
 from proxy.announce.choice import (
     DEAD_AFTER_S,
@@ -42,6 +43,7 @@ LOOK_S = 4.0
 # A gratuitous ARP may be lost: so often it is sent, one in each tick.
 ANNOUNCEMENTS = 4
 RENEW_DEADLINE_S = 1.0
+RETRY_MAX_S = 10.0
 
 
 class Announcer:
@@ -65,7 +67,12 @@ class Announcer:
         self._held: frozenset[str] | None = None
         self._look_s = 0.0
         self._untold: dict[str, tuple[str, bytes, int]] = {}
-        self._is_failing = False
+        self._failure_count = 0
+        self._retry_s = 0.0
+        # Who stands ready, unless something has changed since.
+        self._known: Mapping[str, Sequence[str]] | None = None
+        for informer in (self._services, self._slices, self._nodes):
+            informer.on_change(self._forget)
 
     async def run(self) -> None:
         """Run until cancelled. What is announced stays so: the kernel goes on answering."""
@@ -98,6 +105,8 @@ class Announcer:
     async def _safely(self, candidates: Mapping[str, Sequence[str]]) -> None:
         """Hold what is this node's; trouble is told once a streak, and tried again."""
         now_s = self._env.clock.monotonic()
+        if now_s < self._retry_s:
+            return
         wanted = held_by(self._node, candidates, self._liveness.alive(now_s))
         try:
             if wanted != self._held or now_s >= self._look_s:
@@ -106,19 +115,27 @@ class Announcer:
             self._tell()
         except (CommandFailed, OSError) as error:
             self._held = None
-            if not self._is_failing:
+            self._failure_count += 1
+            if self._failure_count == 1:
                 log.warning("addresses not announced", why=error)
-            self._is_failing = True
+            pause_s = backoff_s(self._failure_count, base_s=TICK_S, limit_s=RETRY_MAX_S)
+            self._retry_s = now_s + jittered_s(pause_s, self._env.rng.fraction())
             return
-        self._is_failing = False
+        self._failure_count = 0
+
+    def _forget(self, _old: object, _new: object) -> None:
+        self._known = None
 
     def _candidates(self) -> Mapping[str, Sequence[str]]:
-        return candidates_for(
-            self._services.cache.list(), self._slices.cache.list(), self._nodes.cache.list()
-        )
+        if self._known is None:
+            self._known = candidates_for(
+                self._services.cache.list(), self._slices.cache.list(), self._nodes.cache.list()
+            )
+        return self._known
 
     async def _hold(self, wanted: frozenset[str]) -> None:
-        interface = Interface(self._env.commands, self._address())
+        own = self._own()
+        interface = Interface(self._env.commands, own.address if own else "")
         held = await interface.held()
         for address in sorted(held.keys() - wanted):
             await interface.remove(address, held[address])
@@ -129,9 +146,9 @@ class Announcer:
             self._untold[address] = (device, mac, ANNOUNCEMENTS)
             log.info("address announced", address=address, device=device)
 
-    def _address(self) -> str:
-        own = (one for one in self._nodes.cache.list() if one.metadata.name == self._node)
-        return next((one.address for one in own), "")
+    def _own(self) -> Node | None:
+        found = (one for one in self._nodes.cache.list() if one.metadata.name == self._node)
+        return next(found, None)
 
     def _tell(self) -> None:
         for address, (device, mac, left) in list(self._untold.items()):
@@ -161,7 +178,13 @@ class Announcer:
             await self._env.clock.sleep(RENEW_S)
 
     def _lease(self) -> Lease:
-        meta = ObjectMeta(name=PREFIX + self._node, namespace=NAMESPACE, labels={LABEL: "true"})
+        own = self._own()
+        meta = ObjectMeta(
+            name=PREFIX + self._node,
+            namespace=NAMESPACE,
+            labels={LABEL: "true"},
+            owner_references=(replaced(own.owner_reference(), controller=False),) if own else (),
+        )
         spec = LeaseSpec(
             holder_identity=self._node,
             lease_duration_seconds=2,
