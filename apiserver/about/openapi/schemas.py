@@ -169,7 +169,9 @@ def _scalar(found: inspect.Type) -> Tree:
         case inspect.DateTimeType():
             return {"type": "string", "format": "date-time"}
         case inspect.LiteralType():
-            return {"type": "string", "enum": list(found.values)}
+            is_number = all(isinstance(one, int) for one in found.values)
+            kind = "integer" if is_number else "string"
+            return {"type": kind, "enum": list(found.values)}
         case inspect.AnyType():
             return {}
         case _:
