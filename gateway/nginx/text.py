@@ -166,8 +166,9 @@ def _upstream(one: Upstream) -> Iterator[Line]:
         for text in balancing_lines(one.balancing, one.name):
             yield Line(f"    {text}", one.owner)
     for server in one.servers:
-        # One that failed is asked again soon: where all have, every request fails meanwhile.
-        passive = " fail_timeout=1s" if one.balancing is not None else ""
+        # Whether an endpoint serves its readiness says. nginx would leave one out for a while that
+        # failed once, and answers 502 where it has left out all.
+        passive = " max_fails=0" if one.balancing is not None else ""
         yield Line(f"    server {server.address}:{server.port}{passive};")
     yield Line("  }")
 

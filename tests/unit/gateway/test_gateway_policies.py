@@ -181,7 +181,7 @@ def test_the_exact_lines_of_a_policy() -> None:
         f'    zone "default_web_80_{key}" 256k;\n'
         "    random two least_conn;\n"
         '    sticky cookie "seat" path=/ httponly;\n'
-        "    server 10.244.1.2:8080 fail_timeout=1s;\n"
+        "    server 10.244.1.2:8080 max_fails=0;\n"
         "  }\n"
     ) in whole
     assert model.problems == {
