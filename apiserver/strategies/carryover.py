@@ -14,7 +14,7 @@ def carried_over(old: ServiceSpec, new: ServiceSpec) -> ServiceSpec:
     spec = _without_old_type(old, new)
     if old.cluster_ip and spec.type != "ExternalName" and not spec.cluster_ip:
         spec = replaced(spec, cluster_ip=old.cluster_ip)
-    if old.has_node_ports and spec.has_node_ports:
+    if old.may_have_node_ports and spec.may_have_node_ports:
         spec = replaced(spec, ports=_with_node_ports(old.ports, spec.ports))
     if old.has_health_port and spec.has_health_port and not spec.health_check_node_port:
         spec = replaced(spec, health_check_node_port=old.health_check_node_port)
@@ -29,7 +29,8 @@ def _without_old_type(old: ServiceSpec, new: ServiceSpec) -> ServiceSpec:
         spec = replaced(spec, internal_traffic_policy="")
     if old.type == "ExternalName" != new.type and new.external_name == old.external_name:
         spec = replaced(spec, external_name="")
-    if old.has_node_ports and not new.has_node_ports and _numbers(new) <= _numbers(old):
+    is_without = old.may_have_node_ports and not new.may_have_node_ports
+    if is_without and _numbers(new) <= _numbers(old):
         ports = tuple(replaced(one, node_port=0) for one in spec.ports)
         spec = replaced(spec, ports=ports)
     if (

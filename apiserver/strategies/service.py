@@ -46,6 +46,7 @@ class Services(Strategy[Service]):
         return replaced(new, spec=carried_over(old.spec, new.spec))
 
     async def allocated(self, cluster: Cluster, new: Service, taken: Mapping[str, str]) -> Service:
+        _check_external(cluster, None, new)
         draw = Draw(cluster.fraction(), dict(taken))
         try:
             return _given(cluster, new, (), draw)
@@ -69,6 +70,7 @@ class Services(Strategy[Service]):
     def changed(
         self, cluster: Cluster, old: Service, new: Service, seen: Seen, draw: Draw
     ) -> tuple[Service, tuple[Op, ...]]:
+        _check_external(cluster, old, new)
         held = _claims(old)
         given = _given(cluster, new, held, draw)
         claims = _claims(given)
@@ -114,23 +116,39 @@ def _given(cluster: Cluster, new: Service, held: tuple[str, ...], draw: Draw) ->
 
     Raises: Invalid: what its author chose cannot be had; Exhausted: nothing is left.
     """
-    if problems := list(_external_problems(cluster, new)):
-        raise invalid("Service", new.metadata.name, problems, new)
     new = _with_address(cluster, new, held, draw)
     return _with_ports(cluster, new, held, draw)
 
 
-def _external_problems(cluster: Cluster, new: Service) -> Iterator[Problem]:
-    """Yield external addresses by which a service would take over what is another's."""
+def _check_external(cluster: Cluster, old: Service | None, new: Service) -> None:
+    """Refuse external addresses by which a service would newly take over what is another's.
+
+    What stood there before is left to stand: the cluster's ranges may have changed since.
+
+    Raises: Invalid.
+    """
+    before = frozenset(_taken_over(cluster, old)) if old is not None else frozenset()
+    addresses = new.spec.external_ips
+    problems = [
+        Problem(f"spec.externalIPs[{addresses.index(text)}]", why)
+        for text, why in _taken_over(cluster, new)
+        if (text, why) not in before
+    ]
+    if problems:
+        raise invalid("Service", new.metadata.name, problems, new)
+
+
+def _taken_over(cluster: Cluster, one: Service) -> Iterator[tuple[str, str]]:
+    """Yield each external address that is another's, and why."""
     settings = cluster.settings
-    for index, text in enumerate(new.spec.external_ips):
-        where, address = f"spec.externalIPs[{index}]", IPv4Address(text)
+    ports = {port.port for port in one.spec.ports if port.protocol == "TCP"}
+    for text in one.spec.external_ips:
+        address = IPv4Address(text)
         for what, network in (("service", settings.service_range), ("pod", settings.pod_range)):
             if address in IPv4Network(network):
-                yield Problem(where, f"must not be in the {what} range {network}")
-        ports = {one.port for one in new.spec.ports if one.protocol == "TCP"}
+                yield text, f"must not be in the {what} range {network}"
         if text in settings.advertise_addresses and settings.listen_port in ports:
-            yield Problem(where, f"port {settings.listen_port} there is the API server's own")
+            yield text, f"port {settings.listen_port} there is the API server's own"
 
 
 def _with_address(cluster: Cluster, new: Service, held: tuple[str, ...], draw: Draw) -> Service:
@@ -166,7 +184,7 @@ def _check_chosen(new: Service, network: IPv4Network, holder: str | None) -> Non
 
 def _with_ports(cluster: Cluster, new: Service, held: tuple[str, ...], draw: Draw) -> Service:
     spec = new.spec
-    if not (spec.has_node_ports or spec.has_health_port or any(_chosen(new))):
+    if not (spec.is_given_node_ports or spec.has_health_port or any(_chosen(new))):
         return new
     ports = range_of(cluster.settings.node_port_range)
     problems = [
@@ -187,7 +205,7 @@ def _with_ports(cluster: Cluster, new: Service, held: tuple[str, ...], draw: Dra
         taken.add(port)
         return port
 
-    if spec.has_node_ports:
+    if spec.is_given_node_ports:
         spec = replaced(spec, ports=tuple(_numbered(spec.ports, free)))
     if spec.has_health_port and not spec.health_check_node_port:
         spec = replaced(spec, health_check_node_port=free("spec.healthCheckNodePort"))
@@ -195,16 +213,23 @@ def _with_ports(cluster: Cluster, new: Service, held: tuple[str, ...], draw: Dra
 
 
 def _numbered(ports: Iterable[ServicePort], free: Callable[[str], int]) -> Iterator[ServicePort]:
-    """Yield the ports, each with a node port: one number for TCP and UDP of the same port."""
+    """Yield the ports, each with a node port: one number for TCP and UDP of the same port.
+
+    No number is given twice for one protocol: an author may have chosen it for another port.
+    """
     ports = tuple(ports)
     numbers = {one.port: one.node_port for one in ports if one.node_port}
+    used = {(one.node_port, one.protocol) for one in ports if one.node_port}
     for index, one in enumerate(ports):
         if one.node_port:
             yield one
             continue
-        if one.port not in numbers:
-            numbers[one.port] = free(f"spec.ports[{index}].nodePort")
-        yield replaced(one, node_port=numbers[one.port])
+        number = numbers.get(one.port, 0)
+        if not number or (number, one.protocol) in used:
+            number = free(f"spec.ports[{index}].nodePort")
+        numbers.setdefault(one.port, number)
+        used.add((number, one.protocol))
+        yield replaced(one, node_port=number)
 
 
 def _chosen(one: Service) -> list[tuple[str, int]]:

@@ -109,7 +109,7 @@ def served_by(service: Service, slices: Iterable[EndpointSlice], facts: Facts) -
             protocol=port.protocol.lower(),
             cluster_ip=address,
             port=port.port,
-            node_port=port.node_port if spec.has_node_ports else 0,
+            node_port=port.node_port if spec.may_have_node_ports else 0,
             externals=externals,
             balanced=balanced,
             sources=networks_of(spec) if spec.type == "LoadBalancer" else (),

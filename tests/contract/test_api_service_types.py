@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from apiserver.server import ApiServer
+from apiserver.settings import Settings
+from cubernetes.host.env import Env
+from cubernetes.host.random import SeededRng
 from tests.contract.api_world import SERVICES, World, a_service, a_world
 
 RANGE = {"service_range": "10.96.0.0/24", "node_port_range": "30000-30019"}
@@ -227,3 +231,67 @@ async def test_a_dry_run_claims_nothing(world: World) -> None:
 
     assert dry.tree["spec"]["ports"][0]["nodePort"] >= 30000
     assert await _claims(world) == []
+
+
+async def test_node_ports_that_are_chosen_are_had_also_where_none_are_given(world: World) -> None:
+    """Kubernetes: the field says what is given, and nothing of what is asked for by number."""
+    ports = [{"port": 80, "name": "a", "nodePort": 30007}, {"port": 81, "name": "b"}]
+    spec = await _made(world, type="LoadBalancer", allocateLoadBalancerNodePorts=False, ports=ports)
+
+    assert [one.get("nodePort") for one in spec["ports"]] == [30007, None]
+    assert await _claims(world) == ["30007"]
+
+
+async def test_node_ports_stay_where_no_more_are_to_be_given(world: World) -> None:
+    before = await _made(world, type="LoadBalancer")
+    after = await _patched(world, allocateLoadBalancerNodePorts=False)
+
+    assert after.code == 200, after.tree
+    assert after.tree["spec"]["ports"] == before["ports"]
+    assert await _claims(world) == [str(before["ports"][0]["nodePort"])]
+    shrunk = (await _patched(world, type="ClusterIP")).tree["spec"]
+    assert "nodePort" not in shrunk["ports"][0]
+    assert await _claims(world) == []
+
+
+async def test_one_number_and_protocol_is_not_given_to_two_ports(world: World) -> None:
+    """A number is shared by TCP and UDP of a port only where the author gave it to no other."""
+    ports = [
+        {"port": 53, "name": "a", "nodePort": 30001},
+        {"port": 53, "name": "b", "protocol": "UDP"},
+        {"port": 80, "name": "c", "protocol": "UDP", "nodePort": 30001},
+    ]
+    spec = await _made(world, type="NodePort", ports=ports)
+
+    a, b, c = (one["nodePort"] for one in spec["ports"])
+    assert (a, c) == (30001, 30001)
+    assert b != 30001
+    assert sorted(await _claims(world)) == sorted({"30001", str(b)})
+
+
+async def test_external_ips_of_before_stand_at_writes_that_are_about_something_else() -> None:
+    """A cluster whose service range was widened: what stood there stays, and nothing is added."""
+    async with a_world() as before:
+        await _made(before, externalIPs=["198.51.100.7"])
+        widened = Settings(service_range="198.51.100.0/24")
+        env = Env(clock=before.clock, rng=SeededRng("widened"))
+        server = ApiServer(before.store, env, widened)
+        await server.start()
+        world = World(server, before.store, before.clock)
+        kind = {"content-type": "application/merge-patch+json"}
+        change = {"metadata": {"labels": {"a": "b"}}}
+        labelled = await world.call("PATCH", f"{SERVICES}/web", change, headers=kind)
+        assert labelled.code == 200, labelled.tree
+        more = await _patched(world, externalIPs=["198.51.100.7", "198.51.100.8"])
+        assert more.code == 422
+        assert "spec.externalIPs[1]" in more.tree["message"]
+        assert "spec.externalIPs[0]" not in more.tree["message"]
+        await server.stop()
+
+
+async def test_a_port_that_takes_the_api_servers_place_is_refused_at_a_change_of_ports() -> None:
+    async with a_world() as world:
+        await _made(world, externalIPs=["10.0.0.1"], ports=[{"port": 80}])
+        moved = await _patched(world, ports=[{"port": 6443}])
+        assert moved.code == 422
+        assert "the API server's own" in moved.tree["message"]

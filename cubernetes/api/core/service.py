@@ -103,7 +103,8 @@ class ServiceSpec(Model):
     load_balancer_ip: the address of the pool that is asked for.
     load_balancer_class: who gives the address; empty is this cluster itself.
     load_balancer_source_ranges: from where the address of the pool may be reached; empty is all.
-    allocate_load_balancer_node_ports: whether a LoadBalancer has node ports too.
+    allocate_load_balancer_node_ports: whether a LoadBalancer is given node ports too; it has those
+        that `ports` state in any case.
     ip_families: addresses here are IPv4.
     ip_family_policy: one family of addresses.
     """
@@ -133,8 +134,13 @@ class ServiceSpec(Model):
         return self.cluster_ip == HEADLESS
 
     @property
-    def has_node_ports(self) -> bool:
-        """Tell whether every node answers for it at a port of its own."""
+    def may_have_node_ports(self) -> bool:
+        """Tell whether nodes answer for it at ports of their own: at least those that it states."""
+        return self.type in ("NodePort", "LoadBalancer")
+
+    @property
+    def is_given_node_ports(self) -> bool:
+        """Tell whether each of its ports without a node port is given one."""
         return self.type == "NodePort" or (
             self.type == "LoadBalancer" and self.allocate_load_balancer_node_ports is not False
         )
@@ -145,6 +151,12 @@ class ServiceSpec(Model):
         return self.type in ("NodePort", "LoadBalancer") or (
             self.type == "ClusterIP" and bool(self.external_ips)
         )
+
+    @property
+    def has_local_policy(self) -> bool:
+        """Tell whether a node answers something for it by pods of its own alone."""
+        is_outer = self.is_external and self.external_traffic_policy == "Local"
+        return is_outer or self.internal_traffic_policy == "Local"
 
     @property
     def has_health_port(self) -> bool:

@@ -194,12 +194,6 @@ def test_source_ranges_close_the_address_of_the_pool_and_nothing_else() -> None:
     assert led(met(rules(everywhere, both()), POOLED, 80)) == {(HERE, True), (ELSEWHERE, True)}
 
 
-def test_a_service_without_node_ports_has_none() -> None:
-    one = a_door("LoadBalancer", allocate_load_balancer_node_ports=False)
-
-    assert led(met(rules(one, both()), NODE, NODE_PORT)) == {(str(NODE), False)}
-
-
 def test_w26_a_client_stays_with_the_pod_that_it_was_led_to() -> None:
     """W26: there was no affinity."""
     found = rules(a_door(session_affinity="ClientIP"), both())
@@ -281,3 +275,14 @@ def test_facts_without_a_node_know_no_local_endpoint() -> None:
 
     assert ending(met(found, NODE, NODE_PORT)) == {"dropped"}
     assert Chain("nat", "CUBE-NODEPORTS") in found.chains
+
+
+def test_a_node_port_that_was_chosen_is_a_door_also_where_none_are_given() -> None:
+    one = a_door("LoadBalancer", allocate_load_balancer_node_ports=False)
+    none = replaced(one, spec=replaced(one.spec, ports=(replaced(one.spec.ports[0], node_port=0),)))
+
+    assert {where for where, _ in led(met(rules(one, both()), NODE, NODE_PORT))} == {
+        HERE,
+        ELSEWHERE,
+    }
+    assert led(met(rules(none, both()), NODE, NODE_PORT)) == {(str(NODE), False)}
