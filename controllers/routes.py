@@ -6,8 +6,10 @@ Every road says on its Lease which revision of EndpointSlices is in force on it
 * a terminating pod, until no road leads a new connection to it: RoutesRemoved is set, and its
   kubelet stops its containers. The revision to be acknowledged is the first one at which the slices
   say so. While no other pod of a service is ready, roads lead to one that is terminating and still
-  serves, so this one waits for another to be ready, or for LAST_S where none is to come. It waits
-  no longer than its kubelet lets it: that has a deadline of its own;
+  serves, so this one waits for another to be ready, or for LAST_S where none is to come. Where a
+  policy of the service is Local, only pods of the same node count: that node's road looks at no
+  others. To a pod of a service that publishes pods that are not ready, roads lead for as long as it
+  is there. A pod waits no longer than its kubelet lets it: that has a deadline of its own;
 * a pod that has become ready, until every road leads to it: RoutesReady is set, and it counts as
   available. After READY_MAX_S it counts all the same: one proxy that is stuck must not hold up a
   rollout for ever.
@@ -227,8 +229,11 @@ def standing_of(pod: Pod, view: View) -> Standing:
                 return Standing(None)
             if not pod.metadata.is_deleted and not conditions.ready:
                 return Standing(None)
+            if conditions.terminating and conditions.ready and not service.is_headless:
+                # It is published although it ends: every road leads to it until it is gone.
+                return Standing(None)
             is_fallback = conditions.terminating and conditions.serving and not conditions.ready
-            if is_fallback and not _has_ready(slices, one):
+            if is_fallback and not _has_ready(slices, one, _place_of(service, pod)):
                 last_of.append(service)
         # All of them: the one by which another pod has become ready may be any.
         revision = max(revision, *(revision_of(one) for one in slices), 0)
@@ -246,24 +251,31 @@ def _is_expected(service: Service, pod: Pod) -> bool:
     return may_be_endpoint(pod.status.pod_ip) and has_port
 
 
-def _has_ready(slices: Sequence[EndpointSlice], like: EndpointSlice) -> bool:
-    """Whether an endpoint is ready for every port of a slice."""
+def _place_of(service: Service, pod: Pod) -> str:
+    """Return the node whose pods alone can replace a pod; empty where those of any node can."""
+    return pod.spec.node_name if service.spec.has_local_policy else ""
+
+
+def _has_ready(slices: Sequence[EndpointSlice], like: EndpointSlice, node: str) -> bool:
+    """Whether an endpoint is ready for every port of a slice; on a node, where one is given."""
     served = {
         (port.name, port.protocol)
         for one in slices
-        if any(endpoint.conditions.ready for endpoint in one.endpoints)
+        if any(each.conditions.ready and node in ("", each.node_name) for each in one.endpoints)
         for port in one.ports
     }
     return all((port.name, port.protocol) in served for port in like.ports)
 
 
 def _has_other(service: Service, pod: Pod, view: View) -> bool:
-    """Whether another pod is there that may become ready for the service."""
+    """Whether another pod is there that may become ready for the service in the pod's place."""
+    node = _place_of(service, pod)
     pods = view.list(Pod, service.metadata.namespace, equal_to(service.spec.selector))
     return any(
         one.metadata.uid != pod.metadata.uid
         and not one.metadata.is_deleted
         and not is_finished(one)
+        and (not node or one.spec.node_name in ("", node))
         for one in pods
     )
 

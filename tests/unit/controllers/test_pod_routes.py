@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -308,3 +310,67 @@ def test_an_acknowledgement_costs_a_look_at_each_revision_and_none_at_the_other_
         assert len(group.behind) == len(names) - 1 - names.index(name)
     cluster.acknowledge(names[-1])
     assert all(cluster.is_removed(f"web-{place}") for place in range(20))
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"external_traffic_policy": "Local", "type": "NodePort"},
+        {"internal_traffic_policy": "Local"},
+    ],
+)
+def test_the_last_pod_of_a_node_is_led_to_where_a_policy_is_local(policy: dict[str, Any]) -> None:
+    """Its node's proxy leads to it while another node has a ready one: no road is removed yet."""
+    cluster = Cluster(["n1", "n2"])
+    cluster.world.put(replaced(WEB, spec=replaced(WEB.spec, **policy)))
+    cluster.world.put(
+        replaced(cluster.pod("web-1"), spec=replaced(cluster.pod("web-1").spec, node_name="n2"))
+    )
+    cluster.settle()
+    cluster.delete("web-0")
+    cluster.settle()
+    cluster.plan()
+    cluster.acknowledge("n1")
+    cluster.acknowledge("n2")
+    assert not cluster.is_removed("web-0")
+
+    cluster.world.put(a_ready_pod("web-9", 9))
+    cluster.settle()
+    cluster.plan()
+    cluster.acknowledge("n1")
+    assert not cluster.is_removed("web-0")
+    cluster.acknowledge("n2")
+    assert cluster.is_removed("web-0")
+
+
+def test_a_pod_of_another_node_does_not_count_as_a_successor_where_a_policy_is_local() -> None:
+    """Nothing comes for this node: the pod waits a moment, and not for what never comes."""
+    cluster = Cluster(["n1", "n2"])
+    cluster.world.put(replaced(WEB, spec=replaced(WEB.spec, internal_traffic_policy="Local")))
+    cluster.world.put(
+        replaced(cluster.pod("web-1"), spec=replaced(cluster.pod("web-1").spec, node_name="n2"))
+    )
+    cluster.settle()
+    cluster.delete("web-0")
+    cluster.settle()
+    cluster.plan()
+    cluster.acknowledge("n1")
+    cluster.acknowledge("n2")
+    assert not cluster.is_removed("web-0")
+
+    cluster.wait(LAST_S)
+    assert cluster.is_removed("web-0")
+
+
+def test_a_pod_that_is_published_while_it_ends_keeps_its_roads_until_its_deadline() -> None:
+    """publishNotReadyAddresses: every proxy counts it as ready until it is gone."""
+    cluster = Cluster(["n1"])
+    cluster.world.put(replaced(WEB, spec=replaced(WEB.spec, publish_not_ready_addresses=True)))
+    cluster.settle()
+    cluster.delete("web-0")
+    cluster.settle()
+    cluster.plan()
+    cluster.acknowledge("n1")
+    cluster.wait(LAST_S * 3)
+
+    assert not cluster.is_removed("web-0")
