@@ -1,6 +1,6 @@
 """The verbs that write one object: create, update, patch, and status; each is one transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain
 from typing import Any, cast
@@ -33,6 +33,7 @@ from cubernetes.api.errors import (
     Conflict,
     Forbidden,
     NotFound,
+    Problem,
     RequestTooLarge,
 )
 from cubernetes.api.meta import Object, replaced
@@ -169,7 +170,7 @@ async def modified(
         new = stamps.with_next_generation(found.object, change(found.object))
         check_allowed(call, found.object, new)
         strategy.check_change(backend, call.identity, found.object, new, seen)
-        _check_rules(found.object, new)
+        _check_rules(found.object, new, call.route.subresource)
         new, beside = strategy.changed(backend, found.object, new, seen, draw)
         value = encoded(new)
         if value == value_of(found):
@@ -345,12 +346,21 @@ def _check_seen(call: Call, new: Object, old: Object) -> None:
         raise conflict(call.kind.resource, call.name, told)
 
 
-def _check_rules(old: Object, new: Object) -> None:
-    wrong = chain(
+def _check_rules(old: Object, new: Object, subresource: str) -> None:
+    """Refuse what breaks a rule of its kind.
+
+    A status is judged alone, as Kubernetes does: nobody can mend through it a spec that stood
+    before its rule came.
+
+    Raises: Invalid.
+    """
+    wrong: Iterable[Problem] = chain(
         stamps.metadata_problems(old.metadata, new.metadata),
         new.problems(),
         new.update_problems(old),
     )
+    if subresource == "status":
+        wrong = (one for one in wrong if one.field.partition(".")[0] == "status")
     if problems := found(wrong):
         raise invalid(new.resource.qualified_kind, old.metadata.name, problems, new)
 

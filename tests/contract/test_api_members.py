@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from apiserver.storage.store import Put
 from cubernetes.host.web.messages import Identity
 from tests.contract.api_world import ADMIN, NODES, PODS, Answer, World, a_node, a_world, settled
 from tests.contract.joiners import (
@@ -259,3 +260,20 @@ async def test_an_administrator_vouches_for_any_address(world: World) -> None:
     await world.call("POST", NODES, {**a_node("n1"), **at("10.0.0.1")})
     assert (await patched(world, f"{NODES}/n1/status", at("10.0.0.1"), kubelet)).code == 200
     assert (await patched(world, f"{NODES}/n1/status", at("10.0.0.2"), kubelet)).code == 403
+
+
+async def test_a_status_is_written_also_of_a_node_whose_spec_breaks_a_newer_rule() -> None:
+    """An older server kept podCIDRs beside another podCIDR: its node must not fall silent of it."""
+    async with a_world() as world:
+        await world.call("POST", NODES, a_node("n1"))
+        key = next(key for key in await world.keys() if key.endswith("/nodes/n1"))
+        entry, _ = await world.store.get(key)
+        assert entry is not None
+        ranges = b'"spec":{"podCIDR":"10.244.1.0/24","podCIDRs":["10.244.1.0/24","10.244.9.0/24"]}'
+        assert b'"spec":{}' in entry.value
+        await world.store.commit([], [Put(key, entry.value.replace(b'"spec":{}', ranges))])
+
+        said = {"status": {"nodeInfo": {"machineID": "m"}}}
+        assert (await patched(world, f"{NODES}/n1/status", said)).code == 200
+        wrong = {"status": {"addresses": [{"type": "InternalIP", "address": "nowhere"}]}}
+        assert (await patched(world, f"{NODES}/n1/status", wrong)).code == 422
