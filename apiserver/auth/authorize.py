@@ -94,7 +94,6 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(READ, ("services", "endpointslices", "nodes")),
         # Which nodes live that could announce an address.
         Rule(READ, ("leases",), LEADERS_NAMESPACE),
-        Rule(WRITE, ("events",)),
     ),
     # And the Lease of the node's gateway: `_rules_of`.
     GATEWAYS: (
@@ -103,10 +102,7 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(frozenset({"get"}), ("nodes",)),
         Rule(WRITE, ("events",)),
     ),
-    RESOLVERS: (
-        Rule(READ, ("services", "endpointslices", "namespaces")),
-        Rule(WRITE, ("events",)),
-    ),
+    RESOLVERS: (Rule(READ, ("services", "endpointslices", "namespaces")),),
     BOOTSTRAPPERS: (Rule(frozenset({"create"}), ("join",)),),
     MONITORING: (Rule(frozenset({"get"}), ("metrics",)),),
 }
@@ -185,6 +181,11 @@ def gateway_of(identity: Identity) -> str:
 def acting_node(identity: Identity) -> str:
     """Return the node that acts as itself; empty for everybody else, administrators included."""
     return "" if MASTERS in identity.groups else node_of(identity)
+
+
+def acting_gateway(identity: Identity) -> str:
+    """Return the node whose gateway acts as itself; empty for everybody else."""
+    return "" if MASTERS in identity.groups else gateway_of(identity)
 
 
 def needs_object(identity: Identity, attempt: Attempt, access: NodeAccess) -> bool:

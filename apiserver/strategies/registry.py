@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from apiserver.auth.authorize import acting_node
+from apiserver.auth.authorize import acting_gateway, acting_node
 from apiserver.state.preconditions import Precondition
 from apiserver.strategies.event import Events
 from apiserver.strategies.lease import Leases, fences
@@ -73,5 +73,8 @@ def object_refusal(
     `may` has allowed the verb already, by what memory showed of the object. This is asked within
     the transaction, of what the store has there: also for rights that end at an object's fields.
     """
-    node = acting_node(identity)
-    return strategy.node_refusal(node, subresource, old, new) if node else ""
+    if node := acting_node(identity):
+        return strategy.node_refusal(node, subresource, old, new)
+    if node := acting_gateway(identity):
+        return strategy.gateway_refusal(node, old, new)
+    return ""

@@ -229,6 +229,10 @@ class Strategy[K: Object]:
         """
         return ""
 
+    def gateway_refusal(self, node: str, old: K | None, new: K) -> str:  # noqa: ARG002  a hook
+        """Return why the gateway of a node may not write this content; empty where it may."""
+        return ""
+
     def vital_bytes_max(self, namespace: str) -> int:  # noqa: ARG002  a hook
         """Return up to how many bytes an object is written also while the store is nearly full.
 

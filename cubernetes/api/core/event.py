@@ -183,6 +183,16 @@ class Event(Object):
         made = Object.defaulted(self)
         return replaced(made, event_time=with_micros(self.event_time), series=series)
 
+    @property
+    def components(self) -> frozenset[str]:
+        """Return which programs it names as its reporter, in the older and the newer words."""
+        return frozenset({self.source.component, self.reporting_component} - {""})
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Return which machines it names as its reporter, in the older and the newer words."""
+        return frozenset({self.source.host, self.reporting_instance} - {""})
+
     def problems(self) -> Iterator[Problem]:
         yield from Object.problems(self)
         about = self.involved_object.namespace

@@ -13,6 +13,7 @@ from apiserver.strategies import registry
 from apiserver.strategies.registry import strategy_of
 from apiserver.strategies.strategy import Strategy
 from cubernetes.api.coordination.lease import Lease, LeaseSpec
+from cubernetes.api.core.event import Event, EventSource
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container
@@ -26,6 +27,7 @@ SCHEDULER = Identity("system:scheduler")
 CONTROLLERS = Identity("system:controllers")
 PROXY = Identity("system:proxy:n1", ("system:proxies",))
 GATEWAY = Identity("system:gateway:n1", ("system:gateways",))
+RESOLVER = Identity("system:resolver:n1", ("system:resolvers",))
 JOINER = Identity("system:bootstrap:abc", ("system:bootstrappers",))
 LEASES, ROADS = "coordination.k8s.io", "cube-road-lease"
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
@@ -103,6 +105,12 @@ def a_pod(node: str) -> Pod:
         (GATEWAY, Attempt("patch", LEASES, "leases", "", "kube-node-lease", "gateway-n1"), False),
         (GATEWAY, Attempt("patch", LEASES, "leases", "", "kube-system", "gateway-n1"), False),
         (GATEWAY, Attempt("create", "cubernetes.io", "join"), False),
+        (GATEWAY, Attempt("patch", "", "events"), True),
+        # They report nothing: what is not needed is not allowed.
+        (PROXY, Attempt("create", "", "events"), False),
+        (PROXY, Attempt("patch", "", "events"), False),
+        (RESOLVER, Attempt("create", "", "events"), False),
+        (RESOLVER, Attempt("watch", "", "services"), True),
         (PROXY, Attempt("get", LEASES, "leases", "", ROADS, "proxy-n1"), True),
         (PROXY, Attempt("update", LEASES, "leases", "", ROADS, "proxy-n1"), True),
         (PROXY, Attempt("create", LEASES, "leases", "", ROADS, "proxy-n1"), True),
@@ -255,3 +263,45 @@ def test_what_a_node_writes_about_itself_has_limits() -> None:
     assert object_refusal(ADMIN, "", None, node("n2")) == ""
     lease = Lease(metadata=ObjectMeta(name="n2"), spec=LeaseSpec())
     assert object_refusal(kubelet, "", None, lease)
+
+
+def an_event(component: str = "gateway", host: str = "n1", *, is_newer: bool = False) -> Event:
+    meta = ObjectMeta(name="e", namespace="default")
+    if is_newer:
+        return Event(metadata=meta, reporting_component=component, reporting_instance=host)
+    return Event(metadata=meta, source=EventSource(component=component, host=host))
+
+
+@pytest.mark.parametrize("is_newer", [False, True])
+@pytest.mark.parametrize(
+    ("component", "host"),
+    [("gateway", "n2"), ("kubelet", "n1"), ("scheduler", ""), ("gateway", ""), ("", "")],
+)
+def test_a_gateway_reports_as_itself_and_rewrites_no_report_of_others(
+    component: str, host: str, is_newer: bool
+) -> None:
+    own, other = an_event(), an_event(component, host, is_newer=is_newer)
+
+    assert object_refusal(GATEWAY, "", None, own) == ""
+    assert object_refusal(GATEWAY, "", own, own) == ""
+    assert object_refusal(GATEWAY, "", own, an_event(is_newer=True)) == ""
+    assert object_refusal(GATEWAY, "", None, other)
+    assert object_refusal(GATEWAY, "", own, other)
+    assert object_refusal(GATEWAY, "", other, own)
+
+
+def test_a_kubelet_rewrites_no_report_of_a_program_without_a_host() -> None:
+    """What the scheduler and the controllers report names no host, and is not a node's."""
+    kubelet, told = a_kubelet("n1"), an_event("scheduler", "")
+
+    assert object_refusal(kubelet, "", told, told)
+    assert object_refusal(kubelet, "", told, an_event("kubelet", "n1"))
+    assert object_refusal(kubelet, "", an_event("kubelet", "n1"), an_event("kubelet", "n1")) == ""
+    newer = an_event("kubelet", "n2", is_newer=True)
+    assert object_refusal(kubelet, "", newer, newer)
+
+
+def test_an_administrator_reports_as_anybody_whatever_its_other_groups() -> None:
+    both = Identity("system:gateway:n1", ("system:gateways", "system:masters"))
+
+    assert object_refusal(both, "", None, an_event("scheduler", "")) == ""
