@@ -10,12 +10,16 @@ from fractions import Fraction
 from functools import partial
 from ipaddress import IPv4Address
 
+from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.coordination.road import applied_revision, road_lease_name
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import Endpoint, EndpointSlice
 from cubernetes.api.meta import Ref
+from cubernetes.client.cache import revision_of
 from cubernetes.host.command import CommandFailed, Completed
 from cubernetes.host.packetfilter.ruleset import Chain, RuleSet, found_in, word_after
+from proxy.run import ROAD
 from proxy.services.compile import OWNER, SERVICES
 from proxy.services.packets import Packet, fates
 from tests.papernet import PaperNet
@@ -190,7 +194,8 @@ class DataPlane:
         """Yield what was right, has not changed, and is not right any more.
 
         Neither the end of a proxy nor the silence of the servers takes a rule away. A removed node
-        is out of it: its proxy is refused, and may still carry out what it heard before.
+        is out of it: its proxy is refused, and may still carry out what it heard before. So is a
+        proxy whose news are late: its rules are right by chance, and what it hears next is past.
         """
         if not any(one.metadata.name == machine for one in self._ledger.all(Node)):
             self._right = {key: one for key, one in self._right.items() if key[0] != machine}
@@ -199,12 +204,21 @@ class DataPlane:
         for service in self._ledger.all(Service):
             mine = [one for one in slices if one.service_name == service.metadata.name]
             now = (kernel.loss_count, service, *mine)
+            wanted = wanted_of(service, mine)
             is_right = all(
                 are_equal(shares_of(kernel.rules, service.spec.cluster_ip, port), targets)
-                for port, targets in wanted_of(service, mine).items()
+                for port, targets in wanted.items()
             )
             key = (machine, service.ref)
-            if is_right:
+            # To nobody leads also who has not heard of the service.
+            if is_right and any(wanted.values()) and self._has_heard(machine, mine):
                 self._right[key] = now
-            elif self._right.get(key) == now:
+            elif not is_right and self._right.get(key) == now:
                 yield f"{machine} led {service.ref} rightly, nothing changed, and now it does not"
+
+    def _has_heard(self, machine: str, slices: Sequence[EndpointSlice]) -> bool:
+        """Tell whether a machine's proxy has said that it leads by these slices as they stand."""
+        name = road_lease_name(ROAD, machine)
+        leases = (one for one in self._ledger.all(Lease) if one.metadata.name == name)
+        heard = max(map(applied_revision, leases), default=0)
+        return bool(slices) and heard >= max(map(revision_of, slices))

@@ -17,7 +17,7 @@ from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object
 
 LEASES = collection_of(Lease)
-WATCHED = (Namespace, Pod, Node, Service, ReplicaSet, EndpointSlice)
+WATCHED = (Namespace, Pod, Node, Service, ReplicaSet, EndpointSlice, Lease)
 # How old a size may be that a controller with a late view still acts upon.
 STALE_S_MAX = 90.0
 # More writes of one object in so many seconds are two programs that undo each other's work.
