@@ -30,11 +30,13 @@ LOCK_WAIT_S = 5  # for the lock that legacy iptables takes
 DEADLINE_S = 30.0  # a whole table of 10,000 rules takes under a second
 # A machine with tens of thousands of rules spends this share of its time on looking, not more.
 CHECK_SHARE = 1 / 20
+# A look takes long also where the machine is busy: what somebody flushed is not left for longer.
+CHECK_PAUSE_S_MAX = 8.0
 
 
 def pause_after(spent_s: float, interval_s: float) -> float:
     """Return when to look again after a look that took so long; not before interval_s."""
-    return max(interval_s, spent_s / CHECK_SHARE)
+    return max(interval_s, min(spent_s / CHECK_SHARE, CHECK_PAUSE_S_MAX))
 
 
 class Tools(NamedTuple):
