@@ -13,7 +13,9 @@ from gateway.roads.model import Choice, Policy, Route
 
 HTTPS_PORT = 443
 # Shared by all workers: the state of a limit by client, and what they know of an upstream.
-LIMIT_ZONE, UPSTREAM_ZONE = "1m", "256k"
+LIMIT_ZONE = "1m"
+# An upstream's zone: a server takes about 0.9 KiB of it.
+UPSTREAM_KIB, SERVER_KIB = 256, 2
 
 
 def shared_lines(policy: Policy) -> Iterator[str]:
@@ -106,9 +108,9 @@ def mirror_path(policy: Policy) -> str:
     return f"/cube mirror {policy.key}"
 
 
-def balancing_lines(balancing: PolicyBalancing, name: str) -> Iterator[str]:
+def balancing_lines(balancing: PolicyBalancing, name: str, server_count: int) -> Iterator[str]:
     """Yield what an upstream says beside its servers: the method first, as nginx wants it."""
-    yield f"zone {quoted(name)} {UPSTREAM_ZONE};"
+    yield f"zone {quoted(name)} {UPSTREAM_KIB + SERVER_KIB * server_count}k;"
     match balancing.algorithm:
         case "LeastConnections":
             yield "least_conn;"

@@ -163,7 +163,7 @@ def _http(model: Model, facts: Facts) -> Iterator[Line]:
 def _upstream(one: Upstream) -> Iterator[Line]:
     yield Line(f"  upstream {quoted(one.name)} {{")
     if one.balancing is not None:
-        for text in balancing_lines(one.balancing, one.name):
+        for text in balancing_lines(one.balancing, one.name, len(one.servers)):
             yield Line(f"    {text}", one.owner)
     for server in one.servers:
         # Whether an endpoint serves its readiness says. nginx would leave one out for a while that

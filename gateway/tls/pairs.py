@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.x509.oid import NameOID
 
@@ -21,6 +22,10 @@ SELF_MADE_LIFE = timedelta(days=365)
 # Another one is made when so much of it is left.
 SELF_MADE_LEFT_MIN = timedelta(days=30)
 CHAIN_MAX = 16
+# What nginx's OpenSSL serves at its ordinary level, and loads in a moment.
+RSA_BITS_MIN, RSA_BITS_MAX = 2048, 4096
+CURVES = ("secp256r1", "secp384r1", "secp521r1")
+TROUBLES = (ValueError, TypeError, UnsupportedAlgorithm)
 
 
 class BadPair(Exception):
@@ -36,16 +41,11 @@ def pair_in(data: Mapping[str, str]) -> bytes:
             raise BadPair(f"{name} is empty")
     try:
         chain = x509.load_pem_x509_certificates(parts[CERTIFICATE_KEY])
-    except ValueError as error:
+    except TROUBLES as error:
         raise BadPair(f"{CERTIFICATE_KEY} holds no certificates in PEM") from error
     if len(chain) > CHAIN_MAX:
         raise BadPair(f"{CERTIFICATE_KEY} holds more than {CHAIN_MAX} certificates")
-    try:
-        key = serialization.load_pem_private_key(parts[PRIVATE_KEY], None)
-    except (ValueError, TypeError) as error:
-        raise BadPair(f"{PRIVATE_KEY} holds no key in PEM without a passphrase") from error
-    if _public(key.public_key()) != _public(chain[0].public_key()):
-        raise BadPair(f"{PRIVATE_KEY} is not the key of {CERTIFICATE_KEY}")
+    key = _key_of(parts[PRIVATE_KEY], chain[0])
     # Written anew, so that nothing but certificates and a key is on the disk.
     return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain) + _pem(key)
 
@@ -84,6 +84,34 @@ def needs_another(pair: bytes | None, now: datetime) -> bool:
         return ends_at(pair) - now < SELF_MADE_LEFT_MIN
     except BadPair:
         return True
+
+
+def _key_of(content: bytes, certificate: x509.Certificate) -> PrivateKeyTypes:
+    """Return the key of a certificate. Raises: BadPair."""
+    try:
+        key = serialization.load_pem_private_key(content, None)
+    except TROUBLES as error:
+        raise BadPair(f"{PRIVATE_KEY} holds no key in PEM without a passphrase") from error
+    if not _is_served(key):
+        raise BadPair(
+            f"{PRIVATE_KEY} must be RSA of {RSA_BITS_MIN} to {RSA_BITS_MAX} bits,"
+            f" Ed25519, or of the curve {', '.join(CURVES)}"
+        )
+    try:
+        is_pair = _public(key.public_key()) == _public(certificate.public_key())
+    except TROUBLES as error:
+        raise BadPair(f"{CERTIFICATE_KEY} has a key that cannot be read") from error
+    if not is_pair:
+        raise BadPair(f"{PRIVATE_KEY} is not the key of {CERTIFICATE_KEY}")
+    return key
+
+
+def _is_served(key: PrivateKeyTypes) -> bool:
+    if isinstance(key, rsa.RSAPrivateKey):
+        return RSA_BITS_MIN <= key.key_size <= RSA_BITS_MAX
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.curve.name in CURVES
+    return isinstance(key, ed25519.Ed25519PrivateKey)
 
 
 def _public(key: PublicKeyTypes) -> bytes:

@@ -18,6 +18,8 @@ BODY_BYTES_MAX = 10 << 30
 type Span = Annotated[int, msgspec.Meta(ge=1, le=3600)]
 type Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 type Rate = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+# nginx counts them in 16 bits.
+type Connections = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 # What stands in a configuration beside other words: nothing that could mean anything there.
 _VALUE = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 VALUE_RULE = "must be 1 to 64 letters, digits, '.', '_' and '-'"
@@ -122,7 +124,7 @@ class PolicyLimits(Model):
 
     requests_per_second: Rate | None = None
     burst: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
-    connections: Rate | None = None
+    connections: Connections | None = None
     body_bytes: Annotated[int, msgspec.Meta(ge=1, le=BODY_BYTES_MAX)] | None = None
 
 

@@ -1,8 +1,15 @@
 """Certificates before nginx has them: what is served, and why something is not."""
 
+import base64
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cubernetes.api.core.configdata import encoded
 from cubernetes.api.core.service import ServicePort
@@ -48,6 +55,53 @@ def test_what_is_no_pair_is_told_without_what_is_secret(cert: bytes, key: bytes,
         pair_in(data(cert, key))
 
     assert str(refused.value) == why
+
+
+def a_key(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        a_key(rsa.generate_private_key(65537, 1024)),  # noqa: S505  that is the point
+        a_key(ec.generate_private_key(ec.SECP256K1())),
+    ],
+)
+def test_a_key_that_nginx_could_not_serve_is_told(key: bytes) -> None:
+    with pytest.raises(BadPair, match=r"must be RSA of 2048 to 4096 bits, Ed25519, or of the"):
+        pair_in(data(ONE.cert, key))
+
+
+@given(st.data())
+def test_a_certificate_with_any_bytes_changed_is_a_pair_or_is_told(chance: st.DataObject) -> None:
+    der = bytearray(
+        x509.load_pem_x509_certificate(ONE.cert).public_bytes(serialization.Encoding.DER)
+    )
+    for _ in range(chance.draw(st.integers(1, 3))):
+        der[chance.draw(st.integers(0, len(der) - 1))] ^= chance.draw(st.integers(1, 255))
+    text = base64.encodebytes(bytes(der))
+    cert = b"-----BEGIN CERTIFICATE-----\n" + text + b"-----END CERTIFICATE-----\n"
+    with suppress(BadPair):
+        pair_in(data(cert, ONE.key))
+
+
+def test_a_certificate_whose_point_is_on_no_curve_is_told() -> None:
+    cert = x509.load_pem_x509_certificate(ONE.cert)
+    point = cert.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )[-8:]
+    der = cert.public_bytes(serialization.Encoding.DER)
+    other = der.replace(point, bytes([*point[:-1], point[-1] ^ 1]))
+    text = base64.encodebytes(other)
+    bad = b"-----BEGIN CERTIFICATE-----\n" + text + b"-----END CERTIFICATE-----\n"
+
+    with pytest.raises(BadPair, match=r"tls\.crt has a key that cannot be read"):
+        pair_in(data(bad, ONE.key))
 
 
 def test_the_self_made_pair_is_made_anew_before_it_ends() -> None:

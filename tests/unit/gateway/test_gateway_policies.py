@@ -178,7 +178,7 @@ def test_the_exact_lines_of_a_policy() -> None:
     whole = configuration_for(model, Facts()).content.decode()
     assert (
         f'  upstream "default_web_80_{key}" {{\n'
-        f'    zone "default_web_80_{key}" 256k;\n'
+        f'    zone "default_web_80_{key}" 258k;\n'
         "    random two least_conn;\n"
         '    sticky cookie "seat" path=/ httponly;\n'
         "    server 10.244.1.2:8080 max_fails=0;\n"
