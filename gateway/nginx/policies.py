@@ -6,8 +6,14 @@ Every name that stands bare is a key of ours; every text from outside is a token
 import hashlib
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from cubernetes.api.cubernetes.routepolicy import PolicyBalancing, PolicyRedirect, RoutePolicySpec
+from cubernetes.api.cubernetes.routepolicy import (
+    PolicyBalancing,
+    PolicyMatch,
+    PolicyRedirect,
+    RoutePolicySpec,
+)
 from gateway.nginx.quoting import quoted
 from gateway.roads.model import Choice, Policy, Route
 
@@ -28,8 +34,7 @@ def shared_lines(policy: Policy) -> Iterator[str]:
         yield f"limit_conn_zone $binary_remote_addr zone=cube_connections_{key}:{LIMIT_ZONE};"
     if tls is not None and tls.hsts_s:
         yield f'map $https $cube_hsts_{key} {{ default ""; on "max-age={tls.hsts_s}"; }}'
-    parts = [one for one in policy.choices if one.backend.weight]
-    if parts:
+    if parts := _weighted(policy):
         yield f'split_clients "$request_id" $cube_part_{key} {{'
         for one in parts:
             yield f"  {one.backend.weight}% {quoted(one.upstream)};"
@@ -43,30 +48,26 @@ def chosen_lines(route: Route, policy: Policy) -> Iterator[str]:
     Each has the answer of the one before where it has none of its own: a cookie goes before a
     header, both before weights, and what is left goes where the road leads.
     """
-    before = quoted(route.upstream)
-    if any(one.backend.weight for one in policy.choices):
-        name, part = _variable(route, policy, "part"), f"$cube_part_{policy.key}"
-        yield f'map {part} {name} {{ default {part}; "" {before}; }}'
-        before = name
-    for kind in ("header", "cookie"):
-        for index, one in enumerate(policy.choices):
-            match = one.backend.header if kind == "header" else one.backend.cookie
-            if match is None:
-                continue
-            name, source = _variable(route, policy, f"{kind}{index}"), _source(kind, match.name)
+    before, part = quoted(route.upstream), f"$cube_part_{policy.key}"
+    for step in _steps(policy):
+        name = _variable(route, policy, step.name)
+        if step.match is None:
+            yield f'map {part} {name} {{ default {part}; "" {before}; }}'
+        else:
+            source = _source(step.kind, step.match.name)
             # Behind a sign: no value is one of map's own words.
-            wanted = quoted(f"={match.value}")
-            yield f'map "={source}" {name} {{ default {before}; {wanted} {quoted(one.upstream)}; }}'
-            before = name
+            wanted, upstream = quoted(f"={step.match.value}"), quoted(step.upstream)
+            yield f'map "={source}" {name} {{ default {before}; {wanted} {upstream}; }}'
+        before = name
 
 
 def target_of(route: Route) -> str:
     """Return what proxy_pass is told: an upstream, or the variable that holds one."""
     policy = route.policy
-    last = _last_variable(policy.choices) if policy is not None else ""
-    if policy is None or not last:
+    steps = list(_steps(policy)) if policy is not None else []
+    if policy is None or not steps:
         return quoted(f"http://{route.upstream}")
-    return quoted(f"http://{_variable(route, policy, last)}")
+    return quoted(f"http://{_variable(route, policy, steps[-1].name)}")
 
 
 def location_lines(
@@ -161,13 +162,27 @@ def _source(kind: str, name: str) -> str:
             return "$remote_addr"
 
 
-def _last_variable(choices: tuple[Choice, ...]) -> str:
-    last = "part" if any(one.backend.weight for one in choices) else ""
+class _Step(NamedTuple):
+    """A variable by which a request is led; the last one decides. match None: by weights."""
+
+    name: str
+    kind: str = ""
+    match: PolicyMatch | None = None
+    upstream: str = ""
+
+
+def _steps(policy: Policy) -> Iterator[_Step]:
+    if _weighted(policy):
+        yield _Step("part")
     for kind in ("header", "cookie"):
-        for index, one in enumerate(choices):
-            if (one.backend.header if kind == "header" else one.backend.cookie) is not None:
-                last = f"{kind}{index}"
-    return last
+        for index, one in enumerate(policy.choices):
+            match = one.backend.header if kind == "header" else one.backend.cookie
+            if match is not None:
+                yield _Step(f"{kind}{index}", kind, match, one.upstream)
+
+
+def _weighted(policy: Policy) -> list[Choice]:
+    return [one for one in policy.choices if one.backend.weight]
 
 
 def _variable(route: Route, policy: Policy, step: str) -> str:

@@ -20,21 +20,23 @@ def key_of(policy: RoutePolicy) -> str:
 
 
 class Policies:
-    """All policies, each found by what it is for, so that a road looks at few of them."""
+    """Which policy each of the roads has, among those of its owner and of its service."""
 
     def __init__(self, policies: Iterable[RoutePolicy], roads: Iterable[Road]) -> None:
         self._by_target: dict[Ref, list[RoutePolicy]] = {}
         some = [one for one in policies if not one.metadata.is_deleted]
-        for one in sorted(some, key=_rank):
+        for one in some:
             target = one.spec.target
             ref = Ref(target.kind, one.metadata.namespace, target.name)
             self._by_target.setdefault(ref, []).append(one)
-        chosen = (self.policy_for(road) for road in roads)
-        self._used = {one.ref for one in chosen if one is not None}
+        self._chosen = {road: self._choose(road) for road in roads}
         self._all = some
 
     def policy_for(self, road: Road) -> RoutePolicy | None:
-        """Return the policy of a road."""
+        """Return the policy of one of the roads."""
+        return self._chosen[road]
+
+    def _choose(self, road: Road) -> RoutePolicy | None:
         service = Ref("Service", road.namespace, road.service)
         found = [
             one
@@ -47,8 +49,9 @@ class Policies:
     @property
     def unused(self) -> Iterator[tuple[Ref, str]]:
         """Yield the policies that no road has, with the reason."""
+        used = {one.ref for one in self._chosen.values() if one is not None}
         for one in sorted(self._all, key=lambda each: each.ref):
-            if one.ref not in self._used:
+            if one.ref not in used:
                 yield one.ref, "no road has it: none is its target, or another policy goes first"
 
 
