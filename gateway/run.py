@@ -23,7 +23,7 @@ from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.networking.ingressclass import IngressClass
 from cubernetes.api.roads import roads_of
 from cubernetes.client.acknowledger import Acknowledger
-from cubernetes.client.cache import revision_of
+from cubernetes.client.cache import Newest
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
@@ -144,7 +144,7 @@ class Gateway:
         self._recorder = Recorder(client, env, "gateway", settings.node_name)
         self._secrets = FollowedSecrets(client, env, self._changed.set)
         self._road = Acknowledger(client, env, GATEWAY_ROAD, settings.node_name)
-        self._slices_revision = NO_SLICES  # of the newest change of slices
+        self._newest_slice = Newest(NO_SLICES)
         # Objects that nginx refused, as they were then, and what it said.
         self._refused: dict[Key, str] = {}
         self._told: dict[Ref, tuple[str, ...]] = {}
@@ -156,7 +156,7 @@ class Gateway:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        self._slices.on_change(self._on_slice)
+        self._slices.on_change(self._newest_slice.note)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             for informer in self._informers:
@@ -169,11 +169,6 @@ class Gateway:
             tasks.create_task(self._road.run())
             tasks.create_task(self._keep())
 
-    def _on_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
-        for one in (old, new):
-            if one is not None:
-                self._slices_revision = max(self._slices_revision, revision_of(one))
-
     async def _keep(self) -> None:
         while not await self._is_begun():
             await self._pause()
@@ -183,7 +178,7 @@ class Gateway:
         await self._road.claim()
         while True:
             self._changed.clear()
-            revision = self._slices_revision
+            revision = self._newest_slice.revision
             if not await self._turn():
                 await self._pause()
                 continue

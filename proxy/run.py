@@ -17,7 +17,7 @@ from pathlib import Path
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.client.acknowledger import Acknowledger
-from cubernetes.client.cache import revision_of
+from cubernetes.client.cache import Newest
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
@@ -76,7 +76,7 @@ class Proxy:
         self._announcer = Announcer(client, env, node, self._services, self._slices)
         self._health = HealthPorts()
         self._changed = asyncio.Event()
-        self._slices_revision = 0  # of the newest change of slices
+        self._newest_slice = Newest()
         self._road = Acknowledger(client, env, ROAD, settings.node_name)
         path = Path(settings.checkpoint) if settings.checkpoint else None
         self._checkpoint = Checkpoint(path)
@@ -109,9 +109,7 @@ class Proxy:
         self._changed.set()
 
     def _on_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
-        for one in (old, new):
-            if one is not None:
-                self._slices_revision = max(self._slices_revision, revision_of(one))
+        self._newest_slice.note(old, new)
         self._backend.slice_changed(old, new)
         self._changed.set()
 
@@ -185,7 +183,7 @@ class Proxy:
         began_s = self._env.clock.monotonic()
         # Also where changes never cease: somebody's flush is repaired in time.
         is_due = began_s >= self._check_at_s
-        revision = self._slices_revision
+        revision = self._newest_slice.revision
         try:
             done = await (self._backend.check() if is_due else self._backend.apply())
         except CommandFailed as error:

@@ -24,6 +24,18 @@ def revision_of(one: Object) -> int:
     return int(one.metadata.resource_version or "0")
 
 
+class Newest:
+    """The revision of the newest change that was told; `note` is for `Informer.on_change`."""
+
+    def __init__(self, revision: int = 0) -> None:
+        self.revision = revision
+
+    def note(self, old: Object | None, new: Object | None) -> None:
+        for one in (old, new):
+            if one is not None:
+                self.revision = max(self.revision, revision_of(one))
+
+
 class Cache[O: Object]:
     """Readers use it at any time between two awaits: it is always as of `revision`."""
 
