@@ -22,18 +22,17 @@ class IptablesBackend:
         self._compiler = Compiler(facts)
         self._services: dict[Ref, Service] = {}
         self._slices: dict[Ref, EndpointSlice] = {}
-        # What the services of now want; None when one has changed since.
-        self._wanted: RuleSet | None = None
-        self._last = RuleSet()
+        # What was compiled last, and whether an object has changed since.
+        self._wanted, self._is_stale = RuleSet(), True
         self._version = 0
 
     def service_changed(self, old: Service | None, new: Service | None) -> None:
         _take(self._services, old, new)
-        self._wanted = None
+        self._is_stale = True
 
     def slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
         _take(self._slices, old, new)
-        self._wanted = None
+        self._is_stale = True
 
     @property
     def skipped(self) -> tuple[str, ...]:
@@ -52,13 +51,13 @@ class IptablesBackend:
         return _outcome(await self._rules.check(decoded(saved)))
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(self._version, partial(encoded, self._last))
+        return Snapshot(self._version, partial(encoded, self._wanted))
 
     def _compiled(self) -> RuleSet:
         """Return what the services of now want; the same object where none has changed."""
-        if self._wanted is None:
+        if self._is_stale:
             self._wanted = self._compiler.compile(self._services.values(), self._slices.values())
-            self._last = self._wanted
+            self._is_stale = False
             self._version += 1
         return self._wanted
 
