@@ -36,10 +36,10 @@ def machine_facts(root: Path, version: str, runtime_version: str) -> MachineFact
     total_bytes = memory_total_bytes(Path("/proc/meminfo").read_text())
     limit_bytes = memory_limit_bytes(_first_of(MEMORY_FILES))
     quota_milli = cpu_quota_milli(*_cpu_quota())
-    release = os_name(_text(Path("/etc/os-release")))
+    release = os_name(text_of(Path("/etc/os-release")))
     info = NodeSystemInfo(
-        machine_id=_text(Path("/etc/machine-id")).strip(),
-        boot_id=_text(Path("/proc/sys/kernel/random/boot_id")).strip(),
+        machine_id=text_of(Path("/etc/machine-id")).strip(),
+        boot_id=text_of(Path("/proc/sys/kernel/random/boot_id")).strip(),
         kernel_version=platform.release(),
         os_image=release,
         operating_system="linux",
@@ -129,21 +129,22 @@ MEMORY_FILES = (
 
 
 def _cpu_quota() -> tuple[str, str]:
-    v2 = _text(Path("/sys/fs/cgroup/cpu.max")).split()
+    v2 = text_of(Path("/sys/fs/cgroup/cpu.max")).split()
     if len(v2) == 2:
         return v2[0], v2[1]
     v1 = Path("/sys/fs/cgroup/cpu")
     return (
-        _text(v1 / "cpu.cfs_quota_us").strip(),
-        _text(v1 / "cpu.cfs_period_us").strip(),
+        text_of(v1 / "cpu.cfs_quota_us").strip(),
+        text_of(v1 / "cpu.cfs_period_us").strip(),
     )
 
 
 def _first_of(paths: tuple[Path, ...]) -> str:
-    return next((_text(path) for path in paths if path.exists()), "")
+    return next((text_of(path) for path in paths if path.exists()), "")
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return what a file of the machine says; empty where it cannot be read."""
     try:
         return path.read_text()
     except OSError:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from kubelet.node.capacity import UNLIMITED_BYTES
+from kubelet.node.capacity import memory_limit_bytes, text_of
 from kubelet.node.pressure import MachineRoom, Share
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -13,13 +13,13 @@ def room_left(root: Path, proc: Path = Path("/proc"), cgroup: Path = CGROUP) -> 
     """Read what is left; root: the kubelet's folder, whose disk pods write on. It may block."""
     found = os.statvfs(root)
     return MachineRoom(
-        memory_free_bytes=memory_free_bytes(_text(proc / "meminfo"), *_cgroup_texts(cgroup)),
+        memory_free_bytes=memory_free_bytes(text_of(proc / "meminfo"), *_cgroup_texts(cgroup)),
         disk=Share(found.f_bavail, found.f_blocks),
         inodes=Share(found.f_favail, found.f_files),
         pids=pids_left(
-            _text(proc / "loadavg"),
-            _text(proc / "sys/kernel/pid_max"),
-            _text(proc / "sys/kernel/threads-max"),
+            text_of(proc / "loadavg"),
+            text_of(proc / "sys/kernel/pid_max"),
+            text_of(proc / "sys/kernel/threads-max"),
         ),
     )
 
@@ -32,11 +32,12 @@ def memory_free_bytes(meminfo: str, limit: str, usage: str, stat: str) -> int | 
     fields = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
     words = fields.get("MemAvailable", "").split()
     free = int(words[0]) * 1024 if words else None
-    if not (limit.isdigit() and usage.isdigit()) or int(limit) > UNLIMITED_BYTES:
+    limit_bytes = memory_limit_bytes(limit)
+    if limit_bytes is None or not usage.isdigit():
         return free
     pairs = dict(line.split(" ", 1) for line in stat.splitlines() if " " in line)
     inactive = pairs.get("total_inactive_file") or pairs.get("inactive_file") or "0"
-    own = int(limit) - max(0, int(usage) - int(inactive))
+    own = limit_bytes - max(0, int(usage) - int(inactive))
     return own if free is None else min(own, free)
 
 
@@ -54,13 +55,5 @@ def _cgroup_texts(cgroup: Path) -> tuple[str, str, str]:
     v2 = ("memory.max", "memory.current", "memory.stat")
     v1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat")
     folder, names = (cgroup, v2) if (cgroup / v2[0]).exists() else (cgroup / "memory", v1)
-    limit, usage, stat = (_text(folder / name) for name in names)
+    limit, usage, stat = (text_of(folder / name) for name in names)
     return limit.strip(), usage.strip(), stat
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        # As in capacity.py: an absent fact is an empty one.
-        return ""
