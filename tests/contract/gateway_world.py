@@ -13,10 +13,12 @@ import socket
 import ssl
 import subprocess
 import tarfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.cubernetes.dns import Dns
@@ -236,3 +238,16 @@ class GatewayWorld:
         head, _, body = answer.partition(b"\r\n\r\n")
         code = head.split(b" ")[1].decode()
         return f"{code} {body.decode()}" if code == "200" else code
+
+
+@asynccontextmanager
+async def a_gateway_world(folder: Path) -> AsyncIterator[GatewayWorld]:
+    """Give an nginx that runs in a folder, or skip with the reason why none can."""
+    if reason := reason_to_skip():
+        pytest.skip(f"no nginx: {reason}")
+    made = GatewayWorld(folder)
+    try:
+        await made.begin()
+        yield made
+    finally:
+        await made.end()

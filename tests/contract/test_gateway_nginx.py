@@ -13,7 +13,7 @@ from cubernetes.api.meta import Ref
 from gateway.nginx.process import ConfigurationRefused
 from gateway.nginx.text import Configuration, Line, configuration_for, guilty
 from gateway.roads.model import Host, Model, Route, Server, Upstream
-from tests.contract.gateway_world import GatewayWorld, reason_to_skip
+from tests.contract.gateway_world import GatewayWorld, a_gateway_world
 from tests.given import a_service
 from tests.unit.gateway.roadworld import a_dns, an_ingress
 
@@ -30,14 +30,8 @@ OWNER = Ref("Dns", "default", "hostile")
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[GatewayWorld]:
-    if reason := reason_to_skip():
-        pytest.skip(f"no nginx: {reason}")
-    made = GatewayWorld(tmp_path)
-    try:
-        await made.begin()
-        yield made
-    finally:
-        await made.end()
+    async with a_gateway_world(tmp_path) as one:
+        yield one
 
 
 async def test_paths_go_where_kubernetes_sends_them(world: GatewayWorld) -> None:

@@ -18,7 +18,7 @@ from cubernetes.api.roads import roads_of
 from gateway.nginx.text import configuration_for
 from gateway.roads.compile import model_for
 from gateway.roads.model import SecretRef
-from tests.contract.gateway_world import ANSWER_S, Backend, GatewayWorld, reason_to_skip
+from tests.contract.gateway_world import ANSWER_S, Backend, GatewayWorld, a_gateway_world
 from tests.contract.test_gateway_tls import a_pair
 from tests.given import a_service, a_slice, an_endpoint
 from tests.unit.gateway.roadworld import CLASSES, a_dns, an_ingress
@@ -32,14 +32,8 @@ CALLERS = 1
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[GatewayWorld]:
-    if reason := reason_to_skip():
-        pytest.skip(f"no nginx: {reason}")
-    made = GatewayWorld(tmp_path)
-    try:
-        await made.begin()
-        yield made
-    finally:
-        await made.end()
+    async with a_gateway_world(tmp_path) as one:
+        yield one
 
 
 async def serve(

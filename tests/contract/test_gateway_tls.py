@@ -17,7 +17,7 @@ from gateway.nginx.text import configuration_for
 from gateway.roads.compile import model_for
 from gateway.roads.model import Model, SecretRef
 from gateway.tls.pairs import SELF_MADE_NAME
-from tests.contract.gateway_world import ANSWER_S, GatewayWorld, reason_to_skip
+from tests.contract.gateway_world import ANSWER_S, GatewayWorld, a_gateway_world
 from tests.given import NOW
 from tests.unit.gateway.roadworld import CLASSES, an_ingress
 
@@ -33,14 +33,8 @@ def a_pair(name: str) -> bytes:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[GatewayWorld]:
-    if reason := reason_to_skip():
-        pytest.skip(f"no nginx: {reason}")
-    made = GatewayWorld(tmp_path)
-    try:
-        await made.begin()
-        yield made
-    finally:
-        await made.end()
+    async with a_gateway_world(tmp_path) as one:
+        yield one
 
 
 async def serve(

@@ -312,6 +312,21 @@ def test_an_acknowledgement_costs_a_look_at_each_revision_and_none_at_the_other_
     assert all(cluster.is_removed(f"web-{place}") for place in range(20))
 
 
+def with_the_last_pod_of_a_node_going(**policy: Any) -> Cluster:
+    """Return two nodes with a pod each; web-0 is deleted, and both roads have said so."""
+    cluster = Cluster(["n1", "n2"])
+    cluster.world.put(replaced(WEB, spec=replaced(WEB.spec, **policy)))
+    other = cluster.pod("web-1")
+    cluster.world.put(replaced(other, spec=replaced(other.spec, node_name="n2")))
+    cluster.settle()
+    cluster.delete("web-0")
+    cluster.settle()
+    cluster.plan()
+    cluster.acknowledge("n1")
+    cluster.acknowledge("n2")
+    return cluster
+
+
 @pytest.mark.parametrize(
     "policy",
     [
@@ -321,17 +336,7 @@ def test_an_acknowledgement_costs_a_look_at_each_revision_and_none_at_the_other_
 )
 def test_the_last_pod_of_a_node_is_led_to_where_a_policy_is_local(policy: dict[str, Any]) -> None:
     """Its node's proxy leads to it while another node has a ready one: no road is removed yet."""
-    cluster = Cluster(["n1", "n2"])
-    cluster.world.put(replaced(WEB, spec=replaced(WEB.spec, **policy)))
-    cluster.world.put(
-        replaced(cluster.pod("web-1"), spec=replaced(cluster.pod("web-1").spec, node_name="n2"))
-    )
-    cluster.settle()
-    cluster.delete("web-0")
-    cluster.settle()
-    cluster.plan()
-    cluster.acknowledge("n1")
-    cluster.acknowledge("n2")
+    cluster = with_the_last_pod_of_a_node_going(**policy)
     assert not cluster.is_removed("web-0")
 
     cluster.world.put(a_ready_pod("web-9", 9))
@@ -345,17 +350,7 @@ def test_the_last_pod_of_a_node_is_led_to_where_a_policy_is_local(policy: dict[s
 
 def test_a_pod_of_another_node_does_not_count_as_a_successor_where_a_policy_is_local() -> None:
     """Nothing comes for this node: the pod waits a moment, and not for what never comes."""
-    cluster = Cluster(["n1", "n2"])
-    cluster.world.put(replaced(WEB, spec=replaced(WEB.spec, internal_traffic_policy="Local")))
-    cluster.world.put(
-        replaced(cluster.pod("web-1"), spec=replaced(cluster.pod("web-1").spec, node_name="n2"))
-    )
-    cluster.settle()
-    cluster.delete("web-0")
-    cluster.settle()
-    cluster.plan()
-    cluster.acknowledge("n1")
-    cluster.acknowledge("n2")
+    cluster = with_the_last_pod_of_a_node_going(internal_traffic_policy="Local")
     assert not cluster.is_removed("web-0")
 
     cluster.wait(LAST_S)
