@@ -65,10 +65,11 @@ class Upkeep:
             return
         _, revision = await backend.store.get(ROOT)
         self._revisions = [*self._revisions, revision][-LOOKS_KEPT_MAX:]
-        room.looked(usage, self._kind_bytes(), self._backend.env.clock.monotonic())
+        room.looked(usage, backend.env.clock.monotonic())
         if is_to_trim(usage):
             usage = await self._trimmed(usage, is_urgent=room.is_tight)
-            room.looked(usage, self._kind_bytes(), self._backend.env.clock.monotonic())
+            room.looked(usage, backend.env.clock.monotonic())
+        room.kind_bytes = self._kind_bytes() if room.is_filling else {}
         if room.is_tight != self._told_tight:
             await self._tell()
 
@@ -93,9 +94,7 @@ class Upkeep:
         return usage
 
     def _kind_bytes(self) -> dict[str, int]:
-        """Return how much objects of each kind take; counted only where somebody may ask."""
-        if not is_to_trim(self._usage):
-            return {}
+        """Return how much objects of each kind take."""
         kinds = self._backend.mirror.kinds.items()
         return {
             kind.resource.plural: sum(len(item.content) for item in cache.items.values())

@@ -82,19 +82,20 @@ class Room:
         self._untold: deque[tuple[float, int]] = deque(maxlen=LOOKS_MAX)
         # The one first that has not written for longest.
         self._writers: dict[str, _Writer] = {}
-        self._kind_bytes: Mapping[str, int] = {}
+        # How much objects of each kind take; counted only while the store is filling.
+        self.kind_bytes: Mapping[str, int] = {}
         self.is_tight = False
 
-    def looked(self, usage: Usage, kind_bytes: Mapping[str, int], now: float) -> None:
-        """Take note of what the store has told, and of how much objects of each kind take."""
-        self._usage, self._kind_bytes = usage, kind_bytes
+    def looked(self, usage: Usage, now: float) -> None:
+        """Take note of what the store has told."""
+        self._usage = usage
         self._untold.append((now, self._since_bytes))
         self._since_bytes = 0
         while self._untold[0][0] <= now - UNTOLD_S:
             self._untold.popleft()
         most = ROOM_PART if self.is_tight else TIGHT_PART
         self.is_tight = usage.is_full or self._is_beyond(most)
-        if not self._is_beyond(TRIM_PART):
+        if not self.is_filling:
             for writer in self._writers.values():
                 writer.written_bytes = 0
 
@@ -126,9 +127,14 @@ class Room:
         return (
             f"the store has {_mib(taken)} of {_mib(usage.quota_bytes)}: taken are deletions, "
             "leases, and what makes an object smaller. "
-            f"Largest kinds: {_largest(self._kind_bytes)}. Most written lately: "
+            f"Largest kinds: {_largest(self.kind_bytes)}. Most written lately: "
             f"{_largest(writers)}. See {PAGE}"
         )
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether the store is about to run short of room, by the last look and writes since."""
+        return self._is_beyond(TRIM_PART)
 
     @property
     def writer_count(self) -> int:

@@ -51,7 +51,7 @@ def a_write(
 
 def a_room(size: int, used: int | None = None, *, is_full: bool = False) -> Room:
     room = Room(LIMITS)
-    room.looked(Usage(size, size if used is None else used, QUOTA, is_full), {}, 0.0)
+    room.looked(Usage(size, size if used is None else used, QUOTA, is_full), 0.0)
     return room
 
 
@@ -90,11 +90,11 @@ def test_near_the_quota_is_taken_what_shrinks_or_keeps_the_cluster_alive(
 
 def test_room_is_short_until_there_is_clearly_more() -> None:
     room = a_room(850_000)
-    room.looked(Usage(750_000, 100_000, QUOTA), {}, 0.0)
+    room.looked(Usage(750_000, 100_000, QUOTA), 0.0)
     assert room.is_tight
-    room.looked(Usage(749_999, 100_000, QUOTA), {}, 0.0)
+    room.looked(Usage(749_999, 100_000, QUOTA), 0.0)
     assert not room.is_tight
-    room.looked(Usage(849_999, 100_000, QUOTA), {}, 0.0)
+    room.looked(Usage(849_999, 100_000, QUOTA), 0.0)
     assert not room.is_tight
 
 
@@ -106,9 +106,9 @@ def test_what_is_written_between_two_looks_counts() -> None:
     room.noted(ADMIN, 2, 0.0)
     assert is_refused(room, a_write())
     # A look does not end that at once: a store measures itself a moment later.
-    room.looked(Usage(700_000, 700_000, QUOTA), {}, 0.5)
+    room.looked(Usage(700_000, 700_000, QUOTA), 0.5)
     assert is_refused(room, a_write())
-    room.looked(Usage(700_000, 700_000, QUOTA), {}, 1.5)
+    room.looked(Usage(700_000, 700_000, QUOTA), 1.5)
     assert not is_refused(room, a_write())
     free = a_room(size=700_000, used=100_000)
     free.noted(ADMIN, 190_000, 0.0)
@@ -117,7 +117,7 @@ def test_what_is_written_between_two_looks_counts() -> None:
 
 def test_a_store_without_a_quota_is_never_full() -> None:
     room = Room(LIMITS)
-    room.looked(Usage(1 << 40, 1 << 40, 0), {}, 0.0)
+    room.looked(Usage(1 << 40, 1 << 40, 0), 0.0)
     assert not is_refused(room, a_write())
 
 
@@ -192,7 +192,8 @@ def test_who_is_refused_is_told_what_and_who_filled_the_store() -> None:
     room.noted(KUBELET, 3 << 20, 0.0)
     room.noted(ADMIN, 1 << 20, 0.0)
     kinds = {"pods": 1 << 20, "nodes": 2 << 20, "events": 0}
-    room.looked(Usage(900_000, 900_000, QUOTA), kinds, 0.0)
+    room.looked(Usage(900_000, 900_000, QUOTA), 0.0)
+    room.kind_bytes = kinds
     with pytest.raises(StorageFull) as refused:
         room.check(a_write(by=ADMIN), 1e6)
     said = refused.value.message
