@@ -22,6 +22,7 @@ CUBEROOT = (sys.executable, "-m", "cuberoot")
 PKI = Path("etc/cubernetes/pki")
 JOIN_WORDS = re.compile(r"cuberoot join (\S+) --token (\S+) --ca-hash (\S+)")
 INIT_S, JOIN_S = 120.0, 120.0
+CALLS_MIN = 20
 
 
 class Cluster:
@@ -145,7 +146,8 @@ class Calls:
 
 @asynccontextmanager
 async def steady_calls(cluster: Cluster, node: str, url: str) -> AsyncIterator[Calls]:
-    """Call url from a node, one call after another, for the length of the block.
+    """Call url from a node, one call after another, for the length of the block and until there
+    were CALLS_MIN of them.
 
     The counts are there when the block has ended. A call fails that is not answered within two
     seconds.
@@ -154,7 +156,8 @@ async def steady_calls(cluster: Cluster, node: str, url: str) -> AsyncIterator[C
     flag = "/run/e2e-calls-stop"
     await cluster.run(node, ["rm", "-f", flag])
     loop = (
-        f"until [ -e {flag} ]; do curl -sf -m 2 -o /dev/null {url} && echo ok || echo failed; done"
+        f"n=0; until [ -e {flag} ] && [ $n -ge {CALLS_MIN} ]; do n=$((n+1)); "
+        f"curl -sf -m 2 -o /dev/null {url} && echo ok || echo failed; done"
     )
     running = asyncio.ensure_future(cluster.run(node, ["sh", "-c", loop], deadline_s=300))
     try:

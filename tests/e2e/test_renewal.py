@@ -88,7 +88,6 @@ async def test_renewed_certificates_are_all_new_and_nobody_notices(
             is_same = cert.serial_number == before[node][name].serial_number
             assert is_same == (name in AUTHORITIES), (node, name)
             assert cert.not_valid_after_utc >= before[node][name].not_valid_after_utc
-    assert calls.answered_count > 20
     assert calls.failed_count == 0
     assert await containers_of(made) == containers
     root = made.lab.node("n1").root

@@ -152,7 +152,6 @@ async def test_w9_calls_are_answered_while_a_program_is_killed_and_comes_back(
         await created(client, "probe", 3)
         await removed(client, "probe")
 
-    assert calls.answered_count > 20
     assert calls.failed_count == 0
     assert before <= await containers_of(cluster)
 

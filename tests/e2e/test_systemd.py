@@ -185,7 +185,6 @@ async def test_what_is_killed_is_started_again_at_once_and_nobody_notices(
     unit = f"cube-{program}.service"
     words = f"journalctl --no-pager --unit {unit} | grep -v apiserver.audit | tail -n 20"
     assert await made.told("n1", "NRestarts", unit) == "1", await made.said("n1", words)
-    assert calls.answered_count > 20
     assert calls.failed_count == 0
     assert await containers_of_all(made) == containers
 
