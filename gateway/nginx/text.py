@@ -158,6 +158,7 @@ def _http(model: Model, facts: Facts) -> Iterator[Line]:
     rest = next((host for host in model.hosts if not host.name), Host("", ()))
     for host in (rest, *named):
         yield from _server(host, facts)
+    yield from _without_tls(rest, named, facts)
 
 
 def _upstream(one: Upstream) -> Iterator[Line]:
@@ -196,20 +197,51 @@ def _server(host: Host, facts: Facts) -> Iterator[Line]:
     is_default = "" if host.name else " default_server"
     yield Line("  server {", owner)
     yield Line(f"    listen {facts.http_port}{is_default};", owner)
-    # The default server has those who ask by TLS for what is not served by it: 404.
-    if certificate := host.certificate or ("" if host.name else SELF_MADE):
-        yield Line(f"    listen {facts.https_port} ssl{is_default};", owner)
-        yield Line("    http2 on;", owner)
-        # A variable in its name: it is read at a handshake, so that a new one needs no reload.
-        for directive in ("ssl_certificate", "ssl_certificate_key"):
-            yield Line(f"    {directive} {quoted(f'$cube_tls/{certificate}.pem')};", owner)
+    if host.certificate:
+        for text in _tls_lines(host.certificate, facts, is_default):
+            yield Line(f"    {text}", owner)
     yield Line(f"    server_name {_server_name(host.name)};", owner)
-    yield Line(f"    set $cube_road_host {literal(host.name)};", owner)
-    yield Line('    set $cube_road_path "";', owner)
-    yield Line('    set $cube_road_service "";', owner)
+    for text in _road_lines(literal(host.name)):
+        yield Line(f"    {text}", owner)
     yield from _locations(host, facts)
     yield from _mirrors(host.routes)
     yield Line("  }", owner)
+
+
+def _without_tls(rest: Host, named: Sequence[Host], facts: Facts) -> Iterator[Line]:
+    """Yield the server that answers 404 to requests by TLS for hosts that are not served by it.
+
+    Without it nginx leads them to the roads of every host: those of another host, or roads that
+    are served without TLS alone.
+    """
+    plain = [host for host in named if not host.certificate]
+    if rest.certificate and not plain:
+        return
+    yield Line("  server {")
+    for text in _tls_lines(SELF_MADE, facts, "" if rest.certificate else " default_server"):
+        yield Line(f"    {text}")
+    if rest.certificate:
+        for host in plain:
+            yield Line(f"    server_name {_server_name(host.name)};", host.routes[0].owner)
+    for text in _road_lines('""'):
+        yield Line(f"    {text}")
+    yield Line("    return 404;")
+    yield Line("  }")
+
+
+def _tls_lines(certificate: str, facts: Facts, is_default: str) -> Iterator[str]:
+    yield f"listen {facts.https_port} ssl{is_default};"
+    yield "http2 on;"
+    # A variable in its name: it is read at a handshake, so that a new one needs no reload.
+    for directive in ("ssl_certificate", "ssl_certificate_key"):
+        yield f"{directive} {quoted(f'$cube_tls/{certificate}.pem')};"
+
+
+def _road_lines(host: str) -> Iterator[str]:
+    """Yield what the log says of a request that no road has taken yet."""
+    yield f"set $cube_road_host {host};"
+    yield 'set $cube_road_path "";'
+    yield 'set $cube_road_service "";'
 
 
 def _server_name(host: str) -> str:

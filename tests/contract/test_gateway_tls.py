@@ -138,3 +138,29 @@ async def test_what_is_not_known_yet_leaves_the_certificate_of_before(world: Gat
     await until_certified(world, "a.example", "a.example")
     await serve(world, ingress, [web])
     assert (await shaken(world, "a.example"))[0] == "a.example"
+
+
+@pytest.mark.parametrize("tls", [(), (("all", ()),), (("one", ("a.example",)),)], ids=str)
+async def test_tls_never_reaches_the_roads_of_a_host_that_has_none(
+    world: GatewayWorld, tls: tuple[tuple[str, tuple[str, ...]], ...]
+) -> None:
+    """nginx led such requests to the roads of every host, whether those had TLS or not."""
+    backend, web = await world.backend("web")
+    road = (f"/ web:{backend.port}",)
+    every = an_ingress("every", ("", road), tls=tls)
+    named = an_ingress("named", ("a.example", road), tls=(("one", ("a.example",)),))
+    plain = an_ingress("plain", ("plain.example", road), ("*.wild.example", road))
+    known = {SecretRef("default", name): a_pair(name) for name in ("all", "one")}
+    model = model_for(roads_of([every, named, plain], CLASSES, []), [web], known)
+    await world.driver.certify(model.certificates, [host.certificate for host in model.hosts])
+    await world.driver.apply(configuration_for(model, world.facts))
+
+    answer = "200 web /x"
+    has_rest = tls == (("all", ()),)
+    rest = ("all", "h2", answer) if has_rest else (SELF_MADE_NAME, "h2", "404")
+    assert await shaken(world, "a.example") == ("one", "h2", answer)
+    assert await shaken(world, "b.example") == rest
+    for host in ("plain.example", "x.wild.example"):
+        assert await shaken(world, host) == (SELF_MADE_NAME, "h2", "404")
+        assert await world.ask(host, "/x") == answer
+    assert await world.ask("b.example", "/x") == answer

@@ -48,10 +48,6 @@ def test_the_exact_text_of_a_host() -> None:
     assert servers(found) == (
         "  server {\n"
         "    listen 80 default_server;\n"
-        "    listen 443 ssl default_server;\n"
-        "    http2 on;\n"
-        '    ssl_certificate "$cube_tls/self-made.pem";\n'
-        '    ssl_certificate_key "$cube_tls/self-made.pem";\n'
         '    server_name "";\n'
         '    set $cube_road_host "";\n'
         '    set $cube_road_path "";\n'
@@ -84,6 +80,16 @@ def test_the_exact_text_of_a_host() -> None:
         '    location "/" {\n'
         "      return 404;\n"
         "    }\n"
+        "  }\n"
+        "  server {\n"
+        "    listen 443 ssl default_server;\n"
+        "    http2 on;\n"
+        '    ssl_certificate "$cube_tls/self-made.pem";\n'
+        '    ssl_certificate_key "$cube_tls/self-made.pem";\n'
+        '    set $cube_road_host "";\n'
+        '    set $cube_road_path "";\n'
+        '    set $cube_road_service "";\n'
+        "    return 404;\n"
         "  }\n"
     )
     whole = found.content.decode()
