@@ -32,6 +32,10 @@ def shared_lines(policy: Policy) -> Iterator[str]:
         yield f"limit_req_zone $binary_remote_addr {zone};"
     if limits is not None and limits.connections:
         yield f"limit_conn_zone $binary_remote_addr zone=cube_connections_{key}:{LIMIT_ZONE};"
+    if policy.spec.redirect is not None:
+        source, target = _redirect_place(policy.spec.redirect)
+        # An expression: other values are compared without regard to case.
+        yield f'map "{source}" $cube_moved_{key} {{ default 1; {quoted(target)} ""; }}'
     if tls is not None and tls.hsts_s:
         yield f'map $https $cube_hsts_{key} {{ default ""; on "max-age={tls.hsts_s}"; }}'
     if parts := _weighted(policy):
@@ -82,8 +86,8 @@ def location_lines(
     if spec.tls is not None and spec.tls.hsts_s:
         yield f"add_header Strict-Transport-Security $cube_hsts_{policy.key} always;"
     if spec.redirect is not None:
-        yield f"return {spec.redirect.code} {_redirected(spec.redirect)};"
-        return
+        told = f"return {spec.redirect.code} {_redirected(spec.redirect, https_port)};"
+        yield f"if ($cube_moved_{policy.key}) {{ {told} }}"
     yield from _limits(spec, policy.key)
     if spec.timeouts is not None:
         yield f"proxy_connect_timeout {spec.timeouts.connect_s}s;"
@@ -138,9 +142,21 @@ def _limits(spec: RoutePolicySpec, key: str) -> Iterator[str]:
         yield f"client_max_body_size {limits.body_bytes};"
 
 
-def _redirected(redirect: PolicyRedirect) -> str:
+def _redirected(redirect: PolicyRedirect, https_port: int) -> str:
     scheme, host = redirect.scheme or "$scheme", redirect.host or "$host"
-    return quoted(f"{scheme}://{host}{redirect.path or '$request_uri'}")
+    is_own = redirect.scheme == "https" and not redirect.host
+    port = f":{https_port}" if is_own and https_port != HTTPS_PORT else ""
+    return quoted(f"{scheme}://{host}{port}{redirect.path or '$request_uri'}")
+
+
+def _redirect_place(redirect: PolicyRedirect) -> tuple[str, str]:
+    """Return variables and an expression for them: they fit where a redirect leads already.
+
+    A client that is there is led on, not sent there again.
+    """
+    parts = {"$scheme": redirect.scheme, "$host": redirect.host, "$uri": redirect.path}
+    said = {name: value for name, value in parts.items() if value}
+    return " ".join(said), f"~^{re.escape(' '.join(said.values()))}$"
 
 
 def _rewritten(route: Route, prefix: str) -> Iterator[str]:

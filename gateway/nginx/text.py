@@ -294,8 +294,6 @@ def _location(route: Route, host: Host, facts: Facts) -> Iterator[Line]:
         has_tls = bool(host.certificate)
         for text in location_lines(route, policy, has_tls=has_tls, https_port=facts.https_port):
             yield Line(f"      {text}", policy.owner)
-        if policy.spec.redirect is not None:
-            return
     if route.upstream:
         yield Line(f"      proxy_pass {target_of(route)};", route.owner)
     else:

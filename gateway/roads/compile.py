@@ -94,7 +94,7 @@ def _route(
 ) -> Route:
     label = f"{road.namespace}/{road.service}:{road.port}"
     policy = _policy(given, upstreams, problems) if given is not None else None
-    if given is not None and given.spec.tls is not None and not has_tls:
+    if given is not None and not has_tls and _needs_tls(given, road):
         told = f"{road.place}: the host is not served by TLS"
         problems.setdefault(given.ref, []).append(told)
     wanted = Wanted(road.namespace, road.service, road.port)
@@ -102,6 +102,14 @@ def _route(
     if why:
         problems.setdefault(road.owner, []).append(f"{road.place}: {why}")
     return Route(road.place.path, road.place.is_exact, name, label, road.owner, policy)
+
+
+def _needs_tls(given: RoutePolicy, road: Road) -> bool:
+    """Tell whether a policy leads clients to a road's host by TLS."""
+    redirect = given.spec.redirect
+    is_led = redirect is not None and redirect.scheme == "https"
+    is_here = redirect is not None and redirect.host in ("", road.place.host)
+    return given.spec.tls is not None or (is_led and is_here)
 
 
 def _policy(given: RoutePolicy, upstreams: Upstreams, problems: dict[Ref, list[str]]) -> Policy:

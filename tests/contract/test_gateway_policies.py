@@ -1,6 +1,7 @@
 """What RoutePolicies promise, by the nginx of the image."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -99,6 +100,41 @@ async def test_a_redirect_says_where(world: GatewayWorld) -> None:
     await serve(world, dns, [web], a_policy(redirect={"host": "new.example"}))
     code, told, _ = await ask(world, "/x?y=z")
     assert (code, told["location"]) == ("302", "http://new.example/x?y=z")
+
+
+@pytest.mark.parametrize(
+    ("redirect", "http", "https"),
+    [
+        ({"scheme": "https"}, "302 https://{tls}/moved", "200"),
+        ({"scheme": "https", "path": "/moved"}, "302 https://{tls}/moved", "200"),
+        ({"path": "/moved"}, "200", "200"),
+        ({"path": "/Moved"}, "302 http://{host}/Moved", "302 https://{host}/Moved"),
+        ({"host": HOST}, "200", "200"),
+        ({"scheme": "http"}, "200", "302 http://{host}/moved"),
+    ],
+    ids=str,
+)
+async def test_a_redirect_never_leads_to_itself(
+    world: GatewayWorld, redirect: dict[str, str], http: str, https: str
+) -> None:
+    """Such a client asked again and again, until it had enough."""
+    backend, web = await world.backend("web")
+    ingress = an_ingress("i", (HOST, (f"/ web:{backend.port}",)), tls=(("tls", (HOST,)),))
+    target = {"kind": "Ingress", "name": "i"}
+    await serve(world, ingress, [web], a_policy(target=target, redirect=redirect))
+
+    code, told, _ = await ask(world, "/moved?y=z")
+    names = {"tls": f"{HOST}:{world.facts.https_port}", "host": HOST}
+    query = "" if "path" in redirect else "?y=z"
+    assert f"{code} {told.get('location', '')}".strip() == with_query(http, query).format(**names)
+    answer = await world.ask_by_tls(HOST, "/moved?y=z")
+    found = re.search(r"(?i)^location: (.*)\r$", answer, re.MULTILINE)
+    secure = f"{answer.split(' ')[1]} {found[1] if found else ''}".strip()
+    assert secure == with_query(https, query).format(**names)
+
+
+def with_query(wanted: str, query: str) -> str:
+    return wanted + query if wanted.startswith("302") else wanted
 
 
 async def test_a_rewritten_path_keeps_its_rest(world: GatewayWorld) -> None:

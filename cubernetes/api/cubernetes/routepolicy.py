@@ -88,6 +88,8 @@ class PolicyMirror(Model):
 class PolicyRedirect(Model):
     """Where clients are sent instead; what is left out stays as it was asked for.
 
+    A request that asks for that very place already goes to the service.
+
     scheme: http or https.
     host: another host.
     path: another path, with no query.
@@ -171,7 +173,7 @@ class RoutePolicySpec(Model):
     target: whose roads.
     backends: other services for a part of the requests; the rest goes where the road leads.
     mirror: a service that is sent copies.
-    redirect: clients are sent elsewhere; then nothing else of the policy has a meaning.
+    redirect: clients are sent elsewhere.
     rewrite_prefix: what stands in the path that the service is asked for, instead of the road's.
     timeouts: how long the gateway waits.
     limits: what one client may do.
@@ -234,7 +236,7 @@ class RoutePolicy(Object):
             yield Problem("spec.backends", "weights are percent: at most 100 in all")
         if spec.mirror is not None:
             yield from _service_problems(spec.mirror, "spec.mirror")
-        yield from _redirect_problems(spec.redirect)
+        yield from _redirect_problems(spec)
         if spec.rewrite_prefix:
             yield from _path_problems(spec.rewrite_prefix, "spec.rewritePrefix")
         yield from _balancing_problems(spec.balancing)
@@ -270,7 +272,8 @@ def _service_problems(one: PolicyBackend | PolicyMirror, where: str) -> Iterator
         yield Problem(f"{where}.servicePort", rule)
 
 
-def _redirect_problems(redirect: PolicyRedirect | None) -> Iterator[Problem]:
+def _redirect_problems(spec: RoutePolicySpec) -> Iterator[Problem]:
+    redirect, target, tls = spec.redirect, spec.target, spec.tls
     if redirect is None:
         return
     if redirect.host and (why := host_problem(redirect.host, may_be_wildcard=False)):
@@ -280,6 +283,15 @@ def _redirect_problems(redirect: PolicyRedirect | None) -> Iterator[Problem]:
     if not (redirect.scheme or redirect.host or redirect.path):
         told = "needs one of scheme, host and path: else it leads back to itself"
         yield Problem("spec.redirect", told, "FieldValueRequired")
+        return
+    is_same_host = redirect.host in ("", target.host)
+    if not redirect.scheme and is_same_host and redirect.path in ("", target.path):
+        yield Problem("spec.redirect", "leads to its target, and so back to itself")
+    is_kept = tls is not None and (tls.redirect or tls.hsts_s > 0)
+    if redirect.scheme == "http" and is_same_host and is_kept:
+        yield Problem(
+            "spec.redirect.scheme", "must not be http where spec.tls keeps clients at https"
+        )
 
 
 def _path_problems(path: str, where: str) -> Iterator[Problem]:

@@ -73,6 +73,13 @@ def a_backend(**more: Any) -> dict[str, Any]:
         ({"mirror": {"serviceName": "-", "servicePort": 80}}, "spec.mirror.serviceName"),
         ({"redirect": {}}, "spec.redirect"),
         ({"redirect": {"host": "*.a"}}, "spec.redirect.host"),
+        ({"target": {**TARGET, "path": "/a"}, "redirect": {"path": "/a"}}, "spec.redirect"),
+        ({"target": {**TARGET, "host": "a.b"}, "redirect": {"host": "a.b"}}, "spec.redirect"),
+        (
+            {"redirect": {"scheme": "http", "path": "/a"}, "tls": {"redirect": True}},
+            "spec.redirect.scheme",
+        ),
+        ({"redirect": {"scheme": "http"}, "tls": {"hstsSeconds": 1}}, "spec.redirect.scheme"),
         ({"redirect": {"path": "/$host"}}, "spec.redirect.path"),
         ({"rewritePrefix": "/a$1"}, "spec.rewritePrefix"),
         ({"rewritePrefix": "x"}, "spec.rewritePrefix"),
@@ -91,6 +98,21 @@ def a_backend(**more: Any) -> dict[str, Any]:
 )
 def test_what_is_wrong_is_told_at_its_field(spec: dict[str, Any], field: str) -> None:
     assert [one.field for one in a_policy(**{"target": TARGET, **spec}).problems()] == [field]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"target": {**TARGET, "path": "/a"}, "redirect": {"path": "/a/"}},
+        {"target": {**TARGET, "path": "/a"}, "redirect": {"path": "/a", "scheme": "https"}},
+        {"target": {**TARGET, "host": "a.b"}, "redirect": {"host": "c.b"}},
+        {"redirect": {"path": "/"}},
+        {"redirect": {"scheme": "https"}, "tls": {"redirect": True, "hstsSeconds": 1}},
+        {"redirect": {"scheme": "http", "host": "c.b"}, "tls": {"redirect": True}},
+    ],
+)
+def test_a_redirect_that_leads_elsewhere_is_accepted(spec: dict[str, Any]) -> None:
+    assert list(a_policy(**{"target": TARGET, **spec}).problems()) == []
 
 
 @pytest.mark.parametrize(
@@ -187,6 +209,17 @@ def test_the_exact_lines_of_a_policy() -> None:
     assert model.problems == {
         policy.ref: ("Prefix /x of a.example: the host is not served by TLS",)
     }
+
+
+@pytest.mark.parametrize(
+    ("host", "is_told"), [("", True), ("a.example", True), ("other.example", False)]
+)
+def test_a_redirect_to_tls_that_the_host_has_not_is_told(host: str, *, is_told: bool) -> None:
+    target = {**TARGET, "path": "/x"}
+    policy = a_policy(target=target, redirect={"scheme": "https", "host": host})
+
+    why = "Prefix /x of a.example: the host is not served by TLS"
+    assert the_model(policy).problems == ({policy.ref: (why,)} if is_told else {})
 
 
 def test_a_service_that_is_missing_is_told_and_its_share_stays() -> None:
