@@ -18,6 +18,7 @@ from gateway.nginx.quoting import quoted
 from gateway.roads.model import Choice, Policy, Route
 
 HTTPS_PORT = 443
+NOWHERE = "return 503;"
 # Shared by all workers: the state of a limit by client, and what they know of an upstream.
 LIMIT_ZONE = "1m"
 # An upstream's zone: a server takes about 0.9 KiB of it.
@@ -50,7 +51,7 @@ def chosen_lines(route: Route, policy: Policy) -> Iterator[str]:
     """Yield the variables by which a road's requests go to one of several upstreams.
 
     Each has the answer of the one before where it has none of its own: a cookie goes before a
-    header, both before weights, and what is left goes where the road leads.
+    header, both before weights, and what is left goes where the road leads, which may be nowhere.
     """
     before, part = quoted(route.upstream), f"$cube_part_{policy.key}"
     for step in _steps(policy):
@@ -65,13 +66,11 @@ def chosen_lines(route: Route, policy: Policy) -> Iterator[str]:
         before = name
 
 
-def target_of(route: Route) -> str:
-    """Return what proxy_pass is told: an upstream, or the variable that holds one."""
-    policy = route.policy
-    steps = list(_steps(policy)) if policy is not None else []
-    if policy is None or not steps:
-        return quoted(f"http://{route.upstream}")
-    return quoted(f"http://{_variable(route, policy, steps[-1].name)}")
+def target_line(route: Route) -> str:
+    """Return where a road's requests go: an upstream, one of several, or nowhere, which is 503."""
+    if chosen := _chosen(route):
+        return f"proxy_pass {quoted(f'http://{chosen}')};"
+    return f"proxy_pass {quoted(f'http://{route.upstream}')};" if route.upstream else NOWHERE
 
 
 def location_lines(
@@ -97,6 +96,9 @@ def location_lines(
         yield f"proxy_next_upstream_tries {spec.balancing.attempts};"
     if policy.mirror:
         yield f"mirror {quoted(mirror_path(policy))};"
+    # Before the path's exchange, which ends what nginx decides here.
+    if (chosen := _chosen(route)) and not route.upstream:
+        yield f'if ({chosen} = "") {{ {NOWHERE} }}'
     if spec.rewrite_prefix:
         yield from _rewritten(route, spec.rewrite_prefix)
 
@@ -160,12 +162,17 @@ def _redirect_place(redirect: PolicyRedirect) -> tuple[str, str]:
 
 
 def _rewritten(route: Route, prefix: str) -> Iterator[str]:
-    """Yield the path's exchange; the rest of it stays, whatever is in it."""
+    """Yield the path's exchange; the rest of it stays, whatever is in it.
+
+    An exact path has no rest: the service is asked for the prefix as it is written.
+    """
     old, new = re.escape(route.path.rstrip("/")), prefix.rstrip("/")
+    if route.is_exact:
+        yield f"rewrite {quoted('^')} {quoted(prefix)} break;"
+        return
     if route.path != "/":
         yield f"rewrite {quoted(f'^{old}$')} {quoted(new or '/')} break;"
-    if not route.is_exact:
-        yield f"rewrite {quoted(f'(?s)^{old}/(.*)$')} {quoted(f'{new}/$1')} break;"
+    yield f"rewrite {quoted(f'(?s)^{old}/(.*)$')} {quoted(f'{new}/$1')} break;"
 
 
 def _source(kind: str, name: str) -> str:
@@ -195,6 +202,14 @@ def _steps(policy: Policy) -> Iterator[_Step]:
             match = one.backend.header if kind == "header" else one.backend.cookie
             if match is not None:
                 yield _Step(f"{kind}{index}", kind, match, one.upstream)
+
+
+def _chosen(route: Route) -> str:
+    """Return the variable that holds a road's upstream; empty where it has no choice."""
+    if (policy := route.policy) is None:
+        return ""
+    steps = list(_steps(policy))
+    return _variable(route, policy, steps[-1].name) if steps else ""
 
 
 def _weighted(policy: Policy) -> list[Choice]:

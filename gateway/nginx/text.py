@@ -19,7 +19,7 @@ from gateway.nginx.policies import (
     location_lines,
     mirror_lines,
     shared_lines,
-    target_of,
+    target_line,
 )
 from gateway.nginx.quoting import literal, quoted
 from gateway.roads.compile import SELF_MADE
@@ -184,7 +184,7 @@ def _shared(model: Model) -> Iterator[Line]:
     chosen = {
         (one.policy.key, one.upstream): (one, one.policy)
         for one in routes
-        if one.policy is not None and one.upstream
+        if one.policy is not None
     }
     for place in sorted(chosen):
         route, policy = chosen[place]
@@ -294,10 +294,7 @@ def _location(route: Route, host: Host, facts: Facts) -> Iterator[Line]:
         has_tls = bool(host.certificate)
         for text in location_lines(route, policy, has_tls=has_tls, https_port=facts.https_port):
             yield Line(f"      {text}", policy.owner)
-    if route.upstream:
-        yield Line(f"      proxy_pass {target_of(route)};", route.owner)
-    else:
-        yield Line("      return 503;", route.owner)
+    yield Line(f"      {target_line(route)}", route.owner)
 
 
 def _status(facts: Facts, generation: str) -> Iterator[Line]:

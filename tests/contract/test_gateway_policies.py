@@ -158,6 +158,53 @@ async def test_a_rewritten_path_keeps_its_rest(world: GatewayWorld) -> None:
     assert (await ask(world, "/x/y"))[2] == "web /v2/x/y"
 
 
+@pytest.mark.parametrize(
+    ("path", "prefix", "wanted"),
+    [
+        ("/", "/new", "/new"),
+        ("/", "/new/", "/new/"),
+        ("/a/", "/new", "/new"),
+        ("/a/", "/", "/"),
+        ("/a", "/new/", "/new/"),
+        ("/a", "/new", "/new"),
+        ("/a.(b)", "/new", "/new"),
+    ],
+)
+async def test_an_exact_path_is_rewritten_to_the_prefix_as_it_is_written(
+    world: GatewayWorld, path: str, prefix: str, wanted: str
+) -> None:
+    """`/` and `/a/` reached the service as they were asked for."""
+    backend, web = await world.backend("web")
+    dns = a_dns("d", HOST, f"={path} web:{backend.port}")
+    await serve(world, dns, [web], a_policy(rewritePrefix=prefix))
+
+    assert (await ask(world, f"{path}?e=f"))[2] == f"web {wanted}?e=f"
+
+
+async def test_choices_are_led_to_where_the_service_of_the_road_has_no_endpoint(
+    world: GatewayWorld,
+) -> None:
+    """The road answered 503 to all requests, those for the other service too."""
+    backend, after = await world.backend("next")
+    web = a_service("web", cluster_ip="192.0.2.1")
+    chosen = {"serviceName": "next", "servicePort": backend.port}
+    by = {**chosen, "header": {"name": "X-Canary", "value": "yes"}, "weight": 50}
+    ready = a_slice(
+        "next",
+        endpoints=(an_endpoint("127.0.0.1"),),
+        ports=(EndpointPort(port=backend.port),),
+        service="next",
+    )
+    dns = a_dns("d", HOST, "/ web:80")
+    policy = a_policy(backends=[by], balancing={}, rewritePrefix="/new")
+    await serve(world, dns, [web, after], policy, slices=[ready])
+
+    assert {(await ask(world, X_Canary="yes"))[2] for _ in range(5)} == {"next /new/x"}
+    assert {(await ask(world))[0] for _ in range(40)} == {"200", "503"}
+    await serve(world, dns, [web, after], a_policy(backends=[by], balancing={}))
+    assert (await ask(world, X_Canary="yes"))[0] == "503"
+
+
 async def test_a_canary_has_its_share_and_those_who_ask_for_it(world: GatewayWorld) -> None:
     (_, web), (_, after) = await world.backend("web", "http"), await world.backend("next", "http")
     (_, other) = await world.backend("other", "http")
