@@ -19,6 +19,11 @@ from gateway.roads.model import Choice, Policy, Route
 
 HTTPS_PORT = 443
 NOWHERE = "return 503;"
+# Bodies up to here are read whole before the service is asked, so that another endpoint may be.
+# Longer ones are passed on as they come: what nginx holds of them is in memory.
+HELD_BODY_BYTES_MAX = 1 << 20
+# A client's connection takes its next request once the copy of the one before has ended.
+MIRROR_S = 1
 # Shared by all workers: the state of a limit by client, and what they know of an upstream.
 LIMIT_ZONE = "1m"
 # An upstream's zone: a server takes about 0.9 KiB of it.
@@ -88,10 +93,7 @@ def location_lines(
         told = f"return {spec.redirect.code} {_redirected(spec.redirect, https_port)};"
         yield f"if ($cube_moved_{policy.key}) {{ {told} }}"
     yield from _limits(spec, policy.key)
-    if spec.timeouts is not None:
-        yield f"proxy_connect_timeout {spec.timeouts.connect_s}s;"
-        yield f"proxy_read_timeout {spec.timeouts.read_s}s;"
-        yield f"proxy_send_timeout {spec.timeouts.send_s}s;"
+    yield from _timeouts(spec)
     if spec.balancing is not None:
         yield f"proxy_next_upstream_tries {spec.balancing.attempts};"
     if policy.mirror:
@@ -107,6 +109,11 @@ def mirror_lines(policy: Policy) -> Iterator[str]:
     """Yield the location that sends the copies; no client reaches it."""
     yield f"location = {quoted(mirror_path(policy))} {{"
     yield "  internal;"
+    # The road's own location has looked at the body.
+    yield "  client_max_body_size 0;"
+    for step in ("connect", "send", "read"):
+        yield f"  proxy_{step}_timeout {MIRROR_S}s;"
+    yield "  proxy_next_upstream off;"
     yield f"  proxy_pass {quoted(f'http://{policy.mirror}$request_uri')};"
     yield "}"
 
@@ -132,6 +139,13 @@ def balancing_lines(balancing: PolicyBalancing, name: str, server_count: int) ->
         yield f"sticky cookie {quoted(balancing.session_cookie)} path=/ httponly;"
 
 
+def _timeouts(spec: RoutePolicySpec) -> Iterator[str]:
+    if spec.timeouts is not None:
+        yield f"proxy_connect_timeout {spec.timeouts.connect_s}s;"
+        yield f"proxy_read_timeout {spec.timeouts.read_s}s;"
+        yield f"proxy_send_timeout {spec.timeouts.send_s}s;"
+
+
 def _limits(spec: RoutePolicySpec, key: str) -> Iterator[str]:
     if (limits := spec.limits) is None:
         return
@@ -142,6 +156,8 @@ def _limits(spec: RoutePolicySpec, key: str) -> Iterator[str]:
         yield f"limit_conn cube_connections_{key} {limits.connections};"
     if limits.body_bytes:
         yield f"client_max_body_size {limits.body_bytes};"
+        if limits.body_bytes > HELD_BODY_BYTES_MAX:
+            yield "proxy_request_buffering off;"
 
 
 def _redirected(redirect: PolicyRedirect, https_port: int) -> str:

@@ -7,6 +7,7 @@ this machine is used.
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -40,6 +41,7 @@ INSIDE = "etc/cube-gateway"
 WORKERS_GID = 33
 ANSWER_S = 10.0
 END_S = 20.0
+PART_BYTES = 1 << 20
 
 
 def reason_to_skip() -> str:
@@ -109,6 +111,9 @@ class ChrootNginx:
         return ["chroot", str(self.root), "/usr/sbin/nginx", *words]
 
 
+type Held = tuple[asyncio.Task[object], asyncio.StreamReader, asyncio.StreamWriter]
+
+
 class Backend:
     """A service: an HTTP server on the loopback that answers with its name and the path."""
 
@@ -121,7 +126,12 @@ class Backend:
         self.is_slow, self.is_asked = asyncio.Event(), asyncio.Event()
         self.paths: list[str] = []
         self.heads: list[str] = []
-        self._held: set[object] = set()
+        # It then reads requests, and answers none.
+        self.is_mute = False
+        # Bytes of bodies, as they come.
+        self.body_byte_count = 0
+        self.is_body_begun = asyncio.Event()
+        self._held: set[Held] = set()
 
     async def begin(self) -> Service:
         self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
@@ -132,14 +142,21 @@ class Backend:
     async def end(self) -> None:
         if self._server is not None:
             self._server.close()
+        tasks = [task for task, _, _ in self._held]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # asyncio itself holds neither: a collection of garbage would cut the connection.
-        held = (asyncio.current_task(), reader, writer)
+        task = asyncio.current_task()
+        assert task is not None
+        held = (task, reader, writer)
         self._held.add(held)
         try:
             await self._serve(reader, writer)
         finally:
+            writer.close()
             self._held.discard(held)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -151,6 +168,10 @@ class Backend:
             self.is_asked.set()
             if path == "/silent":
                 await reader.read()
+            await self._read_body(head.decode(errors="replace").lower(), reader)
+            if self.is_mute:
+                # nginx has had enough of it then.
+                await reader.read()
             body = f"{self.name} {path}".encode()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
             writer.write(body[:1])
@@ -160,7 +181,24 @@ class Backend:
                 await self.is_let_go.wait()
             writer.write(body[1:])
             await writer.drain()
-        writer.close()
+
+    async def _read_body(self, head: str, reader: asyncio.StreamReader) -> None:
+        if "transfer-encoding: chunked" in head:
+            while left := int(await reader.readuntil(b"\r\n"), 16):
+                await self._read_part(left, reader)
+                await reader.readexactly(2)
+        elif said := re.search(r"content-length: (\d+)", head):
+            await self._read_part(int(said[1]), reader)
+
+    async def _read_part(self, byte_count: int, reader: asyncio.StreamReader) -> None:
+        left = byte_count
+        while left:
+            part = await reader.read(min(left, PART_BYTES))
+            if not part:
+                raise asyncio.IncompleteReadError(part, left)
+            left -= len(part)
+            self.body_byte_count += len(part)
+            self.is_body_begun.set()
 
 
 class GatewayWorld:

@@ -246,6 +246,72 @@ async def test_copies_are_sent_and_their_answers_dropped(world: GatewayWorld) ->
     assert (await ask(world))[0] == "200"
 
 
+async def test_a_copy_is_whole_and_holds_no_client_where_its_service_never_answers(
+    world: GatewayWorld,
+) -> None:
+    """The client's next request waited a minute; of a body above 1 MiB there was no copy."""
+    (web, one), (shadow, two) = await world.backend("web"), await world.backend("shadow")
+    dns = a_dns("d", HOST, f"/ web:{web.port}")
+    mirror = {"serviceName": "shadow", "servicePort": shadow.port}
+    limits = {"bodyBytes": 3 << 20}
+    await serve(world, dns, [one, two], a_policy(mirror=mirror, limits=limits))
+
+    body = b"x" * (2 << 20)
+    head = f"POST /x HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {len(body)}\r\n\r\n"
+    last = f"GET /y HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
+    shadow.is_mute = True
+    async with asyncio.timeout(ANSWER_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.facts.http_port)
+        writer.write(head.encode() + body + last.encode())
+        answers = await reader.read()
+        while more := await reader.read():
+            answers += more
+        writer.close()
+    assert re.findall(rb"web /.", answers) == [b"web /x", b"web /y"]
+    assert (web.body_byte_count, shadow.body_byte_count) == (len(body), len(body))
+    # One connection a copy: what failed is not tried again.
+    assert shadow.paths == ["/x", "/y"]
+
+
+async def test_a_long_body_is_passed_on_as_it_comes(world: GatewayWorld) -> None:
+    """nginx held it whole in its container's 256 MiB before it asked the service."""
+    backend, web = await world.backend("web")
+    dns = a_dns("d", HOST, f"/ web:{backend.port}", f"/s web:{backend.port}")
+    whole, part = 300 << 20, b"x" * (1 << 20)
+    roads = {path: {"kind": "Dns", "name": "d", "path": path} for path in ("/", "/s")}
+    policies = (
+        a_policy("long", roads["/"], limits={"bodyBytes": whole}),
+        a_policy("short", roads["/s"], limits={"bodyBytes": 2 << 20}),
+    )
+    await serve(world, dns, [web], *policies)
+
+    head = f"PUT /x HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n"
+    async with asyncio.timeout(6 * ANSWER_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.facts.http_port)
+        writer.write(f"{head}Content-Length: {whole}\r\n\r\n".encode() + part)
+        await backend.is_body_begun.wait()
+        for _ in range(whole // len(part) - 1):
+            writer.write(part)
+            await writer.drain()
+        assert b" 200 OK" in await reader.readline()
+        writer.close()
+    assert backend.body_byte_count == whole
+    assert await code_of(world, f"{head}Content-Length: {whole + 1}\r\n\r\n".encode()) == "413"
+    chunked = f"{head.replace('/x', '/s')}Transfer-Encoding: chunked\r\n\r\n".encode()
+    chunks = [b"%x\r\n%s\r\n" % (len(part), part)] * 2
+    assert await code_of(world, b"".join((chunked, *chunks, b"0\r\n\r\n"))) == "200"
+    assert await code_of(world, b"".join((chunked, *chunks, b"1\r\nx\r\n0\r\n\r\n"))) == "413"
+
+
+async def code_of(world: GatewayWorld, request: bytes) -> str:
+    async with asyncio.timeout(ANSWER_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.facts.http_port)
+        writer.write(request)
+        line = await reader.readline()
+        writer.close()
+    return line.split(b" ")[1].decode()
+
+
 async def test_limits_are_answered_with_429_and_413(world: GatewayWorld) -> None:
     backend, web = await world.backend("web")
     dns = a_dns("d", HOST, f"/ web:{backend.port}")

@@ -15,6 +15,8 @@ from cubernetes.api.resource import Resource
 BACKENDS_MAX = 8
 ATTEMPTS_MAX = 5
 BODY_BYTES_MAX = 10 << 30
+# A body that is copied is held whole.
+MIRRORED_BODY_BYTES_MAX = 16 << 20
 type Span = Annotated[int, msgspec.Meta(ge=1, le=3600)]
 type Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 type Rate = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -75,7 +77,7 @@ class PolicyBackend(Model):
 
 
 class PolicyMirror(Model):
-    """A service of the namespace that is sent a copy; its answers are dropped.
+    """A service of the namespace that is sent a copy; its answers are dropped, after 1 s at most.
 
     service_name: the service.
     service_port: which of its ports, by number or name.
@@ -121,7 +123,7 @@ class PolicyLimits(Model):
     requests_per_second: how many requests on average.
     burst: how many more at once.
     connections: how many requests at the same time.
-    body_bytes: how long a request's body may be; 1 MiB where no policy says.
+    body_bytes: how long a request's body may be; 1 MiB where no policy says, 16 MiB with a mirror.
     """
 
     requests_per_second: Rate | None = None
@@ -240,8 +242,7 @@ class RoutePolicy(Object):
         if spec.rewrite_prefix:
             yield from _path_problems(spec.rewrite_prefix, "spec.rewritePrefix")
         yield from _balancing_problems(spec.balancing)
-        if spec.limits is not None and spec.limits.burst and not spec.limits.requests_per_second:
-            yield Problem("spec.limits.burst", "has a meaning with requestsPerSecond alone")
+        yield from _limits_problems(spec)
 
 
 def _backend_problems(one: PolicyBackend, where: str) -> Iterator[Problem]:
@@ -251,6 +252,16 @@ def _backend_problems(one: PolicyBackend, where: str) -> Iterator[Problem]:
             yield from _name_problems(name, match.name, f"{where}.{name}.name")
             if _VALUE.match(match.value) is None:
                 yield Problem(f"{where}.{name}.value", VALUE_RULE)
+
+
+def _limits_problems(spec: RoutePolicySpec) -> Iterator[Problem]:
+    if (limits := spec.limits) is None:
+        return
+    if limits.burst and not limits.requests_per_second:
+        yield Problem("spec.limits.burst", "has a meaning with requestsPerSecond alone")
+    if spec.mirror is not None and (limits.body_bytes or 0) > MIRRORED_BODY_BYTES_MAX:
+        told = f"must be at most {MIRRORED_BODY_BYTES_MAX} with a mirror, whose copy is held whole"
+        yield Problem("spec.limits.bodyBytes", told)
 
 
 def _target_problems(target: PolicyTarget) -> Iterator[Problem]:

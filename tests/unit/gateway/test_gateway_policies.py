@@ -84,6 +84,13 @@ def a_backend(**more: Any) -> dict[str, Any]:
         ({"rewritePrefix": "/a$1"}, "spec.rewritePrefix"),
         ({"rewritePrefix": "x"}, "spec.rewritePrefix"),
         ({"limits": {"burst": 3}}, "spec.limits.burst"),
+        (
+            {
+                "limits": {"bodyBytes": (16 << 20) + 1},
+                "mirror": {"serviceName": "web", "servicePort": 80},
+            },
+            "spec.limits.bodyBytes",
+        ),
         ({"balancing": {"hash": {"by": "source"}}}, "spec.balancing.hash"),
         (
             {"balancing": {"algorithm": "Hash", "hash": {"by": "header"}}},
@@ -209,6 +216,16 @@ def test_the_exact_lines_of_a_policy() -> None:
     assert model.problems == {
         policy.ref: ("Prefix /x of a.example: the host is not served by TLS",)
     }
+
+
+@pytest.mark.parametrize(("body_bytes", "is_held"), [(1 << 20, True), ((1 << 20) + 1, False)])
+def test_bodies_up_to_1_mib_are_held_so_that_another_endpoint_may_be_asked(
+    body_bytes: int, *, is_held: bool
+) -> None:
+    model = the_model(a_policy(limits={"bodyBytes": body_bytes}))
+    text = configuration_for(model, Facts()).content.decode()
+
+    assert ("proxy_request_buffering off;" not in text) == is_held
 
 
 @pytest.mark.parametrize(
