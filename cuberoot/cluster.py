@@ -44,6 +44,8 @@ class Cluster(Settings, frozen=True, kw_only=True):
     # Under which the names of services are; and where every node answers questions about names.
     cluster_domain: str = "cluster.local"
     resolver_address: str = "169.254.20.10"
+    # Whether this machine's own programs find the cluster's names too: by its resolv.conf.
+    host_names: bool = True
     # On the control plane: the ports that services may have on every node, and the addresses of
     # those of type LoadBalancer.
     node_port_range: str = "30000-32767"

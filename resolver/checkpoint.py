@@ -9,12 +9,18 @@ import msgspec
 from cubernetes.api.coding import codec
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.service import Service
+from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object
 from cubernetes.host.durable.checkedfile import CheckedFile
 
 # Each line begins with the kind of its object.
-_KINDS: dict[bytes, type[Object]] = {b"N": Namespace, b"S": Service, b"E": EndpointSlice}
+_KINDS: dict[bytes, type[Object]] = {
+    b"N": Namespace,
+    b"S": Service,
+    b"E": EndpointSlice,
+    b"D": Dns,
+}
 _MARKS = {kind: mark for mark, kind in _KINDS.items()}
 
 
@@ -24,6 +30,7 @@ class Saved(NamedTuple):
     namespaces: Sequence[Namespace]
     services: Sequence[Service]
     slices: Sequence[EndpointSlice]
+    dnses: Sequence[Dns] = ()
 
 
 class NamesCheckpoint:
@@ -46,6 +53,7 @@ class NamesCheckpoint:
             [one for one in found if isinstance(one, Namespace)],
             [one for one in found if isinstance(one, Service)],
             [one for one in found if isinstance(one, EndpointSlice)],
+            [one for one in found if isinstance(one, Dns)],
         )
 
     def save(self, lines: Sequence[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.service import Service, ServiceSpec
+from cubernetes.api.cubernetes.dns import Dns, DnsSpec, DnsStatus
 from cubernetes.api.discovery.endpointslice import SERVICE_LABEL, Endpoint, EndpointSlice
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 
@@ -28,6 +29,11 @@ def slice_kept(one: EndpointSlice) -> EndpointSlice:
 
 def namespace_kept(one: Namespace) -> Namespace:
     return Namespace(metadata=_meta(one))
+
+
+def dns_kept(one: Dns) -> Dns:
+    status = DnsStatus(gateways=one.status.gateways)
+    return Dns(metadata=_meta(one), spec=DnsSpec(host=one.spec.host), status=status)
 
 
 def _endpoint_kept(one: Endpoint) -> Endpoint:

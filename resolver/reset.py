@@ -1,4 +1,6 @@
-"""`python -m resolver.reset --settings FILE`: take the resolver's address from this machine."""
+"""`python -m resolver.reset --settings FILE`: take the resolver from this machine: its address, and
+our lines in the machine's resolv.conf.
+"""
 
 import argparse
 import asyncio
@@ -7,7 +9,7 @@ from pathlib import Path
 
 from cubernetes.host.command import CommandFailed, SystemCommands
 from cubernetes.host.settings import SettingsInvalid, read_settings
-from resolver import address
+from resolver import address, hostfile
 from resolver.settings import ResolverSettings
 
 
@@ -17,8 +19,10 @@ def main() -> int:
     options = parser.parse_args()
     try:
         settings = read_settings(ResolverSettings, options.settings)
+        if settings.host_resolv_conf:
+            hostfile.ask_no_more(Path(settings.host_resolv_conf))
         asyncio.run(address.remove(SystemCommands(), settings.address))
-    except (CommandFailed, SettingsInvalid) as error:
+    except (CommandFailed, OSError, SettingsInvalid) as error:
         sys.stderr.write(f"resolver.reset: {error}\n")
         return 1
     return 0

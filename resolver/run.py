@@ -1,4 +1,4 @@
-"""The resolver's loops: follow Services, EndpointSlices and Namespaces; answer; keep what is known.
+"""The resolver's loops: follow the objects that names are made of; answer; keep what is known.
 
 It answers from the first moment: by its checkpoint until the API has told everything, and with
 SERVFAIL about the cluster's names where it has none. Names of others need neither.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.service import Service
+from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
@@ -22,7 +23,7 @@ from cubernetes.host.log import Log
 from cubernetes.host.names.machine import resolv_conf_here
 from cubernetes.host.names.resolvconf import SERVERS_MAX
 from cubernetes.host.supervise import supervised
-from resolver import address
+from resolver import address, hostfile
 from resolver.answers.compile import Facts
 from resolver.answers.records import labels_of
 from resolver.answers.zone import Place, Zone
@@ -30,7 +31,7 @@ from resolver.checkpoint import NamesCheckpoint, Saved, lines_of
 from resolver.counts import Counts
 from resolver.forwarding.forwarder import Forwarder
 from resolver.forwarding.upstreams import Roads, Upstream
-from resolver.objects import namespace_kept, service_kept, slice_kept
+from resolver.objects import dns_kept, namespace_kept, service_kept, slice_kept
 from resolver.serving import Answers, Datagrams, Streams, bound
 from resolver.settings import ResolverSettings
 
@@ -62,6 +63,8 @@ class Resolver:
         self._services = Informer(client, Service, env, keep=service_kept)
         self._slices = Informer(client, EndpointSlice, env, keep=slice_kept)
         self._namespaces = Informer(client, Namespace, env, keep=namespace_kept)
+        self._dnses = Informer(client, Dns, env, keep=dns_kept)
+        self._informers = (self._services, self._slices, self._namespaces, self._dnses)
         path = Path(settings.checkpoint) if settings.checkpoint else None
         self._checkpoint = NamesCheckpoint(path)
         self._changed = asyncio.Event()
@@ -70,6 +73,8 @@ class Resolver:
         self._forwarder = Forwarder(env, counts)
         self.answers = Answers(self._zone, self._forwarder, counts)
         self._is_unsaved = False
+        # What was told last of this machine's own resolv.conf.
+        self._told = ""
         # Set while this node answers.
         self.is_serving = asyncio.Event()
 
@@ -78,7 +83,7 @@ class Resolver:
         self._follow()
         await self._begin_from_checkpoint()
         async with asyncio.TaskGroup() as tasks:
-            for informer in (self._services, self._slices, self._namespaces):
+            for informer in self._informers:
                 tasks.create_task(informer.run())
             for name, work in (
                 ("names", self._take_over),
@@ -93,7 +98,8 @@ class Resolver:
         self._services.on_change(self._zone.take_service)
         self._slices.on_change(self._zone.take_slice)
         self._namespaces.on_change(self._zone.take_namespace)
-        for informer in (self._services, self._slices, self._namespaces):
+        self._dnses.on_change(self._zone.take_dns)
+        for informer in self._informers:
             informer.on_change(lambda _old, _new: self._changed.set())
 
     async def _begin_from_checkpoint(self) -> None:
@@ -109,7 +115,7 @@ class Resolver:
 
     async def _take_over(self) -> None:
         """Answer by what the API tells, once that is whole; keep it."""
-        for informer in (self._services, self._slices, self._namespaces):
+        for informer in self._informers:
             await informer.synced.wait()
         self._zone.is_known = True
         self.answers.zone = self._zone
@@ -125,6 +131,7 @@ class Resolver:
             *self._namespaces.cache.list(),
             *self._services.cache.list(),
             *self._slices.cache.list(),
+            *self._dnses.cache.list(),
         ]
         lines: list[bytes] = []
         for start in range(0, len(objects), LINES_AT_ONCE):
@@ -152,7 +159,22 @@ class Resolver:
             upstreams = await self._env.blocking.run(("machine", "resolv.conf"), read)
             self._forwarder.take(Roads(upstreams))
             self.is_serving.set()
+            if self._settings.host_resolv_conf:
+                await self._ask_first()
             await self._env.clock.sleep(LOOK_S)
+
+    async def _ask_first(self) -> None:
+        """Let this machine's own programs ask here; where they cannot, they go on as they did."""
+        path = Path(self._settings.host_resolv_conf)
+        ask = partial(hostfile.ask_first, path, self._settings.address)
+        try:
+            is_ours = await self._env.blocking.run(("machine", "resolv.conf"), ask)
+            why = "" if is_ours else "it is another program's"
+        except OSError as error:
+            why = str(error)
+        if why and why != self._told:
+            log.warning("this machine does not ask here", file=path, why=why)
+        self._told = why
 
     async def _serve_datagrams(self) -> None:
         await self.is_serving.wait()
@@ -184,6 +206,8 @@ def zone_of(settings: ResolverSettings, saved: Saved) -> Zone:
         zone.take_service(None, service)
     for one in saved.slices:
         zone.take_slice(None, one)
+    for dns in saved.dnses:
+        zone.take_dns(None, dns)
     zone.is_known = True
     return zone
 

@@ -20,6 +20,9 @@ class ResolverSettings(Settings, frozen=True, kw_only=True):
     ttl_s: int = 5
     # Whose name servers answer what is not the cluster's: the first of these files that names one.
     resolv_confs: tuple[str, ...] = RESOLV_CONFS
+    # The file by which this machine's own programs find name servers: it is to name this one first.
+    # Empty leaves the machine as it is.
+    host_resolv_conf: str = ""
     # Where the cluster's names are kept for a start without an API server; empty keeps nothing.
     checkpoint: str = ""
     # /metrics and /livez on the loopback; 0 serves none.

@@ -102,7 +102,7 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(frozenset({"get"}), ("nodes",)),
         Rule(WRITE, ("events",)),
     ),
-    RESOLVERS: (Rule(READ, ("services", "endpointslices", "namespaces")),),
+    RESOLVERS: (Rule(READ, ("services", "endpointslices", "namespaces", "dnses")),),
     BOOTSTRAPPERS: (Rule(frozenset({"create"}), ("join",)),),
     MONITORING: (Rule(frozenset({"get"}), ("metrics",)),),
 }

@@ -94,24 +94,6 @@ def roads_of(
     return Roads(roads, refused, _tls_of(roads, sorted(claimants, key=_age)))
 
 
-def addresses_of(
-    ingresses: Iterable[Ingress], dnses: Iterable[Dns]
-) -> Mapping[str, frozenset[str]]:
-    """Return the gateways' addresses for each host that has roads, as the objects' status says.
-
-    A wildcard stands as it is written: `*.shop.example` is every name with one label more.
-    """
-    found: dict[str, set[str]] = {}
-    for ingress in ingresses:
-        told = {one.ip for one in ingress.status.load_balancer.ingress if one.ip}
-        for rule in ingress.spec.rules:
-            if rule.host:
-                found.setdefault(rule.host, set()).update(told)
-    for dns in dnses:
-        found.setdefault(dns.spec.host, set()).update(dns.status.gateways)
-    return {host: frozenset(found[host]) for host in sorted(found) if found[host]}
-
-
 def own_classes(classes: Iterable[IngressClass]) -> frozenset[str]:
     """Return the names of the classes that the gateway serves."""
     return frozenset(one.metadata.name for one in classes if one.spec.controller == GATEWAY)

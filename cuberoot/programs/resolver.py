@@ -14,6 +14,7 @@ from cuberoot.program import (
 from resolver.settings import ResolverSettings
 
 METRICS_PORT = 10258
+HOST_RESOLV_CONF = "/etc/resolv.conf"
 
 
 def settings(site: Site) -> ResolverSettings:
@@ -25,6 +26,7 @@ def settings(site: Site) -> ResolverSettings:
         service_range=cluster.service_range,
         pod_range=cluster.pod_range,
         address=cluster.resolver_address,
+        host_resolv_conf=HOST_RESOLV_CONF if cluster.host_names else "",
         checkpoint=str(layout.RESOLVER_CHECKPOINT),
         metrics_port=METRICS_PORT,
     )

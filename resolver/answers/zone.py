@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.service import Service
+from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from resolver.answers.compile import (
     GATEWAY,
@@ -23,6 +24,7 @@ from resolver.answers.compile import (
     ready_backends,
     undashed,
 )
+from resolver.answers.hosts import Hosts
 from resolver.answers.records import (
     ANY,
     AXFR,
@@ -74,6 +76,7 @@ class Zone:
         self._slices: dict[Key, dict[str, EndpointSlice]] = {}
         self._namespaces: set[bytes] = set()
         self._parts: OrderedDict[Key, Part] = OrderedDict()
+        self._hosts = Hosts(place.facts)
         # Reverse names: cluster IPs, and the addresses of headless services' endpoints.
         self._cluster_ips: dict[IPv4Address, Key] = {}
         self._endpoints: dict[IPv4Address, set[Key]] = {}
@@ -121,6 +124,11 @@ class Zone:
             self._namespaces.add(new.metadata.name.encode())
         elif old is not None:
             self._namespaces.discard(old.metadata.name.encode())
+
+    def take_dns(self, old: Dns | None, new: Dns | None) -> None:
+        self._hosts.take(old, new)
+        self._serial += 1
+        self._renewed()
 
     def _forget_address(self, key: Key) -> None:
         old = self._services.get(key)
@@ -178,7 +186,10 @@ class Zone:
         """Return what is at a name; None where the name is not ours."""
         zone = self._place.facts.zone
         if labels[-len(zone) :] == zone:
-            return _Found(self._within(labels[: -len(zone)]))
+            return _Found(self._within(labels))
+        host = self._hosts.node_of(labels)
+        if host is not None:
+            return _Found(host)
         address = address_of(labels)
         if address is not None and self._is_ours(address):
             return _Found(self._reverse(address))
@@ -209,10 +220,15 @@ class Zone:
         return Sections(entries=found)
 
     def _within(self, labels: Labels) -> Node | None:
-        """Return the node of a name below the zone; None where there is no such name."""
-        if labels and labels[-1] in BRANCHES:
-            return self._in_branch(labels)
-        return self._fixed.get(labels)
+        """Return the node of a name in the zone; None where there is no such name.
+
+        What lies below a branch is said by services and pods alone.
+        """
+        below = labels[: -len(self._place.facts.zone)]
+        if below and below[-1] in BRANCHES:
+            return self._in_branch(below)
+        fixed = self._fixed.get(below)
+        return self._hosts.node_of(labels) if fixed is None else fixed
 
     def _in_branch(self, labels: Labels) -> Node | None:
         branch = labels[-1]

@@ -1,6 +1,7 @@
 """A Dns and an Ingress answer through nginx in a container, whatever is stopped meanwhile."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 import pytest
 
@@ -10,6 +11,7 @@ from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
+from tests.e2e.pods import SLEEP, pod, shell, until_phase
 from tests.e2e.test_serving import created, removed
 from tests.unit.gateway.roadworld import a_dns, an_ingress
 
@@ -31,6 +33,11 @@ async def ask(cluster: Cluster, path: str, host: str = HOST, node: str = "n1") -
     ended = await cluster.run(node, [*argv, f"http://{address}{path}"], check=False)
     words = ended.stdout.split()
     return f"{words[-1]} {words[0]}" if len(words) > 1 else ended.stdout.strip()
+
+
+async def is_named(cluster: Cluster, node: str, argv: Sequence[str]) -> bool:
+    ended = await cluster.run(node, argv, check=False)
+    return ended.code == 0 and ended.stdout.startswith("blue")
 
 
 async def until_answered(cluster: Cluster, path: str, word: str, host: str = HOST) -> None:
@@ -60,8 +67,8 @@ async def test_two_paths_lead_to_two_services_whatever_is_stopped_meanwhile(
     roads: Cluster, client: Client
 ) -> None:
     """W28: exact paths only, one nginx a host and node, dropped where a service was not there."""
-    for path, pod in (("/red", "red"), ("/red/x", "red"), ("/blue", "blue")):
-        await until_answered(roads, path, pod)
+    for path, word in (("/red", "red"), ("/red/x", "red"), ("/blue", "blue")):
+        await until_answered(roads, path, word)
     await until_answered(roads, "/", "red", "shop.example")
     assert (await ask(roads, "/blue", "shop.example")).startswith("200 blue")
     assert (await ask(roads, "/redder")).startswith("404")
@@ -76,6 +83,17 @@ async def test_two_paths_lead_to_two_services_whatever_is_stopped_meanwhile(
         return address in dns.status.gateways and address in addresses
 
     await until("the gateway's address is in both", is_told, 30)
+
+    # The host is a name: on every node, beside the node's own names, and in a pod.
+    name = ["curl", "-sf", "-m", "5", f"http://{HOST}/blue"]
+    for node in roads.names:
+        await until(f"{HOST} leads to it on {node}", partial(is_named, roads, node, name), 20)
+    await client.create(pod("asker", [shell(SLEEP)], namespace="default"))
+    asker = await until_phase(client, "asker", "Running", namespace="default")
+    container = asker.status.container_statuses[0].container_id.removeprefix("docker://")
+    inside = ["docker", "exec", container, "wget", "-q", "-O", "-", f"http://{HOST}/blue"]
+    assert await is_named(roads, asker.spec.node_name, inside)
+    await client.delete(Pod, "asker", "default")
 
     gone = (await ready_pods(client, "app=red"))[0].metadata
     await client.delete(Pod, gone.name, "default", uid=gone.uid)

@@ -8,7 +8,8 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace path by content in one step, durable once this returns.
 
     Written beside, synced, renamed, and the folder synced: a reader sees the old file or the new
-    one, also after a power cut. The file never exists with wider permissions than mode.
+    one, also after a power cut. The file never exists with wider permissions than mode, and has
+    exactly these in the end, whatever the process' umask is.
 
     Raises:
         OSError: the folder is missing, read-only or full; path is then unchanged.
@@ -19,6 +20,7 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            os.fchmod(handle, mode)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

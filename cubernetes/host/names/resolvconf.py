@@ -8,6 +8,8 @@ from typing import NamedTuple
 SERVERS_MAX = 3
 SEARCHES_MAX = 32
 SEARCHES_CHARS_MAX = 2048
+# Before the line of a server that we added.
+MARK = "# cubernetes: the cluster's names; `cuberoot reset` takes these two lines away\n"
 
 
 class ResolvConf(NamedTuple):
@@ -39,6 +41,21 @@ def without(conf: ResolvConf, addresses: Iterable[str]) -> ResolvConf:
     """Return it without some servers."""
     left_out = frozenset(addresses)
     return conf._replace(servers=tuple(one for one in conf.servers if one not in left_out))
+
+
+def with_first_server(text: str, address: str) -> str:
+    """Return a file that asks this server before its own, which are asked where it is silent.
+
+    What somebody else wrote stays as it is, and so does a file that names the server already.
+    """
+    rest = without_first_server(text)
+    return rest if address in parsed(rest).servers else f"{MARK}nameserver {address}\n{rest}"
+
+
+def without_first_server(text: str) -> str:
+    """Return a file as it is without our lines, wherever they stand."""
+    before, *after = text.split(MARK)
+    return before + "".join(one.partition("\n")[2] for one in after)
 
 
 def _is_address(text: str) -> bool:

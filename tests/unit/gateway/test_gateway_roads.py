@@ -10,11 +10,8 @@ from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.meta import Ref, replaced
 from cubernetes.api.networking.ingress import (
     Ingress,
-    IngressAddress,
-    IngressLoadBalancer,
-    IngressStatus,
 )
-from cubernetes.api.roads import HostTLS, Place, Roads, addresses_of, roads_of
+from cubernetes.api.roads import HostTLS, Place, Roads, roads_of
 from tests.unit.gateway.roadworld import CLASSES, a_dns, an_ingress
 
 PATHS = ("/ web", "/a web", "=/a cart", "/a/b cart", "=/ web")
@@ -115,19 +112,6 @@ def test_what_an_older_version_let_in_leads_nowhere_and_is_told(host: str) -> No
 
     assert list(leads(found)) == [Place("b.example", "/")]
     assert len(found.refused) == 1
-
-
-def test_a_host_leads_to_the_gateways_that_its_objects_name() -> None:
-    entries = (IngressAddress(ip="192.0.2.1"), IngressAddress(ip="192.0.2.2"))
-    status = IngressStatus(load_balancer=IngressLoadBalancer(ingress=entries))
-    served = replaced(an_ingress("a", ("*.a.example", ("/ web",))), status=status)
-    dns = a_dns("d", "b.example")
-    told = replaced(dns, status=replaced(dns.status, gateways=("192.0.2.1",)))
-
-    assert addresses_of([served, an_ingress("x", ("c.example", ("/ web",)))], [told]) == {
-        "*.a.example": frozenset({"192.0.2.1", "192.0.2.2"}),
-        "b.example": frozenset({"192.0.2.1"}),
-    }
 
 
 def test_a_host_is_served_by_the_entry_that_names_it_best() -> None:

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv4Network
 from dnslib import EDNS0, RCODE, RR, DNSHeader, DNSQuestion, DNSRecord
 
 from cubernetes.api.core.service import Service
+from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from resolver.answers.compile import Facts
 from resolver.answers.wire import Query, Refusal, built, parsed
@@ -28,7 +29,9 @@ def question(name: str, kind: str = "A", *, edns_bytes: int = 0, number: int = 4
     return bytes(record.pack())
 
 
-def a_zone(*objects: Service | EndpointSlice, namespaces: tuple[str, ...] = ("default",)) -> Zone:
+def a_zone(
+    *objects: Service | EndpointSlice | Dns, namespaces: tuple[str, ...] = ("default",)
+) -> Zone:
     """Return a zone that knows these objects, whole."""
     zone = Zone(PLACE)
     for name in namespaces:
@@ -36,6 +39,8 @@ def a_zone(*objects: Service | EndpointSlice, namespaces: tuple[str, ...] = ("de
     for one in objects:
         if isinstance(one, Service):
             zone.take_service(None, one)
+        elif isinstance(one, Dns):
+            zone.take_dns(None, one)
         else:
             zone.take_slice(None, one)
     zone.is_known = True

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from cubernetes.api.cubernetes.dns import Dns, DnsSpec, DnsStatus
+from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.connect import ClientSettings
 from resolver.checkpoint import NamesCheckpoint, lines_of
-from resolver.objects import namespace_kept, service_kept, slice_kept
+from resolver.objects import dns_kept, namespace_kept, service_kept, slice_kept
 from resolver.run import zone_of
 from resolver.settings import ResolverSettings
 from tests.given import a_namespace, a_service, a_slice
@@ -17,6 +19,13 @@ OBJECTS = [
     namespace_kept(a_namespace("default")),
     service_kept(a_service("db", cluster_ip="None")),
     slice_kept(a_slice("db-1", service="db", addresses=["10.244.1.2"])),
+    dns_kept(
+        Dns(
+            metadata=ObjectMeta(name="d", namespace="default"),
+            spec=DnsSpec(host="shop.example"),
+            status=DnsStatus(gateways=("192.0.2.7",)),
+        )
+    ),
 ]
 
 
@@ -29,6 +38,7 @@ def test_names_are_answered_from_what_was_saved(tmp_path: Path) -> None:
     name = "db.default.svc.cluster.local."
     assert texts(asked(zone, name).rr) == [f"{name} A 10.244.1.2"]
     assert asked(zone, "default.svc.cluster.local.").rr == []
+    assert texts(asked(zone, "shop.example.").rr) == ["shop.example. A 192.0.2.7"]
 
 
 def test_a_file_that_was_cut_is_none(tmp_path: Path) -> None:
