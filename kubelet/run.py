@@ -165,6 +165,7 @@ class Kubelet:
         """Run until cancelled; each part begins again by itself where it fails."""
         self._pods.on_change(self._on_pod)
         self._nodes.on_change(self._on_node)
+        self._objects.on_news(self._workers.take_news)
         try:
             async with asyncio.TaskGroup() as group:
                 for name, work in self._loops():
@@ -180,6 +181,7 @@ class Kubelet:
             ("nodes informer", self._nodes.run),
             ("services informer", self._objects.services.run),
             ("kept services", self._objects.keep_saved),
+            ("objects of volumes", self._objects.follow),
             ("events", self._recorder.run),
             ("node", self._heartbeat.keep_node),
             ("lease", self._heartbeat.keep_lease),

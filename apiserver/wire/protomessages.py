@@ -66,13 +66,27 @@ PodSecurityContext 1=seLinuxOptions:- 2=runAsUser:int? 3=runAsNonRoot:bool?
 Toleration 1=key 2=operator 3=value 4=effect 5=tolerationSeconds:int?
 Volume 1=name 2=volumeSource:VolumeSource^
 VolumeSource 1=hostPath:HostPathVolumeSource 2=emptyDir:EmptyDirVolumeSource 3=gcePersistentDisk:-
-  4=awsElasticBlockStore:- 5=gitRepo:- 6=secret:- 7=nfs:- 8=iscsi:- 9=glusterfs:-
+  4=awsElasticBlockStore:- 5=gitRepo:- 6=secret:SecretVolumeSource 7=nfs:- 8=iscsi:- 9=glusterfs:-
   10=persistentVolumeClaim:- 11=rbd:- 12=flexVolume:- 13=cinder:- 14=cephfs:- 15=flocker:-
-  16=downwardAPI:- 17=fc:- 18=azureFile:- 19=configMap:- 20=vsphereVolume:- 21=quobyte:-
-  22=azureDisk:- 23=photonPersistentDisk:- 24=portworxVolume:- 25=scaleIO:- 26=projected:-
-  27=storageos:- 28=csi:- 29=ephemeral:- 30=image:-
+  16=downwardAPI:DownwardAPIVolumeSource 17=fc:- 18=azureFile:-
+  19=configMap:ConfigMapVolumeSource 20=vsphereVolume:- 21=quobyte:-
+  22=azureDisk:- 23=photonPersistentDisk:- 24=portworxVolume:- 25=scaleIO:-
+  26=projected:ProjectedVolumeSource 27=storageos:- 28=csi:- 29=ephemeral:- 30=image:-
 HostPathVolumeSource 1=path 2=type
 EmptyDirVolumeSource 1=medium 2=sizeLimit:quantity
+ConfigMapVolumeSource 1=localObjectReference:LocalObjectReference^ 2=items:[KeyToPath]
+  3=defaultMode:int? 4=optional:bool?
+SecretVolumeSource 1=secretName 2=items:[KeyToPath] 3=defaultMode:int? 4=optional:bool?
+KeyToPath 1=key 2=path 3=mode:int?
+DownwardAPIVolumeSource 1=items:[DownwardAPIVolumeFile] 2=defaultMode:int?
+DownwardAPIVolumeFile 1=path 2=fieldRef:ObjectFieldSelector 3=resourceFieldRef:- 4=mode:int?
+ProjectedVolumeSource 1=sources:[VolumeProjection] 2=defaultMode:int?
+VolumeProjection 1=secret:SecretProjection 2=downwardAPI:DownwardAPIProjection
+  3=configMap:ConfigMapProjection 4=serviceAccountToken:- 5=clusterTrustBundle:-
+SecretProjection 1=localObjectReference:LocalObjectReference^ 2=items:[KeyToPath] 4=optional:bool?
+ConfigMapProjection 1=localObjectReference:LocalObjectReference^ 2=items:[KeyToPath]
+  4=optional:bool?
+DownwardAPIProjection 1=items:[DownwardAPIVolumeFile]
 Container 1=name 2=image 3=command:[] 4=args:[] 5=workingDir 6=ports:[ContainerPort]
   7=env:[EnvVar] 8=resources:ResourceRequirements 9=volumeMounts:[VolumeMount] 10=livenessProbe:-
   11=readinessProbe:- 12=lifecycle:- 13=terminationMessagePath 14=imagePullPolicy

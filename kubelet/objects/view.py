@@ -1,4 +1,4 @@
-"""What this node's pods need of other objects: services followed and kept, the rest read."""
+"""What this node's pods need of other objects: some are followed, services kept, the rest read."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -6,7 +6,7 @@ from functools import partial
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
-from cubernetes.api.core.podspec.references import named_in
+from cubernetes.api.core.podspec.references import Named, named_in, named_in_volumes
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
 from cubernetes.client.informer import Informer
@@ -15,6 +15,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.timing.waiting import wait_until
 from kubelet.checkpoint import Checkpoint
+from kubelet.objects.followed import FollowedObjects
 from kubelet.objects.origins import CONFIG_ERROR, Origins
 from kubelet.objects.reader import Reader
 from kubelet.objects.services import API_NAME, API_NAMESPACE, service_variables
@@ -29,11 +30,13 @@ SAVE_PAUSE_S = 1.0  # between two savings: services come in batches
 
 
 class PodObjects:
-    """The view of other kinds. Run `services` and `keep_saved` beside the workers."""
+    """The view of other kinds. Run `services`, `follow` and `keep_saved` beside the workers."""
 
     def __init__(self, client: Client, env: Env, checkpoint: Checkpoint) -> None:
         self._env, self._checkpoint = env, checkpoint
         self._reader = Reader(client)
+        self._followed = FollowedObjects(client, env)
+        self.follow, self.on_news = self._followed.run, self._followed.on_news
         self.services = Informer(client, Service, env)
         self.services.on_change(self._on_service)
         # None: which pods are here is not known yet, nor which services are worth keeping.
@@ -46,6 +49,7 @@ class PodObjects:
         """Take the complete list of this node's pods."""
         here = list(pods)
         self._reader.keep(here)
+        self._followed.want(here)
         self._namespaces = frozenset(one.metadata.namespace for one in here)
         self._unsaved.set()
 
@@ -60,6 +64,14 @@ class PodObjects:
         has_links = pod.spec.enable_service_links
         variables = service_variables(services, namespace, has_links=has_links)
         return Origins(objects, variables, pod_address, host)
+
+    async def of_volumes(self, pod: Pod) -> tuple[dict[Named, Object], frozenset[Named]]:
+        """Return what a pod's volumes are made from, and that of which nothing is known yet."""
+        return await self._followed.known(pod.metadata.namespace, named_in_volumes(pod.spec))
+
+    def of_volumes_now(self, pod: Pod) -> tuple[dict[Named, Object], frozenset[Named]]:
+        """Return the same without waiting for what is not known yet."""
+        return self._followed.known_now(pod.metadata.namespace, named_in_volumes(pod.spec))
 
     def serve(self, pod: Pod) -> bool:
         """Whether a service selects the pod; also where the services are not known yet."""

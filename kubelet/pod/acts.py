@@ -1,6 +1,6 @@
 """What is done to one pod on this node: its sandbox, its containers, its network, its end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cubernetes.api.causes import cause_of
@@ -10,6 +10,7 @@ from cubernetes.api.errors import Conflict, NotFound
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from kubelet.drain.draining import Draining, are_roads_closed
+from kubelet.files.contents import Content, mark_of
 from kubelet.objects.origins import Origins, given_variables
 from kubelet.pod.decisions import plan, specs
 from kubelet.pod.images import container_path, ensure_image
@@ -29,6 +30,7 @@ class Acts:
         self._uid, self._parts = uid, parts
         self.sandbox: Container | None = None
         self._wired_id = ""  # the sandbox that this life has seen wired
+        self._written_mark: tuple[object, ...] | None = None
 
     async def start_sandbox(self, pod: Pod, attempt: int) -> None:
         # A pod that is made again keeps its address: services lead to it also while nobody can
@@ -57,7 +59,7 @@ class Acts:
             raise RuntimeTrouble("CreateContainerError", "the pod's sandbox does not run")
         await self.rejoin_network(pod)
         await ensure_image(self._parts, pod, wanted)
-        volumes = await self._parts.volumes.prepare(pod)
+        volumes = await self.prepare_volumes(pod)
         origins = await self._origins(pod, wanted)
         memory_bytes = self._parts.node_memory_bytes
         spec = specs.container_spec(pod, wanted, attempt, volumes, memory_bytes, origins)
@@ -66,6 +68,19 @@ class Acts:
         for reason in ("Created", "Started"):
             message, path = f"{reason} container {name}", container_path(name)
             self._parts.recorder.record(Record(pod, reason, message, field_path=path))
+
+    async def prepare_volumes(self, pod: Pod) -> Mapping[str, str]:
+        """Make the pod's volumes what they are to be now; return their paths by name."""
+        objects, unknown = await self._parts.objects.of_volumes(pod)
+        content = Content(objects, unknown, self._parts.env.clock.now())
+        paths = await self._parts.volumes.prepare(pod, content)
+        self._written_mark = mark_of(pod, content)
+        return paths
+
+    def has_new_content(self, pod: Pod) -> bool:
+        """Whether files of the pod's volumes are to be others than those this life has written."""
+        mark = mark_of(pod, Content(*self._parts.objects.of_volumes_now(pod)))
+        return mark is not None and mark not in (self._written_mark, ())
 
     async def _origins(self, pod: Pod, wanted: Wanted) -> Origins:
         """Return what a container's variables are made from; tell of keys that are none."""

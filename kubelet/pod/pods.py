@@ -6,9 +6,11 @@ from functools import partial
 
 from cubernetes.api.causes import cause_of
 from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.podspec.references import Named
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
 from kubelet.checkpoint import Checkpoint
+from kubelet.files.contents import is_made_from
 from kubelet.pod.decisions.admission import Gate
 from kubelet.pod.parts import Parts
 from kubelet.pod.worker import PodWorker
@@ -56,6 +58,12 @@ class PodWorkers:
     def wake(self, uid: str) -> None:
         if uid in self._workers:
             self._workers[uid].wake()
+
+    def take_news(self, namespace: str, named: Named) -> None:
+        """An object has changed: wake the pods whose volumes are made from it."""
+        for pod in self.pods:
+            if is_made_from(pod, namespace, named):
+                self._workers[pod.metadata.uid].take_news()
 
     def wake_all(self) -> None:
         for pod in self.pods:

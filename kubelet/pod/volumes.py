@@ -9,29 +9,47 @@ import errno
 import shutil
 import stat
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.podspec.spec import HostPath, Volume
+from cubernetes.api.core.podspec.references import named_in_volume
+from cubernetes.api.core.podspec.volumes.volume import (
+    HostPath,
+    Volume,
+    is_kept_in_memory,
+    is_made_from_objects,
+)
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.command import CommandFailed, Commands
+from kubelet.files.contents import EMPTY, Content, File, Missing, files_of
+from kubelet.files.writing import FOLDER_MODE, is_written, write
 
 MOUNTS = Path("/proc/self/mountinfo")
 DEADLINE_S = 10.0
+SHARED_MODE = 0o777  # containers of any user write to an emptyDir
 TOLD_MAX = 3  # paths that stand in the way of a removal, in one sentence
 
 
 class VolumeTrouble(Exception):
-    """A volume cannot be made or removed; the text names it, its path and what is in the way."""
+    """A volume cannot be made or removed; the text names it, its path and what is in the way.
+
+    reason: the word for it in the status of a container that waits for it, as in Kubernetes.
+    """
+
+    reason = "ContainerCreating"
 
 
 class Volumes(Protocol):
     """All methods may be repeated after a crash, and raise VolumeTrouble."""
 
-    async def prepare(self, pod: Pod) -> Mapping[str, str]:
-        """Make every volume of the pod; return its path on this node by the volume's name."""
+    async def prepare(self, pod: Pod, content: Content = EMPTY) -> Mapping[str, str]:
+        """Make every volume of the pod; return its path on this node by the volume's name.
+
+        Where it was made before, its files become what content says now.
+        """
         ...
 
     async def remove(self, pod_uid: str) -> None:
@@ -47,7 +65,10 @@ class Volumes(Protocol):
 
 
 class DiskVolumes:
-    """emptyDirs under `<root>/<pod uid>/<name>`; host paths where they are."""
+    """Volumes under `<root>/<pod uid>/<name>`; host paths where they are.
+
+    What may hold a secret is a file system in memory; where none can be mounted, the pod waits.
+    """
 
     def __init__(
         self,
@@ -61,8 +82,13 @@ class DiskVolumes:
         self._root, self._commands, self._blocking = root, commands, blocking
         self._mounts, self._deadline_s = mounts, deadline_s
 
-    async def prepare(self, pod: Pod) -> Mapping[str, str]:
-        return {one.name: await self._path(pod.metadata.uid, one) for one in pod.spec.volumes}
+    async def prepare(self, pod: Pod, content: Content = EMPTY) -> Mapping[str, str]:
+        # What is missing of one is told before anything of the others is changed.
+        files = files_by_volume(pod, content)
+        paths = {one.name: await self._path(pod.metadata.uid, one) for one in pod.spec.volumes}
+        for name, wanted in files.items():
+            await self._write(pod.metadata.uid, name, wanted, content.now)
+        return paths
 
     async def remove(self, pod_uid: str) -> None:
         folder = self._root / pod_uid
@@ -96,16 +122,31 @@ class DiskVolumes:
                 path = Path(volume.host_path.path)
                 await run(partial(_check_host_path, volume.name, volume.host_path))
                 return volume.host_path.path
-            is_mounted = await run(partial(_made, path, self._mounts))
+            is_made = is_made_from_objects(volume)
+            mode = FOLDER_MODE if is_made else SHARED_MODE
+            is_mounted = await run(partial(_made, path, self._mounts, mode))
             in_memory = volume.empty_dir is not None and volume.empty_dir.medium == "Memory"
-            if in_memory and not is_mounted:
-                mount = ["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", str(path)]
-                await self._commands.run(mount)
+            if (in_memory or is_kept_in_memory(volume)) and not is_mounted:
+                await self._commands.run(memory_mount(path, is_made=is_made))
         except OSError as error:
             raise VolumeTrouble(f"volume {volume.name}: {path}: {_said(error)}") from error
         except CommandFailed as error:
             raise VolumeTrouble(f"volume {volume.name}: {error}") from error
         return str(path)
+
+    async def _write(
+        self, pod_uid: str, name: str, wanted: Mapping[str, File] | None, now: datetime
+    ) -> None:
+        """Write the files of a volume; None: they are not known, and those of before go on."""
+        folder, key = self._root / pod_uid / name, ("volume", f"{pod_uid}/{name}")
+        run = partial(self._blocking.run, key, deadline_s=self._deadline_s)
+        try:
+            if wanted is not None:
+                await run(partial(write, folder, wanted, now))
+            elif not await run(partial(is_written, folder)):
+                raise VolumeTrouble(f"volume {name}: what it is made from has not been read yet")
+        except OSError as error:
+            raise VolumeTrouble(f"volume {name}: {folder}: {_said(error)}") from error
 
     async def _unmounted(self, mounted: Path) -> str:
         """Unmount; return why not, empty where it is done."""
@@ -114,6 +155,32 @@ class DiskVolumes:
         except CommandFailed as error:
             return str(error)
         return ""
+
+
+def files_by_volume(pod: Pod, content: Content) -> Mapping[str, Mapping[str, File] | None]:
+    """Return the files of each volume that is made from objects; None: they are not known yet.
+
+    Raises: VolumeTrouble: something that is required is not there.
+    """
+    found: dict[str, Mapping[str, File] | None] = {}
+    for volume in pod.spec.volumes:
+        if not is_made_from_objects(volume):
+            continue
+        if named_in_volume(volume) & content.unknown:
+            found[volume.name] = None
+            continue
+        try:
+            found[volume.name] = files_of(pod, volume, content)
+        except Missing as error:
+            raise VolumeTrouble(f"volume {volume.name}: {error}") from error
+    return found
+
+
+def memory_mount(path: Path, *, is_made: bool) -> list[str]:
+    """Return the command that puts a file system in memory over a folder."""
+    mode = FOLDER_MODE if is_made else 0o1000 | SHARED_MODE
+    options = f"mode={mode:04o}" + (",nosuid,nodev" if is_made else "")
+    return ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
 
 
 def mounts_below(mounts: Path, folder: Path) -> list[Path]:
@@ -134,11 +201,11 @@ def _names_in(folder: Path) -> set[str]:
     return {one.name for one in folder.iterdir()} if folder.is_dir() else set()
 
 
-def _made(path: Path, mounts: Path) -> bool:
-    """Make an emptyDir's folder; return whether something is mounted there already."""
-    path.mkdir(mode=0o777, parents=True, exist_ok=True)
-    # mkdir obeys the umask; containers run as any user and must be able to write here.
-    path.chmod(0o777)
+def _made(path: Path, mounts: Path, mode: int) -> bool:
+    """Make a volume's folder; return whether something is mounted there already."""
+    path.mkdir(mode=mode, parents=True, exist_ok=True)
+    # mkdir obeys the umask; containers run as any user.
+    path.chmod(mode)
     return path in mounts_below(mounts, path)
 
 

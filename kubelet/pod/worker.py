@@ -22,12 +22,13 @@ from kubelet.pod.parts import Parts
 from kubelet.pod.status_writer import StatusWriter
 from kubelet.pod.stopping import Stopping
 from kubelet.pod.volumes import VolumeTrouble
-from kubelet.runtime.driver import SANDBOX, Container, RuntimeDown, RuntimeTrouble
+from kubelet.runtime.driver import SANDBOX, Container, RuntimeDown, RuntimeTrouble, State
 
 log = Log(__name__)
 
 TROUBLE_BASE_S = 2.0
 TROUBLE_MAX_S = 60.0
+VOLUMES = "VOLUMES"  # the part of a pod that is none of its containers: upper case
 RETRY_MAX_S = 10.0  # between tries to reach the runtime
 # What fails on this node; and whatever ends a round, to be tried again.
 TROUBLES = (NetworkTrouble, RuntimeTrouble, VolumeTrouble)
@@ -68,6 +69,11 @@ class PodWorker:
             self._memory = replace(self._memory, refusal=refusal)
             self._parts.recorder.record(Record(pod, refusal.reason, refusal.message, "Warning"))
             self._woken.set()
+
+    def take_news(self) -> None:
+        """Something that the pod's volumes are made from has changed: what waited for it may go."""
+        self._memory = memory.without_reason(self._memory, VolumeTrouble.reason)
+        self._woken.set()
 
     def wake(self) -> None:
         """Something of the pod may have changed on this node."""
@@ -129,6 +135,7 @@ class PodWorker:
                 await self._trying(pod, SANDBOX, partial(self._acts.rejoin_network, pod))
             network = self._parts.mending.trouble_of(self.uid)
             self._memory = replace(self._memory, network=network)
+            await self._renew_volumes(pod, found)
             await self._writer.report(pod, found, self._memory)
         self._parts.host_ports.seen(self.uid)
         for step in acts:
@@ -146,6 +153,17 @@ class PodWorker:
             return 0.0
         # At least a tick: two clocks may disagree by a rounding.
         return max(0.01, min(waits_s)) if waits_s else self._parts.settings.relist_s * 6
+
+    async def _renew_volumes(self, pod: Pod, found: Sequence[Container]) -> None:
+        """Bring the files of a running pod's volumes to what they are made from now."""
+        runs = any(one.name != SANDBOX and one.state is State.RUNNING for one in found)
+        before, now_s = self._memory.troubles.get(VOLUMES), self._parts.env.clock.monotonic()
+        is_due = before is None or before.retry_at_s <= now_s
+        if runs and is_due and not pod.metadata.is_deleted and self._acts.has_new_content(pod):
+            await self._trying(pod, VOLUMES, partial(self._prepare_volumes, pod))
+
+    async def _prepare_volumes(self, pod: Pod) -> None:
+        await self._acts.prepare_volumes(pod)
 
     async def _act(self, pod: Pod | None, step: plan.Step) -> bool:
         """Carry out one step; False where the rest of the round makes no sense."""
@@ -181,7 +199,9 @@ class PodWorker:
 
     def _note_trouble(self, pod: Pod, name: str, error: Exception) -> None:
         count = memory.failures_of(self._memory, name) + 1
-        reason = error.reason if isinstance(error, RuntimeTrouble) else type(error).__name__
+        reason = type(error).__name__
+        if isinstance(error, RuntimeTrouble | VolumeTrouble):
+            reason = error.reason
         reason = images.reason_after(reason, count)
         pause_s = self._pause_s(backoff_s(count, base_s=TROUBLE_BASE_S, limit_s=TROUBLE_MAX_S))
         retry_at_s = self._parts.env.clock.monotonic() + pause_s
@@ -189,6 +209,9 @@ class PodWorker:
         self._memory = memory.with_trouble(self._memory, name, trouble)
         self._parts.counts.trouble(reason)
         log.warning("part of a pod not started", pod=pod.ref, part=name, why=error, cause=pod.cause)
+        if isinstance(error, VolumeTrouble):
+            self._parts.recorder.record(Record(pod, "FailedMount", str(error), "Warning"))
+            return
         message, path = f"{name}: {error}", "" if name == SANDBOX else images.container_path(name)
         self._parts.recorder.record(Record(pod, "Failed", message, "Warning", path))
 

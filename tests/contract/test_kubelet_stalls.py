@@ -17,7 +17,7 @@ from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node, is_ready
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.podspec.spec import EmptyDir, HostPath, Volume
+from cubernetes.api.core.podspec.volumes.volume import EmptyDir, HostPath, Volume
 from cubernetes.api.errors import NotFound
 from cubernetes.api.meta import replaced
 from cubernetes.client.connect import ClientSettings

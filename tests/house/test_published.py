@@ -30,6 +30,7 @@ PRINTED = [
 # The least that each kind is, where every part that may be empty is there, and empty. A kind that
 # needs no more than a name is not listed.
 REFERENCE = {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "u"}
+KEY = {"key": "k", "path": "p"}
 BARE: dict[str, Tree] = {
     "Node": {
         "spec": {"taints": [{"key": "a"}]},
@@ -49,7 +50,16 @@ BARE: dict[str, Tree] = {
                     ],
                 }
             ],
-            "volumes": [{"name": "v", "hostPath": {"path": "/srv"}}],
+            "volumes": [
+                {
+                    "name": "v",
+                    "hostPath": {"path": "/srv"},
+                    "configMap": {"items": [KEY]},
+                    "secret": {"items": [KEY]},
+                    "downwardAPI": {"items": [{"path": "p", "fieldRef": {"fieldPath": "f"}}]},
+                    "projected": {"sources": [{"configMap": {"items": [KEY]}}]},
+                }
+            ],
         },
         "status": {
             "containerStatuses": [

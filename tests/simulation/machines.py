@@ -10,9 +10,10 @@ from cubernetes.api.core.service import Service
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.ruleset import RuleSet
 from kubelet.checkpoint import NetworkState
+from kubelet.files.contents import EMPTY, Content, File
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.node.capacity import MachineFacts
-from kubelet.pod.volumes import VolumeTrouble
+from kubelet.pod.volumes import VolumeTrouble, files_by_volume
 from kubelet.run import Machine
 from kubelet.runtime.driver import State
 from kubelet.runtime.fake import FakeMachine, FakeRuntime
@@ -38,6 +39,7 @@ class Disk:
     surroundings: NetworkState | None = None
     services: tuple[Service, ...] = ()
     volumes: dict[str, None] = field(default_factory=dict)
+    files: dict[tuple[str, str], Mapping[str, File]] = field(default_factory=dict)
     trouble: str = ""  # where given, no volume can be removed, and that is why
 
     def load(self) -> Sequence[Pod]:
@@ -58,14 +60,20 @@ class Disk:
     def save_services(self, services: Sequence[Service]) -> None:
         self.services = tuple(services)
 
-    async def prepare(self, pod: Pod) -> Mapping[str, str]:
+    async def prepare(self, pod: Pod, content: Content = EMPTY) -> Mapping[str, str]:
         self.volumes[pod.metadata.uid] = None
+        for name, files in files_by_volume(pod, content).items():
+            if files is not None:
+                self.files[pod.metadata.uid, name] = files
+            elif (pod.metadata.uid, name) not in self.files:
+                raise VolumeTrouble(f"volume {name}: what it is made from has not been read yet")
         return {volume.name: f"/volumes/{volume.name}" for volume in pod.spec.volumes}
 
     async def remove(self, pod_uid: str) -> None:
         if self.trouble:
             raise VolumeTrouble(self.trouble)
         self.volumes.pop(pod_uid, None)
+        self.files = {key: one for key, one in self.files.items() if key[0] != pod_uid}
 
     async def pod_uids(self) -> set[str]:
         return set(self.volumes)

@@ -63,6 +63,12 @@ def without_trouble(memory: Memory, name: str) -> Memory:
     return replace(memory, troubles=left)
 
 
+def without_reason(memory: Memory, reason: str) -> Memory:
+    """Forget the failures of a reason: what they waited for may be there now."""
+    left = {key: one for key, one in memory.troubles.items() if one.reason != reason}
+    return replace(memory, troubles=left)
+
+
 def failures_of(memory: Memory, name: str) -> int:
     """Return how often in a row a part of the pod could not be started."""
     before = memory.troubles.get(name)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.qos import SANDBOX_OOM_SCORE, oom_score_adj
+from cubernetes.api.core.podspec.volumes.volume import is_made_from_objects
 from cubernetes.host.names.resolvconf import ResolvConf
 from kubelet.objects.origins import NOTHING, Origins, given_variables, value_of
 from kubelet.pod.decisions import plan
@@ -64,8 +65,10 @@ def container_spec(
     environment = environment_of(wanted.env, given, lambda one: value_of(pod, one, origins))
     limits, requests = wanted.resources.limits, wanted.resources.requests
     cpu = requests.get("cpu") or limits.get("cpu")
+    made = {one.name for one in pod.spec.volumes if is_made_from_objects(one)}
     mounts = tuple(
-        Mount(volumes[one.name], one.mount_path, one.read_only) for one in wanted.volume_mounts
+        Mount(volumes[one.name], one.mount_path, one.read_only or one.name in made)
+        for one in wanted.volume_mounts
     )
     return ContainerSpec(
         pod_uid=pod.metadata.uid,

@@ -123,6 +123,102 @@ def test_a_field_of_a_pod_is_named_in_the_version_that_there_is() -> None:
     assert fields_of("v2") == ["spec.containers[0].env[0].valueFrom.fieldRef.apiVersion"]
 
 
+@pytest.mark.parametrize(
+    ("path", "is_legal"),
+    [
+        ("a", True), ("a/b.conf", True), ("...", False), ("..a", False), ("a..", True),
+        ("a/..b", True), ("./a", True), ("", False), (".", False), ("/", False), ("/etc", False),
+        ("..", False), ("../a", False), ("a/../b", False), ("a/..", False), ("./..data", False),
+        ("a\x00b", False), ("a" * 256, False), ("b/" * 2048 + "a", False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["configMap", "secret", "downwardAPI", "projected"])
+def test_a_file_of_a_volume_stays_inside_it(kind: str, path: str, is_legal: bool) -> None:
+    item: dict[str, object] = {"key": "k", "path": path}
+    if kind == "downwardAPI":
+        item = {"path": path, "fieldRef": {"fieldPath": "metadata.name"}}
+    name = {"secret": {"secretName": "s"}, "downwardAPI": {}}.get(kind, {"name": "c"})
+    source: dict[str, object] = {**name, "items": [item]}
+    where = f"spec.volumes[0].{kind}"
+    if kind == "projected":
+        source, where = {"sources": [{"configMap": source}]}, f"{where}.sources[0].configMap"
+    fields = [field for field, _ in volume_problems_of({kind: source})]
+    assert fields == ([] if is_legal else [f"{where}.items[0].path"])
+
+
+def volume_problems_of(volume: dict[str, object]) -> list[tuple[str, str]]:
+    spec = {
+        "containers": [{"name": "a", "image": "b"}],
+        "volumes": [{"name": "v", **volume}],
+    }
+    pod = codec.from_tree(Pod, {"metadata": {"name": "a"}, "spec": spec}).model
+    return [(one.field, one.message) for one in pod.problems()]
+
+
+@pytest.mark.parametrize(
+    ("volume", "field", "message"),
+    [
+        ({}, "", "needs exactly one of hostPath, emptyDir, configMap"),
+        ({"emptyDir": {}, "configMap": {"name": "c"}}, "", "needs exactly one of"),
+        ({"configMap": {}}, ".configMap.name", "must be"),
+        ({"secret": {}}, ".secret.secretName", "must be"),
+        (
+            {"configMap": {"name": "c", "items": [{"key": "", "path": "a"}]}},
+            ".configMap.items[0].key",
+            "is required",
+        ),
+        (
+            {"downwardAPI": {"items": [{"path": "a"}]}},
+            ".downwardAPI.items[0].fieldRef",
+            "is required",
+        ),
+        (
+            {"downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "status.podIP"}}]}},
+            ".downwardAPI.items[0].fieldRef.fieldPath",
+            "metadata.labels",
+        ),
+        ({"projected": {"sources": [{}]}}, ".projected.sources[0]", "needs exactly one of"),
+        (
+            {
+                "projected": {
+                    "sources": [
+                        {"secret": {"name": "s", "items": [{"key": "k", "path": "a"}]}},
+                        {"secret": {"name": "t", "items": [{"key": "k", "path": "./a"}]}},
+                    ]
+                }
+            },
+            ".projected",
+            "conflicting duplicate paths: 'a'",
+        ),
+    ],
+)
+def test_a_volume_that_cannot_be_is_refused_by_its_field(
+    volume: dict[str, object], field: str, message: str
+) -> None:
+    ((where, told),) = volume_problems_of(volume)
+    assert where == f"spec.volumes[0]{field}"
+    assert message in told
+
+
+@pytest.mark.parametrize(
+    ("volume", "told"),
+    [
+        ({"configMap": {"name": "c", "defaultMode": 512}}, "spec.volumes[0].configMap.defaultMode"),
+        ({"secret": {"secretName": "s", "defaultMode": -1}}, "spec.volumes[0].secret.defaultMode"),
+        (
+            {"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}},
+            "spec.volumes[0].projected.sources[0].serviceAccountToken",
+        ),
+    ],
+)
+def test_a_mode_out_of_range_and_a_source_that_is_not_here_yet_are_refused_by_name(
+    volume: dict[str, object], told: str
+) -> None:
+    with pytest.raises(ApiError) as refused:
+        volume_problems_of(volume)
+    assert told in refused.value.message
+
+
 def test_pod_ranges_repeat_the_pod_range_and_nothing_else() -> None:
     node = a_node("n1", pod_cidr="10.244.1.0/24")
     for pod_cidr, pod_cidrs in (("10.244.1.0/24", ()), ("", ("10.244.1.0/24",))):

@@ -4,7 +4,7 @@ import pytest
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container, EnvVar, Resources, VolumeMount
-from cubernetes.api.core.podspec.spec import EmptyDir, Volume
+from cubernetes.api.core.podspec.volumes.volume import EmptyDir, Volume
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.client.connect import ClientSettings

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.podspec.spec import EmptyDir, HostPath, Volume
+from cubernetes.api.core.podspec.references import Named
+from cubernetes.api.core.podspec.volumes.volume import EmptyDir, HostPath, SecretVolume, Volume
+from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import replaced
 from cubernetes.host.blocking import Threads
 from cubernetes.host.command import CommandFailed, Completed, SystemCommands
+from kubelet.files.contents import Content
 from kubelet.pod.volumes import DiskVolumes, VolumeTrouble
 from tests.given import a_pod
 from tests.simulation.clock import AtOnce
@@ -112,6 +115,7 @@ class Kernel:
         self.mountinfo.write_text("21 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
         self.asked: list[str] = []
         self.busy = ""
+        self.refused = ""  # why nothing can be mounted
 
     def mount(self, path: str) -> None:
         escaped = path.replace(" ", "\\040")
@@ -124,6 +128,8 @@ class Kernel:
         program, path = argv[0], argv[-1]
         self.asked.append(program)
         if program == "mount":
+            if self.refused:
+                raise CommandFailed(argv, 32, self.refused)
             self.mount(path)
         elif self.busy:
             raise CommandFailed(argv, 32, self.busy)
@@ -226,3 +232,43 @@ async def test_a_volume_that_hangs_is_named_and_keeps_no_other_pod(tmp_path: Pat
     other = replaced(hung, metadata=replaced(hung.metadata, uid="another"))
     assert await volumes.prepare(other) == {"data": str(theirs)}
     await volumes.remove(hung.metadata.uid)
+
+
+SECRET = Volume(name="login", secret=SecretVolume(secret_name="login"))
+CONTENT = Content({Named("Secret", "login"): Secret(data={"word": "aHVudGVyMg=="})})
+
+
+async def test_a_secrets_files_lie_in_memory_and_go_with_their_pod(
+    mounting: DiskVolumes, kernel: Kernel
+) -> None:
+    pod = a_pod_with(SECRET)
+    path = Path((await mounting.prepare(pod, CONTENT))["login"])
+    assert str(path) in kernel.mountinfo.read_text()
+    assert (path / "word").read_bytes() == b"hunter2"
+    assert path.stat().st_mode & 0o777 == 0o755
+
+    assert await mounting.prepare(pod, CONTENT) == {"login": str(path)}
+    await mounting.remove(pod.metadata.uid)
+    assert kernel.asked == ["mount", "umount"]
+    assert not path.parent.exists()
+
+
+async def test_a_secret_is_not_written_where_no_memory_can_be_mounted(
+    mounting: DiskVolumes, kernel: Kernel, tmp_path: Path
+) -> None:
+    kernel.refused = "mount: permission denied"
+    with pytest.raises(VolumeTrouble, match=r"volume login: .*permission denied"):
+        await mounting.prepare(a_pod_with(SECRET), CONTENT)
+    assert [one for one in tmp_path.rglob("*") if one.name == "word"] == []
+
+
+async def test_what_is_not_known_leaves_the_files_and_keeps_a_new_pod_waiting(
+    mounting: DiskVolumes,
+) -> None:
+    pod = a_pod_with(SECRET)
+    unknown = Content(unknown=frozenset({Named("Secret", "login")}))
+    with pytest.raises(VolumeTrouble, match="volume login: what it is made from has not been read"):
+        await mounting.prepare(pod, unknown)
+    await mounting.prepare(pod, CONTENT)
+    path = Path((await mounting.prepare(pod, unknown))["login"])
+    assert (path / "word").read_bytes() == b"hunter2"

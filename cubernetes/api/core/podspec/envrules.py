@@ -1,6 +1,6 @@
 """What makes the variables of a container legal, and the sources that they come from."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from cubernetes.api import names
 from cubernetes.api.core.podspec.container import Container
@@ -38,7 +38,7 @@ def _origin_problems(origin: EnvVarSource, field: str) -> Iterator[Problem]:
     }
     yield from _one_of((origin.field_ref, *keys.values()), field)
     if origin.field_ref is not None:
-        yield from _field_problems(origin.field_ref, f"{field}.fieldRef")
+        yield from field_problems(origin.field_ref, f"{field}.fieldRef", FIELDS)
     for part, ref in keys.items():
         if ref is not None:
             yield from _name_problems(ref.name, f"{field}.{part}.name")
@@ -46,14 +46,17 @@ def _origin_problems(origin: EnvVarSource, field: str) -> Iterator[Problem]:
                 yield Problem(f"{field}.{part}.key", "is required", "FieldValueRequired")
 
 
-def _field_problems(ref: ObjectFieldSelector, field: str) -> Iterator[Problem]:
+def field_problems(
+    ref: ObjectFieldSelector, field: str, allowed: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield what is wrong with the field of a pod that is named at field; allowed are whole."""
     subscript = subscript_of(ref.field_path)
     if ref.api_version not in ("", "v1"):
         yield Problem(f"{field}.apiVersion", "must be v1", "FieldValueNotSupported")
     if subscript is not None and not names.is_label_key(subscript[1].lower()):
         yield Problem(f"{field}.fieldPath", names.LABEL_KEY_RULE)
-    elif subscript is None and ref.field_path not in FIELDS:
-        listed = ", ".join((*FIELDS, "metadata.labels['key']", "metadata.annotations['key']"))
+    elif subscript is None and ref.field_path not in allowed:
+        listed = ", ".join((*allowed, "metadata.labels['key']", "metadata.annotations['key']"))
         yield Problem(f"{field}.fieldPath", f"must be one of {listed}", "FieldValueNotSupported")
 
 

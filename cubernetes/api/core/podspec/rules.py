@@ -10,8 +10,9 @@ from cubernetes.api.core.podspec.container import Container, ContainerPort
 from cubernetes.api.core.podspec.dns import dns_problems
 from cubernetes.api.core.podspec.envrules import env_problems
 from cubernetes.api.core.podspec.requests import container_problems
-from cubernetes.api.core.podspec.spec import PodSpec, Volume
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.podspec.toleration import toleration_problems
+from cubernetes.api.core.podspec.volumes.rules import is_absolute, volume_problems
 from cubernetes.api.errors import Problem
 
 # The grammar of distribution references, less the registry's finer points; at most 255 characters.
@@ -40,7 +41,7 @@ def spec_problems(spec: PodSpec, field: str) -> Iterator[Problem]:
     yield from _twice((one.name for one in spec.containers), f"{field}.containers", "name")
     yield from _twice((one.name for one in spec.volumes), f"{field}.volumes", "name")
     for index, volume in enumerate(spec.volumes):
-        yield from _volume(volume, f"{field}.volumes[{index}]")
+        yield from volume_problems(volume, f"{field}.volumes[{index}]")
     volumes = {volume.name for volume in spec.volumes}
     for index, container in enumerate(spec.containers):
         yield from _container(container, volumes, f"{field}.containers[{index}]")
@@ -58,7 +59,7 @@ def _container(container: Container, volumes: set[str], field: str) -> Iterator[
         yield Problem(f"{field}.name", names.LABEL_RULE)
     if len(container.image) > 255 or not _IMAGE.match(container.image):
         yield Problem(f"{field}.image", "must be an image reference such as busybox:1.36")
-    if container.working_dir and not _is_absolute(container.working_dir):
+    if container.working_dir and not is_absolute(container.working_dir):
         yield Problem(f"{field}.workingDir", "must be an absolute path without '..'")
     if _first_part(container.working_dir) == "proc":
         # CVE-2024-21626: a working directory under /proc/self/fd reaches the host.
@@ -96,26 +97,10 @@ def _mounts(container: Container, volumes: set[str], field: str) -> Iterator[Pro
         where = f"{field}.volumeMounts[{index}]"
         if mount.name not in volumes:
             yield Problem(f"{where}.name", f"{mount.name[:63]!r} is not one of the pod's volumes")
-        if not _is_absolute(mount.mount_path) or mount.mount_path == "/" or ":" in mount.mount_path:
+        if not is_absolute(mount.mount_path) or mount.mount_path == "/" or ":" in mount.mount_path:
             yield Problem(f"{where}.mountPath", "must be an absolute path, not '/', without ':'")
     paths = (mount.mount_path for mount in container.volume_mounts)
     yield from _twice(paths, f"{field}.volumeMounts", "mountPath")
-
-
-def _volume(volume: Volume, field: str) -> Iterator[Problem]:
-    if not names.is_label(volume.name):
-        yield Problem(f"{field}.name", names.LABEL_RULE)
-    sources = [one for one in (volume.host_path, volume.empty_dir) if one is not None]
-    if len(sources) != 1:
-        yield Problem(field, "needs exactly one of hostPath and emptyDir", "FieldValueRequired")
-    if volume.host_path and not _is_absolute(volume.host_path.path):
-        yield Problem(f"{field}.hostPath.path", "must be an absolute path without '..' and ':'")
-
-
-def _is_absolute(path: str) -> bool:
-    parts = path.split("/")
-    clean = ".." not in parts and not any(ord(letter) < 32 for letter in path)
-    return path.startswith("/") and clean and len(path) <= 4096 and ":" not in path
 
 
 def _first_part(path: str) -> str:

@@ -7,46 +7,10 @@ import msgspec
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.dns import DNSPolicy, PodDNSConfig
 from cubernetes.api.core.podspec.toleration import Toleration
+from cubernetes.api.core.podspec.volumes.volume import Volume
 from cubernetes.api.meta import Labels, Model, Seconds, replaced, shown, wire
 
 GRACE_DEFAULT_S = 30
-
-
-class HostPath(Model):
-    """A file or folder of the node.
-
-    path: where it is on the node.
-    type: what must be there before the pod starts. DirectoryOrCreate, FileOrCreate and the empty
-        text (a folder) make it where it is not.
-    """
-
-    path: str
-    type: Literal[
-        "", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice",
-        "BlockDevice",
-    ] = shown("")  # fmt: skip
-
-
-class EmptyDir(Model):
-    """An empty directory that lives as long as the pod.
-
-    medium: Memory makes it a tmpfs; empty is the node's disk.
-    """
-
-    medium: Literal["", "Memory"] = ""
-
-
-class Volume(Model):
-    """Files that containers of a pod share; exactly one of the sources is set.
-
-    name: by which containers mount it, unique in the pod.
-    host_path: files of the node.
-    empty_dir: a directory of the pod's own.
-    """
-
-    name: str
-    host_path: HostPath | None = None
-    empty_dir: EmptyDir | None = None
 
 
 class PodSecurityContext(Model):

@@ -1,0 +1,133 @@
+"""What makes a pod's volumes legal."""
+
+from collections.abc import Iterable, Iterator
+from posixpath import normpath
+
+from cubernetes.api import names
+from cubernetes.api.core.podspec.envrules import field_problems
+from cubernetes.api.core.podspec.volumes.volume import (
+    DownwardFile,
+    KeyToPath,
+    Volume,
+    VolumeProjection,
+    sources_of,
+)
+from cubernetes.api.errors import Problem
+
+FILE_PATH_RULE = "must be a relative path without '..' that does not begin with '..'"
+PATH_CHARS_MAX = 4096
+PART_CHARS_MAX = 255
+# The fields of a pod that files may hold, by Kubernetes' rules.
+FILE_FIELDS = (
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "metadata.labels",
+    "metadata.annotations",
+)
+
+
+def volume_problems(volume: Volume, field: str) -> Iterator[Problem]:
+    """Yield what is wrong with the volume that stands at field."""
+    if not names.is_label(volume.name):
+        yield Problem(f"{field}.name", names.LABEL_RULE)
+    sources = {
+        "hostPath": volume.host_path,
+        "emptyDir": volume.empty_dir,
+        "configMap": volume.config_map,
+        "secret": volume.secret,
+        "downwardAPI": volume.downward_api,
+        "projected": volume.projected,
+    }
+    found = [part for part, one in sources.items() if one is not None]
+    if len(found) != 1:
+        message = f"needs exactly one of {', '.join(sources)}"
+        yield Problem(field, message, "FieldValueRequired")
+    if volume.host_path and not is_absolute(volume.host_path.path):
+        yield Problem(f"{field}.hostPath.path", "must be an absolute path without '..' and ':'")
+    if volume.projected is not None:
+        for index, source in enumerate(volume.projected.sources):
+            yield from _projection_problems(source, f"{field}.projected.sources[{index}]")
+        yield from _conflicts(volume.projected.sources, f"{field}.projected")
+    elif len(found) == 1:
+        part, name = found[0], "secretName" if volume.secret is not None else "name"
+        for source in sources_of(volume):
+            yield from _source_problems(source, f"{field}.{part}", name)
+
+
+def is_absolute(path: str) -> bool:
+    parts = path.split("/")
+    clean = ".." not in parts and not any(ord(letter) < 32 for letter in path)
+    return path.startswith("/") and clean and len(path) <= PATH_CHARS_MAX and ":" not in path
+
+
+def is_path_inside(path: str) -> bool:
+    """Return whether a path stays inside the folder that it is read in, as Kubernetes judges."""
+    parts = path.split("/")
+    is_clean = ".." not in parts and not any(ord(letter) < 32 for letter in path)
+    fits = len(path) <= PATH_CHARS_MAX and all(len(part) <= PART_CHARS_MAX for part in parts)
+    return is_clean and fits and not path.startswith("/")
+
+
+def _projection_problems(source: VolumeProjection, field: str) -> Iterator[Problem]:
+    parts = {
+        "configMap": source.config_map,
+        "secret": source.secret,
+        "downwardAPI": source.downward_api,
+    }
+    found = [part for part, one in parts.items() if one is not None]
+    if len(found) != 1:
+        message = f"needs exactly one of {', '.join(parts)}"
+        yield Problem(field, message, "FieldValueRequired")
+        return
+    yield from _source_problems(source, f"{field}.{found[0]}", "name")
+
+
+def _source_problems(source: VolumeProjection, field: str, name: str) -> Iterator[Problem]:
+    named = source.config_map or source.secret
+    if named is not None:
+        if not names.is_subdomain(named.name):
+            yield Problem(f"{field}.{name}", names.SUBDOMAIN_RULE)
+        for index, item in enumerate(named.items):
+            yield from _item_problems(item, f"{field}.items[{index}]")
+    if source.downward_api is not None:
+        for index, file in enumerate(source.downward_api.items):
+            yield from _downward_problems(file, f"{field}.items[{index}]")
+
+
+def _item_problems(item: KeyToPath, field: str) -> Iterator[Problem]:
+    if not item.key:
+        yield Problem(f"{field}.key", "is required", "FieldValueRequired")
+    yield from _path_problems(item.path, f"{field}.path")
+
+
+def _downward_problems(file: DownwardFile, field: str) -> Iterator[Problem]:
+    yield from _path_problems(file.path, f"{field}.path")
+    if file.field_ref is None:
+        yield Problem(f"{field}.fieldRef", "is required", "FieldValueRequired")
+    else:
+        yield from field_problems(file.field_ref, f"{field}.fieldRef", FILE_FIELDS)
+
+
+def _path_problems(path: str, field: str) -> Iterator[Problem]:
+    if not path:
+        yield Problem(field, "is required", "FieldValueRequired")
+        return
+    normal = normpath(path)
+    # `./..data` is one of the names that the writer of these files keeps for itself, too.
+    is_own = path.startswith("..") or normal.startswith("..")
+    if is_own or normal == "." or not is_path_inside(path):
+        yield Problem(field, FILE_PATH_RULE)
+
+
+def _conflicts(sources: Iterable[VolumeProjection], field: str) -> Iterator[Problem]:
+    """Yield each path that two sources name, as far as it is known before they are read."""
+    seen: set[str] = set()
+    for source in sources:
+        made = source.config_map or source.secret or source.downward_api
+        for item in made.items if made is not None else ():
+            path = normpath(item.path)
+            if path in seen:
+                message = f"conflicting duplicate paths: {path[:255]!r}"
+                yield Problem(field, message, "FieldValueDuplicate")
+            seen.add(path)

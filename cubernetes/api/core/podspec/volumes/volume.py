@@ -1,0 +1,220 @@
+"""A pod's volumes: files of the node, of the pod's own, or made from other objects."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from cubernetes.api.core.podspec.envsource import ObjectFieldSelector
+from cubernetes.api.meta import Model, shown, wire
+
+type FileMode = Annotated[int, msgspec.Meta(ge=0, le=0o777)]
+FILE_MODE_DEFAULT = 0o644
+
+
+class HostPath(Model):
+    """A file or folder of the node.
+
+    path: where it is on the node.
+    type: what must be there before the pod starts. DirectoryOrCreate, FileOrCreate and the empty
+        text (a folder) make it where it is not.
+    """
+
+    path: str
+    type: Literal[
+        "", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice",
+        "BlockDevice",
+    ] = shown("")  # fmt: skip
+
+
+class EmptyDir(Model):
+    """An empty directory that lives as long as the pod.
+
+    medium: Memory makes it a tmpfs; empty is the node's disk.
+    """
+
+    medium: Literal["", "Memory"] = ""
+
+
+class KeyToPath(Model):
+    """One key as a file.
+
+    key: which key.
+    path: the file's path in the volume: relative, without `..`, not beginning with `..`.
+    mode: the file's permission bits, 0 to 0777; left out, the volume's `defaultMode`.
+    """
+
+    key: str
+    path: str
+    mode: FileMode | None = None
+
+
+class ConfigMapVolume(Model):
+    """The keys of a ConfigMap as files; a change of it reaches running containers.
+
+    name: which ConfigMap, in the pod's namespace.
+    items: which keys, and where; empty is every key, under its own name. Each must be there, unless
+        `optional`.
+    default_mode: the permission bits of files that have none of their own.
+    optional: the pod starts also without the ConfigMap or its keys.
+    """
+
+    name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    default_mode: FileMode = shown(FILE_MODE_DEFAULT)
+    optional: bool | None = None
+
+
+class SecretVolume(Model):
+    """The keys of a Secret as files, in memory alone; a change of it reaches running containers.
+
+    secret_name: which Secret, in the pod's namespace.
+    items: which keys, and where; empty is every key, under its own name. Each must be there, unless
+        `optional`.
+    default_mode: the permission bits of files that have none of their own.
+    optional: the pod starts also without the Secret or its keys.
+    """
+
+    secret_name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    default_mode: FileMode = shown(FILE_MODE_DEFAULT)
+    optional: bool | None = None
+
+
+class DownwardFile(Model):
+    """A field of the pod as a file.
+
+    path: the file's path in the volume: relative, without `..`, not beginning with `..`.
+    field_ref: `metadata.name`, `metadata.namespace`, `metadata.uid`, `metadata.labels`,
+        `metadata.annotations`, or one of these by its key.
+    mode: the file's permission bits, 0 to 0777; left out, the volume's `defaultMode`.
+    """
+
+    path: str
+    field_ref: ObjectFieldSelector | None = None
+    mode: FileMode | None = None
+
+
+class DownwardVolume(Model):
+    """Fields of the pod as files; a change of its labels reaches running containers.
+
+    items: the files.
+    default_mode: the permission bits of files that have none of their own.
+    """
+
+    items: tuple[DownwardFile, ...] = ()
+    default_mode: FileMode = shown(FILE_MODE_DEFAULT)
+
+
+class ConfigMapProjection(Model):
+    """Keys of a ConfigMap among other files.
+
+    name: which ConfigMap, in the pod's namespace.
+    items: which keys, and where; empty is every key, under its own name.
+    optional: the pod starts also without the ConfigMap or its keys.
+    """
+
+    name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    optional: bool | None = None
+
+
+class SecretProjection(Model):
+    """Keys of a Secret among other files.
+
+    name: which Secret, in the pod's namespace.
+    items: which keys, and where; empty is every key, under its own name.
+    optional: the pod starts also without the Secret or its keys.
+    """
+
+    name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    optional: bool | None = None
+
+
+class DownwardProjection(Model):
+    """Fields of the pod among other files.
+
+    items: the files.
+    """
+
+    items: tuple[DownwardFile, ...] = ()
+
+
+class VolumeProjection(Model):
+    """Files from one source; exactly one is set. Tokens of service accounts are not here yet.
+
+    config_map: keys of a ConfigMap.
+    secret: keys of a Secret.
+    downward_api: fields of the pod.
+    """
+
+    config_map: ConfigMapProjection | None = None
+    secret: SecretProjection | None = None
+    downward_api: DownwardProjection | None = wire("downwardAPI", None)
+
+
+class ProjectedVolume(Model):
+    """Files from several sources in one directory; of two with one path, the later source wins.
+
+    sources: where they come from.
+    default_mode: the permission bits of files that have none of their own.
+    """
+
+    sources: tuple[VolumeProjection, ...] = ()
+    default_mode: FileMode = shown(FILE_MODE_DEFAULT)
+
+
+class Volume(Model):
+    """Files that containers of a pod share; exactly one of the sources is set.
+
+    name: by which containers mount it, unique in the pod.
+    host_path: files of the node.
+    empty_dir: a directory of the pod's own.
+    config_map: the keys of a ConfigMap; containers cannot write there.
+    secret: the keys of a Secret; containers cannot write there.
+    downward_api: fields of the pod; containers cannot write there.
+    projected: several of these together; containers cannot write there.
+    """
+
+    name: str
+    host_path: HostPath | None = None
+    empty_dir: EmptyDir | None = None
+    config_map: ConfigMapVolume | None = None
+    secret: SecretVolume | None = None
+    downward_api: DownwardVolume | None = wire("downwardAPI", None)
+    projected: ProjectedVolume | None = None
+
+
+def sources_of(volume: Volume) -> tuple[VolumeProjection, ...]:
+    """Return what a volume's files are made from, in order; none for other volumes."""
+    if volume.projected is not None:
+        return volume.projected.sources
+    if (config := volume.config_map) is not None:
+        one = ConfigMapProjection(name=config.name, items=config.items, optional=config.optional)
+        return (VolumeProjection(config_map=one),)
+    if (secret := volume.secret) is not None:
+        keys, name = secret.items, secret.secret_name
+        projected = SecretProjection(name=name, items=keys, optional=secret.optional)
+        return (VolumeProjection(secret=projected),)
+    if volume.downward_api is not None:
+        fields = DownwardProjection(items=volume.downward_api.items)
+        return (VolumeProjection(downward_api=fields),)
+    return ()
+
+
+def default_mode_of(volume: Volume) -> int:
+    """Return the permission bits of the volume's files that have none of their own."""
+    made = volume.projected or volume.config_map or volume.secret or volume.downward_api
+    return made.default_mode if made is not None else FILE_MODE_DEFAULT
+
+
+def is_made_from_objects(volume: Volume) -> bool:
+    """Whether the kubelet writes the volume's files: containers then cannot."""
+    made = (volume.config_map, volume.secret, volume.downward_api, volume.projected)
+    return any(one is not None for one in made)
+
+
+def is_kept_in_memory(volume: Volume) -> bool:
+    """Whether the volume's files may hold a secret: they are never written to a disk."""
+    secrets = volume.projected.sources if volume.projected is not None else ()
+    return volume.secret is not None or any(one.secret is not None for one in secrets)

@@ -1,0 +1,87 @@
+"""Volumes made from ConfigMaps, Secrets and the pod, on real nodes: files, modes and changes."""
+
+import pytest
+
+from cubernetes.api.core.configmap import ConfigMap
+from cubernetes.api.core.secret import Secret
+from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.client.rest import Client
+from tests.e2e.cluster import Cluster, until
+from tests.e2e.pods import (
+    SLEEP,
+    logs,
+    made_namespace,
+    pod,
+    removed_namespace,
+    shell,
+    until_phase,
+    until_waiting,
+)
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+
+# Told once: modes, owners, where a write fails, what is mounted; then whenever the text changes.
+SCRIPT = f"""
+stat -L -c '%a %u %n' /login/word /all/deep/word /all/labels
+touch /conf/x 2>&1 || echo read-only
+grep -o ' /login tmpfs' /proc/mounts
+was=
+while :; do
+  now=$(cat /conf/text)
+  [ "$now" = "$was" ] || {{ echo "text: $now"; was=$now; }}
+  sleep 0.1
+done & {SLEEP}
+"""
+VOLUMES = [
+    {"name": "conf", "configMap": {"name": "shop"}},
+    {"name": "login", "secret": {"secretName": "shop", "defaultMode": 0o400}},
+    {
+        "name": "all",
+        "projected": {
+            "sources": [
+                {"secret": {"name": "shop", "items": [{"key": "word", "path": "deep/word"}]}},
+                {
+                    "downwardAPI": {
+                        "items": [
+                            {
+                                "path": "labels",
+                                "mode": 0o444,
+                                "fieldRef": {"fieldPath": "metadata.labels"},
+                            }
+                        ]
+                    }
+                },
+            ]
+        },
+    },
+]
+MOUNTS = [{"name": one["name"], "mountPath": f"/{one['name']}"} for one in VOLUMES]
+
+
+async def test_files_of_a_running_pod_follow_what_they_are_made_from(
+    client: Client, cluster: Cluster
+) -> None:
+    await made_namespace(client, "zoo")
+    meta = ObjectMeta(name="shop", namespace="zoo")
+    await client.create(Secret(metadata=meta, string_data={"word": "battery staple"}))
+    await client.create(pod("files", [shell(SCRIPT, volumeMounts=MOUNTS)], volumes=VOLUMES))
+    one = await until_waiting(client, "files", "ContainerCreating")
+    config = await client.create(ConfigMap(metadata=meta, data={"text": "one"}))
+    one = await until_phase(client, "files", "Running")
+
+    async def wrote(line: str) -> bool:
+        return line in (await logs(client, "files")).splitlines()
+
+    await until("the container reads its files", lambda: wrote("text: one"), 20)
+    await client.update(replaced(config, data={"text": "two"}))
+    await until("the change is seen", lambda: wrote("text: two"), 20)
+    lines = (await logs(client, "files")).splitlines()
+    assert {"400 0 /login/word", "644 0 /all/deep/word", "444 0 /all/labels"} < set(lines)
+    assert {"read-only", " /login tmpfs"} < set(lines)
+
+    kept = f"/var/lib/cubernetes/kubelet/volumes/{one.metadata.uid}"
+    ended = await cluster.run(one.spec.node_name, ["cat", "/proc/mounts"])
+    assert kept in ended.stdout
+    await removed_namespace(client, "zoo")
+    ended = await cluster.run(one.spec.node_name, ["cat", "/proc/mounts"])
+    assert kept not in ended.stdout
