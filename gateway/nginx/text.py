@@ -171,6 +171,9 @@ def _upstream(one: Upstream) -> Iterator[Line]:
         # failed once, and answers 502 where it has left out all.
         passive = " max_fails=0" if one.balancing is not None else ""
         yield Line(f"    server {server.address}:{server.port}{passive};")
+    # nginx else keeps a connection whose answer does not announce its end, whatever it asked for:
+    # a request on one that the service closes meanwhile is lost.
+    yield Line("    keepalive 0;")
     yield Line("  }")
 
 

@@ -126,6 +126,9 @@ class Backend:
         self.is_slow, self.is_asked = asyncio.Event(), asyncio.Event()
         self.paths: list[str] = []
         self.heads: list[str] = []
+        # It then waits for another request on a connection, though it was asked to close it.
+        self.is_keeping = False
+        self.connection_count = 0
         # It then reads requests, and answers none.
         self.is_mute = False
         # Bytes of bodies, as they come.
@@ -160,27 +163,33 @@ class Backend:
             self._held.discard(held)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connection_count += 1
         with suppress(ConnectionError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            path = head.split(b" ")[1].decode()
-            self.paths.append(path)
-            self.heads.append(head.decode(errors="replace"))
-            self.is_asked.set()
-            if path == "/silent":
-                await reader.read()
-            await self._read_body(head.decode(errors="replace").lower(), reader)
-            if self.is_mute:
-                # nginx has had enough of it then.
-                await reader.read()
-            body = f"{self.name} {path}".encode()
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
-            writer.write(body[:1])
-            await writer.drain()
-            if path == "/slow":
-                self.is_slow.set()
-                await self.is_let_go.wait()
-            writer.write(body[1:])
-            await writer.drain()
+            await self._exchange(reader, writer)
+            while self.is_keeping:
+                await self._exchange(reader, writer)
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split(b" ")[1].decode()
+        self.paths.append(path)
+        self.heads.append(head.decode(errors="replace"))
+        self.is_asked.set()
+        if path == "/silent":
+            await reader.read()
+        await self._read_body(head.decode(errors="replace").lower(), reader)
+        if self.is_mute:
+            # nginx has had enough of it then.
+            await reader.read()
+        body = f"{self.name} {path}".encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        writer.write(body[:1])
+        await writer.drain()
+        if path == "/slow":
+            self.is_slow.set()
+            await self.is_let_go.wait()
+        writer.write(body[1:])
+        await writer.drain()
 
     async def _read_body(self, head: str, reader: asyncio.StreamReader) -> None:
         if "transfer-encoding: chunked" in head:

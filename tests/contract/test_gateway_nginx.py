@@ -185,3 +185,16 @@ async def test_a_service_is_asked_by_a_connection_a_request(world: GatewayWorld)
     assert [await world.ask("a.example", "/x") for _ in range(3)] == ["200 web /x"] * 3
 
     assert ["connection: close" in head.lower() for head in backend.heads] == [True] * 3
+
+
+async def test_no_connection_is_used_again_where_a_service_leaves_it_open(
+    world: GatewayWorld,
+) -> None:
+    """nginx goes by the answer, not by what it asked for: a request came as the service closed."""
+    backend, web = await world.backend("web")
+    backend.is_keeping = True
+    dns = a_dns("d", "a.example", f"/ web:{backend.port}")
+    await world.driver.apply(world.configuration([dns], [web]))
+
+    assert [await world.ask("a.example", "/x") for _ in range(8)] == ["200 web /x"] * 8
+    assert backend.connection_count == 8

@@ -27,8 +27,7 @@ from tests.unit.gateway.test_gateway_policies import a_policy
 
 pytestmark = [pytest.mark.root]
 HOST = "a.example"
-# One at a time: beside others the servers of these tests reset connections now and then.
-CALLERS = 1
+CALLERS = 4
 
 
 @pytest.fixture

@@ -211,6 +211,7 @@ def test_the_exact_lines_of_a_policy() -> None:
         "    random two least_conn;\n"
         '    sticky cookie "seat" path=/ httponly;\n'
         "    server 10.244.1.2:8080 max_fails=0;\n"
+        "    keepalive 0;\n"
         "  }\n"
     ) in whole
     assert model.problems == {

@@ -93,7 +93,10 @@ def test_the_exact_text_of_a_host() -> None:
         "  }\n"
     )
     whole = found.content.decode()
-    assert '  upstream "default_cart_8080" {\n    server 10.96.0.11:8080;\n  }\n' in whole
+    assert (
+        '  upstream "default_cart_8080" {\n    server 10.96.0.11:8080;\n    keepalive 0;\n  }\n'
+        in whole
+    )
 
 
 def test_a_wildcard_is_one_label() -> None:
