@@ -2,8 +2,9 @@
 
 PyYAML's own loaders are not used: the fast one dies of deep nesting, the safe one takes seconds for
 a long list, and both follow YAML 1.1, where `no` is false, `010` is eight and `12:30` is 750. Here
-a plain scalar is what YAML 1.2's core schema says. Anchors, aliases, tags and merge keys are
-refused: no manifest needs them, and a small text can grow to gigabytes by them.
+a plain scalar is what YAML 1.2's core schema says; the permission bits of a file alone may be octal
+numbers of either version (`0400`, `0o400`), as every manifest has them. Anchors, aliases, tags and
+merge keys are refused: no manifest needs them, and a small text can grow to gigabytes by them.
 """
 
 import math
@@ -39,6 +40,9 @@ _TRUE = frozenset({"true", "True", "TRUE"})
 _FALSE = frozenset({"false", "False", "FALSE"})
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+# Fields of a file's permission bits: there a leading zero means octal, as in YAML 1.1.
+_MODES = frozenset({"mode", "defaultMode"})
+_OCTAL = re.compile(r"0o?([0-7]{1,4})\Z")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
 # What YAML 1.1, YAML 1.2 or both would read as a number: quoted, so that a text stays one.
 _NUMBER_LIKE = re.compile(r"[-+]?[.0-9][0-9_.:]*([eE][-+]?[0-9]+)?\Z")
@@ -197,7 +201,9 @@ class _Builder:
         if self._stack and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None:
             self._key(event)
         else:
-            self._put(_value_of(event), event)
+            is_mode = bool(self._stack) and self._stack[-1].key in _MODES
+            octal = _OCTAL.match(event.value) if is_mode and event.implicit[0] else None
+            self._put(int(octal[1], 8) if octal else _value_of(event), event)
 
     def _key(self, event: ScalarEvent) -> None:
         top = self._stack[-1]

@@ -154,3 +154,22 @@ def test_any_bytes_are_a_tree_or_a_bad_request(body: bytes) -> None:
     except BadRequest:
         return
     assert isinstance(found, dict)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("0400", 0o400),
+        ("0o440", 0o440),
+        ("0", 0),
+        ("256", 256),
+        ('"0400"', "0400"),
+        ("0800", "0800"),
+    ],
+)
+@pytest.mark.parametrize("field", ["mode", "defaultMode"])
+def test_permission_bits_may_be_octal_and_nothing_else(
+    field: str, text: str, mode: int | str
+) -> None:
+    assert tree_of(f"{field}: {text}".encode()) == {field: mode}
+    assert tree_of(b"pin: 0400") == {"pin": "0400"}
