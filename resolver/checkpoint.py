@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from cubernetes.api.coding import codec
+from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.service import Service
 from cubernetes.api.cubernetes.dns import Dns
@@ -20,6 +21,7 @@ _KINDS: dict[bytes, type[Object]] = {
     b"S": Service,
     b"E": EndpointSlice,
     b"D": Dns,
+    b"O": ConfigMap,
 }
 _MARKS = {kind: mark for mark, kind in _KINDS.items()}
 
@@ -30,7 +32,8 @@ class Saved(NamedTuple):
     namespaces: Sequence[Namespace]
     services: Sequence[Service]
     slices: Sequence[EndpointSlice]
-    dnses: Sequence[Dns] = ()
+    dnses: Sequence[Dns]
+    overrides: Sequence[ConfigMap]
 
 
 class NamesCheckpoint:
@@ -54,6 +57,7 @@ class NamesCheckpoint:
             [one for one in found if isinstance(one, Service)],
             [one for one in found if isinstance(one, EndpointSlice)],
             [one for one in found if isinstance(one, Dns)],
+            [one for one in found if isinstance(one, ConfigMap)],
         )
 
     def save(self, lines: Sequence[bytes]) -> None:

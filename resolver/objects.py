@@ -1,5 +1,6 @@
 """What is kept of objects: names and addresses, of which a cluster has many. Pure."""
 
+from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.service import Service, ServiceSpec
 from cubernetes.api.cubernetes.dns import Dns, DnsSpec, DnsStatus
@@ -34,6 +35,12 @@ def namespace_kept(one: Namespace) -> Namespace:
 def dns_kept(one: Dns) -> Dns:
     status = DnsStatus(gateways=one.status.gateways)
     return Dns(metadata=_meta(one), spec=DnsSpec(host=one.spec.host), status=status)
+
+
+def overrides_kept(one: ConfigMap) -> ConfigMap:
+    return ConfigMap(
+        metadata=_meta(one), data=one.data, binary_data=dict.fromkeys(one.binary_data, "")
+    )
 
 
 def _endpoint_kept(one: Endpoint) -> Endpoint:

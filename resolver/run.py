@@ -10,6 +10,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.service import Service
 from cubernetes.api.cubernetes.dns import Dns
@@ -23,7 +24,7 @@ from cubernetes.host.log import Log
 from cubernetes.host.names.machine import resolv_conf_here
 from cubernetes.host.names.resolvconf import SERVERS_MAX
 from cubernetes.host.supervise import supervised
-from resolver import address, hostfile
+from resolver import address, hostfile, overrides
 from resolver.answers.compile import Facts
 from resolver.answers.records import labels_of
 from resolver.answers.zone import Place, Zone
@@ -31,7 +32,8 @@ from resolver.checkpoint import NamesCheckpoint, Saved, lines_of
 from resolver.counts import Counts
 from resolver.forwarding.forwarder import Forwarder
 from resolver.forwarding.upstreams import Roads, Upstream
-from resolver.objects import dns_kept, namespace_kept, service_kept, slice_kept
+from resolver.objects import dns_kept, namespace_kept, overrides_kept, service_kept, slice_kept
+from resolver.overrides import Overrides
 from resolver.serving import Answers, Datagrams, Streams, bound
 from resolver.settings import ResolverSettings
 
@@ -64,7 +66,22 @@ class Resolver:
         self._slices = Informer(client, EndpointSlice, env, keep=slice_kept)
         self._namespaces = Informer(client, Namespace, env, keep=namespace_kept)
         self._dnses = Informer(client, Dns, env, keep=dns_kept)
-        self._informers = (self._services, self._slices, self._namespaces, self._dnses)
+        self._configs = Informer(
+            client,
+            ConfigMap,
+            env,
+            namespace=overrides.NAMESPACE,
+            fields=f"metadata.name={overrides.NAME}",
+            keep=overrides_kept,
+        )
+        self._informers = (
+            self._services,
+            self._slices,
+            self._namespaces,
+            self._dnses,
+            self._configs,
+        )
+        self._overrides = Overrides()
         path = Path(settings.checkpoint) if settings.checkpoint else None
         self._checkpoint = NamesCheckpoint(path)
         self._changed = asyncio.Event()
@@ -99,6 +116,7 @@ class Resolver:
         self._slices.on_change(self._zone.take_slice)
         self._namespaces.on_change(self._zone.take_namespace)
         self._dnses.on_change(self._zone.take_dns)
+        self._configs.on_change(lambda _, new: self._override(self._zone, new))
         for informer in self._informers:
             informer.on_change(lambda _old, _new: self._changed.set())
 
@@ -111,12 +129,22 @@ class Resolver:
             return
         if saved is not None:
             self.answers.zone = zone_of(self._settings, saved)
+            for one in saved.overrides:
+                self._override(self.answers.zone, one)
             log.info("going on from the checkpoint", services=len(saved.services))
+
+    def _override(self, zone: Zone, config: ConfigMap | None) -> None:
+        """Do as an administrator says; other name servers are asked from the next look on."""
+        self._overrides = overrides.overrides_in(config)
+        for problem in self._overrides.problems:
+            log.warning("left out of the resolver's ConfigMap", problem=problem)
+        zone.override(self._overrides.hosts)
 
     async def _take_over(self) -> None:
         """Answer by what the API tells, once that is whole; keep it."""
         for informer in self._informers:
             await informer.synced.wait()
+        self._override(self._zone, next(iter(self._configs.cache.list()), None))
         self._zone.is_known = True
         self.answers.zone = self._zone
         while True:
@@ -132,6 +160,7 @@ class Resolver:
             *self._services.cache.list(),
             *self._slices.cache.list(),
             *self._dnses.cache.list(),
+            *self._configs.cache.list(),
         ]
         lines: list[bytes] = []
         for start in range(0, len(objects), LINES_AT_ONCE):
@@ -157,7 +186,8 @@ class Resolver:
                     log.warning("no address to answer at", why=error)
             read = partial(upstreams_of_this_machine, self._settings)
             upstreams = await self._env.blocking.run(("machine", "resolv.conf"), read)
-            self._forwarder.take(Roads(upstreams))
+            told = self._overrides
+            self._forwarder.take(Roads(told.upstreams or upstreams, told.stubs))
             self.is_serving.set()
             if self._settings.host_resolv_conf:
                 await self._ask_first()

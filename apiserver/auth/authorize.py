@@ -102,7 +102,10 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(frozenset({"get"}), ("nodes",)),
         Rule(WRITE, ("events",)),
     ),
-    RESOLVERS: (Rule(READ, ("services", "endpointslices", "namespaces", "dnses")),),
+    RESOLVERS: (
+        Rule(READ, ("services", "endpointslices", "namespaces", "dnses")),
+        Rule(READ, ("configmaps",), LEADERS_NAMESPACE, "resolver"),
+    ),
     BOOTSTRAPPERS: (Rule(frozenset({"create"}), ("join",)),),
     MONITORING: (Rule(frozenset({"get"}), ("metrics",)),),
 }

@@ -6,7 +6,7 @@ addresses that any of them is served at.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from cubernetes.api.cubernetes.dns import Dns
@@ -23,6 +23,8 @@ class Hosts:
         self._facts = facts
         self._claims: dict[Labels, dict[Key, tuple[IPv4Address, ...]]] = {}
         self._nodes: dict[Labels, Node] = {}
+        # What an administrator says of names: it goes before every Dns.
+        self._overrides: Mapping[Labels, Node] = {}
         # How many hosts lie below a name of the cluster's domain.
         self._above: Counter[Labels] = Counter()
 
@@ -32,9 +34,13 @@ class Hosts:
             if one is not None:
                 self._claim(one, addresses)
 
+    def override(self, hosts: Mapping[Labels, Sequence[IPv4Address]]) -> None:
+        """Let these names lead to these addresses, and to no others any more."""
+        self._overrides = {one: _node(addresses, self._facts) for one, addresses in hosts.items()}
+
     def node_of(self, labels: Labels) -> Node | None:
         """Return what is at a host; None where no gateway serves it."""
-        found = self._nodes.get(labels)
+        found = self._overrides.get(labels) or self._nodes.get(labels)
         return {} if found is None and labels in self._above else found
 
     def _claim(self, one: Dns, addresses: tuple[IPv4Address, ...]) -> None:
@@ -70,5 +76,5 @@ def _addresses(one: Dns | None) -> tuple[IPv4Address, ...]:
     return tuple(address for address in found if address is not None)
 
 
-def _node(addresses: list[IPv4Address], facts: Facts) -> Mapping[int, tuple[Entry, ...]]:
+def _node(addresses: Sequence[IPv4Address], facts: Facts) -> Node:
     return {A: tuple(Entry(a_record(HERE, facts.ttl_s, one)) for one in addresses)}

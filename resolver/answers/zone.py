@@ -5,6 +5,7 @@ cluster of ten thousand services costs the memory of those that are in use.
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
@@ -127,6 +128,12 @@ class Zone:
 
     def take_dns(self, old: Dns | None, new: Dns | None) -> None:
         self._hosts.take(old, new)
+        self._serial += 1
+        self._renewed()
+
+    def override(self, hosts: Mapping[Labels, Sequence[IPv4Address]]) -> None:
+        """Let names lead where an administrator says; services and pods keep theirs."""
+        self._hosts.override(hosts)
         self._serial += 1
         self._renewed()
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client
@@ -47,4 +48,18 @@ async def test_w29_a_service_is_found_by_name_from_pods_and_nodes(
     for node in cluster.names:
         said = await cluster.run(node, ["python3", "-c", NODE_ASKS])
         assert said.stdout.strip() == address
+
+    # An administrator says one more name, to the node's own programs as well.
+    config = ConfigMap(
+        metadata=ObjectMeta(name="resolver", namespace="kube-system"),
+        data={"hosts": "192.0.2.9 db.example"},
+    )
+    await client.create(config)
+
+    async def is_named() -> bool:
+        ended = await cluster.run("n2", ["getent", "hosts", "db.example"], check=False)
+        return ended.stdout.split()[:1] == ["192.0.2.9"]
+
+    await until("the name is there on n2", is_named, 20)
+    await client.delete(ConfigMap, "resolver", "kube-system")
     await removed_namespace(client, "zoo")
