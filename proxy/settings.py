@@ -1,5 +1,7 @@
 """What the proxy must be told."""
 
+from typing import Literal
+
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.packetfilter.iptables import Choice
 from cubernetes.host.settings import Settings
@@ -14,6 +16,8 @@ class ProxySettings(Settings, frozen=True, kw_only=True):
     node_name: str = ""
     pod_range: str = "10.244.0.0/16"
     service_range: str = "10.96.0.0/16"
+    # What the rules are written in: see docs/services.md.
+    backend: Literal["iptables", "nftables"] = "iptables"
     # Which iptables to use; auto keeps to the kind that this machine's rules are in.
     iptables: Choice = "auto"
     # Changes that come together are applied together: no sooner than this after the last apply.

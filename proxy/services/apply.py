@@ -1,5 +1,7 @@
 """The rules of this node, kept as compiled: writes what changed, and forgets stale UDP flows."""
 
+from collections.abc import Callable
+
 from cubernetes.host.command import Commands, SystemCommands
 from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.conntrack import Flows
@@ -49,15 +51,21 @@ class ServiceRules:
 
 
 async def rules_of_this_node(
-    commands: Commands, choice: Choice, service_range: str
+    commands: Commands,
+    choice: Choice,
+    service_range: str,
+    changes: Callable[[], int | None] = generation,
 ) -> ServiceRules:
-    """Return this node's rules, in the kind of iptables that it already uses."""
+    """Return this node's rules, in the kind of iptables that it already uses.
+
+    changes: a number that every change of the rules by others moves.
+    """
     tools = await tools_in_use(commands, choice)
     log.info("iptables chosen", kind=tools.name)
     # Other commands than the system's act on another kernel than ours, or on none.
     is_ours = isinstance(commands, SystemCommands)
     has_generation = is_ours and await _is_on_nf_tables(commands, tools)
-    iptables = Iptables(commands, tools, OWNER, generation if has_generation else lambda: None)
+    iptables = Iptables(commands, tools, OWNER, changes if has_generation else lambda: None)
     return ServiceRules(commands, iptables, service_range)
 
 

@@ -273,7 +273,7 @@ def odds_text(left: int) -> str:
 
 def joined(parts: Sequence[Part], facts: Facts) -> RuleSet:
     """Put the parts of all services, in their order, and the rules that never change together."""
-    chains: Chains = dict(_fixed_chains(facts))
+    chains: Chains = dict(fixed_chains(facts))
     fronts = [front for part in parts for front in part.fronts]
     node_ports = ("!", "-d", "127.0.0.0/8", "-m", "addrtype", "--dst-type", "LOCAL")
     # The last of all: an address of this node may be a service's as well.
@@ -298,7 +298,7 @@ def _is_marked(bit: str) -> Rule:
     return ("-m", "mark", "--mark", f"{bit}/{bit}")
 
 
-def _fixed_chains(facts: Facts) -> Iterator[tuple[Chain, tuple[Rule, ...]]]:
+def fixed_chains(facts: Facts) -> Iterator[tuple[Chain, tuple[Rule, ...]]]:
     marked = _is_marked(MASQUERADE_BIT)
     pods = str(facts.pod_range)
     for chain, bit in ((MARK, MASQUERADE_BIT), (MARK_DROP, DROP_BIT), (MARK_REJECT, REJECT_BIT)):

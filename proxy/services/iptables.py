@@ -1,5 +1,6 @@
 """The iptables backend: all services to one set of rules; the chains that differ are written."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from cubernetes.api.core.service import Service
@@ -17,8 +18,14 @@ from proxy.services.served import Facts
 class IptablesBackend:
     """Implements `proxy.services.backend.Backend`."""
 
-    def __init__(self, rules: ServiceRules, facts: Facts) -> None:
-        self._rules = rules
+    def __init__(
+        self,
+        rules: ServiceRules,
+        facts: Facts,
+        succeed: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """succeed: takes away what another backend wrote, once these rules serve."""
+        self._rules, self._succeed = rules, succeed
         self._compiler = Compiler(facts)
         self._services: dict[Ref, Service] = {}
         self._slices: dict[Ref, EndpointSlice] = {}
@@ -39,10 +46,10 @@ class IptablesBackend:
         return self._compiler.skipped
 
     async def apply(self) -> Outcome:
-        return _outcome(await self._rules.apply(self._compiled()))
+        return await self._succeeded(await self._rules.apply(self._compiled()))
 
     async def check(self) -> Outcome:
-        return _outcome(await self._rules.check(self._compiled()))
+        return await self._succeeded(await self._rules.check(self._compiled()))
 
     async def are_there(self) -> bool:
         return await self._rules.are_there()
@@ -52,6 +59,12 @@ class IptablesBackend:
 
     def snapshot(self) -> Snapshot:
         return Snapshot(self._version, partial(encoded, self._wanted))
+
+    async def _succeeded(self, applied: Applied) -> Outcome:
+        if self._succeed is not None:
+            await self._succeed()
+            self._succeed = None
+        return _outcome(applied)
 
     def _compiled(self) -> RuleSet:
         """Return what the services of now want; the same object where none has changed."""

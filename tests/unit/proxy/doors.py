@@ -11,7 +11,7 @@ from cubernetes.api.core.service import (
     ServicePort,
     ServiceStatus,
 )
-from cubernetes.api.discovery.endpointslice import Endpoint
+from cubernetes.api.discovery.endpointslice import Endpoint, EndpointSlice
 from cubernetes.api.meta import replaced
 from cubernetes.host.packetfilter.ruleset import RuleSet
 from proxy.services.compile import rules_for
@@ -37,9 +37,14 @@ def a_door(kind: str = "NodePort", protocol: Any = "TCP", **spec: Any) -> Servic
 
 
 def rules(service: Service, endpoints: Sequence[Endpoint]) -> RuleSet:
+    return rules_for(*world(service, endpoints), FACTS)
+
+
+def world(
+    service: Service, endpoints: Sequence[Endpoint]
+) -> tuple[list[Service], list[EndpointSlice]]:
     slices = [a_slice(endpoints=endpoints)] if endpoints else []
-    offered = [replaced(one, ports=_offered(service)) for one in slices]
-    return rules_for([service], offered, FACTS)
+    return [service], [replaced(one, ports=_offered(service)) for one in slices]
 
 
 def _offered(service: Service) -> Any:

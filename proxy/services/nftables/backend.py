@@ -1,0 +1,134 @@
+"""The nftables backend: each service to elements of maps; those that differ are written."""
+
+from functools import partial
+
+from cubernetes.api.core.service import Service
+from cubernetes.api.discovery.endpointslice import EndpointSlice
+from cubernetes.api.meta import Ref
+from cubernetes.host.command import Commands
+from cubernetes.host.packetfilter.conntrack import Flows
+from cubernetes.host.packetfilter.flows import stale_flows
+from proxy.services.apply import ServiceRules
+from proxy.services.backend import Outcome, Snapshot
+from proxy.services.flows import wide_fronts
+from proxy.services.nftables.saved import decoded, encoded
+from proxy.services.nftables.skeleton import SERVICES, forwarding
+from proxy.services.nftables.table import Table
+from proxy.services.nftables.wanted import Difference, Wanted
+from proxy.services.served import Facts, Key, Served, key_of, served_by
+
+
+class NftablesBackend:
+    """Implements `proxy.services.backend.Backend`."""
+
+    def __init__(
+        self,
+        table: Table,
+        commands: Commands,
+        beside: ServiceRules,
+        facts: Facts,
+    ) -> None:
+        """beside: the rules in iptables, of which it keeps those that a table cannot have."""
+        self._table, self._facts = table, facts
+        self._beside, self._forwarding = beside, forwarding(facts)
+        self._flows = Flows(commands)
+        self._wanted = Wanted(facts)
+        self._services: dict[Key, Service] = {}
+        self._slices: dict[Key, dict[Ref, EndpointSlice]] = {}
+        self._stale: set[Key] = set()
+        # Whether the kernel holds what was written last, as far as is known.
+        self._is_known = False
+        # At this generation the table was found to be right.
+        self._right_at: int | None = None
+        self._version = 0
+
+    def service_changed(self, old: Service | None, new: Service | None) -> None:
+        for one in (old, new):
+            if one is not None:
+                self._stale.add(key_of(one))
+        if new is not None:
+            self._services[key_of(new)] = new
+        elif old is not None:
+            self._services.pop(key_of(old), None)
+
+    def slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
+        if old is not None and (key := _service_of(old)):
+            self._stale.add(key)
+            mine = self._slices.get(key, {})
+            mine.pop(old.ref, None)
+            if not mine:
+                self._slices.pop(key, None)
+        if new is not None and (key := _service_of(new)):
+            self._stale.add(key)
+            self._slices.setdefault(key, {})[new.ref] = new
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        return self._wanted.skipped
+
+    async def apply(self) -> Outcome:
+        self._compile()
+        if not self._is_known:
+            return await self._compared(self._wanted)
+        return await self._write(self._wanted, self._wanted.unwritten())
+
+    async def check(self) -> Outcome:
+        self._compile()
+        beside = await self._beside.check(self._forwarding) if self._is_known else None
+        now = await self._table.generation()
+        if self._is_known and now == self._right_at:
+            done = await self._write(self._wanted, self._wanted.unwritten())
+        else:
+            done = await self._compared(self._wanted)
+            self._right_at = now
+        return done._replace(is_written=done.is_written or bool(beside and beside.is_written))
+
+    async def are_there(self) -> bool:
+        held = await self._table.read(())
+        return held is not None and SERVICES in held.chains
+
+    async def restore(self, saved: bytes) -> Outcome:
+        before = Wanted(self._facts)
+        for key, ports in decoded(saved).items():
+            before.take(key, Served(tuple(ports)))
+        # What the services of now want is compared with it at the first turn.
+        outcome, self._is_known = await self._compared(before), False
+        return outcome
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self._version, partial(encoded, self._wanted.ports))
+
+    def _compile(self) -> None:
+        for key in sorted(self._stale):
+            service, slices = self._services.get(key), self._slices.get(key, {}).values()
+            served = served_by(service, slices, self._facts) if service else None
+            self._wanted.take(key, served)
+        if self._stale:
+            self._version += 1
+        self._stale.clear()
+
+    async def _compared(self, wanted: Wanted) -> Outcome:
+        """Read what the kernel holds, and write what differs."""
+        self._is_known = False
+        held = await self._table.read()
+        done = await self._write(wanted, wanted.against(held))
+        # After the table: what served until now is taken away there.
+        beside = await self._beside.apply(self._forwarding)
+        self._is_known = True
+        return done._replace(is_written=done.is_written or beside.is_written)
+
+    async def _write(self, wanted: Wanted, difference: Difference) -> Outcome:
+        if difference.messages:
+            self._is_known, was_known = False, self._is_known
+            await self._table.transact(difference.messages)
+            self._is_known = was_known
+        wanted.written()
+        # After the rules, never before: a flow forgotten too early would come back by the old ones.
+        if stale := stale_flows(difference.before, difference.after):
+            wide = wide_fronts(stale, str(self._facts.service_range))
+            await self._flows.forget(stale, sorted(wide))
+        return Outcome(bool(difference.messages), difference.changed_count, wanted.size)
+
+
+def _service_of(one: EndpointSlice) -> Key | None:
+    return (one.metadata.namespace, one.service_name) if one.service_name else None
