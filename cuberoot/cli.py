@@ -16,7 +16,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.settings import SettingsInvalid
 from cuberoot import node, tokens
 from cuberoot.apply import NotClean, NotInitialised
-from cuberoot.cluster import PROGRAMS_ANNOTATION, Ranges
+from cuberoot.cluster import PROGRAMS_ANNOTATION, ProxyBackend, Ranges
 from cuberoot.host.alone import Busy, alone
 from cuberoot.host.waiting import NotYet
 from cuberoot.join import JoinRefused
@@ -114,9 +114,14 @@ def _secret(token: str | None) -> str:
 
 
 @main.command()
-def start() -> None:
+@click.option(
+    "--proxy-backend",
+    type=click.Choice(["iptables", "nftables"]),
+    help="What this node's service proxy writes its rules in from now on; a new node: iptables.",
+)
+def start(proxy_backend: ProxyBackend | None) -> None:
     """Start this node's programs again, and wait until it is Ready."""
-    carried_out(lambda env: node.start(env, say))
+    carried_out(lambda env: node.start(env, say, proxy_backend))
 
 
 @main.command()

@@ -20,6 +20,7 @@ CONTROL_PLANE_LABEL = f"{ROLE_LABEL}control-plane"
 PROGRAMS_ANNOTATION = "cubernetes.io/programs"
 
 type Role = Literal["control-plane", "worker"]
+type ProxyBackend = Literal["iptables", "nftables"]
 
 
 class Ranges(NamedTuple):
@@ -50,6 +51,8 @@ class Cluster(Settings, frozen=True, kw_only=True):
     # those of type LoadBalancer.
     node_port_range: str = "30000-32767"
     load_balancer_pool: str = ""
+    # What this node's proxy writes its rules in.
+    proxy_backend: ProxyBackend = "iptables"
     python: str
     etcd: str = ""
     # How large the store's file may get: beyond 8 GiB etcd itself advises against it.

@@ -14,10 +14,19 @@ from cubernetes.api.portrange import range_of
 from cubernetes.client.outcome import Trouble
 from cubernetes.host.durable.files import read_or_none
 from cubernetes.host.env import Env
+from cubernetes.host.packetfilter.generation import generation
 from cuberoot import apply, certificates, layout, pki, tokens
 from cuberoot import join as joining
 from cuberoot.apply import NotInitialised, Programs, Say
-from cuberoot.cluster import API_PORT, CONTROL_PLANE_LABEL, Cluster, Ranges, Role, node_of
+from cuberoot.cluster import (
+    API_PORT,
+    CONTROL_PLANE_LABEL,
+    Cluster,
+    ProxyBackend,
+    Ranges,
+    Role,
+    node_of,
+)
 from cuberoot.host import probe
 from cuberoot.host.alone import alone
 from cuberoot.host.facts import facts_of_this_machine
@@ -197,14 +206,21 @@ def _cluster() -> Cluster:
     return known
 
 
-async def start(env: Env, say: Say) -> None:
+async def start(env: Env, say: Say, proxy_backend: ProxyBackend | None = None) -> None:
     """Start the programs, by files written anew: a newer version may want others.
+
+    proxy_backend: what this node's proxy uses from now on; None: what it used before.
 
     Alone only while it writes: it may wait long for a cluster that is away, which must keep nobody
     from stopping or resetting this node.
     """
     with alone():
         cluster = _cluster()
+        if proxy_backend is not None:
+            cluster = msgspec.structs.replace(cluster, proxy_backend=proxy_backend)
+        if cluster.proxy_backend == "nftables" and generation() is None:
+            remedy = "load the module nf_tables, or start with --proxy-backend iptables"
+            raise NotFit([Lack("nf_tables in this kernel", remedy)])
         apply.write_node(cluster, Journal())
         await _renewed_in_time(cluster, env, say)
     await Programs(cluster, env, say).start()

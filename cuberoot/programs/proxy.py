@@ -23,6 +23,7 @@ def settings(site: Site) -> ProxySettings:
         node_name=cluster.node_name,
         pod_range=cluster.pod_range,
         service_range=cluster.service_range,
+        backend=cluster.proxy_backend,
         checkpoint=str(layout.PROXY_CHECKPOINT),
         metrics_port=METRICS_PORT,
     )
