@@ -100,10 +100,11 @@ class Proxied:
     def tell(self, world: World) -> None:
         """Tell the backend what changed since the last world."""
         services, slices = world
-        objects = {one.ref: one for one in (*services, *slices)}
+        objects: dict[Ref, Service | EndpointSlice] = {one.ref: one for one in services}
+        objects |= {one.ref: one for one in slices}
         for ref in self._told.keys() | objects.keys():
             self._tell_one(self._told.get(ref), objects.get(ref))
-        self._told = dict(objects)
+        self._told = objects
 
     def _tell_one(
         self, old: Service | EndpointSlice | None, new: Service | EndpointSlice | None
