@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from cubernetes.api.apps.workload import containers_of, images_of, workload_problems
 from cubernetes.api.condition import Condition
-from cubernetes.api.core.pod import PodTemplate, template_problems
+from cubernetes.api.core.pod import PodTemplate
 from cubernetes.api.core.podspec.spec import defaulted_spec
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import (
@@ -57,14 +58,6 @@ class ReplicaSetStatus(Model):
     conditions: tuple[Condition, ...] = ()
 
 
-def _containers(one: "ReplicaSet", _: object) -> str:
-    return ",".join(container.name for container in one.spec.template.spec.containers)
-
-
-def _images(one: "ReplicaSet", _: object) -> str:
-    return ",".join(container.image for container in one.spec.template.spec.containers)
-
-
 class ReplicaSet(Object):
     resource = Resource(
         "apps", "v1", "ReplicaSet", "replicasets", ("rs",), subresources=("status", "scale"),
@@ -76,8 +69,8 @@ class ReplicaSet(Object):
         Column("Current", lambda one, _: one.status.replicas),
         Column("Ready", lambda one, _: one.status.ready_replicas),
         Column("Age", age_of),
-        Column("Containers", _containers, wide=True),
-        Column("Images", _images, wide=True),
+        Column("Containers", containers_of, wide=True),
+        Column("Images", images_of, wide=True),
         Column("Selector", lambda one, _: selector_text(one.spec.selector.match_labels), wide=True),
     )
 
@@ -93,20 +86,7 @@ class ReplicaSet(Object):
 
     def problems(self) -> Iterator[Problem]:
         yield from Object.problems(self)
-        selector, template = self.spec.selector, self.spec.template
-        yield from selector.problems("spec.selector")
-        yield from template_problems(template, "spec.template")
-        if selector.is_empty:
-            yield Problem("spec.selector", "must not be empty", "FieldValueRequired")
-        elif not selector.selector.matches(template.metadata.labels):
-            where = "spec.template.metadata.labels"
-            yield Problem(where, "`selector` does not match template `labels`")
-        if template.spec.restart_policy != "Always":
-            where = "spec.template.spec.restartPolicy"
-            yield Problem(where, "must be 'Always'", "FieldValueNotSupported")
-        if template.spec.node_name:
-            where = "spec.template.spec.nodeName"
-            yield Problem(where, "must be empty: the scheduler decides", "FieldValueForbidden")
+        yield from workload_problems(self.spec.selector, self.spec.template)
 
     def update_problems(self, old: "ReplicaSet") -> Iterator[Problem]:
         yield from immutable("spec.selector", old.spec.selector, self.spec.selector)

@@ -1,0 +1,33 @@
+"""What kinds that keep pods of a template have in common: their rules and columns."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from cubernetes.api.core.pod import PodTemplate, template_problems
+from cubernetes.api.errors import Problem
+from cubernetes.api.selectors import LabelSelector
+
+
+def containers_of(one: Any, _: object) -> str:
+    return ",".join(container.name for container in one.spec.template.spec.containers)
+
+
+def images_of(one: Any, _: object) -> str:
+    return ",".join(container.image for container in one.spec.template.spec.containers)
+
+
+def workload_problems(selector: LabelSelector, template: PodTemplate) -> Iterator[Problem]:
+    """Yield what is wrong with a selector and the template of the pods that it chooses."""
+    yield from selector.problems("spec.selector")
+    yield from template_problems(template, "spec.template")
+    if selector.is_empty:
+        yield Problem("spec.selector", "must not be empty", "FieldValueRequired")
+    elif not selector.selector.matches(template.metadata.labels):
+        where = "spec.template.metadata.labels"
+        yield Problem(where, "`selector` does not match template `labels`")
+    if template.spec.restart_policy != "Always":
+        where = "spec.template.spec.restartPolicy"
+        yield Problem(where, "must be 'Always'", "FieldValueNotSupported")
+    if template.spec.node_name:
+        where = "spec.template.spec.nodeName"
+        yield Problem(where, "must be empty: the scheduler decides", "FieldValueForbidden")
