@@ -6,7 +6,14 @@ test names only what it is about: `a_pod("web-0", node="n1", phase="Running", is
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
+from cubernetes.api.apps.deployment import (
+    Deployment,
+    DeploymentSpec,
+    DeploymentStrategy,
+    RollingUpdateDeployment,
+)
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec, ReplicaSetStatus
 from cubernetes.api.condition import Condition, Truth
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
@@ -33,7 +40,7 @@ from cubernetes.api.discovery.endpointslice import (
     EndpointPort,
     EndpointSlice,
 )
-from cubernetes.api.meta import Object, ObjectMeta, OwnerReference
+from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.api.selectors import LabelSelector
 
@@ -379,3 +386,40 @@ def an_event(
         last_timestamp=at,
         count=count,
     )
+
+
+def a_deployment(
+    name: str = "web",
+    namespace: str = "default",
+    *,
+    replicas: int = 1,
+    image: str = "cubernetes/web:1",
+    surge: int | str = 1,
+    unavailable: int | str = 0,
+    strategy: Literal["RollingUpdate", "Recreate"] = "RollingUpdate",
+    annotations: Mapping[str, str] | None = None,
+    generation: int = 1,
+    uid: str = "",
+    revision: int = 1,
+    deleted_at: datetime | None = None,
+    **spec: object,
+) -> Deployment:
+    """Return a Deployment; spec: further fields of its spec, as Python calls them."""
+    bounds = RollingUpdateDeployment(max_surge=surge, max_unavailable=unavailable)
+    is_rolling = strategy == "RollingUpdate"
+    meta = a_meta(
+        name,
+        namespace,
+        uid=uid,
+        revision=revision,
+        generation=generation,
+        annotations=annotations,
+        deleted_at=deleted_at,
+    )
+    wanted = DeploymentSpec(
+        replicas=replicas,
+        selector=LabelSelector(match_labels=WEB),
+        template=a_template(containers=(a_container(image=image),)),
+        strategy=DeploymentStrategy(type=strategy, rolling_update=bounds if is_rolling else None),
+    )
+    return Deployment(metadata=meta, spec=replaced(wanted, **spec))

@@ -149,6 +149,17 @@ ReplicaSetSpec 1=replicas:int? 2=selector:LabelSelector 3=template:PodTemplateSp
 ReplicaSetStatus 1=replicas:int 2=fullyLabeledReplicas:int 3=observedGeneration:int
   4=readyReplicas:int 5=availableReplicas:int 6=conditions:[ReplicaSetCondition]
 ReplicaSetCondition 1=type 2=status 3=lastTransitionTime:time 4=reason 5=message
+Deployment 1=metadata:ObjectMeta 2=spec:DeploymentSpec 3=status:DeploymentStatus
+DeploymentSpec 1=replicas:int? 2=selector:LabelSelector 3=template:PodTemplateSpec
+  4=strategy:DeploymentStrategy 5=minReadySeconds:int 6=revisionHistoryLimit:int? 7=paused:bool
+  9=progressDeadlineSeconds:int?
+DeploymentStrategy 1=type 2=rollingUpdate:RollingUpdateDeployment
+RollingUpdateDeployment 1=maxUnavailable:intOrString 2=maxSurge:intOrString
+DeploymentStatus 1=observedGeneration:int 2=replicas:int 3=updatedReplicas:int
+  4=availableReplicas:int 5=unavailableReplicas:int 6=conditions:[DeploymentCondition]
+  7=readyReplicas:int 8=collisionCount:int? 9=terminatingReplicas:int?
+DeploymentCondition 1=type 2=status 4=reason 5=message 6=lastUpdateTime:time
+  7=lastTransitionTime:time
 PodTemplateSpec 1=metadata:ObjectMeta 2=spec:PodSpec
 LabelSelector 1=matchLabels:{} 2=matchExpressions:[LabelSelectorRequirement]
 LabelSelectorRequirement 1=key 2=operator 3=values:[]

@@ -1,5 +1,6 @@
 """Every kind there is: routes, storage, watches, client, CLI and example tests come from here."""
 
+from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.configmap import ConfigMap
@@ -23,6 +24,7 @@ KINDS = Kinds(
     Service,
     EndpointSlice,
     ReplicaSet,
+    Deployment,
     Event,
     Lease,
     ConfigMap,

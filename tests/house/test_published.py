@@ -72,6 +72,12 @@ BARE: dict[str, Tree] = {
     "IngressClass": {"spec": {"parameters": {"kind": "a", "name": "b"}}},
     "RoutePolicy": {"spec": {"target": {"kind": "Service", "name": "web"}}},
     "Dns": {"spec": {"host": "a.example"}},
+    "Deployment": {
+        "spec": {
+            "selector": {"matchLabels": {"app": "a"}},
+            "template": {"spec": {"containers": [{"name": "a", "image": "b"}]}},
+        }
+    },
     "ReplicaSet": {
         "spec": {
             "selector": {"matchLabels": {"app": "a"}},
@@ -101,7 +107,7 @@ def published(table: str, kind: type[Object]) -> dict[str, Any]:
         return found if isinstance(found, dict) else dict.fromkeys(found, True)
 
     found = {**of("Object"), **of(kind.resource.kind)}
-    if kind.resource.kind == "ReplicaSet":
+    if kind.resource.kind in ("ReplicaSet", "Deployment"):
         pod = {path: one for path, one in of("Pod").items() if path.startswith("spec.")}
         found |= {f"spec.template.{path}": one for path, one in pod.items()}
     return found

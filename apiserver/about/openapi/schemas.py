@@ -93,10 +93,12 @@ class Schemas:
             case [only]:
                 return self._value(only, name)
             case [inspect.IntType() as number, inspect.StrType() as text]:
-                told = {"description": "A number or a text.", "format": "int-or-string"}
-                return self._shared(
-                    "IntOrString", told | {"oneOf": [_integer(number), _scalar(text)]}
-                )
+                # Each is named by what its text says: one word has one schema, and its bounds.
+                is_count = number.ge == 0
+                word = "CountOrPercent" if is_count else "IntOrString"
+                told = "A count or a percentage." if is_count else "A number or a text."
+                both = {"oneOf": [_integer(number), _scalar(text)]}
+                return self._shared(word, {"description": told, "format": "int-or-string"} | both)
             case _:
                 raise AssertionError(f"{found} at {name} is not a type that our kinds use")
 
