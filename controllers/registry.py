@@ -6,6 +6,7 @@ from ipaddress import IPv4Network
 from controllers.cleanup.events import OldEvents
 from controllers.cleanup.garbage import Garbage
 from controllers.cleanup.namespaces import Namespaces
+from controllers.deployments.deployments import Deployments
 from controllers.endpoints import Endpoints
 from controllers.loadbalancers import LoadBalancers
 from controllers.nodes.podcidr import PodCidrs
@@ -38,6 +39,7 @@ def _load_balancers(settings: ControllersSettings) -> Planner:
 
 
 CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
+    lambda _: Deployments(),
     lambda _: ReplicaSets(),
     lambda _: Endpoints(),
     lambda _: RoadStatuses(),
