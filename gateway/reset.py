@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from cubernetes.api.coordination.lease import Lease
@@ -23,15 +24,31 @@ LEASE_S = 5.0
 
 async def reset(settings: GatewaySettings, env: Env) -> None:
     """Take it all away. Raises: CannotGoOn: names what is left, and why."""
-    await _leave(settings, env)
     try:
-        nginx = nginx_of(settings)
-        await nginx.remove()
-        await nginx.remove_image()
-        await env.blocking.run(("gateway", "disk"), partial(tree_of(settings).remove))
-    except (NginxTrouble, OSError) as error:
-        raise CannotGoOn(f"container {settings.container}: {error}") from error
+        await _leave(settings, env)
+    finally:
+        await _take_away(settings, env)
     log.info("gateway removed", root=settings.root)
+
+
+async def _take_away(settings: GatewaySettings, env: Env) -> None:
+    """Remove nginx and all files, as far as they can be. Raises: CannotGoOn: names what is left."""
+    nginx = nginx_of(settings)
+    files = partial(env.blocking.run, ("gateway", "disk"), tree_of(settings).remove)
+    steps: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
+        (f"container {settings.container}", nginx.remove),
+        (f"image {settings.image}", nginx.remove_image),
+        # The keys of certificates among them: they go whatever became of nginx.
+        (f"files in {settings.root}", files),
+    )
+    left = []
+    for name, take in steps:
+        try:
+            await take()
+        except (NginxTrouble, OSError) as error:
+            left.append(f"{name}: {error}")
+    if left:
+        raise CannotGoOn("; ".join(left))
 
 
 async def _leave(settings: GatewaySettings, env: Env) -> None:
