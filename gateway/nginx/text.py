@@ -58,6 +58,9 @@ class Configuration(NamedTuple):
 
 
 _PLACE = re.compile(r"nginx\.conf:(\d+)")
+# Where memory is laid out nginx names no line, but whose it is: `no memory in upstream zone "x"`.
+_ZONE = re.compile(r'zone "([^"]+)"')
+_ZONE_MADE = re.compile(r'^ *(?:zone "([^"]+)"|limit_\w+_zone .* zone=(\w+):)')
 
 HEAD = """\
 user www-data;
@@ -141,11 +144,19 @@ def configuration_for(model: Model, facts: Facts) -> Configuration:
 
 
 def guilty(configuration: Configuration, said: str) -> frozenset[Ref]:
-    """Return the objects for which the lines stand that nginx's refusal names."""
+    """Return the objects whose lines nginx's refusal names, by number or by zone."""
     numbers = [int(one) for one in _PLACE.findall(said)]
     lines = configuration.lines
-    owners = (lines[number - 1].owner for number in numbers if 0 < number <= len(lines))
-    return frozenset(owner for owner in owners if owner is not None)
+    named = [lines[number - 1] for number in numbers if 0 < number <= len(lines)]
+    if zones := set(_ZONE.findall(said)):
+        named += [line for line in lines if _zone_in(line.text) in zones]
+    return frozenset(line.owner for line in named if line.owner is not None)
+
+
+def _zone_in(text: str) -> str:
+    """Return the zone that a line makes; empty where it makes none."""
+    found = _ZONE_MADE.search(text)
+    return found[1] or found[2] if found is not None else ""
 
 
 def _http(model: Model, facts: Facts) -> Iterator[Line]:

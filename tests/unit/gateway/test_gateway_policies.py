@@ -15,7 +15,7 @@ from cubernetes.api.errors import BadRequest, Invalid
 from cubernetes.api.meta import replaced
 from cubernetes.api.roads import Roads, roads_of
 from gateway.nginx.policies import location_lines
-from gateway.nginx.text import Facts, configuration_for
+from gateway.nginx.text import Facts, configuration_for, guilty
 from gateway.roads.compile import model_for
 from gateway.roads.model import Model, Server
 from gateway.roads.policies import Policies, key_of
@@ -238,6 +238,26 @@ def test_a_redirect_to_tls_that_the_host_has_not_is_told(host: str, *, is_told: 
 
     why = "Prefix /x of a.example: the host is not served by TLS"
     assert the_model(policy).problems == ({policy.ref: (why,)} if is_told else {})
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        'upstream zone "default_web_80_{key}"',
+        'limit_req zone "cube_rate_{key}"',
+        'limit_conn_zone "cube_connections_{key}"',
+    ],
+)
+def test_a_refusal_that_names_a_zone_is_led_back_to_its_policy(zone: str) -> None:
+    """nginx names no line where it has no memory: then nothing was served any more."""
+    limits = {"requestsPerSecond": 5, "connections": 7}
+    policy = a_policy(target={**TARGET, "path": "/x"}, limits=limits, balancing={})
+    other = a_policy("other", {**TARGET, "path": "/y"}, limits=limits, balancing={})
+    found = configuration_for(the_model(policy, other, endpoints=("10.244.1.2",)), Facts())
+    said = f"[crit] 7#7: ngx_slab_alloc() failed: no memory in {zone.format(key=key_of(policy))}\n"
+
+    assert guilty(found, said) == {policy.ref}
+    assert guilty(found, 'no memory in upstream zone "none"') == frozenset()
 
 
 def test_a_service_that_is_missing_is_told_and_its_share_stays() -> None:
