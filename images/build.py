@@ -27,8 +27,9 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 PLAIN_USER = "65532:65532"
 COMPILE = ("gcc", "-O2", "-std=c17", "-Wall", "-Wextra", "-Werror", "-static", "-s")
 COMPILE_DEADLINE_S = 120
-# The gateway's nginx asks a resolver for the endpoints of its upstreams: since 1.27.3.
-NGINX_SUITE, NGINX_OLDEST = "sid", (1, 27, 3)
+# The gateway's nginx keeps no connection to a service (`keepalive 0`), since 1.29.7, and knows
+# `sticky`, since 1.29.6, and `ssl_certificate_cache`, since 1.27.4.
+NGINX_SUITE, NGINX_OLDEST = "sid", (1, 29, 7)
 
 
 @dataclass(frozen=True)

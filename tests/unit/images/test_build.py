@@ -5,10 +5,12 @@ import io
 import json
 import tarfile
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from images.build import Entry, Image, archive_of, tar_of
+from images.build import Entry, Image, archive_of, check_nginx, tar_of
+from images.debian import CannotGet
 
 NAMES = st.from_regex(r"[a-z]{1,12}", fullmatch=True)
 ENTRIES = st.builds(Entry, NAMES, st.binary(max_size=64), st.sampled_from([0o644, 0o755]))
@@ -55,3 +57,25 @@ def test_links_folders_and_modes_survive() -> None:
     assert (tmp.isdir(), tmp.mode) == (True, 0o1777)
     assert (sh.issym(), sh.linkname) == (True, "busybox")
     assert (busybox.isfile(), busybox.uid, busybox.mtime) == (True, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_taken"),
+    [
+        ("nginx version: nginx/1.29.7", True),
+        ("nginx version: nginx/1.30.0", True),
+        ("nginx version: nginx/1.29.6", False),
+        ("nginx version: nginx/1.28.2", False),
+        ("no such file", False),
+    ],
+)
+def test_an_nginx_without_what_the_configuration_says_is_no_gateway(
+    said: str, *, is_taken: bool
+) -> None:
+    """`keepalive 0` is an error before 1.29.7, and so was every configuration."""
+    argv = ("sh", "-c", 'echo "$0" >&2', said)
+    if is_taken:
+        check_nginx(argv)
+        return
+    with pytest.raises(CannotGet, match=r"nginx 1\.29\.7 or newer is needed"):
+        check_nginx(argv)
