@@ -19,6 +19,7 @@ from gateway.roads.upstreams import Upstreams, Wanted
 
 # The file of the gateway's own certificate, which no digest is called.
 SELF_MADE = "self-made"
+UNREAD = "it is not read, as too many are named; what the gateway has of it serves"
 
 
 def secrets_of(roads: Roads) -> frozenset[SecretRef]:
@@ -30,14 +31,14 @@ def secrets_of(roads: Roads) -> frozenset[SecretRef]:
 def model_for(
     roads: Roads,
     services: Iterable[Service],
-    pairs: Mapping[SecretRef, bytes | str] | None = None,
+    pairs: Mapping[SecretRef, bytes | str | None] | None = None,
     policies: Iterable[RoutePolicy] = (),
     slices: Iterable[EndpointSlice] = (),
 ) -> Model:
     """Return what a gateway serves; the order of the arguments does not matter.
 
-    pairs: a certificate and its key in PEM, or why there is none, by Secret; those that are not
-        known yet are not in it.
+    pairs: a certificate and its key in PEM, or why there is none, by Secret; None for one that is
+        not read, and those that are not known yet are not in it.
     """
     problems = {owner: list(whys) for owner, whys in roads.refused.items()}
     upstreams = Upstreams(services, slices)
@@ -70,17 +71,22 @@ def _file_of(tls: HostTLS | None) -> str:
 
 
 def _certificates(
-    roads: Roads, pairs: Mapping[SecretRef, bytes | str], problems: dict[Ref, list[str]]
+    roads: Roads, pairs: Mapping[SecretRef, bytes | str | None], problems: dict[Ref, list[str]]
 ) -> Mapping[str, bytes | None]:
     found: dict[str, bytes | None] = {}
     for host, tls in roads.tls.items():
-        pair = pairs.get(SecretRef(tls.namespace, tls.secret)) if tls.secret else None
+        ref = SecretRef(tls.namespace, tls.secret)
+        pair = pairs.get(ref) if tls.secret else None
+        told = f"TLS of {host or 'every host'}: secret {tls.secret}:"
         if isinstance(pair, str):
-            told = f"TLS of {host or 'every host'}: secret {tls.secret}: {pair}"
-            problems.setdefault(tls.owner, []).append(f"{told}; the self-made certificate serves")
+            why = f"{told} {pair}; the self-made certificate serves"
+            problems.setdefault(tls.owner, []).append(why)
             found[_file_of(tls)] = None
         elif pair is not None:
             found[_file_of(tls)] = pair
+        elif ref in pairs:
+            # What is on the disk may be good, and stays.
+            problems.setdefault(tls.owner, []).append(f"{told} {UNREAD}")
     return found
 
 

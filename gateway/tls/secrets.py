@@ -1,53 +1,73 @@
 """The Secrets that Ingresses name, each by a watch of its own: the gateway may read no other."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 
 from cubernetes.api.core.secret import TLS, Secret
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
+from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
+from cubernetes.host.log import Log
 from gateway.roads.model import SecretRef
-from gateway.tls.pairs import BadPair, pair_in
+from gateway.tls.checker import checked
+
+log = Log(__name__)
 
 # Watches of one gateway; the Secrets beyond are told as not followed.
 FOLLOWED_MAX = 1000
+# A check that had no end is begun again after so long.
+RETRY_S = 10.0
 
 
 class Followed:
     """One Secret, and what its newest version means."""
 
-    def __init__(self, client: Client, env: Env, ref: SecretRef, tell: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        env: Env,
+        ref: SecretRef,
+        tell: Callable[[], None],
+        turn: asyncio.Lock,
+    ) -> None:
         fields = f"metadata.name={ref.name}"
         self._informer = Informer(client, Secret, env, namespace=ref.namespace, fields=fields)
-        self._informer.on_change(lambda _old, _new: tell())
-        self._tell = tell
-        self._read: tuple[Secret | None, bytes | str] | None = None
+        self._changed = asyncio.Event()
+        self._informer.on_change(lambda _old, _new: self._changed.set())
+        self._env, self._ref, self._tell, self._turn = env, ref, tell, turn
+        self._pair: bytes | str | None = None
 
     def begin(self, tasks: asyncio.TaskGroup) -> None:
         """Follow it, until `end`."""
-        self._tasks = (
-            tasks.create_task(self._informer.run()),
-            tasks.create_task(self._tell_once_known()),
-        )
+        self._tasks = (tasks.create_task(self._informer.run()), tasks.create_task(self._check()))
 
     def end(self) -> None:
         for task in self._tasks:
             task.cancel()
 
-    async def _tell_once_known(self) -> None:
-        # A Secret that is not there is no change.
-        await self._informer.synced.wait()
-        self._tell()
-
     def pair(self) -> bytes | str | None:
-        """Return the pair in PEM, or why there is none; None as long as nothing is known."""
-        if not self._informer.synced.is_set():
-            return None
-        secret = next(iter(self._informer.cache.list()), None)
-        if self._read is None or self._read[0] is not secret:
-            self._read = secret, _pair(secret)
-        return self._read[1]
+        """Return the pair in PEM, or why there is none; None as long as nothing is known.
+
+        While a newer version is looked at, it is what the one before meant.
+        """
+        return self._pair
+
+    async def _check(self) -> None:
+        """Look at each version; that there is no Secret is one, which no change tells of."""
+        await self._informer.synced.wait()
+        while True:
+            self._changed.clear()
+            secret = next(iter(self._informer.cache.list()), None)
+            try:
+                async with self._turn:
+                    self._pair = await _pair(secret, self._env)
+            except CommandFailed as error:
+                log.warning("a certificate's key cannot be checked", secret=self._ref, why=error)
+                await self._env.clock.sleep(RETRY_S)
+                continue
+            self._tell()
+            await self._changed.wait()
 
 
 class FollowedSecrets:
@@ -56,33 +76,42 @@ class FollowedSecrets:
     def __init__(self, client: Client, env: Env, on_change: Callable[[], None]) -> None:
         self._client, self._env, self._on_change = client, env, on_change
         self._followed: dict[SecretRef, Followed] = {}
+        # One pair is looked at after the other: the roads' requests need the machine.
+        self._turn = asyncio.Lock()
 
     def follow(self, wanted: Iterable[SecretRef], tasks: asyncio.TaskGroup) -> None:
         """Follow these and no others, as far as FOLLOWED_MAX allows; nothing waits."""
-        kept = set(sorted(set(wanted))[:FOLLOWED_MAX])
+        kept = kept_among(set(wanted), self._followed.keys())
         for ref in [ref for ref in self._followed if ref not in kept]:
             self._followed.pop(ref).end()
         for ref in sorted(kept - self._followed.keys()):
-            one = self._followed[ref] = Followed(self._client, self._env, ref, self._on_change)
+            one = Followed(self._client, self._env, ref, self._on_change, self._turn)
+            self._followed[ref] = one
             one.begin(tasks)
 
-    def pairs(self, wanted: Iterable[SecretRef]) -> Mapping[SecretRef, bytes | str]:
-        """Return a pair in PEM, or why there is none, for each Secret that is known by now."""
-        found: dict[SecretRef, bytes | str] = {}
+    def pairs(self, wanted: Iterable[SecretRef]) -> Mapping[SecretRef, bytes | str | None]:
+        """Return a pair in PEM, or why there is none, for each Secret that is known by now.
+
+        None stands for a Secret that is not read: of it nothing can be said.
+        """
+        found: dict[SecretRef, bytes | str | None] = {}
         for ref in wanted:
             if ref not in self._followed:
-                found[ref] = f"more than {FOLLOWED_MAX} secrets are named, and it is not read"
+                found[ref] = None
             elif (pair := self._followed[ref].pair()) is not None:
                 found[ref] = pair
         return found
 
 
-def _pair(secret: Secret | None) -> bytes | str:
+def kept_among(wanted: Set[SecretRef], followed: Set[SecretRef]) -> Set[SecretRef]:
+    """Return which Secrets are followed: first those that are already, then in order."""
+    kept = sorted(wanted & followed)[:FOLLOWED_MAX]
+    return {*kept, *sorted(wanted - followed)[: FOLLOWED_MAX - len(kept)]}
+
+
+async def _pair(secret: Secret | None, env: Env) -> bytes | str:
     if secret is None or secret.metadata.is_deleted:
         return "it is not there"
     if secret.type != TLS:
         return f"its type is {secret.type}, not {TLS}"
-    try:
-        return pair_in(secret.data)
-    except BadPair as error:
-        return str(error)
+    return await checked(secret.data, env)

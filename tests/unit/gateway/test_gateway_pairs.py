@@ -1,8 +1,10 @@
 """Certificates before nginx has them: what is served, and why something is not."""
 
 import base64
+import os
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -14,11 +16,16 @@ from hypothesis import strategies as st
 from cubernetes.api.core.configdata import encoded
 from cubernetes.api.core.service import ServicePort
 from cubernetes.api.roads import roads_of
+from cubernetes.host.env import Env
 from cuberoot import pki
 from cuberoot.program import Identity
-from gateway.roads.compile import SELF_MADE, model_for, secrets_of
-from gateway.roads.model import SecretRef
+from gateway.nginx.driver import Driver
+from gateway.nginx.text import Facts, configuration_for
+from gateway.nginx.tree import Tree
+from gateway.roads.compile import SELF_MADE, UNREAD, model_for, secrets_of
+from gateway.roads.model import Model, SecretRef
 from gateway.tls.pairs import BadPair, ends_at, needs_another, pair_in, self_made
+from gateway.tls.secrets import FOLLOWED_MAX, kept_among
 from tests.given import NOW, a_service
 from tests.unit.gateway.roadworld import an_ingress
 
@@ -116,6 +123,58 @@ def test_the_self_made_pair_is_made_anew_before_it_ends() -> None:
     assert needs_another(pair, NOW + timedelta(days=336))
     assert needs_another(None, NOW)
     assert needs_another(b"noise", NOW)
+
+
+def test_a_secret_that_is_not_read_keeps_the_certificate_that_is_there() -> None:
+    """Where more were named than are read, self-made certificates took the place of good ones."""
+    ingress = an_ingress("shop", ("a.example", ("/ web",)), tls=(("far", ("a.example",)),))
+    roads = roads_of([ingress], [], [])
+    web = a_service("web", ports=(ServicePort(port=80),))
+
+    model = model_for(roads, [web], {SecretRef("default", "far"): None})
+
+    assert model.certificates == {}
+    assert model.problems == {ingress.ref: (f"TLS of a.example: secret far: {UNREAD}",)}
+
+
+def test_secrets_that_are_followed_are_followed_on_before_others() -> None:
+    some = [SecretRef("default", f"{index:05}") for index in range(FOLLOWED_MAX + 10)]
+    followed = set(some[5:])
+
+    assert kept_among(set(some), set()) == set(some[:FOLLOWED_MAX])
+    assert kept_among(set(some), followed) == set(some[5 : FOLLOWED_MAX + 5])
+    assert kept_among(set(some[:7]), followed) == set(some[:7])
+
+
+async def test_what_is_on_the_disk_of_a_secret_not_known_yet_is_served_on(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "root", tmp_path / "run", os.getgid())
+    driver = Driver(NoNginx(), tree, Env())
+    await driver.begin(configuration_for(Model(), Facts()))
+    own = tree.certificate(SELF_MADE)
+    await driver.certify({"one": b"pair", "two": b"pair", "bad": None}, ["one", "two", "bad"])
+
+    await driver.certify({"two": None}, ["one", "two", "bad", "new", SELF_MADE, ""])
+    found = {name: tree.certificate(name) for name in ("one", "two", "bad", "new", SELF_MADE)}
+    assert found == {"one": b"pair", "two": own, "bad": own, "new": own, SELF_MADE: own}
+
+
+class NoNginx:
+    """Nothing runs, and nothing is asked."""
+
+    async def ensure(self) -> bool:
+        return False
+
+    async def test(self, generation: str) -> None:
+        raise AssertionError(generation)
+
+    async def reload(self) -> None:
+        raise AssertionError
+
+    async def serving(self) -> str:
+        raise AssertionError
+
+    async def remove(self) -> None:
+        raise AssertionError
 
 
 def test_a_certificate_that_is_no_good_is_told_and_one_not_known_yet_is_left_alone() -> None:
