@@ -20,6 +20,7 @@ from cubernetes.host.names.machine import resolv_conf_here
 from cubernetes.host.names.resolvconf import ResolvConf
 from cubernetes.host.supervise import supervised
 from cubernetes.host.timing.waiting import wait_until
+from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
 from kubelet.checkpoint import Checkpoint, FileCheckpoint
 from kubelet.counts import Counts
@@ -40,12 +41,16 @@ from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
 from kubelet.peers import NODE_FILE, Guard, Peers, peers_kept
 from kubelet.pod.decisions.admission import Room
+from kubelet.pod.images import container_path
 from kubelet.pod.parts import HostPorts, Parts
 from kubelet.pod.pods import PODS_FILE, PodWorkers
 from kubelet.pod.starts import Starts
 from kubelet.pod.volumes import DiskVolumes, Volumes
 from kubelet.ports.hostports import IptablesHostPorts
 from kubelet.ports.keptrules import KeptRules
+from kubelet.probes.asks import NodeAsker
+from kubelet.probes.driver import Asker
+from kubelet.probes.prober import Prober
 from kubelet.runtime.driver import RuntimeDriver
 from kubelet.runtime.registry import RUNTIMES
 from kubelet.runtime_watch import RuntimeWatch
@@ -68,6 +73,7 @@ class Machine:
     host_ports: HostPorts
     guard: Guard
     connections: Connections
+    asker: Asker
     facts: Callable[[str, str], MachineFacts]
     resolv_conf: Callable[[], ResolvConf] = ResolvConf
     # What of memory, disk and process ids is left; one that has no end of them unless told.
@@ -77,8 +83,9 @@ class Machine:
 def this_machine(settings: KubeletSettings, env: Env) -> Machine:
     root = Path(settings.root)
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    runtime = RUNTIMES[settings.runtime](env, Path(settings.runtime_socket))
     return Machine(
-        runtime=RUNTIMES[settings.runtime](env, Path(settings.runtime_socket)),
+        runtime=runtime,
         network=NETWORKS[settings.network](
             IPv4Address(settings.address), root / "network.json", env.blocking
         ),
@@ -87,6 +94,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         host_ports=IptablesHostPorts(env, addresses_here),
         guard=KeptRules(env, guard.OWNER, "guard"),
         connections=KernelConnections(env.blocking),
+        asker=NodeAsker(runtime),
         facts=partial(machine_facts, root),
         room_left=partial(room_left, root),
         resolv_conf=partial(resolv_conf_here, settings.resolv_confs, settings.dns_servers),
@@ -115,6 +123,8 @@ class Kubelet:
         self._observer = Observer(machine.runtime)
         record = self._recorder.record
         self._mending = Mending(machine.network, env, self._about, record, self._on_trouble)
+        told, woken = self._tell_of_probe, self._on_verdict
+        self._prober = Prober(env, machine.asker, told, woken)
         self._objects = PodObjects(client, env, machine.checkpoint)
         parts = self._parts(client)
         self._workers = PodWorkers(parts, machine.checkpoint)
@@ -154,6 +164,7 @@ class Kubelet:
             host_ports=machine.host_ports,
             connections=machine.connections,
             mending=self._mending,
+            prober=self._prober,
             starts=Starts(settings.parallel_starts),
             counts=Counts(env.metrics, env.clock),
             node_memory_bytes=facts.memory_bytes,
@@ -191,6 +202,7 @@ class Kubelet:
             ("runtime events", watch.follow_events),
             ("relist", partial(watch.relist, ready, self._pods.synced)),
             ("process checks", watch.check_processes),
+            ("prober", self._prober.run),
             ("host ports", self._machine.host_ports.run),
             ("network", self._mending.run),
             ("guard", self._machine.guard.run),
@@ -213,6 +225,13 @@ class Kubelet:
         if not uid:
             return self._own_node
         return next((pod for pod in self._workers.pods if pod.metadata.uid == uid), None)
+
+    def _tell_of_probe(self, pod: Pod, container: str, reason: str, message: str) -> None:
+        path = container_path(container)
+        self._recorder.record(Record(pod, reason, message, "Warning", path))
+
+    def _on_verdict(self, uid: str) -> None:
+        self._workers.wake(uid)
 
     def _on_trouble(self, uid: str) -> None:
         """A pod, or the node with all its pods, has lost its network or got it back."""

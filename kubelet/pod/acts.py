@@ -99,6 +99,8 @@ class Acts:
         told = f": {step.why}" if step.why != plan.DELETED else ""
         for name in sorted({one.name for one in found if one.id in step.ids}):
             message, path = f"Stopping container {name}{told}", container_path(name)
+            if step.is_unhealthy:
+                message = f"Container {name} {step.why}"
             self._parts.recorder.record(Record(pod, "Killing", message, field_path=path))
 
     async def stop_sandbox(self, container_id: str) -> None:

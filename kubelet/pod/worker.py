@@ -89,6 +89,7 @@ class PodWorker:
                     return
                 await wait_until(self._woken, pause_s)
         finally:
+            self._parts.prober.forget(self.uid)
             writing.cancel()
             await asyncio.wait([writing])
 
@@ -101,6 +102,7 @@ class PodWorker:
             streaks = memory.streaks_after(found, self._memory.streaks)
             self._memory = replace(self._memory, streaks=streaks)
             pod, clock = self._pod, self._parts.env.clock
+            await self._look_at_health(pod, found)
             if pod is not None:
                 drained = await self._acts.draining(pod, self._memory.draining)
                 self._memory = replace(self._memory, draining=drained)
@@ -115,6 +117,15 @@ class PodWorker:
                 log.warning("pod held up", pod=self.uid, why=error, cause=self._acts.cause)
             return self._pause_s(backoff_s(self._failure_count, limit_s=RETRY_MAX_S))
         return pause_s
+
+    async def _look_at_health(self, pod: Pod | None, found: Sequence[Container]) -> None:
+        """Have what runs asked by its probes, and take what is known from them."""
+        if pod is None:
+            self._parts.prober.forget(self.uid)
+            return
+        held = await self._parts.network.attached()
+        health = self._parts.prober.follow(pod, found, str(held.get(self.uid, "")))
+        self._memory = replace(self._memory, health=health)
 
     def _report_ending(self, error: Exception) -> None:
         """Report what keeps a deleted pod from being gone."""

@@ -105,6 +105,10 @@ class FakeMachine:
                 return life
         return None
 
+    def is_running(self, container_id: str) -> bool:
+        life = self.lives.get(container_id)
+        return life is not None and life.container.state is State.RUNNING
+
     def create(self, spec: SandboxSpec | ContainerSpec) -> _Life:
         """Make a container that does not run yet."""
         self._made_count += 1

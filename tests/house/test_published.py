@@ -43,6 +43,11 @@ BARE: dict[str, Tree] = {
                     "name": "a",
                     "image": "b",
                     "ports": [{"containerPort": 80}],
+                    "livenessProbe": {
+                        "httpGet": {"port": 80, "httpHeaders": [{"name": "A", "value": ""}]}
+                    },
+                    "readinessProbe": {"grpc": {"port": 80}},
+                    "startupProbe": {"tcpSocket": {"port": 80}},
                     "env": [
                         {"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
                         {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}},

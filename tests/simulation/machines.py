@@ -14,6 +14,7 @@ from kubelet.files.contents import EMPTY, Content, File
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.node.capacity import MachineFacts
 from kubelet.pod.volumes import VolumeTrouble, files_by_volume
+from kubelet.probes.fake import FakeAsker
 from kubelet.run import Machine
 from kubelet.runtime.driver import State
 from kubelet.runtime.fake import FakeMachine, FakeRuntime
@@ -135,6 +136,7 @@ class SimMachine:
         self.host_ports = NoHostPorts()
         self.kernel = Kernel()
         self.connections = FakeConnections()
+        self.asker = FakeAsker(self.runtime)
 
     def drivers(self, env: Env) -> Machine:
         """Return what a kubelet is given to drive this machine."""
@@ -146,6 +148,7 @@ class SimMachine:
             host_ports=self.host_ports,
             guard=NoGuard(),
             connections=self.connections,
+            asker=self.asker,
             facts=facts_of_any,
         )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from kubelet.drain.draining import Draining
 from kubelet.pod.decisions.admission import Refusal
+from kubelet.probes.machine import HEALTHY, Health
 from kubelet.runtime.driver import SANDBOX, Container, State
 
 # A container that ran this long has been healthy: its next end begins a new streak.
@@ -31,6 +32,7 @@ class Memory:
     network: why nobody reaches the pod; empty where it can be reached.
     refusal: why it cannot begin here; of no account where it has begun.
     draining: what is known of the roads to the pod.
+    health: what the probes of containers that run have come to, by container id.
     """
 
     troubles: Mapping[str, StartFailure] = field(default_factory=dict)
@@ -39,6 +41,7 @@ class Memory:
     network: str = ""
     refusal: Refusal | None = None
     draining: Draining = field(default_factory=Draining)
+    health: Mapping[str, Health] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,11 @@ def failures_of(memory: Memory, name: str) -> int:
     """Return how often in a row a part of the pod could not be started."""
     before = memory.troubles.get(name)
     return before.failure_count if before is not None else 0
+
+
+def health_of(memory: Memory, container_id: str) -> Health:
+    """Return the health of a container that runs; one without probes is healthy."""
+    return memory.health.get(container_id, HEALTHY)
 
 
 def latest(found: Iterable[Container], name: str) -> Container | None:

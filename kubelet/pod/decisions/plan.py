@@ -19,7 +19,8 @@ from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.host.timing.backoff import backoff_s
 from kubelet.drain import draining
-from kubelet.pod.decisions.memory import CrashStreak, Memory, latest
+from kubelet.pod.decisions.memory import CrashStreak, Memory, health_of, latest
+from kubelet.probes.machine import Kind, probes_of
 from kubelet.runtime.driver import SANDBOX, Container, State
 
 FORCED_GRACE_S = 2.0  # for a pod that was taken out of the API without being asked to end
@@ -34,6 +35,11 @@ class Moment(NamedTuple):
     at_s: float
 
 
+PROBE_FAILED = {
+    Kind.STARTUP: "failed startup probe",
+    Kind.LIVENESS: "failed liveness probe",
+    Kind.READINESS: "failed readiness probe",
+}
 # Why the containers of a pod that is being deleted are stopped.
 DELETED = "deleted"
 
@@ -58,6 +64,7 @@ class Stop:
     ids: tuple[str, ...]
     grace_s: float
     why: str
+    is_unhealthy: bool = False  # a probe wants it, not the pod's life
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,12 +284,8 @@ def _container(
     yield from _older(found, wanted.name)
     pause_s = _pause_s(memory, wanted.name, now)
     if newest is not None and newest.state is State.RUNNING:
-        if newest.spec_hash != spec_hash(wanted):
-            grace_s = float(pod.spec.termination_grace_period_seconds)
-            yield Stop((newest.id,), grace_s, "its image changed")
-            yield StartContainer(wanted.name, newest.attempt + 1)
-        return
-    if pause_s > 0:
+        yield from _running(pod, wanted, newest, memory)
+    elif pause_s > 0:
         yield Wait(pause_s)
     elif newest is None:
         yield StartContainer(wanted.name, 0)
@@ -294,6 +297,28 @@ def _container(
             yield Wait((due - now.wall).total_seconds())
         else:
             yield StartContainer(wanted.name, newest.attempt + 1)
+
+
+def _running(pod: Pod, wanted: Wanted, found: Container, memory: Memory) -> Iterator[Step]:
+    if found.spec_hash != spec_hash(wanted):
+        grace_s = float(pod.spec.termination_grace_period_seconds)
+        yield Stop((found.id,), grace_s, "its image changed")
+        yield StartContainer(wanted.name, found.attempt + 1)
+    elif failed := health_of(memory, found.id).failed:
+        yield from _unhealthy(pod, wanted, found, failed)
+
+
+def _unhealthy(pod: Pod, wanted: Wanted, found: Container, failed: Kind) -> Iterator[Step]:
+    """End a container whose probe has failed; whether and when it runs again, the policy says."""
+    grace_s = probes_of(wanted)[failed].termination_grace_period_seconds
+    if grace_s is None:
+        grace_s = pod.spec.termination_grace_period_seconds
+    restarts = "" if pod.spec.restart_policy == "Never" else ", will be restarted"
+    why = f"{PROBE_FAILED[failed]}{restarts}"
+    yield Stop((found.id,), float(grace_s), why, is_unhealthy=True)
+    if pod.spec.restart_policy == "OnFailure":
+        # Whatever code it ends with: it has failed.
+        yield StartContainer(wanted.name, found.attempt + 1)
 
 
 def _older(found: Sequence[Container], name: str) -> Iterator[Step]:

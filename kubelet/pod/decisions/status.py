@@ -22,7 +22,7 @@ from cubernetes.api.meta import replaced
 from kubelet.drain.draining import routes_condition
 from kubelet.pod.decisions import plan
 from kubelet.pod.decisions.admission import Refusal
-from kubelet.pod.decisions.memory import Memory, latest
+from kubelet.pod.decisions.memory import Memory, health_of, latest
 from kubelet.runtime.driver import SANDBOX, Container, State
 
 BACK_OFF = "CrashLoopBackOff"
@@ -143,7 +143,7 @@ def _container_status(
         )
     older = [one for one in found if one.name == wanted.name and one.attempt < newest.attempt]
     last = latest(older, wanted.name)
-    is_running = newest.state is State.RUNNING
+    is_running, health = newest.state is State.RUNNING, health_of(memory, newest.id)
     state = _state(pod, newest, memory, now)
     # While it waits to be started again, how it ended is what came last.
     ended = newest if newest.state is State.EXITED and state.waiting is not None else last
@@ -151,8 +151,8 @@ def _container_status(
         name=wanted.name,
         state=state,
         last_state=ContainerState(terminated=_terminated(ended)) if ended else ContainerState(),
-        ready=is_running,
-        started=is_running,
+        ready=is_running and health.is_ready,
+        started=is_running and health.is_started,
         restart_count=newest.attempt,
         image=wanted.image,
         image_id=newest.image_id,

@@ -114,6 +114,31 @@ def test_where_variables_come_from_is_read() -> None:
     assert container["envFrom"] == sources
 
 
+def test_probes_are_read_by_the_numbers_of_kubernetes() -> None:
+    """A Go client writes every plain number, set or not."""
+    port = part(2, part(1, 1) + part(2, 0) + part(3, b"http"))
+    header = part(5, part(1, b"X") + part(2, b"y"))
+    request = part(1, b"/ok") + port + part(3, b"") + part(4, b"HTTP") + header
+    numbers = part(2, 5) + part(3, 1) + part(4, 10) + part(5, 1) + part(6, 3)
+    liveness = part(1, part(2, request)) + numbers + part(7, 0)
+    readiness = part(1, part(1, part(1, b"cat") + part(1, b"/ok"))) + numbers
+    startup = part(1, part(4, part(1, 90) + part(2, b"shop"))) + numbers
+    container = part(10, liveness) + part(11, readiness)
+    container += b"\xb2\x01" + varint(len(startup)) + startup
+    spec = b"\x12" + varint(len(container)) + container
+    body = b"\x12" + varint(len(spec)) + spec
+
+    said = {"initialDelaySeconds": 5, "timeoutSeconds": 1, "periodSeconds": 10}
+    said |= {"successThreshold": 1, "failureThreshold": 3}
+    headers = [{"name": "X", "value": "y"}]
+    asked = {"path": "/ok", "port": "http", "scheme": "HTTP", "httpHeaders": headers}
+    assert protobuf.tree_of(a_body("Pod", body))["spec"]["containers"][0] == {
+        "livenessProbe": {"httpGet": asked, "terminationGracePeriodSeconds": 0, **said},
+        "readinessProbe": {"exec": {"command": ["cat", "/ok"]}, **said},
+        "startupProbe": {"grpc": {"port": 90, "service": "shop"}, **said},
+    }
+
+
 def test_what_kubectl_1_32_sends_to_create_a_service_is_read() -> None:
     """`kubectl create service clusterip web --tcp=80:http`, caught on its way."""
     sent = base64.b64decode(

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from cubernetes.api.core.podspec.envsource import EnvFromSource, EnvVarSource
+from cubernetes.api.core.podspec.probes.probe import Probe
 from cubernetes.api.meta import Amounts, Model, PortNumber, shown, wire
 
 type Protocol = Literal["TCP", "UDP"]
@@ -82,6 +83,12 @@ class Container(Model):
     ports: where it listens.
     resources: what it is promised, and what it cannot exceed.
     volume_mounts: where it sees the pod's volumes.
+    liveness_probe: a question that a living container answers; one that does not is ended, and
+        started again by the restart policy.
+    readiness_probe: a question that a container answers which may be led to; while it does not,
+        services lead nobody to the pod.
+    startup_probe: a question that a container answers once it has started; until then the other
+        probes wait. One that does not in time is ended, as by `livenessProbe`.
     termination_message_path, termination_message_policy: only the defaults are taken; no message is
         read from there yet.
     """
@@ -97,5 +104,8 @@ class Container(Model):
     ports: tuple[ContainerPort, ...] = ()
     resources: Resources = msgspec.field(default_factory=Resources)
     volume_mounts: tuple[VolumeMount, ...] = ()
+    liveness_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    startup_probe: Probe | None = None
     termination_message_path: Literal["/dev/termination-log"] = shown("/dev/termination-log")
     termination_message_policy: Literal["File"] = shown("File")

@@ -9,6 +9,7 @@ from cubernetes.api.core.node import is_address
 from cubernetes.api.core.podspec.container import Container, ContainerPort
 from cubernetes.api.core.podspec.dns import dns_problems
 from cubernetes.api.core.podspec.envrules import env_problems
+from cubernetes.api.core.podspec.probes.rules import ending_problems, readiness_problems
 from cubernetes.api.core.podspec.requests import container_problems
 from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.podspec.toleration import toleration_problems
@@ -68,6 +69,16 @@ def _container(container: Container, volumes: set[str], field: str) -> Iterator[
     yield from _ports(container.ports, f"{field}.ports")
     yield from _mounts(container, volumes, field)
     yield from container_problems(container.resources, f"{field}.resources")
+    yield from _probes(container, field)
+
+
+def _probes(container: Container, field: str) -> Iterator[Problem]:
+    if container.liveness_probe is not None:
+        yield from ending_problems(container.liveness_probe, f"{field}.livenessProbe")
+    if container.startup_probe is not None:
+        yield from ending_problems(container.startup_probe, f"{field}.startupProbe")
+    if container.readiness_probe is not None:
+        yield from readiness_problems(container.readiness_probe, f"{field}.readinessProbe")
 
 
 def _ports(ports: tuple[ContainerPort, ...], field: str) -> Iterator[Problem]:

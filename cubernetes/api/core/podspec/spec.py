@@ -6,6 +6,7 @@ import msgspec
 
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.dns import DNSPolicy, PodDNSConfig
+from cubernetes.api.core.podspec.probes.probe import defaulted_probe
 from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.core.podspec.volumes.volume import Volume
 from cubernetes.api.meta import Labels, Model, Seconds, replaced, shown, wire
@@ -18,7 +19,7 @@ class PodSecurityContext(Model):
 
 
 class PodSpec(Model):
-    """No init containers, probes or host namespaces yet: what is not here is refused by name.
+    """No init containers or host namespaces yet: what is not here is refused by name.
 
     containers: what runs, side by side; at least one.
     volumes: what the containers may mount.
@@ -58,14 +59,19 @@ class PodSpec(Model):
 
 
 def defaulted_spec(spec: PodSpec) -> PodSpec:
-    """Fill in pull policies: Always for an image without a tag or with `latest`, as Kubernetes."""
-    containers = tuple(
-        one
-        if one.image_pull_policy
-        else replaced(one, image_pull_policy=_pull_policy_for(one.image))
-        for one in spec.containers
+    """Fill in what Kubernetes fills in: pull policies, and what probes leave open."""
+    return replaced(spec, containers=tuple(_defaulted(one) for one in spec.containers))
+
+
+def _defaulted(one: Container) -> Container:
+    """Fill in a pull policy: Always for an image without a tag or with `latest`; and probes."""
+    return replaced(
+        one,
+        image_pull_policy=one.image_pull_policy or _pull_policy_for(one.image),
+        liveness_probe=defaulted_probe(one.liveness_probe),
+        readiness_probe=defaulted_probe(one.readiness_probe),
+        startup_probe=defaulted_probe(one.startup_probe),
     )
-    return replaced(spec, containers=containers)
 
 
 def _pull_policy_for(image: str) -> str:
