@@ -38,8 +38,11 @@ NOBODY = ClientSettings(servers=(), ca="")
 
 
 @asynccontextmanager
-async def a_cluster() -> AsyncIterator[Client]:
-    """Run an API server on memory, the controllers and the scheduler, each as who it is."""
+async def a_cluster(silent_after_s: float = 1.0) -> AsyncIterator[Client]:
+    """Run an API server on memory, the controllers and the scheduler, each as who it is.
+
+    silent_after_s: after how long a node that renews no Lease counts as silent.
+    """
     env = Env()
     # What is absent is known only up to the last bookmark: ten seconds are long for a test.
     limits = Limits(bookmark_interval_s=0.2)
@@ -54,7 +57,7 @@ async def a_cluster() -> AsyncIterator[Client]:
             run_controllers(
                 ControllersSettings(
                     client=NOBODY,
-                    node_silent_after_s=1.0,
+                    node_silent_after_s=silent_after_s,
                     node_evict_after_s=1.0,
                     node_steady_s=0.5,
                 ),

@@ -20,7 +20,8 @@ from tests.given import a_deployment, a_running_pod
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    async with a_cluster() as found:
+    # Its node renews no Lease.
+    async with a_cluster(silent_after_s=600.0) as found:
         await join(found, "n1", cpu="64")
         kubelet = asyncio.create_task(_keep_house(found))
         yield found
