@@ -6,6 +6,7 @@ from dataclasses import replace
 from cubernetes.api.causes import cause_of
 from cubernetes.api.core.pod import Pod, is_ready
 from cubernetes.api.core.podspec.container import Container as Wanted
+from cubernetes.api.core.podspec.volumes.volume import is_made_from_objects
 from cubernetes.api.errors import Conflict, NotFound
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
@@ -15,6 +16,7 @@ from kubelet.objects.origins import Origins, given_variables
 from kubelet.pod.decisions import plan, specs
 from kubelet.pod.images import container_path, ensure_image
 from kubelet.pod.parts import Parts
+from kubelet.pod.volumes import Part
 from kubelet.runtime.driver import Container, RuntimeTrouble
 
 log = Log(__name__)
@@ -62,7 +64,8 @@ class Acts:
         volumes = await self.prepare_volumes(pod)
         origins = await self._origins(pod, wanted)
         memory_bytes = self._parts.node_memory_bytes
-        spec = specs.container_spec(pod, wanted, attempt, volumes, memory_bytes, origins)
+        parts = await self._bound_parts(pod, wanted, volumes, origins)
+        spec = specs.container_spec(pod, wanted, attempt, volumes, memory_bytes, origins, parts)
         async with self._parts.starts.container():
             await self._parts.runtime.start_container(spec, sandbox.id)
         for reason in ("Created", "Started"):
@@ -76,6 +79,19 @@ class Acts:
         paths = await self._parts.volumes.prepare(pod, content)
         self._written_mark = mark_of(pod, content)
         return paths
+
+    async def _bound_parts(
+        self, pod: Pod, wanted: Wanted, volumes: Mapping[str, str], origins: Origins
+    ) -> Mapping[int, str]:
+        """Bind the parts of volumes that a container sees; return their paths by mount."""
+        made = {one.name for one in pod.spec.volumes if is_made_from_objects(one)}
+        bound: dict[int, str] = {}
+        for index, path in specs.sub_paths(pod, wanted, origins).items():
+            name = wanted.volume_mounts[index].name
+            is_made = name not in made
+            part = Part(self._uid, wanted.name, index, name, volumes[name], path, is_made)
+            bound[index] = await self._parts.volumes.bind(part)
+        return bound
 
     def has_new_content(self, pod: Pod) -> bool:
         """Whether files of the pod's volumes are to be others than those this life has written."""

@@ -6,13 +6,14 @@ without asking the file system.
 """
 
 import errno
+import os
 import shutil
 import stat
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.references import named_in_volume
@@ -25,10 +26,13 @@ from cubernetes.api.core.podspec.volumes.volume import (
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.command import CommandFailed, Commands
 from kubelet.files.contents import EMPTY, Content, File, Missing, files_of
+from kubelet.files.subpath import make_target, opened_beneath
 from kubelet.files.writing import FOLDER_MODE, is_written, write
 
 MOUNTS = Path("/proc/self/mountinfo")
 DEADLINE_S = 10.0
+# Beside the volumes, where parts of them are bound for containers: no volume has such a name.
+PARTS = "PARTS"
 SHARED_MODE = 0o777  # containers of any user write to an emptyDir
 TOLD_MAX = 3  # paths that stand in the way of a removal, in one sentence
 
@@ -42,6 +46,21 @@ class VolumeTrouble(Exception):
     reason = "ContainerCreating"
 
 
+class Part(NamedTuple):
+    """A part of a volume, as one mount of a container names it.
+
+    folder: the volume's path on this node. is_made: it is made where it is not there.
+    """
+
+    pod_uid: str
+    container: str
+    mount_index: int
+    volume: str
+    folder: str
+    path: str
+    is_made: bool
+
+
 class Volumes(Protocol):
     """All methods may be repeated after a crash, and raise VolumeTrouble."""
 
@@ -50,6 +69,10 @@ class Volumes(Protocol):
 
         Where it was made before, its files become what content says now.
         """
+        ...
+
+    async def bind(self, part: Part) -> str:
+        """Return a path that is this part of a volume, whatever becomes of its name."""
         ...
 
     async def remove(self, pod_uid: str) -> None:
@@ -90,6 +113,31 @@ class DiskVolumes:
             await self._write(pod.metadata.uid, name, wanted, content.now)
         return paths
 
+    async def bind(self, part: Part) -> str:
+        target = self._root / part.pod_uid / PARTS / part.container / str(part.mount_index)
+        key = ("volume", f"{part.pod_uid}/{part.volume}")
+        run = partial(self._blocking.run, key, deadline_s=self._deadline_s)
+        opened = partial(opened_beneath, Path(part.folder), part.path, is_made=part.is_made)
+        what = f"volume {part.volume}: subPath {part.path[:255]}"
+        try:
+            if target in await run(partial(mounts_below, self._mounts, target)):
+                # Of a container before, which has its own copy of the mount.
+                await self._commands.run(["umount", str(target)])
+            source = await run(opened)
+            try:
+                await run(partial(make_target, target, source))
+                # By the descriptor: another file of that name would be another's.
+                proc = f"/proc/{os.getpid()}/fd/{source}"
+                mount = ["mount", "--no-canonicalize", "--bind", proc, str(target)]
+                await self._commands.run(mount)
+            finally:
+                os.close(source)
+        except OSError as error:
+            raise VolumeTrouble(f"{what}: {_said(error)}") from error
+        except CommandFailed as error:
+            raise VolumeTrouble(f"{what}: {error}") from error
+        return str(target)
+
     async def remove(self, pod_uid: str) -> None:
         folder = self._root / pod_uid
         key = ("volumes removed", pod_uid)
@@ -97,7 +145,11 @@ class DiskVolumes:
         try:
             mounted = await run(partial(mounts_below, self._mounts, folder))
             # Only what we have mounted ourselves; another's is told of by what follows.
-            ours = [one for one in mounted if one.parent == folder]
+            ours = [
+                one
+                for one in mounted
+                if one.parent == folder or one.parent.parent == folder / PARTS
+            ]
             stayed = [said for one in ours if (said := await self._unmounted(one))]
             stayed += await run(partial(_removed, self._mounts, folder))
         except OSError as error:
@@ -127,7 +179,7 @@ class DiskVolumes:
             is_mounted = await run(partial(_made, path, self._mounts, mode))
             in_memory = volume.empty_dir is not None and volume.empty_dir.medium == "Memory"
             if (in_memory or is_kept_in_memory(volume)) and not is_mounted:
-                await self._commands.run(memory_mount(path, is_made=is_made))
+                await self._commands.run(memory_mount(path, volume))
         except OSError as error:
             raise VolumeTrouble(f"volume {volume.name}: {path}: {_said(error)}") from error
         except CommandFailed as error:
@@ -176,11 +228,14 @@ def files_by_volume(pod: Pod, content: Content) -> Mapping[str, Mapping[str, Fil
     return found
 
 
-def memory_mount(path: Path, *, is_made: bool) -> list[str]:
-    """Return the command that puts a file system in memory over a folder."""
-    mode = FOLDER_MODE if is_made else 0o1000 | SHARED_MODE
-    options = f"mode={mode:04o}" + (",nosuid,nodev" if is_made else "")
-    return ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+def memory_mount(path: Path, volume: Volume) -> list[str]:
+    """Return the command that puts a file system in memory over a volume's folder."""
+    options = [f"mode={0o1000 | SHARED_MODE:04o}"]
+    if is_made_from_objects(volume):
+        options = [f"mode={FOLDER_MODE:04o}", "nosuid", "nodev"]
+    elif volume.empty_dir is not None and volume.empty_dir.size_limit is not None:
+        options.append(f"size={volume.empty_dir.size_limit.whole}")
+    return ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(path)]
 
 
 def mounts_below(mounts: Path, folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubelet.runtime.driver import (
+    PRIVATE,
     SANDBOX,
     Container,
     ContainerSpec,
@@ -171,6 +172,7 @@ def _mounts(mounts: Sequence[Mount]) -> list[dict[str, object]]:
     # Mounts, not Binds: a colon in a path is legal here, and a missing source is an error.
     return [
         {"Type": "bind", "Source": m.source, "Target": m.target, "ReadOnly": m.read_only}
+        | ({"BindOptions": {"Propagation": m.propagation}} if m.propagation != PRIVATE else {})
         for m in mounts
     ]
 

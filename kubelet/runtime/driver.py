@@ -14,6 +14,8 @@ from cubernetes.host.web.duplex import Duplex
 
 SANDBOX = "POD"  # the container name of a sandbox; no user container can have it: upper case
 
+PRIVATE = "rprivate"  # a mount that sees no later ones
+
 
 class RuntimeTrouble(Exception):
     """The runtime could not do it; `reason` is a CamelCase word for the status, the text says why.
@@ -44,6 +46,8 @@ class Mount:
     source: str  # an absolute path on the node
     target: str  # an absolute path in the container
     read_only: bool = False
+    # Whether later mounts are seen: rslave by the container, rshared on both sides.
+    propagation: str = PRIVATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from kubelet.checkpoint import NetworkState
 from kubelet.files.contents import EMPTY, Content, File
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.node.capacity import MachineFacts
-from kubelet.pod.volumes import VolumeTrouble, files_by_volume
+from kubelet.pod.volumes import Part, VolumeTrouble, files_by_volume
 from kubelet.probes.fake import FakeAsker
 from kubelet.run import Machine
 from kubelet.runtime.driver import State
@@ -69,6 +69,9 @@ class Disk:
             elif (pod.metadata.uid, name) not in self.files:
                 raise VolumeTrouble(f"volume {name}: what it is made from has not been read yet")
         return {volume.name: f"/volumes/{volume.name}" for volume in pod.spec.volumes}
+
+    async def bind(self, part: Part) -> str:
+        return f"{part.folder}/{part.path}"
 
     async def remove(self, pod_uid: str) -> None:
         if self.trouble:

@@ -34,6 +34,12 @@ def environment_of(
     return found
 
 
+def missing_in(text: str, values: Mapping[str, str]) -> list[str]:
+    """Return the names that a text refers to and that have no value."""
+    names = (match[1] for match in _REFERENCE.finditer(text))
+    return sorted({name for name in names if name is not None and name not in values})
+
+
 def expanded_all(texts: Sequence[str], values: Mapping[str, str], what: str) -> tuple[str, ...]:
     """Return a command or its arguments with every reference replaced.
 

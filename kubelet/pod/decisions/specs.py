@@ -1,19 +1,27 @@
 """From a pod's words to the runtime's: what to ask for, for each of its containers."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.qos import SANDBOX_OOM_SCORE, oom_score_adj
+from cubernetes.api.core.podspec.volumes.rules import SUB_PATH_RULE, is_path_inside
 from cubernetes.api.core.podspec.volumes.volume import is_made_from_objects
 from cubernetes.host.names.resolvconf import ResolvConf
-from kubelet.objects.origins import NOTHING, Origins, given_variables, value_of
+from kubelet.objects.origins import CONFIG_ERROR, NOTHING, Origins, given_variables, value_of
 from kubelet.pod.decisions import plan
-from kubelet.pod.decisions.environment import environment_of, expanded_all
+from kubelet.pod.decisions.environment import (
+    environment_of,
+    expanded,
+    expanded_all,
+    missing_in,
+)
 from kubelet.pod.decisions.names import full_name, names_for
-from kubelet.runtime.driver import ContainerSpec, Mount, SandboxSpec
+from kubelet.runtime.driver import ContainerSpec, Mount, RuntimeTrouble, SandboxSpec
 from kubelet.settings import KubeletSettings
 
+PROPAGATIONS = {"None": "rprivate", "HostToContainer": "rslave", "Bidirectional": "rshared"}
 NO_CONF = ResolvConf()
 HOSTNAME_MAX = 63  # of Linux: HOST_NAME_MAX is 64, DNS labels have 63
 
@@ -47,28 +55,33 @@ def sandbox_spec(
     )
 
 
-def container_spec(
+def container_spec(  # noqa: PLR0913  what a container is made from, each from its own source
     pod: Pod,
     wanted: Wanted,
     attempt: int,
     volumes: Mapping[str, str],
     node_memory_bytes: int,
     origins: Origins = NOTHING,
+    parts: Mapping[int, str] = MappingProxyType({}),
 ) -> ContainerSpec:
     """Return what the runtime is asked for; volumes maps their names to paths on this node.
 
-    origins: what its variables are made from.
+    origins: what its variables are made from. parts: the paths of mounts that are parts of volumes.
 
     Raises: RuntimeTrouble: no such container can be made, by what its spec says.
     """
-    given, _ = given_variables(wanted, origins)
-    environment = environment_of(wanted.env, given, lambda one: value_of(pod, one, origins))
+    environment = _environment(pod, wanted, origins)
     limits, requests = wanted.resources.limits, wanted.resources.requests
     cpu = requests.get("cpu") or limits.get("cpu")
     made = {one.name for one in pod.spec.volumes if is_made_from_objects(one)}
     mounts = tuple(
-        Mount(volumes[one.name], one.mount_path, one.read_only or one.name in made)
-        for one in wanted.volume_mounts
+        Mount(
+            parts.get(index, volumes[one.name]),
+            one.mount_path,
+            one.read_only or one.name in made,
+            PROPAGATIONS[one.mount_propagation or "None"],
+        )
+        for index, one in enumerate(wanted.volume_mounts)
     )
     return ContainerSpec(
         pod_uid=pod.metadata.uid,
@@ -89,6 +102,35 @@ def container_spec(
         share_pids=bool(pod.spec.share_process_namespace),
         spec_hash=plan.spec_hash(wanted),
     )
+
+
+def sub_paths(pod: Pod, wanted: Wanted, origins: Origins = NOTHING) -> Mapping[int, str]:
+    """Return which parts of volumes a container sees, by the places of its mounts.
+
+    Raises: RuntimeTrouble: a variable is not there, or leads out of the volume.
+    """
+    found = {at: one.sub_path for at, one in enumerate(wanted.volume_mounts) if one.sub_path}
+    exprs = {at: one.sub_path_expr for at, one in enumerate(wanted.volume_mounts)}
+    if not any(exprs.values()):
+        return found
+    environment = _environment(pod, wanted, origins)
+    for at, text in exprs.items():
+        if not text:
+            continue
+        if absent := missing_in(text, environment):
+            message = f"volumeMounts[{at}].subPathExpr: missing value for {', '.join(absent)}"
+            raise RuntimeTrouble(CONFIG_ERROR, message)
+        path = expanded(text, environment, f"volumeMounts[{at}].subPathExpr")
+        if not is_path_inside(path):
+            message = f"volumeMounts[{at}].subPathExpr: {path[:255]!r} {SUB_PATH_RULE}"
+            raise RuntimeTrouble(CONFIG_ERROR, message)
+        found[at] = path
+    return found
+
+
+def _environment(pod: Pod, wanted: Wanted, origins: Origins) -> Mapping[str, str]:
+    given, _ = given_variables(wanted, origins)
+    return environment_of(wanted.env, given, lambda one: value_of(pod, one, origins))
 
 
 def wanted_named(pod: Pod, name: str) -> Wanted:

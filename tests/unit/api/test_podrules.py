@@ -129,7 +129,7 @@ def test_a_field_of_a_pod_is_named_in_the_version_that_there_is() -> None:
         ("a", True), ("a/b.conf", True), ("...", False), ("..a", False), ("a..", True),
         ("a/..b", True), ("./a", True), ("", False), (".", False), ("/", False), ("/etc", False),
         ("..", False), ("../a", False), ("a/../b", False), ("a/..", False), ("./..data", False),
-        ("a\x00b", False), ("a" * 256, False), ("b/" * 2048 + "a", False),
+        ("a\x01b", False), ("a" * 256, False), ("b/" * 2048 + "a", False),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["configMap", "secret", "downwardAPI", "projected"])
@@ -146,6 +146,34 @@ def test_a_file_of_a_volume_stays_inside_it(kind: str, path: str, is_legal: bool
     assert fields == ([] if is_legal else [f"{where}.items[0].path"])
 
 
+@pytest.mark.parametrize(
+    ("mount", "field", "message"),
+    [
+        ({"subPath": "/a"}, "subPath", "relative path"),
+        ({"subPath": "a/../../b"}, "subPath", "relative path"),
+        ({"subPathExpr": "../$(A)"}, "subPathExpr", "relative path"),
+        ({"subPath": "a", "subPathExpr": "b"}, "subPathExpr", "mutually exclusive"),
+        ({"mountPropagation": "Bidirectional"}, "mountPropagation", "privileged containers"),
+        ({"subPath": "a/..b/./c", "mountPropagation": "HostToContainer"}, "", ""),
+        ({"subPathExpr": "$(A)/b"}, "", ""),
+    ],
+)
+def test_a_mount_that_cannot_be_is_refused_by_its_field(
+    mount: dict[str, object], field: str, message: str
+) -> None:
+    mounts = [{"name": "v", "mountPath": "/m", **mount}]
+    spec = {
+        "containers": [{"name": "a", "image": "b", "volumeMounts": mounts}],
+        "volumes": [{"name": "v", "emptyDir": {}}],
+    }
+    pod = codec.from_tree(Pod, {"metadata": {"name": "a"}, "spec": spec}).model
+    found = [(one.field, one.message) for one in pod.problems()]
+    assert [each for each, _ in found] == (
+        [f"spec.containers[0].volumeMounts[0].{field}"] if field else []
+    )
+    assert all(message in told for _, told in found)
+
+
 def volume_problems_of(volume: dict[str, object]) -> list[tuple[str, str]]:
     spec = {
         "containers": [{"name": "a", "image": "b"}],
@@ -160,6 +188,7 @@ def volume_problems_of(volume: dict[str, object]) -> list[tuple[str, str]]:
     [
         ({}, "", "needs exactly one of hostPath, emptyDir, configMap"),
         ({"emptyDir": {}, "configMap": {"name": "c"}}, "", "needs exactly one of"),
+        ({"emptyDir": {"sizeLimit": "-1"}}, ".emptyDir.sizeLimit", "must not be negative"),
         ({"configMap": {}}, ".configMap.name", "must be"),
         ({"secret": {}}, ".secret.secretName", "must be"),
         (

@@ -145,6 +145,14 @@ def test_a_path_with_a_colon_is_mounted_as_it_is() -> None:
     assert body["Env"] == ["A=1=1", "B=2"]
 
 
+def test_later_mounts_are_seen_as_a_mount_says() -> None:
+    body: Any = container_body(
+        a_spec(mounts=[Mount("/a", "/b", propagation="rslave")]), "box", "/g"
+    )
+    (mount,) = body["HostConfig"]["Mounts"]
+    assert mount["BindOptions"] == {"Propagation": "rslave"}
+
+
 def test_a_sandbox_has_no_network_yet_and_its_hosts_in_order() -> None:
     body: Any = sandbox_body(POD, "/g")
     assert body["HostConfig"]["NetworkMode"] == "none"

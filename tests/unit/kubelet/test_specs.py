@@ -4,13 +4,13 @@ import pytest
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container, EnvVar, Resources, VolumeMount
-from cubernetes.api.core.podspec.volumes.volume import EmptyDir, Volume
+from cubernetes.api.core.podspec.volumes.volume import ConfigMapVolume, EmptyDir, Volume
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.names.resolvconf import ResolvConf
 from kubelet.pod.decisions import specs
-from kubelet.runtime.driver import Mount
+from kubelet.runtime.driver import Mount, RuntimeTrouble
 from kubelet.settings import KubeletSettings
 from tests.given import a_container, a_pod
 
@@ -148,3 +148,53 @@ def test_a_container_is_named_made_of_its_image_and_begins_in_its_folder() -> No
     spec = specs.container_spec(pod, one, 0, {}, 8 << 30)
 
     assert (spec.name, spec.image, spec.working_dir) == ("second", "cubernetes/busybox:1", "/srv")
+
+
+def a_pod_that_mounts(*mounts: VolumeMount, **variables: str) -> tuple[Pod, Container]:
+    env = tuple(EnvVar(name=name, value=value) for name, value in variables.items())
+    one = replaced(a_container(), env=env, volume_mounts=mounts)
+    pod = a_pod(containers=(one,))
+    volumes = (
+        Volume(name="data", empty_dir=EmptyDir()),
+        Volume(name="conf", config_map=ConfigMapVolume(name="c")),
+    )
+    return replaced(pod, spec=replaced(pod.spec, volumes=volumes)), one
+
+
+def test_a_part_of_a_volume_is_named_by_the_containers_variables() -> None:
+    pod, one = a_pod_that_mounts(
+        VolumeMount(name="data", mount_path="/a", sub_path_expr="$(POD)/$$(X)"),
+        VolumeMount(name="data", mount_path="/b", sub_path="$(POD)"),
+        VolumeMount(name="data", mount_path="/c", mount_propagation="HostToContainer"),
+        POD="web-0",
+    )
+    parts = specs.sub_paths(pod, one)
+    assert parts == {0: "web-0/$(X)", 1: "$(POD)"}
+    spec = specs.container_spec(pod, one, 0, {"data": "/d"}, 8 << 30, parts={0: "/x", 1: "/y"})
+    assert [(each.source, each.propagation) for each in spec.mounts] == [
+        ("/x", "rprivate"),
+        ("/y", "rprivate"),
+        ("/d", "rslave"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expr", "value", "told"),
+    [
+        ("$(GONE)/a", "x", "missing value for GONE"),
+        ("$(DIR)", "/etc", "must be a relative path"),
+        ("a/$(DIR)", "../../etc", "must be a relative path"),
+    ],
+)
+def test_a_variable_leads_no_part_out_of_its_volume(expr: str, value: str, told: str) -> None:
+    mount = VolumeMount(name="data", mount_path="/a", sub_path_expr=expr)
+    pod, one = a_pod_that_mounts(mount, DIR=value)
+    with pytest.raises(RuntimeTrouble, match=told) as refused:
+        specs.sub_paths(pod, one)
+    assert refused.value.reason == "CreateContainerConfigError"
+
+
+def test_no_container_writes_to_what_is_made_from_objects() -> None:
+    pod, one = a_pod_that_mounts(VolumeMount(name="conf", mount_path="/c"))
+    spec = specs.container_spec(pod, one, 0, {"conf": "/d"}, 8 << 30)
+    assert spec.mounts == (Mount("/d", "/c", read_only=True),)

@@ -10,6 +10,7 @@ from cubernetes.api.core.podspec.references import Named
 from cubernetes.api.core.podspec.volumes.volume import EmptyDir, HostPath, SecretVolume, Volume
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import replaced
+from cubernetes.api.quantities import Quantity
 from cubernetes.host.blocking import Threads
 from cubernetes.host.command import CommandFailed, Completed, SystemCommands
 from kubelet.files.contents import Content
@@ -115,6 +116,7 @@ class Kernel:
         self.mountinfo.write_text("21 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
         self.asked: list[str] = []
         self.busy = ""
+        self.options: list[str] = []
         self.refused = ""  # why nothing can be mounted
 
     def mount(self, path: str) -> None:
@@ -131,6 +133,7 @@ class Kernel:
             if self.refused:
                 raise CommandFailed(argv, 32, self.refused)
             self.mount(path)
+            self.options.append(argv[4])
         elif self.busy:
             raise CommandFailed(argv, 32, self.busy)
         else:
@@ -272,3 +275,11 @@ async def test_what_is_not_known_leaves_the_files_and_keeps_a_new_pod_waiting(
     await mounting.prepare(pod, CONTENT)
     path = Path((await mounting.prepare(pod, unknown))["login"])
     assert (path / "word").read_bytes() == b"hunter2"
+
+
+async def test_a_volume_in_memory_holds_no_more_than_its_limit(
+    mounting: DiskVolumes, kernel: Kernel
+) -> None:
+    small = EmptyDir(medium="Memory", size_limit=Quantity("1Mi"))
+    await mounting.prepare(a_pod_with(Volume(name="small", empty_dir=small), MEMORY))
+    assert kernel.options == ["mode=1777,size=1048576", "mode=1777"]

@@ -60,11 +60,20 @@ class VolumeMount(Model):
     name: which of the pod's volumes.
     mount_path: where: an absolute path, not `/`, without `:`.
     read_only: the container cannot write to it.
+    sub_path: which part of the volume: a relative path without `..`; it is made where it is not
+        there, and no symbolic link leads it out of the volume. Files that change do not follow.
+    sub_path_expr: the same with `$(NAME)` replaced by the container's variables, in place of
+        `subPath`.
+    mount_propagation: whether mounts that are made later are seen: HostToContainer those of the
+        node, Bidirectional (for privileged containers) also the node those of the container.
     """
 
     name: str
     mount_path: str
     read_only: bool = False
+    sub_path: str = ""
+    sub_path_expr: str = ""
+    mount_propagation: Literal["None", "HostToContainer", "Bidirectional"] | None = None
 
 
 class Container(Model):

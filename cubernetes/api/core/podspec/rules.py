@@ -13,7 +13,7 @@ from cubernetes.api.core.podspec.probes.rules import ending_problems, readiness_
 from cubernetes.api.core.podspec.requests import container_problems
 from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.podspec.toleration import toleration_problems
-from cubernetes.api.core.podspec.volumes.rules import is_absolute, volume_problems
+from cubernetes.api.core.podspec.volumes.rules import is_absolute, mount_problems, volume_problems
 from cubernetes.api.errors import Problem
 
 # The grammar of distribution references, less the registry's finer points; at most 255 characters.
@@ -108,8 +108,7 @@ def _mounts(container: Container, volumes: set[str], field: str) -> Iterator[Pro
         where = f"{field}.volumeMounts[{index}]"
         if mount.name not in volumes:
             yield Problem(f"{where}.name", f"{mount.name[:63]!r} is not one of the pod's volumes")
-        if not is_absolute(mount.mount_path) or mount.mount_path == "/" or ":" in mount.mount_path:
-            yield Problem(f"{where}.mountPath", "must be an absolute path, not '/', without ':'")
+        yield from mount_problems(mount, where, is_privileged=False)
     paths = (mount.mount_path for mount in container.volume_mounts)
     yield from _twice(paths, f"{field}.volumeMounts", "mountPath")
 

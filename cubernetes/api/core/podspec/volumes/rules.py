@@ -4,10 +4,13 @@ from collections.abc import Iterable, Iterator
 from posixpath import normpath
 
 from cubernetes.api import names
+from cubernetes.api.core.podspec.container import VolumeMount
 from cubernetes.api.core.podspec.envrules import field_problems
 from cubernetes.api.core.podspec.volumes.volume import (
     DownwardFile,
+    EmptyDir,
     KeyToPath,
+    ProjectedVolume,
     Volume,
     VolumeProjection,
     sources_of,
@@ -15,6 +18,7 @@ from cubernetes.api.core.podspec.volumes.volume import (
 from cubernetes.api.errors import Problem
 
 FILE_PATH_RULE = "must be a relative path without '..' that does not begin with '..'"
+SUB_PATH_RULE = "must be a relative path without '..'"
 PATH_CHARS_MAX = 4096
 PART_CHARS_MAX = 255
 # The fields of a pod that files may hold, by Kubernetes' rules.
@@ -45,14 +49,29 @@ def volume_problems(volume: Volume, field: str) -> Iterator[Problem]:
         yield Problem(field, message, "FieldValueRequired")
     if volume.host_path and not is_absolute(volume.host_path.path):
         yield Problem(f"{field}.hostPath.path", "must be an absolute path without '..' and ':'")
+    if volume.empty_dir is not None:
+        yield from _size_problems(volume.empty_dir, f"{field}.emptyDir")
     if volume.projected is not None:
-        for index, source in enumerate(volume.projected.sources):
-            yield from _projection_problems(source, f"{field}.projected.sources[{index}]")
-        yield from _conflicts(volume.projected.sources, f"{field}.projected")
+        yield from _projected_problems(volume.projected, f"{field}.projected")
     elif len(found) == 1:
         part, name = found[0], "secretName" if volume.secret is not None else "name"
         for source in sources_of(volume):
             yield from _source_problems(source, f"{field}.{part}", name)
+
+
+def mount_problems(mount: VolumeMount, field: str, *, is_privileged: bool) -> Iterator[Problem]:
+    """Yield what is wrong with where a container sees a volume."""
+    path = mount.mount_path
+    if not is_absolute(path) or path == "/" or ":" in path:
+        yield Problem(f"{field}.mountPath", "must be an absolute path, not '/', without ':'")
+    for name, part in (("subPath", mount.sub_path), ("subPathExpr", mount.sub_path_expr)):
+        if not is_path_inside(part):
+            yield Problem(f"{field}.{name}", SUB_PATH_RULE)
+    if mount.sub_path and mount.sub_path_expr:
+        yield Problem(f"{field}.subPathExpr", "subPathExpr and subPath are mutually exclusive")
+    if mount.mount_propagation == "Bidirectional" and not is_privileged:
+        message = "Bidirectional mount propagation is available only to privileged containers"
+        yield Problem(f"{field}.mountPropagation", message, "FieldValueForbidden")
 
 
 def is_absolute(path: str) -> bool:
@@ -67,6 +86,17 @@ def is_path_inside(path: str) -> bool:
     is_clean = ".." not in parts and not any(ord(letter) < 32 for letter in path)
     fits = len(path) <= PATH_CHARS_MAX and all(len(part) <= PART_CHARS_MAX for part in parts)
     return is_clean and fits and not path.startswith("/")
+
+
+def _size_problems(volume: EmptyDir, field: str) -> Iterator[Problem]:
+    if volume.size_limit is not None and volume.size_limit.amount < 0:
+        yield Problem(f"{field}.sizeLimit", "must not be negative")
+
+
+def _projected_problems(volume: ProjectedVolume, field: str) -> Iterator[Problem]:
+    for index, source in enumerate(volume.sources):
+        yield from _projection_problems(source, f"{field}.sources[{index}]")
+    yield from _conflicts(volume.sources, field)
 
 
 def _projection_problems(source: VolumeProjection, field: str) -> Iterator[Problem]:

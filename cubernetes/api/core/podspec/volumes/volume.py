@@ -6,6 +6,7 @@ import msgspec
 
 from cubernetes.api.core.podspec.envsource import ObjectFieldSelector
 from cubernetes.api.meta import Model, shown, wire
+from cubernetes.api.quantities import Quantity
 
 type FileMode = Annotated[int, msgspec.Meta(ge=0, le=0o777)]
 FILE_MODE_DEFAULT = 0o644
@@ -30,9 +31,11 @@ class EmptyDir(Model):
     """An empty directory that lives as long as the pod.
 
     medium: Memory makes it a tmpfs; empty is the node's disk.
+    size_limit: how much it may hold, in bytes; more cannot be written to one in memory.
     """
 
     medium: Literal["", "Memory"] = ""
+    size_limit: Quantity | None = None
 
 
 class KeyToPath(Model):

@@ -1,0 +1,68 @@
+"""Parts of volumes on the real kernel: what is bound is what was opened, and it all goes again."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cubernetes.api.core.podspec.volumes.volume import EmptyDir, Volume
+from cubernetes.api.meta import replaced
+from cubernetes.host.blocking import Threads
+from cubernetes.host.command import Completed, SystemCommands
+from kubelet.pod.volumes import DiskVolumes, Part, VolumeTrouble
+from tests.given import a_pod
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+
+
+class Attacker:
+    """The machine's commands; before a mount, a container puts a link in the place of a folder."""
+
+    def __init__(self) -> None:
+        self._system = SystemCommands()
+        self.swap: tuple[Path, Path] | None = None
+
+    async def run(
+        self, argv: list[str], *, stdin: bytes = b"", deadline_s: float = 30.0
+    ) -> Completed:
+        if argv[0] == "mount" and self.swap is not None:
+            folder, target = self.swap
+            folder.rename(folder.with_name("moved"))
+            folder.symlink_to(target)
+        return await self._system.run(argv, stdin=stdin, deadline_s=deadline_s)
+
+
+async def test_what_is_bound_is_what_was_opened_also_where_its_name_is_swapped(
+    tmp_path: Path,
+) -> None:
+    attacker = Attacker()
+    volumes = DiskVolumes(tmp_path / "volumes", attacker, Threads())  # type: ignore[arg-type]
+    pod = a_pod("web-0")
+    pod = replaced(pod, spec=replaced(pod.spec, volumes=(Volume(name="v", empty_dir=EmptyDir()),)))
+    uid = pod.metadata.uid
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "name").write_text("the node's")
+    folder = Path((await volumes.prepare(pod))["v"])
+    (folder / "part").mkdir()
+    (folder / "part" / "name").write_text("the volume's")
+    (folder / "file").write_text("one")
+    try:
+        attacker.swap = (folder / "part", outside)
+        bound = Path(await volumes.bind(Part(uid, "main", 0, "v", str(folder), "part", True)))
+        attacker.swap = None
+        assert (bound / "name").read_text() == "the volume's"
+
+        # The next container of the pod finds the link, and is refused.
+        with pytest.raises(VolumeTrouble, match=r"volume v: subPath part: .* leads out"):
+            await volumes.bind(Part(uid, "main", 0, "v", str(folder), "part", True))
+
+        file = Path(await volumes.bind(Part(uid, "main", 1, "v", str(folder), "file", True)))
+        assert file.read_text() == "one"
+        again = Path(await volumes.bind(Part(uid, "main", 1, "v", str(folder), "moved", True)))
+        assert (again, (again / "name").read_text()) == (file, "the volume's")
+    finally:
+        await volumes.remove(uid)
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+    assert (outside / "name").read_text() == "the node's"
+    assert await volumes.pod_uids() == set()
