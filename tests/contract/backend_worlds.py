@@ -1,6 +1,7 @@
 """The backends of the service proxy, each on wired namespaces, told of a world at a time."""
 
-from collections.abc import Iterable, Sequence
+import socket
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from cubernetes.api.core.service import Service, ServicePort
@@ -61,24 +62,29 @@ def web_on(*pods: str) -> tuple[list[Service], list[EndpointSlice]]:
 
 def tools_of(name: str) -> Tools:
     """Return the iptables beside which a backend works, if it is not that itself."""
-    return LEGACY if name == "iptables-legacy" else NFT
+    return LEGACY if name.endswith("legacy") else NFT
+
+
+def opener(wires: Wires) -> Callable[[], socket.socket]:
+    """Return what opens sockets to the packet filter of the node."""
+    return partial(wires.call, "node", netfilter_socket)
 
 
 def kernel_of(wires: Wires) -> NftSocket:
-    return NftSocket(partial(wires.call, "node", netfilter_socket))
+    return NftSocket(opener(wires))
 
 
-def table_of(wires: Wires) -> Table:
-    return Table(kernel_of(wires), Threads())
+def table_of(wires: Wires, kernel: NftSocket | None = None) -> Table:
+    return Table(kernel or kernel_of(wires), Threads())
 
 
-def backend_of(name: str, wires: Wires, facts: Facts) -> Backend:
+def backend_of(name: str, wires: Wires, facts: Facts, kernel: NftSocket | None = None) -> Backend:
     """Return a new life of a backend on the node."""
-    tools, table = tools_of(name), table_of(wires)
+    tools, table = tools_of(name), table_of(wires, kernel)
     changes = (lambda: None) if tools == LEGACY else table.generation_now
     iptables = Iptables(wires.node, tools, OWNER, changes)
     rules = ServiceRules(wires.node, iptables, str(facts.service_range))
-    if name == "nftables":
+    if name.startswith("nftables"):
         return NftablesBackend(table, wires.node, rules, facts)
     return IptablesBackend(rules, facts, table.remove)
 
@@ -86,10 +92,12 @@ def backend_of(name: str, wires: Wires, facts: Facts) -> Backend:
 class Proxied:
     """A node, a backend that serves it, and what it was told."""
 
-    def __init__(self, name: str, wires: Wires, facts: Facts) -> None:
+    def __init__(
+        self, name: str, wires: Wires, facts: Facts, kernel: NftSocket | None = None
+    ) -> None:
         self._name, self._wires, self._facts = name, wires, facts
         self._told: dict[Ref, Service | EndpointSlice] = {}
-        self.backend = backend_of(name, wires, facts)
+        self.backend = backend_of(name, wires, facts, kernel)
 
     def begin_anew(self, name: str = "") -> None:
         """Begin another life of the backend, or of another one: it has been told nothing."""
@@ -125,11 +133,17 @@ class Proxied:
 
     async def ours(self) -> str:
         """Return what the kernel holds of the proxy, by whichever backend, as text."""
-        told = [
-            await self._run("nft", "list", "tables"),
-            *[await self._run(one.save) for one in (NFT, LEGACY)],
-        ]
-        return "\n".join(line for line in _lines(told) if "CUBE-" in line or "cube-" in line)
+        told = [await self._run("nft", "list", "tables"), *await self._saved()]
+        lines = [line for line in _lines(told) if "CUBE-" in line or "cube-" in line]
+        return "\n".join(line for line in lines if line not in FOREIGN)
+
+    async def all_rules(self) -> list[str]:
+        """Return every rule of the node, without comments and counters."""
+        texts = [await self._run("nft", "list", "tables"), *await self._saved()]
+        return [line.partition(" [")[0] for line in _lines(texts) if not line.startswith("#")]
+
+    async def _saved(self) -> list[str]:
+        return [await self._run(one.save) for one in (NFT, LEGACY)]
 
     async def _run(self, *argv: str) -> str:
         return (await self._wires.node.run(argv)).stdout.decode()

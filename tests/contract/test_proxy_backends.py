@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from cubernetes.api.core.service import ClientIPConfig, SessionAffinityConfig
+from proxy.reset import reset
 from tests.contract.backend_worlds import (
     BACKENDS,
     DNS,
@@ -14,6 +16,7 @@ from tests.contract.backend_worlds import (
     FOREIGN,
     WEB,
     Proxied,
+    table_of,
     tools_of,
     web_on,
 )
@@ -26,7 +29,7 @@ from tests.contract.wires import (
     reason_to_skip,
 )
 from tests.given import an_endpoint
-from tests.unit.proxy.doors import FACTS, NODE_PORT, a_door
+from tests.unit.proxy.doors import FACTS, NODE_PORT, OUTER, POOLED, a_door
 from tests.unit.proxy.doors import world as world_of_door
 
 pytestmark = [
@@ -205,3 +208,155 @@ async def test_t7_localhost_stays_where_it_is(net: Wires, node: Proxied) -> None
     done = await net.node.run(["sysctl", "-n", "net.ipv4.conf.all.route_localnet"])
 
     assert done.stdout.strip() == b"0"
+
+
+async def test_addresses_from_outside_answer_the_sources_that_may_come(
+    net: Wires, node: Proxied
+) -> None:
+    for address in (OUTER, POOLED):
+        net.ip("stranger", f"route add {address}/32 via {NODE_ADDRESS}")
+    endpoints = [an_endpoint(PODS["pod1"], node="n1")]
+    ranges = [("192.0.2.0/24",), ("203.0.113.0/24", "192.0.2.2/32"), ("0.0.0.0/0",), ()]
+    for allowed in ranges:
+        door = a_door("LoadBalancer", external_ips=(OUTER,), load_balancer_source_ranges=allowed)
+        await node.serve(world_of_door(door, endpoints))
+        for address in (OUTER, POOLED):
+            assert await net.ask("stranger", address) == ("pod1", NODE_ADDRESS)
+
+    far = a_door("LoadBalancer", external_ips=(OUTER,),
+                 load_balancer_source_ranges=("203.0.113.0/24",))  # fmt: skip
+    await node.serve(world_of_door(far, endpoints))
+    assert (await net.ask("stranger", OUTER))[0] == "pod1"
+    with pytest.raises(TimeoutError):
+        await net.ask("stranger", POOLED, deadline_s=0.5)
+    await node.serve(world_of_door(far, []))
+    for address in (OUTER, POOLED):
+        with pytest.raises(ConnectionRefusedError):
+            await net.ask("stranger", address)
+
+
+async def test_inner_local_policy_leads_to_pods_of_this_node_or_nowhere(
+    net: Wires, node: Proxied
+) -> None:
+    local = a_door("ClusterIP", internal_traffic_policy="Local")
+    here, away = an_endpoint(PODS["pod1"], node="n1"), an_endpoint(PODS["pod2"], node="n2")
+    await node.serve(world_of_door(local, [here, away]))
+
+    assert {await net.ask("pod3", WEB) for _ in range(8)} == {("pod1", PODS["pod3"])}
+    await node.serve(world_of_door(local, [away]))
+    with pytest.raises(TimeoutError):
+        await net.ask("pod3", WEB, deadline_s=0.5)
+
+
+async def test_a_client_leaves_a_pod_that_is_gone_and_others_keep_theirs(
+    net: Wires, node: Proxied
+) -> None:
+    sticky = a_door(session_affinity="ClientIP")
+    everywhere = [an_endpoint(address, node="n1") for address in PODS.values()]
+    await node.serve(world_of_door(sticky, everywhere))
+    had = {place: (await net.ask(place, WEB))[0] for place in ("pod3", "node", "stranger")}
+    gone = had["node"]
+
+    await node.serve(world_of_door(sticky, [
+        an_endpoint(address, node="n1") for pod, address in PODS.items() if pod != gone
+    ]))  # fmt: skip
+    for place, pod in had.items():
+        now = {(await net.ask(place, WEB))[0] for _ in range(6)}
+        assert len(now) == 1
+        assert now == {pod} or pod == gone
+        assert gone not in now
+
+
+async def test_a_client_that_was_away_for_the_timeout_is_spread_again(
+    net: Wires, node: Proxied
+) -> None:
+    timeout = SessionAffinityConfig(client_ip=ClientIPConfig(timeout_seconds=1))
+    sticky = a_door(session_affinity="ClientIP", session_affinity_config=timeout)
+    endpoints = [an_endpoint(address, node="n1") for address in PODS.values()]
+    await node.serve(world_of_door(sticky, endpoints))
+    answered = {(await net.ask("node", WEB))[0]}
+    async with asyncio.timeout(60):
+        while len(answered) < 2:
+            # The pause is what is tested: a client that asks sooner keeps its pod.
+            await asyncio.sleep(1.2)
+            answered.add((await net.ask("node", WEB))[0])
+
+
+async def test_a_restarted_backend_finds_its_rules_and_writes_none(
+    net: Wires, node: Proxied
+) -> None:
+    sticky = a_door(session_affinity="ClientIP", external_traffic_policy="Local")
+    world = world_of_door(sticky, [an_endpoint(PODS["pod1"], node="n1")])
+    assert (await node.serve(world)).is_written
+    node.begin_anew()
+
+    assert await node.backend.are_there()
+    assert not (await node.serve(world)).is_written
+    assert not (await node.backend.check()).is_written
+
+
+async def test_a_node_without_rules_serves_by_those_of_its_checkpoint(
+    net: Wires, node: Proxied, name: str
+) -> None:
+    await node.serve(web_on("pod1"))
+    saved = node.backend.snapshot().encode()
+    await reset(net.node, table_of(net))
+    node.begin_anew()
+    assert not await node.backend.are_there()
+
+    await node.backend.restore(saved)
+
+    assert await node.backend.are_there()
+    assert (await net.ask("node", WEB))[0] == "pod1"
+    # Nothing is known of the services yet: the first turn takes away what nobody wants.
+    await node.serve(web_on("pod2"))
+    assert (await net.ask("node", WEB))[0] == "pod2"
+    other = "iptables-nft" if name == "nftables" else "nftables"
+    node.begin_anew(other)
+    with pytest.raises(ValueError, match="Object"):
+        await node.backend.restore(saved)
+
+
+async def test_reset_leaves_nothing_of_a_backend(net: Wires, node: Proxied) -> None:
+    before = await node.all_rules()
+    await node.serve(web_on(*PODS))
+    assert await node.ours()
+
+    await reset(net.node, table_of(net))
+    await reset(net.node, table_of(net))
+
+    assert await node.ours() == ""
+    assert await node.all_rules() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("iptables-nft", "nftables"), ("nftables", "iptables-nft"),
+     ("iptables-legacy", "nftables-legacy"), ("nftables-legacy", "iptables-legacy")],
+)  # fmt: skip
+async def test_a_backend_that_takes_over_loses_no_connection_and_leaves_nothing_behind(
+    net: Wires, node: Proxied, name: str, other: str
+) -> None:
+    await node.serve(web_on("pod1"))
+    await node.backend.check()
+    alone = await node.ours()
+    is_over = asyncio.Event()
+    progress = asyncio.Semaphore(0)
+
+    async def call(place: str) -> None:
+        while not is_over.is_set():
+            assert (await net.ask(place, WEB))[0] == "pod1"
+            progress.release()
+
+    async with asyncio.TaskGroup() as tasks:
+        for place in ("pod3", "node", "stranger"):
+            tasks.create_task(call(place))
+        for backend in (other, name):
+            async with asyncio.timeout(DEADLINE_S):
+                for _ in range(6):
+                    await progress.acquire()
+            node.begin_anew(backend)
+            await node.serve(web_on("pod1"))
+        is_over.set()
+
+    assert sorted((await node.ours()).splitlines()) == sorted(alone.splitlines())
