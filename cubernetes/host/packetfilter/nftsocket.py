@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from cubernetes.host.packetfilter import nfnetlink as wire
 from cubernetes.host.packetfilter.nfnetlink import Answer, Message, text
@@ -44,27 +45,32 @@ def netfilter_socket() -> socket.socket:
 
 
 class NftSocket:
-    """Opens a socket for each call; not to be used by two tasks at once."""
+    """Keeps its sockets: the kernel lets a program that closes one wait for its own last change.
+
+    Not to be used by two tasks at once, but for `others_generation`.
+    """
 
     def __init__(self, opened: Callable[[], socket.socket] = netfilter_socket) -> None:
-        self._opened = opened
+        self._working, self._looking = _Kept(opened), _Kept(opened)
         self._commit_count = 0
 
     def others_generation(self) -> int:
         """Return a number that moves with every change of the rules but ours. Raises: OSError."""
-        with self._socket() as asking:
-            return self._generation(asking) - self._commit_count
+        with self._looking.used() as asking:
+            return _generation(asking) - self._commit_count
 
     def transact(self, messages: Sequence[Message]) -> None:
         """Have all messages done, or none. Raises: Refused, OSError."""
         content = wire.batch(messages)
         if len(content) > SEND_BYTES_MAX:
             raise Refused(errno.EMSGSIZE, f"a transaction of {len(content)} bytes")
-        with self._socket(len(content)) as asking:
-            before = self._generation(asking)
+        with self._working.used() as asking:
+            if len(content) > RECEIVE_BYTES // 2:
+                asking.setsockopt(socket.SOL_SOCKET, _SNDBUFFORCE, 2 * len(content))
+            before = _generation(asking)
             asking.sendto(content, (0, 0))
             try:
-                after = self._generation(asking)
+                after = _generation(asking)
             except _Failed as failed:
                 raise _refusal(failed, messages) from failed
             # Somebody else's change in between counts as theirs.
@@ -81,13 +87,17 @@ class NftSocket:
 
     def has(self, table: str) -> bool:
         """Tell whether there is such a table. Raises: OSError."""
-        with self._socket() as asking:
-            return self._has(asking, table)
+        with self._working.used() as asking:
+            return _has(asking, table)
+
+    def close(self) -> None:
+        self._working.close()
+        self._looking.close()
 
     def _read(self, table: str, sets: Iterable[str]) -> Held | None:
-        with self._socket() as asking:
-            before = self._generation(asking)
-            if not self._has(asking, table):
+        with self._working.used() as asking:
+            before = _generation(asking)
+            if not _has(asking, table):
                 return None
             of_table = text(1, table)
             chains = {
@@ -112,41 +122,59 @@ class NftSocket:
                     question = of_table + text(2, name)
                     for one in _dump(asking, wire.GET_ELEMENTS, question):
                         elements.update(elements_in(name, one.body))
-            if self._generation(asking) != before:
+            if _generation(asking) != before:
                 raise _Torn
         held = {name: (hook, tuple(comments.get(name, ()))) for name, hook in chains.items()}
         return Held(held, frozenset(there), elements)
 
-    def _has(self, asking: socket.socket, table: str) -> bool:
-        tables = _dump(asking, wire.GET_TABLE, b"")
-        return any(
-            wire.text_in(wire.attributes_in(one.body, wire.GENMSG.size).get(1, b"")) == table
-            for one in list(tables)
-        )
 
-    def _socket(self, bytes_sent: int = 0) -> socket.socket:
-        asking = self._opened()
-        asking.settimeout(TIMEOUT_S)
-        asking.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
-        asking.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, 4 * RECEIVE_BYTES)
-        if bytes_sent > RECEIVE_BYTES // 2:
-            asking.setsockopt(socket.SOL_SOCKET, _SNDBUFFORCE, 2 * bytes_sent)
-        return asking
+class _Kept:
+    """A socket that is opened once, and anew after a failure: answers of before die with it."""
 
-    def _generation(self, asking: socket.socket) -> int:
-        asking.sendto(wire.packed(Message(wire.GET_GENERATION, 0, b""), _LAST), (0, 0))
-        failed: _Failed | None = None
-        while True:
-            for answer in wire.answers_in(asking.recv(RECEIVE_BYTES)):
-                if answer.kind == wire.ERROR and (code := wire.error_in(answer)):
-                    failed = failed or _Failed(code, answer.sequence)
-                    if answer.sequence == _LAST:
-                        raise failed
-                elif answer.kind >> 8 == wire.SUBSYSTEM and answer.sequence == _LAST:
-                    if failed:
-                        raise failed
-                    told = wire.attributes_in(answer.body, wire.GENMSG.size).get(1, bytes(4))
-                    return int(struct.unpack("!I", told)[0])
+    def __init__(self, opened: Callable[[], socket.socket]) -> None:
+        self._opened = opened
+        self._socket: socket.socket | None = None
+
+    @contextmanager
+    def used(self) -> Iterator[socket.socket]:
+        if self._socket is None:
+            self._socket = self._opened()
+            self._socket.settimeout(TIMEOUT_S)
+            self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, 4 * RECEIVE_BYTES)
+        try:
+            yield self._socket
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def _has(asking: socket.socket, table: str) -> bool:
+    tables = _dump(asking, wire.GET_TABLE, b"")
+    return any(
+        wire.text_in(wire.attributes_in(one.body, wire.GENMSG.size).get(1, b"")) == table
+        for one in list(tables)
+    )
+
+
+def _generation(asking: socket.socket) -> int:
+    """Return the generation, once the kernel has done what was sent before. Raises: _Failed."""
+    asking.sendto(wire.packed(Message(wire.GET_GENERATION, 0, b""), _LAST), (0, 0))
+    failed: _Failed | None = None
+    while True:
+        for answer in wire.answers_in(asking.recv(RECEIVE_BYTES)):
+            if answer.kind == wire.ERROR and (code := wire.error_in(answer)):
+                failed = failed or _Failed(code, answer.sequence)
+            if answer.sequence == _LAST:
+                if failed:
+                    raise failed
+                told = wire.attributes_in(answer.body, wire.GENMSG.size).get(1, bytes(4))
+                return int(struct.unpack("!I", told)[0])
 
 
 class _Failed(OSError):

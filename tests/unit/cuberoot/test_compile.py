@@ -18,6 +18,7 @@ from cuberoot.programs import etcd, kubelet
 from cuberoot.registry import names_of
 from kubelet.runtime.cgroup import pod_cgroup
 from kubelet.settings import KubeletSettings
+from proxy.settings import ProxySettings
 
 MASTER = Cluster(
     role="control-plane",
@@ -44,6 +45,14 @@ def test_every_settings_file_is_read_back_by_its_program(cluster: Cluster) -> No
         assert file.mode == 0o600
         kind: type[Settings] = type(settings)
         assert msgspec.json.decode(file.content, type=kind) == settings
+
+
+def test_a_node_tells_its_proxy_what_to_write_rules_in() -> None:
+    chosen = msgspec.structs.replace(WORKER, proxy_backend="nftables")
+    for cluster, backend in ((WORKER, "iptables"), (chosen, "nftables")):
+        told = compile.settings_for(cluster)["proxy"]
+        assert isinstance(told, ProxySettings)
+        assert told.backend == backend
 
 
 def test_etcd_listens_for_clients_on_loopback_only_and_knows_them_by_certificate() -> None:
