@@ -90,10 +90,6 @@ class NftSocket:
         with self._working.used() as asking:
             return _has(asking, table)
 
-    def close(self) -> None:
-        self._working.close()
-        self._looking.close()
-
     def _read(self, table: str, sets: Iterable[str]) -> Held | None:
         with self._working.used() as asking:
             before = _generation(asking)
@@ -132,8 +128,8 @@ class _Kept:
     """A socket that is opened once, and anew after a failure: answers of before die with it."""
 
     def __init__(self, opened: Callable[[], socket.socket]) -> None:
-        self._opened = opened
         self._socket: socket.socket | None = None
+        self._opened = opened
 
     @contextmanager
     def used(self) -> Iterator[socket.socket]:
@@ -147,6 +143,9 @@ class _Kept:
         except BaseException:
             self.close()
             raise
+
+    def __del__(self) -> None:
+        self.close()
 
     def close(self) -> None:
         if self._socket is not None:
