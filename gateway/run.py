@@ -54,6 +54,10 @@ RETRY_BASE_S = 0.5
 RETRY_MAX_S = 10.0
 # Objects that are left out in one turn, one after the other, because nginx refuses them.
 REFUSALS_MAX = 16
+# Where changes never cease, this share of the time goes into compiling them, not more.
+COMPILE_SHARE = 1 / 4
+# Pods wait for the acknowledgement of their end no longer than this for that.
+COMPILE_PAUSE_S_MAX = 4.0
 ARCHIVE = ("gateway", "archive")
 ARCHIVE_S = 30.0
 
@@ -147,7 +151,7 @@ class Gateway:
         self._newest_slice = Newest(NO_SLICES)
         # Objects that nginx refused, as they were then, and what it said.
         self._refused: dict[Key, str] = {}
-        self._told: dict[Ref, tuple[str, ...]] = {}
+        self._told: dict[Ref, frozenset[str]] = {}
         self._failure_count = 0
         self._look_at_s = 0.0  # when the container is looked at again
         self._pause_s = 0.0  # after the turn of now
@@ -211,13 +215,16 @@ class Gateway:
             if not await self._is_begun():
                 return False
             self._look_at_s = began_s + self._settings.check_interval_s
+        compiled_s = 0.0
         for _ in range(REFUSALS_MAX):
+            at_s = self._env.clock.monotonic()
             model = self._model()
             try:
                 wanted = configuration_for(model, self._facts)
             except Unquotable as error:
                 self._failed("a text cannot stand in a configuration", error)
                 return False
+            compiled_s += self._env.clock.monotonic() - at_s
             try:
                 files = [one.certificate for one in model.hosts]
                 await self._driver.certify(model.certificates, files)
@@ -234,7 +241,8 @@ class Gateway:
                 return False
             # Pods wait for an acknowledgement; only reloads must be few.
             told = self._settings
-            self._pause_s = told.reload_interval_s if is_new else told.look_interval_s
+            interval_s = told.reload_interval_s if is_new else told.look_interval_s
+            self._pause_s = turn_pause_s(compiled_s, interval_s)
             self._applied(model, wanted, is_new, self._env.clock.monotonic() - began_s)
             return True
         # More are refused than one turn leaves out: the next goes on with the rest.
@@ -267,8 +275,8 @@ class Gateway:
         return bool(found)
 
     def _applied(self, model: Model, wanted: Configuration, is_new: bool, spent_s: float) -> None:
-        known = {key_of(one) for one in self._objects()}
-        self._refused = {key: said for key, said in self._refused.items() if key in known}
+        there = {key_of(one) for one in self._objects()}
+        self._refused = {key: said for key, said in self._refused.items() if key in there}
         self._counts.applied(model, is_new=is_new)
         if is_new:
             log.info(
@@ -281,11 +289,11 @@ class Gateway:
         for (ref, _), said in self._refused.items():
             problems[ref] = (f"nginx refuses it: {said}",)
         for one in self._objects():
-            told = problems.get(one.ref, ())
-            for sentence in told:
-                if sentence not in self._told.get(one.ref, ()):
+            known = self._told.get(one.ref, frozenset())
+            for sentence in problems.get(one.ref, ()):
+                if sentence not in known:
                     self._recorder.record(Record(one, "NotServed", sentence, "Warning"))
-        self._told = problems
+        self._told = {ref: frozenset(whys) for ref, whys in problems.items()}
 
     def _objects(self) -> list[Ingress | Dns | RoutePolicy]:
         ingresses, dnses = self._ingresses.cache.list(), self._dnses.cache.list()
@@ -302,6 +310,11 @@ class Gateway:
     async def _pause(self) -> None:
         pause_s = backoff_s(self._failure_count, base_s=RETRY_BASE_S, limit_s=RETRY_MAX_S)
         await self._env.clock.sleep(jittered_s(pause_s, self._env.rng.fraction()))
+
+
+def turn_pause_s(compiled_s: float, interval_s: float) -> float:
+    """Return when the next turn may begin after one that compiled for so long."""
+    return max(interval_s, min(compiled_s / COMPILE_SHARE, COMPILE_PAUSE_S_MAX))
 
 
 def key_of(one: Object) -> Key:

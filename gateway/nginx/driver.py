@@ -23,9 +23,13 @@ class Driver:
 
     def __init__(self, nginx: Nginx, tree: Tree, env: Env) -> None:
         self._nginx, self._tree, self._env = nginx, tree, env
+        # What the disk has by now, as far as it is known: it is read again where that changes.
+        self._certified: tuple[Mapping[str, bytes | None], Collection[str]] | None = None
+        self._kept: Collection[str] | None = None
 
     async def begin(self, empty: Configuration) -> bool:
         """Have nginx serve what it served last, or nothing yet; tell whether it was started."""
+        self._certified = self._kept = None
         await self._on_disk(self._tree.prepare)
         await self._on_disk(partial(self._renew_self_made, self._env.clock.now()))
         if not await self._on_disk(self._tree.current):
@@ -40,11 +44,18 @@ class Driver:
 
         Of the others among names, what is on the disk is served on.
         """
-        await self._on_disk(partial(self._certify, certificates, names))
+        wanted = dict(certificates), frozenset(names)
+        if wanted != self._certified:
+            self._certified = None
+            await self._on_disk(partial(self._certify, *wanted))
+            self._certified = wanted
 
     async def keep_certificates(self, names: Collection[str]) -> None:
         """Forget the certificates that no configuration of now names."""
-        await self._on_disk(partial(self._tree.keep_certificates, {*names, SELF_MADE}))
+        kept = frozenset({*names, SELF_MADE})
+        if kept != self._kept:
+            await self._on_disk(partial(self._tree.keep_certificates, kept))
+            self._kept = kept
 
     def _certify(self, certificates: Mapping[str, bytes | None], names: Collection[str]) -> None:
         own = self._tree.certificate(SELF_MADE) or b""

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import product
+from typing import NamedTuple
 
 from cubernetes.api.cubernetes.routepolicy import RoutePolicy
 from cubernetes.api.meta import Ref
@@ -23,12 +25,11 @@ class Policies:
     """Which policy each of the roads has, among those of its owner and of its service."""
 
     def __init__(self, policies: Iterable[RoutePolicy], roads: Iterable[Road]) -> None:
-        self._by_target: dict[Ref, list[RoutePolicy]] = {}
+        self._best: dict[_Target, RoutePolicy] = {}
         some = [one for one in policies if not one.metadata.is_deleted]
         for one in some:
-            target = one.spec.target
-            ref = Ref(target.kind, one.metadata.namespace, target.name)
-            self._by_target.setdefault(ref, []).append(one)
+            target = _target_of(one)
+            self._best[target] = min(self._best.get(target, one), one, key=_rank)
         self._chosen = {road: self._choose(road) for road in roads}
         self._all = some
 
@@ -37,13 +38,9 @@ class Policies:
         return self._chosen[road]
 
     def _choose(self, road: Road) -> RoutePolicy | None:
-        service = Ref("Service", road.namespace, road.service)
-        found = [
-            one
-            for ref in (road.owner, service)
-            for one in self._by_target.get(ref, ())
-            if _is_for(one, road)
-        ]
+        place, service = road.place, Ref("Service", road.namespace, road.service)
+        places = product((road.owner, service), ("", place.host), ("", _path(place.path)))
+        found = [one for each in places if (one := self._best.get(_Target(*each))) is not None]
         return min(found, key=_rank, default=None)
 
     @property
@@ -55,11 +52,22 @@ class Policies:
                 yield one.ref, "no road has it: none is its target, or another policy goes first"
 
 
-def _is_for(policy: RoutePolicy, road: Road) -> bool:
+class _Target(NamedTuple):
+    """What a policy is for; an empty host or path is every one."""
+
+    ref: Ref
+    host: str
+    path: str
+
+
+def _target_of(policy: RoutePolicy) -> _Target:
     target = policy.spec.target
-    path = decoded(target.path).rstrip("/") or "/" if target.path else ""
-    is_host = target.host in ("", road.place.host)
-    return is_host and (not path or path == (road.place.path.rstrip("/") or "/"))
+    ref = Ref(target.kind, policy.metadata.namespace, target.name)
+    return _Target(ref, target.host, _path(decoded(target.path)) if target.path else "")
+
+
+def _path(path: str) -> str:
+    return path.rstrip("/") or "/"
 
 
 def _rank(policy: RoutePolicy) -> tuple[int, bool, datetime, str, str]:

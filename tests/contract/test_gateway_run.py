@@ -24,6 +24,7 @@ from cubernetes.client.cache import revision_of
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.outcome import Unreachable
 from cubernetes.client.rest import Client
+from cubernetes.host.clock import SystemClock
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Identity, Request, Response
 from cuberoot import pki
@@ -31,7 +32,7 @@ from cuberoot.program import Identity as Subject
 from gateway.nginx.driver import Driver
 from gateway.nginx.process import ConfigurationRefused
 from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE, TLS
-from gateway.run import Gateway, tree_of
+from gateway.run import COMPILE_PAUSE_S_MAX, COMPILE_SHARE, Gateway, tree_of, turn_pause_s
 from gateway.settings import GatewaySettings
 from tests.direct import DirectTransport
 from tests.given import NOW, a_service, a_slice
@@ -108,15 +109,15 @@ class Running:
         )
         self.nginx = PaperNginx(self.settings)
         self.admin = Client(DirectTransport(server), env)
-        self._server, self._env = server, env
+        self.server, self._env = server, env
         self._task: asyncio.Task[None] | None = None
 
     def client(self, identity: Identity) -> Client:
         """Return a client of somebody else."""
-        return Client(DirectTransport(self._server, identity), self._env)
+        return Client(DirectTransport(self.server, identity), self._env)
 
     def begin(self, *, is_api_away: bool = False) -> None:
-        transport = Away() if is_api_away else DirectTransport(self._server, IDENTITY)
+        transport = Away() if is_api_away else DirectTransport(self.server, IDENTITY)
         client = Client(transport, self._env)
         driver = Driver(self.nginx, tree_of(self.settings), self._env)
 
@@ -258,6 +259,46 @@ async def test_every_change_of_endpoints_is_acknowledged_so_that_pods_may_go(
     await until(is_acknowledged)
     made = await running.admin.update(replaced(made, endpoints=()))
     await until(is_acknowledged)
+
+
+class SlowMachine(SystemClock):
+    """A second goes by at each look at the clock; sleeps are noted, and short."""
+
+    def __init__(self) -> None:
+        self._late_s = 0.0
+        self.spans: list[float] = []
+
+    def monotonic(self) -> float:
+        self._late_s += 1.0
+        return super().monotonic() + self._late_s
+
+    async def sleep(self, span_s: float) -> None:
+        self.spans.append(span_s)
+        await super().sleep(min(span_s, 0.02))
+
+
+async def test_a_turn_that_compiles_for_long_is_followed_by_a_pause(
+    running: Running, tmp_path: Path
+) -> None:
+    """Endpoints change all the time: the gateway did nothing else any more."""
+    clock = SlowMachine()
+    slow = Running(tmp_path / "slow", running.server, Env(clock=clock))
+
+    async def has_paused() -> bool:
+        return COMPILE_PAUSE_S_MAX in clock.spans
+
+    slow.begin()
+    try:
+        await until(has_paused)
+    finally:
+        await slow.end()
+
+
+def test_a_pause_is_a_share_of_what_was_compiled_within_its_limits() -> None:
+    assert turn_pause_s(0.001, 0.05) == 0.05
+    assert turn_pause_s(0.5, 0.05) == 0.5 / COMPILE_SHARE
+    assert turn_pause_s(0.1, 1.0) == 1.0
+    assert turn_pause_s(60.0, 1.0) == COMPILE_PAUSE_S_MAX
 
 
 async def test_a_secret_that_an_ingress_names_is_read_and_followed_and_no_other(

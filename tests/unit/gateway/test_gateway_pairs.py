@@ -158,6 +158,42 @@ async def test_what_is_on_the_disk_of_a_secret_not_known_yet_is_served_on(tmp_pa
     assert found == {"one": b"pair", "two": own, "bad": own, "new": own, SELF_MADE: own}
 
 
+class CountedTree(Tree):
+    """A tree that counts what is read of it."""
+
+    read_count = 0
+
+    def certificate(self, name: str) -> bytes | None:
+        self.read_count += 1
+        return super().certificate(name)
+
+
+async def test_certificates_are_read_again_where_they_change_and_at_a_beginning(
+    tmp_path: Path,
+) -> None:
+    """Each turn read all files, up to twenty times a second."""
+    tree = CountedTree(tmp_path / "root", tmp_path / "run", os.getgid())
+    driver, empty = Driver(NoNginx(), tree, Env()), configuration_for(Model(), Facts())
+    await driver.begin(empty)
+
+    async def read_count_of(**pairs: bytes) -> int:
+        before = tree.read_count
+        await driver.certify(pairs, ["one", "two"])
+        await driver.keep_certificates(["one", "two"])
+        return tree.read_count - before
+
+    assert await read_count_of(one=b"pair") > 0
+    assert await read_count_of(one=b"pair") == 0
+    assert await read_count_of(one=b"other") > 0
+    assert tree.certificate("one") == b"other"
+    (tmp_path / "root" / "tls" / "one.pem").unlink()
+    await driver.begin(empty)
+    assert await read_count_of(one=b"other") > 0
+    assert tree.certificate("one") == b"other"
+    await driver.keep_certificates(["one"])
+    assert tree.certificate("two") is None
+
+
 class NoNginx:
     """Nothing runs, and nothing is asked."""
 

@@ -1,5 +1,6 @@
 """RoutePolicies: what is refused at the door, whose roads they are for, and their lines."""
 
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -170,6 +171,30 @@ def test_the_narrowest_policy_goes_first_then_the_oldest() -> None:
     }
     unused = [ref.name for ref, _ in chooser.unused]
     assert unused == ["dns-young", "no-such-host", "old-service", "elsewhere"]
+
+
+def test_choosing_policies_grows_by_their_number_and_not_by_its_square() -> None:
+    """Each road decoded the path of each policy of its object, at every change of an endpoint."""
+
+    def call_count(count: int) -> int:
+        dns = a_dns("d", "a.example", *(f"/{index} web" for index in range(count)))
+        some = [a_policy(f"p{i}", {**TARGET, "path": f"/{i}"}) for i in range(count)]
+        roads = roads_of([], [], [dns]).roads
+        calls = [0]
+
+        def note(_frame: object, event: str, _arg: object) -> None:
+            calls[0] += event == "call"
+
+        before = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            chooser = Policies(some, roads)
+        finally:
+            sys.setprofile(before)
+        assert [chooser.policy_for(road) for road in roads].count(None) == 0
+        return calls[0]
+
+    assert call_count(200) < 3 * call_count(100)
 
 
 def the_model(*policies: RoutePolicy, endpoints: tuple[str, ...] = ()) -> Model:
