@@ -31,7 +31,7 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     seconds_max: int
     worker_count: int
-    dist: Literal["load", "loadfile"]
+    dist: Literal["load", "loadfile", "loadgroup"]
 
 
 class Case(msgspec.Struct, frozen=True):

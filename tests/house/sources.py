@@ -39,6 +39,11 @@ class Source:
         return ast.parse(self.text)
 
     @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Everything in the tree, in the order of ast.walk: many rules look through it."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
     def lines(self) -> list[str]:
         return self.text.splitlines()
 
@@ -63,7 +68,7 @@ class Source:
     def imports(self) -> Mapping[str, str]:
         """Each name that an import binds here, and the dotted name of what it means."""
         found: dict[str, str] = {}
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 for each in node.names:
                     # `import a.b` binds a; `import a.b as c` binds c to a.b.
@@ -85,7 +90,7 @@ class Source:
 
     def calls(self) -> Iterator[tuple[str, ast.Call]]:
         """Yield every call with the dotted name of what is called."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Call):
                 yield self.origin(node.func), node
 

@@ -156,7 +156,7 @@ def test_generic_modules_of_the_api_server_name_no_kind() -> None:
         for one in of_rooms()
         if one.room == "apiserver" and one.path not in TABLES
         if not one.path.removeprefix("apiserver/").startswith(KNOWING)
-        for node in ast.walk(one.tree)
+        for node in one.nodes
         if isinstance(node, ast.Constant) and node.value in words
     ]
     none(found, "what one kind asks for stands in its strategy or its subresource")

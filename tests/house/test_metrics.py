@@ -23,7 +23,7 @@ class Family(NamedTuple):
 def declared() -> Iterator[Family]:
     """Yield every family that is declared: `metrics.counter("cube_...", ...)` and the like."""
     for one in (source for source in sources() if source.room in ROOMS):
-        for node in ast.walk(one.tree):
+        for node in one.nodes:
             match node:
                 case ast.Call(
                     func=ast.Attribute(attr="counter" | "gauge" | "histogram" as kind),

@@ -61,7 +61,7 @@ REASON_CHARACTERS_MIN = 5
 
 
 def functions(source: Source) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield f"{source.path}:{node.name}", node
 
@@ -204,7 +204,7 @@ def test_every_module_is_used() -> None:
         for meaning in one.imports.values():
             # `from a.b import c`: c is a module, or a name in one.
             imported |= {meaning, meaning.rpartition(".")[0]}
-        for node in ast.walk(one.tree):
+        for node in one.nodes:
             # `import a.b.c` binds only a.
             if isinstance(node, ast.Import):
                 imported |= {each.name for each in node.names}
