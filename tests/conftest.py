@@ -1,5 +1,6 @@
 """The same tests everywhere: on slow machines as on fast ones, in the background as in front."""
 
+import gc
 import signal
 
 from hypothesis import HealthCheck, settings
@@ -10,3 +11,13 @@ settings.load_profile("patient")
 # A shell starts what runs in the background deaf to interrupts, and every child inherits that:
 # programs whose interruption is tested would never notice it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Rules that parse the house and laws of many cases make objects by the million and few circles: at
+# the usual threshold the collector takes half of the processor's time.
+gc.set_threshold(100_000, 50, 100)
+
+
+def pytest_collection_finish() -> None:
+    """Take what collecting made, which stays to the end, out of the collector's sight."""
+    gc.collect()
+    gc.freeze()
