@@ -1,5 +1,6 @@
 """Certificates are made where they are not good; the authorities are made once."""
 
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,9 +69,20 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a machine whose certificates are made; nobody changes it."""
+    root = tmp_path_factory.mktemp("pattern")
+    Machine(root).make()
+    return root
+
+
 @pytest.fixture
-def made(machine: Machine) -> Machine:
-    machine.make()
+def made(machine: Machine, pattern: Path, tmp_path: Path) -> Machine:
+    shutil.copytree(pattern / "pki", tmp_path / "pki")
+    # The journal names whole paths.
+    noted = (pattern / "journal.json").read_text()
+    (tmp_path / "journal.json").write_text(noted.replace(str(pattern), str(tmp_path)))
     return machine
 
 

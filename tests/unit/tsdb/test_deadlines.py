@@ -23,7 +23,9 @@ from tsdb.select import Reader
 from tsdb.steps import finished
 
 LIMITS = Limits(series=20_000)
-FEW, MANY = 400, 800
+# Each store has twice the series of the one before. The smaller of two makes a query pause.
+SIZES = (200, 400, 800)
+PAUSES_LATE = frozenset({"count_values"})
 EXAMPLES = {Type.VECTOR: "m", Type.SCALAR: "1", Type.RANGE: "m[1m]", Type.STRING: '"x"'}
 CALLS = {
     name: f"{name}({', '.join(EXAMPLES[kind] for kind in signature.takes)})"
@@ -83,22 +85,25 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Any:
         made.append(SmallStore(folder, LIMITS, Options()))
         return made[-1]
 
-    stores = [filled(opener, count) for count in (FEW, MANY)]
+    stores = [filled(opener, count) for count in SIZES]
     yield [Engine(Reader(small.store), LIMITS) for small in stores]
     for small in stores:
         small.store.close()
 
 
-@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
-def test_a_query_pauses_however_many_series_it_has(engines: Any, query: str) -> None:
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_pauses_however_many_series_it_has(engines: Any, name: str) -> None:
+    query = QUERIES[name]
+    first = 1 if name in PAUSES_LATE else 0
+    few, many = SIZES[first : first + 2]
     turns = []
-    for engine in engines:
+    for engine in engines[first : first + 2]:
         # The first time plans are made and labels are read; measure both, each for itself.
         steps = engine.range(query, 1000, 61_000, 30_000, unlimited())
         turns.append(longest_turn(steps, *ROOMS))
 
     # A dozen operations a series, as to lay rows beside each other, may be done in one go.
-    assert turns[1] < 1.3 * turns[0] + 300 + 12 * (MANY - FEW)
+    assert turns[1] < 1.3 * turns[0] + 300 + 12 * (many - few)
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
