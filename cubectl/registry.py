@@ -71,6 +71,18 @@ def _scale() -> Verb:
     return scale.VERB
 
 
+def _rollout() -> Verb:
+    from cubectl.verbs import rollout
+
+    return rollout.VERB
+
+
+def _set() -> Verb:
+    from cubectl.verbs import setting
+
+    return setting.VERB
+
+
 def _wait() -> Verb:
     from cubectl.verbs import wait
 
@@ -105,6 +117,8 @@ VERBS: tuple[Entry, ...] = (
     Entry("logs", "print what a container has said", _logs),
     Entry("exec", "run a command in a container", _exec),
     Entry("scale", "change how many replicas there are", _scale),
+    Entry("rollout", "follow, undo, pause and restart rollouts", _rollout),
+    Entry("set", "change images", _set),
     Entry("wait", "return when objects are as asked", _wait),
     Entry("label", "set labels", _label),
     Entry("annotate", "set annotations", _annotate),

@@ -7,6 +7,7 @@ from cubectl.output import printers
 from cubectl.output.describe import Section, description
 from cubectl.session import Failed, Session
 from cubectl.verb import Verb, add_selection, selection_of
+from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.coding import codec
 from cubernetes.api.core.event import Event
@@ -70,6 +71,9 @@ def _sections(session: Session, one: Object) -> list[Section]:
         case Service():
             query = selection_query(f"{SERVICE_LABEL}={one.metadata.name}", "")
             return [_table(session, "Endpoint Slices", EndpointSlice, one, query)]
+        case Deployment():
+            query = selection_query(selector_text(one.spec.selector.match_labels), "")
+            return [_table(session, "Replica Sets", ReplicaSet, one, query)]
         case ReplicaSet():
             query = selection_query(selector_text(one.spec.selector.match_labels), "")
             return [_table(session, "Pods", Pod, one, query)]

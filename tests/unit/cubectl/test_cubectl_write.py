@@ -145,7 +145,9 @@ def test_w49_nothing_is_written_when_one_document_is_wrong(
     where, unknown = said.err.splitlines()
     field = "spec.template.spec.containers[0].imgae"
     assert where == f"cubectl: {file}:10: ReplicaSet: {field}: unknown field"
-    assert unknown.startswith(f"cubectl: {file}:27: kind: there is no 'Pot': ConfigMap, Dns, ")
+    assert unknown.startswith(
+        f"cubectl: {file}:27: kind: there is no 'Pot': ConfigMap, Deployment, Dns, "
+    )
 
 
 @pytest.mark.parametrize("verb", ["apply", "create"])
