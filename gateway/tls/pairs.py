@@ -25,7 +25,7 @@ CHAIN_MAX = 16
 # What nginx's OpenSSL serves at its ordinary level, and loads in a moment.
 RSA_BITS_MIN, RSA_BITS_MAX = 2048, 4096
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
-TROUBLES = (ValueError, TypeError, UnsupportedAlgorithm)
+TROUBLES = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 class BadPair(Exception):
@@ -54,7 +54,7 @@ def ends_at(pair: bytes) -> datetime:
     """Return when the certificate of a pair ends. Raises: BadPair."""
     try:
         return x509.load_pem_x509_certificates(pair)[0].not_valid_after_utc
-    except ValueError as error:
+    except TROUBLES as error:
         raise BadPair("no certificate") from error
 
 

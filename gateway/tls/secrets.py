@@ -9,6 +9,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.supervise import supervised
 from gateway.roads.model import SecretRef
 from gateway.tls.checker import checked
 
@@ -40,7 +41,8 @@ class Followed:
 
     def begin(self, tasks: asyncio.TaskGroup) -> None:
         """Follow it, until `end`."""
-        self._tasks = (tasks.create_task(self._informer.run()), tasks.create_task(self._check()))
+        check = supervised("secret", self._check, self._env)
+        self._tasks = (tasks.create_task(self._informer.run()), tasks.create_task(check))
 
     def end(self) -> None:
         for task in self._tasks:

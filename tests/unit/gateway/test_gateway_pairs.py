@@ -115,6 +115,20 @@ def test_a_certificate_whose_point_is_on_no_curve_is_told() -> None:
         pair_in(data(bad, ONE.key))
 
 
+def test_a_certificate_of_a_version_that_is_none_is_told() -> None:
+    """The library's own exception ended the gateway."""
+    der = x509.load_pem_x509_certificate(ONE.cert).public_bytes(serialization.Encoding.DER)
+    # Version 3 is written as 2.
+    other = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1)
+    text = base64.encodebytes(other)
+    bad = b"-----BEGIN CERTIFICATE-----\n" + text + b"-----END CERTIFICATE-----\n"
+
+    with pytest.raises(BadPair, match=r"tls\.crt holds no certificates in PEM"):
+        pair_in(data(bad, ONE.key))
+    with pytest.raises(BadPair, match="no certificate"):
+        ends_at(bad)
+
+
 def test_the_self_made_pair_is_made_anew_before_it_ends() -> None:
     pair = self_made(NOW)
 

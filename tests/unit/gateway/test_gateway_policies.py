@@ -173,6 +173,41 @@ def test_the_narrowest_policy_goes_first_then_the_oldest() -> None:
     assert unused == ["dns-young", "no-such-host", "old-service", "elsewhere"]
 
 
+def test_a_path_is_narrower_than_a_host_and_both_than_either() -> None:
+    place = {"host": "a.example", "path": "/x"}
+    both = a_policy("both", {**TARGET, **place}, age_s=1)
+    path = a_policy("path", {**TARGET, "path": "/x"}, age_s=2)
+    host = a_policy("host", {**TARGET, "host": "a.example"}, age_s=3)
+    every = a_policy("every", TARGET, age_s=4)
+    by_service = a_policy("service", {"kind": "Service", "name": "web", **place}, age_s=5)
+    roads = the_roads().roads
+    (road,) = (one for one in roads if one.place.path == "/x")
+
+    order = [both, by_service, path, host, every]
+    order.sort(key=lambda one: one.metadata.name)
+    taken = []
+    while order:
+        chosen = Policies(order, roads).policy_for(road)
+        assert chosen is not None
+        order.remove(chosen)
+        taken.append(chosen.metadata.name)
+    assert taken == ["both", "service", "path", "host", "every"]
+
+
+@pytest.mark.parametrize("has_tls", [True, False])
+def test_clients_are_sent_to_tls_where_the_host_has_it_and_only_there(*, has_tls: bool) -> None:
+    tls = (("tls", ("b.example",)),) if has_tls else ()
+    ingress = an_ingress("i", ("b.example", ("/ web",)), tls=tls)
+    policy = a_policy(target={"kind": "Ingress", "name": "i"}, tls={"redirect": True})
+    services = [a_service("web", ports=(ServicePort(port=80),))]
+    model = model_for(roads_of([ingress], [], []), services, {}, [policy])
+
+    text = configuration_for(model, Facts()).content.decode()
+    assert ("return 308" in text) == has_tls
+    why = "Prefix / of b.example: the host is not served by TLS"
+    assert model.problems == ({} if has_tls else {policy.ref: (why,)})
+
+
 def test_choosing_policies_grows_by_their_number_and_not_by_its_square() -> None:
     """Each road decoded the path of each policy of its object, at every change of an endpoint."""
 
