@@ -60,9 +60,16 @@ PodSpec 1=volumes:[Volume] 2=containers:[Container] 3=restartPolicy
 PodDNSConfig 1=nameservers:[] 2=searches:[] 3=options:[PodDNSConfigOption]
 PodDNSConfigOption 1=name 2=value
 PodSecurityContext 1=seLinuxOptions:- 2=runAsUser:int? 3=runAsNonRoot:bool?
-  4=supplementalGroups:[int] 5=fsGroup:int? 6=runAsGroup:int? 7=sysctls:[-] 8=windowsOptions:-
-  9=fsGroupChangePolicy 10=seccompProfile:- 11=appArmorProfile:- 12=supplementalGroupsPolicy
-  13=seLinuxChangePolicy
+  4=supplementalGroups:[int] 5=fsGroup:int? 6=runAsGroup:int? 7=sysctls:[Sysctl] 8=windowsOptions:-
+  9=fsGroupChangePolicy 10=seccompProfile:SeccompProfile 11=appArmorProfile:-
+  12=supplementalGroupsPolicy 13=seLinuxChangePolicy
+SecurityContext 1=capabilities:Capabilities 2=privileged:bool? 3=seLinuxOptions:-
+  4=runAsUser:int? 5=runAsNonRoot:bool? 6=readOnlyRootFilesystem:bool?
+  7=allowPrivilegeEscalation:bool? 8=runAsGroup:int? 9=procMount 10=windowsOptions:-
+  11=seccompProfile:SeccompProfile 12=appArmorProfile:-
+Capabilities 1=add:[] 2=drop:[]
+SeccompProfile 1=type 2=localhostProfile
+Sysctl 1=name 2=value
 Toleration 1=key 2=operator 3=value 4=effect 5=tolerationSeconds:int?
 Volume 1=name 2=volumeSource:VolumeSource^
 VolumeSource 1=hostPath:HostPathVolumeSource 2=emptyDir:EmptyDirVolumeSource 3=gcePersistentDisk:-
@@ -90,8 +97,8 @@ DownwardAPIProjection 1=items:[DownwardAPIVolumeFile]
 Container 1=name 2=image 3=command:[] 4=args:[] 5=workingDir 6=ports:[ContainerPort]
   7=env:[EnvVar] 8=resources:ResourceRequirements 9=volumeMounts:[VolumeMount]
   10=livenessProbe:Probe 11=readinessProbe:Probe 12=lifecycle:- 13=terminationMessagePath
-  14=imagePullPolicy
-  15=securityContext:- 16=stdin:bool 17=stdinOnce:bool 18=tty:bool 19=envFrom:[EnvFromSource]
+  14=imagePullPolicy 15=securityContext:SecurityContext 16=stdin:bool 17=stdinOnce:bool
+  18=tty:bool 19=envFrom:[EnvFromSource]
   20=terminationMessagePolicy 21=volumeDevices:[-] 22=startupProbe:Probe 23=resizePolicy:[-]
   24=restartPolicy
 Probe 1=handler:ProbeHandler^ 2=initialDelaySeconds:int 3=timeoutSeconds:int 4=periodSeconds:int

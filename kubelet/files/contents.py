@@ -2,7 +2,7 @@
 
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from cubernetes.api.core import configdata
@@ -23,6 +23,7 @@ from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import Object
 from kubelet.objects.origins import NOTHING, field_of
 
+GROUP_READS = 0o440
 TOLD_MAX = 3  # reasons in one message
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\a": "\\a",
             "\b": "\\b", "\f": "\\f", "\v": "\\v"}  # fmt: skip
@@ -51,6 +52,7 @@ class File:
 
     content: bytes = field(repr=False)  # it may be a secret
     mode: int
+    group: int | None = None  # None is the kubelet's own
 
 
 class Missing(Exception):
@@ -73,6 +75,13 @@ def files_of(pod: Pod, volume: Volume, content: Content) -> Mapping[str, File]:
             if above in files:
                 reasons.append(f"{above} is wanted as a file, and as a folder for {path}")
             above = posixpath.dirname(above)
+    group = pod.spec.security_context.fs_group
+    if group is not None:
+        # As Kubernetes does it: a process in the group reads every file.
+        files = {
+            path: replace(file, group=group, mode=file.mode | GROUP_READS)
+            for path, file in files.items()
+        }
     if reasons:
         more = "; and more" if len(reasons) > TOLD_MAX else ""
         raise Missing("; ".join(reasons[:TOLD_MAX]) + more)

@@ -75,6 +75,8 @@ def carry_out(folder: Path, step: Step) -> None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(folder / path, flags, 0o600), "wb") as out:
                 out.write(file.content)
+                if file.group is not None:
+                    os.fchown(out.fileno(), -1, file.group)
                 os.fchmod(out.fileno(), file.mode)
         case MakeLink(name, target):
             (folder / name).symlink_to(target)
@@ -96,4 +98,5 @@ def _files_below(folder: Path) -> Iterator[tuple[str, File]]:
             continue
         content = one.read_bytes() if stat.S_ISREG(kept.st_mode) else b""
         mode = stat.S_IMODE(kept.st_mode) if stat.S_ISREG(kept.st_mode) else -1
-        yield str(one.relative_to(folder)), File(content, mode)
+        group = kept.st_gid if kept.st_gid != os.getegid() else None
+        yield str(one.relative_to(folder)), File(content, mode, group)

@@ -14,10 +14,11 @@ from kubelet.drain.draining import Draining, are_roads_closed
 from kubelet.files.contents import Content, mark_of
 from kubelet.objects.origins import Origins, given_variables
 from kubelet.pod.decisions import plan, specs
+from kubelet.pod.decisions.security import needs_image_user, security_of
 from kubelet.pod.images import container_path, ensure_image
 from kubelet.pod.parts import Parts
 from kubelet.pod.volumes import Part
-from kubelet.runtime.driver import Container, RuntimeTrouble
+from kubelet.runtime.driver import Container, RuntimeTrouble, Security
 
 log = Log(__name__)
 
@@ -61,11 +62,14 @@ class Acts:
             raise RuntimeTrouble("CreateContainerError", "the pod's sandbox does not run")
         await self.rejoin_network(pod)
         await ensure_image(self._parts, pod, wanted)
+        security = await self._security(pod, wanted)
         volumes = await self.prepare_volumes(pod)
         origins = await self._origins(pod, wanted)
         memory_bytes = self._parts.node_memory_bytes
         parts = await self._bound_parts(pod, wanted, volumes, origins)
-        spec = specs.container_spec(pod, wanted, attempt, volumes, memory_bytes, origins, parts)
+        spec = specs.container_spec(
+            pod, wanted, attempt, volumes, memory_bytes, origins, parts, security
+        )
         async with self._parts.starts.container():
             await self._parts.runtime.start_container(spec, sandbox.id)
         for reason in ("Created", "Started"):
@@ -79,6 +83,13 @@ class Acts:
         paths = await self._parts.volumes.prepare(pod, content)
         self._written_mark = mark_of(pod, content)
         return paths
+
+    async def _security(self, pod: Pod, wanted: Wanted) -> Security:
+        """Return as whom a container runs, and what it may do."""
+        user = ""
+        if needs_image_user(pod, wanted):
+            user = await self._parts.runtime.image_user(wanted.image)
+        return security_of(pod, wanted, user)
 
     async def _bound_parts(
         self, pod: Pod, wanted: Wanted, volumes: Mapping[str, str], origins: Origins

@@ -108,7 +108,10 @@ class DiskVolumes:
     async def prepare(self, pod: Pod, content: Content = EMPTY) -> Mapping[str, str]:
         # What is missing of one is told before anything of the others is changed.
         files = files_by_volume(pod, content)
-        paths = {one.name: await self._path(pod.metadata.uid, one) for one in pod.spec.volumes}
+        group = pod.spec.security_context.fs_group
+        paths = {
+            one.name: await self._path(pod.metadata.uid, one, group) for one in pod.spec.volumes
+        }
         for name, wanted in files.items():
             await self._write(pod.metadata.uid, name, wanted, content.now)
         return paths
@@ -165,7 +168,7 @@ class DiskVolumes:
         except OSError as error:
             raise VolumeTrouble(f"volumes not listed: {self._root}: {_said(error)}") from error
 
-    async def _path(self, pod_uid: str, volume: Volume) -> str:
+    async def _path(self, pod_uid: str, volume: Volume, group: int | None) -> str:
         key = ("volume", f"{pod_uid}/{volume.name}")
         run = partial(self._blocking.run, key, deadline_s=self._deadline_s)
         path = self._root / pod_uid / volume.name
@@ -180,6 +183,8 @@ class DiskVolumes:
             in_memory = volume.empty_dir is not None and volume.empty_dir.medium == "Memory"
             if (in_memory or is_kept_in_memory(volume)) and not is_mounted:
                 await self._commands.run(memory_mount(path, volume))
+            if group is not None and not is_made:
+                await run(partial(_given_to, path, group))
         except OSError as error:
             raise VolumeTrouble(f"volume {volume.name}: {path}: {_said(error)}") from error
         except CommandFailed as error:
@@ -262,6 +267,13 @@ def _made(path: Path, mounts: Path, mode: int) -> bool:
     # mkdir obeys the umask; containers run as any user.
     path.chmod(mode)
     return path in mounts_below(mounts, path)
+
+
+def _given_to(path: Path, group: int) -> None:
+    """Give an emptyDir to a group: what is made in it belongs to the group, too."""
+    found = path.stat()
+    os.chown(path, -1, group)
+    path.chmod(stat.S_IMODE(found.st_mode) | stat.S_ISGID | 0o070)
 
 
 def _removed(mounts: Path, folder: Path) -> list[str]:

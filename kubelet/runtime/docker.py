@@ -115,6 +115,9 @@ class DockerRuntime:
     async def image_id(self, image: str) -> str | None:
         return await self._pulls.image_id(image)
 
+    async def image_user(self, image: str) -> str:
+        return await self._pulls.image_user(image)
+
     async def pull(self, image: str) -> str:
         return await self._pulls.pull(image)
 

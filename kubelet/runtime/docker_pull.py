@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from kubelet.runtime.docker_api import DockerApi, Refused, Silent
 from kubelet.runtime.docker_stream import Lines
-from kubelet.runtime.docker_words import NotAReference, image_reference
+from kubelet.runtime.docker_words import Json, NotAReference, image_reference
 from kubelet.runtime.driver import RuntimeTrouble
 
 PULL_SILENCE_S = 120.0  # an engine that fetches tells of progress several times a second
@@ -22,14 +22,25 @@ class Pulls:
 
     async def image_id(self, image: str) -> str | None:
         """Return the id of a local image, or None where it is not here."""
+        found = await self._inspected(image)
+        return str(found["Id"]) if found is not None else None
+
+    async def image_user(self, image: str) -> str:
+        """Return as whom a local image's program would run; empty is root."""
+        found = await self._inspected(image)
+        if found is None:
+            raise RuntimeTrouble("ImageInspectError", f"{image} is not on this node")
+        return str((found.get("Config") or {}).get("User") or "")
+
+    async def _inspected(self, image: str) -> Json | None:
         _checked(image)
         try:
-            found = await self._api.call("GET", f"/images/{image}/json")
+            found: Json = await self._api.call("GET", f"/images/{image}/json")
         except Refused as refused:
             if refused.status == 404:
                 return None
             raise RuntimeTrouble("ImageInspectError", str(refused)) from refused
-        return str(found["Id"])
+        return found
 
     async def pull(self, image: str) -> str:
         """Fetch image and return its id; concurrent callers share one pull.

@@ -16,6 +16,7 @@ from kubelet.runtime.driver import (
     ExecSpec,
     Mount,
     SandboxSpec,
+    Security,
     State,
 )
 
@@ -107,6 +108,7 @@ def sandbox_body(spec: SandboxSpec, cgroup_parent: str) -> dict[str, object]:
         "Labels": labels_of(spec),
         "HostConfig": _host_config(cgroup_parent)
         | {
+            **({"Sysctls": dict(spec.sysctls)} if spec.sysctls else {}),
             "NetworkMode": "none",
             "IpcMode": "shareable",
             "Dns": list(spec.dns_servers),
@@ -130,8 +132,10 @@ def container_body(spec: ContainerSpec, sandbox_id: str, cgroup_parent: str) -> 
         # Probes are the kubelet's; an image's own health check would only cost.
         "Healthcheck": {"Test": ["NONE"]},
         **({"WorkingDir": spec.working_dir} if spec.working_dir else {}),
+        **({"User": spec.security.user} if spec.security.user else {}),
         **_program(spec.command, spec.args),
         "HostConfig": _host_config(cgroup_parent)
+        | _rights(spec.security)
         | {"NetworkMode": shared, "IpcMode": shared, "Mounts": _mounts(spec.mounts)}
         | pids
         | _limits(spec),
@@ -166,6 +170,26 @@ def _host_config(cgroup_parent: str) -> dict[str, object]:
         "CapDrop": CAPABILITIES_DROPPED,
         "PidsLimit": PIDS_MAX,
     }
+
+
+def _rights(security: Security) -> dict[str, object]:
+    added, dropped = list(security.capabilities_added), list(security.capabilities_dropped)
+    for name in CAPABILITIES_DROPPED:
+        if not {name, "ALL"} & {*added, *dropped}:
+            dropped.append(name)
+    options = [] if security.may_gain else list(SECURITY_OPTIONS)
+    if security.is_unconfined:
+        options.append("seccomp=unconfined")
+    rights: dict[str, object] = {"SecurityOpt": options, "CapDrop": dropped}
+    if added:
+        rights["CapAdd"] = added
+    if security.groups:
+        rights["GroupAdd"] = [str(one) for one in security.groups]
+    if security.is_root_read_only:
+        rights["ReadonlyRootfs"] = True
+    if security.is_privileged:
+        rights["Privileged"] = True
+    return rights
 
 
 def _mounts(mounts: Sequence[Mount]) -> list[dict[str, object]]:

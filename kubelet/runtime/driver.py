@@ -51,6 +51,25 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Security:
+    """As whom a container runs and what it may do; what is not said is the runtime's default.
+
+    user: `uid` or `uid:gid`; empty is the image's. groups: those that its processes are in besides.
+    may_gain: a program may have more rights than the process that starts it (set-uid).
+    is_unconfined: no call of the kernel is refused. Capabilities stand without `CAP_`.
+    """
+
+    user: str = ""
+    groups: Sequence[int] = ()
+    is_privileged: bool = False
+    may_gain: bool = False
+    is_root_read_only: bool = False
+    capabilities_added: Sequence[str] = ()
+    capabilities_dropped: Sequence[str] = ()
+    is_unconfined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """The pause container of a pod: network namespace of its own, shareable IPC."""
 
@@ -65,6 +84,7 @@ class SandboxSpec:
     extra_hosts: Mapping[str, str] = field(default_factory=dict)  # name -> ip
     attempt: int = 0
     oom_score_adj: int = 0  # as a container's
+    sysctls: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +107,7 @@ class ContainerSpec:
     memory_limit_bytes: int = 0  # 0 is no limit
     oom_score_adj: int = 0  # from -1000 to 1000: the kernel ends a higher score first
     share_pids: bool = False
+    security: Security = Security()
     spec_hash: str = ""  # what the kubelet compares to see that the wanted container changed
 
 
@@ -200,6 +221,13 @@ class RuntimeDriver(Protocol):
 
     async def image_id(self, image: str) -> str | None:
         """Return the id of a local image, or None where it is not on this node."""
+        ...
+
+    async def image_user(self, image: str) -> str:
+        """Return as whom a local image's program would run: a name or number, empty for root.
+
+        Raises: RuntimeTrouble with reason ImageInspectError: it is not on this node.
+        """
         ...
 
     async def pull(self, image: str) -> str:

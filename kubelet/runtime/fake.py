@@ -85,6 +85,7 @@ class FakeMachine:
         self.clock = env.clock
         self.behaviours = dict(behaviours or {})
         self.images = set(images)  # what is on the node; anything else is pulled
+        self.image_users: dict[str, str] = {}  # as whom their programs run; else as root
         self.is_down = False  # calls fail at once; containers live on
         self.is_hung = False  # calls take until their deadline, then fail
         self.lost_reply_count = 0  # so many of the next calls take effect and still fail
@@ -264,6 +265,13 @@ class FakeRuntime:
         _check(image)
         await self._asked()
         return image_id_of(image) if image in self._machine.images else None
+
+    async def image_user(self, image: str) -> str:
+        _check(image)
+        await self._asked()
+        if image not in self._machine.images:
+            raise RuntimeTrouble("ImageInspectError", f"{image} is not on this node")
+        return self._machine.image_users.get(image, "")
 
     async def pull(self, image: str) -> str:
         _check(image)

@@ -14,6 +14,7 @@ from tests.e2e.pods import (
     pod,
     removed_namespace,
     shell,
+    status_of,
     until_phase,
     until_waiting,
 )
@@ -85,3 +86,42 @@ async def test_files_of_a_running_pod_follow_what_they_are_made_from(
     await removed_namespace(client, "zoo")
     ended = await cluster.run(one.spec.node_name, ["cat", "/proc/mounts"])
     assert kept not in ended.stdout
+
+
+async def test_a_careful_pod_runs_as_it_says_and_one_that_would_be_root_does_not(
+    client: Client,
+) -> None:
+    await made_namespace(client, "zoo")
+    volumes = [{"name": "data", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]
+    mount = {"name": "data", "mountPath": "/data", "subPathExpr": "$(POD)"}
+    name = {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    script = f"""
+    id -u; id -g; id -G
+    touch /x 2>/dev/null || echo root is read-only
+    echo one > /data/file && stat -c '%U:%g %n' /data/file
+    dd if=/dev/zero of=/data/big bs=1M count=2 2>/dev/null || echo full
+    echo end; {SLEEP}
+    """
+    own = {"readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    careful = shell(script, securityContext=own, volumeMounts=[mount], env=[name])
+    rights = {"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 3000, "fsGroup": 2000}
+    await client.create(pod("careful", [careful], volumes=volumes, securityContext=rights))
+    await client.create(pod("root", [shell(SLEEP)], securityContext={"runAsNonRoot": True}))
+    await until_phase(client, "careful", "Running")
+
+    async def is_whole() -> bool:
+        return (await logs(client, "careful")).endswith("end\n")
+
+    await until("careful has told who it is", is_whole, 20)
+    lines = (await logs(client, "careful")).splitlines()
+    assert lines[:2] == ["1000", "3000"]
+    assert "2000" in lines[2].split()
+    assert "root is read-only" in lines
+    assert [one for one in lines if one.endswith(":2000 /data/file")]
+    assert "full" in lines
+
+    waits = await until_waiting(client, "root", "CreateContainerConfigError")
+    waiting = status_of(waits).state.waiting
+    assert waiting is not None
+    assert "runAsNonRoot and image will run as root" in waiting.message
+    await removed_namespace(client, "zoo")

@@ -43,6 +43,7 @@ BARE: dict[str, Tree] = {
                     "name": "a",
                     "image": "b",
                     "ports": [{"containerPort": 80}],
+                    "securityContext": {"seccompProfile": {"type": "Unconfined"}},
                     "livenessProbe": {
                         "httpGet": {"port": 80, "httpHeaders": [{"name": "A", "value": ""}]}
                     },

@@ -18,10 +18,12 @@ from kubelet.pod.decisions.environment import (
     missing_in,
 )
 from kubelet.pod.decisions.names import full_name, names_for
-from kubelet.runtime.driver import ContainerSpec, Mount, RuntimeTrouble, SandboxSpec
+from kubelet.pod.decisions.security import sysctls_of
+from kubelet.runtime.driver import ContainerSpec, Mount, RuntimeTrouble, SandboxSpec, Security
 from kubelet.settings import KubeletSettings
 
 PROPAGATIONS = {"None": "rprivate", "HostToContainer": "rslave", "Bidirectional": "rshared"}
+DEFAULT = Security()
 NO_CONF = ResolvConf()
 HOSTNAME_MAX = 63  # of Linux: HOST_NAME_MAX is 64, DNS labels have 63
 
@@ -52,6 +54,7 @@ def sandbox_spec(
         extra_hosts={name: address for name in (full, hostname) if name},
         attempt=attempt,
         oom_score_adj=SANDBOX_OOM_SCORE,
+        sysctls=sysctls_of(pod),
     )
 
 
@@ -63,10 +66,12 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
     node_memory_bytes: int,
     origins: Origins = NOTHING,
     parts: Mapping[int, str] = MappingProxyType({}),
+    security: Security = DEFAULT,
 ) -> ContainerSpec:
     """Return what the runtime is asked for; volumes maps their names to paths on this node.
 
     origins: what its variables are made from. parts: the paths of mounts that are parts of volumes.
+    security: as whom it runs, by security_of.
 
     Raises: RuntimeTrouble: no such container can be made, by what its spec says.
     """
@@ -100,6 +105,7 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
         memory_limit_bytes=limits["memory"].whole if "memory" in limits else 0,
         oom_score_adj=oom_score_adj(pod.spec, wanted, node_memory_bytes),
         share_pids=bool(pod.spec.share_process_namespace),
+        security=security,
         spec_hash=plan.spec_hash(wanted),
     )
 

@@ -90,7 +90,7 @@ def test_what_a_node_says_it_has_is_whole_and_not_negative() -> None:
     ("field", "value", "message"),
     [
         ("hostNetwork", True, "is not supported"),
-        ("securityContext", {"runAsUser": 1000}, 'unknown field "spec.securityContext.runAsUser"'),
+        ("securityContext", {"procMount": "Default"}, 'unknown field "spec.securityContext.procM'),
         ("terminationMessagePath", "/m", "must be one of '/dev/termination-log'"),
         ("terminationMessagePolicy", "FallbackToLogsOnError", "must be one of 'File'"),
     ],
@@ -174,6 +174,79 @@ def test_a_mount_that_cannot_be_is_refused_by_its_field(
     assert all(message in told for _, told in found)
 
 
+@pytest.mark.parametrize(
+    ("pod", "container", "field", "message"),
+    [
+        (
+            {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]},
+            {},
+            "securityContext.sysctls[0].name",
+            "must be one of kernel.shm_rmid_forced",
+        ),
+        (
+            {
+                "sysctls": [
+                    {"name": "net.ipv4.tcp_rmem", "value": "1"},
+                    {"name": "net/ipv4/tcp_rmem", "value": "2"},
+                ]
+            },
+            {},
+            "securityContext.sysctls[1].name",
+            "is set twice",
+        ),
+        (
+            {},
+            {"privileged": True, "allowPrivilegeEscalation": False},
+            "containers[0].securityContext",
+            "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+        ),
+        (
+            {},
+            {"capabilities": {"add": ["CAP_SYS_ADMIN"]}, "allowPrivilegeEscalation": False},
+            "containers[0].securityContext",
+            "`capabilities.Add` CAP_SYS_ADMIN",
+        ),
+        (
+            {},
+            {"capabilities": {"drop": ["net-raw"]}},
+            "containers[0].securityContext.capabilities.drop[0]",
+            "the name of a capability",
+        ),
+        ({"runAsUser": 0, "fsGroup": 2**31 - 1}, {"privileged": True}, "", ""),
+        ({}, {"capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}}, "", ""),
+    ],
+)
+def test_a_security_context_that_cannot_be_is_refused_by_its_field(
+    pod: dict[str, object], container: dict[str, object], field: str, message: str
+) -> None:
+    spec = {
+        "containers": [{"name": "a", "image": "b", "securityContext": container}],
+        "securityContext": pod,
+    }
+    read = codec.from_tree(Pod, {"metadata": {"name": "a"}, "spec": spec}).model
+    found = [(one.field, one.message) for one in read.problems()]
+    assert [each for each, _ in found] == ([f"spec.{field}"] if field else [])
+    assert all(message in told for _, told in found)
+
+
+@pytest.mark.parametrize(
+    ("security", "told"),
+    [
+        ({"runAsUser": -1}, "runAsUser"),
+        ({"fsGroup": 2**31}, "fsGroup"),
+        ({"seccompProfile": {"type": "Localhost"}}, "seccompProfile.type"),
+        ({"supplementalGroupsPolicy": "Strict"}, "supplementalGroupsPolicy"),
+    ],
+)
+def test_what_a_security_context_cannot_hold_is_refused_by_name(
+    security: dict[str, object], told: str
+) -> None:
+    spec = {"containers": [{"name": "a", "image": "b"}], "securityContext": security}
+    with pytest.raises(ApiError) as refused:
+        codec.from_tree(Pod, {"metadata": {"name": "a"}, "spec": spec})
+    assert f"spec.securityContext.{told}" in refused.value.message
+
+
 def volume_problems_of(volume: dict[str, object]) -> list[tuple[str, str]]:
     spec = {
         "containers": [{"name": "a", "image": "b"}],
@@ -189,6 +262,7 @@ def volume_problems_of(volume: dict[str, object]) -> list[tuple[str, str]]:
         ({}, "", "needs exactly one of hostPath, emptyDir, configMap"),
         ({"emptyDir": {}, "configMap": {"name": "c"}}, "", "needs exactly one of"),
         ({"emptyDir": {"sizeLimit": "-1"}}, ".emptyDir.sizeLimit", "must not be negative"),
+        ({"emptyDir": {"sizeLimit": "1Gi"}}, ".emptyDir.sizeLimit", "only with medium Memory"),
         ({"configMap": {}}, ".configMap.name", "must be"),
         ({"secret": {}}, ".secret.secretName", "must be"),
         (

@@ -178,6 +178,39 @@ def test_numbers_below_zero_and_maps_without_a_value_are_read() -> None:
     assert protobuf.tree_of(a_body("Pod", labels))["metadata"]["labels"] == {"key": ""}
 
 
+def test_files_of_objects_and_rights_are_read() -> None:
+    item = part(1, b"k") + part(2, b"p") + part(3, 0)
+    config = part(1, part(1, b"c")) + part(2, item) + part(3, 0o400)
+    sources = part(1, part(3, part(1, part(1, b"c"))))
+    volumes = (
+        part(1, part(1, b"a") + part(2, part(19, config)))
+        + part(1, part(1, b"b") + part(2, part(6, part(1, b"s"))))
+        + part(1, part(1, b"d") + part(2, part(26, sources)))
+    )
+    rights = part(1, part(2, b"ALL")) + part(4, 0) + part(7, 0)
+    container = part(2, part(1, b"main") + part(2, b"image") + part(15, rights))
+    pod = part(14, part(5, 7) + part(10, part(1, b"Unconfined")))
+    spec = protobuf.tree_of(a_body("Pod", part(2, volumes + container + pod)))["spec"]
+    assert spec["volumes"] == [
+        {
+            "name": "a",
+            "configMap": {
+                "name": "c",
+                "items": [{"key": "k", "path": "p", "mode": 0}],
+                "defaultMode": 0o400,
+            },
+        },
+        {"name": "b", "secret": {"secretName": "s"}},
+        {"name": "d", "projected": {"sources": [{"configMap": {"name": "c"}}]}},
+    ]
+    assert spec["containers"][0]["securityContext"] == {
+        "capabilities": {"drop": ["ALL"]},
+        "runAsUser": 0,
+        "allowPrivilegeEscalation": False,
+    }
+    assert spec["securityContext"] == {"fsGroup": 7, "seccompProfile": {"type": "Unconfined"}}
+
+
 def test_a_target_port_is_a_number_or_a_name() -> None:
     def target(content: bytes) -> object:
         service = part(2, part(1, part(3, 80) + part(4, content)))
@@ -191,9 +224,9 @@ def test_a_target_port_is_a_number_or_a_name() -> None:
 @pytest.mark.parametrize(
     ("raw", "path"),
     [
-        (part(2, part(14, part(2, 5))), "spec.securityContext.runAsUser"),
+        (part(2, part(14, part(1, b""))), "spec.securityContext.seLinuxOptions"),
         (part(2, part(13, 1)), "spec.hostIPC"),
-        (part(2, part(1, part(2, part(6, part(1, b"secret"))))), "spec.volumes[0].secret"),
+        (part(2, part(1, part(2, part(7, part(1, b"server"))))), "spec.volumes[0].nfs"),
         (bytes([0xFA, 0x7F, 1, 1]), "(protobuf field 2047)"),
     ],
 )

@@ -1,5 +1,6 @@
 """Volumes on a node's disk: made, checked, and taken away with their pod."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.references import Named
+from cubernetes.api.core.podspec.security.context import PodSecurityContext
 from cubernetes.api.core.podspec.volumes.volume import EmptyDir, HostPath, SecretVolume, Volume
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import replaced
@@ -283,3 +285,16 @@ async def test_a_volume_in_memory_holds_no_more_than_its_limit(
     small = EmptyDir(medium="Memory", size_limit=Quantity("1Mi"))
     await mounting.prepare(a_pod_with(Volume(name="small", empty_dir=small), MEMORY))
     assert kernel.options == ["mode=1777,size=1048576", "mode=1777"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+async def test_volumes_belong_to_the_group_of_their_pod(mounting: DiskVolumes) -> None:
+    pod = a_pod_with(DISK, SECRET)
+    context = PodSecurityContext(fs_group=2000)
+    pod = replaced(pod, spec=replaced(pod.spec, security_context=context))
+    for _ in range(2):
+        paths = await mounting.prepare(pod, CONTENT)
+        found = {name: Path(path).stat() for name, path in paths.items()}
+        assert (found["disk"].st_gid, found["disk"].st_mode & 0o7777) == (2000, 0o2777)
+        word = (Path(paths["login"]) / "word").stat()
+        assert (word.st_gid, word.st_mode & 0o7777) == (2000, 0o644)

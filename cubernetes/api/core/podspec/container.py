@@ -6,6 +6,7 @@ import msgspec
 
 from cubernetes.api.core.podspec.envsource import EnvFromSource, EnvVarSource
 from cubernetes.api.core.podspec.probes.probe import Probe
+from cubernetes.api.core.podspec.security.context import SecurityContext
 from cubernetes.api.meta import Amounts, Model, PortNumber, shown, wire
 
 type Protocol = Literal["TCP", "UDP"]
@@ -92,6 +93,7 @@ class Container(Model):
     ports: where it listens.
     resources: what it is promised, and what it cannot exceed.
     volume_mounts: where it sees the pod's volumes.
+    security_context: as whom it runs, and what it may do; it wins over the pod's.
     liveness_probe: a question that a living container answers; one that does not is ended, and
         started again by the restart policy.
     readiness_probe: a question that a container answers which may be led to; while it does not,
@@ -113,6 +115,7 @@ class Container(Model):
     ports: tuple[ContainerPort, ...] = ()
     resources: Resources = msgspec.field(default_factory=Resources)
     volume_mounts: tuple[VolumeMount, ...] = ()
+    security_context: SecurityContext | None = None
     liveness_probe: Probe | None = None
     readiness_probe: Probe | None = None
     startup_probe: Probe | None = None

@@ -11,6 +11,10 @@ from cubernetes.api.core.podspec.dns import dns_problems
 from cubernetes.api.core.podspec.envrules import env_problems
 from cubernetes.api.core.podspec.probes.rules import ending_problems, readiness_problems
 from cubernetes.api.core.podspec.requests import container_problems
+from cubernetes.api.core.podspec.security.rules import (
+    pod_security_problems,
+    security_problems,
+)
 from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.podspec.toleration import toleration_problems
 from cubernetes.api.core.podspec.volumes.rules import is_absolute, mount_problems, volume_problems
@@ -36,6 +40,7 @@ def spec_problems(spec: PodSpec, field: str) -> Iterator[Problem]:
         yield Problem(f"{field}.hostname", names.LABEL_RULE)
     if spec.subdomain and not names.is_label(spec.subdomain):
         yield Problem(f"{field}.subdomain", names.LABEL_RULE)
+    yield from pod_security_problems(spec.security_context, f"{field}.securityContext")
     yield from dns_problems(spec.dns_policy, spec.dns_config, field)
     yield from names.label_problems(spec.node_selector, f"{field}.nodeSelector")
     yield from toleration_problems(spec.tolerations, f"{field}.tolerations")
@@ -66,6 +71,8 @@ def _container(container: Container, volumes: set[str], field: str) -> Iterator[
         # CVE-2024-21626: a working directory under /proc/self/fd reaches the host.
         yield Problem(f"{field}.workingDir", "must not be under /proc", "FieldValueForbidden")
     yield from env_problems(container, field)
+    if container.security_context is not None:
+        yield from security_problems(container.security_context, f"{field}.securityContext")
     yield from _ports(container.ports, f"{field}.ports")
     yield from _mounts(container, volumes, field)
     yield from container_problems(container.resources, f"{field}.resources")
@@ -104,11 +111,13 @@ def _host_ports(spec: PodSpec, field: str) -> Iterator[Problem]:
 
 
 def _mounts(container: Container, volumes: set[str], field: str) -> Iterator[Problem]:
+    own = container.security_context
+    is_privileged = own is not None and bool(own.privileged)
     for index, mount in enumerate(container.volume_mounts):
         where = f"{field}.volumeMounts[{index}]"
         if mount.name not in volumes:
             yield Problem(f"{where}.name", f"{mount.name[:63]!r} is not one of the pod's volumes")
-        yield from mount_problems(mount, where, is_privileged=False)
+        yield from mount_problems(mount, where, is_privileged=is_privileged)
     paths = (mount.mount_path for mount in container.volume_mounts)
     yield from _twice(paths, f"{field}.volumeMounts", "mountPath")
 

@@ -7,15 +7,12 @@ import msgspec
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.dns import DNSPolicy, PodDNSConfig
 from cubernetes.api.core.podspec.probes.probe import defaulted_probe
+from cubernetes.api.core.podspec.security.context import PodSecurityContext
 from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.core.podspec.volumes.volume import Volume
 from cubernetes.api.meta import Labels, Model, Seconds, replaced, shown, wire
 
 GRACE_DEFAULT_S = 30
-
-
-class PodSecurityContext(Model):
-    """Only the empty one is taken, which Kubernetes gives every pod: it asks for nothing."""
 
 
 class PodSpec(Model):
@@ -29,7 +26,7 @@ class PodSpec(Model):
     termination_grace_period_seconds: how long its containers have between TERM and KILL.
     host_network: only false is taken: pods have a network of their own.
     share_process_namespace: its containers see each other's processes.
-    security_context: only `{}` is taken.
+    security_context: as whom its containers run, and what they may do.
     enable_service_links: whether its containers have variables for the services of its namespace.
     hostname: its host name; empty is the pod's name.
     subdomain: the headless service under whose name it is found as `hostname.subdomain`.

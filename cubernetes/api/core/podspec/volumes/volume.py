@@ -31,7 +31,7 @@ class EmptyDir(Model):
     """An empty directory that lives as long as the pod.
 
     medium: Memory makes it a tmpfs; empty is the node's disk.
-    size_limit: how much it may hold, in bytes; more cannot be written to one in memory.
+    size_limit: how much it may hold, in bytes: more cannot be written. Only with medium Memory.
     """
 
     medium: Literal["", "Memory"] = ""
