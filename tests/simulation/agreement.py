@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
@@ -33,6 +34,7 @@ def disagreements(ledger: Ledger, machines: Sequence[SimMachine]) -> Iterator[st
             yield f"{pod.ref} is on no node: {pod.spec.node_name!r}"
     yield from _rooms(ledger)
     yield from _sets(ledger, pods)
+    yield from _rollouts(ledger)
     yield from _services(ledger, pods)
 
 
@@ -41,7 +43,7 @@ def _rooms(ledger: Ledger) -> Iterator[str]:
     for room in rooms.values():
         if room.metadata.is_deleted:
             yield f"{room.ref} is still going"
-    for kind in (Pod, Service, ReplicaSet, EndpointSlice):
+    for kind in (Pod, Service, ReplicaSet, Deployment, EndpointSlice):
         for one in ledger.all(kind):
             if one.metadata.namespace not in rooms:
                 yield f"{one.ref} is in no namespace"
@@ -60,6 +62,22 @@ def _sets(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
             yield f"{one.ref} tells {told} with {alive} pods, generation {one.metadata.generation}"
     if owned != len(pods):
         yield f"{len(pods) - owned} pods belong to nobody"
+
+
+def _rollouts(ledger: Ledger) -> Iterator[str]:
+    owned = {
+        owner.uid
+        for one in ledger.all(ReplicaSet)
+        if (owner := one.metadata.controller) is not None
+    }
+    wanted = {one.metadata.uid: one for one in ledger.all(Deployment)}
+    if strays := owned - wanted.keys():
+        yield f"sets of Deployments that are gone: {sorted(strays)}"
+    for one in wanted.values():
+        status, replicas = one.status, one.spec.replicas
+        told = (status.replicas, status.updated_replicas, status.available_replicas)
+        if told != (replicas,) * 3 or status.observed_generation != one.metadata.generation:
+            yield f"{one.ref} tells {told} of {replicas}, generation {one.metadata.generation}"
 
 
 def _services(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:

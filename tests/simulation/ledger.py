@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from apiserver.state.items import stored
 from apiserver.state.keys import collection_in, collection_of
 from apiserver.storage.store import Op, Put
+from cubernetes.api.apps.deployment import Deployment, share_of
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.condition import is_true
 from cubernetes.api.coordination.lease import Lease
@@ -17,7 +18,7 @@ from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object
 
 LEASES = collection_of(Lease)
-WATCHED = (Namespace, Pod, Node, Service, ReplicaSet, EndpointSlice, Lease)
+WATCHED = (Namespace, Pod, Node, Service, ReplicaSet, Deployment, EndpointSlice, Lease)
 # How old a size may be that a controller with a late view still acts upon.
 STALE_S_MAX = 90.0
 # More writes of one object in so many seconds are two programs that undo each other's work.
@@ -88,7 +89,10 @@ class Ledger:
                 if old is None:
                     yield from self._overshoot(new)
             case ReplicaSet():
-                self._note_size(new)
+                self._note_size(new, new.spec.replicas)
+                yield from self._oversize(new)
+            case Deployment():
+                self._note_size(new, _most(new))
             case Node() if new.spec.pod_cidr:
                 yield from self._twins(new, "pod range", new.spec.pod_cidr)
             case Service() if new.spec.cluster_ip not in ("", HEADLESS):
@@ -119,9 +123,26 @@ class Ledger:
             if other.ref != new.ref and theirs == value:
                 yield f"{new.ref} and {other.ref} have the {what} {value}"
 
-    def _note_size(self, one: ReplicaSet) -> None:
+    def _oversize(self, one: ReplicaSet) -> Iterator[str]:
+        """Look whether the ReplicaSets of a Deployment want more pods than it may have."""
+        owner = one.metadata.controller
+        if owner is None or owner.uid not in self._sizes:
+            return
+        mine = [
+            each
+            for each in self.all(ReplicaSet)
+            if each.metadata.controller is not None and each.metadata.controller.uid == owner.uid
+        ]
+        wanted, most = (
+            sum(each.spec.replicas for each in mine),
+            max(size for _, size in self._sizes[owner.uid]),
+        )
+        if wanted > most:
+            yield f"the sets of {owner.name} want {wanted} pods, it may have {most} at most"
+
+    def _note_size(self, one: Object, size: int) -> None:
         sizes = self._sizes.setdefault(one.metadata.uid, deque())
-        sizes.append((self._now_s(), one.spec.replicas))
+        sizes.append((self._now_s(), size))
         # The last size before the window still counted when the window began.
         while len(sizes) > 1 and sizes[1][0] < self._now_s() - STALE_S_MAX:
             sizes.popleft()
@@ -142,6 +163,13 @@ def is_alive(pod: Pod, owner_uid: str) -> bool:
     owner = pod.metadata.controller
     is_owned = owner is not None and owner.uid == owner_uid
     return is_owned and not pod.metadata.is_deleted and not is_finished(pod)
+
+
+def _most(one: Deployment) -> int:
+    """Return how many pods a Deployment may want: with its surge, where it has one."""
+    bounds, replicas = one.spec.strategy.rolling_update, one.spec.replicas
+    surge = bounds.max_surge if bounds is not None else 0
+    return replicas + share_of(surge, replicas, rounded_up=True)
 
 
 def _holds_address(pod: Pod) -> bool:

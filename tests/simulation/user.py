@@ -3,8 +3,10 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from apiserver.auth.authorize import MASTERS
+from cubernetes.api.apps.deployment import Deployment, DeploymentSpec, DeploymentStrategy
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
@@ -13,7 +15,7 @@ from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
 from cubernetes.api.errors import AlreadyExists, ApiError
-from cubernetes.api.meta import Labels, Object, ObjectMeta
+from cubernetes.api.meta import Labels, Object, ObjectMeta, replaced
 from cubernetes.api.selectors import LabelSelector
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
@@ -42,6 +44,21 @@ def workload(app: str, namespace: str, replicas: int, grace_s: int) -> ReplicaSe
     )
 
 
+def rolling(one: ReplicaSet, how: Literal["RollingUpdate", "Recreate"]) -> Deployment:
+    """Return a Deployment of the same pods, under a name and a label of its own."""
+    name = f"{one.metadata.name}-d"
+    labels: Labels = {"app": one.metadata.name, "by": "deployment"}
+    template = replaced(one.spec.template, metadata=TemplateMeta(labels=labels))
+    spec = DeploymentSpec(
+        replicas=one.spec.replicas,
+        selector=LabelSelector(match_labels=labels),
+        template=template,
+        strategy=DeploymentStrategy(type=how),
+    )
+    meta = ObjectMeta(name=name, namespace=one.metadata.namespace)
+    return Deployment(metadata=meta, spec=spec)
+
+
 def service(app: str, namespace: str) -> Service:
     return Service(
         metadata=ObjectMeta(name=app, namespace=namespace),
@@ -62,6 +79,7 @@ class User:
         """Do something; return it in words."""
         deeds = (
             *(self._make,) * 4, *(self._size,) * 4, *(self._delete_pod,) * 2, *(self._unmake,) * 2,
+            *(self._roll,) * 3, self._pause,
             self._open_room, self._close_room, self._remove_node, self._return_node,
         )  # fmt: skip
         deed = self.rng.choice(deeds)
@@ -75,17 +93,51 @@ class User:
         one: Object = service(app, namespace)
         if self.rng.random() < 0.6:
             replicas, grace_s = self.rng.randint(0, REPLICAS_MAX), self.rng.choice((1, 5, 30))
-            one = workload(app, namespace, replicas, grace_s)
+            made = workload(app, namespace, replicas, grace_s)
+            one = made
+            if self.rng.random() < 0.5:
+                one = rolling(made, self.rng.choice(("RollingUpdate", "RollingUpdate", "Recreate")))
         await self.client.create(one)
         return f"made {one.ref}"
 
     async def _size(self) -> str:
-        one = self._any(ReplicaSet)
+        one = self._any(Deployment) if self.rng.random() < 0.4 else self._any_set()
         if one is None:
             return "nothing to size"
         replicas = self.rng.randint(0, REPLICAS_MAX)
-        await self.client.scale(ReplicaSet, one.metadata.name, one.metadata.namespace, replicas)
+        await self.client.scale(type(one), one.metadata.name, one.metadata.namespace, replicas)
         return f"sized {one.ref} to {replicas}"
+
+    async def _roll(self) -> str:
+        """Change a template, or bring back one that it had: both are grace periods here."""
+        one = self._any(Deployment)
+        if one is None:
+            return "nothing to roll"
+        grace_s = self.rng.choice((1, 5, 30))
+        change = {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": grace_s}}}}
+        await self.client.patch(Deployment, one.metadata.name, one.metadata.namespace, change)
+        return f"rolled {one.ref} to grace {grace_s}"
+
+    async def _pause(self) -> str:
+        one = self._any(Deployment)
+        if one is None:
+            return "nothing to pause"
+        meta, change = one.metadata, {"spec": {"paused": not one.spec.paused}}
+        await self.client.patch(Deployment, meta.name, meta.namespace, change)
+        return f"{'resumed' if one.spec.paused else 'paused'} {one.ref}"
+
+    async def resume_all(self) -> None:
+        """Let every rollout go on: only then is there an end to agree upon."""
+        for one in self.ledger.all(Deployment):
+            meta = one.metadata
+            if one.spec.paused and not meta.is_deleted:
+                change = {"spec": {"paused": False}}
+                await self.client.patch(Deployment, meta.name, meta.namespace, change)
+
+    def _any_set(self) -> ReplicaSet | None:
+        """Return a ReplicaSet that is the user's own, and no Deployment's."""
+        found = [one for one in self.ledger.all(ReplicaSet) if one.metadata.controller is None]
+        return self.rng.choice(found) if found else None
 
     async def _delete_pod(self) -> str:
         pod = self._any(Pod)
@@ -98,7 +150,7 @@ class User:
         return f"deleted {pod.ref} with grace {grace_s}"
 
     async def _unmake(self) -> str:
-        one = self._any(self.rng.choice((ReplicaSet, Service)))
+        one = self._any(self.rng.choice((ReplicaSet, Deployment, Service)))
         if one is None or one.metadata.name == "kubernetes":
             return "nothing to unmake"
         await self.client.delete(type(one), one.metadata.name, one.metadata.namespace)

@@ -269,6 +269,7 @@ class World:
             machine.mend()
         self.network.calm()
         await self.user.return_nodes()
+        await self.user.resume_all()
         calm_since_s = self._now_s()
         wrong: list[str] = []
         while self._now_s() < calm_since_s + AGREEMENT_S:
