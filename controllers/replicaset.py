@@ -17,6 +17,8 @@ turns. **What is remembered** for that is when each pod was first seen alive, by
 was created is told by the API server's, which may differ. Forgotten, what it says is believed.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -41,6 +43,8 @@ from cubernetes.reconcile.plan import (
 )
 
 NUMBER = "cubernetes.io/number"
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+COST = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 NUMBER_MAX = 10**9  # beyond it an annotation is somebody's joke
 BURST = 500  # pods made or deleted in one plan; the next plan goes on
 FAST_END_S = 10.0
@@ -139,13 +143,42 @@ def claim_of(wanted: ReplicaSet, view: View) -> Claim:
 
 
 def surplus(active: Sequence[Pod], wanted_count: int) -> Sequence[Pod]:
-    """Choose pods to delete: first those without a node, not ready, the youngest; then by name."""
-    extra_count = max(0, len(active) - wanted_count)
+    """Choose pods to delete, as Kubernetes does.
 
-    def worth(pod: Pod) -> tuple[bool, bool, float, str]:
-        return bool(pod.spec.node_name), is_ready(pod), -_created_s(pod), pod.metadata.name
+    First those without a node, then those that do not run, are not ready, cost the least to delete,
+    have the most siblings on their node, are ready the shortest, restarted the most, are the
+    youngest; then by name.
+    """
+    extra_count = max(0, len(active) - wanted_count)
+    siblings = Counter(pod.spec.node_name for pod in active)
+
+    def worth(pod: Pod) -> tuple[bool, bool, bool, int, int, float, int, float, str]:
+        return (
+            bool(pod.spec.node_name),
+            pod.status.phase == "Running",
+            is_ready(pod),
+            _deletion_cost(pod),
+            -siblings[pod.spec.node_name],
+            -_ready_since_s(pod),
+            -sum(one.restart_count for one in pod.status.container_statuses),
+            -_created_s(pod),
+            pod.metadata.name,
+        )
 
     return sorted(active, key=worth)[:extra_count]
+
+
+def _deletion_cost(pod: Pod) -> int:
+    """Return what its annotation says; 0 where it says no number of 32 bits."""
+    text = pod.metadata.annotations.get(DELETION_COST, "")
+    is_number = COST.fullmatch(text) is not None and abs(int(text)) < 2**31
+    return int(text) if is_number else 0
+
+
+def _ready_since_s(pod: Pod) -> float:
+    ready = condition_of(pod.status.conditions, "Ready")
+    at = ready.last_transition_time if ready is not None and ready.status == "True" else None
+    return at.timestamp() if at is not None else 0.0
 
 
 def pod_made(wanted: ReplicaSet, number: int) -> Pod:

@@ -246,6 +246,32 @@ def test_surplus_goes_first_without_a_node_then_unready_then_the_youngest_then_b
     assert chosen == ["unbound", "unready", "a-young", "b-young"]
 
 
+def test_among_ready_pods_the_cheapest_go_then_those_with_siblings_then_the_restarted() -> None:
+    def ready(name: str, node: str, cost: str = "", restarts: int = 0) -> Pod:
+        pod = a_pod(name, node=node, phase="Running", is_ready=True)
+        notes = {"controller.kubernetes.io/pod-deletion-cost": cost} if cost else {}
+        statuses = tuple(
+            replaced(one, restart_count=restarts) for one in pod.status.container_statuses
+        )
+        status = replaced(pod.status, container_statuses=statuses)
+        return replaced(
+            pod, metadata=replaced(pod.metadata, annotations=notes), status=status
+        )  # fmt: skip
+
+    pods = [
+        ready("alone", "n1"),
+        ready("dear", "n2", cost="10"),
+        ready("odd", "n3", cost="cheap"),
+        ready("cheap", "n4", cost="-5"),
+        ready("sibling-a", "n5"),
+        ready("sibling-b", "n5", restarts=3),
+    ]
+
+    chosen = [pod.metadata.name for pod in surplus(pods, 0)]
+
+    assert chosen == ["cheap", "sibling-b", "sibling-a", "alone", "odd", "dear"]
+
+
 def test_an_orphan_is_adopted_instead_of_making_a_pod() -> None:
     web = a_replicaset("web", replicas=1)
     world = World([web, a_pod("orphan")])
