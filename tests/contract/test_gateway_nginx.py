@@ -13,7 +13,7 @@ from cubernetes.api.meta import Ref
 from gateway.nginx.process import ConfigurationRefused
 from gateway.nginx.text import Configuration, Line, configuration_for, guilty
 from gateway.roads.model import Host, Model, Route, Server, Upstream
-from tests.contract.gateway_world import GatewayWorld, a_gateway_world
+from tests.contract.gateway_world import ANSWER_S, GatewayWorld, a_gateway_world
 from tests.given import a_service
 from tests.unit.gateway.roadworld import a_dns, an_ingress
 
@@ -198,3 +198,42 @@ async def test_no_connection_is_used_again_where_a_service_leaves_it_open(
 
     assert [await world.ask("a.example", "/x") for _ in range(8)] == ["200 web /x"] * 8
     assert backend.connection_count == 8
+
+
+async def test_a_websocket_is_opened_and_carries_bytes_both_ways_through_a_reload(
+    world: GatewayWorld,
+) -> None:
+    heads: list[str] = []
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        upgrade = b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\n" + upgrade)
+        while part := await reader.read(100):
+            writer.write(part.upper())
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    web = a_service("web", cluster_ip="127.0.0.1", ports=(ServicePort(port=port),))
+    dns = a_dns("d", "a.example", f"/ web:{port}")
+    await world.driver.apply(world.configuration([dns], [web]))
+    asked = "GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\n"
+    async with asyncio.timeout(ANSWER_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.facts.http_port)
+        writer.write(f"{asked}Upgrade: websocket\r\nSec-WebSocket-Key: eA==\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        writer.write(b"one")
+        assert await reader.readexactly(3) == b"ONE"
+        other = a_dns("e", "e.example", f"/ web:{port}")
+        assert await world.driver.apply(world.configuration([dns, other], [web]))
+        writer.write(b"two")
+        assert await reader.readexactly(3) == b"TWO"
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+    assert head.startswith("http/1.1 101 ")
+    assert "upgrade: websocket\r\n" in head
+    for line in ("upgrade: websocket", "connection: upgrade", "sec-websocket-key: eA==".lower()):
+        assert f"{line}\r\n" in heads[0]

@@ -149,7 +149,7 @@ def test_the_narrowest_policy_goes_first_then_the_oldest() -> None:
     policies = [
         a_policy("old-service", service, age_s=99),
         a_policy("dns", TARGET, age_s=10),
-        a_policy("dns-young", TARGET, age_s=9),
+        a_policy("a-young", TARGET, age_s=9),
         a_policy("host", {**service, "host": "b.example"}, age_s=1),
         a_policy("path", {**TARGET, "path": "/x/"}, age_s=1),
         a_policy("elsewhere", TARGET, namespace="other", age_s=99),
@@ -170,7 +170,7 @@ def test_the_narrowest_policy_goes_first_then_the_oldest() -> None:
         "b.example/": "host",
     }
     unused = [ref.name for ref, _ in chooser.unused]
-    assert unused == ["dns-young", "no-such-host", "old-service", "elsewhere"]
+    assert unused == ["a-young", "no-such-host", "old-service", "elsewhere"]
 
 
 def test_a_path_is_narrower_than_a_host_and_both_than_either() -> None:
