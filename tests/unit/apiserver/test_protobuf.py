@@ -53,10 +53,10 @@ SAMPLES = sorted((HERE / "protobuf").glob("*.pb"))
 
 
 def part(number: int, content: bytes | int) -> bytes:
-    """Return a short field as it stands in a message."""
+    """Return a field as it stands in a message."""
     if isinstance(content, int):
-        return bytes([number << 3, content])
-    return bytes([number << 3 | 2, len(content)]) + content
+        return varint(number << 3) + varint(content)
+    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def a_body(kind: str, raw: bytes, api_version: str = "v1") -> bytes:
@@ -224,7 +224,7 @@ def test_a_target_port_is_a_number_or_a_name() -> None:
 @pytest.mark.parametrize(
     ("raw", "path"),
     [
-        (part(2, part(14, part(1, b""))), "spec.securityContext.seLinuxOptions"),
+        (part(2, part(14, part(1, part(1, b"u")))), "spec.securityContext.seLinuxOptions"),
         (part(2, part(13, 1)), "spec.hostIPC"),
         (part(2, part(1, part(2, part(7, part(1, b"server"))))), "spec.volumes[0].nfs"),
         (bytes([0xFA, 0x7F, 1, 1]), "(protobuf field 2047)"),
