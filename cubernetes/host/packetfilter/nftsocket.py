@@ -27,6 +27,8 @@ _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _CAP_ACK = 270, 10
 _SNDBUFFORCE, _RCVBUFFORCE = 32, 33
 TIMEOUT_S = 20.0
+# The generation is told without waiting for anything: this much is for a kernel that is stuck.
+LOOK_TIMEOUT_S = 1.0
 SEND_BYTES_MAX = 256 * 1024 * 1024
 RECEIVE_BYTES = 256 * 1024
 # A dump that somebody's change cut into is begun again this often.
@@ -51,7 +53,7 @@ class NftSocket:
     """
 
     def __init__(self, opened: Callable[[], socket.socket] = netfilter_socket) -> None:
-        self._working, self._looking = _Kept(opened), _Kept(opened)
+        self._working, self._looking = _Kept(opened, TIMEOUT_S), _Kept(opened, LOOK_TIMEOUT_S)
         self._commit_count = 0
 
     def others_generation(self) -> int:
@@ -127,15 +129,15 @@ class NftSocket:
 class _Kept:
     """A socket that is opened once, and anew after a failure: answers of before die with it."""
 
-    def __init__(self, opened: Callable[[], socket.socket]) -> None:
+    def __init__(self, opened: Callable[[], socket.socket], timeout_s: float) -> None:
         self._socket: socket.socket | None = None
-        self._opened = opened
+        self._opened, self._timeout_s = opened, timeout_s
 
     @contextmanager
     def used(self) -> Iterator[socket.socket]:
         if self._socket is None:
             self._socket = self._opened()
-            self._socket.settimeout(TIMEOUT_S)
+            self._socket.settimeout(self._timeout_s)
             self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, 4 * RECEIVE_BYTES)
         try:

@@ -75,8 +75,9 @@ class NftablesBackend:
     async def check(self) -> Outcome:
         self._compile()
         beside = await self._beside.check(self._forwarding) if self._is_known else None
-        now = await self._table.generation()
-        if self._is_known and now == self._right_at:
+        # Before the reading: what changes after it is found by the next look.
+        now = self._table.generation_now()
+        if self._is_known and now is not None and now == self._right_at:
             done = await self._write(self._wanted, self._wanted.unwritten())
         else:
             done = await self._compared(self._wanted)

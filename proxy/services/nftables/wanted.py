@@ -52,6 +52,7 @@ class Wanted:
         self._facts = facts
         self._always = {chain.name: chain for chain in chains_for(facts)}
         self._parts: dict[Key, Part] = {}
+        self._faulty: set[Key] = set()
         self._elements: Claims[Place, Value] = Claims()
         self._ways: Claims[Way, bool] = Claims()
         # What the kernel has of the keys that changed since the last transaction.
@@ -67,7 +68,7 @@ class Wanted:
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        return tuple(reason for key in sorted(self._parts) for reason in self._parts[key].skipped)
+        return tuple(reason for key in sorted(self._faulty) for reason in self._parts[key].skipped)
 
     @property
     def ports(self) -> list[ServedPort]:
@@ -79,6 +80,9 @@ class Wanted:
         new = part_of(served) if served else Part()
         if served:
             self._parts[key] = new
+        # Few are: a turn must not look at every service to tell them.
+        self._faulty.discard(key)
+        self._faulty |= {key} if new.skipped else set()
         self._note(key, old, new)
 
     def _note(self, key: Key, old: Part, new: Part) -> None:

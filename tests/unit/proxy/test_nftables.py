@@ -304,3 +304,14 @@ def test_one_change_among_many_services_is_as_small_as_among_few() -> None:
 
 def _slices(service: Service) -> list[EndpointSlice]:
     return world_of_door(service, both())[1]
+
+
+def test_what_cannot_be_compiled_is_told_until_it_is_mended() -> None:
+    wanted = Wanted(FACTS)
+    key = key_of(a_door())
+    wanted.take(key, served_by(a_door(external_ips=("10.244.1.1",)), [], FACTS))
+    assert len(wanted.skipped) == 1
+    assert "10.244.1.1" in wanted.skipped[0]
+
+    wanted.take(key, served_by(a_door(), [], FACTS))
+    assert not wanted.skipped
