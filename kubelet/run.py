@@ -165,6 +165,7 @@ class Kubelet:
             connections=machine.connections,
             mending=self._mending,
             prober=self._prober,
+            asker=machine.asker,
             starts=Starts(settings.parallel_starts),
             counts=Counts(env.metrics, env.clock),
             node_memory_bytes=facts.memory_bytes,

@@ -96,7 +96,7 @@ ConfigMapProjection 1=localObjectReference:LocalObjectReference^ 2=items:[KeyToP
 DownwardAPIProjection 1=items:[DownwardAPIVolumeFile]
 Container 1=name 2=image 3=command:[] 4=args:[] 5=workingDir 6=ports:[ContainerPort]
   7=env:[EnvVar] 8=resources:ResourceRequirements 9=volumeMounts:[VolumeMount]
-  10=livenessProbe:Probe 11=readinessProbe:Probe 12=lifecycle:- 13=terminationMessagePath
+  10=livenessProbe:Probe 11=readinessProbe:Probe 12=lifecycle:Lifecycle 13=terminationMessagePath
   14=imagePullPolicy 15=securityContext:SecurityContext 16=stdin:bool 17=stdinOnce:bool
   18=tty:bool 19=envFrom:[EnvFromSource]
   20=terminationMessagePolicy 21=volumeDevices:[-] 22=startupProbe:Probe 23=resizePolicy:[-]
@@ -104,6 +104,9 @@ Container 1=name 2=image 3=command:[] 4=args:[] 5=workingDir 6=ports:[ContainerP
 Probe 1=handler:ProbeHandler^ 2=initialDelaySeconds:int 3=timeoutSeconds:int 4=periodSeconds:int
   5=successThreshold:int 6=failureThreshold:int 7=terminationGracePeriodSeconds:int?
 ProbeHandler 1=exec:ExecAction 2=httpGet:HTTPGetAction 3=tcpSocket:TCPSocketAction 4=grpc:GRPCAction
+Lifecycle 1=postStart:LifecycleHandler 2=preStop:LifecycleHandler 3=stopSignal
+LifecycleHandler 1=exec:ExecAction 2=httpGet:HTTPGetAction 3=tcpSocket:- 4=sleep:SleepAction
+SleepAction 1=seconds:int
 ExecAction 1=command:[]
 HTTPGetAction 1=path 2=port:intOrString 3=host 4=scheme 5=httpHeaders:[HTTPHeader]
 HTTPHeader 1=name 2=value

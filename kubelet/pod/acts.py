@@ -15,10 +15,11 @@ from kubelet.files.contents import Content, mark_of
 from kubelet.objects.origins import Origins, given_variables
 from kubelet.pod.decisions import plan, specs
 from kubelet.pod.decisions.security import needs_image_user, security_of
+from kubelet.pod.hooks import Hooks
 from kubelet.pod.images import container_path, ensure_image
 from kubelet.pod.parts import Parts
 from kubelet.pod.volumes import Part
-from kubelet.runtime.driver import Container, RuntimeTrouble, Security
+from kubelet.runtime.driver import SANDBOX, Container, RuntimeTrouble, Security, State
 
 log = Log(__name__)
 
@@ -31,6 +32,7 @@ class Acts:
     def __init__(self, uid: str, parts: Parts) -> None:
         self.cause = cause_of(uid)
         self._uid, self._parts = uid, parts
+        self.hooks = Hooks(parts.asker, parts.env.clock, parts.recorder.record)
         self.sandbox: Container | None = None
         self._wired_id = ""  # the sandbox that this life has seen wired
         self._written_mark: tuple[object, ...] | None = None
@@ -58,7 +60,7 @@ class Acts:
     async def start_container(self, pod: Pod, name: str, attempt: int) -> None:
         wanted = specs.wanted_named(pod, name)
         sandbox = self.sandbox
-        if sandbox is None:
+        if sandbox is None or wanted is None:
             raise RuntimeTrouble("CreateContainerError", "the pod's sandbox does not run")
         await self.rejoin_network(pod)
         await ensure_image(self._parts, pod, wanted)
@@ -71,10 +73,30 @@ class Acts:
             pod, wanted, attempt, volumes, memory_bytes, origins, parts, security
         )
         async with self._parts.starts.container():
-            await self._parts.runtime.start_container(spec, sandbox.id)
+            started = await self._parts.runtime.start_container(spec, sandbox.id)
         for reason in ("Created", "Started"):
             message, path = f"{reason} container {name}", container_path(name)
             self._parts.recorder.record(Record(pod, reason, message, field_path=path))
+        if not await self.hooks.started(pod, wanted, started, await self.address()):
+            message = f"Stopping container {name}: FailedPostStartHook"
+            path = container_path(name)
+            self._parts.recorder.record(Record(pod, "Killing", message, field_path=path))
+            grace_s = float(pod.spec.termination_grace_period_seconds)
+            await self._parts.runtime.stop(started.id, grace_s)
+
+    async def address(self) -> str:
+        """Return the pod's address; empty where it has none."""
+        held = await self._parts.network.attached()
+        return str(held.get(self._uid, ""))
+
+    async def before_stop(self, pod: Pod | None, found: Container, grace_s: float) -> float:
+        """Run a container's preStop hook within its grace; return what is left of it."""
+        if pod is None or found.name == SANDBOX or found.state is not State.RUNNING:
+            return grace_s
+        wanted = specs.wanted_named(pod, found.name)
+        if wanted is None:
+            return grace_s
+        return await self.hooks.stopping(pod, wanted, found, await self.address(), grace_s)
 
     async def prepare_volumes(self, pod: Pod) -> Mapping[str, str]:
         """Make the pod's volumes what they are to be now; return their paths by name."""
@@ -111,8 +133,7 @@ class Acts:
 
     async def _origins(self, pod: Pod, wanted: Wanted) -> Origins:
         """Return what a container's variables are made from; tell of keys that are none."""
-        held = await self._parts.network.attached()
-        address, host = str(held.get(self._uid, "")), self._parts.settings.address
+        address, host = await self.address(), self._parts.settings.address
         origins = await self._parts.objects.origins(pod, wanted, address, host)
         _, left_out = given_variables(wanted, origins)
         if left_out:

@@ -18,6 +18,7 @@ from kubelet.observer import Observer
 from kubelet.pod.decisions.admission import Room
 from kubelet.pod.starts import Starts
 from kubelet.pod.volumes import Volumes
+from kubelet.probes.driver import Asker
 from kubelet.probes.prober import Prober
 from kubelet.runtime.driver import RuntimeDriver
 from kubelet.settings import KubeletSettings
@@ -60,6 +61,7 @@ class Parts:
     connections: Connections
     mending: Mending
     prober: Prober
+    asker: Asker
     starts: Starts
     counts: Counts
     node_memory_bytes: int

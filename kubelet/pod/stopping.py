@@ -1,7 +1,7 @@
 """Stops containers of a pod, and sooner than planned where less grace is granted meanwhile."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from cubernetes.host.clock import Clock
@@ -14,6 +14,7 @@ class Stopping:
     """Stops the containers of one pod. woken: set when the pod may be wanted otherwise.
 
     grace_left_s: what a planned grace has left by the newest wish.
+    before: runs a container's preStop hook within its grace, and returns what is left of it.
     """
 
     def __init__(
@@ -22,21 +23,24 @@ class Stopping:
         clock: Clock,
         woken: asyncio.Event,
         grace_left_s: Callable[[float], float],
+        before: Callable[[str, float], Awaitable[float]],
     ) -> None:
         self._runtime, self._clock, self._woken = runtime, clock, woken
-        self._grace_left_s = grace_left_s
+        self._grace_left_s, self._before = grace_left_s, before
 
     async def stop(self, ids: Sequence[str], grace_s: float) -> None:
         """Return when all have ended. Raises: RuntimeTrouble."""
-        stopping = asyncio.ensure_future(self._stop_all(ids, grace_s))
+        work = (self._hook_and_stop(one, grace_s) for one in ids)
+        stopping = asyncio.ensure_future(_all(work))
         try:
             await self._stop_sooner(stopping, ids, grace_s)
         finally:
             # Ended with the kubelet: the runtime goes on with the stop that it was asked for.
             stopping.cancel()
 
-    async def _stop_all(self, ids: Sequence[str], grace_s: float) -> None:
-        await asyncio.gather(*(self._runtime.stop(one, grace_s) for one in ids))
+    async def _hook_and_stop(self, container_id: str, grace_s: float) -> None:
+        left_s = await self._before(container_id, grace_s)
+        await self._runtime.stop(container_id, left_s)
 
     async def _stop_sooner(
         self, stopping: asyncio.Future[None], ids: Sequence[str], grace_s: float
@@ -52,6 +56,11 @@ class Stopping:
             waking.cancel()
             left_s = self._grace_left_s(grace_s)
             if not stopping.done() and self._clock.monotonic() + left_s < end_at - HURRY_S:
-                await self._stop_all(ids, left_s)
+                # A hook that still runs is cut off with its container.
+                await _all(self._runtime.stop(one, left_s) for one in ids)
                 return
         await stopping
+
+
+async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:
+    await asyncio.gather(*work)

@@ -46,8 +46,11 @@ class PodWorker:
         self._woken = asyncio.Event()
         self._acts = Acts(uid, parts)
         self._writer = StatusWriter(uid, parts)
-        self._stopping = Stopping(parts.runtime, parts.env.clock, self._woken, self._grace_left_s)
+        self._stopping = Stopping(
+            parts.runtime, parts.env.clock, self._woken, self._grace_left_s, self._before_stop
+        )
         self._failure_count = 0
+        self._found: Sequence[Container] = ()
 
     @property
     def pod(self) -> Pod | None:
@@ -57,6 +60,8 @@ class PodWorker:
         """Take the newest wish; None: nobody wants this pod here any more."""
         self._pod = pod
         self._writer.follow(pod)
+        if pod is None or pod.metadata.is_deleted:
+            self._acts.hooks.is_ending.set()
         if pod is not None and pod.metadata.is_deleted:
             now_s = self._parts.env.clock.monotonic()
             self._memory = memory.with_deletion_heard(self._memory, now_s)
@@ -97,7 +102,7 @@ class PodWorker:
         """Look, plan and act once; return seconds until the next look, None when all is gone."""
         try:
             listing = await self._parts.observer.found()
-            found = listing.get(self.uid, ())
+            found = self._found = listing.get(self.uid, ())
             self._acts.sandbox = plan.running_sandbox(found)
             streaks = memory.streaks_after(found, self._memory.streaks)
             self._memory = replace(self._memory, streaks=streaks)
@@ -123,8 +128,7 @@ class PodWorker:
         if pod is None:
             self._parts.prober.forget(self.uid)
             return
-        held = await self._parts.network.attached()
-        health = self._parts.prober.follow(pod, found, str(held.get(self.uid, "")))
+        health = self._parts.prober.follow(pod, found, await self._acts.address())
         self._memory = replace(self._memory, health=health)
 
     def _report_ending(self, error: Exception) -> None:
@@ -225,6 +229,10 @@ class PodWorker:
             return
         message, path = f"{name}: {error}", "" if name == SANDBOX else images.container_path(name)
         self._parts.recorder.record(Record(pod, "Failed", message, "Warning", path))
+
+    async def _before_stop(self, container_id: str, grace_s: float) -> float:
+        found = next((one for one in self._found if one.id == container_id), None)
+        return grace_s if found is None else await self._acts.before_stop(self._pod, found, grace_s)
 
     def _grace_left_s(self, planned_s: float) -> float:
         now_s = self._parts.env.clock.monotonic()

@@ -94,7 +94,7 @@ def _place_of(question: Question) -> Place:
 async def _asked(question: Question, place: Place) -> Answer:
     match question.action:
         case HTTPGetAction() as action if place.target is not None:
-            return await _get(action, place.target)
+            return await _get(action, place.target, question.takes_any_code)
         case GRPCAction(service=service):
             return await _check_health(service, place)
         case _:
@@ -115,13 +115,13 @@ def _too_slow(question: Question) -> Answer:
     return Answer(is_success=False, told=told)
 
 
-async def _get(action: HTTPGetAction, target: Target) -> Answer:
+async def _get(action: HTTPGetAction, target: Target, takes_any_code: bool) -> Answer:
     for _ in range(httpwords.REDIRECTS_MAX + 1):
         head = await _head(target, action)
-        if not 200 <= head.code < 400:
+        if not 200 <= head.code < 400 and not takes_any_code:
             told = f"HTTP probe failed with statuscode: {head.code}"
             return Answer(is_success=False, told=told)
-        if not (head.code >= 300 and head.location):
+        if not (300 <= head.code < 400 and head.location):
             return Answer(is_success=True)
         onward = httpwords.redirected(target, head.location)
         if onward is None:

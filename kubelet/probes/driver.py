@@ -10,7 +10,7 @@ from cubernetes.api.core.podspec.probes.actions import (
     HTTPGetAction,
     TCPSocketAction,
 )
-from cubernetes.api.core.podspec.probes.probe import Probe
+from cubernetes.api.core.podspec.probes.probe import LifecycleHandler, Probe
 
 type Action = ExecAction | HTTPGetAction | TCPSocketAction | GRPCAction
 
@@ -36,6 +36,7 @@ class Question:
     address: str  # the pod's
     action: Action
     timeout_s: float
+    takes_any_code: bool = False  # of HTTP, as a hook does
 
     @property
     def subject(self) -> str:
@@ -60,14 +61,11 @@ class Asker(Protocol):
         ...
 
 
-def action_of(probe: Probe) -> Action | None:
-    """Return the way that is set."""
-    ways: tuple[Action | None, ...] = (
-        probe.exec,
-        probe.http_get,
-        probe.tcp_socket,
-        probe.grpc,
-    )
+def action_of(one: Probe | LifecycleHandler) -> Action | None:
+    """Return the way that is set; None: it is none that asks (a sleep)."""
+    ways: list[Action | None] = [one.exec, one.http_get]
+    if isinstance(one, Probe):
+        ways += [one.tcp_socket, one.grpc]
     return next((way for way in ways if way is not None), None)
 
 

@@ -131,6 +131,12 @@ async def test_codes_of_failure_are_told(server: Server, code: int) -> None:
     assert await got(server, f"/{code}") == Answer(is_success=False, told=told)
 
 
+async def test_a_hook_takes_any_code_of_http(server: Server) -> None:
+    """As Kubernetes: whether it was answered counts, not how."""
+    action = HTTPGetAction(path="/500", port=server.port)
+    assert (await asker().ask(replace(a_question(action), takes_any_code=True))).is_success
+
+
 async def test_a_redirect_within_the_host_is_followed(server: Server) -> None:
     assert (await got(server, "/to//200")).is_success
     assert not (await got(server, "/to//500")).is_success

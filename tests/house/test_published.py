@@ -44,6 +44,10 @@ BARE: dict[str, Tree] = {
                     "image": "b",
                     "ports": [{"containerPort": 80}],
                     "securityContext": {"seccompProfile": {"type": "Unconfined"}},
+                    "lifecycle": {
+                        "postStart": {"httpGet": {"port": 80}},
+                        "preStop": {"sleep": {"seconds": 0}},
+                    },
                     "livenessProbe": {
                         "httpGet": {"port": 80, "httpHeaders": [{"name": "A", "value": ""}]}
                     },

@@ -139,5 +139,6 @@ def _environment(pod: Pod, wanted: Wanted, origins: Origins) -> Mapping[str, str
     return environment_of(wanted.env, given, lambda one: value_of(pod, one, origins))
 
 
-def wanted_named(pod: Pod, name: str) -> Wanted:
-    return next(one for one in pod.spec.containers if one.name == name)
+def wanted_named(pod: Pod, name: str) -> Wanted | None:
+    """Return the pod's container of a name; None where it has none."""
+    return next((one for one in pod.spec.containers if one.name == name), None)

@@ -6,7 +6,7 @@ import pytest
 
 from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.errors import Problem
+from cubernetes.api.errors import ApiError, Problem
 
 TCP: dict[str, Any] = {"tcpSocket": {"port": 80}}
 
@@ -90,3 +90,34 @@ def test_every_way_of_asking_is_taken(kind: str, way: dict[str, Any]) -> None:
 
 def test_readiness_alone_may_ask_for_several_successes() -> None:
     assert problems(readinessProbe={**TCP, "successThreshold": 2}) == {}
+
+
+@pytest.mark.parametrize(
+    ("hook", "field"),
+    [
+        ({}, ""),
+        ({"sleep": {"seconds": 1}, "exec": {"command": ["true"]}}, ""),
+        ({"exec": {}}, ".exec.command"),
+        ({"httpGet": {"port": "No"}}, ".httpGet.port"),
+        ({"sleep": {"seconds": 31}}, ".sleep.seconds"),
+    ],
+)
+@pytest.mark.parametrize("part", ["postStart", "preStop"])
+def test_what_is_no_hook_is_refused_by_its_field(
+    part: str, hook: dict[str, Any], field: str
+) -> None:
+    assert set(problems(lifecycle={part: hook})) == {f"lifecycle.{part}{field}"}
+
+
+def test_hooks_are_taken_and_their_requests_filled_in() -> None:
+    hooks = {"postStart": {"httpGet": {"port": 80}}, "preStop": {"sleep": {"seconds": 30}}}
+    assert problems(lifecycle=hooks) == {}
+    tree: Any = codec.to_tree(a_pod_with(lifecycle=hooks))
+    request = tree["spec"]["containers"][0]["lifecycle"]["postStart"]["httpGet"]
+    assert request == {"path": "/", "port": 80, "scheme": "HTTP"}
+
+
+def test_a_connection_is_no_hook_and_is_refused_by_name() -> None:
+    """Kubernetes takes it and fails when it is run."""
+    with pytest.raises(ApiError, match="tcpSocket"):
+        a_pod_with(lifecycle={"preStop": TCP})

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from cubernetes.api.core.podspec.envsource import EnvFromSource, EnvVarSource
-from cubernetes.api.core.podspec.probes.probe import Probe
+from cubernetes.api.core.podspec.probes.probe import Lifecycle, Probe
 from cubernetes.api.core.podspec.security.context import SecurityContext
 from cubernetes.api.meta import Amounts, Model, PortNumber, shown, wire
 
@@ -100,6 +100,7 @@ class Container(Model):
         services lead nobody to the pod.
     startup_probe: a question that a container answers once it has started; until then the other
         probes wait. One that does not in time is ended, as by `livenessProbe`.
+    lifecycle: what is done right after its start and right before its end.
     termination_message_path, termination_message_policy: only the defaults are taken; no message is
         read from there yet.
     """
@@ -119,5 +120,6 @@ class Container(Model):
     liveness_probe: Probe | None = None
     readiness_probe: Probe | None = None
     startup_probe: Probe | None = None
+    lifecycle: Lifecycle | None = None
     termination_message_path: Literal["/dev/termination-log"] = shown("/dev/termination-log")
     termination_message_policy: Literal["File"] = shown("File")

@@ -9,7 +9,11 @@ from cubernetes.api.core.node import is_address
 from cubernetes.api.core.podspec.container import Container, ContainerPort
 from cubernetes.api.core.podspec.dns import dns_problems
 from cubernetes.api.core.podspec.envrules import env_problems
-from cubernetes.api.core.podspec.probes.rules import ending_problems, readiness_problems
+from cubernetes.api.core.podspec.probes.rules import (
+    ending_problems,
+    hook_problems,
+    readiness_problems,
+)
 from cubernetes.api.core.podspec.requests import container_problems
 from cubernetes.api.core.podspec.security.rules import (
     pod_security_problems,
@@ -51,6 +55,7 @@ def spec_problems(spec: PodSpec, field: str) -> Iterator[Problem]:
     volumes = {volume.name for volume in spec.volumes}
     for index, container in enumerate(spec.containers):
         yield from _container(container, volumes, f"{field}.containers[{index}]")
+    yield from _hooks(spec, field)
     yield from _host_ports(spec, field)
 
 
@@ -77,6 +82,14 @@ def _container(container: Container, volumes: set[str], field: str) -> Iterator[
     yield from _mounts(container, volumes, field)
     yield from container_problems(container.resources, f"{field}.resources")
     yield from _probes(container, field)
+
+
+def _hooks(spec: PodSpec, field: str) -> Iterator[Problem]:
+    grace_s = spec.termination_grace_period_seconds
+    for index, container in enumerate(spec.containers):
+        if container.lifecycle is not None:
+            where = f"{field}.containers[{index}].lifecycle"
+            yield from hook_problems(container.lifecycle, grace_s, where)
 
 
 def _probes(container: Container, field: str) -> Iterator[Problem]:

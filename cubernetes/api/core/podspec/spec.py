@@ -6,7 +6,7 @@ import msgspec
 
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.dns import DNSPolicy, PodDNSConfig
-from cubernetes.api.core.podspec.probes.probe import defaulted_probe
+from cubernetes.api.core.podspec.probes.probe import defaulted_lifecycle, defaulted_probe
 from cubernetes.api.core.podspec.security.context import PodSecurityContext
 from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.core.podspec.volumes.volume import Volume
@@ -68,6 +68,7 @@ def _defaulted(one: Container) -> Container:
         liveness_probe=defaulted_probe(one.liveness_probe),
         readiness_probe=defaulted_probe(one.readiness_probe),
         startup_probe=defaulted_probe(one.startup_probe),
+        lifecycle=defaulted_lifecycle(one.lifecycle),
     )
 
 

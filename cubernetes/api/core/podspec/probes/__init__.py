@@ -1,1 +1,1 @@
-"""What the kubelet asks of a container while it lives: its probes, as types and rules."""
+"""What the kubelet asks of a container while it lives: probes, and hooks at its start and end."""

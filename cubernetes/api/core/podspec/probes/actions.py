@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from cubernetes.api.meta import Model, PortNumber, shown
+from cubernetes.api.meta import Model, PortNumber, Seconds, shown
 
 HEADERS_MAX = 64
 
@@ -66,3 +66,12 @@ class GRPCAction(Model):
 
     port: PortNumber
     service: str = shown("")
+
+
+class SleepAction(Model):
+    """A pause.
+
+    seconds: how long.
+    """
+
+    seconds: Seconds

@@ -4,6 +4,7 @@ from cubernetes.api.core.podspec.probes.actions import (
     ExecAction,
     GRPCAction,
     HTTPGetAction,
+    SleepAction,
     TCPSocketAction,
 )
 from cubernetes.api.meta import Model, Seconds, replaced, shown
@@ -40,6 +41,30 @@ class Probe(Model):
     termination_grace_period_seconds: Seconds | None = None
 
 
+class LifecycleHandler(Model):
+    """What is done at the start or the end of a container; exactly one way is set.
+
+    exec: a command in the container; code 0 is success.
+    http_get: an HTTP request.
+    sleep: nothing, for a while.
+    """
+
+    exec: ExecAction | None = None
+    http_get: HTTPGetAction | None = None
+    sleep: SleepAction | None = None
+
+
+class Lifecycle(Model):
+    """What is done right after a container's start and right before its end.
+
+    post_start: done after the start; where it fails, the container is ended.
+    pre_stop: done before the container is asked to end; it is part of the grace.
+    """
+
+    post_start: LifecycleHandler | None = None
+    pre_stop: LifecycleHandler | None = None
+
+
 def defaulted_probe(probe: Probe | None) -> Probe | None:
     """Return the probe with Kubernetes' defaults in place of 0 and of empty texts."""
     if probe is None:
@@ -54,7 +79,22 @@ def defaulted_probe(probe: Probe | None) -> Probe | None:
     )
 
 
+def defaulted_lifecycle(lifecycle: Lifecycle | None) -> Lifecycle | None:
+    """Return the hooks with their requests' defaults filled in."""
+    if lifecycle is None:
+        return None
+    return replaced(
+        lifecycle,
+        post_start=_defaulted_hook(lifecycle.post_start),
+        pre_stop=_defaulted_hook(lifecycle.pre_stop),
+    )
+
+
 def defaulted_request(request: HTTPGetAction | None) -> HTTPGetAction | None:
     if request is None:
         return None
     return replaced(request, path=request.path or "/", scheme=request.scheme or "HTTP")
+
+
+def _defaulted_hook(hook: LifecycleHandler | None) -> LifecycleHandler | None:
+    return None if hook is None else replaced(hook, http_get=defaulted_request(hook.http_get))

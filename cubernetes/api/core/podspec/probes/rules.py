@@ -1,12 +1,13 @@
-"""What makes probes legal, by Kubernetes' rules (`validateProbe`, `validateHandler`)."""
+"""What makes probes and hooks legal, by Kubernetes' rules (`validateProbe`, `validateHandler`)."""
 
 import re
 from collections.abc import Iterator
 
 from cubernetes.api import names
 from cubernetes.api.core.podspec.probes.actions import HTTPGetAction, TCPSocketAction
-from cubernetes.api.core.podspec.probes.probe import Probe
+from cubernetes.api.core.podspec.probes.probe import Lifecycle, LifecycleHandler, Probe
 from cubernetes.api.errors import Problem
+from cubernetes.api.meta import Model
 
 _HEADER = re.compile(r"[-A-Za-z0-9]+\Z", re.ASCII)
 _ONE_LINE = re.compile(r"[^\x00-\x1f\x7f]*\Z")
@@ -21,6 +22,16 @@ def readiness_problems(probe: Probe, field: str) -> Iterator[Problem]:
         yield Problem(f"{field}.terminationGracePeriodSeconds", message)
 
 
+def hook_problems(lifecycle: Lifecycle, grace_s: int, field: str) -> Iterator[Problem]:
+    """Yield what is wrong with the hooks that stand at field. grace_s: the pod's."""
+    for part, hook in (("postStart", lifecycle.post_start), ("preStop", lifecycle.pre_stop)):
+        if hook is not None:
+            yield from _actions(hook, f"{field}.{part}")
+            if hook.sleep is not None and hook.sleep.seconds > grace_s:
+                rule = f"must be at most terminationGracePeriodSeconds, {grace_s}"
+                yield Problem(f"{field}.{part}.sleep.seconds", rule)
+
+
 def ending_problems(probe: Probe, field: str) -> Iterator[Problem]:
     """Yield what is wrong with the liveness or startup probe that stands at field."""
     yield from _actions(probe, field)
@@ -30,10 +41,14 @@ def ending_problems(probe: Probe, field: str) -> Iterator[Problem]:
         yield Problem(f"{field}.terminationGracePeriodSeconds", "must be greater than 0")
 
 
-def _actions(one: Probe, field: str) -> Iterator[Problem]:
-    ways = (one.exec, one.http_get, one.tcp_socket, one.grpc)
-    if one.tcp_socket is not None:
-        yield from _socket(one.tcp_socket, f"{field}.tcpSocket")
+def _actions(one: Probe | LifecycleHandler, field: str) -> Iterator[Problem]:
+    ways: tuple[Model | None, ...]
+    if isinstance(one, Probe):
+        ways = (one.exec, one.http_get, one.tcp_socket, one.grpc)
+        if one.tcp_socket is not None:
+            yield from _socket(one.tcp_socket, f"{field}.tcpSocket")
+    else:
+        ways = (one.exec, one.http_get, one.sleep)
     if sum(way is not None for way in ways) != 1:
         yield Problem(field, "must specify exactly one handler type", "FieldValueRequired")
     if one.exec is not None and not one.exec.command:
