@@ -98,11 +98,11 @@ def _shrunk(rollout: Rollout, new: ReplicaSet) -> Sizes:
         unhealthy = max(0, min(room, one.spec.replicas - available(one)))
         sizes[one.metadata.uid] -= unhealthy
         room -= unhealthy
-    spare = min(room, sum(map(available, rollout.every)) - floor)
+    # What is left are the available pods above the floor.
     for one in old:
-        fewer = max(0, min(spare, sizes[one.metadata.uid]))
+        fewer = max(0, min(room, sizes[one.metadata.uid]))
         sizes[one.metadata.uid] -= fewer
-        spare -= fewer
+        room -= fewer
     return {one.metadata.uid: sizes[one.metadata.uid] for one in old}
 
 
