@@ -281,6 +281,8 @@ async def test_a_client_that_was_away_for_the_timeout_is_spread_again(
             await asyncio.sleep(1.2)
             answered.add((await net.ask("node", WEB))[0])
 
+    assert answered <= PODS.keys()
+
 
 async def test_a_restarted_backend_finds_its_rules_and_writes_none(
     net: Wires, node: Proxied
