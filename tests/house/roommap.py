@@ -1,7 +1,7 @@
 """The map of the house: every folder, and on demand every file, each with its own sentence.
 
-docs/ARCHITECTURE.md shows the folders; test_map.py compares. `scripts/map` writes them there and
-prints the whole map, files included, which would be too much for a page.
+docs/ARCHITECTURE.md shows the rooms of the first floor; test_map.py compares. `scripts/map` writes
+them there and prints the whole map, folders and files, which would be too much for a page.
 """
 
 import sys
@@ -109,7 +109,8 @@ def sign_of(folder: str) -> str:
 def folder_lines() -> Iterator[str]:
     """Yield the part of the map that docs/ARCHITECTURE.md shows."""
     for folder in folders():
-        yield f"- `{folder}/` {sign_of(folder)}".rstrip()
+        if "/" not in folder:
+            yield f"- `{folder}/` {sign_of(folder)}".rstrip()
 
 
 def lines() -> Iterator[str]:

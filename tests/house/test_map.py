@@ -1,4 +1,4 @@
-"""docs/ARCHITECTURE.md tells the truth: every folder is on its map, and every file has a sign."""
+"""docs/ARCHITECTURE.md tells the truth: each room is on its map, each folder and file signed."""
 
 from difflib import unified_diff
 
