@@ -6,7 +6,6 @@ asks once in a while does not pay for a store.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -20,8 +19,7 @@ class QueryUnanswered(Exception):
         self.query, self.kind, self.said = query, kind, said
 
 
-@dataclass(frozen=True)
-class Points:
+class Points(msgspec.Struct, frozen=True):
     """One series of an answer: its labels, and (seconds since 1970, value), the oldest first."""
 
     labels: Mapping[str, str]
