@@ -3,8 +3,9 @@
 A field that the file sets is set. A field that it set before and sets no more is removed. What it
 never mentioned belongs to others (defaults, controllers, people) and stays. Lists whose entries
 have a key (containers by name, ports by number) are merged entry by entry, sets (finalizers) value
-by value, others as a whole. Labels, annotations, such lists and sets never go as a whole: where the
-file says them no more, only what it said goes.
+by value, others as a whole. A field that is one of several shapes (a Deployment's strategy, a
+volume) keeps nothing of another shape. Labels, annotations, such lists and sets never go as a
+whole: where the file says them no more, only what it said goes.
 """
 
 import json
@@ -16,6 +17,8 @@ from cubernetes.api.patches.strategic import MERGED_SETS, merge_key, token
 
 # Maps to which several add.
 SHARED_MAPS = frozenset({("metadata", "labels"), ("metadata", "annotations")})
+# One of several shapes: Kubernetes' schema has the patch strategy retainKeys there.
+SHAPES = frozenset({("spec", "strategy"), ("volumes", "volumes")})
 # Of metadata: what the server alone writes. Its uid and resourceVersion are preconditions.
 SERVER_FIELDS = frozenset(
     {"creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation",
@@ -56,7 +59,7 @@ def last_applied(live: Tree) -> Tree:
 
 def merged(last: Tree, live: Tree, wanted: Tree) -> Tree:
     """Return what live becomes; none of the three is changed."""
-    return _merged_map(last, live, wanted, "")
+    return _merged_map(last, live, wanted, "", "")
 
 
 def change_between(old: Tree, new: Tree) -> Tree:
@@ -78,7 +81,8 @@ def _are_same(one: Any, other: Any) -> bool:
     return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _merged_map(last: Any, live: Any, wanted: Tree, above: str) -> Tree:
+def _merged_map(last: Any, live: Any, wanted: Tree, parent: str, above: str) -> Tree:
+    """Merge what stands at parent.above; to the entry of a list both are the list's name."""
     before: Tree = last if isinstance(last, dict) else {}
     there: Tree = live if isinstance(live, dict) else {}
     result = dict(there)
@@ -90,11 +94,14 @@ def _merged_map(last: Any, live: Any, wanted: Tree, above: str) -> Tree:
         if value is None:
             result.pop(key, None)
         elif isinstance(value, dict):
-            result[key] = _merged_map(before.get(key), there.get(key), value, key)
+            result[key] = _merged_map(before.get(key), there.get(key), value, above, key)
         elif isinstance(value, list):
             result[key] = _merged_list(before.get(key), there.get(key), value, above, key)
         else:
             result[key] = value
+    is_another = any(result.get(key) != there.get(key) for key in wanted)
+    if (parent, above) in SHAPES and is_another:
+        return {key: value for key, value in result.items() if key in wanted}
     return result
 
 
@@ -125,7 +132,7 @@ def _merged_entries(
     counts = Counter(keys)
     mine = [
         # Of two with one key nobody knows which is meant: they stand as the file says.
-        _merged_map(was.get(key), found.get(key), entry, field)
+        _merged_map(was.get(key), found.get(key), entry, field, field)
         if key is not None and counts[key] == 1
         else entry
         for key, entry in zip(keys, wanted, strict=True)

@@ -239,3 +239,36 @@ def test_two_entries_of_one_key_are_the_files_matter_and_others_stay() -> None:
     live = {"env": [*twice, {"name": "B", "value": "3"}]}
 
     assert threeway.merged({"env": twice}, live, {"env": twice}) == live
+
+
+ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "left"),
+    [
+        ({"type": "Recreate"}, {"type": "Recreate"}),
+        ({"type": "RollingUpdate"}, ROLLING),
+        (
+            {"rollingUpdate": {"maxSurge": 1}},
+            {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": "25%"}},
+        ),
+    ],
+)
+def test_a_strategy_of_another_type_keeps_nothing_that_the_server_added(
+    wanted: Tree, left: Tree
+) -> None:
+    """The server refuses what a Recreate has no use for, and nobody wrote it."""
+    live = {"spec": {"replicas": 2, "strategy": ROLLING}}
+    found = threeway.merged({"spec": {}}, live, {"spec": {"strategy": wanted}})
+    assert found == {"spec": {"replicas": 2, "strategy": left}}
+
+
+def test_a_volume_of_another_kind_keeps_nothing_of_the_one_before() -> None:
+    was = {"name": "v", "configMap": {"name": "c", "defaultMode": 420}}
+    live = {"spec": {"volumes": [was, {"name": "other", "emptyDir": {}}]}}
+    now = {"spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}
+    found = threeway.merged({}, live, now)
+    assert found["spec"]["volumes"] == [now["spec"]["volumes"][0], live["spec"]["volumes"][1]]
+    same = {"spec": {"volumes": [{"name": "v", "configMap": {"name": "c"}}]}}
+    assert threeway.merged({}, live, same) == live
