@@ -5,6 +5,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.probes.actions import ExecAction, SleepAction
 from cubernetes.api.core.podspec.probes.probe import Lifecycle, LifecycleHandler
 from cubernetes.api.meta import replaced
+from kubelet.runtime.fake import Behaviour
 from tests.contract.test_kubelet import World, a_world, lived
 from tests.contract.test_kubelet_probes import ILL, LIVE, a_probe, is_ready, reasons
 from tests.given import a_container, a_pod
@@ -60,6 +61,17 @@ def test_a_pre_stop_hook_that_does_not_end_leaves_two_seconds_and_is_told() -> N
             assert 10 <= await gone_after(world) <= 13
             told = await reasons(world, "FailedPreStopHook")
             assert told[0].startswith("PreStopHook failed: no answer within ")
+
+    lived(story)
+
+
+def test_a_container_has_between_term_and_kill_what_its_hook_left() -> None:
+    async def story() -> None:
+        async with a_world(web=Behaviour(ignores_term=True)) as world:
+            await world.make(hooked(pre_stop=sleep(4)))
+            await world.until(lambda: is_ready(world))
+
+            assert 10 <= await gone_after(world) <= 12
 
     lived(story)
 

@@ -1,6 +1,8 @@
 """A kubelet asks the containers of its pods, on a fake runtime whose containers answer as told."""
 
 import asyncio
+import dataclasses
+from datetime import timedelta
 
 import pytest
 
@@ -253,6 +255,34 @@ def test_a_probe_costs_no_task_between_its_questions_and_each_is_asked_once_a_pe
         assert {10, 11} >= set(counts.values())
         assert {asker.asked[f"web-{index}", BEGUN] for index in range(200)} == {1}
         assert len(asyncio.all_tasks()) <= before + 2
+        running.cancel()
+        await asyncio.wait([running])
+
+    run_simulated(story(), limit_s=600)
+
+
+@pytest.mark.parametrize(("age_s", "first_count"), [(-1, 200), (3600, 20)])
+def test_first_runs_are_spread_over_a_period_only_where_the_kubelet_is_new(
+    age_s: int, first_count: int
+) -> None:
+    """Containers that began after the kubelet are asked at once; older ones in their turn."""
+
+    async def story() -> None:
+        env = sim_env("new")
+        asker = FakeAsker(Everything(env))
+        prober = Prober(env, asker, lambda *_: None, lambda _: None)
+        running = asyncio.ensure_future(prober.run())
+        began_at = env.clock.now() - timedelta(seconds=age_s)
+        for index in range(200):
+            pod = probed(liveness_probe=a_probe(LIVE, 100))
+            named = replaced(pod.metadata, name=f"web-{index}", uid=f"u{index}")
+            found = dataclasses.replace(a_found(index), started_at=began_at)
+            prober.follow(replaced(pod, metadata=named), [found], "10.244.1.5")
+        await env.clock.sleep(5)
+
+        assert abs(len(asker.asked) - first_count) <= first_count / 2
+        await env.clock.sleep(100)
+        assert len(asker.asked) == 200
         running.cancel()
         await asyncio.wait([running])
 
