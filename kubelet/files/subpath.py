@@ -32,7 +32,7 @@ def opened_beneath(root: Path, path: str, *, is_made: bool) -> int:
     """
     walk = _Walk(root, path, is_made=is_made)
     try:
-        return walk.taken()
+        return walk.to_its_end()
     finally:
         walk.close()
 
@@ -46,7 +46,7 @@ class _Walk:
         self._open = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
         self._mode = stat.S_IMODE(os.fstat(self._open[0]).st_mode)
 
-    def taken(self) -> int:
+    def to_its_end(self) -> int:
         """Walk to the end; return its descriptor."""
         while self._parts:
             part = self._parts.popleft()
