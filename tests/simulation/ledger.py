@@ -1,5 +1,6 @@
 """What was committed, revision by revision, and what may never be, at any revision."""
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
@@ -17,13 +18,16 @@ from cubernetes.api.core.service import HEADLESS, Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object
 
-LEASES = collection_of(Lease)
+LEASES, DEPLOYMENTS = collection_of(Lease), collection_of(Deployment)
 WATCHED = (Namespace, Pod, Node, Service, ReplicaSet, Deployment, EndpointSlice, Lease)
 # How old a size may be that a controller with a late view still acts upon.
 STALE_S_MAX = 90.0
 # More writes of one object in so many seconds are two programs that undo each other's work.
 FIGHT_S = 5.0
 FIGHT_WRITES_MAX = 30
+# A Deployment's status counts all its pods, and is written for each that is made, ready or gone
+# while it rolls: what tells a fight there is that it becomes again what it was.
+FIGHT_RETURNS_MAX = 8
 
 
 class Ledger:
@@ -37,6 +41,8 @@ class Ledger:
         # (time, replicas) of each set, as far as somebody may still act upon it.
         self._sizes: dict[str, deque[tuple[float, int]]] = {}
         self._writes: dict[str, deque[float]] = {}
+        # (time, content, whether it was so before) of each write.
+        self._contents: dict[str, deque[tuple[float, bytes, bool]]] = {}
         self.broken: list[str] = []
         # Of every pod that was ever ready.
         self.ready_addresses: set[str] = set()
@@ -56,8 +62,8 @@ class Ledger:
         for op in ops:
             if collection_in(op.key) != LEASES:
                 self.deeds.append(op.key)
-            if self._is_fought_over(op.key):
-                self._breaks(f"{op.key} is written {FIGHT_WRITES_MAX} times in {FIGHT_S} s")
+            if why := self._fight_over(op):
+                self._breaks(f"{op.key} {why} times in {FIGHT_S} s")
             kind = self._kinds.get(collection_in(op.key))
             if kind is None:
                 continue
@@ -73,10 +79,22 @@ class Ledger:
     def _breaks(self, sentence: str) -> None:
         self.broken.append(f"at {self._now_s():.2f} s, revision {self.revision}: {sentence}")
 
-    def _is_fought_over(self, key: str) -> bool:
-        times = self._writes.setdefault(key, deque(maxlen=FIGHT_WRITES_MAX))
+    def _fight_over(self, op: Op) -> str:
+        """Note a write; return what there was too much of, empty where there was not."""
+        if collection_in(op.key) == DEPLOYMENTS:
+            content = _meant(op.value) if isinstance(op, Put) else b""
+            seen = self._contents.setdefault(op.key, deque(maxlen=FIGHT_WRITES_MAX))
+            while seen and self._now_s() - seen[0][0] > FIGHT_S:
+                seen.popleft()
+            is_same = bool(seen) and seen[-1][1] == content
+            is_return = not is_same and any(content == each for _, each, _ in seen)
+            seen.append((self._now_s(), content, is_return))
+            is_fight = sum(one for _, _, one in seen) >= FIGHT_RETURNS_MAX
+            return f"becomes what it was {FIGHT_RETURNS_MAX}" if is_fight else ""
+        times = self._writes.setdefault(op.key, deque(maxlen=FIGHT_WRITES_MAX))
         times.append(self._now_s())
-        return len(times) == FIGHT_WRITES_MAX and times[-1] - times[0] < FIGHT_S
+        is_fight = len(times) == FIGHT_WRITES_MAX and times[-1] - times[0] < FIGHT_S
+        return f"is written {FIGHT_WRITES_MAX}" if is_fight else ""
 
     def _violations(self, old: Object | None, new: Object | None) -> Iterator[str]:
         match new:
@@ -174,3 +192,11 @@ def _most(one: Deployment) -> int:
 
 def _holds_address(pod: Pod) -> bool:
     return not is_finished(pod) and not pod.metadata.is_deleted and not pod.spec.host_network
+
+
+def _meant(content: bytes) -> bytes:
+    """Return an object without what counts its changes."""
+    tree = json.loads(content)
+    tree["metadata"].pop("generation", None)
+    tree.get("status", {}).pop("observedGeneration", None)
+    return json.dumps(tree, sort_keys=True).encode()
