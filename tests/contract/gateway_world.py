@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tarfile
@@ -34,6 +33,7 @@ from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE, Tree
 from gateway.roads.compile import model_for
 from gateway.roads.model import Model
 from tests.given import a_service
+from tests.ports import free_ports
 from tests.unit.gateway.roadworld import CLASSES
 
 ARCHIVE = Path(__file__).resolve().parents[2] / "var" / "images" / "gateway.tar"
@@ -49,11 +49,6 @@ def reason_to_skip() -> str:
     if os.geteuid() != 0:
         return "needs root"
     return "" if ARCHIVE.exists() else "needs the gateway's image: scripts/build-images"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 class ChrootNginx:
@@ -78,10 +73,10 @@ class ChrootNginx:
             self._process = subprocess.Popen(argv, stderr=said)  # noqa: ASYNC220  ended below
         # Before it has set its signals up a reload would end it: Docker starts it again then.
         async with asyncio.timeout(ANSWER_S):
-            while True:
-                if await self.serving():
-                    return True
+            while not await self.serving():
+                assert self._process.poll() is None, (self.root / "tmp/stderr").read_text()
                 await asyncio.sleep(0.02)
+        return True
 
     async def test(self, generation: str) -> None:
         path = f"/{INSIDE}/{CONFIGURATION}/{generation}/{FILE}"
@@ -214,10 +209,11 @@ class GatewayWorld:
     """nginx, its driver, and what they are told."""
 
     def __init__(self, folder: Path) -> None:
+        http_port, https_port, status_port = free_ports(3)
         self.facts = Facts(
-            http_port=free_port(),
-            https_port=free_port(),
-            status_port=free_port(),
+            http_port=http_port,
+            https_port=https_port,
+            status_port=status_port,
             log="/tmp/access.log",
         )
         self.nginx = ChrootNginx(folder, self.facts.status_port)

@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ from apiserver.storage.etcd.store import EtcdStore, connect
 from apiserver.storage.settings import EtcdSettings
 from apiserver.storage.store import Change, Changes, Put, Store
 from cubernetes.host.env import Env
+from tests.ports import free_ports
 
 START_DEADLINE_S = 60.0
 
@@ -29,15 +29,6 @@ def reason_to_skip_etcd() -> str:
     if shutil.which("etcd") is None:
         return "no etcd on PATH (run scripts/install-etcd)"
     return ""
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that are free now; all are held until the last is found."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 class EtcdServer:

@@ -110,8 +110,7 @@ async def a_world(**behaviours: Behaviour) -> AsyncIterator[World]:
     world.begin()
     try:
         await world.until(lambda: _registered(world))
-        node = await world.admin.get(Node, "n1")
-        await world.admin.update(replaced(node, spec=replaced(node.spec, pod_cidr="10.244.1.0/24")))
+        await world.admin.patch(Node, "n1", "", {"spec": {"podCIDR": "10.244.1.0/24"}})
         await world.until(lambda: _ready(world))
         yield world
     finally:

@@ -127,8 +127,7 @@ class Node1:
         kubelet = Kubelet(settings, self.env, client, machine)
         self._running = asyncio.ensure_future(kubelet.run())
         await self.until(self._is_registered)
-        node = await self.admin.get(Node, "n1")
-        await self.admin.update(replaced(node, spec=replaced(node.spec, pod_cidr="10.244.1.0/24")))
+        await self.admin.patch(Node, "n1", "", {"spec": {"podCIDR": "10.244.1.0/24"}})
         await self.until(self._is_ready)
 
     async def end(self) -> None:

@@ -76,9 +76,9 @@ def test_labels_that_change_are_in_the_pods_files() -> None:
         async with a_world() as world:
             await world.make(a_pod_of("web", {"downwardAPI": {"items": [NAMES]}}))
             await world.until(lambda: world.is_phase("Running"))
-            pod = await world.pod()
-            relabelled = replaced(pod.metadata, labels={"app": "shop"})
-            await world.admin.update(replaced(pod, metadata=relabelled))
+            meta = (await world.pod()).metadata
+            labels = {"metadata": {"labels": {"app": "shop"}}}
+            await world.admin.patch(Pod, meta.name, meta.namespace, labels)
 
             async def is_new() -> bool:
                 return await files_of(world) == {"labels": b'app="shop"'}

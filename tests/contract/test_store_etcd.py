@@ -29,11 +29,11 @@ from tests.contract.stores import (
     etcd_cluster,
     etcd_running,
     etcd_store,
-    free_ports,
     next_of,
     wire_to,
     write,
 )
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.etcd
 

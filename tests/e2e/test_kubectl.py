@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from cubernetes.api.meta import Object
 from cubernetes.api.registry import KINDS
 from cuberoot import pki
 from cuberoot.program import Identity
+from tests.ports import free_port
 
 READY_DEADLINE_S = 60.0
 COMMAND_DEADLINE_S = 30.0
@@ -103,7 +103,7 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed (Debian: kubernetes-client)")
     folder = tmp_path_factory.mktemp("kubectl")
-    port = _free_port()
+    port = free_port()
     _write(folder, port)
     argv = [sys.executable, "-m", "apiserver", "--settings", str(folder / "settings.json")]
     with (folder / "log").open("wb") as log:
@@ -114,12 +114,6 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     finally:
         server.terminate()
         assert server.wait(10) == 0, (folder / "log").read_text()[-2000:]
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _write(folder: Path, port: int) -> None:

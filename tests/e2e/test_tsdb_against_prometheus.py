@@ -8,7 +8,6 @@ import math
 import os
 import random
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.ports import free_port
 from tsdb.budget import unlimited
 from tsdb.columns.labels import Key, key_of_dict
 from tsdb.errors import TsdbError
@@ -262,18 +262,11 @@ class Grammar:
         return f'label_join({inner}, "dst", "/", "job", "instance")'
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def a_prometheus(folder: Path, config: str = "global: {scrape_interval: 1h}\n") -> Iterator[str]:
     """Run Prometheus on a free port of loopback; without a config it has nothing to scrape."""
     (folder / "prometheus.yml").write_text(config)
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     child = subprocess.Popen(
         [
             "prometheus",

@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tsdb.budget import unlimited
 from tsdb.columns.labels import key_of_dict, pairs_of
 from tsdb.columns.matching import Matcher, Op
@@ -38,13 +38,6 @@ HOUSE = Path(__file__).resolve().parents[2]
 needs_prometheus = pytest.mark.skipif(
     not shutil.which("prometheus"), reason="Debian's prometheus is missing"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def get(url: str, **parameters: str) -> Any:

@@ -9,6 +9,7 @@ from cubernetes.api.meta import replaced
 from proxy.health.doors import HealthPorts
 from proxy.health.verdict import Verdict, verdicts_for
 from tests.given import a_slice, an_endpoint
+from tests.ports import free_port
 from tests.unit.proxy.doors import a_door, both
 
 PORT = 30123
@@ -58,14 +59,8 @@ async def _get(port: int) -> tuple[int, bytes, bytes]:
     return int(head.split()[1]), head, body
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 async def test_ports_are_opened_answered_and_closed_as_services_come_and_go() -> None:
-    ports, port = HealthPorts(), _free_port()
+    ports, port = HealthPorts(), free_port()
     try:
         await ports.serve({port: Verdict("default", "web", 2)})
         status, head, body = await _get(port)
