@@ -28,7 +28,6 @@ from tests.e2e.pods import (
     status_of,
     until_gone,
     until_phase,
-    until_waiting,
 )
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -162,12 +161,18 @@ async def test_a_host_path_that_is_something_else_is_told_and_never_mounted(
     cluster: Cluster, client: Client
 ) -> None:
     for name, volume in BAD_PATHS.items():
-        one = await until_waiting(client, name, "VolumeTrouble")
-        waiting = status_of(one).state.waiting
-        assert waiting is not None
         source = volume["hostPath"]
         assert isinstance(source, dict)
-        assert str(source["path"]) in waiting.message, name
+        path = str(source["path"])
+
+        async def is_told(name: str = name, path: str = path) -> bool:
+            waiting = status_of(await client.get(Pod, name, "zoo")).state.waiting
+            if waiting is None or waiting.reason != "ContainerCreating":
+                return False
+            return path in waiting.message
+
+        await until(f"{name} is told that {path} is something else", is_told, 40)
+        one = await client.get(Pod, name, "zoo")
         assert await containers_of(cluster, one, "main") == []
 
 
