@@ -40,6 +40,12 @@ def owners_of(thing: Object, view: View, kinds: Kinds, gone: Container[str] = ()
     return Owners(**{word: tuple(listed) for word, listed in standings.items()})
 
 
+def is_managed_by(thing: Object, uid: str) -> bool:
+    """Tell whether the controller of an object is the one of this uid."""
+    owner = thing.metadata.controller
+    return owner is not None and owner.uid == uid
+
+
 def is_waiting(thing: Object) -> bool:
     """It is deleted in the foreground: its dependents go before it."""
     return thing.metadata.is_deleted and FOREGROUND in thing.metadata.finalizers

@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from controllers.naming import child_name
-from controllers.owners import with_owners
+from controllers.owners import is_managed_by, with_owners
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.api.condition import condition_of
 from cubernetes.api.coordination.road import ROUTES_READY
@@ -122,7 +122,7 @@ def claim_of(wanted: ReplicaSet, view: View) -> Claim:
     """Tell the pods apart by their controller and by the selector."""
     uid, namespace = wanted.metadata.uid, wanted.metadata.namespace
     selector = wanted.spec.selector.selector
-    every = [pod for pod in view.owned(Pod, uid) if _controller_uid(pod) == uid]
+    every = [pod for pod in view.owned(Pod, uid) if is_managed_by(pod, uid)]
     mine = [pod for pod in every if selector.matches(pod.metadata.labels)]
     adoptable = [
         pod
@@ -267,11 +267,6 @@ def _adopted(pod: Pod, by: ReplicaSet) -> Patch:
 def _released(pod: Pod, by: ReplicaSet) -> Patch:
     owners = [one for one in pod.metadata.owner_references if one.uid != by.metadata.uid]
     return with_owners(pod, owners)
-
-
-def _controller_uid(pod: Pod) -> str:
-    owner = pod.metadata.controller
-    return owner.uid if owner is not None else ""
 
 
 def _is_active(pod: Pod) -> bool:

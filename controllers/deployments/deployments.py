@@ -22,9 +22,6 @@ from typing import Any, NamedTuple
 from controllers.deployments import progress, sizes
 from controllers.deployments.rollout import (
     AUTO_ROLLBACK,
-    CHANGE_CAUSE,
-    REVISION,
-    WAS_AVAILABLE,
     Rollout,
     bare,
     is_name_taken,
@@ -33,9 +30,10 @@ from controllers.deployments.rollout import (
     rollout_of,
     set_made,
 )
-from controllers.owners import with_owners
+from controllers.owners import is_managed_by, with_owners
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.apps.revisions import CHANGE_CAUSE, REVISION, WAS_AVAILABLE
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.meta import Object, Ref, replaced
 from cubernetes.reconcile.plan import (
@@ -104,7 +102,7 @@ class Claim(NamedTuple):
 def claim_of(wanted: Deployment, view: View) -> Claim:
     uid, namespace = wanted.metadata.uid, wanted.metadata.namespace
     selector = wanted.spec.selector.selector
-    owned = [one for one in view.owned(ReplicaSet, uid) if _controller_uid(one) == uid]
+    owned = [one for one in view.owned(ReplicaSet, uid) if is_managed_by(one, uid)]
     adoptable = [
         one
         for one in view.list(ReplicaSet, namespace, selector)
@@ -303,8 +301,3 @@ def _owning(one: Object) -> Sequence[Ref]:
     owner = one.metadata.controller
     is_ours = owner is not None and owner.kind == Deployment.resource.kind
     return (Ref(owner.kind, one.metadata.namespace, owner.name),) if owner and is_ours else ()
-
-
-def _controller_uid(one: ReplicaSet) -> str:
-    owner = one.metadata.controller
-    return owner.uid if owner is not None else ""

@@ -6,25 +6,15 @@ from typing import NamedTuple
 from controllers.naming import NAME_MAX, suffix_of
 from cubernetes.api.apps.deployment import Deployment, share_of
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
+from cubernetes.api.apps.revisions import DESIRED, HASH_LABEL, HISTORY, KEPT_APART, MAX, REVISION
 from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import PodTemplate
 from cubernetes.api.meta import ObjectMeta, replaced
-from cubernetes.api.patches.threeway import LAST_APPLIED
 from cubernetes.api.selectors import LabelSelector
 from cubernetes.reconcile.plan import View
 
-HASH_LABEL = "pod-template-hash"
 HASH_COUNT = 10
-PREFIX = "deployment.kubernetes.io/"
-REVISION = PREFIX + "revision"
-HISTORY = PREFIX + "revision-history"
-DESIRED, MAX = PREFIX + "desired-replicas", PREFIX + "max-replicas"
-CHANGE_CAUSE = "kubernetes.io/change-cause"
-# On a ReplicaSet: a rollout of its template has once come to its end.
-WAS_AVAILABLE = "cubernetes.io/was-available"
 AUTO_ROLLBACK = "cubernetes.io/auto-rollback"
-# What a ReplicaSet does not take over from its Deployment.
-KEPT_APART = frozenset({LAST_APPLIED, REVISION, HISTORY, DESIRED, MAX, WAS_AVAILABLE})
 NUMBER_MAX = 2**62  # beyond it an annotation is somebody's joke
 HISTORY_CHARS_MAX = 2000
 

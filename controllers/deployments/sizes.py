@@ -8,8 +8,9 @@ than `replicas` less the unavailable, as long as there were as many before it.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from controllers.deployments.rollout import DESIRED, MAX, Rollout, age_order, number_in
+from controllers.deployments.rollout import Rollout, age_order, number_in
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.apps.revisions import DESIRED, MAX
 
 type Sizes = Mapping[str, int]
 

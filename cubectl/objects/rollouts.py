@@ -4,23 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from cubectl.session import Failed
+from cubernetes.api.apps.revisions import CHANGE_CAUSE, HASH_LABEL, KEPT_APART, REVISION
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.resource import Resource
 
 SETS = Resource("apps", "v1", "ReplicaSet", "replicasets")
-REVISION = "deployment.kubernetes.io/revision"
-CHANGE_CAUSE = "kubernetes.io/change-cause"
-HASH_LABEL = "pod-template-hash"
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
-# What stays a Deployment's own when it takes over the annotations of an old ReplicaSet.
-KEPT_APART = frozenset({
-    "kubectl.kubernetes.io/last-applied-configuration",
-    REVISION,
-    f"{REVISION}-history",
-    "deployment.kubernetes.io/desired-replicas",
-    "deployment.kubernetes.io/max-replicas",
-    "cubernetes.io/was-available",
-})  # fmt: skip
 
 
 def progress_of(tree: Tree) -> tuple[str, bool]:

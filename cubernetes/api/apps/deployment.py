@@ -6,10 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from cubernetes.api.apps.workload import containers_of, images_of, workload_problems
+from cubernetes.api.apps.workload import WIDE_COLUMNS, defaulted_template, workload_problems
 from cubernetes.api.condition import Truth
 from cubernetes.api.core.pod import PodTemplate
-from cubernetes.api.core.podspec.spec import defaulted_spec
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import (
     Column,
@@ -24,7 +23,7 @@ from cubernetes.api.meta import (
     shown,
 )
 from cubernetes.api.resource import Resource
-from cubernetes.api.selectors import LabelSelector, selector_text
+from cubernetes.api.selectors import LabelSelector
 
 PERCENT = re.compile(r"[0-9]{1,9}%", re.ASCII)
 PERCENT_RULE = "must be a count, or a percentage such as '25%'"
@@ -133,9 +132,7 @@ class Deployment(Object):
         Column("Up-to-date", lambda one, _: one.status.updated_replicas),
         Column("Available", lambda one, _: one.status.available_replicas),
         Column("Age", age_of),
-        Column("Containers", containers_of, wide=True),
-        Column("Images", images_of, wide=True),
-        Column("Selector", lambda one, _: selector_text(one.spec.selector.match_labels), wide=True),
+        *WIDE_COLUMNS,
     )
 
     api_version: str = shown("apps/v1")
@@ -144,8 +141,7 @@ class Deployment(Object):
     status: DeploymentStatus = msgspec.field(default_factory=DeploymentStatus)
 
     def defaulted(self) -> "Deployment":
-        template = self.spec.template
-        filled = replaced(template, spec=defaulted_spec(template.spec))
+        filled = defaulted_template(self.spec.template)
         strategy = _defaulted_strategy(self.spec.strategy)
         return replaced(self, spec=replaced(self.spec, template=filled, strategy=strategy))
 

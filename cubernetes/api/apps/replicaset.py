@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from cubernetes.api.apps.workload import containers_of, images_of, workload_problems
+from cubernetes.api.apps.workload import WIDE_COLUMNS, defaulted_template, workload_problems
 from cubernetes.api.condition import Condition
 from cubernetes.api.core.pod import PodTemplate
-from cubernetes.api.core.podspec.spec import defaulted_spec
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import (
     Column,
@@ -21,7 +20,7 @@ from cubernetes.api.meta import (
     shown,
 )
 from cubernetes.api.resource import Resource
-from cubernetes.api.selectors import LabelSelector, selector_text
+from cubernetes.api.selectors import LabelSelector
 
 
 class ReplicaSetSpec(Model):
@@ -69,9 +68,7 @@ class ReplicaSet(Object):
         Column("Current", lambda one, _: one.status.replicas),
         Column("Ready", lambda one, _: one.status.ready_replicas),
         Column("Age", age_of),
-        Column("Containers", containers_of, wide=True),
-        Column("Images", images_of, wide=True),
-        Column("Selector", lambda one, _: selector_text(one.spec.selector.match_labels), wide=True),
+        *WIDE_COLUMNS,
     )
 
     api_version: str = shown("apps/v1")
@@ -80,8 +77,7 @@ class ReplicaSet(Object):
     status: ReplicaSetStatus = msgspec.field(default_factory=ReplicaSetStatus)
 
     def defaulted(self) -> "ReplicaSet":
-        template = self.spec.template
-        filled = replaced(template, spec=defaulted_spec(template.spec))
+        filled = defaulted_template(self.spec.template)
         return replaced(self, spec=replaced(self.spec, template=filled))
 
     def problems(self) -> Iterator[Problem]:

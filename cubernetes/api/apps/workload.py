@@ -4,16 +4,30 @@ from collections.abc import Iterator
 from typing import Any
 
 from cubernetes.api.core.pod import PodTemplate, template_problems
+from cubernetes.api.core.podspec.spec import defaulted_spec
 from cubernetes.api.errors import Problem
-from cubernetes.api.selectors import LabelSelector
+from cubernetes.api.meta import Column, replaced
+from cubernetes.api.selectors import LabelSelector, selector_text
 
 
-def containers_of(one: Any, _: object) -> str:
+def _containers_of(one: Any, _: object) -> str:
     return ",".join(container.name for container in one.spec.template.spec.containers)
 
 
-def images_of(one: Any, _: object) -> str:
+def _images_of(one: Any, _: object) -> str:
     return ",".join(container.image for container in one.spec.template.spec.containers)
+
+
+# What `-o wide` adds.
+WIDE_COLUMNS = (
+    Column("Containers", _containers_of, wide=True),
+    Column("Images", _images_of, wide=True),
+    Column("Selector", lambda one, _: selector_text(one.spec.selector.match_labels), wide=True),
+)
+
+
+def defaulted_template(template: PodTemplate) -> PodTemplate:
+    return replaced(template, spec=defaulted_spec(template.spec))
 
 
 def workload_problems(selector: LabelSelector, template: PodTemplate) -> Iterator[Problem]:

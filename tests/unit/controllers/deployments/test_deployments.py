@@ -2,8 +2,9 @@
 
 import pytest
 
-from controllers.deployments.rollout import HASH_LABEL, set_made
+from controllers.deployments.rollout import set_made
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
+from cubernetes.api.apps.revisions import HASH_LABEL
 from cubernetes.api.condition import Condition
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import replaced
