@@ -11,19 +11,20 @@ What is wrong is left out and told; the rest holds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import IPv4Address
 from typing import NamedTuple
 
 import msgspec
 
 from cubernetes.api.core.configmap import ConfigMap
+from cubernetes.host.names.resolvconf import SERVERS_MAX
+from resolver.answers.compile import address_in
 from resolver.answers.records import Labels, labels_of
 from resolver.forwarding.upstreams import DNS_PORT, Upstream
 
 NAMESPACE, NAME = "kube-system", "resolver"
 STUBS, UPSTREAMS, HOSTS = "stubDomains", "upstreamNameservers", "hosts"
 STUBS_MAX = 100
-SERVERS_MAX = 3  # as in resolv.conf
 HOSTS_MAX = 10_000
 PROBLEMS_MAX = 20
 PORT_MAX = 65_535
@@ -96,7 +97,7 @@ def _servers(told: object, where: str, problems: list[str]) -> tuple[Upstream, .
 def _server(text: str) -> Upstream | None:
     address, colon, port = text.partition(":")
     is_number = port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= PORT_MAX
-    if _address(address) is None or (colon and not is_number):
+    if address_in(address) is None or (colon and not is_number):
         return None
     return Upstream(address, int(port) if colon else DNS_PORT)
 
@@ -108,7 +109,7 @@ def _hosts(text: str, problems: list[str]) -> Mapping[Labels, tuple[IPv4Address,
         if not words:
             continue
         where = f"{HOSTS}, line {number}"
-        address = _address(words[0])
+        address = address_in(words[0])
         if address is None or len(words) == 1:
             problems.append(f"{where}: must be an IPv4 address and names, 192.0.2.9 db.example")
             continue
@@ -147,10 +148,3 @@ def _labels(name: str, where: str, problems: list[str]) -> Labels:
     if not labels:
         problems.append(f"{where}: needs a name")
     return labels
-
-
-def _address(text: str) -> IPv4Address | None:
-    try:
-        return IPv4Address(text)
-    except AddressValueError:
-        return None

@@ -144,7 +144,9 @@ class Resolver:
         """Answer by what the API tells, once that is whole; keep it."""
         for informer in self._informers:
             await informer.synced.wait()
-        self._override(self._zone, next(iter(self._configs.cache.list()), None))
+        if not self._configs.cache.list():
+            # What the checkpoint said of one that is gone.
+            self._override(self._zone, None)
         self._zone.is_known = True
         self.answers.zone = self._zone
         while True:

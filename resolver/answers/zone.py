@@ -82,7 +82,7 @@ class Zone:
         self._cluster_ips: dict[IPv4Address, Key] = {}
         self._endpoints: dict[IPv4Address, set[Key]] = {}
         self._headless: dict[Key, frozenset[IPv4Address]] = {}
-        self._serial = 1
+        self._serial = 0
         self._turn = 0
         self._soa = b""
         self._fixed = _fixed_nodes(place)
@@ -128,13 +128,11 @@ class Zone:
 
     def take_dns(self, old: Dns | None, new: Dns | None) -> None:
         self._hosts.take(old, new)
-        self._serial += 1
         self._renewed()
 
     def override(self, hosts: Mapping[Labels, Sequence[IPv4Address]]) -> None:
         """Let names lead where an administrator says; services and pods keep theirs."""
         self._hosts.override(hosts)
-        self._serial += 1
         self._renewed()
 
     def _forget_address(self, key: Key) -> None:
@@ -146,7 +144,6 @@ class Zone:
     def _changed(self, key: Key) -> None:
         self._parts.pop(key, None)
         self._index(key)
-        self._serial += 1
         self._renewed()
 
     def _index(self, key: Key) -> None:
@@ -165,6 +162,8 @@ class Zone:
             self._endpoints.setdefault(address, set()).add(key)
 
     def _renewed(self) -> None:
+        """Give the zone as it is now a serial number of its own."""
+        self._serial += 1
         facts = self._place.facts
         owner = packed_name(facts.zone)
         self._soa = soa_record(owner, facts.zone, facts.ttl_s, self._serial)
