@@ -175,10 +175,7 @@ class PodWorker:
         before, now_s = self._memory.troubles.get(VOLUMES), self._parts.env.clock.monotonic()
         is_due = before is None or before.retry_at_s <= now_s
         if runs and is_due and not pod.metadata.is_deleted and self._acts.has_new_content(pod):
-            await self._trying(pod, VOLUMES, partial(self._prepare_volumes, pod))
-
-    async def _prepare_volumes(self, pod: Pod) -> None:
-        await self._acts.prepare_volumes(pod)
+            await self._trying(pod, VOLUMES, partial(self._acts.prepare_volumes, pod))
 
     async def _act(self, pod: Pod | None, step: plan.Step) -> bool:
         """Carry out one step; False where the rest of the round makes no sense."""
@@ -200,7 +197,7 @@ class PodWorker:
                 raise AssertionError(f"{step} cannot be carried out for {self.uid}")
         return True
 
-    async def _trying(self, pod: Pod, name: str, work: Callable[[], Awaitable[None]]) -> bool:
+    async def _trying(self, pod: Pod, name: str, work: Callable[[], Awaitable[object]]) -> bool:
         """Do the work of one part of the pod; note its trouble, False, where it fails."""
         try:
             await work()

@@ -35,11 +35,6 @@ class Moment(NamedTuple):
     at_s: float
 
 
-PROBE_FAILED = {
-    Kind.STARTUP: "failed startup probe",
-    Kind.LIVENESS: "failed liveness probe",
-    Kind.READINESS: "failed readiness probe",
-}
 # Why the containers of a pod that is being deleted are stopped.
 DELETED = "deleted"
 
@@ -314,7 +309,7 @@ def _unhealthy(pod: Pod, wanted: Wanted, found: Container, failed: Kind) -> Iter
     if grace_s is None:
         grace_s = pod.spec.termination_grace_period_seconds
     restarts = "" if pod.spec.restart_policy == "Never" else ", will be restarted"
-    why = f"{PROBE_FAILED[failed]}{restarts}"
+    why = f"failed {failed.value.lower()} probe{restarts}"
     yield Stop((found.id,), float(grace_s), why, is_unhealthy=True)
     if pod.spec.restart_policy == "OnFailure":
         # Whatever code it ends with: it has failed.
