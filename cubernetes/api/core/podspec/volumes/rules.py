@@ -1,6 +1,6 @@
 """What makes a pod's volumes legal."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from posixpath import normpath
 
 from cubernetes.api import names
@@ -44,9 +44,7 @@ def volume_problems(volume: Volume, field: str) -> Iterator[Problem]:
         "projected": volume.projected,
     }
     found = [part for part, one in sources.items() if one is not None]
-    if len(found) != 1:
-        message = f"needs exactly one of {', '.join(sources)}"
-        yield Problem(field, message, "FieldValueRequired")
+    yield from _count_problems(found, sources, field)
     if volume.host_path and not is_absolute(volume.host_path.path):
         yield Problem(f"{field}.hostPath.path", "must be an absolute path without '..' and ':'")
     if volume.empty_dir is not None:
@@ -75,17 +73,19 @@ def mount_problems(mount: VolumeMount, field: str, *, is_privileged: bool) -> It
 
 
 def is_absolute(path: str) -> bool:
-    parts = path.split("/")
-    clean = ".." not in parts and not any(ord(letter) < 32 for letter in path)
-    return path.startswith("/") and clean and len(path) <= PATH_CHARS_MAX and ":" not in path
+    return path.startswith("/") and ":" not in path and _is_plain(path)
 
 
 def is_path_inside(path: str) -> bool:
     """Return whether a path stays inside the folder that it is read in, as Kubernetes judges."""
-    parts = path.split("/")
-    is_clean = ".." not in parts and not any(ord(letter) < 32 for letter in path)
-    fits = len(path) <= PATH_CHARS_MAX and all(len(part) <= PART_CHARS_MAX for part in parts)
-    return is_clean and fits and not path.startswith("/")
+    fits = all(len(part) <= PART_CHARS_MAX for part in path.split("/"))
+    return not path.startswith("/") and fits and _is_plain(path)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path goes up nowhere, can be printed, and is no longer than the kernel takes."""
+    is_printable = not any(ord(letter) < 32 for letter in path)
+    return ".." not in path.split("/") and is_printable and len(path) <= PATH_CHARS_MAX
 
 
 def _size_problems(volume: EmptyDir, field: str) -> Iterator[Problem]:
@@ -109,11 +109,15 @@ def _projection_problems(source: VolumeProjection, field: str) -> Iterator[Probl
         "downwardAPI": source.downward_api,
     }
     found = [part for part, one in parts.items() if one is not None]
+    yield from _count_problems(found, parts, field)
+    if len(found) == 1:
+        yield from _source_problems(source, f"{field}.{found[0]}", "name")
+
+
+def _count_problems(found: Sequence[str], parts: Iterable[str], field: str) -> Iterator[Problem]:
     if len(found) != 1:
         message = f"needs exactly one of {', '.join(parts)}"
         yield Problem(field, message, "FieldValueRequired")
-        return
-    yield from _source_problems(source, f"{field}.{found[0]}", "name")
 
 
 def _source_problems(source: VolumeProjection, field: str, name: str) -> Iterator[Problem]:
