@@ -11,6 +11,7 @@ from typing import NamedTuple
 from cubernetes.api.core.node import Node, Taint, is_ready
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.hostport import HostPort, host_ports, ports_in_use
+from cubernetes.api.core.podspec.placement.affinity import NodeAffinity
 from cubernetes.api.core.podspec.requests import requested
 from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.core.resources import units
@@ -25,6 +26,7 @@ class PodRequests(NamedTuple):
     ports: tuple[HostPort, ...] = ()
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
+    node_affinity: NodeAffinity | None = None
 
 
 class NodeFacts(NamedTuple):
@@ -83,6 +85,7 @@ def requests_of(pod: Pod) -> PodRequests:
         ports=host_ports(pod.spec),
         selector=tuple(sorted(pod.spec.node_selector.items())),
         tolerations=pod.spec.tolerations,
+        node_affinity=pod.spec.affinity.node_affinity if pod.spec.affinity is not None else None,
     )
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from cubernetes.api.condition import Condition, condition_of
 from cubernetes.api.core.event import MESSAGE_MAX
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.placement.nodes import named_nodes
 from scheduler.nodeinfo import NodeInfo, PodRequests
 from scheduler.plugin import SCORE_MAX, Filter, Refused, Score
 from scheduler.registry import FILTERS, SCORES
@@ -69,26 +70,48 @@ def place(
     Asks no further than the first node that passes and could not be better.
     """
     known = snapshot.refusals(requests)
-    best, best_total, top = "", -1, SCORE_MAX * sum(one.weight for one in scores)
+    best = ""
     if len(known.reasons) < len(snapshot):
-        for name in snapshot.names_after(cursor):
-            if name in known.reasons:
-                continue
-            node = snapshot.node(name)
-            assert node is not None, f"{name} is in no snapshot"  # noqa: S101  a bug if not
-            refusing = first_refusing(requests, node, filters)
-            if refusing is not None:
-                known.reasons[name], known.filters[name] = refusing
-                continue
-            total = sum(one.weight * one.rates(requests, node) for one in scores)
-            if total >= top:
-                return Placement(name)
-            if total > best_total:
-                best, best_total = name, total
+        # A pod of few nodes, such as one of a DaemonSet, is not asked about at all the others.
+        best = _best(requests, snapshot, _named(requests, snapshot), filters, scores)
+        best = best or _best(requests, snapshot, snapshot.names_after(cursor), filters, scores)
     if best:
         return Placement(best)
     refused = Refused(requests, frozenset(known.filters.values()))
     return Unschedulable(dict(known.reasons), refused)
+
+
+def _named(requests: PodRequests, snapshot: Snapshot) -> Sequence[str]:
+    affinity = requests.node_affinity
+    names = named_nodes(affinity) if affinity is not None else None
+    return [name for name in sorted(names or ()) if snapshot.node(name) is not None]
+
+
+def _best(
+    requests: PodRequests,
+    snapshot: Snapshot,
+    names: Iterable[str],
+    filters: Sequence[Filter],
+    scores: Sequence[Score],
+) -> str:
+    """Return the first of the best of these nodes; empty where all refuse, which is remembered."""
+    known = snapshot.refusals(requests)
+    best, best_total, top = "", -1, SCORE_MAX * sum(one.weight for one in scores)
+    for name in names:
+        if name in known.reasons:
+            continue
+        node = snapshot.node(name)
+        assert node is not None, f"{name} is in no snapshot"  # noqa: S101  a bug if not
+        refusing = first_refusing(requests, node, filters)
+        if refusing is not None:
+            known.reasons[name], known.filters[name] = refusing
+            continue
+        total = sum(one.weight * one.rates(requests, node) for one in scores)
+        if total >= top:
+            return name
+        if total > best_total:
+            best, best_total = name, total
+    return best
 
 
 def first_refusing(

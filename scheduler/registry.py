@@ -5,11 +5,12 @@ first.
 """
 
 from scheduler.plugin import Filter, Score
+from scheduler.plugins.affinity import NODE_AFFINITY, NODE_PREFERENCE
 from scheduler.plugins.ports import PORTS
 from scheduler.plugins.ready import READY
 from scheduler.plugins.resources import RESOURCES
 from scheduler.plugins.selector import SELECTOR
 from scheduler.plugins.taints import SOFT_TAINTS, TAINTS
 
-FILTERS: tuple[Filter, ...] = (READY, SELECTOR, TAINTS, RESOURCES, PORTS)
-SCORES: tuple[Score, ...] = (SOFT_TAINTS,)
+FILTERS: tuple[Filter, ...] = (READY, SELECTOR, NODE_AFFINITY, TAINTS, RESOURCES, PORTS)
+SCORES: tuple[Score, ...] = (SOFT_TAINTS, NODE_PREFERENCE)

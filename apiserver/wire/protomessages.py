@@ -49,7 +49,7 @@ PodSpec 1=volumes:[Volume] 2=containers:[Container] 3=restartPolicy
   4=terminationGracePeriodSeconds:int? 5=activeDeadlineSeconds:int? 6=dnsPolicy 7=nodeSelector:{}
   8=serviceAccountName 9=serviceAccount 10=nodeName 11=hostNetwork:bool 12=hostPID:bool
   13=hostIPC:bool 14=securityContext:PodSecurityContext 15=imagePullSecrets:[-]
-  16=hostname 17=subdomain 18=affinity:- 19=schedulerName 20=initContainers:[Container]
+  16=hostname 17=subdomain 18=affinity:Affinity 19=schedulerName 20=initContainers:[Container]
   21=automountServiceAccountToken:bool? 22=tolerations:[Toleration]
   23=hostAliases:[-] 24=priorityClassName
   25=priority:int? 26=dnsConfig:PodDNSConfig 27=shareProcessNamespace:bool? 28=readinessGates:[-]
@@ -70,6 +70,14 @@ SecurityContext 1=capabilities:Capabilities 2=privileged:bool? 3=seLinuxOptions:
 Capabilities 1=add:[] 2=drop:[]
 SeccompProfile 1=type 2=localhostProfile
 Sysctl 1=name 2=value
+Affinity 1=nodeAffinity:NodeAffinity 2=podAffinity:- 3=podAntiAffinity:-
+NodeAffinity 1=requiredDuringSchedulingIgnoredDuringExecution:NodeSelector
+  2=preferredDuringSchedulingIgnoredDuringExecution:[PreferredSchedulingTerm]
+NodeSelector 1=nodeSelectorTerms:[NodeSelectorTerm]
+PreferredSchedulingTerm 1=weight:int 2=preference:NodeSelectorTerm
+NodeSelectorTerm 1=matchExpressions:[NodeSelectorRequirement]
+  2=matchFields:[NodeSelectorRequirement]
+NodeSelectorRequirement 1=key 2=operator 3=values:[]
 Toleration 1=key 2=operator 3=value 4=effect 5=tolerationSeconds:int?
 Volume 1=name 2=volumeSource:VolumeSource^
 VolumeSource 1=hostPath:HostPathVolumeSource 2=emptyDir:EmptyDirVolumeSource 3=gcePersistentDisk:-

@@ -26,4 +26,5 @@ def soft_taints(requests: PodRequests, node: NodeInfo) -> int:
 
 
 TAINTS = Filter(taints, helped_by=News.TAINTS)
-SOFT_TAINTS = Score(soft_taints)
+# The weights of scores are kube-scheduler's.
+SOFT_TAINTS = Score(soft_taints, weight=3)

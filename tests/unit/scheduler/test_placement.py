@@ -10,6 +10,12 @@ from cubernetes.api.condition import Condition
 from cubernetes.api.core.node import Taint
 from cubernetes.api.core.podspec.container import ContainerPort, Resources
 from cubernetes.api.core.podspec.hostport import HostPort
+from cubernetes.api.core.podspec.placement.affinity import (
+    NodeAffinity,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
+)
 from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.meta import replaced
@@ -29,6 +35,21 @@ def refusal(requests: PodRequests, node: NodeInfo) -> str:
 
 SPOT = Taint(key="spot", value="yes", effect="NoSchedule")
 SLOW = Taint(key="slow", effect="PreferNoSchedule")
+
+
+def choosing(**term: NodeSelectorRequirement) -> NodeAffinity:
+    selector = NodeSelector(
+        node_selector_terms=(NodeSelectorTerm(**{key: (one,) for key, one in term.items()}),)
+    )
+    return NodeAffinity(required_during_scheduling_ignored_during_execution=selector)
+
+
+NOT_SSD = choosing(
+    match_expressions=NodeSelectorRequirement(key="disk", operator="NotIn", values=("ssd",))
+)
+ONLY_N1 = choosing(
+    match_fields=NodeSelectorRequirement(key="metadata.name", operator="In", values=("n1",))
+)
 REQUESTS = st.builds(
     PodRequests,
     amounts=st.fixed_dictionaries(
@@ -44,6 +65,7 @@ REQUESTS = st.builds(
     ),
     selector=st.sampled_from([(), (), (("disk", "ssd"),)]),
     tolerations=st.sampled_from([(), (), (Toleration(key="spot", operator="Exists"),)]),
+    node_affinity=st.sampled_from([None, None, NOT_SSD, ONLY_N1]),
 )
 FACTS = st.builds(
     NodeFacts,

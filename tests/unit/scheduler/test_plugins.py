@@ -8,6 +8,13 @@ import pytest
 
 from cubernetes.api.core.node import Taint
 from cubernetes.api.core.podspec.hostport import HostPort
+from cubernetes.api.core.podspec.placement.affinity import (
+    NodeAffinity,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
+    PreferredSchedulingTerm,
+)
 from cubernetes.api.core.podspec.toleration import Toleration
 from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
 from scheduler.plan import Placement, Unschedulable, place
@@ -18,6 +25,16 @@ from scheduler.snapshot import Snapshot
 SPOT = Taint(key="spot", effect="NoSchedule")
 SLOW = Taint(key="slow", effect="PreferNoSchedule")
 WEB = HostPort("TCP", 80)
+SSD = NodeSelectorTerm(
+    match_expressions=(NodeSelectorRequirement(key="disk", operator="In", values=("ssd",)),)
+)
+ON_SSD = NodeAffinity(
+    required_during_scheduling_ignored_during_execution=NodeSelector(node_selector_terms=(SSD,)),
+    preferred_during_scheduling_ignored_during_execution=(
+        PreferredSchedulingTerm(weight=7, preference=SSD),
+        PreferredSchedulingTerm(weight=3, preference=NodeSelectorTerm()),
+    ),
+)
 # Two values of everything that a pod may request and that a node may be.
 REQUESTS = [
     PodRequests(*parts)
@@ -26,6 +43,7 @@ REQUESTS = [
         [(), (WEB,)],
         [(), (("disk", "ssd"),)],
         [(), (Toleration(key="spot", operator="Exists"),)],
+        [None, ON_SSD],
     )
 ]
 VALUES: Mapping[str, Sequence[Any]] = {

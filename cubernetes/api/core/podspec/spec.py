@@ -6,6 +6,7 @@ import msgspec
 
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.dns import DNSPolicy, PodDNSConfig
+from cubernetes.api.core.podspec.placement.affinity import Affinity
 from cubernetes.api.core.podspec.probes.probe import defaulted_lifecycle, defaulted_probe
 from cubernetes.api.core.podspec.security.context import PodSecurityContext
 from cubernetes.api.core.podspec.toleration import Toleration
@@ -35,6 +36,7 @@ class PodSpec(Model):
     dns_config: what is added to that which `dnsPolicy` gives.
     scheduler_name: the scheduler that places it.
     tolerations: which taints of nodes it bears, and how long it stays on a node out of reach.
+    affinity: which nodes it must have, and which it would rather have.
     """
 
     containers: Annotated[tuple[Container, ...], msgspec.Meta(max_length=64)]
@@ -53,6 +55,7 @@ class PodSpec(Model):
     dns_config: PodDNSConfig | None = wire("dnsConfig", None)
     scheduler_name: str = shown("default-scheduler")
     tolerations: Annotated[tuple[Toleration, ...], msgspec.Meta(max_length=64)] = ()
+    affinity: Affinity | None = None
 
 
 def defaulted_spec(spec: PodSpec) -> PodSpec:
