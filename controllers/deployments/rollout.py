@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from controllers.naming import NAME_MAX, suffix_of
-from cubernetes.api.apps.deployment import Deployment, share_of
+from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
 from cubernetes.api.apps.revisions import DESIRED, HASH_LABEL, HISTORY, KEPT_APART, MAX, REVISION
+from cubernetes.api.apps.shares import share_of
 from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import PodTemplate
 from cubernetes.api.meta import ObjectMeta, replaced

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from apiserver.state.items import stored
 from apiserver.state.keys import collection_in, collection_of
 from apiserver.storage.store import Op, Put
-from cubernetes.api.apps.deployment import Deployment, share_of
+from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.apps.shares import share_of
 from cubernetes.api.condition import is_true
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.namespace import Namespace

@@ -1,11 +1,11 @@
 """Deployment: pods of one template, exchanged step by step when the template changes."""
 
-import re
 from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 
+from cubernetes.api.apps.shares import PERCENT_RULE, is_share, share_of
 from cubernetes.api.apps.workload import WIDE_COLUMNS, defaulted_template, workload_problems
 from cubernetes.api.condition import Truth
 from cubernetes.api.core.pod import PodTemplate
@@ -25,8 +25,6 @@ from cubernetes.api.meta import (
 from cubernetes.api.resource import Resource
 from cubernetes.api.selectors import LabelSelector
 
-PERCENT = re.compile(r"[0-9]{1,9}%", re.ASCII)
-PERCENT_RULE = "must be a count, or a percentage such as '25%'"
 DEFAULT_SHARE = "25%"
 SECONDS_MAX = 2**31 - 1  # a progress deadline of so many seconds is none, as in Kubernetes
 
@@ -157,14 +155,6 @@ class Deployment(Object):
         yield from immutable("spec.selector", old.spec.selector, self.spec.selector)
 
 
-def share_of(share: int | str | None, total: int, *, rounded_up: bool) -> int:
-    """Return how many of total a count or a percentage means; one that is absent means none."""
-    if share is None or isinstance(share, int):
-        return share or 0
-    hundredths = int(share.removesuffix("%")) * total
-    return -(-hundredths // 100) if rounded_up else hundredths // 100
-
-
 def _defaulted_strategy(strategy: DeploymentStrategy) -> DeploymentStrategy:
     """Fill in the bounds of a rolling update; each that is absent is 25%, as in Kubernetes."""
     if strategy.type != "RollingUpdate":
@@ -186,7 +176,7 @@ def _strategy_problems(strategy: DeploymentStrategy, field: str) -> Iterator[Pro
         yield Problem(where, message, "FieldValueForbidden")
         return
     shares = {"maxUnavailable": bounds.max_unavailable, "maxSurge": bounds.max_surge}
-    wrong = {name for name, one in shares.items() if not _is_share(one)}
+    wrong = {name for name, one in shares.items() if not is_share(one)}
     yield from (Problem(f"{where}.{name}", PERCENT_RULE) for name in sorted(wrong))
     if wrong:
         return
@@ -196,7 +186,3 @@ def _strategy_problems(strategy: DeploymentStrategy, field: str) -> Iterator[Pro
         yield Problem(f"{where}.maxUnavailable", "must not be greater than 100%")
     if all(one is not None and share_of(one, 100, rounded_up=True) == 0 for one in shares.values()):
         yield Problem(f"{where}.maxUnavailable", "may not be 0 when `maxSurge` is 0")
-
-
-def _is_share(share: int | str | None) -> bool:
-    return not isinstance(share, str) or PERCENT.fullmatch(share) is not None
