@@ -7,6 +7,7 @@ from controllers.cleanup.events import OldEvents
 from controllers.cleanup.garbage import Garbage
 from controllers.cleanup.namespaces import Namespaces
 from controllers.deployments.deployments import Deployments
+from controllers.disruption.budgets import Budgets
 from controllers.endpoints import Endpoints
 from controllers.loadbalancers import LoadBalancers
 from controllers.nodes.podcidr import PodCidrs
@@ -41,6 +42,7 @@ def _load_balancers(settings: ControllersSettings) -> Planner:
 CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: Deployments(),
     lambda _: ReplicaSets(),
+    lambda _: Budgets(),
     lambda _: Endpoints(),
     lambda _: RoadStatuses(),
     lambda _: Routes(),

@@ -80,18 +80,7 @@ async def deleted(
         found = seen[key]
         if not isinstance(found, Item) or uid not in ("", found.object.metadata.uid):
             raise absent(kind.resource, call.name)
-        call.trace.about(found.object)
-        check_allowed(call, found.object, found.object)
-        _check_preconditions(call, options, found.object.metadata)
-        going = dying(found.object, options, now, strategy)
-        beside = strategy.deletion(call.identity, found.object, seen)
-        if is_over(going, strategy):
-            return Decision((*removal(going, strategy), *beside), (partial(_last, found), True))
-        value = encoded(going)
-        if value == value_of(found) and not beside:
-            return Decision((), (lambda _: found, False))
-        stamp = partial(_stored_or_same, kind, key, value, found)
-        return Decision((Put(key, value), *beside), (stamp, False))
+        return deletion_of(call, options, found, found.object, seen, now)
 
     keys = [key, *(one.key for one in preconditions), *strategy.keys_beside(call.name)]
     is_dry = call.is_dry or bool(options.dry_run)
@@ -102,6 +91,30 @@ async def deleted(
         await backend.mirror.reach(done.revision, deadline_s)
     answer, is_gone = done.answer
     return answer(done.revision), is_gone
+
+
+def deletion_of(
+    call: Call, options: DeleteOptions, found: Item, one: Object, seen: Seen, now: datetime
+) -> Decision[tuple[Answer, bool]]:
+    """Return what is written where the deletion of an object is asked for, and if it is then gone.
+
+    one: the object as it is to be deleted, where more than its deletion is noted on it.
+
+    Raises: ApiError: it may not be deleted, or is not as the options say.
+    """
+    strategy = call.strategy
+    call.trace.about(one)
+    check_allowed(call, found.object, one)
+    _check_preconditions(call, options, one.metadata)
+    going = dying(one, options, now, strategy)
+    beside = strategy.deletion(call.identity, one, seen)
+    if is_over(going, strategy):
+        return Decision((*removal(going, strategy), *beside), (partial(_last, found), True))
+    value = encoded(going)
+    if value == value_of(found) and not beside:
+        return Decision((), (lambda _: found, False))
+    stamp = partial(_stored_or_same, call.kind, found.key, value, found)
+    return Decision((Put(found.key, value), *beside), (stamp, False))
 
 
 def _last(found: Item, revision: int) -> Item:

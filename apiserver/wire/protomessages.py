@@ -220,6 +220,14 @@ IngressPortStatus 1=port:int 2=protocol 3=error
 IngressClass 1=metadata:ObjectMeta 2=spec:IngressClassSpec
 IngressClassSpec 1=controller 2=parameters:IngressClassParametersReference
 IngressClassParametersReference 1=apiGroup 2=kind 3=name 4=scope 5=namespace
+PodDisruptionBudget 1=metadata:ObjectMeta 2=spec:PodDisruptionBudgetSpec
+  3=status:PodDisruptionBudgetStatus
+PodDisruptionBudgetSpec 1=minAvailable:intOrString 2=selector:LabelSelector
+  3=maxUnavailable:intOrString 4=unhealthyPodEvictionPolicy
+PodDisruptionBudgetStatus 1=observedGeneration:int 2=disruptedPods:{time} 3=disruptionsAllowed:int
+  4=currentHealthy:int 5=desiredHealthy:int 6=expectedPods:int 7=conditions:[Condition]
+Condition 1=type 2=status 3=observedGeneration:int 4=lastTransitionTime:time 5=reason 6=message
+Eviction 1=metadata:ObjectMeta 2=deleteOptions:DeleteOptions
 DeleteOptions 1=gracePeriodSeconds:int? 2=preconditions:Preconditions 3=orphanDependents:bool?
   4=propagationPolicy 5=dryRun:[] 6=ignoreStoreReadErrorWithClusterBreakingPotential:bool?
 Preconditions 1=uid 2=resourceVersion

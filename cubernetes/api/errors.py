@@ -22,6 +22,8 @@ class Problem(NamedTuple):
 
 # The reason of a cause: the server has not come to the revision that was asked for, or never will.
 AHEAD = "ResourceVersionTooLarge"
+# The reason of a cause: an eviction would leave fewer healthy pods than a budget asks for.
+DISRUPTION_BUDGET = "DisruptionBudget"
 
 
 class ApiError(Exception):

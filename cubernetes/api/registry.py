@@ -16,6 +16,7 @@ from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.kinds import Kinds
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.networking.ingressclass import IngressClass
+from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 
 KINDS = Kinds(
     Namespace,
@@ -25,6 +26,7 @@ KINDS = Kinds(
     EndpointSlice,
     ReplicaSet,
     Deployment,
+    PodDisruptionBudget,
     Event,
     Lease,
     ConfigMap,

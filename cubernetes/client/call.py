@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeGuard
 
 from cubernetes.api.errors import (
+    DISRUPTION_BUDGET,
     ApiError,
     InternalError,
     ServiceUnavailable,
@@ -145,6 +146,11 @@ def _in_the_end(ended: Exception, *, is_doubted: bool) -> Exception:
 def _is_repeatable(ended: Exception, may_repeat: bool) -> bool:
     if isinstance(ended, Unknown):
         return may_repeat
+    if isinstance(ended, TooManyRequests) and any(
+        one.reason == DISRUPTION_BUDGET for one in ended.problems
+    ):
+        # It waits for other pods to be ready, not for a while to pass.
+        return False
     return isinstance(ended, Unreachable | TooManyRequests | ServiceUnavailable)
 
 

@@ -14,6 +14,7 @@ from cubernetes.api.bodies.envelopes import (
     FENCE_HEADER,
     Binding,
     DeleteOptions,
+    Eviction,
     Listing,
     PartialMeta,
     Preconditions,
@@ -281,6 +282,17 @@ class Client:
         path = path_of(Pod.resource, namespace, name, "binding")
         request = self._request("POST", path, body=codec.encode(binding))
         await self._caller.call(request, settle)
+
+    async def evict(self, name: str, namespace: str, *, grace_s: int | None = None) -> None:
+        """Ask for the deletion of a pod, if its disruption budget allows it.
+
+        Raises: NotFound; TooManyRequests: the budget does not allow it now.
+        """
+        options = DeleteOptions(grace_period_seconds=grace_s)
+        meta = ObjectMeta(name=name, namespace=namespace)
+        eviction = Eviction(metadata=meta, delete_options=options)
+        path = path_of(Pod.resource, namespace, name, "eviction")
+        await self._caller.call(self._request("POST", path, body=codec.encode(eviction)))
 
     async def scale(
         self, kind: type[Object], name: str, namespace: str, replicas: int | None = None

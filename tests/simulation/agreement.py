@@ -10,6 +10,7 @@ from cubernetes.api.core.node import is_ready as is_node_ready
 from cubernetes.api.core.pod import Pod, is_ready
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import SERVICE_LABEL, EndpointSlice
+from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.api.selectors import Selector, equal_to
 from tests.simulation.ledger import Ledger, is_alive
 from tests.simulation.machines import SimMachine
@@ -36,6 +37,7 @@ def disagreements(ledger: Ledger, machines: Sequence[SimMachine]) -> Iterator[st
     yield from _sets(ledger, pods)
     yield from _rollouts(ledger)
     yield from _services(ledger, pods)
+    yield from _budgets(ledger, pods)
 
 
 def _rooms(ledger: Ledger) -> Iterator[str]:
@@ -43,7 +45,7 @@ def _rooms(ledger: Ledger) -> Iterator[str]:
     for room in rooms.values():
         if room.metadata.is_deleted:
             yield f"{room.ref} is still going"
-    for kind in (Pod, Service, ReplicaSet, Deployment, EndpointSlice):
+    for kind in (Pod, Service, ReplicaSet, Deployment, EndpointSlice, PodDisruptionBudget):
         for one in ledger.all(kind):
             if one.metadata.namespace not in rooms:
                 yield f"{one.ref} is in no namespace"
@@ -102,6 +104,15 @@ def _services(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
         )
         if wanted != told:
             yield f"{service.ref} tells {told}, ready are {wanted}"
+
+
+def _budgets(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
+    for one in ledger.all(PodDisruptionBudget):
+        meta, status = one.metadata, one.status
+        under = [pod for pod in pods if one.guards(pod.metadata.namespace, pod.metadata.labels)]
+        counts = (status.current_healthy, status.expected_pods, len(status.disrupted_pods))
+        if counts != (len(under), len(under), 0) or status.observed_generation != meta.generation:
+            yield f"{one.ref} tells {counts} of {len(under)} pods, generation {meta.generation}"
 
 
 def _is_behind(pod: Pod, namespace: str, selector: Selector) -> bool:

@@ -18,16 +18,22 @@ from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.service import HEADLESS, Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object
+from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 
-LEASES, DEPLOYMENTS = collection_of(Lease), collection_of(Deployment)
-WATCHED = (Namespace, Pod, Node, Service, ReplicaSet, Deployment, EndpointSlice, Lease)
+LEASES = collection_of(Lease)
+# Kinds whose status counts all their pods.
+COUNTING = frozenset({collection_of(Deployment), collection_of(PodDisruptionBudget)})
+WATCHED = (
+    Namespace, Pod, Node, Service, ReplicaSet, Deployment, EndpointSlice, Lease,
+    PodDisruptionBudget,
+)  # fmt: skip
 # How old a size may be that a controller with a late view still acts upon.
 STALE_S_MAX = 90.0
 # More writes of one object in so many seconds are two programs that undo each other's work.
 FIGHT_S = 5.0
 FIGHT_WRITES_MAX = 30
-# A Deployment's status counts all its pods, and is written for each that is made, ready or gone
-# while it rolls: what tells a fight there is that it becomes again what it was.
+# Such a status is written for each pod that is made, ready or gone while a workload rolls: what
+# tells a fight there is that it becomes again what it was.
 FIGHT_RETURNS_MAX = 8
 
 
@@ -82,7 +88,7 @@ class Ledger:
 
     def _fight_over(self, op: Op) -> str:
         """Note a write; return what there was too much of, empty where there was not."""
-        if collection_in(op.key) == DEPLOYMENTS:
+        if collection_in(op.key) in COUNTING:
             content = _meant(op.value) if isinstance(op, Put) else b""
             seen = self._contents.setdefault(op.key, deque(maxlen=FIGHT_WRITES_MAX))
             while seen and self._now_s() - seen[0][0] > FIGHT_S:
@@ -100,24 +106,29 @@ class Ledger:
     def _violations(self, old: Object | None, new: Object | None) -> Iterator[str]:
         match new:
             case Pod():
-                # Also one that was asked to go first: it serves while no other does.
-                if is_true(new.status.conditions, "Ready"):
-                    self.ready_addresses.add(new.status.pod_ip)
-                yield from self._binding(new)
-                yield from self._addresses(new)
-                if old is None:
-                    yield from self._overshoot(new)
+                yield from self._of_pod(new, is_new=old is None)
             case ReplicaSet():
                 self._note_size(new, new.spec.replicas)
                 yield from self._oversize(new)
             case Deployment():
                 self._note_size(new, _most(new))
+            case PodDisruptionBudget() if isinstance(old, PodDisruptionBudget):
+                yield from _overspent(old, new)
             case Node() if new.spec.pod_cidr:
                 yield from self._twins(new, "pod range", new.spec.pod_cidr)
             case Service() if new.spec.cluster_ip not in ("", HEADLESS):
                 yield from self._twins(new, "cluster IP", new.spec.cluster_ip)
             case _:
                 pass
+
+    def _of_pod(self, pod: Pod, *, is_new: bool) -> Iterator[str]:
+        # Also one that was asked to go first: it serves while no other does.
+        if is_true(pod.status.conditions, "Ready"):
+            self.ready_addresses.add(pod.status.pod_ip)
+        yield from self._binding(pod)
+        yield from self._addresses(pod)
+        if is_new:
+            yield from self._overshoot(pod)
 
     def _binding(self, pod: Pod) -> Iterator[str]:
         uid, node = pod.metadata.uid, pod.spec.node_name
@@ -189,6 +200,14 @@ def _most(one: Deployment) -> int:
     bounds, replicas = one.spec.strategy.rolling_update, one.spec.replicas
     surge = bounds.max_surge if bounds is not None else 0
     return replicas + share_of(surge, replicas, rounded_up=True)
+
+
+def _overspent(old: PodDisruptionBudget, new: PodDisruptionBudget) -> Iterator[str]:
+    """Look whether evictions took more from a budget than it allowed."""
+    granted = new.status.disrupted_pods.keys() - old.status.disrupted_pods.keys()
+    before, left = old.status.disruptions_allowed, new.status.disruptions_allowed
+    if granted and len(granted) > before - left:
+        yield f"{new.ref} allowed {before}, was taken for {sorted(granted)}, and allows {left}"
 
 
 def _holds_address(pod: Pod) -> bool:

@@ -16,6 +16,10 @@ from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
 from cubernetes.api.errors import AlreadyExists, ApiError
 from cubernetes.api.meta import Labels, Object, ObjectMeta, replaced
+from cubernetes.api.policy.poddisruptionbudget import (
+    PodDisruptionBudget,
+    PodDisruptionBudgetSpec,
+)
 from cubernetes.api.selectors import LabelSelector
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
@@ -66,6 +70,13 @@ def service(app: str, namespace: str) -> Service:
     )
 
 
+def budget(app: str, namespace: str, missing: int | str) -> PodDisruptionBudget:
+    """Return a budget of all pods of an app, whatever keeps them."""
+    selector = LabelSelector(match_labels={"app": app})
+    spec = PodDisruptionBudgetSpec(max_unavailable=missing, selector=selector)
+    return PodDisruptionBudget(metadata=ObjectMeta(name=app, namespace=namespace), spec=spec)
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """Does one thing at a time, and does not ask whether it worked."""
@@ -79,7 +90,7 @@ class User:
         """Do something; return it in words."""
         deeds = (
             *(self._make,) * 4, *(self._size,) * 4, *(self._delete_pod,) * 2, *(self._unmake,) * 2,
-            *(self._roll,) * 3, self._pause,
+            *(self._roll,) * 3, self._pause, *(self._evict,) * 3,
             self._open_room, self._close_room, self._remove_node, self._return_node,
         )  # fmt: skip
         deed = self.rng.choice(deeds)
@@ -97,6 +108,8 @@ class User:
             one = made
             if self.rng.random() < 0.5:
                 one = rolling(made, self.rng.choice(("RollingUpdate", "RollingUpdate", "Recreate")))
+        elif self.rng.random() < 0.4:
+            one = budget(app, namespace, self.rng.choice((0, 1, "50%")))
         await self.client.create(one)
         return f"made {one.ref}"
 
@@ -149,8 +162,15 @@ class User:
         await self.client.delete(Pod, meta.name, meta.namespace, grace_s=grace_s)
         return f"deleted {pod.ref} with grace {grace_s}"
 
+    async def _evict(self) -> str:
+        pod = self._any(Pod)
+        if pod is None:
+            return "no pod to evict"
+        await self.client.evict(pod.metadata.name, pod.metadata.namespace)
+        return f"evicted {pod.ref}"
+
     async def _unmake(self) -> str:
-        one = self._any(self.rng.choice((ReplicaSet, Deployment, Service)))
+        one = self._any(self.rng.choice((ReplicaSet, Deployment, Service, PodDisruptionBudget)))
         if one is None or one.metadata.name == "kubernetes":
             return "nothing to unmake"
         await self.client.delete(type(one), one.metadata.name, one.metadata.namespace)

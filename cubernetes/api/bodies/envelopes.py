@@ -164,6 +164,18 @@ class Binding(Model):
     target: ObjectReference
 
 
+class Eviction(Model):
+    """Asks that the pod `metadata.name` be deleted, if the budgets of disruption allow it.
+
+    delete_options: how it is deleted.
+    """
+
+    api_version: str = shown("policy/v1")
+    kind: str = shown("Eviction")
+    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
+    delete_options: DeleteOptions | None = None
+
+
 class ScaleSpec(Model):
     """How large a workload should be.
 

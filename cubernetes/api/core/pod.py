@@ -33,8 +33,8 @@ def is_ready(pod: "Pod") -> bool:
 
 class Pod(Object):
     resource = Resource(
-        "", "v1", "Pod", "pods", ("po",), subresources=("status", "binding", "log", "exec"),
-        categories=("all",),
+        "", "v1", "Pod", "pods", ("po",),
+        subresources=("status", "binding", "eviction", "log", "exec"), categories=("all",),
     )  # fmt: skip
     columns = podcolumns.COLUMNS
     selectable = {
