@@ -124,6 +124,17 @@ class Api:
         target = target_of(path_of(kind, namespace, name))
         return self._tree("DELETE", target, _json(options), JSON)
 
+    def evict(self, pods: Resource, name: str, namespace: str, options: Tree) -> Tree:
+        """Ask for a pod's deletion, as far as its budget allows; options as those of delete."""
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": options,
+        }
+        target = target_of(path_of(pods, namespace, name, "eviction"))
+        return self._tree("POST", target, _json(eviction), JSON)
+
     def raw(self, path: str) -> Tree:
         return self._tree("GET", path)
 

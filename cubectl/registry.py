@@ -83,6 +83,24 @@ def _set() -> Verb:
     return setting.VERB
 
 
+def _cordon() -> Verb:
+    from cubectl.verbs.nodes import cordon
+
+    return cordon.CORDON
+
+
+def _uncordon() -> Verb:
+    from cubectl.verbs.nodes import cordon
+
+    return cordon.UNCORDON
+
+
+def _drain() -> Verb:
+    from cubectl.verbs.nodes import drain
+
+    return drain.VERB
+
+
 def _wait() -> Verb:
     from cubectl.verbs import wait
 
@@ -119,6 +137,9 @@ VERBS: tuple[Entry, ...] = (
     Entry("scale", "change how many replicas there are", _scale),
     Entry("rollout", "follow, undo, pause and restart rollouts", _rollout),
     Entry("set", "change images", _set),
+    Entry("cordon", "let a node take no new pods", _cordon),
+    Entry("uncordon", "let a node take new pods", _uncordon),
+    Entry("drain", "make a node empty, as far as budgets allow", _drain),
     Entry("wait", "return when objects are as asked", _wait),
     Entry("label", "set labels", _label),
     Entry("annotate", "set annotations", _annotate),

@@ -122,6 +122,8 @@ class TinyServer:
         if refusal is not None:
             raise refusal
         sent = json.loads(body) if body else {}
+        if method == "POST" and path.endswith("/eviction"):
+            method, path = "DELETE", path.removesuffix("/eviction")
         if method == "POST":
             asked = cast(Validation, query.get("fieldValidation", "Warn"))
             made = {**sent, "metadata": dict(sent["metadata"])}
@@ -134,7 +136,7 @@ class TinyServer:
             raise NotFound(f'{path.split("/")[-2]} "{path.rpartition("/")[2]}" not found')
         if method == "PATCH":
             return self._patch(tree, sent, is_dry=is_dry)
-        if method == "DELETE":
+        if method == "DELETE" and "dryRun" not in (sent.get("deleteOptions") or sent):
             del self.trees[path]
         return tree
 
@@ -186,10 +188,13 @@ def _kind(tree: Tree) -> type[Object]:
 def _is_asked_for(tree: Tree, query: Mapping[str, str]) -> bool:
     labels = tree["metadata"].get("labels", {})
     terms = [term.split("=") for term in query.get("labelSelector", "").split(",") if term]
-    name = query.get("fieldSelector", "").removeprefix("metadata.name=")
-    is_named = "metadata.name" not in query.get("fieldSelector", "")
-    return all(labels.get(key) == value for key, value in terms) and (
-        is_named or tree["metadata"]["name"] == name
+    fields = dict(part.split("=") for part in query.get("fieldSelector", "").split(",") if part)
+    found = {
+        "metadata.name": tree["metadata"]["name"],
+        "spec.nodeName": (tree.get("spec") or {}).get("nodeName", ""),
+    }
+    return all(labels.get(key) == value for key, value in terms) and all(
+        found.get(field, value) == value for field, value in fields.items()
     )
 
 

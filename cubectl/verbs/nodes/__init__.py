@@ -1,0 +1,1 @@
+"""Verbs about nodes: whether they take pods, and making them empty."""
