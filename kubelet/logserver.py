@@ -1,4 +1,4 @@
-"""Container logs, and commands in containers, over HTTPS, for the API server alone."""
+"""Container logs, commands in containers, and what pods use, over HTTPS: for the API server."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -17,6 +17,9 @@ from cubernetes.host.web.messages import Request, Response
 from cubernetes.host.web.site import Refused, Route, RoutedSite
 from cubernetes.host.web.tls import server_tls
 from kubelet.execserver import PING_S, Executions
+from kubelet.measure.exposition import resource_text, summary_json
+from kubelet.measure.measuring import Measuring
+from kubelet.measure.snapshot import Rates, Snapshot
 from kubelet.observer import Observer
 from kubelet.runtime.driver import Container, LogOptions, RuntimeDriver, RuntimeTrouble, State
 from kubelet.settings import ServingSettings
@@ -29,6 +32,10 @@ LIMITS = Limits(
     query_fields_max=100, connections_max=256, unknown_max=64, unknown_of_address_max=16
 )
 STOP_S = 1.0
+# Clients of this group may read what pods use, and nothing else.
+MONITORING = "system:monitoring"
+METRICS_PATH, SUMMARY_PATH = "/metrics/resource", "/stats/summary"
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class PodsHere(Protocol):
@@ -43,12 +50,13 @@ def serve_logs(
     runtime: RuntimeDriver,
     observer: Observer,
     clock: Clock,
+    uses: "Uses",
 ) -> Callable[[], Awaitable[None]]:
-    """Return the work that serves containers' logs, and commands in them, for ever."""
+    """Return the work that serves containers' logs, commands in them, and uses, for ever."""
     logs = ContainerLogs(settings.client_name, pods, runtime, observer, clock)
 
     async def serve() -> None:
-        server = log_server(logs)
+        server = log_server(logs, more=uses.routes())
         tls = server_tls(settings.cert, settings.key, settings.client_ca)
         await server.listen(EVERYWHERE, settings.port, tls)
         try:
@@ -60,8 +68,10 @@ def serve_logs(
     return serve
 
 
-def log_server(logs: "ContainerLogs", limits: Limits = LIMITS) -> HttpServer:
-    site = RoutedSite(logs.routes(), limits, check_may=logs.check_may)
+def log_server(
+    logs: "ContainerLogs", limits: Limits = LIMITS, more: Sequence[Route] = ()
+) -> HttpServer:
+    site = RoutedSite([*logs.routes(), *more], limits, check_may=logs.check_may)
     return HttpServer(site, limits, troubles=(RuntimeTrouble,))
 
 
@@ -90,6 +100,9 @@ class ContainerLogs:
 
     def check_may(self, request: Request) -> None:
         """Raises: Refused."""
+        is_read = request.path in (METRICS_PATH, SUMMARY_PATH)
+        if is_read and MONITORING in request.identity.groups:
+            return
         if request.identity.user != self._client_name:
             raise Refused(403, f"only {self._client_name} may ask")
 
@@ -139,6 +152,32 @@ class ContainerLogs:
     async def close(self) -> None:
         """Wait for the end of what sessions have left."""
         await self._executions.close()
+
+
+class Uses:
+    """What pods and the node use, for monitors and for the API server."""
+
+    def __init__(self, node_name: str, measuring: Measuring) -> None:
+        self._node_name, self._measuring = node_name, measuring
+
+    def routes(self) -> list[Route]:
+        return [("GET", METRICS_PATH, self.metrics), ("GET", SUMMARY_PATH, self.summary)]
+
+    async def metrics(self, _request: Request) -> Response:
+        """Raises: Refused."""
+        moment, _ = await self._looked()
+        text = resource_text(moment, is_whole=self._measuring.is_whole)
+        return Response(200, text.encode(), content_type=METRICS_TYPE)
+
+    async def summary(self, _request: Request) -> Response:
+        """Raises: Refused."""
+        return Response(200, summary_json(self._node_name, *await self._looked()))
+
+    async def _looked(self) -> tuple[Snapshot, Rates]:
+        try:
+            return await self._measuring.speeds()
+        except OSError as error:
+            raise Refused(503, f"the control groups cannot be read: {error}") from error
 
 
 async def limited(text: AsyncGenerator[bytes, None], bytes_max: int) -> AsyncGenerator[bytes, None]:

@@ -25,7 +25,10 @@ from cubernetes.reconcile.records import Recorder
 from kubelet.checkpoint import Checkpoint, FileCheckpoint
 from kubelet.counts import Counts
 from kubelet.drain.look import Connections, KernelConnections
-from kubelet.logserver import serve_logs
+from kubelet.logserver import Uses, serve_logs
+from kubelet.measure.measuring import Measuring, ReadGroups
+from kubelet.measure.tree import read_tree
+from kubelet.measure.usage import Tree
 from kubelet.mending import Mending
 from kubelet.network import guard
 from kubelet.network.driver import NetworkDriver, NetworkTrouble
@@ -51,6 +54,7 @@ from kubelet.ports.keptrules import KeptRules
 from kubelet.probes.asks import NodeAsker
 from kubelet.probes.driver import Asker
 from kubelet.probes.prober import Prober
+from kubelet.runtime.cgroup import CGROUP_ROOT
 from kubelet.runtime.driver import RuntimeDriver
 from kubelet.runtime.registry import RUNTIMES
 from kubelet.runtime_watch import RuntimeWatch
@@ -78,6 +82,8 @@ class Machine:
     resolv_conf: Callable[[], ResolvConf] = ResolvConf
     # What of memory, disk and process ids is left; one that has no end of them unless told.
     room_left: Callable[[], MachineRoom] = MachineRoom
+    # What the groups of pods use; nothing is known of any unless told.
+    read_groups: ReadGroups = lambda _uids: Tree()
 
 
 def this_machine(settings: KubeletSettings, env: Env) -> Machine:
@@ -97,6 +103,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         asker=NodeAsker(runtime),
         facts=partial(machine_facts, root),
         room_left=partial(room_left, root),
+        read_groups=partial(read_tree, Path("/proc"), CGROUP_ROOT),
         resolv_conf=partial(resolv_conf_here, settings.resolv_confs, settings.dns_servers),
     )
 
@@ -147,6 +154,7 @@ class Kubelet:
         )
         self._runtime_watch = RuntimeWatch(parts, self._workers, self._heartbeat.wake)
         self._pods_changed = asyncio.Event()
+        self._measuring = Measuring(lambda: self._workers.pods, machine.read_groups, env)
 
     def _parts(self, client: Client) -> Parts:
         settings, env, machine = self._settings, self._env, self._machine
@@ -207,10 +215,13 @@ class Kubelet:
             ("host ports", self._machine.host_ports.run),
             ("network", self._mending.run),
             ("guard", self._machine.guard.run),
+            ("measuring", self._measuring.run),
         ]
         serving, runtime = self._settings.serving, self._machine.runtime
         if serving is not None:
-            logs = serve_logs(serving, self._workers, runtime, self._observer, self._env.clock)
+            uses = Uses(self._settings.node_name, self._measuring)
+            clock = self._env.clock
+            logs = serve_logs(serving, self._workers, runtime, self._observer, clock, uses)
             loops.append(("logs", logs))
         return loops
 

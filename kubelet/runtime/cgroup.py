@@ -6,6 +6,8 @@ from pathlib import PurePosixPath
 # capabilities(7): without it nobody, root included, may lower an oom_score_adj.
 CAP_SYS_RESOURCE = 24
 OOM_SCORE_MIN = -1000
+# The group that the groups of all pods are in.
+CGROUP_ROOT = "cubernetes"
 
 V1 = frozenset({"cgroup"})
 V1_AND_V2 = frozenset({"cgroup", "cgroup2"})

@@ -18,6 +18,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from kubelet.runtime import docker_words as words
 from kubelet.runtime.cgroup import (
+    CGROUP_ROOT,
     V1,
     V1_AND_V2,
     group_folders,
@@ -68,7 +69,7 @@ class DockerRuntime:
         env: Env,
         socket: Path = SOCKET,
         *,
-        cgroup_root: str = "cubernetes",
+        cgroup_root: str = CGROUP_ROOT,
         pull_silence_s: float = PULL_SILENCE_S,
         proc: Path = Path("/proc"),
     ) -> None:

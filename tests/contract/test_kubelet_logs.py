@@ -12,12 +12,12 @@ import pytest
 from cubernetes.api.core.pod import Pod
 from cubernetes.host.env import Env
 from cubernetes.host.web.httpserver import HttpServer
+from cubernetes.host.web.messages import Identity, Request
+from cubernetes.host.web.site import Refused
 from cubernetes.host.web.tls import server_tls
-from kubelet.logserver import (
-    LIMITS,
-    ContainerLogs,
-    log_server,
-)
+from kubelet.logserver import LIMITS, ContainerLogs, Uses, log_server
+from kubelet.measure.measuring import Measuring
+from kubelet.measure.usage import PodGroup, Tree, Usage
 from kubelet.observer import Observer
 from kubelet.runtime.driver import ContainerSpec, SandboxSpec
 from kubelet.runtime.fake import Behaviour, FakeMachine, FakeRuntime
@@ -25,6 +25,7 @@ from tests.contract.certificates import write_certificates
 from tests.given import a_pod
 
 LINES = [b"one\n", b"two\n", b"three\n"]
+GROUPS = Tree(Usage(9, 9, 9), {a_pod("web-0").metadata.uid: PodGroup(Usage(10**9, 20, 30))})
 CLIENT = "client"  # the name in the certificate of the only one who may ask
 
 
@@ -61,7 +62,9 @@ async def world(tmp_path: Path) -> AsyncIterator[LogWorld]:
     observer = Observer(runtime)
     logs = ContainerLogs(CLIENT, OnePod(pod), runtime, observer, env.clock)
     # Within a test no silence ends by its deadline.
-    server = log_server(logs, replace(LIMITS, head_deadline_s=600))
+    measuring = Measuring(lambda: [pod], lambda _: GROUPS, env)
+    uses = Uses("n1", measuring).routes()
+    server = log_server(logs, replace(LIMITS, head_deadline_s=600), uses)
     tls = server_tls(names["server.crt"], names["server.key"], names["ca.crt"])
     await server.listen("127.0.0.1", 0, tls)
     ours = ssl.create_default_context(cafile=names["ca.crt"])
@@ -71,6 +74,31 @@ async def world(tmp_path: Path) -> AsyncIterator[LogWorld]:
     await server.stop(0.1)
     await observer.close()
     machine.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/metrics/resource", b'pod_cpu_usage_seconds_total{namespace="default",pod="web-0"} 1 '),
+        ("/stats/summary", b'"workingSetBytes":30'),
+    ],
+)
+async def test_what_pods_use_is_told(world: LogWorld, path: str, words: bytes) -> None:
+    async with world.session.get(f"https://127.0.0.1:{world.server.port}{path}") as answer:
+        assert (answer.status, words in await answer.read()) == (200, True)
+
+
+def test_monitors_read_what_pods_use_and_no_logs() -> None:
+    env = Env()
+    runtime = FakeRuntime(FakeMachine(env))
+    logs = ContainerLogs(CLIENT, OnePod(a_pod("a")), runtime, Observer(runtime), env.clock)
+    monitor = Identity("tsdb", ("system:monitoring",))
+    for path in ("/metrics/resource", "/stats/summary"):
+        logs.check_may(Request("GET", path, identity=monitor))
+        with pytest.raises(Refused):
+            logs.check_may(Request("GET", path, identity=Identity("system:node:n1")))
+    with pytest.raises(Refused):
+        logs.check_may(Request("GET", "/containerLogs/a/b/c", identity=monitor))
 
 
 async def test_a_log_is_what_was_written(world: LogWorld) -> None:

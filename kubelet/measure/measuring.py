@@ -1,0 +1,87 @@
+"""Looks at what pods use: for a client that asks, and now and then, so that speeds are known."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+
+from cubernetes.api.core.pod import Pod
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from kubelet.measure.snapshot import Rates, Snapshot, rates_of, snapshot_of
+from kubelet.measure.usage import Tree
+
+log = Log(__name__)
+
+PAUSE_S = 5.0
+# A look so young answers the next client as well: nobody makes a node look more often.
+FRESH_S = 0.9
+# Speeds are of this long: short enough to follow a load, long enough to be steady.
+WINDOW_S = 15.0
+KEPT_MAX = 32
+DEADLINE_S = 5.0
+
+type ReadGroups = Callable[[Sequence[str]], Tree]
+
+
+class Measuring:
+    """One for a node; its clients share looks."""
+
+    def __init__(self, pods: Callable[[], Sequence[Pod]], read: ReadGroups, env: Env) -> None:
+        self._pods, self._read, self._env = pods, read, env
+        self._kept: deque[Snapshot] = deque(maxlen=KEPT_MAX)
+        self._turn = asyncio.Lock()
+        self._looked_s = float("-inf")
+        self._looks = env.metrics.counter(
+            "cube_kubelet_measure_passes_total", "Passes over the control groups of pods."
+        )
+        self._files = env.metrics.counter(
+            "cube_kubelet_measure_files_total", "Files that these passes have read."
+        )
+        self.is_whole = True
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except OSError as error:
+                log.warning("control groups not read", why=error)
+            await self._env.clock.sleep(PAUSE_S)
+
+    async def look(self) -> Snapshot:
+        """Return what is used now, or a moment ago.
+
+        Raises: OSError: the kernel did not answer in time.
+        """
+        async with self._turn:
+            clock = self._env.clock
+            if self._kept and clock.monotonic() - self._looked_s < FRESH_S:
+                return self._kept[-1]
+            pods = self._pods()
+            uids = [pod.metadata.uid for pod in pods]
+            at, began_s = clock.now(), clock.monotonic()
+            work = partial(self._read, uids)
+            tree = await self._env.blocking.run(("measure", "pods"), work, deadline_s=DEADLINE_S)
+            self._looks.inc()
+            self._files.inc(tree.file_count)
+            self._looked_s, self.is_whole = began_s, not tree.is_cut
+            self._keep(snapshot_of(tree, pods, at))
+            return self._kept[-1]
+
+    async def speeds(self) -> tuple[Snapshot, Rates]:
+        """Return what is used now, and how fast.
+
+        Raises: OSError: the kernel did not answer in time.
+        """
+        now = await self.look()
+        return now, rates_of(list(self._kept))
+
+    def _keep(self, moment: Snapshot) -> None:
+        """Keep a look, and those before it as far as the window goes; one of them at least."""
+        if self._kept and moment.at <= self._kept[-1].at:
+            self._kept.clear()  # the clock was set back: no speed follows from what it said before
+        self._kept.append(moment)
+        oldest_at = moment.at - timedelta(seconds=WINDOW_S)
+        while len(self._kept) > 2 and self._kept[1].at <= oldest_at:
+            self._kept.popleft()

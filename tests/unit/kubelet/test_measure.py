@@ -1,0 +1,297 @@
+"""What pods use: groups of both versions and both drivers, read from trees that tests write."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podstatus import ContainerState, ContainerStatus, StateRunning
+from cubernetes.api.meta import replaced
+from kubelet.measure.exposition import resource_text, summary_json
+from kubelet.measure.measuring import Measuring
+from kubelet.measure.snapshot import Snapshot, rates_of, snapshot_of
+from kubelet.measure.tree import GROUPS_MAX, read_tree
+from kubelet.measure.usage import (
+    Hierarchies,
+    PodGroup,
+    Tree,
+    Usage,
+    container_id_of,
+    hierarchies_of,
+    machine_usage,
+    usage_of,
+)
+from tests.given import a_running_pod
+from tests.simulation.clock import AtOnce, sim_env
+from tests.simulation.loop import run_simulated
+from tsdb.steps import finished
+from tsdb.wire.exposition import parse_exposition
+
+UID = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
+ID, PAUSE = "5d" * 32, "6e" * 32
+T0 = datetime(2026, 11, 1, tzinfo=UTC)
+CGROUPFS = (f"cubernetes/pod{UID}", "{}")
+SYSTEMD = (
+    f"cubernetes.slice/cubernetes-pod{UID.replace('-', '_')}.slice",
+    "docker-{}.scope",
+)
+V1_ROWS = ("cpu,cpuacct", "memory", "pids")
+
+
+def write(folder: Path, texts: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+
+
+def v1_group(root: Path, group: str, cpu_ns: int, held: int) -> None:
+    stat = f"cache 9\ninactive_file 7\ntotal_inactive_file {held // 4}\n"
+    memory = {
+        "memory.usage_in_bytes": f"{held}\n",
+        "memory.stat": stat,
+        "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
+    }
+    throttled = "nr_periods 9\nnr_throttled 3\nthrottled_time 2500\n"
+    write(root / "cpu,cpuacct" / group, {"cpuacct.usage": f"{cpu_ns}\n", "cpu.stat": throttled})
+    write(root / "memory" / group, memory)
+    write(root / "pids" / group, {"pids.current": "4\n"})
+
+
+def v2_group(root: Path, group: str, cpu_ns: int, held: int) -> None:
+    texts = {
+        "cpu.stat": f"usage_usec {cpu_ns // 1000}\nuser_usec 1\nthrottled_usec 3\n",
+        "memory.current": f"{held}\n",
+        "memory.stat": f"anon 1\ninactive_file {held // 4}\n",
+        "memory.events": "low 0\noom 2\noom_kill 2\n",
+        "pids.current": "4\n",
+    }
+    write(root / group, texts)
+
+
+def a_proc(folder: Path, root: Path, version: int) -> Path:
+    """Write the files of /proc that a pass reads; some systemd hierarchy of v1 is always there."""
+    rows = [f"tmpfs {root} tmpfs rw 0 0"]
+    if version == 1:
+        rows += [f"cgroup {root}/{one} cgroup rw,relatime,{one} 0 0" for one in V1_ROWS]
+        rows += [f"cgroup2 {root}/unified cgroup2 rw 0 0"]
+    else:
+        rows += [f"cgroup2 {root} cgroup2 rw,nsdelegate 0 0"]
+    proc = folder / "proc"
+    stat = "cpu  100 0 50 1000 10 0 0 0 0 0\ncpu0 1 1 1 1 1 1 1 1\n"
+    meminfo = "MemTotal:       1000 kB\nMemFree:  1 kB\nMemAvailable:    400 kB\n"
+    write(proc, {"mounts": "\n".join(rows) + "\n", "stat": stat, "meminfo": meminfo})
+    return proc
+
+
+@pytest.mark.parametrize("driver", [CGROUPFS, SYSTEMD], ids=["cgroupfs", "systemd"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_both_versions_and_both_drivers_say_the_same(
+    tmp_path: Path, version: int, driver: tuple[str, str]
+) -> None:
+    pod, child = driver
+    root, group = tmp_path / "cgroup", {1: v1_group, 2: v2_group}[version]
+    group(root, pod, 9_000_000, 4000)
+    group(root, f"{pod}/{child.format(ID)}", 7_000_000, 3200)
+    group(root, f"{pod}/{child.format(PAUSE)}", 1_000_000, 400)
+    found = read_tree(a_proc(tmp_path, root, version), "cubernetes", [UID, "another"])
+    assert found.pods.keys() == {UID}
+    whole = found.pods[UID]
+    assert whole.usage.cpu_ns == 9_000_000
+    assert whole.usage.working_set_bytes == 3000
+    assert whole.containers.keys() == {ID, PAUSE}
+    throttled_ns = {1: 2500, 2: 3000}[version]
+    assert whole.containers[ID] == Usage(7_000_000, 3200, 2400, 4, throttled_ns, 2)
+    # The root group has no files of its own here: /proc tells of the machine.
+    assert found.node.working_set_bytes == 600 * 1024
+    assert found.node.cpu_ns is not None
+    # The root's, the pod's and two containers' files: all are counted.
+    assert found.file_count == {1: 6, 2: 5}[version] * 4
+
+
+def test_a_pass_ends_at_its_limit_and_says_so(tmp_path: Path) -> None:
+    root = tmp_path / "cgroup"
+    for index in range(GROUPS_MAX + 5):
+        (root / CGROUPFS[0] / f"{index:064x}").mkdir(parents=True)
+    found = read_tree(a_proc(tmp_path, root, 2), "cubernetes", [UID, "later"])
+    assert found.is_cut
+    assert len(found.pods[UID].containers) == GROUPS_MAX
+
+
+def test_a_machine_without_groups_has_no_pods(tmp_path: Path) -> None:
+    proc = a_proc(tmp_path, tmp_path / "none", 2)
+    (proc / "mounts").write_text("")
+    found = read_tree(proc, "cubernetes", [UID])
+    assert not found.pods
+    assert found.node.working_set_bytes == 600 * 1024
+
+
+def test_hybrid_hierarchies_count_by_version_one() -> None:
+    rows = "c /v1/cpu cgroup rw,cpu,cpuacct 0 0\nc /v1/m cgroup rw,memory 0 0\nc /u cgroup2 rw 0 0"
+    found = hierarchies_of(rows)
+    assert (found.main, found.v2) == ("/v1/m", "")
+    assert dict(found.files("/g"))["cpuacct.usage"] == "/v1/cpu/g/cpuacct.usage"
+    assert hierarchies_of("c /u cgroup2 rw 0 0") == Hierarchies({}, "/u")
+
+
+@pytest.mark.parametrize(
+    "texts", [{}, {"cpu.stat": "usage_usec", "memory.current": "max"}, {"memory.stat": "a b\n\n"}]
+)
+def test_text_that_says_nothing_is_no_number(texts: dict[str, str]) -> None:
+    assert usage_of(texts) == Usage()
+
+
+def test_a_working_set_is_never_below_nothing() -> None:
+    texts = {"memory.current": "5", "memory.stat": "inactive_file 9"}
+    assert usage_of(texts).working_set_bytes == 0
+
+
+def test_a_root_group_that_tells_is_believed() -> None:
+    own = Usage(cpu_ns=5, working_set_bytes=6)
+    told = machine_usage(own, "cpu 1 1 1 1 1 1 1 1", "MemTotal: 9 kB\nMemAvailable: 1 kB", 100)
+    assert (told.cpu_ns, told.working_set_bytes) == (5, 6)
+    assert machine_usage(Usage(), "", "", 100) == Usage()
+    ticks = machine_usage(Usage(), "cpu  100 0 50 1000 10 0 0 0", "", 100)
+    assert ticks.cpu_ns == 1_500_000_000
+
+
+def test_an_id_is_read_from_either_spelling() -> None:
+    assert container_id_of(ID) == container_id_of(f"docker-{ID}.scope") == ID
+
+
+def the_pod() -> Pod:
+    pod = a_running_pod("web-0")
+    runs = ContainerStatus(
+        name="main",
+        container_id=f"docker://{ID}",
+        state=ContainerState(running=StateRunning(started_at=T0)),
+    )
+    ended = ContainerStatus(name="old", container_id=f"docker://{PAUSE}")
+    return replaced(pod, status=replaced(pod.status, container_statuses=(runs, ended)))
+
+
+def a_tree(cpu_ns: int = 2 * 10**9, inner_ns: int | None = None) -> Tree:
+    inner = Usage(cpu_ns if inner_ns is None else inner_ns, 3000, 2000, 4, 500, 0)
+    group = PodGroup(Usage(cpu_ns, 10, 10), {ID: inner, PAUSE: Usage(7, 7, 7)})
+    return Tree(Usage(9 * 10**9, None, 8000), {the_pod().metadata.uid: group})
+
+
+def test_only_running_containers_of_the_status_have_names() -> None:
+    moment = snapshot_of(a_tree(), [the_pod()], T0)
+    (pod,) = moment.pods
+    assert [one.name for one in pod.containers] == ["main"]
+    # A group of version 1 may count less than what is in it.
+    assert pod.usage.working_set_bytes == 2000
+    assert snapshot_of(Tree(), [the_pod()], T0).pods == []
+
+
+def test_a_speed_is_since_the_oldest_moment_that_knows_it() -> None:
+    moments = [
+        snapshot_of(Tree(Usage(cpu_ns=0)), [the_pod()], T0),
+        snapshot_of(a_tree(10**9), [the_pod()], T0 + timedelta(seconds=5)),
+        snapshot_of(a_tree(4 * 10**9), [the_pod()], T0 + timedelta(seconds=10)),
+    ]
+    rates = rates_of(moments)
+    assert rates.cpu_ns[ID] == 600_000_000
+    assert rates.cpu_ns[None] == 900_000_000
+    assert rates.window_s == 10
+
+
+def test_no_speed_follows_from_a_counter_that_went_back_or_from_no_time() -> None:
+    later = snapshot_of(a_tree(5), [the_pod()], T0 + timedelta(seconds=9))
+    assert ID not in rates_of([snapshot_of(a_tree(), [the_pod()], T0), later]).cpu_ns
+    assert rates_of([snapshot_of(a_tree(), [the_pod()], later.at), later]).cpu_ns == {}
+    assert rates_of([]).cpu_ns == {}
+
+
+def test_the_text_is_read_by_our_own_store() -> None:
+    moment = snapshot_of(a_tree(), [the_pod()], T0)
+    read = finished(parse_exposition(resource_text(moment), 1000))
+    assert len(read.series) == len(set(read.series)) == 11
+    assert read.times.count(None) == 1  # that of the error, which is of the answer
+
+
+def test_names_are_those_of_kubernetes() -> None:
+    text = resource_text(snapshot_of(a_tree(), [the_pod()], T0))
+    stamp = int(T0.timestamp() * 1000)
+    labels = 'container="main",namespace="default",pod="web-0"'
+    assert f"container_cpu_usage_seconds_total{{{labels}}} 2 {stamp}\n" in text
+    assert f"container_memory_working_set_bytes{{{labels}}} 2000 {stamp}\n" in text
+    pod = 'namespace="default",pod="web-0"'
+    assert f"pod_memory_working_set_bytes{{{pod}}} 2000 {stamp}\n" in text
+    assert f"node_cpu_usage_seconds_total 9 {stamp}\n" in text
+    assert "resource_scrape_error 0\n" in text
+    assert "resource_scrape_error 1\n" in resource_text(Snapshot(T0, Usage()), is_whole=False)
+
+
+def test_the_summary_leaves_out_what_is_not_known() -> None:
+    moment = snapshot_of(a_tree(), [the_pod()], T0)
+    told = summary_json("n1", moment, rates_of([moment])).decode()
+    assert '"usageCoreNanoSeconds":2000000000' in told
+    assert "usageNanoCores" not in told
+    assert '"workingSetBytes":8000' in told
+
+
+def a_source() -> tuple[list[int], Callable[[Sequence[str]], Tree]]:
+    """Return a list of the looks that were taken, and what takes them: a second of work each."""
+    looks = list[int]()
+
+    def read(uids: Sequence[str]) -> Tree:
+        looks.append(len(uids))
+        return a_tree(10**9 * len(looks))
+
+    return looks, read
+
+
+def test_clients_share_a_look_while_it_is_fresh() -> None:
+    looks, read = a_source()
+
+    async def story() -> None:
+        env = sim_env("measure")
+        measuring = Measuring(lambda: [the_pod()], read, env)
+        async with asyncio.TaskGroup() as group:
+            first, second = (group.create_task(measuring.look()) for _ in range(2))
+        assert first.result() is second.result()
+        await env.clock.sleep(2)
+        moment, rates = await measuring.speeds()
+        assert moment is not first.result()
+        assert looks == [1, 1]
+        assert rates.cpu_ns[ID] == 500_000_000
+
+    run_simulated(story())
+
+
+def test_looks_are_forgotten_beyond_the_window() -> None:
+    async def story() -> None:
+        env = sim_env("measure")
+        measuring = Measuring(lambda: [the_pod()], a_source()[1], env)
+        for _ in range(40):
+            await measuring.look()
+            await env.clock.sleep(5)
+        _, rates = await measuring.speeds()
+        assert rates.window_s == 15
+
+    run_simulated(story())
+
+
+def test_a_kernel_that_hangs_is_told_and_asked_again() -> None:
+    async def story() -> None:
+        env = sim_env("measure")
+        assert isinstance(env.blocking, AtOnce)
+        env.blocking.hanging.add(("measure", "pods"))
+        measuring = Measuring(lambda: [the_pod()], a_source()[1], env)
+        with pytest.raises(OSError, match="no end"):
+            await measuring.look()
+        env.blocking.hanging.clear()
+        assert (await measuring.look()).pods
+
+    run_simulated(story())
+
+
+def test_shuffled_pods_are_told_in_one_order() -> None:
+    pods = [a_running_pod(f"web-{index}") for index in range(5)]
+    tree = Tree(pods={pod.metadata.uid: PodGroup(Usage(1)) for pod in pods})
+    moments = [snapshot_of(tree, order, T0) for order in (pods, pods[::-1])]
+    assert resource_text(moments[0]) == resource_text(moments[1])
