@@ -4,7 +4,7 @@ The table is made of the registered kinds once, at start; a route without a poli
 Every name of every kind is a subdomain: nothing else in a path ever becomes a key.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -14,6 +14,8 @@ from apiserver.call import Checks, Handler, Policy, Route
 from apiserver.enrolment import joining
 from apiserver.strategies.registry import STRATEGIES, Strategies, strategy_of
 from apiserver.subresources.registry import parameters_of, refused_of, subresources_of
+from apiserver.uses import metrics as uses
+from apiserver.uses.targets import targets
 from apiserver.verbs import delete, read
 from apiserver.verbs import write as writing
 from apiserver.verbs.worded import handlers_of
@@ -24,6 +26,12 @@ from cubernetes.api import names
 from cubernetes.api.errors import BadRequest, MethodNotAllowed, NotFound
 from cubernetes.api.meta import Object
 from cubernetes.host.web import routes as http
+
+# Kinds whose objects are found when somebody asks, by the verbs that they have.
+ASKED: Mapping[type[Object], Mapping[str, Handler]] = {
+    COMPONENTS: components.HANDLERS,
+    **uses.HANDLERS,
+}
 
 
 class PolicyMissing(Exception):
@@ -92,8 +100,8 @@ def table(kinds: Sequence[type[Object]], strategies: Strategies = STRATEGIES) ->
 
 def _handler(route: Route, kind: type[Object], strategies: Strategies) -> Handler:
     """Return what carries a route out; what is written of a view is written in other words."""
-    if kind is COMPONENTS:
-        return components.HANDLERS.get(route.verb, route.handler)
+    if kind in ASKED:
+        return ASKED[kind].get(route.verb, route.handler)
     wording = WORDINGS.get(kind)
     if wording is None:
         return route.handler
@@ -111,6 +119,7 @@ def _about_the_server(kinds: Sequence[type[Object]], documents: Documents) -> It
         yield Route("GET", path, "get", health.livez, Policy.OPEN)
     yield Route("GET", "/readyz", "get", health.readyz, Policy.OPEN)
     yield Route("GET", "/metrics", "get", counts.metrics, Policy.ROLE, resource="metrics")
+    yield Route("GET", "/metrics/targets", "get", targets, Policy.ROLE, resource="metrics")
     yield Route("GET", "/version", "get", discovery.version, Policy.OPEN)
     yield Route("GET", "/cluster-info", "get", joining.cluster_info, Policy.OPEN)
     yield Route("GET", "/api", "get", discovery.versions, Policy.KNOWN)

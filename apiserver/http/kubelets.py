@@ -14,7 +14,6 @@ from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.messages import Upgrade
 from cubernetes.host.web.upgrade import upgraded_stream
 
-PORT_DEFAULT = 10250
 CONNECT_DEADLINE_S = 3.0
 ANSWER_DEADLINE_S = 10.0
 # A log that is not followed must go on coming; one that is followed may be silent for as long.
@@ -102,8 +101,7 @@ def address_of(node: Node) -> str:
     if not node.address:
         message = f"node {node.metadata.name} has no InternalIP yet"
         raise ServiceUnavailable(message, retry_after_s=5)
-    port = node.status.daemon_endpoints.kubelet_endpoint.port or PORT_DEFAULT
-    return f"https://{node.address}:{port}"
+    return f"https://{node.address}:{node.kubelet_port}"
 
 
 def refusal_of(status: int, node: str, told: str) -> ApiError:

@@ -7,13 +7,19 @@ from apiserver.views import components
 from apiserver.views.endpoints import EndpointsView
 from apiserver.views.events import EventView
 from apiserver.views.eventwords import EVENT_WORDING
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.events.event import Event as NewerEvent
 from cubernetes.api.meta import Object
+from cubernetes.api.metrics.use import NodeMetrics, PodMetrics
 
 VIEWS: tuple[ViewMaker, ...] = (EndpointsView, EventView)
 
 # The views that are written too; the others are read only.
 WORDINGS: Mapping[type[Object], Wording] = {NewerEvent: EVENT_WORDING}
+
+# What nodes and pods use: asked of the kubelets.
+USED: tuple[type[Object], ...] = (NodeMetrics, PodMetrics)
 
 
 def kinds_shown(stored: Collection[type[Object]]) -> tuple[type[Object], ...]:
@@ -21,4 +27,6 @@ def kinds_shown(stored: Collection[type[Object]]) -> tuple[type[Object], ...]:
     views = [make() for make in VIEWS]
     shown = [one.kind for one in views if all(each in stored for each in one.sources)]
     is_core_served = any(not kind.resource.group for kind in stored)
-    return (*shown, components.KIND) if is_core_served else tuple(shown)
+    parts = (components.KIND,) if is_core_served else ()
+    used = USED if Node in stored and Pod in stored else ()
+    return (*shown, *parts, *used)

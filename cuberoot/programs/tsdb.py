@@ -1,10 +1,10 @@
-"""The time-series store: it follows the metrics of all programs of the control plane's node. Pure.
+"""The time-series store: it follows all programs of its node, and every node's pods. Pure.
 
 It listens on the loopback, as the metrics themselves do: every local process may ask and write.
 """
 
 from cuberoot import layout
-from cuberoot.cluster import Cluster
+from cuberoot.cluster import API_PORT, Cluster
 from cuberoot.layout import pair
 from cuberoot.program import (
     CLUSTER,
@@ -19,6 +19,8 @@ from tsdb.settings import ScrapeJob, ScrapeTls, TargetGroup, TsdbSettings
 
 PORT = 9090
 LOOPBACK = "127.0.0.1"
+# How often what pods use is read: autoscalers decide on it.
+KUBELETS_S, DISCOVERY_S = 2.0, 10.0
 URL = f"http://{LOOPBACK}:{PORT}"
 
 
@@ -42,7 +44,17 @@ def settings(site: Site) -> TsdbSettings:
         for name, metrics in counted
         if metrics.scheme == "http"
     ]
-    jobs = [*guarded, ScrapeJob(name="programs", groups=open_groups)]
+    # The API server names every node's kubelet, as nodes come and go.
+    kubelets = ScrapeJob(
+        name="kubelets",
+        interval_s=KUBELETS_S,
+        timeout_s=KUBELETS_S,
+        scheme="https",
+        tls=tls,
+        http_sd=[f"https://{LOOPBACK}:{API_PORT}/metrics/targets"],
+        http_sd_interval_s=DISCOVERY_S,
+    )
+    jobs = [*guarded, kubelets, ScrapeJob(name="programs", groups=open_groups)]
     return TsdbSettings(data_dir=str(layout.TSDB_STATE), host=LOOPBACK, port=PORT, scrape=jobs)
 
 
@@ -54,7 +66,7 @@ PROGRAM = Program(
     name="tsdb",
     place="control-plane",
     settings=settings,
-    # Read the API server's metrics, and nothing else.
+    # Read the API server's metrics and what pods use, and nothing else.
     certificates=(
         Certificate("tsdb", CLUSTER, lambda _: Identity("tsdb", ("system:monitoring",))),
     ),

@@ -1,6 +1,7 @@
 """What the API server counts of its work, and who may know."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -52,6 +53,22 @@ async def test_a_monitor_may_read_the_metrics_and_nothing_else(world: World) -> 
 )
 async def test_who_else_may(world: World, identity: Identity, code: int) -> None:
     assert (await world.call("GET", "/metrics", identity=identity)).code == code
+
+
+async def test_a_monitor_is_told_of_every_nodes_kubelet_and_nobody_else_is(world: World) -> None:
+    for name, address in (("n2", "10.0.0.2"), ("n1", "10.0.0.1"), ("n3", "")):
+        await world.call("POST", NODES, {"metadata": {"name": name}})
+        addresses = [{"type": "InternalIP", "address": address}] if address else []
+        change = {"status": {"addresses": addresses}}
+        await world.call("PATCH", f"{NODES}/{name}/status", change)
+    answer = await world.call("GET", "/metrics/targets", identity=MONITOR)
+    path = "/metrics/resource"
+    assert json.loads(answer.body) == [
+        {"targets": [f"{address}:10250"], "labels": {"node": name, "__metrics_path__": path}}
+        for name, address in (("n1", "10.0.0.1"), ("n2", "10.0.0.2"))
+    ]
+    node = Identity("system:node:n1", ("system:nodes",))
+    assert (await world.call("GET", "/metrics/targets", identity=node)).code == 403
 
 
 async def test_requests_are_counted_by_what_was_asked_and_its_code(world: World) -> None:

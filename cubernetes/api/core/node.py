@@ -27,6 +27,7 @@ from cubernetes.api.resource import Resource
 
 ROLE_LABEL = "node-role.kubernetes.io/"
 HOSTNAME_LABEL = "kubernetes.io/hostname"
+KUBELET_PORT = 10250  # where one listens that says nothing else
 
 
 class Taint(Model):
@@ -190,6 +191,11 @@ class Node(Object):
         """Return the InternalIP by which other nodes reach this one; empty where unknown."""
         internal = (one.address for one in self.status.addresses if one.type == "InternalIP")
         return next(internal, "")
+
+    @property
+    def kubelet_port(self) -> int:
+        """Return the port at which its kubelet answers; the usual one where it does not say."""
+        return self.status.daemon_endpoints.kubelet_endpoint.port or KUBELET_PORT
 
     def defaulted(self) -> "Node":
         """Fill in podCIDR and podCIDRs from each other, as Kubernetes does."""

@@ -152,6 +152,7 @@ def test_the_store_follows_all_programs_as_the_example_does_with_a_certificate_o
         groups = sorted(job.groups, key=lambda group: group.targets)
         wanted = sorted(by_name[job.name].groups, key=lambda group: group.targets)
         assert groups == wanted
+        assert job.http_sd == by_name[job.name].http_sd
         assert (job.tls, job.scheme) == (by_name[job.name].tls, by_name[job.name].scheme)
     assert told.data_dir == example.data_dir
 
