@@ -119,6 +119,12 @@ def _annotate() -> Verb:
     return label.ANNOTATE
 
 
+def _top() -> Verb:
+    from cubectl.verbs import top
+
+    return top.VERB
+
+
 def _version() -> Verb:
     from cubectl.verbs import version
 
@@ -143,5 +149,6 @@ VERBS: tuple[Entry, ...] = (
     Entry("wait", "return when objects are as asked", _wait),
     Entry("label", "set labels", _label),
     Entry("annotate", "set annotations", _annotate),
+    Entry("top", "tell what nodes and pods use", _top),
     Entry("version", "tell the versions of client and server", _version),
 )
