@@ -8,7 +8,7 @@ from apiserver.state.items import Item, encoded, stored
 from apiserver.state.keys import key_of
 from apiserver.state.statuses import absent
 from apiserver.uses.summaries import node_metrics, pod_metrics, summaries_of, summary_of
-from apiserver.verbs.read import LIMIT_MAX, form_for, selection_for
+from apiserver.verbs.read import LIMIT_MAX, form_for, revision_in, selection_for
 from cubernetes.api.bodies.envelopes import ListMeta
 from cubernetes.api.coding.codec import encode
 from cubernetes.api.core.node import Node
@@ -20,7 +20,7 @@ from cubernetes.host.web.messages import Response
 
 
 async def get_node(backend: Backend, call: Call) -> Response:
-    form, kubelets = form_for(backend, call), await _ready(backend)
+    form, kubelets = form_for(backend, call), await _ready(backend, call)
     node = backend.find(Node, call.name)
     if node is None:
         raise absent(call.kind.resource, call.name)
@@ -28,7 +28,7 @@ async def get_node(backend: Backend, call: Call) -> Response:
 
 
 async def get_pod(backend: Backend, call: Call) -> Response:
-    form, kubelets = form_for(backend, call), await _ready(backend)
+    form, kubelets = form_for(backend, call), await _ready(backend, call)
     pod = backend.find(Pod, call.name, call.namespace)
     node = backend.find(Node, pod.spec.node_name) if pod is not None else None
     if pod is None or node is None:
@@ -37,7 +37,7 @@ async def get_pod(backend: Backend, call: Call) -> Response:
 
 
 async def list_nodes(backend: Backend, call: Call) -> Response:
-    kubelets = await _ready(backend)
+    kubelets = await _ready(backend, call)
     nodes = [one for one in backend.objects(Node) if isinstance(one, Node)]
     said = await summaries_of(kubelets, nodes)
     found = (
@@ -47,7 +47,7 @@ async def list_nodes(backend: Backend, call: Call) -> Response:
 
 
 async def list_pods(backend: Backend, call: Call) -> Response:
-    kubelets = await _ready(backend)
+    kubelets = await _ready(backend, call)
     pods = [
         one
         for one in backend.objects(Pod)
@@ -62,8 +62,12 @@ async def list_pods(backend: Backend, call: Call) -> Response:
     return _listed(backend, call, found)
 
 
-async def _ready(backend: Backend) -> KubeletLogs:
-    """Raises: ServiceUnavailable, Timeout."""
+async def _ready(backend: Backend, call: Call) -> KubeletLogs:
+    """Return the way to the kubelets; a revision is read, though nothing here has one.
+
+    Raises: BadRequest, ServiceUnavailable, Timeout.
+    """
+    revision_in(call)
     await backend.caught_up()
     if backend.logs is None:
         raise ServiceUnavailable("this server has no way to the kubelets")
@@ -81,6 +85,8 @@ def _told(call: Call, form: object, found: Object | None) -> Response:
 def _listed(backend: Backend, call: Call, found: Iterable[Object | None]) -> Response:
     """Answer with all there are now: there are no pages, and nothing older."""
     call.number("limit", 0, LIMIT_MAX)
+    if call.request.parameter("resourceVersionMatch"):
+        raise BadRequest("resourceVersionMatch: what is used is of no revision")
     if call.is_set("watch"):
         raise MethodNotAllowed("what is used cannot be watched", allowed=("GET",))
     if call.request.parameter("continue"):
