@@ -6,7 +6,7 @@ pods ahead of another. After a restart the round goes on from the node of the po
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,8 +15,9 @@ from cubernetes.api.core.event import MESSAGE_MAX
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.placement.nodes import named_nodes
 from scheduler.nodeinfo import NodeInfo, PodRequests
-from scheduler.plugin import SCORE_MAX, Filter, Refused, Score
-from scheduler.registry import FILTERS, SCORES
+from scheduler.peers.neighbour import ALONE, NO_RULES, Neighbour
+from scheduler.plugin import SCORE_MAX, Asked, Filter, PeerFilter, Refused, Score
+from scheduler.registry import FILTERS, PEER_FILTERS, PEER_SCORES, SCORES
 from scheduler.snapshot import Snapshot
 
 NAMED_NODES = 10  # so many nodes are told one by one; more are told by reason
@@ -64,21 +65,19 @@ def place(
     cursor: str,
     filters: Sequence[Filter] = FILTERS,
     scores: Sequence[Score] = SCORES,
+    neighbour: Neighbour = ALONE,
 ) -> Verdict:
     """Choose the node with the highest score; of several, the next after cursor.
 
     Asks no further than the first node that passes and could not be better.
     """
     known = snapshot.refusals(requests)
+    search = Search(requests, snapshot, neighbour, filters, scores)
     best = ""
     if len(known.reasons) < len(snapshot):
         # A pod of few nodes, such as one of a DaemonSet, is not asked about at all the others.
-        best = _best(requests, snapshot, _named(requests, snapshot), filters, scores)
-        best = best or _best(requests, snapshot, snapshot.names_after(cursor), filters, scores)
-    if best:
-        return Placement(best)
-    refused = Refused(requests, frozenset(known.filters.values()))
-    return Unschedulable(dict(known.reasons), refused)
+        best = search.best(_named(requests, snapshot)) or search.best(snapshot.names_after(cursor))
+    return Placement(best) if best else search.refusal()
 
 
 def _named(requests: PodRequests, snapshot: Snapshot) -> Sequence[str]:
@@ -87,31 +86,110 @@ def _named(requests: PodRequests, snapshot: Snapshot) -> Sequence[str]:
     return [name for name in sorted(names or ()) if snapshot.node(name) is not None]
 
 
-def _best(
-    requests: PodRequests,
-    snapshot: Snapshot,
-    names: Iterable[str],
-    filters: Sequence[Filter],
-    scores: Sequence[Score],
-) -> str:
-    """Return the first of the best of these nodes; empty where all refuse, which is remembered."""
-    known = snapshot.refusals(requests)
-    best, best_total, top = "", -1, SCORE_MAX * sum(one.weight for one in scores)
-    for name in names:
-        if name in known.reasons:
-            continue
-        node = snapshot.node(name)
-        assert node is not None, f"{name} is in no snapshot"  # noqa: S101  a bug if not
-        refusing = first_refusing(requests, node, filters)
+class Search:
+    """One decision: a pod's rules, prepared once, and asked about nodes."""
+
+    def __init__(
+        self,
+        requests: PodRequests,
+        snapshot: Snapshot,
+        neighbour: Neighbour = ALONE,
+        filters: Sequence[Filter] = FILTERS,
+        scores: Sequence[Score] = SCORES,
+    ) -> None:
+        self._requests, self._snapshot, self._neighbour = requests, snapshot, neighbour
+        self._filters, self._scores = filters, scores
+        self._known = snapshot.refusals(requests)
+        self._peers: list[tuple[PeerFilter, Callable[[str], str]]] = []
+        self._wishes: list[tuple[int, Callable[[str], float | None]]] = []
+        if neighbour.rules != NO_RULES or snapshot.pods.has_rules:
+            self._prepare(Asked(requests, neighbour, snapshot.pods))
+
+    def _prepare(self, asked: Asked) -> None:
+        refusing = ((one, one.refusing(asked)) for one in PEER_FILTERS)
+        self._peers = [(one, refuses) for one, refuses in refusing if refuses is not None]
+        rating = ((one.weight, one.rating(asked)) for one in PEER_SCORES)
+        self._wishes = [(weight, rates) for weight, rates in rating if rates is not None]
+
+    def best(self, names: Iterable[str]) -> str:
+        """Return the first of the best of these nodes; empty where all refuse."""
+        if self._wishes:
+            return self._wished(names)
+        best, best_total = "", -1
+        top = SCORE_MAX * sum(one.weight for one in self._scores)
+        for node in self._passing(names):
+            total = self._total(node)
+            if total >= top:
+                return node.facts.name
+            if total > best_total:
+                best, best_total = node.facts.name, total
+        return best
+
+    def _wished(self, names: Iterable[str]) -> str:
+        """Return the best by what the pod's peers add, too: stretched over all that pass."""
+        passing = list(self._passing(names))
+        totals: list[float] = [self._total(node) for node in passing]
+        for weight, rates in self._wishes:
+            rated = [rates(node.facts.name) for node in passing]
+            for at, rate in enumerate(_stretched(rated)):
+                totals[at] += weight * rate
+        # Of equal ones the first, as max says.
+        best = max(zip(totals, passing, strict=True), key=lambda one: one[0], default=None)
+        return best[1].facts.name if best is not None else ""
+
+    def _passing(self, names: Iterable[str]) -> Iterator[NodeInfo]:
+        known, peers = self._known.reasons, self._peers
+        for name in names:
+            if name in known or (peers and any(refuses(name) for _, refuses in peers)):
+                continue
+            node = self._snapshot.node(name)
+            assert node is not None, f"{name} is in no snapshot"  # noqa: S101  a bug if not
+            if not self._is_refused(node):
+                yield node
+
+    def _is_refused(self, node: NodeInfo) -> bool:
+        """Tell whether a filter refuses a node, and remember that."""
+        refusing = first_refusing(self._requests, node, self._filters)
         if refusing is not None:
-            known.reasons[name], known.filters[name] = refusing
-            continue
-        total = sum(one.weight * one.rates(requests, node) for one in scores)
-        if total >= top:
-            return name
-        if total > best_total:
-            best, best_total = name, total
-    return best
+            name = node.facts.name
+            self._known.reasons[name], self._known.filters[name] = refusing
+        return refusing is not None
+
+    def _total(self, node: NodeInfo) -> int:
+        return sum(one.weight * one.rates(self._requests, node) for one in self._scores)
+
+    def refusal(self) -> Unschedulable:
+        """Return why no node takes the pod: what a node is itself goes before its company."""
+        known, by_peers = self._known, set[PeerFilter]()
+        if not self._peers:
+            refused = Refused(self._requests, frozenset(known.filters.values()))
+            return Unschedulable(dict(known.reasons), refused)
+        reasons: dict[str, str] = {}
+        for name in self._snapshot.names_after(""):
+            node = self._snapshot.node(name)
+            if name not in known.reasons and node is not None:
+                self._is_refused(node)
+            reason = known.reasons.get(name, "")
+            for one, refuses in self._peers:
+                if not reason and (reason := refuses(name)):
+                    by_peers.add(one)
+            reasons[name] = reason
+        refused = Refused(
+            self._requests,
+            frozenset(known.filters.values()),
+            self._neighbour if by_peers else ALONE,
+            frozenset(by_peers),
+        )
+        return Unschedulable(reasons, refused)
+
+
+def _stretched(rated: Sequence[float | None]) -> Iterator[float]:
+    """Yield rates as parts of SCORE_MAX between the worst and the best; equal ones are all 0."""
+    told = [one for one in rated if one is not None]
+    least = min(told, default=0.0)
+    span = max(told, default=0.0) - least
+    for one in rated:
+        yield SCORE_MAX * (one - least) / span if one is not None and span else 0.0
 
 
 def first_refusing(

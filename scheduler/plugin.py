@@ -19,6 +19,13 @@ once. And a pod that no node takes is decided on again only when a filter that r
 (by 3): a filter that declares too little leaves pods waiting for the long retry; one that declares
 too much costs decisions.
 
+What depends on other nodes' pods is a *peer filter* or a *peer score*. It is prepared once for a
+decision, with the counts that it asks of (see peers/index.py), and then says for each node by name
+why not, or how good it is. Nothing of it is remembered, and it declares its news all the same:
+COMPANY is a pod that has come to a node or left it, and helps only where one of the two has a
+rule about the other. The rates of a peer score are stretched over the nodes that pass, so that the
+best has SCORE_MAX and the worst 0.
+
 A score depends on its arguments only, too. It lies in 0..SCORE_MAX; a node's total is the sum over
 all scores, each times its weight. The pod goes to a node with the highest total, and of several to
 the next in the round. A node with the highest total there can be ends the search, so that a score
@@ -31,6 +38,8 @@ from enum import Flag, auto
 from typing import NamedTuple
 
 from scheduler.nodeinfo import NodeFacts, NodeInfo, PodRequests
+from scheduler.peers.index import PodIndex
+from scheduler.peers.neighbour import ALONE, Neighbour
 
 SCORE_MAX = 100
 
@@ -45,6 +54,8 @@ class News(Flag):
     AMOUNTS = auto()  # what it has of resources, the number of pods included
     PORTS = auto()  # those of its own programs
     PODS = auto()  # a pod has left
+    NAMESPACES = auto()  # namespaces have other labels
+    COMPANY = auto()  # a pod has come or left, where rules about pods are in use
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,11 +73,36 @@ class Score(NamedTuple):
     weight: int = 1
 
 
+class Asked(NamedTuple):
+    """A pod, and the pods that there are: what a rule about other pods is prepared with."""
+
+    requests: PodRequests
+    neighbour: Neighbour
+    pods: PodIndex
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PeerFilter:
+    """refusing: what says of a node, by name, why not; None where nothing is to be asked."""
+
+    name: str
+    refusing: Callable[[Asked], Callable[[str], str] | None]
+    helped_by: News
+
+
+class PeerScore(NamedTuple):
+    """rating: what rates a node, by name, the more the better; None rates worst of all."""
+
+    rating: Callable[[Asked], Callable[[str], float | None] | None]
+    weight: int = 1
+
+
 class Change(NamedTuple):
-    """A node as it is now, and what is new about it."""
+    """A node as it is now, what is new about it, and the pods that have come or left."""
 
     node: NodeInfo
     news: News
+    moved: frozenset[Neighbour] = frozenset()
 
 
 class Refused(NamedTuple):
@@ -74,13 +110,22 @@ class Refused(NamedTuple):
 
     requests: PodRequests
     filters: frozenset[Filter]
+    neighbour: Neighbour = ALONE
+    peer_filters: frozenset[PeerFilter] = frozenset()
 
     def is_helped_by(self, change: Change) -> bool:
         """Tell whether the pods are worth another decision."""
-        return News.NODE in change.news or any(
+        is_helped = News.NODE in change.news or any(
             one.helped_by & change.news and not one.refuses(self.requests, change.node)
             for one in self.filters
         )
+        return is_helped or any(self._is_let_by(one, change) for one in self.peer_filters)
+
+    def _is_let_by(self, one: PeerFilter, change: Change) -> bool:
+        news = one.helped_by & change.news
+        if news & ~News.COMPANY:
+            return True
+        return bool(news) and any(map(self.neighbour.is_concerned, change.moved))
 
 
 # What a node says of itself that may help a pod, by the news that a change of it is.

@@ -10,6 +10,7 @@ import asyncio
 from typing import NamedTuple
 
 from cubernetes.api.condition import with_condition
+from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.errors import (
@@ -31,6 +32,7 @@ from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
 from scheduler.counts import Counts
 from scheduler.nodeinfo import PodRequests, facts_of, requests_of
+from scheduler.peers.neighbour import Neighbour, neighbour_of
 from scheduler.plan import Placement, Unschedulable, cursor_of, is_reported, place
 from scheduler.settings import SchedulerSettings
 from scheduler.snapshot import Snapshot
@@ -68,6 +70,7 @@ class Scheduler:
         self._settings, self._env, self._client = settings, env, client
         self._pods = Informer(client, Pod, env)
         self._nodes = Informer(client, Node, env)
+        self._namespaces = Informer(client, Namespace, env)
         self._recorder = Recorder(client, env, settings.scheduler_name)
         self._snapshot = Snapshot()
         self._waiting = Waiting(
@@ -82,6 +85,7 @@ class Scheduler:
     async def run(self) -> None:
         self._pods.on_change(self._pod_changed)
         self._nodes.on_change(self._node_changed)
+        self._namespaces.on_change(self._namespace_changed)
         with self._counts.of(self._waiting):
             await self._work()
 
@@ -90,9 +94,11 @@ class Scheduler:
             tasks.create_task(self._recorder.run())
             tasks.create_task(self._pods.run())
             tasks.create_task(self._nodes.run())
+            tasks.create_task(self._namespaces.run())
             # Half a view would fill a few nodes, or call the cluster full.
             await self._pods.synced.wait()
             await self._nodes.synced.wait()
+            await self._namespaces.synced.wait()
             self._cursor = cursor_of(self._pods.cache.list())
             await self._decide_for_ever(tasks)
 
@@ -116,9 +122,11 @@ class Scheduler:
             return False
         if is_finished(new):
             return self._snapshot.remove(new.metadata.uid)
-        if old is not None and old.spec == new.spec and old.status.phase == new.status.phase:
+        if old is not None and _weighs_the_same(old, new):
             return False
-        return self._snapshot.see(new.metadata.uid, new.spec.node_name, requests_of(new))
+        return self._snapshot.see(
+            new.metadata.uid, new.spec.node_name, requests_of(new), neighbour_of(new)
+        )
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if new is not None:
@@ -128,6 +136,13 @@ class Scheduler:
         elif old is not None:
             self._snapshot.remove_node(old.metadata.name)
 
+    def _namespace_changed(self, old: Namespace | None, new: Namespace | None) -> None:
+        one = new or old
+        labels = new.metadata.labels if new is not None else None
+        if one is not None and self._snapshot.pods.set_namespace(one.metadata.name, labels):
+            self._snapshot.note_namespaces()
+            self._wake()
+
     def _wake(self) -> None:
         self._waiting.wake(self._env.clock.monotonic(), self._snapshot.changes())
         self._news.set()
@@ -135,6 +150,7 @@ class Scheduler:
     def _is_ours(self, pod: Pod) -> bool:
         """Tell whether the pod waits for us to find it a node."""
         is_waiting = not pod.spec.node_name and not pod.metadata.is_deleted
+        is_waiting = is_waiting and not pod.spec.scheduling_gates
         is_named = pod.spec.scheduler_name == self._settings.scheduler_name
         return is_waiting and is_named and not is_finished(pod)
 
@@ -182,20 +198,24 @@ class Scheduler:
         if sent_to := self._snapshot.assumed(uid):
             return Write(pod, Placement(sent_to), self._waiting.epoch)
         requests: PodRequests = requests_of(pod)
-        verdict = self._verdict(requests)
+        neighbour = neighbour_of(pod)
+        verdict = self._verdict(requests, neighbour)
         if isinstance(verdict, Placement):
             self._cursor = verdict.node
-            self._snapshot.assume(uid, verdict.node, requests)
+            self._snapshot.assume(uid, verdict.node, requests, neighbour)
+            if self._snapshot.has_news:
+                # A pod with a rule about this one may wait for it.
+                self._wake()
         elif is_reported(pod, verdict):
             now_s = self._env.clock.monotonic()
             self._waiting.park(key, now_s, self._waiting.epoch, verdict.refused)
             return None
         return Write(pod, verdict, self._waiting.epoch)
 
-    def _verdict(self, requests: PodRequests) -> Placement | Unschedulable:
+    def _verdict(self, requests: PodRequests, neighbour: Neighbour) -> Placement | Unschedulable:
         clock, counts = self._env.clock, self._counts
         began_at = clock.monotonic()
-        verdict = place(requests, self._snapshot, self._cursor)
+        verdict = place(requests, self._snapshot, self._cursor, neighbour=neighbour)
         counts.deciding.observe(clock.monotonic() - began_at)
         (counts.placed if isinstance(verdict, Placement) else counts.unplaced).inc()
         return verdict
@@ -253,6 +273,14 @@ class Scheduler:
         self._news.set()
 
 
+def _weighs_the_same(old: Pod, new: Pod) -> bool:
+    """Tell whether a pod is to nodes and to other pods what it was."""
+    before, after = old.metadata, new.metadata
+    is_same = before.labels == after.labels and before.is_deleted == after.is_deleted
+    return is_same and old.spec == new.spec and old.status.phase == new.status.phase
+
+
 def _asks_anew(old: Pod, new: Pod) -> bool:
     """Tell whether a change may change the decision. Our own note that no node fits does not."""
-    return old.metadata.uid != new.metadata.uid or old.spec != new.spec
+    before, after = old.metadata, new.metadata
+    return (before.uid, before.labels) != (after.uid, after.labels) or old.spec != new.spec

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
+from scheduler.peers.index import PodIndex
+from scheduler.peers.neighbour import ALONE, Neighbour
 from scheduler.plugin import Change, Filter, News, news_of
 
 REMEMBERED_REQUESTS_MAX = 256
@@ -25,6 +27,7 @@ class Assignment(NamedTuple):
     node: str
     requests: PodRequests
     is_seen: bool
+    neighbour: Neighbour = ALONE
 
 
 class Refusals(NamedTuple):
@@ -45,6 +48,8 @@ class Snapshot:
         self._assignments: dict[str, Assignment] = {}
         self._refusals: dict[PodRequests, Refusals] = {}
         self._news: dict[str, News] = {}
+        self._moved: dict[str, set[Neighbour]] = {}
+        self.pods = PodIndex()
 
     def __len__(self) -> int:
         return len(self._names)
@@ -67,10 +72,23 @@ class Snapshot:
             known = self._refusals[requests] = Refusals({}, {})
         return known
 
+    @property
+    def has_news(self) -> bool:
+        return bool(self._news)
+
+    def note_namespaces(self) -> None:
+        """Note that labels of namespaces have changed: rules may mean other pods everywhere."""
+        for name in self._names:
+            self._note(name, News.NAMESPACES)
+
     def changes(self) -> list[Change]:
         """Return the nodes with news since the last call, each as it is now."""
-        changed = [Change(self._nodes[name], news) for name, news in self._news.items()]
+        changed = [
+            Change(self._nodes[name], news, frozenset(self._moved.get(name, ())))
+            for name, news in self._news.items()
+        ]
         self._news.clear()
+        self._moved.clear()
         return changed
 
     # What was seen
@@ -84,6 +102,7 @@ class Snapshot:
             insort(self._names, facts.name)
         new = NodeInfo(facts, self._usages.get(facts.name, NodeUsage()))
         self._nodes[facts.name] = new
+        self.pods.set_node(facts)
         self._note(facts.name, news_of(old, new))
         self._forget_refusals(facts.name)
         return True
@@ -92,18 +111,28 @@ class Snapshot:
         if self._nodes.pop(name, None) is not None:
             del self._names[bisect_left(self._names, name)]
             self._news.pop(name, None)
+            self._moved.pop(name, None)
+            self.pods.remove_node(name)
             self._forget_refusals(name)
 
-    def see(self, uid: str, node: str, requests: PodRequests) -> bool:
-        """Count a pod where it was seen; return whether any node's room has grown by that."""
-        old = self._assignments.get(uid)
-        self._assignments[uid] = Assignment(node, requests, is_seen=True)
+    def see(self, uid: str, node: str, requests: PodRequests, neighbour: Neighbour = ALONE) -> bool:
+        """Count a pod where it was seen; return whether that may help any other."""
+        old, new = self._assignments.get(uid), Assignment(node, requests, True, neighbour)
+        self._assignments[uid] = new
         if old is not None and (old.node, old.requests) == (node, requests):
-            return False
+            return self._exchange(old, new)
         if old is not None:
             self._take_off(old)
-        self._put_on(node, requests)
-        return old is not None
+        has_company = self._put_on(new)
+        return old is not None or has_company
+
+    def _exchange(self, old: Assignment, new: Assignment) -> bool:
+        """Let a pod be another to other pods; its node's room is what it was."""
+        if old.neighbour == new.neighbour:
+            return False
+        self.pods.add(old.node, old.neighbour, -1)
+        self.pods.add(new.node, new.neighbour)
+        return self._note_moved(new.node, old.neighbour) | self._note_moved(new.node, new.neighbour)
 
     def remove(self, uid: str) -> bool:
         """Count a pod no longer: it has finished, or is gone. Return whether room has grown."""
@@ -114,10 +143,12 @@ class Snapshot:
 
     # What was decided
 
-    def assume(self, uid: str, node: str, requests: PodRequests) -> None:
+    def assume(
+        self, uid: str, node: str, requests: PodRequests, neighbour: Neighbour = ALONE
+    ) -> None:
         assert uid not in self._assignments, f"{uid} is assigned"  # noqa: S101  a bug if not
-        self._assignments[uid] = Assignment(node, requests, is_seen=False)
-        self._put_on(node, requests)
+        self._assignments[uid] = Assignment(node, requests, False, neighbour)
+        self._put_on(self._assignments[uid])
 
     def assumed(self, uid: str) -> str:
         """Return the node that a pod was sent to and not yet seen on; empty where none."""
@@ -128,12 +159,16 @@ class Snapshot:
         """End an assumption: the binding was refused. Return whether room has grown."""
         return self.remove(uid) if self.assumed(uid) else False
 
-    def _put_on(self, node: str, requests: PodRequests) -> None:
-        self._set_usage(node, self._usages.get(node, NodeUsage()).plus(requests))
+    def _put_on(self, one: Assignment) -> bool:
+        self._set_usage(one.node, self._usages.get(one.node, NodeUsage()).plus(one.requests))
+        self.pods.add(one.node, one.neighbour)
+        return self._note_moved(one.node, one.neighbour)
 
     def _take_off(self, assignment: Assignment) -> None:
         self._set_usage(assignment.node, self._usages[assignment.node].minus(assignment.requests))
+        self.pods.add(assignment.node, assignment.neighbour, -1)
         self._note(assignment.node, News.PODS)
+        self._note_moved(assignment.node, assignment.neighbour)
         self._forget_refusals(assignment.node)
 
     def _set_usage(self, node: str, usage: NodeUsage) -> None:
@@ -148,6 +183,14 @@ class Snapshot:
     def _note(self, node: str, news: News) -> None:
         if node in self._nodes:
             self._news[node] = self._news.get(node, News(0)) | news
+
+    def _note_moved(self, node: str, pod: Neighbour) -> bool:
+        """Note that a pod has come or left, where rules ask for that; return whether they do."""
+        if not self.pods.is_asked or node not in self._nodes:
+            return False
+        self._note(node, News.COMPANY)
+        self._moved.setdefault(node, set()).add(pod)
+        return True
 
     def _forget_refusals(self, node: str) -> None:
         for known in self._refusals.values():

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from apiserver.auth.authorize import CHANGE, Attempt, acting_node
 from apiserver.state.items import Seen
 from apiserver.strategies.strategy import Cluster, Strategy
+from cubernetes.api.condition import Condition
 from cubernetes.api.core.node import Node, is_given_by
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.qos import qos_of
@@ -13,6 +14,13 @@ from cubernetes.api.errors import Forbidden, Problem
 from cubernetes.api.meta import replaced
 from cubernetes.host.web.messages import Identity
 
+# In Kubernetes' words; clients show the reason as the pod's status.
+GATED = Condition(
+    type="PodScheduled",
+    status="False",
+    reason="SchedulingGated",
+    message="Scheduling is blocked due to non-empty scheduling gates",
+)
 NOT_BOUND = "the pod is not bound to this node"
 # What a node may do to a pod of its own, by subresource.
 OF_ITS_OWN = {"": {"get", "delete"}, "status": {"get", *CHANGE}}
@@ -25,7 +33,8 @@ class Pods(Strategy[Pod]):
     is_answered_with_object = True
 
     def prepared(self, new: Pod) -> Pod:
-        return replaced(new, status=PodStatus(qos_class=qos_of(new.spec)))
+        conditions = (GATED,) if new.spec.scheduling_gates else ()
+        return replaced(new, status=PodStatus(qos_class=qos_of(new.spec), conditions=conditions))
 
     def update_problems(self, old: Pod, new: Pod) -> Iterator[Problem]:
         if old.spec.node_name != new.spec.node_name:

@@ -41,11 +41,8 @@ async def bind(backend: Backend, call: Call) -> Response:
             raise conflict(call.kind.resource, call.name, "the pod is another one than was bound")
         if old.spec.node_name == target:
             return old
-        if old.spec.node_name:
-            why = f"it is already assigned to node {old.spec.node_name!r}"
+        if why := _not_bindable(old):
             raise conflict(call.kind.resource, call.name, why)
-        if old.metadata.is_deleted:
-            raise conflict(call.kind.resource, call.name, "it is being deleted")
         scheduled = Condition(type="PodScheduled", status="True")
         conditions = with_condition(old.status.conditions, scheduled, since)
         return replaced(
@@ -56,6 +53,15 @@ async def bind(backend: Backend, call: Call) -> Response:
 
     item = await modified(backend, call, change, preconditions=(node_exists(target),))
     return success(call.kind.resource, call.name, item.object.metadata.uid, 201)
+
+
+def _not_bindable(pod: Pod) -> str:
+    """Return why a pod takes no node now; empty where it does."""
+    if pod.spec.node_name:
+        return f"it is already assigned to node {pod.spec.node_name!r}"
+    if pod.metadata.is_deleted:
+        return "it is being deleted"
+    return "it has non-empty .spec.schedulingGates" if pod.spec.scheduling_gates else ""
 
 
 async def log(backend: Backend, call: Call) -> Response:

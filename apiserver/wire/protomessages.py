@@ -54,8 +54,9 @@ PodSpec 1=volumes:[Volume] 2=containers:[Container] 3=restartPolicy
   23=hostAliases:[-] 24=priorityClassName
   25=priority:int? 26=dnsConfig:PodDNSConfig 27=shareProcessNamespace:bool? 28=readinessGates:[-]
   29=runtimeClassName 30=enableServiceLinks:bool? 31=preemptionPolicy 32=overhead:{quantity}
-  33=topologySpreadConstraints:[-] 34=ephemeralContainers:[-] 35=setHostnameAsFQDN:bool? 36=os:-
-  37=hostUsers:bool? 38=schedulingGates:[-] 39=resourceClaims:[-]
+  33=topologySpreadConstraints:[TopologySpreadConstraint]
+  34=ephemeralContainers:[-] 35=setHostnameAsFQDN:bool? 36=os:-
+  37=hostUsers:bool? 38=schedulingGates:[PodSchedulingGate] 39=resourceClaims:[-]
   40=resources:ResourceRequirements
 PodDNSConfig 1=nameservers:[] 2=searches:[] 3=options:[PodDNSConfigOption]
 PodDNSConfigOption 1=name 2=value
@@ -70,7 +71,18 @@ SecurityContext 1=capabilities:Capabilities 2=privileged:bool? 3=seLinuxOptions:
 Capabilities 1=add:[] 2=drop:[]
 SeccompProfile 1=type 2=localhostProfile
 Sysctl 1=name 2=value
-Affinity 1=nodeAffinity:NodeAffinity 2=podAffinity:- 3=podAntiAffinity:-
+Affinity 1=nodeAffinity:NodeAffinity 2=podAffinity:PodAffinity 3=podAntiAffinity:PodAntiAffinity
+PodAffinity 1=requiredDuringSchedulingIgnoredDuringExecution:[PodAffinityTerm]
+  2=preferredDuringSchedulingIgnoredDuringExecution:[WeightedPodAffinityTerm]
+PodAntiAffinity 1=requiredDuringSchedulingIgnoredDuringExecution:[PodAffinityTerm]
+  2=preferredDuringSchedulingIgnoredDuringExecution:[WeightedPodAffinityTerm]
+WeightedPodAffinityTerm 1=weight:int 2=podAffinityTerm:PodAffinityTerm
+PodAffinityTerm 1=labelSelector:LabelSelector 2=namespaces:[] 3=topologyKey
+  4=namespaceSelector:LabelSelector 5=matchLabelKeys:[] 6=mismatchLabelKeys:[]
+TopologySpreadConstraint 1=maxSkew:int 2=topologyKey 3=whenUnsatisfiable
+  4=labelSelector:LabelSelector 5=minDomains:int? 6=nodeAffinityPolicy 7=nodeTaintsPolicy
+  8=matchLabelKeys:[]
+PodSchedulingGate 1=name
 NodeAffinity 1=requiredDuringSchedulingIgnoredDuringExecution:NodeSelector
   2=preferredDuringSchedulingIgnoredDuringExecution:[PreferredSchedulingTerm]
 NodeSelector 1=nodeSelectorTerms:[NodeSelectorTerm]

@@ -3,8 +3,10 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+
+import pytest
 
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
@@ -12,12 +14,21 @@ from apiserver.storage.memory import MemoryStore
 from cubernetes.api.bodies.envelopes import Binding
 from cubernetes.api.coding import codec
 from cubernetes.api.condition import Condition, condition_of, with_condition
+from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import ContainerPort, Resources
+from cubernetes.api.core.podspec.placement.affinity import (
+    Affinity,
+    PodAffinityTerm,
+    PodAntiAffinity,
+)
+from cubernetes.api.core.podspec.placement.spread import PodSchedulingGate
 from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.errors import Conflict
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.quantities import Quantity
+from cubernetes.api.selectors import LabelSelector, Requirement
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.outcome import Unknown
 from cubernetes.client.rest import Client
@@ -71,14 +82,22 @@ class Place:
         self.transport = LossyTransport(server, loss)
         self.scheduler = Client(self.transport, env, deadline_s=0.2)
 
-    async def add_node(self, name: str, *, cpu: str = "4", pods: str = "110") -> None:
-        made = await self.admin.create(Node(metadata=ObjectMeta(name=name), spec=NodeSpec()))
+    async def add_node(
+        self,
+        name: str,
+        *,
+        cpu: str = "4",
+        pods: str = "110",
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        meta = ObjectMeta(name=name, labels=dict(labels or {}))
+        made = await self.admin.create(Node(metadata=meta, spec=NodeSpec()))
         wanted = a_node(name, cpu=cpu, pods=pods)
         await self.admin.update_status(replaced(made, status=wanted.status))
 
     async def add_pod(self, name: str, spec: PodSpec | None = None) -> None:
         pod = a_pod(name, spec=spec)
-        meta = ObjectMeta(name=name, namespace="default")
+        meta = ObjectMeta(name=name, namespace="default", labels=pod.metadata.labels)
         await self.admin.create(replaced(pod, metadata=meta))
 
     async def pods(self) -> list[Pod]:
@@ -181,6 +200,88 @@ async def test_what_was_decided_and_who_waits_is_counted() -> None:
         assert told["cube_scheduler_failures_total"] == 0
         assert told['cube_lease_is_held{lease="scheduler"}'] == 1
         assert told['cube_informer_objects{kind="Pod"}'] == 2
+
+
+async def test_a_gated_pod_waits_for_its_gates_and_is_then_placed() -> None:
+    async with a_place() as place:
+        await place.add_node("n1")
+        gates = (PodSchedulingGate(name="a"), PodSchedulingGate(name="b"))
+        gated = PodSpec(containers=(a_container(),), scheduling_gates=gates)
+        await place.add_pod("gated", gated)
+        await place.add_pod("free")
+        await place.until(lambda pods: any(one.spec.node_name for one in pods))
+
+        found = await place.admin.get(Pod, "gated", "default")
+        told = condition_of(found.status.conditions, "PodScheduled")
+        assert told is not None
+        assert (told.reason, told.message) == (
+            "SchedulingGated",
+            "Scheduling is blocked due to non-empty scheduling gates",
+        )
+        with pytest.raises(Conflict, match="has non-empty"):
+            await place.admin.bind("gated", "default", found.metadata.uid, "n1")
+
+        await place.admin.update(
+            replaced(found, spec=replaced(found.spec, scheduling_gates=gates[1:]))
+        )
+        found = await place.admin.get(Pod, "gated", "default")
+        assert not found.spec.node_name
+        await place.admin.update(replaced(found, spec=replaced(found.spec, scheduling_gates=())))
+        await place.until(all_bound)
+
+
+def keeping_apart(selector: LabelSelector | None) -> PodSpec:
+    """Return the spec of a pod that shares no zone with those of its label, also elsewhere."""
+    term = PodAffinityTerm(
+        label_selector=LabelSelector(match_labels={"app": "web"}),
+        topology_key="zone",
+        namespace_selector=selector,
+    )
+    away = PodAntiAffinity(required_during_scheduling_ignored_during_execution=(term,))
+    affinity = Affinity(pod_anti_affinity=away)
+    return PodSpec(containers=(a_container(),), affinity=affinity)
+
+
+async def test_pods_keep_apart_and_one_that_waits_comes_when_another_leaves() -> None:
+    async with a_place() as place:
+        for name in ("n1", "n2"):
+            await place.add_node(name, labels={"zone": name})
+        for number in range(3):
+            await place.add_pod(f"p{number}", keeping_apart(None))
+
+        def two_and_one(pods: list[Pod]) -> bool:
+            return (
+                sum(map(is_refused, pods)) == 1
+                and sum(bool(one.spec.node_name) for one in pods) == 2
+            )
+
+        pods = await place.until(two_and_one)
+        assert {one.spec.node_name for one in pods} == {"n1", "n2", ""}
+        (waits,) = (one for one in pods if not one.spec.node_name)
+        told = condition_of(waits.status.conditions, "PodScheduled")
+        assert told is not None
+        assert told.message.startswith("0/2 nodes can take the pod: n1 has 1 pods in zone=n1 that")
+
+        leaves = next(one for one in pods if one.spec.node_name)
+        await place.admin.delete(Pod, leaves.metadata.name, "default", grace_s=0)
+        await place.until(all_bound)
+
+
+async def test_labels_of_a_namespace_that_come_let_a_pod_in() -> None:
+    async with a_place() as place:
+        await place.add_node("n1", labels={"zone": "a"})
+        await place.add_pod("there")
+        await place.until(all_bound)
+        everywhere_else = LabelSelector(
+            match_expressions=(Requirement(key="quiet", operator="DoesNotExist"),)
+        )
+        await place.add_pod("apart", keeping_apart(everywhere_else))
+        await place.until(lambda pods: any(map(is_refused, pods)))
+
+        room = await place.admin.get(Namespace, "default")
+        labels = {**room.metadata.labels, "quiet": "yes"}
+        await place.admin.update(replaced(room, metadata=replaced(room.metadata, labels=labels)))
+        await place.until(all_bound)
 
 
 async def test_w17_a_pod_that_waits_costs_one_write_whatever_the_nodes_report() -> None:

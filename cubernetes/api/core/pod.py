@@ -9,6 +9,7 @@ from cubernetes.api.condition import is_true
 from cubernetes.api.core import podcolumns
 from cubernetes.api.core.podspec import rules
 from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.placement.peerrules import changed_gates_problems
 from cubernetes.api.core.podspec.spec import GRACE_DEFAULT_S, PodSpec, defaulted_spec
 from cubernetes.api.core.podspec.toleration import changed_problems
 from cubernetes.api.core.podstatus import PodStatus
@@ -58,7 +59,7 @@ class Pod(Object):
         yield from rules.spec_problems(self.spec, "spec")
 
     def update_problems(self, old: "Pod") -> Iterator[Problem]:
-        """Images and the grace may change, tolerations be added; a binding sets nodeName, once."""
+        """Images and the grace may change, tolerations come, gates go; a binding sets nodeName."""
         if old.spec.node_name:
             yield from immutable("spec.nodeName", old.spec.node_name, self.spec.node_name)
         if _fixed_part(old.spec) != _fixed_part(self.spec):
@@ -68,6 +69,8 @@ class Pod(Object):
             )
             yield Problem("spec", message, "FieldValueForbidden")
         yield from changed_problems(old.spec.tolerations, self.spec.tolerations, "spec.tolerations")
+        gates = old.spec.scheduling_gates, self.spec.scheduling_gates
+        yield from changed_gates_problems(*gates, "spec.schedulingGates")
 
 
 class TemplateMeta(Model):
@@ -104,6 +107,7 @@ def _fixed_part(spec: PodSpec) -> PodSpec:
         node_name="",
         termination_grace_period_seconds=GRACE_DEFAULT_S,
         tolerations=(),
+        scheduling_gates=(),
     )
 
 

@@ -31,7 +31,8 @@ def _status(pod: Listed, _: object) -> str:
         return "Terminating"
     states = [one.state for one in pod.status.container_statuses]
     reasons = (reason for state in states if (reason := _stopped(state)))
-    reason = next(reasons, "") or pod.status.reason or pod.status.phase
+    gated = "SchedulingGated" if pod.spec.scheduling_gates else ""
+    reason = next(reasons, "") or pod.status.reason or gated or pod.status.phase
     if reason == "Completed" and any(
         one.ready and one.state.running for one in pod.status.container_statuses
     ):
@@ -68,7 +69,7 @@ COLUMNS = (
     Column("Age", age_of),
     Column("IP", lambda one, _: one.status.pod_ip or "<none>", wide=True),
     Column("Node", lambda one, _: one.spec.node_name or "<none>", wide=True),
-    # Nothing nominates a node, and no pod has gates yet; scripts count columns.
+    # Nothing nominates a node, and no pod has readiness gates yet; scripts count columns.
     Column("Nominated Node", lambda _, __: "<none>", wide=True),
     Column("Readiness Gates", lambda _, __: "<none>", wide=True),
 )

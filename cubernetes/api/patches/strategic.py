@@ -19,6 +19,8 @@ MERGE_KEYS: Mapping[tuple[str, str], str] = {
     ("", "volumes"): "name",
     ("", "env"): "name",
     ("", "volumeMounts"): "mountPath",
+    ("spec", "topologySpreadConstraints"): "topologyKey",
+    ("spec", "schedulingGates"): "name",
     ("containers", "ports"): "containerPort",
     ("spec", "ports"): "port",
     ("metadata", "ownerReferences"): "uid",

@@ -9,6 +9,8 @@ import pytest
 from cubernetes.api.core.event import Event, EventSource, ObjectReference
 from cubernetes.api.core.node import Node, NodeAddress, NodeSystemInfo
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.placement.spread import PodSchedulingGate
+from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.podstatus import (
     ContainerState,
     ContainerStatus,
@@ -64,6 +66,12 @@ def test_a_pods_status_is_that_of_its_first_container_which_does_not_run(
     states: list[ContainerState], is_ready: bool, told: str
 ) -> None:
     assert printed(in_states(*states, is_ready=is_ready))["Status"] == told
+
+
+def test_a_pod_with_gates_says_so_before_its_phase() -> None:
+    gates = (PodSchedulingGate(name="example.com/wait"),)
+    spec = PodSpec(containers=(a_container(),), scheduling_gates=gates)
+    assert printed(a_pod(spec=spec))["Status"] == "SchedulingGated"
 
 
 def test_restarts_say_how_long_ago_the_last_was() -> None:

@@ -91,7 +91,6 @@ def test_what_a_node_says_it_has_is_whole_and_not_negative() -> None:
     [
         ("hostNetwork", True, "is not supported"),
         ("securityContext", {"procMount": "Default"}, 'unknown field "spec.securityContext.procM'),
-        ("affinity", {"podAffinity": {}}, 'unknown field "spec.affinity.podAffinity"'),
         ("terminationMessagePath", "/m", "must be one of '/dev/termination-log'"),
         ("terminationMessagePolicy", "FallbackToLogsOnError", "must be one of 'File'"),
     ],

@@ -9,6 +9,7 @@ from cubernetes.api.core.node import is_address
 from cubernetes.api.core.podspec.container import Container, ContainerPort
 from cubernetes.api.core.podspec.dns import dns_problems
 from cubernetes.api.core.podspec.envrules import env_problems
+from cubernetes.api.core.podspec.placement.peerrules import gate_problems, spread_problems
 from cubernetes.api.core.podspec.placement.rules import affinity_problems
 from cubernetes.api.core.podspec.probes.rules import (
     ending_problems,
@@ -50,6 +51,10 @@ def spec_problems(spec: PodSpec, field: str) -> Iterator[Problem]:
     yield from names.label_problems(spec.node_selector, f"{field}.nodeSelector")
     yield from toleration_problems(spec.tolerations, f"{field}.tolerations")
     yield from affinity_problems(spec.affinity, f"{field}.affinity")
+    yield from spread_problems(
+        spec.topology_spread_constraints, f"{field}.topologySpreadConstraints"
+    )
+    yield from gate_problems(spec.scheduling_gates, spec.node_name, f"{field}.schedulingGates")
     yield from _twice((one.name for one in spec.containers), f"{field}.containers", "name")
     yield from _twice((one.name for one in spec.volumes), f"{field}.volumes", "name")
     for index, volume in enumerate(spec.volumes):

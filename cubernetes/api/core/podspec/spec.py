@@ -7,6 +7,10 @@ import msgspec
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.dns import DNSPolicy, PodDNSConfig
 from cubernetes.api.core.podspec.placement.affinity import Affinity
+from cubernetes.api.core.podspec.placement.spread import (
+    PodSchedulingGate,
+    TopologySpreadConstraint,
+)
 from cubernetes.api.core.podspec.probes.probe import defaulted_lifecycle, defaulted_probe
 from cubernetes.api.core.podspec.security.context import PodSecurityContext
 from cubernetes.api.core.podspec.toleration import Toleration
@@ -36,7 +40,9 @@ class PodSpec(Model):
     dns_config: what is added to that which `dnsPolicy` gives.
     scheduler_name: the scheduler that places it.
     tolerations: which taints of nodes it bears, and how long it stays on a node out of reach.
-    affinity: which nodes it must have, and which it would rather have.
+    affinity: which nodes, and which pods beside it, it must have or would rather have.
+    topology_spread_constraints: how evenly it and its like must lie over places.
+    scheduling_gates: reasons not to place it yet; they may be taken away, and none added.
     """
 
     containers: Annotated[tuple[Container, ...], msgspec.Meta(max_length=64)]
@@ -56,6 +62,10 @@ class PodSpec(Model):
     scheduler_name: str = shown("default-scheduler")
     tolerations: Annotated[tuple[Toleration, ...], msgspec.Meta(max_length=64)] = ()
     affinity: Affinity | None = None
+    topology_spread_constraints: Annotated[
+        tuple[TopologySpreadConstraint, ...], msgspec.Meta(max_length=64)
+    ] = ()
+    scheduling_gates: Annotated[tuple[PodSchedulingGate, ...], msgspec.Meta(max_length=64)] = ()
 
 
 def defaulted_spec(spec: PodSpec) -> PodSpec:

@@ -1,0 +1,1 @@
+"""What pods are to each other: their labels, their rules about others' pods, and the counts."""

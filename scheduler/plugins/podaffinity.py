@@ -1,0 +1,84 @@
+"""Pod affinity and anti-affinity: a pod's place by the pods that are there, and by their rules."""
+
+from collections.abc import Callable
+
+from scheduler.peers.neighbour import PeerTerm
+from scheduler.peers.tally import Question
+from scheduler.plugin import Asked, News, PeerFilter, PeerScore
+
+
+def apart(asked: Asked) -> Callable[[str], str] | None:
+    """Keep the pod away from pods that it must not meet, and from pods that must not meet it."""
+    pods, rules = asked.pods, asked.neighbour.rules
+    tallies = [pods.tally(Question((term.matcher,), term.key)) for term in rules.away]
+    met = [
+        (term.key, pods.carrying((weight, term)))
+        for weight, term in pods.met_by(asked.neighbour)
+        if not weight
+    ]
+    if not tallies and not met:
+        return None
+
+    def refuses(node: str) -> str:
+        for tally in tallies:
+            if count := tally.count_at(node):
+                where = f"{tally.question.key}={tally.places[node]}"
+                return f"has {count} pods in {where} that the pod's anti-affinity keeps away from"
+        for key, places in met:
+            place = pods.label(node, key)
+            if place is not None and (count := places.get(place, 0)):
+                return f"has {count} pods in {key}={place} whose anti-affinity keeps it away"
+        return ""
+
+    return refuses
+
+
+def together(asked: Asked) -> Callable[[str], str] | None:
+    """Keep the pod where, for each of its terms, a pod is that all of its terms match."""
+    pods, terms = asked.pods, asked.neighbour.rules.near
+    if not terms:
+        return None
+    matchers = tuple(term.matcher for term in terms)
+    tallies = [pods.tally(Question(matchers, term.key)) for term in terms]
+    is_first = not any(tally.total for tally in tallies) and all(
+        one.matches(asked.neighbour, pods.namespaces) for one in matchers
+    )
+
+    def refuses(node: str) -> str:
+        for tally in tallies:
+            key = tally.question.key
+            place = tally.places.get(node)
+            if place is None:
+                return f"lacks the label {key} of the pod affinity"
+            if not tally.counts[place] and not is_first:
+                return f"has no pod in {key}={place} that the pod affinity asks for"
+        return ""
+
+    return refuses
+
+
+def wishes(asked: Asked) -> Callable[[str], float] | None:
+    """Add the weights of the pods that are liked, and that like the pod; take away the others'."""
+    pods = asked.pods
+    tallies = [
+        (weight, pods.tally(Question((term.matcher,), term.key)))
+        for weight, term in asked.neighbour.rules.wishes
+    ]
+    met: list[tuple[int, PeerTerm]] = [one for one in pods.met_by(asked.neighbour) if one[0]]
+    if not tallies and not met:
+        return None
+    carrying = [(weight, term.key, pods.carrying((weight, term))) for weight, term in met]
+
+    def rates(node: str) -> float:
+        total = sum(weight * tally.count_at(node) for weight, tally in tallies)
+        return total + sum(
+            weight * places.get(pods.label(node, key) or "", 0) for weight, key, places in carrying
+        )
+
+    return rates
+
+
+HELP = News.COMPANY | News.LABELS | News.NAMESPACES
+APART = PeerFilter("podAntiAffinity", apart, helped_by=HELP)
+TOGETHER = PeerFilter("podAffinity", together, helped_by=HELP)
+WISHES = PeerScore(wishes, weight=2)
