@@ -93,7 +93,7 @@ class Lines:
         self._rest: list[Tree] = []
 
     async def next(self) -> Tree:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             while not self._rest:
                 piece = await anext(self.stream)
                 self._rest = [json.loads(line) for line in piece.splitlines()]
@@ -106,7 +106,7 @@ class Lines:
 
     async def ended(self) -> bool:
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(60):
                 await anext(self.stream)
         except StopAsyncIteration:
             return True

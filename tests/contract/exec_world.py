@@ -32,7 +32,7 @@ from tests.contract.runtime_worlds import COMMANDS
 from tests.contract.tls_api import Authority, Cluster, new_key, pem_of, write_config
 
 ADMIN = Identity("kubernetes-admin", ("system:masters",))
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class HerePods:

@@ -4,8 +4,8 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -168,7 +168,7 @@ async def the(driver: RuntimeDriver, container_id: str) -> Container | None:
     return found.get(container_id)
 
 
-async def ended(driver: RuntimeDriver, container_id: str, limit_s: float = 10.0) -> Container:
+async def ended(driver: RuntimeDriver, container_id: str, limit_s: float = 60.0) -> Container:
     async def holds() -> Container | None:
         found = await the(driver, container_id)
         return found if found is not None and found.state is State.EXITED else None
@@ -176,7 +176,25 @@ async def ended(driver: RuntimeDriver, container_id: str, limit_s: float = 10.0)
     return await until(holds, limit_s)
 
 
-async def until[T](holds: Callable[[], Awaitable[T | None]], limit_s: float = 10.0) -> T:
+@asynccontextmanager
+async def followed(driver: RuntimeDriver) -> AsyncIterator[None]:
+    """Follow the driver's events meanwhile, as a kubelet does."""
+    async with aclosing(driver.events()) as events:
+        assert await anext(events) == ""
+
+        async def follow() -> None:
+            async for _ in events:
+                pass
+
+        following = asyncio.create_task(follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+
+
+async def until[T](holds: Callable[[], Awaitable[T | None]], limit_s: float = 60.0) -> T:
     """Ask again until there is an answer, and return it."""
     async with asyncio.timeout(limit_s):
         while True:

@@ -233,13 +233,13 @@ def watching(store: Store, prefix: str, after: int) -> aclosing[AsyncGenerator[C
     return aclosing(cast("AsyncGenerator[Changes]", store.watch(prefix, after=after)))
 
 
-async def next_of(watch: AsyncIterator[Changes], deadline_s: float = 10.0) -> Changes:
+async def next_of(watch: AsyncIterator[Changes], deadline_s: float = 60.0) -> Changes:
     async with asyncio.timeout(deadline_s):
         return await anext(watch)
 
 
 async def changes_until(
-    watch: AsyncIterator[Changes], revision: int, deadline_s: float = 20.0
+    watch: AsyncIterator[Changes], revision: int, deadline_s: float = 60.0
 ) -> list[Change]:
     """Return all changes that the watch yields until it has told of revision."""
     seen: list[Change] = []

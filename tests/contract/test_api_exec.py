@@ -344,7 +344,7 @@ async def test_a_refused_upgrade_leaves_a_connection_on_which_others_can_ask(
     async with aiohttp.ClientSession(connector=connector) as session:
         for _ in range(3):
             headers = {"Connection": "Upgrade", "Upgrade": "websocket"}
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 async with session.get(world.url(asking(CAT)), headers=headers) as answer:
                     assert answer.status == 400
                     await answer.read()

@@ -114,7 +114,7 @@ class Served(NamedTuple):
 
 async def reply(reader: asyncio.StreamReader) -> Reply:
     """Read one answer with a Content-Length."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         line, *fields = head.rstrip().split("\r\n")
         headers = {
@@ -181,7 +181,7 @@ async def test_a_certificate_of_another_authority_is_not_let_in(served: Served) 
 async def test_a_watch_streams_and_ends_with_its_client(served: Served, admin: Pair) -> None:
     async with served.connected(admin) as (reader, writer):
         writer.write(f"GET {PODS}?watch=1 HTTP/1.1\r\n{HEAD}\r\n".encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             head = await reader.readuntil(b"\r\n\r\n")
             assert b"200 OK" in head
             assert (await served.ask(_post(json.dumps(a_pod()).encode()), admin)).code == 201
@@ -189,7 +189,7 @@ async def test_a_watch_streams_and_ends_with_its_client(served: Served, admin: P
             event = json.loads(await reader.readline())
         assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "web")
         assert served.server.watchers.count == 1
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while served.server.watchers.count:  # noqa: ASYNC110  what another task will do
             await asyncio.sleep(0.01)
 
@@ -197,14 +197,14 @@ async def test_a_watch_streams_and_ends_with_its_client(served: Served, admin: P
 async def test_a_head_that_dawdles_is_cut_off(served: Served, admin: Pair) -> None:
     async with served.connected(admin) as (reader, writer):
         writer.write(b"GET /livez HTTP/1.1\r\nHo")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
     # Also behind a request that was answered.
     async with served.connected(admin) as (reader, writer):
         writer.write(f"GET /livez HTTP/1.1\r\n{HEAD}\r\n".encode())
         assert (await reply(reader)).code == 200
         writer.write(b"GET /li")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
 
 
@@ -286,7 +286,7 @@ async def test_row_42_a_client_that_waits_to_be_told_is_told(served: Served, adm
                 b"Content-Length: 0", f"Content-Length: {len(body)}".encode()
             )
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(body)
         assert (await reply(reader)).code == 201
@@ -306,14 +306,14 @@ async def test_row_41_a_watcher_that_does_not_read_is_let_go(served: Served, adm
     pod = a_pod()
     async with served.connected(admin) as (reader, writer):
         writer.write(f"GET {PODS}?watch=1 HTTP/1.1\r\n{HEAD}\r\n".encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await reader.readuntil(b"\r\n\r\n")
         cast(asyncio.Transport, writer.transport).pause_reading()
         for number in range(400):
             pod["metadata"] = {"name": f"p{number}", "annotations": {"a": "x" * 40_000}}
             request = Request("POST", PODS, body=json.dumps(pod).encode(), identity=ADMIN)
             assert (await served.server.handle(request)).status == 201
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while served.server.watchers.count:  # noqa: ASYNC110  what another task will do
                 await asyncio.sleep(0.05)
 
@@ -326,14 +326,14 @@ async def test_row_41_who_does_not_read_a_long_list_is_let_go(served: Served, ad
         assert (await served.server.handle(request)).status == 201
     async with served.connected(admin) as (reader, writer):
         writer.write(f"GET {PODS} HTTP/1.1\r\n{HEAD}\r\n".encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await reader.readuntil(b"\r\n\r\n")
         transport = cast(asyncio.Transport, writer.transport)
         transport.pause_reading()
         await asyncio.sleep(3 * LIMITS.write_deadline_s)
         transport.resume_reading()
         with contextlib.suppress(ConnectionResetError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 assert len(await reader.read(-1)) < 400 * 40_000
 
 
@@ -402,7 +402,7 @@ async def test_silent_strangers_fill_nothing(served: Served, admin: Pair) -> Non
             silent.callback(one.close)
             if not number:
                 first = raw
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             with contextlib.suppress(ConnectionError):
                 assert await first.read() == b""
         for _ in range(40):

@@ -160,7 +160,7 @@ async def test_a_store_that_somebody_else_filled_is_disarmed(full: Served) -> No
             await full.store.commit([], [Put("/foreign", bytes(250_000))])
     assert await full.renew(1) == 503
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await full.renew(2) != 200:
             await full.server.upkeep.look()
             await asyncio.sleep(0.02)

@@ -112,7 +112,7 @@ async def test_a_store_of_the_past_is_not_served_and_ends_the_server(
     answer = await asked(world)
 
     assert (answer.code, "was at" in answer.tree["message"]) == (503, True)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         with pytest.raises(StoreWentBack):
             await world.server.backend.mirror.ended()
 

@@ -33,7 +33,7 @@ from scheduler.settings import SchedulerSettings
 from tests.direct import ADMIN, DirectTransport
 from tests.given import a_container, a_node, a_pod, a_replicaset, a_running_pod, a_service
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 NOBODY = ClientSettings(servers=(), ca="")
 
 

@@ -38,7 +38,7 @@ from tests.direct import DirectTransport
 from tests.given import NOW, a_service, a_slice
 from tests.unit.gateway.roadworld import a_dns, an_ingress
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 IDENTITY = Identity("system:gateway:n1", ("system:gateways",))
 
 

@@ -21,7 +21,7 @@ from tests.contract.test_network import a_node, two_nodes, world
 
 __all__ = ["world"]
 
-NEWS_DEADLINE_S = 5.0
+NEWS_DEADLINE_S = 60.0
 WIRE = host_end("left")
 
 

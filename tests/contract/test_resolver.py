@@ -22,7 +22,7 @@ from tests.unit.resolver.asking import a_zone, code_of, question, texts
 LOOPBACK = "127.0.0.1"
 WEB = a_service()
 NAME = "web.default.svc.cluster.local."
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Other(asyncio.DatagramProtocol):

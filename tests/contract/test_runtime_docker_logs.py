@@ -140,6 +140,6 @@ async def test_a_full_disk_costs_lines_and_not_the_log(
         assert found.endswith(late)
         assert await written(driver, made, tail_count=9) == late
         await driver.stop(made.id, 0)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await following == found
         await driver.remove(made.id)

@@ -194,7 +194,7 @@ async def test_a_terminal_has_the_size_that_it_is_given(docker: DockerWorld) -> 
         await one.resize(123, 45)
         await one.write(b"?\r")
         text = b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"45 123" not in text:
                 output = await one.read()
                 assert output is not None, text

@@ -40,7 +40,7 @@ from tests.counted import counted
 from tests.direct import DirectTransport
 from tests.given import NOW, a_container, a_node, a_pod
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 class LossyTransport(DirectTransport):

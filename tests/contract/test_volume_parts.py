@@ -23,7 +23,7 @@ class Attacker:
         self.swap: tuple[Path, Path] | None = None
 
     async def run(
-        self, argv: list[str], *, stdin: bytes = b"", deadline_s: float = 30.0
+        self, argv: list[str], *, stdin: bytes = b"", deadline_s: float = 60.0
     ) -> Completed:
         if argv[0] == "mount" and self.swap is not None:
             folder, target = self.swap

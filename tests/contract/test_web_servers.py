@@ -77,7 +77,7 @@ class Client:
 
     async def reply(self, *, is_head: bool = False) -> Reply:
         """Read one answer, of which the end is told by its head or by its connection."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
             line, *fields = head.rstrip().split("\r\n")
             pairs = (field.partition(":")[::2] for field in fields)
@@ -98,7 +98,7 @@ class Client:
 
     async def ended(self) -> bytes:
         """Return what still comes until the server ends the connection."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             try:
                 return await self.reader.read()
             except ConnectionResetError:
@@ -324,7 +324,7 @@ async def test_the_sum_of_bodies_is_bounded(patient: Ways) -> None:
             asked[asyncio.create_task(client.reply())] = client
         rounds = 0
         while asked:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
             # Whoever else would be asked is asked in the next turns of the loop.
             assert (await answered(patient)).code == 200

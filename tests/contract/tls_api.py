@@ -32,7 +32,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Upgrade
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 KNOWN_KINDS: dict[str, dict[str, Any]] = {
     "/apis": {"groups": []},
     "/api/v1": {

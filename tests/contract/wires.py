@@ -20,7 +20,7 @@ from cubernetes.host.command import Completed, SystemCommands
 NODE_ADDRESS, STRANGER_ADDRESS = "192.0.2.1", "192.0.2.2"
 PODS = {"pod1": "10.244.1.2", "pod2": "10.244.1.3", "pod3": "10.244.1.4"}
 PORT = 8080
-DEADLINE_S = 5.0
+DEADLINE_S = 60.0
 
 
 def reason_to_skip() -> str:
@@ -41,7 +41,7 @@ class Inside:
         self.ran: list[tuple[str, ...]] = []
 
     async def run(
-        self, argv: Sequence[str], *, stdin: bytes = b"", deadline_s: float = 30.0
+        self, argv: Sequence[str], *, stdin: bytes = b"", deadline_s: float = 60.0
     ) -> Completed:
         self.ran.append(tuple(argv))
         whole = [*self._prefix, *argv]

@@ -23,6 +23,8 @@ PKI = Path("etc/cubernetes/pki")
 JOIN_WORDS = re.compile(r"cuberoot join (\S+) --token (\S+) --ca-hash (\S+)")
 INIT_S, JOIN_S = 120.0, 120.0
 CALLS_MIN = 20
+# What a wait may take on a slow and busy machine before it counts as in vain.
+PATIENCE_S = 60.0
 
 
 class Cluster:
@@ -103,8 +105,13 @@ class Cluster:
         await self.run(node, ["kill", "-9", str(pid)])
 
 
-async def until(what: str, look: Callable[[], Awaitable[object]], deadline_s: float) -> float:
-    """Look until it is true; return after how many seconds. Fails with the last thing seen."""
+async def until(
+    what: str, look: Callable[[], Awaitable[object]], deadline_s: float = PATIENCE_S
+) -> float:
+    """Look until it is true; return after how many seconds. Fails with the last thing seen.
+
+    deadline_s ends what will never be; it is no promise of how soon something is.
+    """
     loop = asyncio.get_running_loop()
     begun = loop.time()
     while not (seen := await look()):

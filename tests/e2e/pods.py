@@ -12,7 +12,7 @@ from cubernetes.api.errors import NotFound
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client
 from lab.host.cgroup import Hierarchy, hierarchies
-from tests.e2e.cluster import Cluster, until
+from tests.e2e.cluster import PATIENCE_S, Cluster, until
 
 BUSYBOX, STRESS, WEB = "cubernetes/busybox:1", "cubernetes/stress:1", "cubernetes/web:1"
 SLEEP = "trap 'exit 0' TERM; sleep 100000 & wait"
@@ -46,7 +46,7 @@ async def removed_namespace(client: Client, name: str) -> None:
     async def is_gone() -> bool:
         return not (await client.list(Namespace, fields=f"metadata.name={name}")).items
 
-    await until(f"namespace {name} and all that was in it is gone", is_gone, 60)
+    await until(f"namespace {name} and all that was in it is gone", is_gone)
 
 
 async def found(client: Client, name: str, namespace: str = "zoo") -> Pod | None:
@@ -63,7 +63,7 @@ def status_of(one: Pod, container: str = "main") -> ContainerStatus:
 
 
 async def until_phase(
-    client: Client, name: str, phase: str, deadline_s: float = 40, namespace: str = "zoo"
+    client: Client, name: str, phase: str, deadline_s: float = PATIENCE_S, namespace: str = "zoo"
 ) -> Pod:
     """Wait until the pod's phase is the one asked for; return the pod."""
 
@@ -75,8 +75,22 @@ async def until_phase(
     return await client.get(Pod, name, namespace)
 
 
+async def until_out_of_memory(client: Client, name: str, namespace: str = "zoo") -> None:
+    """Wait until a failed pod's container is told as ended by the kernel for its memory.
+
+    The engine may tell so a moment after it told the end.
+    """
+
+    async def is_told() -> bool:
+        ended = status_of(await client.get(Pod, name, namespace)).state.terminated
+        return ended is not None and ended.reason == "OOMKilled"
+
+    await until_phase(client, name, "Failed", namespace=namespace)
+    await until(f"{name} is told as OOMKilled", is_told)
+
+
 async def until_waiting(
-    client: Client, name: str, reason: str, container: str = "main", deadline_s: float = 40
+    client: Client, name: str, reason: str, container: str = "main", deadline_s: float = PATIENCE_S
 ) -> Pod:
     """Wait until a container waits for a reason; return the pod."""
     seen: list[str] = []
@@ -95,7 +109,7 @@ async def until_waiting(
 
 
 async def until_gone(
-    client: Client, name: str, deadline_s: float = 40, namespace: str = "zoo"
+    client: Client, name: str, deadline_s: float = PATIENCE_S, namespace: str = "zoo"
 ) -> float:
     """Wait until the pod is no more; return after how many seconds."""
 

@@ -37,7 +37,7 @@ async def clock_off(cluster: Cluster, client: Client, node: str, by: str) -> Asy
         await cluster.run(node, ["mv", f"{CONFIG}.true", CONFIG])
         await cluster.run(node, [*CONTROL, "update", "kubelet"])
         await cluster.run(node, [*CONTROL, "start", "kubelet"], check=False)
-        await until("the node is Ready again", lambda: is_ready(client, node), 60)
+        await until("the node is Ready again", lambda: is_ready(client, node))
 
 
 async def until_clock_is_told(cluster: Cluster, client: Client, node: str) -> None:
@@ -48,8 +48,8 @@ async def until_clock_is_told(cluster: Cluster, client: Client, node: str) -> No
         )
         return maps.code == 0
 
-    await until("the kubelet has another clock", is_faked, 30)
-    await until("the node is Ready", lambda: is_ready(client, node), 60)
+    await until("the kubelet has another clock", is_faked)
+    await until("the node is Ready", lambda: is_ready(client, node))
 
 
 async def is_ready(client: Client, node: str) -> bool:

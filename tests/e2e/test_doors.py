@@ -45,7 +45,7 @@ async def test_every_door_leads_to_the_pods_and_closes_with_its_service(cluster:
             await _health(cluster, client, address_of, service)
             address = await _announced(client)
             await until("the pool's address answers",
-                        lambda: cluster.curl("n1", f"http://{address}/"), 20)  # fmt: skip
+                        lambda: cluster.curl("n1", f"http://{address}/"))  # fmt: skip
         finally:
             await remove(client, "doors")
 
@@ -53,7 +53,7 @@ async def test_every_door_leads_to_the_pods_and_closes_with_its_service(cluster:
         shown = [await cluster.run(name, ["ip", "address"]) for name in cluster.names]
         return not any(f"{address}/32" in one.stdout for one in shown)
 
-    await until("the address is taken back", is_let_go, 20)
+    await until("the address is taken back", is_let_go)
 
 
 async def _node_ports(cluster: Cluster, address_of: dict[str, str], service: Service) -> None:
@@ -61,7 +61,7 @@ async def _node_ports(cluster: Cluster, address_of: dict[str, str], service: Ser
     for source in cluster.names:
         for name, address in address_of.items():
             asked = partial(cluster.curl, source, f"http://{address}:{port}/")
-            await until(f"{name} answers {source}", asked, 20)
+            await until(f"{name} answers {source}", asked)
 
 
 async def _health(
@@ -79,7 +79,7 @@ async def _health(
             count = json.loads(body)["localEndpoints"]
             return (count, code) == (homes.count(name), "200" if name in homes else "503")
 
-        await until(f"{name} tells its health", says_so, 20)
+        await until(f"{name} tells its health", says_so)
 
 
 async def _announced(client: Client) -> str:
@@ -87,5 +87,5 @@ async def _announced(client: Client) -> str:
         ingress = (await client.get(Service, "doors", "default")).status.load_balancer.ingress
         return ingress[0].ip if ingress else ""
 
-    await until("an address is given", given, 30)
+    await until("an address is given", given)
     return await given()

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 
 EVERY_NODE = ("kubelet", "proxy")
 CONTROL_PLANE = ("apiserver", "scheduler", "controllers")
-FULL_S = 60.0
+FULL_S = 30.0
 
 
 async def pids(cluster: Cluster) -> dict[tuple[str, str], int]:
@@ -91,13 +91,13 @@ def a_service(name: str) -> Service:
 async def a_service_comes_and_goes(cluster: Cluster, client: Client, name: str) -> None:
     made = await client.create(a_service(name))
     url = f"http://{made.spec.cluster_ip}/"
-    await until("the full node leads a service to its pods", lambda: cluster.curl("n2", url), 30)
+    await until("the full node leads a service to its pods", lambda: cluster.curl("n2", url))
     await client.delete(Service, name, "default")
 
     async def is_refused() -> bool:
         return not await cluster.curl("n2", url)
 
-    await until("the full node has forgotten the service", is_refused, 30)
+    await until("the full node has forgotten the service", is_refused)
 
 
 async def all_recover(cluster: Cluster, client: Client, node: str) -> None:
@@ -115,7 +115,7 @@ async def all_recover(cluster: Cluster, client: Client, node: str) -> None:
         return (await client.get(Pod, "late", "default")).status.phase == "Running"
 
     await until("the API takes writes", is_taken, 90)
-    await until("every node is ready", lambda: all_ready(cluster, client), 60)
+    await until("every node is ready", lambda: all_ready(cluster, client))
     await until("the node starts pods", runs, 90)
     await client.delete(Pod, "late", "default")
     await until_gone(client, "late", namespace="default")

@@ -44,7 +44,7 @@ async def until_answered(cluster: Cluster, path: str, word: str, host: str = HOS
     async def is_answered() -> bool:
         return (await ask(cluster, path, host)).startswith(f"200 {word}")
 
-    await until(f"{host}{path} is answered by {word}", is_answered, 60)
+    await until(f"{host}{path} is answered by {word}", is_answered)
 
 
 @pytest.fixture
@@ -82,12 +82,12 @@ async def test_two_paths_lead_to_two_services_whatever_is_stopped_meanwhile(
         addresses = {one.ip for one in ingress.status.load_balancer.ingress}
         return address in dns.status.gateways and address in addresses
 
-    await until("the gateway's address is in both", is_told, 30)
+    await until("the gateway's address is in both", is_told)
 
     # The host is a name: on every node, beside the node's own names, and in a pod.
     name = ["curl", "-sf", "-m", "5", f"http://{HOST}/blue"]
     for node in roads.names:
-        await until(f"{HOST} leads to it on {node}", partial(is_named, roads, node, name), 20)
+        await until(f"{HOST} leads to it on {node}", partial(is_named, roads, node, name))
     await client.create(pod("asker", [shell(SLEEP)], namespace="default"))
     asker = await until_phase(client, "asker", "Running", namespace="default")
     container = asker.status.container_statuses[0].container_id.removeprefix("docker://")
@@ -102,7 +102,7 @@ async def test_two_paths_lead_to_two_services_whatever_is_stopped_meanwhile(
         pods = {one.metadata.name for one in await ready_pods(client, "app=red")}
         return len(pods) == 2 and gone.name not in pods
 
-    await until("another pod in its place", is_replaced, 60)
+    await until("another pod in its place", is_replaced)
     await until_answered(roads, "/red", "red")
 
     # Both are started again: the program by its supervisor, and nginx by the program.
@@ -118,4 +118,4 @@ async def test_two_paths_lead_to_two_services_whatever_is_stopped_meanwhile(
     async def is_untold() -> bool:
         return not (await client.get(Dns, "roads", "default")).status.gateways
 
-    await until("no gateway in the status", is_untold, 30)
+    await until("no gateway in the status", is_untold)

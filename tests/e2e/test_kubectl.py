@@ -21,7 +21,7 @@ from cuberoot.program import Identity
 from tests.ports import free_port
 
 READY_DEADLINE_S = 60.0
-COMMAND_DEADLINE_S = 30.0
+COMMAND_DEADLINE_S = 60.0
 MANIFEST = """\
 apiVersion: apps/v1
 kind: ReplicaSet

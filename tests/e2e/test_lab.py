@@ -21,7 +21,7 @@ from tests.e2e.conftest import lab_name
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
 BUSYBOX = "cubernetes/busybox:1"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 BOOT = """\
 #!/bin/sh
 docker version > /dev/null || exit 9

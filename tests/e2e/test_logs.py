@@ -45,7 +45,7 @@ async def test_a_search_for_one_cause_tells_a_pods_story_over_all_programs(
         async def runs() -> list[Pod]:
             return await ready_pods(client, "app=told")
 
-        await until("the pod is ready", runs, 60)
+        await until("the pod is ready", runs)
         (pod,) = await runs()
         cause = (await client.get(ReplicaSet, "told", "default")).metadata.uid[:13]
     finally:
@@ -69,7 +69,7 @@ async def test_a_search_for_one_cause_tells_a_pods_story_over_all_programs(
         return not missing_from(await found(cluster, cause), chapters)
 
     try:
-        await until("the story is written", is_told, 30)
+        await until("the story is written", is_told)
     except AssertionError as error:
         lines = await found(cluster, cause)
         told = "\n".join(map(str, lines))

@@ -114,7 +114,7 @@ async def test_a_cluster_survives_a_full_store(cluster: Cluster) -> None:
                     return False
                 return True
 
-            await until("writes are taken again", takes, 60)
+            await until("writes are taken again", takes)
             for name in cluster.names:
                 assert await ready(client, name), name
     finally:

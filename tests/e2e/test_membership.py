@@ -205,7 +205,7 @@ async def test_w42_a_false_cluster_learns_nothing(made: Cluster, disguise: str) 
             argv = ["curl", "-sk", "-m", "2", "https://127.0.0.1:7443/"]
             return (await made.run("n1", argv, check=False)).code == 0
 
-        await until("the false cluster listens", is_up, 20)
+        await until("the false cluster listens", is_up)
         address = f"{made.lab.node('n1').address}:7443"
         told = refusal(await asked(made, "n2", "join", address, "--token", token, "--ca-hash", pin))
         heard = (await made.run("n1", ["cat", "/run/heard"])).stdout
@@ -314,7 +314,7 @@ async def serve(cluster: Cluster) -> None:
                 one = await found(client, f"on-{name}", "default")
                 return one is not None and one.status.phase == "Running"
 
-            await until(f"on-{name} runs", runs, 30)
+            await until(f"on-{name} runs", runs)
 
 
 async def test_w45_reset_of_a_worker_leaves_no_trace_and_it_may_come_back(
@@ -333,7 +333,7 @@ async def test_w45_reset_of_a_worker_leaves_no_trace_and_it_may_come_back(
         async def is_back() -> bool:
             return is_ready(await client.get(Node, "n2"))
 
-        await until("n2 Ready again", is_back, 20)
+        await until("n2 Ready again", is_back)
         await client.delete(Service, "web", "default")
         for name in made.names:
             if await found(client, f"on-{name}", "default"):
@@ -345,7 +345,7 @@ async def test_w45_reset_of_a_worker_leaves_no_trace_and_it_may_come_back(
             one = await found(client, "again", "default")
             return one is not None and one.status.phase == "Running"
 
-        await until("a pod on the node that came back", runs, 30)
+        await until("a pod on the node that came back", runs)
 
 
 async def test_w45_reset_of_a_control_plane_leaves_no_trace(

@@ -94,6 +94,6 @@ async def test_our_store_follows_a_control_plane_by_the_settings_of_the_example(
             found = json.loads(answer or "{}").get("data", {}).get("result", [])
             return bool(found) and found[0]["value"][1] == "5"
 
-        await until("all five are scraped", are_up, 60)
+        await until("all five are scraped", are_up)
     finally:
         await cluster.run("n1", ["sh", "-c", f"kill {pid}; rm -rf {folder} /run/tsdb.log"])

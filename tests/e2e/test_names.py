@@ -39,7 +39,7 @@ async def test_w29_a_service_is_found_by_name_from_pods_and_nodes(
     async def has_asked() -> bool:
         return (await logs(client, "asker")).endswith("end\n")
 
-    await until("the pod has asked", has_asked, 40)
+    await until("the pod has asked", has_asked)
     told = await logs(client, "asker")
     assert "search zoo.svc.cluster.local svc.cluster.local cluster.local" in told
     assert "nameserver 169.254.20.10" in told
@@ -60,6 +60,6 @@ async def test_w29_a_service_is_found_by_name_from_pods_and_nodes(
         ended = await cluster.run("n2", ["getent", "hosts", "db.example"], check=False)
         return ended.stdout.split()[:1] == ["192.0.2.9"]
 
-    await until("the name is there on n2", is_named, 20)
+    await until("the name is there on n2", is_named)
     await client.delete(ConfigMap, "resolver", "kube-system")
     await removed_namespace(client, "zoo")

@@ -72,7 +72,7 @@ async def test_a_taint_ends_pods_that_do_not_bear_it_and_keeps_others_away(clien
         late = scheduled(await client.get(Pod, "late", "default"))
         return late is not None and "n3 has the taint spot:NoExecute" in late.message
 
-    await until("the pod is told which taint keeps it away", is_told, 10)
+    await until("the pod is told which taint keeps it away", is_told)
     assert (await client.get(Pod, "tough", "default")).status.phase == "Running"
     await client.patch(Node, "n3", "", {"spec": {"taints": []}})
     await until_phase(client, "late", "Running", namespace="default")
@@ -99,7 +99,7 @@ async def test_w17_a_pod_that_fits_nowhere_is_told_why_costs_nothing_and_is_boun
         told = [scheduled(await client.get(Pod, name, "default")) for name in ("odd", "huge")]
         return all(one is not None and one.status == "False" for one in told)
 
-    await until("both pods are told that they fit nowhere", is_told, 10)
+    await until("both pods are told that they fit nowhere", is_told)
     odd = scheduled(await client.get(Pod, "odd", "default"))
     assert odd is not None
     assert odd.reason == "Unschedulable"
@@ -135,7 +135,7 @@ async def test_a_cordoned_node_takes_no_new_pod_and_keeps_its_old_ones(client: C
     async def has(count: int) -> bool:
         return len(await ready_pods(client, "app=cordon")) == count
 
-    await until("three pods", lambda: has(3), 30)
+    await until("three pods", lambda: has(3))
     await client.patch(Node, "n1", "", {"spec": {"unschedulable": True}})
     try:
         on_n1 = [
@@ -144,7 +144,7 @@ async def test_a_cordoned_node_takes_no_new_pod_and_keeps_its_old_ones(client: C
             if one.spec.node_name == "n1"
         ]
         await client.scale(ReplicaSet, "cordon", "default", 7)
-        await until("seven pods", lambda: has(7), 30)
+        await until("seven pods", lambda: has(7))
         now = [
             one.metadata.name
             for one in await ready_pods(client, "app=cordon")
@@ -152,7 +152,7 @@ async def test_a_cordoned_node_takes_no_new_pod_and_keeps_its_old_ones(client: C
         ]
         assert now == on_n1
         await client.scale(ReplicaSet, "cordon", "default", 2)
-        await until("two pods", lambda: has(2), 30)
+        await until("two pods", lambda: has(2))
     finally:
         await client.patch(Node, "n1", "", {"spec": {"unschedulable": None}})
     await client.scale(ReplicaSet, "cordon", "default", 0)
@@ -160,7 +160,7 @@ async def test_a_cordoned_node_takes_no_new_pod_and_keeps_its_old_ones(client: C
     async def none_left() -> bool:
         return not (await client.list(Pod, "default", labels="app=cordon")).items
 
-    await until("no pods", none_left, 30)
+    await until("no pods", none_left)
     assert (await client.get(ReplicaSet, "cordon", "default")).status.replicas == 0
     await client.delete(ReplicaSet, "cordon", "default")
 

@@ -121,7 +121,7 @@ async def test_two_containers_share_address_ipc_and_volume_but_not_their_process
     async def has_heard() -> bool:
         return await logs(client, "twins", "two") == "from one\n"
 
-    await until("one container hears the other over localhost", has_heard, 10)
+    await until("one container hears the other over localhost", has_heard)
     spaces: dict[str, list[str]] = {}
     for name in ("one", "two"):
         (container,) = await containers_of(cluster, one, name)
@@ -152,7 +152,7 @@ async def test_host_paths_of_every_type_are_mounted_where_they_are_what_they_sho
     async def has_written() -> str:
         return (await cluster.run("n2", ["cat", "/srv/zoo/new-file"], check=False)).stdout
 
-    await until("the container has written", has_written, 10)
+    await until("the container has written", has_written)
     seen = (await cluster.run("n2", ["cat", "/srv/zoo/folder/seen"])).stdout.split()
     assert seen == ["any/", "device", "file", "folder/", "new-file", "new-folder/", "socket="]
 
@@ -171,7 +171,7 @@ async def test_a_host_path_that_is_something_else_is_told_and_never_mounted(
                 return False
             return path in waiting.message
 
-        await until(f"{name} is told that {path} is something else", is_told, 40)
+        await until(f"{name} is told that {path} is something else", is_told)
         one = await client.get(Pod, name, "zoo")
         assert await containers_of(cluster, one, "main") == []
 
@@ -190,7 +190,7 @@ async def test_a_host_port_is_reached_from_everywhere_and_only_while_its_pod_liv
         async def reaches(node: str = node) -> bool:
             return await answers(node)
 
-        await until(f"the port answers to {node}", reaches, 10)
+        await until(f"the port answers to {node}", reaches)
     argv = ["curl", "--silent", "--max-time", "2", url]
     from_host = await SystemCommands().run(argv, deadline_s=5)
     assert from_host.stdout.startswith(b"ported ")
@@ -213,14 +213,14 @@ async def test_a_host_port_is_reached_from_everywhere_and_only_while_its_pod_liv
     async def is_other() -> bool:
         return (await cluster.curl("n1", url)).startswith("clash ")
 
-    await until("the port leads to the pod that waited for it", is_other, 10)
+    await until("the port leads to the pod that waited for it", is_other)
     await client.delete(Pod, "clash", "zoo")
     await until_gone(client, "clash")
 
     async def is_closed() -> bool:
         return not await cluster.curl("n1", url)
 
-    await until("the port is closed", is_closed, 10)
+    await until("the port is closed", is_closed)
 
 
 async def test_two_workers_with_a_limit_of_one_core_use_one(
@@ -262,7 +262,7 @@ async def test_many_pods_start_on_one_node(cluster: Cluster, client: Client) -> 
             spent.setdefault(one.metadata.name, loop.time() - begun)
         return set(names) <= spent.keys()
 
-    await until(f"{CROWD} pods on one node", all_run, 60)
+    await until(f"{CROWD} pods on one node", all_run)
     times = sorted(spent[name] for name in names)
     print(f"{CROWD} pods: p50 {times[CROWD // 2]:.1f} s, last {times[-1]:.1f} s")  # noqa: T201
     addresses = {

@@ -57,17 +57,17 @@ async def test_a_pod_is_led_to_while_it_says_so_and_ended_when_it_does_not_live(
         found = await client.get(Pod, "shop", "zoo")
         return status_of(found).restart_count == 1 and is_ready(found)
 
-    await until("the service leads to the pod", led, 30)
+    await until("the service leads to the pod", led)
     one = await client.get(Pod, "shop", "zoo")
     await run_in(cluster, one, "rm /www/ok")
-    await until("the service lets go of the pod", is_let_go, 15)
+    await until("the service lets go of the pod", is_let_go)
     assert not status_of(await client.get(Pod, "shop", "zoo")).ready
     await run_in(cluster, one, "touch /www/ok")
-    await until("the service leads to the pod again", led, 15)
+    await until("the service leads to the pod again", led)
     assert status_of(await client.get(Pod, "shop", "zoo")).restart_count == 0
 
     await run_in(cluster, one, "rm /tmp/ok")
-    await until("the container is started again", is_again, 30)
+    await until("the container is started again", is_again)
     told = {each.message for each in await records_of(client, "shop")}
     assert "Readiness probe failed: HTTP probe failed with statuscode: 404" in told
     assert "Container main failed liveness probe, will be restarted" in told
@@ -87,7 +87,7 @@ async def test_a_slow_start_is_not_ended_by_its_liveness(client: Client) -> None
     async def has_started() -> bool:
         return bool(status_of(await client.get(Pod, "slow", "zoo")).started)
 
-    assert await until("the container has started", has_started, 40) >= 4
+    assert await until("the container has started", has_started) >= 4
     one = status_of(await client.get(Pod, "slow", "zoo"))
     assert (one.ready, one.restart_count) == (True, 0)
     await removed_namespace(client, "zoo")

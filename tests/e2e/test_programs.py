@@ -60,7 +60,7 @@ async def until_all_are_followed(cluster: Cluster) -> None:
     async def are_up() -> bool:
         return await value_of(cluster, "sum(up)") == str(PLANE)
 
-    await until("all programs are scraped", are_up, 60)
+    await until("all programs are scraped", are_up)
 
 
 def there(cluster: Cluster) -> set[str]:
@@ -97,7 +97,7 @@ async def test_a_port_of_somebody_else_is_told_and_nothing_is_changed(made: Clus
         return ended.code == 0
 
     try:
-        await until("somebody listens", listens, 10)
+        await until("somebody listens", listens)
         assert "port 9090 is in use" in refusal(await asked(made, "n1", "enable", "tsdb"))
     finally:
         await made.run("n1", ["kill", pid])
@@ -128,7 +128,7 @@ async def test_a_killed_store_is_started_again_and_what_it_had_is_there(made: Cl
     async def is_back() -> bool:
         return await made.pid_of("n1", "tsdb") not in (0, old)
 
-    await until("tsdb again", is_back, 20)
+    await until("tsdb again", is_back)
     await until_all_are_followed(made)
 
 

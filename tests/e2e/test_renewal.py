@@ -50,7 +50,7 @@ async def served(made: Cluster, client: Client) -> AsyncIterator[str]:
         async def is_live(node: str = node) -> str:
             return await made.curl(node, url)
 
-        await until(f"the service answers on {node}", is_live, 10)
+        await until(f"the service answers on {node}", is_live)
     yield url
     # Another client: the certificate of the first may have been renewed meanwhile.
     async with made.client() as renewed:

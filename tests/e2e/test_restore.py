@@ -77,7 +77,7 @@ async def made(client: Client, name: str) -> None:
     """Make a set of two with its service, and wait until it serves."""
     for one in web(name, 2):
         await client.create(one)
-    await until(f"{name} serves", lambda: serves(client, name), 60)
+    await until(f"{name} serves", lambda: serves(client, name))
 
 
 async def serves(client: Client, name: str) -> bool:
@@ -113,7 +113,7 @@ async def test_after_a_restore_what_came_later_is_gone_and_what_was_there_serves
         async def are_none_left() -> bool:
             return not await pods_on(copied)
 
-        await until("no pod is left", are_none_left, 60)
+        await until("no pod is left", are_none_left)
 
 
 async def test_a_restore_of_a_moment_ago_is_noticed_too(copied: Cluster) -> None:
@@ -136,7 +136,7 @@ async def test_a_restore_of_a_moment_ago_is_noticed_too(copied: Cluster) -> None
         async def is_everywhere() -> bool:
             return len(await rules_lead_to_it()) == 2
 
-        await until("every node leads to the later service", is_everywhere, 30)
+        await until("every node leads to the later service", is_everywhere)
         await restore(copied, "")
 
         async def is_nowhere() -> bool:

@@ -58,7 +58,7 @@ async def created(client: Client, name: str, replicas: int) -> str:
     async def all_serve() -> bool:
         return len(await ready_addresses(client, name)) == replicas
 
-    await until(f"{replicas} pods of {name} behind their service", all_serve, 60)
+    await until(f"{replicas} pods of {name} behind their service", all_serve)
     return address
 
 
@@ -69,7 +69,7 @@ async def removed(client: Client, name: str) -> None:
     async def none_left() -> bool:
         return not (await client.list(Pod, "default", labels=f"app={name}")).items
 
-    await until(f"the pods of {name} gone", none_left, 60)
+    await until(f"the pods of {name} gone", none_left)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def served(cluster: Cluster, client: Client) -> AsyncIterator[str]:
         async def is_live(node: str = node) -> str:
             return await cluster.curl(node, f"http://{address}/")
 
-        await until(f"the service answers on {node}", is_live, 10)
+        await until(f"the service answers on {node}", is_live)
     yield address
     await removed(client, "web")
 
@@ -124,13 +124,13 @@ async def test_w13_w15_a_deleted_pod_is_replaced_and_the_service_follows(
         addresses = await ready_addresses(client, "web")
         return len(addresses) == 3 and gone.status.pod_ip not in addresses
 
-    await until("three pods again, without the deleted one", is_replaced, 30)
+    await until("three pods again, without the deleted one", is_replaced)
     pods = {one.metadata.name for one in await ready_pods(client, "app=web")}
 
     async def follows() -> bool:
         return set(await cluster.answers("n2", f"http://{served}/", 30)) == pods
 
-    await until("the service leads to the three", follows, 10)
+    await until("the service leads to the three", follows)
 
 
 @pytest.mark.parametrize("program", [*CONTROL_PLANE, "kubelet", "proxy"])
@@ -146,8 +146,8 @@ async def test_w9_calls_are_answered_while_a_program_is_killed_and_comes_back(
             async def is_back(node: str = node, old: int = old) -> bool:
                 return await cluster.pid_of(node, program) not in (0, old)
 
-            await until(f"{program} on {node} again", is_back, 30)
-        await until("all nodes ready", lambda: all_ready(cluster, client), 60)
+            await until(f"{program} on {node} again", is_back)
+        await until("all nodes ready", lambda: all_ready(cluster, client))
         # A change goes through: what was killed works again, not only runs.
         await created(client, "probe", 3)
         await removed(client, "probe")
@@ -182,8 +182,8 @@ async def test_docker_may_die_and_come_back_and_no_container_notices(
         async def answers() -> bool:
             return (await cluster.run("n2", ["docker", "version"], check=False)).code == 0
 
-        await until("Docker on n2 again", answers, 30)
-        await until("all nodes ready", lambda: all_ready(cluster, client), 30)
+        await until("Docker on n2 again", answers)
+        await until("all nodes ready", lambda: all_ready(cluster, client))
 
     assert await containers_of(cluster) == before
     assert calls.failed_count == 0
@@ -206,7 +206,7 @@ async def test_pods_serve_while_the_control_plane_is_stopped_and_all_is_as_befor
             answers = await cluster.answers(node, f"http://{served}/", 30)
             assert "" not in answers, f"from {node}"
         await cluster.run("n1", [*CUBEROOT, "start"], deadline_s=90)
-        await until("all nodes ready", lambda: all_ready(cluster, client), 60)
+        await until("all nodes ready", lambda: all_ready(cluster, client))
 
     assert calls.failed_count == 0
     assert await containers_of(cluster) == before
@@ -220,7 +220,7 @@ async def test_a_kubelet_that_starts_again_with_ten_pods_restarts_no_container(
     before = await containers_of(cluster)
     for node in cluster.names:
         await cluster.kill(node, "kubelet")
-    await until("all nodes ready", lambda: all_ready(cluster, client), 60)
+    await until("all nodes ready", lambda: all_ready(cluster, client))
     for name in ("one", "two"):  # it works on what is new before we look
         await created(client, name, 1)
 
@@ -247,18 +247,18 @@ async def test_w14_a_node_that_loses_power_leaves_the_service_and_its_pods_are_m
         async def is_out() -> bool:
             return lost not in await ready_addresses(client, "web")
 
-        spent_s = await until("the dead node's pod out of the service", is_out, 15)
+        spent_s = await until("the dead node's pod out of the service", is_out)
         print(f"endpoint of a dead node gone after {spent_s:.1f} s")  # noqa: T201  a figure
 
         async def all_answer() -> bool:
             return "" not in await cluster.answers("n1", f"http://{served}/", 20)
 
-        await until("every call answered", all_answer, 10)
+        await until("every call answered", all_answer)
 
         async def is_replaced() -> bool:
             return len(await ready_addresses(client, "web")) == 3
 
-        await until("its pod made elsewhere", is_replaced, 60)
+        await until("its pod made elsewhere", is_replaced)
     finally:
         await cluster.lab.power("n3", "on")
     await until("all nodes ready", lambda: all_ready(cluster, client), 90)
@@ -267,7 +267,7 @@ async def test_w14_a_node_that_loses_power_leaves_the_service_and_its_pods_are_m
     async def is_clean() -> bool:
         return not (await cluster.run("n3", argv)).stdout.split()
 
-    await until("nothing of its old life runs on n3", is_clean, 60)
+    await until("nothing of its old life runs on n3", is_clean)
 
 
 async def test_events_are_recorded_and_logs_are_read_through_the_api_server(
@@ -284,7 +284,7 @@ async def test_events_are_recorded_and_logs_are_read_through_the_api_server(
     async def has_lines() -> bool:
         return bool((await lines()).strip())
 
-    await until("the pod has logged", has_lines, 10)
+    await until("the pod has logged", has_lines)
 
 
 async def test_reading_an_object_that_is_not_there_is_told_as_such(client: Client) -> None:
@@ -303,7 +303,7 @@ async def test_a_node_that_reboots_while_the_control_plane_is_stopped_serves_aga
     async def is_kept() -> bool:
         return (await cluster.run("n2", kept, check=False)).code == 0
 
-    await until("n2 has kept its service rules", is_kept, 30)
+    await until("n2 has kept its service rules", is_kept)
     await cluster.run("n1", [*CUBEROOT, "stop"], deadline_s=60)
     try:
         await cluster.lab.power("n2", "cut")
@@ -313,10 +313,10 @@ async def test_a_node_that_reboots_while_the_control_plane_is_stopped_serves_aga
             answers = await cluster.answers("n2", f"http://{served}/", 10)
             return len(answers) == 3 and "" not in answers
 
-        spent_s = await until("n2 serves without a control plane", serves, 60)
+        spent_s = await until("n2 serves without a control plane", serves)
         print(f"a rebooted node serves without a control plane after {spent_s:.1f} s")  # noqa: T201
     finally:
         await cluster.run("n1", [*CUBEROOT, "start"], deadline_s=90)
-    await until("all nodes ready", lambda: all_ready(cluster, client), 60)
+    await until("all nodes ready", lambda: all_ready(cluster, client))
     pods = {one.metadata.uid for one in await ready_pods(client, "app=web")}
     assert here.metadata.uid in pods

@@ -61,7 +61,7 @@ async def pod_named(client: Client, name: str) -> Pod:
     async def is_ready() -> bool:
         return any(one.metadata.name == name for one in await ready_pods(client))
 
-    await until(f"pod {name} Ready", is_ready, 60)
+    await until(f"pod {name} Ready", is_ready)
     return await client.get(Pod, name, "default")
 
 
@@ -78,7 +78,7 @@ async def test_two_stress_workers_share_the_one_core_that_their_pod_may_use(
     async def percent() -> float:
         return float((await cluster.run(node, stats)).stdout.strip().rstrip("%"))
 
-    await until("its workers are busy", percent, 10)
+    await until("its workers are busy", percent)
     used = await percent()
     # The limit is an upper bound; how much of the core it gets depends on who else is busy.
     assert 20 < used <= 110
@@ -94,7 +94,7 @@ async def test_two_containers_talk_over_localhost_share_a_folder_and_have_ports_
         logs = cubectl(kubeconfig, "logs", "together", "-c", "writer", "--tail", "5")
         return "from-the-writer" in logs
 
-    await until("the writer has heard from the web server", has_written, 30)
+    await until("the writer has heard from the web server", has_written)
     address = cluster.lab.node(pod.spec.node_name).address
     for node in cluster.names:
         for port in (18080, 18081):
@@ -102,7 +102,7 @@ async def test_two_containers_talk_over_localhost_share_a_folder_and_have_ports_
             async def answers(node: str = node, port: int = port) -> bool:
                 return "together" in await cluster.curl(node, f"http://{address}:{port}/")
 
-            await until(f"{address}:{port} from {node}", answers, 15)
+            await until(f"{address}:{port} from {node}", answers)
 
 
 @pytest.mark.parametrize("applied", ["4-two-kinds-of-pods.yaml"], indirect=True)
@@ -117,7 +117,7 @@ async def test_one_service_leads_to_different_pods_by_the_name_of_their_port(
     async def both() -> bool:
         return set(await cluster.answers("n2", url, 20)) == {"red", "blue"}
 
-    await until("red and blue answer", both, 15)
+    await until("red and blue answer", both)
 
 
 @pytest.mark.parametrize("applied", ["5-self-killing.yaml"], indirect=True)
@@ -127,7 +127,7 @@ async def test_a_server_that_kills_itself_is_restarted_in_place_with_its_end_on_
     async def both_serve() -> bool:
         return len(await ready_addresses(client, "mortal")) == 2
 
-    await until("both serve", both_serve, 60)
+    await until("both serve", both_serve)
     before = {one.metadata.uid for one in await ready_pods(client, "app=mortal")}
 
     async def have_restarted() -> bool:
@@ -136,8 +136,8 @@ async def test_a_server_that_kills_itself_is_restarted_in_place_with_its_end_on_
         ends = [one.last_state.terminated for one in statuses]
         return all(end is not None and end.exit_code == 1 for end in ends) and len(ends) == 2
 
-    await until("both have ended with 1 and run again", have_restarted, 60)
-    await until("both serve again", both_serve, 30)
+    await until("both have ended with 1 and run again", have_restarted)
+    await until("both serve again", both_serve)
     assert {one.metadata.uid for one in await ready_pods(client, "app=mortal")} == before
 
 
@@ -157,7 +157,7 @@ async def test_pods_that_ask_for_a_gpu_wait_with_the_reason_until_a_node_has_one
         message = await said()
         return bool(message)
 
-    await until("the scheduler says why", is_told, 30)
+    await until("the scheduler says why", is_told)
     assert all(name in message for name in ("n1", "n2", "n3", "gpu"))
     await client.patch(Node, "n3", "", {"metadata": {"labels": {"gpu": "true"}}})
     try:
@@ -166,6 +166,6 @@ async def test_pods_that_ask_for_a_gpu_wait_with_the_reason_until_a_node_has_one
             nodes = [one.spec.node_name for one in await ready_pods(client, "app=gpu-only")]
             return nodes == ["n3", "n3"]
 
-        await until("both pods on the node with the label", all_there, 30)
+        await until("both pods on the node with the label", all_there)
     finally:
         await client.patch(Node, "n3", "", {"metadata": {"labels": {"gpu": None}}})

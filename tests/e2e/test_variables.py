@@ -46,7 +46,7 @@ async def variables(client: Client, name: str) -> dict[str, str]:
     async def is_whole() -> bool:
         return (await logs(client, name)).endswith("end\n")
 
-    await until(f"{name} has printed its environment", is_whole, 40)
+    await until(f"{name} has printed its environment", is_whole)
     lines = (await logs(client, name)).splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
@@ -122,7 +122,7 @@ async def test_a_device_of_a_node_is_given_to_one_pod_after_the_other(
         found = {each.reason: each.message for each in await records_of(client, "second")}
         return gpu in found.get("FailedScheduling", "")
 
-    await until("the second pod is told that it lacks a device", is_refused, 40)
+    await until("the second pod is told that it lacks a device", is_refused)
     await client.delete(Pod, "first", "zoo")
     await until_gone(client, "first")
     two = await until_phase(client, "second", "Running")

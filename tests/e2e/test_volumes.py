@@ -73,9 +73,9 @@ async def test_files_of_a_running_pod_follow_what_they_are_made_from(
     async def wrote(line: str) -> bool:
         return line in (await logs(client, "files")).splitlines()
 
-    await until("the container reads its files", lambda: wrote("text: one"), 20)
+    await until("the container reads its files", lambda: wrote("text: one"))
     await client.update(replaced(config, data={"text": "two"}))
-    await until("the change is seen", lambda: wrote("text: two"), 20)
+    await until("the change is seen", lambda: wrote("text: two"))
     lines = (await logs(client, "files")).splitlines()
     assert {"400 0 /login/word", "644 0 /all/deep/word", "444 0 /all/labels"} < set(lines)
     assert {"read-only", " /login tmpfs"} < set(lines)
@@ -112,7 +112,7 @@ async def test_a_careful_pod_runs_as_it_says_and_one_that_would_be_root_does_not
     async def is_whole() -> bool:
         return (await logs(client, "careful")).endswith("end\n")
 
-    await until("careful has told who it is", is_whole, 20)
+    await until("careful has told who it is", is_whole)
     lines = (await logs(client, "careful")).splitlines()
     assert lines[:2] == ["1000", "3000"]
     assert "2000" in lines[2].split()

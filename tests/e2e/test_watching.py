@@ -52,7 +52,7 @@ async def test_no_event_is_lost_or_told_twice_while_the_store_or_the_server_dies
             async def has_heard_all() -> bool:
                 return len(heard) >= COUNT
 
-            await until("every event heard", has_heard_all, 60)
+            await until("every event heard", has_heard_all)
             assert heard == [f"+w-{number:03}" for number in range(COUNT)]
         finally:
             following.cancel()
