@@ -30,9 +30,18 @@ IMAGE_BUILDERS = {"gcc": "gcc libc6-dev", "busybox": "busybox-static"}
 BUILD_DEADLINE_S = 120
 # A lab that is up already, with or without a cluster, for whoever writes a test.
 ATTACHED = os.environ.get("CUBE_E2E_LAB", "")
+# A test's limit, where its file names none: the first one of a process brings up the cluster too.
+TEST_DEADLINE_S = 400
 NODE_SIZE = Size(memory_bytes=3 << 30, disk_bytes=8 << 30)
 # A lab of a test's: its kind, and the pid of the process that has it.
 TEST_LAB = re.compile(r"(?:e2e|end|img|mem|old|own|prg|ren|sd|tsd)(\d{5,7})")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        is_ours = Path(__file__).parent in item.path.parents
+        if is_ours and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TEST_DEADLINE_S))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -14,7 +14,7 @@ from cubernetes.client.rest import Client
 from tests.e2e.cluster import Cluster, ready_nodes, until
 from tests.e2e.pods import STUBBORN, pod, shell, until_gone, until_phase
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab]
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 CONFIG = "/etc/cubernetes/supervisord.conf"

@@ -16,7 +16,7 @@ from cubernetes.api.core.service import Service
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import Cluster, ready_addresses, steady_calls, until
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.lab]
 
 NAME = "roll"
 COMMAND_DEADLINE_S = 60.0

@@ -13,7 +13,7 @@ from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
 from tests.e2e.test_serving import created
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab]
 
 LOCAL = {"spec": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}}
 

@@ -20,7 +20,7 @@ from tests.e2e.cluster import Cluster, until
 from tests.e2e.conftest import finished
 from tests.e2e.pods import SLEEP, made_namespace, pod, removed_namespace, shell, until_phase
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab]
 
 ROOM = "exec"
 DEADLINE_S = 60.0

@@ -16,7 +16,7 @@ from tests.e2e.cluster import Cluster, ready_nodes, until
 from tests.e2e.pods import SLEEP, pod, shell, until_gone
 from tests.e2e.test_serving import all_ready, created, removed, web
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.lab]
 
 EVERY_NODE = ("kubelet", "proxy")
 CONTROL_PLANE = ("apiserver", "scheduler", "controllers")

@@ -15,7 +15,7 @@ from tests.e2e.pods import SLEEP, pod, shell, until_phase
 from tests.e2e.test_serving import created, removed
 from tests.unit.gateway.roadworld import a_dns, an_ingress
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab]
 
 GATEWAY, HOST = "n2", "roads.example"
 

@@ -6,7 +6,7 @@ from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, Cluster, until
 from tests.e2e.test_serving import all_ready
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab]
 
 
 async def test_a_reset_beside_a_hung_engine_says_so_does_the_rest_and_can_be_finished(

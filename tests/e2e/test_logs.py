@@ -11,7 +11,7 @@ from cubernetes.client.rest import Client
 from tests.e2e.cluster import Cluster, ready_pods, until
 from tests.e2e.test_serving import created, removed
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.lab]
 
 
 async def found(cluster: Cluster, text: str) -> list[dict[str, Any]]:

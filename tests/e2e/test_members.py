@@ -12,7 +12,7 @@ from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, JOIN_WORDS, Cluster, until
 from tests.e2e.test_security import as_who
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab]
 
 TIER = "node-restriction.kubernetes.io/tier"
 CLUSTER_FILE = "etc/cubernetes/cluster.json"

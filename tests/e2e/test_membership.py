@@ -21,7 +21,7 @@ from tests.e2e.conftest import finished
 from tests.e2e.pods import WEB, found, pod
 from tests.e2e.test_serving import web
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab]
 
 HERE = Path(__file__).resolve().parent
 # Where an init is cut by -9: by what it has just made, or said.

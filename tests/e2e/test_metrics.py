@@ -15,7 +15,7 @@ from tests.e2e.cluster import PKI, Cluster, until
 from tests.e2e.conftest import HOUSE
 from tests.e2e.pods import SLEEP, pod, shell, until_gone, until_phase
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.lab]
 
 ON_N2 = {"kubernetes.io/hostname": "n2"}
 EXAMPLE = HOUSE / "examples" / "tsdb" / "cluster.json"

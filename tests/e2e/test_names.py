@@ -9,7 +9,7 @@ from cubernetes.client.rest import Client
 from tests.e2e.cluster import Cluster, until
 from tests.e2e.pods import SLEEP, logs, made_namespace, pod, removed_namespace, shell, until_phase
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab]
 
 ASK = "cat /etc/resolv.conf; nslookup till; nslookup till.zoo.svc.cluster.local; echo end"
 # A question for till.zoo.svc.cluster.local, type A, by no other program than the node's own Python.

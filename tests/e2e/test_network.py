@@ -19,7 +19,7 @@ from tests.e2e.cluster import Cluster, ready_addresses, ready_pods, until
 from tests.e2e.pods import containers_of, process_of
 from tests.e2e.test_serving import created, removed
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab]
 
 NAME, COUNT = "wired", 6  # two on each of three nodes
 # What is promised is five seconds; the rest is for a machine that does much else meanwhile.

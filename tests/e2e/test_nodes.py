@@ -17,7 +17,7 @@ from tests.e2e.conftest import finished
 from tests.e2e.pods import SLEEP, WEB, found, pod, shell, status_of, until_gone
 from tests.e2e.test_serving import all_ready, web
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab]
 
 COUNT = 6
 ANCHOR_PORT = 18096

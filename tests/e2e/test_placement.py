@@ -14,7 +14,7 @@ from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
 from tests.e2e.pods import SLEEP, pod, records_of, shell, until_gone, until_phase
 from tests.e2e.test_serving import web
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.lab]
 
 QUIET_S = 6.0
 

@@ -30,7 +30,7 @@ from tests.e2e.pods import (
     until_phase,
 )
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.lab]
 
 CROWD = 20
 HOST_PORT = 18090

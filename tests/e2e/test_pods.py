@@ -30,7 +30,7 @@ from tests.e2e.pods import (
     until_waiting,
 )
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.lab]
 
 ABSENT = "cubernetes/absent:9"
 FAIL_TWICE = "echo x >> /d/tries; echo try $(wc -l < /d/tries); [ $(wc -l < /d/tries) -ge 3 ]"

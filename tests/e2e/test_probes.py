@@ -19,7 +19,7 @@ from tests.e2e.pods import (
     status_of,
 )
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab]
 
 SERVE = f"mkdir /www; touch /www/ok /tmp/ok; httpd -p 8080 -h /www; {SLEEP}"
 PORTS = [{"name": "http", "containerPort": 8080}]

@@ -13,7 +13,7 @@ from tests.e2e.conftest import BootLab, finished
 from tests.e2e.test_membership import Traces, asked, difference, refusal, traces
 from tests.e2e.test_systemd import Units
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab]
 
 PLANE = 6
 QUERY = "http://127.0.0.1:9090/api/v1/query?query="

@@ -14,7 +14,7 @@ from tests.e2e.conftest import BootLab, finished
 from tests.e2e.test_membership import asked, invitation, refusal
 from tests.e2e.test_serving import containers_of, created, removed
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab]
 
 AUTHORITIES = {"cluster-ca", "etcd-ca", "front-ca"}
 CERTIFICATES = {

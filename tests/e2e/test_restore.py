@@ -17,7 +17,7 @@ from tests.e2e.cluster import CUBEROOT, Cluster, ready_addresses, ready_nodes, u
 from tests.e2e.conftest import finished
 from tests.e2e.test_serving import web
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab]
 
 PKI = "/etc/cubernetes/pki"
 KEYS = f"--cacert {PKI}/etcd-ca.crt --cert {PKI}/apiserver-etcd.crt --key {PKI}/apiserver-etcd.key"

@@ -31,7 +31,7 @@ from tests.e2e.cluster import CUBEROOT, JOIN_WORDS, Cluster
 from tests.e2e.conftest import finished
 from tests.e2e.pods import SLEEP, pod, shell, until_gone, until_phase
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.lab]
 
 OPEN_PATHS = ("/livez", "/readyz", "/version", "/cluster-info")
 CLOSED_PATHS = (

@@ -22,7 +22,7 @@ from tests.e2e.cluster import (
     until,
 )
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab]
 
 CONTROL_PLANE = ("etcd", "apiserver", "scheduler", "controllers")
 

@@ -29,7 +29,7 @@ from tests.e2e.test_membership import Traces, asked, difference, joined, traces
 from tests.e2e.test_serving import containers_of as containers_of_all
 from tests.e2e.test_serving import created
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.lab]
 
 PROGRAMS = {
     "n1": ("etcd", "apiserver", "scheduler", "controllers", "kubelet", "proxy"),

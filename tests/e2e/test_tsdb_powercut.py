@@ -11,7 +11,7 @@ from lab.host.node import Node
 from lab.lab import Lab
 from tests.e2e.conftest import finished
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab]
 
 PORT = 9090
 FOLDER = "/var/lib/tsdb"

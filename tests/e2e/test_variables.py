@@ -25,7 +25,7 @@ from tests.e2e.pods import (
     until_waiting,
 )
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab]
 
 PRINT = f"env; echo end; {SLEEP}"
 SOURCES = [

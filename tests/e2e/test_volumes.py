@@ -19,7 +19,7 @@ from tests.e2e.pods import (
     until_waiting,
 )
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab]
 
 # Told once: modes, owners, where a write fails, what is mounted; then whenever the text changes.
 SCRIPT = f"""

@@ -13,7 +13,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from tests.e2e.cluster import Cluster, until
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab]
 
 COUNT = 60
 LABELS = {"watched": "closely"}
