@@ -21,6 +21,7 @@ from cubernetes.api.core.event import ObjectReference
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.container import Protocol
+from cubernetes.api.core.podspec.spec import sidecars
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import (
     ENDPOINT_MAX,
@@ -127,7 +128,7 @@ def ports_of(service: Service, pod: Pod) -> Ports:
 def _named_port(pod: Pod, name: str, protocol: Protocol) -> int | None:
     numbers = (
         port.container_port
-        for container in pod.spec.containers
+        for container in (*pod.spec.containers, *sidecars(pod.spec))
         for port in container.ports
         if (port.name, port.protocol) == (name, protocol)
     )

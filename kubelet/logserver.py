@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.spec import every_container
 from cubernetes.api.errors import BadRequest
 from cubernetes.client.wire.execquery import exec_query
 from cubernetes.client.wire.logquery import LogQuery, log_query
@@ -194,7 +195,7 @@ def chosen(
     pod: Pod, found: Sequence[Container], name: str, *, is_previous: bool
 ) -> Container | None:
     """Return the container to read: the newest of that name, or the one before it."""
-    if name not in {one.name for one in pod.spec.containers}:
+    if name not in {one.name for one in every_container(pod.spec)}:
         return None
     of_name = sorted((one for one in found if one.name == name), key=lambda one: one.attempt)
     back = 2 if is_previous else 1

@@ -239,7 +239,7 @@ class Kubelet:
         return next((pod for pod in self._workers.pods if pod.metadata.uid == uid), None)
 
     def _tell_of_probe(self, pod: Pod, container: str, reason: str, message: str) -> None:
-        path = container_path(container)
+        path = container_path(pod, container)
         self._recorder.record(Record(pod, reason, message, "Warning", path))
 
     def _on_verdict(self, uid: str) -> None:

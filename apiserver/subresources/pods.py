@@ -1,5 +1,6 @@
 """What only pods have: a binding to a node, and the logs of their containers."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.condition import Condition, with_condition
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.spec import every_container
 from cubernetes.api.errors import BadRequest, Problem, ServiceUnavailable
 from cubernetes.api.meta import Object, replaced
 from cubernetes.client.wire.logquery import log_query, query_text
@@ -110,15 +112,22 @@ async def way_to(backend: Backend, call: Call, container: str) -> Way:
 
 def _container(pod: Pod, asked: str) -> str:
     names = [container.name for container in pod.spec.containers]
-    if asked in names:
+    if asked in {container.name for container in every_container(pod.spec)}:
         return asked
-    listed = f"[{' '.join(names)}]"
+    listed = _listed(names)
+    if pod.spec.init_containers:
+        inits = _listed(container.name for container in pod.spec.init_containers)
+        listed += f" or one of the init containers: {inits}"
     if asked:
         raise BadRequest(f"container {asked[:80]} is not valid for pod {pod.metadata.name}")
     if len(names) > 1:
         message = f"a container name must be specified for pod {pod.metadata.name}, choose one of: "
         raise BadRequest(message + listed)
     return names[0]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return f"[{' '.join(names)}]"
 
 
 # It is read strictly always: nothing less can be asked for.

@@ -29,6 +29,7 @@ from cubernetes.api.coordination.road import ROUTES_READY
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.toleration import unreachable_s
+from cubernetes.api.core.podstatus import lasting_statuses
 from cubernetes.api.meta import Object, Ref, replaced
 from cubernetes.reconcile.plan import Action, Record, RequeueAfter, UpdateStatus, View
 
@@ -209,7 +210,7 @@ def _ready_again(node: Node, view: View, now: datetime) -> Iterator[Action]:
         return
     for pod in view.on_node(Pod, node.metadata.name):
         ready = condition_of(pod.status.conditions, "Ready")
-        containers = pod.status.container_statuses
+        containers = lasting_statuses(pod.spec, pod.status)
         is_ours = ready is not None and ready.reason == NODE_NOT_READY and not is_finished(pod)
         if is_ours and containers and all(one.ready for one in containers):
             yield _with_ready(pod, "True", "", "", now)

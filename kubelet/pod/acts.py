@@ -6,6 +6,7 @@ from dataclasses import replace
 from cubernetes.api.causes import cause_of
 from cubernetes.api.core.pod import Pod, is_ready
 from cubernetes.api.core.podspec.container import Container as Wanted
+from cubernetes.api.core.podspec.spec import lasting_containers
 from cubernetes.api.core.podspec.volumes.volume import is_made_from_objects
 from cubernetes.api.errors import Conflict, NotFound
 from cubernetes.host.log import Log
@@ -75,11 +76,11 @@ class Acts:
         async with self._parts.starts.container():
             started = await self._parts.runtime.start_container(spec, sandbox.id)
         for reason in ("Created", "Started"):
-            message, path = f"{reason} container {name}", container_path(name)
+            message, path = f"{reason} container {name}", container_path(pod, name)
             self._parts.recorder.record(Record(pod, reason, message, field_path=path))
         if not await self.hooks.started(pod, wanted, started, await self.address()):
             message = f"Stopping container {name}: FailedPostStartHook"
-            path = container_path(name)
+            path = container_path(pod, name)
             self._parts.recorder.record(Record(pod, "Killing", message, field_path=path))
             grace_s = float(pod.spec.termination_grace_period_seconds)
             await self._parts.runtime.stop(started.id, grace_s)
@@ -144,9 +145,10 @@ class Acts:
 
     def tell_of_stop(self, pod: Pod, step: plan.Stop, found: Sequence[Container]) -> None:
         """Tell of each container that is going to be stopped, in the words of Kubernetes."""
-        told = f": {step.why}" if step.why != plan.DELETED else ""
-        for name in sorted({one.name for one in found if one.id in step.ids}):
-            message, path = f"Stopping container {name}{told}", container_path(name)
+        told = f": {step.why}" if step.why not in (plan.DELETED, plan.OVER) else ""
+        ids = {*step.ids, *step.later}
+        for name in sorted({one.name for one in found if one.id in ids}):
+            message, path = f"Stopping container {name}{told}", container_path(pod, name)
             if step.is_unhealthy:
                 message = f"Container {name} {step.why}"
             self._parts.recorder.record(Record(pod, "Killing", message, field_path=path))
@@ -164,7 +166,8 @@ class Acts:
         sandbox = self.sandbox
         if not is_ending or not known.is_served or not are_roads_closed(pod) or sandbox is None:
             return known
-        ports = frozenset(port.container_port for one in pod.spec.containers for port in one.ports)
+        serving = lasting_containers(pod.spec)
+        ports = frozenset(port.container_port for one in serving for port in one.ports)
         is_shared, count = pod.spec.host_network, self._parts.connections.count
         try:
             open_count = await count(sandbox.pid, ports, is_shared=is_shared)

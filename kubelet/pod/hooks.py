@@ -89,5 +89,5 @@ class Hooks:
             return Answer(is_success=False, told=str(why))
 
     def _failed(self, pod: Pod, wanted: Wanted, reason: str, message: str) -> None:
-        path = container_path(wanted.name)
+        path = container_path(pod, wanted.name)
         self._tell(Record(pod, reason, message, "Warning", path))

@@ -9,14 +9,15 @@ from kubelet.runtime.driver import RuntimeTrouble
 PULL_FAILED, PULL_BACK_OFF = "ErrImagePull", "ImagePullBackOff"
 
 
-def container_path(name: str) -> str:
+def container_path(pod: Pod, name: str) -> str:
     """Return the part of a pod that events of one of its containers are about."""
-    return f"spec.containers{{{name}}}"
+    is_init = any(one.name == name for one in pod.spec.init_containers)
+    return f"spec.{'initContainers' if is_init else 'containers'}{{{name}}}"
 
 
 async def ensure_image(parts: Parts, pod: Pod, wanted: Wanted) -> None:
     """Have the image of a container on this node, by its pull policy. Raises: RuntimeTrouble."""
-    path = container_path(wanted.name)
+    path = container_path(pod, wanted.name)
     is_here = await parts.runtime.image_id(wanted.image) is not None
     if is_here and wanted.image_pull_policy != "Always":
         message = f'Container image "{wanted.image}" already present on machine'

@@ -57,7 +57,7 @@ class StatusWriter:
         before = self._wanted
         for name in sorted(status.backing_off(wanted) - status.backing_off(before)):
             message = f"Back-off restarting failed container {name} in pod {pod.metadata.name}"
-            path = container_path(name)
+            path = container_path(pod, name)
             self._parts.recorder.record(Record(pod, "BackOff", message, "Warning", path))
         if status.has_begun(pod, before, wanted):
             spent_s = self._env.clock.monotonic() - self._heard_at_s

@@ -187,8 +187,8 @@ class PodWorker:
                 # A container that cannot start must not keep its siblings from starting.
                 start = partial(self._acts.start_container, pod, name, attempt)
                 await self._trying(pod, name, start)
-            case plan.Stop(ids, grace_s):
-                await self._stopping.stop(ids, grace_s)
+            case plan.Stop(ids, grace_s, later=later):
+                await self._stopping.stop(ids, grace_s, later)
             case plan.StopSandbox(container_id):
                 await self._acts.stop_sandbox(container_id)
             case plan.Remove(container_id):
@@ -224,7 +224,8 @@ class PodWorker:
         if isinstance(error, VolumeTrouble):
             self._parts.recorder.record(Record(pod, "FailedMount", str(error), "Warning"))
             return
-        message, path = f"{name}: {error}", "" if name == SANDBOX else images.container_path(name)
+        path = "" if name == SANDBOX else images.container_path(pod, name)
+        message = f"{name}: {error}"
         self._parts.recorder.record(Record(pod, "Failed", message, "Warning", path))
 
     async def _before_stop(self, container_id: str, grace_s: float) -> float:

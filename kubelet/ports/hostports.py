@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.spec import lasting_containers
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.conntrack import Flows
 from cubernetes.host.packetfilter.flows import Flow, Front, stale_flows
@@ -41,7 +42,7 @@ def leads_of(pod: Pod, address: str) -> tuple[PortMapping, ...]:
             address,
             port.container_port,
         )
-        for container in pod.spec.containers
+        for container in lasting_containers(pod.spec)
         for port in container.ports
         if port.host_port
     )

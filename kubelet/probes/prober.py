@@ -14,6 +14,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.probes.actions import ExecAction
 from cubernetes.api.core.podspec.probes.probe import Probe
+from cubernetes.api.core.podspec.spec import lasting_containers
 from cubernetes.api.core.podstatus import ContainerStatus
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -89,7 +90,7 @@ class Prober:
 
     def follow(self, pod: Pod, found: Sequence[Container], address: str) -> Mapping[str, Health]:
         """Ask those of the pod's containers that run; return what is known, by container id."""
-        wanted = {one.name: one for one in pod.spec.containers}
+        wanted = {one.name: one for one in lasting_containers(pod.spec)}
         running = {
             one.id: one
             for one in found
@@ -242,5 +243,5 @@ def _question(ward: Ward, probe: Probe) -> Question:
 
 def _told_of(pod: Pod, found: Container) -> ContainerStatus | None:
     """Return what the API says of this very container."""
-    statuses = pod.status.container_statuses
+    statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
     return next((one for one in statuses if one.container_id.endswith(f"//{found.id}")), None)

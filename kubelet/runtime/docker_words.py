@@ -30,6 +30,7 @@ CONTAINER = "cubernetes.io/container"
 ATTEMPT = "cubernetes.io/attempt"
 SPEC_HASH = "cubernetes.io/spec-hash"
 
+SHARED = "container:"  # what a namespace is called that another container has, before its id
 NAME_PART_MAX = 63
 CPU_PERIOD_US = 100_000
 CPU_QUOTA_US_MIN = 1_000  # the kernel refuses less
@@ -123,7 +124,7 @@ def sandbox_body(spec: SandboxSpec, cgroup_parent: str) -> dict[str, object]:
 
 def container_body(spec: ContainerSpec, sandbox_id: str, cgroup_parent: str) -> dict[str, object]:
     """Return the body that creates a container inside its pod's sandbox."""
-    shared = f"container:{sandbox_id}"
+    shared = f"{SHARED}{sandbox_id}"
     pids = {"PidMode": shared} if spec.share_pids else {}
     return {
         "Image": spec.image,
@@ -287,7 +288,14 @@ def container_from(inspected: Json) -> Container:
         signal=signal_of(exit_code) if has_ended else 0,
         oom_killed=bool(state.get("OOMKilled")) and has_ended,
         error=state.get("Error", ""),
+        sandbox_id=_sandbox_of(inspected),
     )
+
+
+def _sandbox_of(inspected: Json) -> str:
+    """Return the sandbox whose network a container shares."""
+    mode = str((inspected.get("HostConfig") or {}).get("NetworkMode") or "")
+    return mode.removeprefix(SHARED) if mode.startswith(SHARED) else ""
 
 
 def _state(state: Json) -> State:

@@ -133,6 +133,7 @@ class Container:
     signal: int = 0  # the signal that ended it, where one did (exit code 128 + n), else 0
     oom_killed: bool = False
     error: str = ""  # why it could not start
+    sandbox_id: str = ""  # of which sandbox it was made; empty for a sandbox
 
     @property
     def netns(self) -> str:

@@ -110,8 +110,8 @@ class FakeMachine:
         life = self.lives.get(container_id)
         return life is not None and life.container.state is State.RUNNING
 
-    def create(self, spec: SandboxSpec | ContainerSpec) -> _Life:
-        """Make a container that does not run yet."""
+    def create(self, spec: SandboxSpec | ContainerSpec, sandbox_id: str = "") -> _Life:
+        """Make a container that does not run yet, in a sandbox."""
         self._made_count += 1
         name, spec_hash = (
             (SANDBOX, "") if isinstance(spec, SandboxSpec) else (spec.name, spec.spec_hash)
@@ -128,6 +128,7 @@ class FakeMachine:
             image_id=image_id_of(spec.image),
             spec_hash=spec_hash,
             created_at=self.clock.now(),
+            sandbox_id=sandbox_id,
         )
         life = self.lives[container.id] = _Life(
             container,
@@ -296,7 +297,11 @@ class FakeRuntime:
         sandbox = self._machine.lives.get(sandbox_id)
         if sandbox is None or sandbox.container.state is not State.RUNNING:
             raise RuntimeTrouble("CreateContainerError", "the sandbox does not run")
-        return await self._started(spec, spec.name, "CreateContainerError")
+        found = self._machine.found(spec.pod_uid, spec.name, spec.attempt)
+        it = found.container if found is not None else None
+        if it is not None and it.state is State.CREATED and it.sandbox_id != sandbox_id:
+            self._machine.remove(it.id)
+        return await self._started(spec, spec.name, "CreateContainerError", sandbox_id)
 
     async def stop(self, container_id: str, grace_s: float) -> None:
         await self._asked()
@@ -361,13 +366,13 @@ class FakeRuntime:
         """Let go: nothing of the machine changes."""
 
     async def _started(
-        self, spec: SandboxSpec | ContainerSpec, name: str, reason: str
+        self, spec: SandboxSpec | ContainerSpec, name: str, reason: str, sandbox_id: str = ""
     ) -> Container:
         life = self._machine.found(spec.pod_uid, name, spec.attempt)
         if life is None:
             if spec.image not in self._machine.images:
                 raise RuntimeTrouble(reason, f"No such image: {spec.image}")
-            life = self._machine.create(spec)
+            life = self._machine.create(spec, sandbox_id)
         if life.container.state is State.CREATED:
             await self._clock.sleep(life.behaviour.start_s)
             if life.behaviour.start_error:

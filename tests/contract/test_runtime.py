@@ -80,6 +80,16 @@ async def test_a_new_driver_finds_what_an_old_one_made(world: World, driver: Run
         await other.close()
 
 
+async def test_a_container_says_in_which_sandbox_it_was_made(
+    world: World, driver: RuntimeDriver
+) -> None:
+    made = await a_running(world, driver)
+    each = {one.name: one for one in await driver.containers()}
+
+    assert each[made.name].sandbox_id == made.sandbox_id == each[SANDBOX].id
+    assert each[SANDBOX].sandbox_id == ""
+
+
 @pytest.mark.parametrize(("program", "code"), [("succeeds", 0), ("fails-3", 3)])
 async def test_an_exit_code_is_kept(
     world: World, driver: RuntimeDriver, program: str, code: int

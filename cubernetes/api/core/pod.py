@@ -64,8 +64,8 @@ class Pod(Object):
             yield from immutable("spec.nodeName", old.spec.node_name, self.spec.node_name)
         if _fixed_part(old.spec) != _fixed_part(self.spec):
             message = (
-                "pod updates may not change fields other than containers[*].image and "
-                "tolerations (only additions)"
+                "pod updates may not change fields other than containers[*].image, "
+                "initContainers[*].image and tolerations (only additions)"
             )
             yield Problem("spec", message, "FieldValueForbidden")
         yield from changed_problems(old.spec.tolerations, self.spec.tolerations, "spec.tolerations")
@@ -100,15 +100,19 @@ class PodTemplate(Model):
 
 
 def _fixed_part(spec: PodSpec) -> PodSpec:
-    containers: Sequence[Container] = [replaced(one, image="") for one in spec.containers]
     return replaced(
         spec,
-        containers=tuple(containers),
+        containers=_without_images(spec.containers),
+        init_containers=_without_images(spec.init_containers),
         node_name="",
         termination_grace_period_seconds=GRACE_DEFAULT_S,
         tolerations=(),
         scheduling_gates=(),
     )
+
+
+def _without_images(containers: Sequence[Container]) -> tuple[Container, ...]:
+    return tuple(replaced(one, image="") for one in containers)
 
 
 def template_problems(template: PodTemplate, field: str) -> Iterator[Problem]:

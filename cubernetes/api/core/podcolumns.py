@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Protocol
 
 from cubernetes.api.condition import is_true
-from cubernetes.api.core.podspec.spec import PodSpec
-from cubernetes.api.core.podstatus import ContainerState, PodStatus
+from cubernetes.api.core.podspec.spec import PodSpec, lasting_containers, sidecars
+from cubernetes.api.core.podstatus import ContainerState, PodStatus, lasting_statuses
 from cubernetes.api.meta import Column, ObjectMeta, age_of, short_span
 
 
@@ -21,14 +21,16 @@ class Listed(Protocol):
 
 
 def _ready_count(pod: Listed, _: object) -> str:
-    ready = sum(one.ready for one in pod.status.container_statuses)
-    return f"{ready}/{len(pod.spec.containers)}"
+    ready = sum(one.ready for one in lasting_statuses(pod.spec, pod.status))
+    return f"{ready}/{len(lasting_containers(pod.spec))}"
 
 
 def _status(pod: Listed, _: object) -> str:
     """Say what a person wants to know first: the first container that does not run says it."""
     if pod.metadata.is_deleted:
         return "Terminating"
+    if initializing := _initializing(pod):
+        return initializing
     states = [one.state for one in pod.status.container_statuses]
     reasons = (reason for state in states if (reason := _stopped(state)))
     gated = "SchedulingGated" if pod.spec.scheduling_gates else ""
@@ -38,6 +40,24 @@ def _status(pod: Listed, _: object) -> str:
     ):
         return "Running" if is_true(pod.status.conditions, "Ready") else "NotReady"
     return reason
+
+
+def _initializing(pod: Listed) -> str:
+    """Say how far the init containers are, as `Init:1/2`; empty where all have done their part."""
+    if is_true(pod.status.conditions, "Initialized"):
+        return ""
+    lasting = {one.name for one in sidecars(pod.spec)}
+    for index, one in enumerate(pod.status.init_container_statuses):
+        ended = one.state.terminated
+        if ended is not None and ended.exit_code == 0:
+            continue
+        if one.name in lasting and one.started:
+            continue
+        reason = _stopped(one.state)
+        if reason in ("", "PodInitializing"):
+            reason = f"{index}/{len(pod.spec.init_containers)}"
+        return f"Init:{reason}"
+    return ""
 
 
 def _stopped(state: ContainerState) -> str:
@@ -52,7 +72,9 @@ def _stopped(state: ContainerState) -> str:
 
 def _restarts(pod: Listed, now: datetime) -> int | str:
     """Return how often its containers were started again, and how long ago that was last."""
-    statuses = pod.status.container_statuses
+    statuses = pod.status.init_container_statuses
+    if not _initializing(pod):
+        statuses = lasting_statuses(pod.spec, pod.status)
     count = sum(one.restart_count for one in statuses)
     ends = [one.last_state.terminated for one in statuses]
     last = max((end.finished_at for end in ends if end and end.finished_at), default=None)

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from cubernetes.api.condition import Condition
+from cubernetes.api.core.podspec.spec import PodSpec, sidecars
 from cubernetes.api.meta import Count, Instant, Model, shown, wire
 
 type Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
@@ -110,6 +111,7 @@ class PodStatus(Model):
     pod_ip: its own address.
     pod_ips: nothing but `podIP`, for clients that read it here.
     start_time: when its kubelet took it on.
+    init_container_statuses: each of its init containers; one that has ended well is ready.
     container_statuses: each of its containers.
     qos_class: Guaranteed, Burstable or BestEffort, as its requests and limits say.
     observed_generation: the generation of the pod that its kubelet has seen.
@@ -124,6 +126,14 @@ class PodStatus(Model):
     pod_ip: str = wire("podIP", "")
     pod_ips: tuple[PodIP, ...] = wire("podIPs", ())
     start_time: Instant | None = None
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     qos_class: str = ""
     observed_generation: int = 0
+
+
+def lasting_statuses(spec: PodSpec, status: PodStatus) -> tuple[ContainerStatus, ...]:
+    """Return what is found of the containers that run side by side: sidecars, then the others."""
+    names = {one.name for one in sidecars(spec)}
+    inits = (one for one in status.init_container_statuses if one.name in names)
+    return (*inits, *status.container_statuses)

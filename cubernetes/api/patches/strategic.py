@@ -16,12 +16,14 @@ from cubernetes.api.notation.jsontext import DEPTH_MAX, Tree
 # (the field above, the list) -> the key by which its entries are the same; "" above is any.
 MERGE_KEYS: Mapping[tuple[str, str], str] = {
     ("", "containers"): "name",
+    ("", "initContainers"): "name",
     ("", "volumes"): "name",
     ("", "env"): "name",
     ("", "volumeMounts"): "mountPath",
     ("spec", "topologySpreadConstraints"): "topologyKey",
     ("spec", "schedulingGates"): "name",
     ("containers", "ports"): "containerPort",
+    ("initContainers", "ports"): "containerPort",
     ("spec", "ports"): "port",
     ("metadata", "ownerReferences"): "uid",
     ("status", "conditions"): "type",

@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.container import Container as Wanted
+from cubernetes.api.core.podspec.spec import every_container, is_sidecar, sidecars
 from cubernetes.host.timing.backoff import backoff_s
 from kubelet.drain import draining
+from kubelet.pod.decisions import initialization
 from kubelet.pod.decisions.memory import CrashStreak, Memory, health_of, latest
 from kubelet.probes.machine import Kind, probes_of
 from kubelet.runtime.driver import SANDBOX, Container, State
@@ -37,6 +39,8 @@ class Moment(NamedTuple):
 
 # Why the containers of a pod that is being deleted are stopped.
 DELETED = "deleted"
+# Why sidecars are stopped: what they serve has ended.
+OVER = "its pod is over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,16 @@ class StartContainer:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Stop these containers at the same time, each with this grace."""
+    """Stop these containers at the same time, then `later` one after another; all in this grace.
+
+    ids may be empty. later: sidecars, which serve the others to their end.
+    """
 
     ids: tuple[str, ...]
     grace_s: float
     why: str
     is_unhealthy: bool = False  # a probe wants it, not the pod's life
+    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,7 @@ def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> l
     if strays:
         return [Stop(strays, 0.0, "superseded"), *(Remove(one) for one in strays)]
     if is_over(pod, found):
-        return list(_over(found))
+        return list(_over(pod, found))
     return list(_living(pod, found, memory, now))
 
 
@@ -119,17 +127,33 @@ def _ending(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -
     hold_s = draining.hold_s(pod, memory.draining, since_s, now.at_s) if serves else 0.0
     if hold_s > 0:
         return [Wait(hold_s)]
-    return teardown(found, grace_left_s(pod, since_s, now.at_s), DELETED)
+    return teardown(found, grace_left_s(pod, since_s, now.at_s), DELETED, sidecars(pod.spec))
 
 
-def teardown(found: Sequence[Container], grace_s: float, why: str) -> list[Step]:
-    """Return the steps that leave nothing of a pod that nobody wants here."""
+def teardown(
+    found: Sequence[Container], grace_s: float, why: str, lasting: Sequence[Wanted] = ()
+) -> list[Step]:
+    """Return the steps that leave nothing of a pod that nobody wants here.
+
+    lasting: its sidecars, as far as they are known.
+    """
     users = [one for one in found if one.name != SANDBOX]
-    running = tuple(one.id for one in users if one.state is State.RUNNING)
-    steps: list[Step] = [Stop(running, grace_s, why)] if running else []
+    steps: list[Step] = list(_stop(found, grace_s, why, lasting))
     steps += [StopSandbox(one.id) for one in _sandboxes(found) if one.state is State.RUNNING]
     steps += [Remove(one.id) for one in (*users, *_sandboxes(found))]
     return [*steps, Finish()]
+
+
+def _stop(
+    found: Sequence[Container], grace_s: float, why: str, lasting: Sequence[Wanted]
+) -> Iterator[Stop]:
+    """Stop all that runs of a pod: its sidecars last, in the reverse of their order."""
+    running = [one for one in found if one.name != SANDBOX and one.state is State.RUNNING]
+    order = {wanted.name: index for index, wanted in enumerate(lasting)}
+    later = sorted((one for one in running if one.name in order), key=lambda one: -order[one.name])
+    first = tuple(one.id for one in running if one.name not in order)
+    if running:
+        yield Stop(first, grace_s, why, later=tuple(one.id for one in later))
 
 
 def grace_left_s(pod: Pod, since_s: float | None, now_s: float) -> float:
@@ -166,11 +190,16 @@ def running_sandbox(found: Iterable[Container]) -> Container | None:
 
 
 def is_over(pod: Pod, found: Sequence[Container]) -> bool:
-    """True where every container has ended and the restart policy wants none of them again."""
+    """True where every container has ended and the restart policy wants none of them again.
+
+    Sidecars do not count: they are to end as well, then.
+    """
     if is_finished(pod) and not found:
         return True  # a phase that is final is never left
     if pod.spec.restart_policy == "Always":
         return False
+    if initialization.has_failed(pod, found):
+        return True
     ends = [latest(found, wanted.name) for wanted in pod.spec.containers]
     if any(one is None for one in ends):
         # Not started yet, unless the record says that the pod's life is over.
@@ -199,7 +228,7 @@ def _restarts(pod: Pod, ended: Container) -> bool:
     """Whether the policy wants this container to run again, were it to have ended."""
     if ended.state is not State.EXITED:
         return True
-    policy = pod.spec.restart_policy
+    policy = initialization.policy_of(pod, ended.name)
     return policy == "Always" or (policy == "OnFailure" and ended.exit_code != 0)
 
 
@@ -208,7 +237,7 @@ def _strays(pod: Pod, found: Sequence[Container]) -> tuple[str, ...]:
 
     Neither comes from our own plans; a checkpoint that was put back could bring them.
     """
-    names = {wanted.name for wanted in pod.spec.containers}
+    names = {wanted.name for wanted in every_container(pod.spec)}
     newest = {name: latest(found, name) for name in names}
     return tuple(
         one.id
@@ -222,8 +251,10 @@ def _sandboxes(found: Iterable[Container]) -> list[Container]:
     return [one for one in found if one.name == SANDBOX]
 
 
-def _over(found: Sequence[Container]) -> Iterator[Step]:
-    """Leave the ended containers for their logs; the network is of no more use."""
+def _over(pod: Pod, found: Sequence[Container]) -> Iterator[Step]:
+    """Leave the ended containers for their logs; sidecars and the network are of no more use."""
+    grace_s = float(pod.spec.termination_grace_period_seconds)
+    yield from _stop(found, grace_s, OVER, sidecars(pod.spec))
     for one in _sandboxes(found):
         # Also where it ended by itself: the address and the ports of the node are still the pod's.
         yield StopSandbox(one.id)
@@ -234,20 +265,24 @@ def _living(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -
     sandbox = running_sandbox(found)
     if sandbox is None:
         # Containers of a dead sandbox have lost their network: the pod is remade as a whole.
-        lost = tuple(one.id for one in found if one.name != SANDBOX and one.state is State.RUNNING)
+        grace_s = float(pod.spec.termination_grace_period_seconds)
+        lost = list(_stop(found, grace_s, "sandbox is gone", sidecars(pod.spec)))
         if lost:
-            yield Stop(lost, float(pod.spec.termination_grace_period_seconds), "sandbox is gone")
+            yield from lost
             return
         pause_s = _pause_s(memory, SANDBOX, now)
         if pause_s > 0:
             yield Wait(pause_s)
             return
         yield StartSandbox(1 + max((one.attempt for one in _sandboxes(found)), default=-1))
+    current = initialization.of_sandbox(found, sandbox)
+    stage = initialization.stage_of(pod, current, memory)
     steps = [
-        step
-        for wanted in pod.spec.containers
-        for step in _container(pod, wanted, found, memory, now)
+        step for wanted in stage.inits for step in _init(pod, wanted, found, current, memory, now)
     ]
+    if stage.is_initialized:
+        for wanted in pod.spec.containers:
+            steps += _container(pod, wanted, found, memory, now)
     # What is to run is started first: taking an old container away may take the runtime long.
     yield from (step for step in steps if isinstance(step, Stop | StartContainer))
     yield from _stale_sandboxes(found, sandbox)
@@ -294,6 +329,25 @@ def _container(
             yield StartContainer(wanted.name, newest.attempt + 1)
 
 
+def _init(
+    pod: Pod,
+    wanted: Wanted,
+    found: Sequence[Container],
+    current: Sequence[Container],
+    memory: Memory,
+    now: Moment,
+) -> Iterator[Step]:
+    """Run an init container whose turn it is; one that ended in an earlier sandbox runs again."""
+    newest = latest(found, wanted.name)
+    if newest is None or newest.state is State.CREATED or _pause_s(memory, wanted.name, now) > 0:
+        yield from _container(pod, wanted, found, memory, now)
+    elif newest.state is State.EXITED and newest not in current:
+        yield from _older(found, wanted.name)
+        yield StartContainer(wanted.name, newest.attempt + 1)
+    elif newest.state is State.EXITED or is_sidecar(wanted):
+        yield from _container(pod, wanted, found, memory, now)
+
+
 def _running(pod: Pod, wanted: Wanted, found: Container, memory: Memory) -> Iterator[Step]:
     if found.spec_hash != spec_hash(wanted):
         grace_s = float(pod.spec.termination_grace_period_seconds)
@@ -308,10 +362,11 @@ def _unhealthy(pod: Pod, wanted: Wanted, found: Container, failed: Kind) -> Iter
     grace_s = probes_of(wanted)[failed].termination_grace_period_seconds
     if grace_s is None:
         grace_s = pod.spec.termination_grace_period_seconds
-    restarts = "" if pod.spec.restart_policy == "Never" else ", will be restarted"
+    policy = initialization.policy_of(pod, wanted.name)
+    restarts = "" if policy == "Never" else ", will be restarted"
     why = f"failed {failed.value.lower()} probe{restarts}"
     yield Stop((found.id,), float(grace_s), why, is_unhealthy=True)
-    if pod.spec.restart_policy == "OnFailure":
+    if policy == "OnFailure":
         # Whatever code it ends with: it has failed.
         yield StartContainer(wanted.name, found.attempt + 1)
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.qos import SANDBOX_OOM_SCORE, oom_score_adj
+from cubernetes.api.core.podspec.spec import every_container
 from cubernetes.api.core.podspec.volumes.rules import SUB_PATH_RULE, is_path_inside
 from cubernetes.api.core.podspec.volumes.volume import is_made_from_objects
 from cubernetes.host.names.resolvconf import ResolvConf
@@ -141,4 +142,4 @@ def _environment(pod: Pod, wanted: Wanted, origins: Origins) -> Mapping[str, str
 
 def wanted_named(pod: Pod, name: str) -> Wanted | None:
     """Return the pod's container of a name; None where it has none."""
-    return next((one for one in pod.spec.containers if one.name == name), None)
+    return next((one for one in every_container(pod.spec) if one.name == name), None)

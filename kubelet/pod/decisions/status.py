@@ -8,6 +8,7 @@ from cubernetes.api.coordination.road import ROUTES_READY
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.qos import qos_of
+from cubernetes.api.core.podspec.spec import is_sidecar, sidecars
 from cubernetes.api.core.podstatus import (
     ContainerState,
     ContainerStatus,
@@ -20,12 +21,14 @@ from cubernetes.api.core.podstatus import (
 )
 from cubernetes.api.meta import replaced
 from kubelet.drain.draining import routes_condition
-from kubelet.pod.decisions import plan
+from kubelet.pod.decisions import initialization, plan
 from kubelet.pod.decisions.admission import Refusal
+from kubelet.pod.decisions.initialization import Stage
 from kubelet.pod.decisions.memory import Memory, health_of, latest
 from kubelet.runtime.driver import SANDBOX, Container, State
 
 BACK_OFF = "CrashLoopBackOff"
+NOT_INITIALIZED = "ContainersNotInitialized"
 
 
 def status_for(
@@ -46,15 +49,21 @@ def status_for(
     containers = tuple(
         _container_status(pod, wanted, found, memory, now) for wanted in pod.spec.containers
     )
-    phase = _phase(pod, found)
+    stage = _stage(pod, found, memory)
+    inits = tuple(
+        _init_status(pod, wanted, found, memory, now, stage) for wanted in pod.spec.init_containers
+    )
+    phase = _phase(pod, found, stage)
     over = phase in ("Succeeded", "Failed")
-    ready = not over and bool(containers) and all(one.ready for one in containers)
+    names = {one.name for one in sidecars(pod.spec)}
+    lasting = (*(one for one in inits if one.name in names), *containers)
+    ready = not over and bool(containers) and all(one.ready for one in lasting)
     conditions = pod.status.conditions
-    reachability = _reachability(memory, _readiness(containers, ready=ready, over=over))
+    reachability = _reachability(memory, _readiness(lasting, ready=ready, over=over))
     for kind, status, reason, message in (
         ("PodScheduled", "True", "", ""),
-        ("Initialized", "True", "", ""),
-        ("ContainersReady", *_readiness(containers, ready=ready, over=over)),
+        ("Initialized", *_initialized(stage, phase)),
+        ("ContainersReady", *_readiness(lasting, ready=ready, over=over)),
         ("Ready", *reachability),
     ):
         one = Condition(type=kind, status=_truth(status), reason=reason, message=message)
@@ -74,6 +83,7 @@ def status_for(
         pod_ip=live_address or (pod.status.pod_ip if over else ""),
         pod_ips=(PodIP(ip=live_address),) if live_address else (),
         start_time=pod.status.start_time or now.replace(microsecond=0),
+        init_container_statuses=inits,
         container_statuses=containers,
         qos_class=qos_of(pod.spec),
         observed_generation=pod.metadata.generation,
@@ -114,6 +124,23 @@ def _readiness(
     return "False", "ContainersNotReady", f"containers with unready status: {unready}"
 
 
+def _stage(pod: Pod, found: Sequence[Container], memory: Memory) -> Stage:
+    """Return how far the pod is. Of one that is over, the sandbox is gone: all it was counts."""
+    if plan.is_over(pod, found):
+        return initialization.stage_of(pod, found, memory)
+    sandbox = plan.running_sandbox(found)
+    return initialization.stage_of(pod, initialization.of_sandbox(found, sandbox), memory)
+
+
+def _initialized(stage: Stage, phase: Phase) -> tuple[str, str, str]:
+    if phase == "Succeeded":
+        return "True", "PodCompleted", ""
+    if stage.is_initialized:
+        return "True", "", ""
+    incomplete = " ".join(one.name for one in stage.incomplete)
+    return "False", NOT_INITIALIZED, f"containers with incomplete status: [{incomplete}]"
+
+
 def _reachability(memory: Memory, readiness: tuple[str, str, str]) -> tuple[str, str, str]:
     """A pod that nobody reaches takes no connections, whatever its containers say."""
     if readiness[0] != "True" or not memory.network:
@@ -121,16 +148,24 @@ def _reachability(memory: Memory, readiness: tuple[str, str, str]) -> tuple[str,
     return "False", "NetworkNotReady", memory.network
 
 
-def _phase(pod: Pod, found: Sequence[Container]) -> Phase:
-    """Succeeded and Failed are final; Running once all have been started; else Pending."""
-    if pod.status.phase in ("Succeeded", "Failed") and plan.is_over(pod, found):
+def _phase(pod: Pod, found: Sequence[Container], stage: Stage) -> Phase:
+    """Succeeded and Failed are final; Running once all have been started; else Pending.
+
+    A pod that is over is so once its sidecars have ended, too; how they end is of no account.
+    """
+    is_over = plan.is_over(pod, found)
+    if pod.status.phase in ("Succeeded", "Failed") and is_over:
         return pod.status.phase
     newest = [latest(found, wanted.name) for wanted in pod.spec.containers]
-    if plan.is_over(pod, found):
+    runs = any(one.name != SANDBOX and one.state is State.RUNNING for one in found)
+    if is_over and not runs:
+        has_failed = initialization.has_failed(pod, found)
         ends = [one for one in newest if one is not None]
-        return "Succeeded" if all(one.exit_code == 0 for one in ends) else "Failed"
+        is_well = not has_failed and all(one.exit_code == 0 for one in ends)
+        return "Succeeded" if is_well else "Failed"
     started = [one is not None and one.state is not State.CREATED for one in newest]
-    return "Running" if started and all(started) else "Pending"
+    is_started = bool(started) and all(started)
+    return "Running" if is_started and stage.is_initialized else "Pending"
 
 
 def _container_status(
@@ -139,7 +174,7 @@ def _container_status(
     newest = latest(found, wanted.name)
     if newest is None:
         return ContainerStatus(
-            name=wanted.name, image=wanted.image, state=_waiting(wanted.name, memory)
+            name=wanted.name, image=wanted.image, state=_waiting(pod, wanted.name, memory)
         )
     older = [one for one in found if one.name == wanted.name and one.attempt < newest.attempt]
     last = latest(older, wanted.name)
@@ -160,10 +195,33 @@ def _container_status(
     )
 
 
-def _waiting(name: str, memory: Memory) -> ContainerState:
+def _init_status(
+    pod: Pod,
+    wanted: Wanted,
+    found: Sequence[Container],
+    memory: Memory,
+    now: datetime,
+    stage: Stage,
+) -> ContainerStatus:
+    """Return the status of an init container; one that has ended well is ready."""
+    one = _container_status(pod, wanted, found, memory, now)
+    newest = latest(found, wanted.name)
+    if newest is None or is_sidecar(wanted):
+        return one
+    has_ended = initialization.has_ended_well(newest)
+    if has_ended and wanted in stage.incomplete:
+        # It did so in a sandbox that is gone, and is to run again.
+        last = ContainerState(terminated=_terminated(newest))
+        state = _waiting(pod, wanted.name, memory)
+        return replaced(one, ready=False, state=state, last_state=last)
+    return replaced(one, ready=has_ended)
+
+
+def _waiting(pod: Pod, name: str, memory: Memory) -> ContainerState:
     trouble = memory.troubles.get(name) or memory.troubles.get(SANDBOX)
     if trouble is None:
-        return ContainerState(waiting=StateWaiting(reason="ContainerCreating"))
+        reason = "PodInitializing" if pod.spec.init_containers else "ContainerCreating"
+        return ContainerState(waiting=StateWaiting(reason=reason))
     return ContainerState(waiting=StateWaiting(reason=trouble.reason, message=trouble.message))
 
 
@@ -172,7 +230,7 @@ def _state(pod: Pod, newest: Container, memory: Memory, now: datetime) -> Contai
         at = _to_second(newest.started_at)
         return ContainerState(running=StateRunning(started_at=at))
     if newest.state is State.CREATED or newest.name in memory.troubles:
-        return _waiting(newest.name, memory)
+        return _waiting(pod, newest.name, memory)
     due = plan.restart_at(pod, newest, memory, now)
     if due is not None and due > now and not pod.metadata.is_deleted:
         pause_s = round((due - (newest.finished_at or now)).total_seconds())
@@ -204,7 +262,7 @@ def _to_second(at: datetime | None) -> datetime | None:
 
 def backing_off(told: PodStatus | None) -> frozenset[str]:
     """Return the containers that wait to be started again."""
-    statuses = told.container_statuses if told is not None else ()
+    statuses = (*told.init_container_statuses, *told.container_statuses) if told is not None else ()
     waits = ((one.name, one.state.waiting) for one in statuses)
     return frozenset(name for name, wait in waits if wait and wait.reason == BACK_OFF)
 

@@ -101,6 +101,8 @@ class Container(Model):
     startup_probe: a question that a container answers once it has started; until then the other
         probes wait. One that does not in time is ended, as by `livenessProbe`.
     lifecycle: what is done right after its start and right before its end.
+    restart_policy: Always, of an init container: it is a sidecar, which runs on beside the others
+        and is started again whenever it ends. Only init containers have one.
     termination_message_path, termination_message_policy: only the defaults are taken; no message is
         read from there yet.
     """
@@ -121,5 +123,6 @@ class Container(Model):
     readiness_probe: Probe | None = None
     startup_probe: Probe | None = None
     lifecycle: Lifecycle | None = None
+    restart_policy: Literal["Always"] | None = None
     termination_message_path: Literal["/dev/termination-log"] = shown("/dev/termination-log")
     termination_message_policy: Literal["File"] = shown("File")

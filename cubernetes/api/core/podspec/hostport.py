@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from cubernetes.api.core.node import Node
-from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.core.podspec.spec import PodSpec, lasting_containers
 
 # On a Node: `6443/TCP,8472/UDP`. A pod that took one of these would cut a program off.
 PORTS_IN_USE = "cubernetes.io/ports-in-use"
@@ -33,7 +33,7 @@ class HostPort(NamedTuple):
 def host_ports(spec: PodSpec) -> tuple[HostPort, ...]:
     """Return the ports of the node that a pod takes; in the node's network each port is one."""
     found = set()
-    for container in spec.containers:
+    for container in lasting_containers(spec):
         for port in container.ports:
             number = port.container_port if spec.host_network else port.host_port
             if number is not None:

@@ -6,7 +6,7 @@ Kubernetes' rules: `ComputePodQOS` of its API helpers, `GetContainerOOMScoreAdju
 from typing import Literal
 
 from cubernetes.api.core.podspec.container import Container, Resources
-from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.core.podspec.spec import PodSpec, every_container, is_sidecar
 from cubernetes.api.quantities import Quantity
 
 type Qos = Literal["Guaranteed", "Burstable", "BestEffort"]
@@ -29,7 +29,7 @@ def qos_of(spec: PodSpec) -> Qos:
     A limit without a request is also the request; an amount of zero asks for nothing. A pod is
     Guaranteed where each container limits both resources, and the pod requests what it limits.
     """
-    each = [container.resources for container in spec.containers]
+    each = [container.resources for container in every_container(spec)]
     requests = {name: sum(request_of(one, name) for one in each) for name in COUNTED}
     limits = {name: sum(_milli(one.limits.get(name)) for one in each) for name in COUNTED}
     if not any(requests.values()) and not any(limits.values()):
@@ -48,7 +48,8 @@ def oom_score_adj(spec: PodSpec, container: Container, node_memory_bytes: int) -
     """Return how soon the kernel ends a container's processes; 1000 is first.
 
     A burstable one that requests a half of the node's memory has 500: it is ended before its like
-    only when it uses more than what it asked for.
+    only when it uses more than what it asked for. A sidecar counts as one that requests no less
+    than the least of the pod's containers: it is not ended before what it serves.
     """
     match qos_of(spec):
         case "Guaranteed":
@@ -56,9 +57,16 @@ def oom_score_adj(spec: PodSpec, container: Container, node_memory_bytes: int) -
         case "BestEffort":
             return BEST_EFFORT_OOM_SCORE
         case "Burstable":
-            asked_bytes = -(-request_of(container.resources, "memory") // 1000)
+            asked_bytes = -(-_memory_milli(spec, container) // 1000)
             score = 1000 - 1000 * asked_bytes // max(1, node_memory_bytes)
             return min(max(score, BURSTABLE_OOM_SCORE_MIN), BURSTABLE_OOM_SCORE_MAX)
+
+
+def _memory_milli(spec: PodSpec, container: Container) -> int:
+    asked = request_of(container.resources, "memory")
+    if not is_sidecar(container):
+        return asked
+    return max(asked, min(request_of(one.resources, "memory") for one in spec.containers))
 
 
 def _milli(amount: Quantity | None) -> int:

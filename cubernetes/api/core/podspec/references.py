@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cubernetes.api.core.podspec.container import Container
-from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.core.podspec.spec import PodSpec, every_container
 from cubernetes.api.core.podspec.volumes.volume import Volume, VolumeProjection, sources_of
 
 
@@ -17,7 +17,7 @@ class Named(NamedTuple):
 
 def named_by(spec: PodSpec) -> frozenset[Named]:
     """Return every ConfigMap and Secret that a pod names: its node may read these, and no other."""
-    in_containers = (one for container in spec.containers for one in _named(container))
+    in_containers = (one for container in every_container(spec) for one in _named(container))
     return frozenset(in_containers) | named_in_volumes(spec)
 
 

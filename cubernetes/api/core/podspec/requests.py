@@ -1,9 +1,10 @@
 """What a pod's containers request and may use: how it is summed, and what is legal."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from cubernetes.api.core.podspec.container import Resources
-from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.core.podspec.spec import PodSpec, is_sidecar
 from cubernetes.api.core.resources import amounts_problems, is_extended, units
 from cubernetes.api.errors import Problem
 
@@ -16,15 +17,25 @@ CONTAINER_RULE = f"must be one of {', '.join(OF_CONTAINERS)}, or a name such as 
 def requested(spec: PodSpec) -> Mapping[str, int]:
     """Sum what the containers request, by name; what is requested none of is left out.
 
-    As in Kubernetes, a limit without a request is also the request.
+    As in Kubernetes, a limit without a request is also the request. Init containers run one by one
+    beside the sidecars that began before them: the pod needs what the greediest of these moments
+    does, or what all containers do that run once it is initialized.
     """
-    totals: dict[str, int] = {}
+    most: Counter[str] = Counter()
+    beside: Counter[str] = Counter()
+    for container in spec.init_containers:
+        needed = beside + _counts(container.resources)
+        if is_sidecar(container):
+            beside = needed
+        most |= needed
     for container in spec.containers:
-        wanted = {**container.resources.limits, **container.resources.requests}
-        for name, amount in wanted.items():
-            if count := units(name, amount):
-                totals[name] = totals.get(name, 0) + count
-    return totals
+        beside += _counts(container.resources)
+    return dict(most | beside)
+
+
+def _counts(resources: Resources) -> Counter[str]:
+    wanted = {**resources.limits, **resources.requests}
+    return Counter({name: units(name, amount) for name, amount in wanted.items()})
 
 
 def container_problems(resources: Resources, field: str) -> Iterator[Problem]:

@@ -21,7 +21,12 @@ from cubernetes.api.core.podspec.security.rules import (
     pod_security_problems,
     security_problems,
 )
-from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.core.podspec.spec import (
+    PodSpec,
+    every_container,
+    is_sidecar,
+    lasting_containers,
+)
 from cubernetes.api.core.podspec.toleration import toleration_problems
 from cubernetes.api.core.podspec.volumes.rules import is_absolute, mount_problems, volume_problems
 from cubernetes.api.errors import Problem
@@ -55,15 +60,30 @@ def spec_problems(spec: PodSpec, field: str) -> Iterator[Problem]:
         spec.topology_spread_constraints, f"{field}.topologySpreadConstraints"
     )
     yield from gate_problems(spec.scheduling_gates, spec.node_name, f"{field}.schedulingGates")
-    yield from _twice((one.name for one in spec.containers), f"{field}.containers", "name")
     yield from _twice((one.name for one in spec.volumes), f"{field}.volumes", "name")
     for index, volume in enumerate(spec.volumes):
         yield from volume_problems(volume, f"{field}.volumes[{index}]")
-    volumes = {volume.name for volume in spec.volumes}
-    for index, container in enumerate(spec.containers):
-        yield from _container(container, volumes, f"{field}.containers[{index}]")
-    yield from _hooks(spec, field)
+    yield from _containers(spec, field)
     yield from _host_ports(spec, field)
+
+
+def _containers(spec: PodSpec, field: str) -> Iterator[Problem]:
+    yield from _twice((one.name for one in every_container(spec)), f"{field}.containers", "name")
+    volumes, grace_s = {one.name for one in spec.volumes}, spec.termination_grace_period_seconds
+    for index, container in enumerate(spec.containers):
+        where = f"{field}.containers[{index}]"
+        yield from _container(container, volumes, where)
+        yield from _lasting_problems(container, grace_s, where)
+        if container.restart_policy is not None:
+            message = "may not be set for non-init containers"
+            yield Problem(f"{where}.restartPolicy", message, "FieldValueForbidden")
+    for index, container in enumerate(spec.init_containers):
+        where = f"{field}.initContainers[{index}]"
+        yield from _container(container, volumes, where)
+        if is_sidecar(container):
+            yield from _lasting_problems(container, grace_s, where)
+        else:
+            yield from _init_problems(container, where)
 
 
 def _twice(texts: Iterable[str], field: str, part: str) -> Iterator[Problem]:
@@ -88,18 +108,25 @@ def _container(container: Container, volumes: set[str], field: str) -> Iterator[
     yield from _ports(container.ports, f"{field}.ports")
     yield from _mounts(container, volumes, field)
     yield from container_problems(container.resources, f"{field}.resources")
-    yield from _probes(container, field)
 
 
-def _hooks(spec: PodSpec, field: str) -> Iterator[Problem]:
-    grace_s = spec.termination_grace_period_seconds
-    for index, container in enumerate(spec.containers):
-        if container.lifecycle is not None:
-            where = f"{field}.containers[{index}].lifecycle"
-            yield from hook_problems(container.lifecycle, grace_s, where)
+def _init_problems(container: Container, field: str) -> Iterator[Problem]:
+    """Yield what only a container may have that runs on."""
+    for part, value in (
+        ("lifecycle", container.lifecycle),
+        ("livenessProbe", container.liveness_probe),
+        ("readinessProbe", container.readiness_probe),
+        ("startupProbe", container.startup_probe),
+    ):
+        if value is not None:
+            message = "may not be set for init containers without restartPolicy=Always"
+            yield Problem(f"{field}.{part}", message, "FieldValueForbidden")
 
 
-def _probes(container: Container, field: str) -> Iterator[Problem]:
+def _lasting_problems(container: Container, grace_s: int, field: str) -> Iterator[Problem]:
+    """Yield what is wrong with the hooks and probes of a container that runs on."""
+    if container.lifecycle is not None:
+        yield from hook_problems(container.lifecycle, grace_s, f"{field}.lifecycle")
     if container.liveness_probe is not None:
         yield from ending_problems(container.liveness_probe, f"{field}.livenessProbe")
     if container.startup_probe is not None:
@@ -123,7 +150,7 @@ def _ports(ports: tuple[ContainerPort, ...], field: str) -> Iterator[Problem]:
 def _host_ports(spec: PodSpec, field: str) -> Iterator[Problem]:
     taken = (
         f"{port.host_ip or '0.0.0.0'}:{port.host_port}/{port.protocol}"  # noqa: S104  a wildcard
-        for container in spec.containers
+        for container in lasting_containers(spec)
         for port in container.ports
         if port.host_port
     )

@@ -21,9 +21,12 @@ GRACE_DEFAULT_S = 30
 
 
 class PodSpec(Model):
-    """No init containers or host namespaces yet: what is not here is refused by name.
+    """No host namespaces yet: what is not here is refused by name.
 
     containers: what runs, side by side; at least one.
+    init_containers: what runs before, one after another, each to its end with code 0; one that
+        fails runs again, unless `restartPolicy` is Never. One with a `restartPolicy` of its own is
+        a sidecar: the next begins once it has started, and it runs on.
     volumes: what the containers may mount.
     restart_policy: whether a container that ends is started again; OnFailure: not after code 0.
     node_name: where it runs; empty until the scheduler says it, once.
@@ -46,6 +49,7 @@ class PodSpec(Model):
     """
 
     containers: Annotated[tuple[Container, ...], msgspec.Meta(max_length=64)]
+    init_containers: Annotated[tuple[Container, ...], msgspec.Meta(max_length=64)] = ()
     volumes: Annotated[tuple[Volume, ...], msgspec.Meta(max_length=64)] = ()
     restart_policy: Literal["Always", "OnFailure", "Never"] = shown("Always")
     node_name: str = ""
@@ -70,7 +74,30 @@ class PodSpec(Model):
 
 def defaulted_spec(spec: PodSpec) -> PodSpec:
     """Fill in what Kubernetes fills in: pull policies, and what probes leave open."""
-    return replaced(spec, containers=tuple(_defaulted(one) for one in spec.containers))
+    return replaced(
+        spec,
+        containers=tuple(_defaulted(one) for one in spec.containers),
+        init_containers=tuple(_defaulted(one) for one in spec.init_containers),
+    )
+
+
+def every_container(spec: PodSpec) -> tuple[Container, ...]:
+    """Return the containers of a pod, init containers first."""
+    return (*spec.init_containers, *spec.containers)
+
+
+def is_sidecar(one: Container) -> bool:
+    """Whether an init container runs on beside the pod's other containers."""
+    return one.restart_policy == "Always"
+
+
+def sidecars(spec: PodSpec) -> tuple[Container, ...]:
+    return tuple(one for one in spec.init_containers if is_sidecar(one))
+
+
+def lasting_containers(spec: PodSpec) -> tuple[Container, ...]:
+    """Return the containers that run side by side once the pod is initialized."""
+    return (*sidecars(spec), *spec.containers)
 
 
 def _defaulted(one: Container) -> Container:
