@@ -21,14 +21,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
+from controllers.availability import is_active, is_led_past, unavailable_s
 from controllers.naming import child_name
 from controllers.owners import is_managed_by, with_owners
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.api.condition import condition_of
-from cubernetes.api.coordination.road import ROUTES_READY
 from cubernetes.api.core.pod import Pod, is_finished, is_ready
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
 from cubernetes.reconcile.plan import (
@@ -127,7 +127,7 @@ def claim_of(wanted: ReplicaSet, view: View) -> Claim:
     adoptable = [
         pod
         for pod in view.list(Pod, namespace, selector)
-        if pod.metadata.controller is None and _is_active(pod)
+        if pod.metadata.controller is None and is_active(pod)
     ]
     return Claim(
         adoptable=adoptable,
@@ -136,7 +136,7 @@ def claim_of(wanted: ReplicaSet, view: View) -> Claim:
             for pod in every
             if not pod.metadata.is_deleted and not selector.matches(pod.metadata.labels)
         ],
-        active=[pod for pod in mine if _is_active(pod)] + adoptable,
+        active=[pod for pod in mine if is_active(pod)] + adoptable,
         finished=[pod for pod in mine if is_finished(pod) and not pod.metadata.is_deleted],
         every=every,
     )
@@ -210,8 +210,8 @@ def _made(wanted: ReplicaSet, claim: Claim, view: View, count: int) -> Iterator[
 def _status_of(wanted: ReplicaSet, active: Sequence[Pod], now: datetime) -> Iterator[Action]:
     """Yield the status where it differs, and when to look again for pods to become available."""
     ready = [pod for pod in active if is_ready(pod)]
-    led_to = [pod for pod in ready if not _is_led_past(pod)]
-    waits_s = [_unavailable_s(pod, wanted.spec.min_ready_seconds, now) for pod in led_to]
+    led_to = [pod for pod in ready if not is_led_past(pod)]
+    waits_s = [unavailable_s(pod, wanted.spec.min_ready_seconds, now) for pod in led_to]
     labels = wanted.spec.template.metadata.labels.items()
     status = ReplicaSetStatus(
         replicas=len(active),
@@ -226,20 +226,6 @@ def _status_of(wanted: ReplicaSet, active: Sequence[Pod], now: datetime) -> Iter
     soonest_s = min((wait_s for wait_s in waits_s if wait_s > 0), default=0.0)
     if soonest_s > 0:
         yield RequeueAfter(soonest_s)
-
-
-def _is_led_past(pod: Pod) -> bool:
-    """Whether a road may not lead to a ready pod yet: nobody may count on it until it does."""
-    routes = condition_of(pod.status.conditions, ROUTES_READY)
-    return routes is not None and routes.status == "False"
-
-
-def _unavailable_s(pod: Pod, min_ready_s: int, now: datetime) -> float:
-    """Return how long the pod must stay ready yet to count as available; 0 or less is now."""
-    ready = condition_of(pod.status.conditions, "Ready")
-    if min_ready_s == 0 or ready is None or ready.last_transition_time is None:
-        return float(min_ready_s)
-    return (ready.last_transition_time + timedelta(seconds=min_ready_s) - now).total_seconds()
 
 
 def _settled(
@@ -267,10 +253,6 @@ def _adopted(pod: Pod, by: ReplicaSet) -> Patch:
 def _released(pod: Pod, by: ReplicaSet) -> Patch:
     owners = [one for one in pod.metadata.owner_references if one.uid != by.metadata.uid]
     return with_owners(pod, owners)
-
-
-def _is_active(pod: Pod) -> bool:
-    return not is_finished(pod) and not pod.metadata.is_deleted
 
 
 def _number_of(pod: Pod) -> int:
