@@ -16,6 +16,7 @@ from controllers.nodes.taints import Taints
 from controllers.replicaset import ReplicaSets
 from controllers.roads import RoadStatuses
 from controllers.routes import Routes
+from controllers.sets.statefulsets import StatefulSets
 from controllers.settings import ControllersSettings
 from cubernetes.api.addresspool import pool_of
 from cubernetes.reconcile.plan import Planner
@@ -42,6 +43,7 @@ def _load_balancers(settings: ControllersSettings) -> Planner:
 CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: Deployments(),
     lambda _: ReplicaSets(),
+    lambda _: StatefulSets(),
     lambda _: Budgets(),
     lambda _: Endpoints(),
     lambda _: RoadStatuses(),

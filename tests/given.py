@@ -15,6 +15,7 @@ from cubernetes.api.apps.deployment import (
     RollingUpdateDeployment,
 )
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec, ReplicaSetStatus
+from cubernetes.api.apps.statefulset import StatefulSet, StatefulSetSpec
 from cubernetes.api.condition import Condition, Truth
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
 from cubernetes.api.core.event import Event, EventSource, ObjectReference
@@ -423,3 +424,23 @@ def a_deployment(
         strategy=DeploymentStrategy(type=strategy, rolling_update=bounds if is_rolling else None),
     )
     return Deployment(metadata=meta, spec=replaced(wanted, **spec))
+
+
+def a_statefulset(
+    name: str = "web",
+    namespace: str = "default",
+    *,
+    replicas: int = 1,
+    image: str = "cubernetes/web:1",
+    generation: int = 1,
+    **spec: object,
+) -> StatefulSet:
+    """Return a StatefulSet; spec: further fields of its spec, as Python calls them."""
+    wanted = StatefulSetSpec(
+        replicas=replicas,
+        selector=LabelSelector(match_labels=WEB),
+        template=a_template(containers=(a_container(image=image),)),
+        service_name=name,
+    )
+    meta = a_meta(name, namespace, generation=generation)
+    return StatefulSet(metadata=meta, spec=replaced(wanted, **spec)).defaulted()

@@ -88,7 +88,10 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         # Garbage goes, whatever its kind; owner references and finalizers are patched away.
         Rule(REMOVE | CHANGE, ("*",)),
         Rule(CHANGE, ("*/status", "namespaces/finalize")),
-        Rule(frozenset({"create"}), ("pods", "replicasets", "endpointslices", "leases", "events")),
+        Rule(
+            frozenset({"create"}),
+            ("pods", "replicasets", "controllerrevisions", "endpointslices", "leases", "events"),
+        ),
     ),
     PROXIES: (
         Rule(READ, ("services", "endpointslices", "nodes")),

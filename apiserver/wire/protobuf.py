@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from apiserver.wire.protomessages import Field, Message, messages
 from cubernetes.api.errors import BadRequest
+from cubernetes.api.notation import jsontext
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.host.protowire import VARINT, ProtobufBroken, fields, signed, utf8
 
@@ -122,6 +123,9 @@ class _Reader:
                 return _message_value(field.type, inner, place)
             case "bytes":
                 return base64.b64encode(_bytes(wire, place)).decode()
+            case "json":
+                inner = self.by_number(_bytes(wire, place), place)
+                return jsontext.tree_of(_bytes(inner.get(1), place))
             case "-":
                 return {} if _bytes(wire, place) else None
             case message:

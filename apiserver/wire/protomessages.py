@@ -8,6 +8,7 @@ of one name (EndpointPort), it is the one of the kinds that are here. Types are
     int bool    as they say             time        a Time or a MicroTime
     intOrString a number or a name      Name        another message of this table
     bytes       bytes, in base64 as JSON has them
+    json        a RawExtension: JSON as it is
     -           a message that no kind of ours has: told by its name, not read
     [type]      any number of them      {type}      a map from texts
     type?       a pointer in Go: 0 or false were written on purpose, and are not «absent»
@@ -199,6 +200,19 @@ DeploymentStatus 1=observedGeneration:int 2=replicas:int 3=updatedReplicas:int
   7=readyReplicas:int 8=collisionCount:int? 9=terminatingReplicas:int?
 DeploymentCondition 1=type 2=status 4=reason 5=message 6=lastUpdateTime:time
   7=lastTransitionTime:time
+StatefulSet 1=metadata:ObjectMeta 2=spec:StatefulSetSpec 3=status:StatefulSetStatus
+StatefulSetSpec 1=replicas:int? 2=selector:LabelSelector 3=template:PodTemplateSpec
+  4=volumeClaimTemplates:[-] 5=serviceName 6=podManagementPolicy
+  7=updateStrategy:StatefulSetUpdateStrategy 8=revisionHistoryLimit:int? 9=minReadySeconds:int
+  10=persistentVolumeClaimRetentionPolicy:- 11=ordinals:StatefulSetOrdinals
+StatefulSetUpdateStrategy 1=type 2=rollingUpdate:RollingUpdateStatefulSetStrategy
+RollingUpdateStatefulSetStrategy 1=partition:int? 2=maxUnavailable:intOrString
+StatefulSetOrdinals 1=start:int
+StatefulSetStatus 1=observedGeneration:int 2=replicas:int 3=readyReplicas:int 4=currentReplicas:int
+  5=updatedReplicas:int 6=currentRevision 7=updateRevision 9=collisionCount:int?
+  10=conditions:[StatefulSetCondition] 11=availableReplicas:int
+StatefulSetCondition 1=type 2=status 3=lastTransitionTime:time 4=reason 5=message
+ControllerRevision 1=metadata:ObjectMeta 2=data:json 3=revision:int
 PodTemplateSpec 1=metadata:ObjectMeta 2=spec:PodSpec
 LabelSelector 1=matchLabels:{} 2=matchExpressions:[LabelSelectorRequirement]
 LabelSelectorRequirement 1=key 2=operator 3=values:[]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.shares import share_of
+from cubernetes.api.apps.statefulset import StatefulSet
 from cubernetes.api.condition import Condition, with_condition
 from cubernetes.api.core.pod import Pod, is_ready
 from cubernetes.api.meta import Object, OwnerReference, Ref, replaced
@@ -32,9 +33,11 @@ from cubernetes.reconcile.plan import Action, Record, RequeueAfter, UpdateStatus
 GRANT_S = 120.0
 VIEW_PAUSE_S = 1.0  # until a view that lags is looked at again
 
-type Scaled = Deployment | ReplicaSet
+type Scaled = Deployment | ReplicaSet | StatefulSet
 # The kinds that keep a number of pods, by the name that owner references have.
-SCALED: Mapping[str, type[Scaled]] = {one.resource.kind: one for one in (ReplicaSet, Deployment)}
+SCALED: Mapping[str, type[Scaled]] = {
+    one.resource.kind: one for one in (ReplicaSet, Deployment, StatefulSet)
+}
 
 
 class Unscaled(Exception):
@@ -53,7 +56,7 @@ class Budgets:
             return (changed.ref,)
         meta = changed.metadata
         labels = meta.labels
-        if isinstance(changed, Deployment | ReplicaSet):
+        if isinstance(changed, Deployment | ReplicaSet | StatefulSet):
             labels = changed.spec.template.metadata.labels
         budgets = view.list(PodDisruptionBudget, meta.namespace)
         return [one.ref for one in budgets if one.guards(meta.namespace, labels)]

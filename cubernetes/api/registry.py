@@ -1,7 +1,9 @@
 """Every kind there is: routes, storage, watches, client, CLI and example tests come from here."""
 
+from cubernetes.api.apps.controllerrevision import ControllerRevision
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.apps.statefulset import StatefulSet
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.event import Event
@@ -26,6 +28,8 @@ KINDS = Kinds(
     EndpointSlice,
     ReplicaSet,
     Deployment,
+    StatefulSet,
+    ControllerRevision,
     PodDisruptionBudget,
     Event,
     Lease,

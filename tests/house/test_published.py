@@ -88,6 +88,12 @@ BARE: dict[str, Tree] = {
             "template": {"spec": {"containers": [{"name": "a", "image": "b"}]}},
         }
     },
+    "StatefulSet": {
+        "spec": {
+            "selector": {"matchLabels": {"app": "a"}},
+            "template": {"spec": {"containers": [{"name": "a", "image": "b"}]}},
+        }
+    },
     "ReplicaSet": {
         "spec": {
             "selector": {"matchLabels": {"app": "a"}},
@@ -117,9 +123,13 @@ def published(table: str, kind: type[Object]) -> dict[str, Any]:
         return found if isinstance(found, dict) else dict.fromkeys(found, True)
 
     found = {**of("Object"), **of(kind.resource.kind)}
-    if kind.resource.kind in ("ReplicaSet", "Deployment"):
+    if kind.resource.kind in ("ReplicaSet", "Deployment", "StatefulSet"):
         pod = {path: one for path, one in of("Pod").items() if path.startswith("spec.")}
         found |= {f"spec.template.{path}": one for path, one in pod.items()}
+    if kind.resource.kind == "ControllerRevision":
+        # Kubernetes keeps it as it is; ours is read as the template that its writers put there.
+        pod = {path: one for path, one in of("Pod").items() if path.startswith("spec.")}
+        found |= {f"data.spec.template.{path}": one for path, one in pod.items()}
     return found
 
 

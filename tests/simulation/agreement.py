@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.apps.statefulset import StatefulSet
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.node import is_ready as is_node_ready
@@ -45,7 +46,15 @@ def _rooms(ledger: Ledger) -> Iterator[str]:
     for room in rooms.values():
         if room.metadata.is_deleted:
             yield f"{room.ref} is still going"
-    for kind in (Pod, Service, ReplicaSet, Deployment, EndpointSlice, PodDisruptionBudget):
+    for kind in (
+        Pod,
+        Service,
+        ReplicaSet,
+        Deployment,
+        StatefulSet,
+        EndpointSlice,
+        PodDisruptionBudget,
+    ):
         for one in ledger.all(kind):
             if one.metadata.namespace not in rooms:
                 yield f"{one.ref} is in no namespace"
@@ -62,6 +71,16 @@ def _sets(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
         told = (status.replicas, status.ready_replicas, status.observed_generation)
         if told != (alive, alive, one.metadata.generation):
             yield f"{one.ref} tells {told} with {alive} pods, generation {one.metadata.generation}"
+    for each in ledger.all(StatefulSet):
+        uid, meta = each.metadata.uid, each.metadata
+        found = sorted(pod.metadata.name for pod in pods if is_alive(pod, uid))
+        owned += len(found)
+        wanted = sorted(f"{meta.name}-{number}" for number in range(each.spec.replicas))
+        told = (each.status.replicas, each.status.updated_replicas, each.status.ready_replicas)
+        if found != wanted or told != (len(wanted),) * 3:
+            yield f"{each.ref} has {found}, tells {told} of {wanted}"
+        if each.status.observed_generation != meta.generation:
+            yield f"{each.ref} tells of an older generation than {meta.generation}"
     if owned != len(pods):
         yield f"{len(pods) - owned} pods belong to nobody"
 

@@ -10,6 +10,7 @@ from apiserver.storage.store import Op, Put
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.shares import share_of
+from cubernetes.api.apps.statefulset import StatefulSet
 from cubernetes.api.condition import is_true
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.namespace import Namespace
@@ -22,10 +23,10 @@ from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 
 LEASES = collection_of(Lease)
 # Kinds whose status counts all their pods.
-COUNTING = frozenset({collection_of(Deployment), collection_of(PodDisruptionBudget)})
+COUNTING = frozenset(map(collection_of, (Deployment, StatefulSet, PodDisruptionBudget)))
 WATCHED = (
     Namespace, Pod, Node, Service, ReplicaSet, Deployment, EndpointSlice, Lease,
-    PodDisruptionBudget,
+    PodDisruptionBudget, StatefulSet,
 )  # fmt: skip
 # How old a size may be that a controller with a late view still acts upon.
 STALE_S_MAX = 90.0
@@ -110,6 +111,8 @@ class Ledger:
             case ReplicaSet():
                 self._note_size(new, new.spec.replicas)
                 yield from self._oversize(new)
+            case StatefulSet():
+                self._note_size(new, new.spec.replicas)
             case Deployment():
                 self._note_size(new, _most(new))
             case PodDisruptionBudget() if isinstance(old, PodDisruptionBudget):

@@ -8,6 +8,7 @@ from typing import Literal
 from apiserver.auth.authorize import MASTERS
 from cubernetes.api.apps.deployment import Deployment, DeploymentSpec, DeploymentStrategy
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
+from cubernetes.api.apps.statefulset import StatefulSet, StatefulSetSpec
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, PodTemplate, TemplateMeta
@@ -63,6 +64,22 @@ def rolling(one: ReplicaSet, how: Literal["RollingUpdate", "Recreate"]) -> Deplo
     return Deployment(metadata=meta, spec=spec)
 
 
+def numbered(
+    one: ReplicaSet, policy: Literal["OrderedReady", "Parallel"], service_name: str
+) -> StatefulSet:
+    """Return a StatefulSet of the same pods, under a name and a label of its own."""
+    labels: Labels = {"app": one.metadata.name, "by": "statefulset"}
+    spec = StatefulSetSpec(
+        replicas=one.spec.replicas,
+        selector=LabelSelector(match_labels=labels),
+        template=replaced(one.spec.template, metadata=TemplateMeta(labels=labels)),
+        service_name=service_name,
+        pod_management_policy=policy,
+    )
+    meta = ObjectMeta(name=f"{one.metadata.name}-s", namespace=one.metadata.namespace)
+    return StatefulSet(metadata=meta, spec=spec)
+
+
 def service(app: str, namespace: str) -> Service:
     return Service(
         metadata=ObjectMeta(name=app, namespace=namespace),
@@ -108,13 +125,16 @@ class User:
             one = made
             if self.rng.random() < 0.5:
                 one = rolling(made, self.rng.choice(("RollingUpdate", "RollingUpdate", "Recreate")))
+            elif self.rng.random() < 0.4:
+                one = numbered(made, self.rng.choice(("OrderedReady", "Parallel")), app)
         elif self.rng.random() < 0.4:
             one = budget(app, namespace, self.rng.choice((0, 1, "50%")))
         await self.client.create(one)
         return f"made {one.ref}"
 
     async def _size(self) -> str:
-        one = self._any(Deployment) if self.rng.random() < 0.4 else self._any_set()
+        kind = self.rng.choice((Deployment, StatefulSet))
+        one = self._any(kind) if self.rng.random() < 0.5 else self._any_set()
         if one is None:
             return "nothing to size"
         replicas = self.rng.randint(0, REPLICAS_MAX)
@@ -123,12 +143,12 @@ class User:
 
     async def _roll(self) -> str:
         """Change a template, or bring back one that it had: both are grace periods here."""
-        one = self._any(Deployment)
+        one = self._any(self.rng.choice((Deployment, Deployment, StatefulSet)))
         if one is None:
             return "nothing to roll"
         grace_s = self.rng.choice((1, 5, 30))
         change = {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": grace_s}}}}
-        await self.client.patch(Deployment, one.metadata.name, one.metadata.namespace, change)
+        await self.client.patch(type(one), one.metadata.name, one.metadata.namespace, change)
         return f"rolled {one.ref} to grace {grace_s}"
 
     async def _pause(self) -> str:
@@ -170,7 +190,9 @@ class User:
         return f"evicted {pod.ref}"
 
     async def _unmake(self) -> str:
-        one = self._any(self.rng.choice((ReplicaSet, Deployment, Service, PodDisruptionBudget)))
+        one = self._any(
+            self.rng.choice((ReplicaSet, Deployment, StatefulSet, Service, PodDisruptionBudget))
+        )
         if one is None or one.metadata.name == "kubernetes":
             return "nothing to unmake"
         await self.client.delete(type(one), one.metadata.name, one.metadata.namespace)

@@ -18,7 +18,7 @@ from cubernetes.api.policy.poddisruptionbudget import (
 from cubernetes.api.selectors import LabelSelector
 from cubernetes.reconcile.plan import Action, Record, RequeueAfter, StillView, UpdateStatus
 from tests.carry import World
-from tests.given import NOW, WEB, a_deployment, a_meta, a_pod, a_replicaset
+from tests.given import NOW, WEB, a_deployment, a_meta, a_pod, a_replicaset, a_statefulset
 
 ROUNDS = 2
 
@@ -107,6 +107,15 @@ def test_all_sets_of_a_deployment_are_one_workload() -> None:
     found = settled(a_budget(max_unavailable="50%"), deployment, *sets, *pods)
 
     assert (found.expected_pods, found.disruptions_allowed) == (4, 2)
+
+
+def test_a_statefulset_has_a_number_of_pods() -> None:
+    owner = a_statefulset(replicas=4)
+
+    found = settled(a_budget(max_unavailable="50%"), owner, *pods_of(owner, 4))
+
+    assert (found.expected_pods, found.disruptions_allowed) == (4, 2)
+    assert list(Budgets().keys(owner, StillView([a_budget()]))) == [a_budget().ref]
 
 
 def test_pods_whose_number_nobody_tells_are_guarded_whole() -> None:
