@@ -1,6 +1,6 @@
 """Rollouts as trees: how far one is, its revisions, and what goes back to one. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cubectl.session import Failed
@@ -9,14 +9,68 @@ from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.resource import Resource
 
 SETS = Resource("apps", "v1", "ReplicaSet", "replicasets")
+REVISIONS = Resource("apps", "v1", "ControllerRevision", "controllerrevisions")
+# What the revisions of a kind are.
+REVISIONS_OF: Mapping[str, Resource] = {
+    "deployments": SETS, "statefulsets": REVISIONS, "daemonsets": REVISIONS,
+}  # fmt: skip
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
 
 def progress_of(tree: Tree) -> tuple[str, bool]:
     """Return how far a rollout is, in kubectl's words, and whether it has come to its end.
 
-    Raises: Failed: it is past its deadline.
+    Raises: Failed: it is past its deadline, or does not go on by itself.
     """
+    kind, spec = tree["kind"], tree["spec"]
+    if kind == "Deployment":
+        return _deployment(tree)
+    if (spec.get("updateStrategy") or {}).get("type", "RollingUpdate") != "RollingUpdate":
+        raise Failed("rollout status is only available for RollingUpdate strategy type")
+    generation = tree["metadata"].get("generation", 0)
+    if generation > (tree.get("status") or {}).get("observedGeneration", 0):
+        words = {"StatefulSet": "statefulset", "DaemonSet": "daemon set"}
+        return f"Waiting for {words[kind]} spec update to be observed...", False
+    return _statefulset(tree) if kind == "StatefulSet" else _daemonset(tree)
+
+
+def _statefulset(tree: Tree) -> tuple[str, bool]:
+    spec, status = tree["spec"], tree.get("status") or {}
+    count = _counts(status)
+    wanted = int(spec.get("replicas", 1))
+    if count("readyReplicas") < wanted:
+        return f"Waiting for {wanted - count('readyReplicas')} pods to be ready...", False
+    bounds = (spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
+    updated, revision = count("updatedReplicas"), status.get("updateRevision", "")
+    if partition := int(bounds.get("partition") or 0):
+        due = wanted - partition
+        if updated < due:
+            told = f"{updated} out of {due} new pods have been updated..."
+            return f"Waiting for partitioned roll out to finish: {told}", False
+        return f"partitioned roll out complete: {updated} new pods have been updated...", True
+    if revision != status.get("currentRevision", ""):
+        told = f"{updated} pods at revision {revision}..."
+        return f"waiting for statefulset rolling update to complete {told}", False
+    current = f"{count('currentReplicas')} pods at revision {status.get('currentRevision', '')}"
+    return f"statefulset rolling update complete {current}...", True
+
+
+def _daemonset(tree: Tree) -> tuple[str, bool]:
+    name, count = tree["metadata"]["name"], _counts(tree.get("status") or {})
+    waits = f'Waiting for daemon set "{name}" rollout to finish:'
+    desired, updated = count("desiredNumberScheduled"), count("updatedNumberScheduled")
+    if updated < desired:
+        return f"{waits} {updated} out of {desired} new pods have been updated...", False
+    if (available := count("numberAvailable")) < desired:
+        return f"{waits} {available} of {desired} updated pods are available...", False
+    return f'daemon set "{name}" successfully rolled out', True
+
+
+def _counts(status: Tree) -> Callable[[str], int]:
+    return lambda field: int(status.get(field) or 0)
+
+
+def _deployment(tree: Tree) -> tuple[str, bool]:
     name, spec, status = tree["metadata"]["name"], tree["spec"], tree.get("status") or {}
     if tree["metadata"].get("generation", 0) > status.get("observedGeneration", 0):
         return "Waiting for deployment spec update to be observed...", False
@@ -38,6 +92,8 @@ def progress_of(tree: Tree) -> tuple[str, bool]:
 
 
 def revision_of(tree: Tree) -> int:
+    if tree.get("kind") == REVISIONS.kind:
+        return int(tree.get("revision") or 0)
     text = str((tree["metadata"].get("annotations") or {}).get(REVISION, ""))
     return int(text) if text.isdecimal() and len(text) < 18 else 0
 
@@ -47,7 +103,7 @@ def cause_of(tree: Tree) -> str:
 
 
 def owned_by(tree: Tree, sets: Sequence[Tree]) -> list[Tree]:
-    """Return the ReplicaSets of a Deployment, the oldest revision first."""
+    """Return the revisions of a workload, the oldest first."""
     uid = tree["metadata"].get("uid")
     mine = [
         one
@@ -59,7 +115,7 @@ def owned_by(tree: Tree, sets: Sequence[Tree]) -> list[Tree]:
 
 
 def revision_in(sets: Sequence[Tree], revision: int) -> Tree:
-    """Return the ReplicaSet of a revision. Raises: Failed."""
+    """Return what has a revision. Raises: Failed."""
     for one in sets:
         if revision_of(one) == revision:
             return one
@@ -67,7 +123,7 @@ def revision_in(sets: Sequence[Tree], revision: int) -> Tree:
 
 
 def before(tree: Tree, sets: Sequence[Tree], revision: int) -> Tree:
-    """Return the ReplicaSet to go back to: of a revision, or for 0 of the one before the last.
+    """Return what to go back to: a revision, or for 0 the one before the last.
 
     Raises: Failed.
     """
@@ -77,12 +133,16 @@ def before(tree: Tree, sets: Sequence[Tree], revision: int) -> Tree:
             raise Failed(f"unable to find specified revision {revision} in history")
         return found[0]
     if len(sets) < 2:
-        raise Failed(f'no rollout history found for deployment "{tree["metadata"]["name"]}"')
+        kind, name = str(tree["kind"]).lower(), tree["metadata"]["name"]
+        raise Failed(f'no rollout history found for {kind} "{name}"')
     return sets[-2]
 
 
 def template_of(one: Tree) -> Tree:
-    """Return the template of a ReplicaSet as its Deployment had it."""
+    """Return the template of a revision as its workload had it."""
+    if one.get("kind") == REVISIONS.kind:
+        recorded = (one.get("data") or {})["spec"]["template"]
+        return {key: value for key, value in recorded.items() if key != "$patch"}
     template = one["spec"]["template"]
     metadata = dict(template.get("metadata") or {})
     labels = metadata.get("labels") or {}
@@ -91,7 +151,9 @@ def template_of(one: Tree) -> Tree:
 
 
 def undone(tree: Tree, one: Tree) -> Tree:
-    """Return a Deployment with the template and the annotations of an old ReplicaSet."""
+    """Return a workload with the template of a revision; a Deployment with its annotations too."""
+    if tree["kind"] != "Deployment":
+        return {**tree, "spec": {**tree["spec"], "template": template_of(one)}}
     own = tree["metadata"].get("annotations") or {}
     theirs = one["metadata"].get("annotations") or {}
     annotations = {key: value for key, value in own.items() if key in KEPT_APART}

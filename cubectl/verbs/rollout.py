@@ -1,11 +1,11 @@
-"""`cubectl rollout`: follow the rollout of a Deployment, undo, pause and restart it."""
+"""`cubectl rollout`: follow the rollout of a workload, undo, pause and restart it."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 
 from cubectl.objects.rollouts import (
     RESTARTED,
-    SETS,
+    REVISIONS_OF,
     before,
     cause_of,
     owned_by,
@@ -30,7 +30,7 @@ TRY_COUNT_MAX = 10  # the controllers write to the Deployment all the while
 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("action", choices=sorted(ACTIONS))
-    parser.add_argument("words", nargs="+", metavar="deployment NAME | deployment/NAME ...")
+    parser.add_argument("words", nargs="+", metavar="KIND NAME | KIND/NAME ...")
     parser.add_argument("--revision", type=int, default=0, help="history: of this one, the details")
     parser.add_argument("--to-revision", type=int, default=0, help="undo: 0 is the one before")
     parser.add_argument("-w", "--watch", choices=("true", "false"), default="true", nargs="?",
@@ -41,10 +41,12 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace, session: Session) -> None:
     act = ACTIONS[options.action]
     for target in targets_in(options.words, session.kinds):
-        if (target.kind.group, target.kind.plural) != ("apps", "deployments"):
-            raise Misused(f"{target.kind.plural} have no rollouts: name a deployment")
+        if target.kind.group != "apps" or target.kind.plural not in REVISIONS_OF:
+            kinds = ", ".join(sorted(REVISIONS_OF))
+            raise Misused(f"{target.kind.plural} have no rollouts: name one of {kinds}")
         if not target.name:
-            raise Misused("required resource not specified: name which of the deployments")
+            plural = target.kind.plural
+            raise Misused(f"required resource not specified: name which of the {plural}")
         try:
             act(target, options, session)
         except ApiError as error:
@@ -113,6 +115,8 @@ def _undo(target: Target, options: Namespace, session: Session) -> None:
 
 
 def _pause(target: Target, _: Namespace, session: Session) -> None:
+    _check_pausable(target, "pausing")
+
     def paused(tree: Tree) -> Tree:
         if tree["spec"].get("paused"):
             raise Failed(f'deployments.apps "{target.name}" is already paused')
@@ -123,6 +127,8 @@ def _pause(target: Target, _: Namespace, session: Session) -> None:
 
 
 def _resume(target: Target, _: Namespace, session: Session) -> None:
+    _check_pausable(target, "resuming")
+
     def resumed(tree: Tree) -> Tree:
         if not tree["spec"].get("paused"):
             raise Failed(f'deployments.apps "{target.name}" is not paused')
@@ -151,13 +157,20 @@ def _restart(target: Target, _: Namespace, session: Session) -> None:
     session.say(f"{name_of(target.kind, target.name)} restarted")
 
 
+def _check_pausable(target: Target, verb: str) -> None:
+    """Raises: Failed: only Deployments have pauses."""
+    if target.kind.plural != "deployments":
+        raise Failed(f'{target.kind.plural}.apps "{target.name}" {verb} is not supported')
+
+
 def _with(tree: Tree, **spec: object) -> Tree:
     return {**tree, "spec": {**tree["spec"], **spec}}
 
 
 def _revisions(target: Target, session: Session) -> tuple[Tree, list[Tree]]:
+    kind = REVISIONS_OF[target.kind.plural]
     tree = session.api.get(target.kind, target.name, session.namespace)
-    return tree, owned_by(tree, session.api.list(SETS, session.namespace).items)
+    return tree, owned_by(tree, session.api.list(kind, session.namespace).items)
 
 
 def _change(target: Target, session: Session, changed: Callable[[Tree], Tree]) -> None:

@@ -1,10 +1,31 @@
 """`cubectl rollout`, `set image` and `create deployment`: words and codes are kubectl's."""
 
+import pytest
+
+from cubernetes.api.apps.controllerrevision import (
+    ControllerRevision,
+    RevisedSpec,
+    RevisedTemplate,
+    RevisionData,
+)
 from cubernetes.api.apps.deployment import Deployment, DeploymentCondition, DeploymentStatus
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.apps.statefulset import (
+    RollingUpdateStatefulSet,
+    StatefulSet,
+    StatefulSetStatus,
+    StatefulSetUpdateStrategy,
+)
 from cubernetes.api.coding import codec
 from cubernetes.api.meta import replaced
-from tests.given import a_container, a_deployment, a_replicaset, a_template
+from tests.given import (
+    a_container,
+    a_deployment,
+    a_meta,
+    a_replicaset,
+    a_statefulset,
+    a_template,
+)
 from tests.unit.cubectl.tinyserver import TinyServer, run
 
 PATH = "/apis/apps/v1/namespaces/default/deployments/web"
@@ -191,3 +212,90 @@ def test_a_deployment_is_made_of_an_image() -> None:
     assert run(server, "create deployment web").code == 2
     assert run(server, "create pod web --image=a").code == 2
     assert run(server, "create").code == 2
+
+
+def a_revised(owner: StatefulSet, number: int) -> ControllerRevision:
+    template = a_template(containers=(a_container(image=f"web:{number}"),))
+    revised = RevisedTemplate(metadata=template.metadata, spec=template.spec)
+    meta = a_meta(f"web-h{number}", "default")
+    return ControllerRevision(
+        metadata=replaced(meta, owner_references=(owner.owner_reference(),)),
+        data=RevisionData(spec=RevisedSpec(template=revised)),
+        revision=number,
+    )
+
+
+STATEFULSET = "/apis/apps/v1/namespaces/default/statefulsets/web"
+
+
+def a_numbered(partition: int = 0, **status: object) -> StatefulSet:
+    strategy = StatefulSetUpdateStrategy(
+        rolling_update=RollingUpdateStatefulSet(partition=partition)
+    )
+    one = a_statefulset(replicas=3, image="web:2", update_strategy=strategy)
+    told = {"observed_generation": 1, "ready_replicas": 3, **status}
+    return replaced(one, status=StatefulSetStatus(**told))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("one", "told"),
+    [
+        (
+            a_numbered(observed_generation=0),
+            "Waiting for statefulset spec update to be observed...",
+        ),
+        (a_numbered(ready_replicas=1), "Waiting for 2 pods to be ready..."),
+        (
+            a_numbered(updated_replicas=1, update_revision="b", current_revision="a"),
+            "waiting for statefulset rolling update to complete 1 pods at revision b...",
+        ),
+        (
+            a_numbered(2, updated_replicas=0),
+            "Waiting for partitioned roll out to finish: 0 out of 1 new pods have been updated...",
+        ),
+        (
+            a_numbered(2, updated_replicas=1),
+            "partitioned roll out complete: 1 new pods have been updated...",
+        ),
+        (
+            a_numbered(current_replicas=3, update_revision="b", current_revision="b"),
+            "statefulset rolling update complete 3 pods at revision b...",
+        ),
+    ],
+)
+def test_the_status_of_a_statefulset_is_told_in_kubectls_words(one: StatefulSet, told: str) -> None:
+    said = run(TinyServer(one), "rollout status sts/web --watch=false")
+
+    assert (said.code, said.out) == (0, f"{told}\n")
+
+
+def test_a_statefulset_that_waits_for_others_has_no_status_of_its_rollout() -> None:
+    one = a_statefulset(update_strategy=StatefulSetUpdateStrategy(type="OnDelete"))
+
+    said = run(TinyServer(one), "rollout status sts/web")
+
+    assert said.code == 1
+    assert "only available for RollingUpdate strategy type" in said.err
+
+
+def test_a_statefulset_goes_back_to_a_recorded_revision() -> None:
+    one = a_numbered()
+    server = TinyServer(one, a_revised(one, 1), a_revised(one, 2))
+
+    history = run(server, "rollout history sts/web")
+    lines = [line.split()[0] for line in history.out.splitlines() if line[:1].isdigit()]
+    assert lines == ["1", "2"], history.err
+    assert "web:1" in run(server, "rollout history sts/web --revision 1").out
+    assert run(server, "rollout undo sts/web").out == "statefulset.apps/web rolled back\n"
+    kept_one = codec.from_tree(StatefulSet, server.trees[STATEFULSET]).model
+    assert kept_one.spec.template.spec.containers[0].image == "web:1"
+    assert "already matches revision 1" in run(server, "rollout undo sts/web --to-revision 1").out
+    assert run(server, "rollout undo sts/web --to-revision 7").code == 1
+
+
+def test_a_statefulset_is_restarted_and_never_paused() -> None:
+    server = TinyServer(a_numbered())
+
+    assert run(server, "rollout restart sts/web").out == "statefulset.apps/web restarted\n"
+    said = run(server, "rollout pause sts/web")
+    assert (said.code, "pausing is not supported" in said.err) == (1, True)
