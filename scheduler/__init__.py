@@ -1,5 +1,4 @@
-"""The scheduler: which node runs a pod, round robin over the best that pass every filter.
+"""The scheduler: it follows the API, decides by cubernetes.scheduling, and binds.
 
-plan.py decides on a snapshot; run.py follows the API and binds; plugin.py has the law of filters
-and scores. Refused here: preemption, and any write that changes nothing.
+Refused here: preemption, and any write that changes nothing.
 """

@@ -30,12 +30,12 @@ from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.lease import lead_alone
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
+from cubernetes.scheduling.nodeinfo import PodRequests, facts_of, requests_of
+from cubernetes.scheduling.peers.neighbour import Neighbour, neighbour_of
+from cubernetes.scheduling.plan import Placement, Unschedulable, cursor_of, is_reported, place
+from cubernetes.scheduling.snapshot import Snapshot
 from scheduler.counts import Counts
-from scheduler.nodeinfo import PodRequests, facts_of, requests_of
-from scheduler.peers.neighbour import Neighbour, neighbour_of
-from scheduler.plan import Placement, Unschedulable, cursor_of, is_reported, place
 from scheduler.settings import SchedulerSettings
-from scheduler.snapshot import Snapshot
 from scheduler.waiting import Waiting
 
 log = Log(__name__)

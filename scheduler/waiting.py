@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cubernetes.client.cache import Key
 from cubernetes.host.timing.backoff import backoff_s
 from cubernetes.reconcile.workqueue import Workqueue
-from scheduler.plugin import Change, Refused
+from cubernetes.scheduling.plugin import Change, Refused
 
 # Kinds of refusals that are asked whether news help them; where there are more, all pods are woken.
 ASKED_MAX = 256

@@ -7,11 +7,11 @@ from cubernetes.api.core.podspec.placement.affinity import (
     NodeSelectorTerm,
     PreferredSchedulingTerm,
 )
-from scheduler.nodeinfo import NodeFacts, NodeInfo, PodRequests
-from scheduler.plan import Placement, Unschedulable, place
-from scheduler.plugin import Filter, News
-from scheduler.registry import FILTERS
-from scheduler.snapshot import Snapshot
+from cubernetes.scheduling.nodeinfo import NodeFacts, NodeInfo, PodRequests
+from cubernetes.scheduling.plan import Placement, Unschedulable, place
+from cubernetes.scheduling.plugin import Filter, News
+from cubernetes.scheduling.registry import FILTERS
+from cubernetes.scheduling.snapshot import Snapshot
 
 
 def in_zone(zone: str) -> NodeSelectorTerm:

@@ -4,13 +4,20 @@ from collections.abc import Sequence
 
 from cubernetes.api.core.node import Taint
 from cubernetes.api.selectors import EVERYTHING, equal_to
-from scheduler.nodeinfo import NodeFacts, PodRequests
-from scheduler.peers.index import QUESTIONS_MAX
-from scheduler.peers.neighbour import ALONE, Matcher, Neighbour, PeerRules, PeerTerm, Spread
-from scheduler.peers.tally import Question
-from scheduler.plan import Placement, Unschedulable, place
-from scheduler.plugin import News
-from scheduler.snapshot import Snapshot
+from cubernetes.scheduling.nodeinfo import NodeFacts, PodRequests
+from cubernetes.scheduling.peers.index import QUESTIONS_MAX
+from cubernetes.scheduling.peers.neighbour import (
+    ALONE,
+    Matcher,
+    Neighbour,
+    PeerRules,
+    PeerTerm,
+    Spread,
+)
+from cubernetes.scheduling.peers.tally import Question
+from cubernetes.scheduling.plan import Placement, Unschedulable, place
+from cubernetes.scheduling.plugin import News
+from cubernetes.scheduling.snapshot import Snapshot
 
 HERE = frozenset({"default"})
 WEBS = Matcher(equal_to({"app": "web"}), HERE)

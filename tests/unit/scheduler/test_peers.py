@@ -25,10 +25,10 @@ from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.meta import Labels, replaced
 from cubernetes.api.selectors import LabelSelector, Requirement
-from scheduler.nodeinfo import facts_of, requests_of
-from scheduler.peers.neighbour import neighbour_of
-from scheduler.plan import Placement, Unschedulable, Verdict, place
-from scheduler.snapshot import Snapshot
+from cubernetes.scheduling.nodeinfo import facts_of, requests_of
+from cubernetes.scheduling.peers.neighbour import neighbour_of
+from cubernetes.scheduling.plan import Placement, Unschedulable, Verdict, place
+from cubernetes.scheduling.snapshot import Snapshot
 from tests.given import NOW, a_container, a_node, a_pod
 
 SPOT = Taint(key="spot", effect="NoSchedule")

@@ -20,11 +20,25 @@ from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
-from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests, facts_of, requests_of
-from scheduler.plan import Placement, Unschedulable, cursor_of, first_refusing, is_reported, place
-from scheduler.plugins.ports import ports
-from scheduler.registry import FILTERS
-from scheduler.snapshot import Snapshot
+from cubernetes.scheduling.nodeinfo import (
+    NodeFacts,
+    NodeInfo,
+    NodeUsage,
+    PodRequests,
+    facts_of,
+    requests_of,
+)
+from cubernetes.scheduling.plan import (
+    Placement,
+    Unschedulable,
+    cursor_of,
+    first_refusing,
+    is_reported,
+    place,
+)
+from cubernetes.scheduling.plugins.ports import ports
+from cubernetes.scheduling.registry import FILTERS
+from cubernetes.scheduling.snapshot import Snapshot
 from tests.given import NOW, a_container, a_node, a_pod
 
 

@@ -16,11 +16,11 @@ from cubernetes.api.core.podspec.placement.affinity import (
     PreferredSchedulingTerm,
 )
 from cubernetes.api.core.podspec.toleration import Toleration
-from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
-from scheduler.plan import Placement, Unschedulable, place
-from scheduler.plugin import SCORE_MAX, Change, Filter, News, Score, news_of
-from scheduler.registry import FILTERS, SCORES
-from scheduler.snapshot import Snapshot
+from cubernetes.scheduling.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
+from cubernetes.scheduling.plan import Placement, Unschedulable, place
+from cubernetes.scheduling.plugin import SCORE_MAX, Change, Filter, News, Score, news_of
+from cubernetes.scheduling.registry import FILTERS, SCORES
+from cubernetes.scheduling.snapshot import Snapshot
 
 SPOT = Taint(key="spot", effect="NoSchedule")
 SLOW = Taint(key="slow", effect="PreferNoSchedule")

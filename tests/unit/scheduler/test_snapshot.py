@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.core.podspec.hostport import HostPort
-from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
-from scheduler.plan import Placement, Unschedulable, place
-from scheduler.plugin import Filter, News
-from scheduler.snapshot import REMEMBERED_REQUESTS_MAX, Snapshot
+from cubernetes.scheduling.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
+from cubernetes.scheduling.plan import Placement, Unschedulable, place
+from cubernetes.scheduling.plugin import Filter, News
+from cubernetes.scheduling.snapshot import REMEMBERED_REQUESTS_MAX, Snapshot
 
 N1 = NodeFacts("n1", amounts={"cpu": 1000}, pod_count=10)
 ASKED = PodRequests(amounts=(("cpu", 600),), ports=(HostPort("TCP", 80),))

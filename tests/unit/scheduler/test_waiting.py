@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.nodeinfo import NodeFacts, NodeInfo, PodRequests
-from scheduler.plugin import Change, Filter, News, Refused
+from cubernetes.scheduling.nodeinfo import NodeFacts, NodeInfo, PodRequests
+from cubernetes.scheduling.plugin import Change, Filter, News, Refused
 from scheduler.waiting import ASKED_MAX, Waiting
 
 A, B = ("default", "a"), ("default", "b")

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from cubernetes.api.core.podspec.placement.affinity import NodeAffinity
 from cubernetes.api.core.podspec.placement.nodes import is_required
 from cubernetes.api.core.podspec.toleration import Toleration, unborne
-from scheduler.nodeinfo import NodeFacts
-from scheduler.peers.neighbour import Matcher
+from cubernetes.scheduling.nodeinfo import NodeFacts
+from cubernetes.scheduling.peers.neighbour import Matcher
 
 HARD = ("NoSchedule", "NoExecute")
 

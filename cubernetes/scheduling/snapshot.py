@@ -13,10 +13,10 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from scheduler.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
-from scheduler.peers.index import PodIndex
-from scheduler.peers.neighbour import ALONE, Neighbour
-from scheduler.plugin import Change, Filter, News, news_of
+from cubernetes.scheduling.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
+from cubernetes.scheduling.peers.index import PodIndex
+from cubernetes.scheduling.peers.neighbour import ALONE, Neighbour
+from cubernetes.scheduling.plugin import Change, Filter, News, news_of
 
 REMEMBERED_REQUESTS_MAX = 256
 

@@ -1,8 +1,8 @@
 """Node affinity: which nodes a pod must have, and which it would rather have."""
 
 from cubernetes.api.core.podspec.placement.nodes import is_required, misses, preferred_weight
-from scheduler.nodeinfo import NodeInfo, PodRequests
-from scheduler.plugin import SCORE_MAX, Filter, News, Score
+from cubernetes.scheduling.nodeinfo import NodeInfo, PodRequests
+from cubernetes.scheduling.plugin import SCORE_MAX, Filter, News, Score
 
 
 def node_affinity(requests: PodRequests, node: NodeInfo) -> str:

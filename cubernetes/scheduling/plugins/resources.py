@@ -1,7 +1,7 @@
 """What is requested must fit into what the node can give, beside what is promised already."""
 
-from scheduler.nodeinfo import NodeInfo, PodRequests
-from scheduler.plugin import Filter, News
+from cubernetes.scheduling.nodeinfo import NodeInfo, PodRequests
+from cubernetes.scheduling.plugin import Filter, News
 
 MEBI = 1 << 20
 IN_BYTES = ("memory", "ephemeral-storage")

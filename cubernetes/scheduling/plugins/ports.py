@@ -1,7 +1,7 @@
 """A port of the node can be taken by one pod only, and not where a program of its own has it."""
 
-from scheduler.nodeinfo import NodeInfo, PodRequests
-from scheduler.plugin import Filter, News
+from cubernetes.scheduling.nodeinfo import NodeInfo, PodRequests
+from cubernetes.scheduling.plugin import Filter, News
 
 
 def ports(requests: PodRequests, node: NodeInfo) -> str:

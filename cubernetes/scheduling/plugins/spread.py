@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from math import log
 
-from scheduler.nodeinfo import PodRequests
-from scheduler.peers.neighbour import Spread
-from scheduler.peers.tally import NodeChoice, Question, Tally
-from scheduler.plugin import Asked, News, PeerFilter, PeerScore
+from cubernetes.scheduling.nodeinfo import PodRequests
+from cubernetes.scheduling.peers.neighbour import Spread
+from cubernetes.scheduling.peers.tally import NodeChoice, Question, Tally
+from cubernetes.scheduling.plugin import Asked, News, PeerFilter, PeerScore
 
 
 def spread(asked: Asked) -> Callable[[str], str] | None:

@@ -1,7 +1,7 @@
 """A node must have every label that the pod's nodeSelector names."""
 
-from scheduler.nodeinfo import NodeInfo, PodRequests
-from scheduler.plugin import Filter, News
+from cubernetes.scheduling.nodeinfo import NodeInfo, PodRequests
+from cubernetes.scheduling.plugin import Filter, News
 
 
 def selector(requests: PodRequests, node: NodeInfo) -> str:

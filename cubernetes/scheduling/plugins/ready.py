@@ -1,7 +1,7 @@
 """A node must be Ready, and nobody may have cordoned it."""
 
-from scheduler.nodeinfo import NodeInfo, PodRequests
-from scheduler.plugin import Filter, News
+from cubernetes.scheduling.nodeinfo import NodeInfo, PodRequests
+from cubernetes.scheduling.plugin import Filter, News
 
 
 def ready(requests: PodRequests, node: NodeInfo) -> str:  # noqa: ARG001  every filter is called alike

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from scheduler.peers.neighbour import PeerTerm
-from scheduler.peers.tally import Question
-from scheduler.plugin import Asked, News, PeerFilter, PeerScore
+from cubernetes.scheduling.peers.neighbour import PeerTerm
+from cubernetes.scheduling.peers.tally import Question
+from cubernetes.scheduling.plugin import Asked, News, PeerFilter, PeerScore
 
 
 def apart(asked: Asked) -> Callable[[str], str] | None:

@@ -1,8 +1,8 @@
 """Taints: NoSchedule and NoExecute keep pods away, PreferNoSchedule sends them elsewhere."""
 
 from cubernetes.api.core.podspec.toleration import unborne
-from scheduler.nodeinfo import NodeInfo, PodRequests
-from scheduler.plugin import SCORE_MAX, Filter, News, Score
+from cubernetes.scheduling.nodeinfo import NodeInfo, PodRequests
+from cubernetes.scheduling.plugin import SCORE_MAX, Filter, News, Score
 
 HARD, SOFT = ("NoSchedule", "NoExecute"), ("PreferNoSchedule",)
 

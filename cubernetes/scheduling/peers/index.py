@@ -7,9 +7,9 @@ leaves: a decision costs a look-up for each node that it asks, and no look at ot
 from collections.abc import Iterator, Mapping
 
 from cubernetes.api.meta import Labels
-from scheduler.nodeinfo import NodeFacts
-from scheduler.peers.neighbour import REQUIRED_WEIGHT, Neighbour, PeerTerm
-from scheduler.peers.tally import Question, Tally
+from cubernetes.scheduling.nodeinfo import NodeFacts
+from cubernetes.scheduling.peers.neighbour import REQUIRED_WEIGHT, Neighbour, PeerTerm
+from cubernetes.scheduling.peers.tally import Question, Tally
 
 QUESTIONS_MAX = 256
 REMEMBERED_MAX = 4096

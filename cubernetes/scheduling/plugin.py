@@ -37,9 +37,9 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from typing import NamedTuple
 
-from scheduler.nodeinfo import NodeFacts, NodeInfo, PodRequests
-from scheduler.peers.index import PodIndex
-from scheduler.peers.neighbour import ALONE, Neighbour
+from cubernetes.scheduling.nodeinfo import NodeFacts, NodeInfo, PodRequests
+from cubernetes.scheduling.peers.index import PodIndex
+from cubernetes.scheduling.peers.neighbour import ALONE, Neighbour
 
 SCORE_MAX = 100
 

@@ -14,11 +14,11 @@ from cubernetes.api.condition import Condition, condition_of
 from cubernetes.api.core.event import MESSAGE_MAX
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.placement.nodes import named_nodes
-from scheduler.nodeinfo import NodeInfo, PodRequests
-from scheduler.peers.neighbour import ALONE, NO_RULES, Neighbour
-from scheduler.plugin import SCORE_MAX, Asked, Filter, PeerFilter, Refused, Score
-from scheduler.registry import FILTERS, PEER_FILTERS, PEER_SCORES, SCORES
-from scheduler.snapshot import Snapshot
+from cubernetes.scheduling.nodeinfo import NodeInfo, PodRequests
+from cubernetes.scheduling.peers.neighbour import ALONE, NO_RULES, Neighbour
+from cubernetes.scheduling.plugin import SCORE_MAX, Asked, Filter, PeerFilter, Refused, Score
+from cubernetes.scheduling.registry import FILTERS, PEER_FILTERS, PEER_SCORES, SCORES
+from cubernetes.scheduling.snapshot import Snapshot
 
 NAMED_NODES = 10  # so many nodes are told one by one; more are told by reason
 UNSCHEDULABLE = "Unschedulable"
