@@ -101,6 +101,12 @@ def _drain() -> Verb:
     return drain.VERB
 
 
+def _why() -> Verb:
+    from cubectl.verbs.nodes import why
+
+    return why.VERB
+
+
 def _wait() -> Verb:
     from cubectl.verbs import wait
 
@@ -146,6 +152,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("cordon", "let a node take no new pods", _cordon),
     Entry("uncordon", "let a node take new pods", _uncordon),
     Entry("drain", "make a node empty, as far as budgets allow", _drain),
+    Entry("why", "tell what each node says to a pod, and what would be", _why),
     Entry("wait", "return when objects are as asked", _wait),
     Entry("label", "set labels", _label),
     Entry("annotate", "set annotations", _annotate),

@@ -158,6 +158,17 @@ class Search:
     def _total(self, node: NodeInfo) -> int:
         return sum(one.weight * one.rates(self._requests, node) for one in self._scores)
 
+    def told(self, name: str) -> Iterator[tuple[str, str]]:
+        """Yield every filter that refuses a node, by its name, with the reason."""
+        node = self._snapshot.node(name)
+        assert node is not None, f"{name} is in no snapshot"  # noqa: S101  a bug if not
+        for one in self._filters:
+            if reason := one.refuses(self._requests, node):
+                yield one.refuses.__name__, reason
+        for peer, refuses in self._peers:
+            if reason := refuses(name):
+                yield peer.name, reason
+
     def refusal(self) -> Unschedulable:
         """Return why no node takes the pod: what a node is itself goes before its company."""
         known, by_peers = self._known, set[PeerFilter]()

@@ -171,7 +171,9 @@ class TinyServer:
         found = [
             tree
             for one, tree in sorted(self.trees.items())
-            if one.startswith(place) and f"/{plural}/" in one and _is_asked_for(tree, query)
+            if one.startswith(place)
+            and _kind(tree).resource.plural == plural
+            and _is_asked_for(tree, query)
         ]
         return {"metadata": {"resourceVersion": str(self.revision)}, "items": found}
 

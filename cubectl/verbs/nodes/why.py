@@ -1,0 +1,85 @@
+"""`cubectl why pod`: what each node says to a pod, and what would be if nodes were other."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+
+from cubectl.output.printers import safe
+from cubectl.session import Failed, Misused, Session
+from cubectl.verb import Verb
+from cubernetes.api.coding import codec
+from cubernetes.api.core import namespace
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.meta import Object
+from cubernetes.scheduling.whatif import FORMS, Answer, Cluster, NotUnderstood, answer
+
+NODES_SHOWN_MAX = 8
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("kind", choices=("pod", "pods", "po"), metavar="pod")
+    parser.add_argument("name")
+    parser.add_argument(
+        "--if",
+        dest="suppositions",
+        action="append",
+        default=[],
+        metavar="CHANGE",
+        help=f"also say what would be; nothing is changed; may be repeated: {'; '.join(FORMS)}",
+    )
+
+
+def run(options: Namespace, session: Session) -> None:
+    tree = session.api.get(Pod.resource, options.name, session.namespace)
+    pod = codec.from_tree(Pod, tree).model
+    cluster = Cluster(_all(session, Pod), _all(session, Node), _all(session, namespace.Namespace))
+    try:
+        now = answer(cluster, pod)
+        then = answer(cluster, pod, options.suppositions)
+    except NotUnderstood as error:
+        raise Misused(f"--if: {error}") from error
+    lines = list(_standing(pod))
+    lines += _told(now, "now")
+    if options.suppositions:
+        lines += _told(then, "if " + ", ".join(options.suppositions))
+    session.out.write("".join(f"{safe(line)}\n" for line in lines))
+
+
+def _all[O: Object](session: Session, kind: type[O]) -> list[O]:
+    trees = session.api.list(kind.resource, "").items
+    return [codec.from_tree(kind, tree).model for tree in trees]
+
+
+def _standing(pod: Pod) -> Iterator[str]:
+    """Yield what the pod itself says, which goes before all nodes."""
+    name = f"{pod.metadata.namespace}/{pod.metadata.name}"
+    if is_finished(pod):
+        raise Failed(f"{name} has finished")
+    if pod.spec.scheduling_gates:
+        held = ", ".join(one.name for one in pod.spec.scheduling_gates)
+        yield f"{name} is held back by its scheduling gates: {held}"
+    elif pod.spec.node_name:
+        yield f"{name} is on {pod.spec.node_name}; without a node it would be decided so:"
+    else:
+        yield f"{name} waits for {pod.spec.scheduler_name}"
+
+
+def _told(found: Answer, when: str) -> Iterator[str]:
+    count = len(found.passing)
+    total = count + len({name for one in found.refusing for name in one.nodes})
+    if found.chosen:
+        yield f"{when}: {found.chosen} takes it; {count} of {total} nodes can: " + _few(
+            found.passing
+        )
+    else:
+        yield f"{when}: no node takes it, of {total}"
+    for one in found.refusing:
+        yield f"  {len(one.nodes)} by {one.plugin}: {one.reason}: {_few(one.nodes)}"
+
+
+def _few(names: tuple[str, ...]) -> str:
+    more = len(names) - NODES_SHOWN_MAX
+    return ", ".join(names[:NODES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+VERB = Verb(configure, run)
