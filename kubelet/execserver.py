@@ -5,8 +5,10 @@ the connection breaks, nothing happens for hours, the kubelet stops), both are l
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
+from typing import cast
 
 from aiohttp import web
 
@@ -31,6 +33,10 @@ PING_S = 5.0
 FAREWELL_S = 5.0
 # How long a client may take to read what its command has written, counted from the command's end.
 TAKEN_S = 600.0
+# How long a client may take to show that it reads, before it is sent the first output.
+GREETING_S = 2.0
+# A terminal's size comes behind it, where the client tells any.
+SIZE_S = 0.1
 # What is still to be ended when the kubelet stops.
 ENDING_DEADLINE_S = 12.0
 
@@ -65,21 +71,16 @@ class Executions:
         if self._session_count >= SESSIONS_MAX:
             said = f"this node has {SESSIONS_MAX} exec sessions, the most allowed"
             return web.Response(status=503, text=said)
-        spec = ExecSpec(asked.command, asked.stdin, asked.stdout, asked.stderr, asked.tty)
         self._session_count += 1
+        spec = ExecSpec(asked.command, asked.stdin, asked.stdout, asked.stderr, asked.tty)
+        session = Session(
+            socket, partial(self._runtime.exec, container_id, spec), self._clock, asked
+        )
         try:
-            execution = await self._runtime.exec(container_id, spec)
-        except RuntimeTrouble as error:
-            self._session_count -= 1
-            return web.Response(status=503, text=str(error))
-        except BaseException:
-            self._session_count -= 1
-            raise
-        try:
-            await self._run(socket, execution, container_id, asked)
+            await self._run(socket, session, container_id, asked)
         finally:
             # Also where this is cancelled, and again: the command does not outlive its client.
-            ending = asyncio.create_task(self._end(execution))
+            ending = asyncio.create_task(self._end(session))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
         return socket.answer
@@ -90,22 +91,22 @@ class Executions:
             await asyncio.wait(self._ending, timeout=ENDING_DEADLINE_S)
 
     async def _run(
-        self, socket: WebSocket, execution: Execution, container_id: str, asked: ExecQuery
+        self, socket: WebSocket, session: "Session", container_id: str, asked: ExecQuery
     ) -> None:
         # Words behind the first may hold secrets.
         facts = {"container": container_id, "command": asked.command[0][:80]}
         log.info("exec begins", **facts)
         why = "the connection was lost"
         try:
+            # First, as in Kubernetes: while the command starts, the client makes ready to read.
             await socket.open()
-            session = Session(socket, execution, self._clock, takes_stdin=asked.stdin)
             why = await session.run(self._ping_s)
         finally:
             log.info("exec ends", why=why, **facts)
 
-    async def _end(self, execution: Execution) -> None:
+    async def _end(self, session: "Session") -> None:
         try:
-            await execution.end()
+            await session.end()
         except (RuntimeTrouble, OSError) as error:
             log.warning("a command was not ended", why=error)
         finally:
@@ -113,16 +114,29 @@ class Executions:
 
 
 class Session:
-    """One WebSocket and one execution, until one of them ends."""
+    """One WebSocket and one execution, until one of them ends; begin starts the command."""
 
     def __init__(
-        self, socket: WebSocket, execution: Execution, clock: Clock, *, takes_stdin: bool
+        self,
+        socket: WebSocket,
+        begin: Callable[[], Awaitable[Execution]],
+        clock: Clock,
+        asked: ExecQuery,
     ) -> None:
-        self._socket, self._execution, self._clock = socket, execution, clock
+        self._socket, self._begin, self._clock = socket, begin, clock
         self._moved_at = clock.monotonic()
-        self._takes_stdin = takes_stdin
+        self._takes_stdin, self._is_terminal = asked.stdin, asked.tty
+        # Set when the command was started, or could not be: then there is none.
+        self._is_begun, self._execution = asyncio.Event(), cast(Execution | None, None)
+        # The client has sent something.
+        self._has_spoken = asyncio.Event()
         # The client was told how its command ended: it may leave.
         self._is_concluded = False
+
+    async def end(self) -> None:
+        """Let the command not outlive the session. Raises: RuntimeTrouble, OSError."""
+        if self._execution is not None:
+            await self._execution.end()
 
     async def run(self, ping_s: float) -> str:
         """Return why it ended."""
@@ -155,15 +169,40 @@ class Session:
         return asyncio.create_task(work)
 
     async def _outward(self) -> None:
-        """Hand on what the command writes, and how it ended."""
+        """Start the command, and hand on what it writes, and how it ended."""
+        with suppress(Broken):  # the reader tells of it
+            await self._socket.ping()
         try:
-            while (output := await self._execution.read()) is not None:
+            self._execution = execution = await self._begin()
+        except RuntimeTrouble as error:
+            self._is_begun.set()
+            await self._await_reader()
+            await self._conclude(status_of(InternalError(f"the command cannot start: {error}")))
+            return
+        self._is_begun.set()
+        await self._await_reader()
+        try:
+            while (output := await execution.read()) is not None:
                 channel = Channel.STDERR if output.is_stderr else Channel.STDOUT
                 await self._send(channels.message_of(channel, output.text))
-            status = channels.ended(await self._execution.exit_code())
+            status = channels.ended(await execution.exit_code())
         except (Broken, RuntimeTrouble) as error:
             status = status_of(InternalError(f"how the command ended is not known: {error}"))
         await self._conclude(status)
+
+    async def _await_reader(self) -> None:
+        """Wait until the client has answered the first ping, and sent its terminal's size.
+
+        Before its streams are made, kubectl drops what comes (seen in 1.32: `Unknown stream id 3,
+        discarding message`), the Status too, and then takes the close for success.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GREETING_S):
+                await self._socket.answered.wait()
+        if self._is_terminal:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SIZE_S):
+                    await self._has_spoken.wait()
 
     async def _send(self, message: bytes) -> None:
         try:
@@ -195,35 +234,39 @@ class Session:
         """Hand on what the client sends, for as long as it is there."""
         while (message := await self._socket.read()) is not None:
             self._moved_at = self._clock.monotonic()
-            await self._obey(channels.frame_of(message))
+            frame = channels.frame_of(message)
+            self._has_spoken.set()
+            await self._is_begun.wait()
+            if self._execution is not None:
+                await self._obey(self._execution, frame)
         raise ClientGone
 
-    async def _obey(self, frame: Frame) -> None:
+    async def _obey(self, execution: Execution, frame: Frame) -> None:
         match frame.channel:
             case Channel.STDIN:
-                await self._give(frame.content)
+                await self._give(execution, frame.content)
             case Channel.RESIZE:
-                await self._resize(frame.content)
+                await self._resize(execution, frame.content)
             case Channel.CLOSE if self._socket.protocol == channels.V5:
                 channels.closed_channel(frame.content)
-                await self._execution.finish()
+                await execution.finish()
                 self._takes_stdin = False
             case _:
                 raise Misframed(f"channel {frame.channel.value} is not a client's")
 
-    async def _give(self, text: bytes) -> None:
+    async def _give(self, execution: Execution, text: bytes) -> None:
         if not text or not self._takes_stdin:
             return
         try:
-            await self._execution.write(text)
+            await execution.write(text)
         except Broken:
             # The command reads no more. What it has written, and its end, still come.
             self._takes_stdin = False
 
-    async def _resize(self, content: bytes) -> None:
+    async def _resize(self, execution: Execution, content: bytes) -> None:
         size = channels.size_of(content)
         try:
-            await self._execution.resize(size.width, size.height)
+            await execution.resize(size.width, size.height)
         except RuntimeTrouble as error:
             log.info("a terminal keeps its size", why=error)
 

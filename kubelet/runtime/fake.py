@@ -88,6 +88,7 @@ class FakeMachine:
         self.image_users: dict[str, str] = {}  # as whom their programs run; else as root
         self.is_down = False  # calls fail at once; containers live on
         self.is_hung = False  # calls take until their deadline, then fail
+        self.exec_error = ""  # why no command can be started in a container
         self.lost_reply_count = 0  # so many of the next calls take effect and still fail
         self.lives: dict[str, _Life] = {}
         self._listeners: list[asyncio.Queue[str | None]] = []
@@ -350,6 +351,8 @@ class FakeRuntime:
             raise RuntimeTrouble("ContainerNotFound", f"no container {container_id}")
         if life.container.state is not State.RUNNING:
             raise RuntimeTrouble("ContainerNotRunning", f"container {container_id} does not run")
+        if self._machine.exec_error:
+            raise RuntimeTrouble("ExecError", self._machine.exec_error)
         return self._machine.execute(life, spec)
 
     async def events(self) -> AsyncGenerator[str, None]:

@@ -52,6 +52,8 @@ class _Messages:
                 message = await self._socket.receive(silence_s)
             except TimeoutError as error:
                 raise Broken(f"nothing was heard for {silence_s} s") from error
+            except (aiohttp.ClientError, OSError) as error:  # a ping cannot be answered any more
+                raise Broken(f"the connection broke: {error}") from error
             match message.type:
                 case WSMsgType.BINARY | WSMsgType.TEXT:
                     return bytes(message.data)
@@ -104,6 +106,8 @@ class WebSocket(_Messages):
         )
         super().__init__(self.answer)
         self._is_taken = asyncio.Event()
+        # The other side has answered a ping: it reads.
+        self.answered = asyncio.Event()
         ready = self.answer.can_prepare(incoming)
         offered = incoming.headers.get("sec-websocket-protocol", "")[:200]
         if not ready.ok:
@@ -142,6 +146,7 @@ class WebSocket(_Messages):
         await self._is_taken.wait()
 
     def _heard_pong(self, content: bytes) -> None:
+        self.answered.set()
         if content == END:
             self._is_taken.set()
 
