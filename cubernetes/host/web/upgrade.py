@@ -101,6 +101,7 @@ def upgraded_stream(answer: aiohttp.ClientResponse) -> ByteStream:
     reader = _reader_of(protocol)
     if protocol.transport is not None:
         keep_alive(protocol.transport)
+    _leave_http(protocol)
     protocol.set_parser(_Feed(reader), reader)
     return ByteStream(protocol, reader, answer)
 
@@ -130,8 +131,16 @@ async def switched(
     await outgoing.prepare(incoming)
     protocol: Any = incoming.protocol
     reader = _reader_of(protocol)
+    _leave_http(protocol)
     protocol.set_parser(_Feed(reader))
     return outgoing, ByteStream(protocol, reader)
+
+
+def _leave_http(protocol: Any) -> None:
+    """Let back-pressure stop the connection alone: of upgrades aiohttp knows WebSocket by itself,
+    and would stop its parser of HTTP, which has nothing to read any more.
+    """
+    protocol._upgraded = True
 
 
 def keep_switched(incoming: web.BaseRequest) -> None:
