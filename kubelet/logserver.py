@@ -1,8 +1,9 @@
-"""Container logs, commands in containers, and what pods use, over HTTPS: for the API server."""
+"""Logs of containers, ways into pods, and what pods use, over HTTPS: for the API server."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -21,9 +22,18 @@ from kubelet.execserver import PING_S, Executions
 from kubelet.measure.exposition import resource_text, summary_json
 from kubelet.measure.measuring import Measuring
 from kubelet.measure.snapshot import Rates, Snapshot
+from kubelet.network.podports import connected
 from kubelet.observer import Observer
-from kubelet.runtime.driver import Container, LogOptions, RuntimeDriver, RuntimeTrouble, State
+from kubelet.runtime.driver import (
+    SANDBOX,
+    Container,
+    LogOptions,
+    RuntimeDriver,
+    RuntimeTrouble,
+    State,
+)
 from kubelet.settings import ServingSettings
+from kubelet.streams.portforward import Connect, Forwards
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  who may ask is known by his certificate
 
@@ -76,6 +86,14 @@ def log_server(
     return HttpServer(site, limits, troubles=(RuntimeTrouble,))
 
 
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """ping_s: how often a session's client is pinged. connect: the way to a pod's ports."""
+
+    ping_s: float = PING_S
+    connect: Connect = connected
+
+
 class ContainerLogs:
     """Answers for pods of this node; anybody but the API server is refused."""
 
@@ -86,17 +104,18 @@ class ContainerLogs:
         runtime: RuntimeDriver,
         observer: Observer,
         clock: Clock,
-        ping_s: float = PING_S,
+        streaming: Streaming = Streaming(),
     ) -> None:
-        """ping_s: how often the client of a session is pinged."""
         self._client_name, self._clock = client_name, clock
         self._pods, self._runtime, self._observer = pods, runtime, observer
-        self._executions = Executions(runtime, clock, ping_s)
+        self._executions = Executions(runtime, clock, streaming.ping_s)
+        self._forwards = Forwards(streaming.connect, clock, streaming.ping_s)
 
     def routes(self) -> list[Route]:
         return [
             ("GET", "/containerLogs/{namespace}/{pod}/{container}", self.log),
             ("GET", "/exec/{namespace}/{pod}/{container}", self.execute),
+            ("GET", "/portForward/{namespace}/{pod}", self.forward),
         ]
 
     def check_may(self, request: Request) -> None:
@@ -137,8 +156,23 @@ class ContainerLogs:
             raise Refused(400, said)
         return Response(101, b"", switch=partial(self._executions.answer, one.id, asked))
 
+    async def forward(self, request: Request) -> Response:
+        """Raises: Refused."""
+        pod, found = await self._pod_found(request)
+        sandboxes = (one for one in found if one.name == SANDBOX and one.state is State.RUNNING)
+        sandbox = next(sandboxes, None)
+        if sandbox is None:
+            raise Refused(400, f"pod {pod.metadata.name} is not running")
+        name = f"{pod.metadata.namespace}/{pod.metadata.name}"
+        return Response(101, b"", switch=partial(self._forwards.answer, sandbox.netns, name))
+
     async def _found(self, request: Request, *, is_previous: bool) -> Container | None:
         """Raises: Refused."""
+        pod, found = await self._pod_found(request)
+        return chosen(pod, found, dict(request.names)["container"], is_previous=is_previous)
+
+    async def _pod_found(self, request: Request) -> tuple[Pod, Sequence[Container]]:
+        """Return the pod of a request's path, and its containers. Raises: Refused."""
         asked_for = dict(request.names)
         pod = self._pods.named(asked_for["namespace"], asked_for["pod"])
         if pod is None:
@@ -147,8 +181,7 @@ class ContainerLogs:
             listing = await self._observer.found()
         except RuntimeTrouble as error:
             raise Refused(503, str(error)) from error
-        found = listing.get(pod.metadata.uid, ())
-        return chosen(pod, found, asked_for["container"], is_previous=is_previous)
+        return pod, listing.get(pod.metadata.uid, ())
 
     async def close(self) -> None:
         """Wait for the end of what sessions have left."""

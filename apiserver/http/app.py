@@ -26,6 +26,7 @@ HEADERS = (
     "sec-websocket-protocol",
     "sec-websocket-version",
     "upgrade",
+    "x-stream-protocol-version",
 )
 QUERY_FIELDS_MAX = 100
 STOP_DEADLINE_S = 5.0

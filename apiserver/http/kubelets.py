@@ -21,7 +21,8 @@ SILENCE_S = 4 * 3600.0
 # A kubelet pings whom it has switched every five seconds: one that is silent for longer is gone.
 SWITCHED_SILENCE_S = 60.0
 REFUSAL_BYTES_MAX = 2000
-SWITCHING_HEADERS = ("connection", "upgrade", "sec-websocket-accept", "sec-websocket-protocol")
+SWITCHING_HEADERS = ("connection", "upgrade", "sec-websocket-accept", "sec-websocket-protocol",
+                     "x-stream-protocol-version")  # fmt: skip
 
 
 class HttpsKubelets:

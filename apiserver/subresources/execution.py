@@ -1,8 +1,8 @@
-"""`pods/exec`: a command in a container, over a stream that leads to the kubelet.
+"""`pods/exec`, `pods/portforward`: a stream that leads to the kubelet of a pod.
 
 The connection itself is handed over: what the client and the kubelet agree on (WebSocket and its
-subprotocol) is theirs, and no message is unpacked on the way. The server looks at who asks, for
-what, and how many sessions there are.
+subprotocol, or SPDY/3.1) is theirs, and no message is unpacked on the way. The server looks at who
+asks, for what, and how many sessions there are.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from apiserver.backend import Backend
 from apiserver.call import Call
 from apiserver.fairness.sessions import Topic
-from apiserver.subresources.pods import way_to
+from apiserver.subresources.pods import Way, way_to
 from apiserver.subresources.subresource import Method, Subresource
 from apiserver.wire.parameters import COMMON, TEXT, TRUTH, Parameter
 from cubernetes.api.errors import Forbidden
@@ -22,7 +22,7 @@ from cubernetes.host.web.upgrade import relayed
 
 # What of a client's head the kubelet must see to switch. No extension is among them.
 PASSED_ON = ("connection", "upgrade", "sec-websocket-key", "sec-websocket-version",
-             "sec-websocket-protocol")  # fmt: skip
+             "sec-websocket-protocol", "x-stream-protocol-version")  # fmt: skip
 
 
 async def execute(backend: Backend, call: Call) -> Response:
@@ -31,12 +31,23 @@ async def execute(backend: Backend, call: Call) -> Response:
     Who asks for no WebSocket is refused by the kubelet, last of all: kubectl asks again by SPDY
     when it was refused, and shall be told the reason of the first refusal.
     """
-    headers = call.request.headers
-    refuse_other_sites(headers)
+    refuse_other_sites(call.request.headers)
     asked = exec_query(call.request.query)
     way = await way_to(backend, call, asked.container)
+    return await _handed_over(backend, call, way, f"/exec/{way.path}", exec_query_text(asked))
+
+
+async def forward(backend: Backend, call: Call) -> Response:
+    """Switch to a stream to the kubelet, which forwards ports of the pod over it."""
+    refuse_other_sites(call.request.headers)
+    way = await way_to(backend, call, None)
+    return await _handed_over(backend, call, way, f"/portForward/{way.path}", "")
+
+
+async def _handed_over(backend: Backend, call: Call, way: Way, path: str, query: str) -> Response:
+    """Hand a client's handshake on to a kubelet, and then the connection. Raises: ApiError."""
+    headers = call.request.headers
     passed = {name: headers[name] for name in PASSED_ON if name in headers}
-    path, query = f"/exec/{way.path}", exec_query_text(asked)
     opening = partial(way.kubelets.upgrade, way.node, path, query, passed)
     topic = Topic(call.identity.user, call.request.path, call.request.address)
     upgrade = await backend.sessions.opened(topic, opening)
@@ -74,6 +85,19 @@ EXEC = Subresource(
     "exec",
     # A WebSocket begins with a GET. It runs a command all the same: who may read may not.
     (Method("GET", "create", execute, QUERY), Method("POST", "create", execute, QUERY)),
+    media="text/plain",
+    is_stream=True,
+)
+FORWARD_QUERY = (
+    *COMMON,
+    Parameter("ports", TEXT, "Kubernetes' older clients name the ports here; streams name them."),
+)
+PORT_FORWARD = Subresource(
+    "portforward",
+    (
+        Method("GET", "create", forward, FORWARD_QUERY),
+        Method("POST", "create", forward, FORWARD_QUERY),
+    ),
     media="text/plain",
     is_stream=True,
 )

@@ -79,15 +79,17 @@ async def log(backend: Backend, call: Call) -> Response:
 
 
 class Way(NamedTuple):
-    """How a container is reached: by which node's kubelet, and its path there, quoted."""
+    """How a pod or container is reached: by which node's kubelet, and its path there, quoted."""
 
     kubelets: KubeletLogs
     node: Node
     path: str
 
 
-async def way_to(backend: Backend, call: Call, container: str) -> Way:
+async def way_to(backend: Backend, call: Call, container: str | None) -> Way:
     """Return the way to a container of the call's pod; without a name it is the only one.
+
+    container: None for the way to the pod itself.
 
     Raises: ApiError: there is none, and why.
     """
@@ -97,7 +99,8 @@ async def way_to(backend: Backend, call: Call, container: str) -> Way:
         raise absent(Pod.resource, call.name)
     pod = found.object
     assert isinstance(pod, Pod)  # noqa: S101  the key is of pods
-    name = _container(pod, container)
+    names = [call.namespace, call.name]
+    names += [_container(pod, container)] if container is not None else []
     if not pod.spec.node_name:
         raise BadRequest(f'pod "{call.name}" is not assigned to a node yet: nothing of it runs')
     at = backend.mirror.item(key_of(Node, "", pod.spec.node_name))
@@ -106,7 +109,7 @@ async def way_to(backend: Backend, call: Call, container: str) -> Way:
         raise ServiceUnavailable(message, retry_after_s=5)
     if backend.logs is None:
         raise ServiceUnavailable("this server has no way to the kubelets")
-    path = "/".join(quote(part, safe="") for part in (call.namespace, call.name, name))
+    path = "/".join(quote(part, safe="") for part in names)
     return Way(backend.logs, at.object, path)
 
 

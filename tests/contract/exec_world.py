@@ -21,9 +21,12 @@ from cubernetes.client.wire.channels import Channel
 from cubernetes.host.env import Env
 from cubernetes.host.web.httpserver import HttpServer
 from cubernetes.host.web.messages import Identity, Request
+from cubernetes.host.web.sockets import SocketStream
 from cubernetes.host.web.tls import server_tls
 from cubernetes.host.web.websocket import Dial, DialledWebSocket, dialled
-from kubelet.logserver import ContainerLogs, log_server
+from kubelet.logserver import ContainerLogs, Streaming, log_server
+from kubelet.network.namespace import OWN
+from kubelet.network.podports import connected
 from kubelet.observer import Observer
 from kubelet.runtime.driver import ContainerSpec, SandboxSpec
 from kubelet.runtime.fake import Behaviour, FakeMachine, FakeRuntime
@@ -91,7 +94,8 @@ async def an_exec_world(folder: Path, limits: Limits | None = None) -> AsyncIter
     machine = FakeMachine(env, {"talks": Behaviour(commands=COMMANDS)}, ["talks", "pause:1"])
     runtime = FakeRuntime(machine)
     observer = Observer(runtime)
-    logs = ContainerLogs("system:apiserver", here, runtime, observer, env.clock, ping_s=0.2)
+    streaming = Streaming(ping_s=0.2, connect=connected_here)
+    logs = ContainerLogs("system:apiserver", here, runtime, observer, env.clock, streaming)
     kubelet = log_server(logs)
     await kubelet.listen(
         "127.0.0.1", 0, server_tls(f"{folder}/n1.crt", f"{folder}/n1.key", f"{folder}/ca.crt")
@@ -120,6 +124,12 @@ async def an_exec_world(folder: Path, limits: Limits | None = None) -> AsyncIter
         await observer.close()
         await store.close()
         machine.close()
+
+
+async def connected_here(netns: str, port: int) -> SocketStream:
+    """Connect to a port of this machine: a fake container has no network of its own."""
+    assert netns
+    return await connected(OWN, port)
 
 
 def write_files(
@@ -163,6 +173,9 @@ async def a_bound_pod(world: ExecWorld) -> Pod:
     await world.call("PUT", f"{NODES}/n1/status", node)
     await world.call("POST", PODS, a_pod("web-0"))
     await world.call("POST", f"{PODS}/web-0/binding", {"target": {"name": "n1"}})
+    await world.call(
+        "PUT", f"{PODS}/web-0/status", a_pod("web-0") | {"status": {"phase": "Running"}}
+    )
     response = await world.server.handle(Request("GET", f"{PODS}/web-0", identity=ADMIN))
     assert isinstance(response.body, bytes)
     return codec.decode(Pod, response.body)

@@ -1,4 +1,4 @@
-"""`exec` on real nodes, by cubectl and kubectl: streams, codes, and what stays behind."""
+"""`exec` and `port-forward` on real nodes, by cubectl and kubectl, and what stays behind."""
 
 import asyncio
 import hashlib
@@ -29,6 +29,9 @@ MINOR_MIN = 31  # of kubectl's versions that ask by WebSocket
 MARK = "86413"
 LONG = ("sleep", MARK)
 BIG_BYTES = 20_000_000
+# A server that only the pod itself can ask: from any other network there is no way to it.
+PORT = 8099
+SERVE = f"mkdir -p /srv; echo {MARK} > /srv/mark; httpd -p 127.0.0.1:{PORT} -h /srv; "
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def box(cluster: Cluster) -> Iterator[None]:
     async def make() -> None:
         async with cluster.client() as client:
             await made_namespace(client, ROOM)
-            one = pod("box", [shell(SLEEP)], namespace=ROOM, nodeName=cluster.names[-1])
+            one = pod("box", [shell(SERVE + SLEEP)], namespace=ROOM, nodeName=cluster.names[-1])
             await client.create(one)
             await until_phase(client, "box", "Running", namespace=ROOM)
 
@@ -130,6 +133,21 @@ async def test_a_command_at_a_terminal_has_one(tool: Tool) -> None:
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+async def test_a_port_of_the_pods_localhost_is_led_here(tool: Tool) -> None:
+    async with tool.started("port-forward", "box", f":{PORT}") as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(DEADLINE_S):
+            line = (await process.stdout.readline()).decode()
+            local = int(line.removeprefix("Forwarding from 127.0.0.1:").split()[0])
+            for _ in range(2):
+                reader, writer = await asyncio.open_connection("127.0.0.1", local)
+                writer.write(b"GET /mark HTTP/1.0\r\n\r\n")
+                answer = await reader.read()
+                assert answer.startswith(b"HTTP/1.1 200"), answer
+                assert answer.endswith(f"\r\n\r\n{MARK}\n".encode())
+                writer.close()
 
 
 async def commands_of(cluster: Cluster) -> int:

@@ -35,7 +35,8 @@ def is_ready(pod: "Pod") -> bool:
 class Pod(Object):
     resource = Resource(
         "", "v1", "Pod", "pods", ("po",),
-        subresources=("status", "binding", "eviction", "log", "exec"), categories=("all",),
+        subresources=("status", "binding", "eviction", "log", "exec", "portforward"),
+        categories=("all",),
     )  # fmt: skip
     columns = podcolumns.COLUMNS
     selectable = {

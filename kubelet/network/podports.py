@@ -1,0 +1,40 @@
+"""Connections to ports of pods, made inside a pod's network, where its localhost is."""
+
+import asyncio
+import socket
+
+from cubernetes.host.web.sockets import READ_BYTES, SocketStream
+from kubelet.network.namespace import inside
+
+CONNECT_DEADLINE_S = 10.0
+LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+
+
+async def connected(netns: str, port: int) -> SocketStream:
+    """Connect to a port of localhost in the network namespace at a path, by IPv4, else by IPv6.
+
+    Raises: OSError: why neither of them answers.
+    """
+    whys = []
+    for family, host in LOOPBACKS:
+        try:
+            return await _connected_by(netns, family, host, port)
+        except OSError as error:  # a TimeoutError is one
+            whys.append(f"{host}: {error.strerror or 'no answer in time'}")
+    raise OSError("; ".join(whys))
+
+
+async def _connected_by(netns: str, family: int, host: str, port: int) -> SocketStream:
+    """Raises: OSError."""
+    with inside(netns):
+        plain = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        plain.setblocking(False)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        async with asyncio.timeout(CONNECT_DEADLINE_S):
+            await asyncio.get_running_loop().sock_connect(plain, (host, port))
+            reader, writer = await asyncio.open_connection(sock=plain, limit=READ_BYTES)
+    except BaseException:
+        plain.close()
+        raise
+    return SocketStream(reader, writer)
