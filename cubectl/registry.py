@@ -65,6 +65,12 @@ def _exec() -> Verb:
     return execute.VERB
 
 
+def _port_forward() -> Verb:
+    from cubectl.verbs.reaching import portforward
+
+    return portforward.VERB
+
+
 def _scale() -> Verb:
     from cubectl.verbs import scale
 
@@ -146,6 +152,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("delete", "delete objects", _delete),
     Entry("logs", "print what a container has said", _logs),
     Entry("exec", "run a command in a container", _exec),
+    Entry("port-forward", "lead ports of this machine to a pod's", _port_forward),
     Entry("scale", "change how many replicas there are", _scale),
     Entry("rollout", "follow, undo, pause and restart rollouts", _rollout),
     Entry("set", "change images", _set),

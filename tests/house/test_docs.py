@@ -16,7 +16,7 @@ CODE = re.compile(r"`([^`\n]+)`")
 # What a reader can run from a checkout.
 SCRIPT = re.compile(r"(?:sudo )?(?:\./)?(scripts/[\w-]+|\.ci/run)\b")
 MODULE = re.compile(r"\bpython3? -m ([\w.]+)")
-WORD = re.compile(r"^(?:sudo )?(?:\.venv/bin/)?(cubectl|cuberoot) +(?:-n \S+ +)?([a-z]+)\b")
+WORD = re.compile(r"^(?:sudo )?(?:\.venv/bin/)?(cubectl|cuberoot) +(?:-n \S+ +)?([a-z][a-z-]*)\b")
 # Sentences of papers of other houses: what a comment cites must be here.
 CITED = re.compile(r"\b([A-Z][A-Z_]{3,}\.md)\b")
 

@@ -1,0 +1,1 @@
+"""Verbs that reach into pods, over streams of their own."""
