@@ -37,6 +37,8 @@ HOST_PORT = 18090
 SPAN_S = 3.0
 SERVE = "echo from one > /d/index.html; exec httpd -f -p 8080 -h /d"
 ASK = "until wget -qO- http://127.0.0.1:8080/; do sleep 0.1; done; echo from two > /d/two; "
+# It tells in a while that it is asked to end.
+BESIDE = "echo beside > /d/beside; trap 'sleep 1; cat /d/told; exit 0' TERM; sleep 1000 & wait"
 # What stands on n2 for the volumes to be checked against.
 FURNISH = "mkdir -p /srv/zoo/folder; echo here > /srv/zoo/file; rm -rf /srv/zoo/new*"
 
@@ -90,6 +92,25 @@ def zoo() -> list[Pod]:
             pod(name, [shell(SLEEP, volumeMounts=[mount("v")])], volumes=[one], nodeName="n2")
             for name, one in BAD_PATHS.items()
         ),
+        pod(
+            "prepared",
+            [shell("cat /d/* > /d/told; exit 3", volumeMounts=at_d)],
+            initContainers=[
+                shell("sleep 1; echo first > /d/first", "first", volumeMounts=at_d),
+                shell(
+                    BESIDE,
+                    "beside",
+                    restartPolicy="Always",
+                    startupProbe={"exec": {"command": ["ls", "/d/beside"]}, "periodSeconds": 1},
+                    volumeMounts=at_d,
+                ),
+                shell("cat /d/* > /d/second", "second", volumeMounts=at_d),
+            ],
+            volumes=shared,
+            restartPolicy="Never",
+            terminationGracePeriodSeconds=30,
+            nodeName="n1",
+        ),
         pod("ported", [{"name": "main", "image": WEB, "ports": port}], nodeName="n3"),
     ]
 
@@ -111,6 +132,17 @@ def animals(cluster: Cluster) -> Iterator[None]:
     finished(make())
     yield
     finished(unmake())
+
+
+async def test_init_containers_prepare_in_order_and_a_sidecar_ends_last(client: Client) -> None:
+    one = await until_phase(client, "prepared", "Failed")
+
+    assert await logs(client, "prepared", container="beside") == "beside\nfirst\nbeside\nfirst\n"
+    ends = {each.name: each.state.terminated for each in one.status.init_container_statuses}
+    last = status_of(one).state.terminated
+    assert all(ends.values())
+    assert last is not None
+    assert (last.exit_code, [each.exit_code for each in ends.values() if each]) == (3, [0, 0, 0])
 
 
 async def test_two_containers_share_address_ipc_and_volume_but_not_their_processes(
