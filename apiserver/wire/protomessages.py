@@ -52,8 +52,9 @@ PodSpec 1=volumes:[Volume] 2=containers:[Container] 3=restartPolicy
   13=hostIPC:bool 14=securityContext:PodSecurityContext 15=imagePullSecrets:[-]
   16=hostname 17=subdomain 18=affinity:Affinity 19=schedulerName 20=initContainers:[Container]
   21=automountServiceAccountToken:bool? 22=tolerations:[Toleration]
-  23=hostAliases:[-] 24=priorityClassName
-  25=priority:int? 26=dnsConfig:PodDNSConfig 27=shareProcessNamespace:bool? 28=readinessGates:[-]
+  23=hostAliases:[HostAlias] 24=priorityClassName
+  25=priority:int? 26=dnsConfig:PodDNSConfig 27=shareProcessNamespace:bool?
+  28=readinessGates:[PodReadinessGate]
   29=runtimeClassName 30=enableServiceLinks:bool? 31=preemptionPolicy 32=overhead:{quantity}
   33=topologySpreadConstraints:[TopologySpreadConstraint]
   34=ephemeralContainers:[-] 35=setHostnameAsFQDN:bool? 36=os:-
@@ -84,6 +85,8 @@ TopologySpreadConstraint 1=maxSkew:int 2=topologyKey 3=whenUnsatisfiable
   4=labelSelector:LabelSelector 5=minDomains:int? 6=nodeAffinityPolicy 7=nodeTaintsPolicy
   8=matchLabelKeys:[]
 PodSchedulingGate 1=name
+HostAlias 1=ip 2=hostnames:[]
+PodReadinessGate 1=conditionType
 NodeAffinity 1=requiredDuringSchedulingIgnoredDuringExecution:NodeSelector
   2=preferredDuringSchedulingIgnoredDuringExecution:[PreferredSchedulingTerm]
 NodeSelector 1=nodeSelectorTerms:[NodeSelectorTerm]

@@ -212,7 +212,9 @@ def _ready_again(node: Node, view: View, now: datetime) -> Iterator[Action]:
         ready = condition_of(pod.status.conditions, "Ready")
         containers = lasting_statuses(pod.spec, pod.status)
         is_ours = ready is not None and ready.reason == NODE_NOT_READY and not is_finished(pod)
-        if is_ours and containers and all(one.ready for one in containers):
+        gates = (one.condition_type for one in pod.spec.readiness_gates)
+        is_open = all(is_true(pod.status.conditions, one) for one in gates)
+        if is_ours and is_open and containers and all(one.ready for one in containers):
             yield _with_ready(pod, "True", "", "", now)
 
 

@@ -59,6 +59,8 @@ class StatusWriter:
             message = f"Back-off restarting failed container {name} in pod {pod.metadata.name}"
             path = container_path(pod, name)
             self._parts.recorder.record(Record(pod, "BackOff", message, "Warning", path))
+        if status.has_outlived(pod, before, wanted):
+            self._parts.recorder.record(Record(pod, plan.DEADLINE, plan.DEADLINE_MESSAGE))
         if status.has_begun(pod, before, wanted):
             spent_s = self._env.clock.monotonic() - self._heard_at_s
             self._parts.counts.starts.observe(spent_s)

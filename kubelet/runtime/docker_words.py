@@ -102,7 +102,7 @@ def labels_of(spec: SandboxSpec | ContainerSpec) -> dict[str, str]:
 
 def sandbox_body(spec: SandboxSpec, cgroup_parent: str) -> dict[str, object]:
     """Return the body that creates a pause container: a network namespace nobody has wired yet."""
-    hosts = [f"{name}:{ip}" for name, ip in sorted(spec.extra_hosts.items())]
+    hosts = [*sorted(spec.extra_hosts.items()), *spec.host_aliases]
     return {
         "Image": spec.image,
         "Hostname": spec.hostname,
@@ -115,7 +115,7 @@ def sandbox_body(spec: SandboxSpec, cgroup_parent: str) -> dict[str, object]:
             "Dns": list(spec.dns_servers),
             "DnsSearch": list(spec.dns_searches),
             "DnsOptions": list(spec.dns_options),
-            "ExtraHosts": hosts,
+            "ExtraHosts": [f"{name}:{ip}" for name, ip in hosts],
             "CpuShares": CPU_SHARES_MIN,
             "OomScoreAdj": spec.oom_score_adj,
         },

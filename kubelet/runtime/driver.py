@@ -82,6 +82,7 @@ class SandboxSpec:
     dns_searches: Sequence[str] = ()
     dns_options: Sequence[str] = ()
     extra_hosts: Mapping[str, str] = field(default_factory=dict)  # name -> ip
+    host_aliases: Sequence[tuple[str, str]] = ()  # (name, ip), in their order after those
     attempt: int = 0
     oom_score_adj: int = 0  # as a container's
     sysctls: Mapping[str, str] = field(default_factory=dict)

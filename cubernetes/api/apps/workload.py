@@ -42,6 +42,9 @@ def workload_problems(selector: LabelSelector, template: PodTemplate) -> Iterato
     if template.spec.restart_policy != "Always":
         where = "spec.template.spec.restartPolicy"
         yield Problem(where, "must be 'Always'", "FieldValueNotSupported")
+    if template.spec.active_deadline_seconds is not None:
+        where = "spec.template.spec.activeDeadlineSeconds"
+        yield Problem(where, "is not supported: a pod that ends is replaced", "FieldValueForbidden")
     if template.spec.node_name:
         where = "spec.template.spec.nodeName"
         yield Problem(where, "must be empty: the scheduler decides", "FieldValueForbidden")

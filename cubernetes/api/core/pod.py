@@ -66,9 +66,10 @@ class Pod(Object):
         if _fixed_part(old.spec) != _fixed_part(self.spec):
             message = (
                 "pod updates may not change fields other than containers[*].image, "
-                "initContainers[*].image and tolerations (only additions)"
+                "initContainers[*].image, activeDeadlineSeconds and tolerations (only additions)"
             )
             yield Problem("spec", message, "FieldValueForbidden")
+        yield from _deadline_problems(old.spec, self.spec)
         yield from changed_problems(old.spec.tolerations, self.spec.tolerations, "spec.tolerations")
         gates = old.spec.scheduling_gates, self.spec.scheduling_gates
         yield from changed_gates_problems(*gates, "spec.schedulingGates")
@@ -106,10 +107,21 @@ def _fixed_part(spec: PodSpec) -> PodSpec:
         containers=_without_images(spec.containers),
         init_containers=_without_images(spec.init_containers),
         node_name="",
+        active_deadline_seconds=None,
         termination_grace_period_seconds=GRACE_DEFAULT_S,
         tolerations=(),
         scheduling_gates=(),
     )
+
+
+def _deadline_problems(old: PodSpec, new: PodSpec) -> Iterator[Problem]:
+    before, now = old.active_deadline_seconds, new.active_deadline_seconds
+    if before is not None and now is None:
+        message = "must not update from a positive integer to nil value"
+        yield Problem("spec.activeDeadlineSeconds", message)
+    elif before is not None and now is not None and now > before:
+        message = "must be less than or equal to previous value"
+        yield Problem("spec.activeDeadlineSeconds", message)
 
 
 def _without_images(containers: Sequence[Container]) -> tuple[Container, ...]:

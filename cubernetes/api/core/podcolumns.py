@@ -83,6 +83,12 @@ def _restarts(pod: Listed, now: datetime) -> int | str:
     return f"{count} ({short_span((now - last).total_seconds())} ago)"
 
 
+def _gates(pod: Listed, _: object) -> str:
+    gates, conditions = pod.spec.readiness_gates, pod.status.conditions
+    met = sum(is_true(conditions, one.condition_type) for one in gates)
+    return f"{met}/{len(gates)}" if gates else "<none>"
+
+
 COLUMNS = (
     Column("Name", lambda one, _: one.metadata.name),
     Column("Ready", _ready_count),
@@ -91,7 +97,7 @@ COLUMNS = (
     Column("Age", age_of),
     Column("IP", lambda one, _: one.status.pod_ip or "<none>", wide=True),
     Column("Node", lambda one, _: one.spec.node_name or "<none>", wide=True),
-    # Nothing nominates a node, and no pod has readiness gates yet; scripts count columns.
+    # Nothing nominates a node yet; scripts count columns.
     Column("Nominated Node", lambda _, __: "<none>", wide=True),
-    Column("Readiness Gates", lambda _, __: "<none>", wide=True),
+    Column("Readiness Gates", _gates, wide=True),
 )

@@ -18,6 +18,7 @@ MERGE_KEYS: Mapping[tuple[str, str], str] = {
     ("", "containers"): "name",
     ("", "initContainers"): "name",
     ("", "volumes"): "name",
+    ("", "hostAliases"): "ip",
     ("", "env"): "name",
     ("", "volumeMounts"): "mountPath",
     ("spec", "topologySpreadConstraints"): "topologyKey",

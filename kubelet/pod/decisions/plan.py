@@ -6,7 +6,8 @@ plan needs of the past (failures, and when to try again) comes in as `Memory`.
 
 Every duration is measured by this node's own monotonic clock. What another machine wrote, such as
 `deletionTimestamp`, is by another clock, and wall time may be set: neither is subtracted here. The
-one exception is when a container ended, which the runtime tells in this node's wall time.
+exceptions are when a container ended, which the runtime tells in this node's wall time, and when
+this node took the pod on, from which `activeDeadlineSeconds` counts also for a later kubelet.
 """
 
 import hashlib
@@ -41,6 +42,9 @@ class Moment(NamedTuple):
 DELETED = "deleted"
 # Why sidecars are stopped: what they serve has ended.
 OVER = "its pod is over"
+# The word and the sentence of Kubernetes for a pod that has lived too long.
+DEADLINE = "DeadlineExceeded"
+DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +119,11 @@ def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> l
     strays = _strays(pod, found)
     if strays:
         return [Stop(strays, 0.0, "superseded"), *(Remove(one) for one in strays)]
-    if is_over(pod, found):
+    left_s = deadline_left_s(pod, found, now.wall)
+    if is_over(pod, found) or (left_s is not None and left_s <= 0):
         return list(_over(pod, found))
-    return list(_living(pod, found, memory, now))
+    steps = list(_living(pod, found, memory, now))
+    return steps if left_s is None else [*steps, Wait(left_s)]
 
 
 def _ending(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> list[Step]:
@@ -205,6 +211,24 @@ def is_over(pod: Pod, found: Sequence[Container]) -> bool:
         # Not started yet, unless the record says that the pod's life is over.
         return pod.status.phase in ("Succeeded", "Failed")
     return all(one is not None and not _restarts(pod, one) for one in ends)
+
+
+def deadline_left_s(pod: Pod, found: Sequence[Container], now: datetime) -> float | None:
+    """Return how long a pod may still live, 0 or less: it is to end; None: for ever.
+
+    One whose containers all ended in time has kept its deadline.
+    """
+    if is_finished(pod):
+        return 0.0 if pod.status.reason == DEADLINE else None
+    limit_s, since = pod.spec.active_deadline_seconds, pod.status.start_time
+    if limit_s is None or since is None:
+        return None
+    until = since + timedelta(seconds=limit_s)
+    if is_over(pod, found):
+        ends = (one.finished_at for one in found if one.name != SANDBOX)
+        if all(end is not None and end < until for end in ends):
+            return None
+    return (until - now).total_seconds()
 
 
 def restart_at(pod: Pod, ended: Container, memory: Memory, now: datetime) -> datetime | None:

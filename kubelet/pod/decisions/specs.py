@@ -53,6 +53,9 @@ def sandbox_spec(
         dns_searches=names.searches,
         dns_options=names.options,
         extra_hosts={name: address for name in (full, hostname) if name},
+        host_aliases=tuple(
+            (name, alias.ip) for alias in pod.spec.host_aliases for name in alias.hostnames
+        ),
         attempt=attempt,
         oom_score_adj=SANDBOX_OOM_SCORE,
         sysctls=sysctls_of(pod),

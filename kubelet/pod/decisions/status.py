@@ -1,11 +1,11 @@
 """A pod's status as its containers tell it: found in, status out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from cubernetes.api.condition import Condition, Truth, is_true, with_condition
+from cubernetes.api.condition import Condition, Truth, condition_of, is_true, with_condition
 from cubernetes.api.coordination.road import ROUTES_READY
-from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.qos import qos_of
 from cubernetes.api.core.podspec.spec import is_sidecar, sidecars
@@ -28,6 +28,7 @@ from kubelet.pod.decisions.memory import Memory, health_of, latest
 from kubelet.runtime.driver import SANDBOX, Container, State
 
 BACK_OFF = "CrashLoopBackOff"
+GATES_NOT_READY = "ReadinessGatesNotReady"
 NOT_INITIALIZED = "ContainersNotInitialized"
 
 
@@ -53,13 +54,15 @@ def status_for(
     inits = tuple(
         _init_status(pod, wanted, found, memory, now, stage) for wanted in pod.spec.init_containers
     )
-    phase = _phase(pod, found, stage)
+    left_s = plan.deadline_left_s(pod, found, now)
+    is_late = left_s is not None and left_s <= 0
+    phase = _phase(pod, found, stage, is_late=is_late)
     over = phase in ("Succeeded", "Failed")
     names = {one.name for one in sidecars(pod.spec)}
     lasting = (*(one for one in inits if one.name in names), *containers)
     ready = not over and bool(containers) and all(one.ready for one in lasting)
     conditions = pod.status.conditions
-    reachability = _reachability(memory, _readiness(lasting, ready=ready, over=over))
+    reachability = _reachability(pod, memory, _readiness(lasting, ready=ready, over=over))
     for kind, status, reason, message in (
         ("PodScheduled", "True", "", ""),
         ("Initialized", *_initialized(stage, phase)),
@@ -71,13 +74,12 @@ def status_for(
     is_served = memory.draining.is_served
     routes = routes_condition(pod, is_ready=reachability[0] == "True", is_served=is_served)
     conditions = with_condition(conditions, routes, now) if routes is not None else conditions
-    sandbox_trouble = memory.troubles.get(SANDBOX)
     live_address = "" if over and not address else address
     return PodStatus(
         phase=phase,
         conditions=conditions,
-        reason=pod.status.reason,
-        message=sandbox_trouble.message if sandbox_trouble else _message_of_others(pod),
+        reason=plan.DEADLINE if is_late and over else pod.status.reason,
+        message=_message(pod, memory, is_late=is_late and over),
         host_ip=host_address,
         host_ips=(PodIP(ip=host_address),) if host_address else (),
         pod_ip=live_address or (pod.status.pod_ip if over else ""),
@@ -104,8 +106,12 @@ def _refused(pod: Pod, refusal: Refusal, host_address: str, now: datetime) -> Po
     )
 
 
-def _message_of_others(pod: Pod) -> str:
-    """Return the message that belongs to a reason; one without was ours, and is over."""
+def _message(pod: Pod, memory: Memory, *, is_late: bool) -> str:
+    """Return why the pod is as it is; a message without a reason was ours, and is over."""
+    if is_late:
+        return plan.DEADLINE_MESSAGE
+    if SANDBOX in memory.troubles:
+        return memory.troubles[SANDBOX].message
     return pod.status.message if pod.status.reason else ""
 
 
@@ -141,23 +147,42 @@ def _initialized(stage: Stage, phase: Phase) -> tuple[str, str, str]:
     return "False", NOT_INITIALIZED, f"containers with incomplete status: [{incomplete}]"
 
 
-def _reachability(memory: Memory, readiness: tuple[str, str, str]) -> tuple[str, str, str]:
+def _reachability(
+    pod: Pod, memory: Memory, readiness: tuple[str, str, str]
+) -> tuple[str, str, str]:
     """A pod that nobody reaches takes no connections, whatever its containers say."""
-    if readiness[0] != "True" or not memory.network:
+    if readiness[0] != "True":
         return readiness
-    return "False", "NetworkNotReady", memory.network
+    if memory.network:
+        return "False", "NetworkNotReady", memory.network
+    closed = ", ".join(_closed_gates(pod))
+    return ("False", GATES_NOT_READY, closed) if closed else readiness
 
 
-def _phase(pod: Pod, found: Sequence[Container], stage: Stage) -> Phase:
+def _closed_gates(pod: Pod) -> Iterator[str]:
+    """Say of each gate of the pod's readiness why it is closed, in the words of Kubernetes."""
+    for gate in pod.spec.readiness_gates:
+        name = f'pod readiness gate "{gate.condition_type}"'
+        found = condition_of(pod.status.conditions, gate.condition_type)
+        if found is None:
+            yield f"corresponding condition of {name} does not exist."
+        elif found.status != "True":
+            yield f'the status of {name} is not "True", but {found.status}'
+
+
+def _phase(pod: Pod, found: Sequence[Container], stage: Stage, *, is_late: bool) -> Phase:
     """Succeeded and Failed are final; Running once all have been started; else Pending.
 
-    A pod that is over is so once its sidecars have ended, too; how they end is of no account.
+    A pod that is over, or has outlived its deadline, is so once its sidecars have ended, too; how
+    they end is of no account.
     """
+    runs = any(one.name != SANDBOX and one.state is State.RUNNING for one in found)
+    if is_late and not runs:
+        return "Failed"
     is_over = plan.is_over(pod, found)
     if pod.status.phase in ("Succeeded", "Failed") and is_over:
         return pod.status.phase
     newest = [latest(found, wanted.name) for wanted in pod.spec.containers]
-    runs = any(one.name != SANDBOX and one.state is State.RUNNING for one in found)
     if is_over and not runs:
         has_failed = initialization.has_failed(pod, found)
         ends = [one for one in newest if one is not None]
@@ -232,7 +257,8 @@ def _state(pod: Pod, newest: Container, memory: Memory, now: datetime) -> Contai
     if newest.state is State.CREATED or newest.name in memory.troubles:
         return _waiting(pod, newest.name, memory)
     due = plan.restart_at(pod, newest, memory, now)
-    if due is not None and due > now and not pod.metadata.is_deleted:
+    is_wanted = not pod.metadata.is_deleted and not is_finished(pod)
+    if due is not None and due > now and is_wanted:
         pause_s = round((due - (newest.finished_at or now)).total_seconds())
         message = f"back-off {pause_s}s before restarting failed container {newest.name}"
         return ContainerState(waiting=StateWaiting(reason=BACK_OFF, message=message))
@@ -271,6 +297,12 @@ def has_begun(pod: Pod, before: PodStatus | None, wanted: PodStatus) -> bool:
     """Return whether the pod runs now and was still waiting when this kubelet looked last."""
     was_waiting = pod.status.phase == "Pending" and (before is None or before.phase == "Pending")
     return was_waiting and wanted.phase == "Running"
+
+
+def has_outlived(pod: Pod, before: PodStatus | None, wanted: PodStatus) -> bool:
+    """Return whether the pod is found now to have outlived its deadline."""
+    known = {pod.status.reason, before.reason if before is not None else ""}
+    return wanted.reason == plan.DEADLINE and plan.DEADLINE not in known
 
 
 def status_written(pod: Pod, status: PodStatus) -> PodStatus:

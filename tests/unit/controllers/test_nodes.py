@@ -12,10 +12,12 @@ from controllers.nodes.silence import Nodes, Timing, tolerated_s
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.spec import PodReadinessGate
 from cubernetes.api.core.podspec.toleration import UNREACHABLE, Toleration, unreachable_s
+from cubernetes.api.core.podstatus import ContainerStatus
 from cubernetes.api.meta import Ref, replaced
 from tests.carry import World
-from tests.given import NOW, a_lease, a_node, a_pod, a_replicaset, a_running_pod
+from tests.given import NOW, a_container, a_lease, a_node, a_pod, a_replicaset, a_running_pod
 
 
 def a_replaced_pod(name: str, *, node: str = "n1") -> Pod:
@@ -216,6 +218,34 @@ def test_a_node_that_comes_back_is_ready_again_and_so_are_its_pods() -> None:
 def test_a_pod_whose_container_was_not_ready_does_not_become_ready_by_its_nodes_return() -> None:
     cluster = Cluster("n1", "n2", "n3")
     cluster.world.put(a_pod("web-0", node="n1", phase="Running"))
+    cluster.silent.add("n1")
+    cluster.run(20)
+    cluster.silent.clear()
+    cluster.run(20)
+
+    assert not cluster.is_ready("web-0")
+
+
+def test_a_pod_whose_gate_was_closed_does_not_become_ready_by_its_nodes_return() -> None:
+    cluster = Cluster("n1", "n2", "n3")
+    pod = a_pod("web-0", node="n1", phase="Running", is_ready=True)
+    gate = PodReadinessGate(condition_type="example.com/warm")
+    cluster.world.put(replaced(pod, spec=replaced(pod.spec, readiness_gates=(gate,))))
+    cluster.silent.add("n1")
+    cluster.run(20)
+    cluster.silent.clear()
+    cluster.run(20)
+
+    assert not cluster.is_ready("web-0")
+
+
+def test_a_pod_whose_sidecar_was_not_ready_does_not_become_ready_by_its_nodes_return() -> None:
+    cluster = Cluster("n1", "n2", "n3")
+    pod = a_pod("web-0", node="n1", phase="Running", is_ready=True)
+    side = replaced(a_container("side"), restart_policy="Always")
+    status = replaced(pod.status, init_container_statuses=(ContainerStatus(name="side"),))
+    spec = replaced(pod.spec, init_containers=(side,))
+    cluster.world.put(replaced(pod, spec=spec, status=status))
     cluster.silent.add("n1")
     cluster.run(20)
     cluster.silent.clear()

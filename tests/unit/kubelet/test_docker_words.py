@@ -161,6 +161,14 @@ def test_a_sandbox_has_no_network_yet_and_its_hosts_in_order() -> None:
     assert body["Labels"]["cubernetes.io/container"] == SANDBOX
 
 
+def test_more_names_of_a_pod_come_after_its_own() -> None:
+    aliases = (("db", "192.0.2.9"), ("db", "192.0.2.1"))
+    body: Any = sandbox_body(replace(POD, host_aliases=aliases), "/g")
+
+    hosts = body["HostConfig"]["ExtraHosts"]
+    assert hosts == ["a:::1", "b:1.1.1.1", "db:192.0.2.9", "db:192.0.2.1"]
+
+
 def test_what_was_labelled_is_what_is_found() -> None:
     spec = a_spec(attempt=4, spec_hash="h")
     found = container_from(an_inspection(spec, StartedAt="2026-11-20T05:00:01Z"))

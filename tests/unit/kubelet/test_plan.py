@@ -189,6 +189,23 @@ def test_no_running_container_is_touched_while_its_sandbox_runs(
     assert sandbox.id not in {step.id for step in steps if isinstance(step, StopSandbox)}
 
 
+@given(pods, containers_found, st.integers(-30, 30))
+def test_a_pod_past_its_deadline_is_ended_and_one_before_it_wakes_in_time(
+    pod: Pod, found: list[Container], left_s: int
+) -> None:
+    pod = replaced(
+        pod,
+        spec=replaced(pod.spec, active_deadline_seconds=3600),
+        status=replaced(pod.status, start_time=NOW - timedelta(seconds=3600 - left_s)),
+    )
+    steps = plan.plan(pod, found, Memory(), MOMENT)
+    is_cleaning = any(isinstance(step, Stop) and step.why == "superseded" for step in steps)
+    if left_s <= 0:
+        assert not any(isinstance(step, StartSandbox | StartContainer) for step in steps)
+    elif not plan.is_over(pod, found) and not is_cleaning:
+        assert min(step.span_s for step in steps if isinstance(step, Wait)) <= left_s
+
+
 def test_a_new_pod_gets_its_sandbox_before_its_containers() -> None:
     steps = plan.plan(a_living_pod(names=("main", "side")), [], Memory(), MOMENT)
 

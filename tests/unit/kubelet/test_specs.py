@@ -4,6 +4,7 @@ import pytest
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container, EnvVar, Resources, VolumeMount
+from cubernetes.api.core.podspec.spec import HostAlias
 from cubernetes.api.core.podspec.volumes.volume import ConfigMapVolume, EmptyDir, Volume
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
@@ -50,6 +51,19 @@ def test_a_pod_may_keep_to_the_nodes_own_name_service() -> None:
     spec = specs.sandbox_spec(default, 0, "10.244.1.7", SETTINGS, host)
     assert (spec.dns_servers, spec.dns_searches) == (("192.0.2.53",), ("example.org",))
     assert spec.dns_options == ("timeout:1",)
+
+
+def test_a_pod_finds_more_names_in_the_order_that_it_gives() -> None:
+    pod = a_whole_pod()
+    aliases = (
+        HostAlias(ip="192.0.2.9", hostnames=("db", "db.example.org")),
+        HostAlias(ip="192.0.2.1", hostnames=("db",)),
+    )
+    spec = replaced(pod.spec, host_aliases=aliases)
+
+    assert specs.sandbox_spec(replaced(pod, spec=spec), 0, "10.244.1.7", SETTINGS).host_aliases == (
+        ("db", "192.0.2.9"), ("db.example.org", "192.0.2.9"), ("db", "192.0.2.1"),
+    )  # fmt: skip
 
 
 def test_a_pod_of_a_headless_service_finds_its_full_name_at_its_own_address() -> None:

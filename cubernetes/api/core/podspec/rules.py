@@ -63,8 +63,25 @@ def spec_problems(spec: PodSpec, field: str) -> Iterator[Problem]:
     yield from _twice((one.name for one in spec.volumes), f"{field}.volumes", "name")
     for index, volume in enumerate(spec.volumes):
         yield from volume_problems(volume, f"{field}.volumes[{index}]")
+    if spec.active_deadline_seconds == 0:
+        yield Problem(f"{field}.activeDeadlineSeconds", "must be greater than 0")
+    yield from _more_hosts(spec, field)
     yield from _containers(spec, field)
     yield from _host_ports(spec, field)
+
+
+def _more_hosts(spec: PodSpec, field: str) -> Iterator[Problem]:
+    for index, gate in enumerate(spec.readiness_gates):
+        if not names.is_label_key(gate.condition_type):
+            where = f"{field}.readinessGates[{index}].conditionType"
+            yield Problem(where, names.LABEL_KEY_RULE)
+    for index, alias in enumerate(spec.host_aliases):
+        where = f"{field}.hostAliases[{index}]"
+        if not is_address(alias.ip):
+            yield Problem(f"{where}.ip", "must be an IPv4 address")
+        for at, name in enumerate(alias.hostnames):
+            if not names.is_subdomain(name):
+                yield Problem(f"{where}.hostnames[{at}]", names.SUBDOMAIN_RULE)
 
 
 def _containers(spec: PodSpec, field: str) -> Iterator[Problem]:

@@ -20,6 +20,26 @@ from cubernetes.api.meta import Labels, Model, Seconds, replaced, shown, wire
 GRACE_DEFAULT_S = 30
 
 
+class HostAlias(Model):
+    """Names that a pod's containers find at an address, in their /etc/hosts.
+
+    ip: the address.
+    hostnames: its names there.
+    """
+
+    ip: str
+    hostnames: tuple[str, ...] = ()
+
+
+class PodReadinessGate(Model):
+    """A condition of a pod, written by another program, without which the pod is not ready.
+
+    condition_type: the condition's type; its status must be True.
+    """
+
+    condition_type: str
+
+
 class PodSpec(Model):
     """No host namespaces yet: what is not here is refused by name.
 
@@ -32,6 +52,10 @@ class PodSpec(Model):
     node_name: where it runs; empty until the scheduler says it, once.
     node_selector: labels that its node must have.
     termination_grace_period_seconds: how long its containers have between TERM and KILL.
+    active_deadline_seconds: how long it may live on its node before it is ended, as failed; it may
+        be set or made less in a pod that lives.
+    readiness_gates: conditions that others write and without which it is not ready.
+    host_aliases: more entries of its containers' /etc/hosts.
     host_network: only false is taken: pods have a network of their own.
     share_process_namespace: its containers see each other's processes.
     security_context: as whom its containers run, and what they may do.
@@ -55,6 +79,9 @@ class PodSpec(Model):
     node_name: str = ""
     node_selector: Labels = msgspec.field(default_factory=dict)
     termination_grace_period_seconds: Seconds = shown(GRACE_DEFAULT_S)
+    active_deadline_seconds: Seconds | None = None
+    readiness_gates: Annotated[tuple[PodReadinessGate, ...], msgspec.Meta(max_length=64)] = ()
+    host_aliases: Annotated[tuple[HostAlias, ...], msgspec.Meta(max_length=64)] = ()
     host_network: bool = False
     share_process_namespace: bool | None = None
     security_context: PodSecurityContext = msgspec.field(default_factory=PodSecurityContext)
