@@ -30,8 +30,11 @@ class TsdbSource:
             found = await self._client.query(query)
         except QueryUnanswered as error:
             raise SourceTrouble(str(error)) from error
-        last = [series.points[-1] for series in found if series.points]
+        last = [(series.points[-1], series.labels) for series in found if series.points]
         try:
-            return [Sample(number, datetime.fromtimestamp(at_s, UTC)) for at_s, number in last]
+            return [
+                Sample(number, datetime.fromtimestamp(at_s, UTC), labels)
+                for (at_s, number), labels in last
+            ]
         except (ValueError, OverflowError, OSError) as error:
             raise SourceTrouble(f"a sample of a time that no calendar has: {error}") from error

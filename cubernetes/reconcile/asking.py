@@ -13,6 +13,7 @@ from cubernetes.reconcile.readings import (
     Readings,
     SourceTrouble,
     Value,
+    Values,
     Why,
     reading_of,
 )
@@ -91,7 +92,7 @@ class Asker:
         if len(self._kept) >= self._limits.kept_max:
             del self._kept[next(iter(self._kept))]
         keep_s, clock = self._limits.keep_s, self._env.clock
-        if isinstance(reading, Value):
+        if isinstance(reading, Value | Values):
             age_s = (clock.now() - reading.at).total_seconds()
             keep_s = min(keep_s, question.fresh_s - age_s)
         self._kept[question] = _Kept(reading, clock.monotonic() + keep_s)

@@ -12,7 +12,17 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from cubernetes.api.bodies.envelopes import Propagation
 from cubernetes.api.meta import Object, Ref
 from cubernetes.api.selectors import Selector
-from cubernetes.reconcile.readings import NOT_ASKED, Question, Reading, Readings
+from cubernetes.reconcile.readings import (
+    Absent,
+    Metric,
+    Question,
+    Readings,
+    Table,
+    Value,
+    Values,
+    value_in,
+    values_in,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +148,12 @@ class View(Protocol):
         """
         ...
 
-    def reading(self, question: Question) -> Reading:
+    def reading(self, question: Metric) -> Value | Absent:
         """Return what was read for a question that `asks` returned, or why nothing was."""
+        ...
+
+    def table(self, question: Table) -> Values | Absent:
+        """Return the rows that were read for a question that `asks` returned, or why none were."""
         ...
 
 
@@ -221,5 +235,8 @@ class StillView:
     def revision(self, kind: type[Object]) -> int:  # noqa: ARG002  all kinds are as of one moment
         return self.as_of
 
-    def reading(self, question: Question) -> Reading:
-        return self.readings.get(question, NOT_ASKED)
+    def reading(self, question: Metric) -> Value | Absent:
+        return value_in(self.readings, question)
+
+    def table(self, question: Table) -> Values | Absent:
+        return values_in(self.readings, question)

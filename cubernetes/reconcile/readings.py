@@ -6,8 +6,9 @@ holds on it, which is to leave things as they are and plan again later (`Requeue
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -15,6 +16,7 @@ from typing import Protocol
 # A sample's clock may be so far ahead of ours.
 CLOCK_ERROR_S = 5.0
 FRESH_S = 60.0
+ROWS_MAX = 50_000  # of one table
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,17 @@ class Metric:
     fresh_s: float = FRESH_S
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A number for each series that an expression gives, by the values of these labels."""
+
+    query: str
+    labels: tuple[str, ...]
+    fresh_s: float = FRESH_S
+
+
 # Other kinds of questions join here; each has its source.
-type Question = Metric
+type Question = Metric | Table
 
 
 class Why(StrEnum):
@@ -56,6 +67,14 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
+class Values:
+    """Finite numbers by the values of labels, and the moment that they are of."""
+
+    numbers: Mapping[tuple[str, ...], float]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Absent:
     """No value: hold. message is for people."""
 
@@ -63,7 +82,7 @@ class Absent:
     message: str = ""
 
 
-type Reading = Value | Absent
+type Reading = Value | Values | Absent
 type Readings = Mapping[Question, Reading]
 
 NOT_ASKED = Absent(Why.NOT_ASKED, "the planner did not ask for it")
@@ -75,6 +94,7 @@ class Sample:
 
     number: float
     at: datetime
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class SourceTrouble(Exception):
@@ -93,18 +113,53 @@ class MetricSource(Protocol):
         ...
 
 
-def reading_of(question: Metric, samples: Sequence[Sample], now: datetime) -> Reading:
+def value_in(readings: Readings, question: Metric) -> Value | Absent:
+    """Return what was read for a question about one number."""
+    found = readings.get(question, NOT_ASKED)
+    return found if isinstance(found, Value | Absent) else NOT_ASKED
+
+
+def values_in(readings: Readings, question: Table) -> Values | Absent:
+    """Return what was read for a question about many numbers."""
+    found = readings.get(question, NOT_ASKED)
+    return found if isinstance(found, Values | Absent) else NOT_ASKED
+
+
+def reading_of(question: Question, samples: Sequence[Sample], now: datetime) -> Reading:
     """Judge what a source has said: a value, or why it is none."""
     if not samples:
         return Absent(Why.NOTHING, "no such series")
+    if isinstance(question, Table):
+        return _table_of(question, samples, now)
     if len(samples) > 1:
         return Absent(Why.WRONG, f"{len(samples)} series instead of one")
     (sample,) = samples
     if not math.isfinite(sample.number):
         return Absent(Why.WRONG, f"{sample.number} is no finite number")
-    age = now - sample.at
+    return _age_problem(question, sample.at, now) or Value(sample.number, sample.at)
+
+
+def _table_of(question: Table, samples: Sequence[Sample], now: datetime) -> Reading:
+    """Return the rows that are numbers; of two in one place neither is believed."""
+    if len(samples) > ROWS_MAX:
+        return Absent(Why.WRONG, f"{len(samples)} series, at most {ROWS_MAX}")
+    oldest = min(sample.at for sample in samples)
+    if problem := _age_problem(question, oldest, now):
+        return problem
+    places = [tuple(one.labels.get(name, "") for name in question.labels) for one in samples]
+    counts = Counter(places)
+    numbers = {
+        place: sample.number
+        for place, sample in zip(places, samples, strict=True)
+        if counts[place] == 1 and math.isfinite(sample.number)
+    }
+    return Values(numbers, oldest)
+
+
+def _age_problem(question: Question, at: datetime, now: datetime) -> Absent | None:
+    age = now - at
     if age > timedelta(seconds=question.fresh_s):
         return Absent(Why.STALE, f"it is of {age.total_seconds():.0f} s ago")
     if age < timedelta(seconds=-CLOCK_ERROR_S):
         return Absent(Why.WRONG, f"it is of {-age.total_seconds():.0f} s in the future")
-    return Value(sample.number, sample.at)
+    return None

@@ -7,7 +7,16 @@ from cubernetes.api.meta import Object
 from cubernetes.api.selectors import Selector
 from cubernetes.client.cache import Cache
 from cubernetes.client.informer import Informer
-from cubernetes.reconcile.readings import NOT_ASKED, Question, Reading, Readings
+from cubernetes.reconcile.readings import (
+    Absent,
+    Metric,
+    Readings,
+    Table,
+    Value,
+    Values,
+    value_in,
+    values_in,
+)
 
 type Informers = Mapping[type[Object], Informer[Any]]
 
@@ -40,8 +49,11 @@ class CacheView:
     def revision(self, kind: type[Object]) -> int:
         return self._informers[kind].whole_revision
 
-    def reading(self, question: Question) -> Reading:
-        return self._readings.get(question, NOT_ASKED)
+    def reading(self, question: Metric) -> Value | Absent:
+        return value_in(self._readings, question)
+
+    def table(self, question: Table) -> Values | Absent:
+        return values_in(self._readings, question)
 
     def _cache[O: Object](self, kind: type[O]) -> Cache[O]:
         return cast(Cache[O], self._informers[kind].cache)

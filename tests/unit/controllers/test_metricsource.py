@@ -31,7 +31,7 @@ async def test_each_series_is_a_sample_of_its_moment() -> None:
         '{"metric":{"a":"2"},"value":[1735689601.5,"NaN"]}]}'
     )
     first, second = await source(result).samples("load")
-    assert first == Sample(2.5, datetime(2025, 1, 1, tzinfo=UTC))
+    assert first == Sample(2.5, datetime(2025, 1, 1, tzinfo=UTC), {"a": "1"})
     assert (second.number != second.number, second.at.microsecond) == (True, 500_000)
     assert await source('{"resultType":"vector","result":[]}').samples("load") == []
 

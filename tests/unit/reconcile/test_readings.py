@@ -13,12 +13,15 @@ from cubernetes.reconcile.asking import Asker, AskingLimits
 from cubernetes.reconcile.plan import StillView
 from cubernetes.reconcile.readings import (
     NOT_ASKED,
+    ROWS_MAX,
     Absent,
     Metric,
     Reading,
     Sample,
     SourceTrouble,
+    Table,
     Value,
+    Values,
     Why,
     reading_of,
 )
@@ -66,6 +69,40 @@ def test_a_view_tells_of_a_question_that_was_not_asked() -> None:
     view = StillView(readings={LOAD: value})
     assert view.reading(LOAD) == value
     assert view.reading(Metric("other")) == NOT_ASKED
+
+
+ROWS = Table("load", ("pod", "container"), fresh_s=60)
+
+
+def row(pod: str, number: float, age_s: float = 0) -> Sample:
+    return Sample(number, NOW - timedelta(seconds=age_s), {"pod": pod, "container": "main"})
+
+
+def test_a_table_has_the_rows_that_are_one_finite_number_each() -> None:
+    rows = [row("a", 1), row("b", float("nan")), row("c", 2), row("c", 3), row("d", 0)]
+    assert reading_of(ROWS, rows, NOW) == Values({("a", "main"): 1, ("d", "main"): 0}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], Why.NOTHING),
+        ([row("a", 1), row("b", 1, age_s=61)], Why.STALE),
+        ([row("a", 1, age_s=-6)], Why.WRONG),
+        ([row("a", 1)] * (ROWS_MAX + 1), Why.WRONG),
+    ],
+    ids=["none", "stale", "future", "too many"],
+)
+def test_a_table_that_cannot_be_believed_is_absent(rows: list[Sample], expected: Why) -> None:
+    assert why(reading_of(ROWS, rows, NOW)) == expected
+
+
+def test_a_view_gives_each_question_its_own_kind_of_answer() -> None:
+    values = Values({("a", "main"): 1.0}, NOW)
+    view = StillView(readings={ROWS: values, LOAD: values})
+    assert view.table(ROWS) == values
+    assert view.reading(LOAD) == NOT_ASKED
+    assert view.table(Table("other", ())) == NOT_ASKED
 
 
 EXPECTED: dict[Lie, Why] = {
