@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from ipaddress import IPv4Network
 
+from controllers.autoscaling.hpa import HorizontalPodAutoscalers
 from controllers.cleanup.events import OldEvents
 from controllers.cleanup.garbage import Garbage
 from controllers.cleanup.namespaces import Namespaces
@@ -45,6 +46,7 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: ReplicaSets(),
     lambda _: StatefulSets(),
     lambda _: Budgets(),
+    lambda _: HorizontalPodAutoscalers(),
     lambda _: Endpoints(),
     lambda _: RoadStatuses(),
     lambda _: Routes(),

@@ -248,6 +248,29 @@ IngressLoadBalancerIngress 1=ip 2=hostname 4=ports:[IngressPortStatus]
 IngressPortStatus 1=port:int 2=protocol 3=error
 IngressClass 1=metadata:ObjectMeta 2=spec:IngressClassSpec
 IngressClassSpec 1=controller 2=parameters:IngressClassParametersReference
+HorizontalPodAutoscaler 1=metadata:ObjectMeta 2=spec:HorizontalPodAutoscalerSpec
+  3=status:HorizontalPodAutoscalerStatus
+HorizontalPodAutoscalerSpec 1=scaleTargetRef:CrossVersionObjectReference 2=minReplicas:int?
+  3=maxReplicas:int 4=metrics:[MetricSpec] 5=behavior:HorizontalPodAutoscalerBehavior
+CrossVersionObjectReference 1=kind 2=name 3=apiVersion
+MetricSpec 1=type 2=object:- 3=pods:- 4=resource:ResourceMetricSource 5=external:-
+  7=containerResource:ContainerResourceMetricSource
+ResourceMetricSource 1=name 2=target:MetricTarget
+ContainerResourceMetricSource 1=name 2=target:MetricTarget 3=container
+MetricTarget 1=type 2=value:- 3=averageValue:quantity 4=averageUtilization:int?
+HorizontalPodAutoscalerBehavior 1=scaleUp:HPAScalingRules 2=scaleDown:HPAScalingRules
+HPAScalingRules 1=selectPolicy 2=policies:[HPAScalingPolicy] 3=stabilizationWindowSeconds:int?
+  4=tolerance:quantity
+HPAScalingPolicy 1=type 2=value:int 3=periodSeconds:int
+HorizontalPodAutoscalerStatus 1=observedGeneration:int? 2=lastScaleTime:time
+  3=currentReplicas:int 4=desiredReplicas:int 5=currentMetrics:[MetricStatus]
+  6=conditions:[HorizontalPodAutoscalerCondition]
+MetricStatus 1=type 2=object:- 3=pods:- 4=resource:ResourceMetricStatus 5=external:-
+  7=containerResource:ContainerResourceMetricStatus
+ResourceMetricStatus 1=name 2=current:MetricValueStatus
+ContainerResourceMetricStatus 1=name 2=current:MetricValueStatus 3=container
+MetricValueStatus 1=value:- 2=averageValue:quantity 3=averageUtilization:int?
+HorizontalPodAutoscalerCondition 1=type 2=status 3=lastTransitionTime:time 4=reason 5=message
 IngressClassParametersReference 1=apiGroup 2=kind 3=name 4=scope 5=namespace
 PodDisruptionBudget 1=metadata:ObjectMeta 2=spec:PodDisruptionBudgetSpec
   3=status:PodDisruptionBudgetStatus

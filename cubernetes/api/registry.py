@@ -4,6 +4,7 @@ from cubernetes.api.apps.controllerrevision import ControllerRevision
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.statefulset import StatefulSet
+from cubernetes.api.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.event import Event
@@ -39,4 +40,5 @@ KINDS = Kinds(
     IngressClass,
     Dns,
     RoutePolicy,
+    HorizontalPodAutoscaler,
 )

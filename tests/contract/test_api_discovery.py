@@ -14,7 +14,7 @@ AGGREGATED = (
 
 
 # Of the groups whose version in Kubernetes is another one than v1.
-VERSIONS = {"metrics.k8s.io": "v1beta1"}
+VERSIONS = {"metrics.k8s.io": "v1beta1", "autoscaling": "v2"}
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from tests.e2e.test_systemd import Units
 
 pytestmark = [pytest.mark.lab]
 
-PLANE = 6
+# The programs that have metrics, and what the kubelet tells of pods.
+PLANE = 7
 QUERY = "http://127.0.0.1:9090/api/v1/query?query="
 FILES = (
     "etc/cubernetes/settings/tsdb.json",

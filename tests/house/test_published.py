@@ -79,6 +79,9 @@ BARE: dict[str, Tree] = {
     },
     "Service": {"spec": {"ports": [{"port": 80}]}},
     "Ingress": {"spec": {"rules": [{"http": {}}]}},
+    "HorizontalPodAutoscaler": {
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "a"}, "maxReplicas": 2}
+    },
     "IngressClass": {"spec": {"parameters": {"kind": "a", "name": "b"}}},
     "RoutePolicy": {"spec": {"target": {"kind": "Service", "name": "web"}}},
     "Dns": {"spec": {"host": "a.example"}},

@@ -1,0 +1,1 @@
+"""How many replicas there are: decided by what pods use, as stores of samples tell it."""

@@ -1,0 +1,273 @@
+"""HorizontalPodAutoscaler: replicas follow what pods use, as Kubernetes documents it.
+
+Its key is planned every few seconds, so that a decision follows new samples; on missing samples it
+holds. What is remembered (proposals and changes, for the windows) is forgotten at the end of the
+program: then the first round counts as if all before it had asked for what there is.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from controllers.autoscaling.engine import (
+    Goal,
+    History,
+    NoProposal,
+    Pace,
+    Policy,
+    Proposal,
+    Step,
+    bounded,
+    decided,
+    proposed,
+)
+from controllers.autoscaling.measured import (
+    pod_samples,
+    pods_that_count,
+    question_of,
+)
+from controllers.autoscaling.told import Outcome, Told, status_of
+from cubernetes.api.autoscaling.horizontalpodautoscaler import (
+    CrossVersionObjectReference,
+    HorizontalPodAutoscaler,
+    MetricSpec,
+    MetricTarget,
+)
+from cubernetes.api.autoscaling.scaling import (
+    DOWN,
+    DOWN_WINDOW_S,
+    UP,
+    HorizontalPodAutoscalerBehavior,
+    HPAScalingRules,
+    filled,
+)
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.resources import units
+from cubernetes.api.meta import Object, Ref, replaced
+from cubernetes.api.registry import KINDS
+from cubernetes.reconcile.plan import (
+    Action,
+    Patch,
+    Record,
+    RequeueAfter,
+    UpdateStatus,
+    View,
+)
+from cubernetes.reconcile.readings import Absent, Table
+
+LOOK_S = 2.0
+# So often is written what metrics are, where nothing else has changed.
+TELL_S = 15.0
+TOLERANCE = 0.1
+SCALED: tuple[type[Object], ...] = tuple(
+    kind for kind in KINDS.all if "scale" in kind.resource.subresources
+)
+
+
+@dataclass(slots=True)
+class HorizontalPodAutoscalers:
+    """Plans by autoscaler."""
+
+    histories: dict[Ref, History] = field(default_factory=dict)
+    told_at: dict[Ref, datetime] = field(default_factory=dict)
+
+    name = "hpa"
+    kinds: tuple[type[Object], ...] = (HorizontalPodAutoscaler, Pod, *SCALED)
+
+    def keys(self, changed: Object, view: View) -> Iterable[Ref]:
+        """A workload concerns those that scale it; pods are looked at every few seconds anyway."""
+        if isinstance(changed, HorizontalPodAutoscaler):
+            return (changed.ref,)
+        if isinstance(changed, Pod):
+            return ()
+        others = view.list(HorizontalPodAutoscaler, changed.metadata.namespace)
+        return [one.ref for one in others if _names(one.spec.scale_target_ref, changed)]
+
+    def asks(self, key: Ref, view: View) -> Sequence[Table]:
+        found = view.get(HorizontalPodAutoscaler, key.name, key.namespace)
+        return [] if found is None else list(_questions(found).values())
+
+    def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:
+        found = view.get(HorizontalPodAutoscaler, key.name, key.namespace)
+        if found is None or found.metadata.is_deleted:
+            self.histories.pop(key, None)
+            self.told_at.pop(key, None)
+            return
+        yield RequeueAfter(LOOK_S)
+        told, target = Told(found), target_of(found.spec.scale_target_ref, key.namespace, view)
+        if target is None:
+            reference = found.spec.scale_target_ref
+            told.cannot_get(f"{reference.kind} {reference.name} is not there or cannot be scaled")
+        else:
+            yield from self._scaled(key, found, target, view, now, told)
+        yield from self._status(key, found, told, now)
+
+    def _scaled(
+        self,
+        key: Ref,
+        found: HorizontalPodAutoscaler,
+        target: Object,
+        view: View,
+        now: datetime,
+        told: Told,
+    ) -> Iterator[Action]:
+        current = cast(Any, target).spec.replicas
+        told.begin(current)
+        wanted = self._wanted(key, found, target, view, now, told)
+        if wanted is None or wanted == current:
+            return
+        told.rescaled(wanted, now)
+        change = {
+            "spec": {"replicas": wanted},
+            "metadata": {"resourceVersion": target.metadata.resource_version},
+        }
+        yield Patch(type(target), target.ref, target.metadata.uid, change)
+        message = f"New size: {wanted}; reason: {told.cause}"
+        yield Record(found, "SuccessfulRescale", message)
+
+    def _wanted(
+        self,
+        key: Ref,
+        found: HorizontalPodAutoscaler,
+        target: Object,
+        view: View,
+        now: datetime,
+        told: Told,
+    ) -> int | None:
+        """Return how many replicas there should be; None: hold."""
+        current, policy = cast(Any, target).spec.replicas, policy_of(found)
+        if current == 0:
+            told.disabled()
+            return None
+        if current != bounded(policy, current):
+            is_above = current > policy.maximum
+            told.out_of_bounds(is_above=is_above)
+            return bounded(policy, current)
+        if rivals := _rivals(found, view):
+            told.is_ambiguous(rivals)
+            return None
+        outcomes = _outcomes(found, target, view)
+        best = told.measured(outcomes)
+        if best is None:
+            return None
+        decision = decided(policy, current, best, self.histories.get(key, History()), now)
+        self.histories[key] = decision.history
+        told.decided(decision, best)
+        return decision.replicas
+
+    def _status(
+        self, key: Ref, found: HorizontalPodAutoscaler, told: Told, now: datetime
+    ) -> Iterator[Action]:
+        status = status_of(found, told, now)
+        old = found.status
+        is_plain = replaced(status, current_metrics=()) == replaced(old, current_metrics=())
+        written_at = self.told_at.get(key)
+        is_recent = written_at is not None and now < written_at + timedelta(seconds=TELL_S)
+        is_known = bool(status.current_metrics) == bool(old.current_metrics)
+        if status == old or (is_plain and is_recent and is_known):
+            return
+        self.told_at[key] = now
+        yield UpdateStatus(replaced(found, status=status))
+        if told.failure and not told.was_failing:
+            yield Record(found, told.failure[0], told.failure[1], "Warning")
+
+
+def target_of(reference: CrossVersionObjectReference, namespace: str, view: View) -> Object | None:
+    """Return the workload that is scaled; None where it is absent, or of a kind without a scale."""
+    for kind in SCALED:
+        one = view.get(kind, reference.name, namespace) if _is_kind(reference, kind) else None
+        if one is not None:
+            return one
+    return None
+
+
+def policy_of(found: HorizontalPodAutoscaler) -> Policy:
+    rules = filled(found.spec.behavior or HorizontalPodAutoscalerBehavior())
+    up, down = rules.scale_up or UP, rules.scale_down or DOWN
+    return Policy(
+        found.spec.min_replicas, found.spec.max_replicas, _pace(up, 0), _pace(down, DOWN_WINDOW_S)
+    )
+
+
+def goal_of(target: MetricTarget, resource: str, found: HorizontalPodAutoscaler) -> Goal:
+    behavior = found.spec.behavior or HorizontalPodAutoscalerBehavior()
+    below, above = _tolerance(behavior.scale_down), _tolerance(behavior.scale_up)
+    if target.type == "Utilization":
+        return Goal(float(target.average_utilization or 0), True, below, above)
+    value = units(resource, target.average_value) if target.average_value is not None else 1
+    return Goal(float(value), False, below, above)
+
+
+def _pace(rules: HPAScalingRules, usual_s: int) -> Pace:
+    window_s = rules.stabilization_window_seconds
+    steps = [
+        Step("Pods" if one.type == "Pods" else "Percent", one.value, one.period_seconds)
+        for one in rules.policies
+    ]
+    select = cast(Any, rules.select_policy)
+    return Pace(usual_s if window_s is None else window_s, steps, select)
+
+
+def _tolerance(rules: HPAScalingRules | None) -> float:
+    told = rules.tolerance if rules is not None else None
+    return TOLERANCE if told is None else float(told.amount)
+
+
+def _outcomes(found: HorizontalPodAutoscaler, target: Object, view: View) -> list[Outcome]:
+    workload, namespace = cast(Any, target), target.metadata.namespace
+    pods = pods_that_count(view.list(Pod, namespace, workload.spec.selector.selector))
+    questions, outcomes = _questions(found), []
+    for spec in found.spec.metrics:
+        source = spec.source
+        if source is None:
+            continue
+        goal = goal_of(source.target, source.name, found)
+        values = view.table(questions[source.name])
+        if isinstance(values, Absent):
+            result: Proposal | NoProposal = NoProposal(
+                f"unable to get metrics for resource {source.name}: {values.why}: {values.message}"
+            )
+        else:
+            samples = pod_samples(pods, values, source.name, spec.container)
+            result = proposed(workload.spec.replicas, samples, goal)
+        outcomes.append(Outcome(spec, result, _name(spec)))
+    return outcomes
+
+
+def _name(spec: MetricSpec) -> str:
+    source = spec.source
+    if source is None:
+        return spec.type
+    of = f"{source.name} container resource" if spec.container else f"{source.name} resource"
+    return (
+        f"{of} utilization (percentage of request)" if (source.target.type == "Utilization") else of
+    )
+
+
+def _questions(found: HorizontalPodAutoscaler) -> Mapping[str, Table]:
+    resources = [spec.source.name for spec in found.spec.metrics if spec.source is not None]
+    return {one: question_of(one, found.metadata.namespace) for one in resources}
+
+
+def _rivals(found: HorizontalPodAutoscaler, view: View) -> list[str]:
+    """Return the names of others that scale the same workload: of two, neither may."""
+    reference = found.spec.scale_target_ref
+    return [
+        one.metadata.name
+        for one in view.list(HorizontalPodAutoscaler, found.metadata.namespace)
+        if one.metadata.name != found.metadata.name
+        and (one.spec.scale_target_ref.kind, one.spec.scale_target_ref.name)
+        == (reference.kind, reference.name)
+    ]
+
+
+def _names(reference: CrossVersionObjectReference, one: Object) -> bool:
+    return reference.name == one.metadata.name and _is_kind(reference, type(one))
+
+
+def _is_kind(reference: CrossVersionObjectReference, kind: type[Object]) -> bool:
+    group, _, _ = reference.api_version.rpartition("/")
+    resource = kind.resource
+    is_group = not reference.api_version or group == resource.group
+    return reference.kind == resource.kind and is_group

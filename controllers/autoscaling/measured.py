@@ -1,0 +1,96 @@
+"""What autoscalers ask of the store, and what its answers say of each pod. Pure."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from controllers.autoscaling.engine import PodSample
+from cubernetes.api.condition import condition_of
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.resources import units
+from cubernetes.api.quantities import Quantity
+from cubernetes.reconcile.readings import Table, Values
+
+# A sample is of what was used in so long a time: with a sample each two seconds, of five of them.
+WINDOW_S = 10
+FRESH_S = 15.0
+LABELS = ("pod", "container")
+# While a pod is so young, it counts only what it used since it was ready, as in Kubernetes.
+INITIALIZATION_S = 300.0
+FIRST_READINESS_S = 30.0
+MILLI = 1000
+
+
+def question_of(resource: str, namespace: str) -> Table:
+    """Return the question for what each container of a namespace uses.
+
+    It is one question for all autoscalers of a namespace, so that the store answers it once.
+    """
+    where = f'{{namespace="{namespace}"}}[{WINDOW_S}s]'
+    by = ", ".join(LABELS)
+    if resource == "cpu":
+        text = f"sum by ({by}) (rate(container_cpu_usage_seconds_total{where}))"
+    else:
+        text = f"max by ({by}) (last_over_time(container_memory_working_set_bytes{where}))"
+    return Table(text, LABELS, FRESH_S)
+
+
+def pods_that_count(pods: Iterable[Pod]) -> list[Pod]:
+    """Return those that neither end nor have ended."""
+    return [pod for pod in pods if not pod.metadata.is_deleted and not is_finished(pod)]
+
+
+def pod_samples(
+    pods: Sequence[Pod], values: Values, resource: str, container: str = ""
+) -> list[PodSample]:
+    """Return what each pod uses, in milli-cores or bytes; of one container where one is named."""
+    found = []
+    for pod in pods:
+        names = [container] if container else [one.name for one in pod.spec.containers]
+        parts = [values.numbers.get((pod.metadata.name, name)) for name in names]
+        used = _sum(resource, parts)
+        is_ready = pod.status.phase != "Pending" and (
+            used is None or resource != "cpu" or _tells_of_load(pod, values.at)
+        )
+        requested = _requested(pod, resource, names)
+        found.append(PodSample(pod.metadata.name, used, requested, is_ready))
+    return found
+
+
+def amount_of(resource: str, number: float) -> Quantity:
+    """Return milli-cores or bytes as they are written."""
+    return Quantity(f"{round(number)}m" if resource == "cpu" else str(round(number)))
+
+
+def _sum(resource: str, parts: Sequence[float | None]) -> float | None:
+    told = [part for part in parts if part is not None]
+    if len(told) < len(parts):
+        return None
+    return float(math.ceil(sum(told) * MILLI)) if resource == "cpu" else float(sum(told))
+
+
+def _requested(pod: Pod, resource: str, names: Sequence[str]) -> float:
+    """Return what the containers request together; 0 where one of them requests nothing."""
+    amounts = [
+        _amount(resource, {**one.resources.limits, **one.resources.requests})
+        for one in pod.spec.containers
+        if one.name in names
+    ]
+    return float(sum(amounts)) if amounts and all(amounts) else 0.0
+
+
+def _amount(resource: str, wanted: Mapping[str, Quantity]) -> int:
+    return units(resource, wanted[resource]) if resource in wanted else 0
+
+
+def _tells_of_load(pod: Pod, sampled_at: datetime) -> bool:
+    """Whether what a pod uses of the processor is its load, and not its beginning."""
+    ready, started_at = condition_of(pod.status.conditions, "Ready"), pod.status.start_time
+    if ready is None or started_at is None or ready.last_transition_time is None:
+        return False
+    since = ready.last_transition_time
+    if sampled_at < started_at + timedelta(seconds=INITIALIZATION_S):
+        return ready.status == "True" and sampled_at >= since + timedelta(seconds=WINDOW_S)
+    # One that was ready once, and is no more, may be so for its load.
+    was_ready = since > started_at + timedelta(seconds=FIRST_READINESS_S)
+    return ready.status == "True" or was_ready
