@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from ipaddress import IPv4Network
 
+from controllers.autoscaling.bands import AutoScalers
 from controllers.autoscaling.hpa import HorizontalPodAutoscalers
 from controllers.cleanup.events import OldEvents
 from controllers.cleanup.garbage import Garbage
@@ -47,6 +48,7 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: StatefulSets(),
     lambda _: Budgets(),
     lambda _: HorizontalPodAutoscalers(),
+    lambda _: AutoScalers(),
     lambda _: Endpoints(),
     lambda _: RoadStatuses(),
     lambda _: Routes(),

@@ -88,6 +88,8 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         # Garbage goes, whatever its kind; owner references and finalizers are patched away.
         Rule(REMOVE | CHANGE, ("*",)),
         Rule(CHANGE, ("*/status", "namespaces/finalize")),
+        # One is kept of an AutoScaler's template.
+        Rule(frozenset({"create"}), ("deployments",)),
         Rule(
             frozenset({"create"}),
             ("pods", "replicasets", "controllerrevisions", "endpointslices", "leases", "events"),

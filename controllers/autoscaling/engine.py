@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
+EDGE = 1e-9  # what floats lose of a bound that is met exactly
 CHANGES_MAX = 4096  # remembered changes of one autoscaler
 NO_SAMPLES = "did not receive metrics for targeted pods (pods might be unready)"
 
@@ -41,7 +42,7 @@ class Goal:
     above: float = 0.1
 
     def is_met(self, ratio: float) -> bool:
-        return 1.0 - self.below <= ratio <= 1.0 + self.above
+        return 1.0 - self.below - EDGE <= ratio <= 1.0 + self.above + EDGE
 
 
 @dataclass(frozen=True, slots=True)

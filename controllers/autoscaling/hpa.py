@@ -82,7 +82,7 @@ class HorizontalPodAutoscalers:
         if isinstance(changed, Pod):
             return ()
         others = view.list(HorizontalPodAutoscaler, changed.metadata.namespace)
-        return [one.ref for one in others if _names(one.spec.scale_target_ref, changed)]
+        return [one.ref for one in others if names_it(one.spec.scale_target_ref, changed)]
 
     def asks(self, key: Ref, view: View) -> Sequence[Table]:
         found = view.get(HorizontalPodAutoscaler, key.name, key.namespace)
@@ -262,7 +262,8 @@ def _rivals(found: HorizontalPodAutoscaler, view: View) -> list[str]:
     ]
 
 
-def _names(reference: CrossVersionObjectReference, one: Object) -> bool:
+def names_it(reference: CrossVersionObjectReference, one: Object) -> bool:
+    """Whether a reference means this object, of its namespace."""
     return reference.name == one.metadata.name and _is_kind(reference, type(one))
 
 

@@ -13,6 +13,7 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
+from cubernetes.api.cubernetes.autoscaler import AutoScaler
 from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.cubernetes.routepolicy import RoutePolicy
 from cubernetes.api.discovery.endpointslice import EndpointSlice
@@ -39,6 +40,7 @@ KINDS = Kinds(
     Ingress,
     IngressClass,
     Dns,
+    AutoScaler,
     RoutePolicy,
     HorizontalPodAutoscaler,
 )

@@ -79,6 +79,13 @@ BARE: dict[str, Tree] = {
     },
     "Service": {"spec": {"ports": [{"port": 80}]}},
     "Ingress": {"spec": {"rules": [{"http": {}}]}},
+    "AutoScaler": {
+        "spec": {
+            "target": {"kind": "Deployment", "name": "a"},
+            "maxReplicas": 2,
+            "targetUtilization": {"cpu": {"maxPercentage": 50}},
+        }
+    },
     "HorizontalPodAutoscaler": {
         "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "a"}, "maxReplicas": 2}
     },
@@ -126,6 +133,9 @@ def published(table: str, kind: type[Object]) -> dict[str, Any]:
         return found if isinstance(found, dict) else dict.fromkeys(found, True)
 
     found = {**of("Object"), **of(kind.resource.kind)}
+    if kind.resource.kind == "AutoScaler":
+        pod = {path: one for path, one in of("Pod").items() if path.startswith("spec.")}
+        found |= {f"spec.template.{path}": one for path, one in pod.items()}
     if kind.resource.kind in ("ReplicaSet", "Deployment", "StatefulSet"):
         pod = {path: one for path, one in of("Pod").items() if path.startswith("spec.")}
         found |= {f"spec.template.{path}": one for path, one in pod.items()}
