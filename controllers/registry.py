@@ -8,6 +8,7 @@ from controllers.autoscaling.hpa import HorizontalPodAutoscalers
 from controllers.cleanup.events import OldEvents
 from controllers.cleanup.garbage import Garbage
 from controllers.cleanup.namespaces import Namespaces
+from controllers.deployments.contents import ContentRestarts
 from controllers.deployments.deployments import Deployments
 from controllers.disruption.budgets import Budgets
 from controllers.endpoints import Endpoints
@@ -44,6 +45,7 @@ def _load_balancers(settings: ControllersSettings) -> Planner:
 
 CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: Deployments(),
+    lambda _: ContentRestarts(),
     lambda _: ReplicaSets(),
     lambda _: StatefulSets(),
     lambda _: Budgets(),

@@ -8,6 +8,8 @@ import pytest
 
 from cubernetes.api.apps.deployment import Deployment, DeploymentCondition
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.apps.revisions import READ_CONTENT
+from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.pod import Pod, is_ready
 from cubernetes.api.errors import Conflict, Invalid, NotFound
@@ -102,6 +104,36 @@ async def test_a_template_is_rolled_out_and_back_by_the_controllers(client: Clie
     assert progress(done).reason == "NewReplicaSetAvailable"
     told = [one.reason for one in (await client.list(Event, "default")).items]
     assert "ScalingReplicaSet" in told
+
+
+async def test_its_pods_are_exchanged_when_a_key_that_they_read_changes(client: Client) -> None:
+    settings = ConfigMap(
+        metadata=ObjectMeta(name="settings", namespace="default"), data={"a": "1", "b": "1"}
+    )
+    await client.create(settings)
+    origin = {"configMapKeyRef": {"name": "settings", "key": "a"}}
+    container = {"name": "main", "image": "a", "env": [{"name": "A", "valueFrom": origin}]}
+    await client.create(a_wish(annotations={"cubernetes.io/restart-on-change": "true"}))
+    await change(client, {"spec": {"template": {"spec": {"containers": [container]}}}})
+
+    async def is_noted() -> Deployment | None:
+        one = await is_complete(client)
+        return one if one is not None and READ_CONTENT in one.metadata.annotations else None
+
+    before = (await until(is_noted)).metadata.annotations
+    for key in ("b", "a"):
+        await client.patch(ConfigMap, "settings", "default", {"data": {key: "2"}})
+
+    async def is_exchanged() -> Deployment | None:
+        one = await is_complete(client)
+        stamp = one.spec.template.metadata.annotations.get(READ_CONTENT) if one else None
+        return one if stamp not in (None, before[READ_CONTENT]) else None
+
+    after = (await until(is_exchanged)).metadata.annotations
+    key = "deployment.kubernetes.io/revision"
+    assert int(after[key]) == int(before[key]) + 1
+    told = [one.reason for one in (await client.list(Event, "default")).items]
+    assert "RestartedOnChange" in told
 
 
 async def test_its_scale_is_an_object_of_its_own(client: Client) -> None:

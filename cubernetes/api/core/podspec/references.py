@@ -1,4 +1,4 @@
-"""Which ConfigMaps and Secrets a pod names: these its node may read, and no other."""
+"""Which ConfigMaps and Secrets a pod names, and what of them it reads."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,10 +15,32 @@ class Named(NamedTuple):
     name: str
 
 
+class Read(NamedTuple):
+    """What a pod reads: one key of an object, or all keys where key is None.
+
+    is_optional: the pod starts also without the object.
+    """
+
+    named: Named
+    key: str | None
+    is_optional: bool
+
+
+def read_by(spec: PodSpec) -> frozenset[Read]:
+    """Return every key of ConfigMaps and Secrets that a pod's containers and volumes read."""
+    in_containers = (one for container in every_container(spec) for one in _read(container))
+    in_volumes = (
+        one
+        for volume in spec.volumes
+        for source in sources_of(volume)
+        for one in _read_in_projection(source)
+    )
+    return frozenset((*in_containers, *in_volumes))
+
+
 def named_by(spec: PodSpec) -> frozenset[Named]:
     """Return every ConfigMap and Secret that a pod names: its node may read these, and no other."""
-    in_containers = (one for container in every_container(spec) for one in _named(container))
-    return frozenset(in_containers) | named_in_volumes(spec)
+    return frozenset(one.named for one in read_by(spec))
 
 
 def named_in_volumes(spec: PodSpec) -> frozenset[Named]:
@@ -28,30 +50,32 @@ def named_in_volumes(spec: PodSpec) -> frozenset[Named]:
 
 def named_in_volume(volume: Volume) -> frozenset[Named]:
     """Return every ConfigMap and Secret that a volume is made from."""
-    return frozenset(named for source in sources_of(volume) for named in _projected(source))
+    sources = sources_of(volume)
+    return frozenset(one.named for source in sources for one in _read_in_projection(source))
 
 
 def named_in(container: Container) -> frozenset[Named]:
     """Return every ConfigMap and Secret that a container names."""
-    return frozenset(_named(container))
+    return frozenset(one.named for one in _read(container))
 
 
-def _named(container: Container) -> Iterator[Named]:
+def _read(container: Container) -> Iterator[Read]:
     for source in container.env_from:
-        if source.config_map_ref is not None:
-            yield Named("ConfigMap", source.config_map_ref.name)
-        if source.secret_ref is not None:
-            yield Named("Secret", source.secret_ref.name)
+        if (maps := source.config_map_ref) is not None:
+            yield Read(Named("ConfigMap", maps.name), None, bool(maps.optional))
+        if (secrets := source.secret_ref) is not None:
+            yield Read(Named("Secret", secrets.name), None, bool(secrets.optional))
     for variable in container.env:
         origin = variable.value_from
-        if origin is not None and origin.config_map_key_ref is not None:
-            yield Named("ConfigMap", origin.config_map_key_ref.name)
-        if origin is not None and origin.secret_key_ref is not None:
-            yield Named("Secret", origin.secret_key_ref.name)
+        if origin is not None and (one := origin.config_map_key_ref) is not None:
+            yield Read(Named("ConfigMap", one.name), one.key, bool(one.optional))
+        if origin is not None and (other := origin.secret_key_ref) is not None:
+            yield Read(Named("Secret", other.name), other.key, bool(other.optional))
 
 
-def _projected(source: VolumeProjection) -> Iterator[Named]:
-    if source.config_map is not None:
-        yield Named("ConfigMap", source.config_map.name)
-    if source.secret is not None:
-        yield Named("Secret", source.secret.name)
+def _read_in_projection(source: VolumeProjection) -> Iterator[Read]:
+    for kind, one in (("ConfigMap", source.config_map), ("Secret", source.secret)):
+        if one is not None:
+            keys: list[str | None] = [item.key for item in one.items]
+            for key in keys or [None]:
+                yield Read(Named(kind, one.name), key, bool(one.optional))
