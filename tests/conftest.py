@@ -1,11 +1,19 @@
 """The same tests everywhere: on slow machines as on fast ones, in the background as in front."""
 
 import gc
+import os
 import signal
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# No deadline for one example: a law is tried as often on a slow machine as on a fast one: as often,
+# where it says nothing itself, as CUBE_EXAMPLES says, which `scripts/check` sets lower.
+settings.register_profile(
+    "patient",
+    deadline=None,
+    max_examples=int(os.environ.get("CUBE_EXAMPLES", "100")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("patient")
 
 # A shell starts what runs in the background deaf to interrupts, and every child inherits that:

@@ -46,7 +46,7 @@ def put(group: GroupCommit, key: str, *compared: str) -> asyncio.Future[Outcome]
 
 
 async def under_way(server: Server, count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(server.sent) < count:  # noqa: ASYNC110  the list has no signal
             await asyncio.sleep(0.001)
 

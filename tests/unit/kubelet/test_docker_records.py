@@ -221,7 +221,7 @@ async def test_who_follows_is_given_what_is_written_until_the_container_ends(
 
     log = LocalLog(tmp_path, LogOptions(follow=True))
     found = list[bytes]()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for piece in LogReading(log, Threads(), SystemClock()).pieces(has_ended, follow=True):
             found.append(piece)
             if len(found) < 4:
@@ -245,7 +245,7 @@ async def test_who_gives_up_while_the_disk_hangs_leaves_no_descriptor_behind(
         async with asyncio.timeout(0.05), aclosing(reading.pieces(has_ended, follow=False)) as all_:
             await anext(all_)
     assert threads.late
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         writer = await asyncio.to_thread(os.open, path, os.O_WRONLY)
         while threads.late:  # noqa: ASYNC110  a thread that hung has no event to wait for
             await asyncio.sleep(0.002)

@@ -78,7 +78,7 @@ async def host_ports_on(
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110  the paper has no events to wait for
             await asyncio.sleep(0.002)
 

@@ -18,7 +18,7 @@ def test_netlink_answers_on_either_loop(
     run: Callable[[Coroutine[Any, Any, None]], None],
 ) -> None:
     async def look() -> None:
-        async with netlink(OWN) as here, asyncio.timeout(5):
+        async with netlink(OWN) as here, asyncio.timeout(60):
             assert await index_of(here, "lo") == 1
             assert await device(here, "no-such") is None
             assert "lo" in [link.get("ifname") async for link in await here.link("dump")]

@@ -151,6 +151,6 @@ async def test_kept_services_are_not_replaced_before_the_pods_are_known() -> Non
 
     pods: list[Pod] = [a_pod("web-0")]
     objects.want(pods)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await disk.saved.wait()
     saving.cancel()

@@ -89,7 +89,7 @@ async def proxy_on(
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110  the paper has no events to wait for
             await asyncio.sleep(0.002)
 

@@ -66,7 +66,7 @@ class Served:
 
 
 async def until_ready(served: Served) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 if (await served.get("/-/ready"))[0] == 200:
@@ -77,7 +77,7 @@ async def until_ready(served: Served) -> None:
 
 async def until(condition: Any) -> None:
     """Wait for a condition that other tasks bring about."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             if await condition():
                 return
