@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from apiserver.strategies.job import Jobs
 from cubernetes.api.apps.deployment import (
     Deployment,
     DeploymentSpec,
@@ -16,6 +17,7 @@ from cubernetes.api.apps.deployment import (
 )
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec, ReplicaSetStatus
 from cubernetes.api.apps.statefulset import StatefulSet, StatefulSetSpec
+from cubernetes.api.batch.job import Job, JobSpec, JobStatus
 from cubernetes.api.condition import Condition, Truth
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
 from cubernetes.api.core.event import Event, EventSource, ObjectReference
@@ -444,3 +446,36 @@ def a_statefulset(
     )
     meta = a_meta(name, namespace, generation=generation)
     return StatefulSet(metadata=meta, spec=replaced(wanted, **spec)).defaulted()
+
+
+def a_job(
+    name: str = "work",
+    namespace: str = "default",
+    *,
+    restart_policy: Literal["Never", "OnFailure"] = "Never",
+    status: JobStatus | None = None,
+    annotations: Mapping[str, str] | None = None,
+    finalizers: Sequence[str] = (),
+    generation: int = 1,
+    uid: str = "",
+    revision: int = 1,
+    deleted_at: datetime | None = None,
+    **spec: object,
+) -> Job:
+    """Return a Job as the server has it; spec: fields of its spec, as Python calls them."""
+    meta = a_meta(
+        name,
+        namespace,
+        uid=uid,
+        revision=revision,
+        generation=generation,
+        annotations=annotations,
+        finalizers=finalizers,
+        deleted_at=deleted_at,
+    )
+    template = a_template()
+    wanted = JobSpec(
+        template=replaced(template, spec=replaced(template.spec, restart_policy=restart_policy))
+    )
+    made = Job(metadata=meta, spec=replaced(wanted, **spec)).defaulted()
+    return replaced(Jobs().prepared(made), status=status or JobStatus())

@@ -92,7 +92,15 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(frozenset({"create"}), ("deployments",)),
         Rule(
             frozenset({"create"}),
-            ("pods", "replicasets", "controllerrevisions", "endpointslices", "leases", "events"),
+            (
+                "pods",
+                "replicasets",
+                "controllerrevisions",
+                "jobs",
+                "endpointslices",
+                "leases",
+                "events",
+            ),
         ),
     ),
     PROXIES: (

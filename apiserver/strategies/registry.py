@@ -6,6 +6,7 @@ from typing import Any
 from apiserver.auth.authorize import acting_gateway, acting_node
 from apiserver.state.preconditions import Precondition
 from apiserver.strategies.event import Events
+from apiserver.strategies.job import Jobs
 from apiserver.strategies.lease import Leases, fences
 from apiserver.strategies.named import Named
 from apiserver.strategies.namespace import Namespaces, takes_objects
@@ -13,6 +14,7 @@ from apiserver.strategies.node import Nodes
 from apiserver.strategies.pod import Pods
 from apiserver.strategies.service import Services
 from apiserver.strategies.strategy import Strategy
+from cubernetes.api.batch.job import Job
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.event import Event
@@ -35,6 +37,7 @@ STRATEGIES: Strategies = {
     Secret: Named(),
     Event: Events(),
     Lease: Leases(),
+    Job: Jobs(),
 }
 DEFAULT: Strategy[Any] = Strategy()
 

@@ -216,6 +216,31 @@ StatefulSetStatus 1=observedGeneration:int 2=replicas:int 3=readyReplicas:int 4=
   10=conditions:[StatefulSetCondition] 11=availableReplicas:int
 StatefulSetCondition 1=type 2=status 3=lastTransitionTime:time 4=reason 5=message
 ControllerRevision 1=metadata:ObjectMeta 2=data:json 3=revision:int
+Job 1=metadata:ObjectMeta 2=spec:JobSpec 3=status:JobStatus
+JobSpec 1=parallelism:int? 2=completions:int? 3=activeDeadlineSeconds:int? 4=selector:LabelSelector
+  5=manualSelector:bool? 6=template:PodTemplateSpec 7=backoffLimit:int?
+  8=ttlSecondsAfterFinished:int? 9=completionMode 10=suspend:bool?
+  11=podFailurePolicy:PodFailurePolicy 12=backoffLimitPerIndex:int? 13=maxFailedIndexes:int?
+  14=podReplacementPolicy 15=managedBy 16=successPolicy:SuccessPolicy
+CronJob 1=metadata:ObjectMeta 2=spec:CronJobSpec 3=status:CronJobStatus
+CronJobSpec 1=schedule 2=startingDeadlineSeconds:int? 3=concurrencyPolicy 4=suspend:bool?
+  5=jobTemplate:JobTemplateSpec 6=successfulJobsHistoryLimit:int? 7=failedJobsHistoryLimit:int?
+  8=timeZone
+JobTemplateSpec 1=metadata:ObjectMeta 2=spec:JobSpec
+CronJobStatus 1=active:[ObjectReference] 4=lastScheduleTime:time 5=lastSuccessfulTime:time
+PodFailurePolicy 1=rules:[PodFailurePolicyRule]
+PodFailurePolicyRule 1=action 2=onExitCodes:PodFailurePolicyOnExitCodesRequirement
+  3=onPodConditions:[PodFailurePolicyOnPodConditionsPattern]
+PodFailurePolicyOnExitCodesRequirement 1=containerName 2=operator 3=values:[int]
+PodFailurePolicyOnPodConditionsPattern 1=type 2=status
+SuccessPolicy 1=rules:[SuccessPolicyRule]
+SuccessPolicyRule 1=succeededIndexes 2=succeededCount:int?
+JobStatus 1=conditions:[JobCondition] 2=startTime:time 3=completionTime:time 4=active:int
+  5=succeeded:int 6=failed:int 7=completedIndexes
+  8=uncountedTerminatedPods:UncountedTerminatedPods 9=ready:int? 10=failedIndexes
+  11=terminating:int?
+JobCondition 1=type 2=status 3=lastProbeTime:time 4=lastTransitionTime:time 5=reason 6=message
+UncountedTerminatedPods 1=succeeded:[] 2=failed:[]
 PodTemplateSpec 1=metadata:ObjectMeta 2=spec:PodSpec
 LabelSelector 1=matchLabels:{} 2=matchExpressions:[LabelSelectorRequirement]
 LabelSelectorRequirement 1=key 2=operator 3=values:[]

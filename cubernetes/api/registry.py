@@ -5,6 +5,8 @@ from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.statefulset import StatefulSet
 from cubernetes.api.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
+from cubernetes.api.batch.cronjob import CronJob
+from cubernetes.api.batch.job import Job
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.event import Event
@@ -33,6 +35,8 @@ KINDS = Kinds(
     StatefulSet,
     ControllerRevision,
     PodDisruptionBudget,
+    Job,
+    CronJob,
     Event,
     Lease,
     ConfigMap,

@@ -104,6 +104,28 @@ BARE: dict[str, Tree] = {
             "template": {"spec": {"containers": [{"name": "a", "image": "b"}]}},
         }
     },
+    "CronJob": {
+        "spec": {
+            "schedule": "@hourly",
+            "jobTemplate": {
+                "spec": {
+                    "template": {
+                        "spec": {
+                            "restartPolicy": "Never",
+                            "containers": [{"name": "a", "image": "b"}],
+                        }
+                    }
+                }
+            },
+        }
+    },
+    "Job": {
+        "spec": {
+            "template": {
+                "spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "b"}]}
+            }
+        }
+    },
     "ReplicaSet": {
         "spec": {
             "selector": {"matchLabels": {"app": "a"}},
@@ -143,6 +165,9 @@ def published(table: str, kind: type[Object]) -> dict[str, Any]:
         # Kubernetes keeps it as it is; ours is read as the template that its writers put there.
         pod = {path: one for path, one in of("Pod").items() if path.startswith("spec.")}
         found |= {f"data.spec.template.{path}": one for path, one in pod.items()}
+    if prefix := {"Job": "spec", "CronJob": "spec.jobTemplate.spec"}.get(kind.resource.kind):
+        pod = {path: one for path, one in of("Pod").items() if path.startswith("spec.")}
+        found = {f"{prefix}.template.{path}": one for path, one in pod.items()} | found
     return found
 
 
