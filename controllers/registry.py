@@ -12,6 +12,8 @@ from controllers.deployments.contents import ContentRestarts
 from controllers.deployments.deployments import Deployments
 from controllers.disruption.budgets import Budgets
 from controllers.endpoints import Endpoints
+from controllers.jobs.cronjobs import CronJobs
+from controllers.jobs.jobs import Jobs
 from controllers.loadbalancers import LoadBalancers
 from controllers.nodes.podcidr import PodCidrs
 from controllers.nodes.silence import Nodes, Timing
@@ -51,6 +53,8 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: Budgets(),
     lambda _: HorizontalPodAutoscalers(),
     lambda _: AutoScalers(),
+    lambda _: Jobs(),
+    lambda _: CronJobs(),
     lambda _: Endpoints(),
     lambda _: RoadStatuses(),
     lambda _: Routes(),

@@ -157,7 +157,10 @@ class World:
         if tree["metadata"]["resourceVersion"] != found.metadata.resource_version:
             raise Refused
         new = codec.from_tree(patch.kind, tree).model
-        if new.metadata.is_deleted and not new.metadata.finalizers:
+        meta = new.metadata
+        grace_s = meta.deletion_grace_period_seconds if isinstance(new, Pod) else 0
+        waits = meta.finalizers or grace_s
+        if meta.is_deleted and not waits:
             self.remove(patch.ref)
         elif new != found:
             self.put(new)
@@ -176,6 +179,7 @@ class World:
             meta = replaced(
                 found.metadata,
                 deletion_timestamp=found.metadata.deletion_timestamp or self.now,
+                deletion_grace_period_seconds=30 if is_bound else 0,
                 finalizers=finalizers,
             )
             self.put(replaced(found, metadata=meta))
