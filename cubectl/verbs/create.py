@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from cubectl.api import Validation
+from cubectl.objects.jobs import cronjob_tree, job_from, job_tree
 from cubectl.objects.judging import problems_of
 from cubectl.objects.manifests import Manifest, manifests_in
 from cubectl.objects.targets import kind_called
@@ -13,12 +14,25 @@ from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation
 from cubernetes.api.errors import ApiError, NotFound
 from cubernetes.api.notation.jsontext import Tree
 
+WAYS = (
+    "create deployment NAME --image=IMAGE, create job NAME --image=IMAGE [-- COMMAND], "
+    "create job NAME --from=cronjob/NAME, "
+    "create cronjob NAME --image=IMAGE --schedule=SCHEDULE [-- COMMAND], or -f FILE"
+)
+
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="deployment NAME")
-    parser.add_argument("--image", action="append", default=[], help="deployment: may be repeated")
+    parser.add_argument("words", nargs="*", metavar="deployment|job|cronjob NAME [-- COMMAND]")
+    parser.add_argument(
+        "--image", action="append", default=[], help="what its containers are made of"
+    )
     parser.add_argument("-r", "--replicas", type=int, default=1, help="deployment: how many")
     parser.add_argument("--port", type=int, default=0, help="deployment: of the first container")
+    parser.add_argument("--schedule", default="", help="of a cronjob: five fields, or @hourly")
+    parser.add_argument("--restart", choices=("OnFailure", "Never"), default="OnFailure",
+                        help="of a cronjob: its pods' restartPolicy")  # fmt: skip
+    parser.add_argument("--from", dest="origin", default="", metavar="cronjob/NAME",
+                        help="of a job: what it is a run of")  # fmt: skip
     add_files(parser, is_required=False)
     add_validation(parser)
     parser.add_argument("--dry-run", action="store_true", help="ask the server, change nothing")
@@ -27,10 +41,10 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace, session: Session) -> None:
     validation = VALIDATIONS[options.validate]
     if options.words:
-        _make_deployment(options, session, validation)
+        _make_by_words(options, session, validation)
         return
     if not options.filename:
-        raise Misused("name files with -f, or a deployment and its --image")
+        raise Misused("name files with -f, or a deployment or a job and its --image")
     manifests = manifests_in(
         options.filename,
         session.kinds,
@@ -53,20 +67,53 @@ def run(options: Namespace, session: Session) -> None:
             session.say(f"{name_of(manifest.kind, made['metadata']['name'])} created")
 
 
-def _make_deployment(options: Namespace, session: Session, validation: Validation) -> None:
-    kind_word, *names = options.words
+def _make_by_words(options: Namespace, session: Session, validation: Validation) -> None:
+    kind_word, *words = options.words
     kind = kind_called(kind_word, session.kinds)
-    if (kind.group, kind.plural) != ("apps", "deployments") or len(names) != 1:
-        raise Misused("create deployment NAME --image=IMAGE, or -f FILE")
-    if not options.image:
-        raise Misused('required flag(s) "image" not set')
-    tree = deployment_tree(names[0], options.image, options.replicas, options.port)
+    tree = _tree_of(f"{kind.plural}.{kind.group}", words, options, session)
     tree["metadata"]["namespace"] = session.namespace
     made = session.api.create(
         kind, tree, session.namespace, is_dry=options.dry_run, validation=validation
     )
     told = " (dry run)" if options.dry_run else ""
     session.say(f"{name_of(kind, made['metadata']['name'])} created{told}")
+
+
+def _tree_of(kind: str, words: Sequence[str], options: Namespace, session: Session) -> Tree:
+    """Return what the words mean.
+
+    Raises: Misused, ApiError.
+    """
+    match kind, words:
+        case "jobs.batch", [name] if options.origin:
+            return job_from(name, _origin(options.origin, session))
+        case "deployments.apps", [name]:
+            _need(options.image, "image")
+            return deployment_tree(name, options.image, options.replicas, options.port)
+        case "jobs.batch", [name, *command]:
+            _need(options.image, "image")
+            return job_tree(name, options.image[-1], command)
+        case "cronjobs.batch", [name, *command]:
+            _need(options.image, "image")
+            _need(options.schedule, "schedule")
+            image, schedule, restart = options.image[-1], options.schedule, options.restart
+            return cronjob_tree(name, image, command, schedule, restart)
+        case _:
+            raise Misused(WAYS)
+
+
+def _origin(text: str, session: Session) -> Tree:
+    """Return the CronJob that `--from` names."""
+    word, _, name = text.partition("/")
+    kind = kind_called(word, session.kinds)
+    if (kind.group, kind.plural) != ("batch", "cronjobs") or not name:
+        raise Misused("--from takes cronjob/NAME")
+    return session.api.get(kind, name, session.namespace)
+
+
+def _need(value: object, flag: str) -> None:
+    if not value:
+        raise Misused(f'required flag(s) "{flag}" not set')
 
 
 def deployment_tree(name: str, images: Sequence[str], replicas: int, port: int) -> Tree:

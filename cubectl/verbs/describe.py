@@ -9,6 +9,7 @@ from cubectl.session import Failed, Session
 from cubectl.verb import Verb, add_selection, selection_of
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.batch.job import Job
 from cubernetes.api.coding import codec
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node
@@ -74,6 +75,9 @@ def _sections(session: Session, one: Object) -> list[Section]:
         case Deployment():
             query = selection_query(selector_text(one.spec.selector.match_labels), "")
             return [_table(session, "Replica Sets", ReplicaSet, one, query)]
+        case Job() if one.spec.selector is not None:
+            query = selection_query(selector_text(one.spec.selector.match_labels), "")
+            return [_table(session, "Pods", Pod, one, query)]
         case ReplicaSet():
             query = selection_query(selector_text(one.spec.selector.match_labels), "")
             return [_table(session, "Pods", Pod, one, query)]
