@@ -19,7 +19,7 @@ from kubelet.pod.decisions.security import needs_image_user, security_of
 from kubelet.pod.hooks import Hooks
 from kubelet.pod.images import container_path, ensure_image
 from kubelet.pod.parts import Parts
-from kubelet.pod.volumes import Part
+from kubelet.pod.volumes import Message, Part, VolumeTrouble
 from kubelet.runtime.driver import SANDBOX, Container, RuntimeTrouble, Security, State
 
 log = Log(__name__)
@@ -70,8 +70,9 @@ class Acts:
         origins = await self._origins(pod, wanted)
         memory_bytes = self._parts.node_memory_bytes
         parts = await self._bound_parts(pod, wanted, volumes, origins)
+        message_file = await self._message_file(Message(self._uid, name, attempt))
         spec = specs.container_spec(
-            pod, wanted, attempt, volumes, memory_bytes, origins, parts, security
+            pod, wanted, attempt, volumes, memory_bytes, origins, parts, security, message_file
         )
         async with self._parts.starts.container():
             started = await self._parts.runtime.start_container(spec, sandbox.id)
@@ -131,6 +132,17 @@ class Acts:
         """Whether files of the pod's volumes are to be others than those this life has written."""
         mark = mark_of(pod, Content(*self._parts.objects.of_volumes_now(pod)))
         return mark is not None and mark not in (self._written_mark, ())
+
+    async def _message_file(self, message: Message) -> str:
+        """Make the file for a container's last message; empty: it starts without one.
+
+        A disk that takes no write holds up no pod that has no volume on it.
+        """
+        try:
+            return await self._parts.volumes.message_file(message)
+        except VolumeTrouble as error:
+            log.warning("no file for a last message", why=error, cause=self.cause)
+            return ""
 
     async def _origins(self, pod: Pod, wanted: Wanted) -> Origins:
         """Return what a container's variables are made from; tell of keys that are none."""

@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,9 @@ MOUNTS = Path("/proc/self/mountinfo")
 DEADLINE_S = 10.0
 # Beside the volumes, where parts of them are bound for containers: no volume has such a name.
 PARTS = "PARTS"
+MESSAGES = "MESSAGES"  # the same, of files in which containers leave their last message
 SHARED_MODE = 0o777  # containers of any user write to an emptyDir
+MESSAGE_MODE = 0o666  # and their last messages
 TOLD_MAX = 3  # paths that stand in the way of a removal, in one sentence
 
 
@@ -61,6 +63,14 @@ class Part(NamedTuple):
     is_made: bool
 
 
+class Message(NamedTuple):
+    """The last message of one container of a pod."""
+
+    pod_uid: str
+    container: str
+    attempt: int
+
+
 class Volumes(Protocol):
     """All methods may be repeated after a crash, and raise VolumeTrouble."""
 
@@ -73,6 +83,14 @@ class Volumes(Protocol):
 
     async def bind(self, part: Part) -> str:
         """Return a path that is this part of a volume, whatever becomes of its name."""
+        ...
+
+    async def message_file(self, message: Message) -> str:
+        """Make the file in which a container leaves its last message; return its path."""
+        ...
+
+    async def message_text(self, message: Message, bytes_max: int) -> str:
+        """Return the end of the message that a container left; empty where there is none."""
         ...
 
     async def remove(self, pod_uid: str) -> None:
@@ -140,6 +158,33 @@ class DiskVolumes:
         except CommandFailed as error:
             raise VolumeTrouble(f"{what}: {error}") from error
         return str(target)
+
+    async def message_file(self, message: Message) -> str:
+        path = self._message_path(message)
+        try:
+            before = self._message_path(message._replace(attempt=message.attempt - 2))
+            await self._at_message(message, partial(_message_made, path, before))
+        except OSError as error:
+            raise VolumeTrouble(f"file for a message: {path}: {_said(error)}") from error
+        return str(path)
+
+    async def message_text(self, message: Message, bytes_max: int) -> str:
+        path = self._message_path(message)
+        try:
+            end = await self._at_message(message, partial(_end_of, path, bytes_max))
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise VolumeTrouble(f"message not read: {path}: {_said(error)}") from error
+        return end.decode(errors="replace")
+
+    def _message_path(self, message: Message) -> Path:
+        name = f"{message.container}-{message.attempt}"
+        return self._root / message.pod_uid / MESSAGES / name
+
+    async def _at_message[T](self, message: Message, work: Callable[[], T]) -> T:
+        key = ("message", f"{message.pod_uid}/{message.container}")
+        return await self._blocking.run(key, work, deadline_s=self._deadline_s)
 
     async def remove(self, pod_uid: str) -> None:
         folder = self._root / pod_uid
@@ -267,6 +312,24 @@ def _made(path: Path, mounts: Path, mode: int) -> bool:
     # mkdir obeys the umask; containers run as any user.
     path.chmod(mode)
     return path in mounts_below(mounts, path)
+
+
+def _message_made(path: Path, before: Path) -> None:
+    """Make an empty file to which a container of any user may write; one that is there stays.
+
+    before: of a container that is no longer kept.
+    """
+    before.unlink(missing_ok=True)
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path.touch()
+    # touch obeys the umask.
+    path.chmod(MESSAGE_MODE)
+
+
+def _end_of(path: Path, bytes_max: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - bytes_max))
+        return file.read(bytes_max)
 
 
 def _given_to(path: Path, group: int) -> None:

@@ -18,6 +18,7 @@ from kubelet.pod.acts import Acts
 from kubelet.pod.decisions import memory, plan
 from kubelet.pod.decisions.admission import Refusal
 from kubelet.pod.decisions.memory import Memory, StartFailure
+from kubelet.pod.messages import read_messages
 from kubelet.pod.parts import Parts
 from kubelet.pod.status_writer import StatusWriter
 from kubelet.pod.stopping import Stopping
@@ -108,6 +109,7 @@ class PodWorker:
             self._memory = replace(self._memory, streaks=streaks)
             pod, clock = self._pod, self._parts.env.clock
             await self._look_at_health(pod, found)
+            await self._read_messages(pod, found)
             if pod is not None:
                 drained = await self._acts.draining(pod, self._memory.draining)
                 self._memory = replace(self._memory, draining=drained)
@@ -130,6 +132,13 @@ class PodWorker:
             return
         health = self._parts.prober.follow(pod, found, await self._acts.address())
         self._memory = replace(self._memory, health=health)
+
+    async def _read_messages(self, pod: Pod | None, found: Sequence[Container]) -> None:
+        """Read what containers that have ended left for their status."""
+        if pod is not None:
+            known, parts = self._memory.messages, self._parts
+            read = await read_messages(pod, found, known, parts.volumes, parts.runtime)
+            self._memory = replace(self._memory, messages=read)
 
     def _report_ending(self, error: Exception) -> None:
         """Report what keeps a deleted pod from being gone."""

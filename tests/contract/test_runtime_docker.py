@@ -136,6 +136,27 @@ async def test_a_pod_shares_its_network_names_and_files(
     assert "NoNewPrivs:\t1" in (tmp_path / "a:b" / "s").read_text()
 
 
+async def test_a_container_leaves_its_last_message_in_a_file_of_the_node(
+    docker: DockerWorld, driver: DockerRuntime, tmp_path: Path
+) -> None:
+    file = tmp_path / "message"
+    file.touch()
+    aliases = (("elsewhere", "192.0.2.9"), ("elsewhere", "192.0.2.1"))
+    sandbox = await driver.start_sandbox(replace(a_sandbox(), host_aliases=aliases))
+    made = await driver.start_container(
+        replace(
+            a_container(docker, "forever"),
+            command=("sh",),
+            args=("-c", "grep elsewhere /etc/hosts > /dev/termination-log"),
+            mounts=[Mount(str(file), "/dev/termination-log")],
+        ),
+        sandbox.id,
+    )
+
+    assert (await ended(driver, made.id)).exit_code == 0
+    assert file.read_text() == "192.0.2.9\telsewhere\n192.0.2.1\telsewhere\n"
+
+
 async def test_a_container_of_somebody_else_is_not_seen(
     docker: DockerWorld, driver: DockerRuntime
 ) -> None:

@@ -37,6 +37,7 @@ HOST_PORT = 18090
 SPAN_S = 3.0
 SERVE = "echo from one > /d/index.html; exec httpd -f -p 8080 -h /d"
 ASK = "until wget -qO- http://127.0.0.1:8080/; do sleep 0.1; done; echo from two > /d/two; "
+LAST = "cat /d/* > /d/told; grep elsewhere /etc/hosts > /dev/termination-log; exit 3"
 # It tells in a while that it is asked to end.
 BESIDE = "echo beside > /d/beside; trap 'sleep 1; cat /d/told; exit 0' TERM; sleep 1000 & wait"
 # What stands on n2 for the volumes to be checked against.
@@ -94,7 +95,8 @@ def zoo() -> list[Pod]:
         ),
         pod(
             "prepared",
-            [shell("cat /d/* > /d/told; exit 3", volumeMounts=at_d)],
+            [shell(LAST, volumeMounts=at_d)],
+            hostAliases=[{"ip": "192.0.2.9", "hostnames": ["elsewhere"]}],
             initContainers=[
                 shell("sleep 1; echo first > /d/first", "first", volumeMounts=at_d),
                 shell(
@@ -142,6 +144,7 @@ async def test_init_containers_prepare_in_order_and_a_sidecar_ends_last(client: 
     last = status_of(one).state.terminated
     assert all(ends.values())
     assert last is not None
+    assert last.message == "192.0.2.9\telsewhere\n"
     assert (last.exit_code, [each.exit_code for each in ends.values() if each]) == (3, [0, 0, 0])
 
 

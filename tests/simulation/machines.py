@@ -13,7 +13,7 @@ from kubelet.checkpoint import NetworkState
 from kubelet.files.contents import EMPTY, Content, File
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.node.capacity import MachineFacts
-from kubelet.pod.volumes import Part, VolumeTrouble, files_by_volume
+from kubelet.pod.volumes import Message, Part, VolumeTrouble, files_by_volume
 from kubelet.probes.fake import FakeAsker
 from kubelet.run import Machine
 from kubelet.runtime.driver import State
@@ -41,6 +41,8 @@ class Disk:
     services: tuple[Service, ...] = ()
     volumes: dict[str, None] = field(default_factory=dict)
     files: dict[tuple[str, str], Mapping[str, File]] = field(default_factory=dict)
+    # What containers have left, by name and attempt.
+    messages: dict[tuple[str, int], bytes] = field(default_factory=dict)
     trouble: str = ""  # where given, no volume can be removed, and that is why
 
     def load(self) -> Sequence[Pod]:
@@ -72,6 +74,13 @@ class Disk:
 
     async def bind(self, part: Part) -> str:
         return f"{part.folder}/{part.path}"
+
+    async def message_file(self, message: Message) -> str:
+        return f"/messages/{message.container}-{message.attempt}"
+
+    async def message_text(self, message: Message, bytes_max: int) -> str:
+        left = self.messages.get((message.container, message.attempt), b"")
+        return left[-bytes_max:].decode()
 
     async def remove(self, pod_uid: str) -> None:
         if self.trouble:

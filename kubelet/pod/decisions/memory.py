@@ -32,6 +32,7 @@ class Memory:
     network: why nobody reaches the pod; empty where it can be reached.
     refusal: why it cannot begin here; of no account where it has begun.
     draining: what is known of the roads to the pod.
+    messages: what containers that have ended left as their last words, by container id.
     health: what the probes of containers that run have come to, by container id.
     """
 
@@ -41,6 +42,7 @@ class Memory:
     network: str = ""
     refusal: Refusal | None = None
     draining: Draining = field(default_factory=Draining)
+    messages: Mapping[str, str] = field(default_factory=dict)
     health: Mapping[str, Health] = field(default_factory=dict)
 
 

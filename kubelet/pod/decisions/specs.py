@@ -71,11 +71,13 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
     origins: Origins = NOTHING,
     parts: Mapping[int, str] = MappingProxyType({}),
     security: Security = DEFAULT,
+    message_file: str = "",
 ) -> ContainerSpec:
     """Return what the runtime is asked for; volumes maps their names to paths on this node.
 
     origins: what its variables are made from. parts: the paths of mounts that are parts of volumes.
-    security: as whom it runs, by security_of.
+    security: as whom it runs, by security_of. message_file: where its last message is to be, on
+    this node.
 
     Raises: RuntimeTrouble: no such container can be made, by what its spec says.
     """
@@ -92,6 +94,8 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
         )
         for index, one in enumerate(wanted.volume_mounts)
     )
+    if message_file:
+        mounts += (Mount(message_file, wanted.termination_message_path),)
     return ContainerSpec(
         pod_uid=pod.metadata.uid,
         pod_name=pod.metadata.name,

@@ -210,7 +210,9 @@ def _container_status(
     return ContainerStatus(
         name=wanted.name,
         state=state,
-        last_state=ContainerState(terminated=_terminated(ended)) if ended else ContainerState(),
+        last_state=ContainerState(terminated=_terminated(ended, memory))
+        if ended
+        else ContainerState(),
         ready=is_running and health.is_ready,
         started=is_running and health.is_started,
         restart_count=newest.attempt,
@@ -236,7 +238,7 @@ def _init_status(
     has_ended = initialization.has_ended_well(newest)
     if has_ended and wanted in stage.incomplete:
         # It did so in a sandbox that is gone, and is to run again.
-        last = ContainerState(terminated=_terminated(newest))
+        last = ContainerState(terminated=_terminated(newest, memory))
         state = _waiting(pod, wanted.name, memory)
         return replaced(one, ready=False, state=state, last_state=last)
     return replaced(one, ready=has_ended)
@@ -262,10 +264,10 @@ def _state(pod: Pod, newest: Container, memory: Memory, now: datetime) -> Contai
         pause_s = round((due - (newest.finished_at or now)).total_seconds())
         message = f"back-off {pause_s}s before restarting failed container {newest.name}"
         return ContainerState(waiting=StateWaiting(reason=BACK_OFF, message=message))
-    return ContainerState(terminated=_terminated(newest))
+    return ContainerState(terminated=_terminated(newest, memory))
 
 
-def _terminated(one: Container) -> StateTerminated:
+def _terminated(one: Container, memory: Memory) -> StateTerminated:
     reason = "Completed" if one.exit_code == 0 else "Error"
     if one.oom_killed:
         reason = "OOMKilled"
@@ -275,7 +277,7 @@ def _terminated(one: Container) -> StateTerminated:
         exit_code=one.exit_code,
         signal=one.signal,
         reason=reason,
-        message=one.error,
+        message=": ".join(text for text in (one.error, memory.messages.get(one.id, "")) if text),
         started_at=_to_second(one.started_at),
         finished_at=_to_second(one.finished_at),
         container_id=f"docker://{one.id}",

@@ -91,8 +91,9 @@ def test_what_a_node_says_it_has_is_whole_and_not_negative() -> None:
     [
         ("hostNetwork", True, "is not supported"),
         ("securityContext", {"procMount": "Default"}, 'unknown field "spec.securityContext.procM'),
-        ("terminationMessagePath", "/m", "must be one of '/dev/termination-log'"),
-        ("terminationMessagePolicy", "FallbackToLogsOnError", "must be one of 'File'"),
+        ("terminationMessagePath", "m", "must be an absolute path without '..'"),
+        ("terminationMessagePath", "/m/../n", "must be an absolute path without '..'"),
+        ("terminationMessagePolicy", "Log", "must be one of 'FallbackToLogsOnError', 'File'"),
     ],
 )
 def test_what_a_pod_asks_for_in_vain_is_refused_by_its_field(

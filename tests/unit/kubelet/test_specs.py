@@ -66,6 +66,16 @@ def test_a_pod_finds_more_names_in_the_order_that_it_gives() -> None:
     )  # fmt: skip
 
 
+def test_a_container_finds_the_file_for_its_last_message_where_it_says() -> None:
+    pod = a_whole_pod()
+    main = replaced(pod.spec.containers[0], termination_message_path="/tmp/last")
+    volumes = {"data": "/volumes/data"}
+
+    made = specs.container_spec(pod, main, 0, volumes, 1 << 30, message_file="/m/main-0")
+    assert made.mounts[-1] == Mount("/m/main-0", "/tmp/last")
+    assert len(specs.container_spec(pod, main, 0, volumes, 1 << 30).mounts) == 1
+
+
 def test_a_pod_of_a_headless_service_finds_its_full_name_at_its_own_address() -> None:
     pod = a_whole_pod()
     named = replaced(pod, spec=replaced(pod.spec, hostname="db-0", subdomain="db"))

@@ -16,7 +16,7 @@ from cubernetes.api.quantities import Quantity
 from cubernetes.host.blocking import Threads
 from cubernetes.host.command import CommandFailed, Completed, SystemCommands
 from kubelet.files.contents import Content
-from kubelet.pod.volumes import DiskVolumes, VolumeTrouble
+from kubelet.pod.volumes import DiskVolumes, Message, VolumeTrouble
 from tests.given import a_pod
 from tests.simulation.clock import AtOnce
 
@@ -45,6 +45,24 @@ async def test_an_empty_dir_is_made_kept_and_gone_with_its_pod(volumes: DiskVolu
     assert not path.exists()
     assert await volumes.pod_uids() == set()
     await volumes.remove(pod.metadata.uid)
+
+
+async def test_a_container_leaves_a_message_of_which_the_end_is_read(volumes: DiskVolumes) -> None:
+    made = [Message("uid-1", "main", attempt) for attempt in range(3)]
+    assert await volumes.message_text(made[0], 4) == ""
+
+    first = Path(await volumes.message_file(made[0]))
+    assert (first.read_bytes(), first.stat().st_mode & 0o777) == (b"", 0o666)
+    first.write_bytes(b"the last words \xff")
+    assert Path(await volumes.message_file(made[0])) == first  # as after a crash: it is kept
+    assert await volumes.message_text(made[0], 7) == "words \ufffd"
+
+    second, third = [Path(await volumes.message_file(one)) for one in made[1:]]
+    assert second.exists()
+    assert third.exists()
+    assert not first.exists()  # of a container that is no longer kept
+    await volumes.remove("uid-1")
+    assert await volumes.pod_uids() == set()
 
 
 async def test_w43_volumes_stand_under_the_uid_that_the_server_gave_and_under_no_other_name(

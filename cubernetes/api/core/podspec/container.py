@@ -12,6 +12,9 @@ from cubernetes.api.meta import Amounts, Model, PortNumber, shown, wire
 type Protocol = Literal["TCP", "UDP"]
 
 
+MESSAGE_PATH = "/dev/termination-log"
+
+
 class ContainerPort(Model):
     """A port on which a container listens; it is reached whether it is named here or not.
 
@@ -103,8 +106,10 @@ class Container(Model):
     lifecycle: what is done right after its start and right before its end.
     restart_policy: Always, of an init container: it is a sidecar, which runs on beside the others
         and is started again whenever it ends. Only init containers have one.
-    termination_message_path, termination_message_policy: only the defaults are taken; no message is
-        read from there yet.
+    termination_message_path: the file in which it may leave a message for its status as it ends; of
+        a longer one the last 4096 bytes count, of many containers' fewer.
+    termination_message_policy: where its message is read: File is that file alone;
+        FallbackToLogsOnError is also the end of its log, where it failed and left none.
     """
 
     name: str
@@ -124,5 +129,5 @@ class Container(Model):
     startup_probe: Probe | None = None
     lifecycle: Lifecycle | None = None
     restart_policy: Literal["Always"] | None = None
-    termination_message_path: Literal["/dev/termination-log"] = shown("/dev/termination-log")
-    termination_message_policy: Literal["File"] = shown("File")
+    termination_message_path: str = shown(MESSAGE_PATH)
+    termination_message_policy: Literal["File", "FallbackToLogsOnError"] = shown("File")

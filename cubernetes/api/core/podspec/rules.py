@@ -119,6 +119,8 @@ def _container(container: Container, volumes: set[str], field: str) -> Iterator[
     if _first_part(container.working_dir) == "proc":
         # CVE-2024-21626: a working directory under /proc/self/fd reaches the host.
         yield Problem(f"{field}.workingDir", "must not be under /proc", "FieldValueForbidden")
+    if not is_absolute(container.termination_message_path):
+        yield Problem(f"{field}.terminationMessagePath", "must be an absolute path without '..'")
     yield from env_problems(container, field)
     if container.security_context is not None:
         yield from security_problems(container.security_context, f"{field}.securityContext")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.container import MESSAGE_PATH, Container
 from cubernetes.api.core.podspec.dns import DNSPolicy, PodDNSConfig
 from cubernetes.api.core.podspec.placement.affinity import Affinity
 from cubernetes.api.core.podspec.placement.spread import (
@@ -136,6 +136,7 @@ def _defaulted(one: Container) -> Container:
         readiness_probe=defaulted_probe(one.readiness_probe),
         startup_probe=defaulted_probe(one.startup_probe),
         lifecycle=defaulted_lifecycle(one.lifecycle),
+        termination_message_path=one.termination_message_path or MESSAGE_PATH,
     )
 
 
