@@ -62,7 +62,7 @@ def snapshot_of(tree: Tree, pods: Iterable[Pod], at: datetime) -> Snapshot:
             continue
         running = (
             (one.container_id.rpartition("/")[2], one)
-            for one in pod.status.container_statuses
+            for one in (*pod.status.init_container_statuses, *pod.status.container_statuses)
             if one.state.running is not None
         )
         containers = [

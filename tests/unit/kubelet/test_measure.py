@@ -187,6 +187,20 @@ def test_only_running_containers_of_the_status_have_names() -> None:
     assert snapshot_of(Tree(), [the_pod()], T0).pods == []
 
 
+def test_an_init_container_that_runs_is_told_as_others_are() -> None:
+    pod = the_pod()
+    moved = replaced(
+        pod,
+        status=replaced(
+            pod.status,
+            init_container_statuses=pod.status.container_statuses,
+            container_statuses=(),
+        ),
+    )
+
+    assert snapshot_of(a_tree(), [moved], T0) == snapshot_of(a_tree(), [pod], T0)
+
+
 def test_a_speed_is_since_the_oldest_moment_that_knows_it() -> None:
     moments = [
         snapshot_of(Tree(Usage(cpu_ns=0)), [the_pod()], T0),
