@@ -41,6 +41,19 @@ def test_a_pod_whose_containers_all_run_is_running_and_ready() -> None:
     assert found.container_statuses[0].ready
 
 
+def test_a_pod_is_final_only_once_its_sidecar_has_ended_too() -> None:
+    pod = with_policy("Never")
+    side = replaced(a_container("side"), restart_policy="Always")
+    pod = replaced(pod, spec=replaced(pod.spec, init_containers=(side,)))
+    main = replace(a_found(state=State.EXITED), sandbox_id="POD0")
+    side_runs = replace(a_found("side"), sandbox_id="POD0")
+    side_ended = replace(a_found("side", state=State.EXITED), sandbox_id="POD0", exit_code=137)
+
+    assert told(pod, a_found(SANDBOX), main, side_runs).phase == "Running"
+    over = told(pod, a_found(SANDBOX), main, side_ended)
+    assert (over.phase, is_true(over.conditions, "Initialized")) == ("Succeeded", True)
+
+
 def test_the_same_facts_told_again_are_the_same_status() -> None:
     pod = with_policy("Always")
     once = told(pod, a_found(SANDBOX), a_found())
