@@ -23,6 +23,9 @@ from cubernetes.api.kinds import Kinds
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.networking.ingressclass import IngressClass
 from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
+from cubernetes.api.serverless.function import Function
+from cubernetes.api.serverless.functionrevision import FunctionRevision
+from cubernetes.api.serverless.route import Route
 
 KINDS = Kinds(
     Namespace,
@@ -43,6 +46,9 @@ KINDS = Kinds(
     Secret,
     Ingress,
     IngressClass,
+    Function,
+    FunctionRevision,
+    Route,
     Dns,
     AutoScaler,
     RoutePolicy,

@@ -91,6 +91,9 @@ BARE: dict[str, Tree] = {
     },
     "IngressClass": {"spec": {"parameters": {"kind": "a", "name": "b"}}},
     "RoutePolicy": {"spec": {"target": {"kind": "Service", "name": "web"}}},
+    "Function": {"spec": {"files": {"action.py": ""}}},
+    "FunctionRevision": {"spec": {"function": "f", "files": {"action.py": ""}}},
+    "Route": {"spec": {"path": "/", "function": "f"}},
     "Dns": {"spec": {"host": "a.example"}},
     "Deployment": {
         "spec": {

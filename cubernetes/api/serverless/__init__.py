@@ -1,0 +1,1 @@
+"""The kinds of the group serverless.cubernetes.io: functions, their revisions, and routes."""

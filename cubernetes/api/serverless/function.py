@@ -1,0 +1,196 @@
+"""Function: Python code that is called over HTTP, and has instances while there are calls."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from cubernetes.api import names
+from cubernetes.api.condition import Condition, condition_of
+from cubernetes.api.errors import Problem
+from cubernetes.api.meta import Column, Count, Model, Object, age_of, shown
+from cubernetes.api.resource import Resource
+
+FILES_MAX = 100
+FILES_BYTES_MAX = 512 * 1024
+FILE_PATH_CHARS_MAX = 200
+ENV_MAX = 100
+ENV_BYTES_MAX = 32 * 1024
+INSTANCES_MAX = 200
+# A revision's name is the function's, a '-' and eight characters: it is a label's value too.
+NAME_CHARS_MAX = names.LABEL_MAX - 9
+# The condition that says whether the newest revision can be loaded.
+LOADED = "Loaded"
+# What the design has for functions and nothing does yet: refused by name.
+NOT_BUILT = (
+    "image", "secrets", "idleStreamSeconds", "calls", "retry", "network", "traffic", "requirements",
+)  # fmt: skip
+
+type SizeClass = Literal["small", "medium", "large"]
+type Instances = Annotated[int, msgspec.Meta(ge=0, le=INSTANCES_MAX)]
+
+_FILE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*\Z")
+FILE_PATH_RULE = (
+    f"must be a relative path of at most {FILE_PATH_CHARS_MAX} letters, digits, '_', '.' and '-', "
+    "each part beginning with a letter, a digit or '_'"
+)
+_ENTRY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\Z", re.ASCII)
+ENTRY_RULE = "must be a module and its function, such as action.action"
+_VARIABLE = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
+VARIABLE_RULE = "must be a letter or '_', then letters, digits and '_'"
+
+
+class FunctionSpec(Model):
+    """Code, and how it is run.
+
+    runtime: the language.
+    files: the code, text by path: 512 KiB in all.
+    entry: the module and the function in it that is called with each request.
+    env: environment variables.
+    resources: what an instance has: small 128Mi, medium 512Mi, large 2Gi of memory.
+    concurrency: how many calls an instance runs at a time.
+    min_instances: how many instances there are without any call.
+    max_instances: how many there are at most.
+    idle_seconds: how long an instance stays when it is no longer needed.
+    timeout_seconds: how long a call may run before it is ended.
+    max_wait_seconds: how long a call waits for an instance.
+    queue: how many calls may wait at once; more are answered with 429.
+    """
+
+    runtime: Literal["python"] = shown("python")
+    files: Mapping[str, str]
+    entry: str = shown("action.action")
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)
+    resources: SizeClass = shown("small")
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=64)] = shown(4)
+    min_instances: Instances = 0
+    max_instances: Annotated[int, msgspec.Meta(ge=1, le=INSTANCES_MAX)] = shown(20)
+    idle_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = shown(60)
+    timeout_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = shown(30)
+    max_wait_seconds: Annotated[int, msgspec.Meta(ge=1, le=600)] = shown(30)
+    queue: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = shown(1000)
+
+
+class FunctionInstances(Model):
+    """How many instances there are.
+
+    wanted: how many the calls need.
+    ready: how many can take calls.
+    draining: how many end their last calls.
+    """
+
+    wanted: Count = 0
+    ready: Count = 0
+    draining: Count = 0
+
+
+class FunctionStatus(Model):
+    """What has been found.
+
+    observed_generation: the generation of the spec that this was found for.
+    latest_revision: the revision that the spec describes.
+    serving_revision: the revision that calls go to: the newest that could be loaded.
+    instances: how many instances there are.
+    reason: why there are so many.
+    conditions: `Loaded` says whether the latest revision can be loaded, and has the traceback.
+    """
+
+    observed_generation: int = 0
+    latest_revision: str = ""
+    serving_revision: str = ""
+    instances: FunctionInstances = msgspec.field(default_factory=FunctionInstances)
+    reason: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+
+def _loaded(one: "Function", _: object) -> str:
+    loaded = condition_of(one.status.conditions, LOADED)
+    return loaded.status if loaded is not None else "Unknown"
+
+
+class Function(Object):
+    resource = Resource(
+        "serverless.cubernetes.io",
+        "v1",
+        "Function",
+        "functions",
+        ("fn",),
+        subresources=("status",),
+    )
+    columns = (
+        Column("Name", lambda one, _: one.metadata.name),
+        Column("Loaded", _loaded),
+        Column("Serving", lambda one, _: one.status.serving_revision or "<none>"),
+        Column("Ready", lambda one, _: one.status.instances.ready),
+        Column("Wanted", lambda one, _: one.status.instances.wanted),
+        Column("Age", age_of),
+        Column("Reason", lambda one, _: one.status.reason, wide=True),
+    )
+
+    api_version: str = shown("serverless.cubernetes.io/v1")
+    kind: str = shown("Function")
+    spec: FunctionSpec
+    status: FunctionStatus = msgspec.field(default_factory=FunctionStatus)
+
+    @classmethod
+    def misread(cls, tree: Mapping[str, Any]) -> Iterator[Problem]:
+        spec = tree.get("spec")
+        for name in NOT_BUILT:
+            if isinstance(spec, Mapping) and name in spec:
+                yield Problem(f"spec.{name}", "is not built yet", "FieldValueForbidden")
+
+    def problems(self) -> Iterator[Problem]:
+        name = self.metadata.name
+        yield from self.metadata.problems(names.is_label, names.LABEL_RULE)
+        if names.is_label(name) and len(name) > NAME_CHARS_MAX:
+            told = f"has {len(name)} characters, at most {NAME_CHARS_MAX}: revisions add to it"
+            yield Problem("metadata.name", told)
+        spec = self.spec
+        yield from code_problems(spec.files, spec.entry, spec.env)
+        if spec.min_instances > spec.max_instances:
+            yield Problem("spec.minInstances", "must be at most spec.maxInstances")
+
+
+def code_problems(
+    files: Mapping[str, str], entry: str, env: Mapping[str, str]
+) -> Iterator[Problem]:
+    """Yield what is wrong with code that stands in a spec."""
+    yield from _file_problems(files)
+    if _ENTRY.match(entry) is None:
+        yield Problem("spec.entry", ENTRY_RULE)
+    elif files and not has_module(files, entry):
+        module = entry.rpartition(".")[0].replace(".", "/")
+        yield Problem("spec.entry", f"spec.files has neither {module}.py nor {module}/__init__.py")
+    yield from _variable_problems(env)
+
+
+def _file_problems(files: Mapping[str, str]) -> Iterator[Problem]:
+    if not files:
+        yield Problem("spec.files", "needs at least one file", "FieldValueRequired")
+    if len(files) > FILES_MAX:
+        yield Problem("spec.files", f"too many: {len(files)}, at most {FILES_MAX}")
+    for path in files:
+        is_short = len(path) <= FILE_PATH_CHARS_MAX
+        if not is_short or ".." in path or _FILE_PATH.match(path) is None:
+            yield Problem(f"spec.files[{path[:80]}]", FILE_PATH_RULE)
+    size_bytes = sum(len(text.encode()) for text in files.values())
+    if size_bytes > FILES_BYTES_MAX:
+        yield Problem("spec.files", f"too large: {size_bytes} bytes, at most {FILES_BYTES_MAX}")
+
+
+def _variable_problems(env: Mapping[str, str]) -> Iterator[Problem]:
+    if len(env) > ENV_MAX:
+        yield Problem("spec.env", f"too many: {len(env)}, at most {ENV_MAX}")
+    for name in env:
+        if _VARIABLE.match(name) is None:
+            yield Problem(f"spec.env[{name[:80]}]", VARIABLE_RULE)
+    env_bytes = sum(len(name) + len(value.encode()) for name, value in env.items())
+    if env_bytes > ENV_BYTES_MAX:
+        yield Problem("spec.env", f"too large: {env_bytes} bytes, at most {ENV_BYTES_MAX}")
+
+
+def has_module(files: Mapping[str, str], entry: str) -> bool:
+    """Whether the files have the module of an entry."""
+    module = entry.rpartition(".")[0].replace(".", "/")
+    return f"{module}.py" in files or f"{module}/__init__.py" in files
