@@ -206,11 +206,11 @@ class HttpServer(web.Server):
         site: Site,
         limits: Limits,
         *,
-        headers: Sequence[str] = (),
+        headers: Sequence[str] | None = (),
         refused_headers: str = "",
         troubles: tuple[type[Exception], ...] = (),
     ) -> None:
-        """headers: the names, in lower case, of the header fields that the site reads.
+        """headers: the names, in lower case, of the header fields that the site reads; None: all.
 
         refused_headers: what the names of fields begin with that the site refuses; their values are
         left out. troubles: what the streams of the site may raise where they cannot go on.
@@ -273,7 +273,10 @@ class HttpServer(web.Server):
         """
         path, query = target_of(incoming.raw_path, self.limits.query_fields_max)
         given = incoming.headers
-        headers = {name: given[name] for name in self._headers if name in given}
+        if self._headers is None:
+            headers = {name.lower(): ", ".join(given.getall(name)) for name in given}
+        else:
+            headers = {name: given[name] for name in self._headers if name in given}
         if refused := self._refused_headers:
             headers |= {name.lower(): "" for name in given if name.lower().startswith(refused)}
         return Request(
