@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from images.debian import LIBRARIES, LOADER, CannotGet, needed_by, unpacked
 
 HERE = Path(__file__).resolve().parent
+RUNNER_FOLDER = HERE.parent / "serverless" / "runtime"
 OUTPUT = HERE.parent / "var" / "images"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Owner of nothing: what "nobody but not the kernel's nobody" is called in most images.
@@ -29,6 +30,15 @@ COMPILE = ("gcc", "-O2", "-std=c17", "-Wall", "-Wextra", "-Werror", "-static", "
 COMPILE_DEADLINE_S = 120
 # The gateway's nginx keeps no connection to a service (`keepalive 0`), since 1.29.7, and knows
 # `sticky`, since 1.29.6, and `ssl_certificate_cache`, since 1.27.4.
+PYTHON_SUITE = "trixie"
+# The runner of functions, as it lies in the house and, below /opt, in its image.
+RUNNER = (
+    "serverless/__init__.py",
+    *(f"serverless/runtime/{one.name}" for one in sorted(RUNNER_FOLDER.glob("*.py"))),
+)
+# Of the standard library, what no function needs.
+LEFT_OUT = frozenset({"test", "pydoc_data", "idlelib", "ensurepip", "turtledemo"})
+COMPILE_ALL_S = 300
 NGINX_SUITE, NGINX_OLDEST = "sid", (1, 29, 7)
 
 
@@ -137,6 +147,63 @@ def gateway_layer() -> list[Entry]:
         ]
 
 
+def python_layer() -> list[Entry]:
+    """Return Debian's Python, the libraries that it loads, and the runner of functions.
+
+    Raises: CannotGet.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        root = unpacked(PYTHON_SUITE, ["python3-minimal", "libpython3-stdlib"], Path(folder))
+        python = (root / "usr/bin/python3").resolve()
+        standard = root / "usr/lib" / python.name
+        for name in LEFT_OUT:
+            shutil.rmtree(standard / name, ignore_errors=True)
+        for one in RUNNER:
+            target = root / "opt" / one
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((HERE.parent / one).read_bytes())
+        _compile_all(python, root, [standard, root / "opt"])
+        extensions = sorted(standard.rglob("*.so"))
+        needed = {one.name: one for each in (python, *extensions) for one in needed_by(each, root)}
+        libraries = [needed[name] for name in sorted(needed)]
+        return [
+            *(Entry(name, is_folder=True) for name in ("dev", "etc", "proc", "sys")),
+            Entry("tmp", mode=0o1777, is_folder=True),
+            Entry("etc/passwd", b"plain:x:65532:65532::/tmp:/bin/false\n", 0o644),
+            Entry("etc/group", b"plain:x:65532:\n", 0o644),
+            Entry("usr/bin/python3", python.read_bytes()),
+            Entry(LOADER, (root / "usr" / LOADER).read_bytes()),
+            *(Entry(f"{LIBRARIES}/{one.name}", one.read_bytes(), 0o644) for one in libraries),
+            *_tree(standard, root),
+            *_tree(root / "opt", root),
+        ]
+
+
+def _compile_all(python: Path, root: Path, folders: Sequence[Path]) -> None:
+    """Compile modules by that very Python: an image that cannot be written to keeps no bytecode.
+
+    Bytecode is bound to no time, so that the same files give the same bytes.
+
+    Raises: CannotGet.
+    """
+    argv = [str(root / "usr" / LOADER), "--library-path", str(root / LIBRARIES), str(python)]
+    argv += ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", str(root)]
+    argv += ["-p", "/", *map(str, folders)]
+    home = {"PYTHONHOME": str(root / "usr"), "PYTHONHASHSEED": "0"}
+    ended = subprocess.run(
+        argv, check=False, capture_output=True, text=True, env=home, timeout=COMPILE_ALL_S
+    )
+    if ended.returncode != 0:
+        raise CannotGet(f"compileall: {(ended.stdout + ended.stderr).strip()[-500:]!r}")
+
+
+def _tree(folder: Path, root: Path) -> Iterator[Entry]:
+    """Yield the files of a folder that programs read."""
+    for one in sorted(folder.rglob("*")):
+        if one.is_file() and one.suffix in (".py", ".pyc", ".so"):
+            yield Entry(str(one.relative_to(root)), one.read_bytes(), 0o644)
+
+
 def check_nginx(argv: Sequence[str]) -> None:
     """Refuse an nginx that is too old.
 
@@ -154,10 +221,19 @@ def own_sources(name: str) -> tuple[Path, ...]:
     return (HERE / name / f"{name}.c",)
 
 
+def runner_sources() -> tuple[Path, ...]:
+    return (HERE / "debian.py", *(HERE.parent / one for one in RUNNER))
+
+
 def images() -> tuple[Image, ...]:
     """Return every image, in the order in which they are built."""
     plain = {"User": PLAIN_USER, "WorkingDir": "/"}
     path = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+    runner = {
+        "Entrypoint": ["/usr/bin/python3", "-m", "serverless.runtime"],
+        "Env": ["PYTHONPATH=/opt", "PYTHONUNBUFFERED=1", "HOME=/tmp"],
+        **plain,
+    }
     web = {"Entrypoint": ["/web"], "ExposedPorts": {"8080/tcp": {}}, **plain}
     return (
         Image("pause", own_sources("pause"), pause_layer, {"Entrypoint": ["/pause"], **plain}),
@@ -165,6 +241,7 @@ def images() -> tuple[Image, ...]:
         Image("web", own_sources("web"), web_layer, web),
         Image("stress", own_sources("stress"), stress_layer, {"Entrypoint": ["/stress"], **plain}),
         Image("gateway", (HERE / "debian.py",), gateway_layer, is_optional=True),
+        Image("python-runtime", runner_sources(), python_layer, runner, is_optional=True),
     )
 
 
