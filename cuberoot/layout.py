@@ -27,6 +27,7 @@ RESOLVER_CHECKPOINT = STATE / "resolver.checkpoint"
 KUBELET_STATE = STATE / "kubelet"
 GATEWAY_STATE = STATE / "gateway"
 GATEWAY_SOCKETS = RUN / "gateway"
+SERVERLESS_STATE = STATE / "serverless"
 # What scripts/build-images has made, beside this code.
 IMAGES = Path(__file__).resolve().parents[1] / "var" / "images"
 UNITS = Path("/etc/systemd/system")

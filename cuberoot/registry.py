@@ -16,6 +16,7 @@ from cuberoot.programs import (
     proxy,
     resolver,
     scheduler,
+    serverless,
     tsdb,
 )
 
@@ -29,6 +30,7 @@ PROGRAMS: tuple[Program, ...] = (
     proxy.PROGRAM,
     resolver.PROGRAM,
     gateway.PROGRAM,
+    serverless.PROGRAM,
     tsdb.PROGRAM,
 )
 
