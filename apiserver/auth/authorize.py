@@ -20,8 +20,11 @@ BOOTSTRAPPERS, BOOTSTRAP_PREFIX = "system:bootstrappers", "system:bootstrap:"
 # Who may read what the server counts, and nothing else.
 MONITORING = "system:monitoring"
 SCHEDULER, CONTROLLERS = "system:scheduler", "system:controllers"
+SERVERLESS = "system:serverless"
 
 LEADERS_NAMESPACE = "kube-system"
+# Where the instances of functions are, which are the functions' program's own.
+INSTANCES_NAMESPACE = "cube-serverless"
 
 READ = frozenset({"get", "list", "watch"})
 WRITE = frozenset({"create", "update", "patch"})
@@ -118,6 +121,14 @@ ROLES: dict[str, tuple[Rule, ...]] = {
     RESOLVERS: (
         Rule(READ, ("services", "endpointslices", "namespaces", "dnses")),
         Rule(READ, ("configmaps",), LEADERS_NAMESPACE, "resolver"),
+    ),
+    SERVERLESS: (
+        Rule(READ, ("functions", "functionrevisions", "routes")),
+        Rule(CHANGE, ("functions/status", "functionrevisions/status", "routes/status")),
+        Rule(frozenset({"create", "delete"}), ("functionrevisions",)),
+        Rule(READ | WRITE | REMOVE, ("pods",), INSTANCES_NAMESPACE),
+        Rule(frozenset({"create"}), ("namespaces",)),
+        Rule(frozenset({"get", "delete"}), ("namespaces",), name=INSTANCES_NAMESPACE),
     ),
     BOOTSTRAPPERS: (Rule(frozenset({"create"}), ("join",)),),
     MONITORING: (Rule(frozenset({"get"}), ("metrics",)),),
@@ -222,7 +233,7 @@ def reader_of(identity: Identity) -> str:
 
 
 def _rules_of(identity: Identity) -> tuple[Rule, ...]:
-    if identity.user in (SCHEDULER, CONTROLLERS):
+    if identity.user in (SCHEDULER, CONTROLLERS, SERVERLESS):
         return ROLES[identity.user]
     if PROXIES in identity.groups and identity.user.startswith(PROXY_PREFIX):
         node = identity.user.removeprefix(PROXY_PREFIX)

@@ -25,6 +25,7 @@ ORDER = (
     "proxy",
     "gateway",
     "resolver",
+    "serverless",
     "cubectl",
     "cuberoot",
     "lab",

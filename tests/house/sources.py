@@ -17,6 +17,7 @@ ROOMS = (
     "proxy",
     "gateway",
     "resolver",
+    "serverless",
     "cubectl",
     "cuberoot",
     "lab",

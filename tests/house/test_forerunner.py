@@ -85,6 +85,8 @@ THREADED = {
     "cuberoot/join.py": "a command of a person, not a daemon: it waits for one blocking answer",
     "cubernetes/host/blocking.py": "one call that may block, which shares nothing but its result",
     "cubernetes/host/log.py": "text on its way to stderr, through a queue",
+    "serverless/runtime/door.py": "a container's process 2: no event loop, one connection a thread",
+    "serverless/runtime/zygote.py": "it makes none, and refuses code that does",
 }
 
 

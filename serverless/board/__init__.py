@@ -1,0 +1,1 @@
+"""What is known of calls: which wait, which run and where, and how much is needed. Pure."""

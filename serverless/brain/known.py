@@ -1,0 +1,88 @@
+"""What the brain remembers of instances beyond their pods, and what is under way."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from cubernetes.api.core.pod import Pod, is_finished, is_ready
+from cubernetes.api.meta import Ref
+from cubernetes.api.serverless.function import SizeClass
+from cubernetes.api.serverless.functionrevision import FunctionRevision
+from serverless.board.board import Seat
+from serverless.board.key import FunctionKey
+from serverless.brain.pods import address_of, function_of, size_of
+
+REVISIONS_MAX = 2  # an instance keeps so many
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What is known of a pod beside what the API shows; claimed is not shown there yet."""
+
+    claimed: FunctionKey | None = None
+    loaded: tuple[str, ...] = ()
+    is_busy: bool = False
+    is_broken: bool = False
+    is_draining: bool = False
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is known and under way.
+
+    coming: pods that are being made, by name. making: revisions that are being made or deleted.
+    verdicts: revisions as they will be once what was found of them is written.
+    """
+
+    pods: dict[str, Remembered] = field(default_factory=dict)
+    coming: dict[str, tuple[FunctionKey | None, SizeClass]] = field(default_factory=dict)
+    making: set[str] = field(default_factory=set)
+    verdicts: dict[Ref, FunctionRevision] = field(default_factory=dict)
+    writing: set[Ref] = field(default_factory=set)
+
+    def of(self, pod_uid: str) -> Remembered:
+        return self.pods.setdefault(pod_uid, Remembered())
+
+    def loaded(self, pod_uid: str, revision: str) -> None:
+        one = self.of(pod_uid)
+        others = tuple(name for name in one.loaded if name != revision)
+        one.loaded = (*others, revision)[-REVISIONS_MAX:]
+
+    def forget_absent(self, pods: Iterable[Pod]) -> None:
+        there = {pod.metadata.uid for pod in pods}
+        self.pods = {uid: one for uid, one in self.pods.items() if uid in there}
+
+    def revisions(self, shown: Iterable[FunctionRevision]) -> list[FunctionRevision]:
+        """Return the revisions that are shown, with what is known of them by now."""
+        found = []
+        for one in shown:
+            known = self.verdicts.get(one.ref)
+            is_newer = known is not None and known.metadata.uid == one.metadata.uid
+            if one.status.conditions:
+                # What was found is shown by now.
+                self.verdicts.pop(one.ref, None)
+                found.append(one)
+            else:
+                found.append(known if known is not None and is_newer else one)
+        return found
+
+
+def seat_of(pod: Pod, one: Remembered, serving: str) -> Seat | None:
+    """Return the seat that an instance offers; None where it takes no calls."""
+    is_open = is_ready(pod) and not one.is_draining and not one.is_broken and one.loaded
+    if not is_open:
+        return None
+    revision = serving if serving in one.loaded else one.loaded[-1]
+    return Seat(pod.metadata.name, address_of(pod), revision)
+
+
+def is_instance(pod: Pod) -> bool:
+    """Whether a pod is an instance that nobody has asked to go."""
+    return size_of(pod) is not None and not pod.metadata.is_deleted
+
+
+def function_for(pod: Pod, one: Remembered) -> FunctionKey | None:
+    return function_of(pod) or one.claimed
+
+
+def has_ended(pod: Pod, one: Remembered) -> bool:
+    return one.is_broken or is_finished(pod)

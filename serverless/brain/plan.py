@@ -1,0 +1,321 @@
+"""What is to be done about instances and revisions: a function of what is wanted and what is. Pure.
+
+Level-triggered: planning again from the same facts asks for the same, and what was done is not
+asked for again once the facts show it. What is under way is among the facts (`is_busy`, `coming`).
+
+**Revisions.** Each code that a function has had is a revision. The newest is tried in one instance
+first; where it can be loaded, it is loaded in all, beside the one before, whose calls end there.
+Where it cannot, the newest that could be loaded serves on.
+
+**Instances.** As many as the most that was needed lately; taken from the pool where it has ready
+ones, else made. One that is not needed drains: it gets no more calls, and is deleted when its last
+has ended; need takes it back before that.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from cubernetes.api.condition import condition_of
+from cubernetes.api.meta import Object
+from cubernetes.api.serverless.function import LOADED, Function, SizeClass
+from cubernetes.api.serverless.functionrevision import FunctionRevision
+from serverless.board.key import FunctionKey
+from serverless.brain.naming import revision_name
+
+POOL_CLASS: SizeClass = "small"
+REVISIONS_KEPT = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A pod that runs the runner, and what is known of it.
+
+    function is None for one of the pool. is_busy: something is being done to it. is_broken: its pod
+    has ended, or it refuses what it is told. loaded: the revisions that it has.
+    """
+
+    name: str
+    function: FunctionKey | None
+    size: SizeClass
+    is_ready: bool = False
+    is_busy: bool = False
+    is_broken: bool = False
+    is_draining: bool = False
+    loaded: tuple[str, ...] = ()
+    running_count: int = 0
+
+
+# The revisions of each function, by the function's uid, the oldest first.
+type Revisions = Mapping[str, Sequence[FunctionRevision]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """All that a plan depends on.
+
+    needed: the most instances that a function's calls needed lately. coming: for whom pods are
+    being made that instances do not show yet. making: revisions that are being made or deleted.
+    """
+
+    functions: Sequence[Function] = ()
+    revisions: Revisions = field(default_factory=dict)
+    instances: Sequence[Instance] = ()
+    needed: Mapping[FunctionKey, int] = field(default_factory=dict)
+    coming: Sequence[tuple[FunctionKey | None, SizeClass]] = ()
+    making: frozenset[str] = frozenset()
+    pool_size: int = 0
+
+    @cached_property
+    def by_name(self) -> Sequence[Instance]:
+        """The instances in the order of their names: no choice follows from how they are shown."""
+        return sorted(self.instances, key=lambda one: one.name)
+
+    @cached_property
+    def by_function(self) -> Mapping[FunctionKey, Sequence[Instance]]:
+        """The instances of each function that are not broken."""
+        found: dict[FunctionKey, list[Instance]] = {}
+        for one in self.by_name:
+            if one.function is not None and not one.is_broken:
+                found.setdefault(one.function, []).append(one)
+        return found
+
+    @cached_property
+    def coming_count(self) -> Mapping[tuple[FunctionKey | None, SizeClass], int]:
+        return Counter(self.coming)
+
+
+@dataclass(frozen=True, slots=True)
+class MakeRevision:
+    """Keep the code of a function as a revision."""
+
+    function: Function
+
+
+@dataclass(frozen=True, slots=True)
+class DropRevision:
+    revision: FunctionRevision
+
+
+@dataclass(frozen=True, slots=True)
+class MakeInstance:
+    """Make a pod, for a function or for the pool."""
+
+    function: FunctionKey | None
+    size: SizeClass
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Take an instance of the pool for a function."""
+
+    instance: Instance
+    function: FunctionKey
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load a revision in an instance."""
+
+    instance: Instance
+    revision: FunctionRevision
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Give an instance no more calls, or (is_draining false) calls again."""
+
+    instance: Instance
+    is_draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete an instance's pod."""
+
+    instance: Instance
+
+
+type Action = MakeRevision | DropRevision | MakeInstance | Claim | Load | Drain | Remove
+
+
+def plan(world: World) -> Iterator[Action]:
+    """Yield what is to be done now."""
+    pool = [
+        one
+        for one in world.by_name
+        if one.function is None and one.is_ready and not one.is_busy and not one.is_broken
+    ]
+    known = {key_of(one) for one in world.functions}
+    for function in sorted(world.functions, key=key_of):
+        yield from _for_function(function, world, pool)
+    for one in world.instances:
+        is_orphan = one.function is not None and one.function not in known
+        if not one.is_busy and (one.is_broken or (is_orphan and one.running_count == 0)):
+            yield Remove(one)
+        elif is_orphan and not one.is_draining:
+            yield Drain(one, is_draining=True)
+    yield from _pool(world)
+
+
+def key_of(one: Object) -> FunctionKey:
+    return FunctionKey(one.metadata.namespace, one.metadata.name)
+
+
+def is_loaded(one: FunctionRevision) -> bool | None:
+    """Return whether the code can be loaded; None while nobody knows."""
+    found = condition_of(one.status.conditions, LOADED)
+    return None if found is None or found.status == "Unknown" else found.status == "True"
+
+
+def revisions_by_function(revisions: Iterable[FunctionRevision]) -> Revisions:
+    """Return the revisions by the uid of the function that owns them, the oldest first."""
+    found: dict[str, list[FunctionRevision]] = {}
+    for one in sorted(revisions, key=lambda one: (_made_s(one), one.metadata.name)):
+        found.setdefault(one.parent_uid, []).append(one)
+    return found
+
+
+def latest_and_serving(
+    function: Function, revisions: Revisions
+) -> tuple[FunctionRevision | None, FunctionRevision | None]:
+    """Return the revision of a function's code, and the one that calls go to; None: there is none.
+
+    That is the latest where it can be loaded, else the newest of the others that could be.
+    """
+    own = revisions.get(function.metadata.uid, ())
+    name = revision_name(function)
+    latest = next((one for one in own if one.metadata.name == name), None)
+    if latest is not None and is_loaded(latest):
+        return latest, latest
+    others = [one for one in own if one.metadata.name != name and is_loaded(one)]
+    return latest, others[-1] if others else None
+
+
+def wanted_count(function: Function, needed_count: int, *, can_serve: bool, is_tried: bool) -> int:
+    """Return how many instances a function is to have.
+
+    is_tried: its latest revision is still to be tried, for which one is enough.
+    """
+    spec = function.spec
+    if not can_serve:
+        return 1 if is_tried else 0
+    return min(spec.max_instances, max(needed_count, spec.min_instances, int(is_tried)))
+
+
+def _for_function(function: Function, world: World, pool: list[Instance]) -> Iterator[Action]:
+    key = key_of(function)
+    own = world.by_function.get(key, ())
+    latest, serving = latest_and_serving(function, world.revisions)
+    if latest is None:
+        if revision_name(function) not in world.making:
+            yield MakeRevision(function)
+        is_tried = False
+    else:
+        is_tried = is_loaded(latest) is None
+    wanted = wanted_count(
+        function,
+        world.needed.get(key, 0),
+        can_serve=serving is not None or is_tried,
+        is_tried=is_tried,
+    )
+    yield from _sized(function, wanted, own, world, pool)
+    yield from _loads(own, latest if is_tried else None, serving)
+    yield from _old_revisions(function, world, own, serving)
+
+
+def _sized(
+    function: Function,
+    wanted: int,
+    own: Sequence[Instance],
+    world: World,
+    pool: list[Instance],
+) -> Iterator[Action]:
+    """Take back, claim and make instances, or drain and remove them."""
+    key, size = key_of(function), function.spec.resources
+    fit = [one for one in own if one.size == size]
+    active = [one for one in fit if not one.is_draining]
+    missing = wanted - len(active) - world.coming_count.get((key, size), 0)
+    for one in fit:
+        if missing > 0 and one.is_draining and not one.is_busy:
+            missing -= 1
+            yield Drain(one, is_draining=False)
+    while missing > 0 and size == POOL_CLASS and pool:
+        missing -= 1
+        yield Claim(pool.pop(0), key)
+    for _ in range(missing):
+        yield MakeInstance(key, size)
+    yield from _given_up(function, wanted, own, is_enough=missing <= 0)
+
+
+def _given_up(
+    function: Function, wanted: int, own: Sequence[Instance], *, is_enough: bool
+) -> Iterator[Action]:
+    """Drain what is not needed, and remove what has drained."""
+    size = function.spec.resources
+    active = [one for one in own if one.size == size and not one.is_draining]
+    surplus = sorted(active, key=_worth)[: max(0, len(active) - wanted)]
+    # Of another size than is wanted now: it serves until one of the right size can.
+    if wanted == 0 or any(one.loaded for one in active):
+        surplus += [one for one in own if one.size != size]
+    for one in surplus:
+        if not one.is_draining:
+            yield Drain(one, is_draining=True)
+    for one in own:
+        if one.is_draining and is_enough and one.running_count == 0 and not one.is_busy:
+            yield Remove(one)
+
+
+def _worth(one: Instance) -> tuple[bool, bool, int, str]:
+    """What is not ready goes first, then what is idle, then what runs least."""
+    return one.is_ready, bool(one.loaded), one.running_count, one.name
+
+
+def _loads(
+    own: Sequence[Instance], tried: FunctionRevision | None, serving: FunctionRevision | None
+) -> Iterator[Action]:
+    """Load the revision that serves everywhere, and the one that is to be tried in one place."""
+    open_ones = [one for one in own if one.is_ready and not one.is_draining]
+    idle = [one for one in open_ones if not one.is_busy]
+    if serving is not None:
+        name = serving.metadata.name
+        for one in idle:
+            if name not in one.loaded:
+                yield Load(one, serving)
+        # Only where the one that serves is loaded, so that a call need not wait for the trial.
+        idle = [one for one in idle if name in one.loaded]
+    is_on_trial = any(one.is_busy for one in open_ones)
+    if tried is not None and idle and not is_on_trial:
+        yield Load(min(idle, key=lambda one: (one.running_count, one.name)), tried)
+
+
+def _old_revisions(
+    function: Function,
+    world: World,
+    own: Sequence[Instance],
+    serving: FunctionRevision | None,
+) -> Iterator[Action]:
+    in_use = {name for one in own for name in one.loaded} | {revision_name(function)}
+    if serving is not None:
+        in_use.add(serving.metadata.name)
+    for one in world.revisions.get(function.metadata.uid, ())[:-REVISIONS_KEPT]:
+        name = one.metadata.name
+        if name not in in_use and name not in world.making:
+            yield DropRevision(one)
+
+
+def _pool(world: World) -> Iterator[Action]:
+    """Keep as many in the pool as are wanted, those that are on their way included."""
+    there = [one for one in world.by_name if one.function is None and not one.is_broken]
+    coming_count = world.coming_count.get((None, POOL_CLASS), 0)
+    for _ in range(world.pool_size - len(there) - coming_count):
+        yield MakeInstance(None, POOL_CLASS)
+    idle = [one for one in there if not one.is_busy]
+    for one in idle[: max(0, len(there) - world.pool_size)]:
+        yield Remove(one)
+
+
+def _made_s(one: Object) -> float:
+    made_at = one.metadata.creation_timestamp
+    return made_at.timestamp() if made_at is not None else 0.0

@@ -1,0 +1,58 @@
+"""What the gateway and an instance send each other: two lengths, a head in JSON, and a body. Pure.
+
+The runner has a copy of its own, for it imports nothing of ours; a test keeps the two equal.
+"""
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+LENGTHS = struct.Struct(">II")
+
+
+class CallHead(msgspec.Struct, frozen=True, kw_only=True):
+    """A call without its body; places: how many calls the instance may run at a time."""
+
+    call: str
+    method: str
+    path: str
+    params: tuple[tuple[str, str], ...] = ()
+    variables: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    timeout_s: float
+    places: int
+
+
+class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
+    """How a call ended: ok, error, timeout or lost; with ok, its answer without its body."""
+
+    outcome: str
+    status: int = 0
+    content_type: str = ""
+    headers: Mapping[str, str] = {}
+    error: str = ""
+    log: str = ""
+    milliseconds: float = 0.0
+
+
+class Misread(Exception):
+    """What came is no such message."""
+
+
+def packed(head: Any, body: bytes = b"") -> bytes:
+    text = msgspec.json.encode(head)
+    return LENGTHS.pack(len(text), len(body)) + text + body
+
+
+def unpacked[H](message: bytes, kind: type[H]) -> tuple[H, bytes]:
+    """Return head and body of a whole message. Raises: Misread."""
+    try:
+        head_bytes, body_bytes = LENGTHS.unpack_from(message)
+        if len(message) != LENGTHS.size + head_bytes + body_bytes:
+            raise Misread("a message of another length than it says")
+        start = LENGTHS.size + head_bytes
+        return msgspec.json.decode(message[LENGTHS.size : start], type=kind), message[start:]
+    except (struct.error, msgspec.DecodeError) as error:
+        raise Misread(str(error)) from error

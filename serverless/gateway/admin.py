@@ -1,0 +1,72 @@
+"""What `cubectl function` asks, over TLS with an administrator's certificate: calls and logs."""
+
+import msgspec
+
+from cubernetes.host.web.messages import Request, Response
+from cubernetes.host.web.site import Refused, Route
+from serverless.board.kept import Entry, KeptLogs
+from serverless.board.key import FunctionKey
+from serverless.gateway.invoke import Asked, Invoker
+
+MASTERS = "system:masters"
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a call has said, on the wire."""
+
+    call: str
+    at: str
+    outcome: str
+    milliseconds: float
+    revision: str
+    text: str
+
+
+class Admin:
+    """Answers administrators alone: who may call a function so, may read what others said to it."""
+
+    def __init__(self, invoker: Invoker, logs: KeptLogs) -> None:
+        self._invoker, self._logs = invoker, logs
+
+    def routes(self) -> list[Route]:
+        return [
+            ("POST", "/functions/{namespace}/{name}/invoke", self.invoke),
+            ("GET", "/functions/{namespace}/{name}/logs", self.logs),
+        ]
+
+    def check_may(self, request: Request) -> None:
+        """Raises: Refused."""
+        if MASTERS not in request.identity.groups:
+            raise Refused(403, f"only a client of the group {MASTERS} may ask")
+
+    async def invoke(self, request: Request) -> Response:
+        """Call a function without a route."""
+        asked = Asked(
+            method="POST" if request.body else "GET",
+            path="/",
+            params=request.query,
+            headers={"content-type": request.headers.get("content-type", "")},
+            body=request.body,
+        )
+        return await self._invoker.invoke(_key_in(request), asked)
+
+    async def logs(self, request: Request) -> Response:
+        """Return what calls said lately, oldest first."""
+        entries = self._logs.of(_key_in(request), request.parameter("call"))
+        return Response(200, msgspec.json.encode([_told(one) for one in entries]))
+
+
+def _told(entry: Entry) -> Told:
+    return Told(
+        call=entry.call,
+        at=entry.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        outcome=entry.outcome,
+        milliseconds=entry.milliseconds,
+        revision=entry.revision,
+        text=entry.text,
+    )
+
+
+def _key_in(request: Request) -> FunctionKey:
+    names = dict(request.names)
+    return FunctionKey(names["namespace"], names["name"])

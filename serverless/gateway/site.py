@@ -1,0 +1,102 @@
+"""The gateway's HTTP: a request is led to its function by its route."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from cubernetes.host.log import Log
+from cubernetes.host.web.gate import Gate
+from cubernetes.host.web.httpserver import Limits
+from cubernetes.host.web.messages import (
+    BodyBroken,
+    BodyTooLarge,
+    Malformed,
+    Request,
+    Response,
+    Unread,
+)
+from cubernetes.host.web.shares import Share
+from serverless.board.routes import Found, RouteTable, WrongMethod
+from serverless.gateway.answers import refusal
+from serverless.gateway.invoke import Asked, Invoker
+
+log = Log(__name__)
+
+# How many requests of one client wait until there is room for their bodies, and for how long.
+WAITING_COUNT_MAX = 1000
+TURN_S = 15.0
+# A client may have this part of what all bodies may have.
+PART_OF_CLIENT = 0.5
+
+
+class NoRoom(Exception):
+    """Too many bodies are in memory, or on their way."""
+
+
+class GatewaySite:
+    """Answers requests of anybody; see httpserver.Site."""
+
+    def __init__(self, table: Callable[[], RouteTable], invoker: Invoker, limits: Limits) -> None:
+        """table returns the routes of now."""
+        self._table, self._invoker = table, invoker
+        all_bytes = limits.bodies_bytes_max
+        of_client = max(int(all_bytes * PART_OF_CLIENT), limits.body_bytes_max)
+        share = Share(all_bytes, of_client, WAITING_COUNT_MAX)
+        self._bodies = Gate({None: share}, TURN_S, lambda _: NoRoom())
+
+    @asynccontextmanager
+    async def answering(
+        self, request: Request, unread: Unread | None = None
+    ) -> AsyncIterator[Response]:
+        try:
+            response = await self._answer(request, unread)
+        except Exception as error:  # noqa: BLE001  the last place that can still answer
+            log.bug("a call failed", error, method=request.method, path=request.path)
+            response = refusal(500, "an error of the gateway; its log tells more")
+        yield response
+
+    def refused(self, request: Request, error: Malformed) -> Response:  # noqa: ARG002  asked for
+        return refusal(400, str(error))
+
+    async def turn(self, request: Request) -> None:
+        """Go on: no answer is so long that others wait for it."""
+
+    async def _answer(self, request: Request, unread: Unread | None) -> Response:
+        if request.path == "/healthz" and request.method == "GET":
+            return refusal(200, "ok")
+        host = request.headers.get("host", "")
+        found = self._table().find(host, request.path, request.method)
+        match found:
+            case None:
+                return refusal(404, f"no route leads from {request.path[:200]}")
+            case WrongMethod(allowed):
+                response = refusal(405, f"this path takes {', '.join(allowed)}")
+                return Response(405, response.body, {"Allow": ", ".join(allowed)}, "text/plain")
+            case Found():
+                return await self._led(request, unread, found)
+
+    async def _led(self, request: Request, unread: Unread | None, found: Found) -> Response:
+        most = found.route.spec.body_bytes
+        if unread is None:
+            return await self._invoked(request, found, b"")
+        if unread.bytes_max > most:
+            return refusal(413, f"the body may have {most} bytes")
+        try:
+            async with self._bodies.place(None, request.address, unread.bytes_max):
+                return await self._invoked(request, found, await unread.read())
+        except NoRoom:
+            return refusal(503, "too many bytes of bodies at once", is_later=True)
+        except BodyTooLarge:
+            return refusal(413, f"the body may have {most} bytes")
+        except BodyBroken as error:
+            return refusal(400, str(error))
+
+    async def _invoked(self, request: Request, found: Found, body: bytes) -> Response:
+        asked = Asked(
+            method=request.method,
+            path=request.path,
+            params=request.query,
+            variables=dict(found.variables),
+            headers=dict(request.headers),
+            body=body,
+        )
+        return await self._invoker.invoke(found.function, asked)

@@ -1,0 +1,134 @@
+"""The functions' program: the brain and the gateway, in one process on the control plane's node.
+
+Nothing is answered before all functions, routes and instances are known: a call that comes then is
+refused by the closed port, and never led astray by half a view.
+"""
+
+import asyncio
+import ssl
+from functools import partial
+from pathlib import Path
+
+from cubernetes.api.serverless.function import Function
+from cubernetes.client.connect import connect
+from cubernetes.client.rest import Client
+from cubernetes.host.durable.files import read_or_none, write_atomic
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from cubernetes.host.supervise import supervised
+from cubernetes.host.web.httpserver import HttpServer, Limits
+from cubernetes.host.web.site import RoutedSite
+from cubernetes.host.web.tls import server_tls
+from serverless.board.kept import KeptLogs
+from serverless.board.key import FunctionKey
+from serverless.brain.naming import INSTANCES_NAMESPACE, key_for
+from serverless.brain.run import Brain
+from serverless.gateway.admin import Admin
+from serverless.gateway.invoke import Invoker
+from serverless.gateway.site import GatewaySite
+from serverless.instances import HttpInstances, Instances
+from serverless.settings import ServerlessSettings
+
+log = Log(__name__)
+
+SECRET_FILE = "secret"  # noqa: S105  the name of a file
+SECRET_CHARS = 48
+BODY_BYTES_MAX = 8 * 1024 * 1024
+QUERY_FIELDS_MAX = 200
+CONNECTIONS_MAX = 4096
+FILES = ("serverless", "files")
+
+
+async def run(
+    settings: ServerlessSettings,
+    env: Env,
+    client: Client | None = None,
+    instances: Instances | None = None,
+) -> None:
+    """Serve functions until cancelled. Their instances stay as they are."""
+    own = client or connect(settings.client, env, "serverless")
+    spoken = HttpInstances()
+    try:
+        platform = Platform(settings, env, own, instances or spoken)
+        await platform.run()
+    finally:
+        await spoken.close()
+        if client is None:
+            await own.close()
+
+
+class Platform:
+    """The parts, put together."""
+
+    def __init__(
+        self, settings: ServerlessSettings, env: Env, client: Client, instances: Instances
+    ) -> None:
+        self._settings, self._env = settings, env
+        logs = KeptLogs()
+        self.brain = Brain(client, env, instances, logs)
+        self.brain.pool_size = settings.pool_size
+        self.brain.look_interval_s = settings.look_interval_s
+        self.brain.hands.image = settings.image
+        invoker = Invoker(env, self.brain.calls, self, instances, logs)
+        limits = Limits(
+            body_bytes_max=BODY_BYTES_MAX,
+            bodies_bytes_max=settings.bodies_bytes_max,
+            query_fields_max=QUERY_FIELDS_MAX,
+            connections_max=CONNECTIONS_MAX,
+        )
+        site = GatewaySite(lambda: self.brain.table, invoker, limits)
+        self.server = HttpServer(site, limits, headers=None)
+        admin = Admin(invoker, logs)
+        own = RoutedSite(admin.routes(), limits, check_may=admin.check_may)
+        self.admin_server = HttpServer(own, limits, headers=("content-type",))
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        self.brain.hands.secret = await self._secret()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(supervised("brain", self.brain.run, self._env))
+            await self.brain.is_synced.wait()
+            tasks.create_task(supervised("gateway", self._serve, self._env))
+            if self._settings.cert:
+                tasks.create_task(supervised("admin", self._serve_admin, self._env))
+
+    def function(self, key: FunctionKey) -> Function | None:
+        return self.brain.function(key)
+
+    def instance_key(self, instance: str) -> str:
+        pod = self.brain.hands.pods.cache.get(instance, INSTANCES_NAMESPACE)
+        return key_for(self.brain.hands.secret, pod.metadata.uid) if pod is not None else ""
+
+    def why_waiting(self, key: FunctionKey) -> str:
+        return self.brain.why_waiting(key)
+
+    async def _serve(self) -> None:
+        await self._listen(self.server, self._settings.port, None)
+
+    async def _serve_admin(self) -> None:
+        told = self._settings
+        tls = server_tls(told.cert, told.key, told.client_ca)
+        await self._listen(self.admin_server, told.admin_port, tls)
+
+    async def _listen(self, server: HttpServer, port: int, tls: ssl.SSLContext | None) -> None:
+        await server.listen(self._settings.host, port, tls)
+        log.info("answering", port=server.port)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await server.stop(self._settings.stop_grace_s)
+
+    async def _secret(self) -> str:
+        """Return the secret of this node's instances, made where there is none."""
+        path = Path(self._settings.root) / SECRET_FILE
+        known = await self._env.blocking.run(FILES, partial(read_or_none, path))
+        if known:
+            return known.decode()
+        made = self._env.rng.chars(SECRET_CHARS)
+        await self._env.blocking.run(FILES, partial(_keep, path, made))
+        return made
+
+
+def _keep(path: Path, secret: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_atomic(path, secret.encode())
