@@ -143,6 +143,12 @@ def _version() -> Verb:
     return version.VERB
 
 
+def _function() -> Verb:
+    from cubectl.verbs import function
+
+    return function.VERB
+
+
 VERBS: tuple[Entry, ...] = (
     Entry("get", "show objects", _get),
     Entry("describe", "tell everything about objects", _describe),
@@ -161,6 +167,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("drain", "make a node empty, as far as budgets allow", _drain),
     Entry("why", "tell what each node says to a pod, and what would be", _why),
     Entry("wait", "return when objects are as asked", _wait),
+    Entry("function", "deploy, call and list functions, and read their logs", _function),
     Entry("label", "set labels", _label),
     Entry("annotate", "set annotations", _annotate),
     Entry("top", "tell what nodes and pods use", _top),

@@ -27,7 +27,7 @@ from tests.e2e.cluster import Cluster
 
 HOUSE = Path(__file__).resolve().parents[2]
 IMAGE_BUILDERS = {"gcc": "gcc libc6-dev", "busybox": "busybox-static"}
-BUILD_DEADLINE_S = 120
+BUILD_DEADLINE_S = 300
 # A lab that is up already, with or without a cluster, for whoever writes a test.
 ATTACHED = os.environ.get("CUBE_E2E_LAB", "")
 # A test's limit, where its file names none: the first one of a process brings up the cluster too.

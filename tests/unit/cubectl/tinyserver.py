@@ -134,8 +134,9 @@ class TinyServer:
         tree = self.trees.get(path)
         if tree is None:
             raise NotFound(f'{path.split("/")[-2]} "{path.rpartition("/")[2]}" not found')
-        if method == "PATCH":
-            return self._patch(tree, sent, is_dry=is_dry)
+        changes = {"PATCH": self._patch, "PUT": self._put}
+        if method in changes:
+            return changes[method](tree, sent, is_dry=is_dry)
         if method == "DELETE" and "dryRun" not in (sent.get("deleteOptions") or sent):
             del self.trees[path]
         return tree
@@ -154,6 +155,11 @@ class TinyServer:
         if self._path(tree) in self.trees:
             raise AlreadyExists(f'{kind.resource.plural} "{tree["metadata"]["name"]}" exists')
         return tree if is_dry else self.keep(tree)
+
+    def _put(self, tree: Tree, sent: Tree, *, is_dry: bool) -> Tree:
+        """Keep what was sent; as with a server, the status stays."""
+        new = {**sent, "status": tree["status"]} if "status" in tree else sent
+        return new if is_dry else self.keep(new)
 
     def _patch(self, tree: Tree, change: Tree, *, is_dry: bool) -> Tree:
         wanted = (change.get("metadata") or {}).get("resourceVersion")

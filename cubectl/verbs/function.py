@@ -1,0 +1,306 @@
+"""`cubectl function`: deploy code, call it, read what calls have said, list functions."""
+
+import json
+import re
+from argparse import ArgumentParser, Namespace
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from cubectl.connection.transport import HttpsTransport
+from cubectl.objects.waiting import TooLate, named, wait_until
+from cubectl.output.printers import safe, safe_lines
+from cubectl.session import Failed, Misused, Session
+from cubectl.verb import Verb
+from cubernetes.api.errors import NotFound
+from cubernetes.api.notation.jsontext import Tree
+from cubernetes.api.serverless.function import Function
+from cubernetes.api.serverless.route import Route
+from cubernetes.client.wire.queries import selection_query
+
+# Where the functions' program answers administrators, on the host of the API server.
+ADMIN_PORT = 6811
+API_VERSION = "serverless.cubernetes.io/v1"
+FUNCTIONS, ROUTES = Function.resource, Route.resource
+FOLDER_FILES_MAX = 100
+# Numbers of the spec that an option sets, by the option.
+NUMBERS = {
+    "concurrency": "concurrency",
+    "min": "minInstances",
+    "max": "maxInstances",
+    "idle": "idleSeconds",
+    "timeout": "timeoutSeconds",
+}
+_ROUTE = re.compile(r"(?:([A-Z]+(?:,[A-Z]+)*):)?(/\S*)\Z")
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("what", choices=("deploy", "invoke", "logs", "list"))
+    parser.add_argument("words", nargs="*", metavar="NAME | NAME FILE ...")
+    deploy = parser.add_argument_group("deploy")
+    deploy.add_argument("--entry", default="", help="module.function; default: FILE's action")
+    deploy.add_argument("--route", default="", metavar="[METHOD,...:]PATH", help="as GET:/hello")
+    deploy.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
+    deploy.add_argument("--resources", choices=("small", "medium", "large"))
+    for option, field in NUMBERS.items():
+        deploy.add_argument(f"--{option}", type=int, metavar="N", help=f"spec.{field}")
+    invoke = parser.add_argument_group("invoke")
+    invoke.add_argument("-p", "--param", action="append", default=[], metavar="NAME=VALUE")
+    invoke.add_argument("-d", "--data", default="", help="the body, or @FILE")
+    logs = parser.add_argument_group("logs")
+    logs.add_argument("--call", default="", help="of this call alone")
+    both = parser.add_argument_group("invoke and logs")
+    both.add_argument(
+        "--at", default="", metavar="HOST:PORT", help="of serverless, if not beside the API server"
+    )
+
+
+def run(options: Namespace, session: Session) -> None:
+    name = _name_in(options)
+    match options.what:
+        case "deploy":
+            _deploy(name, options, session)
+        case "invoke":
+            _invoke(name, options, session)
+        case "logs":
+            _logs(name, options, session)
+        case _:
+            _list(session)
+
+
+def _name_in(options: Namespace) -> str:
+    """Return the function's name. Raises: Misused: too few or too many words."""
+    words, what = options.words, options.what
+    if what == "list":
+        if words:
+            raise Misused("list takes no names: cubectl get function NAME shows one")
+        return ""
+    if not words or (what == "deploy" and len(words) < 2):
+        raise Misused(f"write {what} NAME" + (" FILE ..." if what == "deploy" else ""))
+    if what != "deploy" and len(words) > 1:
+        raise Misused(f"{what} takes one NAME")
+    return str(words[0])
+
+
+def _deploy(name: str, options: Namespace, session: Session) -> None:
+    files = files_of([Path(one) for one in options.words[1:]])
+    entry = options.entry or f"{_first_module(files)}.action"
+    wanted = _kept(name, options, session, files, entry)
+    route = _route_of(name, options, session.namespace) if options.route else None
+    revision = wanted["metadata"].get("resourceVersion")
+    if revision is None:
+        found = session.api.create(FUNCTIONS, wanted, session.namespace, is_dry=False)
+    else:
+        found = session.api.replace(FUNCTIONS, name, wanted, session.namespace, is_dry=False)
+    told = "created" if revision is None else "configured"
+    session.say(f"function/{name} {told}")
+    if route is not None:
+        _put_route(route, session)
+    _await_code(found, session)
+    if route is not None:
+        _await_route(name, session)
+
+
+def files_of(paths: list[Path]) -> dict[str, str]:
+    """Return texts by the paths that the function sees. Raises: Failed, Misused."""
+    found: dict[str, str] = {}
+    for path in paths:
+        try:
+            if path.is_dir():
+                inside = sorted(one for one in path.rglob("*") if one.is_file())
+                texts = {
+                    str(one.relative_to(path)): one.read_text()
+                    for one in inside[: FOLDER_FILES_MAX + 1]
+                    if "__pycache__" not in one.parts
+                }
+            else:
+                texts = {path.name: path.read_text()}
+        except (OSError, UnicodeDecodeError) as error:
+            raise Failed(f"{path}: {error}") from error
+        if twice := sorted(found.keys() & texts.keys()):
+            raise Misused(f"two files would be {twice[0]}")
+        found |= texts
+    if not found:
+        raise Misused("there are no files in it")
+    return found
+
+
+def _first_module(files: dict[str, str]) -> str:
+    """Return the module of the entry: `action` where there is one, else the first file."""
+    modules = [name.removesuffix(".py") for name in files if name.endswith(".py")]
+    plain = [name for name in modules if "/" not in name]
+    if "action" in plain or not plain:
+        return "action"
+    return plain[0]
+
+
+def _kept(
+    name: str, options: Namespace, session: Session, files: dict[str, str], entry: str
+) -> Tree:
+    """Return the function as it is to be: what no option names stays as it is."""
+    try:
+        tree = session.api.get(FUNCTIONS, name, session.namespace)
+    except NotFound:
+        tree = {
+            "apiVersion": API_VERSION,
+            "kind": FUNCTIONS.kind,
+            "metadata": {"name": name, "namespace": session.namespace},
+            "spec": {},
+        }
+    spec: dict[str, Any] = {**tree["spec"], "files": files, "entry": entry}
+    if options.env:
+        spec["env"] = dict(_pair(one) for one in options.env)
+    if options.resources:
+        spec["resources"] = options.resources
+    for option, field in NUMBERS.items():
+        if getattr(options, option) is not None:
+            spec[field] = getattr(options, option)
+    return {**tree, "spec": spec}
+
+
+def _route_of(name: str, options: Namespace, namespace: str) -> Tree:
+    found = _ROUTE.match(options.route)
+    if found is None:
+        raise Misused(f"--route {options.route!r}: write PATH or METHOD,METHOD:PATH")
+    methods = found[1].split(",") if found[1] else ["GET", "POST"]
+    return {
+        "apiVersion": API_VERSION,
+        "kind": ROUTES.kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"path": found[2], "methods": methods, "function": name},
+    }
+
+
+def _put_route(route: Tree, session: Session) -> None:
+    name = route["metadata"]["name"]
+    try:
+        there = session.api.get(ROUTES, name, session.namespace)
+    except NotFound:
+        session.api.create(ROUTES, route, session.namespace, is_dry=False)
+        session.say(f"route/{name} created")
+        return
+    changed = {**there, "spec": {**there["spec"], **route["spec"]}}
+    session.api.replace(ROUTES, name, changed, session.namespace, is_dry=False)
+    session.say(f"route/{name} configured")
+
+
+def _await_code(function: Tree, session: Session) -> None:
+    """Return when the code could be loaded. Raises: Failed: why it could not."""
+    name, generation = function["metadata"]["name"], function["metadata"].get("generation", 0)
+    verdict: Tree = {}
+
+    def is_known(trees: Any) -> bool:
+        for tree in trees:
+            status = tree.get("status") or {}
+            if status.get("observedGeneration", 0) >= generation:
+                verdict.update(condition_in(status, "Loaded"))
+        return verdict.get("status") in ("True", "False")
+
+    try:
+        wait_until(
+            session, FUNCTIONS, session.namespace, named(name), is_known, session.choice.timeout_s
+        )
+    except TooLate as error:
+        raise Failed(
+            f"nobody has loaded function {name} yet: is serverless enabled "
+            "(cuberoot enable serverless), and are its instances there?"
+        ) from error
+    if verdict["status"] == "False":
+        session.err.write(safe_lines(verdict.get("message", "")))
+        raise Failed(f"function {name} cannot be loaded; what it was before serves on")
+    session.say(f"function/{name} loaded")
+
+
+def _await_route(name: str, session: Session) -> None:
+    """Return when the gateway knows the route. Raises: Failed."""
+    verdict: Tree = {}
+
+    def is_known(trees: Any) -> bool:
+        for tree in trees:
+            verdict.update(condition_in(tree.get("status") or {}, "Accepted"))
+        return verdict.get("status") in ("True", "False")
+
+    try:
+        wait_until(
+            session, ROUTES, session.namespace, named(name), is_known, session.choice.timeout_s
+        )
+    except TooLate as error:
+        raise Failed(f"nobody has accepted route {name} yet") from error
+    if verdict["status"] == "False":
+        raise Failed(f"route {name}: {safe(verdict.get('message', ''))}")
+
+
+def condition_in(status: Tree, kind: str) -> Tree:
+    """Return a condition of a status; empty where there is none."""
+    return next((one for one in status.get("conditions") or () if one["type"] == kind), {})
+
+
+def _invoke(name: str, options: Namespace, session: Session) -> None:
+    query = urlencode([_pair(one) for one in options.param])
+    body = options.data.encode()
+    if options.data.startswith("@"):
+        try:
+            body = Path(options.data[1:]).read_bytes()
+        except OSError as error:
+            raise Failed(str(error)) from error
+    target = f"{_target(name, session)}/invoke" + (f"?{query}" if query else "")
+    answer = _admin(options, session).send(
+        "POST", target, body=body, media="application/octet-stream"
+    )
+    text = answer.body.decode(errors="replace")
+    if answer.status >= 400:
+        session.err.write(safe_lines(text))
+        raise Failed(f"the call ended with {answer.status}")
+    session.say(text.removesuffix("\n"))
+
+
+def _logs(name: str, options: Namespace, session: Session) -> None:
+    query = f"?{urlencode({'call': options.call})}" if options.call else ""
+    with closing(_admin(options, session)) as admin:
+        answer = admin.send("GET", f"{_target(name, session)}/logs{query}")
+    if answer.status != 200:
+        raise Failed(f"{answer.status}: {safe(answer.body.decode(errors='replace'))}")
+    for one in json.loads(answer.body):
+        head = f"{one['at']} {one['call']} {one['outcome']} {one['milliseconds']:g} ms"
+        session.say(f"== {safe(head)} {safe(one['revision'])}")
+        if one["text"]:
+            session.say(safe_lines(one["text"]).removesuffix("\n"))
+
+
+def _list(session: Session) -> None:
+    for tree in session.api.list(FUNCTIONS, session.namespace, selection_query("", "")).items:
+        status = tree.get("status") or {}
+        counts = status.get("instances") or {}
+        loaded = condition_in(status, "Loaded").get("status", "Unknown")
+        told = f"{counts.get('ready', 0)}/{counts.get('wanted', 0)} instances"
+        serving = status.get("servingRevision") or "nothing"
+        session.say(f"{tree['metadata']['name']}: loaded {loaded}, serves {serving}, {told}")
+
+
+def _target(name: str, session: Session) -> str:
+    return f"/functions/{quote(session.namespace, safe='')}/{quote(name, safe='')}"
+
+
+def _admin(options: Namespace, session: Session) -> HttpsTransport:
+    """Return the way to the functions' program, with the certificate of the API's client."""
+    place = options.at or place_beside(session.access.server)
+    access = session.access._replace(server=f"https://{place}", server_name="")
+    return HttpsTransport(access, timeout_s=session.choice.timeout_s)
+
+
+def place_beside(server: str) -> str:
+    """Return where administrators are answered, on the host of an API server."""
+    parts = urlsplit(server if "//" in server else f"//{server}")
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    return f"{host}:{ADMIN_PORT}"
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise Misused(f"{text!r}: write NAME=VALUE")
+    return name, value
+
+
+VERB = Verb(configure, run)

@@ -1,0 +1,141 @@
+"""`cubectl function`: what it makes of files and options, and what it tells."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cubectl.session import Failed, Misused
+from cubectl.verbs.function import files_of, place_beside
+from cubernetes.api.notation.jsontext import Tree
+from tests.unit.cubectl.tinyserver import TinyServer, run
+
+PATH = "/apis/serverless.cubernetes.io/v1/namespaces/default"
+CODE = "def action(req): ...\n"
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    path = tmp_path / "hello.py"
+    path.write_text(CODE)
+    return path
+
+
+def a_tree(kind: str, spec: Tree, *, loaded: str = "True", message: str = "") -> Tree:
+    """Return an object that the platform has looked at."""
+    name = "Loaded" if kind == "Function" else "Accepted"
+    condition = {"type": name, "status": loaded, "reason": "X", "message": message}
+    status: Tree = {"conditions": [condition]}
+    if kind == "Function":
+        status |= {"observedGeneration": 1000, "servingRevision": "hello-1"}
+    meta = {"name": "hello", "namespace": "default", "resourceVersion": "1", "uid": "u"}
+    version = "serverless.cubernetes.io/v1"
+    return {"apiVersion": version, "kind": kind, "metadata": meta, "spec": spec, "status": status}
+
+
+def a_server(**told: Any) -> TinyServer:
+    """Return a server that has a function and its route."""
+    server = TinyServer()
+    spec = {"files": {"old.py": CODE}, "entry": "old.action", "queue": 7, "env": {"A": "b"}}
+    server.keep(a_tree("Function", spec, **told))
+    server.keep(a_tree("Route", {"path": "/old", "function": "hello", "bodyBytes": 5}))
+    return server
+
+
+def test_deploy_gives_a_function_new_code_and_leaves_the_rest(code: Path) -> None:
+    server = a_server()
+
+    said = run(server, f"function deploy hello {code} --concurrency 9 --route GET,PUT:/hello")
+
+    spec = server.trees[f"{PATH}/functions/hello"]["spec"]
+    assert said.code == 0, said.err
+    assert said.out.splitlines() == [
+        "function/hello configured",
+        "route/hello configured",
+        "function/hello loaded",
+    ]
+    assert spec["files"] == {"hello.py": CODE}
+    assert spec["entry"] == "hello.action"
+    assert (spec["queue"], spec["env"], spec["concurrency"]) == (7, {"A": "b"}, 9)
+    route = server.trees[f"{PATH}/routes/hello"]["spec"]
+    assert (route["path"], route["methods"]) == ("/hello", ["GET", "PUT"])
+    assert route["bodyBytes"] == 5
+
+
+def test_deploy_ends_with_the_traceback_of_code_that_cannot_be_loaded(code: Path) -> None:
+    said = run(a_server(loaded="False", message="SyntaxError: no"), f"function deploy hello {code}")
+
+    assert said.code == 1
+    assert "SyntaxError: no" in said.err
+    assert "function hello cannot be loaded; what it was before serves on" in said.err
+
+
+def test_deploy_of_a_new_function_makes_it_and_its_route(code: Path) -> None:
+    server = TinyServer()
+
+    # Nobody looks at it: somebody presses Ctrl-C.
+    run(server, f"function deploy hello {code} --env GREETING=hi --route /hello/{{name}}")
+
+    spec = server.trees[f"{PATH}/functions/hello"]["spec"]
+    assert spec["env"] == {"GREETING": "hi"}
+    route = server.trees[f"{PATH}/routes/hello"]["spec"]
+    assert (route["path"], route["methods"]) == ("/hello/{name}", ["GET", "POST"])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--route hello", "write PATH or METHOD,METHOD:PATH"),
+        ("--env GREETING", "write NAME=VALUE"),
+    ],
+)
+def test_wrong_words_are_told_and_nothing_is_done(code: Path, words: str, told: str) -> None:
+    server = a_server()
+
+    said = run(server, f"function deploy hello {code} {words}")
+
+    assert said.code == 2
+    assert told in said.err
+    assert server.writes == []
+
+
+def test_files_keep_their_places_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "words.py").write_text("WORD = 1\n")
+    (tmp_path / "action.py").write_text(CODE)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "action.pyc").write_bytes(b"\xff")
+
+    assert files_of([tmp_path]) == {"action.py": CODE, "shop/words.py": "WORD = 1\n"}
+
+
+def test_two_files_of_one_name_and_none_are_refused(tmp_path: Path, code: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(Misused, match="there are no files"):
+        files_of([other])
+    (other / "hello.py").write_text(CODE)
+
+    with pytest.raises(Misused, match=r"two files would be hello\.py"):
+        files_of([code, other])
+    with pytest.raises(Failed, match="absent"):
+        files_of([tmp_path / "absent"])
+
+
+@pytest.mark.parametrize(
+    ("server", "place"),
+    [
+        ("https://10.0.0.1:6443", "10.0.0.1:6811"),
+        ("https://a.example", "a.example:6811"),
+        ("https://[fd00::1]:6443/x", "[fd00::1]:6811"),
+        ("a.example:6443", "a.example:6811"),
+    ],
+)
+def test_administrators_are_answered_on_the_host_of_the_api_server(server: str, place: str) -> None:
+    assert place_beside(server) == place
+
+
+def test_list_tells_each_function_on_a_line() -> None:
+    said = run(a_server(), "function list")
+
+    assert said.out == "hello: loaded True, serves hello-1, 0/0 instances\n"
