@@ -1,0 +1,104 @@
+"""Functions on real nodes: woken by calls, reloaded under them, back to zero, and disabled."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.pod import is_ready as is_pod_ready
+from cubernetes.client.rest import Client
+from tests.e2e.cluster import CUBEROOT, Cluster, until
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
+
+NODE = "n1"
+INSTANCES = "cube-serverless"
+FUNCTION = "serverless.cubernetes.io/function"
+ENABLED_S, DONE_S = 180.0, 60.0
+
+
+async def cubectl(kubeconfig: Path, *words: str) -> str:
+    """Run cubectl as a person would; return what it prints."""
+    argv = [sys.executable, "-m", "cubectl", "--kubeconfig", str(kubeconfig), *words]
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(DONE_S):
+        out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def ask(cluster: Cluster, path: str) -> str:
+    """Return what the gateway answers this machine: the code, and the text."""
+    url = f"http://{cluster.lab.node(NODE).address}:6810{path}"
+    argv = ["curl", "-s", "-m", "60", "-w", " %{http_code}", url]
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    text, _, code = out.decode().rpartition(" ")
+    return f"{code} {text.strip()}".strip()
+
+
+async def instances(client: Client, function: str) -> list[Pod]:
+    """Return the living pods of a function, or of the pool."""
+    listed = await client.list(Pod, INSTANCES)
+    return [
+        one
+        for one in listed.items
+        if one.metadata.labels.get(FUNCTION, "") == function and not one.metadata.is_deleted
+    ]
+
+
+async def test_functions_are_woken_by_calls_reloaded_under_them_and_go_to_zero(
+    cluster: Cluster, client: Client, kubeconfig: Path, tmp_path: Path
+) -> None:
+    """W30, W32: the first call was lost; new code interrupted calls."""
+    ended = await cluster.run(NODE, [*CUBEROOT, "enable", "serverless"], deadline_s=ENABLED_S)
+    assert "serverless is enabled" in ended.stdout
+    try:
+        await _lived(cluster, client, kubeconfig, tmp_path)
+    finally:
+        await cluster.run(NODE, [*CUBEROOT, "disable", "serverless"], deadline_s=ENABLED_S)
+
+    async def is_gone() -> bool:
+        names = {one.metadata.name for one in (await client.list(Namespace)).items}
+        return INSTANCES not in names
+
+    await until("the instances and their namespace are gone", is_gone, DONE_S)
+    assert await ask(cluster, "/greeting") == "000"
+
+
+async def _lived(cluster: Cluster, client: Client, kubeconfig: Path, folder: Path) -> None:
+    async def has_pool() -> bool:
+        return any(is_pod_ready(one) for one in await instances(client, ""))
+
+    await until("an instance of the pool is ready", has_pool, DONE_S)
+    code = folder / "greeting.py"
+    code.write_text("def action(req):\n    print('called')\n    return 'v1'\n")
+    deploy = ["function", "deploy", "greeting", str(code), "--idle", "3"]
+    said = await cubectl(kubeconfig, *deploy, "--route", "GET:/greeting")
+    assert said.splitlines()[-1] == "function/greeting loaded"
+
+    async def is_at_zero() -> bool:
+        return not await instances(client, "greeting")
+
+    await until("no instance is left without calls", is_at_zero, DONE_S)
+    assert await ask(cluster, "/greeting") == "200 v1"
+
+    code.write_text("def action(req):\n    return 'v2'\n")
+    answers: list[str] = []
+
+    async def call_on() -> None:
+        while not answers or answers[-1] != "200 v2":
+            answers.append(await ask(cluster, "/greeting"))
+
+    async with asyncio.timeout(DONE_S):
+        await asyncio.gather(call_on(), call_on(), cubectl(kubeconfig, *deploy))
+    assert set(answers) <= {"200 v1", "200 v2"}
+    assert "called" in await cubectl(kubeconfig, "function", "logs", "greeting")
+    assert await cubectl(kubeconfig, "function", "invoke", "greeting") == "v2\n"
+    await until("it goes to zero again", is_at_zero, DONE_S)
+    await cubectl(kubeconfig, "delete", "function/greeting", "route/greeting")
