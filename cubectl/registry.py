@@ -144,7 +144,7 @@ def _version() -> Verb:
 
 
 def _function() -> Verb:
-    from cubectl.verbs import function
+    from cubectl.functions import function
 
     return function.VERB
 

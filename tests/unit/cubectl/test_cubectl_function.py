@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from cubectl.functions.function import files_of, place_beside
 from cubectl.session import Failed, Misused
-from cubectl.verbs.function import files_of, place_beside
 from cubernetes.api.notation.jsontext import Tree
 from tests.unit.cubectl.tinyserver import TinyServer, run
 

@@ -1,0 +1,1 @@
+"""Verbs of functions: they speak with the functions' program beside the API server."""
