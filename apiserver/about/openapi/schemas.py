@@ -168,6 +168,8 @@ def _scalar(found: inspect.Type) -> Tree:
             return {"type": "boolean"}
         case inspect.IntType():
             return _integer(found)
+        case inspect.FloatType():
+            return {"type": "number", "format": "double"}
         case inspect.DateTimeType():
             return {"type": "string", "format": "date-time"}
         case inspect.LiteralType():
