@@ -127,7 +127,10 @@ def _left_behind(key: Ref, view: View) -> Iterator[Action]:
 
 
 def _after_end(job: Job, claim: Claim, now: datetime) -> Iterator[Action]:
-    yield from (released(pod) for pod in claim.tracked[:BURST])
+    # A pod that was made late, by a leader of before, is of no use.
+    late = [*claim.strayed, *claim.active][:BURST]
+    yield from _ended(job, late, is_counted=False)
+    yield from (released(pod) for pod in claim.tracked[:BURST] if pod.metadata.is_deleted)
     ended_at = over_at(job)
     left_s = kept_for_s(job, ended_at, now) if ended_at is not None else None
     if left_s is None:

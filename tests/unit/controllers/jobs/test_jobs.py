@@ -402,3 +402,15 @@ def test_pods_are_made_of_the_template(restart_policy: str) -> None:
     assert pod.metadata.labels["batch.kubernetes.io/controller-uid"] == life.job.metadata.uid
     assert pod.metadata.labels["job-name"] == "work"
     assert pod.metadata.labels["app"] == "web"
+
+
+def test_a_pod_that_is_made_after_the_end_is_ended_uncounted() -> None:
+    life = a_life()
+    late = replaced(life.running()[0], metadata=replaced(life.running()[0].metadata, name="late"))
+    life.end_well()
+    before = life.job.status
+    life.world.put(replaced(late, metadata=replaced(late.metadata, uid="late")))
+    life.settle()
+
+    assert not life.running()
+    assert life.job.status == before
