@@ -21,6 +21,7 @@ from controllers.nodes.taints import Taints
 from controllers.replicaset import ReplicaSets
 from controllers.roads import RoadStatuses
 from controllers.routes import Routes
+from controllers.sets.daemonsets import DaemonSets
 from controllers.sets.statefulsets import StatefulSets
 from controllers.settings import ControllersSettings
 from cubernetes.api.addresspool import pool_of
@@ -50,6 +51,7 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: ContentRestarts(),
     lambda _: ReplicaSets(),
     lambda _: StatefulSets(),
+    lambda _: DaemonSets(),
     lambda _: Budgets(),
     lambda _: HorizontalPodAutoscalers(),
     lambda _: AutoScalers(),

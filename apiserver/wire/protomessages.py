@@ -215,6 +215,16 @@ StatefulSetStatus 1=observedGeneration:int 2=replicas:int 3=readyReplicas:int 4=
   5=updatedReplicas:int 6=currentRevision 7=updateRevision 9=collisionCount:int?
   10=conditions:[StatefulSetCondition] 11=availableReplicas:int
 StatefulSetCondition 1=type 2=status 3=lastTransitionTime:time 4=reason 5=message
+DaemonSet 1=metadata:ObjectMeta 2=spec:DaemonSetSpec 3=status:DaemonSetStatus
+DaemonSetSpec 1=selector:LabelSelector 2=template:PodTemplateSpec
+  3=updateStrategy:DaemonSetUpdateStrategy 4=minReadySeconds:int 5=templateGeneration:int
+  6=revisionHistoryLimit:int?
+DaemonSetUpdateStrategy 1=type 2=rollingUpdate:RollingUpdateDaemonSet
+RollingUpdateDaemonSet 1=maxUnavailable:intOrString 2=maxSurge:intOrString
+DaemonSetStatus 1=currentNumberScheduled:int 2=numberMisscheduled:int 3=desiredNumberScheduled:int
+  4=numberReady:int 5=observedGeneration:int 6=updatedNumberScheduled:int 7=numberAvailable:int
+  8=numberUnavailable:int 9=collisionCount:int? 10=conditions:[DaemonSetCondition]
+DaemonSetCondition 1=type 2=status 3=lastTransitionTime:time 4=reason 5=message
 ControllerRevision 1=metadata:ObjectMeta 2=data:json 3=revision:int
 Job 1=metadata:ObjectMeta 2=spec:JobSpec 3=status:JobStatus
 JobSpec 1=parallelism:int? 2=completions:int? 3=activeDeadlineSeconds:int? 4=selector:LabelSelector

@@ -7,7 +7,7 @@ its template returns.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from controllers.naming import suffix_of
 from controllers.owners import is_managed_by, with_owners
@@ -17,6 +17,7 @@ from cubernetes.api.apps.controllerrevision import (
     RevisedTemplate,
     RevisionData,
 )
+from cubernetes.api.apps.daemonset import DaemonSet
 from cubernetes.api.apps.statefulset import StatefulSet
 from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import PodTemplate
@@ -27,13 +28,13 @@ HASH_COUNT = 10
 # A revision's name is the value of a label of pods.
 NAME_MAX = 63
 
-type Revised = StatefulSet
+type Revised = StatefulSet | DaemonSet
 
 
-class History(NamedTuple):
+class History[K: StatefulSet | DaemonSet](NamedTuple):
     """The revisions of a set, the oldest first; new is that of the present template."""
 
-    owner: Revised
+    owner: K
     every: Sequence[ControllerRevision]
     new: ControllerRevision | None
 
@@ -46,7 +47,7 @@ class History(NamedTuple):
         return next((one for one in self.every if one.metadata.name == name), None)
 
 
-def history_of(owner: Revised, view: View) -> History:
+def history_of[K: StatefulSet | DaemonSet](owner: K, view: View) -> History[K]:
     uid = owner.metadata.uid
     mine = [
         one
@@ -76,7 +77,7 @@ def adopted(owner: Revised, view: View) -> Iterator[Patch]:
             yield with_owners(one, (*one.metadata.owner_references, owner.owner_reference()))
 
 
-def recorded(history: History, view: View) -> Iterator[Action]:
+def recorded(history: History[Any], view: View) -> Iterator[Action]:
     """Yield what records the present template as the newest; nothing where it is."""
     owner, new = history.owner, history.new
     if new is not None:
@@ -92,7 +93,7 @@ def recorded(history: History, view: View) -> Iterator[Action]:
     yield UpdateStatus(replaced(owner, status=replaced(owner.status, collision_count=count)))
 
 
-def revision_made(history: History) -> ControllerRevision:
+def revision_made(history: History[Any]) -> ControllerRevision:
     owner = history.owner
     template, count = owner.spec.template, owner.status.collision_count
     ending = suffix_of(codec.encode(template).decode(), count, count=HASH_COUNT)
@@ -109,7 +110,7 @@ def revision_made(history: History) -> ControllerRevision:
     return ControllerRevision(metadata=meta, data=data, revision=history.last + 1)
 
 
-def cleaned(history: History, live: Collection[str]) -> Iterator[Action]:
+def cleaned(history: History[Any], live: Collection[str]) -> Iterator[Action]:
     """Yield the deletion of old revisions beyond the limit; live are those that are in use."""
     idle = [one for one in history.every if one.metadata.name not in live]
     surplus_count = max(0, len(idle) - history.owner.spec.revision_history_limit)

@@ -121,7 +121,7 @@ class State(NamedTuple):
         return unavailable_s(pod, self.wanted.spec.min_ready_seconds, self.now)
 
 
-def state_of(history: History, view: View, now: datetime) -> State:
+def state_of(history: History[StatefulSet], view: View, now: datetime) -> State:
     """Return the state of a set whose present template is recorded."""
     wanted, update = history.owner, history.new
     assert update is not None  # noqa: S101  the plan records it first

@@ -1,6 +1,7 @@
 """Every kind there is: routes, storage, watches, client, CLI and example tests come from here."""
 
 from cubernetes.api.apps.controllerrevision import ControllerRevision
+from cubernetes.api.apps.daemonset import DaemonSet
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.statefulset import StatefulSet
@@ -36,6 +37,7 @@ KINDS = Kinds(
     ReplicaSet,
     Deployment,
     StatefulSet,
+    DaemonSet,
     ControllerRevision,
     PodDisruptionBudget,
     Job,

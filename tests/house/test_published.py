@@ -101,6 +101,12 @@ BARE: dict[str, Tree] = {
             "template": {"spec": {"containers": [{"name": "a", "image": "b"}]}},
         }
     },
+    "DaemonSet": {
+        "spec": {
+            "selector": {"matchLabels": {"app": "a"}},
+            "template": {"spec": {"containers": [{"name": "a", "image": "b"}]}},
+        }
+    },
     "StatefulSet": {
         "spec": {
             "selector": {"matchLabels": {"app": "a"}},
@@ -171,6 +177,9 @@ def published(table: str, kind: type[Object]) -> dict[str, Any]:
     if prefix := {"Job": "spec", "CronJob": "spec.jobTemplate.spec"}.get(kind.resource.kind):
         pod = {path: one for path, one in of("Pod").items() if path.startswith("spec.")}
         found = {f"{prefix}.template.{path}": one for path, one in pod.items()} | found
+    if kind.resource.kind == "DaemonSet":
+        pod = {path: one for path, one in of("Pod").items() if path.startswith("spec.")}
+        found |= {f"spec.template.{path}": one for path, one in pod.items()}
     return found
 
 

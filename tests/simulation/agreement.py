@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from cubernetes.api.apps.daemonset import DaemonSet
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.statefulset import StatefulSet
@@ -36,6 +37,8 @@ def disagreements(ledger: Ledger, machines: Sequence[SimMachine]) -> Iterator[st
             yield f"{pod.ref} is on no node: {pod.spec.node_name!r}"
     yield from _rooms(ledger)
     yield from _sets(ledger, pods)
+    yield from _numbered(ledger, pods)
+    yield from _daemons(ledger, pods)
     yield from _rollouts(ledger)
     yield from _services(ledger, pods)
     yield from _budgets(ledger, pods)
@@ -52,6 +55,7 @@ def _rooms(ledger: Ledger) -> Iterator[str]:
         ReplicaSet,
         Deployment,
         StatefulSet,
+        DaemonSet,
         EndpointSlice,
         PodDisruptionBudget,
     ):
@@ -61,28 +65,42 @@ def _rooms(ledger: Ledger) -> Iterator[str]:
 
 
 def _sets(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
-    owned = 0
     for one in ledger.all(ReplicaSet):
         alive = sum(is_alive(pod, one.metadata.uid) for pod in pods)
-        owned += alive
         if alive != one.spec.replicas:
             yield f"{one.ref} has {alive} of {one.spec.replicas} pods"
         status = one.status
         told = (status.replicas, status.ready_replicas, status.observed_generation)
         if told != (alive, alive, one.metadata.generation):
             yield f"{one.ref} tells {told} with {alive} pods, generation {one.metadata.generation}"
-    for each in ledger.all(StatefulSet):
-        uid, meta = each.metadata.uid, each.metadata
-        found = sorted(pod.metadata.name for pod in pods if is_alive(pod, uid))
-        owned += len(found)
-        wanted = sorted(f"{meta.name}-{number}" for number in range(each.spec.replicas))
-        told = (each.status.replicas, each.status.updated_replicas, each.status.ready_replicas)
-        if found != wanted or told != (len(wanted),) * 3:
-            yield f"{each.ref} has {found}, tells {told} of {wanted}"
-        if each.status.observed_generation != meta.generation:
-            yield f"{each.ref} tells of an older generation than {meta.generation}"
+    every = [one for kind in (ReplicaSet, StatefulSet, DaemonSet) for one in ledger.all(kind)]
+    owned = sum(is_alive(pod, one.metadata.uid) for one in every for pod in pods)
     if owned != len(pods):
         yield f"{len(pods) - owned} pods belong to nobody"
+
+
+def _numbered(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
+    for one in ledger.all(StatefulSet):
+        meta, status = one.metadata, one.status
+        found = sorted(pod.metadata.name for pod in pods if is_alive(pod, meta.uid))
+        wanted = sorted(f"{meta.name}-{number}" for number in range(one.spec.replicas))
+        told = (status.replicas, status.updated_replicas, status.ready_replicas)
+        if found != wanted or told != (len(wanted),) * 3:
+            yield f"{one.ref} has {found}, tells {told} of {wanted}"
+        if status.observed_generation != meta.generation:
+            yield f"{one.ref} tells of an older generation than {meta.generation}"
+
+
+def _daemons(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
+    nodes = sorted(node.metadata.name for node in ledger.all(Node))
+    for one in ledger.all(DaemonSet):
+        status = one.status
+        found = sorted(pod.spec.node_name for pod in pods if is_alive(pod, one.metadata.uid))
+        told = (status.desired_number_scheduled, status.updated_number_scheduled)
+        if found != nodes or (*told, status.number_available) != (len(nodes),) * 3:
+            yield f"{one.ref} is on {found}, tells {told}, nodes are {nodes}"
+        if status.observed_generation != one.metadata.generation:
+            yield f"{one.ref} tells of an older generation than {one.metadata.generation}"
 
 
 def _rollouts(ledger: Ledger) -> Iterator[str]:
@@ -128,10 +146,21 @@ def _services(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
 def _budgets(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
     for one in ledger.all(PodDisruptionBudget):
         meta, status = one.metadata, one.status
+        if status.observed_generation != meta.generation or status.disrupted_pods:
+            yield f"{one.ref} is not counted: {status}"
         under = [pod for pod in pods if one.guards(pod.metadata.namespace, pod.metadata.labels)]
-        counts = (status.current_healthy, status.expected_pods, len(status.disrupted_pods))
-        if counts != (len(under), len(under), 0) or status.observed_generation != meta.generation:
+        counts = (status.current_healthy, status.expected_pods)
+        if any(_is_daemon(pod) for pod in under):
+            # How many of them there should be is no number of their controller's.
+            if status.disruptions_allowed:
+                yield f"{one.ref} allows {status.disruptions_allowed} and cannot know"
+        elif counts != (len(under), len(under)):
             yield f"{one.ref} tells {counts} of {len(under)} pods, generation {meta.generation}"
+
+
+def _is_daemon(pod: Pod) -> bool:
+    owner = pod.metadata.controller
+    return owner is not None and owner.kind == DaemonSet.resource.kind
 
 
 def _is_behind(pod: Pod, namespace: str, selector: Selector) -> bool:

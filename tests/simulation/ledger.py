@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from apiserver.state.items import stored
 from apiserver.state.keys import collection_in, collection_of
 from apiserver.storage.store import Op, Put
+from cubernetes.api.apps.daemonset import DaemonSet
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.shares import share_of
@@ -23,10 +24,10 @@ from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 
 LEASES = collection_of(Lease)
 # Kinds whose status counts all their pods.
-COUNTING = frozenset(map(collection_of, (Deployment, StatefulSet, PodDisruptionBudget)))
+COUNTING = frozenset(map(collection_of, (Deployment, StatefulSet, DaemonSet, PodDisruptionBudget)))
 WATCHED = (
     Namespace, Pod, Node, Service, ReplicaSet, Deployment, EndpointSlice, Lease,
-    PodDisruptionBudget, StatefulSet,
+    PodDisruptionBudget, StatefulSet, DaemonSet,
 )  # fmt: skip
 # How old a size may be that a controller with a late view still acts upon.
 STALE_S_MAX = 90.0

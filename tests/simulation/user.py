@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apiserver.auth.authorize import MASTERS
+from cubernetes.api.apps.daemonset import (
+    DaemonSet,
+    DaemonSetSpec,
+    DaemonSetUpdateStrategy,
+    RollingUpdateDaemonSet,
+)
 from cubernetes.api.apps.deployment import Deployment, DeploymentSpec, DeploymentStrategy
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
 from cubernetes.api.apps.statefulset import StatefulSet, StatefulSetSpec
@@ -80,6 +86,19 @@ def numbered(
     return StatefulSet(metadata=meta, spec=spec)
 
 
+def daemons(one: ReplicaSet, surge: int) -> DaemonSet:
+    """Return a DaemonSet of the same pods, under a name and a label of its own."""
+    labels: Labels = {"app": one.metadata.name, "by": "daemonset"}
+    bounds = RollingUpdateDaemonSet(max_unavailable=1 - surge, max_surge=surge)
+    spec = DaemonSetSpec(
+        selector=LabelSelector(match_labels=labels),
+        template=replaced(one.spec.template, metadata=TemplateMeta(labels=labels)),
+        update_strategy=DaemonSetUpdateStrategy(rolling_update=bounds),
+    )
+    meta = ObjectMeta(name=f"{one.metadata.name}-n", namespace=one.metadata.namespace)
+    return DaemonSet(metadata=meta, spec=spec)
+
+
 def service(app: str, namespace: str) -> Service:
     return Service(
         metadata=ObjectMeta(name=app, namespace=namespace),
@@ -127,6 +146,8 @@ class User:
                 one = rolling(made, self.rng.choice(("RollingUpdate", "RollingUpdate", "Recreate")))
             elif self.rng.random() < 0.4:
                 one = numbered(made, self.rng.choice(("OrderedReady", "Parallel")), app)
+            elif self.rng.random() < 0.3:
+                one = daemons(made, self.rng.choice((0, 1)))
         elif self.rng.random() < 0.4:
             one = budget(app, namespace, self.rng.choice((0, 1, "50%")))
         await self.client.create(one)
@@ -143,7 +164,7 @@ class User:
 
     async def _roll(self) -> str:
         """Change a template, or bring back one that it had: both are grace periods here."""
-        one = self._any(self.rng.choice((Deployment, Deployment, StatefulSet)))
+        one = self._any(self.rng.choice((Deployment, Deployment, StatefulSet, DaemonSet)))
         if one is None:
             return "nothing to roll"
         grace_s = self.rng.choice((1, 5, 30))
@@ -191,7 +212,9 @@ class User:
 
     async def _unmake(self) -> str:
         one = self._any(
-            self.rng.choice((ReplicaSet, Deployment, StatefulSet, Service, PodDisruptionBudget))
+            self.rng.choice(
+                (ReplicaSet, Deployment, StatefulSet, DaemonSet, Service, PodDisruptionBudget)
+            )
         )
         if one is None or one.metadata.name == "kubernetes":
             return "nothing to unmake"

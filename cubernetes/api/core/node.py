@@ -46,6 +46,10 @@ class Taint(Model):
     time_added: Instant | None = None
 
 
+# As what a pod may bear it that a node is cordoned.
+UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
+
+
 class NodeSpec(Model):
     """What the cluster has decided about a machine.
 

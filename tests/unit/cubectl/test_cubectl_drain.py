@@ -8,6 +8,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.volumes.volume import EmptyDir, Volume
 from cubernetes.api.errors import TooManyRequests
 from cubernetes.api.meta import OwnerReference, replaced
+from tests.daemons import a_daemonset
 from tests.given import a_node, a_pod, a_replicaset
 from tests.unit.cubectl.tinyserver import TinyServer, run
 
@@ -100,6 +101,21 @@ def test_pods_whose_daemonset_is_gone_are_nobodys() -> None:
 
     assert "declare no controller" in run(server, "drain n1").err
     assert (run(server, "drain n1 --force").code, list(server.trees)) == (0, [NODE])
+
+
+def test_pods_of_daemonsets_are_left_where_that_is_allowed() -> None:
+    server = TinyServer(
+        a_node(), a_daemonset("agent"), of_daemons(owned("agent-1")), owned("web-0")
+    )
+
+    refused = run(server, "drain n1")
+    assert refused.code == 1
+    assert "cannot delete DaemonSet-managed Pods" in refused.err
+
+    allowed = run(server, "drain n1 --ignore-daemonsets")
+    assert allowed.code == 0
+    assert "ignoring DaemonSet-managed Pods: default/agent-1" in allowed.err
+    assert [path for path in server.trees if path.startswith(PODS)] == [f"{PODS}/agent-1"]
 
 
 def test_a_budget_that_refuses_is_asked_again_while_the_others_go() -> None:

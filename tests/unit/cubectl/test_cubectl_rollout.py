@@ -8,6 +8,7 @@ from cubernetes.api.apps.controllerrevision import (
     RevisedTemplate,
     RevisionData,
 )
+from cubernetes.api.apps.daemonset import DaemonSet, DaemonSetStatus
 from cubernetes.api.apps.deployment import Deployment, DeploymentCondition, DeploymentStatus
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.statefulset import (
@@ -18,6 +19,7 @@ from cubernetes.api.apps.statefulset import (
 )
 from cubernetes.api.coding import codec
 from cubernetes.api.meta import replaced
+from tests.daemons import a_daemonset
 from tests.given import (
     a_container,
     a_deployment,
@@ -214,7 +216,7 @@ def test_a_deployment_is_made_of_an_image() -> None:
     assert run(server, "create").code == 2
 
 
-def a_revised(owner: StatefulSet, number: int) -> ControllerRevision:
+def a_revised(owner: StatefulSet | DaemonSet, number: int) -> ControllerRevision:
     template = a_template(containers=(a_container(image=f"web:{number}"),))
     revised = RevisedTemplate(metadata=template.metadata, spec=template.spec)
     meta = a_meta(f"web-h{number}", "default")
@@ -299,3 +301,43 @@ def test_a_statefulset_is_restarted_and_never_paused() -> None:
     assert run(server, "rollout restart sts/web").out == "statefulset.apps/web restarted\n"
     said = run(server, "rollout pause sts/web")
     assert (said.code, "pausing is not supported" in said.err) == (1, True)
+
+
+def a_daemon(**status: object) -> DaemonSet:
+    counts = {"observed_generation": 1, "desired_number_scheduled": 3, **status}
+    return replaced(a_daemonset(), status=DaemonSetStatus(**counts))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("one", "told"),
+    [
+        (a_daemon(observed_generation=0), "Waiting for daemon set spec update to be observed..."),
+        (
+            a_daemon(updated_number_scheduled=1, number_available=3),
+            'Waiting for daemon set "web" rollout to finish: '
+            "1 out of 3 new pods have been updated...",
+        ),
+        (
+            a_daemon(updated_number_scheduled=3, number_available=2),
+            'Waiting for daemon set "web" rollout to finish: 2 of 3 updated pods are available...',
+        ),
+        (
+            a_daemon(updated_number_scheduled=3, number_available=3),
+            'daemon set "web" successfully rolled out',
+        ),
+    ],
+)
+def test_the_status_of_a_daemonset_is_told_in_kubectls_words(one: DaemonSet, told: str) -> None:
+    said = run(TinyServer(one), "rollout status ds/web --watch=false")
+
+    assert (said.code, said.out) == (0, f"{told}\n")
+
+
+def test_a_daemonset_goes_back_and_is_restarted() -> None:
+    one = a_daemonset(image="web:2")
+    server = TinyServer(one, a_revised(one, 1), a_revised(one, 2))
+
+    assert run(server, "rollout undo ds/web").out == "daemonset.apps/web rolled back\n"
+    kept_one = server.trees["/apis/apps/v1/namespaces/default/daemonsets/web"]
+    assert kept_one["spec"]["template"]["spec"]["containers"][0]["image"] == "web:1"
+    assert run(server, "rollout restart ds/web").out == "daemonset.apps/web restarted\n"

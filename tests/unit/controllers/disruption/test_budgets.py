@@ -186,6 +186,7 @@ def test_a_granted_pod_does_not_count_until_it_is_seen_to_go() -> None:
     assert list(one.status.disrupted_pods) == ["web-0"]
     pauses = [each for each in plan(world) if isinstance(each, RequeueAfter)]
     assert [each.after_s for each in pauses] == [GRANT_S - 5]
+    assert not [each for each in plan(world) if isinstance(each, Record)]
 
 
 def test_a_grant_that_led_to_nothing_ends_and_is_told() -> None:

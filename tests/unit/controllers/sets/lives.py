@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from controllers.sets.eligible import node_of
 from cubernetes.api.condition import Condition
 from cubernetes.api.core.pod import Pod, is_finished, is_ready
 from cubernetes.api.core.podstatus import PodStatus
@@ -84,7 +85,7 @@ class Life[K: Object]:
             status="True" if is_ready else "False",
             last_transition_time=self.world.now,
         )
-        spec = replaced(pod.spec, node_name=pod.spec.node_name or "n1")
+        spec = replaced(pod.spec, node_name=pod.spec.node_name or node_of(pod) or "n1")
         status = PodStatus(phase="Running", conditions=(condition,))
         self.world.put(replaced(pod, spec=spec, status=status))
 
