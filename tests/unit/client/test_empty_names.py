@@ -39,6 +39,7 @@ CLIENT_CALLS: dict[str, Callable[[Client], Awaitable[Any]]] = {
     "finalize": lambda client: client.finalize(NO_NAMESPACE),
     "patch": lambda client: client.patch(Pod, "", "shop", {}),
     "delete": lambda client: client.delete(Pod, "", "shop"),
+    "evict": lambda client: client.evict("", "shop"),
     "bind": lambda client: client.bind("", "shop", "uid", "n1"),
     "scale": lambda client: client.scale(Pod, "", "shop"),
     "log": _log,
@@ -48,6 +49,7 @@ API_CALLS: dict[str, Callable[[Api], Any]] = {
     "replace": lambda api: api.replace(PODS, "", {}, "shop", is_dry=False),
     "patch": lambda api: api.patch(PODS, "", "shop", {}),
     "delete": lambda api: api.delete(PODS, "", "shop", {}),
+    "evict": lambda api: api.evict(PODS, "", "shop", {}),
     "log": lambda api: next(api.log(PODS, "", "shop", ())),
 }
 # About no object, or about a new one, which the server may name.
