@@ -9,10 +9,11 @@ import os
 import signal
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from cubectl.connection.transport import Place, Unreachable
 from cubernetes.api.bodies.envelopes import Status, error_of
@@ -22,7 +23,7 @@ from cubernetes.host.blocking import Threads
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.websocket import Dial, DialledWebSocket, HandshakeRefused, dialled
 
-__all__ = ["Console", "HandshakeRefused", "run_remotely"]
+__all__ = ["Beside", "Console", "HandshakeRefused", "run_remotely"]
 
 READ_BYTES = 32 * 1024
 # A kubelet pings every five seconds: a stream that is silent for longer is dead.
@@ -32,17 +33,29 @@ FOREVER_S = 10 * 365 * 86_400.0
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 
+class Beside(NamedTuple):
+    """What is done while the command runs, at the other end of a pipe that is one of its files.
+
+    ours: the command's end of the pipe, which is closed when the command has ended. work closes
+    the other one, and raises nothing.
+    """
+
+    ours: int
+    work: Callable[[], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Console:
-    """What of this process the command is given."""
+    """What of this process the command is given: descriptors; a negative stdin is none."""
 
-    reads: bool
-    is_terminal: bool
+    stdin: int = STDIN
+    stdout: int = STDOUT
+    is_terminal: bool = False
+    beside: Beside | None = None
 
-    @classmethod
-    def of_this_process(cls, *, reads: bool, is_terminal: bool) -> "Console":
-        """Return what was asked for, as far as there is a terminal."""
-        return cls(reads, is_terminal and os.isatty(STDIN))
+    @property
+    def reads(self) -> bool:
+        return self.stdin >= 0
 
 
 def run_remotely(place: Place, target: str, console: Console, timeout_s: float) -> int:
@@ -78,21 +91,33 @@ def _raw_terminal(console: Console) -> Iterator[None]:
 
 async def _attached(dial: Dial, console: Console) -> Status:
     files = Threads()
+    if console.beside is None:
+        return await _run(dial, console, files)
+    ours, work = console.beside
+    beside = asyncio.create_task(files.run(("console", "beside"), work, deadline_s=FOREVER_S))
+    try:
+        return await _run(dial, console, files)
+    finally:
+        os.close(ours)
+        await beside
+
+
+async def _run(dial: Dial, console: Console, files: Threads) -> Status:
     async with dialled(dial, channels.PROTOCOLS) as socket:
         tasks: list[asyncio.Task[None]] = []
         if console.is_terminal:
             tasks.append(asyncio.create_task(_tell_sizes(socket)))
         if console.reads:
-            tasks.append(asyncio.create_task(_hand_on_stdin(socket, files)))
+            tasks.append(asyncio.create_task(_hand_on_stdin(socket, files, console.stdin)))
         try:
-            return await _shown(socket, files)
+            return await _shown(socket, files, console.stdout)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _shown(socket: DialledWebSocket, files: Threads) -> Status:
+async def _shown(socket: DialledWebSocket, files: Threads, stdout: int) -> Status:
     """Write what comes, and return how the command ended.
 
     Raises: Broken: the stream ended before the command had.
@@ -101,8 +126,8 @@ async def _shown(socket: DialledWebSocket, files: Threads) -> Status:
         frame = channels.frame_of(message)
         match frame.channel:
             case Channel.STDOUT | Channel.STDERR:
-                # The numbers of the channels are those of the files.
-                write = partial(_write_all, int(frame.channel), frame.content)
+                file = stdout if frame.channel is Channel.STDOUT else STDERR
+                write = partial(_write_all, file, frame.content)
                 await files.run(("console", "out"), write, deadline_s=FOREVER_S)
             case Channel.ERROR:
                 return channels.status_in(frame.content)
@@ -111,9 +136,10 @@ async def _shown(socket: DialledWebSocket, files: Threads) -> Status:
     raise Broken("the stream ended before the command did")
 
 
-async def _hand_on_stdin(socket: DialledWebSocket, files: Threads) -> None:
+async def _hand_on_stdin(socket: DialledWebSocket, files: Threads, stdin: int) -> None:
     with suppress(Broken):  # the reader of the stream tells of it
-        while piece := await files.run(("console", "in"), _read, deadline_s=FOREVER_S):
+        read = partial(_read, stdin)
+        while piece := await files.run(("console", "in"), read, deadline_s=FOREVER_S):
             await socket.write(channels.message_of(Channel.STDIN, piece))
         await socket.write(channels.closing(Channel.STDIN))
 
@@ -129,9 +155,9 @@ async def _tell_sizes(socket: DialledWebSocket) -> None:
             await changed.wait()
 
 
-def _read() -> bytes:
+def _read(file: int) -> bytes:
     try:
-        return os.read(STDIN, READ_BYTES)
+        return os.read(file, READ_BYTES)
     except OSError:
         return b""  # a process may be started without one
 

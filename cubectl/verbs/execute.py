@@ -1,12 +1,17 @@
 """`cubectl exec`: run a command in a container, here and now."""
 
+import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from cubectl.connection.transport import Unreachable
 from cubectl.objects.targets import PODS, pod_called
 from cubectl.session import Misused, Session
 from cubectl.verb import Verb
 from cubernetes.client.wire.paths import path_of, target_of
+
+STDIN, STDOUT, NO_FILE = 0, 1, -1
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -17,32 +22,72 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("-t", "--tty", action="store_true", help="give the command a terminal")
 
 
+class Files(NamedTuple):
+    """Descriptors of this process that are a command's stdin, or NO_FILE, and its stdout.
+
+    beside: done meanwhile, at the other end of the pipe `ours`; see connection.remote.Beside.
+    """
+
+    stdin: int = NO_FILE
+    stdout: int = STDOUT
+    ours: int = NO_FILE
+    beside: Callable[[], None] | None = None
+
+
+class Container(NamedTuple):
+    """Where a command runs; without a name in the only container of the pod."""
+
+    namespace: str
+    pod: str
+    name: str = ""
+
+
 def run(options: Namespace, session: Session) -> None:
     pod = _pod_in(options.words, session)
     if not options.command:
         raise Misused("the command stands behind --: cubectl exec POD -- COMMAND")
-    # asyncio and aiohttp are slow to import, and nothing else here needs them.
-    from cubectl.connection.remote import Console, HandshakeRefused, run_remotely
-
-    console = Console.of_this_process(reads=options.stdin, is_terminal=options.tty)
-    if options.tty and not console.is_terminal:
+    is_terminal = options.tty and os.isatty(STDIN)
+    if options.tty and not is_terminal:
         session.tell("our stdin is no terminal: the command gets none either")
-    flags = {"stdin": console.reads, "stdout": True, "stderr": not console.is_terminal}
-    flags["tty"] = console.is_terminal
-    fields = [("command", word) for word in options.command]
-    fields += [("container", options.container)] if options.container else []
+    files = Files(STDIN if options.stdin else NO_FILE)
+    there = Container(session.namespace, pod, options.container)
+    code = run_in(session, there, options.command, files, is_terminal=is_terminal)
+    if code:
+        session.tell(f"command terminated with exit code {code}")
+    session.exit_code = code
+
+
+def run_in(
+    session: Session,
+    there: Container,
+    command: Sequence[str],
+    files: Files,
+    *,
+    is_terminal: bool = False,
+) -> int:
+    """Run a command in a container to its end, and return its exit code.
+
+    Raises: ApiError, Unreachable: what failed was not the command. OSError: nobody takes its
+    output.
+    """
+    # asyncio and aiohttp are slow to import, and nothing else here needs them.
+    from cubectl.connection.remote import Beside, Console, HandshakeRefused, run_remotely
+
+    beside = Beside(files.ours, files.beside) if files.beside is not None else None
+    console = Console(files.stdin, files.stdout, is_terminal, beside)
+    flags = {"stdin": files.stdin != NO_FILE, "stdout": True, "stderr": not is_terminal}
+    flags["tty"] = is_terminal
+    fields = [("command", word) for word in command]
+    fields += [("container", there.name)] if there.name else []
     fields += [(name, "true") for name, is_set in flags.items() if is_set]
-    target = target_of(path_of(PODS, session.namespace, pod, "exec"), fields)
+    target = target_of(path_of(PODS, there.namespace, there.pod, "exec"), fields)
     place, timeout_s = session.transport.place, session.choice.timeout_s
     try:
-        code = run_remotely(place, target, console, timeout_s)
+        return run_remotely(place, target, console, timeout_s)
     except HandshakeRefused as refused:
         # Why, only an answer that is no handshake can say.
         session.api.raw(target)
         raise Unreachable(str(refused)) from refused
-    if code:
-        session.tell(f"command terminated with exit code {code}")
-    session.exit_code = code
 
 
 def _pod_in(words: list[str], session: Session) -> str:

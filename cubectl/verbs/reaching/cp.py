@@ -1,0 +1,201 @@
+"""`cubectl cp`: files and folders from a container and to one, by the tar that it has.
+
+What comes from a container is not trusted: nothing is written outside the place that was named,
+nor through a link, and no link is made.
+"""
+
+import os
+import shutil
+import tarfile
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from posixpath import basename, dirname, normpath
+from typing import NamedTuple
+
+from cubectl.objects.targets import pod_called
+from cubectl.output.printers import safe
+from cubectl.session import Failed, Misused, Session
+from cubectl.verb import Verb
+from cubectl.verbs.execute import Container, Files, run_in
+
+PIECE_BYTES = 256 * 1024
+
+
+class There(NamedTuple):
+    """A path in a container."""
+
+    namespace: str
+    pod: str
+    path: str
+
+    def container(self, name: str) -> Container:
+        return Container(self.namespace, self.pod, name)
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.usage = "cubectl cp [-c CONTAINER] [NAMESPACE/]POD:PATH PATH | PATH [NAMESPACE/]POD:PATH"
+    parser.add_argument("words", nargs="*", metavar="FROM TO")
+    parser.add_argument("-c", "--container", default="")
+
+
+def run(options: Namespace, session: Session) -> None:
+    if len(options.words) != 2:
+        raise Misused("source and destination are required: cubectl cp web-0:/etc/motd motd")
+    source, target = (place_in(word, session) for word in options.words)
+    if isinstance(source, There) and isinstance(target, str):
+        _fetch(session, source, target, options.container)
+    elif isinstance(source, str) and isinstance(target, There):
+        _bring(session, source, target, options.container)
+    else:
+        raise Misused("one of source and destination must be POD:PATH, and the other one a path")
+
+
+def place_in(word: str, session: Session) -> There | str:
+    """Return what a word means: a path here, or one in a container. Raises: Misused."""
+    before, colon, path = word.partition(":")
+    if not colon or before.startswith((".", "/")):
+        return word
+    if not path or not before:
+        raise Misused(f"{word!r}: write POD:PATH; filepath can not be empty")
+    namespace, slash, pod = before.rpartition("/")
+    if namespace.count("/") or (slash and not namespace):
+        raise Misused(f"{word!r}: write [NAMESPACE/]POD:PATH")
+    return There(namespace or session.namespace, pod_called(pod, session.kinds, "no pod"), path)
+
+
+def _fetch(session: Session, there: There, here: str, container: str) -> None:
+    """Copy from a container. Raises: Failed."""
+    path = normpath(there.path)
+    name = basename(path)
+    folder = (dirname(path) or ".") if name not in ("", ".", "..") else path
+    name = name if name not in ("", ".", "..") else "."
+    command = ["tar", "-cf", "-", "-C", folder, f"./{name}" if name != "." else "."]
+    reader, writer = os.pipe()
+    unpacking = Unpacking(reader, name, Path(here))
+    files = Files(stdout=writer, ours=writer, beside=unpacking.run)
+    code = _run(session, there.container(container), command, files)
+    for warning in unpacking.warnings:
+        session.tell(f"warning: {safe(warning)}")
+    if unpacking.trouble is not None:
+        raise Failed(f"{here}: {unpacking.trouble}")
+    if code or not unpacking.count:
+        raise Failed(f"{there.pod}:{there.path}: tar ended with exit code {code}")
+
+
+def _bring(session: Session, here: str, there: There, container: str) -> None:
+    """Copy to a container. Raises: Failed."""
+    if not os.path.lexists(here):
+        raise Failed(f"{here}: no such file or directory")
+    path = there.path
+    with open(os.devnull, "wb") as nowhere:
+        files = Files(stdout=nowhere.fileno())
+        code = run_in(session, there.container(container), ["test", "-d", path], files)
+        is_folder = code == 0
+    if is_folder:
+        path = f"{path.rstrip('/')}/{os.path.basename(os.path.abspath(here))}"
+    path = normpath(path)
+    command = ["tar", "-xmf", "-", "-C", dirname(path) or "."]
+    reader, writer = os.pipe()
+    packing = Packing(writer, Path(here), basename(path))
+    files = Files(stdin=reader, ours=reader, beside=packing.run)
+    code = _run(session, there.container(container), command, files)
+    if packing.trouble is not None:
+        raise Failed(f"{here}: {packing.trouble}")
+    if code:
+        raise Failed(f"{there.pod}:{there.path}: tar ended with exit code {code}")
+
+
+def _run(session: Session, there: Container, command: Sequence[str], files: Files) -> int:
+    """Run a command there, and what stands beside it; return the command's code."""
+    try:
+        return run_in(session, there, command, files)
+    except BrokenPipeError:
+        return 1  # what stood beside it has given up, and says why
+
+
+class Unpacking:
+    """Writes what a tar holds of one name to a place here."""
+
+    def __init__(self, reader: int, name: str, place: Path) -> None:
+        self._reader, self._name, self._place = reader, name, place
+        self.warnings: list[str] = []
+        self.trouble: Exception | None = None
+        self.count = 0
+
+    def run(self) -> None:
+        try:
+            with (
+                os.fdopen(self._reader, "rb") as file,
+                tarfile.open(fileobj=file, mode="r|") as tar,
+            ):
+                for member in tar:
+                    self._take(tar, member)
+                    self.count += 1
+        except (tarfile.TarError, OSError, ValueError) as error:
+            # An archive that is empty is told by the exit code of its tar.
+            if self.count or not isinstance(error, tarfile.ReadError):
+                self.trouble = error
+
+    def _take(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        """Raises: OSError, ValueError: what the archive holds was not asked for."""
+        parts = [part for part in member.name.split("/") if part not in ("", ".")]
+        if self._name != ".":
+            if parts[:1] != [self._name]:
+                raise ValueError(f"tar contents corrupted: {member.name[:200]!r} was not asked for")
+            parts = parts[1:]
+        if ".." in parts:
+            self.warnings.append(f"file {member.name!r} is outside target destination, skipping")
+            return
+        if not member.isdir() and not member.isreg():
+            self.warnings.append(f"skipping {member.name!r}: it is no file and no folder")
+            return
+        target = self._target(parts, is_folder=member.isdir())
+        if member.isdir():
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        source = tar.extractfile(member)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(target, flags, member.mode & 0o777), "wb") as file:
+            if source is not None:
+                shutil.copyfileobj(source, file, PIECE_BYTES)
+
+    def _target(self, parts: Sequence[str], *, is_folder: bool) -> Path:
+        """Return where a member is written. Raises: ValueError: a link leads it elsewhere."""
+        if not parts:  # what was asked for itself
+            is_into = not is_folder and self._place.is_dir()
+            return self._place / self._name if is_into else self._place
+        target = self._place.joinpath(*parts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.resolve().is_relative_to(self._place.resolve()):
+            raise ValueError(f"{target}: a link leads out of {self._place}")
+        return target
+
+
+class Packing:
+    """Writes a file or a folder as a tar, under another name and as nobody's."""
+
+    def __init__(self, writer: int, source: Path, name: str) -> None:
+        self._writer, self._source, self._name = writer, source, name
+        self.trouble: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            with (
+                os.fdopen(self._writer, "wb") as file,
+                tarfile.open(fileobj=file, mode="w|", format=tarfile.GNU_FORMAT) as tar,
+            ):
+                tar.add(self._source, self._name, filter=_ownerless)
+        except BrokenPipeError:
+            return  # the tar there has ended, and says why
+        except (tarfile.TarError, OSError) as error:
+            self.trouble = error
+
+
+def _ownerless(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
+VERB = Verb(configure, run)
