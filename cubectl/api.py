@@ -17,6 +17,8 @@ from cubernetes.client.wire.paths import collection_of, path_of, target_of
 from cubernetes.client.wire.queries import Query, list_query, watch_query
 
 JSON, MERGE = "application/json", "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 WATCH_S = 300
 REFUSAL_BYTES_MAX = 256 * 1024
@@ -109,15 +111,16 @@ class Api:
         kind: Resource,
         name: str,
         namespace: str,
-        change: Tree,
+        change: Any,
         *,
         subresource: str = "",
         is_dry: bool = False,
         validation: Validation = "Strict",
+        media: str = MERGE,
     ) -> Tree:
         path = path_of(kind, namespace, name, subresource)
         target = target_of(path, _write_query(validation, is_dry=is_dry))
-        return _object_in(self._tree("PATCH", target, _json(change), MERGE))
+        return _object_in(self._tree("PATCH", target, _json(change), media))
 
     def delete(self, kind: Resource, name: str, namespace: str, options: Tree) -> Tree:
         """Ask for deletion; options are the fields of a DeleteOptions that are not left out."""
@@ -137,6 +140,13 @@ class Api:
 
     def raw(self, path: str) -> Tree:
         return self._tree("GET", path)
+
+    def text(self, target: str) -> bytes:
+        """Return what stands at a path with its query, as it comes."""
+        answer = self._transport.send("GET", target)
+        if answer.status >= 400:
+            raise _refusal(answer.status, answer.body)
+        return answer.body
 
     def watch(
         self,

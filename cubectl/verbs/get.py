@@ -7,7 +7,7 @@ this program too.
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cubectl.api import JSON, TABLE, revision_of, strange
 from cubectl.objects.targets import Target, targets_in
@@ -24,11 +24,16 @@ from cubernetes.client.wire.queries import Query
 OUTPUTS = ("wide", "yaml", "json", "name")
 
 type Found = list[tuple[Resource, list[Tree]]]
+# Makes the text of objects; the second argument tells whether one alone was asked for.
+type Text = Callable[[list[Tree], bool], str]
 
 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="KIND[,KIND] [NAME ...] | KIND/NAME ...")
-    parser.add_argument("-o", "--output", choices=OUTPUTS, default="")
+    forms = "wide, yaml, json, name, jsonpath=TEMPLATE or custom-columns=TITLE:PATH,..."
+    parser.add_argument("-o", "--output", default="", metavar="FORM", help=forms)
+    parser.add_argument("--sort-by", default="", metavar="PATH", help="such as .metadata.name")
+    parser.add_argument("--raw", default="", metavar="PATH", help="what stands at a path")
     parser.add_argument("-w", "--watch", action="store_true", help="go on with every change")
     parser.add_argument("-A", "--all-namespaces", action="store_true")
     parser.add_argument("--no-headers", action="store_true")
@@ -37,6 +42,12 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, session: Session) -> None:
+    if options.raw:
+        if options.words or not options.raw.startswith("/"):
+            raise Misused("--raw: must be a path such as /api/v1/nodes, and no other argument")
+        session.out.write(session.api.text(options.raw).decode(errors="backslashreplace"))
+        return
+    form = _form_of(options)
     targets = targets_in(options.words, session.kinds)
     namespace = "" if options.all_namespaces else session.namespace
     query = selection_of(options)
@@ -44,10 +55,23 @@ def run(options: Namespace, session: Session) -> None:
     if options.watch:
         _watch(options, session, targets[0], namespace, query)
     elif options.output in ("", "wide"):
-        _print_tables(options, session, _tables(session, targets, namespace, query))
+        tables = _tables(session, targets, namespace, query)
+        if options.sort_by:
+            found = _found(session, targets, namespace, query)
+            tables = [
+                (kind, _in_order(table, _sorted(options, trees)))
+                for (kind, table), (_, trees) in zip(tables, found, strict=True)
+            ]
+        _print_tables(options, session, tables)
     else:
         found = _found(session, targets, namespace, query)
-        _print_whole(options, session, found, is_one=len(targets) == 1 and bool(targets[0].name))
+        is_one = len(targets) == 1 and bool(targets[0].name)
+        if options.sort_by:
+            found = [(kind, _sorted(options, trees)) for kind, trees in found]
+        if form is not None:
+            session.out.write(form([tree for _, trees in found for tree in trees], is_one))
+        else:
+            _print_whole(options, session, found, is_one=is_one)
 
 
 def _check(options: Namespace, targets: Sequence[Target], query: Query) -> None:
@@ -56,8 +80,79 @@ def _check(options: Namespace, targets: Sequence[Target], query: Query) -> None:
         raise Misused("a name is of one namespace: use -n NAMESPACE, or no name with -A")
     if is_named and query:
         raise Misused("use names or a selector, not both")
+    if options.watch and (options.sort_by or "=" in options.output):
+        raise Misused("-w goes with wide, yaml, json and name, and with no --sort-by")
     if options.watch and len(targets) > 1:
         raise Misused("-w follows one kind, or one object")
+
+
+def _form_of(options: Namespace) -> Text | None:
+    """Return what makes the text of a template or of columns; None for the plain forms.
+
+    Raises: Misused: it cannot be read, before anything is asked.
+    """
+    name, _, text = options.output.partition("=")
+    try:
+        if options.sort_by:
+            _path(options.sort_by)
+        if name in ("jsonpath", "custom-columns") and text:
+            return _templated(text) if name == "jsonpath" else _columned(text, options.no_headers)
+    except ValueError as error:
+        raise Misused(f"{options.output or options.sort_by}: {error}") from error
+    if options.output not in ("", *OUTPUTS):
+        allowed = "wide, yaml, json, name, jsonpath=TEMPLATE, custom-columns=TITLE:PATH,..."
+        raise Misused(f"--output: {options.output[:80]!r} is none of {allowed}")
+    return None
+
+
+def _path(text: str) -> Any:
+    # The language of paths is read when it is needed: most lists have no use of it.
+    from cubectl.output.columns import one_path
+
+    return one_path(text)
+
+
+def _templated(text: str) -> Text:
+    from cubectl.output.jsonpath import template_of, text_for
+
+    template = template_of(text)
+
+    def form(trees: list[Tree], is_one: bool) -> str:
+        if is_one and not trees:
+            return ""
+        return text_for(template, trees[0] if is_one else printers.list_of(trees))
+
+    return form
+
+
+def _columned(text: str, is_headless: bool) -> Text:
+    from cubectl.output.columns import columns_of, rows_of
+
+    columns = columns_of(text)
+
+    def form(trees: list[Tree], _: bool) -> str:
+        heads = [] if is_headless else [[column.title for column in columns]]
+        return printers.table_text([*heads, *rows_of(columns, trees)])
+
+    return form
+
+
+def _sorted(options: Namespace, trees: list[Tree]) -> list[Tree]:
+    from cubectl.output.columns import order_by
+
+    return sorted(trees, key=order_by(_path(options.sort_by)))
+
+
+def _in_order(table: Table, trees: Sequence[Tree]) -> Table:
+    """Return a table with its rows in the order of the objects; what came since is last."""
+    places = {_place_of(tree["metadata"]): at for at, tree in enumerate(trees)}
+    last = len(places)
+    rows = sorted(table.rows, key=lambda row: places.get(_place_of(row.metadata), last))
+    return Table(table.heads, tuple(rows))
+
+
+def _place_of(metadata: Tree) -> tuple[str, str]:
+    return str(metadata.get("namespace", "")), str(metadata["name"])
 
 
 def _answered[T](
