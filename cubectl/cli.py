@@ -154,7 +154,7 @@ def _verb_called(word: str) -> Entry:
 
 
 def _verbs_told() -> str:
-    lines = [f"  {verb.name:10} {verb.summary}" for verb in VERBS]
+    lines = [f"  {verb.name:14} {verb.summary}" for verb in VERBS]
     return "verbs (each has its own --help):\n" + "\n".join(lines)
 
 

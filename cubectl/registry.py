@@ -149,15 +149,67 @@ def _function() -> Verb:
     return function.VERB
 
 
+def _cp() -> Verb:
+    from cubectl.verbs.reaching import cp
+
+    return cp.VERB
+
+
+def _patch() -> Verb:
+    from cubectl.verbs.changing import patch
+
+    return patch.VERB
+
+
+def _edit() -> Verb:
+    from cubectl.verbs.changing import edit
+
+    return edit.VERB
+
+
+def _expose() -> Verb:
+    from cubectl.verbs.changing import expose
+
+    return expose.VERB
+
+
+def _events() -> Verb:
+    from cubectl.verbs.about import events
+
+    return events.VERB
+
+
+def _api_resources() -> Verb:
+    from cubectl.verbs.about import resources
+
+    return resources.RESOURCES
+
+
+def _api_versions() -> Verb:
+    from cubectl.verbs.about import resources
+
+    return resources.VERSIONS
+
+
+def _cluster_info() -> Verb:
+    from cubectl.verbs.about import resources
+
+    return resources.INFO
+
+
 VERBS: tuple[Entry, ...] = (
     Entry("get", "show objects", _get),
     Entry("describe", "tell everything about objects", _describe),
     Entry("apply", "make the cluster hold what files say", _apply),
     Entry("create", "make new objects from files", _create),
+    Entry("patch", "change fields of objects", _patch),
+    Entry("edit", "change objects in an editor", _edit),
+    Entry("expose", "make a service for the pods of something", _expose),
     Entry("replace", "put what files say in the place of objects", _replace),
     Entry("delete", "delete objects", _delete),
     Entry("logs", "print what a container has said", _logs),
     Entry("exec", "run a command in a container", _exec),
+    Entry("cp", "copy files from a container and to one", _cp),
     Entry("port-forward", "lead ports of this machine to a pod's", _port_forward),
     Entry("scale", "change how many replicas there are", _scale),
     Entry("rollout", "follow, undo, pause and restart rollouts", _rollout),
@@ -171,5 +223,9 @@ VERBS: tuple[Entry, ...] = (
     Entry("label", "set labels", _label),
     Entry("annotate", "set annotations", _annotate),
     Entry("top", "tell what nodes and pods use", _top),
+    Entry("events", "tell what happened", _events),
+    Entry("api-resources", "tell the kinds that the cluster has", _api_resources),
+    Entry("api-versions", "tell the versions of its groups", _api_versions),
+    Entry("cluster-info", "tell where it is", _cluster_info),
     Entry("version", "tell the versions of client and server", _version),
 )

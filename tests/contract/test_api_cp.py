@@ -13,7 +13,7 @@ from kubelet.runtime.driver import Output
 from kubelet.runtime.fake_exec import Command
 from tests.contract.exec_world import DEADLINE_S, ExecWorld, an_exec_world
 
-BIG = bytes(range(256)) * 20_000
+BIG = bytes(range(256)) * 2_000
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Verbs that tell of the cluster itself: its kinds, its versions, and what happened."""
