@@ -130,8 +130,8 @@ class Unpacking:
                 tarfile.open(fileobj=file, mode="r|") as tar,
             ):
                 for member in tar:
-                    self._take(tar, member)
                     self.count += 1
+                    self._take(tar, member)
         except (tarfile.TarError, OSError, ValueError) as error:
             # An archive that is empty is told by the exit code of its tar.
             if self.count or not isinstance(error, tarfile.ReadError):
