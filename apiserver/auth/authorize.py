@@ -79,7 +79,9 @@ class Rule(NamedTuple):
 
 ROLES: dict[str, tuple[Rule, ...]] = {
     SCHEDULER: (
-        Rule(READ, ("nodes", "pods", "namespaces")),
+        Rule(READ, ("nodes", "pods", "namespaces", "poddisruptionbudgets")),
+        # Those that make room for a pod of higher priority.
+        Rule(frozenset({"delete"}), ("pods",)),
         Rule(frozenset({"create"}), ("pods/binding",)),
         Rule(CHANGE, ("pods/status",)),
         # Its own lease, and not those by which nodes show that they live.

@@ -22,6 +22,7 @@ from cubernetes.api.discovery.endpointslice import (
 )
 from cubernetes.api.errors import AlreadyExists, ApiError, ServiceUnavailable, Timeout
 from cubernetes.api.meta import Object, ObjectMeta, replaced
+from cubernetes.api.scheduling.priorityclass import SYSTEM
 from cubernetes.host.log import Log
 from cubernetes.host.timing.backoff import backoff_s
 from cubernetes.host.web.messages import Request
@@ -67,6 +68,7 @@ async def keep(backend: Backend) -> None:
 
 def _firsts(backend: Backend) -> Iterator[Object]:
     yield from (Namespace(metadata=ObjectMeta(name=name)) for name in NAMESPACES)
+    yield from SYSTEM
     yield _service(backend)
     if backend.settings.advertise_addresses:
         yield _slice(backend)

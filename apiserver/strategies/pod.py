@@ -1,9 +1,11 @@
 """Pods: they belong to a node, and take their time to end. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 from apiserver.auth.authorize import CHANGE, Attempt, acting_node
 from apiserver.state.items import Seen
+from apiserver.strategies.priorities import with_priority
 from apiserver.strategies.strategy import Cluster, Strategy
 from cubernetes.api.condition import Condition
 from cubernetes.api.core.node import Node, is_given_by
@@ -12,6 +14,7 @@ from cubernetes.api.core.podspec.qos import qos_of
 from cubernetes.api.core.podstatus import PodStatus
 from cubernetes.api.errors import Forbidden, Problem
 from cubernetes.api.meta import replaced
+from cubernetes.api.scheduling.priorityclass import PriorityClass, default_of
 from cubernetes.host.web.messages import Identity
 
 # In Kubernetes' words; clients show the reason as the pod's status.
@@ -26,6 +29,10 @@ NOT_BOUND = "the pod is not bound to this node"
 OF_ITS_OWN = {"": {"get", "delete"}, "status": {"get", *CHANGE}}
 
 
+def _default(cluster: Cluster) -> PriorityClass | None:
+    return default_of(cast(Iterable[PriorityClass], cluster.objects(PriorityClass)))
+
+
 class Pods(Strategy[Pod]):
     """A binding sets the node of a pod, once; that node's kubelet reports on it."""
 
@@ -35,6 +42,15 @@ class Pods(Strategy[Pod]):
     def prepared(self, new: Pod) -> Pod:
         conditions = (GATED,) if new.spec.scheduling_gates else ()
         return replaced(new, status=PodStatus(qos_class=qos_of(new.spec), conditions=conditions))
+
+    async def allocated(self, cluster: Cluster, new: Pod, taken: Mapping[str, str]) -> Pod:  # noqa: ARG002
+        """Write into a pod what its PriorityClass says; a class may be younger than memory."""
+        name = new.spec.priority_class_name
+        found = cluster.find(PriorityClass, name) if name else _default(cluster)
+        if name and found is None:
+            await cluster.caught_up()
+            found = cluster.find(PriorityClass, name)
+        return with_priority(new, found)
 
     def update_problems(self, old: Pod, new: Pod) -> Iterator[Problem]:
         if old.spec.node_name != new.spec.node_name:

@@ -281,6 +281,8 @@ IngressStatus 1=loadBalancer:IngressLoadBalancerStatus
 IngressLoadBalancerStatus 1=ingress:[IngressLoadBalancerIngress]
 IngressLoadBalancerIngress 1=ip 2=hostname 4=ports:[IngressPortStatus]
 IngressPortStatus 1=port:int 2=protocol 3=error
+PriorityClass 1=metadata:ObjectMeta 2=value:int 3=globalDefault:bool 4=description
+  5=preemptionPolicy
 IngressClass 1=metadata:ObjectMeta 2=spec:IngressClassSpec
 IngressClassSpec 1=controller 2=parameters:IngressClassParametersReference
 HorizontalPodAutoscaler 1=metadata:ObjectMeta 2=spec:HorizontalPodAutoscalerSpec

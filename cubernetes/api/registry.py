@@ -27,6 +27,7 @@ from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.api.serverless.function import Function
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from cubernetes.api.serverless.route import Route
+from cubernetes.api.scheduling.priorityclass import PriorityClass
 
 KINDS = Kinds(
     Namespace,
@@ -42,6 +43,7 @@ KINDS = Kinds(
     PodDisruptionBudget,
     Job,
     CronJob,
+    PriorityClass,
     Event,
     Lease,
     ConfigMap,

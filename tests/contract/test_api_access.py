@@ -70,7 +70,7 @@ async def test_w42_who_has_no_role_may_nothing_but_discover(world: World) -> Non
     assert (await world.call("GET", "/apis", identity=nobody)).code == 200
 
 
-async def test_the_scheduler_binds_and_reports_and_no_more(world: World) -> None:
+async def test_the_scheduler_binds_reports_and_makes_room_and_no_more(world: World) -> None:
     await world.call("POST", PODS, a_pod("new"))
 
     async def code(method: str, path: str, body: object = None) -> int:
@@ -82,8 +82,9 @@ async def test_the_scheduler_binds_and_reports_and_no_more(world: World) -> None
     assert bound.code == 201
     assert await code("PATCH", f"{PODS}/new/status", {"status": {"message": "x"}}) == 200
     assert await code("PATCH", f"{PODS}/new", {"metadata": {"labels": {"a": "b"}}}) == 403
-    assert await code("DELETE", f"{PODS}/new") == 403
     assert await code("POST", SETS, a_set()) == 403
+    assert await code("DELETE", SETS) == 403
+    assert await code("DELETE", f"{PODS}/new") == 200
 
 
 async def test_the_controllers_make_pods_but_no_services(world: World) -> None:

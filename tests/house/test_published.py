@@ -90,6 +90,7 @@ BARE: dict[str, Tree] = {
         "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "a"}, "maxReplicas": 2}
     },
     "IngressClass": {"spec": {"parameters": {"kind": "a", "name": "b"}}},
+    "PriorityClass": {"value": 1},
     "RoutePolicy": {"spec": {"target": {"kind": "Service", "name": "web"}}},
     "Function": {"spec": {"files": {"action.py": ""}}},
     "FunctionRevision": {"spec": {"function": "f", "files": {"action.py": ""}}},

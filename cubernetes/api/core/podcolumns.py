@@ -97,7 +97,6 @@ COLUMNS = (
     Column("Age", age_of),
     Column("IP", lambda one, _: one.status.pod_ip or "<none>", wide=True),
     Column("Node", lambda one, _: one.spec.node_name or "<none>", wide=True),
-    # Nothing nominates a node yet; scripts count columns.
-    Column("Nominated Node", lambda _, __: "<none>", wide=True),
+    Column("Nominated Node", lambda one, _: one.status.nominated_node_name or "<none>", wide=True),
     Column("Readiness Gates", _gates, wide=True),
 )

@@ -45,12 +45,7 @@ def spec_problems(spec: PodSpec, field: str) -> Iterator[Problem]:
     if spec.host_network:
         message = "is not supported: pods have a network of their own; use ports[].hostPort"
         yield Problem(f"{field}.hostNetwork", message, "FieldValueForbidden")
-    if spec.node_name and not names.is_subdomain(spec.node_name):
-        yield Problem(f"{field}.nodeName", names.SUBDOMAIN_RULE)
-    if spec.hostname and not names.is_label(spec.hostname):
-        yield Problem(f"{field}.hostname", names.LABEL_RULE)
-    if spec.subdomain and not names.is_label(spec.subdomain):
-        yield Problem(f"{field}.subdomain", names.LABEL_RULE)
+    yield from _names(spec, field)
     yield from pod_security_problems(spec.security_context, f"{field}.securityContext")
     yield from dns_problems(spec.dns_policy, spec.dns_config, field)
     yield from names.label_problems(spec.node_selector, f"{field}.nodeSelector")
@@ -101,6 +96,18 @@ def _containers(spec: PodSpec, field: str) -> Iterator[Problem]:
             yield from _lasting_problems(container, grace_s, where)
         else:
             yield from _init_problems(container, where)
+
+
+def _names(spec: PodSpec, field: str) -> Iterator[Problem]:
+    for part, text in (
+        ("nodeName", spec.node_name),
+        ("priorityClassName", spec.priority_class_name),
+    ):
+        if text and not names.is_subdomain(text):
+            yield Problem(f"{field}.{part}", names.SUBDOMAIN_RULE)
+    for part, text in (("hostname", spec.hostname), ("subdomain", spec.subdomain)):
+        if text and not names.is_label(text):
+            yield Problem(f"{field}.{part}", names.LABEL_RULE)
 
 
 def _twice(texts: Iterable[str], field: str, part: str) -> Iterator[Problem]:

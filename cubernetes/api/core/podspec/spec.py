@@ -69,6 +69,9 @@ class PodSpec(Model):
     tolerations: which taints of nodes it bears, and how long it stays on a node out of reach.
     affinity: which nodes, and which pods beside it, it must have or would rather have.
     topology_spread_constraints: how evenly it and its like must lie over places.
+    priority_class_name: the PriorityClass that says how much it matters.
+    priority: how much it matters, as its class says; the server writes it.
+    preemption_policy: whether it may take the place of pods of lower priority, as its class says.
     scheduling_gates: reasons not to place it yet; they may be taken away, and none added.
     """
 
@@ -96,6 +99,9 @@ class PodSpec(Model):
     topology_spread_constraints: Annotated[
         tuple[TopologySpreadConstraint, ...], msgspec.Meta(max_length=64)
     ] = ()
+    priority_class_name: str = ""
+    priority: int | None = None
+    preemption_policy: Literal["PreemptLowerPriority", "Never"] | None = None
     scheduling_gates: Annotated[tuple[PodSchedulingGate, ...], msgspec.Meta(max_length=64)] = ()
 
 
