@@ -19,6 +19,7 @@ from cubernetes.api.errors import (
     NotFound,
 )
 from cubernetes.api.meta import replaced
+from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.client.cache import Key, key_of
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
@@ -33,7 +34,9 @@ from cubernetes.reconcile.records import Recorder
 from cubernetes.scheduling.nodeinfo import PodRequests, facts_of, requests_of
 from cubernetes.scheduling.peers.neighbour import Neighbour, neighbour_of
 from cubernetes.scheduling.plan import Placement, Unschedulable, cursor_of, is_reported, place
+from cubernetes.scheduling.preempt import Preemption, Preemptor, awaited, preemption
 from cubernetes.scheduling.snapshot import Snapshot
+from cubernetes.scheduling.standing import Standing, standing_of
 from scheduler.counts import Counts
 from scheduler.settings import SchedulerSettings
 from scheduler.waiting import Waiting
@@ -61,6 +64,31 @@ class Write(NamedTuple):
     pod: Pod
     verdict: Placement | Unschedulable
     epoch: int
+    room: Preemption | None = None
+
+    @property
+    def nominated(self) -> str:
+        return self.room.node if self.room is not None else ""
+
+    @property
+    def says_nothing_new(self) -> bool:
+        """Whether a pod says already that no node takes it, and nobody is to leave for it."""
+        victims = self.room.victims.values() if self.room is not None else ()
+        return (
+            isinstance(self.verdict, Unschedulable)
+            and is_reported(self.pod, self.verdict)
+            and self.pod.status.nominated_node_name == self.nominated
+            and all(one.neighbour.is_leaving for one in victims)
+        )
+
+
+class Asking(NamedTuple):
+    """A pod that needs a node, with what is asked of nodes for it."""
+
+    pod: Pod
+    requests: PodRequests
+    neighbour: Neighbour
+    standing: Standing
 
 
 class Scheduler:
@@ -71,6 +99,7 @@ class Scheduler:
         self._pods = Informer(client, Pod, env)
         self._nodes = Informer(client, Node, env)
         self._namespaces = Informer(client, Namespace, env)
+        self._budgets = Informer(client, PodDisruptionBudget, env)
         self._recorder = Recorder(client, env, settings.scheduler_name)
         self._snapshot = Snapshot()
         self._waiting = Waiting(
@@ -80,6 +109,8 @@ class Scheduler:
         )
         self._counts = Counts(env.metrics)
         self._cursor = ""
+        # The room that is made for a pod, by its uid.
+        self._rooms: dict[str, Preemption] = {}
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -95,10 +126,12 @@ class Scheduler:
             tasks.create_task(self._pods.run())
             tasks.create_task(self._nodes.run())
             tasks.create_task(self._namespaces.run())
+            tasks.create_task(self._budgets.run())
             # Half a view would fill a few nodes, or call the cluster full.
             await self._pods.synced.wait()
             await self._nodes.synced.wait()
             await self._namespaces.synced.wait()
+            await self._budgets.synced.wait()
             self._cursor = cursor_of(self._pods.cache.list())
             await self._decide_for_ever(tasks)
 
@@ -107,12 +140,11 @@ class Scheduler:
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         has_grown = False
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
-            has_grown = self._snapshot.remove(old.metadata.uid)
+            has_grown = self._remove(old)
         if new is not None:
             has_grown |= self._count(old, new)
             if self._is_ours(new) and (old is None or _asks_anew(old, new)):
-                self._waiting.add(key_of(new))
-                self._news.set()
+                self._ask(new)
         if has_grown:
             self._wake()
 
@@ -121,12 +153,32 @@ class Scheduler:
         if not new.spec.node_name:
             return False
         if is_finished(new):
-            return self._snapshot.remove(new.metadata.uid)
+            return self._remove(new)
         if old is not None and _weighs_the_same(old, new):
             return False
         return self._snapshot.see(
-            new.metadata.uid, new.spec.node_name, requests_of(new), neighbour_of(new)
+            new.metadata.uid,
+            new.spec.node_name,
+            requests_of(new),
+            neighbour_of(new),
+            standing_of(new),
         )
+
+    def _ask(self, pod: Pod) -> None:
+        standing = standing_of(pod)
+        self._waiting.add(key_of(pod), standing.priority, standing.since_s)
+        self._news.set()
+
+    def _remove(self, pod: Pod) -> bool:
+        """Let a pod count no longer, and its room be asked for by those for whom it left."""
+        self._rooms.pop(pod.metadata.uid, None)
+        kept = self._snapshot.lift(pod.metadata.uid)
+        if kept is not None:
+            self._snapshot.note_room(kept.node)
+        for namespace, name in self._snapshot.nominated_on(pod.spec.node_name):
+            if (waits := self._pods.cache.get(name, namespace)) is not None:
+                self._ask(waits)
+        return self._snapshot.remove(pod.metadata.uid) or kept is not None
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if new is not None:
@@ -194,31 +246,77 @@ class Scheduler:
         if pod is None or not self._is_ours(pod):
             self._waiting.done(key)
             return None
-        uid = pod.metadata.uid
-        if sent_to := self._snapshot.assumed(uid):
+        if sent_to := self._snapshot.assumed(pod.metadata.uid):
             return Write(pod, Placement(sent_to), self._waiting.epoch)
-        requests: PodRequests = requests_of(pod)
-        neighbour = neighbour_of(pod)
-        verdict = self._verdict(requests, neighbour)
+        one = Asking(pod, requests_of(pod), neighbour_of(pod), standing_of(pod))
+        kept = self._snapshot.lift(pod.metadata.uid)
+        nominated = kept.node if kept is not None else pod.status.nominated_node_name
+        verdict = self._verdict(one, nominated)
+        room = None
         if isinstance(verdict, Placement):
             self._cursor = verdict.node
-            self._snapshot.assume(uid, verdict.node, requests, neighbour)
-            if self._snapshot.has_news:
-                # A pod with a rule about this one may wait for it.
-                self._wake()
-        elif is_reported(pod, verdict):
+            self._snapshot.assume(pod.metadata.uid, verdict.node, *one[1:])
+        else:
+            room = self._making_room(one, nominated)
+        if kept is not None and kept.node != (room.node if room is not None else ""):
+            self._snapshot.note_room(kept.node)
+        write = Write(pod, verdict, self._waiting.epoch, room)
+        if self._snapshot.has_news:
+            # Room that is not kept, or a pod with a rule about this one: others may wait for it.
+            self._wake()
+        if isinstance(verdict, Unschedulable) and write.says_nothing_new:
             now_s = self._env.clock.monotonic()
-            self._waiting.park(key, now_s, self._waiting.epoch, verdict.refused)
+            self._waiting.park(key, now_s, write.epoch, verdict.refused)
             return None
-        return Write(pod, verdict, self._waiting.epoch)
+        return write
 
-    def _verdict(self, requests: PodRequests, neighbour: Neighbour) -> Placement | Unschedulable:
+    def _verdict(self, one: Asking, nominated: str) -> Placement | Unschedulable:
         clock, counts = self._env.clock, self._counts
         began_at = clock.monotonic()
-        verdict = place(requests, self._snapshot, self._cursor, neighbour=neighbour)
+        verdict = place(
+            one.requests,
+            self._snapshot,
+            self._cursor,
+            neighbour=one.neighbour,
+            nominated=nominated,
+        )
         counts.deciding.observe(clock.monotonic() - began_at)
         (counts.placed if isinstance(verdict, Placement) else counts.unplaced).inc()
         return verdict
+
+    def _making_room(self, one: Asking, nominated: str) -> Preemption | None:
+        """Return which pods leave for a pod that no node takes, and keep their room for it."""
+        uid = one.pod.metadata.uid
+        if one.pod.spec.preemption_policy == "Never":
+            return None
+        pod = Preemptor(one.requests, one.neighbour, one.standing.priority)
+        if not self._snapshot.has_lower(pod.priority):
+            return None
+        room = self._awaited(uid) or awaited(pod, self._snapshot, nominated)
+        if room is None:
+            budgets = self._budgets.cache.list()
+            room = preemption(pod, self._snapshot, self._cursor, budgets)
+        if room is None:
+            self._rooms.pop(uid, None)
+            return None
+        for other, victim in room.victims.items():
+            if victim.is_nominated:
+                # It is not there yet: it gives up the room that was kept for it.
+                self._snapshot.lift(other)
+                self._rooms.pop(other, None)
+                namespace, name = victim.standing.key
+                if (waits := self._pods.cache.get(name, namespace)) is not None:
+                    self._ask(waits)
+        there = {other: one for other, one in room.victims.items() if not one.is_nominated}
+        self._rooms[uid] = room = room._replace(victims=there)
+        self._snapshot.nominate(uid, room.node, one.requests, one.standing)
+        return room
+
+    def _awaited(self, uid: str) -> Preemption | None:
+        """Return the room that was made for a pod, with the victims that are still there."""
+        room = self._rooms.get(uid)
+        victims = self._snapshot.there(room.victims) if room is not None else {}
+        return room._replace(victims=victims) if room is not None and victims else None
 
     # Act
 
@@ -227,7 +325,9 @@ class Scheduler:
             if isinstance(write.verdict, Placement):
                 await self._bind(key, write.pod, write.verdict.node)
             else:
-                await self._tell(write.pod, write.verdict)
+                await self._tell(write.pod, write.verdict, write.nominated)
+                if write.room is not None:
+                    await self._make_room(write.pod, write.room)
                 now_s = self._env.clock.monotonic()
                 self._waiting.park(key, now_s, write.epoch, write.verdict.refused)
                 self._news.set()
@@ -250,10 +350,28 @@ class Scheduler:
         self._recorder.record(Record(pod, "Scheduled", message))
         log.info("pod bound", pod=pod.ref, node=node, cause=pod.cause)
 
-    async def _tell(self, pod: Pod, verdict: Unschedulable) -> None:
+    async def _make_room(self, pod: Pod, room: Preemption) -> None:
+        """Delete the pods in whose place a pod comes; those that leave already are left alone."""
+        for uid, victim in room.victims.items():
+            if victim.neighbour.is_leaving:
+                continue
+            namespace, name = victim.standing.key
+            found = self._pods.cache.get(name, namespace)
+            try:
+                await self._client.delete(Pod, name, namespace, uid=uid)
+            except (NotFound, Conflict):
+                # It is gone, or another one has its name: the watch will say so.
+                continue
+            log.info("pod preempted", pod=victim.standing.key, by=pod.ref, node=room.node)
+            if found is not None:
+                by = f"{pod.metadata.namespace}/{pod.metadata.name}"
+                told = f"Preempted by {by} on node {room.node}"
+                self._recorder.record(Record(found, "Preempted", told))
+
+    async def _tell(self, pod: Pod, verdict: Unschedulable, nominated: str) -> None:
         now = self._env.clock.now()
         conditions = with_condition(pod.status.conditions, verdict.condition, now)
-        status = replaced(pod.status, conditions=conditions)
+        status = replaced(pod.status, conditions=conditions, nominated_node_name=nominated)
         await self._client.update_status(replaced(pod, status=status))
         self._recorder.record(Record(pod, "FailedScheduling", verdict.message, "Warning"))
 

@@ -22,13 +22,14 @@ class Parked(NamedTuple):
 
 
 class Waiting:
-    """In the order of asking; a pod that fails again and again holds up no other."""
+    """By priority, age and order of asking; a pod that fails again and again holds up no other."""
 
     def __init__(
         self, *, retry_base_s: float = 10.0, retry_limit_s: float = 300.0, wake_pause_s: float = 0.2
     ) -> None:
         """Between two wakings wake_pause_s pass: so much a stream of small news may cost."""
-        self._queue: Workqueue[Key] = Workqueue()
+        self._ranks: dict[Key, tuple[float, ...]] = {}
+        self._queue: Workqueue[Key] = Workqueue(lambda key: self._ranks.get(key, ()))
         self._base_s, self._limit_s = retry_base_s, retry_limit_s
         self._wake_pause_s = wake_pause_s
         self._parked: dict[Key, Parked] = {}
@@ -50,7 +51,9 @@ class Waiting:
         """Return how many pods no node has taken so far."""
         return len(self._parked)
 
-    def add(self, key: Key) -> None:
+    def add(self, key: Key, priority: int = 0, created_s: float = 0.0) -> None:
+        """Ask for a pod: those of higher priority are taken first, and then the older."""
+        self._ranks[key] = (-priority, created_s)
         self._queue.add(key)
 
     def take(self, now_s: float) -> Key | None:
@@ -72,6 +75,7 @@ class Waiting:
         """Give a key back that needs no node any more."""
         self._unlist(key)
         self._parked.pop(key, None)
+        self._ranks.pop(key, None)
         self._queue.done(key)
 
     def park(self, key: Key, now_s: float, epoch: int, refused: Refused) -> None:

@@ -6,11 +6,11 @@ be due at a later time. What holds always:
 * a key is never with two workers at once;
 * an add is never lost: the key is taken after it, unless it was due later and held;
 * failures lengthen the pause of their own key, a success forgets them;
-* keys come in the order in which they became ready.
+* keys come in the order of their ranks, where they have any, and then as they became ready.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 
 from cubernetes.host.timing.backoff import backoff_s, jittered_s
@@ -23,7 +23,10 @@ HELD_MAX_S = 300.0
 class Workqueue[K: Hashable]:
     """As large as there are keys: asking for a key twice is asking once."""
 
-    def __init__(self) -> None:
+    def __init__(self, rank: Callable[[K], tuple[float, ...]] | None = None) -> None:
+        """rank: a ready key of a lower rank is taken first, of equal ones the older."""
+        self._rank = rank
+        self._ranked: list[tuple[tuple[float, ...], int, K]] = []
         self._ready: OrderedDict[K, None] = OrderedDict()
         self._busy: set[K] = set()
         self._asked_again: set[K] = set()
@@ -44,7 +47,13 @@ class Workqueue[K: Hashable]:
         if key in self._busy:
             self._asked_again.add(key)
         else:
-            self._ready[key] = None
+            self._make_ready(key)
+
+    def _make_ready(self, key: K) -> None:
+        if self._rank is not None and key not in self._ready:
+            self._entry_count += 1
+            heappush(self._ranked, (self._rank(key), self._entry_count, key))
+        self._ready[key] = None
 
     def add_at(self, key: K, at_s: float) -> None:
         """Ask for key at a time, whatever happens until then; the earliest such wish counts."""
@@ -55,11 +64,15 @@ class Workqueue[K: Hashable]:
         heappush(self._timetable, (at_s, self._entry_count, key))
 
     def take(self, now_s: float) -> K | None:
-        """Return the key that has been ready longest; it is busy until `done` or `retry`."""
+        """Return the key whose turn it is; it is busy until `done` or `retry`."""
         self._ring(now_s)
         if not self._ready:
             return None
-        key, _ = self._ready.popitem(last=False)
+        if self._rank is None:
+            key, _ = self._ready.popitem(last=False)
+        else:
+            key = heappop(self._ranked)[2]
+            del self._ready[key]
         self._busy.add(key)
         return key
 
@@ -99,7 +112,7 @@ class Workqueue[K: Hashable]:
         self._busy.remove(key)
         if key in self._asked_again:
             self._asked_again.remove(key)
-            self._ready[key] = None
+            self._make_ready(key)
 
     def _ring(self, now_s: float) -> None:
         """Make ready whatever is due."""

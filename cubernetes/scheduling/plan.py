@@ -59,15 +59,18 @@ class Unschedulable:
 type Verdict = Placement | Unschedulable
 
 
-def place(
+def place(  # noqa: PLR0913  tests exchange the rules
     requests: PodRequests,
     snapshot: Snapshot,
     cursor: str,
     filters: Sequence[Filter] = FILTERS,
     scores: Sequence[Score] = SCORES,
     neighbour: Neighbour = ALONE,
+    nominated: str = "",
 ) -> Verdict:
     """Choose the node with the highest score; of several, the next after cursor.
+
+    nominated: the node on which others made room for the pod: it is taken if it passes.
 
     Asks no further than the first node that passes and could not be better.
     """
@@ -76,7 +79,8 @@ def place(
     best = ""
     if len(known.reasons) < len(snapshot):
         # A pod of few nodes, such as one of a DaemonSet, is not asked about at all the others.
-        best = search.best(_named(requests, snapshot)) or search.best(snapshot.names_after(cursor))
+        first = [nominated] if snapshot.node(nominated) is not None else _named(requests, snapshot)
+        best = search.best(first) or search.best(snapshot.names_after(cursor))
     return Placement(best) if best else search.refusal()
 
 
@@ -140,7 +144,7 @@ class Search:
     def _passing(self, names: Iterable[str]) -> Iterator[NodeInfo]:
         known, peers = self._known.reasons, self._peers
         for name in names:
-            if name in known or (peers and any(refuses(name) for _, refuses in peers)):
+            if name in known or (peers and self.is_kept_away(name)):
                 continue
             node = self._snapshot.node(name)
             assert node is not None, f"{name} is in no snapshot"  # noqa: S101  a bug if not
@@ -157,6 +161,10 @@ class Search:
 
     def _total(self, node: NodeInfo) -> int:
         return sum(one.weight * one.rates(self._requests, node) for one in self._scores)
+
+    def is_kept_away(self, name: str) -> bool:
+        """Tell whether rules about other pods keep the pod from a node."""
+        return any(refuses(name) for _, refuses in self._peers)
 
     def told(self, name: str) -> Iterator[tuple[str, str]]:
         """Yield every filter that refuses a node, by its name, with the reason."""

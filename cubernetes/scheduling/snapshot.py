@@ -10,24 +10,28 @@ times.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from cubernetes.scheduling.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
 from cubernetes.scheduling.peers.index import PodIndex
 from cubernetes.scheduling.peers.neighbour import ALONE, Neighbour
 from cubernetes.scheduling.plugin import Change, Filter, News, news_of
+from cubernetes.scheduling.standing import ORDINARY, Standing
 
 REMEMBERED_REQUESTS_MAX = 256
 
 
 class Assignment(NamedTuple):
-    """Where a pod counts, with what."""
+    """Where a pod counts, with what. One that is nominated is not there: its room is kept."""
 
     node: str
     requests: PodRequests
     is_seen: bool
     neighbour: Neighbour = ALONE
+    standing: Standing = ORDINARY
+    is_nominated: bool = False
 
 
 class Refusals(NamedTuple):
@@ -46,6 +50,8 @@ class Snapshot:
         # A pod may be seen before its node is: usage does not depend on facts.
         self._usages: dict[str, NodeUsage] = {}
         self._assignments: dict[str, Assignment] = {}
+        self._nominated: dict[str, Assignment] = {}
+        self._priorities: Counter[int] = Counter()
         self._refusals: dict[PodRequests, Refusals] = {}
         self._news: dict[str, News] = {}
         self._moved: dict[str, set[Neighbour]] = {}
@@ -115,10 +121,18 @@ class Snapshot:
             self.pods.remove_node(name)
             self._forget_refusals(name)
 
-    def see(self, uid: str, node: str, requests: PodRequests, neighbour: Neighbour = ALONE) -> bool:
+    def see(
+        self,
+        uid: str,
+        node: str,
+        requests: PodRequests,
+        neighbour: Neighbour = ALONE,
+        standing: Standing = ORDINARY,
+    ) -> bool:
         """Count a pod where it was seen; return whether that may help any other."""
-        old, new = self._assignments.get(uid), Assignment(node, requests, True, neighbour)
-        self._assignments[uid] = new
+        new = Assignment(node, requests, True, neighbour, standing)
+        old = self._forget(uid)
+        self._remember(uid, new)
         if old is not None and (old.node, old.requests) == (node, requests):
             return self._exchange(old, new)
         if old is not None:
@@ -136,19 +150,82 @@ class Snapshot:
 
     def remove(self, uid: str) -> bool:
         """Count a pod no longer: it has finished, or is gone. Return whether room has grown."""
-        assignment = self._assignments.pop(uid, None)
+        assignment = self._forget(uid)
         if assignment is not None:
             self._take_off(assignment)
         return assignment is not None
 
+    def _remember(self, uid: str, one: Assignment) -> None:
+        self._assignments[uid] = one
+        self._priorities[one.standing.priority] += 1
+
+    def _forget(self, uid: str) -> Assignment | None:
+        one = self._assignments.pop(uid, None)
+        if one is not None:
+            priority = one.standing.priority
+            self._priorities[priority] -= 1
+            if not self._priorities[priority]:
+                del self._priorities[priority]
+        return one
+
     # What was decided
 
     def assume(
-        self, uid: str, node: str, requests: PodRequests, neighbour: Neighbour = ALONE
+        self,
+        uid: str,
+        node: str,
+        requests: PodRequests,
+        neighbour: Neighbour = ALONE,
+        standing: Standing = ORDINARY,
     ) -> None:
         assert uid not in self._assignments, f"{uid} is assigned"  # noqa: S101  a bug if not
-        self._assignments[uid] = Assignment(node, requests, False, neighbour)
-        self._put_on(self._assignments[uid])
+        one = Assignment(node, requests, False, neighbour, standing)
+        self._remember(uid, one)
+        self._put_on(one)
+
+    # Who is to have the room of others
+
+    def has_lower(self, priority: int) -> bool:
+        """Tell whether any pod that is there matters less."""
+        return any(one < priority for one in self._priorities)
+
+    def there(self, uids: Iterable[str]) -> dict[str, Assignment]:
+        """Return those of some pods that count, as they are now."""
+        return {uid: self._assignments[uid] for uid in uids if uid in self._assignments}
+
+    def by_node(self) -> Mapping[str, Mapping[str, Assignment]]:
+        """Return what counts on each node, by uid, the nominated ones too."""
+        found: dict[str, dict[str, Assignment]] = {}
+        for uid, one in (*self._assignments.items(), *self._nominated.items()):
+            found.setdefault(one.node, {})[uid] = one
+        return found
+
+    def nominate(self, uid: str, node: str, requests: PodRequests, standing: Standing) -> None:
+        """Keep room on a node for a pod for which others leave it; it is not there yet."""
+        self.lift(uid)
+        one = Assignment(node, requests, False, ALONE, standing, is_nominated=True)
+        self._nominated[uid] = one
+        self._set_usage(node, self._usages.get(node, NodeUsage()).plus(requests))
+
+    def lift(self, uid: str) -> Assignment | None:
+        """Keep no room for a pod any more; return what was kept. The caller notes it as news."""
+        one = self._nominated.pop(uid, None)
+        if one is not None:
+            self._set_usage(one.node, self._usages[one.node].minus(one.requests))
+            self._forget_refusals(one.node)
+        return one
+
+    def note_room(self, node: str) -> None:
+        """Note that less is kept on a node than was."""
+        self._note(node, News.PODS)
+
+    def nominated_on(self, node: str) -> list[tuple[str, str]]:
+        """Return the pods for which room is kept on a node, by namespace and name."""
+        if not self._nominated:
+            return []
+        return [one.standing.key for one in self._nominated.values() if one.node == node]
+
+    # How it is counted
 
     def assumed(self, uid: str) -> str:
         """Return the node that a pod was sent to and not yet seen on; empty where none."""

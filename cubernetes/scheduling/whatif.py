@@ -12,11 +12,14 @@ from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.resources import units
+from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.api.quantities import Quantity
 from cubernetes.scheduling.nodeinfo import NodeFacts, facts_of, requests_of
 from cubernetes.scheduling.peers.neighbour import neighbour_of
 from cubernetes.scheduling.plan import Placement, Search, cursor_of, place
+from cubernetes.scheduling.preempt import Preemptor, preemption
 from cubernetes.scheduling.snapshot import Snapshot
+from cubernetes.scheduling.standing import standing_of
 
 FORMS = (
     "node [NAME] +4cpu +8Gimemory",
@@ -42,6 +45,7 @@ class Cluster(NamedTuple):
     pods: Sequence[Pod]
     nodes: Sequence[Node]
     namespaces: Sequence[Namespace]
+    budgets: Sequence[PodDisruptionBudget] = ()
 
 
 class Refusing(NamedTuple):
@@ -57,11 +61,14 @@ class Answer(NamedTuple):
 
     chosen: the node that the scheduler would take now; empty where there is none.
     passing: every node that passes.
+    room: where none does, the node on which pods of lower priority would make room; victims: them.
     """
 
     chosen: str
     passing: tuple[str, ...]
     refusing: tuple[Refusing, ...]
+    room: str = ""
+    victims: tuple[str, ...] = ()
 
 
 def answer(cluster: Cluster, pod: Pod, suppositions: Iterable[str] = ()) -> Answer:
@@ -87,8 +94,16 @@ def answer(cluster: Cluster, pod: Pod, suppositions: Iterable[str] = ()) -> Answ
             passing.append(name)
         for one in told:
             by_reason.setdefault(one, []).append(name)
-    chosen = verdict.node if isinstance(verdict, Placement) else ""
-    return Answer(chosen, tuple(passing), _grouped(by_reason))
+    grouped = _grouped(by_reason)
+    if isinstance(verdict, Placement):
+        return Answer(verdict.node, tuple(passing), grouped)
+    preemptor = Preemptor(requests, neighbour, pod.spec.priority or 0)
+    is_patient = pod.spec.preemption_policy == "Never"
+    found = None if is_patient else preemption(preemptor, snapshot, cursor, cluster.budgets)
+    if found is None:
+        return Answer("", (), grouped)
+    victims = sorted("/".join(one.standing.key) for one in found.victims.values())
+    return Answer("", (), grouped, found.node, tuple(victims))
 
 
 def _grouped(by_reason: Mapping[tuple[str, str], Sequence[str]]) -> tuple[Refusing, ...]:
@@ -106,7 +121,7 @@ def _snapshot(cluster: Cluster, facts: Mapping[str, NodeFacts], gone: set[str]) 
     for pod in cluster.pods:
         uid, node = pod.metadata.uid, pod.spec.node_name
         if node and uid not in gone and not is_finished(pod):
-            snapshot.see(uid, node, requests_of(pod), neighbour_of(pod))
+            snapshot.see(uid, node, requests_of(pod), neighbour_of(pod), standing_of(pod))
     return snapshot
 
 

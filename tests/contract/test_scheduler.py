@@ -14,6 +14,7 @@ from apiserver.storage.memory import MemoryStore
 from cubernetes.api.bodies.envelopes import Binding
 from cubernetes.api.coding import codec
 from cubernetes.api.condition import Condition, condition_of, with_condition
+from cubernetes.api.core.event import Event
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import Pod
@@ -112,6 +113,16 @@ class Place:
                 pods = await self.pods()
                 if holds(pods):
                     return pods
+                await asyncio.sleep(0.02)
+
+    async def until_told(self, reason: str, message: str) -> None:
+        """Wait for an event; fail where one of the reason says something else."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                events = (await self.admin.list(Event)).items
+                if found := [one.message for one in events if one.reason == reason]:
+                    assert found == [message]
+                    return
                 await asyncio.sleep(0.02)
 
 

@@ -11,6 +11,7 @@ from cubernetes.api.core import namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.meta import Object
+from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.scheduling.whatif import FORMS, Answer, Cluster, NotUnderstood, answer
 
 NODES_SHOWN_MAX = 8
@@ -32,7 +33,12 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace, session: Session) -> None:
     tree = session.api.get(Pod.resource, options.name, session.namespace)
     pod = codec.from_tree(Pod, tree).model
-    cluster = Cluster(_all(session, Pod), _all(session, Node), _all(session, namespace.Namespace))
+    cluster = Cluster(
+        _all(session, Pod),
+        _all(session, Node),
+        _all(session, namespace.Namespace),
+        _all(session, PodDisruptionBudget),
+    )
     try:
         now = answer(cluster, pod)
         then = answer(cluster, pod, options.suppositions)
@@ -73,6 +79,8 @@ def _told(found: Answer, when: str) -> Iterator[str]:
         )
     else:
         yield f"{when}: no node takes it, of {total}"
+    if found.room:
+        yield f"  {found.room} would, in the place of {_few(found.victims)}"
     for one in found.refusing:
         yield f"  {len(one.nodes)} by {one.plugin}: {one.reason}: {_few(one.nodes)}"
 

@@ -4,7 +4,8 @@ A question is answered once by looking at all pods, and from then on with each p
 leaves: a decision costs a look-up for each node that it asks, and no look at other pods.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from cubernetes.api.meta import Labels
 from cubernetes.scheduling.nodeinfo import NodeFacts
@@ -70,6 +71,17 @@ class PodIndex:
     def carrying(self, carried: Carried) -> Places:
         """Return how many pods have a rule, by place."""
         return self._carried[carried]
+
+    @contextmanager
+    def without(self, node: str, pods: Sequence[Neighbour]) -> Iterator[None]:
+        """Answer, for the length of the block, as if these pods of a node were gone."""
+        for one in pods:
+            self.add(node, one, -1)
+        try:
+            yield
+        finally:
+            for one in pods:
+                self.add(node, one)
 
     # What was seen
 

@@ -8,6 +8,7 @@ from cubernetes.api.coding import codec
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Taint
 from cubernetes.api.core.podspec.placement.spread import PodSchedulingGate
+from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.meta import replaced
 from tests.given import a_meta, a_node, a_pod
 from tests.unit.cubectl import tinyserver
@@ -106,6 +107,22 @@ def test_gates_and_an_end_are_told_before_all_nodes(server: TinyServer) -> None:
     told = "default/gated is held back by its scheduling gates: a, b"
     assert run(server, "why pod gated").out.splitlines()[0] == told
     assert "default/over has finished" in run(server, "why pod over").err
+
+
+def test_who_would_leave_for_a_pod_that_matters_more_is_told(server: TinyServer) -> None:
+    important = a_pod("important", cpu="4")
+    spec = replaced(important.spec, priority=10, tolerations=(Toleration(operator="Exists"),))
+    server.keep(codec.to_tree(replaced(important, spec=spec)))
+    server.keep(codec.to_tree(a_pod("full", node="n1", cpu="1", phase="Running")))
+    told = run(server, "why pod important").out.splitlines()
+    assert told[1:3] == [
+        "now: no node takes it, of 3",
+        "  n1 would, in the place of default/full",
+    ]
+
+    patient = replaced(spec, preemption_policy="Never")
+    server.keep(codec.to_tree(replaced(important, spec=patient)))
+    assert "in the place of" not in run(server, "why pod important").out
 
 
 def test_memory_pods_labels_and_devices_may_be_supposed(server: TinyServer) -> None:

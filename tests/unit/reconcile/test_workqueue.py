@@ -176,3 +176,22 @@ def test_keys_that_are_due_at_the_same_time_come_in_the_order_of_asking() -> Non
         queue.add_at(key, 5.0)
 
     assert [queue.take(5.0) for _ in range(4)] == ["c", "a", "b", None]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=30))
+def test_keys_of_lower_rank_come_first_and_equal_ones_in_their_order(
+    asked: list[tuple[str, bool]],
+) -> None:
+    ranks = {"a": (2.0,), "b": (1.0,), "c": (2.0,), "d": (0.0, 5.0), "e": (0.0, 1.0)}
+    queue: Workqueue[str] = Workqueue(lambda key: ranks.get(key, (9.0,)))
+    waiting: list[str] = []
+    for key, is_taken in asked:
+        queue.add(key)
+        if key not in waiting:
+            waiting.append(key)
+        if is_taken:
+            expected = min(waiting, key=lambda one: ranks.get(one, (9.0,)))
+            assert queue.take(0) == expected
+            queue.done(expected)
+            waiting.remove(expected)
+        assert len(queue) == len(waiting)

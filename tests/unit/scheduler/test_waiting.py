@@ -221,3 +221,19 @@ def test_where_refusals_are_of_very_many_kinds_all_pods_are_woken_unasked() -> N
 
     assert ask.count == 0
     assert sum(waiting.take(1) is not None for _ in range(2 * ASKED_MAX)) == ASKED_MAX + 1
+
+
+def test_pods_come_by_priority_then_by_age_then_as_asked_for_woken_ones_too() -> None:
+    waiting = Waiting(retry_base_s=10, wake_pause_s=0)
+    asked = {"young": (0, 9.0), "old": (0, 1.0), "high": (5, 9.0), "low": (-1, 0.0)}
+    keys = {name: ("default", name) for name in asked}
+    for name, (priority, created_s) in asked.items():
+        waiting.add(keys[name], priority, created_s)
+    order = [keys[name] for name in ("high", "old", "young", "low")]
+
+    taken = [waiting.take(0) for _ in order]
+    assert taken == order
+    for key in reversed(order):
+        waiting.park(key, 0, waiting.epoch, REFUSED)
+    waiting.wake(1, NEWS)
+    assert [waiting.take(1) for _ in order] == order

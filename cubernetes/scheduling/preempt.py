@@ -1,0 +1,127 @@
+"""Which pods make room for one that matters more, and on which node: with the least harm.
+
+As kube-scheduler: of a node's pods of lower priority as many stay as can, those first that a budget
+protects, then those that matter more. Of the nodes that one takes which breaks the fewest budgets,
+whose most important victim matters least, whose victims matter least together and are fewest, and
+whose most important victim is the youngest.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
+from cubernetes.scheduling.nodeinfo import NodeInfo, PodRequests
+from cubernetes.scheduling.peers.neighbour import Neighbour
+from cubernetes.scheduling.plan import Search, first_refusing
+from cubernetes.scheduling.registry import FILTERS
+from cubernetes.scheduling.snapshot import Assignment, Snapshot
+
+# So many nodes on which it could be are compared: what a decision may cost.
+CANDIDATES_MAX = 100
+# Added to priorities so that one victim is always less harm than two of the same.
+PRIORITY_OFFSET = 2**31
+
+
+class Preemptor(NamedTuple):
+    """The pod that needs room."""
+
+    requests: PodRequests
+    neighbour: Neighbour
+    priority: int
+
+
+class Preemption(NamedTuple):
+    """Where room is made, and by whom: uids, with what counts of each."""
+
+    node: str
+    victims: dict[str, Assignment]
+    broken_count: int = 0
+
+    @property
+    def harm(self) -> tuple[float, ...]:
+        """Return the least for the least harm."""
+        standings = [one.standing for one in self.victims.values()]
+        highest = max(one.priority for one in standings)
+        oldest_s = min(one.since_s for one in standings if one.priority == highest)
+        together = sum(one.priority + PRIORITY_OFFSET for one in standings)
+        return (self.broken_count, highest, together, len(standings), -oldest_s)
+
+
+def preemption(
+    pod: Preemptor, snapshot: Snapshot, cursor: str, budgets: Sequence[PodDisruptionBudget] = ()
+) -> Preemption | None:
+    """Return the least harm by which a pod that no node takes gets a place; None: it gets none."""
+    if not snapshot.has_lower(pod.priority):
+        return None
+    found: list[Preemption] = []
+    by_node = snapshot.by_node()
+    for name in snapshot.names_after(cursor):
+        there = by_node.get(name, {})
+        lower = {uid: one for uid, one in there.items() if one.standing.priority < pod.priority}
+        if lower and (candidate := _on(pod, snapshot, name, lower, budgets)) is not None:
+            found.append(candidate)
+            if len(found) == CANDIDATES_MAX:
+                break
+    return min(found, key=lambda one: one.harm, default=None)
+
+
+def awaited(pod: Preemptor, snapshot: Snapshot, node: str) -> Preemption | None:
+    """Return the pods of lower priority that are leaving a node, where there are any."""
+    there = snapshot.by_node().get(node, {})
+    leaving = {
+        uid: one
+        for uid, one in there.items()
+        if one.neighbour.is_leaving and one.standing.priority < pod.priority
+    }
+    return Preemption(node, leaving) if leaving else None
+
+
+def _on(
+    pod: Preemptor,
+    snapshot: Snapshot,
+    name: str,
+    victims: dict[str, Assignment],
+    budgets: Sequence[PodDisruptionBudget],
+) -> Preemption | None:
+    if not _fits(pod, snapshot, name, victims.values()):
+        return None
+    order = sorted(
+        victims.items(), key=lambda one: (-one[1].standing.priority, one[1].standing.since_s)
+    )
+    breaking = set(_breaking(order, budgets))
+    # Stable: of the protected ones and of the others those that matter more come first.
+    for uid, one in sorted(order, key=lambda each: each[0] not in breaking):
+        del victims[uid]
+        if not _fits(pod, snapshot, name, victims.values()):
+            victims[uid] = one
+    return Preemption(name, victims, len(breaking & victims.keys()))
+
+
+def _breaking(
+    pods: Iterable[tuple[str, Assignment]], budgets: Sequence[PodDisruptionBudget]
+) -> Iterator[str]:
+    """Yield those that a budget would not allow to go, if all went in this order."""
+    left = [one.status.disruptions_allowed for one in budgets]
+    for uid, pod in pods:
+        who = pod.neighbour
+        labels = dict(who.labels)
+        guards = [at for at, one in enumerate(budgets) if one.guards(who.namespace, labels)]
+        if any(left[at] <= 0 for at in guards):
+            yield uid
+        for at in guards:
+            left[at] -= 1
+
+
+def _fits(pod: Preemptor, snapshot: Snapshot, name: str, gone: Iterable[Assignment]) -> bool:
+    """Tell whether a node would take a pod if some of its pods were gone."""
+    node = snapshot.node(name)
+    assert node is not None, f"{name} is in no snapshot"  # noqa: S101  a bug if not
+    gone = list(gone)
+    usage = node.usage
+    for one in gone:
+        usage = usage.minus(one.requests)
+    if first_refusing(pod.requests, NodeInfo(node.facts, usage), FILTERS) is not None:
+        return False
+    company = [one.neighbour for one in gone if not one.is_nominated]
+    with snapshot.pods.without(name, company):
+        return not Search(pod.requests, snapshot, pod.neighbour).is_kept_away(name)
