@@ -79,12 +79,16 @@ def place(  # noqa: PLR0913  tests exchange the rules
     best = ""
     if len(known.reasons) < len(snapshot):
         # A pod of few nodes, such as one of a DaemonSet, is not asked about at all the others.
-        first = [nominated] if snapshot.node(nominated) is not None else _named(requests, snapshot)
-        best = search.best(first) or search.best(snapshot.names_after(cursor))
+        first = _first(requests, snapshot, nominated)
+        best = search.best(first) if first else ""
+        best = best or search.best(snapshot.names_after(cursor))
     return Placement(best) if best else search.refusal()
 
 
-def _named(requests: PodRequests, snapshot: Snapshot) -> Sequence[str]:
+def _first(requests: PodRequests, snapshot: Snapshot, nominated: str) -> Sequence[str]:
+    """Return the nodes that are asked before the others: where there is room, or the only ones."""
+    if nominated and snapshot.node(nominated) is not None:
+        return [nominated]
     affinity = requests.node_affinity
     names = named_nodes(affinity) if affinity is not None else None
     return [name for name in sorted(names or ()) if snapshot.node(name) is not None]

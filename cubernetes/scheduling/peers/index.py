@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from cubernetes.api.meta import Labels
 from cubernetes.scheduling.nodeinfo import NodeFacts
-from cubernetes.scheduling.peers.neighbour import REQUIRED_WEIGHT, Neighbour, PeerTerm
+from cubernetes.scheduling.peers.neighbour import NO_RULES, REQUIRED_WEIGHT, Neighbour, PeerTerm
 from cubernetes.scheduling.peers.tally import Question, Tally
 
 QUESTIONS_MAX = 256
@@ -133,6 +133,8 @@ class PodIndex:
             self._weigh(node, pod, sign * count)
 
     def _weigh(self, node: str, pod: Neighbour, count: int) -> None:
+        if pod.rules is NO_RULES and not self._tallies:
+            return
         labels = self._labels.get(node)
         if labels is None:
             return
