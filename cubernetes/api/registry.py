@@ -24,10 +24,10 @@ from cubernetes.api.kinds import Kinds
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.networking.ingressclass import IngressClass
 from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
+from cubernetes.api.scheduling.priorityclass import PriorityClass
 from cubernetes.api.serverless.function import Function
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from cubernetes.api.serverless.route import Route
-from cubernetes.api.scheduling.priorityclass import PriorityClass
 
 KINDS = Kinds(
     Namespace,
