@@ -3,9 +3,10 @@
 A plan yields the status first: it is refused where the Job was written since, and with it what
 follows from it. `tally.py` says how pods are counted, `ending.py` how a Job ends.
 
-**Views.** A pod's end is noted, and a pod too many ended, only in a view of pods as new as the Job:
-in an older one a pod may run that has been counted. A pod is made only in a view of the Job as new
-as the ended pods that have lost their finalizer: those the Job has noted.
+**Views.** A pod's end is noted, an absent pod counted, and a pod too many ended, only in a view of
+pods as new as the Job: in an older one a pod may run that has been counted, and one may be absent
+that was not made yet. A pod is made only in a view of the Job as new as the ended pods that have
+lost their finalizer: those the Job has noted.
 
 **Pods whose Job is gone** lose the finalizer, and the garbage collector sees to the rest.
 """
@@ -154,7 +155,7 @@ def _step(job: Job, claim: Claim, view: View, now: datetime) -> Iterator[Action]
     ending = ending_of(job, claim, tally, now)
     ended = _to_end(job, claim, tally, ending)
     is_behind = view.revision(Pod) < revision_of(job)
-    if is_behind and (ended or tally.is_noting):
+    if is_behind and (ended or tally.needs_new_pods):
         yield RequeueAfter(VIEW_PAUSE_S)
         return
     status = _status_of(job, claim, tally, ending, now)

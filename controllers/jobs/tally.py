@@ -6,10 +6,11 @@ A pod's end is noted in three steps, each of which the next plan sees before it 
 2. the finalizer goes from the pod, which from then on may be removed;
 3. in one write the uid leaves the list and the count goes up.
 
-Step 1 is taken only for pods with the finalizer, in a view of pods as new as the Job; step 3 only
-for pods without. A finalizer never returns, and the Job's resourceVersion guards each of its
-writes: so no pod is counted twice, and none goes uncounted. Successes of an Indexed Job need no
-list: that an index is complete can be noted twice.
+Step 1 is taken only for pods with the finalizer, step 3 only for pods without. In a view of pods
+that is older than the Job, step 1 waits, and step 3 for pods that are absent: such a view may be
+from before they were made. A finalizer never returns, and the Job's resourceVersion guards each of
+its writes: so no pod is counted twice, and none goes uncounted. Successes of an Indexed Job need
+no list: that an index is complete can be noted twice.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,9 @@ NOTED_MAX = 500  # pods that one write takes note of; the next plan goes on
 class Tally(NamedTuple):
     """What has ended, as of a view.
 
-    status: the Job's, with what this plan notes. is_noting: whether it takes note of pods anew.
+    status: the Job's, with what this plan notes.
+    needs_new_pods: whether it takes note of pods anew, or counts absent ones: only a view of pods
+        as new as the Job allows that.
     done: whose end the stored status tells: their finalizers may go.
     succeeded_count, failed_count: all that have ended, also those that are not noted yet.
     complete, failed: the indexes that are complete, and those of which nothing more becomes.
@@ -36,7 +39,7 @@ class Tally(NamedTuple):
     """
 
     status: JobStatus
-    is_noting: bool
+    needs_new_pods: bool
     done: Sequence[Pod]
     succeeded_count: int
     failed_count: int
@@ -49,6 +52,7 @@ def tally_of(job: Job, claim: Claim) -> Tally:
     noted = job.status.uncounted_terminated_pods or UncountedTerminatedPods()
     known = {*noted.succeeded, *noted.failed}
     tracked = {pod.metadata.uid for pod in claim.tracked}
+    are_absent = bool(known - {pod.metadata.uid for pod in claim.every})
     before = indexes_in(job.status.completed_indexes)
     succeeded = [pod for pod in claim.tracked if _is_success(pod, job, known, before)]
     failed = [
@@ -74,7 +78,8 @@ def tally_of(job: Job, claim: Claim) -> Tally:
     last = last_failures(job, claim.every)
     return Tally(
         status=replaced(status, failed=counted_failed, failed_indexes=text_of(lost)),
-        is_noting=any(not job.spec.is_indexed or is_failed(pod, job) for pod in anew),
+        needs_new_pods=are_absent
+        or any(not job.spec.is_indexed or is_failed(pod, job) for pod in anew),
         done=[pod for pod in claim.tracked if _is_noted(pod, job, known, before)],
         succeeded_count=len(complete) if job.spec.is_indexed else counted_succeeded + waiting,
         failed_count=counted_failed + len(left.failed) + len(failed),

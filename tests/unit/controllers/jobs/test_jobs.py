@@ -318,6 +318,22 @@ def test_in_a_view_of_pods_older_than_the_job_nothing_is_noted() -> None:
     assert actions == [RequeueAfter(1.0)]
 
 
+def test_in_a_view_of_pods_from_before_they_were_made_none_is_counted() -> None:
+    life = JobLife(completions=1, backoff_limit=1000)
+    life.plan()
+    life.finish_one(is_success=False)
+    life.plan()
+    noted = life.job.status
+
+    # No write since the Job was made: there is no pod in it.
+    before_all = life.world.writes - 1
+    assert life.plan(pods_behind=before_all) == 0
+    assert life.job.status == noted
+
+    life.end_well()
+    assert counts(life) == (1, 1)
+
+
 def test_in_a_view_of_the_job_older_than_its_counts_no_pod_is_made() -> None:
     life = a_life(completions=1)
     life.finish_one(is_success=True)
