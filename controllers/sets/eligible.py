@@ -42,12 +42,10 @@ def verdict_of(wanted: DaemonSet, node: Node) -> Verdict:
 
 def tolerations_of(spec: PodSpec) -> tuple[Toleration, ...]:
     """Return what a pod bears: what its template says, and what every daemon bears."""
-    words = [(word, "NoExecute") for word in STAYS] + [(word, "NoSchedule") for word in COMES]
-    if spec.host_network:
-        words += [(word, "NoSchedule") for word in OF_THE_HOST]
+    comes = (*COMES, *OF_THE_HOST) if spec.host_network else COMES
     added = [
-        Toleration(key=PREFIX + word, operator="Exists", effect=effect)  # type: ignore[arg-type]
-        for word, effect in words
+        *(Toleration(key=PREFIX + word, operator="Exists", effect="NoExecute") for word in STAYS),
+        *(Toleration(key=PREFIX + word, operator="Exists", effect="NoSchedule") for word in comes),
     ]
     return (*spec.tolerations, *(one for one in added if one not in spec.tolerations))
 

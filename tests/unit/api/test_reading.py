@@ -30,7 +30,7 @@ def whole(kind: type[Object]) -> Object:
 WHOLE: dict[str, Object] = {kind.resource.kind: whole(kind) for kind in KINDS}
 MAPS = ("labels", "annotations", "matchLabels", "selector", "capacity", "allocatable",
         "requests", "limits", "nodeSelector", "data", "binaryData", "stringData",
-        "images")  # fmt: skip
+        "images", "disruptedPods", "files")  # fmt: skip
 ODD: list[Any] = [
     *(True, False, 0, 1, -1, 2**31, 2**70, 0.0, 1.0, 1.5, "", "a", "1", "a\x00b", "\\u0000", "é"),
     *([], {}, ["a"], [1], {"a": 1}, {"a": "b"}, [{}], {"": ""}),
@@ -144,5 +144,7 @@ def _with_news(tree: Any) -> Any:
         return [_with_news(one) for one in tree]
     if not isinstance(tree, dict):
         return tree
-    news = {key: value if key in MAPS else _with_news(value) for key, value in tree.items()}
+    # Variables are a list, and a map in a function.
+    maps = (*MAPS, "env") if isinstance(tree.get("env"), dict) else MAPS
+    news = {key: value if key in maps else _with_news(value) for key, value in tree.items()}
     return {**news, "news": [{"of": "tomorrow"}]}

@@ -241,7 +241,7 @@ def test_what_is_not_known_here_is_told_by_its_name(raw: bytes, path: str) -> No
     [
         (b"", "does not begin"),
         (b"{}", "does not begin"),
-        (a_body("Job", b""), "'Job' is not read from protobuf"),
+        (a_body("PodTemplate", b""), "'PodTemplate' is not read from protobuf"),
         (a_body("Pod", part(1, 5)), "Pod.metadata"),
         (a_body("Pod", b"\x0a\xff"), "Pod: a protobuf varint does not end"),
         (a_body("Pod", b"\x0a\x7fabc"), "ends beyond its message"),

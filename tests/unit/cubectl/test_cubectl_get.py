@@ -248,7 +248,7 @@ def test_describe_shows_events_and_hides_what_apply_notes() -> None:
 
 
 def test_describe_of_owners_shows_their_pods() -> None:
-    server = TinyServer(a_replicaset("web"), a_pod("web-0"), a_node("n1"))
+    server = TinyServer(a_replicaset("web"), a_pod("web-0", node="n1"), a_node("n1"))
 
     assert "web-0   0/1     Pending" in run(server, "describe rs web").out
     assert "web-0   0/1     Pending" in run(server, "describe node n1").out
