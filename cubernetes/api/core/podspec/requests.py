@@ -1,6 +1,5 @@
 """What a pod's containers request and may use: how it is summed, and what is legal."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from cubernetes.api.core.podspec.container import Resources
@@ -21,21 +20,29 @@ def requested(spec: PodSpec) -> Mapping[str, int]:
     beside the sidecars that began before them: the pod needs what the greediest of these moments
     does, or what all containers do that run once it is initialized.
     """
-    most: Counter[str] = Counter()
-    beside: Counter[str] = Counter()
+    beside: dict[str, int] = {}
+    most: dict[str, int] = {}
     for container in spec.init_containers:
-        needed = beside + _counts(container.resources)
+        needed = dict(beside)
+        _add(needed, container.resources)
         if is_sidecar(container):
             beside = needed
-        most |= needed
+        _raise(most, needed)
     for container in spec.containers:
-        beside += _counts(container.resources)
-    return dict(most | beside)
+        _add(beside, container.resources)
+    _raise(beside, most)
+    return beside
 
 
-def _counts(resources: Resources) -> Counter[str]:
-    wanted = {**resources.limits, **resources.requests}
-    return Counter({name: units(name, amount) for name, amount in wanted.items()})
+def _add(totals: dict[str, int], resources: Resources) -> None:
+    for name, amount in {**resources.limits, **resources.requests}.items():
+        if count := units(name, amount):
+            totals[name] = totals.get(name, 0) + count
+
+
+def _raise(totals: dict[str, int], floor: Mapping[str, int]) -> None:
+    for name, count in floor.items():
+        totals[name] = max(totals.get(name, 0), count)
 
 
 def container_problems(resources: Resources, field: str) -> Iterator[Problem]:
