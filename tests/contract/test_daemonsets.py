@@ -1,50 +1,27 @@
 """DaemonSets against the real API server, controllers and scheduler, and a tiny kubelet."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import pytest
 
 from cubernetes.api.apps.daemonset import DaemonSet
 from cubernetes.api.core.node import Node
-from cubernetes.api.core.pod import Pod, is_ready
-from cubernetes.api.errors import Conflict, Invalid, NotFound
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.errors import Invalid
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.client.rest import Client
-from tests.contract.test_controllers import a_cluster, join, until
+from tests.contract.tended import a_tended_cluster
+from tests.contract.test_controllers import join, until
 from tests.daemons import a_daemonset
-from tests.given import a_running_pod
 
 NODES = ("n1", "n2", "n3")
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    # Its nodes renew no Lease.
-    async with a_cluster(silent_after_s=600.0) as found:
-        for node in NODES:
-            await join(found, node, cpu="64")
-        kubelet = asyncio.create_task(_keep_house(found))
+    async with a_tended_cluster(*NODES) as found:
         yield found
-        assert not kubelet.done(), kubelet
-        kubelet.cancel()
-        await asyncio.wait([kubelet])
-
-
-async def _keep_house(client: Client) -> None:
-    """Make bound pods ready, and end those that are to go."""
-    while True:
-        for pod in (await client.list(Pod)).items:
-            meta = pod.metadata
-            with suppress(NotFound, Conflict):
-                if meta.is_deleted:
-                    await client.delete(Pod, meta.name, meta.namespace, uid=meta.uid, grace_s=0)
-                elif pod.spec.node_name and not is_ready(pod):
-                    status = a_running_pod(ip="10.244.1.2").status
-                    await client.update_status(replaced(pod, status=status))
-        await asyncio.sleep(0.02)
 
 
 def a_wish(**fields: object) -> DaemonSet:

@@ -1,8 +1,6 @@
 """Deployments against the real API server, controllers and scheduler, and a tiny kubelet."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import pytest
 
@@ -11,44 +9,26 @@ from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.revisions import READ_CONTENT
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.event import Event
-from cubernetes.api.core.pod import Pod, is_ready
-from cubernetes.api.errors import Conflict, Invalid, NotFound
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.errors import Invalid
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.client.rest import Client
-from tests.contract.test_controllers import a_cluster, join, until
-from tests.given import a_deployment, a_running_pod
+from tests.contract.tended import a_tended_cluster, make_ready
+from tests.contract.test_controllers import until
+from tests.given import a_deployment
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    # Its node renews no Lease.
-    async with a_cluster(silent_after_s=600.0) as found:
-        await join(found, "n1", cpu="64")
-        kubelet = asyncio.create_task(_keep_house(found))
+    async with a_tended_cluster("n1", tend=_tend) as found:
         yield found
-        assert not kubelet.done(), kubelet
-        kubelet.cancel()
-        await asyncio.wait([kubelet])
-
-
-async def _keep_house(client: Client) -> None:
-    while True:
-        for pod in (await client.list(Pod)).items:
-            # It has gone or changed meanwhile: the next look tells.
-            with suppress(NotFound, Conflict):
-                await _tend(client, pod)
-        await asyncio.sleep(0.02)
 
 
 async def _tend(client: Client, pod: Pod) -> None:
-    """Make a bound pod ready, unless it is of the image `bad`; end one that is to go."""
-    meta = pod.metadata
-    if meta.is_deleted:
-        await client.delete(Pod, meta.name, meta.namespace, uid=meta.uid, grace_s=0)
-    elif pod.spec.node_name and not is_ready(pod) and _image(pod) != "bad":
-        status = a_running_pod(ip="10.244.1.2").status
-        await client.update_status(replaced(pod, status=status))
+    """Make a pod ready, unless it is of the image `bad`."""
+    if _image(pod) != "bad":
+        await make_ready(client, pod)
 
 
 def _image(one: Pod | Deployment) -> str:

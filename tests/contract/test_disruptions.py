@@ -6,21 +6,22 @@ No pod is lost here but by evictions, so the number of healthy pods must hold at
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import pytest
 
 from cubernetes.api.core.pod import Pod, is_ready
-from cubernetes.api.errors import Conflict, NotFound, TooManyRequests
-from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.errors import NotFound, TooManyRequests
+from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.policy.poddisruptionbudget import (
     PodDisruptionBudget,
     PodDisruptionBudgetSpec,
 )
 from cubernetes.api.selectors import LabelSelector
 from cubernetes.client.rest import Client
-from tests.contract.test_controllers import a_cluster, fresh, join, until
-from tests.given import WEB, a_replicaset, a_running_pod
+from tests.contract.tended import a_tended_cluster
+from tests.contract.test_controllers import fresh, until
+from tests.given import WEB, a_replicaset
 
 REPLICAS, STAY = 5, 3
 EVICTED_MIN = 12
@@ -28,28 +29,8 @@ EVICTED_MIN = 12
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    # Its node renews no Lease.
-    async with a_cluster(silent_after_s=600.0) as found:
-        await join(found, "n1", cpu="64")
-        kubelet = asyncio.create_task(_keep_house(found))
+    async with a_tended_cluster("n1") as found:
         yield found
-        assert not kubelet.done(), kubelet
-        kubelet.cancel()
-        await asyncio.wait([kubelet])
-
-
-async def _keep_house(client: Client) -> None:
-    """Make bound pods ready, and end those that are to go."""
-    while True:
-        for pod in (await client.list(Pod)).items:
-            meta = pod.metadata
-            with suppress(NotFound, Conflict):
-                if meta.is_deleted:
-                    await client.delete(Pod, meta.name, meta.namespace, uid=meta.uid, grace_s=0)
-                elif pod.spec.node_name and not is_ready(pod):
-                    status = a_running_pod(ip="10.244.1.2").status
-                    await client.update_status(replaced(pod, status=status))
-        await asyncio.sleep(0.02)
 
 
 async def test_drains_at_once_never_leave_fewer_than_must_stay(client: Client) -> None:

@@ -1,8 +1,6 @@
 """Jobs against the real API server, controllers and scheduler, and a tiny kubelet."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import pytest
 
@@ -11,10 +9,11 @@ from cubernetes.api.bodies.envelopes import Propagation
 from cubernetes.api.condition import is_true
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podstatus import Phase, PodStatus
-from cubernetes.api.errors import Conflict, Invalid, NotFound
+from cubernetes.api.errors import Invalid
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.rest import Client
-from tests.contract.test_controllers import a_cluster, join, until
+from tests.contract.tended import a_tended_cluster
+from tests.contract.test_controllers import until
 from tests.given import a_job, a_template
 
 FAILING = "fails"  # the image of pods that fail
@@ -22,31 +21,14 @@ FAILING = "fails"  # the image of pods that fail
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    # Its node renews no Lease.
-    async with a_cluster(silent_after_s=600.0) as found:
-        await join(found, "n1", cpu="64")
-        kubelet = asyncio.create_task(_keep_house(found))
+    async with a_tended_cluster("n1", tend=_tend) as found:
         yield found
-        assert not kubelet.done(), kubelet
-        kubelet.cancel()
-        await asyncio.wait([kubelet])
-
-
-async def _keep_house(client: Client) -> None:
-    while True:
-        for pod in (await client.list(Pod)).items:
-            # It has gone or changed meanwhile: the next look tells.
-            with suppress(NotFound, Conflict):
-                await _tend(client, pod)
-        await asyncio.sleep(0.02)
 
 
 async def _tend(client: Client, pod: Pod) -> None:
-    """Let a bound pod end as its image says; `sleeps` runs until it is asked to end."""
-    meta, image = pod.metadata, pod.spec.containers[0].image
-    if meta.is_deleted:
-        await client.delete(Pod, meta.name, meta.namespace, uid=meta.uid, grace_s=0)
-    elif pod.spec.node_name and not is_finished(pod) and image != "sleeps":
+    """Let a pod end as its image says; `sleeps` runs until it is asked to end."""
+    image = pod.spec.containers[0].image
+    if not is_finished(pod) and image != "sleeps":
         phase: Phase = "Failed" if image == FAILING else "Succeeded"
         await client.update_status(replaced(pod, status=PodStatus(phase=phase)))
 

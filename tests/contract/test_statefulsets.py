@@ -1,8 +1,6 @@
 """StatefulSets against the real API server, controllers and scheduler, and a tiny kubelet."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import pytest
 
@@ -11,39 +9,26 @@ from cubernetes.api.apps.statefulset import StatefulSet
 from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod, is_ready
 from cubernetes.api.discovery.endpointslice import EndpointSlice
-from cubernetes.api.errors import Conflict, Invalid, NotFound
+from cubernetes.api.errors import Invalid
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.client.rest import Client
-from tests.contract.test_controllers import a_cluster, fresh, join, until
+from tests.contract.tended import a_tended_cluster
+from tests.contract.test_controllers import fresh, until
 from tests.given import a_running_pod, a_service, a_statefulset
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    # Its node renews no Lease.
-    async with a_cluster(silent_after_s=600.0) as found:
-        await join(found, "n1", cpu="64")
-        kubelet = asyncio.create_task(_keep_house(found))
+    async with a_tended_cluster("n1", tend=_tend) as found:
         yield found
-        assert not kubelet.done(), kubelet
-        kubelet.cancel()
-        await asyncio.wait([kubelet])
 
 
-async def _keep_house(client: Client) -> None:
-    """Make bound pods ready, and end those that are to go."""
-    while True:
-        for pod in (await client.list(Pod)).items:
-            meta = pod.metadata
-            with suppress(NotFound, Conflict):
-                if meta.is_deleted:
-                    await client.delete(Pod, meta.name, meta.namespace, uid=meta.uid, grace_s=0)
-                elif pod.spec.node_name and not is_ready(pod):
-                    address = f"10.244.1.{2 + int(meta.name.rpartition('-')[2])}"
-                    status = a_running_pod(ip=address).status
-                    await client.update_status(replaced(pod, status=status))
-        await asyncio.sleep(0.02)
+async def _tend(client: Client, pod: Pod) -> None:
+    """Make a pod ready, under an address that tells its number."""
+    if not is_ready(pod):
+        address = f"10.244.1.{2 + int(pod.metadata.name.rpartition('-')[2])}"
+        await client.update_status(replaced(pod, status=a_running_pod(ip=address).status))
 
 
 def a_wish(**fields: object) -> StatefulSet:
