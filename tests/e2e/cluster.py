@@ -56,7 +56,7 @@ class Cluster:
         return await self.run(name, argv, deadline_s=JOIN_S)
 
     async def run(
-        self, node: str, argv: Sequence[str], *, check: bool = True, deadline_s: float = 60.0
+        self, node: str, argv: Sequence[str], *, check: bool = True, deadline_s: float = 120.0
     ) -> Ended:
         return await self.lab.node(node).run(list(argv), check=check, deadline_s=deadline_s)
 

@@ -15,7 +15,7 @@ from cubernetes.api.core.service import Service
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import Cluster, ready_addresses, ready_pods, until
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1300)]
 
 HOUSE = Path(__file__).resolve().parents[2]
 TOUR = HOUSE / "examples" / "tour"
@@ -48,7 +48,7 @@ def test_the_tour_ends_well_and_may_be_repeated(cluster: Cluster, kubeconfig: Pa
             [str(HOUSE / "scripts" / "tour"), cluster.lab.site.topology.name],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             env={**os.environ, "KUBECONFIG": str(kubeconfig)},
         )
         assert done.returncode == 0, done.stdout + done.stderr
