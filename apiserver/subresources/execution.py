@@ -88,15 +88,13 @@ EXEC = Subresource(
     media="text/plain",
     is_stream=True,
 )
-FORWARD_QUERY = (
-    *COMMON,
-    Parameter("ports", TEXT, "Kubernetes' older clients name the ports here; streams name them."),
-)
+# Streams name the ports; only the older protocol of channels, which is not spoken, names them here.
+FORWARD_REFUSED = {"ports": ""}
 PORT_FORWARD = Subresource(
     "portforward",
     (
-        Method("GET", "create", forward, FORWARD_QUERY),
-        Method("POST", "create", forward, FORWARD_QUERY),
+        Method("GET", "create", forward, COMMON, refused=FORWARD_REFUSED),
+        Method("POST", "create", forward, COMMON, refused=FORWARD_REFUSED),
     ),
     media="text/plain",
     is_stream=True,

@@ -147,7 +147,7 @@ async def test_near_the_quota_what_shrinks_is_taken_and_the_rest_told_who_filled
 
 async def _until_room(full: Served, name: str) -> None:
     """Look until a pod is taken: etcd measures itself when it writes its file."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while (await full.call("POST", PODS, a_pod(name)))[0] != 201:
             await full.server.upkeep.look()
             await asyncio.sleep(0.02)

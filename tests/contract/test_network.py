@@ -268,11 +268,12 @@ def real(tmp_path: Path) -> Iterator[RealWorld]:
 
 
 def everything(world: RealWorld, node: str) -> list[str]:
+    """Return what is to be seen, but for IPv6: links get its addresses a second later."""
     return [
         world.shows(node, "-o", "link"),
-        world.shows(node, "route", "show", "table", "all"),
+        world.shows(node, "-4", "route", "show", "table", "all"),
         world.shows(node, "rule"),
-        world.shows(node, "-o", "addr"),
+        world.shows(node, "-4", "-o", "addr"),
     ]
 
 
