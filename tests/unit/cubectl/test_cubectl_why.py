@@ -111,7 +111,9 @@ def test_gates_and_an_end_are_told_before_all_nodes(server: TinyServer) -> None:
 
 def test_who_would_leave_for_a_pod_that_matters_more_is_told(server: TinyServer) -> None:
     important = a_pod("important", cpu="4")
-    spec = replaced(important.spec, priority=10, tolerations=(Toleration(operator="Exists"),))
+    spec = replaced(
+        important.spec, priority=10, tolerations=(Toleration(key="gpu", operator="Exists"),)
+    )
     server.keep(codec.to_tree(replaced(important, spec=spec)))
     server.keep(codec.to_tree(a_pod("full", node="n1", cpu="1", phase="Running")))
     told = run(server, "why pod important").out.splitlines()
