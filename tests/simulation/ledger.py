@@ -24,7 +24,8 @@ from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 
 LEASES = collection_of(Lease)
 # Kinds whose status counts all their pods.
-COUNTING = frozenset(map(collection_of, (Deployment, StatefulSet, DaemonSet, PodDisruptionBudget)))
+COUNTED = (ReplicaSet, Deployment, StatefulSet, DaemonSet, PodDisruptionBudget)
+COUNTING = frozenset(map(collection_of, COUNTED))
 WATCHED = (
     Namespace, Pod, Node, Service, ReplicaSet, Deployment, EndpointSlice, Lease,
     PodDisruptionBudget, StatefulSet, DaemonSet,
