@@ -104,7 +104,22 @@ def with_owners(thing: Object, owners: Sequence[OwnerReference]) -> Patch:
 
     A list is replaced as a whole, so the resourceVersion guards what others write into it.
     """
-    tree = [
+    return with_lists(thing, ownerReferences=owner_trees(owners))
+
+
+def adopted_by(thing: Object, by: Object) -> Patch:
+    """Return the change that makes an object a child of another, beside its owners."""
+    return with_owners(thing, (*thing.metadata.owner_references, by.owner_reference()))
+
+
+def disowned(thing: Object, uid: str) -> Patch:
+    """Return the change after which an object is no child of that uid's any more."""
+    return with_owners(thing, [one for one in thing.metadata.owner_references if one.uid != uid])
+
+
+def owner_trees(owners: Sequence[OwnerReference]) -> Sequence[object]:
+    """Return owners as a change spells them."""
+    return [
         {
             "apiVersion": one.api_version,
             "kind": one.kind,
@@ -115,17 +130,18 @@ def with_owners(thing: Object, owners: Sequence[OwnerReference]) -> Patch:
         }
         for one in owners
     ]
-    return _with_list(thing, "ownerReferences", tree)
 
 
 def without_finalizer(thing: Object, finalizer: str) -> Patch:
     """Return the change that takes a finalizer away; the last one lets a deleted object go."""
     left = [one for one in thing.metadata.finalizers if one != finalizer]
-    return _with_list(thing, "finalizers", left)
+    return with_lists(thing, finalizers=left)
 
 
-def _with_list(thing: Object, field: str, value: Sequence[object]) -> Patch:
-    metadata = {"resourceVersion": thing.metadata.resource_version, field: list(value) or None}
+def with_lists(thing: Object, **lists: Sequence[object]) -> Patch:
+    """Return the change of lists of metadata, by their wire names, only as the thing was seen."""
+    changed = {field: list(value) or None for field, value in lists.items()}
+    metadata = {"resourceVersion": thing.metadata.resource_version, **changed}
     return Patch(type(thing), thing.ref, thing.metadata.uid, {"metadata": metadata})
 
 

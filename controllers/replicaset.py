@@ -25,8 +25,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from controllers.availability import is_active, is_led_past, unavailable_s
-from controllers.naming import child_name
-from controllers.owners import is_managed_by, with_owners
+from controllers.naming import NUMBER, child_name, number_in
+from controllers.owners import adopted_by, disowned, is_managed_by
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.pod import Pod, is_finished, is_ready
@@ -35,17 +35,14 @@ from cubernetes.reconcile.plan import (
     Action,
     Create,
     Delete,
-    Patch,
     Record,
     RequeueAfter,
     UpdateStatus,
     View,
 )
 
-NUMBER = "cubernetes.io/number"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 COST = re.compile(r"-?[0-9]{1,10}", re.ASCII)
-NUMBER_MAX = 10**9  # beyond it an annotation is somebody's joke
 BURST = 500  # pods made or deleted in one plan; the next plan goes on
 FAST_END_S = 10.0
 
@@ -92,9 +89,9 @@ class ReplicaSets:
         since = self._looked(key, claim, now)
         yield from _status_of(wanted, claim.active, now)
         for pod in claim.released:
-            yield _released(pod, wanted)
+            yield disowned(pod, wanted.metadata.uid)
         for pod in claim.adoptable:
-            yield _adopted(pod, wanted)
+            yield adopted_by(pod, wanted)
         ended, held_s = _settled(claim.finished, since, now)
         held_count = len(claim.finished) - len(ended)
         missing_count = wanted.spec.replicas - len(claim.active) - held_count
@@ -195,7 +192,7 @@ def pod_made(wanted: ReplicaSet, number: int) -> Pod:
 
 
 def _made(wanted: ReplicaSet, claim: Claim, view: View, count: int) -> Iterator[Action]:
-    number = max((_number_of(pod) for pod in claim.every), default=-1)
+    number = max((number_in(pod) for pod in claim.every), default=-1)
     while count > 0:
         number += 1
         pod = pod_made(wanted, number)
@@ -244,22 +241,6 @@ def _held_s(since: datetime | None, now: datetime) -> float:
     age_s = (now - since).total_seconds() if since is not None else FAST_END_S
     # An age below zero is a server whose clock is ahead: nothing to learn from it.
     return FAST_END_S - age_s if age_s >= 0 else 0.0
-
-
-def _adopted(pod: Pod, by: ReplicaSet) -> Patch:
-    return with_owners(pod, (*pod.metadata.owner_references, by.owner_reference()))
-
-
-def _released(pod: Pod, by: ReplicaSet) -> Patch:
-    owners = [one for one in pod.metadata.owner_references if one.uid != by.metadata.uid]
-    return with_owners(pod, owners)
-
-
-def _number_of(pod: Pod) -> int:
-    """Return the number that the pod was made with; -1 for one that was adopted."""
-    text = pod.metadata.annotations.get(NUMBER, "")
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(NUMBER_MAX))
-    return min(int(text), NUMBER_MAX) if is_number else -1
 
 
 def _created_at(pod: Pod) -> datetime | None:

@@ -23,8 +23,15 @@ from controllers.autoscaling.engine import (
     decided,
     proposed,
 )
-from controllers.autoscaling.hpa import SCALED, names_it, target_of
 from controllers.autoscaling.measured import pod_samples, pods_that_count, question_of
+from controllers.autoscaling.targets import (
+    LOOK_S,
+    SCALED,
+    is_recent,
+    names_it,
+    resized,
+    target_of,
+)
 from cubernetes.api.apps.deployment import Deployment, DeploymentSpec
 from cubernetes.api.condition import Condition, Truth, with_condition
 from cubernetes.api.core.pod import Pod
@@ -34,7 +41,6 @@ from cubernetes.api.selectors import LabelSelector
 from cubernetes.reconcile.plan import (
     Action,
     Create,
-    Patch,
     Record,
     RequeueAfter,
     Update,
@@ -43,8 +49,6 @@ from cubernetes.reconcile.plan import (
 )
 from cubernetes.reconcile.readings import Absent, Table
 
-LOOK_S = 2.0
-TELL_S = 15.0
 CORE_MILLI = 1000.0
 # By this label the pods of a template are told from all others.
 LABEL = "cubernetes.io/autoscaler"
@@ -132,9 +136,7 @@ class AutoScalers:
         wanted = current if result.wanted is None else result.wanted
         running = sum(pod.status.phase == "Running" for pod in pods)
         if wanted != current:
-            seen = target.metadata.resource_version
-            change = {"spec": {"replicas": wanted}, "metadata": {"resourceVersion": seen}}
-            yield Patch(type(target), target.ref, target.metadata.uid, change)
+            yield resized(target, wanted)
             yield Record(found, "SuccessfulRescale", f"New size: {wanted}; {result.message}")
         scaled_at = now.replace(microsecond=0) if wanted != current else None
         whole = result._replace(desired=wanted, running=running)
@@ -197,9 +199,8 @@ class AutoScalers:
         is_plain = replaced(status, actual_utilization=plain) == replaced(
             old, actual_utilization=plain
         )
-        written_at = self.told_at.get(key)
-        is_recent = written_at is not None and now < written_at + timedelta(seconds=TELL_S)
-        if status == old or (is_plain and is_recent and old.actual_utilization != plain):
+        is_late = not is_recent(self.told_at.get(key), now)
+        if status == old or (is_plain and not is_late and old.actual_utilization != plain):
             return
         self.told_at[key] = now
         yield UpdateStatus(replaced(found, status=status))

@@ -7,7 +7,7 @@ program: then the first round counts as if all before it had asked for what ther
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
 from controllers.autoscaling.engine import (
@@ -27,9 +27,16 @@ from controllers.autoscaling.measured import (
     pods_that_count,
     question_of,
 )
+from controllers.autoscaling.targets import (
+    LOOK_S,
+    SCALED,
+    is_recent,
+    names_it,
+    resized,
+    target_of,
+)
 from controllers.autoscaling.told import Outcome, Told, status_of
 from cubernetes.api.autoscaling.horizontalpodautoscaler import (
-    CrossVersionObjectReference,
     HorizontalPodAutoscaler,
     MetricSpec,
     MetricTarget,
@@ -45,10 +52,8 @@ from cubernetes.api.autoscaling.scaling import (
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.resources import units
 from cubernetes.api.meta import Object, Ref, replaced
-from cubernetes.api.registry import KINDS
 from cubernetes.reconcile.plan import (
     Action,
-    Patch,
     Record,
     RequeueAfter,
     UpdateStatus,
@@ -56,13 +61,7 @@ from cubernetes.reconcile.plan import (
 )
 from cubernetes.reconcile.readings import Absent, Table
 
-LOOK_S = 2.0
-# So often is written what metrics are, where nothing else has changed.
-TELL_S = 15.0
 TOLERANCE = 0.1
-SCALED: tuple[type[Object], ...] = tuple(
-    kind for kind in KINDS.all if "scale" in kind.resource.subresources
-)
 
 
 @dataclass(slots=True)
@@ -118,11 +117,7 @@ class HorizontalPodAutoscalers:
         if wanted is None or wanted == current:
             return
         told.rescaled(wanted, now)
-        change = {
-            "spec": {"replicas": wanted},
-            "metadata": {"resourceVersion": target.metadata.resource_version},
-        }
-        yield Patch(type(target), target.ref, target.metadata.uid, change)
+        yield resized(target, wanted)
         message = f"New size: {wanted}; reason: {told.cause}"
         yield Record(found, "SuccessfulRescale", message)
 
@@ -162,24 +157,13 @@ class HorizontalPodAutoscalers:
         status = status_of(found, told, now)
         old = found.status
         is_plain = replaced(status, current_metrics=()) == replaced(old, current_metrics=())
-        written_at = self.told_at.get(key)
-        is_recent = written_at is not None and now < written_at + timedelta(seconds=TELL_S)
         is_known = bool(status.current_metrics) == bool(old.current_metrics)
-        if status == old or (is_plain and is_recent and is_known):
+        if status == old or (is_plain and is_recent(self.told_at.get(key), now) and is_known):
             return
         self.told_at[key] = now
         yield UpdateStatus(replaced(found, status=status))
         if told.failure and not told.was_failing:
             yield Record(found, told.failure[0], told.failure[1], "Warning")
-
-
-def target_of(reference: CrossVersionObjectReference, namespace: str, view: View) -> Object | None:
-    """Return the workload that is scaled; None where it is absent, or of a kind without a scale."""
-    for kind in SCALED:
-        one = view.get(kind, reference.name, namespace) if _is_kind(reference, kind) else None
-        if one is not None:
-            return one
-    return None
 
 
 def policy_of(found: HorizontalPodAutoscaler) -> Policy:
@@ -260,15 +244,3 @@ def _rivals(found: HorizontalPodAutoscaler, view: View) -> list[str]:
         and (one.spec.scale_target_ref.kind, one.spec.scale_target_ref.name)
         == (reference.kind, reference.name)
     ]
-
-
-def names_it(reference: CrossVersionObjectReference, one: Object) -> bool:
-    """Whether a reference means this object, of its namespace."""
-    return reference.name == one.metadata.name and _is_kind(reference, type(one))
-
-
-def _is_kind(reference: CrossVersionObjectReference, kind: type[Object]) -> bool:
-    group, _, _ = reference.api_version.rpartition("/")
-    resource = kind.resource
-    is_group = not reference.api_version or group == resource.group
-    return reference.kind == resource.kind and is_group

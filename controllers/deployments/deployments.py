@@ -30,7 +30,7 @@ from controllers.deployments.rollout import (
     rollout_of,
     set_made,
 )
-from controllers.owners import is_managed_by, with_owners
+from controllers.owners import adopted_by, disowned, is_managed_by
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.revisions import CHANGE_CAUSE, REVISION, WAS_AVAILABLE
@@ -113,14 +113,8 @@ def claim_of(wanted: Deployment, view: View) -> Claim:
         for one in owned
         if not one.metadata.is_deleted and not selector.matches(one.metadata.labels)
     ]
-    adopted = [
-        with_owners(one, (*one.metadata.owner_references, wanted.owner_reference()))
-        for one in adoptable
-    ]
-    released = [
-        with_owners(one, [each for each in one.metadata.owner_references if each.uid != uid])
-        for one in left
-    ]
+    adopted = [adopted_by(one, wanted) for one in adoptable]
+    released = [disowned(one, uid) for one in left]
     mine = [one for one in owned if selector.matches(one.metadata.labels)]
     return Claim(mine, [*adopted, *released])
 

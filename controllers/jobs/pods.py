@@ -4,20 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from controllers.naming import child_name
-from controllers.owners import is_managed_by
-from controllers.replicaset import NUMBER
+from controllers.naming import NUMBER, child_name, number_in
+from controllers.owners import is_managed_by, owner_trees, with_lists, without_finalizer
 from cubernetes.api.batch.job import COMPLETION_INDEX, TRACKING, Job
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.container import Container, EnvVar
-from cubernetes.api.meta import ObjectMeta, OwnerReference, replaced
+from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.reconcile.plan import Patch, View
 
 # How often its index had failed when a pod was made, where failures are limited by index.
 FAILURE_COUNT = "batch.kubernetes.io/job-index-failure-count"
 INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
-NUMBER_MAX = 10**9
 BACKOFF_BASE_S, BACKOFF_MAX_S = 10.0, 360.0
 
 
@@ -64,43 +62,19 @@ def strangers(job: Job, view: View) -> Iterator[Patch]:
     for pod in view.list(Pod, job.metadata.namespace, selector):
         if pod.metadata.controller is None and not is_finished(pod) and not pod.metadata.is_deleted:
             owners = (*pod.metadata.owner_references, job.owner_reference())
-            yield _claimed(pod, owners, (*pod.metadata.finalizers, TRACKING))
+            finalizers = dict.fromkeys((*pod.metadata.finalizers, TRACKING))
+            yield with_lists(pod, ownerReferences=owner_trees(owners), finalizers=list(finalizers))
     for pod in view.owned(Pod, uid):
         is_ours = is_managed_by(pod, uid) and not pod.metadata.is_deleted
         if is_ours and not selector.matches(pod.metadata.labels):
             owners = tuple(one for one in pod.metadata.owner_references if one.uid != uid)
-            yield _claimed(pod, owners, _untracked(pod))
+            left = [one for one in pod.metadata.finalizers if one != TRACKING]
+            yield with_lists(pod, ownerReferences=owner_trees(owners), finalizers=left)
 
 
 def released(pod: Pod) -> Patch:
     """Return the change after which nothing waits for its end to be noted."""
-    return _claimed(pod, None, _untracked(pod))
-
-
-def _untracked(pod: Pod) -> tuple[str, ...]:
-    return tuple(one for one in pod.metadata.finalizers if one != TRACKING)
-
-
-def _claimed(pod: Pod, owners: Sequence[OwnerReference] | None, finalizers: Sequence[str]) -> Patch:
-    """Return a change of the pod as it was seen: lists are replaced as a whole."""
-    change: dict[str, object] = {
-        "resourceVersion": pod.metadata.resource_version,
-        "finalizers": list(dict.fromkeys(finalizers)) or None,
-    }
-    if owners is not None:
-        change["ownerReferences"] = [_tree(one) for one in owners] or None
-    return Patch(Pod, pod.ref, pod.metadata.uid, {"metadata": change})
-
-
-def _tree(one: OwnerReference) -> Mapping[str, object]:
-    return {
-        "apiVersion": one.api_version,
-        "kind": one.kind,
-        "name": one.name,
-        "uid": one.uid,
-        "controller": one.controller,
-        "blockOwnerDeletion": one.block_owner_deletion,
-    }
+    return without_finalizer(pod, TRACKING)
 
 
 def is_tracked(pod: Pod) -> bool:
@@ -124,12 +98,6 @@ def is_failed(pod: Pod, job: Job) -> bool:
 def index_of(pod: Pod) -> int:
     """Return the index that the pod was made with; -1 for one without."""
     return number_in(pod, COMPLETION_INDEX)
-
-
-def number_in(pod: Pod, key: str) -> int:
-    text = pod.metadata.annotations.get(key, "")
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(NUMBER_MAX))
-    return min(int(text), NUMBER_MAX) if is_number else -1
 
 
 def finished_at(pod: Pod) -> datetime | None:
@@ -165,12 +133,10 @@ def held_back_s(job: Job, pods: Sequence[Pod], now: datetime) -> float:
     ]
     # At the same instant, a success is taken for the later one.
     ends.sort(key=lambda end: (end[0], not end[1]))
-    failures: list[datetime] = []
+    failure_count, last_at = 0, None
     for at, is_failure in ends:
-        failures = [*failures, at] if is_failure else []
-    if not failures:
-        return 0.0
-    return pause_s(len(failures), failures[-1], now)
+        failure_count, last_at = (failure_count + 1, at) if is_failure else (0, None)
+    return pause_s(failure_count, last_at, now)
 
 
 def pause_s(failure_count: int, last_at: datetime | None, now: datetime) -> float:
@@ -195,7 +161,7 @@ def pods_made(
     numbers: dict[int, int] = {}
     for pod in claim.every:
         index = index_of(pod)
-        numbers[index] = max(numbers.get(index, -1), number_in(pod, NUMBER))
+        numbers[index] = max(numbers.get(index, -1), number_in(pod))
     for index in indexes:
         number = numbers.get(index, -1) + 1
         made = _pod_made(job, index, number)

@@ -13,10 +13,9 @@ from controllers.jobs.pods import (
     finished_at,
     index_of,
     is_failed,
-    number_in,
     pause_s,
 )
-from controllers.replicaset import NUMBER
+from controllers.naming import number_in
 from cubernetes.api.batch.indexes import indexes_in
 from cubernetes.api.batch.job import Job
 from cubernetes.api.batch.policies import PodFailurePolicyRule
@@ -108,7 +107,7 @@ def last_failures(job: Job, pods: Sequence[Pod]) -> Mapping[int, Pod]:
 
 
 def _age_key(pod: Pod) -> tuple[int, str]:
-    return max(0, number_in(pod, NUMBER)), pod.metadata.name
+    return max(0, number_in(pod)), pod.metadata.name
 
 
 def waits_s(job: Job, last: Mapping[int, Pod], now: datetime) -> Mapping[int, float]:

@@ -16,7 +16,7 @@ no list: that an index is complete can be noted twice.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from controllers.jobs.pods import Claim, index_of, is_failed, is_tracked
+from controllers.jobs.pods import Claim, index_of, is_failed
 from controllers.jobs.policies import failed_indexes, is_ignored, last_failures
 from cubernetes.api.batch.indexes import indexes_in, text_of
 from cubernetes.api.batch.job import Job, JobStatus, UncountedTerminatedPods
@@ -76,6 +76,7 @@ def tally_of(job: Job, claim: Claim) -> Tally:
     waiting = len(left.succeeded) + len(succeeded)
     lost = failed_indexes(job, claim.every, complete)
     last = last_failures(job, claim.every)
+    settled = complete | lost
     return Tally(
         status=replaced(status, failed=counted_failed, failed_indexes=text_of(lost)),
         needs_new_pods=are_absent
@@ -85,9 +86,7 @@ def tally_of(job: Job, claim: Claim) -> Tally:
         failed_count=counted_failed + len(left.failed) + len(failed),
         complete=frozenset(complete),
         failed=lost,
-        held=frozenset(
-            pod.metadata.uid for index, pod in last.items() if index not in complete | lost
-        ),
+        held=frozenset(pod.metadata.uid for index, pod in last.items() if index not in settled),
     )
 
 
@@ -142,4 +141,4 @@ def is_settled(tally: Tally, claim: Claim) -> bool:
     left = tally.status.uncounted_terminated_pods or UncountedTerminatedPods()
     is_listed = bool(left.succeeded or left.failed)
     is_open = bool(claim.active or claim.strayed or claim.terminating_count)
-    return not is_listed and not is_open and not any(map(is_tracked, claim.every))
+    return not is_listed and not is_open and not claim.tracked

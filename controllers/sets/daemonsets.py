@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from controllers.availability import is_active, is_led_past, unavailable_s
-from controllers.naming import child_name
-from controllers.owners import is_managed_by, with_owners
+from controllers.naming import NUMBER, child_name, number_in
+from controllers.owners import adopted_by, disowned, is_managed_by
 from controllers.sets.eligible import Verdict, node_of, spec_for, verdict_of
 from controllers.sets.revisions import History, adopted, cleaned, history_of, recorded
 from cubernetes.api.apps.controllerrevision import REVISION_LABEL, ControllerRevision
@@ -35,8 +35,6 @@ from cubernetes.reconcile.plan import (
     View,
 )
 
-NUMBER = "cubernetes.io/number"
-NUMBER_MAX = 10**9  # beyond it an annotation is somebody's joke
 BURST = 250  # nodes whose pods are made or deleted in one plan; the next plan goes on
 # A pod that ended by itself so soon after its creation is made again only then.
 FAST_END_S = 10.0
@@ -152,7 +150,7 @@ def state_of(wanted: DaemonSet, history: History[DaemonSet], view: View, now: da
 def _age(pod: Pod) -> tuple[float, int, str]:
     created = pod.metadata.creation_timestamp
     at = created.timestamp() if created is not None else float("inf")
-    return at, _number_of(pod), pod.metadata.name
+    return at, number_in(pod), pod.metadata.name
 
 
 def _members(wanted: DaemonSet, view: View) -> Iterator[Pod]:
@@ -168,11 +166,10 @@ def _claims(wanted: DaemonSet, view: View) -> Iterator[Patch]:
     for pod in view.owned(Pod, uid):
         is_left = not selector.matches(pod.metadata.labels) and not pod.metadata.is_deleted
         if is_managed_by(pod, uid) and is_left:
-            left = [one for one in pod.metadata.owner_references if one.uid != uid]
-            yield with_owners(pod, left)
+            yield disowned(pod, uid)
     for pod in view.list(Pod, wanted.metadata.namespace, selector):
         if pod.metadata.controller is None and is_active(pod) and node_of(pod):
-            yield with_owners(pod, (*pod.metadata.owner_references, wanted.owner_reference()))
+            yield adopted_by(pod, wanted)
 
 
 def _kept(state: State, view: View) -> Iterator[Action]:
@@ -274,7 +271,7 @@ def pod_made(state: State, place: Place, number: int) -> Pod:
 
 
 def _created(state: State, place: Place, view: View) -> Iterator[Action]:
-    number = max((_number_of(pod) for pod in place.all), default=-1)
+    number = max((number_in(pod) for pod in place.all), default=-1)
     while True:
         number += 1
         pod = pod_made(state, place, number)
@@ -333,10 +330,3 @@ def status_of(state: State) -> DaemonSetStatus:
 
 def _revision_of(pod: Pod) -> str:
     return pod.metadata.labels.get(REVISION_LABEL, "")
-
-
-def _number_of(pod: Pod) -> int:
-    """Return the number that the pod was made with; -1 for one that was adopted."""
-    text = pod.metadata.annotations.get(NUMBER, "")
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(NUMBER_MAX))
-    return min(int(text), NUMBER_MAX) if is_number else -1

@@ -33,8 +33,9 @@ def verdict_of(wanted: DaemonSet, node: Node) -> Verdict:
     meta = node.metadata
     if meta.is_deleted or not is_chosen(spec.node_selector, spec.affinity, meta.name, meta.labels):
         return "goes"
+    if not (taints := node.spec.taints):
+        return "runs"
     tolerations = tolerations_of(spec)
-    taints = node.spec.taints
     if unborne(tolerations, taints, ("NoExecute",)):
         return "goes"
     return "stays" if unborne(tolerations, taints, ("NoSchedule",)) else "runs"

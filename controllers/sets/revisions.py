@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from controllers.naming import suffix_of
-from controllers.owners import is_managed_by, with_owners
+from controllers.owners import adopted_by, is_managed_by
 from cubernetes.api.apps.controllerrevision import (
     ControllerRevision,
     RevisedSpec,
@@ -74,7 +74,7 @@ def adopted(owner: Revised, view: View) -> Iterator[Patch]:
     selector = owner.spec.selector.selector
     for one in view.list(ControllerRevision, owner.metadata.namespace, selector):
         if one.metadata.controller is None and not one.metadata.is_deleted:
-            yield with_owners(one, (*one.metadata.owner_references, owner.owner_reference()))
+            yield adopted_by(one, owner)
 
 
 def recorded(history: History[Any], view: View) -> Iterator[Action]:

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from controllers.availability import is_active, is_led_past, unavailable_s
-from controllers.owners import is_managed_by, with_owners
+from controllers.owners import adopted_by, disowned, is_managed_by
 from controllers.sets.revisions import History, adopted, cleaned, history_of, recorded, template_of
 from cubernetes.api.apps.controllerrevision import REVISION_LABEL, ControllerRevision
 from cubernetes.api.apps.statefulset import (
@@ -156,13 +156,12 @@ def _claims(wanted: StatefulSet, view: View) -> Iterator[Patch]:
     own = {pod.metadata.uid for pod, _ in _members(wanted, view)}
     for pod in view.owned(Pod, uid):
         if is_managed_by(pod, uid) and pod.metadata.uid not in own and is_active(pod):
-            left = [one for one in pod.metadata.owner_references if one.uid != uid]
-            yield with_owners(pod, left)
+            yield disowned(pod, uid)
     for pod in view.list(Pod, namespace, selector):
         parts = parts_of(pod.metadata.name)
         is_named = parts is not None and parts.parent == wanted.metadata.name
         if is_named and pod.metadata.controller is None and is_active(pod):
-            yield with_owners(pod, (*pod.metadata.owner_references, wanted.owner_reference()))
+            yield adopted_by(pod, wanted)
 
 
 def steps(state: State, view: View) -> Iterator[Action]:

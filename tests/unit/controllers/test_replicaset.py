@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.replicaset import BURST, FAST_END_S, NUMBER, ReplicaSets, pod_made, surplus
+from controllers.naming import NUMBER
+from controllers.replicaset import BURST, FAST_END_S, ReplicaSets, pod_made, surplus
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podstatus import Phase

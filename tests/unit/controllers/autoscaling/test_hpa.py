@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from controllers.autoscaling.hpa import SCALED, HorizontalPodAutoscalers
+from controllers.autoscaling.hpa import HorizontalPodAutoscalers
 from controllers.autoscaling.measured import INITIALIZATION_S, WINDOW_S, question_of
+from controllers.autoscaling.targets import SCALED
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.autoscaling.horizontalpodautoscaler import (
     HorizontalPodAutoscaler,
