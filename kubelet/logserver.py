@@ -21,7 +21,6 @@ from cubernetes.host.web.tls import server_tls
 from kubelet.execserver import PING_S, Executions
 from kubelet.measure.exposition import resource_text, summary_json
 from kubelet.measure.measuring import Measuring
-from kubelet.measure.snapshot import Rates, Snapshot
 from kubelet.network.podports import connected
 from kubelet.observer import Observer
 from kubelet.runtime.driver import (
@@ -199,17 +198,19 @@ class Uses:
 
     async def metrics(self, _request: Request) -> Response:
         """Raises: Refused."""
-        moment, _ = await self._looked()
+        moment = await self._looked(self._measuring.look())
         text = resource_text(moment, is_whole=self._measuring.is_whole)
         return Response(200, text.encode(), content_type=METRICS_TYPE)
 
     async def summary(self, _request: Request) -> Response:
         """Raises: Refused."""
-        return Response(200, summary_json(self._node_name, *await self._looked()))
+        moment, rates = await self._looked(self._measuring.speeds())
+        return Response(200, summary_json(self._node_name, moment, rates))
 
-    async def _looked(self) -> tuple[Snapshot, Rates]:
+    async def _looked[T](self, look: Awaitable[T]) -> T:
+        """Raises: Refused."""
         try:
-            return await self._measuring.speeds()
+            return await look
         except OSError as error:
             raise Refused(503, f"the control groups cannot be read: {error}") from error
 

@@ -176,9 +176,13 @@ class Scheduler:
         if kept is not None:
             self._snapshot.note_room(kept.node)
         for namespace, name in self._snapshot.nominated_on(pod.spec.node_name):
-            if (waits := self._pods.cache.get(name, namespace)) is not None:
-                self._ask(waits)
+            self._ask_again(name, namespace)
         return self._snapshot.remove(pod.metadata.uid) or kept is not None
+
+    def _ask_again(self, name: str, namespace: str) -> None:
+        """Let a pod that waits for room be decided on again, if it is there."""
+        if (waits := self._pods.cache.get(name, namespace)) is not None:
+            self._ask(waits)
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if new is not None:
@@ -305,8 +309,7 @@ class Scheduler:
                 self._snapshot.lift(other)
                 self._rooms.pop(other, None)
                 namespace, name = victim.standing.key
-                if (waits := self._pods.cache.get(name, namespace)) is not None:
-                    self._ask(waits)
+                self._ask_again(name, namespace)
         there = {other: one for other, one in room.victims.items() if not one.is_nominated}
         self._rooms[uid] = room = room._replace(victims=there)
         self._snapshot.nominate(uid, room.node, one.requests, one.standing)

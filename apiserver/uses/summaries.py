@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, cast
 
 import msgspec
@@ -44,12 +45,17 @@ class _Pod(msgspec.Struct, rename="camel"):
     containers: list[_Container] = []
 
 
-class Summary(msgspec.Struct, rename="camel"):
+class Summary(msgspec.Struct, rename="camel", dict=True):
     """What of a kubelet's summary is of use here."""
 
     node: _Container = msgspec.field(default_factory=_Container)
     pods: list[_Pod] = []
     window_seconds: float = 0.0
+
+    @cached_property
+    def by_uid(self) -> Mapping[str, _Pod]:
+        """The pods by their uids; of two with one uid, the first."""
+        return {one.pod_ref.uid: one for one in reversed(self.pods)}
 
 
 async def summaries_of(kubelets: KubeletLogs, nodes: Iterable[Node]) -> Mapping[str, Summary]:
@@ -99,7 +105,7 @@ def node_metrics(node: Node, summary: Summary) -> NodeMetrics | None:
 
 def pod_metrics(pod: Pod, summary: Summary) -> PodMetrics | None:
     """Return what a pod uses; None where one of its containers has no figures yet."""
-    found = next((one for one in summary.pods if one.pod_ref.uid == pod.metadata.uid), None)
+    found = summary.by_uid.get(pod.metadata.uid)
     if found is None or not found.containers:
         return None
     usages = [(one, _usage(one)) for one in found.containers]

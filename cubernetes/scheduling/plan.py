@@ -74,10 +74,9 @@ def place(  # noqa: PLR0913  tests exchange the rules
 
     Asks no further than the first node that passes and could not be better.
     """
-    known = snapshot.refusals(requests)
     search = Search(requests, snapshot, neighbour, filters, scores)
     best = ""
-    if len(known.reasons) < len(snapshot):
+    if search.may_find:
         # A pod of few nodes, such as one of a DaemonSet, is not asked about at all the others.
         first = _first(requests, snapshot, nominated)
         best = search.best(first) if first else ""
@@ -94,6 +93,18 @@ def _first(requests: PodRequests, snapshot: Snapshot, nominated: str) -> Sequenc
     return [name for name in sorted(names or ()) if snapshot.node(name) is not None]
 
 
+def has_peers(asked: Asked) -> bool:
+    """Whether any rule about other pods may matter: the pod's own, or one of theirs."""
+    return asked.neighbour.rules != NO_RULES or asked.pods.has_rules
+
+
+def refusing_peers(asked: Asked) -> Iterator[tuple[PeerFilter, Callable[[str], str]]]:
+    """Yield the rules about other pods that may refuse a node, prepared for one pod."""
+    for one in PEER_FILTERS:
+        if (refuses := one.refusing(asked)) is not None:
+            yield one, refuses
+
+
 class Search:
     """One decision: a pod's rules, prepared once, and asked about nodes."""
 
@@ -108,16 +119,18 @@ class Search:
         self._requests, self._snapshot, self._neighbour = requests, snapshot, neighbour
         self._filters, self._scores = filters, scores
         self._known = snapshot.refusals(requests)
+        asked = Asked(requests, neighbour, snapshot.pods)
         self._peers: list[tuple[PeerFilter, Callable[[str], str]]] = []
         self._wishes: list[tuple[int, Callable[[str], float | None]]] = []
-        if neighbour.rules != NO_RULES or snapshot.pods.has_rules:
-            self._prepare(Asked(requests, neighbour, snapshot.pods))
+        if has_peers(asked):
+            self._peers = list(refusing_peers(asked))
+            rating = ((one.weight, one.rating(asked)) for one in PEER_SCORES)
+            self._wishes = [(weight, rates) for weight, rates in rating if rates is not None]
 
-    def _prepare(self, asked: Asked) -> None:
-        refusing = ((one, one.refusing(asked)) for one in PEER_FILTERS)
-        self._peers = [(one, refuses) for one, refuses in refusing if refuses is not None]
-        rating = ((one.weight, one.rating(asked)) for one in PEER_SCORES)
-        self._wishes = [(weight, rates) for weight, rates in rating if rates is not None]
+    @property
+    def may_find(self) -> bool:
+        """Whether there is a node of which it is not known that it refuses."""
+        return len(self._known.reasons) < len(self._snapshot)
 
     def best(self, names: Iterable[str]) -> str:
         """Return the first of the best of these nodes; empty where all refuse."""

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.scheduling.nodeinfo import NodeInfo, PodRequests
 from cubernetes.scheduling.peers.neighbour import Neighbour
-from cubernetes.scheduling.plan import Search, first_refusing
+from cubernetes.scheduling.plan import first_refusing, has_peers, refusing_peers
+from cubernetes.scheduling.plugin import Asked
 from cubernetes.scheduling.registry import FILTERS
 from cubernetes.scheduling.snapshot import Assignment, Snapshot
 
@@ -67,6 +68,8 @@ def preemption(
 
 def awaited(pod: Preemptor, snapshot: Snapshot, node: str) -> Preemption | None:
     """Return the pods of lower priority that are leaving a node, where there are any."""
+    if not node:
+        return None
     there = snapshot.by_node().get(node, {})
     leaving = {
         uid: one
@@ -124,4 +127,6 @@ def _fits(pod: Preemptor, snapshot: Snapshot, name: str, gone: Iterable[Assignme
         return False
     company = [one.neighbour for one in gone if not one.is_nominated]
     with snapshot.pods.without(name, company):
-        return not Search(pod.requests, snapshot, pod.neighbour).is_kept_away(name)
+        asked = Asked(pod.requests, pod.neighbour, snapshot.pods)
+        peers = refusing_peers(asked) if has_peers(asked) else ()
+        return not any(refuses(name) for _, refuses in peers)

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from kubelet.measure.usage import usage_of
 from kubelet.node.capacity import memory_limit_bytes, text_of
 from kubelet.node.pressure import MachineRoom, Share
 
@@ -33,11 +34,10 @@ def memory_free_bytes(meminfo: str, limit: str, usage: str, stat: str) -> int | 
     words = fields.get("MemAvailable", "").split()
     free = int(words[0]) * 1024 if words else None
     limit_bytes = memory_limit_bytes(limit)
-    if limit_bytes is None or not usage.isdigit():
+    used_bytes = usage_of({"memory.current": usage, "memory.stat": stat}).working_set_bytes
+    if limit_bytes is None or used_bytes is None:
         return free
-    pairs = dict(line.split(" ", 1) for line in stat.splitlines() if " " in line)
-    inactive = pairs.get("total_inactive_file") or pairs.get("inactive_file") or "0"
-    own = limit_bytes - max(0, int(usage) - int(inactive))
+    own = limit_bytes - used_bytes
     return own if free is None else min(own, free)
 
 

@@ -39,14 +39,14 @@ def run(options: Namespace, session: Session) -> None:
         _all(session, namespace.Namespace),
         _all(session, PodDisruptionBudget),
     )
+    now = answer(cluster, pod)
     try:
-        now = answer(cluster, pod)
-        then = answer(cluster, pod, options.suppositions)
+        then = answer(cluster, pod, options.suppositions) if options.suppositions else None
     except NotUnderstood as error:
         raise Misused(f"--if: {error}") from error
     lines = list(_standing(pod))
     lines += _told(now, "now")
-    if options.suppositions:
+    if then is not None:
         lines += _told(then, "if " + ", ".join(options.suppositions))
     session.out.write("".join(f"{safe(line)}\n" for line in lines))
 
