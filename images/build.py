@@ -30,6 +30,7 @@ COMPILE = ("gcc", "-O2", "-std=c17", "-Wall", "-Wextra", "-Werror", "-static", "
 COMPILE_DEADLINE_S = 120
 # The gateway's nginx keeps no connection to a service (`keepalive 0`), since 1.29.7, and knows
 # `sticky`, since 1.29.6, and `ssl_certificate_cache`, since 1.27.4.
+NGINX_SUITE, NGINX_OLDEST = "sid", (1, 29, 7)
 PYTHON_SUITE = "trixie"
 # The runner of functions, as it lies in the house and, below /opt, in its image.
 RUNNER = (
@@ -39,7 +40,6 @@ RUNNER = (
 # Of the standard library, what no function needs.
 LEFT_OUT = frozenset({"test", "pydoc_data", "idlelib", "ensurepip", "turtledemo"})
 COMPILE_ALL_S = 300
-NGINX_SUITE, NGINX_OLDEST = "sid", (1, 29, 7)
 
 
 @dataclass(frozen=True)

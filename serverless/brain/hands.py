@@ -40,7 +40,6 @@ SEEN_S = 10.0  # for a write to come back by the watch
 FAILED_PAUSE_S = 1.0
 # An instance that has just begun does not listen yet.
 NOT_TAKEN_PAUSE_S = 0.05
-GRACE_S = 1
 
 
 class Hands:
@@ -244,12 +243,5 @@ class Hands:
         self.write_status(self.revisions, judged)
 
     async def _remove(self, pod: Pod) -> None:
-        meta = pod.metadata
         self._instances.forget(address_of(pod))
-        try:
-            gone = await self._client.delete(
-                Pod, meta.name, meta.namespace, uid=meta.uid, grace_s=GRACE_S
-            )
-        except NotFound:
-            return
-        await self.pods.at_least(int(gone or 0), SEEN_S)
+        await self._delete(self.pods, pod)

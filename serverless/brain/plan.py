@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from cubernetes.api.condition import condition_of
 from cubernetes.api.meta import Object
@@ -51,6 +52,20 @@ class Instance:
 type Revisions = Mapping[str, Sequence[FunctionRevision]]
 
 
+class Aim(NamedTuple):
+    """What a function is to have.
+
+    code: the name of its code's revision. latest: that revision; serving: the one that calls go to.
+    is_tried: the latest is still to be tried. wanted: how many instances.
+    """
+
+    code: str
+    latest: FunctionRevision | None
+    serving: FunctionRevision | None
+    is_tried: bool
+    wanted: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class World:
     """All that a plan depends on.
@@ -80,6 +95,11 @@ class World:
             if one.function is not None and not one.is_broken:
                 found.setdefault(one.function, []).append(one)
         return found
+
+    @cached_property
+    def aims(self) -> Mapping[FunctionKey, Aim]:
+        """What each function is to have: its code is hashed once for all who ask."""
+        return {key_of(one): _aim(one, self) for one in self.functions}
 
     @cached_property
     def coming_count(self) -> Mapping[tuple[FunctionKey | None, SizeClass], int]:
@@ -177,20 +197,25 @@ def revisions_by_function(revisions: Iterable[FunctionRevision]) -> Revisions:
     return found
 
 
-def latest_and_serving(
-    function: Function, revisions: Revisions
-) -> tuple[FunctionRevision | None, FunctionRevision | None]:
-    """Return the revision of a function's code, and the one that calls go to; None: there is none.
+def _aim(function: Function, world: World) -> Aim:
+    """Return what a function is to have.
 
-    That is the latest where it can be loaded, else the newest of the others that could be.
+    Calls go to the latest revision where it can be loaded, else to the newest of the others that
+    could be.
     """
-    own = revisions.get(function.metadata.uid, ())
-    name = revision_name(function)
+    own, name = world.revisions.get(function.metadata.uid, ()), revision_name(function)
     latest = next((one for one in own if one.metadata.name == name), None)
-    if latest is not None and is_loaded(latest):
-        return latest, latest
+    verdict = is_loaded(latest) if latest is not None else False
     others = [one for one in own if one.metadata.name != name and is_loaded(one)]
-    return latest, others[-1] if others else None
+    serving = latest if verdict else others[-1] if others else None
+    is_tried = verdict is None
+    wanted = wanted_count(
+        function,
+        world.needed.get(key_of(function), 0),
+        can_serve=serving is not None or is_tried,
+        is_tried=is_tried,
+    )
+    return Aim(name, latest, serving, is_tried, wanted)
 
 
 def wanted_count(function: Function, needed_count: int, *, can_serve: bool, is_tried: bool) -> int:
@@ -207,22 +232,12 @@ def wanted_count(function: Function, needed_count: int, *, can_serve: bool, is_t
 def _for_function(function: Function, world: World, pool: list[Instance]) -> Iterator[Action]:
     key = key_of(function)
     own = world.by_function.get(key, ())
-    latest, serving = latest_and_serving(function, world.revisions)
-    if latest is None:
-        if revision_name(function) not in world.making:
-            yield MakeRevision(function)
-        is_tried = False
-    else:
-        is_tried = is_loaded(latest) is None
-    wanted = wanted_count(
-        function,
-        world.needed.get(key, 0),
-        can_serve=serving is not None or is_tried,
-        is_tried=is_tried,
-    )
-    yield from _sized(function, wanted, own, world, pool)
-    yield from _loads(own, latest if is_tried else None, serving)
-    yield from _old_revisions(function, world, own, serving)
+    aim = world.aims[key]
+    if aim.latest is None and aim.code not in world.making:
+        yield MakeRevision(function)
+    yield from _sized(function, aim.wanted, own, world, pool)
+    yield from _loads(own, aim.latest if aim.is_tried else None, aim.serving)
+    yield from _old_revisions(function, world, own, aim)
 
 
 def _sized(
@@ -294,11 +309,11 @@ def _old_revisions(
     function: Function,
     world: World,
     own: Sequence[Instance],
-    serving: FunctionRevision | None,
+    aim: Aim,
 ) -> Iterator[Action]:
-    in_use = {name for one in own for name in one.loaded} | {revision_name(function)}
-    if serving is not None:
-        in_use.add(serving.metadata.name)
+    in_use = {name for one in own for name in one.loaded} | {aim.code}
+    if aim.serving is not None:
+        in_use.add(aim.serving.metadata.name)
     for one in world.revisions.get(function.metadata.uid, ())[:-REVISIONS_KEPT]:
         name = one.metadata.name
         if name not in in_use and name not in world.making:

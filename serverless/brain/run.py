@@ -34,10 +34,8 @@ from serverless.brain.plan import (
     World,
     is_loaded,
     key_of,
-    latest_and_serving,
     plan,
     revisions_by_function,
-    wanted_count,
 )
 from serverless.brain.pods import size_of
 from serverless.calls import Calls
@@ -155,7 +153,7 @@ class Brain:
         world = self._world(functions, revisions, pods)
         for action in plan(world):
             self.hands.begin(action)
-        self._seat(functions, revisions, pods)
+        self._seat(world, pods)
         self._tell(world)
         now_s = self._env.clock.monotonic()
         spans_s = [
@@ -211,21 +209,15 @@ class Brain:
             running_count=self.calls.board.running_count(function, name) if function else 0,
         )
 
-    def _seat(
-        self,
-        functions: Iterable[Function],
-        revisions: Revisions,
-        pods: Iterable[Pod],
-    ) -> None:
+    def _seat(self, world: World, pods: Iterable[Pod]) -> None:
         """Say which instances take calls, and of which functions none ever will."""
         by_function: dict[FunctionKey, list[Pod]] = {}
         for pod in pods:
             function = function_for(pod, self.memory.of(pod.metadata.uid))
             if function is not None:
                 by_function.setdefault(function, []).append(pod)
-        for one in functions:
-            key = key_of(one)
-            latest, serving = latest_and_serving(one, revisions)
+        for key, aim in world.aims.items():
+            latest, serving = aim.latest, aim.serving
             if serving is None and latest is not None and is_loaded(latest) is False:
                 self.calls.refuse(key, statuses.failure_of(latest))
                 continue
@@ -240,13 +232,7 @@ class Brain:
         """Write statuses that differ from what is shown."""
         now = self._env.clock.now()
         for one in world.functions:
-            key = key_of(one)
-            latest, serving = latest_and_serving(one, world.revisions)
-            is_tried = latest is not None and is_loaded(latest) is None
-            can_serve = serving is not None or is_tried
-            wanted = wanted_count(
-                one, world.needed.get(key, 0), can_serve=can_serve, is_tried=is_tried
-            )
+            wanted = world.aims[key_of(one)].wanted
             status = statuses.function_status(one, world, wanted, now)
             if status != one.status:
                 self.hands.write_status(self.hands.functions, replaced(one, status=status))

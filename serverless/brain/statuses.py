@@ -14,8 +14,7 @@ from cubernetes.api.serverless.function import (
 from cubernetes.api.serverless.functionrevision import FunctionRevision, FunctionRevisionStatus
 from cubernetes.api.serverless.route import ACCEPTED, Route, RouteStatus
 from serverless.board.key import FunctionKey
-from serverless.brain.naming import revision_name
-from serverless.brain.plan import World, is_loaded, key_of, latest_and_serving
+from serverless.brain.plan import World, is_loaded, key_of
 
 MESSAGE_CHARS_MAX = 4096
 
@@ -39,20 +38,20 @@ def revision_with(
 
 def function_status(function: Function, world: World, wanted: int, now: datetime) -> FunctionStatus:
     """Return what is to be told of a function; equal where nothing has changed."""
-    latest, serving = latest_and_serving(function, world.revisions)
+    aim = world.aims[key_of(function)]
     own = world.by_function.get(key_of(function), ())
     ready = [one for one in own if one.is_ready and one.loaded and not one.is_draining]
-    told = _verdict(latest)
+    told = _verdict(aim.latest)
     return FunctionStatus(
         observed_generation=function.metadata.generation,
-        latest_revision=revision_name(function),
-        serving_revision=serving.metadata.name if serving is not None else "",
+        latest_revision=aim.code,
+        serving_revision=aim.serving.metadata.name if aim.serving is not None else "",
         instances=FunctionInstances(
             wanted=wanted,
             ready=len(ready),
             draining=sum(one.is_draining for one in own),
         ),
-        reason=_reason(function, wanted, has_code=serving is not None),
+        reason=_reason(function, wanted, has_code=aim.serving is not None),
         conditions=with_condition(function.status.conditions, told, now),
     )
 

@@ -11,6 +11,7 @@ from cubernetes.api.condition import Condition, condition_of
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Count, Model, Object, age_of, shown
 from cubernetes.api.resource import Resource
+from cubernetes.api.serverless.notbuilt import not_built_problems
 
 FILES_MAX = 100
 FILES_BYTES_MAX = 512 * 1024
@@ -135,10 +136,7 @@ class Function(Object):
 
     @classmethod
     def misread(cls, tree: Mapping[str, Any]) -> Iterator[Problem]:
-        spec = tree.get("spec")
-        for name in NOT_BUILT:
-            if isinstance(spec, Mapping) and name in spec:
-                yield Problem(f"spec.{name}", "is not built yet", "FieldValueForbidden")
+        yield from not_built_problems(tree, NOT_BUILT)
 
     def problems(self) -> Iterator[Problem]:
         name = self.metadata.name

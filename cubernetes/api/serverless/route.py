@@ -12,6 +12,7 @@ from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Model, Object, age_of, shown
 from cubernetes.api.networking.urls import host_problem, path_problem
 from cubernetes.api.resource import Resource
+from cubernetes.api.serverless.notbuilt import not_built_problems
 
 METHODS_MAX = 8
 VARIABLES_MAX = 16
@@ -84,10 +85,7 @@ class Route(Object):
 
     @classmethod
     def misread(cls, tree: Mapping[str, Any]) -> Iterator[Problem]:
-        spec = tree.get("spec")
-        for name in NOT_BUILT:
-            if isinstance(spec, Mapping) and name in spec:
-                yield Problem(f"spec.{name}", "is not built yet", "FieldValueForbidden")
+        yield from not_built_problems(tree, NOT_BUILT)
 
     def problems(self) -> Iterator[Problem]:
         yield from Object.problems(self)

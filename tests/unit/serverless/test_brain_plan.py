@@ -5,7 +5,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cubernetes.api.serverless.function import SizeClass
+from cubernetes.api.serverless.function import Function, SizeClass
+from cubernetes.api.serverless.functionrevision import FunctionRevision
 from serverless.board.key import FunctionKey
 from serverless.brain.naming import revision_name
 from serverless.brain.plan import (
@@ -17,13 +18,22 @@ from serverless.brain.plan import (
     MakeInstance,
     MakeRevision,
     Remove,
-    latest_and_serving,
+    Revisions,
+    World,
+    key_of,
     plan,
     revisions_by_function,
 )
 from tests.unit.serverless.functionworld import TinyWorld, a_function, a_revision, an_instance
 
 KEY = FunctionKey("default", "f")
+
+
+def latest_and_serving(
+    function: Function, revisions: Revisions
+) -> tuple[FunctionRevision | None, FunctionRevision | None]:
+    aim = World(functions=[function], revisions=revisions).aims[key_of(function)]
+    return aim.latest, aim.serving
 
 
 def test_new_code_is_kept_tried_once_and_its_instance_given_back() -> None:
