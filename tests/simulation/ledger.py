@@ -1,7 +1,7 @@
 """What was committed, revision by revision, and what may never be, at any revision."""
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 
 from apiserver.state.items import stored
@@ -23,9 +23,17 @@ from cubernetes.api.meta import Object
 from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 
 LEASES = collection_of(Lease)
-# Kinds whose status counts all their pods.
-COUNTED = (ReplicaSet, Deployment, StatefulSet, DaemonSet, PodDisruptionBudget)
-COUNTING = frozenset(map(collection_of, COUNTED))
+# What the status of a kind counts.
+COUNTED: dict[type[Object], tuple[type[Object], ...]] = {
+    ReplicaSet: (Pod,),
+    StatefulSet: (Pod,),
+    DaemonSet: (Pod, Node),
+    Deployment: (Pod, ReplicaSet),
+    PodDisruptionBudget: (Pod, ReplicaSet, Deployment, StatefulSet),
+}
+COUNTING = {
+    collection_of(kind): tuple(map(collection_of, counted)) for kind, counted in COUNTED.items()
+}
 WATCHED = (
     Namespace, Pod, Node, Service, ReplicaSet, Deployment, EndpointSlice, Lease,
     PodDisruptionBudget, StatefulSet, DaemonSet,
@@ -36,7 +44,7 @@ STALE_S_MAX = 90.0
 FIGHT_S = 5.0
 FIGHT_WRITES_MAX = 30
 # Such a status is written for each pod that is made, ready or gone while a workload rolls: what
-# tells a fight there is that it becomes again what it was.
+# tells a fight there is that it becomes again what it was, and nothing that it counts has changed.
 FIGHT_RETURNS_MAX = 8
 
 
@@ -51,8 +59,11 @@ class Ledger:
         # (time, replicas) of each set, as far as somebody may still act upon it.
         self._sizes: dict[str, deque[tuple[float, int]]] = {}
         self._writes: dict[str, deque[float]] = {}
-        # (time, content, whether it was so before) of each write.
+        # (time, content, whether it was so before without a cause) of each write.
         self._contents: dict[str, deque[tuple[float, bytes, bool]]] = {}
+        # How many writes each collection has seen, and of what an object counts at its last write.
+        self._written: Counter[str] = Counter()
+        self._counted: dict[str, int] = {}
         self.broken: list[str] = []
         # Of every pod that was ever ready.
         self.ready_addresses: set[str] = set()
@@ -74,6 +85,7 @@ class Ledger:
                 self.deeds.append(op.key)
             if why := self._fight_over(op):
                 self._breaks(f"{op.key} {why} times in {FIGHT_S} s")
+            self._written[collection_in(op.key)] += 1
             kind = self._kinds.get(collection_in(op.key))
             if kind is None:
                 continue
@@ -91,14 +103,18 @@ class Ledger:
 
     def _fight_over(self, op: Op) -> str:
         """Note a write; return what there was too much of, empty where there was not."""
-        if collection_in(op.key) in COUNTING:
+        counted = COUNTING.get(collection_in(op.key))
+        if counted is not None:
+            written = sum(self._written[each] for each in counted)
+            is_caused = self._counted.get(op.key) != written
+            self._counted[op.key] = written
             content = _meant(op.value) if isinstance(op, Put) else b""
             seen = self._contents.setdefault(op.key, deque(maxlen=FIGHT_WRITES_MAX))
             while seen and self._now_s() - seen[0][0] > FIGHT_S:
                 seen.popleft()
             is_same = bool(seen) and seen[-1][1] == content
             is_return = not is_same and any(content == each for _, each, _ in seen)
-            seen.append((self._now_s(), content, is_return))
+            seen.append((self._now_s(), content, is_return and not is_caused))
             is_fight = sum(one for _, _, one in seen) >= FIGHT_RETURNS_MAX
             return f"becomes what it was {FIGHT_RETURNS_MAX}" if is_fight else ""
         times = self._writes.setdefault(op.key, deque(maxlen=FIGHT_WRITES_MAX))

@@ -1,0 +1,54 @@
+"""What the ledger calls a fight, and what it does not."""
+
+from apiserver.state.items import encoded
+from apiserver.state.keys import key_of
+from apiserver.storage.store import Put
+from cubernetes.api.apps.replicaset import ReplicaSetStatus
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container
+from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.meta import Object, ObjectMeta, replaced
+from tests.simulation.ledger import FIGHT_RETURNS_MAX, Ledger
+from tests.simulation.user import workload
+
+TURNS = 2 * FIGHT_RETURNS_MAX
+
+
+def put(one: Object) -> Put:
+    meta = one.metadata
+    return Put(key_of(type(one), meta.namespace, meta.name), encoded(one))
+
+
+def counting(replicas: int) -> Put:
+    one = workload("web", "default", 3, 30)
+    return put(replaced(one, status=ReplicaSetStatus(replicas=replicas)))
+
+
+def pod(labels: dict[str, str]) -> Put:
+    spec = PodSpec(containers=(Container(name="main", image="web:1"),))
+    meta = ObjectMeta(name="web-1", namespace="default", labels=labels, uid="u1")
+    return put(Pod(metadata=meta, spec=spec))
+
+
+def test_a_status_that_two_undo_for_each_other_is_a_fight() -> None:
+    ledger = Ledger(lambda: 1.0)
+    for turn in range(TURNS):
+        ledger.committed([counting(turn % 2)], turn + 1)
+    assert any("becomes what it was" in each for each in ledger.broken)
+
+
+def test_a_status_that_follows_its_pods_is_none() -> None:
+    ledger = Ledger(lambda: 1.0)
+    for turn in range(TURNS):
+        ledger.committed([pod({"turn": str(turn)})], 2 * turn + 1)
+        ledger.committed([counting(turn % 2)], 2 * turn + 2)
+    assert ledger.broken == []
+
+
+def test_returns_that_lie_far_apart_are_none() -> None:
+    now_s = 0.0
+    ledger = Ledger(lambda: now_s)
+    for turn in range(TURNS):
+        now_s += 2.0
+        ledger.committed([counting(turn % 2)], turn + 1)
+    assert ledger.broken == []
