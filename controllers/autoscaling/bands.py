@@ -35,7 +35,13 @@ from controllers.autoscaling.targets import (
 from cubernetes.api.apps.deployment import Deployment, DeploymentSpec
 from cubernetes.api.condition import Condition, Truth, with_condition
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.cubernetes.autoscaler import ActualUtilization, AutoScaler, AutoScalerSpec
+from cubernetes.api.cubernetes.autoscaler import (
+    LABEL,
+    ActualUtilization,
+    AutoScaler,
+    AutoScalerSpec,
+    labels_of,
+)
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
 from cubernetes.api.selectors import LabelSelector
 from cubernetes.reconcile.plan import (
@@ -50,8 +56,6 @@ from cubernetes.reconcile.plan import (
 from cubernetes.reconcile.readings import Absent, Table
 
 CORE_MILLI = 1000.0
-# By this label the pods of a template are told from all others.
-LABEL = "cubernetes.io/autoscaler"
 
 
 class Band(NamedTuple):
@@ -286,7 +290,7 @@ def deployment_of(found: AutoScaler) -> Deployment:
     template = found.spec.template
     assert template is not None  # noqa: S101  it is asked for where there is one
     labels = {LABEL: found.metadata.name}
-    of_pods = replaced(template.metadata, labels={**template.metadata.labels, **labels})
+    of_pods = replaced(template.metadata, labels=labels_of(template, found.metadata.name))
     meta = ObjectMeta(
         name=found.metadata.name,
         namespace=found.metadata.namespace,

@@ -33,12 +33,17 @@ def defaulted_template(template: PodTemplate) -> PodTemplate:
 def workload_problems(selector: LabelSelector, template: PodTemplate) -> Iterator[Problem]:
     """Yield what is wrong with a selector and the template of the pods that it chooses."""
     yield from selector.problems("spec.selector")
-    yield from template_problems(template, "spec.template")
+    yield from kept_template_problems(template)
     if selector.is_empty:
         yield Problem("spec.selector", "must not be empty", "FieldValueRequired")
     elif not selector.selector.matches(template.metadata.labels):
         where = "spec.template.metadata.labels"
         yield Problem(where, "`selector` does not match template `labels`")
+
+
+def kept_template_problems(template: PodTemplate) -> Iterator[Problem]:
+    """Yield what is wrong with the template of pods that are replaced when they end."""
+    yield from template_problems(template, "spec.template")
     if template.spec.restart_policy != "Always":
         where = "spec.template.spec.restartPolicy"
         yield Problem(where, "must be 'Always'", "FieldValueNotSupported")

@@ -10,6 +10,7 @@ from cubernetes.api import names
 from cubernetes.api.autoscaling.scaling import (
     HorizontalPodAutoscalerBehavior,
     behavior_problems,
+    bounds_problems,
     filled,
 )
 from cubernetes.api.condition import Truth
@@ -278,13 +279,8 @@ class HorizontalPodAutoscaler(Object):
     def problems(self) -> Iterator[Problem]:
         yield from Object.problems(self)
         spec = self.spec
-        yield from _reference_problems(spec.scale_target_ref, "spec.scaleTargetRef")
-        if spec.min_replicas < 1:
-            yield Problem("spec.minReplicas", "must be greater than or equal to 1")
-        if spec.max_replicas < 1:
-            yield Problem("spec.maxReplicas", "must be greater than 0")
-        elif spec.max_replicas < spec.min_replicas:
-            yield Problem("spec.maxReplicas", "must be greater than or equal to `minReplicas`")
+        yield from reference_problems(spec.scale_target_ref, "spec.scaleTargetRef")
+        yield from bounds_problems(spec.min_replicas, spec.max_replicas)
         if len(spec.metrics) > METRICS_MAX:
             yield Problem("spec.metrics", f"must be at most {METRICS_MAX}", "FieldValueTooMany")
         for index, one in enumerate(spec.metrics):
@@ -293,7 +289,8 @@ class HorizontalPodAutoscaler(Object):
             yield from behavior_problems(spec.behavior, "spec.behavior")
 
 
-def _reference_problems(target: CrossVersionObjectReference, where: str) -> Iterator[Problem]:
+def reference_problems(target: CrossVersionObjectReference, where: str) -> Iterator[Problem]:
+    """Yield what is wrong with how a workload is named."""
     for field, text in (("kind", target.kind), ("name", target.name)):
         if not text:
             yield Problem(f"{where}.{field}", "must name what is scaled", "FieldValueRequired")

@@ -66,6 +66,16 @@ DOWN_WINDOW_S = 300
 DOWN = HPAScalingRules(policies=(HPAScalingPolicy(type="Percent", value=100, period_seconds=15),))
 
 
+def bounds_problems(minimum: int, maximum: int) -> Iterator[Problem]:
+    """Yield what is wrong with the bounds of a number of replicas."""
+    if minimum < 1:
+        yield Problem("spec.minReplicas", "must be greater than or equal to 1")
+    if maximum < 1:
+        yield Problem("spec.maxReplicas", "must be greater than 0")
+    elif maximum < minimum:
+        yield Problem("spec.maxReplicas", "must be greater than or equal to `minReplicas`")
+
+
 def filled(behavior: HorizontalPodAutoscalerBehavior) -> HorizontalPodAutoscalerBehavior:
     """Fill in what a behavior leaves out."""
     return HorizontalPodAutoscalerBehavior(

@@ -5,14 +5,21 @@ from datetime import datetime
 
 import msgspec
 
-from cubernetes.api.apps.workload import defaulted_template
-from cubernetes.api.autoscaling.horizontalpodautoscaler import CrossVersionObjectReference
+from cubernetes.api import names
+from cubernetes.api.apps.workload import defaulted_template, kept_template_problems
+from cubernetes.api.autoscaling.horizontalpodautoscaler import (
+    CrossVersionObjectReference,
+    reference_problems,
+)
+from cubernetes.api.autoscaling.scaling import bounds_problems
 from cubernetes.api.condition import Condition
-from cubernetes.api.core.pod import PodTemplate, template_problems
+from cubernetes.api.core.pod import PodTemplate
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Count, Instant, Model, Object, age_of, replaced, shown
 from cubernetes.api.resource import Resource
 
+# By this label the pods of a template are told from all others.
+LABEL = "cubernetes.io/autoscaler"
 INTERVAL_S_MAX = 3600
 BOUNDS_RULE = "must be greater than or equal to the lower bound, and greater than 0"
 
@@ -144,8 +151,10 @@ class AutoScaler(Object):
 
     def problems(self) -> Iterator[Problem]:
         yield from Object.problems(self)
-        yield from _pods_problems(self.spec)
-        yield from _count_problems(self.spec)
+        yield from _pods_problems(self.spec, self.metadata.name)
+        yield from bounds_problems(self.spec.min_replicas, self.spec.max_replicas)
+        if not 0 <= self.spec.min_scale_interval <= INTERVAL_S_MAX:
+            yield Problem("spec.minScaleInterval", f"must be from 0 to {INTERVAL_S_MAX}")
         wanted, where = self.spec.target_utilization, "spec.targetUtilization"
         if wanted.cpu is None and wanted.memory is None:
             yield Problem(where, "needs cpu, memory or both", "FieldValueRequired")
@@ -156,26 +165,22 @@ class AutoScaler(Object):
             yield Problem(f"{where}.memory.maxBytes", BOUNDS_RULE)
 
 
-def _pods_problems(spec: AutoScalerSpec) -> Iterator[Problem]:
+def labels_of(template: PodTemplate, name: str) -> dict[str, str]:
+    """Return the labels of pods of an autoscaler's template."""
+    return {**template.metadata.labels, LABEL: name}
+
+
+def _pods_problems(spec: AutoScalerSpec, name: str) -> Iterator[Problem]:
     if (spec.template is None) == (spec.target is None):
         message = "needs either a template or a target"
         yield Problem("spec.template", message, "FieldValueRequired")
         return
     if spec.template is not None:
-        yield from template_problems(spec.template, "spec.template")
-        if spec.template.spec.restart_policy != "Always":
-            where = "spec.template.spec.restartPolicy"
-            yield Problem(where, "must be 'Always'", "FieldValueNotSupported")
-    if spec.target is not None and not (spec.target.kind and spec.target.name):
-        yield Problem("spec.target", "must name a kind and a name", "FieldValueRequired")
-
-
-def _count_problems(spec: AutoScalerSpec) -> Iterator[Problem]:
-    if spec.min_replicas < 1:
-        yield Problem("spec.minReplicas", "must be greater than or equal to 1")
-    if spec.max_replicas < 1:
-        yield Problem("spec.maxReplicas", "must be greater than 0")
-    elif spec.max_replicas < spec.min_replicas:
-        yield Problem("spec.maxReplicas", "must be greater than or equal to `minReplicas`")
-    if not 0 <= spec.min_scale_interval <= INTERVAL_S_MAX:
-        yield Problem("spec.minScaleInterval", f"must be from 0 to {INTERVAL_S_MAX}")
+        if not names.is_label_value(name):
+            message = f"labels the pods of the template, and {names.LABEL_VALUE_RULE}"
+            yield Problem("metadata.name", message)
+            return
+        meta = replaced(spec.template.metadata, labels=labels_of(spec.template, name))
+        yield from kept_template_problems(replaced(spec.template, metadata=meta))
+    if spec.target is not None:
+        yield from reference_problems(spec.target, "spec.target")

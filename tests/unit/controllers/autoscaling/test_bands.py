@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from controllers.autoscaling.bands import LABEL, AutoScalers, deployment_of
+from controllers.autoscaling.bands import AutoScalers, deployment_of
 from controllers.autoscaling.measured import question_of
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.cubernetes.autoscaler import AutoScaler
+from cubernetes.api.cubernetes.autoscaler import LABEL, AutoScaler
 from cubernetes.api.meta import Object, replaced
 from cubernetes.reconcile.plan import Create, Patch, Record, StillView, Update, UpdateStatus
 from cubernetes.reconcile.readings import Absent, Question, Reading, Values, Why
@@ -185,7 +185,8 @@ def test_w48_percent_is_of_what_is_requested_or_else_of_a_core() -> None:
          "spec.targetUtilization.cpu.maxPercentage"),
         ({"minScaleInterval": 3601}, "spec.minScaleInterval"),
         ({"template": TEMPLATE, "target": {"kind": "Deployment", "name": "x"}}, "spec.template"),
-        ({"target": {"kind": "", "name": "x"}}, "spec.target"),
+        ({"target": {"kind": "", "name": "x"}}, "spec.target.kind"),
+        ({"target": {"kind": "Deployment", "name": "A b"}}, "spec.target.name"),
     ],
 )  # fmt: skip
 def test_w48_what_cannot_be_is_refused_at_its_field(spec: dict[str, Any], field: str) -> None:
@@ -199,6 +200,30 @@ def test_w48_what_cannot_be_is_refused_at_its_field(spec: dict[str, Any], field:
     }
     found = codec.from_tree(AutoScaler, tree).model.defaulted()
     assert [one.field for one in found.problems()] == [field]
+
+
+LABELS = {f"label-{index}": "" for index in range(64)}
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "field"),
+    [
+        ({"spec": {**TEMPLATE["spec"], "nodeName": "n1"}}, "web", "spec.template.spec.nodeName"),
+        ({"spec": {**TEMPLATE["spec"], "activeDeadlineSeconds": 9}}, "web",
+         "spec.template.spec.activeDeadlineSeconds"),
+        ({"spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}, "web",
+         "spec.template.spec.restartPolicy"),
+        ({**TEMPLATE, "metadata": {"labels": LABELS}}, "web", "spec.template.metadata.labels"),
+        (TEMPLATE, "w" * 64, "metadata.name"),
+    ],
+)  # fmt: skip
+def test_a_template_of_which_no_deployment_can_be_made_is_refused(
+    template: Any, name: str, field: str
+) -> None:
+    found = an_autoscaler(template=template)
+    named = replaced(found, metadata=replaced(found.metadata, name=name))
+    assert [one.field for one in named.problems()] == [field]
+    assert list(deployment_of(named).problems())
 
 
 def test_without_samples_it_holds_and_tells_why() -> None:
