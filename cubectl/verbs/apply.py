@@ -6,6 +6,7 @@ from typing import NamedTuple
 from cubectl.api import Validation
 from cubectl.objects.judging import model_of, problems_of
 from cubectl.objects.manifests import Manifest, manifests_in
+from cubectl.objects.rehearsal import refusals_of
 from cubectl.output.printers import name_of, safe
 from cubectl.session import Rejected, Session
 from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation
@@ -66,17 +67,13 @@ def _rehearsed(
 
     Raises: Rejected: some are refused, and nothing was changed.
     """
-    namespaces = {one.name for one in manifests if one.kind.kind == "Namespace"}
-    refused: dict[str, str] = {}
-    for manifest in manifests:
-        try:
-            _carry_out(_step(manifest, session), session, validation, is_dry=True)
-        except NotFound as error:
-            # Its namespace comes with the same files: it cannot be judged before that is there.
-            if manifest.namespace not in namespaces:
-                refused[manifest.where] = _told(manifest, error)
-        except ApiError as error:
-            refused[manifest.where] = _told(manifest, error)
+
+    def rehearse(manifest: Manifest) -> bool:
+        step = _step(manifest, session)
+        _carry_out(step, session, validation, is_dry=True)
+        return step.is_needed
+
+    refused = refusals_of(manifests, rehearse)
     if refused and not is_stubborn:
         raise Rejected([*refused.values(), f"nothing was applied: {len(refused)} refused"])
     for sentence in refused.values():

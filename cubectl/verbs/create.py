@@ -7,11 +7,12 @@ from cubectl.api import Validation
 from cubectl.objects.jobs import cronjob_tree, job_from, job_tree
 from cubectl.objects.judging import problems_of
 from cubectl.objects.manifests import Manifest, manifests_in
+from cubectl.objects.rehearsal import refusals_of
 from cubectl.objects.targets import kind_called
 from cubectl.output.printers import name_of, safe
 from cubectl.session import Misused, Rejected, Session
 from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation
-from cubernetes.api.errors import ApiError, NotFound
+from cubernetes.api.errors import ApiError
 from cubernetes.api.notation.jsontext import Tree
 
 WAYS = (
@@ -148,21 +149,20 @@ def _rehearsed(manifests: list[Manifest], session: Session, validation: Validati
 
     Raises: Rejected; nothing was created.
     """
-    namespaces = {one.name for one in manifests if one.kind.kind == "Namespace"}
-    names, refused = [], []
-    for manifest in manifests:
-        name = manifest.name or str(manifest.tree["metadata"]["generateName"])
-        try:
-            made = _created(manifest, session, validation, is_dry=True)
-            name = made["metadata"]["name"]
-        except ApiError as error:
-            # Its namespace may come with the same files.
-            if not (isinstance(error, NotFound) and manifest.namespace in namespaces):
-                refused.append(safe(f"{manifest.where}: {error.message}"))
-        names.append(name)
-    if refused:
-        raise Rejected([*refused, f"nothing was created: {len(refused)} refused"])
-    return names
+    given: dict[str, str] = {}
+
+    def rehearse(manifest: Manifest) -> bool:
+        made = _created(manifest, session, validation, is_dry=True)
+        given[manifest.where] = made["metadata"]["name"]
+        return True
+
+    if refused := refusals_of(manifests, rehearse):
+        raise Rejected([*refused.values(), f"nothing was created: {len(refused)} refused"])
+    return [given.get(one.where) or _stem(one) for one in manifests]
+
+
+def _stem(manifest: Manifest) -> str:
+    return manifest.name or str(manifest.tree["metadata"]["generateName"])
 
 
 VERB = Verb(configure, run)

@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from cubectl.api import Validation
 from cubectl.objects.judging import problems_of
 from cubectl.objects.manifests import Manifest, manifests_in
+from cubectl.objects.rehearsal import refusals_of
 from cubectl.objects.waiting import TooLate, are_gone, named, wait_until
 from cubectl.output.printers import name_of, safe
 from cubectl.session import Failed, Misused, Rejected, Session
@@ -54,14 +55,13 @@ def _rehearse(manifests: list[Manifest], session: Session, validation: Validatio
 
     Raises: Rejected; nothing was changed.
     """
-    refused = []
-    for manifest in manifests:
-        try:
-            _put(manifest, session, validation, is_dry=True)
-        except ApiError as error:
-            refused.append(safe(f"{manifest.where}: {error.message}"))
-    if refused:
-        raise Rejected([*refused, f"nothing was replaced: {len(refused)} refused"])
+
+    def rehearse(manifest: Manifest) -> bool:
+        _put(manifest, session, validation, is_dry=True)
+        return True
+
+    if refused := refusals_of(manifests, rehearse):
+        raise Rejected([*refused.values(), f"nothing was replaced: {len(refused)} refused"])
 
 
 def _put(manifest: Manifest, session: Session, validation: Validation, *, is_dry: bool) -> None:

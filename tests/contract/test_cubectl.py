@@ -282,3 +282,31 @@ async def test_kinds_are_asked_for_once_in_a_while(cluster: Cluster) -> None:
     assert said.code == 2
     assert said.err.startswith("cubectl: there is no kind 'nonsense': namespaces/ns")
     assert kept.read_bytes() != before  # asked once more, for one that came since
+
+
+CLASS = """\
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: urgent}
+value: 7
+"""
+URGENT = "apiVersion: v1\nkind: Pod\nmetadata: {name: urgent-pod}\nspec: {containers: [{name: a, \
+image: a}], priorityClassName: urgent}\n"
+
+
+@pytest.mark.parametrize("verb", ["apply", "create"])
+async def test_a_pod_and_the_class_that_it_names_come_with_one_file(
+    cluster: Cluster, verb: str
+) -> None:
+    early = await cluster.cubectl(f"{verb} -f -", stdin=f"{URGENT}---\n{CLASS}")
+    other = CLASS.replace("urgent", "not-urgent")
+    without = await cluster.cubectl(f"{verb} -f -", stdin=f"{other}---\n{URGENT}")
+
+    said = await cluster.ok(f"{verb} -f -", stdin=f"{CLASS}---\n{URGENT}")
+
+    for refused in (early, without):
+        assert (refused.code, refused.out) == (1, "")
+        assert "no PriorityClass with name urgent was found" in refused.err
+    assert said == "priorityclass.scheduling.k8s.io/urgent created\npod/urgent-pod created\n"
+    pod = json.loads(await cluster.ok("get pod urgent-pod -o json"))
+    assert pod["spec"]["priority"] == 7
