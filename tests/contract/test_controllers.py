@@ -259,7 +259,9 @@ async def test_w17_what_fits_nowhere_says_why_once_and_is_bound_when_a_node_join
     told = condition_of(pod.status.conditions, "PodScheduled")
     assert told is not None
     assert (told.status, told.reason) == ("False", "Unschedulable")
-    assert told.message == "0/1 nodes can take the pod: n1 needs 2000m cpu, has 1000m free"
+    assert told.message == (
+        "0/1 nodes can take the pod: n1 Insufficient cpu: needs 2000m, has 1000m free"
+    )
 
     async def event() -> list[Event]:
         events = (await client.list(Event, "default")).items

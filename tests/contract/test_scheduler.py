@@ -427,7 +427,9 @@ async def test_a_device_written_into_a_nodes_status_is_given_to_the_pod_that_wai
         (pod,) = await place.until(lambda found: is_refused(found[0]))
         told = condition_of(pod.status.conditions, "PodScheduled")
         assert told is not None
-        assert told.message == "0/1 nodes can take the pod: n1 needs 1 example.com/gpu, has 0 free"
+        assert told.message == (
+            "0/1 nodes can take the pod: n1 Insufficient example.com/gpu: needs 1, has 0 free"
+        )
 
         node = await place.admin.get(Node, "n1")
         amounts = {**node.status.allocatable, "example.com/gpu": Quantity("1")}

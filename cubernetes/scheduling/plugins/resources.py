@@ -11,9 +11,11 @@ def resources(requests: PodRequests, node: NodeInfo) -> str:
     facts, usage = node.facts, node.usage
     if usage.pod_count >= facts.pod_count:
         return f"has room for {facts.pod_count} pods and runs {usage.pod_count}"
-    # A pod that requests nothing fits a node that has promised everything.
+    # A pod that requests nothing fits a node that has promised everything. The first two words
+    # are Kubernetes': other programs look for them.
     lacks = [
-        f"needs {_amount(name, count)} {name}, has {_amount(name, max(0, node.free(name)))} free"
+        f"Insufficient {name}: needs {_amount(name, count)}, "
+        f"has {_amount(name, max(0, node.free(name)))} free"
         for name, count in requests.amounts
         if count > node.free(name)
     ]

@@ -18,9 +18,9 @@ GPU = Taint(key="gpu", value="yes", effect="NoSchedule")
 HUGE = """\
 default/huge waits for default-scheduler
 now: no node takes it, of 3
-  2 by resources: needs 6000m cpu, has 4000m free: n1, n3
+  2 by resources: Insufficient cpu: needs 6000m, has 4000m free: n1, n3
   1 by ready: is cordoned: n3
-  1 by resources: needs 6000m cpu, has 3000m free: n2
+  1 by resources: Insufficient cpu: needs 6000m, has 3000m free: n2
   1 by taints: has the taint gpu=yes:NoSchedule: n2
 """
 

@@ -253,8 +253,10 @@ def test_each_filter_says_what_is_missing() -> None:
     facts = NodeFacts("n1", amounts={"cpu": 4000, "memory": 8 << 20}, pod_count=3)
     node = NodeInfo(facts, full)
 
-    assert refusal(PodRequests((("cpu", 501),)), node) == "needs 501m cpu, has 500m free"
-    assert refusal(PodRequests((("memory", 2 << 20),)), node) == "needs 2Mi memory, has 1Mi free"
+    told = "Insufficient cpu: needs 501m, has 500m free"
+    assert refusal(PodRequests((("cpu", 501),)), node) == told
+    told = "Insufficient memory: needs 2Mi, has 1Mi free"
+    assert refusal(PodRequests((("memory", 2 << 20),)), node) == told
     assert refusal(PodRequests(ports=(HostPort("TCP", 80, "10.0.0.1"),)), node) == (
         "has host port 80/TCP taken"
     )
@@ -338,7 +340,8 @@ def test_everything_that_a_node_lacks_is_said() -> None:
     )
 
     assert refusal(PodRequests(amounts=(("cpu", 1), ("memory", 1001))), node) == (
-        "needs 1m cpu, has 0m free and needs 1001 bytes memory, has 1000 bytes free"
+        "Insufficient cpu: needs 1m, has 0m free and "
+        "Insufficient memory: needs 1001 bytes, has 1000 bytes free"
     )
     assert refusal(
         PodRequests(selector=(("a", "b"), ("c", "d"))), NodeInfo(NodeFacts("n1", pod_count=9))
@@ -459,11 +462,12 @@ def test_a_resource_of_any_name_is_counted_in_whole_units_and_named() -> None:
     amounts["ephemeral-storage"] = Quantity("1Gi")
     there = NodeInfo(facts_of(replaced(node, status=replaced(node.status, allocatable=amounts))))
     assert refusal(asked, there) == (
-        "needs 2048Mi ephemeral-storage, has 1024Mi free and needs 4 example.com/gpu, has 3 free"
+        "Insufficient ephemeral-storage: needs 2048Mi, has 1024Mi free and "
+        "Insufficient example.com/gpu: needs 4, has 3 free"
     )
     assert refusal(PodRequests((("example.com/gpu", 3),)), there) == ""
     assert refusal(PodRequests((("example.com/gpu", 1),)), NodeInfo(facts_of(node))) == (
-        "needs 1 example.com/gpu, has 0 free"
+        "Insufficient example.com/gpu: needs 1, has 0 free"
     )
 
 
