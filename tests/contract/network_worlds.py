@@ -9,12 +9,14 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Protocol
 
+from cubernetes.host.blocking import Threads
 from cubernetes.host.env import Env
+from kubelet.network.carriers.vxlan import VxlanCarrier
 from kubelet.network.driver import NetworkDriver, Peer
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.network.namespace import inside
 from kubelet.network.overlay import ROUTE_PROTOCOL, host_end
-from kubelet.network.vxlan import VxlanNetwork
+from kubelet.network.routed import RoutedNetwork
 
 NODES = {"a": IPv4Address("192.0.2.1"), "b": IPv4Address("192.0.2.2")}
 RANGES = {"a": IPv4Network("10.244.1.0/24"), "b": IPv4Network("10.244.2.0/24")}
@@ -137,9 +139,9 @@ class RealWorld:
         return f"{self._prefix}-{node}"
 
     def driver(self, node: str) -> NetworkDriver:
-        return VxlanNetwork(
-            NODES[node], self.checkpoint(node), netns=f"/run/netns/{self.node(node)}"
-        )
+        netns, blocking = f"/run/netns/{self.node(node)}", Threads()
+        carrier = VxlanCarrier(NODES[node], blocking, netns=netns)
+        return RoutedNetwork(carrier, self.checkpoint(node), blocking, netns=netns)
 
     def checkpoint(self, node: str) -> Path:
         return self._folder / f"{node}.json"

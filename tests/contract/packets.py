@@ -5,9 +5,9 @@ import struct
 from contextlib import closing
 from ipaddress import IPv4Address
 
+from kubelet.network.carriers.vxlan import VNI
 from kubelet.network.namespace import inside
 from kubelet.network.overlay import PORT
-from kubelet.network.vxlan import VNI
 
 UDP = 17
 

@@ -39,7 +39,7 @@ KERNEL = (
     "kubelet.network.namespace.inside",
     "kubelet.network.namespace.set_sysctl",
     "kubelet.network.look.*",
-    "kubelet.network.vxlan.VxlanNetwork.news",
+    "kubelet.network.routed.RoutedNetwork.news",
 )
 # A function that is given to one of these is called on the loop.
 _CALLBACKS = """

@@ -17,10 +17,10 @@ EXCUSED = {
     "resolver.run.run": STARTS,
     "scheduler.run.run": STARTS,
     "kubelet.logserver.serve": STARTS,
-    "kubelet.network.vxlan.VxlanNetwork.attach": KERNEL,
-    "kubelet.network.vxlan.VxlanNetwork.mend": KERNEL,
-    "kubelet.network.vxlan.VxlanNetwork.prepare": KERNEL,
-    "kubelet.network.vxlan.VxlanNetwork.reset": "by kubelet.reset, which has nothing else to do",
+    "kubelet.network.carriers.vxlan.VxlanCarrier.mend": KERNEL,
+    "kubelet.network.carriers.vxlan.VxlanCarrier.prepare": KERNEL,
+    "kubelet.network.routed.RoutedNetwork.attach": KERNEL,
+    "kubelet.network.routed.RoutedNetwork.reset": "by kubelet.reset, which has nothing else to do",
 }
 
 

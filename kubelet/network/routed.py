@@ -1,0 +1,186 @@
+"""The routed driver: a wire and a route to each pod; a carrier takes packets to other nodes.
+
+Each pod has a veth pair, a /32 address, and the node as its only neighbour; the node has a route
+to each of its pods. No bridge, no ARP, no flooding: the pods of one node and of two are reached
+alike, by routes.
+
+Every call is the same three steps: look (`look`), compare with what is wanted (`facts`), carry out
+the difference (`links`). `mend` does so for everything that earlier calls made.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from cubernetes.host.blocking import Blocking
+from cubernetes.host.durable.files import read_or_none, write_atomic
+from cubernetes.host.log import Log
+from kubelet.network import facts, ipam, links, overlay
+from kubelet.network.carriers.carrier import Carrier
+from kubelet.network.carriers.settling import LOOK, act, carry_out, mended
+from kubelet.network.driver import Damage, NetworkTrouble, News, Peer
+from kubelet.network.dump import Space
+from kubelet.network.facts import Facts
+from kubelet.network.look import news_of, same_namespace, settings_at, space_at
+from kubelet.network.namespace import OWN, netlink
+
+RECORD = ("network", "record")
+
+log = Log(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """A pod that is attached: its address, and a handle that keeps its namespace the same one."""
+
+    address: IPv4Address
+    handle: int
+
+    @property
+    def path(self) -> str:
+        return f"/proc/self/fd/{self.handle}"
+
+
+class RoutedNetwork:
+    """The pod network of one node, in the network namespace at netns (by default our own).
+
+    One act at a time: they are short, the kernel serialises them anyway, and a half-made one is
+    never seen by the next.
+    """
+
+    def __init__(
+        self, carrier: Carrier, checkpoint: Path, blocking: Blocking, *, netns: str = OWN
+    ) -> None:
+        self._carrier, self._checkpoint = carrier, checkpoint
+        self._blocking, self._netns = blocking, netns
+        self._addresses: ipam.Addresses | None = None
+        self._wired: dict[str, Wired] = {}
+        self._lock = asyncio.Lock()
+
+    async def prepare(self, pod_cidr: IPv4Network) -> None:
+        async with act("prepare", self._lock):
+            space = await self._off(space_at, self._netns)
+            await self._carrier.prepare(space, pod_cidr)
+            recorded = await self._blocking.run(RECORD, partial(self._recorded, pod_cidr))
+            await self._keep(ipam.adopted(recorded, facts.pods_found(space)))
+
+    async def reserve(self, pod_uid: str) -> IPv4Address:
+        async with act("reserve", self._lock):
+            return await self._taken(pod_uid)
+
+    async def attach(self, pod_uid: str, netns: str) -> IPv4Address:
+        async with act("attach", self._lock):
+            address = await self._taken(pod_uid)
+            before = self._wired.get(pod_uid)
+            if before is None or not same_namespace(before.handle, netns):
+                handle = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+                self._let_go(pod_uid)
+                self._wired[pod_uid] = Wired(address, handle)
+            await self._settle_pod(pod_uid)
+            return address
+
+    async def detach(self, pod_uid: str) -> None:
+        async with act("detach", self._lock):
+            self._let_go(pod_uid)
+            async with netlink(self._netns) as node:
+                await links.remove_device(node, overlay.host_end(pod_uid))
+            await self._keep(ipam.freed(self._prepared(), pod_uid))
+
+    async def attached(self) -> Mapping[str, IPv4Address]:
+        return dict(self._prepared().held)
+
+    async def reconcile_peers(self, peers: Iterable[Peer]) -> None:
+        async with act("reconcile peers", self._lock):
+            await self._carrier.reconcile_peers(peers)
+
+    def news(self) -> AbstractContextManager[News]:
+        return news_of(self._netns)
+
+    async def mend(self) -> Sequence[Damage]:
+        async with act("mend", self._lock):
+            if self._addresses is None:
+                return ()
+            space = await self._off(space_at, self._netns)
+            found = await self._carrier.mend(space)
+            for uid, sides in await self._off(self._all_pods_facts, space):
+                found += await mended(uid, sides, self._netns, self._wired[uid].handle)
+            return found
+
+    async def reset(self) -> None:
+        async with act("reset", self._lock):
+            async with netlink(self._netns) as node:
+                for name in facts.host_ends(space_at(self._netns)):
+                    await links.remove_device(node, name)
+            await self._carrier.reset()
+            self._forget()
+
+    async def _off[**P, T](self, look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Look in a thread: a hundred pods must not hold up the loop."""
+        return await self._blocking.run(LOOK, partial(look, *args, **kwargs))
+
+    def _pod_facts(self, uid: str, space: Space) -> tuple[Facts, Facts]:
+        """Return a pod's facts, as found and as wanted."""
+        wired = self._wired[uid]
+        wanted = facts.pod_wanted(uid, wired.address, self._carrier.here)
+        settings = settings_at(self._netns, facts.settings_of(wanted))
+        pod = space_at(wired.path, is_pod=True)
+        return facts.pod_found(uid, space, pod, settings, wanted), wanted
+
+    def _all_pods_facts(self, space: Space) -> list[tuple[str, tuple[Facts, Facts]]]:
+        return [(uid, self._pod_facts(uid, space)) for uid in sorted(self._wired)]
+
+    async def _settle_pod(self, uid: str) -> None:
+        space = await self._off(space_at, self._netns)
+        acts = facts.acts(*await self._off(self._pod_facts, uid, space))
+        await carry_out(acts, self._netns, self._wired[uid].handle)
+
+    def _let_go(self, uid: str) -> None:
+        wired = self._wired.pop(uid, None)
+        if wired is not None:
+            os.close(wired.handle)
+
+    async def _taken(self, pod_uid: str) -> IPv4Address:
+        """Return the pod's address, recorded before it is used: nobody else is ever given it."""
+        try:
+            addresses, address = ipam.taken(self._prepared(), pod_uid)
+        except ipam.NoAddressLeft as error:
+            raise NetworkTrouble(f"no address left: {error}") from error
+        await self._keep(addresses)
+        return address
+
+    def _prepared(self) -> ipam.Addresses:
+        if self._addresses is None:
+            raise NetworkTrouble("the network of this node is not prepared")
+        return self._addresses
+
+    def _recorded(self, pod_cidr: IPv4Network) -> ipam.Addresses:
+        """Return the checkpoint, or an empty one: the interfaces that exist tell the rest."""
+        content = read_or_none(self._checkpoint)
+        if content is None:
+            return ipam.Addresses(pod_cidr)
+        try:
+            found = ipam.from_checkpoint(content)
+        except ipam.CheckpointInvalid as error:
+            log.warning("address checkpoint unreadable, rebuilding", error=error)
+            return ipam.Addresses(pod_cidr)
+        if found.pod_cidr == pod_cidr:
+            return found
+        log.warning("pod range changed", before=found.pod_cidr, now=pod_cidr)
+        return ipam.Addresses(pod_cidr)
+
+    async def _keep(self, addresses: ipam.Addresses) -> None:
+        if addresses != self._addresses:
+            content = ipam.checkpoint(addresses)
+            await self._blocking.run(RECORD, partial(write_atomic, self._checkpoint, content))
+            self._addresses = addresses
+
+    def _forget(self) -> None:
+        for uid in sorted(self._wired):
+            self._let_go(uid)
+        self._checkpoint.unlink(missing_ok=True)
+        self._addresses = None
