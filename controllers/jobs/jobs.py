@@ -86,6 +86,9 @@ class Jobs:
         job = view.get(Job, key.name, key.namespace)
         if job is None:
             return
+        if job.spec.is_left_to_another:
+            yield from _expired(job, now)
+            return
         claim = claim_of(job, view)
         if job.metadata.is_deleted:
             # What becomes of its pods is the garbage collector's, and nobody asks for the counts.
@@ -132,9 +135,14 @@ def _after_end(job: Job, claim: Claim, now: datetime) -> Iterator[Action]:
     late = [*claim.strayed, *claim.active][:BURST]
     yield from _ended(job, late, is_counted=False)
     yield from (released(pod) for pod in claim.tracked[:BURST] if pod.metadata.is_deleted)
+    yield from _expired(job, now)
+
+
+def _expired(job: Job, now: datetime) -> Iterator[Action]:
+    """Yield what deletes a Job that has been over for long enough, also another's."""
     ended_at = over_at(job)
     left_s = kept_for_s(job, ended_at, now) if ended_at is not None else None
-    if left_s is None:
+    if left_s is None or job.metadata.is_deleted:
         return
     if left_s > 0:
         yield RequeueAfter(left_s)

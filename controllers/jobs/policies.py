@@ -44,7 +44,8 @@ def _why(rule: PodFailurePolicyRule, pod: Pod) -> str:
     """Return how a pod matches a rule; empty where it does not."""
     where = f"{pod.metadata.namespace}/{pod.metadata.name}"
     codes = rule.on_exit_codes
-    for one in pod.status.container_statuses if codes is not None else ():
+    every = (*pod.status.container_statuses, *pod.status.init_container_statuses)
+    for one in every if codes is not None else ():
         ended = one.state.terminated
         if ended is None or ended.exit_code == 0 or codes is None:
             continue

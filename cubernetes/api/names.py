@@ -19,6 +19,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _SERVICE = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?\Z")
 _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?\Z")
+_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+\Z")
 _PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 
 LABEL_RULE = (
@@ -37,6 +38,7 @@ LABEL_KEY_RULE = (
     "must be a name of at most 63 letters, digits, '-', '_' and '.', with an optional DNS "
     "subdomain and '/' before it"
 )
+DOMAIN_PATH_RULE = "must be a domain-prefixed path (such as 'acme.io/foo')"
 LABEL_VALUE_RULE = (
     "must be empty or at most 63 letters, digits, '-', '_' and '.', beginning and ending with a "
     "letter or digit"
@@ -70,6 +72,12 @@ def is_label_key(text: str) -> bool:
     if slash and not is_subdomain(prefix):
         return False
     return 0 < len(name) <= LABEL_MAX and _VALUE.match(name) is not None
+
+
+def is_domain_path(text: str) -> bool:
+    """Whether it is `DOMAIN/PATH`, as controllers of third parties are named."""
+    domain, slash, path = text.partition("/")
+    return bool(slash) and is_subdomain(domain) and _PATH.match(path) is not None
 
 
 def is_label_value(text: str) -> bool:

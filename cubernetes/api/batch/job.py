@@ -37,11 +37,13 @@ OLD_CONTROLLER_UID, OLD_JOB_NAME = "controller-uid", "job-name"
 COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 # Kept on each pod until its end is noted in the status of its Job.
 TRACKING = "batch.kubernetes.io/job-tracking"
+OWN_CONTROLLER = "kubernetes.io/job-controller"
 COMPLETE, FAILED, SUSPENDED = "Complete", "Failed", "Suspended"
 SUCCEEDING, FAILING = "SuccessCriteriaMet", "FailureTarget"
 BACKOFF_DEFAULT = 6
 INDEXED_PARALLELISM_MAX = 100_000
 UNCOUNTED_MAX = 10_000
+MANAGER_CHARS_MAX = 63
 FIXED = "field is immutable"
 FIXED_FIELDS = (
     ("selector", "selector"),
@@ -49,6 +51,7 @@ FIXED_FIELDS = (
     ("pod_failure_policy", "podFailurePolicy"),
     ("backoff_limit_per_index", "backoffLimitPerIndex"),
     ("success_policy", "successPolicy"),
+    ("managed_by", "managedBy"),
 )
 
 Seconds64 = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -74,6 +77,7 @@ class JobSpec(Model):
         it has ended.
     selector: which pods are its own; the server makes it, unless `manualSelector` is true.
     manual_selector: whether `selector` and the labels of the template are the author's.
+    managed_by: which controller it is left to; left out, the cluster's own.
     template: what pods are made of; its `restartPolicy` is Never or OnFailure.
     """
 
@@ -91,11 +95,17 @@ class JobSpec(Model):
     pod_replacement_policy: Literal["TerminatingOrFailed", "Failed"] | None = None
     selector: LabelSelector | None = None
     manual_selector: bool | None = None
+    managed_by: str | None = None
     template: PodTemplate
 
     @property
     def is_indexed(self) -> bool:
         return self.completion_mode == "Indexed"
+
+    @property
+    def is_left_to_another(self) -> bool:
+        """Whether a controller of somebody else sees to it."""
+        return self.managed_by not in (None, OWN_CONTROLLER)
 
 
 class UncountedTerminatedPods(Model):
@@ -212,6 +222,7 @@ def job_problems(spec: JobSpec, field: str) -> Iterator[Problem]:
         where = f"{field}.template.spec.restartPolicy"
         yield Problem(where, 'valid values: "OnFailure", "Never"', "FieldValueRequired")
     yield from _policy_problems(spec, field)
+    yield from _manager_problems(spec, field)
     if not spec.is_indexed:
         yield from _index_problems(spec, field)
         return
@@ -233,7 +244,8 @@ def _policy_problems(spec: JobSpec, field: str) -> Iterator[Problem]:
             yield Problem(where, f'only "Never" is supported when {name} is specified')
     policy = spec.pod_failure_policy
     if policy is not None:
-        containers = {one.name for one in spec.template.spec.containers}
+        pod = spec.template.spec
+        containers = {one.name for one in (*pod.containers, *pod.init_containers)}
         yield from failure_policy_problems(
             policy,
             f"{field}.podFailurePolicy",
@@ -247,6 +259,17 @@ def _policy_problems(spec: JobSpec, field: str) -> Iterator[Problem]:
         where = f"{field}.successPolicy"
         yield from success_policy_problems(spec.success_policy, where, spec.completions or 0)
     yield from _limit_problems(spec, field)
+
+
+def _manager_problems(spec: JobSpec, field: str) -> Iterator[Problem]:
+    if (manager := spec.managed_by) is None:
+        return
+    where = f"{field}.managedBy"
+    if len(manager) > MANAGER_CHARS_MAX:
+        message = f"may not be more than {MANAGER_CHARS_MAX} bytes"
+        yield Problem(where, message, "FieldValueTooLong")
+    if not names.is_domain_path(manager):
+        yield Problem(where, names.DOMAIN_PATH_RULE)
 
 
 def _limit_problems(spec: JobSpec, field: str) -> Iterator[Problem]:

@@ -149,12 +149,32 @@ def success(**rule: object) -> Tree:
             {**failure(onExitCodes=CODES), "podReplacementPolicy": "TerminatingOrFailed"},
             "only Failed is supported when podFailurePolicy is specified",
         ),
+        ({"managedBy": "acme.io"}, "must be a domain-prefixed path (such as 'acme.io/foo')"),
+        ({"managedBy": "Acme.io/foo"}, "must be a domain-prefixed path"),
+        ({"managedBy": "acme.io/"}, "must be a domain-prefixed path"),
+        ({"managedBy": "acme.io/" + "a" * 56}, "may not be more than 63 bytes"),
     ],
 )
 def test_policies_that_kubernetes_refuses_are_refused_in_its_words(
     spec: Tree, message: str
 ) -> None:
     assert [message in said for _, said in wrong(made(**spec))] == [True]
+
+
+def test_a_policy_may_name_an_init_container() -> None:
+    template = BARE["spec"]["template"]
+    pod = {**template["spec"], "initContainers": [{"name": "x", "image": "b"}]}
+    named = failure(onExitCodes={**CODES, "containerName": "x"})
+
+    assert wrong(made(**named, template={**template, "spec": pod})) == []
+
+
+def test_who_sees_to_a_job_never_changes() -> None:
+    old = made(managedBy="acme.io/" + "a" * 55)
+    new = replaced(old, spec=replaced(old.spec, managed_by=None))
+
+    assert wrong(old) == []
+    assert [problem.field for problem in new.update_problems(old)] == ["spec.managedBy"]
 
 
 def test_failures_by_index_are_not_limited_together_and_a_policy_waits_for_the_end() -> None:

@@ -135,6 +135,19 @@ def test_a_failure_fails_the_job_where_a_rule_says_so(operator: str, code: int) 
     )
 
 
+def test_a_failure_of_an_init_container_is_matched_too() -> None:
+    life = a_life(completions=1, pod_failure_policy=by_code("FailJob", 42))
+    life.finish_index(0, is_success=False, code=42)
+    (failed,) = life.pods()
+    of_init = tuple(replaced(one, name="first") for one in failed.status.container_statuses)
+    status = replaced(failed.status, container_statuses=(), init_container_statuses=of_init)
+    life.world.put(replaced(failed, status=status))
+    life.settle()
+
+    assert told(life)["Failed"] == ("True", "PodFailurePolicy")
+    assert "Container first for pod" in message(life, "Failed")
+
+
 def test_a_failure_fails_its_index_where_a_rule_says_so() -> None:
     life = a_life(
         completions=2,

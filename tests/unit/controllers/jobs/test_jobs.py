@@ -6,13 +6,13 @@ import pytest
 
 from controllers.jobs.jobs import Jobs
 from controllers.jobs.pods import held_back_s, index_of
-from cubernetes.api.batch.job import TRACKING, is_over
+from cubernetes.api.batch.job import TRACKING, JobStatus, is_over
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import EnvVar
 from cubernetes.api.meta import replaced
 from cubernetes.api.selectors import LabelSelector
 from cubernetes.reconcile.plan import Create, Delete, RequeueAfter, StillView, UpdateStatus
-from tests.given import NOW, a_job, a_pod, a_template
+from tests.given import NOW, a_condition, a_job, a_pod, a_template
 from tests.unit.controllers.jobs.joblife import JobLife, SplitView, counts, message, told
 
 
@@ -202,6 +202,21 @@ def test_a_finished_job_goes_after_its_time_to_live() -> None:
     assert isinstance(delete, Delete)
     assert delete.propagation == "Foreground"
     assert delete.resource_version == life.job.metadata.resource_version
+
+
+def test_a_job_of_another_controller_is_left_alone() -> None:
+    other = a_life(managed_by="acme.io/queue", ttl_seconds_after_finished=30)
+    assert (other.pods(), other.job.status) == ([], JobStatus())
+    done = replaced(other.job.status, conditions=(a_condition("Complete", since=NOW),))
+    other.world.put(replaced(other.job, status=done))
+    other.settle()
+    assert other.job.status == done
+
+    other.pass_s(30)
+    (delete,) = Jobs().plan(other.ref, other.world.view(), other.world.now)
+    assert isinstance(delete, Delete)
+
+    assert len(a_life(managed_by="kubernetes.io/job-controller").running()) == 1
 
 
 def test_a_suspended_job_ends_its_pods_uncounted_and_begins_anew_when_resumed() -> None:
