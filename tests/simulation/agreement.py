@@ -6,12 +6,15 @@ from cubernetes.api.apps.daemonset import DaemonSet
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.statefulset import StatefulSet
+from cubernetes.api.batch.job import COMPLETE, Job
+from cubernetes.api.condition import is_true
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.node import is_ready as is_node_ready
-from cubernetes.api.core.pod import Pod, is_ready
+from cubernetes.api.core.pod import Pod, is_finished, is_ready
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import SERVICE_LABEL, EndpointSlice
+from cubernetes.api.meta import Object
 from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.api.selectors import Selector, equal_to
 from tests.simulation.ledger import Ledger, is_alive
@@ -26,12 +29,16 @@ def disagreements(ledger: Ledger, machines: Sequence[SimMachine]) -> Iterator[st
         node = nodes.get(machine.name)
         if node is None or not is_node_ready(node):
             yield f"node {machine.name} is not ready"
-        bound = sorted(pod.metadata.uid for pod in pods if pod.spec.node_name == machine.name)
+        bound = sorted(
+            pod.metadata.uid
+            for pod in pods
+            if pod.spec.node_name == machine.name and not is_finished(pod)
+        )
         runs = sorted({uid for uid, _ in machine.running()})
         if runs != bound:
             yield f"{machine.name} runs {runs}, bound to it are {bound}"
     for pod in pods:
-        if not is_ready(pod):
+        if not is_ready(pod) and not is_finished(pod):
             yield f"{pod.ref} is not ready: {pod.status.phase}"
         if pod.spec.node_name not in nodes:
             yield f"{pod.ref} is on no node: {pod.spec.node_name!r}"
@@ -39,6 +46,7 @@ def disagreements(ledger: Ledger, machines: Sequence[SimMachine]) -> Iterator[st
     yield from _sets(ledger, pods)
     yield from _numbered(ledger, pods)
     yield from _daemons(ledger, pods)
+    yield from _tasks(ledger, pods)
     yield from _rollouts(ledger)
     yield from _services(ledger, pods)
     yield from _budgets(ledger, pods)
@@ -56,6 +64,7 @@ def _rooms(ledger: Ledger) -> Iterator[str]:
         Deployment,
         StatefulSet,
         DaemonSet,
+        Job,
         EndpointSlice,
         PodDisruptionBudget,
     ):
@@ -75,8 +84,9 @@ def _sets(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
             yield f"{one.ref} tells {told} with {alive} pods, generation {one.metadata.generation}"
     every = [one for kind in (ReplicaSet, StatefulSet, DaemonSet) for one in ledger.all(kind)]
     owned = sum(is_alive(pod, one.metadata.uid) for one in every for pod in pods)
-    if owned != len(pods):
-        yield f"{len(pods) - owned} pods belong to nobody"
+    others = sum(_is_of(pod, Job) for pod in pods)
+    if owned + others != len(pods):
+        yield f"{len(pods) - owned - others} pods belong to nobody"
 
 
 def _numbered(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
@@ -101,6 +111,20 @@ def _daemons(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
             yield f"{one.ref} is on {found}, tells {told}, nodes are {nodes}"
         if status.observed_generation != one.metadata.generation:
             yield f"{one.ref} tells of an older generation than {one.metadata.generation}"
+
+
+def _tasks(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
+    """Every Job is over, with as many successes as asked for, and lets each of its pods go."""
+    wanted = {one.metadata.uid: one for one in ledger.all(Job)}
+    for one in wanted.values():
+        if not is_true(one.status.conditions, COMPLETE):
+            yield f"{one.ref} is not complete: {one.status}"
+    for pod in pods:
+        owner = pod.metadata.controller
+        if owner is None or owner.kind != Job.resource.kind:
+            continue
+        if owner.uid not in wanted or not is_finished(pod) or pod.metadata.finalizers:
+            yield f"{pod.ref} of {owner.name} is left: {pod.status.phase}"
 
 
 def _rollouts(ledger: Ledger) -> Iterator[str]:
@@ -150,7 +174,7 @@ def _budgets(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
             yield f"{one.ref} is not counted: {status}"
         under = [pod for pod in pods if one.guards(pod.metadata.namespace, pod.metadata.labels)]
         counts = (status.current_healthy, status.expected_pods)
-        if any(_is_daemon(pod) for pod in under):
+        if any(_is_of(pod, DaemonSet) for pod in under):
             # How many of them there should be is no number of their controller's.
             if status.disruptions_allowed:
                 yield f"{one.ref} allows {status.disruptions_allowed} and cannot know"
@@ -158,9 +182,9 @@ def _budgets(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
             yield f"{one.ref} tells {counts} of {len(under)} pods, generation {meta.generation}"
 
 
-def _is_daemon(pod: Pod) -> bool:
+def _is_of(pod: Pod, kind: type[Object]) -> bool:
     owner = pod.metadata.controller
-    return owner is not None and owner.kind == DaemonSet.resource.kind
+    return owner is not None and owner.kind == kind.resource.kind
 
 
 def _is_behind(pod: Pod, namespace: str, selector: Selector) -> bool:

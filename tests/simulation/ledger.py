@@ -12,6 +12,7 @@ from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.shares import share_of
 from cubernetes.api.apps.statefulset import StatefulSet
+from cubernetes.api.batch.job import COMPLETE, Job
 from cubernetes.api.condition import is_true
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.namespace import Namespace
@@ -29,6 +30,7 @@ COUNTED: dict[type[Object], tuple[type[Object], ...]] = {
     StatefulSet: (Pod,),
     DaemonSet: (Pod, Node),
     Deployment: (Pod, ReplicaSet),
+    Job: (Pod,),
     PodDisruptionBudget: (Pod, ReplicaSet, Deployment, StatefulSet),
 }
 COUNTING = {
@@ -36,7 +38,7 @@ COUNTING = {
 }
 WATCHED = (
     Namespace, Pod, Node, Service, ReplicaSet, Deployment, EndpointSlice, Lease,
-    PodDisruptionBudget, StatefulSet, DaemonSet,
+    PodDisruptionBudget, StatefulSet, DaemonSet, Job,
 )  # fmt: skip
 # How old a size may be that a controller with a late view still acts upon.
 STALE_S_MAX = 90.0
@@ -65,6 +67,8 @@ class Ledger:
         self._written: Counter[str] = Counter()
         self._counted: dict[str, int] = {}
         self.broken: list[str] = []
+        # The pods that succeeded, by the uid of their owner.
+        self.succeeded: dict[str, set[str]] = {}
         # Of every pod that was ever ready.
         self.ready_addresses: set[str] = set()
         # The last write that changed where a service leads.
@@ -123,16 +127,14 @@ class Ledger:
         return f"is written {FIGHT_WRITES_MAX}" if is_fight else ""
 
     def _violations(self, old: Object | None, new: Object | None) -> Iterator[str]:
+        self._note_size(new)
         match new:
             case Pod():
                 yield from self._of_pod(new, is_new=old is None)
             case ReplicaSet():
-                self._note_size(new, new.spec.replicas)
                 yield from self._oversize(new)
-            case StatefulSet():
-                self._note_size(new, new.spec.replicas)
-            case Deployment():
-                self._note_size(new, _most(new))
+            case Job():
+                yield from self._miscounted(new)
             case PodDisruptionBudget() if isinstance(old, PodDisruptionBudget):
                 yield from _overspent(old, new)
             case Node() if new.spec.pod_cidr:
@@ -146,6 +148,8 @@ class Ledger:
         # Also one that was asked to go first: it serves while no other does.
         if is_true(pod.status.conditions, "Ready"):
             self.ready_addresses.add(pod.status.pod_ip)
+        if pod.status.phase == "Succeeded" and pod.metadata.controller is not None:
+            self.succeeded.setdefault(pod.metadata.controller.uid, set()).add(pod.metadata.uid)
         yield from self._binding(pod)
         yield from self._addresses(pod)
         if is_new:
@@ -191,7 +195,21 @@ class Ledger:
         if wanted > most:
             yield f"the sets of {owner.name} want {wanted} pods, it may have {most} at most"
 
-    def _note_size(self, one: Object, size: int) -> None:
+    def _miscounted(self, job: Job) -> Iterator[str]:
+        """Look whether a Job counts a success that there was not, or ends with fewer or more."""
+        status, wanted = job.status, job.spec.completions
+        noted = status.uncounted_terminated_pods
+        counted = status.succeeded + (len(noted.succeeded) if noted is not None else 0)
+        found = len(self.succeeded.get(job.metadata.uid, ()))
+        if counted > found:
+            yield f"{job.ref} counts {counted} successes, there were {found}"
+        if is_true(status.conditions, COMPLETE) and status.succeeded != wanted:
+            yield f"{job.ref} is complete with {status.succeeded} of {wanted}"
+
+    def _note_size(self, one: Object | None) -> None:
+        size = _most(one)
+        if one is None or size is None:
+            return
         sizes = self._sizes.setdefault(one.metadata.uid, deque())
         sizes.append((self._now_s(), size))
         # The last size before the window still counted when the window began.
@@ -216,8 +234,14 @@ def is_alive(pod: Pod, owner_uid: str) -> bool:
     return is_owned and not pod.metadata.is_deleted and not is_finished(pod)
 
 
-def _most(one: Deployment) -> int:
-    """Return how many pods a Deployment may want: with its surge, where it has one."""
+def _most(one: Object | None) -> int | None:
+    """Return how many live pods a workload may have: with its surge, where it has one."""
+    if isinstance(one, ReplicaSet | StatefulSet):
+        return one.spec.replicas
+    if isinstance(one, Job):
+        return one.spec.parallelism
+    if not isinstance(one, Deployment):
+        return None
     bounds, replicas = one.spec.strategy.rolling_update, one.spec.replicas
     surge = bounds.max_surge if bounds is not None else 0
     return replicas + share_of(surge, replicas, rounded_up=True)

@@ -17,9 +17,12 @@ from kubelet.pod.volumes import Message, Part, VolumeTrouble, files_by_volume
 from kubelet.probes.fake import FakeAsker
 from kubelet.run import Machine
 from kubelet.runtime.driver import State
-from kubelet.runtime.fake import FakeMachine, FakeRuntime
+from kubelet.runtime.fake import Behaviour, FakeMachine, FakeRuntime
 from tests.simulation.clock import sim_env
 from tests.simulation.dataplane import Kernel
+
+# An image whose containers end well after so long.
+TASK, TASK_S = "cubernetes/task:1", 4.0
 
 
 def facts_of_any(version: str, runtime_version: str) -> MachineFacts:
@@ -142,7 +145,9 @@ class SimMachine:
         self.wall_error_s = wall_error_s
         self.address = f"10.0.0.{number}"
         env: Env = sim_env(f"{seed}:{name}:machine", wall_error_s)
-        self.runtime = FakeMachine(env, images=("cubernetes/pause:1",))
+        self.runtime = FakeMachine(
+            env, {TASK: Behaviour(exits_after_s=TASK_S)}, ("cubernetes/pause:1",)
+        )
         self.fabric = FakeFabric()
         self.disk = Disk()
         self.host_ports = NoHostPorts()

@@ -15,6 +15,7 @@ from cubernetes.api.apps.daemonset import (
 from cubernetes.api.apps.deployment import Deployment, DeploymentSpec, DeploymentStrategy
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
 from cubernetes.api.apps.statefulset import StatefulSet, StatefulSetSpec
+from cubernetes.api.batch.job import Job, JobSpec
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, PodTemplate, TemplateMeta
@@ -32,6 +33,7 @@ from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.web.messages import Identity
 from tests.simulation.ledger import Ledger
+from tests.simulation.machines import TASK
 
 ADMIN = Identity("kubernetes-admin", (MASTERS,))
 ROOM = "room"
@@ -99,6 +101,27 @@ def daemons(one: ReplicaSet, surge: int) -> DaemonSet:
     return DaemonSet(metadata=meta, spec=spec)
 
 
+def task(one: ReplicaSet, completions: int) -> Job:
+    """Return a Job of pods that end by themselves, under a name and a label of its own.
+
+    No failure ends it: machines die, and pods are ended by others.
+    """
+    labels: Labels = {"task": one.metadata.name}
+    pod = replaced(
+        one.spec.template.spec,
+        containers=(Container(name="main", image=TASK),),
+        restart_policy="Never",
+    )
+    spec = JobSpec(
+        completions=completions,
+        parallelism=one.spec.replicas,
+        backoff_limit=1000,
+        template=PodTemplate(metadata=TemplateMeta(labels=labels), spec=pod),
+    )
+    meta = ObjectMeta(name=f"{one.metadata.name}-j", namespace=one.metadata.namespace)
+    return Job(metadata=meta, spec=spec)
+
+
 def service(app: str, namespace: str) -> Service:
     return Service(
         metadata=ObjectMeta(name=app, namespace=namespace),
@@ -148,6 +171,8 @@ class User:
                 one = numbered(made, self.rng.choice(("OrderedReady", "Parallel")), app)
             elif self.rng.random() < 0.3:
                 one = daemons(made, self.rng.choice((0, 1)))
+            elif replicas and self.rng.random() < 0.6:
+                one = task(made, self.rng.randint(1, REPLICAS_MAX))
         elif self.rng.random() < 0.4:
             one = budget(app, namespace, self.rng.choice((0, 1, "50%")))
         await self.client.create(one)
@@ -213,7 +238,7 @@ class User:
     async def _unmake(self) -> str:
         one = self._any(
             self.rng.choice(
-                (ReplicaSet, Deployment, StatefulSet, DaemonSet, Service, PodDisruptionBudget)
+                (ReplicaSet, Deployment, StatefulSet, DaemonSet, Job, Service, PodDisruptionBudget)
             )
         )
         if one is None or one.metadata.name == "kubernetes":
