@@ -24,6 +24,9 @@ from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
 from kubelet.checkpoint import Checkpoint, FileCheckpoint
 from kubelet.counts import Counts
+from kubelet.devices.book import Shelf, managed
+from kubelet.devices.giving import NO_BENCH, Bench, Devices, bench_of
+from kubelet.devices.registry import DEVICE_KINDS
 from kubelet.drain.look import Connections, KernelConnections
 from kubelet.logserver import Uses, serve_logs
 from kubelet.measure.measuring import Measuring, ReadGroups
@@ -84,6 +87,8 @@ class Machine:
     room_left: Callable[[], MachineRoom] = MachineRoom
     # What the groups of pods use; nothing is known of any unless told.
     read_groups: ReadGroups = lambda _uids: Tree()
+    # Which devices it has, and where what is given is written down; none unless told.
+    devices: Bench = NO_BENCH
 
 
 def this_machine(settings: KubeletSettings, env: Env) -> Machine:
@@ -104,6 +109,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         facts=partial(machine_facts, root),
         room_left=partial(room_left, root),
         read_groups=partial(read_tree, Path("/proc"), CGROUP_ROOT),
+        devices=bench_of(DEVICE_KINDS, root, Path(settings.devices_file)),
         resolv_conf=partial(resolv_conf_here, settings.resolv_confs, settings.dns_servers),
     )
 
@@ -133,6 +139,14 @@ class Kubelet:
         told, woken = self._tell_of_probe, self._on_verdict
         self._prober = Prober(env, machine.asker, told, woken)
         self._objects = PodObjects(client, env, machine.checkpoint)
+        self._devices = Devices(
+            machine.devices,
+            env,
+            self._observer.found,
+            lambda: self._workers.active,
+            self._tell_of_devices,
+            lambda: self._heartbeat.wake(),
+        )
         parts = self._parts(client)
         self._workers = PodWorkers(parts, machine.checkpoint)
         here = f"spec.nodeName={settings.node_name}"
@@ -144,7 +158,12 @@ class Kubelet:
             client,
             machine.runtime,
             self._mending,
-            Looks(machine.facts, machine.room_left),
+            Looks(
+                machine.facts,
+                machine.room_left,
+                lambda: self._devices.offers,
+                lambda: self._devices.labels,
+            ),
         )
         self._heartbeat = Heartbeat(
             self._registration, env, lambda: self._own_node, settings.lease_renew_s
@@ -178,7 +197,8 @@ class Kubelet:
             counts=Counts(env.metrics, env.clock),
             node_memory_bytes=facts.memory_bytes,
             resolv_conf=machine.resolv_conf,
-            room=lambda: room_of(facts, settings, self._own_node),
+            room=lambda: room_of(facts, settings, self._own_node, self._devices.shelf),
+            devices=self._devices,
         )
 
     async def run(self) -> None:
@@ -216,6 +236,7 @@ class Kubelet:
             ("network", self._mending.run),
             ("guard", self._machine.guard.run),
             ("measuring", self._measuring.run),
+            ("devices", self._devices.run),
         ]
         serving, runtime = self._settings.serving, self._machine.runtime
         if serving is not None:
@@ -238,6 +259,13 @@ class Kubelet:
             return self._own_node
         return next((pod for pod in self._workers.pods if pod.metadata.uid == uid), None)
 
+    def _tell_of_devices(self, reason: str, message: str, *, is_warning: bool) -> None:
+        node = self._own_node
+        if node is not None:
+            self._recorder.record(
+                Record(node, reason, message, "Warning" if is_warning else "Normal")
+            )
+
     def _tell_of_probe(self, pod: Pod, container: str, reason: str, message: str) -> None:
         path = container_path(pod, container)
         self._recorder.record(Record(pod, reason, message, "Warning", path))
@@ -259,6 +287,7 @@ class Kubelet:
 
     async def _keep_pods(self) -> None:
         """Hand the workers what is wanted: by the API, or by the checkpoint until it answers."""
+        await self._devices.looked.wait()
         await wait_until(self._pods.synced, CHECKPOINT_AFTER_S)
         if not self._pods.synced.is_set():
             await self._begin_from_checkpoint()
@@ -293,10 +322,13 @@ class Kubelet:
             self._workers.want(saved)
 
 
-def room_of(facts: MachineFacts, settings: KubeletSettings, node: Node | None) -> Room:
+def room_of(
+    facts: MachineFacts, settings: KubeletSettings, node: Node | None, devices: Shelf
+) -> Room:
     """Return what pods may take of this node, with the devices that its Node names."""
     stated = node.status.capacity if node is not None else {}
-    facts, devices = with_steady_storage(facts, stated), extended(stated)
-    given = allocatable(amounts(facts, settings.pod_limit, devices))
-    counts = {name: units(name, amount) for name, amount in given.items()}
-    return Room(counts, counts.pop("pods"), own_ports(settings))
+    facts, written = with_steady_storage(facts, stated), extended(stated)
+    given = allocatable(amounts(facts, settings.pod_limit, written))
+    own = managed(devices)
+    counts = {name: units(name, amount) for name, amount in given.items() if name not in own}
+    return Room(counts, counts.pop("pods"), own_ports(settings), devices)

@@ -37,6 +37,9 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     closed_ports: tuple[int, ...] = (2379, 2380, 10250)
     pause_image: str = "cubernetes/pause:1"
     pod_limit: int = 110
+    # What an administrator says of this node's devices, where the file is there; read again and
+    # again.
+    devices_file: str = "/etc/cubernetes/devices.json"
     # Where this node answers questions about names, and the cluster's domain; none: pods ask whom
     # the node asks.
     dns_servers: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """`cubectl describe`: everything about an object, with what happened to it."""
 
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 
 from cubectl.objects.targets import targets_in
 from cubectl.output import printers
@@ -13,7 +14,9 @@ from cubernetes.api.batch.job import Job
 from cubernetes.api.coding import codec
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node
-from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.podspec.requests import requested
+from cubernetes.api.core.resources import units
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import SERVICE_LABEL, EndpointSlice
 from cubernetes.api.errors import ApiError
@@ -23,6 +26,7 @@ from cubernetes.api.registry import KINDS
 from cubernetes.api.resource import Resource
 from cubernetes.api.selectors import selector_text
 from cubernetes.client.wire.queries import Query, selection_query
+from cubernetes.scheduling.plugins.resources import amount_text
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -83,9 +87,26 @@ def _sections(session: Session, one: Object) -> list[Section]:
             return [_table(session, "Pods", Pod, one, query)]
         case Node():
             query = selection_query("", f"spec.nodeName={one.metadata.name}")
-            return [_table(session, "Pods", Pod, one, query)]
+            pods = [_table(session, "Pods", Pod, one, query)]
+            return [*pods, ("Allocated resources", _given_away(session, one, query))]
         case _:
             return []
+
+
+def _given_away(session: Session, node: Node, query: Query) -> list[list[str]]:
+    """Return what pods request of each resource of a node, as the scheduler counts it."""
+    found = session.api.list(Pod.resource, "", query).items
+    pods = [codec.from_tree(Pod, tree, "Ignore").model for tree in found]
+    totals = Counter[str]()
+    for pod in pods:
+        totals.update(requested(pod.spec) if not is_finished(pod) else {})
+    there = {name: units(name, amount) for name, amount in node.status.allocatable.items()}
+    there.pop("pods", None)
+    rows = [
+        [printers.safe(name), *(amount_text(name, one.get(name, 0)) for one in (totals, there))]
+        for name in sorted({*totals, *there})
+    ]
+    return [["RESOURCE", "REQUESTS", "ALLOCATABLE"], *rows]
 
 
 def _table(

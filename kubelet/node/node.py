@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from cubernetes.api.condition import Condition, Truth, with_condition
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
@@ -18,10 +19,13 @@ from cubernetes.api.core.podspec.hostport import PORTS_IN_USE, HostPort, ports_t
 from cubernetes.api.core.resources import extended
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from cubernetes.api.quantities import Quantity
+from kubelet.devices.book import Offer
 from kubelet.network import overlay
 from kubelet.node import pressure
 from kubelet.node.capacity import MachineFacts, amounts, with_steady_storage
 from kubelet.settings import KubeletSettings
+
+NO_OFFERS: Mapping[str, Offer] = MappingProxyType({})
 
 
 def node_labels(name: str, labels: Mapping[str, str], facts: MachineFacts) -> dict[str, str]:
@@ -74,11 +78,12 @@ def labels_missing(node: Node, labels: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class NodePlace:
-    """Where this node is reached, and how many pods it takes."""
+    """Where this node is reached, how many pods it takes, and which devices the kubelet gives."""
 
     address: str
     port: int
     pod_limit: int
+    offers: Mapping[str, Offer] = NO_OFFERS
 
 
 def status_for(
@@ -91,10 +96,14 @@ def status_for(
 ) -> NodeStatus:
     """Return the Node's status; trouble is why it cannot run pods, empty where it can.
 
-    pressed: the pressures that the machine is under.
+    pressed: the pressures that the machine is under. Extended resources that the kubelet does not
+    give itself stay as they were written into the Node.
     """
     facts = with_steady_storage(facts, node.status.capacity)
-    capacity = amounts(facts, place.pod_limit, extended(node.status.capacity))
+    devices = {name: Quantity(str(one.total)) for name, one in place.offers.items()}
+    written = {**extended(node.status.capacity), **devices}
+    capacity = amounts(facts, place.pod_limit, written)
+    usable = {name: Quantity(str(one.usable)) for name, one in place.offers.items()}
     status: Truth = "False" if trouble else "True"
     ready = Condition(
         type="Ready",
@@ -108,7 +117,7 @@ def status_for(
     return replaced(
         node.status,
         capacity=capacity,
-        allocatable=allocatable(capacity),
+        allocatable={**allocatable(capacity), **usable},
         conditions=conditions,
         addresses=(
             NodeAddress(type="InternalIP", address=place.address),

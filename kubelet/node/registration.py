@@ -15,6 +15,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.version import VERSION
+from kubelet.devices.book import Offer
 from kubelet.mending import Mending
 from kubelet.network.driver import NetworkTrouble
 from kubelet.node import node as words
@@ -31,10 +32,15 @@ FACTS_DEADLINE_S = 2.0
 
 
 class Looks(NamedTuple):
-    """How this machine is read: what it has, and what of that is left. Both may block."""
+    """How this machine is read: what it has, and what of that is left. Both may block.
+
+    offers, labels: what the Node is to say of its devices, as they were found last.
+    """
 
     facts: Callable[[str, str], MachineFacts]
     room: Callable[[], MachineRoom]
+    offers: Callable[[], Mapping[str, Offer]] = dict
+    labels: Callable[[], Mapping[str, str]] = dict
 
 
 class Registration:
@@ -76,13 +82,22 @@ class Registration:
         trouble, runtime_version = await self._trouble(node)
         settings = self._settings
         port = settings.serving.port if settings.serving else 0
-        place = NodePlace(settings.address, port, settings.pod_limit)
+        place = NodePlace(settings.address, port, settings.pod_limit, self._looks.offers())
         facts = await self._facts_found(runtime_version)
         pressed, now = await self._pressures(), self._env.clock.now()
+        await self._label(node)
         status = words.status_for(node, facts, place, trouble, now, pressed)
         if status != node.status:
             await self._client.update_status(replaced(node, status=status))
             log.info("node status written", trouble=trouble)
+
+    async def _label(self, node: Node) -> None:
+        """Give the Node the labels of its devices as they are now."""
+        labels = self._looks.labels()
+        found = node.metadata.labels
+        change = {key: value for key, value in labels.items() if found.get(key) != value}
+        if change:
+            await self._client.patch(Node, node.metadata.name, "", {"metadata": {"labels": change}})
 
     async def _facts_found(self, runtime_version: str) -> MachineFacts:
         """Return what this machine has; where it cannot be read now, what was read last.

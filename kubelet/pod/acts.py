@@ -71,9 +71,12 @@ class Acts:
         memory_bytes = self._parts.node_memory_bytes
         parts = await self._bound_parts(pod, wanted, volumes, origins)
         message_file = await self._message_file(Message(self._uid, name, attempt))
+        await self._parts.devices.give(pod)
+        devices = self._parts.devices.allotment(pod, name)
         spec = specs.container_spec(
-            pod, wanted, attempt, volumes, memory_bytes, origins, parts, security, message_file
-        )
+            pod, wanted, attempt, volumes, memory_bytes, origins, parts, security, message_file,
+            devices,
+        )  # fmt: skip
         async with self._parts.starts.container():
             started = await self._parts.runtime.start_container(spec, sandbox.id)
         for reason in ("Created", "Started"):

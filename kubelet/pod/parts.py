@@ -10,6 +10,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.names.resolvconf import ResolvConf
 from cubernetes.reconcile.records import Recorder
 from kubelet.counts import Counts
+from kubelet.devices.giving import Devices
 from kubelet.drain.look import Connections
 from kubelet.mending import Mending
 from kubelet.network.driver import NetworkDriver
@@ -67,3 +68,4 @@ class Parts:
     node_memory_bytes: int
     resolv_conf: Callable[[], ResolvConf]
     room: Callable[[], Room]
+    devices: Devices

@@ -38,6 +38,12 @@ class PodWorkers:
         wanted = (self._workers[uid].pod for uid in sorted(self._workers))
         return [pod for pod in wanted if pod is not None]
 
+    @property
+    def active(self) -> set[str]:
+        """Return the uids of the pods that may have containers here, or get any."""
+        workers = self._workers.items()
+        return {uid for uid, one in workers if one.pod is None or not is_finished(one.pod)}
+
     def named(self, namespace: str, name: str) -> Pod | None:
         here = (one for one in self.pods if one.ref[1:] == (namespace, name))
         return next(here, None)

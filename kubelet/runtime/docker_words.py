@@ -29,6 +29,7 @@ NAMESPACE = "cubernetes.io/namespace"
 CONTAINER = "cubernetes.io/container"
 ATTEMPT = "cubernetes.io/attempt"
 SPEC_HASH = "cubernetes.io/spec-hash"
+DEVICES = "cubernetes.io/devices"
 
 SHARED = "container:"  # what a namespace is called that another container has, before its id
 NAME_PART_MAX = 63
@@ -97,6 +98,7 @@ def labels_of(spec: SandboxSpec | ContainerSpec) -> dict[str, str]:
         CONTAINER: name,
         ATTEMPT: str(spec.attempt),
         SPEC_HASH: spec_hash,
+        **({DEVICES: spec.held} if isinstance(spec, ContainerSpec) and spec.held else {}),
     }
 
 
@@ -139,6 +141,7 @@ def container_body(spec: ContainerSpec, sandbox_id: str, cgroup_parent: str) -> 
         | _rights(spec.security)
         | {"NetworkMode": shared, "IpcMode": shared, "Mounts": _mounts(spec.mounts)}
         | pids
+        | _devices(spec.devices)
         | _limits(spec),
     }
 
@@ -202,6 +205,15 @@ def _mounts(mounts: Sequence[Mount]) -> list[dict[str, object]]:
     ]
 
 
+def _devices(paths: Sequence[str]) -> dict[str, object]:
+    """Let a container open these files of devices; the engine knows how each kernel is told."""
+    # Without `m`: what it may not open, it cannot make itself a file for either.
+    asked = [
+        {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rw"} for path in paths
+    ]
+    return {"Devices": asked} if asked else {}
+
+
 def _limits(spec: ContainerSpec) -> dict[str, object]:
     shares = spec.cpu_request_milli * 1024 // 1000
     limits: dict[str, object] = {
@@ -246,14 +258,16 @@ def is_usable(
 ) -> bool:
     """True where a found container serves as the one that body would create.
 
-    One that was never started must sit in the right sandbox; a sandbox must not have ended, since
-    its network namespace ended with it.
+    One that was never started must sit in the right sandbox, and have the devices that it is to
+    have now; a sandbox must not have ended, since its network namespace ended with it.
     """
     if not belongs_to(inspected, spec):
         return False
     if state is State.CREATED:
         found = inspected["HostConfig"].get("NetworkMode")
-        return bool(found == body["HostConfig"]["NetworkMode"])
+        has_devices = (inspected["Config"].get("Labels") or {}).get(DEVICES)
+        is_equal = has_devices == body["Labels"].get(DEVICES)
+        return is_equal and bool(found == body["HostConfig"]["NetworkMode"])
     return state is State.RUNNING or isinstance(spec, ContainerSpec)
 
 
@@ -289,6 +303,7 @@ def container_from(inspected: Json) -> Container:
         oom_killed=bool(state.get("OOMKilled")) and has_ended,
         error=state.get("Error", ""),
         sandbox_id=_sandbox_of(inspected),
+        held=labels.get(DEVICES, ""),
     )
 
 

@@ -51,6 +51,20 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Allotment:
+    """What a container gets with the devices of the node that were given to it.
+
+    nodes: files of devices that it may read and write, at the same path as on the node.
+    held: what it was given, as one line; the container carries it.
+    """
+
+    nodes: Sequence[str] = ()
+    mounts: Sequence[Mount] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    held: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Security:
     """As whom a container runs and what it may do; what is not said is the runtime's default.
 
@@ -109,6 +123,8 @@ class ContainerSpec:
     oom_score_adj: int = 0  # from -1000 to 1000: the kernel ends a higher score first
     share_pids: bool = False
     security: Security = Security()
+    devices: Sequence[str] = ()  # files of devices of the node; it may open no others
+    held: str = ""  # as an Allotment says it
     spec_hash: str = ""  # what the kubelet compares to see that the wanted container changed
 
 
@@ -135,6 +151,7 @@ class Container:
     oom_killed: bool = False
     error: str = ""  # why it could not start
     sandbox_id: str = ""  # of which sandbox it was made; empty for a sandbox
+    held: str = ""  # the devices that it was made with, as its spec said it
 
     @property
     def netns(self) -> str:

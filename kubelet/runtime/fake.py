@@ -130,6 +130,7 @@ class FakeMachine:
             spec_hash=spec_hash,
             created_at=self.clock.now(),
             sandbox_id=sandbox_id,
+            held=spec.held if isinstance(spec, ContainerSpec) else "",
         )
         life = self.lives[container.id] = _Life(
             container,
@@ -300,7 +301,8 @@ class FakeRuntime:
             raise RuntimeTrouble("CreateContainerError", "the sandbox does not run")
         found = self._machine.found(spec.pod_uid, spec.name, spec.attempt)
         it = found.container if found is not None else None
-        if it is not None and it.state is State.CREATED and it.sandbox_id != sandbox_id:
+        is_new = it is not None and it.state is State.CREATED
+        if it is not None and is_new and (it.sandbox_id, it.held) != (sandbox_id, spec.held):
             self._machine.remove(it.id)
         return await self._started(spec, spec.name, "CreateContainerError", sandbox_id)
 

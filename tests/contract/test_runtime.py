@@ -68,6 +68,23 @@ async def test_starting_twice_gives_the_same_containers(
     assert len(await driver.containers()) == 2
 
 
+async def test_a_container_carries_the_devices_that_it_was_made_with(
+    world: World, driver: RuntimeDriver
+) -> None:
+    sandbox = await driver.start_sandbox(a_sandbox())
+    spec = replace(a_container(world, "forever"), held="example.com/gpu=a,b")
+    made = await driver.start_container(spec, sandbox.id)
+    assert {one.held for one in await driver.containers()} == {"", "example.com/gpu=a,b"}
+
+    # One that could not start is made again with those that it is to have now.
+    missing = replace(a_container(world, "is-missing"), name="other", held="example.com/gpu=a")
+    for held in (missing.held, "example.com/gpu=b"):
+        with pytest.raises(RuntimeTrouble):
+            await driver.start_container(replace(missing, held=held), sandbox.id)
+        found = {one.name: one.held for one in await driver.containers()}
+        assert found == {SANDBOX: "", "main": made.held, "other": held}
+
+
 async def test_a_new_driver_finds_what_an_old_one_made(world: World, driver: RuntimeDriver) -> None:
     made = await a_running(world, driver)
     other = world.driver()

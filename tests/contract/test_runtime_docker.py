@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,36 @@ async def test_limits_reach_the_kernel(docker: DockerWorld, driver: DockerRuntim
     assert value("memory.limit_in_bytes", "memory.max") == str(MEMORY_BYTES)
     assert value("memory.memsw.limit_in_bytes", "memory.swap.max") in {str(MEMORY_BYTES), "0"}
     assert value("cpu.shares", "cpu.weight") in {"512", "20"}
+
+
+async def test_a_container_opens_the_devices_that_it_was_given_and_makes_itself_no_others(
+    docker: DockerWorld, driver: DockerRuntime, tmp_path: Path
+) -> None:
+    # The device that hands out loop devices: every lab has it, opening it does nothing, and it is
+    # none of those that the engine gives every container.
+    given, number = tmp_path / "given", os.stat("/dev/loop-control").st_rdev
+    os.mknod(given, stat.S_IFCHR | 0o666, number)
+    tries = f"""
+        open_it() {{ if (: <>"$1") 2>/dev/null; then echo "$1" opens; else echo "$1" refused; fi; }}
+        open_it {given}
+        /bin/busybox mknod /made c {os.major(number)} {os.minor(number)} 2>/dev/null
+        open_it /made
+        sleep 1000
+    """
+    sandbox = await driver.start_sandbox(a_sandbox())
+    spec = replace(a_container(docker, "forever"), command=("sh", "-c", tries))
+    said = {}
+    for name, devices in (("with", (str(given),)), ("without", ())):
+        made = await driver.start_container(replace(spec, name=name, devices=devices), sandbox.id)
+
+        async def has_tried(made: Container = made) -> str | None:
+            text = (await all_logs(driver, made.id, LogOptions())).decode()
+            return text if text.count("\n") == 2 else None
+
+        said[name] = (await until(has_tried)).splitlines()
+    # Given a device, a container may open it by any file; another has no way to it.
+    assert said["with"][0] == f"{given} opens"
+    assert said["without"] == [f"{given} refused", "/made refused"]
 
 
 async def test_the_kernel_knows_whom_to_end_first(

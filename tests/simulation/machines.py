@@ -10,6 +10,7 @@ from cubernetes.api.core.service import Service
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.ruleset import RuleSet
 from kubelet.checkpoint import NetworkState
+from kubelet.devices.giving import Bench
 from kubelet.files.contents import EMPTY, Content, File
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.node.capacity import MachineFacts
@@ -154,6 +155,7 @@ class SimMachine:
         self.kernel = Kernel()
         self.connections = FakeConnections()
         self.asker = FakeAsker(self.runtime)
+        self.devices = Bench()
 
     def drivers(self, env: Env) -> Machine:
         """Return what a kubelet is given to drive this machine."""
@@ -167,6 +169,7 @@ class SimMachine:
             connections=self.connections,
             asker=self.asker,
             facts=facts_of_any,
+            devices=self.devices,
         )
 
     def running(self) -> list[tuple[str, str]]:

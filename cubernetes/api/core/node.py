@@ -125,8 +125,8 @@ class DaemonEndpoints(Model):
 class NodeStatus(Model):
     """A machine as its kubelet finds it.
 
-    capacity: what it has: `cpu`, `memory`, `ephemeral-storage`, `pods`; and devices of any name
-        (`example.com/gpu`), which an administrator writes here and its kubelet keeps.
+    capacity: what it has: `cpu`, `memory`, `ephemeral-storage`, `pods`; devices that its kubelet
+        has found (`nvidia.com/gpu`); and such as an administrator writes here and it keeps.
     allocatable: what of that pods may use.
     conditions: Ready: whether it can run pods; Unknown where its kubelet has fallen silent.
     addresses: where it is reached.

@@ -14,15 +14,16 @@ def resources(requests: PodRequests, node: NodeInfo) -> str:
     # A pod that requests nothing fits a node that has promised everything. The first two words
     # are Kubernetes': other programs look for them.
     lacks = [
-        f"Insufficient {name}: needs {_amount(name, count)}, "
-        f"has {_amount(name, max(0, node.free(name)))} free"
+        f"Insufficient {name}: needs {amount_text(name, count)}, "
+        f"has {amount_text(name, max(0, node.free(name)))} free"
         for name, count in requests.amounts
         if count > node.free(name)
     ]
     return " and ".join(lacks)
 
 
-def _amount(name: str, count: int) -> str:
+def amount_text(name: str, count: int) -> str:
+    """Return an amount of a resource for people."""
     if name == "cpu":
         return f"{count}m"
     if name in IN_BYTES:

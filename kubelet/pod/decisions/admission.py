@@ -10,6 +10,8 @@ from typing import NamedTuple
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.hostport import HostPort, host_ports
 from cubernetes.api.core.podspec.requests import requested
+from kubelet.devices import book
+from kubelet.devices.book import NotEnough, Shelf
 
 
 class Refusal(NamedTuple):
@@ -23,11 +25,15 @@ UNKNOWN = Refusal("", "")  # of a pod that was not judged yet
 
 
 class Room(NamedTuple):
-    """What this node can give, by name; pod_count pods. ports are those of its own programs."""
+    """What this node can give, by name; pod_count pods. ports are those of its own programs.
+
+    devices: what of it are devices that the kubelet itself gives; they are not among amounts.
+    """
 
     amounts: Mapping[str, int]
     pod_count: int
     ports: tuple[HostPort, ...] = ()
+    devices: Shelf = book.NOTHING
 
 
 def refusal_of(pod: Pod, others: Sequence[Pod], room: Room) -> Refusal | None:
@@ -38,6 +44,8 @@ def refusal_of(pod: Pod, others: Sequence[Pod], room: Room) -> Refusal | None:
     """
     if len(others) >= room.pod_count:
         return _out_of("pods", 1, len(others), room.pod_count)
+    if refusal := _devices_refused(pod, others, room.devices):
+        return refusal
     theirs = [requested(other.spec) for other in others]
     for name, asked in sorted(requested(pod.spec).items()):
         capacity = room.amounts.get(name)
@@ -45,6 +53,17 @@ def refusal_of(pod: Pod, others: Sequence[Pod], room: Room) -> Refusal | None:
         if capacity is not None and asked > capacity - used:
             return _out_of(name, asked, used, capacity)
     return _ports_refused(pod, others, room)
+
+
+def _devices_refused(pod: Pod, others: Sequence[Pod], shelf: Shelf) -> Refusal | None:
+    asked = requested(pod.spec)
+    for name in sorted(asked.keys() & book.managed(shelf)):
+        theirs = {one.metadata.uid: requested(one.spec).get(name, 0) for one in others}
+        available = shelf.available(name, theirs)
+        if asked[name] > available:
+            why = NotEnough(name, asked[name], available)
+            return Refusal("UnexpectedAdmissionError", f"Pod was rejected: {why}")
+    return None
 
 
 def _out_of(resource: str, asked: int, used: int, capacity: int) -> Refusal:

@@ -20,11 +20,19 @@ from kubelet.pod.decisions.environment import (
 )
 from kubelet.pod.decisions.names import full_name, names_for
 from kubelet.pod.decisions.security import sysctls_of
-from kubelet.runtime.driver import ContainerSpec, Mount, RuntimeTrouble, SandboxSpec, Security
+from kubelet.runtime.driver import (
+    Allotment,
+    ContainerSpec,
+    Mount,
+    RuntimeTrouble,
+    SandboxSpec,
+    Security,
+)
 from kubelet.settings import KubeletSettings
 
 PROPAGATIONS = {"None": "rprivate", "HostToContainer": "rslave", "Bidirectional": "rshared"}
 DEFAULT = Security()
+NO_DEVICES = Allotment()
 NO_CONF = ResolvConf()
 HOSTNAME_MAX = 63  # of Linux: HOST_NAME_MAX is 64, DNS labels have 63
 
@@ -72,12 +80,13 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
     parts: Mapping[int, str] = MappingProxyType({}),
     security: Security = DEFAULT,
     message_file: str = "",
+    devices: Allotment = NO_DEVICES,
 ) -> ContainerSpec:
     """Return what the runtime is asked for; volumes maps their names to paths on this node.
 
     origins: what its variables are made from. parts: the paths of mounts that are parts of volumes.
     security: as whom it runs, by security_of. message_file: where its last message is to be, on
-    this node.
+    this node. devices: what it gets with those that it was given; its own variables win.
 
     Raises: RuntimeTrouble: no such container can be made, by what its spec says.
     """
@@ -96,6 +105,8 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
     )
     if message_file:
         mounts += (Mount(message_file, wanted.termination_message_path),)
+    taken = {one.target for one in mounts}
+    mounts += tuple(one for one in devices.mounts if one.target not in taken)
     return ContainerSpec(
         pod_uid=pod.metadata.uid,
         pod_name=pod.metadata.name,
@@ -105,7 +116,7 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
         attempt=attempt,
         command=expanded_all(wanted.command, environment, "command") or None,
         args=expanded_all(wanted.args, environment, "args") or None,
-        env=environment,
+        env={**devices.env, **environment},
         working_dir=wanted.working_dir,
         mounts=mounts,
         cpu_request_milli=cpu.milli if cpu else 0,
@@ -114,6 +125,8 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
         oom_score_adj=oom_score_adj(pod.spec, wanted, node_memory_bytes),
         share_pids=bool(pod.spec.share_process_namespace),
         security=security,
+        devices=tuple(devices.nodes),
+        held=devices.held,
         spec_hash=plan.spec_hash(wanted),
     )
 

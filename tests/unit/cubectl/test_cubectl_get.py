@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from cubernetes.api.core.podspec.container import Resources
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.notation import yaml
-from tests.given import NOW, a_node, a_pod, a_replicaset, a_service, a_slice
+from cubernetes.api.quantities import Quantity
+from tests.given import NOW, a_container, a_node, a_pod, a_replicaset, a_service, a_slice
 from tests.unit.cubectl.tinyserver import TinyServer, run
 
 PODS = """\
@@ -252,3 +254,18 @@ def test_describe_of_owners_shows_their_pods() -> None:
 
     assert "web-0   0/1     Pending" in run(server, "describe rs web").out
     assert "web-0   0/1     Pending" in run(server, "describe node n1").out
+
+
+def test_describe_of_a_node_shows_what_of_it_is_given_away() -> None:
+    gpu = {"example.com/gpu": Quantity("2")}
+    node = a_node("n1")
+    amounts = {**node.status.allocatable, **gpu}
+    node = replaced(node, status=replaced(node.status, allocatable=amounts))
+    one = replaced(a_container(cpu="250m", memory="1Gi"), resources=Resources(limits=gpu))
+    over = a_pod("over", node="n1", containers=[one], phase="Succeeded")
+    server = TinyServer(node, over, a_pod("web-0", node="n1", containers=[one]))
+
+    said = run(server, "describe node n1").out
+    assert "Allocated resources:\n  RESOURCE          REQUESTS   ALLOCATABLE\n" in said
+    assert "  example.com/gpu   2          2\n" in said
+    assert "  cpu               0m         4000m\n" in said

@@ -6,6 +6,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Resources
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
+from kubelet.devices.book import Book, Shelf, Unit
 from kubelet.pod.decisions.admission import Gate, Room
 from tests.given import NOW, a_pod
 
@@ -73,3 +74,21 @@ def test_a_device_that_the_node_has_is_given_to_one_pod_and_refused_to_the_next(
     )
     # Kubernetes' kubelet does not judge what its node does not name.
     assert Gate().judge(pods, ROOM) == {}
+
+
+def test_a_device_that_the_kubelet_gives_is_refused_where_there_are_too_few() -> None:
+    gpu = Resources(limits={"example.com/gpu": Quantity("1")})
+
+    def wanting(name: str, age_s: float) -> Pod:
+        pod = asking(name, age_s=age_s)
+        container = replaced(pod.spec.containers[0], resources=gpu)
+        return replaced(pod, spec=replaced(pod.spec, containers=(container,)))
+
+    pods = [wanting("first", 9), wanting("second", 1)]
+    shelf = Shelf({"example.com/gpu": (Unit("a", "a"), Unit("b", "b", "is ill"))}, Book())
+    refused = Gate().judge(pods, ROOM._replace(devices=shelf))
+    assert refused.keys() == {"second"}
+    assert refused["second"].reason == "UnexpectedAdmissionError"
+    # It had devices once, and has none now.
+    gone = Shelf({}, Book(offered=frozenset({"example.com/gpu"})))
+    assert Gate().judge(pods, ROOM._replace(devices=gone)).keys() == {"first", "second"}

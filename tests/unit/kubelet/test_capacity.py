@@ -8,6 +8,7 @@ import pytest
 from cubernetes.api.core.node import NodeSystemInfo
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
+from kubelet.devices.book import Offer
 from kubelet.node import capacity
 from kubelet.node.capacity import MachineFacts
 from kubelet.node.node import NodePlace, allocatable, lease_for, status_for
@@ -67,6 +68,20 @@ def test_devices_written_into_the_node_stay_there_and_are_all_for_pods() -> None
     again = status_for(replaced(node, status=status), facts, NodePlace("10.0.0.1", 10250, 110), "",
                        NOW)  # fmt: skip
     assert again == status
+
+
+def test_found_devices_win_over_written_ones_and_sick_ones_are_not_for_pods() -> None:
+    facts = MachineFacts(2000, 4 << 30, NodeSystemInfo())
+    node = a_node("n1")
+    written = {"nvidia.com/gpu": Quantity("8"), "example.com/nic": Quantity("1")}
+    node = replaced(node, status=replaced(node.status, capacity=written))
+    place = NodePlace("10.0.0.1", 10250, 110, {"nvidia.com/gpu": Offer(4, 3)})
+
+    status = status_for(node, facts, place, "", NOW)
+
+    names = ("nvidia.com/gpu", "example.com/nic")
+    assert [status.capacity[name].whole for name in names] == [4, 1]
+    assert [status.allocatable[name].whole for name in names] == [3, 1]
 
 
 @pytest.mark.parametrize(

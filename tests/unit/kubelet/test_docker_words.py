@@ -237,6 +237,25 @@ def test_half_made_serves_only_in_the_same_sandbox() -> None:
     assert not is_usable(found, State.RUNNING, a_spec(spec_hash="new"), body)
 
 
+def test_devices_are_given_without_the_right_to_make_files_of_others() -> None:
+    spec = a_spec(devices=("/dev/x0", "/dev/xctl"), held="example.com/x=0")
+    body: Any = container_body(spec, "box", "/g")
+    assert body["HostConfig"]["Devices"] == [
+        {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rw"}
+        for path in ("/dev/x0", "/dev/xctl")
+    ]
+    assert body["Labels"]["cubernetes.io/devices"] == "example.com/x=0"
+    assert container_from(an_inspection(spec)).held == "example.com/x=0"
+    plain: Any = container_body(a_spec(), "box", "/g")
+    assert "Devices" not in plain["HostConfig"]
+    assert "cubernetes.io/devices" not in plain["Labels"]
+
+    found = an_inspection(spec)
+    other = replace(spec, held="example.com/x=1")
+    assert is_usable(found, State.CREATED, spec, body)
+    assert not is_usable(found, State.CREATED, other, container_body(other, "box", "/g"))
+
+
 def test_versions_compare_as_numbers() -> None:
     assert is_newer("1.100", "1.41")
     assert not is_newer("1.41", "1.41")

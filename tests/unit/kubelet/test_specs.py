@@ -11,7 +11,7 @@ from cubernetes.api.quantities import Quantity
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.names.resolvconf import ResolvConf
 from kubelet.pod.decisions import specs
-from kubelet.runtime.driver import Mount, RuntimeTrouble
+from kubelet.runtime.driver import Allotment, Mount, RuntimeTrouble
 from kubelet.settings import KubeletSettings
 from tests.given import a_container, a_pod
 
@@ -222,3 +222,18 @@ def test_no_container_writes_to_what_is_made_from_objects() -> None:
     pod, one = a_pod_that_mounts(VolumeMount(name="conf", mount_path="/c"))
     spec = specs.container_spec(pod, one, 0, {"conf": "/d"}, 8 << 30)
     assert spec.mounts == (Mount("/d", "/c", read_only=True),)
+
+
+def test_devices_bring_files_mounts_and_variables_and_the_containers_own_win() -> None:
+    mount = VolumeMount(name="data", mount_path="/lib/own.so")
+    pod, one = a_pod_that_mounts(mount, LD_LIBRARY_PATH="/mine")
+    devices = Allotment(
+        nodes=("/dev/x0",),
+        mounts=(Mount("/l/x.so", "/lib/x.so", True), Mount("/l/own.so", "/lib/own.so", True)),
+        env={"LD_LIBRARY_PATH": "/lib", "CUBE_DEVICES": "example.com/x=0"},
+        held="example.com/x=0",
+    )
+    spec = specs.container_spec(pod, one, 0, {"data": "/d"}, 8 << 30, devices=devices)
+    assert spec.env == {"LD_LIBRARY_PATH": "/mine", "CUBE_DEVICES": "example.com/x=0"}
+    assert spec.mounts == (Mount("/d", "/lib/own.so"), Mount("/l/x.so", "/lib/x.so", True))
+    assert (spec.devices, spec.held) == (("/dev/x0",), "example.com/x=0")

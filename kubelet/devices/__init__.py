@@ -1,0 +1,1 @@
+"""Devices of this machine: found, offered as extended resources, given to one container each."""
