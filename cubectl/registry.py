@@ -77,6 +77,12 @@ def _scale() -> Verb:
     return scale.VERB
 
 
+def _autoscale() -> Verb:
+    from cubectl.verbs.changing import autoscale
+
+    return autoscale.VERB
+
+
 def _rollout() -> Verb:
     from cubectl.verbs import rollout
 
@@ -212,6 +218,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("cp", "copy files from a container and to one", _cp),
     Entry("port-forward", "lead ports of this machine to a pod's", _port_forward),
     Entry("scale", "change how many replicas there are", _scale),
+    Entry("autoscale", "let replicas follow what pods use", _autoscale),
     Entry("rollout", "follow, undo, pause and restart rollouts", _rollout),
     Entry("set", "change images", _set),
     Entry("cordon", "let a node take no new pods", _cordon),

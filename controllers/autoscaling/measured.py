@@ -11,9 +11,10 @@ from cubernetes.api.core.resources import units
 from cubernetes.api.quantities import Quantity
 from cubernetes.reconcile.readings import Table, Values
 
-# A sample is of what was used in so long a time: with a sample each two seconds, of five of them.
-WINDOW_S = 10
-FRESH_S = 15.0
+# What was used in so long a time, with a sample each second: a load is seen soon, and a moment's is
+# none. Where some samples are lost, in so long a time as has two of them.
+WINDOW_S, WINDOW_S_MAX = 5, 30
+FRESH_S, KEPT_S = 15.0, 0.9
 LABELS = ("pod", "container")
 # While a pod is so young, it counts only what it used since it was ready, as in Kubernetes.
 INITIALIZATION_S = 300.0
@@ -26,13 +27,14 @@ def question_of(resource: str, namespace: str) -> Table:
 
     It is one question for all autoscalers of a namespace, so that the store answers it once.
     """
-    where = f'{{namespace="{namespace}"}}[{WINDOW_S}s]'
-    by = ", ".join(LABELS)
+    by, where = ", ".join(LABELS), f'{{namespace="{namespace}"}}'
     if resource == "cpu":
-        text = f"sum by ({by}) (rate(container_cpu_usage_seconds_total{where}))"
+        used = f"container_cpu_usage_seconds_total{where}"
+        text = f"sum by ({by}) (rate({used}[{WINDOW_S}s]) or rate({used}[{WINDOW_S_MAX}s]))"
     else:
-        text = f"max by ({by}) (last_over_time(container_memory_working_set_bytes{where}))"
-    return Table(text, LABELS, FRESH_S)
+        held = f"container_memory_working_set_bytes{where}[{WINDOW_S_MAX}s]"
+        text = f"max by ({by}) (last_over_time({held}))"
+    return Table(text, LABELS, FRESH_S, KEPT_S)
 
 
 def pods_that_count(pods: Iterable[Pod]) -> list[Pod]:

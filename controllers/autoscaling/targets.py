@@ -7,7 +7,7 @@ from cubernetes.api.meta import Object
 from cubernetes.api.registry import KINDS
 from cubernetes.reconcile.plan import Patch, View
 
-LOOK_S = 2.0
+LOOK_S = 1.0
 # So often is written what metrics are, where nothing else has changed.
 TELL_S = 15.0
 SCALED: tuple[type[Object], ...] = tuple(

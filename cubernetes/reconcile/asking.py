@@ -24,7 +24,7 @@ NO_SOURCE = Absent(Why.NO_SOURCE, "this program has no source of metrics")
 @dataclass(frozen=True, slots=True)
 class AskingLimits:
     """deadline_s: for all questions of one key together. keep_s: how long an answer is used again
-    at most; never beyond the freshness that the question asks for.
+    at most; never longer than the question says, nor beyond the freshness that it asks for.
 
     questions_max: of one key; those beyond are absent. at_once_max: questions that are out at the
     same time, of the whole program; others wait, within their deadline. kept_max: remembered
@@ -91,7 +91,7 @@ class Asker:
         self._kept.pop(question, None)
         if len(self._kept) >= self._limits.kept_max:
             del self._kept[next(iter(self._kept))]
-        keep_s, clock = self._limits.keep_s, self._env.clock
+        keep_s, clock = min(self._limits.keep_s, question.keep_s), self._env.clock
         if isinstance(reading, Value | Values):
             age_s = (clock.now() - reading.at).total_seconds()
             keep_s = min(keep_s, question.fresh_s - age_s)

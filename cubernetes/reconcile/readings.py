@@ -16,6 +16,7 @@ from typing import Protocol
 # A sample's clock may be so far ahead of ours.
 CLOCK_ERROR_S = 5.0
 FRESH_S = 60.0
+KEEP_S = 5.0
 ROWS_MAX = 50_000  # of one table
 
 
@@ -25,11 +26,12 @@ class Metric:
 
     An answer that is of a moment more than fresh_s ago is absent. A store evaluates an expression
     at the moment of asking: what may be old inside of it is bounded by the expression's own windows
-    (`sum(rate(requests_total[1m]))`).
+    (`sum(rate(requests_total[1m]))`). keep_s: for so long others who ask get the same answer.
     """
 
     query: str
     fresh_s: float = FRESH_S
+    keep_s: float = KEEP_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Table:
     query: str
     labels: tuple[str, ...]
     fresh_s: float = FRESH_S
+    keep_s: float = KEEP_S
 
 
 # Other kinds of questions join here; each has its source.

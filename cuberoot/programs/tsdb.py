@@ -19,8 +19,8 @@ from tsdb.settings import ScrapeJob, ScrapeTls, TargetGroup, TsdbSettings
 
 PORT = 9090
 LOOPBACK = "127.0.0.1"
-# How often what pods use is read: autoscalers decide on it.
-KUBELETS_S, DISCOVERY_S = 2.0, 10.0
+# Of kubelets the API server says how often they are asked: each second while autoscalers decide.
+KUBELETS_S, DISCOVERY_S = 2.0, 5.0
 URL = f"http://{LOOPBACK}:{PORT}"
 
 

@@ -55,16 +55,38 @@ async def test_who_else_may(world: World, identity: Identity, code: int) -> None
     assert (await world.call("GET", "/metrics", identity=identity)).code == code
 
 
+async def targets(world: World) -> Any:
+    answer = await world.call("GET", "/metrics/targets", identity=MONITOR)
+    return json.loads(answer.body)
+
+
+async def test_kubelets_are_asked_each_second_while_there_is_an_autoscaler(world: World) -> None:
+    await world.call("POST", NODES, {"metadata": {"name": "n1"}})
+    addresses = [{"type": "InternalIP", "address": "10.0.0.1"}]
+    await world.call("PATCH", f"{NODES}/n1/status", {"status": {"addresses": addresses}})
+    place = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    spec = {"scaleTargetRef": target, "maxReplicas": 2}
+    told = []
+    for verb, path, body in (
+        ("POST", place, {"metadata": {"name": "web"}, "spec": spec}),
+        ("DELETE", f"{place}/web", None),
+    ):
+        await world.call(verb, path, body)
+        (one,) = await targets(world)
+        told.append(one["labels"]["__scrape_interval__"])
+    assert told == ["1s", "10s"]
+
+
 async def test_a_monitor_is_told_of_every_nodes_kubelet_and_nobody_else_is(world: World) -> None:
     for name, address in (("n2", "10.0.0.2"), ("n1", "10.0.0.1"), ("n3", "")):
         await world.call("POST", NODES, {"metadata": {"name": name}})
         addresses = [{"type": "InternalIP", "address": address}] if address else []
         change = {"status": {"addresses": addresses}}
         await world.call("PATCH", f"{NODES}/{name}/status", change)
-    answer = await world.call("GET", "/metrics/targets", identity=MONITOR)
-    path = "/metrics/resource"
-    assert json.loads(answer.body) == [
-        {"targets": [f"{address}:10250"], "labels": {"node": name, "__metrics_path__": path}}
+    fixed = {"__metrics_path__": "/metrics/resource", "__scrape_interval__": "10s"}
+    assert await targets(world) == [
+        {"targets": [f"{address}:10250"], "labels": {"node": name, **fixed}}
         for name, address in (("n1", "10.0.0.1"), ("n2", "10.0.0.2"))
     ]
     node = Identity("system:node:n1", ("system:nodes",))

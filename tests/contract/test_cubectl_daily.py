@@ -92,6 +92,31 @@ async def test_what_cannot_be_done_is_told(
     assert (told.code, said in told.err) == (code, True), told
 
 
+async def test_a_deployment_is_autoscaled(cluster: Cluster) -> None:
+    said = await cluster.ok("autoscale deploy web --min 2 --max 5 --cpu-percent 60")
+    assert said == "horizontalpodautoscaler.autoscaling/web autoscaled\n"
+    made = json.loads(await cluster.ok("get hpa web -o json"))["spec"]
+    target = made["scaleTargetRef"]
+    assert target == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    assert (made["minReplicas"], made["maxReplicas"]) == (2, 5)
+    (metric,) = made["metrics"]
+    assert metric["resource"]["target"] == {"type": "Utilization", "averageUtilization": 60}
+    await cluster.ok("autoscale deploy/web --max 3 --name other")
+    usual = json.loads(await cluster.ok("get hpa other -o json"))["spec"]
+    assert usual["metrics"][0]["resource"]["target"]["averageUtilization"] == 80
+    assert usual["minReplicas"] == 1
+    for line, code, why in (
+        ("autoscale deploy web", 2, "--max=MAXPODS is required"),
+        ("autoscale deploy web --max 2 --min 3", 2, "larger or equal to --min"),
+        ("autoscale deploy --max 2", 2, "name one workload"),
+        ("autoscale cm a-map --max 2", 2, "have no replicas"),
+        ("autoscale deploy nobody --max 2", 1, "not found"),
+        ("autoscale deploy web --max 2", 1, "already exists"),
+    ):
+        told = await cluster.cubectl(line)
+        assert (told.code, why in told.err) == (code, True), told.err
+
+
 async def test_a_deployment_is_exposed(cluster: Cluster) -> None:
     assert await cluster.ok("expose deploy web") == "service/web exposed\n"
     spec = json.loads(await cluster.ok("get svc web -o json"))["spec"]

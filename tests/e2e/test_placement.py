@@ -9,6 +9,8 @@ from cubernetes.api.condition import Condition
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.scheduling.priorityclass import PriorityClass
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
 from tests.e2e.pods import SLEEP, pod, records_of, shell, until_gone, until_phase
@@ -177,3 +179,52 @@ async def test_a_pod_with_a_node_name_needs_no_scheduler(cluster: Cluster, clien
     await client.delete(Pod, "fixed", "default")
     await until_gone(client, "fixed", namespace="default")
     assert (await cluster.run("n2", [*CUBEROOT, "status"])).code == 0
+
+
+async def test_pods_keep_apart_and_the_one_that_matters_most_takes_the_place_of_another(
+    cluster: Cluster, client: Client
+) -> None:
+    meta = ObjectMeta(name="apart-urgent")
+    await client.create(PriorityClass(metadata=meta, value=1000))
+    names = [f"apart-{index}" for index in range(len(cluster.names))]
+    apart = {
+        "labelSelector": {"matchLabels": {"set": "apart"}},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    rules = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
+
+    def one_apart(name: str, **spec: object) -> Pod:
+        made = pod(name, [shell(SLEEP)], namespace="default", affinity=rules, **spec)
+        return replaced(made, metadata=replaced(made.metadata, labels={"set": "apart"}))
+
+    for name in names:
+        await client.create(one_apart(name))
+    placed = [
+        (await until_phase(client, name, "Running", namespace="default")).spec.node_name
+        for name in names
+    ]
+    assert sorted(placed) == sorted(cluster.names)
+    await client.create(one_apart("apart-late"))
+
+    async def is_told() -> bool:
+        late = scheduled(await client.get(Pod, "apart-late", "default"))
+        return late is not None and "anti-affinity" in late.message
+
+    await until("the pod is told what keeps it away", is_told)
+    await client.create(one_apart("apart-first", priorityClassName="apart-urgent"))
+    first = await until_phase(client, "apart-first", "Running", namespace="default")
+
+    left = {
+        each.metadata.name: each
+        for each in (await client.list(Pod, "default", labels="set=apart")).items
+        if not each.metadata.is_deleted
+    }
+    gone = [name for name in names if name not in left]
+    assert len(gone) == 1
+    assert first.spec.node_name == placed[names.index(gone[0])]
+    assert left["apart-late"].spec.node_name == ""
+    for name in left:
+        await client.delete(Pod, name, "default")
+    for name in (*names, "apart-late", "apart-first"):
+        await until_gone(client, name, namespace="default")
+    await client.delete(PriorityClass, "apart-urgent")

@@ -129,8 +129,8 @@ class Pool:
     ) -> None:
         """Scrape one target at its own moments of a fixed grid, until cancelled."""
         intake = Intake(self._store, self._ingest, job, state.target, self._now_ms)
-        interval_ms = max(1, round(job.interval_s * 1000))
-        offset_ms = round(1000 * state.target.offset_s(job.interval_s))
+        interval_ms = max(1, round(state.target.interval_s * 1000))
+        offset_ms = round(1000 * state.target.offset_s)
         due_ms = (self._now_ms() - offset_ms) // interval_ms * interval_ms + offset_ms
         try:
             while True:

@@ -10,9 +10,11 @@ import msgspec
 from tsdb.columns.labels import Pairs, is_label_name
 from tsdb.errors import BadData, LimitExceeded
 from tsdb.limits import Limits
+from tsdb.promql.lexer import duration_ms
 from tsdb.settings import ScrapeJob, TargetGroup
 
-RESERVED = "__"
+RESERVED, INTERVAL = "__", "__scrape_interval__"
+INTERVAL_MS_MIN = 100
 ADDRESSES_MAX = 100_000
 
 
@@ -23,11 +25,13 @@ class Target:
     job: str
     url: str
     labels: Pairs
+    interval_s: float
 
-    def offset_s(self, interval_s: float) -> float:
+    @property
+    def offset_s(self) -> float:
         """Return where in the interval this target is asked: targets are spread by their hash."""
         spread = zlib.crc32(self.url.encode()) % 1000 / 1000
-        return spread * interval_s
+        return spread * self.interval_s
 
 
 @dataclass
@@ -44,7 +48,8 @@ class TargetState:
 def targets_of(job: ScrapeJob, groups: Iterable[TargetGroup]) -> list[Target]:
     """Return the targets of a job in a fixed order; an address that occurs twice counts once.
 
-    Labels named __scheme__ and __metrics_path__ say how to reach a group, and no series gets them.
+    Labels named __scheme__ and __metrics_path__ say how to reach a group, __scrape_interval__ says
+    how often (as `15s`), and no series gets them.
     """
     found: dict[tuple[str, Pairs], Target] = {}
     for group in groups:
@@ -60,14 +65,27 @@ def _target(job: ScrapeJob, labels: Mapping[str, str], address: str) -> Target:
     path = labels.get("__metrics_path__", job.path)
     own = {name: v for name, v in labels.items() if not name.startswith(RESERVED) and v}
     own = {"job": job.name, "instance": address} | own
-    return Target(job.name, f"{scheme}://{address}{path}", tuple(sorted(own.items())))
+    labels_of = tuple(sorted(own.items()))
+    return Target(
+        job.name, f"{scheme}://{address}{path}", labels_of, _interval_s(labels, job.interval_s)
+    )
+
+
+def _interval_s(labels: Mapping[str, str], usual_s: float) -> float:
+    """Return how often a group is asked. Raises: BadData."""
+    if INTERVAL not in labels:
+        return usual_s
+    span_ms = duration_ms(labels[INTERVAL])
+    if span_ms < INTERVAL_MS_MIN:
+        raise BadData(f"{INTERVAL}: {labels[INTERVAL][:80]!r} is below {INTERVAL_MS_MIN} ms")
+    return span_ms / 1000
 
 
 def discovered(body: bytes, limits: Limits) -> list[TargetGroup]:
     """Return the groups of an answer of HTTP service discovery.
 
     Raises:
-        BadData: it is not a JSON list of groups, or a label has a bad name.
+        BadData: it is not a JSON list of groups, or a label has a bad name, or is no interval.
         LimitExceeded: more addresses than ADDRESSES_MAX, or labels that no series may have.
     """
     try:
@@ -88,6 +106,7 @@ def discovered(body: bytes, limits: Limits) -> list[TargetGroup]:
             if len(value) > limits.label_value_length:
                 limit = limits.label_value_length
                 raise LimitExceeded("label_value_length", limit, len(value))
+        _interval_s(group.labels, 0.0)
     return groups
 
 

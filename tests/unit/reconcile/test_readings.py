@@ -147,6 +147,23 @@ def test_an_answer_is_used_again_for_a_while_and_an_absence_too() -> None:
     run_simulated(story())
 
 
+def test_a_question_says_for_how_long_its_answer_may_be_used_again() -> None:
+    async def story() -> None:
+        env = sim_env("readings")
+        source = LyingSource(env.clock, {"load": 5.0})
+        asker = Asker(source, env, AskingLimits(keep_s=5))
+        soon, later = Metric("load", keep_s=0.5), Metric("load", keep_s=60)
+        for _ in range(2):
+            await asker.answers([soon, later])
+            await env.clock.sleep(1)
+        assert source.asked == ["load", "load", "load"]
+        await env.clock.sleep(4)
+        await asker.answers([later])
+        assert source.asked == ["load"] * 4
+
+    run_simulated(story())
+
+
 def test_a_kept_answer_is_not_used_beyond_its_freshness() -> None:
     async def story() -> None:
         env = sim_env("readings")

@@ -215,6 +215,18 @@ def test_targets_come_once_each_with_their_labels() -> None:
     assert dict(targets[0].labels) == {"job": "nodes", "instance": "a:1", "zone": "z"}
 
 
+def test_a_group_says_how_often_it_is_asked() -> None:
+    job = ScrapeJob(name="nodes", interval_s=15.0)
+    usual = TargetGroup(targets=["a:1"])
+    often = TargetGroup(targets=["b:1"], labels={"__scrape_interval__": "500ms"})
+
+    found = targets_of(job, [usual, often])
+
+    assert [target.interval_s for target in found] == [15.0, 0.5]
+    assert all(0 <= target.offset_s < target.interval_s for target in found)
+    assert "__scrape_interval__" not in dict(found[1].labels)
+
+
 def test_the_labels_of_a_target_win_and_hide_nothing() -> None:
     pairs = [("__name__", "m"), ("job", "inner"), ("exported_job", "older")]
     target = (("instance", "a:1"), ("job", "outer"))
@@ -229,7 +241,20 @@ def test_the_labels_of_a_target_win_and_hide_nothing() -> None:
     assert dict(labelled(pairs, target, honor_labels=True))["job"] == "inner"
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'[{"targets": 3}]', b'[{"targets":[],"x":1}]'])
+INTERVAL = b'[{"targets":[],"labels":{"__scrape_interval__":"%s"}}]'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b'[{"targets": 3}]',
+        b'[{"targets":[],"x":1}]',
+        INTERVAL % b"99ms",
+        INTERVAL % b"1",
+    ],
+)
 def test_an_answer_of_service_discovery_that_is_wrong_is_bad_data(body: bytes) -> None:
     with pytest.raises(BadData):
         discovered(body, Limits())
