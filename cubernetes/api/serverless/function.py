@@ -11,11 +11,9 @@ from cubernetes.api.condition import Condition, condition_of
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Count, Model, Object, age_of, shown
 from cubernetes.api.resource import Resource
-from cubernetes.api.serverless.notbuilt import not_built_problems
+from cubernetes.api.specrules.notbuilt import not_built_problems
+from cubernetes.api.specrules.sourcefiles import file_problems
 
-FILES_MAX = 100
-FILES_BYTES_MAX = 512 * 1024
-FILE_PATH_CHARS_MAX = 200
 ENV_MAX = 100
 ENV_BYTES_MAX = 32 * 1024
 INSTANCES_MAX = 200
@@ -31,11 +29,6 @@ NOT_BUILT = (
 type SizeClass = Literal["small", "medium", "large"]
 type Instances = Annotated[int, msgspec.Meta(ge=0, le=INSTANCES_MAX)]
 
-_FILE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*\Z")
-FILE_PATH_RULE = (
-    f"must be a relative path of at most {FILE_PATH_CHARS_MAX} letters, digits, '_', '.' and '-', "
-    "each part beginning with a letter, a digit or '_'"
-)
 _ENTRY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\Z", re.ASCII)
 ENTRY_RULE = "must be a module and its function, such as action.action"
 _VARIABLE = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
@@ -154,27 +147,15 @@ def code_problems(
     files: Mapping[str, str], entry: str, env: Mapping[str, str]
 ) -> Iterator[Problem]:
     """Yield what is wrong with code that stands in a spec."""
-    yield from _file_problems(files)
+    if not files:
+        yield Problem("spec.files", "needs at least one file", "FieldValueRequired")
+    yield from file_problems(files, "spec.files")
     if _ENTRY.match(entry) is None:
         yield Problem("spec.entry", ENTRY_RULE)
     elif files and not has_module(files, entry):
         module = entry.rpartition(".")[0].replace(".", "/")
         yield Problem("spec.entry", f"spec.files has neither {module}.py nor {module}/__init__.py")
     yield from _variable_problems(env)
-
-
-def _file_problems(files: Mapping[str, str]) -> Iterator[Problem]:
-    if not files:
-        yield Problem("spec.files", "needs at least one file", "FieldValueRequired")
-    if len(files) > FILES_MAX:
-        yield Problem("spec.files", f"too many: {len(files)}, at most {FILES_MAX}")
-    for path in files:
-        is_short = len(path) <= FILE_PATH_CHARS_MAX
-        if not is_short or ".." in path or _FILE_PATH.match(path) is None:
-            yield Problem(f"spec.files[{path[:80]}]", FILE_PATH_RULE)
-    size_bytes = sum(len(text.encode()) for text in files.values())
-    if size_bytes > FILES_BYTES_MAX:
-        yield Problem("spec.files", f"too large: {size_bytes} bytes, at most {FILES_BYTES_MAX}")
 
 
 def _variable_problems(env: Mapping[str, str]) -> Iterator[Problem]:

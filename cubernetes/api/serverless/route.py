@@ -12,7 +12,7 @@ from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Model, Object, age_of, shown
 from cubernetes.api.networking.urls import host_problem, path_problem
 from cubernetes.api.resource import Resource
-from cubernetes.api.serverless.notbuilt import not_built_problems
+from cubernetes.api.specrules.notbuilt import not_built_problems
 
 METHODS_MAX = 8
 VARIABLES_MAX = 16

@@ -7,9 +7,10 @@ import pytest
 from cubernetes.api.coding import codec
 from cubernetes.api.errors import Invalid
 from cubernetes.api.meta import Object
-from cubernetes.api.serverless.function import FILES_BYTES_MAX, Function
+from cubernetes.api.serverless.function import Function
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from cubernetes.api.serverless.route import Route
+from cubernetes.api.specrules.sourcefiles import FILES_BYTES_MAX
 
 META = {"name": "f", "namespace": "default"}
 FILES = {"action.py": "def action(req): ..."}

@@ -1,0 +1,1 @@
+"""Rules that the specs of several kinds share."""
