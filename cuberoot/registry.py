@@ -12,6 +12,7 @@ from cuberoot.programs import (
     controllers,
     etcd,
     gateway,
+    gpu,
     kubelet,
     proxy,
     resolver,
@@ -31,6 +32,7 @@ PROGRAMS: tuple[Program, ...] = (
     resolver.PROGRAM,
     gateway.PROGRAM,
     serverless.PROGRAM,
+    gpu.PROGRAM,
     tsdb.PROGRAM,
 )
 

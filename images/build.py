@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from images import compiler
 from images.debian import LIBRARIES, LOADER, CannotGet, needed_by, unpacked
 
 HERE = Path(__file__).resolve().parent
@@ -179,6 +180,25 @@ def python_layer() -> list[Entry]:
         ]
 
 
+def stand_in_layer() -> list[Entry]:
+    """Return a C++ compiler and a shell: jobs of CPU stand-ins for GPUs are built where they run.
+
+    Raises: CannotGet.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        root = compiler.unpacked_compiler(Path(folder))
+        files = [
+            Entry(path, link=link, mode=mode) if link else Entry(path, one.read_bytes(), mode)
+            for path, one, mode, link in compiler.files_of(root)
+        ]
+    return [
+        *(entry for entry in busybox_layer() if entry.path != "bin/c++"),
+        *(Entry(name, is_folder=True) for name in ("job", "cube", "work")),
+        *(Entry(path, link=link) for path, link in compiler.LINKS),
+        *files,
+    ]
+
+
 def _compile_all(python: Path, root: Path, folders: Sequence[Path]) -> None:
     """Compile modules by that very Python: an image that cannot be written to keeps no bytecode.
 
@@ -225,6 +245,10 @@ def runner_sources() -> tuple[Path, ...]:
     return (HERE / "debian.py", *(HERE.parent / one for one in RUNNER))
 
 
+def stand_in_sources() -> tuple[Path, ...]:
+    return (HERE / "debian.py", HERE / "compiler.py", busybox_path())
+
+
 def images() -> tuple[Image, ...]:
     """Return every image, in the order in which they are built."""
     plain = {"User": PLAIN_USER, "WorkingDir": "/"}
@@ -234,6 +258,7 @@ def images() -> tuple[Image, ...]:
         "Env": ["PYTHONPATH=/opt", "PYTHONUNBUFFERED=1", "HOME=/tmp"],
         **plain,
     }
+    stand_in = {"Cmd": ["sh"], "Env": path, **plain}
     web = {"Entrypoint": ["/web"], "ExposedPorts": {"8080/tcp": {}}, **plain}
     return (
         Image("pause", own_sources("pause"), pause_layer, {"Entrypoint": ["/pause"], **plain}),
@@ -242,6 +267,7 @@ def images() -> tuple[Image, ...]:
         Image("stress", own_sources("stress"), stress_layer, {"Entrypoint": ["/stress"], **plain}),
         Image("gateway", (HERE / "debian.py",), gateway_layer, is_optional=True),
         Image("python-runtime", runner_sources(), python_layer, runner, is_optional=True),
+        Image("gpu-stand-in", stand_in_sources(), stand_in_layer, stand_in, is_optional=True),
     )
 
 

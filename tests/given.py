@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from apiserver.strategies.job import Jobs
+from apiserver.strategies.jobs.job import Jobs
 from cubernetes.api.apps.deployment import (
     Deployment,
     DeploymentSpec,

@@ -21,6 +21,7 @@ BOOTSTRAPPERS, BOOTSTRAP_PREFIX = "system:bootstrappers", "system:bootstrap:"
 MONITORING = "system:monitoring"
 SCHEDULER, CONTROLLERS = "system:scheduler", "system:controllers"
 SERVERLESS = "system:serverless"
+GPU = "system:gpu"
 
 LEADERS_NAMESPACE = "kube-system"
 # Where the instances of functions are, which are the functions' program's own.
@@ -132,6 +133,18 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(frozenset({"create"}), ("namespaces",)),
         Rule(frozenset({"get", "delete"}), ("namespaces",), name=INSTANCES_NAMESPACE),
     ),
+    GPU: (
+        Rule(READ, ("gpujobs", "gpusites", "gpuqueues")),
+        Rule(CHANGE, ("gpujobs/status", "gpusites/status", "gpuqueues/status")),
+        # Finalizers go by patch; a job goes when it has been kept for long enough.
+        Rule(frozenset({"patch", "delete"}), ("gpujobs",)),
+        Rule(frozenset({"create"}), ("gpuqueues",)),
+        # Jobs of stand-ins are pods in the namespaces of their jobs, with files beside them.
+        Rule(READ | REMOVE | frozenset({"create", "patch"}), ("pods",)),
+        Rule(frozenset({"create", "get", "delete"}), ("configmaps",)),
+        Rule(READ | WRITE, ("leases",), LEADERS_NAMESPACE),
+        Rule(READ | WRITE, ("events",)),
+    ),
     BOOTSTRAPPERS: (Rule(frozenset({"create"}), ("join",)),),
     MONITORING: (Rule(frozenset({"get"}), ("metrics",)),),
 }
@@ -235,7 +248,7 @@ def reader_of(identity: Identity) -> str:
 
 
 def _rules_of(identity: Identity) -> tuple[Rule, ...]:
-    if identity.user in (SCHEDULER, CONTROLLERS, SERVERLESS):
+    if identity.user in (SCHEDULER, CONTROLLERS, SERVERLESS, GPU):
         return ROLES[identity.user]
     if PROXIES in identity.groups and identity.user.startswith(PROXY_PREFIX):
         node = identity.user.removeprefix(PROXY_PREFIX)

@@ -6,7 +6,8 @@ from typing import Any
 from apiserver.auth.authorize import acting_gateway, acting_node
 from apiserver.state.preconditions import Precondition
 from apiserver.strategies.event import Events
-from apiserver.strategies.job import Jobs
+from apiserver.strategies.jobs.gpujob import GpuJobs
+from apiserver.strategies.jobs.job import Jobs
 from apiserver.strategies.lease import Leases, fences
 from apiserver.strategies.named import Named
 from apiserver.strategies.namespace import Namespaces, takes_objects
@@ -23,6 +24,7 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
+from cubernetes.api.gpu.gpujob import GpuJob
 from cubernetes.api.meta import Object
 from cubernetes.host.web.messages import Identity, Request
 
@@ -38,6 +40,7 @@ STRATEGIES: Strategies = {
     Event: Events(),
     Lease: Leases(),
     Job: Jobs(),
+    GpuJob: GpuJobs(),
 }
 DEFAULT: Strategy[Any] = Strategy()
 

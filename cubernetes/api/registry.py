@@ -20,6 +20,9 @@ from cubernetes.api.cubernetes.autoscaler import AutoScaler
 from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.cubernetes.routepolicy import RoutePolicy
 from cubernetes.api.discovery.endpointslice import EndpointSlice
+from cubernetes.api.gpu.gpujob import GpuJob
+from cubernetes.api.gpu.gpuqueue import GpuQueue
+from cubernetes.api.gpu.gpusite import GpuSite
 from cubernetes.api.kinds import Kinds
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.networking.ingressclass import IngressClass
@@ -53,6 +56,9 @@ KINDS = Kinds(
     Function,
     FunctionRevision,
     Route,
+    GpuJob,
+    GpuSite,
+    GpuQueue,
     Dns,
     AutoScaler,
     RoutePolicy,

@@ -18,6 +18,7 @@ ROOMS = (
     "gateway",
     "resolver",
     "serverless",
+    "gpu",
     "cubectl",
     "cuberoot",
     "lab",

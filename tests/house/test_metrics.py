@@ -9,7 +9,7 @@ from tests.house.sources import ROOMS, ROOT, none, sources
 
 FORM = re.compile(
     r"cube_(build|client|informer|loop|lease|apiserver|scheduler|kubelet|proxy|gateway|resolver|"
-    r"serverless|tsdb)_"
+    r"serverless|gpu|tsdb)_"
 )
 # What a histogram or a gauge measures ends its name.
 UNITS = ("_seconds", "_bytes", "_info")

@@ -94,6 +94,8 @@ BARE: dict[str, Tree] = {
     "RoutePolicy": {"spec": {"target": {"kind": "Service", "name": "web"}}},
     "Function": {"spec": {"files": {"action.py": ""}}},
     "FunctionRevision": {"spec": {"function": "f", "files": {"action.py": ""}}},
+    "GpuJob": {"spec": {"script": "true"}},
+    "GpuSite": {"spec": {"type": "standin"}},
     "Route": {"spec": {"path": "/", "function": "f"}},
     "Dns": {"spec": {"host": "a.example"}},
     "Deployment": {

@@ -286,7 +286,7 @@ def test_what_is_generated_is_there() -> None:
 
 @pytest.mark.parametrize(
     "program",
-    ["apiserver", "scheduler", "controllers", "kubelet", "proxy", "resolver", "serverless"],
+    ["apiserver", "scheduler", "controllers", "kubelet", "proxy", "resolver", "serverless", "gpu"],
 )
 def test_every_daemon_has_the_same_door(program: str) -> None:
     """From `__main__` to the decision in three steps, in every program the same ones."""

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from apiserver.strategies.job import Jobs
+from apiserver.strategies.jobs.job import Jobs
 from cubernetes.api.batch.cronjob import CronJob
 from cubernetes.api.batch.indexes import NotIndexes, indexes_in, intervals_in, text_of
 from cubernetes.api.batch.job import Job, JobStatus

@@ -1,0 +1,104 @@
+"""GpuSite: a place where GPU jobs run."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from cubernetes.api import names
+from cubernetes.api.condition import Condition, condition_of
+from cubernetes.api.errors import Problem
+from cubernetes.api.gpu.gpujob import GPUS_MAX
+from cubernetes.api.meta import Column, Count, Labels, Model, Object, age_of, shown
+from cubernetes.api.resource import Resource
+
+# The condition that says whether a site takes jobs.
+READY = "Ready"
+JOBS_MAX = 1000
+
+
+class StandIn(Model):
+    """CPUs that stand in for GPUs: nothing there runs on a GPU, and each job's output says so.
+
+    gpus: for how many GPUs they stand in.
+    node_selector: the labels of the nodes that they are on; empty is any node.
+    """
+
+    gpus: Annotated[int, msgspec.Meta(ge=1, le=GPUS_MAX)] = shown(1)
+    node_selector: Labels = msgspec.field(default_factory=dict)
+
+
+class GpuSiteSpec(Model):
+    """What kind of place it is, and how much it is given at once.
+
+    type: standin is a CPU that stands in for GPUs; slurm and local are not built yet.
+    max_jobs: how many jobs are there at once.
+    stand_in: the CPUs of a stand-in.
+    """
+
+    type: Literal["standin"]
+    max_jobs: Annotated[int, msgspec.Meta(ge=1, le=JOBS_MAX)] = shown(20)
+    stand_in: StandIn = msgspec.field(default_factory=StandIn)
+
+
+class GpuCounts(Model):
+    """GPUs of a site.
+
+    total: how many there are.
+    free: how many no job of ours has.
+    """
+
+    total: Count = 0
+    free: Count = 0
+
+
+class GpuSiteStatus(Model):
+    """What has been found of it.
+
+    conditions: `Ready` says whether it takes jobs; the message is in its own words.
+    gpus: how many GPUs it has.
+    running: how many jobs run there.
+    waiting: how many jobs are there and do not run yet.
+    """
+
+    conditions: tuple[Condition, ...] = ()
+    gpus: GpuCounts = msgspec.field(default_factory=GpuCounts)
+    running: Count = 0
+    waiting: Count = 0
+
+
+def _ready(one: "GpuSite", _: datetime) -> str:
+    ready = condition_of(one.status.conditions, READY)
+    return ready.status if ready is not None else "Unknown"
+
+
+def _gpus(one: "GpuSite", _: datetime) -> str:
+    return f"{one.status.gpus.free}/{one.status.gpus.total}"
+
+
+class GpuSite(Object):
+    resource = Resource(
+        "gpu.cubernetes.io", "v1", "GpuSite", "gpusites", namespaced=False,
+        subresources=("status",),
+    )  # fmt: skip
+    columns = (
+        Column("Name", lambda one, _: one.metadata.name),
+        Column("Type", lambda one, _: one.spec.type),
+        Column("Ready", _ready),
+        Column("Free GPUs", _gpus),
+        Column("Running", lambda one, _: one.status.running),
+        Column("Waiting", lambda one, _: one.status.waiting),
+        Column("Age", age_of),
+    )
+
+    api_version: str = shown("gpu.cubernetes.io/v1")
+    kind: str = shown("GpuSite")
+    spec: GpuSiteSpec
+    status: GpuSiteStatus = msgspec.field(default_factory=GpuSiteStatus)
+
+    def problems(self) -> Iterator[Problem]:
+        yield from self.metadata.problems(names.is_label, names.LABEL_RULE)
+        yield from names.label_problems(
+            self.spec.stand_in.node_selector, "spec.standIn.nodeSelector"
+        )

@@ -1,0 +1,19 @@
+"""Every type of site, by what a GpuSite calls it."""
+
+from collections.abc import Callable, Mapping
+
+from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
+from gpu.driver import SiteDriver
+from gpu.settings import GpuSettings
+from gpu.sites.standin import StandIns
+
+type Drivers = Mapping[str, SiteDriver]
+
+DRIVERS: Mapping[str, Callable[[Client, Env, GpuSettings], SiteDriver]] = {
+    "standin": lambda client, env, settings: StandIns(client, env, settings.stand_in_image),
+}
+
+
+def drivers_for(client: Client, env: Env, settings: GpuSettings) -> Drivers:
+    return {name: make(client, env, settings) for name, make in DRIVERS.items()}

@@ -1,0 +1,22 @@
+#!/bin/sh
+# What the pod of a stand-in runs: /job holds the job's files, read only; /work is its own folder.
+# CUBE_SITE: the site's name. CUBE_CUDA: the CUDA source; empty: run /cube/script.
+echo "CPU STAND-IN: no GPU is used here, at the site $CUBE_SITE"
+export CUBE_CPU_STAND_IN=1 HOME=/work TMPDIR=/work
+cd /work || exit 70
+for one in /job/*; do
+    # -L: in a volume each file is a link to its newest version.
+    [ ! -e "$one" ] || cp -RL "$one" . || exit 70
+done
+if [ -z "$CUBE_CUDA" ]; then
+    sh /cube/script "$@"
+    exit $?
+fi
+[ -e cube_cuda.h ] || cp -L /cube/cube_cuda.h . || exit 70
+if ! c++ -std=c++20 -O2 -pthread -I. -x c++ "$CUBE_CUDA" -o ./cube-program; then
+    echo "$CUBE_CUDA could not be built" >&2
+    exit 65
+fi
+./cube-program "$@"
+# Not exec: process 1 of a container is spared many signals, and a crash must look like one.
+exit $?
