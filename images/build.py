@@ -64,6 +64,8 @@ class Image:
     config: Mapping[str, object] = field(default_factory=dict)
     # Without it the tour and most tests go on: what it is made from must be fetched.
     is_optional: bool = False
+    # Large, and wanted by few: it lies in a folder beside those that every lab's node is given.
+    is_apart: bool = False
 
     @property
     def tag(self) -> str:
@@ -267,7 +269,14 @@ def images() -> tuple[Image, ...]:
         Image("stress", own_sources("stress"), stress_layer, {"Entrypoint": ["/stress"], **plain}),
         Image("gateway", (HERE / "debian.py",), gateway_layer, is_optional=True),
         Image("python-runtime", runner_sources(), python_layer, runner, is_optional=True),
-        Image("gpu-stand-in", stand_in_sources(), stand_in_layer, stand_in, is_optional=True),
+        Image(
+            "gpu-stand-in",
+            stand_in_sources(),
+            stand_in_layer,
+            stand_in,
+            is_optional=True,
+            is_apart=True,
+        ),
     )
 
 
@@ -337,14 +346,16 @@ def main(argv: Sequence[str]) -> int:
     output = Path(argv[1]) if len(argv) > 1 else OUTPUT
     output.mkdir(parents=True, exist_ok=True)
     for image in images():
+        folder = output / "apart" if image.is_apart else output
+        folder.mkdir(exist_ok=True)
         try:
-            was_built = build(image, output)
+            was_built = build(image, folder)
         except CannotGet as error:
             if not image.is_optional:
                 raise
             sys.stdout.write(f"{image.tag:24}        -  not built: {error}\n")
             continue
-        size_kib = (output / f"{image.name}.tar").stat().st_size // 1024
+        size_kib = (folder / f"{image.name}.tar").stat().st_size // 1024
         state = "built" if was_built else "up to date"
         sys.stdout.write(f"{image.tag:24} {size_kib:6} KiB  {state}\n")
     return 0
