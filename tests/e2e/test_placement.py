@@ -1,6 +1,7 @@
 """Which node a pod goes to, and what is said where there is none."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -228,3 +229,58 @@ async def test_pods_keep_apart_and_the_one_that_matters_most_takes_the_place_of_
     for name in (*names, "apart-late", "apart-first"):
         await until_gone(client, name, namespace="default")
     await client.delete(PriorityClass, "apart-urgent")
+
+
+async def test_each_pod_has_a_device_of_its_own_and_keeps_it_over_a_kubelet_that_is_killed(
+    cluster: Cluster, client: Client
+) -> None:
+    gpu = "cubernetes.io/fake-gpu"
+    container = {**shell(f"echo $CUBE_DEVICES; {SLEEP}"), "resources": {"limits": {gpu: "1"}}}
+    names = ["first", "second", "third"]
+
+    async def write(text: str) -> None:
+        await cluster.run("n3", ["sh", "-c", f"echo '{text}' > /etc/cubernetes/devices.json"])
+
+    async def offers(count: int) -> bool:
+        node = await client.get(Node, "n3")
+        return gpu in node.status.allocatable and node.status.allocatable[gpu].whole == count
+
+    async def held() -> dict[str, str]:
+        """Return what the engine's record says that containers have, by their pods' names."""
+        words = '{{.Label "cubernetes.io/pod-name"}} {{.Label "cubernetes.io/devices"}}'
+        argv = ["docker", "ps", "--format", words, "--filter", "label=cubernetes.io/devices"]
+        lines = (await cluster.run("n3", argv)).stdout.splitlines()
+        return dict(line.split() for line in lines)
+
+    await write('{"fake": [{"id": "f0"}, {"id": "f1"}]}')
+    await until("n3 offers two devices", partial(offers, 2))
+    for name in names:
+        await client.create(pod(name, [container], namespace="default"))
+
+    async def placed() -> bool:
+        phases = [(await client.get(Pod, name, "default")).status.phase for name in names]
+        return phases.count("Running") == 2
+
+    await until("two of three pods run", placed)
+    before = await held()
+    assert sorted(before.values()) == [f"{gpu}=f0", f"{gpu}=f1"]
+    (left,) = set(names) - before.keys()
+
+    async def is_told() -> bool:
+        told = scheduled(await client.get(Pod, left, "default"))
+        reason = f"n3 Insufficient {gpu}: needs 1, has 0 free"
+        return told is not None and reason in told.message
+
+    await until("the third is told why it waits", is_told)
+
+    await cluster.kill("n3", "kubelet")
+    freed, kept = sorted(before)
+    await client.delete(Pod, freed, "default")
+    await until_phase(client, left, "Running", namespace="default")
+    assert await held() == {kept: before[kept], left: before[freed]}
+
+    for name in (kept, left):
+        await client.delete(Pod, name, "default")
+        await until_gone(client, name, namespace="default")
+    await cluster.run("n3", ["rm", "/etc/cubernetes/devices.json"])
+    await until("n3 offers none", partial(offers, 0))
