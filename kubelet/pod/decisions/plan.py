@@ -361,13 +361,15 @@ def _init(
     memory: Memory,
     now: Moment,
 ) -> Iterator[Step]:
-    """Run an init container whose turn it is; one that ended in an earlier sandbox runs again."""
+    """Run an init container whose turn it is; one of an earlier sandbox runs again in this one."""
     newest = latest(found, wanted.name)
     if newest is None or newest.state is State.CREATED or _pause_s(memory, wanted.name, now) > 0:
         yield from _container(pod, wanted, found, memory, now)
     elif newest.state is State.EXITED and newest not in current:
         yield from _older(found, wanted.name)
         yield StartContainer(wanted.name, newest.attempt + 1)
+    elif newest.state is State.RUNNING and newest not in current:
+        yield Stop((newest.id,), 0.0, "superseded")
     elif newest.state is State.EXITED or is_sidecar(wanted):
         yield from _container(pod, wanted, found, memory, now)
 

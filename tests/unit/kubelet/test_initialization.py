@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cubernetes.api.core.pod import Pod
@@ -123,6 +123,11 @@ def acts(steps: Sequence[plan.Step]) -> list[plan.Step]:
 
 
 @settings(deadline=None)
+# A sidecar that runs on in a sandbox of before is of no use to those after it.
+@example(
+    an_initialized_pod("Always", [True, True]),
+    [a_found(state=State.CREATED), a_found(attempt=1), a_found("one")],
+)
 @given(pods, containers_found)
 def test_every_life_comes_to_rest_with_the_pod_whole_or_over(
     pod: Pod, found: list[Container]
