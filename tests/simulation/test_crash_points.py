@@ -37,8 +37,9 @@ from tests.simulation.programs import (
 from tests.simulation.user import ADMIN, service, workload
 
 PROGRAMS = ("controllers", "scheduler", "kubelet")
-# A successor waits for the end of its predecessor's lease.
-ACT_S = 60.0
+# What an act takes where nobody dies, and what a death adds: a successor waits for the end of its
+# predecessor's lease of 15 s.
+ACT_S, SUCCESSION_S = 20.0, 45.0
 # A test lives one life for each write; a loaded machine may take so long for one of them.
 WRITES_MAX, LIFE_MAX_S = 60, 10
 
@@ -50,12 +51,16 @@ class Fate:
     write: int
     is_answered_never: bool
     write_count: int = 0
+    came_at: float = -SUCCESSION_S
 
     def comes(self, request: Request) -> bool:
         if request.method == "GET" or "/leases" in request.path:
             return False
         self.write_count += 1
-        return self.write_count == self.write
+        if self.write_count != self.write:
+            return False
+        self.came_at = asyncio.get_running_loop().time()
+        return True
 
 
 class FatalTransport(SimTransport):
@@ -120,19 +125,23 @@ async def _short_life(fates: dict[str, Fate]) -> None:
     user = Client(SimTransport(network, "user", ADMIN), sim_env("user"))
     await user.create(service("web", "default"))
     await user.create(workload("web", "default", 2, 1))
-    await _must_agree(ledger, machine, 2)
+    await _must_agree(ledger, machine, fates, 2)
     await user.scale(ReplicaSet, "web", "default", 1)
-    await _must_agree(ledger, machine, 1)
+    await _must_agree(ledger, machine, fates, 1)
     await user.delete(ReplicaSet, "web", "default")
-    await _must_agree(ledger, machine, 0)
+    await _must_agree(ledger, machine, fates, 0)
     for task in lives:
         task.cancel()
     await asyncio.wait(lives)
     await server.stop()
 
 
-async def _must_agree(ledger: Ledger, machine: SimMachine, pod_count: int) -> None:
+async def _must_agree(
+    ledger: Ledger, machine: SimMachine, fates: dict[str, Fate], pod_count: int
+) -> None:
     await asyncio.sleep(ACT_S)
+    died_at = max(one.came_at for one in fates.values())
+    await asyncio.sleep(died_at + SUCCESSION_S - asyncio.get_running_loop().time())
     assert list(disagreements(ledger, [machine])) == []
     assert list(doubles([machine])) == []
     assert ledger.broken == []
