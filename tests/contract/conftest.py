@@ -9,6 +9,7 @@ from apiserver.storage.store import Store
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.iptables import LEGACY, NFT, Tools
 from kubelet.runtime.docker import DockerRuntime
+from tests.contract import brokers
 from tests.contract.private_docker import PrivateDocker, reason_to_skip
 from tests.contract.runtime_worlds import DockerWorld, FakeWorld, World, remove_all
 from tests.contract.stores import EtcdServer, etcd_running, etcd_store
@@ -99,3 +100,17 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 def at(request: pytest.FixtureRequest) -> str:
     """A prefix of this test's own: the tests of a module share one etcd."""
     return f"/{request.node.name}/"
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[brokers.Broker]:
+    """A real broker of Kafka's, which answers."""
+    if reason := brokers.reason_to_skip():
+        pytest.skip(f"no broker: {reason}")
+    made = brokers.Broker(tmp_path_factory.mktemp("broker"))
+    try:
+        made.begin()
+        made.await_answer()
+        yield made
+    finally:
+        made.kill()

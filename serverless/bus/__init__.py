@@ -1,0 +1,1 @@
+"""The bus: topics of records that outlive every process; Kafka's, and one in memory."""
