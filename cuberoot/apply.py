@@ -34,7 +34,6 @@ from cuberoot.registry import names_of, programs_of
 
 log = Log(__name__)
 
-UP_S = 30.0
 CLEAN_S = 120.0
 NODE_READY_S = 60.0
 
@@ -157,8 +156,9 @@ class Programs:
         for program in programs:
             await self._start(program.name)
             if program.health is not None:
-                look = probe.health_missing(program.health(self._cluster))
-                await self._until(program.name, look, UP_S)
+                health = program.health(self._cluster)
+                look = probe.health_missing(health)
+                await self._until(program.name, look, health.deadline_s)
 
     async def stop(self) -> None:
         """Stop everything; pods and service rules go on serving."""

@@ -14,13 +14,14 @@ from cubernetes.client.outcome import Trouble
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.settings import SettingsInvalid
-from cuberoot import node, tokens
+from cuberoot import node, optional, tokens
 from cuberoot.apply import NotClean, NotInitialised
 from cuberoot.cluster import PROGRAMS_ANNOTATION, ProxyBackend, Ranges
 from cuberoot.host.alone import Busy, alone
 from cuberoot.host.waiting import NotYet
 from cuberoot.join import JoinRefused
 from cuberoot.node import NotFit
+from cuberoot.optional import BrokerChoice
 from cuberoot.registry import UnknownProgram
 from lab.cli import lab
 
@@ -141,16 +142,28 @@ def renew() -> None:
 
 @main.command()
 @click.argument("name")
-def enable(name: str) -> None:
+@click.option(
+    "--brokers",
+    default="",
+    metavar="HOST:PORT,...",
+    help="For serverless: brokers of a Kafka that is there, in place of one of our own.",
+)
+@click.option(
+    "--without-broker",
+    is_flag=True,
+    help="For serverless: no broker, so no durable or asynchronous calls and no triggers.",
+)
+def enable(name: str, brokers: str, without_broker: bool) -> None:
     """Have this node run an optional program, such as tsdb, now and with every start."""
-    carried_out(lambda env: node.enable(name, env, say), is_alone=True)
+    choice = BrokerChoice(brokers, is_without=without_broker)
+    carried_out(lambda env: optional.enable(name, choice, env, say), is_alone=True)
 
 
 @main.command()
 @click.argument("name")
 def disable(name: str) -> None:
     """End an optional program and remove its files. What it has stored stays until reset."""
-    carried_out(lambda env: node.disable(name, env, say), is_alone=True)
+    carried_out(lambda env: optional.disable(name, env, say), is_alone=True)
 
 
 @main.command()

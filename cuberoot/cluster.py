@@ -60,6 +60,8 @@ class Cluster(Settings, frozen=True, kw_only=True):
     supervision: Literal["systemd", "supervisord"] = "supervisord"
     # The optional programs that this node runs.
     enabled: tuple[str, ...] = ()
+    # Others' brokers of Kafka, `host:port`, which functions use in place of one of ours.
+    brokers: tuple[str, ...] = ()
 
     @property
     def is_control_plane(self) -> bool:

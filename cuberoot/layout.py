@@ -28,6 +28,9 @@ KUBELET_STATE = STATE / "kubelet"
 GATEWAY_STATE = STATE / "gateway"
 GATEWAY_SOCKETS = RUN / "gateway"
 SERVERLESS_STATE = STATE / "serverless"
+KAFKA_STATE = STATE / "kafka"
+# What scripts/install-kafka has put beside this code.
+KAFKA_JARS = Path(__file__).resolve().parents[1] / "var" / "kafka"
 # What scripts/build-images has made, beside this code.
 IMAGES = Path(__file__).resolve().parents[1] / "var" / "images"
 UNITS = Path("/etc/systemd/system")

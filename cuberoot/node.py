@@ -31,13 +31,8 @@ from cuberoot.host import probe
 from cuberoot.host.alone import alone
 from cuberoot.host.facts import facts_of_this_machine
 from cuberoot.host.journal import Journal
-from cuberoot.plan import Facts, Lack, advice_for, lacks_of, lacks_of_ports, ports_of
-from cuberoot.registry import (
-    enabled_in,
-    optional_for,
-    optional_program,
-    with_enabled,
-)
+from cuberoot.plan import Facts, Lack, advice_for, lacks_of, ports_of
+from cuberoot.registry import enabled_in, optional_for
 
 
 class NotFit(Exception):
@@ -199,7 +194,7 @@ def _is_of_cluster(ca_hash: str) -> bool:
     return own is not None and pki.pin_of(own) == ca_hash.strip().lower()
 
 
-def _cluster() -> Cluster:
+def own_cluster() -> Cluster:
     known = apply.known_cluster()
     if known is None:
         raise NotInitialised("this machine is no node yet: run cuberoot init or cuberoot join")
@@ -215,20 +210,20 @@ async def start(env: Env, say: Say, proxy_backend: ProxyBackend | None = None) -
     from stopping or resetting this node.
     """
     with alone():
-        cluster = _cluster()
+        cluster = own_cluster()
         if proxy_backend is not None:
             cluster = msgspec.structs.replace(cluster, proxy_backend=proxy_backend)
         if cluster.proxy_backend == "nftables" and generation() is None:
             remedy = "load the module nf_tables, or start with --proxy-backend iptables"
             raise NotFit([Lack("nf_tables in this kernel", remedy)])
         apply.write_node(cluster, Journal())
-        await _renewed_in_time(cluster, env, say)
+        await renewed_in_time(cluster, env, say)
     await Programs(cluster, env, say).start()
 
 
 async def renew(env: Env, say: Say) -> None:
     """Give this node new certificates, and start anew what uses them."""
-    cluster = _cluster()
+    cluster = own_cluster()
     await _renewed(cluster, env)
     await Programs(cluster, env, say).start()
     say(f"certificates end {certificates.ends_at(cluster):%Y-%m-%d}")
@@ -242,7 +237,7 @@ async def _renewed(cluster: Cluster, env: Env) -> None:
         joining.write_certificates(await joining.renewed(cluster, env), Journal())
 
 
-async def _renewed_in_time(cluster: Cluster, env: Env, say: Say) -> None:
+async def renewed_in_time(cluster: Cluster, env: Env, say: Say) -> None:
     """Renew what is near its end; a cluster that cannot be asked must not keep the node down."""
     if cluster.is_control_plane:
         apply.make_certificates(cluster, Journal(), env)
@@ -259,56 +254,13 @@ def _is_good(cluster: Cluster, env: Env) -> bool:
     return all(certificates.is_good(name, now) for name in certificates.names_of(cluster))
 
 
-async def enable(name: str, env: Env, say: Say) -> None:
-    """Have this node run an optional program; what an interrupted run has left is finished.
-
-    Raises: UnknownProgram; NotFit: its port is another's.
-    """
-    cluster = _cluster()
-    program = optional_program(name, cluster.role)
-    if name not in cluster.enabled:
-        ports = tuple(one.number for one in program.ports)
-        facts = await facts_of_this_machine(env, ports)
-        if lacks := lacks_of_ports(facts):
-            raise NotFit(lacks)
-    enabled = with_enabled(cluster.enabled, name, is_enabled=True)
-    wanted = msgspec.structs.replace(cluster, enabled=enabled)
-    journal = Journal()
-    apply.write_node(wanted, journal)
-    await _renewed_in_time(wanted, env, say)
-    await Programs(wanted, env, say).start()
-    say(f"{name} is enabled")
-
-
-async def disable(name: str, env: Env, say: Say) -> None:
-    """Have this node not run an optional program any more.
-
-    What it has stored stays until the node is reset, so that it goes on where it is enabled again;
-    what it has made to run beside it (containers, rules) does not.
-
-    Raises: UnknownProgram; NotClean: what it made is still there, and it is still enabled.
-    """
-    cluster = _cluster()
-    program = optional_program(name, cluster.role)
-    journal = Journal()
-    if name in cluster.enabled:
-        await Programs(cluster, env, say).retire(program)
-        await apply.clean_program(program, cluster, env, say)
-    apply.remove_program(program, journal)
-    enabled = with_enabled(cluster.enabled, name, is_enabled=False)
-    wanted = msgspec.structs.replace(cluster, enabled=enabled)
-    apply.write_node(wanted, journal)
-    await Programs(wanted, env, say).refresh()
-    say(f"{name} is disabled")
-
-
 async def stop(env: Env, say: Say) -> None:
-    await Programs(_cluster(), env, say).stop()
+    await Programs(own_cluster(), env, say).stop()
 
 
 async def status(env: Env, say: Say) -> None:
     """Show programs and the node; raises where something is not as it should be."""
-    cluster = _cluster()
+    cluster = own_cluster()
     say(f"node {cluster.node_name} ({cluster.role}) at {cluster.address}")
     conditions = await Programs(cluster, env, say).conditions()
     for program, condition in conditions.items():

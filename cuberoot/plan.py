@@ -25,6 +25,8 @@ class Facts:
     is_live_restoring: bool = True
     busy_ports: frozenset[int] = field(default_factory=frozenset)
     is_systemd: bool = False
+    # The jars of a broker of our own are there.
+    has_kafka: bool = False
 
 
 class Lack(NamedTuple):
@@ -78,6 +80,19 @@ def lacks_of_ports(facts: Facts) -> list[Lack]:
         Lack(f"port {port} is in use", "end what listens there (ss -ltnp shows it)")
         for port in sorted(facts.busy_ports)
     ]
+
+
+def lacks_of_kafka(facts: Facts) -> list[Lack]:
+    """Return what keeps this machine from having a broker of its own."""
+    lacks = []
+    if "java" not in facts.tools:
+        lacks.append(Lack("java is missing", "apt-get install default-jre-headless"))
+    if not facts.has_kafka:
+        lacks.append(Lack("Kafka is missing", "scripts/install-kafka"))
+    if lacks:
+        remedy = "--brokers HOST:PORT names others', --without-broker has calls over HTTP alone"
+        lacks.append(Lack("or without a broker of our own", remedy))
+    return lacks
 
 
 def advice_for(facts: Facts) -> list[Lack]:

@@ -62,11 +62,15 @@ class Metrics(NamedTuple):
 
 
 class Health(NamedTuple):
-    """An address that answers 200 as soon as a program is ready; own and ca: for https."""
+    """An address that answers 200 as soon as a program is ready; own and ca: for https.
+
+    deadline_s: how long that may take.
+    """
 
     url: str
     ca: Path | None = None
     own: Pair | None = None
+    deadline_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,7 @@ class Program:
     health: where it is told that the program is ready, before the next one is started.
     reset: the module that takes away what the program made on its node, if it made anything.
     is_optional: it runs where it was enabled.
+    companions: other optional programs that are enabled and disabled with it.
     """
 
     name: str
@@ -94,6 +99,7 @@ class Program:
     health: Callable[[Cluster], Health] | None = None
     reset: str = ""
     is_optional: bool = False
+    companions: tuple[str, ...] = ()
 
     @property
     def port_numbers(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from cuberoot.programs import (
     etcd,
     gateway,
     gpu,
+    kafka,
     kubelet,
     proxy,
     resolver,
@@ -31,6 +32,7 @@ PROGRAMS: tuple[Program, ...] = (
     proxy.PROGRAM,
     resolver.PROGRAM,
     gateway.PROGRAM,
+    kafka.PROGRAM,
     serverless.PROGRAM,
     gpu.PROGRAM,
     tsdb.PROGRAM,
@@ -96,10 +98,12 @@ def enabled_in(node: Node, role: Role) -> tuple[str, ...]:
     return tuple(names)
 
 
-def with_enabled(enabled: Sequence[str], name: str, *, is_enabled: bool) -> tuple[str, ...]:
-    """Return the enabled programs after one more, or one less."""
-    others = {one for one in enabled if one != name}
-    return tuple(sorted(others | {name} if is_enabled else others))
+def with_enabled(
+    enabled: Sequence[str], names: Collection[str], *, is_enabled: bool
+) -> tuple[str, ...]:
+    """Return the enabled programs after some more, or less."""
+    others = set(enabled) - set(names)
+    return tuple(sorted(others | set(names) if is_enabled else others))
 
 
 def _problem(name: str, role: Role) -> Problem:

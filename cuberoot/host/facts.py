@@ -9,10 +9,11 @@ from ipaddress import IPv4Address
 
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
+from cuberoot import layout
 from cuberoot.host.supervision import is_systemd
 from cuberoot.plan import Facts
 
-TOOLS = ("etcd", "ip", "iptables-save", "iptables-restore", "mount", "conntrack")
+TOOLS = ("etcd", "ip", "iptables-save", "iptables-restore", "mount", "conntrack", "java")
 DOCKER_SOCKET = "/var/run/docker.sock"
 DOCKER_DEADLINE_S = 5.0
 ETCD_VERSION = re.compile(r"etcd Version: ([0-9]+)\.([0-9]+)\.([0-9]+)")
@@ -31,6 +32,7 @@ async def facts_of_this_machine(env: Env, ports: tuple[int, ...]) -> Facts:
         is_live_restoring=is_live_restoring,
         busy_ports=frozenset(port for port in ports if _is_busy(port)),
         is_systemd=is_systemd(),
+        has_kafka=layout.KAFKA_JARS.is_dir(),
     )
 
 

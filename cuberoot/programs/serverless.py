@@ -1,4 +1,7 @@
-"""The functions' program: brain and gateway, where it is enabled. Pure."""
+"""The functions' program: brain and gateway, where it is enabled. Pure.
+
+Calls that must survive go through a broker: ours, or others' that were named.
+"""
 
 from cuberoot import layout
 from cuberoot.cluster import Cluster
@@ -15,11 +18,15 @@ from cuberoot.program import (
     Site,
     client_for,
 )
-from serverless.settings import ServerlessSettings
+from cuberoot.programs import kafka
+from serverless.settings import BusSettings, ServerlessSettings
 
 PORT = 6810
 ADMIN_PORT = 6811
 METRICS_PORT = 10260
+# A broker that begins anew reads what it has: seconds, and more on a machine that is busy.
+READY_S = 120.0
+COPIES_MAX = 3
 
 
 def settings(site: Site) -> ServerlessSettings:
@@ -33,7 +40,24 @@ def settings(site: Site) -> ServerlessSettings:
         key=str(serving.key),
         client_ca=str(layout.CLUSTER_CA.cert),
         metrics_port=METRICS_PORT,
+        bus=_bus(site),
     )
+
+
+def _bus(site: Site) -> BusSettings | None:
+    """Return where calls that must survive are kept; None: nowhere."""
+    cluster, own = site.cluster, pair("serverless")
+    if any(one.name == "kafka" for one in site.here):
+        return BusSettings(
+            brokers=(f"{cluster.address}:{kafka.PORT}",),
+            ca=str(layout.CLUSTER_CA.cert),
+            cert=str(own.cert),
+            key=str(own.key),
+        )
+    if cluster.brokers:
+        copies_count = min(COPIES_MAX, len(cluster.brokers))
+        return BusSettings(brokers=cluster.brokers, replicas=copies_count, is_others=True)
+    return None
 
 
 def _client(_: Machine) -> Identity:
@@ -46,7 +70,7 @@ def _serving(machine: Machine) -> Identity:
 
 
 def _health(_: Cluster) -> Health:
-    return Health(f"http://127.0.0.1:{PORT}/healthz")
+    return Health(f"http://127.0.0.1:{PORT}/readyz", deadline_s=READY_S)
 
 
 PROGRAM = Program(
@@ -57,10 +81,11 @@ PROGRAM = Program(
         Certificate("serverless", CLUSTER, _client),
         Certificate("serverless-serving", CLUSTER, _serving),
     ),
-    after=("apiserver",),
+    after=("apiserver", "kafka"),
     ports=(Port(PORT), Port(ADMIN_PORT, is_closed=True)),
     metrics=Metrics(METRICS_PORT),
     health=_health,
     reset="serverless.reset",
     is_optional=True,
+    companions=("kafka",),
 )

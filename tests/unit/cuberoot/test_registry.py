@@ -101,13 +101,13 @@ def test_no_pod_is_given_the_port_of_an_enabled_program() -> None:
     kubelet = compile.settings_for(WITH_TSDB)["kubelet"]
     assert isinstance(kubelet, KubeletSettings)
     assert "9090/TCP" in kubelet.ports_in_use
-    assert set(kubelet.closed_ports) == {2379, 2380, 6811, 10250}
+    assert set(kubelet.closed_ports) == {2379, 2380, 6811, 9092, 9093, 10250}
 
 
 def test_pods_are_kept_from_the_closed_ports_of_other_nodes_as_well() -> None:
     kubelet = compile.settings_for(WORKER)["kubelet"]
     assert isinstance(kubelet, KubeletSettings)
-    assert set(kubelet.closed_ports) == {2379, 2380, 6811, 10250}
+    assert set(kubelet.closed_ports) == {2379, 2380, 6811, 9092, 9093, 10250}
 
 
 def test_a_unit_starts_after_those_that_it_needs_on_its_own_node() -> None:
@@ -188,10 +188,10 @@ def test_a_manifest_names_optional_programs_in_an_annotation() -> None:
 
 
 def test_enabling_and_disabling_may_be_repeated() -> None:
-    once = registry.with_enabled((), "tsdb", is_enabled=True)
-    assert registry.with_enabled(once, "tsdb", is_enabled=True) == once == ("tsdb",)
-    assert registry.with_enabled(once, "tsdb", is_enabled=False) == ()
-    assert registry.with_enabled((), "tsdb", is_enabled=False) == ()
+    once = registry.with_enabled((), ["tsdb"], is_enabled=True)
+    assert registry.with_enabled(once, ["tsdb"], is_enabled=True) == once == ("tsdb",)
+    assert registry.with_enabled(once, ["tsdb"], is_enabled=False) == ()
+    assert registry.with_enabled((), ["tsdb"], is_enabled=False) == ()
 
 
 def test_a_cluster_file_of_before_is_read_as_one_without_optional_programs() -> None:
