@@ -13,7 +13,10 @@ LENGTHS = struct.Struct(">II")
 
 
 class CallHead(msgspec.Struct, frozen=True, kw_only=True):
-    """A call without its body; places: how many calls the instance may run at a time."""
+    """A call without its body; places: how many calls the instance may run at a time.
+
+    source and origin: where the call comes from, and what is told of that.
+    """
 
     call: str
     method: str
@@ -23,6 +26,9 @@ class CallHead(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     timeout_s: float
     places: int
+    attempt: int = 1
+    source: str = "http"
+    origin: Mapping[str, str] = {}
 
 
 class ResultHead(msgspec.Struct, frozen=True, kw_only=True):

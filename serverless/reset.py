@@ -16,7 +16,10 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.program import main
 from serverless.brain.naming import INSTANCES_NAMESPACE
-from serverless.settings import ServerlessSettings
+from serverless.bus.bus import BusTrouble
+from serverless.bus.kafka import KafkaBus
+from serverless.durable.records import is_ours
+from serverless.settings import BusSettings, ServerlessSettings
 
 log = Log(__name__)
 
@@ -39,10 +42,25 @@ async def reset(settings: ServerlessSettings, env: Env) -> None:
             log.warning("instances are left", namespace=INSTANCES_NAMESPACE, why=error)
         finally:
             await client.close()
+    if settings.bus is not None and settings.bus.is_others:
+        await _take_topics(settings.bus, env)
     root = Path(settings.root)
     remove = partial(shutil.rmtree, root, ignore_errors=True)
     await env.blocking.run(("serverless", "files"), remove)
     log.info("serverless removed", root=root)
+
+
+async def _take_topics(brokers: BusSettings, env: Env) -> None:
+    """Remove our topics from brokers that others use too (W45: all topics went)."""
+    bus = KafkaBus(brokers, env.blocking)
+    try:
+        for name in sorted(await bus.topics()):
+            if is_ours(name):
+                await bus.remove(name)
+    except BusTrouble as error:
+        log.warning("topics are left", brokers=brokers.brokers, why=error)
+    finally:
+        await bus.close()
 
 
 async def _take_instances(client: Client, env: Env) -> None:

@@ -21,12 +21,19 @@ from cubernetes.host.web.site import RoutedSite
 from cubernetes.host.web.tls import server_tls
 from serverless.board.kept import KeptLogs
 from serverless.board.key import FunctionKey
+from serverless.board.routes import RouteTable
 from serverless.brain.naming import INSTANCES_NAMESPACE, key_for
 from serverless.brain.run import Brain
+from serverless.bus.bus import Bus
+from serverless.bus.kafka import KafkaBus
+from serverless.durable.accept import Acceptor
+from serverless.durable.dispatch import Dispatcher
 from serverless.gateway.admin import Admin
 from serverless.gateway.invoke import Invoker
+from serverless.gateway.lasting import Lasting
 from serverless.gateway.site import GatewaySite
 from serverless.instances import HttpInstances, Instances
+from serverless.running import Runner
 from serverless.settings import ServerlessSettings
 
 log = Log(__name__)
@@ -48,11 +55,14 @@ async def run(
     """Serve functions until cancelled. Their instances stay as they are."""
     own = client or connect(settings.client, env, "serverless")
     spoken = HttpInstances()
+    bus = KafkaBus(settings.bus, env.blocking) if settings.bus is not None else None
     try:
-        platform = Platform(settings, env, own, instances or spoken)
+        platform = Platform(settings, env, own, instances or spoken, bus)
         await platform.run()
     finally:
         await spoken.close()
+        if bus is not None:
+            await bus.close()
         if client is None:
             await own.close()
 
@@ -61,7 +71,12 @@ class Platform:
     """The parts, put together."""
 
     def __init__(
-        self, settings: ServerlessSettings, env: Env, client: Client, instances: Instances
+        self,
+        settings: ServerlessSettings,
+        env: Env,
+        client: Client,
+        instances: Instances,
+        bus: Bus | None = None,
     ) -> None:
         self._settings, self._env = settings, env
         logs = KeptLogs()
@@ -69,16 +84,19 @@ class Platform:
         self.brain.pool_size = settings.pool_size
         self.brain.look_interval_s = settings.look_interval_s
         self.brain.hands.image = settings.image
-        invoker = Invoker(env, self.brain.calls, self, instances, logs)
+        runner = Runner(env, self.brain.calls, self, instances, logs)
+        invoker = Invoker(env, runner)
+        self.dispatcher = Dispatcher(env, bus, runner, self) if bus is not None else None
+        lasting = Lasting(Acceptor(env, self.dispatcher, self) if self.dispatcher else None)
         limits = Limits(
             body_bytes_max=BODY_BYTES_MAX,
             bodies_bytes_max=settings.bodies_bytes_max,
             query_fields_max=QUERY_FIELDS_MAX,
             connections_max=CONNECTIONS_MAX,
         )
-        site = GatewaySite(lambda: self.brain.table, invoker, limits)
+        site = GatewaySite(self, invoker, lasting, limits)
         self.server = HttpServer(site, limits, headers=None)
-        admin = Admin(invoker, logs)
+        admin = Admin(invoker, lasting, logs)
         own = RoutedSite(admin.routes(), limits, check_may=admin.check_may)
         self.admin_server = HttpServer(own, limits, headers=("content-type",))
 
@@ -89,8 +107,21 @@ class Platform:
             tasks.create_task(supervised("brain", self.brain.run, self._env))
             await self.brain.is_synced.wait()
             tasks.create_task(supervised("gateway", self._serve, self._env))
+            if self.dispatcher is not None:
+                tasks.create_task(supervised("dispatcher", self.dispatcher.run, self._env))
             if self._settings.cert:
                 tasks.create_task(supervised("admin", self._serve_admin, self._env))
+
+    @property
+    def table(self) -> RouteTable:
+        """Return the routes of now."""
+        return self.brain.table
+
+    @property
+    def missing(self) -> str:
+        """Return what the program waits for; empty: it can do all that it was told to."""
+        is_there = self.dispatcher is None or self.dispatcher.is_ready.is_set()
+        return "" if is_there else "the broker has not answered yet"
 
     def function(self, key: FunctionKey) -> Function | None:
         return self.brain.function(key)

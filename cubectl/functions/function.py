@@ -24,6 +24,7 @@ ADMIN_PORT = 6811
 API_VERSION = "serverless.cubernetes.io/v1"
 FUNCTIONS, ROUTES = Function.resource, Route.resource
 FOLDER_FILES_MAX = 100
+RESULT_WAIT_S_MAX = 60
 # Numbers of the spec that an option sets, by the option.
 NUMBERS = {
     "concurrency": "concurrency",
@@ -36,8 +37,8 @@ _ROUTE = re.compile(r"(?:([A-Z]+(?:,[A-Z]+)*):)?(/\S*)\Z")
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("what", choices=("deploy", "invoke", "logs", "list"))
-    parser.add_argument("words", nargs="*", metavar="NAME | NAME FILE ...")
+    parser.add_argument("what", choices=("deploy", "invoke", "result", "logs", "list"))
+    parser.add_argument("words", nargs="*", metavar="NAME | NAME FILE ... | CALL")
     deploy = parser.add_argument_group("deploy")
     deploy.add_argument("--entry", default="", help="module.function; default: FILE's action")
     deploy.add_argument("--route", default="", metavar="[METHOD,...:]PATH", help="as GET:/hello")
@@ -48,9 +49,14 @@ def configure(parser: ArgumentParser) -> None:
     invoke = parser.add_argument_group("invoke")
     invoke.add_argument("-p", "--param", action="append", default=[], metavar="NAME=VALUE")
     invoke.add_argument("-d", "--data", default="", help="the body, or @FILE")
+    invoke.add_argument(
+        "--async", dest="is_async", action="store_true", help="accept the call and print its id"
+    )
+    result = parser.add_argument_group("result")
+    result.add_argument("--wait", type=int, default=0, metavar="SECONDS", help="at most 60")
     logs = parser.add_argument_group("logs")
     logs.add_argument("--call", default="", help="of this call alone")
-    both = parser.add_argument_group("invoke and logs")
+    both = parser.add_argument_group("invoke, result and logs")
     both.add_argument(
         "--at", default="", metavar="HOST:PORT", help="of serverless, if not beside the API server"
     )
@@ -63,6 +69,8 @@ def run(options: Namespace, session: Session) -> None:
             _deploy(name, options, session)
         case "invoke":
             _invoke(name, options, session)
+        case "result":
+            _result(name, options, session)
         case "logs":
             _logs(name, options, session)
         case _:
@@ -79,7 +87,7 @@ def _name_in(options: Namespace) -> str:
     if not words or (what == "deploy" and len(words) < 2):
         raise Misused(f"write {what} NAME" + (" FILE ..." if what == "deploy" else ""))
     if what != "deploy" and len(words) > 1:
-        raise Misused(f"{what} takes one NAME")
+        raise Misused(f"{what} takes one {'CALL' if what == 'result' else 'NAME'}")
     return str(words[0])
 
 
@@ -245,14 +253,37 @@ def _invoke(name: str, options: Namespace, session: Session) -> None:
         except OSError as error:
             raise Failed(str(error)) from error
     target = f"{_target(name, session)}/invoke" + (f"?{query}" if query else "")
+    if options.is_async:
+        target += ("&" if query else "?") + "async=true"
     answer = _admin(options, session).send(
         "POST", target, body=body, media="application/octet-stream"
     )
-    text = answer.body.decode(errors="replace")
-    if answer.status >= 400:
+    if answer.status == 202 and options.is_async:
+        session.say(str(json.loads(answer.body)["call"]))
+        return
+    _say_answer(answer.status, answer.body, session)
+
+
+def _say_answer(status: int, body: bytes, session: Session) -> None:
+    """Print what a function answered. Raises: Failed: it failed."""
+    text = body.decode(errors="replace")
+    if status >= 400:
         session.err.write(safe_lines(text))
-        raise Failed(f"the call ended with {answer.status}")
+        raise Failed(f"the call ended with {status}")
     session.say(text.removesuffix("\n"))
+
+
+def _result(call: str, options: Namespace, session: Session) -> None:
+    """Print the result of an asynchronous call. Raises: Failed: it failed, or has none yet."""
+    if not 0 <= options.wait <= RESULT_WAIT_S_MAX:
+        raise Misused(f"--wait {options.wait}: at most {RESULT_WAIT_S_MAX} seconds")
+    target = f"/calls/{quote(call, safe='')}?wait={options.wait}"
+    with closing(_admin(options, session)) as admin:
+        answer = admin.send("GET", target)
+    if answer.status == 202:
+        state = json.loads(answer.body)["state"]
+        raise Failed(f"call {call} has not ended: it is {safe(state)}")
+    _say_answer(answer.status, answer.body, session)
 
 
 def _logs(name: str, options: Namespace, session: Session) -> None:

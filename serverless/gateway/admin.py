@@ -6,7 +6,9 @@ from cubernetes.host.web.messages import Request, Response
 from cubernetes.host.web.site import Refused, Route
 from serverless.board.kept import Entry, KeptLogs
 from serverless.board.key import FunctionKey
-from serverless.gateway.invoke import Asked, Invoker
+from serverless.gateway.invoke import Invoker
+from serverless.gateway.lasting import Lasting
+from serverless.running import Asked
 
 MASTERS = "system:masters"
 
@@ -25,13 +27,14 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Admin:
     """Answers administrators alone: who may call a function so, may read what others said to it."""
 
-    def __init__(self, invoker: Invoker, logs: KeptLogs) -> None:
-        self._invoker, self._logs = invoker, logs
+    def __init__(self, invoker: Invoker, lasting: Lasting, logs: KeptLogs) -> None:
+        self._invoker, self._lasting, self._logs = invoker, lasting, logs
 
     def routes(self) -> list[Route]:
         return [
             ("POST", "/functions/{namespace}/{name}/invoke", self.invoke),
             ("GET", "/functions/{namespace}/{name}/logs", self.logs),
+            ("GET", "/calls/{call}", self._lasting.find),
         ]
 
     def check_may(self, request: Request) -> None:
@@ -41,13 +44,16 @@ class Admin:
 
     async def invoke(self, request: Request) -> Response:
         """Call a function without a route."""
+        is_async = request.parameter("async") == "true"
         asked = Asked(
             method="POST" if request.body else "GET",
             path="/",
-            params=request.query,
+            params=tuple(one for one in request.query if one[0] != "async"),
             headers={"content-type": request.headers.get("content-type", "")},
             body=request.body,
         )
+        if is_async:
+            return await self._lasting.invoke(_key_in(request), asked, wait_s=0.0)
         return await self._invoker.invoke(_key_in(request), asked)
 
     async def logs(self, request: Request) -> Response:

@@ -1,8 +1,10 @@
 """The gateway's HTTP: a request is led to its function by its route."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
+from cubernetes.api.serverless.function import Function
 from cubernetes.host.log import Log
 from cubernetes.host.web.gate import Gate
 from cubernetes.host.web.httpserver import Limits
@@ -15,9 +17,13 @@ from cubernetes.host.web.messages import (
     Unread,
 )
 from cubernetes.host.web.shares import Share
+from serverless.board.key import FunctionKey
 from serverless.board.routes import Found, RouteTable, WrongMethod
 from serverless.gateway.answers import refusal
-from serverless.gateway.invoke import Asked, Invoker
+from serverless.gateway.invoke import Invoker
+from serverless.gateway.lasting import PREFIX as CALLS
+from serverless.gateway.lasting import Lasting
+from serverless.running import Asked
 
 log = Log(__name__)
 
@@ -32,12 +38,25 @@ class NoRoom(Exception):
     """Too many bodies are in memory, or on their way."""
 
 
+class Known(Protocol):
+    """What the site must know of now."""
+
+    @property
+    def table(self) -> RouteTable: ...
+
+    @property
+    def missing(self) -> str:
+        """Return what is not ready yet; empty: all is."""
+        ...
+
+    def function(self, key: FunctionKey) -> Function | None: ...
+
+
 class GatewaySite:
     """Answers requests of anybody; see httpserver.Site."""
 
-    def __init__(self, table: Callable[[], RouteTable], invoker: Invoker, limits: Limits) -> None:
-        """table returns the routes of now."""
-        self._table, self._invoker = table, invoker
+    def __init__(self, known: Known, invoker: Invoker, lasting: Lasting, limits: Limits) -> None:
+        self._known, self._invoker, self._lasting = known, invoker, lasting
         all_bytes = limits.bodies_bytes_max
         of_client = max(int(all_bytes * PART_OF_CLIENT), limits.body_bytes_max)
         share = Share(all_bytes, of_client, WAITING_COUNT_MAX)
@@ -63,8 +82,13 @@ class GatewaySite:
     async def _answer(self, request: Request, unread: Unread | None) -> Response:
         if request.path == "/healthz" and request.method == "GET":
             return refusal(200, "ok")
+        if request.path == "/readyz" and request.method == "GET":
+            missing = self._known.missing
+            return refusal(503, missing) if missing else refusal(200, "ok")
+        if request.path.startswith(CALLS):
+            return await self._lasting.find(request)
         host = request.headers.get("host", "")
-        found = self._table().find(host, request.path, request.method)
+        found = self._known.table.find(host, request.path, request.method)
         match found:
             case None:
                 return refusal(404, f"no route leads from {request.path[:200]}")
@@ -99,4 +123,21 @@ class GatewaySite:
             headers=dict(request.headers),
             body=body,
         )
-        return await self._invoker.invoke(found.function, asked)
+        repeat_key = request.headers.get("idempotency-key", "")
+        delivery = found.route.spec.delivery
+        if "respond-async" in request.headers.get("prefer", ""):
+            delivery = "async"
+        if delivery == "direct" and not repeat_key:
+            return await self._invoker.invoke(found.function, asked)
+        wait_s = 0.0 if delivery == "async" else self._span_s(found.function)
+        return await self._lasting.invoke(
+            found.function, asked, wait_s=wait_s, repeat_key=repeat_key
+        )
+
+    def _span_s(self, key: FunctionKey) -> float:
+        """Return how long a caller waits for the end of a call, its wait for an instance included.
+
+        Then it is told where to ask, and the call goes on.
+        """
+        function = self._known.function(key)
+        return function.spec.timeout_seconds + function.spec.max_wait_seconds if function else 0.0

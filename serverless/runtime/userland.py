@@ -21,8 +21,10 @@ class ContentType(enum.StrEnum):
 class Request:
     """One call: `action(req)` is given it.
 
-    call is the id of this call; params are the values of the query by name, the first of each;
-    variables are what the `{name}`s of the route stand for in the path.
+    call is the id of this call, the same in each attempt; params are the values of the query by
+    name, the first of each; variables are what the `{name}`s of the route stand for in the path.
+    source is http, kafka or cron, and origin what is told of it: of kafka topic, partition, offset
+    and key, of cron the trigger and the time that was due.
     """
 
     def __init__(self, head: Mapping[str, Any], body: bytes) -> None:
@@ -36,7 +38,9 @@ class Request:
         self.params = {name: values[0] for name, values in self.all_params.items()}
         self.headers: dict[str, str] = dict(head["headers"])
         self.timeout_s: float = head["timeout_s"]
-        self.source = "http"
+        self.attempt: int = head.get("attempt", 1)
+        self.source: str = head.get("source", "http")
+        self.origin: dict[str, str] = dict(head.get("origin", {}))
         self._body = body
 
     def param(self, name: str, default: Any = REQUIRED) -> Any:

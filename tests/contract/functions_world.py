@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 
 import aiohttp
@@ -24,6 +25,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Identity
 from serverless.brain.naming import INSTANCES_NAMESPACE
+from serverless.bus.bus import Bus
 from serverless.envelope import CallHead, ResultHead
 from serverless.instances import Code, HttpInstances
 from serverless.run import Platform
@@ -113,17 +115,21 @@ class Through(HttpInstances):
 class World:
     """One cluster with functions, and a client of its gateway."""
 
-    def __init__(self, server: ApiServer, env: Env, settings: ServerlessSettings) -> None:
-        self.server, self._env, self._settings = server, env, settings
+    def __init__(
+        self, server: ApiServer, env: Env, settings: ServerlessSettings, bus: Bus | None
+    ) -> None:
+        self.server, self._env, self._settings, self._bus = server, env, settings, bus
         self.admin = Client(DirectTransport(server), env)
         self.node = PaperNode(self.admin)
         self.instances = Through(self.node)
         self.platform = self._made()
         self._task: asyncio.Task[None] | None = None
+        # Whether the program is to begin without its bus.
+        self.is_bus_away = False
 
     def _made(self) -> Platform:
         client = Client(DirectTransport(self.server, PROGRAM), self._env)
-        return Platform(self._settings, self._env, client, self.instances)
+        return Platform(self._settings, self._env, client, self.instances, self._bus)
 
     async def begin(self) -> None:
         """Begin the program, again where it ran before; return when it answers."""
@@ -134,7 +140,7 @@ class World:
     async def _is_answering(self) -> bool:
         # IndexError: it has no socket yet.
         with suppress(AssertionError, IndexError, aiohttp.ClientError):
-            return (await self.call("/healthz"))[0] == 200
+            return (await self.call("/readyz"))[0] == 200 or self.is_bus_away
         return False
 
     async def end(self) -> None:
@@ -206,23 +212,32 @@ class World:
         return [one.metadata.name for one in listed.items]
 
     async def call(
-        self, target: str, body: bytes | None = None, *, method: str = "", host: str = ""
+        self,
+        target: str,
+        body: bytes | None = None,
+        *,
+        method: str = "",
+        host: str = "",
+        fields: dict[str, str] | None = None,
     ) -> tuple[int, str, dict[str, str]]:
+        """Ask the gateway; fields are more headers."""
         url = f"http://127.0.0.1:{self.platform.server.port}{target}"
-        headers = {"Host": host} if host else {}
+        headers = ({"Host": host} if host else {}) | (fields or {})
         verb = method or ("GET" if body is None else "POST")
         wait = aiohttp.ClientTimeout(total=DEADLINE_S)
         async with (
             aiohttp.ClientSession(timeout=wait) as session,
-            session.request(verb, url, data=body, headers=headers) as response,
+            session.request(verb, url, data=body and BytesIO(body), headers=headers) as response,
         ):
             text = await response.text()
             return response.status, text, {k.lower(): v for k, v in response.headers.items()}
 
 
 @asynccontextmanager
-async def functions_world(folder: Path, **settings: object) -> AsyncIterator[World]:
-    """Run an API server, a node and the program, with a function `hello` at /hello."""
+async def functions_world(
+    folder: Path, bus: Bus | None = None, **settings: object
+) -> AsyncIterator[World]:
+    """Run an API server, a node and the program, with a bus where one is given."""
     env = Env()
     server = ApiServer(MemoryStore(env), env, Settings(limits=Limits(bookmark_interval_s=0.2)))
     await server.start()
@@ -234,7 +249,7 @@ async def functions_world(folder: Path, **settings: object) -> AsyncIterator[Wor
         look_interval_s=0.1,
         pool_size=1,
     )
-    world = World(server, env, _with(told, settings))
+    world = World(server, env, _with(told, settings), bus)
     if not await _has_default(world.admin):
         await world.admin.create(Namespace(metadata=ObjectMeta(name="default")))
     node = asyncio.create_task(world.node.run())

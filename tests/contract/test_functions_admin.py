@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from cubernetes.host.clock import SystemClock
 from cubernetes.host.env import Env
 from cuberoot import pki
 from cuberoot.program import Identity
+from serverless.bus.memory import MemoryBus
 from tests.contract.functions_world import HELLO, World, functions_world, until
 from tests.contract.runners import ROOT
 
@@ -44,7 +46,7 @@ async def world(tmp_path: Path, certificates: Certificates) -> AsyncIterator[Wor
         "client_ca": str(tmp_path / "ca.crt"),
         "admin_port": 0,
     }
-    async with functions_world(tmp_path / "root", **told) as made:
+    async with functions_world(tmp_path / "root", MemoryBus(SystemClock()), **told) as made:
         await made.deploy("hello", HELLO)
         await made.loaded("hello")
         yield made
@@ -131,6 +133,23 @@ async def test_a_call_that_fails_is_told_with_its_status(
     assert "Failure in function default/bad: KeyError: 'missing'" in told
     assert "the call ended with 500" in told
     assert "return {}['missing']" in logs
+
+
+async def test_an_asynchronous_call_gives_its_id_by_which_its_result_is_read(
+    world: World, certificates: Certificates, tmp_path: Path
+) -> None:
+    admin = kubeconfig_of(tmp_path, certificates.ca, certificates.admin)
+
+    invoked, call, told = await cubectl(
+        world, admin, "invoke", "hello", "-p", "name=you", "-d", "body", "--async"
+    )
+    read = await cubectl(world, admin, "result", call.strip(), "--wait", "60")
+    none, _, why = await cubectl(world, admin, "result", "none")
+
+    assert invoked == 0, told
+    assert read == (0, "hello you\n", "")
+    assert none == 1
+    assert "there is no such call" in why
 
 
 async def test_others_may_neither_call_nor_read(

@@ -1,4 +1,4 @@
-"""Functions on real nodes: woken by calls, reloaded under them, back to zero, and disabled."""
+"""Functions on real nodes: woken, reloaded, back to zero, with calls that outlive their broker."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 NODE = "n1"
 INSTANCES = "cube-serverless"
 FUNCTION = "serverless.cubernetes.io/function"
-ENABLED_S, DONE_S = 180.0, 60.0
+ENABLED_S, DONE_S, SURVIVED_S = 300.0, 60.0, 120.0
 
 
 async def cubectl(kubeconfig: Path, *words: str) -> str:
@@ -30,6 +30,14 @@ async def cubectl(kubeconfig: Path, *words: str) -> str:
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
+
+
+async def tried(kubeconfig: Path, *words: str) -> str:
+    """Run cubectl; return what it prints, empty where it fails."""
+    try:
+        return await cubectl(kubeconfig, *words)
+    except AssertionError:
+        return ""
 
 
 async def ask(cluster: Cluster, path: str) -> str:
@@ -60,6 +68,7 @@ async def test_functions_are_woken_by_calls_reloaded_under_them_and_go_to_zero(
     assert "serverless is enabled" in ended.stdout
     try:
         await _lived(cluster, client, kubeconfig, tmp_path)
+        await _survived(cluster, kubeconfig, tmp_path)
     finally:
         await cluster.run(NODE, [*CUBEROOT, "disable", "serverless"], deadline_s=ENABLED_S)
 
@@ -69,6 +78,9 @@ async def test_functions_are_woken_by_calls_reloaded_under_them_and_go_to_zero(
 
     await until("the instances and their namespace are gone", is_gone, DONE_S)
     assert await ask(cluster, "/greeting") == "000"
+    await cluster.run(NODE, ["test", "!", "-e", "/var/lib/cubernetes/kafka"])
+    left = await cluster.run(NODE, ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"])
+    assert "kafka.Kafka" not in left.stdout
 
 
 async def _lived(cluster: Cluster, client: Client, kubeconfig: Path, folder: Path) -> None:
@@ -102,3 +114,25 @@ async def _lived(cluster: Cluster, client: Client, kubeconfig: Path, folder: Pat
     assert await cubectl(kubeconfig, "function", "invoke", "greeting") == "v2\n"
     await until("it goes to zero again", is_at_zero, DONE_S)
     await cubectl(kubeconfig, "delete", "function/greeting", "route/greeting")
+
+
+async def _survived(cluster: Cluster, kubeconfig: Path, folder: Path) -> None:
+    """Calls that were accepted end, though broker and platform are killed under them."""
+    code = folder / "work.py"
+    code.write_text("def action(req):\n    return 'done ' + req.body()\n")
+    await cubectl(kubeconfig, "function", "deploy", "work", str(code))
+    invoke = ["function", "invoke", "work", "--async", "-d"]
+    calls = [(await cubectl(kubeconfig, *invoke, str(number))).strip() for number in range(5)]
+    for program in ("kafka", "serverless"):
+        await cluster.kill(NODE, program)
+    for number, call in enumerate(calls):
+        answers: list[str] = []
+
+        async def is_ended(call: str = call, answers: list[str] = answers) -> bool:
+            argv = ["function", "result", call, "--wait", "5"]
+            answers.append(await tried(kubeconfig, *argv))
+            return bool(answers[-1])
+
+        await until(f"call {number} has ended", is_ended, SURVIVED_S)
+        assert answers[-1] == f"done {number}\n"
+    await cubectl(kubeconfig, "delete", "function/work")

@@ -23,7 +23,7 @@ NAME_CHARS_MAX = names.LABEL_MAX - 9
 LOADED = "Loaded"
 # What the design has for functions and nothing does yet: refused by name.
 NOT_BUILT = (
-    "image", "secrets", "idleStreamSeconds", "calls", "retry", "network", "traffic", "requirements",
+    "image", "secrets", "idleStreamSeconds", "calls", "network", "traffic", "requirements",
 )  # fmt: skip
 
 type SizeClass = Literal["small", "medium", "large"]
@@ -33,6 +33,17 @@ _ENTRY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\Z", re.ASCII)
 ENTRY_RULE = "must be a module and its function, such as action.action"
 _VARIABLE = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 VARIABLE_RULE = "must be a letter or '_', then letters, digits and '_'"
+
+
+class RetrySpec(Model):
+    """How often a durable or asynchronous call, or one of a trigger, is tried.
+
+    attempts: how many attempts a call has; after the last it is a dead letter.
+    most_seconds: how long it rests at most before the next; it rests 1, 10, 60 and 300 seconds.
+    """
+
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=20)] = shown(5)
+    most_seconds: Annotated[int, msgspec.Meta(ge=1, le=300)] = shown(300)
 
 
 class FunctionSpec(Model):
@@ -50,6 +61,7 @@ class FunctionSpec(Model):
     timeout_seconds: how long a call may run before it is ended.
     max_wait_seconds: how long a call waits for an instance.
     queue: how many calls may wait at once; more are answered with 429.
+    retry: how calls that must survive are tried again where they fail.
     """
 
     runtime: Literal["python"] = shown("python")
@@ -64,6 +76,7 @@ class FunctionSpec(Model):
     timeout_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = shown(30)
     max_wait_seconds: Annotated[int, msgspec.Meta(ge=1, le=600)] = shown(30)
     queue: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = shown(1000)
+    retry: RetrySpec = msgspec.field(default_factory=RetrySpec)
 
 
 class FunctionInstances(Model):

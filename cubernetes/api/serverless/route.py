@@ -19,7 +19,7 @@ VARIABLES_MAX = 16
 BODY_BYTES_MAX = 8 * 1024 * 1024
 ACCEPTED = "Accepted"
 # What the design has for routes and nothing does yet: refused by name.
-NOT_BUILT = ("workflow", "delivery", "rate", "auth")
+NOT_BUILT = ("workflow", "rate", "auth")
 
 type Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -40,6 +40,8 @@ class RouteSpec(Model):
     methods: the methods that are taken.
     function: the function, in the same namespace.
     body_bytes: how long a request's body may be; longer is answered with 413.
+    delivery: `direct` asks an instance and runs at most once; `durable` is answered when the call,
+        which the broker has, has ended; `async` is answered with 202 as soon as the broker has it.
     """
 
     host: str = ""
@@ -47,6 +49,7 @@ class RouteSpec(Model):
     methods: Annotated[tuple[Method, ...], msgspec.Meta(max_length=METHODS_MAX)] = shown(("GET",))
     function: str
     body_bytes: Annotated[int, msgspec.Meta(ge=0, le=BODY_BYTES_MAX)] = shown(1024 * 1024)
+    delivery: Literal["direct", "durable", "async"] = shown("direct")
 
 
 class RouteStatus(Model):

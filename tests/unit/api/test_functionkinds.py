@@ -64,7 +64,7 @@ def test_a_function_is_refused_by_the_name_of_its_field(
 @pytest.mark.parametrize(
     "field",
     [
-        "image", "secrets", "idleStreamSeconds", "calls", "retry", "network", "traffic",
+        "image", "secrets", "idleStreamSeconds", "calls", "network", "traffic",
         "requirements",
     ],
 )  # fmt: skip
@@ -72,7 +72,7 @@ def test_what_functions_cannot_do_yet_is_refused_by_name(field: str) -> None:
     assert problems(Function, {"files": FILES, field: []}) == [f"spec.{field}"]
 
 
-@pytest.mark.parametrize("field", ["workflow", "delivery", "rate", "auth"])
+@pytest.mark.parametrize("field", ["workflow", "rate", "auth"])
 def test_what_routes_cannot_do_yet_is_refused_by_name(field: str) -> None:
     assert problems(Route, {"path": "/", "function": "f", field: "x"}) == [f"spec.{field}"]
 

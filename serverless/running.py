@@ -1,0 +1,140 @@
+"""One attempt of a call: it waits for an instance, runs there, and is logged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from cubernetes.api.serverless.function import Function
+from cubernetes.host.env import Env
+from cubernetes.host.metrics import Metrics
+from serverless.board.board import QueueFull, Seat
+from serverless.board.kept import Entry, KeptLogs
+from serverless.board.key import FunctionKey
+from serverless.calls import Calls, NoFunction, NoInstance, Unloadable
+from serverless.envelope import CallHead, ResultHead
+from serverless.instances import Instances, Lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a call is made of."""
+
+    method: str
+    path: str
+    params: tuple[tuple[str, str], ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    attempt: int = 1
+    source: str = "http"
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+
+class Ran(NamedTuple):
+    """How an attempt has ended; waited_s: for an instance."""
+
+    result: ResultHead
+    body: bytes
+    waited_s: float
+
+
+class NotBegun(Exception):
+    """The call has not begun, and may begin later. outcome: of our counters; the text says why."""
+
+    def __init__(self, outcome: str, why: str) -> None:
+        super().__init__(why)
+        self.outcome = outcome
+
+
+class Functions(Protocol):
+    """What is known of functions and their instances."""
+
+    def function(self, key: FunctionKey) -> Function | None: ...
+
+    def instance_key(self, instance: str) -> str:
+        """Return the key by which an instance knows us."""
+        ...
+
+    def why_waiting(self, key: FunctionKey) -> str:
+        """Return what the function's instances wait for."""
+        ...
+
+
+class Runner:
+    """Runs attempts of calls."""
+
+    def __init__(
+        self, env: Env, calls: Calls, functions: Functions, instances: Instances, logs: KeptLogs
+    ) -> None:
+        self._env, self._calls, self._functions = env, calls, functions
+        self._instances, self._logs = instances, logs
+        self._count(env.metrics)
+
+    def _count(self, metrics: Metrics) -> None:
+        calls = "Calls of functions that were answered, by how they ended."
+        self._answered = metrics.counter("cube_serverless_calls_total", calls, "outcome")
+        waits = "How long calls of functions waited for an instance."
+        self._waits = metrics.histogram("cube_serverless_wait_seconds", waits)
+
+    async def run(self, key: FunctionKey, asked: Asked, call: str) -> Ran:
+        """Return how an attempt has ended, one that was lost included.
+
+        Raises: NoFunction; Unloadable; NotBegun: too many wait, or no instance came in time.
+        """
+        function = self._functions.function(key)
+        if function is None:
+            self._answered.labels("none").inc()
+            raise NoFunction(f"there is no function {key}")
+        spec, clock = function.spec, self._env.clock
+        began_s, waited_s = clock.monotonic(), 0.0
+        head = CallHead(
+            call=call,
+            method=asked.method,
+            path=asked.path,
+            params=asked.params,
+            variables=asked.variables,
+            headers=asked.headers,
+            timeout_s=spec.timeout_seconds,
+            places=spec.concurrency,
+            attempt=asked.attempt,
+            source=asked.source,
+            origin=asked.origin,
+        )
+
+        async def work(seat: Seat) -> tuple[str, ResultHead, bytes]:
+            nonlocal waited_s
+            waited_s = clock.monotonic() - began_s
+            secret = self._functions.instance_key(seat.instance)
+            result, body = await self._instances.call(
+                seat.address, secret, seat.revision, head, asked.body
+            )
+            return seat.revision, result, body
+
+        try:
+            revision, result, body = await self._calls.run(key, work, spec.max_wait_seconds)
+        except Lost as error:
+            told = f"its instance was lost: {error}"
+            revision, result, body = "", ResultHead(outcome="lost", error=told), b""
+        except (QueueFull, NoFunction, NoInstance, Unloadable) as error:
+            raise self._refused(key, error, spec.max_wait_seconds) from error
+        finally:
+            self._waits.observe(waited_s)
+        self._answered.labels(result.outcome).inc()
+        entry = Entry(call, clock.now(), result.outcome, result.milliseconds, revision, result.log)
+        self._logs.add(key, entry)
+        return Ran(result, body, waited_s)
+
+    def _refused(self, key: FunctionKey, error: Exception, wait_s: float) -> Exception:
+        """Return what is told of a call that has not begun."""
+        match error:
+            case QueueFull():
+                told = NotBegun("full", f"too many calls wait for function {key}")
+            case NoInstance():
+                why = self._functions.why_waiting(key)
+                told = NotBegun("late", f"no instance of function {key} within {wait_s} s: {why}")
+            case _:
+                outcome = "unloadable" if isinstance(error, Unloadable) else "none"
+                self._answered.labels(outcome).inc()
+                return error
+        self._answered.labels(told.outcome).inc()
+        return told
