@@ -5,6 +5,7 @@ requests go between; each reads all that is new to it then, so that late is not 
 one is a user's, where users wait: nobody can keep them waiting for ever.
 """
 
+from collections import OrderedDict
 from collections.abc import Hashable
 
 # Of so many turns, one begins with the last class.
@@ -16,7 +17,8 @@ class Rounds[One: Hashable]:
 
     def __init__(self, class_count: int) -> None:
         # By class, by user in the order of their turns, each with those that wait.
-        self._classes: list[dict[str, dict[One, None]]] = [{} for _ in range(class_count)]
+        # In order, and the first is taken at once: a dict would pass by all that were taken before.
+        self._classes: list[dict[str, OrderedDict[One, None]]] = [{} for _ in range(class_count)]
         self._places: dict[One, tuple[int, str]] = {}
         self._turn_count = 0
 
@@ -29,7 +31,7 @@ class Rounds[One: Hashable]:
     def add(self, class_index: int, user: str, one: One) -> None:
         if one not in self._places:
             self._places[one] = (class_index, user)
-            self._classes[class_index].setdefault(user, {})[one] = None
+            self._classes[class_index].setdefault(user, OrderedDict())[one] = None
 
     def discard(self, one: One) -> None:
         place = self._places.pop(one, None)
@@ -50,8 +52,7 @@ class Rounds[One: Hashable]:
                 continue
             user = next(iter(users))
             waiting = users.pop(user)
-            one = next(iter(waiting))
-            del waiting[one]
+            one, _ = waiting.popitem(last=False)
             del self._places[one]
             if waiting:
                 # Behind all others of its class.

@@ -4,10 +4,10 @@ Theory of operation. `items` is the present at `revision`; `events` are the last
 the object before and after it, numbered without gaps. A watch is no queue but a place in the
 events: it costs no memory of its own, and one that reads too slowly finds its place gone and is
 cut off. A change wakes those watches only that it concerns, a few at a time; the others have their
-place moved at once. What an event looks like on the wire is encoded once, however many watch.
+place moved at once. What an event looks like on the wire is encoded once, however many watch; and
+what is new to watches of one selection that stand at one place is found and joined once for all.
 """
 
-import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -63,61 +63,93 @@ def event_line(verdict: str, content: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (verdict.encode(), content)
 
 
+class Piece:
+    """What is new to all watches of one selection that stand at one place: found and joined once.
+
+    changes: what concerns them, in order. end: the place behind them.
+    """
+
+    __slots__ = ("_joined", "begin", "changes", "end")
+
+    def __init__(self, selection: Selection, events: Sequence[Event], begin: int) -> None:
+        verdict = selection.verdict
+        self.changes = [
+            (seen, one) for one in events if (seen := verdict(one.old, one.new)) is not None
+        ]
+        self.begin, self.end = begin, begin + len(events)
+        self._joined: dict[str, bytes] = {}
+
+    def lines(self, form: str, show: Callable[[Item], bytes]) -> bytes:
+        """Return the lines of a watch; show makes an object's bytes in that form."""
+        joined = self._joined.get(form)
+        if joined is None:
+            lines = [one.line(verdict, form, show) for verdict, one in self.changes]
+            # One line is handed on as it is: all watches share its bytes.
+            joined = self._joined[form] = lines[0] if len(lines) == 1 else b"".join(lines)
+        return joined
+
+
+class Audience:
+    """All watches of one selection: what a change is to them is found once for all."""
+
+    __slots__ = ("selection", "shown", "watches")
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+        self.watches: dict[Watch, None] = {}
+        # What was taken last, until something changes: the next watch mostly takes the same.
+        self.shown: Piece | None = None
+
+    def is_concerned(self, events: Sequence[Event]) -> bool:
+        verdict = self.selection.verdict
+        return any(verdict(one.old, one.new) is not None for one in events)
+
+
 class Watch:
     """A reader's place in the changes of one kind. `close` it, or it is woken for ever."""
 
-    __slots__ = ("_cache", "_waiter", "place", "selection", "whose")
+    __slots__ = ("_cache", "audience", "call", "place", "whose")
 
-    def __init__(self, cache: "KindCache", selection: Selection, place: int, whose: Whose) -> None:
+    def __init__(self, cache: "KindCache", audience: Audience, place: int, whose: Whose) -> None:
         self._cache = cache
-        self.selection = selection
+        self.audience = audience
         # The class of its user, and the user's name.
         self.whose = whose
         # The number of the first event that this watch has not read.
         self.place = place
-        self._waiter: asyncio.Future[None] | None = None
+        # Whom to call when there is more; None where nobody waits for that.
+        self.call: Callable[[], None] | None = None
 
-    def take(self) -> list[tuple[EventType, Event]]:
+    def take(self) -> Piece:
         """Return what is new to this watch since it last asked, in order; the next piece of it.
 
         Raises: FellBehind.
         """
-        events = self._cache.events_from(self.place)
-        self.place += len(events)
-        verdict = self.selection.verdict
-        return [(seen, one) for one in events if (seen := verdict(one.old, one.new)) is not None]
+        piece = self._cache.piece_for(self.audience, self.place)
+        self.place = piece.end
+        return piece
 
     @property
     def is_at_end(self) -> bool:
         """It has read every change that there is."""
         return self.place >= self._cache.end
 
-    async def woken(self) -> None:
-        """Wait for a change that concerns this watch, or until someone wakes it.
+    def when_more(self, call: Callable[[], None]) -> None:
+        """Call once, in this watch's turn, at a change that concerns it or when it is woken.
 
-        Where there is something to read already, that is when its turn comes.
+        Where there is something to read already, that is its next turn.
         """
-        self._waiter = asyncio.get_running_loop().create_future()
+        self.call = call
         if not self.is_at_end:
-            self._cache.wake_in_turn(self)
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+            self.wake_in_turn()
+
+    def wake_in_turn(self) -> None:
+        self._cache.wake_in_turn(self)
 
     def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def is_to_be_woken(self, events: Sequence[Event], end: int) -> bool:
-        """Tell whether it waits for one of these, the newest events; if for none, move it on."""
-        if self._waiter is None or self._waiter.done():
-            return False
-        verdict = self.selection.verdict
-        if any(verdict(one.old, one.new) is not None for one in events):
-            return True
-        self.place = end
-        return False
+        call, self.call = self.call, None
+        if call is not None:
+            call()
 
     def close(self) -> None:
         self._cache.forget(self)
@@ -145,7 +177,7 @@ class KindCache:
         self._events_max = events_max
         self._events: list[Event] = []
         self._first = 0
-        self._watches: dict[Watch, None] = {}
+        self._audiences: dict[Selection, Audience] = {}
 
     @property
     def end(self) -> int:
@@ -160,8 +192,10 @@ class KindCache:
         self._first = self.end + 1
         self._events = []
         self.floor = self.changed_at = revision
-        for watch in list(self._watches):
-            watch.wake()
+        for audience in self._audiences.values():
+            audience.shown = None
+            for watch in audience.watches:
+                self.wake_in_turn(watch)
 
     def apply(self, changes: Sequence[tuple[str, Item | None, int]]) -> None:
         """Take over changes (key, what stands there now, revision), in order; tell who watches."""
@@ -175,11 +209,23 @@ class KindCache:
             self.floor = self._events[surplus - 1].revision
             del self._events[:surplus]
             self._first += surplus
-        end = self.end
-        for watch in self._watches:
-            # A watch that is to be woken already will read these too.
-            if watch not in self._waking and watch.is_to_be_woken(events, end):
-                self.wake_in_turn(watch)
+        for audience in self._audiences.values():
+            audience.shown = None
+            self._tell(audience, events)
+
+    def _tell(self, audience: Audience, events: Sequence[Event]) -> None:
+        """Wake the watches of an audience that wait for one of these, the newest events.
+
+        If none concerns it, they are moved on. Those that are to be woken already read these too.
+        """
+        is_concerned, end = audience.is_concerned(events), self.end
+        for watch in audience.watches:
+            if watch.call is None:
+                continue
+            if is_concerned:
+                self._waking.add(watch.whose, watch)
+            elif watch not in self._waking:
+                watch.place = end
 
     def _changed(self, key: str, new: Item | None, revision: int) -> Event:
         old = self.items.get(key)
@@ -249,12 +295,26 @@ class KindCache:
         if after is not None:
             index = bisect_right(self._events, after, key=attrgetter("revision"))
             place = self._first + index
-        watch = Watch(self, selection, place, whose)
-        self._watches[watch] = None
+        audience = self._audiences.setdefault(selection, Audience(selection))
+        watch = Watch(self, audience, place, whose)
+        audience.watches[watch] = None
         return watch
 
+    def piece_for(self, audience: Audience, place: int) -> Piece:
+        """Return what the next events from a place on are to an audience. Raises: FellBehind."""
+        piece = audience.shown
+        if piece is not None and piece.begin == place:
+            return piece
+        piece = Piece(audience.selection, self.events_from(place), place)
+        if len(audience.watches) > 1:
+            audience.shown = piece
+        return piece
+
     def events_from(self, place: int) -> list[Event]:
-        """Return the next events from a place on, not more than one piece of a stream holds."""
+        """Return the next events from a place on, not more than one piece of a stream holds.
+
+        Raises: FellBehind.
+        """
         if place < self._first:
             raise FellBehind
         begin = place - self._first
@@ -264,5 +324,10 @@ class KindCache:
         self._waking.add(watch.whose, watch)
 
     def forget(self, watch: Watch) -> None:
-        self._watches.pop(watch, None)
+        """Close a watch, once or more often."""
+        audience = watch.audience
+        if watch in audience.watches:
+            del audience.watches[watch]
+            if not audience.watches:
+                del self._audiences[audience.selection]
         self._waking.discard(watch)

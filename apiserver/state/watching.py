@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import override
 
 from apiserver.fairness.places import Places
 from apiserver.state.items import Item
@@ -12,6 +13,7 @@ from cubernetes.api.bodies.envelopes import status_of
 from cubernetes.api.coding import codec
 from cubernetes.api.errors import Gone
 from cubernetes.host.env import Env
+from cubernetes.host.feed import Feed
 
 TICK_S = 1.0
 
@@ -79,8 +81,8 @@ class WatchRegistry:
     async def stop(self) -> None:
         """End every stream; clients come again elsewhere, or later."""
         self._is_closing = True
-        for watcher in list(self._open):
-            watcher.watch.wake()
+        for watcher in self._open:
+            watcher.watch.wake_in_turn()
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
@@ -92,12 +94,12 @@ class WatchRegistry:
         """
         self._places.check_room(user)
 
-    def stream(self, watcher: WatchStream) -> AsyncIterator[bytes]:
+    def stream(self, watcher: WatchStream) -> Feed:
         """Return the lines of a watch. The place is taken at once, and given back at its end."""
         watcher.bookmark_at = self._clock.monotonic() + self._bookmark_interval_s
         self._open[watcher] = None
         self._places.take(watcher.user)
-        return _Lines(self._lines(watcher), lambda: self._close(watcher))
+        return _WatchFeed(self, watcher)
 
     async def followed(
         self, user: str, opening: Awaitable[AsyncIterator[bytes]]
@@ -110,39 +112,30 @@ class WatchRegistry:
             self._places.leave(user)
             raise
 
-    async def _lines(self, watcher: WatchStream) -> AsyncIterator[bytes]:
-        if watcher.first:
-            yield watcher.take_first()
-        while not watcher.is_unwelcome():
-            try:
-                lines = self._new_lines(watcher)
-            except FellBehind:
-                self._cut_off.inc()
-                # The client's place is gone: it must list again, and is told so in the stream.
-                error = Gone("the watch fell behind: the changes it needs are no longer kept")
-                yield event_line("ERROR", codec.encode(status_of(error)))
-                return
-            if lines:
-                yield lines
-            if self._is_closing or watcher.is_over(self._clock.monotonic()):
-                return
-            # Also who has read a piece of many waits for its turn: others read theirs meanwhile.
-            await watcher.watch.woken()
-
-    def _new_lines(self, watcher: WatchStream) -> bytes:
-        form, show = watcher.form, watcher.show
-        lines = [event.line(verdict, form, show) for verdict, event in watcher.watch.take()]
-        if lines:
-            self._sent.inc(len(lines))
+    def lines_for(self, watcher: WatchStream) -> tuple[bytes, bool]:
+        """Return what is new to a watch, and whether that is the last of it."""
+        if watcher.is_unwelcome():
+            return b"", True
+        try:
+            piece = watcher.watch.take()
+        except FellBehind:
+            self._cut_off.inc()
+            # The client's place is gone: it must list again, and is told so in the stream.
+            error = Gone("the watch fell behind: the changes it needs are no longer kept")
+            return event_line("ERROR", codec.encode(status_of(error))), True
+        lines = piece.lines(watcher.form, watcher.show)
+        if piece.changes:
+            self._sent.inc(len(piece.changes))
         now = self._clock.monotonic()
+        is_over = now >= watcher.ends_at
         # A bookmark says that everything before it has been told.
-        if watcher.bookmark and watcher.watch.is_at_end and watcher.is_due(now):
+        if (is_over or now >= watcher.bookmark_at) and watcher.bookmark and watcher.watch.is_at_end:
             watcher.bookmark_at = now + self._bookmark_interval_s
-            lines.append(event_line("BOOKMARK", watcher.bookmark(self._mirror.revision)))
-        # One line is handed on as it is: all watchers share its bytes.
-        return lines[0] if len(lines) == 1 else b"".join(lines)
+            lines += event_line("BOOKMARK", watcher.bookmark(self._mirror.revision))
+        return lines, self._is_closing or is_over
 
-    def _close(self, watcher: WatchStream) -> None:
+    def close(self, watcher: WatchStream) -> None:
+        """Forget a watch: its place is free again."""
         watcher.watch.close()
         del self._open[watcher]
         self._places.leave(watcher.user)
@@ -152,10 +145,44 @@ class WatchRegistry:
         while True:
             await self._clock.sleep(TICK_S)
             now = self._clock.monotonic()
-            for watcher in list(self._open):
+            for watcher in self._open:
                 if watcher.is_due(now):
-                    watcher.watch.wake()
+                    watcher.watch.wake_in_turn()
             await self._mirror.tick()
+
+
+class _WatchFeed(Feed):
+    """One watch's lines, as its client reads them."""
+
+    def __init__(self, registry: WatchRegistry, watcher: WatchStream) -> None:
+        self._registry, self._watcher = registry, watcher
+        self._is_at_end = self._is_closed = False
+
+    @override
+    def take(self) -> bytes:
+        if self._watcher.first:
+            return self._watcher.take_first()
+        lines = b""
+        if not self._is_at_end:
+            lines, self._is_at_end = self._registry.lines_for(self._watcher)
+        if self._is_at_end and not lines:
+            self.close()
+            raise StopAsyncIteration
+        return lines
+
+    @override
+    def when_more(self, call: Callable[[], None]) -> None:
+        if self._is_at_end:
+            asyncio.get_running_loop().call_soon(call)
+        else:
+            # Also who has read a piece of many waits for its turn: others read theirs meanwhile.
+            self._watcher.watch.when_more(call)
+
+    @override
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._registry.close(self._watcher)
 
 
 class _Lines:

@@ -153,7 +153,7 @@ async def test_a_load_of_many_pages_is_of_the_revision_of_the_first() -> None:
     watch = mirror.kinds[Pod].watch(ALL)
     held.flows.set()
     await mirror.reach(before + 3, 5.0)
-    assert [verdict for verdict, _ in watch.take()] == ["DELETED", "ADDED", "MODIFIED"]
+    assert [verdict for verdict, _ in watch.take().changes] == ["DELETED", "ADDED", "MODIFIED"]
     assert [name for name, _ in shown(mirror)] == [*names[:-1], "z-new"]
     watch.close()
     await mirror.stop()

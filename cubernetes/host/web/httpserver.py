@@ -8,7 +8,7 @@ a body within its own, and a client that does not take its answer is disconnecte
 import asyncio
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from cubernetes.host.feed import Feed
 from cubernetes.host.web.doorstep import Room
 from cubernetes.host.web.listener import Listener
 from cubernetes.host.web.messages import (
@@ -33,6 +34,7 @@ from cubernetes.host.web.transfer import (
     CLIENT_TROUBLES,
     PART_BYTES,
     ClientBody,
+    send_feed,
     send_parts,
     send_stream,
     short,
@@ -105,6 +107,7 @@ class Connection(RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._take_timer: asyncio.TimerHandle | None = None
         self._is_answering = False
+        self._waiting: Callable[[], None] | None = None
         self.take_deadline_s = server.limits.take_deadline_s
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -133,6 +136,23 @@ class Connection(RequestHandler):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._stop_take_timer()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting()
+
+    def send(self, piece: bytes) -> None:
+        """Write a piece of an answer that has begun. Raises: ConnectionResetError: he has left."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has left")
+        transport.write(piece)
+
+    def when_taken(self, call: Callable[[], None]) -> None:
+        """Call when the client has taken enough of what it was sent: at once, where it has."""
+        if self.writing_paused:
+            self._waiting = call
+        else:
+            call()
 
     @property
     def identity(self) -> Identity:
@@ -258,6 +278,8 @@ class HttpServer(web.Server):
             if response.switch is not None:
                 return cast(web.StreamResponse, await response.switch(incoming))
             content, deadline_s = response.body, limits.take_deadline_s
+            if isinstance(content, Feed):
+                return await send_feed(incoming, response, content, connection, self._troubles)
             if not isinstance(content, bytes):
                 return await send_stream(incoming, response, content, deadline_s, self._troubles)
             if len(content) > PART_BYTES and request.method != "HEAD":

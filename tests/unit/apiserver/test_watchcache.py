@@ -77,9 +77,9 @@ def test_a_watch_reads_every_event_once_in_order_or_is_told_that_it_cannot(
                 watch = cache.watch(ALL, begin)
             put(cache, "x", revision)
             if watch is not None and revision in reads:
-                seen += [event.revision for _, event in watch.take()]
+                seen += [event.revision for _, event in watch.take().changes]
         watch = watch or cache.watch(ALL, begin)
-        while found := watch.take():
+        while found := watch.take().changes:
             seen += [event.revision for _, event in found]
     except FellBehind:
         assert seen == list(range(begin + 1, begin + 1 + len(seen)))
@@ -105,7 +105,7 @@ def test_a_revision_at_the_edge_of_the_ring_is_still_good() -> None:
         put(cache, "x", revision)
     floor = cache.floor
 
-    assert [event.revision for _, event in cache.watch(ALL, floor).take()] == [
+    assert [event.revision for _, event in cache.watch(ALL, floor).take().changes] == [
         *range(floor + 1, 40)
     ]
     with pytest.raises(FellBehind):
@@ -115,25 +115,28 @@ def test_a_revision_at_the_edge_of_the_ring_is_still_good() -> None:
 async def test_a_watch_sleeps_while_nothing_concerns_it_and_does_not_fall_behind() -> None:
     cache = a_cache(events_max=8)
     watch = cache.watch(DEFAULT)
-    waiting = asyncio.create_task(watch.woken())
-    await asyncio.sleep(0)
+    calls: list[str] = []
+    watch.when_more(lambda: calls.append("more"))
     for revision in range(2, 100):
         put(cache, "x", revision, namespace="other")
     await asyncio.sleep(0)
-    assert not waiting.done()
+    assert calls == []
     put(cache, "mine", 100)
-    await asyncio.wait_for(waiting, 1)
+    put(cache, "mine", 101)
+    await asyncio.sleep(0)
+    assert calls == ["more"]
 
-    assert [event.revision for _, event in watch.take()] == [100]
+    assert [event.revision for _, event in watch.take().changes] == [100, 101]
 
 
 async def test_loading_anew_ends_also_watches_that_had_read_everything() -> None:
     cache = a_cache()
     watch = cache.watch(ALL)
-    waiting = asyncio.create_task(watch.woken())
-    await asyncio.sleep(0)
+    calls: list[str] = []
+    watch.when_more(lambda: calls.append("more"))
     cache.load([an_item("x", 5)], 9)
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.sleep(0)
+    assert calls == ["more"]
 
     with pytest.raises(FellBehind):
         watch.take()
@@ -163,4 +166,45 @@ def test_closed_watches_are_forgotten() -> None:
     for watch in watches:
         watch.close()  # type: ignore[attr-defined]
 
-    assert not cache._watches
+    assert not cache._audiences
+
+
+def test_watches_of_one_selection_at_one_place_take_one_piece() -> None:
+    cache = a_cache()
+    first, second, other = cache.watch(ALL), cache.watch(ALL), cache.watch(DEFAULT)
+    put(cache, "x", 2)
+    piece = first.take()
+
+    assert second.take() is piece
+    assert other.take() is not piece
+    put(cache, "x", 3)
+    late = cache.watch(ALL, 1)
+    assert [event.revision for _, event in first.take().changes] == [3]
+    assert [event.revision for _, event in late.take().changes] == [2, 3]
+    assert [event.revision for _, event in second.take().changes] == [3]
+
+
+def test_a_watch_that_is_closed_twice_takes_nothing_from_one_that_came_after() -> None:
+    cache = a_cache()
+    first = cache.watch(ALL)
+    first.close()
+    second = cache.watch(ALL)
+    first.close()
+    put(cache, "x", 2)
+
+    assert [event.revision for _, event in second.take().changes] == [2]
+    second.close()
+    assert not cache._audiences
+
+
+async def test_a_closed_watch_is_called_no_more() -> None:
+    cache = a_cache()
+    gone, there = cache.watch(ALL), cache.watch(ALL)
+    calls: list[str] = []
+    gone.when_more(lambda: calls.append("gone"))
+    there.when_more(lambda: calls.append("there"))
+    gone.close()
+    put(cache, "x", 2)
+    await asyncio.sleep(0)
+
+    assert calls == ["there"]
