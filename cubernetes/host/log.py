@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import NoneType
 from typing import Protocol, TextIO
 
 FACTS = "cube_facts"
@@ -66,12 +67,16 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=True)
 
 
+# A tuple: a union would be made anew for each fact.
+_PLAIN = (int, float, NoneType)
+
+
 def _plain(value: object) -> object:
-    return value if isinstance(value, int | float | bool | None) else str(value)
+    return value if isinstance(value, _PLAIN) else str(value)
 
 
 class Stream(Protocol):
-    """Where lines go; both raise OSError."""
+    """Where lines go, some at once; both raise OSError."""
 
     def write(self, text: str, /) -> object: ...
 
@@ -86,14 +91,18 @@ class Small:
         self._file: TextIO | None = None
 
     def write(self, text: str) -> None:
+        for line in text.splitlines(keepends=True):
+            self._write_line(line)
+
+    def _write_line(self, line: str) -> None:
         if self._file is None:
             self._file = self._path.open("a", encoding="utf-8")
-        if self._file.tell() + len(text) > self._bytes_max:
+        if self._file.tell() + len(line) > self._bytes_max:
             self._file.close()
             self._file = None
             self._path.replace(self._path.with_name(f"{self._path.name}.1"))
             self._file = self._path.open("a", encoding="utf-8")
-        self._file.write(text)
+        self._file.write(line)
 
     def flush(self) -> None:
         if self._file is not None:
@@ -103,21 +112,25 @@ class Small:
 class Aside(logging.Handler):
     """Writes lines on a thread of its own: their reader may stand still, or the disk be full.
 
-    What is too much meanwhile is dropped and counted; the next line that is written tells.
+    What has come meanwhile is written at once. What is too much is dropped and counted; the next
+    line that is written tells.
     """
 
     def __init__(self, stream: Stream, lines_max: int = LINES_MAX) -> None:
         super().__init__()
-        self._stream = stream
-        self._waiting: queue.Queue[str | threading.Event] = queue.Queue(lines_max)
+        self._stream, self._lines_max = stream, lines_max
+        self._waiting: queue.SimpleQueue[str | threading.Event] = queue.SimpleQueue()
+        # How many lines have come, and how many of them have been written.
+        self._come_count = self._written_count = 0
         self._dropped_count = 0
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._waiting.put_nowait(self._line_of(record))
-        except queue.Full:
+        if self._come_count - self._written_count >= self._lines_max:
             self._dropped_count += 1
+            return
+        self._come_count += 1
+        self._waiting.put(self._line_of(record))
 
     def _line_of(self, record: logging.LogRecord) -> str:
         """Return the line; one that cannot be made is told of, and ends nobody's work."""
@@ -131,22 +144,30 @@ class Aside(logging.Handler):
     def flush(self) -> None:
         """Wait until what was said so far is written, or nobody takes it within FLUSH_S."""
         written = threading.Event()
-        with suppress(queue.Full):
-            self._waiting.put(written, timeout=FLUSH_S)
-            written.wait(FLUSH_S)
+        self._waiting.put(written)
+        written.wait(FLUSH_S)
 
     def _write(self) -> None:
         while True:
-            one = self._waiting.get()
-            if isinstance(one, threading.Event):
-                one.set()
-                continue
-            dropped_count, self._dropped_count = self._dropped_count, 0
-            note = json.dumps({"level": "warning", "message": DROPPED, "count": dropped_count})
-            # A stream that is broken has nobody left to be told.
-            with suppress(OSError, ValueError):
-                self._stream.write(f"{note}\n{one}\n" if dropped_count else f"{one}\n")
-                self._stream.flush()
+            taken = [self._waiting.get()]
+            with suppress(queue.Empty):
+                while True:
+                    taken.append(self._waiting.get_nowait())
+            if lines := [one for one in taken if isinstance(one, str)]:
+                self._write_lines(lines)
+                self._written_count += len(lines)
+            for one in taken:
+                if isinstance(one, threading.Event):
+                    one.set()
+
+    def _write_lines(self, lines: list[str]) -> None:
+        dropped_count, self._dropped_count = self._dropped_count, 0
+        note = {"level": "warning", "message": DROPPED, "count": dropped_count}
+        told = [json.dumps(note), *lines] if dropped_count else lines
+        # A stream that is broken has nobody left to be told.
+        with suppress(OSError, ValueError):
+            self._stream.write("\n".join(told) + "\n")
+            self._stream.flush()
 
 
 def log_to_stderr(level: str = "info") -> None:
@@ -156,6 +177,9 @@ def log_to_stderr(level: str = "info") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # Nothing of this is in a line, and each record would be told all of it.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined]  # typeshed lacks it
 
 
 def log_to_file(name: str, path: Path, bytes_max: int) -> None:

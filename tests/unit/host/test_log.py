@@ -36,6 +36,34 @@ def test_a_reader_who_stands_still_holds_up_no_writer_and_learns_how_much_it_mis
     assert sum(told) >= 100 - 10 - 1
 
 
+class Gated:
+    """A stream whose writes wait until the test opens it."""
+
+    def __init__(self) -> None:
+        self.begun, self.opened = threading.Event(), threading.Event()
+        self.texts: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.begun.set()
+        self.opened.wait()
+        self.texts.append(text)
+
+    def flush(self) -> None:
+        pass
+
+
+def test_lines_that_come_during_a_write_are_one_write_and_keep_their_order() -> None:
+    stream = Gated()
+    handler = Aside(stream)
+    handler.emit(a_record("first"))
+    stream.begun.wait(60)
+    for number in range(100):
+        handler.emit(a_record(f"{number}"))
+    stream.opened.set()
+    handler.flush()
+    assert stream.texts == ["first\n", "".join(f"{number}\n" for number in range(100))]
+
+
 def test_the_last_words_of_a_program_are_written_before_it_ends() -> None:
     program = (
         "from cubernetes.host.log import Log, log_to_stderr\n"
