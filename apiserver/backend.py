@@ -6,7 +6,7 @@ from typing import Protocol, cast
 
 from apiserver.fairness.sessions import Sessions
 from apiserver.settings import Settings
-from apiserver.state.keys import key_of
+from apiserver.state.keys import key_of, prefix_of
 from apiserver.state.mirror import Mirror
 from apiserver.state.room import Room
 from apiserver.state.transact import Transactions
@@ -78,6 +78,10 @@ class Backend:
 
     def objects(self, kind: type[Object]) -> Iterator[Object]:
         return (item.object for item in self.mirror.cache_of(kind).items.values())
+
+    def within(self, kind: type[Object], namespace: str) -> Iterator[Object]:
+        cache = self.mirror.cache_of(kind)
+        return (item.object for item in cache.under(prefix_of(kind, namespace)))
 
     def find[K: Object](self, kind: type[K], name: str, namespace: str = "") -> K | None:
         item = self.mirror.cache_of(kind).items.get(key_of(kind, namespace, name))

@@ -18,6 +18,7 @@ from controllers.loadbalancers import LoadBalancers
 from controllers.nodes.podcidr import PodCidrs
 from controllers.nodes.silence import Nodes, Timing
 from controllers.nodes.taints import Taints
+from controllers.quotas import Quotas
 from controllers.replicaset import ReplicaSets
 from controllers.roads import RoadStatuses
 from controllers.routes import Routes
@@ -53,6 +54,7 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: StatefulSets(),
     lambda _: DaemonSets(),
     lambda _: Budgets(),
+    lambda _: Quotas(),
     lambda _: HorizontalPodAutoscalers(),
     lambda _: AutoScalers(),
     lambda _: Jobs(),

@@ -269,6 +269,11 @@ class KindCache:
         ]
         return sorted(found, key=attrgetter("key"))
 
+    def under(self, prefix: str) -> list[Item]:
+        """Return the items whose keys begin with a prefix, in key order."""
+        low, high = self._span(prefix)
+        return [self.items[key] for key in self.keys[low:high]]
+
     def count(self, prefix: str) -> int:
         """Return how many items have keys that begin with a prefix."""
         low, high = self._span(prefix)

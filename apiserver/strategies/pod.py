@@ -1,13 +1,15 @@
 """Pods: they belong to a node, and take their time to end. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from apiserver.auth.authorize import CHANGE, Attempt, acting_node
 from apiserver.state.items import Seen
+from apiserver.strategies.admission.limits import within_limits
 from apiserver.strategies.priorities import with_priority
 from apiserver.strategies.strategy import Cluster, Strategy
 from cubernetes.api.condition import Condition
+from cubernetes.api.core.limitrange import LimitRange
 from cubernetes.api.core.node import Node, is_given_by
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.qos import qos_of
@@ -44,13 +46,17 @@ class Pods(Strategy[Pod]):
         return replaced(new, status=PodStatus(qos_class=qos_of(new.spec), conditions=conditions))
 
     async def allocated(self, cluster: Cluster, new: Pod, taken: Mapping[str, str]) -> Pod:  # noqa: ARG002
-        """Write into a pod what its PriorityClass says; a class may be younger than memory."""
+        """Write into a pod what its PriorityClass says, and the LimitRanges of its namespace.
+
+        A class may be younger than memory.
+        """
         name = new.spec.priority_class_name
         found = cluster.find(PriorityClass, name) if name else _default(cluster)
         if name and found is None:
             await cluster.caught_up()
             found = cluster.find(PriorityClass, name)
-        return with_priority(new, found)
+        ranges = cluster.within(LimitRange, new.metadata.namespace)
+        return within_limits(with_priority(new, found), cast(Sequence[LimitRange], list(ranges)))
 
     def update_problems(self, old: Pod, new: Pod) -> Iterator[Problem]:
         if old.spec.node_name != new.spec.node_name:

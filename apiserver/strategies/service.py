@@ -29,6 +29,7 @@ class Services(Strategy[Service]):
     """
 
     is_answered_with_object = True
+    is_charged_as_it_changes = True
 
     def access_refusal(
         self,

@@ -33,6 +33,10 @@ class Cluster(Protocol):
         """Return every object of a kind."""
         ...
 
+    def within(self, kind: type[Object], namespace: str) -> Iterable[Object]:
+        """Return every object of a kind in a namespace."""
+        ...
+
     def find[K: Object](self, kind: type[K], name: str, namespace: str = "") -> K | None:
         """Return one object, None where there is none."""
         ...
@@ -90,6 +94,7 @@ class Draw:
 class Strategy[K: Object]:
     """The answers of most kinds; a kind that differs overrides some of them.
 
+    is_charged_as_it_changes: whether quotas count what a change adds, beside what a new one uses.
     node_field: the field that names the node to which an object belongs. A node may list and watch
         only those that name it, and what it may do to one depends on that object.
     is_read_where_named: whether a node may read those that a pod bound to it names, one by one.
@@ -100,6 +105,7 @@ class Strategy[K: Object]:
     is_deletion_awaited: whether a deletion is answered only once this server's memory shows it.
     """
 
+    is_charged_as_it_changes: ClassVar[bool] = False
     node_field: ClassVar[str] = ""
     is_read_where_named: ClassVar[bool] = False
     messages: ClassVar[str] = ""

@@ -16,6 +16,7 @@ from apiserver.state.statuses import MODIFIED_SINCE, absent, conflict, exists, f
 from apiserver.state.transact import Decision, Done
 from apiserver.storage.store import Delete, Op, Put
 from apiserver.strategies import metadata as stamps
+from apiserver.strategies.admission.quotas import charged, keys_of_quotas
 from apiserver.strategies.metadata import Stamp
 from apiserver.strategies.registry import (
     creation_preconditions,
@@ -175,6 +176,8 @@ async def modified(
         value = encoded(new)
         if value == value_of(found):
             return Decision((), lambda _: found)
+        if strategy.is_charged_as_it_changes:
+            beside = (*beside, *_charges_of_change(backend, found.object, new, seen))
         _check_size(value, backend)
         answer = partial(_item, kind, key, value, found.revision)
         if is_over(new, strategy):
@@ -204,7 +207,7 @@ async def _decided(
             run = backend.transactions.run
             return await run([*keys, *claims], decide, is_dry=call.is_dry)
         except Unread as unread:
-            claims = unread.keys
+            claims = tuple(dict.fromkeys((*claims, *unread.keys)))
         except Claimed as claimed:
             draw.taken[claimed.key] = claimed.holder
         except Exhausted:
@@ -305,14 +308,26 @@ async def _put_new(
         made, beside = strategy.creation(backend, call.identity, new, seen)
         value = plain if made is new else encoded(made)
         check_room(backend, call, made, None, value)
-        return Decision((Put(key, value), *beside), partial(_item, call.kind, key, value, 0))
+        costs = charged(quotas, seen, made)
+        ops = (Put(key, value), *beside, *costs)
+        return Decision(ops, partial(_item, call.kind, key, value, 0))
 
     beside = strategy.keys_beside(new.metadata.name, new)
-    keys = [key, *(one.key for one in preconditions), *beside]
+    # The quotas' keys come first: there the writers of a namespace take turns.
+    quotas = keys_of_quotas(backend, new)
+    keys = [*quotas, key, *(one.key for one in preconditions), *beside]
     done = await backend.transactions.run(keys, decide, is_dry=call.is_dry)
     note_written(backend, call.identity, done.put_bytes)
     call.trace.about(new)
     return done.answer(done.revision)
+
+
+def _charges_of_change(backend: Backend, old: Object, new: Object, seen: Seen) -> list[Op]:
+    """Return what a change costs quotas. Raises: Forbidden; Unread: they are to be seen too."""
+    keys = keys_of_quotas(backend, new, old)
+    if any(key not in seen for key in keys):
+        raise Unread(keys)
+    return charged(keys, seen, new, old)
 
 
 def replacement(call: Call, new: Object, old: Object) -> Object:

@@ -264,6 +264,15 @@ Lease 1=metadata:ObjectMeta 2=spec:LeaseSpec
 LeaseSpec 1=holderIdentity 2=leaseDurationSeconds:int? 3=acquireTime:time 4=renewTime:time
   5=leaseTransitions:int? 6=strategy 7=preferredHolder
 ConfigMap 1=metadata:ObjectMeta 2=data:{} 3=binaryData:{bytes} 4=immutable:bool?
+ResourceQuota 1=metadata:ObjectMeta 2=spec:ResourceQuotaSpec 3=status:ResourceQuotaStatus
+ResourceQuotaSpec 1=hard:{quantity} 2=scopes:[] 3=scopeSelector:ScopeSelector
+ScopeSelector 1=matchExpressions:[ScopedResourceSelectorRequirement]
+ScopedResourceSelectorRequirement 1=scopeName 2=operator 3=values:[]
+ResourceQuotaStatus 1=hard:{quantity} 2=used:{quantity}
+LimitRange 1=metadata:ObjectMeta 2=spec:LimitRangeSpec
+LimitRangeSpec 1=limits:[LimitRangeItem]
+LimitRangeItem 1=type 2=max:{quantity} 3=min:{quantity} 4=default:{quantity}
+  5=defaultRequest:{quantity} 6=maxLimitRequestRatio:{quantity}
 Secret 1=metadata:ObjectMeta 2=data:{bytes} 3=type 4=stringData:{} 5=immutable:bool?
 Ingress 1=metadata:ObjectMeta 2=spec:IngressSpec 3=status:IngressStatus
 IngressSpec 1=defaultBackend:IngressBackend 2=tls:[IngressTLS] 3=rules:[IngressRule]

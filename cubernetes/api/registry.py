@@ -11,9 +11,11 @@ from cubernetes.api.batch.job import Job
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.event import Event
+from cubernetes.api.core.limitrange import LimitRange
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.resourcequota import ResourceQuota
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
 from cubernetes.api.cubernetes.autoscaler import AutoScaler
@@ -51,6 +53,8 @@ KINDS = Kinds(
     Lease,
     ConfigMap,
     Secret,
+    ResourceQuota,
+    LimitRange,
     Ingress,
     IngressClass,
     Function,

@@ -91,6 +91,7 @@ BARE: dict[str, Tree] = {
     },
     "IngressClass": {"spec": {"parameters": {"kind": "a", "name": "b"}}},
     "PriorityClass": {"value": 1},
+    "LimitRange": {"spec": {"limits": [{"type": "Pod"}]}},
     "RoutePolicy": {"spec": {"target": {"kind": "Service", "name": "web"}}},
     "Function": {"spec": {"files": {"action.py": ""}}},
     "FunctionRevision": {"spec": {"function": "f", "files": {"action.py": ""}}},

@@ -40,6 +40,9 @@ class Cluster:
     def objects(self, kind: type[Object]) -> Iterable[Object]:
         return self.nodes if kind is Node else ()
 
+    def within(self, kind: type[Object], namespace: str) -> Iterable[Object]:
+        return [one for one in self.objects(kind) if one.metadata.namespace == namespace]
+
     def find[K: Object](self, kind: type[K], name: str, namespace: str = "") -> K | None:
         found = (one for one in self.objects(kind) if one.metadata.name == name)
         return cast(K, next(found, None))

@@ -189,6 +189,28 @@ def test_objects_of_a_namespace_that_comes_with_the_same_files(
     assert 'namespaces "nowhere" not found' in run(server, f"{verb} -f {path}").err
 
 
+RANGE = "apiVersion: v1\nkind: LimitRange\nmetadata: {name: usual}\nspec: {limits: []}\n"
+
+
+@pytest.mark.parametrize("verb", ["apply", "create"])
+def test_what_a_limit_range_of_the_same_file_may_mend_is_judged_in_its_turn(
+    server: TinyServer, tmp_path: Path, verb: str
+) -> None:
+    place = "/api/v1/namespaces/default/services"
+    server.refusals["POST", place] = Forbidden("failed quota: q: must specify limits.cpu")
+    path = tmp_path / "all.yaml"
+    path.write_text(f"{RANGE}---\n{SERVICE}")
+
+    said = run(server, f"{verb} -f {path}")
+
+    assert said.out == "limitrange/usual created\n"
+    assert (said.code, "must specify limits.cpu" in said.err) == (1, True)
+
+    elsewhere = RANGE.replace("name: usual", "name: usual, namespace: other")
+    path.write_text(f"{elsewhere}---\n{SERVICE}")
+    assert run(server, f"{verb} -f {path}").out == ""
+
+
 @pytest.mark.parametrize("verb", ["apply", "create"])
 def test_a_dry_run_writes_nothing(server: TinyServer, file: Path, verb: str) -> None:
     said = run(server, f"{verb} --dry-run -f {file}")

@@ -1,11 +1,12 @@
 """What a pod's containers request and may use: how it is summed, and what is legal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from cubernetes.api.core.podspec.container import Resources
 from cubernetes.api.core.podspec.spec import PodSpec, is_sidecar
 from cubernetes.api.core.resources import amounts_problems, is_extended, units
 from cubernetes.api.errors import Problem
+from cubernetes.api.meta import Amounts
 
 # What a container may request without a domain. ephemeral-storage is kept free by the scheduler;
 # nothing stops a container that writes more.
@@ -20,22 +21,39 @@ def requested(spec: PodSpec) -> Mapping[str, int]:
     beside the sidecars that began before them: the pod needs what the greediest of these moments
     does, or what all containers do that run once it is initialized.
     """
+    return _summed(spec, _requests_of)
+
+
+def limited(spec: PodSpec) -> Mapping[str, int]:
+    """Sum what the containers are limited to, by name, as `requested` sums requests."""
+    return _summed(spec, _limits_of)
+
+
+def _requests_of(resources: Resources) -> Amounts:
+    return {**resources.limits, **resources.requests}
+
+
+def _limits_of(resources: Resources) -> Amounts:
+    return resources.limits
+
+
+def _summed(spec: PodSpec, amounts_of: Callable[[Resources], Amounts]) -> dict[str, int]:
     beside: dict[str, int] = {}
     most: dict[str, int] = {}
     for container in spec.init_containers:
         needed = dict(beside)
-        _add(needed, container.resources)
+        _add(needed, amounts_of(container.resources))
         if is_sidecar(container):
             beside = needed
         _raise(most, needed)
     for container in spec.containers:
-        _add(beside, container.resources)
+        _add(beside, amounts_of(container.resources))
     _raise(beside, most)
     return beside
 
 
-def _add(totals: dict[str, int], resources: Resources) -> None:
-    for name, amount in {**resources.limits, **resources.requests}.items():
+def _add(totals: dict[str, int], amounts: Amounts) -> None:
+    for name, amount in amounts.items():
         if count := units(name, amount):
             totals[name] = totals.get(name, 0) + count
 

@@ -1,0 +1,1 @@
+"""What a namespace's own rules make of new objects, and what they refuse."""

@@ -1,0 +1,87 @@
+"""ResourceQuotas: what a namespace uses, counted anew.
+
+The API server adds what a new object uses in the transaction that makes it. Here is counted what
+is given back, and what was there before a quota. A count is written only from views that are as
+new as the quota as it was seen, and the write compares the quota's resourceVersion: so it knows of
+every object that the quota has been charged for, and a charge meanwhile makes it fail.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from decimal import Decimal
+
+from controllers.owners import revision_of
+from cubernetes.api.core.event import Event
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.quota.usage import counts, quantity_of, usage_of
+from cubernetes.api.core.resourcequota import ResourceQuota
+from cubernetes.api.core.service import Service
+from cubernetes.api.kinds import Kinds
+from cubernetes.api.meta import Amounts, Object, Ref, replaced
+from cubernetes.api.registry import KINDS
+from cubernetes.reconcile.plan import Action, RequeueAfter, UpdateStatus, View
+
+VIEW_PAUSE_S = 0.5  # until a view that lags is looked at again
+# What no event tells of, such as a quota that one API server did not know yet, is found so late.
+LOOK_S = 300.0
+
+
+class Quotas:
+    """Plans by ResourceQuota, and remembers nothing."""
+
+    name = "resourcequota"
+
+    def __init__(self, known: Kinds = KINDS) -> None:
+        self.kinds: tuple[type[Object], ...] = tuple(
+            kind for kind in known.all if kind.resource.namespaced and kind is not Event
+        )
+
+    def keys(self, changed: Object, view: View) -> Iterable[Ref]:
+        """What is gone or has ended gives back; what is new was charged when it was made."""
+        if isinstance(changed, ResourceQuota):
+            yield changed.ref
+        meta, kind = changed.metadata, type(changed)
+        found = view.get(kind, meta.name, meta.namespace)
+        is_gone = found is None or found.metadata.uid != meta.uid
+        has_ended = isinstance(found, Pod) and is_finished(found)
+        if is_gone or has_ended or isinstance(changed, Service):
+            yield from (one.ref for one in view.list(ResourceQuota, meta.namespace))
+
+    def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:  # noqa: ARG002
+        quota = view.get(ResourceQuota, key.name, key.namespace)
+        if quota is None or quota.metadata.is_deleted:
+            return
+        kinds = [kind for kind in self.kinds if _may_count(quota, kind)]
+        if any(view.revision(kind) < revision_of(quota) for kind in kinds):
+            yield RequeueAfter(VIEW_PAUSE_S)
+            return
+        there = (one for kind in kinds for one in view.list(kind, key.namespace))
+        status = replaced(quota.status, hard=quota.spec.hard, used=used_of(quota, there))
+        if status != quota.status:
+            yield UpdateStatus(replaced(quota, status=status))
+        yield RequeueAfter(LOOK_S)
+
+
+def used_of(quota: ResourceQuota, there: Iterable[Object]) -> Amounts:
+    """Return what objects use of each thing that a quota bounds."""
+    used = dict.fromkeys(quota.spec.hard, Decimal(0))
+    for one in there:
+        if not counts(quota.spec, one):
+            continue
+        for name, amount in usage_of(one).items():
+            if name in used:
+                used[name] += amount
+    return {name: quantity_of(name, amount) for name, amount in used.items()}
+
+
+def _may_count(quota: ResourceQuota, kind: type[Object]) -> bool:
+    """Whether a quota names anything that objects of a kind use."""
+    resource = kind.resource
+    count = f"count/{resource.plural}{resource.group and '.'}{resource.group}"
+    if kind is Pod:
+        return True
+    is_named = count in quota.spec.hard
+    return is_named or (
+        not resource.group
+        and any(name.partition(".")[0] == resource.plural for name in quota.spec.hard)
+    )

@@ -1,0 +1,118 @@
+"""LimitRange: what each pod and container of a namespace may ask for, and what it is given."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import msgspec
+
+from cubernetes.api.core.podspec.requests import OF_CONTAINERS
+from cubernetes.api.core.resources import amounts_problems, is_extended
+from cubernetes.api.errors import Problem
+from cubernetes.api.meta import Amounts, Column, Model, Object, replaced, shown
+from cubernetes.api.resource import Resource
+
+ITEMS_MAX = 16
+NAME_RULE = f"must be one of {', '.join(OF_CONTAINERS)}, or a name such as example.com/gpu"
+
+
+class LimitRangeItem(Model):
+    """Bounds for one type of thing.
+
+    type: Container, or Pod for all containers of a pod together.
+    max: no more than this.
+    min: no less than this.
+    default: the limit of a container that states none; left out, `max`.
+    default_request: the request of a container that states neither; left out, `default` or `min`.
+    max_limit_request_ratio: how often as much as the request the limit may be.
+    """
+
+    type: Literal["Container", "Pod"]
+    max: Amounts = msgspec.field(default_factory=dict)
+    min: Amounts = msgspec.field(default_factory=dict)
+    default: Amounts = msgspec.field(default_factory=dict)
+    default_request: Amounts = msgspec.field(default_factory=dict)
+    max_limit_request_ratio: Amounts = msgspec.field(default_factory=dict)
+
+
+class LimitRangeSpec(Model):
+    """What holds for pods and containers.
+
+    limits: bounds, each type once.
+    """
+
+    limits: Annotated[tuple[LimitRangeItem, ...], msgspec.Meta(max_length=ITEMS_MAX)]
+
+
+class LimitRange(Object):
+    resource = Resource("", "v1", "LimitRange", "limitranges", ("limits",))
+    columns = (
+        Column("Name", lambda one, _: one.metadata.name),
+        Column(
+            "Created At",
+            lambda one, _: (
+                one.metadata.creation_timestamp.strftime("%Y-%m-%dT%H:%M:%SZ")
+                if one.metadata.creation_timestamp
+                else ""
+            ),
+        ),
+    )
+
+    api_version: str = shown("v1")
+    kind: str = shown("LimitRange")
+    spec: LimitRangeSpec
+
+    def defaulted(self) -> "LimitRange":
+        limits = tuple(_filled(one) for one in self.spec.limits)
+        return replaced(self, spec=replaced(self.spec, limits=limits))
+
+    def problems(self) -> Iterator[Problem]:
+        yield from Object.problems(self)
+        seen: set[str] = set()
+        for index, one in enumerate(self.spec.limits):
+            where = f"spec.limits[{index}]"
+            if one.type in seen:
+                yield Problem(f"{where}.type", f"{one.type} stands twice", "FieldValueDuplicate")
+            seen.add(one.type)
+            yield from _item_problems(one, where)
+
+
+def _filled(one: LimitRangeItem) -> LimitRangeItem:
+    """Fill in what Kubernetes fills in for containers."""
+    if one.type != "Container":
+        return one
+    default = {**one.max, **one.default}
+    return replaced(
+        one, default=default, default_request={**one.min, **default, **one.default_request}
+    )
+
+
+def _item_problems(one: LimitRangeItem, field: str) -> Iterator[Problem]:
+    parts = {
+        "max": one.max,
+        "min": one.min,
+        "default": one.default,
+        "defaultRequest": one.default_request,
+        "maxLimitRequestRatio": one.max_limit_request_ratio,
+    }
+    for name, amounts in parts.items():
+        yield from amounts_problems(amounts, f"{field}.{name}", _name_problem)
+        if one.type == "Pod" and name.startswith("default") and amounts:
+            message = "may not be specified when `type` is 'Pod'"
+            yield Problem(f"{field}.{name}", message, "FieldValueForbidden")
+    for lower, upper in (
+        ("min", "max"), ("min", "defaultRequest"), ("min", "default"),
+        ("defaultRequest", "default"), ("defaultRequest", "max"), ("default", "max"),
+    ):  # fmt: skip
+        for name, amount in sorted(parts[lower].items()):
+            limit = parts[upper].get(name)
+            if limit is not None and amount > limit:
+                message = f"{lower} value {amount} is greater than {upper} value {limit}"
+                yield Problem(f"{field}.{lower}[{name[:63]}]", message)
+    for name, ratio in sorted(one.max_limit_request_ratio.items()):
+        if ratio.amount < 1:
+            where = f"{field}.maxLimitRequestRatio[{name[:63]}]"
+            yield Problem(where, f"ratio {ratio} is less than 1")
+
+
+def _name_problem(name: str) -> str:
+    return "" if name in OF_CONTAINERS or is_extended(name) else NAME_RULE

@@ -1,0 +1,1 @@
+"""What an object uses of a quota."""

@@ -1,0 +1,67 @@
+"""The count of quotas: what changes it, and from which views it is written."""
+
+from controllers.quotas import Quotas
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.resourcequota import ResourceQuota
+from cubernetes.api.meta import replaced
+from cubernetes.reconcile.plan import RequeueAfter, StillView, UpdateStatus
+from tests.given import NOW, a_deployment, a_pod
+from tests.unit.api.test_quota import a_quota
+
+
+def seen_at(quota: ResourceQuota, revision: int) -> ResourceQuota:
+    return replaced(quota, metadata=replaced(quota.metadata, resource_version=str(revision)))
+
+
+def told(quota: ResourceQuota, *objects: object, as_of: int = 9) -> dict[str, str] | None:
+    """Return what a plan writes as used; None where it writes nothing."""
+    view = StillView([quota, *objects], as_of=as_of)  # type: ignore[list-item]
+    for action in Quotas().plan(quota.ref, view, NOW):
+        if isinstance(action, UpdateStatus):
+            status = action.object.status  # type: ignore[attr-defined]
+            assert status.hard == quota.spec.hard
+            return {name: str(amount) for name, amount in status.used.items()}
+    return None
+
+
+def test_everything_in_the_namespace_is_counted_and_nothing_else() -> None:
+    quota = a_quota(hard={"pods": "9", "requests.cpu": "4", "count/deployments.apps": "1"})
+    pods = [a_pod("a", cpu="500m"), a_pod("b", cpu="700m"), a_pod("c", "other", cpu="1")]
+    done = a_pod("d", phase="Succeeded", cpu="1")
+    assert told(quota, *pods, done, a_deployment()) == {
+        "pods": "2", "requests.cpu": "1200m", "count/deployments.apps": "1",
+    }  # fmt: skip
+
+
+def test_a_count_that_stands_is_not_written_again() -> None:
+    quota = a_quota(hard={"pods": "9"})
+    view = StillView([quota, a_pod("a")])
+    (update, _) = Quotas().plan(quota.ref, view, NOW)
+    assert isinstance(update, UpdateStatus)
+    assert told(update.object, a_pod("a")) is None  # type: ignore[arg-type]
+
+
+def test_a_view_that_is_older_than_the_quota_is_waited_for() -> None:
+    quota = seen_at(a_quota(hard={"pods": "9"}), 7)
+    assert told(quota, as_of=6) is None
+    view = StillView([quota], as_of=6)
+    (wait,) = Quotas().plan(quota.ref, view, NOW)
+    assert isinstance(wait, RequeueAfter)
+    assert wait.after_s < 1
+    assert told(quota, as_of=7) == {"pods": "0"}
+
+
+def test_only_what_gives_back_is_a_reason_to_count() -> None:
+    quota, pod = a_quota(hard={"pods": "9"}), a_pod("a")
+    done = replaced(pod, status=replaced(pod.status, phase="Failed"))
+    planner = Quotas()
+
+    def asked(changed: Pod, *there: Pod) -> bool:
+        return quota.ref in list(planner.keys(changed, StillView([quota, *there])))
+
+    assert not asked(pod, pod)
+    assert asked(pod)
+    assert asked(done, done)
+    again = replaced(pod, metadata=replaced(pod.metadata, uid="another"))
+    assert asked(pod, again)
+    assert list(planner.keys(quota, StillView([quota]))) == [quota.ref]
