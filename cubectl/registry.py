@@ -113,6 +113,36 @@ def _drain() -> Verb:
     return drain.VERB
 
 
+def _run() -> Verb:
+    from cubectl.verbs.changing import run
+
+    return run.VERB
+
+
+def _explain() -> Verb:
+    from cubectl.verbs.about import explain
+
+    return explain.VERB
+
+
+def _taint() -> Verb:
+    from cubectl.verbs.nodes import taint
+
+    return taint.VERB
+
+
+def _config() -> Verb:
+    from cubectl.verbs.about import config
+
+    return config.VERB
+
+
+def _diff() -> Verb:
+    from cubectl.verbs.about import diff
+
+    return diff.VERB
+
+
 def _why() -> Verb:
     from cubectl.verbs.nodes import why
 
@@ -207,9 +237,11 @@ VERBS: tuple[Entry, ...] = (
     Entry("get", "show objects", _get),
     Entry("describe", "tell everything about objects", _describe),
     Entry("apply", "make the cluster hold what files say", _apply),
+    Entry("diff", "tell what apply would change", _diff),
     Entry("create", "make new objects from files", _create),
     Entry("patch", "change fields of objects", _patch),
     Entry("edit", "change objects in an editor", _edit),
+    Entry("run", "make a pod of one container", _run),
     Entry("expose", "make a service for the pods of something", _expose),
     Entry("replace", "put what files say in the place of objects", _replace),
     Entry("delete", "delete objects", _delete),
@@ -220,9 +252,10 @@ VERBS: tuple[Entry, ...] = (
     Entry("scale", "change how many replicas there are", _scale),
     Entry("autoscale", "let replicas follow what pods use", _autoscale),
     Entry("rollout", "follow, undo, pause and restart rollouts", _rollout),
-    Entry("set", "change images", _set),
+    Entry("set", "change images, variables and resources", _set),
     Entry("cordon", "let a node take no new pods", _cordon),
     Entry("uncordon", "let a node take new pods", _uncordon),
+    Entry("taint", "keep pods away from nodes, and take that back", _taint),
     Entry("drain", "make a node empty, as far as budgets allow", _drain),
     Entry("why", "tell what each node says to a pod, and what would be", _why),
     Entry("wait", "return when objects are as asked", _wait),
@@ -231,8 +264,10 @@ VERBS: tuple[Entry, ...] = (
     Entry("annotate", "set annotations", _annotate),
     Entry("top", "tell what nodes and pods use", _top),
     Entry("events", "tell what happened", _events),
+    Entry("explain", "tell what the fields of a kind are", _explain),
     Entry("api-resources", "tell the kinds that the cluster has", _api_resources),
     Entry("api-versions", "tell the versions of its groups", _api_versions),
     Entry("cluster-info", "tell where it is", _cluster_info),
+    Entry("config", "tell and change what the kubeconfig says", _config),
     Entry("version", "tell the versions of client and server", _version),
 )

@@ -42,11 +42,20 @@ def access_by(
     Raises: KubeconfigWrong.
     """
     paths = _paths(environment, path)
-    if not paths and not server:
+    if paths or not server:
+        access = _from_files(files_of(environment, path), context)
+    else:
+        access = Access(server="")
+    return access._replace(server=server) if server else access
+
+
+def files_of(environment: Mapping[str, str], path: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Return the files that are looked at, with what they say. Raises: KubeconfigWrong."""
+    paths = _paths(environment, path)
+    if not paths:
         looked = ", ".join(DEFAULT_PATHS)
         raise KubeconfigWrong(f"no kubeconfig: none of {looked} exists; use --kubeconfig")
-    access = _from_files(paths, context) if paths else Access(server="")
-    return access._replace(server=server) if server else access
+    return [(one, _tree_of(one)) for one in paths]
 
 
 def _paths(environment: Mapping[str, str], path: str) -> list[str]:
@@ -61,11 +70,10 @@ def _paths(environment: Mapping[str, str], path: str) -> list[str]:
     return [one for one in usual if os.path.exists(one)][:1]
 
 
-def _from_files(paths: Sequence[str], context_name: str) -> Access:
-    files = [(one, _tree_of(one)) for one in paths]
+def _from_files(files: "_Files", context_name: str) -> Access:
     chosen = context_name or _first_text(files, "current-context")
     if not chosen:
-        raise KubeconfigWrong(f"{paths[0]}: current-context: is empty; use --context")
+        raise KubeconfigWrong(f"{files[0][0]}: current-context: is empty; use --context")
     home, context = _entry(files, "contexts", "context", chosen)
     cluster_home, cluster = _entry(files, "clusters", "cluster", _text(home, context, "cluster"))
     user_home, user = _entry(files, "users", "user", _text(home, context, "user"))

@@ -1,7 +1,6 @@
 """Rollouts as trees: how far one is, its revisions, and what goes back to one. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from cubectl.session import Failed
 from cubernetes.api.apps.revisions import CHANGE_CAUSE, HASH_LABEL, KEPT_APART, REVISION
@@ -160,24 +159,3 @@ def undone(tree: Tree, one: Tree) -> Tree:
     annotations |= {key: value for key, value in theirs.items() if key not in KEPT_APART}
     metadata = {**tree["metadata"], "annotations": annotations}
     return {**tree, "metadata": metadata, "spec": {**tree["spec"], "template": template_of(one)}}
-
-
-def with_images(tree: Tree, images: dict[str, str]) -> Tree:
-    """Return a workload or a pod with other images, by the container's name or `*` for all.
-
-    Raises: Failed: there is no such container.
-    """
-    spec = tree["spec"]
-    pod_spec: Tree = spec["template"]["spec"] if "template" in spec else spec
-    names = [one["name"] for one in pod_spec["containers"]]
-    for name in images:
-        if name != "*" and name not in names:
-            raise Failed(f'unable to find container named "{name}"')
-    containers: list[Any] = [
-        {**one, "image": images.get(one["name"], images.get("*", one["image"]))}
-        for one in pod_spec["containers"]
-    ]
-    changed = {**pod_spec, "containers": containers}
-    if "template" not in spec:
-        return {**tree, "spec": changed}
-    return {**tree, "spec": {**spec, "template": {**spec["template"], "spec": changed}}}

@@ -19,10 +19,14 @@ ATTEMPTS = 5  # how often an object is read again that somebody else is writing 
 
 
 class Step(NamedTuple):
-    """What one document asks for: change is None where the object is to be created."""
+    """What one document asks for: change is None where the object is to be created.
+
+    live: the object as it stands; None where there is none.
+    """
 
     manifest: Manifest
     change: Tree | None
+    live: Tree | None = None
 
     @property
     def is_needed(self) -> bool:
@@ -52,7 +56,7 @@ def run(options: Namespace, session: Session) -> None:
     for manifest in good:
         title = name_of(manifest.kind, manifest.name)
         if options.dry_run:
-            session.say(f"{title} {_verdict(_step(manifest, session))} (dry run)")
+            session.say(f"{title} {_verdict(step_of(manifest, session))} (dry run)")
             continue
         try:
             session.say(f"{title} {_applied(manifest, session, validation)}")
@@ -69,8 +73,8 @@ def _rehearsed(
     """
 
     def rehearse(manifest: Manifest) -> bool:
-        step = _step(manifest, session)
-        _carry_out(step, session, validation, is_dry=True)
+        step = step_of(manifest, session)
+        carried_out(step, session, validation, is_dry=True)
         return step.is_needed
 
     refused = refusals_of(manifests, rehearse)
@@ -85,12 +89,12 @@ def _wanted_of(manifest: Manifest) -> Tree:
     return threeway.wanted_of(manifest.tree, has_status=manifest.kind.has_status)
 
 
-def _step(manifest: Manifest, session: Session) -> Step:
+def step_of(manifest: Manifest, session: Session) -> Step:
     try:
         live = session.api.get(manifest.kind, manifest.name, manifest.namespace)
     except NotFound:
         return Step(manifest, None)
-    return Step(manifest, change_for(manifest, live))
+    return Step(manifest, change_for(manifest, live), live)
 
 
 def change_for(manifest: Manifest, live: Tree) -> Tree:
@@ -136,31 +140,35 @@ def _check_incarnation(manifest: Manifest, live: Tree) -> None:
             raise Conflict(f"Operation cannot be fulfilled on {title}: metadata.{field}: {told}")
 
 
-def _carry_out(step: Step, session: Session, validation: Validation, *, is_dry: bool) -> None:
+def carried_out(
+    step: Step, session: Session, validation: Validation, *, is_dry: bool
+) -> Tree | None:
+    """Do what a step asks for; return the object then, None where nothing was to be done."""
     manifest = step.manifest
     if step.change is None:
         tree = threeway.annotated(manifest.tree)
-        session.api.create(
+        return session.api.create(
             manifest.kind, tree, manifest.namespace, is_dry=is_dry, validation=validation
         )
-    elif step.change:
-        session.api.patch(
-            manifest.kind,
-            manifest.name,
-            manifest.namespace,
-            step.change,
-            is_dry=is_dry,
-            validation=validation,
-        )
+    if not step.change:
+        return None
+    return session.api.patch(
+        manifest.kind,
+        manifest.name,
+        manifest.namespace,
+        step.change,
+        is_dry=is_dry,
+        validation=validation,
+    )
 
 
 def _applied(manifest: Manifest, session: Session, validation: Validation) -> str:
     """Apply one document; return what became of it. Raises: ApiError."""
     for attempt in range(1, ATTEMPTS + 1):
         # Not within: a document of another state stays one, however often it is read again.
-        step = _step(manifest, session)
+        step = step_of(manifest, session)
         try:
-            _carry_out(step, session, validation, is_dry=False)
+            carried_out(step, session, validation, is_dry=False)
         except (Conflict, AlreadyExists, NotFound) as error:
             # Somebody wrote, made or removed it between our reading and our writing.
             is_ours = not (isinstance(error, NotFound) and step.change is None)

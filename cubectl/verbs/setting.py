@@ -1,33 +1,47 @@
-"""`cubectl set image`: other images for the containers of a workload or a pod."""
+"""`cubectl set`: other images, variables and resources for containers of workloads and pods."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 
-from cubectl.objects.rollouts import with_images
+from cubectl.objects.containers import ALL, with_images, with_resources, with_variables
 from cubectl.objects.targets import targets_in
 from cubectl.output.printers import name_of, safe
 from cubectl.session import Failed, Misused, Session
 from cubectl.verb import Verb
 from cubectl.verbs.rollout import change_object
 from cubernetes.api.errors import ApiError
+from cubernetes.api.notation.jsontext import Tree
+
+# What is said once it is done.
+DONE = {
+    "image": "image updated",
+    "env": "env updated",
+    "resources": "resource requirements updated",
+}
+FORMS = {"image": "CONTAINER=IMAGE, or *=IMAGE for all", "env": "KEY=VALUE, or KEY- to remove it"}
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("field", choices=("image",))
-    parser.add_argument("words", nargs="+", metavar="KIND NAME | KIND/NAME ... CONTAINER=IMAGE ...")
+    parser.usage = (
+        "cubectl set image TARGET ... CONTAINER=IMAGE ... | set env TARGET ... KEY=VALUE ... KEY- "
+        "... | set resources TARGET ... --limits=cpu=1 --requests=memory=64Mi"
+    )
+    parser.add_argument("field", choices=tuple(DONE))
+    parser.add_argument("words", nargs="+", metavar="KIND NAME | KIND/NAME ... CHANGE ...")
+    parser.add_argument("-c", "--containers", default=ALL, metavar="NAME",
+                        help="env, resources: of this container alone")  # fmt: skip
+    parser.add_argument("--limits", default="", help="resources: such as cpu=1,memory=64Mi")
+    parser.add_argument("--requests", default="", help="resources: such as cpu=1,memory=64Mi")
 
 
 def run(options: Namespace, session: Session) -> None:
-    images = dict(_pair(word) for word in options.words if "=" in word)
-    targets = targets_in([word for word in options.words if "=" not in word], session.kinds)
-    if not images:
-        raise Misused("at least one image update is required: CONTAINER=IMAGE")
-    for target in targets:
+    named = [word for word in options.words if not _is_change(word, options.field)]
+    changed = _change(options, options.words[len(named) :])
+    for target in targets_in(named, session.kinds):
         if not target.name:
             raise Misused(f"name which of the {target.kind.plural}")
         try:
-            is_changed = change_object(
-                target, session.namespace, session, lambda tree: with_images(tree, images)
-            )
+            is_changed = change_object(target, session.namespace, session, changed)
         except ApiError as error:
             session.fail(safe(error.message))
         except Failed as error:
@@ -35,14 +49,44 @@ def run(options: Namespace, session: Session) -> None:
         else:
             # As kubectl, nothing is said of what is so already.
             if is_changed:
-                session.say(f"{name_of(target.kind, target.name)} image updated")
+                session.say(f"{name_of(target.kind, target.name)} {DONE[options.field]}")
 
 
-def _pair(word: str) -> tuple[str, str]:
-    name, _, image = word.partition("=")
-    if not name or not image:
-        raise Misused(f"{word!r}: write CONTAINER=IMAGE, or *=IMAGE for all")
-    return name, image
+def _is_change(word: str, field: str) -> bool:
+    return "=" in word or (field == "env" and word.endswith("-"))
+
+
+def _change(options: Namespace, words: Sequence[str]) -> Callable[[Tree], Tree]:
+    """Return what is done to an object. Raises: Misused."""
+    field, name = options.field, options.containers
+    if field == "resources":
+        limits, requests = _amounts(options.limits), _amounts(options.requests)
+        if words or not (limits or requests):
+            raise Misused("you must specify an update to requests or limits: --limits, --requests")
+        return lambda tree: with_resources(tree, name, limits, requests)
+    if not words:
+        raise Misused(f"at least one update is required: {FORMS[field]}")
+    pairs = dict(_pair(word, field) for word in words)
+    if field == "env":
+        return lambda tree: with_variables(tree, name, pairs)
+    images = {key: text for key, text in pairs.items() if text}
+    return lambda tree: with_images(tree, images)
+
+
+def _pair(word: str, field: str) -> tuple[str, str | None]:
+    key, sign, text = word.partition("=")
+    if field == "env" and not sign and word.endswith("-"):
+        key, text = word.removesuffix("-"), ""
+    if not key or not (sign or field == "env") or (field == "image" and not text):
+        raise Misused(f"{word!r}: write {FORMS[field]}")
+    return key, text if sign else None
+
+
+def _amounts(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    if not all(key and amount for key, _, amount in pairs):
+        raise Misused(f"{text[:80]!r}: write amounts as cpu=500m,memory=64Mi")
+    return {key: amount for key, _, amount in pairs}
 
 
 VERB = Verb(configure, run)

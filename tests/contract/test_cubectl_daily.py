@@ -5,6 +5,7 @@ import stat
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,8 @@ kind: ConfigMap
 metadata: {name: a-map, labels: {size: "9"}}
 data: {key: two}
 """
+
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: a, image: a}]}\n"
 
 
 @pytest.fixture
@@ -115,6 +118,143 @@ async def test_a_deployment_is_autoscaled(cluster: Cluster) -> None:
     ):
         told = await cluster.cubectl(line)
         assert (told.code, why in told.err) == (code, True), told.err
+
+
+async def test_variables_and_resources_are_set_and_taken_away(cluster: Cluster) -> None:
+    async def containers() -> dict[str, Any]:
+        tree = json.loads(await cluster.ok("get deploy web -o json"))
+        return {one["name"]: one for one in tree["spec"]["template"]["spec"]["containers"]}
+
+    said = await cluster.ok("set env deploy/web A=1 B=x=y")
+    assert said == "deployment.apps/web env updated\n"
+    pairs = [{"name": "A", "value": "1"}, {"name": "B", "value": "x=y"}]
+    assert [one["env"] for one in (await containers()).values()] == [pairs, pairs]
+    assert await cluster.ok("set env deploy web A=1") == ""
+    await cluster.ok("set env deploy web -c side A- B=2 C=3")
+    env = {name: one.get("env") for name, one in (await containers()).items()}
+    assert env["main"] == pairs
+    assert env["side"] == [{"name": "B", "value": "2"}, {"name": "C", "value": "3"}]
+
+    said = await cluster.ok("set resources deploy web -c main --limits cpu=1,memory=64Mi")
+    assert said == "deployment.apps/web resource requirements updated\n"
+    await cluster.ok("set resources deploy web -c main --limits cpu=2 --requests cpu=500m")
+    found = await containers()
+    assert found["main"]["resources"] == {
+        "limits": {"cpu": "2", "memory": "64Mi"}, "requests": {"cpu": "500m"},
+    }  # fmt: skip
+    assert not found["side"].get("resources")
+    for line, code, why in (
+        ("set env deploy web", 2, "at least one update is required"),
+        ("set env deploy web =x", 2, "write KEY=VALUE"),
+        ("set env deploy web -c none A=1", 1, 'unable to find container named "none"'),
+        ("set env cm a-map A=1", 1, "unable to find container"),
+        ("set resources deploy web", 2, "--limits, --requests"),
+        ("set resources deploy web --limits cpu", 2, "write amounts as"),
+        ("set resources deploy web --limits cpu=many", 1, "quantity"),
+    ):
+        told = await cluster.cubectl(line)
+        assert (told.code, why in told.err) == (code, True), told.err
+
+
+async def test_a_pod_is_run(cluster: Cluster) -> None:
+    line = "run box --image web:1 --env A=1 --port 80 --restart Never -- one two"
+    assert await cluster.ok(line) == "pod/box created\n"
+    pod = json.loads(await cluster.ok("get pod box -o json"))
+    (container,) = pod["spec"]["containers"]
+    assert pod["metadata"]["labels"] == {"run": "box"}
+    assert pod["spec"]["restartPolicy"] == "Never"
+    assert container["args"] == ["one", "two"]
+    assert container["env"] == [{"name": "A", "value": "1"}]
+    assert container["ports"][0]["containerPort"] == 80
+    await cluster.ok("run other --image web:1 -l app=x,tier=y --command -- sleep 9")
+    pod = json.loads(await cluster.ok("get pod other -o json"))
+    assert pod["metadata"]["labels"] == {"app": "x", "tier": "y"}
+    assert pod["spec"]["containers"][0]["command"] == ["sleep", "9"]
+    assert await cluster.ok("run third --image web:1 --dry-run") == "pod/third created (dry run)\n"
+    for line, code, why in (
+        ("run third", 2, "--image"),
+        ("run third --image web:1 --env A", 2, "write KEY=VALUE"),
+        ("run third --image web:1 --rm -it", 2, "unrecognized arguments"),
+        ("run box --image web:1", 1, "already exists"),
+    ):
+        told = await cluster.cubectl(line)
+        assert (told.code, why in told.err) == (code, True), told.err
+
+
+async def test_fields_are_explained(cluster: Cluster) -> None:
+    told = await cluster.ok("explain deploy.spec.template.spec.containers")
+    lines = told.splitlines()
+    assert lines[:3] == ["GROUP:      apps", "KIND:       Deployment", "VERSION:    v1"]
+    assert "FIELD: containers <[]Container>" in lines
+    assert "  image\t<string> -required-" in lines
+    assert "    enum: Always, IfNotPresent, Never" in lines
+    assert "  volumeMounts\t<[]VolumeMount>" in lines
+    assert "<no description>" not in told
+    limits = await cluster.ok("explain pod.spec.containers.resources.limits")
+    assert "FIELD: limits <map[string]Quantity>" in limits
+    assert "FIELDS:" not in limits
+    deep = (await cluster.ok("explain rs --recursive")).splitlines()
+    assert "containerPort\t<integer> -required-" in [line.strip() for line in deep]
+    for line, code, why in (
+        ("explain pod.spec.imgae", 1, 'field "imgae" does not exist'),
+        ("explain pod.spec.hostname.x", 1, 'field "x" does not exist'),
+        ("explain pod..spec", 2, "write KIND.FIELD"),
+        ("explain pots", 2, "there is no kind"),
+    ):
+        said = await cluster.cubectl(line)
+        assert (said.code, why in said.err) == (code, True), said.err
+
+
+async def test_a_node_is_tainted_and_untainted(cluster: Cluster) -> None:
+    async def taints() -> list[tuple[str, str, str]]:
+        tree = json.loads(await cluster.ok("get node n7 -o json"))
+        found = tree["spec"].get("taints") or []
+        return [(one["key"], one.get("value", ""), one["effect"]) for one in found]
+
+    await cluster.ok("create -f -", stdin="apiVersion: v1\nkind: Node\nmetadata: {name: n7}\n")
+    said = await cluster.ok("taint nodes n7 gpu=a:NoSchedule old:NoExecute")
+    assert said == "node/n7 tainted\n"
+    assert await taints() == [("gpu", "a", "NoSchedule"), ("old", "", "NoExecute")]
+    for line, code, why in (
+        ("taint nodes n7 gpu=b:NoSchedule", 1, "n7 already has gpu taint(s) with same effect(s)"),
+        ("taint nodes n7 none-", 1, 'taint "none" not found'),
+        ("taint nodes n7 gpu:NoExecute-", 1, 'taint "gpu:NoExecute" not found'),
+        ("taint nodes n7 gpu=b:Never", 2, "is no taint"),
+        ("taint nodes n7", 2, "at least one taint update is required"),
+        ("taint pods n7 a:NoExecute", 2, "only nodes are tainted"),
+        ("taint nodes a:NoExecute", 2, "name nodes, or choose them by -l, or --all"),
+        ("taint nodes n9 a:NoExecute", 1, "not found"),
+    ):
+        told = await cluster.cubectl(line)
+        assert (told.code, why in told.err) == (code, True), told.err
+    assert await taints() == [("gpu", "a", "NoSchedule"), ("old", "", "NoExecute")]
+    assert await cluster.ok("taint node n7 gpu=b:NoSchedule --overwrite --dry-run") == (
+        "node/n7 modified (dry run)\n"
+    )
+    assert await cluster.ok("taint no n7 gpu=b:NoSchedule old- --overwrite") == "node/n7 modified\n"
+    assert await taints() == [("gpu", "b", "NoSchedule")]
+    assert await cluster.ok("taint nodes --all gpu:NoSchedule-") == "node/n7 untainted\n"
+    assert await taints() == []
+
+
+async def test_what_apply_would_change_is_told_and_not_done(cluster: Cluster) -> None:
+    same = await cluster.cubectl("diff -f -", stdin=DEPLOYMENT)
+    assert (same.code, same.out, same.err) == (0, "", "")
+    changed = DEPLOYMENT.replace("replicas: 2", "replicas: 3").replace("name: a-map", "name: c-map")
+
+    told = await cluster.cubectl("diff -f -", stdin=changed)
+
+    assert told.code == 1
+    lines = told.out.splitlines()
+    assert "--- LIVE/deployment.apps/web" in lines
+    assert "+++ MERGED/configmap/c-map" in lines
+    assert "-  replicas: 2" in lines
+    assert "+  replicas: 3" in lines
+    assert not any("resourceVersion" in line or "last-applied" in line for line in lines)
+    assert await cluster.ok("get deploy web -o jsonpath={.spec.replicas}") == "2"
+    assert (await cluster.cubectl("get cm c-map")).code == 1
+    wrong = await cluster.cubectl("diff -n nowhere -f -", stdin=POD)
+    assert (wrong.code, "not found" in wrong.err) == (2, True)
 
 
 async def test_a_deployment_is_exposed(cluster: Cluster) -> None:

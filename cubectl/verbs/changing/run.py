@@ -1,0 +1,62 @@
+"""`cubectl run`: a pod of one container."""
+
+from argparse import ArgumentParser, Namespace
+
+from cubectl.objects.targets import PODS
+from cubectl.output.printers import name_of
+from cubectl.session import Misused, Session
+from cubectl.verb import Verb
+from cubernetes.api.notation.jsontext import Tree
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.usage = "cubectl run NAME --image=IMAGE [-- ARG ... | --command -- COMMAND ...]"
+    parser.add_argument("name")
+    parser.add_argument("--image", required=True, help="what the container is made of")
+    parser.add_argument("--env", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--port", type=int, default=0, help="that the container listens at")
+    parser.add_argument("-l", "--labels", default="", help="such as app=web; else run=NAME")
+    parser.add_argument("--restart", choices=("Always", "OnFailure", "Never"), default="Always")
+    parser.add_argument("--command", dest="is_command", action="store_true",
+                        help="what stands behind -- is the command, not its arguments")  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="ask the server, change nothing")
+
+
+def run(options: Namespace, session: Session) -> None:
+    pod = pod_for(options, session.namespace)
+    made = session.api.create(PODS, pod, session.namespace, is_dry=options.dry_run)
+    told = " (dry run)" if options.dry_run else ""
+    session.say(f"{name_of(PODS, made['metadata']['name'])} created{told}")
+
+
+def pod_for(options: Namespace, namespace: str) -> Tree:
+    """Return the pod that the options describe. Raises: Misused."""
+    container: Tree = {"name": options.name, "image": options.image}
+    if options.env:
+        pairs = [_pair(word, "--env") for word in options.env]
+        container["env"] = [{"name": key, "value": text} for key, text in pairs]
+    if options.port:
+        container["ports"] = [{"containerPort": options.port}]
+    if options.command:
+        container["command" if options.is_command else "args"] = list(options.command)
+    labels = dict(_pair(word, "--labels") for word in options.labels.split(",") if word)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": options.name,
+            "namespace": namespace,
+            "labels": labels or {"run": options.name},
+        },
+        "spec": {"containers": [container], "restartPolicy": options.restart},
+    }
+
+
+def _pair(word: str, flag: str) -> tuple[str, str]:
+    key, sign, text = word.partition("=")
+    if not key or not sign:
+        raise Misused(f"{flag}: {word[:80]!r}: write KEY=VALUE")
+    return key, text
+
+
+VERB = Verb(configure, run, takes_command=True)
