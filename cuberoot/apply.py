@@ -27,7 +27,7 @@ from cuberoot.cluster import CONTROL_PLANE_LABEL, Cluster
 from cuberoot.host import probe
 from cuberoot.host.journal import Journal, differs
 from cuberoot.host.pending import Pending
-from cuberoot.host.supervision import Supervisor, supervisor_for
+from cuberoot.host.supervision import Condition, Supervisor, supervisor_for
 from cuberoot.host.waiting import NotYet, until
 from cuberoot.program import Place, Program
 from cuberoot.registry import names_of, programs_of
@@ -137,10 +137,10 @@ class Programs:
         """Have those begin anew that run by settings of before; what is stopped stays so."""
         await self._supervisor.prepare()
         pending = self._pending.names
-        for program in self._programs:
-            is_old = program.name in pending
-            if is_old and await self._supervisor.condition(program.name) != "stopped":
-                await self._start(program.name)
+        old = [program.name for program in self._programs if program.name in pending]
+        for program, condition in (await self._supervisor.conditions(*old)).items():
+            if condition != "stopped":
+                await self._start(program)
 
     async def retire(self, program: Program) -> None:
         """Stop a program that is not to be started again."""
@@ -162,15 +162,13 @@ class Programs:
 
     async def stop(self) -> None:
         """Stop everything; pods and service rules go on serving."""
-        for program in reversed(self._programs):
-            await self._supervisor.stop(program.name)
-            self._say(f"{program.name} stopped")
+        names = [program.name for program in reversed(self._programs)]
+        await self._supervisor.stop(*names)
+        for name in names:
+            self._say(f"{name} stopped")
 
-    async def conditions(self) -> dict[str, str]:
-        return {
-            program.name: await self._supervisor.condition(program.name)
-            for program in self._programs
-        }
+    async def conditions(self) -> dict[str, Condition]:
+        return await self._supervisor.conditions(*(program.name for program in self._programs))
 
     async def close(self) -> None:
         await self._supervisor.close()
@@ -204,7 +202,7 @@ class Programs:
         try:
             await until(program, look, deadline_s, self._env.clock)
         except NotYet as error:
-            condition = await self._supervisor.condition(program)
+            condition = (await self._supervisor.conditions(program))[program]
             said = await self._supervisor.last_words(program)
             missing = f"{error.missing} ({program} is {condition})\n{said}"
             raise NotYet(error.what, error.deadline_s, missing.rstrip()) from error

@@ -33,15 +33,15 @@ class Supervisor(Protocol):
 
     async def start(self, program: str) -> None: ...
 
-    async def stop(self, program: str) -> None:
-        """Stop it until it is started, or the machine boots."""
+    async def stop(self, *programs: str) -> None:
+        """Stop them, in this order, until they are started, or the machine boots."""
         ...
 
     async def retire(self, program: str) -> None:
         """Stop it for good: its files are about to be removed, and `prepare` comes after that."""
         ...
 
-    async def condition(self, program: str) -> Condition: ...
+    async def conditions(self, *programs: str) -> dict[str, Condition]: ...
 
     async def last_words(self, program: str) -> str:
         """Return the last lines that a program wrote, or why nobody can read them.
@@ -81,9 +81,10 @@ class Systemd:
     async def start(self, program: str) -> None:
         await self._systemctl("start", _unit(program))
 
-    async def stop(self, program: str) -> None:
-        if await self._state(program) != "inactive":
-            await self._systemctl("stop", _unit(program))
+    async def stop(self, *programs: str) -> None:
+        for program in programs:
+            if await self._state(program) != "inactive":
+                await self._systemctl("stop", _unit(program))
 
     async def retire(self, program: str) -> None:
         await self.stop(program)
@@ -91,7 +92,10 @@ class Systemd:
         if (self._folder / _unit(program)).exists():
             await self._systemctl("disable", _unit(program))
 
-    async def condition(self, program: str) -> Condition:
+    async def conditions(self, *programs: str) -> dict[str, Condition]:
+        return {program: await self._condition(program) for program in programs}
+
+    async def _condition(self, program: str) -> Condition:
         state = await self._state(program)
         if state == "active":
             return "running"
@@ -125,7 +129,10 @@ def _unit(program: str) -> str:
 
 
 class Supervisord:
-    """One supervisord for all programs; it is started when the first program is."""
+    """One supervisord for all programs; it is started when the first program is.
+
+    Each word to it begins a process of Python's: what can be asked or told at once is.
+    """
 
     def __init__(self, env: Env, proc: Path = Path("/proc")) -> None:
         self._env, self._commands, self._proc = env, env.commands, proc
@@ -144,25 +151,22 @@ class Supervisord:
         self._protect()
 
     async def start(self, program: str) -> None:
-        if await self.condition(program) != "running":
-            await self._control("start", program)
+        # One that runs already is no error of supervisorctl's.
+        await self._control("start", program)
 
-    async def stop(self, program: str) -> None:
-        if await self._is_up() and await self.condition(program) != "stopped":
-            await self._control("stop", program)
+    async def stop(self, *programs: str) -> None:
+        conditions = await self.conditions(*programs)
+        if running := [one for one in programs if conditions[one] != "stopped"]:
+            await self._control("stop", *running, deadline_s=STOP_DEADLINE_S * len(running))
 
     async def retire(self, program: str) -> None:
         # It is forgotten once the file does not name it, and `prepare` has it read.
         await self.stop(program)
 
-    async def condition(self, program: str) -> Condition:
-        if not await self._is_up():
-            return "stopped"
-        words = (await self._status(program)).split()
-        state = words[1] if len(words) > 1 else ""
-        if state in ("RUNNING", "STARTING"):
-            return "running"
-        return "failing" if state in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN") else "stopped"
+    async def conditions(self, *programs: str) -> dict[str, Condition]:
+        is_told = programs and await self._is_up()
+        states = await self._states(programs) if is_told else {}
+        return {one: _condition_of(states.get(one, "")) for one in programs}
 
     async def last_words(self, program: str) -> str:
         content = read_or_none(layout.log_file(program)) or b""
@@ -195,26 +199,37 @@ class Supervisord:
         await writer.wait_closed()
         return True
 
-    async def _status(self, program: str) -> str:
+    async def _states(self, programs: Sequence[str]) -> dict[str, str]:
+        """Return the state of each program in supervisord's word."""
         try:
-            return await self._control("status", program)
+            said = await self._control("status", *programs)
         except CommandFailed as error:
             said = error.stdout.decode(errors="replace")
-            # supervisorctl ends with 3 where a program does not run, and still says its state.
-            if error.code == 3:
-                return said
-            # A cut `enable` leaves a program that supervisord has not read of: it does not run.
-            if error.code == 4 and "no such process" in said:
-                return f"{program} STOPPED"
-            raise
+            # supervisorctl ends with 3 where a program does not run, and with 4 where it has not
+            # read of one, as after a cut `enable`; it still says something of each.
+            if error.code not in (3, 4) or set(programs) - _states_in(said).keys():
+                raise
+        return _states_in(said)
 
-    async def _control(self, *words: str) -> str:
+    async def _control(self, *words: str, deadline_s: float = STOP_DEADLINE_S) -> str:
         argv: Sequence[str] = [
             sys.executable, "-m", "supervisor.supervisorctl",
             "-c", str(layout.SUPERVISORD_CONFIG), *words,
         ]  # fmt: skip
-        done = await self._commands.run(argv, deadline_s=STOP_DEADLINE_S)
+        done = await self._commands.run(argv, deadline_s=deadline_s)
         return done.stdout.decode(errors="replace")
+
+
+def _states_in(said: str) -> dict[str, str]:
+    """Return the first word that supervisorctl's status says of each program."""
+    lines = [line.split() for line in said.splitlines()]
+    return {words[0].removesuffix(":"): words[1] for words in lines if len(words) > 1}
+
+
+def _condition_of(state: str) -> Condition:
+    if state in ("RUNNING", "STARTING"):
+        return "running"
+    return "failing" if state in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN") else "stopped"
 
 
 def protect(process: Path) -> None:

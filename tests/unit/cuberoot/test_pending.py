@@ -33,14 +33,14 @@ class Supervised:
         self.starts_left -= 1
         self.done.append(f"start {program}")
 
-    async def stop(self, program: str) -> None:
-        self.done.append(f"stop {program}")
+    async def stop(self, *programs: str) -> None:
+        self.done += [f"stop {program}" for program in programs]
 
     async def retire(self, program: str) -> None:
         self.done.append(f"retire {program}")
 
-    async def condition(self, program: str) -> Condition:
-        return "stopped" if program in self.stopped else "running"
+    async def conditions(self, *programs: str) -> dict[str, Condition]:
+        return {one: "stopped" if one in self.stopped else "running" for one in programs}
 
     async def last_words(self, program: str) -> str:
         return program
