@@ -93,16 +93,23 @@ class Cluster:
 
     async def pid_of(self, node: str, program: str) -> int:
         """Return the pid of a program of ours on a node, as the node's supervisor knows it."""
+        return (await self.pids_of(node, program))[program]
+
+    async def pids_of(self, node: str, *programs: str) -> dict[str, int]:
+        """Return the pid of each, by one question; 0 for what does not run at this moment."""
         argv = [
             sys.executable, "-m", "supervisor.supervisorctl",
-            "-c", "/etc/cubernetes/supervisord.conf", "pid", program,
+            "-c", "/etc/cubernetes/supervisord.conf", "pid", *programs,
         ]  # fmt: skip
-        return int((await self.run(node, argv)).stdout)
+        # It ends with another code than 0 where one of them does not run.
+        ended = await self.run(node, argv, check=False)
+        return dict(zip(programs, map(int, ended.stdout.split()), strict=True))
 
-    async def kill(self, node: str, program: str) -> None:
-        """End a program of ours with -9; its supervisor starts it again."""
-        pid = await self.pid_of(node, program)
-        await self.run(node, ["kill", "-9", str(pid)])
+    async def kill(self, node: str, *programs: str) -> dict[str, int]:
+        """End programs of ours with -9; return their pids. Their supervisor starts them again."""
+        pids = await self.pids_of(node, *programs)
+        await self.run(node, ["kill", "-9", *map(str, pids.values())])
+        return pids
 
 
 async def until(

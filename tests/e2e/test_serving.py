@@ -24,8 +24,6 @@ from tests.e2e.cluster import (
 
 pytestmark = [pytest.mark.lab]
 
-CONTROL_PLANE = ("etcd", "apiserver", "scheduler", "controllers")
-
 
 def web(name: str, replicas: int) -> tuple[ReplicaSet, Service]:
     labels = {"app": name}
@@ -133,20 +131,24 @@ async def test_w13_w15_a_deleted_pod_is_replaced_and_the_service_follows(
     await until("the service leads to the three", follows)
 
 
-@pytest.mark.parametrize("program", [*CONTROL_PLANE, "kubelet", "proxy"])
+@pytest.mark.parametrize(
+    "programs",
+    [("etcd",), ("apiserver",), ("scheduler", "controllers"), ("kubelet", "proxy")],
+    ids=" and ".join,
+)
 async def test_w9_calls_are_answered_while_a_program_is_killed_and_comes_back(
-    cluster: Cluster, client: Client, served: str, program: str
+    cluster: Cluster, client: Client, served: str, programs: tuple[str, ...]
 ) -> None:
+    """What waits for the leases of the dead waits for both at once."""
     before = await containers_of(cluster)
     async with steady_calls(cluster, "n2", f"http://{served}/") as calls:
-        for node in cluster.names if program in ("kubelet", "proxy") else ("n1",):
-            old = await cluster.pid_of(node, program)
-            await cluster.kill(node, program)
+        for node in cluster.names if "kubelet" in programs else ("n1",):
+            old = await cluster.kill(node, *programs)
 
-            async def is_back(node: str = node, old: int = old) -> bool:
-                return await cluster.pid_of(node, program) not in (0, old)
+            async def are_back(node: str = node, old: dict[str, int] = old) -> bool:
+                return await are_anew(cluster, node, old)
 
-            await until(f"{program} on {node} again", is_back)
+            await until(f"{programs} on {node} again", are_back)
         await until("all nodes ready", lambda: all_ready(cluster, client))
         # A change goes through: what was killed works again, not only runs.
         await created(client, "probe", 3)
@@ -154,6 +156,12 @@ async def test_w9_calls_are_answered_while_a_program_is_killed_and_comes_back(
 
     assert calls.failed_count == 0
     assert before <= await containers_of(cluster)
+
+
+async def are_anew(cluster: Cluster, node: str, old: dict[str, int]) -> bool:
+    """True where every program of these pids runs with another one."""
+    now = await cluster.pids_of(node, *old)
+    return all(now[program] not in (0, pid) for program, pid in old.items())
 
 
 async def all_ready(cluster: Cluster, client: Client) -> bool:
