@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 KILL_S = 2.0
+OUTPUT_BYTES_MAX = 64 << 20  # of each output: far beyond what a program says that we ask
+READ_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Commands(Protocol):
         """Run argv to its end.
 
         Raises:
-            CommandFailed: it is missing, exceeded deadline_s (it is killed), or ended non-zero.
+            CommandFailed: it is missing, exceeded deadline_s or OUTPUT_BYTES_MAX (it is killed), or
+                ended non-zero.
         """
         ...
 
@@ -62,9 +65,13 @@ class SystemCommands:
             raise CommandFailed(argv, None, str(error)) from error
         try:
             async with asyncio.timeout(deadline_s):
-                stdout, stderr = await child.communicate()
+                stdout, stderr = await asyncio.gather(_read(child.stdout), _read(child.stderr))
+                await child.wait()
         except TimeoutError as error:
             said = f"no end after {deadline_s} s"
+            raise CommandFailed(argv, None, said) from error
+        except _TooMuch as error:
+            said = f"more than {OUTPUT_BYTES_MAX} bytes of output"
             raise CommandFailed(argv, None, said) from error
         finally:
             # Also when the caller is cancelled: a command never outlives who asked for it.
@@ -74,6 +81,21 @@ class SystemCommands:
             said = stderr.decode(errors="replace")
             raise CommandFailed(argv, child.returncode, said, stdout)
         return Completed(stdout, stderr)
+
+
+class _TooMuch(Exception):
+    """A command does not stop talking."""
+
+
+async def _read(stream: asyncio.StreamReader | None) -> bytes:
+    """Read an output to its end. Raises: _TooMuch."""
+    said: list[bytes] = []
+    length = 0
+    while stream is not None and (part := await stream.read(READ_BYTES)):
+        said.append(part)
+        if (length := length + len(part)) > OUTPUT_BYTES_MAX:
+            raise _TooMuch
+    return b"".join(said)
 
 
 async def _kill(child: asyncio.subprocess.Process) -> None:

@@ -31,7 +31,10 @@ class JoinRequest(Model):
 
 
 class JoinAnswer(Model):
-    """certificates by the names in CERTIFICATES; servers are `https://address:port`."""
+    """certificates by the names in CERTIFICATES; servers are `https://address:port`.
+
+    network: how nodes wire pods, vxlan or cni; cni_config: the text of its configuration list.
+    """
 
     certificates: Mapping[str, str]
     ca: str
@@ -39,6 +42,8 @@ class JoinAnswer(Model):
     service_range: str
     pod_range: str
     cluster_domain: str = "cluster.local"
+    network: str = "vxlan"
+    cni_config: str = ""
 
 
 class TokenWish(Model):

@@ -31,6 +31,11 @@ async def test_a_command_past_its_deadline_is_killed() -> None:
         await SystemCommands().run(["sleep", "60"], deadline_s=0.05)
 
 
+async def test_a_command_that_does_not_stop_talking_is_killed() -> None:
+    with pytest.raises(CommandFailed, match="more than 67108864 bytes of output"):
+        await SystemCommands().run(["yes"])
+
+
 async def test_nothing_in_an_argument_is_read_by_a_shell() -> None:
     done = await SystemCommands().run(["echo", "$(id)", ";", "rm -rf /"])
 

@@ -1,0 +1,1 @@
+"""CNI: how other people's network plugins are configured, called and understood; no kubelet."""
