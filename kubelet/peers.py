@@ -78,7 +78,13 @@ class Peers:
         await self._network.reconcile_peers(peers)
         pod_range = IPv4Network(self._settings.pod_range)
         settings = self._settings
-        bounds = guard.Bounds(pod_range, overlay.PORT, settings.closed_ports, settings.dns_servers)
+        bounds = guard.Bounds(
+            pod_range,
+            overlay.PORT,
+            settings.closed_ports,
+            settings.dns_servers,
+            self._network.wires,
+        )
         self._guard.want(guard.rules_for(bounds, peers))
 
     async def _save(self, peers: tuple[Peer, ...]) -> bool:

@@ -1,10 +1,10 @@
 """The kubelet: informers, workers, node status, lease, peers and logs, until it is told to end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from cubernetes.api.core.node import Node
@@ -28,6 +28,7 @@ from kubelet.devices.book import Shelf, managed
 from kubelet.devices.giving import NO_BENCH, Bench, Devices, bench_of
 from kubelet.devices.registry import DEVICE_KINDS
 from kubelet.drain.look import Connections, KernelConnections
+from kubelet.files.hosts import add_host
 from kubelet.logserver import Uses, serve_logs
 from kubelet.measure.measuring import Measuring, ReadGroups
 from kubelet.measure.tree import read_tree
@@ -83,6 +84,8 @@ class Machine:
     asker: Asker
     facts: Callable[[str, str], MachineFacts]
     resolv_conf: Callable[[], ResolvConf] = ResolvConf
+    # Writes a pod's own names into its /etc/hosts: by the pid of its sandbox, address and names.
+    add_host: Callable[[int, str, Sequence[str]], None] = lambda _pid, _address, _names: None
     # What of memory, disk and process ids is left; one that has no end of them unless told.
     room_left: Callable[[], MachineRoom] = MachineRoom
     # What the groups of pods use; nothing is known of any unless told.
@@ -97,9 +100,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
     runtime = RUNTIMES[settings.runtime](env, Path(settings.runtime_socket))
     return Machine(
         runtime=runtime,
-        network=NETWORKS[settings.network](
-            IPv4Address(settings.address), root / "network.json", env.blocking
-        ),
+        network=NETWORKS[settings.network](settings, root, env),
         volumes=DiskVolumes(root / "volumes", env.commands, env.blocking),
         checkpoint=FileCheckpoint(root),
         host_ports=IptablesHostPorts(env, addresses_here),
@@ -110,6 +111,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         room_left=partial(room_left, root),
         read_groups=partial(read_tree, Path("/proc"), CGROUP_ROOT),
         devices=bench_of(DEVICE_KINDS, root, Path(settings.devices_file)),
+        add_host=add_host,
         resolv_conf=partial(resolv_conf_here, settings.resolv_confs, settings.dns_servers),
     )
 
@@ -199,6 +201,7 @@ class Kubelet:
             resolv_conf=machine.resolv_conf,
             room=lambda: room_of(facts, settings, self._own_node, self._devices.shelf),
             devices=self._devices,
+            add_host=machine.add_host,
         )
 
     async def run(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from cubernetes.client.connect import ClientSettings
+from cubernetes.host.cni.conflist import PATHS as CNI_PATHS
 from cubernetes.host.names.machine import RESOLV_CONFS
 from cubernetes.host.settings import Settings
 
@@ -31,6 +32,9 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     runtime: str = "docker"
     runtime_socket: str = "/var/run/docker.sock"
     network: str = "vxlan"
+    # Of the network "cni": the configuration list as text, and where the plugins' programs are.
+    cni_config: str = ""
+    cni_paths: tuple[str, ...] = CNI_PATHS
     # Of the whole cluster: a packet that claims to come from there must come in by a pod's wire.
     pod_range: str = "10.244.0.0/16"
     # TCP ports of nodes at which pods have no business: etcd's two and the kubelet's.

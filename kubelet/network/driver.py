@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class NetworkTrouble(Exception):
@@ -32,6 +32,30 @@ class Damage:
     why: str = ""
 
 
+class PortWish(NamedTuple):
+    """A port of the node that leads to one of the pod; host_ip empty: at every address."""
+
+    host_ip: str
+    host_port: int
+    protocol: str  # tcp, udp
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class PodWishes:
+    """What a network may know of a pod beside its uid. 0 bits a second is no limit."""
+
+    namespace: str = ""
+    name: str = ""
+    sandbox_id: str = ""
+    ports: tuple[PortWish, ...] = ()
+    ingress_bits_s: int = 0
+    egress_bits_s: int = 0
+
+
+NO_WISHES = PodWishes()
+
+
 class News(Protocol):
     """Set whenever something may have happened to the network, by whomever."""
 
@@ -43,18 +67,35 @@ class News(Protocol):
 class NetworkDriver(Protocol):
     """Every method is idempotent: the kubelet repeats it after a crash."""
 
+    @property
+    def wires(self) -> tuple[str, ...]:
+        """Return the devices that pods' packets come in by, as iptables' patterns.
+
+        None where that is not known: then no rule can tell a pod's packet by its way in.
+        """
+        ...
+
+    @property
+    def maps_ports(self) -> bool:
+        """Return whether attach leads the ports of the node that a pod wishes."""
+        ...
+
     async def prepare(self, pod_cidr: IPv4Network) -> None:
         """Make this node ready to carry pods with addresses from pod_cidr."""
         ...
 
-    async def reserve(self, pod_uid: str) -> IPv4Address:
+    async def reserve(self, pod_uid: str) -> IPv4Address | None:
         """Return the address that the pod will have, before there is a namespace to give it to.
+
+        None: the plugins that give addresses tell none before attach.
 
         Raises: NetworkTrouble, with "no address left" where the node's range is used up.
         """
         ...
 
-    async def attach(self, pod_uid: str, netns: str) -> IPv4Address:
+    async def attach(
+        self, pod_uid: str, netns: str, wishes: PodWishes = NO_WISHES, /
+    ) -> IPv4Address:
         """Give the pod's network namespace (a path) its interface, address and routes.
 
         A pod that is attached keeps its address, also over a restart of the kubelet.

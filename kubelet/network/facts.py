@@ -146,7 +146,8 @@ def _hangs_on(part: Part, value: Value, device: Part, made: Value) -> bool:
 class Here:
     """Where this node stands: its address, the card that has it, its range, the overlay's number.
 
-    has_ipv6: the kernel knows IPv6, so that it must be kept from the pods' wires.
+    has_ipv6: the kernel knows IPv6, so that it must be kept from the pods' wires. refuses_range:
+    each pod has a route of its own, so that the range's other addresses can be refused.
     """
 
     address: IPv4Address
@@ -156,6 +157,7 @@ class Here:
     vni: int
     port: int
     has_ipv6: bool = True
+    refuses_range: bool = True
 
 
 def node_wanted(here: Here, overlay: Overlay) -> Facts:
@@ -166,9 +168,10 @@ def node_wanted(here: Here, overlay: Overlay) -> Facts:
         _of_node(Kind.STATE): State(here.mtu_bytes, is_up=True),
         _of_node(Kind.ADDRESS, f"{here.pod_cidr.network_address}/32"): "",
         Part(Kind.SETTING, "", "", "ipv4/ip_forward"): "1",
-        # Without it a packet to a free address would leave by the default route, its sender wait.
-        Part(Kind.ROUTE, "", "", str(here.pod_cidr)): Route(UNREACHABLE),
     }
+    if here.refuses_range:
+        # Without it a packet to a free address would leave by the default route, its sender wait.
+        wanted[Part(Kind.ROUTE, "", "", str(here.pod_cidr))] = Route(UNREACHABLE)
     for name, value in _wire_settings(DEVICE, is_pods=False, has_ipv6=here.has_ipv6):
         wanted[_of_node(Kind.SETTING, name)] = value
     for mac, node in overlay.forwarding.items():

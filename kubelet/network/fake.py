@@ -10,8 +10,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from cubernetes.host.env import Env
 from kubelet.network import ipam
-from kubelet.network.driver import Damage, NetworkTrouble, News, Peer
-from kubelet.network.overlay import Overlay, overlay_for
+from kubelet.network.driver import NO_WISHES, Damage, NetworkTrouble, News, Peer, PodWishes
+from kubelet.network.overlay import WIRES, Overlay, overlay_for
 
 CALL_S = 0.01
 
@@ -51,6 +51,14 @@ class FakeNetwork:
         self._overlay = Overlay()
         self._attached: set[str] = set()  # in this life: no other pod is looked after
 
+    @property
+    def wires(self) -> tuple[str, ...]:
+        return (WIRES,)
+
+    @property
+    def maps_ports(self) -> bool:
+        return False
+
     async def prepare(self, pod_cidr: IPv4Network) -> None:
         await self._asked()
         found = self._fabric.addresses
@@ -58,7 +66,9 @@ class FakeNetwork:
             self._fabric.addresses = ipam.Addresses(pod_cidr)
         self._is_prepared = True
 
-    async def attach(self, pod_uid: str, netns: str) -> IPv4Address:
+    async def attach(
+        self, pod_uid: str, netns: str, _wishes: PodWishes = NO_WISHES, /
+    ) -> IPv4Address:
         address = await self.reserve(pod_uid)
         self._fabric.namespaces[pod_uid] = netns
         self._fabric.cut -= {pod_uid}

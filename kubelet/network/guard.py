@@ -18,14 +18,13 @@ from ipaddress import IPv4Address, IPv4Network
 
 from cubernetes.host.packetfilter.ruleset import Chain, Owner, Rule, RuleSet
 from kubelet.network.driver import Peer
+from kubelet.network.overlay import WIRES
 
 SOURCES, IN, FORWARD = "CUBE-GUARD", "CUBE-GUARD-IN", "CUBE-GUARD-FWD"
 OUT = "CUBE-GUARD-OUT"
 OVERLAY, NODES = "CUBE-GUARD-OVERLAY", "CUBE-GUARD-NODES"
 OWNER = Owner(frozenset({SOURCES, OUT, IN, FORWARD, OVERLAY, NODES}))
 
-# Every wire of ours, and the overlay's device: what pods' packets come in by.
-WIRES = "cube+"
 DROP: Rule = ("-j", "DROP")
 # As iptables-save spells NOTRACK.
 NOTRACK: Rule = ("-j", "CT", "--notrack")
@@ -38,13 +37,15 @@ class Bounds:
 
     pod_range: of the whole cluster. overlay_port: UDP. closed_ports: TCP ports of nodes at which
     pods have no business. resolvers: where this node answers questions about names: pods and the
-    node itself may ask there, machines of its network may not.
+    node itself may ask there, machines of its network may not. wires: the devices that pods'
+    packets come in by; none where that is not known, and then pods are known by their addresses.
     """
 
     pod_range: IPv4Network
     overlay_port: int
     closed_ports: tuple[int, ...]
     resolvers: tuple[str, ...] = ()
+    wires: tuple[str, ...] = (WIRES,)
 
 
 def rules_for(bounds: Bounds, peers: Iterable[Peer]) -> RuleSet:
@@ -54,7 +55,7 @@ def rules_for(bounds: Bounds, peers: Iterable[Peer]) -> RuleSet:
         Chain("raw", SOURCES): tuple(_sources(bounds)),
         Chain("mangle", IN): tuple(_inwards(bounds)),
         Chain("mangle", FORWARD): tuple(_forwards(bounds)),
-        Chain("mangle", OVERLAY): tuple(_overlay(nodes)),
+        Chain("mangle", OVERLAY): tuple(_overlay(nodes, bounds)),
         Chain("mangle", NODES): tuple(("-d", f"{node}/32", *DROP) for node in nodes),
     }
     jumps: dict[Chain, tuple[Rule, ...]] = {
@@ -79,29 +80,59 @@ def _sources(bounds: Bounds) -> Iterator[Rule]:
     yield from _untracked(bounds)
     # A node that speaks to its own overlay address does so by lo.
     yield ("-i", "lo", "-j", "RETURN")
-    yield ("-i", WIRES, "-m", "rpfilter", "--invert", *DROP)
-    # Else it would be masqueraded, and arrive elsewhere in this node's name.
-    yield ("-s", str(bounds.pod_range), "!", "-i", WIRES, *DROP)
+    for wire in bounds.wires:
+        yield ("-i", wire, "-m", "rpfilter", "--invert", *DROP)
+    if bounds.wires:
+        # Else it would be masqueraded, and arrive elsewhere in this node's name.
+        yield from _but_by_wires(bounds, "-i", ("-s", str(bounds.pod_range)))
+
+
+def _but_by_wires(bounds: Bounds, way: str, ends: Rule, what: Rule = ()) -> Iterator[Rule]:
+    """Drop what goes another way than by a pod's wire; nothing else of the chain is about it.
+
+    ends: its source or destination, which iptables writes before the way; what: the rest.
+    """
+    *others, last = bounds.wires
+    for wire in others:
+        yield (*ends, way, wire, *what, "-j", "RETURN")
+    yield (*ends, "!", way, last, *what, *DROP)
 
 
 def _inwards(bounds: Bounds) -> Iterator[Rule]:
     yield (*_udp(bounds.overlay_port), "-j", OVERLAY)
     if bounds.closed_ports:
-        yield ("-i", WIRES, *_tcp(bounds.closed_ports), *DROP)
+        for pods in _of_pods(bounds):
+            yield (*pods, *_tcp(bounds.closed_ports), *DROP)
     if bounds.resolvers:
         yield ("-i", "lo", "-j", "RETURN")
     for resolver in bounds.resolvers:
-        yield ("-d", f"{resolver}/32", "!", "-i", WIRES, *DROP)
+        asked = ("-d", f"{resolver}/32")
+        if bounds.wires:
+            yield from _but_by_wires(bounds, "-i", asked)
+        else:
+            yield ("!", "-s", str(bounds.pod_range), *asked, *DROP)
+
+
+def _of_pods(bounds: Bounds) -> Iterator[Rule]:
+    """Yield what tells a pod's packet: the wire that it came in by, else its source."""
+    if not bounds.wires:
+        yield ("-s", str(bounds.pod_range))
+    for wire in bounds.wires:
+        yield ("-i", wire)
 
 
 def _forwards(bounds: Bounds) -> Iterator[Rule]:
-    yield ("!", "-o", WIRES, *_udp(bounds.overlay_port), *DROP)
+    if bounds.wires:
+        yield from _but_by_wires(bounds, "-o", (), _udp(bounds.overlay_port))
     if bounds.closed_ports:
-        yield ("-i", WIRES, "!", "-o", WIRES, *_tcp(bounds.closed_ports), "-j", NODES)
+        beyond = ("!", "-o", bounds.wires[0]) if len(bounds.wires) == 1 else ()
+        for pods in _of_pods(bounds):
+            yield (*pods, *beyond, *_tcp(bounds.closed_ports), "-j", NODES)
 
 
-def _overlay(nodes: Iterable[IPv4Address]) -> Iterator[Rule]:
-    yield ("-i", WIRES, *DROP)
+def _overlay(nodes: Iterable[IPv4Address], bounds: Bounds) -> Iterator[Rule]:
+    for pods in _of_pods(bounds):
+        yield (*pods, *DROP)
     for node in nodes:
         yield ("-s", f"{node}/32", "-j", "RETURN")
     yield DROP

@@ -15,6 +15,7 @@ from kubelet.network.driver import Peer
 
 DEVICE = "cube-vxlan"
 PORT = 8472  # UDP, on every node
+WIRES = "cube+"  # every wire of ours, and the overlay's device: what pods' packets come in by
 GATEWAY = IPv4Address("169.254.1.1")  # every pod's next hop; its MAC is known, nobody answers ARP
 OVERHEAD_BYTES = 50  # outer Ethernet, IPv4, UDP and VXLAN headers
 ROUTE_PROTOCOL = 203  # marks our routes among others' (`ip route` shows `proto 203`)

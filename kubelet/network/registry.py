@@ -1,19 +1,47 @@
 """The pod networks that a node's settings can name."""
 
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from cubernetes.host.blocking import Blocking
+from cubernetes.host.cni.conflist import conflist_of
+from cubernetes.host.cni.plugins import Plugins
+from cubernetes.host.env import Env
 from kubelet.network.carriers.vxlan import VxlanCarrier
+from kubelet.network.cni.driver import CniNetwork
+from kubelet.network.cni.records import Records
 from kubelet.network.driver import NetworkDriver
+from kubelet.network.pool import AddressPool
 from kubelet.network.routed import RoutedNetwork
+from kubelet.settings import KubeletSettings
+
+CHECKPOINT = "network.json"
 
 
-def _vxlan(address: IPv4Address, checkpoint: Path, blocking: Blocking) -> NetworkDriver:
-    return RoutedNetwork(VxlanCarrier(address, blocking), checkpoint, blocking)
+def _vxlan(settings: KubeletSettings, root: Path, env: Env) -> NetworkDriver:
+    carrier = VxlanCarrier(IPv4Address(settings.address), env.blocking)
+    return RoutedNetwork(carrier, root / CHECKPOINT, env.blocking)
 
 
-# Each is made from the node's address, the path of its checkpoint and a place for calls that may
-# block. A fake needs its fabric.
-NETWORKS: Mapping[str, Callable[[IPv4Address, Path, Blocking], NetworkDriver]] = {"vxlan": _vxlan}
+def _cni(settings: KubeletSettings, root: Path, env: Env) -> NetworkDriver:
+    """Raises: ConflistInvalid."""
+    conflist = conflist_of(settings.cni_config)
+    address, blocking = IPv4Address(settings.address), env.blocking
+    by_node = conflist.is_by_node
+    return CniNetwork(
+        conflist,
+        Plugins(env.commands, blocking, settings.cni_paths),
+        Records(root / "cni"),
+        IPv4Network(settings.pod_range),
+        blocking,
+        pool=AddressPool(root / CHECKPOINT, blocking) if by_node else None,
+        carrier=VxlanCarrier(address, blocking, refuses_range=False) if by_node else None,
+    )
+
+
+# Each is made from the kubelet's settings, the folder of its state and the environment. A fake
+# needs its fabric.
+NETWORKS: Mapping[str, Callable[[KubeletSettings, Path, Env], NetworkDriver]] = {
+    "vxlan": _vxlan,
+    "cni": _cni,
+}

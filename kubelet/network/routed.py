@@ -18,20 +18,15 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from cubernetes.host.blocking import Blocking
-from cubernetes.host.durable.files import read_or_none, write_atomic
-from cubernetes.host.log import Log
-from kubelet.network import facts, ipam, links, overlay
+from kubelet.network import facts, links, overlay
 from kubelet.network.carriers.carrier import Carrier
 from kubelet.network.carriers.settling import LOOK, act, carry_out, mended
-from kubelet.network.driver import Damage, NetworkTrouble, News, Peer
+from kubelet.network.driver import NO_WISHES, Damage, News, Peer, PodWishes
 from kubelet.network.dump import Space
 from kubelet.network.facts import Facts
 from kubelet.network.look import news_of, same_namespace, settings_at, space_at
 from kubelet.network.namespace import OWN, netlink
-
-RECORD = ("network", "record")
-
-log = Log(__name__)
+from kubelet.network.pool import AddressPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +51,34 @@ class RoutedNetwork:
     def __init__(
         self, carrier: Carrier, checkpoint: Path, blocking: Blocking, *, netns: str = OWN
     ) -> None:
-        self._carrier, self._checkpoint = carrier, checkpoint
+        self._carrier, self._pool = carrier, AddressPool(checkpoint, blocking)
         self._blocking, self._netns = blocking, netns
-        self._addresses: ipam.Addresses | None = None
         self._wired: dict[str, Wired] = {}
         self._lock = asyncio.Lock()
+
+    @property
+    def wires(self) -> tuple[str, ...]:
+        return (overlay.WIRES,)
+
+    @property
+    def maps_ports(self) -> bool:
+        return False
 
     async def prepare(self, pod_cidr: IPv4Network) -> None:
         async with act("prepare", self._lock):
             space = await self._off(space_at, self._netns)
             await self._carrier.prepare(space, pod_cidr)
-            recorded = await self._blocking.run(RECORD, partial(self._recorded, pod_cidr))
-            await self._keep(ipam.adopted(recorded, facts.pods_found(space)))
+            await self._pool.open(pod_cidr, facts.pods_found(space))
 
     async def reserve(self, pod_uid: str) -> IPv4Address:
         async with act("reserve", self._lock):
-            return await self._taken(pod_uid)
+            return await self._pool.taken(pod_uid)
 
-    async def attach(self, pod_uid: str, netns: str) -> IPv4Address:
+    async def attach(
+        self, pod_uid: str, netns: str, _wishes: PodWishes = NO_WISHES, /
+    ) -> IPv4Address:
         async with act("attach", self._lock):
-            address = await self._taken(pod_uid)
+            address = await self._pool.taken(pod_uid)
             before = self._wired.get(pod_uid)
             if before is None or not same_namespace(before.handle, netns):
                 handle = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
@@ -89,10 +92,10 @@ class RoutedNetwork:
             self._let_go(pod_uid)
             async with netlink(self._netns) as node:
                 await links.remove_device(node, overlay.host_end(pod_uid))
-            await self._keep(ipam.freed(self._prepared(), pod_uid))
+            await self._pool.freed(pod_uid)
 
     async def attached(self) -> Mapping[str, IPv4Address]:
-        return dict(self._prepared().held)
+        return dict(self._pool.held)
 
     async def reconcile_peers(self, peers: Iterable[Peer]) -> None:
         async with act("reconcile peers", self._lock):
@@ -103,7 +106,7 @@ class RoutedNetwork:
 
     async def mend(self) -> Sequence[Damage]:
         async with act("mend", self._lock):
-            if self._addresses is None:
+            if not self._pool.is_open:
                 return ()
             space = await self._off(space_at, self._netns)
             found = await self._carrier.mend(space)
@@ -144,43 +147,7 @@ class RoutedNetwork:
         if wired is not None:
             os.close(wired.handle)
 
-    async def _taken(self, pod_uid: str) -> IPv4Address:
-        """Return the pod's address, recorded before it is used: nobody else is ever given it."""
-        try:
-            addresses, address = ipam.taken(self._prepared(), pod_uid)
-        except ipam.NoAddressLeft as error:
-            raise NetworkTrouble(f"no address left: {error}") from error
-        await self._keep(addresses)
-        return address
-
-    def _prepared(self) -> ipam.Addresses:
-        if self._addresses is None:
-            raise NetworkTrouble("the network of this node is not prepared")
-        return self._addresses
-
-    def _recorded(self, pod_cidr: IPv4Network) -> ipam.Addresses:
-        """Return the checkpoint, or an empty one: the interfaces that exist tell the rest."""
-        content = read_or_none(self._checkpoint)
-        if content is None:
-            return ipam.Addresses(pod_cidr)
-        try:
-            found = ipam.from_checkpoint(content)
-        except ipam.CheckpointInvalid as error:
-            log.warning("address checkpoint unreadable, rebuilding", error=error)
-            return ipam.Addresses(pod_cidr)
-        if found.pod_cidr == pod_cidr:
-            return found
-        log.warning("pod range changed", before=found.pod_cidr, now=pod_cidr)
-        return ipam.Addresses(pod_cidr)
-
-    async def _keep(self, addresses: ipam.Addresses) -> None:
-        if addresses != self._addresses:
-            content = ipam.checkpoint(addresses)
-            await self._blocking.run(RECORD, partial(write_atomic, self._checkpoint, content))
-            self._addresses = addresses
-
     def _forget(self) -> None:
         for uid in sorted(self._wired):
             self._let_go(uid)
-        self._checkpoint.unlink(missing_ok=True)
-        self._addresses = None
+        self._pool.remove_checkpoint()

@@ -66,7 +66,8 @@ def own_ports(settings: KubeletSettings) -> tuple[HostPort, ...]:
     """Return the ports of this node that no pod may take: its programs', and the overlay's."""
     serving = settings.serving.port if settings.serving is not None else 0
     own = {HostPort("TCP", port) for port in (serving, settings.metrics_port) if port}
-    own |= {HostPort("UDP", overlay.PORT)} if settings.network == "vxlan" else set()
+    # A CNI configuration of the node's ranges has our overlay between the nodes.
+    own |= {HostPort("UDP", overlay.PORT)} if settings.network in ("vxlan", "cni") else set()
     others = (word.partition("/") for word in settings.ports_in_use)
     return tuple(sorted(own | {HostPort(kind, int(port)) for port, _, kind in others}))
 

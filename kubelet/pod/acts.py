@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from cubernetes.api.causes import cause_of
 from cubernetes.api.core.pod import Pod, is_ready
@@ -13,9 +14,11 @@ from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from kubelet.drain.draining import Draining, are_roads_closed
 from kubelet.files.contents import Content, mark_of
+from kubelet.network.driver import NetworkTrouble
 from kubelet.objects.origins import Origins, given_variables
 from kubelet.pod.decisions import plan, specs
 from kubelet.pod.decisions.security import needs_image_user, security_of
+from kubelet.pod.decisions.wishes import wishes_of
 from kubelet.pod.hooks import Hooks
 from kubelet.pod.images import container_path, ensure_image
 from kubelet.pod.parts import Parts
@@ -43,7 +46,7 @@ class Acts:
         # tell them of another.
         address = await self._parts.network.reserve(self._uid)
         host = await self._parts.env.blocking.run(RESOLV_CONF, self._parts.resolv_conf)
-        spec = specs.sandbox_spec(pod, attempt, str(address), self._parts.settings, host)
+        spec = specs.sandbox_spec(pod, attempt, str(address or ""), self._parts.settings, host)
         async with self._parts.starts.sandbox():
             self.sandbox = await self._parts.runtime.start_sandbox(spec)
         await self._join_network(pod, self.sandbox)
@@ -204,9 +207,22 @@ class Acts:
                 log.debug("pod was gone already", pod=pod.ref)
 
     async def _join_network(self, pod: Pod, sandbox: Container) -> None:
-        address = await self._parts.network.attach(self._uid, f"/proc/{sandbox.pid}/ns/net")
+        network, netns = self._parts.network, f"/proc/{sandbox.pid}/ns/net"
+        address = await network.attach(self._uid, netns, wishes_of(pod, sandbox.id))
         self._wired_id = sandbox.id
-        self._parts.host_ports.lead(pod, str(address))
+        if await network.reserve(self._uid) is None:
+            await self._tell_own_names(pod, sandbox, str(address))
+        if not network.maps_ports:
+            self._parts.host_ports.lead(pod, str(address))
+
+    async def _tell_own_names(self, pod: Pod, sandbox: Container, address: str) -> None:
+        """Let a pod find itself by its names: its address was not known when it was made."""
+        names = specs.own_names(pod, self._parts.settings)
+        write = partial(self._parts.add_host, sandbox.pid, address, names)
+        try:
+            await self._parts.env.blocking.run(("pod", f"{self._uid}/hosts"), write)
+        except OSError as error:
+            raise NetworkTrouble(f"/etc/hosts of the pod: {error}") from error
 
     async def _leave_network(self) -> None:
         held = await self._parts.network.attached()

@@ -1,6 +1,6 @@
 """What a pod's worker works with: the drivers, the client and the limits of this node."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,3 +69,4 @@ class Parts:
     resolv_conf: Callable[[], ResolvConf]
     room: Callable[[], Room]
     devices: Devices
+    add_host: Callable[[int, str, Sequence[str]], None]

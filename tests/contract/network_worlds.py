@@ -15,13 +15,15 @@ from kubelet.network.carriers.vxlan import VxlanCarrier
 from kubelet.network.driver import NetworkDriver, Peer
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.network.namespace import inside
-from kubelet.network.overlay import ROUTE_PROTOCOL, host_end
+from kubelet.network.overlay import OVERHEAD_BYTES, ROUTE_PROTOCOL, host_end
 from kubelet.network.routed import RoutedNetwork
 
 NODES = {"a": IPv4Address("192.0.2.1"), "b": IPv4Address("192.0.2.2")}
 RANGES = {"a": IPv4Network("10.244.1.0/24"), "b": IPv4Network("10.244.2.0/24")}
+POD_RANGE = IPv4Network("10.244.0.0/16")
 ANSWER_MAX_S = 1.0
-UDP_HEADERS_BYTES = 28
+CABLE_BYTES, UDP_HEADERS_BYTES = 1500, 28
+PAYLOAD_BYTES_MAX = CABLE_BYTES - OVERHEAD_BYTES - UDP_HEADERS_BYTES
 
 
 def peer(node: str) -> Peer:
@@ -30,6 +32,11 @@ def peer(node: str) -> Peer:
 
 class World(Protocol):
     """Two nodes, a and b, that can reach each other."""
+
+    @property
+    def overhead_bytes(self) -> int:
+        """Return what the network takes of each packet between nodes."""
+        ...
 
     def driver(self, node: str) -> NetworkDriver:
         """Return a new driver for a node, as a kubelet that has just started makes it."""
@@ -70,6 +77,8 @@ class FakeWorld:
     def __init__(self) -> None:
         self.fabrics = {node: FakeFabric() for node in NODES}
 
+    overhead_bytes = OVERHEAD_BYTES
+
     def driver(self, node: str) -> NetworkDriver:
         return FakeNetwork(Env(), self.fabrics[node])
 
@@ -90,7 +99,8 @@ class FakeWorld:
         there = next((node for node in pods if address in pods[node].values()), None)
         if here is None or there is None:
             return False
-        return has_route(here, there) and has_route(there, here) and payload_bytes <= 1422
+        is_small = payload_bytes <= PAYLOAD_BYTES_MAX
+        return has_route(here, there) and has_route(there, here) and is_small
 
     def cut_wire(self, node: str, pod_uid: str) -> None:
         self.fabrics[node].cut_off(pod_uid)
@@ -110,6 +120,11 @@ class FakeWorld:
 
 class RealWorld:
     """Two namespaces and a veth pair as their cable; all names are of this one test's own."""
+
+    overhead_bytes = OVERHEAD_BYTES
+    made: tuple[str, ...] = (
+        "cube",
+    )  # what the names of the devices begin with that a network makes
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._prefix = folder, f"cubetest-{secrets.token_hex(3)}"
@@ -200,7 +215,7 @@ class RealWorld:
     def reboot(self, node: str) -> None:
         for row in self.shows(node, "-br", "link").splitlines():
             name = row.split()[0].split("@")[0]
-            if name.startswith("cube"):
+            if name.startswith(self.made):
                 self.shows(node, "link", "del", name)
         self.shows(node, "route", "flush", "proto", str(ROUTE_PROTOCOL))
 
@@ -216,6 +231,11 @@ class RealWorld:
         """Run a command in a namespace."""
         argv = ["ip", "netns", "exec", namespace, *command.split()]
         subprocess.run(argv, check=True, capture_output=True, timeout=10)
+
+    def stdout(self, node: str, command: str) -> str:
+        """Return what a command says in a node's namespace."""
+        argv = ["ip", "netns", "exec", self.node(node), *command.split()]
+        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
 
     def answers_arp(self, namespace: str, address: IPv4Address) -> bool:
         """Ask who has an address; tell whether the kernel learnt a MAC for it."""

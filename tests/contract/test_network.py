@@ -1,4 +1,4 @@
-"""What every network driver promises the kubelet; run on the fake and on the kernel's VXLAN."""
+"""What every network driver promises the kubelet; run on the fake, VXLAN and CNI plugins."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
+from tests.contract.cni_worlds import BridgeWorld, reason_without_plugins
 from tests.contract.network_worlds import (
+    CABLE_BYTES,
     RANGES,
+    UDP_HEADERS_BYTES,
     FakeWorld,
     RealWorld,
     World,
@@ -18,15 +21,19 @@ from tests.contract.network_worlds import (
     reason_to_skip,
 )
 
+REAL = [pytest.param(name, marks=pytest.mark.root) for name in ("vxlan", "cni")]
 
-@pytest.fixture(params=["fake", pytest.param("vxlan", marks=pytest.mark.root)])
+
+@pytest.fixture(params=["fake", *REAL])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "fake":
         yield FakeWorld()
         return
     if reason := reason_to_skip():
         pytest.skip(f"no network namespaces: {reason}")
-    real = RealWorld(tmp_path)
+    if request.param == "cni" and (reason := reason_without_plugins()):
+        pytest.skip(f"no CNI plugins: {reason}")
+    real = BridgeWorld(tmp_path) if request.param == "cni" else RealWorld(tmp_path)
     try:
         yield real
     finally:
@@ -78,9 +85,9 @@ async def test_a_packet_of_full_size_gets_through_whole_and_a_larger_one_is_refu
     await a.attach("left", left)
     there = await b.attach("right", right)
 
-    # 1500 on the cable, less 50 for the overlay, less 28 for IPv4 and UDP.
-    assert world.reaches(left, there, payload_bytes=1422)
-    assert not world.reaches(left, there, payload_bytes=1423)
+    whole = CABLE_BYTES - world.overhead_bytes - UDP_HEADERS_BYTES
+    assert world.reaches(left, there, payload_bytes=whole)
+    assert not world.reaches(left, there, payload_bytes=whole + 1)
 
 
 async def test_a_reserved_address_is_the_one_that_the_pod_gets(world: World) -> None:

@@ -34,9 +34,11 @@ class VxlanCarrier:
         vni: int = VNI,
         port: int = overlay.PORT,
         netns: str = OWN,
+        refuses_range: bool = True,
     ) -> None:
         self._node_address, self._blocking = node_address, blocking
         self._vni, self._port, self._netns = vni, port, netns
+        self._refuses_range = refuses_range
         self._here: Here | None = None
         # None: this life has not heard of its peers yet, and leaves them as they were.
         self._overlay: overlay.Overlay | None = None
@@ -98,6 +100,7 @@ class VxlanCarrier:
             vni=self._vni,
             port=self._port,
             has_ipv6=(SYSCTLS / "ipv6").exists(),
+            refuses_range=self._refuses_range,
         )
 
     def _sides(self, space: Space) -> tuple[Facts, Facts]:

@@ -46,11 +46,11 @@ def sandbox_spec(
 ) -> SandboxSpec:
     """Return what the runtime is asked for; a pod finds its own name at its own address.
 
-    host: what the node's resolv.conf says.
+    address: empty where none is known before the sandbox runs. host: what the node's resolv.conf
+    says.
     """
-    hostname = (pod.spec.hostname or pod.metadata.name)[:HOSTNAME_MAX].rstrip("-.")
+    hostname = hostname_of(pod)
     names = names_for(pod, settings.dns_servers, settings.cluster_domain, host)
-    full = full_name(pod, hostname, settings.cluster_domain)
     return SandboxSpec(
         pod_uid=pod.metadata.uid,
         pod_name=pod.metadata.name,
@@ -60,7 +60,7 @@ def sandbox_spec(
         dns_servers=names.servers,
         dns_searches=names.searches,
         dns_options=names.options,
-        extra_hosts={name: address for name in (full, hostname) if name},
+        extra_hosts=dict.fromkeys(own_names(pod, settings), address) if address else {},
         host_aliases=tuple(
             (name, alias.ip) for alias in pod.spec.host_aliases for name in alias.hostnames
         ),
@@ -68,6 +68,17 @@ def sandbox_spec(
         oom_score_adj=SANDBOX_OOM_SCORE,
         sysctls=sysctls_of(pod),
     )
+
+
+def hostname_of(pod: Pod) -> str:
+    return (pod.spec.hostname or pod.metadata.name)[:HOSTNAME_MAX].rstrip("-.")
+
+
+def own_names(pod: Pod, settings: KubeletSettings) -> tuple[str, ...]:
+    """Return the names by which a pod finds itself."""
+    hostname = hostname_of(pod)
+    full = full_name(pod, hostname, settings.cluster_domain)
+    return tuple(name for name in (full, hostname) if name)
 
 
 def container_spec(  # noqa: PLR0913  what a container is made from, each from its own source

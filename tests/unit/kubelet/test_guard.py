@@ -5,7 +5,17 @@ from ipaddress import IPv4Address, IPv4Network
 
 from cubernetes.host.packetfilter.ruleset import Chain, Found, restore_text
 from kubelet.network.driver import Peer
-from kubelet.network.guard import IN, NODES, OUT, OVERLAY, OWNER, SOURCES, Bounds, rules_for
+from kubelet.network.guard import (
+    FORWARD,
+    IN,
+    NODES,
+    OUT,
+    OVERLAY,
+    OWNER,
+    SOURCES,
+    Bounds,
+    rules_for,
+)
 from kubelet.network.overlay import DEVICE, host_end
 
 BOUNDS = Bounds(IPv4Network("10.244.0.0/16"), 8472, (10250, 2379))
@@ -61,6 +71,48 @@ def test_what_names_are_asked_is_not_tracked_and_only_pods_and_the_node_may_ask(
         ("-d", "169.254.20.10/32", "!", "-i", "cube+", "-j", "DROP"),
     )
     assert {one.chain for one in rules.chains} <= OWNER.names
+
+
+def test_of_several_wires_each_lets_its_pods_pass_and_nothing_else_does() -> None:
+    bounds = replace(BOUNDS, wires=("cube+", "cni0"), resolvers=("169.254.20.10",))
+    rules = rules_for(bounds, PEERS)
+    sources, forward = rules.chains[Chain("raw", SOURCES)], rules.chains[Chain("mangle", FORWARD)]
+    overlay = ("-p", "udp", "-m", "udp", "--dport", "8472")
+
+    assert sources[-4:] == (
+        ("-i", "cube+", "-m", "rpfilter", "--invert", "-j", "DROP"),
+        ("-i", "cni0", "-m", "rpfilter", "--invert", "-j", "DROP"),
+        ("-s", "10.244.0.0/16", "-i", "cube+", "-j", "RETURN"),
+        ("-s", "10.244.0.0/16", "!", "-i", "cni0", "-j", "DROP"),
+    )
+    assert forward[:2] == (
+        ("-o", "cube+", *overlay, "-j", "RETURN"),
+        ("!", "-o", "cni0", *overlay, "-j", "DROP"),
+    )
+    assert rules.chains[Chain("mangle", IN)][-2:] == (
+        ("-d", "169.254.20.10/32", "-i", "cube+", "-j", "RETURN"),
+        ("-d", "169.254.20.10/32", "!", "-i", "cni0", "-j", "DROP"),
+    )
+    assert rules.chains[Chain("mangle", OVERLAY)][:2] == (
+        ("-i", "cube+", "-j", "DROP"),
+        ("-i", "cni0", "-j", "DROP"),
+    )
+
+
+def test_where_no_wire_is_known_pods_are_known_by_their_addresses() -> None:
+    bounds = replace(BOUNDS, wires=(), resolvers=("169.254.20.10",))
+    rules = rules_for(bounds, PEERS)
+    pods, ports = (
+        ("-s", "10.244.0.0/16"),
+        ("-p", "tcp", "-m", "multiport", "--dports", "2379,10250"),
+    )
+
+    assert not [rule for rule in rules.chains[Chain("raw", SOURCES)] if "rpfilter" in rule]
+    inwards = rules.chains[Chain("mangle", IN)]
+    assert (*pods, *ports, "-j", "DROP") in inwards
+    assert inwards[-1] == ("!", *pods, "-d", "169.254.20.10/32", "-j", "DROP")
+    assert rules.chains[Chain("mangle", FORWARD)] == ((*pods, *ports, "-j", NODES),)
+    assert rules.chains[Chain("mangle", OVERLAY)][0] == (*pods, "-j", "DROP")
 
 
 def test_a_node_that_knows_no_other_takes_no_overlay_packets() -> None:

@@ -1,0 +1,316 @@
+"""The CNI driver: pods are wired by plugins that the administrator chose; we call and remember.
+
+A configuration that says `usePodCidr` gives out the range of each node: the addresses are then
+ours, asked for by name, and our overlay carries packets between the nodes. With any other the
+plugins give addresses and carry packets, and no peer concerns this driver.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from cubernetes.host.blocking import Blocking
+from cubernetes.host.cni.conflist import Conflist, for_node, wires_of
+from cubernetes.host.cni.plugins import PluginFailed, Plugins
+from cubernetes.host.cni.results import Result
+from cubernetes.host.log import Log
+from kubelet.network import links
+from kubelet.network.carriers.carrier import Carrier
+from kubelet.network.carriers.settling import LOOK, act
+from kubelet.network.cni.looks import (
+    NOWHERE,
+    Look,
+    let_bridges_be_filtered,
+    look_at,
+    looks_of,
+    place_of,
+)
+from kubelet.network.cni.records import Record, Records
+from kubelet.network.cni.telling import args_for, judged, runtime_for
+from kubelet.network.driver import NO_WISHES, Damage, NetworkTrouble, News, Peer, PodWishes
+from kubelet.network.look import news_of, space_at
+from kubelet.network.namespace import OWN, netlink
+from kubelet.network.overlay import WIRES
+from kubelet.network.pool import AddressPool
+from kubelet.network.rtnetlink import NetlinkError
+
+RECORD = ("network", "cni records")
+PARALLEL_MAX = 8
+RESET_S = 100.0
+
+log = Log(__name__)
+
+
+class CniNetwork:
+    """The pod network of one node, in the network namespace at netns (by default our own).
+
+    pool: where the addresses are this node's to give. carrier: of packets to other nodes, where
+    the plugins carry none.
+    """
+
+    def __init__(  # noqa: PLR0913  its parts, each with a life of its own
+        self,
+        conflist: Conflist,
+        plugins: Plugins,
+        records: Records,
+        pod_range: IPv4Network,
+        blocking: Blocking,
+        *,
+        pool: AddressPool | None,
+        carrier: Carrier | None,
+        netns: str = OWN,
+    ) -> None:
+        self._conflist, self._plugins, self._disk = conflist, plugins, records
+        self._pod_range, self._blocking, self._netns = pod_range, blocking, netns
+        self._pool, self._carrier = pool, carrier
+        self._bound: Conflist | None = None
+        self._records: dict[str, Record] = {}
+        self._wired: set[str] = set()  # in this life: no other pod is looked after
+        self._checked = ""
+        self._lock, self._gate = asyncio.Lock(), asyncio.Semaphore(PARALLEL_MAX)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def wires(self) -> tuple[str, ...]:
+        wires = wires_of(self._conflist)
+        return (WIRES, *wires) if wires and self._carrier is not None else wires
+
+    @property
+    def maps_ports(self) -> bool:
+        return self._conflist.can("portMappings")
+
+    async def prepare(self, pod_cidr: IPv4Network) -> None:
+        async with act("prepare", self._lock):
+            bound = self._conflist
+            if "bridge" in bound.types:
+                let_bridges_be_filtered(self._netns)
+            if self._carrier is not None:
+                await self._carrier.prepare(await self._off(space_at, self._netns), pod_cidr)
+                bound = for_node(bound, pod_cidr, self._carrier.here.mtu_bytes)
+            self._records = await self._blocking.run(RECORD, self._disk.load_records)
+            if self._pool is not None:
+                await self._pool.open(pod_cidr, self._addresses())
+            self._bound = bound
+        await self._collect(bound)
+
+    async def reserve(self, pod_uid: str) -> IPv4Address | None:
+        async with act("reserve", self._lock):
+            self._prepared()
+            return await self._pool.taken(pod_uid) if self._pool is not None else None
+
+    async def attach(
+        self, pod_uid: str, netns: str, wishes: PodWishes = NO_WISHES, /
+    ) -> IPv4Address:
+        async with self._turn(pod_uid, "attach"):
+            bound, wish = self._prepared(), await self.reserve(pod_uid)
+            place = await self._off(place_of, netns)
+            if place == NOWHERE:
+                raise NetworkTrouble(f"attach: there is no network namespace at {netns}")
+            record = self._records.get(pod_uid)
+            if record is not None and record.address and record.place == place:
+                look = (await self._off(looks_of, (record,), self._netns)).get(pod_uid)
+                if look is not None and look.is_whole:
+                    self._wired.add(pod_uid)
+                    return IPv4Address(record.address)
+            if record is not None:
+                await self._take_back(record)
+            wanted = Record(
+                uid=pod_uid,
+                netns=netns,
+                place=place,
+                config=bound.tree,
+                args=args_for(pod_uid, wishes, wish),
+                runtime=runtime_for(wishes, wish),
+            )
+            self._wired.add(pod_uid)
+            return await self._add(wanted)
+
+    async def detach(self, pod_uid: str) -> None:
+        async with self._turn(pod_uid, "detach"):
+            self._wired.discard(pod_uid)
+            record = self._records.get(pod_uid)
+            if record is not None:
+                await self._take_back(record)
+                await self._blocking.run(RECORD, partial(self._disk.remove_record, pod_uid))
+                del self._records[pod_uid]
+            if self._pool is not None:
+                async with self._lock:
+                    await self._pool.freed(pod_uid)
+
+    async def attached(self) -> Mapping[str, IPv4Address]:
+        self._prepared()
+        return dict(self._pool.held if self._pool is not None else self._addresses())
+
+    async def reconcile_peers(self, peers: Iterable[Peer]) -> None:
+        async with act("reconcile peers", self._lock):
+            self._prepared()
+            if self._carrier is not None:
+                await self._carrier.reconcile_peers(peers)
+
+    def news(self) -> AbstractContextManager[News]:
+        return news_of(self._netns)
+
+    async def mend(self) -> Sequence[Damage]:
+        if self._bound is None:
+            return ()
+        found: list[Damage] = []
+        async with act("mend", self._lock):
+            if self._carrier is not None:
+                found += await self._carrier.mend(await self._off(space_at, self._netns))
+            known = [self._records[uid] for uid in sorted(self._wired & self._records.keys())]
+            whole = [one for one in known if one.address]
+            looks = await self._off(looks_of, whole, self._netns)
+        for uid, look in looks.items():
+            if look.lost:
+                found += await self._mended(uid, ", ".join(look.lost))
+        return found + await self._check_next(looks)
+
+    async def reset(self) -> None:
+        async with act("reset", self._lock, RESET_S):
+            known = await self._blocking.run(RECORD, self._disk.load_records)
+            failures = await asyncio.gather(*(self._forgotten(one) for one in known.values()))
+            if left := [one for one in failures if one]:
+                raise NetworkTrouble("; ".join(left))
+            async with netlink(self._netns) as node:
+                for name in sorted(await self._blocking.run(RECORD, self._disk.devices)):
+                    await links.remove_device(node, name)
+            if self._carrier is not None:
+                await self._carrier.reset()
+            if self._pool is not None:
+                await self._blocking.run(RECORD, self._pool.remove_checkpoint)
+            await self._blocking.run(RECORD, self._disk.remove_all)
+            self._records, self._bound = {}, None
+            self._wired.clear()
+
+    async def _forgotten(self, record: Record) -> str:
+        """Take a pod off and forget it; return why not."""
+        async with self._gate:
+            try:
+                await self._take_back(record)
+            except PluginFailed as error:
+                return f"pod {record.uid}: {error}"
+        await self._blocking.run(RECORD, partial(self._disk.remove_record, record.uid))
+        return ""
+
+    async def _add(self, wanted: Record) -> IPv4Address:
+        """Have the plugins wire a pod. What they are asked is on disk first, as what may be half.
+
+        Raises: PluginFailed, NetworkTrouble.
+        """
+        await self._keep(wanted)
+        before = await self._off(space_at, self._netns)
+        attachment = wanted.attachment(wanted.netns)
+        result = await self._plugins.add(wanted.conflist, attachment)
+        try:
+            others = {uid: one for uid, one in self._addresses().items() if uid != wanted.uid}
+            asked = self._pool.held.get(wanted.uid) if self._pool is not None else None
+            address = judged(result, self._pod_range, others, asked)
+            look = await self._off(look_at, wanted, address, result.hosts, self._netns)
+            look.check(address)
+        except NetworkTrouble:
+            await self._plugins.delete_if_can(wanted.conflist, attachment, result.tree)
+            raise
+        await self._note_devices(result, set(before.links) | {look.host_end})
+        done = msgspec.structs.replace(
+            wanted,
+            result=result.tree,
+            address=str(address),
+            marks=tuple(sorted(look.marks)),
+            hosts=result.hosts,
+        )
+        await self._keep(done)
+        return address
+
+    async def _note_devices(self, result: Result, known: set[str]) -> None:
+        """Remember what the plugins made for all pods, such as a bridge: reset removes it."""
+        if made := set(result.hosts) - known:
+            await self._blocking.run(RECORD, partial(self._disk.add_devices, made))
+
+    async def _take_back(self, record: Record) -> None:
+        """Have the plugins take a pod off. Raises: PluginFailed.
+
+        A namespace that is gone, or is another one by the same path, is not named to them.
+        """
+        is_there = await self._off(place_of, record.netns) == record.place
+        netns = record.netns if is_there else ""
+        await self._plugins.delete(record.conflist, record.attachment(netns), record.result)
+
+    async def _mended(self, uid: str, what: str) -> list[Damage]:
+        """Have a pod taken off and wired again; tell it, and why it could not be."""
+        try:
+            async with self._turn(uid, "mend"):
+                record = self._records.get(uid)
+                if record is None or not record.address:
+                    return []
+                await self._take_back(record)
+                empty = msgspec.structs.replace(record, result=None, marks=())
+                await self._add(empty)
+        except NetworkTrouble as error:
+            return [Damage(what, uid, why=str(error))]
+        return [Damage(what, uid)]
+
+    async def _check_next(self, looks: Mapping[str, Look]) -> list[Damage]:
+        """Have the plugins check one pod: at each look the next, for each check is processes."""
+        whole = sorted(uid for uid, look in looks.items() if look.is_whole)
+        if not whole or not self._conflist.checks:
+            return []
+        self._checked = next((uid for uid in whole if uid > self._checked), whole[0])
+        record = self._records.get(self._checked)
+        if record is None or record.result is None:
+            return []
+        try:
+            attachment = record.attachment(record.netns)
+            await self._plugins.check(record.conflist, attachment, record.result)
+        except (PluginFailed, OSError) as error:
+            # What cannot be checked may be whole: only the plugin's own word has a pod rewired.
+            if isinstance(error, PluginFailed) and error.is_its_word:
+                return await self._mended(record.uid, str(error))
+            log.warning("pod not checked", pod=record.uid, why=error)
+        return []
+
+    async def _collect(self, bound: Conflist) -> None:
+        """Have plugins free what no pod of ours has; a failure keeps nothing from working."""
+        if not bound.collects:
+            return
+        valid = [one.attachment(one.netns) for one in self._records.values()]
+        try:
+            await self._plugins.collect(bound, valid)
+        except (PluginFailed, OSError) as error:
+            log.warning("CNI plugins have not collected", why=error)
+
+    def _addresses(self) -> dict[str, IPv4Address]:
+        known = self._records.values()
+        return {one.uid: IPv4Address(one.address) for one in known if one.address}
+
+    async def _keep(self, record: Record) -> None:
+        await self._blocking.run(RECORD, partial(self._disk.save_record, record))
+        self._records[record.uid] = record
+
+    def _prepared(self) -> Conflist:
+        if self._bound is None:
+            raise NetworkTrouble("the network of this node is not prepared")
+        return self._bound
+
+    async def _off[**P, T](self, look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Look in a thread: a hundred pods must not hold up the loop."""
+        return await self._blocking.run(LOOK, partial(look, *args, **kwargs))
+
+    @asynccontextmanager
+    async def _turn(self, uid: str, what: str) -> AsyncGenerator[None, None]:
+        """Do one thing with a pod at a time, and tell failure in the kubelet's words.
+
+        Every call of a plugin has a deadline, so that this ends.
+        """
+        turn = self._turns.setdefault(uid, asyncio.Lock())
+        try:
+            async with turn, self._gate:
+                yield
+        except PluginFailed as error:
+            raise NetworkTrouble(str(error)) from error
+        except (NetlinkError, OSError) as error:
+            raise NetworkTrouble(f"{what}: {error}") from error

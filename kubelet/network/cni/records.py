@@ -1,0 +1,87 @@
+"""What was asked of CNI plugins for each pod, and what they answered: a file each, on disk first.
+
+A plugin must be asked to DEL with what it was asked to ADD with, also by a kubelet that has begun
+again and by a configuration that has changed since.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from cubernetes.host.cni.conflist import Conflist, ConflistInvalid, conflist_in
+from cubernetes.host.cni.plugins import Attachment
+from cubernetes.host.durable.files import read_or_none, write_atomic
+from cubernetes.host.log import Log
+
+log = Log(__name__)
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One pod's interface.
+
+    address: empty where ADD has not answered. place: device and inode of the namespace, so that
+    another one by the same path is not taken for it. marks: what was seen when all was right; none
+    where ADD has not answered. hosts: devices of the node that the result tells of.
+    """
+
+    uid: str
+    netns: str
+    place: tuple[int, int]
+    config: Mapping[str, object]
+    args: Mapping[str, object] = msgspec.field(default_factory=dict)
+    runtime: Mapping[str, object] = msgspec.field(default_factory=dict)
+    result: Mapping[str, object] | None = None
+    address: str = ""
+    marks: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def conflist(self) -> Conflist:
+        return conflist_in(self.config)
+
+    def attachment(self, netns: str) -> Attachment:
+        """Return what a plugin is to be told, with the namespace by this path."""
+        return Attachment(self.uid, netns, args=self.args, runtime=self.runtime)
+
+
+class Records:
+    """A folder. Every call may block: it belongs on a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._devices = folder, folder / "devices.made"
+
+    def load_records(self) -> dict[str, Record]:
+        """Return what was saved; what cannot be read is left out, and told."""
+        found = {}
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                record = msgspec.json.decode(path.read_bytes(), type=Record)
+                _ = record.conflist
+            except (OSError, ValueError, ConflistInvalid) as error:
+                log.warning("record of a CNI attachment ignored", path=path, why=error)
+                continue
+            found[record.uid] = record
+        return found
+
+    def save_record(self, record: Record) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(self._folder / f"{record.uid}.json", msgspec.json.encode(record))
+
+    def remove_record(self, uid: str) -> None:
+        (self._folder / f"{uid}.json").unlink(missing_ok=True)
+
+    def devices(self) -> set[str]:
+        """Return the devices of the node that plugins have made, and that stay without pods."""
+        return set((read_or_none(self._devices) or b"").decode().split())
+
+    def add_devices(self, names: set[str]) -> None:
+        if names - (before := self.devices()):
+            write_atomic(self._devices, "\n".join(sorted(before | names)).encode())
+
+    def remove_all(self) -> None:
+        """Remove the folder, with all that is ours in it."""
+        if self._folder.is_dir():
+            for path in (*self._folder.glob("*.json"), self._devices):
+                path.unlink(missing_ok=True)
+            self._folder.rmdir()

@@ -1,0 +1,47 @@
+"""What a pod's network may know of the pod: its names, its ports of the node, its limits."""
+
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.hostport import ANY_ADDRESS
+from cubernetes.api.core.podspec.spec import lasting_containers
+from cubernetes.api.quantities import Quantity, QuantityInvalid
+from kubelet.network.driver import NetworkTrouble, PodWishes, PortWish
+
+# In bits a second. Networks whose plugins can limit obey them; others know no limits.
+INGRESS, EGRESS = "kubernetes.io/ingress-bandwidth", "kubernetes.io/egress-bandwidth"
+
+
+def wishes_of(pod: Pod, sandbox_id: str) -> PodWishes:
+    """Raises: NetworkTrouble: an annotation is no rate."""
+    return PodWishes(
+        namespace=pod.metadata.namespace,
+        name=pod.metadata.name,
+        sandbox_id=sandbox_id,
+        ports=tuple(
+            PortWish(
+                "" if port.host_ip in ANY_ADDRESS else port.host_ip,
+                port.host_port,
+                port.protocol.lower(),
+                port.container_port,
+            )
+            for container in lasting_containers(pod.spec)
+            for port in container.ports
+            if port.host_port
+        ),
+        ingress_bits_s=_rate(pod, INGRESS),
+        egress_bits_s=_rate(pod, EGRESS),
+    )
+
+
+def _rate(pod: Pod, annotation: str) -> int:
+    text = pod.metadata.annotations.get(annotation, "")
+    if not text:
+        return 0
+    try:
+        rate = Quantity(text).whole
+    except QuantityInvalid as error:
+        raise NetworkTrouble(f"metadata.annotations[{annotation}]: {error}") from error
+    if rate < 1:
+        raise NetworkTrouble(
+            f"metadata.annotations[{annotation}]: must be more than 0: {text[:40]!r}"
+        )
+    return rate
