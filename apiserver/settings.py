@@ -79,6 +79,9 @@ class Settings(SettingsBase, frozen=True, kw_only=True):
     pod_range: str = "10.244.0.0/16"
     # The ports of every node that services may have: both ends belong to it.
     node_port_range: str = "30000-32767"
+    # How the nodes wire pods, and of the kind cni the configuration list: joining nodes are told.
+    network: str = "vxlan"
+    cni_config: str = ""
     # Under which the names of services are; joining nodes are told it.
     cluster_domain: str = "cluster.local"
     limits: Limits = msgspec.field(default_factory=Limits)

@@ -11,12 +11,19 @@ import click
 
 from cubernetes.api.errors import ApiError
 from cubernetes.client.outcome import Trouble
+from cubernetes.host.cni.conflist import CONFIG_BYTES_MAX, ConflistInvalid, conflist_of
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.settings import SettingsInvalid
 from cuberoot import node, optional, tokens
 from cuberoot.apply import NotClean, NotInitialised
-from cuberoot.cluster import PROGRAMS_ANNOTATION, ProxyBackend, Ranges
+from cuberoot.cluster import (
+    PROGRAMS_ANNOTATION,
+    NetworkKind,
+    PodNetwork,
+    ProxyBackend,
+    Ranges,
+)
 from cuberoot.host.alone import Busy, alone
 from cuberoot.host.waiting import NotYet
 from cuberoot.join import JoinRefused
@@ -27,8 +34,8 @@ from lab.cli import lab
 
 # What the world or the user did wrong; anything else is a bug of ours and shows its story.
 REFUSALS = (
-    Busy, NotClean, NotFit, NotInitialised, NotYet, JoinRefused, ApiError, Trouble, CommandFailed,
-    SettingsInvalid, UnknownProgram, FileExistsError, OSError,
+    Busy, ConflistInvalid, NotClean, NotFit, NotInitialised, NotYet, JoinRefused, ApiError, Trouble,
+    CommandFailed, SettingsInvalid, UnknownProgram, FileExistsError, OSError,
 )  # fmt: skip
 
 
@@ -80,17 +87,46 @@ def main() -> None:
     help="Addresses of the nodes' network that services of type LoadBalancer are given, such as "
     "192.0.2.240/28 or 192.0.2.8-192.0.2.12. Given again, it takes the place of the one before.",
 )
-def init(
+@click.option(
+    "--network",
+    type=click.Choice(["vxlan", "cni"]),
+    help="How pods are wired on every node; by default ours, vxlan.",
+)
+@click.option(
+    "--cni-config",
+    type=click.File("rb"),
+    help="With --network cni: the configuration list (.conflist) of the plugins.",
+)
+def init(  # noqa: PLR0913  one option each
     manifest: BinaryIO | None,
     service_range: str,
     pod_range: str,
     node_port_range: str,
     load_balancer_pool: str,
+    network: NetworkKind | None,
+    cni_config: BinaryIO | None,
 ) -> None:
     """Make this machine the control plane of a new cluster (and a node of it)."""
     content = manifest.read() if manifest else None
+    pods = _pod_network(network, cni_config)
     ranges = Ranges(service_range, pod_range, node_port_range, load_balancer_pool)
-    carried_out(lambda env: node.init(content, ranges, env, say), is_alone=True)
+    carried_out(lambda env: node.init(content, ranges, pods, env, say), is_alone=True)
+
+
+def _pod_network(kind: NetworkKind | None, config: BinaryIO | None) -> PodNetwork | None:
+    """Return what the options say; None: they say nothing."""
+    if config is None:
+        if kind == "cni":
+            raise click.UsageError("--network cni needs --cni-config FILE.conflist")
+        return PodNetwork(kind) if kind else None
+    if kind != "cni":
+        raise click.UsageError("--cni-config is for --network cni")
+    try:
+        text = config.read(CONFIG_BYTES_MAX + 1).decode()
+        conflist_of(text)
+    except ValueError as error:  # ConflistInvalid and UnicodeDecodeError are
+        raise click.BadParameter(str(error), param_hint="--cni-config") from error
+    return PodNetwork(kind, text)
 
 
 @main.command()

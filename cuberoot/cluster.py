@@ -21,6 +21,7 @@ PROGRAMS_ANNOTATION = "cubernetes.io/programs"
 
 type Role = Literal["control-plane", "worker"]
 type ProxyBackend = Literal["iptables", "nftables"]
+type NetworkKind = Literal["vxlan", "cni"]
 
 
 class Ranges(NamedTuple):
@@ -30,6 +31,13 @@ class Ranges(NamedTuple):
     pods: str
     node_ports: str
     load_balancer_pool: str
+
+
+class PodNetwork(NamedTuple):
+    """How pods are wired: by us, or by the CNI plugins of a configuration list (its text)."""
+
+    kind: NetworkKind = "vxlan"
+    cni_config: str = ""
 
 
 class Cluster(Settings, frozen=True, kw_only=True):
@@ -51,6 +59,9 @@ class Cluster(Settings, frozen=True, kw_only=True):
     # those of type LoadBalancer.
     node_port_range: str = "30000-32767"
     load_balancer_pool: str = ""
+    # The pod network of every node; and of the kind cni, which plugins it calls.
+    network: NetworkKind = "vxlan"
+    cni_config: str = ""
     # What this node's proxy writes its rules in.
     proxy_backend: ProxyBackend = "iptables"
     python: str
@@ -66,6 +77,10 @@ class Cluster(Settings, frozen=True, kw_only=True):
     @property
     def is_control_plane(self) -> bool:
         return self.role == "control-plane"
+
+    @property
+    def pod_network(self) -> PodNetwork:
+        return PodNetwork(self.network, self.cni_config)
 
 
 def node_of(manifest: bytes | None, host_name: str, address: str) -> Node:

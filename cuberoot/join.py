@@ -29,7 +29,7 @@ from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cuberoot import certificates, layout, pki
-from cuberoot.cluster import API_PORT, Cluster
+from cuberoot.cluster import API_PORT, Cluster, NetworkKind, PodNetwork
 from cuberoot.compile import READABLE
 from cuberoot.host.journal import Journal
 from cuberoot.host.pending import Pending
@@ -56,6 +56,7 @@ class Ticket(NamedTuple):
     service_range: str
     pod_range: str
     cluster_domain: str
+    network: PodNetwork
 
 
 async def joined(
@@ -123,7 +124,19 @@ async def _signed(
         service_range=answer.service_range,
         pod_range=answer.pod_range,
         cluster_domain=answer.cluster_domain,
+        network=_network_of(answer),
     )
+
+
+def _network_of(answer: JoinAnswer) -> PodNetwork:
+    try:
+        kind = msgspec.convert(answer.network, NetworkKind)
+    except msgspec.ValidationError as error:
+        raise JoinRefused(
+            f"the cluster's pod network is {answer.network[:40]!r}, which this version does not "
+            "have: install the version that its control plane runs"
+        ) from error
+    return PodNetwork(kind, answer.cni_config)
 
 
 def write_certificates(ticket: Ticket, journal: Journal) -> None:

@@ -22,6 +22,7 @@ from cuberoot.cluster import (
     API_PORT,
     CONTROL_PLANE_LABEL,
     Cluster,
+    PodNetwork,
     ProxyBackend,
     Ranges,
     Role,
@@ -31,6 +32,7 @@ from cuberoot.host import probe
 from cuberoot.host.alone import alone
 from cuberoot.host.facts import facts_of_this_machine
 from cuberoot.host.journal import Journal
+from cuberoot.host.plugins import lacks_of_network
 from cuberoot.plan import Facts, Lack, advice_for, lacks_of, ports_of
 from cuberoot.registry import enabled_in, optional_for
 
@@ -44,13 +46,24 @@ class NotFit(Exception):
         self.lacks = lacks
 
 
-async def init(manifest: bytes | None, ranges: Ranges, env: Env, say: Say) -> None:
-    """Make this machine a control plane; finishes what an interrupted run has left."""
+async def init(
+    manifest: bytes | None, ranges: Ranges, network: PodNetwork | None, env: Env, say: Say
+) -> None:
+    """Make this machine a control plane; finishes what an interrupted run has left.
+
+    network: None: what an earlier run said, else ours.
+    """
     _check_ranges(ranges)
     known = apply.known_cluster()
     if known is not None and not known.is_control_plane:
         raise NotInitialised("this machine is a worker of a cluster: run cuberoot reset first")
-    cluster = known or await _new_cluster(manifest, ranges, env, say)
+    if known is not None and network not in (None, known.pod_network):
+        raise NotInitialised(
+            f"this cluster's pod network is {known.network}, and stays so while it lives: "
+            "cuberoot reset on every node, then init"
+        )
+    wanted = network or PodNetwork()
+    cluster = known or await _new_cluster(manifest, ranges, wanted, env, say)
     if ranges.load_balancer_pool:
         cluster = msgspec.structs.replace(cluster, load_balancer_pool=ranges.load_balancer_pool)
     journal = Journal()
@@ -71,8 +84,10 @@ async def _give_role(cluster: Cluster, env: Env) -> None:
         await client.close()
 
 
-async def _new_cluster(manifest: bytes | None, ranges: Ranges, env: Env, say: Say) -> Cluster:
-    facts, node, enabled = await _fit_node(manifest, "control-plane", env, say)
+async def _new_cluster(
+    manifest: bytes | None, ranges: Ranges, network: PodNetwork, env: Env, say: Say
+) -> Cluster:
+    facts, node, enabled = await _fit_node(manifest, "control-plane", env, say, network)
     return Cluster(
         role="control-plane",
         node_name=node.metadata.name,
@@ -83,6 +98,8 @@ async def _new_cluster(manifest: bytes | None, ranges: Ranges, env: Env, say: Sa
         pod_range=ranges.pods,
         node_port_range=ranges.node_ports,
         load_balancer_pool=ranges.load_balancer_pool,
+        network=network.kind,
+        cni_config=network.cni_config,
         python=apply.python_here(),
         etcd=facts.tools["etcd"],
         supervision="systemd" if facts.is_systemd else "supervisord",
@@ -91,9 +108,15 @@ async def _new_cluster(manifest: bytes | None, ranges: Ranges, env: Env, say: Sa
 
 
 async def _fit_node(
-    manifest: bytes | None, role: Role, env: Env, say: Say
+    manifest: bytes | None,
+    role: Role,
+    env: Env,
+    say: Say,
+    network: PodNetwork | None = None,
 ) -> tuple[Facts, Node, tuple[str, ...]]:
     """Return this machine, the Node that it is to be, and the optional programs it is to run.
+
+    network: that of the cluster, where it is known already.
 
     Raises: NotFit, BadRequest, Invalid.
     """
@@ -106,6 +129,7 @@ async def _fit_node(
     enabled = enabled_in(node, role)
     busy = facts.busy_ports & set(ports_of(role, enabled))
     lacks = lacks_of(replace(facts, busy_ports=busy), role, node.address)
+    lacks += await lacks_of_network(network or PodNetwork(), env)
     if lacks:
         raise NotFit(lacks)
     for advice in advice_for(facts):
@@ -168,6 +192,8 @@ async def join(
             service_range=ticket.service_range,
             pod_range=ticket.pod_range,
             cluster_domain=ticket.cluster_domain,
+            network=ticket.network.kind,
+            cni_config=ticket.network.cni_config,
             python=apply.python_here(),
             supervision="systemd" if facts.is_systemd else "supervisord",
             enabled=enabled,
@@ -176,6 +202,9 @@ async def join(
     # Also where this machine has joined before: that run may have been cut while it wrote them.
     apply.write_node(known, Journal())
     say(f"files written under {layout.CONFIG}")
+    # What the network needs is known only now. Once it is there, the same command goes on.
+    if lacks := await lacks_of_network(known.pod_network, env):
+        raise NotFit(lacks)
     await Programs(known, env, say).start()
 
 

@@ -101,6 +101,8 @@ async def join(backend: Backend, call: Call) -> Response:
         service_range=settings.service_range,
         pod_range=settings.pod_range,
         cluster_domain=settings.cluster_domain,
+        network=settings.network,
+        cni_config=settings.cni_config,
     )
     return Response(200, encode(answer))
 

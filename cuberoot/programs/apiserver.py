@@ -46,6 +46,8 @@ def settings(site: Site) -> ApiServerSettings:
         etcd_quota_bytes=cluster.store_quota_bytes,
         service_range=cluster.service_range,
         pod_range=cluster.pod_range,
+        network=cluster.network,
+        cni_config=cluster.cni_config,
         cluster_domain=cluster.cluster_domain,
         node_port_range=cluster.node_port_range,
     )

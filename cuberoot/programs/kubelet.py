@@ -35,6 +35,8 @@ def settings(site: Site) -> KubeletSettings:
         labels=cluster.labels,
         root=str(layout.KUBELET_STATE),
         pod_range=cluster.pod_range,
+        network=cluster.network,
+        cni_config=cluster.cni_config,
         # Of other nodes as well: pods of this one are kept from them here.
         closed_ports=tuple(
             port.number for program in site.known for port in program.ports if port.is_closed

@@ -34,7 +34,7 @@ ATTACHED = os.environ.get("CUBE_E2E_LAB", "")
 TEST_DEADLINE_S = 400
 NODE_SIZE = Size(memory_bytes=3 << 30, disk_bytes=8 << 30)
 # A lab of a test's: its kind, and the pid of the process that has it.
-TEST_LAB = re.compile(r"(?:e2e|end|img|mem|old|own|prg|ren|sd|tsd)(\d{5,7})")
+TEST_LAB = re.compile(r"(?:cni|e2e|end|img|mem|old|own|prg|ren|sd|tsd)(\d{5,7})")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -81,7 +81,7 @@ def shown() -> list[PurePosixPath]:
         and not path.name.startswith(("test_", "__init__"))
         and str(path) not in GENERATED
         and path.parts[:2] != ("tests", "unit")
-        and path.suffix not in {".pyi", ".proto", ".json"}
+        and path.suffix not in {".pyi", ".proto", ".json", ".conflist"}
         and (path.parts[0] != "tests" or path.suffix == ".py")
     ]
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import yaml
 
+from apiserver.settings import Settings as ApiServerSettings
 from cubernetes.host.settings import Settings
 from cuberoot import compile, layout  # noqa: A004  a room's word
 from cuberoot.cluster import Cluster
@@ -53,6 +54,14 @@ def test_a_node_tells_its_proxy_what_to_write_rules_in() -> None:
         told = compile.settings_for(cluster)["proxy"]
         assert isinstance(told, ProxySettings)
         assert told.backend == backend
+
+
+def test_every_node_is_told_the_cni_configuration_and_the_api_server_tells_joiners() -> None:
+    chosen = msgspec.structs.replace(MASTER, network="cni", cni_config='{"plugins": []}')
+    settings = compile.settings_for(chosen)
+    for told in (settings["kubelet"], settings["apiserver"]):
+        assert isinstance(told, KubeletSettings | ApiServerSettings)
+        assert (told.network, told.cni_config) == ("cni", '{"plugins": []}')
 
 
 def test_etcd_listens_for_clients_on_loopback_only_and_knows_them_by_certificate() -> None:

@@ -1,0 +1,41 @@
+"""`cuberoot init --network`: what is accepted, and how the rest is refused before it is done."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cubernetes.host.cni.conflist import conflist_of
+from cuberoot.cli import main
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples/cni"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--network", "cni"], "--network cni needs --cni-config FILE.conflist"),
+        (["--cni-config", str(EXAMPLES / "bridge.conflist")], "is for --network cni"),
+        (["--network", "flannel"], "'flannel' is not one of 'vxlan', 'cni'"),
+        (["--network", "cni", "--cni-config", __file__], "--cni-config: is no JSON object"),
+    ],
+)
+def test_options_that_make_no_network_are_refused_with_the_form(
+    words: list[str], said: str
+) -> None:
+    done = CliRunner().invoke(main, ["init", *words])
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+def test_every_field_that_is_wrong_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "x.conflist"
+    file.write_text('{"cniVersion": "7", "name": "a b", "plugins": [{"type": "x"}]}')
+    done = CliRunner().invoke(main, ["init", "--network", "cni", "--cni-config", str(file)])
+    assert "cniVersion: must be one of 0.4.0, 1.0.0, 1.1.0, not '7'" in done.output
+    assert "name: must begin with a letter or digit" in done.output
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.iterdir()), ids=lambda path: path.name)
+def test_each_example_is_a_configuration_by_node(path: Path) -> None:
+    assert conflist_of(path.read_text()).is_by_node
