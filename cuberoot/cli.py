@@ -1,4 +1,4 @@
-"""`cuberoot`: init, join, start, stop, renew, enable, disable, status, reset, token, lab."""
+"""`cuberoot`: init, join, start, stop, renew, enable, disable, status, net, reset, token, lab."""
 
 import asyncio
 import sys
@@ -15,7 +15,7 @@ from cubernetes.host.cni.conflist import CONFIG_BYTES_MAX, ConflistInvalid, conf
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.settings import SettingsInvalid
-from cuberoot import node, optional, tokens
+from cuberoot import netcheck, node, optional, tokens
 from cuberoot.apply import NotClean, NotInitialised
 from cuberoot.cluster import (
     PROGRAMS_ANNOTATION,
@@ -35,7 +35,7 @@ from lab.cli import lab
 # What the world or the user did wrong; anything else is a bug of ours and shows its story.
 REFUSALS = (
     Busy, ConflistInvalid, NotClean, NotFit, NotInitialised, NotYet, JoinRefused, ApiError, Trouble,
-    CommandFailed, SettingsInvalid, UnknownProgram, FileExistsError, OSError,
+    CommandFailed, netcheck.PathsBlocked, SettingsInvalid, UnknownProgram, FileExistsError, OSError,
 )  # fmt: skip
 
 
@@ -217,6 +217,17 @@ def reset(yes: bool) -> None:
             "Remove this node, its pods and, on a control plane, the cluster?", abort=True
         )
     carried_out(lambda env: node.reset(env, say), is_alone=True)
+
+
+@main.group()
+def net() -> None:
+    """The network between nodes."""
+
+
+@net.command("check")
+def net_check() -> None:
+    """Ask every node how it reaches every other; exit code 1 where a way is not whole."""
+    carried_out(lambda env: netcheck.check(env, say))
 
 
 @main.group()

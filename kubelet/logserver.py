@@ -60,13 +60,13 @@ def serve_logs(
     runtime: RuntimeDriver,
     observer: Observer,
     clock: Clock,
-    uses: "Uses",
+    more: Sequence[Route],
 ) -> Callable[[], Awaitable[None]]:
-    """Return the work that serves containers' logs, commands in them, and uses, for ever."""
+    """Return the work that serves containers' logs, commands in them, and more, for ever."""
     logs = ContainerLogs(settings.client_name, pods, runtime, observer, clock)
 
     async def serve() -> None:
-        server = log_server(logs, more=uses.routes())
+        server = log_server(logs, more=more)
         tls = server_tls(settings.cert, settings.key, settings.client_ca)
         await server.listen(EVERYWHERE, settings.port, tls)
         try:

@@ -35,7 +35,7 @@ from kubelet.measure.tree import read_tree
 from kubelet.measure.usage import Tree
 from kubelet.mending import Mending
 from kubelet.network import guard
-from kubelet.network.driver import NetworkDriver, NetworkTrouble
+from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
 from kubelet.network.look import addresses_here
 from kubelet.network.registry import NETWORKS
 from kubelet.node.capacity import MachineFacts, amounts, machine_facts, with_steady_storage
@@ -46,7 +46,7 @@ from kubelet.node.pressure import MachineRoom
 from kubelet.node.registration import Looks, Registration
 from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
-from kubelet.peers import NODE_FILE, Guard, Peers, peers_kept
+from kubelet.peers import NODE_FILE, Guard, Peers, peers_kept, peers_of
 from kubelet.pod.decisions.admission import Room
 from kubelet.pod.images import container_path
 from kubelet.pod.parts import HostPorts, Parts
@@ -58,6 +58,7 @@ from kubelet.ports.keptrules import KeptRules
 from kubelet.probes.asks import NodeAsker
 from kubelet.probes.driver import Asker
 from kubelet.probes.prober import Prober
+from kubelet.reach.reach import Reach
 from kubelet.runtime.cgroup import CGROUP_ROOT
 from kubelet.runtime.driver import RuntimeDriver
 from kubelet.runtime.registry import RUNTIMES
@@ -245,9 +246,17 @@ class Kubelet:
         if serving is not None:
             uses = Uses(self._settings.node_name, self._measuring)
             clock = self._env.clock
-            logs = serve_logs(serving, self._workers, runtime, self._observer, clock, uses)
+            more = [*uses.routes(), *self._reach(serving.port).routes()]
+            logs = serve_logs(serving, self._workers, runtime, self._observer, clock, more)
             loops.append(("logs", logs))
         return loops
+
+    def _reach(self, port: int) -> Reach:
+        def peers() -> tuple[Peer, ...]:
+            return peers_of(self._nodes.cache.list(), self._settings.node_name)
+
+        has_overlay = self._machine.network.has_overlay
+        return Reach(self._env, peers, port, has_overlay=has_overlay)
 
     def _on_pod(self, _old: Object | None, _new: Object | None) -> None:
         self._pods_changed.set()

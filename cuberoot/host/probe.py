@@ -38,7 +38,7 @@ def health_missing(health: Health) -> Look:
     async def look() -> str:
         try:
             async with asyncio.timeout(LOOK_DEADLINE_S):
-                answer = await _get(url.hostname or "", url.port or 0, url.path, tls)
+                answer = await answer_of(url.hostname or "", url.port or 0, url.path, tls)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             return f"no answer on port {url.port}: {str(error) or 'time is up'}"
         head, _, body = answer.partition(b"\r\n\r\n")
@@ -57,7 +57,8 @@ def _tls(health: Health) -> ssl.SSLContext | None:
     return tls
 
 
-async def _get(host: str, port: int, path: str, tls: ssl.SSLContext | None) -> bytes:
+async def answer_of(host: str, port: int, path: str, tls: ssl.SSLContext | None) -> bytes:
+    """Ask for a path; return the answer, its head included. Raises: OSError."""
     reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     try:
         writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())

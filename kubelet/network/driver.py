@@ -76,6 +76,11 @@ class NetworkDriver(Protocol):
         ...
 
     @property
+    def has_overlay(self) -> bool:
+        """Return whether each node has the first address of its range, at which it answers."""
+        ...
+
+    @property
     def maps_ports(self) -> bool:
         """Return whether attach leads the ports of the node that a pod wishes."""
         ...

@@ -56,6 +56,10 @@ class FakeNetwork:
         return (WIRES,)
 
     @property
+    def has_overlay(self) -> bool:
+        return True
+
+    @property
     def maps_ports(self) -> bool:
         return False
 

@@ -61,6 +61,10 @@ class RoutedNetwork:
         return (overlay.WIRES,)
 
     @property
+    def has_overlay(self) -> bool:
+        return True
+
+    @property
     def maps_ports(self) -> bool:
         return False
 

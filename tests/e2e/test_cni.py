@@ -70,6 +70,15 @@ async def test_services_pods_and_ports_of_nodes_are_reached_across_nodes(cluster
             asked = await cluster.curl("n1", f"http://{one.status.pod_ip}:8080/")
             assert one.metadata.name in asked
 
+        checked = await cluster.run("n1", [*CUBEROOT, "net", "check"])
+        assert len([line for line in checked.stdout.splitlines() if line.endswith(" no")]) == 2
+        rule = "INPUT -p udp --dport 8472 -j DROP"
+        await cluster.run("n2", ["sh", "-c", f"iptables -I {rule}"])
+        checked = await cluster.run("n1", [*CUBEROOT, "net", "check"], check=False)
+        assert "UDP 8472 is dropped between the nodes by INPUT" in checked.stdout
+        assert "2 of 2 ways are not whole" in checked.stderr
+        await cluster.run("n2", ["sh", "-c", f"iptables -D {rule}"])
+
         await made_namespace(client, "zoo")
         port = {"containerPort": 8080, "hostPort": 8099}
         await client.create(

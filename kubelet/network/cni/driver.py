@@ -81,6 +81,10 @@ class CniNetwork:
         return (WIRES, *wires) if wires and self._carrier is not None else wires
 
     @property
+    def has_overlay(self) -> bool:
+        return self._carrier is not None
+
+    @property
     def maps_ports(self) -> bool:
         return self._conflist.can("portMappings")
 

@@ -1,0 +1,1 @@
+"""How other nodes are reached from this one: asked with real packets, told with what blocks."""
