@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, PodWishes, PortWish
+from kubelet.network.namespace import fd_of
 from tests.contract.cni_worlds import (
     BridgeWorld,
     ScriptedWorld,
@@ -248,6 +249,33 @@ async def test_a_failed_add_is_taken_back_and_a_second_one_begins_by_del(scripte
 
     await refusal(a, "left", pod)
     assert world.calls("own") == ["ADD", "DEL", "DEL", "ADD", "DEL"]
+
+
+async def test_a_chain_is_undone_from_its_end(scripted: Make) -> None:
+    world = scripted(OWN, {"type": "second"})
+    seen = world.programs / "seen"
+    world.program("own", f'echo "own $CNI_COMMAND" >> {seen}\n{WIRES}')
+    again = """echo "$asked" | sed 's/.*"prevResult":\\({.*}\\)}$/\\1/'"""
+    world.program("second", f'echo "second $CNI_COMMAND" >> {seen}\n{again}')
+    a = await a_node(world, "a")
+    await a.attach("left", world.pod("left"))
+    await a.detach("left")
+
+    assert seen.read_text().splitlines() == ["own ADD", "second ADD", "second DEL", "own DEL"]
+
+
+async def test_another_namespace_by_the_same_path_is_not_named_to_a_plugin(scripted: Make) -> None:
+    world = scripted()
+    seen = world.programs / "seen"
+    world.program("own", f'echo "$CNI_COMMAND <$CNI_NETNS>" >> {seen}\n{WIRES}')
+    a, pod = await a_node(world, "a"), world.pod("left")
+    await a.attach("left", pod)
+    with fd_of(pod):  # its number is not given to the next one while it is open
+        world.lose_pod(pod)
+        assert world.pod("left") == pod
+        await a.detach("left")
+
+    assert seen.read_text().splitlines() == [f"ADD <{pod}>", "DEL <>"]
 
 
 async def test_a_kubelet_that_ended_in_the_middle_of_add_begins_by_del(
