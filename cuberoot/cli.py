@@ -15,8 +15,9 @@ from cubernetes.host.cni.conflist import CONFIG_BYTES_MAX, ConflistInvalid, conf
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.settings import SettingsInvalid
-from cuberoot import netcheck, node, optional, tokens
+from cuberoot import node, optional, tokens
 from cuberoot.apply import NotClean, NotInitialised
+from cuberoot.checks.net import PathsBlocked, check_net
 from cuberoot.cluster import (
     PROGRAMS_ANNOTATION,
     NetworkKind,
@@ -35,7 +36,7 @@ from lab.cli import lab
 # What the world or the user did wrong; anything else is a bug of ours and shows its story.
 REFUSALS = (
     Busy, ConflistInvalid, NotClean, NotFit, NotInitialised, NotYet, JoinRefused, ApiError, Trouble,
-    CommandFailed, netcheck.PathsBlocked, SettingsInvalid, UnknownProgram, FileExistsError, OSError,
+    CommandFailed, PathsBlocked, SettingsInvalid, UnknownProgram, FileExistsError, OSError,
 )  # fmt: skip
 
 
@@ -227,7 +228,7 @@ def net() -> None:
 @net.command("check")
 def net_check() -> None:
     """Ask every node how it reaches every other; exit code 1 where a way is not whole."""
-    carried_out(lambda env: netcheck.check(env, say))
+    carried_out(lambda env: check_net(env, say))
 
 
 @main.group()

@@ -1,7 +1,7 @@
 """The table of `cuberoot net check`."""
 
 from cubernetes.api.bodies.reach import PathReport, ReachReport
-from cuberoot.netcheck import table
+from cuberoot.checks.net import table
 
 
 def test_each_way_has_a_line_and_what_is_bad_is_counted() -> None:

@@ -24,7 +24,7 @@ class PathsBlocked(Exception):
     """Not every node reaches every other; the table says which, and what blocks."""
 
 
-async def check(env: Env, say: Say) -> None:
+async def check_net(env: Env, say: Say) -> None:
     """Raises: PathsBlocked, NotInitialised."""
     cluster = known_cluster()
     if cluster is None or not cluster.is_control_plane:

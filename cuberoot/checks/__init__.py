@@ -1,0 +1,1 @@
+"""What a whole cluster is asked at once, from the control plane."""
