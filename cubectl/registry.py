@@ -209,6 +209,12 @@ def _expose() -> Verb:
     return expose.VERB
 
 
+def _cancel() -> Verb:
+    from cubectl.verbs.changing import cancel
+
+    return cancel.VERB
+
+
 def _events() -> Verb:
     from cubectl.verbs.about import events
 
@@ -245,6 +251,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("expose", "make a service for the pods of something", _expose),
     Entry("replace", "put what files say in the place of objects", _replace),
     Entry("delete", "delete objects", _delete),
+    Entry("cancel", "end GPU jobs, and keep them", _cancel),
     Entry("logs", "print what a container has said", _logs),
     Entry("exec", "run a command in a container", _exec),
     Entry("cp", "copy files from a container and to one", _cp),

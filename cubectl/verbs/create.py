@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from cubectl.api import Validation
+from cubectl.objects.gpufiles import gpujob_tree
 from cubectl.objects.jobs import cronjob_tree, job_from, job_tree
 from cubectl.objects.judging import problems_of
 from cubectl.objects.manifests import Manifest, manifests_in
@@ -18,12 +19,13 @@ from cubernetes.api.notation.jsontext import Tree
 WAYS = (
     "create deployment NAME --image=IMAGE, create job NAME --image=IMAGE [-- COMMAND], "
     "create job NAME --from=cronjob/NAME, "
+    "create gpujob NAME --from=FOLDER|TAR, "
     "create cronjob NAME --image=IMAGE --schedule=SCHEDULE [-- COMMAND], or -f FILE"
 )
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="deployment|job|cronjob NAME [-- COMMAND]")
+    parser.add_argument("words", nargs="*", metavar="KIND NAME [-- COMMAND]")
     parser.add_argument(
         "--image", action="append", default=[], help="what its containers are made of"
     )
@@ -32,8 +34,11 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--schedule", default="", help="of a cronjob: five fields, or @hourly")
     parser.add_argument("--restart", choices=("OnFailure", "Never"), default="OnFailure",
                         help="of a cronjob: its pods' restartPolicy")  # fmt: skip
-    parser.add_argument("--from", dest="origin", default="", metavar="cronjob/NAME",
-                        help="of a job: what it is a run of")  # fmt: skip
+    parser.add_argument("--from", dest="origin", default="", metavar="cronjob/NAME|FOLDER",
+                        help="of a job: its cronjob; of a gpujob: its files")  # fmt: skip
+    parser.add_argument("--gpus", type=int, default=1, help="of a gpujob: how many")
+    parser.add_argument("--allow-stand-in", action="store_true",
+                        help="of a gpujob: CPUs that stand in for GPUs will do")  # fmt: skip
     add_files(parser, is_required=False)
     add_validation(parser)
     parser.add_argument("--dry-run", action="store_true", help="ask the server, change nothing")
@@ -88,6 +93,10 @@ def _tree_of(kind: str, words: Sequence[str], options: Namespace, session: Sessi
     match kind, words:
         case "jobs.batch", [name] if options.origin:
             return job_from(name, _origin(options.origin, session))
+        case "gpujobs.gpu.cubernetes.io", [name]:
+            _need(options.origin, "from")
+            allows = options.allow_stand_in
+            return gpujob_tree(name, options.origin, gpus=options.gpus, allows_stand_in=allows)
         case "deployments.apps", [name]:
             _need(options.image, "image")
             return deployment_tree(name, options.image, options.replicas, options.port)

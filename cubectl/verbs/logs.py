@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from codecs import getincrementaldecoder
 
+from cubectl.objects.gpujobs import pod_of_gpujob
 from cubectl.objects.targets import PODS, pod_called
 from cubectl.output.printers import safe_lines
 from cubectl.session import Misused, Session
@@ -11,7 +12,7 @@ from cubernetes.client.wire.queries import Query, log_query
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="POD [CONTAINER]")
+    parser.add_argument("words", nargs="*", metavar="POD [CONTAINER] | gpujob/NAME")
     parser.add_argument("-c", "--container", default="")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
     parser.add_argument("-p", "--previous", action="store_true", help="of the container before")
@@ -53,6 +54,8 @@ def _pods(options: Namespace, session: Session) -> list[str]:
     if not options.words or len(options.words) > 2:
         raise Misused("name one pod, and perhaps its container: cubectl logs POD [CONTAINER]")
     word = options.words[0]
+    if pod := pod_of_gpujob(word, session):
+        return [pod]
     why = f"logs are of pods; use -l for those of a {word.split('/')[0]}"
     return [pod_called(word, session.kinds, why)]
 
