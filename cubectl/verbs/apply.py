@@ -1,14 +1,18 @@
 """`cubectl apply`: make the cluster hold what files say, and leave to others what they do not."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from cubectl.api import Validation
+from cubectl.objects.gpujobs import is_gpujob
 from cubectl.objects.judging import model_of, problems_of
 from cubectl.objects.manifests import Manifest, manifests_in
 from cubectl.objects.rehearsal import refusals_of
+from cubectl.objects.targets import Target
 from cubectl.output.printers import name_of, safe
-from cubectl.session import Rejected, Session
+from cubectl.session import Misused, Rejected, Session
 from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation
 from cubernetes.api.coding import codec
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
@@ -36,6 +40,8 @@ class Step(NamedTuple):
 def configure(parser: ArgumentParser) -> None:
     add_files(parser)
     add_validation(parser)
+    parser.add_argument("-j", "--job-files", default="", metavar="FOLDER|TAR",
+                        help="the files of the one GpuJob in the documents")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="ask the server, change nothing")
     parser.add_argument(
         "--keep-going", action="store_true", help="apply the valid ones where some are refused"
@@ -44,14 +50,17 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, session: Session) -> None:
     validation = VALIDATIONS[options.validate]
+    with_files = _filler(options.job_files)
     manifests = manifests_in(
         options.filename,
         session.kinds,
         session.namespace,
         is_namespace_chosen=bool(session.choice.namespace),
-        judge=lambda manifest: problems_of(manifest, validation),
+        judge=lambda manifest: problems_of(with_files(manifest), validation),
     )
-    manifests = [one._replace(tree=_wanted_of(one)) for one in manifests]
+    manifests = [one._replace(tree=_wanted_of(with_files(one))) for one in manifests]
+    if options.job_files:
+        _check_one_job(manifests)
     good = _rehearsed(manifests, session, validation, is_stubborn=options.keep_going)
     for manifest in good:
         title = name_of(manifest.kind, manifest.name)
@@ -62,6 +71,33 @@ def run(options: Namespace, session: Session) -> None:
             session.say(f"{title} {_applied(manifest, session, validation)}")
         except ApiError as error:
             session.fail(_told(manifest, error))
+
+
+def _filler(origin: str) -> Callable[[Manifest], Manifest]:
+    """Return what puts the files of a folder or a tar into a GpuJob, beside those that it has."""
+    if not origin:
+        return lambda manifest: manifest
+    from cubectl.objects.gpufiles import files_of
+
+    files = files_of(Path(origin))
+
+    def filled(manifest: Manifest) -> Manifest:
+        spec = manifest.tree.get("spec")
+        if not is_gpujob(Target(manifest.kind)) or not isinstance(spec, dict):
+            return manifest
+        own = spec.get("files") or {}
+        return manifest._replace(
+            tree={**manifest.tree, "spec": {**spec, "files": {**files, **own}}}
+        )
+
+    return filled
+
+
+def _check_one_job(manifests: Sequence[Manifest]) -> None:
+    """Refuse files of which nobody knows whose they are. Raises: Misused."""
+    count = sum(1 for one in manifests if is_gpujob(Target(one.kind)))
+    if count != 1:
+        raise Misused(f"-j gives its files to one GpuJob; the documents have {count}")
 
 
 def _rehearsed(

@@ -91,6 +91,42 @@ def test_what_is_no_archive_or_not_there_is_told(tmp_path: Path) -> None:
     assert run(TinyServer(), "create gpujob add").code == 2
 
 
+MANIFEST = """
+apiVersion: gpu.cubernetes.io/v1
+kind: GpuJob
+metadata: {name: add}
+spec: {allowStandIn: true, program: {cuda: add.cu}, files: {own.h: mine}}
+"""
+
+
+def test_a_manifest_and_an_archive_make_a_job_as_they_did_before(tmp_path: Path) -> None:
+    """As in the forerunner: `apply -f gpu.yaml -j x.tar.gz`."""
+    manifest = tmp_path / "gpu.yaml"
+    manifest.write_text(MANIFEST)
+    tar = tar_of(tmp_path / "x.tar.gz", ("top/add.cu", b"int main;"), ("top/own.h", b"theirs"))
+    server = TinyServer()
+
+    said = run(server, f"apply -f {manifest} -j {tar}")
+
+    assert (said.code, said.out) == (0, "gpujob.gpu.cubernetes.io/add created\n"), said.err
+    assert made(server).spec.files == {"add.cu": "int main;", "own.h": "mine"}
+    again = run(server, f"apply -f {manifest} -j {tar}")
+    assert again.out == "gpujob.gpu.cubernetes.io/add unchanged\n"
+
+
+def test_files_are_given_to_one_job_alone(tmp_path: Path) -> None:
+    manifest = tmp_path / "gpu.yaml"
+    other = MANIFEST.replace("name: add", "name: other")
+    manifest.write_text(f"{MANIFEST}---\n{other}")
+    tar = tar_of(tmp_path / "x.tar.gz", ("add.cu", b""))
+    server = TinyServer()
+    said = run(server, f"apply -f {manifest} -j {tar}")
+    assert said.code == 2
+    assert "have 2" in said.err
+    assert server.writes == []
+    assert run(server, f"apply -f {manifest}").code != 0
+
+
 def test_w41_a_job_is_cancelled_and_kept() -> None:
     server = TinyServer(a_gpujob())
     said = run(server, "cancel gpujob/add")
