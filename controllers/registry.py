@@ -25,6 +25,7 @@ from controllers.routes import Routes
 from controllers.sets.daemonsets import DaemonSets
 from controllers.sets.statefulsets import StatefulSets
 from controllers.settings import ControllersSettings
+from controllers.volumes.volumes import Volumes
 from cubernetes.api.addresspool import pool_of
 from cubernetes.reconcile.plan import Planner
 
@@ -65,6 +66,7 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     _load_balancers,
     _nodes,
     lambda _: Taints(),
+    lambda _: Volumes(),
     _pod_cidrs,
     lambda _: Garbage(),
     lambda _: Namespaces(),

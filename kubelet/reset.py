@@ -58,6 +58,7 @@ async def take_away(machine: Machine, env: Env) -> list[str]:
         left.append("volumes: they stay as long as containers do")
     else:
         left += await _volumes(machine)
+        left += await _folders(machine)
     left += await _tried("pod network", machine.network.reset)
     left += await _tried("port rules", partial(_port_rules, env))
     return left
@@ -96,6 +97,16 @@ async def _volumes(machine: Machine) -> list[str]:
     except VolumeTrouble as error:
         return [str(error)]
     tried = [await _tried("", partial(machine.volumes.remove, uid)) for uid in sorted(found)]
+    return [sentence for sentences in tried for sentence in sentences]
+
+
+async def _folders(machine: Machine) -> list[str]:
+    """Remove the volumes of claims: no cluster knows of them any more."""
+    try:
+        found = await machine.folders.found()
+    except VolumeTrouble as error:
+        return [str(error)]
+    tried = [await _tried("", partial(machine.folders.remove, name)) for name in sorted(found)]
     return [sentence for sentences in tried for sentence in sentences]
 
 

@@ -23,6 +23,8 @@ from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
 from kubelet.checkpoint import Checkpoint, FileCheckpoint
+from kubelet.claims.folders import DiskFolders, Folders
+from kubelet.claims.keeper import LocalVolumes
 from kubelet.counts import Counts
 from kubelet.devices.book import Shelf, managed
 from kubelet.devices.giving import NO_BENCH, Bench, Devices, bench_of
@@ -49,6 +51,7 @@ from kubelet.observer import Observer
 from kubelet.peers import NODE_FILE, Guard, Peers, peers_kept, peers_of
 from kubelet.pod.decisions.admission import Room
 from kubelet.pod.images import container_path
+from kubelet.pod.mounted import ClaimReader
 from kubelet.pod.parts import HostPorts, Parts
 from kubelet.pod.pods import PODS_FILE, PodWorkers
 from kubelet.pod.starts import Starts
@@ -78,6 +81,7 @@ class Machine:
     runtime: RuntimeDriver
     network: NetworkDriver
     volumes: Volumes
+    folders: Folders
     checkpoint: Checkpoint
     host_ports: HostPorts
     guard: Guard
@@ -103,6 +107,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         runtime=runtime,
         network=NETWORKS[settings.network](settings, root, env),
         volumes=DiskVolumes(root / "volumes", env.commands, env.blocking),
+        folders=DiskFolders(Path(settings.volumes_root), env.blocking),
         checkpoint=FileCheckpoint(root),
         host_ports=IptablesHostPorts(env, addresses_here),
         guard=KeptRules(env, guard.OWNER, "guard"),
@@ -150,6 +155,9 @@ class Kubelet:
             self._tell_of_devices,
             lambda: self._heartbeat.wake(),
         )
+        self._local_volumes = LocalVolumes(
+            client, env, settings.node_name, settings.volumes_root, machine.folders, self._recorder
+        )
         parts = self._parts(client)
         self._workers = PodWorkers(parts, machine.checkpoint)
         here = f"spec.nodeName={settings.node_name}"
@@ -189,6 +197,7 @@ class Kubelet:
             network=machine.network,
             volumes=machine.volumes,
             objects=self._objects,
+            claims=ClaimReader(client, self._objects, lambda: self._own_node),
             observer=self._observer,
             recorder=self._recorder,
             host_ports=machine.host_ports,
@@ -226,6 +235,7 @@ class Kubelet:
             ("services informer", self._objects.services.run),
             ("kept services", self._objects.keep_saved),
             ("objects of volumes", self._objects.follow),
+            ("local volumes", self._local_volumes.run),
             ("events", self._recorder.run),
             ("node", self._heartbeat.keep_node),
             ("lease", self._heartbeat.keep_lease),

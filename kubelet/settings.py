@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from cubernetes.api.storagewords import LOCAL_FOLDERS
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.cni.conflist import PATHS as CNI_PATHS
 from cubernetes.host.names.machine import RESOLV_CONFS
@@ -29,6 +30,8 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     serving: ServingSettings | None = None
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     root: str = "/var/lib/cubernetes/kubelet"
+    # Volumes that are made for claims: one folder each.
+    volumes_root: str = LOCAL_FOLDERS
     runtime: str = "docker"
     runtime_socket: str = "/var/run/docker.sock"
     network: str = "vxlan"

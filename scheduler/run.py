@@ -31,17 +31,23 @@ from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.lease import lead_alone
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
+from cubernetes.scheduling.claims import Late, Needs
 from cubernetes.scheduling.nodeinfo import PodRequests, facts_of, requests_of
 from cubernetes.scheduling.peers.neighbour import Neighbour, neighbour_of
 from cubernetes.scheduling.plan import Placement, Unschedulable, cursor_of, is_reported, place
+from cubernetes.scheduling.plugin import Refused
 from cubernetes.scheduling.preempt import Preemption, Preemptor, awaited, preemption
-from cubernetes.scheduling.snapshot import Snapshot
+from cubernetes.scheduling.snapshot import Assignment, Snapshot
 from cubernetes.scheduling.standing import Standing, standing_of
+from scheduler.claims import ClaimBook
 from scheduler.counts import Counts
 from scheduler.settings import SchedulerSettings
 from scheduler.waiting import Waiting
 
 log = Log(__name__)
+
+# Of a pod that a node takes, and that waits for its volumes there: no news of nodes help it.
+NOTHING_REFUSED = Refused(PodRequests(), frozenset())
 
 
 async def run(settings: SchedulerSettings, env: Env, client: Client | None = None) -> None:
@@ -65,6 +71,8 @@ class Write(NamedTuple):
     verdict: Placement | Unschedulable
     epoch: int
     room: Preemption | None = None
+    # Claims that are told where their volumes are to be; the pod is bound once they have them.
+    claims: tuple[Late, ...] = ()
 
     @property
     def nominated(self) -> str:
@@ -89,6 +97,12 @@ class Asking(NamedTuple):
     requests: PodRequests
     neighbour: Neighbour
     standing: Standing
+    needs: Needs
+
+    @property
+    def weight(self) -> tuple[PodRequests, Neighbour, Standing]:
+        """As what the pod counts where it is, whatever its claims asked for."""
+        return self.requests._replace(volumes=()), self.neighbour, self.standing
 
 
 class Scheduler:
@@ -112,6 +126,7 @@ class Scheduler:
         # The room that is made for a pod, by its uid.
         self._rooms: dict[str, Preemption] = {}
         self._news = asyncio.Event()
+        self._book = ClaimBook(client, env, self._pods.cache, self._snapshot, self._ask_again)
 
     async def run(self) -> None:
         self._pods.on_change(self._pod_changed)
@@ -127,11 +142,13 @@ class Scheduler:
             tasks.create_task(self._nodes.run())
             tasks.create_task(self._namespaces.run())
             tasks.create_task(self._budgets.run())
+            self._book.begin(tasks)
             # Half a view would fill a few nodes, or call the cluster full.
             await self._pods.synced.wait()
             await self._nodes.synced.wait()
             await self._namespaces.synced.wait()
             await self._budgets.synced.wait()
+            await self._book.synced()
             self._cursor = cursor_of(self._pods.cache.list())
             await self._decide_for_ever(tasks)
 
@@ -175,12 +192,14 @@ class Scheduler:
         kept = self._snapshot.lift(pod.metadata.uid)
         if kept is not None:
             self._snapshot.note_room(kept.node)
-        for namespace, name in self._snapshot.nominated_on(pod.spec.node_name):
-            self._ask_again(name, namespace)
+        for key in self._snapshot.nominated_on(pod.spec.node_name):
+            self._ask_again(key)
+        self._book.freed(pod)
         return self._snapshot.remove(pod.metadata.uid) or kept is not None
 
-    def _ask_again(self, name: str, namespace: str) -> None:
-        """Let a pod that waits for room be decided on again, if it is there."""
+    def _ask_again(self, key: Key) -> None:
+        """Let a pod that waits for something be decided on again, if it is there."""
+        namespace, name = key
         if (waits := self._pods.cache.get(name, namespace)) is not None:
             self._ask(waits)
 
@@ -249,17 +268,20 @@ class Scheduler:
         pod = self._pods.cache.get(name, namespace)
         if pod is None or not self._is_ours(pod):
             self._waiting.done(key)
+            self._book.forget(key)
             return None
         if sent_to := self._snapshot.assumed(pod.metadata.uid):
             return Write(pod, Placement(sent_to), self._waiting.epoch)
-        one = Asking(pod, requests_of(pod), neighbour_of(pod), standing_of(pod))
+        one = self._asking(pod)
         kept = self._snapshot.lift(pod.metadata.uid)
         nominated = kept.node if kept is not None else pod.status.nominated_node_name
         verdict = self._verdict(one, nominated)
         room = None
         if isinstance(verdict, Placement):
             self._cursor = verdict.node
-            self._snapshot.assume(pod.metadata.uid, verdict.node, *one[1:])
+            if one.needs.late:
+                return self._before_its_volumes(key, one, verdict, kept)
+            self._snapshot.assume(pod.metadata.uid, verdict.node, *one.weight)
         else:
             room = self._making_room(one, nominated)
         if kept is not None and kept.node != (room.node if room is not None else ""):
@@ -269,12 +291,37 @@ class Scheduler:
             # Room that is not kept, or a pod with a rule about this one: others may wait for it.
             self._wake()
         if isinstance(verdict, Unschedulable) and write.says_nothing_new:
-            now_s = self._env.clock.monotonic()
-            self._waiting.park(key, now_s, write.epoch, verdict.refused)
+            self._park(key, write.epoch, verdict.refused)
             return None
         return write
 
+    def _asking(self, pod: Pod) -> Asking:
+        needs = self._book.needs_of(pod)
+        requests = requests_of(pod)._replace(volumes=needs.volumes)
+        return Asking(pod, requests, neighbour_of(pod), standing_of(pod), needs)
+
+    def _before_its_volumes(
+        self, key: Key, one: Asking, found: Placement, kept: Assignment | None
+    ) -> Write | None:
+        """Keep room for a pod on a node until its volumes are there; the claims tell when."""
+        requests, _, standing = one.weight
+        self._snapshot.nominate(one.pod.metadata.uid, found.node, requests, standing)
+        if kept is not None and kept.node != found.node:
+            self._snapshot.note_room(kept.node)
+            self._wake()
+        claims = one.needs.unwritten(found.node)
+        if claims:
+            return Write(one.pod, found, self._waiting.epoch, claims=claims)
+        self._park(key, self._waiting.epoch, NOTHING_REFUSED)
+        return None
+
+    def _park(self, key: Key, epoch: int, refused: Refused) -> None:
+        self._waiting.park(key, self._env.clock.monotonic(), epoch, refused)
+
     def _verdict(self, one: Asking, nominated: str) -> Placement | Unschedulable:
+        if one.needs.held:
+            count = len(self._snapshot)
+            return Unschedulable({}, held=f"0/{count} nodes can take the pod: {one.needs.held}")
         clock, counts = self._env.clock, self._counts
         began_at = clock.monotonic()
         verdict = place(
@@ -282,7 +329,7 @@ class Scheduler:
             self._snapshot,
             self._cursor,
             neighbour=one.neighbour,
-            nominated=nominated,
+            nominated=nominated or one.needs.chosen,
         )
         counts.deciding.observe(clock.monotonic() - began_at)
         (counts.placed if isinstance(verdict, Placement) else counts.unplaced).inc()
@@ -291,7 +338,7 @@ class Scheduler:
     def _making_room(self, one: Asking, nominated: str) -> Preemption | None:
         """Return which pods leave for a pod that no node takes, and keep their room for it."""
         uid = one.pod.metadata.uid
-        if one.pod.spec.preemption_policy == "Never":
+        if one.pod.spec.preemption_policy == "Never" or one.needs.held:
             return None
         pod = Preemptor(one.requests, one.neighbour, one.standing.priority)
         if not self._snapshot.has_lower(pod.priority):
@@ -308,11 +355,10 @@ class Scheduler:
                 # It is not there yet: it gives up the room that was kept for it.
                 self._snapshot.lift(other)
                 self._rooms.pop(other, None)
-                namespace, name = victim.standing.key
-                self._ask_again(name, namespace)
+                self._ask_again(victim.standing.key)
         there = {other: one for other, one in room.victims.items() if not one.is_nominated}
         self._rooms[uid] = room = room._replace(victims=there)
-        self._snapshot.nominate(uid, room.node, one.requests, one.standing)
+        self._snapshot.nominate(uid, room.node, one.weight[0], one.standing)
         return room
 
     def _awaited(self, uid: str) -> Preemption | None:
@@ -325,14 +371,17 @@ class Scheduler:
 
     async def _carry_out(self, key: Key, write: Write) -> None:
         try:
-            if isinstance(write.verdict, Placement):
+            if isinstance(write.verdict, Placement) and write.claims:
+                await self._book.select(key[0], write.claims, write.verdict.node)
+                self._park(key, write.epoch, NOTHING_REFUSED)
+                self._news.set()
+            elif isinstance(write.verdict, Placement):
                 await self._bind(key, write.pod, write.verdict.node)
             else:
                 await self._tell(write.pod, write.verdict, write.nominated)
                 if write.room is not None:
                     await self._make_room(write.pod, write.room)
-                now_s = self._env.clock.monotonic()
-                self._waiting.park(key, now_s, write.epoch, write.verdict.refused)
+                self._park(key, write.epoch, write.verdict.refused)
                 self._news.set()
         except (Trouble, *UNDECIDED) as error:
             # It may have happened: the assumption stands, the same is asked again.
@@ -349,6 +398,7 @@ class Scheduler:
         await self._client.bind(meta.name, meta.namespace, meta.uid, node)
         self._counts.binding.observe(self._env.clock.monotonic() - began_at)
         self._waiting.done(key)
+        self._book.forget(key)
         message = f"Successfully assigned {meta.namespace}/{meta.name} to {node}"
         self._recorder.record(Record(pod, "Scheduled", message))
         log.info("pod bound", pod=pod.ref, node=node, cause=pod.cause)

@@ -85,6 +85,9 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(frozenset({"delete"}), ("pods",)),
         Rule(frozenset({"create"}), ("pods/binding",)),
         Rule(CHANGE, ("pods/status",)),
+        # A claim that waits for its first consumer is told on which node that will be.
+        Rule(READ, ("persistentvolumes", "persistentvolumeclaims", "storageclasses")),
+        Rule(frozenset({"patch"}), ("persistentvolumeclaims",)),
         # Its own lease, and not those by which nodes show that they live.
         Rule(READ | WRITE, ("leases",), LEADERS_NAMESPACE),
         Rule(READ | WRITE, ("events",)),
@@ -104,6 +107,8 @@ ROLES: dict[str, tuple[Rule, ...]] = {
                 "controllerrevisions",
                 "jobs",
                 "endpointslices",
+                "persistentvolumes",
+                "persistentvolumeclaims",
                 "leases",
                 "events",
             ),

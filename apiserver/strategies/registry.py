@@ -9,7 +9,7 @@ from apiserver.strategies.event import Events
 from apiserver.strategies.jobs.gpujob import GpuJobs
 from apiserver.strategies.jobs.job import Jobs
 from apiserver.strategies.lease import Leases, fences
-from apiserver.strategies.named import Named
+from apiserver.strategies.named import Claims, Named, PersistentVolumes
 from apiserver.strategies.namespace import Namespaces, takes_objects
 from apiserver.strategies.node import Nodes
 from apiserver.strategies.pod import Pods
@@ -21,6 +21,8 @@ from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
+from cubernetes.api.core.persistentvolume import PersistentVolume
+from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
@@ -34,6 +36,8 @@ STRATEGIES: Strategies = {
     Namespace: Namespaces(),
     Node: Nodes(),
     Pod: Pods(),
+    PersistentVolumeClaim: Claims(),
+    PersistentVolume: PersistentVolumes(),
     Service: Services(),
     ConfigMap: Named(),
     Secret: Named(),

@@ -112,7 +112,7 @@ class _Reader:
         match field.type:
             case "":
                 text = _text(wire, place)
-                return text if text or field.is_many else None
+                return text if text or field.is_many or field.is_pointer else None
             case "int":
                 number = _int(wire, place)
                 return number if number or field.is_pointer else None

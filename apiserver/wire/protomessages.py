@@ -11,7 +11,7 @@ of one name (EndpointPort), it is the one of the kinds that are here. Types are
     json        a RawExtension: JSON as it is
     -           a message that no kind of ours has: told by its name, not read
     [type]      any number of them      {type}      a map from texts
-    type?       a pointer in Go: 0 or false were written on purpose, and are not «absent»
+    type?       a pointer in Go: 0, false or no text were written on purpose, and are not «absent»
     Name^       its fields belong to the message around it
 """
 
@@ -98,11 +98,13 @@ Toleration 1=key 2=operator 3=value 4=effect 5=tolerationSeconds:int?
 Volume 1=name 2=volumeSource:VolumeSource^
 VolumeSource 1=hostPath:HostPathVolumeSource 2=emptyDir:EmptyDirVolumeSource 3=gcePersistentDisk:-
   4=awsElasticBlockStore:- 5=gitRepo:- 6=secret:SecretVolumeSource 7=nfs:- 8=iscsi:- 9=glusterfs:-
-  10=persistentVolumeClaim:- 11=rbd:- 12=flexVolume:- 13=cinder:- 14=cephfs:- 15=flocker:-
+  10=persistentVolumeClaim:PersistentVolumeClaimVolumeSource 11=rbd:- 12=flexVolume:-
+  13=cinder:- 14=cephfs:- 15=flocker:-
   16=downwardAPI:DownwardAPIVolumeSource 17=fc:- 18=azureFile:-
   19=configMap:ConfigMapVolumeSource 20=vsphereVolume:- 21=quobyte:-
   22=azureDisk:- 23=photonPersistentDisk:- 24=portworxVolume:- 25=scaleIO:-
   26=projected:ProjectedVolumeSource 27=storageos:- 28=csi:- 29=ephemeral:- 30=image:-
+PersistentVolumeClaimVolumeSource 1=claimName 2=readOnly:bool
 HostPathVolumeSource 1=path 2=type
 EmptyDirVolumeSource 1=medium 2=sizeLimit:quantity
 ConfigMapVolumeSource 1=localObjectReference:LocalObjectReference^ 2=items:[KeyToPath]
@@ -205,11 +207,13 @@ DeploymentCondition 1=type 2=status 4=reason 5=message 6=lastUpdateTime:time
   7=lastTransitionTime:time
 StatefulSet 1=metadata:ObjectMeta 2=spec:StatefulSetSpec 3=status:StatefulSetStatus
 StatefulSetSpec 1=replicas:int? 2=selector:LabelSelector 3=template:PodTemplateSpec
-  4=volumeClaimTemplates:[-] 5=serviceName 6=podManagementPolicy
+  4=volumeClaimTemplates:[PersistentVolumeClaim] 5=serviceName 6=podManagementPolicy
   7=updateStrategy:StatefulSetUpdateStrategy 8=revisionHistoryLimit:int? 9=minReadySeconds:int
-  10=persistentVolumeClaimRetentionPolicy:- 11=ordinals:StatefulSetOrdinals
+  10=persistentVolumeClaimRetentionPolicy:StatefulSetPersistentVolumeClaimRetentionPolicy
+  11=ordinals:StatefulSetOrdinals
 StatefulSetUpdateStrategy 1=type 2=rollingUpdate:RollingUpdateStatefulSetStrategy
 RollingUpdateStatefulSetStrategy 1=partition:int? 2=maxUnavailable:intOrString
+StatefulSetPersistentVolumeClaimRetentionPolicy 1=whenDeleted 2=whenScaled
 StatefulSetOrdinals 1=start:int
 StatefulSetStatus 1=observedGeneration:int 2=replicas:int 3=readyReplicas:int 4=currentReplicas:int
   5=updatedReplicas:int 6=currentRevision 7=updateRevision 9=collisionCount:int?
@@ -290,6 +294,33 @@ IngressStatus 1=loadBalancer:IngressLoadBalancerStatus
 IngressLoadBalancerStatus 1=ingress:[IngressLoadBalancerIngress]
 IngressLoadBalancerIngress 1=ip 2=hostname 4=ports:[IngressPortStatus]
 IngressPortStatus 1=port:int 2=protocol 3=error
+PersistentVolume 1=metadata:ObjectMeta 2=spec:PersistentVolumeSpec 3=status:PersistentVolumeStatus
+PersistentVolumeSpec 1=capacity:{quantity} 2=persistentVolumeSource:PersistentVolumeSource^
+  3=accessModes:[] 4=claimRef:ObjectReference 5=persistentVolumeReclaimPolicy 6=storageClassName
+  7=mountOptions:[] 8=volumeMode 9=nodeAffinity:VolumeNodeAffinity 10=volumeAttributesClassName
+PersistentVolumeSource 1=gcePersistentDisk:- 2=awsElasticBlockStore:-
+  3=hostPath:HostPathVolumeSource 4=glusterfs:- 5=nfs:- 6=rbd:- 7=iscsi:- 8=cinder:- 9=cephfs:-
+  10=fc:- 11=flocker:- 12=flexVolume:-
+  13=azureFile:- 14=vsphereVolume:- 15=quobyte:- 16=azureDisk:- 17=photonPersistentDisk:-
+  18=portworxVolume:- 19=scaleIO:- 20=local:LocalVolumeSource 21=storageos:- 22=csi:-
+LocalVolumeSource 1=path 2=fsType
+VolumeNodeAffinity 1=required:NodeSelector
+PersistentVolumeStatus 1=phase 2=message 3=reason 4=lastPhaseTransitionTime:time
+PersistentVolumeClaim 1=metadata:ObjectMeta 2=spec:PersistentVolumeClaimSpec
+  3=status:PersistentVolumeClaimStatus
+PersistentVolumeClaimSpec 1=accessModes:[] 2=resources:VolumeResourceRequirements 3=volumeName
+  4=selector:LabelSelector 5=storageClassName:? 6=volumeMode 7=dataSource:- 8=dataSourceRef:-
+  9=volumeAttributesClassName
+VolumeResourceRequirements 1=limits:{quantity} 2=requests:{quantity}
+PersistentVolumeClaimStatus 1=phase 2=accessModes:[] 3=capacity:{quantity}
+  4=conditions:[PersistentVolumeClaimCondition] 5=allocatedResources:{quantity}
+  7=allocatedResourceStatuses:{} 8=currentVolumeAttributesClassName 9=modifyVolumeStatus:-
+PersistentVolumeClaimCondition 1=type 2=status 3=lastProbeTime:time 4=lastTransitionTime:time
+  5=reason 6=message
+StorageClass 1=metadata:ObjectMeta 2=provisioner 3=parameters:{} 4=reclaimPolicy 5=mountOptions:[]
+  6=allowVolumeExpansion:bool? 7=volumeBindingMode 8=allowedTopologies:[TopologySelectorTerm]
+TopologySelectorTerm 1=matchLabelExpressions:[TopologySelectorLabelRequirement]
+TopologySelectorLabelRequirement 1=key 2=values:[]
 PriorityClass 1=metadata:ObjectMeta 2=value:int 3=globalDefault:bool 4=description
   5=preemptionPolicy
 IngressClass 1=metadata:ObjectMeta 2=spec:IngressClassSpec

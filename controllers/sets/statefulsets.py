@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from controllers.availability import is_active, is_led_past, unavailable_s
 from controllers.owners import adopted_by, disowned, is_managed_by
+from controllers.sets import setclaims
 from controllers.sets.revisions import History, adopted, cleaned, history_of, recorded, template_of
 from cubernetes.api.apps.controllerrevision import REVISION_LABEL, ControllerRevision
 from cubernetes.api.apps.statefulset import (
@@ -23,7 +24,10 @@ from cubernetes.api.apps.statefulset import (
     POD_NAME_LABEL,
     StatefulSet,
     StatefulSetStatus,
+    claim_name,
+    volumes_for,
 )
+from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod, is_finished, is_ready
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
 from cubernetes.reconcile.plan import (
@@ -47,12 +51,19 @@ class StatefulSets:
     """Plans by StatefulSet, and remembers nothing."""
 
     name = "statefulset"
-    kinds: tuple[type[Object], ...] = (StatefulSet, Pod, ControllerRevision)
+    kinds: tuple[type[Object], ...] = (
+        StatefulSet,
+        Pod,
+        ControllerRevision,
+        PersistentVolumeClaim,
+    )
 
     def keys(self, changed: Object, view: View) -> Iterable[Ref]:
         """A pod concerns its controller, and the set that its name is of."""
         if isinstance(changed, StatefulSet):
             return (changed.ref,)
+        if isinstance(changed, PersistentVolumeClaim):
+            return _of_claim(changed, view)
         meta, kind = changed.metadata, StatefulSet.resource.kind
         owner = meta.controller
         concerned = {owner.name} if owner is not None and owner.kind == kind else set[str]()
@@ -81,6 +92,17 @@ class StatefulSets:
         yield from steps(state, view)
         live = {state.current.metadata.name, state.update.metadata.name}
         yield from cleaned(history, live | {_revision_of(pod) for pod in state.pods.values()})
+
+
+def _of_claim(claim: PersistentVolumeClaim, view: View) -> Iterator[Ref]:
+    """Yield the sets whose pod waits for this claim to go, or lacks it."""
+    name, namespace = claim.metadata.name, claim.metadata.namespace
+    if view.get(PersistentVolumeClaim, name, namespace) is not None:
+        return
+    for one in view.list(StatefulSet, namespace):
+        templates = one.spec.volume_claim_templates
+        if any(name.startswith(claim_name(each, one.metadata.name)) for each in templates):
+            yield one.ref
 
 
 class Parts(NamedTuple):
@@ -170,7 +192,7 @@ def steps(state: State, view: View) -> Iterator[Action]:
     yield from actions[: 2 * BURST]
     if holds:
         return
-    actions, holds = _ended(state)
+    actions, holds = _ended(state, view)
     yield from actions[: 2 * BURST]
     if not holds and state.wanted.spec.update_strategy.type == "RollingUpdate":
         yield from _exchanged(state)
@@ -187,6 +209,8 @@ def _made(state: State, view: View) -> tuple[Sequence[Action], bool]:
             actions += _remade(state, pod)
         elif not pod.metadata.is_deleted:
             actions += _named(pod, number)
+            actions += setclaims.missing(state.wanted, pod.metadata.name, view)
+            actions += setclaims.owned_as_wanted(state.wanted, pod, view, is_surplus=False)
         if state.is_ordered and (pod is None or not state.is_available(pod)):
             return actions, True
     return actions, False
@@ -201,6 +225,12 @@ def _created(state: State, number: int, view: View) -> Iterator[Action]:
         )
         yield Record(wanted, "FailedCreate", told + "the name is another pod's", "Warning")
         return
+    name = pod.metadata.name
+    if claim := setclaims.leaving(wanted, name, view):
+        told = f"create Pod {name} in StatefulSet {wanted.metadata.name} failed error: "
+        yield Record(wanted, "FailedCreate", told + f"pvc {claim} is being deleted", "Warning")
+        return
+    yield from setclaims.missing(wanted, name, view)
     yield Create(pod)
     yield _record(wanted, "create", pod)
 
@@ -221,7 +251,12 @@ def pod_made(state: State, number: int) -> Pod:
         annotations=template.metadata.annotations,
         owner_references=(wanted.owner_reference(),),
     )
-    spec = replaced(template.spec, hostname=name, subdomain=wanted.spec.service_name)
+    spec = replaced(
+        template.spec,
+        hostname=name,
+        subdomain=wanted.spec.service_name,
+        volumes=volumes_for(wanted, template.spec, name),
+    )
     return Pod(metadata=meta, spec=spec)
 
 
@@ -249,12 +284,13 @@ def _remade(state: State, pod: Pod) -> Iterator[Action]:
     yield Record(state.wanted, "RecreatingFailedPod", told, "Warning")
 
 
-def _ended(state: State) -> tuple[Sequence[Action], bool]:
+def _ended(state: State, view: View) -> tuple[Sequence[Action], bool]:
     """Return what ends the pods that are too many, and whether an exchange waits for that."""
     actions: list[Action] = []
     surplus = sorted((one for one in state.pods if one not in state.numbers), reverse=True)
     for number in surplus:
         pod = state.pods[number]
+        actions += setclaims.owned_as_wanted(state.wanted, pod, view, is_surplus=True)
         if not pod.metadata.is_deleted:
             actions += _deleted(state, pod)
         if state.is_ordered:

@@ -14,6 +14,8 @@ from cubernetes.api.core.event import Event
 from cubernetes.api.core.limitrange import LimitRange
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
+from cubernetes.api.core.persistentvolume import PersistentVolume
+from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.resourcequota import ResourceQuota
 from cubernetes.api.core.secret import Secret
@@ -33,6 +35,7 @@ from cubernetes.api.scheduling.priorityclass import PriorityClass
 from cubernetes.api.serverless.function import Function
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from cubernetes.api.serverless.route import Route
+from cubernetes.api.storage.storageclass import StorageClass
 
 KINDS = Kinds(
     Namespace,
@@ -49,6 +52,9 @@ KINDS = Kinds(
     Job,
     CronJob,
     PriorityClass,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
     Event,
     Lease,
     ConfigMap,

@@ -15,8 +15,31 @@ from cubernetes.api.core.podspec.placement.affinity import NodeAffinity
 from cubernetes.api.core.podspec.requests import requested
 from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.core.resources import units
+from cubernetes.api.storage.storageclass import TopologySelectorTerm
 
 NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+class FreeVolume(NamedTuple):
+    """A volume that a claim may have, by its name; affinity: from where it is reached."""
+
+    name: str
+    affinity: NodeAffinity | None = None
+
+
+class VolumeNeed(NamedTuple):
+    """What one claim of a pod asks of a node.
+
+    affinity: from where its volume is reached; None: from everywhere. is_free: it has no volume yet
+    and gets the first of `free` that the node reaches, smallest first; or, where is_made, one that
+    is made on a node of these topologies (none: of any).
+    """
+
+    affinity: NodeAffinity | None = None
+    is_free: bool = False
+    free: tuple[FreeVolume, ...] = ()
+    is_made: bool = False
+    topologies: tuple[TopologySelectorTerm, ...] = ()
 
 
 class PodRequests(NamedTuple):
@@ -27,6 +50,7 @@ class PodRequests(NamedTuple):
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     node_affinity: NodeAffinity | None = None
+    volumes: tuple[VolumeNeed, ...] = ()  # which only the claims themselves tell: see claims.py
 
 
 class NodeFacts(NamedTuple):

@@ -35,11 +35,14 @@ class Unschedulable:
 
     reasons: Mapping[str, str]
     refused: Refused = field(default=Refused(PodRequests(), frozenset()), compare=False)
+    held: str = ""  # what keeps the pod from every node, whatever they are
 
     @cached_property
     def message(self) -> str:
         """Return the reasons for people: node by node, or counted where there are many."""
         count = len(self.reasons)
+        if self.held:
+            return self.held[:MESSAGE_MAX]
         if count == 0:
             return "there are no nodes"
         head = f"0/{count} nodes can take the pod: "

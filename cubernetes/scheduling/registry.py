@@ -13,8 +13,9 @@ from cubernetes.scheduling.plugins.resources import RESOURCES
 from cubernetes.scheduling.plugins.selector import SELECTOR
 from cubernetes.scheduling.plugins.spread import EVENNESS, SPREAD
 from cubernetes.scheduling.plugins.taints import SOFT_TAINTS, TAINTS
+from cubernetes.scheduling.plugins.volumes import VOLUMES
 
-FILTERS: tuple[Filter, ...] = (READY, SELECTOR, NODE_AFFINITY, TAINTS, RESOURCES, PORTS)
+FILTERS: tuple[Filter, ...] = (READY, SELECTOR, NODE_AFFINITY, TAINTS, VOLUMES, RESOURCES, PORTS)
 SCORES: tuple[Score, ...] = (SOFT_TAINTS, NODE_PREFERENCE)
 # About other pods: asked before the others, as they cost less, and told after them.
 PEER_FILTERS: tuple[PeerFilter, ...] = (TOGETHER, APART, SPREAD)

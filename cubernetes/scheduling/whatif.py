@@ -10,10 +10,14 @@ from typing import NamedTuple
 
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
+from cubernetes.api.core.persistentvolume import PersistentVolume
+from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.resources import units
 from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.api.quantities import Quantity
+from cubernetes.api.storage.storageclass import StorageClass
+from cubernetes.scheduling.claims import StillStorage, needs_of
 from cubernetes.scheduling.nodeinfo import NodeFacts, facts_of, requests_of
 from cubernetes.scheduling.peers.neighbour import neighbour_of
 from cubernetes.scheduling.plan import Placement, Search, cursor_of, place
@@ -46,6 +50,9 @@ class Cluster(NamedTuple):
     nodes: Sequence[Node]
     namespaces: Sequence[Namespace]
     budgets: Sequence[PodDisruptionBudget] = ()
+    claims: Sequence[PersistentVolumeClaim] = ()
+    volumes: Sequence[PersistentVolume] = ()
+    classes: Sequence[StorageClass] = ()
 
 
 class Refusing(NamedTuple):
@@ -82,7 +89,12 @@ def answer(cluster: Cluster, pod: Pod, suppositions: Iterable[str] = ()) -> Answ
     for line in suppositions:
         _suppose(line, facts, cluster.pods, gone, pod.metadata.namespace)
     snapshot = _snapshot(cluster, facts, gone)
-    requests, neighbour = requests_of(pod), neighbour_of(pod)
+    there = [one for one in cluster.pods if one.metadata.uid not in gone]
+    storage = StillStorage(cluster.claims, cluster.volumes, cluster.classes, there)
+    needs = needs_of(pod, storage)
+    if needs.held:
+        return Answer("", (), (Refusing("volumes", needs.held, tuple(sorted(facts))),))
+    requests, neighbour = requests_of(pod)._replace(volumes=needs.volumes), neighbour_of(pod)
     cursor = cursor_of(cluster.pods)
     verdict = place(requests, snapshot, cursor, neighbour=neighbour)
     search = Search(requests, snapshot, neighbour)

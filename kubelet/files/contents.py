@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from cubernetes.api.core import configdata
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.podspec.references import Named, named_in_volumes
+from cubernetes.api.core.podspec.references import Named, claims_in, named_in_volumes
 from cubernetes.api.core.podspec.volumes.volume import (
     ConfigMapProjection,
     DownwardProjection,
@@ -109,8 +109,9 @@ def mark_of(pod: Pod, content: Content) -> tuple[object, ...] | None:
 
 
 def is_made_from(pod: Pod, namespace: str, named: Named) -> bool:
-    """Whether a volume of the pod is made from an object."""
-    return pod.metadata.namespace == namespace and named in named_in_volumes(pod.spec)
+    """Whether a volume of the pod is made from an object, or is that of a claim."""
+    names = named_in_volumes(pod.spec) | claims_in(pod.spec)
+    return pod.metadata.namespace == namespace and named in names
 
 
 def _files_from(

@@ -1,15 +1,16 @@
-"""The ConfigMaps and Secrets of pods' volumes, each by a watch of its own: no node may read more.
+"""ConfigMaps, Secrets and claims of pods' volumes, each by its own watch: no node may read more.
 
 A watch begins with the first pod of this node that names the object in a volume, and ends with the
 last. What it brings is kept in memory alone.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from cubernetes.api.core.configmap import ConfigMap
+from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod, is_finished
-from cubernetes.api.core.podspec.references import Named, named_in_volumes
+from cubernetes.api.core.podspec.references import Named, claims_in, named_in_volumes
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import Object
 from cubernetes.client.informer import Informer
@@ -24,6 +25,10 @@ FOLLOWED_MAX = 900
 # How long a pod's start waits for the first answer about what its volumes name.
 SYNC_WAIT_S = 2.0
 
+FOLLOWED_KINDS: Mapping[str, type[Object]] = {
+    one.resource.kind: one for one in (ConfigMap, Secret, PersistentVolumeClaim)
+}
+
 type Key = tuple[str, Named]
 type News = Callable[[str, Named], None]
 
@@ -34,11 +39,10 @@ class Followed:
     def __init__(self, client: Client, env: Env, key: Key, tell: News) -> None:
         namespace, named = key
         fields = f"metadata.name={named.name}"
-        self._informer: Informer[ConfigMap] | Informer[Secret]
-        if named.kind == "ConfigMap":
-            self._informer = Informer(client, ConfigMap, env, namespace=namespace, fields=fields)
-        else:
-            self._informer = Informer(client, Secret, env, namespace=namespace, fields=fields)
+        kind = FOLLOWED_KINDS[named.kind]
+        self._informer: Informer[Object] = Informer(
+            client, kind, env, namespace=namespace, fields=fields
+        )
         self._informer.on_change(lambda _old, _new: tell(namespace, named))
         self.synced = self._informer.synced
         self._task: asyncio.Task[None] | None = None
@@ -78,7 +82,7 @@ class FollowedObjects:
             (one.metadata.namespace, named)
             for one in pods
             if not is_finished(one)
-            for named in named_in_volumes(one.spec)
+            for named in named_in_volumes(one.spec) | claims_in(one.spec)
         }
         kept = set(sorted(wanted)[:FOLLOWED_MAX])
         if len(kept) < len(wanted):

@@ -6,7 +6,7 @@ from functools import partial
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
-from cubernetes.api.core.podspec.references import Named, named_in, named_in_volumes
+from cubernetes.api.core.podspec.references import Named, claims_in, named_in, named_in_volumes
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
 from cubernetes.client.informer import Informer
@@ -68,6 +68,10 @@ class PodObjects:
     async def of_volumes(self, pod: Pod) -> tuple[dict[Named, Object], frozenset[Named]]:
         """Return what a pod's volumes are made from, and that of which nothing is known yet."""
         return await self._followed.known(pod.metadata.namespace, named_in_volumes(pod.spec))
+
+    async def claims_of(self, pod: Pod) -> tuple[dict[Named, Object], frozenset[Named]]:
+        """Return the claims whose volumes a pod mounts, and those of which nothing is known yet."""
+        return await self._followed.known(pod.metadata.namespace, claims_in(pod.spec))
 
     def of_volumes_now(self, pod: Pod) -> tuple[dict[Named, Object], frozenset[Named]]:
         """Return the same without waiting for what is not known yet."""

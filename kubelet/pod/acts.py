@@ -110,7 +110,8 @@ class Acts:
         """Make the pod's volumes what they are to be now; return their paths by name."""
         objects, unknown = await self._parts.objects.of_volumes(pod)
         content = Content(objects, unknown, self._parts.env.clock.now())
-        paths = await self._parts.volumes.prepare(pod, content)
+        claimed = await self._parts.claims.claimed(pod)
+        paths = await self._parts.volumes.prepare(pod, content, claimed)
         self._written_mark = mark_of(pod, content)
         return paths
 

@@ -17,6 +17,7 @@ from kubelet.network.driver import NetworkDriver
 from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
 from kubelet.pod.decisions.admission import Room
+from kubelet.pod.mounted import ClaimReader
 from kubelet.pod.starts import Starts
 from kubelet.pod.volumes import Volumes
 from kubelet.probes.driver import Asker
@@ -56,6 +57,7 @@ class Parts:
     network: NetworkDriver
     volumes: Volumes
     objects: PodObjects
+    claims: ClaimReader
     observer: Observer
     recorder: Recorder
     host_ports: HostPorts

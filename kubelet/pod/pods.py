@@ -52,6 +52,7 @@ class PodWorkers:
         """Take the complete list of pods that are bound to this node."""
         newest = {one.metadata.uid: one for one in pods}
         self._parts.host_ports.expect(newest)
+        self._parts.claims.want(newest.values())
         for uid in sorted(self._workers.keys() - newest.keys()):
             self._workers[uid].want(None)
         refused = self._gate.judge(newest.values(), self._parts.room())

@@ -26,6 +26,7 @@ from cubernetes.api.core.podspec.volumes.volume import (
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.command import CommandFailed, Commands
 from kubelet.files.contents import EMPTY, Content, File, Missing, files_of
+from kubelet.files.places import NONE_CLAIMED, Claimed, Place
 from kubelet.files.subpath import make_target, opened_beneath
 from kubelet.files.writing import FOLDER_MODE, is_written, write
 
@@ -74,10 +75,13 @@ class Message(NamedTuple):
 class Volumes(Protocol):
     """All methods may be repeated after a crash, and raise VolumeTrouble."""
 
-    async def prepare(self, pod: Pod, content: Content = EMPTY) -> Mapping[str, str]:
+    async def prepare(
+        self, pod: Pod, content: Content = EMPTY, claimed: Claimed = NONE_CLAIMED
+    ) -> Mapping[str, str]:
         """Make every volume of the pod; return its path on this node by the volume's name.
 
-        Where it was made before, its files become what content says now.
+        Where it was made before, its files become what content says now. claimed: where the volumes
+        of claims are, by the claims' names.
         """
         ...
 
@@ -123,13 +127,19 @@ class DiskVolumes:
         self._root, self._commands, self._blocking = root, commands, blocking
         self._mounts, self._deadline_s = mounts, deadline_s
 
-    async def prepare(self, pod: Pod, content: Content = EMPTY) -> Mapping[str, str]:
+    async def prepare(
+        self, pod: Pod, content: Content = EMPTY, claimed: Claimed = NONE_CLAIMED
+    ) -> Mapping[str, str]:
         # What is missing of one is told before anything of the others is changed.
         files = files_by_volume(pod, content)
         group = pod.spec.security_context.fs_group
-        paths = {
-            one.name: await self._path(pod.metadata.uid, one, group) for one in pod.spec.volumes
-        }
+        uid, paths = pod.metadata.uid, {}
+        for one in pod.spec.volumes:
+            place = place_in(one, claimed)
+            if place is not None:
+                paths[one.name] = await self._where_it_is(uid, one.name, place, group)
+            else:
+                paths[one.name] = await self._path(uid, one, group)
         for name, wanted in files.items():
             await self._write(pod.metadata.uid, name, wanted, content.now)
         return paths
@@ -154,7 +164,7 @@ class DiskVolumes:
             finally:
                 os.close(source)
         except OSError as error:
-            raise VolumeTrouble(f"{what}: {_said(error)}") from error
+            raise VolumeTrouble(f"{what}: {said(error)}") from error
         except CommandFailed as error:
             raise VolumeTrouble(f"{what}: {error}") from error
         return str(target)
@@ -165,7 +175,7 @@ class DiskVolumes:
             before = self._message_path(message._replace(attempt=message.attempt - 2))
             await self._at_message(message, partial(_message_made, path, before))
         except OSError as error:
-            raise VolumeTrouble(f"file for a message: {path}: {_said(error)}") from error
+            raise VolumeTrouble(f"file for a message: {path}: {said(error)}") from error
         return str(path)
 
     async def message_text(self, message: Message, bytes_max: int) -> str:
@@ -175,7 +185,7 @@ class DiskVolumes:
         except FileNotFoundError:
             return ""
         except OSError as error:
-            raise VolumeTrouble(f"message not read: {path}: {_said(error)}") from error
+            raise VolumeTrouble(f"message not read: {path}: {said(error)}") from error
         return end.decode(errors="replace")
 
     def _message_path(self, message: Message) -> Path:
@@ -198,10 +208,10 @@ class DiskVolumes:
                 for one in mounted
                 if one.parent == folder or one.parent.parent == folder / PARTS
             ]
-            stayed = [said for one in ours if (said := await self._unmounted(one))]
+            stayed = [why for one in ours if (why := await self._unmounted(one))]
             stayed += await run(partial(_removed, self._mounts, folder))
         except OSError as error:
-            raise VolumeTrouble(f"volumes not removed: {folder}: {_said(error)}") from error
+            raise VolumeTrouble(f"volumes not removed: {folder}: {said(error)}") from error
         if stayed:
             more = "; and more" if len(stayed) > TOLD_MAX else ""
             raise VolumeTrouble(f"volumes not removed: {'; '.join(stayed[:TOLD_MAX])}{more}")
@@ -211,17 +221,25 @@ class DiskVolumes:
         try:
             return await self._blocking.run(("volumes", "list"), work, deadline_s=self._deadline_s)
         except OSError as error:
-            raise VolumeTrouble(f"volumes not listed: {self._root}: {_said(error)}") from error
+            raise VolumeTrouble(f"volumes not listed: {self._root}: {said(error)}") from error
+
+    async def _where_it_is(self, pod_uid: str, name: str, place: Place, group: int | None) -> str:
+        """Check files of the node that are no pod's own; return their path."""
+        key, path = ("volume", f"{pod_uid}/{name}"), Path(place.path.path)
+        run = partial(self._blocking.run, key, deadline_s=self._deadline_s)
+        try:
+            await run(partial(_check_host_path, name, place.path))
+            if group is not None and place.takes_group:
+                await run(partial(_given_to, path, group))
+        except OSError as error:
+            raise VolumeTrouble(f"volume {name}: {path}: {said(error)}") from error
+        return place.path.path
 
     async def _path(self, pod_uid: str, volume: Volume, group: int | None) -> str:
         key = ("volume", f"{pod_uid}/{volume.name}")
         run = partial(self._blocking.run, key, deadline_s=self._deadline_s)
         path = self._root / pod_uid / volume.name
         try:
-            if volume.host_path is not None:
-                path = Path(volume.host_path.path)
-                await run(partial(_check_host_path, volume.name, volume.host_path))
-                return volume.host_path.path
             is_made = is_made_from_objects(volume)
             mode = FOLDER_MODE if is_made else SHARED_MODE
             is_mounted = await run(partial(_made, path, self._mounts, mode))
@@ -231,7 +249,7 @@ class DiskVolumes:
             if group is not None and not is_made:
                 await run(partial(_given_to, path, group))
         except OSError as error:
-            raise VolumeTrouble(f"volume {volume.name}: {path}: {_said(error)}") from error
+            raise VolumeTrouble(f"volume {volume.name}: {path}: {said(error)}") from error
         except CommandFailed as error:
             raise VolumeTrouble(f"volume {volume.name}: {error}") from error
         return str(path)
@@ -248,7 +266,7 @@ class DiskVolumes:
             elif not await run(partial(is_written, folder)):
                 raise VolumeTrouble(f"volume {name}: what it is made from has not been read yet")
         except OSError as error:
-            raise VolumeTrouble(f"volume {name}: {folder}: {_said(error)}") from error
+            raise VolumeTrouble(f"volume {name}: {folder}: {said(error)}") from error
 
     async def _unmounted(self, mounted: Path) -> str:
         """Unmount; return why not, empty where it is done."""
@@ -257,6 +275,21 @@ class DiskVolumes:
         except CommandFailed as error:
             return str(error)
         return ""
+
+
+def place_in(volume: Volume, claimed: Claimed) -> Place | None:
+    """Return where a volume's files are on this node; None where they are the pod's own.
+
+    Raises: VolumeTrouble: where its claim's are, nobody has said.
+    """
+    if volume.host_path is not None:
+        return Place(volume.host_path)
+    claim = volume.persistent_volume_claim
+    if claim is None:
+        return None
+    if claim.claim_name not in claimed:
+        raise VolumeTrouble(f"volume {volume.name}: its claim {claim.claim_name} is not known yet")
+    return claimed[claim.claim_name]
 
 
 def files_by_volume(pod: Pod, content: Content) -> Mapping[str, Mapping[str, File] | None]:
@@ -353,7 +386,7 @@ def _removed(mounts: Path, folder: Path) -> list[str]:
         # That a folder is not empty follows from what stayed in it.
         is_news = not (isinstance(error, OSError) and error.errno == errno.ENOTEMPTY)
         if len(stayed) <= TOLD_MAX and (is_news or not stayed):
-            stayed.append(f"{path}: {_said(error)}")
+            stayed.append(f"{path}: {said(error)}")
 
     for volume in sorted(folder.iterdir()):
         if not any(one.is_relative_to(volume) for one in mounted):
@@ -377,7 +410,7 @@ def _check_host_path(name: str, volume: HostPath) -> None:
         raise VolumeTrouble(f"volume {name}: {path} is not a {volume.type}")
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 

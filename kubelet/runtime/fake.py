@@ -20,6 +20,7 @@ from kubelet.runtime.driver import (
     ExecSpec,
     Execution,
     LogOptions,
+    Mount,
     RuntimeDown,
     RuntimeTrouble,
     RuntimeVersion,
@@ -62,6 +63,7 @@ class _Life:
     container: Container
     behaviour: Behaviour
     env: Mapping[str, str] = field(default_factory=dict)
+    mounts: Sequence[Mount] = ()
     written: list[_Line] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ending: asyncio.Task[None] | None = None
@@ -136,6 +138,7 @@ class FakeMachine:
             container,
             self.behaviour(spec.image),
             dict(spec.env) if isinstance(spec, ContainerSpec) else {},
+            spec.mounts if isinstance(spec, ContainerSpec) else (),
         )
         return life
 

@@ -135,10 +135,6 @@ async def test_pods_and_revisions_go_with_their_set(client: Client) -> None:
         ({"spec": {"selector": {"matchLabels": {"app": "other"}}}}, "selector"),
         ({"spec": {"updateStrategy": {"type": "OnDelete"}}}, "updateStrategy"),
         ({"spec": {"volumeClaimTemplates": [{"metadata": {"name": "d"}}]}}, "volumeClaimTempl"),
-        (
-            {"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete"}}},
-            "persistentVolumeClaimRetentionPolicy",
-        ),
         ({"spec": {"ordinals": {"start": -1}}}, "ordinals"),
     ],
 )

@@ -64,6 +64,7 @@ BARE: dict[str, Tree] = {
                 {
                     "name": "v",
                     "hostPath": {"path": "/srv"},
+                    "persistentVolumeClaim": {"claimName": "c"},
                     "configMap": {"items": [KEY]},
                     "secret": {"items": [KEY]},
                     "downwardAPI": {"items": [{"path": "p", "fieldRef": {"fieldPath": "f"}}]},
@@ -90,6 +91,8 @@ BARE: dict[str, Tree] = {
         "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "a"}, "maxReplicas": 2}
     },
     "IngressClass": {"spec": {"parameters": {"kind": "a", "name": "b"}}},
+    "PersistentVolume": {"spec": {"hostPath": {"path": "/srv"}}},
+    "StorageClass": {"provisioner": "example.com/disks"},
     "PriorityClass": {"value": 1},
     "LimitRange": {"spec": {"limits": [{"type": "Pod"}]}},
     "RoutePolicy": {"spec": {"target": {"kind": "Service", "name": "web"}}},

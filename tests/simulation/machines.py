@@ -12,9 +12,10 @@ from cubernetes.host.packetfilter.ruleset import RuleSet
 from kubelet.checkpoint import NetworkState
 from kubelet.devices.giving import Bench
 from kubelet.files.contents import EMPTY, Content, File
+from kubelet.files.places import NONE_CLAIMED, Claimed
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.node.capacity import MachineFacts
-from kubelet.pod.volumes import Message, Part, VolumeTrouble, files_by_volume
+from kubelet.pod.volumes import Message, Part, VolumeTrouble, files_by_volume, place_in
 from kubelet.probes.fake import FakeAsker
 from kubelet.run import Machine
 from kubelet.runtime.driver import State
@@ -67,14 +68,20 @@ class Disk:
     def save_services(self, services: Sequence[Service]) -> None:
         self.services = tuple(services)
 
-    async def prepare(self, pod: Pod, content: Content = EMPTY) -> Mapping[str, str]:
+    async def prepare(
+        self, pod: Pod, content: Content = EMPTY, claimed: Claimed = NONE_CLAIMED
+    ) -> Mapping[str, str]:
         self.volumes[pod.metadata.uid] = None
         for name, files in files_by_volume(pod, content).items():
             if files is not None:
                 self.files[pod.metadata.uid, name] = files
             elif (pod.metadata.uid, name) not in self.files:
                 raise VolumeTrouble(f"volume {name}: what it is made from has not been read yet")
-        return {volume.name: f"/volumes/{volume.name}" for volume in pod.spec.volumes}
+        found = {}
+        for volume in pod.spec.volumes:
+            place = place_in(volume, claimed)
+            found[volume.name] = place.path.path if place else f"/volumes/{volume.name}"
+        return found
 
     async def bind(self, part: Part) -> str:
         return f"{part.folder}/{part.path}"
@@ -94,6 +101,29 @@ class Disk:
 
     async def pod_uids(self) -> set[str]:
         return set(self.volumes)
+
+
+class FakeFolders:
+    """Volumes of claims on a machine's disk. trouble: why nothing can be made or removed."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.trouble = ""
+
+    async def make(self, name: str) -> None:
+        self._check()
+        self.names.add(name)
+
+    async def remove(self, name: str) -> None:
+        self._check()
+        self.names.discard(name)
+
+    async def found(self) -> set[str]:
+        return set(self.names)
+
+    def _check(self) -> None:
+        if self.trouble:
+            raise VolumeTrouble(self.trouble)
 
 
 class NoHostPorts:
@@ -151,6 +181,7 @@ class SimMachine:
         )
         self.fabric = FakeFabric()
         self.disk = Disk()
+        self.folders = FakeFolders()
         self.host_ports = NoHostPorts()
         self.kernel = Kernel()
         self.connections = FakeConnections()
@@ -163,6 +194,7 @@ class SimMachine:
             runtime=FakeRuntime(self.runtime),
             network=FakeNetwork(env, self.fabric),
             volumes=self.disk,
+            folders=self.folders,
             checkpoint=self.disk,
             host_ports=self.host_ports,
             guard=NoGuard(),

@@ -9,9 +9,13 @@ from cubectl.verb import Verb
 from cubernetes.api.coding import codec
 from cubernetes.api.core import namespace
 from cubernetes.api.core.node import Node
+from cubernetes.api.core.persistentvolume import PersistentVolume
+from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.podspec.volumes.volume import claims_of
 from cubernetes.api.meta import Object
 from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
+from cubernetes.api.storage.storageclass import StorageClass
 from cubernetes.scheduling.whatif import FORMS, Answer, Cluster, NotUnderstood, answer
 
 NODES_SHOWN_MAX = 8
@@ -33,11 +37,15 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace, session: Session) -> None:
     tree = session.api.get(Pod.resource, options.name, session.namespace)
     pod = codec.from_tree(Pod, tree).model
+    has_claims = bool(claims_of(pod.spec.volumes))
     cluster = Cluster(
         _all(session, Pod),
         _all(session, Node),
         _all(session, namespace.Namespace),
         _all(session, PodDisruptionBudget),
+        _all(session, PersistentVolumeClaim) if has_claims else (),
+        _all(session, PersistentVolume) if has_claims else (),
+        _all(session, StorageClass) if has_claims else (),
     )
     now = answer(cluster, pod)
     try:

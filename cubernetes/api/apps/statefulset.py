@@ -1,14 +1,17 @@
 """StatefulSet: pods with places and names that stay, made and exchanged in their order."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import msgspec
 
 from cubernetes.api import names
 from cubernetes.api.apps.workload import WIDE_COLUMNS, defaulted_template, workload_problems
 from cubernetes.api.condition import Condition
+from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim, claim_problems
 from cubernetes.api.core.pod import PodTemplate
+from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.core.podspec.volumes.volume import ClaimVolume, Volume
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import (
     Column,
@@ -26,7 +29,6 @@ from cubernetes.api.selectors import LabelSelector
 
 POD_NAME_LABEL = "statefulset.kubernetes.io/pod-name"
 POD_INDEX_LABEL = "apps.kubernetes.io/pod-index"
-NO_CLAIMS = "is not supported: this cluster has no PersistentVolumeClaims"
 
 
 class RollingUpdateStatefulSet(Model):
@@ -60,12 +62,27 @@ class StatefulSetOrdinals(Model):
     start: Count = 0
 
 
+class ClaimRetentionPolicy(Model):
+    """What becomes of the claims that were made for pods.
+
+    when_deleted: with the set: Retain keeps them, Delete lets them go with it.
+    when_scaled: with a pod that is one too many: Retain keeps its claims for the pod of that number
+        which comes again, Delete lets them go with it.
+    """
+
+    when_deleted: Literal["Retain", "Delete"] = shown("Retain")
+    when_scaled: Literal["Retain", "Delete"] = shown("Retain")
+
+
 class StatefulSetSpec(Model):
     """Which pods, how many, and in what order they are made and exchanged.
 
     replicas: how many there should be.
     selector: which pods are its own; it must match the template, and never changes.
     template: what pods are made of; a change begins a rollout.
+    volume_claim_templates: of each a claim is made for each pod, `<name>-<pod>`, and is the pod's
+        volume of that name; a pod that is made again has the claims of before. They never change.
+    persistent_volume_claim_retention_policy: what becomes of these claims.
     service_name: the headless service behind which the pods have names: it never changes.
     pod_management_policy: OrderedReady makes and ends pods one by one, each when those before it
         are ready; Parallel makes and ends them all at once.
@@ -78,6 +95,8 @@ class StatefulSetSpec(Model):
     replicas: Count = shown(1)
     selector: LabelSelector
     template: PodTemplate
+    volume_claim_templates: tuple[PersistentVolumeClaim, ...] = ()
+    persistent_volume_claim_retention_policy: ClaimRetentionPolicy = shown(ClaimRetentionPolicy())
     service_name: str = shown("")
     pod_management_policy: Literal["OrderedReady", "Parallel"] = shown("OrderedReady")
     update_strategy: StatefulSetUpdateStrategy = shown(StatefulSetUpdateStrategy())
@@ -130,15 +149,6 @@ class StatefulSet(Object):
     spec: StatefulSetSpec
     status: StatefulSetStatus = msgspec.field(default_factory=StatefulSetStatus)
 
-    @classmethod
-    def misread(cls, tree: Mapping[str, Any]) -> Iterator[Problem]:
-        """Refuse what would make pods without the files that they count on."""
-        spec = tree.get("spec")
-        fields = ("volumeClaimTemplates", "persistentVolumeClaimRetentionPolicy")
-        for field in fields:
-            if isinstance(spec, Mapping) and spec.get(field):
-                yield Problem(f"spec.{field}", NO_CLAIMS, "FieldValueForbidden")
-
     @property
     def start(self) -> int:
         """The number of the first pod."""
@@ -160,8 +170,11 @@ class StatefulSet(Object):
 
     def problems(self) -> Iterator[Problem]:
         yield from Object.problems(self)
-        yield from workload_problems(self.spec.selector, self.spec.template)
         spec = self.spec
+        # Containers mount the volumes of claims as if the template had them.
+        whole = replaced(spec.template.spec, volumes=volumes_for(self, spec.template.spec, "x"))
+        yield from workload_problems(spec.selector, replaced(spec.template, spec=whole))
+        yield from _claim_problems(spec.volume_claim_templates, "spec.volumeClaimTemplates")
         last = f"{self.metadata.name}-{self.start + max(spec.replicas, 1) - 1}"
         if not names.is_label(last):
             told = f"pods cannot be named after it: {last[:80]!r} is no DNS label of 63 characters"
@@ -178,3 +191,36 @@ class StatefulSet(Object):
         yield from immutable("spec.serviceName", before.service_name, spec.service_name)
         policies = before.pod_management_policy, spec.pod_management_policy
         yield from immutable("spec.podManagementPolicy", *policies)
+        claims = before.volume_claim_templates, spec.volume_claim_templates
+        yield from immutable("spec.volumeClaimTemplates", *claims)
+
+
+def _claim_problems(claims: Sequence[PersistentVolumeClaim], field: str) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, one in enumerate(claims):
+        where, name = f"{field}[{index}]", one.metadata.name
+        if not names.is_label(name):
+            yield Problem(f"{where}.metadata.name", names.LABEL_RULE)
+        if name in seen:
+            yield Problem(f"{where}.metadata.name", "is there twice", "FieldValueDuplicate")
+        seen.add(name)
+        yield from one.metadata.part_problems(f"{where}.metadata")
+        yield from claim_problems(one.spec, f"{where}.spec")
+
+
+def claim_name(template: PersistentVolumeClaim, pod: str) -> str:
+    """Return the name of the claim that a pod has of a template."""
+    return f"{template.metadata.name}-{pod}"
+
+
+def volumes_for(wanted: StatefulSet, spec: PodSpec, pod: str) -> tuple[Volume, ...]:
+    """Return the volumes of a pod: those of its claims go before others of their names."""
+    claimed = {
+        one.metadata.name: Volume(
+            name=one.metadata.name,
+            persistent_volume_claim=ClaimVolume(claim_name=claim_name(one, pod)),
+        )
+        for one in wanted.spec.volume_claim_templates
+    }
+    others = (one for one in spec.volumes if one.name not in claimed)
+    return (*others, *claimed.values())

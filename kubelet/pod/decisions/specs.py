@@ -8,7 +8,7 @@ from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.qos import SANDBOX_OOM_SCORE, oom_score_adj
 from cubernetes.api.core.podspec.spec import every_container
 from cubernetes.api.core.podspec.volumes.rules import SUB_PATH_RULE, is_path_inside
-from cubernetes.api.core.podspec.volumes.volume import is_made_from_objects
+from cubernetes.api.core.podspec.volumes.volume import is_read_only
 from cubernetes.host.names.resolvconf import ResolvConf
 from kubelet.objects.origins import CONFIG_ERROR, NOTHING, Origins, given_variables, value_of
 from kubelet.pod.decisions import plan
@@ -104,12 +104,12 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
     environment = _environment(pod, wanted, origins)
     limits, requests = wanted.resources.limits, wanted.resources.requests
     cpu = requests.get("cpu") or limits.get("cpu")
-    made = {one.name for one in pod.spec.volumes if is_made_from_objects(one)}
+    closed = {one.name for one in pod.spec.volumes if is_read_only(one)}
     mounts = tuple(
         Mount(
             parts.get(index, volumes[one.name]),
             one.mount_path,
-            one.read_only or one.name in made,
+            one.read_only or one.name in closed,
             PROPAGATIONS[one.mount_propagation or "None"],
         )
         for index, one in enumerate(wanted.volume_mounts)

@@ -203,13 +203,24 @@ def must_be_its_own(attempt: Attempt, bound_to: str) -> None:
         case "join":
             # For whom, is in the body: apiserver/enrolment/joining.py looks at it.
             assert (verb, subresource) == ("create", "")
-        case "configmaps" | "secrets":
+        case "configmaps" | "secrets" | "persistentvolumeclaims":
             # That its pods name them is a law of its own, below.
             assert (subresource, bool(name)) == ("", True)
             assert verb in ("get", "list", "watch")
         case _:
-            assert attempt.resource == "events"
-            assert verb in ("create", "update", "patch")
+            must_be_told_or_its_disks(attempt)
+
+
+def must_be_told_or_its_disks(attempt: Attempt) -> None:
+    """Events are told; no volume of these is on the disk of n1: one that is may be patched."""
+    verb = attempt.verb
+    if attempt.resource != "persistentvolumes":
+        assert attempt.resource == "events"
+        assert verb in ("create", "update", "patch")
+        return
+    assert attempt.subresource == ""
+    is_list = (verb, attempt.node) in (("list", "n1"), ("watch", "n1"))
+    assert is_list or verb == "get" or (verb, attempt.name) == ("patch", "")
 
 
 @given(

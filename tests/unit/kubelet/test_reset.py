@@ -40,8 +40,10 @@ def on_a_node_with_pods(story: Callable[[SimMachine, Machine, Env], Awaitable[No
 
 def test_everything_is_taken_away() -> None:
     async def story(machine: SimMachine, drivers: Machine, env: Env) -> None:
+        machine.folders.names.add("pvc-1")
         (left,) = await take_away(drivers, env)
         assert left.startswith(NO_RULES)
+        assert machine.folders.names == set()
         assert (machine.runtime.lives, machine.disk.volumes) == ({}, {})
         assert machine.fabric.addresses is None
 

@@ -16,7 +16,14 @@ from cubernetes.api.core.podspec.placement.affinity import (
     PreferredSchedulingTerm,
 )
 from cubernetes.api.core.podspec.toleration import Toleration
-from cubernetes.scheduling.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
+from cubernetes.scheduling.nodeinfo import (
+    FreeVolume,
+    NodeFacts,
+    NodeInfo,
+    NodeUsage,
+    PodRequests,
+    VolumeNeed,
+)
 from cubernetes.scheduling.plan import Placement, Unschedulable, place
 from cubernetes.scheduling.plugin import SCORE_MAX, Change, Filter, News, Score, news_of
 from cubernetes.scheduling.registry import FILTERS, SCORES
@@ -35,10 +42,15 @@ ON_SSD = NodeAffinity(
         PreferredSchedulingTerm(weight=3, preference=NodeSelectorTerm()),
     ),
 )
+# A volume that is on certain nodes, and two of which one is still to be chosen.
+THEIRS = VolumeNeed(affinity=ON_SSD)
+CHOSEN = VolumeNeed(is_free=True, free=(FreeVolume("a", ON_SSD),))
 # Two values of everything that a pod may request and that a node may be.
 REQUESTS = [
-    PodRequests(*parts)
-    for parts in product(
+    PodRequests(
+        amounts, ports, selector, tolerations, affinity, (THEIRS, CHOSEN) if affinity else ()
+    )
+    for amounts, ports, selector, tolerations, affinity in product(
         [(), (("cpu", 500), ("example.com/gpu", 1))],
         [(), (WEB,)],
         [(), (("disk", "ssd"),)],

@@ -1,15 +1,20 @@
-"""Which ConfigMaps and Secrets a pod names, and what of them it reads."""
+"""Which ConfigMaps, Secrets and claims a pod names, and what of them it reads."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.spec import PodSpec, every_container
-from cubernetes.api.core.podspec.volumes.volume import Volume, VolumeProjection, sources_of
+from cubernetes.api.core.podspec.volumes.volume import (
+    Volume,
+    VolumeProjection,
+    claims_of,
+    sources_of,
+)
 
 
 class Named(NamedTuple):
-    """A ConfigMap or a Secret, in the namespace of the pod that names it."""
+    """A ConfigMap, a Secret or a claim, in the namespace of the pod that names it."""
 
     kind: str
     name: str
@@ -39,8 +44,13 @@ def read_by(spec: PodSpec) -> frozenset[Read]:
 
 
 def named_by(spec: PodSpec) -> frozenset[Named]:
-    """Return every ConfigMap and Secret that a pod names: its node may read these, and no other."""
-    return frozenset(one.named for one in read_by(spec))
+    """Return every ConfigMap, Secret and claim that a pod names: its node may read no other."""
+    return frozenset((*(one.named for one in read_by(spec)), *claims_in(spec)))
+
+
+def claims_in(spec: PodSpec) -> frozenset[Named]:
+    """Return every claim whose volume the pod mounts."""
+    return frozenset(Named("PersistentVolumeClaim", name) for name in claims_of(spec.volumes))
 
 
 def named_in_volumes(spec: PodSpec) -> frozenset[Named]:

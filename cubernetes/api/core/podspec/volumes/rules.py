@@ -42,6 +42,7 @@ def volume_problems(volume: Volume, field: str) -> Iterator[Problem]:
         "secret": volume.secret,
         "downwardAPI": volume.downward_api,
         "projected": volume.projected,
+        "persistentVolumeClaim": volume.persistent_volume_claim,
     }
     found = [part for part, one in sources.items() if one is not None]
     yield from _count_problems(found, sources, field)
@@ -49,12 +50,19 @@ def volume_problems(volume: Volume, field: str) -> Iterator[Problem]:
         yield Problem(f"{field}.hostPath.path", "must be an absolute path without '..' and ':'")
     if volume.empty_dir is not None:
         yield from _size_problems(volume.empty_dir, f"{field}.emptyDir")
+    yield from _claim_problems(volume, f"{field}.persistentVolumeClaim.claimName")
     if volume.projected is not None:
         yield from _projected_problems(volume.projected, f"{field}.projected")
     elif len(found) == 1:
         part, name = found[0], "secretName" if volume.secret is not None else "name"
         for source in sources_of(volume):
             yield from _source_problems(source, f"{field}.{part}", name)
+
+
+def _claim_problems(volume: Volume, field: str) -> Iterator[Problem]:
+    claim = volume.persistent_volume_claim
+    if claim is not None and not names.is_subdomain(claim.claim_name):
+        yield Problem(field, names.SUBDOMAIN_RULE)
 
 
 def mount_problems(mount: VolumeMount, field: str, *, is_privileged: bool) -> Iterator[Problem]:

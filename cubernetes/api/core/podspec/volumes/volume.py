@@ -1,5 +1,6 @@
 """A pod's volumes: files of the node, of the pod's own, or made from other objects."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import msgspec
@@ -36,6 +37,17 @@ class EmptyDir(Model):
 
     medium: Literal["", "Memory"] = ""
     size_limit: Quantity | None = None
+
+
+class ClaimVolume(Model):
+    """The volume of a claim: its files outlive the pod.
+
+    claim_name: which PersistentVolumeClaim, in the pod's namespace; the pod waits for its volume.
+    read_only: containers cannot write there.
+    """
+
+    claim_name: str
+    read_only: bool = False
 
 
 class KeyToPath(Model):
@@ -173,6 +185,7 @@ class Volume(Model):
     name: by which containers mount it, unique in the pod.
     host_path: files of the node.
     empty_dir: a directory of the pod's own.
+    persistent_volume_claim: the volume of a claim.
     config_map: the keys of a ConfigMap; containers cannot write there.
     secret: the keys of a Secret; containers cannot write there.
     downward_api: fields of the pod; containers cannot write there.
@@ -182,6 +195,7 @@ class Volume(Model):
     name: str
     host_path: HostPath | None = None
     empty_dir: EmptyDir | None = None
+    persistent_volume_claim: ClaimVolume | None = None
     config_map: ConfigMapVolume | None = None
     secret: SecretVolume | None = None
     downward_api: DownwardVolume | None = wire("downwardAPI", None)
@@ -211,10 +225,22 @@ def default_mode_of(volume: Volume) -> int:
     return made.default_mode if made is not None else FILE_MODE_DEFAULT
 
 
+def claims_of(volumes: Iterable[Volume]) -> tuple[str, ...]:
+    """Return the names of the claims whose volumes these are, each once, in order."""
+    claims = (one.persistent_volume_claim for one in volumes)
+    return tuple(dict.fromkeys(one.claim_name for one in claims if one is not None))
+
+
 def is_made_from_objects(volume: Volume) -> bool:
     """Whether the kubelet writes the volume's files: containers then cannot."""
     made = (volume.config_map, volume.secret, volume.downward_api, volume.projected)
     return any(one is not None for one in made)
+
+
+def is_read_only(volume: Volume) -> bool:
+    """Whether containers cannot write there, however they mount it."""
+    claim = volume.persistent_volume_claim
+    return is_made_from_objects(volume) or (claim is not None and claim.read_only)
 
 
 def is_kept_in_memory(volume: Volume) -> bool:
