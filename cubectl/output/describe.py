@@ -116,7 +116,7 @@ def _entry(title: str, key: str, value: Any, depth: int, room: int) -> Iterator[
 
 def _contents(kind: str, tree: Tree) -> Iterator[str]:
     """Yield what a ConfigMap or a Secret holds, as kubectl lays it out."""
-    from cubernetes.api.core import configdata
+    from cubernetes.api.core.data import configdata
 
     is_secret = kind == "Secret"
     yield from ("", "Data", "====")

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.x509.oid import NameOID
 
-from cubernetes.api.core import configdata
+from cubernetes.api.core.data import configdata
 
 CERTIFICATE_KEY, PRIVATE_KEY = "tls.crt", "tls.key"
 SELF_MADE_NAME = "Cubernetes gateway, self-made"

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from cubernetes.api.core import configdata
 from cubernetes.api.core.configmap import ConfigMap
+from cubernetes.api.core.data import configdata
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.references import Named, claims_in, named_in_volumes
 from cubernetes.api.core.podspec.volumes.volume import (

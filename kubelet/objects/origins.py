@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from cubernetes.api.core import configdata
 from cubernetes.api.core.configmap import ConfigMap
+from cubernetes.api.core.data import configdata
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.container import EnvVar

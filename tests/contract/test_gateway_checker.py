@@ -6,7 +6,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from cubernetes.api.core.configdata import encoded
+from cubernetes.api.core.data.configdata import encoded
 from cubernetes.host.command import Completed, SystemCommands
 from cubernetes.host.env import Env
 from cuberoot import pki

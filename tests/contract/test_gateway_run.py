@@ -12,7 +12,7 @@ from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.coordination.road import ROAD_NAMESPACE, applied_revision, is_serving_gateway
-from cubernetes.api.core.configdata import encoded
+from cubernetes.api.core.data.configdata import encoded
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.secret import Secret

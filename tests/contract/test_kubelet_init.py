@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from cubernetes.api.condition import condition_of, is_true
-from cubernetes.api.core import podcolumns
+from cubernetes.api.core.columns import podcolumns
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podstatus import ContainerStatus

@@ -3,7 +3,7 @@
 import pytest
 
 from cubernetes.api.condition import condition_of, is_true
-from cubernetes.api.core import podcolumns
+from cubernetes.api.core.columns import podcolumns
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.spec import PodReadinessGate
 from cubernetes.api.meta import replaced

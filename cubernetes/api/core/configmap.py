@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from cubernetes.api.core import configdata
+from cubernetes.api.core.data import configdata
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Object, age_of, replaced, shown
 from cubernetes.api.resource import Resource

@@ -6,7 +6,7 @@ import msgspec
 
 from cubernetes.api import names
 from cubernetes.api.condition import is_true
-from cubernetes.api.core import podcolumns
+from cubernetes.api.core.columns import podcolumns
 from cubernetes.api.core.podspec import rules
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.placement.peerrules import changed_gates_problems

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from cubernetes.api.core import configdata
+from cubernetes.api.core.data import configdata
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Object, age_of, immutable, replaced, shown
 from cubernetes.api.meta import text_field as text

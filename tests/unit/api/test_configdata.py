@@ -7,8 +7,8 @@ import pytest
 
 from cubernetes.api.coding import codec
 from cubernetes.api.coding.refusals import invalid
-from cubernetes.api.core.configdata import DATA_BYTES_MAX, decoded, is_key
 from cubernetes.api.core.configmap import ConfigMap
+from cubernetes.api.core.data.configdata import DATA_BYTES_MAX, decoded, is_key
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.errors import Invalid
 from cubernetes.api.meta import ObjectMeta, replaced

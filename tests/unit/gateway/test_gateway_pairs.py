@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.api.core.configdata import encoded
+from cubernetes.api.core.data.configdata import encoded
 from cubernetes.api.core.service import ServicePort
 from cubernetes.api.roads import roads_of
 from cubernetes.host.env import Env

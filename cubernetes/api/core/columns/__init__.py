@@ -1,0 +1,1 @@
+"""What `get` prints of kinds that have much to tell."""

@@ -1,0 +1,1 @@
+"""What ConfigMaps and Secrets hold: which keys and values are right."""
