@@ -129,8 +129,9 @@ def _finite(word: str) -> float:
 
 # Between two objects: blanks, and the line that parts documents in YAML.
 _GAP = re.compile(r"(?:\s|^---[ \t]*$)*", re.MULTILINE)
-# Numbers that may be too large; a body with one is decoded more slowly.
-_SUSPECT = re.compile(r"[0-9]{19}|[eE]\+?[0-9]{3}")
+# Numbers that may be too large; a body with one is decoded more slowly. Both begin with a digit, so
+# that everything else of a body is passed over at once.
+_SUSPECT = re.compile(r"[0-9](?:[0-9]{18}|[eE]\+?[0-9]{3})")
 _CHECKS: Any = {"parse_constant": _refuse_constant}
 _NUMBERS: Any = {**_CHECKS, "parse_int": _integer, "parse_float": _finite}
 # By whether duplicates are refused and numbers looked at. Made once: json.loads makes one a call.

@@ -150,3 +150,27 @@ def _with_news(tree: Any) -> Any:
     maps = (*MAPS, "env") if isinstance(tree.get("env"), dict) else MAPS
     news = {key: value if key in maps else _with_news(value) for key, value in tree.items()}
     return {**news, "news": [{"of": "tomorrow"}]}
+
+
+# JSON with a number in it, in places that are passed over quickly or not.
+AROUND = pytest.mark.parametrize(
+    "body", ['{{"a":{}}}', '{{"e123":"e999","b":[1,{}]}}', '{{"a": {} }}']
+)
+
+
+@AROUND
+@pytest.mark.parametrize(
+    "number",
+    ["9223372036854775808", "-9223372036854775809", "1e400", "1.5E+400", "1.0e400", "-0.1e0999"],
+)
+def test_a_number_beyond_64_bits_is_refused_wherever_it_stands(body: str, number: str) -> None:
+    with pytest.raises(BadRequest, match="number out of range"):
+        jsontext.tree_of(body.format(number).encode())
+
+
+@AROUND
+@pytest.mark.parametrize(
+    "number", ["9223372036854775807", "-9223372036854775808", "1e308", "1e-400", "0.1E+300"]
+)
+def test_a_number_of_64_bits_is_taken_wherever_it_stands(body: str, number: str) -> None:
+    assert jsontext.tree_of(body.format(number).encode())
