@@ -28,7 +28,7 @@ from kubelet.claims.keeper import LocalVolumes
 from kubelet.counts import Counts
 from kubelet.devices.book import Shelf, managed
 from kubelet.devices.giving import NO_BENCH, Bench, Devices, bench_of
-from kubelet.devices.registry import DEVICE_KINDS
+from kubelet.devices.registry import DEVICE_KINDS, plugin_sockets
 from kubelet.drain.look import Connections, KernelConnections
 from kubelet.files.hosts import add_host
 from kubelet.logserver import Uses, serve_logs
@@ -116,7 +116,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         facts=partial(machine_facts, root),
         room_left=partial(room_left, root),
         read_groups=partial(read_tree, Path("/proc"), CGROUP_ROOT),
-        devices=bench_of(DEVICE_KINDS, root, Path(settings.devices_file)),
+        devices=bench_of(DEVICE_KINDS, root, Path(settings.devices_file), plugin_sockets),
         add_host=add_host,
         resolv_conf=partial(resolv_conf_here, settings.resolv_confs, settings.dns_servers),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 import msgspec
 
 from cubernetes.host.settings import Settings
-from kubelet.runtime.driver import Mount
+from kubelet.runtime.driver import Allotment, Mount
 
 # Ids stand in a label of containers, apart by commas and spaces.
 DeviceId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")]
@@ -36,11 +36,13 @@ class DeviceSettings(Settings, frozen=True, kw_only=True):
     """What an administrator says of this node's devices; read again at every look.
 
     fake: the devices of the resource cubernetes.io/fake-gpu.
+    plugins: whether Kubernetes' device plug-ins may register here.
     shares: by resource, how many containers each of its devices is offered to. Such devices are
         offered as `<resource>.shared`, and as nothing else.
     """
 
     fake: Annotated[tuple[StandInDevice, ...], msgspec.Meta(max_length=DEVICES_MAX)] = ()
+    plugins: bool = False
     shares: Mapping[str, Annotated[int, msgspec.Meta(ge=1, le=SHARES_MAX)]] = msgspec.field(
         default_factory=dict
     )
@@ -88,6 +90,9 @@ class DeviceKind(Protocol):
         """
         ...
 
-    def variables(self, ids: Sequence[str]) -> Mapping[str, str]:
-        """Return variables of a container that has these devices."""
+    async def allotted(self, ids: Sequence[str]) -> Allotment:
+        """Return what a container with these devices gets beside what each of them says.
+
+        Raises: RuntimeTrouble: it cannot be had now.
+        """
         ...

@@ -1,8 +1,9 @@
 """Stand-ins: devices that an administrator or a test names, under a name of our own. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from kubelet.devices.driver import Device, DeviceSettings, Found
+from kubelet.runtime.driver import Allotment
 
 RESOURCE = "cubernetes.io/fake-gpu"
 
@@ -15,5 +16,5 @@ class FakeGpus:
     def discover(self, settings: DeviceSettings) -> Found:
         return Found(tuple(Device(one.id, one.trouble, one.nodes) for one in settings.fake))
 
-    def variables(self, ids: Sequence[str]) -> Mapping[str, str]:  # noqa: ARG002  none of its own
-        return {}
+    async def allotted(self, ids: Sequence[str]) -> Allotment:  # noqa: ARG002  they all are alike
+        return Allotment()

@@ -22,7 +22,14 @@ from cubernetes.host.settings import SettingsInvalid, read_settings
 from kubelet.devices import book as books
 from kubelet.devices.book import Book, CheckpointInvalid, NotEnough, Offer, Owner, Shelf
 from kubelet.devices.driver import Device, DeviceKind, DeviceSettings, DeviceTrouble, Found
-from kubelet.runtime.driver import SANDBOX, Allotment, Container, RuntimeTrouble, State
+from kubelet.runtime.driver import (
+    SANDBOX,
+    Allotment,
+    Container,
+    DeviceFile,
+    RuntimeTrouble,
+    State,
+)
 
 log = Log(__name__)
 
@@ -41,13 +48,30 @@ class Record(Protocol):
     def save(self, content: bytes) -> None: ...
 
 
+class Plugins(Protocol):
+    """Programs that bring kinds of devices. kinds: those that have registered."""
+
+    @property
+    def kinds(self) -> Sequence[DeviceKind]: ...
+
+    async def open(self) -> None:
+        """Let them register. Raises: OSError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a node has to do with devices; without kinds, nothing. settings may block."""
+    """What a node has to do with devices; without kinds, nothing. settings may block.
+
+    plugins: makes the door of plug-ins, where an administrator wants one.
+    """
 
     kinds: Sequence[DeviceKind] = ()
     record: Record | None = None
     settings: Callable[[], DeviceSettings] = DeviceSettings
+    plugins: Callable[[Env], Plugins] | None = None
 
 
 NO_BENCH = Bench()
@@ -63,10 +87,12 @@ def settings_in(path: Path) -> DeviceSettings:
     return read_settings(DeviceSettings, path)
 
 
-def bench_of(kinds: Sequence[DeviceKind], root: Path, settings: Path) -> Bench:
+def bench_of(
+    kinds: Sequence[DeviceKind], root: Path, settings: Path, plugins: Callable[[Env], Plugins]
+) -> Bench:
     """Return this machine's: the record is in the kubelet's folder."""
     record = CheckedFile(root / "devices.checkpoint")
-    return Bench(kinds, record, partial(settings_in, settings))
+    return Bench(kinds, record, partial(settings_in, settings), plugins)
 
 
 class Tell(Protocol):
@@ -96,8 +122,13 @@ class Devices:
         self._giving = asyncio.Lock()
         self._failing: dict[str, str] = {}
         self._is_read = False
+        self._plugins: Plugins | None = None
         # What this node has is known: before, nobody can be told that there is too little.
         self.looked = asyncio.Event()
+
+    @property
+    def _kinds(self) -> tuple[DeviceKind, ...]:
+        return (*self._bench.kinds, *(self._plugins.kinds if self._plugins is not None else ()))
 
     @property
     def shelf(self) -> Shelf:
@@ -117,10 +148,13 @@ class Devices:
         if not self._bench.kinds:
             self.looked.set()
             return
-        while True:
-            await self._look()
-            self.looked.set()
-            await self._env.clock.sleep(LOOK_S)
+        try:
+            while True:
+                await self._look()
+                self.looked.set()
+                await self._env.clock.sleep(LOOK_S)
+        finally:
+            await self._close_plugins()
 
     async def give(self, pod: Pod) -> None:
         """Give the pod's containers their devices, unless they have them; saved when this returns.
@@ -146,7 +180,7 @@ class Devices:
                 raise RuntimeTrouble(UNAVAILABLE, str(error)) from error
             await self._save(book)
 
-    def allotment(self, pod: Pod, container: str) -> Allotment:
+    async def allotment(self, pod: Pod, container: str) -> Allotment:
         """Return what a container gets with the devices that it was given.
 
         Raises: RuntimeTrouble: one of them cannot be used now.
@@ -159,17 +193,26 @@ class Devices:
                 self._device(resource, one) for one in dict.fromkeys(map(books.device_of, ids))
             ]
             said[resource] = [one.id for one in devices]
-            kind = next(one for one in self._bench.kinds if one.resource == books.kind_of(resource))
-            found = replace(
-                found,
-                nodes=_once(found.nodes, (node for one in devices for node in one.nodes)),
-                mounts=_once(found.mounts, (mount for one in devices for mount in one.mounts)),
-                env={**found.env, **kind.variables(said[resource])},
-            )
+            found = await self._with(found, resource, devices)
         if not held:
             return found
         ids_text = books.text_of({name: tuple(ids) for name, ids in said.items()})
         return replace(found, env={**found.env, VARIABLE: ids_text})
+
+    async def _with(self, found: Allotment, resource: str, devices: Sequence[Device]) -> Allotment:
+        """Add what some devices bring: each its own, and what their kind says of all."""
+        kind = next((one for one in self._kinds if one.resource == books.kind_of(resource)), None)
+        if kind is None:
+            raise RuntimeTrouble(UNAVAILABLE, f"nobody knows the devices of {resource} now")
+        more = await kind.allotted([one.id for one in devices])
+        own = (DeviceFile(node, node) for one in devices for node in one.nodes)
+        mounts = (mount for one in devices for mount in one.mounts)
+        return replace(
+            found,
+            nodes=_once(found.nodes, (*own, *more.nodes)),
+            mounts=_once(found.mounts, (*mounts, *more.mounts)),
+            env={**found.env, **more.env},
+        )
 
     def _device(self, resource: str, device_id: str) -> Device:
         devices = self._found.get(books.kind_of(resource), Found()).devices
@@ -183,9 +226,13 @@ class Devices:
         if not self._is_read:
             self._book, self._is_read = await self._recorded(), True
         await self._read_settings()
+        await self._keep_plugins()
         before, labels = self._stock, self.labels
-        for kind in self._bench.kinds:
+        kinds = self._kinds
+        for kind in kinds:
             await self._look_at(kind)
+        known = {one.resource for one in kinds}
+        self._found = {name: one for name, one in self._found.items() if name in known}
         self._stock = books.stock_of(self._found, self._settings.shares)
         await self._note_offered()
         if (self._stock, self.labels) != (before, labels):
@@ -201,6 +248,26 @@ class Devices:
                 await self._save(replace(self._book, offered=offered))
             except RuntimeTrouble as error:
                 log.warning("devices not saved", why=error)
+
+    async def _keep_plugins(self) -> None:
+        """Let plug-ins register where the administrator wants it."""
+        make = self._bench.plugins
+        if not self._settings.plugins or make is None:
+            await self._close_plugins()
+        elif self._plugins is None:
+            opened = make(self._env)
+            try:
+                await opened.open()
+            except OSError as error:
+                self._note_failure("plug-ins", str(error))
+            else:
+                self._failing.pop("plug-ins", None)
+                self._plugins = opened
+
+    async def _close_plugins(self) -> None:
+        plugins, self._plugins = self._plugins, None
+        if plugins is not None:
+            await plugins.close()
 
     async def _look_at(self, kind: DeviceKind) -> None:
         """Look at one kind; where it cannot be read, none of its devices can be used."""
@@ -290,5 +357,5 @@ def _troubles(stock: books.Stock) -> dict[tuple[str, str], str]:
     }
 
 
-def _once[T](known: Sequence[T], more: Iterator[T]) -> tuple[T, ...]:
+def _once[T](known: Sequence[T], more: Sequence[T]) -> tuple[T, ...]:
     return tuple(dict.fromkeys((*known, *more)))

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from kubelet.devices.driver import Device, DeviceSettings, DeviceTrouble, Found
-from kubelet.runtime.driver import Mount
+from kubelet.runtime.driver import Allotment, Mount
 
 RESOURCE = "nvidia.com/gpu"
 PRESENT = "proc/driver/nvidia/version"  # there while the kernel has the driver
@@ -62,14 +62,15 @@ class NvidiaGpus:
             raise DeviceTrouble(f"NVML: {error}") from error
         return Found([one for one in found if one is not None], self._labels)
 
-    def variables(self, ids: Sequence[str]) -> Mapping[str, str]:
+    async def allotted(self, ids: Sequence[str]) -> Allotment:
         # `void`: where NVIDIA's runtime is the engine's default, an image that says `all` would
         # be given every GPU of the machine by it.
-        return {
+        env = {
             "CUDA_VISIBLE_DEVICES": ",".join(ids),
             "NVIDIA_VISIBLE_DEVICES": "void",
             "LD_LIBRARY_PATH": LIBRARY_TARGET,
         }
+        return Allotment(env=env)
 
     def _begun(self) -> ModuleType | None:
         """Return the library, initialised; None where the driver has none.

@@ -75,7 +75,7 @@ class Acts:
         parts = await self._bound_parts(pod, wanted, volumes, origins)
         message_file = await self._message_file(Message(self._uid, name, attempt))
         await self._parts.devices.give(pod)
-        devices = self._parts.devices.allotment(pod, name)
+        devices = await self._parts.devices.allotment(pod, name)
         spec = specs.container_spec(
             pod, wanted, attempt, volumes, memory_bytes, origins, parts, security, message_file,
             devices,

@@ -13,6 +13,7 @@ from kubelet.runtime.driver import (
     SANDBOX,
     Container,
     ContainerSpec,
+    DeviceFile,
     ExecSpec,
     Mount,
     SandboxSpec,
@@ -205,11 +206,12 @@ def _mounts(mounts: Sequence[Mount]) -> list[dict[str, object]]:
     ]
 
 
-def _devices(paths: Sequence[str]) -> dict[str, object]:
+def _devices(files: Sequence[DeviceFile]) -> dict[str, object]:
     """Let a container open these files of devices; the engine knows how each kernel is told."""
-    # Without `m`: what it may not open, it cannot make itself a file for either.
+    # Rights without `m`: what it may not open, it cannot make itself a file for either.
     asked = [
-        {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rw"} for path in paths
+        {"PathOnHost": one.source, "PathInContainer": one.target, "CgroupPermissions": one.rights}
+        for one in files
     ]
     return {"Devices": asked} if asked else {}
 

@@ -50,15 +50,23 @@ class Mount:
     propagation: str = PRIVATE
 
 
+class DeviceFile(NamedTuple):
+    """A file of a device. rights: of r, w and m, what the container may do with it."""
+
+    source: str  # an absolute path on the node
+    target: str  # an absolute path in the container
+    rights: str = "rw"
+
+
 @dataclass(frozen=True, slots=True)
 class Allotment:
     """What a container gets with the devices of the node that were given to it.
 
-    nodes: files of devices that it may read and write, at the same path as on the node.
+    nodes: files of devices that it may open.
     held: what it was given, as one line; the container carries it.
     """
 
-    nodes: Sequence[str] = ()
+    nodes: Sequence[DeviceFile] = ()
     mounts: Sequence[Mount] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     held: str = ""
@@ -123,7 +131,7 @@ class ContainerSpec:
     oom_score_adj: int = 0  # from -1000 to 1000: the kernel ends a higher score first
     share_pids: bool = False
     security: Security = Security()
-    devices: Sequence[str] = ()  # files of devices of the node; it may open no others
+    devices: Sequence[DeviceFile] = ()  # it may open no others
     held: str = ""  # as an Allotment says it
     spec_hash: str = ""  # what the kubelet compares to see that the wanted container changed
 

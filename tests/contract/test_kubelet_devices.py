@@ -1,10 +1,11 @@
 """A kubelet that gives devices, on the real API server and virtual time; killed anywhere."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
+from msgspec import structs
 
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node
@@ -17,7 +18,7 @@ from kubelet.devices.book import held_in
 from kubelet.devices.driver import Device, DeviceSettings, DeviceTrouble, Found, StandInDevice
 from kubelet.devices.fake import FakeGpus
 from kubelet.devices.giving import Bench
-from kubelet.runtime.driver import SANDBOX, State
+from kubelet.runtime.driver import SANDBOX, Allotment, DeviceFile, State
 from kubelet.runtime.fake import Behaviour
 from tests.contract.test_kubelet import World, a_world
 from tests.given import a_container, a_pod
@@ -399,3 +400,58 @@ def test_a_kind_that_cannot_be_read_offers_nothing_until_it_can() -> None:
 async def labelled(world: World, model: str) -> bool:
     node = await world.admin.get(Node, "n1")
     return node.metadata.labels.get("gpu.cubernetes.io/model") == model
+
+
+class Door:
+    """Plug-ins that have registered, on paper."""
+
+    def __init__(self) -> None:
+        self.kinds: tuple[Flaky, ...] = ()
+        self.is_open = False
+
+    async def open(self) -> None:
+        self.is_open = True
+
+    async def close(self) -> None:
+        self.is_open = False
+
+
+class Nic(Flaky):
+    resource = "example.com/nic"
+
+    async def allotted(self, ids: Sequence[str]) -> Allotment:
+        return Allotment((DeviceFile("/dev/nic7", "/dev/nic"),), env={"NIC": ids[0]})
+
+
+def test_plug_ins_register_where_they_may_and_say_what_a_container_gets() -> None:
+    async def story() -> None:
+        async with a_node_with("a") as (world, rack):
+            door, nic = Door(), Nic()
+            world.machine.devices = Bench((FakeGpus(),), rack.disk, rack.read, lambda _: door)
+            await world.end()
+            world.begin()
+            await world.env.clock.sleep(5)
+            assert not door.is_open
+            rack.settings = structs.replace(rack.settings, plugins=True)
+            door.kinds = (nic,)
+            await world.until(lambda: offered(world, "1", "1", nic.resource))
+            await world.make(asking("p1", resource=nic.resource))
+            await run(world, "p1")
+            assert held(world) == {"p1": ("a",)}
+            lives = world.machine.runtime.lives.values()
+            (env,) = [one.env for one in lives if one.container.held]
+            assert (env["NIC"], env["CUBE_DEVICES"]) == ("a", f"{nic.resource}=a")
+
+            # A kubelet that begins knows none of its devices until it registers again.
+            door.kinds = ()
+            await world.until(lambda: offered(world, "0", "0", nic.resource))
+            end_of(world, "p1")
+            await world.until(lambda: waits(world, "p1", "DevicesUnavailable"))
+            door.kinds = (nic,)
+            await world.until(lambda: has(world, {"p1": ("a",)}))
+
+            rack.settings = structs.replace(rack.settings, plugins=False)
+            await world.until(lambda: offered(world, "0", "0", nic.resource))
+            assert not door.is_open
+
+    run_simulated(story())

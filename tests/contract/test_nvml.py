@@ -117,8 +117,8 @@ def test_nothing_of_the_binding_is_loaded_without_the_driver(tmp_path: Path) -> 
     assert json.loads(ended.stdout.splitlines()[-1]) == {"loaded": False}
 
 
-def test_nvidias_own_runtime_is_told_to_add_nothing() -> None:
-    said = NvidiaGpus().variables(["GPU-1", "GPU-2"])
+async def test_nvidias_own_runtime_is_told_to_add_nothing() -> None:
+    said = (await NvidiaGpus().allotted(["GPU-1", "GPU-2"])).env
     assert said["CUDA_VISIBLE_DEVICES"] == "GPU-1,GPU-2"
     assert said["NVIDIA_VISIBLE_DEVICES"] == "void"
 

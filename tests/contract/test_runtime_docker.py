@@ -17,6 +17,7 @@ from kubelet.runtime.docker_words import container_body, container_name
 from kubelet.runtime.driver import (
     Container,
     ContainerSpec,
+    DeviceFile,
     LogOptions,
     Mount,
     RuntimeDown,
@@ -88,7 +89,7 @@ async def test_a_container_opens_the_devices_that_it_was_given_and_makes_itself_
     sandbox = await driver.start_sandbox(a_sandbox())
     spec = replace(a_container(docker, "forever"), command=("sh", "-c", tries))
     said = {}
-    for name, devices in (("with", (str(given),)), ("without", ())):
+    for name, devices in (("with", (DeviceFile(str(given), str(given)),)), ("without", ())):
         made = await driver.start_container(replace(spec, name=name, devices=devices), sandbox.id)
 
         async def has_tried(made: Container = made) -> str | None:

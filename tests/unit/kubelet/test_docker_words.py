@@ -22,7 +22,7 @@ from kubelet.runtime.docker_words import (
     sandbox_body,
     signal_of,
 )
-from kubelet.runtime.driver import SANDBOX, ContainerSpec, Mount, SandboxSpec, State
+from kubelet.runtime.driver import SANDBOX, ContainerSpec, DeviceFile, Mount, SandboxSpec, State
 
 UID = "6f1e-77"
 POD = SandboxSpec(
@@ -238,11 +238,12 @@ def test_half_made_serves_only_in_the_same_sandbox() -> None:
 
 
 def test_devices_are_given_without_the_right_to_make_files_of_others() -> None:
-    spec = a_spec(devices=("/dev/x0", "/dev/xctl"), held="example.com/x=0")
+    files = (DeviceFile("/dev/x0", "/dev/x0"), DeviceFile("/dev/xctl", "/dev/ctl", "r"))
+    spec = a_spec(devices=files, held="example.com/x=0")
     body: Any = container_body(spec, "box", "/g")
     assert body["HostConfig"]["Devices"] == [
-        {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rw"}
-        for path in ("/dev/x0", "/dev/xctl")
+        {"PathOnHost": "/dev/x0", "PathInContainer": "/dev/x0", "CgroupPermissions": "rw"},
+        {"PathOnHost": "/dev/xctl", "PathInContainer": "/dev/ctl", "CgroupPermissions": "r"},
     ]
     assert body["Labels"]["cubernetes.io/devices"] == "example.com/x=0"
     assert container_from(an_inspection(spec)).held == "example.com/x=0"

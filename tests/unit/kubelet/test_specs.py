@@ -11,7 +11,7 @@ from cubernetes.api.quantities import Quantity
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.names.resolvconf import ResolvConf
 from kubelet.pod.decisions import specs
-from kubelet.runtime.driver import Allotment, Mount, RuntimeTrouble
+from kubelet.runtime.driver import Allotment, DeviceFile, Mount, RuntimeTrouble
 from kubelet.settings import KubeletSettings
 from tests.given import a_container, a_pod
 
@@ -228,7 +228,7 @@ def test_devices_bring_files_mounts_and_variables_and_the_containers_own_win() -
     mount = VolumeMount(name="data", mount_path="/lib/own.so")
     pod, one = a_pod_that_mounts(mount, LD_LIBRARY_PATH="/mine")
     devices = Allotment(
-        nodes=("/dev/x0",),
+        nodes=(DeviceFile("/dev/x0", "/dev/x0"),),
         mounts=(Mount("/l/x.so", "/lib/x.so", True), Mount("/l/own.so", "/lib/own.so", True)),
         env={"LD_LIBRARY_PATH": "/lib", "CUBE_DEVICES": "example.com/x=0"},
         held="example.com/x=0",
@@ -236,4 +236,4 @@ def test_devices_bring_files_mounts_and_variables_and_the_containers_own_win() -
     spec = specs.container_spec(pod, one, 0, {"data": "/d"}, 8 << 30, devices=devices)
     assert spec.env == {"LD_LIBRARY_PATH": "/mine", "CUBE_DEVICES": "example.com/x=0"}
     assert spec.mounts == (Mount("/d", "/lib/own.so"), Mount("/l/x.so", "/lib/x.so", True))
-    assert (spec.devices, spec.held) == (("/dev/x0",), "example.com/x=0")
+    assert (spec.devices, spec.held) == (devices.nodes, "example.com/x=0")
