@@ -35,6 +35,7 @@ from serverless.gateway.site import GatewaySite
 from serverless.instances import HttpInstances, Instances
 from serverless.running import Runner
 from serverless.settings import ServerlessSettings
+from serverless.triggers.run import Triggers
 
 log = Log(__name__)
 
@@ -87,6 +88,14 @@ class Platform:
         runner = Runner(env, self.brain.calls, self, instances, logs)
         invoker = Invoker(env, runner)
         self.dispatcher = Dispatcher(env, bus, runner, self) if bus is not None else None
+        self.triggers = Triggers(
+            env,
+            bus,
+            self.dispatcher,
+            self,
+            self.brain.hands.triggers.cache.list,
+            partial(self.brain.hands.write_status, self.brain.hands.triggers),
+        )
         lasting = Lasting(Acceptor(env, self.dispatcher, self) if self.dispatcher else None)
         limits = Limits(
             body_bytes_max=BODY_BYTES_MAX,
@@ -109,6 +118,7 @@ class Platform:
             tasks.create_task(supervised("gateway", self._serve, self._env))
             if self.dispatcher is not None:
                 tasks.create_task(supervised("dispatcher", self.dispatcher.run, self._env))
+            tasks.create_task(supervised("triggers", self.triggers.run, self._env))
             if self._settings.cert:
                 tasks.create_task(supervised("admin", self._serve_admin, self._env))
 

@@ -131,8 +131,9 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(READ, ("configmaps",), LEADERS_NAMESPACE, "resolver"),
     ),
     SERVERLESS: (
-        Rule(READ, ("functions", "functionrevisions", "routes")),
-        Rule(CHANGE, ("functions/status", "functionrevisions/status", "routes/status")),
+        Rule(READ, ("functions", "functionrevisions", "routes", "triggers")),
+        Rule(CHANGE, ("functions/status", "functionrevisions/status")),
+        Rule(CHANGE, ("routes/status", "triggers/status")),
         Rule(frozenset({"create", "delete"}), ("functionrevisions",)),
         Rule(READ | WRITE | REMOVE, ("pods",), INSTANCES_NAMESPACE),
         Rule(frozenset({"create"}), ("namespaces",)),

@@ -35,6 +35,7 @@ from cubernetes.api.scheduling.priorityclass import PriorityClass
 from cubernetes.api.serverless.function import Function
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from cubernetes.api.serverless.route import Route
+from cubernetes.api.serverless.trigger import Trigger
 from cubernetes.api.storage.storageclass import StorageClass
 
 KINDS = Kinds(
@@ -69,6 +70,7 @@ KINDS = Kinds(
     GpuJob,
     GpuSite,
     GpuQueue,
+    Trigger,
     Dns,
     AutoScaler,
     RoutePolicy,

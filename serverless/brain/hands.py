@@ -11,6 +11,7 @@ from cubernetes.api.meta import Object, ObjectMeta
 from cubernetes.api.serverless.function import Function
 from cubernetes.api.serverless.functionrevision import FunctionRevision, FunctionRevisionSpec
 from cubernetes.api.serverless.route import Route
+from cubernetes.api.serverless.trigger import Trigger
 from cubernetes.client.cache import revision_of
 from cubernetes.client.informer import Informer
 from cubernetes.client.outcome import Trouble
@@ -62,6 +63,7 @@ class Hands:
         self.functions = Informer(client, Function, env)
         self.revisions = Informer(client, FunctionRevision, env)
         self.routes = Informer(client, Route, env)
+        self.triggers = Informer(client, Trigger, env)
 
     def begin(self, action: Action) -> None:
         """Begin an action; what is under way is in memory at once."""

@@ -67,7 +67,7 @@ class Brain:
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
         hands = self.hands
-        return (hands.functions, hands.revisions, hands.routes, hands.pods)
+        return (hands.functions, hands.revisions, hands.routes, hands.triggers, hands.pods)
 
     async def run(self) -> None:
         """Run until cancelled."""

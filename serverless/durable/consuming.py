@@ -50,6 +50,11 @@ class Consuming:
         return topic in self._wanted
 
     @property
+    def is_following(self) -> bool:
+        """Whether all that is wanted is read."""
+        return {place.topic for place in self._ends} >= self._wanted.keys()
+
+    @property
     def is_caught_up(self) -> bool:
         """Whether all that was there when we began has been read."""
         followed = {place.topic for place in self._ends}

@@ -188,6 +188,33 @@ class Dispatcher:
         """Return when what became of a call's attempt is acknowledged."""
         await self._bring(call, body, self._run)
 
+    async def bring_in_place(self, call: Call, body: bytes) -> None:
+        """Return when a call has ended for ever; its further attempts are made here."""
+        await self._bring(call, body, self._run_in_place)
+
+    async def refuse(self, call: Call, why: str) -> None:
+        """Have a call that cannot be run end as a dead letter, without its body."""
+
+        async def refused(call: Call, body: bytes) -> None:
+            await self._settle(call, body, Final(ResultHead(outcome="error", error=why), b"", True))
+
+        await self._bring(call, b"", refused)
+
+    async def _run_in_place(self, call: Call, body: bytes) -> None:
+        while (function := self._function(call.namespace, call.name, call.uid)) is not None:
+            try:
+                verdict = await self._attempted(call, body, function)
+            except NoFunction:
+                break
+            if isinstance(verdict, Final):
+                await self._settle(call, body, verdict)
+                return
+            self._settled.labels("again").inc()
+            self.outcomes.tell(call.id, "resting")
+            call = replace(self._failed(call, verdict.error), attempt=call.attempt + 1)
+            await self._env.clock.sleep(verdict.delay_s)
+        await self._settle_gone(call)
+
     async def _bring(self, call: Call, body: bytes, work: Work) -> None:
         self.outcomes.begin(call.id, "waiting")
         try:

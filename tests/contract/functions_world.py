@@ -235,10 +235,10 @@ class World:
 
 @asynccontextmanager
 async def functions_world(
-    folder: Path, bus: Bus | None = None, **settings: object
+    folder: Path, bus: Bus | None = None, env: Env | None = None, **settings: object
 ) -> AsyncIterator[World]:
     """Run an API server, a node and the program, with a bus where one is given."""
-    env = Env()
+    env = env or Env()
     server = ApiServer(MemoryStore(env), env, Settings(limits=Limits(bookmark_interval_s=0.2)))
     await server.start()
     told = ServerlessSettings(

@@ -46,7 +46,7 @@ async def world(tmp_path: Path, certificates: Certificates) -> AsyncIterator[Wor
         "client_ca": str(tmp_path / "ca.crt"),
         "admin_port": 0,
     }
-    async with functions_world(tmp_path / "root", MemoryBus(SystemClock()), **told) as made:
+    async with functions_world(tmp_path / "root", MemoryBus(SystemClock()), None, **told) as made:
         await made.deploy("hello", HELLO)
         await made.loaded("hello")
         yield made

@@ -10,7 +10,12 @@ from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.pod import is_ready as is_pod_ready
 from cubernetes.client.rest import Client
-from tests.e2e.cluster import CUBEROOT, Cluster, until
+from cubernetes.host.env import Env
+from serverless.bus.bus import Topic
+from serverless.bus.kafka import KafkaBus
+from serverless.settings import BusSettings
+from tests.e2e.cluster import CUBEROOT, PKI, Cluster, until
+from tests.house.sources import ROOT
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 
@@ -116,15 +121,36 @@ async def _lived(cluster: Cluster, client: Client, kubeconfig: Path, folder: Pat
     await cubectl(kubeconfig, "delete", "function/greeting", "route/greeting")
 
 
+def outside(cluster: Cluster) -> KafkaBus:
+    """Return a client of the broker from outside, with an administrator's certificate."""
+    node = cluster.lab.node(NODE)
+    access = BusSettings(
+        brokers=(f"{node.address}:9092",),
+        ca=str(node.root / PKI / "cluster-ca.crt"),
+        cert=str(node.root / PKI / "admin.crt"),
+        key=str(node.root / PKI / "admin.key"),
+    )
+    return KafkaBus(access, Env().blocking)
+
+
 async def _survived(cluster: Cluster, kubeconfig: Path, folder: Path) -> None:
-    """Calls that were accepted end, though broker and platform are killed under them."""
+    """What was accepted and what others wrote is called, though broker and platform are killed.
+
+    W37: the broker was a single point where calls were lost.
+    """
     code = folder / "work.py"
     code.write_text("def action(req):\n    return 'done ' + req.body()\n")
     await cubectl(kubeconfig, "function", "deploy", "work", str(code))
     invoke = ["function", "invoke", "work", "--async", "-d"]
     calls = [(await cubectl(kubeconfig, *invoke, str(number))).strip() for number in range(5)]
+    bus = outside(cluster)
+    await bus.make(Topic("orders", 1))
+    for kind in ("sale", "return", "sale"):
+        await bus.write("orders", b"shop-1", b'{"kind": "%s", "amount": 3}' % kind.encode())
     for program in ("kafka", "serverless"):
         await cluster.kill(NODE, program)
+    await bus.close()
+    await cubectl(kubeconfig, "apply", "-f", str(ROOT / "examples" / "trigger.yaml"))
     for number, call in enumerate(calls):
         answers: list[str] = []
 
@@ -135,4 +161,10 @@ async def _survived(cluster: Cluster, kubeconfig: Path, folder: Path) -> None:
 
         await until(f"call {number} has ended", is_ended, SURVIVED_S)
         assert answers[-1] == f"done {number}\n"
-    await cubectl(kubeconfig, "delete", "function/work")
+
+    async def are_counted() -> bool:
+        said = await tried(kubeconfig, "function", "logs", "counter")
+        return said.count("shop-1: 3 (") == 2
+
+    await until("each sale has been counted once", are_counted, SURVIVED_S)
+    await cubectl(kubeconfig, "delete", "function/work", "function/counter", "trigger/orders")

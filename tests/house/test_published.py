@@ -101,6 +101,7 @@ BARE: dict[str, Tree] = {
     "GpuJob": {"spec": {"script": "true"}},
     "GpuSite": {"spec": {"type": "standin"}},
     "Route": {"spec": {"path": "/", "function": "f"}},
+    "Trigger": {"spec": {"function": "f", "kafka": {"topic": "t"}}},
     "Dns": {"spec": {"host": "a.example"}},
     "Deployment": {
         "spec": {

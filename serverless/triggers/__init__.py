@@ -1,0 +1,1 @@
+"""Triggers: records of topics and times of schedules become calls that survive."""
