@@ -34,7 +34,7 @@ def test_the_order_of_hashes_changes_nothing(hash_seed: str) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
     ).stdout
 
     assert f"trace {lived('17').trace:012x}" in told

@@ -29,7 +29,7 @@ def start(line: str, **changes: str) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 
 
@@ -64,7 +64,7 @@ def test_few_modules_are_imported_to_start() -> None:
 def test_an_answer_that_cannot_be_written_is_told_in_one_line(where: str, why: str) -> None:
     line = f"exec {sys.executable} -m cubectl version --client {where}"
     done = subprocess.run(
-        ["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        ["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
 
     assert done.returncode == 1
@@ -111,7 +111,7 @@ def test_a_reader_that_has_seen_enough_ends_it_without_a_word() -> None:
     err = process.stderr.read()
     process.stderr.close()
 
-    assert (process.wait(timeout=30), err) == (0, "")
+    assert (process.wait(timeout=60), err) == (0, "")
 
 
 def test_an_interrupt_ends_it_without_a_story(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ sys.exit(main())
 
 def test_an_interrupt_before_it_has_begun_ends_it_without_a_story() -> None:
     argv = [sys.executable, "-c", INTERRUPTED_WHILE_READ, "version"]
-    done = subprocess.run(argv, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(argv, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
 
 
