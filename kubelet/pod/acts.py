@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 from cubernetes.api.causes import cause_of
 from cubernetes.api.core.pod import Pod, is_ready
@@ -14,15 +13,14 @@ from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from kubelet.drain.draining import Draining, are_roads_closed
 from kubelet.files.contents import Content, mark_of
-from kubelet.network.driver import NetworkTrouble
 from kubelet.objects.origins import Origins, given_variables
 from kubelet.pod.decisions import plan, specs
 from kubelet.pod.decisions.security import needs_image_user, security_of
-from kubelet.pod.decisions.wishes import wishes_of
 from kubelet.pod.hooks import Hooks
 from kubelet.pod.images import container_path, ensure_image
 from kubelet.pod.parts import Parts
 from kubelet.pod.volumes import Message, Part, VolumeTrouble
+from kubelet.pod.wire import Wire
 from kubelet.runtime.driver import SANDBOX, Container, RuntimeTrouble, Security, State
 
 log = Log(__name__)
@@ -38,28 +36,26 @@ class Acts:
         self._uid, self._parts = uid, parts
         self.hooks = Hooks(parts.asker, parts.env.clock, parts.recorder.record)
         self.sandbox: Container | None = None
-        self._wired_id = ""  # the sandbox that this life has seen wired
+        self.wire = Wire(uid, parts)
         self._written_mark: tuple[object, ...] | None = None
 
     async def start_sandbox(self, pod: Pod, attempt: int) -> None:
-        # A pod that is made again keeps its address: services lead to it also while nobody can
-        # tell them of another.
-        address = await self._parts.network.reserve(self._uid)
+        address = await self.wire.reserve(pod)
         host = await self._parts.env.blocking.run(RESOLV_CONF, self._parts.resolv_conf)
-        spec = specs.sandbox_spec(pod, attempt, str(address or ""), self._parts.settings, host)
+        spec = specs.sandbox_spec(pod, attempt, address, self._parts.settings, host)
         async with self._parts.starts.sandbox():
             self.sandbox = await self._parts.runtime.start_sandbox(spec)
-        await self._join_network(pod, self.sandbox)
+        await self.wire.join(pod, self.sandbox)
 
     @property
     def is_wired(self) -> bool:
         """This life has seen the running sandbox wired, or there is none to wire."""
-        return self.sandbox is None or self._wired_id == self.sandbox.id
+        return self.wire.is_seen(self.sandbox)
 
     async def rejoin_network(self, pod: Pod) -> None:
         """See to it that the running sandbox is wired: an earlier life may have ended before."""
         if self.sandbox is not None and not self.is_wired:
-            await self._join_network(pod, self.sandbox)
+            await self.wire.join(pod, self.sandbox)
 
     async def start_container(self, pod: Pod, name: str, attempt: int) -> None:
         wanted = specs.wanted_named(pod, name)
@@ -85,17 +81,12 @@ class Acts:
         for reason in ("Created", "Started"):
             message, path = f"{reason} container {name}", container_path(pod, name)
             self._parts.recorder.record(Record(pod, reason, message, field_path=path))
-        if not await self.hooks.started(pod, wanted, started, await self.address()):
+        if not await self.hooks.started(pod, wanted, started, await self.wire.address(pod)):
             message = f"Stopping container {name}: FailedPostStartHook"
             path = container_path(pod, name)
             self._parts.recorder.record(Record(pod, "Killing", message, field_path=path))
             grace_s = float(pod.spec.termination_grace_period_seconds)
             await self._parts.runtime.stop(started.id, grace_s)
-
-    async def address(self) -> str:
-        """Return the pod's address; empty where it has none."""
-        held = await self._parts.network.attached()
-        return str(held.get(self._uid, ""))
 
     async def before_stop(self, pod: Pod | None, found: Container, grace_s: float) -> float:
         """Run a container's preStop hook within its grace; return what is left of it."""
@@ -104,7 +95,7 @@ class Acts:
         wanted = specs.wanted_named(pod, found.name)
         if wanted is None:
             return grace_s
-        return await self.hooks.stopping(pod, wanted, found, await self.address(), grace_s)
+        return await self.hooks.stopping(pod, wanted, found, await self.wire.address(pod), grace_s)
 
     async def prepare_volumes(self, pod: Pod) -> Mapping[str, str]:
         """Make the pod's volumes what they are to be now; return their paths by name."""
@@ -153,7 +144,7 @@ class Acts:
 
     async def _origins(self, pod: Pod, wanted: Wanted) -> Origins:
         """Return what a container's variables are made from; tell of keys that are none."""
-        address, host = await self.address(), self._parts.settings.address
+        address, host = await self.wire.address(pod), self._parts.settings.address
         origins = await self._parts.objects.origins(pod, wanted, address, host)
         _, left_out = given_variables(wanted, origins)
         if left_out:
@@ -173,7 +164,7 @@ class Acts:
             self._parts.recorder.record(Record(pod, "Killing", message, field_path=path))
 
     async def stop_sandbox(self, container_id: str) -> None:
-        await self._leave_network()
+        await self.wire.leave()
         await self._parts.runtime.stop(container_id, 0.0)
 
     async def draining(self, pod: Pod, before: Draining) -> Draining:
@@ -197,7 +188,7 @@ class Acts:
 
     async def finish(self, pod: Pod | None) -> None:
         """Free what the pod held; then, and only then, take it out of the API."""
-        await self._leave_network()
+        await self.wire.leave()
         await self._parts.volumes.remove(self._uid)
         log.info("nothing left of a pod", pod=self._uid, cause=self.cause)
         if pod is not None:
@@ -206,26 +197,3 @@ class Acts:
                 await self._parts.client.delete(Pod, name, namespace, uid=self._uid, grace_s=0)
             except (NotFound, Conflict):
                 log.debug("pod was gone already", pod=pod.ref)
-
-    async def _join_network(self, pod: Pod, sandbox: Container) -> None:
-        network, netns = self._parts.network, f"/proc/{sandbox.pid}/ns/net"
-        address = await network.attach(self._uid, netns, wishes_of(pod, sandbox.id))
-        self._wired_id = sandbox.id
-        if await network.reserve(self._uid) is None:
-            await self._tell_own_names(pod, sandbox, str(address))
-        if not network.maps_ports:
-            self._parts.host_ports.lead(pod, str(address))
-
-    async def _tell_own_names(self, pod: Pod, sandbox: Container, address: str) -> None:
-        """Let a pod find itself by its names: its address was not known when it was made."""
-        names = specs.own_names(pod, self._parts.settings)
-        write = partial(self._parts.add_host, sandbox.pid, address, names)
-        try:
-            await self._parts.env.blocking.run(("pod", f"{self._uid}/hosts"), write)
-        except OSError as error:
-            raise NetworkTrouble(f"/etc/hosts of the pod: {error}") from error
-
-    async def _leave_network(self) -> None:
-        held = await self._parts.network.attached()
-        self._parts.host_ports.drop(self._uid, str(held.get(self._uid, "")))
-        await self._parts.network.detach(self._uid)

@@ -1,7 +1,7 @@
 """Writes one pod's status to the API: the newest one, whenever the API's differs."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podstatus import PodStatus
@@ -16,6 +16,7 @@ from kubelet.pod.decisions import plan, status
 from kubelet.pod.decisions.memory import Memory
 from kubelet.pod.images import container_path
 from kubelet.pod.parts import Parts
+from kubelet.pod.wire import Wire
 from kubelet.runtime.driver import Container
 
 log = Log(__name__)
@@ -26,8 +27,8 @@ WRITE_RETRY_MAX_S = 10.0
 class StatusWriter:
     """Follows the pod and the status that is wanted for it. Nothing waits for the API."""
 
-    def __init__(self, uid: str, parts: Parts) -> None:
-        self._uid, self._parts = uid, parts
+    def __init__(self, uid: str, parts: Parts, wire: Wire) -> None:
+        self._uid, self._parts, self._wire = uid, parts, wire
         self._client, self._env = parts.client, parts.env
         self._pod: Pod | None = None
         self._wanted: PodStatus | None = None
@@ -41,11 +42,10 @@ class StatusWriter:
 
     async def report(self, pod: Pod, found: Sequence[Container], memory: Memory) -> None:
         """Make the status of what was found the one that is wanted in the API."""
-        addresses: Mapping[str, object] = await self._parts.network.attached()
-        sandbox = plan.running_sandbox(found)
-        address = str(addresses.get(self._uid, "")) if sandbox is not None else ""
+        is_running = plan.running_sandbox(found) is not None
+        address = await self._wire.address(pod) if is_running else ""
         if address and not pod.metadata.is_deleted:
-            self._parts.host_ports.lead(pod, address)
+            self._wire.lead(pod, address)
         host, now = self._parts.settings.address, self._env.clock.now()
         wanted = status.status_for(pod, found, memory, address, host, now)
         self._record_changes(pod, wanted)

@@ -46,7 +46,7 @@ class PodWorker:
         self._memory = Memory()
         self._woken = asyncio.Event()
         self._acts = Acts(uid, parts)
-        self._writer = StatusWriter(uid, parts)
+        self._writer = StatusWriter(uid, parts, self._acts.wire)
         self._stopping = Stopping(
             parts.runtime, parts.env.clock, self._woken, self._grace_left_s, self._before_stop
         )
@@ -130,7 +130,7 @@ class PodWorker:
         if pod is None:
             self._parts.prober.forget(self.uid)
             return
-        health = self._parts.prober.follow(pod, found, await self._acts.address())
+        health = self._parts.prober.follow(pod, found, await self._acts.wire.address(pod))
         self._memory = replace(self._memory, health=health)
 
     async def _read_messages(self, pod: Pod | None, found: Sequence[Container]) -> None:
@@ -157,7 +157,8 @@ class PodWorker:
         if pod is not None:
             if not self._acts.is_wired:
                 await self._trying(pod, SANDBOX, partial(self._acts.rejoin_network, pod))
-            network = self._parts.mending.trouble_of(self.uid)
+            is_shared, mending = pod.spec.host_network, self._parts.mending
+            network = "" if is_shared else mending.trouble_of(self.uid)
             self._memory = replace(self._memory, network=network)
             await self._renew_volumes(pod, found)
             await self._writer.report(pod, found, self._memory)

@@ -34,6 +34,8 @@ class PortMapping(NamedTuple):
 
 
 def leads_of(pod: Pod, address: str) -> tuple[PortMapping, ...]:
+    if pod.spec.host_network:
+        return ()  # it listens at the node's own ports
     return tuple(
         PortMapping(
             "" if port.host_ip == "0.0.0.0" else port.host_ip,  # noqa: S104  compared, not bound

@@ -32,6 +32,9 @@ ATTEMPT = "cubernetes.io/attempt"
 SPEC_HASH = "cubernetes.io/spec-hash"
 DEVICES = "cubernetes.io/devices"
 
+HOST = "host"  # what the node's own namespaces are called
+# A network namespace of its own that nobody has wired yet.
+UNWIRED = {"NetworkMode": "none"}
 SHARED = "container:"  # what a namespace is called that another container has, before its id
 NAME_PART_MAX = 63
 CPU_PERIOD_US = 100_000
@@ -104,17 +107,17 @@ def labels_of(spec: SandboxSpec | ContainerSpec) -> dict[str, str]:
 
 
 def sandbox_body(spec: SandboxSpec, cgroup_parent: str) -> dict[str, object]:
-    """Return the body that creates a pause container: a network namespace nobody has wired yet."""
+    """Return the body that creates a pause container, its network namespace not wired yet."""
     hosts = [*sorted(spec.extra_hosts.items()), *spec.host_aliases]
     return {
         "Image": spec.image,
-        "Hostname": spec.hostname,
+        **({} if spec.is_host_network else {"Hostname": spec.hostname}),
         "Labels": labels_of(spec),
         "HostConfig": _host_config(cgroup_parent)
         | {
             **({"Sysctls": dict(spec.sysctls)} if spec.sysctls else {}),
-            "NetworkMode": "none",
-            "IpcMode": "shareable",
+            **({"NetworkMode": HOST, "UTSMode": HOST} if spec.is_host_network else UNWIRED),
+            "IpcMode": HOST if spec.is_host_ipc else "shareable",
             "Dns": list(spec.dns_servers),
             "DnsSearch": list(spec.dns_searches),
             "DnsOptions": list(spec.dns_options),
@@ -128,7 +131,12 @@ def sandbox_body(spec: SandboxSpec, cgroup_parent: str) -> dict[str, object]:
 def container_body(spec: ContainerSpec, sandbox_id: str, cgroup_parent: str) -> dict[str, object]:
     """Return the body that creates a container inside its pod's sandbox."""
     shared = f"{SHARED}{sandbox_id}"
-    pids = {"PidMode": shared} if spec.share_pids else {}
+    modes = {"NetworkMode": shared, "IpcMode": HOST if spec.is_host_ipc else shared}
+    if spec.share_pids or spec.is_host_pid:
+        modes["PidMode"] = HOST if spec.is_host_pid else shared
+    if spec.is_host_network:
+        # The name of the machine is in no namespace of the network.
+        modes["UTSMode"] = HOST
     return {
         "Image": spec.image,
         "Labels": labels_of(spec),
@@ -140,8 +148,8 @@ def container_body(spec: ContainerSpec, sandbox_id: str, cgroup_parent: str) -> 
         **_program(spec.command, spec.args),
         "HostConfig": _host_config(cgroup_parent)
         | _rights(spec.security)
-        | {"NetworkMode": shared, "IpcMode": shared, "Mounts": _mounts(spec.mounts)}
-        | pids
+        | modes
+        | {"Mounts": _mounts(spec.mounts)}
         | _devices(spec.devices)
         | _limits(spec),
     }

@@ -93,7 +93,7 @@ class Security:
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
-    """The pause container of a pod: network namespace of its own, shareable IPC."""
+    """The pause container of a pod: its own network namespace and IPC, where not the node's."""
 
     pod_uid: str
     pod_name: str
@@ -107,6 +107,8 @@ class SandboxSpec:
     host_aliases: Sequence[tuple[str, str]] = ()  # (name, ip), in their order after those
     attempt: int = 0
     oom_score_adj: int = 0  # as a container's
+    is_host_network: bool = False  # also the node's host name; hostname is not taken then
+    is_host_ipc: bool = False
     sysctls: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -130,6 +132,9 @@ class ContainerSpec:
     memory_limit_bytes: int = 0  # 0 is no limit
     oom_score_adj: int = 0  # from -1000 to 1000: the kernel ends a higher score first
     share_pids: bool = False
+    is_host_network: bool = False  # as its sandbox's
+    is_host_pid: bool = False  # sees the node's processes; not together with share_pids
+    is_host_ipc: bool = False
     security: Security = Security()
     devices: Sequence[DeviceFile] = ()  # it may open no others
     held: str = ""  # as an Allotment says it

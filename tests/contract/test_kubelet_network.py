@@ -5,7 +5,9 @@ from functools import partial
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node, is_ready
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.pod import is_ready as is_pod_ready
+from cubernetes.api.meta import replaced
 from kubelet.mending import LASTING_S, LOOK_S, Lasting, lasting_after
 from kubelet.network.driver import Damage
 from tests.contract.test_kubelet import IMAGE, World, a_world
@@ -53,6 +55,33 @@ def test_a_wire_that_is_cut_is_mended_in_time_and_told_while_the_pod_serves() ->
             assert await world.until(is_whole) < MENDED_S
             await world.until(partial(mended_event, world))
             assert "the pair" in (await told_of(world, "web"))["NetworkMended"]
+
+    run_simulated(story(), "network")
+
+
+def test_a_pod_in_the_nodes_network_has_its_address_and_no_wire() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            shared = a_pod("web", containers=[a_container(image=IMAGE)])
+            await world.make(replaced(shared, spec=replaced(shared.spec, host_network=True)))
+            await a_serving_pod(world, "other")
+            await world.until(partial(is_serving, world))
+            one, machine = await world.pod(), world.machine
+            address = machine.address
+            assert (one.status.pod_ip, one.status.host_ip) == (address, address)
+            uid = one.metadata.uid
+
+            # Neither its start nor an end of the kubelet takes an address of the pod range.
+            await world.end()
+            world.begin()
+            machine.fabric.lost = "the node's address is lost"
+            await world.until(partial(is_out, world, "other"), NOTICED_S)
+            assert await is_serving(world)
+            assert machine.fabric.addresses is not None
+            assert uid not in machine.fabric.addresses.held
+
+            await world.admin.delete(Pod, "web", "default")
+            await world.until(world.is_gone)
 
     run_simulated(story(), "network")
 

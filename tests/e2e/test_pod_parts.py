@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
+from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client
 from cubernetes.host.command import SystemCommands
 from tests.e2e.cluster import Cluster, until
@@ -34,7 +36,9 @@ pytestmark = [pytest.mark.lab]
 
 CROWD = 20
 HOST_PORT = 18090
+NODE_PORT = 18091
 SPAN_S = 3.0
+NEIGHBOUR = f"hostname > /tmp/index.html; exec httpd -f -p {NODE_PORT} -h /tmp"
 SERVE = "echo from one > /d/index.html; exec httpd -f -p 8080 -h /d"
 ASK = "until wget -qO- http://127.0.0.1:8080/; do sleep 0.1; done; echo from two > /d/two; "
 LAST = "cat /d/* > /d/told; grep elsewhere /etc/hosts > /dev/termination-log; exit 3"
@@ -113,6 +117,14 @@ def zoo() -> list[Pod]:
             terminationGracePeriodSeconds=30,
             nodeName="n1",
         ),
+        pod(
+            "neighbour",
+            [shell(NEIGHBOUR, ports=[{"containerPort": NODE_PORT}])],
+            hostNetwork=True,
+            hostPID=True,
+            hostIPC=True,
+            nodeName="n1",
+        ),
         pod("ported", [{"name": "main", "image": WEB, "ports": port}], nodeName="n3"),
     ]
 
@@ -167,6 +179,37 @@ async def test_two_containers_share_address_ipc_and_volume_but_not_their_process
     assert first[:2] == second[:2], "network and IPC"
     assert first[2] != second[2], "processes"
     assert first[3] != second[3], "files"
+
+
+async def test_a_pod_in_the_nodes_namespaces_serves_at_the_nodes_address(
+    cluster: Cluster, client: Client
+) -> None:
+    one = await until_phase(client, "neighbour", "Running")
+    assert one.status.pod_ip == one.status.host_ip == cluster.lab.node("n1").address
+    (container,) = await containers_of(cluster, one, "main")
+    pid = await process_of(cluster, "n1", container)
+    kinds = ("net", "pid", "ipc", "uts")
+    for kind in kinds:
+        argv = ["sh", "-c", f"readlink /proc/{pid}/ns/{kind} /proc/self/ns/{kind}"]
+        first, second = (await cluster.run("n1", argv)).stdout.split()
+        assert first == second, kind
+
+    port = ServicePort(port=80, target_port=NODE_PORT)
+    spec = ServiceSpec(selector={"app": "neighbour"}, ports=(port,))
+    meta = ObjectMeta(name="neighbour", namespace="zoo")
+    service = await client.create(Service(metadata=meta, spec=spec))
+    url = f"http://{service.spec.cluster_ip}/"
+    name = (await cluster.run("n1", ["hostname"])).stdout.strip()
+    for node in cluster.names:
+
+        async def reaches(node: str = node) -> bool:
+            return await cluster.curl(node, url) == name
+
+        await until(f"the node's own port answers to {node} by its service", reaches)
+    ask = shell(f"until wget -qO- {url}; do sleep 0.2; done")
+    await client.create(pod("asking", [ask], nodeName="n2", restartPolicy="Never"))
+    await until_phase(client, "asking", "Succeeded")
+    assert (await logs(client, "asking")).strip() == name
 
 
 async def test_an_emptydir_goes_with_its_pod(cluster: Cluster, client: Client) -> None:

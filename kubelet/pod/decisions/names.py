@@ -28,7 +28,8 @@ def names_for(pod: Pod, servers: tuple[str, ...], domain: str, host: ResolvConf)
         searches = (*cluster_searches(pod.metadata.namespace, domain), *host.searches)
         return _with_config(pod, ResolvConf(servers, searches, CLUSTER_OPTIONS))
     # A pod has a loopback of its own: a server there is reached through the node's resolver.
-    reachable = tuple(one for one in host.servers if not IPv4Address(one).is_loopback)
+    is_shared = pod.spec.host_network
+    reachable = tuple(one for one in host.servers if is_shared or not IPv4Address(one).is_loopback)
     return _with_config(pod, host._replace(servers=reachable or servers))
 
 

@@ -47,8 +47,10 @@ def sandbox_spec(
     """Return what the runtime is asked for; a pod finds its own name at its own address.
 
     address: empty where none is known before the sandbox runs. host: what the node's resolv.conf
-    says.
+    says. A pod in the node's network has the node's names.
     """
+    is_shared = pod.spec.host_network
+    own = () if is_shared else own_names(pod, settings)
     hostname = hostname_of(pod)
     names = names_for(pod, settings.dns_servers, settings.cluster_domain, host)
     return SandboxSpec(
@@ -60,12 +62,14 @@ def sandbox_spec(
         dns_servers=names.servers,
         dns_searches=names.searches,
         dns_options=names.options,
-        extra_hosts=dict.fromkeys(own_names(pod, settings), address) if address else {},
+        extra_hosts=dict.fromkeys(own, address) if address else {},
         host_aliases=tuple(
             (name, alias.ip) for alias in pod.spec.host_aliases for name in alias.hostnames
         ),
         attempt=attempt,
         oom_score_adj=SANDBOX_OOM_SCORE,
+        is_host_network=is_shared,
+        is_host_ipc=pod.spec.host_ipc,
         sysctls=sysctls_of(pod),
     )
 
@@ -135,6 +139,9 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
         memory_limit_bytes=limits["memory"].whole if "memory" in limits else 0,
         oom_score_adj=oom_score_adj(pod.spec, wanted, node_memory_bytes),
         share_pids=bool(pod.spec.share_process_namespace),
+        is_host_network=pod.spec.host_network,
+        is_host_pid=pod.spec.host_pid,
+        is_host_ipc=pod.spec.host_ipc,
         security=security,
         devices=tuple(devices.nodes),
         held=devices.held,

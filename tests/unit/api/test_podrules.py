@@ -4,11 +4,11 @@ import pytest
 
 from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.podspec.container import EnvVar, Resources
+from cubernetes.api.core.podspec.container import ContainerPort, EnvVar, Resources
 from cubernetes.api.core.podspec.envsource import EnvVarSource, ObjectFieldSelector
 from cubernetes.api.core.podspec.requests import CONTAINER_RULE
 from cubernetes.api.core.podspec.rules import spec_problems
-from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.core.podspec.spec import PodSpec, defaulted_spec
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
@@ -89,7 +89,6 @@ def test_what_a_node_says_it_has_is_whole_and_not_negative() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("hostNetwork", True, "is not supported"),
         ("securityContext", {"procMount": "Default"}, 'unknown field "spec.securityContext.procM'),
         ("terminationMessagePath", "m", "must be an absolute path without '..'"),
         ("terminationMessagePath", "/m/../n", "must be an absolute path without '..'"),
@@ -111,6 +110,58 @@ def test_what_a_pod_asks_for_in_vain_is_refused_by_its_field(
 
     assert field in told
     assert message in told
+
+
+@pytest.mark.parametrize(
+    ("spec", "problems"),
+    [
+        ({"hostNetwork": True, "hostPID": True, "hostIPC": True}, {}),
+        ({"hostNetwork": True, "ports": [{"containerPort": 80, "hostPort": 80}]}, {}),
+        ({"ports": [{"containerPort": 80, "hostPort": 81}]}, {}),
+        (
+            {"hostNetwork": True, "ports": [{"containerPort": 80, "hostPort": 81}]},
+            {"containers[0].ports[0].hostPort":
+             "must match `containerPort` when `hostNetwork` is true"},
+        ),
+        (
+            {"hostPID": True, "shareProcessNamespace": True},
+            {"shareProcessNamespace": "ShareProcessNamespace and HostPID cannot both be enabled"},
+        ),
+        ({"hostIPC": True, "sysctl": "net.ipv4.tcp_syncookies"}, {}),
+        ({"hostNetwork": True, "sysctl": "kernel.shm_rmid_forced"}, {}),
+        (
+            {"hostNetwork": True, "sysctl": "net/ipv4/tcp_syncookies"},
+            {"securityContext.sysctls[0].name": "may not be specified when 'hostNetwork' is true"},
+        ),
+        (
+            {"hostIPC": True, "sysctl": "kernel.shm_rmid_forced"},
+            {"securityContext.sysctls[0].name": "may not be specified when 'hostIPC' is true"},
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_pod_may_share_with_its_node(
+    spec: dict[str, object], problems: dict[str, str]
+) -> None:
+    tree = dict(spec)
+    container = {"name": "main", "image": "a", "ports": tree.pop("ports", [])}
+    sysctl = tree.pop("sysctl", None)
+    if sysctl is not None:
+        tree["securityContext"] = {"sysctls": [{"name": sysctl, "value": "1"}]}
+    whole = {"metadata": {"name": "a"}, "spec": tree | {"containers": [container]}}
+
+    found = codec.from_tree(Pod, whole).model.problems()
+    assert {one.field.removeprefix("spec."): one.message for one in found} == problems
+
+
+@pytest.mark.parametrize(("is_shared", "host_port"), [(True, 80), (False, None)])
+def test_in_the_nodes_network_each_port_is_one_of_the_node(
+    is_shared: bool, host_port: int | None
+) -> None:
+    container = replaced(a_container(), ports=(ContainerPort(container_port=80),))
+    spec = PodSpec(containers=(container,), init_containers=(container,), host_network=is_shared)
+    made = defaulted_spec(spec)
+    for one in (*made.init_containers, *made.containers):
+        assert [port.host_port for port in one.ports] == [host_port]
 
 
 def test_a_field_of_a_pod_is_named_in_the_version_that_there_is() -> None:

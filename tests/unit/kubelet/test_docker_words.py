@@ -137,6 +137,23 @@ def test_w44_a_container_joins_its_sandbox_and_its_pids_only_when_asked() -> Non
     assert host["CgroupParent"] == "/g"
 
 
+def test_a_pod_has_the_namespaces_of_the_node_that_it_asks_for() -> None:
+    own: Any = sandbox_body(POD, "/g")
+    assert (own["HostConfig"]["NetworkMode"], own["HostConfig"]["IpcMode"]) == ("none", "shareable")
+    assert own["Hostname"] == POD.hostname
+
+    nodes: Any = sandbox_body(replace(POD, is_host_network=True, is_host_ipc=True), "/g")
+    modes = [nodes["HostConfig"][key] for key in ("NetworkMode", "UTSMode", "IpcMode")]
+    assert modes == ["host"] * 3
+    # Docker refuses a host name of its own beside the node's.
+    assert "Hostname" not in nodes
+
+    spec = a_spec(is_host_network=True, is_host_pid=True, is_host_ipc=True)
+    host: Any = container_body(spec, "box", "/g")["HostConfig"]
+    modes = [host[key] for key in ("NetworkMode", "UTSMode", "PidMode", "IpcMode")]
+    assert modes == ["container:box", "host", "host", "host"]
+
+
 def test_a_path_with_a_colon_is_mounted_as_it_is() -> None:
     spec = a_spec(mounts=[Mount("/a:b", "/c", read_only=True)], env={"B": "2", "A": "1=1"})
     body: Any = container_body(spec, "box", "/g")

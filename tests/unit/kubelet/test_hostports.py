@@ -38,6 +38,14 @@ def test_a_host_port_leads_to_the_pods_own_port() -> None:
     assert [" ".join(rule) for rule in back] == ["-s 10.244.1.7/32 -d 10.244.1.7/32 -j MASQUERADE"]
 
 
+def test_a_pod_at_the_nodes_own_ports_is_led_to_by_none() -> None:
+    pod = a_web_pod(ContainerPort(container_port=80, host_port=80))
+    shared = replaced(pod, spec=replaced(pod.spec, host_network=True))
+
+    assert leads_of(pod, "192.168.78.11")
+    assert leads_of(shared, "192.168.78.11") == ()
+
+
 def test_the_order_of_the_leads_does_not_matter() -> None:
     leads = [
         lead

@@ -35,6 +35,13 @@ def test_by_default_a_pod_asks_whom_its_node_asks_but_no_loopback() -> None:
     )
 
 
+@pytest.mark.parametrize("policy", ["Default", "ClusterFirst"])
+def test_a_pod_in_its_nodes_network_asks_whom_its_node_asks_loopback_included(policy: str) -> None:
+    pod = a_pod_with(policy)
+    shared = replaced(pod, spec=replaced(pod.spec, host_network=True))
+    assert names_for(shared, SERVERS, DOMAIN, HOST) == HOST
+
+
 def test_a_node_that_asks_only_its_own_loopback_is_asked_through_its_resolver() -> None:
     host = ResolvConf(("127.0.0.53",), ("example.org",))
     assert names_for(a_pod_with("Default"), SERVERS, DOMAIN, host).servers == SERVERS

@@ -43,6 +43,20 @@ def test_a_sandbox_knows_its_own_name_at_its_own_address() -> None:
     assert spec.dns_servers == ("10.96.0.10",)
 
 
+def test_a_pod_asks_for_the_namespaces_of_its_node_and_has_its_names_with_its_network() -> None:
+    pod = a_whole_pod()
+    (wanted,) = pod.spec.containers
+    for part in ("host_network", "host_pid", "host_ipc"):
+        asking = replaced(pod, spec=replaced(pod.spec, **{part: True}))
+        sandbox = specs.sandbox_spec(asking, 0, SETTINGS.address, SETTINGS)
+        made = specs.container_spec(asking, wanted, 0, {"data": "/d"}, 1 << 30)
+
+        assert sandbox.is_host_network is made.is_host_network is (part == "host_network")
+        assert sandbox.is_host_ipc is made.is_host_ipc is (part == "host_ipc")
+        assert made.is_host_pid is (part == "host_pid")
+        assert bool(sandbox.extra_hosts) is (part != "host_network")
+
+
 def test_a_pod_may_keep_to_the_nodes_own_name_service() -> None:
     pod = a_whole_pod()
     default = replaced(pod, spec=replaced(pod.spec, dns_policy="Default"))

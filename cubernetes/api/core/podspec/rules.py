@@ -9,6 +9,7 @@ from cubernetes.api.core.node import is_address
 from cubernetes.api.core.podspec.container import Container, ContainerPort
 from cubernetes.api.core.podspec.dns import dns_problems
 from cubernetes.api.core.podspec.envrules import env_problems
+from cubernetes.api.core.podspec.hostrules import host_problems
 from cubernetes.api.core.podspec.placement.peerrules import gate_problems, spread_problems
 from cubernetes.api.core.podspec.placement.rules import affinity_problems
 from cubernetes.api.core.podspec.probes.rules import (
@@ -42,9 +43,7 @@ def spec_problems(spec: PodSpec, field: str) -> Iterator[Problem]:
     """Yield what is wrong with the spec that stands at field (`spec`, `spec.template.spec`)."""
     if not spec.containers:
         yield Problem(f"{field}.containers", "needs at least one", "FieldValueRequired")
-    if spec.host_network:
-        message = "is not supported: pods have a network of their own; use ports[].hostPort"
-        yield Problem(f"{field}.hostNetwork", message, "FieldValueForbidden")
+    yield from host_problems(spec, field)
     yield from _names(spec, field)
     yield from pod_security_problems(spec.security_context, f"{field}.securityContext")
     yield from dns_problems(spec.dns_policy, spec.dns_config, field)

@@ -41,7 +41,7 @@ class PodReadinessGate(Model):
 
 
 class PodSpec(Model):
-    """No host namespaces yet: what is not here is refused by name.
+    """What is not here is refused by name.
 
     containers: what runs, side by side; at least one.
     init_containers: what runs before, one after another, each to its end with code 0; one that
@@ -56,7 +56,10 @@ class PodSpec(Model):
         be set or made less in a pod that lives.
     readiness_gates: conditions that others write and without which it is not ready.
     host_aliases: more entries of its containers' /etc/hosts.
-    host_network: only false is taken: pods have a network of their own.
+    host_network: it has the node's network, addresses and host name, and no network of its own;
+        its ports are the node's.
+    host_pid: its containers see the processes of the node.
+    host_ipc: its containers share the node's System V IPC and POSIX message queues.
     share_process_namespace: its containers see each other's processes.
     security_context: as whom its containers run, and what they may do.
     enable_service_links: whether its containers have variables for the services of its namespace.
@@ -86,6 +89,8 @@ class PodSpec(Model):
     readiness_gates: Annotated[tuple[PodReadinessGate, ...], msgspec.Meta(max_length=64)] = ()
     host_aliases: Annotated[tuple[HostAlias, ...], msgspec.Meta(max_length=64)] = ()
     host_network: bool = False
+    host_pid: bool = wire("hostPID", False)
+    host_ipc: bool = wire("hostIPC", False)
     share_process_namespace: bool | None = None
     security_context: PodSecurityContext = msgspec.field(default_factory=PodSecurityContext)
     enable_service_links: bool = shown(True)
@@ -106,11 +111,12 @@ class PodSpec(Model):
 
 
 def defaulted_spec(spec: PodSpec) -> PodSpec:
-    """Fill in what Kubernetes fills in: pull policies, and what probes leave open."""
+    """Fill in what Kubernetes fills in: pull policies, what probes leave open, host ports."""
+    is_shared = spec.host_network
     return replaced(
         spec,
-        containers=tuple(_defaulted(one) for one in spec.containers),
-        init_containers=tuple(_defaulted(one) for one in spec.init_containers),
+        containers=tuple(_defaulted(one, is_shared) for one in spec.containers),
+        init_containers=tuple(_defaulted(one, is_shared) for one in spec.init_containers),
     )
 
 
@@ -133,10 +139,18 @@ def lasting_containers(spec: PodSpec) -> tuple[Container, ...]:
     return (*sidecars(spec), *spec.containers)
 
 
-def _defaulted(one: Container) -> Container:
-    """Fill in a pull policy: Always for an image without a tag or with `latest`; and probes."""
+def _defaulted(one: Container, is_shared: bool) -> Container:
+    """Fill in a pull policy: Always for an image without a tag or with `latest`; and probes.
+
+    is_shared: its ports are the node's.
+    """
+    ports = tuple(
+        replaced(port, host_port=port.host_port or port.container_port) if is_shared else port
+        for port in one.ports
+    )
     return replaced(
         one,
+        ports=ports,
         image_pull_policy=one.image_pull_policy or _pull_policy_for(one.image),
         liveness_probe=defaulted_probe(one.liveness_probe),
         readiness_probe=defaulted_probe(one.readiness_probe),
