@@ -108,16 +108,7 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
     environment = _environment(pod, wanted, origins)
     limits, requests = wanted.resources.limits, wanted.resources.requests
     cpu = requests.get("cpu") or limits.get("cpu")
-    closed = {one.name for one in pod.spec.volumes if is_read_only(one)}
-    mounts = tuple(
-        Mount(
-            parts.get(index, volumes[one.name]),
-            one.mount_path,
-            one.read_only or one.name in closed,
-            PROPAGATIONS[one.mount_propagation or "None"],
-        )
-        for index, one in enumerate(wanted.volume_mounts)
-    )
+    mounts = _mounts(pod, wanted, volumes, parts)
     if message_file:
         mounts += (Mount(message_file, wanted.termination_message_path),)
     taken = {one.target for one in mounts}
@@ -146,6 +137,25 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
         devices=tuple(devices.nodes),
         held=devices.held,
         spec_hash=plan.spec_hash(wanted),
+    )
+
+
+def _mounts(
+    pod: Pod,
+    wanted: Wanted,
+    volumes: Mapping[str, str],
+    parts: Mapping[int, str],
+) -> tuple[Mount, ...]:
+    """Return the mounts that its own words ask for."""
+    closed = {one.name for one in pod.spec.volumes if is_read_only(one)}
+    return tuple(
+        Mount(
+            parts.get(index, volumes[one.name]),
+            one.mount_path,
+            one.read_only or one.name in closed,
+            PROPAGATIONS[one.mount_propagation or "None"],
+        )
+        for index, one in enumerate(wanted.volume_mounts)
     )
 
 
