@@ -171,7 +171,8 @@ async def test_a_call_that_is_sent_twice_under_one_key_runs_once(
 async def test_what_was_accepted_outlives_the_program_and_runs_once(
     world: World, tmp_path: Path
 ) -> None:
-    await made(world, noting(tmp_path), idle_seconds=1)
+    # Not of the pool's size: no instance is there that could begin before the program ends.
+    await made(world, noting(tmp_path), idle_seconds=1, resources="medium")
 
     async def is_at_zero() -> bool:
         return not await world.pods("work")
