@@ -25,6 +25,9 @@ INIT_S, JOIN_S = 120.0, 120.0
 CALLS_MIN = 20
 # What a wait may take on a slow and busy machine before it counts as in vain.
 PATIENCE_S = 60.0
+LOOK_S_MIN, LOOK_S_MAX = 0.1, 0.5
+# Between two calls: without it they take a whole core from the cluster that is to recover.
+CALL_PAUSE_S = 0.02
 
 
 class Cluster:
@@ -117,14 +120,16 @@ async def until(
 ) -> float:
     """Look until it is true; return after how many seconds. Fails with the last thing seen.
 
-    deadline_s ends what will never be; it is no promise of how soon something is.
+    deadline_s ends what will never be; it is no promise of how soon something is. What is long in
+    coming is looked at less often: a look may start programs on a node, which is itself at work.
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
     while not (seen := await look()):
-        if loop.time() - begun > deadline_s:
+        waited_s = loop.time() - begun
+        if waited_s > deadline_s:
             raise AssertionError(f"{what}: not within {deadline_s} s, last seen {seen!r}")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(min(max(LOOK_S_MIN, waited_s / 10), LOOK_S_MAX))
     return loop.time() - begun
 
 
@@ -171,7 +176,7 @@ async def steady_calls(cluster: Cluster, node: str, url: str) -> AsyncIterator[C
     await cluster.run(node, ["rm", "-f", flag])
     loop = (
         f"n=0; until [ -e {flag} ] && [ $n -ge {CALLS_MIN} ]; do n=$((n+1)); "
-        f"curl -sf -m 2 -o /dev/null {url} && echo ok || echo failed; done"
+        f"curl -sf -m 2 -o /dev/null {url} && echo ok || echo failed; sleep {CALL_PAUSE_S}; done"
     )
     running = asyncio.ensure_future(cluster.run(node, ["sh", "-c", loop], deadline_s=300))
     try:

@@ -25,7 +25,7 @@ LARGE = 20 * 2**20
 class World:
     """A server whose handlers a test can hold back, and what became of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, take_deadline_s: float = DEADLINE_S) -> None:
         self.gate = asyncio.Event()
         self.begun: list[str] = []
         self.cancelled: list[str] = []
@@ -40,7 +40,7 @@ class World:
         ]
         limits = Limits(
             body_bytes_max=BODY_BYTES_MAX,
-            take_deadline_s=DEADLINE_S,
+            take_deadline_s=take_deadline_s,
             body_deadline_s=DEADLINE_S,
             head_deadline_s=DEADLINE_S,
         )
@@ -216,8 +216,11 @@ async def test_a_letter_now_and_then_does_not_put_the_deadline_of_a_head_off(wor
     writer.close()
 
 
-async def test_a_large_answer_is_whole(world: World) -> None:
-    said = await world.answer(b"GET /large HTTP/1.1\r\nHost: a\r\n" + LAST)
+async def test_a_large_answer_is_whole() -> None:
+    patient = World(take_deadline_s=60)
+    await patient.door.listen("127.0.0.1", 0, None)
+    said = await patient.answer(b"GET /large HTTP/1.1\r\nHost: a\r\n" + LAST)
+    await patient.door.stop(0.01)
 
     assert len(said.partition(b"\r\n\r\n")[2]) == LARGE
 
