@@ -77,6 +77,7 @@ class SystemCommands:
             # Also when the caller is cancelled: a command never outlives who asked for it.
             if child.returncode is None:
                 await _kill(child)
+            _close(child)
         if child.returncode:
             said = stderr.decode(errors="replace")
             raise CommandFailed(argv, child.returncode, said, stdout)
@@ -107,6 +108,14 @@ async def _kill(child: asyncio.subprocess.Process) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(KILL_S):
             await child.wait()
+
+
+def _close(child: asyncio.subprocess.Process) -> None:
+    """Let go of a command's outputs: one that is not read to its end stays open for ever.
+
+    So it is where too much came, and where the command's own children hold it.
+    """
+    child._transport.close()  # type: ignore[attr-defined]
 
 
 def _in_memory(content: bytes) -> BinaryIO:

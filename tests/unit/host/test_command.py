@@ -1,6 +1,9 @@
 """Commands: argument lists, a deadline, and an end for everything that is started."""
 
 import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 import uvloop
@@ -40,6 +43,33 @@ async def test_nothing_in_an_argument_is_read_by_a_shell() -> None:
     done = await SystemCommands().run(["echo", "$(id)", ";", "rm -rf /"])
 
     assert done.stdout == b"$(id) ; rm -rf /\n"
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize(
+    ("argv", "deadline_s"),
+    [
+        (["yes"], 60.0),
+        (["sleep", "60"], 0.05),
+        # Its child holds its outputs, and outlives it by far.
+        (["sh", "-c", "sleep 3 & echo $!"], 0.5),
+    ],
+)
+def test_whatever_becomes_of_a_command_its_outputs_are_let_go(
+    argv: list[str], deadline_s: float, run: Callable[[Coroutine[Any, Any, int]], int]
+) -> None:
+    async def open_after() -> int:
+        # A loop opens what it needs for children with its first one.
+        await SystemCommands().run(["true"])
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(CommandFailed):
+            await SystemCommands().run(argv, deadline_s=deadline_s)
+        # The loop closes in its next turns.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return len(os.listdir("/proc/self/fd")) - before
+
+    assert run(open_after()) <= 0
 
 
 def test_a_command_may_end_without_reading_its_input_also_on_uvloop() -> None:
