@@ -225,7 +225,7 @@ def test_a_target_port_is_a_number_or_a_name() -> None:
     ("raw", "path"),
     [
         (part(2, part(14, part(1, part(1, b"u")))), "spec.securityContext.seLinuxOptions"),
-        (part(2, part(13, 1)), "spec.hostIPC"),
+        (part(2, part(37, 1)), "spec.hostUsers"),
         (part(2, part(1, part(2, part(7, part(1, b"server"))))), "spec.volumes[0].nfs"),
         (bytes([0xFA, 0x7F, 1, 1]), "(protobuf field 2047)"),
     ],

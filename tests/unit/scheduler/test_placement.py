@@ -25,6 +25,7 @@ from cubernetes.scheduling.nodeinfo import (
     NodeInfo,
     NodeUsage,
     PodRequests,
+    VolumeNeed,
     facts_of,
     requests_of,
 )
@@ -80,6 +81,7 @@ REQUESTS = st.builds(
     selector=st.sampled_from([(), (), (("disk", "ssd"),)]),
     tolerations=st.sampled_from([(), (), (Toleration(key="spot", operator="Exists"),)]),
     node_affinity=st.sampled_from([None, None, NOT_SSD, ONLY_N1]),
+    volumes=st.sampled_from([(), (), (VolumeNeed(ONLY_N1),)]),
 )
 FACTS = st.builds(
     NodeFacts,
