@@ -1,5 +1,7 @@
 """What is next for one job, from its status and what its site says of it. Pure."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum, auto
 from typing import NamedTuple
@@ -104,6 +106,47 @@ def admitted(job: GpuJob, admission: Admission, now: datetime) -> GpuJobStatus:
         devices=admission.devices,
         submitted_at=now.replace(microsecond=0),
     )
+
+
+def stepped_back(job: GpuJob) -> GpuJobStatus:
+    """Return the status of a job that was never sent and has another job's GPUs: it waits again.
+
+    What was never sent is no attempt, and its key is taken again.
+    """
+    status = job.status
+    return GpuJobStatus(
+        phase="Pending",
+        reason="Waiting",
+        message=f"its GPUs at site {status.site} are another job's",
+        attempt=status.attempt - 1,
+        # What is left of an attempt before goes with the object.
+        submission_key=status.submission_key,
+        site=status.site,
+    )
+
+
+class Holders:
+    """Which jobs have each GPU.
+
+    Two have one where an admission was written and not seen in time: by a life that has ended, or
+    where the answer was lost. Only one of them is sent.
+    """
+
+    def __init__(self, jobs: Iterable[GpuJob]) -> None:
+        self._by_device: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        for job in jobs:
+            if is_held(job):
+                for device in job.status.devices:
+                    self._by_device[job.status.site, device].add(job.metadata.uid)
+
+    def is_shared(self, job: GpuJob) -> bool:
+        """Whether another job has one of its GPUs."""
+        status = job.status
+        return any(len(self._by_device[status.site, one]) > 1 for one in status.devices)
+
+    def let_go(self, job: GpuJob) -> None:
+        for device in job.status.devices:
+            self._by_device[job.status.site, device].discard(job.metadata.uid)
 
 
 def waits(job: GpuJob, wait: Wait) -> GpuJobStatus:

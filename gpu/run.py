@@ -26,6 +26,7 @@ from cubernetes.reconcile.records import Recorder
 from gpu import plan
 from gpu.decide import (
     Act,
+    Holders,
     Next,
     Sight,
     admitted,
@@ -33,6 +34,7 @@ from gpu.decide import (
     is_held,
     is_waiting,
     next_of,
+    stepped_back,
     waiting_of,
     waits,
 )
@@ -141,9 +143,10 @@ class Runner:
         if self._queues.cache.get(DEFAULT) is None:
             hands.create(self._queues, GpuQueue(metadata=ObjectMeta(name=DEFAULT)))
         self._watching.ask(sites.values())
+        holders = Holders(jobs)
         for job in jobs:
             if job.metadata.uid not in hands.busy:
-                self._advance(job, sites, now)
+                self._advance(job, sites, holders, now)
         # As they will be, once what has just begun is done.
         jobs = [hands.busy.get(one.metadata.uid, one) for one in jobs]
         self._plan(jobs, sites, now)
@@ -153,9 +156,14 @@ class Runner:
         hands.forget_absent(there)
         self._told_at_s = {uid: at_s for uid, at_s in self._told_at_s.items() if uid in there}
 
-    def _advance(self, job: GpuJob, sites: dict[str, GpuSite], now: datetime) -> None:
+    def _advance(
+        self, job: GpuJob, sites: dict[str, GpuSite], holders: Holders, now: datetime
+    ) -> None:
         site = sites.get(job.status.site)
         after = next_of(job, self._sight(job, site), now)
+        if after.act is Act.SUBMIT and holders.is_shared(job):
+            after = Next(stepped_back(job))
+            holders.let_go(job)
         if after.status != job.status or after.act is not Act.NOTHING:
             self._begin(job, after, site)
 

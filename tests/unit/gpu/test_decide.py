@@ -5,7 +5,18 @@ from datetime import timedelta
 import pytest
 
 from cubernetes.api.meta import replaced
-from gpu.decide import Act, Next, Sight, admitted, held_of, next_of, refused, waits
+from gpu.decide import (
+    Act,
+    Holders,
+    Next,
+    Sight,
+    admitted,
+    held_of,
+    next_of,
+    refused,
+    stepped_back,
+    waits,
+)
 from gpu.driver import Observation
 from gpu.machine import Event
 from gpu.plan import Admission, Wait
@@ -140,6 +151,31 @@ def test_a_waiting_job_is_told_its_place_and_what_it_waits_for() -> None:
     assert status.message == (
         "needs a GPU, site a has 0 free; starts before 2026-01-01 12:01:00 UTC"
     )
+
+
+def test_of_two_jobs_with_one_gpu_the_one_that_was_not_sent_steps_back() -> None:
+    """An admission was written and not seen: the GPU was given again."""
+    runs = in_phase(a_gpujob("runs"), "Running", site="a", devices=("gpu-0",))
+    job = a_gpujob("late")
+    late = replaced(job, status=admitted(job, Admission("uid-late", "a", ("gpu-0", "gpu-1")), NOW))
+    other = replaced(late.status, devices=("gpu-1",))
+    elsewhere = replaced(late.status, site="b")
+    over = in_phase(a_gpujob("over"), "Succeeded", site="a", devices=("gpu-0",))
+
+    holders = Holders([runs, late, over])
+    assert holders.is_shared(late)
+    holders.let_go(late)
+    assert not holders.is_shared(runs)
+    for status in (other, elsewhere):
+        assert not Holders([runs, over, replaced(job, status=status)]).is_shared(
+            replaced(job, status=status)
+        )
+
+    status = stepped_back(late)
+    assert (status.phase, status.attempt, status.devices) == ("Pending", 0, ())
+    # It has used none of its attempts, and goes by the same key.
+    again = admitted(replaced(job, status=status), Admission("uid-late", "b", ("gpu-0",)), NOW)
+    assert (again.attempt, again.submission_key) == (1, late.status.submission_key)
 
 
 def test_gpus_are_held_until_the_time_limit() -> None:
