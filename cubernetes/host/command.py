@@ -115,7 +115,7 @@ def _close(child: asyncio.subprocess.Process) -> None:
 
     So it is where too much came, and where the command's own children hold it.
     """
-    child._transport.close()  # type: ignore[attr-defined]
+    child._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way
 
 
 def _in_memory(content: bytes) -> BinaryIO:
