@@ -79,6 +79,13 @@ class PluginDevices:
             why = error.details() if isinstance(error, grpc.aio.AioRpcError) else error
             said = f"plug-in of {self.resource}: {verb}: {why}"
             raise RuntimeTrouble(UNAVAILABLE, said) from error
+        except asyncio.CancelledError as error:
+            # A channel that closes ends its calls like this: whoever asked was not cancelled.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            said = f"plug-in of {self.resource}: {verb}: it has ended"
+            raise RuntimeTrouble(UNAVAILABLE, said) from error
         return answer
 
 

@@ -30,6 +30,9 @@ class PlugIn:
         self.folder, self.name = folder, name
         self.asked: list[tuple[str, list[str]]] = []
         self.answer = b""
+        # Whether it answers containers, or thinks.
+        self.answers = asyncio.Event()
+        self.answers.set()
         self._told: asyncio.Queue[dict[str, str] | None] = asyncio.Queue()
         self._server: Any = None
 
@@ -49,8 +52,11 @@ class PlugIn:
     def tell(self, **devices: str) -> None:
         self._told.put_nowait(devices)
 
-    async def stop(self) -> None:
+    def end_of_telling(self) -> None:
         self._told.put_nowait(None)
+
+    async def stop(self) -> None:
+        self.end_of_telling()
         await self._server.stop(None)
 
     async def register(
@@ -71,6 +77,7 @@ class PlugIn:
     async def _allocate(self, message: bytes, _context: object) -> bytes:
         (container,) = [message[start:stop] for _, _, start, stop in fields(message)]
         self._note("Allocate", container)
+        await self.answers.wait()
         return self.answer
 
     async def _pre_start(self, message: bytes, _context: object) -> bytes:
@@ -169,6 +176,28 @@ async def test_a_container_gets_what_the_plug_in_answers(tmp_path: Path) -> None
         await plugin.stop()
         with pytest.raises(RuntimeTrouble, match=f"plug-in of {RESOURCE}: Allocate"):
             await sockets.kinds[0].allotted(ids)
+
+
+async def test_who_waits_for_a_plug_in_that_ends_is_told_and_is_not_cancelled(
+    tmp_path: Path,
+) -> None:
+    plugin = PlugIn(tmp_path)
+    await plugin.serve(d0="Healthy")
+    async with a_kubelet(tmp_path) as sockets:
+        await plugin.register()
+        ids = await until(lambda: list(devices_of(sockets)))
+        plugin.answers.clear()
+        waiting, leaving = [asyncio.ensure_future(sockets.kinds[0].allotted(ids)) for _ in range(2)]
+        await until(lambda: len(plugin.asked) == 2 or None)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+
+        plugin.end_of_telling()
+        with pytest.raises(RuntimeTrouble, match="Allocate: it has ended"):
+            await waiting
+    plugin.answers.set()
+    await plugin.stop()
 
 
 @pytest.mark.parametrize(
