@@ -80,7 +80,7 @@ class PluginDevices:
             said = f"plug-in of {self.resource}: {verb}: {why}"
             raise RuntimeTrouble(UNAVAILABLE, said) from error
         except asyncio.CancelledError as error:
-            # A channel that closes ends its calls like this: whoever asked was not cancelled.
+            # A channel that closes ends its calls like this: the caller was not cancelled.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise

@@ -26,8 +26,8 @@ from tests.simulation.smallworld import SmallWorld, small_world
 PROGRAM = Identity("system:gpu")
 JOBS, RETRIES, SITES = 8, 2, 2
 LIFE_S_MAX = 3600.0
-# Of the lives that CUBE_SEEDS asks for one in ten: each has a dozen programs in it.
-COUNT = max(1, int(os.environ.get("CUBE_SEEDS", "30")) // 10)
+# Of the lives that CUBE_SEEDS asks for one in five.
+COUNT = max(1, int(os.environ.get("CUBE_SEEDS", "30")) // 5)
 
 
 class Life:
