@@ -30,7 +30,10 @@ def folder_of(cluster: Cluster, node: str) -> Path:
 def give_plugins(cluster: Cluster, node: str) -> None:
     folder_of(cluster, node).mkdir(parents=True, exist_ok=True)
     for name in NEEDED:
-        shutil.copy(found_plugin(name, FOLDERS), folder_of(cluster, node) / name)
+        # In one rename: a plugin that runs cannot be written to.
+        made = folder_of(cluster, node) / f".{name}"
+        shutil.copy(found_plugin(name, FOLDERS), made)
+        made.rename(folder_of(cluster, node) / name)
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ async def test_what_is_no_optional_program_is_refused_with_the_names_that_are(
             told = refusal(await asked(made, "n1", verb, name))
             assert told == (
                 f"cuberoot: {name!r} is no optional program of a control-plane: "
-                "there are gateway, serverless, tsdb"
+                "there are gateway, kafka, serverless, gpu, tsdb"
             )
     assert f"{'tsdb':<12} disabled" in await shown(made)
 
