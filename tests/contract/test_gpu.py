@@ -114,7 +114,8 @@ async def test_jobs_wait_their_turn_with_their_place_and_reason(world: World) ->
     await a_site(world.admin, "a", gpus=1)
     await a_job(world.admin, "first")
     first = await world.sent("first")
-    await a_job(world.admin, "second")
+    # Those of one second have no order of their own.
+    await a_job(world.admin, "second", priority=1)
     await a_job(world.admin, "third", allow_stand_in=False)
 
     second = await world.job("second", lambda one: one.status.message)

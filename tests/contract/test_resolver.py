@@ -22,6 +22,7 @@ from tests.unit.resolver.asking import a_zone, code_of, question, texts
 LOOPBACK = "127.0.0.1"
 WEB = a_service()
 NAME = "web.default.svc.cluster.local."
+PORTS_MAX = 20
 DEADLINE_S = 60.0
 
 
@@ -48,8 +49,10 @@ async def other(reply: Callable[[DNSRecord], list[bytes]]) -> AsyncIterator[tupl
     transport, server = await loop.create_datagram_endpoint(
         lambda: Other(reply), local_addr=(LOOPBACK, 0)
     )
-    yield server, Upstream(*transport.get_extra_info("sockname"))
-    transport.close()
+    try:
+        yield server, Upstream(*transport.get_extra_info("sockname"))
+    finally:
+        transport.close()
 
 
 def address(record: DNSRecord, ttl_s: int = 60) -> list[bytes]:
@@ -62,6 +65,17 @@ def silence(_: DNSRecord) -> list[bytes]:
     return []
 
 
+def a_port() -> tuple[socket.socket, socket.socket]:
+    """Return sockets of one port for UDP and TCP: one that is free for one may be another's."""
+    for _ in range(PORTS_MAX):
+        datagrams = bound(LOOPBACK, 0, socket.SOCK_DGRAM)
+        try:
+            return datagrams, bound(LOOPBACK, datagrams.getsockname()[1], socket.SOCK_STREAM)
+        except OSError:
+            datagrams.close()
+    raise AssertionError(f"{PORTS_MAX} ports that are free for UDP are taken for TCP")
+
+
 @asynccontextmanager
 async def resolver(zone: Zone, *upstreams: Upstream) -> AsyncIterator[int]:
     """Answer on one port of the loopback, by UDP and TCP; yield its number."""
@@ -69,14 +83,15 @@ async def resolver(zone: Zone, *upstreams: Upstream) -> AsyncIterator[int]:
     forwarder = Forwarder(Env(), counts)
     forwarder.take(Roads(upstreams))
     answers = Answers(zone, forwarder, counts)
-    with bound(LOOPBACK, 0, socket.SOCK_DGRAM) as datagrams:
-        port = datagrams.getsockname()[1]
-        with bound(LOOPBACK, port, socket.SOCK_STREAM) as streams:
-            tasks = [
-                asyncio.ensure_future(Datagrams(datagrams, answers).run()),
-                asyncio.ensure_future(Streams(streams, answers).run()),
-            ]
-            yield port
+    datagrams, streams = a_port()
+    with datagrams, streams:
+        tasks = [
+            asyncio.ensure_future(Datagrams(datagrams, answers).run()),
+            asyncio.ensure_future(Streams(streams, answers).run()),
+        ]
+        try:
+            yield datagrams.getsockname()[1]
+        finally:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
