@@ -108,8 +108,12 @@ async def test_w17_a_pod_that_fits_nowhere_is_told_why_costs_nothing_and_is_boun
     assert odd.reason == "Unschedulable"
     for name in cluster.names:
         assert name in odd.message, odd.message
-    told = [one.message for one in await records_of(client, "odd", "default")]
-    assert any("n1" in message for message in told), told
+
+    async def is_recorded() -> bool:
+        told = [await records_of(client, name, "default") for name in ("odd", "huge")]
+        return all(any("n1" in one.message for one in each) for each in told)
+
+    await until("events tell of both pods", is_recorded)
 
     # Leases are renewed meanwhile (three nodes and the leaders, every 2 s); nothing else is.
     before, begun = await revision(client), asyncio.get_running_loop().time()
@@ -121,7 +125,7 @@ async def test_w17_a_pod_that_fits_nowhere_is_told_why_costs_nothing_and_is_boun
     assert written <= lease_count * (spent_s / 2 + 1), "writes beside the leases"
 
     await labelled(client, "n2", color="blue")
-    one = await until_phase(client, "odd", "Running", 10, namespace="default")
+    one = await until_phase(client, "odd", "Running", namespace="default")
     assert one.spec.node_name == "n2"
     assert (await client.get(Pod, "huge", "default")).spec.node_name == ""
     for name in ("odd", "huge"):
