@@ -4,7 +4,6 @@ Each act may be repeated after a crash. A folder gets its name at once, with its
 loses its name first, and is then removed under another (`.gone-...`), so that none is half there.
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cubernetes.host.blocking import Blocking
+from cubernetes.host.durable.files import sync_folder
 from kubelet.pod.volumes import MOUNTS, SHARED_MODE, VolumeTrouble, mounts_below, said
 
 DEADLINE_S = 10.0
@@ -71,7 +71,7 @@ def _made(root: Path, name: str) -> None:
     coming.mkdir(exist_ok=True)
     coming.chmod(SHARED_MODE)  # mkdir obeys the umask
     coming.rename(folder)
-    _sync(root)
+    sync_folder(root)
 
 
 def _removed(root: Path, name: str, mounts: Path) -> None:
@@ -89,14 +89,5 @@ def _removed(root: Path, name: str, mounts: Path) -> None:
         folder.unlink()
     elif folder.is_dir():
         folder.rename(going)
-        _sync(root)
+        sync_folder(root)
         shutil.rmtree(going)
-
-
-def _sync(folder: Path) -> None:
-    """Have a change of names outlive a power cut."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

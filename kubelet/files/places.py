@@ -45,12 +45,13 @@ def _earlier_user(name: str, pod: Pod, here: Iterable[Pod]) -> str:
     for other in here:
         is_same = other.metadata.namespace == pod.metadata.namespace
         is_user = is_same and name in claims_of(other.spec.volumes) and not is_finished(other)
-        if is_user and _age(other) < _age(pod):
+        if is_user and age_of(other) < age_of(pod):
             return other.metadata.name
     return ""
 
 
-def _age(pod: Pod) -> tuple[float, str]:
+def age_of(pod: Pod) -> tuple[float, str]:
+    """Return what orders pods by when they were made."""
     created = pod.metadata.creation_timestamp
     return (created.timestamp() if created is not None else 0.0, pod.metadata.uid)
 

@@ -10,17 +10,16 @@ the difference (`links`). `mend` does so for everything that earlier calls made.
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from cubernetes.host.blocking import Blocking
 from kubelet.network import facts, links, overlay
 from kubelet.network.carriers.carrier import Carrier
-from kubelet.network.carriers.settling import LOOK, act, carry_out, mended
+from kubelet.network.carriers.settling import act, carry_out, mended, off
 from kubelet.network.driver import NO_WISHES, Damage, News, Peer, PodWishes
 from kubelet.network.dump import Space
 from kubelet.network.facts import Facts
@@ -70,7 +69,7 @@ class RoutedNetwork:
 
     async def prepare(self, pod_cidr: IPv4Network) -> None:
         async with act("prepare", self._lock):
-            space = await self._off(space_at, self._netns)
+            space = await off(self._blocking, space_at, self._netns)
             await self._carrier.prepare(space, pod_cidr)
             await self._pool.open(pod_cidr, facts.pods_found(space))
 
@@ -112,9 +111,9 @@ class RoutedNetwork:
         async with act("mend", self._lock):
             if not self._pool.is_open:
                 return ()
-            space = await self._off(space_at, self._netns)
+            space = await off(self._blocking, space_at, self._netns)
             found = await self._carrier.mend(space)
-            for uid, sides in await self._off(self._all_pods_facts, space):
+            for uid, sides in await off(self._blocking, self._all_pods_facts, space):
                 found += await mended(uid, sides, self._netns, self._wired[uid].handle)
             return found
 
@@ -125,10 +124,6 @@ class RoutedNetwork:
                     await links.remove_device(node, name)
             await self._carrier.reset()
             self._forget()
-
-    async def _off[**P, T](self, look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Look in a thread: a hundred pods must not hold up the loop."""
-        return await self._blocking.run(LOOK, partial(look, *args, **kwargs))
 
     def _pod_facts(self, uid: str, space: Space) -> tuple[Facts, Facts]:
         """Return a pod's facts, as found and as wanted."""
@@ -142,8 +137,8 @@ class RoutedNetwork:
         return [(uid, self._pod_facts(uid, space)) for uid in sorted(self._wired)]
 
     async def _settle_pod(self, uid: str) -> None:
-        space = await self._off(space_at, self._netns)
-        acts = facts.acts(*await self._off(self._pod_facts, uid, space))
+        space = await off(self._blocking, space_at, self._netns)
+        acts = facts.acts(*await off(self._blocking, self._pod_facts, uid, space))
         await carry_out(acts, self._netns, self._wired[uid].handle)
 
     def _let_go(self, uid: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.podspec.spec import lasting_containers
+from cubernetes.api.core.podspec.hostport import led_ports
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.conntrack import Flows
 from cubernetes.host.packetfilter.flows import Flow, Front, stale_flows
@@ -37,16 +37,8 @@ def leads_of(pod: Pod, address: str) -> tuple[PortMapping, ...]:
     if pod.spec.host_network:
         return ()  # it listens at the node's own ports
     return tuple(
-        PortMapping(
-            "" if port.host_ip == "0.0.0.0" else port.host_ip,  # noqa: S104  compared, not bound
-            port.host_port,
-            port.protocol.lower(),
-            address,
-            port.container_port,
-        )
-        for container in lasting_containers(pod.spec)
-        for port in container.ports
-        if port.host_port
+        PortMapping(host, number, protocol, address, port)
+        for host, number, protocol, port in led_ports(pod.spec)
     )
 
 

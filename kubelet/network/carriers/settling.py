@@ -1,9 +1,11 @@
 """Carries out what differs in a node's network namespace, and tells failure in our words."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
+from cubernetes.host.blocking import Blocking
 from kubelet.network import facts, links
 from kubelet.network.driver import Damage, NetworkTrouble
 from kubelet.network.facts import Facts
@@ -12,6 +14,13 @@ from kubelet.network.rtnetlink import NetlinkError
 
 DEADLINE_S = 15.0
 LOOK = ("network", "look")
+
+
+async def off[**P, T](
+    blocking: Blocking, look: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Look in a thread: a hundred pods must not hold up the loop."""
+    return await blocking.run(LOOK, partial(look, *args, **kwargs))
 
 
 @asynccontextmanager

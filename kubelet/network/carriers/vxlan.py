@@ -4,14 +4,13 @@ The node has one route to each peer's range, through `cube-vxlan`. Every call is
 steps: look (`look`), compare with what is wanted (`facts`), carry out the difference (`links`).
 """
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.log import Log
 from kubelet.network import facts, links, overlay
-from kubelet.network.carriers.settling import LOOK, carry_out, mended
+from kubelet.network.carriers.settling import carry_out, mended, off
 from kubelet.network.driver import Damage, NetworkTrouble, Peer
 from kubelet.network.dump import Space
 from kubelet.network.facts import Facts, Here
@@ -59,7 +58,7 @@ class VxlanCarrier:
         gone = overlay.surplus(before.routes, wanted.routes)
         new = overlay.lacking(before.routes, wanted.routes)
         self._overlay = wanted
-        await self._settle(await self._off(space_at, self._netns))
+        await self._settle(await off(self._blocking, space_at, self._netns))
         if gone or new:
             log.info("peers changed", removed=len(gone), added=len(new), all=len(wanted.routes))
 
@@ -69,7 +68,7 @@ class VxlanCarrier:
             self._here = self._standing(space, self.here.pod_cidr)
         except NetworkTrouble as error:
             found.append(Damage(str(error), why=str(error)))
-        return found + await mended("", await self._off(self._sides, space), self._netns)
+        return found + await mended("", await off(self._blocking, self._sides, space), self._netns)
 
     async def reset(self) -> None:
         async with netlink(self._netns) as node:
@@ -77,10 +76,6 @@ class VxlanCarrier:
         left = facts.node_found(space_at(self._netns), {}, {})
         await carry_out(facts.acts(left, {}), self._netns)
         self._here = self._overlay = None
-
-    async def _off[**P, T](self, look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Look in a thread: a hundred pods must not hold up the loop."""
-        return await self._blocking.run(LOOK, partial(look, *args, **kwargs))
 
     def _standing(self, space: Space, pod_cidr: IPv4Network) -> Here:
         """Return where this node stands. Raises: NetworkTrouble, where its address is gone."""
@@ -111,4 +106,4 @@ class VxlanCarrier:
         return (found if self._overlay is not None else facts.without_peers(found)), wanted
 
     async def _settle(self, space: Space) -> None:
-        await carry_out(facts.acts(*await self._off(self._sides, space)), self._netns)
+        await carry_out(facts.acts(*await off(self._blocking, self._sides, space)), self._netns)

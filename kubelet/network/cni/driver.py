@@ -6,7 +6,7 @@ plugins give addresses and carry packets, and no peer concerns this driver.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
@@ -21,7 +21,7 @@ from cubernetes.host.cni.results import Result
 from cubernetes.host.log import Log
 from kubelet.network import links
 from kubelet.network.carriers.carrier import Carrier
-from kubelet.network.carriers.settling import LOOK, act
+from kubelet.network.carriers.settling import act, off
 from kubelet.network.cni.looks import (
     NOWHERE,
     Look,
@@ -94,7 +94,9 @@ class CniNetwork:
             if "bridge" in bound.types:
                 let_bridges_be_filtered(self._netns)
             if self._carrier is not None:
-                await self._carrier.prepare(await self._off(space_at, self._netns), pod_cidr)
+                await self._carrier.prepare(
+                    await off(self._blocking, space_at, self._netns), pod_cidr
+                )
                 bound = for_node(bound, pod_cidr, self._carrier.here.mtu_bytes)
             self._records = await self._blocking.run(RECORD, self._disk.load_records)
             if self._pool is not None:
@@ -112,12 +114,12 @@ class CniNetwork:
     ) -> IPv4Address:
         async with self._turn(pod_uid, "attach"):
             bound, wish = self._prepared(), await self.reserve(pod_uid)
-            place = await self._off(place_of, netns)
+            place = await off(self._blocking, place_of, netns)
             if place == NOWHERE:
                 raise NetworkTrouble(f"attach: there is no network namespace at {netns}")
             record = self._records.get(pod_uid)
             if record is not None and record.address and record.place == place:
-                look = (await self._off(looks_of, (record,), self._netns)).get(pod_uid)
+                look = (await off(self._blocking, looks_of, (record,), self._netns)).get(pod_uid)
                 if look is not None and look.is_whole:
                     self._wired.add(pod_uid)
                     return IPv4Address(record.address)
@@ -165,10 +167,10 @@ class CniNetwork:
         found: list[Damage] = []
         async with act("mend", self._lock):
             if self._carrier is not None:
-                found += await self._carrier.mend(await self._off(space_at, self._netns))
+                found += await self._carrier.mend(await off(self._blocking, space_at, self._netns))
             known = [self._records[uid] for uid in sorted(self._wired & self._records.keys())]
             whole = [one for one in known if one.address]
-            looks = await self._off(looks_of, whole, self._netns)
+            looks = await off(self._blocking, looks_of, whole, self._netns)
         for uid, look in looks.items():
             if look.lost:
                 found += await self._mended(uid, ", ".join(look.lost))
@@ -207,14 +209,14 @@ class CniNetwork:
         Raises: PluginFailed, NetworkTrouble.
         """
         await self._keep(wanted)
-        before = await self._off(space_at, self._netns)
+        before = await off(self._blocking, space_at, self._netns)
         attachment = wanted.attachment(wanted.netns)
         result = await self._plugins.add(wanted.conflist, attachment)
         try:
             others = {uid: one for uid, one in self._addresses().items() if uid != wanted.uid}
             asked = self._pool.held.get(wanted.uid) if self._pool is not None else None
             address = judged(result, self._pod_range, others, asked)
-            look = await self._off(look_at, wanted, address, result.hosts, self._netns)
+            look = await off(self._blocking, look_at, wanted, address, result.hosts, self._netns)
             look.check(address)
         except NetworkTrouble:
             await self._plugins.delete_if_can(wanted.conflist, attachment, result.tree)
@@ -240,7 +242,7 @@ class CniNetwork:
 
         A namespace that is gone, or is another one by the same path, is not named to them.
         """
-        is_there = await self._off(place_of, record.netns) == record.place
+        is_there = await off(self._blocking, place_of, record.netns) == record.place
         netns = record.netns if is_there else ""
         await self._plugins.delete(record.conflist, record.attachment(netns), record.result)
 
@@ -299,10 +301,6 @@ class CniNetwork:
         if self._bound is None:
             raise NetworkTrouble("the network of this node is not prepared")
         return self._bound
-
-    async def _off[**P, T](self, look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Look in a thread: a hundred pods must not hold up the loop."""
-        return await self._blocking.run(LOOK, partial(look, *args, **kwargs))
 
     @asynccontextmanager
     async def _turn(self, uid: str, what: str) -> AsyncGenerator[None, None]:

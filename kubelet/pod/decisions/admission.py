@@ -12,6 +12,7 @@ from cubernetes.api.core.podspec.hostport import HostPort, host_ports
 from cubernetes.api.core.podspec.requests import requested
 from kubelet.devices import book
 from kubelet.devices.book import NotEnough, Shelf
+from kubelet.files.places import age_of
 
 
 class Refusal(NamedTuple):
@@ -44,24 +45,27 @@ def refusal_of(pod: Pod, others: Sequence[Pod], room: Room) -> Refusal | None:
     """
     if len(others) >= room.pod_count:
         return _out_of("pods", 1, len(others), room.pod_count)
-    if refusal := _devices_refused(pod, others, room.devices):
+    wanted = requested(pod.spec)
+    theirs = {other.metadata.uid: requested(other.spec) for other in others}
+    if refusal := _devices_refused(wanted, theirs, room.devices):
         return refusal
-    theirs = [requested(other.spec) for other in others]
-    for name, asked in sorted(requested(pod.spec).items()):
+    for name, asked in sorted(wanted.items()):
         capacity = room.amounts.get(name)
-        used = sum(one.get(name, 0) for one in theirs)
+        used = sum(one.get(name, 0) for one in theirs.values())
         if capacity is not None and asked > capacity - used:
             return _out_of(name, asked, used, capacity)
     return _ports_refused(pod, others, room)
 
 
-def _devices_refused(pod: Pod, others: Sequence[Pod], shelf: Shelf) -> Refusal | None:
-    asked = requested(pod.spec)
-    for name in sorted(asked.keys() & book.managed(shelf)):
-        theirs = {one.metadata.uid: requested(one.spec).get(name, 0) for one in others}
-        available = shelf.available(name, theirs)
-        if asked[name] > available:
-            why = NotEnough(name, asked[name], available)
+def _devices_refused(
+    wanted: Mapping[str, int], theirs: Mapping[str, Mapping[str, int]], shelf: Shelf
+) -> Refusal | None:
+    """theirs: what each other pod requests, by uid."""
+    for name in sorted(wanted.keys() & book.managed(shelf)):
+        asked = {uid: one.get(name, 0) for uid, one in theirs.items()}
+        available = shelf.available(name, asked)
+        if wanted[name] > available:
+            why = NotEnough(name, wanted[name], available)
             return Refusal("UnexpectedAdmissionError", f"Pod was rejected: {why}")
     return None
 
@@ -95,7 +99,7 @@ class Gate:
 
     def judge(self, pods: Iterable[Pod], room: Room) -> dict[str, Refusal]:
         """Take every pod that is bound to this node; return who is refused, by uid, and why."""
-        ordered = sorted(pods, key=lambda pod: (_is_new(pod), _age(pod)))
+        ordered = sorted(pods, key=lambda pod: (_is_new(pod), age_of(pod)))
         known = {
             uid: self._verdicts[uid]
             for pod in ordered
@@ -120,8 +124,3 @@ class Gate:
 def _is_new(pod: Pod) -> bool:
     """No kubelet has taken it on yet, and nobody wants it to go."""
     return pod.status.start_time is None and not is_finished(pod) and not pod.metadata.is_deleted
-
-
-def _age(pod: Pod) -> tuple[float, str]:
-    created = pod.metadata.creation_timestamp
-    return (created.timestamp() if created is not None else 0.0, pod.metadata.uid)

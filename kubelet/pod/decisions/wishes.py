@@ -1,8 +1,7 @@
 """What a pod's network may know of the pod: its names, its ports of the node, its limits."""
 
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.podspec.hostport import ANY_ADDRESS
-from cubernetes.api.core.podspec.spec import lasting_containers
+from cubernetes.api.core.podspec.hostport import led_ports
 from cubernetes.api.quantities import Quantity, QuantityInvalid
 from kubelet.network.driver import NetworkTrouble, PodWishes, PortWish
 
@@ -16,17 +15,7 @@ def wishes_of(pod: Pod, sandbox_id: str) -> PodWishes:
         namespace=pod.metadata.namespace,
         name=pod.metadata.name,
         sandbox_id=sandbox_id,
-        ports=tuple(
-            PortWish(
-                "" if port.host_ip in ANY_ADDRESS else port.host_ip,
-                port.host_port,
-                port.protocol.lower(),
-                port.container_port,
-            )
-            for container in lasting_containers(pod.spec)
-            for port in container.ports
-            if port.host_port
-        ),
+        ports=tuple(PortWish(*one) for one in led_ports(pod.spec)),
         ingress_bits_s=_rate(pod, INGRESS),
         egress_bits_s=_rate(pod, EGRESS),
     )

@@ -1,6 +1,6 @@
 """Ports of a node: which a pod takes, which the node's own programs have, and when two collide."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from cubernetes.api.core.node import Node
@@ -39,6 +39,15 @@ def host_ports(spec: PodSpec) -> tuple[HostPort, ...]:
             if number is not None:
                 found.add(HostPort(port.protocol, number, port.host_ip))
     return tuple(sorted(found))
+
+
+def led_ports(spec: PodSpec) -> Iterator[tuple[str, int, str, int]]:
+    """Yield address (empty: every one), port, protocol (tcp, udp) and the pod's port of each."""
+    for container in lasting_containers(spec):
+        for port in container.ports:
+            if port.host_port:
+                address = "" if port.host_ip in ANY_ADDRESS else port.host_ip
+                yield address, port.host_port, port.protocol.lower(), port.container_port
 
 
 def ports_text(ports: Iterable[HostPort]) -> str:
