@@ -7,6 +7,7 @@ from cubernetes.api.condition import Condition, with_condition
 from cubernetes.api.gpu.gpujob import GpuJob
 from cubernetes.api.gpu.gpuqueue import GpuQueue, GpuQueueStatus
 from cubernetes.api.gpu.gpusite import READY, GpuCounts, GpuSite, GpuSiteStatus
+from cubernetes.api.meta import replaced
 from gpu.decide import is_held, is_waiting
 from gpu.driver import Report
 from gpu.shares import Span, usage
@@ -30,19 +31,18 @@ def queue_status(queue: GpuQueue, jobs: Iterable[GpuJob], now: datetime) -> GpuQ
     own = tuple(jobs)
     held = [one for one in own if is_held(one)]
     status = queue.status
-    fresh = GpuQueueStatus(
-        usage_gpu_seconds=round(usage_of(queue, own, now), 3),
-        usage_at=now,
+    counted = replaced(
+        status,
         running_gpus=sum(len(one.status.devices) for one in held),
         running_jobs=len(held),
         waiting_jobs=sum(1 for one in own if is_waiting(one)),
     )
-    counts = (fresh.running_gpus, fresh.running_jobs, fresh.waiting_jobs)
-    if counts != (status.running_gpus, status.running_jobs, status.waiting_jobs):
-        return fresh
     stale = timedelta(seconds=USAGE_STALE_S)
     is_stale = status.usage_at is None or (bool(held) and now - status.usage_at >= stale)
-    return fresh if is_stale else status
+    if counted == status and not is_stale:
+        return status
+    used = round(usage_of(queue, own, now), 3)
+    return replaced(counted, usage_gpu_seconds=used, usage_at=now)
 
 
 def site_status(

@@ -1,7 +1,6 @@
 """What LimitRanges make of a new pod: defaults are written into it, bounds are checked. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Literal
 
 from cubernetes.api.coding.refusals import found, invalid
@@ -11,14 +10,13 @@ from cubernetes.api.core.podspec.container import Container, Resources
 from cubernetes.api.core.podspec.qos import qos_of
 from cubernetes.api.core.podspec.requests import limited, requested
 from cubernetes.api.core.podspec.spec import every_container
-from cubernetes.api.core.quota.usage import quantity_of
+from cubernetes.api.core.quota.usage import amount_of, quantity_of
 from cubernetes.api.errors import Forbidden
 from cubernetes.api.meta import Amounts, replaced
 from cubernetes.api.quantities import Quantity
 
 # Where a pod tells what was written into it, in Kubernetes' words.
 NOTE = "kubernetes.io/limit-ranger"
-MILLI = Decimal(1000)
 
 
 def within_limits(pod: Pod, ranges: Sequence[LimitRange]) -> Pod:
@@ -26,6 +24,8 @@ def within_limits(pod: Pod, ranges: Sequence[LimitRange]) -> Pod:
 
     Raises: Forbidden: it is beyond a bound; Invalid: with a default it contradicts itself.
     """
+    if not ranges:
+        return pod
     made = _with_defaults(pod, ranges)
     if made is not pod and (problems := found(made.problems())):
         raise invalid(Pod.resource.qualified_kind, pod.metadata.name, problems, made)
@@ -90,10 +90,7 @@ def _beyond(item: LimitRangeItem, pod: Pod) -> Iterator[str]:
 
 
 def _amounts(counts: Mapping[str, int]) -> Amounts:
-    return {
-        name: quantity_of(name, count / MILLI if name == "cpu" else Decimal(count))
-        for name, count in counts.items()
-    }
+    return {name: quantity_of(name, amount_of(name, count)) for name, count in counts.items()}
 
 
 def _beyond_bounds(item: LimitRangeItem, requests: Amounts, limits: Amounts) -> Iterator[str]:

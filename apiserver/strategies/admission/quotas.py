@@ -22,9 +22,10 @@ from cubernetes.api.meta import Object, replaced
 def keys_of_quotas(cluster: Cluster, new: Object, old: Object | None = None) -> tuple[str, ...]:
     """Return the keys of the quotas that count what a write adds, in their order."""
     namespace = new.metadata.namespace
-    if not namespace or not (added := _added(old, new)):
+    found = list(cluster.within(ResourceQuota, namespace)) if namespace else []
+    # Most namespaces have no quota: what an object uses is not summed for them.
+    if not found or not (added := _added(old, new)):
         return ()
-    found = (one for one in cluster.within(ResourceQuota, namespace))
     named = [
         key_of(ResourceQuota, namespace, one.metadata.name)
         for one in found
@@ -38,6 +39,8 @@ def charged(keys: tuple[str, ...], seen: Seen, new: Object, old: Object | None =
 
     Raises: Forbidden: there is not enough left, or the object leaves open what it needs.
     """
+    if not keys:
+        return []
     added = _added(old, new)
     ops: list[Op] = []
     for key in keys:

@@ -54,13 +54,13 @@ def _of_pod(pod: Pod) -> Iterator[tuple[str, Decimal]]:
         return
     yield "pods", ONE
     for name, count in requested(pod.spec).items():
-        amount = _amount(name, count)
+        amount = amount_of(name, count)
         yield QUOTA_PREFIX + name, amount
         if name in COMPUTE:
             yield name, amount
     for name, count in limited(pod.spec).items():
         if name in COMPUTE:
-            yield f"limits.{name}", _amount(name, count)
+            yield f"limits.{name}", amount_of(name, count)
 
 
 def _of_service(service: Service) -> Iterator[tuple[str, Decimal]]:
@@ -71,7 +71,8 @@ def _of_service(service: Service) -> Iterator[tuple[str, Decimal]]:
         yield "services.nodeports", Decimal(len(spec.ports))
 
 
-def _amount(name: str, count: int) -> Decimal:
+def amount_of(name: str, count: int) -> Decimal:
+    """Return what so many units are: the reverse of `units`."""
     return count / MILLI if name == "cpu" else Decimal(count)
 
 
