@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from cubernetes.host.clock import Clock
 from cubernetes.host.log import Log
+from cubernetes.host.timing.waiting import wait_until
 from serverless.bus.bus import Bus, BusTrouble, NoTopic, Place, Reader, Record, Start
 from serverless.bus.offsets import Offsets
 
@@ -57,14 +58,9 @@ class Consuming:
     @property
     def is_caught_up(self) -> bool:
         """Whether all that was there when we began has been read."""
-        followed = {place.topic for place in self._ends}
-        return followed >= self._wanted.keys() and all(
+        return self.is_following and all(
             (self._offsets[place].next_offset or 0) >= end for place, end in self._ends.items()
         )
-
-    def open_count(self, topic: str) -> int:
-        """Return how many records of a topic are in our hands."""
-        return sum(len(one.open) for at, one in self._offsets.items() if at.topic == topic)
 
     def is_read_out(self, topic: str) -> bool:
         """Whether a topic is followed, all that it had is read, and none of it is open."""
@@ -108,9 +104,7 @@ class Consuming:
                     await self._follow(reader, topic)
                 except NoTopic:
                     is_late = True
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PAUSE_S if is_late else None):
-                    await self._changed.wait()
+            await wait_until(self._changed, PAUSE_S if is_late else None)
 
     async def _follow(self, reader: Reader, topic: str) -> None:
         spans = await reader.spans(topic)

@@ -3,12 +3,14 @@
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cubectl.connection.kubeconfig import files_of
 from cubectl.output.printers import json_text, table_text, yaml_text
 from cubectl.session import Failed, Misused, Session
 from cubectl.verb import Verb
+from cubernetes.host.durable.files import write_atomic
 
 ACTIONS = (
     "view", "current-context", "get-contexts", "use-context", "set-context",
@@ -173,16 +175,9 @@ def _write(path: str, tree: Config) -> None:
 
     Raises: Failed.
     """
-    beside = f"{path}.cubectl-new"
     try:
-        mode = os.stat(path).st_mode & 0o777
-        file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(file, "w") as opened:
-            opened.write(yaml_text(tree))
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.chmod(beside, mode)
-        os.replace(beside, os.path.realpath(path))
+        place = Path(os.path.realpath(path))
+        write_atomic(place, yaml_text(tree).encode(), place.stat().st_mode & 0o777)
     except OSError as error:
         raise Failed(f"{path}: {error.strerror}") from error
 
