@@ -149,7 +149,7 @@ class Usage:
 
 
 class Store(Protocol):
-    """A revisioned key-value store. Both answers pass tests/contract/test_store.py."""
+    """A revisioned key-value store. Both answers pass tests/contract/store/test_store.py."""
 
     async def get(self, key: str) -> tuple[Entry | None, int]:
         """Return the entry (or None) and the store's revision, linearizable.

@@ -9,11 +9,11 @@ from apiserver.storage.store import Store
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.iptables import LEGACY, NFT, Tools
 from kubelet.runtime.docker import DockerRuntime
-from tests.contract import brokers
-from tests.contract.private_docker import PrivateDocker, reason_to_skip
-from tests.contract.runtime_worlds import DockerWorld, FakeWorld, World, remove_all
-from tests.contract.stores import EtcdServer, etcd_running, etcd_store
-from tests.contract.wires import Wires
+from tests.contract.functions import brokers
+from tests.contract.network.wires import Wires
+from tests.contract.runtime.private_docker import PrivateDocker, reason_to_skip
+from tests.contract.runtime.worlds import DockerWorld, FakeWorld, World, remove_all
+from tests.contract.store.stores import EtcdServer, etcd_running, etcd_store
 
 REAL_RUNTIME = (pytest.mark.docker, pytest.mark.root)
 STORES = ["memory", pytest.param("etcd", marks=pytest.mark.etcd)]

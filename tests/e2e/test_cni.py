@@ -10,7 +10,7 @@ import pytest
 from cubernetes.api.core.event import Event
 from cubernetes.host.cni.plugins import found as found_plugin
 from lab.lab import Lab
-from tests.contract.cni_worlds import FOLDERS, NEEDED, reason_without_plugins
+from tests.contract.network.cni_worlds import FOLDERS, NEEDED, reason_without_plugins
 from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
 from tests.e2e.conftest import HOUSE, finished
 from tests.e2e.pods import SLEEP, WEB, found, made_namespace, pod, shell

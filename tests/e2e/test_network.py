@@ -14,7 +14,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.client.rest import Client
 from kubelet.network.namespace import inside
 from kubelet.network.overlay import host_end, node_mac
-from tests.contract.packets import Ear, send_raw, send_udp, udp, wrapped
+from tests.contract.network.packets import Ear, send_raw, send_udp, udp, wrapped
 from tests.e2e.cluster import Cluster, ready_addresses, ready_pods, until
 from tests.e2e.pods import containers_of, process_of
 from tests.e2e.test_serving import created, removed

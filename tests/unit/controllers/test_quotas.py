@@ -6,7 +6,7 @@ from cubernetes.api.core.resourcequota import ResourceQuota
 from cubernetes.api.meta import replaced
 from cubernetes.reconcile.plan import RequeueAfter, StillView, UpdateStatus
 from tests.given import NOW, a_deployment, a_pod
-from tests.unit.api.test_quota import a_quota
+from tests.unit.api.core.test_quota import a_quota
 
 
 def seen_at(quota: ResourceQuota, revision: int) -> ResourceQuota:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cubernetes.host.env import Env
 from cubernetes.host.metrics import Metrics
 from gateway.requests import ROADS_MAX, SOCKET, Line, RequestCounts, line_of, read_log
-from tests.contract.exec_world import until
+from tests.contract.api.streams.world import until
 
 HEAD = b"<190>Nov 29 01:02:03 nginx: "
 

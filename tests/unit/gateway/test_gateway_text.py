@@ -1,7 +1,7 @@
 """Roads and services to a model, and from it to nginx's configuration: exact, stable, unmistakable.
 
 What nginx itself thinks of these texts, and of hostile ones, stands in
-tests/contract/test_gateway_nginx.py.
+tests/contract/gateway/test_nginx.py.
 """
 
 from random import Random

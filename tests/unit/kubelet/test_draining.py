@@ -21,7 +21,7 @@ from kubelet.pod.decisions.memory import Memory
 from kubelet.pod.decisions.plan import Finish, Moment, Remove, Step, Stop, StopSandbox, Wait
 from kubelet.runtime.driver import SANDBOX, Container, State
 from tests.given import NOW, a_condition, a_pod
-from tests.unit.kubelet.test_plan import a_found
+from tests.unit.kubelet.pod.test_plan import a_found
 
 HEARD_S = 1000.0
 SERVED = Draining(limit_s=10.0, is_served=True)

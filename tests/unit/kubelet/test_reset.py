@@ -8,7 +8,7 @@ from kubelet.pod.decisions import specs
 from kubelet.reset import take_away
 from kubelet.run import Machine
 from kubelet.settings import KubeletSettings
-from tests.contract.test_kubelet import settings_of
+from tests.contract.kubelet.test_kubelet import settings_of
 from tests.given import a_pod
 from tests.simulation.clock import sim_env
 from tests.simulation.loop import run_simulated

@@ -24,7 +24,7 @@ from proxy.announce.choice import (
     ranked,
 )
 from tests.given import NOW, a_condition, a_node, a_slice, an_endpoint
-from tests.unit.proxy.doors import POOLED, a_door
+from tests.unit.proxy.services.doors import POOLED, a_door
 
 NAMES = [f"n{number}" for number in range(1, 8)]
 

@@ -18,7 +18,7 @@ from proxy.announce.run import Announcer
 from tests.clocks import SteppedClock
 from tests.given import a_condition, a_node
 from tests.scripted import listed, ok
-from tests.unit.proxy.doors import POOLED, a_door
+from tests.unit.proxy.services.doors import POOLED, a_door
 
 SPAN_S = 60.0
 

@@ -10,7 +10,7 @@ from proxy.health.doors import HealthPorts
 from proxy.health.verdict import Verdict, verdicts_for
 from tests.given import a_slice, an_endpoint
 from tests.ports import free_port
-from tests.unit.proxy.doors import a_door, both
+from tests.unit.proxy.services.doors import a_door, both
 
 PORT = 30123
 

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer, unused_port
 
 from cubernetes.host.clock import SystemClock
 from cubernetes.host.env import Env
-from tests.unit.tsdb.test_serve import Served, started, stopped, until
+from tests.unit.tsdb.serve.test_serve import Served, started, stopped, until
 from tsdb.client.write import ClientSettings, TsdbClient
 from tsdb.errors import DiskRefused
 from tsdb.faults import Faults

@@ -1,0 +1,159 @@
+"""`cubectl cp` with a container whose tar says what a test tells it to."""
+
+import asyncio
+import io
+import tarfile
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kubelet.runtime.driver import Output
+from kubelet.runtime.fake_exec import Command
+from tests.contract.api.streams.world import DEADLINE_S, ExecWorld, an_exec_world
+
+BIG = bytes(range(256)) * 2_000
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[ExecWorld]:
+    async with an_exec_world(tmp_path) as made:
+        yield made
+
+
+def program(world: ExecWorld, argv: tuple[str, ...], command: Command) -> None:
+    """Let the container have a program that does so."""
+    life = world.machine.lives[world.container_id]
+    life.behaviour = replace(life.behaviour, commands={**life.behaviour.commands, argv: command})
+
+
+def tar_of(*members: tuple[str, bytes | None, str]) -> bytes:
+    """Return an archive of names, contents (None: a folder), and what they link to, if anything."""
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w") as tar:
+        for name, content, link in members:
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+            if link:
+                info.type, info.linkname = tarfile.SYMTYPE, link
+            info.size, info.mode = len(content or b""), 0o755 if content is None else 0o640
+            tar.addfile(info, io.BytesIO(content or b""))
+    return held.getvalue()
+
+
+def sends(world: ExecWorld, folder: str, name: str, text: bytes, exit_code: int = 0) -> None:
+    pieces = [Output(False, text[at : at + 60_000]) for at in range(0, len(text), 60_000)]
+    argv = ("tar", "-cf", "-", "-C", folder, name)
+    program(world, argv, Command(pieces, exit_code=exit_code))
+
+
+async def test_a_file_and_a_folder_are_fetched(world: ExecWorld, tmp_path: Path) -> None:
+    sends(world, "/srv", "./big", tar_of(("./big", BIG, "")))
+    await world.cluster.ok("cp", "web-0:/srv/big", str(tmp_path / "big"))
+    assert (tmp_path / "big").read_bytes() == BIG
+    assert (tmp_path / "big").stat().st_mode & 0o777 == 0o640
+    (tmp_path / "into").mkdir()
+    await world.cluster.ok("cp -c main", "default/web-0:/srv/big", str(tmp_path / "into"))
+    assert (tmp_path / "into/big").read_bytes() == BIG
+    archive = tar_of(("./site", None, ""), ("./site/a", b"A", ""), ("./site/b/c", b"C", ""))
+    sends(world, "/srv", "./site", archive)
+    await world.cluster.ok("cp", "web-0:/srv/site/", str(tmp_path / "copy"))
+    assert (tmp_path / "copy/a").read_bytes() == b"A"
+    assert (tmp_path / "copy/b/c").read_bytes() == b"C"
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ([("/etc/cron", b"x", "")], "tar contents corrupted"),
+        ([("other", b"x", "")], "tar contents corrupted"),
+        ([("./site/../../out", b"x", "")], "outside target destination, skipping"),
+        ([("./site/link", b"", "/etc")], "skipping './site/link'"),
+    ],
+)
+async def test_an_archive_writes_nowhere_but_where_it_was_asked_to(
+    world: ExecWorld, tmp_path: Path, members: list[tuple[str, bytes | None, str]], said: str
+) -> None:
+    sends(world, "/srv", "./site", tar_of(("./site", None, ""), *members))
+    (tmp_path / "here").mkdir()
+    told = await world.cluster.cubectl("cp", "web-0:/srv/site", str(tmp_path / "here/copy"))
+    assert said in told.err
+    found = sorted(
+        str(one.relative_to(tmp_path / "here")) for one in (tmp_path / "here").rglob("*")
+    )
+    assert found == ["copy"]
+
+
+async def test_a_link_that_is_here_already_leads_nowhere(world: ExecWorld, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy/sub").symlink_to(tmp_path / "out")
+    (tmp_path / "copy/file").symlink_to(tmp_path / "out/file")
+    for name in ("sub/x", "file"):
+        archive = tar_of(("./site", None, ""), (f"./site/{name}", b"x", ""))
+        sends(world, "/srv", "./site", archive)
+        told = await world.cluster.cubectl("cp", "web-0:/srv/site", str(tmp_path / "copy"))
+        assert told.code == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+async def test_what_tar_says_is_told_and_the_copy_has_failed(
+    world: ExecWorld, tmp_path: Path
+) -> None:
+    sends(world, "/srv", "./none", b"", exit_code=1)
+    told = await world.cluster.cubectl("cp", "web-0:/srv/none", str(tmp_path / "none"))
+    assert (told.code, "tar ended with exit code 1" in told.err) == (1, True)
+    whole = tar_of(("./big", BIG, ""))
+    sends(world, "/srv", "./big", whole[: len(whole) // 2])
+    told = await world.cluster.cubectl("cp", "web-0:/srv/big", str(tmp_path / "big"))
+    assert (told.code, "unexpected end of data" in told.err) == (1, True)
+
+
+async def test_a_folder_is_brought_under_the_name_that_it_gets_there(
+    world: ExecWorld, tmp_path: Path
+) -> None:
+    (tmp_path / "site/sub").mkdir(parents=True)
+    (tmp_path / "site/sub/big").write_bytes(BIG)
+    program(world, ("test", "-d", "/srv/copy"), Command(exit_code=1))
+    program(world, ("tar", "-xmf", "-", "-C", "/srv"), Command(echoes=True))
+    process = await world.cluster.start("cp", str(tmp_path / "site"), "web-0:/srv/copy")
+    async with asyncio.timeout(DEADLINE_S):
+        out, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    with tarfile.open(fileobj=io.BytesIO(out)) as tar:
+        assert tar.getnames() == ["copy", "copy/sub", "copy/sub/big"]
+        file = tar.extractfile("copy/sub/big")
+        assert file is not None
+        assert file.read() == BIG
+        assert {(one.uid, one.gid, one.uname) for one in tar} == {(0, 0, "")}
+
+
+async def test_a_file_goes_into_a_folder_that_is_there(world: ExecWorld, tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"1")
+    program(world, ("test", "-d", "/srv"), Command())
+    program(world, ("tar", "-xmf", "-", "-C", "/srv"), Command(echoes=True))
+    process = await world.cluster.start("cp", str(tmp_path / "one"), "web-0:/srv")
+    async with asyncio.timeout(DEADLINE_S):
+        out, _ = await process.communicate()
+    with tarfile.open(fileobj=io.BytesIO(out)) as tar:
+        assert tar.getnames() == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("web-0:/etc/motd",), 2, "source and destination are required"),
+        (("a", "b"), 2, "one of source and destination must be POD:PATH"),
+        (("web-0:/a", "web-0:/b"), 2, "one of source and destination must be POD:PATH"),
+        (("web-0:", "b"), 2, "filepath can not be empty"),
+        (("a/b/web-0:/x", "b"), 2, "[NAMESPACE/]POD:PATH"),
+        (("/no/such", "web-0:/x"), 1, "no such file or directory"),
+        (("web-9:/x", "b"), 1, "web-9"),
+    ],
+)
+async def test_what_cannot_be_copied_is_told(
+    world: ExecWorld, words: tuple[str, ...], code: int, said: str
+) -> None:
+    told = await world.cluster.cubectl("cp", *words)
+    assert (told.code, said in told.err) == (code, True), told

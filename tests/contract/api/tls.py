@@ -1,0 +1,252 @@
+"""A real API server on the memory store, over TLS on loopback, and cubectl as its client."""
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from apiserver.http.app import App
+from apiserver.server import ApiServer
+from apiserver.settings import Settings
+from apiserver.storage.memory import MemoryStore
+from cubectl.kinds import Kinds, place_for
+from cubernetes.api.core.node import Node
+from cubernetes.api.errors import ServiceUnavailable
+from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Upgrade
+
+ROOT = Path(__file__).resolve().parents[3]
+DEADLINE_S = 60.0
+KNOWN_KINDS: dict[str, dict[str, Any]] = {
+    "/apis": {"groups": []},
+    "/api/v1": {
+        "groupVersion": "v1",
+        "resources": [
+            {"name": "pods", "kind": "Pod", "namespaced": True},
+            {"name": "replicasets", "kind": "ReplicaSet", "namespaced": True, "shortNames": ["rs"]},
+            {"name": "replicasets/scale", "kind": "Scale", "namespaced": True},
+        ],
+    },
+}
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority of one test."""
+
+    key: ec.EllipticCurvePrivateKey
+    name: str = "test authority"
+
+    def certificate(
+        self,
+        subject: ec.EllipticCurvePrivateKey,
+        user: str,
+        group: str = "",
+        *,
+        is_ca: bool = False,
+        names: tuple[str, ...] = (),
+    ) -> bytes:
+        now = datetime.now(UTC)
+        loopback = x509.IPAddress(ip_address("127.0.0.1"))
+        alternatives = [loopback, *(x509.DNSName(name) for name in names)]
+        return (
+            x509.CertificateBuilder()
+            .subject_name(_name(user, group))
+            .issuer_name(_name(self.name))
+            .public_key(subject.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=5))
+            .not_valid_after(now + timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+            .sign(self.key, hashes.SHA256())
+            .public_bytes(serialization.Encoding.PEM)
+        )
+
+
+def _name(user: str, group: str = "") -> x509.Name:
+    parts = [x509.NameAttribute(NameOID.COMMON_NAME, user)]
+    if group:
+        parts.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
+    return x509.Name(parts)
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+class SaidByKubelet:
+    """Every container of every node has said the same."""
+
+    async def open(self, node: Node, path: str, query: str) -> AsyncIterator[bytes]:
+        return self._text(f"{node.metadata.name} {path} {query}\n".encode())
+
+    async def upgrade(
+        self, node: Node, path: str, query: str, headers: Mapping[str, str]
+    ) -> Upgrade:
+        raise ServiceUnavailable("no sessions here")
+
+    async def _text(self, line: bytes) -> AsyncIterator[bytes]:
+        yield line
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+class Cluster:
+    """An API server's address, and command lines against it."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+
+    async def start(
+        self, line: str, *words: str, config: str = "admin"
+    ) -> asyncio.subprocess.Process:
+        return await self._started([sys.executable, "-m", "cubectl", *line.split(), *words], config)
+
+    async def _started(self, argv: list[str], config: str) -> asyncio.subprocess.Process:
+        environment = {
+            "HOME": str(self.folder),
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "KUBECONFIG": str(self.folder / config),
+        }
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(
+            *argv, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+
+    async def python(self, code: str, *words: str) -> Said:
+        """Run a program whose arguments are a command line."""
+        process = await self._started([sys.executable, "-c", code, *words], "admin")
+        async with asyncio.timeout(DEADLINE_S):
+            out, err = await process.communicate()
+        return Said(process.returncode or 0, out.decode(), err.decode())
+
+    async def cubectl(self, line: str, *words: str, stdin: str = "", config: str = "admin") -> Said:
+        """Run a command line to its end; words are arguments that may hold blanks."""
+        process = await self.start(line, *words, config=config)
+        async with asyncio.timeout(DEADLINE_S):
+            out, err = await process.communicate(stdin.encode())
+        return Said(process.returncode or 0, out.decode(), err.decode())
+
+    async def ok(self, line: str, *words: str, stdin: str = "") -> str:
+        """Run a command line that must succeed; return what it printed."""
+        said = await self.cubectl(line, *words, stdin=stdin)
+        assert (said.code, said.err) == (0, ""), said
+        return said.out
+
+    async def interrupted(self, process: asyncio.subprocess.Process) -> Said:
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(DEADLINE_S):
+            out, err = await process.communicate()
+        return Said(process.returncode or 0, out.decode(), err.decode())
+
+
+def write_config(folder: Path, name: str, port: int, ca: bytes, cert: bytes, key: bytes) -> None:
+    def data(content: bytes) -> str:
+        return base64.b64encode(content).decode()
+
+    user = {"client-certificate-data": data(cert), "client-key-data": data(key)} if cert else {}
+    server = {"server": f"https://127.0.0.1:{port}", "certificate-authority-data": data(ca)}
+    tree = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "main",
+        "contexts": [{"name": "main", "context": {"cluster": "main", "user": "main"}}],
+        "clusters": [{"name": "main", "cluster": server}],
+        "users": [{"name": "main", "user": user}],
+    }
+    path = folder / name
+    path.write_text(json.dumps(tree))
+    path.chmod(0o600)
+
+
+@asynccontextmanager
+async def a_cluster(folder: Path) -> AsyncIterator[Cluster]:
+    """Serve in this loop; configs: admin, nobody (no certificate), stranger (another authority)."""
+    authority = Authority(new_key())
+    ca = authority.certificate(authority.key, authority.name, is_ca=True)
+    server_key, user_key, other_key = new_key(), new_key(), new_key()
+    (folder / "ca.crt").write_bytes(ca)
+    (folder / "server.crt").write_bytes(authority.certificate(server_key, "apiserver"))
+    (folder / "server.key").write_bytes(pem_of(server_key))
+    settings = Settings(
+        listen_address="127.0.0.1",
+        listen_port=0,
+        advertise_addresses=("192.0.2.1",),
+        cert=str(folder / "server.crt"),
+        key=str(folder / "server.key"),
+        client_ca=str(folder / "ca.crt"),
+    )
+    env = Env()
+    store = MemoryStore(env)
+    # It listens on any free port, and tells the cluster of the usual one.
+    told = msgspec.structs.replace(settings, listen_port=6443)
+    server = ApiServer(store, env, told, logs=SaidByKubelet())
+    app = App(server, settings)
+    await app.start()
+    try:
+        await server.start()
+        admin = authority.certificate(user_key, "kubernetes-admin", "system:masters")
+        write_config(folder, "admin", app.port, ca, admin, pem_of(user_key))
+        write_config(folder, "nobody", app.port, ca, b"", b"")
+        other = Authority(other_key)
+        strange = other.certificate(other_key, other.name, is_ca=True)
+        write_config(folder, "stranger", app.port, strange, b"", b"")
+        yield Cluster(folder, app.port)
+    finally:
+        await server.stop()
+        await app.stop()
+        await store.close()
+
+
+@asynccontextmanager
+async def a_silent_server(folder: Path) -> AsyncIterator[Cluster]:
+    """Take every request, and hang up without a word."""
+    authority, key = Authority(new_key()), new_key()
+    ca = authority.certificate(authority.key, authority.name, is_ca=True)
+    (folder / "server.pem").write_bytes(authority.certificate(key, "apiserver") + pem_of(key))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    write_config(folder, "admin", port, ca, b"", b"")
+    # Its clients know the kinds already: they could not ask it.
+    place = place_for({"HOME": str(folder)}, f"https://127.0.0.1:{port}", ca)
+    _ = Kinds(KNOWN_KINDS.__getitem__, place, lambda: datetime.now(UTC)).catalog
+    async with server:
+        yield Cluster(folder, port)
