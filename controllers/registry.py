@@ -6,6 +6,7 @@ from ipaddress import IPv4Network
 from controllers.autoscaling.bands import AutoScalers
 from controllers.autoscaling.hpa import HorizontalPodAutoscalers
 from controllers.cleanup.events import OldEvents
+from controllers.cleanup.finishedpods import FinishedPods
 from controllers.cleanup.garbage import Garbage
 from controllers.cleanup.namespaces import Namespaces
 from controllers.deployments.contents import ContentRestarts
@@ -71,4 +72,5 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: Garbage(),
     lambda _: Namespaces(),
     lambda settings: OldEvents(settings.event_keep_s),
+    lambda settings: FinishedPods(settings.finished_pods_max),
 )

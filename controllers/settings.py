@@ -24,6 +24,8 @@ class ControllersSettings(Settings, frozen=True, kw_only=True):
     # Heard again for this long, it is ready again.
     node_steady_s: float = 4.0
     event_keep_s: float = 3600.0
+    # So many finished pods stay in the cluster; beyond that the oldest go. 0: all stay.
+    finished_pods_max: int = 12_500
     # Keys of one controller that are worked on at the same time.
     worker_count: int = 8
     # The lease that one of several instances holds; empty where there is only ever one.
