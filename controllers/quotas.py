@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from controllers.owners import revision_of
 from cubernetes.api.core.event import Event
+from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.quota.usage import counts, quantity_of, usage_of
 from cubernetes.api.core.resourcequota import ResourceQuota
@@ -79,6 +80,8 @@ def _may_count(quota: ResourceQuota, kind: type[Object]) -> bool:
     resource = kind.resource
     count = f"count/{resource.plural}{resource.group and '.'}{resource.group}"
     if kind is Pod:
+        return True
+    if kind is PersistentVolumeClaim and any("storage" in name for name in quota.spec.hard):
         return True
     is_named = count in quota.spec.hard
     return is_named or (

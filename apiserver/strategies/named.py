@@ -1,10 +1,12 @@
 """What pods name: their nodes read ConfigMaps, Secrets, claims, and the volumes of these. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from apiserver.auth.authorize import READ, Attempt
+from apiserver.strategies.admission.limits import check_claim
 from apiserver.strategies.strategy import Cluster, Strategy
+from cubernetes.api.core.limitrange import LimitRange
 from cubernetes.api.core.persistentvolume import PersistentVolume
 from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.meta import Object, replaced
@@ -48,6 +50,9 @@ class Named[K: Object](Strategy[K]):
 class Claims(Named[PersistentVolumeClaim]):
     """A node reads those that its pods name."""
 
+    # The default class may be written into one that is there: quotas count claims by class.
+    is_charged_as_it_changes = True
+
     def prepared(self, new: PersistentVolumeClaim) -> PersistentVolumeClaim:
         return with_finalizer(super().prepared(new), CLAIM_PROTECTION)
 
@@ -57,7 +62,12 @@ class Claims(Named[PersistentVolumeClaim]):
         new: PersistentVolumeClaim,
         taken: Mapping[str, str],  # noqa: ARG002
     ) -> PersistentVolumeClaim:
-        """Write the default class into a claim that names none; it may be younger than memory."""
+        """Write the default class into a claim that names none; it may be younger than memory.
+
+        Raises: Forbidden: a LimitRange bounds its size.
+        """
+        ranges = cluster.within(LimitRange, new.metadata.namespace)
+        check_claim(new, cast(Sequence[LimitRange], list(ranges)))
         if new.spec.storage_class_name is not None:
             return new
         given = _default(cluster)

@@ -1,10 +1,11 @@
-"""What LimitRanges make of a new pod: defaults are written into it, bounds are checked. Pure."""
+"""What LimitRanges make of new pods and claims: defaults are written, bounds are checked. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from cubernetes.api.coding.refusals import found, invalid
-from cubernetes.api.core.limitrange import LimitRange, LimitRangeItem
+from cubernetes.api.core.limitrange import OF_CLAIMS, STORAGE, LimitRange, LimitRangeItem
+from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container, Resources
 from cubernetes.api.core.podspec.qos import qos_of
@@ -12,7 +13,7 @@ from cubernetes.api.core.podspec.requests import limited, requested
 from cubernetes.api.core.podspec.spec import every_container
 from cubernetes.api.core.quota.usage import amount_of, quantity_of
 from cubernetes.api.errors import Forbidden
-from cubernetes.api.meta import Amounts, replaced
+from cubernetes.api.meta import Amounts, Object, replaced
 from cubernetes.api.quantities import Quantity
 
 # Where a pod tells what was written into it, in Kubernetes' words.
@@ -29,14 +30,41 @@ def within_limits(pod: Pod, ranges: Sequence[LimitRange]) -> Pod:
     made = _with_defaults(pod, ranges)
     if made is not pod and (problems := found(made.problems())):
         raise invalid(Pod.resource.qualified_kind, pod.metadata.name, problems, made)
-    wrong = [
-        sentence for one in ranges for item in one.spec.limits for sentence in _beyond(item, made)
-    ]
-    if wrong:
-        name = pod.metadata.name
-        told = wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]"
-        raise Forbidden(f'pods "{name}" is forbidden: {told}', kind="pods", name=name)
+    _check(
+        made,
+        [
+            sentence
+            for one in ranges
+            for item in one.spec.limits
+            for sentence in _beyond(item, made)
+        ],
+    )
     return made
+
+
+def check_claim(claim: PersistentVolumeClaim, ranges: Sequence[LimitRange]) -> None:
+    """Refuse a new claim that is beyond a bound of its namespace.
+
+    Raises: Forbidden.
+    """
+    items = [item for one in ranges for item in one.spec.limits if item.type == OF_CLAIMS]
+    _check(claim, [sentence for item in items for sentence in _beyond_size(item, claim)])
+
+
+def _beyond_size(item: LimitRangeItem, claim: PersistentVolumeClaim) -> Iterator[str]:
+    size = claim.spec.resources.requests.get(STORAGE)
+    least, most = item.min.get(STORAGE), item.max.get(STORAGE)
+    if size is not None and least is not None and size < least:
+        yield f"minimum storage usage per {OF_CLAIMS} is {least}, but request is {size}"
+    if size is not None and most is not None and size > most:
+        yield f"maximum storage usage per {OF_CLAIMS} is {most}, but request is {size}"
+
+
+def _check(one: Object, wrong: Sequence[str]) -> None:
+    if wrong:
+        plural, name = one.resource.plural, one.metadata.name
+        told = wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]"
+        raise Forbidden(f'{plural} "{name}" is forbidden: {told}', kind=plural, name=name)
 
 
 def _with_defaults(pod: Pod, ranges: Sequence[LimitRange]) -> Pod:
@@ -80,6 +108,8 @@ def _filled(
 
 
 def _beyond(item: LimitRangeItem, pod: Pod) -> Iterator[str]:
+    if item.type == OF_CLAIMS:
+        return
     if item.type == "Pod":
         requests = _amounts(requested(pod.spec))
         yield from _beyond_bounds(item, requests, _amounts(limited(pod.spec)))

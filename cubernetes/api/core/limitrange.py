@@ -1,6 +1,6 @@
-"""LimitRange: what each pod and container of a namespace may ask for, and what it is given."""
+"""LimitRange: what each pod, container and claim of a namespace may ask for, and is given."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,13 +12,15 @@ from cubernetes.api.meta import Amounts, Column, Model, Object, replaced, shown
 from cubernetes.api.resource import Resource
 
 ITEMS_MAX = 16
+OF_CLAIMS, STORAGE = "PersistentVolumeClaim", "storage"
 NAME_RULE = f"must be one of {', '.join(OF_CONTAINERS)}, or a name such as example.com/gpu"
 
 
 class LimitRangeItem(Model):
     """Bounds for one type of thing.
 
-    type: Container, or Pod for all containers of a pod together.
+    type: Container, Pod for all containers of a pod together, or PersistentVolumeClaim, for the
+        `storage` of one claim.
     max: no more than this.
     min: no less than this.
     default: the limit of a container that states none; left out, `max`.
@@ -26,7 +28,7 @@ class LimitRangeItem(Model):
     max_limit_request_ratio: how often as much as the request the limit may be.
     """
 
-    type: Literal["Container", "Pod"]
+    type: Literal["Container", "Pod", "PersistentVolumeClaim"]
     max: Amounts = msgspec.field(default_factory=dict)
     min: Amounts = msgspec.field(default_factory=dict)
     default: Amounts = msgspec.field(default_factory=dict)
@@ -94,11 +96,23 @@ def _item_problems(one: LimitRangeItem, field: str) -> Iterator[Problem]:
         "defaultRequest": one.default_request,
         "maxLimitRequestRatio": one.max_limit_request_ratio,
     }
+    if one.type == OF_CLAIMS:
+        yield from _claim_problems(one, parts, field)
+    name_problem = _claim_name_problem if one.type == OF_CLAIMS else _name_problem
     for name, amounts in parts.items():
-        yield from amounts_problems(amounts, f"{field}.{name}", _name_problem)
+        yield from amounts_problems(amounts, f"{field}.{name}", name_problem)
         if one.type == "Pod" and name.startswith("default") and amounts:
             message = "may not be specified when `type` is 'Pod'"
             yield Problem(f"{field}.{name}", message, "FieldValueForbidden")
+    yield from _order_problems(parts, field)
+    for name, ratio in sorted(one.max_limit_request_ratio.items()):
+        if ratio.amount < 1:
+            where = f"{field}.maxLimitRequestRatio[{name[:63]}]"
+            yield Problem(where, f"ratio {ratio} is less than 1")
+
+
+def _order_problems(parts: Mapping[str, Amounts], field: str) -> Iterator[Problem]:
+    """Yield which bounds are above others that they must not be above."""
     for lower, upper in (
         ("min", "max"), ("min", "defaultRequest"), ("min", "default"),
         ("defaultRequest", "default"), ("defaultRequest", "max"), ("default", "max"),
@@ -108,10 +122,23 @@ def _item_problems(one: LimitRangeItem, field: str) -> Iterator[Problem]:
             if limit is not None and amount > limit:
                 message = f"{lower} value {amount} is greater than {upper} value {limit}"
                 yield Problem(f"{field}.{lower}[{name[:63]}]", message)
-    for name, ratio in sorted(one.max_limit_request_ratio.items()):
-        if ratio.amount < 1:
-            where = f"{field}.maxLimitRequestRatio[{name[:63]}]"
-            yield Problem(where, f"ratio {ratio} is less than 1")
+
+
+def _claim_problems(
+    one: LimitRangeItem, parts: Mapping[str, Amounts], field: str
+) -> Iterator[Problem]:
+    """Yield what is wrong with bounds for claims, which have a size and nothing else."""
+    if STORAGE not in one.min and STORAGE not in one.max:
+        message = "either minimum or maximum storage value is required, but neither was provided"
+        yield Problem(field, message, "FieldValueRequired")
+    for name, amounts in parts.items():
+        if amounts and name not in ("min", "max"):
+            message = f"may not be specified when `type` is '{OF_CLAIMS}'"
+            yield Problem(f"{field}.{name}", message, "FieldValueForbidden")
+
+
+def _claim_name_problem(name: str) -> str:
+    return "" if name == STORAGE else f"must be {STORAGE}"
 
 
 def _name_problem(name: str) -> str:

@@ -29,6 +29,9 @@ STANDARD = frozenset({
 OF_PODS = frozenset({"pods", "count/pods", *COMPUTE} | {
     f"{part}.{name}" for part in ("requests", "limits") for name in COMPUTE
 })  # fmt: skip
+# Between the name of a StorageClass and what of it is bounded: `requests.storage`, or
+# `persistentvolumeclaims`.
+OF_CLASS = ".storageclass.storage.k8s.io/"
 SCOPES_MAX = 16
 
 
@@ -59,7 +62,8 @@ class ResourceQuotaSpec(Model):
     """How much of what, and of which pods.
 
     hard: the most of each: `pods`, `requests.cpu`, `limits.memory`, `services.nodeports`,
-        `count/deployments.apps`, `requests.example.com/gpu` and their like.
+        `count/deployments.apps`, `requests.example.com/gpu`, `requests.storage`,
+        `fast.storageclass.storage.k8s.io/requests.storage` and their like.
     scopes: only pods count of which all of these hold.
     scope_selector: only pods count that it chooses.
     """

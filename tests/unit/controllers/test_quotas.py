@@ -7,6 +7,7 @@ from cubernetes.api.meta import replaced
 from cubernetes.reconcile.plan import RequeueAfter, StillView, UpdateStatus
 from tests.given import NOW, a_deployment, a_pod
 from tests.unit.api.core.test_quota import a_quota
+from tests.volumes import a_claim
 
 
 def seen_at(quota: ResourceQuota, revision: int) -> ResourceQuota:
@@ -31,6 +32,12 @@ def test_everything_in_the_namespace_is_counted_and_nothing_else() -> None:
     assert told(quota, *pods, done, a_deployment()) == {
         "pods": "2", "requests.cpu": "1200m", "count/deployments.apps": "1",
     }  # fmt: skip
+
+
+def test_claims_count_by_the_class_that_a_quota_names() -> None:
+    quota = a_quota(hard={"fast.storageclass.storage.k8s.io/requests.storage": "9Gi"})
+    claims = [a_claim("a", storage_class="fast"), a_claim("b", storage_class="slow")]
+    assert told(quota, *claims) == {"fast.storageclass.storage.k8s.io/requests.storage": "1Gi"}
 
 
 def test_a_count_that_stands_is_not_written_again() -> None:

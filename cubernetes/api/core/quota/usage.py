@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
+from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.placement.affinity import Affinity
 from cubernetes.api.core.podspec.qos import qos_of
@@ -14,6 +15,7 @@ from cubernetes.api.core.resourcequota import (
     CROSS_NAMESPACE,
     NOT_BEST_EFFORT,
     NOT_TERMINATING,
+    OF_CLASS,
     PRIORITY_CLASS,
     TERMINATING,
     ResourceQuotaSpec,
@@ -45,6 +47,8 @@ def usage_of(one: Object) -> Usage:
         found.update(_of_pod(one))
     elif isinstance(one, Service):
         found.update(_of_service(one))
+    elif isinstance(one, PersistentVolumeClaim):
+        found.update(_of_claim(one))
     return found
 
 
@@ -69,6 +73,17 @@ def _of_service(service: Service) -> Iterator[tuple[str, Decimal]]:
         yield "services.loadbalancers", ONE
     if spec.is_given_node_ports:
         yield "services.nodeports", Decimal(len(spec.ports))
+
+
+def _of_claim(claim: PersistentVolumeClaim) -> Iterator[tuple[str, Decimal]]:
+    """Yield what a claim uses, in all and of its class."""
+    size = claim.spec.resources.requests.get("storage")
+    used = {"persistentvolumeclaims": ONE}
+    if size is not None:
+        used["requests.storage"] = Decimal(size.whole)
+    yield from used.items()
+    if made_by := claim.spec.storage_class_name:
+        yield from ((f"{made_by}{OF_CLASS}{name}", amount) for name, amount in used.items())
 
 
 def amount_of(name: str, count: int) -> Decimal:
@@ -142,6 +157,8 @@ def quantity_of(name: str, amount: Decimal) -> Quantity:
     if amount % 1:
         return Quantity(f"{(amount * MILLI).to_integral_value()}m")
     whole = int(amount)
+    # What of a class is counted stands behind the class.
+    name = name.rpartition(OF_CLASS)[2]
     if whole and any(word in name for word in ("memory", "storage", "hugepages")):
         for suffix, size in BINARY:
             if whole % size == 0:

@@ -14,8 +14,10 @@ from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import replaced
 from tests.given import a_deployment, a_pod
+from tests.volumes import a_claim
 
 CPU = {"cpu": "500m", "memory": "64Mi"}
+CLAIM = "PersistentVolumeClaim"
 
 
 def a_quota(**spec: Any) -> ResourceQuota:
@@ -93,6 +95,17 @@ def test_a_service_uses_node_ports_and_load_balancers(spec: Any, more: Any) -> N
     assert texts(a_service_of(**spec)) == {"count/services": "1", "services": "1", **more}
 
 
+def test_a_claim_uses_storage_in_all_and_of_its_class() -> None:
+    bare = {"count/persistentvolumeclaims": "1", "persistentvolumeclaims": "1"}
+    assert texts(a_claim(size="1500Mi")) == {**bare, "requests.storage": "1500Mi"}
+    assert texts(a_claim(size="2Gi", storage_class="fast")) == {
+        **bare,
+        "requests.storage": "2Gi",
+        "fast.storageclass.storage.k8s.io/requests.storage": "2Gi",
+        "fast.storageclass.storage.k8s.io/persistentvolumeclaims": "1",
+    }
+
+
 def test_any_object_counts_by_its_kind() -> None:
     assert texts(a_deployment()) == {"count/deployments.apps": "1"}
     secret = codec.from_tree(Secret, {"metadata": {"name": "s"}}).model
@@ -106,6 +119,9 @@ def test_any_object_counts_by_its_kind() -> None:
         ("requests.memory", Decimal(1000), "1000"),
         ("cpu", Decimal("0.25"), "250m"),
         ("pods", Decimal(2048), "2048"),
+        ("requests.storage", Decimal(2**30), "1Gi"),
+        ("fast.storageclass.storage.k8s.io/requests.storage", Decimal(2**20), "1Mi"),
+        ("fast.storageclass.storage.k8s.io/persistentvolumeclaims", Decimal(2048), "2048"),
         ("memory", Decimal(0), "0"),
     ],
 )
@@ -221,6 +237,19 @@ def test_a_limit_range_fills_in_its_own_defaults() -> None:
     ("limits", "field"),
     [
         ([{"type": "Pod", "default": {"cpu": "1"}}], "spec.limits[0].default"),
+        ([{"type": CLAIM}], "spec.limits[0]"),
+        (
+            [{"type": CLAIM, "min": {"storage": "1"}, "max": {"cpu": "1"}}],
+            "spec.limits[0].max[cpu]",
+        ),
+        (
+            [{"type": CLAIM, "min": {"storage": "2"}, "max": {"storage": "1"}}],
+            "spec.limits[0].min[storage]",
+        ),
+        (
+            [{"type": CLAIM, "min": {"storage": "2"}, "default": {"storage": "2"}}],
+            "spec.limits[0].default",
+        ),
         ([{"type": "Pod"}, {"type": "Pod"}], "spec.limits[1].type"),
         ([{"type": "Pod", "max": {"pods": "1"}}], "spec.limits[0].max[pods]"),
         ([{"type": "Pod", "min": {"cpu": "2"}, "max": {"cpu": "1"}}], "spec.limits[0].min[cpu]"),

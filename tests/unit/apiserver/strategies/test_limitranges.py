@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from apiserver.strategies.admission.limits import NOTE, within_limits
+from apiserver.strategies.admission.limits import NOTE, check_claim, within_limits
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import Forbidden, Invalid
 from tests.unit.api.core.test_quota import a_range, pod_of
+from tests.volumes import a_claim
 
 DEFAULTS = {
     "type": "Container",
@@ -106,3 +107,24 @@ def test_a_bound_that_is_met_exactly_is_kept() -> None:
 def test_a_default_limit_below_the_stated_request_is_no_valid_pod() -> None:
     with pytest.raises(Invalid, match="must be at most the limit"):
         within_limits(pod_of(asking("2")), [a_range(DEFAULTS)])
+
+
+@pytest.mark.parametrize(
+    ("size", "why"),
+    [
+        ("1Gi", ""),
+        ("2Gi", ""),
+        ("1000Mi", "minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 1000Mi"),
+        ("3Gi", "maximum storage usage per PersistentVolumeClaim is 2Gi, but request is 3Gi"),
+    ],
+)
+def test_a_claim_is_as_large_as_it_may_be(size: str, why: str) -> None:
+    item = {"type": "PersistentVolumeClaim", "min": {"storage": "1Gi"}, "max": {"storage": "2Gi"}}
+    told = ""
+    try:
+        check_claim(a_claim(size=size), [a_range(DEFAULTS, item)])
+    except Forbidden as error:
+        told = error.message
+    assert told == (f'persistentvolumeclaims "data" is forbidden: {why}' if why else "")
+    # Pods are not asked for storage.
+    assert within_limits(pod_of({}), [a_range(item)]) == pod_of({})
