@@ -24,23 +24,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from controllers import refusals
 from controllers.availability import is_active, is_led_past, unavailable_s
 from controllers.naming import NUMBER, child_name, number_in
 from controllers.owners import adopted_by, disowned, is_managed_by
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
-from cubernetes.api.condition import condition_of
+from cubernetes.api.coding import codec
+from cubernetes.api.condition import Condition, condition_of, with_condition
 from cubernetes.api.core.pod import Pod, is_finished, is_ready
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
 from cubernetes.reconcile.plan import (
     Action,
     Create,
     Delete,
+    Patch,
     Record,
     RequeueAfter,
     UpdateStatus,
     View,
 )
 
+FAILURE = "ReplicaFailure"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 COST = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 BURST = 500  # pods made or deleted in one plan; the next plan goes on
@@ -87,7 +91,8 @@ class ReplicaSets:
             return
         claim = claim_of(wanted, view)
         since = self._looked(key, claim, now)
-        yield from _status_of(wanted, claim.active, now)
+        extra_count = len(claim.active) - wanted.spec.replicas
+        yield from _status_of(wanted, claim.active, now, is_settled=extra_count == 0)
         for pod in claim.released:
             yield disowned(pod, wanted.metadata.uid)
         for pod in claim.adoptable:
@@ -103,6 +108,17 @@ class ReplicaSets:
             yield Record(wanted, "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
         if held_s > 0:
             yield RequeueAfter(held_s)
+
+    def refused(
+        self, key: Ref, action: Action, why: str, view: View, now: datetime
+    ) -> Iterator[Action]:
+        """Tell at the set why its pods are not as many as wanted, until they are."""
+        wanted = view.get(ReplicaSet, key.name, key.namespace)
+        if wanted is None:
+            return
+        for record in refusals.told(ReplicaSet, key, action, why, view):
+            yield record
+            yield _failing(wanted, record.reason, why, now)
 
     def _looked(self, key: Ref, claim: Claim, now: datetime) -> Mapping[str, datetime]:
         """Return since when each pod was seen, of those that were seen alive."""
@@ -204,8 +220,22 @@ def _made(wanted: ReplicaSet, claim: Claim, view: View, count: int) -> Iterator[
         yield Record(wanted, "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
 
 
-def _status_of(wanted: ReplicaSet, active: Sequence[Pod], now: datetime) -> Iterator[Action]:
-    """Yield the status where it differs, and when to look again for pods to become available."""
+def _failing(wanted: ReplicaSet, reason: str, why: str, now: datetime) -> Patch:
+    """Return the change of the status that says why pods could not be made or ended."""
+    fact = Condition(type=FAILURE, status="True", reason=reason, message=why)
+    told = with_condition(wanted.status.conditions, fact, now)
+    trees = [codec.to_tree(one) for one in told]
+    change = {"status": {"conditions": trees}}
+    return Patch(ReplicaSet, wanted.ref, wanted.metadata.uid, change, subresource="status")
+
+
+def _status_of(
+    wanted: ReplicaSet, active: Sequence[Pod], now: datetime, *, is_settled: bool
+) -> Iterator[Action]:
+    """Yield the status where it differs, and when to look again for pods to become available.
+
+    is_settled: there are as many pods as wanted: what kept them from that is over.
+    """
     ready = [pod for pod in active if is_ready(pod)]
     led_to = [pod for pod in ready if not is_led_past(pod)]
     waits_s = [unavailable_s(pod, wanted.spec.min_ready_seconds, now) for pod in led_to]
@@ -216,7 +246,9 @@ def _status_of(wanted: ReplicaSet, active: Sequence[Pod], now: datetime) -> Iter
         ready_replicas=len(ready),
         available_replicas=sum(wait_s <= 0 for wait_s in waits_s),
         observed_generation=wanted.metadata.generation,
-        conditions=wanted.status.conditions,
+        conditions=tuple(
+            one for one in wanted.status.conditions if one.type != FAILURE or not is_settled
+        ),
     )
     if status != wanted.status:
         yield UpdateStatus(replaced(wanted, status=status))

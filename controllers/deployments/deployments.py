@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from controllers import refusals
 from controllers.deployments import progress, sizes
 from controllers.deployments.rollout import (
     AUTO_ROLLBACK,
@@ -90,6 +91,16 @@ class Deployments:
             yield from _gone_back(rollout, target)
             return
         yield from _step(rollout, view, now)
+
+    def refused(
+        self,
+        key: Ref,
+        action: Action,
+        why: str,
+        view: View,
+        now: datetime,  # noqa: ARG002
+    ) -> Iterator[Action]:
+        yield from refusals.told(Deployment, key, action, why, view)
 
 
 class Claim(NamedTuple):

@@ -9,6 +9,7 @@ makes one Job, for the last time that it missed.
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from controllers import refusals
 from controllers.owners import is_managed_by, revision_of
 from cubernetes.api.batch.cronjob import CronJob, CronJobStatus
 from cubernetes.api.batch.job import COMPLETE, FAILED, Job, is_over
@@ -65,6 +66,16 @@ class CronJobs:
             return
         yield from _due(cron, jobs, now)
         yield from _tidied(cron, jobs)
+
+    def refused(
+        self,
+        key: Ref,
+        action: Action,
+        why: str,
+        view: View,
+        now: datetime,  # noqa: ARG002
+    ) -> Iterator[Action]:
+        yield from refusals.told(CronJob, key, action, why, view)
 
 
 def _due(cron: CronJob, jobs: Sequence[Job], now: datetime) -> Iterator[Action]:

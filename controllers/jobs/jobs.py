@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import datetime
 from itertools import islice
 
+from controllers import refusals
 from controllers.jobs.ending import (
     Ending,
     conditions_of,
@@ -102,6 +103,16 @@ class Jobs:
             yield from changes
             return
         yield from _step(job, claim, view, now)
+
+    def refused(
+        self,
+        key: Ref,
+        action: Action,
+        why: str,
+        view: View,
+        now: datetime,  # noqa: ARG002
+    ) -> Iterator[Action]:
+        yield from refusals.told(Job, key, action, why, view)
 
 
 def _is_there(ref: Ref, uid: str, view: View) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from controllers import refusals
 from controllers.availability import is_active, is_led_past, unavailable_s
 from controllers.naming import NUMBER, child_name, number_in
 from controllers.owners import adopted_by, disowned, is_managed_by
@@ -77,6 +78,16 @@ class DaemonSets:
             yield from _surged(state, view) if state.surge else _exchanged(state)
         live = {state.revision} | {_revision_of(pod) for place in state.places for pod in place.all}
         yield from cleaned(history, live)
+
+    def refused(
+        self,
+        key: Ref,
+        action: Action,
+        why: str,
+        view: View,
+        now: datetime,  # noqa: ARG002
+    ) -> Iterator[Action]:
+        yield from refusals.told(DaemonSet, key, action, why, view)
 
 
 class Place(NamedTuple):

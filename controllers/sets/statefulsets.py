@@ -7,13 +7,14 @@ known of its node. A pod of that name that is somebody else's is waited for.
 **Order.** With OrderedReady, a plan makes or ends one pod and stops at the first that is not
 available: first the pods that are wanted, from the lowest number up; then those that are not, from
 the highest down; then those of another revision, from the highest down. With Parallel the first
-two do not wait; an exchange always goes one by one.
+two do not wait; an exchange goes one by one, or as many at a time as `maxUnavailable` says.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from controllers import refusals
 from controllers.availability import is_active, is_led_past, unavailable_s
 from controllers.owners import adopted_by, disowned, is_managed_by
 from controllers.sets import setclaims
@@ -92,6 +93,16 @@ class StatefulSets:
         yield from steps(state, view)
         live = {state.current.metadata.name, state.update.metadata.name}
         yield from cleaned(history, live | {_revision_of(pod) for pod in state.pods.values()})
+
+    def refused(
+        self,
+        key: Ref,
+        action: Action,
+        why: str,
+        view: View,
+        now: datetime,  # noqa: ARG002
+    ) -> Iterator[Action]:
+        yield from refusals.told(StatefulSet, key, action, why, view)
 
 
 def _of_claim(claim: PersistentVolumeClaim, view: View) -> Iterator[Ref]:
@@ -299,16 +310,20 @@ def _ended(state: State, view: View) -> tuple[Sequence[Action], bool]:
 
 
 def _exchanged(state: State) -> Iterator[Action]:
-    """Yield the end of one pod of another revision; nothing before all above it are available."""
+    """Yield the end of pods of another revision, from the highest down.
+
+    Of those from there on no more are missing than may be: each that is not available counts.
+    """
     lowest = state.wanted.start + state.wanted.partition
+    spare_count = state.wanted.unavailable
     for number in reversed([one for one in state.numbers if one >= lowest]):
         pod = state.pods.get(number)
-        if pod is None:
-            return
-        if _revision_of(pod) != state.update.metadata.name and is_active(pod):
+        if pod is not None and _revision_of(pod) != state.update.metadata.name and is_active(pod):
             yield from _deleted(state, pod)
-            return
-        if not state.is_available(pod):
+        elif pod is not None and state.is_available(pod):
+            continue
+        spare_count -= 1
+        if spare_count <= 0:
             return
 
 

@@ -185,6 +185,20 @@ class Planner(Protocol):
 
 
 @runtime_checkable
+class Reporting(Planner, Protocol):
+    """A planner that tells people what the API has refused it."""
+
+    def refused(
+        self, key: Ref, action: Action, why: str, view: View, now: datetime
+    ) -> Iterable[Action]:
+        """Return what to write where the API refused an action by its rules (403, 422).
+
+        The plan ends at the refused action, and the key is planned again after a pause.
+        """
+        ...
+
+
+@runtime_checkable
 class Asking(Planner, Protocol):
     """A planner that decides on more than objects: on readings."""
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cubernetes.api.errors import ApiError, Conflict, NotFound
+from cubernetes.api.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from cubernetes.api.meta import Object, Ref
 from cubernetes.client.informer import Informer
 from cubernetes.client.outcome import Trouble
@@ -22,7 +22,15 @@ from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.asking import Asker
 from cubernetes.reconcile.barrier import Barrier
 from cubernetes.reconcile.execute import Executor, NameTaken
-from cubernetes.reconcile.plan import Asking, Planner, Record, RequeueAfter, View
+from cubernetes.reconcile.plan import (
+    Action,
+    Asking,
+    Planner,
+    Record,
+    Reporting,
+    RequeueAfter,
+    View,
+)
 from cubernetes.reconcile.readings import MetricSource
 from cubernetes.reconcile.records import Recorder
 from cubernetes.reconcile.view import CacheView, Informers
@@ -89,6 +97,7 @@ class Loop:
         self._planner = planner
         # Looked at once: to ask a protocol costs more than a short plan.
         self._asking = planner if isinstance(planner, Asking) else None
+        self._reporting = planner if isinstance(planner, Reporting) else None
         self._informers = {kind: shared.informers[kind] for kind in planner.kinds}
         self._env = shared.env
         self._recorder = shared.recorder
@@ -197,7 +206,17 @@ class Loop:
             if isinstance(action, RequeueAfter):
                 self._queue.add_at(key, self._env.clock.monotonic() + action.after_s)
             else:
-                await self._executor.carry_out(action)
+                await self._carry_out(key, action)
+
+    async def _carry_out(self, key: Ref, action: Action) -> None:
+        try:
+            await self._executor.carry_out(action)
+        except (Forbidden, Invalid) as refusal:
+            if self._reporting is not None:
+                why, now = refusal.message, self._env.clock.now()
+                for one in tuple(self._reporting.refused(key, action, why, self._view, now)):
+                    await self._executor.carry_out(one)
+            raise
 
     async def _view_for(self, key: Ref) -> View:
         """Return the view, with the readings that the planner wants for this key."""

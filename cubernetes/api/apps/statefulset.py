@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from cubernetes.api import names
+from cubernetes.api.apps.shares import PERCENT_RULE, is_share, share_of
 from cubernetes.api.apps.workload import WIDE_COLUMNS, defaulted_template, workload_problems
 from cubernetes.api.condition import Condition
 from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim, claim_problems
@@ -36,15 +37,18 @@ class RollingUpdateStatefulSet(Model):
 
     partition: the lowest ordinal that is exchanged; pods below it stay as they are, and are made
         again as they were.
+    max_unavailable: how many pods may be missing at once while they are exchanged, counted from
+        the highest ordinal: a count, or a percentage of `replicas`, rounded up; 1 if left out.
     """
 
     partition: Count | None = None
+    max_unavailable: Count | str | None = None
 
 
 class StatefulSetUpdateStrategy(Model):
     """How pods of an old template are exchanged for new ones.
 
-    type: RollingUpdate does it one by one, from the highest ordinal down; OnDelete leaves it to
+    type: RollingUpdate does it some at a time, from the highest ordinal down; OnDelete leaves it to
         those who delete pods.
     rolling_update: the bounds of a rolling update.
     """
@@ -160,12 +164,19 @@ class StatefulSet(Object):
         bounds = self.spec.update_strategy.rolling_update
         return bounds.partition or 0 if bounds is not None else 0
 
+    @property
+    def unavailable(self) -> int:
+        """How many pods may be missing at once in a rolling update; never zero."""
+        bounds = self.spec.update_strategy.rolling_update
+        share = bounds.max_unavailable if bounds is not None else None
+        return max(1, share_of(share, self.spec.replicas, rounded_up=True))
+
     def defaulted(self) -> "StatefulSet":
         filled = defaulted_template(self.spec.template)
         strategy = self.spec.update_strategy
         if strategy.type == "RollingUpdate":
-            partition = RollingUpdateStatefulSet(partition=self.partition)
-            strategy = replaced(strategy, rolling_update=partition)
+            bounds = strategy.rolling_update or RollingUpdateStatefulSet()
+            strategy = replaced(strategy, rolling_update=replaced(bounds, partition=self.partition))
         return replaced(self, spec=replaced(self.spec, template=filled, update_strategy=strategy))
 
     def problems(self) -> Iterator[Problem]:
@@ -184,6 +195,7 @@ class StatefulSet(Object):
         if spec.update_strategy.type == "OnDelete" and spec.update_strategy.rolling_update:
             where = "spec.updateStrategy.rollingUpdate"
             yield Problem(where, "only allowed for updateStrategy 'RollingUpdate'")
+        yield from _bound_problems(spec.update_strategy)
 
     def update_problems(self, old: "StatefulSet") -> Iterator[Problem]:
         spec, before = self.spec, old.spec
@@ -193,6 +205,19 @@ class StatefulSet(Object):
         yield from immutable("spec.podManagementPolicy", *policies)
         claims = before.volume_claim_templates, spec.volume_claim_templates
         yield from immutable("spec.volumeClaimTemplates", *claims)
+
+
+def _bound_problems(strategy: StatefulSetUpdateStrategy) -> Iterator[Problem]:
+    share = strategy.rolling_update.max_unavailable if strategy.rolling_update is not None else None
+    where = "spec.updateStrategy.rollingUpdate.maxUnavailable"
+    if share is None:
+        return
+    if not is_share(share):
+        yield Problem(where, PERCENT_RULE)
+    elif isinstance(share, str) and share_of(share, 100, rounded_up=True) > 100:
+        yield Problem(where, "must not be greater than 100%")
+    elif share_of(share, 100, rounded_up=True) == 0:
+        yield Problem(where, "cannot be 0")
 
 
 def _claim_problems(claims: Sequence[PersistentVolumeClaim], field: str) -> Iterator[Problem]:

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.coding import codec
 from cubernetes.api.core.configmap import ConfigMap
+from cubernetes.api.core.event import Event
 from cubernetes.api.core.limitrange import LimitRange
+from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podstatus import PodStatus
 from cubernetes.api.core.resourcequota import ResourceQuota
@@ -18,7 +21,9 @@ from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.client.rest import Client
 from tests.contract.workloads.tended import a_tended_cluster
 from tests.contract.workloads.test_controllers import until
+from tests.given import a_deployment
 from tests.unit.api.core.test_quota import a_quota, a_range, pod_of
+from tests.volumes import a_claim
 
 PLACE = "default"
 
@@ -160,3 +165,68 @@ async def test_a_limit_range_gives_what_a_quota_asks_for(client: Client) -> None
         'pods "p" is forbidden: [maximum cpu usage per Container is 900m, but limit is 1, '
         "maximum cpu usage per Container is 900m, but request is 1]"
     )
+
+
+def claiming(name: str, **facts: Any) -> PersistentVolumeClaim:
+    meta = ObjectMeta(name=name, namespace=PLACE)
+    return replaced(a_claim(**facts), metadata=meta)
+
+
+async def test_claims_are_bounded_in_all_by_class_and_each_by_itself(client: Client) -> None:
+    fast = "fast.storageclass.storage.k8s.io/requests.storage"
+    await client.create(a_quota(hard={"requests.storage": "3Gi", fast: "1Gi"}))
+
+    async def is_counted() -> bool:
+        return await used(client) == {"requests.storage": "0", fast: "0"}
+
+    await until(is_counted)
+    assert await tried(client, claiming("a", size="1Gi", storage_class="fast")) == ""
+    assert await tried(client, claiming("b", size="1Gi", storage_class="fast")) == (
+        f'persistentvolumeclaims "b" is forbidden: exceeded quota: q, requested: {fast}=1Gi, '
+        f"used: {fast}=1Gi, limited: {fast}=1Gi"
+    )
+    assert await tried(client, claiming("b", size="2Gi")) == ""
+    assert "requested: requests.storage=1, " in await tried(client, claiming("c", size="1"))
+    await client.delete(PersistentVolumeClaim, "b", PLACE)
+
+    async def is_given_back() -> bool:
+        return await used(client) == {"requests.storage": "1Gi", fast: "1Gi"}
+
+    await until(is_given_back)
+    await client.create(a_range({"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}}))
+
+    async def is_known() -> bool:
+        return bool((await client.list(LimitRange, PLACE)).items)
+
+    await until(is_known)
+    assert await tried(client, claiming("d", size="2Gi")) == (
+        'persistentvolumeclaims "d" is forbidden: '
+        "maximum storage usage per PersistentVolumeClaim is 1Gi, but request is 2Gi"
+    )
+
+
+async def test_a_deployment_says_that_a_quota_keeps_its_pods_away(client: Client) -> None:
+    await made_quota(client, pods="2")
+    wanted = a_deployment(replicas=3)
+    meta = ObjectMeta(name="web", namespace=PLACE, labels=wanted.metadata.labels)
+    await client.create(replaced(wanted, metadata=meta))
+
+    async def failure() -> str:
+        conditions = (await client.get(Deployment, "web", PLACE)).status.conditions
+        return next((one.message for one in conditions if one.type == "ReplicaFailure"), "")
+
+    async def is_told() -> bool:
+        return "is forbidden: exceeded quota: q, requested: pods=1" in await failure()
+
+    await until(is_told)
+    events = (await client.list(Event, PLACE)).items
+    told = [one for one in events if one.reason == "FailedCreate"]
+    assert told
+    assert told[0].involved_object.kind == "ReplicaSet"
+    await client.patch(ResourceQuota, "q", PLACE, {"spec": {"hard": {"pods": "3"}}})
+
+    async def is_over() -> bool:
+        pods = (await client.list(Pod, PLACE)).items
+        return len(pods) == 3 and not await failure()
+
+    await until(is_over)

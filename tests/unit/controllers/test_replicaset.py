@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from controllers.naming import NUMBER
 from controllers.replicaset import BURST, FAST_END_S, ReplicaSets, pod_made, surplus
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
+from cubernetes.api.condition import condition_of
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podstatus import Phase
-from cubernetes.api.meta import replaced
-from cubernetes.reconcile.plan import Create, Delete, Record, RequeueAfter, UpdateStatus
+from cubernetes.api.meta import Ref, replaced
+from cubernetes.reconcile.plan import Action, Create, Delete, Record, RequeueAfter, UpdateStatus
 from tests.carry import World
 from tests.given import AN_HOUR_AGO, NOW, a_pod, a_replicaset, a_running_pod, a_template
 
@@ -394,3 +395,35 @@ def test_pods_that_lack_a_label_of_the_template_are_counted_apart() -> None:
 
     (one,) = world.all(ReplicaSet)
     assert (one.status.replicas, one.status.fully_labeled_replicas) == (2, 1)
+
+
+def refusing(world: World, ref: Ref, why: str) -> list[Action]:
+    """Plan a set whose pods the API refuses to make, and carry out what is told of that."""
+    sets = ReplicaSets()
+    plan = list(sets.plan(ref, world.view(), NOW))
+    create = next(one for one in plan if isinstance(one, Create))
+    told = list(sets.refused(ref, create, why, world.view(), NOW))
+    world.carry_out(told)
+    return told
+
+
+def test_why_pods_could_not_be_made_stands_at_the_set_until_there_are_enough() -> None:
+    wanted = a_replicaset(replicas=1)
+    world = World([wanted])
+    world.carry_out(list(ReplicaSets().plan(wanted.ref, world.view(), NOW))[:1])
+    told = refusing(world, wanted.ref, "exceeded quota: q")
+    assert [one.reason for one in told if isinstance(one, Record)] == ["FailedCreate"]
+
+    def failure() -> tuple[str, str, str] | None:
+        (found,) = world.all(ReplicaSet)
+        one = condition_of(found.status.conditions, "ReplicaFailure")
+        return (one.status, one.reason, one.message) if one is not None else None
+
+    assert failure() == ("True", "FailedCreate", "exceeded quota: q")
+    # Planned again it still stands, and is told as before: that is no change.
+    before = world.writes
+    refusing(world, wanted.ref, "exceeded quota: q")
+    assert (world.writes, failure()) == (before, ("True", "FailedCreate", "exceeded quota: q"))
+    world.settle(ReplicaSets(), rounds=3)
+    assert failure() is None
+    assert len(world.all(Pod)) == 1

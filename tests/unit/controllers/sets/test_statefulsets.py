@@ -232,6 +232,40 @@ def test_a_bad_template_stops_at_its_first_pod() -> None:
     assert (life.wanted.status.ready_replicas, life.wanted.status.updated_replicas) == (2, 1)
 
 
+def exchanging(share: int | str) -> StatefulSetUpdateStrategy:
+    return StatefulSetUpdateStrategy(rolling_update=RollingUpdateStatefulSet(max_unavailable=share))
+
+
+@pytest.mark.parametrize("policy", ["OrderedReady", "Parallel"])
+@pytest.mark.parametrize(("share", "most"), [(1, 1), (2, 2), ("21%", 2), ("20%", 1), (9, 5)])
+def test_no_more_pods_are_missing_in_an_exchange_than_may_be(
+    policy: str, share: int | str, most: int
+) -> None:
+    strategy = exchanging(share)
+    life = settled(replicas=5, image="a", update_strategy=strategy, pod_management_policy=policy)
+    missing: list[int] = []
+
+    def look(_: Action) -> None:
+        there = [pod for pod in life.pods if is_ready(pod) and not pod.metadata.is_deleted]
+        missing.append(5 - len(there))
+
+    life.watched.append(look)
+    life.set_image("b")
+    life.settle()
+    assert set(life.images().values()) == {"b"}
+    # It is looked before each action: the last deletion of several is seen by the next action.
+    assert max(missing) == most
+
+
+def test_a_pod_that_is_missing_by_itself_counts_in_an_exchange() -> None:
+    life = settled(replicas=4, image="a", update_strategy=exchanging(2),
+                   pod_management_policy="Parallel")  # fmt: skip
+    life.become(life.pod("web-3"), is_ready=False)
+    life.set_image(BAD)
+    life.settle()
+    assert [name for name, image in life.images().items() if image == BAD] == ["web-2", "web-3"]
+
+
 def test_a_template_that_returns_is_its_old_revision_under_a_new_number() -> None:
     life = settled(image="a")
     (first,) = revisions(life)
@@ -341,6 +375,7 @@ DEEDS: dict[str, Callable[[Life[StatefulSet], int, int], object]] = {
     "size": lambda life, count, _: life.change(replicas=count),
     "image": lambda life, number, _: life.set_image(str(number)),
     "part": lambda life, number, _: life.change(update_strategy=partition(number)),
+    "more": lambda life, number, _: life.change(update_strategy=exchanging(number + 1)),
 }
 STEPS = st.tuples(st.sampled_from(sorted(DEEDS)), st.integers(0, 3), st.integers(0, 3))
 
