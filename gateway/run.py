@@ -43,9 +43,10 @@ from gateway.nginx.quoting import Unquotable
 from gateway.nginx.text import Configuration, Facts, configuration_for, guilty
 from gateway.nginx.tree import Tree
 from gateway.requests import RequestCounts, read_log
-from gateway.roads.compile import model_for, secrets_of
-from gateway.roads.model import Model
+from gateway.roads.compile import authorities_of, model_for, secrets_of
+from gateway.roads.model import Model, SecretRef
 from gateway.settings import GatewaySettings
+from gateway.tls import secrets as reading
 from gateway.tls.secrets import FollowedSecrets
 
 log = Log(__name__)
@@ -58,6 +59,8 @@ REFUSALS_MAX = 16
 COMPILE_SHARE = 1 / 4
 # Pods wait for the acknowledgement of their end no longer than this for that.
 COMPILE_PAUSE_S_MAX = 4.0
+# How long a turn waits for Secrets of authorities that are named first.
+AUTHORITIES_S = 3.0
 ARCHIVE = ("gateway", "archive")
 ARCHIVE_S = 30.0
 
@@ -146,7 +149,9 @@ class Gateway:
             self._services,
         )
         self._recorder = Recorder(client, env, "gateway", settings.node_name)
-        self._secrets = FollowedSecrets(client, env, self._changed.set)
+        changed = self._changed.set
+        self._secrets = FollowedSecrets(client, env, changed, reading.pair_of)
+        self._authorities = FollowedSecrets(client, env, changed, reading.authorities_of)
         self._road = Acknowledger(client, env, GATEWAY_ROAD, settings.node_name)
         self._newest_slice = Newest(NO_SLICES)
         # Objects that nginx refused, as they were then, and what it said.
@@ -215,6 +220,8 @@ class Gateway:
             if not await self._is_begun():
                 return False
             self._look_at_s = began_s + self._settings.check_interval_s
+        # Without its authorities a road that asks for certificates refuses everybody.
+        await self._authorities.follow_until_known(self._wanted(), self._tasks, AUTHORITIES_S)
         compiled_s = 0.0
         for _ in range(REFUSALS_MAX):
             at_s = self._env.clock.monotonic()
@@ -226,10 +233,9 @@ class Gateway:
                 return False
             compiled_s += self._env.clock.monotonic() - at_s
             try:
-                files = [one.certificate for one in model.hosts]
-                await self._driver.certify(model.certificates, files)
+                await self._driver.certify(model.certificates, model.files)
                 is_new = await self._driver.apply(wanted)
-                await self._driver.keep_certificates(files)
+                await self._driver.keep_certificates(model.files)
             except ConfigurationRefused as error:
                 self._counts.refused.inc()
                 if not self._leave_out(wanted, error.said):
@@ -263,7 +269,11 @@ class Gateway:
             self._secrets.pairs(secrets),
             [one for one in self._policies.cache.list() if key_of(one) not in self._refused],
             self._slices.cache.list(),
+            self._authorities.pairs(self._wanted()),
         )
+
+    def _wanted(self) -> frozenset[SecretRef]:
+        return authorities_of(self._policies.cache.list())
 
     def _leave_out(self, wanted: Configuration, said: str) -> bool:
         """Leave the objects out whose lines nginx names; tell whether there are such."""

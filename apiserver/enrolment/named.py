@@ -1,8 +1,8 @@
 """Which ConfigMaps and Secrets are named for whom: these may be read there, and no other.
 
-A kubelet may read what the pods of its node name, a gateway the certificates that Ingresses name.
-The pods and Ingresses are followed as a watch does, by a place in their changes, so that a question
-costs what has changed since the one before it.
+A kubelet may read what the pods of its node name, a gateway the certificates that Ingresses and
+RoutePolicies name. All of these are followed as a watch does, by a place in their changes, so that
+a question costs what has changed since the one before it.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ from apiserver.state.items import Item
 from apiserver.state.watchcache import FellBehind, KindCache
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.references import Named, named_by
+from cubernetes.api.cubernetes.routepolicy import RoutePolicy
 from cubernetes.api.meta import Object
 from cubernetes.api.networking.ingress import Ingress
 
@@ -27,7 +28,7 @@ class Edge(NamedTuple):
 
 
 def edges_of(one: Object) -> frozenset[Edge]:
-    """Return what a pod lets its node read, and what an Ingress lets gateways read.
+    """Return what a pod lets its node read, and what an Ingress or a RoutePolicy lets gateways.
 
     A pod that is finished needs nothing more.
     """
@@ -39,14 +40,17 @@ def edges_of(one: Object) -> frozenset[Edge]:
         case Ingress():
             secrets = (each.secret_name for each in one.spec.tls if each.secret_name)
             return frozenset(Edge(GATEWAYS, namespace, Named("Secret", name)) for name in secrets)
+        case RoutePolicy() if one.spec.tls is not None and one.spec.tls.client_certificates:
+            name = one.spec.tls.client_certificates.secret_name
+            return frozenset({Edge(GATEWAYS, namespace, Named("Secret", name))})
     return frozenset()
 
 
 class NamedObjects:
-    """The edges of all pods and Ingresses in memory."""
+    """The edges of all pods, Ingresses and RoutePolicies in memory."""
 
     def __init__(self, caches: Mapping[type[Object], KindCache]) -> None:
-        self._edges = tuple(Edges(kind, caches) for kind in (Pod, Ingress))
+        self._edges = tuple(Edges(kind, caches) for kind in (Pod, Ingress, RoutePolicy))
 
     def has(self, reader: str, namespace: str, kind: str, name: str) -> bool:
         """Return whether something names the object for the reader now."""

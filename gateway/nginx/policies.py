@@ -12,13 +12,15 @@ from cubernetes.api.cubernetes.routepolicy import (
     PolicyBalancing,
     PolicyMatch,
     PolicyRedirect,
+    PolicyTimeouts,
     RoutePolicySpec,
 )
 from gateway.nginx.quoting import quoted
-from gateway.roads.model import Choice, Policy, Route
+from gateway.roads.model import Choice, Host, Policy, Route
 
 HTTPS_PORT = 443
 NOWHERE = "return 503;"
+GRPC = ("grpc", "grpcs")
 # Bodies up to here are read whole before the service is asked, so that another endpoint may be.
 # Longer ones are passed on as they come: what nginx holds of them is in memory.
 HELD_BODY_BYTES_MAX = 1 << 20
@@ -43,7 +45,9 @@ def shared_lines(policy: Policy) -> Iterator[str]:
         # An expression: other values are compared without regard to case.
         yield f'map "{source}" $cube_moved_{key} {{ default 1; {quoted(target)} ""; }}'
     if tls is not None and tls.hsts_s:
-        yield f'map $https $cube_hsts_{key} {{ default ""; on "max-age={tls.hsts_s}"; }}'
+        # Where the service says something of its own, that alone is said.
+        said = '"$https$upstream_http_strict_transport_security"'
+        yield f'map {said} $cube_hsts_{key} {{ default ""; on "max-age={tls.hsts_s}"; }}'
     if parts := _weighted(policy):
         yield f'split_clients "$request_id" $cube_part_{key} {{'
         for one in parts:
@@ -73,29 +77,30 @@ def chosen_lines(route: Route, policy: Policy) -> Iterator[str]:
 
 def target_line(route: Route) -> str:
     """Return where a road's requests go: an upstream, one of several, or nowhere, which is 503."""
-    if chosen := _chosen(route):
-        return f"proxy_pass {quoted(f'http://{chosen}')};"
-    return f"proxy_pass {quoted(f'http://{route.upstream}')};" if route.upstream else NOWHERE
+    upstream = _chosen(route) or route.upstream
+    scheme = route.policy.spec.backend_protocol.lower() if route.policy is not None else "http"
+    way = "grpc" if scheme in GRPC else "proxy"
+    return f"{way}_pass {quoted(f'{scheme}://{upstream}')};" if upstream else NOWHERE
 
 
-def location_lines(
-    route: Route, policy: Policy, *, has_tls: bool, https_port: int
-) -> Iterator[str]:
+def location_lines(route: Route, policy: Policy, host: Host, https_port: int) -> Iterator[str]:
     """Yield what a road's location says before it leads anywhere."""
     spec = policy.spec
-    if spec.tls is not None and spec.tls.redirect and has_tls:
+    if spec.tls is not None and spec.tls.redirect and host.certificate:
         port = "" if https_port == HTTPS_PORT else f":{https_port}"
         target = quoted(f"https://$host{port}$request_uri")
         yield f"if ($scheme = http) {{ return 308 {target}; }}"
     if spec.tls is not None and spec.tls.hsts_s:
         yield f"add_header Strict-Transport-Security $cube_hsts_{policy.key} always;"
+    yield from _client_lines(policy, host)
     if spec.redirect is not None:
         told = f"return {spec.redirect.code} {_redirected(spec.redirect, https_port)};"
         yield f"if ($cube_moved_{policy.key}) {{ {told} }}"
     yield from _limits(spec, policy.key)
-    yield from _timeouts(spec)
+    way = "grpc" if spec.backend_protocol.lower() in GRPC else "proxy"
+    yield from _timeouts(spec, way)
     if spec.balancing is not None:
-        yield f"proxy_next_upstream_tries {spec.balancing.attempts};"
+        yield f"{way}_next_upstream_tries {spec.balancing.attempts};"
     if policy.mirror:
         yield f"mirror {quoted(mirror_path(policy))};"
     # Before the path's exchange, which ends what nginx decides here.
@@ -107,6 +112,7 @@ def location_lines(
 
 def mirror_lines(policy: Policy) -> Iterator[str]:
     """Yield the location that sends the copies; no client reaches it."""
+    scheme = policy.spec.backend_protocol.lower()
     yield f"location = {quoted(mirror_path(policy))} {{"
     yield "  internal;"
     # The road's own location has looked at the body.
@@ -114,7 +120,7 @@ def mirror_lines(policy: Policy) -> Iterator[str]:
     for step in ("connect", "send", "read"):
         yield f"  proxy_{step}_timeout {MIRROR_S}s;"
     yield "  proxy_next_upstream off;"
-    yield f"  proxy_pass {quoted(f'http://{policy.mirror}$request_uri')};"
+    yield f"  proxy_pass {quoted(f'{scheme}://{policy.mirror}$request_uri')};"
     yield "}"
 
 
@@ -139,14 +145,40 @@ def balancing_lines(balancing: PolicyBalancing, name: str, server_count: int) ->
         yield f"sticky cookie {quoted(balancing.session_cookie)} path=/ httponly;"
 
 
-def _timeouts(spec: RoutePolicySpec) -> Iterator[str]:
+def passive_words(balancing: PolicyBalancing) -> str:
+    """Return when a server is left out: never, but where a policy says so."""
+    if (passive := balancing.passive) is None:
+        return " max_fails=0"
+    return f" max_fails={passive.failures} fail_timeout={passive.window_s}s"
+
+
+def _client_lines(policy: Policy, host: Host) -> Iterator[str]:
+    """Yield what refuses clients without a certificate; where none can be shown, everybody."""
+    tls = policy.spec.tls
+    if tls is None or tls.client_certificates is None or tls.client_certificates.mode != "Require":
+        return
+    if host.client_ca and policy.client_ca == host.client_ca:
+        yield "if ($ssl_client_verify != SUCCESS) { return 403; }"
+    else:
+        yield "return 403;"
+
+
+def _timeouts(spec: RoutePolicySpec, way: str) -> Iterator[str]:
     if spec.timeouts is not None:
-        yield f"proxy_connect_timeout {spec.timeouts.connect_s}s;"
-        yield f"proxy_read_timeout {spec.timeouts.read_s}s;"
-        yield f"proxy_send_timeout {spec.timeouts.send_s}s;"
+        yield f"{way}_connect_timeout {spec.timeouts.connect_s}s;"
+        yield f"{way}_read_timeout {spec.timeouts.read_s}s;"
+        yield f"{way}_send_timeout {spec.timeouts.send_s}s;"
+    if way == "grpc":
+        # A client may be silent in its half of a stream for as long as the service in its own.
+        read_s = spec.timeouts.read_s if spec.timeouts is not None else PolicyTimeouts().read_s
+        yield f"client_body_timeout {read_s}s;"
 
 
 def _limits(spec: RoutePolicySpec, key: str) -> Iterator[str]:
+    is_stream = spec.backend_protocol.lower() in GRPC
+    if is_stream and (spec.limits is None or not spec.limits.body_bytes):
+        # All messages of a call are one body.
+        yield "client_max_body_size 0;"
     if (limits := spec.limits) is None:
         return
     if limits.requests_per_second:

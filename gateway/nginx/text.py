@@ -18,6 +18,7 @@ from gateway.nginx.policies import (
     chosen_lines,
     location_lines,
     mirror_lines,
+    passive_words,
     shared_lines,
     target_line,
 )
@@ -26,6 +27,10 @@ from gateway.roads.compile import SELF_MADE
 from gateway.roads.model import Host, Model, Route, Upstream
 
 INDENT = "  "
+VERSIONS = ("TLSv1.2", "TLSv1.3")
+CERTIFICATES = "/etc/cube-gateway/tls"
+# Authorities between a client's certificate and one that is known.
+CHAIN_MAX = 5
 
 
 class Line(NamedTuple):
@@ -94,6 +99,16 @@ HTTP = """\
   proxy_next_upstream_timeout 10s;
   proxy_max_temp_file_size 0;
   proxy_request_buffering on;
+  proxy_ssl_server_name on;
+  proxy_ssl_name $host;
+  grpc_connect_timeout 5s;
+  grpc_read_timeout 60s;
+  grpc_send_timeout 60s;
+  grpc_next_upstream error timeout;
+  grpc_next_upstream_tries 3;
+  grpc_next_upstream_timeout 10s;
+  grpc_ssl_server_name on;
+  grpc_ssl_name $host;
   ssl_protocols TLSv1.2 TLSv1.3;
   ssl_session_cache shared:cube_tls:10m;
   ssl_session_timeout 1d;
@@ -113,19 +128,27 @@ HTTP = """\
     default $http_host;
     "" $host;
   }
-  proxy_set_header Host $cube_host;
   proxy_set_header Upgrade $http_upgrade;
   proxy_set_header Connection $cube_connection;
-  proxy_set_header X-Request-ID $request_id;
-  proxy_set_header X-Real-IP $remote_addr;
-  proxy_set_header X-Forwarded-For $remote_addr;
-  proxy_set_header X-Forwarded-Host $cube_host;
-  proxy_set_header X-Forwarded-Port $server_port;
-  proxy_set_header X-Forwarded-Proto $scheme;
   log_format cube escape=json '{"at":$msec,"host":"$cube_road_host","path":"$cube_road_path",'
     '"service":"$cube_road_service","method":"$request_method","status":$status,'
     '"bytes":$body_bytes_sent,"s":$request_time,"upstream":"$upstream_addr",'
     '"upstream_s":"$upstream_response_time","client":"$remote_addr","id":"$request_id"}';"""
+
+
+# What a service is told of a client, and no client may say of itself.
+TOLD = (
+    ("Host", "$cube_host"),
+    ("X-Request-ID", "$request_id"),
+    ("X-Real-IP", "$remote_addr"),
+    ("X-Forwarded-For", "$remote_addr"),
+    ("X-Forwarded-Host", "$cube_host"),
+    ("X-Forwarded-Port", "$server_port"),
+    ("X-Forwarded-Proto", "$scheme"),
+    ("X-SSL-Client-Verify", "$ssl_client_verify"),
+    ("X-SSL-Client-Subject-DN", "$ssl_client_s_dn"),
+    ("X-SSL-Client-Issuer-DN", "$ssl_client_i_dn"),
+)
 
 
 def configuration_for(model: Model, facts: Facts) -> Configuration:
@@ -161,6 +184,9 @@ def _zone_in(text: str) -> str:
 
 def _http(model: Model, facts: Facts) -> Iterator[Line]:
     yield from _lines(HTTP)
+    for way in ("proxy", "grpc"):
+        for name, value in TOLD:
+            yield Line(f"  {way}_set_header {name} {value};")
     yield Line(f"  access_log {facts.log} cube;")
     for upstream in model.upstreams:
         yield from _upstream(upstream)
@@ -180,7 +206,7 @@ def _upstream(one: Upstream) -> Iterator[Line]:
     for server in one.servers:
         # Whether an endpoint serves its readiness says. nginx would leave one out for a while that
         # failed once, and answers 502 where it has left out all.
-        passive = " max_fails=0" if one.balancing is not None else ""
+        passive = passive_words(one.balancing) if one.balancing is not None else ""
         yield Line(f"    server {server.address}:{server.port}{passive};")
     # nginx else keeps a connection whose answer does not announce its end, whatever it asked for:
     # a request on one that the service closes meanwhile is lost.
@@ -214,6 +240,10 @@ def _server(host: Host, facts: Facts) -> Iterator[Line]:
     if host.certificate:
         for text in _tls_lines(host.certificate, facts, is_default):
             yield Line(f"    {text}", owner)
+        for text in _demands(host):
+            yield Line(f"    {text}", owner)
+    # Without TLS as well: gRPC is nothing else.
+    yield Line("    http2 on;", owner)
     yield Line(f"    server_name {_server_name(host.name)};", owner)
     for text in _road_lines(literal(host.name)):
         yield Line(f"    {text}", owner)
@@ -234,6 +264,7 @@ def _without_tls(rest: Host, named: Sequence[Host], facts: Facts) -> Iterator[Li
     yield Line("  server {")
     for text in _tls_lines(SELF_MADE, facts, "" if rest.certificate else " default_server"):
         yield Line(f"    {text}")
+    yield Line("    http2 on;")
     if rest.certificate:
         for host in plain:
             yield Line(f"    server_name {_server_name(host.name)};", host.routes[0].owner)
@@ -245,10 +276,20 @@ def _without_tls(rest: Host, named: Sequence[Host], facts: Facts) -> Iterator[Li
 
 def _tls_lines(certificate: str, facts: Facts, is_default: str) -> Iterator[str]:
     yield f"listen {facts.https_port} ssl{is_default};"
-    yield "http2 on;"
     # A variable in its name: it is read at a handshake, so that a new one needs no reload.
     for directive in ("ssl_certificate", "ssl_certificate_key"):
         yield f"{directive} {quoted(f'$cube_tls/{certificate}.pem')};"
+
+
+def _demands(host: Host) -> Iterator[str]:
+    """Yield what a host asks of clients that speak TLS."""
+    if host.min_version:
+        yield f"ssl_protocols {' '.join(VERSIONS[VERSIONS.index(host.min_version) :])};"
+    if host.client_ca:
+        # nginx refuses what another authority signed; whether one must be shown a road says.
+        yield "ssl_verify_client optional;"
+        yield f"ssl_verify_depth {CHAIN_MAX};"
+        yield f"ssl_client_certificate {quoted(f'{CERTIFICATES}/{host.client_ca}.pem')};"
 
 
 def _road_lines(host: str) -> Iterator[str]:
@@ -305,8 +346,7 @@ def _location(route: Route, host: Host, facts: Facts) -> Iterator[Line]:
     yield Line(f"      set $cube_road_path {literal(form + route.path)};", route.owner)
     yield Line(f"      set $cube_road_service {literal(route.label)};", route.owner)
     if (policy := route.policy) is not None:
-        has_tls = bool(host.certificate)
-        for text in location_lines(route, policy, has_tls=has_tls, https_port=facts.https_port):
+        for text in location_lines(route, policy, host, facts.https_port):
             yield Line(f"      {text}", policy.owner)
     yield Line(f"      {target_line(route)}", route.owner)
 

@@ -28,37 +28,88 @@ def secrets_of(roads: Roads) -> frozenset[SecretRef]:
     return frozenset(SecretRef(one.namespace, one.secret) for one in told if one.secret)
 
 
+def authorities_of(policies: Iterable[RoutePolicy]) -> frozenset[SecretRef]:
+    """Return the Secrets that hold authorities of clients' certificates."""
+    return frozenset(ref for one in policies if (ref := _authority_of(one)) is not None)
+
+
+def _authority_of(policy: RoutePolicy) -> SecretRef | None:
+    tls = policy.spec.tls
+    if tls is None or tls.client_certificates is None:
+        return None
+    return SecretRef(policy.metadata.namespace, tls.client_certificates.secret_name)
+
+
 def model_for(
     roads: Roads,
     services: Iterable[Service],
     pairs: Mapping[SecretRef, bytes | str | None] | None = None,
     policies: Iterable[RoutePolicy] = (),
     slices: Iterable[EndpointSlice] = (),
+    authorities: Mapping[SecretRef, bytes | str | None] | None = None,
 ) -> Model:
     """Return what a gateway serves; the order of the arguments does not matter.
 
     pairs: a certificate and its key in PEM, or why there is none, by Secret; None for one that is
         not read, and those that are not known yet are not in it.
+    authorities: the same of authorities of clients' certificates.
     """
     problems = {owner: list(whys) for owner, whys in roads.refused.items()}
     upstreams = Upstreams(services, slices)
+    known = Authorities(authorities or {})
     chooser = Policies(policies, roads.roads)
     hosts = []
     for name, group in groupby(roads.roads, key=lambda one: one.place.host):
         tls = roads.tls.get(name)
         routes = [
-            _route(road, chooser.policy_for(road), upstreams, problems, has_tls=tls is not None)
+            _route(road, chooser.policy_for(road), upstreams, known, problems, has_tls=bool(tls))
             for road in group
         ]
-        hosts.append(Host(name, tuple(routes), _file_of(tls)))
+        client_ca = known.of_host(name, routes, problems) if tls is not None else ""
+        hosts.append(Host(name, tuple(routes), _file_of(tls), client_ca, _min_version(routes)))
     for owner, why in chooser.unused:
         problems.setdefault(owner, []).append(why)
     return Model(
         tuple(hosts),
         upstreams.found,
-        _certificates(roads, pairs or {}, problems),
+        {**_certificates(roads, pairs or {}, problems), **known.files},
         {owner: tuple(dict.fromkeys(problems[owner])) for owner in sorted(problems)},
     )
+
+
+class Authorities:
+    """Authorities of clients' certificates: a file each, called by its content."""
+
+    def __init__(self, known: Mapping[SecretRef, bytes | str | None]) -> None:
+        self._known = known
+        self.files: dict[str, bytes] = {}
+
+    def file_of(self, policy: RoutePolicy) -> tuple[str, str]:
+        """Return the file of a policy's authorities; or an empty name, and why there is none."""
+        if (ref := _authority_of(policy)) is None:
+            return "", ""
+        content = self._known.get(ref)
+        if not isinstance(content, bytes):
+            return "", f"client certificates: secret {ref.name}: {content or 'it is not read'}"
+        name = hashlib.sha256(content).hexdigest()[:32]
+        self.files[name] = content
+        return name, ""
+
+    def of_host(self, host: str, routes: Iterable[Route], problems: dict[Ref, list[str]]) -> str:
+        """Return the file by which a host asks for certificates: TLS has one for all its roads."""
+        found = ""
+        for policy in (one.policy for one in routes if one.policy and one.policy.client_ca):
+            found = found or policy.client_ca
+            if policy.client_ca != found:
+                told = f"{host}: has another authority by another policy; its roads answer 403"
+                problems.setdefault(policy.owner, []).append(told)
+        return found
+
+
+def _min_version(routes: Iterable[Route]) -> str:
+    """Return the strictest version that policies of a host's roads ask for."""
+    found = (one.policy.spec.tls for one in routes if one.policy is not None)
+    return max((tls.min_version for tls in found if tls is not None), default="")
 
 
 def _file_of(tls: HostTLS | None) -> str:
@@ -94,12 +145,13 @@ def _route(
     road: Road,
     given: RoutePolicy | None,
     upstreams: Upstreams,
+    known: Authorities,
     problems: dict[Ref, list[str]],
     *,
     has_tls: bool,
 ) -> Route:
     label = f"{road.namespace}/{road.service}:{road.port}"
-    policy = _policy(given, upstreams, problems) if given is not None else None
+    policy = _policy(given, upstreams, known, problems) if given is not None else None
     if given is not None and not has_tls and _needs_tls(given, road):
         told = f"{road.place}: the host is not served by TLS"
         problems.setdefault(given.ref, []).append(told)
@@ -107,6 +159,12 @@ def _route(
     name, why = upstreams.name_of(wanted, given)
     if why:
         problems.setdefault(road.owner, []).append(f"{road.place}: {why}")
+    if given is not None and given.spec.fallback is not None and not upstreams.is_served(wanted):
+        spare = given.spec.fallback
+        wanted = Wanted(road.namespace, spare.service_name, spare.service_port)
+        name, why = upstreams.name_of(wanted, given)
+        if why:
+            problems.setdefault(given.ref, []).append(f"fallback: {why}")
     return Route(road.place.path, road.place.is_exact, name, label, road.owner, policy)
 
 
@@ -118,7 +176,9 @@ def _needs_tls(given: RoutePolicy, road: Road) -> bool:
     return given.spec.tls is not None or (is_led and is_here)
 
 
-def _policy(given: RoutePolicy, upstreams: Upstreams, problems: dict[Ref, list[str]]) -> Policy:
+def _policy(
+    given: RoutePolicy, upstreams: Upstreams, known: Authorities, problems: dict[Ref, list[str]]
+) -> Policy:
     namespace, choices, mirror = given.metadata.namespace, [], ""
     for index, backend in enumerate(given.spec.backends):
         wanted = Wanted(namespace, backend.service_name, backend.service_port)
@@ -132,4 +192,7 @@ def _policy(given: RoutePolicy, upstreams: Upstreams, problems: dict[Ref, list[s
         mirror, why = upstreams.name_of(wanted, None)
         if why:
             problems.setdefault(given.ref, []).append(f"mirror: {why}")
-    return Policy(key_of(given), given.spec, given.ref, tuple(choices), mirror)
+    client_ca, why = known.file_of(given)
+    if why:
+        problems.setdefault(given.ref, []).append(why)
+    return Policy(key_of(given), given.spec, given.ref, tuple(choices), mirror, client_ca)

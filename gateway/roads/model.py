@@ -47,7 +47,8 @@ class Choice(NamedTuple):
 class Policy(NamedTuple):
     """What a RoutePolicy says of a road. key is unique, and safe in any configuration.
 
-    mirror is the upstream that is sent copies; empty where there is none.
+    mirror is the upstream that is sent copies; empty where there is none. client_ca: the file of
+    the authorities of its clients' certificates; empty where it has none.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Policy(NamedTuple):
     owner: Ref
     choices: tuple[Choice, ...] = ()
     mirror: str = ""
+    client_ca: str = ""
 
 
 class Route(NamedTuple):
@@ -75,11 +77,16 @@ class Host(NamedTuple):
     """A host and its routes, in order. name is empty for every host that has none of its own.
 
     certificate: the file that is served by TLS; empty where the host is served without alone.
+    client_ca: the file of the authorities whose certificates clients may show; empty: none is
+        asked for.
+    min_version: the oldest version of TLS, empty for that of all hosts.
     """
 
     name: str
     routes: tuple[Route, ...]
     certificate: str = ""
+    client_ca: str = ""
+    min_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,10 +94,17 @@ class Model:
     """What a gateway serves. problems: what it does not, by object, with the reasons.
 
     certificates: the pair in PEM of each file, None for the self-made one. A file whose Secret is
-        not known yet is not among them: what is on the disk stays.
+        not known yet is not among them: what is on the disk stays. Those of authorities are called
+        by their content, so that other ones are another configuration.
     """
 
     hosts: tuple[Host, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
     certificates: Mapping[str, bytes | None] = field(default_factory=dict, repr=False)
     problems: dict[Ref, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Return what the hosts' certificates and authorities are called."""
+        hosts = self.hosts
+        return frozenset({one.certificate for one in hosts} | {one.client_ca for one in hosts})

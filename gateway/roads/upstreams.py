@@ -34,6 +34,13 @@ class Upstreams:
     def found(self) -> tuple[Upstream, ...]:
         return tuple(self._found[name] for name in sorted(self._found))
 
+    def is_served(self, wanted: Wanted) -> bool:
+        """Tell whether an endpoint serves a port of a service."""
+        place = (wanted.namespace, wanted.service)
+        service = self._services.get(place)
+        port = _port(wanted.port, service) if service is not None else None
+        return port is not None and bool(servers_in(self._slices.get(place, ()), port))
+
     def name_of(self, wanted: Wanted, policy: RoutePolicy | None) -> tuple[str, str]:
         """Return the upstream's name; or an empty one, and why there is none."""
         service = self._services.get((wanted.namespace, wanted.service))

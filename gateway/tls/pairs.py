@@ -16,12 +16,13 @@ from cryptography.x509.oid import NameOID
 
 from cubernetes.api.core.data import configdata
 
-CERTIFICATE_KEY, PRIVATE_KEY = "tls.crt", "tls.key"
+CERTIFICATE_KEY, PRIVATE_KEY, AUTHORITY_KEY = "tls.crt", "tls.key", "ca.crt"
 SELF_MADE_NAME = "Cubernetes gateway, self-made"
 SELF_MADE_LIFE = timedelta(days=365)
 # Another one is made when so much of it is left.
 SELF_MADE_LEFT_MIN = timedelta(days=30)
 CHAIN_MAX = 16
+AUTHORITIES_MAX = 64
 # What nginx's OpenSSL serves at its ordinary level, and loads in a moment.
 RSA_BITS_MIN, RSA_BITS_MAX = 2048, 4096
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
@@ -48,6 +49,20 @@ def pair_in(data: Mapping[str, str]) -> bytes:
     key = _key_of(parts[PRIVATE_KEY], chain[0])
     # Written anew, so that nothing but certificates and a key is on the disk.
     return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain) + _pem(key)
+
+
+def authorities_in(data: Mapping[str, str]) -> bytes:
+    """Return the authorities of a Secret's data, as PEM written anew. Raises: BadPair."""
+    content = configdata.decoded(data.get(AUTHORITY_KEY, "")) or b""
+    if not content:
+        raise BadPair(f"{AUTHORITY_KEY} is empty")
+    try:
+        found = x509.load_pem_x509_certificates(content)
+    except TROUBLES as error:
+        raise BadPair(f"{AUTHORITY_KEY} holds no certificates in PEM") from error
+    if len(found) > AUTHORITIES_MAX:
+        raise BadPair(f"{AUTHORITY_KEY} holds more than {AUTHORITIES_MAX} certificates")
+    return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in found)
 
 
 def ends_at(pair: bytes) -> datetime:

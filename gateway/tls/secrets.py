@@ -1,7 +1,7 @@
-"""The Secrets that Ingresses name, each by a watch of its own: the gateway may read no other."""
+"""The Secrets that roads name, each by a watch of its own: the gateway may read no other."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 
 from cubernetes.api.core.secret import TLS, Secret
 from cubernetes.client.informer import Informer
@@ -10,8 +10,10 @@ from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
+from cubernetes.host.timing.waiting import wait_until
 from gateway.roads.model import SecretRef
 from gateway.tls.checker import checked
+from gateway.tls.pairs import BadPair, authorities_in
 
 log = Log(__name__)
 
@@ -31,13 +33,16 @@ class Followed:
         ref: SecretRef,
         tell: Callable[[], None],
         turn: asyncio.Lock,
+        judge: "Judge",
     ) -> None:
         fields = f"metadata.name={ref.name}"
         self._informer = Informer(client, Secret, env, namespace=ref.namespace, fields=fields)
         self._changed = asyncio.Event()
         self._informer.on_change(lambda _old, _new: self._changed.set())
         self._env, self._ref, self._tell, self._turn = env, ref, tell, turn
+        self._judge = judge
         self._pair: bytes | str | None = None
+        self.is_known = asyncio.Event()
 
     def begin(self, tasks: asyncio.TaskGroup) -> None:
         """Follow it, until `end`."""
@@ -63,11 +68,12 @@ class Followed:
             secret = next(iter(self._informer.cache.list()), None)
             try:
                 async with self._turn:
-                    self._pair = await _pair(secret, self._env)
+                    self._pair = await self._judge(secret, self._env)
             except CommandFailed as error:
                 log.warning("a certificate's key cannot be checked", secret=self._ref, why=error)
                 await self._env.clock.sleep(RETRY_S)
                 continue
+            self.is_known.set()
             self._tell()
             await self._changed.wait()
 
@@ -75,21 +81,35 @@ class Followed:
 class FollowedSecrets:
     """A watch a Secret, begun where one is named first, ended where none names it any more."""
 
-    def __init__(self, client: Client, env: Env, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, client: Client, env: Env, on_change: Callable[[], None], judge: "Judge"
+    ) -> None:
         self._client, self._env, self._on_change = client, env, on_change
+        self._judge = judge
         self._followed: dict[SecretRef, Followed] = {}
         # One pair is looked at after the other: the roads' requests need the machine.
         self._turn = asyncio.Lock()
 
-    def follow(self, wanted: Iterable[SecretRef], tasks: asyncio.TaskGroup) -> None:
-        """Follow these and no others, as far as FOLLOWED_MAX allows; nothing waits."""
+    def follow(self, wanted: Iterable[SecretRef], tasks: asyncio.TaskGroup) -> list[Followed]:
+        """Follow these and no others, as far as FOLLOWED_MAX allows; return those begun now."""
         kept = kept_among(set(wanted), self._followed.keys())
         for ref in [ref for ref in self._followed if ref not in kept]:
             self._followed.pop(ref).end()
+        begun = []
         for ref in sorted(kept - self._followed.keys()):
-            one = Followed(self._client, self._env, ref, self._on_change, self._turn)
+            one = Followed(self._client, self._env, ref, self._on_change, self._turn, self._judge)
             self._followed[ref] = one
             one.begin(tasks)
+            begun.append(one)
+        return begun
+
+    async def follow_until_known(
+        self, wanted: Iterable[SecretRef], tasks: asyncio.TaskGroup, limit_s: float
+    ) -> None:
+        """Follow these and no others, and give those begun now so many seconds to be read."""
+        until_s = self._env.clock.monotonic() + limit_s
+        for one in self.follow(wanted, tasks):
+            await wait_until(one.is_known, max(0.0, until_s - self._env.clock.monotonic()))
 
     def pairs(self, wanted: Iterable[SecretRef]) -> Mapping[SecretRef, bytes | str | None]:
         """Return a pair in PEM, or why there is none, for each Secret that is known by now.
@@ -111,9 +131,24 @@ def kept_among(wanted: Set[SecretRef], followed: Set[SecretRef]) -> Set[SecretRe
     return {*kept, *sorted(wanted - followed)[: FOLLOWED_MAX - len(kept)]}
 
 
-async def _pair(secret: Secret | None, env: Env) -> bytes | str:
+# What a Secret, or that there is none, means: what is to be served of it, or why nothing is.
+type Judge = Callable[[Secret | None, Env], Awaitable[bytes | str]]
+
+
+async def pair_of(secret: Secret | None, env: Env) -> bytes | str:
+    """Return the certificate and the key of a Secret, in PEM. Raises: CommandFailed."""
     if secret is None or secret.metadata.is_deleted:
         return "it is not there"
     if secret.type != TLS:
         return f"its type is {secret.type}, not {TLS}"
     return await checked(secret.data, env)
+
+
+async def authorities_of(secret: Secret | None, _env: Env) -> bytes | str:
+    """Return the certificates of a Secret's authorities, in PEM."""
+    if secret is None or secret.metadata.is_deleted:
+        return "it is not there"
+    try:
+        return authorities_in(secret.data)
+    except BadPair as error:
+        return str(error)

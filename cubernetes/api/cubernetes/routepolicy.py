@@ -104,6 +104,17 @@ class PolicyRedirect(Model):
     code: Literal[301, 302, 307, 308] = 302
 
 
+class PolicyFallback(Model):
+    """A service of the namespace that has the requests while the road's has no ready endpoint.
+
+    service_name: the service.
+    service_port: which of its ports, by number or name.
+    """
+
+    service_name: str
+    service_port: PortNumber | str
+
+
 class PolicyTimeouts(Model):
     """How long the gateway waits for the service, in seconds.
 
@@ -143,6 +154,17 @@ class PolicyHash(Model):
     name: str = ""
 
 
+class PolicyPassive(Model):
+    """When an endpoint that fails requests is left out for a while, though it says it is ready.
+
+    failures: so many attempts that failed within the window leave it out.
+    window_s: the window, and for how long it is left out, in seconds.
+    """
+
+    failures: Annotated[int, msgspec.Meta(ge=1, le=1000)] = shown(1)
+    window_s: Span = wire("windowSeconds", 10)
+
+
 class PolicyBalancing(Model):
     """How the gateway chooses among the service's endpoints, without its cluster IP.
 
@@ -150,23 +172,43 @@ class PolicyBalancing(Model):
     hash: by what, with Hash; the client's address where it is left out.
     session_cookie: a cookie of this name leads a client to the endpoint that it had first.
     attempts: endpoints that a request of an idempotent method is tried at, one after the other.
+    passive: endpoints that fail are left out for a while; without it readiness alone decides.
     """
 
     algorithm: Literal["RoundRobin", "LeastConnections", "RandomTwo", "Hash"] = shown("RoundRobin")
     hash: PolicyHash | None = None
     session_cookie: str = ""
     attempts: Annotated[int, msgspec.Meta(ge=1, le=ATTEMPTS_MAX)] = 3
+    passive: PolicyPassive | None = None
+
+
+class PolicyClientCertificates(Model):
+    """Whether clients show a certificate of an authority, as TLS has it.
+
+    secret_name: a Secret of the namespace; its `ca.crt` has the authorities, in PEM.
+    mode: Require refuses requests without one (403); Optional lets the service decide, by the
+        header X-SSL-Client-Verify. Both refuse a certificate of another authority (400).
+    """
+
+    secret_name: str
+    mode: Literal["Require", "Optional"] = shown("Require")
 
 
 class PolicyTLS(Model):
     """What goes for hosts that are served by TLS.
 
     redirect: requests without TLS are sent to the same place with it (308).
-    hsts_s: for how many seconds browsers ask for nothing without TLS; 0 says nothing.
+    hsts_s: for how many seconds browsers ask for nothing without TLS; 0 says nothing. What the
+        service says of it goes first.
+    min_version: the oldest version that clients may speak, the strictest of a host's policies;
+        TLSv1.2 where none says.
+    client_certificates: whether clients show a certificate.
     """
 
     redirect: bool = False
     hsts_s: Annotated[int, msgspec.Meta(ge=0, le=63_072_000)] = wire("hstsSeconds", 0)
+    min_version: Literal["", "TLSv1.2", "TLSv1.3"] = ""
+    client_certificates: PolicyClientCertificates | None = None
 
 
 class RoutePolicySpec(Model):
@@ -181,6 +223,8 @@ class RoutePolicySpec(Model):
     limits: what one client may do.
     balancing: how an endpoint is chosen.
     tls: what goes for hosts with TLS.
+    backend_protocol: what the services speak. HTTPS and GRPCS are TLS, with any certificate.
+    fallback: a service for requests while the road's has no ready endpoint.
     """
 
     target: PolicyTarget
@@ -192,6 +236,8 @@ class RoutePolicySpec(Model):
     limits: PolicyLimits | None = None
     balancing: PolicyBalancing | None = None
     tls: PolicyTLS | None = None
+    backend_protocol: Literal["HTTP", "HTTPS", "GRPC", "GRPCS"] = shown("HTTP")
+    fallback: PolicyFallback | None = None
 
 
 def _target(one: "RoutePolicy", _: object) -> str:
@@ -211,6 +257,8 @@ def _says(one: "RoutePolicy", _: object) -> str:
         "limits": spec.limits,
         "balancing": spec.balancing,
         "tls": spec.tls,
+        spec.backend_protocol.lower(): spec.backend_protocol != "HTTP",
+        "fallback": spec.fallback,
     }
     return ",".join(name for name, value in said.items() if value) or "<none>"
 
@@ -238,11 +286,16 @@ class RoutePolicy(Object):
             yield Problem("spec.backends", "weights are percent: at most 100 in all")
         if spec.mirror is not None:
             yield from _service_problems(spec.mirror, "spec.mirror")
+            if spec.backend_protocol.startswith("GRPC"):
+                yield Problem("spec.mirror", "must be left out with gRPC, whose calls are streams")
+        if spec.fallback is not None:
+            yield from _service_problems(spec.fallback, "spec.fallback")
         yield from _redirect_problems(spec)
         if spec.rewrite_prefix:
             yield from _path_problems(spec.rewrite_prefix, "spec.rewritePrefix")
         yield from _balancing_problems(spec.balancing)
         yield from _limits_problems(spec)
+        yield from _tls_problems(spec)
 
 
 def _backend_problems(one: PolicyBackend, where: str) -> Iterator[Problem]:
@@ -264,6 +317,17 @@ def _limits_problems(spec: RoutePolicySpec) -> Iterator[Problem]:
         yield Problem("spec.limits.bodyBytes", told)
 
 
+def _tls_problems(spec: RoutePolicySpec) -> Iterator[Problem]:
+    if (tls := spec.tls) is None:
+        return
+    if tls.min_version and spec.target.path:
+        told = "is agreed on before a path is asked for: spec.target.path must be empty"
+        yield Problem("spec.tls.minVersion", told)
+    shown_by = tls.client_certificates
+    if shown_by is not None and not names.is_subdomain(shown_by.secret_name):
+        yield Problem("spec.tls.clientCertificates.secretName", names.SUBDOMAIN_RULE)
+
+
 def _target_problems(target: PolicyTarget) -> Iterator[Problem]:
     rule = names.LABEL_RULE if target.kind == "Service" else names.SUBDOMAIN_RULE
     fits = names.is_label if target.kind == "Service" else names.is_subdomain
@@ -275,7 +339,9 @@ def _target_problems(target: PolicyTarget) -> Iterator[Problem]:
         yield Problem("spec.target.path", why)
 
 
-def _service_problems(one: PolicyBackend | PolicyMirror, where: str) -> Iterator[Problem]:
+def _service_problems(
+    one: PolicyBackend | PolicyMirror | PolicyFallback, where: str
+) -> Iterator[Problem]:
     if not names.is_label(one.service_name):
         yield Problem(f"{where}.serviceName", names.LABEL_RULE)
     if isinstance(one.service_port, str) and not names.is_label(one.service_port):

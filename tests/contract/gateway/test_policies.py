@@ -3,30 +3,24 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from cubernetes.api.core.service import Service
-from cubernetes.api.cubernetes.dns import Dns
-from cubernetes.api.cubernetes.routepolicy import RoutePolicy
-from cubernetes.api.discovery.endpointslice import EndpointPort, EndpointSlice
-from cubernetes.api.networking.ingress import Ingress
+from cubernetes.api.discovery.endpointslice import EndpointPort
 from cubernetes.api.roads import roads_of
 from gateway.nginx.text import configuration_for
 from gateway.roads.compile import model_for
-from gateway.roads.model import SecretRef
-from tests.contract.gateway.test_tls import a_pair
-from tests.contract.gateway.world import ANSWER_S, Backend, GatewayWorld, a_gateway_world
+from tests.contract.gateway.roads import HOST, ask, endpoints, serve
+from tests.contract.gateway.world import ANSWER_S, GatewayWorld, a_gateway_world
 from tests.given import a_service, a_slice, an_endpoint
 from tests.unit.gateway.roadworld import CLASSES, a_dns, an_ingress
 from tests.unit.gateway.test_gateway_policies import a_policy
 
 pytestmark = [pytest.mark.root]
-HOST = "a.example"
 CALLERS = 4
 
 
@@ -34,58 +28,6 @@ CALLERS = 4
 async def world(tmp_path: Path) -> AsyncIterator[GatewayWorld]:
     async with a_gateway_world(tmp_path) as one:
         yield one
-
-
-async def serve(
-    world: GatewayWorld,
-    claimant: Dns | Ingress,
-    services: Iterable[Service],
-    *policies: RoutePolicy,
-    slices: Iterable[EndpointSlice] = (),
-) -> None:
-    ingresses = [claimant] if isinstance(claimant, Ingress) else []
-    roads = roads_of(ingresses, CLASSES, [claimant] if isinstance(claimant, Dns) else [])
-    pairs = {SecretRef("default", "tls"): a_pair(HOST)}
-    model = model_for(roads, services, pairs, policies, slices)
-    assert not model.problems
-    await world.driver.certify(model.certificates, [one.certificate for one in model.hosts])
-    await world.driver.apply(configuration_for(model, world.facts))
-
-
-async def ask(
-    world: GatewayWorld, path: str = "/x", method: str = "GET", body: str = "", **headers: str
-) -> tuple[str, dict[str, str], str]:
-    """Return the code, the headers and the body of one request's answer."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", "Connection: close"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    lines += [f"Content-Length: {len(body)}"] if body else []
-    async with asyncio.timeout(ANSWER_S):
-        reader, writer = await asyncio.open_connection("127.0.0.1", world.facts.http_port)
-        writer.write(("\r\n".join([*lines, "", ""]) + body).encode())
-        answer = (await reader.read()).decode()
-        while more := await reader.read():
-            answer += more.decode()
-        writer.close()
-    head, _, content = answer.partition("\r\n\r\n")
-    first, *rest = head.split("\r\n")
-    told = {name.lower(): value for name, _, value in (line.partition(": ") for line in rest)}
-    return first.split(" ")[1], told, content
-
-
-async def endpoints(
-    world: GatewayWorld, *names: str
-) -> tuple[Service, list[EndpointSlice], list[Backend]]:
-    """Return a service without a cluster IP that works, and an endpoint of each name behind it."""
-    made = [(await world.backend(name))[0] for name in names]
-    slices = [
-        a_slice(
-            f"web-{one.name}",
-            endpoints=(an_endpoint("127.0.0.1"),),
-            ports=(EndpointPort(port=one.port),),
-        )
-        for one in made
-    ]
-    return a_service("web", cluster_ip="192.0.2.1"), slices, made
 
 
 async def test_a_redirect_says_where(world: GatewayWorld) -> None:
@@ -477,12 +419,19 @@ def random_spec(
         "rewritePrefix": chance.choice(paths),
         "timeouts": {"readSeconds": chance.randint(1, 3600)},
         "limits": {"requestsPerSecond": chance.randint(1, 1_000_000), "burst": 1_000_000},
-        "tls": {"redirect": True, "hstsSeconds": chance.randint(0, 63_072_000)},
+        "tls": {
+            "redirect": True,
+            "hstsSeconds": chance.randint(0, 63_072_000),
+            "clientCertificates": {"secretName": "clients"},
+        },
+        "backendProtocol": chance.choice(("HTTP", "HTTPS", "GRPC", "GRPCS")),
+        "fallback": one,
         "redirect": {"path": chance.choice(paths), "code": chance.choice((301, 302, 307, 308))},
         "balancing": {
             "algorithm": "Hash",
             "hash": {"by": by, "name": chance.choice(names)},
             "sessionCookie": chance.choice(names),
+            "passive": {"failures": chance.randint(1, 1000), "windowSeconds": 3600},
         },
     }
     return {name: every[name] for name in every if chance.random() < 0.5}

@@ -37,6 +37,7 @@ from gateway.settings import GatewaySettings
 from tests.direct import DirectTransport
 from tests.given import NOW, a_service, a_slice
 from tests.unit.gateway.roadworld import a_dns, an_ingress
+from tests.unit.gateway.test_gateway_policies import a_policy
 
 DEADLINE_S = 60.0
 IDENTITY = Identity("system:gateway:n1", ("system:gateways",))
@@ -348,3 +349,30 @@ async def test_a_secret_that_an_ingress_names_is_read_and_followed_and_no_other(
         return False
 
     await until(is_forbidden)
+
+
+async def test_authorities_that_a_policy_names_are_read_and_followed(running: Running) -> None:
+    running.begin()
+    meta = ObjectMeta(name="clients", namespace="default")
+    authority = pki.new_ca("one", NOW).cert
+    await running.admin.create(Secret(metadata=meta, data={"ca.crt": encoded(authority)}))
+    ingress = an_ingress("shop", ("a.example", ("/ web",)), tls=(("web-tls", ()),))
+    tls = {"clientCertificates": {"secretName": "clients"}}
+    policy = a_policy(target={"kind": "Ingress", "name": "shop"}, tls=tls)
+    await running.admin.create(fresh(policy))
+    await running.admin.create(fresh(ingress))
+    # Known before the road is served the first time: nobody is refused meanwhile.
+    await until_served(running, '"a.example"', "ssl_client_certificate", "ssl_client_verify")
+    assert "return 403;" not in running.nginx.text.replace("SUCCESS) { return 403; }", "")
+    folder = Path(running.settings.root) / TLS
+    assert authority in {one.read_bytes() for one in folder.glob("*.pem")}
+
+    other = pki.new_ca("two", NOW).cert
+    secret = await running.admin.get(Secret, "clients", "default")
+    await running.admin.update(replaced(secret, data={"ca.crt": encoded(other)}))
+
+    async def is_followed() -> bool:
+        found = {one.read_bytes() for one in folder.glob("*.pem")}
+        return other in found and authority not in found
+
+    await until(is_followed)

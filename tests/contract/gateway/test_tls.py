@@ -11,24 +11,16 @@ from cryptography import x509
 from cubernetes.api.core.service import Service
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.roads import roads_of
-from cuberoot import pki
-from cuberoot.program import Identity
 from gateway.nginx.text import configuration_for
 from gateway.roads.compile import model_for
 from gateway.roads.model import Model, SecretRef
 from gateway.tls.pairs import SELF_MADE_NAME
+from tests.contract.gateway.roads import a_pair
 from tests.contract.gateway.world import ANSWER_S, GatewayWorld, a_gateway_world
-from tests.given import NOW
 from tests.unit.gateway.roadworld import CLASSES, an_ingress
 
 pytestmark = [pytest.mark.root]
-CA = pki.new_ca("test", NOW)
 FOLLOWED_S = 10.0
-
-
-def a_pair(name: str) -> bytes:
-    made = pki.new_cert(Identity(name, is_server=True), CA, NOW)
-    return made.cert + made.key
 
 
 @pytest.fixture

@@ -124,6 +124,8 @@ class Backend:
         # It then waits for another request on a connection, though it was asked to close it.
         self.is_keeping = False
         self.connection_count = 0
+        # Lines of the answer's head beside its length.
+        self.more_head = ""
         # It then reads requests, and answers none.
         self.is_mute = False
         # Bytes of bodies, as they come.
@@ -177,7 +179,8 @@ class Backend:
             # nginx has had enough of it then.
             await reader.read()
         body = f"{self.name} {path}".encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        told = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{self.more_head}\r\n"
+        writer.write(told.encode())
         writer.write(body[:1])
         await writer.drain()
         if path == "/slow":

@@ -24,7 +24,7 @@ from gateway.nginx.text import Facts, configuration_for
 from gateway.nginx.tree import Tree
 from gateway.roads.compile import SELF_MADE, UNREAD, model_for, secrets_of
 from gateway.roads.model import Model, SecretRef
-from gateway.tls.pairs import BadPair, ends_at, needs_another, pair_in, self_made
+from gateway.tls.pairs import BadPair, authorities_in, ends_at, needs_another, pair_in, self_made
 from gateway.tls.secrets import FOLLOWED_MAX, kept_among
 from tests.given import NOW, a_service
 from tests.unit.gateway.roadworld import an_ingress
@@ -250,3 +250,23 @@ def test_a_certificate_that_is_no_good_is_told_and_one_not_known_yet_is_left_alo
     assert files["d.example"] == SELF_MADE
     assert len(set(files.values())) == 4
     assert model.certificates == {files["a.example"]: b"pair", files["b.example"]: None}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "ca.crt is empty"),
+        (b"no certificate", "ca.crt holds no certificates in PEM"),
+        (pki.new_ca("a", NOW).cert * 65, "ca.crt holds more than 64 certificates"),
+    ],
+    ids=["empty", "text", "many"],
+)
+def test_what_holds_no_authorities_is_told(content: bytes, why: str) -> None:
+    with pytest.raises(BadPair, match=why):
+        authorities_in({"ca.crt": encoded(content)})
+
+
+def test_authorities_are_written_anew_and_nothing_else_with_them() -> None:
+    ca = pki.new_ca("a", NOW)
+
+    assert authorities_in({"ca.crt": encoded(b"ssl_verify_client off;\n" + ca.cert)}) == ca.cert

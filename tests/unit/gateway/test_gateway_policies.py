@@ -18,7 +18,7 @@ from cubernetes.api.roads import Roads, roads_of
 from gateway.nginx.policies import location_lines
 from gateway.nginx.text import Facts, configuration_for, guilty
 from gateway.roads.compile import model_for
-from gateway.roads.model import Model, Server
+from gateway.roads.model import Host, Model, Server
 from gateway.roads.policies import Policies, key_of
 from gateway.roads.upstreams import servers_in
 from tests.given import NOW, a_meta, a_service, a_slice, an_endpoint
@@ -102,6 +102,19 @@ def a_backend(**more: Any) -> dict[str, Any]:
             "spec.balancing.hash.name",
         ),
         ({"balancing": {"sessionCookie": "a;b"}}, "spec.balancing.sessionCookie"),
+        ({"fallback": {"serviceName": "A", "servicePort": 80}}, "spec.fallback.serviceName"),
+        (
+            {"tls": {"clientCertificates": {"secretName": "a b"}}},
+            "spec.tls.clientCertificates.secretName",
+        ),
+        (
+            {"target": {**TARGET, "path": "/a"}, "tls": {"minVersion": "TLSv1.3"}},
+            "spec.tls.minVersion",
+        ),
+        (
+            {"backendProtocol": "GRPC", "mirror": {"serviceName": "web", "servicePort": 80}},
+            "spec.mirror",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_at_its_field(spec: dict[str, Any], field: str) -> None:
@@ -130,6 +143,11 @@ def test_a_redirect_that_leads_elsewhere_is_accepted(spec: dict[str, Any]) -> No
         {"timeouts": {"readSeconds": 0}},
         {"limits": {"requestsPerSecond": 0}},
         {"redirect": {"path": "/", "code": 200}},
+        {"redirect": {"path": "/", "code": 0}},
+        {"tls": {"minVersion": "TLSv1.1"}},
+        {"tls": {"clientCertificates": {}}},
+        {"backendProtocol": "h2c"},
+        {"balancing": {"passive": {"failures": 0}}},
         {"balancing": {"algorithm": "Fast"}},
         {"backends": [a_backend(weight=101)]},
     ],
@@ -251,7 +269,7 @@ def test_the_exact_lines_of_a_policy() -> None:
     (route,) = (one for one in model.hosts[0].routes if one.policy is not None)
     assert route.policy is not None
 
-    lines = list(location_lines(route, route.policy, has_tls=True, https_port=443))
+    lines = list(location_lines(route, route.policy, Host("a.example", (), "x"), 443))
     assert lines == [
         f"add_header Strict-Transport-Security $cube_hsts_{key} always;",
         f"limit_req zone=cube_rate_{key} burst=6 nodelay;",

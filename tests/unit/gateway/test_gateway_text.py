@@ -48,6 +48,7 @@ def test_the_exact_text_of_a_host() -> None:
     assert servers(found) == (
         "  server {\n"
         "    listen 80 default_server;\n"
+        "    http2 on;\n"
         '    server_name "";\n'
         '    set $cube_road_host "";\n'
         '    set $cube_road_path "";\n'
@@ -58,6 +59,7 @@ def test_the_exact_text_of_a_host() -> None:
         "  }\n"
         "  server {\n"
         "    listen 80;\n"
+        "    http2 on;\n"
         '    server_name "a.example";\n'
         '    set $cube_road_host "a.example";\n'
         '    set $cube_road_path "";\n'
@@ -83,9 +85,9 @@ def test_the_exact_text_of_a_host() -> None:
         "  }\n"
         "  server {\n"
         "    listen 443 ssl default_server;\n"
-        "    http2 on;\n"
         '    ssl_certificate "$cube_tls/self-made.pem";\n'
         '    ssl_certificate_key "$cube_tls/self-made.pem";\n'
+        "    http2 on;\n"
         '    set $cube_road_host "";\n'
         '    set $cube_road_path "";\n'
         '    set $cube_road_service "";\n'
