@@ -1,9 +1,10 @@
 """How many pods a second are decided and bound: the real API server on the memory store.
 
-    python -m bench.scheduler [--nodes 10 100 1000] [--pods 3000]
+    python -m bench.scheduler [--nodes 10 100 1000] [--pods 3000] [--mixes basic affinity ...]
 
 Everything runs in one process on one core: API server, store, watch streams, the scheduler and the
 one who watches. A pod counts from the moment the scheduler starts to the watch that shows it bound.
+What each mix is, schedulermixes.py tells.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
 from bench.report import Figures, progress, show, spread
+from bench.schedulermixes import HOST, LOW_COUNT, MIXES, ZONE, ZONES, Mix, make_class, nothing
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import ObjectMeta, replaced
@@ -33,7 +35,7 @@ from cubernetes.host.web.messages import Identity
 from scheduler.run import run as run_scheduler
 from scheduler.settings import SchedulerSettings
 from tests.direct import DirectTransport
-from tests.given import a_node, a_pod
+from tests.given import a_node
 
 CREATORS = 32
 DEADLINE_S = 300.0
@@ -48,22 +50,22 @@ class Run(NamedTuple):
     pods_on_a_node: tuple[int, int]
 
 
-async def measure(node_count: int, pod_count: int) -> Run:
+async def measure(mix: Mix, node_count: int, pod_count: int) -> Run:
     """Return the figures of one cluster."""
     env = Env()
-    server = ApiServer(
-        MemoryStore(env), env, Settings(limits=Limits(events_max=4 * pod_count + 4 * node_count))
-    )
+    events_max = 8 * (pod_count + node_count * LOW_COUNT)
+    server = ApiServer(MemoryStore(env), env, Settings(limits=Limits(events_max=events_max)))
     await server.start()
     client = Client(DirectTransport(server), env)
-    await fill(client, node_count, pod_count)
+    await fill(client, mix, node_count, pod_count)
     pods = Informer(client, Pod, env)
     bound_at: list[float] = []
     done = asyncio.Event()
 
     def changed(old: Pod | None, new: Pod | None) -> None:
         was_bound = old is not None and bool(old.spec.node_name)
-        if new is not None and new.spec.node_name and not was_bound:
+        is_measured = new is not None and new.metadata.name.startswith("p")
+        if is_measured and new is not None and new.spec.node_name and not was_bound:
             bound_at.append(time.perf_counter())
             if len(bound_at) == pod_count:
                 done.set()
@@ -71,6 +73,7 @@ async def measure(node_count: int, pod_count: int) -> Run:
     pods.on_change(changed)
     following = asyncio.create_task(pods.run())
     await pods.synced.wait()
+    beside = asyncio.ensure_future(mix.beside(client, pods))
     gc.collect()
     began = time.perf_counter()
     cpu_began_s = time.process_time()
@@ -82,8 +85,10 @@ async def measure(node_count: int, pod_count: int) -> Run:
     async with asyncio.timeout(DEADLINE_S):
         await done.wait()
     cpu_s = time.process_time() - cpu_began_s
-    counts = Counter(pod.spec.node_name for pod in pods.cache.list())
-    for task in (scheduling, following):
+    bound = (pod for pod in pods.cache.list() if pod.metadata.name.startswith("p"))
+    counts = Counter(pod.spec.node_name for pod in bound)
+    assert not beside.done() or mix.beside is nothing, beside
+    for task in (beside, scheduling, following):
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
@@ -97,20 +102,24 @@ async def measure(node_count: int, pod_count: int) -> Run:
     )
 
 
-async def fill(client: Client, node_count: int, pod_count: int) -> None:
-    """Create ready nodes with room for everything, and pods that ask for a little."""
-    room = str(max(110, 2 * pod_count // node_count))
-    cpu = str(max(4, pod_count // node_count))
+async def fill(client: Client, mix: Mix, node_count: int, pod_count: int) -> None:
+    """Create ready nodes, the pods that are there before, and those that ask for a place."""
+    room = "110" if mix.is_tight else str(max(110, 2 * pod_count // node_count))
+    cpu = "4" if mix.is_tight else str(max(4, pod_count // node_count))
+    await make_class(client)
 
     async def make_node(number: int) -> None:
-        made = await client.create(Node(metadata=ObjectMeta(name=f"n{number:04}"), spec=NodeSpec()))
+        name = f"n{number:04}"
+        labels = {ZONE: f"z{number % ZONES}", HOST: name}
+        meta = ObjectMeta(name=name, labels=labels)
+        made = await client.create(Node(metadata=meta, spec=NodeSpec()))
         wanted = a_node(cpu=cpu, memory="64Gi", pods=room)
         await client.update_status(replaced(made, status=wanted.status))
+        for pod in mix.before(name):
+            await client.create(pod)
 
     async def make_pod(number: int) -> None:
-        pod = a_pod(f"p{number:05}", cpu="100m", memory="16Mi")
-        meta = ObjectMeta(name=pod.metadata.name, namespace="default", labels=pod.metadata.labels)
-        await client.create(replaced(pod, metadata=meta))
+        await client.create(mix.pod(number, node_count))
 
     for make, count in ((make_node, node_count), (make_pod, pod_count)):
         for begin in range(0, count, CREATORS):
@@ -123,13 +132,17 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--pods", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--mixes", nargs="+", choices=list(MIXES), default=["basic"])
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     figures = {}
-    for count in options.nodes:
-        progress(f"scheduler, {count} nodes")
-        runs = [uvloop.run(measure(count, options.pods)) for _ in range(options.rounds)]
-        figures[f"nodes_{count}"] = summed_up(runs)
+    for name in options.mixes:
+        for count in options.nodes:
+            progress(f"scheduler, {name}, {count} nodes")
+            mix = MIXES[name]
+            pod_count = min(options.pods, mix.pods_max(count))
+            runs = [uvloop.run(measure(mix, count, pod_count)) for _ in range(options.rounds)]
+            figures[f"{name}_nodes_{count}"] = {"pods": pod_count, **summed_up(runs)}
     parameters = {"pods": options.pods, "rounds": options.rounds, "store": "memory"}
     show("scheduler", parameters, figures)
 
