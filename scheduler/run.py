@@ -32,11 +32,12 @@ from cubernetes.reconcile.lease import lead_alone
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import Recorder
 from cubernetes.scheduling.claims import Late, Needs
-from cubernetes.scheduling.nodeinfo import PodRequests, facts_of, requests_of
+from cubernetes.scheduling.nodeinfo import PodRequests, facts_of, images_of, requests_of
 from cubernetes.scheduling.peers.neighbour import Neighbour, neighbour_of
 from cubernetes.scheduling.plan import Placement, Unschedulable, cursor_of, is_reported, place
 from cubernetes.scheduling.plugin import Refused
 from cubernetes.scheduling.preempt import Preemption, Preemptor, awaited, preemption
+from cubernetes.scheduling.registry import weighted
 from cubernetes.scheduling.snapshot import Assignment, Snapshot
 from cubernetes.scheduling.standing import Standing, standing_of
 from scheduler.claims import ClaimBook
@@ -102,7 +103,8 @@ class Asking(NamedTuple):
     @property
     def weight(self) -> tuple[PodRequests, Neighbour, Standing]:
         """As what the pod counts where it is, whatever its claims asked for."""
-        return self.requests._replace(volumes=()), self.neighbour, self.standing
+        plain = self.requests._replace(volumes=(), images=())
+        return plain, self.neighbour, self.standing
 
 
 class Scheduler:
@@ -114,7 +116,8 @@ class Scheduler:
         self._nodes = Informer(client, Node, env)
         self._namespaces = Informer(client, Namespace, env)
         self._budgets = Informer(client, PodDisruptionBudget, env)
-        self._recorder = Recorder(client, env, settings.scheduler_name)
+        self._profiles = {name: weighted(weights) for name, weights in settings.profiles.items()}
+        self._recorder = Recorder(client, env, next(iter(self._profiles), "scheduler"))
         self._snapshot = Snapshot()
         self._waiting = Waiting(
             retry_base_s=settings.retry_base_s,
@@ -226,7 +229,7 @@ class Scheduler:
         """Tell whether the pod waits for us to find it a node."""
         is_waiting = not pod.spec.node_name and not pod.metadata.is_deleted
         is_waiting = is_waiting and not pod.spec.scheduling_gates
-        is_named = pod.spec.scheduler_name == self._settings.scheduler_name
+        is_named = pod.spec.scheduler_name in self._profiles
         return is_waiting and is_named and not is_finished(pod)
 
     # Decide
@@ -298,6 +301,8 @@ class Scheduler:
     def _asking(self, pod: Pod) -> Asking:
         needs = self._book.needs_of(pod)
         requests = requests_of(pod)._replace(volumes=needs.volumes)
+        if "image-locality" in self._settings.profiles[pod.spec.scheduler_name]:
+            requests = requests._replace(images=images_of(pod))
         return Asking(pod, requests, neighbour_of(pod), standing_of(pod), needs)
 
     def _before_its_volumes(
@@ -328,6 +333,7 @@ class Scheduler:
             one.requests,
             self._snapshot,
             self._cursor,
+            scores=self._profiles[one.pod.spec.scheduler_name],
             neighbour=one.neighbour,
             nominated=nominated or one.needs.chosen,
         )

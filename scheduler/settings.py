@@ -1,15 +1,23 @@
 """What the scheduler must be told."""
 
+from collections.abc import Mapping
+
+import msgspec
+
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.settings import Settings
+from cubernetes.scheduling.registry import PROFILES
 
 
 class SchedulerSettings(Settings, frozen=True, kw_only=True):
     """client: how to reach the API server."""
 
     client: ClientSettings
-    # Pods that name another scheduler are left to it.
-    scheduler_name: str = "default-scheduler"
+    # How pods of each `schedulerName` are placed: the weights of scores by their names, which
+    # cubernetes/scheduling/registry.py tells. Pods that name none of these are left to others.
+    profiles: Mapping[str, Mapping[str, int]] = msgspec.field(
+        default_factory=lambda: dict(PROFILES)
+    )
     # Bindings and status writes under way at the same time.
     write_count_max: int = 32
     # When room appears, waiting pods are tried again: no sooner than this after the last time.

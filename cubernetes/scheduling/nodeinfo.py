@@ -13,6 +13,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.hostport import HostPort, host_ports, ports_in_use
 from cubernetes.api.core.podspec.placement.affinity import NodeAffinity
 from cubernetes.api.core.podspec.requests import requested
+from cubernetes.api.core.podspec.spec import every_container
 from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.core.resources import units
 from cubernetes.api.storage.storageclass import TopologySelectorTerm
@@ -51,6 +52,7 @@ class PodRequests(NamedTuple):
     tolerations: tuple[Toleration, ...] = ()
     node_affinity: NodeAffinity | None = None
     volumes: tuple[VolumeNeed, ...] = ()  # which only the claims themselves tell: see claims.py
+    images: tuple[str, ...] = ()  # with their tags, where the pod's profile looks at them
 
 
 class NodeFacts(NamedTuple):
@@ -64,6 +66,7 @@ class NodeFacts(NamedTuple):
     pod_count: int = 0
     taints: tuple[Taint, ...] = ()
     ports: tuple[HostPort, ...] = ()  # of its own programs
+    images: frozenset[tuple[str, int]] = frozenset()  # by every name that they have, with bytes
 
 
 class NodeUsage(NamedTuple):
@@ -113,6 +116,15 @@ def requests_of(pod: Pod) -> PodRequests:
     )
 
 
+def images_of(pod: Pod) -> tuple[str, ...]:
+    """Return the images of a pod's containers, named as nodes name them."""
+    return tuple(_tagged(one.image) for one in every_container(pod.spec))
+
+
+def _tagged(image: str) -> str:
+    return image if ":" in image.rpartition("/")[2] or "@" in image else f"{image}:latest"
+
+
 def facts_of(node: Node) -> NodeFacts:
     """Return a node's facts; what it has not reported yet counts as nothing to give."""
     stated = node.status.allocatable or node.status.capacity
@@ -126,4 +138,7 @@ def facts_of(node: Node) -> NodeFacts:
         amounts=amounts,
         taints=node.spec.taints,
         ports=ports_in_use(node),
+        images=frozenset(
+            (name, one.size_bytes) for one in node.status.images for name in one.names
+        ),
     )

@@ -1,5 +1,8 @@
 """Where a pod goes: round robin over the best nodes that pass every filter, or all reasons.
 
+Which nodes are best is a matter of the pod's profile; by default all are equal but for taints that
+it does not bear and preferences of its own.
+
 Round robin is exact: of the nodes that pass with the highest score, the first after the one chosen
 last, in the order of names; behind the last name comes the first. On equal nodes no one is ever two
 pods ahead of another. After a restart the round goes on from the node of the pod bound last.
@@ -17,7 +20,7 @@ from cubernetes.api.core.podspec.placement.nodes import named_nodes
 from cubernetes.scheduling.nodeinfo import NodeInfo, PodRequests
 from cubernetes.scheduling.peers.neighbour import ALONE, NO_RULES, Neighbour
 from cubernetes.scheduling.plugin import SCORE_MAX, Asked, Filter, PeerFilter, Refused, Score
-from cubernetes.scheduling.registry import FILTERS, PEER_FILTERS, PEER_SCORES, SCORES
+from cubernetes.scheduling.registry import DEFAULT_SCORES, FILTERS, PEER_FILTERS, PEER_SCORES
 from cubernetes.scheduling.snapshot import Snapshot
 
 NAMED_NODES = 10  # so many nodes are told one by one; more are told by reason
@@ -67,7 +70,7 @@ def place(  # noqa: PLR0913  tests exchange the rules
     snapshot: Snapshot,
     cursor: str,
     filters: Sequence[Filter] = FILTERS,
-    scores: Sequence[Score] = SCORES,
+    scores: Sequence[Score] = DEFAULT_SCORES,
     neighbour: Neighbour = ALONE,
     nominated: str = "",
 ) -> Verdict:
@@ -117,7 +120,7 @@ class Search:
         snapshot: Snapshot,
         neighbour: Neighbour = ALONE,
         filters: Sequence[Filter] = FILTERS,
-        scores: Sequence[Score] = SCORES,
+        scores: Sequence[Score] = DEFAULT_SCORES,
     ) -> None:
         self._requests, self._snapshot, self._neighbour = requests, snapshot, neighbour
         self._filters, self._scores = filters, scores

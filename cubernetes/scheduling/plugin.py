@@ -53,6 +53,7 @@ class News(Flag):
     TAINTS = auto()
     AMOUNTS = auto()  # what it has of resources, the number of pods included
     PORTS = auto()  # those of its own programs
+    IMAGES = auto()  # those that it has
     PODS = auto()  # a pod has left
     NAMESPACES = auto()  # namespaces have other labels
     COMPANY = auto()  # a pod has come or left, where rules about pods are in use
@@ -135,6 +136,7 @@ NEWS_OF_FACTS: Mapping[News, Callable[[NodeFacts], object]] = {
     News.TAINTS: lambda facts: facts.taints,
     News.AMOUNTS: lambda facts: (facts.amounts, facts.pod_count),
     News.PORTS: lambda facts: facts.ports,
+    News.IMAGES: lambda facts: facts.images,
 }
 
 

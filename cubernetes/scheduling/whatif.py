@@ -18,10 +18,11 @@ from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.api.quantities import Quantity
 from cubernetes.api.storage.storageclass import StorageClass
 from cubernetes.scheduling.claims import StillStorage, needs_of
-from cubernetes.scheduling.nodeinfo import NodeFacts, facts_of, requests_of
+from cubernetes.scheduling.nodeinfo import NodeFacts, facts_of, images_of, requests_of
 from cubernetes.scheduling.peers.neighbour import neighbour_of
 from cubernetes.scheduling.plan import Placement, Search, cursor_of, place
 from cubernetes.scheduling.preempt import Preemptor, preemption
+from cubernetes.scheduling.registry import PROFILES, ROUND_ROBIN, weighted
 from cubernetes.scheduling.snapshot import Snapshot
 from cubernetes.scheduling.standing import standing_of
 
@@ -94,9 +95,11 @@ def answer(cluster: Cluster, pod: Pod, suppositions: Iterable[str] = ()) -> Answ
     needs = needs_of(pod, storage)
     if needs.held:
         return Answer("", (), (Refusing("volumes", needs.held, tuple(sorted(facts))),))
-    requests, neighbour = requests_of(pod)._replace(volumes=needs.volumes), neighbour_of(pod)
+    requests = requests_of(pod)._replace(volumes=needs.volumes, images=images_of(pod))
+    neighbour = neighbour_of(pod)
     cursor = cursor_of(cluster.pods)
-    verdict = place(requests, snapshot, cursor, neighbour=neighbour)
+    scores = weighted(PROFILES.get(pod.spec.scheduler_name, ROUND_ROBIN))
+    verdict = place(requests, snapshot, cursor, scores=scores, neighbour=neighbour)
     search = Search(requests, snapshot, neighbour)
     by_reason: dict[tuple[str, str], list[str]] = {}
     passing = []

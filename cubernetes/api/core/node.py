@@ -1,8 +1,8 @@
 """Node: a machine that runs pods, as its kubelet reports it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -122,6 +122,17 @@ class DaemonEndpoints(Model):
     kubelet_endpoint: DaemonEndpoint = msgspec.field(default_factory=DaemonEndpoint)
 
 
+class ContainerImage(Model):
+    """An image that a node has.
+
+    names: by which pods may name it: with its tags, and with its digest.
+    size_bytes: how much of the disk it takes.
+    """
+
+    names: tuple[str, ...] = ()
+    size_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
 class NodeStatus(Model):
     """A machine as its kubelet finds it.
 
@@ -132,7 +143,8 @@ class NodeStatus(Model):
     addresses: where it is reached.
     daemon_endpoints: where its programs listen.
     node_info: what runs there.
-    images: kept for clients that send it.
+    images: which images it has, the largest ones: a profile with image locality prefers nodes that
+        have those of a pod.
     """
 
     capacity: Amounts = msgspec.field(default_factory=dict)
@@ -141,7 +153,7 @@ class NodeStatus(Model):
     addresses: tuple[NodeAddress, ...] = ()
     daemon_endpoints: DaemonEndpoints = msgspec.field(default_factory=DaemonEndpoints)
     node_info: NodeSystemInfo = msgspec.field(default_factory=NodeSystemInfo)
-    images: tuple[Mapping[str, Any], ...] = ()
+    images: tuple[ContainerImage, ...] = ()
 
 
 def is_ready(node: "Node") -> bool:

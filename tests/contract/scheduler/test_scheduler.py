@@ -383,7 +383,7 @@ async def test_a_restart_goes_on_where_the_round_was() -> None:
         await place.add_pod("p0")
         await place.until(all_bound)
         settings = SchedulerSettings(
-            client=ClientSettings(servers=(), ca=""), scheduler_name="second", lease=""
+            client=ClientSettings(servers=(), ca=""), profiles={"second": {}}, lease=""
         )
         again = asyncio.create_task(run(settings, Env(), place.scheduler))
         await place.add_pod("p1", PodSpec(containers=(a_container(),), scheduler_name="second"))

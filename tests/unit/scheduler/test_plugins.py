@@ -48,7 +48,13 @@ CHOSEN = VolumeNeed(is_free=True, free=(FreeVolume("a", ON_SSD),))
 # Two values of everything that a pod may request and that a node may be.
 REQUESTS = [
     PodRequests(
-        amounts, ports, selector, tolerations, affinity, (THEIRS, CHOSEN) if affinity else ()
+        amounts,
+        ports,
+        selector,
+        tolerations,
+        affinity,
+        (THEIRS, CHOSEN) if affinity else (),
+        ("web:1",) if ports else (),
     )
     for amounts, ports, selector, tolerations, affinity in product(
         [(), (("cpu", 500), ("example.com/gpu", 1))],
@@ -66,11 +72,15 @@ VALUES: Mapping[str, Sequence[Any]] = {
     "pod_count": [1, 3],
     "taints": [(), (SPOT, SLOW)],
     "ports": [(), (WEB,)],
+    "images": [frozenset(), frozenset({("web:1", 1 << 29)})],
 }
+# No filter looks at images: they are not combined with everything else.
+COMBINED = [name for name in VALUES if name != "images"]
 FACTS = [
-    NodeFacts("n1", **dict(zip(VALUES, values, strict=True)))
-    for values in product(*VALUES.values())
+    NodeFacts("n1", **dict(zip(COMBINED, values, strict=True)))
+    for values in product(*(VALUES[name] for name in COMBINED))
 ]
+FACTS.append(FACTS[-1]._replace(images=VALUES["images"][1]))
 PODS = [[], REQUESTS[-1:], REQUESTS[-1:] * 2]
 
 
@@ -149,7 +159,7 @@ def test_a_filter_that_breaks_the_law_is_caught_and_the_sentence_named(
     assert {law_broken(rule, case) for case in CASES} - {""} == {sentence}
 
 
-@pytest.mark.parametrize("rule", SCORES, ids=lambda one: one.rates.__name__)
+@pytest.mark.parametrize("rule", SCORES.values(), ids=lambda one: one.rates.__name__)
 def test_every_score_is_within_its_bounds_and_of_its_arguments_only(rule: Score) -> None:
     for requests, facts, pods in product(REQUESTS, FACTS, PODS):
         rated = [rule.rates(requests, NodeInfo(facts, usage_of(pods))) for _ in range(2)]
