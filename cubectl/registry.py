@@ -179,6 +179,12 @@ def _version() -> Verb:
     return version.VERB
 
 
+def _gateway() -> Verb:
+    from cubectl.roads import gateway
+
+    return gateway.VERB
+
+
 def _function() -> Verb:
     from cubectl.functions import function
 
@@ -266,6 +272,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("drain", "make a node empty, as far as budgets allow", _drain),
     Entry("why", "tell what each node says to a pod, and what would be", _why),
     Entry("wait", "return when objects are as asked", _wait),
+    Entry("gateway", "show roads, take pods out of them and back, export them", _gateway),
     Entry("function", "deploy, call and list functions, and read their logs", _function),
     Entry("label", "set labels", _label),
     Entry("annotate", "set annotations", _annotate),

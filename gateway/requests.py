@@ -14,6 +14,7 @@ import msgspec
 
 from cubernetes.host.env import Env
 from cubernetes.host.metrics import Metrics
+from gateway.rates import Road, Tally
 
 SOCKET = "log.sock"
 # Of nginx's: a line is at most 2 KiB in its syslog.
@@ -70,7 +71,7 @@ class RequestCounts:
         self._unread = metrics.counter(
             "cube_gateway_log_unread_total", "Lines of nginx's log that could not be read."
         )
-        self._roads: set[tuple[str, str, str]] = set()
+        self.tallies: dict[Road, Tally] = {}
 
     def count(self, datagram: bytes) -> None:
         """Count one request."""
@@ -79,10 +80,13 @@ class RequestCounts:
             self._unread.inc()
             return
         road = (line.host, line.path, line.service)
-        if road not in self._roads:
-            if len(self._roads) >= ROADS_MAX:
-                road = OTHERS
-            self._roads.add(road)
+        if road not in self.tallies and len(self.tallies) >= ROADS_MAX:
+            road = OTHERS
+        then = self.tallies.get(road, Tally())
+        is_failed = line.status >= 500
+        self.tallies[road] = Tally(
+            then.requests + 1, then.failed_count + is_failed, then.spent_s + line.s
+        )
         self._requests.labels(*road, f"{line.status // 100}xx").inc()
         self._seconds.labels(*road).observe(line.s)
 

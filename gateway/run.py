@@ -21,7 +21,7 @@ from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object, Ref
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.networking.ingressclass import IngressClass
-from cubernetes.api.roads import roads_of
+from cubernetes.api.roads import RATES, roads_of
 from cubernetes.client.acknowledger import Acknowledger
 from cubernetes.client.cache import Newest
 from cubernetes.client.connect import connect
@@ -42,6 +42,7 @@ from gateway.nginx.process import ConfigurationRefused, NginxTrouble
 from gateway.nginx.quoting import Unquotable
 from gateway.nginx.text import Configuration, Facts, configuration_for, guilty
 from gateway.nginx.tree import Tree
+from gateway.rates import rates_between
 from gateway.requests import RequestCounts, read_log
 from gateway.roads.compile import authorities_of, model_for, secrets_of
 from gateway.roads.model import Model, SecretRef
@@ -176,6 +177,7 @@ class Gateway:
             read = partial(read_log, folder, gid, self._requests, self._env)
             tasks.create_task(supervised("log", read, self._env))
             tasks.create_task(self._road.run())
+            tasks.create_task(supervised("rates", self._report_rates, self._env))
             tasks.create_task(self._keep())
 
     async def _keep(self) -> None:
@@ -195,6 +197,15 @@ class Gateway:
             self._road.acknowledge(revision)
             await self._env.clock.sleep(self._pause_s)
             await wait_until(self._changed, self._settings.check_interval_s)
+
+    async def _report_rates(self) -> None:
+        """Have the Lease say every few seconds what roads were asked for since the last time."""
+        before, at_s = dict(self._requests.tallies), self._env.clock.monotonic()
+        while True:
+            await self._env.clock.sleep(self._settings.rates_interval_s)
+            after, now_s = dict(self._requests.tallies), self._env.clock.monotonic()
+            self._road.note(RATES, rates_between(before, after, now_s - at_s))
+            before, at_s = after, now_s
 
     async def _synced(self, informer: Informer[Any]) -> None:
         """Wait until a kind is known; look after the container meanwhile."""

@@ -30,6 +30,8 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
     look_interval_s: float = 0.05
     # How often the container is looked at, and started again.
     check_interval_s: float = 4.0
+    # How often the gateway's Lease says what roads are asked for.
+    rates_interval_s: float = 10.0
     # How long the workers of before may take to end what they have begun.
     drain_s: int = 60
     # /metrics and /livez on the loopback; 0 serves none.

@@ -18,6 +18,10 @@ from cubernetes.api.networking.urls import WILDCARD, decoded, host_problem, path
 # How Ingresses named their class before there was a field for it.
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 EVERY_HOST = ""
+# Of a Service: the pods behind it that gateways lead nobody to, by name, with commas between them.
+DRAINED = "gateway.cubernetes.io/drained"
+# Of a gateway's Lease: the roads that were asked for most lately, and how often.
+RATES = "gateway.cubernetes.io/rates"
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -92,6 +96,11 @@ def roads_of(
             refused[one.ref] = tuple(whys)
     roads = tuple(held[place] for place in sorted(held))
     return Roads(roads, refused, _tls_of(roads, sorted(claimants, key=_age)))
+
+
+def drained_of(annotations: Mapping[str, str]) -> frozenset[str]:
+    """Return the pods of a Service that gateways lead nobody to."""
+    return frozenset(annotations.get(DRAINED, "").split(",")) - {""}
 
 
 def own_classes(classes: Iterable[IngressClass]) -> frozenset[str]:

@@ -39,12 +39,19 @@ class Acknowledger:
         self._program, self._node = program, node
         self._lease: Lease | None = None  # as the API has it, as far as known
         self._applied = 0
+        self._notes: dict[str, str] = {}
         self._due = asyncio.Event()
 
     def acknowledge(self, revision: int) -> None:
         """Say that callers are led by this revision from now on; nothing waits."""
         if revision != self._applied:
             self._applied = revision
+            self._due.set()
+
+    def note(self, key: str, value: str) -> None:
+        """Have the Lease say something beside, by an annotation; nothing waits."""
+        if self._notes.get(key, "") != value:
+            self._notes[key] = value
             self._due.set()
 
     async def claim(self) -> None:
@@ -83,9 +90,12 @@ class Acknowledger:
         async with asyncio.timeout(WRITE_DEADLINE_S):
             if self._lease is None:
                 self._lease = await self._found()
-            if self._applied and applied_revision(self._lease) != self._applied:
+            known = self._lease.metadata.annotations
+            is_noted = all(known.get(key, "") == self._notes[key] for key in self._notes)
+            is_applied = applied_revision(self._lease) == self._applied
+            if self._applied and not (is_applied and is_noted):
                 now = self._env.clock.now()
-                wanted = acknowledged(self._lease, self._applied, now)
+                wanted = acknowledged(self._lease, self._applied, now, self._notes)
                 self._lease = await self._client.update(wanted)
 
     async def _found(self) -> Lease:

@@ -207,7 +207,8 @@ def _upstream(one: Upstream) -> Iterator[Line]:
         # Whether an endpoint serves its readiness says. nginx would leave one out for a while that
         # failed once, and answers 502 where it has left out all.
         passive = passive_words(one.balancing) if one.balancing is not None else ""
-        yield Line(f"    server {server.address}:{server.port}{passive};")
+        drain = " drain" if server.is_drained else ""
+        yield Line(f"    server {server.address}:{server.port}{passive}{drain};")
     # nginx else keeps a connection whose answer does not announce its end, whatever it asked for:
     # a request on one that the service closes meanwhile is lost.
     yield Line("    keepalive 0;")

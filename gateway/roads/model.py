@@ -19,14 +19,15 @@ class SecretRef(NamedTuple):
 
 
 class Server(NamedTuple):
-    """Where requests are sent to."""
+    """Where requests are sent to. is_drained: sessions that have begun there alone."""
 
     address: str
     port: int
+    is_drained: bool = False
 
 
 class Upstream(NamedTuple):
-    """A port of a service: its cluster IP, or its endpoints where a policy balances.
+    """A port of a service: its cluster IP, or its endpoints where a policy balances or one is out.
 
     name is unique, and safe in any configuration. owner is the policy, where it is for one.
     """

@@ -7,6 +7,7 @@ road are led as the slices stood at that revision, or later. A road has its Leas
 leads anybody until it leads nobody any more. The Lease goes with its Node.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from cubernetes.api.coordination.lease import Lease, LeaseSpec
@@ -63,8 +64,10 @@ def road_lease(program: str, node: Node, revision: int, now: datetime) -> Lease:
     return Lease(metadata=meta, spec=replaced(spec, renew_time=now))
 
 
-def acknowledged(lease: Lease, revision: int, now: datetime) -> Lease:
-    """Return the Lease as it says that a revision is in force."""
-    notes = {**lease.metadata.annotations, APPLIED: str(revision)}
+def acknowledged(
+    lease: Lease, revision: int, now: datetime, more: Mapping[str, str] | None = None
+) -> Lease:
+    """Return the Lease as it says that a revision is in force, and more beside."""
+    notes = {**lease.metadata.annotations, APPLIED: str(revision), **(more or {})}
     meta = replaced(lease.metadata, annotations=notes)
     return replaced(lease, metadata=meta, spec=replaced(lease.spec, renew_time=now))

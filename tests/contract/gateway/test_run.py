@@ -1,7 +1,9 @@
 """The gateway's loop against the real API server, with an nginx of paper."""
 
 import asyncio
+import json
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.errors import Forbidden, NotFound
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.networking.ingress import Ingress
+from cubernetes.api.roads import RATES
 from cubernetes.client.cache import revision_of
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.outcome import Unreachable
@@ -32,6 +35,7 @@ from cuberoot.program import Identity as Subject
 from gateway.nginx.driver import Driver
 from gateway.nginx.process import ConfigurationRefused
 from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE, TLS
+from gateway.requests import SOCKET
 from gateway.run import COMPILE_PAUSE_S_MAX, COMPILE_SHARE, Gateway, tree_of, turn_pause_s
 from gateway.settings import GatewaySettings
 from tests.direct import DirectTransport
@@ -107,6 +111,7 @@ class Running:
             workers_gid=os.getgid(),
             reload_interval_s=0.01,
             check_interval_s=0.05,
+            rates_interval_s=0.05,
         )
         self.nginx = PaperNginx(self.settings)
         self.admin = Client(DirectTransport(server), env)
@@ -376,3 +381,24 @@ async def test_authorities_that_a_policy_names_are_read_and_followed(running: Ru
         return other in found and authority not in found
 
     await until(is_followed)
+
+
+async def test_what_roads_are_asked_for_is_told_by_the_gateways_lease(running: Running) -> None:
+    running.begin()
+    await running.admin.create(fresh(a_dns("d", "a.example", "/ web")))
+    await until_served(running, '"a.example"')
+    place = str(Path(running.settings.run) / SOCKET)
+    row = {"host": "a.example", "path": "/", "service": "default/web:80", "status": 502, "s": 0.5}
+    said = b"<190>nginx: " + json.dumps(row).encode()
+
+    async def is_told() -> bool:
+        # Again and again: the span of a report may end between two of them.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nginx:
+            nginx.sendto(said, place)
+        lease = await running.admin.get(Lease, "gateway-n1", ROAD_NAMESPACE)
+        told = json.loads(lease.metadata.annotations.get(RATES, "") or "[]")
+        return [(row[:3], row[3] == row[4] > 0, row[5]) for row in told] == [
+            (["a.example", "/", "default/web:80"], True, 500.0)
+        ]
+
+    await until(is_told)
