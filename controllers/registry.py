@@ -12,6 +12,7 @@ from controllers.cleanup.namespaces import Namespaces
 from controllers.deployments.contents import ContentRestarts
 from controllers.deployments.deployments import Deployments
 from controllers.disruption.budgets import Budgets
+from controllers.disruption.rebalance import Rebalance
 from controllers.endpoints import Endpoints
 from controllers.jobs.cronjobs import CronJobs
 from controllers.jobs.jobs import Jobs
@@ -56,6 +57,7 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: StatefulSets(),
     lambda _: DaemonSets(),
     lambda _: Budgets(),
+    lambda settings: Rebalance(settings.rebalance_steady_s),
     lambda _: Quotas(),
     lambda _: HorizontalPodAutoscalers(),
     lambda _: AutoScalers(),

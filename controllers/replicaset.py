@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from controllers import refusals
 from controllers.availability import is_active, is_led_past, unavailable_s
+from controllers.disruption.moving import destination, drawn_to, moving
 from controllers.naming import NUMBER, child_name, number_in
 from controllers.owners import adopted_by, disowned, is_managed_by
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
@@ -91,7 +92,10 @@ class ReplicaSets:
             return
         claim = claim_of(wanted, view)
         since = self._looked(key, claim, now)
-        extra_count = len(claim.active) - wanted.spec.replicas
+        wanted_count = wanted.spec.replicas
+        # One that is to move stays until there are as many as wanted beside it.
+        wanted_count += len(moving(claim.active)) if wanted_count else 0
+        extra_count = len(claim.active) - wanted_count
         yield from _status_of(wanted, claim.active, now, is_settled=extra_count == 0)
         for pod in claim.released:
             yield disowned(pod, wanted.metadata.uid)
@@ -99,11 +103,11 @@ class ReplicaSets:
             yield adopted_by(pod, wanted)
         ended, held_s = _settled(claim.finished, since, now)
         held_count = len(claim.finished) - len(ended)
-        missing_count = wanted.spec.replicas - len(claim.active) - held_count
+        missing_count = wanted_count - len(claim.active) - held_count
         yield from _made(wanted, claim, view, min(missing_count, BURST))
         for pod in ended[:BURST]:
             yield Delete(Pod, pod.ref, pod.metadata.uid)
-        for pod in surplus(claim.active, wanted.spec.replicas)[:BURST]:
+        for pod in surplus(claim.active, wanted_count)[:BURST]:
             yield Delete(Pod, pod.ref, pod.metadata.uid)
             yield Record(wanted, "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
         if held_s > 0:
@@ -194,9 +198,10 @@ def _ready_since_s(pod: Pod) -> float:
     return at.timestamp() if at is not None else 0.0
 
 
-def pod_made(wanted: ReplicaSet, number: int) -> Pod:
-    """Return the pod of that number, as the template has it."""
+def pod_made(wanted: ReplicaSet, number: int, towards: str = "") -> Pod:
+    """Return the pod of that number, as the template has it; towards: where it would rather be."""
     template = wanted.spec.template
+    spec = drawn_to(template.spec, towards) if towards else template.spec
     meta = ObjectMeta(
         name=child_name(wanted.metadata.name, wanted.metadata.uid, number),
         namespace=wanted.metadata.namespace,
@@ -204,14 +209,15 @@ def pod_made(wanted: ReplicaSet, number: int) -> Pod:
         annotations={**template.metadata.annotations, NUMBER: str(number)},
         owner_references=(wanted.owner_reference(),),
     )
-    return Pod(metadata=meta, spec=template.spec)
+    return Pod(metadata=meta, spec=spec)
 
 
 def _made(wanted: ReplicaSet, claim: Claim, view: View, count: int) -> Iterator[Action]:
     number = max((number_in(pod) for pod in claim.every), default=-1)
+    towards = next((destination(pod) for pod in moving(claim.active)), "")
     while count > 0:
         number += 1
-        pod = pod_made(wanted, number)
+        pod = pod_made(wanted, number, towards)
         # Somebody else's pod holds the name: 1 in 14 million, or an orphan of an earlier set.
         if view.get(Pod, pod.metadata.name, pod.metadata.namespace) is not None:
             continue

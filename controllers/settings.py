@@ -23,6 +23,8 @@ class ControllersSettings(Settings, frozen=True, kw_only=True):
     node_evict_bare_after_s: float = 300.0
     # Heard again for this long, it is ready again.
     node_steady_s: float = 4.0
+    # A node is ready for so long before pods of Deployments that allow it move there.
+    rebalance_steady_s: float = 60.0
     event_keep_s: float = 3600.0
     # So many finished pods stay in the cluster; beyond that the oldest go. 0: all stay.
     finished_pods_max: int = 12_500

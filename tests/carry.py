@@ -18,6 +18,7 @@ from cubernetes.reconcile.plan import (
     Bind,
     Create,
     Delete,
+    Evict,
     Finalize,
     Patch,
     Planner,
@@ -130,6 +131,9 @@ class World:
                 self._delete(action)
             case Bind():
                 self._bind(action)
+            case Evict(ref, uid):
+                # No budget is here that could refuse it.
+                self._delete(Delete(Pod, ref, uid))
             case Record():
                 self.records.append(action)
 

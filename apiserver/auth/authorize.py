@@ -97,6 +97,8 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         # Garbage goes, whatever its kind; owner references and finalizers are patched away.
         Rule(REMOVE | CHANGE, ("*",)),
         Rule(CHANGE, ("*/status", "namespaces/finalize")),
+        # Pods that move to another node go as far as their budgets allow.
+        Rule(frozenset({"create"}), ("pods/eviction",)),
         # One is kept of an AutoScaler's template.
         Rule(frozenset({"create"}), ("deployments",)),
         Rule(

@@ -283,12 +283,18 @@ class Client:
         request = self._request("POST", path, body=codec.encode(binding))
         await self._caller.call(request, settle)
 
-    async def evict(self, name: str, namespace: str, *, grace_s: int | None = None) -> None:
+    async def evict(
+        self, name: str, namespace: str, *, uid: str = "", grace_s: int | None = None
+    ) -> None:
         """Ask for the deletion of a pod, if its disruption budget allows it.
 
-        Raises: NotFound; TooManyRequests: the budget does not allow it now.
+        uid, where given, is the incarnation that is meant.
+
+        Raises: NotFound; Conflict: another one has the name; TooManyRequests: the budget does not
+        allow it now.
         """
-        options = DeleteOptions(grace_period_seconds=grace_s)
+        meant = Preconditions(uid=uid) if uid else None
+        options = DeleteOptions(grace_period_seconds=grace_s, preconditions=meant)
         meta = ObjectMeta(name=name, namespace=namespace)
         eviction = Eviction(metadata=meta, delete_options=options)
         path = path_of(Pod.resource, namespace, name, "eviction")

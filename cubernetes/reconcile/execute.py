@@ -23,6 +23,7 @@ from cubernetes.reconcile.plan import (
     Bind,
     Create,
     Delete,
+    Evict,
     Finalize,
     Patch,
     Record,
@@ -77,8 +78,9 @@ class Executor:
                 await self._replace(action)
             case Patch():
                 await self._patch(action)
-            case Delete():
-                await self._delete(action)
+            case Delete() | Evict():
+                remove = self._delete(action) if isinstance(action, Delete) else self._evict(action)
+                await remove
             case Bind():
                 await self._bind(action)
             case Record():
@@ -160,6 +162,19 @@ class Executor:
             state = Outdated(ref, delete.uid, version, answered_at or 2**62)
             self._barrier.outdated(delete.kind, state)
 
+    async def _evict(self, evict: Evict) -> None:
+        ref = evict.ref
+        seen = self._barrier.seen(Pod, ref)
+        try:
+            await self._client.evict(ref.name, ref.namespace, uid=evict.uid)
+            log.info("evicted", object=ref, cause=cause_of(evict.uid))
+        except (NotFound, Conflict):
+            # It is gone, or another incarnation has the name: the view will show it.
+            self._barrier.doubted(Pod, ref)
+            return
+        if seen is not None and seen.metadata.uid == evict.uid:
+            self._barrier.outdated(Pod, Outdated(ref, evict.uid, seen.metadata.resource_version))
+
     async def _bind(self, bind: Bind) -> None:
         ref = bind.ref
         seen = self._barrier.seen(Pod, ref)
@@ -177,7 +192,7 @@ def _target(action: Action) -> tuple[type[Object], Ref] | None:
             return type(one), one.ref
         case Patch(kind, ref) | Delete(kind, ref):
             return kind, ref
-        case Bind(ref):
+        case Bind(ref) | Evict(ref):
             return Pod, ref
         case _:
             return None

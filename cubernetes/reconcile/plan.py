@@ -93,6 +93,14 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class Evict:
+    """Delete the pod `ref`, incarnation `uid`, if its disruption budget allows it."""
+
+    ref: Ref
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Tell people what happened to an object: an Event. The same again counts up, at most.
 
@@ -114,7 +122,16 @@ class RequeueAfter:
 
 
 type Action = (
-    Create | Update | UpdateStatus | Patch | Delete | Finalize | Bind | Record | RequeueAfter
+    Create
+    | Update
+    | UpdateStatus
+    | Patch
+    | Delete
+    | Finalize
+    | Bind
+    | Evict
+    | Record
+    | RequeueAfter
 )
 
 

@@ -5,14 +5,17 @@ No pod is lost here but by evictions, so the number of healthy pods must hold at
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 
 import pytest
 
+from controllers.disruption.rebalance import ALLOWED
 from cubernetes.api.core.pod import Pod, is_ready
 from cubernetes.api.errors import NotFound, TooManyRequests
-from cubernetes.api.meta import ObjectMeta
+from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.policy.poddisruptionbudget import (
     PodDisruptionBudget,
     PodDisruptionBudgetSpec,
@@ -20,8 +23,8 @@ from cubernetes.api.policy.poddisruptionbudget import (
 from cubernetes.api.selectors import LabelSelector
 from cubernetes.client.rest import Client
 from tests.contract.workloads.tended import a_tended_cluster
-from tests.contract.workloads.test_controllers import fresh, until
-from tests.given import WEB, a_replicaset
+from tests.contract.workloads.test_controllers import fresh, join, until
+from tests.given import WEB, a_deployment, a_replicaset
 
 REPLICAS, STAY = 5, 3
 EVICTED_MIN = 12
@@ -54,6 +57,32 @@ async def test_drains_at_once_never_leave_fewer_than_must_stay(client: Client) -
     assert sum(evicted) >= EVICTED_MIN
     assert STAY <= min(low) < REPLICAS
     await until(is_whole)
+
+
+async def test_pods_move_to_a_node_that_has_joined_and_all_serve_meanwhile(
+    client: Client,
+) -> None:
+    wanted = a_deployment(replicas=REPLICAS)
+    meta = ObjectMeta(name="web", namespace="default", annotations={ALLOWED: "true"})
+    await client.create(replaced(wanted, metadata=meta))
+    spec = PodDisruptionBudgetSpec(min_available=REPLICAS, selector=LabelSelector(match_labels=WEB))
+    budget = ObjectMeta(name="web", namespace="default")
+    await client.create(PodDisruptionBudget(metadata=budget, spec=spec))
+
+    async def on(*counts: int) -> bool:
+        pods = (await client.list(Pod, "default")).items
+        found = Counter(pod.spec.node_name for pod in pods if is_ready(pod))
+        return len(pods) == REPLICAS and sorted(found.values()) == sorted(counts)
+
+    await until(partial(on, REPLICAS))
+    low: list[int] = []
+    seen = asyncio.create_task(_least_healthy(client, low))
+    await join(client, "n2", cpu="64")
+    await until(partial(on, 2, 3))
+    assert not seen.done(), seen
+    seen.cancel()
+    await asyncio.wait([seen])
+    assert min(low) >= REPLICAS
 
 
 async def _drain(client: Client, chance: random.Random) -> int:
