@@ -14,8 +14,9 @@ from apiserver.call import Checks, Handler, Policy, Route
 from apiserver.enrolment import joining
 from apiserver.strategies.registry import STRATEGIES, Strategies, strategy_of
 from apiserver.subresources.registry import parameters_of, refused_of, subresources_of
+from apiserver.uses import custom
 from apiserver.uses import metrics as uses
-from apiserver.uses.targets import targets
+from apiserver.uses.targets import pod_targets, targets
 from apiserver.verbs import delete, read
 from apiserver.verbs import write as writing
 from apiserver.verbs.worded import handlers_of
@@ -48,7 +49,7 @@ class Routes:
     """The table as a tree, and what Kubernetes says of a path that is not in it."""
 
     def __init__(self, table: Iterable[Route]) -> None:
-        self._tree = http.Routes(_checked(table), names.is_subdomain)
+        self._tree = http.Routes(_checked(table), names.is_subdomain, custom.NAMES)
 
     def match(self, method: str, path: str) -> Match:
         """Return the route of a request; a slash at the end matters to the deletion of many.
@@ -119,11 +120,14 @@ def _about_the_server(kinds: Sequence[type[Object]], documents: Documents) -> It
         yield Route("GET", path, "get", health.livez, Policy.OPEN)
     yield Route("GET", "/readyz", "get", health.readyz, Policy.OPEN)
     yield Route("GET", "/metrics", "get", counts.metrics, Policy.ROLE, resource="metrics")
-    yield Route("GET", "/metrics/targets", "get", targets, Policy.ROLE, resource="metrics")
+    for path, found in (("/metrics/targets", targets), ("/metrics/targets/pods", pod_targets)):
+        yield Route("GET", path, "get", found, Policy.ROLE, resource="metrics")
     yield Route("GET", "/version", "get", discovery.version, Policy.OPEN)
     yield Route("GET", "/cluster-info", "get", joining.cluster_info, Policy.OPEN)
     yield Route("GET", "/api", "get", discovery.versions, Policy.KNOWN)
-    yield Route("GET", "/apis", "get", discovery.groups_of(kinds), Policy.KNOWN)
+    groups_of = discovery.groups_of(kinds, custom.groups)
+    yield Route("GET", "/apis", "get", groups_of, Policy.KNOWN)
+    yield from custom.routes()
     yield Route("GET", "/openapi/v3", "get", documents.index, Policy.KNOWN)
     yield Route("GET", "/openapi/v2", "get", documents.swagger, Policy.KNOWN)
     groups = {kind.resource.root: kind.resource for kind in kinds}

@@ -17,6 +17,7 @@ from apiserver.storage.store import Store, Unavailable
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log, log_to_file
 from cubernetes.host.timing.backoff import backoff_s
+from cubernetes.reconcile.tsdbsource import metric_source
 
 log = Log(__name__)
 
@@ -35,7 +36,10 @@ async def run(settings: Settings, env: Env) -> None:
             logs = kubelets
         state = Path(settings.state) if settings.state else None
         mark = RevisionMark(state, env.clock, env.blocking)
-        server = ApiServer(store, env, settings, logs=logs, signer=authority(settings, env))
+        samples = await stack.enter_async_context(metric_source(settings.metrics_url))
+        server = ApiServer(
+            store, env, settings, logs=logs, signer=authority(settings, env), samples=samples
+        )
         app = App(server, settings)
         # Listening comes first: until the store is loaded the answer is «starting», not silence.
         await app.start()

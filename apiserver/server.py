@@ -69,6 +69,7 @@ from cubernetes.host.web.messages import (
     Response,
     Unread,
 )
+from cubernetes.reconcile.readings import MetricSource
 
 # The code that other servers write for it too; no client ever sees it.
 CLIENT_GONE = 499
@@ -81,7 +82,7 @@ log = Log(__name__)
 class ApiServer:
     """Answers requests over a store. `start` loads the store and returns once it can serve."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is a part of the world that tests put another in place of
         self,
         store: Store,
         env: Env,
@@ -89,6 +90,7 @@ class ApiServer:
         *,
         logs: KubeletLogs | None = None,
         signer: Signer | None = None,
+        samples: MetricSource | None = None,
         kinds: Kinds = KINDS,
     ) -> None:
         limits = settings.limits
@@ -110,7 +112,17 @@ class ApiServer:
         )
         room = Room(limits)
         self.backend = Backend(
-            store, mirror, transactions, self.watchers, env, settings, room, sessions, logs, signer
+            store,
+            mirror,
+            transactions,
+            self.watchers,
+            env,
+            settings,
+            room,
+            sessions,
+            logs,
+            signer,
+            samples,
         )
         self._request_ids = requestids.RequestIds(env.rng.uuid())
         self._routes = Routes(table(kinds))

@@ -84,4 +84,7 @@ class Settings(SettingsBase, frozen=True, kw_only=True):
     cni_config: str = ""
     # Under which the names of services are; joining nodes are told it.
     cluster_domain: str = "cluster.local"
+    # Where a store with Prometheus' API answers custom.metrics.k8s.io and external.metrics.k8s.io,
+    # such as http://127.0.0.1:9090; empty: they are not answered.
+    metrics_url: str = ""
     limits: Limits = msgspec.field(default_factory=Limits)

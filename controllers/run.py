@@ -2,12 +2,12 @@
 
 from controllers.registry import CONTROLLERS
 from controllers.settings import ControllersSettings
-from controllers.sources.tsdb import metric_source
 from cubernetes.client.connect import connect
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.reconcile.lease import lead_alone
 from cubernetes.reconcile.run import LoopSettings, run_planners
+from cubernetes.reconcile.tsdbsource import metric_source
 
 
 async def run(settings: ControllersSettings, env: Env, client: Client | None = None) -> None:

@@ -42,6 +42,8 @@ class ScrapeJob(Settings, frozen=True, kw_only=True):
     http_sd_interval_s: float = 30.0
     honor_labels: bool = False
     honor_timestamps: bool = True
+    # Whether a target may send us to another address, which is then asked with our certificate.
+    follow_redirects: bool = True
     sample_limit: int = 100_000
     body_bytes: int = 32 * 2**20
     target_limit: int = 10_000

@@ -1,6 +1,6 @@
 """What a client asks first: the version, the groups, and the resources of each group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -39,11 +39,18 @@ async def versions(_: Backend, __: Call) -> Response:
     return Response(200, msgspec.json.encode(told))
 
 
-def groups_of(kinds: Sequence[type[Object]]) -> Handler:
-    """Return the handler that lists the groups of these kinds, less the core group."""
+def groups_of(
+    kinds: Sequence[type[Object]], others: Callable[[Backend], list[dict[str, object]]]
+) -> Handler:
+    """Return the handler that lists the groups of these kinds, less the core group, and others."""
     resources = {kind.resource.group: kind.resource for kind in kinds if kind.resource.group}
     groups = [_group(resource) for _, resource in sorted(resources.items())]
-    return _always({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+
+    async def answer(backend: Backend, _: Call) -> Response:
+        told = {"kind": "APIGroupList", "apiVersion": "v1", "groups": [*groups, *others(backend)]}
+        return Response(200, msgspec.json.encode(told))
+
+    return answer
 
 
 def group_of(resource: Resource) -> Handler:

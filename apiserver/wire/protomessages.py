@@ -330,11 +330,17 @@ HorizontalPodAutoscaler 1=metadata:ObjectMeta 2=spec:HorizontalPodAutoscalerSpec
 HorizontalPodAutoscalerSpec 1=scaleTargetRef:CrossVersionObjectReference 2=minReplicas:int?
   3=maxReplicas:int 4=metrics:[MetricSpec] 5=behavior:HorizontalPodAutoscalerBehavior
 CrossVersionObjectReference 1=kind 2=name 3=apiVersion
-MetricSpec 1=type 2=object:- 3=pods:- 4=resource:ResourceMetricSource 5=external:-
+MetricSpec 1=type 2=object:ObjectMetricSource 3=pods:PodsMetricSource
+  4=resource:ResourceMetricSource 5=external:ExternalMetricSource
   7=containerResource:ContainerResourceMetricSource
 ResourceMetricSource 1=name 2=target:MetricTarget
 ContainerResourceMetricSource 1=name 2=target:MetricTarget 3=container
-MetricTarget 1=type 2=value:- 3=averageValue:quantity 4=averageUtilization:int?
+PodsMetricSource 1=metric:MetricIdentifier 2=target:MetricTarget
+ObjectMetricSource 1=describedObject:CrossVersionObjectReference 2=target:MetricTarget
+  3=metric:MetricIdentifier
+ExternalMetricSource 1=metric:MetricIdentifier 2=target:MetricTarget
+MetricIdentifier 1=name 2=selector:LabelSelector
+MetricTarget 1=type 2=value:quantity 3=averageValue:quantity 4=averageUtilization:int?
 HorizontalPodAutoscalerBehavior 1=scaleUp:HPAScalingRules 2=scaleDown:HPAScalingRules
 HPAScalingRules 1=selectPolicy 2=policies:[HPAScalingPolicy] 3=stabilizationWindowSeconds:int?
   4=tolerance:quantity
@@ -342,11 +348,16 @@ HPAScalingPolicy 1=type 2=value:int 3=periodSeconds:int
 HorizontalPodAutoscalerStatus 1=observedGeneration:int? 2=lastScaleTime:time
   3=currentReplicas:int 4=desiredReplicas:int 5=currentMetrics:[MetricStatus]
   6=conditions:[HorizontalPodAutoscalerCondition]
-MetricStatus 1=type 2=object:- 3=pods:- 4=resource:ResourceMetricStatus 5=external:-
+MetricStatus 1=type 2=object:ObjectMetricStatus 3=pods:PodsMetricStatus
+  4=resource:ResourceMetricStatus 5=external:ExternalMetricStatus
   7=containerResource:ContainerResourceMetricStatus
 ResourceMetricStatus 1=name 2=current:MetricValueStatus
 ContainerResourceMetricStatus 1=name 2=current:MetricValueStatus 3=container
-MetricValueStatus 1=value:- 2=averageValue:quantity 3=averageUtilization:int?
+PodsMetricStatus 1=metric:MetricIdentifier 2=current:MetricValueStatus
+ObjectMetricStatus 1=metric:MetricIdentifier 2=current:MetricValueStatus
+  3=describedObject:CrossVersionObjectReference
+ExternalMetricStatus 1=metric:MetricIdentifier 2=current:MetricValueStatus
+MetricValueStatus 1=value:quantity 2=averageValue:quantity 3=averageUtilization:int?
 HorizontalPodAutoscalerCondition 1=type 2=status 3=lastTransitionTime:time 4=reason 5=message
 IngressClassParametersReference 1=apiGroup 2=kind 3=name 4=scope 5=namespace
 PodDisruptionBudget 1=metadata:ObjectMeta 2=spec:PodDisruptionBudgetSpec

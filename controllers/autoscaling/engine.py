@@ -47,11 +47,12 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """How many replicas a metric asks for. share and average: what it is now."""
+    """How many replicas a metric asks for. share, average and value (of all): what it is now."""
 
     replicas: int
     average: float
     share: int | None = None
+    value: float | None = None
 
 
 class NoProposal(NamedTuple):
@@ -90,6 +91,24 @@ def proposed(current: int, pods: Sequence[PodSample], goal: Goal) -> Proposal | 
     is_against = (again < 1.0 and wanted > current) or (again > 1.0 and wanted < current)
     is_held = goal.is_met(again) or is_turned or is_against
     return told if is_held else replace(told, replicas=wanted)
+
+
+def proposed_of_all(current: int, ready: int, value: float, goal: Goal) -> Proposal:
+    """Return how many replicas bring one number to the target: it falls as pods are added.
+
+    Where there are none, each target's worth of it asks for one.
+    """
+    ratio = value / goal.target
+    wanted = math.ceil(ratio * (ready if current else 1) - EDGE)
+    replicas = current if current and goal.is_met(ratio) else wanted
+    return Proposal(replicas, value / max(1, current), value=value)
+
+
+def proposed_of_each(current: int, value: float, goal: Goal) -> Proposal:
+    """Return how many replicas share one number, so that each has the target of it."""
+    is_met = bool(current) and goal.is_met(value / (goal.target * current))
+    wanted = math.ceil(value / goal.target - EDGE)
+    return Proposal(current if is_met else wanted, value / max(1, current))
 
 
 def _lacking(pods: Sequence[PodSample], ready: Mapping[str, float], goal: Goal) -> str:
@@ -227,6 +246,8 @@ def _limited(
     """Return the count within the steps and the bounds, and what has bounded it."""
     if steady > current:
         allowed = max(current, _reach(policy.up, current, 1, past.changes, now))
+        if not current and policy.up.select != "Disabled":
+            allowed = max(1, allowed)  # no percentage of nothing wakes a workload
         most = min(policy.maximum, allowed)
         if steady > most:
             return most, "ScaleUpLimit" if allowed < policy.maximum else "TooManyReplicas"

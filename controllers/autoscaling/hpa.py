@@ -5,7 +5,7 @@ holds. What is remembered (proposals and changes, for the windows) is forgotten 
 program: then the first round counts as if all before it had asked for what there is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -13,19 +13,19 @@ from typing import Any, cast
 from controllers.autoscaling.engine import (
     Goal,
     History,
-    NoProposal,
     Pace,
     Policy,
-    Proposal,
     Step,
     bounded,
     decided,
-    proposed,
 )
-from controllers.autoscaling.measured import (
-    pod_samples,
-    pods_that_count,
-    question_of,
+from controllers.autoscaling.measured import MILLI, pods_that_count
+from controllers.autoscaling.metrics import (
+    Workload,
+    name_of,
+    proposal_for,
+    question_for,
+    rules_in,
 )
 from controllers.autoscaling.targets import (
     LOOK_S,
@@ -36,11 +36,8 @@ from controllers.autoscaling.targets import (
     target_of,
 )
 from controllers.autoscaling.told import Outcome, Told, status_of
-from cubernetes.api.autoscaling.horizontalpodautoscaler import (
-    HorizontalPodAutoscaler,
-    MetricSpec,
-    MetricTarget,
-)
+from cubernetes.api.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
+from cubernetes.api.autoscaling.metrictypes import MetricTarget
 from cubernetes.api.autoscaling.scaling import (
     DOWN,
     DOWN_WINDOW_S,
@@ -49,6 +46,7 @@ from cubernetes.api.autoscaling.scaling import (
     HPAScalingRules,
     filled,
 )
+from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.resources import units
 from cubernetes.api.meta import Object, Ref, replaced
@@ -59,7 +57,7 @@ from cubernetes.reconcile.plan import (
     UpdateStatus,
     View,
 )
-from cubernetes.reconcile.readings import Absent, Table
+from cubernetes.reconcile.readings import Question
 
 TOLERANCE = 0.1
 
@@ -72,20 +70,24 @@ class HorizontalPodAutoscalers:
     told_at: dict[Ref, datetime] = field(default_factory=dict)
 
     name = "hpa"
-    kinds: tuple[type[Object], ...] = (HorizontalPodAutoscaler, Pod, *SCALED)
+    kinds: tuple[type[Object], ...] = (HorizontalPodAutoscaler, Pod, ConfigMap, *SCALED)
 
     def keys(self, changed: Object, view: View) -> Iterable[Ref]:
         """A workload concerns those that scale it; pods are looked at every few seconds anyway."""
         if isinstance(changed, HorizontalPodAutoscaler):
             return (changed.ref,)
-        if isinstance(changed, Pod):
+        if isinstance(changed, Pod | ConfigMap):
             return ()
         others = view.list(HorizontalPodAutoscaler, changed.metadata.namespace)
         return [one.ref for one in others if names_it(one.spec.scale_target_ref, changed)]
 
-    def asks(self, key: Ref, view: View) -> Sequence[Table]:
+    def asks(self, key: Ref, view: View) -> Sequence[Question]:
         found = view.get(HorizontalPodAutoscaler, key.name, key.namespace)
-        return [] if found is None else list(_questions(found).values())
+        if found is None:
+            return []
+        rules = rules_in(view)
+        asked = (question_for(spec, key.namespace, rules) for spec in found.spec.metrics)
+        return [one for one in asked if one is not None]
 
     def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:
         found = view.get(HorizontalPodAutoscaler, key.name, key.namespace)
@@ -132,7 +134,7 @@ class HorizontalPodAutoscalers:
     ) -> int | None:
         """Return how many replicas there should be; None: hold."""
         current, policy = cast(Any, target).spec.replicas, policy_of(found)
-        if current == 0:
+        if current == 0 and policy.minimum > 0:
             told.disabled()
             return None
         if current != bounded(policy, current):
@@ -179,8 +181,10 @@ def goal_of(target: MetricTarget, resource: str, found: HorizontalPodAutoscaler)
     below, above = _tolerance(behavior.scale_down), _tolerance(behavior.scale_up)
     if target.type == "Utilization":
         return Goal(float(target.average_utilization or 0), True, below, above)
-    value = units(resource, target.average_value) if target.average_value is not None else 1
-    return Goal(float(value), False, below, above)
+    value = target.value if target.type == "Value" else target.average_value
+    if resource:
+        return Goal(float(units(resource, value) if value is not None else 1), False, below, above)
+    return Goal(float(value.amount * MILLI) if value is not None else 1.0, False, below, above)
 
 
 def _pace(rules: HPAScalingRules, usual_s: int) -> Pace:
@@ -199,39 +203,19 @@ def _tolerance(rules: HPAScalingRules | None) -> float:
 
 
 def _outcomes(found: HorizontalPodAutoscaler, target: Object, view: View) -> list[Outcome]:
-    workload, namespace = cast(Any, target), target.metadata.namespace
-    pods = pods_that_count(view.list(Pod, namespace, workload.spec.selector.selector))
-    questions, outcomes = _questions(found), []
+    scaled, namespace = cast(Any, target), target.metadata.namespace
+    pods = pods_that_count(view.list(Pod, namespace, scaled.spec.selector.selector))
+    workload, rules = Workload(namespace, scaled.spec.replicas, pods), rules_in(view)
+    outcomes = []
     for spec in found.spec.metrics:
         source = spec.source
         if source is None:
             continue
-        goal = goal_of(source.target, source.name, found)
-        values = view.table(questions[source.name])
-        if isinstance(values, Absent):
-            result: Proposal | NoProposal = NoProposal(
-                f"unable to get metrics for resource {source.name}: {values.why}: {values.message}"
-            )
-        else:
-            samples = pod_samples(pods, values, source.name, spec.container)
-            result = proposed(workload.spec.replicas, samples, goal)
-        outcomes.append(Outcome(spec, result, _name(spec)))
+        goal = goal_of(source.target, getattr(source, "name", ""), found)
+        question = question_for(spec, namespace, rules)
+        result = proposal_for(spec, goal, workload, question, view)
+        outcomes.append(Outcome(spec, result, name_of(spec)))
     return outcomes
-
-
-def _name(spec: MetricSpec) -> str:
-    source = spec.source
-    if source is None:
-        return spec.type
-    of = f"{source.name} container resource" if spec.container else f"{source.name} resource"
-    return (
-        f"{of} utilization (percentage of request)" if (source.target.type == "Utilization") else of
-    )
-
-
-def _questions(found: HorizontalPodAutoscaler) -> Mapping[str, Table]:
-    resources = [spec.source.name for spec in found.spec.metrics if spec.source is not None]
-    return {one: question_of(one, found.metadata.namespace) for one in resources}
 
 
 def _rivals(found: HorizontalPodAutoscaler, view: View) -> list[str]:

@@ -61,7 +61,10 @@ def pod_samples(
 
 def amount_of(resource: str, number: float) -> Quantity:
     """Return milli-cores or bytes as they are written."""
-    return Quantity(f"{round(number)}m" if resource == "cpu" else str(round(number)))
+    whole = round(number)
+    if resource == "cpu" and whole % MILLI:
+        return Quantity(f"{whole}m")
+    return Quantity(str(whole // MILLI if resource == "cpu" else whole))
 
 
 def _sum(resource: str, parts: Sequence[float | None]) -> float | None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from cubernetes.api.autoscaling.horizontalpodautoscaler import CrossVersionObjectReference
+from cubernetes.api.autoscaling.metrictypes import CrossVersionObjectReference
 from cubernetes.api.meta import Object
 from cubernetes.api.registry import KINDS
 from cubernetes.reconcile.plan import Patch, View

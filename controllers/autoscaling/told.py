@@ -7,14 +7,15 @@ from typing import NamedTuple
 from controllers.autoscaling.engine import Decision, NoProposal, Proposal
 from controllers.autoscaling.measured import amount_of
 from cubernetes.api.autoscaling.horizontalpodautoscaler import (
-    ContainerResourceMetricStatus,
     HorizontalPodAutoscaler,
     HorizontalPodAutoscalerCondition,
     HorizontalPodAutoscalerStatus,
+)
+from cubernetes.api.autoscaling.metrictypes import (
     MetricSpec,
     MetricStatus,
     MetricValueStatus,
-    ResourceMetricStatus,
+    status_for,
 )
 from cubernetes.api.condition import Truth
 from cubernetes.api.meta import replaced
@@ -110,8 +111,7 @@ class Told:
 
     def _unable(self, missing: Sequence[Outcome]) -> None:
         first = missing[0] if missing else None
-        is_container = first is not None and bool(first.spec.container)
-        reason = "FailedGetContainerResourceMetric" if is_container else "FailedGetResourceMetric"
+        reason = f"FailedGet{first.spec.type if first is not None else 'Resource'}Metric"
         why = ""
         if first is not None and isinstance(first.found, NoProposal):
             why = f"failed to get {first.name}: {first.found.message}"
@@ -168,11 +168,11 @@ def status_of(
 
 def _metric(spec: MetricSpec, found: Proposal) -> MetricStatus:
     source = spec.source
-    name = source.name if source is not None else ""
+    resource = getattr(source, "name", "cpu")  # other metrics are told in thousandths too
+    is_value = source is not None and source.target.type == "Value" and found.value is not None
     current = MetricValueStatus(
-        average_utilization=found.share, average_value=amount_of(name, found.average)
+        average_utilization=found.share,
+        average_value=None if is_value else amount_of(resource, found.average),
+        value=amount_of(resource, found.value or 0.0) if is_value else None,
     )
-    if spec.container:
-        told = ContainerResourceMetricStatus(name=name, container=spec.container, current=current)
-        return MetricStatus(type=spec.type, container_resource=told)
-    return MetricStatus(type=spec.type, resource=ResourceMetricStatus(name=name, current=current))
+    return status_for(spec, current)

@@ -33,7 +33,7 @@ class AskingLimits:
 
     deadline_s: float = 2.0
     keep_s: float = 5.0
-    questions_max: int = 16
+    questions_max: int = 24
     at_once_max: int = 8
     kept_max: int = 4096
 

@@ -18,7 +18,7 @@ from cuberoot.program import (
     Program,
     Site,
 )
-from cuberoot.programs import etcd
+from cuberoot.programs import etcd, tsdb
 
 SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
@@ -50,6 +50,8 @@ def settings(site: Site) -> ApiServerSettings:
         cni_config=cluster.cni_config,
         cluster_domain=cluster.cluster_domain,
         node_port_range=cluster.node_port_range,
+        # Whether the node runs the store or not: enabling it later must not begin this server anew.
+        metrics_url=tsdb.URL,
     )
 
 

@@ -20,7 +20,8 @@ from tsdb.settings import ScrapeJob, ScrapeTls, TargetGroup, TsdbSettings
 PORT = 9090
 LOOPBACK = "127.0.0.1"
 # Of kubelets the API server says how often they are asked: each second while autoscalers decide.
-KUBELETS_S, DISCOVERY_S = 2.0, 5.0
+KUBELETS_S, DISCOVERY_S, PODS_S = 2.0, 5.0, 10.0
+POD_SAMPLES_MAX, POD_BYTES_MAX = 5000, 2 * 2**20
 URL = f"http://{LOOPBACK}:{PORT}"
 
 
@@ -54,7 +55,21 @@ def settings(site: Site) -> TsdbSettings:
         http_sd=[f"https://{LOOPBACK}:{API_PORT}/metrics/targets"],
         http_sd_interval_s=DISCOVERY_S,
     )
-    jobs = [*guarded, kubelets, ScrapeJob(name="programs", groups=open_groups)]
+    # And the pods that want to be scraped. What they say is bounded, and neither their clock nor an
+    # address that they send us to is believed.
+    pods = ScrapeJob(
+        name="pods",
+        interval_s=PODS_S,
+        timeout_s=KUBELETS_S,
+        tls=tls,
+        http_sd=[f"https://{LOOPBACK}:{API_PORT}/metrics/targets/pods"],
+        http_sd_interval_s=DISCOVERY_S,
+        honor_timestamps=False,
+        follow_redirects=False,
+        sample_limit=POD_SAMPLES_MAX,
+        body_bytes=POD_BYTES_MAX,
+    )
+    jobs = [*guarded, kubelets, pods, ScrapeJob(name="programs", groups=open_groups)]
     return TsdbSettings(data_dir=str(layout.TSDB_STATE), host=LOOPBACK, port=PORT, scrape=jobs)
 
 

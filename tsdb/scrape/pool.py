@@ -190,7 +190,9 @@ class Pool:
         headers = {"Accept": ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds": str(job.timeout_s)}
         if job.bearer_token_file:
             headers["Authorization"] = f"Bearer {_token(Path(job.bearer_token_file))}"
-        body = await _body(session, url, headers, job.timeout_s, job.body_bytes)
+        body = await _body(
+            session, url, headers, job.timeout_s, job.body_bytes, redirects=job.follow_redirects
+        )
         return await run_in_slices(
             parse_exposition(body.decode(), job.sample_limit), self._env.clock
         )
@@ -202,7 +204,13 @@ def _token(path: Path) -> str:
 
 
 async def _body(
-    session: aiohttp.ClientSession, url: str, headers: dict[str, str], timeout_s: float, limit: int
+    session: aiohttp.ClientSession,
+    url: str,
+    headers: dict[str, str],
+    timeout_s: float,
+    limit: int,
+    *,
+    redirects: bool = True,
 ) -> bytes:
     """Return what a URL answers, no more of it than the limit, packed or not.
 
@@ -210,7 +218,8 @@ async def _body(
         BadData: another status than 200. LimitExceeded: it is longer. And what aiohttp raises.
     """
     async with asyncio.timeout(timeout_s):
-        async with session.get(url, headers={**headers, "Accept-Encoding": "gzip"}) as answer:
+        headers = {**headers, "Accept-Encoding": "gzip"}
+        async with session.get(url, headers=headers, allow_redirects=redirects) as answer:
             if answer.status != 200:
                 raise BadData(f"server returned HTTP status {answer.status}")
             body = bytearray()

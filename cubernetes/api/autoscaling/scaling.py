@@ -66,10 +66,10 @@ DOWN_WINDOW_S = 300
 DOWN = HPAScalingRules(policies=(HPAScalingPolicy(type="Percent", value=100, period_seconds=15),))
 
 
-def bounds_problems(minimum: int, maximum: int) -> Iterator[Problem]:
+def bounds_problems(minimum: int, maximum: int, least: int = 1) -> Iterator[Problem]:
     """Yield what is wrong with the bounds of a number of replicas."""
-    if minimum < 1:
-        yield Problem("spec.minReplicas", "must be greater than or equal to 1")
+    if minimum < least:
+        yield Problem("spec.minReplicas", f"must be greater than or equal to {least}")
     if maximum < 1:
         yield Problem("spec.maxReplicas", "must be greater than 0")
     elif maximum < minimum:

@@ -7,7 +7,7 @@ import msgspec
 
 from cubernetes.api import names
 from cubernetes.api.apps.workload import defaulted_template, kept_template_problems
-from cubernetes.api.autoscaling.horizontalpodautoscaler import (
+from cubernetes.api.autoscaling.metrictypes import (
     CrossVersionObjectReference,
     reference_problems,
 )

@@ -4,7 +4,7 @@ Finding a route is a walk down the tree, however many there are. A segment that 
 as it is goes before one that may be any name.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -36,6 +36,8 @@ class _Branch[R]:
     branches: dict[str, "_Branch[R]"] = field(default_factory=dict)
     # The branch for any name; what it is a name of, the route at the end knows.
     any: "_Branch[R] | None" = None
+    # Which segments may lead to `any`.
+    is_name: Callable[[str], bool] = lambda _: True
     # By method: the route, and what the names on its way are names of, in order.
     routes: dict[str, tuple[R, tuple[str, ...]]] = field(default_factory=dict)
 
@@ -44,10 +46,13 @@ class Routes[R]:
     """Routes by method and pattern; a pattern has `{name}` in the place of a segment."""
 
     def __init__(
-        self, table: Iterable[tuple[str, str, R]], is_name: Callable[[str], bool] = lambda _: True
+        self,
+        table: Iterable[tuple[str, str, R]],
+        is_name: Callable[[str], bool] = lambda _: True,
+        others: Mapping[str, Callable[[str], bool]] | None = None,
     ) -> None:
-        """is_name says which segments may stand for a name at all."""
-        self._is_name = is_name
+        """is_name says which segments may stand for a name; others: for a `{key}` of their own."""
+        self._is_name, self._others = is_name, others or {}
         self._root: _Branch[R] = _Branch()
         for method, pattern, route in table:
             self._add(method, pattern, route)
@@ -62,7 +67,7 @@ class Routes[R]:
         branch, found = self._root, list[str]()
         for segment in path.removeprefix("/").split("/"):
             below = branch.branches.get(segment)
-            if below is None and branch.any is not None and self._is_name(segment):
+            if below is None and branch.any is not None and branch.is_name(segment):
                 below = branch.any
                 found.append(segment)
             if below is None:
@@ -80,7 +85,9 @@ class Routes[R]:
         for segment in pattern.removeprefix("/").split("/"):
             if segment.startswith("{"):
                 called.append(segment[1:-1])
-                branch.any = branch.any or _Branch()
+                if branch.any is None:
+                    branch.any = _Branch()
+                    branch.is_name = self._others.get(called[-1], self._is_name)
                 branch = branch.any
             else:
                 branch = branch.branches.setdefault(segment, _Branch())

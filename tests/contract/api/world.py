@@ -16,6 +16,7 @@ from apiserver.storage.store import Store
 from cubernetes.host.env import Env
 from cubernetes.host.random import SeededRng
 from cubernetes.host.web.messages import Identity, Request
+from cubernetes.reconcile.readings import MetricSource
 
 ADMIN = Identity("kubernetes-admin", ("system:masters",))
 PODS = "/api/v1/namespaces/default/pods"
@@ -163,6 +164,7 @@ async def a_world(
     wrapped: Callable[[MemoryStore], Store] | None = None,
     logs: KubeletLogs | None = None,
     signer: Signer | None = None,
+    samples: MetricSource | None = None,
 ) -> AsyncIterator[World]:
     clock = StillClock()
     env = Env(clock=clock, rng=SeededRng("api"))
@@ -171,7 +173,7 @@ async def a_world(
     chosen = Settings(
         limits=limits or Limits(), advertise_addresses=("10.0.0.1",), **(settings or {})
     )
-    server = ApiServer(store, env, chosen, logs=logs, signer=signer)
+    server = ApiServer(store, env, chosen, logs=logs, signer=signer, samples=samples)
     await server.start()
     try:
         yield World(server, store, clock)

@@ -6,7 +6,6 @@ import pytest
 
 from cubernetes.api.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
 from cubernetes.api.coding import codec
-from cubernetes.api.errors import BadRequest
 
 TARGET = {"type": "Utilization", "averageUtilization": 50}
 SPEC: dict[str, Any] = {"scaleTargetRef": {"kind": "Deployment", "name": "web"}, "maxReplicas": 5}
@@ -48,17 +47,20 @@ def test_what_is_left_out_is_what_kubernetes_fills_in() -> None:
     assert "behavior" not in codec.to_tree(an_hpa())["spec"]
 
 
-@pytest.mark.parametrize("kind", ["Pods", "Object", "External", "Nonsense"])
-def test_metrics_that_are_not_built_are_refused_by_name(kind: str) -> None:
-    (found,) = an_hpa(metrics=[{"type": kind}]).problems()
+def test_a_type_that_there_is_not_is_refused_by_name() -> None:
+    (found,) = an_hpa(metrics=[{"type": "Nonsense"}]).problems()
     assert found.field == "spec.metrics[0].type"
-    assert "Pods, Object and External are not built" in found.message
+    assert "Resource, ContainerResource, Pods, Object, External" in found.message
 
 
-@pytest.mark.parametrize("field", ["pods", "object", "external"])
-def test_their_fields_are_unknown(field: str) -> None:
-    with pytest.raises(BadRequest, match=rf'unknown field "spec.metrics\[0\].{field}"'):
-        an_hpa(metrics=[{"type": "Pods", field: {}}])
+def custom(kind: str, target: Any, **source: Any) -> dict[str, Any]:
+    field = kind[0].lower() + kind[1:]
+    return {"type": kind, field: {"metric": {"name": "hits"}, "target": target, **source}}
+
+
+EACH = {"type": "AverageValue", "averageValue": "10"}
+OF_ALL = {"type": "Value", "value": "10"}
+FRONT = {"describedObject": {"kind": "Service", "name": "front"}}
 
 
 STEP = {"type": "Pods", "value": 1, "periodSeconds": 60}
@@ -68,6 +70,20 @@ STEP = {"type": "Pods", "value": 1, "periodSeconds": 60}
     ("spec", "field"),
     [
         ({"minReplicas": 0}, "spec.minReplicas"),
+        ({"minReplicas": -1, "metrics": [custom("External", EACH)]}, "spec.minReplicas"),
+        ({"metrics": [custom("Pods", OF_ALL)]}, "spec.metrics[0].pods.target.type"),
+        ({"metrics": [custom("Pods", {"type": "AverageValue"})]},
+         "spec.metrics[0].pods.target.averageValue"),
+        ({"metrics": [custom("External", {**OF_ALL, "averageValue": "1"})]},
+         "spec.metrics[0].external.target.averageValue"),
+        ({"metrics": [custom("External", {**EACH, "averageUtilization": 5})]},
+         "spec.metrics[0].external.target.averageUtilization"),
+        ({"metrics": [custom("External", EACH, metric={"name": ""})]},
+         "spec.metrics[0].external.metric.name"),
+        ({"metrics": [custom("External", EACH, metric={"name": "a b"})]},
+         "spec.metrics[0].external.metric.name"),
+        ({"metrics": [custom("Object", EACH, describedObject={"kind": "", "name": "a"})]},
+         "spec.metrics[0].object.describedObject.kind"),
         ({"minReplicas": 6}, "spec.maxReplicas"),
         ({"maxReplicas": 0}, "spec.maxReplicas"),
         ({"scaleTargetRef": {"kind": "", "name": "web"}}, "spec.scaleTargetRef.kind"),
@@ -108,3 +124,5 @@ def test_what_is_wrong_is_told_at_its_field(spec: dict[str, Any], field: str) ->
 def test_what_is_right_is_taken() -> None:
     both = [metric(), metric("ContainerResource", container="main")]
     assert problems(metrics=both, behavior={"scaleDown": {"policies": [STEP]}}) == []
+    others = [custom("Pods", EACH), custom("Object", OF_ALL, **FRONT), custom("External", EACH)]
+    assert problems(metrics=others, minReplicas=0) == []

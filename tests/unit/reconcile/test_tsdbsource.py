@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controllers.sources.tsdb import TsdbSource, metric_source
 from cubernetes.reconcile.readings import Sample, SourceTrouble
+from cubernetes.reconcile.tsdbsource import TsdbSource, metric_source
 from tsdb.client.query import NotSent, QueryClient
 
 
