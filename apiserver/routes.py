@@ -136,7 +136,7 @@ def _about_the_server(kinds: Sequence[type[Object]], documents: Documents) -> It
         yield Route("GET", root, "get", discovery.resources_of(own), Policy.KNOWN)
         yield Route("GET", f"/openapi/v3{root}", "get", documents.of(root), Policy.KNOWN)
         if resource.group:
-            group = discovery.group_of(resource)
+            group = discovery.group_of(resource.group, kinds)
             yield Route("GET", f"/apis/{resource.group}", "get", group, Policy.KNOWN)
     ours = "/apis/cubernetes.io/v1"
     yield Route("POST", f"{ours}/join", "create", joining.join, Policy.ROLE, resource="join")

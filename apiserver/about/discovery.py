@@ -43,8 +43,8 @@ def groups_of(
     kinds: Sequence[type[Object]], others: Callable[[Backend], list[dict[str, object]]]
 ) -> Handler:
     """Return the handler that lists the groups of these kinds, less the core group, and others."""
-    resources = {kind.resource.group: kind.resource for kind in kinds if kind.resource.group}
-    groups = [_group(resource) for _, resource in sorted(resources.items())]
+    named = sorted({kind.resource.group for kind in kinds if kind.resource.group})
+    groups = [_group(name, kinds) for name in named]
 
     async def answer(backend: Backend, _: Call) -> Response:
         told = {"kind": "APIGroupList", "apiVersion": "v1", "groups": [*groups, *others(backend)]}
@@ -53,8 +53,8 @@ def groups_of(
     return answer
 
 
-def group_of(resource: Resource) -> Handler:
-    return _always({"kind": "APIGroup", "apiVersion": "v1", **_group(resource)})
+def group_of(name: str, kinds: Sequence[type[Object]]) -> Handler:
+    return _always({"kind": "APIGroup", "apiVersion": "v1", **_group(name, kinds)})
 
 
 def resources_of(kinds: Sequence[type[Object]]) -> Handler:
@@ -69,9 +69,14 @@ def resources_of(kinds: Sequence[type[Object]]) -> Handler:
     return _always(told)
 
 
-def _group(resource: Resource) -> dict[str, object]:
-    this = {"groupVersion": resource.api_version, "version": resource.version}
-    return {"name": resource.group, "versions": [this], "preferredVersion": this}
+def _group(name: str, kinds: Sequence[type[Object]]) -> dict[str, object]:
+    """Return a group with its versions; what is stored is preferred to views, which come last."""
+    found = [kind.resource for kind in kinds if kind.resource.group == name]
+    versions = [
+        {"groupVersion": f"{name}/{version}", "version": version}
+        for version in dict.fromkeys(one.version for one in found)
+    ]
+    return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
 def _entries(resource: Resource) -> list[dict[str, object]]:

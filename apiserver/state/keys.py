@@ -14,6 +14,8 @@ RESERVED = frozenset({"clusterips", "members", "nodeports", "tokens"})
 def collection_of(kind: type[Object]) -> str:
     """Return the folder's name of a kind: `pods`, `replicasets.apps`."""
     resource = kind.resource
+    if resource.folder:
+        return resource.folder
     return f"{resource.plural}.{resource.group}" if resource.group else resource.plural
 
 

@@ -7,16 +7,21 @@ from apiserver.views import components
 from apiserver.views.endpoints import EndpointsView
 from apiserver.views.events import EventView
 from apiserver.views.eventwords import EVENT_WORDING
+from apiserver.views.scalers import SCALER_WORDING, ScalerView
+from cubernetes.api.autoscaling.older import HorizontalPodAutoscalerV1
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.events.event import Event as NewerEvent
 from cubernetes.api.meta import Object
 from cubernetes.api.metrics.use import NodeMetrics, PodMetrics
 
-VIEWS: tuple[ViewMaker, ...] = (EndpointsView, EventView)
+VIEWS: tuple[ViewMaker, ...] = (EndpointsView, EventView, ScalerView)
 
 # The views that are written too; the others are read only.
-WORDINGS: Mapping[type[Object], Wording] = {NewerEvent: EVENT_WORDING}
+WORDINGS: Mapping[type[Object], Wording] = {
+    NewerEvent: EVENT_WORDING,
+    HorizontalPodAutoscalerV1: SCALER_WORDING,
+}
 
 # What nodes and pods use: asked of the kubelets.
 USED: tuple[type[Object], ...] = (NodeMetrics, PodMetrics)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from apiserver.wire.protomessages import Field, Message, messages
+from apiserver.wire.protomessages import OTHER_VERSIONS, Field, Message, messages
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.notation import jsontext
 from cubernetes.api.notation.jsontext import Tree
@@ -51,10 +51,11 @@ def tree_of(body: bytes, more: str = "") -> Tree:
     if _bytes(envelope.get(3), "contentEncoding"):
         raise BadRequest("a content encoding within protobuf is not taken")
     api_version, kind = (_text(about.get(number), "typeMeta") for number in (1, 2))
-    if kind not in known:
+    message = OTHER_VERSIONS.get((api_version, kind), kind)
+    if message not in known:
         raise BadRequest(f"{kind[:80]!r} is not read from protobuf: send application/json")
     tree: Tree = {"apiVersion": api_version, "kind": kind} if api_version else {"kind": kind}
-    return tree | read.message(_bytes(envelope.get(2), "raw"), kind)
+    return tree | read.message(_bytes(envelope.get(2), "raw"), message)
 
 
 class _Reader:

@@ -329,6 +329,12 @@ HorizontalPodAutoscaler 1=metadata:ObjectMeta 2=spec:HorizontalPodAutoscalerSpec
   3=status:HorizontalPodAutoscalerStatus
 HorizontalPodAutoscalerSpec 1=scaleTargetRef:CrossVersionObjectReference 2=minReplicas:int?
   3=maxReplicas:int 4=metrics:[MetricSpec] 5=behavior:HorizontalPodAutoscalerBehavior
+HorizontalPodAutoscalerV1 1=metadata:ObjectMeta 2=spec:HorizontalPodAutoscalerSpecV1
+  3=status:HorizontalPodAutoscalerStatusV1
+HorizontalPodAutoscalerSpecV1 1=scaleTargetRef:CrossVersionObjectReference 2=minReplicas:int?
+  3=maxReplicas:int 4=targetCPUUtilizationPercentage:int?
+HorizontalPodAutoscalerStatusV1 1=observedGeneration:int? 2=lastScaleTime:time
+  3=currentReplicas:int 4=desiredReplicas:int 5=currentCPUUtilizationPercentage:int?
 CrossVersionObjectReference 1=kind 2=name 3=apiVersion
 MetricSpec 1=type 2=object:ObjectMetricSource 3=pods:PodsMetricSource
   4=resource:ResourceMetricSource 5=external:ExternalMetricSource
@@ -376,6 +382,10 @@ Scale 1=metadata:ObjectMeta 2=spec:ScaleSpec 3=status:ScaleStatus
 ScaleSpec 1=replicas:int?
 ScaleStatus 1=replicas:int 2=selector
 """
+# The messages of kinds whose name another version of theirs has.
+OTHER_VERSIONS: Mapping[tuple[str, str], str] = {
+    ("autoscaling/v1", "HorizontalPodAutoscaler"): "HorizontalPodAutoscalerV1",
+}
 _TYPE = re.compile(r"(?P<open>[\[{]?)(?P<name>-|\w*)[\]}]?(?P<mark>[?^]?)\Z")
 
 

@@ -21,6 +21,8 @@ class Resource(NamedTuple):
     verbs: tuple[str, ...] = VERBS
     # Whether a PUT of one that is absent creates it, as for these kinds in Kubernetes.
     is_created_by_put: bool = False
+    # What its objects are kept under, where another version of the kind has the usual name.
+    folder: str = ""
 
     @property
     def qualified_kind(self) -> str:
