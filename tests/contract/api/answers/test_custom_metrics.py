@@ -8,7 +8,7 @@ import pytest
 
 from cubernetes.host.web.messages import Identity
 from cubernetes.reconcile.readings import Sample, SourceTrouble
-from tests.contract.api_world import PODS, StillClock, World, a_pod, a_world
+from tests.contract.api.world import PODS, StillClock, World, a_pod, a_world
 
 CUSTOM = "/apis/custom.metrics.k8s.io"
 HERE = f"{CUSTOM}/v1beta2/namespaces/default"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.api_world import World, a_world
+from tests.contract.api.world import World, a_world
 
 NEWER = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"
 OLDER = "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers"
