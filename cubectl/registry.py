@@ -65,6 +65,12 @@ def _exec() -> Verb:
     return execute.VERB
 
 
+def _attach() -> Verb:
+    from cubectl.verbs.reaching import attach
+
+    return attach.VERB
+
+
 def _port_forward() -> Verb:
     from cubectl.verbs.reaching import portforward
 
@@ -260,6 +266,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("cancel", "end GPU jobs, and keep them", _cancel),
     Entry("logs", "print what a container has said", _logs),
     Entry("exec", "run a command in a container", _exec),
+    Entry("attach", "our console at a program that runs", _attach),
     Entry("cp", "copy files from a container and to one", _cp),
     Entry("port-forward", "lead ports of this machine to a pod's", _port_forward),
     Entry("scale", "change how many replicas there are", _scale),

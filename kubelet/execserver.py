@@ -1,13 +1,13 @@
-"""Commands in containers over WebSocket: `/exec/<namespace>/<pod>/<container>`, for the API server.
+"""Commands in containers and their own programs, at `/exec` and `/attach`: for the API server.
 
-A session is one WebSocket and one execution. However it ends (the command does, the client goes,
-the connection breaks, nothing happens for hours, the kubelet stops), both are let go.
+A session is one client's connection and one execution. However it ends (the command does, the
+client goes, the connection breaks, nothing happens for hours, the kubelet stops), both are let go.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from typing import cast
 
 from aiohttp import web
@@ -20,8 +20,8 @@ from cubernetes.client.wire.execquery import ExecQuery
 from cubernetes.host.clock import Clock
 from cubernetes.host.log import Log
 from cubernetes.host.web.duplex import Broken
-from cubernetes.host.web.websocket import NotWebSocket, WebSocket
-from kubelet.runtime.driver import ExecSpec, Execution, RuntimeDriver, RuntimeTrouble
+from kubelet.runtime.driver import Execution, RuntimeTrouble
+from kubelet.streams.carrying import Carrier, NotSpoken, carrier_for
 
 SESSIONS_MAX = 64
 # Nothing was sent or written for so long: as Kubernetes' streamingConnectionIdleTimeout.
@@ -51,58 +51,71 @@ class ClientGone(Exception):
     """The client has left before its command ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a session is about: begin starts the command, or reaches the program that runs.
+
+    verb: exec or attach. container_id: where.
+    """
+
+    verb: str
+    container_id: str
+    asked: ExecQuery
+    begin: Callable[[], Awaitable[Execution]]
+
+    @property
+    def facts(self) -> dict[str, str]:
+        # Words behind the first may hold secrets.
+        command = {"command": self.asked.command[0][:80]} if self.asked.command else {}
+        return {"container": self.container_id, **command}
+
+
 class Executions:
     """The sessions of this node."""
 
-    def __init__(self, runtime: RuntimeDriver, clock: Clock, ping_s: float = PING_S) -> None:
-        self._runtime, self._clock, self._ping_s = runtime, clock, ping_s
+    def __init__(self, clock: Clock, ping_s: float = PING_S) -> None:
+        self._clock, self._ping_s = clock, ping_s
         self._session_count = 0
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def answer(
-        self, container_id: str, asked: ExecQuery, incoming: web.BaseRequest
-    ) -> web.StreamResponse:
-        """Run a command for a client, and return when its session has ended: a Switch."""
+    async def answer(self, work: Work, incoming: web.BaseRequest) -> web.StreamResponse:
+        """Serve a client, and return when its session has ended: a Switch."""
         try:
-            socket = WebSocket(incoming, channels.PROTOCOLS)
-        except NotWebSocket as error:
-            said = f"exec needs a client of WebSocket, such as kubectl 1.31 or later: {error}"
-            return web.Response(status=400, text=said)
+            socket = carrier_for(incoming, work.asked)
+        except NotSpoken as error:
+            return web.Response(status=400, text=f"{work.verb}: {error}")
         if self._session_count >= SESSIONS_MAX:
             said = f"this node has {SESSIONS_MAX} exec sessions, the most allowed"
             return web.Response(status=503, text=said)
         self._session_count += 1
-        spec = ExecSpec(asked.command, asked.stdin, asked.stdout, asked.stderr, asked.tty)
-        session = Session(
-            socket, partial(self._runtime.exec, container_id, spec), self._clock, asked
-        )
+        session = Session(socket, work.begin, self._clock, work.asked)
         try:
-            await self._run(socket, session, container_id, asked)
+            await self._run(socket, session, work)
         finally:
             # Also where this is cancelled, and again: the command does not outlive its client.
             ending = asyncio.create_task(self._end(session))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
-        return socket.answer
+        return socket.outgoing
 
     async def close(self) -> None:
         """Wait until the commands of sessions that have ended are ended as well."""
         if self._ending:
             await asyncio.wait(self._ending, timeout=ENDING_DEADLINE_S)
 
-    async def _run(
-        self, socket: WebSocket, session: "Session", container_id: str, asked: ExecQuery
-    ) -> None:
-        # Words behind the first may hold secrets.
-        facts = {"container": container_id, "command": asked.command[0][:80]}
-        log.info("exec begins", **facts)
+    async def _run(self, socket: Carrier, session: "Session", work: Work) -> None:
+        log.info("session begins", verb=work.verb, **work.facts)
         why = "the connection was lost"
         try:
             # First, as in Kubernetes: while the command starts, the client makes ready to read.
             await socket.open()
             why = await session.run(self._ping_s)
+        except Broken as error:
+            why = str(error)
+            socket.abort()
         finally:
-            log.info("exec ends", why=why, **facts)
+            await socket.close()
+            log.info("session ends", verb=work.verb, why=why, **work.facts)
 
     async def _end(self, session: "Session") -> None:
         try:
@@ -114,11 +127,11 @@ class Executions:
 
 
 class Session:
-    """One WebSocket and one execution, until one of them ends; begin starts the command."""
+    """One client and one execution, until one of them ends; begin starts the command."""
 
     def __init__(
         self,
-        socket: WebSocket,
+        socket: Carrier,
         begin: Callable[[], Awaitable[Execution]],
         clock: Clock,
         asked: ExecQuery,
@@ -247,7 +260,7 @@ class Session:
                 await self._give(execution, frame.content)
             case Channel.RESIZE:
                 await self._resize(execution, frame.content)
-            case Channel.CLOSE if self._socket.protocol == channels.V5:
+            case Channel.CLOSE if channels.has_half_close(self._socket.protocol):
                 channels.closed_channel(frame.content)
                 await execution.finish()
                 self._takes_stdin = False

@@ -11,21 +11,23 @@ from typing import Protocol
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.spec import every_container
 from cubernetes.api.errors import BadRequest
-from cubernetes.client.wire.execquery import exec_query
+from cubernetes.client.wire.execquery import ExecQuery, attach_query, exec_query
 from cubernetes.client.wire.logquery import LogQuery, log_query
 from cubernetes.host.clock import Clock
 from cubernetes.host.web.httpserver import HttpServer, Limits
 from cubernetes.host.web.messages import Request, Response
 from cubernetes.host.web.site import Refused, Route, RoutedSite
 from cubernetes.host.web.tls import server_tls
-from kubelet.execserver import PING_S, Executions
+from kubelet.execserver import PING_S, Executions, Work
 from kubelet.measure.exposition import resource_text, summary_json
 from kubelet.measure.measuring import Measuring
 from kubelet.network.podports import connected
 from kubelet.observer import Observer
 from kubelet.runtime.driver import (
     SANDBOX,
+    AttachSpec,
     Container,
+    ExecSpec,
     LogOptions,
     RuntimeDriver,
     RuntimeTrouble,
@@ -107,13 +109,14 @@ class ContainerLogs:
     ) -> None:
         self._client_name, self._clock = client_name, clock
         self._pods, self._runtime, self._observer = pods, runtime, observer
-        self._executions = Executions(runtime, clock, streaming.ping_s)
+        self._executions = Executions(clock, streaming.ping_s)
         self._forwards = Forwards(streaming.connect, clock, streaming.ping_s)
 
     def routes(self) -> list[Route]:
         return [
             ("GET", "/containerLogs/{namespace}/{pod}/{container}", self.log),
             ("GET", "/exec/{namespace}/{pod}/{container}", self.execute),
+            ("GET", "/attach/{namespace}/{pod}/{container}", self.attach),
             ("GET", "/portForward/{namespace}/{pod}", self.forward),
         ]
 
@@ -148,12 +151,34 @@ class ContainerLogs:
             asked = exec_query(request.query)
         except BadRequest as error:
             raise Refused(400, str(error)) from error
-        one = await self._found(request, is_previous=False)
+        _, one = await self._running(request)
+        spec = ExecSpec(asked.command, asked.stdin, asked.stdout, asked.stderr, asked.tty)
+        begin = partial(self._runtime.exec, one.id, spec)
+        return self._session(Work("exec", one.id, asked, begin))
+
+    async def attach(self, request: Request) -> Response:
+        """Raises: Refused."""
+        try:
+            asked = attach_query(request.query)
+        except BadRequest as error:
+            raise Refused(400, str(error)) from error
+        pod, one = await self._running(request)
+        spec = attach_spec(pod, one.name, asked)
+        begin = partial(self._runtime.attach, one.id, spec)
+        return self._session(Work("attach", one.id, asked, begin))
+
+    def _session(self, work: Work) -> Response:
+        return Response(101, b"", switch=partial(self._executions.answer, work))
+
+    async def _running(self, request: Request) -> tuple[Pod, Container]:
+        """Return the pod of a request's path, and its container, which runs. Raises: Refused."""
+        pod, found = await self._pod_found(request)
+        named = dict(request.names)
+        one = chosen(pod, found, named["container"], is_previous=False)
         if one is None or one.state is not State.RUNNING:
-            named = dict(request.names)
             said = f"container {named['container']!r} of pod {named['pod']} is not running"
             raise Refused(400, said)
-        return Response(101, b"", switch=partial(self._executions.answer, one.id, asked))
+        return pod, one
 
     async def forward(self, request: Request) -> Response:
         """Raises: Refused."""
@@ -234,6 +259,19 @@ def chosen(
     of_name = sorted((one for one in found if one.name == name), key=lambda one: one.attempt)
     back = 2 if is_previous else 1
     return of_name[-back] if len(of_name) >= back else None
+
+
+def attach_spec(pod: Pod, name: str, asked: ExecQuery) -> AttachSpec:
+    """Return which streams of a container are reached.
+
+    Raises: Refused: it was made without what is asked for.
+    """
+    wanted = next(one for one in every_container(pod.spec) if one.name == name)
+    if asked.tty and not wanted.tty:
+        raise Refused(400, f"tty: container {name!r} was made without a terminal (tty: true)")
+    if asked.stdin and not wanted.stdin:
+        raise Refused(400, f"stdin: container {name!r} was made without an input (stdin: true)")
+    return AttachSpec(asked.stdin, asked.stdout, asked.stderr, is_terminal=wanted.tty)
 
 
 def options_of(asked: LogQuery, now: datetime) -> LogOptions:

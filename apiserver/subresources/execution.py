@@ -1,4 +1,4 @@
-"""`pods/exec`, `pods/portforward`: a stream that leads to the kubelet of a pod.
+"""`pods/exec`, `pods/attach`, `pods/portforward`: a stream that leads to the kubelet of a pod.
 
 The connection itself is handed over: what the client and the kubelet agree on (WebSocket and its
 subprotocol, or SPDY/3.1) is theirs, and no message is unpacked on the way. The server looks at who
@@ -16,7 +16,12 @@ from apiserver.subresources.pods import Way, way_to
 from apiserver.subresources.subresource import Method, Subresource
 from apiserver.wire.parameters import COMMON, TEXT, TRUTH, Parameter
 from cubernetes.api.errors import Forbidden
-from cubernetes.client.wire.execquery import exec_query, exec_query_text
+from cubernetes.client.wire.execquery import (
+    ExecQuery,
+    attach_query,
+    exec_query,
+    exec_query_text,
+)
 from cubernetes.host.web.messages import Response
 from cubernetes.host.web.upgrade import relayed
 
@@ -28,13 +33,21 @@ PASSED_ON = ("connection", "upgrade", "sec-websocket-key", "sec-websocket-versio
 async def execute(backend: Backend, call: Call) -> Response:
     """Switch to a stream to the kubelet, which runs the command.
 
-    Who asks for no WebSocket is refused by the kubelet, last of all: kubectl asks again by SPDY
-    when it was refused, and shall be told the reason of the first refusal.
+    A protocol that is not spoken is refused by the kubelet, last of all: kubectl asks again by SPDY
+    when its WebSocket was refused, and shall be told the reason of the first refusal.
     """
+    return await _reached(backend, call, "exec", exec_query(call.request.query))
+
+
+async def attach(backend: Backend, call: Call) -> Response:
+    """Switch to a stream to the kubelet, which reaches the program that runs."""
+    return await _reached(backend, call, "attach", attach_query(call.request.query))
+
+
+async def _reached(backend: Backend, call: Call, verb: str, asked: ExecQuery) -> Response:
     refuse_other_sites(call.request.headers)
-    asked = exec_query(call.request.query)
     way = await way_to(backend, call, asked.container)
-    return await _handed_over(backend, call, way, f"/exec/{way.path}", exec_query_text(asked))
+    return await _handed_over(backend, call, way, f"/{verb}/{way.path}", exec_query_text(asked))
 
 
 async def forward(backend: Backend, call: Call) -> Response:
@@ -72,19 +85,26 @@ def _is_of(origin: str, host: str) -> bool:
     return bool(place) and place == host
 
 
-QUERY = (
+STREAMS = (
     *COMMON,
-    Parameter("command", TEXT, "One word of the command; given once for each of them."),
     Parameter("container", TEXT, "Where it runs; a pod with one container needs no name."),
     Parameter("stdin", TRUTH, "Hand the client's stdin on."),
     Parameter("stdout", TRUTH, "Hand its stdout on."),
     Parameter("stderr", TRUTH, "Hand its stderr on."),
     Parameter("tty", TRUTH, "Give it a terminal; stdout and stderr are one then."),
 )
+WORD = Parameter("command", TEXT, "One word of the command; given once for each of them.")
+QUERY = (*STREAMS, WORD)
 EXEC = Subresource(
     "exec",
     # A WebSocket begins with a GET. It runs a command all the same: who may read may not.
     (Method("GET", "create", execute, QUERY), Method("POST", "create", execute, QUERY)),
+    media="text/plain",
+    is_stream=True,
+)
+ATTACH = Subresource(
+    "attach",
+    (Method("GET", "create", attach, STREAMS), Method("POST", "create", attach, STREAMS)),
     media="text/plain",
     is_stream=True,
 )

@@ -67,6 +67,8 @@ def run_in(
 ) -> int:
     """Run a command in a container to its end, and return its exit code.
 
+    Without a command it is attached to what runs there, until that ends.
+
     Raises: ApiError, Unreachable: what failed was not the command. OSError: nobody takes its
     output.
     """
@@ -80,7 +82,9 @@ def run_in(
     fields = [("command", word) for word in command]
     fields += [("container", there.name)] if there.name else []
     fields += [(name, "true") for name, is_set in flags.items() if is_set]
-    target = target_of(path_of(PODS, there.namespace, there.pod, "exec"), fields)
+    target = target_of(
+        path_of(PODS, there.namespace, there.pod, "exec" if command else "attach"), fields
+    )
     place, timeout_s = session.transport.place, session.choice.timeout_s
     try:
         return run_remotely(place, target, console, timeout_s)

@@ -28,7 +28,7 @@ def run(options: Namespace, session: Session) -> None:
     if options.follow and len(pods) > 1:
         raise Misused(f"-f follows one pod, the selector found {len(pods)}")
     for pod in pods:
-        _print(session, pod, query)
+        print_log(session, pod, query)
 
 
 def _query(options: Namespace) -> Query:
@@ -60,8 +60,8 @@ def _pods(options: Namespace, session: Session) -> list[str]:
     return [pod_called(word, session.kinds, why)]
 
 
-def _print(session: Session, pod: str, query: Query) -> None:
-    """Pass the output on; on a terminal, what could command it is written out."""
+def print_log(session: Session, pod: str, query: Query) -> None:
+    """Pass a log on; on a terminal, what could command it is written out."""
     is_terminal = session.out.isatty()
     decoder = getincrementaldecoder("utf-8")(errors="backslashreplace")
     for chunk in session.api.log(PODS, pod, session.namespace, query):

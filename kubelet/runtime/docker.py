@@ -27,12 +27,13 @@ from kubelet.runtime.cgroup import (
     pod_cgroup,
 )
 from kubelet.runtime.docker_api import DockerApi, Refused, Silent
-from kubelet.runtime.docker_exec import executed
+from kubelet.runtime.docker_exec import attached, executed
 from kubelet.runtime.docker_logs import LocalLog, LogReading
 from kubelet.runtime.docker_pull import PULL_SILENCE_S, Pulls
 from kubelet.runtime.docker_stream import Frames, Lines
 from kubelet.runtime.driver import (
     SANDBOX,
+    AttachSpec,
     Container,
     ContainerSpec,
     ExecSpec,
@@ -219,6 +220,10 @@ class DockerRuntime:
 
     async def exec(self, container_id: str, spec: ExecSpec) -> Execution:
         return await executed(self._api, self._clock, self._blocking, container_id, spec)
+
+    async def attach(self, container_id: str, spec: AttachSpec) -> Execution:
+        with _trouble("AttachError"):
+            return await attached(self._api, self._clock, container_id, spec)
 
     async def events(self) -> AsyncGenerator[str, None]:
         filters = {"type": ["container"], "label": [words.POD_UID], "event": EVENTS}

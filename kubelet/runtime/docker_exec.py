@@ -1,4 +1,4 @@
-"""A command in a container, run by Docker: its streams, its exit code, and its end."""
+"""Programs in containers, reached by Docker: commands that are run there, and their own program."""
 
 import asyncio
 import os
@@ -13,8 +13,8 @@ from cubernetes.host.clock import Clock
 from cubernetes.host.web.upgrade import ByteStream
 from kubelet.runtime.docker_api import DockerApi, Refused, Silent
 from kubelet.runtime.docker_stream import Frames
-from kubelet.runtime.docker_words import Json, exec_body
-from kubelet.runtime.driver import ExecSpec, Output, RuntimeDown, RuntimeTrouble
+from kubelet.runtime.docker_words import Json, attach_target, exec_body
+from kubelet.runtime.driver import AttachSpec, ExecSpec, Output, RuntimeDown, RuntimeTrouble
 
 STDERR = 2
 # The engine closes the streams a moment before it knows the exit code.
@@ -51,32 +51,34 @@ async def executed(
     return one
 
 
-class DockerExecution:
-    """An exec of Docker. Its start is a connection that becomes the command's streams."""
+async def attached(
+    api: DockerApi, clock: Clock, container_id: str, spec: AttachSpec
+) -> "DockerAttachment":
+    """Reach a container's own program; see RuntimeDriver.attach."""
+    one = DockerAttachment(api, clock, container_id)
+    try:
+        await one.start(spec)
+    except Refused as refused:
+        reason = REASONS.get(refused.status, "AttachError")
+        raise RuntimeTrouble(reason, str(refused)) from refused
+    return one
 
-    def __init__(
-        self, api: DockerApi, clock: Clock, blocking: Blocking, exec_id: str, container_id: str
-    ) -> None:
-        self._api, self._clock, self._blocking = api, clock, blocking
-        self._id, self._container_id = exec_id, container_id
+
+class _Streams:
+    """A connection that has become the streams of a program."""
+
+    def __init__(self, api: DockerApi, clock: Clock) -> None:
+        self._api, self._clock = api, clock
         self._calls = AsyncExitStack()
         self._opened: ByteStream | None = None
         self._frames: Frames | None = None
         self._come: Iterator[Output] = iter(())
         self._last = b""
 
-    async def start(self, *, is_terminal: bool) -> None:
-        """Start it. Raises: Refused, RuntimeDown."""
+    async def _open(self, target: str, body: object, *, is_terminal: bool) -> None:
+        """Raises: Refused, RuntimeDown."""
         self._frames = None if is_terminal else Frames()
-        body = {"Detach": False, "Tty": is_terminal}
-        hijack = self._api.hijack(f"/exec/{self._id}/start", body)
-        try:
-            self._opened = await self._calls.enter_async_context(hijack)
-        except (RuntimeDown, asyncio.CancelledError):
-            # Whether it has begun is not known.
-            with suppress(RuntimeTrouble):
-                await self.end()
-            raise
+        self._opened = await self._calls.enter_async_context(self._api.hijack(target, body))
 
     @property
     def _stream(self) -> ByteStream:
@@ -101,6 +103,78 @@ class DockerExecution:
 
     def abort(self) -> None:
         self._stream.abort()
+
+    def _outputs(self, piece: bytes) -> Iterator[Output]:
+        if self._frames is None:
+            return iter((Output(is_stderr=False, text=piece),))
+        numbered = self._frames.feed_numbered(piece)
+        return (Output(number == STDERR, text) for number, text in numbered)
+
+
+class DockerAttachment(_Streams):
+    """The streams of a container's own program, from now on."""
+
+    def __init__(self, api: DockerApi, clock: Clock, container_id: str) -> None:
+        super().__init__(api, clock)
+        self._id = container_id
+
+    async def start(self, spec: AttachSpec) -> None:
+        """Raises: Refused, RuntimeTrouble."""
+        target = attach_target(self._id, spec)
+        await self._open(target, None, is_terminal=spec.is_terminal)
+        if not await self._is_running():
+            # The engine attaches to what has ended as well, and waits for its next life.
+            await self.end()
+            raise RuntimeTrouble("ContainerNotRunning", f"container {self._id} does not run")
+
+    async def resize(self, width: int, height: int) -> None:
+        query = {"w": str(width), "h": str(height)}
+        try:
+            await self._api.call("POST", f"/containers/{self._id}/resize", query=query)
+        except Refused as refused:
+            if await self._is_running():
+                raise RuntimeTrouble("ResizeError", str(refused)) from refused
+
+    async def exit_code(self) -> int:
+        give_up_s = self._clock.monotonic() + EXIT_DEADLINE_S
+        while await self._is_running():
+            if self._clock.monotonic() > give_up_s:
+                raise RuntimeTrouble("AttachError", "the container runs on, and was let go of")
+            await self._clock.sleep(POLL_S)
+        return 0
+
+    async def end(self) -> None:
+        await self._calls.aclose()
+
+    async def _is_running(self) -> bool:
+        try:
+            found = await self._api.call("GET", f"/containers/{self._id}/json")
+        except Refused as refused:
+            if refused.status == 404:
+                return False
+            raise RuntimeTrouble("AttachError", str(refused)) from refused
+        return bool(found["State"].get("Running"))
+
+
+class DockerExecution(_Streams):
+    """An exec of Docker. Its start is a connection that becomes the command's streams."""
+
+    def __init__(
+        self, api: DockerApi, clock: Clock, blocking: Blocking, exec_id: str, container_id: str
+    ) -> None:
+        super().__init__(api, clock)
+        self._blocking, self._id, self._container_id = blocking, exec_id, container_id
+
+    async def start(self, *, is_terminal: bool) -> None:
+        """Start it. Raises: Refused, RuntimeDown."""
+        body = {"Detach": False, "Tty": is_terminal}
+        try:
+            await self._open(f"/exec/{self._id}/start", body, is_terminal=is_terminal)
+        except (RuntimeDown, asyncio.CancelledError):
+            # Whether it has begun is not known.
+            with suppress(RuntimeTrouble):
+                await self.end()
+            raise
 
     async def resize(self, width: int, height: int) -> None:
         query = {"w": str(width), "h": str(height)}
@@ -130,12 +204,6 @@ class DockerExecution:
             if await self._until_over(wait_s, signals) is not None:
                 return
         raise Silent(f"exec {self._id} cannot be killed")
-
-    def _outputs(self, piece: bytes) -> Iterator[Output]:
-        if self._frames is None:
-            return iter((Output(is_stderr=False, text=piece),))
-        numbered = self._frames.feed_numbered(piece)
-        return (Output(number == STDERR, text) for number, text in numbered)
 
     async def _found(self) -> Json:
         """Return what the engine says of the exec; nothing where it knows it no more."""

@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from kubelet.runtime.driver import (
     PRIVATE,
     SANDBOX,
+    AttachSpec,
     Container,
     ContainerSpec,
     DeviceFile,
@@ -55,6 +57,9 @@ SECURITY_OPTIONS = ["no-new-privileges"]
 # Docker's default set but for this one, which allows packets with any source. `ping` goes on
 # by the unprivileged sockets that Docker allows every group of a container.
 CAPABILITIES_DROPPED = ["NET_RAW"]
+# By these keys the engine would end a session at a terminal. It knows no way to have none, and its
+# own, Ctrl-P Ctrl-Q, people press; these nobody does.
+DETACH_KEYS = ",".join(["ctrl-^", "ctrl-_"] * 4)
 
 _NAME_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/"
@@ -146,6 +151,8 @@ def container_body(spec: ContainerSpec, sandbox_id: str, cgroup_parent: str) -> 
         **({"WorkingDir": spec.working_dir} if spec.working_dir else {}),
         **({"User": spec.security.user} if spec.security.user else {}),
         **_program(spec.command, spec.args),
+        **({"OpenStdin": True, "StdinOnce": spec.is_stdin_once} if spec.has_stdin else {}),
+        **({"Tty": True} if spec.has_terminal else {}),
         "HostConfig": _host_config(cgroup_parent)
         | _rights(spec.security)
         | modes
@@ -163,7 +170,21 @@ def exec_body(spec: ExecSpec) -> dict[str, object]:
         "AttachStdout": spec.stdout,
         "AttachStderr": spec.stderr and not spec.tty,
         "Tty": spec.tty,
+        "DetachKeys": DETACH_KEYS,
     }
+
+
+def attach_target(container_id: str, spec: AttachSpec) -> str:
+    """Return the path and query that attach to a container's program, from now on."""
+    wanted = {
+        "stream": True,
+        "stdin": spec.stdin,
+        "stdout": spec.stdout,
+        "stderr": spec.stderr and not spec.is_terminal,
+    }
+    fields = [(name, str(int(is_wanted))) for name, is_wanted in wanted.items()]
+    query = urlencode([*fields, ("detachKeys", DETACH_KEYS)])
+    return f"/containers/{container_id}/attach?{query}"
 
 
 def _program(command: Sequence[str] | None, args: Sequence[str] | None) -> dict[str, object]:

@@ -138,6 +138,9 @@ class ContainerSpec:
     security: Security = Security()
     devices: Sequence[DeviceFile] = ()  # it may open no others
     held: str = ""  # as an Allotment says it
+    has_stdin: bool = False  # it stays open; without it the program reads the end at once
+    is_stdin_once: bool = False  # it ends with the first client that has attached with it
+    has_terminal: bool = False  # stdout and stderr are one stream
     spec_hash: str = ""  # what the kubelet compares to see that the wanted container changed
 
 
@@ -191,6 +194,16 @@ class ExecSpec:
     stdout: bool = True
     stderr: bool = True
     tty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttachSpec:
+    """Which streams of a container's own program are wanted; is_terminal: as it was made."""
+
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    is_terminal: bool = False
 
 
 class Output(NamedTuple):
@@ -307,6 +320,16 @@ class RuntimeDriver(Protocol):
 
     async def exec(self, container_id: str, spec: ExecSpec) -> Execution:
         """Run a command in a running container, beside what runs there.
+
+        Raises: RuntimeTrouble with reason ContainerNotFound or ContainerNotRunning.
+        """
+        ...
+
+    async def attach(self, container_id: str, spec: AttachSpec) -> Execution:
+        """Reach the program that runs in a container: its input, and its output from now on.
+
+        Its output ends with the container, and its exit code is 0: how the program has ended the
+        container tells. `end` lets go of the streams, and the program goes on.
 
         Raises: RuntimeTrouble with reason ContainerNotFound or ContainerNotRunning.
         """

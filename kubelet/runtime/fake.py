@@ -9,12 +9,14 @@ import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 from cubernetes.host.env import Env
 from kubelet.runtime.docker_words import NotAReference, image_reference, signal_of
 from kubelet.runtime.driver import (
     SANDBOX,
+    AttachSpec,
     Container,
     ContainerSpec,
     ExecSpec,
@@ -27,7 +29,7 @@ from kubelet.runtime.driver import (
     SandboxSpec,
     State,
 )
-from kubelet.runtime.fake_exec import Command, FakeExecution
+from kubelet.runtime.fake_exec import Command, FakeAttachment, FakeExecution
 
 CALL_S = 0.002
 DEADLINE_S = 10.0
@@ -44,6 +46,7 @@ class Behaviour:
     oom_killed: bool = False  # ends by the kernel's hand, with 137
     ignores_term: bool = False
     output: Sequence[bytes] = ()  # written as it starts
+    echoes: bool = False  # what comes on its input, until that ends; then it ends itself
     start_s: float = 0.08
     start_error: str = ""  # where given, it never starts
     pull_s: float = 0.3
@@ -68,6 +71,17 @@ class _Life:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ending: asyncio.Task[None] | None = None
     executions: set[FakeExecution] = field(default_factory=set)
+    has_stdin: bool = False
+    is_stdin_once: bool = False
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def is_running(self) -> bool:
+        return self.container.state is State.RUNNING
+
+    def lines_from(self, at: int) -> list[bytes]:
+        """Return what it has written, without so many lines."""
+        return [line.text for line in self.written[at:]]
 
     def notify(self) -> None:
         """Wake who waits for a change; the next wait is for the next change."""
@@ -140,6 +154,8 @@ class FakeMachine:
             dict(spec.env) if isinstance(spec, ContainerSpec) else {},
             spec.mounts if isinstance(spec, ContainerSpec) else (),
         )
+        if isinstance(spec, ContainerSpec):
+            life.has_stdin, life.is_stdin_once = spec.has_stdin, spec.is_stdin_once
         return life
 
     def start(self, life: _Life) -> None:
@@ -159,6 +175,16 @@ class FakeMachine:
         life = self.lives[container_id]
         life.written.append(self._line(line))
         life.notify()
+
+    def read_by(self, container_id: str, piece: bytes) -> None:
+        """Let a container read from its stdin; without a piece it reads its end."""
+        life = self.lives[container_id]
+        if not life.has_stdin or not life.behaviour.echoes:
+            return
+        if piece:
+            self.write(container_id, piece)
+        elif life.is_stdin_once:
+            self.end(container_id, life.behaviour.exit_code)
 
     def end(self, container_id: str, exit_code: int, *, oom_killed: bool = False) -> None:
         """End a container; ending what does not run is nothing."""
@@ -349,13 +375,22 @@ class FakeRuntime:
             if index == len(life.written):
                 await life.changed.wait()
 
-    async def exec(self, container_id: str, spec: ExecSpec) -> Execution:
+    async def attach(self, container_id: str, spec: AttachSpec) -> Execution:
+        life = await self._running(container_id)
+        return FakeAttachment(spec, life, partial(self._machine.read_by, container_id))
+
+    async def _running(self, container_id: str) -> _Life:
+        """Raises: RuntimeTrouble."""
         await self._asked()
         life = self._machine.lives.get(container_id)
         if life is None:
             raise RuntimeTrouble("ContainerNotFound", f"no container {container_id}")
-        if life.container.state is not State.RUNNING:
+        if not life.is_running:
             raise RuntimeTrouble("ContainerNotRunning", f"container {container_id} does not run")
+        return life
+
+    async def exec(self, container_id: str, spec: ExecSpec) -> Execution:
+        life = await self._running(container_id)
         if self._machine.exec_error:
             raise RuntimeTrouble("ExecError", self._machine.exec_error)
         return self._machine.execute(life, spec)

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from cubernetes.host.web.duplex import Broken
-from kubelet.runtime.driver import ExecSpec, Output
+from kubelet.runtime.driver import AttachSpec, ExecSpec, Output
 
 STDIN_PIECES_MAX = 4
 NOT_FOUND_CODE, HANGUP_CODE, KILL_CODE = 127, 129, 137
@@ -109,3 +110,65 @@ class FakeExecution:
         finally:
             for task in tasks:
                 task.cancel()
+
+
+class Program(Protocol):
+    """A container's own program, as far as who attaches to it sees it.
+
+    changed: set, and another one, with each change. sizes: those that its terminal was given.
+    """
+
+    changed: asyncio.Event
+    sizes: list[tuple[int, int]]
+
+    @property
+    def is_running(self) -> bool: ...
+
+    def lines_from(self, at: int) -> list[bytes]: ...
+
+
+class FakeAttachment:
+    """The streams of a container's own program; `give` lets it read, and read its end."""
+
+    def __init__(self, spec: AttachSpec, program: Program, give: Callable[[bytes], None]) -> None:
+        self._spec, self._program, self._give = spec, program, give
+        self._at = len(program.lines_from(0))
+        self._is_aborted = False
+
+    async def read(self) -> Output | None:
+        while True:
+            if self._is_aborted:
+                raise Broken("aborted")
+            if self._spec.stdout and (lines := self._program.lines_from(self._at)):
+                self._at += 1
+                return Output(is_stderr=False, text=lines[0])
+            if not self._program.is_running:
+                return None
+            await self._program.changed.wait()
+
+    async def write(self, piece: bytes) -> None:
+        if self._is_aborted:
+            raise Broken("aborted")
+        if self._spec.stdin and piece:
+            self._give(piece)
+
+    async def finish(self) -> None:
+        if self._spec.stdin:
+            self._give(b"")
+
+    def abort(self) -> None:
+        self._is_aborted = True
+
+    async def resize(self, width: int, height: int) -> None:
+        if self._spec.is_terminal:
+            self._program.sizes.append((width, height))
+
+    async def exit_code(self) -> int:
+        while self._program.is_running:
+            await self._program.changed.wait()
+        return 0
+
+    async def end(self) -> None:
+        if not self._is_aborted:
+            await self.finish()
+        self.abort()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from cubernetes.client.wire import portforward
+from cubernetes.client.wire import portforward, spdywords
 from cubernetes.host.clock import Clock
 from cubernetes.host.log import Log
 from cubernetes.host.web.duplex import Broken, Duplex
@@ -59,11 +59,12 @@ class Forwards:
     async def _answered(
         self, netns: str, pod: str, incoming: web.BaseRequest
     ) -> web.StreamResponse:
-        if incoming.headers.get("upgrade", "").lower() == portforward.SPDY.lower():
-            if portforward.PROTOCOL not in portforward.offered(incoming.headers):
-                said = f"{portforward.VERSION_HEADER}: {portforward.PROTOCOL} alone is spoken here"
+        if spdywords.asks_for_spdy(incoming.headers):
+            if portforward.PROTOCOL not in spdywords.offered(incoming.headers):
+                said = f"{spdywords.VERSION_HEADER}: {portforward.PROTOCOL} alone is spoken here"
                 return web.Response(status=400, text=said)
-            outgoing, stream = await switched(incoming, portforward.SWITCHED)
+            headers = spdywords.switched_to(portforward.PROTOCOL)
+            outgoing, stream = await switched(incoming, headers)
             await self._run(stream, netns, pod)
             return outgoing
         try:

@@ -18,7 +18,15 @@ import pytest
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import Cluster, until
 from tests.e2e.conftest import finished
-from tests.e2e.pods import SLEEP, made_namespace, pod, removed_namespace, shell, until_phase
+from tests.e2e.pods import (
+    BUSYBOX,
+    SLEEP,
+    made_namespace,
+    pod,
+    removed_namespace,
+    shell,
+    until_phase,
+)
 
 pytestmark = [pytest.mark.lab]
 
@@ -133,6 +141,25 @@ async def test_a_command_at_a_terminal_has_one(tool: Tool) -> None:
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "spdy"])
+async def test_a_pod_that_is_run_at_our_console_hears_us_and_goes_with_us(
+    tool: Tool, protocol: str
+) -> None:
+    """kubectl before 1.31 knows SPDY alone; later ones ask by it where they are told so."""
+    if protocol == "spdy" and "cubectl" in tool.argv:
+        pytest.skip("cubectl asks by WebSocket alone")
+    told = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"} if protocol == "spdy" else {}
+    client = Tool(tool.argv, {**tool.environment, **told})
+    script = "read word; echo heard $word; read word; echo heard $word; exit 3"
+    words = ("run", "-i", "--rm", "-q", "heard", "--image", BUSYBOX, "--restart", "Never")
+    code, out, err = await client(*words, "--", "sh", "-c", script, stdin=b"one\ntwo\n")
+    assert (code, b"heard one\nheard two\n" in out) == (3, True), (out, err)
+    code, out, _ = await client("exec", "box", "--", "sh", "-c", "echo out; echo err >&2; exit 4")
+    assert (code, out) == (4, b"out\n")
+    code, _, _ = await client("get", "pod", "heard")
+    assert code == 1
 
 
 async def test_a_port_of_the_pods_localhost_is_led_here(tool: Tool) -> None:

@@ -35,7 +35,7 @@ def is_ready(pod: "Pod") -> bool:
 class Pod(Object):
     resource = Resource(
         "", "v1", "Pod", "pods", ("po",),
-        subresources=("status", "binding", "eviction", "log", "exec", "portforward"),
+        subresources=("status", "binding", "eviction", "log", "exec", "attach", "portforward"),
         categories=("all",),
     )  # fmt: skip
     columns = podcolumns.COLUMNS

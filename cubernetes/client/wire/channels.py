@@ -1,10 +1,12 @@
-"""The channels of exec over WebSocket: `v5.channel.k8s.io`, and v4, which has no half close. Pure.
+"""The channels of exec and attach: `v5.channel.k8s.io`, and v4, which has no half close. Pure.
 
-A message is a byte that names its channel, and what is sent on that. The last thing that a server
-sends is a Status on ERROR: how the command ended. On CLOSE stands the channel that ends.
+Over WebSocket a message is a byte that names its channel, and what is sent on that. The last thing
+that a server sends is a Status on ERROR: how the command ended. On CLOSE stands the channel that
+ends. Over SPDY/3.1 (v4 alone) each channel is a stream, which its opener names in `streamtype`.
 """
 
 import re
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -19,6 +21,8 @@ PROTOCOLS = (V5, V4)
 NON_ZERO_EXIT, EXIT_CODE = "NonZeroExitCode", "ExitCode"
 EXIT_CODE_MAX = 255
 TERMINAL_CHARS_MAX = 10_000
+# Of a text that is to be one JSON object for each size of a terminal.
+SIZE_BYTES_MAX = 200
 
 
 class Channel(IntEnum):
@@ -28,6 +32,15 @@ class Channel(IntEnum):
     ERROR = 3
     RESIZE = 4
     CLOSE = 255
+
+
+STREAM_TYPES: Mapping[str, Channel] = {
+    "stdin": Channel.STDIN,
+    "stdout": Channel.STDOUT,
+    "stderr": Channel.STDERR,
+    "error": Channel.ERROR,
+    "resize": Channel.RESIZE,
+}
 
 
 class Misframed(Exception):
@@ -70,6 +83,25 @@ def closed_channel(content: bytes) -> Channel:
     if content != bytes((Channel.STDIN,)):
         raise Misframed("of the channels a client can close 0 (stdin) alone")
     return Channel.STDIN
+
+
+def has_half_close(protocol: str) -> bool:
+    """Whether a client can say that its stdin ends, and go on reading."""
+    return protocol != V4
+
+
+class SizeLines:
+    """Cuts what comes on a stream of sizes into sizes: Go writes one a line."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield each whole line. Raises: Misframed."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        if len(self._rest) > SIZE_BYTES_MAX:
+            raise Misframed(f"a size has over {SIZE_BYTES_MAX} bytes")
+        yield from (line for line in lines if line.strip())
 
 
 def size_message(size: Size) -> bytes:

@@ -1,10 +1,10 @@
-"""What is asked of `exec`: the query of Kubernetes', read in one way by all.
+"""What is asked of `exec` and `attach`: the query of Kubernetes', read in one way by all.
 
 The API server reads a client's query and writes it anew for the kubelet, which reads it again.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from cubernetes.api.errors import BadRequest
@@ -16,7 +16,10 @@ FLAGS = ("stdin", "stdout", "stderr", "tty")
 
 @dataclass(frozen=True, slots=True)
 class ExecQuery:
-    """A command, and which of its streams the client wants; without container, the only one."""
+    """A command, and which of its streams the client wants; without container, the only one.
+
+    command: empty for the container's own, to which a client attaches.
+    """
 
     command: tuple[str, ...]
     container: str = ""
@@ -32,19 +35,27 @@ def exec_query(parameters: Iterable[tuple[str, str]]) -> ExecQuery:
     Raises: BadRequest: names the parameter and the accepted form.
     """
     pairs = tuple(parameters)
-    given = dict(reversed(pairs))  # of two that are the same, the first counts
     command = tuple(value for name, value in pairs if name == "command")
-    container = given.get("container", "")
-    stdin, stdout, stderr, tty = (flag(name, given.get(name, "false")) for name in FLAGS)
-    if container and not is_label(container):
-        raise BadRequest("container: must be the name of a container")
     if not command or not command[0]:
         raise BadRequest("command: is required, once for each of its words")
     if any("\0" in word for word in command):
         raise BadRequest("command: its words cannot hold NUL")
+    return replace(attach_query(pairs), command=command)
+
+
+def attach_query(parameters: Iterable[tuple[str, str]]) -> ExecQuery:
+    """Read a query that names no command.
+
+    Raises: BadRequest: names the parameter and the accepted form.
+    """
+    given = dict(reversed(tuple(parameters)))  # of two that are the same, the first counts
+    container = given.get("container", "")
+    stdin, stdout, stderr, tty = (flag(name, given.get(name, "false")) for name in FLAGS)
+    if container and not is_label(container):
+        raise BadRequest("container: must be the name of a container")
     if not (stdin or stdout or stderr):
         raise BadRequest("stdin, stdout, stderr: at least one of them must be true")
-    return ExecQuery(command, container, stdin, stdout, stderr, tty)
+    return ExecQuery((), container, stdin, stdout, stderr, tty)
 
 
 def exec_query_text(asked: ExecQuery) -> str:

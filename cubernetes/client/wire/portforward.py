@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-SPDY = "SPDY/3.1"
+from cubernetes.client.wire.spdywords import SPDY
+
 PROTOCOL = "portforward.k8s.io"
 # SPDY within the messages of a WebSocket, as kubectl has asked since 1.31.
 TUNNEL = f"{SPDY}+{PROTOCOL}"
-VERSION_HEADER = "X-Stream-Protocol-Version"
-SWITCHED: Mapping[str, str] = {
-    "Connection": "Upgrade", "Upgrade": SPDY, VERSION_HEADER: PROTOCOL
-}  # fmt: skip
 PORT_MAX = 65535
 
 
@@ -23,13 +20,6 @@ class Ports(NamedTuple):
 
 class NoPort(Exception):
     """A stream names no port; says so."""
-
-
-def offered(headers: Mapping[str, str]) -> list[str]:
-    """Return the protocols that a client speaks; it may send the header once for each."""
-    getall = getattr(headers, "getall", None)
-    found = getall(VERSION_HEADER, []) if getall else [headers.get(VERSION_HEADER, "")]
-    return [word.strip() for text in found for word in text.split(",")]
 
 
 def request_of(headers: Mapping[str, str], stream_id: int) -> str:

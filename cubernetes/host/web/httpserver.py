@@ -295,10 +295,9 @@ class HttpServer(web.Server):
         """
         path, query = target_of(incoming.raw_path, self.limits.query_fields_max)
         given = incoming.headers
-        if self._headers is None:
-            headers = {name.lower(): ", ".join(given.getall(name)) for name in given}
-        else:
-            headers = {name: given[name] for name in self._headers if name in given}
+        # A field may come in several lines: a client of SPDY/3.1 sends one for each protocol.
+        names = self._headers if self._headers is not None else tuple(given)
+        headers = {name.lower(): ", ".join(given.getall(name)) for name in names if name in given}
         if refused := self._refused_headers:
             headers |= {name.lower(): "" for name in given if name.lower().startswith(refused)}
         return Request(

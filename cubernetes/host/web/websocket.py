@@ -118,6 +118,10 @@ class WebSocket(_Messages):
             raise NotWebSocket(f"of the subprotocols {offered!r} none is spoken here: {spoken}")
         self.protocol = ready.protocol
 
+    @property
+    def outgoing(self) -> web.StreamResponse:
+        return self.answer
+
     async def open(self) -> None:
         keep_switched(self._incoming)
         await self.answer.prepare(self._incoming)
@@ -154,6 +158,9 @@ class WebSocket(_Messages):
         """Close for what the other side sent, which is no word of the protocol."""
         reason = why.encode()[:REASON_BYTES_MAX].decode(errors="ignore").encode()
         await self.answer.close(code=WSCloseCode.PROTOCOL_ERROR, message=reason)
+
+    async def close(self) -> None:
+        """Nothing of it runs by itself."""
 
     def abort(self) -> None:
         if self._incoming.transport is not None:

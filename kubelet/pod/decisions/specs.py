@@ -136,6 +136,9 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
         security=security,
         devices=tuple(devices.nodes),
         held=devices.held,
+        has_stdin=wanted.stdin,
+        is_stdin_once=wanted.stdin_once,
+        has_terminal=wanted.tty,
         spec_hash=plan.spec_hash(wanted),
     )
 

@@ -174,7 +174,9 @@ async def test_a_pod_is_run(cluster: Cluster) -> None:
     for line, code, why in (
         ("run third", 2, "--image"),
         ("run third --image web:1 --env A", 2, "write KEY=VALUE"),
-        ("run third --image web:1 --rm -it", 2, "unrecognized arguments"),
+        ("run third --image web:1 --rm", 2, "--rm should only be used for attached"),
+        ("run third --image web:1 -t", 2, "-i/--stdin is required"),
+        ("run third --image web:1 -i --dry-run", 2, "--dry-run makes no container"),
         ("run box --image web:1", 1, "already exists"),
     ):
         told = await cluster.cubectl(line)

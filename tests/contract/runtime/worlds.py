@@ -6,8 +6,8 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from cubernetes.host.env import Env
 from kubelet.runtime.docker import DockerRuntime
@@ -56,6 +56,7 @@ PROGRAMS = {
     "fails-3": Program(("sh", "-c", "exit 3"), Behaviour(exits_after_s=0.01, exit_code=3)),
     "eats-memory": Program(("tail", "/dev/zero"), Behaviour(exits_after_s=0.01, oom_killed=True)),
     "talks": Program(TALK, Behaviour(output=(b"one\n", b"two\n", b"three\n"))),
+    "echoes": Program(CAT, Behaviour(echoes=True)),
     "is-deaf": Program(("sleep", "1000"), Behaviour(ignores_term=True)),
     "is-missing": Program(
         ("/no/such/program",), Behaviour(start_error="exec: /no/such/program: no such file")
@@ -158,9 +159,12 @@ def a_container(world: World, program: str, uid: str = "0a-1b") -> ContainerSpec
     return ContainerSpec(uid, "web-0", "default", "main", image, command=command, spec_hash="h1")
 
 
-async def a_running(world: World, driver: RuntimeDriver, program: str = "forever") -> Container:
+async def a_running(
+    world: World, driver: RuntimeDriver, program: str = "forever", **fields: Any
+) -> Container:
     sandbox = await driver.start_sandbox(a_sandbox())
-    return await driver.start_container(a_container(world, program), sandbox.id)
+    spec = replace(a_container(world, program), **fields)
+    return await driver.start_container(spec, sandbox.id)
 
 
 async def the(driver: RuntimeDriver, container_id: str) -> Container | None:

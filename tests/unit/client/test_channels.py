@@ -91,3 +91,19 @@ def test_what_is_not_the_commands_failure_is_no_exit_code(status: Status) -> Non
 def test_what_is_no_status_is_misframed() -> None:
     with pytest.raises(Misframed, match="Status"):
         channels.status_in(b"no")
+
+
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), max_size=5), st.integers(1, 9))
+def test_sizes_are_cut_into_lines_whatever_pieces_they_come_in(
+    sizes: list[tuple[int, int]], step: int
+) -> None:
+    wanted = [channels.Size(*size) for size in sizes]
+    text = b"".join(channels.size_message(size)[1:] + b"\n" for size in wanted)
+    lines = channels.SizeLines()
+    pieces = [text[at : at + step] for at in range(0, len(text), step)]
+    assert [channels.size_of(line) for piece in pieces for line in lines.feed(piece)] == wanted
+
+
+def test_a_size_without_an_end_is_no_size() -> None:
+    with pytest.raises(channels.Misframed, match="a size has over"):
+        list(channels.SizeLines().feed(b"1" * 1000))

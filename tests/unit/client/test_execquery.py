@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.errors import BadRequest
-from cubernetes.client.wire.execquery import ExecQuery, exec_query, exec_query_text
+from cubernetes.client.wire.execquery import (
+    ExecQuery,
+    attach_query,
+    exec_query,
+    exec_query_text,
+)
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
@@ -19,6 +24,12 @@ def test_what_is_written_for_the_kubelet_is_read_as_it_was_asked(
     asked = ExecQuery(("x", *words), "", stdin, True, stderr, tty)
     fields = parse_qsl(exec_query_text(asked), keep_blank_values=True)
     assert exec_query(fields) == asked
+
+
+@given(st.booleans(), st.booleans(), st.booleans())
+def test_to_attach_needs_no_command_and_takes_none(stdin: bool, stderr: bool, tty: bool) -> None:
+    asked = ExecQuery((), "", stdin, True, stderr, tty)
+    assert attach_query([*parse_qsl(exec_query_text(asked)), ("command", "rm")]) == asked
 
 
 def test_the_words_of_a_command_keep_their_order_and_blanks() -> None:

@@ -110,6 +110,9 @@ class Container(Model):
         a longer one the last 4096 bytes count, of many containers' fewer.
     termination_message_policy: where its message is read: File is that file alone;
         FallbackToLogsOnError is also the end of its log, where it failed and left none.
+    stdin: it has an input, which clients that attach write to; else it reads the end at once.
+    stdin_once: its input ends with the first client that has attached, not with the container.
+    tty: it has a terminal: its output and its errors are one stream, and it sees a size.
     """
 
     name: str
@@ -131,3 +134,6 @@ class Container(Model):
     restart_policy: Literal["Always"] | None = None
     termination_message_path: str = shown(MESSAGE_PATH)
     termination_message_policy: Literal["File", "FallbackToLogsOnError"] = shown("File")
+    stdin: bool = False
+    stdin_once: bool = False
+    tty: bool = False

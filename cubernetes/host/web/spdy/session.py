@@ -134,6 +134,7 @@ class Session:
         self._last_theirs = 0
         self._ping_parity = self._next_id % 2
         self._ping_number = self._next_id
+        self._pongs: dict[int, asyncio.Event] = {}
         self._late: set[asyncio.Task[None]] = set()
         self._why_over = ""
 
@@ -154,6 +155,8 @@ class Session:
             self._why_over = "the connection has ended"
             for stream in list(self._streams.values()):
                 stream.break_off(self._why_over)
+            for answered in self._pongs.values():
+                answered.set()
 
     async def open(self, headers: Headers, *, is_last: bool = False) -> Stream:
         """Open a stream, and return it once the other side has taken it; is_last: only to read.
@@ -183,8 +186,16 @@ class Session:
 
     async def ping(self) -> None:
         """Show that we are there. Raises: Broken."""
-        await self.send(Ping(self._ping_number))
-        self._ping_number += 2
+        number, self._ping_number = self._ping_number, self._ping_number + 2
+        await self.send(Ping(number))
+
+    async def reach(self) -> None:
+        """Wait until the other side has read as far as this: it answers a ping. Raises: Broken."""
+        answered = self._pongs[self._ping_number] = asyncio.Event()
+        await self.ping()
+        await answered.wait()
+        if self._why_over:
+            raise Broken(self._why_over)
 
     async def close(self) -> None:
         """Say that no more streams are taken, and finish the carrier."""
@@ -229,6 +240,8 @@ class Session:
             case Ping(number):
                 if number % 2 != self._ping_parity:
                     await self.send(frame)
+                elif answered := self._pongs.pop(number, None):
+                    answered.set()
             case GoAway():
                 pass  # its streams end by themselves, and its connection with them
             case SynReply() | MoreHeaders() | RstStream() | Data():

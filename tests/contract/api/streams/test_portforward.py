@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from apiserver.settings import Limits
-from cubernetes.client.wire import portforward
+from cubernetes.client.wire import portforward, spdywords
 from cubernetes.host.web.spdy.session import Session, Stream
 from cubernetes.host.web.upgrade import upgraded_stream
 from cubernetes.host.web.websocket import Dial, dialled
@@ -82,16 +82,16 @@ async def tunnelled(world: ExecWorld) -> AsyncIterator[Session]:
 async def bare(world: ExecWorld) -> AsyncIterator[Session]:
     headers = {
         "Connection": "Upgrade",
-        "Upgrade": portforward.SPDY,
-        portforward.VERSION_HEADER: portforward.PROTOCOL,
+        "Upgrade": spdywords.SPDY,
+        spdywords.VERSION_HEADER: portforward.PROTOCOL,
     }
     connector = aiohttp.TCPConnector(ssl=world.tls)
     async with (
         aiohttp.ClientSession(connector=connector) as http,
         http.post(url(world), headers=headers) as answer,
     ):
-        assert (answer.status, answer.headers["Upgrade"]) == (101, portforward.SPDY)
-        assert answer.headers[portforward.VERSION_HEADER] == portforward.PROTOCOL
+        assert (answer.status, answer.headers["Upgrade"]) == (101, spdywords.SPDY)
+        assert answer.headers[spdywords.VERSION_HEADER] == portforward.PROTOCOL
         stream = upgraded_stream(answer)
         try:
             async with running(Session(stream, is_client=True)) as session:

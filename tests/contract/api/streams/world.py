@@ -4,8 +4,9 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from apiserver.http.app import App
@@ -60,6 +61,8 @@ class ExecWorld:
     machine: FakeMachine
     container_id: str
     tls: ssl.SSLContext
+    here: HerePods
+    runtime: FakeRuntime
 
     def dialled(
         self, query: Sequence[tuple[str, str]], protocols: Sequence[str] = channels.PROTOCOLS
@@ -73,6 +76,12 @@ class ExecWorld:
     def running_count(self) -> int:
         """How many commands run in the container beside its own."""
         return len(self.machine.lives[self.container_id].executions)
+
+    async def another_pod(self, tree: Tree, image: str, **fields: Any) -> str:
+        """Let a pod of one container run here; return the id of that."""
+        pod = await a_bound(self, tree)
+        self.here.pods.append(pod)
+        return await a_container_of(pod, self.runtime, image, **fields)
 
     async def call(self, method: str, path: str, body: Tree) -> None:
         request = Request(method, path, (), {}, codec_bytes(body), ADMIN)
@@ -110,7 +119,7 @@ async def an_exec_world(folder: Path, limits: Limits | None = None) -> AsyncIter
     admin = authority.certificate(key, ADMIN.user, "system:masters")
     ca = (folder / "ca.crt").read_bytes()
     write_config(folder, "admin", app.port, ca, admin, pem_of(key))
-    world = ExecWorld(folder, cluster, server, app, kubelet, machine, "", tls)
+    world = ExecWorld(folder, cluster, server, app, kubelet, machine, "", tls, here, runtime)
     try:
         here.pods.append(await a_bound_pod(world))
         world.container_id = await a_container_of(here.pods[0], runtime)
@@ -171,22 +180,26 @@ async def a_bound_pod(world: ExecWorld) -> Pod:
     }
     await world.call("POST", NODES, node)
     await world.call("PUT", f"{NODES}/n1/status", node)
-    await world.call("POST", PODS, a_pod("web-0"))
-    await world.call("POST", f"{PODS}/web-0/binding", {"target": {"name": "n1"}})
-    await world.call(
-        "PUT", f"{PODS}/web-0/status", a_pod("web-0") | {"status": {"phase": "Running"}}
-    )
-    response = await world.server.handle(Request("GET", f"{PODS}/web-0", identity=ADMIN))
+    return await a_bound(world, a_pod("web-0"))
+
+
+async def a_bound(world: ExecWorld, tree: Tree) -> Pod:
+    path = f"{PODS}/{tree['metadata']['name']}"
+    await world.call("POST", PODS, tree)
+    await world.call("POST", f"{path}/binding", {"target": {"name": "n1"}})
+    await world.call("PUT", f"{path}/status", tree | {"status": {"phase": "Running"}})
+    response = await world.server.handle(Request("GET", path, identity=ADMIN))
     assert isinstance(response.body, bytes)
     return codec.decode(Pod, response.body)
 
 
-async def a_container_of(pod: Pod, runtime: FakeRuntime) -> str:
+async def a_container_of(
+    pod: Pod, runtime: FakeRuntime, image: str = "talks", **fields: Any
+) -> str:
     uid, name = pod.metadata.uid, pod.metadata.name
     box = await runtime.start_sandbox(SandboxSpec(uid, name, "default", name, "pause:1"))
-    made = await runtime.start_container(
-        ContainerSpec(uid, name, "default", "main", "talks"), box.id
-    )
+    spec = replace(ContainerSpec(uid, name, "default", "main", image), **fields)
+    made = await runtime.start_container(spec, box.id)
     return made.id
 
 

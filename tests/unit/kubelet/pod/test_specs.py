@@ -188,6 +188,17 @@ def test_a_container_is_named_made_of_its_image_and_begins_in_its_folder() -> No
     assert (spec.name, spec.image, spec.working_dir) == ("second", "cubernetes/busybox:1", "/srv")
 
 
+def test_a_container_has_an_input_and_a_terminal_where_it_asks_for_them() -> None:
+    pod = a_whole_pod()
+    one = replaced(a_container(), stdin=True, stdin_once=True, tty=True)
+
+    spec = specs.container_spec(pod, one, 0, {}, 8 << 30)
+    plain = specs.container_spec(pod, a_container(), 0, {}, 8 << 30)
+
+    assert (spec.has_stdin, spec.is_stdin_once, spec.has_terminal) == (True, True, True)
+    assert (plain.has_stdin, plain.is_stdin_once, plain.has_terminal) == (False, False, False)
+
+
 def a_pod_that_mounts(*mounts: VolumeMount, **variables: str) -> tuple[Pod, Container]:
     env = tuple(EnvVar(name=name, value=value) for name, value in variables.items())
     one = replaced(a_container(), env=env, volume_mounts=mounts)
