@@ -197,6 +197,12 @@ def _function() -> Verb:
     return function.VERB
 
 
+def _workflow() -> Verb:
+    from cubectl.functions import workflow
+
+    return workflow.VERB
+
+
 def _cp() -> Verb:
     from cubectl.verbs.reaching import cp
 
@@ -281,6 +287,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("wait", "return when objects are as asked", _wait),
     Entry("gateway", "show roads, take pods out of them and back, export them", _gateway),
     Entry("function", "deploy, call and list functions, and read their logs", _function),
+    Entry("workflow", "begin, show, cancel, resume and signal runs of workflows", _workflow),
     Entry("label", "set labels", _label),
     Entry("annotate", "set annotations", _annotate),
     Entry("top", "tell what nodes and pods use", _top),

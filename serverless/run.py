@@ -19,6 +19,7 @@ from cubernetes.host.supervise import supervised
 from cubernetes.host.web.httpserver import HttpServer, Limits
 from cubernetes.host.web.site import RoutedSite
 from cubernetes.host.web.tls import server_tls
+from serverless.board.decisions import Decision
 from serverless.board.kept import KeptLogs
 from serverless.board.key import FunctionKey
 from serverless.board.routes import RouteTable
@@ -28,14 +29,19 @@ from serverless.bus.bus import Bus
 from serverless.bus.kafka import KafkaBus
 from serverless.durable.accept import Acceptor
 from serverless.durable.dispatch import Dispatcher
+from serverless.durable.letters import Letters
 from serverless.gateway.admin import Admin
 from serverless.gateway.invoke import Invoker
 from serverless.gateway.lasting import Lasting
+from serverless.gateway.runs import Runs
 from serverless.gateway.site import GatewaySite
+from serverless.gateway.telling import Telling
 from serverless.instances import HttpInstances, Instances
 from serverless.running import Runner
 from serverless.settings import ServerlessSettings
 from serverless.triggers.run import Triggers
+from serverless.workflow.engine import Engine
+from serverless.workflow.statuses import Statuses
 
 log = Log(__name__)
 
@@ -96,7 +102,21 @@ class Platform:
             self.brain.hands.triggers.cache.list,
             partial(self.brain.hands.write_status, self.brain.hands.triggers),
         )
-        lasting = Lasting(Acceptor(env, self.dispatcher, self) if self.dispatcher else None)
+        acceptor = Acceptor(env, self.dispatcher, self) if self.dispatcher else None
+        self.engine: Engine | None = None
+        if bus is not None and self.dispatcher is not None and acceptor is not None:
+            self.engine = Engine(env, bus, self.dispatcher, acceptor, self)
+        workflows = self.brain.hands.workflows
+        self.statuses = Statuses(
+            env,
+            self.engine,
+            self,
+            workflows.cache.list,
+            partial(self.brain.hands.write_status, workflows),
+        )
+        runs = Runs(self.engine, workflows.cache.get)
+        self.letters = Letters(env, bus, acceptor) if bus and acceptor else None
+        lasting = Lasting(acceptor)
         limits = Limits(
             body_bytes_max=BODY_BYTES_MAX,
             bodies_bytes_max=settings.bodies_bytes_max,
@@ -105,7 +125,8 @@ class Platform:
         )
         site = GatewaySite(self, invoker, lasting, limits)
         self.server = HttpServer(site, limits, headers=None)
-        admin = Admin(invoker, lasting, logs)
+        telling = Telling(self, logs, acceptor, self.letters)
+        admin = Admin(invoker, lasting, logs, (*telling.routes(), *runs.routes()))
         own = RoutedSite(admin.routes(), limits, check_may=admin.check_may)
         self.admin_server = HttpServer(own, limits, headers=("content-type",))
 
@@ -119,6 +140,9 @@ class Platform:
             if self.dispatcher is not None:
                 tasks.create_task(supervised("dispatcher", self.dispatcher.run, self._env))
             tasks.create_task(supervised("triggers", self.triggers.run, self._env))
+            if self.engine is not None:
+                tasks.create_task(supervised("engine", self.engine.run, self._env))
+            tasks.create_task(supervised("workflows", self.statuses.run, self._env))
             if self._settings.cert:
                 tasks.create_task(supervised("admin", self._serve_admin, self._env))
 
@@ -130,8 +154,11 @@ class Platform:
     @property
     def missing(self) -> str:
         """Return what the program waits for; empty: it can do all that it was told to."""
-        is_there = self.dispatcher is None or self.dispatcher.is_ready.is_set()
-        return "" if is_there else "the broker has not answered yet"
+        if self.dispatcher is not None and not self.dispatcher.is_ready.is_set():
+            return "the broker has not answered yet"
+        if self.engine is not None and not self.engine.is_ready.is_set():
+            return "the runs of workflows are still being read"
+        return ""
 
     def function(self, key: FunctionKey) -> Function | None:
         return self.brain.function(key)
@@ -142,6 +169,13 @@ class Platform:
 
     def why_waiting(self, key: FunctionKey) -> str:
         return self.brain.why_waiting(key)
+
+    def decisions(self, key: FunctionKey) -> tuple[Decision, ...]:
+        return self.brain.decisions.of(key)
+
+    def in_hand(self, key: FunctionKey) -> tuple[int, int]:
+        board = self.brain.calls.board
+        return board.waiting_count(key), board.in_hand_count(key)
 
     async def _serve(self) -> None:
         await self._listen(self.server, self._settings.port, None)

@@ -133,9 +133,9 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(READ, ("configmaps",), LEADERS_NAMESPACE, "resolver"),
     ),
     SERVERLESS: (
-        Rule(READ, ("functions", "functionrevisions", "routes", "triggers")),
+        Rule(READ, ("functions", "functionrevisions", "routes", "triggers", "workflows")),
         Rule(CHANGE, ("functions/status", "functionrevisions/status")),
-        Rule(CHANGE, ("routes/status", "triggers/status")),
+        Rule(CHANGE, ("routes/status", "triggers/status", "workflows/status")),
         Rule(frozenset({"create", "delete"}), ("functionrevisions",)),
         Rule(READ | WRITE | REMOVE, ("pods",), INSTANCES_NAMESPACE),
         Rule(frozenset({"create"}), ("namespaces",)),

@@ -1,14 +1,16 @@
-"""`cubectl function`: deploy code, call it, read what calls have said, list functions."""
+"""`cubectl function`: deploy code and go back, call it, tell what became of calls."""
 
 import json
 import re
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-from cubectl.connection.transport import HttpsTransport
+from cubectl.functions.telling import redrive, say_dead, say_trace, say_why
+from cubectl.functions.way import admin_of, asked, target_of
 from cubectl.objects.waiting import TooLate, named, wait_until
 from cubectl.output.printers import safe, safe_lines
 from cubectl.session import Failed, Misused, Session
@@ -16,13 +18,26 @@ from cubectl.verb import Verb
 from cubernetes.api.errors import NotFound
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.serverless.function import Function
+from cubernetes.api.serverless.functionrevision import FunctionRevision
 from cubernetes.api.serverless.route import Route
 from cubernetes.client.wire.queries import selection_query
 
-# Where the functions' program answers administrators, on the host of the API server.
-ADMIN_PORT = 6811
 API_VERSION = "serverless.cubernetes.io/v1"
 FUNCTIONS, ROUTES = Function.resource, Route.resource
+REVISIONS = FunctionRevision.resource
+# What is asked for, and the words that follow it.
+WORDS = {
+    "deploy": ("NAME", "FILE ..."),
+    "rollback": ("NAME", "[REVISION]"),
+    "invoke": ("NAME", ""),
+    "result": ("CALL", ""),
+    "logs": ("NAME", ""),
+    "trace": ("CALL", ""),
+    "why": ("NAME", ""),
+    "dead": ("NAME", ""),
+    "redrive": ("NAME", "[CALL]"),
+    "list": ("", ""),
+}
 FOLDER_FILES_MAX = 100
 RESULT_WAIT_S_MAX = 60
 # Numbers of the spec that an option sets, by the option.
@@ -37,7 +52,7 @@ _ROUTE = re.compile(r"(?:([A-Z]+(?:,[A-Z]+)*):)?(/\S*)\Z")
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("what", choices=("deploy", "invoke", "result", "logs", "list"))
+    parser.add_argument("what", choices=tuple(WORDS))
     parser.add_argument("words", nargs="*", metavar="NAME | NAME FILE ... | CALL")
     deploy = parser.add_argument_group("deploy")
     deploy.add_argument("--entry", default="", help="module.function; default: FILE's action")
@@ -56,39 +71,33 @@ def configure(parser: ArgumentParser) -> None:
     result.add_argument("--wait", type=int, default=0, metavar="SECONDS", help="at most 60")
     logs = parser.add_argument_group("logs")
     logs.add_argument("--call", default="", help="of this call alone")
-    both = parser.add_argument_group("invoke, result and logs")
+    both = parser.add_argument_group("all but deploy, rollback and list")
     both.add_argument(
         "--at", default="", metavar="HOST:PORT", help="of serverless, if not beside the API server"
     )
 
 
 def run(options: Namespace, session: Session) -> None:
-    name = _name_in(options)
-    match options.what:
-        case "deploy":
-            _deploy(name, options, session)
-        case "invoke":
-            _invoke(name, options, session)
-        case "result":
-            _result(name, options, session)
-        case "logs":
-            _logs(name, options, session)
-        case _:
-            _list(session)
+    DOES[options.what](_name_in(options), options, session)
 
 
 def _name_in(options: Namespace) -> str:
     """Return the function's name. Raises: Misused: too few or too many words."""
     words, what = options.words, options.what
-    if what == "list":
+    first, more = WORDS[what]
+    if not first:
         if words:
             raise Misused("list takes no names: cubectl get function NAME shows one")
         return ""
     if not words or (what == "deploy" and len(words) < 2):
-        raise Misused(f"write {what} NAME" + (" FILE ..." if what == "deploy" else ""))
-    if what != "deploy" and len(words) > 1:
-        raise Misused(f"{what} takes one {'CALL' if what == 'result' else 'NAME'}")
+        raise Misused(f"write {what} {first} {more}".rstrip())
+    if what != "deploy" and len(words) > (2 if more else 1):
+        raise Misused(f"{what} takes one {first} {more}".rstrip())
     return str(words[0])
+
+
+def _second(options: Namespace) -> str:
+    return str(options.words[1]) if len(options.words) > 1 else ""
 
 
 def _deploy(name: str, options: Namespace, session: Session) -> None:
@@ -108,6 +117,37 @@ def _deploy(name: str, options: Namespace, session: Session) -> None:
     _await_code(found, session)
     if route is not None:
         _await_route(name, session)
+
+
+def _redrive(name: str, options: Namespace, session: Session) -> None:
+    redrive(name, _second(options), options, session)
+
+
+def _roll_back(name: str, options: Namespace, session: Session) -> None:
+    """Give a function the code of an older revision: of the one named, else of the one before."""
+    revision = _second(options)
+    tree = session.api.get(FUNCTIONS, name, session.namespace)
+    latest = (tree.get("status") or {}).get("latestRevision", "")
+    listed = session.api.list(REVISIONS, session.namespace, selection_query("", "")).items
+    own = [one for one in listed if one["spec"]["function"] == name]
+    own.sort(key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"]))
+    older = [
+        one
+        for one in own
+        if one["metadata"]["name"] != latest
+        and condition_in(one.get("status") or {}, "Loaded").get("status") == "True"
+    ]
+    chosen = [one for one in older if revision in ("", one["metadata"]["name"])]
+    if not chosen:
+        known = ", ".join(one["metadata"]["name"] for one in older) or "none"
+        told = f" {revision}" if revision else ""
+        raise Failed(f"function {name} has no older revision{told} that could be loaded: {known}")
+    code = chosen[-1]["spec"]
+    spec = {**tree["spec"], **{one: code.get(one) for one in ("files", "entry", "env")}}
+    changed = {**tree, "spec": {one: value for one, value in spec.items() if value is not None}}
+    found = session.api.replace(FUNCTIONS, name, changed, session.namespace, is_dry=False)
+    session.say(f"function/{name} has the code of {chosen[-1]['metadata']['name']}")
+    _await_code(found, session)
 
 
 def files_of(paths: list[Path]) -> dict[str, str]:
@@ -252,12 +292,11 @@ def _invoke(name: str, options: Namespace, session: Session) -> None:
             body = Path(options.data[1:]).read_bytes()
         except OSError as error:
             raise Failed(str(error)) from error
-    target = f"{_target(name, session)}/invoke" + (f"?{query}" if query else "")
+    target = f"{target_of(name, session)}/invoke" + (f"?{query}" if query else "")
     if options.is_async:
         target += ("&" if query else "?") + "async=true"
-    answer = _admin(options, session).send(
-        "POST", target, body=body, media="application/octet-stream"
-    )
+    with closing(admin_of(options, session)) as admin:
+        answer = admin.send("POST", target, body=body, media="application/octet-stream")
     if answer.status == 202 and options.is_async:
         session.say(str(json.loads(answer.body)["call"]))
         return
@@ -278,7 +317,7 @@ def _result(call: str, options: Namespace, session: Session) -> None:
     if not 0 <= options.wait <= RESULT_WAIT_S_MAX:
         raise Misused(f"--wait {options.wait}: at most {RESULT_WAIT_S_MAX} seconds")
     target = f"/calls/{quote(call, safe='')}?wait={options.wait}"
-    with closing(_admin(options, session)) as admin:
+    with closing(admin_of(options, session)) as admin:
         answer = admin.send("GET", target)
     if answer.status == 202:
         state = json.loads(answer.body)["state"]
@@ -288,18 +327,14 @@ def _result(call: str, options: Namespace, session: Session) -> None:
 
 def _logs(name: str, options: Namespace, session: Session) -> None:
     query = f"?{urlencode({'call': options.call})}" if options.call else ""
-    with closing(_admin(options, session)) as admin:
-        answer = admin.send("GET", f"{_target(name, session)}/logs{query}")
-    if answer.status != 200:
-        raise Failed(f"{answer.status}: {safe(answer.body.decode(errors='replace'))}")
-    for one in json.loads(answer.body):
+    for one in asked(options, session, "GET", f"{target_of(name, session)}/logs{query}"):
         head = f"{one['at']} {one['call']} {one['outcome']} {one['milliseconds']:g} ms"
         session.say(f"== {safe(head)} {safe(one['revision'])}")
         if one["text"]:
             session.say(safe_lines(one["text"]).removesuffix("\n"))
 
 
-def _list(session: Session) -> None:
+def _list(_: str, __: Namespace, session: Session) -> None:
     for tree in session.api.list(FUNCTIONS, session.namespace, selection_query("", "")).items:
         status = tree.get("status") or {}
         counts = status.get("instances") or {}
@@ -309,22 +344,18 @@ def _list(session: Session) -> None:
         session.say(f"{tree['metadata']['name']}: loaded {loaded}, serves {serving}, {told}")
 
 
-def _target(name: str, session: Session) -> str:
-    return f"/functions/{quote(session.namespace, safe='')}/{quote(name, safe='')}"
-
-
-def _admin(options: Namespace, session: Session) -> HttpsTransport:
-    """Return the way to the functions' program, with the certificate of the API's client."""
-    place = options.at or place_beside(session.access.server)
-    access = session.access._replace(server=f"https://{place}", server_name="")
-    return HttpsTransport(access, timeout_s=session.choice.timeout_s)
-
-
-def place_beside(server: str) -> str:
-    """Return where administrators are answered, on the host of an API server."""
-    parts = urlsplit(server if "//" in server else f"//{server}")
-    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
-    return f"{host}:{ADMIN_PORT}"
+DOES: Mapping[str, Callable[[str, Namespace, Session], None]] = {
+    "deploy": _deploy,
+    "rollback": _roll_back,
+    "invoke": _invoke,
+    "result": _result,
+    "logs": _logs,
+    "trace": say_trace,
+    "why": say_why,
+    "dead": say_dead,
+    "redrive": _redrive,
+    "list": _list,
+}
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -36,6 +36,7 @@ from cubernetes.api.serverless.function import Function
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from cubernetes.api.serverless.route import Route
 from cubernetes.api.serverless.trigger import Trigger
+from cubernetes.api.serverless.workflow import Workflow
 from cubernetes.api.storage.storageclass import StorageClass
 
 KINDS = Kinds(
@@ -71,6 +72,7 @@ KINDS = Kinds(
     GpuSite,
     GpuQueue,
     Trigger,
+    Workflow,
     Dns,
     AutoScaler,
     RoutePolicy,

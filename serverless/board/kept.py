@@ -46,6 +46,10 @@ class KeptLogs:
         entries = self._entries.get(function, ())
         return tuple(one for one in entries if call in ("", one.call))
 
+    def of_call(self, call: str) -> tuple[Entry, ...]:
+        """Return what is kept of one call, of whichever functions."""
+        return tuple(one for kept in self._entries.values() for one in kept if one.call == call)
+
     def forget(self, function: FunctionKey) -> None:
         self._entries.pop(function, None)
         self._bytes.pop(function, None)

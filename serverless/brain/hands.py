@@ -12,6 +12,7 @@ from cubernetes.api.serverless.function import Function
 from cubernetes.api.serverless.functionrevision import FunctionRevision, FunctionRevisionSpec
 from cubernetes.api.serverless.route import Route
 from cubernetes.api.serverless.trigger import Trigger
+from cubernetes.api.serverless.workflow import Workflow
 from cubernetes.client.cache import revision_of
 from cubernetes.client.informer import Informer
 from cubernetes.client.outcome import Trouble
@@ -64,6 +65,7 @@ class Hands:
         self.revisions = Informer(client, FunctionRevision, env)
         self.routes = Informer(client, Route, env)
         self.triggers = Informer(client, Trigger, env)
+        self.workflows = Informer(client, Workflow, env)
 
     def begin(self, action: Action) -> None:
         """Begin an action; what is under way is in memory at once."""

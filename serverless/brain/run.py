@@ -21,6 +21,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.timing.waiting import wait_until
+from serverless.board.decisions import Decision, Decisions
 from serverless.board.kept import KeptLogs
 from serverless.board.key import FunctionKey
 from serverless.board.routes import RouteTable
@@ -58,6 +59,7 @@ class Brain:
         self.memory = Memory()
         self.calls = Calls(env.clock, self._changed.set)
         self.hands = Hands(client, env, instances, self.memory, self._changed.set)
+        self.decisions = Decisions()
         self.table = RouteTable(())
         self._is_table_old = True
         self.is_synced = asyncio.Event()
@@ -67,7 +69,8 @@ class Brain:
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
         hands = self.hands
-        return (hands.functions, hands.revisions, hands.routes, hands.triggers, hands.pods)
+        follow = (hands.functions, hands.revisions, hands.routes, hands.triggers, hands.workflows)
+        return (*follow, hands.pods)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -168,6 +171,7 @@ class Brain:
             if key not in known:
                 self.calls.close(key)
                 self._logs.forget(key)
+                self.decisions.forget(key)
         for one in functions:
             spec = one.spec
             self.calls.board.open(key_of(one), concurrency=spec.concurrency, queue_max=spec.queue)
@@ -234,6 +238,8 @@ class Brain:
         for one in world.functions:
             wanted = world.aims[key_of(one)].wanted
             status = statuses.function_status(one, world, wanted, now)
+            in_hand = self.calls.board.in_hand_count(key_of(one))
+            self.decisions.note(key_of(one), Decision(now, wanted, in_hand, status.reason))
             if status != one.status:
                 self.hands.write_status(self.hands.functions, replaced(one, status=status))
         routes = self.hands.routes.cache.list()

@@ -21,12 +21,16 @@ class NoTopic(Exception):
 
 
 class Topic(NamedTuple):
-    """A topic as it is made. retention_s and partition_bytes_max: 0 keeps without that limit."""
+    """A topic as it is made. retention_s and partition_bytes_max: 0 keeps without that limit.
+
+    is_compacted: of the records of a key the last is kept; one with an empty value removes it.
+    """
 
     name: str
     partition_count: int
     retention_s: int = 0
     partition_bytes_max: int = 0
+    is_compacted: bool = False
 
 
 class Place(NamedTuple):

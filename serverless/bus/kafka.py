@@ -111,6 +111,8 @@ class KafkaBus:
         else:
             config["retention.ms"] = "-1"
         config["retention.bytes"] = str(topic.partition_bytes_max or -1)
+        if topic.is_compacted:
+            config["cleanup.policy"] = "compact"
         new = NewTopic(topic.name, topic.partition_count, self._access.replicas, config=config)
 
         def make() -> None:
@@ -148,7 +150,10 @@ class KafkaBus:
         if self._is_spent:
             self._is_spent, self._producer = False, self._new_producer()
         try:
-            self._producer.produce(topic, value, key, headers=list(headers), on_delivery=delivered)
+            # An empty value is none: so a compacted topic forgets the key.
+            self._producer.produce(
+                topic, value or None, key, headers=list(headers), on_delivery=delivered
+            )
         except BufferError as error:
             raise BusTrouble("too much waits to be written") from error
         except KafkaException as error:

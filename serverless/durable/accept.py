@@ -59,11 +59,13 @@ class Acceptor:
         )
         if len(value_of(call)) > HEAD_BYTES_MAX:
             raise NotAccepted(431, f"query and headers may have {HEAD_BYTES_MAX} bytes here")
-        if not self._dispatcher.outcomes.is_ended(call.id):
-            await self._write(call, asked.body)
+        await self.write(call, asked.body)
         return call.id
 
-    async def _write(self, call: Call, body: bytes) -> None:
+    async def write(self, call: Call, body: bytes) -> None:
+        """Return when the broker has acknowledged a call. Raises: NotAccepted."""
+        if self._dispatcher.outcomes.is_ended(call.id):
+            return
         # From now on it is known; where the broker does not take it, it is forgotten again.
         outcomes = self._dispatcher.outcomes
         is_new = outcomes.accept(call.id)
@@ -98,6 +100,11 @@ class Acceptor:
                 raise UnknownCall(call)
             raise NotAccepted(503, "the calls of before are still being read", is_later=True)
         return await outcomes.wait(call, wait_s)
+
+    def ended_as(self, call: str) -> str:
+        """Return the outcome of a call that has ended; empty: it has not, as far as is known."""
+        ended = self._dispatcher.outcomes.ended(call)
+        return (ended.head.outcome if ended.head else "ended") if ended is not None else ""
 
     def state_of(self, call: str) -> str:
         return self._dispatcher.outcomes.state_of(call)

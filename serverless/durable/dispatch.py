@@ -24,11 +24,13 @@ from serverless.durable.outcomes import Outcomes
 from serverless.durable.records import (
     CALLS_GROUP,
     CALLS_PREFIX,
+    CANCELLED,
     DEAD,
     RESULTS,
     RESULTS_GROUP,
     RETRIES,
     RETRY_GROUP,
+    WORKFLOW,
     Call,
     DeadLetter,
     Failure,
@@ -39,6 +41,7 @@ from serverless.durable.records import (
 )
 from serverless.durable.turns import Turns
 from serverless.durable.verdicts import Again, Final, Verdict, error_of, status_of, verdict_on
+from serverless.durable.whole import records_of
 from serverless.envelope import Misread, ResultHead
 from serverless.running import Asked, Functions, NotBegun, Runner
 
@@ -64,6 +67,8 @@ class Dispatcher:
         self._turns = Turns()
         # One record of a call at a time: another of the same id waits for its end.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # Whether somebody still wants a call: one that nobody wants is not begun.
+        self.is_wanted: Callable[[Call], bool] = lambda _: True
         self._count(env.metrics)
 
     def _count(self, metrics: Metrics) -> None:
@@ -106,18 +111,8 @@ class Dispatcher:
                 return
 
     async def _read_results(self) -> None:
-        reader = self._bus.reader(RESULTS_GROUP)
-        try:
-            ends = {at: span.end for at, span in (await reader.spans(RESULTS.name)).items()}
-            begun = await reader.follow(RESULTS.name, "earliest")
-            missing = {at: end for at, end in ends.items() if begun[at] < end}
-            while missing:
-                for record in await reader.read():
-                    self._learn(record)
-                    if record.offset + 1 >= missing.get(record.place, record.offset + 2):
-                        del missing[record.place]
-        finally:
-            await reader.close()
+        async for record in records_of(self._bus, RESULTS.name, RESULTS_GROUP):
+            self._learn(record)
 
     def _learn(self, record: Record) -> None:
         try:
@@ -195,8 +190,10 @@ class Dispatcher:
     async def refuse(self, call: Call, why: str) -> None:
         """Have a call that cannot be run end as a dead letter, without its body."""
 
-        async def refused(call: Call, body: bytes) -> None:
-            await self._settle(call, body, Final(ResultHead(outcome="error", error=why), b"", True))
+        async def refused(call: Call, _: bytes) -> None:
+            failed = self._failed(call, why)
+            await self.bury(failed, b"", why, is_whole=False)
+            await self._end(failed, ResultHead(outcome="error", error=why), b"", "failed")
 
         await self._bring(call, b"", refused)
 
@@ -240,6 +237,10 @@ class Dispatcher:
         if function is None:
             await self._settle_gone(call)
             return
+        if not self.is_wanted(call):
+            told = "its run goes no further"
+            await self._end(call, ResultHead(outcome="error", error=told), b"", CANCELLED)
+            return
         try:
             verdict = await self._attempted(call, body, function)
         except NoFunction:
@@ -267,7 +268,7 @@ class Dispatcher:
             except Exception as error:  # noqa: BLE001  one call must not keep all others from theirs
                 log.bug("a call of a topic failed", error, call=call.id)
                 result, answer = ResultHead(outcome="error", error="an error of the platform"), b""
-        return verdict_on(call, result, answer, spec.retry)
+        return verdict_on(call, result, answer, call.retry or spec.retry)
 
     async def _run_until_begun(self, call: Call, body: bytes) -> tuple[ResultHead, bytes]:
         """Raises: NoFunction, Unloadable."""
@@ -306,13 +307,17 @@ class Dispatcher:
             case Final(result, answer, is_dead):
                 if is_dead:
                     error = error_of(result)
-                    await self.bury(self._failed(call, error), body, error)
+                    call = self._failed(call, error)
+                    # A step's end is in its run, which can be resumed: it has no letter.
+                    if call.source != WORKFLOW:
+                        await self.bury(call, body, error)
                 await self._end(call, result, answer, "failed" if is_dead else "ok")
 
-    async def bury(self, call: Call, body: bytes, error: str) -> None:
+    async def bury(self, call: Call, body: bytes, error: str, *, is_whole: bool = True) -> None:
         """Write a dead letter."""
         at = self._env.clock.now().isoformat()
-        letter = DeadLetter(call=call, error=error[:ERROR_CHARS_MAX], at=at)
+        told = error[:ERROR_CHARS_MAX]
+        letter = DeadLetter(call=call, error=told, at=at, is_whole=is_whole)
         await self._write(DEAD.name, call.uid, value_of(letter, body))
 
     async def _settle_gone(self, call: Call) -> None:
@@ -331,6 +336,8 @@ class Dispatcher:
             error=result.error[:ERROR_CHARS_MAX],
             attempts=call.attempt,
             milliseconds=result.milliseconds,
+            at=self._env.clock.now().isoformat(),
+            failures=call.failures,
         )
         await self._write(RESULTS.name, call.id, value_of(told, body))
         self.outcomes.end(told, body)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from cubernetes.api.serverless.function import Function
+from cubernetes.api.serverless.function import Function, RetrySpec
 from serverless.board.key import FunctionKey
 from serverless.bus.bus import Record, Topic
 from serverless.envelope import Misread, packed, unpacked
@@ -23,6 +23,7 @@ DAY_S = 24 * 3600
 MIB = 1024 * 1024
 RESULTS = Topic(f"{PREFIX}results", 4, DAY_S, 64 * MIB)
 DEAD = Topic(f"{PREFIX}dead", 4, 14 * DAY_S, 64 * MIB)
+RUNS = Topic(f"{PREFIX}runs", 4, is_compacted=True)
 # How long a call rests before its next attempt: the delay of a topic is the same for all in it.
 RETRY_DELAYS_S = (1, 10, 60, 300)
 RETRIES: Mapping[int, Topic] = {
@@ -31,6 +32,10 @@ RETRIES: Mapping[int, Topic] = {
 # Groups, under which Kafka's own tools show how far we are.
 CALLS_GROUP, RETRY_GROUP = f"{PREFIX}calls", f"{PREFIX}retry"
 RESULTS_GROUP, DEAD_GROUP = f"{PREFIX}results", f"{PREFIX}dead"
+RUNS_GROUP = f"{PREFIX}runs"
+
+# The source of calls that are steps of runs, and the outcome of those that nobody wanted any more.
+WORKFLOW, CANCELLED = "workflow", "cancelled"
 
 BODY_BYTES_MAX = 1 * MIB
 RESULT_BYTES_MAX = 256 * 1024
@@ -49,7 +54,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A call without its body.
 
     uid: the Function's, so that another of its name is not called. origin: where it comes from, in
-    the words of its source. due_ms: when it is to go on, for one that rests.
+    the words of its source. due_ms: when it is to go on, for one that rests. retry: how it is tried
+    again, where not as its function says.
     """
 
     id: str
@@ -66,6 +72,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     due_ms: int = 0
     failures: tuple[Failure, ...] = ()
+    retry: RetrySpec | None = None
 
     @property
     def function(self) -> FunctionKey:
@@ -73,7 +80,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call ended for ever. outcome: ok, failed (there is a dead letter too), or gone."""
+    """How a call ended for ever. outcome: ok, failed (there is a dead letter too), or gone.
+
+    at: when, ISO 8601. failures: of the attempts before.
+    """
 
     call: str
     namespace: str
@@ -85,14 +95,22 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     attempts: int = 1
     milliseconds: float = 0.0
+    at: str = ""
+    failures: tuple[Failure, ...] = ()
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that is tried no more, and why."""
+    """A call that is tried no more, and why.
+
+    is_whole: whether its body was kept. redriven: the record is no letter, but says that the letter
+    of this call has become another call.
+    """
 
     call: Call
     error: str
     at: str
+    is_whole: bool = True
+    redriven: str = ""
 
 
 def calls_topic(namespace: str, name: str, uid: str) -> Topic:
@@ -107,7 +125,7 @@ def topic_of(function: Function) -> Topic:
 
 def is_ours(topic: str) -> bool:
     """Whether a topic is one that the platform makes."""
-    fixed = {one.name for one in (RESULTS, DEAD, *RETRIES.values())}
+    fixed = {one.name for one in (RESULTS, DEAD, RUNS, *RETRIES.values())}
     return topic in fixed or topic.startswith(CALLS_PREFIX)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cubernetes.api.serverless.function import RetrySpec
-from serverless.durable.records import RESULT_BYTES_MAX, RETRY_DELAYS_S, Call
+from serverless.durable.records import CANCELLED, RESULT_BYTES_MAX, RETRY_DELAYS_S, Call
 from serverless.envelope import ResultHead
 
 # A function that answers so asks to be called again.
@@ -56,7 +56,7 @@ def error_of(result: ResultHead) -> str:
 
 def status_of(result: ResultHead, outcome: str) -> int:
     """Return the status of HTTP by which a call's end is told."""
-    if outcome == "gone":
+    if outcome in ("gone", CANCELLED):
         return 410
     match result.outcome:
         case "ok":

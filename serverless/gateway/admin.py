@@ -1,13 +1,15 @@
 """What `cubectl function` asks, over TLS with an administrator's certificate: calls and logs."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from cubernetes.host.web.messages import Request, Response
 from cubernetes.host.web.site import Refused, Route
 from serverless.board.kept import Entry, KeptLogs
-from serverless.board.key import FunctionKey
 from serverless.gateway.invoke import Invoker
 from serverless.gateway.lasting import Lasting
+from serverless.gateway.telling import key_in
 from serverless.running import Asked
 
 MASTERS = "system:masters"
@@ -27,14 +29,17 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Admin:
     """Answers administrators alone: who may call a function so, may read what others said to it."""
 
-    def __init__(self, invoker: Invoker, lasting: Lasting, logs: KeptLogs) -> None:
-        self._invoker, self._lasting, self._logs = invoker, lasting, logs
+    def __init__(
+        self, invoker: Invoker, lasting: Lasting, logs: KeptLogs, more: Iterable[Route]
+    ) -> None:
+        self._invoker, self._lasting, self._logs, self._more = invoker, lasting, logs, more
 
     def routes(self) -> list[Route]:
         return [
             ("POST", "/functions/{namespace}/{name}/invoke", self.invoke),
             ("GET", "/functions/{namespace}/{name}/logs", self.logs),
             ("GET", "/calls/{call}", self._lasting.find),
+            *self._more,
         ]
 
     def check_may(self, request: Request) -> None:
@@ -53,12 +58,12 @@ class Admin:
             body=request.body,
         )
         if is_async:
-            return await self._lasting.invoke(_key_in(request), asked, wait_s=0.0)
-        return await self._invoker.invoke(_key_in(request), asked)
+            return await self._lasting.invoke(key_in(request), asked, wait_s=0.0)
+        return await self._invoker.invoke(key_in(request), asked)
 
     async def logs(self, request: Request) -> Response:
         """Return what calls said lately, oldest first."""
-        entries = self._logs.of(_key_in(request), request.parameter("call"))
+        entries = self._logs.of(key_in(request), request.parameter("call"))
         return Response(200, msgspec.json.encode([_told(one) for one in entries]))
 
 
@@ -71,8 +76,3 @@ def _told(entry: Entry) -> Told:
         revision=entry.revision,
         text=entry.text,
     )
-
-
-def _key_in(request: Request) -> FunctionKey:
-    names = dict(request.names)
-    return FunctionKey(names["namespace"], names["name"])

@@ -102,6 +102,7 @@ BARE: dict[str, Tree] = {
     "GpuSite": {"spec": {"type": "standin"}},
     "Route": {"spec": {"path": "/", "function": "f"}},
     "Trigger": {"spec": {"function": "f", "kafka": {"topic": "t"}}},
+    "Workflow": {"spec": {"steps": {"one": {"call": "f"}}}},
     "Dns": {"spec": {"host": "a.example"}},
     "Deployment": {
         "spec": {

@@ -52,7 +52,9 @@ async def world(tmp_path: Path, certificates: Certificates) -> AsyncIterator[Wor
         yield made
 
 
-async def cubectl(world: World, kubeconfig: Path, *words: str) -> tuple[int, str, str]:
+async def cubectl(
+    world: World, kubeconfig: Path, *words: str, verb: str = "function"
+) -> tuple[int, str, str]:
     """Run a command line against the program's own port."""
 
     async def is_listening() -> bool:
@@ -65,7 +67,7 @@ async def cubectl(world: World, kubeconfig: Path, *words: str) -> tuple[int, str
             return 0  # it has no socket yet
 
     await until(is_listening)
-    argv = [sys.executable, "-m", "cubectl", "--kubeconfig", str(kubeconfig), "function", *words]
+    argv = [sys.executable, "-m", "cubectl", "--kubeconfig", str(kubeconfig), verb, *words]
     process = await asyncio.create_subprocess_exec(
         *argv,
         "--at",

@@ -118,7 +118,7 @@ class World:
     def __init__(
         self, server: ApiServer, env: Env, settings: ServerlessSettings, bus: Bus | None
     ) -> None:
-        self.server, self._env, self._settings, self._bus = server, env, settings, bus
+        self.server, self._env, self._settings, self.bus = server, env, settings, bus
         self.admin = Client(DirectTransport(server), env)
         self.node = PaperNode(self.admin)
         self.instances = Through(self.node)
@@ -129,7 +129,7 @@ class World:
 
     def _made(self) -> Platform:
         client = Client(DirectTransport(self.server, PROGRAM), self._env)
-        return Platform(self._settings, self._env, client, self.instances, self._bus)
+        return Platform(self._settings, self._env, client, self.instances, self.bus)
 
     async def begin(self) -> None:
         """Begin the program, again where it ran before; return when it answers."""

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from cubectl.functions.function import files_of, place_beside
+from cubectl.functions.function import files_of
+from cubectl.functions.way import place_beside
 from cubectl.session import Failed, Misused
 from cubernetes.api.notation.jsontext import Tree
 from tests.unit.cubectl.tinyserver import TinyServer, run
@@ -139,3 +140,49 @@ def test_list_tells_each_function_on_a_line() -> None:
     said = run(a_server(), "function list")
 
     assert said.out == "hello: loaded True, serves hello-1, 0/0 instances\n"
+
+
+def a_revision(name: str, made_at: str, *, loaded: str = "True") -> Tree:
+    """Return the code of `hello` as it was; its file says which it is."""
+    tree = a_tree("FunctionRevision", {"function": "hello", "files": {"a.py": name}}, loaded=loaded)
+    tree["metadata"] |= {"name": name, "creationTimestamp": made_at}
+    tree["spec"] |= {"entry": "a.action"}
+    tree["status"]["conditions"][0]["type"] = "Loaded"
+    return tree
+
+
+def test_rollback_gives_a_function_the_newest_older_code_that_could_be_loaded() -> None:
+    server = a_server()
+    server.trees[f"{PATH}/functions/hello"]["status"]["latestRevision"] = "hello-4"
+    server.keep(a_revision("hello-1", "2026-01-01T00:00:01Z"))
+    server.keep(a_revision("hello-2", "2026-01-01T00:00:02Z"))
+    server.keep(a_revision("hello-3", "2026-01-01T00:00:03Z", loaded="False"))
+    server.keep(a_revision("hello-4", "2026-01-01T00:00:04Z"))
+
+    said = run(server, "function rollback hello")
+    spec = dict(server.trees[f"{PATH}/functions/hello"]["spec"])
+    named = run(server, "function rollback hello hello-1")
+    broken = run(server, "function rollback hello hello-3")
+
+    assert said.code == 0, said.err
+    assert said.out.startswith("function/hello has the code of hello-2\n")
+    assert (spec["files"], spec["entry"], spec["queue"]) == ({"a.py": "hello-2"}, "a.action", 7)
+    assert "env" not in spec
+    assert named.out.startswith("function/hello has the code of hello-1\n")
+    assert broken.code == 1
+    assert "no older revision hello-3 that could be loaded: hello-1, hello-2" in broken.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("trace", "write trace CALL"),
+        ("redrive hello one two", "redrive takes one NAME [CALL]"),
+        ("dead one two", "dead takes one NAME"),
+    ],
+)
+def test_words_that_are_missing_or_too_many_are_told(words: str, told: str) -> None:
+    said = run(a_server(), f"function {words}")
+
+    assert said.code == 2
+    assert told in said.err

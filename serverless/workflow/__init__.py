@@ -1,0 +1,1 @@
+"""Runs of workflows: facts in a topic, a state that follows from them, and what is to be done."""
