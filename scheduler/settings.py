@@ -16,7 +16,7 @@ class SchedulerSettings(Settings, frozen=True, kw_only=True):
     # How pods of each `schedulerName` are placed: the weights of scores by their names, which
     # cubernetes/scheduling/registry.py tells. Pods that name none of these are left to others.
     profiles: Mapping[str, Mapping[str, int]] = msgspec.field(
-        default_factory=lambda: dict(PROFILES)
+        default_factory=lambda: {name: dict(weights) for name, weights in PROFILES.items()}
     )
     # Bindings and status writes under way at the same time.
     write_count_max: int = 32
