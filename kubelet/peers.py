@@ -13,7 +13,7 @@ from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.ruleset import RuleSet
 from cubernetes.host.timing.waiting import wait_until
 from kubelet.checkpoint import Checkpoint, NetworkState
-from kubelet.network import guard, overlay
+from kubelet.network import guard
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
 from kubelet.settings import KubeletSettings
 
@@ -80,7 +80,7 @@ class Peers:
         settings = self._settings
         bounds = guard.Bounds(
             pod_range,
-            overlay.PORT,
+            self._network.overlay_ports,
             settings.closed_ports,
             settings.dns_servers,
             self._network.wires,

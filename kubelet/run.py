@@ -7,7 +7,7 @@ from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from cubernetes.api.core.node import Node
+from cubernetes.api.core.node import Node, is_ready
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.resources import extended, units
 from cubernetes.api.meta import Object
@@ -62,6 +62,7 @@ from kubelet.probes.asks import NodeAsker
 from kubelet.probes.driver import Asker
 from kubelet.probes.prober import Prober
 from kubelet.reach.reach import Reach
+from kubelet.reach.watching import Watching
 from kubelet.runtime.cgroup import CGROUP_ROOT
 from kubelet.runtime.driver import RuntimeDriver
 from kubelet.runtime.registry import RUNTIMES
@@ -97,6 +98,8 @@ class Machine:
     read_groups: ReadGroups = lambda _uids: Tree()
     # Which devices it has, and where what is given is written down; none unless told.
     devices: Bench = NO_BENCH
+    # There is a real network between it and other nodes, which can be asked whether it carries.
+    has_ways: bool = False
 
 
 def this_machine(settings: KubeletSettings, env: Env) -> Machine:
@@ -118,6 +121,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         read_groups=partial(read_tree, Path("/proc"), CGROUP_ROOT),
         devices=bench_of(DEVICE_KINDS, root, Path(settings.devices_file), plugin_sockets),
         add_host=add_host,
+        has_ways=True,
         resolv_conf=partial(resolv_conf_here, settings.resolv_confs, settings.dns_servers),
     )
 
@@ -253,6 +257,8 @@ class Kubelet:
             ("devices", self._devices.run),
         ]
         serving, runtime = self._settings.serving, self._machine.runtime
+        if serving is not None and self._machine.has_ways:
+            loops.append(("ways", self._watching(serving.port).run))
         if serving is not None:
             uses = Uses(self._settings.node_name, self._measuring)
             clock = self._env.clock
@@ -265,8 +271,15 @@ class Kubelet:
         def peers() -> tuple[Peer, ...]:
             return peers_of(self._nodes.cache.list(), self._settings.node_name)
 
-        has_overlay = self._machine.network.has_overlay
-        return Reach(self._env, peers, port, has_overlay=has_overlay)
+        return Reach(self._env, peers, port, self._machine.network)
+
+    def _watching(self, port: int) -> Watching:
+        def peers() -> tuple[Peer, ...]:
+            ready = (one for one in self._nodes.cache.list() if is_ready(one))
+            return peers_of(ready, self._settings.node_name)
+
+        reach = self._reach(port)
+        return Watching(self._env, reach, peers, lambda: self._own_node, self._recorder.record)
 
     def _on_pod(self, _old: Object | None, _new: Object | None) -> None:
         self._pods_changed.set()

@@ -64,3 +64,17 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     metrics_port: int = 0
     # Ports of other programs of this node (`6443/TCP`): no pod may take them as host ports.
     ports_in_use: tuple[str, ...] = ()
+
+
+class WeaveSettings(Settings, frozen=True, kw_only=True):
+    """The node's Weave router. node_name and address: as in the kubelet's settings.
+
+    peers: addresses that it connects to at first. state: its database. run: its working directory.
+    """
+
+    node_name: str
+    address: str
+    password: str
+    peers: tuple[str, ...] = ()
+    state: str = "/var/lib/cubernetes/weave"
+    run: str = "/run/cubernetes/weave"

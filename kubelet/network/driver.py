@@ -76,8 +76,12 @@ class NetworkDriver(Protocol):
         ...
 
     @property
-    def has_overlay(self) -> bool:
-        """Return whether each node has the first address of its range, at which it answers."""
+    def overlay_ports(self) -> tuple[int, ...]:
+        """Return the UDP ports by which nodes carry pods' packets to each other.
+
+        None where plugins see to that. Where there are some, each node has the first address of
+        its range, and answers at it.
+        """
         ...
 
     @property
@@ -119,6 +123,13 @@ class NetworkDriver(Protocol):
 
     async def reconcile_peers(self, peers: Iterable[Peer]) -> None:
         """Make routes to exactly these peers' pods exist; only what differs is touched."""
+        ...
+
+    async def told_of(self, peer: Peer, /) -> str:
+        """Return what the network itself says of a peer that does not answer; it tries it anew.
+
+        Empty where it has nothing to say.
+        """
         ...
 
     def news(self) -> AbstractContextManager[News]:

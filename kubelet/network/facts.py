@@ -15,6 +15,7 @@ from typing import NamedTuple
 from kubelet.network.dump import Link, Space, Vxlan, Way
 from kubelet.network.overlay import (
     ALIAS,
+    BRIDGE,
     DEVICE,
     GATEWAY,
     ROUTE_PROTOCOL,
@@ -147,7 +148,8 @@ class Here:
     """Where this node stands: its address, the card that has it, its range, the overlay's number.
 
     has_ipv6: the kernel knows IPv6, so that it must be kept from the pods' wires. refuses_range:
-    each pod has a route of its own, so that the range's other addresses can be refused.
+    each pod has a route of its own, so that the range's other addresses can be refused. device: by
+    which other nodes are reached: ours, or a bridge of somebody else's, who sees to it.
     """
 
     address: IPv4Address
@@ -158,33 +160,37 @@ class Here:
     port: int
     has_ipv6: bool = True
     refuses_range: bool = True
+    device: str = DEVICE
+
+    @property
+    def has_tunnel(self) -> bool:
+        """Return whether the device is ours to make."""
+        return self.device == DEVICE
 
 
 def node_wanted(here: Here, overlay: Overlay) -> Facts:
-    """Return what the node itself needs: the overlay's device with its tables, and forwarding."""
-    tunnel = Vxlan(here.vni, here.port, here.address, here.under, learns=False)
+    """Return what the node itself needs: the device to other nodes, its tables, and forwarding."""
+    device = here.device
     wanted: dict[Part, Value] = {
-        _of_node(Kind.DEVICE): Tunnel(node_mac(here.pod_cidr), tunnel),
-        _of_node(Kind.STATE): State(here.mtu_bytes, is_up=True),
-        _of_node(Kind.ADDRESS, f"{here.pod_cidr.network_address}/32"): "",
+        Part(Kind.ADDRESS, "", device, f"{here.pod_cidr.network_address}/32"): "",
         Part(Kind.SETTING, "", "", "ipv4/ip_forward"): "1",
     }
+    if here.has_tunnel:
+        tunnel = Vxlan(here.vni, here.port, here.address, here.under, learns=False)
+        wanted[Part(Kind.DEVICE, "", device)] = Tunnel(node_mac(here.pod_cidr), tunnel)
+        wanted[Part(Kind.STATE, "", device)] = State(here.mtu_bytes, is_up=True)
     if here.refuses_range:
         # Without it a packet to a free address would leave by the default route, its sender wait.
         wanted[Part(Kind.ROUTE, "", "", str(here.pod_cidr))] = Route(UNREACHABLE)
-    for name, value in _wire_settings(DEVICE, is_pods=False, has_ipv6=here.has_ipv6):
-        wanted[_of_node(Kind.SETTING, name)] = value
+    for name, value in _wire_settings(device, is_pods=False, has_ipv6=here.has_ipv6):
+        wanted[Part(Kind.SETTING, "", device, name)] = value
     for mac, node in overlay.forwarding.items():
-        wanted[_of_node(Kind.ENTRY, mac)] = str(node)
+        wanted[Part(Kind.ENTRY, "", device, mac)] = str(node)
     for gateway, mac in overlay.neighbours.items():
-        wanted[_of_node(Kind.NEIGHBOUR, str(gateway))] = mac
+        wanted[Part(Kind.NEIGHBOUR, "", device, str(gateway))] = mac
     for cidr, gateway in overlay.routes.items():
-        wanted[Part(Kind.ROUTE, "", "", str(cidr))] = Route(UNICAST, DEVICE, gateway)
+        wanted[Part(Kind.ROUTE, "", "", str(cidr))] = Route(UNICAST, device, gateway)
     return wanted
-
-
-def _of_node(kind: Kind, key: str = "") -> Part:
-    return Part(kind, "", DEVICE, key)
 
 
 def _wire_settings(device: str, *, is_pods: bool, has_ipv6: bool) -> Iterator[tuple[str, str]]:
@@ -234,27 +240,37 @@ def settings_of(wanted: Facts) -> list[str]:
     return [part.key for part in wanted if part.kind is Kind.SETTING]
 
 
-def node_found(space: Space, settings: Mapping[str, str], wanted: Facts) -> Facts:
+def node_found(
+    space: Space, settings: Mapping[str, str], wanted: Facts, device: str = DEVICE
+) -> Facts:
     """Return the node's own facts: whatever is where a wanted one should be, and all of ours."""
     found = dict(_settings_found(settings, wanted))
-    device = space.links.get(DEVICE)
-    if device is not None:
-        if device.vxlan is not None:
-            found[_of_node(Kind.DEVICE)] = Tunnel(device.mac, device.vxlan)
-        found |= _device_found(space, device, "")
-        for entry in space.entries:
-            if entry.device == device.index:
-                found[_of_node(Kind.ENTRY, entry.mac)] = str(entry.to)
-    devices = (0, device.index) if device is not None else (0,)
-    return found | _routes_found(space, "", wanted, devices)
+    link = space.links.get(device)
+    if link is None:
+        return found | _routes_found(space, "", wanted, (0,))
+    if link.vxlan is not None:
+        found[Part(Kind.DEVICE, "", device)] = Tunnel(link.mac, link.vxlan)
+    on_it = _device_found(space, link, "")
+    found |= on_it if device == DEVICE else dict(_ours_on_a_bridge(on_it))
+    for entry in space.entries:
+        if entry.device == link.index and device == DEVICE:
+            found[Part(Kind.ENTRY, "", device, entry.mac)] = str(entry.to)
+    return found | _routes_found(space, "", wanted, (0, link.index))
 
 
-def without_peers(found: Facts) -> Facts:
+def _ours_on_a_bridge(found: Facts) -> Iterator[tuple[Part, Value]]:
+    """Leave out what is the bridge's owner's: its state, and addresses of whole networks."""
+    for part, value in found.items():
+        if part.kind is Kind.NEIGHBOUR or (part.kind is Kind.ADDRESS and part.key.endswith("/32")):
+            yield part, value
+
+
+def without_peers(found: Facts, device: str = DEVICE) -> Facts:
     """Leave out what leads to other nodes, for a kubelet that does not know them yet."""
 
     def leads_out(part: Part, value: Value) -> bool:
-        device = value.device if isinstance(value, Route) else part.device
-        return device == DEVICE and part.kind in (Kind.ENTRY, Kind.NEIGHBOUR, Kind.ROUTE)
+        by = value.device if isinstance(value, Route) else part.device
+        return by == device and part.kind in (Kind.ENTRY, Kind.NEIGHBOUR, Kind.ROUTE)
 
     return {part: value for part, value in found.items() if not leads_out(part, value)}
 
@@ -351,7 +367,7 @@ def card_of(space: Space, address: IPv4Address) -> Link | None:
 
 def cards_addresses(space: Space) -> list[IPv4Address]:
     """Return the addresses by which others might reach this machine: no loopback, none of ours."""
-    ours = {one.index for one in space.links.values() if one.name == DEVICE}
+    ours = {one.index for one in space.links.values() if one.name in (DEVICE, BRIDGE)}
     return sorted(
         one.ip for index, one in space.addresses if index not in ours and not one.is_loopback
     )

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 from cubernetes.host.env import Env
 from kubelet.network import ipam
 from kubelet.network.driver import NO_WISHES, Damage, NetworkTrouble, News, Peer, PodWishes
-from kubelet.network.overlay import WIRES, Overlay, overlay_for
+from kubelet.network.overlay import PORT, WIRES, Overlay, overlay_for
 
 CALL_S = 0.01
 
@@ -56,8 +56,8 @@ class FakeNetwork:
         return (WIRES,)
 
     @property
-    def has_overlay(self) -> bool:
-        return True
+    def overlay_ports(self) -> tuple[int, ...]:
+        return (PORT,)
 
     @property
     def maps_ports(self) -> bool:
@@ -98,6 +98,10 @@ class FakeNetwork:
     async def reconcile_peers(self, peers: Iterable[Peer]) -> None:
         await self._asked()
         self._overlay = self._fabric.overlay = overlay_for(peers, self._prepared().pod_cidr)
+
+    async def told_of(self, _peer: Peer) -> str:
+        await self._asked()
+        return ""
 
     def news(self) -> AbstractContextManager[News]:
         return nullcontext(self._fabric.news)

@@ -35,14 +35,15 @@ DNS_PORT = 53
 class Bounds:
     """What the rules must know of the cluster.
 
-    pod_range: of the whole cluster. overlay_port: UDP. closed_ports: TCP ports of nodes at which
-    pods have no business. resolvers: where this node answers questions about names: pods and the
-    node itself may ask there, machines of its network may not. wires: the devices that pods'
-    packets come in by; none where that is not known, and then pods are known by their addresses.
+    pod_range: of the whole cluster. overlay_ports: UDP, by which nodes carry what pods say
+    to each other. closed_ports: TCP ports of nodes at which pods have no business. resolvers: where
+    this node answers questions about names: pods and the node itself may ask there, machines of its
+    network may not. wires: the devices that pods' packets come in by; none where that is not known,
+    and then pods are known by their addresses.
     """
 
     pod_range: IPv4Network
-    overlay_port: int
+    overlay_ports: tuple[int, ...]
     closed_ports: tuple[int, ...]
     resolvers: tuple[str, ...] = ()
     wires: tuple[str, ...] = (WIRES,)
@@ -99,7 +100,8 @@ def _but_by_wires(bounds: Bounds, way: str, ends: Rule, what: Rule = ()) -> Iter
 
 
 def _inwards(bounds: Bounds) -> Iterator[Rule]:
-    yield (*_udp(bounds.overlay_port), "-j", OVERLAY)
+    for port in bounds.overlay_ports:
+        yield (*_udp(port), "-j", OVERLAY)
     if bounds.closed_ports:
         for pods in _of_pods(bounds):
             yield (*pods, *_tcp(bounds.closed_ports), *DROP)
@@ -123,7 +125,8 @@ def _of_pods(bounds: Bounds) -> Iterator[Rule]:
 
 def _forwards(bounds: Bounds) -> Iterator[Rule]:
     if bounds.wires:
-        yield from _but_by_wires(bounds, "-o", (), _udp(bounds.overlay_port))
+        for port in bounds.overlay_ports:
+            yield from _but_by_wires(bounds, "-o", (), _udp(port))
     if bounds.closed_ports:
         beyond = ("!", "-o", bounds.wires[0]) if len(bounds.wires) == 1 else ()
         for pods in _of_pods(bounds):

@@ -18,6 +18,9 @@ PORT = 8472  # UDP, on every node
 WIRES = "cube+"  # every wire of ours, and the overlay's device: what pods' packets come in by
 GATEWAY = IPv4Address("169.254.1.1")  # every pod's next hop; its MAC is known, nobody answers ARP
 OVERHEAD_BYTES = 50  # outer Ethernet, IPv4, UDP and VXLAN headers
+BRIDGE = "weave"  # a Weave router's; named by itself
+WEAVE_PORTS = (6783, 6784)  # UDP: Weave's sleeve, and its fast path
+WEAVE_OVERHEAD_BYTES = 124  # what Weave's fast path takes with encryption
 ROUTE_PROTOCOL = 203  # marks our routes among others' (`ip route` shows `proto 203`)
 ALIAS = "cubernetes pod "  # a host end's alias names its pod: the record in the kernel
 
@@ -52,6 +55,14 @@ def node_mac(pod_cidr: IPv4Network) -> str:
     return _local_mac(0xCB, pod_cidr.network_address.packed.hex())
 
 
+def peer_mac(node_name: str) -> str:
+    """Return the MAC of the Weave bridge of the node that has this name: Weave's peer name.
+
+    Of the name and not of the range: the router is begun before the node has a range.
+    """
+    return _local_mac(0xCE, _digest(node_name))
+
+
 def _digest(pod_uid: str) -> str:
     return hashlib.sha256(pod_uid.encode()).hexdigest()
 
@@ -63,7 +74,7 @@ def _local_mac(family: int, hexes: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What the VXLAN device's tables hold, each by its key."""
+    """What the tables of the device between nodes hold, each by its key."""
 
     routes: Mapping[IPv4Network, IPv4Address] = field(default_factory=dict)  # range -> gateway
     neighbours: Mapping[IPv4Address, str] = field(default_factory=dict)  # gateway -> MAC
@@ -71,24 +82,43 @@ class Overlay:
 
 
 def overlay_for(peers: Iterable[Peer], own: IPv4Network) -> Overlay:
-    """Return what makes exactly these peers' pods reachable.
+    """Return what makes exactly these peers' pods reachable by VXLAN."""
+    known = reachable(peers, own)
+    return Overlay(
+        routes={peer.pod_cidr: gateway_of(peer) for peer in known},
+        neighbours={gateway_of(peer): node_mac(peer.pod_cidr) for peer in known},
+        forwarding={node_mac(peer.pod_cidr): peer.address for peer in known},
+    )
+
+
+def weave_overlay_for(peers: Iterable[Peer], own: IPv4Network) -> Overlay:
+    """Return what makes exactly these peers' pods reachable by Weave, which forwards by itself."""
+    known = reachable(peers, own)
+    return Overlay(
+        routes={peer.pod_cidr: gateway_of(peer) for peer in known},
+        neighbours={gateway_of(peer): peer_mac(peer.name) for peer in known},
+    )
+
+
+def gateway_of(peer: Peer) -> IPv4Address:
+    """Return a node's own address in its range, by which its pods are reached."""
+    return peer.pod_cidr.network_address
+
+
+def reachable(peers: Iterable[Peer], own: IPv4Network) -> list[Peer]:
+    """Return the peers in the order of their ranges.
 
     A range that overlaps this node's or an earlier peer's (by address) is left out: two answers
     for one pod are worse than none.
     """
-    routes: dict[IPv4Network, IPv4Address] = {}
-    neighbours: dict[IPv4Address, str] = {}
-    forwarding: dict[str, IPv4Address] = {}
+    known: list[Peer] = []
     end = -1
-    for peer in sorted(peers, key=lambda peer: (int(peer.pod_cidr.network_address), peer.name)):
-        gateway = peer.pod_cidr.network_address
-        if int(gateway) <= end or peer.pod_cidr.overlaps(own):
+    for peer in sorted(peers, key=lambda peer: (int(gateway_of(peer)), peer.name)):
+        if int(gateway_of(peer)) <= end or peer.pod_cidr.overlaps(own):
             continue
         end = int(peer.pod_cidr.broadcast_address)
-        routes[peer.pod_cidr] = gateway
-        neighbours[gateway] = node_mac(peer.pod_cidr)
-        forwarding[node_mac(peer.pod_cidr)] = peer.address
-    return Overlay(routes, neighbours, forwarding)
+        known.append(peer)
+    return known
 
 
 def surplus[K, V](found: Mapping[K, V], wanted: Mapping[K, V]) -> list[K]:

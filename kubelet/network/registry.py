@@ -8,6 +8,7 @@ from cubernetes.host.cni.conflist import conflist_of
 from cubernetes.host.cni.plugins import Plugins
 from cubernetes.host.env import Env
 from kubelet.network.carriers.vxlan import VxlanCarrier
+from kubelet.network.carriers.weave import WeaveCarrier
 from kubelet.network.cni.driver import CniNetwork
 from kubelet.network.cni.records import Records
 from kubelet.network.driver import NetworkDriver
@@ -20,6 +21,11 @@ CHECKPOINT = "network.json"
 
 def _vxlan(settings: KubeletSettings, root: Path, env: Env) -> NetworkDriver:
     carrier = VxlanCarrier(IPv4Address(settings.address), env.blocking)
+    return RoutedNetwork(carrier, root / CHECKPOINT, env.blocking)
+
+
+def _weave(settings: KubeletSettings, root: Path, env: Env) -> NetworkDriver:
+    carrier = WeaveCarrier(settings.node_name, IPv4Address(settings.address), env.blocking)
     return RoutedNetwork(carrier, root / CHECKPOINT, env.blocking)
 
 
@@ -43,5 +49,6 @@ def _cni(settings: KubeletSettings, root: Path, env: Env) -> NetworkDriver:
 # needs its fabric.
 NETWORKS: Mapping[str, Callable[[KubeletSettings, Path, Env], NetworkDriver]] = {
     "vxlan": _vxlan,
+    "weave": _weave,
     "cni": _cni,
 }

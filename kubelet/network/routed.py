@@ -57,11 +57,11 @@ class RoutedNetwork:
 
     @property
     def wires(self) -> tuple[str, ...]:
-        return (overlay.WIRES,)
+        return (overlay.WIRES, *self._carrier.wires)
 
     @property
-    def has_overlay(self) -> bool:
-        return True
+    def overlay_ports(self) -> tuple[int, ...]:
+        return self._carrier.ports
 
     @property
     def maps_ports(self) -> bool:
@@ -103,6 +103,10 @@ class RoutedNetwork:
     async def reconcile_peers(self, peers: Iterable[Peer]) -> None:
         async with act("reconcile peers", self._lock):
             await self._carrier.reconcile_peers(peers)
+
+    async def told_of(self, peer: Peer) -> str:
+        async with act("ask about a peer", self._lock):
+            return await self._carrier.told_of(peer)
 
     def news(self) -> AbstractContextManager[News]:
         return news_of(self._netns)

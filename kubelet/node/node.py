@@ -62,12 +62,19 @@ def change_needed(node: Node, made: Node) -> dict[str, dict[str, str]]:
     return {part: change for part, change in parts.items() if change}
 
 
+# A CNI configuration of the node's ranges has our overlay between the nodes.
+OVERLAY_PORTS = {
+    "vxlan": (overlay.PORT,),
+    "cni": (overlay.PORT,),
+    "weave": overlay.WEAVE_PORTS,
+}
+
+
 def own_ports(settings: KubeletSettings) -> tuple[HostPort, ...]:
     """Return the ports of this node that no pod may take: its programs', and the overlay's."""
     serving = settings.serving.port if settings.serving is not None else 0
     own = {HostPort("TCP", port) for port in (serving, settings.metrics_port) if port}
-    # A CNI configuration of the node's ranges has our overlay between the nodes.
-    own |= {HostPort("UDP", overlay.PORT)} if settings.network in ("vxlan", "cni") else set()
+    own |= {HostPort("UDP", port) for port in OVERLAY_PORTS.get(settings.network, ())}
     others = (word.partition("/") for word in settings.ports_in_use)
     return tuple(sorted(own | {HostPort(kind, int(port)) for port, _, kind in others}))
 

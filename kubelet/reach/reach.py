@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address
+from typing import Protocol
 
 from cubernetes.api.bodies.reach import PathReport, ReachReport
 from cubernetes.api.coding import codec
@@ -11,8 +12,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.web.messages import Request, Response
 from cubernetes.host.web.site import Route
-from kubelet.network.driver import Peer
-from kubelet.network.overlay import PORT
+from kubelet.network.driver import NetworkTrouble, Peer
 from kubelet.reach.ping import Pinger
 from kubelet.reach.verdicts import MTU_BYTES_MIN, NOT_ASKED, Found, Way, between, blocked, dropping
 
@@ -27,17 +27,26 @@ PEERS_MAX = 200
 log = Log(__name__)
 
 
+class PodNetwork(Protocol):
+    """What is asked of the pods' network."""
+
+    @property
+    def overlay_ports(self) -> tuple[int, ...]: ...
+
+    async def told_of(self, peer: Peer, /) -> str: ...
+
+
 class Reach:
     """peers: the other nodes as known now. port: on which their kubelets listen.
 
-    has_overlay: ours carries packets of pods, so that each node has an address in its range.
+    network: of the pods; where its packets have ports, each node has an address in its range.
     """
 
     def __init__(
-        self, env: Env, peers: Callable[[], Iterable[Peer]], port: int, *, has_overlay: bool
+        self, env: Env, peers: Callable[[], Iterable[Peer]], port: int, network: PodNetwork
     ) -> None:
         self._env, self._peers, self._port = env, peers, port
-        self._has_overlay = has_overlay
+        self._network = network
         self._gate = asyncio.Semaphore(PARALLEL_MAX)
 
     def routes(self) -> list[Route]:
@@ -60,7 +69,8 @@ class Reach:
                 self._pods_way(peer),
                 self._connected(peer.address),
             )
-        found = Found(str(peer.address), node, pods, self._port, port, PORT, rules)
+        ports, told = self._network.overlay_ports, await self._told(peer, pods)
+        found = Found(str(peer.address), node, pods, self._port, port, ports, rules, told)
         return PathReport(
             to=peer.name,
             address=str(peer.address),
@@ -73,12 +83,39 @@ class Reach:
 
     async def _pods_way(self, peer: Peer) -> Way:
         """Ask the node's end of the overlay; other networks' ends are not known."""
-        if not self._has_overlay:
+        if not self._network.overlay_ports:
             return NOT_ASKED
         return await self._way(peer.pod_cidr.network_address)
 
+    async def _told(self, peer: Peer, pods: Way) -> str:
+        """Return what the network says of a way that does not answer."""
+        if pods is NOT_ASKED or pods.rtt_s is not None:
+            return ""
+        try:
+            return await self._network.told_of(peer)
+        except NetworkTrouble as error:
+            return str(error)
+
+    async def answers(self, peer: Peer) -> bool:
+        """Tell whether a peer answers: in the pods' network, or where that has no ends its own."""
+        overlay = self._network.overlay_ports
+        address = peer.pod_cidr.network_address if overlay else peer.address
+        pinger = self._pinger(address)
+        try:
+            async with self._gate:
+                return await pinger.round_trip_s(ECHO_BYTES, ECHO_S) is not None
+        except OSError:
+            return False
+
+    async def blocked(self, peer: Peer) -> str:
+        """Return what blocks the way to a peer; empty: nothing."""
+        return (await self._path(peer, await self._rules())).blocked
+
+    def _pinger(self, address: IPv4Address) -> Pinger:
+        return Pinger(address, self._env.clock, int(self._env.rng.fraction() * 0xFFFF))
+
     async def _way(self, address: IPv4Address) -> Way:
-        pinger = Pinger(address, self._env.clock, int(self._env.rng.fraction() * 0xFFFF))
+        pinger = self._pinger(address)
         try:
             let_out = pinger.mtu_bytes()
             times = [await pinger.round_trip_s(ECHO_BYTES, ECHO_S) for _ in range(ECHO_COUNT)]
@@ -126,7 +163,7 @@ class Reach:
         except CommandFailed as error:
             log.warning("rules not read", why=error)
             return ()
-        return dropping(saved.stdout.decode(errors="replace"), PORT)
+        return dropping(saved.stdout.decode(errors="replace"), self._network.overlay_ports)
 
 
 def _ms(way: Way) -> float | None:

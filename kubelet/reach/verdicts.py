@@ -1,6 +1,6 @@
 """From what was found on the way to a node to what blocks it, in one sentence. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 MTU_BYTES_MIN = 576  # every IPv4 way carries packets of this size
@@ -26,15 +26,19 @@ NOT_ASKED = Way(why="not asked")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """node: by the nodes' own network; pods: by the pods' network. port: why not, or empty."""
+    """node: by the nodes' own network; pods: by the pods' network. port: why not, or empty.
+
+    told: what the pods' network itself says of the way.
+    """
 
     address: str
     node: Way
     pods: Way
     port_number: int
     port: str
-    overlay_port: int
+    overlay_ports: tuple[int, ...]
     rules: tuple[str, ...] = ()
+    told: str = ""
 
 
 def blocked(found: Found) -> str:
@@ -58,7 +62,10 @@ def _of_pods(found: Found) -> Iterable[str]:
         return _too_small("between pods", found.pods)
     if found.pods.why:
         return [f"the pods' network: {found.pods.why}"]
-    way = f"UDP {found.overlay_port} is dropped between the nodes"
+    if found.told:
+        return [found.told]
+    ports = " or ".join(str(port) for port in found.overlay_ports)
+    way = f"UDP {ports} is dropped between the nodes"
     return [f"{way} by {'; '.join(found.rules)}" if found.rules else way]
 
 
@@ -68,13 +75,13 @@ def _too_small(where: str, way: Way) -> list[str]:
     return [f"packets {where} over {way.mtu_bytes} bytes are lost, of {way.let_out_bytes}"]
 
 
-def dropping(saved: str, port: int) -> tuple[str, ...]:
-    """Return the rules of others, as iptables-save writes them, that drop packets to a port."""
+def dropping(saved: str, ports: Collection[int]) -> tuple[str, ...]:
+    """Return the rules of others, as iptables-save writes them, that drop packets to some ports."""
     return tuple(
         line.removeprefix("-A ")
         for line in saved.splitlines()
         if line.startswith("-A ")
-        and f"--dport {port} " in f"{line} "
+        and any(f"--dport {port} " in f"{line} " for port in ports)
         and line.rsplit(" -j ", 1)[-1].split(" ")[0] in ("DROP", "REJECT")
         and not line.startswith(f"-A {OURS}")
     )

@@ -17,8 +17,8 @@ EXCUSED = {
     "resolver.run.run": STARTS,
     "scheduler.run.run": STARTS,
     "kubelet.logserver.serve": STARTS,
-    "kubelet.network.carriers.vxlan.VxlanCarrier.mend": KERNEL,
-    "kubelet.network.carriers.vxlan.VxlanCarrier.prepare": KERNEL,
+    "kubelet.network.carriers.routes.Routes.mend": KERNEL,
+    "kubelet.network.carriers.routes.Routes.prepare": KERNEL,
     "kubelet.network.routed.RoutedNetwork.attach": KERNEL,
     "kubelet.network.routed.RoutedNetwork.reset": "by kubelet.reset, which has nothing else to do",
 }

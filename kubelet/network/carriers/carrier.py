@@ -17,6 +17,16 @@ class Carrier(Protocol):
     """
 
     @property
+    def wires(self) -> tuple[str, ...]:
+        """Return the devices that packets of other nodes' pods come in by, beside pods' wires."""
+        ...
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Return the UDP ports of every node by which it carries."""
+        ...
+
+    @property
     def here(self) -> Here:
         """Where this node stands. Raises: NetworkTrouble: it is not prepared."""
         ...
@@ -27,6 +37,10 @@ class Carrier(Protocol):
 
     async def reconcile_peers(self, peers: Iterable[Peer]) -> None:
         """Carry to exactly these peers' pods."""
+        ...
+
+    async def told_of(self, peer: Peer, /) -> str:
+        """Return what is known of the way to a peer that does not answer, and try it anew."""
         ...
 
     async def mend(self, space: Space) -> list[Damage]:

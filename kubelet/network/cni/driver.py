@@ -81,8 +81,8 @@ class CniNetwork:
         return (WIRES, *wires) if wires and self._carrier is not None else wires
 
     @property
-    def has_overlay(self) -> bool:
-        return self._carrier is not None
+    def overlay_ports(self) -> tuple[int, ...]:
+        return self._carrier.ports if self._carrier is not None else ()
 
     @property
     def maps_ports(self) -> bool:
@@ -157,6 +157,12 @@ class CniNetwork:
             self._prepared()
             if self._carrier is not None:
                 await self._carrier.reconcile_peers(peers)
+
+    async def told_of(self, peer: Peer) -> str:
+        if self._carrier is None:
+            return ""
+        async with act("ask about a peer", self._lock):
+            return await self._carrier.told_of(peer)
 
     def news(self) -> AbstractContextManager[News]:
         return news_of(self._netns)

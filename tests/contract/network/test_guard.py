@@ -30,7 +30,7 @@ pytestmark = [
 HEARD_S, UNHEARD_S = 5.0, 0.5
 STRANGER = IPv4Address("192.0.2.66")
 OTHERS = IPv4Address("10.244.2.99")  # a pod's address that nobody has
-BOUNDS = guard.Bounds(IPv4Network("10.244.0.0/16"), PORT, (2379, 2380, 10250))
+BOUNDS = guard.Bounds(IPv4Network("10.244.0.0/16"), (PORT,), (2379, 2380, 10250))
 MASQUERADE = "-t nat -A POSTROUTING -s 10.244.0.0/16 ! -d 10.244.0.0/16 -j MASQUERADE"
 
 

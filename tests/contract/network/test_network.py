@@ -1,4 +1,4 @@
-"""What every network driver promises the kubelet; run on the fake, VXLAN and CNI plugins."""
+"""What every network driver promises the kubelet; run on the fake, VXLAN, Weave and CNI plugins."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,6 +10,11 @@ import pytest
 
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
 from tests.contract.network.cni_worlds import BridgeWorld, reason_without_plugins
+from tests.contract.network.weave_worlds import (
+    RealWeaveWorld,
+    WeaveWorld,
+    reason_without_weaver,
+)
 from tests.contract.network.worlds import (
     CABLE_BYTES,
     RANGES,
@@ -21,7 +26,15 @@ from tests.contract.network.worlds import (
     reason_to_skip,
 )
 
-REAL = [pytest.param(name, marks=pytest.mark.root) for name in ("vxlan", "cni")]
+REAL = [pytest.param(name, marks=pytest.mark.root) for name in ("vxlan", "weave", "weaver", "cni")]
+
+
+WORLDS: dict[str, type[RealWorld]] = {
+    "vxlan": RealWorld,
+    "weave": WeaveWorld,
+    "weaver": RealWeaveWorld,
+    "cni": BridgeWorld,
+}
 
 
 @pytest.fixture(params=["fake", *REAL])
@@ -33,7 +46,9 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         pytest.skip(f"no network namespaces: {reason}")
     if request.param == "cni" and (reason := reason_without_plugins()):
         pytest.skip(f"no CNI plugins: {reason}")
-    real = BridgeWorld(tmp_path) if request.param == "cni" else RealWorld(tmp_path)
+    if request.param == "weaver" and (reason := reason_without_weaver()):
+        pytest.skip(f"no real Weave router: {reason}")
+    real = WORLDS[request.param](tmp_path)
     try:
         yield real
     finally:

@@ -2,16 +2,23 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
 from cubernetes.api.bodies.reach import PathReport
+from cubernetes.api.core.node import Node
+from cubernetes.api.meta import ObjectMeta
+from cubernetes.host.clock import SystemClock
 from cubernetes.host.env import Env
+from cubernetes.reconcile.plan import Record
+from kubelet.network.driver import Peer
 from kubelet.network.namespace import inside
 from kubelet.reach.reach import Reach
+from kubelet.reach.silence import LOST_S
+from kubelet.reach.watching import Watching
 from tests.contract.network.test_network import two_nodes
 from tests.contract.network.worlds import RealWorld, peer, reason_to_skip
 
@@ -31,6 +38,15 @@ def real(tmp_path: Path) -> Iterator[RealWorld]:
         made.remove()
 
 
+class Overlay:
+    """VXLAN, which says nothing of its own."""
+
+    overlay_ports = (8472,)
+
+    async def told_of(self, _peer: Peer) -> str:
+        return ""
+
+
 @asynccontextmanager
 async def kubelet_on(world: RealWorld, node: str) -> AsyncIterator[None]:
     with inside(f"/run/netns/{world.node(node)}"):
@@ -42,20 +58,24 @@ async def kubelet_on(world: RealWorld, node: str) -> AsyncIterator[None]:
 async def found_from(world: RealWorld, node: str, other: str) -> PathReport:
     """Ask as the node's own process would: its loop lives in the node's namespace."""
 
-    def ask() -> PathReport:
-        async def look() -> PathReport:
-            reach = Reach(Env(), lambda: [peer(other)], PORT, has_overlay=True)
-            (path,) = (await reach.look()).paths
-            return path
+    async def look() -> PathReport:
+        reach = Reach(Env(), lambda: [peer(other)], PORT, Overlay())
+        (path,) = (await reach.look()).paths
+        return path
 
-        loop = asyncio.new_event_loop()
-        try:
-            with inside(f"/run/netns/{world.node(node)}"):
-                return loop.run_until_complete(look())
-        finally:
-            loop.close()
+    return await asyncio.to_thread(as_a_process_of, world, node, look)
 
-    return await asyncio.to_thread(ask)
+
+def as_a_process_of[T](
+    world: RealWorld, node: str, work: Callable[[], Coroutine[None, None, T]]
+) -> T:
+    """Run work in a loop that lives in the node's namespace."""
+    loop = asyncio.new_event_loop()
+    try:
+        with inside(f"/run/netns/{world.node(node)}"):
+            return loop.run_until_complete(work())
+    finally:
+        loop.close()
 
 
 async def test_a_whole_way_has_round_trips_and_full_packets(real: RealWorld) -> None:
@@ -120,3 +140,42 @@ async def test_a_kubelet_that_does_not_run_is_told(real: RealWorld) -> None:
     path = await found_from(real, "a", "b")
 
     assert path.blocked.startswith("TCP 10250: refused")
+
+
+class Later(SystemClock):
+    """The machine's clock, and as much later as a test says."""
+
+    later_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.later_s
+
+
+async def test_a_lost_peer_is_told_with_what_blocks_and_told_again_when_it_is_back(
+    real: RealWorld,
+) -> None:
+    await two_nodes(real)
+    clock, told = Later(), list[Record]()
+    env = Env(clock=clock)
+    node = Node(metadata=ObjectMeta(name="a"))
+    reach = Reach(env, lambda: [peer("b")], PORT, Overlay())
+    watching = Watching(env, reach, lambda: [peer("b")], lambda: node, told.append)
+
+    async def looked(later_s: float) -> list[tuple[str, str]]:
+        clock.later_s += later_s
+        await asyncio.to_thread(as_a_process_of, real, "a", watching.look)
+        return [(one.reason, one.message.split(" (")[0]) for one in told]
+
+    rule = "INPUT -p udp --dport 8472 -j DROP"
+    async with kubelet_on(real, "b"):
+        assert await looked(0) == []
+        real.does(real.node("b"), f"iptables -I {rule}")
+        assert await looked(0) == []
+        lost = ("NetworkPeerLost", "b: UDP 8472 is dropped between the nodes")
+        assert await looked(LOST_S) == [lost]
+        assert await looked(LOST_S) == [lost]
+
+        real.does(real.node("b"), f"iptables -D {rule}")
+        (_, back) = await looked(0)
+        assert back[0] == "NetworkPeerBack"
+        assert "b answers again after" in back[1]

@@ -13,7 +13,7 @@ WHOLE, SILENT = Way(0.001, 1500, 1500), Way(let_out_bytes=1500)
 def a_find(
     node: Way = WHOLE, pods: Way = WHOLE, port: str = "", rules: tuple[str, ...] = ()
 ) -> Found:
-    return Found("192.0.2.2", node, pods, 10250, port, 8472, rules)
+    return Found("192.0.2.2", node, pods, 10250, port, (8472,), rules)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_rules_of_others_that_drop_a_port_are_named_and_no_others() -> None:
 -A fw -s 10.0.0.0/8 -p udp -m udp --dport 8472 -j REJECT --reject-with icmp-port-unreachable
 COMMIT
 """
-    first, second = dropping(saved, 8472)
+    first, second = dropping(saved, (8472,))
     assert first == "INPUT -p udp -m udp --dport 8472 -j DROP"
     assert second.startswith("fw -s 10.0.0.0/8")
 

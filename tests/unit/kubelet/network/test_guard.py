@@ -18,7 +18,7 @@ from kubelet.network.guard import (
 )
 from kubelet.network.overlay import DEVICE, host_end
 
-BOUNDS = Bounds(IPv4Network("10.244.0.0/16"), 8472, (10250, 2379))
+BOUNDS = Bounds(IPv4Network("10.244.0.0/16"), (8472,), (10250, 2379))
 PEERS = [
     Peer("n3", IPv4Address("192.168.78.13"), IPv4Network("10.244.3.0/24")),
     Peer("n2", IPv4Address("192.168.78.12"), IPv4Network("10.244.2.0/24")),

@@ -1,0 +1,1 @@
+"""The Weave router of a node: begun with what the cluster says, and taken away again."""
