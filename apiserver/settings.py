@@ -79,9 +79,11 @@ class Settings(SettingsBase, frozen=True, kw_only=True):
     pod_range: str = "10.244.0.0/16"
     # The ports of every node that services may have: both ends belong to it.
     node_port_range: str = "30000-32767"
-    # How the nodes wire pods, and of the kind cni the configuration list: joining nodes are told.
+    # How the nodes wire pods, of the kind cni the configuration list, and of the kind weave its
+    # password: joining nodes are told.
     network: str = "vxlan"
     cni_config: str = ""
+    weave_password: str = ""
     # Under which the names of services are; joining nodes are told it.
     cluster_domain: str = "cluster.local"
     # Where a store with Prometheus' API answers custom.metrics.k8s.io and external.metrics.k8s.io,

@@ -19,11 +19,13 @@ from cuberoot import node, optional, tokens
 from cuberoot.apply import NotClean, NotInitialised
 from cuberoot.checks.net import PathsBlocked, check_net
 from cuberoot.cluster import (
+    PASSWORD_CHARS_MAX,
     PROGRAMS_ANNOTATION,
     NetworkKind,
     PodNetwork,
     ProxyBackend,
     Ranges,
+    password_of,
 )
 from cuberoot.host.alone import Busy, alone
 from cuberoot.host.waiting import NotYet
@@ -90,8 +92,13 @@ def main() -> None:
 )
 @click.option(
     "--network",
-    type=click.Choice(["vxlan", "cni"]),
+    type=click.Choice(["vxlan", "weave", "cni"]),
     help="How pods are wired on every node; by default ours, vxlan.",
+)
+@click.option(
+    "--weave-password-file",
+    type=click.File("rb"),
+    help="With --network weave: what its routers know each other by; by default one is made.",
 )
 @click.option(
     "--cni-config",
@@ -105,17 +112,24 @@ def init(  # noqa: PLR0913  one option each
     node_port_range: str,
     load_balancer_pool: str,
     network: NetworkKind | None,
+    weave_password_file: BinaryIO | None,
     cni_config: BinaryIO | None,
 ) -> None:
     """Make this machine the control plane of a new cluster (and a node of it)."""
     content = manifest.read() if manifest else None
-    pods = _pod_network(network, cni_config)
+    pods = _pod_network(network, cni_config, weave_password_file)
     ranges = Ranges(service_range, pod_range, node_port_range, load_balancer_pool)
     carried_out(lambda env: node.init(content, ranges, pods, env, say), is_alone=True)
 
 
-def _pod_network(kind: NetworkKind | None, config: BinaryIO | None) -> PodNetwork | None:
+def _pod_network(
+    kind: NetworkKind | None, config: BinaryIO | None, password: BinaryIO | None
+) -> PodNetwork | None:
     """Return what the options say; None: they say nothing."""
+    if password is not None:
+        if kind != "weave":
+            raise click.UsageError("--weave-password-file is for --network weave")
+        return PodNetwork(kind, weave_password=_password_in(password))
     if config is None:
         if kind == "cni":
             raise click.UsageError("--network cni needs --cni-config FILE.conflist")
@@ -128,6 +142,13 @@ def _pod_network(kind: NetworkKind | None, config: BinaryIO | None) -> PodNetwor
     except ValueError as error:  # ConflistInvalid and UnicodeDecodeError are
         raise click.BadParameter(str(error), param_hint="--cni-config") from error
     return PodNetwork(kind, text)
+
+
+def _password_in(file: BinaryIO) -> str:
+    try:
+        return password_of(file.read(PASSWORD_CHARS_MAX + 2))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--weave-password-file") from error
 
 
 @main.command()
@@ -169,12 +190,19 @@ def stop() -> None:
 
 
 @main.command()
-def renew() -> None:
+@click.option(
+    "--weave-password",
+    "has_new_password",
+    is_flag=True,
+    help="On the control plane of a cluster over Weave: also a new password for its routers. "
+    "`cuberoot renew` on each other node fetches it; until then that node is cut off.",
+)
+def renew(has_new_password: bool) -> None:
     """Give this node new certificates, and start anew what uses them.
 
     Pods and services serve on.
     """
-    carried_out(lambda env: node.renew(env, say), is_alone=True)
+    carried_out(lambda env: node.renew(env, say, has_new_password=has_new_password), is_alone=True)
 
 
 @main.command()

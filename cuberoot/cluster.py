@@ -19,9 +19,12 @@ CONTROL_PLANE_LABEL = f"{ROLE_LABEL}control-plane"
 # In a node's manifest: the optional programs that it is to run, with commas between them.
 PROGRAMS_ANNOTATION = "cubernetes.io/programs"
 
+# Of the routers of Weave.
+PASSWORD_CHARS_MIN, PASSWORD_CHARS_MAX = 12, 256
+
 type Role = Literal["control-plane", "worker"]
 type ProxyBackend = Literal["iptables", "nftables"]
-type NetworkKind = Literal["vxlan", "cni"]
+type NetworkKind = Literal["vxlan", "weave", "cni"]
 
 
 class Ranges(NamedTuple):
@@ -34,10 +37,14 @@ class Ranges(NamedTuple):
 
 
 class PodNetwork(NamedTuple):
-    """How pods are wired: by us, or by the CNI plugins of a configuration list (its text)."""
+    """How pods are wired: by us, or by the CNI plugins of a configuration list (its text).
+
+    weave_password: what the routers of the kind weave know each other by.
+    """
 
     kind: NetworkKind = "vxlan"
     cni_config: str = ""
+    weave_password: str = ""
 
 
 class Cluster(Settings, frozen=True, kw_only=True):
@@ -59,9 +66,11 @@ class Cluster(Settings, frozen=True, kw_only=True):
     # those of type LoadBalancer.
     node_port_range: str = "30000-32767"
     load_balancer_pool: str = ""
-    # The pod network of every node; and of the kind cni, which plugins it calls.
+    # The pod network of every node; of the kind cni, which plugins it calls, and of the kind weave,
+    # what its routers know each other by.
     network: NetworkKind = "vxlan"
     cni_config: str = ""
+    weave_password: str = ""
     # What this node's proxy writes its rules in.
     proxy_backend: ProxyBackend = "iptables"
     python: str
@@ -80,7 +89,17 @@ class Cluster(Settings, frozen=True, kw_only=True):
 
     @property
     def pod_network(self) -> PodNetwork:
-        return PodNetwork(self.network, self.cni_config)
+        return PodNetwork(self.network, self.cni_config, self.weave_password)
+
+
+def password_of(content: bytes) -> str:
+    """Return the password in a file. Raises: ValueError: says what a password is."""
+    form = f"must hold {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} printable ASCII characters"
+    text = content.decode("ascii", errors="replace").rstrip("\n")
+    is_long_enough = PASSWORD_CHARS_MIN <= len(text) <= PASSWORD_CHARS_MAX
+    if not (is_long_enough and text.isascii() and text.isprintable()):
+        raise ValueError(f"{form}, in one line")
+    return text
 
 
 def node_of(manifest: bytes | None, host_name: str, address: str) -> Node:

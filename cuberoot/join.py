@@ -136,7 +136,7 @@ def _network_of(answer: JoinAnswer) -> PodNetwork:
             f"the cluster's pod network is {answer.network[:40]!r}, which this version does not "
             "have: install the version that its control plane runs"
         ) from error
-    return PodNetwork(kind, answer.cni_config)
+    return PodNetwork(kind, answer.cni_config, answer.weave_password)
 
 
 def write_certificates(ticket: Ticket, journal: Journal) -> None:

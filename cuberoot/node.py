@@ -33,8 +33,11 @@ from cuberoot.host.alone import alone
 from cuberoot.host.facts import facts_of_this_machine
 from cuberoot.host.journal import Journal
 from cuberoot.host.plugins import lacks_of_network
+from cuberoot.host.weave import peers_told
 from cuberoot.plan import Facts, Lack, advice_for, lacks_of, ports_of
 from cuberoot.registry import enabled_in, optional_for
+
+MADE_PASSWORD_CHARS = 32
 
 
 class NotFit(Exception):
@@ -57,7 +60,7 @@ async def init(
     known = apply.known_cluster()
     if known is not None and not known.is_control_plane:
         raise NotInitialised("this machine is a worker of a cluster: run cuberoot reset first")
-    if known is not None and network not in (None, known.pod_network):
+    if known is not None and network is not None and not _is_same(network, known.pod_network):
         raise NotInitialised(
             f"this cluster's pod network is {known.network}, and stays so while it lives: "
             "cuberoot reset on every node, then init"
@@ -73,6 +76,12 @@ async def init(
     await Programs(cluster, env, say).start()
     await _give_role(cluster, env)
     await tokens.create(env, say, hours=24, is_once=True)
+
+
+def _is_same(wanted: PodNetwork, known: PodNetwork) -> bool:
+    """Tell whether the options say nothing new; a password that was made need not be told."""
+    password = wanted.weave_password or known.weave_password
+    return wanted._replace(weave_password=password) == known
 
 
 async def _give_role(cluster: Cluster, env: Env) -> None:
@@ -100,11 +109,19 @@ async def _new_cluster(
         load_balancer_pool=ranges.load_balancer_pool,
         network=network.kind,
         cni_config=network.cni_config,
+        weave_password=_password(network, env),
         python=apply.python_here(),
         etcd=facts.tools["etcd"],
         supervision="systemd" if facts.is_systemd else "supervisord",
         enabled=enabled,
     )
+
+
+def _password(network: PodNetwork, env: Env) -> str:
+    """Return what Weave's routers know each other by: what was given, else one that is made."""
+    if network.kind != "weave":
+        return ""
+    return network.weave_password or env.rng.chars(MADE_PASSWORD_CHARS)
 
 
 async def _fit_node(
@@ -120,14 +137,15 @@ async def _fit_node(
 
     Raises: NotFit, BadRequest, Invalid.
     """
-    facts = await facts_of_this_machine(env, ports_of(role, optional_for(role)))
+    kind = network.kind if network is not None else "vxlan"
+    facts = await facts_of_this_machine(env, ports_of(role, optional_for(role), kind))
     address = facts.addresses[0] if facts.addresses else ""
     if "ip" not in facts.tools:
         # Without it no address is known, and no manifest can be judged.
         raise NotFit(lacks_of(facts, role, address))
     node = node_of(manifest, facts.host_name, address)
     enabled = enabled_in(node, role)
-    busy = facts.busy_ports & set(ports_of(role, enabled))
+    busy = facts.busy_ports & set(ports_of(role, enabled, kind))
     lacks = lacks_of(replace(facts, busy_ports=busy), role, node.address)
     lacks += await lacks_of_network(network or PodNetwork(), env)
     if lacks:
@@ -194,6 +212,7 @@ async def join(
             cluster_domain=ticket.cluster_domain,
             network=ticket.network.kind,
             cni_config=ticket.network.cni_config,
+            weave_password=ticket.network.weave_password,
             python=apply.python_here(),
             supervision="systemd" if facts.is_systemd else "supervisord",
             enabled=enabled,
@@ -250,20 +269,35 @@ async def start(env: Env, say: Say, proxy_backend: ProxyBackend | None = None) -
     await Programs(cluster, env, say).start()
 
 
-async def renew(env: Env, say: Say) -> None:
-    """Give this node new certificates, and start anew what uses them."""
+async def renew(env: Env, say: Say, *, has_new_password: bool = False) -> None:
+    """Give this node new certificates, and start anew what uses them.
+
+    has_new_password: on a control plane, the routers of Weave too are to know each other by another
+    one; a worker takes what the cluster has with every renewal.
+    """
     cluster = own_cluster()
-    await _renewed(cluster, env)
+    if has_new_password:
+        if cluster.network != "weave" or not cluster.is_control_plane:
+            raise NotInitialised(
+                "--weave-password is for the control plane of a cluster over Weave"
+            )
+        made = env.rng.chars(MADE_PASSWORD_CHARS)
+        cluster = msgspec.structs.replace(cluster, weave_password=made)
+        say("the routers have a new password: run cuberoot renew on every other node")
+    cluster = await _renewed(cluster, env)
+    apply.write_node(cluster, Journal())
     await Programs(cluster, env, say).start()
     say(f"certificates end {certificates.ends_at(cluster):%Y-%m-%d}")
 
 
-async def _renewed(cluster: Cluster, env: Env) -> None:
-    """Give a node other certificates."""
+async def _renewed(cluster: Cluster, env: Env) -> Cluster:
+    """Give a node other certificates; return what it knows of its cluster then."""
     if cluster.is_control_plane:
         apply.make_certificates(cluster, Journal(), env, is_renewal=True)
-    else:
-        joining.write_certificates(await joining.renewed(cluster, env), Journal())
+        return cluster
+    ticket = await joining.renewed(cluster, env)
+    joining.write_certificates(ticket, Journal())
+    return msgspec.structs.replace(cluster, weave_password=ticket.network.weave_password)
 
 
 async def renewed_in_time(cluster: Cluster, env: Env, say: Say) -> None:
@@ -298,6 +332,9 @@ async def status(env: Env, say: Say) -> None:
         if name not in cluster.enabled:
             say(f"  {name:<12} disabled")
     say(f"  certificates {_ending(cluster)}{'' if _is_good(cluster, env) else ': cuberoot renew'}")
+    if cluster.network == "weave":
+        for line in await peers_told():
+            say(f"    {line}")
     client = probe.node_client(cluster, env)
     try:
         missing = await probe.node_missing(client, cluster.node_name)()

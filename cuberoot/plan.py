@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cuberoot.cluster import Role
+from cuberoot.cluster import NetworkKind, Role
 from cuberoot.registry import programs_for
 
 # The oldest whose watches can be trusted (see apiserver/storage/etcd/version.py).
@@ -49,9 +49,12 @@ PACKAGES = {
 }
 
 
-def ports_of(role: Role, enabled: Collection[str] = ()) -> tuple[int, ...]:
+def ports_of(
+    role: Role, enabled: Collection[str] = (), network: NetworkKind = "vxlan"
+) -> tuple[int, ...]:
     """Return the TCP ports that a node's programs cannot be without; those of metrics are not."""
-    return tuple(port.number for program in programs_for(role, enabled) for port in program.ports)
+    programs = programs_for(role, enabled, network)
+    return tuple(port.number for program in programs for port in program.ports)
 
 
 def lacks_of(facts: Facts, role: Role, address: str) -> list[Lack]:

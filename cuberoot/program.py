@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.settings import Settings
 from cuberoot import layout
-from cuberoot.cluster import Cluster
+from cuberoot.cluster import Cluster, NetworkKind
 from cuberoot.layout import Pair, pair
 
 type Place = Literal["control-plane", "every-node"]
@@ -85,6 +85,7 @@ class Program:
     reset: the module that takes away what the program made on its node, if it made anything.
     is_optional: it runs where it was enabled.
     companions: other optional programs that are enabled and disabled with it.
+    network: it runs where that is the cluster's pod network; None: with every one.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Program:
     reset: str = ""
     is_optional: bool = False
     companions: tuple[str, ...] = ()
+    network: NetworkKind | None = None
 
     @property
     def port_numbers(self) -> tuple[int, ...]:

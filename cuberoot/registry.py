@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import Problem
-from cuberoot.cluster import PROGRAMS_ANNOTATION, Cluster, Role
+from cuberoot.cluster import PROGRAMS_ANNOTATION, Cluster, NetworkKind, Role
 from cuberoot.program import Program, Site
 from cuberoot.programs import (
     apiserver,
@@ -20,6 +20,7 @@ from cuberoot.programs import (
     scheduler,
     serverless,
     tsdb,
+    weave,
 )
 
 # They are stopped in the reverse order.
@@ -28,6 +29,7 @@ PROGRAMS: tuple[Program, ...] = (
     apiserver.PROGRAM,
     scheduler.PROGRAM,
     controllers.PROGRAM,
+    weave.PROGRAM,
     kubelet.PROGRAM,
     proxy.PROGRAM,
     resolver.PROGRAM,
@@ -47,16 +49,22 @@ class UnknownProgram(Exception):
         super().__init__(f"{name[:80]!r} is no optional program of a {role}: there are {known}")
 
 
-def programs_for(role: Role, enabled: Collection[str] = ()) -> tuple[Program, ...]:
+def programs_for(
+    role: Role, enabled: Collection[str] = (), network: NetworkKind = "vxlan"
+) -> tuple[Program, ...]:
     """Return the programs that a node of this role runs, those that are optional where enabled."""
     return tuple(
-        one for one in PROGRAMS if _fits(one, role) and (not one.is_optional or one.name in enabled)
+        one
+        for one in PROGRAMS
+        if _fits(one, role)
+        and (not one.is_optional or one.name in enabled)
+        and one.network in (None, network)
     )
 
 
 def programs_of(cluster: Cluster) -> tuple[Program, ...]:
     """Return the programs of this node."""
-    return programs_for(cluster.role, cluster.enabled)
+    return programs_for(cluster.role, cluster.enabled, cluster.network)
 
 
 def names_of(cluster: Cluster) -> tuple[str, ...]:

@@ -103,6 +103,7 @@ async def join(backend: Backend, call: Call) -> Response:
         cluster_domain=settings.cluster_domain,
         network=settings.network,
         cni_config=settings.cni_config,
+        weave_password=settings.weave_password,
     )
     return Response(200, encode(answer))
 

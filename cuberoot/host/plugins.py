@@ -1,4 +1,4 @@
-"""Which CNI plugins this machine lacks for a cluster's pod network."""
+"""What this machine lacks for a cluster's pod network: CNI plugins, or what Weave needs."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from cubernetes.host.cni.conflist import PATHS, Conflist, conflist_of
 from cubernetes.host.cni.plugins import PluginFailed, Plugins
 from cubernetes.host.env import Env
 from cuberoot.cluster import PodNetwork
+from cuberoot.host.weave import lacks_of_weave
 from cuberoot.plan import Lack
 
 BRIDGES = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
@@ -13,6 +14,8 @@ BRIDGES = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
 async def lacks_of_network(network: PodNetwork, env: Env) -> list[Lack]:
     """Ask every plugin that the network needs; return what is missing. Raises: ConflistInvalid."""
+    if network.kind == "weave":
+        return await lacks_of_weave(env)
     if network.kind != "cni":
         return []
     conflist = conflist_of(network.cni_config)

@@ -48,6 +48,7 @@ def settings(site: Site) -> ApiServerSettings:
         pod_range=cluster.pod_range,
         network=cluster.network,
         cni_config=cluster.cni_config,
+        weave_password=cluster.weave_password,
         cluster_domain=cluster.cluster_domain,
         node_port_range=cluster.node_port_range,
         # Whether the node runs the store or not: enabling it later must not begin this server anew.

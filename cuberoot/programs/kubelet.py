@@ -39,7 +39,11 @@ def settings(site: Site) -> KubeletSettings:
         cni_config=cluster.cni_config,
         # Of other nodes as well: pods of this one are kept from them here.
         closed_ports=tuple(
-            port.number for program in site.known for port in program.ports if port.is_closed
+            port.number
+            for program in site.known
+            if program.network in (None, cluster.network)
+            for port in program.ports
+            if port.is_closed
         ),
         dns_servers=(cluster.resolver_address,),
         cluster_domain=cluster.cluster_domain,
@@ -68,7 +72,7 @@ PROGRAM = Program(
         Certificate("kubelet", CLUSTER, _client),
         Certificate("kubelet-serving", CLUSTER, _serving),
     ),
-    after=("apiserver",),
+    after=("apiserver", "weave"),
     units_before=("docker.service",),
     ports=(Port(PORT, is_closed=True),),
     metrics=Metrics(METRICS_PORT),

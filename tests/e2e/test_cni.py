@@ -1,4 +1,4 @@
-"""A cluster whose pods are wired by CNI plugins: made, used, broken, told, and taken away again."""
+"""Clusters with pod networks of others, CNI plugins and Weave: made, used, broken, taken away."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,6 +11,7 @@ from cubernetes.api.core.event import Event
 from cubernetes.host.cni.plugins import found as found_plugin
 from lab.lab import Lab
 from tests.contract.network.cni_worlds import FOLDERS, NEEDED, reason_without_plugins
+from tests.contract.network.weave_worlds import STAND_IN
 from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
 from tests.e2e.conftest import HOUSE, finished
 from tests.e2e.pods import SLEEP, WEB, found, made_namespace, pod, shell
@@ -19,6 +20,7 @@ from tests.e2e.test_serving import created
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 CONFLIST = HOUSE / "examples/cni/bridge.conflist"
+OVER_WEAVE = [*CUBEROOT, "init", "--network", "weave"]
 INIT = [*CUBEROOT, "init", "--network", "cni", "--cni-config", str(CONFLIST)]
 MISSING = "CNI plugin bridge: VERSION: is not in /opt/cni/bin or /usr/lib/cni"
 
@@ -34,6 +36,32 @@ def give_plugins(cluster: Cluster, node: str) -> None:
         made = folder_of(cluster, node) / f".{name}"
         shutil.copy(found_plugin(name, FOLDERS), made)
         made.rename(folder_of(cluster, node) / name)
+
+
+def give_router(cluster: Cluster, node: str) -> None:
+    """Put the stand-in where a router is, and a kernel of which every device can be had."""
+    folder = cluster.lab.node(node).root / "usr/local/bin"
+    for name, line in {
+        "weaver": f'exec {" ".join(STAND_IN)} "$@"',
+        "ipset": "exit 0",
+        "unshare": "exit 0",
+    }.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"#!/bin/sh\n{line}\n")
+        (folder / name).chmod(0o755)
+
+
+async def whats_there(cluster: Cluster, node: str) -> list[str]:
+    """Return the devices, routes and rules of others than us on a node, and our folder."""
+    links = (await cluster.run(node, ["ip", "-br", "link"])).stdout
+    rules = (await cluster.run(node, ["iptables-save"])).stdout
+    state = cluster.lab.node(node).root / "var/lib/cubernetes"
+    return [
+        *(line.split()[0] for line in links.splitlines()),
+        (await cluster.run(node, ["ip", "route"])).stdout,
+        *(line for line in rules.splitlines() if "weave" in line.lower()),
+        *(str(path) for path in state.glob("*")),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +161,32 @@ async def test_a_plugins_error_is_the_pods_until_it_is_mended_and_reset_leaves_n
     assert not [word for word in ("cni0", "veth", "cube") if word in links]
     assert "10.244." not in routes
     assert not (cluster.lab.node("n2").root / "var/lib/cubernetes").exists()
+
+
+async def test_the_machines_become_a_cluster_over_weave_and_reset_leaves_nothing(
+    cluster: Cluster,
+) -> None:
+    """The router is a stand-in, and so is the kernel's dummy device where there is none."""
+    for node in reversed(cluster.names):
+        await cluster.run(node, [*CUBEROOT, "reset", "--yes"])
+    refused = await cluster.run("n1", OVER_WEAVE, check=False)
+    assert "weaver is missing: scripts/install-weave" in refused.stderr
+    assert not cluster.is_made()
+    for node in cluster.names:
+        give_router(cluster, node)
+    before = [await whats_there(cluster, node) for node in cluster.names]
+
+    await cluster.join("n2", (await cluster.run("n1", OVER_WEAVE)).stdout)
+    async with cluster.client() as client:
+        address = await created(client, "web", 4)
+        pods = await ready_pods(client, "app=web")
+        assert {one.spec.node_name for one in pods} == {"n1", "n2"}
+        for node in cluster.names:
+            assert set(await cluster.answers(node, f"http://{address}/")) == {
+                one.metadata.name for one in pods
+            }
+        assert "(n2) established" in (await cluster.run("n1", [*CUBEROOT, "status"])).stdout
+
+    for node in reversed(cluster.names):
+        await cluster.run(node, [*CUBEROOT, "reset", "--yes"])
+    assert [await whats_there(cluster, node) for node in cluster.names] == before

@@ -33,7 +33,8 @@ class JoinRequest(Model):
 class JoinAnswer(Model):
     """certificates by the names in CERTIFICATES; servers are `https://address:port`.
 
-    network: how nodes wire pods, vxlan or cni; cni_config: the text of its configuration list.
+    network: how nodes wire pods: vxlan, weave or cni; cni_config: the text of its configuration
+    list; weave_password: what Weave's routers know each other by.
     """
 
     certificates: Mapping[str, str]
@@ -44,6 +45,7 @@ class JoinAnswer(Model):
     cluster_domain: str = "cluster.local"
     network: str = "vxlan"
     cni_config: str = ""
+    weave_password: str = ""
 
 
 class TokenWish(Model):

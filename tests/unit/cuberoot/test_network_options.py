@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from cubernetes.host.cni.conflist import conflist_of
 from cuberoot.cli import main
+from cuberoot.cluster import password_of
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples/cni"
 
@@ -16,7 +17,12 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "examples/cni"
     [
         (["--network", "cni"], "--network cni needs --cni-config FILE.conflist"),
         (["--cni-config", str(EXAMPLES / "bridge.conflist")], "is for --network cni"),
-        (["--network", "flannel"], "'flannel' is not one of 'vxlan', 'cni'"),
+        (["--network", "flannel"], "'flannel' is not one of 'vxlan', 'weave', 'cni'"),
+        (["--weave-password-file", __file__], "--weave-password-file is for --network weave"),
+        (
+            ["--network", "weave", "--weave-password-file", __file__],
+            "must hold 12 to 256 printable ASCII characters, in one line",
+        ),
         (["--network", "cni", "--cni-config", __file__], "--cni-config: is no JSON object"),
     ],
 )
@@ -39,3 +45,16 @@ def test_every_field_that_is_wrong_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(EXAMPLES.iterdir()), ids=lambda path: path.name)
 def test_each_example_is_a_configuration_by_node(path: Path) -> None:
     assert conflist_of(path.read_text()).is_by_node
+
+
+@pytest.mark.parametrize("content", [b"open sesame!\n", b"x" * 256])
+def test_a_password_is_a_line_of_a_file(content: bytes) -> None:
+    assert password_of(content) == content.decode().rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"short", b"x" * 257, b"two\nlines of it", b"caf\xc3\xa9" * 4]
+)
+def test_what_is_no_password_is_refused_with_the_form(content: bytes) -> None:
+    with pytest.raises(ValueError, match="12 to 256 printable ASCII characters"):
+        password_of(content)

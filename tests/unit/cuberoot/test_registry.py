@@ -16,7 +16,7 @@ from cuberoot.cluster import Cluster, Role, node_of
 from cuberoot.layout import pair
 from cuberoot.plan import ports_of
 from cuberoot.registry import PROGRAMS, UnknownProgram
-from kubelet.settings import KubeletSettings
+from kubelet.settings import KubeletSettings, WeaveSettings
 from tests.house.sources import ROOT
 from tests.unit.cuberoot.test_compile import MASTER, WORKER
 from tsdb.settings import TsdbSettings
@@ -108,6 +108,31 @@ def test_pods_are_kept_from_the_closed_ports_of_other_nodes_as_well() -> None:
     kubelet = compile.settings_for(WORKER)["kubelet"]
     assert isinstance(kubelet, KubeletSettings)
     assert set(kubelet.closed_ports) == {2379, 2380, 6811, 9092, 9093, 10250}
+
+
+OVER_WEAVE = msgspec.structs.replace(WORKER, network="weave", weave_password="open sesame")
+
+
+def test_the_router_runs_before_the_kubelet_where_the_network_is_weave() -> None:
+    assert registry.names_of(OVER_WEAVE) == ("weave", "kubelet", "proxy", "resolver")
+    settings = compile.settings_for(OVER_WEAVE)
+    router, kubelet = settings["weave"], settings["kubelet"]
+    assert isinstance(router, WeaveSettings)
+    assert isinstance(kubelet, KubeletSettings)
+    assert (router.password, router.peers) == ("open sesame", ("192.168.78.11",))
+    assert kubelet.network == "weave"
+    assert 6783 in kubelet.closed_ports
+    assert 6783 in ports_of("worker", network="weave")
+    assert 6783 not in ports_of("worker")
+
+
+def test_the_password_is_in_files_of_roots_alone() -> None:
+    for supervision in ("systemd", "supervisord"):
+        cluster = msgspec.structs.replace(OVER_WEAVE, supervision=supervision)
+        files = compile.files_for(cluster)
+        having = {path for path, file in files.items() if b"sesame" in file.content}
+        assert having == {layout.settings_file("weave")}
+        assert files[layout.settings_file("weave")].mode == 0o600
 
 
 def test_a_unit_starts_after_those_that_it_needs_on_its_own_node() -> None:
