@@ -1,0 +1,270 @@
+"""What the pod network costs: `sudo python -m bench.network`.
+
+Two namespaces on one cable are the nodes. The same four things are measured by the bare cable, by a
+VXLAN device that the kernel has alone (made by hand, from node to node), and from pod to pod by our
+network: throughput of one stream, a datagram's round trip, connections a second. Turns of the three
+follow each other, so that what else the machine does falls on all. Then pods are attached, one
+after another.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import secrets
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from bench.report import progress, show, spread
+from cubernetes.host.blocking import Threads
+from kubelet.network.carriers.vxlan import VxlanCarrier
+from kubelet.network.driver import Peer
+from kubelet.network.namespace import inside
+from kubelet.network.routed import RoutedNetwork
+
+ROUNDS = 5
+STREAM_S = 1.0
+ECHO_COUNT, CONNECTION_COUNT, ATTACH_COUNT = 2000, 1000, 60
+CHUNK = b"x" * (256 << 10)
+PORT, READY_S = 7000, 10.0
+NODES = {"a": IPv4Address("192.0.2.1"), "b": IPv4Address("192.0.2.2")}
+RANGES = {"a": IPv4Network("10.244.1.0/24"), "b": IPv4Network("10.244.2.0/24")}
+BY_HAND = {"a": "10.99.0.1", "b": "10.99.0.2"}
+
+
+class Way(NamedTuple):
+    """From a namespace to an address in another one."""
+
+    here: str
+    there: str
+    address: str
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+class Machines:
+    """Two nodes on a cable, a pod on each; all names are of this run."""
+
+    def __init__(self) -> None:
+        self._prefix, self._made = f"cubebench-{secrets.token_hex(3)}", list[str]()
+
+    def namespace(self, name: str) -> str:
+        full = f"{self._prefix}-{name}"
+        _ip("netns", "add", full)
+        self._made.append(full)
+        return f"/run/netns/{full}"
+
+    def cable(self) -> dict[str, str]:
+        """Join two nodes; return their namespaces."""
+        nodes = {node: self.namespace(node) for node in NODES}
+        left, right = (Path(path).name for path in nodes.values())
+        ends = ("eth0", "type", "veth", "peer", "name", "eth0", "netns", right)
+        _ip("-n", left, "link", "add", *ends)
+        for name, (node, address) in zip((left, right), NODES.items(), strict=True):
+            other = next(str(one) for one in NODES.values() if one != address)
+            _ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
+            for device in ("lo", "eth0"):
+                _ip("-n", name, "link", "set", device, "up")
+            tunnel = ("type", "vxlan", "id", "7", "dstport", "4789", "remote", other)
+            _ip("-n", name, "link", "add", "byhand", *tunnel, "dev", "eth0")
+            _ip("-n", name, "addr", "add", f"{BY_HAND[node]}/24", "dev", "byhand")
+            _ip("-n", name, "link", "set", "byhand", "up")
+        return nodes
+
+    def remove(self) -> None:
+        for name in self._made:
+            _ip("netns", "del", name)
+
+
+def _served(namespace: str, kind: socket.SocketKind, work: Callable[[socket.socket], None]) -> None:
+    with inside(namespace):
+        ear = socket.socket(socket.AF_INET, kind)
+    ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    ear.bind(("0.0.0.0", PORT))  # noqa: S104  in a namespace of this run
+    work(ear)
+
+
+def _swallow(ear: socket.socket) -> None:
+    ear.listen(CONNECTION_COUNT)
+    while True:
+        talk, _ = ear.accept()
+        with talk:
+            while talk.recv(1 << 20):
+                pass
+
+
+def _echo(ear: socket.socket) -> None:
+    while True:
+        said, sender = ear.recvfrom(2048)
+        ear.sendto(said, sender)
+
+
+class Server:
+    """A process that serves in a namespace while the block lasts."""
+
+    def __init__(
+        self, namespace: str, kind: socket.SocketKind, work: Callable[[socket.socket], None]
+    ) -> None:
+        context = multiprocessing.get_context("fork")
+        self._process = context.Process(target=_served, args=(namespace, kind, work), daemon=True)
+
+    def __enter__(self) -> None:
+        self._process.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+
+
+def _mouth(way: Way, kind: socket.SocketKind) -> socket.socket:
+    with inside(way.here):
+        made = socket.socket(socket.AF_INET, kind)
+    made.settimeout(5)
+    return made
+
+
+def _connected(way: Way) -> socket.socket:
+    """Connect, as soon as somebody listens."""
+    end_s = time.monotonic() + READY_S
+    while True:
+        mouth = _mouth(way, socket.SOCK_STREAM)
+        try:
+            mouth.connect((way.address, PORT))
+        except ConnectionRefusedError:
+            mouth.close()
+            if time.monotonic() > end_s:
+                raise
+        else:
+            return mouth
+
+
+def stream_mbit_s(way: Way) -> float:
+    with Server(way.there, socket.SOCK_STREAM, _swallow), _connected(way) as mouth:
+        sent, begun_s = 0, time.monotonic()
+        while time.monotonic() - begun_s < STREAM_S:
+            sent += mouth.send(CHUNK)
+        return sent * 8 / 1e6 / (time.monotonic() - begun_s)
+
+
+def connections_per_s(way: Way) -> float:
+    with Server(way.there, socket.SOCK_STREAM, _swallow):
+        _connected(way).close()
+        begun_s = time.monotonic()
+        for _ in range(CONNECTION_COUNT):
+            with _mouth(way, socket.SOCK_STREAM) as mouth:
+                mouth.connect((way.address, PORT))
+        return CONNECTION_COUNT / (time.monotonic() - begun_s)
+
+
+def round_trip_us(way: Way) -> float:
+    with Server(way.there, socket.SOCK_DGRAM, _echo), _mouth(way, socket.SOCK_DGRAM) as mouth:
+        mouth.connect((way.address, PORT))
+        _first_echo(mouth)
+        return statistics.median(_echo_us(mouth) for _ in range(ECHO_COUNT))
+
+
+def _first_echo(mouth: socket.socket) -> None:
+    end_s = time.monotonic() + READY_S
+    mouth.settimeout(0.1)
+    while True:
+        try:
+            _echo_us(mouth)
+        except (TimeoutError, ConnectionRefusedError):
+            if time.monotonic() > end_s:
+                raise
+        else:
+            mouth.settimeout(5)
+            return
+
+
+def _echo_us(mouth: socket.socket) -> float:
+    begun_s = time.perf_counter()
+    mouth.send(b"x" * 64)
+    mouth.recv(2048)
+    return (time.perf_counter() - begun_s) * 1e6
+
+
+MEASURES: Mapping[str, Callable[[Way], float]] = {
+    "stream_mbit_s": stream_mbit_s,
+    "round_trip_us": round_trip_us,
+    "connections_per_s": connections_per_s,
+}
+
+
+async def _network(node: str, namespace: str, folder: Path) -> RoutedNetwork:
+    blocking = Threads()
+    carrier = VxlanCarrier(NODES[node], blocking, netns=namespace)
+    made = RoutedNetwork(carrier, folder / f"{node}.json", blocking, netns=namespace)
+    await made.prepare(RANGES[node])
+    await made.reconcile_peers([Peer(one, NODES[one], RANGES[one]) for one in NODES if one != node])
+    return made
+
+
+async def run(machines: Machines, folder: Path) -> dict[str, object]:
+    nodes = machines.cable()
+    networks = {node: await _network(node, path, folder) for node, path in nodes.items()}
+    pods = {node: machines.namespace(f"pod-{node}") for node in nodes}
+    addresses = {node: await networks[node].attach(f"pod-{node}", pods[node]) for node in nodes}
+    ways = {
+        "cable": Way(nodes["a"], nodes["b"], str(NODES["b"])),
+        "vxlan_by_hand": Way(nodes["a"], nodes["b"], BY_HAND["b"]),
+        "pods": Way(pods["a"], pods["b"], str(addresses["b"])),
+    }
+    figures: dict[str, object] = {}
+    for name, measure in MEASURES.items():
+        progress(f"{name}, {ROUNDS} rounds")
+        found: dict[str, list[float]] = {way: [] for way in ways}
+        for _ in range(ROUNDS):
+            for way, where in ways.items():
+                found[way].append(await asyncio.to_thread(measure, where))
+        middles = {way: statistics.median(values) for way, values in found.items()}
+        figures[name] = {way: spread(values) for way, values in found.items()}
+        figures[f"{name}_ratio"] = {
+            other: round(middles["pods"] / middles[other], 3)
+            for other in ("cable", "vxlan_by_hand")
+        }
+    return figures | await _attaching(machines, networks["a"])
+
+
+async def _attaching(machines: Machines, network: RoutedNetwork) -> dict[str, object]:
+    progress(f"{ATTACH_COUNT} pods attached")
+    namespaces = [machines.namespace(f"one-{index}") for index in range(ATTACH_COUNT)]
+    attached, detached = list[float](), list[float]()
+    for index, namespace in enumerate(namespaces):
+        begun_s = time.perf_counter()
+        await network.attach(f"one-{index}", namespace)
+        attached.append((time.perf_counter() - begun_s) * 1000)
+    for index in range(ATTACH_COUNT):
+        begun_s = time.perf_counter()
+        await network.detach(f"one-{index}")
+        detached.append((time.perf_counter() - begun_s) * 1000)
+    return {"attach_ms": spread(attached), "detach_ms": spread(detached)}
+
+
+def main() -> int:
+    if os.geteuid() != 0:
+        sys.stderr.write("bench.network: needs root, for network namespaces\n")
+        return 1
+    machines = Machines()
+    try:
+        with TemporaryDirectory() as folder:
+            figures = asyncio.run(run(machines, Path(folder)))
+    finally:
+        machines.remove()
+    parameters = {"rounds": ROUNDS, "stream_s": STREAM_S, "echoes": ECHO_COUNT}
+    parameters |= {"connections": CONNECTION_COUNT, "pods_attached": ATTACH_COUNT}
+    show("network", parameters, figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
