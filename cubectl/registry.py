@@ -203,6 +203,12 @@ def _workflow() -> Verb:
     return workflow.VERB
 
 
+def _serverless() -> Verb:
+    from cubectl.functions import serverless
+
+    return serverless.VERB
+
+
 def _cp() -> Verb:
     from cubectl.verbs.reaching import cp
 
@@ -288,6 +294,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("gateway", "show roads, take pods out of them and back, export them", _gateway),
     Entry("function", "deploy, call and list functions, and read their logs", _function),
     Entry("workflow", "begin, show, cancel, resume and signal runs of workflows", _workflow),
+    Entry("serverless", "show functions and runs of workflows in a browser", _serverless),
     Entry("label", "set labels", _label),
     Entry("annotate", "set annotations", _annotate),
     Entry("top", "tell what nodes and pods use", _top),

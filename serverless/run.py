@@ -33,6 +33,7 @@ from serverless.durable.letters import Letters
 from serverless.gateway.admin import Admin
 from serverless.gateway.invoke import Invoker
 from serverless.gateway.lasting import Lasting
+from serverless.gateway.page import Page, Shown
 from serverless.gateway.runs import Runs
 from serverless.gateway.site import GatewaySite
 from serverless.gateway.telling import Telling
@@ -126,9 +127,21 @@ class Platform:
         site = GatewaySite(self, invoker, lasting, limits)
         self.server = HttpServer(site, limits, headers=None)
         telling = Telling(self, logs, acceptor, self.letters)
-        admin = Admin(invoker, lasting, logs, (*telling.routes(), *runs.routes()))
+        page = Page(env, self._shown(), logs, self.engine)
+        more = (*telling.routes(), *runs.routes(), *page.routes())
+        admin = Admin(invoker, lasting, logs, more)
         own = RoutedSite(admin.routes(), limits, check_may=admin.check_may)
         self.admin_server = HttpServer(own, limits, headers=("content-type",))
+
+    def _shown(self) -> Shown:
+        hands = self.brain.hands
+        return Shown(
+            hands.functions.cache.list,
+            hands.routes.cache.list,
+            hands.triggers.cache.list,
+            hands.workflows.cache.list,
+            self.in_hand,
+        )
 
     async def run(self) -> None:
         """Run until cancelled."""

@@ -30,6 +30,10 @@ class Asked:
     origin: Mapping[str, str] = field(default_factory=dict)
 
 
+# A call that waited for longer has waited for an instance.
+COLD_S = 0.01
+
+
 class Ran(NamedTuple):
     """How an attempt has ended; waited_s: for an instance."""
 
@@ -120,7 +124,15 @@ class Runner:
         finally:
             self._waits.observe(waited_s)
         self._answered.labels(result.outcome).inc()
-        entry = Entry(call, clock.now(), result.outcome, result.milliseconds, revision, result.log)
+        entry = Entry(
+            call,
+            clock.now(),
+            result.outcome,
+            result.milliseconds,
+            revision,
+            result.log,
+            is_cold=waited_s > COLD_S,
+        )
         self._logs.add(key, entry)
         return Ran(result, body, waited_s)
 

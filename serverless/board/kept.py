@@ -13,7 +13,7 @@ FUNCTIONS_MAX = 200  # the functions that said something last
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a call has said, and how it ended."""
+    """What a call has said, and how it ended. is_cold: whether it waited for an instance."""
 
     call: str
     at: datetime
@@ -21,6 +21,7 @@ class Entry:
     milliseconds: float
     revision: str
     text: str
+    is_cold: bool = False
 
 
 class KeptLogs:

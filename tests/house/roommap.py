@@ -103,8 +103,8 @@ def sentence(path: PurePosixPath) -> str:
     said = [line for line in (ROOT / path).read_text().split("\n") if not line.startswith("#!")]
     if path.suffix == ".md":
         return said[0].lstrip("# ")
-    comment = takewhile(lambda line: line.startswith(("#", "/*", " *")), said)
-    whole = " ".join(line.strip("#/* ") for line in comment)
+    comment = takewhile(lambda line: line.startswith(("#", "/*", " *", "<!--")), said)
+    whole = " ".join(line.strip("#/*<!-> ") for line in comment)
     return whole.partition(". ")[0].rstrip(".") + "." if whole else ""
 
 
