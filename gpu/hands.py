@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.gpu.gpujob import FINALIZER, GpuJob
-from cubernetes.api.gpu.gpusite import GpuSite
+from cubernetes.api.gpu.gpusite import SITE_FINALIZER, GpuSite
 from cubernetes.api.meta import Object, replaced
 from cubernetes.client.cache import revision_of
 from cubernetes.client.informer import Informer
@@ -87,6 +87,18 @@ class Hands:
             await informer.at_least(revision_of(made), SEEN_S)
 
         self._once(str(one.ref), create())
+
+    def release_site(self, informer: Informer[GpuSite], site: GpuSite) -> None:
+        """Let a deleted site go, at which nothing of ours is left."""
+        if SITE_FINALIZER not in site.metadata.finalizers:
+            return
+
+        async def release() -> None:
+            change = _without(site, SITE_FINALIZER)
+            gone = await self._client.patch(GpuSite, site.metadata.name, "", change)
+            await informer.at_least(revision_of(gone), SEEN_S)
+
+        self._once(str(site.ref), release())
 
     def forget_absent(self, there: set[str]) -> None:
         for uid in self.settled_at_s.keys() - there:
@@ -172,16 +184,21 @@ class Hands:
             gone = await self._client.delete(GpuJob, meta.name, meta.namespace, uid=meta.uid)
             await self._jobs.at_least(int(gone or 0), SEEN_S)
             return
-        finalizers = [one for one in meta.finalizers if one != FINALIZER]
-        change = {
-            "metadata": {
-                "uid": meta.uid,
-                "resourceVersion": meta.resource_version,
-                "finalizers": finalizers,
-            }
-        }
+        change = _without(job, FINALIZER)
         changed = await self._client.patch(GpuJob, meta.name, meta.namespace, change)
         await self._jobs.at_least(revision_of(changed), SEEN_S)
+
+
+def _without(one: Object, finalizer: str) -> dict[str, object]:
+    """Return the change that takes a finalizer from an object as it is now."""
+    meta = one.metadata
+    return {
+        "metadata": {
+            "uid": meta.uid,
+            "resourceVersion": meta.resource_version,
+            "finalizers": [each for each in meta.finalizers if each != finalizer],
+        }
+    }
 
 
 def _record_of(job: GpuJob) -> Record:

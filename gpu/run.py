@@ -235,20 +235,32 @@ class Runner:
             trouble=known.trouble or is_going,
         )
 
-    def _sweep(self, jobs: Iterable[GpuJob], sites: dict[str, GpuSite]) -> None:
-        """Take away what runs at sites under the keys of attempts that are over."""
+    def _sweep(self, jobs: Sequence[GpuJob], sites: dict[str, GpuSite]) -> None:
+        """Take away what runs at sites under the keys of attempts that are over.
+
+        At a site that is deleted, all that is left once no job of ours is there.
+        """
         by_uid = {one.metadata.uid: one for one in jobs}
         for site in sites.values():
             known = self._watching.known.get(site.metadata.uid)
             report = known.report if known is not None else None
-            for key, found in report.jobs.items() if report is not None else ():
+            if report is None or known is None:
+                continue
+            is_going = site.metadata.is_deleted and not any(
+                is_held(one) and one.status.site == site.metadata.name for one in jobs
+            )
+            # Other keys are of jobs that another cluster has there.
+            is_empty = not any(key.rpartition("-")[0] in by_uid for key in report.jobs)
+            if is_going and is_empty and not known.trouble:
+                self._hands.release_site(self._sites, site)
+            for key, found in report.jobs.items():
                 job = by_uid.get(key.rpartition("-")[0])
                 # One that is not there any more has been waited for: its finalizer saw to that.
                 if job is None or job.metadata.uid in self._hands.busy:
                     continue
                 is_old = key != job.status.submission_key
                 is_live = found.state in (Event.QUEUED, Event.RUNNING)
-                if is_old or (is_live and has_ended(job)):
+                if is_old or is_going or (is_live and has_ended(job)):
                     self._hands.remove(job, key, self._place(site))
 
     def _tell(self, jobs: Sequence[GpuJob], sites: dict[str, GpuSite], now: datetime) -> None:

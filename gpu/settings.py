@@ -12,6 +12,8 @@ class GpuSettings(Settings, frozen=True, kw_only=True):
     lease: str = "gpu"
     # A C++ compiler and a shell: where jobs of stand-ins run.
     stand_in_image: str = "cubernetes/gpu-stand-in:1"
+    # What is kept of each output of a job at a site of Slurm.
+    output_bytes_max: int = 64 << 20
     # How often everything is looked at where nothing has changed.
     look_interval_s: float = 5.0
     # How often a site is asked that does not tell of news by itself, and how long it may take.

@@ -26,6 +26,8 @@ GPU = "system:gpu"
 LEADERS_NAMESPACE = "kube-system"
 # Where the instances of functions are, which are the functions' program's own.
 INSTANCES_NAMESPACE = "cube-serverless"
+# Where the keys are by which sites of GPU jobs are reached.
+SITE_KEYS_NAMESPACE = "gpu-sites"
 
 READ = frozenset({"get", "list", "watch"})
 WRITE = frozenset({"create", "update", "patch"})
@@ -147,6 +149,9 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         # Finalizers go by patch; a job goes when it has been kept for long enough.
         Rule(frozenset({"patch", "delete"}), ("gpujobs",)),
         Rule(frozenset({"create"}), ("gpuqueues",)),
+        # A site's finalizer goes as a job's does. Its key is in a namespace of its own.
+        Rule(frozenset({"patch"}), ("gpusites",)),
+        Rule(frozenset({"get"}), ("secrets",), SITE_KEYS_NAMESPACE),
         # Jobs of stand-ins are pods in the namespaces of their jobs, with files beside them.
         Rule(READ | REMOVE | frozenset({"create", "patch"}), ("pods",)),
         Rule(frozenset({"create", "get", "delete"}), ("configmaps",)),

@@ -6,7 +6,7 @@ from typing import Any
 from apiserver.auth.authorize import acting_gateway, acting_node
 from apiserver.state.preconditions import Precondition
 from apiserver.strategies.event import Events
-from apiserver.strategies.jobs.gpujob import GpuJobs
+from apiserver.strategies.jobs.gpujob import GpuJobs, GpuSites
 from apiserver.strategies.jobs.job import Jobs
 from apiserver.strategies.lease import Leases, fences
 from apiserver.strategies.named import Claims, Named, PersistentVolumes
@@ -27,6 +27,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
 from cubernetes.api.gpu.gpujob import GpuJob
+from cubernetes.api.gpu.gpusite import GpuSite
 from cubernetes.api.meta import Object
 from cubernetes.host.web.messages import Identity, Request
 
@@ -45,6 +46,7 @@ STRATEGIES: Strategies = {
     Lease: Leases(),
     Job: Jobs(),
     GpuJob: GpuJobs(),
+    GpuSite: GpuSites(),
 }
 DEFAULT: Strategy[Any] = Strategy()
 

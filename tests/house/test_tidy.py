@@ -45,6 +45,8 @@ ASKS_THE_MACHINE = {
 }
 # Where there is no environment, or the machine itself is the subject; each with its reason.
 MAY_ASK_THE_MACHINE = {
+    "gpu/sites/slurm/cubeframe.py": "on a node of a Slurm site there is nothing of ours",
+    "gpu/sites/slurm/cubesite.py": "on a node of a Slurm site there is nothing of ours",
     "lab/host/root.py": "the id of a machine that is being made; no simulation makes machines",
     "serverless/runtime/door.py": "in a function's container there is nothing of ours",
     "serverless/runtime/wire.py": "in a function's container there is nothing of ours",

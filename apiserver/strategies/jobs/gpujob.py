@@ -1,9 +1,10 @@
-"""GPU jobs: what has been sent to a site is not forgotten before it is gone there. Pure."""
+"""GPU jobs and their sites: nothing is forgotten before it is gone where it was sent. Pure."""
 
 from apiserver.state.items import Seen
 from apiserver.storage.store import Op
 from apiserver.strategies.strategy import Cluster, Draw, Strategy
 from cubernetes.api.gpu.gpujob import FINALIZER, GpuJob
+from cubernetes.api.gpu.gpusite import SITE_FINALIZER, GpuSite
 from cubernetes.api.meta import replaced
 
 
@@ -23,3 +24,14 @@ class GpuJobs(Strategy[GpuJob]):
             return new, ()
         finalizers = (*new.metadata.finalizers, FINALIZER)
         return replaced(new, metadata=replaced(new.metadata, finalizers=finalizers)), ()
+
+
+class GpuSites(Strategy[GpuSite]):
+    """A site outside the cluster has the finalizer from its beginning."""
+
+    def prepared(self, new: GpuSite) -> GpuSite:
+        made = super().prepared(new)
+        if made.spec.slurm is None or SITE_FINALIZER in made.metadata.finalizers:
+            return made
+        finalizers = (*made.metadata.finalizers, SITE_FINALIZER)
+        return replaced(made, metadata=replaced(made.metadata, finalizers=finalizers))

@@ -10,11 +10,14 @@ from cubernetes.api import names
 from cubernetes.api.condition import Condition, condition_of
 from cubernetes.api.errors import Problem
 from cubernetes.api.gpu.gpujob import GPUS_MAX
+from cubernetes.api.gpu.slurm import Slurm, slurm_problems
 from cubernetes.api.meta import Column, Count, Labels, Model, Object, age_of, shown
 from cubernetes.api.resource import Resource
 
 # The condition that says whether a site takes jobs.
 READY = "Ready"
+# A site that is deleted stays until nothing of ours is left there.
+SITE_FINALIZER = "gpu.cubernetes.io/jobs"
 JOBS_MAX = 1000
 
 
@@ -32,14 +35,17 @@ class StandIn(Model):
 class GpuSiteSpec(Model):
     """What kind of place it is, and how much it is given at once.
 
-    type: standin is a CPU that stands in for GPUs; slurm and local are not built yet.
+    type: standin is a CPU that stands in for GPUs; slurm is a site of Slurm, reached by ssh; local
+        is not built yet.
     max_jobs: how many jobs are there at once.
     stand_in: the CPUs of a stand-in.
+    slurm: how a site of Slurm is reached; that type needs it, and no other has it.
     """
 
-    type: Literal["standin"]
+    type: Literal["standin", "slurm"]
     max_jobs: Annotated[int, msgspec.Meta(ge=1, le=JOBS_MAX)] = shown(20)
     stand_in: StandIn = msgspec.field(default_factory=StandIn)
+    slurm: Slurm | None = None
 
 
 class GpuCounts(Model):
@@ -102,3 +108,8 @@ class GpuSite(Object):
         yield from names.label_problems(
             self.spec.stand_in.node_selector, "spec.standIn.nodeSelector"
         )
+        if (self.spec.slurm is not None) != (self.spec.type == "slurm"):
+            told = "is for the type slurm, which needs it"
+            yield Problem("spec.slurm", told, "FieldValueForbidden")
+        if self.spec.slurm is not None:
+            yield from slurm_problems(self.spec.slurm, "spec.slurm")

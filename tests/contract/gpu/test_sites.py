@@ -1,48 +1,58 @@
-"""What every driver of a site promises: the fake and the stand-ins pass the same suite."""
+"""What every driver of a site promises: the fakes and the real ones pass the same suite."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from gpu.driver import Report, SiteTrouble
 from gpu.machine import Event
+from tests.contract.gpu.slurm_worlds import paper_slurm_world, real_slurm_world
 from tests.contract.gpu.worlds import (
-    DEADLINE_S,
-    LOOK_S,
     SiteWorld,
     StandInWorld,
     a_job,
-    a_site,
     must_report,
     paper_world,
     stand_in_world,
     until,
 )
 
-WORLDS = {"paper": paper_world, "stand-in": stand_in_world}
+WORLDS = {
+    "paper": paper_world,
+    "stand-in": stand_in_world,
+    "paper slurm": paper_slurm_world,
+}
+REAL = "real slurm"
 LIVE = (Event.QUEUED, Event.RUNNING)
 
 
-@pytest.fixture(params=sorted(WORLDS))
+@pytest.fixture(params=[*sorted(WORLDS), REAL])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[SiteWorld]:
-    async with WORLDS[request.param]() as made:
-        async with asyncio.timeout(DEADLINE_S):
-            site = await a_site(made.admin, "probe")
-            while True:
-                try:
-                    await made.driver.observe(site)
-                except SiteTrouble:
-                    await asyncio.sleep(LOOK_S)
-                else:
-                    break
+    opened: AbstractAsyncContextManager[SiteWorld] = (
+        real_slurm_world(request.getfixturevalue("real_slurm"))
+        if request.param == REAL
+        else WORLDS[request.param]()
+    )
+    async with opened as made:
+        site = await made.site("probe")
+
+        async def answers() -> bool:
+            try:
+                await made.driver.observe(site)
+            except SiteTrouble:
+                return False
+            return True
+
+        await until(answers)
         yield made
 
 
 async def test_what_was_submitted_is_known_at_once_by_its_key_and_runs_once(
     world: SiteWorld,
 ) -> None:
-    site, job = await a_site(world.admin), await a_job(world.admin)
+    site, job = await world.site(), await a_job(world.admin, script=world.script)
     key = f"{job.metadata.uid}-1"
     assert key not in (await world.driver.observe(site)).jobs
 
@@ -55,8 +65,8 @@ async def test_what_was_submitted_is_known_at_once_by_its_key_and_runs_once(
 
 
 async def test_a_site_tells_of_its_own_jobs_and_gpus_alone(world: SiteWorld) -> None:
-    site, other = await a_site(world.admin, "a"), await a_site(world.admin, "b")
-    job = await a_job(world.admin)
+    site, other = await world.site("a"), await world.site("b")
+    job = await a_job(world.admin, script=world.script)
     key = f"{job.metadata.uid}-1"
     await world.driver.submit(site, job, key)
 
@@ -69,7 +79,7 @@ async def test_a_site_tells_of_its_own_jobs_and_gpus_alone(world: SiteWorld) -> 
 async def test_w40_an_end_is_told_with_its_code_until_it_is_removed(
     world: SiteWorld, code: int, state: Event
 ) -> None:
-    site, job = await a_site(world.admin), await a_job(world.admin)
+    site, job = await world.site(), await a_job(world.admin, script=world.script)
     key = f"{job.metadata.uid}-1"
     await world.driver.submit(site, job, key)
     await world.runs(key)
@@ -88,7 +98,7 @@ async def test_w40_an_end_is_told_with_its_code_until_it_is_removed(
 
 
 async def test_w41_what_is_cancelled_ends_or_is_not_known_any_more(world: SiteWorld) -> None:
-    site, job = await a_site(world.admin), await a_job(world.admin)
+    site, job = await world.site(), await a_job(world.admin, script=world.script)
     key = f"{job.metadata.uid}-1"
     await world.driver.submit(site, job, key)
     await world.runs(key)
@@ -104,7 +114,7 @@ async def test_w41_what_is_cancelled_ends_or_is_not_known_any_more(world: SiteWo
 
 
 async def test_what_never_began_is_gone_when_it_is_cancelled(world: SiteWorld) -> None:
-    site, job = await a_site(world.admin), await a_job(world.admin)
+    site, job = await world.site(), await a_job(world.admin, script=world.script)
     key = f"{job.metadata.uid}-1"
     await world.driver.submit(site, job, key)
 
@@ -116,7 +126,7 @@ async def test_what_never_began_is_gone_when_it_is_cancelled(world: SiteWorld) -
 
 
 async def test_a_lost_machine_is_told_as_a_loss_or_not_at_all(world: SiteWorld) -> None:
-    site, job = await a_site(world.admin), await a_job(world.admin)
+    site, job = await world.site(), await a_job(world.admin, script=world.script)
     key = f"{job.metadata.uid}-1"
     await world.driver.submit(site, job, key)
     await world.runs(key)
@@ -129,7 +139,7 @@ async def test_a_lost_machine_is_told_as_a_loss_or_not_at_all(world: SiteWorld) 
 
 
 async def test_what_is_not_there_may_be_cancelled_and_removed(world: SiteWorld) -> None:
-    site, job = await a_site(world.admin), await a_job(world.admin)
+    site, job = await world.site(), await a_job(world.admin, script=world.script)
     await world.driver.cancel(site, job, "00-1")
     await world.driver.remove(site, job, "00-1")
 

@@ -40,6 +40,9 @@ class SiteWorld(Protocol):
 
     driver: SiteDriver
     admin: Client
+    script: str
+
+    async def site(self, name: str = "a") -> GpuSite: ...
 
     async def runs(self, key: str) -> None:
         """Let the program of a submission begin."""
@@ -57,10 +60,15 @@ class SiteWorld(Protocol):
 
 
 class PaperWorld:
+    script = "true"
+
     def __init__(self, admin: Client, env: Env) -> None:
         self.admin = admin
         self.paper = PaperSites(env.clock, script=lambda _job, _key: Script(wait_s=10**6))
         self.driver: SiteDriver = FakeSites(self.paper)
+
+    async def site(self, name: str = "a") -> GpuSite:
+        return await a_site(self.admin, name)
 
     async def runs(self, key: str) -> None:
         self._play(key, FOR_EVER)
@@ -80,10 +88,15 @@ class PaperWorld:
 
 
 class StandInWorld:
+    script = "true"
+
     def __init__(self, admin: Client, driver: StandIns, created: list[str]) -> None:
         self.admin = admin
         self.driver: SiteDriver = driver
         self._created = created
+
+    async def site(self, name: str = "a") -> GpuSite:
+        return await a_site(self.admin, name)
 
     async def runs(self, key: str) -> None:
         now = ContainerState(running=StateRunning())

@@ -65,7 +65,7 @@ def test_what_a_job_may_not_say_is_named(spec: dict[str, Any], field: str) -> No
         (GpuJob, {"script": "true", "timeLimitSeconds": 0}),
         (GpuJob, {"script": "true", "retries": 11}),
         (GpuJob, {"script": "true", "priority": 1001}),
-        (GpuSite, {"type": "slurm"}),
+        (GpuSite, {"type": "local"}),
         (GpuSite, {"type": "standin", "maxJobs": 0}),
         (GpuQueue, {"weight": 0}),
     ],
@@ -95,3 +95,41 @@ def test_columns_tell_phase_site_place_and_gpus() -> None:
     site = read(GpuSite, type="standin")
     told = {one.title: one.cell(site, NOW) for one in GpuSite.columns}
     assert (told["Ready"], told["Free GPUs"]) == ("Unknown", "0/0")
+
+
+SLURM: dict[str, Any] = {
+    "host": "login.example",
+    "user": "hpc",
+    "keySecret": "hpc",
+    "hostKeys": [
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMtSW5C6qRmWIqQpPiGnOvQ0Y9zYQ1vMLLrUBNg2xKqW"
+    ],
+}
+
+
+def test_a_site_of_slurm_is_reached_by_what_it_says() -> None:
+    assert fields_of(read(GpuSite, type="slurm", slurm=SLURM)) == []
+    assert fields_of(read(GpuSite, type="slurm")) == ["spec.slurm"]
+    assert fields_of(read(GpuSite, type="standin", slurm=SLURM)) == ["spec.slurm"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"host": "-oProxyCommand=id"}, "host"),
+        ({"host": "a b"}, "host"),
+        ({"user": "-l root"}, "user"),
+        ({"keySecret": "../x"}, "keySecret"),
+        ({"hostKeys": []}, "hostKeys"),
+        ({"hostKeys": ["login.example ssh-ed25519 AAAA"]}, "hostKeys[0]"),
+        ({"partition": "gpu --uid=0"}, "partition"),
+        ({"account": "-w"}, "account"),
+        ({"arch": "sm_90\n"}, "arch"),
+        ({"modules": ["cuda", "; id"]}, "modules[1]"),
+        ({"modules": [""]}, "modules[0]"),
+        ({"modules": ["x"] * 21}, "modules"),
+    ],
+)
+def test_what_a_site_of_slurm_may_not_say_is_named(change: dict[str, Any], field: str) -> None:
+    site = read(GpuSite, type="slurm", slurm=SLURM | change)
+    assert fields_of(site) == [f"spec.slurm.{field}"]

@@ -1,0 +1,1 @@
+"""Sites of Slurm, by ssh: what runs there, what it tells, and who asks it."""

@@ -1,0 +1,136 @@
+"""Lines to sites: ssh, with a key of ours and the site's own key pinned; nothing else is tried.
+
+By asyncssh and not by the system's ssh: no process for each request, and the private key never lies
+in a file.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+import asyncssh
+
+from cubernetes.host.log import Log
+from gpu.driver import SiteTrouble
+
+log = Log(__name__)
+
+CONNECT_S, REQUEST_S = 15.0, 60.0
+KEEPALIVE_S, KEEPALIVES_MAX = 5, 3
+ANSWER_BYTES_MAX = 32 << 20
+CHUNK_BYTES = 64 << 10
+
+
+class Address(NamedTuple):
+    """Where a site is, and by what it is known. Another one is another line."""
+
+    host: str
+    port: int
+    user: str
+    host_keys: tuple[str, ...]
+    private_key: str
+
+
+class Answer(NamedTuple):
+    code: int
+    stdout: bytes
+    stderr: str
+
+
+class Lines:
+    """One warm connection to each site, made when it is needed."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[Address, asyncssh.SSHClientConnection]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def ask(self, name: str, address: Address, words: str, stdin: bytes = b"") -> Answer:
+        """Have a site carry out a request. Raises: SiteTrouble."""
+        line = await self._line(name, address)
+        try:
+            async with asyncio.timeout(REQUEST_S):
+                return await _asked(line, words, stdin)
+        except (OSError, asyncssh.Error, TimeoutError) as error:
+            self._drop(name, line)
+            raise SiteTrouble(f"{address.host}: {_why(error)}") from error
+
+    async def close(self) -> None:
+        lines = [line for _, line in self._open.values()]
+        self._open.clear()
+        for line in lines:
+            line.abort()
+        await asyncio.gather(*(line.wait_closed() for line in lines), return_exceptions=True)
+
+    async def _line(self, name: str, address: Address) -> asyncssh.SSHClientConnection:
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            known = self._open.get(name)
+            if known is not None:
+                if known[0] == address and not known[1].is_closed():
+                    return known[1]
+                self._drop(name, known[1])
+            line = await _connected(address)
+            self._open[name] = address, line
+            log.info("a line is open", site=name, host=address.host)
+            return line
+
+    def _drop(self, name: str, line: asyncssh.SSHClientConnection) -> None:
+        if name in self._open and self._open[name][1] is line:
+            del self._open[name]
+        line.abort()
+
+
+async def _connected(address: Address) -> asyncssh.SSHClientConnection:
+    """Raises: SiteTrouble: also where the host shows another key than those that are pinned."""
+    try:
+        pinned = [asyncssh.import_public_key(one) for one in address.host_keys]
+        key = asyncssh.import_private_key(address.private_key)
+    except (asyncssh.KeyImportError, ValueError) as error:
+        raise SiteTrouble(f"a key cannot be read: {error}") from error
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            return await asyncssh.connect(
+                address.host,
+                address.port,
+                username=address.user,
+                client_keys=[key],
+                known_hosts=(pinned, [], []),
+                # Nothing of this machine's own: no file of keys or settings, no agent.
+                config=None,
+                agent_path=None,
+                preferred_auth="publickey",
+                keepalive_interval=KEEPALIVE_S,
+                keepalive_count_max=KEEPALIVES_MAX,
+            )
+    except asyncssh.HostKeyNotVerifiable as error:
+        told = f"{address.host} does not have the key that is pinned in spec.slurm.hostKeys"
+        raise SiteTrouble(f"{told}; nothing was sent: {error}") from error
+    except (OSError, asyncssh.Error, TimeoutError) as error:
+        raise SiteTrouble(f"{address.host}: {_why(error)}") from error
+
+
+async def _asked(line: asyncssh.SSHClientConnection, words: str, stdin: bytes) -> Answer:
+    async with line.create_process(words, encoding=None) as process:
+        # A site may refuse a request before it has read all of it.
+        try:
+            process.stdin.write(stdin)
+            process.stdin.write_eof()
+        except (BrokenPipeError, ConnectionResetError):
+            log.debug("the request was not read to its end", words=words)
+        out, said = await asyncio.gather(_all(process.stdout), _all(process.stderr))
+        await process.wait_closed()
+        code = process.returncode
+    if code is None:
+        raise asyncssh.ConnectionLost("it did not say how the request ended")
+    return Answer(code, out, said.decode(errors="replace").strip())
+
+
+async def _all(stream: "asyncssh.SSHReader[bytes]") -> bytes:
+    parts, length = [], 0
+    while part := await stream.read(CHUNK_BYTES):
+        parts.append(part)
+        if (length := length + len(part)) > ANSWER_BYTES_MAX:
+            raise asyncssh.ConnectionLost(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+    return b"".join(parts)
+
+
+def _why(error: BaseException) -> str:
+    return str(error) or f"no answer in time ({type(error).__name__})"
