@@ -152,7 +152,9 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         # A site's finalizer goes as a job's does. Its key is in a namespace of its own.
         Rule(frozenset({"patch"}), ("gpusites",)),
         Rule(frozenset({"get"}), ("secrets",), SITE_KEYS_NAMESPACE),
-        # Jobs of stand-ins are pods in the namespaces of their jobs, with files beside them.
+        # How many devices our own nodes have.
+        Rule(READ, ("nodes",)),
+        # Jobs at stand-ins and on our nodes are pods in their namespaces, with files beside them.
         Rule(READ | REMOVE | frozenset({"create", "patch"}), ("pods",)),
         Rule(frozenset({"create", "get", "delete"}), ("configmaps",)),
         Rule(READ | WRITE, ("leases",), LEADERS_NAMESPACE),

@@ -1,8 +1,12 @@
 #!/bin/sh
-# What the pod of a stand-in runs: /job holds the job's files, read only; /work is its own folder.
+# What the pod of a job runs: /job holds the job's files, read only; /work is its own folder.
 # CUBE_SITE: the site's name. CUBE_CUDA: the CUDA source; empty: run /cube/script.
-echo "CPU STAND-IN: no GPU is used here, at the site $CUBE_SITE"
-export CUBE_CPU_STAND_IN=1 HOME=/work TMPDIR=/work
+# CUBE_RESOURCE: of which devices the pod has some; empty: it is a stand-in, and says so.
+if [ -z "${CUBE_RESOURCE:-}" ]; then
+    echo "CPU STAND-IN: no GPU is used here, at the site $CUBE_SITE"
+    export CUBE_CPU_STAND_IN=1
+fi
+export HOME=/work TMPDIR=/work
 cd /work || exit 70
 for one in /job/*; do
     # -L: in a volume each file is a link to its newest version.
@@ -13,7 +17,14 @@ if [ -z "$CUBE_CUDA" ]; then
     exit $?
 fi
 [ -e cube_cuda.h ] || cp -L /cube/cube_cuda.h . || exit 70
-if ! c++ -std=c++20 -O2 -pthread -I. -x c++ "$CUBE_CUDA" -o ./cube-program; then
+build() {
+    if [ -n "${CUBE_RESOURCE:-}" ]; then
+        nvcc -std=c++17 -O2 -I. "$CUBE_CUDA" -o ./cube-program
+    else
+        c++ -std=c++20 -O2 -pthread -I. -x c++ "$CUBE_CUDA" -o ./cube-program
+    fi
+}
+if ! build; then
     echo "$CUBE_CUDA could not be built" >&2
     exit 65
 fi

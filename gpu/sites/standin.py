@@ -17,7 +17,7 @@ from cubernetes.client.informer import Informer
 from cubernetes.client.outcome import Trouble
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
-from gpu.driver import Refused, Report, SiteTrouble
+from gpu.driver import Observation, Refused, Report, SiteTrouble
 from gpu.sites.standinpods import (
     CANCELLED,
     KEY_LABEL,
@@ -53,13 +53,15 @@ class StandIns:
     async def observe(self, site: GpuSite) -> Report:
         if not self._pods.synced.is_set():
             raise SiteTrouble("its pods are not known yet")
-        jobs = {
-            pod.metadata.labels[KEY_LABEL]: observation_of(pod)
+        told = f"{STAND_IN}: {site.spec.stand_in.gpus} pretended GPUs, all of them CPUs"
+        return Report(devices_of(site), self._jobs(site, STAND_IN), told)
+
+    def _jobs(self, site: GpuSite, says: str) -> dict[str, Observation]:
+        return {
+            pod.metadata.labels[KEY_LABEL]: observation_of(pod, says)
             for pod in self._pods.cache.list()
             if pod.metadata.labels.get(SITE_LABEL) == site.metadata.name
         }
-        told = f"{STAND_IN}: {site.spec.stand_in.gpus} pretended GPUs, all of them CPUs"
-        return Report(devices_of(site), jobs, told)
 
     async def submit(self, site: GpuSite, job: GpuJob, key: str) -> None:
         try:

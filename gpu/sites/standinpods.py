@@ -1,4 +1,4 @@
-"""The pods of stand-ins: what a job is made of there, and what a pod tells of its job. Pure."""
+"""The pods of jobs: what a job is made of in this cluster, and what a pod tells of it. Pure."""
 
 from collections.abc import Mapping
 
@@ -55,7 +55,10 @@ def files_for(job: GpuJob, key: str, cube: Mapping[str, str]) -> ConfigMap:
 
 
 def pod_for(job: GpuJob, site: GpuSite, key: str, image: str, cube: Mapping[str, str]) -> Pod:
-    """Return the pod that runs a job. Its end is final: only a new submission runs again."""
+    """Return the pod that runs a job. Its end is final: only a new submission runs again.
+
+    image: what jobs of stand-ins run in; devices of our nodes have images of their own.
+    """
     spec, name = job.spec, name_of(key)
     paths = tuple(
         KeyToPath(key=f"file-{index}", path=path) for index, path in enumerate(spec.files)
@@ -72,7 +75,7 @@ def pod_for(job: GpuJob, site: GpuSite, key: str, image: str, cube: Mapping[str,
             containers=(_container(job, site, image),),
             volumes=tuple(volumes),
             restart_policy="Never",
-            node_selector=site.spec.stand_in.node_selector,
+            node_selector=(site.spec.local or site.spec.stand_in).node_selector,
             active_deadline_seconds=spec.time_limit_seconds,
             termination_grace_period_seconds=5,
             enable_service_links=False,
@@ -89,14 +92,17 @@ def pod_for(job: GpuJob, site: GpuSite, key: str, image: str, cube: Mapping[str,
 def _container(job: GpuJob, site: GpuSite, image: str) -> Container:
     spec = job.spec
     wanted = {"cpu": Quantity(spec.resources.cpus), "memory": spec.resources.memory}
-    program = spec.program
+    program, local = spec.program, site.spec.local
+    if local is not None:
+        wanted[local.resource] = Quantity(spec.resources.gpus)
     return Container(
         name=CONTAINER,
-        image=image,
+        image=local.image if local is not None else image,
         command=("sh", "/cube/run.sh", *(program.args if program is not None else ())),
         env=(
             EnvVar(name="CUBE_SITE", value=site.metadata.name),
             EnvVar(name="CUBE_CUDA", value=program.cuda if program is not None else ""),
+            EnvVar(name="CUBE_RESOURCE", value=local.resource if local is not None else ""),
         ),
         resources=Resources(limits=wanted, requests=wanted),
         volume_mounts=(
@@ -124,13 +130,15 @@ def _meta(job: GpuJob, key: str, labels: Mapping[str, str]) -> ObjectMeta:
     )
 
 
-def observation_of(pod: Pod) -> Observation:
-    """Return what a pod tells of its job."""
+def observation_of(pod: Pod, says: str = STAND_IN) -> Observation:
+    """Return what a pod tells of its job. says: what stands before each of its messages."""
     meta, status = pod.metadata, pod.status
     found = next((one for one in status.container_statuses if one.name == CONTAINER), None)
     ended = found.state.terminated if found is not None else None
     state = _state(pod, ended)
     reason, message = _why(pod, found, state)
+    if says:
+        message = f"{says}: {message}" if message else f"{says}, no GPU"
     code = (
         ended.exit_code if ended is not None and state in (Event.FAILED, Event.SUCCEEDED) else None
     )
@@ -170,18 +178,17 @@ def _state(pod: Pod, ended: StateTerminated | None) -> Event:
 
 
 def _why(pod: Pod, found: ContainerStatus | None, state: Event) -> tuple[str, str]:
-    """Return why a job is as it is: what holds it up, how it ended, or that it runs on a CPU."""
+    """Return why a job is as it is: what holds it up, or the last that it said."""
     if state is Event.QUEUED:
         waiting = found.state.waiting if found is not None else None
         placed = condition_of(pod.status.conditions, "PodScheduled")
         if waiting is not None and waiting.reason:
-            return waiting.reason, f"{STAND_IN}: {waiting.message or waiting.reason}"
+            return waiting.reason, waiting.message or waiting.reason
         if placed is not None and placed.status == "False":
-            return placed.reason, f"{STAND_IN}: {placed.message}"
-        return "", f"{STAND_IN}: its pod begins"
+            return placed.reason, placed.message
+        return "", "its pod begins"
     ended = found.state.terminated if found is not None else None
-    said = (ended.message if ended is not None else "") or pod.status.message
-    return "", f"{STAND_IN}: {said}" if said else f"{STAND_IN}, no GPU"
+    return "", (ended.message if ended is not None else "") or pod.status.message
 
 
 def _signal(code: int | None) -> int:

@@ -8,6 +8,7 @@ import msgspec
 
 from cubernetes.api import names
 from cubernetes.api.condition import Condition, condition_of
+from cubernetes.api.core.resources import is_extended
 from cubernetes.api.errors import Problem
 from cubernetes.api.gpu.gpujob import GPUS_MAX
 from cubernetes.api.gpu.slurm import Slurm, slurm_problems
@@ -32,20 +33,35 @@ class StandIn(Model):
     node_selector: Labels = msgspec.field(default_factory=dict)
 
 
+class Local(Model):
+    """Nodes of this cluster that have devices: each job is a pod there, which is given some.
+
+    image: what jobs run in: a shell, and nvcc where they are CUDA sources.
+    resource: which devices; nvidia.com/gpu are GPUs.
+    node_selector: the labels of the nodes that take part; empty are all that have such devices.
+    """
+
+    image: str
+    resource: str = shown("nvidia.com/gpu")
+    node_selector: Labels = msgspec.field(default_factory=dict)
+
+
 class GpuSiteSpec(Model):
     """What kind of place it is, and how much it is given at once.
 
     type: standin is a CPU that stands in for GPUs; slurm is a site of Slurm, reached by ssh; local
-        is not built yet.
+        are devices of this cluster's own nodes.
     max_jobs: how many jobs are there at once.
     stand_in: the CPUs of a stand-in.
     slurm: how a site of Slurm is reached; that type needs it, and no other has it.
+    local: which of our nodes' devices; that type needs it, and no other has it.
     """
 
-    type: Literal["standin", "slurm"]
+    type: Literal["standin", "slurm", "local"]
     max_jobs: Annotated[int, msgspec.Meta(ge=1, le=JOBS_MAX)] = shown(20)
     stand_in: StandIn = msgspec.field(default_factory=StandIn)
     slurm: Slurm | None = None
+    local: Local | None = None
 
 
 class GpuCounts(Model):
@@ -108,8 +124,21 @@ class GpuSite(Object):
         yield from names.label_problems(
             self.spec.stand_in.node_selector, "spec.standIn.nodeSelector"
         )
-        if (self.spec.slurm is not None) != (self.spec.type == "slurm"):
-            told = "is for the type slurm, which needs it"
-            yield Problem("spec.slurm", told, "FieldValueForbidden")
+        own = {"slurm": self.spec.slurm, "local": self.spec.local}
+        for name, one in own.items():
+            if (one is not None) != (self.spec.type == name):
+                told = f"is for the type {name}, which needs it"
+                yield Problem(f"spec.{name}", told, "FieldValueForbidden")
         if self.spec.slurm is not None:
             yield from slurm_problems(self.spec.slurm, "spec.slurm")
+        if self.spec.local is not None:
+            yield from _local_problems(self.spec.local, "spec.local")
+
+
+def _local_problems(local: Local, field: str) -> Iterator[Problem]:
+    if not local.image:
+        yield Problem(f"{field}.image", "must name an image", "FieldValueRequired")
+    if not is_extended(local.resource):
+        told = "must be the name of a kind of device, such as nvidia.com/gpu"
+        yield Problem(f"{field}.resource", told)
+    yield from names.label_problems(local.node_selector, f"{field}.nodeSelector")

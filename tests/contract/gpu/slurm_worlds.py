@@ -178,7 +178,13 @@ class RealSlurmWorld:
 
     async def loses(self, key: str) -> None:
         self.slurm.run("scontrol", "update", "NodeName=g1", "State=DOWN", "Reason=test")
-        self.slurm.run("scontrol", "update", "NodeName=g1", "State=RESUME")
+
+        async def is_back() -> bool:
+            # It comes back by itself, too: then there is nothing to resume.
+            self.slurm.said("scontrol", "update", "NodeName=g1", "State=RESUME")
+            return self.slurm.said("sinfo", "-h", "-o", "%T") == "idle"
+
+        await until(is_back)
 
     def state(self, key: str) -> str:
         return self.slurm.said("squeue", "-h", "-t", "all", "-n", f"cube-{key}", "-o", "%T")

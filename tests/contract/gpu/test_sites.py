@@ -6,13 +6,15 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from gpu.driver import Report, SiteTrouble
+from cubernetes.api.gpu.gpujob import GpuResources
+from gpu.driver import Refused, Report, SiteTrouble
 from gpu.machine import Event
 from tests.contract.gpu.slurm_worlds import paper_slurm_world, real_slurm_world
 from tests.contract.gpu.worlds import (
     SiteWorld,
     StandInWorld,
     a_job,
+    local_world,
     must_report,
     paper_world,
     stand_in_world,
@@ -22,6 +24,7 @@ from tests.contract.gpu.worlds import (
 WORLDS = {
     "paper": paper_world,
     "stand-in": stand_in_world,
+    "local": local_world,
     "paper slurm": paper_slurm_world,
 }
 REAL = "real slurm"
@@ -147,3 +150,19 @@ async def test_what_is_not_there_may_be_cancelled_and_removed(world: SiteWorld) 
         return (await world.driver.observe(site)).jobs == {}
 
     await until(knows_nothing)
+
+
+async def test_a_job_that_fits_on_no_node_of_ours_is_refused() -> None:
+    async with local_world() as world:
+        site = await world.site()
+        job = await a_job(world.admin, resources=GpuResources(gpus=3))
+
+        async def is_known() -> bool:
+            try:
+                return len((await world.driver.observe(site)).devices) == 2
+            except SiteTrouble:
+                return False
+
+        await until(is_known)
+        with pytest.raises(Refused, match=r"no node has 3 cubernetes\.io/fake-gpu: .* at most 2"):
+            await world.driver.submit(site, job, f"{job.metadata.uid}-1")

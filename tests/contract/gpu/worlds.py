@@ -8,7 +8,9 @@ from typing import Protocol
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
+from cubernetes.api.condition import Condition
 from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podstatus import (
     ContainerState,
@@ -19,18 +21,21 @@ from cubernetes.api.core.podstatus import (
 )
 from cubernetes.api.errors import NotFound
 from cubernetes.api.gpu.gpujob import GpuJob, GpuJobSpec, GpuResources
-from cubernetes.api.gpu.gpusite import GpuSite, GpuSiteSpec, StandIn
+from cubernetes.api.gpu.gpusite import GpuSite, GpuSiteSpec, Local, StandIn
 from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.quantities import Quantity
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Identity
 from gpu.driver import Report, SiteDriver
 from gpu.machine import Event
 from gpu.sites.fake import FakeSites, PaperSites, Script
+from gpu.sites.local import LocalSites
 from gpu.sites.standin import StandIns
 from tests.direct import DirectTransport
 
 PROGRAM = Identity("system:gpu")
+FAKE_GPU = "cubernetes.io/fake-gpu"
 DEADLINE_S, LOOK_S = 60.0, 0.02
 FOR_EVER = Script(wait_s=0, run_s=10**6)
 
@@ -126,6 +131,15 @@ class StandInWorld:
         return self._created.count(f"gpujob-{key}")
 
 
+class LocalWorld(StandInWorld):
+    """A node with two devices, and no kubelet."""
+
+    async def site(self, name: str = "a") -> GpuSite:
+        local = Local(image="image:1", resource=FAKE_GPU)
+        spec = GpuSiteSpec(type="local", local=local)
+        return await self.admin.create(GpuSite(metadata=ObjectMeta(name=name), spec=spec))
+
+
 @asynccontextmanager
 async def api() -> AsyncIterator[tuple[ApiServer, Client, Env]]:
     env = Env()
@@ -151,16 +165,36 @@ async def paper_world() -> AsyncIterator[SiteWorld]:
 async def stand_in_world() -> AsyncIterator[SiteWorld]:
     async with api() as (server, admin, env):
         driver = StandIns(Client(DirectTransport(server, PROGRAM), env), env, "image:1")
-        seen: list[str] = []
-        driver._pods.on_change(
-            lambda old, new: seen.append(new.metadata.name) if old is None and new else None
-        )
-        task = asyncio.create_task(driver.run())
-        try:
+        async with _running(driver) as seen:
             yield StandInWorld(admin, driver, seen)
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def local_world() -> AsyncIterator[SiteWorld]:
+    async with api() as (server, admin, env):
+        amounts = {FAKE_GPU: Quantity(2)}
+        node = await admin.create(Node(metadata=ObjectMeta(name="n1")))
+        ready = (Condition(type="Ready", status="True"),)
+        status = replaced(node.status, capacity=amounts, allocatable=amounts, conditions=ready)
+        await admin.update_status(replaced(node, status=status))
+        driver = LocalSites(Client(DirectTransport(server, PROGRAM), env), env)
+        async with _running(driver) as seen:
+            yield LocalWorld(admin, driver, seen)
+
+
+@asynccontextmanager
+async def _running(driver: StandIns) -> AsyncIterator[list[str]]:
+    """Let a driver run; the names of all pods that come up are in the list."""
+    seen: list[str] = []
+    driver._pods.on_change(
+        lambda old, new: seen.append(new.metadata.name) if old is None and new else None
+    )
+    task = asyncio.create_task(driver.run())
+    try:
+        yield seen
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def a_site(admin: Client, name: str = "a", gpus: int = 2) -> GpuSite:

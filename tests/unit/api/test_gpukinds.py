@@ -65,7 +65,7 @@ def test_what_a_job_may_not_say_is_named(spec: dict[str, Any], field: str) -> No
         (GpuJob, {"script": "true", "timeLimitSeconds": 0}),
         (GpuJob, {"script": "true", "retries": 11}),
         (GpuJob, {"script": "true", "priority": 1001}),
-        (GpuSite, {"type": "local"}),
+        (GpuSite, {"type": "cloud"}),
         (GpuSite, {"type": "standin", "maxJobs": 0}),
         (GpuQueue, {"weight": 0}),
     ],
@@ -133,3 +133,13 @@ def test_a_site_of_slurm_is_reached_by_what_it_says() -> None:
 def test_what_a_site_of_slurm_may_not_say_is_named(change: dict[str, Any], field: str) -> None:
     site = read(GpuSite, type="slurm", slurm=SLURM | change)
     assert fields_of(site) == [f"spec.slurm.{field}"]
+
+
+def test_a_site_of_our_nodes_names_an_image_and_a_kind_of_device() -> None:
+    assert fields_of(read(GpuSite, type="local", local={"image": "a:1"})) == []
+    assert fields_of(read(GpuSite, type="local")) == ["spec.local"]
+    assert fields_of(read(GpuSite, type="standin", local={"image": "a:1"})) == ["spec.local"]
+    bad = {"image": "", "resource": "cpu", "nodeSelector": {"a b": ""}}
+    fields = fields_of(read(GpuSite, type="local", local=bad))
+    assert fields[:2] == ["spec.local.image", "spec.local.resource"]
+    assert fields[2].startswith("spec.local.nodeSelector")
