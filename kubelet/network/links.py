@@ -5,7 +5,7 @@ NetlinkError, which the caller translates into the kubelet's words.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from errno import ENODEV, ENOENT, ESRCH
 from typing import Any
 
@@ -36,15 +36,26 @@ type Message = Any
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Where acts are carried out: a node's namespace by path, one pod's by a handle of it."""
+    """Where acts are carried out: a node's namespace by path, one pod's by a handle of it.
+
+    Most acts of one pod name the same three devices: each is looked for once, until one is made.
+    """
 
     path: str
     node: AsyncIPRoute
     pod: AsyncIPRoute | None = None
     pod_handle: int = -1
+    indexes: dict[tuple[bool, str], int] = field(default_factory=dict)
 
     def netlink(self, part: Part) -> AsyncIPRoute:
         return self.pod if part.pod else self.node
+
+    async def index(self, part: Part, device: str) -> int:
+        """Return the index of a device that must be there. Raises: NetlinkError."""
+        key = (bool(part.pod), device)
+        if key not in self.indexes:
+            self.indexes[key] = await index_of(self.netlink(part), device)
+        return self.indexes[key]
 
 
 async def carry_out(act: Act, reach: Reach) -> None:
@@ -52,24 +63,27 @@ async def carry_out(act: Act, reach: Reach) -> None:
     part, value = act
     if isinstance(act, Drop):
         with suppressed(ENODEV, ENOENT, ESRCH):
-            await _drop(reach.netlink(part), part, value)
+            await _drop(reach, part, value)
         return
     match value:
         case Tunnel(mac, vxlan):
+            reach.indexes.clear()
             await _make_tunnel(reach.node, part.device, mac, vxlan)
         case Pair():
+            reach.indexes.clear()
             await _make_pair(reach, part.device, value)
         case _ if part.kind is Kind.SETTING:
             set_sysctl(reach.path, part.key, str(value))
         case _:
-            await _put(reach.netlink(part), part, value)
+            await _put(reach, part, value)
 
 
-async def _put(netlink: AsyncIPRoute, part: Part, value: Value) -> None:
+async def _put(reach: Reach, part: Part, value: Value) -> None:
+    netlink = reach.netlink(part)
     if isinstance(value, Route):
-        await netlink.route("replace", **await _route_words(netlink, part, value))
+        await netlink.route("replace", **await _route_words(reach, part, value))
         return
-    index = await index_of(netlink, part.device)
+    index = await reach.index(part, part.device)
     if isinstance(value, State):
         alias = {"ifalias": value.alias} if value.alias else {}
         mtu = {"mtu": value.mtu_bytes} if value.mtu_bytes else {}
@@ -88,11 +102,12 @@ async def _put(netlink: AsyncIPRoute, part: Part, value: Value) -> None:
         await netlink.fdb("replace", ifindex=index, state=STATE_PERMANENT, **entry)
 
 
-async def _drop(netlink: AsyncIPRoute, part: Part, value: Value) -> None:
+async def _drop(reach: Reach, part: Part, value: Value) -> None:
+    netlink = reach.netlink(part)
     if isinstance(value, Route):
-        await netlink.route("del", **await _route_words(netlink, part, value))
+        await netlink.route("del", **await _route_words(reach, part, value))
         return
-    index = await index_of(netlink, part.device)
+    index = await reach.index(part, part.device)
     if part.kind is Kind.ADDRESS:
         address, _, bits = part.key.partition("/")
         await netlink.addr("del", index=index, address=address, prefixlen=int(bits))
@@ -102,14 +117,14 @@ async def _drop(netlink: AsyncIPRoute, part: Part, value: Value) -> None:
         await netlink.fdb("del", ifindex=index, lladdr=part.key, dst=value)
 
 
-async def _route_words(netlink: AsyncIPRoute, part: Part, route: Route) -> dict[str, object]:
+async def _route_words(reach: Reach, part: Part, route: Route) -> dict[str, object]:
     words: dict[str, object] = {
         "dst": "default" if part.key == str(ANYWHERE) else part.key,
         "proto": route.protocol,
     }
     if route.kind == UNREACHABLE:
         return words | {"type": "unreachable"}
-    words |= {"oif": await index_of(netlink, route.device), "scope": route.scope}
+    words |= {"oif": await reach.index(part, route.device), "scope": route.scope}
     if route.source is not None:
         words["prefsrc"] = str(route.source)
     if route.gateway is not None:
