@@ -37,9 +37,7 @@ def silence_after(
         if not is_there
     }
     known = before.lost & answered.keys()
-    lost = frozenset(peer for peer in since_s if now_s - since_s[peer] >= LOST_S) | (
-        known & since_s.keys()
-    )
+    lost = frozenset(peer for peer in since_s if now_s - since_s[peer] >= LOST_S)
     news = [News(peer, True, now_s - since_s[peer]) for peer in sorted(lost - known)]
     back = sorted(known - since_s.keys())
     news += [News(peer, False, now_s - before.since_s[peer]) for peer in back]
