@@ -58,6 +58,7 @@ def machine_of(cluster: Cluster) -> Machine:
         (cluster.node_name, "localhost"),
         (cluster.address, "127.0.0.1"),
         cluster.service_range,
+        cluster.cluster_domain,
     )
 
 

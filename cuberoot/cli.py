@@ -19,6 +19,7 @@ from cuberoot import node, optional, tokens
 from cuberoot.apply import NotClean, NotInitialised
 from cuberoot.checks.net import PathsBlocked, check_net
 from cuberoot.cluster import (
+    DOMAIN,
     PASSWORD_CHARS_MAX,
     PROGRAMS_ANNOTATION,
     NetworkKind,
@@ -91,6 +92,11 @@ def main() -> None:
     "192.0.2.240/28 or 192.0.2.8-192.0.2.12. Given again, it takes the place of the one before.",
 )
 @click.option(
+    "--cluster-domain",
+    default="",
+    help=f"The domain of the names of services and pods; by default {DOMAIN}. It stays so.",
+)
+@click.option(
     "--network",
     type=click.Choice(["vxlan", "weave", "cni"]),
     help="How pods are wired on every node; by default ours, vxlan.",
@@ -111,6 +117,7 @@ def init(  # noqa: PLR0913  one option each
     pod_range: str,
     node_port_range: str,
     load_balancer_pool: str,
+    cluster_domain: str,
     network: NetworkKind | None,
     weave_password_file: BinaryIO | None,
     cni_config: BinaryIO | None,
@@ -118,7 +125,7 @@ def init(  # noqa: PLR0913  one option each
     """Make this machine the control plane of a new cluster (and a node of it)."""
     content = manifest.read() if manifest else None
     pods = _pod_network(network, cni_config, weave_password_file)
-    ranges = Ranges(service_range, pod_range, node_port_range, load_balancer_pool)
+    ranges = Ranges(service_range, pod_range, node_port_range, load_balancer_pool, cluster_domain)
     carried_out(lambda env: node.init(content, ranges, pods, env, say), is_alone=True)
 
 

@@ -28,12 +28,19 @@ type NetworkKind = Literal["vxlan", "weave", "cni"]
 
 
 class Ranges(NamedTuple):
-    """What a cluster gives out: addresses of services and pods, node ports, and a pool."""
+    """What a cluster gives out: addresses of services and pods, node ports, a pool, names.
+
+    domain: under which the names are; empty: what an earlier run said, else DOMAIN.
+    """
 
     services: str
     pods: str
     node_ports: str
     load_balancer_pool: str
+    domain: str = ""
+
+
+DOMAIN = "cluster.local"
 
 
 class PodNetwork(NamedTuple):
@@ -58,7 +65,7 @@ class Cluster(Settings, frozen=True, kw_only=True):
     service_range: str = "10.96.0.0/16"
     pod_range: str = "10.244.0.0/16"
     # Under which the names of services are; and where every node answers questions about names.
-    cluster_domain: str = "cluster.local"
+    cluster_domain: str = DOMAIN
     resolver_address: str = "169.254.20.10"
     # Whether this machine's own programs find the cluster's names too: by its resolv.conf.
     host_names: bool = True

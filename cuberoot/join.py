@@ -100,7 +100,7 @@ async def _signed(
     env: Env,
     enabled: Sequence[str],
 ) -> Ticket:
-    machine = Machine(name, (name,), addresses, service_range="")
+    machine = Machine(name, (name,), addresses, service_range="", cluster_domain="")
     requests = {
         one.name: pki.new_request(one.identity(machine))
         for program in programs_for("worker", enabled)

@@ -10,6 +10,7 @@ from cubernetes.api.addresspool import pool_of
 from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.core.node import Node, is_network
 from cubernetes.api.errors import ApiError, NotFound, Problem
+from cubernetes.api.names import is_subdomain
 from cubernetes.api.portrange import range_of
 from cubernetes.client.outcome import Trouble
 from cubernetes.host.durable.files import read_or_none
@@ -21,6 +22,7 @@ from cuberoot.apply import NotInitialised, Programs, Say
 from cuberoot.cluster import (
     API_PORT,
     CONTROL_PLANE_LABEL,
+    DOMAIN,
     Cluster,
     PodNetwork,
     ProxyBackend,
@@ -38,6 +40,11 @@ from cuberoot.plan import Facts, Lack, advice_for, lacks_of, ports_of
 from cuberoot.registry import enabled_in, optional_for
 
 MADE_PASSWORD_CHARS = 32
+# Of a name's 253 characters: pods' host names, subdomains and namespaces need most.
+DOMAIN_CHARS_MAX = 63
+DOMAIN_RULE = (
+    f"must be a domain in lower case of at most {DOMAIN_CHARS_MAX} characters, such as {DOMAIN}"
+)
 
 
 class NotFit(Exception):
@@ -63,6 +70,11 @@ async def init(
     if known is not None and network is not None and not _is_same(network, known.pod_network):
         raise NotInitialised(
             f"this cluster's pod network is {known.network}, and stays so while it lives: "
+            "cuberoot reset on every node, then init"
+        )
+    if known is not None and ranges.domain not in ("", known.cluster_domain):
+        raise NotInitialised(
+            f"this cluster's domain is {known.cluster_domain}, and stays so while it lives: "
             "cuberoot reset on every node, then init"
         )
     wanted = network or PodNetwork()
@@ -105,6 +117,7 @@ async def _new_cluster(
         servers=(f"https://{node.address}:{API_PORT}",),
         service_range=ranges.services,
         pod_range=ranges.pods,
+        cluster_domain=ranges.domain or DOMAIN,
         node_port_range=ranges.node_ports,
         load_balancer_pool=ranges.load_balancer_pool,
         network=network.kind,
@@ -165,6 +178,9 @@ def _check_ranges(ranges: Ranges) -> None:
     if not problems and IPv4Network(service_range).overlaps(IPv4Network(pod_range)):
         problems.append(Problem("--service-range", "must not overlap --pod-range"))
     problems += _pool_problems(ranges)
+    is_domain = is_subdomain(ranges.domain) and len(ranges.domain) <= DOMAIN_CHARS_MAX
+    if ranges.domain and not is_domain:
+        problems.append(Problem("--cluster-domain", DOMAIN_RULE))
     try:
         range_of(ranges.node_ports)
     except ValueError as error:

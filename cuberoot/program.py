@@ -37,6 +37,7 @@ class Machine(NamedTuple):
     names: tuple[str, ...]
     addresses: tuple[str, ...]
     service_range: str
+    cluster_domain: str
 
 
 class Certificate(NamedTuple):

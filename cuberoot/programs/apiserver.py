@@ -58,7 +58,8 @@ def settings(site: Site) -> ApiServerSettings:
 
 def _server(machine: Machine) -> Identity:
     service_ip = str(IPv4Network(machine.service_range)[1])
-    names = (*machine.names, *SERVICE_NAMES)
+    whole = f"{SERVICE_NAMES[-1]}.{machine.cluster_domain}"
+    names = (*machine.names, *SERVICE_NAMES, whole)
     return Identity("kube-apiserver", (), names, (*machine.addresses, service_ip), is_server=True)
 
 

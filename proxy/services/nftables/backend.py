@@ -1,5 +1,6 @@
 """The nftables backend: each service to elements of maps; those that differ are written."""
 
+import asyncio
 from functools import partial
 
 from cubernetes.api.core.service import Service
@@ -16,6 +17,11 @@ from proxy.services.nftables.skeleton import SERVICES, forwarding
 from proxy.services.nftables.table import Table
 from proxy.services.nftables.wanted import Difference, Wanted
 from proxy.services.served import Facts, Key, Served, key_of, served_by
+
+# Services that are compiled before other work of the program has its turn: a few milliseconds.
+SERVICES_AT_ONCE = 16
+# Keys whose messages are made on the loop; a thread for so few would only be later.
+UNWRITTEN_AT_ONCE = 256
 
 
 class NftablesBackend:
@@ -67,18 +73,18 @@ class NftablesBackend:
         return self._wanted.skipped
 
     async def apply(self) -> Outcome:
-        self._compile()
+        await self._compile()
         if not self._is_known:
             return await self._compared(self._wanted)
-        return await self._write(self._wanted, self._wanted.unwritten())
+        return await self._write(self._wanted, await self._unwritten())
 
     async def check(self) -> Outcome:
-        self._compile()
+        await self._compile()
         beside = await self._beside.check(self._forwarding) if self._is_known else None
         # Before the reading: what changes after it is found by the next look.
         now = self._table.generation_now()
         if self._is_known and now is not None and now == self._right_at:
-            done = await self._write(self._wanted, self._wanted.unwritten())
+            done = await self._write(self._wanted, await self._unwritten())
         else:
             done = await self._compared(self._wanted)
             self._right_at = now
@@ -99,24 +105,36 @@ class NftablesBackend:
     def snapshot(self) -> Snapshot:
         return Snapshot(self._version, partial(encoded, self._wanted.ports))
 
-    def _compile(self) -> None:
-        for key in sorted(self._stale):
+    async def _compile(self) -> None:
+        """Compile what has changed, all of it at the first turn."""
+        stale = sorted(self._stale)
+        self._version += bool(stale)
+        for count, key in enumerate(stale, 1):
+            # Before it is looked at: what changes meanwhile is stale again.
+            self._stale.discard(key)
             service, slices = self._services.get(key), self._slices.get(key, {}).values()
             served = served_by(service, slices, self._facts) if service else None
             self._wanted.take(key, served)
-        if self._stale:
-            self._version += 1
-        self._stale.clear()
+            if count % SERVICES_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def _compared(self, wanted: Wanted) -> Outcome:
         """Read what the kernel holds, and write what differs."""
         self._is_known = False
         held = await self._table.read()
-        done = await self._write(wanted, wanted.against(held))
+        # Reads all of it: not on the loop, and harmless where it ends late.
+        difference = await self._table.worked_out(partial(wanted.against, held))
+        done = await self._write(wanted, difference)
         # After the table: what served until now is taken away there.
         beside = await self._beside.apply(self._forwarding)
         self._is_known = True
         return done._replace(is_written=done.is_written or beside.is_written)
+
+    async def _unwritten(self) -> Difference:
+        """Return what is to be written; of much, not on the loop."""
+        if self._wanted.unwritten_count <= UNWRITTEN_AT_ONCE:
+            return self._wanted.unwritten()
+        return await self._table.worked_out(self._wanted.unwritten)
 
     async def _write(self, wanted: Wanted, difference: Difference) -> Outcome:
         if difference.messages:

@@ -29,6 +29,10 @@ class Table:
         """Have all messages done, or none."""
         await self._asked(partial(self._kernel.transact, messages))
 
+    async def worked_out[T](self, work: Callable[[], T]) -> T:
+        """Return what a long reckoning returns: it changes nothing, and is not on the loop."""
+        return await self._asked(work)
+
     async def remove(self) -> None:
         """Take the table away, where there is one."""
         await self._asked(partial(remove_table, self._kernel))

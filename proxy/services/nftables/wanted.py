@@ -67,6 +67,11 @@ class Wanted:
         return len(self._elements)
 
     @property
+    def unwritten_count(self) -> int:
+        """Return how many keys may differ from what the kernel has."""
+        return len(self._had) + len(self._had_ways)
+
+    @property
     def skipped(self) -> tuple[str, ...]:
         return tuple(reason for key in sorted(self._faulty) for reason in self._parts[key].skipped)
 

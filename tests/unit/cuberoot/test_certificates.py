@@ -140,3 +140,13 @@ def test_the_first_end_counts(made: Machine) -> None:
     made.make(OLD, is_renewal=True)
     assert certificates.ends_at(MASTER, made.folder) == OLD + CERT_LIFE
     assert certificates.names_of(WORKER) == ("kubelet", "kubelet-serving", "proxy", "resolver")
+
+
+@pytest.mark.parametrize("domain", ["cluster.local", "shop.example"])
+def test_the_api_server_is_certified_under_the_clusters_domain(domain: str) -> None:
+    cluster = msgspec.structs.replace(MASTER, cluster_domain=domain)
+    machine = certificates.machine_of(cluster)
+    (server,) = (one for one in certificates.certificates_of(cluster) if one.name == "apiserver")
+
+    names = server.identity(machine).names
+    assert {"kubernetes.default.svc", f"kubernetes.default.svc.{domain}"} <= set(names)

@@ -1,13 +1,18 @@
-"""`cuberoot init --network`: what is accepted, and how the rest is refused before it is done."""
+"""Options of `cuberoot init`: what is accepted, and how the rest is refused before it is done.
+
+`--network` and `--cluster-domain` say what stays as it is while a cluster lives.
+"""
 
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from cubernetes.api.errors import Invalid
 from cubernetes.host.cni.conflist import conflist_of
+from cuberoot import node
 from cuberoot.cli import main
-from cuberoot.cluster import password_of
+from cuberoot.cluster import Ranges, password_of
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples/cni"
 
@@ -58,3 +63,15 @@ def test_a_password_is_a_line_of_a_file(content: bytes) -> None:
 def test_what_is_no_password_is_refused_with_the_form(content: bytes) -> None:
     with pytest.raises(ValueError, match="12 to 256 printable ASCII characters"):
         password_of(content)
+
+
+@pytest.mark.parametrize("domain", ["Cluster.local", "a b", ".local", "a..b", "x" * 64])
+def test_a_domain_that_no_name_can_be_under_is_refused_with_the_form(domain: str) -> None:
+    ranges = Ranges("10.96.0.0/16", "10.244.0.0/16", "30000-32767", "")
+    node._check_ranges(ranges._replace(domain="shop.example"))
+
+    with pytest.raises(Invalid) as refused:
+        node._check_ranges(ranges._replace(domain=domain))
+    (problem,) = refused.value.problems
+    told = "must be a domain in lower case of at most 63 characters, such as cluster.local"
+    assert (problem.field, problem.message) == ("--cluster-domain", f"Invalid value: {told}")
