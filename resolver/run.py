@@ -9,6 +9,7 @@ import socket
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import NamedTuple
 
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.namespace import Namespace
@@ -24,7 +25,7 @@ from cubernetes.host.log import Log
 from cubernetes.host.names.machine import resolv_conf_here
 from cubernetes.host.names.resolvconf import SERVERS_MAX
 from cubernetes.host.supervise import supervised
-from resolver import address, hostfile, overrides
+from resolver import address, hostfile, overrides, resolved
 from resolver.answers.compile import Facts
 from resolver.answers.records import labels_of
 from resolver.answers.zone import Place, Zone
@@ -34,6 +35,7 @@ from resolver.forwarding.forwarder import Forwarder
 from resolver.forwarding.upstreams import Roads, Upstream
 from resolver.objects import dns_kept, namespace_kept, overrides_kept, service_kept, slice_kept
 from resolver.overrides import Overrides
+from resolver.resolved import Resolved
 from resolver.serving import Answers, Datagrams, Streams, bound
 from resolver.settings import ResolverSettings
 
@@ -92,6 +94,8 @@ class Resolver:
         self._is_unsaved = False
         # What was told last of this machine's own resolv.conf.
         self._told = ""
+        self._resolved = Resolved()
+        self._is_reloaded = False
         # Set while this node answers.
         self.is_serving = asyncio.Event()
 
@@ -198,11 +202,17 @@ class Resolver:
     async def _ask_first(self) -> None:
         """Let this machine's own programs ask here; where they cannot, they go on as they did."""
         path = Path(self._settings.host_resolv_conf)
-        ask = partial(hostfile.ask_first, path, self._settings.address)
+        ask = partial(asked_first, path, self._resolved, self._settings)
         try:
-            is_ours = await self._env.blocking.run(("machine", "resolv.conf"), ask)
-            why = "" if is_ours else "it is another program's"
-        except OSError as error:
+            asked = await self._env.blocking.run(("machine", "resolv.conf"), ask)
+            why = asked.why
+            # Once: what it does not take up then it would not take up by more of them either.
+            if asked.needs_reload and not self._is_reloaded:
+                self._is_reloaded = True
+                await resolved.reload(self._env.commands)
+            elif not asked.needs_reload:
+                self._is_reloaded = False
+        except (OSError, CommandFailed) as error:
             why = str(error)
         if why and why != self._told:
             log.warning("this machine does not ask here", file=path, why=why)
@@ -218,6 +228,24 @@ class Resolver:
         await self.is_serving.wait()
         with bound(self._settings.address, self._settings.port, socket.SOCK_STREAM) as own:
             await Streams(own, self.answers).run()
+
+
+class Asked(NamedTuple):
+    """Whether this machine's programs ask here. why: why not; empty where they do."""
+
+    why: str = ""
+    needs_reload: bool = False
+
+
+def asked_first(path: Path, one: Resolved, settings: ResolverSettings) -> Asked:
+    """Have this machine's programs ask here, by whatever they use. May block. Raises: OSError."""
+    if hostfile.ask_first(path, settings.address):
+        return Asked()
+    if not one.is_asked_by(path):
+        return Asked("it is another program's")
+    if one.has_servers():
+        return Asked("systemd-resolved's configuration names servers (DNS=), which it asks instead")
+    return Asked("", one.ask_about(settings.cluster_domain, settings.address))
 
 
 def place_of(settings: ResolverSettings) -> Place:
