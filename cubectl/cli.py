@@ -22,7 +22,7 @@ from cubectl.connection.transport import Unreachable
 from cubectl.output.printers import safe
 from cubectl.registry import VERBS, Entry
 from cubectl.session import Choice, Failed, Misused, Rejected, Session
-from cubectl.verb import Verb, span_s
+from cubectl.verb import Verb, add_common, span_s
 from cubernetes.api.errors import ApiError
 from cubernetes.client.wire.catalog import Malformed
 
@@ -57,8 +57,10 @@ class OneLineParser(ArgumentParser):
 def main(argv: Sequence[str] | None = None, session: Session | None = None) -> int:
     """Run a command line; return the exit code."""
     session = session or Session()
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        verb, options = _parsed(sys.argv[1:] if argv is None else argv)
+        _become_plugin(words, session)
+        verb, options = _parsed(words)
         if verb is None:
             session.out.flush()
             return DONE
@@ -78,6 +80,25 @@ def main(argv: Sequence[str] | None = None, session: Session | None = None) -> i
         _write_no_more()
         session.tell(f"the answer cannot be written: {error.strerror or error}")
         return REFUSED
+
+
+def _become_plugin(words: Sequence[str], session: Session) -> None:
+    """Where the first word is no verb of ours but a program's, be that program from here on.
+
+    Raises: OSError: it cannot be started.
+    """
+    if not words or words[0].startswith("-") or any(words[0] == verb.name for verb in VERBS):
+        return
+    from cubectl.completion.plugins import plugin_for
+
+    plugin = plugin_for(words, session.environment.get("PATH", ""))
+    if plugin is None:
+        return
+    try:
+        # What runs is what the person has named, and has put on PATH.
+        os.execve(plugin.path, (plugin.path, *plugin.words), dict(session.environment))  # noqa: S606
+    except OSError as error:
+        raise Misused(f"{plugin.path} cannot be started: {error.strerror}") from error
 
 
 def _write_no_more() -> None:
@@ -115,7 +136,7 @@ def _parsed(argv: Sequence[str]) -> tuple[Verb | None, Namespace]:
         formatter_class=_raw_formatter,
         allow_abbrev=False,
     )
-    _add_common(parser, is_main=True)
+    add_common(parser, is_main=True)
     parser.add_argument("verb", nargs="?", help=SUPPRESS)
     parser.add_argument("rest", nargs=REMAINDER, help=SUPPRESS)
     try:
@@ -137,7 +158,7 @@ def _parsed_for(entry: Entry, options: Namespace) -> tuple[Verb, Namespace]:
         allow_abbrev=False,
     )
     verb.configure(parser)
-    _add_common(parser, is_main=False)
+    add_common(parser, is_main=False)
     words = options.rest
     if verb.takes_command:
         end = words.index("--") if "--" in words else len(words)
@@ -149,27 +170,13 @@ def _verb_called(word: str) -> Entry:
     for verb in VERBS:
         if verb.name == word:
             return verb
-    offered = ", ".join(verb.name for verb in VERBS)
+    offered = ", ".join(verb.name for verb in VERBS if verb.is_shown)
     raise Misused(f"there is no verb {safe(word[:40])!r}: {offered}")
 
 
 def _verbs_told() -> str:
-    lines = [f"  {verb.name:14} {verb.summary}" for verb in VERBS]
+    lines = [f"  {verb.name:14} {verb.summary}" for verb in VERBS if verb.is_shown]
     return "verbs (each has its own --help):\n" + "\n".join(lines)
-
-
-def _add_common(parser: ArgumentParser, *, is_main: bool) -> None:
-    """Add the options that may stand before and behind the verb; behind it they win."""
-    group = parser.add_argument_group("where")
-    for flags, told in (
-        (("-n", "--namespace"), "instead of the kubeconfig's"),
-        (("--kubeconfig",), "a file; else $KUBECONFIG, else ~/.kube/config"),
-        (("--context",), "one of the kubeconfig's"),
-        (("--server",), "https://address:port, instead of the kubeconfig's"),
-        (("--request-timeout",), "for one answer (default 30s)"),
-    ):
-        default = "30s" if flags[0] == "--request-timeout" else ""
-        group.add_argument(*flags, default=default if is_main else SUPPRESS, help=told)
 
 
 def _choice(options: Namespace) -> Choice:

@@ -16,6 +16,11 @@ class Entry(NamedTuple):
     summary: str
     loaded: Callable[[], Verb]
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether people call it: `__complete` is for shells."""
+        return not self.name.startswith("_")
+
 
 def _get() -> Verb:
     from cubectl.verbs import get
@@ -263,6 +268,24 @@ def _cluster_info() -> Verb:
     return resources.INFO
 
 
+def _completion() -> Verb:
+    from cubectl.completion import shells
+
+    return shells.COMPLETION
+
+
+def _plugin() -> Verb:
+    from cubectl.completion import shells
+
+    return shells.PLUGIN
+
+
+def _complete() -> Verb:
+    from cubectl.completion import shells
+
+    return shells.complete({one.name: one.loaded for one in VERBS if one.is_shown})
+
+
 VERBS: tuple[Entry, ...] = (
     Entry("get", "show objects", _get),
     Entry("describe", "tell everything about objects", _describe),
@@ -304,5 +327,8 @@ VERBS: tuple[Entry, ...] = (
     Entry("api-versions", "tell the versions of its groups", _api_versions),
     Entry("cluster-info", "tell where it is", _cluster_info),
     Entry("config", "tell and change what the kubeconfig says", _config),
+    Entry("completion", "let a shell complete command lines: bash, zsh, fish", _completion),
+    Entry("plugin", "tell the programs on PATH that are verbs", _plugin),
+    Entry("__complete", "what shells ask", _complete),
     Entry("version", "tell the versions of client and server", _version),
 )

@@ -1,7 +1,7 @@
 """What a verb is: its arguments, and what it does with a session."""
 
 import re
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -65,6 +65,20 @@ def add_validation(parser: ArgumentParser) -> None:
         default="strict",
         help="what becomes of unknown fields: refused (strict), left out (warn, ignore)",
     )
+
+
+def add_common(parser: ArgumentParser, *, is_main: bool) -> None:
+    """Add the options that may stand before and behind the verb; behind it they win."""
+    group = parser.add_argument_group("where")
+    for flags, told in (
+        (("-n", "--namespace"), "instead of the kubeconfig's"),
+        (("--kubeconfig",), "a file; else $KUBECONFIG, else ~/.kube/config"),
+        (("--context",), "one of the kubeconfig's"),
+        (("--server",), "https://address:port, instead of the kubeconfig's"),
+        (("--request-timeout",), "for one answer (default 30s)"),
+    ):
+        default = "30s" if flags[0] == "--request-timeout" else ""
+        group.add_argument(*flags, default=default if is_main else SUPPRESS, help=told)
 
 
 def span_s(text: str) -> float:

@@ -2,11 +2,22 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from cubectl.api import Validation
 from cubectl.objects.gpufiles import gpujob_tree
 from cubectl.objects.jobs import cronjob_tree, job_from, job_tree
 from cubectl.objects.judging import problems_of
+from cubectl.objects.keyed import add_keyed, keyed_by, read_file
+from cubectl.objects.made import (
+    budget_tree,
+    configmap_tree,
+    namespace_tree,
+    priority_class_tree,
+    quota_tree,
+    secret_tree,
+    service_tree,
+)
 from cubectl.objects.manifests import Manifest, manifests_in
 from cubectl.objects.rehearsal import refusals_of
 from cubectl.objects.targets import kind_called
@@ -16,7 +27,12 @@ from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation
 from cubernetes.api.errors import ApiError
 from cubernetes.api.notation.jsontext import Tree
 
+TLS_FILES = (("tls.crt", "cert"), ("tls.key", "key"))
 WAYS = (
+    "create namespace NAME, create configmap NAME --from-literal=KEY=TEXT, "
+    "create secret generic|tls NAME, create service clusterip|nodeport|loadbalancer NAME --tcp=80, "
+    "create service externalname NAME --external-name=HOST, create quota NAME --hard=pods=9, "
+    "create priorityclass NAME --value=9, create pdb NAME --selector=app=web --min-available=1, "
     "create deployment NAME --image=IMAGE, create job NAME --image=IMAGE [-- COMMAND], "
     "create job NAME --from=cronjob/NAME, "
     "create gpujob NAME --from=FOLDER|TAR, "
@@ -39,9 +55,30 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--gpus", type=int, default=1, help="of a gpujob: how many")
     parser.add_argument("--allow-stand-in", action="store_true",
                         help="of a gpujob: CPUs that stand in for GPUs will do")  # fmt: skip
+    _add_makings(parser)
     add_files(parser, is_required=False)
     add_validation(parser)
     parser.add_argument("--dry-run", action="store_true", help="ask the server, change nothing")
+
+
+def _add_makings(parser: ArgumentParser) -> None:
+    add_keyed(parser)
+    for flag, told in (
+        ("--type", "of a generic secret"),
+        ("--cert", "of a tls secret: a file in PEM"),
+        ("--key", "of a tls secret: a file in PEM"),
+        ("--external-name", "of a service externalname: the host it leads to"),
+        ("--hard", "of a quota: such as pods=9,requests.cpu=4"),
+        ("--description", "of a priorityclass"),
+        ("--selector", "of a pdb: such as app=web"),
+        ("--min-available", "of a pdb: a number, or 50%%"),
+        ("--max-unavailable", "of a pdb: a number, or 50%%"),
+    ):
+        parser.add_argument(flag, default="", help=told)
+    parser.add_argument("--tcp", action="append", default=[], metavar="PORT[:TARGET]",
+                        help="of a service; may be repeated")  # fmt: skip
+    parser.add_argument("--value", type=int, default=0, help="of a priorityclass")
+    parser.add_argument("--global-default", action="store_true", help="of a priorityclass")
 
 
 def run(options: Namespace, session: Session) -> None:
@@ -76,13 +113,44 @@ def run(options: Namespace, session: Session) -> None:
 def _make_by_words(options: Namespace, session: Session, validation: Validation) -> None:
     kind_word, *words = options.words
     kind = kind_called(kind_word, session.kinds)
-    tree = _tree_of(f"{kind.plural}.{kind.group}", words, options, session)
-    tree["metadata"]["namespace"] = session.namespace
-    made = session.api.create(
-        kind, tree, session.namespace, is_dry=options.dry_run, validation=validation
-    )
+    full = f"{kind.plural}.{kind.group}"
+    tree = _made_of(full, words, options) or _tree_of(full, words, options, session)
+    place = session.namespace if kind.namespaced else ""
+    if place:
+        tree["metadata"]["namespace"] = place
+    made = session.api.create(kind, tree, place, is_dry=options.dry_run, validation=validation)
     told = " (dry run)" if options.dry_run else ""
     session.say(f"{name_of(kind, made['metadata']['name'])} created{told}")
+
+
+def _made_of(  # noqa: C901  a case for each kind
+    kind: str, words: Sequence[str], options: Namespace
+) -> Tree | None:
+    """Return an object that words alone make; None where they make none. Raises: Misused."""
+    match kind, words:
+        case "namespaces.", [name]:
+            return namespace_tree(name)
+        case "configmaps.", [name]:
+            return configmap_tree(name, keyed_by(options))
+        case "secrets.", ["generic", name]:
+            return secret_tree(name, keyed_by(options), options.type or "Opaque")
+        case "secrets.", ["tls", name]:
+            for _, flag in TLS_FILES:
+                _need(getattr(options, flag), flag)
+            data = {key: read_file(Path(getattr(options, flag))) for key, flag in TLS_FILES}
+            return secret_tree(name, data, "kubernetes.io/tls")
+        case "services.", [word, name]:
+            return service_tree(name, word, options.tcp, options.external_name)
+        case "resourcequotas.", [name]:
+            return quota_tree(name, options.hard)
+        case "priorityclasses.scheduling.k8s.io", [name]:
+            told, is_default = options.description, options.global_default
+            return priority_class_tree(name, options.value, told, is_default=is_default)
+        case "poddisruptionbudgets.policy", [name]:
+            least, most = options.min_available, options.max_unavailable
+            return budget_tree(name, options.selector, least, most)
+        case _:
+            return None
 
 
 def _tree_of(kind: str, words: Sequence[str], options: Namespace, session: Session) -> Tree:

@@ -1,9 +1,10 @@
-"""`cubectl set`: other images, variables and resources for containers of workloads and pods."""
+"""`cubectl set`: other images, variables and resources of containers; a service's selector."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 
 from cubectl.objects.containers import ALL, with_images, with_resources, with_variables
+from cubectl.objects.made import pairs_of
 from cubectl.objects.targets import targets_in
 from cubectl.output.printers import name_of, safe
 from cubectl.session import Failed, Misused, Session
@@ -17,14 +18,20 @@ DONE = {
     "image": "image updated",
     "env": "env updated",
     "resources": "resource requirements updated",
+    "selector": "selector updated",
 }
-FORMS = {"image": "CONTAINER=IMAGE, or *=IMAGE for all", "env": "KEY=VALUE, or KEY- to remove it"}
+FORMS = {
+    "selector": "KEY=VALUE[,KEY=VALUE]",
+    "image": "CONTAINER=IMAGE, or *=IMAGE for all",
+    "env": "KEY=VALUE, or KEY- to remove it",
+}
 
 
 def configure(parser: ArgumentParser) -> None:
     parser.usage = (
         "cubectl set image TARGET ... CONTAINER=IMAGE ... | set env TARGET ... KEY=VALUE ... KEY- "
-        "... | set resources TARGET ... --limits=cpu=1 --requests=memory=64Mi"
+        "... | set selector svc/NAME KEY=VALUE "
+        "| set resources TARGET ... --limits=cpu=1 --requests=memory=64Mi"
     )
     parser.add_argument("field", choices=tuple(DONE))
     parser.add_argument("words", nargs="+", metavar="KIND NAME | KIND/NAME ... CHANGE ...")
@@ -66,11 +73,21 @@ def _change(options: Namespace, words: Sequence[str]) -> Callable[[Tree], Tree]:
         return lambda tree: with_resources(tree, name, limits, requests)
     if not words:
         raise Misused(f"at least one update is required: {FORMS[field]}")
+    if field == "selector":
+        chosen = pairs_of(",".join(words), "set selector")
+        return lambda tree: _with_selector(tree, chosen)
     pairs = dict(_pair(word, field) for word in words)
     if field == "env":
         return lambda tree: with_variables(tree, name, pairs)
     images = {key: text for key, text in pairs.items() if text}
     return lambda tree: with_images(tree, images)
+
+
+def _with_selector(tree: Tree, chosen: dict[str, str]) -> Tree:
+    """Return a service that leads to other pods. Raises: Failed: it is no service."""
+    if tree.get("kind") != "Service":
+        raise Failed("selector for anything but a service cannot be changed")
+    return {**tree, "spec": {**tree["spec"], "selector": chosen}}
 
 
 def _pair(word: str, field: str) -> tuple[str, str | None]:
