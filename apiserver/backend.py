@@ -16,7 +16,7 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.meta import Object
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Upgrade
-from cubernetes.reconcile.readings import MetricSource
+from cubernetes.reconcile.readings import SampleStore
 
 
 class KubeletLogs(Protocol):
@@ -70,7 +70,7 @@ class Backend:
     logs: KubeletLogs | None = None
     signer: Signer | None = None
     # The store of samples; None where this server was told of none.
-    samples: MetricSource | None = None
+    samples: SampleStore | None = None
 
     # What a strategy may ask for (strategies.strategy.Cluster).
 

@@ -69,7 +69,7 @@ from cubernetes.host.web.messages import (
     Response,
     Unread,
 )
-from cubernetes.reconcile.readings import MetricSource
+from cubernetes.reconcile.readings import SampleStore
 
 # The code that other servers write for it too; no client ever sees it.
 CLIENT_GONE = 499
@@ -90,7 +90,7 @@ class ApiServer:
         *,
         logs: KubeletLogs | None = None,
         signer: Signer | None = None,
-        samples: MetricSource | None = None,
+        samples: SampleStore | None = None,
         kinds: Kinds = KINDS,
     ) -> None:
         limits = settings.limits

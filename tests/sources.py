@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Literal
 
 from cubernetes.host.clock import Clock
-from cubernetes.reconcile.readings import Sample, SourceTrouble
+from cubernetes.reconcile.readings import Sample, SourceTrouble, Track
 
 type Lie = Literal["late", "absent", "stale", "wrong", "crowded", "future", "down"]
 LIES: tuple[Lie, ...] = ("late", "absent", "stale", "wrong", "crowded", "future", "down")
@@ -28,6 +28,7 @@ class LyingSource:
     lies: Sequence[Lie] = LIES
     asked: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)  # each lie that was told
+    kept: list[str] = field(default_factory=list)  # texts that were to be kept
 
     async def samples(self, query: str) -> Sequence[Sample]:
         self.asked.append(query)
@@ -58,3 +59,10 @@ class LyingSource:
                 return [truth, Sample(truth.number * 10, truth.at)]
             case "down":
                 raise SourceTrouble("connection refused")
+
+    async def tracks(self, query: str) -> Sequence[Track]:
+        self.asked.append(query)
+        return []
+
+    async def push(self, text: str) -> None:
+        self.kept.append(text)

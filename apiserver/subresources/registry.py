@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from apiserver.subresources.eviction import EVICTION
 from apiserver.subresources.execution import ATTACH, EXEC, PORT_FORWARD
+from apiserver.subresources.history import HISTORY
 from apiserver.subresources.namespaces import FINALIZE
 from apiserver.subresources.pods import BINDING, LOG
 from apiserver.subresources.scale import SCALE
@@ -14,7 +15,7 @@ from apiserver.wire.parameters import Parameter
 from cubernetes.api.resource import Resource
 
 SUBRESOURCES: tuple[Subresource, ...] = (
-    STATUS, SCALE, BINDING, EVICTION, LOG, EXEC, ATTACH, PORT_FORWARD, FINALIZE,
+    STATUS, SCALE, BINDING, EVICTION, LOG, EXEC, ATTACH, PORT_FORWARD, FINALIZE, HISTORY,
 )  # fmt: skip
 _BY_NAME: Mapping[str, Subresource] = {one.name: one for one in SUBRESOURCES}
 

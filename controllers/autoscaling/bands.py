@@ -10,19 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
-from controllers.autoscaling.engine import (
-    Goal,
-    History,
-    NoProposal,
-    Pace,
-    PodSample,
-    Policy,
-    Proposal,
-    Step,
-    bounded,
-    decided,
-    proposed,
-)
 from controllers.autoscaling.measured import pod_samples, pods_that_count, question_of
 from controllers.autoscaling.targets import (
     LOOK_S,
@@ -33,6 +20,7 @@ from controllers.autoscaling.targets import (
     target_of,
 )
 from cubernetes.api.apps.deployment import Deployment, DeploymentSpec
+from cubernetes.api.autoscaling.history import Entry, Measured
 from cubernetes.api.condition import Condition, Truth, with_condition
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.cubernetes.autoscaler import (
@@ -44,9 +32,22 @@ from cubernetes.api.cubernetes.autoscaler import (
 )
 from cubernetes.api.meta import Object, ObjectMeta, Ref, replaced
 from cubernetes.api.selectors import LabelSelector
+from cubernetes.autoscaling.engine import (
+    History,
+    NoProposal,
+    PodSample,
+    Proposal,
+    bounded,
+    decided,
+    proposed,
+)
+from cubernetes.autoscaling.policies import Band, bands_of, policy_of_bands
+from cubernetes.autoscaling.record import is_news, numbers_of
+from cubernetes.autoscaling.record import measured as measured_of
 from cubernetes.reconcile.plan import (
     Action,
     Create,
+    Keep,
     Record,
     RequeueAfter,
     Update,
@@ -58,17 +59,11 @@ from cubernetes.reconcile.readings import Absent, Table
 CORE_MILLI = 1000.0
 
 
-class Band(NamedTuple):
-    """What a resource should be between."""
-
-    resource: str
-    goal: Goal
-
-
 class Found(NamedTuple):
     """What a round has found: how many are wanted (None: hold), and what is told of it.
 
-    desired and running: how many pods there are to be, and how many run.
+    desired and running: how many pods there are to be, and how many run. held: why less than that
+    is done.
     """
 
     wanted: int | None
@@ -78,6 +73,8 @@ class Found(NamedTuple):
     utilization: ActualUtilization
     desired: int = 0
     running: int = 0
+    measured: tuple[Measured, ...] = ()
+    held: str = ""
 
 
 @dataclass(slots=True)
@@ -86,6 +83,7 @@ class AutoScalers:
 
     histories: dict[Ref, History] = field(default_factory=dict)
     told_at: dict[Ref, datetime] = field(default_factory=dict)
+    entries: dict[Ref, Entry] = field(default_factory=dict)
 
     name = "autoscaler"
     kinds: tuple[type[Object], ...] = (AutoScaler, Pod, *SCALED)
@@ -116,6 +114,7 @@ class AutoScalers:
         if found is None or found.metadata.is_deleted:
             self.histories.pop(key, None)
             self.told_at.pop(key, None)
+            self.entries.pop(key, None)
             return
         yield RequeueAfter(LOOK_S)
         target = _target(found, view)
@@ -145,6 +144,28 @@ class AutoScalers:
         scaled_at = now.replace(microsecond=0) if wanted != current else None
         whole = result._replace(desired=wanted, running=running)
         yield from self._told(key, found, whole, now, scaled_at)
+        yield from self._kept(key, found, current, whole, now)
+
+    def _kept(
+        self, key: Ref, found: AutoScaler, current: int, result: Found, now: datetime
+    ) -> Iterator[Action]:
+        bounds = found.spec.min_replicas, found.spec.max_replicas
+        done = "Rescaled" if result.desired != current else "AsWanted"
+        reason = (
+            done if result.status == "True" and not result.held else result.held or result.reason
+        )
+        entry = Entry(
+            at=now,
+            replicas=current,
+            wanted=result.desired,
+            minimum=bounds[0],
+            maximum=bounds[1],
+            reason=reason,
+            measured=result.measured,
+        )
+        if is_news(self.entries.get(key), entry):
+            self.entries[key] = entry
+            yield Keep(tuple(numbers_of(key, entry)))
 
     def _decided(
         self,
@@ -155,7 +176,7 @@ class AutoScalers:
         view: View,
         now: datetime,
     ) -> Found:
-        policy = policy_of(found.spec)
+        policy = policy_of_bands(found.spec)
         if current == 0:
             return _hold("ScalingDisabled", "the replica count of the target is zero")
         result = measured(found.spec, current, pods, view, key.namespace)
@@ -171,9 +192,11 @@ class AutoScalers:
             # What is asked for is remembered; what is not done is no change.
             kept = replace(decision.history, changes=history.changes)
             self.histories[key] = kept
-            return result._replace(wanted=None)
+            held = "MinScaleInterval" if result.wanted != current else ""
+            return result._replace(wanted=None, held=held)
         self.histories[key] = decision.history
-        return result._replace(wanted=decision.replicas)
+        held = decision.steadied or decision.limited
+        return result._replace(wanted=decision.replicas, held=held)
 
     def _told(
         self,
@@ -210,30 +233,6 @@ class AutoScalers:
         yield UpdateStatus(replaced(found, status=status))
 
 
-def bands_of(spec: AutoScalerSpec) -> list[Band]:
-    """Return what is between bounds, each as a goal amid them."""
-    cpu, memory = spec.target_utilization.cpu, spec.target_utilization.memory
-    found = []
-    if cpu is not None:
-        found.append(Band("cpu", _goal(cpu.min_percentage, cpu.max_percentage, is_share=True)))
-    if memory is not None:
-        found.append(Band("memory", _goal(memory.min_bytes, memory.max_bytes, is_share=False)))
-    return found
-
-
-def _goal(low: float, high: float, *, is_share: bool) -> Goal:
-    middle = (low + high) / 2
-    return Goal(middle, is_share, 1 - low / middle, high / middle - 1)
-
-
-def policy_of(spec: AutoScalerSpec) -> Policy:
-    interval_s = spec.min_scale_interval
-    period_s = max(1, interval_s)
-    up = Pace(0, (Step("Pods", 1, period_s), Step("Percent", 100, period_s)))
-    down = Pace(interval_s, (Step("Pods", 1, period_s), Step("Percent", 50, period_s)))
-    return Policy(spec.min_replicas, spec.max_replicas, up, down)
-
-
 def measured(
     spec: AutoScalerSpec, current: int, pods: Sequence[Pod], view: View, namespace: str
 ) -> Found:
@@ -241,13 +240,16 @@ def measured(
     asked: list[tuple[int, str]] = []
     unknown: list[str] = []
     utilization = ActualUtilization()
+    kept: list[Measured] = []
     for band in bands_of(spec):
         values = view.table(question_of(band.resource, namespace))
         if isinstance(values, Absent):
             unknown.append(f"{band.resource}: {values.why}: {values.message}")
+            kept.append(measured_of(band.resource, band.goal, (), NoProposal(values.message)))
             continue
         samples = [_of_a_core(one, band) for one in pod_samples(pods, values, band.resource)]
         result = proposed(current, samples, band.goal)
+        kept.append(measured_of(band.resource, band.goal, samples, result))
         if isinstance(result, NoProposal):
             unknown.append(f"{band.resource}: {result.message}")
             continue
@@ -255,10 +257,12 @@ def measured(
         utilization = _with(utilization, band, result)
     best, resource = max(asked, default=(0, ""))
     if not asked or (unknown and best < current):
-        return _hold("NoMetrics", "; ".join(unknown))._replace(utilization=utilization)
+        held = _hold("NoMetrics", "; ".join(unknown))
+        return held._replace(utilization=utilization, measured=tuple(kept))
     where = "above" if best > current else "below" if best < current else "within"
     message = f"{resource} is {where} its bounds"
-    return Found(best, "True", "ValidMetricFound", message, utilization)
+    found = Found(best, "True", "ValidMetricFound", message, utilization)
+    return found._replace(measured=tuple(kept))
 
 
 def _of_a_core(one: PodSample, band: Band) -> PodSample:

@@ -10,16 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
-from controllers.autoscaling.engine import (
-    Goal,
-    History,
-    Pace,
-    Policy,
-    Step,
-    bounded,
-    decided,
-)
-from controllers.autoscaling.measured import MILLI, pods_that_count
+from controllers.autoscaling.measured import pods_that_count
 from controllers.autoscaling.metrics import (
     Workload,
     name_of,
@@ -36,30 +27,23 @@ from controllers.autoscaling.targets import (
     target_of,
 )
 from controllers.autoscaling.told import Outcome, Told, status_of
+from cubernetes.api.autoscaling.history import Entry
 from cubernetes.api.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
-from cubernetes.api.autoscaling.metrictypes import MetricTarget
-from cubernetes.api.autoscaling.scaling import (
-    DOWN,
-    DOWN_WINDOW_S,
-    UP,
-    HorizontalPodAutoscalerBehavior,
-    HPAScalingRules,
-    filled,
-)
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.resources import units
 from cubernetes.api.meta import Object, Ref, replaced
+from cubernetes.autoscaling.engine import History, bounded, decided
+from cubernetes.autoscaling.policies import goal_of, policy_of
+from cubernetes.autoscaling.record import is_news, numbers_of
 from cubernetes.reconcile.plan import (
     Action,
+    Keep,
     Record,
     RequeueAfter,
     UpdateStatus,
     View,
 )
 from cubernetes.reconcile.readings import Question
-
-TOLERANCE = 0.1
 
 
 @dataclass(slots=True)
@@ -68,6 +52,7 @@ class HorizontalPodAutoscalers:
 
     histories: dict[Ref, History] = field(default_factory=dict)
     told_at: dict[Ref, datetime] = field(default_factory=dict)
+    entries: dict[Ref, Entry] = field(default_factory=dict)
 
     name = "hpa"
     kinds: tuple[type[Object], ...] = (HorizontalPodAutoscaler, Pod, ConfigMap, *SCALED)
@@ -94,6 +79,7 @@ class HorizontalPodAutoscalers:
         if found is None or found.metadata.is_deleted:
             self.histories.pop(key, None)
             self.told_at.pop(key, None)
+            self.entries.pop(key, None)
             return
         yield RequeueAfter(LOOK_S)
         told, target = Told(found), target_of(found.spec.scale_target_ref, key.namespace, view)
@@ -103,6 +89,10 @@ class HorizontalPodAutoscalers:
         else:
             yield from self._scaled(key, found, target, view, now, told)
         yield from self._status(key, found, told, now)
+        entry = told.entry(found.spec.min_replicas, found.spec.max_replicas, now)
+        if is_news(self.entries.get(key), entry):
+            self.entries[key] = entry
+            yield Keep(tuple(numbers_of(key, entry)))
 
     def _scaled(
         self,
@@ -168,40 +158,6 @@ class HorizontalPodAutoscalers:
             yield Record(found, told.failure[0], told.failure[1], "Warning")
 
 
-def policy_of(found: HorizontalPodAutoscaler) -> Policy:
-    rules = filled(found.spec.behavior or HorizontalPodAutoscalerBehavior())
-    up, down = rules.scale_up or UP, rules.scale_down or DOWN
-    return Policy(
-        found.spec.min_replicas, found.spec.max_replicas, _pace(up, 0), _pace(down, DOWN_WINDOW_S)
-    )
-
-
-def goal_of(target: MetricTarget, resource: str, found: HorizontalPodAutoscaler) -> Goal:
-    behavior = found.spec.behavior or HorizontalPodAutoscalerBehavior()
-    below, above = _tolerance(behavior.scale_down), _tolerance(behavior.scale_up)
-    if target.type == "Utilization":
-        return Goal(float(target.average_utilization or 0), True, below, above)
-    value = target.value if target.type == "Value" else target.average_value
-    if resource:
-        return Goal(float(units(resource, value) if value is not None else 1), False, below, above)
-    return Goal(float(value.amount * MILLI) if value is not None else 1.0, False, below, above)
-
-
-def _pace(rules: HPAScalingRules, usual_s: int) -> Pace:
-    window_s = rules.stabilization_window_seconds
-    steps = [
-        Step("Pods" if one.type == "Pods" else "Percent", one.value, one.period_seconds)
-        for one in rules.policies
-    ]
-    select = cast(Any, rules.select_policy)
-    return Pace(usual_s if window_s is None else window_s, steps, select)
-
-
-def _tolerance(rules: HPAScalingRules | None) -> float:
-    told = rules.tolerance if rules is not None else None
-    return TOLERANCE if told is None else float(told.amount)
-
-
 def _outcomes(found: HorizontalPodAutoscaler, target: Object, view: View) -> list[Outcome]:
     scaled, namespace = cast(Any, target), target.metadata.namespace
     pods = pods_that_count(view.list(Pod, namespace, scaled.spec.selector.selector))
@@ -213,8 +169,8 @@ def _outcomes(found: HorizontalPodAutoscaler, target: Object, view: View) -> lis
             continue
         goal = goal_of(source.target, getattr(source, "name", ""), found)
         question = question_for(spec, namespace, rules)
-        result = proposal_for(spec, goal, workload, question, view)
-        outcomes.append(Outcome(spec, result, name_of(spec)))
+        result, measured = proposal_for(spec, goal, workload, question, view)
+        outcomes.append(Outcome(spec, result, name_of(spec), measured))
     return outcomes
 
 

@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from controllers.autoscaling.engine import PodSample
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.resources import units
 from cubernetes.api.quantities import Quantity
+from cubernetes.autoscaling.engine import PodSample
 from cubernetes.reconcile.readings import Table, Values
 
 # What was used in so long a time, with a sample each second: a load is seen soon, and a moment's is

@@ -3,16 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from controllers.autoscaling.engine import (
-    Goal,
-    NoProposal,
-    PodSample,
-    Proposal,
-    proposed,
-    proposed_of_all,
-    proposed_of_each,
-)
 from controllers.autoscaling.measured import FRESH_S, KEPT_S, MILLI, pod_samples, question_of
+from cubernetes.api.autoscaling.history import Measured
 from cubernetes.api.autoscaling.metrictypes import (
     ContainerResourceMetricSource,
     CrossVersionObjectReference,
@@ -28,6 +20,17 @@ from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.metrics import rules as metricrules
 from cubernetes.api.metrics.rules import POD_LABEL, Rules, equals, matchers_of
+from cubernetes.autoscaling.engine import (
+    Goal,
+    NoProposal,
+    PodSample,
+    Proposal,
+    proposed,
+    proposed_of_all,
+    proposed_of_each,
+)
+from cubernetes.autoscaling.policies import metric_called
+from cubernetes.autoscaling.record import measured
 from cubernetes.reconcile.plan import View
 from cubernetes.reconcile.readings import Absent, Metric, Question, Table, Values
 
@@ -40,6 +43,13 @@ class Workload(NamedTuple):
     namespace: str
     replicas: int
     pods: Sequence[Pod]
+
+
+class Finding(NamedTuple):
+    """How many replicas a metric asks for, and what is kept of it."""
+
+    result: Proposal | NoProposal
+    measured: Measured
 
 
 def rules_in(view: View) -> Rules:
@@ -70,26 +80,49 @@ def question_for(spec: MetricSpec, namespace: str, rules: Rules) -> Question | N
 
 def proposal_for(
     spec: MetricSpec, goal: Goal, workload: Workload, question: Question | None, view: View
-) -> Proposal | NoProposal:
+) -> Finding:
     """Return how many replicas a metric asks for, by what was read for its question."""
-    if question is None:
-        return NoProposal(NO_RULE)
-    if isinstance(question, Table):
+    name = metric_called(spec)
+    if isinstance(question, Metric):
+        return _of_one_number(spec, goal, workload, question, view)
+    samples: list[PodSample] = []
+    result: Proposal | NoProposal = NoProposal(NO_RULE)
+    if question is not None:
         values = view.table(question)
         if isinstance(values, Absent):
-            return NoProposal(f"unable to get metrics{_of(spec)}: {values.why}: {values.message}")
-        return proposed(workload.replicas, _samples(spec, workload, values), goal)
+            why = f"unable to get metrics{_of(spec)}: {values.why}: {values.message}"
+            result = NoProposal(why)
+        else:
+            samples = _samples(spec, workload, values)
+            result = proposed(workload.replicas, samples, goal)
+    return Finding(result, measured(name, goal, samples, result))
+
+
+def _of_one_number(
+    spec: MetricSpec, goal: Goal, workload: Workload, question: Metric, view: View
+) -> Finding:
     found = view.reading(question)
     if isinstance(found, Absent):
-        return NoProposal(f"unable to get metrics: {found.why}: {found.message}")
+        result = NoProposal(f"unable to get metrics: {found.why}: {found.message}")
+        return Finding(result, measured(metric_called(spec), goal, (), result))
     value = max(0.0, found.number) * MILLI
     if spec.source is not None and spec.source.target.type == "Value":
         ready = sum(
             pod.status.phase == "Running" and is_true(pod.status.conditions, "Ready")
             for pod in workload.pods
         )
-        return proposed_of_all(workload.replicas, ready, value, goal)
-    return proposed_of_each(workload.replicas, value, goal)
+        answer = proposed_of_all(workload.replicas, ready, value, goal)
+    else:
+        ready = workload.replicas
+        answer = proposed_of_each(workload.replicas, value, goal)
+    told = Measured(
+        metric=metric_called(spec),
+        target=goal.target,
+        used=value,
+        ready=ready,
+        proposed=answer.replicas,
+    )
+    return Finding(answer, told)
 
 
 def name_of(spec: MetricSpec) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from controllers.autoscaling.engine import Decision, NoProposal, Proposal
 from controllers.autoscaling.measured import amount_of
+from cubernetes.api.autoscaling.history import Entry, Measured
 from cubernetes.api.autoscaling.horizontalpodautoscaler import (
     HorizontalPodAutoscaler,
     HorizontalPodAutoscalerCondition,
@@ -19,6 +19,7 @@ from cubernetes.api.autoscaling.metrictypes import (
 )
 from cubernetes.api.condition import Truth
 from cubernetes.api.meta import replaced
+from cubernetes.autoscaling.engine import Decision, NoProposal, Proposal
 
 STEADIED = {
     "ScaleUpStabilized": "recent recommendations were lower than current one, applying the lowest"
@@ -40,6 +41,7 @@ class Outcome(NamedTuple):
     spec: MetricSpec
     found: Proposal | NoProposal
     name: str
+    measured: Measured
 
 
 class Told:
@@ -55,6 +57,7 @@ class Told:
         self.cause = ""
         self.failure: tuple[str, str] | None = None
         self._best: Outcome | None = None
+        self._measured: tuple[Measured, ...] = ()
 
     @property
     def was_failing(self) -> bool:
@@ -93,6 +96,7 @@ class Told:
 
         With one metric missing, more may be asked for by the others, and never less.
         """
+        self._measured = tuple(one.measured for one in outcomes)
         known = [(one.found.replicas, one) for one in outcomes if isinstance(one.found, Proposal)]
         missing = [one for one in outcomes if isinstance(one.found, NoProposal)]
         self.metrics = tuple(
@@ -140,6 +144,33 @@ class Told:
         self.desired, self.scaled_at = wanted, now.replace(microsecond=0)
         message = f"the HPA controller was able to update the target scale to {wanted}"
         self.facts["AbleToScale"] = ("True", "SucceededRescale", message)
+
+    def entry(self, minimum: int, maximum: int, now: datetime) -> Entry:
+        """Return what is kept of the round: what was found, and what was done."""
+        return Entry(
+            at=now,
+            replicas=self.current,
+            wanted=self.desired,
+            minimum=minimum,
+            maximum=maximum,
+            reason=self._reason,
+            measured=self._measured,
+        )
+
+    @property
+    def _reason(self) -> str:
+        """Why there are to be so many: what failed, what held it back, or that all is well."""
+        able = self.facts.get("AbleToScale", ("True", "", ""))
+        active = self.facts.get("ScalingActive", ("True", "", ""))
+        limited = self.facts.get("ScalingLimited", ("False", "", ""))
+        for status, reason, _ in (able, active):
+            if status == "False":
+                return reason
+        if able[1] in STEADIED:
+            return able[1]
+        if limited[0] == "True":
+            return limited[1]
+        return "Rescaled" if self.desired != self.current else "AsWanted"
 
 
 def status_of(

@@ -25,6 +25,7 @@ from cubernetes.reconcile.plan import (
     Delete,
     Evict,
     Finalize,
+    Keep,
     Patch,
     Record,
     RequeueAfter,
@@ -49,13 +50,22 @@ class Records(Protocol):
     def record(self, record: Record) -> None: ...
 
 
-class Executor:
-    """The hands of one planner."""
+class Numbers(Protocol):
+    """Where numbers go that are to be kept: see journal.py."""
 
-    def __init__(self, client: Client, barrier: Barrier, records: Records) -> None:
+    def keep(self, action: Keep) -> None: ...
+
+
+class Executor:
+    """The hands of one planner; without a journal no numbers are kept."""
+
+    def __init__(
+        self, client: Client, barrier: Barrier, records: Records, journal: Numbers | None = None
+    ) -> None:
         self._client = client
         self._barrier = barrier
         self._records = records
+        self._journal = journal
 
     async def carry_out(self, action: Action) -> None:
         """Do one thing.
@@ -83,8 +93,16 @@ class Executor:
                 await remove
             case Bind():
                 await self._bind(action)
+            case Record() | Keep() | RequeueAfter():
+                self._tell(action)
+
+    def _tell(self, action: Record | Keep | RequeueAfter) -> None:
+        match action:
             case Record():
                 self._records.record(action)
+            case Keep():
+                if self._journal is not None:
+                    self._journal.keep(action)
             case RequeueAfter():
                 raise TypeError("RequeueAfter is the loop's, there is nothing to carry out")
 

@@ -114,6 +114,24 @@ class Record:
     field_path: str = ""
 
 
+class Number(Protocol):
+    """A number of this moment, by its labels."""
+
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+
+    @property
+    def value(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Keep numbers of this moment in the store of samples; without one they are lost."""
+
+    numbers: Sequence[Number]
+    series: str = "cube_autoscaler_decision"
+
+
 @dataclass(frozen=True, slots=True)
 class RequeueAfter:
     """Plan this key again after `after_s` seconds, whatever happens until then."""
@@ -131,6 +149,7 @@ type Action = (
     | Bind
     | Evict
     | Record
+    | Keep
     | RequeueAfter
 )
 

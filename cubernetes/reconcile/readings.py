@@ -116,6 +116,34 @@ class MetricSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What a source has of one series over a span: (seconds since 1970, value), oldest first."""
+
+    labels: Mapping[str, str]
+    points: Sequence[tuple[float, float]]
+
+
+class SampleStore(MetricSource, Protocol):
+    """A source that keeps samples too, and tells its past."""
+
+    async def tracks(self, query: str) -> Sequence[Track]:
+        """Return what an expression with a range gives.
+
+        Raises:
+            SourceTrouble: it could not be reached, or refused.
+        """
+        ...
+
+    async def push(self, text: str) -> None:
+        """Keep samples, in the text format.
+
+        Raises:
+            SourceTrouble: it could not be reached, or refused.
+        """
+        ...
+
+
 def value_in(readings: Readings, question: Metric) -> Value | Absent:
     """Return what was read for a question about one number."""
     found = readings.get(question, NOT_ASKED)

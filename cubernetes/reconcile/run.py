@@ -22,6 +22,7 @@ from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.asking import Asker
 from cubernetes.reconcile.barrier import Barrier
 from cubernetes.reconcile.execute import Executor, NameTaken
+from cubernetes.reconcile.journal import Journal
 from cubernetes.reconcile.plan import (
     Action,
     Asking,
@@ -31,7 +32,7 @@ from cubernetes.reconcile.plan import (
     RequeueAfter,
     View,
 )
-from cubernetes.reconcile.readings import MetricSource
+from cubernetes.reconcile.readings import SampleStore
 from cubernetes.reconcile.records import Recorder
 from cubernetes.reconcile.view import CacheView, Informers
 from cubernetes.reconcile.workqueue import Workqueue
@@ -54,7 +55,7 @@ async def run_planners(
     client: Client,
     env: Env,
     settings: LoopSettings,
-    source: MetricSource | None = None,
+    source: SampleStore | None = None,
 ) -> None:
     """Run until cancelled; raises only where our own code outside of plans has a bug.
 
@@ -63,10 +64,12 @@ async def run_planners(
     kinds = dict.fromkeys(kind for planner in planners for kind in planner.kinds)
     informers = {kind: Informer[Any](client, kind, env) for kind in kinds}
     recorder = Recorder(client, env, settings.component)
-    shared = Shared(informers, client, env, recorder, settings, Asker(source, env))
+    journal = Journal(source, env)
+    shared = Shared(informers, client, env, recorder, settings, Asker(source, env), journal)
     loops = [Loop(planner, shared) for planner in planners]
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(recorder.run())
+        tasks.create_task(journal.run())
         for loop in loops:
             tasks.create_task(loop.run())
         for informer in informers.values():
@@ -83,6 +86,7 @@ class Shared:
     recorder: Recorder
     settings: LoopSettings
     asker: Asker
+    journal: Journal
 
 
 class ViewStale(Exception):
@@ -105,7 +109,7 @@ class Loop:
         self._asker = shared.asker
         self._view = CacheView(self._informers)
         self._barrier = Barrier(shared.client, self._informers)
-        self._executor = Executor(shared.client, self._barrier, shared.recorder)
+        self._executor = Executor(shared.client, self._barrier, shared.recorder, shared.journal)
         self._queue: Workqueue[Ref] = Workqueue()
         self._wake = asyncio.Event()
         self._is_open = False

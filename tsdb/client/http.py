@@ -9,6 +9,7 @@ import aiohttp
 from tsdb.client.query import NotSent
 
 DEADLINE_S = 10.0
+REFUSED = 400
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -27,6 +28,21 @@ class HttpSender:
                     return await _read(answer)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise NotSent(str(error) or type(error).__name__) from error
+
+    async def push(self, path: str, text: str) -> None:
+        """Send a text to a path of the store.
+
+        Raises:
+            NotSent: there was no answer in time, or the store could not take it now.
+        """
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                async with self._session.post(self._url + path, data=text.encode()) as answer:
+                    said = await _read(answer)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise NotSent(str(error) or type(error).__name__) from error
+        if answer.status >= REFUSED:
+            raise NotSent(f"status {answer.status}: {said[:200].decode(errors='replace')}")
 
 
 @asynccontextmanager

@@ -1,4 +1,7 @@
-"""`cubectl autoscale`: let the replicas of a workload follow what its pods use."""
+"""`cubectl autoscale`: let the replicas of a workload follow what its pods use.
+
+`autoscale history` and `autoscale replay` tell what was decided, and what else would have been.
+"""
 
 from argparse import ArgumentParser, Namespace
 
@@ -15,16 +18,29 @@ AUTOSCALERS = Resource(
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="KIND NAME | KIND/NAME")
+    parser.add_argument(
+        "words", nargs="*", metavar="KIND NAME | KIND/NAME | history HPA | replay HPA"
+    )
     parser.add_argument("--max", type=int, default=0, metavar="COUNT", help="never more replicas")
     parser.add_argument("--min", type=int, default=0, metavar="COUNT", help="never fewer; else 1")
     parser.add_argument("--cpu-percent", type=int, default=0, metavar="PERCENT",
                         help="of what the pods request, on average; else 80")  # fmt: skip
     parser.add_argument("--name", default="", help="of the autoscaler; else as what is scaled")
+    parser.add_argument(
+        "--since", default="1h", metavar="SPAN", help="history, replay: how far back"
+    )
+    parser.add_argument("--policy", default="", metavar="FILE",
+                        help="replay: the autoscaler to try on what is on record")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="ask the server, change nothing")
 
 
 def run(options: Namespace, session: Session) -> None:
+    if options.words[:1] in (["history"], ["replay"]):
+        from cubectl.verbs.scaling import history
+
+        tell = history.tell if options.words[0] == "history" else history.replay
+        tell(options, session)
+        return
     targets = targets_in(options.words, session.kinds)
     if len(targets) != 1 or not targets[0].name:
         raise Misused("name one workload: cubectl autoscale deployment web --max=5")

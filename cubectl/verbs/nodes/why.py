@@ -1,7 +1,10 @@
-"""`cubectl why pod`: what each node says to a pod, and what would be if nodes were other."""
+"""`cubectl why pod`: what each node says to a pod, and what would be if nodes were other.
+
+`cubectl why hpa/NAME`: why an autoscaler wants as many replicas as it does.
+"""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cubectl.output.printers import safe
 from cubectl.session import Failed, Misused, Session
@@ -19,11 +22,12 @@ from cubernetes.api.storage.storageclass import StorageClass
 from cubernetes.scheduling.whatif import FORMS, Answer, Cluster, NotUnderstood, answer
 
 NODES_SHOWN_MAX = 8
+PODS = ("pod", "pods", "po")
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("kind", choices=("pod", "pods", "po"), metavar="pod")
-    parser.add_argument("name")
+    parser.add_argument("kind", metavar="pod NAME | hpa/NAME | autoscaler/NAME")
+    parser.add_argument("name", nargs="?", default="")
     parser.add_argument(
         "--if",
         dest="suppositions",
@@ -35,7 +39,22 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, session: Session) -> None:
-    tree = session.api.get(Pod.resource, options.name, session.namespace)
+    kind, _, slashed = options.kind.partition("/")
+    name = slashed or options.name
+    if not name or (slashed and options.name):
+        raise Misused("name one pod or autoscaler: cubectl why pod web-0, cubectl why hpa/web")
+    if kind in PODS:
+        _of_pod(name, options.suppositions, session)
+        return
+    if options.suppositions:
+        raise Misused("--if: for pods; cubectl autoscale replay tries another policy")
+    from cubectl.verbs.scaling import history
+
+    history.explain(f"{kind}/{name}", session)
+
+
+def _of_pod(name: str, suppositions: Sequence[str], session: Session) -> None:
+    tree = session.api.get(Pod.resource, name, session.namespace)
     pod = codec.from_tree(Pod, tree).model
     has_claims = bool(claims_of(pod.spec.volumes))
     cluster = Cluster(
@@ -49,13 +68,13 @@ def run(options: Namespace, session: Session) -> None:
     )
     now = answer(cluster, pod)
     try:
-        then = answer(cluster, pod, options.suppositions) if options.suppositions else None
+        then = answer(cluster, pod, suppositions) if suppositions else None
     except NotUnderstood as error:
         raise Misused(f"--if: {error}") from error
     lines = list(_standing(pod))
     lines += _told(now, "now")
     if then is not None:
-        lines += _told(then, "if " + ", ".join(options.suppositions))
+        lines += _told(then, "if " + ", ".join(suppositions))
     session.out.write("".join(f"{safe(line)}\n" for line in lines))
 
 

@@ -98,7 +98,7 @@ class HorizontalPodAutoscaler(Object):
         "HorizontalPodAutoscaler",
         "horizontalpodautoscalers",
         ("hpa",),
-        subresources=("status",),
+        subresources=("status", "history"),
         categories=("all",),
     )
     columns = (

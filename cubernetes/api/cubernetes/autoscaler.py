@@ -125,7 +125,7 @@ def _memory(one: "AutoScaler", _: datetime) -> str:
 
 class AutoScaler(Object):
     resource = Resource(
-        "cubernetes.io", "v1", "AutoScaler", "autoscalers", subresources=("status",),
+        "cubernetes.io", "v1", "AutoScaler", "autoscalers", subresources=("status", "history"),
         categories=("all",),
     )  # fmt: skip
     columns = (

@@ -16,7 +16,7 @@ from apiserver.storage.store import Store
 from cubernetes.host.env import Env
 from cubernetes.host.random import SeededRng
 from cubernetes.host.web.messages import Identity, Request
-from cubernetes.reconcile.readings import MetricSource
+from cubernetes.reconcile.readings import SampleStore
 
 ADMIN = Identity("kubernetes-admin", ("system:masters",))
 PODS = "/api/v1/namespaces/default/pods"
@@ -164,7 +164,7 @@ async def a_world(
     wrapped: Callable[[MemoryStore], Store] | None = None,
     logs: KubeletLogs | None = None,
     signer: Signer | None = None,
-    samples: MetricSource | None = None,
+    samples: SampleStore | None = None,
 ) -> AsyncIterator[World]:
     clock = StillClock()
     env = Env(clock=clock, rng=SeededRng("api"))

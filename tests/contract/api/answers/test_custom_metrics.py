@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cubernetes.host.web.messages import Identity
-from cubernetes.reconcile.readings import Sample, SourceTrouble
+from cubernetes.reconcile.readings import Sample, SourceTrouble, Track
 from tests.contract.api.world import PODS, StillClock, World, a_pod, a_world
 
 CUSTOM = "/apis/custom.metrics.k8s.io"
@@ -32,6 +32,12 @@ class Store:
             raise SourceTrouble("connection refused")
         now = StillClock().now()
         return [Sample(one, now, {self.label: name}) for name, one in self.numbers.items()]
+
+    async def tracks(self, query: str) -> Sequence[Track]:
+        raise AssertionError(query)
+
+    async def push(self, text: str) -> None:
+        raise AssertionError(text)
 
 
 @pytest.fixture

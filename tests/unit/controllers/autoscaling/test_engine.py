@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.autoscaling.engine import (
+from cubernetes.autoscaling.engine import (
     Decision,
     Goal,
     History,

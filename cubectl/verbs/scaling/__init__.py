@@ -1,0 +1,1 @@
+"""What autoscalers have decided, why, and what others would have: told, and drawn."""

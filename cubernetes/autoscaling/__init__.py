@@ -1,0 +1,1 @@
+"""How many replicas there are: one engine, what it has decided, and what it would have. Pure."""
