@@ -11,9 +11,10 @@ from cubernetes.api.quantities import Quantity
 from cubernetes.autoscaling.engine import PodSample
 from cubernetes.reconcile.readings import Table, Values
 
-# What was used in so long a time, with a sample each second: a load is seen soon, and a moment's is
-# none. Where some samples are lost, in so long a time as has two of them.
-WINDOW_S, WINDOW_S_MAX = 5, 30
+# What was used in so long a time, with a sample each second: a load is seen within two seconds, and
+# a moment's is none. Where samples are lost, in the shortest time that has two of them.
+WINDOW_S, WINDOW_S_MAX = 2, 30
+WINDOWS_S = (WINDOW_S, 5, WINDOW_S_MAX)
 FRESH_S, KEPT_S = 15.0, 0.9
 LABELS = ("pod", "container")
 # While a pod is so young, it counts only what it used since it was ready, as in Kubernetes.
@@ -30,7 +31,8 @@ def question_of(resource: str, namespace: str) -> Table:
     by, where = ", ".join(LABELS), f'{{namespace="{namespace}"}}'
     if resource == "cpu":
         used = f"container_cpu_usage_seconds_total{where}"
-        text = f"sum by ({by}) (rate({used}[{WINDOW_S}s]) or rate({used}[{WINDOW_S_MAX}s]))"
+        rates = " or ".join(f"rate({used}[{window_s}s])" for window_s in WINDOWS_S)
+        text = f"sum by ({by}) ({rates})"
     else:
         held = f"container_memory_working_set_bytes{where}[{WINDOW_S_MAX}s]"
         text = f"max by ({by}) (last_over_time({held}))"
