@@ -57,6 +57,18 @@ class Signer(Protocol):
         ...
 
 
+class TokenKeys(Protocol):
+    """The cluster's keys for tokens of service accounts."""
+
+    def sign(self, claims: bytes) -> str:
+        """Return the token that says this."""
+        ...
+
+    def claims_in(self, token: str) -> bytes | None:
+        """Return what a token says that one of the keys signed; None for every other."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     store: Store
@@ -71,6 +83,7 @@ class Backend:
     signer: Signer | None = None
     # The store of samples; None where this server was told of none.
     samples: SampleStore | None = None
+    accounts: TokenKeys | None = None
 
     # What a strategy may ask for (strategies.strategy.Cluster).
 

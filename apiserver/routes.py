@@ -12,6 +12,7 @@ from apiserver.about import components, counts, discovery, health
 from apiserver.about.openapi.documents import Documents
 from apiserver.call import Checks, Handler, Policy, Route
 from apiserver.enrolment import joining
+from apiserver.reviews.registry import REVIEWERS
 from apiserver.strategies.registry import STRATEGIES, Strategies, strategy_of
 from apiserver.subresources.registry import parameters_of, refused_of, subresources_of
 from apiserver.uses import custom
@@ -32,6 +33,7 @@ from cubernetes.host.web import routes as http
 ASKED: Mapping[type[Object], Mapping[str, Handler]] = {
     COMPONENTS: components.HANDLERS,
     **uses.HANDLERS,
+    **REVIEWERS,
 }
 
 

@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from apiserver.about.audit import STRANGERS
-from apiserver.backend import KubeletLogs, Signer
+from apiserver.backend import KubeletLogs, Signer, TokenKeys
+from apiserver.enrolment.accountkeys import AccountKeys
 from apiserver.enrolment.signer import Authority
 from apiserver.http.app import App
 from apiserver.http.kubelets import HttpsKubelets
@@ -38,7 +39,13 @@ async def run(settings: Settings, env: Env) -> None:
         mark = RevisionMark(state, env.clock, env.blocking)
         samples = await stack.enter_async_context(metric_source(settings.metrics_url))
         server = ApiServer(
-            store, env, settings, logs=logs, signer=authority(settings, env), samples=samples
+            store,
+            env,
+            settings,
+            logs=logs,
+            signer=authority(settings, env),
+            samples=samples,
+            accounts=account_keys(settings),
         )
         app = App(server, settings)
         # Listening comes first: until the store is loaded the answer is «starting», not silence.
@@ -88,6 +95,11 @@ async def opened(settings: Settings, env: Env) -> Store:
             failure_count += 1
             log.warning("etcd does not answer", trouble=trouble, failure_count=failure_count)
             await env.clock.sleep(backoff_s(failure_count, base_s=0.05, limit_s=2.0))
+
+
+def account_keys(settings: Settings) -> TokenKeys | None:
+    """Return the key for tokens of service accounts, where this server has it."""
+    return AccountKeys(Path(settings.account_key).read_bytes()) if settings.account_key else None
 
 
 def authority(settings: Settings, env: Env) -> Signer | None:

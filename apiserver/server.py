@@ -16,6 +16,7 @@ from apiserver.about import requestids
 from apiserver.about.audit import Audit, AuditRecord
 from apiserver.about.counts import Counts
 from apiserver.about.health import check_loaded
+from apiserver.auth.accounts import is_account
 from apiserver.auth.authorize import (
     Attempt,
     may,
@@ -23,7 +24,7 @@ from apiserver.auth.authorize import (
     needs_object,
     reader_of,
 )
-from apiserver.backend import Backend, KubeletLogs, Signer
+from apiserver.backend import Backend, KubeletLogs, Signer, TokenKeys
 from apiserver.call import Call, Policy, Trace
 from apiserver.enrolment.authenticate import Authenticator
 from apiserver.enrolment.membership import check_member
@@ -91,6 +92,7 @@ class ApiServer:
         logs: KubeletLogs | None = None,
         signer: Signer | None = None,
         samples: SampleStore | None = None,
+        accounts: TokenKeys | None = None,
         kinds: Kinds = KINDS,
     ) -> None:
         limits = settings.limits
@@ -123,6 +125,7 @@ class ApiServer:
             logs,
             signer,
             samples,
+            accounts,
         )
         self._request_ids = requestids.RequestIds(env.rng.uuid())
         self._routes = Routes(table(kinds))
@@ -262,6 +265,9 @@ class ApiServer:
         check_loaded(self.backend)
         identity = await self._identified(request)
         record.user = identity.user
+        if is_account(identity):
+            # Known from here on: its turns are those of a user, not of a stranger's address.
+            request = replace(request, identity=identity)
         refuse_impersonation(request)
         await check_member(self.backend, identity)
         call = Call(request, route, identity, namespace, name, record.trace)

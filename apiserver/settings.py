@@ -60,6 +60,12 @@ class Settings(SettingsBase, frozen=True, kw_only=True):
     client_ca: str = ""
     # The key by which certificates of joining nodes are signed.
     client_ca_key: str = ""
+    # The key that signs tokens of service accounts; without one pods are given none.
+    account_key: str = ""
+    # Who tokens say has signed them, and for whom they are unless somebody else is asked for.
+    account_issuer: str = "https://kubernetes.default.svc.cluster.local"
+    # How long a token lives at most, whatever is asked for.
+    account_token_s_max: int = 365 * 24 * 3600
     # The certificate with which this server asks kubelets for logs, and the CA of theirs.
     kubelet_cert: str = ""
     kubelet_key: str = ""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from ipaddress import IPv4Network
 
+from controllers.accounts import Accounts
 from controllers.autoscaling.bands import AutoScalers
 from controllers.autoscaling.hpa import HorizontalPodAutoscalers
 from controllers.cleanup.events import OldEvents
@@ -59,6 +60,7 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: Budgets(),
     lambda settings: Rebalance(settings.rebalance_steady_s),
     lambda _: Quotas(),
+    lambda settings: Accounts(settings.root_ca),
     lambda _: HorizontalPodAutoscalers(),
     lambda _: AutoScalers(),
     lambda _: Jobs(),

@@ -1,5 +1,9 @@
 """The controllers of one cluster: the leader runs them all, in the loop of cubernetes.reconcile."""
 
+from pathlib import Path
+
+import msgspec
+
 from controllers.registry import CONTROLLERS
 from controllers.settings import ControllersSettings
 from cubernetes.client.connect import connect
@@ -12,6 +16,10 @@ from cubernetes.reconcile.tsdbsource import metric_source
 
 async def run(settings: ControllersSettings, env: Env, client: Client | None = None) -> None:
     """Keep the cluster as it is wanted, until cancelled."""
+    if client is None and not settings.root_ca:
+        read = Path(settings.client.ca).read_text
+        root_ca = await env.blocking.run(("controllers", "ca"), read)
+        settings = msgspec.structs.replace(settings, root_ca=root_ca)
     own = client or connect(settings.client, env, "controllers")
 
     async def work(leading: Client) -> None:

@@ -35,5 +35,7 @@ class ControllersSettings(Settings, frozen=True, kw_only=True):
     # Where a store with Prometheus' API answers planners that ask for metrics, such as
     # http://127.0.0.1:9090; empty: they get none, and hold.
     metrics_url: str = ""
+    # By what pods know the API server, PEM; empty is what the client's `ca` names.
+    root_ca: str = ""
     # /metrics and /livez on the loopback; 0 serves none.
     metrics_port: int = 0

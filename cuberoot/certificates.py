@@ -12,6 +12,7 @@ from cuberoot.host.journal import Journal
 from cuberoot.layout import pair
 from cuberoot.pki import Signed
 from cuberoot.program import (
+    ACCOUNTS,
     CLUSTER,
     ETCD,
     FRONT,
@@ -28,6 +29,7 @@ AUTHORITIES: dict[Authority, str] = {
     CLUSTER: "cubernetes-ca",
     ETCD: "cubernetes-etcd-ca",
     FRONT: "cubernetes-front-ca",
+    ACCOUNTS: "cubernetes-service-accounts",
 }
 
 

@@ -12,11 +12,13 @@ from cuberoot.cluster import Cluster, NetworkKind
 from cuberoot.layout import Pair, pair
 
 type Place = Literal["control-plane", "every-node"]
-type Authority = Literal["cluster-ca", "etcd-ca", "front-ca"]
+type Authority = Literal["cluster-ca", "etcd-ca", "front-ca", "service-accounts"]
 
 CLUSTER: Authority = "cluster-ca"
 ETCD: Authority = "etcd-ca"
 FRONT: Authority = "front-ca"
+# Its key signs tokens of service accounts, no certificate.
+ACCOUNTS: Authority = "service-accounts"
 
 
 class Identity(NamedTuple):

@@ -223,6 +223,7 @@ class Kubelet:
         self._pods.on_change(self._on_pod)
         self._nodes.on_change(self._on_node)
         self._objects.on_news(self._workers.take_news)
+        self._objects.tokens.on_renewed(self._workers.take_token)
         try:
             async with asyncio.TaskGroup() as group:
                 for name, work in self._loops():
@@ -239,6 +240,7 @@ class Kubelet:
             ("services informer", self._objects.services.run),
             ("kept services", self._objects.keep_saved),
             ("objects of volumes", self._objects.follow),
+            ("tokens", self._objects.tokens.run),
             ("local volumes", self._local_volumes.run),
             ("events", self._recorder.run),
             ("node", self._heartbeat.keep_node),

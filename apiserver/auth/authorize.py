@@ -113,6 +113,9 @@ ROLES: dict[str, tuple[Rule, ...]] = {
                 "endpointslices",
                 "persistentvolumes",
                 "persistentvolumeclaims",
+                # What every namespace has for its pods.
+                "serviceaccounts",
+                "configmaps",
                 "leases",
                 "events",
             ),

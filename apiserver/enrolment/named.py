@@ -1,4 +1,4 @@
-"""Which ConfigMaps and Secrets are named for whom: these may be read there, and no other.
+"""Which ConfigMaps, Secrets and accounts are named for whom: these serve there, and no other.
 
 A kubelet may read what the pods of its node name, a gateway the certificates that Ingresses and
 RoutePolicies name. All of these are followed as a watch does, by a place in their changes, so that
@@ -14,6 +14,7 @@ from apiserver.state.items import Item
 from apiserver.state.watchcache import FellBehind, KindCache
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.references import Named, named_by
+from cubernetes.api.core.serviceaccount import DEFAULT
 from cubernetes.api.cubernetes.routepolicy import RoutePolicy
 from cubernetes.api.meta import Object
 from cubernetes.api.networking.ingress import Ingress
@@ -35,8 +36,9 @@ def edges_of(one: Object) -> frozenset[Edge]:
     namespace = one.metadata.namespace
     match one:
         case Pod() if one.spec.node_name and not is_finished(one):
-            node = one.spec.node_name
-            return frozenset(Edge(node, namespace, each) for each in named_by(one.spec))
+            node, account = one.spec.node_name, one.spec.service_account_name or DEFAULT
+            named = (*named_by(one.spec), Named("ServiceAccount", account))
+            return frozenset(Edge(node, namespace, each) for each in named)
         case Ingress():
             secrets = (each.secret_name for each in one.spec.tls if each.secret_name)
             return frozenset(Edge(GATEWAYS, namespace, Named("Secret", name)) for name in secrets)

@@ -5,6 +5,7 @@ from typing import cast
 
 from apiserver.auth.authorize import CHANGE, Attempt, acting_node
 from apiserver.state.items import Seen
+from apiserver.strategies.admission.accounts import with_account
 from apiserver.strategies.admission.limits import within_limits
 from apiserver.strategies.priorities import with_priority
 from apiserver.strategies.strategy import Cluster, Strategy
@@ -14,6 +15,7 @@ from cubernetes.api.core.node import Node, is_given_by
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.qos import qos_of
 from cubernetes.api.core.podstatus import PodStatus
+from cubernetes.api.core.serviceaccount import DEFAULT, ServiceAccount
 from cubernetes.api.errors import Forbidden, Problem
 from cubernetes.api.meta import replaced
 from cubernetes.api.scheduling.priorityclass import PriorityClass, default_of
@@ -35,6 +37,16 @@ def _default(cluster: Cluster) -> PriorityClass | None:
     return default_of(cast(Iterable[PriorityClass], cluster.objects(PriorityClass)))
 
 
+async def _with_account(cluster: Cluster, new: Pod) -> Pod:
+    """Write into a pod whose it is; its account may be younger than memory."""
+    name, namespace = new.spec.service_account_name or DEFAULT, new.metadata.namespace
+    account = cluster.find(ServiceAccount, name, namespace)
+    if account is None and name != DEFAULT:
+        await cluster.caught_up()
+        account = cluster.find(ServiceAccount, name, namespace)
+    return with_account(new, account, cluster.fraction())
+
+
 class Pods(Strategy[Pod]):
     """A binding sets the node of a pod, once; that node's kubelet reports on it."""
 
@@ -46,7 +58,7 @@ class Pods(Strategy[Pod]):
         return replaced(new, status=PodStatus(qos_class=qos_of(new.spec), conditions=conditions))
 
     async def allocated(self, cluster: Cluster, new: Pod, taken: Mapping[str, str]) -> Pod:  # noqa: ARG002
-        """Write into a pod what its PriorityClass says, and the LimitRanges of its namespace.
+        """Write into a pod its account, what its class says, and its namespace's LimitRanges.
 
         A class may be younger than memory.
         """
@@ -56,7 +68,9 @@ class Pods(Strategy[Pod]):
             await cluster.caught_up()
             found = cluster.find(PriorityClass, name)
         ranges = cluster.within(LimitRange, new.metadata.namespace)
-        return within_limits(with_priority(new, found), cast(Sequence[LimitRange], list(ranges)))
+        prior = with_priority(new, found)
+        mine = await _with_account(cluster, prior) if cluster.settings.account_key else prior
+        return within_limits(mine, cast(Sequence[LimitRange], list(ranges)))
 
     def update_problems(self, old: Pod, new: Pod) -> Iterator[Problem]:
         if old.spec.node_name != new.spec.node_name:

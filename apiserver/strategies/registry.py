@@ -5,6 +5,7 @@ from typing import Any
 
 from apiserver.auth.authorize import acting_gateway, acting_node
 from apiserver.state.preconditions import Precondition
+from apiserver.strategies.account import ServiceAccounts
 from apiserver.strategies.event import Events
 from apiserver.strategies.jobs.gpujob import GpuJobs, GpuSites
 from apiserver.strategies.jobs.job import Jobs
@@ -26,6 +27,7 @@ from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
+from cubernetes.api.core.serviceaccount import ServiceAccount
 from cubernetes.api.gpu.gpujob import GpuJob
 from cubernetes.api.gpu.gpusite import GpuSite
 from cubernetes.api.meta import Object
@@ -42,6 +44,7 @@ STRATEGIES: Strategies = {
     Service: Services(),
     ConfigMap: Named(),
     Secret: Named(),
+    ServiceAccount: ServiceAccounts(),
     Event: Events(),
     Lease: Leases(),
     Job: Jobs(),

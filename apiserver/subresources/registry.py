@@ -10,12 +10,13 @@ from apiserver.subresources.pods import BINDING, LOG
 from apiserver.subresources.scale import SCALE
 from apiserver.subresources.status import STATUS
 from apiserver.subresources.subresource import Method, Subresource
+from apiserver.subresources.tokens import TOKEN
 from apiserver.wire import parameters
 from apiserver.wire.parameters import Parameter
 from cubernetes.api.resource import Resource
 
 SUBRESOURCES: tuple[Subresource, ...] = (
-    STATUS, SCALE, BINDING, EVICTION, LOG, EXEC, ATTACH, PORT_FORWARD, FINALIZE, HISTORY,
+    STATUS, SCALE, BINDING, EVICTION, LOG, EXEC, ATTACH, PORT_FORWARD, FINALIZE, HISTORY, TOKEN,
 )  # fmt: skip
 _BY_NAME: Mapping[str, Subresource] = {one.name: one for one in SUBRESOURCES}
 

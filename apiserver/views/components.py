@@ -7,7 +7,7 @@ when somebody asks, so that there is nothing to watch and nothing to keep.
 from collections.abc import Callable, Iterator
 
 from apiserver.auth.authorize import CONTROLLERS, SCHEDULER
-from cubernetes.api.core.componentstatus import ComponentCondition, ComponentStatus
+from cubernetes.api.core.views.componentstatus import ComponentCondition, ComponentStatus
 from cubernetes.api.meta import ObjectMeta
 
 KIND = ComponentStatus

@@ -10,13 +10,13 @@ from typing import ClassVar
 
 from apiserver.state.items import Item
 from apiserver.state.view import Place, Sight
-from cubernetes.api.core.endpoints import (
+from cubernetes.api.core.service import Service
+from cubernetes.api.core.views.endpoints import (
     EndpointAddress,
     EndpointPort,
     Endpoints,
     EndpointSubset,
 )
-from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import Endpoint, EndpointSlice
 from cubernetes.api.meta import Object, ObjectMeta
 

@@ -113,9 +113,11 @@ SecretVolumeSource 1=secretName 2=items:[KeyToPath] 3=defaultMode:int? 4=optiona
 KeyToPath 1=key 2=path 3=mode:int?
 DownwardAPIVolumeSource 1=items:[DownwardAPIVolumeFile] 2=defaultMode:int?
 DownwardAPIVolumeFile 1=path 2=fieldRef:ObjectFieldSelector 3=resourceFieldRef:- 4=mode:int?
+ServiceAccountTokenProjection 1=audience 2=expirationSeconds:int? 3=path
 ProjectedVolumeSource 1=sources:[VolumeProjection] 2=defaultMode:int?
 VolumeProjection 1=secret:SecretProjection 2=downwardAPI:DownwardAPIProjection
-  3=configMap:ConfigMapProjection 4=serviceAccountToken:- 5=clusterTrustBundle:-
+  3=configMap:ConfigMapProjection 4=serviceAccountToken:ServiceAccountTokenProjection
+  5=clusterTrustBundle:-
 SecretProjection 1=localObjectReference:LocalObjectReference^ 2=items:[KeyToPath] 4=optional:bool?
 ConfigMapProjection 1=localObjectReference:LocalObjectReference^ 2=items:[KeyToPath]
   4=optional:bool?
@@ -277,6 +279,16 @@ LimitRange 1=metadata:ObjectMeta 2=spec:LimitRangeSpec
 LimitRangeSpec 1=limits:[LimitRangeItem]
 LimitRangeItem 1=type 2=max:{quantity} 3=min:{quantity} 4=default:{quantity}
   5=defaultRequest:{quantity} 6=maxLimitRequestRatio:{quantity}
+ServiceAccount 1=metadata:ObjectMeta 2=secrets:[ObjectReference] 3=imagePullSecrets:[-]
+  4=automountServiceAccountToken:bool?
+TokenRequest 1=metadata:ObjectMeta 2=spec:TokenRequestSpec 3=status:TokenRequestStatus
+TokenRequestSpec 1=audiences:[] 3=boundObjectRef:BoundObjectReference 4=expirationSeconds:int?
+TokenRequestStatus 1=token 2=expirationTimestamp:time
+BoundObjectReference 1=kind 2=apiVersion 3=name 4=uid
+TokenReview 1=metadata:ObjectMeta 2=spec:TokenReviewSpec 3=status:TokenReviewStatus
+TokenReviewSpec 1=token 2=audiences:[]
+TokenReviewStatus 1=authenticated:bool 2=user:UserInfo 3=error 4=audiences:[]
+UserInfo 1=username 2=uid 3=groups:[] 4=extra:-
 Secret 1=metadata:ObjectMeta 2=data:{bytes} 3=type 4=stringData:{} 5=immutable:bool?
 Ingress 1=metadata:ObjectMeta 2=spec:IngressSpec 3=status:IngressStatus
 IngressSpec 1=defaultBackend:IngressBackend 2=tls:[IngressTLS] 3=rules:[IngressRule]

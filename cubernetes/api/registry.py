@@ -20,6 +20,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.resourcequota import ResourceQuota
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
+from cubernetes.api.core.serviceaccount import ServiceAccount
 from cubernetes.api.cubernetes.autoscaler import AutoScaler
 from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.cubernetes.routepolicy import RoutePolicy
@@ -61,6 +62,7 @@ KINDS = Kinds(
     Lease,
     ConfigMap,
     Secret,
+    ServiceAccount,
     ResourceQuota,
     LimitRange,
     Ingress,

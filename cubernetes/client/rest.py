@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
+from cubernetes.api.bodies.accounts import TokenRequest
 from cubernetes.api.bodies.envelopes import (
     FENCE_HEADER,
     Binding,
@@ -24,6 +25,7 @@ from cubernetes.api.bodies.envelopes import (
 from cubernetes.api.coding import codec
 from cubernetes.api.core.event import ObjectReference
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.serviceaccount import ServiceAccount
 from cubernetes.api.errors import ApiError, Conflict, NotFound
 from cubernetes.api.meta import Model, Object, ObjectMeta
 from cubernetes.client.call import Caller, Settle
@@ -299,6 +301,12 @@ class Client:
         eviction = Eviction(metadata=meta, delete_options=options)
         path = path_of(Pod.resource, namespace, name, "eviction")
         await self._caller.call(self._request("POST", path, body=codec.encode(eviction)))
+
+    async def token(self, account: str, namespace: str, asked: TokenRequest) -> TokenRequest:
+        """Ask for a token of a service account."""
+        path = path_of(ServiceAccount.resource, namespace, account, "token")
+        request = self._request("POST", path, body=codec.encode(asked))
+        return _read(TokenRequest, await self._caller.call(request))
 
     async def scale(
         self, kind: type[Object], name: str, namespace: str, replicas: int | None = None

@@ -34,6 +34,8 @@ def settings(site: Site) -> ApiServerSettings:
         key=str(serving.key),
         client_ca=ca,
         client_ca_key=str(layout.CLUSTER_CA.key),
+        account_key=str(layout.SERVICE_ACCOUNTS.key),
+        account_issuer=f"https://kubernetes.default.svc.{cluster.cluster_domain}",
         kubelet_cert=str(logs.cert),
         kubelet_key=str(logs.key),
         kubelet_ca=ca,

@@ -72,6 +72,7 @@ def pod_for(job: GpuJob, site: GpuSite, key: str, image: str, cube: Mapping[str,
     return Pod(
         metadata=_meta(job, key, {SITE_LABEL: site.metadata.name}),
         spec=PodSpec(
+            automount_service_account_token=False,
             containers=(_container(job, site, image),),
             volumes=tuple(volumes),
             restart_policy="Never",

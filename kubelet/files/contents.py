@@ -22,6 +22,7 @@ from cubernetes.api.core.podspec.volumes.volume import (
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import Object
 from kubelet.objects.origins import NOTHING, field_of
+from kubelet.objects.tokenwishes import Tokens, Wish
 
 GROUP_READS = 0o440
 TOLD_MAX = 3  # reasons in one message
@@ -35,11 +36,15 @@ class Content:
 
     objects: what exists of the ConfigMaps and Secrets that the pod's volumes name.
     unknown: those of which nothing is known yet; what was written before goes on.
+    tokens: those of the pod's service account.
+    untold: why tokens are missing; what was written before goes on.
     now: when this was so; versions of a volume's files are named by it.
     """
 
     objects: Mapping[Named, Object] = field(default_factory=dict)
     unknown: frozenset[Named] = frozenset()
+    tokens: Tokens = field(default_factory=dict, repr=False)
+    untold: str = ""
     now: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -96,7 +101,7 @@ def mark_of(pod: Pod, content: Content) -> tuple[object, ...] | None:
     volumes = [one for one in pod.spec.volumes if is_made_from_objects(one)]
     if not volumes:
         return ()
-    if content.unknown:
+    if content.unknown or content.untold:
         return None
     versions = tuple(
         (named, one.metadata.uid, one.metadata.resource_version)
@@ -105,7 +110,7 @@ def mark_of(pod: Pod, content: Content) -> tuple[object, ...] | None:
     is_about_itself = any(one.downward_api for each in volumes for one in sources_of(each))
     meta = pod.metadata
     own = (sorted(meta.labels.items()), sorted(meta.annotations.items())) if is_about_itself else ()
-    return (versions, *own)
+    return (versions, *sorted(content.tokens.items()), *own)
 
 
 def is_made_from(pod: Pod, namespace: str, named: Named) -> bool:
@@ -119,6 +124,12 @@ def _files_from(
 ) -> Iterator[tuple[str, File]]:
     if source.downward_api is not None:
         yield from _fields(pod, source.downward_api, mode)
+    if (wanted := source.service_account_token) is not None:
+        wish = Wish(wanted.audience, wanted.expiration_seconds)
+        if wish in content.tokens:
+            yield wanted.path, File(content.tokens[wish].encode(), mode)
+        else:
+            reasons.append(content.untold or "its token is not there")
     for kind, projected in (("ConfigMap", source.config_map), ("Secret", source.secret)):
         if projected is not None:
             one = content.objects.get(Named(kind, projected.name))

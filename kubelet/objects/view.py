@@ -19,6 +19,7 @@ from kubelet.objects.followed import FollowedObjects
 from kubelet.objects.origins import CONFIG_ERROR, Origins
 from kubelet.objects.reader import Reader
 from kubelet.objects.services import API_NAME, API_NAMESPACE, service_variables
+from kubelet.objects.tokens import PodTokens
 from kubelet.runtime.driver import RuntimeTrouble
 
 log = Log(__name__)
@@ -36,6 +37,7 @@ class PodObjects:
         self._env, self._checkpoint = env, checkpoint
         self._reader = Reader(client)
         self._followed = FollowedObjects(client, env)
+        self.tokens = PodTokens(client, env)
         self.follow, self.on_news = self._followed.run, self._followed.on_news
         self.services = Informer(client, Service, env)
         self.services.on_change(self._on_service)
@@ -50,6 +52,7 @@ class PodObjects:
         here = list(pods)
         self._reader.keep(here)
         self._followed.want(here)
+        self.tokens.want(here)
         self._namespaces = frozenset(one.metadata.namespace for one in here)
         self._unsaved.set()
 

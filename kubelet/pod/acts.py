@@ -100,7 +100,8 @@ class Acts:
     async def prepare_volumes(self, pod: Pod) -> Mapping[str, str]:
         """Make the pod's volumes what they are to be now; return their paths by name."""
         objects, unknown = await self._parts.objects.of_volumes(pod)
-        content = Content(objects, unknown, self._parts.env.clock.now())
+        tokens, untold = await self._parts.objects.tokens.known(pod)
+        content = Content(objects, unknown, tokens, untold, self._parts.env.clock.now())
         claimed = await self._parts.claims.claimed(pod)
         paths = await self._parts.volumes.prepare(pod, content, claimed)
         self._written_mark = mark_of(pod, content)
@@ -128,7 +129,9 @@ class Acts:
 
     def has_new_content(self, pod: Pod) -> bool:
         """Whether files of the pod's volumes are to be others than those this life has written."""
-        mark = mark_of(pod, Content(*self._parts.objects.of_volumes_now(pod)))
+        objects = self._parts.objects
+        content = Content(*objects.of_volumes_now(pod), *objects.tokens.known_now(pod))
+        mark = mark_of(pod, content)
         return mark is not None and mark not in (self._written_mark, ())
 
     async def _message_file(self, message: Message) -> str:

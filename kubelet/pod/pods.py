@@ -72,6 +72,11 @@ class PodWorkers:
             if is_made_from(pod, namespace, named):
                 self._workers[pod.metadata.uid].take_news()
 
+    def take_token(self, pod_uid: str) -> None:
+        """A pod has another token: its files are to be written."""
+        if (worker := self._workers.get(pod_uid)) is not None:
+            worker.take_news()
+
     def wake_all(self) -> None:
         for pod in self.pods:
             self.wake(pod.metadata.uid)

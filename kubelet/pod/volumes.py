@@ -10,7 +10,6 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -20,6 +19,7 @@ from cubernetes.api.core.podspec.references import named_in_volume
 from cubernetes.api.core.podspec.volumes.volume import (
     HostPath,
     Volume,
+    has_token,
     is_kept_in_memory,
     is_made_from_objects,
 )
@@ -141,7 +141,7 @@ class DiskVolumes:
             else:
                 paths[one.name] = await self._path(uid, one, group)
         for name, wanted in files.items():
-            await self._write(pod.metadata.uid, name, wanted, content.now)
+            await self._write(pod.metadata.uid, name, wanted, content)
         return paths
 
     async def bind(self, part: Part) -> str:
@@ -255,16 +255,17 @@ class DiskVolumes:
         return str(path)
 
     async def _write(
-        self, pod_uid: str, name: str, wanted: Mapping[str, File] | None, now: datetime
+        self, pod_uid: str, name: str, wanted: Mapping[str, File] | None, content: Content
     ) -> None:
         """Write the files of a volume; None: they are not known, and those of before go on."""
         folder, key = self._root / pod_uid / name, ("volume", f"{pod_uid}/{name}")
         run = partial(self._blocking.run, key, deadline_s=self._deadline_s)
         try:
             if wanted is not None:
-                await run(partial(write, folder, wanted, now))
+                await run(partial(write, folder, wanted, content.now))
             elif not await run(partial(is_written, folder)):
-                raise VolumeTrouble(f"volume {name}: what it is made from has not been read yet")
+                why = content.untold or "what it is made from has not been read yet"
+                raise VolumeTrouble(f"volume {name}: {why}")
         except OSError as error:
             raise VolumeTrouble(f"volume {name}: {folder}: {said(error)}") from error
 
@@ -301,7 +302,8 @@ def files_by_volume(pod: Pod, content: Content) -> Mapping[str, Mapping[str, Fil
     for volume in pod.spec.volumes:
         if not is_made_from_objects(volume):
             continue
-        if named_in_volume(volume) & content.unknown:
+        is_untold = bool(content.untold) and has_token(volume)
+        if is_untold or named_in_volume(volume) & content.unknown:
             found[volume.name] = None
             continue
         try:

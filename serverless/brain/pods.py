@@ -56,6 +56,7 @@ def pod_for(name: str, size: SizeClass, function: FunctionKey | None, image: str
     return Pod(
         metadata=ObjectMeta(name=name, namespace=INSTANCES_NAMESPACE, labels=labels),
         spec=PodSpec(
+            automount_service_account_token=False,
             containers=(container,),
             volumes=(
                 Volume(

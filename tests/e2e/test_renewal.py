@@ -16,7 +16,7 @@ from tests.e2e.test_serving import containers_of, created, removed
 
 pytestmark = [pytest.mark.lab]
 
-AUTHORITIES = {"cluster-ca", "etcd-ca", "front-ca"}
+AUTHORITIES = {"cluster-ca", "etcd-ca", "front-ca", "service-accounts"}
 CERTIFICATES = {
     "n1": {
         "etcd", "apiserver-etcd", "apiserver", "apiserver-kubelet", "scheduler", "controllers",

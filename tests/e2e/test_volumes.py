@@ -3,6 +3,7 @@
 import pytest
 
 from cubernetes.api.core.configmap import ConfigMap
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.rest import Client
@@ -86,6 +87,37 @@ async def test_files_of_a_running_pod_follow_what_they_are_made_from(
     await removed_namespace(client, "zoo")
     ended = await cluster.run(one.spec.node_name, ["cat", "/proc/mounts"])
     assert kept not in ended.stdout
+
+
+async def test_a_pod_finds_who_it_is_and_the_api_server_knows_it(
+    client: Client, cluster: Cluster
+) -> None:
+    await made_namespace(client, "zoo")
+    folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+    script = f"cat {folder}/namespace; echo; wc -l {folder}/token {folder}/ca.crt; env; {SLEEP}"
+    await client.create(pod("asks", [shell(script)]))
+    one = await until_phase(client, "asks", "Running")
+
+    async def has_told() -> bool:
+        return "KUBERNETES_SERVICE_PORT" in await logs(client, "asks")
+
+    await until("the container has told what it finds", has_told)
+    told = dict(line.split("=", 1) for line in (await logs(client, "asks")).split() if "=" in line)
+    assert (await logs(client, "asks")).startswith("zoo\n")
+    server = f"https://{told['KUBERNETES_SERVICE_HOST']}:{told['KUBERNETES_SERVICE_PORT']}"
+    kept = f"/var/lib/cubernetes/kubelet/volumes/{one.metadata.uid}/{one.spec.volumes[-1].name}"
+    ask = 'curl -s -w "%{http_code}" --cacert $0/ca.crt -H "Authorization: Bearer $(cat $0/token)"'
+
+    async def answer(path: str) -> str:
+        asked = ["sh", "-c", f"{ask} {server}{path}", kept]
+        return (await cluster.run(one.spec.node_name, asked)).stdout
+
+    assert (await answer("/apis")).endswith("200")
+    refused = await answer("/api/v1/namespaces/zoo/secrets")
+    assert 'User \\"system:serviceaccount:zoo:default\\" cannot list' in refused
+    await client.delete(Pod, "asks", "zoo", grace_s=0)
+    await removed_namespace(client, "zoo")
+    assert (await cluster.run(one.spec.node_name, ["ls", kept], check=False)).stdout == ""
 
 
 async def test_a_careful_pod_runs_as_it_says_and_one_that_would_be_root_does_not(

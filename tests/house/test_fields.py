@@ -14,6 +14,7 @@ import pytest
 from msgspec import inspect
 
 from apiserver.about.openapi.docstrings import told_by
+from cubernetes.api.bodies.accounts import TokenRequest
 from cubernetes.api.bodies.envelopes import Binding, DeleteOptions, Eviction, Scale
 from cubernetes.api.bodies.joining import JoinRequest, TokenWish
 from cubernetes.api.coding.schema import type_of
@@ -23,7 +24,15 @@ from tests.house.sources import none, sources
 
 TABLE = Path(__file__).parent / "fields.toml"
 # Bodies that clients send beside objects.
-BODIES: tuple[type, ...] = (DeleteOptions, Binding, Eviction, Scale, JoinRequest, TokenWish)
+BODIES: tuple[type, ...] = (
+    DeleteOptions,
+    Binding,
+    Eviction,
+    Scale,
+    JoinRequest,
+    TokenWish,
+    TokenRequest,
+)
 ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 # Why a field may do without a test, and what its line in the docstring must then say.
 REASONS = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from apiserver.backend import KubeletLogs, Signer
+from apiserver.backend import KubeletLogs, Signer, TokenKeys
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
@@ -165,6 +165,7 @@ async def a_world(
     logs: KubeletLogs | None = None,
     signer: Signer | None = None,
     samples: SampleStore | None = None,
+    accounts: TokenKeys | None = None,
 ) -> AsyncIterator[World]:
     clock = StillClock()
     env = Env(clock=clock, rng=SeededRng("api"))
@@ -173,7 +174,9 @@ async def a_world(
     chosen = Settings(
         limits=limits or Limits(), advertise_addresses=("10.0.0.1",), **(settings or {})
     )
-    server = ApiServer(store, env, chosen, logs=logs, signer=signer, samples=samples)
+    server = ApiServer(
+        store, env, chosen, logs=logs, signer=signer, samples=samples, accounts=accounts
+    )
     await server.start()
     try:
         yield World(server, store, clock)

@@ -101,6 +101,7 @@ def _names(spec: PodSpec, field: str) -> Iterator[Problem]:
     for part, text in (
         ("nodeName", spec.node_name),
         ("priorityClassName", spec.priority_class_name),
+        ("serviceAccountName", spec.service_account_name),
     ):
         if text and not names.is_subdomain(text):
             yield Problem(f"{field}.{part}", names.SUBDOMAIN_RULE)

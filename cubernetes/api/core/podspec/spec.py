@@ -56,6 +56,11 @@ class PodSpec(Model):
         be set or made less in a pod that lives.
     readiness_gates: conditions that others write and without which it is not ready.
     host_aliases: more entries of its containers' /etc/hosts.
+    service_account_name: the account that its programs are before the API server; empty is
+        `default`.
+    service_account: Nothing but `serviceAccountName`, by its older name.
+    automount_service_account_token: whether its containers find a token of the account at
+        /var/run/secrets/kubernetes.io/serviceaccount; left out, as the account says.
     host_network: it has the node's network, addresses and host name, and no network of its own;
         its ports are the node's.
     host_pid: its containers see the processes of the node.
@@ -88,6 +93,9 @@ class PodSpec(Model):
     active_deadline_seconds: Seconds | None = None
     readiness_gates: Annotated[tuple[PodReadinessGate, ...], msgspec.Meta(max_length=64)] = ()
     host_aliases: Annotated[tuple[HostAlias, ...], msgspec.Meta(max_length=64)] = ()
+    service_account_name: str = ""
+    service_account: str = ""
+    automount_service_account_token: bool | None = None
     host_network: bool = False
     host_pid: bool = wire("hostPID", False)
     host_ipc: bool = wire("hostIPC", False)
@@ -113,8 +121,11 @@ class PodSpec(Model):
 def defaulted_spec(spec: PodSpec) -> PodSpec:
     """Fill in what Kubernetes fills in: pull policies, what probes leave open, host ports."""
     is_shared = spec.host_network
+    account = spec.service_account_name or spec.service_account
     return replaced(
         spec,
+        service_account_name=account,
+        service_account=account,
         containers=tuple(_defaulted(one, is_shared) for one in spec.containers),
         init_containers=tuple(_defaulted(one, is_shared) for one in spec.init_containers),
     )

@@ -361,8 +361,8 @@ def test_a_volume_that_cannot_be_is_refused_by_its_field(
         ({"configMap": {"name": "c", "defaultMode": 512}}, "spec.volumes[0].configMap.defaultMode"),
         ({"secret": {"secretName": "s", "defaultMode": -1}}, "spec.volumes[0].secret.defaultMode"),
         (
-            {"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}},
-            "spec.volumes[0].projected.sources[0].serviceAccountToken",
+            {"projected": {"sources": [{"clusterTrustBundle": {"path": "ca"}}]}},
+            "spec.volumes[0].projected.sources[0].clusterTrustBundle",
         ),
     ],
 )

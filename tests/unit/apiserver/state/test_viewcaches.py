@@ -13,8 +13,8 @@ from apiserver.state.viewcaches import Views
 from apiserver.state.watchcache import KindCache
 from apiserver.views.endpoints import EVENTS_MAX, EndpointsView
 from cubernetes.api.core.configmap import ConfigMap
-from cubernetes.api.core.endpoints import Endpoints
 from cubernetes.api.core.service import Service, ServiceSpec
+from cubernetes.api.core.views.endpoints import Endpoints
 from cubernetes.api.discovery.endpointslice import Endpoint, EndpointSlice
 from cubernetes.api.meta import Object, ObjectMeta
 

@@ -7,10 +7,13 @@ from cubernetes.api import names
 from cubernetes.api.core.podspec.container import VolumeMount
 from cubernetes.api.core.podspec.envrules import field_problems
 from cubernetes.api.core.podspec.volumes.volume import (
+    LIFE_S_MAX,
+    LIFE_S_MIN,
     DownwardFile,
     EmptyDir,
     KeyToPath,
     ProjectedVolume,
+    ServiceAccountTokenProjection,
     Volume,
     VolumeProjection,
     sources_of,
@@ -115,11 +118,21 @@ def _projection_problems(source: VolumeProjection, field: str) -> Iterator[Probl
         "configMap": source.config_map,
         "secret": source.secret,
         "downwardAPI": source.downward_api,
+        "serviceAccountToken": source.service_account_token,
     }
     found = [part for part, one in parts.items() if one is not None]
     yield from _count_problems(found, parts, field)
+    if source.service_account_token is not None:
+        yield from _token_problems(source.service_account_token, f"{field}.serviceAccountToken")
     if len(found) == 1:
         yield from _source_problems(source, f"{field}.{found[0]}", "name")
+
+
+def _token_problems(source: ServiceAccountTokenProjection, field: str) -> Iterator[Problem]:
+    if not LIFE_S_MIN <= source.expiration_seconds <= LIFE_S_MAX:
+        bounds = f"must be from {LIFE_S_MIN} (10 minutes) to {LIFE_S_MAX} seconds"
+        yield Problem(f"{field}.expirationSeconds", bounds)
+    yield from _path_problems(source.path, f"{field}.path")
 
 
 def _count_problems(found: Sequence[str], parts: Iterable[str], field: str) -> Iterator[Problem]:
@@ -169,10 +182,15 @@ def _conflicts(sources: Iterable[VolumeProjection], field: str) -> Iterator[Prob
     """Yield each path that two sources name, as far as it is known before they are read."""
     seen: set[str] = set()
     for source in sources:
-        made = source.config_map or source.secret or source.downward_api
-        for item in made.items if made is not None else ():
-            path = normpath(item.path)
+        for path in _paths_of(source):
             if path in seen:
                 message = f"conflicting duplicate paths: {path[:255]!r}"
                 yield Problem(field, message, "FieldValueDuplicate")
             seen.add(path)
+
+
+def _paths_of(source: VolumeProjection) -> list[str]:
+    if source.service_account_token is not None:
+        return [normpath(source.service_account_token.path)]
+    made = source.config_map or source.secret or source.downward_api
+    return [normpath(item.path) for item in made.items] if made is not None else []

@@ -11,6 +11,7 @@ from cubernetes.api.quantities import Quantity
 
 type FileMode = Annotated[int, msgspec.Meta(ge=0, le=0o777)]
 FILE_MODE_DEFAULT = 0o644
+LIFE_S_MIN, LIFE_S_DEFAULT, LIFE_S_MAX = 600, 3600, 2**32  # of a token
 
 
 class HostPath(Model):
@@ -155,9 +156,23 @@ class DownwardProjection(Model):
     items: tuple[DownwardFile, ...] = ()
 
 
-class VolumeProjection(Model):
-    """Files from one source; exactly one is set. Tokens of service accounts are not here yet.
+class ServiceAccountTokenProjection(Model):
+    """A token of the pod's service account among other files; it ends with the pod.
 
+    audience: whom it is for; empty is the API server.
+    expiration_seconds: how long it is good, from 600 s on; another stands there before it ends.
+    path: the file's path in the volume: relative, without `..`, not beginning with `..`.
+    """
+
+    audience: str = ""
+    expiration_seconds: int = shown(LIFE_S_DEFAULT)
+    path: str
+
+
+class VolumeProjection(Model):
+    """Files from one source; exactly one is set.
+
+    service_account_token: a token of the pod's service account.
     config_map: keys of a ConfigMap.
     secret: keys of a Secret.
     downward_api: fields of the pod.
@@ -166,6 +181,7 @@ class VolumeProjection(Model):
     config_map: ConfigMapProjection | None = None
     secret: SecretProjection | None = None
     downward_api: DownwardProjection | None = wire("downwardAPI", None)
+    service_account_token: ServiceAccountTokenProjection | None = None
 
 
 class ProjectedVolume(Model):
@@ -243,7 +259,11 @@ def is_read_only(volume: Volume) -> bool:
     return is_made_from_objects(volume) or (claim is not None and claim.read_only)
 
 
+def has_token(volume: Volume) -> bool:
+    """Whether one of the volume's files is a token of the pod's service account."""
+    return any(one.service_account_token is not None for one in sources_of(volume))
+
+
 def is_kept_in_memory(volume: Volume) -> bool:
     """Whether the volume's files may hold a secret: they are never written to a disk."""
-    secrets = volume.projected.sources if volume.projected is not None else ()
-    return volume.secret is not None or any(one.secret is not None for one in secrets)
+    return any(one.secret is not None for one in sources_of(volume)) or has_token(volume)

@@ -1,0 +1,1 @@
+"""Questions that are answered and not kept: whose a token is, who may do what."""
