@@ -12,7 +12,7 @@ from apiserver.about import components, counts, discovery, health
 from apiserver.about.openapi.documents import Documents
 from apiserver.call import Checks, Handler, Policy, Route
 from apiserver.enrolment import joining
-from apiserver.reviews.registry import REVIEWERS
+from apiserver.reviews.registry import OWN, REVIEWERS
 from apiserver.strategies.registry import STRATEGIES, Strategies, strategy_of
 from apiserver.subresources.registry import parameters_of, refused_of, subresources_of
 from apiserver.uses import custom
@@ -89,6 +89,7 @@ def table(kinds: Sequence[type[Object]], strategies: Strategies = STRATEGIES) ->
             handler=_handler(route, kind, strategies),
             strategy=strategy_of(kind, strategies),
             checks=_checks(route.subresource, route.verb),
+            policy=Policy.KNOWN if kind in OWN else route.policy,
         )
         for kind in kinds
         for route in (*_of_collections(kind), *_of_objects(kind))

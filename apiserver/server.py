@@ -27,6 +27,7 @@ from apiserver.auth.authorize import (
 from apiserver.backend import Backend, KubeletLogs, Signer, TokenKeys
 from apiserver.call import Call, Policy, Trace
 from apiserver.enrolment.authenticate import Authenticator
+from apiserver.enrolment.granted import is_granted
 from apiserver.enrolment.membership import check_member
 from apiserver.enrolment.named import NamedObjects
 from apiserver.fairness import gate
@@ -314,7 +315,9 @@ class ApiServer:
         if access is not None and needs_name(call.identity, access):
             is_named = await self._is_named(call, attempt)
         refusal = may(call.identity, attempt, access, one, is_named=is_named)
-        if refusal:
+        if refusal and not await is_granted(
+            self.backend, call.identity, attempt, call.request.path
+        ):
             raise forbidden(attempt.resource, call.name, refusal)
 
     async def _is_named(self, call: Call, attempt: Attempt) -> bool:

@@ -5,6 +5,7 @@ from ipaddress import IPv4Network
 
 from apiserver.backend import Backend
 from apiserver.call import Call, Policy, Route
+from apiserver.maintenance.roles import ROLES
 from apiserver.state.keys import key_of
 from apiserver.state.room import SERVER
 from apiserver.strategies import clusterips
@@ -69,6 +70,7 @@ async def keep(backend: Backend) -> None:
 def _firsts(backend: Backend) -> Iterator[Object]:
     yield from (Namespace(metadata=ObjectMeta(name=name)) for name in NAMESPACES)
     yield from SYSTEM
+    yield from ROLES
     yield _service(backend)
     if backend.settings.advertise_addresses:
         yield _slice(backend)

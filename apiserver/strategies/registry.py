@@ -5,6 +5,7 @@ from typing import Any
 
 from apiserver.auth.authorize import acting_gateway, acting_node
 from apiserver.state.preconditions import Precondition
+from apiserver.strategies.access.roles import Bindings, Roles
 from apiserver.strategies.account import ServiceAccounts
 from apiserver.strategies.event import Events
 from apiserver.strategies.jobs.gpujob import GpuJobs, GpuSites
@@ -31,6 +32,10 @@ from cubernetes.api.core.serviceaccount import ServiceAccount
 from cubernetes.api.gpu.gpujob import GpuJob
 from cubernetes.api.gpu.gpusite import GpuSite
 from cubernetes.api.meta import Object
+from cubernetes.api.rbac.clusterrole import ClusterRole
+from cubernetes.api.rbac.clusterrolebinding import ClusterRoleBinding
+from cubernetes.api.rbac.role import Role
+from cubernetes.api.rbac.rolebinding import RoleBinding
 from cubernetes.host.web.messages import Identity, Request
 
 type Strategies = Mapping[type[Object], Strategy[Any]]
@@ -45,6 +50,10 @@ STRATEGIES: Strategies = {
     ConfigMap: Named(),
     Secret: Named(),
     ServiceAccount: ServiceAccounts(),
+    Role: Roles(),
+    ClusterRole: Roles(),
+    RoleBinding: Bindings(),
+    ClusterRoleBinding: Bindings(),
     Event: Events(),
     Lease: Leases(),
     Job: Jobs(),

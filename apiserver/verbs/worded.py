@@ -78,7 +78,7 @@ async def _update(target: Target, backend: Backend, call: Call) -> Response:
             raise
     else:
         return target.answer(200, call, item, reading.warnings)
-    write.check_may_create(call)
+    write.check_may_create(backend, call)
     named = replaced(one, metadata=replaced(one.metadata, name=call.name))
     return await _created(target, backend, call, named, reading.warnings)
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 from apiserver.auth.authorize import Attempt, may
 from apiserver.backend import Backend
 from apiserver.call import Call
+from apiserver.enrolment.granted import is_granted_now
 from apiserver.state.items import Item, Seen, encoded, stored, value_of
 from apiserver.state.keys import key_of
 from apiserver.state.preconditions import Precondition, check_all
@@ -82,7 +83,7 @@ async def update(backend: Backend, call: Call) -> Response:
         # A client that states a revision means that state, and no other.
         if not call.kind.resource.is_created_by_put or meta.resource_version or meta.uid:
             raise
-    check_may_create(call)
+    check_may_create(backend, call)
     named = replaced(reading.model, metadata=replaced(reading.model.metadata, name=call.name))
     item = await create_object(backend, call, named)
     return Response(201, item.content, warning_header(reading.warnings))
@@ -100,10 +101,11 @@ def check_address(call: Call, one: Object) -> None:
     _check_namespace(call, one)
 
 
-def check_may_create(call: Call) -> None:
+def check_may_create(backend: Backend, call: Call) -> None:
     resource = call.kind.resource
     attempt = Attempt("create", resource.group, resource.plural, "", call.namespace, call.name)
-    if refusal := may(call.identity, attempt, call.strategy):
+    refusal = may(call.identity, attempt, call.strategy)
+    if refusal and not is_granted_now(backend, call.identity, attempt):
         raise forbidden(resource.plural, call.name, refusal)
 
 

@@ -9,6 +9,12 @@ from apiserver.views.events import EventView
 from apiserver.views.eventwords import EVENT_WORDING
 from apiserver.views.scalers import SCALER_WORDING, ScalerView
 from cubernetes.api.authentication.tokenreview import TokenReview
+from cubernetes.api.authorization.reviews import (
+    LocalSubjectAccessReview,
+    SelfSubjectAccessReview,
+    SelfSubjectRulesReview,
+    SubjectAccessReview,
+)
 from cubernetes.api.autoscaling.older import HorizontalPodAutoscalerV1
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
@@ -28,7 +34,13 @@ WORDINGS: Mapping[type[Object], Wording] = {
 USED: tuple[type[Object], ...] = (NodeMetrics, PodMetrics)
 
 # Questions that are answered and not kept.
-REVIEWS: tuple[type[Object], ...] = (TokenReview,)
+REVIEWS: tuple[type[Object], ...] = (
+    TokenReview,
+    SubjectAccessReview,
+    LocalSubjectAccessReview,
+    SelfSubjectAccessReview,
+    SelfSubjectRulesReview,
+)
 
 
 def kinds_shown(stored: Collection[type[Object]]) -> tuple[type[Object], ...]:

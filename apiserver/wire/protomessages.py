@@ -285,6 +285,33 @@ TokenRequest 1=metadata:ObjectMeta 2=spec:TokenRequestSpec 3=status:TokenRequest
 TokenRequestSpec 1=audiences:[] 3=boundObjectRef:BoundObjectReference 4=expirationSeconds:int?
 TokenRequestStatus 1=token 2=expirationTimestamp:time
 BoundObjectReference 1=kind 2=apiVersion 3=name 4=uid
+PolicyRule 1=verbs:[] 2=apiGroups:[] 3=resources:[] 4=resourceNames:[] 5=nonResourceURLs:[]
+Role 1=metadata:ObjectMeta 2=rules:[PolicyRule]
+ClusterRole 1=metadata:ObjectMeta 2=rules:[PolicyRule] 3=aggregationRule:AggregationRule
+AggregationRule 1=clusterRoleSelectors:[LabelSelector]
+RoleBinding 1=metadata:ObjectMeta 2=subjects:[Subject] 3=roleRef:RoleRef
+ClusterRoleBinding 1=metadata:ObjectMeta 2=subjects:[Subject] 3=roleRef:RoleRef
+RoleRef 1=apiGroup 2=kind 3=name
+Subject 1=kind 2=apiGroup 3=name 4=namespace
+SubjectAccessReview 1=metadata:ObjectMeta 2=spec:SubjectAccessReviewSpec
+  3=status:SubjectAccessReviewStatus
+LocalSubjectAccessReview 1=metadata:ObjectMeta 2=spec:SubjectAccessReviewSpec
+  3=status:SubjectAccessReviewStatus
+SelfSubjectAccessReview 1=metadata:ObjectMeta 2=spec:SelfSubjectAccessReviewSpec
+  3=status:SubjectAccessReviewStatus
+SelfSubjectRulesReview 1=metadata:ObjectMeta 2=spec:SelfSubjectRulesReviewSpec
+  3=status:SubjectRulesReviewStatus
+SelfSubjectRulesReviewSpec 1=namespace
+SubjectRulesReviewStatus 1=resourceRules:[-] 2=nonResourceRules:[-] 3=incomplete:bool
+  4=evaluationError
+SelfSubjectAccessReviewSpec 1=resourceAttributes:ResourceAttributes
+  2=nonResourceAttributes:NonResourceAttributes
+SubjectAccessReviewSpec 1=resourceAttributes:ResourceAttributes
+  2=nonResourceAttributes:NonResourceAttributes 3=user 4=groups:[] 5=extra:- 6=uid
+SubjectAccessReviewStatus 1=allowed:bool 2=reason 3=evaluationError 4=denied:bool
+ResourceAttributes 1=namespace 2=verb 3=group 4=version 5=resource 6=subresource 7=name
+  8=fieldSelector:- 9=labelSelector:-
+NonResourceAttributes 1=path 2=verb
 TokenReview 1=metadata:ObjectMeta 2=spec:TokenReviewSpec 3=status:TokenReviewStatus
 TokenReviewSpec 1=token 2=audiences:[]
 TokenReviewStatus 1=authenticated:bool 2=user:UserInfo 3=error 4=audiences:[]

@@ -32,6 +32,10 @@ from cubernetes.api.kinds import Kinds
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.networking.ingressclass import IngressClass
 from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
+from cubernetes.api.rbac.clusterrole import ClusterRole
+from cubernetes.api.rbac.clusterrolebinding import ClusterRoleBinding
+from cubernetes.api.rbac.role import Role
+from cubernetes.api.rbac.rolebinding import RoleBinding
 from cubernetes.api.scheduling.priorityclass import PriorityClass
 from cubernetes.api.serverless.function import Function
 from cubernetes.api.serverless.functionrevision import FunctionRevision
@@ -63,6 +67,10 @@ KINDS = Kinds(
     ConfigMap,
     Secret,
     ServiceAccount,
+    Role,
+    RoleBinding,
+    ClusterRole,
+    ClusterRoleBinding,
     ResourceQuota,
     LimitRange,
     Ingress,

@@ -90,6 +90,16 @@ BARE: dict[str, Tree] = {
     "HorizontalPodAutoscaler": {
         "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "a"}, "maxReplicas": 2}
     },
+    "Role": {"rules": [{"verbs": ["get"]}]},
+    "ClusterRole": {"rules": [{"verbs": ["get"]}]},
+    "RoleBinding": {
+        "roleRef": {"kind": "Role", "name": "r"},
+        "subjects": [{"kind": "User", "name": "a"}],
+    },
+    "ClusterRoleBinding": {
+        "roleRef": {"kind": "ClusterRole", "name": "r"},
+        "subjects": [{"kind": "User", "name": "a"}],
+    },
     "IngressClass": {"spec": {"parameters": {"kind": "a", "name": "b"}}},
     "PersistentVolume": {"spec": {"hostPath": {"path": "/srv"}}},
     "StorageClass": {"provisioner": "example.com/disks"},

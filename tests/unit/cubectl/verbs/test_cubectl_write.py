@@ -146,7 +146,7 @@ def test_w49_nothing_is_written_when_one_document_is_wrong(
     field = "spec.template.spec.containers[0].imgae"
     assert where == f"cubectl: {file}:10: ReplicaSet: {field}: unknown field"
     assert unknown.startswith(
-        f"cubectl: {file}:27: kind: there is no 'Pot': AutoScaler, ConfigMap, "
+        f"cubectl: {file}:27: kind: there is no 'Pot': AutoScaler, ClusterRole, "
     )
 
 

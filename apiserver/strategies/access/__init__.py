@@ -1,0 +1,1 @@
+"""Strategies of the kinds that say who may do what."""

@@ -1,0 +1,1 @@
+"""The kinds of the group authorization.k8s.io."""

@@ -1,0 +1,44 @@
+"""ClusterRole: what may be done to objects of every namespace, and of none."""
+
+from collections.abc import Iterator
+
+from cubernetes.api.errors import Problem
+from cubernetes.api.meta import Column, Model, Object, age_of, shown
+from cubernetes.api.rbac.rules import GROUP, Rules, rule_problems
+from cubernetes.api.resource import Resource
+from cubernetes.api.selectors import LabelSelector
+
+
+class AggregationRule(Model):
+    """Whose rules a role has beside its own: of all ClusterRoles that one of the selectors chooses.
+
+    cluster_role_selectors: the selectors.
+    """
+
+    cluster_role_selectors: tuple[LabelSelector, ...] = ()
+
+
+class ClusterRole(Object):
+    """What may be done to objects of every namespace, and of none.
+
+    rules: what it allows: each by itself.
+    aggregation_rule: whose rules it has beside its own.
+    """
+
+    resource = Resource(GROUP, "v1", "ClusterRole", "clusterroles", (), False)
+    columns = (
+        Column("Name", lambda one, _: one.metadata.name),
+        Column("Age", age_of),
+    )
+
+    api_version: str = shown(f"{GROUP}/v1")
+    kind: str = shown("ClusterRole")
+    rules: Rules = shown(())
+    aggregation_rule: AggregationRule | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        yield from Object.problems(self)
+        yield from rule_problems(self.rules, is_namespaced=False)
+        if self.aggregation_rule is not None:
+            for index, one in enumerate(self.aggregation_rule.cluster_role_selectors):
+                yield from one.problems(f"aggregationRule.clusterRoleSelectors[{index}]")

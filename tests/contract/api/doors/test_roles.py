@@ -1,0 +1,246 @@
+"""Roles against the real API server: who may what, who may give what, and who may ask."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cubernetes.host.web.messages import Identity
+from tests.contract.api.world import PODS, Answer, Tree, World, a_pod, a_world
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+PLACE = f"{RBAC}/namespaces/default"
+REVIEWS = "/apis/authorization.k8s.io/v1"
+JANE = Identity("jane")
+KUBELET = Identity("system:node:n1", ("system:nodes",))
+READS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
+BINDS = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"], "verbs": ["*"]}
+WRITES = {**BINDS, "verbs": ["create", "update", "patch"]}
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with a_world() as one:
+        await one.call("POST", PODS, a_pod("web"))
+        yield one
+
+
+async def a_role(world: World, *rules: Tree, name: str = "reader") -> None:
+    answer = await world.call(
+        "POST", f"{PLACE}/roles", {"metadata": {"name": name}, "rules": rules}
+    )
+    assert answer.code == 201, answer.body
+
+
+def binding(role: str, *, kind: str = "Role", user: str = "jane", name: str = "b") -> Tree:
+    subjects = [{"kind": "User", "name": user}]
+    return {
+        "metadata": {"name": name},
+        "roleRef": {"kind": kind, "name": role},
+        "subjects": subjects,
+    }
+
+
+async def bound(world: World, role: str, **how: str) -> None:
+    answer = await world.call("POST", f"{PLACE}/rolebindings", binding(role, **how))
+    assert answer.code == 201, answer.body
+
+
+async def by_jane(world: World, method: str, path: str, body: object = None) -> Answer:
+    return await world.call(method, path, body, identity=JANE)
+
+
+async def test_what_a_bound_role_says_is_allowed_at_once_and_ends_with_the_binding(
+    world: World,
+) -> None:
+    assert (await by_jane(world, "GET", f"{PODS}/web")).code == 403
+    await a_role(world, READS)
+    await bound(world, "reader")
+
+    assert (await by_jane(world, "GET", f"{PODS}/web")).code == 200
+    assert (await by_jane(world, "DELETE", f"{PODS}/web")).code == 403
+    assert (await by_jane(world, "GET", "/api/v1/pods")).code == 403
+    await world.call("DELETE", f"{PLACE}/rolebindings/b")
+    assert (await world.call("GET", f"{PLACE}/rolebindings/b")).code == 404
+    assert (await by_jane(world, "GET", f"{PODS}/web")).code == 403
+
+
+async def test_a_node_gets_nothing_by_roles(world: World) -> None:
+    await a_role(world, READS)
+    await bound(world, "reader", user="system:node:n1")
+
+    assert (await world.call("GET", f"{PODS}/web", identity=KUBELET)).code == 403
+
+
+async def test_nobody_writes_rules_or_gives_roles_beyond_what_he_has(world: World) -> None:
+    await a_role(world, READS, WRITES)
+    await bound(world, "reader")
+    more = {**READS, "verbs": ["delete"]}
+
+    async def makes(*rules: Tree, name: str) -> Answer:
+        role = {"metadata": {"name": name}, "rules": rules}
+        return await by_jane(world, "POST", f"{PLACE}/roles", role)
+
+    async def gives(role: str, kind: str = "Role") -> int:
+        made = binding(role, kind=kind, user="joe", name=f"{role}-{kind.lower()}")
+        return (await by_jane(world, "POST", f"{PLACE}/rolebindings", made)).code
+
+    assert (await makes(READS, name="same")).code == 201
+    refused = await makes(more, name="more")
+    assert refused.code == 403
+    assert (
+        "not currently held: {APIGroups:[''], Resources:['pods'], Verbs:['delete']}"
+        in (refused.tree["message"])
+    )
+    change = {"rules": [more]}
+    headers = {"content-type": "application/merge-patch+json"}
+    patched = await world.call(
+        "PATCH", f"{PLACE}/roles/same", change, identity=JANE, headers=headers
+    )
+    assert patched.code == 403
+    assert await gives("same") == 201
+    assert await gives("nobody") == 403
+    assert await gives("edit", "ClusterRole") == 403
+
+
+async def test_the_verbs_escalate_and_bind_let_somebody_give_more_than_he_has(
+    world: World,
+) -> None:
+    await a_role(world, BINDS)
+    await bound(world, "reader")
+    role = {"metadata": {"name": "more"}, "rules": [READS]}
+
+    assert (await by_jane(world, "POST", f"{PLACE}/roles", role)).code == 201
+    given = binding("edit", kind="ClusterRole", user="joe", name="joe")
+    assert (await by_jane(world, "POST", f"{PLACE}/rolebindings", given)).code == 201
+
+
+async def test_every_cluster_has_its_roles_and_an_administrator_of_a_namespace_gives_them(
+    world: World,
+) -> None:
+    roles = await world.call("GET", f"{RBAC}/clusterroles")
+    assert roles.names == ["admin", "cluster-admin", "edit", "view"]
+    await bound(world, "admin", kind="ClusterRole")
+
+    given = binding("edit", kind="ClusterRole", user="joe", name="joe")
+    assert (await by_jane(world, "POST", f"{PLACE}/rolebindings", given)).code == 201
+    joe = Identity("joe")
+    assert (await world.call("DELETE", f"{PODS}/web", identity=joe)).code == 200
+    assert (await world.call("GET", f"{PLACE}/roles", identity=joe)).code == 403
+
+
+async def test_the_role_of_a_binding_never_changes(world: World) -> None:
+    await a_role(world, READS)
+    await bound(world, "reader")
+    body = binding("other")
+
+    answer = await world.call("PUT", f"{PLACE}/rolebindings/b", body)
+    assert answer.code == 422
+    assert "roleRef" in answer.tree["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"rules": [{"verbs": [], "apiGroups": [""], "resources": ["pods"]}]}, "rules[0].verbs"),
+        ({"rules": [{"verbs": ["get"], "resources": ["pods"]}]}, "rules[0].apiGroups"),
+        ({"rules": [{"verbs": ["get"], "apiGroups": [""]}]}, "rules[0].resources"),
+        ({"rules": [{"verbs": ["get"], "nonResourceURLs": ["/x"]}]}, "rules[0].nonResourceURLs"),
+    ],
+)
+async def test_a_rule_that_says_nothing_is_refused_by_its_field(
+    world: World, body: Tree, field: str
+) -> None:
+    answer = await world.call("POST", f"{PLACE}/roles", {"metadata": {"name": "r"}, **body})
+
+    assert answer.code == 422
+    assert field in [one["field"] for one in answer.tree["details"]["causes"]]
+
+
+@pytest.mark.parametrize(
+    ("subject", "field"),
+    [
+        ({"kind": "Robot", "name": "x"}, "subjects[0].kind"),
+        ({"kind": "ServiceAccount", "name": "x"}, "subjects[0].namespace"),
+        ({"kind": "User", "name": "x", "apiGroup": "y"}, "subjects[0].apiGroup"),
+        ({"kind": "User", "name": ""}, "subjects[0].name"),
+    ],
+)
+async def test_a_subject_that_nobody_can_be_is_refused_by_its_field(
+    world: World, subject: Tree, field: str
+) -> None:
+    body = {**binding("reader"), "subjects": [subject]}
+    answer = await world.call("POST", f"{PLACE}/rolebindings", body)
+
+    assert answer.code == 422
+    assert field in [one["field"] for one in answer.tree["details"]["causes"]]
+
+
+@pytest.mark.parametrize(
+    ("ref", "field"),
+    [
+        ({"kind": "Robot", "name": "x"}, "roleRef.kind"),
+        ({"kind": "Role", "name": "x", "apiGroup": "apps"}, "roleRef.apiGroup"),
+        ({"kind": "Role", "name": "A/b"}, "roleRef.name"),
+    ],
+)
+async def test_a_role_that_no_binding_can_give_is_refused_by_its_field(
+    world: World, ref: Tree, field: str
+) -> None:
+    body = {**binding("reader"), "roleRef": ref}
+    answer = await world.call("POST", f"{PLACE}/rolebindings", body)
+
+    assert answer.code == 422
+    assert field in [one["field"] for one in answer.tree["details"]["causes"]]
+
+
+async def asks(world: World, attributes: Tree, identity: Identity = JANE) -> Tree:
+    body = {"spec": {"resourceAttributes": attributes}}
+    path = f"{REVIEWS}/selfsubjectaccessreviews"
+    answer = await world.call("POST", path, body, identity=identity)
+    assert answer.code == 201, answer.body
+    status: Tree = answer.tree["status"]
+    return status
+
+
+async def test_everybody_may_ask_what_he_may(world: World) -> None:
+    wanted = {"verb": "get", "resource": "pods", "namespace": "default"}
+    assert (await asks(world, wanted))["allowed"] is False
+    await a_role(world, READS)
+    await bound(world, "reader")
+
+    assert (await asks(world, wanted))["allowed"] is True
+    assert (await asks(world, {**wanted, "namespace": "kube-system"}))["allowed"] is False
+    assert (await asks(world, wanted, Identity("x", ("system:masters",))))["allowed"] is True
+    assert (await asks(world, wanted, Identity("system:scheduler")))["allowed"] is True
+    listed = await by_jane(
+        world, "POST", f"{REVIEWS}/selfsubjectrulesreviews", {"spec": {"namespace": "default"}}
+    )
+    assert listed.tree["status"]["resourceRules"] == [READS | {"verbs": ["get", "list"]}]
+
+
+async def test_who_may_may_ask_what_others_may(world: World) -> None:
+    attributes = {"verb": "get", "resource": "pods", "namespace": "default"}
+    body = {"spec": {"user": "joe", "groups": ["x"], "resourceAttributes": attributes}}
+    path = f"{REVIEWS}/subjectaccessreviews"
+    local = f"{REVIEWS}/namespaces/default/localsubjectaccessreviews"
+
+    assert (await by_jane(world, "POST", path, body)).code == 403
+    assert (await world.call("POST", path, body)).tree["status"]["allowed"] is False
+    await a_role(world, READS)
+    await bound(world, "reader", user="joe")
+    assert (await world.call("POST", path, body)).tree["status"]["allowed"] is True
+    assert (await world.call("POST", local, body)).tree["status"]["allowed"] is True
+    nobody = {"spec": {"resourceAttributes": attributes}}
+    assert (await world.call("POST", path, nobody)).code == 422
+    assert (await world.call("POST", path, {"spec": {"user": "joe"}})).code == 400
+
+
+async def test_a_path_is_given_by_a_cluster_role_alone(world: World) -> None:
+    rules = [{"verbs": ["get"], "nonResourceURLs": ["/metrics"]}]
+    assert (await by_jane(world, "GET", "/metrics")).code == 403
+    await world.call("POST", f"{RBAC}/clusterroles", {"metadata": {"name": "m"}, "rules": rules})
+    body = binding("m", kind="ClusterRole")
+    await world.call("POST", f"{RBAC}/clusterrolebindings", body)
+
+    assert (await by_jane(world, "GET", "/metrics")).code == 200
+    assert (await by_jane(world, "GET", "/metrics/targets")).code == 403
