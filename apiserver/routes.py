@@ -18,7 +18,7 @@ from apiserver.subresources.registry import parameters_of, refused_of, subresour
 from apiserver.uses import custom
 from apiserver.uses import metrics as uses
 from apiserver.uses.targets import pod_targets, targets
-from apiserver.verbs import delete, read
+from apiserver.verbs import apply, delete, read
 from apiserver.verbs import write as writing
 from apiserver.verbs.worded import handlers_of
 from apiserver.views.components import KIND as COMPONENTS
@@ -173,7 +173,7 @@ def _of_objects(kind: type[Object]) -> Iterator[Route]:
     verbs: tuple[tuple[str, str, Handler], ...] = (
         ("GET", "get", read.get),
         ("PUT", "update", writing.update),
-        ("PATCH", "patch", writing.patch),
+        ("PATCH", "patch", apply.patch),
         ("DELETE", "delete", delete.delete),
     )
     for method, verb, handler in verbs:

@@ -17,6 +17,7 @@ from cubernetes.client.wire.paths import collection_of, path_of, target_of
 from cubernetes.client.wire.queries import Query, list_query, watch_query
 
 JSON, MERGE = "application/json", "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -121,6 +122,22 @@ class Api:
         path = path_of(kind, namespace, name, subresource)
         target = target_of(path, _write_query(validation, is_dry=is_dry))
         return _object_in(self._tree("PATCH", target, _json(change), media))
+
+    def apply(  # noqa: PLR0913  the API's own parameters
+        self,
+        kind: Resource,
+        name: str,
+        namespace: str,
+        tree: Tree,
+        writer: Query,
+        *,
+        is_dry: bool,
+        validation: Validation = "Strict",
+    ) -> Tree:
+        """Let the server apply what a document says; writer: who applies, and whether by force."""
+        query = [*_write_query(validation, is_dry=is_dry), *writer]
+        target = target_of(path_of(kind, namespace, name), query)
+        return _object_in(self._tree("PATCH", target, _json(tree), APPLY))
 
     def delete(self, kind: Resource, name: str, namespace: str, options: Tree) -> Tree:
         """Ask for deletion; options are the fields of a DeleteOptions that are not left out."""

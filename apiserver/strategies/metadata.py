@@ -62,6 +62,7 @@ def with_server_fields[O: Object](old: O, new: O) -> O:
         creation_timestamp=new.metadata.creation_timestamp or was.creation_timestamp,
         deletion_timestamp=was.deletion_timestamp,
         deletion_grace_period_seconds=was.deletion_grace_period_seconds,
+        managed_fields=was.managed_fields,
     )
     return replaced(new, metadata=metadata)
 

@@ -69,7 +69,7 @@ async def _created(
 async def _update(target: Target, backend: Backend, call: Call) -> Response:
     reading = object_in(call)
     one = reading.model
-    write.check_address(call, one)
+    write.check_address(call, one.metadata.name, one.metadata.namespace)
     try:
         item = await _modified(target, backend, call, lambda _: one)
     except NotFound:

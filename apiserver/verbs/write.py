@@ -25,6 +25,7 @@ from apiserver.strategies.registry import (
     write_preconditions,
 )
 from apiserver.strategies.strategy import Claimed, Draw, Exhausted, Strategy, Unread, with_status
+from apiserver.verbs import ownership
 from apiserver.wire.bodies import changed_to, object_in, warning_header
 from apiserver.wire.patches import patch_in
 from cubernetes.api.coding import codec
@@ -60,7 +61,7 @@ async def create_object(backend: Backend, call: Call, one: Object) -> Item:
     """Create an object; for a generated name, try others as long as they are taken."""
     if one.metadata.resource_version:
         raise BadRequest("metadata.resourceVersion: must not be set on objects to be created")
-    _check_namespace(call, one)
+    _check_namespace(call, one.metadata.namespace)
     attempts = 1 if one.metadata.name else GENERATED_NAMES_MAX
     for attempt in range(1, attempts + 1):
         try:
@@ -74,7 +75,7 @@ async def create_object(backend: Backend, call: Call, one: Object) -> Item:
 async def update(backend: Backend, call: Call) -> Response:
     """Replace an object; of the kinds that say so, one that is absent is created."""
     reading = object_in(call)
-    check_address(call, reading.model)
+    check_address(call, reading.model.metadata.name, reading.model.metadata.namespace)
     change = partial(replacement, call, reading.model)
     try:
         return await modify(backend, call, change, warnings=reading.warnings)
@@ -89,16 +90,15 @@ async def update(backend: Backend, call: Call) -> Response:
     return Response(201, item.content, warning_header(reading.warnings))
 
 
-def check_address(call: Call, one: Object) -> None:
+def check_address(call: Call, name: str, namespace: str) -> None:
     """Refuse an object that is not where the path says.
 
     Raises: BadRequest.
     """
-    name = one.metadata.name
     if name and name != call.name:
         told = f"the name of the object ({name[:253]}) does not match the name on the URL"
         raise BadRequest(f"{told} ({call.name})")
-    _check_namespace(call, one)
+    _check_namespace(call, namespace)
 
 
 def check_may_create(backend: Backend, call: Call) -> None:
@@ -111,7 +111,7 @@ def check_may_create(backend: Backend, call: Call) -> None:
 
 async def update_status(backend: Backend, call: Call) -> Response:
     reading = object_in(call)
-    change = partial(_status_replacement, call, reading.model)
+    change = partial(status_replacement, call, reading.model)
     return await modify(backend, call, change, warnings=reading.warnings)
 
 
@@ -120,7 +120,7 @@ async def patch(backend: Backend, call: Call) -> Response:
 
 
 async def patch_status(backend: Backend, call: Call) -> Response:
-    return await _patch(backend, call, _status_replacement)
+    return await _patch(backend, call, status_replacement)
 
 
 async def _patch(
@@ -175,6 +175,7 @@ async def modified(
         strategy.check_change(backend, call.identity, found.object, new, seen)
         _check_rules(found.object, new, call.route.subresource)
         new, beside = strategy.changed(backend, found.object, new, seen, draw)
+        new = ownership.noted(call, found.object, new, backend.env.clock.now())
         value = encoded(new)
         if value == value_of(found):
             return Decision((), lambda _: found)
@@ -260,8 +261,7 @@ def _item(kind: type[Object], key: str, value: bytes, revision_before: int, revi
     return stored(kind, key, value, at) if at else Item(kind, key, 0, value)
 
 
-def _check_namespace(call: Call, one: Object) -> None:
-    stated = one.metadata.namespace
+def _check_namespace(call: Call, stated: str) -> None:
     if stated and stated != call.namespace:
         message = (
             f"metadata.namespace: the namespace of the object ({stated[:80]}) does not match "
@@ -342,7 +342,7 @@ def replacement(call: Call, new: Object, old: Object) -> Object:
     return made
 
 
-def _status_replacement(call: Call, new: Object, old: Object) -> Object:
+def status_replacement(call: Call, new: Object, old: Object) -> Object:
     """Return old with the status of new: nothing else is written through /status."""
     _check_seen(call, new, old)
     kept = replaced(old, metadata=replaced(old.metadata, resource_version=""))

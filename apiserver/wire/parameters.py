@@ -53,9 +53,10 @@ DRY_RUN = Parameter("dryRun", one_of("All"), "Decide and answer, but write nothi
 MANAGER = Parameter(
     "fieldManager",
     TEXT | {"maxLength": MANAGER_CHARS_MAX},
-    "The name of the writer; it is checked, and not kept.",
+    "The name of the writer; it is kept of objects that somebody applies on the server.",
     _manager_refusal,
 )
+FORCE = Parameter("force", TRUTH, "Of an apply: take fields from others who own them.")
 REVISION = Parameter("resourceVersion", TEXT, "Not older than this; 0 is whatever is at hand.")
 CHOICE = (
     Parameter("labelSelector", TEXT, "Only objects with these labels: app=web,tier in (a,b),!old"),
@@ -113,7 +114,7 @@ OF_VERBS: Mapping[str, tuple[Parameter, ...]] = {
     "list": LIST,
     "create": WRITE,
     "update": WRITE,
-    "patch": WRITE,
+    "patch": (*WRITE, FORCE),
     "delete": DELETE,
     "deletecollection": (*CHOICE, *DELETE, _DEADLINE),
 }
@@ -122,7 +123,6 @@ OF_VERBS: Mapping[str, tuple[Parameter, ...]] = {
 REFUSED: Mapping[str, Mapping[str, str]] = {
     "get": {"resourceVersionMatch": ""},
     "list": {"sendInitialEvents": "", "shardSelector": ""},
-    "patch": {"force": ""},
     "delete": {"ignoreStoreReadErrorWithClusterBreakingPotential": ""},
     "deletecollection": {
         "continue": "",

@@ -14,6 +14,8 @@ from cubernetes.api.patches import jsonpatch, patch, strategic
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 STEPS = "application/json-patch+json"
+# Server-side apply; where an object can be applied, its verb reads it before this does.
+APPLY = "application/apply-patch+yaml"
 
 
 class Patch(NamedTuple):

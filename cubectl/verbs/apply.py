@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import threeway
 
+MANAGER = "cubectl"
 ATTEMPTS = 5  # how often an object is read again that somebody else is writing too
 
 
@@ -43,12 +45,20 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("-j", "--job-files", default="", metavar="FOLDER|TAR",
                         help="the files of the one GpuJob in the documents")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="ask the server, change nothing")
+    parser.add_argument("--server-side", action="store_true",
+                        help="let the server merge, and keep who owns which field")  # fmt: skip
+    parser.add_argument("--force-conflicts", action="store_true",
+                        help="with --server-side: take fields that others own")  # fmt: skip
+    parser.add_argument("--field-manager", default="", metavar="NAME",
+                        help=f"with --server-side: who applies ({MANAGER})")  # fmt: skip
     parser.add_argument(
         "--keep-going", action="store_true", help="apply the valid ones where some are refused"
     )
 
 
 def run(options: Namespace, session: Session) -> None:
+    if not options.server_side and (options.force_conflicts or options.field_manager):
+        raise Misused("--force-conflicts and --field-manager go with --server-side")
     validation = VALIDATIONS[options.validate]
     with_files = _filler(options.job_files)
     manifests = manifests_in(
@@ -61,7 +71,12 @@ def run(options: Namespace, session: Session) -> None:
     manifests = [one._replace(tree=_wanted_of(with_files(one))) for one in manifests]
     if options.job_files:
         _check_one_job(manifests)
-    good = _rehearsed(manifests, session, validation, is_stubborn=options.keep_going)
+    if options.server_side:
+        _apply_there(manifests, options, session)
+        return
+    good = _rehearsed(
+        manifests, _rehearsal(session, validation), session, is_stubborn=options.keep_going
+    )
     for manifest in good:
         title = name_of(manifest.kind, manifest.name)
         if options.dry_run:
@@ -100,19 +115,52 @@ def _check_one_job(manifests: Sequence[Manifest]) -> None:
         raise Misused(f"-j gives its files to one GpuJob; the documents have {count}")
 
 
-def _rehearsed(
-    manifests: list[Manifest], session: Session, validation: Validation, *, is_stubborn: bool
-) -> list[Manifest]:
-    """Let the server judge every document before the first is applied.
+def _apply_there(manifests: Sequence[Manifest], options: Namespace, session: Session) -> None:
+    """Apply documents on the server, after it has judged them all. Raises: Rejected."""
+    writer = [("fieldManager", options.field_manager or MANAGER)]
+    writer += [("force", "true")] if options.force_conflicts else []
+    validation = VALIDATIONS[options.validate]
 
-    Raises: Rejected: some are refused, and nothing was changed.
-    """
+    def apply(manifest: Manifest, *, is_dry: bool) -> bool:
+        kind, name, namespace = manifest.kind, manifest.name, manifest.namespace
+        session.api.apply(
+            kind, name, namespace, manifest.tree, writer, is_dry=is_dry, validation=validation
+        )
+        return True
 
+    rehearse = partial(apply, is_dry=True)
+    good = _rehearsed(manifests, rehearse, session, is_stubborn=options.keep_going)
+    for manifest in good:
+        title = name_of(manifest.kind, manifest.name)
+        try:
+            apply(manifest, is_dry=options.dry_run)
+        except ApiError as error:
+            session.fail(_told(manifest, error))
+        else:
+            ending = " (dry run)" if options.dry_run else ""
+            session.say(f"{title} serverside-applied{ending}")
+
+
+def _rehearsal(session: Session, validation: Validation) -> Callable[[Manifest], bool]:
     def rehearse(manifest: Manifest) -> bool:
         step = step_of(manifest, session)
         carried_out(step, session, validation, is_dry=True)
         return step.is_needed
 
+    return rehearse
+
+
+def _rehearsed(
+    manifests: Sequence[Manifest],
+    rehearse: Callable[[Manifest], bool],
+    session: Session,
+    *,
+    is_stubborn: bool,
+) -> list[Manifest]:
+    """Let the server judge every document before the first is applied.
+
+    Raises: Rejected: some are refused, and nothing was changed.
+    """
     refused = refusals_of(manifests, rehearse)
     if refused and not is_stubborn:
         raise Rejected([*refused.values(), f"nothing was applied: {len(refused)} refused"])

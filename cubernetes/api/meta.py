@@ -7,6 +7,7 @@ from typing import (
     Annotated,
     Any,
     ClassVar,
+    Literal,
     NamedTuple,
     Self,
     cast,
@@ -124,6 +125,27 @@ class OwnerReference(Model):
     block_owner_deletion: bool | None = None
 
 
+class ManagedFields(Model):
+    """Which fields somebody owns, once somebody has applied the object on the server.
+
+    manager: the name of the writer.
+    operation: how it writes.
+    api_version: the version of the kind that it wrote.
+    time: when what it owns changed last.
+    fields_type: how fieldsV1 is written.
+    fields_v1: the fields, as Kubernetes' FieldsV1 names them.
+    subresource: through which it writes; empty for the object itself.
+    """
+
+    manager: str
+    operation: Literal["Apply", "Update"]
+    api_version: str
+    time: Instant
+    fields_type: Literal["FieldsV1"] = shown("FieldsV1")
+    fields_v1: Mapping[str, Any] = wire("fieldsV1", {})
+    subresource: str = ""
+
+
 class ObjectMeta(Model):
     """Identity of an object. uid, resourceVersion, generation and timestamps are the server's.
 
@@ -141,6 +163,7 @@ class ObjectMeta(Model):
     annotations: what tools note about it; nothing chooses by them.
     owner_references: what it belongs to; it goes when all of them are gone.
     finalizers: what must be done before it may be gone; each doer removes its own entry.
+    managed_fields: who owns which field; empty as long as nobody applies the object on the server.
     """
 
     name: str = ""
@@ -156,6 +179,7 @@ class ObjectMeta(Model):
     annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     owner_references: tuple[OwnerReference, ...] = ()
     finalizers: tuple[str, ...] = ()
+    managed_fields: tuple[ManagedFields, ...] = ()
 
     @property
     def is_deleted(self) -> bool:

@@ -4,7 +4,7 @@
 against the kind, all problems at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
@@ -102,7 +102,7 @@ def from_tree[O: Object](
     is_status_heard false is for writes beside the status: its unknown fields are nobody's fault,
     for exported objects hold what other servers found.
     """
-    _check_kind(kind, tree)
+    check_kind(kind, tree)
     tree = _without_unserved(without_nulls(tree))
     model = _converted(kind, tree)
     if model is not None:
@@ -111,19 +111,45 @@ def from_tree[O: Object](
         raise invalid(kind.resource.qualified_kind, _name_in(tree), older, tree)
     every, wrong = schema.check(kind, tree)
     unknown = [field for field in every if is_status_heard or not field.startswith("status.")]
-    if unknown and validation == "Strict":
-        raise BadRequest(
-            f"{kind.resource.kind} in version {kind.resource.api_version!r} cannot be handled: "
-            + ", ".join(f'unknown field "{field}"' for field in unknown),
-            problems=[Problem(field, "unknown field") for field in unknown],
-        )
+    if validation == "Strict":
+        _refuse_unknown(kind, unknown)
     if wrong:
         raise invalid(kind.resource.qualified_kind, _name_in(tree), wrong, tree)
     if every:
         tree = schema.without_unknown(schema.type_of(kind), tree)
     model = msgspec.convert(tree, kind, dec_hook=_from_plain)
-    warned = validation == "Warn"
-    return Reading(model, tuple(f'unknown field "{path}"' for path in unknown if warned))
+    return Reading(model, _warnings(unknown, validation))
+
+
+def known_part(
+    kind: type[Object], tree: Tree, validation: Validation
+) -> tuple[Tree, tuple[str, ...]]:
+    """Return a part of an object without what its kind does not know, and what is told of that.
+
+    Raises: BadRequest, Invalid, as from_tree does; but fields that are required may be absent.
+    """
+    check_kind(kind, tree)
+    tree = _without_unserved(without_nulls(tree))
+    unknown, wrong = schema.check(kind, tree)
+    if validation == "Strict":
+        _refuse_unknown(kind, unknown)
+    if wrong := tuple(one for one in wrong if one.reason != "FieldValueRequired"):
+        raise invalid(kind.resource.qualified_kind, _name_in(tree), wrong, tree)
+    known = schema.without_unknown(schema.type_of(kind), tree) if unknown else tree
+    return known, _warnings(unknown, validation)
+
+
+def _refuse_unknown(kind: type[Object], unknown: Sequence[str]) -> None:
+    if unknown:
+        raise BadRequest(
+            f"{kind.resource.kind} in version {kind.resource.api_version!r} cannot be handled: "
+            + ", ".join(f'unknown field "{field}"' for field in unknown),
+            problems=[Problem(field, "unknown field") for field in unknown],
+        )
+
+
+def _warnings(unknown: Sequence[str], validation: Validation) -> tuple[str, ...]:
+    return tuple(f'unknown field "{path}"' for path in unknown if validation == "Warn")
 
 
 def _without_unserved(tree: Tree) -> Tree:
@@ -172,7 +198,8 @@ def model_from_tree[M: Model](kind: type[M], tree: Tree, name: str) -> M:
     return msgspec.convert(tree, kind, dec_hook=_from_plain)
 
 
-def _check_kind(kind: type[Object], tree: Mapping[str, Any]) -> None:
+def check_kind(kind: type[Object], tree: Mapping[str, Any]) -> None:
+    """Refuse what says that it is of another kind. Raises: BadRequest."""
     resource = kind.resource
     for field, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
         if tree.get(field, wanted) != wanted:

@@ -42,6 +42,27 @@ async def test_the_tour_is_applied_and_applied_again_without_a_write(cluster: Cl
     assert await versions_in(cluster) == before
 
 
+async def test_the_server_applies_and_names_whose_a_field_is(cluster: Cluster) -> None:
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: '1'}\n"
+    apply = "apply --server-side -f -"
+    assert await cluster.ok(apply, stdin=text) == "configmap/m serverside-applied\n"
+
+    other = text.replace("'1'", "'2'")
+    refused = await cluster.cubectl(f"{apply} --field-manager=ben", stdin=other)
+    assert refused.code == 1
+    told = 'Apply failed with 1 conflict: conflict with "cubectl" using v1: .data.a'
+    assert told in refused.err
+
+    forced = f"{apply} --field-manager=ben --force-conflicts"
+    await cluster.ok(f"{forced} --dry-run", stdin=other)
+    assert await cluster.ok("get cm m -o jsonpath={.data.a}") == "1"
+    await cluster.ok(forced, stdin=other)
+    assert await cluster.ok("get cm m -o jsonpath={.data.a}") == "2"
+
+    misused = await cluster.cubectl("apply --force-conflicts -f -", stdin=text)
+    assert "go with --server-side" in misused.err
+
+
 async def test_every_example_is_accepted_by_the_server(cluster: Cluster) -> None:
     said = await cluster.ok(f"apply --dry-run -f {ROOT / 'examples'}")
 

@@ -1,0 +1,190 @@
+"""Server-side apply: who owns which field, what an applier's tree makes of an object. Pure.
+
+As Kubernetes documents it (Server-Side Apply, "Conflicts", "Merge strategy"): an applier owns what
+its tree says; a field that somebody else owns with another value is a conflict, unless it is
+taken by force; what an applier said before and says no more goes, unless somebody else owns it.
+Beyond Kubernetes: what goes takes the defaults with it that stand beside it and that nobody owns,
+so that a volume of one type can become one of another.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from cubernetes.api.notation.jsontext import Tree
+from cubernetes.api.patches.fieldsets import (
+    WHOLE_MAPS,
+    FieldSet,
+    Path,
+    entries_of,
+    is_apart,
+    leaves_of,
+    same,
+    to_v1,
+)
+
+# The server's own fields: nobody owns them.
+NOBODYS = frozenset(
+    {("f:apiVersion",), ("f:kind",), ("f:metadata",)}
+    | {
+        ("f:metadata", f"f:{name}")
+        for name in (
+            *("name", "namespace", "uid", "resourceVersion", "generation", "selfLink"),
+            *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
+            *("managedFields", "generateName"),
+        )
+    }
+)
+# Those who write without applying are remembered one by one up to here, as in Kubernetes.
+UPDATERS_MAX = 10
+ANCIENT = "ancient-changes"
+
+
+class Owner(NamedTuple):
+    """Who writes, and how."""
+
+    manager: str
+    operation: Literal["Apply", "Update"]
+    subresource: str = ""
+    api_version: str = ""
+
+
+type Owners = Mapping[Owner, FieldSet]
+
+
+class Taken(NamedTuple):
+    """A field that an applier wants otherwise, and who owns it."""
+
+    owner: Owner
+    path: Path
+
+
+class Outcome(NamedTuple):
+    """What becomes of an object: its tree, and who owns what then."""
+
+    tree: Tree
+    owners: Owners
+
+
+class Conflicts(Exception):
+    """Others own fields with other values, and the applier does not insist."""
+
+    def __init__(self, taken: tuple[Taken, ...]) -> None:
+        super().__init__(f"{len(taken)} conflicts")
+        self.taken = taken
+
+
+def fields_of(tree: Tree) -> FieldSet:
+    """Return the fields of a tree that somebody may own."""
+    return frozenset(leaves_of(tree, is_lenient=True)) - NOBODYS
+
+
+def applied(live: Tree, wanted: Tree, owners: Owners, me: Owner, *, is_forced: bool) -> Outcome:
+    """Return what the object becomes that me applies wanted to.
+
+    Raises: Conflicts; NoKey: a list of wanted has an entry that cannot be told from others.
+    """
+    asked, standing = leaves_of(wanted), leaves_of(live, is_lenient=True)
+    mine = frozenset(asked) - NOBODYS
+    changed = {path for path in mine if not _stands(path, asked, standing)}
+    others = {owner: fields for owner, fields in owners.items() if not _is_same(owner, me)}
+    taken = tuple(
+        Taken(owner, path) for owner, fields in others.items() for path in sorted(fields & changed)
+    )
+    if taken and not is_forced:
+        raise Conflicts(taken)
+    kept = {owner: fields - changed for owner, fields in others.items()}
+    said = frozenset().union(*(fields for owner, fields in owners.items() if _is_same(owner, me)))
+    owned = frozenset(mine).union(*kept.values())
+    merged = _merged(live, wanted, "", "")
+    tree = _pruned(merged, "", "", to_v1(said - mine), to_v1(owned))
+    # What is gone from the object nobody owns.
+    there = frozenset(leaves_of(tree, is_lenient=True))
+    found = {owner: fields & there for owner, fields in (kept | {me: mine}).items()}
+    return Outcome(tree, {owner: fields for owner, fields in found.items() if fields})
+
+
+def written(old: Tree, new: Tree, owners: Owners, me: Owner) -> Owners:
+    """Return who owns what after me wrote new in the place of old without applying it."""
+    before, after = leaves_of(old, is_lenient=True), leaves_of(new, is_lenient=True)
+    changed = {path for path in after if not _stands(path, after, before)} - NOBODYS
+    gone = before.keys() - after.keys()
+    if not changed and not gone:
+        return owners
+    found = {owner: fields - changed - gone for owner, fields in owners.items()}
+    if changed:
+        found[me] = found.get(me, frozenset()) | changed
+    return _bounded({owner: fields for owner, fields in found.items() if fields})
+
+
+def _bounded(owners: Owners) -> Owners:
+    """Return owners with the first of too many updaters as one."""
+    updaters = [one for one in owners if one.operation == "Update" and not one.subresource]
+    spare = updaters[: max(0, len(updaters) - UPDATERS_MAX)]
+    if not spare:
+        return owners
+    together: dict[Owner, FieldSet] = defaultdict(frozenset)
+    for owner, fields in owners.items():
+        known = Owner(ANCIENT, "Update", "", owner.api_version) if owner in spare else owner
+        together[known] |= fields
+    return dict(together)
+
+
+def _is_same(one: Owner, other: Owner) -> bool:
+    """Whether two are one applier; the version of the kind that it speaks may change."""
+    return one[:3] == other[:3]
+
+
+def _stands(path: Path, wanted: Mapping[Path, Any], standing: Mapping[Path, Any]) -> bool:
+    return path in standing and same(wanted[path], standing[path])
+
+
+def _merged(live: Any, wanted: Any, above: str, field: str) -> Any:
+    if isinstance(live, dict) and isinstance(wanted, dict) and field not in WHOLE_MAPS:
+        result = dict(live)
+        for key, value in wanted.items():
+            result[key] = _merged(live.get(key), value, field, key)
+        return result
+    both_lists = isinstance(live, list) and isinstance(wanted, list)
+    if both_lists and is_apart(above, field):
+        known = dict(entries_of(live, above, field))
+        asked = dict(entries_of(wanted, above, field))
+        return [
+            _merged(known[name], asked[name], "", field)
+            if name in known and name in asked
+            else asked.get(name, known.get(name))
+            for name in _ordered(known, asked)
+        ]
+    return wanted
+
+
+def _ordered(known: Iterable[str], asked: Mapping[str, Any]) -> list[str]:
+    """Return the entries in the applier's order; those of others stay behind whom they stood."""
+    behind: dict[str, list[str]] = defaultdict(list)
+    leader = ""
+    for name in known:
+        if name in asked:
+            leader = name
+        else:
+            behind[leader].append(name)
+    return [*behind[""], *(one for name in asked for one in (name, *behind[name]))]
+
+
+def _pruned(
+    value: Any, above: str, field: str, gone: Mapping[str, Any], owned: Mapping[str, Any]
+) -> Any:
+    """Return a value without what is gone and nobody owns."""
+    if isinstance(value, dict) and field not in WHOLE_MAPS:
+        parts = [(f"f:{key}", key, child) for key, child in value.items()]
+        return {
+            key: _pruned(child, field, key, gone[part], owned[part]) if part in gone else child
+            for part, key, child in parts
+            if part not in gone or part in owned
+        }
+    if isinstance(value, list) and is_apart(above, field):
+        return [
+            _pruned(entry, "", field, gone[part], owned[part]) if part in gone else entry
+            for part, entry in entries_of(value, above, field)
+            if part not in gone or part in owned
+        ]
+    return value

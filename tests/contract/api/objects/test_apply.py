@@ -1,0 +1,277 @@
+"""Server-side apply, as Kubernetes documents it: owners of fields, conflicts, force, what goes."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.contract.api.world import PODS, SERVICES, Answer, World, a_pod, a_world
+
+APPLY = "application/apply-patch+yaml"
+MAPS = "/api/v1/namespaces/default/configmaps"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with a_world() as one:
+        yield one
+
+
+def a_map(**data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": data}
+
+
+def a_deployment(**spec: Any) -> dict[str, Any]:
+    template = {
+        "metadata": {"labels": {"app": "d"}},
+        "spec": {"containers": [{"name": "c", "image": "web:1"}]},
+    }
+    given = {"selector": {"matchLabels": {"app": "d"}}, "template": template, **spec}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d"},
+        "spec": given,
+    }
+
+
+async def apply(
+    world: World, path: str, body: object, manager: str = "ann", **query: str
+) -> Answer:
+    asked = {"fieldManager": manager, **query}
+    headers = {"content-type": APPLY}
+    return await world.call("PATCH", path, body, query=asked, headers=headers)
+
+
+def owners(answer: Answer) -> dict[str, str]:
+    """Return who owns something, and how."""
+    entries = answer.tree["metadata"].get("managedFields", [])
+    return {entry["manager"]: entry["operation"] for entry in entries}
+
+
+async def test_what_is_absent_is_created_and_applying_it_again_writes_nothing(
+    world: World,
+) -> None:
+    made = await apply(world, f"{MAPS}/m", a_map(a="1"))
+    again = await apply(world, f"{MAPS}/m", a_map(a="1"))
+
+    assert (made.code, again.code) == (201, 200)
+    assert made.body == again.body
+    assert made.tree["metadata"]["managedFields"] == [
+        {
+            "manager": "ann",
+            "operation": "Apply",
+            "apiVersion": "v1",
+            "time": "2026-01-01T00:00:00Z",
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:data": {"f:a": {}}},
+        }
+    ]
+
+
+async def test_yaml_is_applied_as_json_is(world: World) -> None:
+    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: '1'}\n"
+    assert (await apply(world, f"{MAPS}/m", text)).tree["data"] == {"a": "1"}
+
+
+async def test_a_field_that_another_owns_is_refused_by_name_and_taken_by_force(
+    world: World,
+) -> None:
+    await apply(world, f"{MAPS}/m", a_map(a="1", b="1"))
+    refused = await apply(world, f"{MAPS}/m", a_map(a="2"), "ben")
+
+    assert (refused.code, refused.tree["reason"]) == (409, "Conflict")
+    told = 'Apply failed with 1 conflict: conflict with "ann" using v1: .data.a'
+    assert refused.tree["message"] == told
+    assert refused.tree["details"]["causes"] == [
+        {
+            "reason": "FieldManagerConflict",
+            "message": 'conflict with "ann" using v1',
+            "field": ".data.a",
+        }
+    ]
+    two = await apply(world, f"{MAPS}/m", a_map(a="2", b="2"), "ben")
+    assert two.tree["message"] == (
+        'Apply failed with 2 conflicts: conflicts with "ann" using v1:\n- .data.a\n- .data.b'
+    )
+    forced = await apply(world, f"{MAPS}/m", a_map(a="2"), "ben", force="true")
+    assert forced.tree["data"] == {"a": "2", "b": "1"}
+    # What ben does not say any more goes; what is ann's stays.
+    left = await apply(world, f"{MAPS}/m", a_map(), "ben")
+    assert left.tree["data"] == {"b": "1"}
+
+
+async def test_what_others_write_is_theirs_once_somebody_applies(world: World) -> None:
+    await world.call("POST", MAPS, a_map(a="1"))
+    merge = {"content-type": "application/merge-patch+json"}
+    untouched = await world.call("GET", f"{MAPS}/m")
+    assert owners(untouched) == {}
+
+    await apply(world, f"{MAPS}/m", a_map(b="1"))
+    patched = await world.call(
+        "PATCH", f"{MAPS}/m", {"data": {"c": "1"}}, headers={**merge, "user-agent": "kubelet/1 x"}
+    )
+    assert owners(patched) == {"before-first-apply": "Update", "ann": "Apply", "kubelet": "Update"}
+    for field, owner in (("a", "before-first-apply"), ("c", "kubelet")):
+        refused = await apply(world, f"{MAPS}/m", a_map(**{"b": "1", field: "2"}))
+        assert f'conflict with "{owner}" using v1: .data.{field}' in refused.tree["message"]
+
+
+async def test_a_put_of_what_was_read_changes_no_owner(world: World) -> None:
+    made = await apply(world, f"{MAPS}/m", a_map(a="1"))
+    same = await world.call("PUT", f"{MAPS}/m", made.tree)
+    assert same.body == made.body
+
+    cleared = {**made.tree, "metadata": {**made.tree["metadata"], "managedFields": []}}
+    cleared["data"] = {"a": "2"}
+    taken = await world.call("PUT", f"{MAPS}/m", cleared, query={"fieldManager": "cat"})
+    assert owners(taken) == {"cat": "Update"}
+
+
+async def test_a_count_that_an_autoscaler_writes_is_not_taken_back(world: World) -> None:
+    await apply(world, f"{DEPLOYMENTS}/d", a_deployment(replicas=1))
+    scale = (await world.call("GET", f"{DEPLOYMENTS}/d/scale")).tree
+    scale["spec"]["replicas"] = 5
+    scaled = await world.call("PUT", f"{DEPLOYMENTS}/d/scale", scale, query={"fieldManager": "hpa"})
+    assert scaled.code == 200
+
+    refused = await apply(world, f"{DEPLOYMENTS}/d", a_deployment(replicas=2))
+    told = 'conflict with "hpa" with subresource "scale" using apps/v1: .spec.replicas'
+    assert told in refused.tree["message"]
+    # Who gives up a field that is not his any more takes nothing away.
+    left = await apply(world, f"{DEPLOYMENTS}/d", a_deployment())
+    assert left.tree["spec"]["replicas"] == 5
+
+
+async def test_what_kubectl_applied_by_itself_before_is_its_own(world: World) -> None:
+    old = a_map(a="1", b="1")
+    note = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(old)}
+    made = {
+        **old,
+        "metadata": {"name": "m", "annotations": note},
+        "data": {**old["data"], "c": "1"},
+    }
+    await world.call("POST", MAPS, made)
+
+    applied = await apply(world, f"{MAPS}/m", a_map(a="2"), "kubectl")
+    assert applied.tree["data"] == {"a": "2", "c": "1"}
+    said = applied.tree["metadata"]["annotations"]
+    assert json.loads(said["kubectl.kubernetes.io/last-applied-configuration"]) == a_map(a="2")
+
+
+async def test_a_volume_becomes_one_of_another_type(world: World) -> None:
+    one = a_deployment()
+    pod = one["spec"]["template"]["spec"]
+    pod["volumes"] = [{"name": "v", "configMap": {"name": "m"}}]
+    await apply(world, f"{DEPLOYMENTS}/d", one)
+    pod["volumes"] = [{"name": "v", "emptyDir": {}}]
+    changed = await apply(world, f"{DEPLOYMENTS}/d", one)
+    assert changed.code == 200, changed.tree
+    assert changed.tree["spec"]["template"]["spec"]["volumes"] == pod["volumes"]
+
+
+async def test_ports_of_two_protocols_are_entries_of_their_own(world: World) -> None:
+    ports = [
+        {"name": "dns", "port": 53, "protocol": "UDP"},
+        {"name": "dns-tcp", "port": 53, "protocol": "TCP"},
+    ]
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "dns"},
+        "spec": {"ports": ports, "selector": {"app": "dns"}},
+    }
+    made = await apply(world, f"{SERVICES}/dns", service)
+    assert made.code == 201, made.tree
+    service["spec"] = {"ports": ports[1:], "selector": {"app": "dns"}}
+    fewer = await apply(world, f"{SERVICES}/dns", service)
+    assert [port["name"] for port in fewer.tree["spec"]["ports"]] == ["dns-tcp"]
+
+
+async def test_a_status_is_applied_through_its_own_path_and_beside_the_rest(world: World) -> None:
+    await world.call("POST", PODS, a_pod())
+    ready = {"type": "example.com/warm", "status": "True", "lastTransitionTime": None}
+    body = {"apiVersion": "v1", "kind": "Pod", "status": {"conditions": [ready]}}
+    body["spec"] = {"nodeName": "elsewhere"}
+    answer = await apply(world, f"{PODS}/web/status", body)
+    assert answer.code == 200, answer.tree
+    assert "example.com/warm" in {one["type"] for one in answer.tree["status"]["conditions"]}
+    assert "nodeName" not in answer.tree["spec"]
+    entry = next(one for one in answer.tree["metadata"]["managedFields"] if one["manager"] == "ann")
+    assert entry["subresource"] == "status"
+    assert list(entry["fieldsV1"]) == ["f:status"]
+
+
+async def test_a_dry_run_writes_nothing(world: World) -> None:
+    shown = await apply(world, f"{MAPS}/m", a_map(a="1"), dryRun="All")
+    assert shown.code == 201
+    assert (await world.call("GET", f"{MAPS}/m")).code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "code", "words"),
+    [
+        (a_map(), {"fieldManager": ""}, 422, "fieldManager: Required value"),
+        ({**a_map(), "kind": "Secret"}, {}, 400, "kind: expected 'ConfigMap'"),
+        ({**a_map(), "metadata": {"name": "n"}}, {}, 400, "does not match the name on the URL"),
+        (
+            {**a_map(), "metadata": {"name": "m", "namespace": "other"}},
+            {},
+            400,
+            "metadata.namespace",
+        ),
+        (
+            {**a_map(), "metadata": {"managedFields": [{"manager": "x"}]}},
+            {},
+            400,
+            "metadata.managedFields must be nil",
+        ),
+        ({**a_map(), "dta": {}}, {"fieldValidation": "Strict"}, 400, 'unknown field "dta"'),
+        ({**a_map(), "data": {"a": 1}}, {}, 422, "data[a]"),
+        (b"[]", {}, 400, ""),
+        ({**a_map(), "metadata": {"name": "m", "uid": "other"}}, {}, 404, "not found"),
+    ],
+)
+async def test_what_cannot_be_applied_is_refused_and_nothing_is_made(
+    world: World, body: object, query: dict[str, str], code: int, words: str
+) -> None:
+    asked = {"fieldManager": "ann", **query}
+    headers = {"content-type": APPLY}
+    refused = await world.call("PATCH", f"{MAPS}/m", body, query=asked, headers=headers)
+    assert refused.code == code, refused.tree
+    assert words in refused.tree["message"]
+    assert (await world.call("GET", f"{MAPS}/m")).code == 404
+
+
+async def test_unknown_fields_are_told_of_and_nobodys(world: World) -> None:
+    made = await apply(world, f"{MAPS}/m", {**a_map(a="1"), "dta": {}})
+    assert made.code == 201
+    assert 'unknown field \\"dta\\"' in made.headers["Warning"]
+    assert made.tree["metadata"]["managedFields"][0]["fieldsV1"] == {"f:data": {"f:a": {}}}
+
+
+async def test_a_part_of_an_object_is_applied_without_the_rest(world: World) -> None:
+    await apply(world, f"{DEPLOYMENTS}/d", a_deployment())
+    part = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": 3}}
+    answer = await apply(world, f"{DEPLOYMENTS}/d", part, "ben")
+    assert (answer.code, answer.tree["spec"]["replicas"]) == (200, 3)
+
+
+async def test_entries_that_cannot_be_told_apart_are_refused(world: World) -> None:
+    one = a_deployment()
+    one["spec"]["template"]["spec"]["containers"] *= 2
+    refused = await apply(world, f"{DEPLOYMENTS}/d", one)
+    assert refused.code == 400
+    assert "two entries have the key" in refused.tree["message"]
+
+
+async def test_only_an_apply_takes_fields_by_force(world: World) -> None:
+    await world.call("POST", MAPS, a_map())
+    merge = {"content-type": "application/merge-patch+json"}
+    refused = await world.call(
+        "PATCH", f"{MAPS}/m", {"data": {}}, query={"force": "true"}, headers=merge
+    )
+    assert refused.code == 422
+    assert "may not be specified for non-apply patch" in refused.tree["message"]
