@@ -56,6 +56,7 @@ WORDS = st.sampled_from(
     [
         ("$.input.a", 2),
         ("$.input.words[1]", "y"),
+        ("$.input.words[2]", None),
         ("$.input.words[9]", None),
         ("$.input.absent.deeper[0]", None),
         ("$.steps.tag-it.score > 0.5 and not ($.input.a == 3)", True),

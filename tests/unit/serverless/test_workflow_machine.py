@@ -290,3 +290,36 @@ def test_a_step_that_is_begun_again_takes_those_after_it_along() -> None:
     run = world.play(is_cut=True)
 
     assert sorted(anew(run, look_at(run, world.now_ms), "a")) == ["a", "b"]
+
+
+def test_an_item_that_fails_later_changes_nothing_of_what_follows_from_the_first() -> None:
+    steps = {
+        "m": Step(call="f", each="$.input", input="$.item", on_error="mend"),
+        "mend": Step(call="f", input="$.error.message"),
+    }
+    world = World(WorkflowSpec(steps=steps), [1, 2], frozenset({"m/0", "m/1"}), 1)
+    first, second = look_at(world.folded(), world.now_ms).calls
+    for wanted in (first, second):
+        world.call(wanted)
+    world.keep(*world.end(second))
+    ((fact, body),) = look_at(world.folded(), world.now_ms).facts
+    world.keep(fact, body)
+    before = look_at(world.folded(), world.now_ms).calls
+    world.keep(*world.end(first))
+
+    assert [one.body for one in before] == [b'"item 1: it fails"']
+    assert look_at(world.folded(), world.now_ms).calls == before
+
+
+def test_of_two_facts_under_one_key_the_newer_epoch_counts_in_either_order() -> None:
+    world = a_run({"x": Step(call="f")})
+    (wanted,) = look_at(world.folded(), world.now_ms).calls
+    old = StepEnded(run="r", at_ms=1, step="x", is_ok=False, error="old", call=wanted.id)
+    new = StepEnded(run="r", at_ms=2, step="x", is_ok=True, epoch=1, call=wanted.id)
+    world.keep(Resumed(run="r", at_ms=2, epoch=1, anew={"x/-1": 1}))
+
+    for facts in ((old, new), (new, old)):
+        run = world.folded()
+        for one in facts:
+            run.learn(one, b"7")
+        assert look_at(run, world.now_ms).steps["x"].state == "ok"
