@@ -1,6 +1,6 @@
 """The Node object that this kubelet keeps: what it should say, and whether it says so."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -9,6 +9,7 @@ from cubernetes.api.condition import Condition, Truth, with_condition
 from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease, LeaseSpec
 from cubernetes.api.core.node import (
     HOSTNAME_LABEL,
+    ContainerImage,
     DaemonEndpoint,
     DaemonEndpoints,
     Node,
@@ -23,8 +24,11 @@ from kubelet.devices.book import Offer
 from kubelet.network import overlay
 from kubelet.node import pressure
 from kubelet.node.capacity import MachineFacts, amounts, with_steady_storage
+from kubelet.runtime.driver import LocalImage
 from kubelet.settings import KubeletSettings
 
+# As Kubernetes: more would make every Node large.
+IMAGES_MAX, IMAGE_NAMES_MAX = 50, 5
 NO_OFFERS: Mapping[str, Offer] = MappingProxyType({})
 
 
@@ -133,6 +137,15 @@ def status_for(
         ),
         daemon_endpoints=DaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=place.port)),
         node_info=facts.info,
+    )
+
+
+def images_told(images: Iterable[LocalImage]) -> tuple[ContainerImage, ...]:
+    """Return the largest images as a Node tells them, in an order that does not change."""
+    largest = sorted(images, key=lambda one: (-one.size_bytes, one.names))[:IMAGES_MAX]
+    return tuple(
+        ContainerImage(names=one.names[:IMAGE_NAMES_MAX], size_bytes=one.size_bytes)
+        for one in largest
     )
 
 

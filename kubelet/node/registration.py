@@ -1,7 +1,7 @@
 """This node in the API: its Node object, and the Lease that shows it lives."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import IPv4Network
 from typing import NamedTuple
@@ -22,13 +22,15 @@ from kubelet.node import node as words
 from kubelet.node.capacity import MachineFacts
 from kubelet.node.node import NodePlace
 from kubelet.node.pressure import MachineRoom, pressures, seen_after
-from kubelet.runtime.driver import RuntimeDriver, RuntimeTrouble
+from kubelet.runtime.driver import LocalImage, RuntimeDriver, RuntimeTrouble
 from kubelet.settings import KubeletSettings
 
 log = Log(__name__)
 
 FACTS, ROOM = ("machine", "facts"), ("machine", "room")
 FACTS_DEADLINE_S = 2.0
+# The engine is asked no sooner again which images it has.
+IMAGES_PAUSE_S = 60.0
 
 
 class Looks(NamedTuple):
@@ -60,6 +62,8 @@ class Registration:
         self._prepared: IPv4Network | None = None
         self._known: MachineFacts | None = None
         self._pressed_at_s: Mapping[str, float] = {}
+        self._images: Sequence[LocalImage] = ()
+        self._images_due_s = float("-inf")
         self._lease: Lease | None = None
         self._renewed_at_s: float | None = None
 
@@ -87,6 +91,7 @@ class Registration:
         pressed, now = await self._pressures(), self._env.clock.now()
         await self._label(node)
         status = words.status_for(node, facts, place, trouble, now, pressed)
+        status = replaced(status, images=words.images_told(await self._images_found()))
         if status != node.status:
             await self._client.update_status(replaced(node, status=status))
             log.info("node status written", trouble=trouble)
@@ -112,6 +117,19 @@ class Registration:
                 raise
             log.warning("facts of this machine not read", why=error)
         return self._known
+
+    async def _images_found(self) -> Sequence[LocalImage]:
+        """Return which images are here, as of a minute ago at most while the engine answers."""
+        now_s = self._env.clock.monotonic()
+        if now_s < self._images_due_s:
+            return self._images
+        try:
+            self._images = await self._runtime.images()
+        except RuntimeTrouble as error:
+            log.debug("images of this node not read", why=error)
+        else:
+            self._images_due_s = now_s + IMAGES_PAUSE_S
+        return self._images
 
     async def _pressures(self) -> frozenset[str]:
         """Return what the machine is short of; what cannot be read is as it was."""

@@ -38,6 +38,7 @@ from kubelet.runtime.driver import (
     ContainerSpec,
     ExecSpec,
     Execution,
+    LocalImage,
     LogOptions,
     RuntimeDown,
     RuntimeTrouble,
@@ -116,6 +117,9 @@ class DockerRuntime:
 
     async def image_id(self, image: str) -> str | None:
         return await self._pulls.image_id(image)
+
+    async def images(self) -> Sequence[LocalImage]:
+        return await self._pulls.images()
 
     async def image_user(self, image: str) -> str:
         return await self._pulls.image_user(image)

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from kubelet.runtime.docker_api import DockerApi, Refused, Silent
 from kubelet.runtime.docker_stream import Lines
-from kubelet.runtime.docker_words import Json, NotAReference, image_reference
-from kubelet.runtime.driver import RuntimeTrouble
+from kubelet.runtime.docker_words import Json, NotAReference, image_names, image_reference
+from kubelet.runtime.driver import LocalImage, RuntimeTrouble
 
 PULL_SILENCE_S = 120.0  # an engine that fetches tells of progress several times a second
 PULL_MAX_S = 3600.0
@@ -24,6 +25,15 @@ class Pulls:
         """Return the id of a local image, or None where it is not here."""
         found = await self._inspected(image)
         return str(found["Id"]) if found is not None else None
+
+    async def images(self) -> Sequence[LocalImage]:
+        """Return the images that are here and have names."""
+        try:
+            found: Sequence[Json] = await self._api.call("GET", "/images/json")
+        except Refused as refused:
+            raise RuntimeTrouble("ImageInspectError", str(refused)) from refused
+        named = ((image_names(one), int(one.get("Size") or 0)) for one in found)
+        return [LocalImage(names, size) for names, size in named if names]
 
     async def image_user(self, image: str) -> str:
         """Return as whom a local image's program would run; empty is root."""

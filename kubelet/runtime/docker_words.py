@@ -75,6 +75,12 @@ class NotAReference(Exception):
     """The text names no image."""
 
 
+def image_names(listed: Json) -> tuple[str, ...]:
+    """Return the names of an image in the engine's list, tags first; <none> is no name."""
+    names = (*(listed.get("RepoTags") or ()), *(listed.get("RepoDigests") or ()))
+    return tuple(str(name) for name in names if "<none>" not in name)
+
+
 def image_reference(image: str) -> tuple[str, str]:
     """Return the repository and the tag or digest to pull; without either, `latest`.
 

@@ -245,6 +245,14 @@ class Execution(Duplex[Output, bytes], Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LocalImage:
+    """An image of this node. names: with its tags and digests, as pods may name it."""
+
+    names: tuple[str, ...]
+    size_bytes: int
+
+
 class RuntimeDriver(Protocol):
     """Every method is idempotent in effect: the kubelet repeats it after a crash.
 
@@ -266,6 +274,10 @@ class RuntimeDriver(Protocol):
 
     async def image_id(self, image: str) -> str | None:
         """Return the id of a local image, or None where it is not on this node."""
+        ...
+
+    async def images(self) -> Sequence[LocalImage]:
+        """Return every image of this node that has a name."""
         ...
 
     async def image_user(self, image: str) -> str:

@@ -21,6 +21,7 @@ from kubelet.runtime.driver import (
     ContainerSpec,
     ExecSpec,
     Execution,
+    LocalImage,
     LogOptions,
     Mount,
     RuntimeDown,
@@ -271,6 +272,9 @@ class FakeMachine:
                 listener.put_nowait(life.container.pod_uid)
 
 
+IMAGE_BYTES = 64 << 20  # of each of its images
+
+
 def image_id_of(image: str) -> str:
     """Return the id that a fake image has."""
     return f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
@@ -297,6 +301,10 @@ class FakeRuntime:
         _check(image)
         await self._asked()
         return image_id_of(image) if image in self._machine.images else None
+
+    async def images(self) -> Sequence[LocalImage]:
+        await self._asked()
+        return [LocalImage((name,), IMAGE_BYTES) for name in sorted(self._machine.images)]
 
     async def image_user(self, image: str) -> str:
         _check(image)

@@ -52,6 +52,8 @@ async def test_a_started_pod_is_found_with_everything_it_was_made_from(
     assert (main.pod_uid, main.pod_name, main.namespace) == ("0a-1b", "web-0", "default")
     assert main.pid > 0
     assert main.image_id == await driver.image_id(spec.image)
+    (image,) = [one for one in await driver.images() if spec.image in one.names]
+    assert image.size_bytes > 0
     assert main.created_at is not None
     assert main.started_at is not None
     assert main.finished_at is None

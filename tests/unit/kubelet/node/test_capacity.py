@@ -11,7 +11,15 @@ from cubernetes.api.quantities import Quantity
 from kubelet.devices.book import Offer
 from kubelet.node import capacity
 from kubelet.node.capacity import MachineFacts
-from kubelet.node.node import NodePlace, allocatable, lease_for, status_for
+from kubelet.node.node import (
+    IMAGES_MAX,
+    NodePlace,
+    allocatable,
+    images_told,
+    lease_for,
+    status_for,
+)
+from kubelet.runtime.driver import LocalImage
 from tests.given import NOW, a_node
 
 MEMINFO = "MemTotal:       24576000 kB\nMemFree:         1000 kB\n"
@@ -30,6 +38,16 @@ def test_memory_is_the_cgroups_limit_or_the_machines_all() -> None:
 )
 def test_cores_are_the_quota_where_there_is_one(quota: str, period: str, milli: int | None) -> None:
     assert capacity.cpu_quota_milli(quota, period) == milli
+
+
+def test_a_node_tells_its_largest_images_in_an_order_that_stays() -> None:
+    images = [LocalImage((f"image:{at}",), 1000 + at % 70) for at in range(90)]
+    told = images_told(images)
+    assert told == images_told(images[::-1])
+    assert len(told) == IMAGES_MAX
+    assert [one.size_bytes for one in told[:2]] == [1069, 1068]
+    (many,) = images_told([LocalImage(tuple(f"web:{at}" for at in range(9)), 1)])
+    assert many.names == ("web:0", "web:1", "web:2", "web:3", "web:4")
 
 
 def test_a_node_states_its_capacity_and_keeps_some_of_it_for_itself() -> None:

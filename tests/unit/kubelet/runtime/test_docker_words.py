@@ -13,6 +13,7 @@ from kubelet.runtime.docker_words import (
     container_body,
     container_from,
     container_name,
+    image_names,
     image_reference,
     is_half_down,
     is_newer,
@@ -293,3 +294,12 @@ def test_w44_no_container_can_gain_privileges_or_is_restarted_behind_our_back() 
     assert host["CapDrop"] == ["NET_RAW"]
     assert "CapAdd" not in host
     assert host["RestartPolicy"] == {"Name": "no"}
+
+
+def test_an_image_has_the_names_by_which_pods_may_call_it() -> None:
+    listed = {
+        "RepoTags": ["web:1", "<none>:<none>"],
+        "RepoDigests": ["web@sha256:aa", "<none>@<none>"],
+    }
+    assert image_names(listed) == ("web:1", "web@sha256:aa")
+    assert image_names({"RepoTags": None, "RepoDigests": None}) == ()
