@@ -146,7 +146,7 @@ MIXES: Mapping[str, Mix] = {
     "anti-affinity": Mix(_apart),
     "spreading": Mix(_even),
     "preemption": Mix(
-        _urgent, before=_low, beside=_reaping, is_tight=True, pods_max=lambda nodes: nodes
+        _urgent, before=_low, beside=_reaping, is_tight=True, pods_max=lambda nodes: min(nodes, 200)
     ),
     "churn": Mix(_plain, beside=_churn),
 }

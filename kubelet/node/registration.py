@@ -30,7 +30,7 @@ log = Log(__name__)
 FACTS, ROOM = ("machine", "facts"), ("machine", "room")
 FACTS_DEADLINE_S = 2.0
 # The engine is asked no sooner again which images it has.
-IMAGES_PAUSE_S = 60.0
+IMAGES_PAUSE_S = 5.0
 
 
 class Looks(NamedTuple):
