@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from controllers.availability import is_active, is_led_past, unavailable_s
 from controllers.disruption.moving import destination, marked, moving
+from controllers.naming import number_in
 from controllers.owners import is_managed_by
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
@@ -141,7 +142,8 @@ class Rebalance:
         since = min(self.since.setdefault(key, now), now)
         others = [one for one in pods if one is not pod]
         if _is_whole(wanted, others, now):
-            newest = max(others, key=_created_s, default=pod)
+            # By its number: times of creation are whole seconds.
+            newest = max(others, key=number_in, default=pod)
             if newest.spec.node_name == target:
                 yield Evict(pod.ref, pod.metadata.uid)
                 yield RequeueAfter(LOOK_S)
