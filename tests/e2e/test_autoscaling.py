@@ -18,6 +18,7 @@ from tests.e2e.conftest import HOUSE
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(420)]
 
 EXAMPLE = str(HOUSE / "examples" / "autoscaling.yaml")
+QUEUE = str(HOUSE / "examples" / "autoscaling-metrics.yaml")
 NAME, PLACE, MOST = "worker", "default", 3
 COMMAND_DEADLINE_S = 60.0
 
@@ -47,13 +48,13 @@ async def command(
     run = Command(kubeconfig, tmp_path)
     run("cubectl", f"apply -f {EXAMPLE}")
     yield run
-    run("cubectl", f"delete -f {EXAMPLE} --ignore-not-found")
+    run("cubectl", f"delete -f {EXAMPLE} -f {QUEUE} --ignore-not-found")
     await cluster.run("n1", [*CUBEROOT, "disable", "tsdb"], deadline_s=120)
 
 
-async def sized(client: Client, count: int) -> None:
+async def sized(client: Client, count: int, name: str = NAME) -> None:
     async def is_so() -> bool:
-        found = await client.get(Deployment, NAME, PLACE)
+        found = await client.get(Deployment, name, PLACE)
         return found.spec.replicas == found.status.ready_replicas == count
 
     await until(f"{count} replicas", is_so, 120)
@@ -90,3 +91,13 @@ async def test_replicas_grow_to_the_maximum_under_load_and_fall_back(
         return all(one in told for one in wanted)
 
     await until("events that tell why", is_explained, 60)
+
+    # A queue that a pod tells of: no workers while it is empty, and it wakes them.
+    command("cubectl", f"apply -f {QUEUE}")
+    await sized(client, 0, "mailer")
+    told = {"data": {"metrics": 'queue_length{queue="mail"} 25\n'}}
+    await client.patch(ConfigMap, "queue", PLACE, told)
+    await sized(client, MOST, "mailer")
+    path = f"/apis/custom.metrics.k8s.io/v1beta1/namespaces/{PLACE}/pods/queue/queue_length"
+    assert '"value":"25"' in command("kubectl", f"get --raw {path}")
+    assert f"-> {MOST}" in command("cubectl", f"autoscale history {NAME} --since 10m")
