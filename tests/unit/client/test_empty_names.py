@@ -48,6 +48,7 @@ API_CALLS: dict[str, Callable[[Api], Any]] = {
     "get": lambda api: api.get(PODS, "", "shop"),
     "replace": lambda api: api.replace(PODS, "", {}, "shop", is_dry=False),
     "patch": lambda api: api.patch(PODS, "", "shop", {}),
+    "apply": lambda api: api.apply(PODS, "", "shop", {}, [], is_dry=False),
     "delete": lambda api: api.delete(PODS, "", "shop", {}),
     "evict": lambda api: api.evict(PODS, "", "shop", {}),
     "log": lambda api: next(api.log(PODS, "", "shop", ())),
