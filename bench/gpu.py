@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from bench.report import show, spread
-from gpu.plan import Held, Queue, Site, Waiting, plan
+from gpu.plan import ActiveJob, Queue, Site, Waiting, plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROUNDS = 5
@@ -32,7 +32,7 @@ def jobs_of(count: int, gpus_max: int) -> list[Waiting]:
     ]
 
 
-def spent_ms(jobs: Sequence[Waiting], held: Sequence[Held], sites: Sequence[Site]) -> float:
+def spent_ms(jobs: Sequence[Waiting], held: Sequence[ActiveJob], sites: Sequence[Site]) -> float:
     queues = [Queue(f"queue-{index}", weight=index + 1) for index in range(QUEUES)]
     began_s = time.process_time()
     made = plan(NOW, jobs, held, sites, queues)
@@ -50,7 +50,9 @@ def main() -> None:
     devices = {f"gpu-{index}": "h200" for index in range(told.gpus)}
     sites = [Site(f"site-{index}", devices, jobs_max=1000) for index in range(told.sites)]
     ends_at = NOW + timedelta(hours=1)
-    full = [Held(f"held-{one.name}", "queue-0", one.name, tuple(devices), ends_at) for one in sites]
+    full = [
+        ActiveJob(f"held-{one.name}", "queue-0", one.name, tuple(devices), ends_at) for one in sites
+    ]
     figures: dict[str, object] = {}
     for count in told.jobs:
         jobs = jobs_of(count, told.gpus)

@@ -22,7 +22,7 @@ from cubernetes.api.discovery.endpointslice import (
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.host.command import SystemCommands
 from cubernetes.host.packetfilter.iptables import LEGACY, NFT, Iptables, Tools
-from cubernetes.host.packetfilter.ruleset import Found, restore_text
+from cubernetes.host.packetfilter.ruleset import FoundRules, restore_text
 from proxy.services.compile import OWNER, Compiler
 from proxy.services.served import Facts
 
@@ -72,7 +72,7 @@ class Run:
         before = self._compiler.compile(self._services, self._slices)
         self._slices[0] = a_slice(0, turn=9)
         began_s = time.perf_counter()
-        restore_text(Found(before), self._compiler.compile(self._services, self._slices))
+        restore_text(FoundRules(before), self._compiler.compile(self._services, self._slices))
         return (time.perf_counter() - began_s) * 1000
 
     async def figures(self) -> Figures:

@@ -9,7 +9,7 @@ from controllers.settings import ControllersSettings
 from cubernetes.client.connect import connect
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
-from cubernetes.reconcile.lease import lead_alone
+from cubernetes.reconcile.lease import run_as_leader
 from cubernetes.reconcile.run import LoopSettings, run_planners
 from cubernetes.reconcile.tsdbsource import metric_source
 
@@ -30,7 +30,7 @@ async def run(settings: ControllersSettings, env: Env, client: Client | None = N
             await run_planners(planners, leading, env, loop, source)
 
     try:
-        await lead_alone(settings.lease, "controllers", own, env, work)
+        await run_as_leader(settings.lease, "controllers", own, env, work)
     finally:
         if client is None:
             await own.close()

@@ -30,27 +30,27 @@ FORMAT = 1  # of the file: of another one nothing is read
 type Ask = Callable[[str], dict[str, Any]]
 
 
-class Place(NamedTuple):
+class KindsCache(NamedTuple):
     """Where kinds are kept. cluster tells two clusters apart that had one address in turn."""
 
     path: str
     cluster: int
 
 
-def place_for(environment: Mapping[str, str], server: str, ca: bytes) -> Place | None:
+def place_for(environment: Mapping[str, str], server: str, ca: bytes) -> KindsCache | None:
     """Return where the kinds of a cluster are kept, beside kubectl's; None without a home."""
     home = environment.get("HOME", "")
     folder = environment.get("KUBECACHEDIR", "") or (home and f"{home}/.kube/cache")
     if not folder:
         return None
     name = "".join(one if one.isalnum() or one in ".-" else "_" for one in server[:100])
-    return Place(f"{folder}/cubectl/{name}.json", crc32(server.encode(errors="replace") + ca))
+    return KindsCache(f"{folder}/cubectl/{name}.json", crc32(server.encode(errors="replace") + ca))
 
 
 class Kinds:
     """Answers what a word means; asks the server, or its file, when first needed."""
 
-    def __init__(self, ask: Ask, place: Place | None, now: Callable[[], datetime]) -> None:
+    def __init__(self, ask: Ask, place: KindsCache | None, now: Callable[[], datetime]) -> None:
         self._ask, self._place, self._now = ask, place, now
         self._catalog: Catalog | None = None
         self._is_fresh = False

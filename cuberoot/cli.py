@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import click
 
 from cubernetes.api.errors import ApiError
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.host.cni.conflist import CONFIG_BYTES_MAX, ConflistInvalid, conflist_of
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
@@ -38,8 +38,9 @@ from lab.cli import lab
 
 # What the world or the user did wrong; anything else is a bug of ours and shows its story.
 REFUSALS = (
-    Busy, ConflistInvalid, NotClean, NotFit, NotInitialised, NotYet, JoinRefused, ApiError, Trouble,
-    CommandFailed, PathsBlocked, SettingsInvalid, UnknownProgram, FileExistsError, OSError,
+    Busy, ConflistInvalid, NotClean, NotFit, NotInitialised, NotYet, JoinRefused, ApiError,
+    TransportError, CommandFailed, PathsBlocked, SettingsInvalid, UnknownProgram,
+    FileExistsError, OSError,
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from cubernetes.api.bodies.joining import (
 from cubernetes.api.coding import codec
 from cubernetes.api.core.node import Node
 from cubernetes.client.httptransport import HttpTransport
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cuberoot import certificates, layout, pki
@@ -203,7 +203,7 @@ async def _ask(transport: HttpTransport, wish: JoinRequest, env: Env) -> JoinAns
     client = Client(transport, env, agent=f"cuberoot/{socket.gethostname()}")
     try:
         response = await client.raw("POST", JOIN_PATH, body=codec.encode(wish))
-    except Trouble as error:
+    except TransportError as error:
         raise JoinRefused(f"the API server: {error}") from error
     finally:
         await client.close()

@@ -12,7 +12,7 @@ from cubernetes.api.core.node import Node, is_network
 from cubernetes.api.errors import ApiError, NotFound, Problem
 from cubernetes.api.names import is_subdomain
 from cubernetes.api.portrange import range_of
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.host.durable.files import read_or_none
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.generation import generation
@@ -397,7 +397,7 @@ async def _leave(cluster: Cluster, env: Env, say: Say) -> None:
         say(f"node {cluster.node_name} deleted from the cluster")
     except NotFound:
         say(f"node {cluster.node_name} was not in the cluster")
-    except (ApiError, Trouble) as error:
+    except (ApiError, TransportError) as error:
         say(f"the cluster was not told ({error}): cubectl delete node {cluster.node_name}")
     finally:
         await client.close()

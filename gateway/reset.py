@@ -9,7 +9,7 @@ from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.coordination.road import GATEWAY_ROAD, ROAD_NAMESPACE, road_lease_name
 from cubernetes.api.errors import ApiError
 from cubernetes.client.connect import connect
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.program import CannotGoOn, main
@@ -63,7 +63,7 @@ async def _leave(settings: GatewaySettings, env: Env) -> None:
         async with asyncio.timeout(LEASE_S):
             name = road_lease_name(GATEWAY_ROAD, settings.node_name)
             await client.delete(Lease, name, ROAD_NAMESPACE)
-    except (ApiError, Trouble, TimeoutError) as error:
+    except (ApiError, TransportError, TimeoutError) as error:
         log.warning("the gateway's lease stays", error=error)
     finally:
         await client.close()

@@ -34,7 +34,7 @@ from cubernetes.host.supervise import supervised
 from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.plan import Record
-from cubernetes.reconcile.records import Recorder
+from cubernetes.reconcile.records import EventRecorder
 from gateway.counts import Counts
 from gateway.nginx.container import ContainerNginx, layers_in
 from gateway.nginx.driver import Driver
@@ -149,7 +149,7 @@ class Gateway:
             self._dnses,
             self._services,
         )
-        self._recorder = Recorder(client, env, "gateway", settings.node_name)
+        self._recorder = EventRecorder(client, env, "gateway", settings.node_name)
         changed = self._changed.set
         self._secrets = FollowedSecrets(client, env, changed, reading.pair_of)
         self._authorities = FollowedSecrets(client, env, changed, reading.authorities_of)

@@ -10,7 +10,7 @@ from cubernetes.api.gpu.gpujob import GpuJob, GpuJobStatus, has_ended
 from cubernetes.api.meta import replaced
 from gpu.driver import Observation
 from gpu.machine import Effect, Event, step
-from gpu.plan import Admission, Held, Wait, Waiting
+from gpu.plan import ActiveJob, Admission, Wait, Waiting
 
 MESSAGE_CHARS_MAX = 1024
 # The server dates what it makes; what it has not made yet is the oldest.
@@ -84,9 +84,9 @@ def waiting_of(job: GpuJob) -> Waiting:
     )
 
 
-def held_of(job: GpuJob, now: datetime) -> Held:
+def held_of(job: GpuJob, now: datetime) -> ActiveJob:
     limit = timedelta(seconds=job.spec.time_limit_seconds)
-    return Held(
+    return ActiveJob(
         uid=job.metadata.uid,
         queue=job.spec.queue,
         site=job.status.site,

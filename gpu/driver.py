@@ -18,7 +18,7 @@ class SiteTrouble(Exception):
     """The site did not answer, or not in a way that tells anything. Nothing is known of any job."""
 
 
-class Refused(Exception):
+class JobRefused(Exception):
     """The site will never take this job; the text says why."""
 
 

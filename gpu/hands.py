@@ -10,14 +10,14 @@ from cubernetes.api.gpu.gpusite import SITE_FINALIZER, GpuSite
 from cubernetes.api.meta import Object, replaced
 from cubernetes.client.cache import revision_of
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
-from cubernetes.reconcile.records import Recorder
+from cubernetes.reconcile.records import EventRecorder
 from gpu.decide import Act, Next, refused
-from gpu.driver import Refused, SiteDriver, SiteTrouble
+from gpu.driver import JobRefused, SiteDriver, SiteTrouble
 
 log = Log(__name__)
 
@@ -28,7 +28,7 @@ AGAIN_S = 1.0
 DEADLINE_S = 60.0
 
 
-class Place(NamedTuple):
+class DrivenSite(NamedTuple):
     """A site, and what reaches it."""
 
     site: GpuSite
@@ -47,7 +47,7 @@ class Hands:
         client: Client,
         env: Env,
         jobs: Informer[GpuJob],
-        recorder: Recorder,
+        recorder: EventRecorder,
         hands_max: int,
         changed: Callable[[], None],
     ) -> None:
@@ -59,13 +59,13 @@ class Hands:
         self.settled_at_s: dict[str, float] = {}
         self.writing: set[str] = set()
 
-    def begin(self, job: GpuJob, after: Next, place: Place | None = None) -> None:
+    def begin(self, job: GpuJob, after: Next, place: DrivenSite | None = None) -> None:
         """Begin what is next for a job: its status is written first, then its site is asked."""
         uid = job.metadata.uid
         self.busy[uid] = replaced(job, status=after.status)
         self._do(uid, self._carry_out(job, after, place), lambda: self._settled(uid))
 
-    def remove(self, job: GpuJob, key: str, place: Place) -> None:
+    def remove(self, job: GpuJob, key: str, place: DrivenSite) -> None:
         """Take away what is left of an attempt that is over."""
         self._once(key, place.driver.remove(place.site, job, key))
 
@@ -128,7 +128,7 @@ class Hands:
             except (Conflict, NotFound) as error:
                 log.debug("not done, looking again", what=name, why=error)
                 await self._env.clock.sleep(FAILED_PAUSE_S)
-            except (ApiError, Trouble, SiteTrouble, TimeoutError) as error:
+            except (ApiError, TransportError, SiteTrouble, TimeoutError) as error:
                 log.warning("not done, trying again", what=name, why=error)
                 await self._env.clock.sleep(FAILED_PAUSE_S)
             except Exception as error:  # noqa: BLE001  a bug must not take its neighbours down
@@ -143,7 +143,7 @@ class Hands:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _carry_out(self, job: GpuJob, after: Next, place: Place | None) -> None:
+    async def _carry_out(self, job: GpuJob, after: Next, place: DrivenSite | None) -> None:
         if after.status != job.status:
             job = await self._written(job, replaced(job, status=after.status))
         if after.act in (Act.RELEASE, Act.EXPIRE):
@@ -160,13 +160,13 @@ class Hands:
         await self._jobs.at_least(revision_of(written), SEEN_S)
         return written
 
-    async def _ask(self, job: GpuJob, act: Act, place: Place) -> None:
+    async def _ask(self, job: GpuJob, act: Act, place: DrivenSite) -> None:
         (site, driver), key = place, job.status.submission_key
         match act:
             case Act.SUBMIT:
                 try:
                     await driver.submit(site, job, key)
-                except Refused as why:
+                except JobRefused as why:
                     status = refused(job, str(why), self._env.clock.now())
                     await self._written(job, replaced(job, status=status))
                     return

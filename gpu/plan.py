@@ -51,7 +51,7 @@ class Demand(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ActiveJob:
     """What a job has that is on its way to a site, or there. It ends by ends_at."""
 
     uid: str
@@ -129,7 +129,7 @@ class Room:
 def plan(
     now: datetime,
     waiting: Iterable[Waiting],
-    held: Iterable[Held],
+    held: Iterable[ActiveJob],
     sites: Iterable[Site],
     queues: Iterable[Queue],
     admitted_count: int = 0,
@@ -168,7 +168,7 @@ class _Planning:
     def __init__(
         self,
         now: datetime,
-        held: Iterable[Held],
+        held: Iterable[ActiveJob],
         sites: Iterable[Site],
         queues: Iterable[Queue],
         admitted_count: int,

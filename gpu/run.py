@@ -21,8 +21,8 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
 from cubernetes.host.timing.waiting import wait_until
-from cubernetes.reconcile.lease import lead_alone
-from cubernetes.reconcile.records import Recorder
+from cubernetes.reconcile.lease import run_as_leader
+from cubernetes.reconcile.records import EventRecorder
 from gpu import plan
 from gpu.decide import (
     Act,
@@ -38,7 +38,7 @@ from gpu.decide import (
     waiting_of,
     waits,
 )
-from gpu.hands import Hands, Place
+from gpu.hands import DrivenSite, Hands
 from gpu.machine import Event
 from gpu.settings import GpuSettings
 from gpu.sites.registry import Drivers, drivers_for
@@ -67,7 +67,7 @@ async def run(
         await supervised("gpu", runner.run, env)
 
     try:
-        await lead_alone(settings.lease, "gpu", own, env, work)
+        await run_as_leader(settings.lease, "gpu", own, env, work)
     finally:
         if client is None:
             await own.close()
@@ -84,7 +84,7 @@ class Runner:
         self._jobs = Informer(client, GpuJob, env)
         self._sites = Informer(client, GpuSite, env)
         self._queues = Informer(client, GpuQueue, env)
-        self._recorder = Recorder(client, env, "gpu")
+        self._recorder = EventRecorder(client, env, "gpu")
         self._drivers = drivers or drivers_for(client, env, settings)
         self._watching = Watching(self._drivers, env, settings, self._changed.set)
         self._hands = Hands(
@@ -170,8 +170,8 @@ class Runner:
     def _begin(self, job: GpuJob, after: Next, site: GpuSite | None) -> None:
         self._hands.begin(job, after, self._place(site) if site is not None else None)
 
-    def _place(self, site: GpuSite) -> Place:
-        return Place(site, self._watching.driver(site))
+    def _place(self, site: GpuSite) -> DrivenSite:
+        return DrivenSite(site, self._watching.driver(site))
 
     def _sight(self, job: GpuJob, site: GpuSite | None) -> Sight:
         if site is None:

@@ -16,7 +16,7 @@ from cubernetes.client.wire.logquery import LogQuery, log_query
 from cubernetes.host.clock import Clock
 from cubernetes.host.web.httpserver import HttpServer, Limits
 from cubernetes.host.web.messages import Request, Response
-from cubernetes.host.web.site import Refused, Route, RoutedSite
+from cubernetes.host.web.site import HttpRefusal, Route, RoutedSite
 from cubernetes.host.web.tls import server_tls
 from kubelet.execserver import PING_S, Executions, Work
 from kubelet.measure.exposition import resource_text, summary_json
@@ -126,19 +126,19 @@ class ContainerLogs:
         if is_read and MONITORING in request.identity.groups:
             return
         if request.identity.user != self._client_name:
-            raise Refused(403, f"only {self._client_name} may ask")
+            raise HttpRefusal(403, f"only {self._client_name} may ask")
 
     async def log(self, request: Request) -> Response:
         """Raises: Refused."""
         try:
             asked = log_query(request.query)
         except (BadRequest, ValueError) as error:
-            raise Refused(400, str(error)) from error
+            raise HttpRefusal(400, str(error)) from error
         one = await self._found(request, is_previous=asked.previous)
         if one is None:
             word = "previous " if asked.previous else ""
             container = dict(request.names)["container"]
-            raise Refused(400, f"there is no {word}container {container!r} to read")
+            raise HttpRefusal(400, f"there is no {word}container {container!r} to read")
         options = options_of(asked, self._clock.now())
         text = self._runtime.logs(one.id, options)
         if asked.limit_bytes is not None:
@@ -150,7 +150,7 @@ class ContainerLogs:
         try:
             asked = exec_query(request.query)
         except BadRequest as error:
-            raise Refused(400, str(error)) from error
+            raise HttpRefusal(400, str(error)) from error
         _, one = await self._running(request)
         spec = ExecSpec(asked.command, asked.stdin, asked.stdout, asked.stderr, asked.tty)
         begin = partial(self._runtime.exec, one.id, spec)
@@ -161,7 +161,7 @@ class ContainerLogs:
         try:
             asked = attach_query(request.query)
         except BadRequest as error:
-            raise Refused(400, str(error)) from error
+            raise HttpRefusal(400, str(error)) from error
         pod, one = await self._running(request)
         spec = attach_spec(pod, one.name, asked)
         begin = partial(self._runtime.attach, one.id, spec)
@@ -177,7 +177,7 @@ class ContainerLogs:
         one = chosen(pod, found, named["container"], is_previous=False)
         if one is None or one.state is not State.RUNNING:
             said = f"container {named['container']!r} of pod {named['pod']} is not running"
-            raise Refused(400, said)
+            raise HttpRefusal(400, said)
         return pod, one
 
     async def forward(self, request: Request) -> Response:
@@ -186,7 +186,7 @@ class ContainerLogs:
         sandboxes = (one for one in found if one.name == SANDBOX and one.state is State.RUNNING)
         sandbox = next(sandboxes, None)
         if sandbox is None:
-            raise Refused(400, f"pod {pod.metadata.name} is not running")
+            raise HttpRefusal(400, f"pod {pod.metadata.name} is not running")
         name = f"{pod.metadata.namespace}/{pod.metadata.name}"
         return Response(101, b"", switch=partial(self._forwards.answer, sandbox.netns, name))
 
@@ -200,11 +200,11 @@ class ContainerLogs:
         asked_for = dict(request.names)
         pod = self._pods.named(asked_for["namespace"], asked_for["pod"])
         if pod is None:
-            raise Refused(404, "no such pod on this node")
+            raise HttpRefusal(404, "no such pod on this node")
         try:
             listing = await self._observer.found()
         except RuntimeTrouble as error:
-            raise Refused(503, str(error)) from error
+            raise HttpRefusal(503, str(error)) from error
         return pod, listing.get(pod.metadata.uid, ())
 
     async def close(self) -> None:
@@ -237,7 +237,7 @@ class Uses:
         try:
             return await look
         except OSError as error:
-            raise Refused(503, f"the control groups cannot be read: {error}") from error
+            raise HttpRefusal(503, f"the control groups cannot be read: {error}") from error
 
 
 async def limited(text: AsyncGenerator[bytes, None], bytes_max: int) -> AsyncGenerator[bytes, None]:
@@ -268,9 +268,9 @@ def attach_spec(pod: Pod, name: str, asked: ExecQuery) -> AttachSpec:
     """
     wanted = next(one for one in every_container(pod.spec) if one.name == name)
     if asked.tty and not wanted.tty:
-        raise Refused(400, f"tty: container {name!r} was made without a terminal (tty: true)")
+        raise HttpRefusal(400, f"tty: container {name!r} was made without a terminal (tty: true)")
     if asked.stdin and not wanted.stdin:
-        raise Refused(400, f"stdin: container {name!r} was made without an input (stdin: true)")
+        raise HttpRefusal(400, f"stdin: container {name!r} was made without an input (stdin: true)")
     return AttachSpec(asked.stdin, asked.stdout, asked.stderr, is_terminal=wanted.tty)
 
 

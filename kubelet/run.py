@@ -21,7 +21,7 @@ from cubernetes.host.names.resolvconf import ResolvConf
 from cubernetes.host.supervise import supervised
 from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.plan import Record
-from cubernetes.reconcile.records import Recorder
+from cubernetes.reconcile.records import EventRecorder
 from kubelet.checkpoint import Checkpoint, FileCheckpoint
 from kubelet.claims.folders import DiskFolders, Folders
 from kubelet.claims.keeper import LocalVolumes
@@ -144,7 +144,7 @@ class Kubelet:
         self, settings: KubeletSettings, env: Env, client: Client, machine: Machine
     ) -> None:
         self._settings, self._env, self._machine = settings, env, machine
-        self._recorder = Recorder(client, env, "kubelet", settings.node_name)
+        self._recorder = EventRecorder(client, env, "kubelet", settings.node_name)
         self._observer = Observer(machine.runtime)
         record = self._recorder.record
         self._mending = Mending(machine.network, env, self._about, record, self._on_trouble)

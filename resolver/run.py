@@ -28,7 +28,7 @@ from cubernetes.host.supervise import supervised
 from resolver import address, hostfile, overrides, resolved
 from resolver.answers.compile import Facts
 from resolver.answers.records import labels_of
-from resolver.answers.zone import Place, Zone
+from resolver.answers.zone import Zone, ZoneSettings
 from resolver.checkpoint import NamesCheckpoint, Saved, lines_of
 from resolver.counts import Counts
 from resolver.forwarding.forwarder import Forwarder
@@ -248,8 +248,8 @@ def asked_first(path: Path, one: Resolved, settings: ResolverSettings) -> Asked:
     return Asked("", one.ask_about(settings.cluster_domain, settings.address))
 
 
-def place_of(settings: ResolverSettings) -> Place:
-    return Place(
+def place_of(settings: ResolverSettings) -> ZoneSettings:
+    return ZoneSettings(
         Facts(labels_of(settings.cluster_domain), settings.ttl_s),
         IPv4Address(settings.address),
         IPv4Network(settings.service_range),

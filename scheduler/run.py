@@ -23,19 +23,19 @@ from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.client.cache import Key, key_of
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import UNDECIDED, Trouble
+from cubernetes.client.outcome import UNDECIDED, TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.timing.waiting import wait_until
-from cubernetes.reconcile.lease import lead_alone
+from cubernetes.reconcile.lease import run_as_leader
 from cubernetes.reconcile.plan import Record
-from cubernetes.reconcile.records import Recorder
+from cubernetes.reconcile.records import EventRecorder
 from cubernetes.scheduling.claims import Late, Needs
 from cubernetes.scheduling.nodeinfo import PodRequests, facts_of, images_of, requests_of
 from cubernetes.scheduling.peers.neighbour import Neighbour, neighbour_of
 from cubernetes.scheduling.plan import Placement, Unschedulable, cursor_of, is_reported, place
-from cubernetes.scheduling.plugin import Refused
+from cubernetes.scheduling.plugin import WaitReason
 from cubernetes.scheduling.preempt import Preemption, Preemptor, awaited, preemption
 from cubernetes.scheduling.registry import weighted
 from cubernetes.scheduling.snapshot import Assignment, Snapshot
@@ -48,7 +48,7 @@ from scheduler.waiting import Waiting
 log = Log(__name__)
 
 # Of a pod that a node takes, and that waits for its volumes there: no news of nodes help it.
-NOTHING_REFUSED = Refused(PodRequests(), frozenset())
+NOTHING_REFUSED = WaitReason(PodRequests(), frozenset())
 
 
 async def run(settings: SchedulerSettings, env: Env, client: Client | None = None) -> None:
@@ -59,7 +59,7 @@ async def run(settings: SchedulerSettings, env: Env, client: Client | None = Non
         await Scheduler(settings, env, leading).run()
 
     try:
-        await lead_alone(settings.lease, "scheduler", own, env, work)
+        await run_as_leader(settings.lease, "scheduler", own, env, work)
     finally:
         if client is None:
             await own.close()
@@ -117,7 +117,7 @@ class Scheduler:
         self._namespaces = Informer(client, Namespace, env)
         self._budgets = Informer(client, PodDisruptionBudget, env)
         self._profiles = {name: weighted(weights) for name, weights in settings.profiles.items()}
-        self._recorder = Recorder(client, env, next(iter(self._profiles), "scheduler"))
+        self._recorder = EventRecorder(client, env, next(iter(self._profiles), "scheduler"))
         self._snapshot = Snapshot()
         self._waiting = Waiting(
             retry_base_s=settings.retry_base_s,
@@ -320,7 +320,7 @@ class Scheduler:
         self._park(key, self._waiting.epoch, NOTHING_REFUSED)
         return None
 
-    def _park(self, key: Key, epoch: int, refused: Refused) -> None:
+    def _park(self, key: Key, epoch: int, refused: WaitReason) -> None:
         self._waiting.park(key, self._env.clock.monotonic(), epoch, refused)
 
     def _verdict(self, one: Asking, nominated: str) -> Placement | Unschedulable:
@@ -389,7 +389,7 @@ class Scheduler:
                     await self._make_room(write.pod, write.room)
                 self._park(key, write.epoch, write.verdict.refused)
                 self._news.set()
-        except (Trouble, *UNDECIDED) as error:
+        except (TransportError, *UNDECIDED) as error:
             # It may have happened: the assumption stands, the same is asked again.
             self._failed(key, write.pod, error)
         except ApiError as error:

@@ -10,14 +10,14 @@ from typing import NamedTuple
 from cubernetes.client.cache import Key
 from cubernetes.host.timing.backoff import backoff_s
 from cubernetes.reconcile.workqueue import Workqueue
-from cubernetes.scheduling.plugin import Change, Refused
+from cubernetes.scheduling.plugin import Change, WaitReason
 
 # Kinds of refusals that are asked whether news help them; where there are more, all pods are woken.
 ASKED_MAX = 256
 
 
 class Parked(NamedTuple):
-    refused: Refused
+    refused: WaitReason
     attempts: int  # how often in a row no node was found
 
 
@@ -34,7 +34,7 @@ class Waiting:
         self._wake_pause_s = wake_pause_s
         self._parked: dict[Key, Parked] = {}
         # Those that no news have helped yet; the others are woken with the next alarm.
-        self._alike: dict[Refused, dict[Key, None]] = {}
+        self._alike: dict[WaitReason, dict[Key, None]] = {}
         self._woken: set[Key] = set()
         self._woken_at_s = float("-inf")
         self._wake_at_s: float | None = None
@@ -78,7 +78,7 @@ class Waiting:
         self._ranks.pop(key, None)
         self._queue.done(key)
 
-    def park(self, key: Key, now_s: float, epoch: int, refused: Refused) -> None:
+    def park(self, key: Key, now_s: float, epoch: int, refused: WaitReason) -> None:
         """Give a key back that no node takes, as was decided in that epoch."""
         self._unlist(key)
         attempts = self._parked[key].attempts + 1 if key in self._parked else 1

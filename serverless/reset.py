@@ -10,7 +10,7 @@ from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError, NotFound
 from cubernetes.client.connect import connect
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -38,7 +38,7 @@ async def reset(settings: ServerlessSettings, env: Env) -> None:
         try:
             async with asyncio.timeout(API_S):
                 await _take_instances(client, env)
-        except (ApiError, Trouble, TimeoutError) as error:
+        except (ApiError, TransportError, TimeoutError) as error:
             log.warning("instances are left", namespace=INSTANCES_NAMESPACE, why=error)
         finally:
             await client.close()

@@ -18,7 +18,7 @@ SERIES_PER_PAUSE = 200
 
 
 @dataclass
-class Taken:
+class IngestResult:
     """What became of a request. Complaints are sent to its client."""
 
     outcome: Outcome = field(default_factory=Outcome)
@@ -71,7 +71,7 @@ class Ingest:
                 told, unit = one.help[:HELP_CHARS_MAX], one.unit[:HELP_CHARS_MAX]
                 self.metadata[one.metric] = Metadata(one.metric, one.kind, told, unit)
 
-    def write(self, data: bytes, now_ms: int) -> Steps[Taken]:
+    def write(self, data: bytes, now_ms: int) -> Steps[IngestResult]:
         """Append what a remote write request says. A wrong series costs itself, not the request.
 
         Raises:
@@ -82,11 +82,11 @@ class Ingest:
         head, limits = self._store.head, self._store.limits
         forgotten_count = head.forgotten_count
         request = yield from decode(data, head.ref_of, limits)
-        taken = Taken()
+        taken = IngestResult()
         fresh = yield from self._known(request.fresh, taken)
         if head.forgotten_count != forgotten_count:
             # A block was written meanwhile, and series that the request was read with are gone.
-            taken = Taken()
+            taken = IngestResult()
             request = finished(decode(data, head.ref_of, limits))
             fresh = finished(self._known(request.fresh, taken))
         for error in request.complaints:
@@ -108,7 +108,7 @@ class Ingest:
         return taken
 
     def _known(
-        self, fresh: Sequence[FreshSeries], taken: Taken
+        self, fresh: Sequence[FreshSeries], taken: IngestResult
     ) -> Steps[list[tuple[int, FreshSeries]]]:
         """Return the number of each new series that is right; taken hears of the others."""
         keys: list[tuple[Key, FreshSeries]] = []
@@ -124,7 +124,7 @@ class Ingest:
         known = zip(refs, keys, strict=True)
         return [(ref, one) for ref, (_, one) in known if ref is not None]
 
-    def refs(self, keys: Sequence[Key], taken: Taken) -> Steps[list[int | None]]:
+    def refs(self, keys: Sequence[Key], taken: IngestResult) -> Steps[list[int | None]]:
         """Return the number of each series, None where there is no room; pauses before the last.
 
         What is made before a pause may be forgotten in it: all are looked up again behind it.
@@ -135,7 +135,7 @@ class Ingest:
             self._ref(key, None)
         return [self._ref(key, taken) for key in keys]
 
-    def _ref(self, key: Key, taken: Taken | None) -> int | None:
+    def _ref(self, key: Key, taken: IngestResult | None) -> int | None:
         try:
             return self._store.ref(key)
         except Overloaded as error:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tsdb.budget import Budget
 from tsdb.columns.codec import Rows
-from tsdb.columns.frame import Part, assemble
+from tsdb.columns.frame import FrameRows, assemble
 from tsdb.columns.labels import Key
 from tsdb.columns.matching import Index, Matcher, matching_rows
 from tsdb.columns.selection import Selection
@@ -55,7 +55,7 @@ class Reader:
             LimitExceeded, QueryTimeout: the budget is used up.
         """
         plan = yield from self._plan(tuple(matchers), first_ms, last_ms, budget)
-        parts: list[Part] = []
+        parts: list[FrameRows] = []
         # The head says what it has before the first pause: afterwards its rows may be others'.
         sources = [
             ((self._store.head if block is None else block).parts(rows, first_ms, last_ms), places)
@@ -65,7 +65,7 @@ class Reader:
             for part in source:
                 budget.charge_samples(part.frame.sample_count)
                 budget.check_time()
-                parts.append(Part(places[part.rows], part.frame))
+                parts.append(FrameRows(places[part.rows], part.frame))
                 if len(parts) % 4 == 0:
                     yield None
         yield Selection(plan.keys, plan.series, assemble(len(plan.keys), parts))

@@ -30,7 +30,7 @@ class StorageFull(ServiceUnavailable):
 def error_from(trouble: store.StoreError) -> ApiError:
     """Return what a client is told of the store's trouble."""
     match trouble:
-        case store.Unknown():
+        case store.WriteInDoubt():
             return Timeout("the outcome is unknown: the write may have happened; read again")
         case store.StorageFull():
             return StorageFull("the store is full", retry_after_s=60)

@@ -13,7 +13,7 @@ from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Object
 
 
-class Place(NamedTuple):
+class ObjectKey(NamedTuple):
     """Where an object of a view is."""
 
     namespace: str
@@ -48,14 +48,14 @@ class View(Protocol):
     @property
     def sources(self) -> tuple[type[Object], ...]: ...
 
-    def changed(self, key: str, source: Item | None) -> Iterable[Place]:
+    def changed(self, key: str, source: Item | None) -> Iterable[ObjectKey]:
         """Take over what stands at the key of a source; return what may look different now.
 
         Raises: MsgspecError: the source is not read.
         """
         ...
 
-    def shown(self, place: Place) -> Sight | None:
+    def shown(self, place: ObjectKey) -> Sight | None:
         """Return what the object of a place looks like; None where there is none."""
         ...
 

@@ -12,7 +12,7 @@ import msgspec
 from apiserver.fairness.waking import Waking
 from apiserver.state.items import Item, MadeItem
 from apiserver.state.keys import collection_in, collection_of, key_of
-from apiserver.state.view import Change, Place, View, ViewMaker
+from apiserver.state.view import Change, ObjectKey, View, ViewMaker
 from apiserver.state.watchcache import KindCache
 from cubernetes.api.meta import Object
 from cubernetes.host.log import Log
@@ -73,7 +73,7 @@ class Views:
                     yield at, item, revision
 
 
-def _touched(view: View, key: str, source: Item | None) -> Iterable[Place]:
+def _touched(view: View, key: str, source: Item | None) -> Iterable[ObjectKey]:
     """Let a view take over a source; one that is stored and not read must not end the server."""
     try:
         return view.changed(key, source)
@@ -92,11 +92,11 @@ def _is_fed(view: View, sources: Mapping[type[Object], KindCache]) -> bool:
     return all(kind in sources for kind in view.sources)
 
 
-def _key(view: View, place: Place) -> str:
+def _key(view: View, place: ObjectKey) -> str:
     return key_of(view.kind, place.namespace, place.name)
 
 
-def _item(view: View, place: Place, revision: int) -> Item | None:
+def _item(view: View, place: ObjectKey, revision: int) -> Item | None:
     sight = view.shown(place)
     if sight is None:
         return None

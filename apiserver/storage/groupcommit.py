@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from apiserver.storage.batch import Proposal, batches_of, joined
-from apiserver.storage.store import Compare, Op, Outcome, StoreError, Unavailable, Unknown
+from apiserver.storage.store import Compare, Op, Outcome, StoreError, Unavailable, WriteInDoubt
 from cubernetes.host.clock import Clock
 
 GATHER_S = 0.001
@@ -97,13 +97,13 @@ class GroupCommit:
         finally:
             # Cancelled, or a bug: nobody may wait for ever on an answer that will not come.
             for _, answer in group:
-                _settle(answer, Unknown("the store gave up while a commit was under way"))
+                _settle(answer, WriteInDoubt("the store gave up while a commit was under way"))
 
     async def _share(self, group: Sequence[Waiting]) -> bool:
         """Try one transaction for all; False where nothing was written and each must go alone."""
         try:
             outcome = await self._sent(joined([each for each, _ in group]), tells_found=False)
-        except (Unknown, Unavailable) as error:
+        except (WriteInDoubt, Unavailable) as error:
             for _, answer in group:
                 _settle(answer, type(error)(str(error)))
             return True

@@ -3,7 +3,7 @@
 Keys are text (`/cubernetes/pods/default/web-0`), values are bytes. Every change has a revision:
 one number for the whole store that only grows. Every method that leaves the process takes its
 deadline from the store's settings and has three outcomes: it worked, it failed, or the outcome is
-unknown (`Unknown`): then read again before deciding anything.
+unknown (`WriteInDoubt`): then read again before deciding anything.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -31,7 +31,7 @@ class LeaseEnded(StoreError):
     """A put names a lease that has ended or never was."""
 
 
-class Unknown(StoreError):
+class WriteInDoubt(StoreError):
     """The connection or the deadline ended while a write was under way: it may have happened."""
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import ClassVar
 
 from apiserver.state.items import Item
-from apiserver.state.view import Place, Sight
+from apiserver.state.view import ObjectKey, Sight
 from cubernetes.api.core.service import Service
 from cubernetes.api.core.views.endpoints import (
     EndpointAddress,
@@ -34,18 +34,18 @@ class EndpointsView:
     events_max: ClassVar[int] = EVENTS_MAX
 
     def __init__(self) -> None:
-        self._services: dict[Place, Service] = {}
-        self._slices: dict[Place, dict[str, EndpointSlice]] = {}
+        self._services: dict[ObjectKey, Service] = {}
+        self._slices: dict[ObjectKey, dict[str, EndpointSlice]] = {}
         # Where each key of a source belongs, for when it goes or is another service's.
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, ObjectKey] = {}
 
-    def changed(self, key: str, source: Item | None) -> Iterable[Place]:
+    def changed(self, key: str, source: Item | None) -> Iterable[ObjectKey]:
         found = self._forgotten(key)
         if source is not None:
             found |= self._taken(key, source.object)
         return sorted(found)
 
-    def _forgotten(self, key: str) -> set[Place]:
+    def _forgotten(self, key: str) -> set[ObjectKey]:
         place = self._places.pop(key, None)
         if place is None:
             return set()
@@ -56,18 +56,18 @@ class EndpointsView:
             del self._slices[place]
         return {place}
 
-    def _taken(self, key: str, one: Object) -> set[Place]:
+    def _taken(self, key: str, one: Object) -> set[ObjectKey]:
         if isinstance(one, EndpointSlice):
-            place = Place(one.metadata.namespace, one.service_name)
+            place = ObjectKey(one.metadata.namespace, one.service_name)
             self._slices.setdefault(place, {})[key] = one
         else:
             assert isinstance(one, Service)  # noqa: S101  the other source
-            place = Place(one.metadata.namespace, one.metadata.name)
+            place = ObjectKey(one.metadata.namespace, one.metadata.name)
             self._services[place] = one
         self._places[key] = place
         return {place}
 
-    def shown(self, place: Place) -> Sight | None:
+    def shown(self, place: ObjectKey) -> Sight | None:
         service = self._services.get(place)
         slices = [one for _, one in sorted(self._slices.get(place, {}).items())]
         if service is None or not (service.spec.selector or slices):

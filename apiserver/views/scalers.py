@@ -7,7 +7,7 @@ from typing import ClassVar
 import msgspec
 
 from apiserver.state.items import Item
-from apiserver.state.view import Place, Sight, Wording
+from apiserver.state.view import ObjectKey, Sight, Wording
 from cubernetes.api.autoscaling.horizontalpodautoscaler import (
     HorizontalPodAutoscaler,
     HorizontalPodAutoscalerSpec,
@@ -37,23 +37,23 @@ class ScalerView:
     events_max: ClassVar[int] = EVENTS_MAX
 
     def __init__(self) -> None:
-        self._items: dict[Place, Item] = {}
+        self._items: dict[ObjectKey, Item] = {}
 
-    def changed(self, key: str, source: Item | None) -> Iterable[Place]:
+    def changed(self, key: str, source: Item | None) -> Iterable[ObjectKey]:
         namespace, _, name = key.split("/", 3)[3].partition("/")
-        place = Place(namespace, name)
+        place = ObjectKey(namespace, name)
         if source is None:
             self._items.pop(place, None)
         else:
             self._items[place] = source
         return (place,)
 
-    def shown(self, place: Place) -> Sight | None:
+    def shown(self, place: ObjectKey) -> Sight | None:
         item = self._items.get(place)
         return Sight((item,), partial(_made, place, item), item.revision) if item else None
 
 
-def _made(place: Place, item: Item) -> HorizontalPodAutoscalerV1:
+def _made(place: ObjectKey, item: Item) -> HorizontalPodAutoscalerV1:
     """Return an autoscaler; of one that is stored and not read, its place at least."""
     try:
         one = item.object

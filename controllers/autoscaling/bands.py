@@ -59,7 +59,7 @@ from cubernetes.reconcile.readings import Absent, Table
 CORE_MILLI = 1000.0
 
 
-class Found(NamedTuple):
+class BandDecision(NamedTuple):
     """What a round has found: how many are wanted (None: hold), and what is told of it.
 
     desired and running: how many pods there are to be, and how many run. held: why less than that
@@ -147,7 +147,7 @@ class AutoScalers:
         yield from self._kept(key, found, current, whole, now)
 
     def _kept(
-        self, key: Ref, found: AutoScaler, current: int, result: Found, now: datetime
+        self, key: Ref, found: AutoScaler, current: int, result: BandDecision, now: datetime
     ) -> Iterator[Action]:
         bounds = found.spec.min_replicas, found.spec.max_replicas
         done = "Rescaled" if result.desired != current else "AsWanted"
@@ -175,7 +175,7 @@ class AutoScalers:
         pods: Sequence[Pod],
         view: View,
         now: datetime,
-    ) -> Found:
+    ) -> BandDecision:
         policy = policy_of_bands(found.spec)
         if current == 0:
             return _hold("ScalingDisabled", "the replica count of the target is zero")
@@ -202,7 +202,7 @@ class AutoScalers:
         self,
         key: Ref,
         found: AutoScaler,
-        result: Found,
+        result: BandDecision,
         now: datetime,
         scaled_at: datetime | None = None,
     ) -> Iterator[Action]:
@@ -235,7 +235,7 @@ class AutoScalers:
 
 def measured(
     spec: AutoScalerSpec, current: int, pods: Sequence[Pod], view: View, namespace: str
-) -> Found:
+) -> BandDecision:
     """Return the most that a band asks for; with one unknown, never fewer than there are."""
     asked: list[tuple[int, str]] = []
     unknown: list[str] = []
@@ -261,7 +261,7 @@ def measured(
         return held._replace(utilization=utilization, measured=tuple(kept))
     where = "above" if best > current else "below" if best < current else "within"
     message = f"{resource} is {where} its bounds"
-    found = Found(best, "True", "ValidMetricFound", message, utilization)
+    found = BandDecision(best, "True", "ValidMetricFound", message, utilization)
     return found._replace(measured=tuple(kept))
 
 
@@ -276,8 +276,8 @@ def _with(told: ActualUtilization, band: Band, result: Proposal) -> ActualUtiliz
     return replaced(told, memory_bytes=round(result.average))
 
 
-def _hold(reason: str, message: str) -> Found:
-    return Found(None, "False", reason, message, ActualUtilization())
+def _hold(reason: str, message: str) -> BandDecision:
+    return BandDecision(None, "False", reason, message, ActualUtilization())
 
 
 def _target(found: AutoScaler, view: View) -> Object | None:

@@ -12,8 +12,8 @@ never the time that the writer put into it: clocks differ, and get set.
 * its Node and Lease deleted: its pods' Ready is False at once, and garbage goes as ever;
 * nothing is evicted while more than half of all nodes are silent: that trouble is probably ours.
 
-**What is remembered**, per node: the renewal last seen, and when (`Seen`). It may be lost: the
-clocks of all nodes then begin anew, so a restart makes us slower, never wrong. The same is done
+**What is remembered**, per node: the renewal last seen, and when (`LastRenewal`). It may be lost:
+the clocks of all nodes then begin anew, so a restart makes us slower, never wrong. The same is done
 where no lease at all was seen to change for `pulse_s` (leaders' leases count): an API server that
 was away, a watch that hung or a wall clock that was set says nothing about nodes.
 """
@@ -57,7 +57,7 @@ class Timing:
 
 
 @dataclass(slots=True)
-class Seen:
+class LastRenewal:
     """The signs of life of one node."""
 
     renewal: str
@@ -70,7 +70,7 @@ class Nodes:
     """Plans by Node; each renewal of its Lease makes it look."""
 
     timing: Timing = field(default_factory=Timing)
-    seen: dict[str, Seen] = field(default_factory=dict)
+    seen: dict[str, LastRenewal] = field(default_factory=dict)
     pulse_at: datetime | None = None
     awake_since: datetime | None = None
 
@@ -103,15 +103,15 @@ class Nodes:
             return
         if seen is None:
             # It has no Lease yet: from its first look on, it has as long as any other.
-            seen = self.seen.setdefault(str(key), Seen("", now, None))
+            seen = self.seen.setdefault(str(key), LastRenewal("", now, None))
         yield from self._plan_node(node, seen, view, now)
 
-    def silence_s(self, seen: Seen, now: datetime) -> float:
+    def silence_s(self, seen: LastRenewal, now: datetime) -> float:
         """Return for how long we have listened to a node in vain."""
         begin = max(seen.at, self.awake_since or seen.at)
         return (now - begin).total_seconds()
 
-    def _observe(self, key: str, lease: Lease | None, now: datetime) -> Seen | None:
+    def _observe(self, key: str, lease: Lease | None, now: datetime) -> LastRenewal | None:
         """Take note of a renewal, where there is one that was not seen before."""
         old = self.seen.get(key)
         if lease is None:
@@ -122,10 +122,10 @@ class Nodes:
         self._feel_pulse(now)
         # The first look shows that a Lease is there, not that anybody renews it.
         since = self._run_begin(old, now) if old is not None and old.renewal else None
-        self.seen[key] = Seen(renewal, now, since)
+        self.seen[key] = LastRenewal(renewal, now, since)
         return self.seen[key]
 
-    def _run_begin(self, old: Seen, now: datetime) -> datetime:
+    def _run_begin(self, old: LastRenewal, now: datetime) -> datetime:
         is_unbroken = (now - old.at).total_seconds() < self.timing.pulse_s
         return old.since if is_unbroken and old.since is not None else now
 
@@ -144,7 +144,9 @@ class Nodes:
             return True
         return not 0 <= (now - self.pulse_at).total_seconds() <= self.timing.pulse_s
 
-    def _plan_node(self, node: Node, seen: Seen, view: View, now: datetime) -> Iterator[Action]:
+    def _plan_node(
+        self, node: Node, seen: LastRenewal, view: View, now: datetime
+    ) -> Iterator[Action]:
         timing, silence_s = self.timing, self.silence_s(seen, now)
         if silence_s < timing.silent_after_s:
             run_s = (now - seen.since).total_seconds() if seen.since is not None else 0.0

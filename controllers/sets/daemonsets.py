@@ -90,7 +90,7 @@ class DaemonSets:
         yield from refusals.told(DaemonSet, key, action, why, view)
 
 
-class Place(NamedTuple):
+class NodePods(NamedTuple):
     """One node, and the pods of the set that are on it or meant for it, the oldest first."""
 
     node: str
@@ -106,12 +106,12 @@ class State(NamedTuple):
     """What a plan decides on: the nodes in the order of their names, and the present revision."""
 
     wanted: DaemonSet
-    places: Sequence[Place]
+    places: Sequence[NodePods]
     revision: str
     now: datetime
 
     @property
-    def meant(self) -> Sequence[Place]:
+    def meant(self) -> Sequence[NodePods]:
         """The nodes that should have a pod."""
         return [one for one in self.places if one.verdict == "runs"]
 
@@ -150,7 +150,7 @@ def state_of(wanted: DaemonSet, history: History[DaemonSet], view: View, now: da
     verdicts: dict[str, Verdict] = dict.fromkeys(pods, "gone")
     verdicts |= {one.metadata.name: verdict_of(wanted, one) for one in view.list(Node)}
     places = [
-        Place(name, verdict, sorted(pods.get(name, ()), key=_age))
+        NodePods(name, verdict, sorted(pods.get(name, ()), key=_age))
         for name, verdict in sorted(verdicts.items())
         if name in pods or verdict == "runs"
     ]
@@ -194,7 +194,7 @@ def _kept(state: State, view: View) -> Iterator[Action]:
         yield from actions
 
 
-def _kept_on(state: State, place: Place, view: View) -> Iterator[Action]:
+def _kept_on(state: State, place: NodePods, view: View) -> Iterator[Action]:
     kept = [pod for pod in place.all if not pod.metadata.is_deleted]
     if place.verdict in ("goes", "gone"):
         # Pods that were bound to a node that is gone are not the set's to judge.
@@ -218,7 +218,7 @@ def _settled(finished: Sequence[Pod], now: datetime) -> Sequence[Pod]:
     return [pod for pod in finished if _held_s(pod, now) <= 0]
 
 
-def _doubles(state: State, place: Place) -> Iterator[Pod]:
+def _doubles(state: State, place: NodePods) -> Iterator[Pod]:
     """Yield the pods of a node that are too many: of a revision the oldest stays."""
     for is_new in (True, False):
         yield from [pod for pod in place.active if state.is_new(pod) is is_new][1:]
@@ -248,7 +248,7 @@ def _exchanged(state: State) -> Iterator[Action]:
 def _surged(state: State, view: View) -> Iterator[Action]:
     """Yield new pods beside old ones, as many as are allowed, and the end of those replaced."""
     surged_count = 0
-    waiting: list[Place] = []
+    waiting: list[NodePods] = []
     for place in state.meant:
         old = [pod for pod in place.active if not state.is_new(pod)]
         new = [pod for pod in place.active if state.is_new(pod)]
@@ -268,7 +268,7 @@ def _surged(state: State, view: View) -> Iterator[Action]:
         yield from _created(state, place, view)
 
 
-def pod_made(state: State, place: Place, number: int) -> Pod:
+def pod_made(state: State, place: NodePods, number: int) -> Pod:
     wanted = state.wanted
     template = wanted.spec.template
     meta = ObjectMeta(
@@ -281,7 +281,7 @@ def pod_made(state: State, place: Place, number: int) -> Pod:
     return Pod(metadata=meta, spec=spec_for(template.spec, place.node))
 
 
-def _created(state: State, place: Place, view: View) -> Iterator[Action]:
+def _created(state: State, place: NodePods, view: View) -> Iterator[Action]:
     number = max((number_in(pod) for pod in place.all), default=-1)
     while True:
         number += 1

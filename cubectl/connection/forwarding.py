@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
-from cubectl.connection.transport import Place, Unreachable
+from cubectl.connection.transport import ServerAddress, Unreachable
 from cubernetes.client.wire import portforward
 from cubernetes.client.wire.portforward import Ports
 from cubernetes.host.web.duplex import Broken
@@ -36,7 +36,7 @@ class Plan:
     tell: Callable[[str], None]
 
 
-def forward(place: Place, target: str, plan: Plan, timeout_s: float) -> None:
+def forward(place: ServerAddress, target: str, plan: Plan, timeout_s: float) -> None:
     """Forward until the way to the pod is lost.
 
     Raises: Unreachable, HandshakeRefused, OSError: no port of this machine can be listened on.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from cubectl.connection.transport import Place, Unreachable
+from cubectl.connection.transport import ServerAddress, Unreachable
 from cubernetes.api.bodies.envelopes import Status, error_of
 from cubernetes.client.wire import channels
 from cubernetes.client.wire.channels import Channel, Misframed, Size
@@ -58,7 +58,7 @@ class Console:
         return self.stdin >= 0
 
 
-def run_remotely(place: Place, target: str, console: Console, timeout_s: float) -> int:
+def run_remotely(place: ServerAddress, target: str, console: Console, timeout_s: float) -> int:
     """Run the command of an exec's target to its end; return its exit code.
 
     Raises: Unreachable, HandshakeRefused, and ApiError: what failed was not the command.

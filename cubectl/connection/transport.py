@@ -40,7 +40,7 @@ class Answer(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class Place(NamedTuple):
+class ServerAddress(NamedTuple):
     """A server: its url without a path, and what proves who is who."""
 
     url: str
@@ -145,12 +145,12 @@ class HttpsTransport:
             connection.close()
 
     @property
-    def place(self) -> Place:
+    def place(self) -> ServerAddress:
         """Where and how the server is reached, for connections that are not HTTP for long."""
         token = self._access.token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = f"https://{self._name}{self._prefix}"
-        return Place(url, self._context, self._access.server_name or None, headers)
+        return ServerAddress(url, self._context, self._access.server_name or None, headers)
 
     def close(self) -> None:
         if self._kept is not None:

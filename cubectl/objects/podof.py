@@ -8,7 +8,7 @@ from cubernetes.api.notation.jsontext import Tree
 from cubernetes.client.wire.queries import selection_query
 
 
-class Found(NamedTuple):
+class PodTarget(NamedTuple):
     """A pod, and the service by which it was asked for, where it was one."""
 
     pod: Tree
@@ -19,17 +19,17 @@ class Found(NamedTuple):
         return str(self.pod["metadata"]["name"])
 
 
-def pod_of(word: str, session: Session) -> Found:
+def pod_of(word: str, session: Session) -> PodTarget:
     """Return the pod that a word means; of several that a selector finds, one that is ready.
 
     Raises: Misused, Failed: the word means nothing that has pods, or none of them runs.
     """
     if "/" not in word:
-        return Found(session.api.get(PODS, word, session.namespace))
+        return PodTarget(session.api.get(PODS, word, session.namespace))
     (target,) = targets_in([word], session.kinds)
     tree = session.api.get(target.kind, target.name, session.namespace)
     if (target.kind.group, target.kind.plural) == ("", PODS.plural):
-        return Found(tree)
+        return PodTarget(tree)
     labels = _selector_of(tree, target, word)
     text = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
     pods = session.api.list(PODS, session.namespace, selection_query(text, "")).items
@@ -37,7 +37,7 @@ def pod_of(word: str, session: Session) -> Found:
     if not running:
         raise Failed(f"{word}: none of its {len(pods)} pods is running")
     best = min(running, key=lambda pod: (not is_ready(pod), str(pod["metadata"]["name"])))
-    return Found(best, tree if target.kind.plural == "services" else None)
+    return PodTarget(best, tree if target.kind.plural == "services" else None)
 
 
 def is_running(pod: Tree) -> bool:

@@ -25,7 +25,7 @@ RATES = "gateway.cubernetes.io/rates"
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-class Place(NamedTuple):
+class RoadKey(NamedTuple):
     """What a road is claimed by. path is decoded; a prefix has no slash at its end, except `/`.
 
     host is empty for every host that has no roads of its own.
@@ -43,7 +43,7 @@ class Place(NamedTuple):
 class Road(NamedTuple):
     """A place, the port of a service that it leads to, and the object that says so."""
 
-    place: Place
+    place: RoadKey
     namespace: str
     service: str
     port: int | str
@@ -87,7 +87,7 @@ def roads_of(
     own = own_classes(classes)
     claimants: list[Ingress | Dns] = [one for one in ingresses if is_served(one, own)]
     claimants += [one for one in dnses if not one.metadata.is_deleted]
-    held: dict[Place, Road] = {}
+    held: dict[RoadKey, Road] = {}
     refused: dict[Ref, tuple[str, ...]] = {}
     for one in sorted(claimants, key=_age):
         claims = list(_ingress_claims(one) if isinstance(one, Ingress) else _dns_claims(one))
@@ -151,7 +151,7 @@ def _age(one: Object) -> tuple[datetime, str, str, str]:
     return meta.creation_timestamp or _NEVER, meta.namespace, meta.name, one.kind
 
 
-def _taken(claim: Claim, held: dict[Place, Road]) -> str:
+def _taken(claim: Claim, held: dict[RoadKey, Road]) -> str:
     """Give a claim its place, where it is free; return why not."""
     if claim.road is None:
         return claim.why
@@ -179,7 +179,7 @@ def _ingress_claims(ingress: Ingress) -> Iterator[Claim]:
     hosts = dict.fromkeys(rule.host for rule in spec.rules) or {EVERY_HOST: None}
     for host in hosts:
         if host not in claimed:
-            yield _backend_claim(ingress, Place(host, "/"), spec.default_backend)
+            yield _backend_claim(ingress, RoadKey(host, "/"), spec.default_backend)
 
 
 def _ingress_claim(ingress: Ingress, host: str, one: HTTPIngressPath) -> Claim:
@@ -190,7 +190,7 @@ def _ingress_claim(ingress: Ingress, host: str, one: HTTPIngressPath) -> Claim:
     return _backend_claim(ingress, _place(host, path, is_exact=is_exact), one.backend)
 
 
-def _backend_claim(ingress: Ingress, place: Place, backend: IngressBackend) -> Claim:
+def _backend_claim(ingress: Ingress, place: RoadKey, backend: IngressBackend) -> Claim:
     service = backend.service
     if service is None:
         return Claim(None, f"{place}: leads to no service, and nothing else is served")
@@ -210,9 +210,9 @@ def _dns_claims(dns: Dns) -> Iterator[Claim]:
         yield Claim(Road(place, namespace, one.service_name, one.service_port, dns.ref))
 
 
-def _place(host: str, path: str, *, is_exact: bool) -> Place:
+def _place(host: str, path: str, *, is_exact: bool) -> RoadKey:
     text = decoded(path)
-    return Place(host, text if is_exact else text.rstrip("/") or "/", is_exact)
+    return RoadKey(host, text if is_exact else text.rstrip("/") or "/", is_exact)
 
 
 def _unfit(host: str, path: str, *, may_be_wildcard: bool) -> str:

@@ -17,7 +17,7 @@ from cubernetes.api.coordination.road import (
 )
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import AlreadyExists, ApiError, NotFound
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -61,7 +61,7 @@ class Acknowledger:
         """
         try:
             await self._tried()
-        except (ApiError, Trouble, TimeoutError) as error:
+        except (ApiError, TransportError, TimeoutError) as error:
             log.warning("road not claimed", program=self._program, why=error)
             self._due.set()
 
@@ -75,7 +75,7 @@ class Acknowledger:
             try:
                 await self._tried()
                 failure_count = 0
-            except (ApiError, Trouble, TimeoutError) as error:
+            except (ApiError, TransportError, TimeoutError) as error:
                 # The outcome may be unknown, or somebody else has written: read it again.
                 self._lease = None
                 self._due.set()

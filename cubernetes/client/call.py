@@ -22,7 +22,7 @@ from cubernetes.api.errors import (
     Timeout,
     TooManyRequests,
 )
-from cubernetes.client.outcome import Trouble, Unknown, Unreachable
+from cubernetes.client.outcome import TransportError, UnknownOutcome, Unreachable
 from cubernetes.client.transport import Transport
 from cubernetes.client.wire.refusals import refusal_of
 from cubernetes.host.env import Env
@@ -104,14 +104,16 @@ class Caller:
                 clock.monotonic() + pause_s >= ends_at or not self._budget.spend()
             ):
                 raise _in_the_end(ended, is_doubted=is_doubted)
-            is_doubted = is_doubted or isinstance(ended, Unknown)
+            is_doubted = is_doubted or isinstance(ended, UnknownOutcome)
             await clock.sleep(pause_s)
 
-    async def _attempt(self, request: Request, deadline_s: float) -> bytes | ApiError | Trouble:
+    async def _attempt(
+        self, request: Request, deadline_s: float
+    ) -> bytes | ApiError | TransportError:
         """Return the body, or what went wrong as a value: the caller decides what it means."""
         try:
             response = await self.transport.send(request, deadline_s=max(deadline_s, ATTEMPT_S_MIN))
-        except Trouble as trouble:
+        except TransportError as trouble:
             self._attempts.labels(request.method, type(trouble).__name__.lower()).inc()
             return trouble
         self._attempts.labels(request.method, response.status).inc()
@@ -120,7 +122,7 @@ class Caller:
         refusal = refusal_of(response.status, _whole(response), response.headers)
         is_write = request.method != "GET"
         if is_write and isinstance(refusal, InternalError | Timeout):
-            return Unknown(refusal.message)
+            return UnknownOutcome(refusal.message)
         return refusal
 
     def _pause_s(self, ended: Exception, failure_count: int) -> float:
@@ -138,13 +140,13 @@ def _is_verdict(ended: Exception) -> TypeGuard[ApiError]:
 
 def _in_the_end(ended: Exception, *, is_doubted: bool) -> Exception:
     """Return what to raise: that the last attempt did nothing does not undo a doubtful first."""
-    if is_doubted and not isinstance(ended, Unknown) and not _is_verdict(ended):
-        return Unknown(str(ended))
+    if is_doubted and not isinstance(ended, UnknownOutcome) and not _is_verdict(ended):
+        return UnknownOutcome(str(ended))
     return ended
 
 
 def _is_repeatable(ended: Exception, may_repeat: bool) -> bool:
-    if isinstance(ended, Unknown):
+    if isinstance(ended, UnknownOutcome):
         return may_repeat
     if isinstance(ended, TooManyRequests) and any(
         one.reason == DISRUPTION_BUDGET for one in ended.problems

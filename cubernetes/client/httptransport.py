@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
-from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.outcome import UnknownOutcome, Unreachable
 from cubernetes.host.web.messages import Request, Response
 
 UNAVAILABLE = 503
@@ -119,9 +119,9 @@ class HttpTransport:
         self._leave(turn)
         return Unreachable(_said(error))
 
-    def _unknown(self, turn: int, error: Exception) -> Unknown:
+    def _unknown(self, turn: int, error: Exception) -> UnknownOutcome:
         self._leave(turn)
-        return Unknown(_said(error))
+        return UnknownOutcome(_said(error))
 
     def _heard(self, turn: int, status: int) -> None:
         if status == UNAVAILABLE:
@@ -164,7 +164,7 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
     async for part in answer.content.iter_any():
         size_bytes += len(part)
         if size_bytes > ANSWER_BYTES_MAX:
-            raise Unknown(f"the answer has more than {ANSWER_BYTES_MAX} bytes")
+            raise UnknownOutcome(f"the answer has more than {ANSWER_BYTES_MAX} bytes")
         parts.append(part)
     return b"".join(parts)
 
@@ -174,7 +174,7 @@ async def _stream(answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         async for part in answer.content.iter_any():
             yield part
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise Unknown(f"the stream broke: {_said(error)}") from error
+        raise UnknownOutcome(f"the stream broke: {_said(error)}") from error
     finally:
         # A watch has no end to wait for: the connection goes with it, and at once. A polite TLS
         # farewell would wait for an answer long after the reader has gone.

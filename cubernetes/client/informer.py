@@ -15,7 +15,7 @@ from cubernetes.api.errors import AHEAD, ApiError, Gone
 from cubernetes.api.meta import Object
 from cubernetes.client.cache import Cache, Pairs, key_of, revision_of
 from cubernetes.client.machine import Event, State, step
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.client.watching import Change, known_revision
 from cubernetes.host.env import Env
@@ -140,7 +140,7 @@ class Informer[O: Object]:
         revision = str(self.cache.revision) if knows else None
         try:
             items, listed_revision = await self._listed(revision)
-        except (ApiError, Trouble) as error:
+        except (ApiError, TransportError) as error:
             return self._failed(error)
         if listed_revision < self.cache.revision:
             kind = self.kind.resource.kind
@@ -192,7 +192,7 @@ class Informer[O: Object]:
                     self._take(change)
                     state = step(state, Event.CHANGED).state
                     self._failure_count = 0
-        except (ApiError, Trouble) as error:
+        except (ApiError, TransportError) as error:
             return self._failed(error), state
         lived_s = self._env.clock.monotonic() - began_s
         return (Event.ENDED if lived_s >= WATCH_LIFE_S_MIN else Event.BROKE), state
@@ -229,7 +229,7 @@ class Informer[O: Object]:
             for callback in self._callbacks:
                 callback(old, new)
 
-    def _failed(self, error: ApiError | Trouble) -> Event:
+    def _failed(self, error: ApiError | TransportError) -> Event:
         self._breaks.inc()
         # Once per streak: an outage of an hour is one line, not a thousand.
         if self._failure_count == 0:

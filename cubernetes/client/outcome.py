@@ -11,13 +11,13 @@ from cubernetes.api.errors import InternalError, ServiceUnavailable, Timeout, To
 UNDECIDED = (Timeout, InternalError, ServiceUnavailable, TooManyRequests)
 
 
-class Trouble(Exception):
+class TransportError(Exception):
     """The call got no answer. Use one of its two kinds."""
 
 
-class Unreachable(Trouble):
+class Unreachable(TransportError):
     """Nothing was sent: the write has not happened, asking again is safe."""
 
 
-class Unknown(Trouble):
+class UnknownOutcome(TransportError):
     """The request may have been carried out: read again before deciding anything."""

@@ -1,7 +1,7 @@
 """The typed client: every verb of the API, and every way in which one can end.
 
 A verb returns, or raises an `ApiError` (the server refused), `Unreachable` (nothing happened) or
-`Unknown` (a write that may have happened). Retries that are safe have been made by then.
+`UnknownOutcome` (a write that may have happened). Retries that are safe have been made by then.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -29,7 +29,7 @@ from cubernetes.api.core.serviceaccount import ServiceAccount
 from cubernetes.api.errors import ApiError, Conflict, NotFound
 from cubernetes.api.meta import Model, Object, ObjectMeta
 from cubernetes.client.call import Caller, Settle
-from cubernetes.client.outcome import Unknown
+from cubernetes.client.outcome import UnknownOutcome
 from cubernetes.client.transport import Transport
 from cubernetes.client.watching import Change, changes
 from cubernetes.client.wire.paths import collection_of, path_of
@@ -403,7 +403,7 @@ def _read[M: Model](kind: type[M], body: bytes) -> M:
     try:
         return codec.decode(kind, body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Unknown(f"the answer is no {kind.__name__}: {str(error)[:200]}") from error
+        raise UnknownOutcome(f"the answer is no {kind.__name__}: {str(error)[:200]}") from error
 
 
 def _says_the_same(found: Object, sent: Object, subresource: str) -> bool:

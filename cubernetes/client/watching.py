@@ -11,7 +11,7 @@ import msgspec
 from cubernetes.api.bodies.envelopes import PartialMeta
 from cubernetes.api.coding import codec
 from cubernetes.api.meta import Object, ObjectMeta
-from cubernetes.client.outcome import Unknown
+from cubernetes.client.outcome import UnknownOutcome
 from cubernetes.client.transport import Transport
 from cubernetes.client.wire.frames import Lines, LineTooLong
 from cubernetes.client.wire.refusals import refusal_of
@@ -50,7 +50,7 @@ async def changes[O: Object](
             for line in _lines(lines, chunk):
                 yield _change(kind, line)
     if not lines.is_whole:
-        raise Unknown("the watch was cut within an event")
+        raise UnknownOutcome("the watch was cut within an event")
 
 
 async def _chunks(response: Response, silence_s: float) -> AsyncGenerator[bytes]:
@@ -63,7 +63,7 @@ async def _chunks(response: Response, silence_s: float) -> AsyncGenerator[bytes]
                 async with asyncio.timeout(silence_s):
                     chunk = await anext(iterator)
             except TimeoutError as error:
-                raise Unknown(f"the watch was silent for {silence_s} s") from error
+                raise UnknownOutcome(f"the watch was silent for {silence_s} s") from error
             except StopAsyncIteration:
                 return
             yield chunk
@@ -73,7 +73,7 @@ def _lines(lines: Lines, chunk: bytes) -> list[bytes]:
     try:
         return lines.feed(chunk)
     except LineTooLong as error:
-        raise Unknown(str(error)) from error
+        raise UnknownOutcome(str(error)) from error
 
 
 def _change[O: Object](kind: type[O], line: bytes) -> Change[O]:
@@ -91,7 +91,7 @@ def _change[O: Object](kind: type[O], line: bytes) -> Change[O]:
         found = codec.decode(kind, event.object)
         return Change(event.type, found, _dated(found.metadata))
     except (NoEvent, msgspec.DecodeError, RecursionError) as error:
-        raise Unknown(f"the watch sent what is no event of {kind.resource.kind}") from error
+        raise UnknownOutcome(f"the watch sent what is no event of {kind.resource.kind}") from error
 
 
 def _dated(meta: ObjectMeta) -> str:
@@ -103,5 +103,5 @@ def known_revision(text: str) -> int:
     """Return the revision that a server tells. Raises: Unknown: it tells none."""
     found = revision_in(text)
     if found is None:
-        raise Unknown(f"the server told no revision: {text[:40]!r}")
+        raise UnknownOutcome(f"the server told no revision: {text[:40]!r}")
     return found

@@ -14,7 +14,7 @@ from cubernetes.api.errors import ApiError, NotFound
 from cubernetes.api.meta import Object, Ref
 from cubernetes.client.cache import revision_of
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.reconcile.view import Informers
 
@@ -105,7 +105,7 @@ class Barrier:
             found = await self._client.get(kind, ref.name, ref.namespace)
         except NotFound:
             self._expect_absence(kind, ref)
-        except (ApiError, Trouble):
+        except (ApiError, TransportError):
             return False
         else:
             self.wrote(kind, revision_of(found))

@@ -14,7 +14,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import AlreadyExists, Conflict, NotFound
 from cubernetes.api.meta import Object, Ref
 from cubernetes.client.cache import revision_of
-from cubernetes.client.outcome import Unknown
+from cubernetes.client.outcome import UnknownOutcome
 from cubernetes.client.rest import Client
 from cubernetes.host.log import Log
 from cubernetes.reconcile.barrier import Barrier, Outdated
@@ -74,7 +74,7 @@ class Executor:
         """
         try:
             await self._do(action)
-        except (Unknown, Conflict, NotFound):
+        except (UnknownOutcome, Conflict, NotFound):
             # The view is behind, or nobody knows: the next plan must see what there is.
             if (target := _target(action)) is not None:
                 self._barrier.doubted(*target)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cubernetes.api.coordination.lease import Lease, LeaseSpec
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import ObjectMeta, replaced
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client, FencingToken
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -106,7 +106,7 @@ class Election:
             asked_at_s = self._env.clock.monotonic()
             try:
                 lease = await self._try_acquire()
-            except (ApiError, Trouble) as error:
+            except (ApiError, TransportError) as error:
                 log.debug("lease not acquired", lease=self._settings.name, error=error)
             else:
                 if lease is not None:
@@ -170,7 +170,7 @@ class Election:
             except LeaseLost:
                 log.warning("lease lost", lease=settings.name)
                 return
-            except (ApiError, Trouble, TimeoutError) as error:
+            except (ApiError, TransportError, TimeoutError) as error:
                 log.debug("lease not renewed", lease=settings.name, error=error)
             else:
                 held.since_s = asked_at_s
@@ -199,14 +199,14 @@ class Election:
         try:
             async with asyncio.timeout(RELEASE_S):
                 await self._client.update(replaced(lease, spec=spec))
-        except (ApiError, Trouble, TimeoutError) as error:
+        except (ApiError, TransportError, TimeoutError) as error:
             log.debug("lease not given back", lease=self._settings.name, error=error)
 
     async def _pause(self) -> None:
         await self._env.clock.sleep(jittered_s(self._settings.renew_s, self._env.rng.fraction()))
 
 
-async def lead_alone(
+async def run_as_leader(
     lease: str, program: str, client: Client, env: Env, work: Callable[[Client], Awaitable[None]]
 ) -> None:
     """Run a program's work: while the lease is ours; at once where it has no name.

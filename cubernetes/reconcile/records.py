@@ -12,7 +12,7 @@ from collections import OrderedDict
 from cubernetes.api.core.event import MESSAGE_MAX, Event, EventSource, ObjectReference
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import Object, ObjectMeta, replaced
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -44,7 +44,7 @@ class Allowances:
         return is_allowed
 
 
-class Recorder:
+class EventRecorder:
     """Writes the records of one program."""
 
     def __init__(self, client: Client, env: Env, component: str, host: str = "") -> None:
@@ -92,7 +92,7 @@ class Recorder:
     async def _write_or_drop(self, key: tuple[str, str], record: Record, count: int) -> None:
         try:
             event = await self._write(key, record, count)
-        except (ApiError, Trouble) as error:
+        except (ApiError, TransportError) as error:
             self._known.pop(key, None)
             if not self._is_failing:
                 log.warning("records are dropped", about=record.about.ref, error=error)

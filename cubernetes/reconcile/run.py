@@ -13,7 +13,7 @@ from typing import Any
 from cubernetes.api.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from cubernetes.api.meta import Object, Ref
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -33,7 +33,7 @@ from cubernetes.reconcile.plan import (
     View,
 )
 from cubernetes.reconcile.readings import SampleStore
-from cubernetes.reconcile.records import Recorder
+from cubernetes.reconcile.records import EventRecorder
 from cubernetes.reconcile.view import CacheView, Informers
 from cubernetes.reconcile.workqueue import Workqueue
 
@@ -63,7 +63,7 @@ async def run_planners(
     """
     kinds = dict.fromkeys(kind for planner in planners for kind in planner.kinds)
     informers = {kind: Informer[Any](client, kind, env) for kind in kinds}
-    recorder = Recorder(client, env, settings.component)
+    recorder = EventRecorder(client, env, settings.component)
     journal = Journal(source, env)
     shared = Shared(informers, client, env, recorder, settings, Asker(source, env), journal)
     loops = [Loop(planner, shared) for planner in planners]
@@ -83,7 +83,7 @@ class Shared:
     informers: Informers
     client: Client
     env: Env
-    recorder: Recorder
+    recorder: EventRecorder
     settings: LoopSettings
     asker: Asker
     journal: Journal
@@ -192,7 +192,7 @@ class Loop:
         began_at = self._env.clock.monotonic()
         try:
             await self._plan_and_execute(key)
-        except (ApiError, Trouble, NameTaken, ViewStale) as error:
+        except (ApiError, TransportError, NameTaken, ViewStale) as error:
             self._failed(key, error)
         except Exception as bug:  # noqa: BLE001  a bug is isolated to its key and told
             self._poisoned(key, bug)

@@ -19,7 +19,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.placement.nodes import named_nodes
 from cubernetes.scheduling.nodeinfo import NodeInfo, PodRequests
 from cubernetes.scheduling.peers.neighbour import ALONE, NO_RULES, Neighbour
-from cubernetes.scheduling.plugin import SCORE_MAX, Asked, Filter, PeerFilter, Refused, Score
+from cubernetes.scheduling.plugin import SCORE_MAX, Asked, Filter, PeerFilter, Score, WaitReason
 from cubernetes.scheduling.registry import DEFAULT_SCORES, FILTERS, PEER_FILTERS, PEER_SCORES
 from cubernetes.scheduling.snapshot import Snapshot
 
@@ -37,7 +37,7 @@ class Unschedulable:
     """No node takes the pod; reasons has every node. refused tells which news would help it."""
 
     reasons: Mapping[str, str]
-    refused: Refused = field(default=Refused(PodRequests(), frozenset()), compare=False)
+    refused: WaitReason = field(default=WaitReason(PodRequests(), frozenset()), compare=False)
     held: str = ""  # what keeps the pod from every node, whatever they are
 
     @cached_property
@@ -204,7 +204,7 @@ class Search:
         """Return why no node takes the pod: what a node is itself goes before its company."""
         known, by_peers = self._known, set[PeerFilter]()
         if not self._peers:
-            refused = Refused(self._requests, frozenset(known.filters.values()))
+            refused = WaitReason(self._requests, frozenset(known.filters.values()))
             return Unschedulable(dict(known.reasons), refused)
         reasons: dict[str, str] = {}
         for name in self._snapshot.names_after(""):
@@ -216,7 +216,7 @@ class Search:
                 if not reason and (reason := refuses(name)):
                     by_peers.add(one)
             reasons[name] = reason
-        refused = Refused(
+        refused = WaitReason(
             self._requests,
             frozenset(known.filters.values()),
             self._neighbour if by_peers else ALONE,

@@ -106,7 +106,7 @@ class Change(NamedTuple):
     moved: frozenset[Neighbour] = frozenset()
 
 
-class Refused(NamedTuple):
+class WaitReason(NamedTuple):
     """Why pods wait: what they request, and the filters that refused it. Equal for equal pods."""
 
     requests: PodRequests

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from cubernetes.api.core.node import Node, is_ready
 from cubernetes.api.errors import ApiError
 from cubernetes.client.connect import connect
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cuberoot.cluster import Cluster
@@ -75,7 +75,7 @@ def node_missing(client: Client, name: str) -> Look:
         try:
             async with asyncio.timeout(LOOK_DEADLINE_S):
                 node = await client.get(Node, name)
-        except (ApiError, Trouble, TimeoutError) as error:
+        except (ApiError, TransportError, TimeoutError) as error:
             return f"node {name}: {str(error) or 'no answer'}"
         if is_ready(node):
             return ""

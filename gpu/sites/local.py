@@ -12,7 +12,7 @@ from cubernetes.api.gpu.gpusite import GpuSite, Local
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
-from gpu.driver import Refused, Report, SiteTrouble
+from gpu.driver import JobRefused, Report, SiteTrouble
 from gpu.sites.standin import StandIns
 
 MODEL_LABEL = "gpu.cubernetes.io/model"
@@ -43,7 +43,9 @@ class LocalSites(StandIns):
         nodes = [one for one in self._nodes.cache.list() if is_chosen(one, local)]
         most = max((count_of(one, local) for one in nodes), default=0)
         if gpus > most:
-            raise Refused(f"no node has {gpus} {local.resource}: a job runs on one, at most {most}")
+            raise JobRefused(
+                f"no node has {gpus} {local.resource}: a job runs on one, at most {most}"
+            )
         await super().submit(site, job, key)
 
 

@@ -14,10 +14,10 @@ from cubernetes.api.gpu.gpusite import GpuSite
 from cubernetes.api.meta import Object
 from cubernetes.client.cache import revision_of
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
-from gpu.driver import Observation, Refused, Report, SiteTrouble
+from gpu.driver import JobRefused, Observation, Report, SiteTrouble
 from gpu.sites.standinpods import (
     CANCELLED,
     KEY_LABEL,
@@ -68,8 +68,8 @@ class StandIns:
             await self._make(files_for(job, key, self._cube), job)
             made = await self._make(pod_for(job, site, key, self._image, self._cube), job)
         except Invalid as error:
-            raise Refused(error.message) from error
-        except (ApiError, Trouble) as error:
+            raise JobRefused(error.message) from error
+        except (ApiError, TransportError) as error:
             raise SiteTrouble(str(error)) from error
         await self._pods.at_least(revision_of(made), SEEN_S)
 
@@ -80,7 +80,7 @@ class StandIns:
             meta = one.metadata
             found = await self._client.get(type(one), meta.name, meta.namespace)
             if found.parent_uid != job.metadata.uid:
-                raise Refused(f"{found.ref} exists, and belongs to something else") from None
+                raise JobRefused(f"{found.ref} exists, and belongs to something else") from None
             return found
 
     async def cancel(self, site: GpuSite, job: GpuJob, key: str) -> None:  # noqa: ARG002
@@ -99,7 +99,7 @@ class StandIns:
                 await self._client.delete(Pod, name, namespace, uid=pod.metadata.uid)
         except NotFound:
             return
-        except (ApiError, Trouble) as error:
+        except (ApiError, TransportError) as error:
             raise SiteTrouble(str(error)) from error
 
     async def remove(self, site: GpuSite, job: GpuJob, key: str) -> None:  # noqa: ARG002
@@ -110,7 +110,7 @@ class StandIns:
                 await self._client.delete(kind, name, namespace)
             except NotFound:
                 continue
-            except (ApiError, Trouble) as error:
+            except (ApiError, TransportError) as error:
                 raise SiteTrouble(str(error)) from error
         await self._pods.until(lambda: self._is_going(name, namespace), SEEN_S)
 

@@ -8,14 +8,14 @@ from cubernetes.api.errors import ApiError, NotFound
 from cubernetes.api.meta import Object, ObjectMeta
 from cubernetes.api.storagewords import FOLDER, FOLDER_FINALIZER, MADE, SIZE_NOTE
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.plan import Record
-from cubernetes.reconcile.records import Recorder
+from cubernetes.reconcile.records import EventRecorder
 from kubelet.claims.folders import Folders
 from kubelet.claims.plan import NO_LIMIT, Work, path_problem, work_for
 from kubelet.pod.volumes import VolumeTrouble
@@ -35,7 +35,7 @@ class LocalVolumes:
         node: str,
         root: str,
         folders: Folders,
-        recorder: Recorder,
+        recorder: EventRecorder,
     ) -> None:
         self._client, self._env, self._node, self._root = client, env, node, root
         self._folders, self._recorder = folders, recorder
@@ -77,7 +77,7 @@ class LocalVolumes:
             self._recorder.record(Record(about, reason, str(error), "Warning"))
             log.warning("volume not made or removed", volume=volume.metadata.name, why=error)
             return False
-        except (ApiError, Trouble) as error:
+        except (ApiError, TransportError) as error:
             log.debug("volume not told of", volume=volume.metadata.name, why=error)
             return isinstance(error, NotFound)
         return True

@@ -16,7 +16,7 @@ import msgspec
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.spec import PodSpec, is_sidecar
 from cubernetes.api.core.resources import units
-from kubelet.devices.driver import Found
+from kubelet.devices.driver import Discovery
 
 SHARED = ".shared"  # how a resource is called whose devices are offered in shares
 SHARE_MARK = "::"  # before the number of a share, in a unit's id
@@ -108,7 +108,7 @@ class Shelf(NamedTuple):
 NOTHING = Shelf({}, Book())
 
 
-def stock_of(found: Mapping[str, Found], shares: Mapping[str, int]) -> Stock:
+def stock_of(found: Mapping[str, Discovery], shares: Mapping[str, int]) -> Stock:
     """Return the units of what was found; a resource that is shared is offered as that alone.
 
     One that has no device is not named.

@@ -70,7 +70,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Discovery:
     """What a look has found of one kind. labels: what a Node says of it."""
 
     devices: Sequence[Device] = ()
@@ -83,7 +83,7 @@ class DeviceKind(Protocol):
     @property
     def resource(self) -> str: ...
 
-    def discover(self, settings: DeviceSettings) -> Found:
+    def discover(self, settings: DeviceSettings) -> Discovery:
         """Return every device that is there, the unusable too; none is no trouble. It may block.
 
         Raises: DeviceTrouble, OSError: nothing is known of any of them now.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kubelet.devices.driver import Device, DeviceSettings, Found
+from kubelet.devices.driver import Device, DeviceSettings, Discovery
 from kubelet.runtime.driver import Allotment
 
 RESOURCE = "cubernetes.io/fake-gpu"
@@ -13,8 +13,8 @@ class FakeGpus:
 
     resource = RESOURCE
 
-    def discover(self, settings: DeviceSettings) -> Found:
-        return Found(tuple(Device(one.id, one.trouble, one.nodes) for one in settings.fake))
+    def discover(self, settings: DeviceSettings) -> Discovery:
+        return Discovery(tuple(Device(one.id, one.trouble, one.nodes) for one in settings.fake))
 
     async def allotted(self, ids: Sequence[str]) -> Allotment:  # noqa: ARG002  they all are alike
         return Allotment()

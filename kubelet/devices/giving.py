@@ -21,7 +21,7 @@ from cubernetes.host.log import Log
 from cubernetes.host.settings import SettingsInvalid, read_settings
 from kubelet.devices import book as books
 from kubelet.devices.book import Book, CheckpointInvalid, NotEnough, Offer, Owner, Shelf
-from kubelet.devices.driver import Device, DeviceKind, DeviceSettings, DeviceTrouble, Found
+from kubelet.devices.driver import Device, DeviceKind, DeviceSettings, DeviceTrouble, Discovery
 from kubelet.runtime.driver import (
     SANDBOX,
     Allotment,
@@ -115,7 +115,7 @@ class Devices:
     ) -> None:
         self._bench, self._env, self._containers = bench, env, found
         self._active, self._tell, self._on_change = active, tell, on_change
-        self._found: dict[str, Found] = {}
+        self._found: dict[str, Discovery] = {}
         self._settings = DeviceSettings()
         self._book = Book()
         self._stock: books.Stock = {}
@@ -215,7 +215,7 @@ class Devices:
         )
 
     def _device(self, resource: str, device_id: str) -> Device:
-        devices = self._found.get(books.kind_of(resource), Found()).devices
+        devices = self._found.get(books.kind_of(resource), Discovery()).devices
         device = next((one for one in devices if one.id == device_id), None)
         if device is None or device.trouble:
             why = "is gone" if device is None else f"cannot be used: {device.trouble}"
@@ -277,7 +277,7 @@ class Devices:
             found = await self._env.blocking.run(key, discover, deadline_s=LOOK_DEADLINE_S)
         except (DeviceTrouble, OSError) as error:
             self._note_failure(kind.resource, str(error))
-            known = self._found.get(kind.resource, Found())
+            known = self._found.get(kind.resource, Discovery())
             lost = [replace(one, trouble=one.trouble or str(error)) for one in known.devices]
             self._found[kind.resource] = replace(known, devices=lost)
         else:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kubelet.devices.driver import Device, DeviceSettings, DeviceTrouble, Found
+from kubelet.devices.driver import Device, DeviceSettings, DeviceTrouble, Discovery
 from kubelet.runtime.driver import Allotment, Mount
 
 RESOURCE = "nvidia.com/gpu"
@@ -45,12 +45,12 @@ class NvidiaGpus:
         self._known: dict[int, Device] = {}
         self._labels: Mapping[str, str] = {}
 
-    def discover(self, settings: DeviceSettings) -> Found:  # noqa: ARG002  nothing is said of these
+    def discover(self, settings: DeviceSettings) -> Discovery:  # noqa: ARG002  nothing is said of these
         if not (self._root / PRESENT).exists():
-            return Found()
+            return Discovery()
         nvml = self._begun()
         if nvml is None:
-            return Found()
+            return Discovery()
         try:
             count = nvml.nvmlDeviceGetCount()
             shared_nodes = tuple(f"/{one}" for one in CONTROL_NODES if (self._root / one).exists())
@@ -60,7 +60,7 @@ class NvidiaGpus:
             self._labels = labels_of(nvml, usable[0]) if usable else self._labels
         except nvml.NVMLError as error:
             raise DeviceTrouble(f"NVML: {error}") from error
-        return Found([one for one in found if one is not None], self._labels)
+        return Discovery([one for one in found if one is not None], self._labels)
 
     async def allotted(self, ids: Sequence[str]) -> Allotment:
         # `void`: where NVIDIA's runtime is the engine's default, an image that says `all` would

@@ -16,7 +16,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.protowire import ProtobufBroken
 from kubelet.devices import pluginwords as words
-from kubelet.devices.driver import Device, DeviceSettings, DeviceTrouble, Found
+from kubelet.devices.driver import Device, DeviceSettings, DeviceTrouble, Discovery
 from kubelet.devices.pluginwords import Registration
 from kubelet.runtime.driver import Allotment, RuntimeTrouble
 
@@ -38,10 +38,10 @@ class PluginDevices:
         self._channel = grpc.aio.insecure_channel(f"unix:{folder / asked.endpoint}")
         self.devices, self._trouble = known, ""
 
-    def discover(self, settings: DeviceSettings) -> Found:  # noqa: ARG002  a plug-in says it all
+    def discover(self, settings: DeviceSettings) -> Discovery:  # noqa: ARG002  a plug-in says it all
         if self._trouble:
             raise DeviceTrouble(self._trouble)
-        return Found(self.devices)
+        return Discovery(self.devices)
 
     async def follow(self) -> None:
         """Take the devices as the plug-in tells them, until it ends or this is cancelled."""

@@ -11,7 +11,7 @@ from cubernetes.api.core.podspec.volumes.volume import HostPath, claims_of
 from cubernetes.api.storagewords import ONE_POD
 
 
-class Place(NamedTuple):
+class NodeFolder(NamedTuple):
     """Files of the node that are no pod's own; takes_group: they are given to a pod's fsGroup."""
 
     path: HostPath
@@ -19,7 +19,7 @@ class Place(NamedTuple):
 
 
 # Where the volumes of a pod's claims are, by the claims' names.
-type Claimed = Mapping[str, Place]
+type Claimed = Mapping[str, NodeFolder]
 NONE_CLAIMED: Claimed = {}
 
 
@@ -56,7 +56,9 @@ def age_of(pod: Pod) -> tuple[float, str]:
     return (created.timestamp() if created is not None else 0.0, pod.metadata.uid)
 
 
-def place_of(claim: PersistentVolumeClaim, volume: PersistentVolume, node: Node | None) -> Place:
+def place_of(
+    claim: PersistentVolumeClaim, volume: PersistentVolume, node: Node | None
+) -> NodeFolder:
     """Return where a bound claim's volume is; the folder of a local one must be there.
 
     Raises: Waits.
@@ -70,7 +72,7 @@ def place_of(claim: PersistentVolumeClaim, volume: PersistentVolume, node: Node 
         if not volume.is_reached_from(here, labels):
             raise Waits(f'persistentvolume "{name}" cannot be reached from this node')
     if volume.spec.local is not None:
-        return Place(HostPath(path=volume.spec.local.path, type="Directory"), takes_group=True)
+        return NodeFolder(HostPath(path=volume.spec.local.path, type="Directory"), takes_group=True)
     if volume.spec.host_path is None:
         raise Waits(f'persistentvolume "{name}" has no files that could be mounted')
-    return Place(volume.spec.host_path)
+    return NodeFolder(volume.spec.host_path)

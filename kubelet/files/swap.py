@@ -18,7 +18,7 @@ HIDDEN = ".."  # what begins with it is the writer's own: no key and no path doe
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class VolumeFolder:
     """A volume's folder as it is.
 
     current: the folder that `..data` leads to; empty where it leads to none.
@@ -76,7 +76,7 @@ class Remove:
 type Step = MakeFolder | WriteFile | MakeLink | Rename | Remove
 
 
-def steps(wanted: Mapping[str, File], found: Found, now: datetime) -> list[Step]:
+def steps(wanted: Mapping[str, File], found: VolumeFolder, now: datetime) -> list[Step]:
     """Return the steps after which containers see what is wanted, and nothing else lies there."""
     planned: list[Step] = []
     # What a life of before has begun and not finished, before its names are needed again.
@@ -96,7 +96,7 @@ def steps(wanted: Mapping[str, File], found: Found, now: datetime) -> list[Step]
     return planned
 
 
-def version_name(now: datetime, found: Found) -> str:
+def version_name(now: datetime, found: VolumeFolder) -> str:
     """Return the name of a new version's folder: by the time, and another than what is there."""
     name = f"..{now:%Y_%m_%d_%H_%M_%S}.{now.microsecond:06d}"
     return f"{name}_2" if found.current == name else name

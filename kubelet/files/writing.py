@@ -14,12 +14,12 @@ from kubelet.files.contents import File
 from kubelet.files.swap import (
     DATA,
     HIDDEN,
-    Found,
     MakeFolder,
     MakeLink,
     Remove,
     Rename,
     Step,
+    VolumeFolder,
     WriteFile,
     steps,
 )
@@ -41,7 +41,7 @@ def is_written(folder: Path) -> bool:
     return (folder / DATA / ".").is_dir()
 
 
-def found_in(folder: Path) -> Found:
+def found_in(folder: Path) -> VolumeFolder:
     """Return the volume's folder as it is."""
     current = ""
     links: dict[str, str] = {}
@@ -61,7 +61,7 @@ def found_in(folder: Path) -> Found:
         else:
             strays.add(one.name)
     files = dict(_files_below(folder / current)) if current else {}
-    return Found(current, files, links, frozenset(others), frozenset(strays))
+    return VolumeFolder(current, files, links, frozenset(others), frozenset(strays))
 
 
 def carry_out(folder: Path, step: Step) -> None:

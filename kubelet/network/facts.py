@@ -46,7 +46,7 @@ class Kind(IntEnum):
     ROUTE = 7
 
 
-class Part(NamedTuple):
+class NetworkPart(NamedTuple):
     """One part of the network. pod: the uid of the pod within whose namespace it is, or nothing."""
 
     kind: Kind
@@ -94,11 +94,11 @@ class Route(NamedTuple):
 
 
 type Value = Tunnel | Pair | State | Route | str
-type Facts = Mapping[Part, Value]
+type Facts = Mapping[NetworkPart, Value]
 
 
 class Put(NamedTuple):
-    part: Part
+    part: NetworkPart
     value: Value
 
     def __str__(self) -> str:
@@ -106,7 +106,7 @@ class Put(NamedTuple):
 
 
 class Drop(NamedTuple):
-    part: Part
+    part: NetworkPart
     value: Value
 
     def __str__(self) -> str:
@@ -136,7 +136,7 @@ def acts(found: Facts, wanted: Facts) -> list[Act]:
     return [*drops, *puts]
 
 
-def _hangs_on(part: Part, value: Value, device: Part, made: Value) -> bool:
+def _hangs_on(part: NetworkPart, value: Value, device: NetworkPart, made: Value) -> bool:
     names = {part.device, value.device if isinstance(value, Route) else ""}
     if isinstance(made, Pair) and part.pod == made.pod:
         return POD_DEVICE in names
@@ -171,25 +171,25 @@ class Here:
 def node_wanted(here: Here, overlay: Overlay) -> Facts:
     """Return what the node itself needs: the device to other nodes, its tables, and forwarding."""
     device = here.device
-    wanted: dict[Part, Value] = {
-        Part(Kind.ADDRESS, "", device, f"{here.pod_cidr.network_address}/32"): "",
-        Part(Kind.SETTING, "", "", "ipv4/ip_forward"): "1",
+    wanted: dict[NetworkPart, Value] = {
+        NetworkPart(Kind.ADDRESS, "", device, f"{here.pod_cidr.network_address}/32"): "",
+        NetworkPart(Kind.SETTING, "", "", "ipv4/ip_forward"): "1",
     }
     if here.has_tunnel:
         tunnel = Vxlan(here.vni, here.port, here.address, here.under, learns=False)
-        wanted[Part(Kind.DEVICE, "", device)] = Tunnel(node_mac(here.pod_cidr), tunnel)
-        wanted[Part(Kind.STATE, "", device)] = State(here.mtu_bytes, is_up=True)
+        wanted[NetworkPart(Kind.DEVICE, "", device)] = Tunnel(node_mac(here.pod_cidr), tunnel)
+        wanted[NetworkPart(Kind.STATE, "", device)] = State(here.mtu_bytes, is_up=True)
     if here.refuses_range:
         # Without it a packet to a free address would leave by the default route, its sender wait.
-        wanted[Part(Kind.ROUTE, "", "", str(here.pod_cidr))] = Route(UNREACHABLE)
+        wanted[NetworkPart(Kind.ROUTE, "", "", str(here.pod_cidr))] = Route(UNREACHABLE)
     for name, value in _wire_settings(device, is_pods=False, has_ipv6=here.has_ipv6):
-        wanted[Part(Kind.SETTING, "", device, name)] = value
+        wanted[NetworkPart(Kind.SETTING, "", device, name)] = value
     for mac, node in overlay.forwarding.items():
-        wanted[Part(Kind.ENTRY, "", device, mac)] = str(node)
+        wanted[NetworkPart(Kind.ENTRY, "", device, mac)] = str(node)
     for gateway, mac in overlay.neighbours.items():
-        wanted[Part(Kind.NEIGHBOUR, "", device, str(gateway))] = mac
+        wanted[NetworkPart(Kind.NEIGHBOUR, "", device, str(gateway))] = mac
     for cidr, gateway in overlay.routes.items():
-        wanted[Part(Kind.ROUTE, "", "", str(cidr))] = Route(UNICAST, device, gateway)
+        wanted[NetworkPart(Kind.ROUTE, "", "", str(cidr))] = Route(UNICAST, device, gateway)
     return wanted
 
 
@@ -212,26 +212,28 @@ def _wire_settings(device: str, *, is_pods: bool, has_ipv6: bool) -> Iterator[tu
 def pod_wanted(uid: str, address: IPv4Address, here: Here) -> Facts:
     """Return what a pod needs: its pair, and on both ends the way to the other."""
     device, inner, outer = host_end(uid), pod_mac(uid), host_mac(uid)
-    wanted: dict[Part, Value] = {
-        Part(Kind.DEVICE, "", device): Pair(uid, outer, inner),
-        Part(Kind.STATE, "", device): State(here.mtu_bytes, is_up=True, alias=f"{ALIAS}{uid}"),
-        Part(Kind.NEIGHBOUR, "", device, str(address)): inner,
-        Part(Kind.ROUTE, "", "", f"{address}/32"): Route(
+    wanted: dict[NetworkPart, Value] = {
+        NetworkPart(Kind.DEVICE, "", device): Pair(uid, outer, inner),
+        NetworkPart(Kind.STATE, "", device): State(
+            here.mtu_bytes, is_up=True, alias=f"{ALIAS}{uid}"
+        ),
+        NetworkPart(Kind.NEIGHBOUR, "", device, str(address)): inner,
+        NetworkPart(Kind.ROUTE, "", "", f"{address}/32"): Route(
             UNICAST, device, source=here.address, scope=SCOPE_LINK
         ),
-        Part(Kind.STATE, uid, "lo"): State(0, is_up=True),
-        Part(Kind.STATE, uid, POD_DEVICE): State(here.mtu_bytes, is_up=True),
-        Part(Kind.ADDRESS, uid, POD_DEVICE, f"{address}/32"): "",
-        Part(Kind.NEIGHBOUR, uid, POD_DEVICE, str(GATEWAY)): outer,
-        Part(Kind.ROUTE, uid, "", f"{GATEWAY}/32"): Route(
+        NetworkPart(Kind.STATE, uid, "lo"): State(0, is_up=True),
+        NetworkPart(Kind.STATE, uid, POD_DEVICE): State(here.mtu_bytes, is_up=True),
+        NetworkPart(Kind.ADDRESS, uid, POD_DEVICE, f"{address}/32"): "",
+        NetworkPart(Kind.NEIGHBOUR, uid, POD_DEVICE, str(GATEWAY)): outer,
+        NetworkPart(Kind.ROUTE, uid, "", f"{GATEWAY}/32"): Route(
             UNICAST, POD_DEVICE, scope=SCOPE_LINK, protocol=STATIC
         ),
-        Part(Kind.ROUTE, uid, "", str(ANYWHERE)): Route(
+        NetworkPart(Kind.ROUTE, uid, "", str(ANYWHERE)): Route(
             UNICAST, POD_DEVICE, GATEWAY, protocol=STATIC
         ),
     }
     for name, value in _wire_settings(device, is_pods=True, has_ipv6=here.has_ipv6):
-        wanted[Part(Kind.SETTING, "", device, name)] = value
+        wanted[NetworkPart(Kind.SETTING, "", device, name)] = value
     return wanted
 
 
@@ -249,16 +251,16 @@ def node_found(
     if link is None:
         return found | _routes_found(space, "", wanted, (0,))
     if link.vxlan is not None:
-        found[Part(Kind.DEVICE, "", device)] = Tunnel(link.mac, link.vxlan)
+        found[NetworkPart(Kind.DEVICE, "", device)] = Tunnel(link.mac, link.vxlan)
     on_it = _device_found(space, link, "")
     found |= on_it if device == DEVICE else dict(_ours_on_a_bridge(on_it))
     for entry in space.entries:
         if entry.device == link.index and device == DEVICE:
-            found[Part(Kind.ENTRY, "", device, entry.mac)] = str(entry.to)
+            found[NetworkPart(Kind.ENTRY, "", device, entry.mac)] = str(entry.to)
     return found | _routes_found(space, "", wanted, (0, link.index))
 
 
-def _ours_on_a_bridge(found: Facts) -> Iterator[tuple[Part, Value]]:
+def _ours_on_a_bridge(found: Facts) -> Iterator[tuple[NetworkPart, Value]]:
     """Leave out what is the bridge's owner's: its state, and addresses of whole networks."""
     for part, value in found.items():
         if part.kind is Kind.NEIGHBOUR or (part.kind is Kind.ADDRESS and part.key.endswith("/32")):
@@ -268,7 +270,7 @@ def _ours_on_a_bridge(found: Facts) -> Iterator[tuple[Part, Value]]:
 def without_peers(found: Facts, device: str = DEVICE) -> Facts:
     """Leave out what leads to other nodes, for a kubelet that does not know them yet."""
 
-    def leads_out(part: Part, value: Value) -> bool:
+    def leads_out(part: NetworkPart, value: Value) -> bool:
         by = value.device if isinstance(value, Route) else part.device
         return by == device and part.kind in (Kind.ENTRY, Kind.NEIGHBOUR, Kind.ROUTE)
 
@@ -282,7 +284,7 @@ def pod_found(
     found = dict(_settings_found(settings, wanted))
     outer, inner, lo = node.links.get(host_end(uid)), pod.links.get(POD_DEVICE), pod.links.get("lo")
     if lo is not None:
-        found[Part(Kind.STATE, uid, "lo")] = State(0, lo.is_up)
+        found[NetworkPart(Kind.STATE, uid, "lo")] = State(0, lo.is_up)
     if outer is not None:
         found |= _device_found(node, outer, "", alias=outer.alias)
         found |= _routes_found(node, "", wanted, (outer.index,))
@@ -290,38 +292,40 @@ def pod_found(
         found |= _device_found(pod, inner, uid)
         found |= _routes_found(pod, uid, wanted, ())
     if outer and inner and (outer.peer, inner.peer) == (inner.index, outer.index):
-        found[Part(Kind.DEVICE, "", outer.name)] = Pair(uid, outer.mac, inner.mac)
+        found[NetworkPart(Kind.DEVICE, "", outer.name)] = Pair(uid, outer.mac, inner.mac)
     return found
 
 
-def _settings_found(settings: Mapping[str, str], wanted: Facts) -> Iterator[tuple[Part, Value]]:
+def _settings_found(
+    settings: Mapping[str, str], wanted: Facts
+) -> Iterator[tuple[NetworkPart, Value]]:
     for part in wanted:
         if part.kind is Kind.SETTING and part.key in settings:
             yield part, settings[part.key]
 
 
-def _device_found(space: Space, link: Link, pod: str, alias: str = "") -> dict[Part, Value]:
+def _device_found(space: Space, link: Link, pod: str, alias: str = "") -> dict[NetworkPart, Value]:
     """Return the state, the addresses and the written neighbours of a device."""
-    found: dict[Part, Value] = {
-        Part(Kind.STATE, pod, link.name): State(link.mtu_bytes, link.is_up, alias)
+    found: dict[NetworkPart, Value] = {
+        NetworkPart(Kind.STATE, pod, link.name): State(link.mtu_bytes, link.is_up, alias)
     }
     for address in space.addresses_of.get(link.index, ()):
-        found[Part(Kind.ADDRESS, pod, link.name, str(address))] = ""
+        found[NetworkPart(Kind.ADDRESS, pod, link.name, str(address))] = ""
     for near in space.neighbours_of.get(link.index, ()):
-        found[Part(Kind.NEIGHBOUR, pod, link.name, str(near.to))] = near.mac
+        found[NetworkPart(Kind.NEIGHBOUR, pod, link.name, str(near.to))] = near.mac
     return found
 
 
 def _routes_found(
     space: Space, pod: str, wanted: Facts, devices: tuple[int, ...]
-) -> dict[Part, Value]:
+) -> dict[NetworkPart, Value]:
     """Return the routes to where a wanted one leads, and those of ours by one of these devices."""
     keys = {part.key for part in wanted if part.kind is Kind.ROUTE and part.pod == pod}
     for device in devices:
         ways = space.ways_by.get(device, ())
         keys |= {str(way.to) for way in ways if way.protocol == ROUTE_PROTOCOL}
     return {
-        Part(Kind.ROUTE, pod, "", key): _route_of(space.ways_to[key], space.names)
+        NetworkPart(Kind.ROUTE, pod, "", key): _route_of(space.ways_to[key], space.names)
         for key in keys & space.ways_to.keys()
     }
 

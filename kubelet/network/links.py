@@ -17,8 +17,8 @@ from kubelet.network.facts import (
     Act,
     Drop,
     Kind,
+    NetworkPart,
     Pair,
-    Part,
     Route,
     State,
     Tunnel,
@@ -47,10 +47,10 @@ class Reach:
     pod_handle: int = -1
     indexes: dict[tuple[bool, str], int] = field(default_factory=dict)
 
-    def netlink(self, part: Part) -> AsyncIPRoute:
+    def netlink(self, part: NetworkPart) -> AsyncIPRoute:
         return self.pod if part.pod else self.node
 
-    async def index(self, part: Part, device: str) -> int:
+    async def index(self, part: NetworkPart, device: str) -> int:
         """Return the index of a device that must be there. Raises: NetlinkError."""
         key = (bool(part.pod), device)
         if key not in self.indexes:
@@ -78,7 +78,7 @@ async def carry_out(act: Act, reach: Reach) -> None:
             await _put(reach, part, value)
 
 
-async def _put(reach: Reach, part: Part, value: Value) -> None:
+async def _put(reach: Reach, part: NetworkPart, value: Value) -> None:
     netlink = reach.netlink(part)
     if isinstance(value, Route):
         await netlink.route("replace", **await _route_words(reach, part, value))
@@ -102,7 +102,7 @@ async def _put(reach: Reach, part: Part, value: Value) -> None:
         await netlink.fdb("replace", ifindex=index, state=STATE_PERMANENT, **entry)
 
 
-async def _drop(reach: Reach, part: Part, value: Value) -> None:
+async def _drop(reach: Reach, part: NetworkPart, value: Value) -> None:
     netlink = reach.netlink(part)
     if isinstance(value, Route):
         await netlink.route("del", **await _route_words(reach, part, value))
@@ -117,7 +117,7 @@ async def _drop(reach: Reach, part: Part, value: Value) -> None:
         await netlink.fdb("del", ifindex=index, lladdr=part.key, dst=value)
 
 
-async def _route_words(reach: Reach, part: Part, route: Route) -> dict[str, object]:
+async def _route_words(reach: Reach, part: NetworkPart, route: Route) -> dict[str, object]:
     words: dict[str, object] = {
         "dst": "default" if part.key == str(ANYWHERE) else part.key,
         "proto": route.protocol,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import ApiError, Conflict
-from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.outcome import UnknownOutcome, Unreachable
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.timing.waiting import wait_until
@@ -77,7 +77,7 @@ class Heartbeat:
             # Somebody wrote first; the change that shows it begins the next try.
             log.debug(sentence, why=error)
             return False
-        except (ApiError, Unknown, Unreachable, OSError) as error:
+        except (ApiError, UnknownOutcome, Unreachable, OSError) as error:
             log.warning(sentence, why=error)
             return False
         return True

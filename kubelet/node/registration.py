@@ -10,7 +10,7 @@ from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import replaced
-from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.outcome import UnknownOutcome, Unreachable
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -190,7 +190,7 @@ class Registration:
         except (Conflict, NotFound) as error:
             log.warning("lease lost", why=error)
             self._lease = None
-        except (ApiError, Unknown, Unreachable, TimeoutError) as error:
+        except (ApiError, UnknownOutcome, Unreachable, TimeoutError) as error:
             # The outcome may be unknown: read it again before the next write.
             log.warning("lease not renewed", why=error)
             self._lease = None

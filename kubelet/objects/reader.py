@@ -16,7 +16,7 @@ from cubernetes.api.errors import (
     NotFound,
 )
 from cubernetes.api.meta import Object
-from cubernetes.client.outcome import UNDECIDED, Trouble
+from cubernetes.client.outcome import UNDECIDED, TransportError
 from cubernetes.client.rest import Client
 from kubelet.objects.origins import CONFIG_ERROR
 from kubelet.runtime.driver import RuntimeTrouble
@@ -69,7 +69,7 @@ class Reader:
         except NotFound:
             self._known.pop(key, None)
             return None
-        except (Trouble, *UNDECIDED, TimeoutError) as error:
+        except (TransportError, *UNDECIDED, TimeoutError) as error:
             if key in self._known:
                 return self._known[key]
             raise _unread(named, error) from error

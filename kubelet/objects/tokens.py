@@ -12,7 +12,7 @@ from cubernetes.api.bodies.accounts import BoundObjectReference, TokenRequest, T
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.serviceaccount import DEFAULT
 from cubernetes.api.errors import ApiError
-from cubernetes.client.outcome import UNDECIDED, Trouble
+from cubernetes.client.outcome import UNDECIDED, TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -115,7 +115,7 @@ class PodTokens:
         try:
             async with asyncio.timeout(ASK_DEADLINE_S):
                 told = await self._client.token(account, meta.namespace, TokenRequest(spec=spec))
-        except (ApiError, Trouble, *UNDECIDED, TimeoutError) as error:
+        except (ApiError, TransportError, *UNDECIDED, TimeoutError) as error:
             said = str(error) or f"no answer within {ASK_DEADLINE_S:.0f} s"
             return f'token of serviceaccount "{account}" not given: {said}'
         token = Token(told.status.token, renewed_at(told.status.expiration_timestamp, now))

@@ -19,7 +19,7 @@ from kubelet.pod.decisions.security import needs_image_user, security_of
 from kubelet.pod.hooks import Hooks
 from kubelet.pod.images import container_path, ensure_image
 from kubelet.pod.parts import Parts
-from kubelet.pod.volumes import Message, Part, VolumeTrouble
+from kubelet.pod.volumes import Message, VolumePart, VolumeTrouble
 from kubelet.pod.wire import Wire
 from kubelet.runtime.driver import SANDBOX, Container, RuntimeTrouble, Security, State
 
@@ -123,7 +123,7 @@ class Acts:
         for index, path in specs.sub_paths(pod, wanted, origins).items():
             name = wanted.volume_mounts[index].name
             is_made = name not in made
-            part = Part(self._uid, wanted.name, index, name, volumes[name], path, is_made)
+            part = VolumePart(self._uid, wanted.name, index, name, volumes[name], path, is_made)
             bound[index] = await self._parts.volumes.bind(part)
         return bound
 

@@ -10,9 +10,9 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.references import Named
 from cubernetes.api.core.podspec.volumes.volume import claims_of
 from cubernetes.api.errors import ApiError, NotFound
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
-from kubelet.files.places import NONE_CLAIMED, Claimed, Place, Waits, claim_problem, place_of
+from kubelet.files.places import NONE_CLAIMED, Claimed, NodeFolder, Waits, claim_problem, place_of
 from kubelet.objects.view import PodObjects
 from kubelet.pod.volumes import VolumeTrouble
 
@@ -28,7 +28,7 @@ class ClaimReader:
         self._client, self._objects, self._own_node = client, objects, own_node
         self._here: Sequence[Pod] = ()
         # Where volumes were found, by uid of the claim: a container starts again in an outage.
-        self._known: dict[str, Place] = {}
+        self._known: dict[str, NodeFolder] = {}
 
     def want(self, pods: Iterable[Pod]) -> None:
         """Take the complete list of this node's pods."""
@@ -45,7 +45,7 @@ class ClaimReader:
         if not names:
             return NONE_CLAIMED
         objects, unknown = await self._objects.claims_of(pod)
-        places: dict[str, Place] = {}
+        places: dict[str, NodeFolder] = {}
         for name in names:
             named = Named(PersistentVolumeClaim.resource.kind, name)
             if named in unknown:
@@ -58,7 +58,7 @@ class ClaimReader:
             places[name] = await self._place(found)
         return places
 
-    async def _place(self, claim: PersistentVolumeClaim) -> Place:
+    async def _place(self, claim: PersistentVolumeClaim) -> NodeFolder:
         uid, name = claim.metadata.uid, claim.spec.volume_name
         try:
             async with asyncio.timeout(READ_DEADLINE_S):
@@ -68,7 +68,7 @@ class ClaimReader:
             raise VolumeTrouble(str(error)) from error
         except NotFound as error:
             raise VolumeTrouble(f'persistentvolume "{name}" not found') from error
-        except (ApiError, Trouble, TimeoutError) as error:
+        except (ApiError, TransportError, TimeoutError) as error:
             if uid in self._known:
                 return self._known[uid]
             raise VolumeTrouble(f'persistentvolume "{name}" not read: {error}') from error

@@ -8,7 +8,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.names.resolvconf import ResolvConf
-from cubernetes.reconcile.records import Recorder
+from cubernetes.reconcile.records import EventRecorder
 from kubelet.counts import Counts
 from kubelet.devices.giving import Devices
 from kubelet.drain.look import Connections
@@ -59,7 +59,7 @@ class Parts:
     objects: PodObjects
     claims: ClaimReader
     observer: Observer
-    recorder: Recorder
+    recorder: EventRecorder
     host_ports: HostPorts
     connections: Connections
     mending: Mending

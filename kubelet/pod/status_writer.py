@@ -8,7 +8,7 @@ from cubernetes.api.core.podstatus import PodStatus
 from cubernetes.api.errors import ApiError, Conflict, NotFound
 from cubernetes.api.meta import replaced
 from cubernetes.client.cache import revision_of
-from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.outcome import UnknownOutcome, Unreachable
 from cubernetes.host.log import Log
 from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.reconcile.plan import Record
@@ -76,7 +76,7 @@ class StatusWriter:
                 failure_count = 0
             except NotFound:
                 log.debug("status of a pod that is gone", pod=self._uid)
-            except (ApiError, Unknown, Unreachable) as error:
+            except (ApiError, UnknownOutcome, Unreachable) as error:
                 failure_count += 1
                 log.debug("status not written", pod=self._uid, why=error)
                 self._due.set()

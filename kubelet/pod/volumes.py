@@ -26,7 +26,7 @@ from cubernetes.api.core.podspec.volumes.volume import (
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.command import CommandFailed, Commands
 from kubelet.files.contents import EMPTY, Content, File, Missing, files_of
-from kubelet.files.places import NONE_CLAIMED, Claimed, Place
+from kubelet.files.places import NONE_CLAIMED, Claimed, NodeFolder
 from kubelet.files.subpath import make_target, opened_beneath
 from kubelet.files.writing import FOLDER_MODE, is_written, write
 
@@ -49,7 +49,7 @@ class VolumeTrouble(Exception):
     reason = "ContainerCreating"
 
 
-class Part(NamedTuple):
+class VolumePart(NamedTuple):
     """A part of a volume, as one mount of a container names it.
 
     folder: the volume's path on this node. is_made: it is made where it is not there.
@@ -85,7 +85,7 @@ class Volumes(Protocol):
         """
         ...
 
-    async def bind(self, part: Part) -> str:
+    async def bind(self, part: VolumePart) -> str:
         """Return a path that is this part of a volume, whatever becomes of its name."""
         ...
 
@@ -144,7 +144,7 @@ class DiskVolumes:
             await self._write(pod.metadata.uid, name, wanted, content)
         return paths
 
-    async def bind(self, part: Part) -> str:
+    async def bind(self, part: VolumePart) -> str:
         target = self._root / part.pod_uid / PARTS / part.container / str(part.mount_index)
         key = ("volume", f"{part.pod_uid}/{part.volume}")
         run = partial(self._blocking.run, key, deadline_s=self._deadline_s)
@@ -223,7 +223,9 @@ class DiskVolumes:
         except OSError as error:
             raise VolumeTrouble(f"volumes not listed: {self._root}: {said(error)}") from error
 
-    async def _where_it_is(self, pod_uid: str, name: str, place: Place, group: int | None) -> str:
+    async def _where_it_is(
+        self, pod_uid: str, name: str, place: NodeFolder, group: int | None
+    ) -> str:
         """Check files of the node that are no pod's own; return their path."""
         key, path = ("volume", f"{pod_uid}/{name}"), Path(place.path.path)
         run = partial(self._blocking.run, key, deadline_s=self._deadline_s)
@@ -278,13 +280,13 @@ class DiskVolumes:
         return ""
 
 
-def place_in(volume: Volume, claimed: Claimed) -> Place | None:
+def place_in(volume: Volume, claimed: Claimed) -> NodeFolder | None:
     """Return where a volume's files are on this node; None where they are the pod's own.
 
     Raises: VolumeTrouble: where its claim's are, nobody has said.
     """
     if volume.host_path is not None:
-        return Place(volume.host_path)
+        return NodeFolder(volume.host_path)
     claim = volume.persistent_volume_claim
     if claim is None:
         return None

@@ -7,7 +7,7 @@ from functools import partial
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError
-from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.outcome import UnknownOutcome, Unreachable
 from cubernetes.host.log import Log
 from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.host.timing.waiting import wait_until
@@ -33,7 +33,7 @@ VOLUMES = "VOLUMES"  # the part of a pod that is none of its containers: upper c
 RETRY_MAX_S = 10.0  # between tries to reach the runtime
 # What fails on this node; and whatever ends a round, to be tried again.
 TROUBLES = (NetworkTrouble, RuntimeTrouble, VolumeTrouble)
-HELD_UP = (*TROUBLES, ApiError, Unknown, Unreachable)
+HELD_UP = (*TROUBLES, ApiError, UnknownOutcome, Unreachable)
 
 
 class PodWorker:

@@ -26,7 +26,7 @@ FAILURES = (
 )  # fmt: skip
 
 
-class Place(NamedTuple):
+class Destination(NamedTuple):
     """Where a question goes. target: of a request of HTTP."""
 
     host: str
@@ -76,7 +76,7 @@ class NodeAsker:
         return Answer(code == 0, text or (f"exit code {code}" if code else ""))
 
 
-def _place_of(question: Question) -> Place:
+def _place_of(question: Question) -> Destination:
     """Return where a question goes. Raises: Unanswered: nowhere."""
     action = question.action
     assert not isinstance(action, ExecAction)  # noqa: S101  a command goes to no port
@@ -87,11 +87,11 @@ def _place_of(question: Question) -> Place:
     if not host:
         raise Unanswered("the pod has no address")
     if isinstance(action, HTTPGetAction):
-        return Place(host, port, httpwords.target_of(action, host, port))
-    return Place(host, port)
+        return Destination(host, port, httpwords.target_of(action, host, port))
+    return Destination(host, port)
 
 
-async def _asked(question: Question, place: Place) -> Answer:
+async def _asked(question: Question, place: Destination) -> Answer:
     match question.action:
         case HTTPGetAction() as action if place.target is not None:
             return await _get(action, place.target, question.takes_any_code)
@@ -143,12 +143,12 @@ async def _head(target: Target, action: HTTPGetAction) -> httpwords.Head:
         writer.transport.abort()
 
 
-async def _connect(place: Place) -> None:
+async def _connect(place: Destination) -> None:
     _, writer = await asyncio.open_connection(place.host, place.port)
     writer.close()
 
 
-async def _check_health(service: str, place: Place) -> Answer:
+async def _check_health(service: str, place: Destination) -> Answer:
     reader, writer = await asyncio.open_connection(place.host, place.port)
     reading, buffer = grpcwords.Reading(), bytearray()
     try:

@@ -14,7 +14,15 @@ from cubernetes.host.web.messages import Request, Response
 from cubernetes.host.web.site import Route
 from kubelet.network.driver import NetworkTrouble, Peer
 from kubelet.reach.ping import Pinger
-from kubelet.reach.verdicts import MTU_BYTES_MIN, NOT_ASKED, Found, Way, between, blocked, dropping
+from kubelet.reach.verdicts import (
+    MTU_BYTES_MIN,
+    NOT_ASKED,
+    NodeReach,
+    Way,
+    between,
+    blocked,
+    dropping,
+)
 
 PATH = "/reach"
 ECHO_COUNT, ECHO_BYTES = 3, 84
@@ -70,7 +78,7 @@ class Reach:
                 self._connected(peer.address),
             )
         ports, told = self._network.overlay_ports, await self._told(peer, pods)
-        found = Found(str(peer.address), node, pods, self._port, port, ports, rules, told)
+        found = NodeReach(str(peer.address), node, pods, self._port, port, ports, rules, told)
         return PathReport(
             to=peer.name,
             address=str(peer.address),

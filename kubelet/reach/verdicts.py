@@ -25,7 +25,7 @@ NOT_ASKED = Way(why="not asked")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NodeReach:
     """node: by the nodes' own network; pods: by the pods' network. port: why not, or empty.
 
     told: what the pods' network itself says of the way.
@@ -41,7 +41,7 @@ class Found:
     told: str = ""
 
 
-def blocked(found: Found) -> str:
+def blocked(found: NodeReach) -> str:
     """Return what blocks; empty: nothing."""
     port = f"TCP {found.port_number}"
     if found.node.rtt_s is None and found.port:
@@ -57,7 +57,7 @@ def blocked(found: Found) -> str:
     return "; ".join(said)
 
 
-def _of_pods(found: Found) -> Iterable[str]:
+def _of_pods(found: NodeReach) -> Iterable[str]:
     if found.pods.rtt_s is not None:
         return _too_small("between pods", found.pods)
     if found.pods.why:

@@ -26,7 +26,7 @@ from kubelet.runtime.cgroup import (
     oom_score_floor,
     pod_cgroup,
 )
-from kubelet.runtime.docker_api import DockerApi, Refused, Silent
+from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
 from kubelet.runtime.docker_exec import attached, executed
 from kubelet.runtime.docker_logs import LocalLog, LogReading
 from kubelet.runtime.docker_pull import PULL_SILENCE_S, Pulls
@@ -164,7 +164,7 @@ class DockerRuntime:
         with _trouble("RemoveContainerError"):
             try:
                 await self._api.call("DELETE", path, query=query, deadline_s=REMOVE_DEADLINE_S)
-            except Refused as refused:
+            except EngineError as refused:
                 if refused.status == 409:  # a removal is under way
                     await self._until_gone(container_id)
                 elif refused.status != 404:
@@ -291,7 +291,7 @@ class DockerRuntime:
             found: words.Json = await self._api.call(
                 "GET", f"/containers/{quote(reference, safe='')}/json"
             )
-        except Refused as refused:
+        except EngineError as refused:
             if refused.status == 404:
                 return None
             raise RuntimeTrouble("InspectContainerError", str(refused)) from refused
@@ -311,7 +311,7 @@ class DockerRuntime:
                     body=body,
                     deadline_s=CREATE_DEADLINE_S,
                 )
-            except Refused as refused:
+            except EngineError as refused:
                 if refused.status != 409 or is_last:
                     raise
                 found = await self._adopted(query["name"], spec, body, refused)
@@ -326,7 +326,7 @@ class DockerRuntime:
         name: str,
         spec: SandboxSpec | ContainerSpec,
         body: dict[str, object],
-        refused: Refused,
+        refused: EngineError,
     ) -> Container | None:
         """Return the holder of the name where it is what spec wants; remove a half-made one.
 
@@ -363,7 +363,7 @@ class DockerRuntime:
         """Make a call that ends a container; False where there was nothing left to end."""
         try:
             await self._api.call(method, path, query=query, deadline_s=deadline_s)
-        except Refused as refused:
+        except EngineError as refused:
             if refused.status in {404, 409}:
                 return False
             raise
@@ -418,5 +418,5 @@ def _trouble(reason: str) -> Generator[None, None, None]:
     """Tell the engine's refusal in the kubelet's words."""
     try:
         yield
-    except Refused as refused:
+    except EngineError as refused:
         raise RuntimeTrouble(reason, str(refused)) from refused

@@ -22,7 +22,7 @@ CONNECTIONS_MAX = 512
 ERROR_BODY_BYTES_MAX = 64 << 10
 
 
-class Refused(Exception):
+class EngineError(Exception):
     """The engine answered with an error: its status and its own sentence."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -163,10 +163,10 @@ def _within(deadline_s: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=deadline_s, sock_connect=CONNECT_DEADLINE_S)
 
 
-def _refusal(status: int, message: str) -> Refused | RuntimeDown:
+def _refusal(status: int, message: str) -> EngineError | RuntimeDown:
     if status >= 500 and is_half_down(message):
         return RuntimeDown(message)
-    return Refused(status, message)
+    return EngineError(status, message)
 
 
 async def _sentence(answer: aiohttp.ClientResponse) -> str:

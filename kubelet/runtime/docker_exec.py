@@ -11,7 +11,7 @@ from pathlib import Path
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.clock import Clock
 from cubernetes.host.web.upgrade import ByteStream
-from kubelet.runtime.docker_api import DockerApi, Refused, Silent
+from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
 from kubelet.runtime.docker_stream import Frames
 from kubelet.runtime.docker_words import Json, attach_target, exec_body
 from kubelet.runtime.driver import AttachSpec, ExecSpec, Output, RuntimeDown, RuntimeTrouble
@@ -43,7 +43,7 @@ async def executed(
         made = await api.call("POST", path, body=exec_body(spec))
         one = DockerExecution(api, clock, blocking, made["Id"], container_id)
         await one.start(is_terminal=spec.tty)
-    except Refused as refused:
+    except EngineError as refused:
         reason = REASONS.get(refused.status, "ExecError")
         raise RuntimeTrouble(reason, str(refused)) from refused
     if not spec.stdin:
@@ -58,7 +58,7 @@ async def attached(
     one = DockerAttachment(api, clock, container_id)
     try:
         await one.start(spec)
-    except Refused as refused:
+    except EngineError as refused:
         reason = REASONS.get(refused.status, "AttachError")
         raise RuntimeTrouble(reason, str(refused)) from refused
     return one
@@ -131,7 +131,7 @@ class DockerAttachment(_Streams):
         query = {"w": str(width), "h": str(height)}
         try:
             await self._api.call("POST", f"/containers/{self._id}/resize", query=query)
-        except Refused as refused:
+        except EngineError as refused:
             if await self._is_running():
                 raise RuntimeTrouble("ResizeError", str(refused)) from refused
 
@@ -149,7 +149,7 @@ class DockerAttachment(_Streams):
     async def _is_running(self) -> bool:
         try:
             found = await self._api.call("GET", f"/containers/{self._id}/json")
-        except Refused as refused:
+        except EngineError as refused:
             if refused.status == 404:
                 return False
             raise RuntimeTrouble("AttachError", str(refused)) from refused
@@ -182,7 +182,7 @@ class DockerExecution(_Streams):
         while True:
             try:
                 await self._api.call("POST", f"/exec/{self._id}/resize", query=query)
-            except Refused as refused:
+            except EngineError as refused:
                 if is_over(await self._found()):
                     return
                 if self._clock.monotonic() > give_up_s:
@@ -209,7 +209,7 @@ class DockerExecution(_Streams):
         """Return what the engine says of the exec; nothing where it knows it no more."""
         try:
             found: Json = await self._api.call("GET", f"/exec/{self._id}/json")
-        except Refused as refused:
+        except EngineError as refused:
             if refused.status == 404:  # it went with its container
                 return {}
             raise RuntimeTrouble("ExecError", str(refused)) from refused

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from kubelet.runtime.docker_api import DockerApi, Refused, Silent
+from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
 from kubelet.runtime.docker_stream import Lines
 from kubelet.runtime.docker_words import Json, NotAReference, image_names, image_reference
 from kubelet.runtime.driver import LocalImage, RuntimeTrouble
@@ -30,7 +30,7 @@ class Pulls:
         """Return the images that are here and have names."""
         try:
             found: Sequence[Json] = await self._api.call("GET", "/images/json")
-        except Refused as refused:
+        except EngineError as refused:
             raise RuntimeTrouble("ImageInspectError", str(refused)) from refused
         named = ((image_names(one), int(one.get("Size") or 0)) for one in found)
         return [LocalImage(names, size) for names, size in named if names]
@@ -46,7 +46,7 @@ class Pulls:
         _checked(image)
         try:
             found: Json = await self._api.call("GET", f"/images/{image}/json")
-        except Refused as refused:
+        except EngineError as refused:
             if refused.status == 404:
                 return None
             raise RuntimeTrouble("ImageInspectError", str(refused)) from refused
@@ -82,7 +82,7 @@ class Pulls:
         try:
             async with asyncio.timeout(PULL_MAX_S):
                 await self._fetch(image, name, tag)
-        except Refused as refused:
+        except EngineError as refused:
             reason = "InvalidImageName" if refused.status == 400 else "ErrImagePull"
             raise RuntimeTrouble(reason, f"{image}: {refused}") from refused
         except Silent as silent:

@@ -15,7 +15,7 @@ from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
@@ -171,7 +171,7 @@ class Announcer:
                         # Others that were cut off too need as long to be seen again.
                         self._steady_s = began_s + DEAD_AFTER_S
                     self._renewed_s = began_s
-                except (ApiError, Trouble, TimeoutError) as error:
+                except (ApiError, TransportError, TimeoutError) as error:
                     log.debug("announcer's lease not renewed", why=error)
             else:
                 self._renewed_s = began_s

@@ -62,7 +62,7 @@ type Chains = dict[Chain, tuple[Rule, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ServiceChains:
     """What one service adds to the rules.
 
     fronts go into the chain of all services, node_fronts into that of all node ports. skipped says
@@ -92,7 +92,7 @@ class Compiler:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._parts: dict[Key, tuple[Service, Sequence[EndpointSlice], Part]] = {}
+        self._parts: dict[Key, tuple[Service, Sequence[EndpointSlice], ServiceChains]] = {}
 
     def compile(self, services: Iterable[Service], slices: Iterable[EndpointSlice]) -> RuleSet:
         grouped = slices_by_service(slices)
@@ -117,7 +117,7 @@ def _are_same(some: Sequence[object], others: Sequence[object]) -> bool:
     return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
 
 
-def part_of(service: Service, slices: Iterable[EndpointSlice], facts: Facts) -> Part:
+def part_of(service: Service, slices: Iterable[EndpointSlice], facts: Facts) -> ServiceChains:
     """Return what a service adds; a service without an address or without backends adds little."""
     served = served_by(service, slices, facts)
     fronts: list[Rule] = []
@@ -128,7 +128,7 @@ def part_of(service: Service, slices: Iterable[EndpointSlice], facts: Facts) -> 
         fronts += _fronts(port)
         if port.node_port:
             node_fronts.append((*_match(port, None, port.node_port), "-j", _outer_target(port)))
-    return Part(tuple(fronts), tuple(node_fronts), chains, served.skipped)
+    return ServiceChains(tuple(fronts), tuple(node_fronts), chains, served.skipped)
 
 
 def chain_for(prefix: str, identity: str) -> str:
@@ -271,7 +271,7 @@ def odds_text(left: int) -> str:
     return f"{round(ODDS / left) / ODDS:.11f}"
 
 
-def joined(parts: Sequence[Part], facts: Facts) -> RuleSet:
+def joined(parts: Sequence[ServiceChains], facts: Facts) -> RuleSet:
     """Put the parts of all services, in their order, and the rules that never change together."""
     chains: Chains = dict(fixed_chains(facts))
     fronts = [front for part in parts for front in part.fronts]

@@ -48,7 +48,7 @@ class Facts:
     ttl_s: int = 5
 
 
-class Part(NamedTuple):
+class ServiceNames(NamedTuple):
     """The names of one service, by their labels before the service's own name.
 
     services: what everybody asks for. gateway: what gateways ask for.
@@ -72,18 +72,18 @@ class Target(NamedTuple):
     port: int
 
 
-def part_of(service: Service, slices: Iterable[EndpointSlice], facts: Facts) -> Part:
+def part_of(service: Service, slices: Iterable[EndpointSlice], facts: Facts) -> ServiceNames:
     """Return the answers about one service."""
     own = (service.metadata.name.encode(), service.metadata.namespace.encode())
     offered = sorted(slices, key=lambda one: one.metadata.name)
     if getattr(service.spec, "type", "") == EXTERNAL_NAME:
-        return Part({(): _alias(service, facts)}, {})
+        return ServiceNames({(): _alias(service, facts)}, {})
     gateway = _headless(service, offered, facts, (*own, GATEWAY, *facts.zone), is_gateway=True)
     base = (*own, SERVICES, *facts.zone)
     if service.is_headless:
-        return Part(_headless(service, offered, facts, base, is_gateway=False), gateway)
+        return ServiceNames(_headless(service, offered, facts, base, is_gateway=False), gateway)
     address = address_in(service.spec.cluster_ip)
-    return Part(_at_cluster_ip(service, address, facts, base), gateway)
+    return ServiceNames(_at_cluster_ip(service, address, facts, base), gateway)
 
 
 def _alias(service: Service, facts: Facts) -> Node:

@@ -19,7 +19,7 @@ from resolver.answers.compile import (
     SERVICES,
     Facts,
     Node,
-    Part,
+    ServiceNames,
     address_in,
     part_of,
     ready_backends,
@@ -58,7 +58,7 @@ SCHEMA_VERSION = b"1.1.0"
 type Key = tuple[bytes, bytes]  # namespace, name
 
 
-class Place(NamedTuple):
+class ZoneSettings(NamedTuple):
     """Where the zone is, and which addresses are the cluster's: the reverse names that are ours."""
 
     facts: Facts
@@ -70,13 +70,13 @@ class Place(NamedTuple):
 class Zone:
     """The cluster's names. It answers nothing but SERVFAIL until `is_known` is set."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ZoneSettings) -> None:
         self._place = place
         self.is_known = False
         self._services: dict[Key, Service] = {}
         self._slices: dict[Key, dict[str, EndpointSlice]] = {}
         self._namespaces: set[bytes] = set()
-        self._parts: OrderedDict[Key, Part] = OrderedDict()
+        self._parts: OrderedDict[Key, ServiceNames] = OrderedDict()
         self._hosts = Hosts(place.facts)
         # Reverse names: cluster IPs, and the addresses of headless services' endpoints.
         self._cluster_ips: dict[IPv4Address, Key] = {}
@@ -259,7 +259,7 @@ class Zone:
             return None
         return {A: (Entry(a_record(HERE, self._place.facts.ttl_s, address)),)}
 
-    def _part(self, key: Key) -> Part | None:
+    def _part(self, key: Key) -> ServiceNames | None:
         part = self._parts.get(key)
         if part is not None:
             self._parts.move_to_end(key)
@@ -314,7 +314,7 @@ def _followed(alias: Sections, answer: Sections) -> Sections:
     return answer._replace(entries=alias.entries + moved)
 
 
-def _fixed_nodes(place: Place) -> dict[Labels, Node]:
+def _fixed_nodes(place: ZoneSettings) -> dict[Labels, Node]:
     """Return the names of the zone that no object makes."""
     ttl_s, zone = place.facts.ttl_s, place.facts.zone
     server = packed_name((b"ns", b"dns", *zone))

@@ -26,7 +26,7 @@ _COUNTS = struct.Struct("!HHHH")
 _NAMED = frozenset({CNAME, NS, PTR, SOA, SRV, 15, 35, 39})  # their content holds names
 
 
-class Found(NamedTuple):
+class ReplyRecord(NamedTuple):
     """One record of a reply. start: of its content. section: 0 answer, 1 authority, 2 other."""
 
     owner: Labels
@@ -89,7 +89,7 @@ def reply_in(message: bytes, question: bytes) -> Reply | None:
     return Reply(message, end, code, kept_s, ttls_at, is_truncated)
 
 
-def _kept_s(message: bytes, code: int, found: list[Found]) -> int:
+def _kept_s(message: bytes, code: int, found: list[ReplyRecord]) -> int:
     """Return how long a reply may be kept: by its records, or its SOA where it has no answer."""
     answers = [one for one in found if one.section == 0]
     if code == NOERROR and answers:
@@ -141,7 +141,7 @@ def entries_of(reply: Reply) -> Iterator[Entry]:
         yield Entry(packed_name(one.owner) + fixed + content)
 
 
-def records_in(message: bytes, place: int) -> Iterator[Found]:
+def records_in(message: bytes, place: int) -> Iterator[ReplyRecord]:
     """Yield every record behind the question section. Raises: ValueError, struct.error."""
     counts = _COUNTS.unpack_from(message, 4)[1:]
     if sum(counts) > RECORDS_MAX:
@@ -153,7 +153,7 @@ def records_in(message: bytes, place: int) -> Iterator[Found]:
             start = place + _FIXED.size
             if start + size > len(message):
                 raise ValueError("a record ends behind its message")
-            yield Found(owner, kind, ttl_s, place + 4, start, size, section)
+            yield ReplyRecord(owner, kind, ttl_s, place + 4, start, size, section)
             place = start + size
 
 

@@ -18,7 +18,7 @@ SEGMENTS_MAX = 64
 REST = "*"
 
 
-class Found(NamedTuple):
+class RouteMatch(NamedTuple):
     """Where a request leads, and what the variables of its path are."""
 
     route: Route
@@ -53,7 +53,7 @@ class RouteTable:
         for route in sorted(routes, key=_age):
             self._add(route)
 
-    def find(self, host: str, path: str, method: str) -> Found | WrongMethod | None:
+    def find(self, host: str, path: str, method: str) -> RouteMatch | WrongMethod | None:
         """Return where a request leads; None where nothing is."""
         segments = path.split("/")[1:]
         if len(segments) > SEGMENTS_MAX:
@@ -68,7 +68,7 @@ class RouteTable:
                 if route is None and method == "HEAD":
                     route = branch.by_method.get("GET")
                 if route is not None:
-                    return Found(route, _variables(route.spec.path, segments))
+                    return RouteMatch(route, _variables(route.spec.path, segments))
                 allowed.update(branch.by_method)
         return WrongMethod(tuple(sorted(allowed))) if allowed else None
 

@@ -15,7 +15,7 @@ from cubernetes.api.serverless.trigger import Trigger
 from cubernetes.api.serverless.workflow import Workflow
 from cubernetes.client.cache import revision_of
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -132,7 +132,7 @@ class Hands:
         async def doing() -> None:
             try:
                 await work
-            except (ApiError, Trouble) as error:
+            except (ApiError, TransportError) as error:
                 log.warning("not done, planning again", what=name, why=error)
                 await self._env.clock.sleep(FAILED_PAUSE_S)
             except Exception as error:  # noqa: BLE001  a bug must not take its neighbours down
@@ -204,7 +204,7 @@ class Hands:
         one.claimed = function
         try:
             claimed = await self._client.patch(Pod, meta.name, meta.namespace, change)
-        except (ApiError, Trouble):
+        except (ApiError, TransportError):
             one.claimed = None
             raise
         log.info("instance claimed", pod=pod.ref, function=function)

@@ -16,7 +16,7 @@ from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.serverless.function import Function
 from cubernetes.api.serverless.route import Route
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -111,7 +111,7 @@ class Brain:
                 )
             except AlreadyExists:
                 found = await self._client.get(Namespace, INSTANCES_NAMESPACE)
-            except (ApiError, Trouble) as error:
+            except (ApiError, TransportError) as error:
                 if not is_told:
                     log.warning("no namespace for instances yet", why=error)
                 is_told = True

@@ -33,7 +33,7 @@ class Topic(NamedTuple):
     is_compacted: bool = False
 
 
-class Place(NamedTuple):
+class PartitionRef(NamedTuple):
     """A partition of a topic."""
 
     topic: str
@@ -43,7 +43,7 @@ class Place(NamedTuple):
 class Record(NamedTuple):
     """A record as it was written; at_ms is the time that the bus keeps with it."""
 
-    place: Place
+    place: PartitionRef
     offset: int
     key: bytes
     value: bytes
@@ -61,7 +61,7 @@ class Span(NamedTuple):
 class Reader(Protocol):
     """What one group reads."""
 
-    async def follow(self, topic: str, start: Start) -> Mapping[Place, int]:
+    async def follow(self, topic: str, start: Start) -> Mapping[PartitionRef, int]:
         """Read a topic too: from where the group has committed, else from start.
 
         Where it begins at `latest` this is committed, so that the next reader of the group misses
@@ -78,18 +78,18 @@ class Reader(Protocol):
         """Return what has come, after a while nothing. Raises: BusTrouble: begin another reader."""
         ...
 
-    async def hold(self, place: Place, *, is_held: bool) -> None:
+    async def hold(self, place: PartitionRef, *, is_held: bool) -> None:
         """Read nothing of a partition for now, or go on where it was held."""
         ...
 
-    async def commit(self, offsets: Mapping[Place, int]) -> None:
+    async def commit(self, offsets: Mapping[PartitionRef, int]) -> None:
         """Keep for the group which offset of each partition it has to read next.
 
         Raises: BusTrouble.
         """
         ...
 
-    async def spans(self, topic: str) -> Mapping[Place, Span]:
+    async def spans(self, topic: str) -> Mapping[PartitionRef, Span]:
         """Return which offsets there are. Raises: BusTrouble, NoTopic."""
         ...
 

@@ -28,7 +28,7 @@ from serverless.bus.bus import (
     BusTrouble,
     Headers,
     NoTopic,
-    Place,
+    PartitionRef,
     Reader,
     Record,
     Span,
@@ -214,20 +214,20 @@ class KafkaReader:
             }
         )
 
-    async def follow(self, topic: str, start: Start) -> Mapping[Place, int]:
+    async def follow(self, topic: str, start: Start) -> Mapping[PartitionRef, int]:
         return await self._asked("follow", partial(self._followed, topic, start))
 
-    def _followed(self, topic: str, start: Start) -> Mapping[Place, int]:
+    def _followed(self, topic: str, start: Start) -> Mapping[PartitionRef, int]:
         places = [TopicPartition(topic, number) for number in self._partitions(topic)]
         known = self._consumer.committed(places, timeout=ASK_S)
         fresh: list[TopicPartition] = []
-        begin: dict[Place, int] = {}
+        begin: dict[PartitionRef, int] = {}
         for one in known:
             first, end = self._consumer.get_watermark_offsets(one, timeout=ASK_S)
             if one.offset < 0 and start == "latest":
                 one.offset = end
                 fresh.append(one)
-            begin[Place(topic, one.partition)] = max(first, one.offset)
+            begin[PartitionRef(topic, one.partition)] = max(first, one.offset)
         if fresh:
             self._consumer.commit(offsets=fresh, asynchronous=False)
         self._consumer.incremental_assign(
@@ -258,20 +258,20 @@ class KafkaReader:
                 raise BusTrouble(f"read: {error}")
         return found
 
-    async def hold(self, place: Place, *, is_held: bool) -> None:
+    async def hold(self, place: PartitionRef, *, is_held: bool) -> None:
         change = self._consumer.pause if is_held else self._consumer.resume
         await self._asked("hold", partial(change, [TopicPartition(*place)]))
 
-    async def commit(self, offsets: Mapping[Place, int]) -> None:
+    async def commit(self, offsets: Mapping[PartitionRef, int]) -> None:
         wanted = [TopicPartition(*place, offset) for place, offset in offsets.items()]
         await self._asked(
             "commit", partial(self._consumer.commit, offsets=wanted, asynchronous=False)
         )
 
-    async def spans(self, topic: str) -> Mapping[Place, Span]:
-        def spans() -> Mapping[Place, Span]:
+    async def spans(self, topic: str) -> Mapping[PartitionRef, Span]:
+        def spans() -> Mapping[PartitionRef, Span]:
             return {
-                Place(topic, number): Span(
+                PartitionRef(topic, number): Span(
                     *self._consumer.get_watermark_offsets(
                         TopicPartition(topic, number), timeout=ASK_S
                     )
@@ -325,7 +325,7 @@ def _told(answered: asyncio.Future[None], error: KafkaError | None) -> None:
 
 def _record_of(message: Message) -> Record:
     headers = tuple(_header(name, value) for name, value in _pairs(message.headers()))
-    place = Place(message.topic() or "", message.partition() or 0)
+    place = PartitionRef(message.topic() or "", message.partition() or 0)
     _, at_ms = message.timestamp()
     offset, key, value = message.offset() or 0, message.key() or b"", message.value() or b""
     return Record(place, offset, key, value, headers, at_ms)

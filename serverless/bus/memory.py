@@ -11,7 +11,7 @@ from serverless.bus.bus import (
     BusTrouble,
     Headers,
     NoTopic,
-    Place,
+    PartitionRef,
     Reader,
     Record,
     Span,
@@ -40,9 +40,9 @@ class MemoryBus:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.logs: dict[Place, Log] = {}
+        self.logs: dict[PartitionRef, Log] = {}
         self._counts: dict[str, int] = {}
-        self.committed: dict[tuple[str, Place], int] = {}
+        self.committed: dict[tuple[str, PartitionRef], int] = {}
         self.is_away = False
         self.lost_answers = 0
         self.news = asyncio.Event()
@@ -52,12 +52,12 @@ class MemoryBus:
         if topic.name not in self._counts:
             self._counts[topic.name] = topic.partition_count
             for number in range(topic.partition_count):
-                self.logs[Place(topic.name, number)] = Log()
+                self.logs[PartitionRef(topic.name, number)] = Log()
 
     async def remove(self, name: str) -> None:
         self.check()
         for number in range(self._counts.pop(name, 0)):
-            self.logs.pop(Place(name, number))
+            self.logs.pop(PartitionRef(name, number))
 
     async def topics(self) -> Mapping[str, int]:
         self.check()
@@ -86,11 +86,11 @@ class MemoryBus:
         if self.is_away:
             raise BusTrouble("the bus is away")
 
-    def places(self, topic: str) -> list[Place]:
+    def places(self, topic: str) -> list[PartitionRef]:
         """Raises: NoTopic."""
         if topic not in self._counts:
             raise NoTopic(topic)
-        return [Place(topic, number) for number in range(self._counts[topic])]
+        return [PartitionRef(topic, number) for number in range(self._counts[topic])]
 
     def forget(self, topic: str, kept_count: int) -> None:
         """Keep only the newest records of each partition, as retention does."""
@@ -106,10 +106,10 @@ class MemoryReader:
 
     def __init__(self, bus: MemoryBus, group: str, clock: Clock) -> None:
         self._bus, self._group, self._clock = bus, group, clock
-        self._next: dict[Place, int] = {}
-        self._held: set[Place] = set()
+        self._next: dict[PartitionRef, int] = {}
+        self._held: set[PartitionRef] = set()
 
-    async def follow(self, topic: str, start: Start) -> Mapping[Place, int]:
+    async def follow(self, topic: str, start: Start) -> Mapping[PartitionRef, int]:
         self._bus.check()
         for place in self._bus.places(topic):
             log = self._bus.logs[place]
@@ -145,18 +145,18 @@ class MemoryReader:
                 self._next[place] = batch[-1].offset + 1
         return found
 
-    async def hold(self, place: Place, *, is_held: bool) -> None:
+    async def hold(self, place: PartitionRef, *, is_held: bool) -> None:
         if is_held:
             self._held.add(place)
         else:
             self._held.discard(place)
 
-    async def commit(self, offsets: Mapping[Place, int]) -> None:
+    async def commit(self, offsets: Mapping[PartitionRef, int]) -> None:
         self._bus.check()
         for place, offset in offsets.items():
             self._bus.committed[self._group, place] = offset
 
-    async def spans(self, topic: str) -> Mapping[Place, Span]:
+    async def spans(self, topic: str) -> Mapping[PartitionRef, Span]:
         self._bus.check()
         logs = {place: self._bus.logs[place] for place in self._bus.places(topic)}
         return {place: Span(log.first, log.end) for place, log in logs.items()}

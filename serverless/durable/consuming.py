@@ -11,7 +11,7 @@ from contextlib import suppress
 from cubernetes.host.clock import Clock
 from cubernetes.host.log import Log
 from cubernetes.host.timing.waiting import wait_until
-from serverless.bus.bus import Bus, BusTrouble, NoTopic, Place, Reader, Record, Start
+from serverless.bus.bus import Bus, BusTrouble, NoTopic, PartitionRef, Reader, Record, Start
 from serverless.bus.offsets import Offsets
 
 log = Log(__name__)
@@ -35,10 +35,10 @@ class Consuming:
         self._reset()
 
     def _reset(self) -> None:
-        self._offsets: dict[Place, Offsets] = {}
+        self._offsets: dict[PartitionRef, Offsets] = {}
         # Where each partition ended when it was first followed: what was there before is read then.
-        self._ends: dict[Place, int] = {}
-        self._held: set[Place] = set()
+        self._ends: dict[PartitionRef, int] = {}
+        self._held: set[PartitionRef] = set()
         self._open_bytes = 0
 
     def want(self, topics: Mapping[str, Start]) -> None:

@@ -40,7 +40,7 @@ from serverless.durable.records import (
     value_of,
 )
 from serverless.durable.turns import Turns
-from serverless.durable.verdicts import Again, Final, Verdict, error_of, status_of, verdict_on
+from serverless.durable.verdicts import Final, RetryLater, Verdict, error_of, status_of, verdict_on
 from serverless.durable.whole import records_of
 from serverless.envelope import Misread, ResultHead
 from serverless.running import Asked, Functions, NotBegun, Runner
@@ -297,7 +297,7 @@ class Dispatcher:
     async def _settle(self, call: Call, body: bytes, verdict: Verdict) -> None:
         at = self._env.clock.now()
         match verdict:
-            case Again(delay_s, error):
+            case RetryLater(delay_s, error):
                 due_ms = int(at.timestamp() * 1000) + delay_s * 1000
                 resting = replace(
                     self._failed(call, error), attempt=call.attempt + 1, due_ms=due_ms

@@ -20,14 +20,14 @@ class Final:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RetryLater:
     """Another attempt is due after a delay, which is that of a topic."""
 
     delay_s: int
     error: str
 
 
-type Verdict = Final | Again
+type Verdict = Final | RetryLater
 
 
 def delay_after(attempt: int, policy: RetrySpec) -> int:
@@ -45,7 +45,7 @@ def verdict_on(call: Call, result: ResultHead, body: bytes, policy: RetrySpec) -
         return Final(result, body)
     error = error_of(result)
     if call.attempt < policy.attempts:
-        return Again(delay_after(call.attempt, policy), error)
+        return RetryLater(delay_after(call.attempt, policy), error)
     return Final(result, body, is_dead=True)
 
 

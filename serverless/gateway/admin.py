@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from cubernetes.host.web.messages import Request, Response
-from cubernetes.host.web.site import Refused, Route
+from cubernetes.host.web.site import HttpRefusal, Route
 from serverless.board.kept import Entry, KeptLogs
 from serverless.gateway.invoke import Invoker
 from serverless.gateway.lasting import Lasting
@@ -45,7 +45,7 @@ class Admin:
     def check_may(self, request: Request) -> None:
         """Raises: Refused."""
         if MASTERS not in request.identity.groups:
-            raise Refused(403, f"only a client of the group {MASTERS} may ask")
+            raise HttpRefusal(403, f"only a client of the group {MASTERS} may ask")
 
     async def invoke(self, request: Request) -> Response:
         """Call a function without a route."""

@@ -18,7 +18,7 @@ from cubernetes.host.web.messages import (
 )
 from cubernetes.host.web.shares import Share
 from serverless.board.key import FunctionKey
-from serverless.board.routes import Found, RouteTable, WrongMethod
+from serverless.board.routes import RouteMatch, RouteTable, WrongMethod
 from serverless.gateway.answers import refusal
 from serverless.gateway.invoke import Invoker
 from serverless.gateway.lasting import PREFIX as CALLS
@@ -95,10 +95,10 @@ class GatewaySite:
             case WrongMethod(allowed):
                 response = refusal(405, f"this path takes {', '.join(allowed)}")
                 return Response(405, response.body, {"Allow": ", ".join(allowed)}, "text/plain")
-            case Found():
+            case RouteMatch():
                 return await self._led(request, unread, found)
 
-    async def _led(self, request: Request, unread: Unread | None, found: Found) -> Response:
+    async def _led(self, request: Request, unread: Unread | None, found: RouteMatch) -> Response:
         most = found.route.spec.body_bytes
         if unread is None:
             return await self._invoked(request, found, b"")
@@ -114,7 +114,7 @@ class GatewaySite:
         except BodyBroken as error:
             return refusal(400, str(error))
 
-    async def _invoked(self, request: Request, found: Found, body: bytes) -> Response:
+    async def _invoked(self, request: Request, found: RouteMatch, body: bytes) -> Response:
         asked = Asked(
             method=request.method,
             path=request.path,

@@ -9,7 +9,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.service import Service
 from cubernetes.api.errors import AlreadyExists, InternalError, NotFound, ServiceUnavailable
 from cubernetes.api.meta import replaced
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from tests.e2e.cluster import Cluster, ready_nodes, until
@@ -63,7 +63,7 @@ async def test_a_full_control_plane_ends_no_program_of_ours_and_services_serve_o
         end_at = clock.monotonic() + FULL_S
         while clock.monotonic() < end_at:
             round_count += 1
-            with suppress(ServiceUnavailable, InternalError, Trouble):
+            with suppress(ServiceUnavailable, InternalError, TransportError):
                 await client.create(a_service(f"lost-{round_count}"))
             for node in cluster.names:
                 assert await cluster.curl(node, f"http://{address}/"), node
@@ -109,9 +109,9 @@ async def all_recover(cluster: Cluster, client: Client, node: str) -> None:
     late = pod("late", [shell(SLEEP)], namespace="default", nodeName=node)
 
     async def is_taken() -> bool:
-        with suppress(ServiceUnavailable, InternalError, Trouble, AlreadyExists):
+        with suppress(ServiceUnavailable, InternalError, TransportError, AlreadyExists):
             await client.create(late)
-        with suppress(ServiceUnavailable, InternalError, Trouble, NotFound):
+        with suppress(ServiceUnavailable, InternalError, TransportError, NotFound):
             return bool(await client.get(Pod, "late", "default"))
         return False
 

@@ -15,7 +15,7 @@ from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.service import Service
 from cubernetes.api.errors import ApiError
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from lab.host.node import Ended
 from tests.e2e.cluster import Cluster, ready_nodes, ready_pods, until
@@ -119,7 +119,7 @@ async def replace_one(client: Client) -> None:
             listed = await client.list(Pod, "default", labels=f"app={NAME}")
             is_gone = all(one.metadata.uid != oldest.metadata.uid for one in listed.items)
             return is_gone and await is_available(client)
-        except (ApiError, Trouble):
+        except (ApiError, TransportError):
             return False  # the API server has just been killed
 
     await client.delete(Pod, oldest.metadata.name, "default", uid=oldest.metadata.uid)

@@ -7,7 +7,7 @@ import pytest
 
 from cubernetes.api.core.node import Node, is_ready
 from cubernetes.api.errors import ApiError, Forbidden
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, JOIN_WORDS, Cluster, until
 from tests.e2e.test_security import as_who
@@ -110,7 +110,7 @@ async def test_a_cluster_survives_a_full_store(cluster: Cluster) -> None:
                 try:
                     change = {"metadata": {"annotations": {"e2e": "yes"}}}
                     await client.patch(Node, "n2", "", change)
-                except (ApiError, Trouble):
+                except (ApiError, TransportError):
                     return False
                 return True
 

@@ -10,7 +10,7 @@ from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.core.service import Service
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import replaced
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from lab.lab import Lab
 from tests.e2e.cluster import CUBEROOT, Cluster, ready_addresses, ready_nodes, until
@@ -59,7 +59,7 @@ async def names_of(client: Client) -> set[str]:
     """Return the names of ReplicaSets; nothing while nobody answers."""
     try:
         return {one.metadata.name for one in (await client.list(ReplicaSet, "default")).items}
-    except (ApiError, Trouble):
+    except (ApiError, TransportError):
         return set()
 
 

@@ -8,7 +8,7 @@ from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.errors import AlreadyExists, ApiError, NotFound
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from tests.e2e.cluster import Cluster, until
@@ -27,7 +27,7 @@ async def written(client: Client, name: str) -> None:
             await client.create(lease)
         except AlreadyExists:
             return
-        except (ApiError, Trouble):
+        except (ApiError, TransportError):
             await asyncio.sleep(0.1)
         else:
             return

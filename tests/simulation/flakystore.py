@@ -12,8 +12,8 @@ from apiserver.storage.store import (
     Page,
     Store,
     Unavailable,
-    Unknown,
     Usage,
+    WriteInDoubt,
 )
 from tests.simulation.network import Network
 
@@ -48,7 +48,7 @@ class FlakyStore:
             self._committed(ops, outcome.revision)
         if self._network.happens(self._network.faults.store_doubt):
             await asyncio.sleep(self._network.rng.uniform(0, 2.0))
-            raise Unknown("the store's answer was lost")
+            raise WriteInDoubt("the store's answer was lost")
         return outcome
 
     async def watch(self, prefix: str, *, after: int) -> AsyncGenerator[Changes]:

@@ -15,7 +15,7 @@ from kubelet.files.contents import EMPTY, Content, File
 from kubelet.files.places import NONE_CLAIMED, Claimed
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.node.capacity import MachineFacts
-from kubelet.pod.volumes import Message, Part, VolumeTrouble, files_by_volume, place_in
+from kubelet.pod.volumes import Message, VolumePart, VolumeTrouble, files_by_volume, place_in
 from kubelet.probes.fake import FakeAsker
 from kubelet.run import Machine
 from kubelet.runtime.driver import State
@@ -83,7 +83,7 @@ class Disk:
             found[volume.name] = place.path.path if place else f"/volumes/{volume.name}"
         return found
 
-    async def bind(self, part: Part) -> str:
+    async def bind(self, part: VolumePart) -> str:
         return f"{part.folder}/{part.path}"
 
     async def message_file(self, message: Message) -> str:

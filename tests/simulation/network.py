@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from apiserver.server import ApiServer
-from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.outcome import UnknownOutcome, Unreachable
 from cubernetes.host.web.messages import Identity, Request, Response
 from tests.simulation.faults import NO_FAULTS, Faults
 from tests.simulation.sentbindings import SentBindings
@@ -185,9 +185,9 @@ class SimTransport:
         self._turn += 1
         return Unreachable(why)
 
-    def _unknown(self, why: str) -> Unknown:
+    def _unknown(self, why: str) -> UnknownOutcome:
         self._turn += 1
-        return Unknown(why)
+        return UnknownOutcome(why)
 
 
 def _writes_pod(request: Request) -> bool:

@@ -13,7 +13,7 @@ from cubernetes.api.gpu.gpujob import GpuJob, GpuJobSpec, GpuResources, has_ende
 from cubernetes.api.gpu.gpusite import GpuSite, GpuSiteSpec
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.connect import ClientSettings
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.host.web.messages import Identity
 from gpu.machine import Event
 from gpu.run import run
@@ -71,7 +71,7 @@ class Life:
                 await self.admin.create(one)
             except AlreadyExists:
                 return
-            except (ApiError, Trouble):
+            except (ApiError, TransportError):
                 await asyncio.sleep(0.1)
             else:
                 return
@@ -107,7 +107,7 @@ class Life:
                 await ask()  # type: ignore[operator]  # a request
             except NotFound:
                 return
-            except (ApiError, Trouble):
+            except (ApiError, TransportError):
                 await asyncio.sleep(0.1)
             else:
                 return
@@ -117,7 +117,7 @@ class Life:
         while True:
             try:
                 jobs = (await self.admin.list(GpuJob, "default")).items
-            except (ApiError, Trouble):
+            except (ApiError, TransportError):
                 await asyncio.sleep(0.1)
                 continue
             for one in jobs:

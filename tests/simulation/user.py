@@ -29,7 +29,7 @@ from cubernetes.api.policy.poddisruptionbudget import (
     PodDisruptionBudgetSpec,
 )
 from cubernetes.api.selectors import LabelSelector
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.web.messages import Identity
 from tests.simulation.ledger import Ledger
@@ -155,7 +155,7 @@ class User:
         deed = self.rng.choice(deeds)
         try:
             return await deed()
-        except (ApiError, Trouble) as error:
+        except (ApiError, TransportError) as error:
             return f"{deed.__name__[1:]}: {error}"
 
     async def _make(self) -> str:

@@ -42,7 +42,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Part:
+class FrameRows:
     """A frame from one source, and the row of the answer that each of its rows belongs to."""
 
     rows: Rows
@@ -81,7 +81,7 @@ def lanes_of(times: Ints, counts: Ints) -> tuple[Ints, Ints, Rows]:
     return times[first], counts[first], lane_of.astype(np.intp)
 
 
-def assemble(row_count: int, parts: Sequence[Part]) -> Frame:
+def assemble(row_count: int, parts: Sequence[FrameRows]) -> Frame:
     """Return one frame of all parts: for a timestamp that occurs twice, the earlier part wins.
 
     Parts are meant to come in the order of time; where they overlap, lanes are sorted.
@@ -115,7 +115,7 @@ def assemble(row_count: int, parts: Sequence[Part]) -> Frame:
 type Path = tuple[tuple[int, int], ...]
 
 
-def _paths(row_count: int, parts: Sequence[Part]) -> tuple[Rows, list[Path]]:
+def _paths(row_count: int, parts: Sequence[FrameRows]) -> tuple[Rows, list[Path]]:
     """Return, for each row, which sequence of (part, lane) it consists of."""
     path_of = np.zeros(row_count, np.intp)
     paths: list[Path] = [()]
@@ -132,7 +132,7 @@ def _paths(row_count: int, parts: Sequence[Part]) -> tuple[Rows, list[Path]]:
     return inverse.astype(np.intp), [paths[path] for path in used.tolist()]
 
 
-def _gathered(row_count: int, width: int, parts: Sequence[Part]) -> Floats:
+def _gathered(row_count: int, width: int, parts: Sequence[FrameRows]) -> Floats:
     values = np.full((row_count, width), np.nan)
     place = np.zeros(row_count, np.int64)
     for part in parts:

@@ -9,7 +9,7 @@ import mmap
 import numpy as np
 
 from tsdb.columns.codec import Floats, Ints, Rows
-from tsdb.columns.frame import Frame, Part, lanes_of
+from tsdb.columns.frame import Frame, FrameRows, lanes_of
 
 # A full row keeps its newest KEPT samples here, so that queries of the last minutes decode nothing.
 COLUMNS, KEPT = 64, 16
@@ -81,7 +81,7 @@ class Arena:
         place, column = np.nonzero(same)
         return place, self.values[rows[place], column]
 
-    def read(self, rows: Rows, first_ms: int, last_ms: int) -> Part | None:
+    def read(self, rows: Rows, first_ms: int, last_ms: int) -> FrameRows | None:
         """Return the samples of rows (ascending) that may lie between two times.
 
         The first row tells where to look; whether that is right for all of them is checked.
@@ -111,9 +111,9 @@ class Arena:
             )
         else:
             frame = Frame(times, counts, lane_of, self.values[rows, left:right])
-        return Part(np.arange(len(rows)), frame)
+        return FrameRows(np.arange(len(rows)), frame)
 
-    def _read_one(self, row: int, first_ms: int, last_ms: int) -> Part | None:
+    def _read_one(self, row: int, first_ms: int, last_ms: int) -> FrameRows | None:
         """Return the same of one row: a third of the time, for there is nothing to compare."""
         times = self.times[row : row + 1, : self.filled[row]]
         if not times.shape[1]:
@@ -123,7 +123,7 @@ class Arena:
         values = self.values[row : row + 1, left:right].copy()
         lane_of = np.zeros(1, np.intp)
         frame = Frame(times[:, left:right].copy(), np.array([right - left]), lane_of, values)
-        return Part(lane_of, frame)
+        return FrameRows(lane_of, frame)
 
     def _before(self, rows: Rows, column: int, limit_ms: int) -> bool:
         return bool((self.times[rows, column] < limit_ms).all())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tsdb.columns.cache import StripCache
 from tsdb.columns.codec import FAST, Floats, Ints, Rows
-from tsdb.columns.frame import EVER, Frame, Part, assemble, compact, restrict, take
+from tsdb.columns.frame import EVER, Frame, FrameRows, assemble, compact, restrict, take
 from tsdb.columns.labels import Key, metric_in, pairs_of
 from tsdb.columns.strip import Strip, decode_lanes, decode_strip, encode_strip
 from tsdb.errors import Overloaded
@@ -219,7 +219,7 @@ class Head:
             self._add_piece(slab, distinct, frame)
         self._late.replace(rows[:0], times[:0], values[:0])
 
-    def parts(self, rows: Rows, first_ms: int, last_ms: int) -> Iterator[Part]:
+    def parts(self, rows: Rows, first_ms: int, last_ms: int) -> Iterator[FrameRows]:
         """Return what the head has now of ascending rows, in such order that assemble may trust it.
 
         A part may hold more than was asked for. Sealed strips are decoded one by one, so that a
@@ -240,13 +240,13 @@ class Head:
 
     def _sealed_parts(
         self, sealed: Sequence[tuple[Piece, Rows, int]], first_ms: int, last_ms: int
-    ) -> Iterator[Part]:
+    ) -> Iterator[FrameRows]:
         for piece, offsets, start in sealed:
             part = self._read_piece(piece, offsets)
             if part is not None:
-                yield Part(part.rows + start, restrict(part.frame, first_ms, last_ms))
+                yield FrameRows(part.rows + start, restrict(part.frame, first_ms, last_ms))
 
-    def _read_piece(self, piece: Piece, offsets: Rows) -> Part | None:
+    def _read_piece(self, piece: Piece, offsets: Rows) -> FrameRows | None:
         """Return of one piece what it has of some rows of its slab (both ascending)."""
         places = np.searchsorted(piece.offsets, offsets)
         places = np.minimum(places, len(piece.offsets) - 1)
@@ -256,14 +256,14 @@ class Head:
         wanted = places[have]
         frame = self.cache.get(piece.serial)
         if frame is not None:
-            return Part(have, take(frame, wanted))
+            return FrameRows(have, take(frame, wanted))
         strip = piece.strip
         lanes = decode_lanes(strip.lanes)
         if 4 * len(wanted) < strip.row_count:
-            return Part(have, decode_strip(strip.row_count, lanes, strip.body, wanted))
+            return FrameRows(have, decode_strip(strip.row_count, lanes, strip.body, wanted))
         frame = decode_strip(strip.row_count, lanes, strip.body)
         self.cache.put(piece.serial, frame)
-        return Part(have, frame if len(wanted) == strip.row_count else take(frame, wanted))
+        return FrameRows(have, frame if len(wanted) == strip.row_count else take(frame, wanted))
 
     def frame(self, rows: Rows, first_ms: int, last_ms: int) -> Frame:
         """Return all samples of ascending rows between two times, both included."""
@@ -304,7 +304,7 @@ class Head:
         live = [slab.first + offset for offset, key in enumerate(keys) if key is not None]
         return np.array(live, np.intp)
 
-    def unsealed(self, rows: Rows) -> Iterator[Part]:
+    def unsealed(self, rows: Rows) -> Iterator[FrameRows]:
         """Yield what ascending rows have in no piece: the newest samples, then the late ones."""
         for part in (self._arena.read(rows, -EVER, EVER), self._late.read(rows)):
             if part is not None:

@@ -6,7 +6,7 @@ They wait here, sorted when somebody asks, until there are enough of them for a 
 import numpy as np
 
 from tsdb.columns.codec import Floats, Ints, Rows
-from tsdb.columns.frame import Frame, Part, lanes_of
+from tsdb.columns.frame import Frame, FrameRows, lanes_of
 
 
 class LateSamples:
@@ -44,7 +44,7 @@ class LateSamples:
         self._pieces = [(rows, times, values)] if len(rows) else []
         self.count, self._sorted = len(rows), True
 
-    def read(self, wanted: Rows) -> Part | None:
+    def read(self, wanted: Rows) -> FrameRows | None:
         """Return what is here of the wanted rows, which ascend."""
         if not self.count:
             return None
@@ -54,7 +54,7 @@ class LateSamples:
         have = np.flatnonzero(counts)
         if not len(have):
             return None
-        return Part(have, padded(times, values, lefts[have], counts[have]))
+        return FrameRows(have, padded(times, values, lefts[have], counts[have]))
 
 
 def padded(times: Ints, values: Floats, lefts: Ints, counts: Ints) -> Frame:

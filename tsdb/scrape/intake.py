@@ -7,7 +7,7 @@ import numpy as np
 
 from tsdb.columns.labels import NAME, Key
 from tsdb.errors import BadData
-from tsdb.ingest import Ingest, Taken
+from tsdb.ingest import Ingest, IngestResult
 from tsdb.scrape.targets import Target, labelled
 from tsdb.settings import ScrapeJob
 from tsdb.steps import Steps, mapped
@@ -81,7 +81,7 @@ class Intake:
             return refs
         # Some series is new, or was forgotten meanwhile: look all of them up by their labels.
         keys = yield from mapped(self._key, series, SERIES_PER_PAUSE)
-        taken = Taken()
+        taken = IngestResult()
         found = yield from self._ingest.refs(keys, taken)
         refs = [ref for ref in found if ref is not None]
         if len(refs) < len(found):

@@ -9,7 +9,7 @@ from cubernetes.host.web.site import Route
 from tsdb.columns.labels import Key, is_label_name
 from tsdb.cooperative import run_in_slices
 from tsdb.errors import BadData
-from tsdb.ingest import Ingest, Taken
+from tsdb.ingest import Ingest, IngestResult
 from tsdb.serve import answers, parameters
 from tsdb.steps import Steps, mapped
 from tsdb.storage.commit import Committer
@@ -65,7 +65,7 @@ class Writes:
         taken = await run_in_slices(self._pushed(text, dict(extra)), self._clock)
         return await self._acknowledged(taken)
 
-    def _pushed(self, text: str, extra: Mapping[str, str]) -> Steps[Taken]:
+    def _pushed(self, text: str, extra: Mapping[str, str]) -> Steps[IngestResult]:
         """Append the samples of a text. One line that is wrong refuses all of it."""
         limits = self._store.limits
         found = yield from parse_exposition(text, limits.samples_per_request)
@@ -74,7 +74,7 @@ class Writes:
             return self._ingest.key({**dict(series_pairs(series, limits)), **extra}.items())
 
         keys = yield from mapped(key, found.series, SERIES_PER_PAUSE)
-        taken = Taken()
+        taken = IngestResult()
         refs = yield from self._ingest.refs(keys, taken)
         now_ms = self._now_ms()
         columns = zip(refs, found.times, found.values, strict=True)
@@ -93,7 +93,7 @@ class Writes:
         self._ingest.describe(found.metadata.values())
         return taken
 
-    async def _acknowledged(self, taken: Taken) -> Response:
+    async def _acknowledged(self, taken: IngestResult) -> Response:
         await self._committer.acknowledge()
         self.requests += 1
         if taken.is_whole:

@@ -20,7 +20,7 @@ import numpy as np
 
 from tsdb.columns.cache import StripCache
 from tsdb.columns.codec import Ints, Rows
-from tsdb.columns.frame import Frame, Part, restrict, take
+from tsdb.columns.frame import Frame, FrameRows, restrict, take
 from tsdb.columns.labels import Key
 from tsdb.columns.strip import Strip, decode_lanes, decode_strip
 from tsdb.errors import Corrupt
@@ -186,7 +186,7 @@ class Block:
     def _bytes(self, extent: Extent) -> bytes:
         return _bytes_of(self._map, extent, self.path.name)
 
-    def parts(self, rows: Rows, first_ms: int, last_ms: int) -> Iterator[Part]:
+    def parts(self, rows: Rows, first_ms: int, last_ms: int) -> Iterator[FrameRows]:
         """Yield what the block has of ascending rows between two times, both included."""
         for number, entry in enumerate(self.footer.strips):
             if entry.last_ms < first_ms or entry.first_ms > last_ms:
@@ -202,7 +202,7 @@ class Block:
             except Corrupt:
                 self.damaged_strips += 1
                 continue
-            yield Part(np.arange(start, stop), restrict(frame, first_ms, last_ms))
+            yield FrameRows(np.arange(start, stop), restrict(frame, first_ms, last_ms))
 
     def _read(self, number: int, entry: StripEntry, wanted: Rows) -> Frame:
         name = (self.footer.name, number)

@@ -5,7 +5,7 @@ from itertools import chain
 
 import numpy as np
 
-from tsdb.columns.frame import EVER, Frame, Part, assemble, compact
+from tsdb.columns.frame import EVER, Frame, FrameRows, assemble, compact
 from tsdb.columns.labels import Key, metric_of
 from tsdb.storage.block import Block
 
@@ -38,8 +38,8 @@ def merged(blocks: Sequence[Block]) -> Iterator[tuple[list[Key], Frame] | None]:
             yield [group[row] for row in kept.tolist()], frame
 
 
-def _parts(block: Block, pairs: list[tuple[int, int]]) -> Iterator[Part]:
+def _parts(block: Block, pairs: list[tuple[int, int]]) -> Iterator[FrameRows]:
     """Yield all samples of some rows of a block, given as (row, place in the group)."""
     ordered = np.array(sorted(pairs), np.intp).reshape(-1, 2)
     for part in block.parts(ordered[:, 0], -EVER, EVER):
-        yield Part(ordered[part.rows, 1], part.frame)
+        yield FrameRows(ordered[part.rows, 1], part.frame)

@@ -17,7 +17,7 @@ import grpc
 from apiserver.storage.etcd import rpc_pb2 as rpc
 from apiserver.storage.etcd.refusals import refusal
 from apiserver.storage.settings import EtcdSettings
-from apiserver.storage.store import StoreError, Unavailable, Unknown
+from apiserver.storage.store import StoreError, Unavailable, WriteInDoubt
 
 LEADER_WANTED = (("hasleader", "true"),)
 LOOPBACK = ("127.", "localhost:", "[::1]:")
@@ -148,10 +148,10 @@ class Channel:
                 return await self._attempt(endpoint, method, request, limit_s)
             except grpc.aio.AioRpcError as status:
                 error = refusal(status.code().name, status.details() or "", is_write=is_write)
-            if not isinstance(error, Unavailable | Unknown):
+            if not isinstance(error, Unavailable | WriteInDoubt):
                 raise error
             self.turn_from(endpoint)
-            if isinstance(error, Unknown):
+            if isinstance(error, WriteInDoubt):
                 raise error
         raise error
 
@@ -165,7 +165,7 @@ class Channel:
         except asyncio.CancelledError:
             # gRPC raises this also in tasks that were not cancelled, when the channel is closed.
             if self._closed and not was_cancelled():
-                raise Unknown("the store was closed during a call") from None
+                raise WriteInDoubt("the store was closed during a call") from None
             raise
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from apiserver.storage.store import (
     StoreError,
     TooLarge,
     Unavailable,
-    Unknown,
+    WriteInDoubt,
 )
 
 # etcd tells these apart by sentence only; the code beside each is shared with others.
@@ -54,7 +54,7 @@ def refusal(code: str, said: str, *, is_write: bool) -> StoreError:
     if code in REFUSED:
         return StoreError(f"{code}: {said}")
     if is_write and not is_never_sent(code, sentence):
-        return Unknown(f"{code}: {said}")
+        return WriteInDoubt(f"{code}: {said}")
     return Unavailable(f"{code}: {said}")
 
 

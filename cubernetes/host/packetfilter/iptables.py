@@ -13,7 +13,7 @@ from cubernetes.host.log import Log
 from cubernetes.host.packetfilter.ruleset import (
     PREFIX,
     Chain,
-    Found,
+    FoundRules,
     Owner,
     Rule,
     RuleSet,
@@ -107,13 +107,13 @@ class Iptables:
         """generation: a number that every change of the rules moves; None where there is none."""
         self._commands, self._tools, self._owner = commands, tools, owner
         self._generation = generation
-        self._known: Found | None = None
+        self._known: FoundRules | None = None
         # At this generation the machine was found to hold what is known.
         self._right_at: int | None = None
         # Rules that this iptables spells in its own way: as we wrote them, as it gives them back.
         self._spelled: dict[Chain, tuple[tuple[Rule, ...], tuple[Rule, ...]]] = {}
 
-    async def read(self) -> Found:
+    async def read(self) -> FoundRules:
         """Return what the machine holds of this owner."""
         done = await self._commands.run([self._tools.save], deadline_s=DEADLINE_S)
         return found_in(done.stdout.decode(errors="replace"), self._owner)
@@ -151,30 +151,30 @@ class Iptables:
         """Remove the owner's chains and the jumps into them, and nothing else."""
         return await self._move(await self.read(), RuleSet())
 
-    async def _move(self, found: Found, wanted: RuleSet) -> Applied:
+    async def _move(self, found: FoundRules, wanted: RuleSet) -> Applied:
         is_same = found.rules is wanted and not found.crowded
         text = "" if is_same else restore_text(found, wanted)
         if not text:
-            self._known = Found(wanted)
+            self._known = FoundRules(wanted)
             return Applied(found.rules, wanted)
         # Not known again until the transaction is through: a failed one is followed by a reading.
         self._known = self._right_at = None
         argv = [self._tools.restore, "--noflush", "-w", str(LOCK_WAIT_S)]
         await self._commands.run(argv, stdin=text.encode("ascii"), deadline_s=DEADLINE_S)
-        self._known = Found(wanted)
+        self._known = FoundRules(wanted)
         changed = tuple(changed_places(found.rules, wanted))
         return Applied(found.rules, wanted, changed, is_written=True)
 
-    def _as_written(self, found: Found) -> Found:
+    def _as_written(self, found: FoundRules) -> FoundRules:
         if not self._spelled:
             return found
         chains = dict(found.rules.chains)
         for place, (written, spelled) in self._spelled.items():
             if chains.get(place) == spelled:
                 chains[place] = written
-        return Found(RuleSet(chains, found.rules.jumps), found.crowded)
+        return FoundRules(RuleSet(chains, found.rules.jumps), found.crowded)
 
-    def _learn(self, found: Found, wanted: RuleSet) -> None:
+    def _learn(self, found: FoundRules, wanted: RuleSet) -> None:
         """Remember how just-written chains come back, so that they are not written for ever."""
         spelled: Sequence[Chain] = [
             place

@@ -70,18 +70,18 @@ type Value = bytes | Goto
 """What a map has for a key; empty for a set."""
 
 
-class Place(NamedTuple):
+class ElementKey(NamedTuple):
     """An element's set, and its key."""
 
     name: str
     key: bytes
 
 
-type Elements = Mapping[Place, Value]
+type Elements = Mapping[ElementKey, Value]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class TableState:
     """What the kernel holds of one table. chains: hook and fingerprints by name."""
 
     chains: dict[str, tuple[Hook | None, tuple[str, ...]]] = field(default_factory=dict)
@@ -160,7 +160,7 @@ def new_elements(table: str, elements: Elements) -> Iterator[Message]:
     yield from _element_messages(wire.NEW_ELEMENTS, CREATE, table, encoded)
 
 
-def no_elements(table: str, places: Iterable[Place]) -> Iterator[Message]:
+def no_elements(table: str, places: Iterable[ElementKey]) -> Iterator[Message]:
     encoded = ((place.name, _element(place.key, b"")) for place in places)
     yield from _element_messages(wire.DELETE_ELEMENTS, 0, table, encoded)
 
@@ -193,13 +193,13 @@ def _element(key: bytes, value: Value) -> bytes:
     return nested(1, *parts)
 
 
-def elements_in(name: str, body: bytes) -> Iterator[tuple[Place, Value]]:
+def elements_in(name: str, body: bytes) -> Iterator[tuple[ElementKey, Value]]:
     """Yield the elements that one answer to a dump of a set's elements holds."""
     listed = wire.attributes_in(body, wire.GENMSG.size).get(3, b"")
     for _, element in wire.each_attribute(listed):
         parts = wire.attributes_in(element)
         key = wire.attributes_in(parts.get(1, b"")).get(1, b"")
-        yield Place(name, key), _value_in(parts.get(2, b""))
+        yield ElementKey(name, key), _value_in(parts.get(2, b""))
 
 
 def _value_in(content: bytes) -> Value:

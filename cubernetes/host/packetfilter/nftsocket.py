@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from cubernetes.host.packetfilter import nfnetlink as wire
 from cubernetes.host.packetfilter.nfnetlink import Answer, Message, text
 from cubernetes.host.packetfilter.nftables import (
-    Held,
+    ElementKey,
     Hook,
-    Place,
+    TableState,
     Value,
     comment_in,
     elements_in,
@@ -37,7 +37,7 @@ _INTERRUPTED = 0x10
 _LAST = 0x7FFFFFFF  # the number of the question after a batch
 
 
-class Refused(OSError):
+class TransactionRefused(OSError):
     """The kernel did not do a transaction, or did not answer a question; nothing was changed."""
 
 
@@ -65,7 +65,7 @@ class NftSocket:
         """Have all messages done, or none. Raises: Refused, OSError."""
         content = wire.batch(messages)
         if len(content) > SEND_BYTES_MAX:
-            raise Refused(errno.EMSGSIZE, f"a transaction of {len(content)} bytes")
+            raise TransactionRefused(errno.EMSGSIZE, f"a transaction of {len(content)} bytes")
         with self._working.used() as asking:
             if len(content) > RECEIVE_BYTES // 2:
                 asking.setsockopt(socket.SOL_SOCKET, _SNDBUFFORCE, 2 * len(content))
@@ -78,21 +78,21 @@ class NftSocket:
             # Somebody else's change in between counts as theirs.
             self._commit_count += int(after != before)
 
-    def read(self, table: str, sets: Iterable[str]) -> Held | None:
+    def read(self, table: str, sets: Iterable[str]) -> TableState | None:
         """Return what a table holds, elements of these sets included; None: there is none."""
         for _ in range(DUMPS_MAX):
             try:
                 return self._read(table, sets)
             except _Torn:
                 continue
-        raise Refused(errno.EAGAIN, f"the rules changed under {DUMPS_MAX} readings")
+        raise TransactionRefused(errno.EAGAIN, f"the rules changed under {DUMPS_MAX} readings")
 
     def has(self, table: str) -> bool:
         """Tell whether there is such a table. Raises: OSError."""
         with self._working.used() as asking:
             return _has(asking, table)
 
-    def _read(self, table: str, sets: Iterable[str]) -> Held | None:
+    def _read(self, table: str, sets: Iterable[str]) -> TableState | None:
         with self._working.used() as asking:
             before = _generation(asking)
             if not _has(asking, table):
@@ -114,7 +114,7 @@ class NftSocket:
                 wire.text_in(wire.attributes_in(one.body, wire.GENMSG.size).get(2, b""))
                 for one in _dump(asking, wire.GET_SET, of_table)
             }
-            elements: dict[Place, Value] = {}
+            elements: dict[ElementKey, Value] = {}
             for name in sets:
                 if name in there:
                     question = of_table + text(2, name)
@@ -123,7 +123,7 @@ class NftSocket:
             if _generation(asking) != before:
                 raise _Torn
         held = {name: (hook, tuple(comments.get(name, ()))) for name, hook in chains.items()}
-        return Held(held, frozenset(there), elements)
+        return TableState(held, frozenset(there), elements)
 
 
 class _Kept:
@@ -190,13 +190,13 @@ class _Torn(Exception):
     """Somebody changed the rules while they were read."""
 
 
-def _refusal(failed: _Failed, messages: Sequence[Message]) -> Refused:
+def _refusal(failed: _Failed, messages: Sequence[Message]) -> TransactionRefused:
     at = failed.sequence - 1
     which = f"message {failed.sequence} of {len(messages)}"
     if 0 <= at < len(messages):
         parts = [wire.text_in(one) for _, one in wire.each_attribute(messages[at].body[:80])][:2]
         which += f", kind {messages[at].kind}, {' '.join(parts)}"
-    return Refused(failed.errno, f"{os.strerror(failed.errno or 0)}: {which}")
+    return TransactionRefused(failed.errno, f"{os.strerror(failed.errno or 0)}: {which}")
 
 
 def _dump(asking: socket.socket, kind: int, body: bytes) -> Iterator[Answer]:
@@ -207,7 +207,7 @@ def _dump(asking: socket.socket, kind: int, body: bytes) -> Iterator[Answer]:
                 raise _Torn
             if answer.kind in (wire.ERROR, wire.DONE):
                 if code := wire.error_in(answer):
-                    raise Refused(code, os.strerror(code))
+                    raise TransactionRefused(code, os.strerror(code))
                 return
             yield answer
 

@@ -47,7 +47,7 @@ class RuleSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundRules:
     """What a node holds of one owner.
 
     crowded names the built-in chains in which a rule of somebody else stands before our jumps.
@@ -93,7 +93,7 @@ def line_of(rule: Rule) -> str:
     return " ".join(parts)
 
 
-def restore_text(found: Found, wanted: RuleSet) -> str:
+def restore_text(found: FoundRules, wanted: RuleSet) -> str:
     """Return what `iptables-restore --noflush` must be told so that found becomes wanted.
 
     Empty where nothing differs. Each table changes in one step, in which new chains are there
@@ -168,7 +168,7 @@ def _common(pairs: Iterable[tuple[Rule, Rule]]) -> int:
     return count
 
 
-def _jump_lines(table: str, found: Found, wanted: RuleSet) -> Iterator[str]:
+def _jump_lines(table: str, found: FoundRules, wanted: RuleSet) -> Iterator[str]:
     have = found.rules.jumps
     for place in sorted(have.keys() | wanted.jumps.keys()):
         old, new = have.get(place, ()), wanted.jumps.get(place, ())
@@ -193,7 +193,7 @@ def _name(place: Chain) -> str:
     return place.chain
 
 
-def found_in(text: str, owner: Owner) -> Found:
+def found_in(text: str, owner: Owner) -> FoundRules:
     """Read the output of iptables-save: the owner's chains and the jumps into them, no others.
 
     Jumps into any `CUBE-` chain may stand before ours: several programs share the front.
@@ -221,7 +221,9 @@ def found_in(text: str, owner: Owner) -> Found:
         if (ours := tuple(rule for rule in rules if owner.owns(target_of(rule))))
     }
     crowded = frozenset(place for place in jumps if _is_crowded(built_in[place], owner))
-    return Found(RuleSet({place: tuple(rules) for place, rules in chains.items()}, jumps), crowded)
+    return FoundRules(
+        RuleSet({place: tuple(rules) for place, rules in chains.items()}, jumps), crowded
+    )
 
 
 def _is_crowded(rules: Sequence[Rule], owner: Owner) -> bool:

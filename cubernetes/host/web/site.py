@@ -34,7 +34,7 @@ type Route = tuple[str, str, Handler]
 log = Log(__name__)
 
 
-class Refused(Exception):
+class HttpRefusal(Exception):
     """A request is answered with a status other than success, and the reason."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -50,12 +50,12 @@ def refusal(error: Exception, request: Request) -> Response:
     """Return an error as text. What is no refusal is a bug, and is logged."""
     headers: dict[str, str] = {}
     match error:
-        case Refused():
+        case HttpRefusal():
             status = error.status
         case Malformed() | BodyBroken():
             status = 400
         case NoRoute():
-            status, error = 404, Refused(404, "not found")
+            status, error = 404, HttpRefusal(404, "not found")
         case WrongMethod():
             status, headers = 405, {"Allow": ", ".join(error.allowed)}
         case BodyTooLarge():
@@ -64,7 +64,7 @@ def refusal(error: Exception, request: Request) -> Response:
             status, headers = 503, {"Retry-After": str(RETRY_AFTER_S)}
         case _:
             log.bug("a request failed", error, method=request.method, path=request.path)
-            status, error = 500, Refused(500, "an error of the server; its log tells more")
+            status, error = 500, HttpRefusal(500, "an error of the server; its log tells more")
     return Response(status, str(error).encode(), headers, TEXT)
 
 

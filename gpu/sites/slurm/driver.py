@@ -14,9 +14,9 @@ from cubernetes.api.errors import ApiError, NotFound
 from cubernetes.api.gpu.gpujob import GpuJob
 from cubernetes.api.gpu.gpusite import GpuSite
 from cubernetes.api.gpu.slurm import KEY_FIELD, KEYS_NAMESPACE, Slurm
-from cubernetes.client.outcome import Trouble
+from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
-from gpu.driver import Refused, Report, SiteTrouble
+from gpu.driver import JobRefused, Report, SiteTrouble
 from gpu.sites.slurm.line import Address, Answer, Lines
 from gpu.sites.slurm.words import Facts, devices_of, observation_of, request_for, states_of
 
@@ -86,7 +86,7 @@ class SlurmSites:
         wanted = request_for(job, _slurm(site), self._frame, self._header, self._bytes_max)
         answer = await self._ask(site, f"submit {key}", wanted)
         if answer.code == DATA:
-            raise Refused(_told(answer))
+            raise JobRefused(_told(answer))
         _must_be_done(answer)
 
     async def cancel(self, site: GpuSite, job: GpuJob, key: str) -> None:  # noqa: ARG002
@@ -116,7 +116,7 @@ class SlurmSites:
             secret = await self._client.get(Secret, spec.key_secret, KEYS_NAMESPACE)
         except NotFound as error:
             raise SiteTrouble(f"{place} is not there") from error
-        except (ApiError, Trouble) as error:
+        except (ApiError, TransportError) as error:
             raise SiteTrouble(f"{place} cannot be read: {error}") from error
         key = configdata.decoded(secret.data.get(KEY_FIELD, ""))
         if not key:

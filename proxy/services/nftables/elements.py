@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 
 from cubernetes.host.packetfilter.expressions import DROP, GOTO
 from cubernetes.host.packetfilter.flows import Front
-from cubernetes.host.packetfilter.nftables import Elements, Goto, Place, Value
+from cubernetes.host.packetfilter.nftables import ElementKey, Elements, Goto, Value
 from proxy.services.nftables import ways
 from proxy.services.nftables.ways import Local, Marked, Sources, Spread, Sticky, Way
 from proxy.services.served import Backend, Served, ServedPort
@@ -27,7 +27,7 @@ _SLOT = struct.Struct("=I")  # as the kernel draws it, in its own byte order
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ServiceElements:
     """What one service adds: elements, and the ways that they lead into.
 
     skipped says what could not be compiled, and why; the rest of the service is served.
@@ -42,9 +42,9 @@ class Part:
         return self.served.skipped
 
 
-def part_of(served: Served) -> Part:
+def part_of(served: Served) -> ServiceElements:
     """Return what the ports of a service add."""
-    elements: dict[Place, Value] = {}
+    elements: dict[ElementKey, Value] = {}
     used: set[Way] = set()
     for port in served.ports:
         for front in _fronts(port):
@@ -54,15 +54,15 @@ def part_of(served: Served) -> Part:
             elements |= front.slots
         if port.everywhere:
             addresses = {backend.address.packed for backend in (*port.everywhere, *port.here)}
-            elements |= {Place(ways.LOOPS, one + one): b"" for one in addresses}
-    return Part(served, elements, frozenset(used))
+            elements |= {ElementKey(ways.LOOPS, one + one): b"" for one in addresses}
+    return ServiceElements(served, elements, frozenset(used))
 
 
 @dataclass(frozen=True, slots=True)
 class _Front:
     """One door of a port. way: empty drops; a name is of a chain that always stands."""
 
-    place: Place
+    place: ElementKey
     way: Way | str
     slots: Elements
 
@@ -84,14 +84,16 @@ def _fronts(port: ServedPort) -> Iterator[_Front]:
     # The cluster IP has no front without endpoints: it is refused anyway.
     if port.everywhere:
         key = port_key(port.cluster_ip, port.protocol, port.port)
-        yield _Front(Place(ways.FRONTS, key), _inner(port), _slots(port, key, port.is_inner_local))
+        yield _Front(
+            ElementKey(ways.FRONTS, key), _inner(port), _slots(port, key, port.is_inner_local)
+        )
     for address in (*port.externals, *port.balanced):
         key = port_key(address, port.protocol, port.port)
-        yield _Front(Place(ways.FRONTS, key), _led(port, address), _outer_slots(port, key))
+        yield _Front(ElementKey(ways.FRONTS, key), _led(port, address), _outer_slots(port, key))
     if port.node_port:
         key = node_key(port.protocol, port.node_port)
         way = _outer(port, is_node_port=True)
-        yield _Front(Place(ways.NODE_FRONTS, key), way, _outer_slots(port, key))
+        yield _Front(ElementKey(ways.NODE_FRONTS, key), way, _outer_slots(port, key))
 
 
 def _inner(port: ServedPort) -> Way | str:
@@ -133,7 +135,7 @@ def _outer_slots(port: ServedPort, key: bytes) -> Elements:
     return found | _slots(port, key, is_here=True) if port.is_outer_local else found
 
 
-def _slots(port: ServedPort, key: bytes, is_here: bool) -> dict[Place, Value]:
+def _slots(port: ServedPort, key: bytes, is_here: bool) -> dict[ElementKey, Value]:
     """Return the endpoints of a door by their numbers.
 
     Those of a port whose clients keep theirs are never drawn; they tell which flows are stale.
@@ -142,7 +144,7 @@ def _slots(port: ServedPort, key: bytes, is_here: bool) -> dict[Place, Value]:
     name = ways.SLOTS if len(key) == _PORT_KEY.size else ways.NODE_SLOTS
     first = ways.HERE_FROM if is_here else 0
     return {
-        Place(name, key + _SLOT.pack(first + at)): _packed(backend)
+        ElementKey(name, key + _SLOT.pack(first + at)): _packed(backend)
         for at, backend in enumerate(backends)
     }
 
@@ -156,19 +158,19 @@ def udp_endpoints(elements: Elements) -> Mapping[Front, Collection[str]]:
 
     The front of a node port has no address: it is at all that the node has.
     """
-    fronts: dict[Place, Front] = {}
+    fronts: dict[ElementKey, Front] = {}
     for place in elements:
         if place.name == ways.FRONTS and place.key[4] == UDP:
             address, _, number = _PORT_KEY.unpack(place.key)
-            key = Place(ways.SLOTS, place.key)
+            key = ElementKey(ways.SLOTS, place.key)
             fronts[key] = Front(str(IPv4Address(address)), str(number))
         elif place.name == ways.NODE_FRONTS and place.key[0] == UDP:
-            fronts[Place(ways.NODE_SLOTS, place.key)] = Front(
+            fronts[ElementKey(ways.NODE_SLOTS, place.key)] = Front(
                 "", str(_NODE_KEY.unpack(place.key)[1])
             )
     behind: dict[Front, set[str]] = {front: set() for front in fronts.values()}
     for place, value in elements.items():
-        front = fronts.get(Place(place.name, place.key[: -_SLOT.size]))
+        front = fronts.get(ElementKey(place.name, place.key[: -_SLOT.size]))
         if front is not None and isinstance(value, bytes):
             behind[front].add(str(IPv4Address(value[:4])))
     return behind

@@ -6,7 +6,7 @@ from functools import partial
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.packetfilter.nfnetlink import Message
-from cubernetes.host.packetfilter.nftables import Held, new_table, no_table
+from cubernetes.host.packetfilter.nftables import TableState, new_table, no_table
 from cubernetes.host.packetfilter.nftsocket import NftSocket
 from proxy.services.nftables.skeleton import TABLE
 from proxy.services.nftables.wanted import READ
@@ -21,7 +21,7 @@ class Table:
     def __init__(self, kernel: NftSocket, blocking: Blocking) -> None:
         self._kernel, self._blocking = kernel, blocking
 
-    async def read(self, sets: Sequence[str] = READ) -> Held | None:
+    async def read(self, sets: Sequence[str] = READ) -> TableState | None:
         """Return what the kernel holds, with the elements of these sets; None: no table."""
         return await self._asked(partial(self._kernel.read, TABLE, sets))
 

@@ -7,9 +7,9 @@ from cubernetes.host.packetfilter.flows import Front
 from cubernetes.host.packetfilter.nfnetlink import Message
 from cubernetes.host.packetfilter.nftables import (
     ChainOf,
+    ElementKey,
     Elements,
-    Held,
-    Place,
+    TableState,
     Value,
     fingerprints,
     new_chain,
@@ -22,7 +22,7 @@ from cubernetes.host.packetfilter.nftables import (
     no_table,
 )
 from proxy.services.nftables.claims import Claims
-from proxy.services.nftables.elements import Part, part_of, udp_endpoints
+from proxy.services.nftables.elements import ServiceElements, part_of, udp_endpoints
 from proxy.services.nftables.skeleton import SETS, TABLE, chains_for
 from proxy.services.nftables.ways import CLIENTS, Way, chain_of, needed_by
 from proxy.services.served import Facts, Key, Served, ServedPort
@@ -51,12 +51,12 @@ class Wanted:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._always = {chain.name: chain for chain in chains_for(facts)}
-        self._parts: dict[Key, Part] = {}
+        self._parts: dict[Key, ServiceElements] = {}
         self._faulty: set[Key] = set()
-        self._elements: Claims[Place, Value] = Claims()
+        self._elements: Claims[ElementKey, Value] = Claims()
         self._ways: Claims[Way, bool] = Claims()
         # What the kernel has of the keys that changed since the last transaction.
-        self._had: dict[Place, Value | None] = {}
+        self._had: dict[ElementKey, Value | None] = {}
         self._had_ways: dict[Way, bool | None] = {}
         self._udp_before: dict[Front, Collection[str]] = {}
         self._udp_after: dict[Front, Collection[str]] = {}
@@ -81,8 +81,8 @@ class Wanted:
 
     def take(self, key: Key, served: Served | None) -> None:
         """Compile one service anew; None: it is gone."""
-        old = self._parts.pop(key, Part())
-        new = part_of(served) if served else Part()
+        old = self._parts.pop(key, ServiceElements())
+        new = part_of(served) if served else ServiceElements()
         if served:
             self._parts[key] = new
         # Few are: a turn must not look at every service to tell them.
@@ -90,7 +90,7 @@ class Wanted:
         self._faulty |= {key} if new.skipped else set()
         self._note(key, old, new)
 
-    def _note(self, key: Key, old: Part, new: Part) -> None:
+    def _note(self, key: Key, old: ServiceElements, new: ServiceElements) -> None:
         gone = [place for place in old.elements if place not in new.elements]
         come = {
             place: value
@@ -139,7 +139,7 @@ class Wanted:
         count = len(gone) + len(come) + len(ways)
         return Difference(messages, count, dict(self._udp_before), dict(self._udp_after))
 
-    def against(self, held: Held | None) -> Difference:
+    def against(self, held: TableState | None) -> Difference:
         """Return what makes a table that was read be as wanted: what differs, or all of it."""
         elements = self._elements.all()
         chains = {way.name: self._chain(way) for way in sorted(self._ways.all(), key=_depth)}
@@ -164,7 +164,7 @@ class Wanted:
     def _chain(self, way: Way) -> ChainOf:
         return chain_of(way, self._facts.pod_range)
 
-    def _is_sound(self, held: Held, chains: Mapping[str, ChainOf]) -> bool:
+    def _is_sound(self, held: TableState, chains: Mapping[str, ChainOf]) -> bool:
         """Tell whether all that is never edited stands as it was written, but for whole ways."""
         if not {one.name for one in SETS} <= held.sets:
             return False
@@ -195,7 +195,7 @@ def _chains(chains: Iterable[ChainOf]) -> Iterator[Message]:
         yield from new_rules(TABLE, chain)
 
 
-def _moved(gone: Iterable[Place], come: Elements) -> Iterator[Message]:
+def _moved(gone: Iterable[ElementKey], come: Elements) -> Iterator[Message]:
     yield from no_elements(TABLE, gone)
     yield from new_elements(TABLE, come)
 
@@ -204,7 +204,7 @@ def _without(names: Iterable[str]) -> Iterator[Message]:
     yield from (no_chain(TABLE, name) for name in names)
 
 
-def _cleared(held: Held | None) -> Iterator[Message]:
+def _cleared(held: TableState | None) -> Iterator[Message]:
     yield new_table(TABLE)
     if held is not None:
         yield no_table(TABLE)

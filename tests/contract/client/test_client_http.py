@@ -9,7 +9,7 @@ import pytest
 from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
 from cubernetes.client.httptransport import HttpTransport
-from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.outcome import UnknownOutcome, Unreachable
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Request
@@ -117,7 +117,7 @@ async def test_a_server_that_is_not_there_got_nothing() -> None:
 async def test_without_a_whole_answer_nobody_knows(talk: Talk) -> None:
     write = Request("POST", "/api/v1/pods", body=b"{}")
     async with a_server(talk) as url, a_transport(url) as transport:
-        with pytest.raises(Unknown):
+        with pytest.raises(UnknownOutcome):
             await transport.send(write, deadline_s=5.0)
 
 
@@ -131,7 +131,7 @@ async def test_a_write_is_sent_once_also_where_a_server_hangs_up_later(method: s
 
     async with a_server(once) as url, a_transport(url) as transport:
         await transport.send(GET, deadline_s=5.0)
-        with pytest.raises(Unknown):
+        with pytest.raises(UnknownOutcome):
             await transport.send(Request(method, "/api/v1/pods"), deadline_s=5.0)
 
     assert heard == ["GET", method]
@@ -139,7 +139,7 @@ async def test_a_write_is_sent_once_also_where_a_server_hangs_up_later(method: s
 
 async def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
     async with a_server(says_nothing) as url, a_transport(url) as transport:
-        with pytest.raises(Unknown):
+        with pytest.raises(UnknownOutcome):
             await transport.send(GET, deadline_s=0.3)
 
 
@@ -203,7 +203,7 @@ async def test_a_watch_comes_as_it_is_sent_and_a_cut_is_told() -> None:
         for _ in range(2):
             change = await anext(stream)
             told.append((change.type, change.revision))
-        with pytest.raises(Unknown):
+        with pytest.raises(UnknownOutcome):
             await anext(stream)
 
     assert told == [("ADDED", "7"), ("BOOKMARK", "9")]

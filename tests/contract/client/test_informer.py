@@ -9,7 +9,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import AHEAD, Gone, Problem, Timeout
 from cubernetes.client.cache import revision_of
 from cubernetes.client.informer import Informer, WentBack
-from cubernetes.client.outcome import Unknown, Unreachable
+from cubernetes.client.outcome import UnknownOutcome, Unreachable
 from cubernetes.client.rest import Client
 from cubernetes.host.supervise import BeginAnew, supervised
 from tests.given import a_pod
@@ -91,7 +91,7 @@ def test_it_lists_and_watches_from_exactly_there() -> None:
 def test_a_break_between_two_changes_of_one_transaction_loses_nothing() -> None:
     story = story_of(
         listed([A1], 4),
-        streamed(line("MODIFIED", A5), breaks=Unknown("cut"), lives_s=0.1),
+        streamed(line("MODIFIED", A5), breaks=UnknownOutcome("cut"), lives_s=0.1),
         streamed(line("MODIFIED", A5), line("ADDED", B5)),
         QUIET,
     )
@@ -104,7 +104,7 @@ def test_a_deletion_that_is_delivered_twice_is_told_once() -> None:
     gone = a_pod("a", revision=7)
     story = story_of(
         listed([A1], 4),
-        streamed(line("DELETED", gone), breaks=Unknown("cut"), lives_s=0.1),
+        streamed(line("DELETED", gone), breaks=UnknownOutcome("cut"), lives_s=0.1),
         streamed(line("DELETED", gone), line("ADDED", a_pod("a", revision=9))),
         QUIET,
     )
@@ -115,7 +115,7 @@ def test_a_deletion_that_is_delivered_twice_is_told_once() -> None:
 def test_a_bookmark_moves_the_place_to_go_on_from() -> None:
     story = story_of(
         listed([A1], 4),
-        streamed(bookmark(50), breaks=Unknown("cut"), lives_s=0.1),
+        streamed(bookmark(50), breaks=UnknownOutcome("cut"), lives_s=0.1),
         QUIET,
     )
 
@@ -158,7 +158,8 @@ def test_a_list_from_the_past_is_not_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [Unreachable("cut"), Unknown("reset"), streamed(lives_s=0.0), refused(Gone("old"))]
+    "answer",
+    [Unreachable("cut"), UnknownOutcome("reset"), streamed(lives_s=0.0), refused(Gone("old"))],
 )
 def test_no_failure_makes_it_spin(answer: Answer) -> None:
     story = story_of(listed([A1], 4), answer, lasts_s=600.0)

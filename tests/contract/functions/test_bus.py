@@ -9,7 +9,7 @@ import pytest
 
 from cubernetes.host.clock import SystemClock
 from cubernetes.host.env import Env
-from serverless.bus.bus import Bus, BusTrouble, NoTopic, Place, Reader, Record, Start, Topic
+from serverless.bus.bus import Bus, BusTrouble, NoTopic, PartitionRef, Reader, Record, Start, Topic
 from serverless.bus.kafka import KafkaBus
 from serverless.bus.memory import MemoryBus
 from tests.contract.functions.brokers import Broker
@@ -71,7 +71,7 @@ async def taken(reader: Reader, count: int) -> list[Record]:
     return found
 
 
-async def following(reader: Reader, topic: str, start: Start) -> Mapping[Place, int]:
+async def following(reader: Reader, topic: str, start: Start) -> Mapping[PartitionRef, int]:
     """Follow a topic; a broker that has just begun does not know its groups yet, and says so."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -115,7 +115,7 @@ async def test_a_group_reads_from_the_beginning_what_was_written_before_it_came(
 
     begun = await following(reader, world.topic, "earliest")
 
-    assert begun == {Place(world.topic, 0): 0}
+    assert begun == {PartitionRef(world.topic, 0): 0}
     assert [one.value for one in await taken(reader, 1)] == [b"first"]
 
 
@@ -127,13 +127,13 @@ async def test_a_group_goes_on_where_it_has_committed_in_another_process_too(
     reader = world.reader()
     await following(reader, world.topic, "earliest")
     await taken(reader, 3)
-    await reader.commit({Place(world.topic, 0): 2})
+    await reader.commit({PartitionRef(world.topic, 0): 2})
     await reader.close()
 
     other = world.again().reader(world.group)
     begun = await following(other, world.topic, "earliest")
 
-    assert begun == {Place(world.topic, 0): 2}
+    assert begun == {PartitionRef(world.topic, 0): 2}
     assert [one.value for one in await taken(other, 1)] == [b"2"]
     await other.close()
 
@@ -169,7 +169,7 @@ async def test_a_partition_that_is_held_is_read_when_it_is_held_no_longer(world:
     reader = world.reader()
     await following(reader, world.topic, "earliest")
     await taken(reader, 1)
-    place = Place(world.topic, 0)
+    place = PartitionRef(world.topic, 0)
 
     await reader.hold(place, is_held=True)
     await world.write(b"1")

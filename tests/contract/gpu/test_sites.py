@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from cubernetes.api.gpu.gpujob import GpuResources
-from gpu.driver import Refused, Report, SiteTrouble
+from gpu.driver import JobRefused, Report, SiteTrouble
 from gpu.machine import Event
 from tests.contract.gpu.slurm_worlds import paper_slurm_world, real_slurm_world
 from tests.contract.gpu.worlds import (
@@ -164,5 +164,7 @@ async def test_a_job_that_fits_on_no_node_of_ours_is_refused() -> None:
                 return False
 
         await until(is_known)
-        with pytest.raises(Refused, match=r"no node has 3 cubernetes\.io/fake-gpu: .* at most 2"):
+        with pytest.raises(
+            JobRefused, match=r"no node has 3 cubernetes\.io/fake-gpu: .* at most 2"
+        ):
             await world.driver.submit(site, job, f"{job.metadata.uid}-1")

@@ -16,7 +16,7 @@ from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.env import Env
-from gpu.driver import Observation, Refused, SiteTrouble
+from gpu.driver import JobRefused, Observation, SiteTrouble
 from gpu.machine import Event
 from gpu.run import run
 from gpu.settings import GpuSettings
@@ -239,7 +239,7 @@ async def test_a_removed_key_is_never_taken_again(paper: PaperSlurmWorld) -> Non
     one = await sent(paper)
     await paper.driver.remove(one.site, one.job, one.key)
 
-    with pytest.raises(Refused, match="has been removed"):
+    with pytest.raises(JobRefused, match="has been removed"):
         await paper.driver.submit(one.site, one.job, one.key)
 
     assert (await paper.driver.observe(one.site)).jobs == {}
@@ -248,7 +248,7 @@ async def test_a_removed_key_is_never_taken_again(paper: PaperSlurmWorld) -> Non
 async def test_what_slurm_cannot_ever_run_is_refused_in_its_own_words(
     paper: PaperSlurmWorld,
 ) -> None:
-    with pytest.raises(Refused, match="Requested node configuration is not available"):
+    with pytest.raises(JobRefused, match="Requested node configuration is not available"):
         await sent(paper, resources=GpuResources(gpus=64))
 
 

@@ -15,7 +15,7 @@ from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.host.settings import SettingsInvalid
 from kubelet.devices.book import held_in
-from kubelet.devices.driver import Device, DeviceSettings, DeviceTrouble, Found, StandInDevice
+from kubelet.devices.driver import Device, DeviceSettings, DeviceTrouble, Discovery, StandInDevice
 from kubelet.devices.fake import FakeGpus
 from kubelet.devices.giving import Bench
 from kubelet.runtime.driver import SANDBOX, Allotment, DeviceFile, State
@@ -373,10 +373,10 @@ class Flaky(FakeGpus):
     def __init__(self) -> None:
         self.trouble = ""
 
-    def discover(self, settings: DeviceSettings) -> Found:
+    def discover(self, settings: DeviceSettings) -> Discovery:
         if self.trouble:
             raise DeviceTrouble(self.trouble)
-        return Found([Device("a")], {"gpu.cubernetes.io/model": "Paper"})
+        return Discovery([Device("a")], {"gpu.cubernetes.io/model": "Paper"})
 
 
 def test_a_kind_that_cannot_be_read_offers_nothing_until_it_can() -> None:

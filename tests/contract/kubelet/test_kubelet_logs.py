@@ -13,7 +13,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.host.env import Env
 from cubernetes.host.web.httpserver import HttpServer
 from cubernetes.host.web.messages import Identity, Request
-from cubernetes.host.web.site import Refused
+from cubernetes.host.web.site import HttpRefusal
 from cubernetes.host.web.tls import server_tls
 from kubelet.logserver import LIMITS, ContainerLogs, Uses, log_server
 from kubelet.measure.measuring import Measuring
@@ -95,9 +95,9 @@ def test_monitors_read_what_pods_use_and_no_logs() -> None:
     monitor = Identity("tsdb", ("system:monitoring",))
     for path in ("/metrics/resource", "/stats/summary"):
         logs.check_may(Request("GET", path, identity=monitor))
-        with pytest.raises(Refused):
+        with pytest.raises(HttpRefusal):
             logs.check_may(Request("GET", path, identity=Identity("system:node:n1")))
-    with pytest.raises(Refused):
+    with pytest.raises(HttpRefusal):
         logs.check_may(Request("GET", "/containerLogs/a/b/c", identity=monitor))
 
 

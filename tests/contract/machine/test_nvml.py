@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kubelet.devices.driver import DeviceSettings, Found
+from kubelet.devices.driver import DeviceSettings, Discovery
 from kubelet.devices.nvml import NvidiaGpus, label_of
 
 STUB = Path(__file__).with_name("nvml_stub.c")
@@ -106,7 +106,7 @@ def test_a_driver_that_answers_wrongly_is_told(library: Path, root: Path) -> Non
 
 def test_without_the_driver_or_its_library_there_are_none(root: Path, tmp_path: Path) -> None:
     assert looks(None, root, "") == [{"devices": [], "labels": {}}]
-    assert NvidiaGpus(tmp_path / "bare").discover(DeviceSettings()) == Found()
+    assert NvidiaGpus(tmp_path / "bare").discover(DeviceSettings()) == Discovery()
 
 
 def test_nothing_of_the_binding_is_loaded_without_the_driver(tmp_path: Path) -> None:

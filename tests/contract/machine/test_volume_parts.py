@@ -9,7 +9,7 @@ from cubernetes.api.core.podspec.volumes.volume import EmptyDir, Volume
 from cubernetes.api.meta import replaced
 from cubernetes.host.blocking import Threads
 from cubernetes.host.command import Completed, SystemCommands
-from kubelet.pod.volumes import DiskVolumes, Part, VolumeTrouble
+from kubelet.pod.volumes import DiskVolumes, VolumePart, VolumeTrouble
 from tests.given import a_pod
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -49,17 +49,19 @@ async def test_what_is_bound_is_what_was_opened_also_where_its_name_is_swapped(
     (folder / "file").write_text("one")
     try:
         attacker.swap = (folder / "part", outside)
-        bound = Path(await volumes.bind(Part(uid, "main", 0, "v", str(folder), "part", True)))
+        bound = Path(await volumes.bind(VolumePart(uid, "main", 0, "v", str(folder), "part", True)))
         attacker.swap = None
         assert (bound / "name").read_text() == "the volume's"
 
         # The next container of the pod finds the link, and is refused.
         with pytest.raises(VolumeTrouble, match=r"volume v: subPath part: .* leads out"):
-            await volumes.bind(Part(uid, "main", 0, "v", str(folder), "part", True))
+            await volumes.bind(VolumePart(uid, "main", 0, "v", str(folder), "part", True))
 
-        file = Path(await volumes.bind(Part(uid, "main", 1, "v", str(folder), "file", True)))
+        file = Path(await volumes.bind(VolumePart(uid, "main", 1, "v", str(folder), "file", True)))
         assert file.read_text() == "one"
-        again = Path(await volumes.bind(Part(uid, "main", 1, "v", str(folder), "moved", True)))
+        again = Path(
+            await volumes.bind(VolumePart(uid, "main", 1, "v", str(folder), "moved", True))
+        )
         assert (again, (again / "name").read_text()) == (file, "the volume's")
     finally:
         await volumes.remove(uid)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import pytest
 
 from cubernetes.host.command import CommandFailed
-from cubernetes.host.packetfilter.nftables import Held, new_table, no_chain
-from cubernetes.host.packetfilter.nftsocket import NftSocket, Refused
+from cubernetes.host.packetfilter.nftables import TableState, new_table, no_chain
+from cubernetes.host.packetfilter.nftsocket import NftSocket, TransactionRefused
 from tests.contract.network.wires import PODS, Wires, reason_to_skip
 from tests.contract.proxy.worlds import WEB, Proxied, kernel_of, opener, web_on
 from tests.given import an_endpoint
@@ -100,7 +100,7 @@ class Counted(NftSocket):
 
     read_count = 0
 
-    def read(self, table: str, sets: Iterable[str]) -> Held | None:
+    def read(self, table: str, sets: Iterable[str]) -> TableState | None:
         self.read_count += 1
         return super().read(table, sets)
 
@@ -139,7 +139,7 @@ async def test_ways_that_nobody_is_led_by_any_more_go(wires: Wires, node: Proxie
 
 def test_a_batch_is_done_whole_or_not_at_all(wires: Wires) -> None:
     kernel = kernel_of(wires)
-    with pytest.raises(Refused, match=r"message 2 of 2, kind 5, cube-test absent"):
+    with pytest.raises(TransactionRefused, match=r"message 2 of 2, kind 5, cube-test absent"):
         kernel.transact([new_table("cube-test"), no_chain("cube-test", "absent")])
     assert not kernel.has("cube-test")
 

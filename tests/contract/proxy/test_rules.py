@@ -7,7 +7,7 @@ import pytest
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.host.packetfilter.generation import generation
 from cubernetes.host.packetfilter.iptables import NFT, Iptables, Tools, tools_in_use
-from cubernetes.host.packetfilter.ruleset import Found, RuleSet, restore_text
+from cubernetes.host.packetfilter.ruleset import FoundRules, RuleSet, restore_text
 from proxy.reset import reset
 from proxy.services.apply import ServiceRules
 from proxy.services.compile import OWNER, rules_for
@@ -60,7 +60,7 @@ async def saved(wires: Wires, tools: Tools) -> list[str]:
 
 
 async def test_the_real_parser_takes_the_text(wires: Wires, tools: Tools) -> None:
-    text = restore_text(Found(), rules_on(*PODS))
+    text = restore_text(FoundRules(), rules_on(*PODS))
 
     await wires.node.run([tools.restore, "--test", "--noflush"], stdin=text.encode())
 
@@ -88,7 +88,7 @@ async def test_the_kernel_gives_rules_back_as_they_were_written(wires: Wires, to
     wanted = rules_on(*PODS)
     await kernel(wires, tools).apply(wanted)
 
-    assert await kernel(wires, tools).read() == Found(wanted)
+    assert await kernel(wires, tools).read() == FoundRules(wanted)
     assert not (await kernel(wires, tools).check(wanted)).is_written
 
 
@@ -107,7 +107,7 @@ async def test_the_kernel_gives_the_rules_of_every_door_back_as_they_were_writte
             wanted = rules_of_door(door, endpoints)
             await kernel(wires, tools).check(wanted)
 
-            assert await kernel(wires, tools).read() == Found(wanted)
+            assert await kernel(wires, tools).read() == FoundRules(wanted)
 
 
 async def test_the_kind_of_iptables_that_holds_our_rules_is_found_again(

@@ -31,7 +31,7 @@ from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.api.selectors import LabelSelector, Requirement
 from cubernetes.client.connect import ClientSettings
-from cubernetes.client.outcome import Unknown
+from cubernetes.client.outcome import UnknownOutcome
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Identity, Request, Response
@@ -63,14 +63,14 @@ class LossyTransport(DirectTransport):
             self.targets.setdefault(request.path, set()).add(target)
             self.sent_count += 1
             if self.is_cut:
-                raise Unknown("nobody answers")
+                raise UnknownOutcome("nobody answers")
         if is_write and self._chance.random() < self._loss:
-            raise Unknown("the request is lost")
+            raise UnknownOutcome("the request is lost")
         if is_write and "/leases" not in request.path and "/events" not in request.path:
             self.writes.append(request)
         response = await super().send(request, deadline_s=deadline_s)
         if is_write and self._chance.random() < self._loss:
-            raise Unknown("the answer is lost")
+            raise UnknownOutcome("the answer is lost")
         return response
 
 

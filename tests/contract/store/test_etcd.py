@@ -19,7 +19,7 @@ from apiserver.storage.store import (
     Put,
     StorageFull,
     Unavailable,
-    Unknown,
+    WriteInDoubt,
 )
 from cubernetes.host.env import Env
 from tests.contract.store.certificates import write_certificates
@@ -69,7 +69,7 @@ async def write_through_trouble(store: EtcdStore, at: str, count: int) -> None:
         while True:
             try:
                 outcome = await store.commit([Compare(at, revision)], [Put(at, value)])
-            except (Unavailable, Unknown):
+            except (Unavailable, WriteInDoubt):
                 await asyncio.sleep(0.02)
                 continue
             if not outcome.succeeded:
@@ -179,7 +179,7 @@ async def test_a_write_whose_answer_is_lost_is_unknown_and_may_have_happened(
         )
         read = await asyncio.gather(far.get("/lost/0"), return_exceptions=True)
 
-        assert [type(each) for each in said] == [Unknown] * 5
+        assert [type(each) for each in said] == [WriteInDoubt] * 5
         assert [type(each) for each in read] == [Unavailable]
         assert len((await near.list("/lost/")).entries) == 5
 
@@ -192,7 +192,7 @@ async def test_a_connection_that_breaks_under_a_write_leaves_it_unknown(etcd: Et
         await asyncio.sleep(0.2)
         await wire.cut()
 
-        with pytest.raises(Unknown):
+        with pytest.raises(WriteInDoubt):
             await writing
 
 
@@ -212,7 +212,7 @@ async def test_with_etcd_down_a_write_did_not_happen_and_says_so_at_once() -> No
                 async with asyncio.timeout(DEADLINE_S / 2):
                     await write(store, "/a")
 
-    assert set(said) <= {Unavailable, Unknown}
+    assert set(said) <= {Unavailable, WriteInDoubt}
 
 
 async def test_a_second_endpoint_answers_where_the_first_is_dead(etcd: EtcdServer) -> None:
@@ -270,7 +270,7 @@ async def write_when_up(store: EtcdStore) -> int:
         while True:
             try:
                 return await write(store, "/a")
-            except (Unavailable, Unknown):
+            except (Unavailable, WriteInDoubt):
                 await asyncio.sleep(0.05)
 
 

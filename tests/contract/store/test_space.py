@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 
 from apiserver.storage.memory import MemoryStore
-from apiserver.storage.store import Delete, StorageFull, Store, Unknown, Usage
+from apiserver.storage.store import Delete, StorageFull, Store, Usage, WriteInDoubt
 from cubernetes.host.env import Env
 from tests.contract.store.stores import etcd_cluster, etcd_running, etcd_store, write
 
@@ -117,7 +117,7 @@ async def written_at_last(store: Store) -> None:
     """Write until it is answered: what was handed to a leader that died never is."""
     async with asyncio.timeout(60):
         while True:
-            with suppress(Unknown):
+            with suppress(WriteInDoubt):
                 await write(store, "/first", b"")
                 return
 

@@ -18,7 +18,7 @@ from cubernetes.api.storage.storageclass import StorageClass
 from cubernetes.api.storagewords import CLAIM_PROTECTION, LOCAL_FOLDERS, VOLUME_PROTECTION
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
-from cubernetes.reconcile.records import Recorder
+from cubernetes.reconcile.records import EventRecorder
 from kubelet.claims.keeper import LocalVolumes
 from tests.contract.workloads.tended import a_tended_cluster
 from tests.contract.workloads.test_controllers import until
@@ -42,7 +42,7 @@ async def client() -> AsyncIterator[Client]:
 async def disks(client: Client) -> AsyncIterator[Disks]:
     """Run what keeps the folders of each node."""
     env, found = Env(), {name: FakeFolders() for name in NODES}
-    recorder = Recorder(client, env, "kubelet")
+    recorder = EventRecorder(client, env, "kubelet")
     keepers = [
         asyncio.create_task(LocalVolumes(client, env, name, LOCAL_FOLDERS, folders, recorder).run())
         for name, folders in found.items()

@@ -19,7 +19,7 @@ from cubernetes.api.errors import (
     TooManyRequests,
 )
 from cubernetes.api.meta import replaced
-from cubernetes.client.outcome import Trouble, Unknown, Unreachable
+from cubernetes.client.outcome import TransportError, UnknownOutcome, Unreachable
 from cubernetes.client.rest import Client, FencingToken
 from cubernetes.host.web.messages import Response
 from tests.given import NOW, a_pod
@@ -122,25 +122,27 @@ def test_a_proxy_may_say_it_in_a_header() -> None:
 
 
 def test_a_read_is_repeated_whatever_became_of_it() -> None:
-    result, count, _ = outcome_of(read, Unknown("reset"), ok(POD))
+    result, count, _ = outcome_of(read, UnknownOutcome("reset"), ok(POD))
 
     assert (result, count) == (POD, 2)
 
 
 @pytest.mark.parametrize(
-    "doubt", [Unknown("reset"), refused(InternalError("bug")), refused(Timeout("late"))]
+    "doubt", [UnknownOutcome("reset"), refused(InternalError("bug")), refused(Timeout("late"))]
 )
 def test_a_create_that_may_have_happened_is_never_repeated(doubt: Answer) -> None:
     result, count, _ = outcome_of(create, doubt)
 
-    assert isinstance(result, Unknown)
+    assert isinstance(result, UnknownOutcome)
     assert count == 1
 
 
 def test_an_update_that_turns_out_to_have_happened_is_a_success() -> None:
     written = replaced(POD, metadata=replaced(POD.metadata, resource_version="8"))
 
-    result, count, _ = outcome_of(update, Unknown("reset"), refused(Conflict("8")), ok(written))
+    result, count, _ = outcome_of(
+        update, UnknownOutcome("reset"), refused(Conflict("8")), ok(written)
+    )
 
     assert (result, count) == (written, 3)
 
@@ -148,7 +150,7 @@ def test_an_update_that_turns_out_to_have_happened_is_a_success() -> None:
 def test_an_update_that_someone_else_preceded_is_a_conflict() -> None:
     other = a_pod("web-0", revision=8, uid="u1", labels={"app": "other"})
 
-    result, _, _ = outcome_of(update, Unknown("reset"), refused(Conflict("8")), ok(other))
+    result, _, _ = outcome_of(update, UnknownOutcome("reset"), refused(Conflict("8")), ok(other))
 
     assert isinstance(result, Conflict)
 
@@ -158,7 +160,7 @@ def test_the_status_of_a_namesake_is_not_what_was_written() -> None:
 
     result, _, _ = outcome_of(
         lambda client: client.update_status(POD),
-        Unknown("reset"),
+        UnknownOutcome("reset"),
         refused(Conflict("9")),
         ok(namesake),
     )
@@ -169,14 +171,14 @@ def test_the_status_of_a_namesake_is_not_what_was_written() -> None:
 def test_an_update_without_a_precondition_is_not_repeated() -> None:
     blind = replaced(POD, metadata=replaced(POD.metadata, resource_version=""))
 
-    result, count, _ = outcome_of(lambda client: client.update(blind), Unknown("reset"))
+    result, count, _ = outcome_of(lambda client: client.update(blind), UnknownOutcome("reset"))
 
-    assert isinstance(result, Unknown)
+    assert isinstance(result, UnknownOutcome)
     assert count == 1
 
 
 def test_a_deletion_by_uid_that_finds_nothing_the_second_time_has_worked() -> None:
-    result, _, _ = outcome_of(delete, Unknown("reset"), refused(NotFound("gone")))
+    result, _, _ = outcome_of(delete, UnknownOutcome("reset"), refused(NotFound("gone")))
 
     assert result == ""
 
@@ -200,7 +202,7 @@ def test_a_deletion_that_is_refused_is_not_done(act: Callable[[Client], Awaitabl
 
 def test_a_refused_deletion_is_not_done_because_the_attempt_before_it_was_doubtful() -> None:
     """The object stands, and nobody has asked for its end: somebody wrote to it since."""
-    result, count, _ = outcome_of(delete_as_seen, Unknown("reset"), STALE, ok(WRITTEN_SINCE))
+    result, count, _ = outcome_of(delete_as_seen, UnknownOutcome("reset"), STALE, ok(WRITTEN_SINCE))
 
     assert isinstance(result, Conflict)
     assert count == 3
@@ -210,7 +212,7 @@ def test_a_refused_deletion_is_not_done_because_the_attempt_before_it_was_doubtf
     "found", [ok(GOING), ok(a_pod("web-0", uid="u2")), refused(NotFound("gone"))]
 )
 def test_a_doubtful_deletion_is_done_where_the_object_is_going_or_gone(found: Answer) -> None:
-    result, _, _ = outcome_of(delete_as_seen, Unknown("reset"), STALE, found)
+    result, _, _ = outcome_of(delete_as_seen, UnknownOutcome("reset"), STALE, found)
 
     assert result == ""
 
@@ -222,7 +224,7 @@ def test_a_success_that_cannot_be_read_is_no_verdict(
 ) -> None:
     result, _, _ = outcome_of(act, ok(body))
 
-    assert isinstance(result, Unknown)
+    assert isinstance(result, UnknownOutcome)
 
 
 def test_a_deletion_that_finds_nothing_the_first_time_says_so() -> None:
@@ -234,7 +236,7 @@ def test_a_deletion_that_finds_nothing_the_first_time_says_so() -> None:
 def test_a_binding_that_turns_out_to_stand_is_a_success() -> None:
     bound = a_pod("web-0", uid="u1", node="n1", revision=8)
 
-    result, _, _ = outcome_of(bind, Unknown("reset"), refused(Conflict("bound")), ok(bound))
+    result, _, _ = outcome_of(bind, UnknownOutcome("reset"), refused(Conflict("bound")), ok(bound))
 
     assert not isinstance(result, Exception)
 
@@ -242,7 +244,7 @@ def test_a_binding_that_turns_out_to_stand_is_a_success() -> None:
 def test_a_binding_to_another_node_is_a_conflict() -> None:
     bound = a_pod("web-0", uid="u1", node="n2", revision=8)
 
-    result, _, _ = outcome_of(bind, Unknown("reset"), refused(Conflict("bound")), ok(bound))
+    result, _, _ = outcome_of(bind, UnknownOutcome("reset"), refused(Conflict("bound")), ok(bound))
 
     assert isinstance(result, Conflict)
 
@@ -268,7 +270,7 @@ def test_retries_are_paid_from_a_budget() -> None:
         transport = ScriptedTransport(Unreachable("cut"))
         client = Client(transport, sim_env("budget"))
         for _ in range(100):
-            with pytest.raises(Trouble):
+            with pytest.raises(TransportError):
                 await read(client)
         return len(transport.requests)
 
@@ -321,14 +323,14 @@ def test_objects_survive_the_way_there_and_back() -> None:
 
 def test_that_the_last_attempt_did_nothing_does_not_undo_a_doubtful_first() -> None:
     """A binding that may have happened must not be called impossible, or it is made elsewhere."""
-    lost = Unknown("the answer is lost")
+    lost = UnknownOutcome("the answer is lost")
     for last in (Unreachable("refused"), BUSY):
         result, _, _ = outcome_of(update, lost, last)
-        assert isinstance(result, Unknown)
+        assert isinstance(result, UnknownOutcome)
 
 
 def test_a_busy_server_settles_nothing_it_is_asked_again() -> None:
-    result, request_count, _ = outcome_of(update, Unknown("lost"), BUSY, ok(POD))
+    result, request_count, _ = outcome_of(update, UnknownOutcome("lost"), BUSY, ok(POD))
 
     assert result == POD
     assert request_count == 3

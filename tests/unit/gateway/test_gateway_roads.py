@@ -11,7 +11,7 @@ from cubernetes.api.meta import Ref, replaced
 from cubernetes.api.networking.ingress import (
     Ingress,
 )
-from cubernetes.api.roads import HostTLS, Place, Roads, roads_of
+from cubernetes.api.roads import HostTLS, RoadKey, Roads, roads_of
 from tests.unit.gateway.roadworld import CLASSES, a_dns, an_ingress
 
 PATHS = ("/ web", "/a web", "=/a cart", "/a/b cart", "=/ web")
@@ -23,7 +23,7 @@ def roads(*claimants: Ingress | Dns) -> Roads:
     return roads_of(ingresses, CLASSES, [one for one in claimants if isinstance(one, Dns)])
 
 
-def leads(found: Roads) -> dict[Place, str]:
+def leads(found: Roads) -> dict[RoadKey, str]:
     return {one.place: f"{one.service}:{one.port}" for one in found.roads}
 
 
@@ -68,8 +68,8 @@ def test_w28_the_older_of_two_objects_keeps_the_host_and_path_and_the_younger_is
     found = roads(young, old)
 
     assert leads(found) == {
-        Place("a.example", "/x"): "cart:80",
-        Place("a.example", "/y"): "web:80",
+        RoadKey("a.example", "/x"): "cart:80",
+        RoadKey("a.example", "/y"): "web:80",
     }
     told = "Prefix /x of a.example: leads to cart of ingress/default/old, which is older"
     assert found.refused == {Ref("Dns", "default", "young"): (told,)}
@@ -83,7 +83,7 @@ def test_two_paths_may_lead_to_one_port_of_one_service() -> None:
 def test_a_prefix_with_a_slash_at_its_end_is_the_prefix_without() -> None:
     found = roads(a_dns("a", "a.example", "/x/ web"), an_ingress("b", ("b.example", ("=/x/ web",))))
 
-    assert list(leads(found)) == [Place("a.example", "/x"), Place("b.example", "/x/", True)]
+    assert list(leads(found)) == [RoadKey("a.example", "/x"), RoadKey("b.example", "/x/", True)]
 
 
 def test_a_default_backend_has_what_the_rules_leave() -> None:
@@ -91,9 +91,9 @@ def test_a_default_backend_has_what_the_rules_leave() -> None:
     alone = an_ingress("b", default="web:8080", age_s=2)
 
     assert leads(roads(with_rules, alone)) == {
-        Place("", "/"): "web:8080",
-        Place("a.example", "/"): "cart:80",
-        Place("a.example", "/x"): "web:80",
+        RoadKey("", "/"): "web:8080",
+        RoadKey("a.example", "/"): "cart:80",
+        RoadKey("a.example", "/x"): "web:80",
     }
 
 
@@ -110,7 +110,7 @@ def test_an_ingress_is_served_by_its_class() -> None:
 def test_what_an_older_version_let_in_leads_nowhere_and_is_told(host: str) -> None:
     found = roads(an_ingress("a", (host, ("/ web",)), ("b.example", ("/ web",))))
 
-    assert list(leads(found)) == [Place("b.example", "/")]
+    assert list(leads(found)) == [RoadKey("b.example", "/")]
     assert len(found.refused) == 1
 
 

@@ -6,7 +6,7 @@ from cubernetes.api.gpu.gpujob import GpuJob, GpuJobSpec, GpuJobStatus, GpuResou
 from cubernetes.api.gpu.gpuqueue import GpuQueue
 from cubernetes.api.gpu.gpusite import GpuSite, GpuSiteSpec, StandIn
 from cubernetes.api.meta import ObjectMeta, replaced
-from gpu.plan import Held, Queue, Site, Waiting
+from gpu.plan import ActiveJob, Queue, Site, Waiting
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -53,8 +53,8 @@ def waiting(uid: str, gpus: int = 1, *, at_s: float = 0, **fields: object) -> Wa
     return Waiting(uid=uid, gpus=gpus, at=after(at_s), **given)  # type: ignore[arg-type]  # by name
 
 
-def held(uid: str, devices: tuple[str, ...], ends_s: float, site: str = "a") -> Held:
-    return Held(uid, "default", site, devices, after(ends_s))
+def held(uid: str, devices: tuple[str, ...], ends_s: float, site: str = "a") -> ActiveJob:
+    return ActiveJob(uid, "default", site, devices, after(ends_s))
 
 
 def site(name: str = "a", gpus: int = 2, *, kind: str = "h200", **fields: object) -> Site:

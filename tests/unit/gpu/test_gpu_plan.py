@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu.plan import Admission, Held, Plan, Queue, Site, Waiting, plan
+from gpu.plan import ActiveJob, Admission, Plan, Queue, Site, Waiting, plan
 from gpu.shares import Span, usage
 from tests.unit.gpu.gpuworld import NOW, after, held, queue, site, waiting
 
@@ -54,9 +54,11 @@ class World:
     started: dict[str, datetime] = field(default_factory=dict)
     admitted_count: int = 0
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[ActiveJob]:
         return [
-            Held(job.uid, job.queue, one.site, one.devices, began + timedelta(seconds=job.limit_s))
+            ActiveJob(
+                job.uid, job.queue, one.site, one.devices, began + timedelta(seconds=job.limit_s)
+            )
             for job, one, began, _ in self.running.values()
         ]
 

@@ -10,7 +10,7 @@ from cubernetes.api.core.podspec.container import ContainerPort
 from cubernetes.api.meta import replaced
 from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.iptables import CHECK_PAUSE_S_MAX, CHECK_SHARE, pause_after
-from cubernetes.host.packetfilter.ruleset import Chain, Found, RuleSet, restore_text
+from cubernetes.host.packetfilter.ruleset import Chain, FoundRules, RuleSet, restore_text
 from kubelet.ports.hostports import BACK, FORTH, IptablesHostPorts, leads_of, rules_for
 from kubelet.ports.keptrules import CHECK_S
 from tests.given import a_container, a_pod
@@ -63,7 +63,7 @@ def test_the_order_of_the_leads_does_not_matter() -> None:
 
 def test_without_host_ports_nothing_is_left_behind() -> None:
     pod = a_web_pod(ContainerPort(container_port=80, host_port=8085))
-    held = Found(rules_for(leads_of(pod, "10.244.1.7")))
+    held = FoundRules(rules_for(leads_of(pod, "10.244.1.7")))
 
     text = restore_text(held, RuleSet())
     assert f"-X {FORTH}" in text

@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelet.reach.ping import HEADER, checksum, echo, is_answer
-from kubelet.reach.verdicts import NOT_ASKED, Found, Way, blocked, dropping
+from kubelet.reach.verdicts import NOT_ASKED, NodeReach, Way, blocked, dropping
 
 WHOLE, SILENT = Way(0.001, 1500, 1500), Way(let_out_bytes=1500)
 
 
 def a_find(
     node: Way = WHOLE, pods: Way = WHOLE, port: str = "", rules: tuple[str, ...] = ()
-) -> Found:
-    return Found("192.0.2.2", node, pods, 10250, port, (8472,), rules)
+) -> NodeReach:
+    return NodeReach("192.0.2.2", node, pods, 10250, port, (8472,), rules)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def a_find(
         ),
     ],
 )
-def test_each_find_has_its_sentence(found: Found, said: str) -> None:
+def test_each_find_has_its_sentence(found: NodeReach, said: str) -> None:
     assert blocked(found) == said
 
 

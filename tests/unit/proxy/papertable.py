@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from cubernetes.host.packetfilter import nfnetlink as wire
 from cubernetes.host.packetfilter.nfnetlink import Message, attributes_in, each_attribute, text_in
 from cubernetes.host.packetfilter.nftables import (
+    ElementKey,
     Goto,
-    Held,
     Hook,
-    Place,
+    TableState,
     Value,
     comment_in,
     elements_in,
@@ -27,20 +27,20 @@ class PaperTable:
         self.hooks: dict[str, Hook | None] = {}
         self.rules: dict[str, list[tuple[str, frozenset[str]]]] = {}
         self.sets: set[str] = set()
-        self.elements: dict[Place, Value] = {}
+        self.elements: dict[ElementKey, Value] = {}
 
     def transact(self, messages: Iterable[Message]) -> None:
         for message in messages:
             self._do(message.kind, message.body)
 
-    def held(self) -> Held | None:
+    def held(self) -> TableState | None:
         if not self.is_there:
             return None
         chains = {
             name: (hook, tuple(comment for comment, _ in self.rules[name]))
             for name, hook in self.hooks.items()
         }
-        return Held(chains, frozenset(self.sets), dict(self.elements))
+        return TableState(chains, frozenset(self.sets), dict(self.elements))
 
     def _do(self, kind: int, body: bytes) -> None:
         parts = attributes_in(body)

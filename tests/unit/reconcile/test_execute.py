@@ -11,7 +11,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import AlreadyExists, Conflict, NotFound
 from cubernetes.api.meta import Object, replaced
 from cubernetes.client.informer import Informer
-from cubernetes.client.outcome import Unknown
+from cubernetes.client.outcome import UnknownOutcome
 from cubernetes.client.rest import Client
 from cubernetes.reconcile.barrier import Barrier
 from cubernetes.reconcile.execute import Executor, NameTaken, changes_nothing
@@ -199,9 +199,9 @@ def test_a_binding_is_done_when_the_view_shows_another_state() -> None:
 def test_what_may_have_happened_is_asked_for_before_the_next_plan() -> None:
     made = a_pod("web-1", revision=9, owner=WEB)
 
-    bench, raised, is_clear = carried_out(Create(WANTED), Unknown("lost"), ok(made))
+    bench, raised, is_clear = carried_out(Create(WANTED), UnknownOutcome("lost"), ok(made))
 
-    assert isinstance(raised, Unknown)
+    assert isinstance(raised, UnknownOutcome)
     assert bench.asked == ["POST pods", "GET web-0"]
     assert not is_clear
 
@@ -209,13 +209,13 @@ def test_what_may_have_happened_is_asked_for_before_the_next_plan() -> None:
 def test_what_has_not_happened_is_not_waited_for() -> None:
     other = replaced(WANTED, metadata=replaced(WANTED.metadata, name="web-7"))
 
-    _, _, is_clear = carried_out(Create(other), Unknown("lost"), refused(NotFound("no")))
+    _, _, is_clear = carried_out(Create(other), UnknownOutcome("lost"), refused(NotFound("no")))
 
     assert is_clear
 
 
 def test_with_nobody_to_ask_the_planner_holds() -> None:
-    _, _, is_clear = carried_out(Create(WANTED), Unknown("lost"))
+    _, _, is_clear = carried_out(Create(WANTED), UnknownOutcome("lost"))
 
     assert not is_clear
 
@@ -260,7 +260,7 @@ def test_a_change_is_nothing_exactly_where_merging_it_changes_nothing(
     assert changes_nothing(clean, change) == (merged(clean, change) == clean)
 
 
-@pytest.mark.parametrize("answer", [ok(a_replicaset("web", revision=4)), Unknown("lost")])
+@pytest.mark.parametrize("answer", [ok(a_replicaset("web", revision=4)), UnknownOutcome("lost")])
 def test_kinds_that_nobody_watches_are_written_and_not_waited_for(answer: Answer) -> None:
     one: Object = a_replicaset("web", revision=3)
 

@@ -8,7 +8,7 @@ from cubernetes.api.errors import ServiceUnavailable
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client
 from cubernetes.reconcile.plan import Record
-from cubernetes.reconcile.records import BURST, PENDING_MAX, REFILL_S, Recorder
+from cubernetes.reconcile.records import BURST, PENDING_MAX, REFILL_S, EventRecorder
 from tests.given import a_pod
 from tests.scripted import ScriptedTransport, refused
 from tests.simulation.clock import sim_env
@@ -18,7 +18,7 @@ from tests.simulation.smallworld import SmallWorld, small_world
 POD = a_pod("web-0", uid="u0")
 
 
-def started(recorder: Recorder) -> asyncio.Task[None]:
+def started(recorder: EventRecorder) -> asyncio.Task[None]:
     return asyncio.get_running_loop().create_task(recorder.run())
 
 
@@ -31,7 +31,7 @@ def test_the_same_again_counts_up_also_by_another_instance() -> None:
     async def main() -> list[Event]:
         async with small_world() as world:
             for _ in range(2):
-                recorder = Recorder(world.client("one"), world.env("one"), "test")
+                recorder = EventRecorder(world.client("one"), world.env("one"), "test")
                 task = started(recorder)
                 for _ in range(3):
                     recorder.record(Record(POD, "Pulled", "the image is here"))
@@ -58,7 +58,7 @@ def test_a_long_name_is_cut_to_a_name() -> None:
 
     async def main() -> list[Event]:
         async with small_world() as world:
-            recorder = Recorder(world.client("one"), world.env("one"), "test")
+            recorder = EventRecorder(world.client("one"), world.env("one"), "test")
             task = started(recorder)
             recorder.record(Record(about, "Pulled", "the image is here"))
             await asyncio.sleep(1.0)
@@ -72,7 +72,7 @@ def test_a_long_name_is_cut_to_a_name() -> None:
 def test_what_comes_at_once_is_written_once() -> None:
     async def main() -> tuple[int, int]:
         async with small_world() as world:
-            recorder = Recorder(world.client("one"), world.env("one"), "test")
+            recorder = EventRecorder(world.client("one"), world.env("one"), "test")
             task = started(recorder)
             before = (await world.store.get("/"))[1]
             for _ in range(100):
@@ -89,7 +89,7 @@ def test_what_comes_at_once_is_written_once() -> None:
 def test_one_object_may_say_so_much_and_then_little() -> None:
     async def main() -> tuple[int, int]:
         async with small_world() as world:
-            recorder = Recorder(world.client("one"), world.env("one"), "test")
+            recorder = EventRecorder(world.client("one"), world.env("one"), "test")
             task = started(recorder)
             for number in range(BURST * 2):
                 recorder.record(Record(POD, "Noise", f"line {number:03}"))
@@ -110,7 +110,7 @@ def test_nobody_waits_for_records_and_they_take_no_more_room_than_given() -> Non
     async def main() -> int:
         env = sim_env("records")
         transport = ScriptedTransport(refused(ServiceUnavailable("no")))
-        recorder = Recorder(Client(transport, env), env, "test")
+        recorder = EventRecorder(Client(transport, env), env, "test")
         for number in range(PENDING_MAX * 2):
             other = Pod(metadata=ObjectMeta(name=f"p{number}", uid=f"u{number}"), spec=POD.spec)
             recorder.record(Record(other, "Noise", "x"))

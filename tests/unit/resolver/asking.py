@@ -9,10 +9,10 @@ from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from resolver.answers.compile import Facts
 from resolver.answers.wire import Query, Refusal, built, parsed
-from resolver.answers.zone import Place, Zone
+from resolver.answers.zone import Zone, ZoneSettings
 from tests.given import a_namespace
 
-PLACE = Place(
+PLACE = ZoneSettings(
     Facts((b"cluster", b"local")),
     IPv4Address("169.254.20.10"),
     IPv4Network("10.96.0.0/16"),

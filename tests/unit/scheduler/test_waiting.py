@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.scheduling.nodeinfo import NodeFacts, NodeInfo, PodRequests
-from cubernetes.scheduling.plugin import Change, Filter, News, Refused
+from cubernetes.scheduling.plugin import Change, Filter, News, WaitReason
 from scheduler.waiting import ASKED_MAX, Waiting
 
 A, B = ("default", "a"), ("default", "b")
-REFUSED = Refused(PodRequests(), frozenset())
+REFUSED = WaitReason(PodRequests(), frozenset())
 NEWS = [Change(NodeInfo(NodeFacts("n1")), News.NODE)]
 
 
@@ -174,7 +174,7 @@ def sized(cpu: int) -> NodeInfo:
 
 def test_only_what_its_filter_may_be_helped_by_wakes_a_pod() -> None:
     waiting, ask = Waiting(retry_base_s=1000, wake_pause_s=0), AskedFilter()
-    big = Refused(PodRequests((("cpu", 500),)), frozenset([Filter(ask, News.AMOUNTS)]))
+    big = WaitReason(PodRequests((("cpu", 500),)), frozenset([Filter(ask, News.AMOUNTS)]))
     waiting.add(A)
     assert waiting.take(0) == A
     waiting.park(A, 0, waiting.epoch, big)
@@ -197,7 +197,7 @@ def test_a_thousand_equal_pods_are_one_question_and_none_once_they_are_to_be_wok
         waiting.add(("default", str(at)))
         key = waiting.take(0)
         assert key is not None
-        big = Refused(PodRequests((("cpu", 500),)), filters)
+        big = WaitReason(PodRequests((("cpu", 500),)), filters)
         waiting.park(key, 0, waiting.epoch, big)
 
     for cpu in (100, 200, 900, 900, 900):
@@ -215,7 +215,7 @@ def test_where_refusals_are_of_very_many_kinds_all_pods_are_woken_unasked() -> N
         waiting.add(("default", str(at)))
         key = waiting.take(0)
         assert key is not None
-        waiting.park(key, 0, waiting.epoch, Refused(PodRequests((("cpu", at),)), filters))
+        waiting.park(key, 0, waiting.epoch, WaitReason(PodRequests((("cpu", at),)), filters))
 
     waiting.wake(1, [Change(sized(0), News.LABELS)])
 

@@ -3,12 +3,12 @@
 import pytest
 
 from cubernetes.api.serverless.function import RetrySpec
-from serverless.bus.bus import Place, Record
+from serverless.bus.bus import PartitionRef, Record
 from serverless.durable import records
 from serverless.durable.outcomes import Outcomes
 from serverless.durable.records import RESULT_BYTES_MAX, Call, Result, calls_topic, id_for, is_ours
 from serverless.durable.turns import Turns
-from serverless.durable.verdicts import Again, Final, delay_after, status_of, verdict_on
+from serverless.durable.verdicts import Final, RetryLater, delay_after, status_of, verdict_on
 from serverless.envelope import Misread, ResultHead
 
 UID = "6f1c0c2e-6f0e-4b55-9a3e-0d6a1a0f2b11"
@@ -36,7 +36,7 @@ def test_a_failure_is_tried_again_until_the_last_attempt_which_is_a_dead_letter(
     result: ResultHead,
 ) -> None:
     first, last = (verdict_on(a_call(attempt), result, b"", POLICY) for attempt in (1, 3))
-    assert isinstance(first, Again)
+    assert isinstance(first, RetryLater)
     assert last == Final(result, b"", is_dead=True)
 
 
@@ -80,7 +80,7 @@ def test_two_functions_never_share_a_topic_and_only_ours_are_ours() -> None:
 
 
 def test_a_record_is_read_as_it_was_written_and_another_is_refused() -> None:
-    place = Place("t", 0)
+    place = PartitionRef("t", 0)
     told = records.value_of(a_call(), b"\x00body")
     assert records.read(Record(place, 0, b"", told), Call) == (a_call(), b"\x00body")
     for value in (b"", b"{}", told[:-1], records.value_of({"id": 1}), records.value_of({})):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serverless.board.routes import Found, RouteTable, WrongMethod
+from serverless.board.routes import RouteMatch, RouteTable, WrongMethod
 from tests.unit.serverless.functionworld import a_route
 
 TABLE = RouteTable(
@@ -38,7 +38,7 @@ def test_a_path_leads_to_the_narrowest_pattern(
 ) -> None:
     found = TABLE.find("", path, "GET")
 
-    assert isinstance(found, Found)
+    assert isinstance(found, RouteMatch)
     assert (found.function.name, found.variables) == (function, variables)
 
 
@@ -53,17 +53,17 @@ def test_a_host_goes_before_any_host_and_its_port_does_not_matter() -> None:
     found = TABLE.find("A.example:6810", "/a/b", "GET")
     other = TABLE.find("a.example", "/a/7", "GET")
 
-    assert isinstance(found, Found)
-    assert isinstance(other, Found)
+    assert isinstance(found, RouteMatch)
+    assert isinstance(other, RouteMatch)
     assert (found.function.name, other.function.name) == ("host", "one")
 
 
 def test_another_method_is_told_which_there_are() -> None:
     assert TABLE.find("", "/a/b", "DELETE") == WrongMethod(("GET", "POST"))
-    assert isinstance(TABLE.find("", "/a/b", "HEAD"), Found)
+    assert isinstance(TABLE.find("", "/a/b", "HEAD"), RouteMatch)
     # A wider pattern that takes the method is as good.
     found = TABLE.find("", "/a/b", "POST")
-    assert isinstance(found, Found)
+    assert isinstance(found, RouteMatch)
     assert found.function.name == "rest"
 
 
@@ -74,8 +74,8 @@ def test_of_two_routes_the_older_has_the_place_and_the_younger_is_told() -> None
     table = RouteTable([younger, older])
 
     found, free = table.find("", "/x/1", "GET"), table.find("", "/x/1", "POST")
-    assert isinstance(found, Found)
-    assert isinstance(free, Found)
+    assert isinstance(found, RouteMatch)
+    assert isinstance(free, RouteMatch)
     assert (found.function.name, free.function.name) == ("old", "new")
     assert table.conflicts == {younger.ref: "GET /x/{b} is Route default/z's"}
 
@@ -92,6 +92,6 @@ def test_the_order_of_arrival_does_not_matter(order: list[int]) -> None:
 
     for path, name in (("/a/1", "f0"), ("/b/1", "f1")):
         found = table.find("", path, "GET")
-        assert isinstance(found, Found)
+        assert isinstance(found, RouteMatch)
         assert found.function.name == name
     assert len(table.conflicts) == 3

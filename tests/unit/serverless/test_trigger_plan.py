@@ -8,7 +8,7 @@ from cubernetes.api.coding import codec
 from cubernetes.api.errors import Invalid
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.serverless.trigger import CronSource, KafkaSource, Match, Trigger, TriggerSpec
-from serverless.bus.bus import Place, Record
+from serverless.bus.bus import PartitionRef, Record
 from serverless.triggers.plan import call_of, cron_call, due_at, takes
 
 UID, FUNCTION = "6f1c0c2e-6f0e-4b55-9a3e-0d6a1a0f2b11", "a5d4f5ce-6f0e-4b55-9a3e-0d6a1a0f2b12"
@@ -16,7 +16,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def a_record(value: bytes = b"", offset: int = 7, **headers: bytes) -> Record:
-    return Record(Place("orders", 1), offset, b"k", value, tuple(headers.items()))
+    return Record(PartitionRef("orders", 1), offset, b"k", value, tuple(headers.items()))
 
 
 def a_trigger() -> Trigger:

@@ -21,7 +21,7 @@ from apiserver.storage.store import (
     StorageFull,
     StoreError,
     Unavailable,
-    Unknown,
+    WriteInDoubt,
 )
 from cubernetes.host.env import Env
 from cubernetes.host.random import SeededRng
@@ -79,7 +79,7 @@ def _store(world: World) -> TroubledStore:
 
 
 async def test_an_unknown_outcome_is_said_to_be_unknown(world: World) -> None:
-    _store(world).after = Unknown("the deadline passed")
+    _store(world).after = WriteInDoubt("the deadline passed")
     answer = await world.call("POST", PODS, a_pod())
     _store(world).after = None
 

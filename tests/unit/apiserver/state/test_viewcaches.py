@@ -8,7 +8,7 @@ from apiserver.fairness.waking import Waking
 from apiserver.state.items import Item, MadeItem, encoded, stored
 from apiserver.state.keys import key_of
 from apiserver.state.selection import selection_of
-from apiserver.state.view import Place, Sight
+from apiserver.state.view import ObjectKey, Sight
 from apiserver.state.viewcaches import Views
 from apiserver.state.watchcache import KindCache
 from apiserver.views.endpoints import EVENTS_MAX, EndpointsView
@@ -28,21 +28,21 @@ class Copies:
     made: ClassVar[list[str]] = []
 
     def __init__(self) -> None:
-        self._there: dict[Place, Item] = {}
+        self._there: dict[ObjectKey, Item] = {}
 
-    def changed(self, key: str, source: Item | None) -> Iterable[Place]:
-        place = Place("default", key.rpartition("/")[2])
+    def changed(self, key: str, source: Item | None) -> Iterable[ObjectKey]:
+        place = ObjectKey("default", key.rpartition("/")[2])
         if source is not None:
             self._there[place] = source
         else:
             self._there.pop(place, None)
         return [place]
 
-    def shown(self, place: Place) -> Sight | None:
+    def shown(self, place: ObjectKey) -> Sight | None:
         item = self._there.get(place)
         return Sight((item.content[-9:],), partial(self._make, place)) if item else None
 
-    def _make(self, place: Place) -> Endpoints:
+    def _make(self, place: ObjectKey) -> Endpoints:
         self.made.append(place.name)
         return Endpoints(metadata=ObjectMeta(name=place.name, namespace=place.namespace))
 

@@ -14,7 +14,7 @@ from apiserver.storage.store import (
     Put,
     StoreError,
     Unavailable,
-    Unknown,
+    WriteInDoubt,
 )
 from cubernetes.host.clock import SystemClock
 
@@ -106,7 +106,7 @@ async def test_where_sharing_fails_each_hears_its_own_answer() -> None:
     assert heard[2].found == (None,)
 
 
-@pytest.mark.parametrize("error", [Unknown("lost"), Unavailable("down")])
+@pytest.mark.parametrize("error", [WriteInDoubt("lost"), Unavailable("down")])
 async def test_an_unknown_or_unreachable_end_is_everyones_and_is_not_tried_again(
     error: StoreError,
 ) -> None:
@@ -146,6 +146,6 @@ async def test_at_the_end_nobody_is_left_waiting() -> None:
     await group.close()
 
     heard = await asyncio.gather(*said[1:], late, return_exceptions=True)
-    assert [type(each) for each in heard] == [Unknown, Unknown, Unavailable]
+    assert [type(each) for each in heard] == [WriteInDoubt, WriteInDoubt, Unavailable]
     said[0].cancel()
     await asyncio.gather(said[0], return_exceptions=True)

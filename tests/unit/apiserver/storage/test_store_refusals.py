@@ -12,7 +12,7 @@ from apiserver.storage.store import (
     StoreError,
     TooLarge,
     Unavailable,
-    Unknown,
+    WriteInDoubt,
 )
 
 REFUSALS = [
@@ -52,7 +52,7 @@ def test_a_refusal_is_the_same_for_reads_and_writes(
     ],
 )
 def test_a_write_cut_off_is_unknown_and_a_read_is_unavailable(code: str, said: str) -> None:
-    assert type(refusal(code, said, is_write=True)) is Unknown
+    assert type(refusal(code, said, is_write=True)) is WriteInDoubt
     assert type(refusal(code, said, is_write=False)) is Unavailable
 
 

@@ -14,7 +14,7 @@ from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from kubelet.devices import book as books
 from kubelet.devices.book import Book, NotEnough, Offer, Owner, Shelf, Stock
-from kubelet.devices.driver import Device, Found
+from kubelet.devices.driver import Device, Discovery
 from tests.given import a_container
 
 GPU = "cubernetes.io/fake-gpu"
@@ -32,7 +32,7 @@ def a_spec(*mains: Container, inits: Sequence[Container] = ()) -> PodSpec:
 
 def a_stock(*ids: str, ill: str = "", shares: int = 0) -> Stock:
     devices = [Device(one, "is ill" if one == ill else "") for one in ids]
-    return books.stock_of({GPU: Found(devices)}, {GPU: shares} if shares else {})
+    return books.stock_of({GPU: Discovery(devices)}, {GPU: shares} if shares else {})
 
 
 def served(book: Book, uid: str, spec: PodSpec, stock: Stock) -> Book:

@@ -17,8 +17,8 @@ from kubelet.network.facts import (
     Facts,
     Here,
     Kind,
+    NetworkPart,
     Pair,
-    Part,
     Put,
     Route,
     State,
@@ -45,10 +45,12 @@ UID = "uid-1"
 OF_NODE = node_wanted(HERE, PEERS)
 OF_POD = pod_wanted(UID, IPv4Address("10.244.1.2"), HERE)
 STRAYS: Facts = {
-    Part(Kind.ENTRY, "", DEVICE, "00:00:00:00:00:00"): "198.51.100.9",
-    Part(Kind.NEIGHBOUR, "", DEVICE, "10.244.9.0"): "02:cb:0a:f4:09:00",
-    Part(Kind.ROUTE, "", "", "10.244.9.0/24"): Route(UNICAST, DEVICE, IPv4Address("10.244.9.0")),
-    Part(Kind.ADDRESS, "", DEVICE, "10.244.7.0/32"): "",
+    NetworkPart(Kind.ENTRY, "", DEVICE, "00:00:00:00:00:00"): "198.51.100.9",
+    NetworkPart(Kind.NEIGHBOUR, "", DEVICE, "10.244.9.0"): "02:cb:0a:f4:09:00",
+    NetworkPart(Kind.ROUTE, "", "", "10.244.9.0/24"): Route(
+        UNICAST, DEVICE, IPv4Address("10.244.9.0")
+    ),
+    NetworkPart(Kind.ADDRESS, "", DEVICE, "10.244.7.0/32"): "",
 }
 
 
@@ -60,7 +62,7 @@ class Kernel:
     """The kernel on paper: what hangs on a device is there only while the device is."""
 
     def __init__(self, facts: Facts) -> None:
-        self.facts: dict[Part, Value] = dict(facts)
+        self.facts: dict[NetworkPart, Value] = dict(facts)
 
     def carry_out(self, act: Act) -> None:
         part, value = act
@@ -82,7 +84,7 @@ class Kernel:
         is_paired = any(isinstance(one, Pair) for one in self.facts.values())
         return device in made or (device == POD_DEVICE and is_paired)
 
-    def lose(self, device: Part) -> None:
+    def lose(self, device: NetworkPart) -> None:
         """Take a device away: everything that hangs on it goes with it."""
         names = {device.device}
         names |= {POD_DEVICE} if isinstance(self.facts.get(device), Pair) else set()
@@ -162,7 +164,7 @@ def test_what_is_as_it_should_be_is_not_touched(seed: int) -> None:
 
 
 def test_a_pod_whose_wire_is_whole_is_not_wired_anew_for_a_lost_route() -> None:
-    route = Part(Kind.ROUTE, "", "", "10.244.1.2/32")
+    route = NetworkPart(Kind.ROUTE, "", "", "10.244.1.2/32")
     found = {part: value for part, value in OF_POD.items() if part != route}
 
     assert acts(found, OF_POD) == [Put(route, OF_POD[route])]
@@ -170,12 +172,12 @@ def test_a_pod_whose_wire_is_whole_is_not_wired_anew_for_a_lost_route() -> None:
 
 
 def test_a_pair_that_is_gone_is_made_with_all_that_hung_on_it() -> None:
-    device = Part(Kind.DEVICE, "", host_end(UID))
+    device = NetworkPart(Kind.DEVICE, "", host_end(UID))
     found = {part: value for part, value in OF_POD.items() if part != device}
 
     first, *others = acts(found, OF_POD)
     assert first == Put(device, OF_POD[device])
-    hanging = OF_POD.keys() - {device, Part(Kind.STATE, UID, "lo")}
+    hanging = OF_POD.keys() - {device, NetworkPart(Kind.STATE, UID, "lo")}
     assert {act.part for act in others} == hanging
 
 
@@ -191,7 +193,7 @@ def test_who_has_not_heard_of_its_peers_leaves_the_ways_to_them() -> None:
     unheard = node_wanted(HERE, Overlay())
 
     assert acts(without_peers(OF_NODE), unheard) == []
-    stray = {Part(Kind.ROUTE, "", "", "10.244.8.0/24"): Route(7)}
+    stray = {NetworkPart(Kind.ROUTE, "", "", "10.244.8.0/24"): Route(7)}
     assert [act.part.key for act in acts(without_peers({**OF_NODE, **stray}), unheard)] == [
         "10.244.8.0/24"
     ]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from cubernetes.host.packetfilter.ruleset import Chain, Found, restore_text
+from cubernetes.host.packetfilter.ruleset import Chain, FoundRules, restore_text
 from kubelet.network.driver import Peer
 from kubelet.network.guard import (
     FORWARD,
@@ -53,7 +53,7 @@ COMMIT
 
 
 def test_the_text_for_a_node_with_two_others() -> None:
-    assert restore_text(Found(), rules_for(BOUNDS, PEERS)) == TEXT
+    assert restore_text(FoundRules(), rules_for(BOUNDS, PEERS)) == TEXT
 
 
 def test_what_names_are_asked_is_not_tracked_and_only_pods_and_the_node_may_ask() -> None:

@@ -12,7 +12,7 @@ from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import replaced
 from cubernetes.host.packetfilter.expressions import DROP, GOTO
 from cubernetes.host.packetfilter.flows import Front
-from cubernetes.host.packetfilter.nftables import Goto, Place
+from cubernetes.host.packetfilter.nftables import ElementKey, Goto
 from proxy.services.nftables import ways
 from proxy.services.nftables.claims import Claims
 from proxy.services.nftables.elements import node_key, part_of, port_key, udp_endpoints
@@ -35,8 +35,8 @@ from tests.unit.proxy.services.doors import (
 )
 from tests.unit.proxy.services.doors import world as world_of_door
 
-INNER = Place(ways.FRONTS, port_key(IPv4Address(CLUSTER_IP), "tcp", 80))
-NODE = Place(ways.NODE_FRONTS, node_key("tcp", NODE_PORT))
+INNER = ElementKey(ways.FRONTS, port_key(IPv4Address(CLUSTER_IP), "tcp", 80))
+NODE = ElementKey(ways.NODE_FRONTS, node_key("tcp", NODE_PORT))
 
 
 def served_of(world: World) -> dict[Key, Served]:
@@ -60,7 +60,7 @@ def whole(world: World) -> PaperTable:
     return table
 
 
-def front_of(service: Service, endpoints: Sequence[object], place: Place) -> object:
+def front_of(service: Service, endpoints: Sequence[object], place: ElementKey) -> object:
     (served,) = served_of(world_of_door(service, endpoints)).values()  # type: ignore[arg-type]
     return part_of(served).elements.get(place)
 
@@ -188,8 +188,8 @@ def test_a_door_that_nobody_serves_refuses_and_a_cluster_ip_has_no_front() -> No
 def test_an_address_of_the_pool_is_for_its_sources_and_others_are_for_all() -> None:
     ranges = ("198.51.100.0/24", "0.0.0.0/0")
     door = a_door("LoadBalancer", load_balancer_source_ranges=ranges, external_ips=(OUTER,))
-    pooled = Place(ways.FRONTS, port_key(IPv4Address(POOLED), "tcp", 80))
-    outer = Place(ways.FRONTS, port_key(IPv4Address(OUTER), "tcp", 80))
+    pooled = ElementKey(ways.FRONTS, port_key(IPv4Address(POOLED), "tcp", 80))
+    outer = ElementKey(ways.FRONTS, port_key(IPv4Address(OUTER), "tcp", 80))
 
     way = front_of(door, both(), pooled)
     assert isinstance(way, Goto)

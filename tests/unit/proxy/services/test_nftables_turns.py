@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 
 from cubernetes.host.blocking import Threads
 from cubernetes.host.packetfilter.nfnetlink import Message
-from cubernetes.host.packetfilter.nftables import Held
+from cubernetes.host.packetfilter.nftables import TableState
 from proxy.services.backend import Outcome
 from proxy.services.nftables import backend as under_test
 from proxy.services.nftables.backend import NftablesBackend
@@ -27,7 +27,7 @@ class PaperKernel:
         self.paper = PaperTable()
         self.threads: set[int] = set()
 
-    def read(self, _table: str, _sets: Sequence[str]) -> Held | None:
+    def read(self, _table: str, _sets: Sequence[str]) -> TableState | None:
         self.threads.add(threading.get_ident())
         return self.paper.held()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cubernetes.api.core.service import Service, ServicePort
 from cubernetes.api.discovery.endpointslice import EndpointConditions, EndpointPort
 from cubernetes.api.meta import ObjectMeta, replaced
-from cubernetes.host.packetfilter.ruleset import Chain, Found, RuleSet, restore_text
+from cubernetes.host.packetfilter.ruleset import Chain, FoundRules, RuleSet, restore_text
 from proxy.services.compile import (
     ENDPOINT_PREFIX,
     SERVICE_PREFIX,
@@ -81,7 +81,7 @@ def test_the_text_of_one_service_with_two_endpoints() -> None:
     offered = [EndpointPort(name="http", port=8080)]
     pods = a_slice(addresses=["10.244.2.7", "10.244.1.2"], ports=offered)
 
-    text = restore_text(Found(), rules_for([service], [pods], FACTS))
+    text = restore_text(FoundRules(), rules_for([service], [pods], FACTS))
 
     assert text == GOLDEN
 
@@ -186,7 +186,7 @@ def test_names_that_do_not_suit_a_comment_are_left_out_of_it() -> None:
     bad = replaced(good, metadata=ObjectMeta(name='x" -j ACCEPT\n-I INPUT', namespace="default"))
     slices = [a_slice(service=bad.metadata.name, addresses=["10.244.1.2"])]
 
-    text = restore_text(Found(), rules_for([bad], slices, FACTS))
+    text = restore_text(FoundRules(), rules_for([bad], slices, FACTS))
 
     assert "comment" not in text
     assert text.count("INPUT") == text.count("-I INPUT -j CUBE-REJECT\n") == 1
@@ -245,7 +245,7 @@ def test_eleven_digits_name_the_kernels_number_exactly(left: int) -> None:
 
 
 def _text(rules: RuleSet) -> str:
-    return restore_text(Found(), rules)
+    return restore_text(FoundRules(), rules)
 
 
 def test_one_change_among_many_compiles_one_service() -> None:

@@ -10,7 +10,7 @@ from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.host.packetfilter.ruleset import (
     BUILT_IN,
     Chain,
-    Found,
+    FoundRules,
     Owner,
     Rule,
     RuleSet,
@@ -78,16 +78,16 @@ def strangers(net: PaperNet) -> list[str]:
 
 @given(rulesets())
 def test_what_is_written_is_what_is_read_back(rules: RuleSet) -> None:
-    assert found_in(on_paper(rules).save(), OWNER) == Found(rules)
+    assert found_in(on_paper(rules).save(), OWNER) == FoundRules(rules)
 
 
 @given(rulesets(), rulesets())
 def test_the_text_between_two_sets_leads_from_one_to_the_other(old: RuleSet, new: RuleSet) -> None:
     net = on_paper(old)
-    net.restore(restore_text(Found(old), new))
+    net.restore(restore_text(FoundRules(old), new))
 
-    assert found_in(net.save(), OWNER) == Found(new)
-    assert restore_text(Found(new), new) == ""
+    assert found_in(net.save(), OWNER) == FoundRules(new)
+    assert restore_text(FoundRules(new), new) == ""
 
 
 @given(worlds(), worlds())
@@ -98,7 +98,7 @@ def test_one_cluster_becomes_another_beside_foreign_rules(old: World, new: World
 
     net.restore(restore_text(found_in(net.save(), OWNER), wanted))
 
-    assert found_in(net.save(), OWNER) == Found(wanted)
+    assert found_in(net.save(), OWNER) == FoundRules(wanted)
     assert strangers(net) == before
 
 
@@ -113,12 +113,12 @@ def test_w25_a_cut_between_two_tables_leaves_a_state_that_the_next_run_completes
     net.restore(text, tables_limit=tables_limit)
     net.restore(restore_text(found_in(net.save(), OWNER), wanted))
 
-    assert found_in(net.save(), OWNER) == Found(wanted)
+    assert found_in(net.save(), OWNER) == FoundRules(wanted)
 
 
 @given(worlds(), worlds())
 def test_w25_a_change_of_services_is_one_transaction_in_one_table(old: World, new: World) -> None:
-    text = restore_text(Found(rules_for(*old, FACTS)), rules_for(*new, FACTS))
+    text = restore_text(FoundRules(rules_for(*old, FACTS)), rules_for(*new, FACTS))
 
     assert text.count("COMMIT") <= 1
     assert "*filter" not in text
@@ -152,9 +152,9 @@ def test_a_few_edits_of_a_long_chain_are_carried_out_exactly(
     )
     net = on_paper(old)
 
-    net.restore(restore_text(Found(old), new))
+    net.restore(restore_text(FoundRules(old), new))
 
-    assert found_in(net.save(), OWNER) == Found(new)
+    assert found_in(net.save(), OWNER) == FoundRules(new)
 
 
 def a_rule(port: int) -> Rule:
@@ -167,7 +167,7 @@ def test_only_the_chains_that_changed_are_touched() -> None:
     old = rules_for(services, [stays, a_slice("b-1", service="b", addresses=["10.244.1.3"])], FACTS)
     new = rules_for(services, [stays, a_slice("b-1", service="b", addresses=["10.244.1.4"])], FACTS)
 
-    lines = restore_text(Found(old), new).splitlines()
+    lines = restore_text(FoundRules(old), new).splitlines()
 
     # The service's chain, its new endpoint's and its old one's; not the chain of all services.
     assert [line[:9] for line in lines if line.startswith(":")] == [
@@ -184,12 +184,12 @@ def test_a_service_more_among_many_is_one_rule_more() -> None:
     old = rules_for(services[:100] + services[101:], slices, FACTS)
     new = rules_for(services, slices, FACTS)
 
-    text = restore_text(Found(old), new)
+    text = restore_text(FoundRules(old), new)
 
     assert len(text.splitlines()) == 9
     net = on_paper(old)
     net.restore(text)
-    assert found_in(net.save(), OWNER) == Found(new)
+    assert found_in(net.save(), OWNER) == FoundRules(new)
 
 
 def test_a_long_chain_that_somebody_edited_makes_the_transaction_fail_whole() -> None:
@@ -200,7 +200,7 @@ def test_a_long_chain_that_somebody_edited_makes_the_transaction_fail_whole() ->
     net.tables["nat"]["CUBE-SERVICES"].clear()
 
     with pytest.raises(Refused):
-        net.restore(restore_text(Found(old), new))
+        net.restore(restore_text(FoundRules(old), new))
 
 
 def test_jumps_stand_before_foreign_rules_once_and_beside_our_other_programs() -> None:
@@ -304,7 +304,7 @@ def test_t30_nothing_that_a_stranger_wrote_reaches_the_text(
             endpoints=[an_endpoint(address), an_endpoint("10.244.1.2")],
             ports=[EndpointPort(name=port_name, port=8080)],
         )
-        text = restore_text(Found(), rules_for([service], [pods], FACTS))
+        text = restore_text(FoundRules(), rules_for([service], [pods], FACTS))
 
         net = PaperNet()
         net.restore(text)
@@ -317,4 +317,4 @@ def test_t30_nothing_that_a_stranger_wrote_reaches_the_text(
 @pytest.mark.parametrize("chain", ["CUBE-SVC-\nX", "", "CUBE SVC", "CUBE-SVC-" + "A" * 30, '"'])
 def test_a_chain_name_that_iptables_would_misread_is_refused(chain: str) -> None:
     with pytest.raises(UnsafeWord):
-        restore_text(Found(), RuleSet({Chain("nat", chain): ()}))
+        restore_text(FoundRules(), RuleSet({Chain("nat", chain): ()}))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsdb.columns.frame import NEVER_MS, Frame, Part, assemble, compact, lanes_of, restrict
+from tsdb.columns.frame import NEVER_MS, Frame, FrameRows, assemble, compact, lanes_of, restrict
 from tsdb.columns.strip import decode_lanes, decode_strip, encode_strip
 
 type Row = dict[int, float]
@@ -57,7 +57,7 @@ def test_parts_become_one_and_the_first_to_name_a_time_wins(
         chosen = {row: samples for row, samples in sorted(part.items()) if row < row_count}
         if not chosen:
             continue
-        made.append(Part(np.array(list(chosen), np.intp), frame_of(list(chosen.values()))))
+        made.append(FrameRows(np.array(list(chosen), np.intp), frame_of(list(chosen.values()))))
         for row, samples in chosen.items():
             wanted[row] = samples | wanted[row]
 
