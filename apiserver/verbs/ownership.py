@@ -14,18 +14,32 @@ from apiserver.call import Call, media_of
 from apiserver.strategies.metadata import to_the_second
 from apiserver.wire.patches import APPLY
 from cubernetes.api.coding import codec
-from cubernetes.api.errors import BadRequest, Conflict, Invalid, Problem
+from cubernetes.api.errors import BadRequest, Conflict, Invalid, Problem, RequestTooLarge
 from cubernetes.api.meta import ManagedFields, Object, replaced
+from cubernetes.api.names import ANNOTATION_BYTES_MAX
 from cubernetes.api.notation import jsontext, yaml
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import serverside
-from cubernetes.api.patches.fieldsets import FieldSet, NoKey, from_v1, shown, to_v1
+from cubernetes.api.patches.fieldsets import (
+    FieldSet,
+    NoKey,
+    TooManyFields,
+    from_v1,
+    leaves_of,
+    same,
+    shown,
+    to_v1,
+)
 from cubernetes.api.patches.serverside import Conflicts, Outcome, Owner, Owners, Taken
 from cubernetes.api.patches.threeway import LAST_APPLIED
 from cubernetes.client.wire.logquery import flag
 
 FIRST = "before-first-apply"
-KUBECTL = "kubectl"
+KUBECTL, KUBECTL_ITSELF = "kubectl", "kubectl-client-side-apply"
+# What of an object goes through /status, and of its metadata.
+STATUS_PARTS = frozenset({"apiVersion", "kind", "metadata", "status"})
+ADDRESS = frozenset({"name", "namespace", "uid", "resourceVersion"})
+CONFLICTS_TOLD_MAX = 100
 FIELD_CONFLICT = "FieldManagerConflict"
 REQUIRED = "FieldValueRequired"
 
@@ -71,21 +85,37 @@ def applied_in(call: Call) -> Applied:
     manager = call.request.parameter("fieldManager")
     if not manager:
         raise _options_refusal("Required value", "is required for apply patch", "fieldManager")
-    body = call.request.body
-    is_json = body.lstrip()[:1] == b"{"
-    tree = jsontext.tree_of(body) if is_json else yaml.tree_of(body)
+    tree, duplicates = _read(call)
     metadata = tree.get("metadata")
     if isinstance(metadata, dict) and metadata.get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
     part = call.route.subresource
     # A status is written through /status alone, and through it nothing else.
     if part:
-        tree = {key: value for key, value in tree.items() if key not in ("spec", "data")}
+        tree = {key: value for key, value in tree.items() if key in STATUS_PARTS}
+        if isinstance(metadata, dict):
+            tree["metadata"] = {key: one for key, one in metadata.items() if key in ADDRESS}
     elif resource.has_status:
         tree = {key: value for key, value in tree.items() if key != "status"}
     me = Owner(manager, "Apply", part, resource.api_version)
     known, warnings = codec.known_part(call.kind, tree, call.validation)
-    return Applied(known, me, is_forced(call), warnings)
+    return Applied(known, me, is_forced(call), (*duplicates, *warnings))
+
+
+def _read(call: Call) -> tuple[Tree, tuple[str, ...]]:
+    """Return the tree of a body, and fields that stand twice. Raises: BadRequest."""
+    body = call.request.body
+    is_strict = call.validation == "Strict"
+    if body.lstrip()[:1] == b"{":
+        try:
+            read = (jsontext.tree_of(body), ()) if is_strict else jsontext.lenient_tree_of(body)
+        except BadRequest:
+            # YAML in its flow style begins as JSON does; it says what is wrong with either.
+            read = (yaml.tree_of(body), ()) if is_strict else yaml.lenient_tree_of(body)
+    else:
+        read = (yaml.tree_of(body), ()) if is_strict else yaml.lenient_tree_of(body)
+    tree, duplicates = read
+    return tree, duplicates if call.validation == "Warn" else ()
 
 
 def change_by(
@@ -93,14 +123,13 @@ def change_by(
 ) -> Callable[[Object], Object]:
     """Return what an apply makes of an object as it is; made_of reads a tree as the verbs do.
 
-    The change raises: Conflict: others own fields; BadRequest.
+    The change raises: Conflict: others own fields; BadRequest; RequestTooLarge.
     """
 
     def change(old: Object) -> Object:
         live = _tree_of(old)
-        owners = _owners_of(old) or _first_owners(old, live, asked.me)
         try:
-            found = _applied(live, asked, owners)
+            found = _applied(live, asked, _known_owners(old, live, asked.me))
         except Conflicts as conflicts:
             raise conflict_of(conflicts.taken) from conflicts
         tree = _with_last_applied(found.tree, asked)
@@ -110,38 +139,49 @@ def change_by(
 
 
 def initial(one: Object, asked: Applied, now: datetime) -> Object:
-    """Return a new object, all of which its first applier owns. Raises: BadRequest."""
+    """Return a new object, all of which its first applier owns.
+
+    Raises: BadRequest, RequestTooLarge.
+    """
     return _with_owners(one, one, _applied({}, asked, {}).owners, now)
 
 
 def _applied(live: Tree, asked: Applied, owners: Owners) -> Outcome:
-    """Raises: BadRequest, Conflicts."""
+    """Raises: BadRequest, Conflicts, RequestTooLarge."""
     try:
         return serverside.applied(live, asked.tree, owners, asked.me, is_forced=asked.is_forced)
     except NoKey as error:
         raise BadRequest(str(error)) from error
+    except TooManyFields as error:
+        raise RequestTooLarge(str(error)) from error
 
 
 def noted(call: Call, old: Object, new: Object, now: datetime) -> Object:
     """Return new with what the caller owns of it, who has not applied it.
 
     Nobody owns anything of an object that nobody applies.
+
+    Raises: RequestTooLarge: it has more fields than are counted.
     """
     if not old.metadata.managed_fields or is_apply(call):
         return new
     me = Owner(_manager_of(call), "Update", call.route.subresource, call.kind.resource.api_version)
-    owners = serverside.written(_tree_of(old), _tree_of(new), _owners_of(old), me)
+    try:
+        owners = serverside.written(_tree_of(old), _tree_of(new), _owners_of(old), me)
+    except TooManyFields as error:
+        raise RequestTooLarge(str(error)) from error
     return _with_owners(new, old, owners, now)
 
 
 def conflict_of(taken: tuple[Taken, ...]) -> Conflict:
     """Return the refusal, in the words that Kubernetes' clients read."""
+    listed = taken[:CONFLICTS_TOLD_MAX]
     problems = [
         Problem(shown(path), f"conflict with {_told(owner)}", FIELD_CONFLICT)
-        for owner, path in taken
+        for owner, path in listed
     ]
     by_owner: dict[Owner, list[str]] = {}
-    for owner, path in taken:
+    for owner, path in listed:
         by_owner.setdefault(owner, []).append(shown(path))
     if len(taken) == 1:
         told = f"{problems[0].message}: {problems[0].field}"
@@ -150,6 +190,8 @@ def conflict_of(taken: tuple[Taken, ...]) -> Conflict:
             "\n- ".join((f"conflicts with {_told(owner)}:", *fields))
             for owner, fields in by_owner.items()
         )
+    if more := len(taken) - len(listed):
+        told += f"\n... and {more} more"
     count = f"{len(taken)} conflict{'s' if len(taken) > 1 else ''}"
     return Conflict(f"Apply failed with {count}: {told}", problems=problems)
 
@@ -180,29 +222,73 @@ def _owners_of(one: Object) -> Owners:
     }
 
 
-def _first_owners(old: Object, live: Tree, me: Owner) -> Owners:
-    """Return who owns what before anybody has applied an object here."""
-    version = old.resource.api_version
-    every = serverside.fields_of(live)
-    mine: FieldSet = frozenset()
+def _known_owners(old: Object, live: Tree, me: Owner) -> Owners:
+    """Return who owns what before an apply.
+
+    What stands as kubectl's annotation says is of kubectl: others may have written it since.
+
+    Raises: RequestTooLarge.
+    """
+    try:
+        owners = _owners_of(old)
+        if not owners:
+            owners = {Owner(FIRST, "Update", "", me.api_version): serverside.fields_of(live)}
+        if me.manager != KUBECTL or me.subresource:
+            return owners
+        claimed = _claimed_by_kubectl(old, live)
+    except TooManyFields as error:
+        raise RequestTooLarge(str(error)) from error
+    its_own = {
+        owner: fields
+        for owner, fields in owners.items()
+        if owner.manager in (FIRST, KUBECTL_ITSELF) and owner.operation == "Update"
+    }
+    mine = claimed & frozenset().union(*its_own.values())
+    left = {
+        owner: fields - mine if owner in its_own else fields for owner, fields in owners.items()
+    }
+    left[me] = left.get(me, frozenset()) | mine
+    return {owner: fields for owner, fields in left.items() if fields}
+
+
+def _claimed_by_kubectl(old: Object, live: Tree) -> FieldSet:
+    """Return what kubectl applied by itself, by its annotation, and stands as it did."""
     said = old.metadata.annotations.get(LAST_APPLIED)
-    if said and me.manager == KUBECTL and not me.subresource:
-        try:
-            mine = serverside.fields_of(jsontext.tree_of(said.encode())) & every
-        except BadRequest:
-            mine = frozenset()
-    owners = {me: mine, Owner(FIRST, "Update", "", version): every - mine}
-    return {owner: fields for owner, fields in owners.items() if fields}
+    if not said:
+        return frozenset()
+    try:
+        claimed = leaves_of(jsontext.tree_of(said.encode()), is_lenient=True)
+    except (BadRequest, NoKey):
+        return frozenset()
+    standing = leaves_of(live, is_lenient=True)
+    return frozenset(
+        path for path, value in claimed.items() if path in standing and same(value, standing[path])
+    )
 
 
 def _with_last_applied(tree: Tree, asked: Applied) -> Tree:
-    """Return a tree whose annotation is what kubectl applies now, where it had one."""
+    """Return a tree whose annotation is what kubectl applies now, where it had one.
+
+    It goes where it would be too long: kubectl then has none to go by, as in Kubernetes.
+    """
     annotations = tree.get("metadata", {}).get("annotations", {})
     if asked.me.manager != KUBECTL or asked.me.subresource or LAST_APPLIED not in annotations:
         return tree
-    said = json.dumps(asked.tree, separators=(",", ":")) + "\n"
-    annotations = {**annotations, LAST_APPLIED: said}
-    return {**tree, "metadata": {**tree["metadata"], "annotations": annotations}}
+    rest = {key: value for key, value in annotations.items() if key != LAST_APPLIED}
+    said = json.dumps(_without_last_applied(asked.tree), separators=(",", ":")) + "\n"
+    room = ANNOTATION_BYTES_MAX - sum(len(f"{key}{value}".encode()) for key, value in rest.items())
+    if len(f"{LAST_APPLIED}{said}".encode()) <= room:
+        rest[LAST_APPLIED] = said
+    return {**tree, "metadata": {**tree["metadata"], "annotations": rest}}
+
+
+def _without_last_applied(tree: Tree) -> Tree:
+    metadata = tree.get("metadata", {})
+    annotations = metadata.get("annotations", {})
+    if LAST_APPLIED not in annotations:
+        return tree
+    rest = {key: value for key, value in annotations.items() if key != LAST_APPLIED}
+    return {**tree, "metadata": {**metadata, "annotations": rest}}
 
 
 def _with_owners(one: Object, old: Object, owners: Owners, now: datetime) -> Object:

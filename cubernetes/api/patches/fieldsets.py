@@ -31,8 +31,16 @@ MAP_KEYS: Mapping[tuple[str, str], Mapping[str, str | None]] = {
 WHOLE_MAPS = frozenset(
     {"selector", "nodeSelector", "labelSelector", "namespaceSelector", "podSelector"}
     | {"secretRef", "configMapRef", "configMapKeyRef", "secretKeyRef", "fieldRef"}
-    | {"resourceFieldRef", "claimRef", "scaleTargetRef", "targetRef"}
+    | {"resourceFieldRef", "scaleTargetRef", "targetRef", "roleRef"}
 )
+
+
+# Fields of one object that are counted: each costs some 20 us of processor at every write.
+FIELDS_MAX = 10_000
+
+
+class TooManyFields(ValueError):
+    """An object has more fields than are counted."""
 
 
 class NoKey(ValueError):
@@ -44,10 +52,12 @@ def leaves_of(tree: Tree, *, is_lenient: bool = False) -> dict[Path, Any]:
 
     is_lenient: of entries with one key, which stood before anybody applied, the last counts.
 
-    Raises: NoKey.
+    Raises: NoKey, TooManyFields.
     """
     found: dict[Path, Any] = {}
-    for path, value in _leaves(tree, "", "", ()):
+    for count, (path, value) in enumerate(_leaves(tree, "", "", ())):
+        if count >= FIELDS_MAX:
+            raise TooManyFields(f"the object has over {FIELDS_MAX} fields that could be owned")
         if path in found and not is_lenient:
             raise NoKey(f"{shown(path[:-1])}: two entries have the key {path[-1][2:]}")
         found[path] = value

@@ -35,6 +35,8 @@ NOBODYS = frozenset(
         )
     }
 )
+# Where the server writes of its own, beside what it fills in by default.
+SERVERS = frozenset({"metadata", "status"})
 # Those who write without applying are remembered one by one up to here, as in Kubernetes.
 UPDATERS_MAX = 10
 ANCIENT = "ancient-changes"
@@ -75,18 +77,24 @@ class Conflicts(Exception):
 
 
 def fields_of(tree: Tree) -> FieldSet:
-    """Return the fields of a tree that somebody may own."""
+    """Return the fields of a tree that somebody may own. Raises: NoKey, TooManyFields."""
     return frozenset(leaves_of(tree, is_lenient=True)) - NOBODYS
 
 
 def applied(live: Tree, wanted: Tree, owners: Owners, me: Owner, *, is_forced: bool) -> Outcome:
     """Return what the object becomes that me applies wanted to.
 
-    Raises: Conflicts; NoKey: a list of wanted has an entry that cannot be told from others.
+    Raises: Conflicts; NoKey: a list of wanted has an entry that cannot be told from others;
+        TooManyFields.
     """
     asked, standing = leaves_of(wanted), leaves_of(live, is_lenient=True)
     mine = frozenset(asked) - NOBODYS
-    changed = {path for path in mine if not _stands(path, asked, standing)}
+    # What is owned and not there is left out by the codec: it stands at its default.
+    changed = {
+        path
+        for path in mine
+        if not (_stands(path, asked, standing) if path in standing else _is_nothing(asked[path]))
+    }
     others = {owner: fields for owner, fields in owners.items() if not _is_same(owner, me)}
     taken = tuple(
         Taken(owner, path) for owner, fields in others.items() for path in sorted(fields & changed)
@@ -105,7 +113,10 @@ def applied(live: Tree, wanted: Tree, owners: Owners, me: Owner, *, is_forced: b
 
 
 def written(old: Tree, new: Tree, owners: Owners, me: Owner) -> Owners:
-    """Return who owns what after me wrote new in the place of old without applying it."""
+    """Return who owns what after me wrote new in the place of old without applying it.
+
+    Raises: TooManyFields.
+    """
     before, after = leaves_of(old, is_lenient=True), leaves_of(new, is_lenient=True)
     changed = {path for path in after if not _stands(path, after, before)} - NOBODYS
     gone = before.keys() - after.keys()
@@ -113,19 +124,20 @@ def written(old: Tree, new: Tree, owners: Owners, me: Owner) -> Owners:
         return owners
     found = {owner: fields - changed - gone for owner, fields in owners.items()}
     if changed:
-        found[me] = found.get(me, frozenset()) | changed
+        # Who wrote last stands last.
+        found[me] = found.pop(me, frozenset()) | changed
     return _bounded({owner: fields for owner, fields in found.items() if fields})
 
 
 def _bounded(owners: Owners) -> Owners:
-    """Return owners with the first of too many updaters as one."""
-    updaters = [one for one in owners if one.operation == "Update" and not one.subresource]
+    """Return owners with those of too many updaters as one who wrote the longest ago."""
+    updaters = [one for one in owners if one.operation == "Update" and one.manager != ANCIENT]
     spare = updaters[: max(0, len(updaters) - UPDATERS_MAX)]
     if not spare:
         return owners
     together: dict[Owner, FieldSet] = defaultdict(frozenset)
     for owner, fields in owners.items():
-        known = Owner(ANCIENT, "Update", "", owner.api_version) if owner in spare else owner
+        known = owner._replace(manager=ANCIENT) if owner in spare else owner
         together[known] |= fields
     return dict(together)
 
@@ -139,6 +151,10 @@ def _stands(path: Path, wanted: Mapping[Path, Any], standing: Mapping[Path, Any]
     return path in standing and same(wanted[path], standing[path])
 
 
+def _is_nothing(value: Any) -> bool:
+    return value in (False, "", [], {})
+
+
 def _merged(live: Any, wanted: Any, above: str, field: str) -> Any:
     if isinstance(live, dict) and isinstance(wanted, dict) and field not in WHOLE_MAPS:
         result = dict(live)
@@ -147,15 +163,25 @@ def _merged(live: Any, wanted: Any, above: str, field: str) -> Any:
         return result
     both_lists = isinstance(live, list) and isinstance(wanted, list)
     if both_lists and is_apart(above, field):
-        known = dict(entries_of(live, above, field))
-        asked = dict(entries_of(wanted, above, field))
-        return [
-            _merged(known[name], asked[name], "", field)
-            if name in known and name in asked
-            else asked.get(name, known.get(name))
-            for name in _ordered(known, asked)
-        ]
+        return _merged_entries(live, wanted, above, field)
     return wanted
+
+
+def _merged_entries(live: list[Any], wanted: list[Any], above: str, field: str) -> list[Any]:
+    known: dict[str, list[Any]] = defaultdict(list)
+    for name, entry in entries_of(live, above, field):
+        known[name].append(entry)
+    asked = dict(entries_of(wanted, above, field))
+    result: list[Any] = []
+    for name in _ordered(known, asked):
+        if name not in asked:
+            # Entries of one key, made before anybody applied, stay as they are.
+            result += known[name]
+        elif name in known:
+            result.append(_merged(known[name][-1], asked[name], "", field))
+        else:
+            result.append(asked[name])
+    return result
 
 
 def _ordered(known: Iterable[str], asked: Mapping[str, Any]) -> list[str]:
@@ -171,16 +197,31 @@ def _ordered(known: Iterable[str], asked: Mapping[str, Any]) -> list[str]:
 
 
 def _pruned(
-    value: Any, above: str, field: str, gone: Mapping[str, Any], owned: Mapping[str, Any]
+    value: Any,
+    above: str,
+    field: str,
+    gone: Mapping[str, Any],
+    owned: Mapping[str, Any],
+    *,
+    is_servers: bool = False,
 ) -> Any:
-    """Return a value without what is gone and nobody owns."""
+    """Return a value without what is gone and nobody owns.
+
+    is_servers: what nobody owns was written by the server, and stays.
+    """
     if isinstance(value, dict) and field not in WHOLE_MAPS:
-        parts = [(f"f:{key}", key, child) for key, child in value.items()]
-        return {
-            key: _pruned(child, field, key, gone[part], owned[part]) if part in gone else child
-            for part, key, child in parts
-            if part not in gone or part in owned
-        }
+        result = {}
+        for key, child in value.items():
+            part, below = f"f:{key}", gone.get(f"f:{key}")
+            keeps = is_servers or (not above and not field and key in SERVERS)
+            if below is None:
+                result[key] = child
+            elif part in owned or (keeps and below):
+                theirs = owned.get(part, {})
+                left = _pruned(child, field, key, below, theirs, is_servers=keeps)
+                if left or part in owned:
+                    result[key] = left
+        return result
     if isinstance(value, list) and is_apart(above, field):
         return [
             _pruned(entry, "", field, gone[part], owned[part]) if part in gone else entry

@@ -161,6 +161,118 @@ async def test_what_kubectl_applied_by_itself_before_is_its_own(world: World) ->
     assert json.loads(said["kubectl.kubernetes.io/last-applied-configuration"]) == a_map(a="2")
 
 
+async def test_what_an_autoscaler_wrote_since_is_not_kubectls(world: World) -> None:
+    old = a_deployment(replicas=1)
+    note = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(old)}
+    await world.call("POST", DEPLOYMENTS, {**old, "metadata": {"name": "d", "annotations": note}})
+    scale = (await world.call("GET", f"{DEPLOYMENTS}/d/scale")).tree
+    scale["spec"]["replicas"] = 5
+    await world.call("PUT", f"{DEPLOYMENTS}/d/scale", scale)
+
+    handed_over = await apply(world, f"{DEPLOYMENTS}/d", a_deployment(), "kubectl")
+    assert handed_over.tree["spec"]["replicas"] == 5
+    refused = await apply(world, f"{DEPLOYMENTS}/d", a_deployment(replicas=1), "kubectl")
+    assert 'conflict with "before-first-apply"' in refused.tree["message"]
+
+
+async def test_kubectl_may_apply_by_itself_in_between(world: World) -> None:
+    await apply(world, f"{MAPS}/m", a_map(a="1"), "kubectl")
+    note = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(a_map(a="2"))}
+    await world.call(
+        "PATCH",
+        f"{MAPS}/m",
+        {"metadata": {"annotations": note}, "data": {"a": "2"}},
+        query={"fieldManager": "kubectl-client-side-apply"},
+        headers={"content-type": "application/merge-patch+json"},
+    )
+    again = await apply(world, f"{MAPS}/m", a_map(a="3"), "kubectl")
+    assert (again.code, again.tree["data"]) == (200, {"a": "3"})
+
+
+@pytest.mark.parametrize("note", ['{"spec":{"containers":[{}]}}', "{", "[]"])
+async def test_an_annotation_that_cannot_be_read_is_nobodys(world: World, note: str) -> None:
+    pod = a_pod()
+    pod["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": note}
+    await world.call("POST", PODS, pod)
+    part = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "labels": {"a": "1"}}}
+    assert (await apply(world, f"{PODS}/web", part, "kubectl")).code == 200
+
+
+async def test_kubectls_note_does_not_grow_and_goes_where_it_would_be_too_long(
+    world: World,
+) -> None:
+    note = "kubectl.kubernetes.io/last-applied-configuration"
+    made = a_map(a="1")
+    made["metadata"]["annotations"] = {note: "{}"}
+    await world.call("POST", MAPS, made)
+    sizes = set()
+    for _ in range(4):
+        read = (await world.call("GET", f"{MAPS}/m")).tree
+        said = {key: read["metadata"][key] for key in ("name", "annotations")}
+        body = {**a_map(a="1"), "metadata": said}
+        applied = await apply(world, f"{MAPS}/m", body, "kubectl", force="true")
+        sizes.add(len(applied.tree["metadata"]["annotations"][note]))
+    assert len(sizes) == 1
+    large = await apply(world, f"{MAPS}/m", a_map(a="x" * 300_000), "kubectl", force="true")
+    assert large.code == 200
+    assert note not in large.tree["metadata"].get("annotations", {})
+
+
+async def test_what_the_server_guards_survives_the_last_label(world: World) -> None:
+    labelled = {**a_map(a="1"), "metadata": {"name": "m", "labels": {"l": "1"}}}
+    await apply(world, f"{MAPS}/m", labelled)
+    stale = {**a_map(a="2"), "metadata": {"name": "m", "resourceVersion": "1"}}
+    refused = await apply(world, f"{MAPS}/m", stale)
+    assert (refused.code, refused.tree["reason"]) == (409, "Conflict")
+
+    await world.call("POST", PODS, a_pod())
+    for status in ({"message": "m"}, {}):
+        body = {"apiVersion": "v1", "kind": "Pod", "status": status}
+        answer = await apply(world, f"{PODS}/web/status", body)
+    assert answer.tree["status"]["qosClass"] == "BestEffort"
+    assert "message" not in answer.tree["status"]
+
+
+async def test_through_a_status_nobody_takes_what_is_beside_it(world: World) -> None:
+    labelled = a_pod()
+    labelled["metadata"]["labels"] = {"app": "web"}
+    await apply(world, f"{PODS}/web", labelled)
+    body = {"apiVersion": "v1", "kind": "Pod", "status": {"message": "m"}}
+    body["metadata"] = {"name": "web", "labels": {"app": "other", "n": "1"}}
+    answer = await apply(world, f"{PODS}/web/status", body, "ben", force="true")
+    fields = {one["manager"]: one["fieldsV1"] for one in answer.tree["metadata"]["managedFields"]}
+    assert fields["ben"] == {"f:status": {"f:message": {}}}
+    assert "f:labels" in fields["ann"]["f:metadata"]
+
+
+async def test_an_object_of_very_many_fields_is_refused(world: World) -> None:
+    many = a_map(**{f"k{number}": "" for number in range(20_000)})
+    assert (await apply(world, f"{MAPS}/m", many)).code == 413
+    await apply(world, f"{MAPS}/m", a_map(a="1"))
+    assert (await world.call("PUT", f"{MAPS}/m", many)).code == 413
+
+
+async def test_of_very_many_conflicts_some_are_told(world: World) -> None:
+    keys = [f"k{number}" for number in range(500)]
+    await apply(world, f"{MAPS}/m", a_map(**dict.fromkeys(keys, "1")))
+    refused = await apply(world, f"{MAPS}/m", a_map(**dict.fromkeys(keys, "2")), "ben")
+    assert refused.tree["message"].startswith("Apply failed with 500 conflicts: ")
+    assert refused.tree["message"].endswith("... and 400 more")
+    assert len(refused.tree["details"]["causes"]) == 100
+
+
+async def test_yaml_in_its_flow_style_and_a_field_that_stands_twice_are_read(
+    world: World,
+) -> None:
+    text = b"{apiVersion: v1, kind: ConfigMap, metadata: {name: m}, data: {a: '1'}}"
+    assert (await apply(world, f"{MAPS}/m", text)).code == 201
+    twice = b'{"apiVersion":"v1","kind":"ConfigMap","data":{"a":"1"},"data":{"a":"2"}}'
+    told = await apply(world, f"{MAPS}/m", twice)
+    assert (told.code, told.tree["data"]) == (200, {"a": "2"})
+    assert "data" in told.headers["Warning"]
+    assert (await apply(world, f"{MAPS}/m", twice, fieldValidation="Strict")).code == 400
+
+
 async def test_a_volume_becomes_one_of_another_type(world: World) -> None:
     one = a_deployment()
     pod = one["spec"]["template"]["spec"]

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.api.patches.fieldsets import NoKey, from_v1, leaves_of, shown, to_v1
+from cubernetes.api.patches.fieldsets import (
+    FIELDS_MAX,
+    NoKey,
+    TooManyFields,
+    from_v1,
+    leaves_of,
+    shown,
+    to_v1,
+)
 from cubernetes.api.patches.serverside import (
     ANCIENT,
     UPDATERS_MAX,
@@ -126,6 +134,41 @@ def test_defaults_that_nobody_owns_go_with_what_they_belong_to() -> None:
     assert settled({"spec": {"volumes": volumes}}, wanted, owners, ANN).tree == wanted
 
 
+def test_what_the_server_writes_of_metadata_stays_without_an_owner() -> None:
+    live = {"metadata": {"labels": {"a": "1"}, "finalizers": ["x/y"], "uid": "u"}}
+    owners = {ANN: fields_of({"metadata": {"labels": {"a": "1"}}})}
+    left = settled(live, {}, owners, ANN)
+    assert left.tree == {"metadata": {"finalizers": ["x/y"], "uid": "u"}}
+
+
+def test_a_value_that_says_nothing_is_kept_for_its_other_owner() -> None:
+    tree = {"spec": {"count": 0, "on": False}}
+    one = settled({}, tree, {}, ANN)
+    two = settled(one.tree, tree, one.owners, BEN)
+    assert settled(two.tree, {}, two.owners, ANN).tree == tree
+
+
+def test_a_default_that_is_not_written_down_is_no_conflict() -> None:
+    said = {"spec": {"hostNetwork": False, "nodeName": "n1"}}
+    owners = {ANN: fields_of(said)}
+    found = settled({"spec": {"nodeName": "n1"}}, said, owners, BEN)
+    assert set(found.owners) == {ANN, BEN}
+    with pytest.raises(Conflicts):
+        settled({"spec": {}}, {"spec": {"hostNetwork": True}}, owners, BEN)
+
+
+def test_entries_of_one_key_that_the_applier_does_not_name_stay_both() -> None:
+    env = [{"name": "A", "value": "1"}, {"name": "A", "value": "$(A)2"}]
+    wanted = a_pod({"name": "c", "env": [{"name": "B", "value": "x"}]})
+    found = settled(a_pod({"name": "c", "env": env}), wanted, {}, ANN)
+    assert found.tree["spec"]["containers"][0]["env"] == [*env, {"name": "B", "value": "x"}]
+
+
+def test_an_object_of_very_many_fields_is_refused_before_the_work() -> None:
+    with pytest.raises(TooManyFields, match="over 10000 fields"):
+        settled({}, {"data": {str(number): "" for number in range(FIELDS_MAX + 1)}}, {}, ANN)
+
+
 def test_a_selector_is_one_value() -> None:
     one = settled({}, {"spec": {"selector": {"a": "1", "b": "1"}}}, {}, ANN)
     two = settled(one.tree, {"spec": {"selector": {"a": "1"}}}, one.owners, ANN)
@@ -155,6 +198,18 @@ def test_of_many_updaters_the_first_are_one() -> None:
         tree = after
     assert len(owners) == 1 + UPDATERS_MAX + 1
     assert len(owners[Owner(ANCIENT, "Update", "", "v1")]) == 5
+
+
+def test_of_too_many_updaters_those_are_put_together_that_wrote_the_longest_ago() -> None:
+    tree: dict[str, Any] = {"status": {}}
+    owners: Owners = {}
+    writers = [*range(UPDATERS_MAX), 0, UPDATERS_MAX]
+    for turn, writer in enumerate(writers):
+        after = {"status": {**tree["status"], f"k{turn}": "1"}}
+        owners = written(tree, after, owners, Owner(f"u{writer}", "Update", "status", "v1"))
+        tree = after
+    named = {owner.manager for owner in owners}
+    assert named == {ANCIENT, "u0", *(f"u{number}" for number in range(2, UPDATERS_MAX + 1))}
 
 
 def test_a_path_is_shown_as_kubernetes_shows_it() -> None:
