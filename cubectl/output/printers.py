@@ -78,6 +78,15 @@ def yaml_text(tree: Any) -> str:
     return text_of(tree)
 
 
+def without_owners(tree: Tree) -> Tree:
+    """Return an object without managedFields, which are longer than the rest, as kubectl does."""
+    metadata = tree.get("metadata")
+    if not isinstance(metadata, dict) or "managedFields" not in metadata:
+        return tree
+    kept = {key: value for key, value in metadata.items() if key != "managedFields"}
+    return {**tree, "metadata": kept}
+
+
 def list_of(trees: Sequence[Tree]) -> Tree:
     """Return one object for several, as kubectl does."""
     return {"apiVersion": "v1", "kind": "List", "items": list(trees)}

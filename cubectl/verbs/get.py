@@ -38,6 +38,8 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("-A", "--all-namespaces", action="store_true")
     parser.add_argument("--no-headers", action="store_true")
     parser.add_argument("--show-labels", action="store_true")
+    parser.add_argument("--show-managed-fields", action="store_true",
+                        help="with -o yaml or json: who owns which field, too")  # fmt: skip
     add_selection(parser)
 
 
@@ -217,10 +219,15 @@ def _print_whole(options: Namespace, session: Session, found: Found, *, is_one: 
             for tree in listed:
                 session.say(printers.name_of(kind, tree["metadata"]["name"]))
         return
+    trees = [_shown(options, tree) for tree in trees]
     whole = trees[0] if is_one and trees else printers.list_of(trees)
     if trees or not is_one:
         text = printers.json_text if options.output == "json" else printers.yaml_text
         session.out.write(text(whole))
+
+
+def _shown(options: Namespace, tree: Tree) -> Tree:
+    return tree if options.show_managed_fields else printers.without_owners(tree)
 
 
 def _print_tables(
@@ -330,7 +337,7 @@ def _watch(
         if options.output == "name":
             session.say(printers.name_of(target.kind, tree["metadata"]["name"]))
         else:
-            session.say(whole(tree).rstrip("\n"))
+            session.say(whole(_shown(options, tree)).rstrip("\n"))
 
 
 def _changes[T](asked: Asked, form: Form[T], listed: Sequence[T], revision: str) -> Iterator[T]:

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from cubectl.objects.targets import Target, targets_in
-from cubectl.output.printers import name_of, safe, yaml_text
+from cubectl.output.printers import name_of, safe, without_owners, yaml_text
 from cubectl.session import Failed, Misused, Session
 from cubectl.verb import Verb
 from cubernetes.api.errors import ApiError, BadRequest
@@ -38,7 +38,7 @@ def _edit(target: Target, session: Session) -> None:
     """Raises: Failed, ApiError."""
     place = session.namespace if target.kind.namespaced else ""
     title = name_of(target.kind, target.name)
-    before = yaml_text(session.api.get(target.kind, target.name, place))
+    before = yaml_text(without_owners(session.api.get(target.kind, target.name, place)))
     handle, path = tempfile.mkstemp(prefix="cubectl-edit-", suffix=".yaml")
     with os.fdopen(handle, "w") as file:
         file.write(HEAD + before)

@@ -59,6 +59,9 @@ async def test_the_server_applies_and_names_whose_a_field_is(cluster: Cluster) -
     await cluster.ok(forced, stdin=other)
     assert await cluster.ok("get cm m -o jsonpath={.data.a}") == "2"
 
+    assert "managedFields" not in await cluster.ok("get cm m -o yaml")
+    assert "manager: ben" in await cluster.ok("get cm m -o yaml --show-managed-fields")
+
     misused = await cluster.cubectl("apply --force-conflicts -f -", stdin=text)
     assert "go with --server-side" in misused.err
 
