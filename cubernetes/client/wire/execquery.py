@@ -35,12 +35,13 @@ def exec_query(parameters: Iterable[tuple[str, str]]) -> ExecQuery:
     Raises: BadRequest: names the parameter and the accepted form.
     """
     pairs = tuple(parameters)
+    asked = _asked(pairs)
     command = tuple(value for name, value in pairs if name == "command")
     if not command or not command[0]:
         raise BadRequest("command: is required, once for each of its words")
     if any("\0" in word for word in command):
         raise BadRequest("command: its words cannot hold NUL")
-    return replace(attach_query(pairs), command=command)
+    return replace(_with_streams(asked), command=command)
 
 
 def attach_query(parameters: Iterable[tuple[str, str]]) -> ExecQuery:
@@ -48,14 +49,22 @@ def attach_query(parameters: Iterable[tuple[str, str]]) -> ExecQuery:
 
     Raises: BadRequest: names the parameter and the accepted form.
     """
-    given = dict(reversed(tuple(parameters)))  # of two that are the same, the first counts
+    return _with_streams(_asked(tuple(parameters)))
+
+
+def _asked(pairs: tuple[tuple[str, str], ...]) -> ExecQuery:
+    given = dict(reversed(pairs))  # of two that are the same, the first counts
     container = given.get("container", "")
     stdin, stdout, stderr, tty = (flag(name, given.get(name, "false")) for name in FLAGS)
     if container and not is_label(container):
         raise BadRequest("container: must be the name of a container")
-    if not (stdin or stdout or stderr):
-        raise BadRequest("stdin, stdout, stderr: at least one of them must be true")
     return ExecQuery((), container, stdin, stdout, stderr, tty)
+
+
+def _with_streams(asked: ExecQuery) -> ExecQuery:
+    if not (asked.stdin or asked.stdout or asked.stderr):
+        raise BadRequest("stdin, stdout, stderr: at least one of them must be true")
+    return asked
 
 
 def exec_query_text(asked: ExecQuery) -> str:

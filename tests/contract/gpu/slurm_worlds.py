@@ -62,7 +62,13 @@ class PaperLine:
             sys.executable, str(SITE_FILE), str(self.home(name)),
             env=env, stdin=pipe, stdout=pipe, stderr=pipe,
         )  # fmt: skip
-        out, said = await child.communicate(stdin)
+        try:
+            out, said = await child.communicate(stdin)
+        finally:
+            # The program may end in the middle of a question.
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
         return Answer(child.returncode or 0, out, said.decode().strip())
 
     async def close(self) -> None:

@@ -1,6 +1,7 @@
 """Query parameters: each one that Kubernetes knows is obeyed or refused by name, on every route."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -74,7 +75,7 @@ async def world(kubelets: Kubelets) -> AsyncIterator[World]:
 
 async def test_nonsense_in_any_parameter_of_any_route_is_refused_by_name(world: World) -> None:
     for route in ROUTES:
-        path = route.pattern.replace("{namespace}", "default").replace("{name}", "web")
+        path = re.sub(r"\{\w+\}", "web", route.pattern.replace("{namespace}", "default"))
         assert {"pretty", "timeout"} <= route.checks.keys(), path
         for name in route.checks:
             query = {name: NONSENSE.get(name, "junk")}
@@ -293,12 +294,29 @@ async def _session(world: World, kubelets: Kubelets) -> None:
 
 
 MOMENT = "2026-01-01T00:00:00Z"
+
+
+async def _force(world: World, _: Kubelets) -> None:
+    codes = []
+    for manager, value, force in (("ann", "1", "false"), ("ben", "2", "0"), ("ben", "2", "true")):
+        answer = await world.call(
+            "PATCH",
+            "/api/v1/namespaces/default/configmaps/m",
+            {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": value}},
+            query={"fieldManager": manager, "force": force},
+            headers={"content-type": "application/apply-patch+yaml"},
+        )
+        codes.append(answer.code)
+    assert codes == [201, 409, 200]
+
+
 EFFECTS: Mapping[str, Effect] = {
     "pretty": _pretty,
     "timeout": _timeout,
     "timeoutSeconds": _timeout_seconds,
     "dryRun": _dry_run,
     "fieldManager": _manager,
+    "force": _force,
     "fieldValidation": _validation,
     "resourceVersion": _revision,
     "labelSelector": _labels,
