@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
+from itertools import count
 
 import pytest
 
@@ -90,6 +91,10 @@ async def message_of(client: Client, name: str) -> str:
     return found.message if found is not None and found.status == "False" else ""
 
 
+async def is_decided(client: Client, name: str) -> bool:
+    return bool(await node_of(client, name) or await message_of(client, name))
+
+
 async def no_more(client: Client, kind: type[Object]) -> bool:
     return not (await client.list(kind)).items
 
@@ -123,8 +128,19 @@ async def test_with_its_claim_a_volume_goes_and_not_before_its_last_pod(
     kept = await the_claim(client)
     assert kept.metadata.is_deleted
     assert kept.metadata.finalizers == (CLAIM_PROTECTION,)
-    await client.create(sent(with_claims(a_pod("late"), "data")))
-    told = await until(lambda: message_of(client, "late"))
+    numbers = count()
+
+    async def is_refused() -> str:
+        """The scheduler hears of the deletion in its own time; pods of before it gives a node."""
+        name = f"late-{next(numbers)}"
+        await client.create(sent(with_claims(a_pod(name), "data")))
+        await until(lambda: is_decided(client, name))
+        told = await message_of(client, name)
+        if not told:
+            await client.delete(Pod, name, "default")
+        return told
+
+    told = await until(is_refused)
     assert told == '0/3 nodes can take the pod: persistentvolumeclaim "data" is being deleted'
 
     await client.delete(Pod, "web", "default")
