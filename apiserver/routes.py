@@ -51,7 +51,9 @@ class Routes:
     """The table as a tree, and what Kubernetes says of a path that is not in it."""
 
     def __init__(self, table: Iterable[Route]) -> None:
-        self._tree = http.Routes(_checked(table), names.is_subdomain, custom.NAMES)
+        routes = tuple(table)
+        own = {one.kind.resource.plural: one.kind.name_rule.is_legal for one in routes if one.kind}
+        self._tree = http.Routes(_checked(routes), names.is_subdomain, {**own, **custom.NAMES})
 
     def match(self, method: str, path: str) -> Match:
         """Return the route of a request; a slash at the end matters to the deletion of many.

@@ -48,7 +48,7 @@ EDITED = (
     *VIEWED,
     *(_rule(WRITE, group, *resources) for group, resources in RESOURCES),
     _rule((*READ, *WRITE), "", "secrets"),
-    _rule(("create", "get"), "", "pods/exec", "pods/portforward"),
+    _rule(("create", "get"), "", "pods/attach", "pods/exec", "pods/portforward"),
     _rule(("create",), "", "pods/eviction", "serviceaccounts/token"),
 )
 ADMINISTERED = (

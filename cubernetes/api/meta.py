@@ -269,6 +269,7 @@ class Object(Model):
 
     resource: ClassVar[Resource]
     columns: ClassVar[tuple[Column, ...]]
+    name_rule: ClassVar[names.NameRule] = names.SUBDOMAINS
     # Fields that a fieldSelector may name, beside metadata.name and metadata.namespace.
     selectable: ClassVar[Mapping[str, Callable[[Any], str]]] = {}
 
@@ -313,7 +314,7 @@ class Object(Model):
 
     def problems(self) -> Iterator[Problem]:
         """Yield everything that is wrong with the object, for every writer."""
-        yield from self.metadata.problems(names.is_subdomain, names.SUBDOMAIN_RULE)
+        yield from self.metadata.problems(*self.name_rule)
 
     def update_problems(self, old: Self) -> Iterator[Problem]:  # noqa: ARG002  a hook
         """Yield what may not change from old to this object."""

@@ -5,7 +5,8 @@ keys and values. Only ASCII passes, so nothing that looks like another name can 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from cubernetes.api.errors import Problem
 
@@ -17,6 +18,7 @@ ANNOTATION_COUNT_MAX = 1024
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+_ROLE = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.:@]*\Z")
 _SERVICE = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?\Z")
 _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?\Z")
 _PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+\Z")
@@ -29,6 +31,10 @@ LABEL_RULE = (
 SUBDOMAIN_RULE = (
     "must be at most 253 lower-case letters, digits, '-' and '.', each part beginning and ending "
     "with a letter or digit (RFC 1123 subdomain)"
+)
+ROLE_RULE = (
+    "must be at most 253 letters, digits, '-', '_', '.', ':' and '@', beginning with a letter or "
+    "digit"
 )
 SERVICE_RULE = (
     "must be at most 63 lower-case letters, digits and '-', beginning with a letter and ending "
@@ -45,12 +51,28 @@ LABEL_VALUE_RULE = (
 )
 
 
+class NameRule(NamedTuple):
+    """What names the objects of a kind may have: a check, and the sentence that says it."""
+
+    is_legal: Callable[[str], bool]
+    told: str
+
+
 def is_label(text: str) -> bool:
     return len(text) <= LABEL_MAX and _LABEL.match(text) is not None
 
 
 def is_subdomain(text: str) -> bool:
     return len(text) <= SUBDOMAIN_MAX and _SUBDOMAIN.match(text) is not None
+
+
+def is_role_name(text: str) -> bool:
+    """Roles and their bindings have names with colons: system:auth-delegator."""
+    return len(text) <= SUBDOMAIN_MAX and _ROLE.match(text) is not None
+
+
+SUBDOMAINS = NameRule(is_subdomain, SUBDOMAIN_RULE)
+ROLES = NameRule(is_role_name, ROLE_RULE)
 
 
 def is_service_name(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from cubernetes.api import names
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Model, Object, age_of, shown
 from cubernetes.api.rbac.rules import GROUP, Rules, rule_problems
@@ -26,6 +27,7 @@ class ClusterRole(Object):
     """
 
     resource = Resource(GROUP, "v1", "ClusterRole", "clusterroles", (), False)
+    name_rule = names.ROLES
     columns = (
         Column("Name", lambda one, _: one.metadata.name),
         Column("Age", age_of),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from cubernetes.api import names
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Object, age_of, replaced, shown
 from cubernetes.api.rbac.rules import (
@@ -24,6 +25,7 @@ class ClusterRoleBinding(Object):
     """
 
     resource = Resource(GROUP, "v1", "ClusterRoleBinding", "clusterrolebindings", (), False)
+    name_rule = names.ROLES
     columns = (
         Column("Name", lambda one, _: one.metadata.name),
         Column("Role", lambda one, _: f"{one.role_ref.kind}/{one.role_ref.name}"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from cubernetes.api import names
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Object, age_of, shown
 from cubernetes.api.rbac.rules import GROUP, Rules, rule_problems
@@ -15,6 +16,7 @@ class Role(Object):
     """
 
     resource = Resource(GROUP, "v1", "Role", "roles")
+    name_rule = names.ROLES
     columns = (
         Column("Name", lambda one, _: one.metadata.name),
         Column("Age", age_of),

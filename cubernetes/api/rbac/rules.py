@@ -106,8 +106,8 @@ def binding_problems(ref: RoleRef, subjects: Subjects, kinds: tuple[str, ...]) -
         yield _unknown("roleRef.apiGroup", (GROUP,))
     if ref.kind not in kinds:
         yield _unknown("roleRef.kind", kinds)
-    if not names.is_subdomain(ref.name):
-        yield Problem("roleRef.name", names.SUBDOMAIN_RULE)
+    if not names.is_role_name(ref.name):
+        yield Problem("roleRef.name", names.ROLE_RULE)
     for index, one in enumerate(subjects):
         yield from _subject_problems(one, f"subjects[{index}]")
 

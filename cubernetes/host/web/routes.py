@@ -51,7 +51,10 @@ class Routes[R]:
         is_name: Callable[[str], bool] = lambda _: True,
         others: Mapping[str, Callable[[str], bool]] | None = None,
     ) -> None:
-        """is_name says which segments may stand for a name; others: for a `{key}` of their own."""
+        """is_name says which segments may stand for a name.
+
+        others: the same for a `{key}` of its own, or for what follows a certain segment.
+        """
         self._is_name, self._others = is_name, others or {}
         self._root: _Branch[R] = _Branch()
         for method, pattern, route in table:
@@ -81,14 +84,16 @@ class Routes[R]:
         return Match(route, tuple(zip(called, found, strict=True)))
 
     def _add(self, method: str, pattern: str, route: R) -> None:
-        branch, called = self._root, list[str]()
+        branch, called, before = self._root, list[str](), ""
         for segment in pattern.removeprefix("/").split("/"):
             if segment.startswith("{"):
                 called.append(segment[1:-1])
                 if branch.any is None:
                     branch.any = _Branch()
-                    branch.is_name = self._others.get(called[-1], self._is_name)
+                    usual = self._others.get(before, self._is_name)
+                    branch.is_name = self._others.get(called[-1], usual)
                 branch = branch.any
             else:
                 branch = branch.branches.setdefault(segment, _Branch())
+            before = segment
         branch.routes[method] = (route, tuple(called))

@@ -64,6 +64,20 @@ async def test_what_a_bound_role_says_is_allowed_at_once_and_ends_with_the_bindi
     assert (await by_jane(world, "GET", f"{PODS}/web")).code == 403
 
 
+async def test_roles_and_bindings_have_names_with_colons(world: World) -> None:
+    await a_role(world, READS, name="system:pod-Reader")
+    await bound(world, "system:pod-Reader", name="metrics:system:reader")
+    assert (await by_jane(world, "GET", f"{PODS}/web")).code == 200
+    assert (await world.call("GET", f"{PLACE}/roles/system:pod-Reader")).code == 200
+    gone = await world.call("DELETE", f"{PLACE}/rolebindings/metrics:system:reader")
+    assert gone.code == 200
+    for name in ("a/b", "..", ":a", "a b"):
+        role = {"metadata": {"name": name}, "rules": [READS]}
+        refused = await world.call("POST", f"{PLACE}/roles", role)
+        assert refused.code == 422
+        assert "metadata.name" in refused.tree["message"]
+
+
 async def test_a_node_gets_nothing_by_roles(world: World) -> None:
     await a_role(world, READS)
     await bound(world, "reader", user="system:node:n1")
@@ -97,6 +111,16 @@ async def test_nobody_writes_rules_or_gives_roles_beyond_what_he_has(world: Worl
         "PATCH", f"{PLACE}/roles/same", change, identity=JANE, headers=headers
     )
     assert patched.code == 403
+    for name in ("same", "new"):
+        applied = await world.call(
+            "PATCH",
+            f"{PLACE}/roles/{name}",
+            {"metadata": {"name": name}, **change},
+            identity=JANE,
+            query={"fieldManager": "jane", "force": "true"},
+            headers={"content-type": "application/apply-patch+yaml"},
+        )
+        assert applied.code == 403
     assert await gives("same") == 201
     assert await gives("nobody") == 403
     assert await gives("edit", "ClusterRole") == 403
