@@ -38,6 +38,7 @@ class Content:
     unknown: those of which nothing is known yet; what was written before goes on.
     tokens: those of the pod's service account.
     untold: why tokens are missing; what was written before goes on.
+    is_away: they are missing because the API server does not answer.
     now: when this was so; versions of a volume's files are named by it.
     """
 
@@ -45,6 +46,7 @@ class Content:
     unknown: frozenset[Named] = frozenset()
     tokens: Tokens = field(default_factory=dict, repr=False)
     untold: str = ""
+    is_away: bool = False
     now: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
 

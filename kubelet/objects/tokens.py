@@ -1,6 +1,7 @@
 """Tokens of service accounts for the volumes of this node's pods, each renewed before it ends.
 
-They are kept in memory alone. While the API server is away, the ones that are there go on.
+They are kept in memory alone. While the API server is away, the ones that are there go on, and
+those that are owed since the node began again are asked for once it is back.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ log = Log(__name__)
 
 ASK_DEADLINE_S = 10.0
 LOOK_S = 10.0  # between two looks at which are to be renewed
+# For how long an API server that did not answer is not asked again by pods that begin.
+AWAY_S = 30.0
 
 
 class Token(NamedTuple):
@@ -42,6 +45,9 @@ class PodTokens:
         self._known: dict[str, dict[Wish, Token]] = {}
         self._pods: dict[str, Pod] = {}
         self._some = asyncio.Event()
+        # The pods that began without theirs; and why, and until when nobody asks again.
+        self._owed: set[str] = set()
+        self._away, self._away_until_s = "", 0.0
         self._callbacks: list[Renewed] = []
 
     def on_renewed(self, callback: Renewed) -> None:
@@ -53,6 +59,7 @@ class PodTokens:
             one.metadata.uid: one for one in pods if not is_finished(one) and wishes_of(one)
         }
         self._known = {uid: found for uid, found in self._known.items() if uid in self._pods}
+        self._owed &= self._pods.keys()
         if self._pods:
             self._some.set()
         else:
@@ -63,10 +70,16 @@ class PodTokens:
         why = ""
         for wish in wishes_of(pod):
             if wish not in self._known.get(pod.metadata.uid, {}):
-                why = await self._ask(pod, wish)
+                why = await self._ask(pod, wish) if not self.is_away else self._away
                 if why:
+                    self._owed.add(pod.metadata.uid)
                     break
         return self.known_now(pod)[0], why
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the API server did not answer a moment ago."""
+        return self._env.clock.monotonic() < self._away_until_s
 
     def known_now(self, pod: Pod) -> tuple[Tokens, str]:
         """Return the same without asking."""
@@ -90,6 +103,12 @@ class PodTokens:
             for uid, tokens in sorted(self._known.items())
             for wish, token in sorted(tokens.items())
             if token.renewed_at <= now
+        ]
+        due += [
+            (uid, wish)
+            for uid in sorted(self._owed)
+            for wish in wishes_of(self._pods[uid])
+            if wish not in self._known.get(uid, {})
         ]
         for uid, wish in due:
             pod = self._pods.get(uid)
@@ -117,7 +136,12 @@ class PodTokens:
                 told = await self._client.token(account, meta.namespace, TokenRequest(spec=spec))
         except (ApiError, TransportError, *UNDECIDED, TimeoutError) as error:
             said = str(error) or f"no answer within {ASK_DEADLINE_S:.0f} s"
-            return f'token of serviceaccount "{account}" not given: {said}'
+            why = f'token of serviceaccount "{account}" not given: {said}'
+            if not isinstance(error, ApiError):
+                self._away, self._away_until_s = why, self._env.clock.monotonic() + AWAY_S
+            return why
+        self._away_until_s = 0.0
+        self._owed.discard(meta.uid)
         token = Token(told.status.token, renewed_at(told.status.expiration_timestamp, now))
         self._known.setdefault(meta.uid, {})[wish] = token
         return ""

@@ -101,7 +101,9 @@ class Acts:
         """Make the pod's volumes what they are to be now; return their paths by name."""
         objects, unknown = await self._parts.objects.of_volumes(pod)
         tokens, untold = await self._parts.objects.tokens.known(pod)
-        content = Content(objects, unknown, tokens, untold, self._parts.env.clock.now())
+        is_away = bool(untold) and self._parts.objects.tokens.is_away
+        now = self._parts.env.clock.now()
+        content = Content(objects, unknown, tokens, untold, is_away, now)
         claimed = await self._parts.claims.claimed(pod)
         paths = await self._parts.volumes.prepare(pod, content, claimed)
         self._written_mark = mark_of(pod, content)

@@ -23,6 +23,7 @@ from cubernetes.api.core.podspec.volumes.volume import (
     is_kept_in_memory,
     is_made_from_objects,
 )
+from cubernetes.api.core.serviceaccount import TOKEN_VOLUME_PREFIX
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.command import CommandFailed, Commands
 from kubelet.files.contents import EMPTY, Content, File, Missing, files_of
@@ -266,6 +267,11 @@ class DiskVolumes:
             if wanted is not None:
                 await run(partial(write, folder, wanted, content.now))
             elif not await run(partial(is_written, folder)):
+                if content.is_away and name.startswith(TOKEN_VOLUME_PREFIX):
+                    # Nobody asked for this volume: a node that began again while its cluster is
+                    # away starts its pods all the same. The files come with the API server.
+                    await run(partial(write, folder, {}, content.now))
+                    return
                 why = content.untold or "what it is made from has not been read yet"
                 raise VolumeTrouble(f"volume {name}: {why}")
         except OSError as error:

@@ -227,16 +227,16 @@ def test_what_is_created_by_command_is_there(kubectl: Kubectl) -> None:
 def test_a_quota_is_made_charged_and_described(kubectl: Kubectl) -> None:
     kubectl("create", "namespace", "narrow")
     with kubectl.controllers():
-        kubectl("create", "quota", "few", "--hard=count/configmaps=1,pods=2", "-n", "narrow")
+        kubectl("create", "quota", "few", "--hard=count/secrets=1,pods=2", "-n", "narrow")
         counted = "--for=jsonpath={.status.used.pods}=0"
         kubectl("wait", counted, "quota/few", "-n", "narrow", f"--timeout={READY_DEADLINE_S:g}s")
-    kubectl("create", "configmap", "one", "-n", "narrow")
-    told = kubectl("create", "configmap", "two", "-n", "narrow", code=1)
-    assert "exceeded quota: few, requested: count/configmaps=1, used: count/configmaps=1" in told
+    kubectl("create", "secret", "generic", "one", "-n", "narrow")
+    told = kubectl("create", "secret", "generic", "two", "-n", "narrow", code=1)
+    assert "exceeded quota: few, requested: count/secrets=1, used: count/secrets=1" in told
     described = kubectl("describe", "quota", "few", "-n", "narrow")
     rows = {tuple(line.split()) for line in described.splitlines()}
-    assert {("count/configmaps", "1", "1"), ("pods", "0", "2")} <= rows
-    assert "count/configmaps: 1/1, pods: 0/2" in kubectl("get", "quota", "-n", "narrow")
+    assert {("count/secrets", "1", "1"), ("pods", "0", "2")} <= rows
+    assert "count/secrets: 1/1, pods: 0/2" in kubectl("get", "quota", "-n", "narrow")
     kubectl("delete", "namespace", "narrow", "--wait=false")
 
 

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOTS = ("/etc", "/var", "/usr/local", "/run", "/root", "/opt", "/srv", "/home", "/tmp", "/dev/shm")
-# The engine's state is compared by what the engine says; the lock is of iptables. Of systemd, what
-# each boot and each container gives another name.
+# The engine's state is compared by what the engine says; the lock is of iptables, /run/mount of
+# mount(8), which makes it. Of systemd, what each boot and each container gives another name.
 NOT_OURS = re.compile(
     r"/var/lib/docker(/.*)?|/run/docker(/.*)?|/var/log/(dockerd|cubernetes-boot)\.log"
     r"|/run/(docker\.pid|containerd(/.*)?|log/journal(/.*)?)|/run/systemd/(journal/streams|transient)"
     r"|/run/systemd/units/invocation:(docker|systemd-journald)\.service"
-    r"|/run/xtables\.lock|/root/\.pyenv(/.*)?|.*/__pycache__(/.*)?"
+    r"|/run/xtables\.lock|/run/mount(/.*)?|/root/\.pyenv(/.*)?|.*/__pycache__(/.*)?"
 )
 HASHED_BYTES_MAX = 1 << 20
 COMMANDS = {

@@ -18,14 +18,19 @@ from cubernetes.api.core.podspec.volumes.volume import (
     Volume,
     VolumeProjection,
 )
-from cubernetes.api.core.serviceaccount import DEFAULT, ROOT_CA, ServiceAccount
+from cubernetes.api.core.serviceaccount import (
+    DEFAULT,
+    ROOT_CA,
+    TOKEN_VOLUME_PREFIX,
+    ServiceAccount,
+)
 from cubernetes.api.errors import Forbidden
 from cubernetes.api.meta import replaced
 
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  a path
 # Kubernetes' own number, by which such a volume is told from others.
 TOKEN_LIFE_S = 3607
-VOLUME_PREFIX, ENDING_CHARS = "kube-api-access-", 5
+ENDING_CHARS = 5
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -60,7 +65,7 @@ def with_files(spec: PodSpec, fraction: float) -> PodSpec:
     containers = (*spec.init_containers, *spec.containers)
     if all(_mounts_there(one) for one in containers):
         return spec
-    name = VOLUME_PREFIX + ending_of(fraction)
+    name = TOKEN_VOLUME_PREFIX + ending_of(fraction)
     return replaced(
         spec,
         volumes=(*spec.volumes, _volume(name)),

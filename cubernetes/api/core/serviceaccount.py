@@ -8,6 +8,8 @@ from cubernetes.api.resource import Resource
 DEFAULT = "default"
 # The ConfigMap of each namespace by which its pods know the API server.
 ROOT_CA = "kube-root-ca.crt"
+# How the volumes with a token are called that the API server puts into pods.
+TOKEN_VOLUME_PREFIX = "kube-api-access-"  # noqa: S105  a name
 
 
 class ServiceAccount(Object):

@@ -150,8 +150,18 @@ def test_why_there_is_no_token_is_told_and_it_is_asked_for_again() -> None:
         found, why = await tokens.known(pod)
         assert found == {}
         assert 'token of serviceaccount "default" not given' in why
+        assert tokens.is_away
         signer.error = None
+        # Others that begin do not wait for it again; whose it is hears of it once it is there.
+        assert await tokens.known(pod) == ({}, why)
+        told: list[str] = []
+        tokens.on_renewed(told.append)
+        await tokens.renew_due()
+        assert told == [pod.metadata.uid]
         assert await tokens.known(pod) == ({OWN: "token 1"}, "")
+        assert not tokens.is_away
+        await tokens.renew_due()
+        assert len(signer.asked) == 1
 
     run_simulated(story(Env(clock=SimClock())))
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cubernetes.api.core.pod import Pod
@@ -11,11 +12,13 @@ from cubernetes.api.core.podspec.references import Named
 from cubernetes.api.core.podspec.security.context import PodSecurityContext
 from cubernetes.api.core.podspec.volumes.volume import EmptyDir, HostPath, SecretVolume, Volume
 from cubernetes.api.core.secret import Secret
+from cubernetes.api.core.serviceaccount import TOKEN_VOLUME_PREFIX
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.host.blocking import Threads
 from cubernetes.host.command import CommandFailed, Completed, SystemCommands
 from kubelet.files.contents import Content
+from kubelet.objects.tokenwishes import Wish
 from kubelet.pod.volumes import DiskVolumes, Message, VolumeTrouble
 from tests.given import a_pod
 from tests.simulation.clock import AtOnce
@@ -295,6 +298,27 @@ async def test_what_is_not_known_leaves_the_files_and_keeps_a_new_pod_waiting(
     await mounting.prepare(pod, CONTENT)
     path = Path((await mounting.prepare(pod, unknown))["login"])
     assert (path / "word").read_bytes() == b"hunter2"
+
+
+async def test_without_its_cluster_a_pod_has_the_volume_that_nobody_asked_for_empty(
+    mounting: DiskVolumes,
+) -> None:
+    name = f"{TOKEN_VOLUME_PREFIX}x2x2x"
+    source = {"serviceAccountToken": {"path": "token"}}
+    asked_for, put_in = (
+        a_pod_with(msgspec.convert({"name": one, "projected": {"sources": [source]}}, Volume))
+        for one in ("own", name)
+    )
+    slow, away = Content(untold="no"), Content(untold="no", is_away=True)
+    for pod, content in ((asked_for, away), (put_in, slow)):
+        with pytest.raises(VolumeTrouble, match="no"):
+            await mounting.prepare(pod, content)
+    path = Path((await mounting.prepare(put_in, away))[name])
+    assert not (path / "token").exists()
+    await mounting.prepare(put_in, Content(tokens={Wish("", 3600): "t"}))
+    assert (path / "token").read_text() == "t"
+    await mounting.prepare(put_in, away)
+    assert (path / "token").read_text() == "t"
 
 
 async def test_a_volume_in_memory_holds_no_more_than_its_limit(
