@@ -99,5 +99,9 @@ async def test_replicas_grow_to_the_maximum_under_load_and_fall_back(
     await client.patch(ConfigMap, "queue", PLACE, told)
     await sized(client, MOST, "mailer")
     path = f"/apis/custom.metrics.k8s.io/v1beta1/namespaces/{PLACE}/pods/queue/queue_length"
-    assert '"value":"25"' in command("kubectl", f"get --raw {path}")
-    assert f"-> {MOST}" in command("cubectl", f"autoscale history {NAME} --since 10m")
+
+    async def is_told() -> bool:
+        is_read = '"value":"25"' in command("kubectl", f"get --raw {path}")
+        return is_read and f"-> {MOST}" in command("cubectl", f"autoscale history {NAME}")
+
+    await until("the queue as a metric, and why there are so many", is_told, 60)
