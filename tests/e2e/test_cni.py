@@ -185,7 +185,11 @@ async def test_the_machines_become_a_cluster_over_weave_and_reset_leaves_nothing
             assert set(await cluster.answers(node, f"http://{address}/")) == {
                 one.metadata.name for one in pods
             }
-        assert "(n2) established" in (await cluster.run("n1", [*CUBEROOT, "status"])).stdout
+
+        async def is_told() -> bool:
+            return "(n2) established" in (await cluster.run("n1", [*CUBEROOT, "status"])).stdout
+
+        await until("the router tells of its peer", is_told)
 
     for node in reversed(cluster.names):
         await cluster.run(node, [*CUBEROOT, "reset", "--yes"])
