@@ -1,13 +1,13 @@
 """autoscaling/v1: the autoscalers of autoscaling/v2, each said in the older words. Pure."""
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import ClassVar
 
 import msgspec
 
 from apiserver.state.items import Item
-from apiserver.state.view import ObjectKey, Sight, Wording
+from apiserver.state.view import ObjectKey, Wording
+from apiserver.views.reworded import RewordedView
 from cubernetes.api.autoscaling.horizontalpodautoscaler import (
     HorizontalPodAutoscaler,
     HorizontalPodAutoscalerSpec,
@@ -26,32 +26,6 @@ from cubernetes.api.autoscaling.older import (
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 
-EVENTS_MAX = 2048
-
-
-class ScalerView:
-    """One for one: what an autoscaler becomes, its older form becomes with it."""
-
-    kind: ClassVar[type[Object]] = HorizontalPodAutoscalerV1
-    sources: ClassVar[tuple[type[Object], ...]] = (HorizontalPodAutoscaler,)
-    events_max: ClassVar[int] = EVENTS_MAX
-
-    def __init__(self) -> None:
-        self._items: dict[ObjectKey, Item] = {}
-
-    def changed(self, key: str, source: Item | None) -> Iterable[ObjectKey]:
-        namespace, _, name = key.split("/", 3)[3].partition("/")
-        place = ObjectKey(namespace, name)
-        if source is None:
-            self._items.pop(place, None)
-        else:
-            self._items[place] = source
-        return (place,)
-
-    def shown(self, place: ObjectKey) -> Sight | None:
-        item = self._items.get(place)
-        return Sight((item,), partial(_made, place, item), item.revision) if item else None
-
 
 def _made(place: ObjectKey, item: Item) -> HorizontalPodAutoscalerV1:
     """Return an autoscaler; of one that is stored and not read, its place at least."""
@@ -64,6 +38,14 @@ def _made(place: ObjectKey, item: Item) -> HorizontalPodAutoscalerV1:
         return HorizontalPodAutoscalerV1(metadata=metadata, spec=spec)
     assert isinstance(one, HorizontalPodAutoscaler)  # noqa: S101  its only source
     return older(one)
+
+
+class ScalerView(RewordedView):
+    """Autoscalers in the older words."""
+
+    kind: ClassVar[type[Object]] = HorizontalPodAutoscalerV1
+    sources: ClassVar[tuple[type[Object], ...]] = (HorizontalPodAutoscaler,)
+    made = staticmethod(_made)
 
 
 def older(one: HorizontalPodAutoscaler) -> HorizontalPodAutoscalerV1:
