@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from controllers import refusals
 from controllers.deployments import progress, sizes
 from controllers.deployments.rollout import (
     AUTO_ROLLBACK,
@@ -32,6 +31,7 @@ from controllers.deployments.rollout import (
     set_made,
 )
 from controllers.owners import adopted_by, disowned, is_managed_by
+from controllers.refusals import RefusalsTold
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.revisions import CHANGE_CAUSE, REVISION, WAS_AVAILABLE
@@ -50,7 +50,7 @@ from cubernetes.reconcile.plan import (
 )
 
 
-class Deployments:
+class Deployments(RefusalsTold):
     """Plans by Deployment, and remembers nothing."""
 
     name = "deployment"
@@ -91,16 +91,6 @@ class Deployments:
             yield from _gone_back(rollout, target)
             return
         yield from _step(rollout, view, now)
-
-    def refused(
-        self,
-        key: Ref,
-        action: Action,
-        why: str,
-        view: View,
-        now: datetime,  # noqa: ARG002
-    ) -> Iterator[Action]:
-        yield from refusals.told(Deployment, key, action, why, view)
 
 
 class Claim(NamedTuple):

@@ -9,8 +9,8 @@ makes one Job, for the last time that it missed.
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from controllers import refusals
 from controllers.owners import is_managed_by, revision_of
+from controllers.refusals import RefusalsTold
 from cubernetes.api.batch.cronjob import CronJob, CronJobStatus
 from cubernetes.api.batch.job import COMPLETE, FAILED, Job, is_over
 from cubernetes.api.batch.schedule import (
@@ -39,7 +39,7 @@ VIEW_PAUSE_S = 1.0
 LOOK_S_MAX = 3600.0  # a clock that is set forward is noticed after so long at most
 
 
-class CronJobs:
+class CronJobs(RefusalsTold):
     """Plans by CronJob, and remembers nothing."""
 
     name = "cronjob"
@@ -66,16 +66,6 @@ class CronJobs:
             return
         yield from _due(cron, jobs, now)
         yield from _tidied(cron, jobs)
-
-    def refused(
-        self,
-        key: Ref,
-        action: Action,
-        why: str,
-        view: View,
-        now: datetime,  # noqa: ARG002
-    ) -> Iterator[Action]:
-        yield from refusals.told(CronJob, key, action, why, view)
 
 
 def _due(cron: CronJob, jobs: Sequence[Job], now: datetime) -> Iterator[Action]:

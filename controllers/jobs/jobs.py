@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import datetime
 from itertools import islice
 
-from controllers import refusals
 from controllers.jobs.ending import (
     Ending,
     conditions_of,
@@ -36,6 +35,7 @@ from controllers.jobs.pods import (
 from controllers.jobs.policies import failures_after, last_failures, waits_s
 from controllers.jobs.tally import Tally, is_settled, tally_of
 from controllers.owners import revision_of
+from controllers.refusals import RefusalsTold
 from controllers.replicaset import surplus
 from cubernetes.api.batch.job import SUSPENDED, Job, JobStatus, is_over, over_at
 from cubernetes.api.condition import is_true
@@ -55,7 +55,7 @@ VIEW_PAUSE_S = 1.0  # until a view that lags is looked at again
 BURST = 500  # pods made, ended or released in one plan; the next plan goes on
 
 
-class Jobs:
+class Jobs(RefusalsTold):
     """Plans by Job, and by pod where its Job is gone. Remembers nothing."""
 
     name = "job"
@@ -103,16 +103,6 @@ class Jobs:
             yield from changes
             return
         yield from _step(job, claim, view, now)
-
-    def refused(
-        self,
-        key: Ref,
-        action: Action,
-        why: str,
-        view: View,
-        now: datetime,  # noqa: ARG002
-    ) -> Iterator[Action]:
-        yield from refusals.told(Job, key, action, why, view)
 
 
 def _is_there(ref: Ref, uid: str, view: View) -> bool:

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from controllers import refusals
 from controllers.availability import is_active, is_led_past, unavailable_s
 from controllers.naming import NUMBER, child_name, number_in
 from controllers.owners import adopted_by, disowned, is_managed_by
+from controllers.refusals import RefusalsTold
 from controllers.sets.eligible import Verdict, node_of, spec_for, verdict_of
 from controllers.sets.revisions import History, adopted, cleaned, history_of, recorded
 from cubernetes.api.apps.controllerrevision import REVISION_LABEL, ControllerRevision
@@ -41,7 +41,7 @@ BURST = 250  # nodes whose pods are made or deleted in one plan; the next plan g
 FAST_END_S = 10.0
 
 
-class DaemonSets:
+class DaemonSets(RefusalsTold):
     """Plans by DaemonSet, and remembers nothing."""
 
     name = "daemonset"
@@ -78,16 +78,6 @@ class DaemonSets:
             yield from _surged(state, view) if state.surge else _exchanged(state)
         live = {state.revision} | {_revision_of(pod) for place in state.places for pod in place.all}
         yield from cleaned(history, live)
-
-    def refused(
-        self,
-        key: Ref,
-        action: Action,
-        why: str,
-        view: View,
-        now: datetime,  # noqa: ARG002
-    ) -> Iterator[Action]:
-        yield from refusals.told(DaemonSet, key, action, why, view)
 
 
 class NodePods(NamedTuple):

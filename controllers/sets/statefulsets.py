@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from controllers import refusals
 from controllers.availability import is_active, is_led_past, unavailable_s
 from controllers.owners import adopted_by, disowned, is_managed_by
+from controllers.refusals import RefusalsTold
 from controllers.sets import setclaims
 from controllers.sets.revisions import History, adopted, cleaned, history_of, recorded, template_of
 from cubernetes.api.apps.controllerrevision import REVISION_LABEL, ControllerRevision
@@ -48,7 +48,7 @@ FAST_END_S = 10.0
 NUMBER_CHARS_MAX = 10
 
 
-class StatefulSets:
+class StatefulSets(RefusalsTold):
     """Plans by StatefulSet, and remembers nothing."""
 
     name = "statefulset"
@@ -93,16 +93,6 @@ class StatefulSets:
         yield from steps(state, view)
         live = {state.current.metadata.name, state.update.metadata.name}
         yield from cleaned(history, live | {_revision_of(pod) for pod in state.pods.values()})
-
-    def refused(
-        self,
-        key: Ref,
-        action: Action,
-        why: str,
-        view: View,
-        now: datetime,  # noqa: ARG002
-    ) -> Iterator[Action]:
-        yield from refusals.told(StatefulSet, key, action, why, view)
 
 
 def _of_claim(claim: PersistentVolumeClaim, view: View) -> Iterator[Ref]:
