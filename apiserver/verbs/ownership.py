@@ -7,17 +7,19 @@ Kubernetes; but what kubectl applied by itself, by its annotation, is kubectl's 
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
 from apiserver.call import Call, media_of
 from apiserver.strategies.metadata import to_the_second
+from apiserver.wire.bodies import json_in, yaml_in
 from apiserver.wire.patches import APPLY
 from cubernetes.api.coding import codec
 from cubernetes.api.errors import BadRequest, Conflict, Invalid, Problem, RequestTooLarge
 from cubernetes.api.meta import ManagedFields, Object, replaced
 from cubernetes.api.names import ANNOTATION_BYTES_MAX
-from cubernetes.api.notation import jsontext, yaml
+from cubernetes.api.notation import jsontext
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import serverside
 from cubernetes.api.patches.fieldsets import (
@@ -104,18 +106,11 @@ def applied_in(call: Call) -> Applied:
 
 def _read(call: Call) -> tuple[Tree, tuple[str, ...]]:
     """Return the tree of a body, and fields that stand twice. Raises: BadRequest."""
-    body = call.request.body
-    is_strict = call.validation == "Strict"
-    if body.lstrip()[:1] == b"{":
-        try:
-            read = (jsontext.tree_of(body), ()) if is_strict else jsontext.lenient_tree_of(body)
-        except BadRequest:
-            # YAML in its flow style begins as JSON does; it says what is wrong with either.
-            read = (yaml.tree_of(body), ()) if is_strict else yaml.lenient_tree_of(body)
-    else:
-        read = (yaml.tree_of(body), ()) if is_strict else yaml.lenient_tree_of(body)
-    tree, duplicates = read
-    return tree, duplicates if call.validation == "Warn" else ()
+    if call.request.body.lstrip()[:1] == b"{":
+        # YAML in its flow style begins as JSON does, and says what is wrong with either.
+        with suppress(BadRequest):
+            return json_in(call)
+    return yaml_in(call)
 
 
 def change_by(
@@ -166,10 +161,13 @@ def noted(call: Call, old: Object, new: Object, now: datetime) -> Object:
     if not old.metadata.managed_fields or is_apply(call):
         return new
     me = Owner(_manager_of(call), "Update", call.route.subresource, call.kind.resource.api_version)
+    known = _owners_of(old)
     try:
-        owners = serverside.written(_tree_of(old), _tree_of(new), _owners_of(old), me)
+        owners = serverside.written(_tree_of(old), _tree_of(new), known, me)
     except TooManyFields as error:
         raise RequestTooLarge(str(error)) from error
+    if owners is known:
+        return new
     return _with_owners(new, old, owners, now)
 
 

@@ -62,10 +62,20 @@ def _warned_tree(call: Call) -> tuple[Tree, tuple[str, ...]]:
     media = media_of(call.request.headers.get("content-type", ""))
     if media == "application/json":
         return json_in(call)
-    if media in YAML_MEDIA and call.validation != "Strict":
-        tree, duplicates = yaml.lenient_tree_of(call.request.body)
-        return tree, duplicates if call.validation == "Warn" else ()
+    if media in YAML_MEDIA:
+        return yaml_in(call)
     return tree_in(call), ()
+
+
+def yaml_in(call: Call) -> tuple[Tree, tuple[str, ...]]:
+    """Return a YAML body, and the warnings that it calls for.
+
+    Raises: BadRequest: it is not YAML, or (Strict) a field stands twice.
+    """
+    if call.validation == "Strict":
+        return yaml.tree_of(call.request.body), ()
+    tree, duplicates = yaml.lenient_tree_of(call.request.body)
+    return tree, duplicates if call.validation == "Warn" else ()
 
 
 def json_in(call: Call, body: bytes | None = None) -> tuple[Tree, tuple[str, ...]]:

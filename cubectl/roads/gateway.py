@@ -28,13 +28,12 @@ from cubernetes.api.meta import Object
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.networking.ingressclass import IngressClass
 from cubernetes.api.notation.jsontext import Tree
+from cubernetes.api.patches.threeway import LAST_APPLIED
 from cubernetes.api.roads import DRAINED, RATES, Road, drained_of, roads_of
 
 ROAD_KINDS: tuple[type[Object], ...] = (IngressClass, Ingress, Dns, RoutePolicy)
 ATTEMPTS = 5  # how often a service is read again that somebody else is writing too
 NONE = "<none>"
-# Written by kubectl, and of no use elsewhere.
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def configure(parser: ArgumentParser) -> None:
