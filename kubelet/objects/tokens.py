@@ -141,7 +141,8 @@ class PodTokens:
                 self._away, self._away_until_s = why, self._env.clock.monotonic() + AWAY_S
             return why
         self._away_until_s = 0.0
-        self._owed.discard(meta.uid)
         token = Token(told.status.token, renewed_at(told.status.expiration_timestamp, now))
         self._known.setdefault(meta.uid, {})[wish] = token
+        if not self.known_now(pod)[1]:
+            self._owed.discard(meta.uid)
         return ""

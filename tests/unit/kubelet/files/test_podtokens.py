@@ -40,11 +40,14 @@ class Signer:
         self._env = env
         self.error: Exception | None = None
         self.asked: list[TokenRequest] = []
+        self.given_max = 100
 
     async def token(self, account: str, namespace: str, asked: TokenRequest) -> TokenRequest:
         assert (account, namespace) == ("default", "default")
         if self.error is not None:
             raise self.error
+        if len(self.asked) == self.given_max:
+            raise Unreachable("away")
         self.asked.append(asked)
         life_s = asked.spec.expiration_seconds or 0
         ends_at = self._env.clock.now() + timedelta(seconds=life_s)
@@ -162,6 +165,22 @@ def test_why_there_is_no_token_is_told_and_it_is_asked_for_again() -> None:
         assert not tokens.is_away
         await tokens.renew_due()
         assert len(signer.asked) == 1
+
+    run_simulated(story(Env(clock=SimClock())))
+
+
+def test_of_two_tokens_that_are_owed_the_second_is_asked_for_until_it_is_there() -> None:
+    async def story(env: Env) -> None:
+        pod = a_pod_of(TOKEN, VAULT)
+        tokens, signer = some_tokens(env, pod)
+        signer.error = Unreachable("away")
+        await tokens.known(pod)
+        signer.error, signer.given_max = None, 1
+        await tokens.renew_due()
+        assert len(tokens.known_now(pod)[0]) == 1
+        signer.given_max = 2
+        await tokens.renew_due()
+        assert tokens.known_now(pod) == ({OWN: "token 1", Wish("vault", 600): "token 2"}, "")
 
     run_simulated(story(Env(clock=SimClock())))
 
