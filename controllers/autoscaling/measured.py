@@ -9,7 +9,7 @@ from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.resources import units
 from cubernetes.api.quantities import Quantity
 from cubernetes.autoscaling.engine import PodSample
-from cubernetes.reconcile.readings import Table, Values
+from cubernetes.reconcile.readings import KUBELETS_JOB, Table, Values
 
 # What was used in so long a time, with a sample each second: a load is seen within two seconds, and
 # a moment's is none. Where samples are lost, in the shortest time that has two of them.
@@ -26,9 +26,10 @@ MILLI = 1000
 def question_of(resource: str, namespace: str) -> Table:
     """Return the question for what each container of a namespace uses.
 
-    It is one question for all autoscalers of a namespace, so that the store answers it once.
+    It is one question for all autoscalers of a namespace, so that the store answers it once. Only
+    what kubelets say counts: a pod that is scraped may name its own series like theirs.
     """
-    by, where = ", ".join(LABELS), f'{{namespace="{namespace}"}}'
+    by, where = ", ".join(LABELS), f'{{job="{KUBELETS_JOB}",namespace="{namespace}"}}'
     if resource == "cpu":
         used = f"container_cpu_usage_seconds_total{where}"
         rates = " or ".join(f"rate({used}[{window_s}s])" for window_s in WINDOWS_S)

@@ -18,6 +18,8 @@ CLOCK_ERROR_S = 5.0
 FRESH_S = 60.0
 KEEP_S = 5.0
 ROWS_MAX = 50_000  # of one table
+# What a store that we set up calls the job by which it asks kubelets what pods use.
+KUBELETS_JOB = "kubelets"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 It listens on the loopback, as the metrics themselves do: every local process may ask and write.
 """
 
+from cubernetes.reconcile.readings import KUBELETS_JOB
 from cuberoot import layout
 from cuberoot.cluster import API_PORT, Cluster
 from cuberoot.layout import pair
@@ -47,7 +48,7 @@ def settings(site: Site) -> TsdbSettings:
     ]
     # The API server names every node's kubelet, as nodes come and go.
     kubelets = ScrapeJob(
-        name="kubelets",
+        name=KUBELETS_JOB,
         interval_s=KUBELETS_S,
         timeout_s=KUBELETS_S,
         scheme="https",

@@ -37,8 +37,10 @@ class SmallStore:
     def key(self, name: str, **labels: str) -> Key:
         return key_of_dict({"__name__": name, **labels})
 
-    def put(self, name: str, at_ms: int, value: float, now_ms: int = 2**60) -> Outcome:
-        ref = self.store.ref(self.key(name))
+    def put(
+        self, name: str, at_ms: int, value: float, now_ms: int = 2**60, **labels: str
+    ) -> Outcome:
+        ref = self.store.ref(self.key(name, **labels))
         outcome = self.store.append(np.array([ref]), np.array([at_ms]), np.array([value]), now_ms)
         self.store.sync()
         return outcome
