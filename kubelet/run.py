@@ -30,6 +30,9 @@ from kubelet.devices.book import Shelf, managed
 from kubelet.devices.giving import NO_BENCH, Bench, Devices, bench_of
 from kubelet.devices.registry import DEVICE_KINDS, plugin_sockets
 from kubelet.drain.look import Connections, KernelConnections
+from kubelet.eviction.limits import Disks, StorageLimits, WalkVolume
+from kubelet.eviction.storage import Held
+from kubelet.eviction.tree import Walk, walk
 from kubelet.files.hosts import add_host
 from kubelet.logserver import Uses, serve_logs
 from kubelet.measure.measuring import Measuring, ReadGroups
@@ -96,6 +99,8 @@ class Machine:
     room_left: Callable[[], MachineRoom] = MachineRoom
     # What the groups of pods use; nothing is known of any unless told.
     read_groups: ReadGroups = lambda _uids: Tree()
+    # What a pod's volume of its own holds of the disk, by uid and name.
+    walk_volume: WalkVolume = lambda _uid, _name: Walk(Held())
     # Which devices it has, and where what is given is written down; none unless told.
     devices: Bench = NO_BENCH
     # There is a real network between it and other nodes, which can be asked whether it carries.
@@ -119,6 +124,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         facts=partial(machine_facts, root),
         room_left=partial(room_left, root),
         read_groups=partial(read_tree, Path("/proc"), CGROUP_ROOT),
+        walk_volume=lambda uid, name: walk(str(root / "volumes" / uid / name)),
         devices=bench_of(DEVICE_KINDS, root, Path(settings.devices_file), plugin_sockets),
         add_host=add_host,
         has_ways=True,
@@ -189,6 +195,13 @@ class Kubelet:
         self._runtime_watch = RuntimeWatch(parts, self._workers, self._heartbeat.wake)
         self._pods_changed = asyncio.Event()
         self._measuring = Measuring(lambda: self._workers.pods, machine.read_groups, env)
+        self._storage_limits = StorageLimits(
+            env,
+            lambda: self._workers.pods,
+            Disks(env, machine.walk_volume, machine.runtime, self._observer),
+            self._workers.evict,
+            settings.eviction_look_s,
+        )
 
     def _parts(self, client: Client) -> Parts:
         settings, env, machine = self._settings, self._env, self._machine
@@ -257,6 +270,7 @@ class Kubelet:
             ("guard", self._machine.guard.run),
             ("measuring", self._measuring.run),
             ("devices", self._devices.run),
+            ("storage limits", self._storage_limits.run),
         ]
         serving, runtime = self._settings.serving, self._machine.runtime
         if serving is not None and self._machine.has_ways:

@@ -59,6 +59,8 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     # How long a deleted pod serves on at most until no road leads to it; never over half its grace.
     drain_s: float = 10.0
     node_status_s: float = 60.0
+    # Between two looks at what pods hold of the disk.
+    eviction_look_s: float = 5.0
     parallel_starts: int = 4
     # /metrics and /livez on the loopback; 0 serves none.
     metrics_port: int = 0

@@ -10,6 +10,7 @@ from cubernetes.api.core.podspec.references import Named
 from cubernetes.host.log import Log
 from cubernetes.host.supervise import supervised
 from kubelet.checkpoint import Checkpoint
+from kubelet.eviction.verdict import Eviction
 from kubelet.files.contents import is_made_from
 from kubelet.pod.decisions.admission import Gate
 from kubelet.pod.parts import Parts
@@ -65,6 +66,11 @@ class PodWorkers:
     def wake(self, uid: str) -> None:
         if uid in self._workers:
             self._workers[uid].wake()
+
+    def evict(self, uid: str, eviction: Eviction) -> None:
+        """End a pod of this node for what it holds, or for what the node lacks."""
+        if uid in self._workers:
+            self._workers[uid].evict(eviction)
 
     def take_news(self, namespace: str, named: Named) -> None:
         """An object has changed: wake the pods whose volumes are made from it."""

@@ -12,6 +12,7 @@ from cubernetes.host.log import Log
 from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.plan import Record
+from kubelet.eviction.verdict import EVICTED, Eviction, may_be_evicted
 from kubelet.network.driver import NetworkTrouble
 from kubelet.pod import images
 from kubelet.pod.acts import Acts
@@ -74,6 +75,15 @@ class PodWorker:
         if pod is not None and self._memory.refusal != refusal:
             self._memory = replace(self._memory, refusal=refusal)
             self._parts.recorder.record(Record(pod, refusal.reason, refusal.message, "Warning"))
+            self._woken.set()
+
+    def evict(self, eviction: Eviction) -> None:
+        """The pod is to be ended here, and stays as Failed; the first reason counts."""
+        pod = self._pod
+        if pod is not None and self._memory.eviction is None and may_be_evicted(pod):
+            self._memory = replace(self._memory, eviction=eviction)
+            self._parts.recorder.record(Record(pod, EVICTED, eviction.message, "Warning"))
+            log.info("pod is evicted", pod=pod.ref, why=eviction.message, cause=pod.cause)
             self._woken.set()
 
     def take_news(self) -> None:
@@ -203,6 +213,9 @@ class PodWorker:
                 await self._acts.stop_sandbox(container_id)
             case plan.Remove(container_id):
                 await self._parts.runtime.remove(container_id)
+            case plan.Free():
+                await self._parts.volumes.remove(self.uid)
+                self._memory = replace(self._memory, is_freed=True)
             case _:
                 raise AssertionError(f"{step} cannot be carried out for {self.uid}")
         return True

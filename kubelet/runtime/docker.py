@@ -54,6 +54,8 @@ START_DEADLINE_S = 60.0
 STOP_MARGIN_S = 10.0
 REMOVE_DEADLINE_S = 60.0
 REMOVE_POLL_S = 0.1
+# The engine walks what a container has written.
+SIZE_DEADLINE_S = 30.0
 LOG_SILENCE_S = 30.0
 INSPECTIONS_AT_ONCE = 8
 # More gain nothing on a small node, and would only bring each nearer to its deadline.
@@ -114,6 +116,18 @@ class DockerRuntime:
         known = [container for _, container in self._known.values()]
         seen = await self._witness.look(known)
         return {container.pod_uid for container in known if self._witness.misses(container, seen)}
+
+    async def disk_bytes(self, container_id: str) -> int:
+        path = f"/containers/{quote(container_id, safe='')}/json"
+        with _trouble("ContainerNotFound"):
+            raw = await self._api.call("GET", path, query={"size": "1"}, deadline_s=SIZE_DEADLINE_S)
+            folder = words.log_folder((await self._engine())["DockerRootDir"], raw)
+        work = partial(log_bytes, Path(folder)) if folder else int
+        try:
+            written = await self._blocking.run(("log size", container_id), work)
+        except OSError as error:
+            raise RuntimeTrouble("ContainerLogUnavailable", str(error)) from error
+        return int(raw.get("SizeRw") or 0) + written
 
     async def image_id(self, image: str) -> str | None:
         return await self._pulls.image_id(image)
@@ -399,6 +413,15 @@ class DockerRuntime:
             await self._blocking.run(("groups", parent), remove)
         except OSError as error:
             log.warning("control groups not removed", parent=parent, why=error)
+
+
+def log_bytes(folder: Path) -> int:
+    """Return the size of a container's log files; a file that goes meanwhile is none."""
+    size = 0
+    with suppress(FileNotFoundError):
+        for file in folder.iterdir():
+            size += file.stat().st_size
+    return size
 
 
 def remove_groups(proc: Path, kinds: Collection[str], parent: str) -> None:

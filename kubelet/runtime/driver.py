@@ -272,6 +272,13 @@ class RuntimeDriver(Protocol):
         """
         ...
 
+    async def disk_bytes(self, container_id: str) -> int:
+        """Return what a container's writable layer and its logs hold of the disk.
+
+        Raises: RuntimeTrouble with reason ContainerNotFound.
+        """
+        ...
+
     async def image_id(self, image: str) -> str | None:
         """Return the id of a local image, or None where it is not on this node."""
         ...

@@ -107,6 +107,7 @@ class FakeMachine:
         self.is_hung = False  # calls take until their deadline, then fail
         self.exec_error = ""  # why no command can be started in a container
         self.lost_reply_count = 0  # so many of the next calls take effect and still fail
+        self.layer_bytes: dict[str, int] = {}  # what containers of a name have written to disk
         self.lives: dict[str, _Life] = {}
         self._listeners: list[asyncio.Queue[str | None]] = []
         self._made_count = 0
@@ -296,6 +297,14 @@ class FakeRuntime:
 
     async def suspects(self) -> set[str]:
         return set()
+
+    async def disk_bytes(self, container_id: str) -> int:
+        await self._asked()
+        life = self._machine.lives.get(container_id)
+        if life is None:
+            raise RuntimeTrouble("ContainerNotFound", f"no container {container_id}")
+        written = sum(len(line.text) for line in life.written)
+        return written + self._machine.layer_bytes.get(life.container.name, 0)
 
     async def image_id(self, image: str) -> str | None:
         _check(image)

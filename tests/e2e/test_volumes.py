@@ -157,3 +157,31 @@ async def test_a_careful_pod_runs_as_it_says_and_one_that_would_be_root_does_not
     assert waiting is not None
     assert "runAsNonRoot and image will run as root" in waiting.message
     await removed_namespace(client, "zoo")
+
+
+async def test_who_holds_more_of_the_disk_than_it_may_is_evicted_and_gives_it_back(
+    client: Client, cluster: Cluster
+) -> None:
+    await made_namespace(client, "zoo")
+    script = f"dd if=/dev/zero of=$0/big bs=1M count=3; {SLEEP}"
+    cache = {"name": "cache", "emptyDir": {"sizeLimit": "1Mi"}}
+    mount = {"name": "cache", "mountPath": "/cache"}
+    bound = {"limits": {"ephemeral-storage": "1Mi"}}
+    volume = {**shell(script, volumeMounts=[mount]), "args": ["/cache"]}
+    layer = {**shell(script, resources=bound), "args": ["/tmp"]}
+    await client.create(pod("greedy", [volume], volumes=[cache]))
+    await client.create(pod("fat", [layer]))
+    greedy = await until_phase(client, "greedy", "Failed")
+    fat = await until_phase(client, "fat", "Failed")
+    said = 'Usage of EmptyDir volume "cache" exceeds the limit "1Mi". '
+    assert (greedy.status.reason, greedy.status.message) == ("Evicted", said)
+    said = "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. "
+    assert (fat.status.reason, fat.status.message) == ("Evicted", said)
+    kept = f"/var/lib/cubernetes/kubelet/volumes/{greedy.metadata.uid}"
+
+    async def is_freed() -> bool:
+        node = greedy.spec.node_name
+        return (await cluster.run(node, ["ls", kept], check=False)).stdout == ""
+
+    await until("what it wrote is removed", is_freed)
+    await removed_namespace(client, "zoo")

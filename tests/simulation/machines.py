@@ -11,6 +11,8 @@ from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.ruleset import RuleSet
 from kubelet.checkpoint import NetworkState
 from kubelet.devices.giving import Bench
+from kubelet.eviction.storage import Held
+from kubelet.eviction.tree import Walk
 from kubelet.files.contents import EMPTY, Content, File
 from kubelet.files.places import NONE_CLAIMED, Claimed
 from kubelet.network.fake import FakeFabric, FakeNetwork
@@ -187,6 +189,12 @@ class SimMachine:
         self.connections = FakeConnections()
         self.asker = FakeAsker(self.runtime)
         self.devices = Bench()
+        # What volumes hold, by `uid/name`, or by name for every pod's.
+        self.volume_use: dict[str, Held] = {}
+
+    def walk_volume(self, uid: str, name: str) -> Walk:
+        everyones = self.volume_use.get(name, Held())
+        return Walk(self.volume_use.get(f"{uid}/{name}", everyones))
 
     def drivers(self, env: Env) -> Machine:
         """Return what a kubelet is given to drive this machine."""
@@ -202,6 +210,7 @@ class SimMachine:
             asker=self.asker,
             facts=facts_of_any,
             devices=self.devices,
+            walk_volume=self.walk_volume,
         )
 
     def running(self) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kubelet.drain.draining import Draining
+from kubelet.eviction.verdict import Eviction
 from kubelet.pod.decisions.admission import Refusal
 from kubelet.probes.machine import HEALTHY, Health
 from kubelet.runtime.driver import SANDBOX, Container, State
@@ -34,6 +35,8 @@ class Memory:
     draining: what is known of the roads to the pod.
     messages: what containers that have ended left as their last words, by container id.
     health: what the probes of containers that run have come to, by container id.
+    eviction: why it is to be evicted; it is once the API has it.
+    is_freed: what an evicted pod wrote is removed.
     """
 
     troubles: Mapping[str, StartFailure] = field(default_factory=dict)
@@ -44,6 +47,8 @@ class Memory:
     draining: Draining = field(default_factory=Draining)
     messages: Mapping[str, str] = field(default_factory=dict)
     health: Mapping[str, Health] = field(default_factory=dict)
+    eviction: Eviction | None = None
+    is_freed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

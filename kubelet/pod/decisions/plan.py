@@ -21,6 +21,7 @@ from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.spec import every_container, is_sidecar, sidecars
 from cubernetes.host.timing.backoff import backoff_s
 from kubelet.drain import draining
+from kubelet.eviction.verdict import EVICTED, HARD_GRACE_S, is_begun
 from kubelet.pod.decisions import initialization
 from kubelet.pod.decisions.memory import CrashStreak, Memory, health_of, latest
 from kubelet.probes.machine import Kind, probes_of
@@ -89,6 +90,11 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True)
+class Free:
+    """Nothing of an evicted pod runs, and the API knows its end: remove what it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Nothing of the pod runs: free its volumes and address, and report that it is gone."""
 
@@ -100,7 +106,7 @@ class Wait:
     span_s: float
 
 
-type Step = StartSandbox | StartContainer | Stop | StopSandbox | Remove | Finish | Wait
+type Step = StartSandbox | StartContainer | Stop | StopSandbox | Remove | Free | Finish | Wait
 
 
 def steps(pod: Pod | None, found: Sequence[Container], memory: Memory, now: Moment) -> list[Step]:
@@ -116,6 +122,8 @@ def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> l
         return _ending(pod, found, memory, now)
     if memory.refusal is not None and not found:
         return []
+    if is_begun(pod):
+        return list(_evicted(pod, found, memory))
     strays = _strays(pod, found)
     if strays:
         return [Stop(strays, 0.0, "superseded"), *(Remove(one) for one in strays)]
@@ -279,10 +287,26 @@ def _over(pod: Pod, found: Sequence[Container]) -> Iterator[Step]:
     """Leave the ended containers for their logs; sidecars and the network are of no more use."""
     grace_s = float(pod.spec.termination_grace_period_seconds)
     yield from _stop(found, grace_s, OVER, sidecars(pod.spec))
+    yield from _without_sandboxes(found)
+
+
+def _without_sandboxes(found: Sequence[Container]) -> Iterator[Step]:
     for one in _sandboxes(found):
         # Also where it ended by itself: the address and the ports of the node are still the pod's.
         yield StopSandbox(one.id)
         yield Remove(one.id)
+
+
+def _evicted(pod: Pod, found: Sequence[Container], memory: Memory) -> Iterator[Step]:
+    """End an evicted pod; once the API knows how its containers ended, give back the disk."""
+    grace_s = memory.eviction.grace_s if memory.eviction is not None else HARD_GRACE_S
+    grace_s = min(grace_s, float(pod.spec.termination_grace_period_seconds))
+    yield from _stop(found, grace_s, EVICTED.lower(), sidecars(pod.spec))
+    yield from _without_sandboxes(found)
+    if is_finished(pod):
+        yield from (Remove(one.id) for one in found if one.name != SANDBOX)
+        if not memory.is_freed:
+            yield Free()
 
 
 def _living(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> Iterator[Step]:

@@ -21,6 +21,7 @@ from cubernetes.api.core.podstatus import (
 )
 from cubernetes.api.meta import replaced
 from kubelet.drain.draining import routes_condition
+from kubelet.eviction.verdict import BY_KUBELET, DISRUPTION, EVICTED, Eviction, is_begun
 from kubelet.pod.decisions import initialization, plan
 from kubelet.pod.decisions.admission import Refusal
 from kubelet.pod.decisions.initialization import Stage
@@ -47,6 +48,8 @@ def status_for(
     """
     if memory.refusal is not None and not found:
         return _refused(pod, memory.refusal, host_address, now)
+    if is_begun(pod) and is_finished(pod):
+        return pod.status  # what it is told from goes away
     containers = tuple(
         _container_status(pod, wanted, found, memory, now) for wanted in pod.spec.containers
     )
@@ -54,8 +57,7 @@ def status_for(
     inits = tuple(
         _init_status(pod, wanted, found, memory, now, stage) for wanted in pod.spec.init_containers
     )
-    left_s = plan.deadline_left_s(pod, found, now)
-    is_late = left_s is not None and left_s <= 0
+    is_late = _is_late(pod, found, now)
     phase = _phase(pod, found, stage, is_late=is_late)
     over = phase in ("Succeeded", "Failed")
     names = {one.name for one in sidecars(pod.spec)}
@@ -71,15 +73,16 @@ def status_for(
     ):
         one = Condition(type=kind, status=_truth(status), reason=reason, message=message)
         conditions = with_condition(conditions, one, now)
-    is_served = memory.draining.is_served
-    routes = routes_condition(pod, is_ready=reachability[0] == "True", is_served=is_served)
-    conditions = with_condition(conditions, routes, now) if routes is not None else conditions
+    eviction = None if over or is_begun(pod) else memory.eviction
+    for more in _more_conditions(pod, memory, eviction, is_ready=reachability[0] == "True"):
+        conditions = with_condition(conditions, more, now)
+    reason, message = _why(pod, memory, eviction, is_late=is_late and over)
     live_address = "" if over and not address else address
     return PodStatus(
         phase=phase,
         conditions=conditions,
-        reason=plan.DEADLINE if is_late and over else pod.status.reason,
-        message=_message(pod, memory, is_late=is_late and over),
+        reason=reason,
+        message=message,
         host_ip=host_address,
         host_ips=(PodIP(ip=host_address),) if host_address else (),
         pod_ip=live_address or (pod.status.pod_ip if over else ""),
@@ -106,13 +109,34 @@ def _refused(pod: Pod, refusal: Refusal, host_address: str, now: datetime) -> Po
     )
 
 
-def _message(pod: Pod, memory: Memory, *, is_late: bool) -> str:
+def _why(pod: Pod, memory: Memory, eviction: Eviction | None, *, is_late: bool) -> tuple[str, str]:
     """Return why the pod is as it is; a message without a reason was ours, and is over."""
+    if is_begun(pod):
+        return pod.status.reason, pod.status.message
+    if eviction is not None:
+        return EVICTED, eviction.message
     if is_late:
-        return plan.DEADLINE_MESSAGE
+        return plan.DEADLINE, plan.DEADLINE_MESSAGE
     if SANDBOX in memory.troubles:
-        return memory.troubles[SANDBOX].message
-    return pod.status.message if pod.status.reason else ""
+        return pod.status.reason, memory.troubles[SANDBOX].message
+    return pod.status.reason, pod.status.message if pod.status.reason else ""
+
+
+def _more_conditions(
+    pod: Pod, memory: Memory, eviction: Eviction | None, *, is_ready: bool
+) -> Iterator[Condition]:
+    """Yield what only some pods have: whether roads lead to it, and that the node ends it."""
+    routes = routes_condition(pod, is_ready=is_ready, is_served=memory.draining.is_served)
+    if routes is not None:
+        yield routes
+    if eviction is not None and eviction.is_disruption:
+        said = eviction.message.strip()
+        yield Condition(type=DISRUPTION, status="True", reason=BY_KUBELET, message=said)
+
+
+def _is_late(pod: Pod, found: Sequence[Container], now: datetime) -> bool:
+    left_s = plan.deadline_left_s(pod, found, now)
+    return left_s is not None and left_s <= 0
 
 
 def _truth(text: str) -> Truth:
@@ -153,6 +177,8 @@ def _reachability(
     """A pod that nobody reaches takes no connections, whatever its containers say."""
     if readiness[0] != "True":
         return readiness
+    if is_begun(pod) or memory.eviction is not None:
+        return "False", EVICTED, ""
     if memory.network:
         return "False", "NetworkNotReady", memory.network
     closed = ", ".join(_closed_gates(pod))
@@ -177,7 +203,7 @@ def _phase(pod: Pod, found: Sequence[Container], stage: Stage, *, is_late: bool)
     they end is of no account.
     """
     runs = any(one.name != SANDBOX and one.state is State.RUNNING for one in found)
-    if is_late and not runs:
+    if (is_late or is_begun(pod)) and not runs:
         return "Failed"
     is_over = plan.is_over(pod, found)
     if pod.status.phase in ("Succeeded", "Failed") and is_over:
@@ -313,6 +339,8 @@ def status_written(pod: Pod, status: PodStatus) -> PodStatus:
     Whether roads lead to it is ours to say where its readiness changes with this status.
     """
     ours = {"PodScheduled", "Initialized", "ContainersReady", "Ready"}
+    if status.reason == EVICTED:
+        ours.add(DISRUPTION)
     if is_true(pod.status.conditions, "Ready") != is_true(status.conditions, "Ready"):
         ours.add(ROUTES_READY)
     others = tuple(one for one in pod.status.conditions if one.type not in ours)

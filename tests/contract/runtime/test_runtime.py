@@ -359,3 +359,18 @@ async def test_the_runtime_names_itself(world: World, driver: RuntimeDriver) -> 
     assert version.name in {"fake", "docker"}
     assert version.version
     assert version.api_version
+
+
+async def test_what_a_container_writes_is_told_in_bytes(
+    world: World, driver: RuntimeDriver
+) -> None:
+    sandbox = await driver.start_sandbox(a_sandbox())
+    talks = await driver.start_container(a_container(world, "talks"), sandbox.id)
+
+    async def has_written() -> bool:
+        return await driver.disk_bytes(talks.id) > 0
+
+    await until(has_written)
+    with pytest.raises(RuntimeTrouble) as trouble:
+        await driver.disk_bytes("0" * 64)
+    assert trouble.value.reason == "ContainerNotFound"

@@ -8,8 +8,8 @@ from cubernetes.api.core.resources import amounts_problems, is_extended, units
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Amounts
 
-# What a container may request without a domain. ephemeral-storage is kept free by the scheduler;
-# nothing stops a container that writes more.
+# What a container may request without a domain. ephemeral-storage is kept free by the scheduler; a
+# pod that holds more than its limits is evicted.
 OF_CONTAINERS = ("cpu", "memory", "ephemeral-storage")
 CONTAINER_RULE = f"must be one of {', '.join(OF_CONTAINERS)}, or a name such as example.com/gpu"
 

@@ -314,7 +314,6 @@ def volume_problems_of(volume: dict[str, object]) -> list[tuple[str, str]]:
         ({}, "", "needs exactly one of hostPath, emptyDir, configMap"),
         ({"emptyDir": {}, "configMap": {"name": "c"}}, "", "needs exactly one of"),
         ({"emptyDir": {"sizeLimit": "-1"}}, ".emptyDir.sizeLimit", "must not be negative"),
-        ({"emptyDir": {"sizeLimit": "1Gi"}}, ".emptyDir.sizeLimit", "only with medium Memory"),
         ({"configMap": {}}, ".configMap.name", "must be"),
         ({"secret": {}}, ".secret.secretName", "must be"),
         (

@@ -102,9 +102,6 @@ def _is_plain(path: str) -> bool:
 def _size_problems(volume: EmptyDir, field: str) -> Iterator[Problem]:
     if volume.size_limit is not None and volume.size_limit.amount < 0:
         yield Problem(f"{field}.sizeLimit", "must not be negative")
-    elif volume.size_limit is not None and volume.medium != "Memory":
-        message = "is not kept on a disk yet: only with medium Memory"
-        yield Problem(f"{field}.sizeLimit", message, "FieldValueForbidden")
 
 
 def _projected_problems(volume: ProjectedVolume, field: str) -> Iterator[Problem]:

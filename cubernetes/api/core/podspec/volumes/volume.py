@@ -33,7 +33,8 @@ class EmptyDir(Model):
     """An empty directory that lives as long as the pod.
 
     medium: Memory makes it a tmpfs; empty is the node's disk.
-    size_limit: how much it may hold, in bytes: more cannot be written. Only with medium Memory.
+    size_limit: how much it may hold, in bytes. With medium Memory more cannot be written; a pod
+        that holds more on the disk is evicted.
     """
 
     medium: Literal["", "Memory"] = ""
