@@ -12,6 +12,10 @@ import msgspec
 LENGTHS = struct.Struct(">II")
 
 
+# Values by name: text where they come from a query, what JSON can say where a function gives them.
+type Params = tuple[tuple[str, Any], ...]
+
+
 class CallHead(msgspec.Struct, frozen=True, kw_only=True):
     """A call without its body; places: how many calls the instance may run at a time.
 
@@ -21,7 +25,7 @@ class CallHead(msgspec.Struct, frozen=True, kw_only=True):
     call: str
     method: str
     path: str
-    params: tuple[tuple[str, str], ...] = ()
+    params: Params = ()
     variables: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
     timeout_s: float
@@ -31,8 +35,21 @@ class CallHead(msgspec.Struct, frozen=True, kw_only=True):
     origin: Mapping[str, str] = {}
 
 
+class Onward(msgspec.Struct, frozen=True, kw_only=True):
+    """Which function is to answer in place of the one that was called; its body is the result's."""
+
+    function: str
+    method: str = "POST"
+    path: str = "/"
+    params: Params = ()
+    headers: Mapping[str, str] = {}
+
+
 class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call ended: ok, error, timeout or lost; with ok, its answer without its body."""
+    """How a call ended: ok, error, timeout, lost or onward.
+
+    With ok, its answer without its body; with onward, the function that is to answer.
+    """
 
     outcome: str
     status: int = 0
@@ -41,6 +58,7 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     log: str = ""
     milliseconds: float = 0.0
+    onward: Onward | None = None
 
 
 class Misread(Exception):

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from cubernetes.api.serverless.function import Function
 from cubernetes.host.env import Env
 from cubernetes.host.metrics import Metrics
@@ -11,23 +13,32 @@ from serverless.board.board import QueueFull, Seat
 from serverless.board.kept import Entry, KeptLogs
 from serverless.board.key import FunctionKey
 from serverless.calls import Calls, NoFunction, NoInstance, Unloadable
-from serverless.envelope import CallHead, ResultHead
+from serverless.chain import INVOKE, ONWARD, call_at, origin_at, why_not_onward
+from serverless.envelope import CallHead, Params, ResultHead
 from serverless.instances import Instances, Lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a call is made of."""
+    """What a call is made of. chain: the functions that have handed it on, the first first."""
 
     method: str
     path: str
-    params: tuple[tuple[str, str], ...] = ()
+    params: Params = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     attempt: int = 1
     source: str = "http"
     origin: Mapping[str, str] = field(default_factory=dict)
+    chain: tuple[str, ...] = ()
+
+
+class Step(NamedTuple):
+    """The next function of a chain, and what it is asked."""
+
+    function: FunctionKey
+    asked: Asked
 
 
 # A call that waited for longer has waited for an instance.
@@ -35,11 +46,15 @@ COLD_S = 0.01
 
 
 class Ran(NamedTuple):
-    """How an attempt has ended; waited_s: for an instance."""
+    """How an attempt has ended; waited_s: for an instance.
+
+    onward: which function is to answer in this one's place, where it said so and may.
+    """
 
     result: ResultHead
     body: bytes
     waited_s: float
+    onward: Step | None = None
 
 
 class NotBegun(Exception):
@@ -91,8 +106,9 @@ class Runner:
             raise NoFunction(f"there is no function {key}")
         spec, clock = function.spec, self._env.clock
         began_s, waited_s = clock.monotonic(), 0.0
+        part = call_at(call, asked.chain)
         head = CallHead(
-            call=call,
+            call=part,
             method=asked.method,
             path=asked.path,
             params=asked.params,
@@ -123,9 +139,12 @@ class Runner:
             raise self._refused(key, error, spec.max_wait_seconds) from error
         finally:
             self._waits.observe(waited_s)
+        onward: Step | None = None
+        if result.outcome == ONWARD:
+            result, onward = self._onward(function, result, body, asked, call)
         self._answered.labels(result.outcome).inc()
         entry = Entry(
-            call,
+            part,
             clock.now(),
             result.outcome,
             result.milliseconds,
@@ -134,7 +153,35 @@ class Runner:
             is_cold=waited_s > COLD_S,
         )
         self._logs.add(key, entry)
-        return Ran(result, body, waited_s)
+        return Ran(result, body, waited_s, onward)
+
+    def _onward(
+        self, function: Function, result: ResultHead, body: bytes, asked: Asked, call: str
+    ) -> tuple[ResultHead, Step | None]:
+        """Return the next step of a chain; where there is none, an error in the result's place."""
+        meta, onward = function.metadata, result.onward
+        if onward is None:
+            return replace(result, outcome="error", error="Invoke of no function"), None
+        key = FunctionKey(meta.namespace, onward.function)
+        why = why_not_onward(function, onward, body, asked.chain)
+        if not why and self._functions.function(key) is None:
+            why = f"Invoke of {onward.function!r}: there is no function {key}"
+        if why:
+            return replace(result, outcome="error", error=why, onward=None), None
+        chain = (*asked.chain, meta.name)
+        return result, Step(
+            key,
+            Asked(
+                method=onward.method,
+                path=onward.path,
+                params=onward.params,
+                headers=onward.headers,
+                body=body,
+                source=INVOKE,
+                origin=origin_at(call, chain),
+                chain=chain,
+            ),
+        )
 
     def _refused(self, key: FunctionKey, error: Exception, wait_s: float) -> Exception:
         """Return what is told of a call that has not begun."""

@@ -40,7 +40,8 @@ def say_trace(call: str, options: Namespace, session: Session) -> None:
     if told.get("at"):
         session.say(safe(f"{told['at']} ended after {told['attempts']} attempts"))
     for one in told["runs"]:
-        head = f"{one['at']} {one['outcome']} {one['milliseconds']:g} ms {one['revision']}"
+        span = f"{one['outcome']} {one['milliseconds']:g} ms"
+        head = f"{one['at']} {one['function']} {span} {one['revision']}"
         session.say(f"== {safe(head)}")
         if one["text"]:
             session.say(safe_lines(one["text"]).removesuffix("\n"))

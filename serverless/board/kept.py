@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from serverless.board.key import FunctionKey
+from serverless.chain import is_part_of
 
 CALLS_MAX = 1000  # of one function
 BYTES_MAX = 256 * 1024  # of one function
@@ -45,11 +46,17 @@ class KeptLogs:
     def of(self, function: FunctionKey, call: str = "") -> tuple[Entry, ...]:
         """Return what is kept, oldest first; of one call alone where one is named."""
         entries = self._entries.get(function, ())
-        return tuple(one for one in entries if call in ("", one.call))
+        return tuple(one for one in entries if not call or is_part_of(one.call, call))
 
-    def of_call(self, call: str) -> tuple[Entry, ...]:
-        """Return what is kept of one call, of whichever functions."""
-        return tuple(one for kept in self._entries.values() for one in kept if one.call == call)
+    def of_call(self, call: str) -> list[tuple[FunctionKey, Entry]]:
+        """Return what is kept of one call, of all functions that had it, oldest first."""
+        found = [
+            (function, one)
+            for function, kept in self._entries.items()
+            for one in kept
+            if is_part_of(one.call, call)
+        ]
+        return sorted(found, key=lambda pair: pair[1].at)
 
     def forget(self, function: FunctionKey) -> None:
         self._entries.pop(function, None)

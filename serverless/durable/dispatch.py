@@ -19,6 +19,7 @@ from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from serverless.board.key import FunctionKey
 from serverless.bus.bus import Bus, BusTrouble, NoTopic, Record
 from serverless.calls import NoFunction, Unloadable
+from serverless.chain import INVOKE, origin_at
 from serverless.durable.consuming import Consuming
 from serverless.durable.outcomes import Outcomes
 from serverless.durable.records import (
@@ -40,10 +41,18 @@ from serverless.durable.records import (
     value_of,
 )
 from serverless.durable.turns import Turns
-from serverless.durable.verdicts import Final, RetryLater, Verdict, error_of, status_of, verdict_on
+from serverless.durable.verdicts import (
+    Final,
+    HandOn,
+    RetryLater,
+    Verdict,
+    error_of,
+    status_of,
+    verdict_on,
+)
 from serverless.durable.whole import records_of
 from serverless.envelope import Misread, ResultHead
-from serverless.running import Asked, Functions, NotBegun, Runner
+from serverless.running import Asked, Functions, NotBegun, Ran, Runner, Step
 
 log = Log(__name__)
 
@@ -203,6 +212,9 @@ class Dispatcher:
                 verdict = await self._attempted(call, body, function)
             except NoFunction:
                 break
+            if isinstance(verdict, HandOn):
+                call, body = verdict.call, verdict.body
+                continue
             if isinstance(verdict, Final):
                 await self._settle(call, body, verdict)
                 return
@@ -259,7 +271,10 @@ class Dispatcher:
         async with self._turns.turn(call.function, limit):
             self.outcomes.tell(call.id, "running")
             try:
-                result, answer = await self._run_until_begun(call, body)
+                ran = await self._run_until_begun(call, body)
+                result, answer = ran.result, ran.body
+                if ran.onward is not None:
+                    return self._onward(call, ran.onward)
             except Unloadable as error:
                 told = f"the function cannot be loaded: {error}"
                 result, answer = ResultHead(outcome="error", error=told), b""
@@ -270,7 +285,28 @@ class Dispatcher:
                 result, answer = ResultHead(outcome="error", error="an error of the platform"), b""
         return verdict_on(call, result, answer, call.retry or spec.retry)
 
-    async def _run_until_begun(self, call: Call, body: bytes) -> tuple[ResultHead, bytes]:
+    def _onward(self, call: Call, step: Step) -> HandOn:
+        """Return a call as its next function is to be given it. Raises: NoFunction."""
+        function, asked = self._functions.function(step.function), step.asked
+        if function is None:
+            raise NoFunction(f"there is no function {step.function}")
+        handed = replace(
+            call,
+            name=step.function.name,
+            uid=function.metadata.uid,
+            method=asked.method,
+            path=asked.path,
+            params=asked.params,
+            variables={},
+            headers=asked.headers,
+            attempt=1,
+            due_ms=0,
+            failures=(),
+            chain=asked.chain,
+        )
+        return HandOn(handed, asked.body)
+
+    async def _run_until_begun(self, call: Call, body: bytes) -> Ran:
         """Raises: NoFunction, Unloadable."""
         asked = Asked(
             method=call.method,
@@ -280,8 +316,9 @@ class Dispatcher:
             headers=call.headers,
             body=body,
             attempt=call.attempt,
-            source=call.source,
-            origin=call.origin,
+            source=INVOKE if call.chain else call.source,
+            origin=origin_at(call.id, call.chain) if call.chain else call.origin,
+            chain=call.chain,
         )
         refused_count = 0
         while True:
@@ -292,12 +329,18 @@ class Dispatcher:
                 pause_s = backoff_s(refused_count, base_s=0.1, limit_s=5.0)
                 await self._env.clock.sleep(jittered_s(pause_s, self._env.rng.fraction()))
             else:
-                return ran.result, ran.body
+                return ran
 
     async def _settle(self, call: Call, body: bytes, verdict: Verdict) -> None:
         at = self._env.clock.now()
         match verdict:
+            case HandOn(handed, given):
+                # Until it is read again somebody may ask what became of it.
+                self.outcomes.accept(call.id)
+                await self._written(lambda: self.write_call(handed, given))
+                self._settled.labels("handed").inc()
             case RetryLater(delay_s, error):
+                self.outcomes.accept(call.id)
                 due_ms = int(at.timestamp() * 1000) + delay_s * 1000
                 resting = replace(
                     self._failed(call, error), attempt=call.attempt + 1, due_ms=due_ms

@@ -13,7 +13,7 @@ import msgspec
 from cubernetes.api.serverless.function import Function, RetrySpec
 from serverless.board.key import FunctionKey
 from serverless.bus.bus import Record, Topic
-from serverless.envelope import Misread, packed, unpacked
+from serverless.envelope import Misread, Params, packed, unpacked
 
 PREFIX = "cube."
 CALLS_PREFIX = f"{PREFIX}calls."
@@ -55,7 +55,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     uid: the Function's, so that another of its name is not called. origin: where it comes from, in
     the words of its source. due_ms: when it is to go on, for one that rests. retry: how it is tried
-    again, where not as its function says.
+    again, where not as its function says. chain: the functions that have handed it on, while id,
+    source, origin and retry stay those of the first.
     """
 
     id: str
@@ -64,7 +65,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     uid: str
     method: str = "POST"
     path: str = "/"
-    params: tuple[tuple[str, str], ...] = ()
+    params: Params = ()
     variables: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
     source: str = "http"
@@ -73,6 +74,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     due_ms: int = 0
     failures: tuple[Failure, ...] = ()
     retry: RetrySpec | None = None
+    chain: tuple[str, ...] = ()
 
     @property
     def function(self) -> FunctionKey:

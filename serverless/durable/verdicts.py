@@ -27,7 +27,15 @@ class RetryLater:
     error: str
 
 
-type Verdict = Final | RetryLater
+@dataclass(frozen=True, slots=True)
+class HandOn:
+    """Another function is to answer: the call goes on as this one, with this body."""
+
+    call: Call
+    body: bytes
+
+
+type Verdict = Final | RetryLater | HandOn
 
 
 def delay_after(attempt: int, policy: RetrySpec) -> int:

@@ -1,4 +1,7 @@
-"""A direct call from its request to its answer: it runs at most once, and the caller waits."""
+"""A direct call from its request to its answer: it runs at most once, and the caller waits.
+
+Where a function hands its call on, the next one runs here, in memory, until one has answered.
+"""
 
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Response
@@ -23,6 +26,10 @@ class Invoker:
         try:
             ran = await self._runner.run(key, asked, call)
             waited_s = ran.waited_s
+            while ran.onward is not None:
+                key, asked = ran.onward
+                ran = await self._runner.run(key, asked, call)
+                waited_s += ran.waited_s
             response = answer_of(str(key), ran.result, ran.body)
         except NoFunction as error:
             response = refusal(404, str(error))

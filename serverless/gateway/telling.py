@@ -124,13 +124,15 @@ class Telling:
             return refusal(404, "nothing is kept of such a call")
         told["runs"] = [
             {
+                "call": one.call,
+                "function": str(function),
                 "at": one.at.isoformat(timespec="milliseconds"),
                 "outcome": one.outcome,
                 "milliseconds": one.milliseconds,
                 "revision": one.revision,
                 "text": one.text,
             }
-            for one in lines
+            for function, one in lines
         ]
         return _json(told)
 

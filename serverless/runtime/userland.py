@@ -23,8 +23,9 @@ class Request:
 
     call is the id of this call, the same in each attempt; params are the values of the query by
     name, the first of each; variables are what the `{name}`s of the route stand for in the path.
-    source is http, kafka or cron, and origin what is told of it: of kafka topic, partition, offset
-    and key, of cron the trigger and the time that was due.
+    source is http, kafka, cron or invoke, and origin what is told of it: of kafka topic, partition,
+    offset and key, of cron the trigger and the time that was due, of invoke the function and its
+    call.
     """
 
     def __init__(self, head: Mapping[str, Any], body: bytes) -> None:
@@ -86,21 +87,65 @@ class Response:
         self.headers = dict(headers or {})
 
 
+class Invoke:
+    """A function that is to answer in place of this one: `return Invoke("add", {"a": 1})`.
+
+    function: one of the namespace, which `spec.calls` of this one allows. params are what its
+    `req.param` gives, anything that JSON can say; body is encoded as that of a Response.
+    """
+
+    def __init__(
+        self,
+        function: str,
+        params: Mapping[str, Any] | None = None,
+        path: str = "/",
+        body: Any = None,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.function, self.params = str(function), dict(params or {})
+        self.path, self.body, self.method = str(path), body, str(method)
+        self.headers = dict(headers or {})
+
+
 class UnfitResult(TypeError):
     """What a function has returned is no answer; says what is one."""
 
 
 def answer_of(result: object) -> tuple[dict[str, Any], bytes]:
     """Return the head and the body of an answer. Raises: UnfitResult."""
+    if isinstance(result, Invoke):
+        return _onward(result)
     response = result if isinstance(result, Response) else Response(result)
     usual, body = _encoded(response.payload)
     headers = {str(name): str(value) for name, value in response.headers.items()}
     head = {
+        "outcome": "ok",
         "status": response.http_status,
         "content_type": response.content_type or usual,
         "headers": headers,
     }
     return head, body
+
+
+def _onward(invoke: Invoke) -> tuple[dict[str, Any], bytes]:
+    media, body = _encoded(invoke.body)
+    headers = {str(name).lower(): str(value) for name, value in invoke.headers.items()}
+    if body:
+        headers.setdefault("content-type", media)
+    params = [[str(name), value] for name, value in invoke.params.items()]
+    try:
+        json.dumps(params)
+    except (TypeError, ValueError) as error:
+        raise UnfitResult(f"params of Invoke cannot be written as JSON: {error}") from error
+    onward = {
+        "function": invoke.function,
+        "method": invoke.method,
+        "path": invoke.path,
+        "params": params,
+        "headers": headers,
+    }
+    return {"outcome": "onward", "onward": onward}, body
 
 
 def _encoded(payload: object) -> tuple[str, bytes]:
@@ -118,13 +163,6 @@ def _encoded(payload: object) -> tuple[str, bytes]:
                 raise UnfitResult(f"the result cannot be written as JSON: {error}") from error
         case _:
             raise UnfitResult(
-                f"the result is a {type(payload).__name__}: return a Response, text, bytes, or "
-                "what JSON can say; streams are not built yet"
+                f"the result is a {type(payload).__name__}: return a Response, an Invoke, text, "
+                "bytes, or what JSON can say; streams are not built yet"
             )
-
-
-def __getattr__(name: str) -> object:
-    """Say by name what cannot be imported yet."""
-    if name == "Invoke":
-        raise ImportError("serverless.Invoke is not built yet: functions cannot call functions")
-    raise AttributeError(f"module 'serverless' has no attribute {name!r}")

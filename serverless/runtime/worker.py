@@ -46,7 +46,7 @@ def answered(action: Callable[[Any], Any], head: Any, body: bytes) -> bytes:
     if len(payload) > RESULT_BYTES_MAX:
         told = f"the answer has {len(payload)} bytes, at most {RESULT_BYTES_MAX}"
         return wire.packed(failure(userland.UnfitResult(told)))
-    return wire.packed({"outcome": "ok", **said}, payload)
+    return wire.packed(said, payload)
 
 
 async def _awaited(result: Any) -> Any:

@@ -1,7 +1,7 @@
 """Function: Python code that is called over HTTP, and has instances while there are calls."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -21,9 +21,13 @@ INSTANCES_MAX = 200
 NAME_CHARS_MAX = names.LABEL_MAX - 9
 # The condition that says whether the newest revision can be loaded.
 LOADED = "Loaded"
+CALLS_MAX = 100
+# In `calls`: every function of the namespace.
+ANY_FUNCTION = "*"
+CALLS_RULE = f"must name a function of the namespace, or be {ANY_FUNCTION!r}: every one"
 # What the design has for functions and nothing does yet: refused by name.
 NOT_BUILT = (
-    "image", "secrets", "idleStreamSeconds", "calls", "network", "traffic", "requirements",
+    "image", "secrets", "idleStreamSeconds", "network", "traffic", "requirements",
 )  # fmt: skip
 
 type SizeClass = Literal["small", "medium", "large"]
@@ -62,6 +66,7 @@ class FunctionSpec(Model):
     max_wait_seconds: how long a call waits for an instance.
     queue: how many calls may wait at once; more are answered with 429.
     retry: how calls that must survive are tried again where they fail.
+    calls: functions of its namespace that it may invoke by what it returns; `*` is every one.
     """
 
     runtime: Literal["python"] = shown("python")
@@ -77,6 +82,10 @@ class FunctionSpec(Model):
     max_wait_seconds: Annotated[int, msgspec.Meta(ge=1, le=600)] = shown(30)
     queue: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = shown(1000)
     retry: RetrySpec = msgspec.field(default_factory=RetrySpec)
+    calls: tuple[str, ...] = ()
+
+    def may_invoke(self, name: str) -> bool:
+        return name in self.calls or ANY_FUNCTION in self.calls
 
 
 class FunctionInstances(Model):
@@ -154,6 +163,15 @@ class Function(Object):
         yield from code_problems(spec.files, spec.entry, spec.env)
         if spec.min_instances > spec.max_instances:
             yield Problem("spec.minInstances", "must be at most spec.maxInstances")
+        yield from _calls_problems(spec.calls)
+
+
+def _calls_problems(calls: Sequence[str]) -> Iterator[Problem]:
+    if len(calls) > CALLS_MAX:
+        yield Problem("spec.calls", f"too many: {len(calls)}, at most {CALLS_MAX}")
+    for index, name in enumerate(calls):
+        if name != ANY_FUNCTION and not names.is_label(name):
+            yield Problem(f"spec.calls[{index}]", CALLS_RULE)
 
 
 def code_problems(

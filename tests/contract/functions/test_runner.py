@@ -274,7 +274,7 @@ def _touch(path: str) -> None:
         ("import nothing_of_this_name\n", "No module named 'nothing_of_this_name'"),
         ("def other(req): ...\n", "action has no function 'action'"),
         ("raise SystemExit(1)\n", "SystemExit: 1"),
-        ("from serverless import Invoke\n", "Invoke is not built yet"),
+        ("from serverless import Stream\n", "cannot import name 'Stream'"),
         ("import os\nos._exit(1)\n", "the process ended while it loaded the code"),
         (
             "import threading, time\n"
