@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from cubectl.kinds import Kinds
+from cubectl.objects.forerunner import translated
 from cubectl.session import Failed, Rejected
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.notation.jsontext import Tree
@@ -20,12 +21,16 @@ GENERATED = f"{NAMELESS} (generateName cannot be applied or deleted, only create
 
 
 class Manifest(NamedTuple):
-    """One document. where tells a person which: `web.yaml:12`."""
+    """One document. where tells a person which: `web.yaml:12`.
+
+    told: that it was of another platform, and what it means here; empty: it is as it was written.
+    """
 
     where: str
     kind: Resource
     tree: Tree
     namespace: str
+    told: str = ""
 
     @property
     def name(self) -> str:
@@ -116,6 +121,8 @@ def _read(where: str, tree: object, kinds: Kinds, namespace: str) -> Manifest | 
     """Return a document as a manifest, or why nobody can tell what it is."""
     if not isinstance(tree, dict):
         return "must be an object"
+    of_old = translated(tree)
+    tree, told = of_old or (tree, "")
     version, word = str(tree.get("apiVersion", "")), str(tree.get("kind", ""))
     if not version or not word:
         return f"{'apiVersion' if not version else 'kind'}: is required"
@@ -129,7 +136,7 @@ def _read(where: str, tree: object, kinds: Kinds, namespace: str) -> Manifest | 
     place = str(named or namespace) if kind.namespaced else ""
     metadata = {**metadata, "namespace": place} if place else metadata
     whole = {**tree, "metadata": metadata} if metadata or "metadata" not in tree else tree
-    return Manifest(where, kind, whole, place)
+    return Manifest(where, kind, whole, place, told)
 
 
 def _identity_problems(manifest: Manifest, *, is_name_needed: bool) -> list[str]:

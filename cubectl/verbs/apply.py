@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cubectl.api import Validation
+from cubectl.objects.forerunner import with_script
 from cubectl.objects.gpujobs import is_gpujob
 from cubectl.objects.judging import model_of, problems_of
 from cubectl.objects.manifests import Manifest, manifests_in
 from cubectl.objects.rehearsal import refusals_of
 from cubectl.objects.targets import Target
 from cubectl.output.printers import name_of, safe
-from cubectl.session import Misused, Rejected, Session
+from cubectl.session import Failed, Misused, Rejected, Session
 from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation
 from cubernetes.api.coding import codec
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
@@ -44,6 +45,8 @@ def configure(parser: ArgumentParser) -> None:
     add_validation(parser)
     parser.add_argument("-j", "--job-files", default="", metavar="FOLDER|TAR",
                         help="the files of the one GpuJob in the documents")  # fmt: skip
+    parser.add_argument("-s", "--script", default="", metavar="FILE",
+                        help="the code of the one Action in the documents")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="ask the server, change nothing")
     parser.add_argument("--server-side", action="store_true",
                         help="let the server merge, and keep who owns which field")  # fmt: skip
@@ -60,7 +63,7 @@ def run(options: Namespace, session: Session) -> None:
     if not options.server_side and (options.force_conflicts or options.field_manager):
         raise Misused("--force-conflicts and --field-manager go with --server-side")
     validation = VALIDATIONS[options.validate]
-    with_files = _filler(options.job_files)
+    with_files = _filler(options)
     manifests = manifests_in(
         options.filename,
         session.kinds,
@@ -68,6 +71,7 @@ def run(options: Namespace, session: Session) -> None:
         is_namespace_chosen=bool(session.choice.namespace),
         judge=lambda manifest: problems_of(with_files(manifest), validation),
     )
+    _say_of_old(manifests, options.script, session)
     manifests = [one._replace(tree=_wanted_of(with_files(one))) for one in manifests]
     if options.job_files:
         _check_one_job(manifests)
@@ -88,7 +92,39 @@ def run(options: Namespace, session: Session) -> None:
             session.fail(_told(manifest, error))
 
 
-def _filler(origin: str) -> Callable[[Manifest], Manifest]:
+def _script_in(path: str) -> str:
+    """Return the code of a file; empty where none is named. Raises: Failed."""
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failed(f"{path}: {getattr(error, 'strerror', '') or error}") from error
+
+
+def _say_of_old(manifests: Sequence[Manifest], script: str, session: Session) -> None:
+    """Tell what is applied as another kind. Raises: Misused."""
+    for one in manifests:
+        if one.told:
+            session.warn(f"{one.where}: {one.told}")
+    count = sum(1 for one in manifests if one.told and one.kind.kind == "Function")
+    if script and count != 1:
+        raise Misused(f"-s gives its code to one Action; the documents have {count}")
+
+
+def _filler(options: Namespace) -> Callable[[Manifest], Manifest]:
+    """Return what puts files into a GpuJob, and a script into what was an Action."""
+    with_job, script = _job_filler(options.job_files), _script_in(options.script)
+
+    def filled(manifest: Manifest) -> Manifest:
+        if script and manifest.told and manifest.kind.kind == "Function":
+            return manifest._replace(tree=with_script(manifest.tree, script))
+        return with_job(manifest)
+
+    return filled
+
+
+def _job_filler(origin: str) -> Callable[[Manifest], Manifest]:
     """Return what puts the files of a folder or a tar into a GpuJob, beside those that it has."""
     if not origin:
         return lambda manifest: manifest
