@@ -34,6 +34,7 @@ from kubelet.eviction.limits import Disks, StorageLimits, WalkVolume
 from kubelet.eviction.storage import Held
 from kubelet.eviction.tree import Walk, walk
 from kubelet.files.hosts import add_host
+from kubelet.images.puller import Puller
 from kubelet.logserver import Uses, serve_logs
 from kubelet.measure.measuring import Measuring, ReadGroups
 from kubelet.measure.tree import read_tree
@@ -168,6 +169,7 @@ class Kubelet:
         self._local_volumes = LocalVolumes(
             client, env, settings.node_name, settings.volumes_root, machine.folders, self._recorder
         )
+        self._puller = Puller(machine.runtime, env.clock, settings.parallel_pulls)
         parts = self._parts(client)
         self._workers = PodWorkers(parts, machine.checkpoint)
         here = f"spec.nodeName={settings.node_name}"
@@ -223,6 +225,7 @@ class Kubelet:
             prober=self._prober,
             asker=machine.asker,
             starts=Starts(settings.parallel_starts),
+            puller=self._puller,
             counts=Counts(env.metrics, env.clock),
             node_memory_bytes=facts.memory_bytes,
             resolv_conf=machine.resolv_conf,
@@ -243,6 +246,7 @@ class Kubelet:
                     group.create_task(supervised(name, work, self._env))
         finally:
             await self._workers.close()
+            await self._puller.close()
             await self._observer.close()
 
     def _loops(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:

@@ -62,6 +62,7 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     # Between two looks at what pods hold of the disk.
     eviction_look_s: float = 5.0
     parallel_starts: int = 4
+    parallel_pulls: int = 4
     # /metrics and /livez on the loopback; 0 serves none.
     metrics_port: int = 0
     # Ports of other programs of this node (`6443/TCP`): no pod may take them as host ports.

@@ -49,7 +49,7 @@ Pod 1=metadata:ObjectMeta 2=spec:PodSpec 3=status:PodStatus
 PodSpec 1=volumes:[Volume] 2=containers:[Container] 3=restartPolicy
   4=terminationGracePeriodSeconds:int? 5=activeDeadlineSeconds:int? 6=dnsPolicy 7=nodeSelector:{}
   8=serviceAccountName 9=serviceAccount 10=nodeName 11=hostNetwork:bool 12=hostPID:bool
-  13=hostIPC:bool 14=securityContext:PodSecurityContext 15=imagePullSecrets:[-]
+  13=hostIPC:bool 14=securityContext:PodSecurityContext 15=imagePullSecrets:[LocalObjectReference]
   16=hostname 17=subdomain 18=affinity:Affinity 19=schedulerName 20=initContainers:[Container]
   21=automountServiceAccountToken:bool? 22=tolerations:[Toleration]
   23=hostAliases:[HostAlias] 24=priorityClassName
@@ -279,8 +279,8 @@ LimitRange 1=metadata:ObjectMeta 2=spec:LimitRangeSpec
 LimitRangeSpec 1=limits:[LimitRangeItem]
 LimitRangeItem 1=type 2=max:{quantity} 3=min:{quantity} 4=default:{quantity}
   5=defaultRequest:{quantity} 6=maxLimitRequestRatio:{quantity}
-ServiceAccount 1=metadata:ObjectMeta 2=secrets:[ObjectReference] 3=imagePullSecrets:[-]
-  4=automountServiceAccountToken:bool?
+ServiceAccount 1=metadata:ObjectMeta 2=secrets:[ObjectReference]
+  3=imagePullSecrets:[LocalObjectReference] 4=automountServiceAccountToken:bool?
 TokenRequest 1=metadata:ObjectMeta 2=spec:TokenRequestSpec 3=status:TokenRequestStatus
 TokenRequestSpec 1=audiences:[] 3=boundObjectRef:BoundObjectReference 4=expirationSeconds:int?
 TokenRequestStatus 1=token 2=expirationTimestamp:time

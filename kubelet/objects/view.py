@@ -6,7 +6,14 @@ from functools import partial
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
-from cubernetes.api.core.podspec.references import Named, claims_in, named_in, named_in_volumes
+from cubernetes.api.core.podspec.references import (
+    Named,
+    claims_in,
+    named_in,
+    named_in_volumes,
+    pull_secrets_of,
+)
+from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
 from cubernetes.client.informer import Informer
@@ -67,6 +74,26 @@ class PodObjects:
         has_links = pod.spec.enable_service_links
         variables = service_variables(services, namespace, has_links=has_links)
         return Origins(objects, variables, pod_address, host)
+
+    async def pull_secrets(self, pod: Pod) -> tuple[list[Secret], list[str]]:
+        """Return the Secrets with which a pod's images are pulled, and the names of the missing.
+
+        One that cannot be read now is as good as missing: the image may be had without it.
+        """
+        found: list[Secret] = []
+        missing: list[str] = []
+        namespace, names = pod.metadata.namespace, dict.fromkeys(pull_secrets_of(pod.spec))
+        for named in names:
+            try:
+                one = (await self._reader.read(namespace, [named])).get(named)
+            except RuntimeTrouble as error:
+                log.debug("pull secret not read", name=named.name, why=error)
+                one = None
+            if isinstance(one, Secret):
+                found.append(one)
+            else:
+                missing.append(named.name)
+        return found, missing
 
     async def of_volumes(self, pod: Pod) -> tuple[dict[Named, Object], frozenset[Named]]:
         """Return what a pod's volumes are made from, and that of which nothing is known yet."""

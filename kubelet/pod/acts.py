@@ -1,6 +1,6 @@
 """What is done to one pod on this node: its sandbox, its containers, its network, its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from cubernetes.api.causes import cause_of
@@ -17,7 +17,7 @@ from kubelet.objects.origins import Origins, given_variables
 from kubelet.pod.decisions import plan, specs
 from kubelet.pod.decisions.security import needs_image_user, security_of
 from kubelet.pod.hooks import Hooks
-from kubelet.pod.images import container_path, ensure_image
+from kubelet.pod.images import PodImages, container_path
 from kubelet.pod.parts import Parts
 from kubelet.pod.volumes import Message, VolumePart, VolumeTrouble
 from kubelet.pod.wire import Wire
@@ -31,10 +31,11 @@ RESOLV_CONF = ("machine", "resolv.conf")
 class Acts:
     """Each act may be repeated after a crash. `sandbox` is the one that runs, as found last."""
 
-    def __init__(self, uid: str, parts: Parts) -> None:
+    def __init__(self, uid: str, parts: Parts, wake: Callable[[], None]) -> None:
         self.cause = cause_of(uid)
         self._uid, self._parts = uid, parts
         self.hooks = Hooks(parts.asker, parts.env.clock, parts.recorder.record)
+        self.images = PodImages(parts, wake)
         self.sandbox: Container | None = None
         self.wire = Wire(uid, parts)
         self._written_mark: tuple[object, ...] | None = None
@@ -58,12 +59,14 @@ class Acts:
             await self.wire.join(pod, self.sandbox)
 
     async def start_container(self, pod: Pod, name: str, attempt: int) -> None:
+        """Start a container; while its image is on its way, that is all, and it is asked again."""
         wanted = specs.wanted_named(pod, name)
         sandbox = self.sandbox
         if sandbox is None or wanted is None:
             raise RuntimeTrouble("CreateContainerError", "the pod's sandbox does not run")
         await self.rejoin_network(pod)
-        await ensure_image(self._parts, pod, wanted)
+        if not await self.images.ensure(pod, wanted, attempt):
+            return
         security = await self._security(pod, wanted)
         volumes = await self.prepare_volumes(pod)
         origins = await self._origins(pod, wanted)

@@ -1,12 +1,18 @@
-"""Images of containers: whether one must be pulled, and the pull."""
+"""Images of a pod's containers: whether one must be pulled, and the pull, beside the worker."""
+
+import asyncio
+from collections.abc import Callable
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.reconcile.plan import Record
+from kubelet.images.credentials import logins_for
 from kubelet.pod.parts import Parts
 from kubelet.runtime.driver import RuntimeTrouble
 
 PULL_FAILED, PULL_BACK_OFF = "ErrImagePull", "ImagePullBackOff"
+# A pod's status tells of progress this often at most: each time is a write to the API.
+TELL_EVERY_S = 2.0
 
 
 def container_path(pod: Pod, name: str) -> str:
@@ -15,24 +21,106 @@ def container_path(pod: Pod, name: str) -> str:
     return f"spec.{'initContainers' if is_init else 'containers'}{{{name}}}"
 
 
-async def ensure_image(parts: Parts, pod: Pod, wanted: Wanted) -> None:
-    """Have the image of a container on this node, by its pull policy. Raises: RuntimeTrouble."""
-    path = container_path(pod, wanted.name)
-    is_here = await parts.runtime.image_id(wanted.image) is not None
-    if is_here and wanted.image_pull_policy != "Always":
-        message = f'Container image "{wanted.image}" already present on machine'
-        parts.recorder.record(Record(pod, "Pulled", message, field_path=path))
-        return
-    if wanted.image_pull_policy == "Never":
-        message = f"image {wanted.image} is not on this node and its pull policy is Never"
-        raise RuntimeTrouble("ErrImageNeverPull", message)
-    message = f'Pulling image "{wanted.image}"'
-    parts.recorder.record(Record(pod, "Pulling", message, field_path=path))
-    await parts.runtime.pull(wanted.image)
-    message = f'Successfully pulled image "{wanted.image}"'
-    parts.recorder.record(Record(pod, "Pulled", message, field_path=path))
+class PodImages:
+    """The pulls that one pod waits for. Its worker goes on meanwhile; `wake` is called with news.
+
+    messages: how far each is, by container.
+    """
+
+    def __init__(self, parts: Parts, wake: Callable[[], None]) -> None:
+        self._parts, self._wake = parts, wake
+        self._tasks: dict[tuple[str, int, str], asyncio.Task[None]] = {}
+        self._told_at_s = -TELL_EVERY_S
+        self.messages: dict[str, str] = {}
+
+    async def ensure(self, pod: Pod, wanted: Wanted, attempt: int) -> bool:
+        """Have the image of a container on this node, by its pull policy; False: it is on its way.
+
+        Raises: RuntimeTrouble: it cannot be had, or the pull that was begun has failed.
+        """
+        key = (wanted.name, attempt, wanted.image)
+        if (task := self._tasks.get(key)) is not None:
+            if not task.done():
+                return False
+            del self._tasks[key]
+            task.result()
+            return True
+        path = container_path(pod, wanted.name)
+        is_here = await self._parts.runtime.image_id(wanted.image) is not None
+        if is_here and wanted.image_pull_policy != "Always":
+            message = f'Container image "{wanted.image}" already present on machine'
+            self._parts.recorder.record(Record(pod, "Pulled", message, field_path=path))
+            return True
+        if wanted.image_pull_policy == "Never":
+            message = f"image {wanted.image} is not on this node and its pull policy is Never"
+            raise RuntimeTrouble("ErrImageNeverPull", message)
+        self._drop(wanted.name)
+        self.messages[wanted.name] = _waiting(wanted.image, "")
+        self._tasks[key] = asyncio.create_task(self._pull(pod, wanted, path))
+        return False
+
+    def close(self) -> None:
+        """Wait for no pull any more."""
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+        self.messages.clear()
+
+    def _drop(self, name: str) -> None:
+        """Forget pulls for earlier attempts of a container."""
+        for key in [key for key in self._tasks if key[0] == name]:
+            self._tasks.pop(key).cancel()
+
+    async def _pull(self, pod: Pod, wanted: Wanted, path: str) -> None:
+        parts, image = self._parts, wanted.image
+        began_at_s = parts.env.clock.monotonic()
+        try:
+            secrets, missing = await parts.objects.pull_secrets(pod)
+            if missing:
+                message = (
+                    f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
+                    "attempting to pull the image may not succeed."
+                )
+                reason = "FailedToRetrieveImagePullSecret"
+                parts.recorder.record(Record(pod, reason, message, "Warning"))
+            message = f'Pulling image "{image}"'
+            parts.recorder.record(Record(pod, "Pulling", message, field_path=path))
+
+            def tell(text: str) -> None:
+                self._tell(wanted.name, _waiting(image, text))
+
+            spent_s = await parts.puller.pull(image, logins_for(image, secrets), tell)
+            whole_s = parts.env.clock.monotonic() - began_at_s
+            message = (
+                f'Successfully pulled image "{image}" in {spent_s:.3f}s '
+                f"({whole_s:.3f}s including waiting)"
+            )
+            parts.recorder.record(Record(pod, "Pulled", message, field_path=path))
+        finally:
+            self.messages.pop(wanted.name, None)
+            self._wake()
+
+    def _tell(self, name: str, message: str) -> None:
+        now_s = self._parts.env.clock.monotonic()
+        if self.messages.get(name) in (None, message):
+            return
+        self.messages[name] = message
+        if now_s - self._told_at_s >= TELL_EVERY_S:
+            self._told_at_s = now_s
+            self._wake()
+
+
+def _waiting(image: str, text: str) -> str:
+    return f'Pulling image "{image}"' + (f": {text}" if text else "")
 
 
 def reason_after(reason: str, failure_count: int) -> str:
     """Return the reason to report: a pull that failed before is backing off."""
     return PULL_BACK_OFF if reason == PULL_FAILED and failure_count > 1 else reason
+
+
+def message_of(reason: str, image: str, said: str) -> str:
+    """Return the message to report beside a reason, in the words of Kubernetes."""
+    if reason == PULL_BACK_OFF:
+        return f'Back-off pulling image "{image}": {PULL_FAILED}: {said}'
+    return said

@@ -12,6 +12,7 @@ from cubernetes.reconcile.records import EventRecorder
 from kubelet.counts import Counts
 from kubelet.devices.giving import Devices
 from kubelet.drain.look import Connections
+from kubelet.images.puller import Puller
 from kubelet.mending import Mending
 from kubelet.network.driver import NetworkDriver
 from kubelet.objects.view import PodObjects
@@ -66,6 +67,7 @@ class Parts:
     prober: Prober
     asker: Asker
     starts: Starts
+    puller: Puller
     counts: Counts
     node_memory_bytes: int
     resolv_conf: Callable[[], ResolvConf]

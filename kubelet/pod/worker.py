@@ -19,6 +19,7 @@ from kubelet.pod.acts import Acts
 from kubelet.pod.decisions import memory, plan
 from kubelet.pod.decisions.admission import Refusal
 from kubelet.pod.decisions.memory import Memory, StartFailure
+from kubelet.pod.decisions.specs import wanted_named
 from kubelet.pod.messages import read_messages
 from kubelet.pod.parts import Parts
 from kubelet.pod.status_writer import StatusWriter
@@ -46,7 +47,7 @@ class PodWorker:
         self._pod: Pod | None = None
         self._memory = Memory()
         self._woken = asyncio.Event()
-        self._acts = Acts(uid, parts)
+        self._acts = Acts(uid, parts, self._woken.set)
         self._writer = StatusWriter(uid, parts, self._acts.wire)
         self._stopping = Stopping(
             parts.runtime, parts.env.clock, self._woken, self._grace_left_s, self._before_stop
@@ -105,6 +106,7 @@ class PodWorker:
                     return
                 await wait_until(self._woken, pause_s)
         finally:
+            self._acts.images.close()
             self._parts.prober.forget(self.uid)
             writing.cancel()
             await asyncio.wait([writing])
@@ -116,7 +118,8 @@ class PodWorker:
             found = self._found = listing.get(self.uid, ())
             self._acts.sandbox = plan.running_sandbox(found)
             streaks = memory.streaks_after(found, self._memory.streaks)
-            self._memory = replace(self._memory, streaks=streaks)
+            pulling = dict(self._acts.images.messages)
+            self._memory = replace(self._memory, streaks=streaks, pulling=pulling)
             pod, clock = self._pod, self._parts.env.clock
             await self._look_at_health(pod, found)
             await self._read_messages(pod, found)
@@ -229,7 +232,9 @@ class PodWorker:
         except TROUBLES as error:
             self._note_trouble(pod, name, error)
             return False
-        self._memory = memory.without_trouble(self._memory, name)
+        # What waits for its image has not been started yet.
+        if name not in self._acts.images.messages:
+            self._memory = memory.without_trouble(self._memory, name)
         return True
 
     def _note_trouble(self, pod: Pod, name: str, error: Exception) -> None:
@@ -240,7 +245,10 @@ class PodWorker:
         reason = images.reason_after(reason, count)
         pause_s = self._pause_s(backoff_s(count, base_s=TROUBLE_BASE_S, limit_s=TROUBLE_MAX_S))
         retry_at_s = self._parts.env.clock.monotonic() + pause_s
-        trouble = StartFailure(reason, str(error), count, retry_at_s)
+        wanted = wanted_named(pod, name)
+        image = wanted.image if wanted is not None else ""
+        said = images.message_of(reason, image, str(error))
+        trouble = StartFailure(reason, said, count, retry_at_s)
         self._memory = memory.with_trouble(self._memory, name, trouble)
         self._parts.counts.trouble(reason)
         log.warning("part of a pod not started", pod=pod.ref, part=name, why=error, cause=pod.cause)
@@ -249,6 +257,8 @@ class PodWorker:
             return
         path = "" if name == SANDBOX else images.container_path(pod, name)
         message = f"{name}: {error}"
+        if reason in (images.PULL_FAILED, images.PULL_BACK_OFF):
+            message = f'Failed to pull image "{image}": {error}'
         self._parts.recorder.record(Record(pod, "Failed", message, "Warning", path))
 
     async def _before_stop(self, container_id: str, grace_s: float) -> float:

@@ -7,7 +7,7 @@ it. What a container is stands in its labels, so a driver that starts after any 
 import asyncio
 import json
 import math
-from collections.abc import AsyncGenerator, Collection, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -39,12 +39,14 @@ from kubelet.runtime.driver import (
     ExecSpec,
     Execution,
     LocalImage,
+    Login,
     LogOptions,
     RuntimeDown,
     RuntimeTrouble,
     RuntimeVersion,
     SandboxSpec,
     State,
+    unheard,
 )
 from kubelet.runtime.witness import Processes, Witness
 
@@ -138,8 +140,10 @@ class DockerRuntime:
     async def image_user(self, image: str) -> str:
         return await self._pulls.image_user(image)
 
-    async def pull(self, image: str) -> str:
-        return await self._pulls.pull(image)
+    async def pull(
+        self, image: str, login: Login | None = None, tell: Callable[[str], None] = unheard
+    ) -> str:
+        return await self._pulls.pull(image, login, tell)
 
     async def start_sandbox(self, spec: SandboxSpec) -> Container:
         with _trouble("CreatePodSandboxError"):
@@ -260,7 +264,6 @@ class DockerRuntime:
                         raise
 
     async def close(self) -> None:
-        await self._pulls.close()
         await self._api.close()
 
     def _heard(self, event: words.Json) -> str:

@@ -77,6 +77,7 @@ class DockerApi:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         silence_s: float | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """Yield first b"" when the engine has begun its answer, then its body, piece by piece.
@@ -90,7 +91,7 @@ class DockerApi:
         limit = aiohttp.ClientTimeout(
             total=None, sock_connect=CONNECT_DEADLINE_S, sock_read=silence_s
         )
-        async with self._request(method, versioned, query, None, limit) as answer:
+        async with self._request(method, versioned, query, None, limit, headers) as answer:
             yield b""
             async for piece in answer.content.iter_any():
                 yield piece
@@ -133,10 +134,16 @@ class DockerApi:
         query: Mapping[str, str] | None,
         body: object,
         limit: aiohttp.ClientTimeout,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
         try:
             async with self._opened().request(
-                method, f"http://docker{path}", params=query, json=body, timeout=limit
+                method,
+                f"http://docker{path}",
+                params=query,
+                json=body,
+                timeout=limit,
+                headers=headers,
             ) as answer:
                 if answer.status >= 400:
                     raise _refusal(answer.status, await _sentence(answer))

@@ -1,25 +1,26 @@
-"""Fetching images: one pull per image at a time, watched for progress, its errors read."""
+"""Fetching images: a pull, watched for progress, its errors read."""
 
 import asyncio
+import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
+from kubelet.runtime.docker_progress import Progress, after_line
 from kubelet.runtime.docker_stream import Lines
 from kubelet.runtime.docker_words import Json, NotAReference, image_names, image_reference
-from kubelet.runtime.driver import LocalImage, RuntimeTrouble
+from kubelet.runtime.driver import LocalImage, Login, RuntimeTrouble
 
 PULL_SILENCE_S = 120.0  # an engine that fetches tells of progress several times a second
 PULL_MAX_S = 3600.0
 
 
 class Pulls:
-    """The pulls under way on this node."""
+    """The images of one engine."""
 
     def __init__(self, api: DockerApi, silence_s: float = PULL_SILENCE_S) -> None:
         self._api, self._silence_s = api, silence_s
-        self._running: dict[str, asyncio.Task[str]] = {}
 
     async def image_id(self, image: str) -> str | None:
         """Return the id of a local image, or None where it is not here."""
@@ -52,39 +53,15 @@ class Pulls:
             raise RuntimeTrouble("ImageInspectError", str(refused)) from refused
         return found
 
-    async def pull(self, image: str) -> str:
-        """Fetch image and return its id; concurrent callers share one pull.
-
-        The pull goes on where its first asker is cancelled: the next one will want it.
-        """
+    async def pull(self, image: str, login: Login | None, tell: Callable[[str], None]) -> str:
+        """Fetch image and return its id."""
         name, tag = _checked(image)
-        task = self._running.get(image)
-        if task is None:
-            task = asyncio.create_task(self._pull(image, name, tag))
-            self._running[image] = task
-            task.add_done_callback(lambda done: self._ended(image, done))
-        return await asyncio.shield(task)
-
-    async def close(self) -> None:
-        """End every pull."""
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _ended(self, image: str, task: asyncio.Task[str]) -> None:
-        del self._running[image]
-        if not task.cancelled():
-            # Seen here, so that a failure nobody waits for any more is no loose end.
-            task.exception()
-
-    async def _pull(self, image: str, name: str, tag: str) -> str:
         try:
             async with asyncio.timeout(PULL_MAX_S):
-                await self._fetch(image, name, tag)
+                await self._fetch(image, {"fromImage": name, "tag": tag}, login, tell)
         except EngineError as refused:
             reason = "InvalidImageName" if refused.status == 400 else "ErrImagePull"
-            raise RuntimeTrouble(reason, f"{image}: {refused}") from refused
+            raise RuntimeTrouble(reason, _said(image, str(refused), login)) from None
         except Silent as silent:
             said = f"{image}: no progress for {self._silence_s:.0f} s"
             raise RuntimeTrouble("ErrImagePull", said) from silent
@@ -96,17 +73,43 @@ class Pulls:
             raise RuntimeTrouble("ErrImagePull", f"{image} was pulled, but is not there")
         return found
 
-    async def _fetch(self, image: str, name: str, tag: str) -> None:
+    async def _fetch(
+        self,
+        image: str,
+        query: dict[str, str],
+        login: Login | None,
+        tell: Callable[[str], None],
+    ) -> None:
         """Read the pull to its end: Docker answers 200 and tells of a failure in a later line."""
-        query, lines = {"fromImage": name, "tag": tag}, Lines()
+        lines, progress = Lines(), Progress()
+        headers = {} if login is None else {"X-Registry-Auth": auth_header(login)}
         async with aclosing(
-            self._api.stream("POST", "/images/create", query=query, silence_s=self._silence_s)
+            self._api.stream(
+                "POST", "/images/create", query=query, headers=headers, silence_s=self._silence_s
+            )
         ) as pieces:
             async for piece in pieces:
                 for line in lines.feed(piece):
                     if "error" in (told := json.loads(line)):
                         # What Docker says may name a host, and never the image.
-                        raise RuntimeTrouble("ErrImagePull", f"{image}: {told['error']}")
+                        raise RuntimeTrouble(
+                            "ErrImagePull", _said(image, str(told["error"]), login)
+                        )
+                    progress = after_line(progress, told)
+                tell(progress.text)
+
+
+def auth_header(login: Login) -> str:
+    """Return a login as the engine takes it: JSON in base64 that fits a URL."""
+    text = json.dumps({"username": login.username, "password": login.password})
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _said(image: str, said: str, login: Login | None) -> str:
+    """Return the engine's sentence with the image's name; a registry may have quoted a password."""
+    if login is not None and login.password:
+        said = said.replace(login.password, "[password]")
+    return f"{image}: {said}"
 
 
 def _checked(image: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ Every container belongs to a pod (uid) and carries what is needed to find it aga
 of anything: the runtime's own labels are the record. `SANDBOX` names the pause container.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -33,6 +33,18 @@ class RuntimeDown(RuntimeTrouble):
 
     def __init__(self, message: str) -> None:
         super().__init__("RuntimeDown", message)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who a registry is told that we are. Neither log nor message has the password."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+def unheard(_text: str) -> None:
+    """Hear how far a pull is where nobody wants to know."""
 
 
 class State(Enum):
@@ -294,8 +306,10 @@ class RuntimeDriver(Protocol):
         """
         ...
 
-    async def pull(self, image: str) -> str:
-        """Fetch image from its registry and return its id.
+    async def pull(
+        self, image: str, login: Login | None = None, tell: Callable[[str], None] = unheard
+    ) -> str:
+        """Fetch image from its registry and return its id; tell how far it is, as text.
 
         Raises: RuntimeTrouble with reason ErrImagePull (or InvalidImageName).
         """

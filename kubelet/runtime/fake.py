@@ -6,7 +6,7 @@ Docker's do while kubelets crash. What an image does is a `Behaviour`; trouble i
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +22,7 @@ from kubelet.runtime.driver import (
     ExecSpec,
     Execution,
     LocalImage,
+    Login,
     LogOptions,
     Mount,
     RuntimeDown,
@@ -29,6 +30,7 @@ from kubelet.runtime.driver import (
     RuntimeVersion,
     SandboxSpec,
     State,
+    unheard,
 )
 from kubelet.runtime.fake_exec import Command, FakeAttachment, FakeExecution
 
@@ -52,6 +54,7 @@ class Behaviour:
     start_error: str = ""  # where given, it never starts
     pull_s: float = 0.3
     pull_error: str = ""  # where given, the pull fails with it
+    login: Login | None = None  # where given, its registry lets in nobody else
     commands: Mapping[tuple[str, ...], Command] = field(default_factory=dict)  # to be executed
 
 
@@ -322,11 +325,17 @@ class FakeRuntime:
             raise RuntimeTrouble("ImageInspectError", f"{image} is not on this node")
         return self._machine.image_users.get(image, "")
 
-    async def pull(self, image: str) -> str:
+    async def pull(
+        self, image: str, login: Login | None = None, tell: Callable[[str], None] = unheard
+    ) -> str:
         _check(image)
         await self._asked()
         behaviour = self._machine.behaviour(image)
-        await self._clock.sleep(behaviour.pull_s)
+        if behaviour.login is not None and login != behaviour.login:
+            raise RuntimeTrouble("ErrImagePull", f"{image}: unauthorized: authentication required")
+        for percent in (0, 50):
+            tell(f"{percent}%")
+            await self._clock.sleep(behaviour.pull_s / 2)
         if behaviour.pull_error:
             raise RuntimeTrouble("ErrImagePull", f"{image}: {behaviour.pull_error}")
         self._machine.images.add(image)

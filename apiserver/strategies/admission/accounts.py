@@ -35,7 +35,7 @@ LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def with_account(pod: Pod, found: ServiceAccount | None, fraction: float) -> Pod:
-    """Return a new pod with the account that it runs as, and its files; found: the account.
+    """Return a new pod with its account, that one's files and pull secrets; found: the account.
 
     A namespace's default may be made a moment after the namespace: its pods need not wait for it.
 
@@ -50,6 +50,8 @@ def with_account(pod: Pod, found: ServiceAccount | None, fraction: float) -> Pod
     spec = replaced(pod.spec, service_account_name=name, service_account=name)
     if is_automounted(spec, found):
         spec = with_files(spec, fraction)
+    if found is not None and not spec.image_pull_secrets:
+        spec = replaced(spec, image_pull_secrets=found.image_pull_secrets)
     return replaced(pod, spec=spec)
 
 

@@ -1,6 +1,7 @@
 """ServiceAccount: who the programs in pods are before the API server."""
 
 from cubernetes.api.core.event import ObjectReference
+from cubernetes.api.core.objectref import LocalObjectReference
 from cubernetes.api.meta import Column, Object, age_of, shown
 from cubernetes.api.resource import Resource
 
@@ -19,6 +20,7 @@ class ServiceAccount(Object):
 
     secrets: Kept for clients: nothing here, and nothing in Kubernetes, makes or mounts them any
         more.
+    image_pull_secrets: Secrets with the logins of registries, for its pods that name none.
     automount_service_account_token: whether its pods have a token of it as a file; left out, yes.
         A pod's own field wins.
     """
@@ -33,4 +35,5 @@ class ServiceAccount(Object):
     api_version: str = shown("v1")
     kind: str = shown("ServiceAccount")
     secrets: tuple[ObjectReference, ...] = ()
+    image_pull_secrets: tuple[LocalObjectReference, ...] = ()
     automount_service_account_token: bool | None = None

@@ -23,6 +23,7 @@ MERGE_KEYS: Mapping[tuple[str, str], str] = {
     ("", "volumeMounts"): "mountPath",
     ("spec", "topologySpreadConstraints"): "topologyKey",
     ("spec", "schedulingGates"): "name",
+    ("spec", "imagePullSecrets"): "name",
     ("containers", "ports"): "containerPort",
     ("initContainers", "ports"): "containerPort",
     ("spec", "ports"): "port",

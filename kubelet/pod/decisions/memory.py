@@ -34,6 +34,7 @@ class Memory:
     refusal: why it cannot begin here; of no account where it has begun.
     draining: what is known of the roads to the pod.
     messages: what containers that have ended left as their last words, by container id.
+    pulling: how far the images are that are being pulled, as a text for people, by container.
     health: what the probes of containers that run have come to, by container id.
     eviction: why it is to be evicted; it is once the API has it.
     is_freed: what an evicted pod wrote is removed.
@@ -46,6 +47,7 @@ class Memory:
     refusal: Refusal | None = None
     draining: Draining = field(default_factory=Draining)
     messages: Mapping[str, str] = field(default_factory=dict)
+    pulling: Mapping[str, str] = field(default_factory=dict)
     health: Mapping[str, Health] = field(default_factory=dict)
     eviction: Eviction | None = None
     is_freed: bool = False

@@ -331,6 +331,10 @@ def _living(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -
     if stage.is_initialized:
         for wanted in pod.spec.containers:
             steps += _container(pod, wanted, found, memory, now)
+    # What waits for its image is left alone until the pull has ended.
+    steps = [
+        one for one in steps if not (isinstance(one, StartContainer) and one.name in memory.pulling)
+    ]
     # What is to run is started first: taking an old container away may take the runtime long.
     yield from (step for step in steps if isinstance(step, Stop | StartContainer))
     yield from _stale_sandboxes(found, sandbox)

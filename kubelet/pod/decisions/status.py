@@ -272,9 +272,13 @@ def _init_status(
 
 def _waiting(pod: Pod, name: str, memory: Memory) -> ContainerState:
     trouble = memory.troubles.get(name) or memory.troubles.get(SANDBOX)
+    progress = memory.pulling.get(name, "")
     if trouble is None:
         reason = "PodInitializing" if pod.spec.init_containers else "ContainerCreating"
-        return ContainerState(waiting=StateWaiting(reason=reason))
+        return ContainerState(waiting=StateWaiting(reason=reason, message=progress))
+    if progress:
+        # It failed before, and is being tried again.
+        return ContainerState(waiting=StateWaiting(reason=trouble.reason, message=progress))
     return ContainerState(waiting=StateWaiting(reason=trouble.reason, message=trouble.message))
 
 

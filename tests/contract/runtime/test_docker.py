@@ -18,6 +18,7 @@ from kubelet.runtime.driver import (
     Container,
     ContainerSpec,
     DeviceFile,
+    Login,
     LogOptions,
     Mount,
     RuntimeDown,
@@ -233,6 +234,22 @@ async def test_a_registry_without_the_tag_is_quoted(driver: DockerRuntime) -> No
         with pytest.raises(RuntimeTrouble, match="manifest unknown") as trouble:
             await driver.pull(f"{registry}/hello:2")
     assert trouble.value.reason == "ErrImagePull"
+
+
+async def test_a_registry_with_a_login_gives_its_images_to_who_has_it_and_to_nobody_else(
+    driver: DockerRuntime,
+) -> None:
+    told: list[str] = []
+    async with tiny_registry(login=("ann", "pass-word-1")) as registry:
+        image = f"{registry}/guarded:1"
+        for login in (None, Login("ann", "pass-word-2")):
+            with pytest.raises(RuntimeTrouble) as trouble:
+                await driver.pull(image, login)
+            assert trouble.value.reason == "ErrImagePull"
+            assert "pass-word" not in f"{trouble.value}{trouble.value.__cause__}"
+        pulled = await driver.pull(image, Login("ann", "pass-word-1"), told.append)
+        assert pulled == await driver.image_id(image)
+    assert told[-1] == "100%, 1 of 1 layers unpacked"
 
 
 async def test_a_pull_that_gets_nowhere_is_given_up(docker: DockerWorld) -> None:

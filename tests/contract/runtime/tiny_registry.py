@@ -1,12 +1,13 @@
 """A tiny image registry on loopback: enough of the protocol for a pull, and its failures."""
 
 import asyncio
+import base64
 import gzip
 import hashlib
 import io
 import json
 import tarfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -48,9 +49,12 @@ def _content(name: str) -> _Content:
 
 
 @asynccontextmanager
-async def tiny_registry() -> AsyncGenerator[str, None]:
-    """Yield its `host:port`. It has `hello:1`; `stuck:1` has layers that never come."""
-    images = {name: _content(name) for name in ("hello", "stuck")}
+async def tiny_registry(login: tuple[str, str] | None = None) -> AsyncGenerator[str, None]:
+    """Yield its `host:port`. It has `hello:1`, `guarded:1`, and `stuck:1`, whose layers never come.
+
+    login: the user name and the password without which it tells nothing, by HTTP's basic scheme.
+    """
+    images = {name: _content(name) for name in ("hello", "guarded", "stuck")}
 
     async def manifest(request: web.Request) -> web.Response:
         content = images[request.match_info["name"]]
@@ -69,7 +73,19 @@ async def tiny_registry() -> AsyncGenerator[str, None]:
     async def root(_: web.Request) -> web.Response:
         return web.json_response({})
 
-    app = web.Application()
+    basic = base64.b64encode(":".join(login or ()).encode()).decode()
+
+    @web.middleware
+    async def guarded(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if login is None or request.headers.get("Authorization") == f"Basic {basic}":
+            return await handler(request)
+        problem = {"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}
+        asked = {"WWW-Authenticate": 'Basic realm="tiny"'}
+        return web.json_response(problem, status=401, headers=asked)
+
+    app = web.Application(middlewares=[guarded])
     app.router.add_get("/v2/", root)
     app.router.add_get("/v2/{name}/manifests/{reference}", manifest)
     app.router.add_get("/v2/{name}/blobs/{digest}", blob)

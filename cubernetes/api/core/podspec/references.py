@@ -45,7 +45,13 @@ def read_by(spec: PodSpec) -> frozenset[Read]:
 
 def named_by(spec: PodSpec) -> frozenset[Named]:
     """Return every ConfigMap, Secret and claim that a pod names: its node may read no other."""
-    return frozenset((*(one.named for one in read_by(spec)), *claims_in(spec)))
+    read = (one.named for one in read_by(spec))
+    return frozenset((*read, *claims_in(spec), *pull_secrets_of(spec)))
+
+
+def pull_secrets_of(spec: PodSpec) -> tuple[Named, ...]:
+    """Return the Secrets with which the pod's images are pulled, in their order."""
+    return tuple(Named("Secret", one.name) for one in spec.image_pull_secrets if one.name)
 
 
 def claims_in(spec: PodSpec) -> frozenset[Named]:

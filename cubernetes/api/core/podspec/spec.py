@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from cubernetes.api.core.objectref import LocalObjectReference
 from cubernetes.api.core.podspec.container import MESSAGE_PATH, Container
 from cubernetes.api.core.podspec.dns import DNSPolicy, PodDNSConfig
 from cubernetes.api.core.podspec.placement.affinity import Affinity
@@ -61,6 +62,9 @@ class PodSpec(Model):
     service_account: Nothing but `serviceAccountName`, by its older name.
     automount_service_account_token: whether its containers find a token of the account at
         /var/run/secrets/kubernetes.io/serviceaccount; left out, as the account says.
+    image_pull_secrets: Secrets of its namespace with the logins of registries from which its
+        images are pulled, of the types kubernetes.io/dockerconfigjson and kubernetes.io/dockercfg;
+        left out, those of its account.
     host_network: it has the node's network, addresses and host name, and no network of its own;
         its ports are the node's.
     host_pid: its containers see the processes of the node.
@@ -96,6 +100,9 @@ class PodSpec(Model):
     service_account_name: str = ""
     service_account: str = ""
     automount_service_account_token: bool | None = None
+    image_pull_secrets: Annotated[
+        tuple[LocalObjectReference, ...], msgspec.Meta(max_length=64)
+    ] = ()
     host_network: bool = False
     host_pid: bool = wire("hostPID", False)
     host_ipc: bool = wire("hostIPC", False)

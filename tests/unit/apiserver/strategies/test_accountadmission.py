@@ -8,13 +8,14 @@ from apiserver.strategies.admission.accounts import (
     ending_of,
     with_account,
 )
+from cubernetes.api.core.objectref import LocalObjectReference
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container, VolumeMount
 from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.core.podspec.volumes.volume import EmptyDir, Volume
 from cubernetes.api.core.serviceaccount import ServiceAccount
 from cubernetes.api.errors import Forbidden
-from cubernetes.api.meta import ObjectMeta
+from cubernetes.api.meta import ObjectMeta, replaced
 
 MAIN = Container(name="main", image="busybox:1")
 OWN = VolumeMount(name="own", mount_path=TOKEN_FOLDER)
@@ -99,3 +100,12 @@ def test_endings_are_letters_and_differ_with_the_number() -> None:
 
     assert len(endings) == len(numbers)
     assert all(len(one) == 5 and set(one) <= set(LETTERS) for one in endings)
+
+
+def test_a_pod_that_names_no_pull_secrets_has_its_accounts() -> None:
+    mine, theirs = LocalObjectReference(name="mine"), LocalObjectReference(name="theirs")
+    account = replaced(an_account(), image_pull_secrets=(theirs,))
+
+    assert with_account(a_pod(), account, 0.5).spec.image_pull_secrets == (theirs,)
+    named = a_pod(image_pull_secrets=(mine,))
+    assert with_account(named, account, 0.5).spec.image_pull_secrets == (mine,)

@@ -1,0 +1,92 @@
+"""Fetching images for all pods of a node: so many at a time, each once for all that ask alike."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from cubernetes.host.clock import Clock
+from kubelet.runtime.driver import Login, RuntimeDown, RuntimeDriver, RuntimeTrouble
+
+# Told when a pull has news: how far it is.
+type Tell = Callable[[str], None]
+WAITS = "waiting for other pulls"
+
+
+class _Pull:
+    """One pull that has begun or waits for its turn, and who wants to hear of it."""
+
+    def __init__(self, work: Callable[[Tell], Coroutine[None, None, float]]) -> None:
+        self.text = WAITS
+        self.listeners: list[Tell] = []
+        self.task = asyncio.create_task(work(self.tell))
+
+    def tell(self, text: str) -> None:
+        self.text = text
+        for listener in self.listeners:
+            listener(text)
+
+
+class Puller:
+    """`at_once` pulls at most are under way; pulls of one image with one set of logins are one."""
+
+    def __init__(self, runtime: RuntimeDriver, clock: Clock, at_once: int) -> None:
+        self._runtime, self._clock = runtime, clock
+        self._turns = asyncio.Semaphore(at_once)
+        self._running: dict[tuple[str, tuple[Login, ...]], _Pull] = {}
+
+    async def pull(self, image: str, logins: Sequence[Login], tell: Tell) -> float:
+        """Fetch an image; return how many seconds the fetching took.
+
+        It goes on where its caller is cancelled: the next one will want it. A caller with other
+        logins, or with none, has a pull of its own: a login is no other pod's.
+
+        Raises: RuntimeTrouble.
+        """
+        key = (image, tuple(logins))
+        pull = self._running.get(key)
+        if pull is None:
+            pull = self._running[key] = _Pull(partial(self._pull, image, logins))
+            pull.task.add_done_callback(lambda done: self._ended(key, done))
+        tell(pull.text)
+        with _listening(pull, tell):
+            return await asyncio.shield(pull.task)
+
+    async def close(self) -> None:
+        """End every pull."""
+        tasks = [one.task for one in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, key: tuple[str, tuple[Login, ...]], task: asyncio.Future[float]) -> None:
+        del self._running[key]
+        if not task.cancelled():
+            # Seen here, so that a failure nobody waits for any more is no loose end.
+            task.exception()
+
+    async def _pull(self, image: str, logins: Sequence[Login], tell: Tell) -> float:
+        async with self._turns:
+            began_at_s = self._clock.monotonic()
+            tell("")
+            failures: list[RuntimeTrouble] = []
+            for login in logins or (None,):
+                try:
+                    await self._runtime.pull(image, login, tell)
+                    return self._clock.monotonic() - began_at_s
+                except RuntimeDown:
+                    raise
+                except RuntimeTrouble as error:
+                    failures.append(error)
+        # Each login has its reason; the last one's word is the pull's.
+        said = dict.fromkeys(str(one) for one in failures)
+        raise RuntimeTrouble(failures[-1].reason, "; ".join(said))
+
+
+@contextmanager
+def _listening(pull: _Pull, tell: Tell) -> Iterator[None]:
+    pull.listeners.append(tell)
+    try:
+        yield
+    finally:
+        pull.listeners.remove(tell)
