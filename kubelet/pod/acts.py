@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from cubernetes.api.causes import cause_of
 from cubernetes.api.core.pod import Pod, is_ready
@@ -13,9 +15,10 @@ from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from kubelet.drain.draining import Draining, are_roads_closed
 from kubelet.files.contents import Content, mark_of
+from kubelet.files.profiles import read_profile
 from kubelet.objects.origins import Origins, given_variables
 from kubelet.pod.decisions import plan, specs
-from kubelet.pod.decisions.security import needs_image_user, security_of
+from kubelet.pod.decisions.security import needs_image_user, seccomp_file_of, security_of
 from kubelet.pod.hooks import Hooks
 from kubelet.pod.images import PodImages, container_path
 from kubelet.pod.parts import Parts
@@ -117,7 +120,12 @@ class Acts:
         user = ""
         if needs_image_user(pod, wanted):
             user = await self._parts.runtime.image_user(wanted.image)
-        return security_of(pod, wanted, user)
+        profile, seccomp = seccomp_file_of(pod, wanted), ""
+        if profile:
+            key = ("seccomp", profile)
+            read = partial(read_profile, Path(self._parts.settings.root) / "seccomp", profile)
+            seccomp = await self._parts.env.blocking.run(key, read)
+        return security_of(pod, wanted, user, seccomp)
 
     async def _bound_parts(
         self, pod: Pod, wanted: Wanted, volumes: Mapping[str, str], origins: Origins

@@ -27,6 +27,7 @@ from cubernetes.api.core.serviceaccount import TOKEN_VOLUME_PREFIX
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.command import CommandFailed, Commands
 from kubelet.files.contents import EMPTY, Content, File, Missing, files_of
+from kubelet.files.ownership import ChangePolicy, Handover
 from kubelet.files.places import NONE_CLAIMED, Claimed, NodeFolder
 from kubelet.files.subpath import make_target, opened_beneath
 from kubelet.files.writing import FOLDER_MODE, is_written, write
@@ -36,6 +37,11 @@ DEADLINE_S = 10.0
 # Beside the volumes, where parts of them are bound for containers: no volume has such a name.
 PARTS = "PARTS"
 MESSAGES = "MESSAGES"  # the same, of files in which containers leave their last message
+# Where it is noted which volumes of claims have been given to the pod's group.
+GROUPS = "GROUPS"
+# Entries of a volume that change their group in one call, and such calls before its pod is looked
+# at again: it may have been deleted meanwhile.
+ENTRIES_MAX, CALLS_MAX = 500, 100
 SHARED_MODE = 0o777  # containers of any user write to an emptyDir
 MESSAGE_MODE = 0o666  # and their last messages
 TOLD_MAX = 3  # paths that stand in the way of a removal, in one sentence
@@ -127,18 +133,23 @@ class DiskVolumes:
     ) -> None:
         self._root, self._commands, self._blocking = root, commands, blocking
         self._mounts, self._deadline_s = mounts, deadline_s
+        # Volumes that are being given to a group, by their pods' uids and their names.
+        self._handovers: dict[tuple[str, str], Handover] = {}
 
     async def prepare(
         self, pod: Pod, content: Content = EMPTY, claimed: Claimed = NONE_CLAIMED
     ) -> Mapping[str, str]:
         # What is missing of one is told before anything of the others is changed.
         files = files_by_volume(pod, content)
-        group = pod.spec.security_context.fs_group
+        context = pod.spec.security_context
+        group, policy = context.fs_group, context.fs_group_change_policy or "Always"
         uid, paths = pod.metadata.uid, {}
         for one in pod.spec.volumes:
             place = place_in(one, claimed)
             if place is not None:
-                paths[one.name] = await self._where_it_is(uid, one.name, place, group)
+                paths[one.name] = await self._where_it_is(uid, one.name, place)
+                if group is not None and place.takes_group:
+                    await self._hand_over(uid, one.name, Path(place.path.path), group, policy)
             else:
                 paths[one.name] = await self._path(uid, one, group)
         for name, wanted in files.items():
@@ -199,6 +210,8 @@ class DiskVolumes:
 
     async def remove(self, pod_uid: str) -> None:
         folder = self._root / pod_uid
+        for one in [one for one in self._handovers if one[0] == pod_uid]:
+            del self._handovers[one]  # the folders that it has open are closed with it
         key = ("volumes removed", pod_uid)
         run = partial(self._blocking.run, key, deadline_s=self._deadline_s)
         try:
@@ -224,19 +237,40 @@ class DiskVolumes:
         except OSError as error:
             raise VolumeTrouble(f"volumes not listed: {self._root}: {said(error)}") from error
 
-    async def _where_it_is(
-        self, pod_uid: str, name: str, place: NodeFolder, group: int | None
-    ) -> str:
+    async def _where_it_is(self, pod_uid: str, name: str, place: NodeFolder) -> str:
         """Check files of the node that are no pod's own; return their path."""
         key, path = ("volume", f"{pod_uid}/{name}"), Path(place.path.path)
         run = partial(self._blocking.run, key, deadline_s=self._deadline_s)
         try:
             await run(partial(_check_host_path, name, place.path))
-            if group is not None and place.takes_group:
-                await run(partial(_given_to, path, group))
         except OSError as error:
             raise VolumeTrouble(f"volume {name}: {path}: {said(error)}") from error
         return place.path.path
+
+    async def _hand_over(
+        self, pod_uid: str, name: str, path: Path, group: int, policy: ChangePolicy
+    ) -> None:
+        """Give a volume and all that is in it to a pod's group, once in the pod's life."""
+        key, mark = (pod_uid, name), self._root / pod_uid / GROUPS / name
+        run = partial(
+            self._blocking.run, ("volume", f"{pod_uid}/{name}"), deadline_s=self._deadline_s
+        )
+        try:
+            if await run(mark.exists):
+                return
+            if key not in self._handovers:
+                self._handovers[key] = await run(partial(Handover, path, group, policy))
+            handover = self._handovers[key]
+            for _ in range(CALLS_MAX):
+                if await run(partial(handover.go_on, ENTRIES_MAX)):
+                    del self._handovers[key]
+                    await run(partial(_noted, mark))
+                    return
+        except OSError as error:
+            self._handovers.pop(key, None)
+            raise VolumeTrouble(f"volume {name}: {path}: {said(error)}") from error
+        count = handover.changed_count
+        raise VolumeTrouble(f"volume {name}: {count} files given to group {group} so far")
 
     async def _path(self, pod_uid: str, volume: Volume, group: int | None) -> str:
         key = ("volume", f"{pod_uid}/{volume.name}")
@@ -367,6 +401,11 @@ def _message_made(path: Path, before: Path) -> None:
     path.touch()
     # touch obeys the umask.
     path.chmod(MESSAGE_MODE)
+
+
+def _noted(mark: Path) -> None:
+    mark.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    mark.touch()
 
 
 def _end_of(path: Path, bytes_max: int) -> bytes:

@@ -217,9 +217,7 @@ def _rights(security: Security) -> dict[str, object]:
     for name in CAPABILITIES_DROPPED:
         if not {name, "ALL"} & {*added, *dropped}:
             dropped.append(name)
-    options = [] if security.may_gain else list(SECURITY_OPTIONS)
-    if security.is_unconfined:
-        options.append("seccomp=unconfined")
+    options = _security_options(security)
     rights: dict[str, object] = {"SecurityOpt": options, "CapDrop": dropped}
     if added:
         rights["CapAdd"] = added
@@ -230,6 +228,15 @@ def _rights(security: Security) -> dict[str, object]:
     if security.is_privileged:
         rights["Privileged"] = True
     return rights
+
+
+def _security_options(security: Security) -> list[str]:
+    options = [] if security.may_gain else list(SECURITY_OPTIONS)
+    if security.is_unconfined:
+        options.append("seccomp=unconfined")
+    elif security.seccomp and not security.is_privileged:
+        options.append(f"seccomp={security.seccomp}")
+    return options
 
 
 def _mounts(mounts: Sequence[Mount]) -> list[dict[str, object]]:

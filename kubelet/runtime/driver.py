@@ -90,7 +90,8 @@ class Security:
 
     user: `uid` or `uid:gid`; empty is the image's. groups: those that its processes are in besides.
     may_gain: a program may have more rights than the process that starts it (set-uid).
-    is_unconfined: no call of the kernel is refused. Capabilities stand without `CAP_`.
+    is_unconfined: no call of the kernel is refused; seccomp: which ones are, as JSON; empty: those
+    that the runtime refuses. Capabilities stand without `CAP_`.
     """
 
     user: str = ""
@@ -101,6 +102,7 @@ class Security:
     capabilities_added: Sequence[str] = ()
     capabilities_dropped: Sequence[str] = ()
     is_unconfined: bool = False
+    seccomp: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from kubelet.objects.origins import CONFIG_ERROR
 from kubelet.runtime.driver import RuntimeTrouble, Security
 
 ROOT = 0
+STRICT, LOCAL = "Strict", "Localhost"
 
 
 def needs_image_user(pod: Pod, wanted: Wanted) -> bool:
@@ -20,13 +21,22 @@ def needs_image_user(pod: Pod, wanted: Wanted) -> bool:
     user = _own_or(own.run_as_user, of_pod.run_as_user)
     is_asked = _own_or(own.run_as_non_root, of_pod.run_as_non_root)
     group = _own_or(own.run_as_group, of_pod.run_as_group)
-    return user is None and (bool(is_asked) or group is not None)
+    is_strict = of_pod.supplemental_groups_policy == STRICT
+    return user is None and (bool(is_asked) or is_strict or group is not None)
 
 
-def security_of(pod: Pod, wanted: Wanted, image_user: str = "") -> Security:
+def seccomp_file_of(pod: Pod, wanted: Wanted) -> str:
+    """Return the file of the node with a container's seccomp profile; empty where it has none."""
+    of_pod, own = _contexts(pod, wanted)
+    profile = own.seccomp_profile or of_pod.seccomp_profile
+    return profile.localhost_profile if profile is not None and profile.type == LOCAL else ""
+
+
+def security_of(pod: Pod, wanted: Wanted, image_user: str = "", seccomp: str = "") -> Security:
     """Return what the runtime is told of the container's rights.
 
     image_user: as whom the image's program would run: a number, a name, or nothing, which is root.
+    seccomp: the profile of its file.
 
     Raises: RuntimeTrouble: it would, or might, run as root and must not.
     """
@@ -39,6 +49,8 @@ def security_of(pod: Pod, wanted: Wanted, image_user: str = "") -> Security:
     said = str(user) if user is not None else ""
     if group is not None:
         said = f"{said or name or ROOT}:{group}"
+    elif of_pod.supplemental_groups_policy == STRICT:
+        said = _strict_user(wanted, user, image_user)
     groups = of_pod.supplemental_groups
     if of_pod.fs_group is not None and of_pod.fs_group not in groups:
         groups = (*groups, of_pod.fs_group)
@@ -46,7 +58,7 @@ def security_of(pod: Pod, wanted: Wanted, image_user: str = "") -> Security:
     added = tuple(map(plain, capabilities.add))
     is_privileged = bool(own.privileged)
     may_gain = own.allow_privilege_escalation or is_privileged or "SYS_ADMIN" in added
-    seccomp = own.seccomp_profile or of_pod.seccomp_profile
+    profile = own.seccomp_profile or of_pod.seccomp_profile
     return Security(
         user=said,
         groups=groups,
@@ -55,8 +67,23 @@ def security_of(pod: Pod, wanted: Wanted, image_user: str = "") -> Security:
         is_root_read_only=bool(own.read_only_root_filesystem),
         capabilities_added=added,
         capabilities_dropped=tuple(map(plain, capabilities.drop)),
-        is_unconfined=seccomp is not None and seccomp.type == "Unconfined",
+        is_unconfined=profile is not None and profile.type == "Unconfined",
+        seccomp=seccomp,
     )
+
+
+def _strict_user(wanted: Wanted, user: int | None, image_user: str) -> str:
+    """Return a user with a group: only where a group is named does the engine add no others.
+
+    Raises: RuntimeTrouble: which group is the user's own stands in the image, where nobody looks.
+    """
+    name, _, group = image_user.partition(":")
+    if user is None and group:
+        return image_user
+    if user in (ROOT, None) and name in ("", "root", str(ROOT)):
+        return f"{ROOT}:{ROOT}"
+    message = f"container {wanted.name}: supplementalGroupsPolicy Strict needs runAsGroup here"
+    raise RuntimeTrouble(CONFIG_ERROR, message)
 
 
 def sysctls_of(pod: Pod) -> dict[str, str]:

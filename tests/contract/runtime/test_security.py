@@ -1,5 +1,6 @@
 """As whom containers run and what they may do, as the kernel says of a real engine's processes."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,3 +114,14 @@ async def exit_code(driver: DockerRuntime, one: Container, script: str) -> int:
         return await running.exit_code()
     finally:
         await running.end()
+
+
+async def test_a_profile_of_our_own_refuses_the_calls_that_it_names(
+    docker: DockerWorld, driver: DockerRuntime
+) -> None:
+    refused = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}
+    profile = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [refused]})
+    one = await started(docker, driver, "own", Security(seccomp=profile))
+    assert status_of(one)["Seccomp"] == "2"
+    assert await exit_code(driver, one, "mkdir /new") != 0
+    assert await exit_code(driver, one, ": > /new") == 0

@@ -14,6 +14,8 @@ from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from tests.given import a_container, a_node, a_pod
 
+PROFILE = "securityContext.seccompProfile.localhostProfile"
+
 
 @pytest.mark.parametrize(
     ("folder", "is_legal"),
@@ -264,6 +266,26 @@ def test_a_mount_that_cannot_be_is_refused_by_its_field(
             "containers[0].securityContext.capabilities.drop[0]",
             "the name of a capability",
         ),
+        ({"seccompProfile": {"type": "Localhost", "localhostProfile": "a/b"}}, {}, "", ""),
+        ({"seccompProfile": {"type": "Localhost"}}, {}, PROFILE, "must be set"),
+        (
+            {"seccompProfile": {"type": "Unconfined", "localhostProfile": "a"}},
+            {},
+            PROFILE,
+            "may only be set when",
+        ),
+        (
+            {},
+            {"seccompProfile": {"type": "Localhost", "localhostProfile": "/etc/passwd"}},
+            f"containers[0].{PROFILE}",
+            "must be a relative path",
+        ),
+        (
+            {},
+            {"seccompProfile": {"type": "Localhost", "localhostProfile": "a/../../b"}},
+            f"containers[0].{PROFILE}",
+            "must not contain '..'",
+        ),
         ({"runAsUser": 0, "fsGroup": 2**31 - 1}, {"privileged": True}, "", ""),
         ({}, {"capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}}, "", ""),
     ],
@@ -286,8 +308,8 @@ def test_a_security_context_that_cannot_be_is_refused_by_its_field(
     [
         ({"runAsUser": -1}, "runAsUser"),
         ({"fsGroup": 2**31}, "fsGroup"),
-        ({"seccompProfile": {"type": "Localhost"}}, "seccompProfile.type"),
-        ({"supplementalGroupsPolicy": "Strict"}, "supplementalGroupsPolicy"),
+        ({"seccompProfile": {"type": "Own"}}, "seccompProfile.type"),
+        ({"supplementalGroupsPolicy": "Some"}, "supplementalGroupsPolicy"),
     ],
 )
 def test_what_a_security_context_cannot_hold_is_refused_by_name(

@@ -10,7 +10,13 @@ import pytest
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.references import Named
 from cubernetes.api.core.podspec.security.context import PodSecurityContext
-from cubernetes.api.core.podspec.volumes.volume import EmptyDir, HostPath, SecretVolume, Volume
+from cubernetes.api.core.podspec.volumes.volume import (
+    ClaimVolume,
+    EmptyDir,
+    HostPath,
+    SecretVolume,
+    Volume,
+)
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.serviceaccount import TOKEN_VOLUME_PREFIX
 from cubernetes.api.meta import replaced
@@ -18,7 +24,9 @@ from cubernetes.api.quantities import Quantity
 from cubernetes.host.blocking import Threads
 from cubernetes.host.command import CommandFailed, Completed, SystemCommands
 from kubelet.files.contents import Content
+from kubelet.files.places import NodeFolder
 from kubelet.objects.tokenwishes import Wish
+from kubelet.pod import volumes as volumes_module
 from kubelet.pod.volumes import DiskVolumes, Message, VolumeTrouble
 from tests.given import a_pod
 from tests.simulation.clock import AtOnce
@@ -340,3 +348,36 @@ async def test_volumes_belong_to_the_group_of_their_pod(mounting: DiskVolumes) -
         assert (found["disk"].st_gid, found["disk"].st_mode & 0o7777) == (2000, 0o2777)
         word = (Path(paths["login"]) / "word").stat()
         assert (word.st_gid, word.st_mode & 0o7777) == (2000, 0o644)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+async def test_a_claims_volume_is_given_to_the_group_with_all_in_it_once_in_a_pods_life(
+    volumes: DiskVolumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for index in range(7):
+        (data / f"file-{index}").write_text("x")
+    claim = ClaimVolume(claim_name="disk")
+    pod = a_pod_with(Volume(name="disk", persistent_volume_claim=claim))
+    context = PodSecurityContext(fs_group=2000)
+    pod = replaced(pod, spec=replaced(pod.spec, security_context=context))
+    where = HostPath(path=str(data), type="Directory")
+    claimed = {"disk": NodeFolder(where, takes_group=True)}
+    # Of a volume with many files its pod is told so far, and the next try goes on from there.
+    monkeypatch.setattr(volumes_module, "ENTRIES_MAX", 2)
+    monkeypatch.setattr(volumes_module, "CALLS_MAX", 3)
+    with pytest.raises(VolumeTrouble, match="volume disk: 6 files given to group 2000 so far"):
+        await volumes.prepare(pod, claimed=claimed)
+    await volumes.prepare(pod, claimed=claimed)
+    assert {one.stat().st_gid for one in (data, *data.iterdir())} == {2000}
+
+    monkeypatch.undo()
+    late = data / "late"
+    late.write_text("x")
+    os.chown(late, 0, 0)
+    await volumes.prepare(pod, claimed=claimed)
+    assert late.stat().st_gid == 0
+    await volumes.remove(pod.metadata.uid)
+    await volumes.prepare(pod, claimed=claimed)
+    assert late.stat().st_gid == 2000

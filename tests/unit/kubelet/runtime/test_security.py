@@ -9,7 +9,12 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.security.context import PodSecurityContext, SecurityContext
 from cubernetes.api.meta import replaced
-from kubelet.pod.decisions.security import needs_image_user, security_of, sysctls_of
+from kubelet.pod.decisions.security import (
+    needs_image_user,
+    seccomp_file_of,
+    security_of,
+    sysctls_of,
+)
 from kubelet.runtime.docker_words import container_body, sandbox_body
 from kubelet.runtime.driver import ContainerSpec, RuntimeTrouble, SandboxSpec, Security
 from tests.given import a_container, a_pod
@@ -143,3 +148,41 @@ def test_settings_of_the_kernel_are_told_of_the_sandbox() -> None:
     box = SandboxSpec("u", "web", "default", "web", "pause", sysctls=sysctls_of(pod))
     body: Any = sandbox_body(box, "/g")
     assert body["HostConfig"]["Sysctls"] == {"net.ipv4.tcp_fin_timeout": "9"}
+
+
+@pytest.mark.parametrize(
+    ("pod", "image", "user"),
+    [
+        ({}, "", "0:0"),
+        ({}, "root", "0:0"),
+        ({"runAsUser": 0}, "", "0:0"),
+        ({}, "1000:2000", "1000:2000"),
+        ({"runAsUser": 5, "runAsGroup": 6}, "", "5:6"),
+        ({"runAsGroup": 6}, "www", "www:6"),
+    ],
+)
+def test_a_strict_policy_names_a_group_so_that_the_image_adds_none(
+    pod: dict[str, Any], image: str, user: str
+) -> None:
+    given = of({**pod, "supplementalGroupsPolicy": "Strict"}, {})
+    assert security_of(*given, image).user == user
+    assert needs_image_user(*given) == ("runAsUser" not in pod)
+    merged = of({**pod, "supplementalGroupsPolicy": "Merge"}, {})
+    assert security_of(*merged, image).user == security_of(*of(pod, {}), image).user
+
+
+@pytest.mark.parametrize(("pod", "image"), [({"runAsUser": 5}, ""), ({}, "www"), ({}, "1000")])
+def test_a_strict_policy_without_a_known_group_is_told(pod: dict[str, Any], image: str) -> None:
+    with pytest.raises(RuntimeTrouble, match="Strict needs runAsGroup"):
+        security_of(*of({**pod, "supplementalGroupsPolicy": "Strict"}, {}), image)
+
+
+def test_a_profile_of_the_node_is_told_with_its_text_but_not_of_a_privileged_container() -> None:
+    local = {"seccompProfile": {"type": "Localhost", "localhostProfile": "a.json"}}
+    for given in (of(local, {}), of({}, local)):
+        assert seccomp_file_of(*given) == "a.json"
+        options = told(security_of(*given, "", "{}"))["SecurityOpt"]
+        assert options == ["no-new-privileges", "seccomp={}"]
+    assert seccomp_file_of(*of(local, {"seccompProfile": {"type": "RuntimeDefault"}})) == ""
+    free = of(local, {"privileged": True})
+    assert told(security_of(*free, "", "{}"))["SecurityOpt"] == []

@@ -25,10 +25,12 @@ class SeccompProfile(Model):
     """Which calls of the kernel are refused.
 
     type: RuntimeDefault is the runtime's own list, also where nothing is said; Unconfined refuses
-        none.
+        none; Localhost is a file of the node.
+    localhost_profile: the file, below `seccomp` in the kubelet's folder; of Localhost alone.
     """
 
-    type: Literal["RuntimeDefault", "Unconfined"]
+    type: Literal["RuntimeDefault", "Unconfined", "Localhost"]
+    localhost_profile: str = ""
 
 
 class Sysctl(Model):
@@ -50,7 +52,11 @@ class PodSecurityContext(Model):
     run_as_non_root: a container whose user is root, or may be, does not start.
     supplemental_groups: groups that processes are in besides.
     fs_group: a group that processes are in besides, and that owns the pod's volumes.
-    fs_group_change_policy: kept for clients: only persistent volumes heed it, in Kubernetes too.
+    supplemental_groups_policy: Merge, also where nothing is said, adds the groups that the image
+        says of its user; Strict does not.
+    fs_group_change_policy: when the volumes of claims are given to `fsGroup`, with all that is in
+        them: Always, also where nothing is said, for each pod; OnRootMismatch only where the
+        volume's own folder is not the group's.
     seccomp_profile: which calls of the kernel are refused.
     sysctls: settings of the kernel, in the pod's own namespaces.
     """
@@ -59,6 +65,7 @@ class PodSecurityContext(Model):
     run_as_group: Id | None = None
     run_as_non_root: bool | None = None
     supplemental_groups: Annotated[tuple[Id, ...], msgspec.Meta(max_length=256)] = ()
+    supplemental_groups_policy: Literal["Merge", "Strict"] | None = None
     fs_group: Id | None = None
     fs_group_change_policy: Literal["Always", "OnRootMismatch"] | None = None
     seccomp_profile: SeccompProfile | None = None
@@ -76,6 +83,8 @@ class SecurityContext(Model):
     allow_privilege_escalation: programs may have more rights than who starts them, as `sudo` does;
         left out, they may not, unless the container is privileged or has SYS_ADMIN.
     capabilities: what of root's might it has.
+    proc_mount: Default hides and protects parts of /proc; it is the only value without namespaces
+        of users.
     seccomp_profile: which calls of the kernel are refused.
     """
 
@@ -86,6 +95,7 @@ class SecurityContext(Model):
     privileged: bool | None = None
     allow_privilege_escalation: bool | None = None
     capabilities: Capabilities | None = None
+    proc_mount: Literal["Default"] | None = None
     seccomp_profile: SeccompProfile | None = None
 
 

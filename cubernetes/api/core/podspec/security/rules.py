@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from cubernetes.api.core.podspec.security.context import (
     Capabilities,
     PodSecurityContext,
+    SeccompProfile,
     SecurityContext,
     plain,
 )
@@ -28,12 +29,15 @@ SAFE_SYSCTLS = frozenset(
         "net.ipv4.tcp_wmem",
     }
 )
+# As the kernel takes a path.
+PROFILE_CHARS_MAX = 4095
 _CAPABILITY = re.compile(r"(CAP_)?[A-Z][A-Z0-9_]{0,62}\Z")
 CAPABILITY_RULE = "must be the name of a capability, such as NET_ADMIN, or ALL"
 
 
 def pod_security_problems(security: PodSecurityContext, field: str) -> Iterator[Problem]:
     """Yield what is wrong with the security context of a pod."""
+    yield from _seccomp_problems(security.seccomp_profile, f"{field}.seccompProfile")
     seen: set[str] = set()
     for index, one in enumerate(security.sysctls):
         where = f"{field}.sysctls[{index}].name"
@@ -48,6 +52,7 @@ def pod_security_problems(security: PodSecurityContext, field: str) -> Iterator[
 
 def security_problems(security: SecurityContext, field: str) -> Iterator[Problem]:
     """Yield what is wrong with the security context of a container."""
+    yield from _seccomp_problems(security.seccomp_profile, f"{field}.seccompProfile")
     capabilities = security.capabilities or Capabilities()
     for part, names in (("add", capabilities.add), ("drop", capabilities.drop)):
         for index, name in enumerate(names):
@@ -63,3 +68,21 @@ def security_problems(security: SecurityContext, field: str) -> Iterator[Problem
             "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
         )
         yield Problem(field, message)
+
+
+def _seccomp_problems(profile: SeccompProfile | None, field: str) -> Iterator[Problem]:
+    if profile is None:
+        return
+    field, path = f"{field}.localhostProfile", profile.localhost_profile
+    if profile.type != "Localhost":
+        if path:
+            yield Problem(field, "may only be set when seccomp type is Localhost")
+    elif not path:
+        message = "must be set when seccomp type is Localhost"
+        yield Problem(field, message, "FieldValueRequired")
+    elif path.startswith("/"):
+        yield Problem(field, "must be a relative path")
+    elif ".." in path.split("/"):
+        yield Problem(field, "must not contain '..'")
+    elif "\x00" in path or len(path) > PROFILE_CHARS_MAX:
+        yield Problem(field, f"must be a path of at most {PROFILE_CHARS_MAX} characters")
