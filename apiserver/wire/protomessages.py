@@ -142,8 +142,9 @@ TCPSocketAction 1=port:intOrString 2=host
 GRPCAction 1=port:int 2=service
 ContainerPort 1=name 2=hostPort:int 3=containerPort:int 4=protocol 5=hostIP
 EnvVar 1=name 2=value 3=valueFrom:EnvVarSource
-EnvVarSource 1=fieldRef:ObjectFieldSelector 2=resourceFieldRef:-
+EnvVarSource 1=fieldRef:ObjectFieldSelector 2=resourceFieldRef:ResourceFieldSelector
   3=configMapKeyRef:ConfigMapKeySelector 4=secretKeyRef:SecretKeySelector
+ResourceFieldSelector 1=containerName 2=resource 3=divisor:quantity
 ObjectFieldSelector 1=apiVersion 2=fieldPath
 ConfigMapKeySelector 1=localObjectReference:LocalObjectReference^ 2=key 3=optional:bool?
 SecretKeySelector 1=localObjectReference:LocalObjectReference^ 2=key 3=optional:bool?

@@ -1,7 +1,9 @@
 """A container's variables: from services, from ConfigMaps and Secrets, and from its pod."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.data import configdata
@@ -13,10 +15,12 @@ from cubernetes.api.core.podspec.envsource import (
     ConfigMapKeySelector,
     EnvFromSource,
     EnvVarSource,
+    ResourceFieldSelector,
     SecretKeySelector,
     subscript_of,
 )
 from cubernetes.api.core.podspec.references import Named
+from cubernetes.api.core.podspec.spec import every_container
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import Object
 from kubelet.runtime.driver import RuntimeTrouble
@@ -31,12 +35,14 @@ class Origins:
 
     objects: the ConfigMaps and Secrets that the container names; what does not exist is not in it.
     services: the variables of services.
+    allocatable: what the node has for pods, in the units in which amounts are counted.
     """
 
     objects: Mapping[Named, Object] = field(default_factory=dict)
     services: Mapping[str, str] = field(default_factory=dict)
     pod_address: str = ""
     host_address: str = ""
+    allocatable: Mapping[str, int] = field(default_factory=dict)
 
 
 NOTHING = Origins()
@@ -61,7 +67,7 @@ def given_variables(wanted: Wanted, origins: Origins) -> tuple[dict[str, str], l
     return found, left_out
 
 
-def value_of(pod: Pod, variable: EnvVar, origins: Origins) -> str | None:
+def value_of(pod: Pod, wanted: Wanted, variable: EnvVar, origins: Origins) -> str | None:
     """Return the value of a variable that comes from elsewhere; None: it is optional and absent.
 
     Raises: RuntimeTrouble: what it comes from is not there.
@@ -69,6 +75,8 @@ def value_of(pod: Pod, variable: EnvVar, origins: Origins) -> str | None:
     source = variable.value_from or EnvVarSource()
     if source.field_ref is not None:
         return field_of(pod, source.field_ref.field_path, origins)
+    if source.resource_field_ref is not None:
+        return str(amount_of(pod, wanted, source.resource_field_ref, origins))
     if source.config_map_key_ref is not None:
         return _key_of("ConfigMap", pod, source.config_map_key_ref, origins)
     if source.secret_key_ref is not None:
@@ -88,12 +96,36 @@ def field_of(pod: Pod, path: str, origins: Origins) -> str:
         "metadata.namespace": meta.namespace,
         "metadata.uid": meta.uid,
         "spec.nodeName": pod.spec.node_name,
+        "spec.serviceAccountName": pod.spec.service_account_name,
         "status.hostIP": origins.host_address,
+        "status.hostIPs": origins.host_address,
         "status.podIP": origins.pod_address,
+        "status.podIPs": origins.pod_address,
     }
     if path not in fields:
         raise RuntimeTrouble(CONFIG_ERROR, f"unsupported fieldPath: {path}")
     return fields[path]
+
+
+def amount_of(pod: Pod, wanted: Wanted, ref: ResourceFieldSelector, origins: Origins) -> int:
+    """Return what a container requests or is limited to, in its divisor's units, rounded up.
+
+    Raises: RuntimeTrouble: the pod has no such container.
+    """
+    name = ref.container_name or wanted.name
+    one = next((each for each in every_container(pod.spec) if each.name == name), None)
+    if one is None:
+        raise RuntimeTrouble(CONFIG_ERROR, f"container {name} not found")
+    part, _, resource = ref.resource.partition(".")
+    limits, requests = one.resources.limits, one.resources.requests
+    amounts = limits if part == "limits" else {**limits, **requests}
+    if resource in amounts:
+        amount = amounts[resource].amount
+    else:
+        count = Decimal(origins.allocatable.get(resource, 0) if part == "limits" else 0)
+        amount = count / 1000 if resource == "cpu" else count
+    divisor = ref.divisor.amount if ref.divisor is not None and ref.divisor.amount else Decimal(1)
+    return math.ceil(amount / divisor)
 
 
 def _values_of(source: EnvFromSource, origins: Origins) -> Iterator[tuple[str, str]]:

@@ -162,6 +162,7 @@ class Acts:
         """Return what a container's variables are made from; tell of keys that are none."""
         address, host = await self.wire.address(pod), self._parts.settings.address
         origins = await self._parts.objects.origins(pod, wanted, address, host)
+        origins = replace(origins, allocatable=self._parts.room().amounts)
         _, left_out = given_variables(wanted, origins)
         if left_out:
             message = f"keys {left_out} of envFrom were skipped: they are no names of variables"

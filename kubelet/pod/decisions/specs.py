@@ -188,7 +188,7 @@ def sub_paths(pod: Pod, wanted: Wanted, origins: Origins = NOTHING) -> Mapping[i
 
 def _environment(pod: Pod, wanted: Wanted, origins: Origins) -> Mapping[str, str]:
     given, _ = given_variables(wanted, origins)
-    return environment_of(wanted.env, given, lambda one: value_of(pod, one, origins))
+    return environment_of(wanted.env, given, lambda one: value_of(pod, wanted, one, origins))
 
 
 def wanted_named(pod: Pod, name: str) -> Wanted | None:

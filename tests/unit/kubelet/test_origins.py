@@ -3,13 +3,14 @@
 import pytest
 
 from cubernetes.api.core.configmap import ConfigMap
-from cubernetes.api.core.podspec.container import EnvVar
+from cubernetes.api.core.podspec.container import Container, EnvVar, Resources
 from cubernetes.api.core.podspec.envsource import (
     ConfigMapEnvSource,
     ConfigMapKeySelector,
     EnvFromSource,
     EnvVarSource,
     ObjectFieldSelector,
+    ResourceFieldSelector,
     SecretEnvSource,
     SecretKeySelector,
 )
@@ -17,12 +18,14 @@ from cubernetes.api.core.podspec.references import Named, named_by
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import ServicePort
 from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.quantities import Quantity
 from kubelet.objects.origins import Origins, field_of, given_variables, value_of
 from kubelet.objects.services import service_variables, variables_of
 from kubelet.runtime.driver import RuntimeTrouble
 from tests.given import a_container, a_pod, a_service
 
 LOGIN = Named("Secret", "login")
+MAIN = a_container("main")
 
 
 def origins_of(**data: str) -> Origins:
@@ -88,24 +91,24 @@ def test_a_pod_hears_of_its_namespace_and_of_the_api(
 def test_bytes_that_are_no_text_become_no_variable() -> None:
     for value in ("/w==", "YQBi"):  # 0xff; a NUL within
         with pytest.raises(RuntimeTrouble, match="key a of Secret login") as caught:
-            value_of(a_pod(), from_secret("a"), origins_of(a=value))
+            value_of(a_pod(), MAIN, from_secret("a"), origins_of(a=value))
         assert caught.value.reason == "CreateContainerConfigError"
 
 
 def test_what_is_absent_is_an_error_unless_it_is_optional() -> None:
-    assert value_of(a_pod(), from_secret("a"), origins_of(a="eA==")) == "x"
-    assert value_of(a_pod(), from_secret("b", optional=True), origins_of(a="eA==")) is None
-    assert value_of(a_pod(), from_secret("a", optional=True), Origins()) is None
+    assert value_of(a_pod(), MAIN, from_secret("a"), origins_of(a="eA==")) == "x"
+    assert value_of(a_pod(), MAIN, from_secret("b", optional=True), origins_of(a="eA==")) is None
+    assert value_of(a_pod(), MAIN, from_secret("a", optional=True), Origins()) is None
     with pytest.raises(RuntimeTrouble, match="couldn't find key b in Secret default/login"):
-        value_of(a_pod(), from_secret("b"), origins_of(a="eA=="))
+        value_of(a_pod(), MAIN, from_secret("b"), origins_of(a="eA=="))
     with pytest.raises(RuntimeTrouble, match='secret "login" not found'):
-        value_of(a_pod(), from_secret("a"), Origins())
+        value_of(a_pod(), MAIN, from_secret("a"), Origins())
 
 
 def test_a_field_that_no_pod_has_is_an_error() -> None:
     source = EnvVarSource(field_ref=ObjectFieldSelector(field_path="spec.secret"))
     with pytest.raises(RuntimeTrouble, match="unsupported fieldPath"):
-        value_of(a_pod(), EnvVar(name="A", value_from=source), Origins())
+        value_of(a_pod(), MAIN, EnvVar(name="A", value_from=source), Origins())
 
 
 def test_later_sources_win_and_names_that_are_none_are_left_out() -> None:
@@ -139,7 +142,7 @@ def test_a_configmaps_keys_are_variables_by_name_and_all_together() -> None:
     every = EnvFromSource(config_map_ref=ConfigMapEnvSource(name="settings"))
     wanted = replaced(a_container(), env_from=(every,))
 
-    assert value_of(a_pod(), from_configmap("B"), origins) == "y"
+    assert value_of(a_pod(), MAIN, from_configmap("B"), origins) == "y"
     assert given_variables(wanted, origins) == ({"A": "x", "B": "y"}, [])
 
 
@@ -154,7 +157,7 @@ def test_an_object_that_is_absent_is_an_error_unless_it_is_optional(kind: str) -
     optional = replaced(a_container(), env_from=(all_of(True),))
     needed = replaced(a_container(), env_from=(all_of(None),))
 
-    assert value_of(a_pod(), one_of("a", optional=True), Origins()) is None
+    assert value_of(a_pod(), MAIN, one_of("a", optional=True), Origins()) is None
     assert given_variables(optional, Origins()) == ({}, [])
     with pytest.raises(RuntimeTrouble, match=f'{kind.lower()} "no" not found'):
         given_variables(needed, Origins())
@@ -167,3 +170,60 @@ def test_a_pods_annotations_and_labels_are_read_by_their_keys() -> None:
     assert field_of(noted, "metadata.annotations['note']", Origins()) == "a note"
     assert field_of(noted, "metadata.labels['app']", Origins()) == "web"
     assert field_of(noted, "metadata.labels['none']", Origins()) == ""
+
+
+def a_container_with(**amounts: str) -> Container:
+    limits = {key: Quantity(one) for key, one in amounts.items() if not key.startswith("least_")}
+    requests = {key[6:]: Quantity(one) for key, one in amounts.items() if key.startswith("least_")}
+    resources = Resources(limits=limits, requests=requests)
+    return replaced(a_container("main"), resources=resources)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "resource", "divisor", "value"),
+    [
+        ({"memory": "192Mi"}, "limits.memory", None, "201326592"),
+        ({"memory": "192Mi"}, "limits.memory", "1Mi", "192"),
+        ({"memory": "192Mi"}, "limits.memory", "1Gi", "1"),
+        ({"memory": "192Mi"}, "limits.memory", "0", "201326592"),
+        ({"memory": "192Mi"}, "requests.memory", "1Mi", "192"),
+        ({"memory": "192Mi", "least_memory": "64Mi"}, "requests.memory", "1Mi", "64"),
+        ({"cpu": "150m"}, "limits.cpu", None, "1"),
+        ({"cpu": "1500m"}, "limits.cpu", "1", "2"),
+        ({"cpu": "150m"}, "limits.cpu", "1m", "150"),
+        ({}, "limits.cpu", None, "4"),
+        ({}, "limits.memory", "1Gi", "8"),
+        ({}, "requests.cpu", "1m", "0"),
+        ({}, "limits.ephemeral-storage", None, "0"),
+    ],
+)
+def test_a_containers_amounts_are_told_in_units_of_their_divisor_rounded_up(
+    amounts: dict[str, str], resource: str, divisor: str | None, value: str
+) -> None:
+    wanted = a_container_with(**amounts)
+    node = Origins(allocatable={"cpu": 3500, "memory": 8 << 30})
+    unit = Quantity(divisor) if divisor else None
+    ref = ResourceFieldSelector(resource=resource, divisor=unit)
+    variable = EnvVar(name="A", value_from=EnvVarSource(resource_field_ref=ref))
+    assert value_of(a_pod(containers=(wanted,)), wanted, variable, node) == value
+
+
+def test_the_amounts_of_another_container_are_told_by_its_name() -> None:
+    other = replaced(a_container_with(memory="1Gi"), name="other")
+    pod = a_pod(containers=(a_container("main"), other))
+
+    def told(name: str) -> str | None:
+        ref = ResourceFieldSelector(container_name=name, resource="limits.memory")
+        variable = EnvVar(name="A", value_from=EnvVarSource(resource_field_ref=ref))
+        return value_of(pod, pod.spec.containers[0], variable, Origins())
+
+    assert told("other") == str(1 << 30)
+    with pytest.raises(RuntimeTrouble, match="container nobody not found"):
+        told("nobody")
+
+
+def test_a_pod_hears_of_its_account_and_of_its_addresses() -> None:
+    pod = replaced(a_pod(), spec=replaced(a_pod().spec, service_account_name="till"))
+    known = Origins(pod_address="10.244.1.7", host_address="10.0.0.1")
+    paths = ("spec.serviceAccountName", "status.podIPs", "status.hostIPs")
+    assert [field_of(pod, path, known) for path in paths] == ["till", "10.244.1.7", "10.0.0.1"]

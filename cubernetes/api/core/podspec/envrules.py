@@ -5,12 +5,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from cubernetes.api import names
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.envsource import (
+    CPU_DIVISORS,
+    DIVISORS,
     ENV_NAME,
     ENV_NAME_RULE,
     FIELDS,
+    RESOURCES,
     EnvFromSource,
     EnvVarSource,
     ObjectFieldSelector,
+    ResourceFieldSelector,
     subscript_of,
 )
 from cubernetes.api.errors import Problem
@@ -36,7 +40,10 @@ def _origin_problems(origin: EnvVarSource, field: str) -> Iterator[Problem]:
         "configMapKeyRef": origin.config_map_key_ref,
         "secretKeyRef": origin.secret_key_ref,
     }
-    yield from _one_of((origin.field_ref, *keys.values()), field)
+    sources = (origin.field_ref, origin.resource_field_ref, *keys.values())
+    yield from _one_of(sources, field)
+    if origin.resource_field_ref is not None:
+        yield from _resource_problems(origin.resource_field_ref, f"{field}.resourceFieldRef")
     if origin.field_ref is not None:
         yield from field_problems(origin.field_ref, f"{field}.fieldRef", FIELDS)
     for part, ref in keys.items():
@@ -44,6 +51,16 @@ def _origin_problems(origin: EnvVarSource, field: str) -> Iterator[Problem]:
             yield from _name_problems(ref.name, f"{field}.{part}.name")
             if not ref.key:
                 yield Problem(f"{field}.{part}.key", "is required", "FieldValueRequired")
+
+
+def _resource_problems(ref: ResourceFieldSelector, field: str) -> Iterator[Problem]:
+    if ref.resource not in RESOURCES:
+        message = f"must be one of {', '.join(RESOURCES)}"
+        yield Problem(f"{field}.resource", message, "FieldValueNotSupported")
+    allowed = CPU_DIVISORS if ref.resource.endswith(".cpu") else DIVISORS
+    if ref.divisor is not None and ref.divisor not in allowed:
+        listed = ", ".join(sorted(str(one) for one in allowed if one.amount))
+        yield Problem(f"{field}.divisor", f"must be one of {listed}")
 
 
 def field_problems(

@@ -3,6 +3,7 @@
 import re
 
 from cubernetes.api.meta import Model, shown
+from cubernetes.api.quantities import Quantity
 
 ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*\Z")
 ENV_NAME_RULE = "must be letters, digits, '-', '_' or '.', not beginning with a digit"
@@ -11,9 +12,21 @@ FIELDS = (
     "metadata.namespace",
     "metadata.uid",
     "spec.nodeName",
+    "spec.serviceAccountName",
     "status.hostIP",
+    "status.hostIPs",
     "status.podIP",
+    "status.podIPs",
 )
+RESOURCES = tuple(
+    f"{part}.{name}"
+    for part in ("limits", "requests")
+    for name in ("cpu", "memory", "ephemeral-storage")
+)
+CPU_DIVISORS = frozenset(map(Quantity, ("0", "1m", "1")))
+DIVISORS = frozenset(
+    Quantity(f"1{suffix}") for suffix in ("", *"kMGTPE", *(f"{letter}i" for letter in "KMGTPE"))
+) | {Quantity("0")}
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]\Z")
 
 
@@ -48,22 +61,40 @@ class ObjectFieldSelector(Model):
 
     api_version: the version that the path is written in.
     field_path: `metadata.name`, `metadata.namespace`, `metadata.uid`, `metadata.labels['key']`,
-        `metadata.annotations['key']`, `spec.nodeName`, `status.hostIP` or `status.podIP`.
+        `metadata.annotations['key']`, `spec.nodeName`, `spec.serviceAccountName`, `status.hostIP`,
+        `status.hostIPs`, `status.podIP` or `status.podIPs`.
     """
 
     api_version: str = shown("v1")
     field_path: str
 
 
+class ResourceFieldSelector(Model):
+    """What a container requests or is limited to, as a number.
+
+    container_name: which container of the pod; empty is the one with the variable.
+    resource: `limits.cpu`, `limits.memory`, `limits.ephemeral-storage`, or `requests.` of these. A
+        limit that is not set is what the node has for pods, a request that is not set 0.
+    divisor: the unit, which the number is rounded up to: `1m` or `1` of cpu; `1`, `1k` to `1E` or
+        `1Ki` to `1Ei` of the others; left out, 1.
+    """
+
+    container_name: str = ""
+    resource: str
+    divisor: Quantity | None = None
+
+
 class EnvVarSource(Model):
     """Where a variable's value comes from; exactly one of the sources is set.
 
     field_ref: a field of the pod.
+    resource_field_ref: what a container requests or is limited to.
     config_map_key_ref: a key of a ConfigMap.
     secret_key_ref: a key of a Secret.
     """
 
     field_ref: ObjectFieldSelector | None = None
+    resource_field_ref: ResourceFieldSelector | None = None
     config_map_key_ref: ConfigMapKeySelector | None = None
     secret_key_ref: SecretKeySelector | None = None
 
