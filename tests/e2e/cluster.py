@@ -28,6 +28,8 @@ PATIENCE_S = 60.0
 LOOK_S_MIN, LOOK_S_MAX = 0.1, 0.5
 # Between two calls: without it they take a whole core from the cluster that is to recover.
 CALL_PAUSE_S = 0.02
+# What a call of many may take: two lost packets are two, and a busy machine is none.
+CALL_S = 5
 
 
 class Cluster:
@@ -80,7 +82,10 @@ class Cluster:
             await client.close()
 
     async def curl(self, node: str, url: str, *, limit_s: float = 2.0) -> str:
-        """Ask from a node; return what came, or empty where nothing did in time."""
+        """Ask from a node; return what came, or empty where nothing did in time.
+
+        Who asks once, and not until there is an answer, gives PATIENCE_S.
+        """
         argv = ["curl", "--silent", "--fail", "--max-time", str(limit_s), url]
         ended = await self.run(node, argv, check=False)
         return ended.stdout.strip() if ended.code == 0 else ""
@@ -90,7 +95,7 @@ class Cluster:
 
         The empty name counts what was not answered.
         """
-        loop = f"for i in $(seq {count}); do curl -s -m 2 {url} || echo; done"
+        loop = f"for i in $(seq {count}); do curl -s -m {CALL_S} {url} || echo; done"
         ended = await self.run(node, ["sh", "-c", loop])
         return Counter((line.split() or [""])[0] for line in ended.stdout.splitlines())
 
@@ -168,15 +173,16 @@ async def steady_calls(cluster: Cluster, node: str, url: str) -> AsyncIterator[C
     """Call url from a node, one call after another, for the length of the block and until there
     were CALLS_MIN of them.
 
-    The counts are there when the block has ended. A call fails that is not answered within two
-    seconds.
+    The counts are there when the block has ended. A call fails that is not answered within
+    CALL_S.
     """
     calls = Calls()
     flag = "/run/e2e-calls-stop"
     await cluster.run(node, ["rm", "-f", flag])
     loop = (
         f"n=0; until [ -e {flag} ] && [ $n -ge {CALLS_MIN} ]; do n=$((n+1)); "
-        f"curl -sf -m 2 -o /dev/null {url} && echo ok || echo failed; sleep {CALL_PAUSE_S}; done"
+        f"curl -sf -m {CALL_S} -o /dev/null {url} && echo ok || echo failed; "
+        f"sleep {CALL_PAUSE_S}; done"
     )
     running = asyncio.ensure_future(cluster.run(node, ["sh", "-c", loop], deadline_s=300))
     try:

@@ -65,14 +65,17 @@ def status_of(one: Pod, container: str = "main") -> ContainerStatus:
 async def until_phase(
     client: Client, name: str, phase: str, deadline_s: float = PATIENCE_S, namespace: str = "zoo"
 ) -> Pod:
-    """Wait until the pod's phase is the one asked for; return the pod."""
+    """Wait until the pod's phase is the one asked for; return the pod as it was seen so."""
+
+    seen: list[Pod | None] = []
 
     async def is_there() -> bool:
-        one = await found(client, name, namespace)
-        return one is not None and one.status.phase == phase
+        seen[:] = [await found(client, name, namespace)]
+        return seen[0] is not None and seen[0].status.phase == phase
 
     await until(f"{name} is {phase}", is_there, deadline_s)
-    return await client.get(Pod, name, namespace)
+    assert seen[0] is not None
+    return seen[0]
 
 
 async def until_out_of_memory(client: Client, name: str, namespace: str = "zoo") -> None:
@@ -92,20 +95,22 @@ async def until_out_of_memory(client: Client, name: str, namespace: str = "zoo")
 async def until_waiting(
     client: Client, name: str, reason: str, container: str = "main", deadline_s: float = PATIENCE_S
 ) -> Pod:
-    """Wait until a container waits for a reason; return the pod."""
-    seen: list[str] = []
+    """Wait until a container waits for a reason; return the pod as it was seen so."""
+    reasons: list[str] = []
+    pods: list[Pod] = []
 
     async def is_there() -> bool:
-        waiting = status_of(await client.get(Pod, name, "zoo"), container).state.waiting
-        if waiting is not None and waiting.reason not in seen:
-            seen.append(waiting.reason)
+        pods[:] = [await client.get(Pod, name, "zoo")]
+        waiting = status_of(pods[0], container).state.waiting
+        if waiting is not None and waiting.reason not in reasons:
+            reasons.append(waiting.reason)
         return waiting is not None and waiting.reason == reason
 
     try:
         await until(f"{name}/{container} waits: {reason}", is_there, deadline_s)
     except AssertionError as error:
-        raise AssertionError(f"{error}; reasons seen: {seen}") from error
-    return await client.get(Pod, name, "zoo")
+        raise AssertionError(f"{error}; reasons seen: {reasons}") from error
+    return pods[0]
 
 
 async def until_gone(
@@ -132,6 +137,23 @@ async def records_of(client: Client, name: str, namespace: str = "zoo") -> list[
     """Return the Events about a pod."""
     fields = f"involvedObject.name={name}"
     return list((await client.list(Event, namespace, fields=fields)).items)
+
+
+async def until_recorded(client: Client, name: str, *words: str, namespace: str = "zoo") -> None:
+    """Wait until the messages of Events about a pod have all these words.
+
+    An Event is written beside what it tells of, and may come after it.
+    """
+    told: list[str] = []
+
+    async def are_told() -> bool:
+        told[:] = [one.message for one in await records_of(client, name, namespace)]
+        return all(any(word in message for message in told) for word in words)
+
+    try:
+        await until(f"events of {name} tell {words}", are_told)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; told: {told}") from error
 
 
 async def containers_of(cluster: Cluster, one: Pod, name: str = "") -> list[str]:

@@ -76,10 +76,10 @@ async def grace_is_kept(cluster: Cluster, client: Client, node: str, by: str) ->
         await until_phase(client, name, "Running", 60, namespace="default")
         began = (await client.get(Node, node)).metadata.uid
         await client.delete(Pod, name, "default")
-        spent_s = await until_gone(client, name, 60, namespace="default")
+        spent_s = await until_gone(client, name, 180, namespace="default")
         print(f"clock {by}: gone {spent_s:.1f} s after its deletion")  # noqa: T201  a figure
         # Killed at once by a clock that is ahead, a minute and a half late by one that is behind.
-        assert GRACE_S - 1 < spent_s < GRACE_S + 20
+        assert GRACE_S - 1 < spent_s < GRACE_S + 70
         # Its renewals count from when they are seen.
         await asyncio.sleep(15)
         assert await is_ready(client, node)

@@ -1,18 +1,19 @@
 """Clusters with pod networks of others, CNI plugins and Weave: made, used, broken, taken away."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from cubernetes.api.core.event import Event
+from cubernetes.api.core.pod import Pod
 from cubernetes.host.cni.plugins import found as found_plugin
 from lab.lab import Lab
 from tests.contract.network.cni_worlds import FOLDERS, NEEDED, reason_without_plugins
 from tests.contract.network.weave_worlds import STAND_IN
-from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
+from tests.e2e.cluster import CUBEROOT, PATIENCE_S, Cluster, ready_pods, until
 from tests.e2e.conftest import HOUSE, finished
 from tests.e2e.pods import SLEEP, WEB, found, made_namespace, pod, shell
 from tests.e2e.test_serving import created
@@ -88,18 +89,26 @@ async def _made(cluster: Cluster) -> None:
     await cluster.join("n2", said)
 
 
+async def until_all_answer(cluster: Cluster, url: str, pods: Sequence[Pod]) -> None:
+    """Wait until on each node a service leads to each of its pods, by chance, and nowhere else."""
+    names = {one.metadata.name for one in pods}
+    for node in cluster.names:
+
+        async def all_answer(node: str = node) -> bool:
+            return set(await cluster.answers(node, url)) == names
+
+        await until(f"all pods answer to {node}", all_answer)
+
+
 async def test_services_pods_and_ports_of_nodes_are_reached_across_nodes(cluster: Cluster) -> None:
     async with cluster.client() as client:
         address = await created(client, "web", 4)
         pods = await ready_pods(client, "app=web")
         assert {one.spec.node_name for one in pods} == {"n1", "n2"}
-        for node in cluster.names:
-            assert set(await cluster.answers(node, f"http://{address}/")) == {
-                one.metadata.name for one in pods
-            }
+        await until_all_answer(cluster, f"http://{address}/", pods)
         for one in pods:
-            asked = await cluster.curl("n1", f"http://{one.status.pod_ip}:8080/")
-            assert one.metadata.name in asked
+            url = f"http://{one.status.pod_ip}:8080/"
+            assert one.metadata.name in await cluster.curl("n1", url, limit_s=PATIENCE_S)
 
         checked = await cluster.run("n1", [*CUBEROOT, "net", "check"])
         assert len([line for line in checked.stdout.splitlines() if line.endswith(" no")]) == 2
@@ -181,10 +190,7 @@ async def test_the_machines_become_a_cluster_over_weave_and_reset_leaves_nothing
         address = await created(client, "web", 4)
         pods = await ready_pods(client, "app=web")
         assert {one.spec.node_name for one in pods} == {"n1", "n2"}
-        for node in cluster.names:
-            assert set(await cluster.answers(node, f"http://{address}/")) == {
-                one.metadata.name for one in pods
-            }
+        await until_all_answer(cluster, f"http://{address}/", pods)
 
         async def is_told() -> bool:
             return "(n2) established" in (await cluster.run("n1", [*CUBEROOT, "status"])).stdout

@@ -19,7 +19,7 @@ from tests.e2e.cluster import Cluster, ready_addresses, steady_calls, until
 pytestmark = [pytest.mark.lab]
 
 NAME = "roll"
-COMMAND_DEADLINE_S = 60.0
+COMMAND_DEADLINE_S = 120.0
 CUBECTL = (sys.executable, "-m", "cubectl")
 
 type Command = Callable[..., str]

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from tests.e2e.pods import (
 pytestmark = [pytest.mark.lab]
 
 ROOM = "exec"
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 MINOR_MIN = 31  # of kubectl's versions that ask by WebSocket
 # A command whose like no other test runs, and that reads nothing.
 MARK = "86413"
@@ -158,8 +158,11 @@ async def test_a_pod_that_is_run_at_our_console_hears_us_and_goes_with_us(
     assert (code, b"heard one\nheard two\n" in out) == (3, True), (out, err)
     code, out, _ = await client("exec", "box", "--", "sh", "-c", "echo out; echo err >&2; exit 4")
     assert (code, out) == (4, b"out\n")
-    code, _, _ = await client("get", "pod", "heard")
-    assert code == 1
+
+    async def is_gone() -> bool:  # a client deletes it, and does not wait
+        return (await client("get", "pod", "heard"))[0] == 1
+
+    await until("the pod is gone", is_gone)
 
 
 async def test_a_port_of_the_pods_localhost_is_led_here(tool: Tool) -> None:
@@ -220,18 +223,24 @@ async def test_who_vanishes_on_the_way_is_an_error_to_the_client(
     cluster: Cluster, client: Client, tool: Tool, program: str
 ) -> None:
     node = "n1" if program == "apiserver" else cluster.names[-1]
-    async with tool.started("exec", "-i", "box", "--", *LONG) as process:
-        await until_running(cluster, 1)
-        await cluster.kill(node, program)
-        async with asyncio.timeout(DEADLINE_S):
-            _, err = await process.communicate()
-        assert process.returncode not in (0, None)
-        assert err
+    try:
+        async with tool.started("exec", "-i", "box", "--", *LONG) as process:
+            await until_running(cluster, 1)
+            await cluster.kill(node, program)
+            async with asyncio.timeout(DEADLINE_S):
+                _, err = await process.communicate()
+            assert process.returncode not in (0, None)
+            assert err
+    finally:
+        # Of a kubelet that is killed the runtime hears nothing: the command stays, as Kubernetes'
+        # does; the next test counts its own.
+        left = ["pkill", "-f", f"^{' '.join(LONG)}$"]
+        await cluster.run(cluster.names[-1], left, check=False)
+    await until_running(cluster, 0)
 
     async def serves() -> bool:
-        return (await tool("exec", "box", "--", "true"))[0] == 0
+        with suppress(TimeoutError):
+            return (await tool("exec", "box", "--", "true"))[0] == 0
+        return False
 
-    await until("exec is served again", serves, DEADLINE_S)
-    # Of a kubelet that is killed the runtime hears nothing: the command stays, as Kubernetes' does.
-    await cluster.run(cluster.names[-1], ["pkill", "-f", f"^{' '.join(LONG)}$"], check=False)
-    await until_running(cluster, 0)
+    await until("exec is served again", serves, 3 * DEADLINE_S)

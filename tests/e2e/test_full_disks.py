@@ -12,7 +12,7 @@ from cubernetes.api.meta import replaced
 from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
-from tests.e2e.cluster import Cluster, ready_nodes, until
+from tests.e2e.cluster import PATIENCE_S, Cluster, ready_nodes, until
 from tests.e2e.pods import SLEEP, pod, shell, until_gone
 from tests.e2e.test_serving import all_ready, created, removed, web
 
@@ -47,7 +47,7 @@ async def test_a_full_worker_ends_no_program_and_follows_every_change_of_service
             await a_service_comes_and_goes(cluster, client, f"full-{round_count}")
         assert await pids(cluster) == before
         assert "n2" in await ready_nodes(client)
-        assert await cluster.curl("n2", f"http://{address}/")
+        assert await cluster.curl("n2", f"http://{address}/", limit_s=PATIENCE_S)
     await all_recover(cluster, client, "n2")
     assert await pids(cluster) == before
     await removed(client, "full")
@@ -66,7 +66,7 @@ async def test_a_full_control_plane_ends_no_program_of_ours_and_services_serve_o
             with suppress(ServiceUnavailable, InternalError, TransportError):
                 await client.create(a_service(f"lost-{round_count}"))
             for node in cluster.names:
-                assert await cluster.curl(node, f"http://{address}/"), node
+                assert await cluster.curl(node, f"http://{address}/", limit_s=PATIENCE_S), node
             await clock.sleep(1.0)
         assert await pids(cluster) == before
     await all_recover(cluster, client, "n1")

@@ -71,7 +71,9 @@ async def test_web_refuses_what_it_does_not_know(node: Node) -> None:
 async def test_pause_buries_the_orphans_of_its_pod(node: Node) -> None:
     await docker(node, "run", "-d", "--name", "holder", "--network", "none", PAUSE)
     # The inner shell ends at once; its child, an orphan then, ends a moment later.
-    orphan = "(sleep 0.2 &); sleep 1; ps -o stat,comm | grep -c ^Z"
+    # One that nobody buries stays for ever.
+    wait = "for i in $(seq 50); do ps -o stat | grep -q ^Z || break; sleep 0.2; done"
+    orphan = f"(sleep 0.2 &); sleep 1; {wait}; ps -o stat,comm | grep -c ^Z"
     joined = ("--pid", "container:holder", "--network", "none")
 
     counted = await docker(node, "run", "--rm", *joined, BUSYBOX, "sh", "-c", orphan, check=False)

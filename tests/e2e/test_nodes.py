@@ -12,7 +12,14 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object
 from cubernetes.client.rest import Client
-from tests.e2e.cluster import Cluster, ready_addresses, ready_nodes, ready_pods, until
+from tests.e2e.cluster import (
+    PATIENCE_S,
+    Cluster,
+    ready_addresses,
+    ready_nodes,
+    ready_pods,
+    until,
+)
 from tests.e2e.conftest import finished
 from tests.e2e.pods import SLEEP, WEB, found, pod, shell, status_of, until_gone
 from tests.e2e.test_serving import all_ready, web
@@ -238,8 +245,8 @@ async def test_a_worker_that_reboots_comes_back_by_itself_and_starts_its_pods(
     await until("everything serves", lambda: is_whole(client))
     await until_matched(cluster, client, "n2")
     await until_serving(cluster, client, "n2")
-    ended = await cluster.run("n2", ["curl", "-sf", "-m", "2", f"http://{now.status.pod_ip}:8080/"])
-    assert ended.stdout.startswith("anchor")
+    said = await cluster.curl("n2", f"http://{now.status.pod_ip}:8080/", limit_s=PATIENCE_S)
+    assert said.startswith("anchor")
 
 
 async def uids(client: Client) -> Mapping[str, str]:
@@ -377,7 +384,7 @@ async def test_an_engine_that_hangs_is_told_and_costs_neither_node_nor_pods(
         print(f"a hanging engine is told after {told_s:.1f} s")  # noqa: T201  a figure
         # Its pods answer all the same.
         for address in sorted(addresses):
-            assert await cluster.curl("n1", f"http://{address}:8080/")
+            assert await cluster.curl("n1", f"http://{address}:8080/", limit_s=PATIENCE_S)
     finally:
         await cluster.run("n3", ["kill", "-CONT", pid])
     await until_state(client, "n3", is_ready=True)

@@ -115,14 +115,18 @@ async def test_w17_a_pod_that_fits_nowhere_is_told_why_costs_nothing_and_is_boun
 
     await until("events tell of both pods", is_recorded)
 
-    # Leases are renewed meanwhile (three nodes and the leaders, every 2 s); nothing else is.
-    before, begun = await revision(client), asyncio.get_running_loop().time()
-    await asyncio.sleep(QUIET_S)
-    spent_s = asyncio.get_running_loop().time() - begun
-    written = await revision(client) - before
-    print(f"{written} writes in {spent_s:.1f} s")  # noqa: T201  a figure
-    lease_count = len((await client.list(Lease)).items)
-    assert written <= lease_count * (spent_s / 2 + 1), "writes beside the leases"
+    async def is_quiet() -> bool:
+        # Leases are renewed meanwhile (three nodes and the leaders, every 2 s); nothing else is.
+        before, begun = await revision(client), asyncio.get_running_loop().time()
+        await asyncio.sleep(QUIET_S)
+        spent_s = asyncio.get_running_loop().time() - begun
+        written = await revision(client) - before
+        print(f"{written} writes in {spent_s:.1f} s")  # noqa: T201  a figure
+        lease_count = len((await client.list(Lease)).items)
+        return written <= lease_count * (spent_s / 2 + 1)
+
+    # What earlier tests have left may still be written down.
+    await until("nothing is written beside the leases", is_quiet)
 
     await labelled(client, "n2", color="blue")
     one = await until_phase(client, "odd", "Running", namespace="default")

@@ -13,17 +13,18 @@ from tests.e2e.pods import (
     containers_of,
     made_namespace,
     pod,
-    records_of,
     removed_namespace,
     shell,
     status_of,
+    until_recorded,
 )
 
 pytestmark = [pytest.mark.lab]
 
 SERVE = f"mkdir /www; touch /www/ok /tmp/ok; httpd -p 8080 -h /www; {SLEEP}"
 PORTS = [{"name": "http", "containerPort": 8080}]
-QUICK = {"periodSeconds": 1, "failureThreshold": 2}
+# A probe that fails does so at once; one that a busy machine is slow with does not.
+QUICK = {"periodSeconds": 1, "failureThreshold": 2, "timeoutSeconds": 30}
 OK = {"httpGet": {"path": "/ok", "port": "http"}, **QUICK}
 ALIVE = {"exec": {"command": ["cat", "/tmp/ok"]}, **QUICK, "terminationGracePeriodSeconds": 1}
 
@@ -68,26 +69,29 @@ async def test_a_pod_is_led_to_while_it_says_so_and_ended_when_it_does_not_live(
 
     await run_in(cluster, one, "rm /tmp/ok")
     await until("the container is started again", is_again)
-    told = {each.message for each in await records_of(client, "shop")}
-    assert "Readiness probe failed: HTTP probe failed with statuscode: 404" in told
-    assert "Container main failed liveness probe, will be restarted" in told
-    assert any("/tmp/ok" in one for one in told if one.startswith("Liveness probe failed: cat:"))
+    await until_recorded(
+        client,
+        "shop",
+        "Readiness probe failed: HTTP probe failed with statuscode: 404",
+        "Container main failed liveness probe, will be restarted",
+        "Liveness probe failed: cat: can't open '/tmp/ok'",
+    )
     await removed_namespace(client, "zoo")
 
 
 async def test_a_slow_start_is_not_ended_by_its_liveness(client: Client) -> None:
     await made_namespace(client, "zoo")
     slow = f"sleep 6; touch /tmp/ok; mkdir /www; httpd -p 8080 -h /www; {SLEEP}"
-    startup = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 60}
+    startup = {"tcpSocket": {"port": 8080}, **QUICK, "failureThreshold": 60}
     impatient = {**ALIVE, "failureThreshold": 1}
     await client.create(
         pod("slow", [shell(slow, ports=PORTS, startupProbe=startup, livenessProbe=impatient)])
     )
 
     async def has_started() -> bool:
-        return bool(status_of(await client.get(Pod, "slow", "zoo")).started)
+        one = status_of(await client.get(Pod, "slow", "zoo"))
+        return bool(one.started) and one.ready
 
     assert await until("the container has started", has_started) >= 4
-    one = status_of(await client.get(Pod, "slow", "zoo"))
-    assert (one.ready, one.restart_count) == (True, 0)
+    assert status_of(await client.get(Pod, "slow", "zoo")).restart_count == 0
     await removed_namespace(client, "zoo")

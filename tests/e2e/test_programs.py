@@ -89,7 +89,7 @@ async def test_what_is_no_optional_program_is_refused_with_the_names_that_are(
 
 
 async def test_a_port_of_somebody_else_is_told_and_nothing_is_changed(made: Cluster) -> None:
-    listen = "import socket,time; s=socket.create_server(('127.0.0.1', 9090)); time.sleep(60)"
+    listen = "import socket,time; s=socket.create_server(('127.0.0.1', 9090)); time.sleep(600)"
     script = f'setsid python3 -c "{listen}" > /dev/null 2>&1 & echo $!'
     pid = (await made.run("n1", ["sh", "-c", script])).stdout.strip()
 
@@ -150,7 +150,12 @@ async def test_disabling_removes_it_and_enabling_again_finds_what_it_had(made: C
         assert not await made.curl("n1", "http://127.0.0.1:9090/-/ready")
 
     assert (await asked(made, "n1", "enable", "tsdb")).code == 0
-    assert float(await value_of(made, "sum(max_over_time(up[10m]))")) == PLANE
+
+    async def is_kept() -> bool:
+        found = await value_of(made, "sum(max_over_time(up[10m]))")
+        return bool(found) and float(found) == PLANE
+
+    await until("what it had is there", is_kept)
 
 
 async def test_reset_takes_an_enabled_program_away_with_all_that_it_stored(

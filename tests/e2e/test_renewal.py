@@ -94,7 +94,11 @@ async def test_renewed_certificates_are_all_new_and_nobody_notices(
     config = (root / "etc/cubernetes/admin.conf").read_text()
     assert base64.b64encode((root / PKI / "admin.crt").read_bytes()).decode() in config
     async with made.client() as renewed:
-        assert await ready_nodes(renewed) == made.names
+
+        async def are_ready() -> bool:
+            return await ready_nodes(renewed) == made.names
+
+        await until("both nodes are ready", are_ready)
         for pod in await ready_pods(renewed, "app=web"):
             assert [one.restart_count for one in pod.status.container_statuses] == [0]
 

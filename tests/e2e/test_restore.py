@@ -13,7 +13,7 @@ from cubernetes.api.meta import replaced
 from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from lab.lab import Lab
-from tests.e2e.cluster import CUBEROOT, Cluster, ready_addresses, ready_nodes, until
+from tests.e2e.cluster import CUBEROOT, PATIENCE_S, Cluster, ready_addresses, ready_nodes, until
 from tests.e2e.conftest import finished
 from tests.e2e.test_serving import web
 
@@ -104,7 +104,8 @@ async def test_after_a_restore_what_came_later_is_gone_and_what_was_there_serves
         await until("what came later is gone, from Docker too", is_as_before, BACK_S)
         service = await client.get(Service, "kept", "default")
         for node in copied.names:
-            assert await copied.curl(node, f"http://{service.spec.cluster_ip}/"), node
+            url = f"http://{service.spec.cluster_ip}/"
+            assert await copied.curl(node, url, limit_s=PATIENCE_S), node
         await made(client, "fresh")
         for name in ("fresh", "kept"):
             for one in web(name, 2):

@@ -27,7 +27,7 @@ from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cuberoot.pki import new_ca, new_cert, new_request
 from cuberoot.program import Identity
-from tests.e2e.cluster import CUBEROOT, JOIN_WORDS, Cluster
+from tests.e2e.cluster import CUBEROOT, JOIN_WORDS, PATIENCE_S, Cluster
 from tests.e2e.conftest import finished
 from tests.e2e.pods import SLEEP, pod, shell, until_gone, until_phase
 
@@ -106,7 +106,7 @@ async def status_of(url: str, context: ssl.SSLContext) -> int:
 def _status_of(url: str, context: ssl.SSLContext) -> int:
     """Ask with the path exactly as it is written: a polite client would tidy it up first."""
     place, _, path = url.removeprefix("https://").partition("/")
-    connection = http.client.HTTPSConnection(place, timeout=5, context=context)
+    connection = http.client.HTTPSConnection(place, timeout=PATIENCE_S, context=context)
     try:
         connection.request("GET", f"/{path}")
         return connection.getresponse().status
@@ -222,7 +222,8 @@ async def test_t2_the_store_is_reached_only_from_within_and_with_its_own_authori
         assert await status_of(f"https://{address}:2380/members", context) == 0
 
     async def curl(*words: str) -> int:
-        argv = ["curl", "-sk", "-m", "5", *words, "https://127.0.0.1:2379/health"]
+        limit = f"{PATIENCE_S:g}"
+        argv = ["curl", "-sk", "-m", limit, *words, "https://127.0.0.1:2379/health"]
         return (await cluster.run("n1", argv, check=False)).code
 
     inside = "/etc/cubernetes/pki"
@@ -442,10 +443,9 @@ async def test_a_bad_handshake_and_a_silent_caller_cost_others_nothing(
     silent = [await asyncio.open_connection(address, 6443) for _ in range(50)]
     try:
         silent[0][1].write(b"GET / HTTP/1.1\r\n\r\n")
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
         await client.get(Node, "n2")
-        assert loop.time() - begun < 1
+        # Nobody's silence had to come to its end first.
+        assert not any(reader.at_eof() for reader, _ in silent[1:])
     finally:
         for _, writer in silent:
             writer.close()

@@ -107,7 +107,7 @@ async def test_pods_keep_their_names_through_a_rollout_and_its_undo(
             return False
         for name, pod in pods.items():
             full = f"{name}.{NAME}.default.svc.cluster.local"
-            said = await cluster.run("n2", ["python3", "-c", NODE_ASKS, full])
+            said = await cluster.run("n2", ["python3", "-c", NODE_ASKS, full], check=False)
             if said.stdout.strip() != pod.status.pod_ip:
                 return False
         return True
@@ -180,9 +180,13 @@ async def test_a_pod_that_comes_again_finds_its_files_on_the_node_where_they_are
     assert [line.split()[:2] for line in claims] == [
         [f"data-{KEEPER}-{number}", "Bound"] for number in range(2)
     ]
-    described = await told("kubectl", "describe", "pvc", f"data-{KEEPER}-0")
-    assert "ProvisioningSucceeded" in described
-    assert f"Used By:       {KEEPER}-0" in described
+
+    async def is_described() -> bool:  # an event may come after what it tells of
+        described = await told("kubectl", "describe", "pvc", f"data-{KEEPER}-0")
+        wanted = ("ProvisioningSucceeded", f"Used By:       {KEEPER}-0")
+        return all(word in described for word in wanted)
+
+    await until("an event tells of the volume", is_described)
     assert KEEPER in await told("kubectl", "get", "sc,pv")
     assert "Phase:" in await told(*CUBECTL, "describe", "pv")
 
@@ -195,8 +199,12 @@ async def test_a_pod_that_comes_again_finds_its_files_on_the_node_where_they_are
 
     await until("the pod comes again", is_again)
     assert (await ready(client))[f"{KEEPER}-1"].spec.node_name == before.spec.node_name
-    lines = (await told("kubectl", "logs", f"{KEEPER}-1")).splitlines()
-    assert lines == ["life", "life", f"on {KEEPER}-1"]
+
+    async def has_told() -> bool:
+        lines = (await told("kubectl", "logs", f"{KEEPER}-1")).splitlines()
+        return lines == ["life", "life", f"on {KEEPER}-1"]
+
+    await until("it has told what it found", has_told)
 
     await client.delete(StatefulSet, KEEPER, "default")
 

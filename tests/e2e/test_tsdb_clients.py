@@ -35,6 +35,9 @@ from tsdb.storage.store import open_store
 from tsdb.wire.remote import encode_request, snapped
 
 HOUSE = Path(__file__).resolve().parents[2]
+PATIENCE_S = 60.0
+# How much is acknowledged before a program is killed.
+ACKNOWLEDGED_MIN = 400
 needs_prometheus = pytest.mark.skipif(
     not shutil.which("prometheus"), reason="Debian's prometheus is missing"
 )
@@ -42,11 +45,11 @@ needs_prometheus = pytest.mark.skipif(
 
 def get(url: str, **parameters: str) -> Any:
     query = urllib.parse.urlencode(parameters)
-    with urllib.request.urlopen(f"{url}?{query}", timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{url}?{query}", timeout=PATIENCE_S) as answer:  # noqa: S310
         return answer.read()
 
 
-def wait_for(condition: Callable[[], object], what: str, deadline_s: float = 60) -> None:
+def wait_for(condition: Callable[[], object], what: str, deadline_s: float = PATIENCE_S) -> None:
     until_s = time.monotonic() + deadline_s
     while True:
         with contextlib.suppress(OSError):
@@ -88,7 +91,7 @@ def a_process(folder: Path, **settings: Any) -> Iterator[tuple[str, subprocess.P
 
 def push(url: str, text: str) -> None:
     request = urllib.request.Request(f"{url}/api/v1/import/prometheus", text.encode())  # noqa: S310
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
         assert answer.status == 204
 
 
@@ -121,7 +124,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def promtool(*arguments: str) -> str:
     done = subprocess.run(
-        ["promtool", *arguments], capture_output=True, text=True, timeout=30, check=False
+        ["promtool", *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
@@ -227,7 +230,7 @@ def write_until_it_dies(url: str, ledger: Ledger, lane: int, times: Iterator[int
     keys = {name: key_of_dict({"__name__": name}) for name in (f"l{lane}_{n}" for n in range(20))}
     headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
     rng = random.Random(lane)
-    with contextlib.closing(http.client.HTTPConnection(host, timeout=10)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(host, timeout=PATIENCE_S)) as connection:
         for at_ms in times:
             samples = {(name, at_ms): rng.random() for name in keys}
             ledger.sent |= samples
@@ -244,6 +247,13 @@ def write_until_it_dies(url: str, ledger: Ledger, lane: int, times: Iterator[int
                 return
             assert answer.status == 204
             ledger.acknowledged |= samples.keys()
+
+
+def await_acknowledged(ledgers: list[Ledger], count: int) -> None:
+    wait_for(
+        lambda: sum(len(one.acknowledged) for one in ledgers) >= count,
+        f"not {count} samples were acknowledged",
+    )
 
 
 def everything_in(folder: Path) -> dict[tuple[str, int], float]:
@@ -295,7 +305,8 @@ def test_kill_9_under_load_loses_nothing_acknowledged_and_invents_nothing(
             ]
             for lane in lanes:
                 lane.start()
-            time.sleep(0.3 + rng.random())
+            await_acknowledged(ledgers, ACKNOWLEDGED_MIN * (life + 1))
+            time.sleep(rng.random())
             process.send_signal(signal.SIGKILL)
             for lane in lanes:
                 lane.join()
@@ -336,7 +347,7 @@ def test_a_power_cut_loses_nothing_acknowledged(tmp_path: Path) -> None:
             ]
             for lane in lanes:
                 lane.start()
-            time.sleep(1.0)
+            await_acknowledged(ledgers, ACKNOWLEDGED_MIN)
             # Only what was acknowledged before the cut began counts: a sync that races with the
             # ioctl may return as if all were well (1 of 30 bare fsyncs did), which no power cut
             # can do to anybody who is still there to be told.

@@ -19,7 +19,7 @@ COUNT = 40
 
 
 def run(node: Node, script: str) -> str:
-    return finished(node.run(["sh", "-c", script], check=True, deadline_s=60)).stdout
+    return finished(node.run(["sh", "-c", script], check=True, deadline_s=120)).stdout
 
 
 def start(node: Node) -> None:
@@ -30,7 +30,7 @@ def start(node: Node) -> None:
         f"echo '{settings}' > /root/tsdb.json; "
         f"setsid {sys.executable} -m tsdb --settings /root/tsdb.json "
         "> /root/tsdb.log 2>&1 < /dev/null & "
-        f"timeout 30 sh -c 'until curl -sf localhost:{PORT}/-/ready; do sleep 0.1; done'",
+        f"timeout 100 sh -c 'until curl -sf localhost:{PORT}/-/ready; do sleep 0.1; done'",
     )
 
 

@@ -72,10 +72,13 @@ async def test_a_container_has_the_variables_that_its_pod_names(client: Client) 
     assert "DISCOUNT" not in found
     assert found["TILL_SERVICE_HOST"] == made.spec.cluster_ip
     assert found["KUBERNETES_SERVICE_PORT"] == "443"
-    records = {
-        each.reason: each.involved_object.field_path for each in await records_of(client, "told")
-    }
-    assert records["Started"] == records["Created"] == "spec.containers{main}"
+
+    async def are_recorded() -> bool:
+        told = await records_of(client, "told")
+        paths = {each.reason: each.involved_object.field_path for each in told}
+        return paths.get("Started") == paths.get("Created") == "spec.containers{main}"
+
+    await until("events tell of the container", are_recorded)
 
     await client.create(pod("alone", [shell(PRINT)], enableServiceLinks=False))
     await until_phase(client, "alone", "Running")

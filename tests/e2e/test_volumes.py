@@ -117,7 +117,11 @@ async def test_a_pod_finds_who_it_is_and_the_api_server_knows_it(
     assert 'User \\"system:serviceaccount:zoo:default\\" cannot list' in refused
     await client.delete(Pod, "asks", "zoo", grace_s=0)
     await removed_namespace(client, "zoo")
-    assert (await cluster.run(one.spec.node_name, ["ls", kept], check=False)).stdout == ""
+
+    async def is_gone() -> bool:  # a name is free at once; its node takes the rest away then
+        return (await cluster.run(one.spec.node_name, ["ls", kept], check=False)).stdout == ""
+
+    await until("the pod's files are gone", is_gone)
 
 
 async def test_a_careful_pod_runs_as_it_says_and_one_that_would_be_root_does_not(
