@@ -16,6 +16,8 @@ from cubernetes.host.web.messages import Request
 from tests.given import a_pod
 from tests.scripted import bookmark, line
 
+PATIENCE_S = 60.0
+
 type Talk = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
@@ -92,7 +94,7 @@ async def test_a_request_arrives_as_it_was_meant() -> None:
         writer.write(OK)
 
     async with a_server(note) as url, a_transport(url) as transport:
-        answer = await transport.send(GET, deadline_s=5.0)
+        answer = await transport.send(GET, deadline_s=PATIENCE_S)
 
     assert (answer.status, answer.body) == (200, b"{}")
     # Encoded once, in its order.
@@ -108,9 +110,9 @@ async def test_a_server_that_is_not_there_got_nothing() -> None:
         pass
     async with a_transport(url) as transport:
         with pytest.raises(Unreachable):
-            await transport.send(GET, deadline_s=5.0)
+            await transport.send(GET, deadline_s=PATIENCE_S)
         with pytest.raises(Unreachable):
-            await transport.open(GET, deadline_s=5.0)
+            await transport.open(GET, deadline_s=PATIENCE_S)
 
 
 @pytest.mark.parametrize("talk", [hangs_up, stops_within])
@@ -118,7 +120,7 @@ async def test_without_a_whole_answer_nobody_knows(talk: Talk) -> None:
     write = Request("POST", "/api/v1/pods", body=b"{}")
     async with a_server(talk) as url, a_transport(url) as transport:
         with pytest.raises(UnknownOutcome):
-            await transport.send(write, deadline_s=5.0)
+            await transport.send(write, deadline_s=PATIENCE_S)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "POST", "PATCH"])
@@ -130,9 +132,9 @@ async def test_a_write_is_sent_once_also_where_a_server_hangs_up_later(method: s
         writer.write(OK) if heard == ["GET"] else writer.close()
 
     async with a_server(once) as url, a_transport(url) as transport:
-        await transport.send(GET, deadline_s=5.0)
+        await transport.send(GET, deadline_s=PATIENCE_S)
         with pytest.raises(UnknownOutcome):
-            await transport.send(Request(method, "/api/v1/pods"), deadline_s=5.0)
+            await transport.send(Request(method, "/api/v1/pods"), deadline_s=PATIENCE_S)
 
     assert heard == ["GET", method]
 
@@ -148,8 +150,8 @@ async def test_the_next_server_is_asked_where_one_is_gone() -> None:
         pass
     async with a_server(well) as url, a_transport(gone, url) as transport:
         with pytest.raises(Unreachable):
-            await transport.send(GET, deadline_s=5.0)
-        answers = [await transport.send(GET, deadline_s=5.0) for _ in range(3)]
+            await transport.send(GET, deadline_s=PATIENCE_S)
+        answers = [await transport.send(GET, deadline_s=PATIENCE_S) for _ in range(3)]
 
     assert [one.status for one in answers] == [200, 200, 200]
 
@@ -173,7 +175,7 @@ async def test_a_server_whose_store_is_away_is_left_for_one_that_serves() -> Non
         a_transport(useless, url) as transport,
     ):
         found = await Client(transport, Env()).get(Pod, "web-0", "default")
-        again = await transport.open(GET, deadline_s=5.0)
+        again = await transport.open(GET, deadline_s=PATIENCE_S)
 
     assert found == a_pod("web-0")
     assert again.status == 200

@@ -181,7 +181,7 @@ async def test_delete_with_the_wrong_uid_deletes_nothing(cluster: Cluster) -> No
 
 async def test_wait_returns_when_it_happens(cluster: Cluster) -> None:
     await cluster.ok(f"apply -f {POD}")
-    process = await cluster.start("wait pod/web --for=delete --timeout=20s")
+    process = await cluster.start("wait pod/web --for=delete --timeout=60s")
     await cluster.ok("delete pod web")
 
     async with asyncio.timeout(DEADLINE_S):

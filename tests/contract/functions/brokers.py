@@ -1,7 +1,6 @@
 """A real broker for the tests that need one: begun once, on ports of its own, with certificates."""
 
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from serverless.broker.compile import OWN_USER
 from serverless.bus.kafka import config_of
 from serverless.settings import BrokerSettings, BusSettings
 from tests.contract.functions.runners import ROOT
+from tests.ports import free_ports
 
 JARS = ROOT / "var" / "kafka"
 HOST = "127.0.0.1"
@@ -32,12 +32,6 @@ def reason_to_skip() -> str:
     if shutil.which("java") is None:
         return "no java on PATH"
     return "" if JARS.is_dir() else "no var/kafka: scripts/install-kafka"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 class Broker:
@@ -57,12 +51,13 @@ class Broker:
             (folder / f"{name}.crt").write_bytes(signed.cert)
             (folder / f"{name}.key").write_bytes(signed.key)
         (folder / "ca.crt").write_bytes(self.ca.cert)
+        port, controller_port = free_ports(2)
         self.settings = BrokerSettings(
             jars=str(JARS),
             root=str(folder / "broker"),
             address=HOST,
-            port=free_port(),
-            controller_port=free_port(),
+            port=port,
+            controller_port=controller_port,
             cert=str(folder / "kafka.crt"),
             key=str(folder / "kafka.key"),
             ca=str(folder / "ca.crt"),

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-STARTED_S = 30.0
+ENDED_S = 60.0
 
 
 class Runner:
@@ -22,7 +22,7 @@ class Runner:
 
     def end(self) -> None:
         self.process.terminate()
-        self.process.wait(STARTED_S)
+        self.process.wait(ENDED_S)
         assert self.process.stdout is not None
         self.process.stdout.close()
 

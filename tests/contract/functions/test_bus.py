@@ -1,9 +1,13 @@
-"""The bus's contract: the same for the one in memory and for Kafka, which is one broker for all."""
+"""The bus's contract: the same for the one in memory and for Kafka, which is one broker for all.
+
+All that needs the broker is here: it takes long to begin, and a file has one.
+"""
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +17,8 @@ from serverless.bus.bus import Bus, BusTrouble, NoTopic, PartitionRef, Reader, R
 from serverless.bus.kafka import KafkaBus
 from serverless.bus.memory import MemoryBus
 from tests.contract.functions.brokers import Broker
+from tests.contract.functions.test_admin import Certificates, kubeconfig_of
+from tests.contract.functions.test_workflows import a_pipeline_is_cut, a_world
 
 # A broker on a machine that is full takes minutes to begin.
 pytestmark = pytest.mark.timeout(400)
@@ -212,6 +218,17 @@ async def test_a_topic_that_is_left_is_read_no_longer(world: World) -> None:
     await world.write(b"0")
 
     assert await quiet(reader) == []
+
+
+async def test_a_pipeline_is_cut_in_its_middle_and_ends_as_if_it_was_not(
+    broker: Broker, tmp_path: Path
+) -> None:
+    certificates = Certificates(tmp_path)
+    admin = kubeconfig_of(tmp_path, certificates.ca, certificates.admin)
+    async with AsyncExitStack() as stack:
+        bus = KafkaBus(broker.access(), Env().blocking)
+        stack.push_async_callback(bus.close)
+        await a_pipeline_is_cut(await a_world(stack, tmp_path, bus), admin, tmp_path)
 
 
 async def test_who_has_another_certificate_may_neither_see_nor_write(broker: Broker) -> None:

@@ -39,9 +39,12 @@ async def test_the_first_call_wakes_a_function_and_silence_takes_it_to_zero(worl
     assert headers["cube-call"]
     assert "wait;dur=" in headers["server-timing"]
     await until(is_at_zero)
-    found = await world.status("hello")
-    assert found.status.instances.wanted == 0
-    assert found.status.reason == "no calls in the last 1 s"
+
+    async def is_told() -> bool:
+        told = (await world.status("hello")).status
+        return (told.instances.wanted, told.reason) == (0, "no calls in the last 1 s")
+
+    await until(is_told)
 
 
 async def test_a_new_version_serves_without_an_interrupted_call(
@@ -81,8 +84,12 @@ def action(req):
 
     assert (status, text) == (200, "v1")
     assert {status for status, _ in answers} == {200}
-    found = await world.status("greeting")
-    assert found.status.serving_revision == found.status.latest_revision
+
+    async def is_told() -> bool:
+        told = (await world.status("greeting")).status
+        return told.serving_revision == told.latest_revision != ""
+
+    await until(is_told)
 
 
 async def test_a_version_that_cannot_be_loaded_takes_nothing_away_and_says_why(
@@ -142,13 +149,16 @@ def action(req):
         board, key = world.platform.brain.calls.board, FunctionKey("default", "busy")
         return board.in_hand_count(key) == 9 and board.waiting_count(key) == 3
 
+    async def is_told() -> bool:
+        return (await world.status("busy")).status.reason == "spec.maxInstances"
+
     await until(is_wide)
+    await until(is_told)
     await asyncio.to_thread(gate.touch)
     answers = await asyncio.gather(*calls)
 
     assert {status for status, _, _ in answers} == {200}
     assert len({text for _, text, _ in answers}) == 3
-    assert (await world.status("busy")).status.reason == "spec.maxInstances"
 
 
 async def test_more_calls_than_may_wait_are_told_to_come_again(
@@ -167,8 +177,13 @@ def action(req):
     await world.loaded("full")
     await world.route("full", "/full", "full")
     calls = [asyncio.create_task(world.call("/full")) for _ in range(4)]
-    refused, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-    status, _, headers = refused.pop().result()
+
+    async def are_refused() -> bool:
+        return sum(one.done() for one in calls) == 2
+
+    await until(are_refused)
+    refused = next(one for one in calls if one.done())
+    status, _, headers = refused.result()
 
     await asyncio.to_thread(gate.touch)
     ended = sorted([answer[0] for answer in await asyncio.gather(*calls)])

@@ -58,7 +58,8 @@ async def page(world: World, admin: Path) -> AsyncIterator[str]:
     assert process.stdout is not None
     try:
         async with asyncio.timeout(60):
-            yield (await process.stdout.readline()).decode().split()[0]
+            line = await process.stdout.readline()
+        yield line.decode().split()[0]
     finally:
         process.kill()
         await process.wait()

@@ -179,7 +179,7 @@ def action(req):
     await instance.load("r1", told)
 
     ended = {
-        what: (await instance.call("r1", what=what, timeout_s=2.0 if what == "hang" else 60.0))[0]
+        what: (await instance.call("r1", what=what, timeout_s=5.0 if what == "hang" else 60.0))[0]
         for what in ("raise", "exit", "os-exit", "close", "hang", "stream")
     }
     fine, body = await instance.call("r1", what="fine")
@@ -256,7 +256,7 @@ def action(req):
 
 
 def _await_file(path: str) -> None:
-    for _ in range(3000):
+    for _ in range(6000):
         if Path(path).exists():
             return
         time.sleep(0.01)
@@ -331,7 +331,7 @@ async def test_an_instance_that_dies_loses_its_call_and_takes_no_other(instance:
 
 def _await_worker(nursery: int) -> None:
     """Return when a zygote of the runner has forked."""
-    for _ in range(3000):
+    for _ in range(6000):
         children = _children(nursery)
         if any(_children(one) for one in children):
             return

@@ -4,47 +4,36 @@ import asyncio
 import io
 import json
 import tarfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from gateway.nginx.container import ContainerNginx, layers_in
 from images.build import Entry, Image, archive_of
-from tests.contract.runtime.private_docker import BUSYBOX, PrivateDocker, reason_to_skip
+from tests.contract.runtime.private_docker import BUSYBOX, PrivateDocker
 
 pytestmark = [pytest.mark.root]
 IMAGE = "cubernetes/paper:1"
+# It ends when it is told to, as nginx does.
+NGINX = b"#!/bin/busybox sh\ntrap 'exit 0' TERM QUIT\n/bin/busybox sleep 600 & wait\n"
 
 
 def an_archive(path: Path, content: str) -> Path:
     """Write an archive of an image that sleeps in nginx's place."""
     entries = (
         Entry("bin/busybox", BUSYBOX.resolve().read_bytes()),
-        Entry("usr/sbin/nginx", b"#!/bin/busybox sh\nexec /bin/busybox sleep 600\n"),
+        Entry("usr/sbin/nginx", NGINX),
         Entry("etc/version", content.encode()),
     )
     path.write_bytes(archive_of(Image("paper", (), lambda: entries)))
     return path
 
 
-@pytest.fixture
-async def docker() -> AsyncIterator[PrivateDocker]:
-    if reason := reason_to_skip():
-        pytest.skip(f"no engine: {reason}")
-    made = PrivateDocker()
-    try:
-        await asyncio.to_thread(made.start)
-        yield made
-    finally:
-        await asyncio.to_thread(made.remove)
-
-
 async def test_an_image_that_was_built_anew_is_taken_and_nothing_of_it_stays(
-    docker: PrivateDocker, tmp_path: Path
+    engine: PrivateDocker, tmp_path: Path
 ) -> None:
     """The image has one name for ever: Docker kept the first one that it was ever given."""
-    nginx = ContainerNginx(docker.socket, "paper", IMAGE, tmp_path, tmp_path / "run", 1)
+    nginx = ContainerNginx(engine.socket, "paper", IMAGE, tmp_path, tmp_path / "run", 1)
     assert not await nginx.has_image()
     for version in ("one", "two"):
         archive = an_archive(tmp_path / "paper.tar", version)
@@ -54,13 +43,13 @@ async def test_an_image_that_was_built_anew_is_taken_and_nothing_of_it_stays(
         assert await nginx.has_image(layers)
         assert await nginx.ensure()
         assert not await nginx.ensure()
-        assert await asyncio.to_thread(version_in, docker) == version
+        assert await asyncio.to_thread(version_in, engine) == version
 
     await nginx.remove()
     await nginx.remove_image()
     await nginx.remove_image()
 
-    assert json.loads(docker.request("GET", "/containers/json?all=1")) == []
+    assert json.loads(engine.request("GET", "/containers/json?all=1")) == []
     assert not await nginx.has_image()
 
 

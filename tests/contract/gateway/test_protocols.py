@@ -129,7 +129,7 @@ async def test_a_fallback_has_the_requests_while_no_endpoint_of_the_service_is_r
 async def test_an_endpoint_that_fails_is_left_out_for_the_window(world: GatewayWorld) -> None:
     web, slices, backends = await endpoints(world, "one", "two")
     passive = {"failures": 2, "windowSeconds": 3600}
-    policy = a_policy(balancing={"passive": passive}, timeouts={"readSeconds": 1})
+    policy = a_policy(balancing={"passive": passive}, timeouts={"readSeconds": 3})
     await serve(world, a_dns("d", HOST, "/ web:80"), [web], policy, slices=slices)
     backends[0].is_mute = True
 

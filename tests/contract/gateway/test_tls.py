@@ -20,7 +20,7 @@ from tests.contract.gateway.world import ANSWER_S, GatewayWorld, a_gateway_world
 from tests.unit.gateway.roadworld import CLASSES, an_ingress
 
 pytestmark = [pytest.mark.root]
-FOLLOWED_S = 10.0
+FOLLOWED_S = 60.0
 
 
 @pytest.fixture

@@ -39,8 +39,8 @@ from tests.unit.gateway.roadworld import CLASSES
 ARCHIVE = Path(__file__).resolve().parents[3] / "var" / "images" / "gateway.tar"
 INSIDE = "etc/cube-gateway"
 WORKERS_GID = 33
-ANSWER_S = 10.0
-END_S = 20.0
+ANSWER_S = 60.0
+END_S = 60.0
 PART_BYTES = 1 << 20
 
 
@@ -249,11 +249,18 @@ class GatewayWorld:
         )
         return configuration_for(model_for(roads, services), self.facts)
 
-    def log(self) -> list[dict[str, Any]]:
-        """Return the lines of the log of requests."""
-        # Not by splitlines, to which other characters end a line as well.
-        lines = (self.nginx.root / "tmp/access.log").read_text().split("\n")
-        return [json.loads(line) for line in lines if line]
+    async def log(self, count: int) -> list[dict[str, Any]]:
+        """Return the lines of the log of requests, once there are so many of them.
+
+        A request is written down after it was answered.
+        """
+        async with asyncio.timeout(ANSWER_S):
+            while True:
+                # Not by splitlines, to which other characters end a line as well.
+                *lines, _ = (self.nginx.root / "tmp/access.log").read_text().split("\n")
+                if len(lines) >= count:
+                    return [json.loads(line) for line in lines]
+                await asyncio.sleep(0.02)
 
     async def ask_by_tls(self, host: str, path: str) -> str:
         """Return the whole answer to a request by TLS, whatever certificate is shown."""

@@ -147,7 +147,7 @@ class RealSlurm:
             one.terminate()
         for one in self._daemons:
             try:
-                one.wait(20)
+                one.wait(UP_S)
             except subprocess.TimeoutExpired:
                 one.kill()
                 one.wait()

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.root
 
 DEADLINE_S = 60.0  # for what must come true at all
 STALL_S = 0.5  # what the kubelet gives a call into a volume
-THAW_S = 50  # a disk that is frozen thaws by then, whatever becomes of the test
+THAW_S = 150  # a disk that is frozen thaws by then, whatever becomes of the test
 
 
 def mounted(*argv: str) -> None:

@@ -28,14 +28,14 @@ from tests.given import a_container
 from tests.simulation.clock import sim_env
 
 HERE = "127.0.0.1"
-SHORT_S = 0.3
+SHORT_S, PATIENCE_S = 0.3, 60.0
 
 
 def asker() -> Asker:
     return NodeAsker(FakeRuntime(FakeMachine(sim_env("asks"))))
 
 
-def a_question(action: Action, timeout_s: float = 5.0) -> Question:
+def a_question(action: Action, timeout_s: float = PATIENCE_S) -> Question:
     ports = (ContainerPort(name="web", container_port=1),)
     return Question("web", "c1", a_container(ports=ports), HERE, action, timeout_s)
 
@@ -116,7 +116,7 @@ async def server() -> AsyncIterator[Server]:
         yield made
 
 
-async def got(server: Server, path: str, timeout_s: float = 5.0) -> Answer:
+async def got(server: Server, path: str, timeout_s: float = PATIENCE_S) -> Answer:
     return await asker().ask(a_question(HTTPGetAction(path=path, port=server.port), timeout_s))
 
 
@@ -300,7 +300,7 @@ async def test_a_command_answers_by_its_code_and_says_what_it_wrote(world: World
     driver = world.driver()
     container = await a_running(world, driver)
 
-    async def run(command: tuple[str, ...], timeout_s: float = 10.0) -> Answer:
+    async def run(command: tuple[str, ...], timeout_s: float = PATIENCE_S) -> Answer:
         question = a_question(ExecAction(command=command), timeout_s)
         return await NodeAsker(driver).ask(replace(question, container_id=container.id))
 

@@ -324,7 +324,7 @@ async def test_a_free_address_of_the_range_is_refused_at_once(real: RealWorld) -
 
 async def until_it_listens(world: RealWorld, stdout: asyncio.StreamReader) -> None:
     """Change a route of no meaning until the monitor tells of it."""
-    for index in range(100):
+    for index in range(250):
         world.shows("a", "route", "add", "unreachable", f"10.98.{index}.0/24")
         with suppress(TimeoutError):
             async with asyncio.timeout(0.1):

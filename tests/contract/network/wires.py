@@ -170,4 +170,4 @@ def _enter(namespace: Path) -> None:
 
 
 def _ip(words: str) -> None:
-    subprocess.run(["ip", *words.split()], check=True, capture_output=True, timeout=10)
+    subprocess.run(["ip", *words.split()], check=True, capture_output=True, timeout=60)

@@ -230,7 +230,7 @@ class RealWorld:
     def does(self, namespace: str, command: str) -> None:
         """Run a command in a namespace."""
         argv = ["ip", "netns", "exec", namespace, *command.split()]
-        subprocess.run(argv, check=True, capture_output=True, timeout=10)
+        subprocess.run(argv, check=True, capture_output=True, timeout=60)
 
     def stdout(self, node: str, command: str) -> str:
         """Return what a command says in a node's namespace."""

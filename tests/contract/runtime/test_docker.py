@@ -315,7 +315,7 @@ async def test_a_container_is_not_believed_to_run_when_its_process_is_gone(
     for pid in (docker.engine.containerd_pid, parent_of(made.pid), made.pid):
         os.kill(pid, signal.SIGKILL)
 
-    found = await ended(driver, made.id, limit_s=6)
+    found = await ended(driver, made.id, limit_s=60)
     assert (found.exit_code, found.signal) == (137, 9)
     said = json.loads(docker.engine.request("GET", f"/containers/{made.id}/json"))
     assert said["State"]["Status"] == "running"
@@ -328,7 +328,7 @@ async def test_a_container_is_not_believed_to_run_when_its_process_is_gone(
         except RuntimeDown:  # until the engine has a containerd again
             return None
 
-    assert (await until(started_again, limit_s=20)).state is State.RUNNING
+    assert (await until(started_again, limit_s=60)).state is State.RUNNING
     # The engine looks twice, ten seconds each, for what it believes in.
     await driver.remove(made.id)
     assert await the(driver, made.id) is None

@@ -43,7 +43,7 @@ async def container(world: World, driver: RuntimeDriver) -> Container:
 async def all_output(execution: Execution) -> tuple[bytes, bytes]:
     """Return what comes on stdout and on stderr, to their end."""
     told: list[Output] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (output := await execution.read()) is not None:
             told.append(output)
     out, err = (b"".join(o.text for o in told if o.is_stderr is kind) for kind in (False, True))

@@ -276,17 +276,22 @@ async def write_when_up(store: EtcdStore) -> int:
 
 async def test_a_watch_that_its_consumer_closes_ends_in_etcd_too(etcd: EtcdServer) -> None:
     name = "etcd_debugging_mvcc_watcher_total"
-    async with etcd_store(etcd.address) as store:
-        start = await write(store, "/closed")
-        before = etcd.metric(name)
-        async with aclosing(store.watch("/closed", after=start - 1)) as watch:
-            await next_of(watch)
-            assert etcd.metric(name) == before + 1
 
+    async def until_watchers(count: int) -> None:
         async with asyncio.timeout(60):
             # etcd has no way to tell of it but the number itself.
-            while await asyncio.to_thread(etcd.metric, name) > before:  # noqa: ASYNC110
+            while await asyncio.to_thread(etcd.metric, name) != count:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
+
+    async with etcd_store(etcd.address) as store:
+        start = await write(store, "/closed")
+        # Those of the tests before.
+        await until_watchers(0)
+        async with aclosing(store.watch("/closed", after=start - 1)) as watch:
+            await next_of(watch)
+            await until_watchers(1)
+
+        await until_watchers(0)
 
 
 async def fill(store: EtcdStore, value: bytes) -> None:

@@ -200,11 +200,12 @@ async def test_a_key_goes_when_its_lease_ends(store: Store, at: str) -> None:
 
 
 async def test_a_lease_that_is_renewed_does_not_end(store: Store, at: str) -> None:
-    lease = await store.grant(1)
+    lease = await store.grant(3)
     await store.commit([], [Put(f"{at}a", b"", lease)])
 
-    for _ in range(4):
-        await asyncio.sleep(0.4)
+    # Longer than it was granted for, and each time far sooner.
+    for _ in range(5):
+        await asyncio.sleep(0.7)
         assert await store.renew(lease)
 
     assert (await store.get(f"{at}a"))[0] is not None

@@ -26,8 +26,7 @@ async def a_tended_cluster(*nodes: str, tend: Tend = make_ready) -> AsyncIterato
 
     A pod that is to go ends at once.
     """
-    # Its nodes renew no Lease.
-    async with a_cluster(silent_after_s=600.0) as client:
+    async with a_cluster() as client:
         for node in nodes:
             await join(client, node, cpu="64")
         kubelet = asyncio.create_task(_keep_house(client, tend))

@@ -91,6 +91,15 @@ async def message_of(client: Client, name: str) -> str:
     return found.message if found is not None and found.status == "False" else ""
 
 
+async def until_told(client: Client, name: str, words: str) -> None:
+    """Wait until a pod says why it has no node: the scheduler hears of nodes and claims in turn."""
+
+    async def is_told() -> bool:
+        return words in await message_of(client, name)
+
+    await until(is_told)
+
+
 async def is_decided(client: Client, name: str) -> bool:
     return bool(await node_of(client, name) or await message_of(client, name))
 
@@ -172,8 +181,9 @@ async def test_a_folder_that_cannot_be_made_is_told_of_and_made_later(
 
 async def test_a_pod_waits_for_what_its_claims_lack_and_says_so(client: Client) -> None:
     await client.create(sent(with_claims(a_pod("web"), "data")))
-    told = await until(lambda: message_of(client, "web"))
-    assert told == '0/3 nodes can take the pod: persistentvolumeclaim "data" not found'
+    await until_told(
+        client, "web", '0/3 nodes can take the pod: persistentvolumeclaim "data" not found'
+    )
 
     await client.create(sent(a_claim()))
 
@@ -193,8 +203,7 @@ async def test_a_late_claim_gets_what_people_made_on_the_node_that_its_pod_can_h
     await client.create(sent(a_claim("a", storage_class="disks")))
     await client.create(sent(a_claim("b", storage_class="disks")))
     await client.create(sent(with_claims(a_pod("web"), "a", "b")))
-    told = await until(lambda: message_of(client, "web"))
-    assert "n1 didn't find available persistent volumes to bind" in told
+    await until_told(client, "web", "n1 didn't find available persistent volumes to bind")
 
     for name, node in (("x", "n1"), ("y", "n3"), ("z", "n3")):
         await client.create(sent(a_volume(name, storage_class="disks", node=node)))
@@ -222,8 +231,7 @@ async def test_one_pod_at_a_time_has_a_volume_that_is_read_write_once_pod(client
     await client.create(sent(with_claims(a_pod("first"), "data")))
     await until(placed(client, "first"))
     await client.create(sent(with_claims(a_pod("second"), "data")))
-    told = await until(lambda: message_of(client, "second"))
-    assert told.endswith('"data" is ReadWriteOncePod, and pod first uses it')
+    await until_told(client, "second", '"data" is ReadWriteOncePod, and pod first uses it')
 
     await client.delete(Pod, "first", "default")
     await until(placed(client, "second"))

@@ -68,6 +68,14 @@ async def sets(client: Client) -> list[ReplicaSet]:
     return sorted(listed, key=lambda one: int(one.metadata.annotations[key]))
 
 
+async def until_recorded(client: Client, reason: str) -> None:
+    async def is_recorded() -> bool:
+        events = (await client.list(Event, "default")).items
+        return any(one.reason == reason for one in events)
+
+    await until(is_recorded)
+
+
 async def test_a_template_is_rolled_out_and_back_by_the_controllers(client: Client) -> None:
     await client.create(a_wish(image="a"))
     await until(lambda: is_complete(client))
@@ -82,8 +90,7 @@ async def test_a_template_is_rolled_out_and_back_by_the_controllers(client: Clie
     assert [one.spec.replicas for one in found] == [0, 3]
     assert done.metadata.annotations["deployment.kubernetes.io/revision"] == "3"
     assert progress(done).reason == "NewReplicaSetAvailable"
-    told = [one.reason for one in (await client.list(Event, "default")).items]
-    assert "ScalingReplicaSet" in told
+    await until_recorded(client, "ScalingReplicaSet")
 
 
 async def test_its_pods_are_exchanged_when_a_key_that_they_read_changes(client: Client) -> None:
@@ -112,8 +119,7 @@ async def test_its_pods_are_exchanged_when_a_key_that_they_read_changes(client: 
     after = (await until(is_exchanged)).metadata.annotations
     key = "deployment.kubernetes.io/revision"
     assert int(after[key]) == int(before[key]) + 1
-    told = [one.reason for one in (await client.list(Event, "default")).items]
-    assert "RestartedOnChange" in told
+    await until_recorded(client, "RestartedOnChange")
 
 
 async def test_its_scale_is_an_object_of_its_own(client: Client) -> None:
@@ -155,7 +161,7 @@ async def test_a_deployment_that_left_its_sets_behind_finds_them_again(client: C
 
 async def test_a_failed_rollout_goes_back_by_itself(client: Client) -> None:
     asked = {"cubernetes.io/auto-rollback": "true"}
-    await client.create(a_wish(image="a", annotations=asked, progress_deadline_seconds=1))
+    await client.create(a_wish(image="a", annotations=asked, progress_deadline_seconds=3))
     await until(lambda: is_complete(client))
     await change(client, image("bad"))
 

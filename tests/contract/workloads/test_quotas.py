@@ -219,10 +219,13 @@ async def test_a_deployment_says_that_a_quota_keeps_its_pods_away(client: Client
         return "is forbidden: exceeded quota: q, requested: pods=1" in await failure()
 
     await until(is_told)
-    events = (await client.list(Event, PLACE)).items
-    told = [one for one in events if one.reason == "FailedCreate"]
-    assert told
-    assert told[0].involved_object.kind == "ReplicaSet"
+
+    async def is_recorded() -> bool:
+        events = (await client.list(Event, PLACE)).items
+        kinds = [one.involved_object.kind for one in events if one.reason == "FailedCreate"]
+        return kinds[:1] == ["ReplicaSet"]
+
+    await until(is_recorded)
     await client.patch(ResourceQuota, "q", PLACE, {"spec": {"hard": {"pods": "3"}}})
 
     async def is_over() -> bool:

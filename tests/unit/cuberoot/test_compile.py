@@ -143,7 +143,7 @@ def test_systemd_finds_no_fault_in_any_unit(tmp_path: Path) -> None:
     assert len(units) == len(names_of(cluster)) + 1
 
     argv = ["systemd-analyze", "verify", "--man=no", *map(str, units)]
-    judged = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    judged = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     # It reads units of this machine as well, and may find fault with them.
     ours = ("cube-", "cubernetes", str(tmp_path))
     assert not [line for line in judged.stderr.splitlines() if any(word in line for word in ours)]

@@ -12,8 +12,9 @@ import pytest
 from cubernetes.host.env import Env
 from cubernetes.host.metrics import TEXT_FORMAT
 from cubernetes.host.web.exporter import exported
+from tests.ports import free_port
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ def taken() -> Iterator[socket.socket]:
     """A port of the loopback that somebody else listens on."""
     with socket.socket() as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.bind(("127.0.0.1", 0))
+        one.bind(("127.0.0.1", free_port()))
         one.listen()
         yield one
 

@@ -9,10 +9,11 @@ from typing import Any, cast
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, unused_port
+from aiohttp.test_utils import TestClient, TestServer
 
 from cubernetes.host.clock import SystemClock
 from cubernetes.host.env import Env
+from tests.ports import free_port
 from tests.unit.tsdb.serve.test_serve import Served, started, stopped, until
 from tsdb.client.write import ClientSettings, TsdbClient
 from tsdb.errors import DiskRefused
@@ -87,11 +88,11 @@ async def test_a_target_is_down_and_the_others_are_scraped_whatever_it_says(
     groups.append(TargetGroup(targets=["a b", "127.0.0.1:99999999", "[", "\x00", "x" * 300]))
     other = [TargetGroup(targets=[address], labels={"__metrics_path__": "/other"})]
     jobs = [
-        ScrapeJob(name="odd", groups=groups, body_bytes=4_000_000, interval_s=0.2, timeout_s=5.0),
+        ScrapeJob(name="odd", groups=groups, body_bytes=4_000_000, interval_s=0.2, timeout_s=30.0),
         ScrapeJob(name="token", groups=other, bearer_token_file=str(token), interval_s=0.2),
         ScrapeJob(name="tls", groups=other, tls=ScrapeTls(ca="/nowhere"), interval_s=0.2),
     ]
-    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=unused_port(), scrape=jobs)
+    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=free_port(), scrape=jobs)
     async with aiohttp.ClientSession() as session:
         served = await started(settings, session)
 
@@ -130,12 +131,12 @@ async def test_an_odd_answer_of_discovery_ends_nothing(
     job = ScrapeJob(
         name="sd",
         interval_s=0.05,
-        timeout_s=1.0,
+        timeout_s=30.0,
         http_sd=[f"http://{address}/sd", "http://127.0.0.1:99999999/", "nonsense"],
         http_sd_interval_s=0.05,
         groups=[TargetGroup(targets=[address], labels={"__metrics_path__": "/good"})],
     )
-    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=unused_port(), scrape=[job])
+    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=free_port(), scrape=[job])
     async with aiohttp.ClientSession() as session:
         served = await started(settings, session)
 
@@ -156,7 +157,7 @@ async def test_an_odd_answer_of_discovery_ends_nothing(
 
 @pytest.mark.parametrize("name", sorted(set(ODD_TEXTS) - {"blank-lines"}))
 async def test_an_odd_text_that_is_pushed_is_the_senders_fault(tmp_path: Path, name: str) -> None:
-    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=unused_port())
+    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=free_port())
     async with aiohttp.ClientSession() as session:
         served = await started(settings, session)
         for path in ("/api/v1/import/prometheus", "/api/v1/write"):
@@ -184,7 +185,7 @@ async def test_an_odd_text_that_is_pushed_is_the_senders_fault(tmp_path: Path, n
 async def test_an_odd_number_in_a_question_is_bad_data(
     tmp_path: Path, path: str, asked: dict[str, str]
 ) -> None:
-    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=unused_port())
+    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=free_port())
     async with aiohttp.ClientSession() as session:
         served = await started(settings, session)
         status, told = await served.get(path, **asked)
@@ -231,7 +232,7 @@ async def test_a_fault_within_a_scrape_is_the_targets_and_counted(
     job = ScrapeJob(
         name="j",
         interval_s=0.05,
-        timeout_s=1.0,
+        timeout_s=30.0,
         groups=[
             TargetGroup(targets=[address], labels={"__metrics_path__": f"/{name}"})
             for name in ("poison", "good")
@@ -297,7 +298,7 @@ async def test_what_fails_behind_an_interval_is_told_to_the_next(error: Exceptio
 
 
 async def test_a_program_that_records_what_is_no_text_or_float_goes_on(tmp_path: Path) -> None:
-    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=unused_port())
+    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=free_port())
     async with aiohttp.ClientSession() as session:
         served = await started(settings, session)
         client_settings = ClientSettings(served.url, flush_s=0.01)

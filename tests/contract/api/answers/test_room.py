@@ -222,7 +222,7 @@ async def test_a_bug_of_the_upkeep_is_told_and_does_not_end_it(
     server = ApiServer(store, env, Settings(advertise_addresses=("10.0.0.1",)))
     await server.start()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await looked.wait()
     finally:
         await server.stop()

@@ -24,8 +24,10 @@ class Listener:
     def __init__(self) -> None:
         self.request_count = 0
         self.answer = ANSWER
+        self.writers: list[asyncio.StreamWriter] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
         try:
             while True:
                 await reader.readuntil(b"\r\n\r\n")
@@ -52,6 +54,9 @@ async def listening(
     server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=tls)
     async with server:
         yield listener, server.sockets[0].getsockname()[1]
+        # A client keeps its connections for a while, and the server waits for their ends.
+        for writer in listener.writers:
+            writer.transport.abort()
 
 
 @pytest.fixture

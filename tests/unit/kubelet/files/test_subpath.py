@@ -85,4 +85,4 @@ def test_nothing_stays_open(volume: Path) -> None:
             path_of(volume, path)
         except OSError:
             continue
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before

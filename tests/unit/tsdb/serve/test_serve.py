@@ -12,9 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, unused_port
+from aiohttp.test_utils import TestClient, TestServer
 
 from cubernetes.host.env import Env
+from tests.ports import free_port
 from tsdb.client.query import QueryUnanswered
 from tsdb.client.write import ClientSettings, TsdbClient
 from tsdb.columns.labels import key_of_dict
@@ -100,7 +101,7 @@ async def stopped(served: Served) -> None:
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     limits = Limits(series=20, request_bytes=100_000, query_steps=1000)
-    settings = TsdbSettings(data_dir=str(tmp_path / "data"), port=unused_port(), limits=limits)
+    settings = TsdbSettings(data_dir=str(tmp_path / "data"), port=free_port(), limits=limits)
     async with aiohttp.ClientSession() as session:
         found = await started(settings, session)
         yield found
@@ -361,9 +362,9 @@ async def test_a_target_is_scraped_and_what_it_no_longer_says_becomes_stale(
 ) -> None:
     target, address = exporter
     job = ScrapeJob(
-        name="test", interval_s=0.1, timeout_s=0.1, groups=[TargetGroup(targets=[address])]
+        name="test", interval_s=0.1, timeout_s=60.0, groups=[TargetGroup(targets=[address])]
     )
-    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=unused_port(), scrape=[job])
+    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=free_port(), scrape=[job])
     async with aiohttp.ClientSession() as session:
         served = await started(settings, session)
 
@@ -396,10 +397,10 @@ async def test_discovered_targets_come_and_go(
 ) -> None:
     target, address = exporter
     job = ScrapeJob(
-        name="found", interval_s=0.1, timeout_s=0.1, http_sd=[f"http://{address}/sd"],
+        name="found", interval_s=0.1, timeout_s=60.0, http_sd=[f"http://{address}/sd"],
         http_sd_interval_s=0.1,
     )  # fmt: skip
-    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=unused_port(), scrape=[job])
+    settings = TsdbSettings(data_dir=str(tmp_path / "d"), port=free_port(), scrape=[job])
     async with aiohttp.ClientSession() as session:
         served = await started(settings, session)
 
@@ -442,13 +443,16 @@ async def test_the_client_writes_behind_and_asks(served: Served) -> None:
 
 
 async def test_the_client_loses_the_oldest_when_the_store_is_away_for_long() -> None:
-    settings = ClientSettings(f"http://127.0.0.1:{unused_port()}", queue_limit=5, flush_s=0.01)
+    settings = ClientSettings(f"http://127.0.0.1:{free_port()}", queue_limit=5, flush_s=0.01)
     async with aiohttp.ClientSession() as session:
         async with TsdbClient(settings, Env(), session) as client:
             for number in range(8):
                 client.record("m", float(number))
-            await asyncio.sleep(0.05)
-            assert (client.waiting, client.lost) == (5, 3)
+
+            async def has_lost() -> bool:
+                return (client.waiting, client.lost) == (5, 3)
+
+            await until(has_lost)
             with pytest.raises(QueryUnanswered, match="unreachable"):
                 await client.query("m")
         assert client.lost == 8

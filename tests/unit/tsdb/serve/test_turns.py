@@ -123,8 +123,14 @@ async def test_with_an_interval_the_sync_comes_later_and_its_failure_is_told(sma
     assert small.store.counters.syncs == before
 
     small.store.wal.broken = "Input/output error"
-    await asyncio.sleep(0.05)
+
+    async def until_refused() -> None:
+        async with asyncio.timeout(60):
+            while True:
+                await committer.acknowledge()
+                await asyncio.sleep(0.01)
+
     with pytest.raises(DiskRefused):
-        await committer.acknowledge()
+        await until_refused()
     small.store.wal.broken = ""
     await committer.finish()
