@@ -19,6 +19,7 @@ from controllers.jobs.cronjobs import CronJobs
 from controllers.jobs.jobs import Jobs
 from controllers.loadbalancers import LoadBalancers
 from controllers.nodes.podcidr import PodCidrs
+from controllers.nodes.pressures import PressureTaints
 from controllers.nodes.silence import Nodes, Timing
 from controllers.nodes.taints import Taints
 from controllers.quotas import Quotas
@@ -71,6 +72,7 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     _load_balancers,
     _nodes,
     lambda _: Taints(),
+    lambda _: PressureTaints(),
     lambda _: Volumes(),
     _pod_cidrs,
     lambda _: Garbage(),

@@ -14,6 +14,7 @@ from cubernetes.api.meta import Object
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
+from cubernetes.host.durable.files import read_or_none
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.names.machine import resolv_conf_here
@@ -30,9 +31,12 @@ from kubelet.devices.book import Shelf, managed
 from kubelet.devices.giving import NO_BENCH, Bench, Devices, bench_of
 from kubelet.devices.registry import DEVICE_KINDS, plugin_sockets
 from kubelet.drain.look import Connections, KernelConnections
+from kubelet.eviction import watch as eviction
 from kubelet.eviction.limits import Disks, StorageLimits, WalkVolume
+from kubelet.eviction.room import MachineRoom
 from kubelet.eviction.storage import Held
 from kubelet.eviction.tree import Walk, walk
+from kubelet.eviction.watch import PressureWatch
 from kubelet.files.hosts import add_host
 from kubelet.images.puller import Puller
 from kubelet.logserver import Uses, serve_logs
@@ -48,7 +52,6 @@ from kubelet.node.capacity import MachineFacts, amounts, machine_facts, with_ste
 from kubelet.node.heartbeat import Heartbeat
 from kubelet.node.left import room_left
 from kubelet.node.node import allocatable, own_ports
-from kubelet.node.pressure import MachineRoom
 from kubelet.node.registration import Looks, Registration
 from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
@@ -98,6 +101,8 @@ class Machine:
     add_host: Callable[[int, str, Sequence[str]], None] = lambda _pid, _address, _names: None
     # What of memory, disk and process ids is left; one that has no end of them unless told.
     room_left: Callable[[], MachineRoom] = MachineRoom
+    # What an administrator says of when pods are evicted; nothing unless told.
+    eviction_file: Callable[[], bytes | None] = lambda: None
     # What the groups of pods use; nothing is known of any unless told.
     read_groups: ReadGroups = lambda _uids: Tree()
     # What a pod's volume of its own holds of the disk, by uid and name.
@@ -124,6 +129,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         asker=NodeAsker(runtime),
         facts=partial(machine_facts, root),
         room_left=partial(room_left, root),
+        eviction_file=partial(read_or_none, Path(settings.eviction_file)),
         read_groups=partial(read_tree, Path("/proc"), CGROUP_ROOT),
         walk_volume=lambda uid, name: walk(str(root / "volumes" / uid / name)),
         devices=bench_of(DEVICE_KINDS, root, Path(settings.devices_file), plugin_sockets),
@@ -175,6 +181,9 @@ class Kubelet:
         here = f"spec.nodeName={settings.node_name}"
         self._pods = Informer(client, Pod, env, fields=here)
         self._nodes = Informer(client, Node, env)
+        disks = Disks(env, machine.walk_volume, machine.runtime, self._observer)
+        self._measuring = Measuring(lambda: self._workers.pods, machine.read_groups, env)
+        self._pressures = self._pressure_watch(disks)
         self._registration = Registration(
             settings,
             env,
@@ -183,7 +192,7 @@ class Kubelet:
             self._mending,
             Looks(
                 machine.facts,
-                machine.room_left,
+                lambda: self._pressures.pressed,
                 lambda: self._devices.offers,
                 lambda: self._devices.labels,
             ),
@@ -196,13 +205,31 @@ class Kubelet:
         )
         self._runtime_watch = RuntimeWatch(parts, self._workers, self._heartbeat.wake)
         self._pods_changed = asyncio.Event()
-        self._measuring = Measuring(lambda: self._workers.pods, machine.read_groups, env)
         self._storage_limits = StorageLimits(
             env,
             lambda: self._workers.pods,
-            Disks(env, machine.walk_volume, machine.runtime, self._observer),
+            disks,
             self._workers.evict,
             settings.eviction_look_s,
+        )
+
+    def _pressure_watch(self, disks: Disks) -> PressureWatch:
+        machine = self._machine
+        looks = eviction.Looks(
+            machine.room_left,
+            machine.eviction_file,
+            self._measuring.look,
+            lambda: self._workers.pods,
+            disks,
+            lambda: self._own_node,
+        )
+        return PressureWatch(
+            self._env,
+            looks,
+            lambda: self._workers,
+            self._recorder.record,
+            lambda: self._heartbeat.wake(),
+            self._settings.eviction_look_s,
         )
 
     def _parts(self, client: Client) -> Parts:
@@ -229,7 +256,9 @@ class Kubelet:
             counts=Counts(env.metrics, env.clock),
             node_memory_bytes=facts.memory_bytes,
             resolv_conf=machine.resolv_conf,
-            room=lambda: room_of(facts, settings, self._own_node, self._devices.shelf),
+            room=lambda: room_of(
+                facts, settings, self._own_node, self._devices.shelf, self._pressures.pressed
+            ),
             devices=self._devices,
             add_host=machine.add_host,
         )
@@ -275,6 +304,7 @@ class Kubelet:
             ("measuring", self._measuring.run),
             ("devices", self._devices.run),
             ("storage limits", self._storage_limits.run),
+            ("pressures", self._pressures.run),
         ]
         serving, runtime = self._settings.serving, self._machine.runtime
         if serving is not None and self._machine.has_ways:
@@ -378,7 +408,11 @@ class Kubelet:
 
 
 def room_of(
-    facts: MachineFacts, settings: KubeletSettings, node: Node | None, devices: Shelf
+    facts: MachineFacts,
+    settings: KubeletSettings,
+    node: Node | None,
+    devices: Shelf,
+    pressed: frozenset[str],
 ) -> Room:
     """Return what pods may take of this node, with the devices that its Node names."""
     stated = node.status.capacity if node is not None else {}
@@ -386,4 +420,4 @@ def room_of(
     given = allocatable(amounts(facts, settings.pod_limit, written))
     own = managed(devices)
     counts = {name: units(name, amount) for name, amount in given.items() if name not in own}
-    return Room(counts, counts.pop("pods"), own_ports(settings), devices)
+    return Room(counts, counts.pop("pods"), own_ports(settings), devices, pressed)

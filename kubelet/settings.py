@@ -59,7 +59,10 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     # How long a deleted pod serves on at most until no road leads to it; never over half its grace.
     drain_s: float = 10.0
     node_status_s: float = 60.0
-    # Between two looks at what pods hold of the disk.
+    # What an administrator says of when pods are evicted, where the file is there; read again
+    # and again.
+    eviction_file: str = "/etc/cubernetes/eviction.json"
+    # Between two looks at what the machine has left, and at what pods hold of the disk.
     eviction_look_s: float = 5.0
     parallel_starts: int = 4
     parallel_pulls: int = 4

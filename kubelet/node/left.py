@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
+from kubelet.eviction.room import NOT_COUNTED, MachineRoom, Share
 from kubelet.measure.usage import usage_of
 from kubelet.node.capacity import memory_limit_bytes, text_of
-from kubelet.node.pressure import MachineRoom, Share
 
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -14,8 +14,8 @@ def room_left(root: Path, proc: Path = Path("/proc"), cgroup: Path = CGROUP) -> 
     """Read what is left; root: the kubelet's folder, whose disk pods write on. It may block."""
     found = os.statvfs(root)
     return MachineRoom(
-        memory_free_bytes=memory_free_bytes(text_of(proc / "meminfo"), *_cgroup_texts(cgroup)),
-        disk=Share(found.f_bavail, found.f_blocks),
+        memory=memory_left(text_of(proc / "meminfo"), *_cgroup_texts(cgroup)),
+        disk=Share(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize),
         inodes=Share(found.f_favail, found.f_files),
         pids=pids_left(
             text_of(proc / "loadavg"),
@@ -25,20 +25,25 @@ def room_left(root: Path, proc: Path = Path("/proc"), cgroup: Path = CGROUP) -> 
     )
 
 
-def memory_free_bytes(meminfo: str, limit: str, usage: str, stat: str) -> int | None:
+def memory_left(meminfo: str, limit: str, usage: str, stat: str) -> Share:
     """Return what the machine, or its own cgroup where that is limited, has left of memory.
 
     As Kubernetes counts: all but the working set, which is what is used less inactive files.
     """
     fields = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
-    words = fields.get("MemAvailable", "").split()
-    free = int(words[0]) * 1024 if words else None
+    free, total = (_bytes_in(fields.get(name, "")) for name in ("MemAvailable", "MemTotal"))
+    machine = NOT_COUNTED if free is None or not total else Share(free, total)
     limit_bytes = memory_limit_bytes(limit)
     used_bytes = usage_of({"memory.current": usage, "memory.stat": stat}).working_set_bytes
     if limit_bytes is None or used_bytes is None:
-        return free
-    own = limit_bytes - used_bytes
-    return own if free is None else min(own, free)
+        return machine
+    own = Share(max(0, limit_bytes - used_bytes), limit_bytes)
+    return own if machine is NOT_COUNTED else min(own, machine, key=lambda one: one.free)
+
+
+def _bytes_in(field: str) -> int | None:
+    words = field.split()
+    return int(words[0]) * 1024 if words else None
 
 
 def pids_left(loadavg: str, *limits: str) -> Share:

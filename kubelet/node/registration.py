@@ -21,26 +21,25 @@ from kubelet.network.driver import NetworkTrouble
 from kubelet.node import node as words
 from kubelet.node.capacity import MachineFacts
 from kubelet.node.node import NodePlace
-from kubelet.node.pressure import MachineRoom, pressures, seen_after
 from kubelet.runtime.driver import LocalImage, RuntimeDriver, RuntimeTrouble
 from kubelet.settings import KubeletSettings
 
 log = Log(__name__)
 
-FACTS, ROOM = ("machine", "facts"), ("machine", "room")
+FACTS = ("machine", "facts")
 FACTS_DEADLINE_S = 2.0
 # The engine is asked no sooner again which images it has.
 IMAGES_PAUSE_S = 5.0
 
 
 class Looks(NamedTuple):
-    """How this machine is read: what it has, and what of that is left. Both may block.
+    """What this machine has, which may block; and under which pressures it is.
 
     offers, labels: what the Node is to say of its devices, as they were found last.
     """
 
     facts: Callable[[str, str], MachineFacts]
-    room: Callable[[], MachineRoom]
+    pressed: Callable[[], frozenset[str]]
     offers: Callable[[], Mapping[str, Offer]] = dict
     labels: Callable[[], Mapping[str, str]] = dict
 
@@ -61,7 +60,6 @@ class Registration:
         self._runtime, self._network, self._looks = runtime, network, looks
         self._prepared: IPv4Network | None = None
         self._known: MachineFacts | None = None
-        self._pressed_at_s: Mapping[str, float] = {}
         self._images: Sequence[LocalImage] = ()
         self._images_due_s = float("-inf")
         self._lease: Lease | None = None
@@ -88,7 +86,7 @@ class Registration:
         port = settings.serving.port if settings.serving else 0
         place = NodePlace(settings.address, port, settings.pod_limit, self._looks.offers())
         facts = await self._facts_found(runtime_version)
-        pressed, now = await self._pressures(), self._env.clock.now()
+        pressed, now = self._looks.pressed(), self._env.clock.now()
         await self._label(node)
         status = words.status_for(node, facts, place, trouble, now, pressed)
         status = replaced(status, images=words.images_told(await self._images_found()))
@@ -130,17 +128,6 @@ class Registration:
         else:
             self._images_due_s = now_s + IMAGES_PAUSE_S
         return self._images
-
-    async def _pressures(self) -> frozenset[str]:
-        """Return what the machine is short of; what cannot be read is as it was."""
-        try:
-            room = await self._env.blocking.run(ROOM, self._looks.room, deadline_s=FACTS_DEADLINE_S)
-        except OSError as error:
-            log.warning("what this machine has left is not read", why=error)
-        else:
-            now_s = self._env.clock.monotonic()
-            self._pressed_at_s = seen_after(self._pressed_at_s, pressures(room), now_s)
-        return frozenset(self._pressed_at_s)
 
     async def _trouble(self, node: Node) -> tuple[str, str]:
         """Return why no pod can run here (empty: they can), and the runtime's version."""

@@ -72,6 +72,14 @@ class PodWorkers:
         if uid in self._workers:
             self._workers[uid].evict(eviction)
 
+    def spare(self, uid: str) -> None:
+        if uid in self._workers:
+            self._workers[uid].spare()
+
+    def is_ending(self, uid: str) -> bool:
+        """Whether an evicted pod still holds something here."""
+        return uid in self._workers and self._workers[uid].is_ending
+
     def take_news(self, namespace: str, named: Named) -> None:
         """An object has changed: wake the pods whose volumes are made from it."""
         for pod in self.pods:

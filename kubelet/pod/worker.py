@@ -12,7 +12,7 @@ from cubernetes.host.log import Log
 from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.plan import Record
-from kubelet.eviction.verdict import EVICTED, Eviction, may_be_evicted
+from kubelet.eviction.verdict import EVICTED, Eviction, is_begun, may_be_evicted
 from kubelet.network.driver import NetworkTrouble
 from kubelet.pod import images
 from kubelet.pod.acts import Acts
@@ -86,6 +86,17 @@ class PodWorker:
             self._parts.recorder.record(Record(pod, EVICTED, eviction.message, "Warning"))
             log.info("pod is evicted", pod=pod.ref, why=eviction.message, cause=pod.cause)
             self._woken.set()
+
+    def spare(self) -> None:
+        """Withdraw an eviction that has not begun."""
+        if self._pod is not None and not is_begun(self._pod):
+            self._memory = replace(self._memory, eviction=None)
+            self._woken.set()
+
+    @property
+    def is_ending(self) -> bool:
+        """It is to be evicted, and what it holds is not given back yet."""
+        return self._memory.eviction is not None and not self._memory.is_freed
 
     def take_news(self) -> None:
         """Something that the pod's volumes are made from has changed: what waited for it may go."""

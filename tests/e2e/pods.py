@@ -6,6 +6,7 @@ from typing import NamedTuple
 from cubernetes.api.coding import codec
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.namespace import Namespace
+from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podstatus import ContainerStatus
 from cubernetes.api.errors import NotFound
@@ -33,6 +34,19 @@ def pod(name: str, containers: Iterable[Tree], *, namespace: str = "zoo", **spec
         "spec": {"terminationGracePeriodSeconds": 1, "containers": [*containers], **spec},
     }
     return codec.from_tree(Pod, tree).model
+
+
+# A pod that a full node takes all the same.
+BEARS_FULL_DISK = ({"key": "node.kubernetes.io/disk-pressure", "operator": "Exists"},)
+
+
+async def until_untainted(client: Client) -> None:
+    """Wait until every node takes any pod."""
+
+    async def none_is_tainted() -> bool:
+        return not any(one.spec.taints for one in (await client.list(Node)).items)
+
+    await until("no node is short of anything", none_is_tainted)
 
 
 async def made_namespace(client: Client, name: str) -> None:

@@ -13,7 +13,7 @@ from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from tests.e2e.cluster import PATIENCE_S, Cluster, ready_nodes, until
-from tests.e2e.pods import SLEEP, pod, shell, until_gone
+from tests.e2e.pods import BEARS_FULL_DISK, SLEEP, pod, shell, until_gone, until_untainted
 from tests.e2e.test_serving import all_ready, created, removed, web
 
 pytestmark = [pytest.mark.lab]
@@ -106,7 +106,8 @@ async def a_service_comes_and_goes(cluster: Cluster, client: Client, name: str) 
 
 async def all_recover(cluster: Cluster, client: Client, node: str) -> None:
     """Wait until the API takes writes, every node is ready, and the node starts pods again."""
-    late = pod("late", [shell(SLEEP)], namespace="default", nodeName=node)
+    bears = {"nodeName": node, "tolerations": BEARS_FULL_DISK}
+    late = pod("late", [shell(SLEEP)], namespace="default", **bears)
 
     async def is_taken() -> bool:
         with suppress(ServiceUnavailable, InternalError, TransportError, AlreadyExists):
@@ -123,3 +124,4 @@ async def all_recover(cluster: Cluster, client: Client, node: str) -> None:
     await until("the node starts pods", runs, 90)
     await client.delete(Pod, "late", "default")
     await until_gone(client, "late", namespace="default")
+    await until_untainted(client)

@@ -21,7 +21,17 @@ from tests.e2e.cluster import (
     until,
 )
 from tests.e2e.conftest import finished
-from tests.e2e.pods import SLEEP, WEB, found, pod, shell, status_of, until_gone
+from tests.e2e.pods import (
+    BEARS_FULL_DISK,
+    SLEEP,
+    WEB,
+    found,
+    pod,
+    shell,
+    status_of,
+    until_gone,
+    until_untainted,
+)
 from tests.e2e.test_serving import all_ready, web
 
 pytestmark = [pytest.mark.lab]
@@ -340,7 +350,8 @@ async def test_a_full_disk_starts_no_pod_ends_no_pod_and_is_no_end(
     kubelet = await cluster.pid_of("n2", "kubelet")
     cluster.lab.fill_disk("n2")
     try:
-        wish = pod("late", [shell(SLEEP)], namespace="default", nodeName="n2")
+        bears = {"nodeName": "n2", "tolerations": BEARS_FULL_DISK}
+        wish = pod("late", [shell(SLEEP)], namespace="default", **bears)
         await client.create(wish)
 
         async def is_told() -> bool:
@@ -351,6 +362,7 @@ async def test_a_full_disk_starts_no_pod_ends_no_pod_and_is_no_end(
             )
 
         await until("the pod is told that the disk is full", is_told)
+        await until("the node says so and takes no others", lambda: is_tainted(client, "n2"))
         assert "n2" in await ready_nodes(client)
         assert set(before) <= set((await cluster.run("n2", OURS)).stdout.split())
     finally:
@@ -364,6 +376,12 @@ async def test_a_full_disk_starts_no_pod_ends_no_pod_and_is_no_end(
     assert await cluster.pid_of("n2", "kubelet") == kubelet
     await client.delete(Pod, "late", "default")
     await until_gone(client, "late", namespace="default")
+    await until_untainted(client)
+
+
+async def is_tainted(client: Client, name: str) -> bool:
+    taints = (await client.get(Node, name)).spec.taints
+    return [one.key for one in taints] == ["node.kubernetes.io/disk-pressure"]
 
 
 async def test_an_engine_that_hangs_is_told_and_costs_neither_node_nor_pods(

@@ -11,10 +11,12 @@ from cubernetes.host.env import Env
 from cubernetes.host.packetfilter.ruleset import RuleSet
 from kubelet.checkpoint import NetworkState
 from kubelet.devices.giving import Bench
+from kubelet.eviction.room import MachineRoom
 from kubelet.eviction.storage import Held
 from kubelet.eviction.tree import Walk
 from kubelet.files.contents import EMPTY, Content, File
 from kubelet.files.places import NONE_CLAIMED, Claimed
+from kubelet.measure.usage import PodGroup, Tree, Usage
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.node.capacity import MachineFacts
 from kubelet.pod.volumes import Message, VolumePart, VolumeTrouble, files_by_volume, place_in
@@ -191,10 +193,18 @@ class SimMachine:
         self.devices = Bench()
         # What volumes hold, by `uid/name`, or by name for every pod's.
         self.volume_use: dict[str, Held] = {}
+        # What is left of it; and the memory that each pod uses, by uid.
+        self.room = MachineRoom()
+        self.memory_use: dict[str, int] = {}
+        self.eviction_text: bytes | None = None
 
     def walk_volume(self, uid: str, name: str) -> Walk:
         everyones = self.volume_use.get(name, Held())
         return Walk(self.volume_use.get(f"{uid}/{name}", everyones))
+
+    def read_groups(self, uids: Sequence[str]) -> Tree:
+        used = ((uid, self.memory_use.get(uid, 0)) for uid in uids)
+        return Tree(pods={uid: PodGroup(Usage(working_set_bytes=size)) for uid, size in used})
 
     def drivers(self, env: Env) -> Machine:
         """Return what a kubelet is given to drive this machine."""
@@ -211,6 +221,9 @@ class SimMachine:
             facts=facts_of_any,
             devices=self.devices,
             walk_volume=self.walk_volume,
+            room_left=lambda: self.room,
+            read_groups=self.read_groups,
+            eviction_file=lambda: self.eviction_text,
         )
 
     def running(self) -> list[tuple[str, str]]:

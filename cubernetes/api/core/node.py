@@ -46,6 +46,12 @@ class Taint(Model):
     time_added: Instant | None = None
 
 
+# What a node is tainted with while it is short of something, by its condition.
+PRESSURE_TAINTS = {
+    "MemoryPressure": Taint(key="node.kubernetes.io/memory-pressure", effect="NoSchedule"),
+    "DiskPressure": Taint(key="node.kubernetes.io/disk-pressure", effect="NoSchedule"),
+    "PIDPressure": Taint(key="node.kubernetes.io/pid-pressure", effect="NoSchedule"),
+}
 # As what a pod may bear it that a node is cordoned.
 UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 

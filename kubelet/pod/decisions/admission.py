@@ -7,11 +7,15 @@ here as Kubernetes' kubelet does: it has failed, with the reason, and is not tri
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from cubernetes.api.core.node import PRESSURE_TAINTS
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.hostport import HostPort, host_ports
+from cubernetes.api.core.podspec.qos import qos_of
 from cubernetes.api.core.podspec.requests import requested
+from cubernetes.api.core.podspec.toleration import unborne
 from kubelet.devices import book
 from kubelet.devices.book import NotEnough, Shelf
+from kubelet.eviction.verdict import EVICTED, is_critical
 from kubelet.files.places import age_of
 
 
@@ -29,12 +33,14 @@ class Room(NamedTuple):
     """What this node can give, by name; pod_count pods. ports are those of its own programs.
 
     devices: what of it are devices that the kubelet itself gives; they are not among amounts.
+    pressed: the pressures that the node is under, by their conditions.
     """
 
     amounts: Mapping[str, int]
     pod_count: int
     ports: tuple[HostPort, ...] = ()
     devices: Shelf = book.NOTHING
+    pressed: frozenset[str] = frozenset()
 
 
 def refusal_of(pod: Pod, others: Sequence[Pod], room: Room) -> Refusal | None:
@@ -43,6 +49,8 @@ def refusal_of(pod: Pod, others: Sequence[Pod], room: Room) -> Refusal | None:
     Only what this node names is judged here: a resource that it does not have may be one that the
     cluster counts elsewhere. A pod that requests nothing lacks nothing.
     """
+    if refusal := _pressure_refused(pod, room.pressed):
+        return refusal
     if len(others) >= room.pod_count:
         return _out_of("pods", 1, len(others), room.pod_count)
     wanted = requested(pod.spec)
@@ -55,6 +63,22 @@ def refusal_of(pod: Pod, others: Sequence[Pod], room: Room) -> Refusal | None:
         if capacity is not None and asked > capacity - used:
             return _out_of(name, asked, used, capacity)
     return _ports_refused(pod, others, room)
+
+
+def _pressure_refused(pod: Pod, pressed: frozenset[str]) -> Refusal | None:
+    """Refuse what a node that is short of something takes only where it bears that.
+
+    Pods that the system needs are taken, and with memory short all but BestEffort.
+    """
+    if not pressed or is_critical(pod):
+        return None
+    if qos_of(pod.spec) != "BestEffort":
+        pressed -= {"MemoryPressure"}
+    taints = [taint for kind, taint in PRESSURE_TAINTS.items() if kind in pressed]
+    if not unborne(pod.spec.tolerations, taints, ("NoSchedule",)):
+        return None
+    told = f"Pod was rejected: The node had condition: [{' '.join(sorted(pressed))}]. "
+    return Refusal(EVICTED, told)
 
 
 def _devices_refused(

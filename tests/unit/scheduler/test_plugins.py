@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cubernetes.api.core.node import Taint
+from cubernetes.api.core.node import PRESSURE_TAINTS, Taint
 from cubernetes.api.core.podspec.hostport import HostPort
 from cubernetes.api.core.podspec.placement.affinity import (
     NodeAffinity,
@@ -23,11 +23,14 @@ from cubernetes.scheduling.nodeinfo import (
     NodeUsage,
     PodRequests,
     VolumeNeed,
+    requests_of,
 )
 from cubernetes.scheduling.plan import Placement, Unschedulable, place
 from cubernetes.scheduling.plugin import SCORE_MAX, Change, Filter, News, Score, news_of
+from cubernetes.scheduling.plugins.taints import TAINTS
 from cubernetes.scheduling.registry import FILTERS, SCORES
 from cubernetes.scheduling.snapshot import Snapshot
+from tests.given import a_pod
 
 SPOT = Taint(key="spot", effect="NoSchedule")
 SLOW = Taint(key="slow", effect="PreferNoSchedule")
@@ -247,3 +250,12 @@ def test_news_of_a_node_are_gathered_until_they_are_taken() -> None:
     snapshot.set_node(node)
     snapshot.remove_node("n1")
     assert snapshot.changes() == []
+
+
+def test_all_but_pods_that_request_nothing_bear_a_node_that_is_short_of_memory() -> None:
+    memory, disk = PRESSURE_TAINTS["MemoryPressure"], PRESSURE_TAINTS["DiskPressure"]
+    short, full = (NodeInfo(NodeFacts("n1", taints=(one,))) for one in (memory, disk))
+    asks, plain = requests_of(a_pod("asks", memory="64Mi")), requests_of(a_pod("plain"))
+    assert TAINTS.refuses(asks, short) == ""
+    assert TAINTS.refuses(plain, short) == f"has the taint {memory.key}:NoSchedule"
+    assert TAINTS.refuses(asks, full) == f"has the taint {disk.key}:NoSchedule"

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Resources
+from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from kubelet.devices.book import Book, Shelf, Unit
-from kubelet.pod.decisions.admission import Gate, Room
+from kubelet.pod.decisions.admission import Gate, Refusal, Room
 from tests.given import NOW, a_pod
 
 ROOM = Room({"cpu": 1000, "memory": 1 << 30}, pod_count=3)
@@ -92,3 +93,19 @@ def test_a_device_that_the_kubelet_gives_is_refused_where_there_are_too_few() ->
     # It had devices once, and has none now.
     gone = Shelf({}, Book(offered=frozenset({"example.com/gpu"})))
     assert Gate().judge(pods, ROOM._replace(devices=gone)).keys() == {"first", "second"}
+
+
+def test_a_node_that_is_short_takes_what_bears_it_and_what_the_system_needs() -> None:
+    short = Room({}, 9, pressed=frozenset({"MemoryPressure"}))
+    plain, asks = asking("plain"), asking("asks", memory="64Mi")
+    needed = asking("needed")
+    needed = replaced(needed, spec=replaced(needed.spec, priority=2_000_000_000))
+    refused = Gate().judge([plain, asks, needed], short)
+    said = "Pod was rejected: The node had condition: [MemoryPressure]. "
+    assert refused == {"plain": Refusal("Evicted", said)}
+
+    full = Room({}, 9, pressed=frozenset({"DiskPressure"}))
+    bears = Toleration(key="node.kubernetes.io/disk-pressure", operator="Exists")
+    daemon = replaced(plain, spec=replaced(plain.spec, tolerations=(bears,)))
+    assert Gate().judge([daemon], full) == {}
+    assert Gate().judge([plain, asks], full).keys() == {"plain", "asks"}

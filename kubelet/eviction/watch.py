@@ -1,0 +1,184 @@
+"""Looks at what this machine has left, tells its pressures, and ends one pod at a time for them."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from cubernetes.reconcile.plan import Record
+from kubelet.eviction import plan
+from kubelet.eviction.limits import Disks
+from kubelet.eviction.plan import Known, PodUse
+from kubelet.eviction.room import SIGNALS, MachineRoom, shares_of
+from kubelet.eviction.storage import PodDisk
+from kubelet.eviction.thresholds import Threshold, ThresholdsInvalid, thresholds_of
+from kubelet.eviction.verdict import Eviction
+from kubelet.measure.snapshot import Snapshot
+
+log = Log(__name__)
+
+ROOM, FILE = ("machine", "room"), ("machine", "eviction")
+ROOM_DEADLINE_S = 2.0
+# The next pod is ended once the one before has given back what it held, or after so long.
+VICTIM_MAX_S = 30.0
+
+
+class Ending(Protocol):
+    """The part of the kubelet that ends pods of this node."""
+
+    def evict(self, uid: str, eviction: Eviction) -> None: ...
+
+    def spare(self, uid: str) -> None:
+        """Withdraw an eviction that has not begun."""
+        ...
+
+    def is_ending(self, uid: str) -> bool:
+        """Whether an evicted pod still holds something here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How this machine is read. room and file may block.
+
+    file: an administrator's thresholds; None: there are none. usage: what pods use.
+    """
+
+    room: Callable[[], MachineRoom]
+    file: Callable[[], bytes | None]
+    usage: Callable[[], Awaitable[Snapshot]]
+    pods: Callable[[], Sequence[Pod]]
+    disks: Disks
+    own_node: Callable[[], Node | None]
+
+
+class PressureWatch:
+    """pressed: the conditions of this node that are true. on_change: told when they change."""
+
+    def __init__(
+        self,
+        env: Env,
+        looks: Looks,
+        ending: Callable[[], Ending],
+        tell: Callable[[Record], None],
+        on_change: Callable[[], None],
+        look_s: float,
+    ) -> None:
+        self._env, self._looks, self._ending = env, looks, ending
+        self._tell, self._on_change, self._look_s = tell, on_change, look_s
+        self._known, self._thresholds = Known(), thresholds_of(None)
+        self._victim, self._victim_since_s = "", 0.0
+        self._acting_on = self._refused = ""
+        self._evictions = env.metrics.counter(
+            "cube_kubelet_evictions_total", "Pods ended for what the node lacked.", "signal"
+        )
+
+    @property
+    def pressed(self) -> frozenset[str]:
+        return self._known.pressed
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            await self._read_thresholds()
+            await self._look()
+            await self._env.clock.sleep(self._look_s)
+
+    async def _read_thresholds(self) -> None:
+        """Take an administrator's thresholds; of a file that is wrong, those of before hold."""
+        try:
+            text = await self._env.blocking.run(FILE, self._looks.file)
+            self._thresholds, self._refused = thresholds_of(text), ""
+        except (OSError, ThresholdsInvalid) as error:
+            node = self._looks.own_node()
+            if str(error) != self._refused and node is not None:
+                self._refused = str(error)
+                log.warning("thresholds of evictions not taken", why=error)
+                self._tell(Record(node, "InvalidEvictionThresholds", str(error), "Warning"))
+
+    async def _look(self) -> None:
+        try:
+            run, room = self._env.blocking.run, self._looks.room
+            found = await run(ROOM, room, deadline_s=ROOM_DEADLINE_S)
+        except OSError as error:
+            log.warning("what this machine has left is not read", why=error)
+            return
+        now_s, before = self._env.clock.monotonic(), self._known.pressed
+        self._known = plan.after_look(self._known, self._thresholds, found, now_s)
+        if self._known.pressed != before:
+            log.info("pressures of this node", now=sorted(self._known.pressed))
+            self._on_change()
+        threshold = plan.due(self._known, now_s)
+        if threshold is None:
+            self._acting_on = ""
+            if self._victim:
+                self._ending().spare(self._victim)
+                self._victim = ""
+            return
+        await self._act(threshold, found, now_s)
+
+    async def _act(self, threshold: Threshold, room: MachineRoom, now_s: float) -> None:
+        """End one pod for what is short, unless the one before is not gone yet."""
+        resource = SIGNALS[threshold.signal].resource
+        node = self._looks.own_node()
+        if self._acting_on != resource and node is not None:
+            message = f"Attempting to reclaim {resource}"
+            self._tell(Record(node, "EvictionThresholdMet", message, "Warning"))
+            self._acting_on = resource
+        is_late = now_s - self._victim_since_s >= VICTIM_MAX_S
+        if self._victim and self._ending().is_ending(self._victim) and not is_late:
+            return
+        pods = self._looks.pods()
+        uses = await self._uses(resource, pods)
+        order = plan.ranked(resource, pods, uses)
+        if not order:
+            log.debug("nobody to evict", resource=resource)
+            return
+        pod, grace_max_s = order[0], self._thresholds.grace_max_s
+        share, use = shares_of(room)[threshold.signal], uses[pod.metadata.uid]
+        self._ending().evict(
+            pod.metadata.uid, plan.eviction_of(pod, threshold, share, use, grace_max_s)
+        )
+        self._victim, self._victim_since_s = pod.metadata.uid, now_s
+        self._evictions.labels(threshold.signal).inc()
+
+    async def _uses(self, resource: str, pods: Sequence[Pod]) -> Mapping[str, PodUse]:
+        """Measure what pods hold of a resource now."""
+        if resource in ("memory", "pids"):
+            try:
+                return uses_of(await self._looks.usage())
+            except OSError as error:
+                log.warning("control groups not read", why=error)
+                return {}
+        return {uid: disk_use(one) for uid, one in (await self._looks.disks.measured(pods)).items()}
+
+
+def uses_of(moment: Snapshot) -> Mapping[str, PodUse]:
+    """Return what pods hold of memory and process ids, by uid."""
+    return {
+        pod.uid: PodUse(
+            {"memory": pod.usage.working_set_bytes or 0, "pids": pod.usage.pid_count or 0},
+            {
+                one.name: {
+                    "memory": one.usage.working_set_bytes or 0,
+                    "pids": one.usage.pid_count or 0,
+                }
+                for one in pod.containers
+            },
+        )
+        for pod in moment.pods
+    }
+
+
+def disk_use(disk: PodDisk) -> PodUse:
+    total = disk.total
+    return PodUse(
+        {"ephemeral-storage": total.byte_count, "inodes": total.inode_count},
+        {
+            name: {"ephemeral-storage": held.byte_count, "inodes": held.inode_count}
+            for name, held in disk.containers.items()
+        },
+    )
