@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+from apiserver.fairness.places import Places
 from apiserver.fairness.sessions import Sessions
+from apiserver.proxying.exchange import Answer, Asked, Target
 from apiserver.settings import Settings
 from apiserver.state.keys import key_of, prefix_of
 from apiserver.state.mirror import Mirror
@@ -35,6 +37,13 @@ class KubeletLogs(Protocol):
         """Ask a kubelet to switch protocols, with the client's headers that ask for it.
 
         Raises: ApiError: what the kubelet refused, or that it cannot be reached.
+        """
+        ...
+
+    async def exchange(self, target: Target, asked: Asked) -> Answer:
+        """Ask a port of a pod, or a kubelet itself, whatever a client asks.
+
+        Raises: Unreached: nothing was sent. ApiError: there is no answer.
         """
         ...
 
@@ -79,6 +88,8 @@ class Backend:
     settings: Settings
     room: Room
     sessions: Sessions
+    # Requests that are handed on to pods, services and nodes.
+    proxied: Places
     logs: KubeletLogs | None = None
     signer: Signer | None = None
     # The store of samples; None where this server was told of none.

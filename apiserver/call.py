@@ -12,7 +12,7 @@ from cubernetes.api.coding.codec import Validation
 from cubernetes.api.errors import BadRequest, UnsupportedMediaType
 from cubernetes.api.meta import Object
 from cubernetes.client.wire.logquery import flag
-from cubernetes.host.web.messages import Identity, Request, Response
+from cubernetes.host.web.messages import Identity, Request, Response, Unread
 
 type Handler = Callable[[Backend, "Call"], Awaitable[Response]]
 
@@ -46,6 +46,8 @@ class Route(NamedTuple):
     strategy: Strategy[Any] | None = None
     # Every query parameter that the route knows: what it obeys, and what it refuses by name.
     checks: Checks = {}
+    # The handler takes the body as it comes, and has limits of its own for all that it does.
+    is_relayed: bool = False
 
 
 @dataclass(slots=True)
@@ -62,7 +64,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request on its way; namespace and name are empty where its path has none."""
+    """A request on its way; namespace and name are empty where its path has none.
+
+    unread: the body of a route that is relayed, which nobody has asked for yet.
+    """
 
     request: Request
     route: Route
@@ -70,6 +75,7 @@ class Call:
     namespace: str = ""
     name: str = ""
     trace: Trace = field(default_factory=Trace)
+    unread: Unread | None = None
 
     @property
     def kind(self) -> type[Object]:

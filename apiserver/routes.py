@@ -12,9 +12,11 @@ from apiserver.about import components, counts, discovery, health
 from apiserver.about.openapi.documents import Documents
 from apiserver.call import Checks, Handler, Policy, Route
 from apiserver.enrolment import joining
+from apiserver.proxying.targets import is_locator
 from apiserver.reviews.registry import OWN, REVIEWERS
 from apiserver.strategies.registry import STRATEGIES, Strategies, strategy_of
 from apiserver.subresources.registry import parameters_of, refused_of, subresources_of
+from apiserver.subresources.subresource import Subresource
 from apiserver.uses import custom
 from apiserver.uses import metrics as uses
 from apiserver.uses.targets import pod_targets, targets
@@ -36,6 +38,9 @@ ASKED: Mapping[type[Object], Mapping[str, Handler]] = {
     **REVIEWERS,
 }
 
+# Segments of paths that are relayed: an object with how it is reached, and what is the target's.
+LOCATOR, REST = "locator", "path"
+
 
 class PolicyMissing(Exception):
     """A route does not say who may use it: the server does not start."""
@@ -53,7 +58,8 @@ class Routes:
     def __init__(self, table: Iterable[Route]) -> None:
         routes = tuple(table)
         own = {one.kind.resource.plural: one.kind.name_rule.is_legal for one in routes if one.kind}
-        self._tree = http.Routes(_checked(routes), names.is_subdomain, {**own, **custom.NAMES})
+        others = {**own, **custom.NAMES, LOCATOR: is_locator}
+        self._tree = http.Routes(_checked(routes), names.is_subdomain, others, REST)
 
     def match(self, method: str, path: str) -> Match:
         """Return the route of a request; a slash at the end matters to the deletion of many.
@@ -73,7 +79,8 @@ class Routes:
         if route.verb == "deletecollection" and path.endswith("/"):
             raise BadRequest("resource name may not be empty")
         named = dict(found)
-        return Match(route, named.get("namespace", ""), named.get("name", ""))
+        name = named.get("name") or named.get(LOCATOR, "")
+        return Match(route, named.get("namespace", ""), name)
 
 
 def _checked(table: Iterable[Route]) -> Iterator[tuple[str, str, Route]]:
@@ -99,7 +106,8 @@ def table(kinds: Sequence[type[Object]], strategies: Strategies = STRATEGIES) ->
         if route.subresource or route.verb in kind.resource.verbs
     ]
     common = checks_of(COMMON, {})
-    for route in _about_the_server(kinds, Documents(of_kinds, kinds)):
+    told = [route for route in of_kinds if f"{{{LOCATOR}}}" not in route.pattern]
+    for route in _about_the_server(kinds, Documents(told, kinds)):
         yield route._replace(checks=common)
     yield from of_kinds
 
@@ -181,5 +189,16 @@ def _of_objects(kind: type[Object]) -> Iterator[Route]:
     for method, verb, handler in verbs:
         yield Route(method, path, verb, handler, Policy.ROLE, kind)
     for part in subresources_of(resource):
-        for method, verb, handler, *_ in part.methods:
-            yield Route(method, f"{path}/{part.name}", verb, handler, Policy.ROLE, kind, part.name)
+        for pattern in _patterns(path, part):
+            for method, verb, handler, *_ in part.methods:
+                route = Route(method, pattern, verb, handler, Policy.ROLE, kind, part.name)
+                yield route._replace(is_relayed=part.is_relayed)
+
+
+def _patterns(path: str, part: Subresource) -> Iterator[str]:
+    """Yield the paths of a part of the object at a path."""
+    yield f"{path}/{part.name}"
+    if part.is_relayed:
+        yield f"{path}/{part.name}/{{{REST}}}"
+        located = path.replace("{name}", f"{{{LOCATOR}}}")
+        yield f"{located}/{part.name}/{{{REST}}}"

@@ -31,10 +31,11 @@ from apiserver.enrolment.granted import is_granted
 from apiserver.enrolment.membership import check_member
 from apiserver.enrolment.named import NamedObjects
 from apiserver.fairness import gate
+from apiserver.fairness.places import Places
 from apiserver.fairness.sessions import Sessions
 from apiserver.maintenance import bootstrap
 from apiserver.maintenance.upkeep import Upkeep
-from apiserver.routes import Routes, table
+from apiserver.routes import Match, Routes, table
 from apiserver.settings import Settings
 from apiserver.state.items import Item
 from apiserver.state.keys import key_of
@@ -123,6 +124,7 @@ class ApiServer:
             settings,
             room,
             sessions,
+            Places("proxied requests", limits.proxied_per_user_max, limits.proxied_max),
             logs,
             signer,
             samples,
@@ -139,6 +141,7 @@ class ApiServer:
             lambda: self._seats.waiting_count + self._bodies.waiting_count
         )
         self._counts.body_bytes.set_function(lambda: self.bodies_bytes)
+        self._counts.proxied.set_function(lambda: self.backend.proxied.count)
         self.upkeep = Upkeep(self.backend)
         self._keeping: list[asyncio.Task[None]] = []
 
@@ -239,10 +242,12 @@ class ApiServer:
         self, request: Request, unread: Unread | None, record: AuditRecord, places: AsyncExitStack
     ) -> Response:
         """Return the answer, whatever went wrong on the way to it."""
-        limits = self.backend.settings.limits
         try:
-            async with asyncio.timeout(limits.request_deadline_s):
-                return await self._answer(request, unread, record, places)
+            match = self._routes.match(request.method, request.path)
+            record.matched(match.route)
+            most_s = self.backend.settings.limits.request_deadline_s
+            async with asyncio.timeout(None if match.route.is_relayed else most_s):
+                return await self._answer(request, match, unread, record, places)
         except TimeoutError:
             record.why = "the deadline passed; a write may have happened: read again"
             return response_of(Timeout(record.why))
@@ -254,11 +259,14 @@ class ApiServer:
             return response_of(InternalError("an error of the server; the outcome is unknown"))
 
     async def _answer(
-        self, request: Request, unread: Unread | None, record: AuditRecord, places: AsyncExitStack
+        self,
+        request: Request,
+        match: Match,
+        unread: Unread | None,
+        record: AuditRecord,
+        places: AsyncExitStack,
     ) -> Response:
-        limits = self.backend.settings.limits
-        route, namespace, name = self._routes.match(request.method, request.path)
-        record.matched(route)
+        route, namespace, name = match
         if route.policy is Policy.OPEN:
             refuse_impersonation(request)
             parameters.check(request.query, route.checks)
@@ -275,8 +283,10 @@ class ApiServer:
         record.verb = _verb(call)
         if route.policy is Policy.ROLE:
             await self._check_may(call, record.verb)
+        if route.is_relayed:
+            return await route.handler(self.backend, replace(call, unread=unread))
         parameters.check(request.query, route.checks)
-        most_s = limits.request_deadline_s
+        most_s = self.backend.settings.limits.request_deadline_s
         async with asyncio.timeout(parameters.deadline_s(request.query, route.checks, most_s)):
             return await self._carried_out(call, unread, places)
 

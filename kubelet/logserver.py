@@ -13,15 +13,17 @@ from cubernetes.api.core.podspec.spec import every_container
 from cubernetes.api.errors import BadRequest
 from cubernetes.client.wire.execquery import ExecQuery, attach_query, exec_query
 from cubernetes.client.wire.logquery import LogQuery, log_query
+from cubernetes.client.wire.portforward import NoPort, port_of
 from cubernetes.host.clock import Clock
 from cubernetes.host.web.httpserver import HttpServer, Limits
-from cubernetes.host.web.messages import Request, Response
+from cubernetes.host.web.messages import TEXT, Request, Response
 from cubernetes.host.web.site import HttpRefusal, Route, RoutedSite
 from cubernetes.host.web.tls import server_tls
 from kubelet.execserver import PING_S, Executions, Work
 from kubelet.measure.exposition import resource_text, summary_json
 from kubelet.measure.measuring import Measuring
-from kubelet.network.podports import connected
+from kubelet.network.driver import NetworkTrouble
+from kubelet.network.podports import connected, connected_at
 from kubelet.observer import Observer
 from kubelet.runtime.driver import (
     SANDBOX,
@@ -34,6 +36,7 @@ from kubelet.runtime.driver import (
     State,
 )
 from kubelet.settings import ServingSettings
+from kubelet.streams.podport import ConnectAt, PodPorts
 from kubelet.streams.portforward import Connect, Forwards
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  who may ask is known by his certificate
@@ -54,6 +57,10 @@ class PodsHere(Protocol):
     """The pods of this node."""
 
     def named(self, namespace: str, name: str) -> Pod | None: ...
+
+    async def address_of(self, pod: Pod) -> str:
+        """Return where a pod is, as this node knows itself; empty where it has no network yet."""
+        ...
 
 
 def serve_logs(
@@ -89,10 +96,14 @@ def log_server(
 
 @dataclass(frozen=True, slots=True)
 class Streaming:
-    """ping_s: how often a session's client is pinged. connect: the way to a pod's ports."""
+    """ping_s: how often a session's client is pinged.
+
+    connect: the way to a port of a pod's localhost; connect_at: to one of its own address.
+    """
 
     ping_s: float = PING_S
     connect: Connect = connected
+    connect_at: ConnectAt = connected_at
 
 
 class ContainerLogs:
@@ -111,6 +122,7 @@ class ContainerLogs:
         self._pods, self._runtime, self._observer = pods, runtime, observer
         self._executions = Executions(clock, streaming.ping_s)
         self._forwards = Forwards(streaming.connect, clock, streaming.ping_s)
+        self._ports = PodPorts(streaming.connect_at)
 
     def routes(self) -> list[Route]:
         return [
@@ -118,6 +130,8 @@ class ContainerLogs:
             ("GET", "/exec/{namespace}/{pod}/{container}", self.execute),
             ("GET", "/attach/{namespace}/{pod}/{container}", self.attach),
             ("GET", "/portForward/{namespace}/{pod}", self.forward),
+            ("GET", "/podPort/{namespace}/{pod}/{port}", self.port),
+            ("GET", "/healthz", self.healthz),
         ]
 
     def check_may(self, request: Request) -> None:
@@ -182,13 +196,38 @@ class ContainerLogs:
 
     async def forward(self, request: Request) -> Response:
         """Raises: Refused."""
+        pod, sandbox = await self._sandbox(request)
+        name = f"{pod.metadata.namespace}/{pod.metadata.name}"
+        return Response(101, b"", switch=partial(self._forwards.answer, sandbox.netns, name))
+
+    async def port(self, request: Request) -> Response:
+        """Raises: Refused."""
+        pod, sandbox = await self._sandbox(request)
+        asked = dict(request.names)["port"]
+        try:
+            port = port_of({"port": asked})
+            address = await self._pods.address_of(pod)
+        except NoPort as error:
+            raise HttpRefusal(400, str(error)) from error
+        except NetworkTrouble as error:
+            raise HttpRefusal(503, str(error)) from error
+        if not address:
+            raise HttpRefusal(503, f"pod {pod.metadata.name} has no network yet")
+        answer = partial(self._ports.answer, sandbox.netns, address, port)
+        return Response(101, b"", switch=answer)
+
+    async def healthz(self, _: Request) -> Response:
+        """Say that this program's loop turns."""
+        return Response(200, b"ok", content_type=TEXT)
+
+    async def _sandbox(self, request: Request) -> tuple[Pod, Container]:
+        """Return the pod of a request's path, and its sandbox, which runs. Raises: Refused."""
         pod, found = await self._pod_found(request)
         sandboxes = (one for one in found if one.name == SANDBOX and one.state is State.RUNNING)
         sandbox = next(sandboxes, None)
         if sandbox is None:
             raise HttpRefusal(400, f"pod {pod.metadata.name} is not running")
-        name = f"{pod.metadata.namespace}/{pod.metadata.name}"
-        return Response(101, b"", switch=partial(self._forwards.answer, sandbox.netns, name))
+        return pod, sandbox
 
     async def _found(self, request: Request, *, is_previous: bool) -> Container | None:
         """Raises: Refused."""

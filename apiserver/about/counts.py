@@ -22,6 +22,10 @@ class Counts:
         self.body_bytes = metrics.gauge(
             "cube_apiserver_body_bytes", "Bytes that bodies in memory have, or may come to have."
         )
+        self.proxied = metrics.gauge(
+            "cube_apiserver_proxied_requests",
+            "Requests handed on to pods, services and nodes, whose answers have not ended.",
+        )
         self._requests = metrics.histogram(
             "cube_apiserver_request_seconds",
             "Requests until the answer began, by what was asked and its code.",

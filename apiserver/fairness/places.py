@@ -1,5 +1,6 @@
 """Places: how many long streams each user has open, and how many it may."""
 
+import sys
 from collections import Counter
 
 from cubernetes.api.errors import TooManyRequests
@@ -10,9 +11,9 @@ RETRY_S = 10
 class Places:
     """The places of one kind of stream. Whatever takes one leaves it, in every case."""
 
-    def __init__(self, streams: str, per_user_max: int) -> None:
+    def __init__(self, streams: str, per_user_max: int, all_max: int = sys.maxsize) -> None:
         """streams: what they are called in a refusal."""
-        self._streams, self._per_user_max = streams, per_user_max
+        self._streams, self._per_user_max, self._all_max = streams, per_user_max, all_max
         self._by_user: Counter[str] = Counter()
 
     @property
@@ -20,12 +21,15 @@ class Places:
         return self._by_user.total()
 
     def check_room(self, user: str) -> None:
-        """Refuse a stream over the limit of its user.
+        """Refuse a stream over the limit of its user, or of all.
 
         Raises: TooManyRequests.
         """
         if self._by_user[user] >= self._per_user_max:
             message = f"{user} has {self._per_user_max} {self._streams} open, the most allowed"
+            raise TooManyRequests(message, retry_after_s=RETRY_S)
+        if self.count >= self._all_max:
+            message = f"{self._all_max} {self._streams} are open, the most that this server has"
             raise TooManyRequests(message, retry_after_s=RETRY_S)
 
     def take(self, user: str) -> None:

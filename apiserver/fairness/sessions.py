@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from apiserver.fairness.places import RETRY_S, Places
-from cubernetes.api.errors import TooManyRequests
+from apiserver.fairness.places import Places
 from cubernetes.host.clock import Clock
 from cubernetes.host.metrics import Metrics
 from cubernetes.host.web.duplex import Duplex
@@ -35,8 +34,7 @@ class Sessions:
     ) -> None:
         """tell is called with the facts of each session that has ended."""
         self._clock, self._tell = clock, tell
-        self._all_max = all_max
-        self._places = Places("sessions", per_user_max)
+        self._places = Places("sessions", per_user_max, all_max)
         self._open: set[_Session] = set()
         open_count = metrics.gauge(
             "cube_apiserver_exec_sessions", "Sessions of exec that are open through this server."
@@ -56,9 +54,6 @@ class Sessions:
         Raises: TooManyRequests, and what opening raises.
         """
         self._places.check_room(topic.user)
-        if self.count >= self._all_max:
-            message = f"{self._all_max} sessions are open, the most that this server has"
-            raise TooManyRequests(message, retry_after_s=RETRY_S)
         self._places.take(topic.user)
         try:
             upgrade = await opening()

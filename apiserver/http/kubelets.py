@@ -1,4 +1,4 @@
-"""The way to the kubelets: their logs and sessions over mutual TLS, as system:apiserver."""
+"""The way to the kubelets, and through them to pods: over mutual TLS, as system:apiserver."""
 
 import asyncio
 import ssl
@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 import aiohttp
 from yarl import URL
 
+from apiserver.http.exchanges import FAILED, Client, exchanged
+from apiserver.proxying.exchange import Answer, Asked, Target, Unreached
 from apiserver.settings import Settings
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import ApiError, BadRequest, NotFound, ServiceUnavailable
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.messages import Upgrade
-from cubernetes.host.web.upgrade import upgraded_stream
+from cubernetes.host.web.upgrade import Through, upgraded_stream
 
 CONNECT_DEADLINE_S = 3.0
 ANSWER_DEADLINE_S = 10.0
@@ -20,6 +22,7 @@ ANSWER_DEADLINE_S = 10.0
 SILENCE_S = 4 * 3600.0
 # A kubelet pings whom it has switched every five seconds: one that is silent for longer is gone.
 SWITCHED_SILENCE_S = 60.0
+TUNNEL_HEADERS = {"Connection": "Upgrade", "Upgrade": "tcp"}
 REFUSAL_BYTES_MAX = 2000
 SWITCHING_HEADERS = ("connection", "upgrade", "sec-websocket-accept", "sec-websocket-protocol",
                      "x-stream-protocol-version")  # fmt: skip
@@ -37,7 +40,12 @@ class HttpsKubelets:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls, limit=0),
             auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
+        # A pod is who its kubelet says; what it shows by itself nobody has signed.
+        self._pods_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._pods_tls.check_hostname = False
+        self._pods_tls.verify_mode = ssl.CERT_NONE
 
     async def open(self, node: Node, path: str, query: str) -> AsyncIterator[bytes]:
         """Ask a kubelet for a log; see backend.KubeletLogs.
@@ -58,6 +66,23 @@ class HttpsKubelets:
         except Broken as error:
             message = f"the kubelet of node {node.metadata.name} broke off: {error}"
             raise ServiceUnavailable(message, retry_after_s=5) from error
+
+    async def exchange(self, target: Target, asked: Asked) -> Answer:
+        """Ask a port of a pod, or a kubelet itself; see backend.KubeletLogs."""
+        node = target.node
+        if not target.path:
+            root, name = address_of(node), node.metadata.name
+            # None of a kubelet's own sessions is reached so: those are switched.
+            return await exchanged(Client(self._session), root, asked, server_hostname=name)
+        try:
+            answer = await self._answered(node, target.path, "", TUNNEL_HEADERS, 101)
+            tunnel = Through(answer, self._pods_tls if target.is_tls else None)
+        except (ApiError, Broken) as error:
+            raise Unreached(f"{FAILED}{error}", retry_after_s=5) from error
+        session = aiohttp.ClientSession(
+            connector=tunnel, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+        )
+        return await exchanged(Client(session, tunnel), "http://pod", asked)
 
     async def _answered(
         self, node: Node, path: str, query: str, headers: Mapping[str, str], wanted: int
@@ -112,6 +137,9 @@ def refusal_of(status: int, node: str, told: str) -> ApiError:
             return NotFound(told or "the kubelet knows of no such container")
         case 400:
             return BadRequest(told or "the kubelet does not understand the request")
+        case 502:
+            # The kubelet is well, and tells why what is behind it did not answer.
+            return ServiceUnavailable(told)
         case _:
             message = f"the kubelet of node {node} answers {status}: {told}"
             return ServiceUnavailable(message, retry_after_s=5)

@@ -49,6 +49,7 @@ EDITED = (
     *(_rule(WRITE, group, *resources) for group, resources in RESOURCES),
     _rule((*READ, *WRITE), "", "secrets"),
     _rule(("create", "get"), "", "pods/attach", "pods/exec", "pods/portforward"),
+    _rule((*READ, *WRITE), "", "pods/proxy", "services/proxy"),
     _rule(("create",), "", "pods/eviction", "serviceaccounts/token"),
 )
 ADMINISTERED = (

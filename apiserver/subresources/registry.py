@@ -7,6 +7,7 @@ from apiserver.subresources.execution import ATTACH, EXEC, PORT_FORWARD
 from apiserver.subresources.history import HISTORY
 from apiserver.subresources.namespaces import FINALIZE
 from apiserver.subresources.pods import BINDING, LOG
+from apiserver.subresources.proxy import PROXY
 from apiserver.subresources.scale import SCALE
 from apiserver.subresources.status import STATUS
 from apiserver.subresources.subresource import Method, Subresource
@@ -16,7 +17,8 @@ from apiserver.wire.parameters import Parameter
 from cubernetes.api.resource import Resource
 
 SUBRESOURCES: tuple[Subresource, ...] = (
-    STATUS, SCALE, BINDING, EVICTION, LOG, EXEC, ATTACH, PORT_FORWARD, FINALIZE, HISTORY, TOKEN,
+    STATUS, SCALE, BINDING, EVICTION, LOG, EXEC, ATTACH, PORT_FORWARD, PROXY, FINALIZE, HISTORY,
+    TOKEN,
 )  # fmt: skip
 _BY_NAME: Mapping[str, Subresource] = {one.name: one for one in SUBRESOURCES}
 

@@ -29,7 +29,9 @@ class Subresource(NamedTuple):
     """What the kinds that list its name have below each object.
 
     model: what is read and written there; None: the object itself.
-    media: of its answers. is_stream: the connection is switched to another protocol.
+    media: of its answers. is_stream: what is sent and answered is not the server's own.
+    is_relayed: bodies go through as they come, and every path below it is the target's. The name of
+    the object may say how it is reached: `https:web:8443`.
     """
 
     name: str
@@ -37,3 +39,4 @@ class Subresource(NamedTuple):
     model: type[Model] | None = None
     media: str = "application/json"
     is_stream: bool = False
+    is_relayed: bool = False

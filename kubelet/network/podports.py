@@ -1,6 +1,7 @@
 """Connections to ports of pods, made inside a pod's network, where its localhost is."""
 
 import asyncio
+import os
 import socket
 
 from cubernetes.host.web.sockets import READ_BYTES, SocketStream
@@ -20,8 +21,24 @@ async def connected(netns: str, port: int) -> SocketStream:
         try:
             return await _connected_by(netns, family, host, port)
         except OSError as error:  # a TimeoutError is one
-            whys.append(f"{host}: {error.strerror or 'no answer in time'}")
+            whys.append(f"{host}: {_why(error)}")
     raise OSError("; ".join(whys))
+
+
+async def connected_at(netns: str, address: str, port: int) -> SocketStream:
+    """Connect to a pod's own address from inside its network: what listens there for others.
+
+    Raises: OSError: why it does not answer.
+    """
+    try:
+        return await _connected_by(netns, socket.AF_INET, address, port)
+    except OSError as error:
+        raise OSError(f"dial tcp {address}:{port}: connect: {_why(error)}") from error
+
+
+def _why(error: OSError) -> str:
+    """Return the system's word; a library may have put its own in place of it."""
+    return os.strerror(error.errno).lower() if error.errno else "no answer in time"
 
 
 async def _connected_by(netns: str, family: int, host: str, port: int) -> SocketStream:

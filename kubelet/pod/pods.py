@@ -14,6 +14,7 @@ from kubelet.eviction.verdict import Eviction
 from kubelet.files.contents import is_made_from
 from kubelet.pod.decisions.admission import Gate
 from kubelet.pod.parts import Parts
+from kubelet.pod.wire import Wire
 from kubelet.pod.worker import PodWorker
 
 log = Log(__name__)
@@ -48,6 +49,10 @@ class PodWorkers:
     def named(self, namespace: str, name: str) -> Pod | None:
         here = (one for one in self.pods if one.ref[1:] == (namespace, name))
         return next(here, None)
+
+    async def address_of(self, pod: Pod) -> str:
+        """Return where a pod is, as this node knows itself. Raises: NetworkTrouble."""
+        return await Wire(pod.metadata.uid, self._parts).address(pod)
 
     def want(self, pods: Iterable[Pod]) -> None:
         """Take the complete list of pods that are bound to this node."""

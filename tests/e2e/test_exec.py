@@ -39,7 +39,12 @@ LONG = ("sleep", MARK)
 BIG_BYTES = 20_000_000
 # A server that only the pod itself can ask: from any other network there is no way to it.
 PORT = 8099
-SERVE = f"mkdir -p /srv; echo {MARK} > /srv/mark; httpd -p 127.0.0.1:{PORT} -h /srv; "
+# And one that others can ask.
+OPEN_PORT = 8098
+SERVE = (
+    f"mkdir -p /srv; echo {MARK} > /srv/mark; httpd -p 127.0.0.1:{PORT} -h /srv; "
+    f"httpd -p {OPEN_PORT} -h /srv; "
+)
 
 
 @dataclass(frozen=True)
@@ -178,6 +183,31 @@ async def test_a_port_of_the_pods_localhost_is_led_here(tool: Tool) -> None:
                 assert answer.startswith(b"HTTP/1.1 200"), answer
                 assert answer.endswith(f"\r\n\r\n{MARK}\n".encode())
                 writer.close()
+
+
+async def test_what_a_pod_serves_is_reached_through_the_api_and_its_localhost_is_not(
+    cluster: Cluster, tool: Tool
+) -> None:
+    place = f"/api/v1/namespaces/{ROOM}"
+    name = f"way-{Path(tool.argv[-3]).name}"
+    ports = ("--tcp", f"80:{OPEN_PORT}")
+    code, _, err = await tool("create", "service", "clusterip", name, *ports)
+    assert code == 0, err
+    code, _, err = await tool("set", "selector", "service", name, "app=box")
+    assert code == 0, err
+
+    async def through_the_service() -> bool:
+        spot = f"{place}/services/http:{name}:80/proxy/mark"
+        return await tool("get", "--raw", spot) == (0, f"{MARK}\n".encode(), b"")
+
+    await until("the service has its endpoint", through_the_service)
+    pod = await tool("get", "--raw", f"{place}/pods/box:{OPEN_PORT}/proxy/mark")
+    assert pod == (0, f"{MARK}\n".encode(), b"")
+    code, _, err = await tool("get", "--raw", f"{place}/pods/box:{PORT}/proxy/mark")
+    assert (code, b"connection refused" in err) == (1, True), err
+    for node in cluster.names:
+        told = await tool("get", "--raw", f"/api/v1/nodes/{node}/proxy/healthz")
+        assert told[:2] == (0, b"ok"), told
 
 
 async def commands_of(cluster: Cluster) -> int:

@@ -67,7 +67,7 @@ def _name(route: Route) -> str:
     is_inside = "{namespace}" in route.pattern
     inside = "Namespaced" if is_inside else ""
     everywhere = "ForAllNamespaces" if resource.namespaced and not is_inside else ""
-    part = route.subresource.capitalize()
+    part = route.subresource.capitalize() + ("WithPath" if route.pattern.endswith("{path}") else "")
     verb = f"connect{route.method.capitalize()}" if _is_stream(route) else route.verb
     return f"{verb}{inside}{resource.kind}{part}{everywhere}"
 

@@ -183,7 +183,7 @@ def _roles(node: "Node", _: object) -> str:
 
 class Node(Object):
     resource = Resource(
-        "", "v1", "Node", "nodes", ("no",), namespaced=False, subresources=("status",)
+        "", "v1", "Node", "nodes", ("no",), namespaced=False, subresources=("status", "proxy")
     )
     columns = (
         Column("Name", lambda one, _: one.metadata.name),

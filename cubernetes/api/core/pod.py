@@ -35,7 +35,9 @@ def is_ready(pod: "Pod") -> bool:
 class Pod(Object):
     resource = Resource(
         "", "v1", "Pod", "pods", ("po",),
-        subresources=("status", "binding", "eviction", "log", "exec", "attach", "portforward"),
+        subresources=(
+            "status", "binding", "eviction", "log", "exec", "attach", "portforward", "proxy",
+        ),
         categories=("all",),
     )  # fmt: skip
     columns = podcolumns.COLUMNS

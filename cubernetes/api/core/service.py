@@ -260,8 +260,8 @@ def _with_defaults(spec: ServiceSpec) -> ServiceSpec:
 
 class Service(Object):
     resource = Resource(
-        "", "v1", "Service", "services", ("svc",), subresources=("status",), categories=("all",),
-        is_created_by_put=True,
+        "", "v1", "Service", "services", ("svc",), subresources=("status", "proxy"),
+        categories=("all",), is_created_by_put=True,
     )  # fmt: skip
     columns = (
         Column("Name", lambda one, _: one.metadata.name),

@@ -307,6 +307,8 @@ class HttpServer(web.Server):
             headers,
             identity=connection.identity,
             address=connection.address,
+            target=incoming.raw_path,
+            fields=incoming.raw_headers,
         )
 
     def _last(self, connection: Connection, outgoing: web.Response) -> web.Response:

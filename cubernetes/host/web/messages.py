@@ -4,7 +4,7 @@ Our servers answer these; the client asks with these; a simulation connects the 
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -54,7 +54,8 @@ class Request:
     """What is asked. path is decoded once; header names are lower case; query keeps its order.
 
     address is where it came from, as text; empty where it came through no network. names are what
-    the names in its route's pattern stand for, where the server has looked for one.
+    the names in its route's pattern stand for, where the server has looked for one. target and
+    fields are its first line's and every header field, as they came; empty without a network.
     """
 
     method: str
@@ -65,6 +66,8 @@ class Request:
     identity: Identity = ANONYMOUS
     address: str = ""
     names: tuple[tuple[str, str], ...] = ()
+    target: str = ""
+    fields: Sequence[tuple[bytes, bytes]] = ()
 
     def parameter(self, name: str, default: str = "") -> str:
         """Return the first value of a query parameter."""
@@ -76,8 +79,9 @@ class Response:
     """What is answered: a whole body, or a stream that ends when its server says so.
 
     The consumer of a stream closes it (`aclose`) when it stops reading. A header Content-Length
-    tells how long it is, where that is known. Without a content_type the header is left out. With
-    switch nothing else counts: it takes the connection over from the server, and answers itself.
+    tells how long it is, where that is known. Without a content_type the header is left out. fields
+    are more header fields, whose names may repeat; they stand in place of the others. With switch
+    nothing else counts: it takes the connection over from the server, and answers itself.
     """
 
     status: int
@@ -85,6 +89,7 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     switch: Switch | None = None
+    fields: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +101,16 @@ class Upgrade:
 
 
 class Unread(NamedTuple):
-    """A body that is still the client's: the most bytes that it has, by its head."""
+    """A body that is still the client's: the most bytes that it has, by its head.
+
+    read takes it whole, within the server's limit; pieces as it comes, however much it is.
+    """
 
     bytes_max: int
     # Raises: BodyTooLarge, BodyBroken.
     read: Callable[[], Awaitable[bytes]]
+    # Raises: BodyBroken.
+    pieces: Callable[[], AsyncIterator[bytes]] | None = None
 
 
 def target_of(raw: str, fields_max: int) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 
 from aiohttp import web
 from aiohttp.http import StreamWriter
+from multidict import CIMultiDict
 
 from cubernetes.host.feed import Feed
 from cubernetes.host.log import Log
@@ -51,7 +52,7 @@ class ClientBody:
             return None
         length = self._incoming.content_length
         # A body in chunks does not say how long it is.
-        return Unread(self._bytes_max if length is None else length, self._read)
+        return Unread(self._bytes_max if length is None else length, self._read, self._pieces)
 
     async def _read(self) -> bytes:
         """Read it, no further than the limit. Raises: BodyTooLarge, BodyBroken."""
@@ -59,9 +60,7 @@ class ClientBody:
         length = incoming.content_length
         if (length or 0) > most:
             raise BodyTooLarge(most, length or 0)
-        if incoming.headers.get("expect", "").lower() == "100-continue":
-            await incoming.writer.write(CONTINUE)
-            incoming.writer.output_size = 0
+        await self._ask()
         body = bytearray()
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -76,6 +75,29 @@ class ClientBody:
         self.is_read = True
         return bytes(body)
 
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        """Yield it as it comes; each piece has the deadline. Raises: BodyBroken."""
+        await self._ask()
+        content = self._incoming.content
+        try:
+            while True:
+                async with asyncio.timeout(self._deadline_s):
+                    piece = await content.readany()
+                if not piece:
+                    break
+                yield piece
+        except TimeoutError as error:
+            raise BodyBroken("the body did not go on in time") from error
+        except web.RequestPayloadError as error:
+            raise BodyBroken("the body is cut off, or not encoded as its head says") from error
+        self.is_read = True
+
+    async def _ask(self) -> None:
+        """Tell a client to send it that waits to be told."""
+        if self._incoming.headers.get("expect", "").lower() == "100-continue":
+            await self._incoming.writer.write(CONTINUE)
+            self._incoming.writer.output_size = 0
+
 
 def short(response: Response) -> web.Response:
     """Return an answer that is sent as a whole."""
@@ -85,7 +107,15 @@ def short(response: Response) -> web.Response:
 
 def headers_of(response: Response) -> Mapping[str, str]:
     kind = {"Content-Type": response.content_type} if response.content_type else {}
-    return {**kind, "Server": "cubernetes", **response.headers}
+    told = {**kind, "Server": "cubernetes", **response.headers}
+    if not response.fields:
+        return told
+    head = CIMultiDict(told)
+    for name in {name.lower() for name, _ in response.fields}:
+        head.popall(name, None)
+    for name, value in response.fields:
+        head.add(name, value)
+    return head
 
 
 async def send_stream(

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ UNREAD_BYTES_MAX = 64 * 1024
 # A person may leave a pager open, and a command its input unread: as long as a session may idle.
 TAKE_DEADLINE_S = 4 * 3600.0
 KEEPALIVE_S, KEEPALIVE_COUNT = 15, 4
+HANDSHAKE_DEADLINE_S = 10.0
 
 
 class ByteStream:
@@ -104,6 +106,40 @@ def upgraded_stream(answer: aiohttp.ClientResponse) -> ByteStream:
     _leave_http(protocol)
     protocol.set_parser(_Feed(reader), reader)
     return ByteStream(protocol, reader, answer)
+
+
+class Through(aiohttp.BaseConnector):
+    """Leads an HTTP client through a connection that was switched (101): for one request."""
+
+    def __init__(self, answer: aiohttp.ClientResponse, tls: ssl.SSLContext | None = None) -> None:
+        """tls: to what is behind the connection. Raises: Broken: it was closed behind its head."""
+        super().__init__(force_close=True)
+        self._answer, self._protocol, self._tls = answer, _protocol_of(answer), tls
+        if self._protocol.transport is not None:
+            keep_alive(self._protocol.transport)
+
+    async def _create_connection(self, *_: Any) -> ResponseHandler:
+        loop = asyncio.get_running_loop()
+        transport, mine = self._protocol.transport, ResponseHandler(loop)
+        if transport is None:
+            raise aiohttp.ServerDisconnectedError
+        if self._tls is None:
+            transport.set_protocol(mine)
+        else:
+            async with asyncio.timeout(HANDSHAKE_DEADLINE_S):
+                transport = await loop.start_tls(transport, mine, self._tls, server_hostname="pod")
+        if transport is None:
+            raise aiohttp.ServerDisconnectedError
+        mine.connection_made(transport)
+        return mine
+
+    def cut(self) -> None:
+        """Close the connection with everything that is led through it; repeatable."""
+        self._answer.close()
+
+    def close(self, **options: Any) -> Any:
+        self.cut()
+        return super().close(**options)
 
 
 def _protocol_of(answer: aiohttp.ClientResponse) -> ResponseHandler:

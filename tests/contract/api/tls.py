@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from apiserver.http.app import App
+from apiserver.proxying.exchange import Answer, Asked, Target
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
 from apiserver.storage.memory import MemoryStore
@@ -104,6 +105,9 @@ class SaidByKubelet:
 
     async def open(self, node: Node, path: str, query: str) -> AsyncIterator[bytes]:
         return self._text(f"{node.metadata.name} {path} {query}\n".encode())
+
+    async def exchange(self, target: Target, asked: Asked) -> Answer:
+        raise ServiceUnavailable("nothing is handed on here")
 
     async def upgrade(
         self, node: Node, path: str, query: str, headers: Mapping[str, str]

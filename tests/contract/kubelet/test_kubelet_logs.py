@@ -37,6 +37,9 @@ class OnePod:
         here = (self.pod.metadata.namespace, self.pod.metadata.name)
         return self.pod if (namespace, name) == here else None
 
+    async def address_of(self, pod: Pod) -> str:
+        return "127.0.0.1" if pod.spec.containers else ""
+
 
 @dataclass
 class LogWorld:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from apiserver.proxying.exchange import Answer, Asked, Target
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import ServiceUnavailable
 from cubernetes.host.web.messages import Identity, Upgrade
@@ -34,6 +35,9 @@ class MeasuringKubelets:
     async def _pieces(self, text: bytes) -> AsyncIterator[bytes]:
         yield text[:10]
         yield text[10:]
+
+    async def exchange(self, target: Target, asked: Asked) -> Answer:
+        raise ServiceUnavailable("nothing is handed on here")
 
     async def upgrade(
         self, node: Node, path: str, query: str, headers: Mapping[str, str]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 
 from apiserver.http.kubelets import address_of, refusal_of
+from apiserver.proxying.exchange import Answer, Asked, Target
 from apiserver.settings import Limits
 from cubernetes.api.coding import codec
 from cubernetes.api.core.node import Node
@@ -25,6 +26,9 @@ class PaperKubelets:
         if self.refusal is not None:
             raise self.refusal
         return self._lines()
+
+    async def exchange(self, target: Target, asked: Asked) -> Answer:
+        raise ServiceUnavailable("nothing is handed on here")
 
     async def upgrade(
         self, node: Node, path: str, query: str, headers: Mapping[str, str]

@@ -27,7 +27,7 @@ from cubernetes.host.web.tls import server_tls
 from cubernetes.host.web.websocket import Dial, DialledWebSocket, dialled
 from kubelet.logserver import ContainerLogs, Streaming, log_server
 from kubelet.network.namespace import OWN
-from kubelet.network.podports import connected
+from kubelet.network.podports import connected, connected_at
 from kubelet.observer import Observer
 from kubelet.runtime.driver import ContainerSpec, SandboxSpec
 from kubelet.runtime.fake import Behaviour, FakeMachine, FakeRuntime
@@ -49,6 +49,9 @@ class HerePods:
         wanted = (namespace, name)
         held = (one for one in self.pods if (one.metadata.namespace, one.metadata.name) == wanted)
         return next(held, None)
+
+    async def address_of(self, pod: Pod) -> str:
+        return "127.0.0.1" if pod.spec.containers else ""
 
 
 @dataclass
@@ -103,7 +106,7 @@ async def an_exec_world(folder: Path, limits: Limits | None = None) -> AsyncIter
     machine = FakeMachine(env, {"talks": Behaviour(commands=COMMANDS)}, ["talks", "pause:1"])
     runtime = FakeRuntime(machine)
     observer = Observer(runtime)
-    streaming = Streaming(ping_s=0.2, connect=connected_here)
+    streaming = Streaming(ping_s=0.2, connect=connected_here, connect_at=connected_at_here)
     logs = ContainerLogs("system:apiserver", here, runtime, observer, env.clock, streaming)
     kubelet = log_server(logs)
     await kubelet.listen(
@@ -139,6 +142,11 @@ async def connected_here(netns: str, port: int) -> SocketStream:
     """Connect to a port of this machine: a fake container has no network of its own."""
     assert netns
     return await connected(OWN, port)
+
+
+async def connected_at_here(netns: str, address: str, port: int) -> SocketStream:
+    assert netns
+    return await connected_at(OWN, address, port)
 
 
 def write_files(
