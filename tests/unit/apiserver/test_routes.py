@@ -99,8 +99,36 @@ def test_no_text_breaks_the_table(path: str) -> None:
 
 def test_every_route_finds_itself() -> None:
     for route in table(KINDS):
-        path = route.pattern.replace("{", "").replace("}", "")
-        assert ROUTES.match(route.method, path).route.pattern == route.pattern
+        path = route.pattern.replace("{locator}", "https:web:80")
+        path = path.replace("{", "").replace("}", "")
+        found = ROUTES.match(route.method, path).route
+        # What is handed on is one route, whatever stands behind it.
+        wanted = route.pattern.removesuffix("/{path}")
+        assert found.pattern.removesuffix("/{path}") == wanted
+        assert found.subresource == route.subresource
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/api/v1/namespaces/a/pods/b/proxy", "b"),
+        ("/api/v1/namespaces/a/pods/b/proxy/log", "b"),
+        ("/api/v1/namespaces/a/services/https:b:80/proxy/x/../" + "y" * 2000, "https:b:80"),
+        ("/api/v1/nodes/n1:10250/proxy/", "n1:10250"),
+    ],
+)
+def test_what_is_behind_proxy_is_the_targets_and_a_name_may_say_how_it_is_reached(
+    path: str, name: str
+) -> None:
+    for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"):
+        found = ROUTES.match(method, path)
+        assert (found.route.subresource, found.name) == ("proxy", name)
+
+
+@pytest.mark.parametrize("part", ["", "/log", "/exec", "/status"])
+def test_a_name_with_a_port_is_nothing_but_a_way(part: str) -> None:
+    with pytest.raises(NotFound):
+        ROUTES.match("GET", f"/api/v1/namespaces/a/pods/http:b:80{part}")
 
 
 def test_a_kind_with_a_subresource_that_is_not_registered_is_refused_by_its_name() -> None:

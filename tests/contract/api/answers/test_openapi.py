@@ -81,8 +81,9 @@ async def test_every_parameter_that_is_told_of_is_read(world: World, kind: type[
     for pattern in (each for each in paths if is_of(kind, each)):
         path = filled(pattern, places)
         for method in sorted(paths[pattern].keys() - {"parameters"}):
-            body = await body_for(world, method, path, one)
-            for name in closed_parameters(paths[pattern][method]):
+            closed = closed_parameters(paths[pattern][method])
+            body = await body_for(world, method, path, one) if closed else None
+            for name in closed:
                 query = chosen | {name: "junk"} | ({"watch": "1"} if name in OF_WATCHES else {})
                 answer = await world.call(method.upper(), path, body, query=query)
                 assert answer.code == 400, (method, path, name)

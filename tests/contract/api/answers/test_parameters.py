@@ -74,7 +74,8 @@ async def world(kubelets: Kubelets) -> AsyncIterator[World]:
 
 
 async def test_nonsense_in_any_parameter_of_any_route_is_refused_by_name(world: World) -> None:
-    for route in ROUTES:
+    # The query of what is handed on is its target's.
+    for route in (one for one in ROUTES if not one.is_relayed):
         path = re.sub(r"\{\w+\}", "web", route.pattern.replace("{namespace}", "default"))
         assert {"pretty", "timeout"} <= route.checks.keys(), path
         for name in route.checks:
