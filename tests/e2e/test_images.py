@@ -110,7 +110,7 @@ async def test_what_needs_no_root_has_none(node: Node, image: str) -> None:
 
 
 async def test_stress_workers_share_what_they_are_given(node: Node) -> None:
-    start = ("run", "-d", "--name", "half", "--network", "none", "--cpus", "0.5")
+    start = ("run", "-d", "--name", "half", "--network", "none", "--cpus", "0.05")
     await docker(node, *start, STRESS, "-cpu", "2")
     container = (await docker(node, "inspect", "-f", "{{.Id}}", "half")).stdout.strip()
 

@@ -29,7 +29,7 @@ LIMITS = Limits(
     header_deadline_s=2.0,
     body_deadline_s=2.0,
     body_bytes_max=64 * 1024,
-    write_deadline_s=0.5,
+    write_deadline_s=1.0,
     strangers_max=20,
 )
 HEAD = "Host: x\r\n"
