@@ -1,14 +1,13 @@
 """Functions on real nodes: woken, reloaded, back to zero, with calls that outlive their broker."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from cubernetes.api.core.namespace import Namespace
-from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.pod import is_ready as is_pod_ready
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from serverless.bus.bus import Topic
@@ -17,12 +16,11 @@ from serverless.settings import BusSettings
 from tests.e2e.cluster import CUBEROOT, PKI, Cluster, until
 from tests.house.sources import ROOT
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(700)]
 
 NODE = "n1"
 INSTANCES = "cube-serverless"
-FUNCTION = "serverless.cubernetes.io/function"
-ENABLED_S, DONE_S, SURVIVED_S = 300.0, 60.0, 120.0
+ENABLED_S, DONE_S, SURVIVED_S, TOURED_S = 300.0, 60.0, 120.0, 300.0
 
 
 async def cubectl(kubeconfig: Path, *words: str) -> str:
@@ -55,16 +53,6 @@ async def ask(cluster: Cluster, path: str) -> str:
     return f"{code} {text.strip()}".strip()
 
 
-async def instances(client: Client, function: str) -> list[Pod]:
-    """Return the living pods of a function, or of the pool."""
-    listed = await client.list(Pod, INSTANCES)
-    return [
-        one
-        for one in listed.items
-        if one.metadata.labels.get(FUNCTION, "") == function and not one.metadata.is_deleted
-    ]
-
-
 async def test_functions_are_woken_by_calls_reloaded_under_them_and_go_to_zero(
     cluster: Cluster, client: Client, kubeconfig: Path, tmp_path: Path
 ) -> None:
@@ -72,7 +60,7 @@ async def test_functions_are_woken_by_calls_reloaded_under_them_and_go_to_zero(
     ended = await cluster.run(NODE, [*CUBEROOT, "enable", "serverless"], deadline_s=ENABLED_S)
     assert "serverless is enabled" in ended.stdout
     try:
-        await _lived(cluster, client, kubeconfig, tmp_path)
+        await _toured(cluster, kubeconfig)
         await _survived(cluster, kubeconfig, tmp_path)
     finally:
         await cluster.run(NODE, [*CUBEROOT, "disable", "serverless"], deadline_s=ENABLED_S)
@@ -88,37 +76,20 @@ async def test_functions_are_woken_by_calls_reloaded_under_them_and_go_to_zero(
     assert "kafka.Kafka" not in left.stdout
 
 
-async def _lived(cluster: Cluster, client: Client, kubeconfig: Path, folder: Path) -> None:
-    async def has_pool() -> bool:
-        return any(is_pod_ready(one) for one in await instances(client, ""))
-
-    await until("an instance of the pool is ready", has_pool, DONE_S)
-    code = folder / "greeting.py"
-    code.write_text("def action(req):\n    print('called')\n    return 'v1'\n")
-    deploy = ["function", "deploy", "greeting", str(code), "--idle", "3"]
-    said = await cubectl(kubeconfig, *deploy, "--route", "GET:/greeting")
-    assert said.splitlines()[-1] == "function/greeting loaded"
-
-    async def is_at_zero() -> bool:
-        return not await instances(client, "greeting")
-
-    await until("no instance is left without calls", is_at_zero, DONE_S)
-    assert await ask(cluster, "/greeting") == "200 v1"
-
-    code.write_text("def action(req):\n    return 'v2'\n")
-    answers: list[str] = []
-
-    async def call_on() -> None:
-        while not answers or answers[-1] != "200 v2":
-            answers.append(await ask(cluster, "/greeting"))
-
-    async with asyncio.timeout(DONE_S):
-        await asyncio.gather(call_on(), call_on(), cubectl(kubeconfig, *deploy))
-    assert set(answers) <= {"200 v1", "200 v2"}
-    assert "called" in await cubectl(kubeconfig, "function", "logs", "greeting")
+async def _toured(cluster: Cluster, kubeconfig: Path) -> None:
+    """Woken, chained, loaded anew under calls, from zero to many and back, the page."""
+    argv = [str(ROOT / "scripts" / "tour-serverless"), cluster.lab.site.topology.name]
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+    )
+    async with asyncio.timeout(TOURED_S):
+        out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+    assert "The tour of functions is done" in out.decode()
     assert await cubectl(kubeconfig, "function", "invoke", "greeting") == "v2\n"
-    await until("it goes to zero again", is_at_zero, DONE_S)
-    await cubectl(kubeconfig, "delete", "function/greeting", "route/greeting")
 
 
 def outside(cluster: Cluster) -> KafkaBus:
