@@ -28,6 +28,7 @@ GATED = Condition(
     reason="SchedulingGated",
     message="Scheduling is blocked due to non-empty scheduling gates",
 )
+FORBIDDEN = "FieldValueForbidden"
 NOT_BOUND = "the pod is not bound to this node"
 # What a node may do to a pod of its own, by subresource.
 OF_ITS_OWN = {"": {"get", "delete"}, "status": {"get", *CHANGE}}
@@ -72,10 +73,17 @@ class Pods(Strategy[Pod]):
         mine = await _with_account(cluster, prior) if cluster.settings.account_key else prior
         return within_limits(mine, cast(Sequence[LimitRange], list(ranges)))
 
+    def creation_problems(self, new: Pod) -> Iterator[Problem]:
+        if new.spec.ephemeral_containers:
+            yield Problem("spec.ephemeralContainers", "cannot be set on create", FORBIDDEN)
+
     def update_problems(self, old: Pod, new: Pod) -> Iterator[Problem]:
         if old.spec.node_name != new.spec.node_name:
             message = "field is immutable: a binding sets it, once"
-            yield Problem("spec.nodeName", message, "FieldValueForbidden")
+            yield Problem("spec.nodeName", message, FORBIDDEN)
+        if old.spec.ephemeral_containers != new.spec.ephemeral_containers:
+            message = "pod updates may not change it: write it through pods/ephemeralcontainers"
+            yield Problem("spec.ephemeralContainers", message, FORBIDDEN)
 
     def check_change(
         self,

@@ -118,6 +118,10 @@ class Strategy[K: Object]:
         """Return a new object as it begins; its status is never its author's."""
         return with_status(new, type(cast(Any, new).status)()) if new.resource.has_status else new
 
+    def creation_problems(self, new: K) -> Iterator[Problem]:  # noqa: ARG002  a hook
+        """Yield what a new object may not have, but one that stands may."""
+        return iter(())
+
     def updated(self, old: K, new: K) -> K:
         """Return what an update through the main resource makes of old: the status stays."""
         return with_status(new, cast(Any, old).status) if new.resource.has_status else new

@@ -19,7 +19,7 @@ from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.condition import Condition, with_condition
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.podspec.spec import every_container
+from cubernetes.api.core.podspec.spec import every_program
 from cubernetes.api.errors import BadRequest, Problem, ServiceUnavailable
 from cubernetes.api.meta import Object, replaced
 from cubernetes.client.wire.logquery import log_query, query_text
@@ -115,7 +115,7 @@ async def way_to(backend: Backend, call: Call, container: str | None) -> Way:
 
 def _container(pod: Pod, asked: str) -> str:
     names = [container.name for container in pod.spec.containers]
-    if asked in {container.name for container in every_container(pod.spec)}:
+    if asked in {container.name for container in every_program(pod.spec)}:
         return asked
     listed = _listed(names)
     if pod.spec.init_containers:

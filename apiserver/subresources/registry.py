@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from apiserver.subresources.ephemeral import EPHEMERAL
 from apiserver.subresources.eviction import EVICTION
 from apiserver.subresources.execution import ATTACH, EXEC, PORT_FORWARD
 from apiserver.subresources.history import HISTORY
@@ -17,8 +18,8 @@ from apiserver.wire.parameters import Parameter
 from cubernetes.api.resource import Resource
 
 SUBRESOURCES: tuple[Subresource, ...] = (
-    STATUS, SCALE, BINDING, EVICTION, LOG, EXEC, ATTACH, PORT_FORWARD, PROXY, FINALIZE, HISTORY,
-    TOKEN,
+    STATUS, SCALE, BINDING, EPHEMERAL, EVICTION, LOG, EXEC, ATTACH, PORT_FORWARD, PROXY, FINALIZE,
+    HISTORY, TOKEN,
 )  # fmt: skip
 _BY_NAME: Mapping[str, Subresource] = {one.name: one for one in SUBRESOURCES}
 

@@ -1,18 +1,15 @@
 """PATCH: server-side apply beside the patches that say what changes."""
 
-from collections.abc import Callable
-
 from apiserver.backend import Backend
 from apiserver.call import Call
 from apiserver.verbs import ownership, write
 from apiserver.verbs.ownership import Applied
+from apiserver.verbs.write import MadeOf
 from apiserver.wire.bodies import changed_to, warning_header
 from cubernetes.api.errors import AlreadyExists, NotFound
 from cubernetes.api.meta import Object, replaced
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.host.web.messages import Response
-
-type MadeOf = Callable[[Call, Object, Object], Object]
 
 # How often an object may come or go between a look and a write.
 ATTEMPTS_MAX = 8
@@ -41,10 +38,15 @@ async def patch(backend: Backend, call: Call) -> Response:
 
 
 async def patch_status(backend: Backend, call: Call) -> Response:
+    return await patch_by(backend, call, write.status_replacement)
+
+
+async def patch_by(backend: Backend, call: Call, made_of: MadeOf) -> Response:
+    """Change a part of an object that is there, by whatever patch."""
     if not ownership.is_apply(call):
         ownership.check_unforced(call)
-        return await write.patch_status(backend, call)
-    return await _apply(backend, call, _asked(call), write.status_replacement)
+        return await write.patch_by(backend, call, made_of)
+    return await _apply(backend, call, _asked(call), made_of)
 
 
 def _asked(call: Call) -> Applied:

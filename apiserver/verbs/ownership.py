@@ -6,7 +6,7 @@ Kubernetes; but what kubectl applied by itself, by its annotation, is kubectl's 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
@@ -38,8 +38,12 @@ from cubernetes.client.wire.logquery import flag
 
 FIRST = "before-first-apply"
 KUBECTL, KUBECTL_ITSELF = "kubectl", "kubectl-client-side-apply"
-# What of an object goes through /status, and of its metadata.
-STATUS_PARTS = frozenset({"apiVersion", "kind", "metadata", "status"})
+# What of an object goes through each subresource, and of its metadata; a field of a field by a dot.
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "status": ("status",),
+    "ephemeralcontainers": ("spec.ephemeralContainers",),
+}
+ENVELOPE = ("apiVersion", "kind", "metadata")
 ADDRESS = frozenset({"name", "namespace", "uid", "resourceVersion"})
 CONFLICTS_TOLD_MAX = 100
 FIELD_CONFLICT = "FieldManagerConflict"
@@ -94,7 +98,7 @@ def applied_in(call: Call) -> Applied:
     part = call.route.subresource
     # A status is written through /status alone, and through it nothing else.
     if part:
-        tree = {key: value for key, value in tree.items() if key in STATUS_PARTS}
+        tree = _part_of(tree, (*ENVELOPE, *PARTS[part]))
         if isinstance(metadata, dict):
             tree["metadata"] = {key: one for key, one in metadata.items() if key in ADDRESS}
     elif resource.has_status:
@@ -102,6 +106,19 @@ def applied_in(call: Call) -> Applied:
     me = Owner(manager, "Apply", part, resource.api_version)
     known, warnings = codec.known_part(call.kind, tree, call.validation)
     return Applied(known, me, is_forced(call), (*duplicates, *warnings))
+
+
+def _part_of(tree: Tree, fields: Sequence[str]) -> Tree:
+    """Return a tree with some of its fields alone."""
+    part: Tree = {}
+    for field in fields:
+        above, _, below = field.partition(".")
+        value = tree.get(above)
+        if below:
+            value = {below: value[below]} if isinstance(value, dict) and below in value else None
+        if value is not None:
+            part[above] = value
+    return part
 
 
 def _read(call: Call) -> tuple[Tree, tuple[str, ...]]:

@@ -49,6 +49,8 @@ ALLOCATIONS_MAX = 16
 
 type Answer = Callable[[int], Item]  # from the revision of the write, 0 for none
 type ChangeTo = Callable[[Object], Object]
+# What a write makes of an object: from the call, what is sent, and what stands.
+type MadeOf = Callable[[Call, Object, Object], Object]
 
 
 async def create(backend: Backend, call: Call) -> Response:
@@ -110,22 +112,21 @@ def check_may_create(backend: Backend, call: Call) -> None:
 
 
 async def update_status(backend: Backend, call: Call) -> Response:
+    return await update_by(backend, call, status_replacement)
+
+
+async def update_by(backend: Backend, call: Call, made_of: MadeOf) -> Response:
+    """Replace a part of an object by that of the one that is sent."""
     reading = object_in(call)
-    change = partial(status_replacement, call, reading.model)
+    change = partial(made_of, call, reading.model)
     return await modify(backend, call, change, warnings=reading.warnings)
 
 
 async def patch(backend: Backend, call: Call) -> Response:
-    return await _patch(backend, call, replacement)
+    return await patch_by(backend, call, replacement)
 
 
-async def patch_status(backend: Backend, call: Call) -> Response:
-    return await _patch(backend, call, status_replacement)
-
-
-async def _patch(
-    backend: Backend, call: Call, made_of: Callable[[Call, Object, Object], Object]
-) -> Response:
+async def patch_by(backend: Backend, call: Call, made_of: MadeOf) -> Response:
     asked = patch_in(call)
     warnings: list[str] = []
 
@@ -281,7 +282,7 @@ async def _create_named(backend: Backend, call: Call, one: Object, name: str) ->
     stamp = Stamp(name, call.namespace, backend.env.rng.uuid(), backend.env.clock.now())
     strategy = call.strategy
     new: Object = strategy.prepared(stamps.with_initial_metadata(one, stamp).defaulted())
-    if problems := found(new.problems()):
+    if problems := found(chain(new.problems(), strategy.creation_problems(new))):
         title = call.kind.resource.qualified_kind
         raise invalid(title, name or one.metadata.generate_name, problems, new)
     check_allowed(call, None, new)
@@ -334,7 +335,7 @@ def _charges_of_change(backend: Backend, old: Object, new: Object, seen: Seen) -
 
 def replacement(call: Call, new: Object, old: Object) -> Object:
     """Return what a write of the main resource makes of old: all but what is the server's."""
-    _check_seen(call, new, old)
+    check_seen(call, new, old)
     strategy = call.strategy
     made: Object = strategy.updated(old, stamps.with_server_fields(old, new)).defaulted()
     if problems := found(strategy.update_problems(old, made)):
@@ -344,12 +345,12 @@ def replacement(call: Call, new: Object, old: Object) -> Object:
 
 def status_replacement(call: Call, new: Object, old: Object) -> Object:
     """Return old with the status of new: nothing else is written through /status."""
-    _check_seen(call, new, old)
+    check_seen(call, new, old)
     kept = replaced(old, metadata=replaced(old.metadata, resource_version=""))
     return with_status(kept, cast(Any, new).status)
 
 
-def _check_seen(call: Call, new: Object, old: Object) -> None:
+def check_seen(call: Call, new: Object, old: Object) -> None:
     """Refuse a write by someone who saw another revision, or means another incarnation.
 
     Raises: BadRequest, Conflict.

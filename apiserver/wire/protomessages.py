@@ -57,7 +57,7 @@ PodSpec 1=volumes:[Volume] 2=containers:[Container] 3=restartPolicy
   28=readinessGates:[PodReadinessGate]
   29=runtimeClassName 30=enableServiceLinks:bool? 31=preemptionPolicy 32=overhead:{quantity}
   33=topologySpreadConstraints:[TopologySpreadConstraint]
-  34=ephemeralContainers:[-] 35=setHostnameAsFQDN:bool? 36=os:-
+  34=ephemeralContainers:[EphemeralContainer] 35=setHostnameAsFQDN:bool? 36=os:-
   37=hostUsers:bool? 38=schedulingGates:[PodSchedulingGate] 39=resourceClaims:[-]
   40=resources:ResourceRequirements
 PodDNSConfig 1=nameservers:[] 2=searches:[] 3=options:[PodDNSConfigOption]
@@ -129,6 +129,7 @@ Container 1=name 2=image 3=command:[] 4=args:[] 5=workingDir 6=ports:[ContainerP
   18=tty:bool 19=envFrom:[EnvFromSource]
   20=terminationMessagePolicy 21=volumeDevices:[-] 22=startupProbe:Probe 23=resizePolicy:[-]
   24=restartPolicy
+EphemeralContainer 1=ephemeralContainerCommon:Container^ 2=targetContainerName
 Probe 1=handler:ProbeHandler^ 2=initialDelaySeconds:int 3=timeoutSeconds:int 4=periodSeconds:int
   5=successThreshold:int 6=failureThreshold:int 7=terminationGracePeriodSeconds:int?
 ProbeHandler 1=exec:ExecAction 2=httpGet:HTTPGetAction 3=tcpSocket:TCPSocketAction 4=grpc:GRPCAction

@@ -12,7 +12,7 @@ class Problem(NamedTuple):
     """One thing that is wrong with an object: where, and what would be right.
 
     reason is Kubernetes' CauseType: FieldValueInvalid, FieldValueRequired, FieldValueNotSupported,
-    FieldValueDuplicate, FieldValueForbidden.
+    FieldValueDuplicate, FieldValueForbidden, FieldValueNotFound.
     """
 
     field: str

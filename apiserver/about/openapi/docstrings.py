@@ -30,7 +30,9 @@ def told_by(model: type[Model]) -> Told:
         module = inspect.getmodule(model)
         told = _one_line((module and module.__doc__) or "")
         summary = _sentence(told.removeprefix(f"{model.__name__}: "))
-    return Told(summary, {**_read(Object.__doc__ or "").fields, **own.fields})
+    above = (Object, *(one for one in reversed(model.__mro__) if issubclass(one, Model)))
+    fields = {name: text for one in above for name, text in _read(one.__doc__ or "").fields.items()}
+    return Told(summary, fields)
 
 
 def _read(docstring: str) -> Told:

@@ -20,6 +20,7 @@ _BEGINNINGS = {
     "FieldValueDuplicate": "Duplicate value",
     "FieldValueNotSupported": "Unsupported value",
     "FieldValueForbidden": "Forbidden",
+    "FieldValueNotFound": "Not found",
 }
 _VALUELESS = ("FieldValueRequired", "FieldValueForbidden")
 # Where values are nobody else's to read: a refusal stands in logs of clients and of the audit.
@@ -81,7 +82,7 @@ def _value_at(tree: object, path: str) -> object:
         key, index = match[1], match[2]
         if key is not None and isinstance(value, dict) and key in value:
             value = value[key]
-        elif index is not None and isinstance(value, list) and int(index) < len(value):
+        elif index is not None and isinstance(value, list | tuple) and int(index) < len(value):
             value = value[int(index)]
         else:
             return _ABSENT

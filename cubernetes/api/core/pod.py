@@ -36,7 +36,8 @@ class Pod(Object):
     resource = Resource(
         "", "v1", "Pod", "pods", ("po",),
         subresources=(
-            "status", "binding", "eviction", "log", "exec", "attach", "portforward", "proxy",
+            "status", "binding", "ephemeralcontainers", "eviction", "log", "exec", "attach",
+            "portforward", "proxy",
         ),
         categories=("all",),
     )  # fmt: skip
@@ -108,6 +109,7 @@ def _fixed_part(spec: PodSpec) -> PodSpec:
         spec,
         containers=_without_images(spec.containers),
         init_containers=_without_images(spec.init_containers),
+        ephemeral_containers=(),
         node_name="",
         active_deadline_seconds=None,
         termination_grace_period_seconds=GRACE_DEFAULT_S,
@@ -137,3 +139,6 @@ def template_problems(template: PodTemplate, field: str) -> Iterator[Problem]:
         template.metadata.annotations, f"{field}.metadata.annotations"
     )
     yield from rules.spec_problems(template.spec, f"{field}.spec")
+    if template.spec.ephemeral_containers:
+        told = "ephemeral containers not allowed in pod template"
+        yield Problem(f"{field}.spec.ephemeralContainers", told, "FieldValueForbidden")

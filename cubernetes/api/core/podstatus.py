@@ -113,6 +113,7 @@ class PodStatus(Model):
     start_time: when its kubelet took it on.
     init_container_statuses: each of its init containers; one that has ended well is ready.
     container_statuses: each of its containers.
+    ephemeral_container_statuses: each of its ephemeral containers; none of them is ever ready.
     nominated_node_name: the node where others make room for it; it may go elsewhere all the same.
     qos_class: Guaranteed, Burstable or BestEffort, as its requests and limits say.
     observed_generation: the generation of the pod that its kubelet has seen.
@@ -129,6 +130,7 @@ class PodStatus(Model):
     start_time: Instant | None = None
     init_container_statuses: tuple[ContainerStatus, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
+    ephemeral_container_statuses: tuple[ContainerStatus, ...] = ()
     nominated_node_name: str = ""
     qos_class: str = ""
     observed_generation: int = 0

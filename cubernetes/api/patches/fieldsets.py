@@ -24,6 +24,7 @@ ENTRY = "."
 MAP_KEYS: Mapping[tuple[str, str], Mapping[str, str | None]] = {
     ("containers", "ports"): {"containerPort": None, "protocol": "TCP"},
     ("initContainers", "ports"): {"containerPort": None, "protocol": "TCP"},
+    ("ephemeralContainers", "ports"): {"containerPort": None, "protocol": "TCP"},
     ("spec", "ports"): {"port": None, "protocol": "TCP"},
     ("spec", "topologySpreadConstraints"): {"topologyKey": None, "whenUnsatisfiable": None},
 }

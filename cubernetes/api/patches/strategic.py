@@ -17,6 +17,7 @@ from cubernetes.api.notation.jsontext import DEPTH_MAX, Tree
 MERGE_KEYS: Mapping[tuple[str, str], str] = {
     ("", "containers"): "name",
     ("", "initContainers"): "name",
+    ("", "ephemeralContainers"): "name",
     ("", "volumes"): "name",
     ("", "hostAliases"): "ip",
     ("", "env"): "name",
@@ -26,6 +27,7 @@ MERGE_KEYS: Mapping[tuple[str, str], str] = {
     ("spec", "imagePullSecrets"): "name",
     ("containers", "ports"): "containerPort",
     ("initContainers", "ports"): "containerPort",
+    ("ephemeralContainers", "ports"): "containerPort",
     ("spec", "ports"): "port",
     ("metadata", "ownerReferences"): "uid",
     ("status", "conditions"): "type",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cubernetes.api.core.podspec.container import Container
-from cubernetes.api.core.podspec.spec import PodSpec, every_container
+from cubernetes.api.core.podspec.spec import PodSpec, every_program
 from cubernetes.api.core.podspec.volumes.volume import (
     Volume,
     VolumeProjection,
@@ -33,7 +33,7 @@ class Read(NamedTuple):
 
 def read_by(spec: PodSpec) -> frozenset[Read]:
     """Return every key of ConfigMaps and Secrets that a pod's containers and volumes read."""
-    in_containers = (one for container in every_container(spec) for one in _read(container))
+    in_containers = (one for container in every_program(spec) for one in _read(container))
     in_volumes = (
         one
         for volume in spec.volumes

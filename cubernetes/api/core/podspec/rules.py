@@ -9,6 +9,7 @@ from cubernetes.api.core.node import is_address
 from cubernetes.api.core.podspec.container import Container, ContainerPort
 from cubernetes.api.core.podspec.dns import dns_problems
 from cubernetes.api.core.podspec.envrules import env_problems
+from cubernetes.api.core.podspec.ephemeralrules import ephemeral_problems
 from cubernetes.api.core.podspec.hostrules import host_problems
 from cubernetes.api.core.podspec.placement.peerrules import gate_problems, spread_problems
 from cubernetes.api.core.podspec.placement.rules import affinity_problems
@@ -95,6 +96,9 @@ def _containers(spec: PodSpec, field: str) -> Iterator[Problem]:
             yield from _lasting_problems(container, grace_s, where)
         else:
             yield from _init_problems(container, where)
+    for index, container in enumerate(spec.ephemeral_containers):
+        yield from _container(container, volumes, f"{field}.ephemeralContainers[{index}]")
+    yield from ephemeral_problems(spec, field)
 
 
 def _names(spec: PodSpec, field: str) -> Iterator[Problem]:

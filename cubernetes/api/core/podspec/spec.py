@@ -7,6 +7,7 @@ import msgspec
 from cubernetes.api.core.objectref import LocalObjectReference
 from cubernetes.api.core.podspec.container import MESSAGE_PATH, Container
 from cubernetes.api.core.podspec.dns import DNSPolicy, PodDNSConfig
+from cubernetes.api.core.podspec.ephemeral import EphemeralContainer
 from cubernetes.api.core.podspec.placement.affinity import Affinity
 from cubernetes.api.core.podspec.placement.spread import (
     PodSchedulingGate,
@@ -48,6 +49,7 @@ class PodSpec(Model):
     init_containers: what runs before, one after another, each to its end with code 0; one that
         fails runs again, unless `restartPolicy` is Never. One with a `restartPolicy` of its own is
         a sidecar: the next begins once it has started, and it runs on.
+    ephemeral_containers: what was added to look into it, by `pods/ephemeralcontainers` alone.
     volumes: what the containers may mount.
     restart_policy: whether a container that ends is started again; OnFailure: not after code 0.
     node_name: where it runs; empty until the scheduler says it, once.
@@ -89,6 +91,9 @@ class PodSpec(Model):
 
     containers: Annotated[tuple[Container, ...], msgspec.Meta(max_length=64)]
     init_containers: Annotated[tuple[Container, ...], msgspec.Meta(max_length=64)] = ()
+    ephemeral_containers: Annotated[
+        tuple[EphemeralContainer, ...], msgspec.Meta(max_length=64)
+    ] = ()
     volumes: Annotated[tuple[Volume, ...], msgspec.Meta(max_length=64)] = ()
     restart_policy: Literal["Always", "OnFailure", "Never"] = shown("Always")
     node_name: str = ""
@@ -135,12 +140,18 @@ def defaulted_spec(spec: PodSpec) -> PodSpec:
         service_account=account,
         containers=tuple(_defaulted(one, is_shared) for one in spec.containers),
         init_containers=tuple(_defaulted(one, is_shared) for one in spec.init_containers),
+        ephemeral_containers=tuple(_defaulted(one, False) for one in spec.ephemeral_containers),
     )
 
 
 def every_container(spec: PodSpec) -> tuple[Container, ...]:
     """Return the containers of a pod, init containers first."""
     return (*spec.init_containers, *spec.containers)
+
+
+def every_program(spec: PodSpec) -> tuple[Container, ...]:
+    """Return all that may run in a pod: its containers, and what was added to look into it."""
+    return (*every_container(spec), *spec.ephemeral_containers)
 
 
 def is_sidecar(one: Container) -> bool:
@@ -157,7 +168,7 @@ def lasting_containers(spec: PodSpec) -> tuple[Container, ...]:
     return (*sidecars(spec), *spec.containers)
 
 
-def _defaulted(one: Container, is_shared: bool) -> Container:
+def _defaulted[C: Container](one: C, is_shared: bool) -> C:
     """Fill in a pull policy: Always for an image without a tag or with `latest`; and probes.
 
     is_shared: its ports are the node's.
