@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.podspec.spec import every_container
+from cubernetes.api.core.podspec.spec import every_program
 from cubernetes.api.errors import BadRequest
 from cubernetes.client.wire.execquery import ExecQuery, attach_query, exec_query
 from cubernetes.client.wire.logquery import LogQuery, log_query
@@ -293,7 +293,7 @@ def chosen(
     pod: Pod, found: Sequence[Container], name: str, *, is_previous: bool
 ) -> Container | None:
     """Return the container to read: the newest of that name, or the one before it."""
-    if name not in {one.name for one in every_container(pod.spec)}:
+    if name not in {one.name for one in every_program(pod.spec)}:
         return None
     of_name = sorted((one for one in found if one.name == name), key=lambda one: one.attempt)
     back = 2 if is_previous else 1
@@ -305,7 +305,7 @@ def attach_spec(pod: Pod, name: str, asked: ExecQuery) -> AttachSpec:
 
     Raises: Refused: it was made without what is asked for.
     """
-    wanted = next(one for one in every_container(pod.spec) if one.name == name)
+    wanted = next(one for one in every_program(pod.spec) if one.name == name)
     if asked.tty and not wanted.tty:
         raise HttpRefusal(400, f"tty: container {name!r} was made without a terminal (tty: true)")
     if asked.stdin and not wanted.stdin:

@@ -20,7 +20,7 @@ from cubernetes.api.core.podspec.envsource import (
     subscript_of,
 )
 from cubernetes.api.core.podspec.references import Named
-from cubernetes.api.core.podspec.spec import every_container
+from cubernetes.api.core.podspec.spec import every_program
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import Object
 from kubelet.runtime.driver import RuntimeTrouble
@@ -113,7 +113,7 @@ def amount_of(pod: Pod, wanted: Wanted, ref: ResourceFieldSelector, origins: Ori
     Raises: RuntimeTrouble: the pod has no such container.
     """
     name = ref.container_name or wanted.name
-    one = next((each for each in every_container(pod.spec) if each.name == name), None)
+    one = next((each for each in every_program(pod.spec) if each.name == name), None)
     if one is None:
         raise RuntimeTrouble(CONFIG_ERROR, f"container {name} not found")
     part, _, resource = ref.resource.partition(".")

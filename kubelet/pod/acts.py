@@ -17,7 +17,7 @@ from kubelet.drain.draining import Draining, are_roads_closed
 from kubelet.files.contents import Content, mark_of
 from kubelet.files.profiles import read_profile
 from kubelet.objects.origins import Origins, given_variables
-from kubelet.pod.decisions import plan, specs
+from kubelet.pod.decisions import ephemeral, plan, specs
 from kubelet.pod.decisions.security import needs_image_user, seccomp_file_of, security_of
 from kubelet.pod.hooks import Hooks
 from kubelet.pod.images import PodImages, container_path
@@ -61,7 +61,7 @@ class Acts:
         if self.sandbox is not None and not self.is_wired:
             await self.wire.join(pod, self.sandbox)
 
-    async def start_container(self, pod: Pod, name: str, attempt: int) -> None:
+    async def start_container(self, pod: Pod, name: str, attempt: int, target_id: str = "") -> None:
         """Start a container; while its image is on its way, that is all, and it is asked again."""
         wanted = specs.wanted_named(pod, name)
         sandbox = self.sandbox
@@ -76,11 +76,12 @@ class Acts:
         memory_bytes = self._parts.node_memory_bytes
         parts = await self._bound_parts(pod, wanted, volumes, origins)
         message_file = await self._message_file(Message(self._uid, name, attempt))
-        await self._parts.devices.give(pod)
+        if not ephemeral.is_ephemeral(pod, name):
+            await self._parts.devices.give(pod)
         devices = await self._parts.devices.allotment(pod, name)
         spec = specs.container_spec(
             pod, wanted, attempt, volumes, memory_bytes, origins, parts, security, message_file,
-            devices,
+            devices, target_id,
         )  # fmt: skip
         async with self._parts.starts.container():
             started = await self._parts.runtime.start_container(spec, sandbox.id)

@@ -17,8 +17,12 @@ TELL_EVERY_S = 2.0
 
 def container_path(pod: Pod, name: str) -> str:
     """Return the part of a pod that events of one of its containers are about."""
-    is_init = any(one.name == name for one in pod.spec.init_containers)
-    return f"spec.{'initContainers' if is_init else 'containers'}{{{name}}}"
+    part = "containers"
+    if any(one.name == name for one in pod.spec.init_containers):
+        part = "initContainers"
+    elif any(one.name == name for one in pod.spec.ephemeral_containers):
+        part = "ephemeralContainers"
+    return f"spec.{part}{{{name}}}"
 
 
 class PodImages:

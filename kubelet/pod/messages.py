@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
-from cubernetes.api.core.podspec.spec import every_container
+from cubernetes.api.core.podspec.spec import every_program
 from cubernetes.host.log import Log
 from kubelet.pod.decisions.specs import wanted_named
 from kubelet.pod.volumes import Message, Volumes, VolumeTrouble
@@ -29,7 +29,7 @@ async def read_messages(
 ) -> Mapping[str, str]:
     """Return the message of each container that has ended, by its id; each is read once."""
     messages: dict[str, str] = {}
-    bytes_max = min(MESSAGE_BYTES_MAX, POD_BYTES_MAX // len(every_container(pod.spec)))
+    bytes_max = min(MESSAGE_BYTES_MAX, POD_BYTES_MAX // len(every_program(pod.spec)))
     for one in found:
         wanted = wanted_named(pod, one.name)
         if one.state is not State.EXITED or wanted is None:

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.pod import Pod, is_finished
 from kubelet.network.driver import NetworkTrouble
 from kubelet.pod.decisions import specs
 from kubelet.pod.decisions.wishes import wishes_of
@@ -44,8 +44,13 @@ class Wire:
         self._seen_id = sandbox.id
 
     def lead(self, pod: Pod, address: str) -> None:
-        """Lead the node's ports to the pod, unless they are its own or its network leads them."""
-        if not pod.spec.host_network and not self._parts.network.maps_ports:
+        """Lead the node's ports to the pod, unless they are its own or its network leads them.
+
+        Those of a pod that is over may be another's by now.
+        """
+        if pod.spec.host_network or is_finished(pod):
+            return
+        if not self._parts.network.maps_ports:
             self._parts.host_ports.lead(pod, address)
 
     async def leave(self) -> None:

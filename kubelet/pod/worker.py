@@ -217,9 +217,9 @@ class PodWorker:
             case plan.StartSandbox(attempt) if pod is not None:
                 start = partial(self._acts.start_sandbox, pod, attempt)
                 return await self._trying(pod, SANDBOX, start)
-            case plan.StartContainer(name, attempt) if pod is not None:
+            case plan.StartContainer(name, attempt, target_id) if pod is not None:
                 # A container that cannot start must not keep its siblings from starting.
-                start = partial(self._acts.start_container, pod, name, attempt)
+                start = partial(self._acts.start_container, pod, name, attempt, target_id)
                 await self._trying(pod, name, start)
             case plan.Stop(ids, grace_s, later=later):
                 await self._stopping.stop(ids, grace_s, later)

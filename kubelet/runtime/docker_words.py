@@ -145,6 +145,8 @@ def container_body(spec: ContainerSpec, sandbox_id: str, cgroup_parent: str) -> 
     modes = {"NetworkMode": shared, "IpcMode": HOST if spec.is_host_ipc else shared}
     if spec.share_pids or spec.is_host_pid:
         modes["PidMode"] = HOST if spec.is_host_pid else shared
+    elif spec.target_id:
+        modes["PidMode"] = f"{SHARED}{spec.target_id}"
     if spec.is_host_network:
         # The name of the machine is in no namespace of the network.
         modes["UTSMode"] = HOST
@@ -302,16 +304,18 @@ def is_usable(
 ) -> bool:
     """True where a found container serves as the one that body would create.
 
-    One that was never started must sit in the right sandbox, and have the devices that it is to
-    have now; a sandbox must not have ended, since its network namespace ended with it.
+    One that was never started must sit in the right sandbox, beside the right processes, and have
+    the devices that it is to have now; a sandbox must not have ended, since its network namespace
+    ended with it.
     """
     if not belongs_to(inspected, spec):
         return False
     if state is State.CREATED:
-        found = inspected["HostConfig"].get("NetworkMode")
+        found, wanted = inspected["HostConfig"], body["HostConfig"]
         has_devices = (inspected["Config"].get("Labels") or {}).get(DEVICES)
         is_equal = has_devices == body["Labels"].get(DEVICES)
-        return is_equal and bool(found == body["HostConfig"]["NetworkMode"])
+        is_beside = (found.get("PidMode") or "") == wanted.get("PidMode", "")
+        return is_equal and is_beside and bool(found.get("NetworkMode") == wanted["NetworkMode"])
     return state is State.RUNNING or isinstance(spec, ContainerSpec)
 
 

@@ -146,6 +146,7 @@ class ContainerSpec:
     memory_limit_bytes: int = 0  # 0 is no limit
     oom_score_adj: int = 0  # from -1000 to 1000: the kernel ends a higher score first
     share_pids: bool = False
+    target_id: str = ""  # shares the processes of this container, where not all of its pod's
     is_host_network: bool = False  # as its sandbox's
     is_host_pid: bool = False  # sees the node's processes; not together with share_pids
     is_host_ipc: bool = False

@@ -77,6 +77,7 @@ class _Life:
     executions: set[FakeExecution] = field(default_factory=set)
     has_stdin: bool = False
     is_stdin_once: bool = False
+    target_id: str = ""  # whose processes it shares
     sizes: list[tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -161,6 +162,7 @@ class FakeMachine:
         )
         if isinstance(spec, ContainerSpec):
             life.has_stdin, life.is_stdin_once = spec.has_stdin, spec.is_stdin_once
+            life.target_id = spec.target_id
         return life
 
     def start(self, life: _Life) -> None:
@@ -208,6 +210,10 @@ class FakeMachine:
         for execution in list(life.executions):
             execution.kill(KILL_CODE)
         self._tell(life)
+        for one in list(self.lives.values()):
+            if one.target_id == container_id:
+                # The kernel ends what shares the processes of a program that has ended.
+                self.end(one.container.id, KILL_CODE)
 
     def execute(self, life: _Life, spec: ExecSpec) -> FakeExecution:
         """Begin a command in a container."""
@@ -354,6 +360,9 @@ class FakeRuntime:
         sandbox = self._machine.lives.get(sandbox_id)
         if sandbox is None or sandbox.container.state is not State.RUNNING:
             raise RuntimeTrouble("CreateContainerError", "the sandbox does not run")
+        if spec.target_id and not self._machine.is_running(spec.target_id):
+            told = f"cannot join the processes of {spec.target_id}: it does not run"
+            raise RuntimeTrouble("RunContainerError", told)
         found = self._machine.found(spec.pod_uid, spec.name, spec.attempt)
         it = found.container if found is not None else None
         is_new = it is not None and it.state is State.CREATED

@@ -73,8 +73,10 @@ def has_failed(pod: Pod, found: Sequence[Container]) -> bool:
 
 def policy_of(pod: Pod, name: str) -> Literal["Always", "OnFailure", "Never"]:
     """Return when a container of a pod is started again; once it has done its part, an init
-    container is not."""
+    container is not, and an ephemeral one never is."""
     policy = pod.spec.restart_policy
+    if any(one.name == name for one in pod.spec.ephemeral_containers):
+        return "Never"
     for one in pod.spec.init_containers:
         if one.name == name:
             if is_sidecar(one):

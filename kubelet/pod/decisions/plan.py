@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.container import Container as Wanted
-from cubernetes.api.core.podspec.spec import every_container, is_sidecar, sidecars
+from cubernetes.api.core.podspec.ephemeral import EphemeralContainer
+from cubernetes.api.core.podspec.spec import every_program, is_sidecar, sidecars
 from cubernetes.host.timing.backoff import backoff_s
 from kubelet.drain import draining
 from kubelet.eviction.verdict import EVICTED, HARD_GRACE_S, is_begun
-from kubelet.pod.decisions import initialization
+from kubelet.pod.decisions import ephemeral, initialization
 from kubelet.pod.decisions.memory import CrashStreak, Memory, health_of, latest
 from kubelet.probes.machine import Kind, probes_of
 from kubelet.runtime.driver import SANDBOX, Container, State
@@ -57,8 +58,11 @@ class StartSandbox:
 
 @dataclass(frozen=True, slots=True)
 class StartContainer:
+    """target_id: the container whose processes it shares; empty for none."""
+
     name: str
     attempt: int
+    target_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ type Step = StartSandbox | StartContainer | Stop | StopSandbox | Remove | Free |
 def steps(pod: Pod | None, found: Sequence[Container], memory: Memory, now: Moment) -> list[Step]:
     """Return the steps for a pod, and for containers whose pod nobody wants here (None)."""
     if pod is None:
-        return teardown(found, FORCED_GRACE_S, "not wanted on this node")
+        return teardown(None, found, FORCED_GRACE_S, "not wanted on this node")
     return plan(pod, found, memory, now)
 
 
@@ -129,40 +133,49 @@ def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> l
         return [Stop(strays, 0.0, "superseded"), *(Remove(one) for one in strays)]
     left_s = deadline_left_s(pod, found, now.wall)
     if is_over(pod, found) or (left_s is not None and left_s <= 0):
-        return list(_over(pod, found))
+        return list(_over(pod, found, memory, now))
     steps = list(_living(pod, found, memory, now))
     return steps if left_s is None else [*steps, Wait(left_s)]
 
 
 def _ending(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> list[Step]:
     """Let what serves serve on while it is led to; then take the pod down."""
-    serves = any(one.name != SANDBOX and one.state is State.RUNNING for one in found)
+    serves = any(one.state is State.RUNNING for one in ephemeral.own(pod, found))
     since_s = memory.ending_since_s
     hold_s = draining.hold_s(pod, memory.draining, since_s, now.at_s) if serves else 0.0
     if hold_s > 0:
         return [Wait(hold_s)]
-    return teardown(found, grace_left_s(pod, since_s, now.at_s), DELETED, sidecars(pod.spec))
+    return teardown(pod, found, grace_left_s(pod, since_s, now.at_s), DELETED)
 
 
-def teardown(
-    found: Sequence[Container], grace_s: float, why: str, lasting: Sequence[Wanted] = ()
-) -> list[Step]:
+def teardown(pod: Pod | None, found: Sequence[Container], grace_s: float, why: str) -> list[Step]:
     """Return the steps that leave nothing of a pod that nobody wants here.
 
-    lasting: its sidecars, as far as they are known.
+    pod: None where nobody knows its spec any more.
     """
     users = [one for one in found if one.name != SANDBOX]
-    steps: list[Step] = list(_stop(found, grace_s, why, lasting))
+    steps: list[Step] = list(_stop_all(pod, found, grace_s, why))
     steps += [StopSandbox(one.id) for one in _sandboxes(found) if one.state is State.RUNNING]
     steps += [Remove(one.id) for one in (*users, *_sandboxes(found))]
     return [*steps, Finish()]
 
 
-def _stop(
-    found: Sequence[Container], grace_s: float, why: str, lasting: Sequence[Wanted]
+def _stop_all(
+    pod: Pod | None, found: Sequence[Container], grace_s: float, why: str
 ) -> Iterator[Stop]:
-    """Stop all that runs of a pod: its sidecars last, in the reverse of their order."""
-    running = [one for one in found if one.name != SANDBOX and one.state is State.RUNNING]
+    """Stop all that runs of a pod. What looks into it sees its end, and has no grace of its own."""
+    if pod is None:
+        yield from _stop([one for one in found if one.name != SANDBOX], grace_s, why)
+        return
+    yield from _stop(ephemeral.own(pod, found), grace_s, why, sidecars(pod.spec))
+    yield from _stop(ephemeral.added(pod, found), 0.0, why)
+
+
+def _stop(
+    found: Sequence[Container], grace_s: float, why: str, lasting: Sequence[Wanted] = ()
+) -> Iterator[Stop]:
+    """Stop all of these that run: sidecars last, in the reverse of their order."""
+    running = [one for one in found if one.state is State.RUNNING]
     order = {wanted.name: index for index, wanted in enumerate(lasting)}
     later = sorted((one for one in running if one.name in order), key=lambda one: -order[one.name])
     first = tuple(one.id for one in running if one.name not in order)
@@ -193,8 +206,12 @@ def grace_by_newest_s(
 def spec_hash(wanted: Wanted) -> str:
     """Return the mark by which a running container is seen to be the one that is wanted.
 
-    Only the image may change in a pod that lives (Pod.update_problems), so only it counts.
+    Only the image may change in a pod that lives (Pod.update_problems), so only it counts; but an
+    ephemeral container may be removed, and another added in its name.
     """
+    if isinstance(wanted, EphemeralContainer):
+        told = (wanted.image, wanted.target_container_name, *wanted.command, "", *wanted.args)
+        return hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
     return hashlib.sha256(wanted.image.encode()).hexdigest()[:16]
 
 
@@ -206,9 +223,9 @@ def running_sandbox(found: Iterable[Container]) -> Container | None:
 def is_over(pod: Pod, found: Sequence[Container]) -> bool:
     """True where every container has ended and the restart policy wants none of them again.
 
-    Sidecars do not count: they are to end as well, then.
+    Sidecars do not count: they are to end as well, then; nor do ephemeral containers.
     """
-    if is_finished(pod) and not found:
+    if is_finished(pod) and not ephemeral.own(pod, found):
         return True  # a phase that is final is never left
     if pod.spec.restart_policy == "Always":
         return False
@@ -233,7 +250,7 @@ def deadline_left_s(pod: Pod, found: Sequence[Container], now: datetime) -> floa
         return None
     until = since + timedelta(seconds=limit_s)
     if is_over(pod, found):
-        ends = (one.finished_at for one in found if one.name != SANDBOX)
+        ends = (one.finished_at for one in ephemeral.own(pod, found))
         if all(end is not None and end < until for end in ends):
             return None
     return (until - now).total_seconds()
@@ -267,15 +284,21 @@ def _restarts(pod: Pod, ended: Container) -> bool:
 def _strays(pod: Pod, found: Sequence[Container]) -> tuple[str, ...]:
     """Return what should not be: unknown names, and older twins that still run.
 
-    Neither comes from our own plans; a checkpoint that was put back could bring them.
+    An ephemeral container that was removed is one, also where another has its name now. Else
+    neither comes from our own plans; a checkpoint that was put back could bring them.
     """
-    names = {wanted.name for wanted in every_container(pod.spec)}
+    names = {wanted.name for wanted in every_program(pod.spec)}
     newest = {name: latest(found, name) for name in names}
+    marks = {wanted.name: spec_hash(wanted) for wanted in pod.spec.ephemeral_containers}
     return tuple(
         one.id
         for one in found
         if one.name != SANDBOX
-        and (one.name not in names or (one.state is State.RUNNING and one != newest[one.name]))
+        and (
+            one.name not in names
+            or (one.state is State.RUNNING and one != newest[one.name])
+            or marks.get(one.name, one.spec_hash) != one.spec_hash
+        )
     )
 
 
@@ -283,10 +306,16 @@ def _sandboxes(found: Iterable[Container]) -> list[Container]:
     return [one for one in found if one.name == SANDBOX]
 
 
-def _over(pod: Pod, found: Sequence[Container]) -> Iterator[Step]:
-    """Leave the ended containers for their logs; sidecars and the network are of no more use."""
+def _over(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> Iterator[Step]:
+    """Leave the ended containers for their logs; sidecars and the network are of no more use.
+
+    The network is, while somebody looks into the pod.
+    """
     grace_s = float(pod.spec.termination_grace_period_seconds)
-    yield from _stop(found, grace_s, OVER, sidecars(pod.spec))
+    yield from _stop(ephemeral.own(pod, found), grace_s, OVER, sidecars(pod.spec))
+    if ephemeral.is_held(pod, found):
+        yield from _looked_into(pod, found, memory, now)
+        return
     yield from _without_sandboxes(found)
 
 
@@ -301,7 +330,7 @@ def _evicted(pod: Pod, found: Sequence[Container], memory: Memory) -> Iterator[S
     """End an evicted pod; once the API knows how its containers ended, give back the disk."""
     grace_s = memory.eviction.grace_s if memory.eviction is not None else HARD_GRACE_S
     grace_s = min(grace_s, float(pod.spec.termination_grace_period_seconds))
-    yield from _stop(found, grace_s, EVICTED.lower(), sidecars(pod.spec))
+    yield from _stop_all(pod, found, grace_s, EVICTED.lower())
     yield from _without_sandboxes(found)
     if is_finished(pod):
         yield from (Remove(one.id) for one in found if one.name != SANDBOX)
@@ -309,25 +338,57 @@ def _evicted(pod: Pod, found: Sequence[Container], memory: Memory) -> Iterator[S
             yield Free()
 
 
+def _looked_into(
+    pod: Pod, found: Sequence[Container], memory: Memory, now: Moment
+) -> Iterator[Step]:
+    """Have the ephemeral containers of a pod that is over run in its sandbox, made anew if gone."""
+    sandbox = running_sandbox(found)
+    if sandbox is None:
+        lost: list[Step] = list(_stop(ephemeral.added(pod, found), 0.0, "sandbox is gone"))
+        begun = lost or [_sandbox(found, memory, now)]
+        yield from begun
+        if not isinstance(begun[0], StartSandbox):
+            return
+    steps = list(_added(pod, found, memory, now))
+    yield from (step for step in steps if isinstance(step, StartContainer))
+    yield from _stale_sandboxes(found, sandbox)
+    yield from (step for step in steps if isinstance(step, Wait))
+
+
+def _added(
+    pod: Pod, found: Sequence[Container], memory: Memory, now: Moment
+) -> Iterator[StartContainer | Wait]:
+    """Start the ephemeral containers whose time it is."""
+    for one in ephemeral.starts(pod, found):
+        if one.name in memory.pulling:
+            continue  # its image wakes the worker
+        pause_s = _pause_s(memory, one.name, now)
+        yield Wait(pause_s) if pause_s > 0 else StartContainer(one.name, 0, one.target_id)
+
+
+def _sandbox(found: Sequence[Container], memory: Memory, now: Moment) -> StartSandbox | Wait:
+    """Make the pod's next sandbox, or wait for when it is tried again."""
+    pause_s = _pause_s(memory, SANDBOX, now)
+    attempt = 1 + max((one.attempt for one in _sandboxes(found)), default=-1)
+    return Wait(pause_s) if pause_s > 0 else StartSandbox(attempt)
+
+
 def _living(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> Iterator[Step]:
     sandbox = running_sandbox(found)
     if sandbox is None:
         # Containers of a dead sandbox have lost their network: the pod is remade as a whole.
         grace_s = float(pod.spec.termination_grace_period_seconds)
-        lost = list(_stop(found, grace_s, "sandbox is gone", sidecars(pod.spec)))
-        if lost:
-            yield from lost
+        lost: list[Step] = list(_stop_all(pod, found, grace_s, "sandbox is gone"))
+        begun = lost or [_sandbox(found, memory, now)]
+        yield from begun
+        if not isinstance(begun[0], StartSandbox):
             return
-        pause_s = _pause_s(memory, SANDBOX, now)
-        if pause_s > 0:
-            yield Wait(pause_s)
-            return
-        yield StartSandbox(1 + max((one.attempt for one in _sandboxes(found)), default=-1))
     current = initialization.of_sandbox(found, sandbox)
     stage = initialization.stage_of(pod, current, memory)
     steps = [
         step for wanted in stage.inits for step in _init(pod, wanted, found, current, memory, now)
     ]
+    steps += _added(pod, found, memory, now)
     if stage.is_initialized:
         for wanted in pod.spec.containers:
             steps += _container(pod, wanted, found, memory, now)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.qos import SANDBOX_OOM_SCORE, oom_score_adj
-from cubernetes.api.core.podspec.spec import every_container
+from cubernetes.api.core.podspec.spec import every_program
 from cubernetes.api.core.podspec.volumes.rules import SUB_PATH_RULE, is_path_inside
 from cubernetes.api.core.podspec.volumes.volume import is_read_only
 from cubernetes.host.names.resolvconf import ResolvConf
@@ -96,12 +96,14 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
     security: Security = DEFAULT,
     message_file: str = "",
     devices: Allotment = NO_DEVICES,
+    target_id: str = "",
 ) -> ContainerSpec:
     """Return what the runtime is asked for; volumes maps their names to paths on this node.
 
     origins: what its variables are made from. parts: the paths of mounts that are parts of volumes.
     security: as whom it runs, by security_of. message_file: where its last message is to be, on
     this node. devices: what it gets with those that it was given; its own variables win.
+    target_id: the container that runs and whose processes it is to share; empty for none.
 
     Raises: RuntimeTrouble: no such container can be made, by what its spec says.
     """
@@ -130,6 +132,7 @@ def container_spec(  # noqa: PLR0913  what a container is made from, each from i
         memory_limit_bytes=limits["memory"].whole if "memory" in limits else 0,
         oom_score_adj=oom_score_adj(pod.spec, wanted, node_memory_bytes),
         share_pids=bool(pod.spec.share_process_namespace),
+        target_id=target_id,
         is_host_network=pod.spec.host_network,
         is_host_pid=pod.spec.host_pid,
         is_host_ipc=pod.spec.host_ipc,
@@ -193,4 +196,4 @@ def _environment(pod: Pod, wanted: Wanted, origins: Origins) -> Mapping[str, str
 
 def wanted_named(pod: Pod, name: str) -> Wanted | None:
     """Return the pod's container of a name; None where it has none."""
-    return next((one for one in every_container(pod.spec) if one.name == name), None)
+    return next((one for one in every_program(pod.spec) if one.name == name), None)

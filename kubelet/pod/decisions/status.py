@@ -22,7 +22,7 @@ from cubernetes.api.core.podstatus import (
 from cubernetes.api.meta import replaced
 from kubelet.drain.draining import routes_condition
 from kubelet.eviction.verdict import BY_KUBELET, DISRUPTION, EVICTED, Eviction, is_begun
-from kubelet.pod.decisions import initialization, plan
+from kubelet.pod.decisions import ephemeral, initialization, plan
 from kubelet.pod.decisions.admission import Refusal
 from kubelet.pod.decisions.initialization import Stage
 from kubelet.pod.decisions.memory import Memory, health_of, latest
@@ -90,6 +90,7 @@ def status_for(
         start_time=pod.status.start_time or now.replace(microsecond=0),
         init_container_statuses=inits,
         container_statuses=containers,
+        ephemeral_container_statuses=_added_statuses(pod, found, memory, now),
         qos_class=qos_of(pod.spec),
         observed_generation=pod.metadata.generation,
     )
@@ -202,7 +203,7 @@ def _phase(pod: Pod, found: Sequence[Container], stage: Stage, *, is_late: bool)
     A pod that is over, or has outlived its deadline, is so once its sidecars have ended, too; how
     they end is of no account.
     """
-    runs = any(one.name != SANDBOX and one.state is State.RUNNING for one in found)
+    runs = any(one.state is State.RUNNING for one in ephemeral.own(pod, found))
     if (is_late or is_begun(pod)) and not runs:
         return "Failed"
     is_over = plan.is_over(pod, found)
@@ -246,6 +247,15 @@ def _container_status(
         image_id=newest.image_id,
         container_id=f"docker://{newest.id}",
     )
+
+
+def _added_statuses(
+    pod: Pod, found: Sequence[Container], memory: Memory, now: datetime
+) -> tuple[ContainerStatus, ...]:
+    """Return the statuses of ephemeral containers: they are ready for nothing."""
+    wanted = pod.spec.ephemeral_containers
+    each = (_container_status(pod, one, found, memory, now) for one in wanted)
+    return tuple(replaced(one, ready=False) for one in each)
 
 
 def _init_status(

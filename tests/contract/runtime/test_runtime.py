@@ -109,6 +109,23 @@ async def test_a_container_says_in_which_sandbox_it_was_made(
     assert each[SANDBOX].sandbox_id == ""
 
 
+async def test_a_container_shares_the_processes_of_another_and_ends_with_it(
+    world: World, driver: RuntimeDriver
+) -> None:
+    target = await a_running(world, driver)
+    spec = replace(a_container(world, "forever"), name="look", target_id=target.id)
+    look = await driver.start_container(spec, target.sandbox_id)
+    world.kill(target)
+    found = await ended(driver, look.id)
+    assert (found.exit_code, found.signal) == (137, 9)
+
+    late = replace(a_container(world, "forever"), name="late", target_id=target.id)
+    with pytest.raises(RuntimeTrouble):
+        await driver.start_container(late, target.sandbox_id)
+    alone = await driver.start_container(replace(late, target_id=""), target.sandbox_id)
+    assert alone.state is State.RUNNING
+
+
 @pytest.mark.parametrize(("program", "code"), [("succeeds", 0), ("fails-3", 3)])
 async def test_an_exit_code_is_kept(
     world: World, driver: RuntimeDriver, program: str, code: int

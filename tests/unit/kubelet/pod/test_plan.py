@@ -349,7 +349,7 @@ def test_grace_runs_from_when_this_node_heard(
 
 
 def test_what_nobody_wants_leaves_nothing() -> None:
-    assert plan.teardown([], 0.0, "not wanted") == [Finish()]
+    assert plan.teardown(None, [], 0.0, "not wanted") == [Finish()]
 
 
 def test_w54_a_changed_image_replaces_the_container_and_nothing_else() -> None:

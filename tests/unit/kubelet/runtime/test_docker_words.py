@@ -138,6 +138,23 @@ def test_w44_a_container_joins_its_sandbox_and_its_pids_only_when_asked() -> Non
     assert host["CgroupParent"] == "/g"
 
 
+def test_a_container_joins_the_processes_of_its_target_alone() -> None:
+    spec = a_spec(target_id="main-id")
+    body: Any = container_body(spec, "box", "/g")
+    assert body["HostConfig"]["PidMode"] == "container:main-id"
+    assert body["HostConfig"]["NetworkMode"] == "container:box"
+    for wider, mode in (({"share_pids": True}, "container:box"), ({"is_host_pid": True}, "host")):
+        host: Any = container_body(a_spec(target_id="main-id", **wider), "box", "/g")["HostConfig"]
+        assert host["PidMode"] == mode
+
+    # One that was made for a target which has ended since is made anew.
+    found = an_inspection(spec)
+    found["HostConfig"] = dict(body["HostConfig"])
+    assert is_usable(found, State.CREATED, spec, body)
+    later = a_spec(target_id="main-later")
+    assert not is_usable(found, State.CREATED, later, container_body(later, "box", "/g"))
+
+
 def test_a_pod_has_the_namespaces_of_the_node_that_it_asks_for() -> None:
     own: Any = sandbox_body(POD, "/g")
     assert (own["HostConfig"]["NetworkMode"], own["HostConfig"]["IpcMode"]) == ("none", "shareable")
