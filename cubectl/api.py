@@ -144,6 +144,11 @@ class Api:
         target = target_of(path_of(kind, namespace, name))
         return self._tree("DELETE", target, _json(options), JSON)
 
+    def remove_ephemeral(self, pods: Resource, name: str, namespace: str, container: str) -> Tree:
+        """Take an ephemeral container out of a pod."""
+        path = path_of(pods, namespace, name, "ephemeralcontainers")
+        return self._tree("DELETE", target_of(path, [("container", container)]))
+
     def evict(self, pods: Resource, name: str, namespace: str, options: Tree) -> Tree:
         """Ask for a pod's deletion, as far as its budget allows; options as those of delete."""
         eviction = {

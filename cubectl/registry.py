@@ -76,6 +76,12 @@ def _attach() -> Verb:
     return attach.VERB
 
 
+def _debug() -> Verb:
+    from cubectl.verbs.reaching import debug
+
+    return debug.VERB
+
+
 def _port_forward() -> Verb:
     from cubectl.verbs.reaching import portforward
 
@@ -302,6 +308,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("logs", "print what a container has said", _logs),
     Entry("exec", "run a command in a container", _exec),
     Entry("attach", "our console at a program that runs", _attach),
+    Entry("debug", "look into a pod, a copy of it, or a node", _debug),
     Entry("cp", "copy files from a container and to one", _cp),
     Entry("port-forward", "lead ports of this machine to a pod's", _port_forward),
     Entry("scale", "change how many replicas there are", _scale),

@@ -67,6 +67,14 @@ def add_validation(parser: ArgumentParser) -> None:
     )
 
 
+def pair_in(word: str, flag: str) -> tuple[str, str]:
+    """Return the key and the value of a word of a flag. Raises: Misused."""
+    key, sign, text = word.partition("=")
+    if not key or not sign:
+        raise Misused(f"{flag}: {word[:80]!r}: write KEY=VALUE")
+    return key, text
+
+
 def add_common(parser: ArgumentParser, *, is_main: bool) -> None:
     """Add the options that may stand before and behind the verb; behind it they win."""
     group = parser.add_argument_group("where")

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from cubectl.objects.targets import PODS
 from cubectl.output.printers import name_of
 from cubectl.session import Misused, Session
-from cubectl.verb import Verb
+from cubectl.verb import Verb, pair_in
 from cubectl.verbs.reaching.firstrun import add_console, attach_when_running, code_at_the_end
 from cubernetes.api.notation.jsontext import Tree
 
@@ -71,13 +71,13 @@ def pod_for(options: Namespace, namespace: str) -> Tree:
     if options.tty:
         container["tty"] = True
     if options.env:
-        pairs = [_pair(word, "--env") for word in options.env]
+        pairs = [pair_in(word, "--env") for word in options.env]
         container["env"] = [{"name": key, "value": text} for key, text in pairs]
     if options.port:
         container["ports"] = [{"containerPort": options.port}]
     if options.command:
         container["command" if options.is_command else "args"] = list(options.command)
-    labels = dict(_pair(word, "--labels") for word in options.labels.split(",") if word)
+    labels = dict(pair_in(word, "--labels") for word in options.labels.split(",") if word)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -88,13 +88,6 @@ def pod_for(options: Namespace, namespace: str) -> Tree:
         },
         "spec": {"containers": [container], "restartPolicy": options.restart},
     }
-
-
-def _pair(word: str, flag: str) -> tuple[str, str]:
-    key, sign, text = word.partition("=")
-    if not key or not sign:
-        raise Misused(f"{flag}: {word[:80]!r}: write KEY=VALUE")
-    return key, text
 
 
 VERB = Verb(configure, run, takes_command=True)

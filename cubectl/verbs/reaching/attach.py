@@ -9,6 +9,7 @@ from cubectl.verb import Verb
 from cubectl.verbs.execute import NO_FILE, STDIN, Container, Files, run_in
 from cubernetes.api.notation.jsontext import Tree
 
+PARTS = ("containers", "initContainers", "ephemeralContainers")
 HINT = "If you don't see a command prompt, try pressing enter."
 
 
@@ -48,9 +49,7 @@ def attach_to(session: Session, pod: Tree, container: Tree, options: Namespace) 
 def container_of(pod: Tree, name: str) -> Tree:
     """Return a container of a pod: the one of that name, or the first. Raises: Misused."""
     spec = pod["spec"]
-    every: list[Tree] = [
-        one for field in ("containers", "initContainers") for one in spec.get(field) or []
-    ]
+    every: list[Tree] = [one for field in PARTS for one in spec.get(field) or []]
     if not name:
         return every[0]
     for one in every:

@@ -42,15 +42,16 @@ def state_of(pod: Tree, container: str) -> Tree:
 
 
 def attach_when_running(
-    session: Session, name: str, container: str, options: Namespace
+    session: Session, name: str, container: str, options: Namespace, *, is_added: bool = False
 ) -> Tree | None:
     """Attach once it runs, and return when it has ended: the pod as it was last seen before.
 
-    What has ended already is told by its log.
+    What has ended already is told by its log. is_added: it may run in a pod that is over.
 
     Raises: Failed: it does not begin.
     """
-    pod = _until(session, name, _has_begun(container), span_s(options.pod_running_timeout))
+    judge = _has_begun(container, is_added=is_added)
+    pod = _until(session, name, judge, span_s(options.pod_running_timeout))
     if pod is None:
         raise Failed(f"pod {name!r} was deleted before its container began")
     if "running" in state_of(pod, container):
@@ -106,11 +107,10 @@ def _why(pods: Sequence[Tree]) -> str:
     return "; ".join(reasons) or str(status.get("phase") or "Pending")
 
 
-def _has_begun(container: str) -> Judge:
+def _has_begun(container: str, *, is_added: bool) -> Judge:
     def judged(pods: Sequence[Tree]) -> bool:
         state = state_of(pods[0], container)
-        is_over = (pods[0].get("status") or {}).get("phase") in FINISHED
-        return is_over or "running" in state or "terminated" in state
+        return (not is_added and _is_over(pods)) or "running" in state or "terminated" in state
 
     return judged
 

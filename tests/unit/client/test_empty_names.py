@@ -50,6 +50,7 @@ API_CALLS: dict[str, Callable[[Api], Any]] = {
     "patch": lambda api: api.patch(PODS, "", "shop", {}),
     "apply": lambda api: api.apply(PODS, "", "shop", {}, [], is_dry=False),
     "delete": lambda api: api.delete(PODS, "", "shop", {}),
+    "remove_ephemeral": lambda api: api.remove_ephemeral(PODS, "", "shop", "look"),
     "evict": lambda api: api.evict(PODS, "", "shop", {}),
     "log": lambda api: next(api.log(PODS, "", "shop", ())),
 }
