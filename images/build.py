@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from images import compiler
+from images import compiler, tools
 from images.debian import LIBRARIES, LOADER, CannotGet, needed_by, unpacked
 
 HERE = Path(__file__).resolve().parent
@@ -66,6 +66,8 @@ class Image:
     is_optional: bool = False
     # Large, and wanted by few: it lies in a folder beside those that every lab's node is given.
     is_apart: bool = False
+    # Built only where it is asked for by its name.
+    is_by_name: bool = False
 
     @property
     def tag(self) -> str:
@@ -201,6 +203,29 @@ def stand_in_layer() -> list[Entry]:
     ]
 
 
+def tools_layer() -> list[Entry]:
+    """Return what looks at networks, processes and files.
+
+    Raises: CannotGet.
+    """
+    folders = ("dev", "etc", "home", "host", "proc", "root", "run", "sys", "var", "var/log")
+    with tempfile.TemporaryDirectory() as folder:
+        root = tools.unpacked_tools(Path(folder))
+        files = [
+            Entry(path, link=link, mode=mode) if link else Entry(path, one.read_bytes(), mode)
+            for path, one, mode, link in tools.files_of(root)
+            if path not in ("etc/passwd", "etc/group")
+        ]
+    return [
+        *(Entry(name, is_folder=True) for name in folders),
+        Entry("tmp", mode=0o1777, is_folder=True),
+        Entry("etc/passwd", tools.PASSWD, 0o644),
+        Entry("etc/group", tools.GROUP, 0o644),
+        *files,
+        *(Entry(path, link=link) for path, link in tools.LINKS),
+    ]
+
+
 def _compile_all(python: Path, root: Path, folders: Sequence[Path]) -> None:
     """Compile modules by that very Python: an image that cannot be written to keeps no bytecode.
 
@@ -277,7 +302,28 @@ def images() -> tuple[Image, ...]:
             is_optional=True,
             is_apart=True,
         ),
+        Image(
+            "tools",
+            (HERE / "debian.py", HERE / "tools.py"),
+            tools_layer,
+            {"Cmd": ["bash"], "Env": [*path, "TERM=xterm"]},
+            is_optional=True,
+            is_apart=True,
+            is_by_name=True,
+        ),
     )
+
+
+def chosen(names: Sequence[str]) -> list[Image]:
+    """Return the images that are asked for; without names, what labs and tests need.
+
+    Raises:
+        SystemExit: there is no image of such a name.
+    """
+    known = {image.name: image for image in images()}
+    if unknown := [name for name in names if name not in known]:
+        raise SystemExit(f"build-images: {unknown[0]!r} is none of {', '.join(known)}")
+    return [known[name] for name in names] or [one for one in known.values() if not one.is_by_name]
 
 
 def tar_of(entries: Sequence[Entry]) -> bytes:
@@ -342,10 +388,13 @@ def build(image: Image, output: Path) -> bool:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Build every image into argv[1] (default var/images)."""
+    """Build images into argv[1] (default var/images): those that are named behind it, or all.
+
+    All but those that are built by their name alone.
+    """
     output = Path(argv[1]) if len(argv) > 1 else OUTPUT
     output.mkdir(parents=True, exist_ok=True)
-    for image in images():
+    for image in chosen(argv[2:]):
         folder = output / "apart" if image.is_apart else output
         folder.mkdir(exist_ok=True)
         try:

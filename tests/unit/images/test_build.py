@@ -4,13 +4,15 @@ import hashlib
 import io
 import json
 import tarfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from images.build import Entry, Image, archive_of, check_nginx, tar_of
+from images.build import Entry, Image, archive_of, check_nginx, chosen, tar_of
 from images.debian import CannotGet
+from images.tools import files_of, program_in
 
 NAMES = st.from_regex(r"[a-z]{1,12}", fullmatch=True)
 ENTRIES = st.builds(Entry, NAMES, st.binary(max_size=64), st.sampled_from([0o644, 0o755]))
@@ -79,3 +81,32 @@ def test_an_nginx_without_what_the_configuration_says_is_no_gateway(
         return
     with pytest.raises(CannotGet, match=r"nginx 1\.29\.7 or newer is needed"):
         check_nginx(argv)
+
+
+def test_the_image_of_tools_is_built_by_its_name_alone() -> None:
+    assert "tools" not in {image.name for image in chosen([])}
+    assert [image.name for image in chosen(["tools"])] == ["tools"]
+    with pytest.raises(SystemExit, match="'tool' is none of pause, "):
+        chosen(["tool"])
+
+
+def test_a_tool_that_is_not_the_expected_file_is_not_taken(tmp_path: Path) -> None:
+    """A wheel that another index answers with is not what was looked at."""
+    wheel = tmp_path / "py_spy-0.4.1-any.whl"
+    wheel.write_bytes(b"other")
+    with pytest.raises(CannotGet, match="is not the file that was expected"):
+        program_in(wheel)
+
+
+def test_of_the_packages_what_no_tool_needs_is_left_out(tmp_path: Path) -> None:
+    for path in ("usr/bin/ip", "usr/share/doc/ip/README", "usr/share/terminfo/x/xterm"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"x")
+    (tmp_path / "usr/bin/ip").chmod(0o755)
+    (tmp_path / "usr/bin/ss").symlink_to("ip")
+    kept = [(path, mode, link) for path, _, mode, link in files_of(tmp_path)]
+    assert kept == [
+        ("usr/bin/ip", 0o755, ""),
+        ("usr/bin/ss", 0o777, "ip"),
+        ("usr/share/terminfo/x/xterm", 0o644, ""),
+    ]
