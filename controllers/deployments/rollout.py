@@ -54,8 +54,12 @@ class Rollout(NamedTuple):
 
     @property
     def revision(self) -> int:
-        """The revision of the present template: above that of every old one."""
-        return max((revision_of(one) for one in self.old), default=0) + 1
+        """The revision of the present template: above every old one, and never lower than it was.
+
+        An old ReplicaSet that somebody deletes takes no number back.
+        """
+        above = max((revision_of(one) for one in self.old), default=0) + 1
+        return max(above, revision_of(self.new)) if self.new is not None else above
 
     @property
     def is_reused(self) -> bool:

@@ -53,6 +53,18 @@ def test_a_template_that_returns_is_the_next_revision_of_its_old_set() -> None:
     assert life.sizes() == [0, 3]
 
 
+def test_an_old_set_that_somebody_deletes_takes_no_number_back() -> None:
+    life = settled(image="a")
+    for name in ("b", "c"):
+        life.set_image(name)
+        life.settle()
+    life.world.remove(life.sets[1].ref)
+    life.settle()
+
+    assert revisions(life) == [1, 3]
+    assert life.wanted.metadata.annotations[REVISION] == "3"
+
+
 def test_a_cause_that_is_noted_later_stands_on_the_present_set_and_on_no_old_one() -> None:
     life = settled(annotations={CAUSE: "one"})
     life.set_image("b")
