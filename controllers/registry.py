@@ -22,6 +22,7 @@ from controllers.nodes.podcidr import PodCidrs
 from controllers.nodes.pressures import PressureTaints
 from controllers.nodes.silence import Nodes, Timing
 from controllers.nodes.taints import Taints
+from controllers.nodes.ttl import NodeTtls
 from controllers.quotas import Quotas
 from controllers.replicaset import ReplicaSets
 from controllers.roads import RoadStatuses
@@ -75,6 +76,7 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: PressureTaints(),
     lambda _: Volumes(),
     _pod_cidrs,
+    lambda _: NodeTtls(),
     lambda _: Garbage(),
     lambda _: Namespaces(),
     lambda settings: OldEvents(settings.event_keep_s),
