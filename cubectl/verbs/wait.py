@@ -1,4 +1,4 @@
-"""`cubectl wait`: return when objects have a condition, or are gone.
+"""`cubectl wait`: return when objects have a condition, say a value, are there, or are gone.
 
 What a selector chooses is waited for as a whole: until there is something, and all of it is as
 asked. So it may stand right behind the command that makes the objects.
@@ -8,7 +8,17 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from cubectl.objects.targets import Target, targets_in
-from cubectl.objects.waiting import Judge, TooLate, all_have, are_gone, named, wait_until
+from cubectl.objects.waiting import (
+    Judge,
+    TooLate,
+    all_have,
+    all_say,
+    are_gone,
+    are_there,
+    named,
+    wait_until,
+)
+from cubectl.output.jsonpath import Malformed
 from cubectl.output.printers import name_of
 from cubectl.session import Misused, Session
 from cubectl.verb import Verb, add_selection, selection_of, span_s
@@ -18,7 +28,10 @@ from cubernetes.api.notation.jsontext import Tree
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("words", nargs="+", metavar="KIND [NAME ...] | KIND/NAME ...")
     parser.add_argument(
-        "--for", dest="what", required=True, metavar="delete | condition=TYPE[=STATUS]"
+        "--for",
+        dest="what",
+        required=True,
+        metavar="delete | create | condition=TYPE[=STATUS] | jsonpath={PATH}[=VALUE]",
     )
     parser.add_argument("--all", action="store_true", help="all of the kind, in the namespace")
     parser.add_argument("--timeout", default="30s", help="for all together (default 30s)")
@@ -27,7 +40,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, session: Session) -> None:
     until_s = session.monotonic() + span_s(options.timeout)
-    word = _word(options.what)
+    word, asked = _asked(options.what)
     targets = targets_in(options.words, session.kinds)
     query = selection_of(options)
     if not query and not options.all and not all(target.name for target in targets):
@@ -40,7 +53,7 @@ def run(options: Namespace, session: Session) -> None:
             _wait_for_ends(session, target, before, until_s, options.timeout)
             continue
         seen: list[Tree] = list(before)
-        judge = _remembering(_judge(options.what), seen)
+        judge = _remembering(asked, seen)
         left_s = max(0.0, until_s - session.monotonic())
         try:
             wait_until(session, target.kind, place, chosen, judge, left_s)
@@ -71,19 +84,35 @@ def _wait_for_ends(
             session.say(f"{title} deleted")
 
 
-def _word(what: str) -> str:
-    """Return the word for what is waited for. Raises: Misused."""
-    if what == "delete":
-        return "deleted"
+def _asked(what: str) -> tuple[str, Judge]:
+    """Return the word for what is waited for, and what tells whether it is so. Raises: Misused."""
     name, _, rest = what.partition("=")
-    if name != "condition" or not rest:
-        raise Misused(f"--for={what!r}: use delete, or condition=TYPE such as condition=Ready")
-    return f"met condition {rest}"
+    match name:
+        case "delete" if not rest:
+            return "deleted", are_gone(())
+        case "create" if not rest:
+            return "created", are_there()
+        case "condition" if rest:
+            kind, _, status = rest.partition("=")
+            return f"met condition {rest}", all_have(kind, status or "True")
+        case "jsonpath" if rest:
+            return f"met {what}", _saying(rest)
+    raise Misused(
+        f"--for={what!r}: use delete, create, condition=TYPE such as condition=Ready, or "
+        "jsonpath={PATH}=VALUE such as jsonpath={.status.phase}=Running"
+    )
 
 
-def _judge(what: str) -> Judge:
-    kind, _, status = what.partition("=")[2].partition("=")
-    return all_have(kind, status or "True")
+def _saying(text: str) -> Judge:
+    """Return what tells whether `{PATH}=VALUE` holds. Raises: Misused."""
+    path, _, rest = text.rpartition("}") if text.startswith("{") else text.partition("=")
+    wanted: str | None = rest.removeprefix("=")
+    if text.startswith("{") and rest[:1] not in ("", "="):
+        raise Misused(f"--for=jsonpath={text}: must be {{PATH}} or {{PATH}}=VALUE")
+    try:
+        return all_say(path.removeprefix("{"), wanted or None)
+    except Malformed as error:
+        raise Misused(f"--for=jsonpath={text}: {error}") from error
 
 
 def _remembering(judge: Judge, seen: list[Tree]) -> Judge:
