@@ -1,22 +1,28 @@
 """Whether the cluster is as wanted: what is asked once the world is calm again."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from controllers.deployments.rollout import bare
 from cubernetes.api.apps.daemonset import DaemonSet
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.apps.revisions import REVISION
 from cubernetes.api.apps.statefulset import StatefulSet
+from cubernetes.api.batch.cronjob import CronJob
 from cubernetes.api.batch.job import COMPLETE, Job
 from cubernetes.api.condition import is_true
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.node import is_ready as is_node_ready
 from cubernetes.api.core.pod import Pod, is_finished, is_ready
+from cubernetes.api.core.resourcequota import ResourceQuota
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import SERVICE_LABEL, EndpointSlice
 from cubernetes.api.meta import Object
 from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.api.selectors import Selector, equal_to
+from tests.simulation.laws import is_movable
 from tests.simulation.ledger import Ledger, is_alive
 from tests.simulation.machines import SimMachine
 
@@ -50,6 +56,10 @@ def disagreements(ledger: Ledger, machines: Sequence[SimMachine]) -> Iterator[st
     yield from _rollouts(ledger)
     yield from _services(ledger, pods)
     yield from _budgets(ledger, pods)
+    yield from _schedules(ledger)
+    yield from ledger.laws.leaks()
+    if ledger.laws.is_fair:
+        yield from _evenness(ledger, pods)
 
 
 def _rooms(ledger: Ledger) -> Iterator[str]:
@@ -67,6 +77,8 @@ def _rooms(ledger: Ledger) -> Iterator[str]:
         Job,
         EndpointSlice,
         PodDisruptionBudget,
+        CronJob,
+        ResourceQuota,
     ):
         for one in ledger.all(kind):
             if one.metadata.namespace not in rooms:
@@ -141,6 +153,57 @@ def _rollouts(ledger: Ledger) -> Iterator[str]:
         told = (status.replicas, status.updated_replicas, status.available_replicas)
         if told != (replicas,) * 3 or status.observed_generation != one.metadata.generation:
             yield f"{one.ref} tells {told} of {replicas}, generation {one.metadata.generation}"
+        yield from _revisions(one, ledger)
+
+
+def _revisions(one: Deployment, ledger: Ledger) -> Iterator[str]:
+    """The present template has all pods and the highest number; little else is kept."""
+    mine = [
+        each
+        for each in ledger.all(ReplicaSet)
+        if each.metadata.controller is not None and each.metadata.controller.uid == one.metadata.uid
+    ]
+    numbers = sorted(int(each.metadata.annotations[REVISION]) for each in mine)
+    if len(set(numbers)) != len(numbers) or len(numbers) > one.spec.revision_history_limit + 1:
+        yield f"{one.ref} has the revisions {numbers}"
+    for each in mine:
+        is_present = bare(each.spec.template) == one.spec.template
+        number = int(each.metadata.annotations[REVISION])
+        told = one.metadata.annotations.get(REVISION)
+        if is_present and (str(number) != told or number != numbers[-1]):
+            yield f"{one.ref} is at revision {told}, its template has {number} of {numbers}"
+        if not is_present and each.spec.replicas:
+            yield f"{each.ref} of an old template has {each.spec.replicas} pods"
+
+
+def _evenness(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
+    """No pod is left that could move to an emptier node."""
+    nodes = [node.metadata.name for node in ledger.all(Node)]
+    above = {
+        each.metadata.uid: each.metadata.controller.uid
+        for each in ledger.all(ReplicaSet)
+        if each.metadata.controller is not None
+    }
+    for one in ledger.all(Deployment):
+        counts = Counter(
+            pod.spec.node_name
+            for pod in pods
+            if pod.metadata.controller is not None
+            and above.get(pod.metadata.controller.uid) == one.metadata.uid
+        )
+        each_node = [counts[name] for name in nodes]
+        if is_movable(one) and max(each_node) - min(each_node) > 1:
+            yield f"{one.ref} could be more even: {dict(counts)}"
+
+
+def _schedules(ledger: Ledger) -> Iterator[str]:
+    """Nothing runs any more, and no more history is kept than asked for."""
+    jobs = ledger.all(Job)
+    for one in ledger.all(CronJob):
+        mine = [job for job in jobs if job.metadata.controller is not None
+                and job.metadata.controller.uid == one.metadata.uid]  # fmt: skip
+        if one.status.active or len(mine) > one.spec.successful_jobs_history_limit:
+            yield f"{one.ref} tells of {one.status.active}, and has {len(mine)} Jobs"
 
 
 def _services(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:

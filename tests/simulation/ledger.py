@@ -12,16 +12,19 @@ from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.apps.shares import share_of
 from cubernetes.api.apps.statefulset import StatefulSet
+from cubernetes.api.batch.cronjob import CronJob
 from cubernetes.api.batch.job import COMPLETE, Job
 from cubernetes.api.condition import is_true
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.resourcequota import ResourceQuota
 from cubernetes.api.core.service import HEADLESS, Service
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object
 from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
+from tests.simulation.laws import STALE_S_MAX, Change, Laws, is_movable
 
 LEASES = collection_of(Lease)
 # What the status of a kind counts.
@@ -32,16 +35,16 @@ COUNTED: dict[type[Object], tuple[type[Object], ...]] = {
     Deployment: (Pod, ReplicaSet),
     Job: (Pod,),
     PodDisruptionBudget: (Pod, ReplicaSet, Deployment, StatefulSet),
+    CronJob: (Job,),
+    ResourceQuota: (Pod, Service, ReplicaSet),
 }
 COUNTING = {
     collection_of(kind): tuple(map(collection_of, counted)) for kind, counted in COUNTED.items()
 }
 WATCHED = (
     Namespace, Pod, Node, Service, ReplicaSet, Deployment, EndpointSlice, Lease,
-    PodDisruptionBudget, StatefulSet, DaemonSet, Job,
+    PodDisruptionBudget, StatefulSet, DaemonSet, Job, CronJob, ResourceQuota,
 )  # fmt: skip
-# How old a size may be that a controller with a late view still acts upon.
-STALE_S_MAX = 90.0
 # More writes of one object in so many seconds are two programs that undo each other's work.
 FIGHT_S = 5.0
 FIGHT_WRITES_MAX = 30
@@ -55,6 +58,7 @@ class Ledger:
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
+        self.laws = Laws(self, now_s)
         self._kinds = {collection_of(kind): kind for kind in WATCHED}
         self._objects: dict[type[Object], dict[str, Object]] = {kind: {} for kind in WATCHED}
         self._node_of: dict[str, str] = {}
@@ -84,23 +88,31 @@ class Ledger:
     def committed(self, ops: Sequence[Op], revision: int) -> None:
         """Take note of a commit, and of what it breaks."""
         self.revision = revision
-        for op in ops:
-            if collection_in(op.key) != LEASES:
-                self.deeds.append(op.key)
-            if why := self._fight_over(op):
-                self._breaks(f"{op.key} {why} times in {FIGHT_S} s")
-            self._written[collection_in(op.key)] += 1
-            kind = self._kinds.get(collection_in(op.key))
-            if kind is None:
-                continue
-            new = stored(kind, op.key, op.value, revision).object if isinstance(op, Put) else None
-            old = self._objects[kind].pop(op.key, None)
-            if kind in (Service, EndpointSlice):
-                self.endpoints_revision = revision
-            if new is not None:
-                self._objects[kind][op.key] = new
-            for sentence in self._violations(old, new):
-                self._breaks(sentence)
+        changes = [change for op in ops if (change := self._noted(op)) is not None]
+        for sentence in self.laws.broken_by(changes):
+            self._breaks(sentence)
+
+    def _noted(self, op: Op) -> Change | None:
+        """Take note of one write; return what it changed, if that is looked at."""
+        if collection_in(op.key) != LEASES:
+            self.deeds.append(op.key)
+        if why := self._fight_over(op):
+            self._breaks(f"{op.key} {why} times in {FIGHT_S} s")
+        self._written[collection_in(op.key)] += 1
+        kind = self._kinds.get(collection_in(op.key))
+        if kind is None:
+            return None
+        new = None
+        if isinstance(op, Put):
+            new = stored(kind, op.key, op.value, self.revision).object
+        old = self._objects[kind].pop(op.key, None)
+        if kind in (Service, EndpointSlice):
+            self.endpoints_revision = self.revision
+        if new is not None:
+            self._objects[kind][op.key] = new
+        for sentence in self._violations(old, new):
+            self._breaks(sentence)
+        return Change(old, new)
 
     def _breaks(self, sentence: str) -> None:
         self.broken.append(f"at {self._now_s():.2f} s, revision {self.revision}: {sentence}")
@@ -236,7 +248,10 @@ def is_alive(pod: Pod, owner_uid: str) -> bool:
 
 def _most(one: Object | None) -> int | None:
     """Return how many live pods a workload may have: with its surge, where it has one."""
-    if isinstance(one, ReplicaSet | StatefulSet):
+    if isinstance(one, ReplicaSet):
+        # One that moves stays until its successor serves.
+        return one.spec.replicas + is_movable(one)
+    if isinstance(one, StatefulSet):
         return one.spec.replicas
     if isinstance(one, Job):
         return one.spec.parallelism

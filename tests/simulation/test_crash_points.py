@@ -34,7 +34,8 @@ from tests.simulation.programs import (
     kubelet_recipe,
     scheduler_recipe,
 )
-from tests.simulation.user import ADMIN, service, workload
+from tests.simulation.user import ADMIN
+from tests.simulation.workloads import service, workload
 
 PROGRAMS = ("controllers", "scheduler", "kubelet")
 # What an act takes where nobody dies, and what a death adds: a successor waits for the end of its

@@ -13,7 +13,7 @@ from kubelet.runtime.fake import Behaviour
 from tests.simulation.calm import CalmCluster, calm_cluster
 from tests.simulation.dataplane import Shares, shares_of
 from tests.simulation.loop import run_simulated
-from tests.simulation.user import service, workload
+from tests.simulation.workloads import service, workload
 
 ABSENT = "cubernetes/absent:1"
 

@@ -18,7 +18,7 @@ from tests.simulation.dataplane import shares_of
 from tests.simulation.loop import run_simulated
 from tests.simulation.machines import SimMachine
 from tests.simulation.programs import Program
-from tests.simulation.user import service, workload
+from tests.simulation.workloads import service, workload
 
 DRAIN_S = 10.0
 LOOK_S = 0.05

@@ -9,7 +9,7 @@ from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from tests.simulation.ledger import FIGHT_RETURNS_MAX, Ledger
-from tests.simulation.user import workload
+from tests.simulation.workloads import workload
 
 TURNS = 2 * FIGHT_RETURNS_MAX
 

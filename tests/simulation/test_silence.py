@@ -7,7 +7,7 @@ from cubernetes.api.discovery.endpointslice import EndpointSlice
 from tests.simulation.agreement import doubles
 from tests.simulation.calm import CalmCluster, calm_cluster
 from tests.simulation.loop import run_simulated
-from tests.simulation.user import service, workload
+from tests.simulation.workloads import service, workload
 
 
 def served(cluster: CalmCluster, name: str) -> list[str]:

@@ -1,139 +1,58 @@
 """The people of a simulated cluster: they make, size and delete workloads, at bad moments too."""
 
+import asyncio
+import json
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from apiserver.auth.authorize import MASTERS
-from cubernetes.api.apps.daemonset import (
-    DaemonSet,
-    DaemonSetSpec,
-    DaemonSetUpdateStrategy,
-    RollingUpdateDaemonSet,
-)
-from cubernetes.api.apps.deployment import Deployment, DeploymentSpec, DeploymentStrategy
-from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetSpec
-from cubernetes.api.apps.statefulset import StatefulSet, StatefulSetSpec
-from cubernetes.api.batch.job import Job, JobSpec
+from cubernetes.api.apps.daemonset import DaemonSet
+from cubernetes.api.apps.deployment import Deployment
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.apps.revisions import HASH_LABEL
+from cubernetes.api.apps.statefulset import StatefulSet
+from cubernetes.api.batch.cronjob import CronJob
+from cubernetes.api.batch.job import Job
+from cubernetes.api.coding import codec
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
-from cubernetes.api.core.pod import Pod, PodTemplate, TemplateMeta
-from cubernetes.api.core.podspec.container import Container
-from cubernetes.api.core.podspec.spec import PodSpec
-from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
-from cubernetes.api.errors import AlreadyExists, ApiError
-from cubernetes.api.meta import Labels, Object, ObjectMeta, replaced
-from cubernetes.api.policy.poddisruptionbudget import (
-    PodDisruptionBudget,
-    PodDisruptionBudgetSpec,
-)
-from cubernetes.api.selectors import LabelSelector
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.resourcequota import ResourceQuota
+from cubernetes.api.core.service import Service
+from cubernetes.api.errors import AlreadyExists, ApiError, NotFound
+from cubernetes.api.meta import Object, ObjectMeta
+from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.web.messages import Identity
 from tests.simulation.ledger import Ledger
-from tests.simulation.machines import TASK
+from tests.simulation.workloads import (
+    REBALANCE,
+    CronPolicy,
+    Strategy,
+    budget,
+    cron,
+    daemons,
+    numbered,
+    quota,
+    rolling,
+    service,
+    task,
+    workload,
+)
 
 ADMIN = Identity("kubernetes-admin", (MASTERS,))
 ROOM = "room"
 APPS = ("web", "api", "db")
 REPLICAS_MAX = 5
-
-
-def workload(app: str, namespace: str, replicas: int, grace_s: int) -> ReplicaSet:
-    labels: Labels = {"app": app}
-    spec = PodSpec(
-        containers=(Container(name="main", image="cubernetes/web:1"),),
-        termination_grace_period_seconds=grace_s,
-    )
-    return ReplicaSet(
-        metadata=ObjectMeta(name=app, namespace=namespace),
-        spec=ReplicaSetSpec(
-            replicas=replicas,
-            selector=LabelSelector(match_labels=labels),
-            template=PodTemplate(metadata=TemplateMeta(labels=labels), spec=spec),
-        ),
-    )
-
-
-def rolling(one: ReplicaSet, how: Literal["RollingUpdate", "Recreate"]) -> Deployment:
-    """Return a Deployment of the same pods, under a name and a label of its own."""
-    name = f"{one.metadata.name}-d"
-    labels: Labels = {"app": one.metadata.name, "by": "deployment"}
-    template = replaced(one.spec.template, metadata=TemplateMeta(labels=labels))
-    spec = DeploymentSpec(
-        replicas=one.spec.replicas,
-        selector=LabelSelector(match_labels=labels),
-        template=template,
-        strategy=DeploymentStrategy(type=how),
-    )
-    meta = ObjectMeta(name=name, namespace=one.metadata.namespace)
-    return Deployment(metadata=meta, spec=spec)
-
-
-def numbered(
-    one: ReplicaSet, policy: Literal["OrderedReady", "Parallel"], service_name: str
-) -> StatefulSet:
-    """Return a StatefulSet of the same pods, under a name and a label of its own."""
-    labels: Labels = {"app": one.metadata.name, "by": "statefulset"}
-    spec = StatefulSetSpec(
-        replicas=one.spec.replicas,
-        selector=LabelSelector(match_labels=labels),
-        template=replaced(one.spec.template, metadata=TemplateMeta(labels=labels)),
-        service_name=service_name,
-        pod_management_policy=policy,
-    )
-    meta = ObjectMeta(name=f"{one.metadata.name}-s", namespace=one.metadata.namespace)
-    return StatefulSet(metadata=meta, spec=spec)
-
-
-def daemons(one: ReplicaSet, surge: int) -> DaemonSet:
-    """Return a DaemonSet of the same pods, under a name and a label of its own."""
-    labels: Labels = {"app": one.metadata.name, "by": "daemonset"}
-    bounds = RollingUpdateDaemonSet(max_unavailable=1 - surge, max_surge=surge)
-    spec = DaemonSetSpec(
-        selector=LabelSelector(match_labels=labels),
-        template=replaced(one.spec.template, metadata=TemplateMeta(labels=labels)),
-        update_strategy=DaemonSetUpdateStrategy(rolling_update=bounds),
-    )
-    meta = ObjectMeta(name=f"{one.metadata.name}-n", namespace=one.metadata.namespace)
-    return DaemonSet(metadata=meta, spec=spec)
-
-
-def task(one: ReplicaSet, completions: int) -> Job:
-    """Return a Job of pods that end by themselves, under a name and a label of its own.
-
-    No failure ends it: machines die, and pods are ended by others.
-    """
-    labels: Labels = {"task": one.metadata.name}
-    pod = replaced(
-        one.spec.template.spec,
-        containers=(Container(name="main", image=TASK),),
-        restart_policy="Never",
-    )
-    spec = JobSpec(
-        completions=completions,
-        parallelism=one.spec.replicas,
-        backoff_limit=1000,
-        template=PodTemplate(metadata=TemplateMeta(labels=labels), spec=pod),
-    )
-    meta = ObjectMeta(name=f"{one.metadata.name}-j", namespace=one.metadata.namespace)
-    return Job(metadata=meta, spec=spec)
-
-
-def service(app: str, namespace: str) -> Service:
-    return Service(
-        metadata=ObjectMeta(name=app, namespace=namespace),
-        spec=ServiceSpec(selector={"app": app}, ports=(ServicePort(port=80, target_port=8080),)),
-    )
-
-
-def budget(app: str, namespace: str, missing: int | str) -> PodDisruptionBudget:
-    """Return a budget of all pods of an app, whatever keeps them."""
-    selector = LabelSelector(match_labels={"app": app})
-    spec = PodDisruptionBudgetSpec(max_unavailable=missing, selector=selector)
-    return PodDisruptionBudget(metadata=ObjectMeta(name=app, namespace=namespace), spec=spec)
+RACERS = 8  # who create something at once
+# What a quota has room for at the end, when all is to come true.
+PLENTY = "1000"
+# "fair": nothing fails and nobody is evicted, so that every rollout keeps its floor. "cron":
+# minutes go by, and no controller is there for some of them. "quota": many create at once.
+type Mood = Literal["any", "fair", "cron", "quota"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +63,32 @@ class User:
     ledger: Ledger
     rng: random.Random
     nodes: Sequence[str] = ()
+    mood: Mood = "any"
 
     async def act(self) -> str:
         """Do something; return it in words."""
-        deeds = (
-            *(self._make,) * 4, *(self._size,) * 4, *(self._delete_pod,) * 2, *(self._unmake,) * 2,
-            *(self._roll,) * 3, self._pause, *(self._evict,) * 3,
-            self._open_room, self._close_room, self._remove_node, self._return_node,
-        )  # fmt: skip
-        deed = self.rng.choice(deeds)
+        deed = self.rng.choice(self._deeds())
         try:
             return await deed()
         except (ApiError, TransportError) as error:
             return f"{deed.__name__[1:]}: {error}"
+
+    def _deeds(self) -> Sequence[Callable[[], Awaitable[str]]]:
+        fair = (
+            *(self._make,) * 4, *(self._size,) * 4, *(self._roll,) * 3, self._undo, self._undo,
+            self._pause, self._cordon, self._uncordon,
+        )  # fmt: skip
+        if self.mood == "fair":
+            return fair
+        deeds = (
+            *fair, *(self._delete_pod,) * 2, *(self._unmake,) * 2, *(self._evict,) * 3,
+            self._open_room, self._close_room, self._remove_node, self._return_node, self._drain,
+        )  # fmt: skip
+        if self.mood == "cron":
+            return (*deeds, *(self._schedule,) * 6)
+        if self.mood == "quota":
+            return (*deeds, *(self._bound,) * 4, *(self._race,) * 6)
+        return deeds
 
     async def _make(self) -> str:
         app, namespace = self.rng.choice(APPS), self.rng.choice(("default", "default", ROOM))
@@ -166,7 +98,8 @@ class User:
             made = workload(app, namespace, replicas, grace_s)
             one = made
             if self.rng.random() < 0.5:
-                one = rolling(made, self.rng.choice(("RollingUpdate", "RollingUpdate", "Recreate")))
+                how: Strategy = self.rng.choice(("RollingUpdate", "RollingUpdate", "Recreate"))
+                one = rolling(made, how, is_movable=self.rng.random() < 0.4)
             elif self.rng.random() < 0.4:
                 one = numbered(made, self.rng.choice(("OrderedReady", "Parallel")), app)
             elif self.rng.random() < 0.3:
@@ -197,6 +130,25 @@ class User:
         await self.client.patch(type(one), one.metadata.name, one.metadata.namespace, change)
         return f"rolled {one.ref} to grace {grace_s}"
 
+    async def _undo(self) -> str:
+        """Bring a Deployment back to a template of its history, as `rollout undo` does."""
+        one = self._any(Deployment)
+        old = [
+            each
+            for each in self.ledger.all(ReplicaSet)
+            if one is not None
+            and each.metadata.controller is not None
+            and each.metadata.controller.uid == one.metadata.uid
+        ]
+        if one is None or not old:
+            return "nothing to undo"
+        meta, target = one.metadata, self.rng.choice(old)
+        template = json.loads(codec.encode(target.spec.template))
+        template["metadata"]["labels"].pop(HASH_LABEL)
+        change = {"spec": {"template": template}}
+        await self.client.patch(Deployment, meta.name, meta.namespace, change)
+        return f"undid {one.ref} to {target.metadata.name}"
+
     async def _pause(self) -> str:
         one = self._any(Deployment)
         if one is None:
@@ -205,13 +157,31 @@ class User:
         await self.client.patch(Deployment, meta.name, meta.namespace, change)
         return f"{'resumed' if one.spec.paused else 'paused'} {one.ref}"
 
-    async def resume_all(self) -> None:
-        """Let every rollout go on: only then is there an end to agree upon."""
+    async def settle(self) -> None:
+        """Let everything go on that was held: only then is there an end to agree upon."""
+        await self.return_nodes()
+        for node in self.ledger.all(Node):
+            if node.spec.unschedulable:
+                await self._mark(node.metadata.name, is_cordoned=False)
         for one in self.ledger.all(Deployment):
-            meta = one.metadata
-            if one.spec.paused and not meta.is_deleted:
-                change = {"spec": {"paused": False}}
-                await self.client.patch(Deployment, meta.name, meta.namespace, change)
+            change: dict[str, object] = {"spec": {"paused": False}}
+            if self.mood != "fair":
+                # Whether pods move on depends on how long their nodes have been ready.
+                change["metadata"] = {"annotations": {REBALANCE: None}}
+            await self._change(one, change)
+        for cron_job in self.ledger.all(CronJob):
+            await self._change(cron_job, {"spec": {"suspend": True}})
+        for bound in self.ledger.all(ResourceQuota):
+            hard = dict.fromkeys(bound.spec.hard, PLENTY)
+            await self._change(bound, {"spec": {"hard": hard}})
+
+    async def _change(self, one: Object, change: dict[str, object]) -> None:
+        meta = one.metadata
+        if not meta.is_deleted:
+            try:
+                await self.client.patch(type(one), meta.name, meta.namespace, change)
+            except NotFound:
+                """It went meanwhile."""
 
     def _any_set(self) -> ReplicaSet | None:
         """Return a ReplicaSet that is the user's own, and no Deployment's."""
@@ -225,6 +195,8 @@ class User:
         # A grace of 0 takes the object away at once, whatever runs on its node.
         grace_s = self.rng.choice((None, None, 1, 0))
         meta = pod.metadata
+        if grace_s == 0:
+            self.ledger.laws.forced.add(meta.uid)
         await self.client.delete(Pod, meta.name, meta.namespace, grace_s=grace_s)
         return f"deleted {pod.ref} with grace {grace_s}"
 
@@ -235,12 +207,80 @@ class User:
         await self.client.evict(pod.metadata.name, pod.metadata.namespace)
         return f"evicted {pod.ref}"
 
+    async def _drain(self) -> str:
+        """Cordon a node, and evict all its pods, as far as their budgets allow."""
+        node = self._any(Node)
+        if node is None:
+            return "no node to drain"
+        name = node.metadata.name
+        await self._mark(name, is_cordoned=True)
+        gone_count = 0
+        for pod in [one for one in self.ledger.all(Pod) if one.spec.node_name == name]:
+            meta = pod.metadata
+            try:
+                await self.client.evict(meta.name, meta.namespace, uid=meta.uid)
+                gone_count += 1
+            except (ApiError, TransportError):
+                """A budget, or the network: the others may go all the same."""
+        return f"drained {name} of {gone_count} pods"
+
+    async def _cordon(self) -> str:
+        node = self._any(Node)
+        if node is None:
+            return "no node to cordon"
+        await self._mark(node.metadata.name, is_cordoned=True)
+        return f"cordoned {node.ref}"
+
+    async def _uncordon(self) -> str:
+        closed = [one for one in self.ledger.all(Node) if one.spec.unschedulable]
+        for node in closed:
+            await self._mark(node.metadata.name, is_cordoned=False)
+        return f"uncordoned {len(closed)} nodes"
+
+    async def _mark(self, node: str, *, is_cordoned: bool) -> None:
+        await self.client.patch(Node, node, "", {"spec": {"unschedulable": is_cordoned}})
+
+    async def _schedule(self) -> str:
+        app, namespace = self.rng.choice(APPS), self.rng.choice(("default", "default", ROOM))
+        policy: CronPolicy = self.rng.choice(("Allow", "Forbid", "Replace"))
+        made = cron(workload(app, namespace, 1, self.rng.choice((1, 5))), policy)
+        await self.client.create(made)
+        return f"scheduled {made.ref} ({policy})"
+
+    async def _bound(self) -> str:
+        """Make a quota, or change what it allows."""
+        namespace = self.rng.choice(("default", "default", ROOM))
+        made = quota(namespace, self.rng.randint(2, 12), self.rng.randint(2, 6))
+        try:
+            await self.client.create(made)
+        except AlreadyExists:
+            hard = {name: str(most) for name, most in made.spec.hard.items()}
+            change = {"spec": {"hard": hard}}
+            await self.client.patch(ResourceQuota, made.metadata.name, namespace, change)
+        return f"bound {namespace} to {dict(made.spec.hard)}"
+
+    async def _race(self) -> str:
+        """Create much at once: as far as a quota goes, and no further."""
+        namespace, first = self.rng.choice(("default", ROOM)), self.rng.randint(0, 999)
+        made = [
+            self.client.create(service(f"r{first + number}", namespace)) for number in range(RACERS)
+        ]
+        found = await asyncio.gather(*made, return_exceptions=True)
+        for one in found:
+            if isinstance(one, BaseException) and not isinstance(one, (ApiError, TransportError)):
+                raise one
+        done_count = sum(not isinstance(one, BaseException) for one in found)
+        return f"{done_count} of {RACERS} services were made at once in {namespace}"
+
     async def _unmake(self) -> str:
         one = self._any(
             self.rng.choice(
-                (ReplicaSet, Deployment, StatefulSet, DaemonSet, Job, Service, PodDisruptionBudget)
+                (
+                    ReplicaSet, Deployment, StatefulSet, DaemonSet, Job, Service,
+                    PodDisruptionBudget, CronJob, ResourceQuota,
+                )
             )
-        )
+        )  # fmt: skip
         if one is None or one.metadata.name == "kubernetes":
             return "nothing to unmake"
         await self.client.delete(type(one), one.metadata.name, one.metadata.namespace)

@@ -18,7 +18,7 @@ from cubernetes.client.rest import Client
 from tests.simulation.agreement import disagreements, doubles
 from tests.simulation.clock import sim_env
 from tests.simulation.dataplane import DataPlane
-from tests.simulation.faults import Faults, drawn
+from tests.simulation.faults import NO_FAULTS, Faults, drawn
 from tests.simulation.flakystore import FlakyStore
 from tests.simulation.ledger import Ledger
 from tests.simulation.loop import sim_loop
@@ -32,7 +32,7 @@ from tests.simulation.programs import (
     scheduler_recipe,
 )
 from tests.simulation.story import Story, told
-from tests.simulation.user import ADMIN, User
+from tests.simulation.user import ADMIN, Mood, User
 
 NODE_COUNT = 3
 SERVERS = ("10.0.0.100",)
@@ -41,6 +41,11 @@ AGREEMENT_S = 300.0
 SETTLE_S = 20.0
 PEACE_S = 30.0
 LIFE_S_MAX = 3600.0
+MOODS: tuple[Mood, ...] = ("any", "fair", "cron", "quota")
+MOOD_WEIGHTS = (55, 20, 10, 15)
+# How much longer a life is whose people wait for minutes to go by.
+EXTRA_S: dict[Mood, float] = {"cron": 240.0}
+OUTAGES = 0.5  # per minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,10 @@ class World:
     def __init__(self, seed: str, story: Story, faults: Faults | None = None) -> None:
         self.rng = random.Random(f"{seed}:world")
         self.story = story
+        self.mood = self.rng.choices(MOODS, MOOD_WEIGHTS)[0]
         self.faults = drawn(self.rng) if faults is None else faults
+        if self.mood == "fair":
+            self.faults = NO_FAULTS
         self.seed = seed
         loop = asyncio.get_running_loop()
         self.ledger = Ledger(loop.time)
@@ -85,26 +93,28 @@ class World:
         self.programs = [Program(recipe, self.network, seed) for recipe in recipes]
         transport = SimTransport(self.network, "user", ADMIN)
         client = Client(transport, sim_env(f"{seed}:user"), agent="cubectl")
-        self.user = User(client, self.ledger, self.rng, names)
+        self.ledger.laws.is_fair = self.mood == "fair"
+        self.user = User(client, self.ledger, self.rng, names, self.mood)
         self.dataplane = DataPlane(
             self.ledger, {one.name: one.kernel for one in self.machines}, SERVERS
         )
         self._repairs: list[asyncio.Task[None]] = []
 
     def _wall_error_s(self) -> float:
-        return self.rng.choice((0.0, 0.0, -300.0, 2.0, 90.0))
+        # When a Job is due is what the controllers' clock says.
+        return 0.0 if self.mood == "cron" else self.rng.choice((0.0, 0.0, -300.0, 2.0, 90.0))
 
     async def live(self) -> float:
         """Live both parts; return how long it took until all was as wanted.
 
         Raises: AssertionError.
         """
-        self.story.line(f"faults: {self.faults}")
+        self.story.line(f"mood: {self.mood}; faults: {self.faults}")
         for door in self.network.doors:
             await self._open(door)
         for program in self.programs:
             program.begin()
-        ends_at_s = self._now_s() + self.rng.uniform(20, 90)
+        ends_at_s = self._now_s() + self.rng.uniform(20, 90) + EXTRA_S.get(self.mood, 0.0)
         while self._now_s() < ends_at_s:
             await asyncio.sleep(self.rng.uniform(0.1, 2.0))
             self.check()
@@ -120,11 +130,15 @@ class World:
         wrong = [
             *self.ledger.broken,
             *doubles(self.machines),
+            *self.ledger.laws.impostors(self._running()),
             *self.dataplane.broken(),
             *self.story.bugs,
         ]
         if wrong:
             raise AssertionError("\n".join(wrong[:10]))
+
+    def _running(self) -> list[tuple[str, str]]:
+        return [(uid, one.name) for one in self.machines for uid, _ in one.running()]
 
     async def _act(self) -> None:
         self.story.line(f"user: {await self.user.act()}")
@@ -145,6 +159,7 @@ class World:
             (faults.pod_silences, self._silence_on_pods),
             (faults.filter_troubles, self._trouble_filter),
             (faults.flushes, self._flush),
+            (OUTAGES if self.mood == "cron" else 0.0, self._stop_controllers),
         ]
         for per_minute, deed in deeds:
             if self.rng.random() < per_minute / 60:
@@ -159,6 +174,22 @@ class World:
             await asyncio.sleep(self.rng.choice((0.0, 1.0, 5.0, 40.0)))
             if not program.is_alive:
                 program.begin()
+
+        self._begin(repair())
+
+    def _stop_controllers(self) -> None:
+        """No controller is there for some minutes: what was due meanwhile is not made up for."""
+        gone = [one for one in self.programs if one.recipe.name.startswith("controllers")]
+        span_s = self.rng.uniform(50.0, 200.0)
+        self.story.line(f"no controllers for {span_s:.0f} s")
+
+        async def repair() -> None:
+            for program in gone:
+                await program.die()
+            await asyncio.sleep(span_s)
+            for program in gone:
+                if not program.is_alive:
+                    program.begin()
 
         self._begin(repair())
 
@@ -268,8 +299,7 @@ class World:
         for machine in self.machines:
             machine.mend()
         self.network.calm()
-        await self.user.return_nodes()
-        await self.user.resume_all()
+        await self.user.settle()
         calm_since_s = self._now_s()
         wrong: list[str] = []
         while self._now_s() < calm_since_s + AGREEMENT_S:
