@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from cubernetes.api.meta import Object
 from cubernetes.api.registry import KINDS
 from cuberoot import pki
 from cuberoot.program import Identity
+from tests.e2e.walk import SETS, STEPS
 from tests.ports import free_port
 
 READY_DEADLINE_S = 120.0
@@ -43,14 +44,19 @@ spec: {selector: {app: web}, ports: [{port: 80}]}
 
 
 class Kubectl:
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, argv: Sequence[str] = ("kubectl",)) -> None:
         self._folder = folder
         self._port = port
+        self._argv = argv
+
+    def ours(self) -> "Kubectl":
+        """Return cubectl, with the same configuration."""
+        return Kubectl(self._folder, self._port, (sys.executable, "-m", "cubectl"))
 
     def __call__(self, *argv: str, text: str = "", code: int = 0) -> str:
         """Run kubectl; return what it wrote, to either end. The exit code must be `code`."""
         done = subprocess.run(
-            ["kubectl", f"--kubeconfig={self._folder}/config", *argv],
+            [*self._argv, f"--kubeconfig={self._folder}/config", *argv],
             input=text,
             capture_output=True,
             text=True,
@@ -446,3 +452,22 @@ def test_a_cascade_ends_as_its_policy_says(kubectl: Kubectl, policy: str) -> Non
         assert kubectl("get", "pods", "-l", "app=web", "-o", owners) == ""
         kubectl("delete", "pods", "--all", "--wait=false")
         kubectl("delete", "service", "web")
+
+
+# Some eighty commands, one after the other.
+@pytest.mark.timeout(600)
+def test_every_verb_on_workloads_and_nodes_is_walked_through(kubectl: Kubectl) -> None:
+    with kubectl.controllers():
+        for name, command in (("kubectl", kubectl), ("cubectl", kubectl.ours())):
+            namespace, node = f"walk-{name}", f"node-{name}"
+            kubectl.create(f"apiVersion: v1\nkind: Node\nmetadata: {{name: {node}}}\n")
+            kubectl("create", "namespace", namespace)
+            for step in STEPS:
+                line, words = (
+                    text.replace("{ns}", namespace).replace("{node}", node) for text in step
+                )
+                text = SETS if line.startswith("apply") else ""
+                told = command("-n", namespace, *line.split(), text=text)
+                assert words in told, f"{name} {line}: {told}"
+            kubectl("delete", "priorityclass", namespace)
+            kubectl("delete", "namespace", namespace, "--wait=false")
