@@ -57,6 +57,7 @@ from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
 from kubelet.peers import NODE_FILE, Guard, Peers, peers_kept, peers_of
 from kubelet.pod.decisions.admission import Room
+from kubelet.pod.decisions.postmortem import Sample
 from kubelet.pod.images import container_path
 from kubelet.pod.mounted import ClaimReader
 from kubelet.pod.parts import HostPorts, Parts
@@ -260,6 +261,8 @@ class Kubelet:
                 facts, settings, self._own_node, self._devices.shelf, self._pressures.pressed
             ),
             devices=self._devices,
+            memory_samples=self._memory_samples,
+            pressures=lambda: sorted(self._pressures.pressed),
             add_host=machine.add_host,
         )
 
@@ -365,6 +368,9 @@ class Kubelet:
             return
         self._heartbeat.wake()
         self._workers.wake_all()
+
+    def _memory_samples(self, container_id: str) -> Sequence[Sample]:
+        return [Sample(*one) for one in self._measuring.memory_of(container_id)]
 
     @property
     def _own_node(self) -> Node | None:

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 
 from cubernetes.api.core.pod import Pod
@@ -20,6 +20,8 @@ FRESH_S = 0.9
 # Speeds are of this long: short enough to follow a load, long enough to be steady.
 WINDOW_S = 15.0
 KEPT_MAX = 32
+MEMORY_KEPT_S = 60.0
+MEMORY_KEPT_MAX = 80
 DEADLINE_S = 5.0
 
 type ReadGroups = Callable[[Sequence[str]], Tree]
@@ -31,6 +33,8 @@ class Measuring:
     def __init__(self, pods: Callable[[], Sequence[Pod]], read: ReadGroups, env: Env) -> None:
         self._pods, self._read, self._env = pods, read, env
         self._kept: deque[Snapshot] = deque(maxlen=KEPT_MAX)
+        # What each container held in the last minute, by its id.
+        self._memory: deque[tuple[datetime, Mapping[str, int]]] = deque(maxlen=MEMORY_KEPT_MAX)
         self._turn = asyncio.Lock()
         self._looked_s = float("-inf")
         self._looks = env.metrics.counter(
@@ -80,8 +84,26 @@ class Measuring:
     def _keep(self, moment: Snapshot) -> None:
         """Keep a look, and those before it as far as the window goes; one of them at least."""
         if self._kept and moment.at <= self._kept[-1].at:
+            self._memory.clear()
             self._kept.clear()  # the clock was set back: no speed follows from what it said before
         self._kept.append(moment)
+        self._keep_memory(moment)
         oldest_at = moment.at - timedelta(seconds=WINDOW_S)
         while len(self._kept) > 2 and self._kept[1].at <= oldest_at:
             self._kept.popleft()
+
+    def memory_of(self, container_id: str) -> list[tuple[datetime, int]]:
+        """Return what a container held in the last minute, the oldest first."""
+        return [(at, held[container_id]) for at, held in self._memory if container_id in held]
+
+    def _keep_memory(self, moment: Snapshot) -> None:
+        held = {
+            one.id: one.usage.working_set_bytes
+            for pod in moment.pods
+            for one in pod.containers
+            if one.usage.working_set_bytes is not None
+        }
+        self._memory.append((moment.at, held))
+        oldest_at = moment.at - timedelta(seconds=MEMORY_KEPT_S)
+        while self._memory[0][0] < oldest_at:
+            self._memory.popleft()

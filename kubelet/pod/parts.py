@@ -18,6 +18,7 @@ from kubelet.network.driver import NetworkDriver
 from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
 from kubelet.pod.decisions.admission import Room
+from kubelet.pod.decisions.postmortem import Sample
 from kubelet.pod.mounted import ClaimReader
 from kubelet.pod.starts import Starts
 from kubelet.pod.volumes import Volumes
@@ -73,4 +74,7 @@ class Parts:
     resolv_conf: Callable[[], ResolvConf]
     room: Callable[[], Room]
     devices: Devices
+    # What a container held of memory in the last minute, and what this node is short of.
+    memory_samples: Callable[[str], Sequence[Sample]]
+    pressures: Callable[[], Sequence[str]]
     add_host: Callable[[int, str, Sequence[str]], None]

@@ -20,6 +20,7 @@ from kubelet.pod.decisions import memory, plan
 from kubelet.pod.decisions.admission import Refusal
 from kubelet.pod.decisions.memory import Memory, StartFailure
 from kubelet.pod.decisions.specs import wanted_named
+from kubelet.pod.ends import Ends
 from kubelet.pod.messages import read_messages
 from kubelet.pod.parts import Parts
 from kubelet.pod.status_writer import StatusWriter
@@ -52,6 +53,7 @@ class PodWorker:
         self._stopping = Stopping(
             parts.runtime, parts.env.clock, self._woken, self._grace_left_s, self._before_stop
         )
+        self._ends = Ends(parts)
         self._failure_count = 0
         self._found: Sequence[Container] = ()
 
@@ -135,6 +137,7 @@ class PodWorker:
             await self._look_at_health(pod, found)
             await self._read_messages(pod, found)
             if pod is not None:
+                self._ends.look(pod, found, streaks)
                 drained = await self._acts.draining(pod, self._memory.draining)
                 self._memory = replace(self._memory, draining=drained)
             now = plan.Moment(clock.now(), clock.monotonic())
@@ -192,8 +195,7 @@ class PodWorker:
                 await self._acts.finish(pod)
                 return None
             log.info("step begun", step=step, pod=self.uid, cause=self._acts.cause)
-            if isinstance(step, plan.Stop) and pod is not None:
-                self._acts.tell_of_stop(pod, step, found)
+            self._tell_of(pod, step, found)
             with self._parts.counts.step(type(step).__name__):
                 goes_on = await self._act(pod, step)
             if not goes_on:
@@ -202,6 +204,13 @@ class PodWorker:
             return 0.0
         # At least a tick: two clocks may disagree by a rounding.
         return max(0.01, min(waits_s)) if waits_s else self._parts.settings.relist_s * 6
+
+    def _tell_of(self, pod: Pod | None, step: plan.Step, found: Sequence[Container]) -> None:
+        """Tell of a stop before it happens: those ends are of our own making."""
+        if isinstance(step, plan.Stop):
+            self._ends.stopping(step)
+            if pod is not None:
+                self._acts.tell_of_stop(pod, step, found)
 
     async def _renew_volumes(self, pod: Pod, found: Sequence[Container]) -> None:
         """Bring the files of a running pod's volumes to what they are made from now."""

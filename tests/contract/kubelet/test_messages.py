@@ -1,9 +1,12 @@
-"""What a container leaves as its last message, on a fake runtime and virtual time."""
+"""What a container leaves as its last message, and what is told of its end, on virtual time."""
 
 import pytest
 
+from cubernetes.api.core.event import Event
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Resources
 from cubernetes.api.meta import replaced
+from cubernetes.api.quantities import Quantity
 from kubelet.runtime.fake import Behaviour
 from tests.contract.kubelet.test_kubelet import World, a_world, lived
 from tests.given import a_container, a_pod
@@ -97,5 +100,77 @@ def test_a_kubelet_that_begins_again_tells_the_same_and_a_restart_moves_it_on() 
             world.begin()
             await world.env.clock.sleep(0.5)
             await world.until(is_told)
+
+    lived(story)
+
+
+async def deaths(world: World) -> list[str]:
+    events = (await world.admin.list(Event, "default")).items
+    return [one.message for one in events if one.reason == "ContainerDied"]
+
+
+def a_mortal(name: str, image: str) -> Pod:
+    resources = Resources(limits={"memory": Quantity("64Mi")})
+    main = replaced(a_container("main", f"cubernetes/{image}:1"), resources=resources)
+    pod = a_pod(name, containers=(main,))
+    return replaced(pod, spec=replaced(pod.spec, restart_policy="Never"))
+
+
+def test_an_end_for_want_of_memory_is_told_with_whose_limit_it_was() -> None:
+    async def story() -> None:
+        greedy = Behaviour(exits_after_s=20.0, oom_killed=True)
+        async with a_world(greedy=greedy) as world:
+            await world.make(a_mortal("web", "greedy"))
+            await world.until(lambda: world.is_phase("Failed"))
+
+            async def is_told() -> bool:
+                return bool(await deaths(world))
+
+            await world.until(is_told)
+            (told,) = await deaths(world)
+            assert told.startswith("Container main ended with code 137")
+            assert "the kernel ended it at its own memory limit of 64Mi" in told
+
+    lived(story)
+
+
+def test_an_end_that_was_wanted_and_one_that_went_well_are_not_told() -> None:
+    async def story() -> None:
+        done, bad = Behaviour(exits_after_s=5.0), Behaviour(exits_after_s=30.0, exit_code=3)
+        async with a_world(done=done, bad=bad) as world:
+            await world.make(a_mortal("done", "done"))
+            await world.make(a_pod("gone"))
+            await world.until(lambda: world.is_phase("Running", "gone"))
+            await world.admin.delete(Pod, "gone", "default")
+            await world.until(lambda: world.is_gone("gone"))
+            await world.until(lambda: world.is_phase("Succeeded", "done"))
+            # The one that is told shows that what came before it would have been.
+            await world.make(a_mortal("bad", "bad"))
+
+            async def is_told() -> bool:
+                return bool(await deaths(world))
+
+            await world.until(is_told)
+            assert ["code 3" in one for one in await deaths(world)] == [True]
+
+    lived(story)
+
+
+def test_an_end_is_told_once_also_by_a_kubelet_that_begins_again() -> None:
+    async def story() -> None:
+        async with a_world(bad=Behaviour(exits_after_s=5.0, exit_code=3)) as world:
+            await world.make(a_mortal("web", "bad"))
+
+            async def is_told() -> bool:
+                return bool(await deaths(world))
+
+            await world.until(is_told)
+            await world.end()
+            world.begin()
+            await world.make(a_pod("next"))
+            await world.until(lambda: world.is_phase("Running", "next"))
+            await world.env.clock.sleep(30)  # of the simulated clock: until events are written
+            events = (await world.admin.list(Event, "default")).items
+            assert [one.count for one in events if one.reason == "ContainerDied"] == [1]
 
     lived(story)

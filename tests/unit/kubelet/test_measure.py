@@ -290,6 +290,22 @@ def test_looks_are_forgotten_beyond_the_window() -> None:
     run_simulated(story())
 
 
+def test_what_a_container_held_of_memory_is_kept_for_a_minute() -> None:
+    async def story() -> None:
+        env = sim_env("measure")
+        measuring = Measuring(lambda: [the_pod()], a_source()[1], env)
+        for _ in range(40):
+            moment = await measuring.look()
+            await env.clock.sleep(5)
+        held = measuring.memory_of(ID)
+        assert [(moment.at - at).total_seconds() for at, _ in held] == list(range(60, -1, -5))
+        (now,) = (one.usage.working_set_bytes for one in moment.pods[0].containers)
+        assert held[-1] == (moment.at, now)
+        assert measuring.memory_of("another") == []
+
+    run_simulated(story())
+
+
 def test_a_kernel_that_hangs_is_told_and_asked_again() -> None:
     async def story() -> None:
         env = sim_env("measure")
