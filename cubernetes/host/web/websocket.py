@@ -1,4 +1,7 @@
-"""WebSockets, by aiohttp: a Duplex whose pieces are messages."""
+"""WebSockets, by aiohttp: a Duplex whose pieces are messages. This is the client's end.
+
+Command lines import it, so that it knows nothing of servers, which take long to import.
+"""
 
 import asyncio
 import ssl
@@ -8,23 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSMsgType
 from yarl import URL
 
 from cubernetes.host.web.duplex import Broken
-from cubernetes.host.web.upgrade import keep_switched
 
 MESSAGE_BYTES_MAX = 1024 * 1024
 # How long the other side may take to answer a close.
 CLOSE_DEADLINE_S = 5.0
-# What the ping says behind everything that was written; others say nothing.
-END = b"end"
-# What cannot be said in a close frame with more.
-REASON_BYTES_MAX = 120
-
-
-class NotWebSocket(Exception):
-    """A request asks for no WebSocket, or not as RFC 6455 says."""
 
 
 class HandshakeRefused(Exception):
@@ -35,7 +29,7 @@ class HandshakeRefused(Exception):
         self.status = status
 
 
-class _Messages:
+class Messages:
     """What both ends have in common."""
 
     def __init__(self, socket: Any) -> None:
@@ -86,88 +80,7 @@ class _Messages:
         await self._socket.close()
 
 
-class WebSocket(_Messages):
-    """The server's end. `answer` is what the handler returns in the end.
-
-    Made of a request that is answered by `open` alone; until then nothing is sent.
-    """
-
-    def __init__(self, incoming: web.BaseRequest, protocols: Sequence[str]) -> None:
-        """Raises: NotWebSocket: also where the client speaks none of the protocols."""
-        self._incoming = incoming
-        # Not compressed: it would cost more than it saves within a cluster.
-        self.answer: web.WebSocketResponse = web.WebSocketResponse(
-            timeout=CLOSE_DEADLINE_S,
-            protocols=protocols,
-            compress=False,
-            max_msg_size=MESSAGE_BYTES_MAX,
-            decode_text=False,
-            autoping=False,
-        )
-        super().__init__(self.answer)
-        self._is_taken = asyncio.Event()
-        # The other side has answered a ping: it reads.
-        self.answered = asyncio.Event()
-        ready = self.answer.can_prepare(incoming)
-        offered = incoming.headers.get("sec-websocket-protocol", "")[:200]
-        if not ready.ok:
-            upgrade = incoming.headers.get("upgrade", "")[:40]
-            raise NotWebSocket(f"a WebSocket is needed, upgrade {upgrade!r} is not one")
-        if ready.protocol is None:
-            spoken = ", ".join(protocols)
-            raise NotWebSocket(f"of the subprotocols {offered!r} none is spoken here: {spoken}")
-        self.protocol = ready.protocol
-
-    @property
-    def outgoing(self) -> web.StreamResponse:
-        return self.answer
-
-    async def open(self) -> None:
-        keep_switched(self._incoming)
-        await self.answer.prepare(self._incoming)
-
-    async def ping(self) -> None:
-        """Show that we are there, and find out whether the other side is.
-
-        Raises: Broken.
-        """
-        try:
-            await self.answer.ping()
-        except (aiohttp.ClientError, OSError) as error:
-            raise Broken(f"the connection broke: {error}") from error
-
-    async def taken(self) -> None:
-        """Wait until the other side has read everything that was written; `read` must go on.
-
-        A pong is sent by a side that has read up to its ping (RFC 6455, 5.5.3).
-
-        Raises: Broken.
-        """
-        try:
-            await self.answer.ping(END)
-        except (aiohttp.ClientError, OSError) as error:
-            raise Broken(f"the connection broke: {error}") from error
-        await self._is_taken.wait()
-
-    def _heard_pong(self, content: bytes) -> None:
-        self.answered.set()
-        if content == END:
-            self._is_taken.set()
-
-    async def refuse(self, why: str) -> None:
-        """Close for what the other side sent, which is no word of the protocol."""
-        reason = why.encode()[:REASON_BYTES_MAX].decode(errors="ignore").encode()
-        await self.answer.close(code=WSCloseCode.PROTOCOL_ERROR, message=reason)
-
-    async def close(self) -> None:
-        """Nothing of it runs by itself."""
-
-    def abort(self) -> None:
-        if self._incoming.transport is not None:
-            self._incoming.transport.abort()
-
-
-class DialledWebSocket(_Messages):
+class DialledWebSocket(Messages):
     """The client's end."""
 
 

@@ -45,6 +45,19 @@ def test_nothing_slow_is_imported_to_start() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_what_reaches_in_imports_no_server() -> None:
+    """`exec` and `port-forward` are clients: aiohttp's servers alone are a third of their start."""
+    code = (
+        "import sys, cubectl.connection.remote, cubectl.connection.forwarding; "
+        "print([m for m in ('aiohttp.web', 'cubernetes.host.web.httpserver') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
+
+
 def test_few_modules_are_imported_to_start() -> None:
     """Each costs a person time before anything happens; counted, for seconds depend on machines."""
     code = (
