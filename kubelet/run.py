@@ -32,6 +32,7 @@ from kubelet.devices.giving import NO_BENCH, Bench, Devices, bench_of
 from kubelet.devices.registry import DEVICE_KINDS, plugin_sockets
 from kubelet.drain.look import Connections, KernelConnections
 from kubelet.eviction import watch as eviction
+from kubelet.eviction.collecting import ImageCollector, images_of
 from kubelet.eviction.limits import Disks, StorageLimits, WalkVolume
 from kubelet.eviction.room import MachineRoom
 from kubelet.eviction.storage import Held
@@ -184,6 +185,7 @@ class Kubelet:
         self._nodes = Informer(client, Node, env)
         disks = Disks(env, machine.walk_volume, machine.runtime, self._observer)
         self._measuring = Measuring(lambda: self._workers.pods, machine.read_groups, env)
+        self._images = self._image_collector()
         self._pressures = self._pressure_watch(disks)
         self._registration = Registration(
             settings,
@@ -214,6 +216,17 @@ class Kubelet:
             settings.eviction_look_s,
         )
 
+    def _image_collector(self) -> ImageCollector:
+        machine, pause = self._machine, self._settings.pause_image
+        return ImageCollector(
+            self._env,
+            machine.runtime,
+            lambda: {pause, *images_of(self._workers.pods)},
+            machine.room_left,
+            lambda: self._own_node,
+            self._recorder.record,
+        )
+
     def _pressure_watch(self, disks: Disks) -> PressureWatch:
         machine = self._machine
         looks = eviction.Looks(
@@ -223,6 +236,7 @@ class Kubelet:
             lambda: self._workers.pods,
             disks,
             lambda: self._own_node,
+            self._images.collect,
         )
         return PressureWatch(
             self._env,
@@ -308,6 +322,7 @@ class Kubelet:
             ("devices", self._devices.run),
             ("storage limits", self._storage_limits.run),
             ("pressures", self._pressures.run),
+            ("images", self._images.run),
         ]
         serving, runtime = self._settings.serving, self._machine.runtime
         if serving is not None and self._machine.has_ways:

@@ -17,6 +17,7 @@ from kubelet.eviction.storage import PodDisk
 from kubelet.eviction.thresholds import Threshold, ThresholdsInvalid, thresholds_of
 from kubelet.eviction.verdict import Eviction
 from kubelet.measure.snapshot import Snapshot
+from kubelet.runtime.driver import RuntimeTrouble
 
 log = Log(__name__)
 
@@ -24,6 +25,8 @@ ROOM, FILE = ("machine", "room"), ("machine", "eviction")
 ROOM_DEADLINE_S = 2.0
 # The next pod is ended once the one before has given back what it held, or after so long.
 VICTIM_MAX_S = 30.0
+OF_DISK = ("ephemeral-storage", "inodes")
+ALL_BYTES = 1 << 62
 
 
 class Ending(Protocol):
@@ -53,6 +56,7 @@ class Looks:
     pods: Callable[[], Sequence[Pod]]
     disks: Disks
     own_node: Callable[[], Node | None]
+    collect_images: Callable[[int], Awaitable[int]]
 
 
 class PressureWatch:
@@ -128,6 +132,8 @@ class PressureWatch:
             message = f"Attempting to reclaim {resource}"
             self._tell(Record(node, "EvictionThresholdMet", message, "Warning"))
             self._acting_on = resource
+        if resource in OF_DISK and await self._has_made_room():
+            return
         is_late = now_s - self._victim_since_s >= VICTIM_MAX_S
         if self._victim and self._ending().is_ending(self._victim) and not is_late:
             return
@@ -144,6 +150,14 @@ class PressureWatch:
         )
         self._victim, self._victim_since_s = pod.metadata.uid, now_s
         self._evictions.labels(threshold.signal).inc()
+
+    async def _has_made_room(self) -> bool:
+        """Remove every image that nobody uses, before a pod has to end; whether there was any."""
+        try:
+            return await self._looks.collect_images(ALL_BYTES) > 0
+        except RuntimeTrouble as error:
+            log.warning("images not looked through", why=error)
+            return False
 
     async def _uses(self, resource: str, pods: Sequence[Pod]) -> Mapping[str, PodUse]:
         """Measure what pods hold of a resource now."""

@@ -137,6 +137,9 @@ class DockerRuntime:
     async def images(self) -> Sequence[LocalImage]:
         return await self._pulls.images()
 
+    async def remove_image(self, image: LocalImage) -> None:
+        await self._pulls.remove_image(image)
+
     async def image_user(self, image: str) -> str:
         return await self._pulls.image_user(image)
 

@@ -5,15 +5,23 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from urllib.parse import quote
 
 from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
 from kubelet.runtime.docker_progress import Progress, after_line
 from kubelet.runtime.docker_stream import Lines
-from kubelet.runtime.docker_words import Json, NotAReference, image_names, image_reference
+from kubelet.runtime.docker_words import (
+    Json,
+    NotAReference,
+    image_names,
+    image_reference,
+    is_image_pulled,
+)
 from kubelet.runtime.driver import LocalImage, Login, RuntimeTrouble
 
 PULL_SILENCE_S = 120.0  # an engine that fetches tells of progress several times a second
 PULL_MAX_S = 3600.0
+REMOVE_DEADLINE_S = 60.0
 
 
 class Pulls:
@@ -33,8 +41,25 @@ class Pulls:
             found: Sequence[Json] = await self._api.call("GET", "/images/json")
         except EngineError as refused:
             raise RuntimeTrouble("ImageInspectError", str(refused)) from refused
-        named = ((image_names(one), int(one.get("Size") or 0)) for one in found)
-        return [LocalImage(names, size) for names, size in named if names]
+        images = [
+            LocalImage(
+                image_names(one), int(one.get("Size") or 0), str(one["Id"]), is_image_pulled(one)
+            )
+            for one in found
+        ]
+        return [one for one in images if one.names]
+
+    async def remove_image(self, image: LocalImage) -> None:
+        """Remove an image by its names: the engine keeps one that a container has."""
+        for name in image.names:
+            try:
+                await self._api.call(
+                    "DELETE", f"/images/{quote(name)}", deadline_s=REMOVE_DEADLINE_S
+                )
+            except EngineError as refused:
+                # The last tag takes the digests with it.
+                if refused.status != 404:
+                    raise RuntimeTrouble("ImageRemoveError", str(refused)) from refused
 
     async def image_user(self, image: str) -> str:
         """Return as whom a local image's program would run; empty is root."""

@@ -262,10 +262,15 @@ class Execution(Duplex[Output, bytes], Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalImage:
-    """An image of this node. names: with its tags and digests, as pods may name it."""
+    """An image of this node. names: with its tags and digests, as pods may name it.
+
+    is_pulled: a registry gave it; others were loaded or built here.
+    """
 
     names: tuple[str, ...]
     size_bytes: int
+    id: str = ""
+    is_pulled: bool = False
 
 
 class RuntimeDriver(Protocol):
@@ -300,6 +305,13 @@ class RuntimeDriver(Protocol):
 
     async def images(self) -> Sequence[LocalImage]:
         """Return every image of this node that has a name."""
+        ...
+
+    async def remove_image(self, image: LocalImage) -> None:
+        """Remove an image by each of its names; one that is not here is removed.
+
+        Raises: RuntimeTrouble with reason ImageRemoveError: a container has it.
+        """
         ...
 
     async def image_user(self, image: str) -> str:

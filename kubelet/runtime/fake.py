@@ -106,6 +106,7 @@ class FakeMachine:
         self.clock = env.clock
         self.behaviours = dict(behaviours or {})
         self.images = set(images)  # what is on the node; anything else is pulled
+        self.pulled: set[str] = set()  # those of them that a registry gave
         self.image_users: dict[str, str] = {}  # as whom their programs run; else as root
         self.is_down = False  # calls fail at once; containers live on
         self.is_hung = False  # calls take until their deadline, then fail
@@ -322,7 +323,20 @@ class FakeRuntime:
 
     async def images(self) -> Sequence[LocalImage]:
         await self._asked()
-        return [LocalImage((name,), IMAGE_BYTES) for name in sorted(self._machine.images)]
+        machine = self._machine
+        return [
+            LocalImage((name,), IMAGE_BYTES, image_id_of(name), name in machine.pulled)
+            for name in sorted(machine.images)
+        ]
+
+    async def remove_image(self, image: LocalImage) -> None:
+        await self._asked()
+        lives = self._machine.lives.values()
+        if any(one.container.image_id == image.id for one in lives):
+            raise RuntimeTrouble("ImageRemoveError", f"{image.names}: a container has it")
+        self._machine.images -= set(image.names)
+        self._machine.pulled -= set(image.names)
+        self._answered()
 
     async def image_user(self, image: str) -> str:
         _check(image)
@@ -345,6 +359,7 @@ class FakeRuntime:
         if behaviour.pull_error:
             raise RuntimeTrouble("ErrImagePull", f"{image}: {behaviour.pull_error}")
         self._machine.images.add(image)
+        self._machine.pulled.add(image)
         self._answered()
         return image_id_of(image)
 

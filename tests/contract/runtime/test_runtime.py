@@ -391,3 +391,18 @@ async def test_what_a_container_writes_is_told_in_bytes(
     with pytest.raises(RuntimeTrouble) as trouble:
         await driver.disk_bytes("0" * 64)
     assert trouble.value.reason == "ContainerNotFound"
+
+
+async def test_an_image_that_a_container_has_is_not_removed(
+    world: World, driver: RuntimeDriver
+) -> None:
+    sandbox = await driver.start_sandbox(a_sandbox())
+    spec = a_container(world, "forever")
+    await driver.start_container(spec, sandbox.id)
+    (image,) = [one for one in await driver.images() if spec.image in one.names]
+    assert image.id == await driver.image_id(spec.image)
+    assert not image.is_pulled
+    with pytest.raises(RuntimeTrouble) as trouble:
+        await driver.remove_image(image)
+    assert trouble.value.reason == "ImageRemoveError"
+    assert await driver.image_id(spec.image) == image.id

@@ -1,0 +1,113 @@
+"""Removes images that nobody here uses from a disk that fills up."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Set
+
+from cubernetes.api.core.node import Node
+from cubernetes.api.core.pod import Pod, is_finished
+from cubernetes.api.core.podspec.spec import every_container
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
+from cubernetes.reconcile.plan import Record
+from kubelet.eviction.collection import Collection, Seen, bytes_over, collection_of, seen_after
+from kubelet.eviction.room import MachineRoom
+from kubelet.runtime.driver import LocalImage, RuntimeDriver, RuntimeTrouble
+
+log = Log(__name__)
+
+LOOK_S = 60.0
+BURST = 20  # images of one pass
+ROOM, ROOM_DEADLINE_S = ("machine", "image room"), 2.0
+
+
+class ImageCollector:
+    """wanted: the names of the images that pods here are to have.
+
+    room: what the machine has left; it may block.
+    """
+
+    def __init__(
+        self,
+        env: Env,
+        runtime: RuntimeDriver,
+        wanted: Callable[[], Set[str]],
+        room: Callable[[], MachineRoom],
+        own_node: Callable[[], Node | None],
+        tell: Callable[[Record], None],
+    ) -> None:
+        self._env, self._runtime, self._wanted, self._room = env, runtime, wanted, room
+        self._own_node, self._tell = own_node, tell
+        self._seen: Mapping[str, Seen] = {}
+        self._turn = asyncio.Lock()
+        self._removed = env.metrics.counter(
+            "cube_kubelet_images_removed_total", "Images that were removed to make room."
+        )
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            try:
+                room = await self._env.blocking.run(ROOM, self._room, deadline_s=ROOM_DEADLINE_S)
+                wanted_bytes = bytes_over(room.disk)
+                self._report(wanted_bytes, await self.collect(wanted_bytes))
+            except (OSError, RuntimeTrouble) as error:
+                log.warning("images not looked through", why=error)
+            await self._env.clock.sleep(LOOK_S)
+
+    async def collect(self, wanted_bytes: int) -> int:
+        """Free so much, as far as it can be done; return how many bytes were freed.
+
+        Raises: RuntimeTrouble: which are used is not known, so that none may be removed.
+        """
+        async with self._turn:
+            plan = await self._planned(wanted_bytes)
+            removed = [one for one in plan.take[:BURST] if await self._is_removed(one)]
+            return sum(one.size_bytes for one in removed)
+
+    async def _planned(self, wanted_bytes: int) -> Collection:
+        images = await self._runtime.images()
+        used = await self._used()
+        now_s = self._env.clock.monotonic()
+        self._seen = seen_after(self._seen, images, used, now_s)
+        return collection_of(images, used, self._seen, wanted_bytes, now_s)
+
+    async def _used(self) -> set[str]:
+        """Return the ids of the images that containers have, or that pods here are to have."""
+        found = {one.image_id for one in await self._runtime.containers()}
+        for name in sorted(self._wanted()):
+            try:
+                found.add(await self._runtime.image_id(name) or "")
+            except RuntimeTrouble as error:
+                # The name of no image uses none; of an engine that is away nothing is known.
+                if error.reason != "InvalidImageName":
+                    raise
+        return found
+
+    async def _is_removed(self, one: LocalImage) -> bool:
+        # A pod may have come since the plan was made.
+        if one.id in await self._used():
+            return False
+        try:
+            await self._runtime.remove_image(one)
+        except RuntimeTrouble as error:
+            log.warning("image not removed", names=one.names, why=error)
+            return False
+        log.info("image removed", names=one.names, bytes=one.size_bytes)
+        self._removed.inc()
+        return True
+
+    def _report(self, wanted_bytes: int, freed_bytes: int) -> None:
+        """Tell people where not enough could be freed."""
+        node = self._own_node()
+        if freed_bytes < wanted_bytes and node is not None:
+            message = (
+                f"Failed to garbage collect required amount of images. Attempted to free "
+                f"{wanted_bytes} bytes, but only found {freed_bytes} bytes eligible to free."
+            )
+            self._tell(Record(node, "ImageGCFailed", message, "Warning"))
+
+
+def images_of(pods: Iterable[Pod]) -> set[str]:
+    """Return the names of the images that pods are to have, unless they have finished."""
+    living = (pod for pod in pods if not is_finished(pod))
+    return {one.image for pod in living for one in every_container(pod.spec)}

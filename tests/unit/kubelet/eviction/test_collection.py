@@ -1,0 +1,83 @@
+"""Which images leave a disk that fills up: never one in use, and those used longest ago first."""
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubelet.eviction.collection import AGE_MIN_S, Seen, bytes_over, collection_of, seen_after
+from kubelet.eviction.room import Share
+from kubelet.runtime.driver import LocalImage
+
+LATER = AGE_MIN_S + 1
+
+
+def an_image(name: str, size: int = 10, *, is_pulled: bool = True) -> LocalImage:
+    return LocalImage((f"{name}:1",), size, name, is_pulled)
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"),
+    [
+        (Share(16, 100), 0),
+        (Share(15, 100), 5),
+        (Share(0, 100), 20),
+        (Share(0, 0), 0),
+    ],
+)
+def test_a_disk_over_its_high_mark_is_to_come_down_to_its_low_one(
+    share: Share, wanted: int
+) -> None:
+    assert bytes_over(share) == wanted
+
+
+def test_what_was_used_longest_ago_goes_first_and_no_more_than_is_needed() -> None:
+    images = [an_image(name) for name in ("new", "never", "old")]
+    seen = {"new": Seen(0.0, 90.0), "old": Seen(0.0, 10.0), "never": Seen(0.0)}
+    plan = collection_of(images, set(), seen, 15, LATER)
+    assert [one.id for one in plan.take] == ["never", "old"]
+    assert plan.kept == {"new": "there is room enough without it"}
+
+
+def test_each_image_that_stays_is_told_with_its_reason() -> None:
+    images = [an_image("used"), an_image("loaded", is_pulled=False), an_image("fresh")]
+    seen = {"used": Seen(0.0), "loaded": Seen(0.0), "fresh": Seen(2.0)}
+    plan = collection_of(images, {"used"}, seen, 1000, LATER)
+    assert plan.take == ()
+    assert plan.kept == {
+        "used": "in use",
+        "loaded": "was not pulled from a registry",
+        "fresh": "came a moment ago",
+    }
+
+
+def test_an_image_in_use_is_remembered_and_one_that_is_gone_forgotten() -> None:
+    images = [an_image("a"), an_image("b")]
+    seen = seen_after({"gone": Seen(0.0)}, images, {"a"}, 5.0)
+    assert seen == {"a": Seen(5.0, 5.0), "b": Seen(5.0)}
+    assert seen_after(seen, images, set(), 9.0) == seen
+
+
+IMAGES = st.dictionaries(
+    st.sampled_from("abcdefgh"),
+    st.tuples(st.integers(1, 50), st.booleans(), st.booleans(), st.floats(0, 200)),
+)
+
+
+@given(IMAGES, st.integers(0, 300))
+def test_nothing_is_taken_that_is_used_loaded_or_fresh_and_nothing_without_need(
+    found: Mapping[str, tuple[int, bool, bool, float]], wanted: int
+) -> None:
+    images = [
+        an_image(name, size, is_pulled=pulled) for name, (size, pulled, _, _) in found.items()
+    ]
+    used = {name for name, (_, _, is_used, _) in found.items() if is_used}
+    seen = {name: Seen(first_s) for name, (_, _, _, first_s) in found.items()}
+    plan = collection_of(images, used, seen, wanted, LATER)
+    taken = {one.id for one in plan.take}
+    assert not taken & used
+    assert all(one.is_pulled and seen[one.id].first_s <= 1.0 for one in plan.take)
+    assert taken | plan.kept.keys() == found.keys()
+    # Without the last one there would not be enough.
+    assert sum(one.size_bytes for one in plan.take[:-1]) < wanted or not taken
