@@ -36,7 +36,13 @@ from cubernetes.scheduling.nodeinfo import PodRequests, facts_of, images_of, req
 from cubernetes.scheduling.peers.neighbour import Neighbour, neighbour_of
 from cubernetes.scheduling.plan import Placement, Unschedulable, cursor_of, is_reported, place
 from cubernetes.scheduling.plugin import WaitReason
-from cubernetes.scheduling.preempt import Preemption, Preemptor, awaited, preemption
+from cubernetes.scheduling.preempt import (
+    Preemption,
+    PreemptionMemory,
+    Preemptor,
+    awaited,
+    preemption,
+)
 from cubernetes.scheduling.registry import weighted
 from cubernetes.scheduling.snapshot import Assignment, Snapshot
 from cubernetes.scheduling.standing import Standing, standing_of
@@ -128,6 +134,7 @@ class Scheduler:
         self._cursor = ""
         # The room that is made for a pod, by its uid.
         self._rooms: dict[str, Preemption] = {}
+        self._known_rooms = PreemptionMemory()
         self._news = asyncio.Event()
         self._book = ClaimBook(client, env, self._pods.cache, self._snapshot, self._ask_again)
 
@@ -352,7 +359,8 @@ class Scheduler:
         room = self._awaited(uid) or awaited(pod, self._snapshot, nominated)
         if room is None:
             budgets = self._budgets.cache.list()
-            room = preemption(pod, self._snapshot, self._cursor, budgets)
+            known = self._known_rooms
+            room = preemption(pod, self._snapshot, self._cursor, budgets, known)
         if room is None:
             self._rooms.pop(uid, None)
             return None

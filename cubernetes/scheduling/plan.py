@@ -8,8 +8,9 @@ last, in the order of names; behind the last name comes the first. On equal node
 pods ahead of another. After a restart the round goes on from the node of the pod bound last.
 """
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -86,7 +87,7 @@ def place(  # noqa: PLR0913  tests exchange the rules
         # A pod of few nodes, such as one of a DaemonSet, is not asked about at all the others.
         first = _first(requests, snapshot, nominated)
         best = search.best(first) if first else ""
-        best = best or search.best(snapshot.names_after(cursor))
+        best = best or search.best(search.names_after(cursor))
     return Placement(best) if best else search.refusal()
 
 
@@ -111,6 +112,12 @@ def refusing_peers(asked: Asked) -> Iterator[tuple[PeerFilter, Callable[[str], s
             yield one, refuses
 
 
+def _left_by(asked: Asked) -> Collection[str] | None:
+    """Return the fewest nodes that a rule about other pods leaves; None: none tells."""
+    told = (one.leaving(asked) for one in PEER_FILTERS if one.leaving is not None)
+    return min((one for one in told if one is not None), key=len, default=None)
+
+
 class Search:
     """One decision: a pod's rules, prepared once, and asked about nodes."""
 
@@ -125,13 +132,24 @@ class Search:
         self._requests, self._snapshot, self._neighbour = requests, snapshot, neighbour
         self._filters, self._scores = filters, scores
         self._known = snapshot.refusals(requests)
+        self._rated = snapshot.ratings((requests, tuple(filters), tuple(scores)))
         asked = Asked(requests, neighbour, snapshot.pods)
         self._peers: list[tuple[PeerFilter, Callable[[str], str]]] = []
         self._wishes: list[tuple[int, Callable[[str], float | None]]] = []
+        self._left: Collection[str] | None = None
         if has_peers(asked):
             self._peers = list(refusing_peers(asked))
+            self._left = _left_by(asked)
             rating = ((one.weight, one.rating(asked)) for one in PEER_SCORES)
             self._wishes = [(weight, rates) for weight, rates in rating if rates is not None]
+
+    def names_after(self, cursor: str) -> Iterable[str]:
+        """Return the nodes that the pod's peers leave, in the order of the round."""
+        if self._left is None:
+            return self._snapshot.names_after(cursor)
+        names = sorted(self._left)
+        begin = bisect_right(names, cursor)
+        return (*names[begin:], *names[:begin])
 
     @property
     def may_find(self) -> bool:
@@ -144,35 +162,42 @@ class Search:
             return self._wished(names)
         best, best_total = "", -1
         top = SCORE_MAX * sum(one.weight for one in self._scores)
-        for node in self._passing(names):
-            total = self._total(node)
+        for name, total in self._passing(names):
             if total >= top:
-                return node.facts.name
+                return name
             if total > best_total:
-                best, best_total = node.facts.name, total
+                best, best_total = name, total
         return best
 
     def _wished(self, names: Iterable[str]) -> str:
         """Return the best by what the pod's peers add, too: stretched over all that pass."""
         passing = list(self._passing(names))
-        totals: list[float] = [self._total(node) for node in passing]
+        totals: list[float] = [total for _, total in passing]
         for weight, rates in self._wishes:
-            rated = [rates(node.facts.name) for node in passing]
+            rated = [rates(name) for name, _ in passing]
             for at, rate in enumerate(_stretched(rated)):
                 totals[at] += weight * rate
         # Of equal ones the first, as max says.
         best = max(zip(totals, passing, strict=True), key=lambda one: one[0], default=None)
-        return best[1].facts.name if best is not None else ""
+        return best[1][0] if best is not None else ""
 
-    def _passing(self, names: Iterable[str]) -> Iterator[NodeInfo]:
-        known, peers = self._known.reasons, self._peers
+    def _passing(self, names: Iterable[str]) -> Iterator[tuple[str, int]]:
+        """Yield the nodes that pass, each with its total."""
+        known, peers, rated = self._known.reasons, self._peers, self._rated
         for name in names:
             if name in known or (peers and self.is_kept_away(name)):
+                continue
+            version = self._snapshot.version(name)
+            rating = rated.get(name)
+            if rating is not None and rating[0] == version:
+                yield name, rating[1]
                 continue
             node = self._snapshot.node(name)
             assert node is not None, f"{name} is in no snapshot"  # noqa: S101  a bug if not
             if not self._is_refused(node):
-                yield node
+                total = self._total(node)
+                rated[name] = (version, total)
+                yield name, total
 
     def _is_refused(self, node: NodeInfo) -> bool:
         """Tell whether a filter refuses a node, and remember that."""
@@ -187,7 +212,10 @@ class Search:
 
     def is_kept_away(self, name: str) -> bool:
         """Tell whether rules about other pods keep the pod from a node."""
-        return any(refuses(name) for _, refuses in self._peers)
+        for _, refuses in self._peers:  # noqa: SIM110  asked of every node: any() takes twice as long
+            if refuses(name):
+                return True
+        return False
 
     def told(self, name: str) -> Iterator[tuple[str, str]]:
         """Yield every filter that refuses a node, by its name, with the reason."""

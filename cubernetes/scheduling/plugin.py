@@ -32,7 +32,7 @@ the next in the round. A node with the highest total there can be ends the searc
 costs nothing where it finds nothing to prefer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Flag, auto
 from typing import NamedTuple
@@ -84,11 +84,15 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PeerFilter:
-    """refusing: what says of a node, by name, why not; None where nothing is to be asked."""
+    """refusing: what says of a node, by name, why not; None where nothing is to be asked.
+
+    leaving: the only nodes that it may leave, where it can tell them without asking all; else None.
+    """
 
     name: str
     refusing: Callable[[Asked], Callable[[str], str] | None]
     helped_by: News
+    leaving: Callable[[Asked], Collection[str] | None] | None = None
 
 
 class PeerScore(NamedTuple):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
+from cubernetes.scheduling.memory import Findings, Memory
 from cubernetes.scheduling.nodeinfo import NodeInfo, PodRequests
 from cubernetes.scheduling.peers.neighbour import Neighbour
 from cubernetes.scheduling.plan import first_refusing, has_peers, refusing_peers
@@ -19,6 +20,8 @@ from cubernetes.scheduling.snapshot import Assignment, Snapshot
 
 # So many nodes on which it could be are compared: what a decision may cost.
 CANDIDATES_MAX = 100
+# Kinds of pods that need room, of which it is remembered what nodes have.
+WISHES_MAX = 16
 # Added to priorities so that one victim is always less harm than two of the same.
 PRIORITY_OFFSET = 2**31
 
@@ -48,19 +51,54 @@ class Preemption(NamedTuple):
         return (self.broken_count, highest, together, len(standings), -oldest_s)
 
 
+type Wish = tuple[PodRequests, int]
+
+
+class PreemptionMemory:
+    """What room nodes have, by what is requested at which priority.
+
+    Where other pods' rules count, or where a budget has changed, nothing is remembered.
+    """
+
+    def __init__(self) -> None:
+        self._memory: Memory[Wish, Preemption | None] = Memory(WISHES_MAX)
+        self._budgets: Sequence[PodDisruptionBudget] = ()
+
+    def about(
+        self, pod: Preemptor, snapshot: Snapshot, budgets: Sequence[PodDisruptionBudget]
+    ) -> Findings[Preemption | None]:
+        if budgets != self._budgets:
+            self._budgets, self._memory = budgets, Memory(WISHES_MAX)
+        if has_peers(Asked(pod.requests, pod.neighbour, snapshot.pods)):
+            return {}
+        known = self._memory.of((pod.requests, pod.priority))
+        if len(known) > 2 * len(snapshot):
+            # Most are of nodes that are gone.
+            known.clear()
+        return known
+
+
 def preemption(
-    pod: Preemptor, snapshot: Snapshot, cursor: str, budgets: Sequence[PodDisruptionBudget] = ()
+    pod: Preemptor,
+    snapshot: Snapshot,
+    cursor: str,
+    budgets: Sequence[PodDisruptionBudget] = (),
+    memory: PreemptionMemory | None = None,
 ) -> Preemption | None:
-    """Return the least harm by which a pod that no node takes gets a place; None: it gets none."""
+    """Return the least harm by which a pod that no node takes gets a place; None: it gets none.
+
+    memory: of one snapshot; it makes no difference but to what is asked again.
+    """
     if not snapshot.has_lower(pod.priority):
         return None
     found: list[Preemption] = []
-    by_node = snapshot.by_node()
+    known = memory.about(pod, snapshot, budgets) if memory is not None else {}
     for name in snapshot.names_after(cursor):
-        there = by_node.get(name, {})
-        lower = {uid: one for uid, one in there.items() if one.standing.priority < pod.priority}
-        if lower and (candidate := _on(pod, snapshot, name, lower, budgets)) is not None:
-            found.append(candidate)
+        version, finding = snapshot.version(name), known.get(name)
+        if finding is None or finding[0] != version:
+            finding = known[name] = version, _on(pod, snapshot, name, budgets)
+        if finding[1] is not None:
+            found.append(finding[1])
             if len(found) == CANDIDATES_MAX:
                 break
     return min(found, key=lambda one: one.harm, default=None)
@@ -70,7 +108,7 @@ def awaited(pod: Preemptor, snapshot: Snapshot, node: str) -> Preemption | None:
     """Return the pods of lower priority that are leaving a node, where there are any."""
     if not node:
         return None
-    there = snapshot.by_node().get(node, {})
+    there = snapshot.on(node)
     leaving = {
         uid: one
         for uid, one in there.items()
@@ -80,13 +118,11 @@ def awaited(pod: Preemptor, snapshot: Snapshot, node: str) -> Preemption | None:
 
 
 def _on(
-    pod: Preemptor,
-    snapshot: Snapshot,
-    name: str,
-    victims: dict[str, Assignment],
-    budgets: Sequence[PodDisruptionBudget],
+    pod: Preemptor, snapshot: Snapshot, name: str, budgets: Sequence[PodDisruptionBudget]
 ) -> Preemption | None:
-    if not _fits(pod, snapshot, name, victims.values()):
+    there = snapshot.on(name)
+    victims = {uid: one for uid, one in there.items() if one.standing.priority < pod.priority}
+    if not victims or not _fits(pod, snapshot, name, victims.values()):
         return None
     order = sorted(
         victims.items(), key=lambda one: (-one[1].standing.priority, one[1].standing.since_s)

@@ -6,21 +6,26 @@ assumption ends when the pod is seen (it then counts where it was seen) or refus
 
 Refusals are remembered by requests, until the node's facts change or a pod leaves it; plugin.py
 says what that asks of a filter. So a thousand equal pods ask a full node once, and not a thousand
-times.
+times. What scores say of a node is remembered in the same way, until anything changes there.
 """
 
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
+from cubernetes.scheduling.memory import Findings, Memory
 from cubernetes.scheduling.nodeinfo import NodeFacts, NodeInfo, NodeUsage, PodRequests
 from cubernetes.scheduling.peers.index import PodIndex
 from cubernetes.scheduling.peers.neighbour import ALONE, Neighbour
-from cubernetes.scheduling.plugin import Change, Filter, News, news_of
+from cubernetes.scheduling.plugin import Change, Filter, News, Score, news_of
 from cubernetes.scheduling.standing import ORDINARY, Standing
 
 REMEMBERED_REQUESTS_MAX = 256
+REMEMBERED_RATINGS_MAX = 16  # each of every node
+
+type Rules = tuple[PodRequests, tuple[Filter, ...], tuple[Score, ...]]
 
 
 class Assignment(NamedTuple):
@@ -32,6 +37,9 @@ class Assignment(NamedTuple):
     neighbour: Neighbour = ALONE
     standing: Standing = ORDINARY
     is_nominated: bool = False
+
+
+NOBODY: Mapping[str, Assignment] = MappingProxyType({})
 
 
 class Refusals(NamedTuple):
@@ -51,7 +59,12 @@ class Snapshot:
         self._usages: dict[str, NodeUsage] = {}
         self._assignments: dict[str, Assignment] = {}
         self._nominated: dict[str, Assignment] = {}
+        self._there: dict[str, dict[str, Assignment]] = {}  # by node
+        self._kept: dict[str, dict[str, Assignment]] = {}  # the nominated ones, by node
         self._priorities: Counter[int] = Counter()
+        self._versions: dict[str, int] = {}
+        self._change_count = 0
+        self._ratings: Memory[Rules, int] = Memory(REMEMBERED_RATINGS_MAX)
         self._refusals: dict[PodRequests, Refusals] = {}
         self._news: dict[str, News] = {}
         self._moved: dict[str, set[Neighbour]] = {}
@@ -77,6 +90,19 @@ class Snapshot:
                 del self._refusals[next(iter(self._refusals))]
             known = self._refusals[requests] = Refusals({}, {})
         return known
+
+    def ratings(self, rules: Rules) -> Findings[int]:
+        """Return what is known of the totals of nodes that pass. Decisions add to it."""
+        return self._ratings.of(rules)
+
+    def version(self, node: str) -> int:
+        """Return a number that changes with everything that is known of a node and its pods."""
+        return self._versions.get(node, 0)
+
+    def _touch(self, node: str) -> None:
+        if node in self._nodes:
+            self._change_count += 1
+            self._versions[node] = self._change_count
 
     @property
     def has_news(self) -> bool:
@@ -108,6 +134,7 @@ class Snapshot:
             insort(self._names, facts.name)
         new = NodeInfo(facts, self._usages.get(facts.name, NodeUsage()))
         self._nodes[facts.name] = new
+        self._touch(facts.name)
         self.pods.set_node(facts)
         self._note(facts.name, news_of(old, new))
         self._forget_refusals(facts.name)
@@ -120,6 +147,8 @@ class Snapshot:
             self._moved.pop(name, None)
             self.pods.remove_node(name)
             self._forget_refusals(name)
+            self._ratings.forget(name)
+            del self._versions[name]
 
     def see(
         self,
@@ -157,11 +186,15 @@ class Snapshot:
 
     def _remember(self, uid: str, one: Assignment) -> None:
         self._assignments[uid] = one
+        self._there.setdefault(one.node, {})[uid] = one
+        self._touch(one.node)
         self._priorities[one.standing.priority] += 1
 
     def _forget(self, uid: str) -> Assignment | None:
         one = self._assignments.pop(uid, None)
         if one is not None:
+            _take(self._there, one.node, uid)
+            self._touch(one.node)
             priority = one.standing.priority
             self._priorities[priority] -= 1
             if not self._priorities[priority]:
@@ -193,24 +226,24 @@ class Snapshot:
         """Return those of some pods that count, as they are now."""
         return {uid: self._assignments[uid] for uid in uids if uid in self._assignments}
 
-    def by_node(self) -> Mapping[str, Mapping[str, Assignment]]:
-        """Return what counts on each node, by uid, the nominated ones too."""
-        found: dict[str, dict[str, Assignment]] = {}
-        for uid, one in (*self._assignments.items(), *self._nominated.items()):
-            found.setdefault(one.node, {})[uid] = one
-        return found
+    def on(self, node: str) -> Mapping[str, Assignment]:
+        """Return what counts on a node, by uid, the nominated ones too."""
+        there, kept = self._there.get(node, NOBODY), self._kept.get(node)
+        return {**there, **kept} if kept else there
 
     def nominate(self, uid: str, node: str, requests: PodRequests, standing: Standing) -> None:
         """Keep room on a node for a pod for which others leave it; it is not there yet."""
         self.lift(uid)
         one = Assignment(node, requests, False, ALONE, standing, is_nominated=True)
         self._nominated[uid] = one
+        self._kept.setdefault(node, {})[uid] = one
         self._set_usage(node, self._usages.get(node, NodeUsage()).plus(requests))
 
     def lift(self, uid: str) -> Assignment | None:
         """Keep no room for a pod any more; return what was kept. The caller notes it as news."""
         one = self._nominated.pop(uid, None)
         if one is not None:
+            _take(self._kept, one.node, uid)
             self._set_usage(one.node, self._usages[one.node].minus(one.requests))
             self._forget_refusals(one.node)
         return one
@@ -221,9 +254,7 @@ class Snapshot:
 
     def nominated_on(self, node: str) -> list[tuple[str, str]]:
         """Return the pods for which room is kept on a node, by namespace and name."""
-        if not self._nominated:
-            return []
-        return [one.standing.key for one in self._nominated.values() if one.node == node]
+        return [one.standing.key for one in self._kept.get(node, NOBODY).values()]
 
     # How it is counted
 
@@ -253,6 +284,7 @@ class Snapshot:
             self._usages[node] = usage
         else:
             self._usages.pop(node, None)
+        self._touch(node)
         old = self._nodes.get(node)
         if old is not None:
             self._nodes[node] = NodeInfo(old.facts, usage)
@@ -273,3 +305,11 @@ class Snapshot:
         for known in self._refusals.values():
             known.reasons.pop(node, None)
             known.filters.pop(node, None)
+
+
+def _take(by_node: dict[str, dict[str, Assignment]], node: str, uid: str) -> None:
+    """Take a pod out of those of a node."""
+    of_node = by_node[node]
+    del of_node[uid]
+    if not of_node:
+        del by_node[node]

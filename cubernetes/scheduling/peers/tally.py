@@ -52,7 +52,7 @@ class Tally:
         self.places: dict[str, str] = {}  # node -> its place, where the node counts
         self.counts: dict[str, int] = {}  # place -> pods; a place of no pods is there too
         self.total = 0
-        self._node_counts: Counter[str] = Counter()  # place -> nodes
+        self._nodes: dict[str, set[str]] = {}  # place -> nodes
         self._levels: Counter[int] = Counter()  # so many pods -> places
         self.fewest = 0
 
@@ -61,13 +61,19 @@ class Tally:
         place = self.places.get(node)
         return self.counts[place] if place is not None else 0
 
+    def nodes_with_pods(self) -> set[str]:
+        """Return the nodes in whose place any pod lies."""
+        return {
+            name for place, nodes in self._nodes.items() if self.counts[place] for name in nodes
+        }
+
     def set_node(self, facts: NodeFacts, labels: dict[str, str]) -> None:
         """Let a node count, or not. No pod of it may count at the time."""
         self.remove_node(facts.name)
         place = labels.get(self.question.key)
         if place is not None and self.question.among.takes(facts, labels):
             self.places[facts.name] = place
-            self._node_counts[place] += 1
+            self._nodes.setdefault(place, set()).add(facts.name)
             if place not in self.counts:
                 self.counts[place] = 0
                 self._levels[0] += 1
@@ -77,9 +83,9 @@ class Tally:
         place = self.places.pop(name, None)
         if place is None:
             return
-        self._node_counts[place] -= 1
-        if not self._node_counts[place]:
-            del self._node_counts[place]
+        self._nodes[place].remove(name)
+        if not self._nodes[place]:
+            del self._nodes[place]
             self._leave(self.counts.pop(place))
 
     def add(self, node: str, count: int) -> None:

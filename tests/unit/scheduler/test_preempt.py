@@ -20,12 +20,13 @@ from cubernetes.scheduling.peers.neighbour import (
     PeerTerm,
 )
 from cubernetes.scheduling.plan import Placement, place
-from cubernetes.scheduling.preempt import Preemptor, awaited, preemption
+from cubernetes.scheduling.preempt import PreemptionMemory, Preemptor, awaited, preemption
 from cubernetes.scheduling.snapshot import Snapshot
 from cubernetes.scheduling.standing import Standing
 from tests.given import a_meta
 
 WEB = Neighbour("default", frozenset({("app", "web")}))
+WEBS = Matcher(equal_to({"app": "web"}), frozenset({"default"}))
 
 
 def cpu(milli: int) -> PodRequests:
@@ -219,3 +220,66 @@ def test_every_victim_is_needed_and_none_matters_as_much(part: int) -> None:
             assert room_on(snapshot, node, pods, gone) >= milli
             assert all(room_on(snapshot, node, pods, gone - {uid}) < milli for uid in gone)
     assert made > 10
+
+
+def a_step(chance: random.Random, snapshot: Snapshot, pods: dict[str, int]) -> None:
+    """Let a pod come, change or go, room be kept or given up, or a node change or go."""
+    node, uid = f"n{chance.randrange(1, 4)}", f"p{chance.randrange(12)}"
+    match chance.randrange(8):
+        case 0 | 1 | 2:
+            pods[uid] = chance.randrange(100, 600)
+            priority = chance.randrange(4)
+            see(snapshot, uid, node, pods[uid], priority, WEB, since_s=chance.random())
+        case 3 if uid in pods:
+            del pods[uid]
+            snapshot.remove(uid)
+        case 4:
+            standing = Standing(chance.randrange(4), 0.0, ("default", "kept"))
+            snapshot.nominate("kept", node, cpu(300), standing)
+        case 5:
+            snapshot.lift("kept")
+        case 6:
+            size = chance.choice([500, 1000, 2000])
+            snapshot.set_node(NodeFacts(node, amounts={"cpu": size}, pod_count=20))
+        case _ if chance.random() < 0.3:
+            snapshot.remove_node(node)
+        case _:
+            pass
+
+
+def test_what_is_remembered_of_room_changes_no_decision() -> None:
+    made = 0
+    for seed in range(60):
+        chance, snapshot, memory = (
+            random.Random(seed),
+            a_cluster(1000, 1000, 500),
+            PreemptionMemory(),
+        )
+        pods: dict[str, int] = {}
+        budgets: list[PodDisruptionBudget] = []
+        for _ in range(60):
+            a_step(chance, snapshot, pods)
+            if chance.random() < 0.1:
+                budgets = [a_budget(chance.randrange(3))]
+            keeping = Neighbour("default", rules=PeerRules(away=(PeerTerm(WEBS, "kubernetes.io"),)))
+            who = ALONE if chance.random() < 0.8 else keeping
+            pod = Preemptor(cpu(chance.choice([300, 700])), who, chance.choice([2, 4]))
+            if isinstance(place(pod.requests, snapshot, "", neighbour=who), Placement):
+                continue
+            found = preemption(pod, snapshot, "", budgets, memory)
+            assert found == preemption(pod, snapshot, "", budgets), seed
+            made += found is not None
+    assert made > 500
+
+
+def test_nodes_that_went_are_not_remembered() -> None:
+    snapshot, memory = a_cluster(1000), PreemptionMemory()
+    pod = Preemptor(cpu(500), ALONE, 10)
+    for number in range(50):
+        name = f"m{number}"
+        snapshot.set_node(NodeFacts(name, amounts={"cpu": 100}, pod_count=20))
+        preemption(pod, snapshot, "", (), memory)
+        snapshot.remove_node(name)
+    see(snapshot, "a", "n1", 900)
+    preemption(pod, snapshot, "", (), memory)
+    assert len(memory.about(pod, snapshot, ())) <= 3

@@ -1,5 +1,6 @@
 """Profiles: which scores count is said by the schedulerName of a pod, and by nothing else."""
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 
@@ -135,3 +136,51 @@ def test_weights_are_those_of_the_profile() -> None:
     (one,) = weighted({"balanced": 7})
     assert (one.rates, one.weight) == (SCORES["balanced"].rates, 7)
     assert PROFILES["default-scheduler"] == ROUND_ROBIN
+
+
+class Twice:
+    """A cluster that is kept up to date; `anew` is the same one, seen anew and asked nothing."""
+
+    def __init__(self, facts: Sequence[NodeFacts]) -> None:
+        self.facts = {one.name: one for one in facts}
+        self.there: dict[str, str] = {}
+        self.kept = self.anew()
+
+    def anew(self) -> Snapshot:
+        snapshot = Snapshot()
+        for one in self.facts.values():
+            snapshot.set_node(one)
+        for uid, node in self.there.items():
+            snapshot.see(uid, node, SMALL)
+        return snapshot
+
+    def change(self, chance: random.Random) -> None:
+        """Let a node be ready or not, come anew, or be left by a pod."""
+        node = chance.choice(list(self.facts))
+        if chance.random() < 0.3:
+            facts = self.facts[node] = self.facts[node]._replace(is_ready=chance.random() < 0.8)
+            self.kept.set_node(facts)
+        if chance.random() < 0.1:
+            self.kept.remove_node(node)
+            self.kept.set_node(self.facts[node])
+        if self.there and chance.random() < 0.3:
+            uid = chance.choice(list(self.there))
+            del self.there[uid]
+            self.kept.remove(uid)
+
+
+def test_what_is_remembered_of_nodes_changes_no_decision() -> None:
+    placed_count = 0
+    for seed in range(40):
+        chance, cursor = random.Random(seed), ""
+        world = Twice(some_nodes(8000, 4000, 2000, 4000))
+        for step in range(40):
+            world.change(chance)
+            scores = weighted(PROFILES[chance.choice(list(PROFILES))])
+            verdict = place(SMALL, world.kept, cursor, scores=scores)
+            assert verdict == place(SMALL, world.anew(), cursor, scores=scores), (seed, step)
+            if isinstance(verdict, Placement):
+                placed_count += 1
+                cursor = world.there[str(step)] = verdict.node
+                world.kept.assume(str(step), cursor, SMALL)
+    assert placed_count > 500
