@@ -287,7 +287,11 @@ class ApiServer:
             return await route.handler(self.backend, replace(call, unread=unread))
         parameters.check(request.query, route.checks)
         most_s = self.backend.settings.limits.request_deadline_s
-        async with asyncio.timeout(parameters.deadline_s(request.query, route.checks, most_s)):
+        own_s = parameters.deadline_s(request.query, route.checks, most_s)
+        if own_s >= most_s:
+            # The deadline of every request is there already.
+            return await self._carried_out(call, unread, places)
+        async with asyncio.timeout(own_s):
             return await self._carried_out(call, unread, places)
 
     async def _carried_out(
@@ -298,12 +302,14 @@ class ApiServer:
         body_bytes = unread.bytes_max if unread else len(request.body)
         bodies.check_head(request, body_bytes, bytes_max)
         if body_bytes:
-            await places.enter_async_context(self._bodies.place(*gate.flow_of(request), body_bytes))
+            held = await self._bodies.enter(*gate.flow_of(request), body_bytes)
+            places.callback(self._bodies.leave, held)
         if unread is not None:
             body = await bodies.read(unread)
             call = replace(call, request=replace(request, body=body))
         seats = seats_for(self.backend, call)
-        await places.enter_async_context(self._seats.place(*gate.flow_of(request), seats))
+        seat = await self._seats.enter(*gate.flow_of(request), seats)
+        places.callback(self._seats.leave, seat)
         return await call.route.handler(self.backend, call)
 
     async def _identified(self, request: Request) -> Identity:

@@ -36,9 +36,12 @@ async def bind(backend: Backend, call: Call) -> Response:
         problem = Problem("target", "must name a Node", "FieldValueRequired")
         raise invalid("Binding", call.name, [problem])
     since = to_the_second(backend.env.clock.now())
+    uid = ""
 
     def change(old: Object) -> Object:
+        nonlocal uid
         assert isinstance(old, Pod)  # noqa: S101  the route is of pods
+        uid = old.metadata.uid
         if binding.metadata.uid and binding.metadata.uid != old.metadata.uid:
             raise conflict(call.kind.resource, call.name, "the pod is another one than was bound")
         if old.spec.node_name == target:
@@ -53,8 +56,8 @@ async def bind(backend: Backend, call: Call) -> Response:
             status=replaced(old.status, conditions=conditions),
         )
 
-    item = await modified(backend, call, change, preconditions=(node_exists(target),))
-    return success(call.kind.resource, call.name, item.object.metadata.uid, 201)
+    await modified(backend, call, change, preconditions=(node_exists(target),), is_lawful=True)
+    return success(call.kind.resource, call.name, uid, 201)
 
 
 def _not_bindable(pod: Pod) -> str:

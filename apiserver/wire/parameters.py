@@ -191,6 +191,8 @@ def _span_refusal(value: str) -> str:
 
 def deadline_s(query: Query, checks: Mapping[str, Check], most_s: float) -> float:
     """Return within what time a call is to be answered: what it asks for, and at most most_s."""
+    if not query:
+        return most_s
     asked = {name: value for name, value in reversed(query) if name in checks}
     spans = (span_s(asked.get(TIMEOUT.name) or "0"), float(asked.get(_DEADLINE.name) or "0"))
     return min([most_s, *(one for one in spans if one)])

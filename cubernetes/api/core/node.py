@@ -235,6 +235,12 @@ class Node(Object):
         for index, taint in enumerate(self.spec.taints):
             if not is_label_key(taint.key):
                 yield Problem(f"spec.taints[{index}].key", "must be a label key")
+        yield from self._status_problems()
+
+    def status_problems(self, old: "Node") -> Iterator[Problem]:  # noqa: ARG002  none is of changes
+        return self._status_problems()
+
+    def _status_problems(self) -> Iterator[Problem]:
         yield from node_problems(self.status.capacity, "status.capacity")
         yield from node_problems(self.status.allocatable, "status.allocatable")
         for index, one in enumerate(self.status.addresses):

@@ -62,6 +62,9 @@ class Pod(Object):
         yield from Object.problems(self)
         yield from rules.spec_problems(self.spec, "spec")
 
+    def status_problems(self, old: "Pod") -> Iterator[Problem]:  # noqa: ARG002  there are none
+        return iter(())
+
     def update_problems(self, old: "Pod") -> Iterator[Problem]:
         """Images and the grace may change, tolerations come, gates go; a binding sets nodeName."""
         if old.spec.node_name:

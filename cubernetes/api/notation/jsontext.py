@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+import msgspec
+
 from cubernetes.api.errors import BadRequest
 
 DEPTH_MAX = 64
@@ -32,13 +34,28 @@ def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
     try:
         text = body.decode("utf-8")
         is_checked = _SUSPECT.search(text) is not None
-        tree = _DECODERS[duplicates_refused, is_checked].decode(text)
-        # A lone surrogate is valid to Python's parser and to nobody else.
-        if "\\ud" in text.lower():
-            json.dumps(tree, ensure_ascii=False).encode("utf-8")
+        tree = None if is_checked else _plain_tree_of(body)
+        if tree is None:
+            tree = _DECODERS[duplicates_refused, is_checked].decode(text)
+            # A lone surrogate is valid to Python's parser and to nobody else.
+            if "\\ud" in text.lower():
+                json.dumps(tree, ensure_ascii=False).encode("utf-8")
     except (RecursionError, ValueError) as error:
         raise _refusal(error) from error
     return _shallow_object(tree, text)
+
+
+def _plain_tree_of(body: bytes) -> Any:
+    """Return what is read and written back as the same bytes; None where that is not so.
+
+    Such a body has no duplicate field, no constant beside those of JSON and no lone surrogate: none
+    of them would be written again. Most clients send such bodies, and they cost a sixth.
+    """
+    try:
+        tree = msgspec.json.decode(body)
+        return tree if msgspec.json.encode(tree) == body.rstrip(b"\n") else None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def lenient_tree_of(body: bytes) -> tuple[Tree, tuple[str, ...]]:

@@ -31,7 +31,18 @@ class Gate[Class]:
 
     @asynccontextmanager
     async def place(self, of: Class, flow: str, units: int) -> AsyncIterator[None]:
-        """Wait for units, and hold them.
+        """Wait for units, and hold them for the length of the block.
+
+        Raises: as enter does.
+        """
+        ticket = await self.enter(of, flow, units)
+        try:
+            yield
+        finally:
+            self.leave(ticket)
+
+    async def enter(self, of: Class, flow: str, units: int) -> Ticket:
+        """Wait for units, and return the ticket that holds them until it leaves.
 
         Raises: what refusal makes: too many of the flow wait already, or its turn did not come.
         """
@@ -43,10 +54,15 @@ class Gate[Class]:
             self._give_turns()
             if not ticket.is_held:
                 await self._turn_of(ticket)
-            yield
-        finally:
-            self._shares.left(ticket)
-            self._give_turns()
+        except BaseException:
+            self.leave(ticket)
+            raise
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give back what a ticket holds."""
+        self._shares.left(ticket)
+        self._give_turns()
 
     async def _turn_of(self, ticket: Ticket) -> None:
         woken = self._woken[ticket] = asyncio.get_running_loop().create_future()

@@ -174,7 +174,8 @@ class Shares[Name]:
     def turns(self) -> Iterator[Ticket]:
         """Yield whose turn it is now, in order; each holds its units from then on."""
         for of in self._classes.values():
-            yield from of.turns()
+            if of.offered:
+                yield from of.turns()
 
     @property
     def held_units(self) -> int:

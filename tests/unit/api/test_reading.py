@@ -1,5 +1,6 @@
 """A stranger's object is taken quickly where it is right, and explained where it is not."""
 
+import json
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -174,3 +175,45 @@ def test_a_number_beyond_64_bits_is_refused_wherever_it_stands(body: str, number
 )
 def test_a_number_of_64_bits_is_taken_wherever_it_stands(body: str, number: str) -> None:
     assert jsontext.tree_of(body.format(number).encode())
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), JSON_VALUES))
+def test_a_body_is_read_alike_however_it_was_written(tree: dict[str, Any]) -> None:
+    """One without blanks is read in another way than one with them."""
+    plain = msgspec.json.encode(tree)
+    spaced = json.dumps(tree, ensure_ascii=True, indent=1).encode()
+
+    read = jsontext.tree_of(plain)
+    assert read == tree
+    assert read == jsontext.tree_of(spaced) == jsontext.tree_of(plain + b"\n")
+    assert repr(read) == repr(jsontext.tree_of(spaced))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":1,"a":1}',
+        b'{"a":{"b":[{"c":1,"c":1}]}}',
+        b'{"a":"\\ud800"}',
+        b'{"a":NaN}',
+        b'{"a":1}{}',
+        b'{"a":"\xff"}',
+        b"[1]",
+        b"1",
+        b"",
+    ],
+)
+def test_what_is_wrong_with_a_body_without_blanks_is_found(body: bytes) -> None:
+    with pytest.raises(BadRequest):
+        jsontext.tree_of(body)

@@ -115,6 +115,9 @@ def _names(spec: PodSpec, field: str) -> Iterator[Problem]:
 
 
 def _twice(texts: Iterable[str], field: str, part: str) -> Iterator[Problem]:
+    texts = tuple(texts)
+    if len(texts) == len(frozenset(texts)):
+        return
     for text, count in Counter(texts).items():
         if text and count > 1:
             yield Problem(field, f"{part} {text!r} is used {count} times", "FieldValueDuplicate")

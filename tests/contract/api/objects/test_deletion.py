@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from apiserver.state.keys import key_of
 from apiserver.storage.memory import MemoryStore
-from apiserver.storage.store import Compare, Delete, Op, Outcome
+from apiserver.storage.store import Compare, Delete, Op, Outcome, Put
+from cubernetes.api.core.pod import Pod
 from tests.contract.api.world import (
     NODES,
     PODS,
@@ -291,3 +293,22 @@ async def test_a_binding_is_given_once(world: World) -> None:
     assert pod["status"]["conditions"][0]["type"] == "PodScheduled"
     moved = pod | {"spec": pod["spec"] | {"nodeName": "n2"}}
     assert (await world.call("PUT", f"{PODS}/web", moved)).code == 422
+
+
+async def test_a_pod_that_stood_before_a_rule_came_gets_a_node_and_reports(world: World) -> None:
+    await world.call("POST", PODS, a_pod())
+    key = key_of(Pod, "default", "web")
+    entry, _ = await world.store.get(key)
+    assert entry is not None
+    older = entry.value.replace(b'"busybox', b'"no image ')
+    assert older != entry.value
+    await world.store.commit([], [Put(key, older)])
+
+    binding = {"metadata": {"name": "web"}, "target": {"kind": "Node", "name": "n1"}}
+    assert (await world.call("POST", f"{PODS}/web/binding", binding)).code == 201
+    pod = (await world.call("GET", f"{PODS}/web")).tree
+    running = pod | {"status": pod["status"] | {"phase": "Running"}}
+    assert (await world.call("PUT", f"{PODS}/web/status", running)).code == 200
+    assert (await world.call("PUT", f"{PODS}/web", pod)).code == 409
+    stale = pod["metadata"] | {"resourceVersion": ""}
+    assert (await world.call("PUT", f"{PODS}/web", pod | {"metadata": stale})).code == 422
