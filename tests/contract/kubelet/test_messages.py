@@ -174,3 +174,31 @@ def test_an_end_is_told_once_also_by_a_kubelet_that_begins_again() -> None:
             assert [one.count for one in events if one.reason == "ContainerDied"] == [1]
 
     lived(story)
+
+
+def test_an_end_that_a_change_of_the_image_brings_is_not_told() -> None:
+    async def story() -> None:
+        async with a_world(bad=Behaviour(exits_after_s=5.0, exit_code=3)) as world:
+            await world.make(a_pod("web"))
+            await world.until(lambda: world.is_phase("Running"))
+            image = {"containers": [{"name": "main", "image": "cubernetes/other:1"}]}
+            await world.admin.patch(Pod, "web", "default", {"spec": image})
+
+            async def runs_again() -> bool:
+                one = await world.container()
+                return one.restart_count == 1 and one.ready
+
+            await world.until(runs_again)
+            ended = (await world.container()).last_state.terminated
+            assert ended is not None
+            assert ended.exit_code != 0
+            # The one that is told shows that what came before it would have been.
+            await world.make(a_mortal("bad", "bad"))
+
+            async def is_told() -> bool:
+                return bool(await deaths(world))
+
+            await world.until(is_told)
+            assert ["code 3" in one for one in await deaths(world)] == [True]
+
+    lived(story)

@@ -40,6 +40,8 @@ def an_entry(login: Login = ANN) -> dict[str, str]:
         ("*.registry.example", "eu.registry.example/web", True),
         ("*.registry.example", "registry.example/web", False),
         ("*.registry.example", "a.eu.registry.example/web", False),
+        ("*.example", "eu.example.com/web", False),
+        ("eu.example.com", "eu.example/web", False),
         ("prefix.*.example", "prefix.eu.example/web", True),
         ("*-eu.example", "team-eu.example/web", True),
         ("*.example/team", "eu.example/team/web", True),

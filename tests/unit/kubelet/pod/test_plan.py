@@ -370,3 +370,11 @@ def test_the_last_end_is_kept_and_older_ones_are_removed() -> None:
         Remove("main-0"),
         Remove("main-1"),
     ]
+
+
+def test_a_container_that_waits_for_its_image_is_left_alone_and_its_sibling_is_started() -> None:
+    found = [a_found(SANDBOX, 0, State.RUNNING)]
+    pulling = Memory(pulling={"main": "50%"})
+    steps = plan.plan(a_living_pod(names=("main", "side")), found, pulling, MOMENT)
+    assert steps == [StartContainer("side", 0)]
+    assert plan.plan(a_living_pod(), found, pulling, MOMENT) == []
