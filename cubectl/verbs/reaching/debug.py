@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from cubectl.api import STRATEGIC
-from cubectl.objects.debugging import PROFILES, TOOLS, Wanted, copied, ephemeral_of, node_pod
 from cubectl.objects.podof import pod_of
 from cubectl.objects.targets import PODS, Target, targets_in
 from cubectl.session import Misused, Session
 from cubectl.verb import Verb, pair_in
+from cubectl.verbs.reaching.debugging import PROFILES, TOOLS, Wanted, copied, ephemeral_of, node_pod
 from cubectl.verbs.reaching.firstrun import add_console, attach_when_running, code_at_the_end
 from cubernetes.api.errors import NotFound
 from cubernetes.api.notation.jsontext import Tree

@@ -60,8 +60,7 @@ def status_for(
     is_late = _is_late(pod, found, now)
     phase = _phase(pod, found, stage, is_late=is_late)
     over = phase in ("Succeeded", "Failed")
-    names = {one.name for one in sidecars(pod.spec)}
-    lasting = (*(one for one in inits if one.name in names), *containers)
+    lasting = (*_of_sidecars(pod, inits), *containers)
     ready = not over and bool(containers) and all(one.ready for one in lasting)
     conditions = pod.status.conditions
     reachability = _reachability(pod, memory, _readiness(lasting, ready=ready, over=over))
@@ -94,6 +93,11 @@ def status_for(
         qos_class=qos_of(pod.spec),
         observed_generation=pod.metadata.generation,
     )
+
+
+def _of_sidecars(pod: Pod, inits: Sequence[ContainerStatus]) -> Iterator[ContainerStatus]:
+    names = {one.name for one in sidecars(pod.spec)}
+    return (one for one in inits if one.name in names)
 
 
 def _refused(pod: Pod, refusal: Refusal, host_address: str, now: datetime) -> PodStatus:

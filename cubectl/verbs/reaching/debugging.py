@@ -1,4 +1,4 @@
-"""What looks into a pod or a node: a container that is added, a copy, or a pod of its own. Pure.
+"""What looks into a pod or a node: a container that is added, a copy, or a pod of its own.
 
 Profiles are kubectl's, and say the same things of containers as there.
 """
