@@ -9,7 +9,7 @@ from cubernetes.api.batch.cronjob import CronJob, CronJobSpec, CronJobStatus, Jo
 from cubernetes.api.batch.job import Job, JobStatus
 from cubernetes.api.condition import Condition
 from cubernetes.api.meta import Ref, replaced
-from cubernetes.reconcile.plan import RequeueAfter
+from cubernetes.reconcile.plan import Delete, RequeueAfter
 from tests.carry import World
 from tests.given import a_job, a_meta
 
@@ -108,6 +108,18 @@ def test_a_plan_that_is_cut_anywhere_makes_no_job_twice(cut: int) -> None:
 
     assert life.jobs() == [name_at(1)]
     assert life.cron.status.last_schedule_time == BEGIN + MINUTE
+
+
+def test_a_job_that_the_status_does_not_tell_of_yet_is_kept() -> None:
+    life = CronLife(successful_jobs_history_limit=0)
+    life.at(1, cut=1)
+    life.end(name_at(1))
+
+    first = list(life.planner.plan(life.ref, life.world.view(), life.world.now))
+    assert not [one for one in first if isinstance(one, Delete)]
+    life.plan()
+    life.plan()
+    assert life.jobs() == []
 
 
 @pytest.mark.parametrize(
