@@ -44,8 +44,8 @@ LIFE_S_MAX = 3600.0
 MOODS: tuple[Mood, ...] = ("any", "fair", "cron", "quota")
 MOOD_WEIGHTS = (55, 20, 10, 15)
 # How much longer a life is whose people wait for minutes to go by.
-EXTRA_S: dict[Mood, float] = {"cron": 240.0}
-OUTAGES = 0.5  # per minute
+EXTRA_S: dict[Mood, float] = {"cron": 120.0}
+OUTAGES = 0.8  # per minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class World:
     def _stop_controllers(self) -> None:
         """No controller is there for some minutes: what was due meanwhile is not made up for."""
         gone = [one for one in self.programs if one.recipe.name.startswith("controllers")]
-        span_s = self.rng.uniform(50.0, 200.0)
+        span_s = self.rng.uniform(50.0, 150.0)
         self.story.line(f"no controllers for {span_s:.0f} s")
 
         async def repair() -> None:
