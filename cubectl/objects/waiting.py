@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from cubectl.output.jsonpath import path_of, shown, values_at
 from cubectl.session import Session
 from cubernetes.api.errors import Gone
+from cubernetes.api.notation.jsonpath import path_of, shown, values_at
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.resource import Resource
 from cubernetes.client.wire.queries import Query, selection_query

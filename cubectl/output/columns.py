@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from cubectl.output.jsonpath import Malformed, Path, path_of, shown, values_at
 from cubectl.output.printers import safe
+from cubernetes.api.notation.jsonpath import Malformed, Path, path_of, shown, values_at
 from cubernetes.api.notation.jsontext import Tree
 
 ABSENT = "<none>"

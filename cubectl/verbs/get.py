@@ -115,7 +115,7 @@ def _path(text: str) -> Any:
 
 
 def _templated(text: str) -> Text:
-    from cubectl.output.jsonpath import template_of, text_for
+    from cubernetes.api.notation.jsonpath import template_of, text_for
 
     template = template_of(text)
 

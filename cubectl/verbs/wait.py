@@ -18,10 +18,10 @@ from cubectl.objects.waiting import (
     named,
     wait_until,
 )
-from cubectl.output.jsonpath import Malformed
 from cubectl.output.printers import name_of
 from cubectl.session import Misused, Session
 from cubectl.verb import Verb, add_selection, selection_of, span_s
+from cubernetes.api.notation.jsonpath import Malformed
 from cubernetes.api.notation.jsontext import Tree
 
 

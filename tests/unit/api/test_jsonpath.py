@@ -2,7 +2,7 @@
 
 import pytest
 
-from cubectl.output.jsonpath import Malformed, path_of, template_of, text_for, values_at
+from cubernetes.api.notation.jsonpath import Malformed, path_of, template_of, text_for, values_at
 
 # The list of kubernetes.io/docs/reference/kubectl/jsonpath, as far as its examples use it.
 LIST = {
