@@ -9,7 +9,7 @@ from functools import cache
 from typing import NamedTuple
 
 from apiserver.about import components, counts, discovery, health
-from apiserver.about.openapi.documents import Documents
+from apiserver.about.openapi.documents import Documents, Shelf
 from apiserver.call import Checks, Handler, Policy, Route
 from apiserver.enrolment import joining
 from apiserver.proxying.targets import is_locator
@@ -57,7 +57,12 @@ class Routes:
 
     def __init__(self, table: Iterable[Route]) -> None:
         routes = tuple(table)
-        own = {one.kind.resource.plural: one.kind.name_rule.is_legal for one in routes if one.kind}
+        own = {
+            one.kind.resource.plural: one.kind.name_rule.is_legal
+            for one in routes
+            # Of custom kinds a name is a subdomain, as of most.
+            if one.kind and not one.kind.resource.is_custom
+        }
         others = {**own, **custom.NAMES, LOCATOR: is_locator}
         self._tree = http.Routes(_checked(routes), names.is_subdomain, others, REST)
 
@@ -90,9 +95,17 @@ def _checked(table: Iterable[Route]) -> Iterator[tuple[str, str, Route]]:
         yield route.method, route.pattern, route
 
 
-def table(kinds: Sequence[type[Object]], strategies: Strategies = STRATEGIES) -> Iterator[Route]:
-    """Yield every route of the server; each of a kind has the kind's strategy."""
-    kinds = (*kinds, *kinds_shown(kinds))
+def table(
+    kinds: Sequence[type[Object]],
+    strategies: Strategies = STRATEGIES,
+    shelf: Shelf | None = None,
+) -> Iterator[Route]:
+    """Yield every route of the server; each of a kind has the kind's strategy.
+
+    shelf: where the documents about kinds are kept from one table to the next.
+    """
+    # A version that is stored and not served has no verbs.
+    kinds = tuple(kind for kind in (*kinds, *kinds_shown(kinds)) if kind.resource.verbs)
     of_kinds = [
         route._replace(
             handler=_handler(route, kind, strategies),
@@ -107,7 +120,7 @@ def table(kinds: Sequence[type[Object]], strategies: Strategies = STRATEGIES) ->
     ]
     common = checks_of(COMMON, {})
     told = [route for route in of_kinds if f"{{{LOCATOR}}}" not in route.pattern]
-    for route in _about_the_server(kinds, Documents(told, kinds)):
+    for route in _about_the_server(kinds, Documents(told, kinds, shelf)):
         yield route._replace(checks=common)
     yield from of_kinds
 

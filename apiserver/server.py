@@ -7,7 +7,7 @@ with its record.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,6 +16,7 @@ from apiserver.about import requestids
 from apiserver.about.audit import Audit, AuditRecord
 from apiserver.about.counts import Counts
 from apiserver.about.health import check_loaded
+from apiserver.about.openapi.documents import Shelf
 from apiserver.auth.accounts import is_account
 from apiserver.auth.authorize import (
     Attempt,
@@ -34,6 +35,7 @@ from apiserver.fairness import gate
 from apiserver.fairness.places import Places
 from apiserver.fairness.sessions import Sessions
 from apiserver.maintenance import bootstrap
+from apiserver.maintenance.customkinds import CustomKinds
 from apiserver.maintenance.upkeep import Upkeep
 from apiserver.routes import Match, Routes, table
 from apiserver.settings import Settings
@@ -131,19 +133,25 @@ class ApiServer:
             accounts,
         )
         self._request_ids = requestids.RequestIds(env.rng.uuid())
-        self._routes = Routes(table(kinds))
+        self._kinds, self._strategies = kinds, STRATEGIES
+        self._documents: Shelf = {}
+        self._routes = Routes(table(kinds, shelf=self._documents))
         self._named = NamedObjects(mirror.kinds)
         self._authenticator = Authenticator(self.backend)
         self._seats, self._bodies = gate.seats(limits), gate.bodies(limits)
         self._counts = Counts(env.metrics, mirror, self.watchers)
         self._counts.in_flight.set_function(lambda: self.seats_held)
-        self._counts.waiting.set_function(
-            lambda: self._seats.waiting_count + self._bodies.waiting_count
-        )
+        self._counts.waiting.set_function(lambda: self.waiting_count)
         self._counts.body_bytes.set_function(lambda: self.bodies_bytes)
         self._counts.proxied.set_function(lambda: self.backend.proxied.count)
         self.upkeep = Upkeep(self.backend)
+        self._custom = CustomKinds(self.backend, self._serve)
         self._keeping: list[asyncio.Task[None]] = []
+
+    @property
+    def waiting_count(self) -> int:
+        """How many requests wait for a seat, or for room for their bodies."""
+        return self._seats.waiting_count + self._bodies.waiting_count
 
     @property
     def seats_held(self) -> int:
@@ -156,13 +164,24 @@ class ApiServer:
         return self._bodies.held_units
 
     def replace(self, kinds: Kinds, strategies: Strategies = STRATEGIES) -> None:
-        """Serve these kinds from now on, and no others: routes, documents, memory and counts.
+        """Serve these kinds from now on, and custom ones: routes, documents, memory and counts.
 
         strategies: what they ask for beyond the verbs; the others have the answers of most kinds.
 
         Raises: KindReserved, SubresourceUnknown: then nothing is changed.
         """
-        routes = Routes(table(kinds, strategies))
+        before = self._kinds, self._strategies
+        self._kinds, self._strategies = kinds, strategies
+        try:
+            self._serve(self._custom.kinds)
+        except Exception:
+            self._kinds, self._strategies = before
+            raise
+        self._custom.wake()
+
+    def _serve(self, custom: Sequence[type[Object]]) -> None:
+        kinds = Kinds(*self._kinds, *custom)
+        routes = Routes(table(kinds, self._strategies, self._documents))
         self.backend.mirror.replace(kinds)
         self._routes = routes
         self._counts.count_kinds(self.backend.mirror)
@@ -170,9 +189,14 @@ class ApiServer:
 
     async def start(self) -> None:
         await self.backend.mirror.start()
+        self._custom.serve()
         self.watchers.start()
         await bootstrap.ensure(self.backend)
-        works = (("bootstrap", partial(bootstrap.keep, self.backend)), ("upkeep", self.upkeep.run))
+        works = (
+            ("bootstrap", partial(bootstrap.keep, self.backend)),
+            ("upkeep", self.upkeep.run),
+            ("custom kinds", self._custom.run),
+        )
         env = self.backend.env
         self._keeping = [asyncio.create_task(supervised(name, work, env)) for name, work in works]
 
@@ -310,7 +334,8 @@ class ApiServer:
         seats = seats_for(self.backend, call)
         seat = await self._seats.enter(*gate.flow_of(request), seats)
         places.callback(self._seats.leave, seat)
-        return await call.route.handler(self.backend, call)
+        response = await call.route.handler(self.backend, call)
+        return bodies.deprecated(response, call.route.kind)
 
     async def _identified(self, request: Request) -> Identity:
         if request.identity != ANONYMOUS:

@@ -45,7 +45,7 @@ class Counts:
 
     def count_kinds(self, mirror: Mirror) -> None:
         """Tell of the kinds that the mirror holds now, and of no others."""
-        caches = {kind.resource.kind: cache for kind, cache in mirror.kinds.items()}
+        caches = {kind.resource.word: cache for kind, cache in mirror.kinds.items()}
         for name in self._kinds - caches.keys():
             self._objects.remove(name)
         for name, cache in caches.items():

@@ -13,6 +13,8 @@ from cubernetes.api.coding import codec
 from cubernetes.api.meta import Object, replaced
 
 _METADATA = b'"metadata":{'
+# With it begins every object of a custom kind, whatever its version.
+_VERSION = b'{"apiVersion":"'
 
 
 def _stamp(revision: int) -> bytes:
@@ -42,6 +44,12 @@ class Item:
         if self._object is None:
             self._object = codec.decode(self.kind, self.content)
         return self._object
+
+    def of_version(self, kind: type[Object]) -> "Item":
+        """Return the object as a version of its kind that clients ask for."""
+        if self.kind is kind or kind.stored_as is not self.kind:
+            return self
+        return Item(kind, self.key, self.revision, versioned(kind, self.content))
 
 
 class MadeItem(Item):
@@ -82,7 +90,15 @@ def item_of(kind: type[Object], entry: Entry) -> Item:
 
 def stored(kind: type[Object], key: str, value: bytes, revision: int) -> Item:
     """Return the item of a value that was written at a revision."""
-    return Item(kind, key, revision, _stamped(value, revision))
+    return Item(kind, key, revision, _stamped(versioned(kind, value), revision))
+
+
+def versioned(kind: type[Object], value: bytes) -> bytes:
+    """Return an object of a custom kind in the version of that kind: no other text differs."""
+    if not kind.resource.is_custom or not value.startswith(_VERSION):
+        return value
+    end = value.index(b'"', len(_VERSION))
+    return b"%b%b%b" % (_VERSION, kind.resource.api_version.encode(), value[end:])
 
 
 def _stamped(value: bytes, revision: int) -> bytes:
@@ -93,7 +109,8 @@ def _stamped(value: bytes, revision: int) -> bytes:
 def value_of(item: Item) -> bytes:
     """Return what the store keeps of an item: its bytes without the resourceVersion."""
     place = item.content.index(_METADATA) + len(_METADATA)
-    return item.content[:place] + item.content[place + len(_stamp(item.revision)) :]
+    value = item.content[:place] + item.content[place + len(_stamp(item.revision)) :]
+    return versioned(item.kind.stored_as or item.kind, value)
 
 
 def departed(item: Item, revision: int) -> Item:
@@ -104,4 +121,5 @@ def departed(item: Item, revision: int) -> Item:
 def encoded(one: Object) -> bytes:
     """Return what the store keeps of an object."""
     metadata = replaced(one.metadata, resource_version="")
-    return codec.encode(replaced(one, metadata=metadata))
+    value = codec.encode(replaced(one, metadata=metadata))
+    return versioned(one.stored_as or type(one), value)

@@ -78,11 +78,17 @@ class Mirror:
         for kind in kinds:
             if collection_of(kind) in RESERVED:
                 raise KindReserved(f"{kind.resource.kind}: {collection_of(kind)} is no kind's")
-        for kind in [one for one in self.kinds if one not in kinds]:
+        # Other versions of a kind are shown from the objects of the stored one.
+        kinds = [kind for kind in kinds if kind.stored_as is None]
+        gone = [one for one in self.kinds if one not in kinds]
+        new = [one for one in kinds if one not in self.kinds]
+        for kind in gone:
             self._drop(kind)
-        for kind in [one for one in kinds if one not in self.kinds]:
+        for kind in new:
             self._add(kind)
-        self._views.load(self.kinds, self.revision)
+        # No view is made of custom kinds: the watches of views go on.
+        if not all(one.resource.is_custom for one in (*gone, *new)) or not self.is_loaded:
+            self._views.load(self.kinds, self.revision)
 
     def _drop(self, kind: type[Object]) -> None:
         cache = self.kinds.pop(kind)
@@ -103,6 +109,7 @@ class Mirror:
 
         Raises: NotFound: it is served no more, since a request for it came.
         """
+        kind = kind.stored_as or kind
         cache = self.kinds.get(kind) or self._views.cache_of(kind)
         if cache is None:
             raise NotFound("the server could not find the requested resource")
@@ -110,11 +117,11 @@ class Mirror:
 
     def holds(self, kind: type[Object]) -> bool:
         """Whether its objects are in memory: of a kind that is stored, or of a view."""
-        return kind in self.kinds or self._views.cache_of(kind) is not None
+        return self.is_stored(kind) or self._views.cache_of(kind) is not None
 
     def is_stored(self, kind: type[Object]) -> bool:
         """Whether the store has its objects; those of a view are nowhere but here."""
-        return kind in self.kinds
+        return (kind.stored_as or kind) in self.kinds
 
     async def start(self) -> None:
         """Load everything, then follow. Returns when the first load is done."""

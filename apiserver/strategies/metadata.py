@@ -36,7 +36,7 @@ def with_initial_metadata[O: Object](one: O, stamp: Stamp) -> O:
         namespace=stamp.namespace,
         uid=uid_for(stamp.uid, one.parent_uid),
         resource_version="",
-        generation=1 if one.resource.has_status else 0,
+        generation=1 if one.resource.counts_changes else 0,
         creation_timestamp=to_the_second(stamp.now),
         deletion_timestamp=None,
         deletion_grace_period_seconds=None,
@@ -101,7 +101,7 @@ def revision_of(metadata: ObjectMeta) -> int | None:
 def with_next_generation[O: Object](old: O, new: O) -> O:
     """Return new with its generation one up where its spec is another."""
     changed = getattr(old, "spec", None) != getattr(new, "spec", None)
-    if not changed or not new.resource.has_status:
+    if not changed or not new.resource.counts_changes:
         return new
     metadata = replaced(new.metadata, generation=old.metadata.generation + 1)
     return replaced(new, metadata=metadata)

@@ -7,6 +7,8 @@ from apiserver.auth.authorize import acting_gateway, acting_node
 from apiserver.state.preconditions import Precondition
 from apiserver.strategies.access.roles import Bindings, Roles
 from apiserver.strategies.account import ServiceAccounts
+from apiserver.strategies.custom.definitions import CustomResourceDefinitions
+from apiserver.strategies.custom.objects import CustomObjects
 from apiserver.strategies.event import Events
 from apiserver.strategies.jobs.gpujob import GpuJobs, GpuSites
 from apiserver.strategies.jobs.job import Jobs
@@ -17,6 +19,7 @@ from apiserver.strategies.node import Nodes
 from apiserver.strategies.pod import Pods
 from apiserver.strategies.service import Services
 from apiserver.strategies.strategy import Strategy
+from cubernetes.api.apiextensions.customresourcedefinition import CustomResourceDefinition
 from cubernetes.api.batch.job import Job
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.configmap import ConfigMap
@@ -29,6 +32,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
 from cubernetes.api.core.serviceaccount import ServiceAccount
+from cubernetes.api.custom.objects import CustomObject
 from cubernetes.api.gpu.gpujob import GpuJob
 from cubernetes.api.gpu.gpusite import GpuSite
 from cubernetes.api.meta import Object
@@ -59,6 +63,8 @@ STRATEGIES: Strategies = {
     Job: Jobs(),
     GpuJob: GpuJobs(),
     GpuSite: GpuSites(),
+    CustomResourceDefinition: CustomResourceDefinitions(),
+    CustomObject: CustomObjects(),
 }
 DEFAULT: Strategy[Any] = Strategy()
 

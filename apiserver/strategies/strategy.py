@@ -126,6 +126,10 @@ class Strategy[K: Object]:
         """Return what an update through the main resource makes of old: the status stays."""
         return with_status(new, cast(Any, old).status) if new.resource.has_status else new
 
+    def with_status_of(self, one: K, new: K) -> K:
+        """Return an object with the status of another: nothing else goes through /status."""
+        return with_status(one, cast(Any, new).status)
+
     def update_problems(self, old: K, new: K) -> Iterator[Problem]:  # noqa: ARG002  a hook
         """Yield what an update through the main resource may not change, but a subresource may."""
         return iter(())

@@ -17,7 +17,8 @@ from apiserver.wire.patches import patch_in
 from cubernetes.api.bodies.envelopes import Scale, ScaleSpec, ScaleStatus
 from cubernetes.api.coding import codec, schema
 from cubernetes.api.coding.refusals import invalid
-from cubernetes.api.errors import BadRequest
+from cubernetes.api.custom.objects import CustomObject, Size
+from cubernetes.api.errors import BadRequest, NotFound
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.notation import jsontext
 from cubernetes.api.selectors import selector_text
@@ -50,8 +51,13 @@ async def patch(backend: Backend, call: Call) -> Response:
 
 
 def scale_of(one: Object) -> Scale:
-    """Return the scale of an object that has replicas in its spec and status."""
-    workload = cast(Any, one)
+    """Return the scale of an object that has replicas in its spec and status.
+
+    Raises: NotFound: a custom object says no size where its definition looks for one.
+    """
+    size = _size_of(one)
+    if size.wanted is None:
+        raise NotFound("the spec replicas field does not exist in the object")
     metadata = one.metadata
     return Scale(
         metadata=ObjectMeta(
@@ -61,12 +67,17 @@ def scale_of(one: Object) -> Scale:
             resource_version=metadata.resource_version,
             creation_timestamp=metadata.creation_timestamp,
         ),
-        spec=ScaleSpec(replicas=workload.spec.replicas),
-        status=ScaleStatus(
-            replicas=workload.status.replicas,
-            selector=selector_text(workload.spec.selector.match_labels),
-        ),
+        spec=ScaleSpec(replicas=size.wanted),
+        status=ScaleStatus(replicas=size.found, selector=size.selector),
     )
+
+
+def _size_of(one: Object) -> Size:
+    if isinstance(one, CustomObject):
+        return one.size
+    workload = cast(Any, one)
+    selector = selector_text(workload.spec.selector.match_labels)
+    return Size(workload.spec.replicas, workload.status.replicas, selector)
 
 
 def _scale_from(sent: jsontext.Tree) -> Scale:
@@ -91,9 +102,10 @@ def _scaled(call: Call, old: Object, wanted: Scale) -> Object:
         raise conflict(call.kind.resource, call.name, "the uid is that of another object")
     if seen and seen != old.metadata.resource_version:
         raise conflict(call.kind.resource, call.name, MODIFIED_SINCE)
-    spec = replaced(cast(Any, old).spec, replicas=wanted.spec.replicas)
-    metadata = replaced(old.metadata, resource_version="")
-    return replaced(old, metadata=metadata, spec=spec)
+    old = replaced(old, metadata=replaced(old.metadata, resource_version=""))
+    if isinstance(old, CustomObject):
+        return old.sized(wanted.spec.replicas)
+    return replaced(old, spec=replaced(cast(Any, old).spec, replicas=wanted.spec.replicas))
 
 
 # It is read strictly always: nothing less can be asked for.

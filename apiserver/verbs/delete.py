@@ -80,6 +80,7 @@ async def deleted(
         found = seen[key]
         if not isinstance(found, Item) or uid not in ("", found.object.metadata.uid):
             raise absent(kind.resource, call.name)
+        found = found.of_version(kind)
         return deletion_of(call, options, found, found.object, seen, now)
 
     keys = [key, *(one.key for one in preconditions), *strategy.keys_beside(call.name)]

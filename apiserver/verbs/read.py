@@ -241,7 +241,8 @@ async def _old_page(
             raise _too_large(str(place.revision)) from error
         except StoreError as trouble:
             raise error_from(trouble) from trouble
-        items = (item_of(selection.kind, entry) for entry in page.entries)
+        stored = selection.kind.stored_as or selection.kind
+        items = (item_of(stored, entry) for entry in page.entries)
         found += [item for item in items if selection.matches(item)]
         if not page.more:
             return found, True

@@ -9,7 +9,7 @@ from apiserver.auth.authorize import Attempt, may
 from apiserver.backend import Backend
 from apiserver.call import Call
 from apiserver.enrolment.granted import is_granted_now
-from apiserver.state.items import Item, Seen, encoded, stored, value_of
+from apiserver.state.items import Item, Seen, encoded, stored, value_of, versioned
 from apiserver.state.keys import key_of
 from apiserver.state.preconditions import Precondition, check_all
 from apiserver.state.room import SERVER, Write
@@ -24,7 +24,7 @@ from apiserver.strategies.registry import (
     object_refusal,
     write_preconditions,
 )
-from apiserver.strategies.strategy import Claimed, Draw, Exhausted, Strategy, Unread, with_status
+from apiserver.strategies.strategy import Claimed, Draw, Exhausted, Strategy, Unread
 from apiserver.verbs import ownership
 from apiserver.wire.bodies import changed_to, object_in, warning_header
 from apiserver.wire.patches import patch_in
@@ -174,6 +174,7 @@ async def modified(
         found = seen[key]
         if not isinstance(found, Item):
             raise absent(kind.resource, call.name)
+        found = found.of_version(kind)
         call.trace.about(found.object)
         new = stamps.with_next_generation(found.object, change(found.object))
         check_allowed(call, found.object, new)
@@ -264,7 +265,7 @@ def removal(one: Object, strategy: Strategy[Any]) -> tuple[Op, ...]:
 def _item(kind: type[Object], key: str, value: bytes, revision_before: int, revision: int) -> Item:
     # A dry run wrote nothing: it shows what would be, at the revision that is.
     at = revision or revision_before
-    return stored(kind, key, value, at) if at else Item(kind, key, 0, value)
+    return stored(kind, key, value, at) if at else Item(kind, key, 0, versioned(kind, value))
 
 
 def _check_namespace(call: Call, stated: str) -> None:
@@ -352,7 +353,8 @@ def status_replacement(call: Call, new: Object, old: Object) -> Object:
     """Return old with the status of new: nothing else is written through /status."""
     check_seen(call, new, old)
     kept = replaced(old, metadata=replaced(old.metadata, resource_version=""))
-    return with_status(kept, cast(Any, new).status)
+    made: Object = call.strategy.with_status_of(kept, new)
+    return made
 
 
 def check_seen(call: Call, new: Object, old: Object) -> None:

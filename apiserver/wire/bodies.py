@@ -1,5 +1,7 @@
 """From a request's body to a tree or an object, whatever its media type."""
 
+from dataclasses import replace
+
 from apiserver.call import Call, media_of
 from apiserver.wire import protobuf
 from cubernetes.api.coding import codec
@@ -8,7 +10,7 @@ from cubernetes.api.errors import BadRequest, RequestTooLarge, UnsupportedMediaT
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.notation import jsontext, yaml
 from cubernetes.api.notation.jsontext import Tree
-from cubernetes.host.web.messages import BodyBroken, BodyTooLarge, Request, Unread
+from cubernetes.host.web.messages import BodyBroken, BodyTooLarge, Request, Response, Unread
 
 # Of all warnings together, as Kubernetes bounds them: clients read header lines of some 8 kB.
 WARNINGS_CHARS_MAX = 4096
@@ -106,7 +108,10 @@ def changed_to(call: Call, tree: Tree) -> Reading[Object]:
     Raises: BadRequest, Invalid.
     """
     is_about_status = call.route.subresource == "status"
-    return codec.from_tree(call.kind, tree, call.validation, is_status_heard=is_about_status)
+    reading = codec.from_tree(call.kind, tree, call.validation, is_status_heard=is_about_status)
+    if advice := tuple(reading.model.advice()):
+        return Reading(reading.model, (*reading.warnings, *advice))
+    return reading
 
 
 def model_in[M: Model](call: Call, kind: type[M]) -> M:
@@ -115,6 +120,16 @@ def model_in[M: Model](call: Call, kind: type[M]) -> M:
     Raises: BadRequest, UnsupportedMediaType.
     """
     return codec.model_from_tree(kind, tree_in(call), kind.__name__)
+
+
+def deprecated(response: Response, kind: type[Object] | None) -> Response:
+    """Return a response that tells its client to leave a version of a kind, where it is to."""
+    if kind is None or not kind.deprecation:
+        return response
+    told = warning_header((kind.deprecation,))["Warning"]
+    others = response.headers.get("Warning", "")
+    warning = f"{told}, {others}" if others else told
+    return replace(response, headers={**response.headers, "Warning": warning})
 
 
 def warning_header(warnings: tuple[str, ...]) -> dict[str, str]:

@@ -84,12 +84,16 @@ def accepted(accept: str) -> Accepted:
 def whole(kind: type[Object]) -> Form:
     """Return the form of objects as they are."""
     resource = kind.resource
-    return _plain("whole", resource.kind, resource.api_version, lambda item: item.content)
+    # Watches of all versions of a kind are of one cache.
+    name = f"whole/{resource.version}" if kind.stored_as else "whole"
+    kinds = (resource.kind, resource.list_kind)
+    return _plain(name, kinds, resource.api_version, lambda item: item.of_version(kind).content)
 
 
 def metadata_only(_: type[Object]) -> Form:
     """Return the form that shows an object's metadata and nothing else of it."""
-    return _plain("metadata", "PartialObjectMetadata", API_VERSION, partial_metadata)
+    kinds = ("PartialObjectMetadata", "PartialObjectMetadataList")
+    return _plain("metadata", kinds, API_VERSION, partial_metadata)
 
 
 def table(kind: type[Object], now: Callable[[], datetime], included: Included) -> Form:
@@ -99,22 +103,25 @@ def table(kind: type[Object], now: Callable[[], datetime], included: Included) -
         return table_of(kind, items, now(), metadata=metadata, included=included)
 
     return Form(
-        f"table/{included}",
+        f"table/{kind.resource.version}/{included}",
         lambda item: shown([item], _metadata(item.revision)),
         shown,
         lambda revision: shown([], _metadata(revision)),
     )
 
 
-def _plain(name: str, kind: str, api_version: str, show: Callable[[Item], bytes]) -> Form:
-    head = b'{"kind":"%b%b","apiVersion":"%b","metadata":%b'
+def _plain(
+    name: str, kinds: tuple[str, str], api_version: str, show: Callable[[Item], bytes]
+) -> Form:
+    """Return a form; kinds: what one object says it is, and what a list says."""
+    head = b'{"kind":"%b","apiVersion":"%b","metadata":%b'
 
     def listing(items: Sequence[Item], metadata: bytes) -> bytes:
-        begin = head % (kind.encode(), b"List", api_version.encode(), metadata)
+        begin = head % (kinds[1].encode(), api_version.encode(), metadata)
         return b'%b,"items":[%b]}' % (begin, b",".join([show(item) for item in items]))
 
     def bookmark(revision: int) -> bytes:
-        return head % (kind.encode(), b"", api_version.encode(), _metadata(revision)) + b"}"
+        return head % (kinds[0].encode(), api_version.encode(), _metadata(revision)) + b"}"
 
     return Form(name, show, listing, bookmark)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from apiserver.call import Call, media_of
 from apiserver.wire.bodies import json_in
 from cubernetes.api.coding import codec
+from cubernetes.api.custom.objects import CustomObject
 from cubernetes.api.errors import BadRequest, UnsupportedMediaType
 from cubernetes.api.meta import Model
 from cubernetes.api.notation.jsontext import Tree
@@ -37,6 +38,13 @@ def patch_in(call: Call) -> Patch:
         return Patch(lambda old: jsonpatch.patched(codec.to_tree(old), steps), warnings)
     # A body without a type is taken as JSON everywhere; for a patch that is the plain merge.
     merge = {MERGE: patch.merged, STRATEGIC: strategic.merged, "application/json": patch.merged}
+    if issubclass(call.kind, CustomObject):
+        # Only models of ours say how their lists merge.
+        del merge[STRATEGIC]
+        if media not in merge:
+            known = ", ".join((STEPS, MERGE, APPLY))
+            told = "the body of the request was in an unknown format - accepted media types include"
+            raise UnsupportedMediaType(f"{told}: {known}")
     if media not in merge:
         raise UnsupportedMediaType(f"{media[:80]!r}: send {MERGE}, {STRATEGIC} or {STEPS}")
     change, warnings = json_in(call)

@@ -54,6 +54,7 @@ def _head(column: Column) -> _Head:
 
 
 def _row(kind: type[Object], item: Item, now: datetime, included: Included) -> _Row:
+    item = item.of_version(kind)
     cells = [column.cell(item.object, now) for column in kind.columns]
     match included:
         case "None":

@@ -6,8 +6,9 @@ from collections import Counter
 from cubectl.objects.targets import targets_in
 from cubectl.output import printers
 from cubectl.output.describe import Section, description
-from cubectl.session import Failed, Session
+from cubectl.session import Session
 from cubectl.verb import Verb, add_selection, selection_of
+from cubernetes.api.apiextensions.definedkinds import undefined_kind
 from cubernetes.api.apps.deployment import Deployment
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.batch.job import Job
@@ -55,11 +56,8 @@ def run(options: Namespace, session: Session) -> None:
 
 
 def _model_of(kind: Resource) -> type[Object]:
-    """Return what this program knows of a kind's fields. Raises: Failed: nothing."""
-    model = KINDS.of(kind.api_version, kind.kind)
-    if model is None:
-        raise Failed(f"{kind.plural} are newer than this program: use get -o yaml")
-    return model
+    """Return what this program knows of a kind's fields: of a custom one that it has any."""
+    return KINDS.of(kind.api_version, kind.kind) or undefined_kind(kind)
 
 
 def _described(session: Session, kind: type[Object], tree: Tree) -> str:

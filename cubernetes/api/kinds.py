@@ -19,12 +19,12 @@ class Kinds(Sequence[type[Object]]):
         """Raises: KindsClash."""
         self.all = kinds
         self._by_name = {(one.resource.api_version, one.resource.kind): one for one in kinds}
-        paths = {(one.resource.group, one.resource.plural): one for one in kinds}
+        paths = {(one.resource.api_version, one.resource.plural): one for one in kinds}
         for one in kinds:
             resource = one.resource
             found = (
                 self._by_name[resource.api_version, resource.kind],
-                paths[resource.group, resource.plural],
+                paths[resource.api_version, resource.plural],
             )
             if any(other is not one for other in found):
                 raise KindsClash(f"{resource.kind} and {resource.plural}.{resource.group}: twice")
@@ -36,6 +36,23 @@ class Kinds(Sequence[type[Object]]):
     def of(self, api_version: str, kind: str) -> type[Object] | None:
         """Return the kind of a manifest's apiVersion and kind."""
         return self._by_name.get((api_version, kind))
+
+    def owning(self, api_version: str, kind: str) -> type[Object] | None:
+        """Return the kind that an owner reference names; of a custom one in any version."""
+        group = api_version.rpartition("/")[0]
+        return self.of(api_version, kind) or next(
+            (
+                one
+                for one in self.all
+                if (one.resource.group, one.resource.kind) == (group, kind)
+                and one.resource.is_custom
+            ),
+            None,
+        )
+
+    def called(self, word: str) -> type[Object] | None:
+        """Return the kind that a Ref names by `Resource.word`."""
+        return next((kind for kind in self.all if kind.resource.word == word), None)
 
     def with_(self, kind: type[Object]) -> "Kinds":
         """Return these and one more, in the place of the one of its name where there is one."""

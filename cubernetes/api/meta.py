@@ -273,6 +273,10 @@ class Object(Model):
     name_rule: ClassVar[names.NameRule] = names.SUBDOMAINS
     # Fields that a fieldSelector may name, beside metadata.name and metadata.namespace.
     selectable: ClassVar[Mapping[str, Callable[[Any], str]]] = {}
+    # The kind as which its objects are stored, where this is another version of that one.
+    stored_as: ClassVar["type[Object] | None"] = None
+    # What clients of this version are told, where it is to be left.
+    deprecation: ClassVar[str] = ""
 
     api_version: str
     kind: str
@@ -280,7 +284,7 @@ class Object(Model):
 
     @property
     def ref(self) -> Ref:
-        return Ref(self.kind, self.metadata.namespace, self.metadata.name)
+        return Ref(self.resource.word, self.metadata.namespace, self.metadata.name)
 
     @property
     def cause(self) -> str:
@@ -316,6 +320,10 @@ class Object(Model):
     def problems(self) -> Iterator[Problem]:
         """Yield everything that is wrong with the object, for every writer."""
         yield from self.metadata.problems(*self.name_rule)
+
+    def advice(self) -> Iterator[str]:
+        """Yield what its author should know of what is taken and not obeyed: warnings."""
+        return iter(())
 
     def update_problems(self, old: Self) -> Iterator[Problem]:  # noqa: ARG002  a hook
         """Yield what may not change from old to this object."""

@@ -1,5 +1,6 @@
 """Every kind there is: routes, storage, watches, client, CLI and example tests come from here."""
 
+from cubernetes.api.apiextensions.customresourcedefinition import CustomResourceDefinition
 from cubernetes.api.apps.controllerrevision import ControllerRevision
 from cubernetes.api.apps.daemonset import DaemonSet
 from cubernetes.api.apps.deployment import Deployment
@@ -87,4 +88,5 @@ KINDS = Kinds(
     AutoScaler,
     RoutePolicy,
     HorizontalPodAutoscaler,
+    CustomResourceDefinition,
 )

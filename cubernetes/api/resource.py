@@ -23,6 +23,11 @@ class Resource(NamedTuple):
     is_created_by_put: bool = False
     # What its objects are kept under, where another version of the kind has the usual name.
     folder: str = ""
+    # Whether a definition in the cluster made it: then its kind's name may be another group's too.
+    is_custom: bool = False
+    # Its names where they are not made of the kind's.
+    singular_name: str = ""
+    list_name: str = ""
 
     @property
     def qualified_kind(self) -> str:
@@ -31,7 +36,22 @@ class Resource(NamedTuple):
 
     @property
     def singular(self) -> str:
-        return self.kind.lower()
+        return self.singular_name or self.kind.lower()
+
+    @property
+    def list_kind(self) -> str:
+        """Return the kind of its lists."""
+        return self.list_name or f"{self.kind}List"
+
+    @property
+    def word(self) -> str:
+        """Return the kind as a Ref and a metric name it: in one word that no other kind has."""
+        return self.qualified_kind if self.is_custom else self.kind
+
+    @property
+    def counts_changes(self) -> bool:
+        """Whether metadata.generation counts the changes of what is wanted."""
+        return self.has_status or self.is_custom
 
     @property
     def has_status(self) -> bool:

@@ -81,7 +81,7 @@ class Informer[O: Object]:
         self._count(env.metrics)
 
     def _count(self, metrics: Metrics) -> None:
-        kind = self.kind.resource.kind
+        kind = self.kind.resource.word
         lists = "Lists of a kind: the first, and one each time that its history was gone."
         self._lists = metrics.counter("cube_informer_lists_total", lists, "kind").labels(kind)
         changes = "Changes that watches have brought."

@@ -113,6 +113,14 @@ BARE: dict[str, Tree] = {
     "Route": {"spec": {"path": "/", "function": "f"}},
     "Trigger": {"spec": {"function": "f", "kafka": {"topic": "t"}}},
     "Workflow": {"spec": {"steps": {"one": {"call": "f"}}}},
+    "CustomResourceDefinition": {
+        "spec": {
+            "group": "a.example",
+            "scope": "Cluster",
+            "names": {"plural": "as", "kind": "A"},
+            "versions": [{"name": "v1", "served": True, "storage": True}],
+        }
+    },
     "Dns": {"spec": {"host": "a.example"}},
     "Deployment": {
         "spec": {

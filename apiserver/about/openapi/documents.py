@@ -34,26 +34,38 @@ class Document(NamedTuple):
     hash: str
 
 
+# By its root a document, and the kinds that it is about.
+type Shelf = dict[str, tuple[tuple[type[Object], ...], Document]]
+
+
 class Documents:
     """Says what the routes of kinds are. Most servers are never asked."""
 
-    def __init__(self, routes: Iterable[Route], kinds: Iterable[type[Object]]) -> None:
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        kinds: Iterable[type[Object]],
+        shelf: "Shelf | None" = None,
+    ) -> None:
+        """shelf: what was made for other kinds; what is about the same ones is not made anew."""
         self._kinds = tuple(kinds)
+        self._made: Shelf = {} if shelf is None else shelf
         self._routes: dict[str, list[Route]] = {}
         for route in routes:
             assert route.kind is not None  # noqa: S101  only routes of kinds are told of
             self._routes.setdefault(route.kind.resource.root, []).append(route)
-        self._made: dict[str, Document] = {}
         self._swagger: dict[str, bytes] = {}
+        for root in self._made.keys() - self._routes.keys():
+            del self._made[root]
 
     async def index(self, _: Backend, __: Call) -> Response:
         """Say where each group's document is; the hash follows from what stands in it."""
-        paths = {
-            root.strip("/"): {
-                "serverRelativeURL": f"/openapi/v3{root}?hash={self._document(root).hash}"
-            }
-            for root in sorted(self._routes)
-        }
+        paths = {}
+        for root in sorted(self._routes):
+            url = f"/openapi/v3{root}?hash={self._document(root).hash}"
+            paths[root.strip("/")] = {"serverRelativeURL": url}
+            # Each takes a while when it is first made: others are answered in between.
+            await asyncio.sleep(0)
         return Response(200, msgspec.json.encode({"paths": paths}))
 
     def of(self, root: str) -> Handler:
@@ -86,7 +98,7 @@ class Documents:
             )
             parts.append(gnostic.document_bytes(part))
             whole = {key: whole[key] | part[key] for key in whole}
-            # Each group takes a tenth of a second or so: others are answered in between.
+            # As above.
             await asyncio.sleep(0)
         self._swagger = {
             JSON: msgspec.json.encode(head | whole, order="sorted"),
@@ -94,10 +106,13 @@ class Documents:
         }
 
     def _document(self, root: str) -> Document:
-        if root not in self._made:
+        own = tuple(one for one in self._kinds if one.resource.root == root)
+        kinds, document = self._made.get(root, ((), None))
+        if document is None or kinds != own:
             content = document_of(self._routes[root], self._kinds)
-            self._made[root] = Document(content, hashlib.sha256(content).hexdigest()[:32])
-        return self._made[root]
+            document = Document(content, hashlib.sha256(content).hexdigest()[:32])
+            self._made[root] = own, document
+        return document
 
 
 def document_of(routes: Iterable[Route], kinds: Iterable[type[Object]]) -> bytes:

@@ -89,10 +89,12 @@ def _body(route: Route, schemas: Schemas) -> Tree:
         case "create" | "update":
             return _in_every_media(schemas.of(_model(route)))
         case "patch":
-            # kubectl takes the keys of lists from here only where the strategic one is named.
+            # kubectl takes the keys of lists from here only where the strategic one is named, and
+            # by it it knows which kinds take one.
             change = {"schema": {"type": "object"}}
             steps = {"schema": {"type": "array", "items": {"type": "object"}}}
-            return {MERGE: change, STRATEGIC: change, STEPS: steps}
+            own = {} if _kind(route).resource.is_custom else {STRATEGIC: change}
+            return {MERGE: change, **own, STEPS: steps}
         case "delete" | "deletecollection":
             return _in_every_media(schemas.of(DeleteOptions))
         case _:

@@ -10,6 +10,7 @@ from apiserver.about.openapi.docstrings import told_by
 from apiserver.wire.parameters import Tree
 from cubernetes.api.bodies.envelopes import Listing
 from cubernetes.api.coding.schema import type_of
+from cubernetes.api.custom.objects import CustomObject, Head
 from cubernetes.api.meta import Model, Object
 from cubernetes.api.patches import strategic
 from cubernetes.api.quantities import QUANTITY_RULE, Quantity
@@ -37,7 +38,9 @@ class Schemas:
         one model stands, its lists merge alike; a test sees to it.
         """
         name = self._name_of(model)
-        if name not in self.named:
+        if name not in self.named and issubclass(model, CustomObject):
+            self.named[name] = self._custom(model) | _told_kind(group_version_kind(model))
+        elif name not in self.named:
             made = self._model(model, type_of(model), above)
             self.named[name] = made | _told_kind(group_version_kind(model))
         return _reference(name)
@@ -47,9 +50,16 @@ class Schemas:
         name = f"{self._name_of(kind)}List"
         if name not in self.named:
             fields = inspect.type_info(cast(Any, Listing)[kind])
-            own = group_version_kind(kind) | {"kind": f"{kind.resource.kind}List"}
+            own = group_version_kind(kind) | {"kind": kind.resource.list_kind}
             self.named[name] = self._model(Listing, fields, "") | _told_kind(own)
         return _reference(name)
+
+    def _custom(self, kind: type[CustomObject]) -> Tree:
+        """Return the schema of a custom kind: what its definition says, in the common envelope."""
+        envelope = self._model(Head, type_of(Head), "")["properties"]
+        fields = {**kind.shape.get("properties", {}), **envelope}
+        told = {"description": told_by(kind).summary}
+        return {**told, **kind.shape, "type": "object", "properties": fields}
 
     def _model(self, model: type[Model], found: inspect.Type, above: str) -> Tree:
         assert isinstance(found, inspect.StructType)  # noqa: S101  every model is one
@@ -114,6 +124,9 @@ class Schemas:
         What belongs to no single kind is of meta.v1.
         """
         resource = self._resources.get(model.__module__)
+        if resource is not None and resource.is_custom:
+            group = ".".join(reversed(resource.group.split(".")))
+            return f"{group}.{resource.version}.{model.__name__}"
         group = (resource.group.partition(".")[0] or "core") if resource else "meta"
         version = resource.version if resource else "v1"
         return f"io.cubernetes.{group}.{version}.{model.__name__}"
@@ -121,6 +134,9 @@ class Schemas:
 
 def group_version_kind(model: type[Model]) -> dict[str, str]:
     """Return what a model's apiVersion and kind say where nobody sets them; {} for mere parts."""
+    if issubclass(model, CustomObject):
+        own = model.resource
+        return {"group": own.group, "version": own.version, "kind": own.kind}
     found = type_of(model)
     assert isinstance(found, inspect.StructType)  # noqa: S101  every model is one
     told = {field.name: _default(field).get("default", "") for field in found.fields}

@@ -13,6 +13,11 @@ SCHEMAS = "#/components/schemas/"
 DEFINITIONS = "#/definitions/"
 METHODS = frozenset({"get", "put", "post", "patch", "delete"})
 # Of a parameter's schema, what stands beside its name in version 2.
+# Of a schema, what version 2 has a word for.
+OF_SCHEMAS = frozenset(
+    {"description", "type", "format", "default", "maximum", "minimum", "maxLength", "maxItems"}
+    | {"required", "enum"}
+)
 OF_PARAMETERS = ("type", "format", "enum", "minimum", "maxLength")
 
 
@@ -76,12 +81,12 @@ def _schema(schema: Mapping[str, Any]) -> Tree:
                 made[key] = value.replace(SCHEMAS, DEFINITIONS)
             case "allOf":
                 made |= _schema(value[0])
-            case "oneOf":
+            case "oneOf" if "type" not in schema:
                 made["type"] = "string"
-            case "items" | "additionalProperties":
+            case "items" | "additionalProperties" if isinstance(value, dict):
                 made[key] = _schema(value)
             case "properties":
                 made[key] = {name: _schema(one) for name, one in value.items()}
-            case _:
+            case _ if key in OF_SCHEMAS or key.startswith("x-"):
                 made[key] = value
     return made

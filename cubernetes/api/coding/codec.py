@@ -11,9 +11,10 @@ from typing import Any, Literal, NamedTuple, cast
 import msgspec
 
 from cubernetes.api.coding import schema
-from cubernetes.api.coding.refusals import invalid
+from cubernetes.api.coding.refusals import PROBLEMS_MAX, invalid
+from cubernetes.api.custom.objects import HEAD, CustomObject, Head
 from cubernetes.api.errors import BadRequest, Problem
-from cubernetes.api.meta import Model, Object
+from cubernetes.api.meta import Model, Object, ObjectMeta
 from cubernetes.api.microtime import MicroTime
 from cubernetes.api.notation.jsontext import Tree, tree_of, without_nulls
 from cubernetes.api.quantities import Quantity
@@ -55,7 +56,7 @@ _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 
 def encode(model: Model) -> bytes:
     """Return the JSON of a model; fields that stand at their default are left out."""
-    return _encoder.encode(model)
+    return _encoder.encode(model.tree() if isinstance(model, CustomObject) else model)
 
 
 def decode[M: Model](kind: type[M], content: bytes) -> M:
@@ -67,6 +68,9 @@ def decode[M: Model](kind: type[M], content: bytes) -> M:
     Raises:
         msgspec.ValidationError: the content is not of this kind.
     """
+    # A list of a kind is no class.
+    if isinstance(kind, type) and issubclass(kind, CustomObject):
+        return cast(M, _custom_of(kind, msgspec.json.decode(content)))
     decoder = _decoders.get(kind)
     if decoder is None:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_from_plain)
@@ -112,6 +116,9 @@ def from_tree[O: Object](
     for exported objects hold what other servers found.
     """
     check_kind(kind, tree)
+    if issubclass(kind, CustomObject):
+        tree, warnings = _custom_part(kind, tree, validation, is_status_heard=is_status_heard)
+        return cast(Reading[O], Reading(_custom_of(kind, tree), warnings))
     tree = _without_unserved(without_nulls(tree))
     model = _converted(kind, tree)
     if model is not None:
@@ -138,6 +145,8 @@ def known_part(
     Raises: BadRequest, Invalid, as from_tree does; but fields that are required may be absent.
     """
     check_kind(kind, tree)
+    if issubclass(kind, CustomObject):
+        return _custom_part(kind, tree, validation)
     tree = _without_unserved(without_nulls(tree))
     unknown, wrong = schema.check(kind, tree)
     if validation == "Strict":
@@ -146,6 +155,34 @@ def known_part(
         raise invalid(kind.resource.qualified_kind, _name_in(tree), wrong, tree)
     known = schema.without_unknown(schema.type_of(kind), tree) if unknown else tree
     return known, _warnings(unknown, validation)
+
+
+def _custom_part(
+    kind: type[CustomObject], tree: Tree, validation: Validation, *, is_status_heard: bool = True
+) -> tuple[Tree, tuple[str, ...]]:
+    """Return the tree of a custom object without what its schema does not know.
+
+    What is wrong with its content is told by the object itself, as of every kind.
+
+    Raises: BadRequest, Invalid: of its metadata.
+    """
+    head = {name: tree[name] for name in HEAD if name in tree}
+    head = _without_unserved(without_nulls(head))
+    unknown, wrong = schema.check(Head, head)
+    content, pruned = kind.pruned({name: one for name, one in tree.items() if name not in HEAD})
+    heard = [one for one in pruned if is_status_heard or not one.startswith("status.")]
+    every = (*unknown, *heard)[:PROBLEMS_MAX]
+    if validation == "Strict":
+        _refuse_unknown(kind, every)
+    if wrong:
+        raise invalid(kind.resource.qualified_kind, _name_in(tree), wrong, head)
+    known = schema.without_unknown(schema.type_of(Head), head) if unknown else head
+    return {**known, **content}, _warnings(every, validation)
+
+
+def _custom_of[C: CustomObject](kind: type[C], tree: Tree) -> C:
+    metadata = msgspec.convert(tree.get("metadata", {}), ObjectMeta, dec_hook=_from_plain)
+    return kind.made(metadata, {name: one for name, one in tree.items() if name not in HEAD})
 
 
 def _refuse_unknown(kind: type[Object], unknown: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from cubernetes.api.custom.objects import CustomObject
 from cubernetes.api.errors import Invalid, Problem
 
 # So many problems of one object are told, and as much of its name and of a value: an answer is for
@@ -21,8 +22,10 @@ _BEGINNINGS = {
     "FieldValueNotSupported": "Unsupported value",
     "FieldValueForbidden": "Forbidden",
     "FieldValueNotFound": "Not found",
+    "FieldValueTooLong": "Too long",
+    "FieldValueTooMany": "Too many",
 }
-_VALUELESS = ("FieldValueRequired", "FieldValueForbidden")
+_VALUELESS = ("FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong")
 # Where values are nobody else's to read: a refusal stands in logs of clients and of the audit.
 _CONFIDENTIAL = {"Secret": re.compile(r"(?:data|stringData)(?:[.\[]|\Z)")}
 _STEP = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")
@@ -45,7 +48,8 @@ def invalid(kind: str, name: str, problems: Iterable[Problem], of: object = None
         one._replace(message=one.message.partition(", not ")[0]) if _is_hidden(one, hidden) else one
         for one in found(problems)
     ]
-    tree = of if isinstance(of, dict) else msgspec.to_builtins(of, enc_hook=str)
+    whole = of.tree() if isinstance(of, CustomObject) else of
+    tree = whole if isinstance(of, dict) else msgspec.to_builtins(whole, enc_hook=str)
     causes = [
         one._replace(message=_sentence(one, _ABSENT if _is_hidden(one, hidden) else tree))
         for one in told

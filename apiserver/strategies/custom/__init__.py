@@ -1,0 +1,1 @@
+"""Strategies of kinds that are defined in the cluster, and of their definitions."""

@@ -1,0 +1,1 @@
+"""Custom kinds: a schema in the cluster says their fields, not a model of ours."""

@@ -1,0 +1,92 @@
+"""What a structural schema makes of a value: unknown fields pruned, defaults filled in. Pure.
+
+A schema is the tree of a CustomResourceDefinition's openAPIV3Schema. Values are trees as JSON has
+them; they are never changed, only replaced. What is of another type than the schema says is left
+as it is: `validation` tells of it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cubernetes.api.notation.jsontext import Tree
+
+type Shape = Mapping[str, Any]
+
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+EMBEDDED = "x-kubernetes-embedded-resource"
+INT_OR_STRING = "x-kubernetes-int-or-string"
+# What an embedded object has beside what its schema says.
+ENVELOPE = frozenset({"apiVersion", "kind", "metadata"})
+NOTHING: Shape = {}
+ANYTHING: Shape = {PRESERVE: True}
+
+
+def child_of(shape: Shape, name: str) -> Shape | None:
+    """Return the schema of a field; None where the schema knows no such field."""
+    if (found := shape.get("properties", NOTHING).get(name)) is not None:
+        return found  # type: ignore[no-any-return]  # a schema is a tree
+    others = shape.get("additionalProperties")
+    if isinstance(others, Mapping):
+        return others
+    return NOTHING if others is True else None
+
+
+def pruned(shape: Shape, value: Any, path: str, unknown: list[str]) -> Any:
+    """Return a value without what its schema does not know; its paths go to unknown."""
+    if isinstance(value, list):
+        items = _items_of(shape)
+        return [pruned(items, one, f"{path}[{at}]", unknown) for at, one in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    kept: Tree = {}
+    is_open, is_embedded = bool(shape.get(PRESERVE)), bool(shape.get(EMBEDDED))
+    for name, one in value.items():
+        where = f"{path}.{name}" if path else name
+        below = child_of(shape, name)
+        if below is not None:
+            kept[name] = pruned(below, one, where, unknown)
+        elif is_open or (is_embedded and name in ENVELOPE):
+            kept[name] = one
+        else:
+            unknown.append(where[:300])
+    return kept
+
+
+def defaulted(shape: Shape, value: Any) -> Any:
+    """Return a value with the defaults of its schema: where a field is absent, or null in vain.
+
+    A null that may not be, and has no default, is no field at all.
+    """
+    if isinstance(value, list):
+        items = _items_of(shape)
+        return [_filled(items, one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    made: Tree = {}
+    for name, one in value.items():
+        below = child_of(shape, name)
+        if below is None or not _is_vain(below, one) or "default" in below:
+            made[name] = one if below is None else _filled(below, one)
+    for name, below in shape.get("properties", NOTHING).items():
+        if name not in made and "default" in below:
+            made[name] = defaulted(below, below["default"])
+    return made
+
+
+def _filled(shape: Shape, value: Any) -> Any:
+    """Return a value with its defaults; a null in vain is its own default."""
+    if "default" in shape and _is_vain(shape, value):
+        value = shape["default"]
+    return defaulted(shape, value)
+
+
+def _items_of(shape: Shape) -> Shape:
+    """Return the schema of a list's entries; where none is said, they may be anything."""
+    items = shape.get("items")
+    return items if isinstance(items, Mapping) else ANYTHING
+
+
+def _is_vain(shape: Shape, value: Any) -> bool:
+    """Whether a value is a null that its schema says nothing may be."""
+    is_said = bool(shape.get("type") or shape.get(INT_OR_STRING))
+    return value is None and is_said and not shape.get("nullable")
