@@ -3,6 +3,8 @@
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from cubernetes.api.apiextensions.customresourcedefinition import CustomResourceDefinition
+from cubernetes.api.apiextensions.definedkinds import followed_resource
 from cubernetes.api.kinds import Kinds
 from cubernetes.api.meta import Object, OwnerReference, Ref, replaced
 from cubernetes.reconcile.plan import Patch, View
@@ -38,6 +40,15 @@ def owners_of(thing: Object, view: View, kinds: Kinds, gone: Container[str] = ()
     for owner in thing.metadata.owner_references:
         standings.setdefault(_standing(owner, thing, view, kinds, gone), []).append(owner)
     return Owners(**{word: tuple(listed) for word, listed in standings.items()})
+
+
+def unknown_kinds(view: View, kinds: Kinds) -> bool:
+    """Whether a custom kind is served whose objects are not in the view yet."""
+    if CustomResourceDefinition not in kinds:
+        return False
+    served = (followed_resource(one) for one in view.list(CustomResourceDefinition))
+    known = {one.resource for one in kinds if one.resource.is_custom}
+    return any(one is not None and one not in known for one in served)
 
 
 def is_managed_by(thing: Object, uid: str) -> bool:
@@ -96,7 +107,7 @@ def refs_of_owners(thing: Object, kinds: Kinds) -> Iterator[Ref]:
         kind = _owning_kind(owner, thing, kinds)
         if kind is not None:
             namespace = thing.metadata.namespace if kind.resource.namespaced else ""
-            yield Ref(owner.kind, namespace, owner.name)
+            yield Ref(kind.resource.word, namespace, owner.name)
 
 
 def with_owners(thing: Object, owners: Sequence[OwnerReference]) -> Patch:
@@ -154,10 +165,10 @@ def _standing(
     is older than the reference to it, so such a view would have it.
     """
     kind = _owning_kind(owner, of, kinds)
-    if kind is None:
-        return "foreign"
     if owner.uid in gone:
         return "absent"
+    if kind is None:
+        return "foreign"
     found = _found(owner, of, view, kinds)
     if found is not None:
         return "waiting" if is_waiting(found) else "solid"
@@ -179,7 +190,7 @@ def _owning_kind(owner: OwnerReference, of: Object, kinds: Kinds) -> type[Object
     As in Kubernetes, also where the owner would be in a namespace and what it owns is in none: such
     a reference says no place to look at.
     """
-    kind = kinds.of(owner.api_version, owner.kind)
+    kind = kinds.owning(owner.api_version, owner.kind)
     is_placeless = kind is not None and kind.resource.namespaced and not of.metadata.namespace
     return None if is_placeless else kind
 

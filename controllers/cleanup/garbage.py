@@ -14,7 +14,7 @@
   kubelet registers again. Forgotten, the wait begins anew.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -27,6 +27,7 @@ from controllers.owners import (
     refs_of_owners,
     revision_of,
     unblocked,
+    unknown_kinds,
     with_owners,
     without_finalizer,
 )
@@ -52,6 +53,10 @@ class Garbage:
     known: Kinds = KINDS
 
     name = "garbage"
+
+    def know(self, kinds: Sequence[type[Object]]) -> None:
+        ours = (one for one in self.known if not one.resource.is_custom)
+        self.known = Kinds(*ours, *kinds)
 
     @property
     def kinds(self) -> tuple[type[Object], ...]:
@@ -85,8 +90,8 @@ class Garbage:
             self.missing.pop(gone.spec.node_name, None)
 
     def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:
-        kind = next(one for one in self.known if one.resource.kind == key.kind)
-        thing = view.get(kind, key.name, key.namespace)
+        kind = self.known.called(key.kind)
+        thing = view.get(kind, key.name, key.namespace) if kind is not None else None
         if thing is None:
             return
         if thing.metadata.is_deleted and ORPHAN in thing.metadata.finalizers:
@@ -180,7 +185,8 @@ def _blocks(thing: Object, uid: str) -> bool:
 
 def _let_go(owner: Object, finalizer: str, view: View, kinds: Kinds) -> Iterator[Action]:
     """Take the finalizer away, once every view is so new that no dependent can be missed."""
-    if all(view.revision(kind) >= revision_of(owner) for kind in kinds):
+    is_seen = all(view.revision(kind) >= revision_of(owner) for kind in kinds)
+    if is_seen and not unknown_kinds(view, kinds):
         yield without_finalizer(owner, finalizer)
     else:
         yield RequeueAfter(VIEW_PAUSE_S)

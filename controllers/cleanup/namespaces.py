@@ -1,9 +1,10 @@
 """Namespaces that are deleted: what is in them goes first, then they are let go."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from controllers.owners import revision_of
+from controllers.owners import revision_of, unknown_kinds
+from cubernetes.api.apiextensions.customresourcedefinition import CustomResourceDefinition
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.event import Event
@@ -25,17 +26,31 @@ _FIRST: tuple[type[Object], ...] = (ReplicaSet, Service, EndpointSlice, Pod)
 _LAST: tuple[type[Object], ...] = (Lease, Event)
 
 
+def _in_order(kinds: Kinds) -> tuple[type[Object], ...]:
+    """Return the kinds in namespaces, in the order in which their objects go."""
+    others = (one for one in kinds if one not in _FIRST and one not in _LAST)
+    return tuple(
+        one for one in (*_FIRST, *others, *_LAST) if one.resource.namespaced and one in kinds
+    )
+
+
 class Namespaces:
     """Plans by Namespace; only those that are deleted give it work."""
 
     name = "namespaces"
 
     def __init__(self, kinds: Kinds = KINDS) -> None:
-        others = (one for one in kinds if one not in _FIRST and one not in _LAST)
-        self._namespaced = tuple(
-            one for one in (*_FIRST, *others, *_LAST) if one.resource.namespaced and one in kinds
-        )
-        self.kinds: tuple[type[Object], ...] = (Namespace, *self._namespaced)
+        self._ours, self._all = kinds, kinds
+        self._namespaced = _in_order(kinds)
+
+    @property
+    def kinds(self) -> tuple[type[Object], ...]:
+        defined = (CustomResourceDefinition,) if CustomResourceDefinition in self._all else ()
+        return (Namespace, *defined, *self._namespaced)
+
+    def know(self, kinds: Sequence[type[Object]]) -> None:
+        self._all = Kinds(*self._ours, *kinds)
+        self._namespaced = _in_order(self._all)
 
     def keys(self, changed: Object, view: View) -> Iterable[Ref]:
         if isinstance(changed, Namespace):
@@ -55,7 +70,8 @@ class Namespaces:
         if found or FINALIZER not in namespace.spec.finalizers:
             return
         # That it is empty is known only where every view is as new as its deletion.
-        if all(view.revision(kind) >= revision_of(namespace) for kind in self._namespaced):
+        is_seen = all(view.revision(kind) >= revision_of(namespace) for kind in self.kinds[1:])
+        if is_seen and not unknown_kinds(view, self._all):
             left = tuple(one for one in namespace.spec.finalizers if one != FINALIZER)
             yield Finalize(replaced(namespace, spec=replaced(namespace.spec, finalizers=left)))
         else:

@@ -70,6 +70,12 @@ class Barrier:
         if kind in self._informers:
             self._doubts[ref] = UnknownWrite(kind)
 
+    def forget(self, kind: type[Object]) -> None:
+        """Wait for nothing of a kind any more: it is gone, and so is its view."""
+        self._written.pop(kind, None)
+        self._outdated = {ref: one for ref, one in self._outdated.items() if one[0] is not kind}
+        self._doubts = {ref: one for ref, one in self._doubts.items() if one.kind is not kind}
+
     async def clear(self, deadline_s: float) -> bool:
         """Wait until the view shows all that was done; False when it does not by the deadline.
 
@@ -78,11 +84,14 @@ class Barrier:
         if not await self._is_answered():
             return False
         for kind, revision in list(self._written.items()):
-            if not await self._informers[kind].at_least(revision, deadline_s):
+            seen = self._informers.get(kind)
+            if seen is not None and not await seen.at_least(revision, deadline_s):
                 return False
         for ref, (kind, state) in list(self._outdated.items()):
-            informer = self._informers[kind]
-            if not await informer.until(_is_past(informer, state), deadline_s):
+            informer = self._informers.get(kind)
+            if informer is not None and not await informer.until(
+                _is_past(informer, state), deadline_s
+            ):
                 return False
             if self._outdated.get(ref) == (kind, state):
                 del self._outdated[ref]

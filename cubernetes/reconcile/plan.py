@@ -235,6 +235,18 @@ class Reporting(Planner, Protocol):
 
 
 @runtime_checkable
+class OfEveryKind(Planner, Protocol):
+    """A planner that plans about objects of every kind, of custom ones too."""
+
+    def know(self, kinds: Sequence[type[Object]]) -> None:
+        """Plan about these custom kinds from now on, and about no others.
+
+        The view has all objects of each of them already.
+        """
+        ...
+
+
+@runtime_checkable
 class Asking(Planner, Protocol):
     """A planner that decides on more than objects: on readings."""
 

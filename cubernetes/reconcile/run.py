@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cubernetes.api.apiextensions.customresourcedefinition import CustomResourceDefinition
 from cubernetes.api.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from cubernetes.api.meta import Object, Ref
 from cubernetes.client.informer import Informer
@@ -21,11 +22,13 @@ from cubernetes.host.metrics import following
 from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.asking import Asker
 from cubernetes.reconcile.barrier import Barrier
+from cubernetes.reconcile.customkinds import CustomKinds
 from cubernetes.reconcile.execute import Executor, NameTaken
 from cubernetes.reconcile.journal import Journal
 from cubernetes.reconcile.plan import (
     Action,
     Asking,
+    OfEveryKind,
     Planner,
     Record,
     Reporting,
@@ -67,11 +70,15 @@ async def run_planners(
     journal = Journal(source, env)
     shared = Shared(informers, client, env, recorder, settings, Asker(source, env), journal)
     loops = [Loop(planner, shared) for planner in planners]
+    broad = [loop for loop in loops if loop.is_of_every_kind]
+    definitions = informers.get(CustomResourceDefinition)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(recorder.run())
         tasks.create_task(journal.run())
         for loop in loops:
             tasks.create_task(loop.run())
+        if broad and definitions is not None:
+            tasks.create_task(CustomKinds(client, env, definitions, broad).run())
         for informer in informers.values():
             tasks.create_task(informer.run())
 
@@ -102,6 +109,7 @@ class Loop:
         # Looked at once: to ask a protocol costs more than a short plan.
         self._asking = planner if isinstance(planner, Asking) else None
         self._reporting = planner if isinstance(planner, Reporting) else None
+        self._of_every_kind = planner if isinstance(planner, OfEveryKind) else None
         self._informers = {kind: shared.informers[kind] for kind in planner.kinds}
         self._env = shared.env
         self._recorder = shared.recorder
@@ -128,8 +136,40 @@ class Loop:
         ready = metrics.gauge("cube_loop_ready_keys", "Keys that wait for a worker.", "loop")
         self._ready = ready.labels(name)
 
+    @property
+    def is_of_every_kind(self) -> bool:
+        return self._of_every_kind is not None
+
+    def follow(self, kind: type[Object], informer: Informer[Any]) -> None:
+        """Hear of the changes of a custom kind; its informer does not run yet."""
+        self._informers[kind] = informer
+        informer.on_change(self._changed)
+
+    def know(self, kinds: Sequence[type[Object]]) -> None:
+        """Plan about these custom kinds from now on, and about no others."""
+        if self._of_every_kind is None:
+            return
+        before = frozenset(self._planner.kinds)
+        self._of_every_kind.know(kinds)
+        for kind in (one for one in kinds if self._is_open and one not in before):
+            for one in self._informers[kind].cache.list():
+                self._concern(one)
+
+    def forget(self, kind: type[Object]) -> None:
+        """Follow a custom kind no more, and plan about it no more."""
+        if self._of_every_kind is not None:
+            others = (one for one in self._planner.kinds if one is not kind)
+            self._of_every_kind.know([one for one in others if one.resource.is_custom])
+        self._informers.pop(kind, None)
+        self._barrier.forget(kind)
+
+    def tell(self, gone: Sequence[Object]) -> None:
+        """Plan what the end of these objects concerns; the view has them no more."""
+        for one in gone:
+            self._changed(one, None)
+
     async def run(self) -> None:
-        for informer in self._informers.values():
+        for informer in tuple(self._informers.values()):
             await informer.synced.wait()
         # Before every kind is there, keys() would answer from half a view.
         self._is_open = True
@@ -254,5 +294,5 @@ class Loop:
         return one.cause if one is not None else ""
 
     def _object_of(self, key: Ref) -> Object | None:
-        kind = next((one for one in self._planner.kinds if one.resource.kind == key.kind), None)
+        kind = next((one for one in self._planner.kinds if one.resource.word == key.kind), None)
         return None if kind is None else self._view.get(kind, key.name, key.namespace)
