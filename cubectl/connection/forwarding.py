@@ -16,7 +16,7 @@ from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.sockets import READ_BYTES, SocketStream, relay_to_server
 from cubernetes.host.web.spdy.frames import Malformed
 from cubernetes.host.web.spdy.session import Session, Stream
-from cubernetes.host.web.websocket import Dial, DialledWebSocket, HandshakeRefused, dialled
+from cubernetes.host.web.websocket.client import Dial, DialledWebSocket, HandshakeRefused, dialled
 
 __all__ = ["HandshakeRefused", "Plan", "forward"]
 

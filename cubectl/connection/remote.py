@@ -21,7 +21,7 @@ from cubernetes.client.wire import channels
 from cubernetes.client.wire.channels import Channel, Misframed, Size
 from cubernetes.host.blocking import Threads
 from cubernetes.host.web.duplex import Broken
-from cubernetes.host.web.websocket import Dial, DialledWebSocket, HandshakeRefused, dialled
+from cubernetes.host.web.websocket.client import Dial, DialledWebSocket, HandshakeRefused, dialled
 
 __all__ = ["Beside", "Console", "HandshakeRefused", "run_remotely"]
 

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from cubernetes.client.wire import channels, spdywords
 from cubernetes.client.wire.execquery import ExecQuery
-from cubernetes.host.web.websocketserver import NotWebSocket, WebSocket
+from cubernetes.host.web.websocket.server import NotWebSocket, WebSocket
 from kubelet.streams.spdychannels import SpdyChannels
 
 

@@ -20,7 +20,7 @@ from cubernetes.host.web.sockets import relay_to_server
 from cubernetes.host.web.spdy.frames import Malformed
 from cubernetes.host.web.spdy.session import Session, Stream
 from cubernetes.host.web.upgrade import switched
-from cubernetes.host.web.websocketserver import NotWebSocket, WebSocket
+from cubernetes.host.web.websocket.server import NotWebSocket, WebSocket
 
 SESSIONS_MAX = 64
 # Kubernetes' streamingConnectionIdleTimeout: nothing was forwarded for so long.

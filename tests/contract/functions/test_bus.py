@@ -18,7 +18,7 @@ from serverless.bus.kafka import KafkaBus
 from serverless.bus.memory import MemoryBus
 from tests.contract.functions.brokers import Broker
 from tests.contract.functions.test_admin import Certificates, kubeconfig_of
-from tests.contract.functions.test_workflows import a_pipeline_is_cut, a_world
+from tests.contract.functions.test_workflows import a_world, must_end_a_pipeline_that_is_cut
 
 # A broker on a machine that is full takes minutes to begin.
 pytestmark = pytest.mark.timeout(400)
@@ -228,7 +228,7 @@ async def test_a_pipeline_is_cut_in_its_middle_and_ends_as_if_it_was_not(
     async with AsyncExitStack() as stack:
         bus = KafkaBus(broker.access(), Env().blocking)
         stack.push_async_callback(bus.close)
-        await a_pipeline_is_cut(await a_world(stack, tmp_path, bus), admin, tmp_path)
+        await must_end_a_pipeline_that_is_cut(await a_world(stack, tmp_path, bus), admin, tmp_path)
 
 
 async def test_who_has_another_certificate_may_neither_see_nor_write(broker: Broker) -> None:

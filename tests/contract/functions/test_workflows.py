@@ -118,10 +118,10 @@ async def until_ran(folder: Path, *names: str) -> None:
 async def test_a_pipeline_with_a_map_is_cut_in_its_middle_and_ends_as_if_it_was_not(
     world: World, admin: Path, tmp_path: Path
 ) -> None:
-    await a_pipeline_is_cut(world, admin, tmp_path)
+    await must_end_a_pipeline_that_is_cut(world, admin, tmp_path)
 
 
-async def a_pipeline_is_cut(world: World, admin: Path, tmp_path: Path) -> None:
+async def must_end_a_pipeline_that_is_cut(world: World, admin: Path, tmp_path: Path) -> None:
     """On any bus: the program ends while items of a map are called, and begins anew."""
     await workflow(
         world,

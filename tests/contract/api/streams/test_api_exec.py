@@ -13,7 +13,7 @@ from apiserver.settings import Limits
 from cubernetes.client.wire import channels
 from cubernetes.client.wire.channels import V4, V5, Channel, Size
 from cubernetes.host.web.duplex import Broken
-from cubernetes.host.web.websocket import HandshakeRefused
+from cubernetes.host.web.websocket.client import HandshakeRefused
 from tests.contract.api.streams.world import (
     DEADLINE_S,
     ExecWorld,

@@ -19,7 +19,7 @@ from cubernetes.client.wire.channels import V4, V5, Channel, Size
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.spdy.session import Session, Stream
 from cubernetes.host.web.upgrade import upgraded_stream
-from cubernetes.host.web.websocket import Dial, HandshakeRefused, dialled
+from cubernetes.host.web.websocket.client import Dial, HandshakeRefused, dialled
 from kubelet.runtime.driver import State
 from kubelet.runtime.fake import Behaviour
 from tests.contract.api.streams.world import (

@@ -15,7 +15,7 @@ from apiserver.settings import Limits
 from cubernetes.client.wire import portforward, spdywords
 from cubernetes.host.web.spdy.session import Session, Stream
 from cubernetes.host.web.upgrade import upgraded_stream
-from cubernetes.host.web.websocket import Dial, dialled
+from cubernetes.host.web.websocket.client import Dial, dialled
 from tests.contract.api.streams.world import DEADLINE_S, ExecWorld, an_exec_world, until
 from tests.contract.api.world import PODS
 

@@ -24,7 +24,7 @@ from cubernetes.host.web.httpserver import HttpServer
 from cubernetes.host.web.messages import Identity, Request
 from cubernetes.host.web.sockets import SocketStream
 from cubernetes.host.web.tls import server_tls
-from cubernetes.host.web.websocket import Dial, DialledWebSocket, dialled
+from cubernetes.host.web.websocket.client import Dial, DialledWebSocket, dialled
 from kubelet.logserver import ContainerLogs, Streaming, log_server
 from kubelet.network.namespace import OWN
 from kubelet.network.podports import connected, connected_at

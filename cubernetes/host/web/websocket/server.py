@@ -8,7 +8,7 @@ from aiohttp import WSCloseCode, web
 
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.upgrade import keep_switched
-from cubernetes.host.web.websocket import CLOSE_DEADLINE_S, MESSAGE_BYTES_MAX, Messages
+from cubernetes.host.web.websocket.client import CLOSE_DEADLINE_S, MESSAGE_BYTES_MAX, Messages
 
 # What the ping says behind everything that was written; others say nothing.
 END = b"end"
