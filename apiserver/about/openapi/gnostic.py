@@ -30,8 +30,8 @@ MEDIA = (
 _MESSAGES = """
 Document 1=swagger 2=info:Info 8=paths:{Path} 9=definitions:{Schema}
 Info 1=title 2=version
-Path 2=get:Operation 3=put:Operation 4=post:Operation 5=delete:Operation 8=patch:Operation
-  9=parameters:[Parameter]
+Path 2=get:Operation 3=put:Operation 4=post:Operation 5=delete:Operation 6=options:Operation
+  7=head:Operation 8=patch:Operation 9=parameters:[Parameter]
 Operation 3=description 5=operationId 6=produces:[] 7=consumes:[] 8=parameters:[Parameter]
   9=responses:{Response} 13=x-:x-
 Body 1=description 2=name 3=in 4=required:bool 5=schema:Schema

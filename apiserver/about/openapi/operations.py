@@ -67,9 +67,16 @@ def _name(route: Route) -> str:
     is_inside = "{namespace}" in route.pattern
     inside = "Namespaced" if is_inside else ""
     everywhere = "ForAllNamespaces" if resource.namespaced and not is_inside else ""
-    part = route.subresource.capitalize() + ("WithPath" if route.pattern.endswith("{path}") else "")
+    part = route.subresource.capitalize() + _ending(route)
     verb = f"connect{route.method.capitalize()}" if _is_stream(route) else route.verb
     return f"{verb}{inside}{resource.kind}{part}{everywhere}"
+
+
+def _ending(route: Route) -> str:
+    """Return what tells apart the routes of a subresource that hands on what stands behind it."""
+    if not route.pattern.endswith("{path}"):
+        return ""
+    return "WithPortAndPath" if "{locator}" in route.pattern else "WithPath"
 
 
 def _action(route: Route) -> str:

@@ -11,7 +11,7 @@ type Tree = dict[str, Any]
 
 SCHEMAS = "#/components/schemas/"
 DEFINITIONS = "#/definitions/"
-METHODS = frozenset({"get", "put", "post", "patch", "delete"})
+METHODS = frozenset({"get", "put", "post", "patch", "delete", "options", "head"})
 # Of a parameter's schema, what stands beside its name in version 2.
 # Of a schema, what version 2 has a word for.
 OF_SCHEMAS = frozenset(

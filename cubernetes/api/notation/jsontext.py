@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-import msgspec
-
 from cubernetes.api.errors import BadRequest
 
 DEPTH_MAX = 64
@@ -34,7 +32,7 @@ def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
     try:
         text = body.decode("utf-8")
         is_checked = _SUSPECT.search(text) is not None
-        tree = None if is_checked else _plain_tree_of(body)
+        tree = _plain_tree_of(body) if duplicates_refused and not is_checked else None
         if tree is None:
             tree = _DECODERS[duplicates_refused, is_checked].decode(text)
             # A lone surrogate is valid to Python's parser and to nobody else.
@@ -51,6 +49,8 @@ def _plain_tree_of(body: bytes) -> Any:
     Such a body has no duplicate field, no constant beside those of JSON and no lone surrogate: none
     of them would be written again. Most clients send such bodies, and they cost a sixth.
     """
+    import msgspec  # not for command lines, which do not ask about duplicates
+
     try:
         tree = msgspec.json.decode(body)
         return tree if msgspec.json.encode(tree) == body.rstrip(b"\n") else None

@@ -64,7 +64,7 @@ def test_a_function_is_refused_by_the_name_of_its_field(
 @pytest.mark.parametrize(
     "field",
     [
-        "image", "secrets", "idleStreamSeconds", "calls", "network", "traffic",
+        "image", "secrets", "idleStreamSeconds", "network", "traffic",
         "requirements",
     ],
 )  # fmt: skip
