@@ -87,6 +87,24 @@ def test_one_pod_ends_at_a_time_while_the_pressure_lasts() -> None:
     lived(story)
 
 
+def test_the_next_pod_waits_until_the_one_before_has_given_back_what_it_held() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            world.machine.room = PLENTY
+            await running(world, "first", "second")
+            await uses(world, "first", 300)
+            await uses(world, "second", 200)
+            world.machine.disk.trouble = "its volume cannot be removed"
+            world.machine.room = NO_MEMORY
+            await world.until(lambda: world.is_phase("Failed", "first"))
+            await world.env.clock.sleep(15)
+            assert await world.is_phase("Running", "second")
+            world.machine.disk.trouble = ""
+            await world.until(lambda: world.is_phase("Failed", "second"))
+
+    lived(story)
+
+
 def test_a_full_disk_ends_who_holds_much_of_it_and_nobody_who_holds_next_to_nothing() -> None:
     async def story() -> None:
         async with a_world() as world:
