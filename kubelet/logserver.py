@@ -310,7 +310,13 @@ def attach_spec(pod: Pod, name: str, asked: ExecQuery) -> AttachSpec:
         raise HttpRefusal(400, f"tty: container {name!r} was made without a terminal (tty: true)")
     if asked.stdin and not wanted.stdin:
         raise HttpRefusal(400, f"stdin: container {name!r} was made without an input (stdin: true)")
-    return AttachSpec(asked.stdin, asked.stdout, asked.stderr, is_terminal=wanted.tty)
+    return AttachSpec(
+        asked.stdin,
+        asked.stdout,
+        asked.stderr,
+        is_terminal=wanted.tty,
+        is_stdin_once=wanted.stdin_once,
+    )
 
 
 def options_of(asked: LogQuery, now: datetime) -> LogOptions:

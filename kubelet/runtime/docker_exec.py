@@ -117,15 +117,22 @@ class DockerAttachment(_Streams):
     def __init__(self, api: DockerApi, clock: Clock, container_id: str) -> None:
         super().__init__(api, clock)
         self._id = container_id
+        self._ends_input = False
 
     async def start(self, spec: AttachSpec) -> None:
         """Raises: Refused, RuntimeTrouble."""
+        self._ends_input = spec.is_stdin_once and not spec.is_terminal
         target = attach_target(self._id, spec)
         await self._open(target, None, is_terminal=spec.is_terminal)
         if not await self._is_running():
             # The engine attaches to what has ended as well, and waits for its next life.
             await self.end()
             raise RuntimeTrouble("ContainerNotRunning", f"container {self._id} does not run")
+
+    async def finish(self) -> None:
+        """End the program's input where it is to end: else Docker would close the output."""
+        if self._ends_input:
+            await super().finish()
 
     async def resize(self, width: int, height: int) -> None:
         query = {"w": str(width), "h": str(height)}

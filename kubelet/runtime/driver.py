@@ -213,12 +213,17 @@ class ExecSpec:
 
 @dataclass(frozen=True, slots=True)
 class AttachSpec:
-    """Which streams of a container's own program are wanted; is_terminal: as it was made."""
+    """Which streams of a container's own program are wanted.
+
+    is_terminal and is_stdin_once: as it was made. Only where its input is for one client does the
+    end of that client's input end it.
+    """
 
     stdin: bool = False
     stdout: bool = True
     stderr: bool = True
     is_terminal: bool = False
+    is_stdin_once: bool = False
 
 
 class Output(NamedTuple):

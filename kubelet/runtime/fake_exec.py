@@ -153,7 +153,7 @@ class FakeAttachment:
             self._give(piece)
 
     async def finish(self) -> None:
-        if self._spec.stdin:
+        if self._spec.stdin and self._spec.is_stdin_once:
             self._give(b"")
 
     def abort(self) -> None:

@@ -57,11 +57,26 @@ async def test_what_is_written_to_a_program_it_reads_and_its_words_come_back(
     await again.end()
 
 
+async def test_the_output_of_a_program_goes_on_when_a_client_has_written_all(
+    world: World, driver: RuntimeDriver
+) -> None:
+    container = await a_running(world, driver, "echoes", has_stdin=True)
+    one = await driver.attach(container.id, BOTH_WAYS)
+    other = await driver.attach(container.id, BOTH_WAYS)
+
+    await one.finish()
+    await other.write(b"later\n")
+
+    assert await text_of(one, b"later\n") == b"later\n"
+    await one.end()
+    await other.end()
+
+
 async def test_an_input_that_is_for_one_client_ends_with_it(
     world: World, driver: RuntimeDriver
 ) -> None:
     container = await a_running(world, driver, "echoes", has_stdin=True, is_stdin_once=True)
-    one = await driver.attach(container.id, BOTH_WAYS)
+    one = await driver.attach(container.id, replace(BOTH_WAYS, is_stdin_once=True))
     await one.write(b"one\n")
     await one.finish()
     assert await text_of(one, b"one\n") == b"one\n"
