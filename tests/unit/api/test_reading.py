@@ -31,7 +31,8 @@ def whole(kind: type[Object]) -> Object:
 WHOLE: dict[str, Object] = {kind.resource.kind: whole(kind) for kind in KINDS}
 MAPS = ("labels", "annotations", "matchLabels", "selector", "capacity", "allocatable",
         "requests", "limits", "nodeSelector", "data", "binaryData", "stringData",
-        "images", "disruptedPods", "files", "parameters", "hard", "used", "steps", "openAPIV3Schema")  # fmt: skip
+        "images", "disruptedPods", "files", "parameters", "hard", "used", "steps",
+        "openAPIV3Schema")  # fmt: skip
 ODD: list[Any] = [
     *(True, False, 0, 1, -1, 2**31, 2**70, 0.0, 1.0, 1.5, "", "a", "1", "a\x00b", "\\u0000", "é"),
     *([], {}, ["a"], [1], {"a": 1}, {"a": "b"}, [{}], {"": ""}),
