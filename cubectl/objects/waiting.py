@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from cubectl.session import Session
 from cubernetes.api.errors import Gone
-from cubernetes.api.notation.jsonpath import path_of, shown, values_at
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.resource import Resource
 from cubernetes.client.wire.queries import Query, selection_query
@@ -81,22 +80,6 @@ def are_gone(uids: Sequence[str]) -> Judge:
 def all_have(kind: str, wanted: str = "True") -> Judge:
     """Return whether there are objects, and all have a condition (in any case) of a status."""
     return lambda trees: bool(trees) and all(_has(tree, kind, wanted) for tree in trees)
-
-
-def all_say(path: str, wanted: str | None) -> Judge:
-    """Return whether there are objects, and in all of them a path leads to a value.
-
-    path: as in `-o jsonpath`, without its braces. wanted: the value, as text; None is any.
-
-    Raises: Malformed.
-    """
-    where = path_of(path)
-
-    def says(tree: Tree) -> bool:
-        found = [shown(value) for value in values_at(where, tree)]
-        return bool(found) and (wanted is None or found == [wanted])
-
-    return lambda trees: bool(trees) and all(map(says, trees))
 
 
 def are_there() -> Judge:

@@ -12,7 +12,6 @@ from cubectl.objects.waiting import (
     Judge,
     TooLate,
     all_have,
-    all_say,
     are_gone,
     are_there,
     named,
@@ -21,7 +20,7 @@ from cubectl.objects.waiting import (
 from cubectl.output.printers import name_of
 from cubectl.session import Misused, Session
 from cubectl.verb import Verb, add_selection, selection_of, span_s
-from cubernetes.api.notation.jsonpath import Malformed
+from cubernetes.api.notation.jsonpath import Malformed, path_of, shown, values_at
 from cubernetes.api.notation.jsontext import Tree
 
 
@@ -110,7 +109,7 @@ def _saying(text: str) -> Judge:
     if text.startswith("{") and rest[:1] not in ("", "="):
         raise Misused(f"--for=jsonpath={text}: must be {{PATH}} or {{PATH}}=VALUE")
     try:
-        return all_say(path.removeprefix("{"), wanted or None)
+        return _all_say(path.removeprefix("{"), wanted or None)
     except Malformed as error:
         raise Misused(f"--for=jsonpath={text}: {error}") from error
 
@@ -129,6 +128,22 @@ def _titles(target: Target, trees: Sequence[Tree]) -> list[str]:
     if target.name:
         return [name_of(target.kind, target.name)]
     return [name_of(target.kind, tree["metadata"]["name"]) for tree in trees]
+
+
+def _all_say(path: str, wanted: str | None) -> Judge:
+    """Return whether there are objects, and in all of them a path leads to a value.
+
+    path: as in `-o jsonpath`, without its braces. wanted: the value, as text; None is any.
+
+    Raises: Malformed.
+    """
+    where = path_of(path)
+
+    def says(tree: Tree) -> bool:
+        found = [shown(value) for value in values_at(where, tree)]
+        return bool(found) and (wanted is None or found == [wanted])
+
+    return lambda trees: bool(trees) and all(map(says, trees))
 
 
 VERB = Verb(configure, run)
