@@ -46,9 +46,6 @@ class Disks:
 
         What cannot be measured now is as it was, or is not told of.
         """
-        uids = {pod.metadata.uid for pod in pods}
-        self._known = {uid: one for uid, one in self._known.items() if uid in uids}
-        self._due_s = {uid: due_s for uid, due_s in self._due_s.items() if uid in uids}
         now_s, turn = self._env.clock.monotonic(), asyncio.Semaphore(AT_ONCE_MAX)
         due = [pod for pod in pods if self._due_s.get(pod.metadata.uid, now_s) <= now_s]
         try:
@@ -62,7 +59,14 @@ class Disks:
                 await self._measure(pod, found.get(pod.metadata.uid, ()))
 
         await asyncio.gather(*(measure(pod) for pod in due))
-        return dict(self._known)
+        uids = {pod.metadata.uid for pod in pods}
+        return {uid: one for uid, one in self._known.items() if uid in uids}
+
+    def forget_all_but(self, pods: Iterable[Pod]) -> None:
+        """Forget the pods that are not here any more."""
+        uids = {pod.metadata.uid for pod in pods}
+        self._known = {uid: one for uid, one in self._known.items() if uid in uids}
+        self._due_s = {uid: due_s for uid, due_s in self._due_s.items() if uid in uids}
 
     async def _measure(self, pod: Pod, found: Iterable[Container]) -> None:
         uid, clock = pod.metadata.uid, self._env.clock
@@ -111,7 +115,9 @@ class StorageLimits:
     async def run(self) -> None:
         """Look for ever."""
         while True:
-            pods = [pod for pod in self._pods() if may_be_evicted(pod) and has_limits(pod)]
+            everyone = self._pods()
+            self._disks.forget_all_but(everyone)
+            pods = [pod for pod in everyone if may_be_evicted(pod) and has_limits(pod)]
             known = await self._disks.measured(pods)
             for pod in pods:
                 uid = pod.metadata.uid
