@@ -11,7 +11,7 @@ from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from kubelet.eviction.collection import Collection, Seen, bytes_over, collection_of, seen_after
 from kubelet.eviction.room import MachineRoom
-from kubelet.runtime.driver import LocalImage, RuntimeDriver, RuntimeTrouble
+from kubelet.runtime.driver import LocalImage, RuntimeDown, RuntimeDriver, RuntimeTrouble
 
 log = Log(__name__)
 
@@ -57,7 +57,7 @@ class ImageCollector:
     async def collect(self, wanted_bytes: int) -> int:
         """Free so much, as far as it can be done; return how many bytes were freed.
 
-        Raises: RuntimeTrouble: which are used is not known, so that none may be removed.
+        Raises: RuntimeTrouble: the engine does not answer, so that none may be removed.
         """
         async with self._turn:
             plan = await self._planned(wanted_bytes)
@@ -66,26 +66,31 @@ class ImageCollector:
 
     async def _planned(self, wanted_bytes: int) -> Collection:
         images = await self._runtime.images()
-        used = await self._used()
+        used = await self._used(images)
         now_s = self._env.clock.monotonic()
         self._seen = seen_after(self._seen, images, used, now_s)
         return collection_of(images, used, self._seen, wanted_bytes, now_s)
 
-    async def _used(self) -> set[str]:
-        """Return the ids of the images that containers have, or that pods here are to have."""
+    async def _used(self, images: Iterable[LocalImage]) -> set[str]:
+        """Return the ids of the images that containers have, or that pods here are to have.
+
+        Raises: RuntimeDown: of an engine that is away nothing is known.
+        """
         found = {one.image_id for one in await self._runtime.containers()}
         for name in sorted(self._wanted()):
             try:
                 found.add(await self._runtime.image_id(name) or "")
+            except RuntimeDown:
+                raise
             except RuntimeTrouble as error:
-                # The name of no image uses none; of an engine that is away nothing is known.
-                if error.reason != "InvalidImageName":
-                    raise
+                # One pod's image must not keep all the others: what has its name stays.
+                log.debug("image not resolved", image=name, why=error)
+                found |= {one.id for one in images if {name, f"{name}:latest"} & {*one.names}}
         return found
 
     async def _is_removed(self, one: LocalImage) -> bool:
         # A pod may have come since the plan was made.
-        if one.id in await self._used():
+        if one.id in await self._used([one]):
             return False
         try:
             await self._runtime.remove_image(one)

@@ -75,7 +75,9 @@ class Pulls:
         except EngineError as refused:
             if refused.status == 404:
                 return None
-            raise RuntimeTrouble("ImageInspectError", str(refused)) from refused
+            # The engine knows rules of names that ours leaves out.
+            reason = "InvalidImageName" if refused.status == 400 else "ImageInspectError"
+            raise RuntimeTrouble(reason, f"{image}: {refused}") from refused
         return found
 
     async def pull(self, image: str, login: Login | None, tell: Callable[[str], None]) -> str:

@@ -62,7 +62,8 @@ CAPABILITIES_DROPPED = ["NET_RAW"]
 DETACH_KEYS = ",".join(["ctrl-^", "ctrl-_"] * 4)
 
 _NAME_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/"
 _REFERENCE = re.compile(
     rf"(?P<name>(?:{_HOST})?{_NAME_PART}(?:/{_NAME_PART})*)"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"

@@ -303,7 +303,19 @@ async def test_an_image_that_is_nowhere_cannot_be_pulled(
         assert image in str(trouble.value)
 
 
-@pytest.mark.parametrize("image", ["", "UPPER", "a b", "../../info", "busybox:1?x=1", "x:"])
+@pytest.mark.parametrize(
+    "image",
+    [
+        "",
+        "UPPER",
+        "a b",
+        "../../info",
+        "busybox:1?x=1",
+        "x:",
+        "registry..example.com/app:1",
+        "a..b/c",
+    ],
+)
 async def test_what_names_no_image_is_refused(
     world: World, driver: RuntimeDriver, image: str
 ) -> None:
