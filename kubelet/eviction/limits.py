@@ -21,7 +21,7 @@ from kubelet.runtime.driver import Container, RuntimeDriver, RuntimeTrouble, Sta
 
 log = Log(__name__)
 
-WALK_DEADLINE_S = 30.0
+WALK_DEADLINE_S = 30.0  # a walk ends before, with what it has found (tree.WALK_MAX_S)
 AT_ONCE_MAX = 4  # pods that are measured side by side
 # A pod is measured again after so many times what it took: no more than a twentieth of the time.
 PAUSE_FACTOR = 19.0
