@@ -132,8 +132,9 @@ class PodWorker:
             self._acts.sandbox = plan.running_sandbox(found)
             streaks = memory.streaks_after(found, self._memory.streaks)
             pulling = dict(self._acts.images.messages)
-            self._memory = replace(self._memory, streaks=streaks, pulling=pulling)
             pod, clock = self._pod, self._parts.env.clock
+            owed = memory.owed_after(pod, found, self._memory.owed)
+            self._memory = replace(self._memory, streaks=streaks, pulling=pulling, owed=owed)
             await self._look_at_health(pod, found)
             await self._read_messages(pod, found)
             if pod is not None:
@@ -206,9 +207,12 @@ class PodWorker:
         return max(0.01, min(waits_s)) if waits_s else self._parts.settings.relist_s * 6
 
     def _tell_of(self, pod: Pod | None, step: plan.Step, found: Sequence[Container]) -> None:
-        """Tell of a stop before it happens: those ends are of our own making."""
+        """Tell of a stop, and note it, before it happens: those ends are of our own making."""
         if isinstance(step, plan.Stop):
             self._ends.stopping(step)
+            if step.is_anew:
+                owed = self._memory.owed.union(step.ids)
+                self._memory = replace(self._memory, owed=owed)
             if pod is not None:
                 self._acts.tell_of_stop(pod, step, found)
 

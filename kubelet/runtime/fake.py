@@ -48,6 +48,7 @@ class Behaviour:
     exit_code: int = 0
     oom_killed: bool = False  # ends by the kernel's hand, with 137
     ignores_term: bool = False
+    term_code: int = TERM_CODE  # with which it ends when it is told to
     output: Sequence[bytes] = ()  # written as it starts
     echoes: bool = False  # what comes on its input, until that ends; then it ends itself
     start_s: float = 0.08
@@ -396,7 +397,7 @@ class FakeRuntime:
             await self._clock.sleep(grace_s)
             self._machine.end(container_id, KILL_CODE)
         else:
-            self._machine.end(container_id, TERM_CODE)
+            self._machine.end(container_id, life.behaviour.term_code)
         self._answered()
 
     async def remove(self, container_id: str) -> None:

@@ -51,7 +51,7 @@ def is_done(wanted: Wanted, found: Container | None, memory: Memory) -> bool:
         return False
     if is_sidecar(wanted):
         return found.state is State.RUNNING and health_of(memory, found.id).is_started
-    return has_ended_well(found)
+    return has_ended_well(found) and found.id not in memory.owed
 
 
 def has_ended_well(one: Container) -> bool:
@@ -63,11 +63,13 @@ def of_sandbox(found: Sequence[Container], sandbox: Container | None) -> list[Co
     return [one for one in found if sandbox is not None and one.sandbox_id == sandbox.id]
 
 
-def has_failed(pod: Pod, found: Sequence[Container]) -> bool:
+def has_failed(pod: Pod, found: Sequence[Container], memory: Memory) -> bool:
     """Whether an init container has failed for good: the pod will never run."""
     ends = (latest(found, one.name) for one in pod.spec.init_containers if not is_sidecar(one))
     return pod.spec.restart_policy == "Never" and any(
-        one is not None and one.state is State.EXITED and one.exit_code for one in ends
+        one.state is State.EXITED and one.exit_code and one.id not in memory.owed
+        for one in ends
+        if one is not None
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from cubernetes.api.core.pod import Pod
 from kubelet.drain.draining import Draining
 from kubelet.eviction.verdict import Eviction
 from kubelet.pod.decisions.admission import Refusal
@@ -11,6 +12,9 @@ from kubelet.runtime.driver import SANDBOX, Container, State
 
 # A container that ran this long has been healthy: its next end begins a new streak.
 HEALTHY_S = 600.0
+# Why a container waits that is started again only after a while.
+BACK_OFF = "CrashLoopBackOff"
+RUNTIME_PREFIX = "docker://"  # of the ids of containers in a status
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Memory:
     health: what the probes of containers that run have come to, by container id.
     eviction: why it is to be evicted; it is once the API has it.
     is_freed: what an evicted pod wrote is removed.
+    owed: containers, by id, that were ended to be started anew: another follows each, whatever the
+        code it ended with and the pod's policy. The pod's record tells it to a later kubelet.
     """
 
     troubles: Mapping[str, StartFailure] = field(default_factory=dict)
@@ -51,6 +57,7 @@ class Memory:
     health: Mapping[str, Health] = field(default_factory=dict)
     eviction: Eviction | None = None
     is_freed: bool = False
+    owed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,20 @@ def latest(found: Iterable[Container], name: str) -> Container | None:
     """Return the newest container of a name."""
     of_name = [one for one in found if one.name == name]
     return max(of_name, key=lambda one: (one.attempt, one.id), default=None)
+
+
+def owed_after(pod: Pod | None, found: Sequence[Container], owed: frozenset[str]) -> frozenset[str]:
+    """Return those of owed that are found, and those that the pod's record says to be owed.
+
+    It does where it tells of an end as the last one while another is waited for.
+    """
+    told: set[str] = set()
+    if pod is not None:
+        for one in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+            ended, waiting = one.last_state.terminated, one.state.waiting
+            if ended is not None and waiting is not None and waiting.reason != BACK_OFF:
+                told.add(ended.container_id.removeprefix(RUNTIME_PREFIX))
+    return frozenset(one.id for one in found if one.id in owed | told)
 
 
 def streaks_after(

@@ -77,6 +77,7 @@ class Stop:
     why: str
     is_unhealthy: bool = False  # a probe wants it, not the pod's life
     later: tuple[str, ...] = ()
+    is_anew: bool = False  # others are started in their place, however these end
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,8 @@ def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> l
     strays = _strays(pod, found)
     if strays:
         return [Stop(strays, 0.0, "superseded"), *(Remove(one) for one in strays)]
-    left_s = deadline_left_s(pod, found, now.wall)
-    if is_over(pod, found) or (left_s is not None and left_s <= 0):
+    left_s = deadline_left_s(pod, found, memory, now.wall)
+    if is_over(pod, found, memory) or (left_s is not None and left_s <= 0):
         return list(_over(pod, found, memory, now))
     steps = list(_living(pod, found, memory, now))
     return steps if left_s is None else [*steps, Wait(left_s)]
@@ -220,7 +221,7 @@ def running_sandbox(found: Iterable[Container]) -> Container | None:
     return max(running, key=lambda one: (one.attempt, one.id), default=None)
 
 
-def is_over(pod: Pod, found: Sequence[Container]) -> bool:
+def is_over(pod: Pod, found: Sequence[Container], memory: Memory) -> bool:
     """True where every container has ended and the restart policy wants none of them again.
 
     Sidecars do not count: they are to end as well, then; nor do ephemeral containers.
@@ -229,16 +230,18 @@ def is_over(pod: Pod, found: Sequence[Container]) -> bool:
         return True  # a phase that is final is never left
     if pod.spec.restart_policy == "Always":
         return False
-    if initialization.has_failed(pod, found):
+    if initialization.has_failed(pod, found, memory):
         return True
     ends = [latest(found, wanted.name) for wanted in pod.spec.containers]
     if any(one is None for one in ends):
         # Not started yet, unless the record says that the pod's life is over.
         return pod.status.phase in ("Succeeded", "Failed")
-    return all(one is not None and not _restarts(pod, one) for one in ends)
+    return all(one is not None and not _restarts(pod, one, memory) for one in ends)
 
 
-def deadline_left_s(pod: Pod, found: Sequence[Container], now: datetime) -> float | None:
+def deadline_left_s(
+    pod: Pod, found: Sequence[Container], memory: Memory, now: datetime
+) -> float | None:
     """Return how long a pod may still live, 0 or less: it is to end; None: for ever.
 
     One whose containers all ended in time has kept its deadline.
@@ -249,7 +252,7 @@ def deadline_left_s(pod: Pod, found: Sequence[Container], now: datetime) -> floa
     if limit_s is None or since is None:
         return None
     until = since + timedelta(seconds=limit_s)
-    if is_over(pod, found):
+    if is_over(pod, found, memory):
         ends = (one.finished_at for one in ephemeral.own(pod, found))
         if all(end is not None and end < until for end in ends):
             return None
@@ -261,9 +264,9 @@ def restart_at(pod: Pod, ended: Container, memory: Memory, now: datetime) -> dat
 
     The first restart of a streak is immediate, the next after 1 s, doubling up to a minute.
     """
-    if not _restarts(pod, ended):
+    if not _restarts(pod, ended, memory):
         return None
-    if ended.finished_at is None or ended.finished_at > now:
+    if ended.id in memory.owed or ended.finished_at is None or ended.finished_at > now:
         # An end in the future: the clock was set back. Its pause is over, whatever it was.
         return now
     count = memory.streaks.get(ended.name, CrashStreak(0, 0)).count
@@ -273,9 +276,9 @@ def restart_at(pod: Pod, ended: Container, memory: Memory, now: datetime) -> dat
     return ended.finished_at + timedelta(seconds=pause_s)
 
 
-def _restarts(pod: Pod, ended: Container) -> bool:
-    """Whether the policy wants this container to run again, were it to have ended."""
-    if ended.state is not State.EXITED:
+def _restarts(pod: Pod, ended: Container, memory: Memory) -> bool:
+    """Whether this container is to run again, were it to have ended."""
+    if ended.state is not State.EXITED or ended.id in memory.owed:
         return True
     policy = initialization.policy_of(pod, ended.name)
     return policy == "Always" or (policy == "OnFailure" and ended.exit_code != 0)
@@ -434,7 +437,7 @@ def _container(
         yield StartContainer(wanted.name, 0)
     elif newest.state is State.CREATED:
         yield StartContainer(wanted.name, newest.attempt)
-    elif _restarts(pod, newest):
+    elif _restarts(pod, newest, memory):
         due = restart_at(pod, newest, memory, now.wall)
         if due is not None and due > now.wall:
             yield Wait((due - now.wall).total_seconds())
@@ -466,7 +469,7 @@ def _init(
 def _running(pod: Pod, wanted: Wanted, found: Container, memory: Memory) -> Iterator[Step]:
     if found.spec_hash != spec_hash(wanted):
         grace_s = float(pod.spec.termination_grace_period_seconds)
-        yield Stop((found.id,), grace_s, "its image changed")
+        yield Stop((found.id,), grace_s, "its image changed", is_anew=True)
         yield StartContainer(wanted.name, found.attempt + 1)
     elif failed := health_of(memory, found.id).failed:
         yield from _unhealthy(pod, wanted, found, failed)
@@ -480,9 +483,10 @@ def _unhealthy(pod: Pod, wanted: Wanted, found: Container, failed: Kind) -> Iter
     policy = initialization.policy_of(pod, wanted.name)
     restarts = "" if policy == "Never" else ", will be restarted"
     why = f"failed {failed.value.lower()} probe{restarts}"
-    yield Stop((found.id,), float(grace_s), why, is_unhealthy=True)
-    if policy == "OnFailure":
-        # Whatever code it ends with: it has failed.
+    # Whatever code it ends with: it has failed.
+    is_anew = policy == "OnFailure"
+    yield Stop((found.id,), float(grace_s), why, is_unhealthy=True, is_anew=is_anew)
+    if is_anew:
         yield StartContainer(wanted.name, found.attempt + 1)
 
 

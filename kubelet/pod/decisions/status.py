@@ -25,10 +25,9 @@ from kubelet.eviction.verdict import BY_KUBELET, DISRUPTION, EVICTED, Eviction, 
 from kubelet.pod.decisions import ephemeral, initialization, plan
 from kubelet.pod.decisions.admission import Refusal
 from kubelet.pod.decisions.initialization import Stage
-from kubelet.pod.decisions.memory import Memory, health_of, latest
+from kubelet.pod.decisions.memory import BACK_OFF, RUNTIME_PREFIX, Memory, health_of, latest
 from kubelet.runtime.driver import SANDBOX, Container, State
 
-BACK_OFF = "CrashLoopBackOff"
 GATES_NOT_READY = "ReadinessGatesNotReady"
 NOT_INITIALIZED = "ContainersNotInitialized"
 
@@ -57,8 +56,8 @@ def status_for(
     inits = tuple(
         _init_status(pod, wanted, found, memory, now, stage) for wanted in pod.spec.init_containers
     )
-    is_late = _is_late(pod, found, now)
-    phase = _phase(pod, found, stage, is_late=is_late)
+    is_late = _is_late(pod, found, memory, now)
+    phase = _phase(pod, found, memory, stage, is_late=is_late)
     over = phase in ("Succeeded", "Failed")
     lasting = (*_of_sidecars(pod, inits), *containers)
     ready = not over and bool(containers) and all(one.ready for one in lasting)
@@ -139,8 +138,8 @@ def _more_conditions(
         yield Condition(type=DISRUPTION, status="True", reason=BY_KUBELET, message=said)
 
 
-def _is_late(pod: Pod, found: Sequence[Container], now: datetime) -> bool:
-    left_s = plan.deadline_left_s(pod, found, now)
+def _is_late(pod: Pod, found: Sequence[Container], memory: Memory, now: datetime) -> bool:
+    left_s = plan.deadline_left_s(pod, found, memory, now)
     return left_s is not None and left_s <= 0
 
 
@@ -161,7 +160,7 @@ def _readiness(
 
 def _stage(pod: Pod, found: Sequence[Container], memory: Memory) -> Stage:
     """Return how far the pod is. Of one that is over, the sandbox is gone: all it was counts."""
-    if plan.is_over(pod, found):
+    if plan.is_over(pod, found, memory):
         return initialization.stage_of(pod, found, memory)
     sandbox = plan.running_sandbox(found)
     return initialization.stage_of(pod, initialization.of_sandbox(found, sandbox), memory)
@@ -201,7 +200,9 @@ def _closed_gates(pod: Pod) -> Iterator[str]:
             yield f'the status of {name} is not "True", but {found.status}'
 
 
-def _phase(pod: Pod, found: Sequence[Container], stage: Stage, *, is_late: bool) -> Phase:
+def _phase(
+    pod: Pod, found: Sequence[Container], memory: Memory, stage: Stage, *, is_late: bool
+) -> Phase:
     """Succeeded and Failed are final; Running once all have been started; else Pending.
 
     A pod that is over, or has outlived its deadline, is so once its sidecars have ended, too; how
@@ -210,12 +211,12 @@ def _phase(pod: Pod, found: Sequence[Container], stage: Stage, *, is_late: bool)
     runs = any(one.state is State.RUNNING for one in ephemeral.own(pod, found))
     if (is_late or is_begun(pod)) and not runs:
         return "Failed"
-    is_over = plan.is_over(pod, found)
+    is_over = plan.is_over(pod, found, memory)
     if pod.status.phase in ("Succeeded", "Failed") and is_over:
         return pod.status.phase
     newest = [latest(found, wanted.name) for wanted in pod.spec.containers]
     if is_over and not runs:
-        has_failed = initialization.has_failed(pod, found)
+        has_failed = initialization.has_failed(pod, found, memory)
         ends = [one for one in newest if one is not None]
         is_well = not has_failed and all(one.exit_code == 0 for one in ends)
         return "Succeeded" if is_well else "Failed"
@@ -249,7 +250,7 @@ def _container_status(
         restart_count=newest.attempt,
         image=wanted.image,
         image_id=newest.image_id,
-        container_id=f"docker://{newest.id}",
+        container_id=f"{RUNTIME_PREFIX}{newest.id}",
     )
 
 
@@ -304,6 +305,8 @@ def _state(pod: Pod, newest: Container, memory: Memory, now: datetime) -> Contai
         return _waiting(pod, newest.name, memory)
     due = plan.restart_at(pod, newest, memory, now)
     is_wanted = not pod.metadata.is_deleted and not is_finished(pod)
+    if newest.id in memory.owed and is_wanted:
+        return _waiting(pod, newest.name, memory)
     if due is not None and due > now and is_wanted:
         pause_s = round((due - (newest.finished_at or now)).total_seconds())
         message = f"back-off {pause_s}s before restarting failed container {newest.name}"
@@ -324,7 +327,7 @@ def _terminated(one: Container, memory: Memory) -> StateTerminated:
         message=": ".join(text for text in (one.error, memory.messages.get(one.id, "")) if text),
         started_at=_to_second(one.started_at),
         finished_at=_to_second(one.finished_at),
-        container_id=f"docker://{one.id}",
+        container_id=f"{RUNTIME_PREFIX}{one.id}",
     )
 
 

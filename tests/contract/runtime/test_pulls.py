@@ -1,6 +1,9 @@
 """Images of pods, pulled beside their workers: with logins, with progress, and let go of."""
 
 import json
+from dataclasses import replace
+
+import pytest
 
 from cubernetes.api.core.data.configdata import encoded
 from cubernetes.api.core.event import Event
@@ -10,7 +13,8 @@ from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import ObjectMeta, replaced
 from kubelet.runtime.driver import Login
 from kubelet.runtime.fake import Behaviour
-from tests.contract.kubelet.test_kubelet import World, a_world, lived
+from tests.contract.kubelet.test_kubelet import IMAGE, World, a_world, lived
+from tests.contract.kubelet.test_probes import ILL, LIVE, a_probe, is_ready, probed
 from tests.given import a_container, a_pod
 
 ANN, WORD = "ann", "pass-word-1"
@@ -124,5 +128,57 @@ def test_a_pod_that_is_deleted_does_not_wait_for_its_image() -> None:
             await waits_for(world, "ContainerCreating")
             await world.admin.delete(Pod, "web", "default")
             assert await world.until(world.is_gone) < 60
+
+    lived(story)
+
+
+async def has_begun_anew(world: World) -> bool:
+    one = await world.container()
+    return one.restart_count == 1 and one.state.running is not None
+
+
+@pytest.mark.parametrize("pull_error", ["", "manifest unknown"])
+def test_a_failed_liveness_is_a_failure_also_where_its_end_was_clean_and_an_image_is_fetched(
+    pull_error: str,
+) -> None:
+    async def story() -> None:
+        async with a_world(web=Behaviour(term_code=0, pull_s=20.0)) as world:
+            pod = probed("OnFailure", liveness_probe=a_probe(LIVE))
+            always = replaced(pod.spec.containers[0], image_pull_policy="Always")
+            await world.make(replaced(pod, spec=replaced(pod.spec, containers=(always,))))
+            await world.until(lambda: is_ready(world))
+            behaviours = world.machine.runtime.behaviours
+            behaviours[IMAGE] = replace(behaviours[IMAGE], pull_error=pull_error)
+            world.machine.asker.ailing["web", LIVE] = ILL
+            if pull_error:
+                await waits_for(world, "ImagePullBackOff")
+                behaviours[IMAGE] = replace(behaviours[IMAGE], pull_error="")
+            await world.until(lambda: has_begun_anew(world))
+            assert await world.is_phase("Running")
+            ended = (await world.container()).last_state.terminated
+            assert ended is not None
+            assert ended.exit_code == 0
+
+    lived(story)
+
+
+@pytest.mark.parametrize("code", [0, 143])
+def test_an_image_that_is_changed_to_a_far_one_runs_whatever_the_policy_and_the_code(
+    code: int,
+) -> None:
+    async def story() -> None:
+        far = Behaviour(pull_s=60.0)
+        async with a_world(web=Behaviour(term_code=code), far=far) as world:
+            pod = a_pod("web")
+            await world.make(replaced(pod, spec=replaced(pod.spec, restart_policy="Never")))
+            await world.until(lambda: world.is_phase("Running"))
+            patch = {"spec": {"containers": [{"name": "main", "image": "cubernetes/far:1"}]}}
+            await world.admin.patch(Pod, "web", "default", patch)
+            assert "cubernetes/far:1" in await waits_for(world, "ContainerCreating")
+            # A kubelet that begins again meanwhile knows it from the pod's record.
+            await world.end()
+            world.begin()
+            await world.until(lambda: has_begun_anew(world))
+            assert await world.is_phase("Running")
 
     lived(story)

@@ -94,7 +94,7 @@ def test_at_rest_each_has_been_started_once_and_its_pod_is_as_it_would_be_withou
     assert look.state is not State.CREATED
     alone = looked_into(pod)
     others = [one for one in standing if one.name != "look"]
-    assert plan.is_over(pod, standing) == plan.is_over(alone, others)
+    assert plan.is_over(pod, standing, Memory()) == plan.is_over(alone, others, Memory())
     if look.state is State.RUNNING:
         assert plan.running_sandbox(standing) is not None
 

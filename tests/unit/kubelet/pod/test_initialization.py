@@ -136,7 +136,7 @@ def test_every_life_comes_to_rest_with_the_pod_whole_or_over(
 
     assert acts(plan.plan(pod, standing, Memory(), MOMENT)) == []
     running = {one.name for one in standing if one.state is State.RUNNING}
-    if plan.is_over(pod, standing):
+    if plan.is_over(pod, standing, Memory()):
         assert running == set()
     else:
         lasting = {one.name for one in pod.spec.init_containers if is_sidecar(one)}

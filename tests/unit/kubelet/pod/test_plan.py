@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import replaced
 from kubelet.pod.decisions import memory, plan
-from kubelet.pod.decisions.memory import CrashStreak, Memory, StartFailure, latest
+from kubelet.pod.decisions.memory import CrashStreak, Memory, StartFailure, latest, owed_after
 from kubelet.pod.decisions.plan import (
     Finish,
     Moment,
@@ -22,6 +22,7 @@ from kubelet.pod.decisions.plan import (
     StopSandbox,
     Wait,
 )
+from kubelet.pod.decisions.status import status_for
 from kubelet.runtime.driver import SANDBOX, Container, State
 from tests.given import NOW, a_container, a_pod
 
@@ -124,7 +125,7 @@ def test_at_rest_the_pod_runs_whole_or_is_over(pod: Pod, found: list[Container])
 
     standing = list(world.values())
     running = {one.name for one in standing if one.state is State.RUNNING}
-    if plan.is_over(pod, standing):
+    if plan.is_over(pod, standing, Memory()):
         assert running == set()
     else:
         for wanted in pod.spec.containers:
@@ -180,7 +181,7 @@ def test_no_running_container_is_touched_while_its_sandbox_runs(
     """W23: a kubelet that starts again must not restart what runs as it should."""
     steps = plan.plan(pod, found, Memory(), MOMENT)
     sandbox = plan.running_sandbox(found)
-    if sandbox is None or plan.is_over(pod, found):
+    if sandbox is None or plan.is_over(pod, found, Memory()):
         return
     newest = {wanted.name: latest(found, wanted.name) for wanted in pod.spec.containers}
     kept = {one.id for one in newest.values() if one and one.state is State.RUNNING}
@@ -202,7 +203,7 @@ def test_a_pod_past_its_deadline_is_ended_and_one_before_it_wakes_in_time(
     is_cleaning = any(isinstance(step, Stop) and step.why == "superseded" for step in steps)
     if left_s <= 0:
         assert not any(isinstance(step, StartSandbox | StartContainer) for step in steps)
-    elif not plan.is_over(pod, found) and not is_cleaning:
+    elif not plan.is_over(pod, found, Memory()) and not is_cleaning:
         assert min(step.span_s for step in steps if isinstance(step, Wait)) <= left_s
 
 
@@ -359,7 +360,8 @@ def test_w54_a_changed_image_replaces_the_container_and_nothing_else() -> None:
     found = [a_found(SANDBOX), a_found("main"), a_found("side")]
 
     steps = plan.plan(replaced(pod, spec=spec), found, Memory(), MOMENT)
-    assert steps == [Stop(("main-0",), 30.0, "its image changed"), StartContainer("main", 1)]
+    stop = Stop(("main-0",), 30.0, "its image changed", is_anew=True)
+    assert steps == [stop, StartContainer("main", 1)]
 
 
 def test_the_last_end_is_kept_and_older_ones_are_removed() -> None:
@@ -378,3 +380,46 @@ def test_a_container_that_waits_for_its_image_is_left_alone_and_its_sibling_is_s
     steps = plan.plan(a_living_pod(names=("main", "side")), found, pulling, MOMENT)
     assert steps == [StartContainer("side", 0)]
     assert plan.plan(a_living_pod(), found, pulling, MOMENT) == []
+
+
+@pytest.mark.parametrize("policy", ["OnFailure", "Never"])
+def test_a_container_that_was_ended_to_be_started_anew_is_owed_another(policy: str) -> None:
+    pod = a_living_pod(policy)
+    found = [a_found(SANDBOX), ended(a_found("main"), 0)]
+    assert plan.is_over(pod, found, Memory())
+
+    owed = Memory(owed=frozenset({"main-0"}))
+    assert not plan.is_over(pod, found, owed)
+    assert plan.plan(pod, found, owed, MOMENT) == [StartContainer("main", 1)]
+    assert plan.plan(pod, found, replace(owed, pulling={"main": "50%"}), MOMENT) == []
+    # The one that followed ends by itself.
+    assert plan.is_over(pod, [*found, ended(a_found("main", 1), 0)], owed)
+
+
+@pytest.mark.parametrize("code", [0, 143])
+def test_an_init_container_that_is_owed_another_has_neither_failed_nor_done_its_part(
+    code: int,
+) -> None:
+    pod = a_living_pod("Never")
+    pod = replaced(pod, spec=replaced(pod.spec, init_containers=(a_container("first"),)))
+    found = [a_found(SANDBOX), ended(a_found("first"), code)]
+    owed = Memory(owed=frozenset({"first-0"}))
+    assert plan.plan(pod, found, owed, MOMENT) == [StartContainer("first", 1)]
+
+
+def test_a_later_kubelet_learns_from_the_record_what_is_owed() -> None:
+    pod, one = a_living_pod("Never"), ended(a_found("main"), 0)
+    found, owed = [a_found(SANDBOX), one], Memory(owed=frozenset({one.id}))
+    told = status_for(pod, found, owed, "", "", NOW)
+    assert told.phase == "Running"
+    record = replaced(pod, status=told)
+    assert owed_after(record, found, frozenset()) == owed.owed
+    assert owed_after(record, [a_found(SANDBOX)], owed.owed) == frozenset()
+    assert owed_after(pod, found, frozenset()) == frozenset()
+
+
+def test_one_that_waits_after_a_crash_is_not_owed_another_at_once() -> None:
+    pod, one = a_living_pod("Always"), ended(a_found("main", 3), 1)
+    crashed = Memory(streaks={"main": CrashStreak(3, 4)})
+    told = status_for(pod, [one], crashed, "", "", NOW)
+    assert owed_after(replaced(pod, status=told), [one], frozenset()) == frozenset()
