@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from apiserver.proxying.exchange import Answer, Asked
+from apiserver.proxying.heads import UNASKED_SWITCH, is_agreed
 from cubernetes.api.errors import ApiError, ServiceUnavailable, Timeout
 from cubernetes.host.web.duplex import Broken, Duplex
 from cubernetes.host.web.upgrade import Through, upgraded_stream
@@ -60,7 +61,7 @@ async def exchanged(client: Client, root: str, asked: Asked, **options: Any) -> 
                 timeout=limit,
                 **options,
             )
-        far = upgraded_stream(answer) if answer.status == 101 else None
+        far = _switched(answer, asked) if answer.status == 101 else None
     except BaseException as error:
         await client.close()
         trouble = _trouble(error)
@@ -70,6 +71,17 @@ async def exchanged(client: Client, root: str, asked: Asked, **options: Any) -> 
     fields = tuple(answer.headers.items())
     body_of = _Body(answer, client)
     return Answer(answer.status, fields, body_of, _Far(far, body_of) if far is not None else None)
+
+
+def _switched(answer: aiohttp.ClientResponse, asked: Asked) -> Duplex[bytes, bytes]:
+    """Take over a connection that the target was asked to switch; see heads.is_agreed.
+
+    Raises: ServiceUnavailable: it was not asked. Broken.
+    """
+    if not is_agreed(asked.fields, answer.headers.items()):
+        answer.close()
+        raise ServiceUnavailable(f"{FAILED}{UNASKED_SWITCH}")
+    return upgraded_stream(answer)
 
 
 def _trouble(error: BaseException) -> ApiError | None:

@@ -9,6 +9,7 @@ from yarl import URL
 
 from apiserver.http.exchanges import FAILED, Client, exchanged
 from apiserver.proxying.exchange import Answer, Asked, Target, Unreached
+from apiserver.proxying.heads import UNASKED_SWITCH, is_agreed
 from apiserver.settings import Settings
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import ApiError, BadRequest, NotFound, ServiceUnavailable
@@ -60,6 +61,9 @@ class HttpsKubelets:
     ) -> Upgrade:
         """Ask a kubelet to switch protocols; see backend.KubeletLogs, and open."""
         answer = await self._answered(node, path, query, headers, 101)
+        if not is_agreed(headers.items(), answer.headers.items()):
+            answer.close()
+            raise ServiceUnavailable(f"the kubelet of node {node.metadata.name}: {UNASKED_SWITCH}")
         told = {name: answer.headers[name] for name in SWITCHING_HEADERS if name in answer.headers}
         try:
             return Upgrade(told, upgraded_stream(answer))

@@ -20,6 +20,7 @@ NOT_THE_TARGETS = frozenset({
 })  # fmt: skip
 NOT_THE_TARGETS_BEGIN = ("impersonate-", "x-remote-")
 CORS = "access-control-"
+UNASKED_SWITCH = "the target switched protocols unasked"
 LOOPBACKS = frozenset({"127.0.0.1", "::1", "localhost"})
 _COOKIE_PART = re.compile(r";\s*(path|domain)\s*=\s*([^;]*)", re.IGNORECASE)
 
@@ -31,6 +32,16 @@ def is_switch(fields: Iterable[tuple[bytes, bytes]]) -> bool:
     named = [(name.lower(), value.lower()) for name, value in fields]
     asks = any(name == b"connection" and b"upgrade" in value for name, value in named)
     return asks and any(name == b"upgrade" for name, _ in named)
+
+
+def is_agreed(asked: Iterable[tuple[str, str]], answered: Iterable[tuple[str, str]]) -> bool:
+    """Whether a 101 agrees to the protocol that was asked for.
+
+    With any other nobody may be given the connection: a client that has asked for none would send
+    its next request, and who it is, to the target.
+    """
+    wanted = _upgrade_of(asked)
+    return wanted != "" and _upgrade_of(answered).lower() == wanted.lower()
 
 
 def is_of_this_machine(origin: str) -> bool:
@@ -75,8 +86,7 @@ def asked_fields(
         ("X-Forwarded-Uri", uri),
     ]
     if is_switched:
-        asked = next((value for name, value in given if name.lower() == "upgrade"), "")
-        more += [("Connection", "Upgrade"), ("Upgrade", asked)]
+        more += [("Connection", "Upgrade"), ("Upgrade", _upgrade_of(given))]
     return [*kept, *((name, value) for name, value in more if value)]
 
 
@@ -102,7 +112,7 @@ def answered_fields(fields: Sequence[tuple[str, str]], prefix: str, host: str) -
 
 def switched_fields(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Return the header fields of a 101, which has agreed to another protocol."""
-    upgrade = next((value for name, value in fields if name.lower() == "upgrade"), "")
+    upgrade = _upgrade_of(fields)
     left = _of_the_connection(fields)
     kept = {name: value for name, value in fields if name.lower() not in left}
     return {**kept, "Connection": "Upgrade", "Upgrade": upgrade}
@@ -128,6 +138,10 @@ def is_page(fields: Sequence[tuple[str, str]]) -> bool:
     told = {name.lower(): value for name, value in fields}
     media = told.get("content-type", "").partition(";")[0].strip().lower()
     return media == HTML and told.get("content-encoding", "identity").lower() in ("", "identity")
+
+
+def _upgrade_of(fields: Iterable[tuple[str, str]]) -> str:
+    return next((value for name, value in fields if name.lower() == "upgrade"), "")
 
 
 def _of_the_connection(fields: Sequence[tuple[str, str]]) -> frozenset[str]:
