@@ -22,7 +22,8 @@ class CustomObjects(Strategy[CustomObject]):
         return new.with_status_of(old) if new.resource.has_status else new
 
     def with_status_of(self, one: CustomObject, new: CustomObject) -> CustomObject:
-        return one.with_status_of(new)
+        # Of what is sent no more than the status is taken, and so no more has defaults.
+        return one.with_status_of(new.defaulted())
 
     def keys_beside(self, name: str, new: CustomObject | None = None) -> tuple[str, ...]:  # noqa: ARG002
         """A new object is read with its definition: with one that goes, nothing new comes."""

@@ -3,12 +3,19 @@
 Pure. Source: KEP-1693 "Vanilla OpenAPI Subset: Structural Schema", and what the API says of it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cubernetes.api.custom import patterns
-from cubernetes.api.custom.shapes import INT_OR_STRING, PRESERVE, Shape, defaulted, pruned
-from cubernetes.api.custom.validation import problems
+from cubernetes.api.custom.shapes import (
+    EMBEDDED,
+    INT_OR_STRING,
+    PRESERVE,
+    Shape,
+    defaulted,
+    pruned,
+)
+from cubernetes.api.custom.validation import is_number, problems
 from cubernetes.api.errors import Problem
 
 TYPES = ("string", "integer", "number", "boolean", "array", "object")
@@ -55,14 +62,17 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 _COUNT = Form(_is_count, "must be a whole number")
-_NUMBER = Form(_is_number, "must be a number")
+_NUMBER = Form(is_number, "must be a number")
 _SCHEMAS = Form(_are_schemas, "must be a list of schemas")
 _LIST = Form(lambda value: isinstance(value, list), "must be a list")
+_TEXT = Form(lambda value: isinstance(value, str), "must be a string")
+_TEXTS = Form(_are_texts, "must be a list of strings")
+_FLAG = Form(lambda value: isinstance(value, bool), "must be true or false")
 FORMS: Mapping[str, Form] = {
     "properties": Form(
         lambda value: isinstance(value, Mapping) and all(map(_is_schema, value.values())),
@@ -73,7 +83,13 @@ FORMS: Mapping[str, Form] = {
     "additionalProperties": Form(
         lambda value: isinstance(value, bool | Mapping), "must be a schema or true"
     ),
-    **dict.fromkeys(("required", "enum", "x-kubernetes-list-map-keys"), _LIST),
+    "enum": _LIST,
+    RULES: Form(_are_schemas, "must be a list of rules"),
+    "externalDocs": Form(lambda value: isinstance(value, Mapping), "must be an object"),
+    **dict.fromkeys(("required", "x-kubernetes-list-map-keys"), _TEXTS),
+    **dict.fromkeys(("description", "title", "format", "pattern", "$schema"), _TEXT),
+    **dict.fromkeys(("nullable", "exclusiveMinimum", "exclusiveMaximum", "uniqueItems"), _FLAG),
+    **dict.fromkeys((PRESERVE, EMBEDDED, INT_OR_STRING), _FLAG),
     **dict.fromkeys(("allOf", "anyOf", "oneOf"), _SCHEMAS),
     **dict.fromkeys(("minimum", "maximum", "multipleOf"), _NUMBER),
     **dict.fromkeys(("maxLength", "minLength", "maxItems", "minItems"), _COUNT),
@@ -82,7 +98,18 @@ FORMS: Mapping[str, Form] = {
 
 
 def schema_problems(shape: Shape, path: str, *, is_root: bool = True) -> Iterator[Problem]:
-    """Yield what is wrong with the schema of a whole object, or of a part of one."""
+    """Yield what is wrong with the schema of a whole object, or of a part of one.
+
+    A default is judged by a schema that is right alone.
+    """
+    found = [*_shape_problems(shape, path, is_root=is_root), *_parts(shape, path)]
+    yield from found
+    if not found and not is_root and "default" in shape:
+        yield from _default_problems(shape, path)
+
+
+def _shape_problems(shape: Shape, path: str, *, is_root: bool) -> Iterator[Problem]:
+    """Yield what is wrong with a schema but for the schemas inside of it."""
     yield from _keyword_problems(shape, path)
     word = shape.get("type")
     if not word and not shape.get(INT_OR_STRING) and not shape.get(PRESERVE):
@@ -94,9 +121,6 @@ def schema_problems(shape: Shape, path: str, *, is_root: bool = True) -> Iterato
         told = f"must be empty if {INT_OR_STRING} is true"
         yield Problem(f"{path}.type", told, "FieldValueForbidden")
     yield from _list_problems(shape, path)
-    yield from _parts(shape, path)
-    if not is_root and "default" in shape:
-        yield from _default_problems(shape, path)
 
 
 def _parts(shape: Shape, path: str) -> Iterator[Problem]:
@@ -168,9 +192,9 @@ def _word_problems(shape: Shape, path: str) -> Iterator[Problem]:
         told = "additionalProperties cannot be set to false"
         yield Problem(f"{path}.additionalProperties", told, "FieldValueForbidden")
     pattern = shape.get("pattern")
-    if pattern is not None:
+    if isinstance(pattern, str):
         try:
-            patterns.check(str(pattern))
+            patterns.check(pattern)
         except patterns.Malformed as error:
             yield Problem(
                 f"{path}.pattern", f"must be a valid regular expression, but isn't: {error}"
@@ -195,16 +219,17 @@ def _list_problems(shape: Shape, path: str) -> Iterator[Problem]:
     if kind is not None and shape.get("type") != "array":
         yield Problem(f"{path}.type", "must be array if x-kubernetes-list-type is specified")
     if kind == "map" and isinstance(shape.get("items"), Mapping):
-        yield from _key_problems(shape["items"], keys or (), path)
+        yield from _key_problems(shape["items"], _list(keys) if _are_texts(keys) else (), path)
 
 
-def _key_problems(items: Shape, keys: Any, path: str) -> Iterator[Problem]:
-    fields = items.get("properties") or {}
+def _key_problems(items: Shape, keys: Iterable[str], path: str) -> Iterator[Problem]:
+    said = items.get("properties")
+    fields = said if isinstance(said, Mapping) else {}
     for key in keys:
         if key not in fields:
             told = "entries must all be names of item properties"
             yield Problem(f"{path}.x-kubernetes-list-map-keys", told)
-        elif key not in (items.get("required") or ()) and "default" not in fields[key]:
+        elif key not in _list(items.get("required")) and "default" not in (fields[key] or ()):
             told = (
                 "this property is in x-kubernetes-list-map-keys, so it must have a default or be a "
                 "required property"

@@ -21,8 +21,8 @@ _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "array": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),
-    "number": lambda value: _is_number(value),
-    "integer": lambda value: _is_number(value) and value == int(value),
+    "number": lambda value: is_number(value),
+    "integer": lambda value: is_number(value) and value == int(value),
 }
 _BOUNDS: tuple[tuple[str, str, Callable[[float, float], bool], str], ...] = (
     ("minimum", "exclusiveMinimum", operator.lt, "greater"),
@@ -88,7 +88,7 @@ def _of_number(shape: Shape, value: float, path: str) -> Iterator[Problem]:
             told = f"{path} in body should be {word} than or equal to {_shown(limit)}"
             yield Problem(path, told)
     step = shape.get("multipleOf")
-    if step and not math.isclose(value / step, round(value / step), rel_tol=0, abs_tol=1e-9):
+    if step and not _is_multiple(value, step):
         yield Problem(path, f"{path} in body should be a multiple of {_shown(step)}")
     bits = {"int32": 31, "int64": 63}.get(shape.get("format", ""))
     if bits and not -(2**bits) <= value < 2**bits:
@@ -178,8 +178,23 @@ def _type_of(value: Any) -> str:
     return next((word for word, holds in reversed([*_TYPES.items()]) if holds(value)), "object")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def is_number(value: Any) -> bool:
+    """Whether a value is a number of JSON: true is none, nor is what no float can hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _is_multiple(value: float, step: float) -> bool:
+    try:
+        times = value / step
+        return math.isclose(times, round(times), rel_tol=0, abs_tol=1e-9)
+    except OverflowError:
+        # A float so far beyond its step has no fraction of it.
+        return True
 
 
 def _same(one: Any, other: Any) -> bool:

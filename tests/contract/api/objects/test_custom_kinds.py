@@ -100,6 +100,20 @@ async def test_what_is_wrong_with_an_object_is_told_in_kubernetes_words(world: W
     )
 
 
+async def test_a_status_has_its_defaults_and_no_null_that_may_not_be(world: World) -> None:
+    """A controller in Go sends the time that it does not know as null."""
+    fields = {"at": {"type": "string", "format": "date-time"}}
+    fields |= {"phase": {"type": "string", "default": "New"}}
+    status = {"type": "object", "properties": fields}
+    shape = {"type": "object", "properties": {"spec": {"type": "object"}, "status": status}}
+    await define(world, a_definition(a_version(schema={"openAPIV3Schema": shape})))
+    made = await world.call("POST", CRONTABS, a_crontab())
+    sent = made.tree | {"status": {"at": None}}
+    told = await world.call("PUT", f"{CRONTABS}/nightly/status", sent)
+
+    assert (told.code, told.tree.get("status")) == (200, {"phase": "New"})
+
+
 async def test_unknown_fields_are_pruned_told_of_or_refused(world: World) -> None:
     await define(world)
     one = a_crontab(cronspec="x", free={"any": {"thing": 1}})

@@ -44,6 +44,8 @@ KEYED = {
             0.9, 1, "should be less than 1",
         ),
         ({"type": "number", "multipleOf": 0.5}, 1.5, 1.2, "should be a multiple of 0.5"),
+        ({"type": "number", "multipleOf": 0.01}, 1.7e308, 0.005, "should be a multiple of 0.01"),
+        ({"type": "number"}, 1, 10**400, "x in body must be of type number"),
         ({"type": "integer", "format": "int32"}, 2**31 - 1, 2**31, "must be of type int32"),
         ({**LIST, "maxItems": 1}, ["a"], ["a", "b"], "must have at most 1 items"),
         ({**LIST, "minItems": 1}, ["a"], [], "should have at least 1 items"),
