@@ -8,7 +8,9 @@ import re
 # A tag that is longer passes as it is.
 TAG_BYTES_MAX = 8 * 1024
 LINKS = rb"href|src|action|formaction|poster|cite|background|manifest|longdesc|icon|codebase"
-_TAG = re.compile(rb"<([a-zA-Z][^\s/<>]*)[^<>]*>")
+# Nothing of it is tried twice, so that a search takes no longer than its text is.
+_TAG = re.compile(rb"<([a-zA-Z][^\s/<>]*+)(?:[\s/][^<>]*+)?>")
+_ENDS_A_TAG = re.compile(rb"[<>]")
 # What stands between such tags is text, whatever it looks like.
 RAW = frozenset({b"script", b"style", b"textarea", b"title"})
 _END_OF_RAW = {name: re.compile(rb"</" + name, re.IGNORECASE) for name in RAW}
@@ -28,7 +30,10 @@ class Rewriter:
         self._raw = b""
 
     def feed(self, piece: bytes) -> bytes:
+        is_begun = bool(self._held) and not self._raw
         self._held += piece
+        if is_begun and len(self._held) <= TAG_BYTES_MAX and not _ENDS_A_TAG.search(piece):
+            return b""
         return self._taken(is_last=False)
 
     def finish(self) -> bytes:
@@ -61,8 +66,10 @@ class Rewriter:
     def _whole(self, text: bytes, at: int) -> int:
         """Return up to where no tag can begin that is not whole."""
         begin = text.rfind(b"<", at)
-        is_held = begin >= 0 and len(text) - begin <= TAG_BYTES_MAX
-        return begin if is_held else len(text)
+        if begin < 0 or text.find(b">", begin) >= 0:
+            return len(text)
+        most = len(self._raw) + 2 if self._raw else TAG_BYTES_MAX
+        return begin if len(text) - begin <= most else len(text)
 
     def _prefixed(self, found: re.Match[bytes]) -> bytes:
         return found[1] + self._prefix

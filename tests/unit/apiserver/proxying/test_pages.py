@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,3 +50,21 @@ def test_a_tag_without_an_end_is_not_waited_for() -> None:
     long = b"<a " + b"x" * TAG_BYTES_MAX
     assert rewriter.feed(long) == long
     assert rewriter.feed(b"y") == b"y"
+
+
+def test_text_behind_a_tag_is_not_held_back() -> None:
+    rewriter = Rewriter(ROOT)
+    for piece, told in (
+        (b"</a> text", b"</a> text"),
+        (b"1 < 2 > 1", b"1 < 2 > 1"),
+        (b"<script>if (1 <", b"<script>if (1 "),
+        (b" 22222222222", b"< 22222222222"),
+    ):
+        assert rewriter.feed(piece) == told
+
+
+@pytest.mark.parametrize("size", [256 * 1024, 4096, 1])
+@pytest.mark.parametrize("text", [b"<" + b"x" * (1 << 18), b"<a " * 87_382, b"<a x<a>" * 37_450])
+def test_a_page_that_ends_no_tag_takes_no_longer_than_it_is(text: bytes, size: int) -> None:
+    """It would take minutes, and more than a test may, if a search began anew at each byte."""
+    assert through([text[at : at + size] for at in range(0, len(text), size)]) == text
