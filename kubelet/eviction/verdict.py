@@ -1,5 +1,6 @@
 """What an eviction is, in the words of Kubernetes' kubelet. Pure."""
 
+import math
 from dataclasses import dataclass
 
 from cubernetes.api.core.pod import Pod, is_finished
@@ -31,9 +32,18 @@ def is_begun(pod: Pod) -> bool:
 
 
 def may_be_evicted(pod: Pod) -> bool:
-    """Whether a pod lives here and is none that the system needs: those are never evicted."""
-    is_over = is_finished(pod) or pod.metadata.is_deleted or is_begun(pod)
-    return not is_over and not is_critical(pod)
+    """Whether a pod lives here and is none that the system needs: those are never evicted.
+
+    One that is deleted may be: it holds what it holds until its grace is over.
+    """
+    return not is_finished(pod) and not is_begun(pod) and not is_critical(pod)
+
+
+def grace_max_s(pod: Pod, eviction: Eviction | None) -> float:
+    """Return the most grace that an eviction leaves a pod, however it ends; endless without one."""
+    if eviction is not None:
+        return eviction.grace_s
+    return HARD_GRACE_S if is_begun(pod) else math.inf
 
 
 def is_critical(pod: Pod) -> bool:

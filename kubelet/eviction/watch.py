@@ -75,6 +75,7 @@ class PressureWatch:
         self._tell, self._on_change, self._look_s = tell, on_change, look_s
         self._known, self._thresholds = Known(), thresholds_of(None)
         self._victim, self._victim_since_s = "", 0.0
+        self._passed: set[str] = set()  # victims of this shortage whose end did not come
         self._acting_on = self._refused = ""
         self._evictions = env.metrics.counter(
             "cube_kubelet_evictions_total", "Pods ended for what the node lacked.", "signal"
@@ -118,6 +119,7 @@ class PressureWatch:
         threshold = plan.due(self._known, now_s)
         if threshold is None:
             self._acting_on = ""
+            self._passed.clear()
             if self._victim:
                 self._ending().spare(self._victim)
                 self._victim = ""
@@ -135,14 +137,21 @@ class PressureWatch:
         if resource in OF_DISK and await self._has_made_room():
             return
         is_late = now_s - self._victim_since_s >= VICTIM_MAX_S
-        if self._victim and self._ending().is_ending(self._victim) and not is_late:
+        is_ending = bool(self._victim) and self._ending().is_ending(self._victim)
+        if is_ending and not is_late:
             return
         pods = self._looks.pods()
         uses = await self._uses(resource, pods)
-        order = plan.ranked(resource, pods, uses)
+        passed = self._passed | ({self._victim} if is_ending else set())
+        order = plan.ranked(resource, [one for one in pods if one.metadata.uid not in passed], uses)
         if not order:
             log.debug("nobody to evict", resource=resource)
+            self._passed.clear()  # they have their turn again
             return
+        if is_ending:
+            # Of two that are marked, both would end once their evictions can begin.
+            self._ending().spare(self._victim)
+        self._passed = passed
         pod, grace_max_s = order[0], self._thresholds.grace_max_s
         share, use = shares_of(room)[threshold.signal], uses[pod.metadata.uid]
         self._ending().evict(

@@ -61,15 +61,18 @@ class Acts:
         if self.sandbox is not None and not self.is_wired:
             await self.wire.join(pod, self.sandbox)
 
-    async def start_container(self, pod: Pod, name: str, attempt: int, target_id: str = "") -> None:
-        """Start a container; while its image is on its way, that is all, and it is asked again."""
+    async def start_container(self, pod: Pod, name: str, attempt: int, target_id: str = "") -> str:
+        """Start a container; while its image is on its way, that is all, and it is asked again.
+
+        Return its id where it is to be ended, since its hook failed; else nothing.
+        """
         wanted = specs.wanted_named(pod, name)
         sandbox = self.sandbox
         if sandbox is None or wanted is None:
             raise RuntimeTrouble("CreateContainerError", "the pod's sandbox does not run")
         await self.rejoin_network(pod)
         if not await self.images.ensure(pod, wanted, attempt):
-            return
+            return ""
         security = await self._security(pod, wanted)
         volumes = await self.prepare_volumes(pod)
         origins = await self._origins(pod, wanted)
@@ -92,8 +95,8 @@ class Acts:
             message = f"Stopping container {name}: FailedPostStartHook"
             path = container_path(pod, name)
             self._parts.recorder.record(Record(pod, "Killing", message, field_path=path))
-            grace_s = float(pod.spec.termination_grace_period_seconds)
-            await self._parts.runtime.stop(started.id, grace_s)
+            return started.id
+        return ""
 
     async def before_stop(self, pod: Pod | None, found: Container, grace_s: float) -> float:
         """Run a container's preStop hook within its grace; return what is left of it."""

@@ -28,7 +28,7 @@ class Hooks:
     async def started(self, pod: Pod, wanted: Wanted, found: Container, address: str) -> bool:
         """Run the postStart hook; False: it failed, and the container is to be ended.
 
-        Where the pod is deleted meanwhile (`is_ending`), its hook is waited for no more.
+        Where the pod is deleted or evicted meanwhile (`is_ending`), its hook is waited for no more.
         """
         hook = wanted.lifecycle.post_start if wanted.lifecycle is not None else None
         if hook is None:

@@ -87,12 +87,16 @@ class PodWorker:
             self._memory = replace(self._memory, eviction=eviction)
             self._parts.recorder.record(Record(pod, EVICTED, eviction.message, "Warning"))
             log.info("pod is evicted", pod=pod.ref, why=eviction.message, cause=pod.cause)
+            self._acts.hooks.is_ending.set()
             self._woken.set()
 
     def spare(self) -> None:
         """Withdraw an eviction that has not begun."""
-        if self._pod is not None and not is_begun(self._pod):
+        pod = self._pod
+        if pod is not None and not is_begun(pod):
             self._memory = replace(self._memory, eviction=None)
+            if not pod.metadata.is_deleted:
+                self._acts.hooks.is_ending.clear()
             self._woken.set()
 
     @property
@@ -232,7 +236,7 @@ class PodWorker:
                 return await self._trying(pod, SANDBOX, start)
             case plan.StartContainer(name, attempt, target_id) if pod is not None:
                 # A container that cannot start must not keep its siblings from starting.
-                start = partial(self._acts.start_container, pod, name, attempt, target_id)
+                start = partial(self._start_container, pod, name, attempt, target_id)
                 await self._trying(pod, name, start)
             case plan.Stop(ids, grace_s, later=later):
                 await self._stopping.stop(ids, grace_s, later)
@@ -246,6 +250,12 @@ class PodWorker:
             case _:
                 raise AssertionError(f"{step} cannot be carried out for {self.uid}")
         return True
+
+    async def _start_container(self, pod: Pod, name: str, attempt: int, target_id: str) -> None:
+        failed_id = await self._acts.start_container(pod, name, attempt, target_id)
+        if failed_id:
+            grace_s = float(pod.spec.termination_grace_period_seconds)
+            await self._stopping.stop((failed_id,), grace_s)
 
     async def _trying(self, pod: Pod, name: str, work: Callable[[], Awaitable[object]]) -> bool:
         """Do the work of one part of the pod; note its trouble, False, where it fails."""
@@ -291,4 +301,4 @@ class PodWorker:
 
     def _grace_left_s(self, planned_s: float) -> float:
         now_s = self._parts.env.clock.monotonic()
-        return plan.grace_by_newest_s(self._pod, planned_s, self._memory.ending_since_s, now_s)
+        return plan.grace_by_newest_s(self._pod, planned_s, self._memory, now_s)

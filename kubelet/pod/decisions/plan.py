@@ -22,7 +22,7 @@ from cubernetes.api.core.podspec.ephemeral import EphemeralContainer
 from cubernetes.api.core.podspec.spec import every_program, is_sidecar, sidecars
 from cubernetes.host.timing.backoff import backoff_s
 from kubelet.drain import draining
-from kubelet.eviction.verdict import EVICTED, HARD_GRACE_S, is_begun
+from kubelet.eviction.verdict import EVICTED, grace_max_s, is_begun
 from kubelet.pod.decisions import ephemeral, initialization
 from kubelet.pod.decisions.memory import CrashStreak, Memory, health_of, latest
 from kubelet.probes.machine import Kind, probes_of
@@ -142,11 +142,11 @@ def plan(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> l
 def _ending(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> list[Step]:
     """Let what serves serve on while it is led to; then take the pod down."""
     serves = any(one.state is State.RUNNING for one in ephemeral.own(pod, found))
-    since_s = memory.ending_since_s
+    since_s, grace_s = memory.ending_since_s, grace_max_s(pod, memory.eviction)
     hold_s = draining.hold_s(pod, memory.draining, since_s, now.at_s) if serves else 0.0
-    if hold_s > 0:
+    if 0 < hold_s < grace_s:
         return [Wait(hold_s)]
-    return teardown(pod, found, grace_left_s(pod, since_s, now.at_s), DELETED)
+    return teardown(pod, found, min(grace_left_s(pod, since_s, now.at_s), grace_s), DELETED)
 
 
 def teardown(pod: Pod | None, found: Sequence[Container], grace_s: float, why: str) -> list[Step]:
@@ -195,13 +195,13 @@ def grace_left_s(pod: Pod, since_s: float | None, now_s: float) -> float:
     return max(0.0, grace_s - (now_s - since_s if since_s is not None else 0.0))
 
 
-def grace_by_newest_s(
-    pod: Pod | None, planned_s: float, since_s: float | None, now_s: float
-) -> float:
+def grace_by_newest_s(pod: Pod | None, planned_s: float, memory: Memory, now_s: float) -> float:
     """Return the grace that the newest wish leaves containers that were to end in planned_s."""
     if pod is None:
         return min(planned_s, FORCED_GRACE_S)
-    return grace_left_s(pod, since_s, now_s) if pod.metadata.is_deleted else planned_s
+    if pod.metadata.is_deleted:
+        planned_s = grace_left_s(pod, memory.ending_since_s, now_s)
+    return min(planned_s, grace_max_s(pod, memory.eviction))
 
 
 def spec_hash(wanted: Wanted) -> str:
@@ -331,8 +331,8 @@ def _without_sandboxes(found: Sequence[Container]) -> Iterator[Step]:
 
 def _evicted(pod: Pod, found: Sequence[Container], memory: Memory) -> Iterator[Step]:
     """End an evicted pod; once the API knows how its containers ended, give back the disk."""
-    grace_s = memory.eviction.grace_s if memory.eviction is not None else HARD_GRACE_S
-    grace_s = min(grace_s, float(pod.spec.termination_grace_period_seconds))
+    grace_s = float(pod.spec.termination_grace_period_seconds)
+    grace_s = min(grace_s, grace_max_s(pod, memory.eviction))
     yield from _stop_all(pod, found, grace_s, EVICTED.lower())
     yield from _without_sandboxes(found)
     if is_finished(pod):
