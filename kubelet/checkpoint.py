@@ -38,13 +38,18 @@ class Checkpoint(Protocol):
 
     def save_services(self, services: Sequence[Service]) -> None: ...
 
+    def load_images(self) -> Sequence[str]: ...
+
+    def save_images(self, ids: Sequence[str]) -> None: ...
+
 
 class FileCheckpoint:
-    """Files in a folder: the pods and the services, one in each line, and the surroundings."""
+    """Files in a folder: pods, services and ids of images, one in each line; the surroundings."""
 
     def __init__(self, folder: Path) -> None:
         self._pods = CheckedFile(folder / "pods.checkpoint")
         self._services = CheckedFile(folder / "services.checkpoint")
+        self._images = CheckedFile(folder / "images.checkpoint")
         self._surroundings = CheckedFile(folder / "node.checkpoint")
 
     def load(self) -> Sequence[Pod]:
@@ -59,6 +64,12 @@ class FileCheckpoint:
 
     def save_services(self, services: Sequence[Service]) -> None:
         _save(self._services, services)
+
+    def load_images(self) -> Sequence[str]:
+        return (self._images.load() or b"").decode().splitlines()
+
+    def save_images(self, ids: Sequence[str]) -> None:
+        self._images.save("".join(f"{one}\n" for one in ids).encode())
 
     def load_surroundings(self) -> NetworkState | None:
         line = self._surroundings.load()

@@ -39,6 +39,7 @@ from kubelet.eviction.storage import Held
 from kubelet.eviction.tree import Walk, walk
 from kubelet.eviction.watch import PressureWatch
 from kubelet.files.hosts import add_host
+from kubelet.images.pulled import PulledImages
 from kubelet.images.puller import Puller
 from kubelet.logserver import Uses, serve_logs
 from kubelet.measure.measuring import Measuring, ReadGroups
@@ -171,13 +172,14 @@ class Kubelet:
             env,
             self._observer.found,
             lambda: self._workers.active,
-            self._tell_of_devices,
+            self._tell_of_node,
             lambda: self._heartbeat.wake(),
         )
         self._local_volumes = LocalVolumes(
             client, env, settings.node_name, settings.volumes_root, machine.folders, self._recorder
         )
-        self._puller = Puller(machine.runtime, env.clock, settings.parallel_pulls)
+        self._pulled = PulledImages(machine.checkpoint, env.blocking)
+        self._puller = Puller(machine.runtime, env.clock, settings.parallel_pulls, self._pulled)
         parts = self._parts(client)
         self._workers = PodWorkers(parts, machine.checkpoint)
         here = f"spec.nodeName={settings.node_name}"
@@ -221,10 +223,10 @@ class Kubelet:
         return ImageCollector(
             self._env,
             machine.runtime,
+            self._pulled,
             lambda: {pause, *images_of(self._workers.pods)},
             machine.room_left,
-            lambda: self._own_node,
-            self._recorder.record,
+            partial(self._tell_of_node, "ImageGCFailed", is_warning=True),
         )
 
     def _pressure_watch(self, disks: Disks) -> PressureWatch:
@@ -362,7 +364,7 @@ class Kubelet:
             return self._own_node
         return next((pod for pod in self._workers.pods if pod.metadata.uid == uid), None)
 
-    def _tell_of_devices(self, reason: str, message: str, *, is_warning: bool) -> None:
+    def _tell_of_node(self, reason: str, message: str, *, is_warning: bool) -> None:
         node = self._own_node
         if node is not None:
             self._recorder.record(

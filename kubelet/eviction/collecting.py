@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Set
 
-from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.spec import every_container
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from cubernetes.reconcile.plan import Record
 from kubelet.eviction.collection import Collection, Seen, bytes_over, collection_of, seen_after
 from kubelet.eviction.room import MachineRoom
+from kubelet.images.pulled import PulledImages
 from kubelet.runtime.driver import LocalImage, RuntimeDown, RuntimeDriver, RuntimeTrouble
 
 log = Log(__name__)
@@ -21,22 +20,22 @@ ROOM, ROOM_DEADLINE_S = ("machine", "image room"), 2.0
 
 
 class ImageCollector:
-    """wanted: the names of the images that pods here are to have.
+    """pulled: the images that may go. wanted: the names of those that pods here are to have.
 
-    room: what the machine has left; it may block.
+    room: what the machine has left; it may block. tell: told where not enough could be freed.
     """
 
     def __init__(
         self,
         env: Env,
         runtime: RuntimeDriver,
+        pulled: PulledImages,
         wanted: Callable[[], Set[str]],
         room: Callable[[], MachineRoom],
-        own_node: Callable[[], Node | None],
-        tell: Callable[[Record], None],
+        tell: Callable[[str], None],
     ) -> None:
-        self._env, self._runtime, self._wanted, self._room = env, runtime, wanted, room
-        self._own_node, self._tell = own_node, tell
+        self._env, self._runtime, self._pulled = env, runtime, pulled
+        self._wanted, self._room, self._tell = wanted, room, tell
         self._seen: Mapping[str, Seen] = {}
         self._turn = asyncio.Lock()
         self._removed = env.metrics.counter(
@@ -65,11 +64,14 @@ class ImageCollector:
             return sum(one.size_bytes for one in removed)
 
     async def _planned(self, wanted_bytes: int) -> Collection:
+        # Before the list: what is pulled meanwhile is not taken for gone.
+        own = await self._pulled.ids()
         images = await self._runtime.images()
+        await self._pulled.forget(own - {one.id for one in images})
         used = await self._used(images)
         now_s = self._env.clock.monotonic()
         self._seen = seen_after(self._seen, images, used, now_s)
-        return collection_of(images, used, self._seen, wanted_bytes, now_s)
+        return collection_of(images, own, used, self._seen, wanted_bytes, now_s)
 
     async def _used(self, images: Iterable[LocalImage]) -> set[str]:
         """Return the ids of the images that containers have, or that pods here are to have.
@@ -97,19 +99,18 @@ class ImageCollector:
         except RuntimeTrouble as error:
             log.warning("image not removed", names=one.names, why=error)
             return False
+        await self._pulled.forget({one.id})
         log.info("image removed", names=one.names, bytes=one.size_bytes)
         self._removed.inc()
         return True
 
     def _report(self, wanted_bytes: int, freed_bytes: int) -> None:
         """Tell people where not enough could be freed."""
-        node = self._own_node()
-        if freed_bytes < wanted_bytes and node is not None:
-            message = (
+        if freed_bytes < wanted_bytes:
+            self._tell(
                 f"Failed to garbage collect required amount of images. Attempted to free "
                 f"{wanted_bytes} bytes, but only found {freed_bytes} bytes eligible to free."
             )
-            self._tell(Record(node, "ImageGCFailed", message, "Warning"))
 
 
 def images_of(pods: Iterable[Pod]) -> set[str]:

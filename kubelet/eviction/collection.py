@@ -2,7 +2,8 @@
 
 An image is used while a container of this node, the pause container or a pod that is wanted here
 names it. Of the others those that were used longest ago go first; never one that came a moment ago,
-and never one that was not pulled from a registry, since nobody could bring it back.
+and never one that this kubelet did not pull itself: perhaps nobody could bring it back, and it is
+not the kubelet's.
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -53,16 +54,18 @@ def bytes_over(share: Share) -> int:
 
 def collection_of(
     images: Sequence[LocalImage],
+    own: Set[str],
     used: Set[str],
     seen: Mapping[str, Seen],
     wanted_bytes: int,
     now_s: float,
 ) -> Collection:
-    """Return what to remove to free so much."""
+    """Return what to remove to free so much. own: the ids of those that the kubelet pulled."""
     kept: dict[str, str] = {}
     free: list[LocalImage] = []
     for one in images:
-        why = _why_kept(one, used, seen, now_s)
+        why = "" if one.id in own else "was not pulled by this kubelet"
+        why = why or _why_kept(one, used, seen, now_s)
         if why:
             kept[one.id] = why
         else:
@@ -82,8 +85,6 @@ def collection_of(
 def _why_kept(one: LocalImage, used: Set[str], seen: Mapping[str, Seen], now_s: float) -> str:
     if one.id in used:
         return "in use"
-    if not one.is_pulled:
-        return "was not pulled from a registry"
     if one.id not in seen or now_s - seen[one.id].first_s < AGE_MIN_S:
         return "came a moment ago"
     return ""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from cubernetes.host.clock import Clock
+from kubelet.images.pulled import PulledImages
 from kubelet.runtime.driver import Login, RuntimeDown, RuntimeDriver, RuntimeTrouble
 
 # Told when a pull has news: how far it is.
@@ -28,10 +29,15 @@ class _Pull:
 
 
 class Puller:
-    """`at_once` pulls at most are under way; pulls of one image with one set of logins are one."""
+    """`at_once` pulls at most are under way; pulls of one image with one set of logins are one.
 
-    def __init__(self, runtime: RuntimeDriver, clock: Clock, at_once: int) -> None:
-        self._runtime, self._clock = runtime, clock
+    pulled: where images that were not here before are written down.
+    """
+
+    def __init__(
+        self, runtime: RuntimeDriver, clock: Clock, at_once: int, pulled: PulledImages
+    ) -> None:
+        self._runtime, self._clock, self._pulled = runtime, clock, pulled
         self._turns = asyncio.Semaphore(at_once)
         self._running: dict[tuple[str, tuple[Login, ...]], _Pull] = {}
 
@@ -72,7 +78,11 @@ class Puller:
             failures: list[RuntimeTrouble] = []
             for login in logins or (None,):
                 try:
-                    await self._runtime.pull(image, login, tell)
+                    before = await self._runtime.image_id(image)
+                    found = await self._runtime.pull(image, login, tell)
+                    # One that was here already is whoever's it was.
+                    if found != before:
+                        await self._pulled.add(found)
                     return self._clock.monotonic() - began_at_s
                 except RuntimeDown:
                     raise

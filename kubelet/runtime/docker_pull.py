@@ -15,7 +15,6 @@ from kubelet.runtime.docker_words import (
     NotAReference,
     image_names,
     image_reference,
-    is_image_pulled,
 )
 from kubelet.runtime.driver import LocalImage, Login, RuntimeTrouble
 
@@ -42,10 +41,7 @@ class Pulls:
         except EngineError as refused:
             raise RuntimeTrouble("ImageInspectError", str(refused)) from refused
         images = [
-            LocalImage(
-                image_names(one), int(one.get("Size") or 0), str(one["Id"]), is_image_pulled(one)
-            )
-            for one in found
+            LocalImage(image_names(one), int(one.get("Size") or 0), str(one["Id"])) for one in found
         ]
         return [one for one in images if one.names]
 

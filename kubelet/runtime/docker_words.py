@@ -82,11 +82,6 @@ def image_names(listed: Json) -> tuple[str, ...]:
     return tuple(str(name) for name in names if "<none>" not in name)
 
 
-def is_image_pulled(listed: Json) -> bool:
-    """Whether a registry gave an image: only then has it a digest of one."""
-    return any("<none>" not in str(name) for name in listed.get("RepoDigests") or ())
-
-
 def image_reference(image: str) -> tuple[str, str]:
     """Return the repository and the tag or digest to pull; without either, `latest`.
 

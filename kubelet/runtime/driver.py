@@ -267,15 +267,11 @@ class Execution(Duplex[Output, bytes], Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalImage:
-    """An image of this node. names: with its tags and digests, as pods may name it.
-
-    is_pulled: a registry gave it; others were loaded or built here.
-    """
+    """An image of this node. names: with its tags and digests, as pods may name it."""
 
     names: tuple[str, ...]
     size_bytes: int
     id: str = ""
-    is_pulled: bool = False
 
 
 class RuntimeDriver(Protocol):

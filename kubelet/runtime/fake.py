@@ -107,7 +107,6 @@ class FakeMachine:
         self.clock = env.clock
         self.behaviours = dict(behaviours or {})
         self.images = set(images)  # what is on the node; anything else is pulled
-        self.pulled: set[str] = set()  # those of them that a registry gave
         self.image_users: dict[str, str] = {}  # as whom their programs run; else as root
         self.is_down = False  # calls fail at once; containers live on
         self.is_hung = False  # calls take until their deadline, then fail
@@ -326,8 +325,7 @@ class FakeRuntime:
         await self._asked()
         machine = self._machine
         return [
-            LocalImage((name,), IMAGE_BYTES, image_id_of(name), name in machine.pulled)
-            for name in sorted(machine.images)
+            LocalImage((name,), IMAGE_BYTES, image_id_of(name)) for name in sorted(machine.images)
         ]
 
     async def remove_image(self, image: LocalImage) -> None:
@@ -336,7 +334,6 @@ class FakeRuntime:
         if any(one.container.image_id == image.id for one in lives):
             raise RuntimeTrouble("ImageRemoveError", f"{image.names}: a container has it")
         self._machine.images -= set(image.names)
-        self._machine.pulled -= set(image.names)
         self._answered()
 
     async def image_user(self, image: str) -> str:
@@ -360,7 +357,6 @@ class FakeRuntime:
         if behaviour.pull_error:
             raise RuntimeTrouble("ErrImagePull", f"{image}: {behaviour.pull_error}")
         self._machine.images.add(image)
-        self._machine.pulled.add(image)
         self._answered()
         return image_id_of(image)
 

@@ -48,6 +48,7 @@ class Disk:
     pods: tuple[Pod, ...] = ()
     surroundings: NetworkState | None = None
     services: tuple[Service, ...] = ()
+    images: tuple[str, ...] = ()  # the ids of those that it has pulled
     volumes: dict[str, None] = field(default_factory=dict)
     files: dict[tuple[str, str], Mapping[str, File]] = field(default_factory=dict)
     # What containers have left, by name and attempt.
@@ -71,6 +72,12 @@ class Disk:
 
     def save_services(self, services: Sequence[Service]) -> None:
         self.services = tuple(services)
+
+    def load_images(self) -> Sequence[str]:
+        return self.images
+
+    def save_images(self, ids: Sequence[str]) -> None:
+        self.images = tuple(ids)
 
     async def prepare(
         self, pod: Pod, content: Content = EMPTY, claimed: Claimed = NONE_CLAIMED

@@ -4,28 +4,43 @@ from dataclasses import replace
 
 import pytest
 
+from cubernetes.api.core.pod import Pod
+from cubernetes.api.meta import replaced
 from cubernetes.host.env import Env
 from kubelet.eviction.collecting import ImageCollector
 from kubelet.eviction.room import MachineRoom, Share
+from kubelet.images.pulled import PulledImages
 from kubelet.runtime.driver import RuntimeDown, RuntimeTrouble
-from kubelet.runtime.fake import FakeMachine, FakeRuntime
+from kubelet.runtime.fake import FakeMachine, FakeRuntime, image_id_of
 from tests.contract.kubelet.test_kubelet import World, a_world, lived
 from tests.contract.kubelet.test_probes import reasons
 from tests.contract.pressure.test_pressures import PLENTY
 from tests.given import a_container, a_pod
 from tests.simulation.clock import sim_env
+from tests.simulation.machines import Disk
 
 OLD, LOADED = "registry.example/old:1", "registry.example/loaded:1"
 FILLING = replace(PLENTY, disk=Share(14 << 30, 100 << 30))
 
 
 async def with_images(world: World, room: MachineRoom) -> None:
-    """Have an image that a registry gave, one that was loaded, and that of a pod, for a while."""
+    """Have an image of a pod that is gone, one of somebody else's, and that of a pod, for a while.
+
+    The kubelet has ended and begun since.
+    """
     world.machine.room = PLENTY
-    world.machine.runtime.images |= {OLD, LOADED}
-    world.machine.runtime.pulled |= {OLD, "cubernetes/pulled:1", "cubernetes/pause:1"}
+    world.machine.runtime.images.add(LOADED)
     await world.make(a_pod("web", containers=[a_container(image="cubernetes/pulled:1")]))
+    for name, image in (("old", OLD), ("loaded", LOADED)):
+        # Always: to pull what is here already makes it nobody else's.
+        container = replaced(a_container(image=image), image_pull_policy="Always")
+        await world.make(a_pod(name, containers=[container]))
+        await world.until(lambda name=name: world.is_phase("Running", name))  # type: ignore[misc]
+        await world.admin.delete(Pod, name, "default")
+        await world.until(lambda name=name: world.is_gone(name))  # type: ignore[misc]
     await world.until(lambda: world.is_phase("Running"))
+    await world.end()
+    world.begin()
     await world.env.clock.sleep(200)
     assert OLD in world.machine.runtime.images
     world.machine.room = room
@@ -42,6 +57,12 @@ def test_an_image_that_nobody_uses_leaves_and_no_other() -> None:
             await world.until(lambda: is_gone(world))
             left = {LOADED, "cubernetes/pulled:1", "cubernetes/pause:1"}
             assert left <= world.machine.runtime.images
+
+            async def is_forgotten() -> bool:
+                return world.machine.disk.images == (image_id_of("cubernetes/pulled:1"),)
+
+            # What is gone is not the kubelet's any more, should it come again.
+            await world.until(is_forgotten)
 
             async def is_told() -> bool:
                 return bool(await reasons(world, "ImageGCFailed"))
@@ -77,9 +98,15 @@ class Unresolving(FakeRuntime):
         return await super().image_id(image)
 
 
-def a_collector(env: Env, runtime: FakeRuntime, wanted: str) -> ImageCollector:
+def a_disk() -> Disk:
+    """Return one on which every image is the kubelet's own."""
+    return Disk(images=tuple(image_id_of(one) for one in (OLD, "odd:latest")))
+
+
+def a_collector(env: Env, runtime: FakeRuntime, wanted: str, disk: Disk) -> ImageCollector:
+    pulled = PulledImages(disk, env.blocking)
     return ImageCollector(
-        env, runtime, lambda: {wanted}, lambda: FILLING, lambda: None, lambda _told: None
+        env, runtime, pulled, lambda: {wanted}, lambda: FILLING, lambda _told: None
     )
 
 
@@ -88,13 +115,14 @@ def test_an_image_that_is_not_resolved_stays_itself_and_keeps_no_other(reason: s
     async def story() -> None:
         env = sim_env("kubelet")
         machine = FakeMachine(env, images=(OLD, "odd:latest"))
-        machine.pulled |= machine.images
         runtime = Unresolving(machine, "odd", RuntimeTrouble(reason, "refused"))
-        collector = a_collector(env, runtime, "odd")
+        disk = a_disk()
+        collector = a_collector(env, runtime, "odd", disk)
         await collector.collect(1 << 40)
         await env.clock.sleep(200)
         assert await collector.collect(1 << 40) > 0
         assert machine.images == {"odd:latest"}
+        assert disk.images == (image_id_of("odd:latest"),)
 
     lived(story)
 
@@ -103,12 +131,27 @@ def test_while_the_runtime_does_not_answer_no_image_leaves() -> None:
     async def story() -> None:
         env = sim_env("kubelet")
         machine = FakeMachine(env, images=(OLD, "odd:latest"))
-        machine.pulled |= machine.images
-        collector = a_collector(env, Unresolving(machine, "odd", RuntimeDown("away")), "odd")
+        runtime = Unresolving(machine, "odd", RuntimeDown("away"))
+        collector = a_collector(env, runtime, "odd", a_disk())
         for _ in range(2):
             with pytest.raises(RuntimeDown):
                 await collector.collect(1 << 40)
             await env.clock.sleep(200)
         assert machine.images == {OLD, "odd:latest"}
+
+    lived(story)
+
+
+def test_an_image_that_somebody_removed_and_pulled_is_not_the_kubelets_any_more() -> None:
+    async def story() -> None:
+        env, disk = sim_env("kubelet"), a_disk()
+        machine = FakeMachine(env, images=("odd:latest",))
+        collector = a_collector(env, FakeRuntime(machine), "odd:latest", disk)
+        await collector.collect(0)
+        assert disk.images == (image_id_of("odd:latest"),)
+        machine.images.add(OLD)
+        for _ in range(2):
+            assert await collector.collect(1 << 40) == 0
+            await env.clock.sleep(200)
 
     lived(story)

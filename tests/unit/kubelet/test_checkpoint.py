@@ -61,6 +61,14 @@ def test_a_nodes_surroundings_are_kept_too(tmp_path: Path) -> None:
     assert FileCheckpoint(tmp_path).load_surroundings() is None
 
 
+def test_the_images_that_it_pulled_are_kept_too(tmp_path: Path) -> None:
+    assert list(FileCheckpoint(tmp_path).load_images()) == []
+    FileCheckpoint(tmp_path).save_images(["sha256:a", "sha256:b"])
+    assert list(FileCheckpoint(tmp_path).load_images()) == ["sha256:a", "sha256:b"]
+    FileCheckpoint(tmp_path).save_images([])
+    assert list(FileCheckpoint(tmp_path).load_images()) == []
+
+
 def test_on_a_full_disk_what_was_saved_last_stands_until_the_next_try(path: Path) -> None:
     checkpoint = FileCheckpoint(path.parent)
     checkpoint.save([a_pod("a", node="n1")])

@@ -13,8 +13,8 @@ from kubelet.runtime.driver import LocalImage
 LATER = AGE_MIN_S + 1
 
 
-def an_image(name: str, size: int = 10, *, is_pulled: bool = True) -> LocalImage:
-    return LocalImage((f"{name}:1",), size, name, is_pulled)
+def an_image(name: str, size: int = 10) -> LocalImage:
+    return LocalImage((f"{name}:1",), size, name)
 
 
 @pytest.mark.parametrize(
@@ -35,19 +35,19 @@ def test_a_disk_over_its_high_mark_is_to_come_down_to_its_low_one(
 def test_what_was_used_longest_ago_goes_first_and_no_more_than_is_needed() -> None:
     images = [an_image(name) for name in ("new", "never", "old")]
     seen = {"new": Seen(0.0, 90.0), "old": Seen(0.0, 10.0), "never": Seen(0.0)}
-    plan = collection_of(images, set(), seen, 15, LATER)
+    plan = collection_of(images, {"new", "never", "old"}, set(), seen, 15, LATER)
     assert [one.id for one in plan.take] == ["never", "old"]
     assert plan.kept == {"new": "there is room enough without it"}
 
 
 def test_each_image_that_stays_is_told_with_its_reason() -> None:
-    images = [an_image("used"), an_image("loaded", is_pulled=False), an_image("fresh")]
+    images = [an_image("used"), an_image("loaded"), an_image("fresh")]
     seen = {"used": Seen(0.0), "loaded": Seen(0.0), "fresh": Seen(2.0)}
-    plan = collection_of(images, {"used"}, seen, 1000, LATER)
+    plan = collection_of(images, {"used", "fresh"}, {"used"}, seen, 1000, LATER)
     assert plan.take == ()
     assert plan.kept == {
         "used": "in use",
-        "loaded": "was not pulled from a registry",
+        "loaded": "was not pulled by this kubelet",
         "fresh": "came a moment ago",
     }
 
@@ -66,18 +66,18 @@ IMAGES = st.dictionaries(
 
 
 @given(IMAGES, st.integers(0, 300))
-def test_nothing_is_taken_that_is_used_loaded_or_fresh_and_nothing_without_need(
+def test_nothing_is_taken_that_is_used_anothers_or_fresh_and_nothing_without_need(
     found: Mapping[str, tuple[int, bool, bool, float]], wanted: int
 ) -> None:
-    images = [
-        an_image(name, size, is_pulled=pulled) for name, (size, pulled, _, _) in found.items()
-    ]
+    images = [an_image(name, size) for name, (size, _, _, _) in found.items()]
+    own = {name for name, (_, is_own, _, _) in found.items() if is_own}
     used = {name for name, (_, _, is_used, _) in found.items() if is_used}
     seen = {name: Seen(first_s) for name, (_, _, _, first_s) in found.items()}
-    plan = collection_of(images, used, seen, wanted, LATER)
+    plan = collection_of(images, own, used, seen, wanted, LATER)
     taken = {one.id for one in plan.take}
     assert not taken & used
-    assert all(one.is_pulled and seen[one.id].first_s <= 1.0 for one in plan.take)
+    assert taken <= own
+    assert all(seen[one.id].first_s <= 1.0 for one in plan.take)
     assert taken | plan.kept.keys() == found.keys()
     # Without the last one there would not be enough.
     assert sum(one.size_bytes for one in plan.take[:-1]) < wanted or not taken
