@@ -87,7 +87,20 @@ def _why_kept(one: LocalImage, used: Set[str], seen: Mapping[str, Seen], now_s: 
         return "in use"
     if one.id not in seen or now_s - seen[one.id].first_s < AGE_MIN_S:
         return "came a moment ago"
-    return ""
+    # The engine would have to be forced; and a tag may be somebody else's.
+    return "" if has_one_name(one.names) else "has several names"
+
+
+def has_one_name(names: Iterable[str]) -> bool:
+    """Whether an image has one tag at most, and is of one repository."""
+    tags, repositories = 0, set[str]()
+    for name in names:
+        repository, mark, _ = name.partition("@")
+        if not mark:
+            tags += 1
+            repository = name.rpartition(":")[0]
+        repositories.add(repository)
+    return tags <= 1 and len(repositories) <= 1
 
 
 def _age_key(seen: Seen, one: LocalImage) -> tuple[float, float, str]:

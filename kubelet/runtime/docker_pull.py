@@ -46,16 +46,16 @@ class Pulls:
         return [one for one in images if one.names]
 
     async def remove_image(self, image: LocalImage) -> None:
-        """Remove an image by its names: the engine keeps one that a container has."""
-        for name in image.names:
-            try:
-                await self._api.call(
-                    "DELETE", f"/images/{quote(name)}", deadline_s=REMOVE_DEADLINE_S
-                )
-            except EngineError as refused:
-                # The last tag takes the digests with it.
-                if refused.status != 404:
-                    raise RuntimeTrouble("ImageRemoveError", str(refused)) from refused
+        """Remove an image by its id: the engine keeps one that a container has, with its names.
+
+        Asked by a name, it takes that name from an image with others before it looks.
+        """
+        path = f"/images/{quote(image.id)}"
+        try:
+            await self._api.call("DELETE", path, deadline_s=REMOVE_DEADLINE_S)
+        except EngineError as refused:
+            if refused.status != 404:
+                raise RuntimeTrouble("ImageRemoveError", str(refused)) from refused
 
     async def image_user(self, image: str) -> str:
         """Return as whom a local image's program would run; empty is root."""

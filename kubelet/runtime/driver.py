@@ -309,9 +309,9 @@ class RuntimeDriver(Protocol):
         ...
 
     async def remove_image(self, image: LocalImage) -> None:
-        """Remove an image by each of its names; one that is not here is removed.
+        """Remove an image with its name, wholly or not at all; one that is not here is removed.
 
-        Raises: RuntimeTrouble with reason ImageRemoveError: a container has it.
+        Raises: RuntimeTrouble with reason ImageRemoveError: a container has it, or several names.
         """
         ...
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cubernetes.host.env import Env
+from kubelet.eviction.collection import has_one_name
 from kubelet.runtime.cgroup import group_folders, hierarchies, oom_score_floor
 from kubelet.runtime.docker import DockerRuntime
 from kubelet.runtime.docker_words import container_body, container_name
@@ -220,13 +221,20 @@ async def test_a_pod_gets_its_network_while_its_sandbox_runs(
         nodes.remove()
 
 
-async def test_a_pull_ends_with_the_image_here(driver: DockerRuntime) -> None:
+async def test_a_pull_ends_with_the_image_here_until_it_is_removed(driver: DockerRuntime) -> None:
     async with tiny_registry() as registry:
         image = f"{registry}/hello:1"
         assert await driver.image_id(image) is None
         first, second = await asyncio.gather(driver.pull(image), driver.pull(image))
         assert first == second == await driver.image_id(image)
         assert await driver.pull(image) == first
+    # By its tag and by the digest that the registry gave it.
+    (local,) = [one for one in await driver.images() if one.id == first]
+    assert image in local.names
+    assert has_one_name(local.names)
+    await driver.remove_image(local)
+    assert await driver.image_id(image) is None
+    await driver.remove_image(local)
 
 
 async def test_a_registry_without_the_tag_is_quoted(driver: DockerRuntime) -> None:

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelet.eviction.collection import AGE_MIN_S, Seen, bytes_over, collection_of, seen_after
+from kubelet.eviction.collection import (
+    AGE_MIN_S,
+    Seen,
+    bytes_over,
+    collection_of,
+    has_one_name,
+    seen_after,
+)
 from kubelet.eviction.room import Share
 from kubelet.runtime.driver import LocalImage
 
@@ -41,15 +48,34 @@ def test_what_was_used_longest_ago_goes_first_and_no_more_than_is_needed() -> No
 
 
 def test_each_image_that_stays_is_told_with_its_reason() -> None:
-    images = [an_image("used"), an_image("loaded"), an_image("fresh")]
-    seen = {"used": Seen(0.0), "loaded": Seen(0.0), "fresh": Seen(2.0)}
-    plan = collection_of(images, {"used", "fresh"}, {"used"}, seen, 1000, LATER)
+    tagged = LocalImage(("tagged:1", "tagged:2"), 10, "tagged")
+    images = [an_image("used"), an_image("loaded"), an_image("fresh"), tagged]
+    seen = {one.id: Seen(0.0) for one in images} | {"fresh": Seen(2.0)}
+    plan = collection_of(images, {"used", "fresh", "tagged"}, {"used"}, seen, 1000, LATER)
     assert plan.take == ()
     assert plan.kept == {
         "used": "in use",
         "loaded": "was not pulled by this kubelet",
         "fresh": "came a moment ago",
+        "tagged": "has several names",
     }
+
+
+@pytest.mark.parametrize(
+    ("names", "is_one"),
+    [
+        (("host:5000/a:1",), True),
+        (("host:5000/a:1", "host:5000/a@sha256:0", "host:5000/a@sha256:1"), True),
+        (("a@sha256:0",), True),
+        (("a:1", "a:2"), False),
+        (("a:1", "b@sha256:0"), False),
+        (("a@sha256:0", "b@sha256:0"), False),
+    ],
+)
+def test_an_image_with_one_tag_and_its_digests_has_one_name(
+    names: tuple[str, ...], is_one: bool
+) -> None:
+    assert has_one_name(names) is is_one
 
 
 def test_an_image_in_use_is_remembered_and_one_that_is_gone_forgotten() -> None:
