@@ -10,14 +10,21 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.podspec.spec import every_container
+from cubernetes.api.core.podspec.spec import every_program
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from kubelet.eviction.storage import Held, PodDisk, disk_volumes, has_limits, over_limit
+from kubelet.eviction.storage import (
+    MESSAGES,
+    Held,
+    PodDisk,
+    disk_volumes,
+    has_limits,
+    over_limit,
+)
 from kubelet.eviction.tree import Walk
 from kubelet.eviction.verdict import Eviction, may_be_evicted
 from kubelet.observer import Observer
-from kubelet.runtime.driver import Container, RuntimeDriver, RuntimeTrouble, State
+from kubelet.runtime.driver import SANDBOX, Container, RuntimeDriver, RuntimeTrouble, State
 
 log = Log(__name__)
 
@@ -72,8 +79,8 @@ class Disks:
         uid, clock = pod.metadata.uid, self._env.clock
         began_s, before = clock.monotonic(), self._known.get(uid, PodDisk())
         volumes, containers = dict(before.volumes), dict(before.containers)
-        for volume in disk_volumes(pod):
-            await self._note(volumes, volume.name, self._of_volume(uid, volume.name))
+        for name in (*(one.name for one in disk_volumes(pod)), MESSAGES):
+            await self._note(volumes, name, self._of_volume(uid, name))
         for one in _newest(pod, found):
             await self._note(containers, one.name, self._of_container(one))
         self._known[uid] = PodDisk(volumes, containers)
@@ -128,8 +135,8 @@ class StorageLimits:
 
 
 def _newest(pod: Pod, found: Iterable[Container]) -> list[Container]:
-    """Return the container of each name that runs, or ran last."""
-    names = {one.name for one in every_container(pod.spec)}
+    """Return the container of each name that runs, or ran last; the sandbox among them."""
+    names = {SANDBOX, *(one.name for one in every_program(pod.spec))}
     newest: dict[str, Container] = {}
     for one in found:
         if one.name in names and one.state is not State.CREATED:

@@ -16,6 +16,9 @@ from cubernetes.api.core.podspec.volumes.volume import Volume
 from kubelet.eviction.verdict import Eviction
 
 STORAGE = "ephemeral-storage"
+# The folder beside a pod's volumes in which containers leave their last message: no volume has
+# such a name.
+MESSAGES = "MESSAGES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class PodDisk:
     """What a pod holds: each emptyDir on the disk, and each container's writable layer and logs.
+
+    Last messages are one more volume, the sandbox one more container.
 
     By their names; what was not measured is not among them.
     """

@@ -26,6 +26,7 @@ from cubernetes.api.core.podspec.volumes.volume import (
 from cubernetes.api.core.serviceaccount import TOKEN_VOLUME_PREFIX
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.command import CommandFailed, Commands
+from kubelet.eviction.storage import MESSAGES
 from kubelet.files.contents import EMPTY, Content, File, Missing, files_of
 from kubelet.files.ownership import ChangePolicy, Handover
 from kubelet.files.places import NONE_CLAIMED, Claimed, NodeFolder
@@ -36,7 +37,6 @@ MOUNTS = Path("/proc/self/mountinfo")
 DEADLINE_S = 10.0
 # Beside the volumes, where parts of them are bound for containers: no volume has such a name.
 PARTS = "PARTS"
-MESSAGES = "MESSAGES"  # the same, of files in which containers leave their last message
 # Where it is noted which volumes of claims have been given to the pod's group.
 GROUPS = "GROUPS"
 # Entries of a volume that change their group in one call, and such calls before its pod is looked

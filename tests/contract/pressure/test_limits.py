@@ -2,13 +2,17 @@
 
 from functools import partial
 
+import pytest
+
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.volumes.volume import EmptyDir, Volume
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
-from kubelet.eviction.storage import Held
+from kubelet.eviction.storage import MESSAGES, Held
+from kubelet.runtime.driver import SANDBOX
 from kubelet.runtime.fake import Behaviour
 from tests.contract.kubelet.test_kubelet import World, a_world, lived
+from tests.contract.kubelet.test_life import look_into
 from tests.contract.kubelet.test_probes import reasons
 from tests.given import a_pod
 
@@ -108,18 +112,50 @@ def test_a_pod_that_the_system_needs_is_never_evicted() -> None:
     lived(story)
 
 
-def test_a_containers_layer_counts_against_its_own_limit() -> None:
+def with_limit(name: str = "web") -> Pod:
+    pod = a_pod(name)
+    (main,) = pod.spec.containers
+    limits = {"ephemeral-storage": Quantity("1Mi")}
+    limited = replaced(main, resources=replaced(main.resources, limits=limits))
+    return replaced(pod, spec=replaced(pod.spec, containers=(limited,)))
+
+
+async def is_over_its_sum(world: World) -> None:
+    await world.until(lambda: world.is_phase("Failed"))
+    said = "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. "
+    assert (await world.pod()).status.message == said
+
+
+@pytest.mark.parametrize("name", ["main", SANDBOX])
+def test_what_the_pods_containers_and_its_sandbox_hold_counts_against_its_limit(name: str) -> None:
     async def story() -> None:
         async with a_world() as world:
-            pod = a_pod("web")
-            limits = {"ephemeral-storage": Quantity("1Mi")}
-            (main,) = pod.spec.containers
-            limited = replaced(main, resources=replaced(main.resources, limits=limits))
-            await world.make(replaced(pod, spec=replaced(pod.spec, containers=(limited,))))
+            await world.make(with_limit())
             await world.until(lambda: world.is_phase("Running"))
-            world.machine.runtime.layer_bytes[main.name] = 2 * MIB
-            await world.until(lambda: world.is_phase("Failed"))
-            said = "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. "
-            assert (await world.pod()).status.message == said
+            world.machine.runtime.layer_bytes[name] = 2 * MIB
+            await is_over_its_sum(world)
+
+    lived(story)
+
+
+def test_what_was_added_to_look_into_a_pod_counts_against_its_limit() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            await world.make(with_limit())
+            await world.until(lambda: world.is_phase("Running"))
+            await look_into(world)
+            world.machine.runtime.layer_bytes["look"] = 2 * MIB
+            await is_over_its_sum(world)
+
+    lived(story)
+
+
+def test_last_messages_count_against_the_limit_of_their_pod() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            await world.make(with_limit())
+            await world.until(lambda: world.is_phase("Running"))
+            world.machine.volume_use[MESSAGES] = Held(2 * MIB)
+            await is_over_its_sum(world)
 
     lived(story)
