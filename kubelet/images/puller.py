@@ -12,6 +12,12 @@ from kubelet.runtime.driver import Login, RuntimeDown, RuntimeDriver, RuntimeTro
 # Told when a pull has news: how far it is.
 type Tell = Callable[[str], None]
 WAITS = "waiting for other pulls"
+# For how long a pull goes on that nobody wants to hear of: the next pod may want it.
+ALONE_S = 60.0
+# After so long no other login is tried: a registry that refuses one says so soon.
+LOGINS_S = 120.0
+
+type _Key = tuple[str, tuple[Login, ...]]
 
 
 class _Pull:
@@ -21,11 +27,18 @@ class _Pull:
         self.text = WAITS
         self.listeners: list[Tell] = []
         self.task = asyncio.create_task(work(self.tell))
+        self.leaving: asyncio.TimerHandle | None = None
 
     def tell(self, text: str) -> None:
         self.text = text
         for listener in self.listeners:
             listener(text)
+
+    def stay(self) -> None:
+        """Somebody wants it again, or it has ended."""
+        if self.leaving is not None:
+            self.leaving.cancel()
+            self.leaving = None
 
 
 class Puller:
@@ -39,13 +52,14 @@ class Puller:
     ) -> None:
         self._runtime, self._clock, self._pulled = runtime, clock, pulled
         self._turns = asyncio.Semaphore(at_once)
-        self._running: dict[tuple[str, tuple[Login, ...]], _Pull] = {}
+        self._running: dict[_Key, _Pull] = {}
 
     async def pull(self, image: str, logins: Sequence[Login], tell: Tell) -> float:
         """Fetch an image; return how many seconds the fetching took.
 
-        It goes on where its caller is cancelled: the next one will want it. A caller with other
-        logins, or with none, has a pull of its own: a login is no other pod's.
+        It goes on for a while where its caller is cancelled: the next one may want it. One that
+        still waits for its turn is given up. A caller with other logins, or with none, has a pull
+        of its own: a login is no other pod's.
 
         Raises: RuntimeTrouble.
         """
@@ -53,9 +67,9 @@ class Puller:
         pull = self._running.get(key)
         if pull is None:
             pull = self._running[key] = _Pull(partial(self._pull, image, logins))
-            pull.task.add_done_callback(lambda done: self._ended(key, done))
+            pull.task.add_done_callback(partial(self._ended, key, pull))
         tell(pull.text)
-        with _listening(pull, tell):
+        with self._listening(key, pull, tell):
             return await asyncio.shield(pull.task)
 
     async def close(self) -> None:
@@ -65,8 +79,29 @@ class Puller:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _ended(self, key: tuple[str, tuple[Login, ...]], task: asyncio.Future[float]) -> None:
+    @contextmanager
+    def _listening(self, key: _Key, pull: _Pull, tell: Tell) -> Iterator[None]:
+        pull.stay()
+        pull.listeners.append(tell)
+        try:
+            yield
+        finally:
+            pull.listeners.remove(tell)
+            if not pull.listeners and not pull.task.done():
+                alone_s = 0.0 if pull.text == WAITS else ALONE_S
+                pull.leaving = asyncio.get_running_loop().call_later(
+                    alone_s, self._give_up, key, pull
+                )
+
+    def _give_up(self, key: _Key, pull: _Pull) -> None:
+        # Out of sight first: who asks now is not to wait for one that is being ended.
         del self._running[key]
+        pull.task.cancel()
+
+    def _ended(self, key: _Key, pull: _Pull, task: asyncio.Future[float]) -> None:
+        pull.stay()
+        if self._running.get(key) is pull:
+            del self._running[key]
         if not task.cancelled():
             # Seen here, so that a failure nobody waits for any more is no loose end.
             task.exception()
@@ -77,6 +112,8 @@ class Puller:
             tell("")
             failures: list[RuntimeTrouble] = []
             for login in logins or (None,):
+                if failures and self._clock.monotonic() - began_at_s > LOGINS_S:
+                    break
                 try:
                     before = await self._runtime.image_id(image)
                     found = await self._runtime.pull(image, login, tell)
@@ -91,12 +128,3 @@ class Puller:
         # Each login has its reason; the last one's word is the pull's.
         said = dict.fromkeys(str(one) for one in failures)
         raise RuntimeTrouble(failures[-1].reason, "; ".join(said))
-
-
-@contextmanager
-def _listening(pull: _Pull, tell: Tell) -> Iterator[None]:
-    pull.listeners.append(tell)
-    try:
-        yield
-    finally:
-        pull.listeners.remove(tell)

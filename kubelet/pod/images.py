@@ -1,10 +1,11 @@
 """Images of a pod's containers: whether one must be pulled, and the pull, beside the worker."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
+from cubernetes.api.core.podspec.spec import every_program
 from cubernetes.reconcile.plan import Record
 from kubelet.images.credentials import logins_for
 from kubelet.pod.parts import Parts
@@ -25,31 +26,51 @@ def container_path(pod: Pod, name: str) -> str:
     return f"spec.{part}{{{name}}}"
 
 
-class PodImages:
-    """The pulls that one pod waits for. Its worker goes on meanwhile; `wake` is called with news.
+class _Fetch:
+    """A pull for one attempt of a container. message: how far it is."""
 
-    messages: how far each is, by container.
-    """
+    def __init__(self, attempt: int, image: str) -> None:
+        self.attempt, self.image = attempt, image
+        self.message = _waiting(image, "")
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.task is not None and self.task.done()
+
+
+class PodImages:
+    """The pulls that one pod waits for. Its worker goes on meanwhile; news wake it."""
 
     def __init__(self, parts: Parts, wake: Callable[[], None]) -> None:
         self._parts, self._wake = parts, wake
-        self._tasks: dict[tuple[str, int, str], asyncio.Task[None]] = {}
+        self._fetches: dict[str, _Fetch] = {}  # by container
         self._told_at_s = -TELL_EVERY_S
-        self.messages: dict[str, str] = {}
+
+    def messages(self, pod: Pod) -> Mapping[str, str]:
+        """Return how far the images are that its containers want now, where they are pulled."""
+        return {
+            one.name: fetch.message
+            for one in every_program(pod.spec)
+            if (fetch := self._fetches.get(one.name)) is not None
+            and fetch.image == one.image
+            and not fetch.is_done
+        }
 
     async def ensure(self, pod: Pod, wanted: Wanted, attempt: int) -> bool:
         """Have the image of a container on this node, by its pull policy; False: it is on its way.
 
         Raises: RuntimeTrouble: it cannot be had, or the pull that was begun has failed.
         """
-        key = (wanted.name, attempt, wanted.image)
-        if (task := self._tasks.get(key)) is not None:
-            if not task.done():
+        fetch = self._fetches.get(wanted.name)
+        if fetch is not None and (fetch.attempt, fetch.image) == (attempt, wanted.image):
+            if fetch.task is None or not fetch.task.done():
                 return False
-            del self._tasks[key]
-            task.result()
+            del self._fetches[wanted.name]
+            fetch.task.result()
             return True
         path = container_path(pod, wanted.name)
+        self._drop(wanted.name)
         is_here = await self._parts.runtime.image_id(wanted.image) is not None
         if is_here and wanted.image_pull_policy != "Always":
             message = f'Container image "{wanted.image}" already present on machine'
@@ -58,24 +79,22 @@ class PodImages:
         if wanted.image_pull_policy == "Never":
             message = f"image {wanted.image} is not on this node and its pull policy is Never"
             raise RuntimeTrouble("ErrImageNeverPull", message)
-        self._drop(wanted.name)
-        self.messages[wanted.name] = _waiting(wanted.image, "")
-        self._tasks[key] = asyncio.create_task(self._pull(pod, wanted, path))
+        fetch = self._fetches[wanted.name] = _Fetch(attempt, wanted.image)
+        fetch.task = asyncio.create_task(self._pull(pod, wanted, path, fetch))
         return False
 
     def close(self) -> None:
         """Wait for no pull any more."""
-        for task in self._tasks.values():
-            task.cancel()
-        self._tasks.clear()
-        self.messages.clear()
+        for name in [*self._fetches]:
+            self._drop(name)
 
     def _drop(self, name: str) -> None:
-        """Forget pulls for earlier attempts of a container."""
-        for key in [key for key in self._tasks if key[0] == name]:
-            self._tasks.pop(key).cancel()
+        """Forget the pull for an earlier attempt of a container, or for another image."""
+        fetch = self._fetches.pop(name, None)
+        if fetch is not None and fetch.task is not None:
+            fetch.task.cancel()
 
-    async def _pull(self, pod: Pod, wanted: Wanted, path: str) -> None:
+    async def _pull(self, pod: Pod, wanted: Wanted, path: str, fetch: _Fetch) -> None:
         parts, image = self._parts, wanted.image
         began_at_s = parts.env.clock.monotonic()
         try:
@@ -91,7 +110,7 @@ class PodImages:
             parts.recorder.record(Record(pod, "Pulling", message, field_path=path))
 
             def tell(text: str) -> None:
-                self._tell(wanted.name, _waiting(image, text))
+                self._tell(fetch, _waiting(image, text))
 
             spent_s = await parts.puller.pull(image, logins_for(image, secrets), tell)
             whole_s = parts.env.clock.monotonic() - began_at_s
@@ -101,14 +120,13 @@ class PodImages:
             )
             parts.recorder.record(Record(pod, "Pulled", message, field_path=path))
         finally:
-            self.messages.pop(wanted.name, None)
             self._wake()
 
-    def _tell(self, name: str, message: str) -> None:
+    def _tell(self, fetch: _Fetch, message: str) -> None:
         now_s = self._parts.env.clock.monotonic()
-        if self.messages.get(name) in (None, message):
+        if fetch.message == message:
             return
-        self.messages[name] = message
+        fetch.message = message
         if now_s - self._told_at_s >= TELL_EVERY_S:
             self._told_at_s = now_s
             self._wake()

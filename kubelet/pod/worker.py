@@ -135,8 +135,8 @@ class PodWorker:
             found = self._found = listing.get(self.uid, ())
             self._acts.sandbox = plan.running_sandbox(found)
             streaks = memory.streaks_after(found, self._memory.streaks)
-            pulling = dict(self._acts.images.messages)
             pod, clock = self._pod, self._parts.env.clock
+            pulling = self._acts.images.messages(pod) if pod is not None else {}
             owed = memory.owed_after(pod, found, self._memory.owed)
             self._memory = replace(self._memory, streaks=streaks, pulling=pulling, owed=owed)
             await self._look_at_health(pod, found)
@@ -267,7 +267,7 @@ class PodWorker:
             self._note_trouble(pod, name, error)
             return False
         # What waits for its image has not been started yet.
-        if name not in self._acts.images.messages:
+        if name not in self._acts.images.messages(pod):
             self._memory = memory.without_trouble(self._memory, name)
         return True
 

@@ -121,6 +121,23 @@ def test_a_container_that_waits_for_its_image_says_how_far_it_is() -> None:
     lived(story)
 
 
+def test_an_image_that_is_corrected_does_not_wait_for_the_one_before() -> None:
+    async def story() -> None:
+        async with a_world(wrong=Behaviour(pull_s=3000.0), far=Behaviour(pull_s=20.0)) as world:
+            await world.make(a_pod("web", containers=(a_container("main", "cubernetes/wrong:1"),)))
+
+            async def is_told(name: str) -> bool:
+                return name in await waits_for(world, "ContainerCreating")
+
+            await world.until(lambda: is_told("wrong:1"))
+            patch = {"spec": {"containers": [{"name": "main", "image": "cubernetes/far:1"}]}}
+            await world.admin.patch(Pod, "web", "default", patch)
+            await world.until(lambda: is_told("far:1"))
+            assert await world.until(lambda: world.is_phase("Running")) < 40
+
+    lived(story)
+
+
 def test_a_pod_that_is_deleted_does_not_wait_for_its_image() -> None:
     async def story() -> None:
         async with a_world(far=Behaviour(pull_s=3000.0)) as world:

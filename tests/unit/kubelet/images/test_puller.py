@@ -7,18 +7,21 @@ import pytest
 
 from cubernetes.host.env import Env
 from kubelet.images.pulled import PulledImages
-from kubelet.images.puller import WAITS, Puller
+from kubelet.images.puller import ALONE_S, LOGINS_S, WAITS, Puller
 from kubelet.runtime.driver import Login, RuntimeTrouble, unheard
 from kubelet.runtime.fake import FakeMachine, FakeRuntime
+from tests.simulation.clock import sim_env
+from tests.simulation.loop import run_simulated
 
 ANN, BOB = Login("ann", "w"), Login("bob", "w")
 
 
 class Registry(FakeRuntime):
-    """A runtime whose pulls end when they are let to."""
+    """A runtime whose pulls end when they are let to, or after so long."""
 
-    def __init__(self) -> None:
-        super().__init__(FakeMachine(Env()))
+    def __init__(self, env: Env | None = None, refuses_after_s: float | None = None) -> None:
+        super().__init__(FakeMachine(env or Env()))
+        self.refuses_after_s = refuses_after_s
         self.asked: list[tuple[str, Login | None]] = []
         self.running_count = 0
         self.gate = asyncio.Event()
@@ -34,6 +37,9 @@ class Registry(FakeRuntime):
         self.running_count += 1
         try:
             tell("50%")
+            if self.refuses_after_s is not None:
+                await asyncio.sleep(self.refuses_after_s)
+                raise RuntimeTrouble("ErrImagePull", "silence")
             await self.gate.wait()
         finally:
             self.running_count -= 1
@@ -156,3 +162,64 @@ async def test_what_a_full_disk_does_not_take_is_written_down_later(
     shelf.trouble = ""
     await pulled.forget({"a", "b"})
     assert shelf.ids == ["c"]
+
+
+def test_pulls_that_nobody_waits_for_any_more_hold_no_turn() -> None:
+    async def story() -> None:
+        registry, env = Registry(), sim_env("puller")
+        puller = Puller(registry, env.clock, 1, PulledImages(Shelf(), env.blocking))
+        gone = [asyncio.create_task(puller.pull(f"gone-{n}", (), unheard)) for n in range(200)]
+        await settled()
+        for one in gone:
+            one.cancel()
+        await settled()
+        asked = asyncio.create_task(puller.pull("wanted", (), unheard))
+        await asyncio.sleep(ALONE_S - 1)
+        # The one under way goes on for a while.
+        assert len(registry.asked) == 1
+        assert registry.running_count == 1
+        await asyncio.sleep(2)
+        assert [image for image, _ in registry.asked[1:]] == ["wanted"]
+        assert registry.running_count == 1
+        registry.gate.set()
+        await asked
+        await puller.close()
+
+    run_simulated(story())
+
+
+def test_a_pull_that_is_asked_for_again_in_time_goes_on() -> None:
+    async def story() -> None:
+        registry, env = Registry(), sim_env("puller")
+        puller = Puller(registry, env.clock, 1, PulledImages(Shelf(), env.blocking))
+        first = asyncio.create_task(puller.pull("a", (), unheard))
+        await settled()
+        first.cancel()
+        await asyncio.sleep(ALONE_S / 2)
+        second = asyncio.create_task(puller.pull("a", (), unheard))
+        await asyncio.sleep(ALONE_S * 2)
+        assert registry.asked == [("a", None)]
+        # And one that asks after it was given up has a pull of its own.
+        second.cancel()
+        await asyncio.sleep(ALONE_S * 2)
+        assert registry.running_count == 0
+        registry.gate.set()
+        await puller.pull("a", (), unheard)
+        assert registry.asked == [("a", None)] * 2
+        await puller.close()
+
+    run_simulated(story())
+
+
+def test_a_registry_that_is_silent_is_not_asked_with_every_login() -> None:
+    async def story() -> None:
+        env = sim_env("puller")
+        registry = Registry(env, refuses_after_s=LOGINS_S * 0.7)
+        logins = [Login(f"user-{n}", "w") for n in range(16)]
+        puller = Puller(registry, env.clock, 1, PulledImages(Shelf(), env.blocking))
+        with pytest.raises(RuntimeTrouble, match="silence"):
+            await puller.pull("a", logins, unheard)
+        assert len(registry.asked) == 2
+        await puller.close()
+
+    run_simulated(story())
