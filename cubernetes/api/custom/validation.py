@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from cubernetes.api.custom import patterns
-from cubernetes.api.custom.shapes import EMBEDDED, INT_OR_STRING, Shape, child_of
+from cubernetes.api.custom.shapes import EMBEDDED, INT_OR_STRING, PATH_CHARS_MAX, Shape, child_of
 from cubernetes.api.errors import Problem
 
 # As Kubernetes names what a value is, and what it may be beside that.
@@ -207,7 +207,7 @@ def _shown(value: Any) -> str:
 
 
 def _below(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+    return (f"{path}.{name}" if path else name)[:PATH_CHARS_MAX]
 
 
 def _reads(read: Callable[[str], object]) -> Callable[[str], bool]:

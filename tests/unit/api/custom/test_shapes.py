@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cubernetes.api.custom.shapes import defaulted, pruned
+from cubernetes.api.custom.shapes import VALUES_MAX, defaulted, pruned
 from cubernetes.api.custom.validation import problems
+from cubernetes.api.errors import RequestTooLarge
 from tests.definitions import SPEC
 
 type Tree = dict[str, Any]
@@ -116,6 +117,39 @@ def test_fields_that_a_schema_does_not_know_are_pruned_and_told_of(
 )  # fmt: skip
 def test_defaults_stand_where_nothing_stands(sent: Tree, made: Tree) -> None:
     assert defaulted(SPEC, sent) == made
+
+
+def test_no_object_has_more_values_than_are_looked_at() -> None:
+    numbers = {"type": "array", "items": {"type": "integer"}}
+    free = {"x-kubernetes-preserve-unknown-fields": True, "type": "object"}
+    many = [0] * (VALUES_MAX + 1)
+
+    with pytest.raises(RequestTooLarge):
+        pruned(numbers, many, "", [])
+    with pytest.raises(RequestTooLarge):
+        defaulted(numbers, many)
+    # What no schema speaks of is not looked at.
+    assert pruned(free, {"a": many}, "", []) == {"a": many}
+    assert pruned(numbers, many[1:], "", []) == many[1:]
+
+
+def test_defaults_count_as_what_is_sent_does() -> None:
+    """A short list of a schema's long defaults is a long object."""
+    entry = {"type": "object", "properties": {"a": {"type": "array", "default": [0] * 1000}}}
+    listed = {"type": "array", "items": entry}
+
+    assert len(defaulted(listed, [{}] * 40)) == 40
+    with pytest.raises(RequestTooLarge):
+        defaulted(listed, [{}] * 200)
+
+
+def test_paths_of_long_names_are_cut() -> None:
+    name = "n" * 1000
+    shape = {"type": "object", "additionalProperties": {"type": "object"}}
+    unknown: list[str] = []
+    pruned(shape, {name: {"a": 1}}, "", unknown)
+
+    assert unknown == [name[:300]]
 
 
 def test_an_embedded_object_keeps_its_envelope() -> None:
