@@ -6,15 +6,16 @@ new as the quota as it was seen, and the write compares the quota's resourceVers
 every object that the quota has been charged for, and a charge meanwhile makes it fail.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 
 from controllers.owners import revision_of
+from cubernetes.api.apiextensions.customresourcedefinition import CustomResourceDefinition
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod, is_finished
-from cubernetes.api.core.quota.usage import counts, quantity_of, usage_of
+from cubernetes.api.core.quota.usage import COUNT, count_of, counts, quantity_of, usage_of
 from cubernetes.api.core.resourcequota import ResourceQuota
 from cubernetes.api.core.service import Service
 from cubernetes.api.kinds import Kinds
@@ -33,12 +34,24 @@ class Quotas:
     name = "resourcequota"
 
     def __init__(self, known: Kinds = KINDS) -> None:
-        self.kinds: tuple[type[Object], ...] = tuple(
-            kind for kind in known.all if kind.resource.namespaced and kind is not Event
+        self._ours = known
+        self.know(())
+
+    @property
+    def kinds(self) -> tuple[type[Object], ...]:
+        defined = (CustomResourceDefinition,) if CustomResourceDefinition in self._ours else ()
+        return (*defined, *self._counted)
+
+    def know(self, kinds: Sequence[type[Object]]) -> None:
+        self._counted: tuple[type[Object], ...] = tuple(
+            kind for kind in (*self._ours, *kinds) if kind.resource.namespaced and kind is not Event
         )
 
     def keys(self, changed: Object, view: View) -> Iterable[Ref]:
-        """What is gone or has ended gives back; what is new was charged when it was made."""
+        """What is gone or has ended gives back; what is new was charged when it was made.
+
+        But an object of a custom kind may have been there before the kind was followed.
+        """
         if isinstance(changed, ResourceQuota):
             yield changed.ref
         meta, kind = changed.metadata, type(changed)
@@ -47,6 +60,9 @@ class Quotas:
         has_ended = isinstance(found, Pod) and is_finished(found)
         if is_gone or has_ended or isinstance(changed, Service):
             yield from (one.ref for one in view.list(ResourceQuota, meta.namespace))
+        elif kind.resource.is_custom:
+            quotas = view.list(ResourceQuota, meta.namespace)
+            yield from (one.ref for one in quotas if count_of(kind) in one.spec.hard)
 
     def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:  # noqa: ARG002
         quota = view.get(ResourceQuota, key.name, key.namespace)
@@ -56,11 +72,25 @@ class Quotas:
         if any(view.revision(kind) < revision_of(quota) for kind in kinds):
             yield RequeueAfter(VIEW_PAUSE_S)
             return
-        there = (one for kind in kinds for one in view.list(kind, key.namespace))
-        status = replaced(quota.status, hard=quota.spec.hard, used=used_of(quota, there))
+        counted = (kind for kind in kinds if kind.resource.namespaced)
+        there = (one for kind in counted for one in view.list(kind, key.namespace))
+        used = {**used_of(quota, there), **self._unfollowed(quota, view)}
+        status = replaced(quota.status, hard=quota.spec.hard, used=used)
         if status != quota.status:
             yield UpdateStatus(replaced(quota, status=status))
         yield RequeueAfter(LOOK_S)
+
+    def _unfollowed(self, quota: ResourceQuota, view: View) -> Amounts:
+        """Return what stands of custom kinds that are defined, but whose objects are not seen."""
+        known = {count_of(kind) for kind in self._counted}
+        return {
+            name: amount
+            for name, amount in quota.status.used.items()
+            if name in quota.spec.hard
+            and name.startswith(COUNT)
+            and name not in known
+            and view.get(CustomResourceDefinition, name.removeprefix(COUNT)) is not None
+        }
 
 
 def used_of(quota: ResourceQuota, there: Iterable[Object]) -> Amounts:
@@ -78,12 +108,14 @@ def used_of(quota: ResourceQuota, there: Iterable[Object]) -> Amounts:
 def _may_count(quota: ResourceQuota, kind: type[Object]) -> bool:
     """Whether a quota names anything that objects of a kind use."""
     resource = kind.resource
-    count = f"count/{resource.plural}{resource.group and '.'}{resource.group}"
     if kind is Pod:
         return True
+    if kind is CustomResourceDefinition:
+        # Which custom kinds there are is to be as new as what they were charged for.
+        return any(name.startswith(COUNT) for name in quota.spec.hard)
     if kind is PersistentVolumeClaim and any("storage" in name for name in quota.spec.hard):
         return True
-    is_named = count in quota.spec.hard
+    is_named = count_of(kind) in quota.spec.hard
     return is_named or (
         not resource.group
         and any(name.partition(".")[0] == resource.plural for name in quota.spec.hard)

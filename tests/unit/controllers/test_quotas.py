@@ -1,10 +1,15 @@
 """The count of quotas: what changes it, and from which views it is written."""
 
 from controllers.quotas import Quotas
+from cubernetes.api.apiextensions.customresourcedefinition import CustomResourceDefinition
+from cubernetes.api.apiextensions.definedkinds import followed_kind
+from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.resourcequota import ResourceQuota
-from cubernetes.api.meta import replaced
+from cubernetes.api.meta import Object, ObjectMeta, replaced
+from cubernetes.api.resource import Resource
 from cubernetes.reconcile.plan import RequeueAfter, StillView, UpdateStatus
+from tests.definitions import GROUP, NAME, a_definition
 from tests.given import NOW, a_deployment, a_pod
 from tests.unit.api.core.test_quota import a_quota
 from tests.volumes import a_claim
@@ -38,6 +43,32 @@ def test_claims_count_by_the_class_that_a_quota_names() -> None:
     quota = a_quota(hard={"fast.storageclass.storage.k8s.io/requests.storage": "9Gi"})
     claims = [a_claim("a", storage_class="fast"), a_claim("b", storage_class="slow")]
     assert told(quota, *claims) == {"fast.storageclass.storage.k8s.io/requests.storage": "1Gi"}
+
+
+def test_objects_of_custom_kinds_count_once_their_kind_is_followed() -> None:
+    name = f"count/{NAME}"
+    quota = a_quota(hard={name: "9"})
+    one = replaced(quota, status=replaced(quota.status, hard=quota.spec.hard, used=quota.spec.hard))
+    definition = codec.from_tree(CustomResourceDefinition, a_definition()).model
+    kind = followed_kind(Resource(GROUP, "v1", "CronTab", "crontabs", is_custom=True))
+    metadata = ObjectMeta(name="a", namespace=quota.metadata.namespace)
+    crontab = kind(api_version=f"{GROUP}/v1", kind="CronTab", metadata=metadata)
+    planner = Quotas()
+
+    def counted(*there: Object) -> list[str]:
+        plan = planner.plan(one.ref, StillView([one, *there]), NOW)
+        return [
+            str(each.object.status.used[name])  # type: ignore[attr-defined]
+            for each in plan
+            if isinstance(each, UpdateStatus)
+        ]
+
+    # What nobody sees yet stays as it was charged; what nobody defines is nothing.
+    assert counted(definition, crontab) == []
+    assert counted() == ["0"]
+    planner.know([kind])
+    assert list(planner.keys(crontab, StillView([one, crontab]))) == [one.ref]
+    assert counted(definition, crontab) == ["1"]
 
 
 def test_a_count_that_stands_is_not_written_again() -> None:

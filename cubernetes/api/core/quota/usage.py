@@ -26,6 +26,7 @@ from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Amounts, Object
 from cubernetes.api.quantities import Quantity
 
+COUNT = "count/"
 ONE = Decimal(1)
 MILLI = Decimal(1000)
 # Kinds of the core group that quotas call by their plural alone, too.
@@ -37,10 +38,16 @@ BINARY = (
 type Usage = Mapping[str, Decimal]
 
 
+def count_of(kind: type[Object]) -> str:
+    """Return the name by which quotas bound how many objects of a kind there are."""
+    resource = kind.resource
+    return f"{COUNT}{resource.plural}{resource.group and '.'}{resource.group}"
+
+
 def usage_of(one: Object) -> Usage:
     """Return what an object uses, by the names that quotas have for it."""
     resource = one.resource
-    found = {f"count/{resource.plural}{resource.group and '.'}{resource.group}": ONE}
+    found = {count_of(type(one)): ONE}
     if not resource.group and resource.plural in BARE:
         found[resource.plural] = ONE
     if isinstance(one, Pod):
