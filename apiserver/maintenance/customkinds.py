@@ -7,6 +7,7 @@ others, with their finalizers, and their kind is served until the last of them i
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import cast
 
 from apiserver.backend import Backend
@@ -14,13 +15,13 @@ from apiserver.call import Call
 from apiserver.maintenance.bootstrap import call_for
 from apiserver.state.keys import prefix_of
 from apiserver.state.selection import Selection
-from apiserver.state.watchcache import KindCache, Watch
+from apiserver.uses.custom import CUSTOM, EXTERNAL
 from apiserver.verbs.delete import deleted
 from apiserver.verbs.write import modified
+from apiserver.views.registry import kinds_shown
 from cubernetes.api.apiextensions.customresourcedefinition import (
     FINALIZER,
     CustomResourceDefinition,
-    CustomResourceDefinitionStatus,
 )
 from cubernetes.api.apiextensions.definedkinds import kinds_of
 from cubernetes.api.apiextensions.naming import is_established, status_of
@@ -48,6 +49,8 @@ class CustomKinds:
         self._woken = asyncio.Event()
         # The kinds of each definition, with what they were made of.
         self._made: dict[str, tuple[CustomResourceDefinition, Versions]] = {}
+        # Of each definition that goes, by its uid.
+        self._emptying: dict[str, asyncio.Task[None]] = {}
 
     @property
     def kinds(self) -> list[type[CustomObject]]:
@@ -55,66 +58,76 @@ class CustomKinds:
         return [kind for _, kinds in self._made.values() for kind in kinds]
 
     def serve(self) -> None:
-        """Serve what is defined now."""
+        """Serve what is defined now; a definition that makes no kinds leaves the others alone."""
         made: dict[str, tuple[CustomResourceDefinition, Versions]] = {}
-        for one in self._definitions():
-            shown = self._with_status(one)
+        names: set[tuple[str, str]] = set()
+        for shown in self._decided():
             if not is_established(shown):
                 continue
-            known = self._made.get(one.metadata.uid)
+            known = self._made.get(shown.metadata.uid)
             if known is None or not _makes_the_same(known[0], shown):
-                known = (shown, kinds_of(shown))
-            made[one.metadata.uid] = known
+                try:
+                    known = (shown, kinds_of(shown))
+                except Exception as error:  # noqa: BLE001  one must not take the others down
+                    log.bug("definition makes no kinds", error, name=shown.metadata.name)
+                    continue
+            if taken := names.intersection(found := {*_names_of(known[1])}):
+                log.error("kinds of a definition are another's", taken=sorted(taken)[0])
+                continue
+            names |= found
+            made[shown.metadata.uid] = known
         is_changed = {uid: one[1] for uid, one in made.items()} != {
             uid: one[1] for uid, one in self._made.items()
         }
-        self._made = made
         if is_changed:
-            self._serve(self.kinds)
+            self._serve([kind for _, kinds in made.values() for kind in kinds])
+        self._made = made
 
     async def run(self) -> None:
         """Follow the definitions for ever."""
-        while True:
-            watches = [cache.watch(_all_of(cache)) for cache in self._watched()]
-            try:
-                self._woken.clear()
-                wait_s = await self._look_once()
-                for watch in watches:
-                    _wake_at_change(watch, self._woken)
-                await wait_until(self._woken, wait_s)
-            finally:
-                for watch in watches:
-                    watch.close()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                with self._watching(CustomResourceDefinition, self._woken):
+                    self._woken.clear()
+                    wait_s = await self._look_once(tasks)
+                    await wait_until(self._woken, wait_s)
 
     def wake(self) -> None:
         """Look again: the kinds beside the custom ones are others."""
         self._woken.set()
 
-    async def _look_once(self) -> float | None:
+    async def _look_once(self, tasks: asyncio.TaskGroup) -> float | None:
         """Look, and return when to look again if nothing changes; None: never."""
         self.serve()
-        try:
-            for one in self._definitions():
-                await self._tell(one)
-                if one.metadata.is_deleted:
-                    await self._empty(one)
-        except ApiError as error:
-            log.warning("custom kinds are looked at again later", why=error)
-            return RETRY_S
-        return None
+        wait_s = None
+        stored = {one.metadata.uid: one for one in self._definitions()}
+        self._emptying = {uid: one for uid, one in self._emptying.items() if not one.done()}
+        for shown in self._decided():
+            uid = shown.metadata.uid
+            try:
+                if shown.status != stored[uid].status:
+                    await self._tell(shown)
+            except ApiError as error:
+                log.warning("a definition is told of later", name=shown.metadata.name, why=error)
+                wait_s = RETRY_S
+            is_going = FINALIZER in shown.metadata.finalizers and shown.metadata.is_deleted
+            if is_going and uid not in self._emptying:
+                self._emptying[uid] = tasks.create_task(self._empty(shown))
+        return wait_s
 
-    def _watched(self) -> Iterator[KindCache]:
-        mirror = self._backend.mirror
-        if not mirror.is_stored(CustomResourceDefinition):
+    @contextmanager
+    def _watching(self, kind: type[Object], woken: asyncio.Event) -> Iterator[None]:
+        """Set an event at every change of a kind from now on."""
+        if not self._backend.mirror.is_stored(kind):
+            yield
             return
-        yield mirror.cache_of(CustomResourceDefinition)
-        for definition, kinds in self._made.values():
-            if self._is_going(definition) and mirror.is_stored(kinds[0]):
-                yield mirror.cache_of(kinds[0])
-
-    def _is_going(self, definition: CustomResourceDefinition) -> bool:
-        found = self._backend.find(CustomResourceDefinition, definition.metadata.name)
-        return found is not None and found.metadata.is_deleted
+        cache = self._backend.mirror.cache_of(kind)
+        watch = cache.watch(Selection(cache.kind, prefix_of(cache.kind)))
+        watch.when_more(woken.set)
+        try:
+            yield
+        finally:
+            watch.close()
 
     def _definitions(self) -> list[CustomResourceDefinition]:
         """Return every definition, the oldest first: a name is the first one's that asked."""
@@ -125,79 +138,110 @@ class CustomKinds:
         )
         return sorted(found, key=lambda one: (str(one.metadata.creation_timestamp), one.ref))
 
-    def _with_status(
-        self, one: CustomResourceDefinition, *, is_emptied: bool = False
-    ) -> CustomResourceDefinition:
-        status = self._status_of(one, is_emptied=is_emptied)
-        return replaced(one, status=status)
+    def _decided(self, group: str = "") -> list[CustomResourceDefinition]:
+        """Return definitions as they are to be told of, the oldest first; group: of this alone.
 
-    def _status_of(
-        self, one: CustomResourceDefinition, *, is_emptied: bool
-    ) -> CustomResourceDefinitionStatus:
-        """Return its status among the others, of which those before it have their names."""
-        others: list[CustomResourceDefinition] = []
+        What an older one is given, a younger one does not get, though neither was told yet.
+        """
         now, reserved = self._backend.env.clock.now(), self._reserved()
-        for other in self._definitions():
-            if other.metadata.name == one.metadata.name:
-                continue
-            others.append(other)
-        return status_of(one, others, reserved, now, is_emptied=is_emptied)
+        groups: dict[str, dict[str, CustomResourceDefinition]] = {}
+        every = [one for one in self._definitions() if not group or one.spec.group == group]
+        for one in every:
+            groups.setdefault(one.spec.group, {})[one.metadata.name] = one
+        for one in every:
+            among = groups[one.spec.group]
+            status = status_of(one, among.values(), reserved, now)
+            among[one.metadata.name] = replaced(one, status=status)
+        return [groups[one.spec.group][one.metadata.name] for one in every]
 
     def _reserved(self) -> frozenset[str]:
-        kinds = self._backend.mirror.kinds
-        return frozenset(one.resource.group for one in kinds if not one.resource.is_custom)
+        """Return the groups that are the server's own: of what is stored, shown and asked."""
+        stored = [one for one in self._backend.mirror.kinds if not one.resource.is_custom]
+        groups = (one.resource.group for one in (*stored, *kinds_shown(stored)))
+        return frozenset((*groups, CUSTOM, EXTERNAL))
 
     async def _tell(self, one: CustomResourceDefinition, *, is_emptied: bool = False) -> None:
-        if self._status_of(one, is_emptied=is_emptied) == one.status:
-            return
+        """Raises: ApiError."""
 
-        def change(old: Object) -> Object:
-            assert isinstance(old, CustomResourceDefinition)  # noqa: S101  the key is of them
-            bare = replaced(old, metadata=replaced(old.metadata, resource_version=""))
-            return self._with_status(bare, is_emptied=is_emptied)
+        def change(old: CustomResourceDefinition) -> CustomResourceDefinition:
+            others, now = self._decided(old.spec.group), self._backend.env.clock.now()
+            status = status_of(old, others, self._reserved(), now, is_emptied=is_emptied)
+            return replaced(old, status=status)
 
         await self._change(one, change, "status")
 
     async def _change(
-        self, one: CustomResourceDefinition, change: Callable[[Object], Object], part: str
+        self,
+        one: CustomResourceDefinition,
+        change: Callable[[CustomResourceDefinition], CustomResourceDefinition],
+        part: str,
     ) -> None:
+        """Change this incarnation of a definition, unless it is gone. Raises: ApiError."""
         call = call_for(one)
         call = Call(
             call.request, call.route._replace(subresource=part), call.identity, "", call.name
         )
-        try:
-            await modified(self._backend, call, change)
-        except NotFound:
-            return
+
+        def changed(old: Object) -> Object:
+            assert isinstance(old, CustomResourceDefinition)  # noqa: S101  the key is of them
+            if old.metadata.uid != one.metadata.uid:
+                raise NotFound(f"{one.metadata.name} is another by now")
+            bare = replaced(old.metadata, resource_version="")
+            return change(replaced(old, metadata=bare))
+
+        # Its schema was judged when it came, and takes longer than the rest of the write.
+        with suppress(NotFound):
+            await modified(self._backend, call, changed, is_lawful=True)
 
     async def _empty(self, one: CustomResourceDefinition) -> None:
         """Delete the objects of a definition that goes, and let it go when there are none."""
-        if FINALIZER not in one.metadata.finalizers:
-            return
+        woken = asyncio.Event()
+        while True:
+            known = self._made.get(one.metadata.uid)
+            watched = known[1][0] if known is not None else CustomResourceDefinition
+            with self._watching(watched, woken):
+                woken.clear()
+                wait_s = None
+                try:
+                    if await self._is_emptied(one):
+                        return
+                except ApiError as error:
+                    log.warning("objects are deleted later", of=one.metadata.name, why=error)
+                    wait_s = RETRY_S
+                await wait_until(woken, wait_s)
+
+    async def _is_emptied(self, one: CustomResourceDefinition) -> bool:
+        """Delete what is left, and let the definition go if nothing is. Raises: ApiError."""
         known = self._made.get(one.metadata.uid)
-        if known is not None:
+        if known is not None and self._backend.mirror.is_stored(known[1][0]):
             await self._backend.caught_up()
             cache = self._backend.mirror.cache_of(known[1][0])
-            for item in [*cache.items.values()]:
-                if not item.object.metadata.is_deleted:
-                    await self._delete(item.object)
+            refusals = [await self._refusal(item.object) for item in [*cache.items.values()]]
             await self._backend.caught_up()
+            if refused := next(filter(None, refusals), None):
+                raise refused
             if cache.items:
-                return
+                return False
         await self._tell(one, is_emptied=True)
 
-        def released(old: Object) -> Object:
+        def released(old: CustomResourceDefinition) -> CustomResourceDefinition:
             left = tuple(each for each in old.metadata.finalizers if each != FINALIZER)
-            metadata = replaced(old.metadata, resource_version="", finalizers=left)
-            return replaced(old, metadata=metadata)
+            return replaced(old, metadata=replaced(old.metadata, finalizers=left))
 
         await self._change(one, released, "")
+        return True
 
-    async def _delete(self, one: Object) -> None:
+    async def _refusal(self, one: Object) -> ApiError | None:
+        """Delete an object, and return why it is not; None: it is, or was before."""
+        if one.metadata.is_deleted:
+            return None
         try:
             await deleted(self._backend, call_for(one), DeleteOptions(), uid=one.metadata.uid)
         except NotFound:
-            return
+            return None
+        except ApiError as error:
+            return error
+        return None
 
 
 def _makes_the_same(one: CustomResourceDefinition, other: CustomResourceDefinition) -> bool:
@@ -206,9 +250,8 @@ def _makes_the_same(one: CustomResourceDefinition, other: CustomResourceDefiniti
     return one.spec == other.spec and names[0] == names[1]
 
 
-def _all_of(cache: KindCache) -> Selection:
-    return Selection(cache.kind, prefix_of(cache.kind))
-
-
-def _wake_at_change(watch: Watch, woken: asyncio.Event) -> None:
-    watch.when_more(woken.set)
+def _names_of(kinds: Versions) -> Iterator[tuple[str, str]]:
+    """Yield what no two kinds may have in one version of a group: a kind, and a plural."""
+    for one in kinds:
+        yield one.resource.api_version, one.resource.kind
+        yield one.resource.api_version, f"{one.resource.plural}/"

@@ -27,7 +27,8 @@ def status_of(
 ) -> CustomResourceDefinitionStatus:
     """Return the status that a definition has among others.
 
-    reserved: groups that are the server's own. is_emptied: none of its objects is left.
+    reserved: groups that are the server's own, in which nothing of others is served, also where it
+    was before the server had the group. is_emptied: none of its objects is left.
     """
     status = one.status
     told = _conflicts(one, others, reserved)
@@ -45,7 +46,7 @@ def status_of(
         met = "the initial names have been accepted"
         new = Condition(type=ESTABLISHED, status="True", reason="InitialNamesAccepted", message=met)
         conditions = with_condition(conditions, new, now)
-    elif not is_established(one):
+    elif not is_established(one) or one.spec.group in reserved:
         unmet = "not all names are accepted"
         new = Condition(type=ESTABLISHED, status="False", reason="NotAccepted", message=unmet)
         conditions = with_condition(conditions, new, now)

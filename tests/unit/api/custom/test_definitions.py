@@ -11,7 +11,7 @@ from cubernetes.api.apiextensions.naming import status_of
 from cubernetes.api.coding import codec
 from cubernetes.api.custom.structural import schema_problems
 from cubernetes.api.meta import replaced
-from tests.definitions import SCALE, SHAPE, a_definition, a_version
+from tests.definitions import GROUP, SCALE, SHAPE, a_definition, a_version
 
 TEXT = {"type": "string"}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -188,6 +188,14 @@ def test_a_kind_is_served_on_under_its_names_whatever_it_asks_for_beside_them() 
     assert told.accepted_names.short_names == ("ct",)
     alone = status_of(greedy, (), (), NOW)
     assert alone.accepted_names.short_names == ("ct", "o")
+
+
+def test_a_kind_in_a_group_that_the_server_has_now_is_served_no_more() -> None:
+    told = status_of(named(), (), (GROUP,), NOW)
+
+    assert {one.type: one.status for one in told.conditions} == {
+        "NamesAccepted": "False", "Established": "False"
+    }  # fmt: skip
 
 
 def test_the_stored_version_comes_first_and_unserved_ones_have_no_verbs() -> None:
