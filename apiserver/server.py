@@ -19,6 +19,7 @@ from apiserver.about.health import check_loaded
 from apiserver.about.openapi.documents import Shelf
 from apiserver.auth.accounts import is_account
 from apiserver.auth.authorize import (
+    OWN_GROUP,
     Attempt,
     may,
     needs_name,
@@ -398,7 +399,7 @@ def _verb(call: Call) -> str:
 def _attempt(call: Call, verb: str) -> Attempt:
     route = call.route
     if route.kind is None:
-        return Attempt(verb, "cubernetes.io", route.resource, name=call.name)
+        return Attempt(verb, OWN_GROUP, route.resource, name=call.name)
     resource = route.kind.resource
     attempt = Attempt(
         verb, resource.group, resource.plural, route.subresource, call.namespace, call.name

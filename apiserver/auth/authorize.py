@@ -8,7 +8,9 @@ The answer is the text of a refusal, or nothing.
 from typing import Any, NamedTuple, Protocol
 
 from cubernetes.api.coordination.road import GATEWAY_ROAD, ROAD_NAMESPACE, road_lease_name
+from cubernetes.api.events.event import Event as NewerEvent
 from cubernetes.api.meta import Object
+from cubernetes.api.registry import KINDS
 from cubernetes.host.web.messages import Identity
 
 MASTERS = "system:masters"
@@ -35,8 +37,14 @@ CHANGE = frozenset({"update", "patch"})
 REMOVE = frozenset({"delete", "deletecollection"})
 
 
+OWN_GROUP = "cubernetes.io"
 # What `*` does not mean, for these are no objects: ways to become somebody, and who asks for what.
 NO_OBJECTS = frozenset({"join", "tokens", "metrics"})
+# What rules name. A custom kind of the same name is of another group, and is not meant.
+NAMED = frozenset(
+    {(kind.resource.group, kind.resource.plural) for kind in (*KINDS, NewerEvent)}
+    | {(OWN_GROUP, word) for word in NO_OBJECTS}
+)
 
 
 class Attempt(NamedTuple):
@@ -60,9 +68,13 @@ class Attempt(NamedTuple):
         place = f' in the namespace "{self.namespace}"' if self.namespace else ""
         return f'{self.verb} resource "{self.resource}{part}" in API group {group}{place}'
 
+    @property
+    def is_of_no_object(self) -> bool:
+        return self.group == OWN_GROUP and self.resource in NO_OBJECTS
+
 
 class Rule(NamedTuple):
-    """Allows verbs on resources, `pods` or `pods/status`; `*` is every resource.
+    """Allows verbs on resources, `pods` or `pods/status`; `*` is every resource of every group.
 
     namespace and name, where given, are the only ones where it holds.
     """
@@ -74,8 +86,9 @@ class Rule(NamedTuple):
 
     def allows(self, attempt: Attempt) -> bool:
         part = f"/{attempt.subresource}" if attempt.subresource else ""
-        named = attempt.resource + part in self.resources
-        meant = "*" + part in self.resources and attempt.resource not in NO_OBJECTS
+        is_ours = (attempt.group, attempt.resource) in NAMED
+        named = is_ours and attempt.resource + part in self.resources
+        meant = "*" + part in self.resources and not attempt.is_of_no_object
         is_here = self.namespace in ("", attempt.namespace) and self.name in ("", attempt.name)
         return is_here and attempt.verb in self.verbs and (named or meant)
 
@@ -217,7 +230,7 @@ def may(
         why = access.access_refusal(node, attempt, one, is_named=is_named)
     else:
         # To renew its certificates. Whose they are is in the body, which is looked at there.
-        is_renewal = (attempt.verb, attempt.resource, attempt.subresource) == ("create", "join", "")
+        is_renewal = attempt[:4] == ("create", OWN_GROUP, "join", "")
         why = "" if is_renewal else NO_BUSINESS
     if not why:
         return ""

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Protocol, cast
 
 from apiserver.auth.accounts import AUTHENTICATED, Account
-from apiserver.auth.authorize import MASTERS, NO_OBJECTS, Attempt
+from apiserver.auth.authorize import MASTERS, Attempt
 from cubernetes.api.meta import Object
 from cubernetes.api.rbac.clusterrole import ClusterRole
 from cubernetes.api.rbac.clusterrolebinding import ClusterRoleBinding
@@ -40,7 +40,7 @@ class Bound(Protocol):
 
 def is_allowed(bound: Bound, identity: Identity, attempt: Attempt) -> bool:
     """Whether a role that is bound to a client allows what it attempts."""
-    if attempt.resource in NO_OBJECTS:
+    if attempt.is_of_no_object:
         return False
     return any(allows(rule, attempt) for rule in rules_for(bound, identity, attempt.namespace))
 

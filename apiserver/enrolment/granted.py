@@ -1,6 +1,6 @@
 """Whether a role that is bound to a client allows what the fixed roles do not."""
 
-from apiserver.auth.authorize import Attempt, acting_node
+from apiserver.auth.authorize import OWN_GROUP, Attempt, acting_node
 from apiserver.auth.rbac import is_allowed, is_path_allowed
 from apiserver.backend import Backend
 from cubernetes.host.web.messages import Identity
@@ -24,6 +24,6 @@ async def is_granted(backend: Backend, identity: Identity, attempt: Attempt, pat
 
 def is_granted_now(backend: Backend, identity: Identity, attempt: Attempt, path: str = "") -> bool:
     """Return the same of what memory shows."""
-    if attempt.resource in PATHS:
+    if attempt.group == OWN_GROUP and attempt.resource in PATHS:
         return is_path_allowed(backend, identity, attempt.verb, path)
     return not acting_node(identity) and is_allowed(backend, identity, attempt)

@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from apiserver.auth.authorize import MASTERS, Attempt, acting_node, may
+from apiserver.auth.authorize import MASTERS, OWN_GROUP, Attempt, acting_node, may
 from apiserver.auth.rbac import rules_for
 from apiserver.backend import Backend
 from apiserver.call import Call
@@ -90,7 +90,7 @@ def status_for(
         refusal, where = may(identity, attempt), ""
     else:
         verb, where = (path.verb, path.path) if path is not None else ("", "")
-        attempt = Attempt(verb, "", "metrics")
+        attempt = Attempt(verb, OWN_GROUP, "metrics")
         is_known = where.startswith("/metrics") or MASTERS in identity.groups
         refusal = may(identity, attempt) if is_known else "no role allows"
     if not refusal or is_granted_now(backend, identity, attempt, where):

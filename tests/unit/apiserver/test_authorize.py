@@ -29,6 +29,7 @@ PROXY = Identity("system:proxy:n1", ("system:proxies",))
 GATEWAY = Identity("system:gateway:n1", ("system:gateways",))
 RESOLVER = Identity("system:resolver:n1", ("system:resolvers",))
 JOINER = Identity("system:bootstrap:abc", ("system:bootstrappers",))
+MONITOR = Identity("watcher", ("system:monitoring",))
 LEASES, ROADS = "coordination.k8s.io", "cube-road-lease"
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 RESOURCES = (*(kind.resource.plural for kind in KINDS), "tokens", "join")
@@ -135,6 +136,21 @@ def a_pod(node: str) -> Pod:
         (PROXY, Attempt("create", "cubernetes.io", "join"), False),
         (SCHEDULER, Attempt("create", "cubernetes.io", "join"), False),
         (CONTROLLERS, Attempt("create", "cubernetes.io", "join"), False),
+        (a_kubelet("n1"), Attempt("create", "example.com", "join"), False),
+        (MONITOR, Attempt("get", "cubernetes.io", "metrics"), True),
+        # Custom kinds of the names that rules have.
+        (CONTROLLERS, Attempt("list", "example.com", "tokens"), True),
+        (CONTROLLERS, Attempt("patch", "example.com", "join"), True),
+        (CONTROLLERS, Attempt("delete", "example.com", "metrics"), True),
+        (CONTROLLERS, Attempt("create", "example.com", "pods"), False),
+        (GATEWAY, Attempt("list", "example.com", "services"), False),
+        (GATEWAY, Attempt("list", "example.com", "ingresses"), False),
+        (PROXY, Attempt("list", "example.com", "nodes"), False),
+        (RESOLVER, Attempt("list", "example.com", "dnses"), False),
+        (SCHEDULER, Attempt("create", "example.com", "pods", "binding"), False),
+        (SCHEDULER, Attempt("create", "events.k8s.io", "events"), True),
+        (JOINER, Attempt("create", "example.com", "join"), False),
+        (MONITOR, Attempt("get", "example.com", "metrics"), False),
         (ANONYMOUS, Attempt("get", "", "nodes"), False),
     ],
 )

@@ -176,6 +176,7 @@ def test_no_role_lets_anybody_join_or_make_tokens_of_nodes() -> None:
     assert is_allowed(objects, JANE, GET_PODS)
     assert not is_allowed(objects, JANE, Attempt("create", "cubernetes.io", "join"))
     assert not is_allowed(objects, JANE, Attempt("list", "cubernetes.io", "tokens"))
+    assert is_allowed(objects, JANE, Attempt("list", "example.com", "tokens"))
 
 
 @pytest.mark.parametrize(

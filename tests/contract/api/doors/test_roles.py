@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cubernetes.host.web.messages import Identity
-from tests.contract.api.world import PODS, Answer, Tree, World, a_pod, a_world
+from tests.contract.api.world import PODS, Answer, Tree, World, a_pod, a_world, settled
+from tests.definitions import DEFINITIONS, GROUP, a_definition
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 PLACE = f"{RBAC}/namespaces/default"
 REVIEWS = "/apis/authorization.k8s.io/v1"
 JANE = Identity("jane")
+CONTROLLERS = Identity("system:controllers")
+GATEWAY = Identity("system:gateway:n1", ("system:gateways",))
 KUBELET = Identity("system:node:n1", ("system:nodes",))
 READS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
 BINDS = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"], "verbs": ["*"]}
@@ -268,3 +271,23 @@ async def test_a_path_is_given_by_a_cluster_role_alone(world: World) -> None:
 
     assert (await by_jane(world, "GET", "/metrics")).code == 200
     assert (await by_jane(world, "GET", "/metrics/targets")).code == 403
+
+
+@pytest.mark.parametrize("plural", ["tokens", "join", "metrics", "services"])
+async def test_a_custom_kind_of_a_name_that_rules_have_is_an_object_like_others(
+    world: World, plural: str
+) -> None:
+    definition = a_definition(names={"plural": plural, "singular": f"a{plural}", "shortNames": []})
+    definition["metadata"]["name"] = f"{plural}.{GROUP}"
+    assert (await world.call("POST", DEFINITIONS, definition)).code == 201
+    await settled()
+    path = f"/apis/{GROUP}/v1/{plural}"
+    assert (await world.call("GET", path, identity=CONTROLLERS)).code == 200
+    assert (await world.call("GET", path, identity=GATEWAY)).code == 403
+    assert (await world.call("GET", "/api/v1/services", identity=GATEWAY)).code == 200
+    # Whose access is reviewed is asked by the same words.
+    spec = {"resourceAttributes": {"group": GROUP, "resource": plural, "verb": "list"}}
+    for who, allowed in ((CONTROLLERS, True), (GATEWAY, False)):
+        review = {"spec": {**spec, "user": who.user, "groups": list(who.groups)}}
+        told = await world.call("POST", f"{REVIEWS}/subjectaccessreviews", review)
+        assert told.tree["status"]["allowed"] is allowed
