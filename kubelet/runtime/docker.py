@@ -124,7 +124,7 @@ class DockerRuntime:
         with _trouble("ContainerNotFound"):
             raw = await self._api.call("GET", path, query={"size": "1"}, deadline_s=SIZE_DEADLINE_S)
             folder = words.log_folder((await self._engine())["DockerRootDir"], raw)
-        work = partial(log_bytes, Path(folder)) if folder else int
+        work = partial(_bytes_beside, Path(folder) if folder else None, _engine_files(raw))
         try:
             written = await self._blocking.run(("log size", container_id), work)
         except OSError as error:
@@ -421,12 +421,25 @@ class DockerRuntime:
             log.warning("control groups not removed", parent=parent, why=error)
 
 
-def log_bytes(folder: Path) -> int:
-    """Return the size of a container's log files; a file that goes meanwhile is none."""
+def _engine_files(inspected: words.Json) -> list[Path]:
+    """Return the files that the engine made for a container, which may write to them.
+
+    Who shares a sandbox's network is told the sandbox's: those are none of its own.
+    """
+    told = (inspected.get(key) for key in ("HostsPath", "HostnamePath", "ResolvConfPath"))
+    files = [Path(path) for path in told if path]
+    return [file for file in files if file.parent.name == inspected["Id"]]
+
+
+def _bytes_beside(logs: Path | None, files: Sequence[Path]) -> int:
+    """Return the size of a container's logs and of such files; what goes meanwhile is none."""
     size = 0
     with suppress(FileNotFoundError):
-        for file in folder.iterdir():
-            size += file.stat().st_size
+        for log_file in logs.iterdir() if logs is not None else ():
+            size += log_file.stat().st_size
+    for file in files:
+        with suppress(FileNotFoundError):
+            size += file.lstat().st_size
     return size
 
 

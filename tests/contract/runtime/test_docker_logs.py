@@ -80,6 +80,19 @@ async def test_who_follows_through_rotations_reads_each_line_once(
     assert last == found[5:]
 
 
+async def test_what_is_written_to_the_hosts_file_is_the_sandboxs_and_counts_once(
+    docker: DockerWorld, driver: DockerRuntime
+) -> None:
+    box = await driver.start_sandbox(a_sandbox())
+    script = "head -c 3000000 /dev/zero >> /etc/hosts; head -c 2000000 /dev/zero >> /etc/hostname"
+    spec = replace(a_container(docker, "forever"), command=("sh", "-c", script))
+    made = await driver.start_container(spec, box.id)
+    await ended(driver, made.id)
+
+    assert 5_000_000 <= await driver.disk_bytes(box.id) < 5_500_000
+    assert await driver.disk_bytes(made.id) < 500_000
+
+
 def folder_of(docker: DockerWorld, container_id: str) -> Path:
     return docker.engine.folder / "data/containers" / container_id / "local-logs"
 
