@@ -33,24 +33,34 @@ IMAGE = "{.spec.template.spec.containers[0].image}"
 
 
 class Step(NamedTuple):
-    """A command line, and words that it says."""
+    """A command line, and words that it says.
+
+    is_awaited: said anew until it says them, since a controller has to do something first.
+    """
 
     line: str
     words: str
+    is_awaited: bool = False
 
 
 def _revision(number: int) -> Step:
     return Step(f"wait --for=jsonpath={REVISION}={number} deployment/web --timeout=100s", "met")
 
 
+def _listed(number: int, what: str) -> Step:
+    """Wait until a set's revision is there to go back to: its controller writes it down."""
+    return Step(f"rollout history {what}", f"\n{number} ", is_awaited=True)
+
+
 STEPS = (
     Step("create deployment web --image=busybox:1 --replicas=2", "deployment.apps/web created"),
     _revision(1),
-    Step("rollout status deployment/web --watch=false", "rollout to finish: 0 o"),
+    Step("rollout status deployment/web --watch=false", "finish: 0 of 2 updated", is_awaited=True),
     Step("set image deployment/web busybox=busybox:2", "image updated"),
     Step("annotate deployment web kubernetes.io/change-cause=second", "annotated"),
     _revision(2),
-    Step("rollout history deployment/web", "second"),
+    # The note reaches the revision after its number does.
+    Step("rollout history deployment/web", "second", is_awaited=True),
     Step("rollout history deployment/web --revision=1", "busybox:1"),
     Step("rollout undo deployment/web --to-revision=1", "deployment.apps/web rolled back"),
     _revision(3),
@@ -68,7 +78,11 @@ STEPS = (
     Step("create quota most --hard=pods=50", "resourcequota/most created"),
     Step("create priorityclass {ns} --value=100", "{ns} created"),
     Step("apply -f -", "statefulset.apps/db created"),
+    _listed(1, "statefulset/db"),
+    _listed(1, "daemonset/agent"),
     Step("rollout restart statefulset/db daemonset/agent", "daemonset.apps/agent restarted"),
+    _listed(2, "statefulset/db"),
+    _listed(2, "daemonset/agent"),
     Step("rollout undo statefulset/db", "statefulset.apps/db rolled back"),
     Step("rollout undo daemonset/agent", "daemonset.apps/agent rolled back"),
     Step("create cronjob tick --image=busybox:1 --schedule=@yearly", "cronjob.batch/tick created"),
@@ -78,7 +92,7 @@ STEPS = (
     Step("uncordon {node}", "node/{node} uncordoned"),
     Step("taint nodes {node} gpu=yes:NoSchedule", "node/{node} tainted"),
     Step("drain {node} --ignore-daemonsets", "node/{node} drained"),
-    Step(f"get node {{node}} -o jsonpath={TTL}", "0"),
+    Step(f"get node {{node}} -o jsonpath={TTL}", "0", is_awaited=True),
     Step("delete node {node}", "deleted"),
     Step("delete deployment web --cascade=foreground", "deleted"),
 )  # fmt: skip
