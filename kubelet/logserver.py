@@ -213,7 +213,8 @@ class ContainerLogs:
             raise HttpRefusal(503, str(error)) from error
         if not address:
             raise HttpRefusal(503, f"pod {pod.metadata.name} has no network yet")
-        answer = partial(self._ports.answer, sandbox.netns, address, port)
+        name = f"{pod.metadata.namespace}/{pod.metadata.name}"
+        answer = partial(self._ports.answer, sandbox.netns, name, address, port)
         return Response(101, b"", switch=answer)
 
     async def healthz(self, _: Request) -> Response:
