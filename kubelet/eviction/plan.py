@@ -9,7 +9,7 @@ Unlike there, nobody is ended who holds next to nothing of what is short, and a 
 is known counts as one that holds nothing: its end would help nobody.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cubernetes.api.core.pod import Pod
@@ -70,9 +70,16 @@ def after_look(known: Known, thresholds: Thresholds, room: MachineRoom, now_s: f
     )
 
 
-def due(known: Known, now_s: float) -> Threshold | None:
-    """Return the threshold that is to be acted on now: memory first, of one signal a hard one."""
-    ready = [one for one, since_s in known.met_since_s.items() if now_s - since_s >= one.grace_s]
+def due(known: Known, now_s: float, busy: Container[str] = ()) -> Threshold | None:
+    """Return the threshold that is to be acted on now: memory first, of one signal a hard one.
+
+    busy: resources that are being acted on already.
+    """
+    ready = [
+        one
+        for one, since_s in known.met_since_s.items()
+        if now_s - since_s >= one.grace_s and SIGNALS[one.signal].resource not in busy
+    ]
     return min(ready, key=lambda one: (ORDER.index(one.signal), not one.is_hard), default=None)
 
 

@@ -1,5 +1,10 @@
-"""Looks at what this machine has left, tells its pressures, and ends one pod at a time for them."""
+"""Looks at what this machine has left, tells its pressures, and ends one pod at a time for them.
 
+Clearing the disk of images, and measuring what pods hold of it, takes minutes where there is much:
+it is done beside the looks, which go on for everything else that may run short.
+"""
+
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -77,6 +82,7 @@ class PressureWatch:
         self._victim, self._victim_since_s = "", 0.0
         self._passed: set[str] = set()  # victims of this shortage whose end did not come
         self._acting_on = self._refused = ""
+        self._clearing: asyncio.Task[Mapping[str, PodUse] | None] | None = None
         self._evictions = env.metrics.counter(
             "cube_kubelet_evictions_total", "Pods ended for what the node lacked.", "signal"
         )
@@ -87,10 +93,15 @@ class PressureWatch:
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            await self._read_thresholds()
-            await self._look()
-            await self._env.clock.sleep(self._look_s)
+        try:
+            while True:
+                await self._read_thresholds()
+                await self._look()
+                await self._env.clock.sleep(self._look_s)
+        finally:
+            if self._clearing is not None:
+                self._clearing.cancel()
+                self._clearing = None
 
     async def _read_thresholds(self) -> None:
         """Take an administrator's thresholds; of a file that is wrong, those of before hold."""
@@ -116,15 +127,23 @@ class PressureWatch:
         if self._known.pressed != before:
             log.info("pressures of this node", now=sorted(self._known.pressed))
             self._on_change()
-        threshold = plan.due(self._known, now_s)
-        if threshold is None:
+        if plan.due(self._known, now_s) is None:
             self._acting_on = ""
             self._passed.clear()
             if self._victim:
                 self._ending().spare(self._victim)
                 self._victim = ""
+            self._forget_cleared()
             return
-        await self._act(threshold, found, now_s)
+        is_clearing = self._clearing is not None and not self._clearing.done()
+        threshold = plan.due(self._known, now_s, OF_DISK if is_clearing else ())
+        if threshold is not None:
+            await self._act(threshold, found, now_s)
+
+    def _forget_cleared(self) -> None:
+        """Take no old word on the disk where something else comes first, or nothing is short."""
+        if self._clearing is not None and self._clearing.done():
+            self._clearing = None
 
     async def _act(self, threshold: Threshold, room: MachineRoom, now_s: float) -> None:
         """End one pod for what is short, unless the one before is not gone yet."""
@@ -134,14 +153,18 @@ class PressureWatch:
             message = f"Attempting to reclaim {resource}"
             self._tell(Record(node, "EvictionThresholdMet", message, "Warning"))
             self._acting_on = resource
-        if resource in OF_DISK and await self._has_made_room():
-            return
         is_late = now_s - self._victim_since_s >= VICTIM_MAX_S
         is_ending = bool(self._victim) and self._ending().is_ending(self._victim)
         if is_ending and not is_late:
             return
+        if resource in OF_DISK:
+            uses = await self._disk_uses()
+        else:
+            self._forget_cleared()
+            uses = await self._uses()
+        if uses is None:
+            return
         pods = self._looks.pods()
-        uses = await self._uses(resource, pods)
         passed = self._passed | ({self._victim} if is_ending else set())
         order = plan.ranked(resource, [one for one in pods if one.metadata.uid not in passed], uses)
         if not order:
@@ -168,15 +191,30 @@ class PressureWatch:
             log.warning("images not looked through", why=error)
             return False
 
-    async def _uses(self, resource: str, pods: Sequence[Pod]) -> Mapping[str, PodUse]:
-        """Measure what pods hold of a resource now."""
-        if resource in ("memory", "pids"):
-            try:
-                return uses_of(await self._looks.usage())
-            except OSError as error:
-                log.warning("control groups not read", why=error)
-                return {}
-        return {uid: disk_use(one) for uid, one in (await self._looks.disks.measured(pods)).items()}
+    async def _disk_uses(self) -> Mapping[str, PodUse] | None:
+        """Return what pods hold of the disk; None: it is being cleared, or has just been."""
+        if self._clearing is None:
+            self._clearing = asyncio.ensure_future(self._cleared())
+        await asyncio.wait([self._clearing], timeout=self._look_s)
+        if not self._clearing.done():
+            return None
+        ended, self._clearing = self._clearing, None
+        return ended.result()
+
+    async def _cleared(self) -> Mapping[str, PodUse] | None:
+        """Remove images; measure what pods hold of the disk where there was none to remove."""
+        if await self._has_made_room():
+            return None
+        measured = await self._looks.disks.measured(self._looks.pods())
+        return {uid: disk_use(one) for uid, one in measured.items()}
+
+    async def _uses(self) -> Mapping[str, PodUse]:
+        """Measure what pods hold of memory and process ids now."""
+        try:
+            return uses_of(await self._looks.usage())
+        except OSError as error:
+            log.warning("control groups not read", why=error)
+            return {}
 
 
 def uses_of(moment: Snapshot) -> Mapping[str, PodUse]:
