@@ -16,6 +16,7 @@ from apiserver.strategies.metadata import to_the_second
 from apiserver.wire.bodies import json_in, yaml_in
 from apiserver.wire.patches import APPLY
 from cubernetes.api.coding import codec
+from cubernetes.api.custom.objects import CustomObject
 from cubernetes.api.errors import BadRequest, Conflict, Invalid, Problem, RequestTooLarge
 from cubernetes.api.meta import ManagedFields, Object, replaced
 from cubernetes.api.names import ANNOTATION_BYTES_MAX
@@ -23,8 +24,11 @@ from cubernetes.api.notation import jsontext
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches import serverside
 from cubernetes.api.patches.fieldsets import (
+    OURS,
     FieldSet,
+    Form,
     NoKey,
+    Shaped,
     TooManyFields,
     from_v1,
     leaves_of,
@@ -56,7 +60,13 @@ class Applied(NamedTuple):
     tree: Tree
     me: Owner
     is_forced: bool
+    form: Form
     warnings: tuple[str, ...] = ()
+
+
+def _form_of(kind: type[Object]) -> Form:
+    """Return how objects of a kind are taken apart."""
+    return Shaped(kind.shape, is_root=True) if issubclass(kind, CustomObject) else OURS
 
 
 def is_apply(call: Call) -> bool:
@@ -105,7 +115,8 @@ def applied_in(call: Call) -> Applied:
         tree = {key: value for key, value in tree.items() if key != "status"}
     me = Owner(manager, "Apply", part, resource.api_version)
     known, warnings = codec.known_part(call.kind, tree, call.validation)
-    return Applied(known, me, is_forced(call), (*duplicates, *warnings))
+    form = _form_of(call.kind)
+    return Applied(known, me, is_forced(call), form, (*duplicates, *warnings))
 
 
 def _part_of(tree: Tree, fields: Sequence[str]) -> Tree:
@@ -161,7 +172,9 @@ def initial(one: Object, asked: Applied, now: datetime) -> Object:
 def _applied(live: Tree, asked: Applied, owners: Owners) -> Outcome:
     """Raises: BadRequest, Conflicts, RequestTooLarge."""
     try:
-        return serverside.applied(live, asked.tree, owners, asked.me, is_forced=asked.is_forced)
+        return serverside.applied(
+            live, asked.tree, owners, asked.me, is_forced=asked.is_forced, form=asked.form
+        )
     except NoKey as error:
         raise BadRequest(str(error)) from error
     except TooManyFields as error:
@@ -180,7 +193,7 @@ def noted(call: Call, old: Object, new: Object, now: datetime) -> Object:
     me = Owner(_manager_of(call), "Update", call.route.subresource, call.kind.resource.api_version)
     known = _owners_of(old)
     try:
-        owners = serverside.written(_tree_of(old), _tree_of(new), known, me)
+        owners = serverside.written(_tree_of(old), _tree_of(new), known, me, _form_of(call.kind))
     except TooManyFields as error:
         raise RequestTooLarge(str(error)) from error
     if owners is known:
@@ -245,12 +258,12 @@ def _known_owners(old: Object, live: Tree, me: Owner) -> Owners:
     Raises: RequestTooLarge.
     """
     try:
-        owners = _owners_of(old)
+        owners, form = _owners_of(old), _form_of(type(old))
         if not owners:
-            owners = {Owner(FIRST, "Update", "", me.api_version): serverside.fields_of(live)}
+            owners = {Owner(FIRST, "Update", "", me.api_version): serverside.fields_of(live, form)}
         if me.manager != KUBECTL or me.subresource:
             return owners
-        claimed = _claimed_by_kubectl(old, live)
+        claimed = _claimed_by_kubectl(old, live, form)
     except TooManyFields as error:
         raise RequestTooLarge(str(error)) from error
     its_own = {
@@ -266,16 +279,16 @@ def _known_owners(old: Object, live: Tree, me: Owner) -> Owners:
     return {owner: fields for owner, fields in left.items() if fields}
 
 
-def _claimed_by_kubectl(old: Object, live: Tree) -> FieldSet:
+def _claimed_by_kubectl(old: Object, live: Tree, form: Form) -> FieldSet:
     """Return what kubectl applied by itself, by its annotation, and stands as it did."""
     said = old.metadata.annotations.get(LAST_APPLIED)
     if not said:
         return frozenset()
     try:
-        claimed = leaves_of(jsontext.tree_of(said.encode()), is_lenient=True)
-    except (BadRequest, NoKey):
+        claimed = leaves_of(jsontext.tree_of(said.encode()), form, is_lenient=True)
+    except BadRequest:
         return frozenset()
-    standing = leaves_of(live, is_lenient=True)
+    standing = leaves_of(live, form, is_lenient=True)
     return frozenset(
         path for path, value in claimed.items() if path in standing and same(value, standing[path])
     )

@@ -3,13 +3,14 @@
 A path is made of what FieldsV1 is made of: `f:NAME` is a field, `k:{...}` the entry of a list with
 these keys, `v:VALUE` a member of a set. Lists of Kubernetes' schema whose x-kubernetes-list-type
 is map or set are taken apart; other lists, and maps that are one value (a selector, a reference),
-are a field each.
+are a field each. What is so of a custom object its own schema says.
 """
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
+from cubernetes.api.custom.shapes import NOTHING, Shape, child_of
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches.strategic import MERGED_SETS, merge_key, token
 
@@ -50,15 +51,98 @@ class NoKey(ValueError):
     """An entry of a list lacks the key by which it is told from others, or has that of another."""
 
 
-def leaves_of(tree: Tree, *, is_lenient: bool = False) -> dict[Path, Any]:
+class Form(Protocol):
+    """How a value of an object is taken apart, if it is a map or a list."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a map is one value."""
+        ...
+
+    @property
+    def keys(self) -> Mapping[str, Any] | None:
+        """The keys of a list's entries, each with its default; none of a set; None: one value."""
+        ...
+
+    @property
+    def entry(self) -> "Form":
+        """The form of a list's entries."""
+        ...
+
+    def at(self, name: str) -> "Form":
+        """Return the form of a map's value."""
+        ...
+
+
+class Named(NamedTuple):
+    """The form of a value of our own kinds: told by its field, and the one above."""
+
+    above: str = ""
+    field: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        return self.field in WHOLE_MAPS
+
+    @property
+    def keys(self) -> Mapping[str, Any] | None:
+        place = (self.above, self.field)
+        if by := merge_key(*place):
+            return MAP_KEYS.get(place) or {by: None}
+        return {} if place in MERGED_SETS else None
+
+    @property
+    def entry(self) -> Form:
+        return Named("", self.field)
+
+    def at(self, name: str) -> Form:
+        return Named(self.field, name)
+
+
+class Shaped(NamedTuple):
+    """The form of a value of a custom object, by its schema; the metadata are as of every kind."""
+
+    shape: Shape
+    is_root: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        return bool(self.shape.get("x-kubernetes-map-type") == "atomic")
+
+    @property
+    def keys(self) -> Mapping[str, Any] | None:
+        kind = self.shape.get("x-kubernetes-list-type")
+        if kind != "map":
+            return {} if kind == "set" else None
+        items = self.entry
+        return {
+            key: items.at(key).shape.get("default")
+            for key in self.shape.get("x-kubernetes-list-map-keys", ())
+        }
+
+    @property
+    def entry(self) -> "Shaped":
+        return Shaped(self.shape.get("items", NOTHING))
+
+    def at(self, name: str) -> Any:
+        if self.is_root and name == "metadata":
+            return Named("", name)
+        return Shaped(child_of(self.shape, name) or NOTHING)
+
+
+OURS = Named()
+
+
+def leaves_of(tree: Tree, form: Form = OURS, *, is_lenient: bool = False) -> dict[Path, Any]:
     """Return what stands at each field of a tree.
 
-    is_lenient: of entries with one key, which stood before anybody applied, the last counts.
+    is_lenient: of entries with one key, which stood before anybody applied, the last counts; and a
+    list is one value where an entry lacks its key.
 
     Raises: NoKey, TooManyFields.
     """
     found: dict[Path, Any] = {}
-    for count, (path, value) in enumerate(_leaves(tree, "", "", ())):
+    for count, (path, value) in enumerate(_leaves(tree, form, (), is_lenient=is_lenient)):
         if count >= FIELDS_MAX:
             raise TooManyFields(f"the object has over {FIELDS_MAX} fields that could be owned")
         if path in found and not is_lenient:
@@ -67,36 +151,46 @@ def leaves_of(tree: Tree, *, is_lenient: bool = False) -> dict[Path, Any]:
     return found
 
 
-def _leaves(value: Any, above: str, field: str, path: Path) -> Iterator[tuple[Path, Any]]:
-    if isinstance(value, dict) and value and field not in WHOLE_MAPS:
+def _leaves(value: Any, form: Form, path: Path, *, is_lenient: bool) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, dict) and value and not form.is_whole:
         for key, child in value.items():
-            yield from _leaves(child, field, key, (*path, f"f:{key}"))
-    elif isinstance(value, list) and value and is_apart(above, field):
-        for name, entry in entries_of(value, above, field):
-            yield (*path, name), None
-            if isinstance(entry, dict):
-                yield from _leaves(entry, "", field, (*path, name))
-    elif path:
+            below = (*path, f"f:{key}")
+            yield from _leaves(child, form.at(key), below, is_lenient=is_lenient)
+        return
+    entries = _entries(value, form, path, is_lenient=is_lenient)
+    if entries is None and path:
         yield path, value
+    for name, entry in entries or ():
+        yield (*path, name), None
+        if isinstance(entry, dict):
+            yield from _leaves(entry, form.entry, (*path, name), is_lenient=is_lenient)
 
 
-def is_apart(above: str, field: str) -> bool:
-    """Whether the entries of a list are fields each."""
-    return bool(merge_key(above, field)) or (above, field) in MERGED_SETS
+def _entries(
+    value: Any, form: Form, path: Path, *, is_lenient: bool
+) -> list[tuple[str, Any]] | None:
+    """Return the entries of a list that is taken apart; None: the value is one. Raises: NoKey."""
+    if not isinstance(value, list) or not value or form.keys is None:
+        return None
+    try:
+        return list(entries_of(value, form, path))
+    except NoKey:
+        if is_lenient:
+            return None
+        raise
 
 
-def entries_of(listed: list[Any], above: str, field: str) -> Iterator[tuple[str, Any]]:
+def entries_of(listed: list[Any], form: Form, path: Path) -> Iterator[tuple[str, Any]]:
     """Yield each entry of a list that is taken apart, with its part of a path. Raises: NoKey."""
-    keys = MAP_KEYS.get((above, field))
-    if keys is None and (by := merge_key(above, field)):
-        keys = {by: None}
+    keys = form.keys
     for index, entry in enumerate(listed):
-        if keys is None:
+        if not keys:
             yield f"v:{_text(entry)}", entry
             continue
         told = entry if isinstance(entry, dict) else {}
         chosen = {key: told.get(key, default) for key, default in keys.items()}
         if absent := [key for key, value in chosen.items() if value is None]:
+            field = path[-1][2:] if path else "an entry"
             raise NoKey(f"{field}[{index}]: lacks {absent[0]!r}, which is its key")
         yield f"k:{_text(chosen)}", entry
 

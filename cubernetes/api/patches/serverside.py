@@ -13,11 +13,11 @@ from typing import Any, Literal, NamedTuple
 
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.patches.fieldsets import (
-    WHOLE_MAPS,
+    OURS,
     FieldSet,
+    Form,
     Path,
     entries_of,
-    is_apart,
     leaves_of,
     same,
     to_v1,
@@ -76,18 +76,20 @@ class Conflicts(Exception):
         self.taken = taken
 
 
-def fields_of(tree: Tree) -> FieldSet:
-    """Return the fields of a tree that somebody may own. Raises: NoKey, TooManyFields."""
-    return frozenset(leaves_of(tree, is_lenient=True)) - NOBODYS
+def fields_of(tree: Tree, form: Form = OURS) -> FieldSet:
+    """Return the fields of a tree that somebody may own. Raises: TooManyFields."""
+    return frozenset(leaves_of(tree, form, is_lenient=True)) - NOBODYS
 
 
-def applied(live: Tree, wanted: Tree, owners: Owners, me: Owner, *, is_forced: bool) -> Outcome:
+def applied(
+    live: Tree, wanted: Tree, owners: Owners, me: Owner, *, is_forced: bool, form: Form = OURS
+) -> Outcome:
     """Return what the object becomes that me applies wanted to.
 
     Raises: Conflicts; NoKey: a list of wanted has an entry that cannot be told from others;
         TooManyFields.
     """
-    asked, standing = leaves_of(wanted), leaves_of(live, is_lenient=True)
+    asked, standing = leaves_of(wanted, form), leaves_of(live, form, is_lenient=True)
     mine = frozenset(asked) - NOBODYS
     # What is owned and not there is left out by the codec: it stands at its default.
     changed = {
@@ -104,20 +106,20 @@ def applied(live: Tree, wanted: Tree, owners: Owners, me: Owner, *, is_forced: b
     kept = {owner: fields - changed for owner, fields in others.items()}
     said = frozenset().union(*(fields for owner, fields in owners.items() if _is_same(owner, me)))
     owned = frozenset(mine).union(*kept.values())
-    merged = _merged(live, wanted, "", "")
-    tree = _pruned(merged, "", "", to_v1(said - mine), to_v1(owned))
+    merged = _merged(live, wanted, form, ())
+    tree = _pruned(merged, form, (), to_v1(said - mine), to_v1(owned))
     # What is gone from the object nobody owns.
-    there = frozenset(leaves_of(tree, is_lenient=True))
+    there = frozenset(leaves_of(tree, form, is_lenient=True))
     found = {owner: fields & there for owner, fields in (kept | {me: mine}).items()}
     return Outcome(tree, {owner: fields for owner, fields in found.items() if fields})
 
 
-def written(old: Tree, new: Tree, owners: Owners, me: Owner) -> Owners:
+def written(old: Tree, new: Tree, owners: Owners, me: Owner, form: Form = OURS) -> Owners:
     """Return who owns what after me wrote new in the place of old without applying it.
 
     Raises: TooManyFields.
     """
-    before, after = leaves_of(old, is_lenient=True), leaves_of(new, is_lenient=True)
+    before, after = (leaves_of(one, form, is_lenient=True) for one in (old, new))
     changed = {path for path in after if not _stands(path, after, before)} - NOBODYS
     gone = before.keys() - after.keys()
     if not changed and not gone:
@@ -155,30 +157,31 @@ def _is_nothing(value: Any) -> bool:
     return value in (False, "", [], {})
 
 
-def _merged(live: Any, wanted: Any, above: str, field: str) -> Any:
-    if isinstance(live, dict) and isinstance(wanted, dict) and field not in WHOLE_MAPS:
+def _merged(live: Any, wanted: Any, form: Form, path: Path) -> Any:
+    if isinstance(live, dict) and isinstance(wanted, dict) and not form.is_whole:
         result = dict(live)
         for key, value in wanted.items():
-            result[key] = _merged(live.get(key), value, field, key)
+            result[key] = _merged(live.get(key), value, form.at(key), (*path, f"f:{key}"))
         return result
     both_lists = isinstance(live, list) and isinstance(wanted, list)
-    if both_lists and is_apart(above, field):
-        return _merged_entries(live, wanted, above, field)
+    if both_lists and form.keys is not None:
+        return _merged_entries(live, wanted, form, path)
     return wanted
 
 
-def _merged_entries(live: list[Any], wanted: list[Any], above: str, field: str) -> list[Any]:
+def _merged_entries(live: list[Any], wanted: list[Any], form: Form, path: Path) -> list[Any]:
     known: dict[str, list[Any]] = defaultdict(list)
-    for name, entry in entries_of(live, above, field):
+    for name, entry in entries_of(live, form, path):
         known[name].append(entry)
-    asked = dict(entries_of(wanted, above, field))
+    asked = dict(entries_of(wanted, form, path))
     result: list[Any] = []
     for name in _ordered(known, asked):
         if name not in asked:
             # Entries of one key, made before anybody applied, stay as they are.
             result += known[name]
         elif name in known:
-            result.append(_merged(known[name][-1], asked[name], "", field))
+            below = _merged(known[name][-1], asked[name], form.entry, (*path, name))
+            result.append(below)
         else:
             result.append(asked[name])
     return result
@@ -198,8 +201,8 @@ def _ordered(known: Iterable[str], asked: Mapping[str, Any]) -> list[str]:
 
 def _pruned(
     value: Any,
-    above: str,
-    field: str,
+    form: Form,
+    path: Path,
     gone: Mapping[str, Any],
     owned: Mapping[str, Any],
     *,
@@ -209,23 +212,26 @@ def _pruned(
 
     is_servers: what nobody owns was written by the server, and stays.
     """
-    if isinstance(value, dict) and field not in WHOLE_MAPS:
+    if isinstance(value, dict) and not form.is_whole:
         result = {}
         for key, child in value.items():
             part, below = f"f:{key}", gone.get(f"f:{key}")
-            keeps = is_servers or (not above and not field and key in SERVERS)
+            keeps = is_servers or (not path and key in SERVERS)
             if below is None:
                 result[key] = child
             elif part in owned or (keeps and below):
                 theirs = owned.get(part, {})
-                left = _pruned(child, field, key, below, theirs, is_servers=keeps)
+                where = (*path, part)
+                left = _pruned(child, form.at(key), where, below, theirs, is_servers=keeps)
                 if left or part in owned:
                     result[key] = left
         return result
-    if isinstance(value, list) and is_apart(above, field):
+    if isinstance(value, list) and form.keys is not None:
         return [
-            _pruned(entry, "", field, gone[part], owned[part]) if part in gone else entry
-            for part, entry in entries_of(value, above, field)
+            _pruned(entry, form.entry, (*path, part), gone[part], owned[part])
+            if part in gone
+            else entry
+            for part, entry in entries_of(value, form, path)
             if part not in gone or part in owned
         ]
     return value

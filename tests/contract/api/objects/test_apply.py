@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.api.world import PODS, SERVICES, Answer, World, a_pod, a_world
+from tests.contract.api.world import PODS, SERVICES, Answer, World, a_pod, a_world, settled
+from tests.definitions import CRONTABS, DEFINITIONS, GROUP, NAME, a_definition, a_version
 
 APPLY = "application/apply-patch+yaml"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -387,3 +388,81 @@ async def test_only_an_apply_takes_fields_by_force(world: World) -> None:
     )
     assert refused.code == 422
     assert "may not be specified for non-apply patch" in refused.tree["message"]
+
+
+TEXT = {"type": "string"}
+
+
+def listed(**properties: object) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "object", "properties": properties}}
+
+
+async def an_entry_kind(world: World) -> None:
+    """Define a kind whose lists are called as those of pods and services, and are otherwise."""
+    keyed = listed(name=TEXT, weight={"type": "integer"})
+    keyed["items"]["required"] = ["name"]
+    keyed |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+    fields = {"ports": listed(number={"type": "integer"}, name=TEXT), "routes": keyed}
+    shape = {
+        "type": "object",
+        "properties": {
+            "spec": {"type": "object", "properties": fields},
+            "status": {"type": "object", "properties": {"addresses": listed(value=TEXT)}},
+        },
+    }
+    version = a_version(schema={"openAPIV3Schema": shape}, subresources={"status": {}})
+    assert (await world.call("POST", DEFINITIONS, a_definition(version))).code == 201
+    await settled()
+
+
+def an_entry(**spec: object) -> dict[str, Any]:
+    return {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "CronTab",
+        "metadata": {"name": "e"},
+        "spec": spec,
+    }
+
+
+async def test_lists_of_a_custom_object_are_called_as_ours_and_are_not_ours(world: World) -> None:
+    await an_entry_kind(world)
+    ports = [{"number": 80, "name": "http"}, {"number": 80, "name": "again"}]
+    made = await apply(world, f"{CRONTABS}/e", an_entry(ports=ports))
+    status = made.tree | {"status": {"addresses": [{"value": "10.0.0.1"}]}}
+    told = await world.call("PUT", f"{CRONTABS}/e/status", status)
+    again = await apply(world, f"{CRONTABS}/e", an_entry(ports=ports[:1]))
+
+    assert (made.code, told.code, again.code) == (201, 200, 200)
+    assert again.tree["spec"]["ports"] == ports[:1]
+    assert again.tree["status"] == {"addresses": [{"value": "10.0.0.1"}]}
+
+
+async def test_a_custom_list_is_taken_apart_where_its_schema_says_its_keys(world: World) -> None:
+    await an_entry_kind(world)
+    await apply(world, f"{CRONTABS}/e", an_entry(routes=[{"name": "a", "weight": 1}]))
+    both = await apply(world, f"{CRONTABS}/e", an_entry(routes=[{"name": "b"}]), "ben")
+    taken = await apply(
+        world, f"{CRONTABS}/e", an_entry(routes=[{"name": "a", "weight": 2}]), "ben"
+    )
+
+    assert {one["name"] for one in both.tree["spec"]["routes"]} == {"a", "b"}
+    assert (taken.code, '.spec.routes[name="a"].weight' in taken.tree["message"]) == (409, True)
+
+
+async def test_an_entry_without_its_key_that_stood_before_is_no_failure_of_the_server(
+    world: World,
+) -> None:
+    """A schema that says keys may come later than the object."""
+    await an_entry_kind(world)
+    await apply(world, f"{CRONTABS}/e", an_entry(ports=[{"name": "http"}]))
+    definition = (await world.call("GET", f"{DEFINITIONS}/{NAME}")).tree
+    shape = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    ports = shape["properties"]["spec"]["properties"]["ports"]
+    ports |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["number"]}
+    ports["items"]["required"] = ["number"]
+    assert (await world.call("PUT", f"{DEFINITIONS}/{NAME}", definition)).code == 200
+    await settled()
+    one = (await world.call("GET", f"{CRONTABS}/e")).tree
+    one["spec"]["ports"] = [{"number": 80}]
+
+    assert (await world.call("PUT", f"{CRONTABS}/e", one)).code == 200
