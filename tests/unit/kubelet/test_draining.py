@@ -16,6 +16,7 @@ from kubelet.drain import draining
 from kubelet.drain.connections import in_flight, rows_of
 from kubelet.drain.draining import CALM_LOOKS, Draining
 from kubelet.drain.look import KernelConnections
+from kubelet.eviction.verdict import Eviction
 from kubelet.pod.decisions import plan
 from kubelet.pod.decisions.memory import Memory
 from kubelet.pod.decisions.plan import Finish, Moment, Remove, Step, Stop, StopSandbox, Wait
@@ -67,6 +68,13 @@ def test_a_serving_pod_is_not_stopped_before_its_roads_are_closed_or_its_deadlin
         # It looks again no later than the deadline, and soon while only callers are waited for.
         assert 0 < wait.span_s <= deadline_s
         assert wait.span_s <= draining.LOOK_S or not is_closed
+
+
+def test_an_eviction_does_not_wait_until_a_deleted_pod_is_led_to_no_more() -> None:
+    memory = Memory(ending_since_s=HEARD_S, draining=SERVED, eviction=Eviction("short of memory"))
+    first = plan.plan(an_ending_pod(), FOUND, memory, Moment(NOW, HEARD_S))[0]
+    assert isinstance(first, Stop)
+    assert first.grace_s == 1.0
 
 
 @given(spent_s=st.floats(0, 60), calm_count=st.integers(0, 3))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import replaced
+from kubelet.eviction.verdict import Eviction
 from kubelet.pod.decisions import memory, plan
 from kubelet.pod.decisions.memory import CrashStreak, Memory, StartFailure, latest, owed_after
 from kubelet.pod.decisions.plan import (
@@ -337,6 +338,16 @@ def test_a_deleted_pod_is_stopped_with_what_is_left_of_its_grace(ahead_s: float)
         Remove(f"{SANDBOX}-0"),
         Finish(),
     ]
+
+
+@pytest.mark.parametrize(("evicted_s", "stop_s"), [(1.0, 1.0), (12.0, 12.0), (60.0, 12.0)])
+def test_a_deleted_pod_that_is_evicted_has_no_more_grace_than_either(
+    evicted_s: float, stop_s: float
+) -> None:
+    eviction = Eviction("short of memory", evicted_s)
+    memory = Memory(ending_since_s=982.0, eviction=eviction)
+    steps = plan.plan(a_deleted_pod(30), [a_found(SANDBOX), a_found("main")], memory, MOMENT)
+    assert steps[0] == Stop(("main-0",), stop_s, "deleted")
 
 
 @pytest.mark.parametrize(
