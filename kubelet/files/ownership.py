@@ -30,16 +30,26 @@ class Handover:
     def __init__(self, root: Path, group: int, policy: ChangePolicy = "Always") -> None:
         self._root, self._group = root.resolve(), group
         self.changed_count = 0
+        self._failure: OSError | None = None
         is_kept = policy == "OnRootMismatch" and belongs_to(root, group)
         self._entries = _none() if is_kept else self._changes()
 
     def go_on(self, entries_max: int) -> bool:
-        """Change so many entries more; return whether all is done."""
+        """Change so many entries more; return whether all is done.
+
+        Raises: OSError: it cannot be done; said again to whoever asks once more.
+        """
+        if self._failure is not None:
+            raise self._failure
         for _ in range(entries_max):
             try:
                 next(self._entries)
             except StopIteration:
                 return True
+            except OSError as error:
+                # Its first caller may have given up, and then has not heard of it.
+                self._failure = error
+                raise
             self.changed_count += 1
         return False
 

@@ -24,7 +24,7 @@ from cubernetes.api.core.podspec.volumes.volume import (
     is_made_from_objects,
 )
 from cubernetes.api.core.serviceaccount import TOKEN_VOLUME_PREFIX
-from cubernetes.host.blocking import Blocking
+from cubernetes.host.blocking import Blocking, StillHanging
 from cubernetes.host.command import CommandFailed, Commands
 from kubelet.eviction.storage import MESSAGES
 from kubelet.files.contents import EMPTY, Content, File, Missing, files_of
@@ -54,6 +54,10 @@ class VolumeTrouble(Exception):
     """
 
     reason = "ContainerCreating"
+
+
+class UnderWay(VolumeTrouble):
+    """No failure: a volume is on its way, and whoever asks again soon has it go on."""
 
 
 class VolumePart(NamedTuple):
@@ -255,22 +259,28 @@ class DiskVolumes:
         run = partial(
             self._blocking.run, ("volume", f"{pod_uid}/{name}"), deadline_s=self._deadline_s
         )
+        handover = self._handovers.get(key)
+        before = handover.changed_count if handover is not None else 0
         try:
             if await run(mark.exists):
                 return
-            if key not in self._handovers:
-                self._handovers[key] = await run(partial(Handover, path, group, policy))
-            handover = self._handovers[key]
+            if handover is None:
+                handover = await run(partial(Handover, path, group, policy))
+                self._handovers[key] = handover
             for _ in range(CALLS_MAX):
                 if await run(partial(handover.go_on, ENTRIES_MAX)):
                     del self._handovers[key]
                     await run(partial(_noted, mark))
                     return
+        except StillHanging as error:
+            # What is late goes on; where nothing was changed meanwhile, its disk hangs.
+            if handover is None or handover.changed_count == before:
+                raise VolumeTrouble(f"volume {name}: {path}: {said(error)}") from error
         except OSError as error:
             self._handovers.pop(key, None)
             raise VolumeTrouble(f"volume {name}: {path}: {said(error)}") from error
         count = handover.changed_count
-        raise VolumeTrouble(f"volume {name}: {count} files given to group {group} so far")
+        raise UnderWay(f"volume {name}: {count} files given to group {group} so far")
 
     async def _path(self, pod_uid: str, volume: Volume, group: int | None) -> str:
         key = ("volume", f"{pod_uid}/{volume.name}")

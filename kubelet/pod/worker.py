@@ -25,13 +25,14 @@ from kubelet.pod.messages import read_messages
 from kubelet.pod.parts import Parts
 from kubelet.pod.status_writer import StatusWriter
 from kubelet.pod.stopping import Stopping
-from kubelet.pod.volumes import VolumeTrouble
+from kubelet.pod.volumes import UnderWay, VolumeTrouble
 from kubelet.runtime.driver import SANDBOX, Container, RuntimeDown, RuntimeTrouble, State
 
 log = Log(__name__)
 
 TROUBLE_BASE_S = 2.0
 TROUBLE_MAX_S = 60.0
+UNDER_WAY_S = 0.1  # until what takes long is gone on with
 VOLUMES = "VOLUMES"  # the part of a pod that is none of its containers: upper case
 RETRY_MAX_S = 10.0  # between tries to reach the runtime
 # What fails on this node; and whatever ends a round, to be tried again.
@@ -272,17 +273,21 @@ class PodWorker:
         return True
 
     def _note_trouble(self, pod: Pod, name: str, error: Exception) -> None:
-        count = memory.failures_of(self._memory, name) + 1
+        count, now_s = memory.failures_of(self._memory, name), self._parts.env.clock.monotonic()
+        if isinstance(error, UnderWay):
+            trouble = StartFailure(error.reason, str(error), count, now_s + UNDER_WAY_S)
+            self._memory = memory.with_trouble(self._memory, name, trouble)
+            return
+        count += 1
         reason = type(error).__name__
         if isinstance(error, RuntimeTrouble | VolumeTrouble):
             reason = error.reason
         reason = images.reason_after(reason, count)
         pause_s = self._pause_s(backoff_s(count, base_s=TROUBLE_BASE_S, limit_s=TROUBLE_MAX_S))
-        retry_at_s = self._parts.env.clock.monotonic() + pause_s
         wanted = wanted_named(pod, name)
         image = wanted.image if wanted is not None else ""
         said = images.message_of(reason, image, str(error))
-        trouble = StartFailure(reason, said, count, retry_at_s)
+        trouble = StartFailure(reason, said, count, now_s + pause_s)
         self._memory = memory.with_trouble(self._memory, name, trouble)
         self._parts.counts.trouble(reason)
         log.warning("part of a pod not started", pod=pod.ref, part=name, why=error, cause=pod.cause)

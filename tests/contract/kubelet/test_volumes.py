@@ -14,6 +14,7 @@ from cubernetes.api.core.podspec.container import VolumeMount
 from cubernetes.api.core.podspec.volumes.volume import Volume
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import replaced
+from kubelet.pod.volumes import UnderWay
 from kubelet.runtime.fake import Behaviour
 from tests.contract.kubelet.test_kubelet import IMAGE, World, a_world, lived
 from tests.contract.kubelet.test_kubelet_objects import begin_cuttable, end_main, meta, waits_for
@@ -198,5 +199,35 @@ def test_nothing_of_a_secret_is_told_or_left_behind() -> None:
             await world.admin.delete(Pod, "web", "default")
             await world.until(world.is_gone)
             assert world.machine.disk.files == {}
+
+    lived(story)
+
+
+def test_a_volume_that_takes_long_is_gone_on_with_at_once_and_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            count, kind = 0, type(world.machine.disk)
+            whole = kind.prepare
+
+            async def in_portions(*args: Any, **options: Any) -> Mapping[str, str]:
+                nonlocal count
+                count += 1
+                if count <= 20:
+                    raise UnderWay(f"volume files: {count} files given to group 2000 so far")
+                return await whole(*args, **options)
+
+            monkeypatch.setattr(kind, "prepare", in_portions)
+            await world.make(a_pod_of("web", {"emptyDir": {}}))
+
+            async def is_told() -> bool:
+                return "so far" in await waits_for(world, "ContainerCreating")
+
+            await world.until(is_told)
+            # Twenty failures would be a quarter of an hour.
+            assert await world.until(lambda: world.is_phase("Running")) < 20
+            await world.env.clock.sleep(10)
+            assert await told(world, "FailedMount") == []
 
     lived(story)

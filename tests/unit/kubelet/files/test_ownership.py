@@ -90,3 +90,11 @@ def test_folders_without_end_are_told_of(tmp_path: Path) -> None:
     root.joinpath(*["f"] * (DEPTH_MAX + 1)).mkdir(parents=True)
     with pytest.raises(TooDeep, match="folders in each other"):
         finish(Handover(root, GROUP))
+
+
+def test_a_failure_that_nobody_heard_of_is_said_to_who_asks_next(tmp_path: Path) -> None:
+    (tmp_path.joinpath(*["d"] * (DEPTH_MAX + 1))).mkdir(parents=True)
+    handover = Handover(tmp_path, os.getgid())
+    for _ in range(2):
+        with pytest.raises(TooDeep):
+            handover.go_on(2 * DEPTH_MAX)

@@ -1,7 +1,9 @@
 """Volumes on a node's disk: made, checked, and taken away with their pod."""
 
+import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,13 +23,13 @@ from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.serviceaccount import TOKEN_VOLUME_PREFIX
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
-from cubernetes.host.blocking import Threads
+from cubernetes.host.blocking import Key, StillHanging, Threads
 from cubernetes.host.command import CommandFailed, Completed, SystemCommands
 from kubelet.files.contents import Content
 from kubelet.files.places import NodeFolder
 from kubelet.objects.tokenwishes import Wish
 from kubelet.pod import volumes as volumes_module
-from kubelet.pod.volumes import DiskVolumes, Message, VolumeTrouble
+from kubelet.pod.volumes import DiskVolumes, Message, UnderWay, VolumeTrouble
 from tests.given import a_pod
 from tests.simulation.clock import AtOnce
 
@@ -350,10 +352,21 @@ async def test_volumes_belong_to_the_group_of_their_pod(mounting: DiskVolumes) -
         assert (word.st_gid, word.st_mode & 0o7777) == (2000, 0o644)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
-async def test_a_claims_volume_is_given_to_the_group_with_all_in_it_once_in_a_pods_life(
-    volumes: DiskVolumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class LateThreads(Threads):
+    """So many portions of a volume end after whoever asked for them has given up; or hang."""
+
+    late_count, hangs = 0, False
+
+    async def run[T](self, key: Key, work: Callable[[], T], *, deadline_s: float = 10.0) -> T:
+        if not (isinstance(work, partial) and work.func.__name__ == "go_on" and self.late_count):
+            return await super().run(key, work, deadline_s=deadline_s)
+        self.late_count -= 1
+        if not self.hangs:
+            work()
+        raise StillHanging(errno.ETIMEDOUT, "no end")
+
+
+def a_claim_of_files(tmp_path: Path) -> tuple[Path, Pod, dict[str, NodeFolder]]:
     data = tmp_path / "data"
     data.mkdir()
     for index in range(7):
@@ -363,11 +376,38 @@ async def test_a_claims_volume_is_given_to_the_group_with_all_in_it_once_in_a_po
     context = PodSecurityContext(fs_group=2000)
     pod = replaced(pod, spec=replaced(pod.spec, security_context=context))
     where = HostPath(path=str(data), type="Directory")
-    claimed = {"disk": NodeFolder(where, takes_group=True)}
+    return data, pod, {"disk": NodeFolder(where, takes_group=True)}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+async def test_a_portion_that_is_late_is_gone_on_with_and_a_disk_that_hangs_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, pod, claimed = a_claim_of_files(tmp_path)
+    late = LateThreads()
+    volumes = DiskVolumes(tmp_path / "volumes", SystemCommands(), late)
+    monkeypatch.setattr(volumes_module, "ENTRIES_MAX", 2)
+    late.late_count = 3
+    for count in (2, 4, 6):
+        with pytest.raises(UnderWay, match=f"{count} files given to group 2000 so far"):
+            await volumes.prepare(pod, claimed=claimed)
+    late.late_count, late.hangs = 1, True
+    with pytest.raises(VolumeTrouble, match="no end") as hanging:
+        await volumes.prepare(pod, claimed=claimed)
+    assert not isinstance(hanging.value, UnderWay)
+    await volumes.prepare(pod, claimed=claimed)
+    assert {one.stat().st_gid for one in (data, *data.iterdir())} == {2000}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+async def test_a_claims_volume_is_given_to_the_group_with_all_in_it_once_in_a_pods_life(
+    volumes: DiskVolumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, pod, claimed = a_claim_of_files(tmp_path)
     # Of a volume with many files its pod is told so far, and the next try goes on from there.
     monkeypatch.setattr(volumes_module, "ENTRIES_MAX", 2)
     monkeypatch.setattr(volumes_module, "CALLS_MAX", 3)
-    with pytest.raises(VolumeTrouble, match="volume disk: 6 files given to group 2000 so far"):
+    with pytest.raises(UnderWay, match="volume disk: 6 files given to group 2000 so far"):
         await volumes.prepare(pod, claimed=claimed)
     await volumes.prepare(pod, claimed=claimed)
     assert {one.stat().st_gid for one in (data, *data.iterdir())} == {2000}
