@@ -182,8 +182,7 @@ class Kubelet:
         self._puller = Puller(machine.runtime, env.clock, settings.parallel_pulls, self._pulled)
         parts = self._parts(client)
         self._workers = PodWorkers(parts, machine.checkpoint)
-        here = f"spec.nodeName={settings.node_name}"
-        self._pods = Informer(client, Pod, env, fields=here)
+        self._pods = Informer(client, Pod, env, fields=f"spec.nodeName={settings.node_name}")
         self._nodes = Informer(client, Node, env)
         disks = Disks(env, machine.walk_volume, machine.runtime, self._observer)
         self._measuring = Measuring(lambda: self._workers.pods, machine.read_groups, env)

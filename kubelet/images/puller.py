@@ -117,7 +117,7 @@ class Puller:
                 try:
                     before = await self._runtime.image_id(image)
                     found = await self._runtime.pull(image, login, tell)
-                    # One that was here already is whoever's it was.
+                    # An image that was here already is not the kubelet's to collect.
                     if found != before:
                         await self._pulled.add(found)
                     return self._clock.monotonic() - began_at_s

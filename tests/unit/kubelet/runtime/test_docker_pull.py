@@ -58,5 +58,7 @@ def test_an_image_that_is_not_removed_keeps_all_its_names() -> None:
     assert engine.tags == [*tags]
 
 
-def test_an_image_that_is_gone_is_removed() -> None:
-    asyncio.run(Pulls(Tagged()).remove_image(LocalImage(("app:1",), 1, "sha256:2")))
+def test_an_image_that_is_gone_is_removed_and_its_name_stays_with_another() -> None:
+    engine = Tagged("app:1", "app:2")
+    asyncio.run(Pulls(engine).remove_image(LocalImage(("app:1",), 1, "sha256:2")))
+    assert engine.tags == ["app:1", "app:2"]
