@@ -256,7 +256,9 @@ class PodWorker:
         failed_id = await self._acts.start_container(pod, name, attempt, target_id)
         if failed_id:
             grace_s = float(pod.spec.termination_grace_period_seconds)
-            await self._stopping.stop((failed_id,), grace_s)
+            stop = plan.Stop((failed_id,), grace_s, "FailedPostStartHook")
+            self._ends.stopping(stop)
+            await self._stopping.stop(stop.ids, grace_s)
 
     async def _trying(self, pod: Pod, name: str, work: Callable[[], Awaitable[object]]) -> bool:
         """Do the work of one part of the pod; note its trouble, False, where it fails."""

@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.ephemeral import EphemeralContainer
-from kubelet.pod.decisions.memory import latest
+from kubelet.pod.decisions.memory import Memory, failures_of, latest
 from kubelet.runtime.driver import SANDBOX, Container, State
+
+FAILURES_MAX = 5  # to start one, after which it holds no pod that is over
 
 
 class Start(NamedTuple):
@@ -37,10 +39,16 @@ def added(pod: Pod, found: Iterable[Container]) -> list[Container]:
     return [one for one in found if is_ephemeral(pod, one.name)]
 
 
-def is_held(pod: Pod, found: Sequence[Container]) -> bool:
-    """Whether an ephemeral container runs, or is yet to run: its sandbox stays."""
+def is_held(pod: Pod, found: Sequence[Container], memory: Memory) -> bool:
+    """Whether an ephemeral container runs, or is yet to run: its sandbox stays.
+
+    For one that cannot be started, again and again, it does not.
+    """
     runs = any(one.state is State.RUNNING for one in added(pod, found))
-    return runs or any(_is_due(one, found) for one in pod.spec.ephemeral_containers)
+    return runs or any(
+        _is_due(one, found) and failures_of(memory, one.name) < FAILURES_MAX
+        for one in pod.spec.ephemeral_containers
+    )
 
 
 def starts(pod: Pod, found: Sequence[Container]) -> Iterator[Start]:

@@ -316,7 +316,7 @@ def _over(pod: Pod, found: Sequence[Container], memory: Memory, now: Moment) -> 
     """
     grace_s = float(pod.spec.termination_grace_period_seconds)
     yield from _stop(ephemeral.own(pod, found), grace_s, OVER, sidecars(pod.spec))
-    if ephemeral.is_held(pod, found):
+    if ephemeral.is_held(pod, found, memory):
         yield from _looked_into(pod, found, memory, now)
         return
     yield from _without_sandboxes(found)

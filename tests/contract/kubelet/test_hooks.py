@@ -148,6 +148,10 @@ def test_a_post_start_hook_that_fails_ends_the_container() -> None:
             await world.until(is_again)
             told = await reasons(world, "FailedPostStartHook")
             assert told == ["PostStartHook failed: no such command"]
+            # The kubelet has ended it: that is told, and no death beside it.
+            await world.env.clock.sleep(10)
+            assert "Stopping container main: FailedPostStartHook" in await reasons(world, "Killing")
+            assert await reasons(world, "ContainerDied") == []
             assert not await is_ready(world)
 
     lived(story)

@@ -10,7 +10,8 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.ephemeral import EphemeralContainer
 from cubernetes.api.meta import replaced
 from kubelet.pod.decisions import plan
-from kubelet.pod.decisions.memory import Memory
+from kubelet.pod.decisions.ephemeral import FAILURES_MAX
+from kubelet.pod.decisions.memory import Memory, StartFailure
 from kubelet.pod.decisions.plan import (
     Finish,
     Remove,
@@ -141,6 +142,26 @@ def test_a_pod_that_has_failed_is_held_while_one_looks_into_it() -> None:
 
     over = [StopSandbox(f"{SANDBOX}-0"), Remove(f"{SANDBOX}-0")]
     assert steps(pod, *held, a_found_look(state=State.EXITED)) == over
+
+
+def test_one_that_cannot_be_started_holds_a_pod_that_is_over_no_longer() -> None:
+    pod = looked_into(a_living_pod("Never"), a_look())
+    found = [a_found(SANDBOX), a_found("main", 0, State.EXITED, 1)]
+
+    def after(failure_count: int) -> list[plan.Step]:
+        trouble = StartFailure("ImagePullBackOff", "no such image", failure_count, 0.0)
+        return plan.plan(pod, found, Memory(troubles={"look": trouble}), MOMENT)
+
+    assert after(FAILURES_MAX - 1) == [StartContainer("look", 0)]
+    assert after(FAILURES_MAX) == [StopSandbox(f"{SANDBOX}-0"), Remove(f"{SANDBOX}-0")]
+    # What lives is not ended for it.
+    living = plan.plan(
+        looked_into(a_living_pod(), a_look()),
+        [a_found(SANDBOX), a_found("main")],
+        Memory(troubles={"look": StartFailure("ImagePullBackOff", "", FAILURES_MAX, 0.0)}),
+        MOMENT,
+    )
+    assert living == [StartContainer("look", 0)]
 
 
 def test_a_pod_that_is_over_gets_a_sandbox_again_for_one_that_comes_late() -> None:
