@@ -37,7 +37,7 @@ class Handover:
     def go_on(self, entries_max: int) -> bool:
         """Change so many entries more; return whether all is done.
 
-        Raises: OSError: it cannot be done; said again to whoever asks once more.
+        Raises: OSError: it cannot be done; said again to a caller that asks once more.
         """
         if self._failure is not None:
             raise self._failure

@@ -57,7 +57,7 @@ class VolumeTrouble(Exception):
 
 
 class UnderWay(VolumeTrouble):
-    """No failure: a volume is on its way, and whoever asks again soon has it go on."""
+    """No failure: a volume is on its way, and a caller that asks again soon has it go on."""
 
 
 class VolumePart(NamedTuple):
