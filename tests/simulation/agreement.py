@@ -177,8 +177,8 @@ def _revisions(one: Deployment, ledger: Ledger) -> Iterator[str]:
 
 
 def _evenness(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
-    """No pod is left that could move to an emptier node."""
-    nodes = [node.metadata.name for node in ledger.all(Node)]
+    """No pod is left that could move to an emptier node: one that is cordoned takes none."""
+    nodes = [node.metadata.name for node in ledger.all(Node) if not node.spec.unschedulable]
     above = {
         each.metadata.uid: each.metadata.controller.uid
         for each in ledger.all(ReplicaSet)
@@ -192,7 +192,7 @@ def _evenness(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
             and above.get(pod.metadata.controller.uid) == one.metadata.uid
         )
         each_node = [counts[name] for name in nodes]
-        if is_movable(one) and max(each_node) - min(each_node) > 1:
+        if is_movable(one) and nodes and max(each_node) - min(each_node) > 1:
             yield f"{one.ref} could be more even: {dict(counts)}"
 
 

@@ -78,8 +78,8 @@ class Laws:
         """Yield what a commit breaks."""
         for old, new in changes:
             self._note(old, new)
-            if isinstance(new, ReplicaSet):
-                yield from self._undersize(new)
+            if isinstance(old, ReplicaSet) and isinstance(new, ReplicaSet):
+                yield from self._undersize(old, new)
             if isinstance(new, Job) and old is None:
                 yield from self._untimely(new)
             if self.is_fair and isinstance(old, Pod):
@@ -127,10 +127,13 @@ class Laws:
             sizes.popleft()
         return min(least for _, least, _ in sizes), min(wanted for _, _, wanted in sizes)
 
-    def _undersize(self, one: ReplicaSet) -> Iterator[str]:
-        """Look whether a rollout makes the ReplicaSets of a Deployment too small."""
-        owner = one.metadata.controller
-        if owner is None or owner.uid not in self._sizes or one.metadata.generation == 1:
+    def _undersize(self, old: ReplicaSet, one: ReplicaSet) -> Iterator[str]:
+        """Look whether a rollout makes the ReplicaSets of a Deployment too small.
+
+        Where somebody deletes a set they are, until another one has grown: that is no rollout's.
+        """
+        owner, is_smaller = one.metadata.controller, one.spec.replicas < old.spec.replicas
+        if owner is None or owner.uid not in self._sizes or not is_smaller:
             return
         mine = self._sets(owner.uid)
         wanted, least = sum(each.spec.replicas for each in mine), self._floor(owner.uid)[0]
