@@ -83,7 +83,8 @@ class RoutedNetwork:
         async with act("attach", self._lock):
             address = await self._pool.taken(pod_uid)
             before = self._wired.get(pod_uid)
-            if before is None or not same_namespace(before.handle, netns):
+            is_other = before is None or before.address != address
+            if is_other or not same_namespace(self._wired[pod_uid].handle, netns):
                 handle = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
                 self._let_go(pod_uid)
                 self._wired[pod_uid] = Wired(address, handle)

@@ -51,14 +51,13 @@ class Acts:
             self.sandbox = await self._parts.runtime.start_sandbox(spec)
         await self.wire.join(pod, self.sandbox)
 
-    @property
-    def is_wired(self) -> bool:
-        """This life has seen the running sandbox wired, or there is none to wire."""
-        return self.wire.is_seen(self.sandbox)
+    async def is_wired(self, pod: Pod) -> bool:
+        """Whether this life has seen the running sandbox wired, or there is none to wire."""
+        return await self.wire.is_seen(pod, self.sandbox)
 
     async def rejoin_network(self, pod: Pod) -> None:
         """See to it that the running sandbox is wired: an earlier life may have ended before."""
-        if self.sandbox is not None and not self.is_wired:
+        if self.sandbox is not None and not await self.is_wired(pod):
             await self.wire.join(pod, self.sandbox)
 
     async def start_container(self, pod: Pod, name: str, attempt: int, target_id: str = "") -> str:

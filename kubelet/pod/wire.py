@@ -29,9 +29,14 @@ class Wire:
             return self._parts.settings.address
         return str(await self._parts.network.reserve(self._uid) or "")
 
-    def is_seen(self, sandbox: Container | None) -> bool:
-        """Whether this life has seen the running sandbox wired, or there is none to wire."""
-        return sandbox is None or self._seen_id == sandbox.id
+    async def is_seen(self, pod: Pod, sandbox: Container | None) -> bool:
+        """Whether this life has seen the running sandbox wired, or there is none to wire.
+
+        A range that the node is given anew takes the addresses of before with it.
+        """
+        if sandbox is None:
+            return True
+        return self._seen_id == sandbox.id and bool(await self.address(pod))
 
     async def join(self, pod: Pod, sandbox: Container) -> None:
         """Wire a running sandbox. Raises: NetworkTrouble."""

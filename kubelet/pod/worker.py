@@ -188,7 +188,7 @@ class PodWorker:
         waits_s = [step.span_s for step in steps if isinstance(step, plan.Wait)]
         acts = [step for step in steps if not isinstance(step, plan.Wait)]
         if pod is not None:
-            if not self._acts.is_wired:
+            if not await self._acts.is_wired(pod):
                 await self._trying(pod, SANDBOX, partial(self._acts.rejoin_network, pod))
             is_shared, mending = pod.spec.host_network, self._parts.mending
             network = "" if is_shared else mending.trouble_of(self.uid)

@@ -1,6 +1,7 @@
 """A kubelet whose network is damaged behind its back: mended, told, or out of service."""
 
 from functools import partial
+from ipaddress import IPv4Network
 
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.event import Event
@@ -10,6 +11,7 @@ from cubernetes.api.core.pod import is_ready as is_pod_ready
 from cubernetes.api.meta import replaced
 from kubelet.mending import LASTING_S, LOOK_S, Lasting, lasting_after
 from kubelet.network.driver import Damage
+from kubelet.network.ipam import Addresses
 from tests.contract.kubelet.test_kubelet import IMAGE, World, a_world
 from tests.given import a_container, a_pod
 from tests.simulation.loop import run_simulated
@@ -40,6 +42,26 @@ async def a_serving_pod(world: World, name: str = "web") -> str:
 
 async def mended_event(world: World, name: str = "web") -> bool:
     return "NetworkMended" in await told_of(world, name)
+
+
+def test_a_pod_whose_address_is_forgotten_is_wired_again() -> None:
+    """It was ready without one for ever: its node was removed, and given another range."""
+
+    async def story() -> None:
+        async with a_world() as world:
+            uid = await a_serving_pod(world)
+            world.machine.fabric.addresses = Addresses(IPv4Network("10.244.1.0/24"))
+            # What is heard of a pod again, as after a node's return, has it looked at.
+            label = {"metadata": {"labels": {"heard": "again"}}}
+            await world.admin.patch(Pod, "web", "default", label)
+
+            async def has_one() -> bool:
+                held = world.machine.fabric.addresses
+                return held is not None and uid in held.held
+
+            await world.until(has_one)
+
+    run_simulated(story(), "network")
 
 
 def test_a_wire_that_is_cut_is_mended_in_time_and_told_while_the_pod_serves() -> None:
