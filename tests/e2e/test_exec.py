@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from cubernetes.api.core.pod import Pod
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import Cluster, until
 from tests.e2e.conftest import finished
@@ -146,6 +147,27 @@ async def test_a_command_at_a_terminal_has_one(tool: Tool) -> None:
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+async def test_a_debug_container_is_among_the_processes_of_its_target(
+    tool: Tool, cluster: Cluster
+) -> None:
+    name = "look-cubectl" if "cubectl" in tool.argv else "look-kubectl"
+    script = "read word; echo $word; cat /proc/1/root/srv/mark; exit 0"
+    words = ("debug", "-i", "box", "--image", BUSYBOX, "--target", "main", "-c", name,
+             "--profile", "general")  # fmt: skip
+    code, out, err = await tool(*words, "--", "sh", "-c", script, stdin=b"heard\n")
+    assert code == 0, err
+    # The target's server has been told this; nobody else on the node can read its files.
+    assert MARK.encode() in out.partition(b"heard")[2], (out, err)
+
+    async with cluster.client() as client:
+        box = await client.get(Pod, "box", ROOM)
+        assert box.status.phase == "Running"
+        (ours,) = (one for one in box.status.ephemeral_container_statuses if one.name == name)
+        assert (ours.ready, ours.restart_count) == (False, 0)
+    code, out, err = await tool("logs", "box", "-c", name)
+    assert (code, b"heard" in out) == (0, True), err
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "spdy"])

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -84,9 +86,15 @@ async def _toured(cluster: Cluster, kubeconfig: Path) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+        start_new_session=True,
     )
-    async with asyncio.timeout(TOURED_S):
-        out, _ = await process.communicate()
+    try:
+        async with asyncio.timeout(TOURED_S):
+            out, _ = await process.communicate()
+    finally:
+        # A tour that is late asks no more: other tests follow.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, out.decode()
     assert "The tour of functions is done" in out.decode()
     assert await cubectl(kubeconfig, "function", "invoke", "greeting") == "v2\n"
