@@ -139,7 +139,7 @@ def cluster(lab: Lab) -> Cluster:
         # A pressure is over once there is room: no test is to wait five minutes for it.
         text = '{"evictionPressureTransitionPeriod": "0s"}'
         file = "/etc/cubernetes/eviction.json"
-        finished(made.run(node, ["sh", "-c", f"echo '{text}' > {file}"]))
+        finished(made.run(node, ["sh", "-c", f"umask 077; echo '{text}' > {file}"]))
     return made
 
 

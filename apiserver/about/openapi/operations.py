@@ -16,6 +16,8 @@ from cubernetes.api.meta import Model, Object
 # As Kubernetes calls a verb in x-kubernetes-action, where it has a word of its own for it.
 ACTIONS = {"create": "post", "update": "put"}
 JSON = "application/json"
+# Subresources whose options Kubernetes writes with more than one capital.
+WORDS = {"portforward": "PortForward"}
 BODY_MEDIA = (JSON, YAML_MEDIA[0], protobuf.MEDIA)
 
 
@@ -45,10 +47,22 @@ def _operation(route: Route, schemas: Schemas) -> Tree:
         ],
         "responses": {"201" if route.verb == "create" else "200": _answer(route, schemas)},
         "x-kubernetes-action": _action(route),
-        GROUP_VERSION_KIND: group_version_kind(_model(route)),
+        GROUP_VERSION_KIND: _told_kind(route),
     }
     body = _body(route, schemas)
     return operation | ({"requestBody": {"content": body}} if body else {})
+
+
+def _told_kind(route: Route) -> Tree:
+    """Return which kind an operation is of; a stream's is that of its options, as in Kubernetes.
+
+    kubectl looks for what a kind's patch takes among all operations of the kind.
+    """
+    told = group_version_kind(_model(route))
+    if not _is_stream(route):
+        return told
+    part = WORDS.get(route.subresource, route.subresource.capitalize())
+    return {**told, "kind": f"{_kind(route).resource.kind}{part}Options"}
 
 
 def _kind(route: Route) -> type[Object]:

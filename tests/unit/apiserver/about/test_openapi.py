@@ -135,6 +135,17 @@ def test_every_route_is_an_operation_with_a_name_of_its_own(kind: type[Object]) 
 
 
 @every_kind
+def test_every_patch_of_a_kind_says_that_it_can_be_tried(kind: type[Object]) -> None:
+    """kubectl takes the first operation of the kind: another's, handed on, made it ask again."""
+    resource = kind.resource
+    own = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    for path in document(kind)["paths"].values():
+        patch = path.get("patch")
+        if patch and patch[GROUP_VERSION_KIND] == own:
+            assert {"dryRun", "fieldValidation"} <= {one["name"] for one in patch["parameters"]}
+
+
+@every_kind
 def test_lists_merge_as_the_server_merges_them(kind: type[Object]) -> None:
     """kubectl computes its patches by what stands here: it must be what patches do, everywhere."""
 
