@@ -78,9 +78,16 @@ async def seen(world: PaperSlurmWorld, one: Sent) -> Observation:
     return (await world.driver.observe(one.site)).jobs[one.key]
 
 
-async def ended(world: RealSlurmWorld, one: Sent) -> Observation:
+async def ended(world: RealSlurmWorld, one: Sent, *, with_words: bool = False) -> Observation:
     live = (Event.QUEUED, Event.RUNNING)
-    report = await must_report(world, one.site, lambda told: told.jobs[one.key].state not in live)
+    report = await must_report(
+        world,
+        one.site,
+        lambda told: (
+            told.jobs[one.key].state not in live
+            and (not with_words or bool(told.jobs[one.key].message))
+        ),
+    )
     return report.jobs[one.key]
 
 
@@ -328,7 +335,8 @@ async def test_ends_are_told_apart_by_a_real_slurm(real: RealSlurmWorld) -> None
             await real.driver.cancel(one.site, one.job, one.key)
         if name == "there":
             real.slurm.run("scancel", "-n", f"cube-{one.key}")
-        told[name] = await ended(real, one)
+        # Slurm may tell of an end before its last words are in their file.
+        told[name] = await ended(real, one, with_words=name == "code")
 
     assert (told["code"].state, told["code"].exit_code) == (Event.FAILED, 3)
     assert told["code"].message == "words"
