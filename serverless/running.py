@@ -20,7 +20,11 @@ from serverless.instances import Instances, Lost
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a call is made of. chain: the functions that have handed it on, the first first."""
+    """What a call is made of.
+
+    chain: the functions that have handed it on, the first first; source and origin stay those of
+    the first call, and a function that has it from another is told of that one.
+    """
 
     method: str
     path: str
@@ -117,8 +121,8 @@ class Runner:
             timeout_s=spec.timeout_seconds,
             places=spec.concurrency,
             attempt=asked.attempt,
-            source=asked.source,
-            origin=asked.origin,
+            source=INVOKE if asked.chain else asked.source,
+            origin=origin_at(call, asked.chain) if asked.chain else asked.origin,
         )
 
         async def work(seat: Seat) -> tuple[str, ResultHead, bytes]:
@@ -141,7 +145,7 @@ class Runner:
             self._waits.observe(waited_s)
         onward: Step | None = None
         if result.outcome == ONWARD:
-            result, onward = self._onward(function, result, body, asked, call)
+            result, onward = self._onward(function, result, body, asked)
         self._answered.labels(result.outcome).inc()
         entry = Entry(
             part,
@@ -156,7 +160,7 @@ class Runner:
         return Ran(result, body, waited_s, onward)
 
     def _onward(
-        self, function: Function, result: ResultHead, body: bytes, asked: Asked, call: str
+        self, function: Function, result: ResultHead, body: bytes, asked: Asked
     ) -> tuple[ResultHead, Step | None]:
         """Return the next step of a chain; where there is none, an error in the result's place."""
         meta, onward = function.metadata, result.onward
@@ -168,7 +172,6 @@ class Runner:
             why = f"Invoke of {onward.function!r}: there is no function {key}"
         if why:
             return replace(result, outcome="error", error=why, onward=None), None
-        chain = (*asked.chain, meta.name)
         return result, Step(
             key,
             Asked(
@@ -177,9 +180,9 @@ class Runner:
                 params=onward.params,
                 headers=onward.headers,
                 body=body,
-                source=INVOKE,
-                origin=origin_at(call, chain),
-                chain=chain,
+                source=asked.source,
+                origin=asked.origin,
+                chain=(*asked.chain, meta.name),
             ),
         )
 

@@ -19,7 +19,6 @@ from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from serverless.board.key import FunctionKey
 from serverless.bus.bus import Bus, BusTrouble, NoTopic, Record
 from serverless.calls import NoFunction, Unloadable
-from serverless.chain import INVOKE, origin_at
 from serverless.durable.consuming import Consuming
 from serverless.durable.outcomes import Outcomes
 from serverless.durable.records import (
@@ -316,8 +315,8 @@ class Dispatcher:
             headers=call.headers,
             body=body,
             attempt=call.attempt,
-            source=INVOKE if call.chain else call.source,
-            origin=origin_at(call.id, call.chain) if call.chain else call.origin,
+            source=call.source,
+            origin=call.origin,
             chain=call.chain,
         )
         refused_count = 0
