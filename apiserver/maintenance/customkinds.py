@@ -57,11 +57,15 @@ class CustomKinds:
         """Every version of every custom kind that is served."""
         return [kind for _, kinds in self._made.values() for kind in kinds]
 
-    def serve(self) -> None:
-        """Serve what is defined now; a definition that makes no kinds leaves the others alone."""
+    def serve(self) -> list[CustomResourceDefinition]:
+        """Serve what is defined now; a definition that makes no kinds leaves the others alone.
+
+        Return the definitions as they are to be told of, the oldest first.
+        """
+        decided = self._decided()
         made: dict[str, tuple[CustomResourceDefinition, Versions]] = {}
         names: set[tuple[str, str]] = set()
-        for shown in self._decided():
+        for shown in decided:
             if not is_established(shown):
                 continue
             known = self._made.get(shown.metadata.uid)
@@ -82,6 +86,7 @@ class CustomKinds:
         if is_changed:
             self._serve([kind for _, kinds in made.values() for kind in kinds])
         self._made = made
+        return decided
 
     async def run(self) -> None:
         """Follow the definitions for ever."""
@@ -98,11 +103,10 @@ class CustomKinds:
 
     async def _look_once(self, tasks: asyncio.TaskGroup) -> float | None:
         """Look, and return when to look again if nothing changes; None: never."""
-        self.serve()
-        wait_s = None
+        decided, wait_s = self.serve(), None
         stored = {one.metadata.uid: one for one in self._definitions()}
         self._emptying = {uid: one for uid, one in self._emptying.items() if not one.done()}
-        for shown in self._decided():
+        for shown in decided:
             uid = shown.metadata.uid
             try:
                 if shown.status != stored[uid].status:
