@@ -14,7 +14,7 @@ from yarl import URL
 
 from apiserver.settings import Limits
 from cubernetes.host.web.messages import Identity, Request
-from tests.contract.api.streams.world import DEADLINE_S, ExecWorld, an_exec_world, until
+from tests.contract.api.streams.world import ExecWorld, a_session, an_exec_world, until
 from tests.contract.api.world import PODS, Tree
 
 SERVICES = "/api/v1/namespaces/default/services"
@@ -34,10 +34,7 @@ async def world(tmp_path: Path) -> AsyncIterator[ExecWorld]:
 
 @pytest.fixture
 async def http(world: ExecWorld) -> AsyncIterator[aiohttp.ClientSession]:
-    connector = aiohttp.TCPConnector(ssl=world.tls)
-    base = f"https://127.0.0.1:{world.app.port}"
-    limit = aiohttp.ClientTimeout(total=DEADLINE_S)
-    async with aiohttp.ClientSession(base, connector=connector, timeout=limit) as made:
+    async with a_session(world) as made:
         yield made
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.contract.api.streams.world import DEADLINE_S, ExecWorld, an_exec_world, until
+from tests.contract.api.streams.world import ExecWorld, a_session, an_exec_world, until
 from tests.contract.api.world import NODES, PODS, a_node
 
 ASKS = {"Connection": "Upgrade", "Upgrade": "websocket"}
@@ -25,10 +25,7 @@ async def world(tmp_path: Path) -> AsyncIterator[ExecWorld]:
 
 @pytest.fixture
 async def http(world: ExecWorld) -> AsyncIterator[aiohttp.ClientSession]:
-    connector = aiohttp.TCPConnector(ssl=world.tls)
-    base = f"https://127.0.0.1:{world.app.port}"
-    limit = aiohttp.ClientTimeout(total=DEADLINE_S)
-    async with aiohttp.ClientSession(base, connector=connector, timeout=limit) as made:
+    async with a_session(world) as made:
         yield made
 
 

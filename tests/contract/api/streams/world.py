@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import aiohttp
+
 from apiserver.http.app import App
 from apiserver.http.kubelets import HttpsKubelets
 from apiserver.server import ApiServer
@@ -96,6 +98,16 @@ def codec_bytes(tree: Tree) -> bytes:
     import json
 
     return json.dumps(tree).encode()
+
+
+@asynccontextmanager
+async def a_session(world: ExecWorld) -> AsyncIterator[aiohttp.ClientSession]:
+    """Yield a session of HTTP with the server, whose requests have a deadline."""
+    connector = aiohttp.TCPConnector(ssl=world.tls)
+    base = f"https://127.0.0.1:{world.app.port}"
+    limit = aiohttp.ClientTimeout(total=DEADLINE_S)
+    async with aiohttp.ClientSession(base, connector=connector, timeout=limit) as made:
+        yield made
 
 
 @asynccontextmanager
