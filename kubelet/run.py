@@ -8,8 +8,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from cubernetes.api.core.node import Node, is_ready
+from cubernetes.api.core.parts.resources import extended, units
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.core.resources import extended, units
 from cubernetes.api.meta import Object
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer

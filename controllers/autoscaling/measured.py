@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from cubernetes.api.condition import condition_of
+from cubernetes.api.core.parts.resources import units
 from cubernetes.api.core.pod import Pod, is_finished
-from cubernetes.api.core.resources import units
 from cubernetes.api.quantities import Quantity
 from cubernetes.autoscaling.engine import PodSample
 from cubernetes.reconcile.readings import KUBELETS_JOB, Table, Values

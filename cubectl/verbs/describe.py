@@ -15,9 +15,9 @@ from cubernetes.api.batch.job import Job
 from cubernetes.api.coding import codec
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.node import Node
+from cubernetes.api.core.parts.resources import units
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.requests import requested
-from cubernetes.api.core.resources import units
 from cubernetes.api.core.service import Service
 from cubernetes.api.discovery.endpointslice import SERVICE_LABEL, EndpointSlice
 from cubernetes.api.errors import ApiError

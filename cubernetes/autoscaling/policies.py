@@ -20,7 +20,7 @@ from cubernetes.api.autoscaling.scaling import (
     HPAScalingRules,
     filled,
 )
-from cubernetes.api.core.resources import units
+from cubernetes.api.core.parts.resources import units
 from cubernetes.api.cubernetes.autoscaler import AutoScaler, AutoScalerSpec
 from cubernetes.autoscaling.engine import Goal, Pace, Policy, Step
 from cubernetes.autoscaling.replay import Plan, Wish

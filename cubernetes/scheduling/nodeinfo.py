@@ -1,7 +1,7 @@
 """What a pod requests, and what a node has to give: the words of every plugin. Immutable.
 
-Amounts are counted as cubernetes.api.core.resources says: milli-cores of cpu, whole units of any
-other name. A name that is not there is an amount of 0.
+Amounts are counted as cubernetes.api.core.parts.resources says: milli-cores of cpu, whole units of
+any other name. A name that is not there is an amount of 0.
 """
 
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from cubernetes.api.core.node import Node, Taint, is_ready
+from cubernetes.api.core.parts.resources import units
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.hostport import HostPort, host_ports, ports_in_use
 from cubernetes.api.core.podspec.placement.affinity import NodeAffinity
 from cubernetes.api.core.podspec.requests import requested
 from cubernetes.api.core.podspec.spec import every_container
 from cubernetes.api.core.podspec.toleration import Toleration
-from cubernetes.api.core.resources import units
 from cubernetes.api.storage.storageclass import TopologySelectorTerm
 
 NOTHING: Mapping[str, int] = MappingProxyType({})

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
+from cubernetes.api.core.parts.resources import units
 from cubernetes.api.core.persistentvolume import PersistentVolume
 from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod, is_finished
-from cubernetes.api.core.resources import units
 from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.api.quantities import Quantity
 from cubernetes.api.storage.storageclass import StorageClass

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from cubernetes.api.core.parts.resources import units
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.spec import PodSpec, is_sidecar
-from cubernetes.api.core.resources import units
 from kubelet.devices.driver import Discovery
 
 SHARED = ".shared"  # how a resource is called whose devices are offered in shares

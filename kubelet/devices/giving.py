@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from cubernetes.api.core.parts.resources import is_extended
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.requests import requested
-from cubernetes.api.core.resources import is_extended
 from cubernetes.host.durable.checkedfile import CheckedFile
 from cubernetes.host.durable.files import read_or_none
 from cubernetes.host.env import Env

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from cubernetes.api.core.resources import is_extended
+from cubernetes.api.core.parts.resources import is_extended
 from cubernetes.host.protowire import (
     BYTES,
     VARINT,

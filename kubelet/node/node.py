@@ -16,8 +16,8 @@ from cubernetes.api.core.node import (
     NodeAddress,
     NodeStatus,
 )
+from cubernetes.api.core.parts.resources import extended
 from cubernetes.api.core.podspec.hostport import PORTS_IN_USE, HostPort, ports_text
-from cubernetes.api.core.resources import extended
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from cubernetes.api.quantities import Quantity
 from kubelet.devices.book import Offer

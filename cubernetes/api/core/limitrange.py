@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from cubernetes.api.core.parts.resources import amounts_problems, is_extended
 from cubernetes.api.core.podspec.requests import OF_CONTAINERS
-from cubernetes.api.core.resources import amounts_problems, is_extended
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Amounts, Column, Model, Object, replaced, shown
 from cubernetes.api.resource import Resource

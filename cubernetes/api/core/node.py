@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from cubernetes.api.condition import Condition, is_true
-from cubernetes.api.core.resources import node_problems
+from cubernetes.api.core.parts.resources import node_problems
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import (
     Amounts,

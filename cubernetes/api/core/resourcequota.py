@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from cubernetes.api import names
-from cubernetes.api.core.resources import amounts_problems
+from cubernetes.api.core.parts.resources import amounts_problems
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Amounts, Column, Model, Object, age_of, immutable, shown
 from cubernetes.api.resource import Resource

@@ -1,7 +1,7 @@
 """ServiceAccount: who the programs in pods are before the API server."""
 
 from cubernetes.api.core.event import ObjectReference
-from cubernetes.api.core.objectref import LocalObjectReference
+from cubernetes.api.core.parts.objectref import LocalObjectReference
 from cubernetes.api.meta import Column, Object, age_of, shown
 from cubernetes.api.resource import Resource
 

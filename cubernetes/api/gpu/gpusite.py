@@ -8,7 +8,7 @@ import msgspec
 
 from cubernetes.api import names
 from cubernetes.api.condition import Condition, condition_of
-from cubernetes.api.core.resources import is_extended
+from cubernetes.api.core.parts.resources import is_extended
 from cubernetes.api.errors import Problem
 from cubernetes.api.gpu.gpujob import GPUS_MAX
 from cubernetes.api.gpu.slurm import Slurm, slurm_problems

@@ -7,7 +7,7 @@ import pytest
 
 from cubernetes.api.core.data.configdata import encoded
 from cubernetes.api.core.event import Event
-from cubernetes.api.core.objectref import LocalObjectReference
+from cubernetes.api.core.parts.objectref import LocalObjectReference
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import ObjectMeta, replaced

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from cubernetes.api.core.parts.resources import amounts_problems, is_extended, units
 from cubernetes.api.core.podspec.container import Resources
 from cubernetes.api.core.podspec.spec import PodSpec, is_sidecar
-from cubernetes.api.core.resources import amounts_problems, is_extended, units
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Amounts
 

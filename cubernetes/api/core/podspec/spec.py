@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from cubernetes.api.core.objectref import LocalObjectReference
+from cubernetes.api.core.parts.objectref import LocalObjectReference
 from cubernetes.api.core.podspec.container import MESSAGE_PATH, Container
 from cubernetes.api.core.podspec.dns import DNSPolicy, PodDNSConfig
 from cubernetes.api.core.podspec.ephemeral import EphemeralContainer

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
+from cubernetes.api.core.parts.resources import QUOTA_PREFIX
 from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.placement.affinity import Affinity
@@ -21,7 +22,6 @@ from cubernetes.api.core.resourcequota import (
     ResourceQuotaSpec,
     ScopedResourceSelectorRequirement,
 )
-from cubernetes.api.core.resources import QUOTA_PREFIX
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Amounts, Object
 from cubernetes.api.quantities import Quantity

@@ -8,7 +8,7 @@ from apiserver.strategies.admission.accounts import (
     ending_of,
     with_account,
 )
-from cubernetes.api.core.objectref import LocalObjectReference
+from cubernetes.api.core.parts.objectref import LocalObjectReference
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container, VolumeMount
 from cubernetes.api.core.podspec.spec import PodSpec

@@ -1,0 +1,1 @@
+"""What several kinds of the core group are made of: amounts of resources, names of objects."""
