@@ -36,7 +36,7 @@ class Acts:
 
     def __init__(self, uid: str, parts: Parts, wake: Callable[[], None]) -> None:
         self.cause = cause_of(uid)
-        self._uid, self._parts = uid, parts
+        self.uid, self._parts = uid, parts
         self.hooks = Hooks(parts.asker, parts.env.clock, parts.recorder.record)
         self.images = PodImages(parts, wake)
         self.sandbox: Container | None = None
@@ -77,7 +77,7 @@ class Acts:
         origins = await self._origins(pod, wanted)
         memory_bytes = self._parts.node_memory_bytes
         parts = await self._bound_parts(pod, wanted, volumes, origins)
-        message_file = await self._message_file(Message(self._uid, name, attempt))
+        message_file = await self._message_file(Message(self.uid, name, attempt))
         if not ephemeral.is_ephemeral(pod, name):
             await self._parts.devices.give(pod)
         devices = await self._parts.devices.allotment(pod, name)
@@ -139,7 +139,7 @@ class Acts:
         for index, path in specs.sub_paths(pod, wanted, origins).items():
             name = wanted.volume_mounts[index].name
             is_made = name not in made
-            part = VolumePart(self._uid, wanted.name, index, name, volumes[name], path, is_made)
+            part = VolumePart(self.uid, wanted.name, index, name, volumes[name], path, is_made)
             bound[index] = await self._parts.volumes.bind(part)
         return bound
 
@@ -209,11 +209,11 @@ class Acts:
     async def finish(self, pod: Pod | None) -> None:
         """Free what the pod held; then, and only then, take it out of the API."""
         await self.wire.leave()
-        await self._parts.volumes.remove(self._uid)
-        log.info("nothing left of a pod", pod=self._uid, cause=self.cause)
+        await self._parts.volumes.remove(self.uid)
+        log.info("nothing left of a pod", pod=self.uid, cause=self.cause)
         if pod is not None:
             try:
                 name, namespace = pod.metadata.name, pod.metadata.namespace
-                await self._parts.client.delete(Pod, name, namespace, uid=self._uid, grace_s=0)
+                await self._parts.client.delete(Pod, name, namespace, uid=self.uid, grace_s=0)
             except (NotFound, Conflict):
                 log.debug("pod was gone already", pod=pod.ref)
