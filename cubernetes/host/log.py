@@ -14,6 +14,7 @@ from typing import Protocol, TextIO
 
 FACTS = "cube_facts"
 LINES_MAX = 10_000  # that wait to be written
+GATHER_S = 0.01  # a program that is killed loses what it said since
 FLUSH_S = 2.0
 DROPPED = "log lines dropped: nobody took them"
 UNWRITTEN = "a log line could not be made"
@@ -112,17 +113,20 @@ class Small:
 class Aside(logging.Handler):
     """Writes lines on a thread of its own: their reader may stand still, or the disk be full.
 
-    What has come meanwhile is written at once. What is too much is dropped and counted; the next
-    line that is written tells.
+    Lines are gathered for gather_s: a thread that wakes for each of them stops the loop as often.
+    What is too much is dropped and counted; the next line that is written tells.
     """
 
-    def __init__(self, stream: Stream, lines_max: int = LINES_MAX) -> None:
+    def __init__(
+        self, stream: Stream, lines_max: int = LINES_MAX, gather_s: float = GATHER_S
+    ) -> None:
         super().__init__()
-        self._stream, self._lines_max = stream, lines_max
+        self._stream, self._lines_max, self._gather_s = stream, lines_max, gather_s
         self._waiting: queue.SimpleQueue[str | threading.Event] = queue.SimpleQueue()
         # How many lines have come, and how many of them have been written.
         self._come_count = self._written_count = 0
         self._dropped_count = 0
+        self._is_flushed = threading.Event()  # set while somebody waits for what was said
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -145,11 +149,14 @@ class Aside(logging.Handler):
         """Wait until what was said so far is written, or nobody takes it within FLUSH_S."""
         written = threading.Event()
         self._waiting.put(written)
+        self._is_flushed.set()
         written.wait(FLUSH_S)
 
     def _write(self) -> None:
         while True:
             taken = [self._waiting.get()]
+            self._is_flushed.wait(self._gather_s)
+            self._is_flushed.clear()
             with suppress(queue.Empty):
                 while True:
                     taken.append(self._waiting.get_nowait())

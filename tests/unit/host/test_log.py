@@ -64,6 +64,16 @@ def test_lines_that_come_during_a_write_are_one_write_and_keep_their_order() -> 
     assert stream.texts == ["first\n", "".join(f"{number}\n" for number in range(100))]
 
 
+def test_lines_are_gathered_until_somebody_waits_for_them() -> None:
+    stream = Gated()
+    stream.opened.set()
+    handler = Aside(stream, gather_s=3600)
+    for number in range(3):
+        handler.emit(a_record(f"{number}"))
+    handler.flush()
+    assert stream.texts == ["0\n1\n2\n"]
+
+
 def test_the_last_words_of_a_program_are_written_before_it_ends() -> None:
     program = (
         "from cubernetes.host.log import Log, log_to_stderr\n"
