@@ -23,6 +23,9 @@ CONFIG = """\
 source_paths = {top}/
 only_mutate =
   {modules}
+pytest_add_cli_args =
+  -m
+  not imports
 pytest_add_cli_args_test_selection = {tests}
 also_copy =
   {others}

@@ -33,6 +33,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+@pytest.mark.imports
 def test_nothing_slow_is_imported_to_start() -> None:
     code = (
         "import sys, cubectl.cli, cubectl.verbs.get; "
@@ -45,6 +46,7 @@ def test_nothing_slow_is_imported_to_start() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.imports
 def test_what_reaches_in_imports_no_server() -> None:
     """`exec` and `port-forward` are clients: aiohttp's servers alone are a third of their start."""
     code = (
@@ -58,6 +60,7 @@ def test_what_reaches_in_imports_no_server() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.imports
 def test_few_modules_are_imported_to_start() -> None:
     """Each costs a person time before anything happens; counted, for seconds depend on machines."""
     code = (
