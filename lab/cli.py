@@ -82,6 +82,13 @@ def lab(context: click.Context, name: str) -> None:
 
 @lab.command()
 @click.option("--nodes", "node_count", default=3, show_default=True, help="1 to 9.")
+@click.option(
+    "--subnets",
+    "subnet_count",
+    default=1,
+    show_default=True,
+    help="With more than one, nodes are dealt out to them in turns, and a router is between.",
+)
 @click.option("--memory", type=Bytes(), default="3G", show_default=True, help="Of each node.")
 @click.option("--disk", type=Bytes(), default="8G", show_default=True, help="Of each node; sparse.")
 @click.option("--cpus", default=0.0, help="Quota of each node in cores; 0 is no limit.")
@@ -90,11 +97,26 @@ def lab(context: click.Context, name: str) -> None:
 @click.pass_obj
 @effect
 async def up(  # noqa: PLR0913  one option each
-    name: str, node_count: int, memory: int, disk: int, cpus: float, images: Path, init: InitKind
+    name: str,
+    node_count: int,
+    subnet_count: int,
+    memory: int,
+    disk: int,
+    cpus: float,
+    images: Path,
+    init: InitKind,
 ) -> None:
     """Boot the nodes that do not run yet; each ends with Docker and the images of --images."""
     size = Size(memory, disk, cpus)
-    show(await Lab.up(name, node_count=node_count, size=size, images=images, init=init))
+    made = await Lab.up(
+        name,
+        node_count=node_count,
+        subnet_count=subnet_count,
+        size=size,
+        images=images,
+        init=init,
+    )
+    show(made)
 
 
 @lab.command()

@@ -4,11 +4,14 @@ The table is written whole, in one transaction, from the list of faults: what is
 what is broken, however many times it is applied.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 TABLE = "bridge cuberoot-lab"
+ROUTED = "ip cuberoot-lab"
+# A node of another subnet is reached by the switch itself, its router.
+HOOKS = ("forward", "input", "output")
 
 
 class Cut(msgspec.Struct, frozen=True, tag="cut"):
@@ -59,22 +62,38 @@ def rules_for(faults: Sequence[Fault]) -> Iterator[str]:
             yield f'oifname "{fault.node}" {dice}counter drop'
 
 
-def ruleset_for(faults: Sequence[Fault]) -> str:
+def routed_rules_for(faults: Sequence[Fault], addresses: Mapping[str, str]) -> Iterator[str]:
+    """Return the rules for what the router carries: ports are of bridges, so by addresses."""
+    for fault in faults:
+        if isinstance(fault, Cut) and addresses:
+            source, target = addresses[fault.source], addresses[fault.target]
+            yield f"ip saddr {source} ip daddr {target} counter drop"
+
+
+def ruleset_for(faults: Sequence[Fault], addresses: Mapping[str, str] | None = None) -> str:
     """Return the input of `nft -f` that makes the switch lose exactly what faults say.
 
-    The first two lines make removal succeed whether or not the table was there.
+    addresses: of the nodes, where the switch is also a router between them. The first two lines
+    for each table make removal succeed whether or not it was there.
     """
-    lines = [f"table {TABLE} {{}}", f"delete table {TABLE}"]
-    if any(rules_for(faults)):
-        lines += [
-            f"table {TABLE} {{",
-            "  chain faults {",
-            "    type filter hook forward priority 0; policy accept;",
-            *(f"    {rule}" for rule in rules_for(faults)),
-            "  }",
-            "}",
-        ]
+    hooks = HOOKS if addresses else HOOKS[:1]
+    lines = list(_table(TABLE, hooks, list(rules_for(faults))))
+    if addresses:
+        lines += _table(ROUTED, HOOKS[:1], list(routed_rules_for(faults, addresses)))
     return "\n".join(lines) + "\n"
+
+
+def _table(name: str, hooks: Sequence[str], rules: Sequence[str]) -> Iterator[str]:
+    yield from (f"table {name} {{}}", f"delete table {name}")
+    if not rules:
+        return
+    yield f"table {name} {{"
+    for hook in hooks:
+        yield f"  chain {'faults' if hook == HOOKS[0] else f'faults_{hook}'} {{"
+        yield f"    type filter hook {hook} priority 0; policy accept;"
+        yield from (f"    {rule}" for rule in rules)
+        yield "  }"
+    yield "}"
 
 
 def with_fault(faults: Sequence[Fault], added: Fault) -> tuple[Fault, ...]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,7 +31,7 @@ from lab.state import (
     turn,
     write_state,
 )
-from lab.topology import BadTopology, Topology, free_subnet
+from lab.topology import BadTopology, Topology, free_subnets
 from lab.wait import until
 
 Faults = tuple[faults.Fault, ...]
@@ -66,11 +67,12 @@ class Lab:
         return cls(read_state(Files(name)).topology, env or Env())
 
     @classmethod
-    async def up(
+    async def up(  # noqa: PLR0913  one for each option of the verb
         cls,
         name: str = "lab",
         *,
         node_count: int = 3,
+        subnet_count: int = 1,
         size: Size = DEFAULT_SIZE,
         images: Path = IMAGES,
         init: InitKind = "own",
@@ -91,7 +93,8 @@ class Lab:
         missing = await complaints(env.commands, init)
         if missing:
             raise Missing(missing)
-        state = await _claim(name, node_count, size, images, init, env)
+        wish = Wish(name, node_count, subnet_count, size, str(images), init)
+        state = await _claim(wish, env)
         lab = cls(state.topology, env)
         async with turn(lab.files, "switch", env.clock):
             await lab.switch.build()
@@ -206,27 +209,50 @@ class Lab:
                 await self.switch.set_port(node.name, is_up=is_up)
 
 
-async def _claim(
-    name: str, node_count: int, size: Size, images: Path, init: InitKind, env: Env
-) -> LabState:
+class Wish(NamedTuple):
+    """The lab that is asked for."""
+
+    name: str
+    node_count: int
+    subnet_count: int
+    size: Size
+    images: str
+    init: InitKind
+
+    def on(self, subnets: Sequence[IPv4Network]) -> LabState:
+        first, *others = map(str, subnets)
+        return LabState(
+            self.name,
+            first,
+            self.node_count,
+            self.size,
+            self.images,
+            self.init,
+            tuple(others),
+        )
+
+
+async def _claim(wish: Wish, env: Env) -> LabState:
     """Return the lab's state, made now where the lab is new."""
-    if size.problem():
-        raise BadTopology(size.problem())
-    files = Files(name)
+    if problem := wish.size.problem():
+        raise BadTopology(problem)
+    files = Files(wish.name)
     taken = await _networks_of_machine(env)
     with only_one(files.home):
         try:
             found = read_state(files)
         except NoSuchLab:
-            taken += [IPv4Network(read_state(Files(other)).subnet) for other in lab_names()]
-            state = LabState(name, str(free_subnet(taken)), node_count, size, str(images), init)
+            for other in lab_names():
+                taken += map(IPv4Network, read_state(Files(other)).subnets)
+            state = wish.on(free_subnets(taken, wish.subnet_count))
             # Refuse a bad name or count before anything is made.
             _ = state.topology
             write_state(files, state)
             return state
-    if (found.node_count, found.init) != (node_count, init):
-        what = f"{found.node_count} nodes and {found.init} init"
-        raise BadTopology(f"lab {name} is up with {what}: `lab down` ends it")
+    asked = (wish.node_count, wish.subnet_count, wish.init)
+    if (found.node_count, len(found.subnets), found.init) != asked:
+        what = f"{found.node_count} nodes, {len(found.subnets)} subnets and {found.init} init"
+        raise BadTopology(f"lab {wish.name} is up with {what}: `lab down` ends it")
     return found
 
 

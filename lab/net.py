@@ -4,13 +4,12 @@ In there no firewall of the machine can touch what nodes say to each other. A po
 its node.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cubernetes.host.command import CommandFailed, Commands
 from lab.faults import Fault, Isolate, Unplug, ruleset_for
 from lab.topology import PREFIX_BITS, Topology
 
-BRIDGE = "br0"
 UPLINK_PORT = "up0"
 # How `ip` says that there is no such link, or no such switch.
 NOT_THERE = ("Cannot find device", "Cannot open network namespace")
@@ -32,8 +31,8 @@ class Switch:
         return self.netns in switches and await self._has_port(UPLINK_PORT)
 
     async def _has_port(self, port: str) -> bool:
-        ports = await self.ip("-n", self.netns, "-o", "link", "show", "master", BRIDGE)
-        return f" {port}@" in ports
+        ports = await self.ip("-n", self.netns, "-o", "link", "show", "type", "veth")
+        return any(f" {port}@" in line and " master br" in line for line in ports.splitlines())
 
     async def build(self) -> None:
         """Make the switch, and this machine its first guest: that is the last step."""
@@ -42,19 +41,26 @@ class Switch:
         await self.remove()
         name, uplink = self.netns, self.topology.uplink
         await self.ip("netns", "add", name)
-        inside = (
-            "link set lo up",
-            f"link add {BRIDGE} type bridge forward_delay 0",
-            f"link set {BRIDGE} up",
-        )
+        first, *others = self.topology.subnets
+        inside = ["link set lo up"]
+        for subnet in self.topology.subnets:
+            bridge = self.topology.bridge(subnet)
+            inside += [f"link add {bridge} type bridge forward_delay 0", f"link set {bridge} up"]
+            if self.topology.is_routed:
+                way = f"{self.topology.way_out(subnet)}/{PREFIX_BITS}"
+                inside.append(f"address add {way} dev {bridge}")
         await self.batch(inside, self.inside)
-        outside = (
+        outside = [
             f"link add {uplink} type veth peer name {UPLINK_PORT} netns {name}",
             f"address add {self.topology.gateway}/{PREFIX_BITS} dev {uplink}",
             f"link set {uplink} up",
-        )
+            *(f"route replace {one} via {self.topology.way_out(first)}" for one in others),
+        ]
         await self.batch(outside)
-        await self.batch((f"link set {UPLINK_PORT} master {BRIDGE} up",), self.inside)
+        if self.topology.is_routed:
+            await self.commands.run([*self.inside, "sysctl", "-qw", "net.ipv4.ip_forward=1"])
+        bridge = self.topology.bridge(first)
+        await self.batch((f"link set {UPLINK_PORT} master {bridge} up",), self.inside)
 
     async def remove(self) -> None:
         """Remove the switch and every cable with it."""
@@ -79,11 +85,12 @@ class Switch:
             "link set lo up",
             "link set eth0 up",
             f"address add {plan.address}/{PREFIX_BITS} dev eth0",
-            f"route add default via {self.topology.gateway}",
+            f"route add default via {self.topology.way_out(plan.subnet)}",
         )
         await self.batch(lines, ["nsenter", "-t", str(pid), "--net"])
+        bridge = self.topology.bridge(plan.subnet)
         state = "down" if Unplug(node) in faults else "up"
-        await self.batch((f"link set {node} master {BRIDGE} {state}",), self.inside)
+        await self.batch((f"link set {node} master {bridge} {state}",), self.inside)
 
     async def unplug(self, node: str) -> None:
         """Take the cable away, if there is one."""
@@ -102,8 +109,13 @@ class Switch:
 
     async def apply(self, faults: Sequence[Fault]) -> None:
         """Make the switch lose exactly what faults say; ports are switched by set_port."""
-        rules = ruleset_for(faults).encode()
+        rules = ruleset_for(faults, self._addresses()).encode()
         await self.commands.run([*self.inside, "nft", "-f", "-"], stdin=rules)
+
+    def _addresses(self) -> Mapping[str, str]:
+        """Return the nodes' addresses where a router is between some of them."""
+        plan = self.topology
+        return {one.name: str(one.address) for one in plan.nodes} if plan.is_routed else {}
 
     async def ip(self, *words: str) -> str:
         """Run one `ip` command and return what it printed."""

@@ -81,12 +81,18 @@ class LabState(msgspec.Struct, frozen=True):
     size: Size
     images: str
     init: InitKind = "own"
+    # Beside `subnet`, behind the lab's router.
+    more_subnets: tuple[str, ...] = ()
     inits: dict[str, Life] = {}
     faults: tuple[Fault, ...] = ()
 
     @property
     def topology(self) -> Topology:
-        return topology_for(self.name, self.node_count, IPv4Network(self.subnet))
+        return topology_for(self.name, self.node_count, *map(IPv4Network, self.subnets))
+
+    @property
+    def subnets(self) -> tuple[str, ...]:
+        return (self.subnet, *self.more_subnets)
 
 
 class Files:

@@ -221,7 +221,7 @@ def stranger(cluster: Cluster) -> Iterator[str]:
         f"netns add {name}",
         f"-n {topology.switch} link add stranger type veth peer name eth0 netns {name}",
         f"-n {topology.switch} link set stranger master br0 up",
-        f"-n {name} addr add {topology.subnet[99]}/24 dev eth0",
+        f"-n {name} addr add {topology.subnets[0][99]}/24 dev eth0",
         f"-n {name} link set eth0 up",
     )
     try:

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.faults import Cut, Fault, Isolate, Loss, Unplug, rules_for, ruleset_for, with_fault
+from lab.faults import (
+    Cut,
+    Fault,
+    Isolate,
+    Loss,
+    Unplug,
+    routed_rules_for,
+    rules_for,
+    ruleset_for,
+    with_fault,
+)
 
 NODES = st.sampled_from(["n1", "n2", "n3"])
 PORTS = ("n1", "n2", "n3", "up0")
@@ -84,16 +94,42 @@ def test_a_node_has_one_rate_of_loss() -> None:
     assert faults == (Loss("n2", 5), Loss("n1", 30))
 
 
+ADDRESSES = {"n1": "192.168.78.11", "n2": "192.168.79.12", "n3": "192.168.78.13"}
+
+
+def test_a_cut_holds_on_the_way_by_the_router_too() -> None:
+    assert list(routed_rules_for([Cut("n1", "n2")], ADDRESSES)) == [
+        "ip saddr 192.168.78.11 ip daddr 192.168.79.12 counter drop"
+    ]
+    assert "hook forward" in ruleset_for([Cut("n1", "n2")], ADDRESSES).split("table ip ")[-1]
+
+
+def test_a_node_that_is_isolated_does_not_reach_the_router() -> None:
+    text = ruleset_for([Isolate("n1")], ADDRESSES)
+
+    for hook in ("forward", "input", "output"):
+        chain = text.split(f"hook {hook} ")[1].split("}")[0]
+        assert 'iifname "n1" counter drop' in chain
+        assert 'oifname "n1" counter drop' in chain
+
+
 @pytest.mark.root
+@pytest.mark.parametrize("addresses", [{}, ADDRESSES], ids=["one subnet", "two"])
 @given(faults=FAULTS)
 @settings(max_examples=15, deadline=None)
-def test_the_real_parser_takes_every_ruleset(faults: list[Fault]) -> None:
+def test_the_real_parser_takes_every_ruleset(
+    addresses: dict[str, str], faults: list[Fault]
+) -> None:
     if os.geteuid() != 0 or shutil.which("nft") is None:
         pytest.skip("needs root and nft (apt-get install nftables)")
     argv = ["unshare", "--net", "nft", "--check", "-f", "-"]
 
     told = subprocess.run(
-        argv, input=ruleset_for(faults).encode(), capture_output=True, timeout=60, check=False
+        argv,
+        input=ruleset_for(faults, addresses).encode(),
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
 
     assert (told.returncode, told.stderr) == (0, b"")

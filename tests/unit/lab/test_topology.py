@@ -10,7 +10,7 @@ from lab.topology import (
     NODE_COUNT_MAX,
     SUBNETS,
     BadTopology,
-    free_subnet,
+    free_subnets,
     topology_for,
 )
 
@@ -69,9 +69,42 @@ def test_an_unknown_node_is_answered_with_those_there_are() -> None:
 
 @given(taken=st.sets(st.sampled_from(SUBNETS), max_size=len(SUBNETS) - 1))
 def test_a_free_subnet_overlaps_nothing_taken(taken: set[IPv4Network]) -> None:
-    assert free_subnet(taken) not in taken
+    assert not set(free_subnets(taken, 1)) & set(taken)
 
 
 def test_a_wider_network_of_the_machine_takes_every_subnet() -> None:
     with pytest.raises(BadTopology, match="taken"):
-        free_subnet([IPv4Network("192.168.0.0/16")])
+        free_subnets([IPv4Network("192.168.0.0/16")], 1)
+
+
+def test_nodes_are_dealt_out_to_subnets_and_a_router_is_between() -> None:
+    topology = topology_for("lab", 3, *SUBNETS[:2])
+
+    assert [str(one.address) for one in topology.nodes] == [
+        "192.168.78.11",
+        "192.168.79.12",
+        "192.168.78.13",
+    ]
+    assert [str(topology.way_out(one)) for one in SUBNETS[:2]] == [
+        "192.168.78.254",
+        "192.168.79.254",
+    ]
+    assert len({topology.bridge(one) for one in SUBNETS[:2]}) == 2
+
+
+def test_in_one_subnet_nobody_routes() -> None:
+    topology = topology_for("lab", 3, SUBNETS[0])
+
+    assert not topology.is_routed
+    assert topology.way_out(SUBNETS[0]) == topology.gateway
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_a_lab_with_too_many_subnets_is_refused(count: int) -> None:
+    with pytest.raises(BadTopology, match="1 to 4 subnets"):
+        free_subnets([], count)
+
+
+def test_each_subnet_needs_a_node() -> None:
+    with pytest.raises(BadTopology, match="each with a node"):
+        topology_for("lab", 1, *SUBNETS[:2])
