@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from bench.report import progress, show, spread
 from cubernetes.host.blocking import Threads
+from kubelet.network.carriers.standing import Standing
 from kubelet.network.carriers.vxlan import VxlanCarrier
 from kubelet.network.driver import Peer
 from kubelet.network.namespace import inside
@@ -202,7 +203,7 @@ MEASURES: Mapping[str, Callable[[Way], float]] = {
 
 async def _network(node: str, namespace: str, folder: Path) -> RoutedNetwork:
     blocking = Threads()
-    carrier = VxlanCarrier(NODES[node], blocking, netns=namespace)
+    carrier = VxlanCarrier(Standing(NODES[node]), blocking, netns=namespace)
     made = RoutedNetwork(carrier, folder / f"{node}.json", blocking, netns=namespace)
     await made.prepare(RANGES[node])
     await made.reconcile_peers([Peer(one, NODES[one], RANGES[one]) for one in NODES if one != node])

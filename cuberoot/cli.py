@@ -76,6 +76,15 @@ manifest = click.option(
 )
 
 
+node_address = click.option(
+    "--node-address",
+    default="",
+    metavar="ADDRESS|NETWORK|INTERFACE",
+    help="By which of this machine's addresses other nodes reach it; by default the one of the "
+    "default route. A worker that was told a network or an interface follows its address there.",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Turn machines into a Cubernetes cluster, and back."""
@@ -83,6 +92,7 @@ def main() -> None:
 
 @main.command()
 @manifest
+@node_address
 @click.option("--service-range", default="10.96.0.0/16", show_default=True)
 @click.option("--pod-range", default="10.244.0.0/16", show_default=True)
 @click.option("--node-port-range", default="30000-32767", show_default=True)
@@ -114,6 +124,7 @@ def main() -> None:
 )
 def init(  # noqa: PLR0913  one option each
     manifest: BinaryIO | None,
+    node_address: str,
     service_range: str,
     pod_range: str,
     node_port_range: str,
@@ -124,10 +135,10 @@ def init(  # noqa: PLR0913  one option each
     cni_config: BinaryIO | None,
 ) -> None:
     """Make this machine the control plane of a new cluster (and a node of it)."""
-    content = manifest.read() if manifest else None
+    wish = node.NodeWish(manifest.read() if manifest else None, node_address)
     pods = _pod_network(network, cni_config, weave_password_file)
     ranges = Ranges(service_range, pod_range, node_port_range, load_balancer_pool, cluster_domain)
-    carried_out(lambda env: node.init(content, ranges, pods, env, say), is_alone=True)
+    carried_out(lambda env: node.init(wish, ranges, pods, env, say), is_alone=True)
 
 
 def _pod_network(
@@ -164,11 +175,14 @@ def _password_in(file: BinaryIO) -> str:
 @click.option("--token", help="What init printed: id.secret, or @FILE to read it from a file.")
 @click.option("--ca-hash", required=True, help="The pin that init printed: sha256:...")
 @manifest
-def join(server: str, token: str | None, ca_hash: str, manifest: BinaryIO | None) -> None:
+@node_address
+def join(
+    server: str, token: str | None, ca_hash: str, manifest: BinaryIO | None, node_address: str
+) -> None:
     """Make this machine a worker of the cluster at SERVER (address or address:port)."""
-    content = manifest.read() if manifest else None
+    wish = node.NodeWish(manifest.read() if manifest else None, node_address)
     secret = _secret(token)
-    carried_out(lambda env: node.join(server, secret, ca_hash, content, env, say), is_alone=True)
+    carried_out(lambda env: node.join(server, secret, ca_hash, wish, env, say), is_alone=True)
 
 
 def _secret(token: str | None) -> str:

@@ -60,6 +60,8 @@ class Cluster(Settings, frozen=True, kw_only=True):
     role: Role
     node_name: str
     address: str
+    # In which a worker follows its address where that changes; empty: it stays.
+    address_network: str = ""
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     servers: tuple[str, ...]
     service_range: str = "10.96.0.0/16"

@@ -23,7 +23,6 @@ from cubernetes.api.bodies.joining import (
     JoinRequest,
 )
 from cubernetes.api.coding import codec
-from cubernetes.api.core.node import Node
 from cubernetes.client.httptransport import HttpTransport
 from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
@@ -47,6 +46,18 @@ class JoinRefused(Exception):
     """Joining stopped; the text says which check failed, and what would help."""
 
 
+class Place(NamedTuple):
+    """The node that a machine is to be. network: in which its address may change, if any."""
+
+    name: str
+    addresses: tuple[str, ...]
+    network: str = ""
+
+
+def place_of(cluster: Cluster) -> Place:
+    return Place(cluster.node_name, (cluster.address,), cluster.address_network)
+
+
 class Ticket(NamedTuple):
     """What joining gave: signed certificates with our own keys, and the cluster's facts."""
 
@@ -60,7 +71,12 @@ class Ticket(NamedTuple):
 
 
 async def joined(
-    server: str, token: str, ca_hash: str, node: Node, env: Env, enabled: Sequence[str] = ()
+    server: str,
+    token: str,
+    ca_hash: str,
+    place: Place,
+    env: Env,
+    enabled: Sequence[str] = (),
 ) -> Ticket:
     """Join the cluster at server, with certificates for the optional programs that are enabled.
 
@@ -69,12 +85,11 @@ async def joined(
     host, port = _address(server)
     check_pin(ca_hash)
     ca = await _trusted_ca(host, port, ca_hash)
-    addresses = tuple(one.address for one in node.status.addresses if one.type == "InternalIP")
     with NamedTemporaryFile(suffix=".crt") as file:
         file.write(ca)
         file.flush()
         transport = HttpTransport([f"https://{host}:{port}"], Path(file.name), token=token)
-    return await _signed(transport, node.metadata.name, addresses, ca, env, enabled)
+    return await _signed(transport, place, ca, env, enabled)
 
 
 async def renewed(cluster: Cluster, env: Env) -> Ticket:
@@ -88,28 +103,27 @@ async def renewed(cluster: Cluster, env: Env) -> Ticket:
         transport = HttpTransport(cluster.servers, layout.CLUSTER_CA.cert, own.cert, own.key)
     except OSError as error:  # ssl.SSLError too: a key that is not its certificate's
         raise JoinRefused(f"this node's certificate cannot be used ({error}): {AGAIN}") from error
-    address, enabled = (cluster.address,), cluster.enabled
-    return await _signed(transport, cluster.node_name, address, ca, env, enabled)
+    return await _signed(transport, place_of(cluster), ca, env, cluster.enabled)
 
 
 async def _signed(
     transport: HttpTransport,
-    name: str,
-    addresses: tuple[str, ...],
+    place: Place,
     ca: bytes,
     env: Env,
     enabled: Sequence[str],
 ) -> Ticket:
-    machine = Machine(name, (name,), addresses, service_range="", cluster_domain="")
+    machine = Machine(place.name, (place.name,), place.addresses, "", cluster_domain="")
     requests = {
         one.name: pki.new_request(one.identity(machine))
         for program in programs_for("worker", enabled)
         for one in program.certificates
     }
     wish = JoinRequest(
-        node=name,
-        addresses=addresses,
+        node=place.name,
+        addresses=place.addresses,
         requests={key: one.cert.decode() for key, one in requests.items()},
+        address_network=place.network,
     )
     answer = await _ask(transport, wish, env)
     missing = [one for one in requests if one not in answer.certificates]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network
+from typing import NamedTuple
 
 import msgspec
 
@@ -36,7 +37,7 @@ from cuberoot.host.facts import facts_of_this_machine
 from cuberoot.host.journal import Journal
 from cuberoot.host.plugins import lacks_of_network
 from cuberoot.host.weave import peers_told
-from cuberoot.plan import Facts, Lack, advice_for, lacks_of, ports_of
+from cuberoot.plan import Choice, Facts, Lack, advice_for, chosen, lacks_of, ports_of
 from cuberoot.registry import enabled_in, optional_for
 
 MADE_PASSWORD_CHARS = 32
@@ -45,6 +46,13 @@ DOMAIN_CHARS_MAX = 63
 DOMAIN_RULE = (
     f"must be a domain in lower case of at most {DOMAIN_CHARS_MAX} characters, such as {DOMAIN}"
 )
+
+
+class NodeWish(NamedTuple):
+    """What an administrator says of a new node. address: see plan.chosen; empty: nothing."""
+
+    manifest: bytes | None = None
+    address: str = ""
 
 
 class NotFit(Exception):
@@ -57,7 +65,7 @@ class NotFit(Exception):
 
 
 async def init(
-    manifest: bytes | None, ranges: Ranges, network: PodNetwork | None, env: Env, say: Say
+    wish: NodeWish, ranges: Ranges, network: PodNetwork | None, env: Env, say: Say
 ) -> None:
     """Make this machine a control plane; finishes what an interrupted run has left.
 
@@ -78,7 +86,7 @@ async def init(
             "cuberoot reset on every node, then init"
         )
     wanted = network or PodNetwork()
-    cluster = known or await _new_cluster(manifest, ranges, wanted, env, say)
+    cluster = known or await _new_cluster(wish, ranges, wanted, env, say)
     if ranges.load_balancer_pool:
         cluster = msgspec.structs.replace(cluster, load_balancer_pool=ranges.load_balancer_pool)
     journal = Journal()
@@ -106,9 +114,9 @@ async def _give_role(cluster: Cluster, env: Env) -> None:
 
 
 async def _new_cluster(
-    manifest: bytes | None, ranges: Ranges, network: PodNetwork, env: Env, say: Say
+    wish: NodeWish, ranges: Ranges, network: PodNetwork, env: Env, say: Say
 ) -> Cluster:
-    facts, node, enabled = await _fit_node(manifest, "control-plane", env, say, network)
+    facts, node, enabled, _ = await _fit_node(wish, "control-plane", env, say, network)
     return Cluster(
         role="control-plane",
         node_name=node.metadata.name,
@@ -138,13 +146,15 @@ def _password(network: PodNetwork, env: Env) -> str:
 
 
 async def _fit_node(
-    manifest: bytes | None,
+    wish: NodeWish,
     role: Role,
     env: Env,
     say: Say,
     network: PodNetwork | None = None,
-) -> tuple[Facts, Node, tuple[str, ...]]:
+) -> tuple[Facts, Node, tuple[str, ...], str]:
     """Return this machine, the Node that it is to be, and the optional programs it is to run.
+
+    The last is the network in which its address may change; empty: none.
 
     network: that of the cluster, where it is known already.
 
@@ -152,11 +162,16 @@ async def _fit_node(
     """
     kind = network.kind if network is not None else "vxlan"
     facts = await facts_of_this_machine(env, ports_of(role, optional_for(role), kind))
-    address = facts.addresses[0] if facts.addresses else ""
+    choice = Choice(facts.addresses[0] if facts.addresses else "")
     if "ip" not in facts.tools:
         # Without it no address is known, and no manifest can be judged.
-        raise NotFit(lacks_of(facts, role, address))
-    node = node_of(manifest, facts.host_name, address)
+        raise NotFit(lacks_of(facts, role, choice.address))
+    if wish.address:
+        choice = _chosen(wish.address, facts)
+    node = node_of(wish.manifest, facts.host_name, choice.address)
+    if wish.address and node.address != choice.address:
+        problem = Problem("status.addresses", "is not what --node-address says: give one of them")
+        raise invalid("Node", node.metadata.name, [problem])
     enabled = enabled_in(node, role)
     busy = facts.busy_ports & set(ports_of(role, enabled, kind))
     lacks = lacks_of(replace(facts, busy_ports=busy), role, node.address)
@@ -165,7 +180,16 @@ async def _fit_node(
         raise NotFit(lacks)
     for advice in advice_for(facts):
         say(f"note: {advice}")
-    return facts, node, enabled
+    return facts, node, enabled, choice.network
+
+
+def _chosen(text: str, facts: Facts) -> Choice:
+    """Raises: Invalid."""
+    try:
+        return chosen(text, facts.cards)
+    except ValueError as error:
+        problem = Problem("--node-address", str(error))
+        raise invalid("Node", facts.host_name, [problem]) from error
 
 
 def _check_ranges(ranges: Ranges) -> None:
@@ -200,9 +224,7 @@ def _pool_problems(ranges: Ranges) -> Iterator[Problem]:
             yield Problem("--load-balancer-pool", f"must not overlap {option}")
 
 
-async def join(
-    server: str, token: str, ca_hash: str, manifest: bytes | None, env: Env, say: Say
-) -> None:
+async def join(server: str, token: str, ca_hash: str, wish: NodeWish, env: Env, say: Say) -> None:
     """Make this machine a worker; finishes what an interrupted run has left."""
     joining.check_pin(ca_hash)
     known = apply.known_cluster()
@@ -214,13 +236,16 @@ async def join(
         await _rejoined(known, server, token, ca_hash, env)
         say("this node has new certificates")
     if known is None:
-        facts, node, enabled = await _fit_node(manifest, "worker", env, say)
-        ticket = await joining.joined(server, token, ca_hash, node, env, enabled)
+        facts, node, enabled, within = await _fit_node(wish, "worker", env, say)
+        internal = tuple(one.address for one in node.status.addresses if one.type == "InternalIP")
+        place = joining.Place(node.metadata.name, internal, within)
+        ticket = await joining.joined(server, token, ca_hash, place, env, enabled)
         say("the cluster's certificate matches the pin; this node's certificates are signed")
         known = Cluster(
             role="worker",
             node_name=node.metadata.name,
             address=node.address,
+            address_network=within,
             labels=node.metadata.labels,
             servers=ticket.servers,
             service_range=ticket.service_range,
@@ -248,8 +273,8 @@ async def _rejoined(known: Cluster, server: str, token: str, ca_hash: str, env: 
     try:
         ticket = await joining.renewed(known, env)
     except joining.JoinRefused:
-        node = node_of(None, known.node_name, known.address)
-        ticket = await joining.joined(server, token, ca_hash, node, env, known.enabled)
+        place = joining.place_of(known)
+        ticket = await joining.joined(server, token, ca_hash, place, env, known.enabled)
     joining.write_certificates(ticket, Journal())
 
 

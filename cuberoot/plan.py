@@ -1,7 +1,8 @@
 """What a machine lacks to become a node, and how to get it. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 from typing import NamedTuple
 
 from cuberoot.cluster import NetworkKind, Role
@@ -9,6 +10,23 @@ from cuberoot.registry import programs_for
 
 # The oldest whose watches can be trusted (see apiserver/storage/etcd/version.py).
 ETCD_OLDEST = (3, 5, 13)
+
+
+FORMS = "an address (192.0.2.7), a network (192.0.2.0/24) or an interface (eth1) of this machine"
+
+
+class Card(NamedTuple):
+    """An address of this machine, with its network, and the interface that has it."""
+
+    device: str
+    address: IPv4Interface
+
+
+class Choice(NamedTuple):
+    """network: in which the node follows its address where that changes; empty: it stays."""
+
+    address: str
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +45,7 @@ class Facts:
     is_systemd: bool = False
     # The jars of a broker of our own are there.
     has_kafka: bool = False
+    cards: tuple[Card, ...] = ()
 
 
 class Lack(NamedTuple):
@@ -112,3 +131,36 @@ def _etcd_words(facts: Facts) -> str:
     found, oldest = (".".join(map(str, one)) for one in (facts.etcd_version, ETCD_OLDEST))
     # Older ones lose watch events, or report progress that they have not made.
     return f"etcd {found} is too old: {oldest} is the oldest that can be trusted"
+
+
+def chosen(text: str, cards: Sequence[Card]) -> Choice:
+    """Return the address that is meant. Raises: ValueError: says which there are."""
+    if "/" in text:
+        network = _network(text)
+        fitting = [one for one in cards if one.address.ip in network]
+        if fitting:
+            return Choice(str(fitting[0].address.ip), str(network))
+    elif _is_address(text):
+        if any(str(one.address.ip) == text for one in cards):
+            return Choice(text)
+    else:
+        fitting = [one for one in cards if one.device == text]
+        if fitting:
+            return Choice(str(fitting[0].address.ip), str(fitting[0].address.network))
+    there = ", ".join(f"{one.address} on {one.device}" for one in cards) or "none"
+    raise ValueError(f"must be {FORMS}, not {text[:40]!r}; there are: {there}")
+
+
+def _network(text: str) -> IPv4Network:
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise ValueError(f"must be {FORMS}: {error}") from error
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        return False
+    return True

@@ -6,7 +6,7 @@ trouble: of a pod, which is then not ready and leaves the endpoints, or of the n
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from cubernetes.api.causes import cause_of
 from cubernetes.api.meta import Object
@@ -74,6 +74,7 @@ class Mending:
         self._about, self._tell, self._on_trouble = about, tell, on_trouble
         self._lasting = Lasting()
         self._is_failing = False
+        self._stood_at: IPv4Address | None = None
 
     async def prepare(self, pod_cidr: IPv4Network) -> None:
         """Make the node carry pods of this range. Raises: NetworkTrouble."""
@@ -83,6 +84,10 @@ class Mending:
         """Return why nobody reaches a pod; empty where it can be reached."""
         now_s = self._env.clock.monotonic()
         return self._lasting.trouble_of(uid, now_s) or self._lasting.trouble_of(NODE, now_s)
+
+    @property
+    def moved_to(self) -> IPv4Address | None:
+        return self._network.moved_to
 
     @property
     def node_trouble(self) -> str:
@@ -107,6 +112,9 @@ class Mending:
             return
         self._is_failing = False
         self._take(damages)
+        if self._network.moved_to != self._stood_at:
+            self._stood_at = self._network.moved_to
+            self._on_trouble(NODE)
 
     def _take(self, damages: Sequence[Damage]) -> None:
         now_s = self._env.clock.monotonic()

@@ -1,7 +1,8 @@
 """The other nodes: how their pods are reached, and where this node stands among them, kept."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
@@ -46,6 +47,12 @@ class Peers:
         self._settings, self._env, self._network = settings, env, network
         self._guard, self._checkpoint, self._nodes = packet_guard, checkpoint, nodes
         self._changed = asyncio.Event()
+        self._mtus: Mapping[str, int] = {}
+
+    def want_mtus(self, mtus: Mapping[str, int]) -> None:
+        """Take what was found of the ways to other nodes, in bytes by their names."""
+        self._mtus = mtus
+        self._changed.set()
 
     def wake(self) -> None:
         """A Node has changed."""
@@ -59,6 +66,7 @@ class Peers:
         while True:
             self._changed.clear()
             peers = peers_of(self._nodes.cache.list(), self._settings.node_name)
+            peers = tuple(replace(one, mtu_bytes=self._mtus.get(one.name, 0)) for one in peers)
             try:
                 if peers != known:
                     await self.connect(peers)

@@ -348,7 +348,8 @@ class Kubelet:
             return peers_of(ready, self._settings.node_name)
 
         reach = self._reach(port)
-        return Watching(self._env, reach, peers, lambda: self._own_node, self._recorder.record)
+        take_mtus, own = self._peers.want_mtus, lambda: self._own_node
+        return Watching(self._env, reach, peers, own, self._recorder.record, take_mtus)
 
     def _on_pod(self, _old: Object | None, _new: Object | None) -> None:
         self._pods_changed.set()

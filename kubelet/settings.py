@@ -26,6 +26,8 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
 
     node_name: str
     address: str
+    # In which the address may change while the node lives; empty: it stays.
+    address_network: str = ""
     client: ClientSettings
     serving: ServingSettings | None = None
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
@@ -73,13 +75,14 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
 
 
 class WeaveSettings(Settings, frozen=True, kw_only=True):
-    """The node's Weave router. node_name and address: as in the kubelet's settings.
+    """The node's Weave router. node_name, address, address_network: as in the kubelet's.
 
     peers: addresses that it connects to at first. state: its database. run: its working directory.
     """
 
     node_name: str
     address: str
+    address_network: str = ""
     password: str
     peers: tuple[str, ...] = ()
     state: str = "/var/lib/cubernetes/weave"

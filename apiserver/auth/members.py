@@ -38,6 +38,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     serials: of its certificates, those of one join or renewal together: the newest, and the ones
         that asked for them. None at all: every certificate of the name is good.
     addresses: those that the join, or an administrator, vouched for.
+    network: in which the join vouched for others as well; empty: nowhere.
     token: the id of the token that it joined with.
     gone: its Node was taken away, by itself (left) or by somebody else (removed).
     unschedulable, labels, taints: what the Node must bear that a node makes which has left.
@@ -45,6 +46,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     serials: tuple[tuple[str, ...], ...] = ()
     addresses: tuple[str, ...] = ()
+    network: str = ""
     token: str = ""
     gone: Literal["", "left", "removed"] = ""
     unschedulable: bool = False
@@ -101,12 +103,21 @@ def is_taken(member: Member | None, node: Object | None) -> bool:
 
 
 def joined(
-    member: Member | None, serials: tuple[str, ...], addresses: tuple[str, ...], token: str
+    member: Member | None,
+    serials: tuple[str, ...],
+    addresses: tuple[str, ...],
+    token: str,
+    network: str = "",
 ) -> Member:
     """Return the member of a name that belongs to new certificates, and to no others."""
     known = member or Member()
     return msgspec.structs.replace(
-        known, serials=(serials,), addresses=addresses, token=token, gone=""
+        known,
+        serials=(serials,),
+        addresses=addresses,
+        network=network,
+        token=token,
+        gone="",
     )
 
 
@@ -124,7 +135,12 @@ def departed(member: Member | None, node: Node, *, by_itself: bool) -> Member:
     """Return what is left of a member whose Node goes."""
     known = member or Member()
     if not by_itself:
-        return Member(serials=known.serials, addresses=known.addresses, gone="removed")
+        return Member(
+            serials=known.serials,
+            addresses=known.addresses,
+            network=known.network,
+            gone="removed",
+        )
     if known.gone == "removed":
         return known
     labels = {
@@ -143,7 +159,12 @@ def vouched(member: Member | None, node: Node) -> Member:
     """Return the member of a Node that an administrator makes: as it is written, and welcome."""
     known = member or Member()
     addresses = tuple(one.address for one in node.status.addresses if is_address(one.address))
-    return Member(serials=known.serials, addresses=addresses or known.addresses, token=known.token)
+    return Member(
+        serials=known.serials,
+        addresses=addresses or known.addresses,
+        network=known.network,
+        token=known.token,
+    )
 
 
 def marked(node: Node, member: Member | None) -> Node:
@@ -191,7 +212,12 @@ def address_refusal(
     known = member.addresses if member is not None else ()
     if address in known:
         return ""
-    if known:
+    is_within = (
+        member is not None
+        and member.network
+        and IPv4Address(address) in IPv4Network(member.network)
+    )
+    if known and not is_within:
         return f"it joined with {', '.join(known)}: with {address}, {AGAIN}"
     if not is_nodes(address, ranges):
         return f"{address} is no address of a node"

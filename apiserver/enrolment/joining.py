@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from functools import partial
+from ipaddress import IPv4Network
 from typing import NamedTuple
 
 import msgspec
@@ -44,7 +45,7 @@ from cubernetes.api.bodies.joining import (
 )
 from cubernetes.api.coding.codec import encode, read_model
 from cubernetes.api.coding.refusals import invalid as invalid_object
-from cubernetes.api.core.node import Node, is_address
+from cubernetes.api.core.node import Node, is_address, is_network
 from cubernetes.api.errors import (
     Conflict,
     Forbidden,
@@ -198,7 +199,7 @@ async def _admit(backend: Backend, call: Call, wish: JoinRequest, serials: tuple
 
 def _invited(key: str, wish: JoinRequest, serials: tuple[str, ...], seen: Seen) -> Decision[None]:
     """An administrator needs no token."""
-    after = joined(member_in(seen[key]), serials, wish.addresses, "")
+    after = joined(member_in(seen[key]), serials, wish.addresses, "", wish.address_network)
     return Decision((put(key, after),), None)
 
 
@@ -233,9 +234,8 @@ class _Use(NamedTuple):
         if self.now >= kept.expires_at or is_used_up(kept, self.now) or not may_join(kept, name):
             raise Unauthorized(USED)
         self._check_name(kept, entry.revision, seen)
-        member = joined(
-            member_in(seen[self.member_key]), self.serials, self.wish.addresses, kept.id
-        )
+        known, wish = member_in(seen[self.member_key]), self.wish
+        member = joined(known, self.serials, wish.addresses, kept.id, wish.address_network)
         ops: tuple[Put, ...] = (put(self.member_key, member),)
         if kept.once and not kept.node:
             used = msgspec.structs.replace(kept, node=name, used_at=self.now)
@@ -273,6 +273,8 @@ def _problems(wish: JoinRequest) -> list[Problem]:
         for index, address in enumerate(wish.addresses)
         if not is_address(address)
     ]
+    if wish.address_network and not is_network(wish.address_network):
+        problems.append(Problem("addressNetwork", "must be an IPv4 network such as 192.0.2.0/24"))
     problems += [
         Problem(f"requests[{use}]", "is required", "FieldValueRequired")
         for use in CERTIFICATES
@@ -289,6 +291,10 @@ def _borrowed(backend: Backend, wish: JoinRequest) -> list[Problem]:
     if is_address(wish.node):
         problems.append(Problem("node", "must be a name, not an address"))
     ranges = (settings.service_range, settings.pod_range)
+    own = wish.address_network
+    if own and any(IPv4Network(own).overlaps(IPv4Network(one)) for one in ranges):
+        why = f"{own} overlaps the cluster's addresses of services or pods"
+        problems.append(Problem("addressNetwork", why))
     holders = holders_of(backend, wish.node)
     for index, text in enumerate(wish.addresses):
         why = "" if is_nodes(text, ranges) else f"{text} is no address of a node"

@@ -52,7 +52,9 @@ async def _asked(node: Node, tls: ssl.SSLContext, gate: asyncio.Semaphore) -> Re
         return "has no address"
     try:
         async with gate, asyncio.timeout(DEADLINE_S):
-            answer = await probe.answer_of(node.address, kubelet.PORT, "/reach", tls)
+            # By its name, as the API server believes it: its address may have changed.
+            name = node.metadata.name
+            answer = await probe.answer_of(node.address, kubelet.PORT, "/reach", tls, name)
         head, _, body = answer.partition(b"\r\n\r\n")
         if head.split(b" ")[1:2] != [b"200"]:
             return f"its kubelet answers {head.partition(b'\r\n')[0].decode(errors='replace')}"

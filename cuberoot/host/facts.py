@@ -5,13 +5,13 @@ import os
 import re
 import shutil
 import socket
-from ipaddress import IPv4Address
+from ipaddress import IPv4Interface
 
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
 from cuberoot import layout
 from cuberoot.host.supervision import is_systemd
-from cuberoot.plan import Facts
+from cuberoot.plan import Card, Facts
 
 TOOLS = ("etcd", "ip", "iptables-save", "iptables-restore", "mount", "conntrack", "java")
 DOCKER_SOCKET = "/var/run/docker.sock"
@@ -22,10 +22,12 @@ ETCD_VERSION = re.compile(r"etcd Version: ([0-9]+)\.([0-9]+)\.([0-9]+)")
 async def facts_of_this_machine(env: Env, ports: tuple[int, ...]) -> Facts:
     tools = {name: found for name in TOOLS if (found := shutil.which(name))}
     docker_trouble, is_live_restoring = await _docker()
+    cards = await _cards(env)
     return Facts(
         is_root=os.geteuid() == 0,
         host_name=socket.gethostname().lower(),
-        addresses=await _addresses(env),
+        addresses=tuple(dict.fromkeys(str(one.address.ip) for one in cards)),
+        cards=cards,
         tools=tools,
         etcd_version=await _etcd_version(env) if "etcd" in tools else (0, 0, 0),
         docker_trouble=docker_trouble,
@@ -36,18 +38,18 @@ async def facts_of_this_machine(env: Env, ports: tuple[int, ...]) -> Facts:
     )
 
 
-async def _addresses(env: Env) -> tuple[str, ...]:
-    """Return this machine's global IPv4 addresses, the one of the default route first."""
+async def _cards(env: Env) -> tuple[Card, ...]:
+    """Return this machine's global IPv4 addresses, those of the default route's card first."""
     try:
         shown = await env.commands.run(["ip", "-4", "-o", "addr", "show", "scope", "global"])
-        found = re.findall(r"inet ([0-9.]+)/", shown.stdout.decode())
         route = await env.commands.run(["ip", "-4", "route", "show", "default"])
     except CommandFailed:
         return ()
-    device = re.search(r"dev (\S+)", route.stdout.decode())
-    by_device = re.findall(r"^[0-9]+: (\S+)\s+inet ([0-9.]+)/", shown.stdout.decode(), re.M)
-    first = [one for name, one in by_device if device and name == device.group(1)]
-    return tuple(dict.fromkeys([*first, *(str(IPv4Address(one)) for one in found)]))
+    default = re.search(r"dev (\S+)", route.stdout.decode())
+    found = re.findall(r"^[0-9]+: (\S+)\s+inet ([0-9./]+)", shown.stdout.decode(), re.M)
+    cards = [Card(name, IPv4Interface(one)) for name, one in found]
+    # In their order otherwise: the kernel lists a card's first address first.
+    return tuple(sorted(cards, key=lambda one: default is None or one.device != default.group(1)))
 
 
 async def _etcd_version(env: Env) -> tuple[int, int, int]:

@@ -57,9 +57,14 @@ def _tls(health: Health) -> ssl.SSLContext | None:
     return tls
 
 
-async def answer_of(host: str, port: int, path: str, tls: ssl.SSLContext | None) -> bytes:
-    """Ask for a path; return the answer, its head included. Raises: OSError."""
-    reader, writer = await asyncio.open_connection(host, port, ssl=tls)
+async def answer_of(
+    host: str, port: int, path: str, tls: ssl.SSLContext | None, name: str | None = None
+) -> bytes:
+    """Ask for a path; return the answer, its head included. Raises: OSError.
+
+    name: whose certificate is believed; by default the host's.
+    """
+    reader, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=name)
     try:
         writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
         await writer.drain()

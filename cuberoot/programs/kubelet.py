@@ -25,6 +25,7 @@ def settings(site: Site) -> KubeletSettings:
     return KubeletSettings(
         node_name=cluster.node_name,
         address=cluster.address,
+        address_network=cluster.address_network,
         client=client_for("kubelet", cluster),
         serving=ServingSettings(
             port=PORT,

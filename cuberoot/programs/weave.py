@@ -16,6 +16,7 @@ def settings(site: Site) -> WeaveSettings:
     return WeaveSettings(
         node_name=cluster.node_name,
         address=cluster.address,
+        address_network=cluster.address_network,
         password=cluster.weave_password,
         peers=tuple(host for host in hosts if host != cluster.address),
         state=str(layout.WEAVE_STATE),

@@ -13,11 +13,15 @@ class NetworkTrouble(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another node: where its host is, and which pod addresses live there."""
+    """Another node: where its host is, and which pod addresses live there.
+
+    mtu_bytes: the largest packet that gets there whole by the nodes' own network; 0: not known.
+    """
 
     name: str
     address: IPv4Address
     pod_cidr: IPv4Network
+    mtu_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,11 @@ class NetworkDriver(Protocol):
     @property
     def maps_ports(self) -> bool:
         """Return whether attach leads the ports of the node that a pod wishes."""
+        ...
+
+    @property
+    def moved_to(self) -> IPv4Address | None:
+        """Return the address that this node has now in place of its first; None: the first."""
         ...
 
     async def prepare(self, pod_cidr: IPv4Network) -> None:

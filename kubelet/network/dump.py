@@ -60,7 +60,10 @@ class Link:
 
 
 class Way(NamedTuple):
-    """A route of the main table. device: the index of its device, 0 where there is none."""
+    """A route of the main table. device: the index of its device, 0 where there is none.
+
+    mtu_bytes: what it says itself; 0: nothing.
+    """
 
     to: IPv4Network
     device: int
@@ -70,6 +73,7 @@ class Way(NamedTuple):
     kind: int
     protocol: int
     metric: int
+    mtu_bytes: int = 0
 
 
 class Near(NamedTuple):
@@ -213,6 +217,7 @@ def route_in(body: bytes) -> Way | None:
         kind=kind,
         protocol=protocol,
         metric=_number(found.get(6)),
+        mtu_bytes=_number(_attributes(found.get(8, b"")).get(2)),
     )
 
 

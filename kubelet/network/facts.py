@@ -83,7 +83,7 @@ class State(NamedTuple):
 
 
 class Route(NamedTuple):
-    """A route, with its device by name."""
+    """A route, with its device by name. mtu_bytes 0: that of the device."""
 
     kind: int
     device: str = ""
@@ -91,6 +91,7 @@ class Route(NamedTuple):
     source: IPv4Address | None = None
     scope: int = SCOPE_GLOBAL
     protocol: int = ROUTE_PROTOCOL
+    mtu_bytes: int = 0
 
 
 type Value = Tunnel | Pair | State | Route | str
@@ -189,7 +190,10 @@ def node_wanted(here: Here, overlay: Overlay) -> Facts:
     for gateway, mac in overlay.neighbours.items():
         wanted[NetworkPart(Kind.NEIGHBOUR, "", device, str(gateway))] = mac
     for cidr, gateway in overlay.routes.items():
-        wanted[NetworkPart(Kind.ROUTE, "", "", str(cidr))] = Route(UNICAST, device, gateway)
+        mtu_bytes = overlay.mtus.get(cidr, here.mtu_bytes)
+        wanted[NetworkPart(Kind.ROUTE, "", "", str(cidr))] = Route(
+            UNICAST, device, gateway, mtu_bytes=mtu_bytes if mtu_bytes < here.mtu_bytes else 0
+        )
     return wanted
 
 
@@ -332,7 +336,7 @@ def _routes_found(
 
 def _route_of(way: Way, names: Mapping[int, str]) -> Route:
     device = names.get(way.device, "") if way.kind == UNICAST else ""
-    return Route(way.kind, device, way.gateway, way.source, way.scope, way.protocol)
+    return Route(way.kind, device, way.gateway, way.source, way.scope, way.protocol, way.mtu_bytes)
 
 
 def told(done: Iterable[Act]) -> str:
@@ -371,7 +375,12 @@ def card_of(space: Space, address: IPv4Address) -> Link | None:
 
 def cards_addresses(space: Space) -> list[IPv4Address]:
     """Return the addresses by which others might reach this machine: no loopback, none of ours."""
-    ours = {one.index for one in space.links.values() if one.name in (DEVICE, BRIDGE)}
+    ours = {one.index for one in space.links.values() if not is_card(one.name)}
     return sorted(
         one.ip for index, one in space.addresses if index not in ours and not one.is_loopback
     )
+
+
+def is_card(name: str) -> bool:
+    """Tell whether a device may be a node's card: no device by which we reach other nodes' pods."""
+    return name not in (DEVICE, BRIDGE)

@@ -26,6 +26,7 @@ class FakeFabric:
         self.trouble = ""  # where given, every call fails with it
         self.cut: set[str] = set()  # pods whose interface somebody took away
         self.beyond_repair: set[str] = set()  # pods that cannot be given another one
+        self.moved_to: IPv4Address | None = None  # where the node's address has changed
         self.lost = ""  # where given, why the node itself cannot carry pods
         self.news = asyncio.Event()
 
@@ -62,6 +63,10 @@ class FakeNetwork:
     @property
     def maps_ports(self) -> bool:
         return False
+
+    @property
+    def moved_to(self) -> IPv4Address | None:
+        return self._fabric.moved_to
 
     async def prepare(self, pod_cidr: IPv4Network) -> None:
         await self._asked()

@@ -129,6 +129,8 @@ async def _route_words(reach: Reach, part: NetworkPart, route: Route) -> dict[st
         words["prefsrc"] = str(route.source)
     if route.gateway is not None:
         words |= {"gateway": str(route.gateway), "flags": ["onlink"]}
+    if route.mtu_bytes:
+        words["metrics"] = {"mtu": route.mtu_bytes}
     return words
 
 

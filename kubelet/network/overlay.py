@@ -79,6 +79,7 @@ class Overlay:
     routes: Mapping[IPv4Network, IPv4Address] = field(default_factory=dict)  # range -> gateway
     neighbours: Mapping[IPv4Address, str] = field(default_factory=dict)  # gateway -> MAC
     forwarding: Mapping[str, IPv4Address] = field(default_factory=dict)  # MAC -> node
+    mtus: Mapping[IPv4Network, int] = field(default_factory=dict)  # range -> bytes, where known
 
 
 def overlay_for(peers: Iterable[Peer], own: IPv4Network) -> Overlay:
@@ -88,6 +89,7 @@ def overlay_for(peers: Iterable[Peer], own: IPv4Network) -> Overlay:
         routes={peer.pod_cidr: gateway_of(peer) for peer in known},
         neighbours={gateway_of(peer): node_mac(peer.pod_cidr) for peer in known},
         forwarding={node_mac(peer.pod_cidr): peer.address for peer in known},
+        mtus=_mtus(known, OVERHEAD_BYTES),
     )
 
 
@@ -97,7 +99,17 @@ def weave_overlay_for(peers: Iterable[Peer], own: IPv4Network) -> Overlay:
     return Overlay(
         routes={peer.pod_cidr: gateway_of(peer) for peer in known},
         neighbours={gateway_of(peer): peer_mac(peer.name) for peer in known},
+        mtus=_mtus(known, WEAVE_OVERHEAD_BYTES),
     )
+
+
+def _mtus(peers: Iterable[Peer], overhead_bytes: int) -> Mapping[IPv4Network, int]:
+    """Return what a pod's packet to each range may have, where the way there is known."""
+    return {
+        peer.pod_cidr: peer.mtu_bytes - overhead_bytes
+        for peer in peers
+        if peer.mtu_bytes > overhead_bytes
+    }
 
 
 def gateway_of(peer: Peer) -> IPv4Address:

@@ -7,6 +7,7 @@ from pathlib import Path
 from cubernetes.host.cni.conflist import conflist_of
 from cubernetes.host.cni.plugins import Plugins
 from cubernetes.host.env import Env
+from kubelet.network.carriers.standing import Standing
 from kubelet.network.carriers.vxlan import VxlanCarrier
 from kubelet.network.carriers.weave import WeaveCarrier
 from kubelet.network.cni.driver import CniNetwork
@@ -19,29 +20,35 @@ from kubelet.settings import KubeletSettings
 CHECKPOINT = "network.json"
 
 
+def standing_of(settings: KubeletSettings) -> Standing:
+    within = IPv4Network(settings.address_network) if settings.address_network else None
+    return Standing(IPv4Address(settings.address), within)
+
+
 def _vxlan(settings: KubeletSettings, root: Path, env: Env) -> NetworkDriver:
-    carrier = VxlanCarrier(IPv4Address(settings.address), env.blocking)
+    carrier = VxlanCarrier(standing_of(settings), env.blocking)
     return RoutedNetwork(carrier, root / CHECKPOINT, env.blocking)
 
 
 def _weave(settings: KubeletSettings, root: Path, env: Env) -> NetworkDriver:
-    carrier = WeaveCarrier(settings.node_name, IPv4Address(settings.address), env.blocking)
+    carrier = WeaveCarrier(settings.node_name, standing_of(settings), env.blocking)
     return RoutedNetwork(carrier, root / CHECKPOINT, env.blocking)
 
 
 def _cni(settings: KubeletSettings, root: Path, env: Env) -> NetworkDriver:
     """Raises: ConflistInvalid."""
     conflist = conflist_of(settings.cni_config)
-    address, blocking = IPv4Address(settings.address), env.blocking
+    standing, blocking = standing_of(settings), env.blocking
     by_node = conflist.is_by_node
     return CniNetwork(
         conflist,
         Plugins(env.commands, blocking, settings.cni_paths),
         Records(root / "cni"),
         IPv4Network(settings.pod_range),
+        standing,
         blocking,
         pool=AddressPool(root / CHECKPOINT, blocking) if by_node else None,
-        carrier=VxlanCarrier(address, blocking, refuses_range=False) if by_node else None,
+        carrier=VxlanCarrier(standing, blocking, refuses_range=False) if by_node else None,
     )
 
 

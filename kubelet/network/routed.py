@@ -67,6 +67,10 @@ class RoutedNetwork:
     def maps_ports(self) -> bool:
         return False
 
+    @property
+    def moved_to(self) -> IPv4Address | None:
+        return self._carrier.moved_to
+
     async def prepare(self, pod_cidr: IPv4Network) -> None:
         async with act("prepare", self._lock):
             space = await off(self._blocking, space_at, self._netns)

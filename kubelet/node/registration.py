@@ -84,7 +84,7 @@ class Registration:
         trouble, runtime_version = await self._trouble(node)
         settings = self._settings
         port = settings.serving.port if settings.serving else 0
-        place = NodePlace(settings.address, port, settings.pod_limit, self._looks.offers())
+        place = NodePlace(self._address, port, settings.pod_limit, self._looks.offers())
         facts = await self._facts_found(runtime_version)
         pressed, now = self._looks.pressed(), self._env.clock.now()
         await self._label(node)
@@ -93,6 +93,10 @@ class Registration:
         if status != node.status:
             await self._client.update_status(replaced(node, status=status))
             log.info("node status written", trouble=trouble)
+
+    @property
+    def _address(self) -> str:
+        return str(self._network.moved_to or self._settings.address)
 
     async def _label(self, node: Node) -> None:
         """Give the Node the labels of its devices as they are now."""

@@ -163,7 +163,7 @@ class Acts:
 
     async def _origins(self, pod: Pod, wanted: Wanted) -> Origins:
         """Return what a container's variables are made from; tell of keys that are none."""
-        address, host = await self.wire.address(pod), self._parts.settings.address
+        address, host = await self.wire.address(pod), self._parts.host_address
         origins = await self._parts.objects.origins(pod, wanted, address, host)
         origins = replace(origins, allocatable=self._parts.room().amounts)
         _, left_out = given_variables(wanted, origins)

@@ -78,3 +78,8 @@ class Parts:
     memory_samples: Callable[[str], Sequence[Sample]]
     pressures: Callable[[], Sequence[str]]
     add_host: Callable[[int, str, Sequence[str]], None]
+
+    @property
+    def host_address(self) -> str:
+        """Return this node's address as it is now."""
+        return str(self.network.moved_to or self.settings.address)

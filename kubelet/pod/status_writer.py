@@ -46,7 +46,7 @@ class StatusWriter:
         address = await self._wire.address(pod) if is_running else ""
         if address and not pod.metadata.is_deleted:
             self._wire.lead(pod, address)
-        host, now = self._parts.settings.address, self._env.clock.now()
+        host, now = self._parts.host_address, self._env.clock.now()
         wanted = status.status_for(pod, found, memory, address, host, now)
         self._record_changes(pod, wanted)
         self._wanted = wanted

@@ -26,7 +26,7 @@ class Wire:
         Raises: NetworkTrouble.
         """
         if pod.spec.host_network:
-            return self._parts.settings.address
+            return self._parts.host_address
         return str(await self._parts.network.reserve(self._uid) or "")
 
     async def is_seen(self, pod: Pod, sandbox: Container | None) -> bool:
@@ -66,7 +66,7 @@ class Wire:
     async def address(self, pod: Pod) -> str:
         """Return the pod's address; empty where it has none."""
         if pod.spec.host_network:
-            return self._parts.settings.address
+            return self._parts.host_address
         return await self._own_address()
 
     async def _tell_own_names(self, pod: Pod, sandbox: Container, address: str) -> None:

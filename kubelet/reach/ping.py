@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from errno import EMSGSIZE
 from ipaddress import IPv4Address
 
 from cubernetes.host.clock import Clock
@@ -73,6 +74,11 @@ class Pinger:
                         came.clear()
             except TimeoutError:
                 return None
+            except OSError as error:
+                # A router on the way says so, and the kernel knows from now on how much fits.
+                if error.errno == EMSGSIZE:
+                    return None
+                raise
             return self._clock.monotonic() - begun_s
 
     def _is_answered(self, asked: socket.socket, packet_bytes: int) -> bool:

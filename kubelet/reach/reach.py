@@ -115,6 +115,19 @@ class Reach:
         except OSError:
             return False
 
+    async def node_mtu(self, peer: Peer) -> int:
+        """Return the largest packet that gets to a peer by the nodes' own network; 0: no way.
+
+        By what routers answer: one too large is sent first, and the kernel keeps what they say.
+        """
+        pinger = self._pinger(peer.address)
+        try:
+            async with self._gate:
+                await pinger.round_trip_s(pinger.mtu_bytes(), ECHO_S)
+            return pinger.mtu_bytes()
+        except OSError:
+            return 0
+
     async def blocked(self, peer: Peer) -> str:
         """Return what blocks the way to a peer; empty: nothing."""
         return (await self._path(peer, await self._rules())).blocked
@@ -130,7 +143,8 @@ class Reach:
             best = min((one for one in times if one is not None), default=None)
             if best is None:
                 return Way(let_out_bytes=let_out)
-            return Way(best, await self._largest(pinger, let_out), let_out)
+            largest = await self._largest(pinger, let_out)
+            return Way(best, largest, pinger.mtu_bytes())
         except OSError as error:
             return Way(why=str(error))
 
@@ -138,6 +152,9 @@ class Reach:
         """Return the size of the largest packet that comes back whole, by halving."""
         if await self._passes(pinger, let_out):
             return let_out
+        told = pinger.mtu_bytes()
+        if told < let_out and await self._passes(pinger, told):
+            return told
         low, high = MTU_BYTES_MIN, let_out
         while high - low > 1:
             size = between(low, high)

@@ -4,7 +4,7 @@ A node that is not Ready is not asked: its silence is known, and told by others.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cubernetes.api.core.node import Node
 from cubernetes.host.env import Env
@@ -22,7 +22,10 @@ EXPLAINED_MAX = 5
 
 
 class Watching:
-    """peers: those that should answer. about: this node's own object, whose events they are."""
+    """peers: those that should answer. about: this node's own object, whose events they are.
+
+    take_mtus: told the largest packet that gets to each, in bytes, where that has changed.
+    """
 
     def __init__(
         self,
@@ -31,9 +34,11 @@ class Watching:
         peers: Callable[[], Sequence[Peer]],
         about: Callable[[], Node | None],
         tell: Callable[[Record], None],
+        take_mtus: Callable[[Mapping[str, int]], None],
     ) -> None:
         self._env, self._reach, self._peers = env, reach, peers
         self._about, self._tell = about, tell
+        self._take_mtus, self._mtus = take_mtus, dict[str, int]()
         self._silence = Silence()
 
     async def run(self) -> None:
@@ -55,6 +60,15 @@ class Watching:
             if one.is_lost and index < EXPLAINED_MAX:
                 why = await self._reach.blocked(by_name[one.peer])
             self._take(one, why)
+        await self._measure([one for one in peers if answered[one.name]])
+
+    async def _measure(self, peers: Sequence[Peer]) -> None:
+        """Ask how large packets may be on the way to peers that answer; hand on what is new."""
+        found = await asyncio.gather(*(self._reach.node_mtu(one) for one in peers))
+        mtus = {one.name: size for one, size in zip(peers, found, strict=True) if size}
+        if mtus != self._mtus:
+            self._mtus = mtus
+            self._take_mtus(mtus)
 
     def _take(self, news: News, why: str) -> None:
         log.warning("peer lost" if news.is_lost else "peer back", peer=news.peer, why=why)

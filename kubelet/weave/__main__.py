@@ -8,11 +8,12 @@ import argparse
 import os
 import shutil
 import sys
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from cubernetes.host.settings import SettingsInvalid, read_settings
-from kubelet.network import facts
+from kubelet.network.carriers.standing import Standing
+from kubelet.network.driver import NetworkTrouble
 from kubelet.network.look import space_at
 from kubelet.network.namespace import OWN
 from kubelet.settings import WeaveSettings
@@ -28,9 +29,11 @@ def become_router(settings: WeaveSettings) -> None:
     program = shutil.which(PROGRAM)
     if program is None:
         raise CannotBegin(f"{PROGRAM} is not on PATH: scripts/install-weave says how to get it")
-    under = facts.card_of(space_at(OWN), IPv4Address(settings.address))
-    if under is None:
-        raise CannotBegin(f"no device has this node's address {settings.address}")
+    within = IPv4Network(settings.address_network) if settings.address_network else None
+    try:
+        under = Standing(IPv4Address(settings.address), within).card_in(space_at(OWN))
+    except NetworkTrouble as error:
+        raise CannotBegin(str(error)) from error
     for folder in (settings.state, settings.run):
         Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chdir(settings.run)

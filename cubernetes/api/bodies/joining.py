@@ -23,11 +23,15 @@ CERTIFICATES = ("kubelet", "kubelet-serving", "proxy", "resolver")
 
 
 class JoinRequest(Model):
-    """requests: a certificate request (PEM) by the names in CERTIFICATES."""
+    """requests: a certificate request (PEM) by the names in CERTIFICATES.
+
+    address_network: the network in which the node may state other addresses later.
+    """
 
     node: str
     addresses: Annotated[tuple[str, ...], msgspec.Meta(max_length=16)]
     requests: Mapping[str, str]
+    address_network: str = ""
 
 
 class JoinAnswer(Model):

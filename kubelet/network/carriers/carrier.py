@@ -1,7 +1,7 @@
 """What a pod network asks of whatever carries its packets to other nodes."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
 from kubelet.network.driver import Damage, Peer
@@ -24,6 +24,11 @@ class Carrier(Protocol):
     @property
     def ports(self) -> tuple[int, ...]:
         """Return the UDP ports of every node by which it carries."""
+        ...
+
+    @property
+    def moved_to(self) -> IPv4Address | None:
+        """Return the address that this node has now in place of its first; None: the first."""
         ...
 
     @property

@@ -12,6 +12,7 @@ from cubernetes.host.blocking import Blocking
 from cubernetes.host.log import Log
 from kubelet.network import facts, overlay
 from kubelet.network.carriers.settling import carry_out, mended, off
+from kubelet.network.carriers.standing import Standing
 from kubelet.network.driver import Damage, NetworkTrouble, Peer
 from kubelet.network.dump import Link, Space
 from kubelet.network.facts import Facts, Here
@@ -36,14 +37,16 @@ class Medium(Protocol):
 class Routes:
     """The routes of one node to its peers' ranges, in the network namespace at netns."""
 
-    def __init__(
-        self, medium: Medium, node_address: IPv4Address, blocking: Blocking, netns: str
-    ) -> None:
-        self._medium, self._node_address = medium, node_address
+    def __init__(self, medium: Medium, standing: Standing, blocking: Blocking, netns: str) -> None:
+        self._medium, self._standing = medium, standing
         self._blocking, self._netns = blocking, netns
         self._here: Here | None = None
         # None: this life has not heard of its peers yet, and leaves them as they were.
         self._overlay: Overlay | None = None
+
+    @property
+    def moved_to(self) -> IPv4Address | None:
+        return self._standing.moved_to
 
     @property
     def here(self) -> Here:
@@ -52,7 +55,7 @@ class Routes:
         return self._here
 
     async def prepare(self, space: Space, pod_cidr: IPv4Network) -> None:
-        self._here = self._standing(space, pod_cidr)
+        self._here = self._here_in(space, pod_cidr)
         await self._settle(space)
 
     async def reconcile_peers(self, peers: Iterable[Peer]) -> None:
@@ -66,11 +69,13 @@ class Routes:
             log.info("peers changed", removed=len(gone), added=len(new), all=len(wanted.routes))
 
     async def mend(self, space: Space) -> list[Damage]:
-        found = []
+        found, before = [], self._standing.address
         try:
-            self._here = self._standing(space, self.here.pod_cidr)
+            self._here = self._here_in(space, self.here.pod_cidr)
         except NetworkTrouble as error:
             found.append(Damage(str(error), why=str(error)))
+        if self._standing.address != before:
+            found.append(Damage(f"this node's address, which was {before}: {self.here.address}"))
         return found + await mended("", await off(self._blocking, self._sides, space), self._netns)
 
     async def remove(self, device: str) -> None:
@@ -79,17 +84,9 @@ class Routes:
         await carry_out(facts.acts(left, {}), self._netns)
         self._here = self._overlay = None
 
-    def _standing(self, space: Space, pod_cidr: IPv4Network) -> Here:
+    def _here_in(self, space: Space, pod_cidr: IPv4Network) -> Here:
         """Return where this node stands. Raises: NetworkTrouble, where its address is gone."""
-        under = facts.card_of(space, self._node_address)
-        if under is None:
-            others = ", ".join(str(one) for one in facts.cards_addresses(space)) or "none"
-            raise NetworkTrouble(
-                f"no device has this node's address {self._node_address} (others: {others}). "
-                "Give it back; or, where it changed for good, run `cuberoot reset` here and join "
-                "again by the new one"
-            )
-        return self._medium.here_on(under, space, pod_cidr)
+        return self._medium.here_on(self._standing.card_in(space), space, pod_cidr)
 
     def _sides(self, space: Space) -> tuple[Facts, Facts]:
         """Return the node's facts, as found and as wanted."""

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 from cubernetes.host.blocking import Blocking
 from kubelet.network import links, overlay
 from kubelet.network.carriers.routes import Routes
+from kubelet.network.carriers.standing import Standing
 from kubelet.network.driver import Damage, Peer
 from kubelet.network.dump import Link, Space
 from kubelet.network.facts import Here
@@ -20,7 +21,7 @@ class VxlanCarrier:
 
     def __init__(
         self,
-        node_address: IPv4Address,
+        standing: Standing,
         blocking: Blocking,
         *,
         vni: int = VNI,
@@ -28,10 +29,10 @@ class VxlanCarrier:
         netns: str = OWN,
         refuses_range: bool = True,
     ) -> None:
-        self._node_address = node_address
+        self._standing = standing
         self._vni, self._port, self._netns = vni, port, netns
         self._refuses_range = refuses_range
-        self._routes = Routes(self, node_address, blocking, netns)
+        self._routes = Routes(self, standing, blocking, netns)
 
     @property
     def wires(self) -> tuple[str, ...]:
@@ -40,6 +41,10 @@ class VxlanCarrier:
     @property
     def ports(self) -> tuple[int, ...]:
         return (self._port,)
+
+    @property
+    def moved_to(self) -> IPv4Address | None:
+        return self._routes.moved_to
 
     @property
     def here(self) -> Here:
@@ -67,7 +72,7 @@ class VxlanCarrier:
 
     def here_on(self, under: Link, _space: Space, pod_cidr: IPv4Network) -> Here:
         return Here(
-            address=self._node_address,
+            address=self._standing.address,
             under=under.index,
             mtu_bytes=under.mtu_bytes - overlay.OVERHEAD_BYTES,
             pod_cidr=pod_cidr,

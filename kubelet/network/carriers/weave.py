@@ -13,6 +13,7 @@ from cubernetes.host.blocking import Blocking
 from cubernetes.host.log import Log
 from kubelet.network import overlay
 from kubelet.network.carriers.routes import Routes
+from kubelet.network.carriers.standing import Standing
 from kubelet.network.carriers.weaveapi import ESTABLISHED, WeaveRouter
 from kubelet.network.driver import Damage, NetworkTrouble, Peer
 from kubelet.network.dump import Link, Space
@@ -32,14 +33,14 @@ class WeaveCarrier:
     def __init__(
         self,
         node_name: str,
-        node_address: IPv4Address,
+        standing: Standing,
         blocking: Blocking,
         *,
         netns: str = OWN,
     ) -> None:
-        self._node_address, self._mac = node_address, peer_mac(node_name)
+        self._standing, self._mac = standing, peer_mac(node_name)
         self._router = WeaveRouter(netns)
-        self._routes = Routes(self, node_address, blocking, netns)
+        self._routes = Routes(self, standing, blocking, netns)
         self._targets: list[str] | None = None  # None: nobody has told of peers yet
 
     @property
@@ -49,6 +50,10 @@ class WeaveCarrier:
     @property
     def ports(self) -> tuple[int, ...]:
         return overlay.WEAVE_PORTS
+
+    @property
+    def moved_to(self) -> IPv4Address | None:
+        return self._routes.moved_to
 
     @property
     def here(self) -> Here:
@@ -100,7 +105,7 @@ class WeaveCarrier:
         if not bridge.is_up:
             raise NetworkTrouble(f"the Weave router's bridge {BRIDGE} is down")
         return Here(
-            address=self._node_address,
+            address=self._standing.address,
             under=under.index,
             mtu_bytes=min(bridge.mtu_bytes, under.mtu_bytes - overlay.WEAVE_OVERHEAD_BYTES),
             pod_cidr=pod_cidr,

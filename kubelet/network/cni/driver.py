@@ -22,6 +22,7 @@ from cubernetes.host.log import Log
 from kubelet.network import links
 from kubelet.network.carriers.carrier import Carrier
 from kubelet.network.carriers.settling import act, off
+from kubelet.network.carriers.standing import Standing
 from kubelet.network.cni.looks import (
     NOWHERE,
     Look,
@@ -33,6 +34,7 @@ from kubelet.network.cni.looks import (
 from kubelet.network.cni.records import Record, Records
 from kubelet.network.cni.telling import args_for, judged, runtime_for
 from kubelet.network.driver import NO_WISHES, Damage, NetworkTrouble, News, Peer, PodWishes
+from kubelet.network.dump import Space
 from kubelet.network.look import news_of, space_at
 from kubelet.network.namespace import OWN, netlink
 from kubelet.network.overlay import WIRES
@@ -59,6 +61,7 @@ class CniNetwork:
         plugins: Plugins,
         records: Records,
         pod_range: IPv4Network,
+        standing: Standing,
         blocking: Blocking,
         *,
         pool: AddressPool | None,
@@ -67,7 +70,7 @@ class CniNetwork:
     ) -> None:
         self._conflist, self._plugins, self._disk = conflist, plugins, records
         self._pod_range, self._blocking, self._netns = pod_range, blocking, netns
-        self._pool, self._carrier = pool, carrier
+        self._pool, self._carrier, self._standing = pool, carrier, standing
         self._bound: Conflist | None = None
         self._records: dict[str, Record] = {}
         self._wired: set[str] = set()  # in this life: no other pod is looked after
@@ -87,6 +90,10 @@ class CniNetwork:
     @property
     def maps_ports(self) -> bool:
         return self._conflist.can("portMappings")
+
+    @property
+    def moved_to(self) -> IPv4Address | None:
+        return self._standing.moved_to
 
     async def prepare(self, pod_cidr: IPv4Network) -> None:
         async with act("prepare", self._lock):
@@ -172,8 +179,11 @@ class CniNetwork:
             return ()
         found: list[Damage] = []
         async with act("mend", self._lock):
+            space = await off(self._blocking, space_at, self._netns)
             if self._carrier is not None:
-                found += await self._carrier.mend(await off(self._blocking, space_at, self._netns))
+                found += await self._carrier.mend(space)
+            else:
+                found += self._where(space)
             known = [self._records[uid] for uid in sorted(self._wired & self._records.keys())]
             whole = [one for one in known if one.address]
             looks = await off(self._blocking, looks_of, whole, self._netns)
@@ -181,6 +191,14 @@ class CniNetwork:
             if look.lost:
                 found += await self._mended(uid, ", ".join(look.lost))
         return found + await self._check_next(looks)
+
+    def _where(self, space: Space) -> list[Damage]:
+        """Follow this node's address where no carrier does; tell where it is gone."""
+        try:
+            self._standing.card_in(space)
+        except NetworkTrouble as error:
+            return [Damage(str(error), why=str(error))]
+        return []
 
     async def reset(self) -> None:
         async with act("reset", self._lock, RESET_S):

@@ -1,7 +1,7 @@
 """A kubelet whose network is damaged behind its back: mended, told, or out of service."""
 
 from functools import partial
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.event import Event
@@ -77,6 +77,28 @@ def test_a_wire_that_is_cut_is_mended_in_time_and_told_while_the_pod_serves() ->
             assert await world.until(is_whole) < MENDED_S
             await world.until(partial(mended_event, world))
             assert "the pair" in (await told_of(world, "web"))["NetworkMended"]
+
+    run_simulated(story(), "network")
+
+
+def test_a_node_whose_address_changes_says_so_and_its_pods_serve_on() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            await a_serving_pod(world)
+            world.machine.fabric.moved_to = IPv4Address("10.0.0.77")
+            world.machine.fabric.news.set()
+
+            async def is_told() -> bool:
+                assert await is_serving(world)
+                (node,) = (await world.admin.list(Node)).items
+                return node.address == "10.0.0.77"
+
+            assert await world.until(is_told) < MENDED_S
+
+            async def is_in_the_pods_status() -> bool:
+                return (await world.pod("web")).status.host_ip == "10.0.0.77"
+
+            await world.until(is_in_the_pods_status)
 
     run_simulated(story(), "network")
 

@@ -8,6 +8,7 @@ from cubernetes.host.blocking import Threads
 from cubernetes.host.cni.conflist import PATHS, conflist_in
 from cubernetes.host.cni.plugins import DEADLINE_S, Plugins, found
 from cubernetes.host.command import SystemCommands
+from kubelet.network.carriers.standing import Standing
 from kubelet.network.carriers.vxlan import VxlanCarrier
 from kubelet.network.cni.driver import CniNetwork
 from kubelet.network.cni.records import Records
@@ -60,13 +61,16 @@ class BridgeWorld(RealWorld):
         conflist = conflist_in(self.conflist(node))
         netns, blocking = f"/run/netns/{self.node(node)}", Threads()
         is_by_node = conflist.is_by_node
-        carrier = VxlanCarrier(NODES[node], blocking, netns=netns, refuses_range=False)
+        carrier = VxlanCarrier(
+            Standing(NODES[node], self.within), blocking, netns=netns, refuses_range=False
+        )
         within = ["nsenter", f"--net={netns}"]
         return CniNetwork(
             conflist,
             Plugins(SystemCommands(), blocking, self.folders(), within, self.deadline_s),
             Records(self.records(node)),
             POD_RANGE,
+            Standing(NODES[node], self.within),
             blocking,
             pool=AddressPool(self.checkpoint(node), blocking) if is_by_node else None,
             carrier=carrier if is_by_node else None,

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -394,3 +394,16 @@ async def test_a_configuration_that_gives_its_own_addresses_needs_no_peers(scrip
     assert "cube-vxlan" not in world.shows("a", "-br", "link")
     assert await a.attached() == {"left": IPv4Address("10.244.1.77")}
     assert NODES["a"] not in (await a.attached()).values()
+
+
+async def test_a_node_follows_its_address_where_the_plugins_carry(scripted: Make) -> None:
+    world = scripted()
+    world.within = IPv4Network("192.0.2.0/24")
+    world.program("own", WIRES)
+    a, _ = await two_nodes(world)
+    world.does(world.node("a"), "ip addr del 192.0.2.1/24 dev eth0")
+    assert "no device has this node's address 192.0.2.1" in (await a.mend())[0].why
+    world.does(world.node("a"), "ip addr add 192.0.2.50/24 dev eth0")
+
+    assert list(await a.mend()) == []
+    assert a.moved_to == IPv4Address("192.0.2.50")

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from kubelet.network.driver import NetworkDriver
+from kubelet.network.driver import NetworkDriver, Peer
 from kubelet.network.overlay import host_end
 from tests.contract.network.test_network import a_node, two_nodes, world
 from tests.contract.network.worlds import (
     NODES,
+    RANGES,
     RealWorld,
     World,
     peer,
@@ -227,6 +228,35 @@ async def test_a_node_whose_address_is_gone_says_so_and_what_can_be_done(real: R
 
 
 @pytest.mark.root
+async def test_a_node_follows_its_address_within_its_network_while_its_pods_live(
+    real: RealWorld,
+) -> None:
+    real.within = IPv4Network("192.0.2.0/24")
+    b, left = await a_node(real, "b"), real.pod("left")
+    a = await a_node(real, "a")
+    await b.reconcile_peers([peer("a")])
+    await a.attach("left", left)
+    there = await b.attach("right", real.pod("right"))
+    moved = IPv4Address("192.0.2.77")
+    real.does(real.node("b"), "ip addr del 192.0.2.2/24 dev eth0")
+    (damage, *_) = await b.mend()
+    assert "nor another of 192.0.2.0/24" in damage.why
+    # Neither a lent address nor one of another network is the node's.
+    real.does(real.node("b"), "ip addr add 192.0.2.9/32 dev eth0")
+    real.does(real.node("b"), "ip addr add 203.0.113.5/24 dev eth0")
+    await b.mend()
+    assert b.moved_to is None
+    real.does(real.node("b"), f"ip addr add {moved}/24 dev eth0")
+
+    told = [one.what for one in await b.mend()]
+
+    assert "this node's address, which was 192.0.2.2: 192.0.2.77" in told
+    assert b.moved_to == moved
+    assert [one for one in await b.mend() if one.why] == []
+    await a.reconcile_peers([Peer("b", moved, RANGES["b"])])
+    assert real.reaches(left, there)
+
+
 async def test_a_kubelet_that_begins_again_mends_what_happened_meanwhile(real: RealWorld) -> None:
     scene = await a_scene(real)
     real.does(real.node("a"), f"ip link del {WIRE}")

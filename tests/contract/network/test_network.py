@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
+from kubelet.network.overlay import OVERHEAD_BYTES
 from tests.contract.network.cni_worlds import BridgeWorld, reason_without_plugins
 from tests.contract.network.weave_worlds import (
     RealWeaveWorld,
@@ -17,6 +18,7 @@ from tests.contract.network.weave_worlds import (
 )
 from tests.contract.network.worlds import (
     CABLE_BYTES,
+    NODES,
     RANGES,
     UDP_HEADERS_BYTES,
     FakeWorld,
@@ -334,6 +336,26 @@ async def until_it_listens(world: RealWorld, stdout: asyncio.StreamReader) -> No
 
 
 @pytest.mark.root
+async def test_pods_learn_how_much_fits_on_the_way_to_a_peer(real: RealWorld) -> None:
+    narrow = Peer("b", NODES["b"], RANGES["b"], mtu_bytes=1400)
+    a, b = real.driver("a"), real.driver("b")
+    for node, driver in (("a", a), ("b", b)):
+        await driver.prepare(RANGES[node])
+    here, there = real.pod("here"), real.pod("there")
+    await a.attach("here", here)
+    address = await b.attach("there", there)
+    await b.reconcile_peers([peer("a")])
+    await a.reconcile_peers([narrow])
+    fitting = 1400 - OVERHEAD_BYTES - UDP_HEADERS_BYTES
+
+    assert real.reaches(here, address, fitting)
+    assert not real.reaches(here, address, fitting + 1)
+    assert "mtu 1350" in real.shows("a", "route", "show", str(RANGES["b"]))
+    assert await a.mend() == []
+    await a.reconcile_peers([peer("b")])
+    assert "mtu" not in real.shows("a", "route", "show", str(RANGES["b"]))
+
+
 async def test_a_peer_that_stays_is_not_touched(real: RealWorld) -> None:
     a, _ = await two_nodes(real)
     other = Peer("c", IPv4Address("192.0.2.3"), IPv4Network("10.244.3.0/24"))

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, closing
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -155,11 +156,11 @@ async def test_a_lost_peer_is_told_with_what_blocks_and_told_again_when_it_is_ba
     real: RealWorld,
 ) -> None:
     await two_nodes(real)
-    clock, told = Later(), list[Record]()
+    clock, told, sizes = Later(), list[Record](), list[Mapping[str, int]]()
     env = Env(clock=clock)
     node = Node(metadata=ObjectMeta(name="a"))
     reach = Reach(env, lambda: [peer("b")], PORT, Overlay())
-    watching = Watching(env, reach, lambda: [peer("b")], lambda: node, told.append)
+    watching = Watching(env, reach, lambda: [peer("b")], lambda: node, told.append, sizes.append)
 
     async def looked(later_s: float) -> list[tuple[str, str]]:
         clock.later_s += later_s
@@ -179,3 +180,29 @@ async def test_a_lost_peer_is_told_with_what_blocks_and_told_again_when_it_is_ba
         (_, back) = await looked(0)
         assert back[0] == "NetworkPeerBack"
         assert "b answers again after" in back[1]
+    # The way has been measured at the first look, and is not told again while it stays.
+    assert sizes == [{"b": 1500}, {}, {"b": 1500}]
+
+
+async def test_how_much_fits_on_a_way_is_what_its_router_says(real: RealWorld) -> None:
+    """From a by the router b to c, behind a narrower cable."""
+    far = Peer("c", IPv4Address("198.51.100.2"), IPv4Network("10.244.3.0/24"))
+    beyond = Path(real.pod("c")).name
+    card = f"eth0 netns {beyond}"
+    real.does(real.node("b"), f"ip link add far mtu 1400 type veth peer {card}")
+    real.does(real.node("b"), "ip link set far mtu 1400 up")
+    real.does(real.node("b"), "ip addr add 198.51.100.1/24 dev far")
+    real.does(real.node("b"), "sysctl -qw net.ipv4.ip_forward=1")
+    real.does(beyond, "ip addr add 198.51.100.2/24 dev eth0")
+    real.does(beyond, "ip link set eth0 mtu 1400 up")
+    real.does(beyond, "ip route add default via 198.51.100.1")
+    real.does(real.node("a"), "ip route add 198.51.100.0/24 via 192.0.2.2")
+    reach = Reach(Env(), lambda: [far], PORT, Overlay())
+
+    async def sizes() -> list[int]:
+        return [await reach.node_mtu(one) for one in (peer("b"), far)]
+
+    assert await asyncio.to_thread(as_a_process_of, real, "a", sizes) == [1500, 1400]
+    path = await asyncio.to_thread(as_a_process_of, real, "a", reach.look)
+    assert path.paths[0].node_mtu == 1400
+    assert "packets to the node" not in path.paths[0].blocked

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from cubernetes.host.blocking import Threads
+from kubelet.network.carriers.standing import Standing
 from kubelet.network.carriers.weave import WeaveCarrier
 from kubelet.network.driver import NetworkDriver
 from kubelet.network.namespace import inside
@@ -92,7 +93,7 @@ class WeaveWorld(RealWorld):
 
     def driver(self, node: str) -> NetworkDriver:
         netns, blocking = f"/run/netns/{self.node(node)}", Threads()
-        carrier = WeaveCarrier(node, NODES[node], blocking, netns=netns)
+        carrier = WeaveCarrier(node, Standing(NODES[node]), blocking, netns=netns)
         return RoutedNetwork(carrier, self.checkpoint(node), blocking, netns=netns)
 
     def reaches(

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from cubernetes.host.blocking import Threads
 from cubernetes.host.env import Env
+from kubelet.network.carriers.standing import Standing
 from kubelet.network.carriers.vxlan import VxlanCarrier
 from kubelet.network.driver import NetworkDriver, Peer
 from kubelet.network.fake import FakeFabric, FakeNetwork
@@ -122,6 +123,7 @@ class RealWorld:
     """Two namespaces and a veth pair as their cable; all names are of this one test's own."""
 
     overhead_bytes = OVERHEAD_BYTES
+    within: IPv4Network | None = None  # where nodes follow their addresses
     made: tuple[str, ...] = (
         "cube",
     )  # what the names of the devices begin with that a network makes
@@ -155,7 +157,7 @@ class RealWorld:
 
     def driver(self, node: str) -> NetworkDriver:
         netns, blocking = f"/run/netns/{self.node(node)}", Threads()
-        carrier = VxlanCarrier(NODES[node], blocking, netns=netns)
+        carrier = VxlanCarrier(Standing(NODES[node], self.within), blocking, netns=netns)
         return RoutedNetwork(carrier, self.checkpoint(node), blocking, netns=netns)
 
     def checkpoint(self, node: str) -> Path:

@@ -10,6 +10,7 @@ from tests.contract.api.joiners import (
     JOIN,
     a_join,
     a_token,
+    address_of,
     an_authority,
     asked_to_join,
     join,
@@ -205,6 +206,43 @@ async def test_what_an_administrator_took_back_is_not_put_on_again(world: World)
     spec = (await world.call("GET", f"{NODES}/n1")).tree.get("spec", {})
     assert "unschedulable" not in spec
     assert not spec.get("taints")
+
+
+async def test_a_node_that_joined_with_a_network_states_other_addresses_of_it(
+    world: World,
+) -> None:
+    wish = {**a_join("n1"), "addressNetwork": "10.0.0.0/24"}
+    answer = await asked_to_join(world, await a_token(world), wish)
+    kubelet = kubelet_of("n1", answer.tree)
+    await world.call("POST", NODES, a_node("n1"), identity=kubelet)
+    await joined(world, "n2")
+
+    async def stated(address: str) -> int:
+        return (await patched(world, f"{NODES}/n1/status", at(address), kubelet)).code
+
+    assert await stated("10.0.0.99") == 200
+    assert await stated("10.0.1.99") == 403
+    # Another node's is none that it may have.
+    assert await stated(address_of("n2")) == 403
+    # Its certificates are renewed for the address that it joined with.
+    assert (await world.call("POST", JOIN, a_join("n1"), identity=kubelet)).code == 200
+    assert await stated("10.0.0.98") == 200
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ("10.0.0.0", "must be an IPv4 network"),
+        ("10.244.0.0/15", "overlaps the cluster's addresses"),
+    ],
+)
+async def test_a_network_that_is_no_nodes_is_refused(
+    world: World, network: str, words: str
+) -> None:
+    wish = {**a_join("n1"), "addressNetwork": network}
+    answer = await asked_to_join(world, await a_token(world), wish)
+    assert answer.code == 422
+    assert words in answer.tree["message"]
 
 
 def at(*addresses: str) -> dict[str, object]:

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cubernetes.api.core.node import Node
-from cubernetes.api.meta import ObjectMeta
 from cubernetes.host.env import Env
 from cuberoot import pki
-from cuberoot.join import JoinRefused, joined
+from cuberoot.join import JoinRefused, Place, joined
 from tests.contract.api.tls import Authority, new_key, pem_of
 
 SECRET = "abcdefgh.0123456789"
@@ -50,7 +48,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 async def told(server: Server, pin: str) -> str:
     """Join with a pin; return why it was refused."""
-    node = Node(metadata=ObjectMeta(name="n2"))
+    node = Place("n2", ("192.0.2.2",))
     with pytest.raises(JoinRefused) as refused:
         await joined(f"127.0.0.1:{server.port}", SECRET, pin, node, Env())
     return str(refused.value)

@@ -51,6 +51,16 @@ def test_routes_of_other_tables_are_left_out() -> None:
     )
 
 
+def test_what_a_route_says_of_its_packets_is_read() -> None:
+    body = dump.ROUTE.pack(2, 24, 0, 0, 254, 203, 0, 1, 0)
+    body += attribute(1, IPv4Address("10.244.1.0").packed)
+    body += attribute(8, attribute(2, struct.pack("=I", 1350)))
+
+    way = dump.route_in(body)
+    assert way is not None
+    assert way.mtu_bytes == 1350
+
+
 def test_an_address_of_two_ends_is_the_near_one() -> None:
     body = dump.ADDRESS.pack(2, 24, 0, 0, 3)
     near, far = IPv4Address("192.0.2.1").packed, IPv4Address("192.0.2.9").packed

@@ -1,5 +1,6 @@
 """The overlay as data: both ends compute the same, and differences are exact."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from hypothesis import given
@@ -15,6 +16,7 @@ from kubelet.network.overlay import (
     overlay_for,
     pod_mac,
     surplus,
+    weave_overlay_for,
 )
 
 OWN = IPv4Network("10.244.0.0/24")
@@ -88,3 +90,10 @@ def test_what_is_as_wanted_is_not_touched(found: list[Peer]) -> None:
     overlay = overlay_for(found, OWN)
     assert lacking(overlay.routes, overlay.routes) == []
     assert surplus(overlay.routes, overlay.routes) == []
+
+
+def test_what_fits_is_told_for_the_ways_that_are_known_alone() -> None:
+    known, unknown = replace(a_peer(1), mtu_bytes=1400), a_peer(2)
+
+    assert overlay_for([known, unknown], OWN).mtus == {known.pod_cidr: 1350}
+    assert weave_overlay_for([known, unknown], OWN).mtus == {known.pod_cidr: 1276}
