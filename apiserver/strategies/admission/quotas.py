@@ -71,19 +71,19 @@ def _after(quota: ResourceQuota, new: Object, added: Usage, *, is_new: bool) -> 
     if is_new and isinstance(new, Pod) and (left := unstated(quota.spec.hard, new)):
         told = "; ".join(f"{what} for: {','.join(whose)}" for what, whose in left.items())
         raise _refused(new, f"failed quota: {name}: must specify {told}")
-    wanted = {one: amount for one, amount in added.items() if one in quota.spec.hard}
+    hard = quota.spec.hard
+    wanted = {one: amount for one, amount in added.items() if one in hard}
+    # What is counted holds whatever the bound is: a bound that was changed holds at once.
     if unknown := sorted(wanted.keys() - (status.hard.keys() & status.used.keys())):
         told = f"status unknown for quota: {name}, resources: {','.join(unknown)}"
         raise _refused(new, told)
     used = {one: status.used[one].amount for one in wanted}
-    beyond = sorted(
-        one for one, amount in wanted.items() if used[one] + amount > status.hard[one].amount
-    )
+    beyond = sorted(one for one, amount in wanted.items() if used[one] + amount > hard[one].amount)
     if beyond:
         rows = {
             "requested": {one: wanted[one] for one in beyond},
             "used": {one: used[one] for one in beyond},
-            "limited": {one: status.hard[one].amount for one in beyond},
+            "limited": {one: hard[one].amount for one in beyond},
         }
         told = ", ".join(f"{row}: {','.join(_texts(amounts))}" for row, amounts in rows.items())
         raise _refused(new, f"exceeded quota: {name}, {told}")

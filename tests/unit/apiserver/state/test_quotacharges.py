@@ -77,8 +77,14 @@ def test_a_quota_that_is_gone_or_counts_something_else_by_now_costs_nothing() ->
     assert charged((KEY,), seen(other), POD) == []
 
 
-def test_the_bounds_that_hold_are_those_of_the_status() -> None:
-    quota = counted(a_quota(hard={"pods": "1"}), pods="1")
-    grown = replaced(quota, spec=a_quota(hard={"pods": "9"}).spec)
+def test_a_bound_that_was_changed_holds_at_once() -> None:
+    """What is used was counted, whatever the bound was; status.hard only tells which names are."""
+    quota = counted(a_quota(hard={"pods": "3"}), pods="1")
+    shrunk = replaced(quota, spec=a_quota(hard={"pods": "1"}).spec)
     with pytest.raises(Forbidden, match="used: pods=1, limited: pods=1"):
-        charged((KEY,), seen(grown), POD)
+        charged((KEY,), seen(shrunk), POD)
+    full = counted(a_quota(hard={"pods": "1"}), pods="1")
+    grown = replaced(full, spec=a_quota(hard={"pods": "9"}).spec)
+    (put,) = charged((KEY,), seen(grown), POD)
+    assert isinstance(put, Put)
+    assert str(codec.decode(ResourceQuota, put.value).status.used["pods"]) == "2"
