@@ -192,8 +192,21 @@ def _evenness(ledger: Ledger, pods: Sequence[Pod]) -> Iterator[str]:
             and above.get(pod.metadata.controller.uid) == one.metadata.uid
         )
         each_node = [counts[name] for name in nodes]
-        if is_movable(one) and nodes and max(each_node) - min(each_node) > 1:
+        is_held = not is_movable(one) or _is_kept(one, ledger, pods)
+        if not is_held and nodes and max(each_node) - min(each_node) > 1:
             yield f"{one.ref} could be more even: {dict(counts)}"
+
+
+def _is_kept(one: Deployment, ledger: Ledger, pods: Sequence[Pod]) -> bool:
+    """Whether a budget over its pods allows no eviction at all: it is over a DaemonSet's, too."""
+    return any(
+        budget.guards(one.metadata.namespace, one.spec.template.metadata.labels)
+        and any(
+            budget.guards(pod.metadata.namespace, pod.metadata.labels) and _is_of(pod, DaemonSet)
+            for pod in pods
+        )
+        for budget in ledger.all(PodDisruptionBudget)
+    )
 
 
 def _schedules(ledger: Ledger) -> Iterator[str]:

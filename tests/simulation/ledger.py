@@ -144,7 +144,7 @@ class Ledger:
             case Pod():
                 yield from self._of_pod(new, is_new=old is None)
             case ReplicaSet():
-                yield from self._oversize(new)
+                yield from self._oversize(old, new)
             case Job():
                 yield from self._miscounted(new)
             case PodDisruptionBudget() if isinstance(old, PodDisruptionBudget):
@@ -190,10 +190,14 @@ class Ledger:
             if other.ref != new.ref and theirs == value:
                 yield f"{new.ref} and {other.ref} have the {what} {value}"
 
-    def _oversize(self, one: ReplicaSet) -> Iterator[str]:
-        """Look whether the ReplicaSets of a Deployment want more pods than it may have."""
+    def _oversize(self, old: Object | None, one: ReplicaSet) -> Iterator[str]:
+        """Look whether a rollout makes the ReplicaSets of a Deployment too large.
+
+        Where a size was asked for while no controller was there, they are until one has come.
+        """
         owner = one.metadata.controller
-        if owner is None or owner.uid not in self._sizes:
+        before = old.spec.replicas if isinstance(old, ReplicaSet) else 0
+        if owner is None or owner.uid not in self._sizes or one.spec.replicas <= before:
             return
         mine = [
             each

@@ -1,15 +1,18 @@
 """What the ledger calls a fight, and what it does not."""
 
+import pytest
+
 from apiserver.state.items import encoded
 from apiserver.state.keys import key_of
 from apiserver.storage.store import Put
-from cubernetes.api.apps.replicaset import ReplicaSetStatus
+from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.spec import PodSpec
-from cubernetes.api.meta import Object, ObjectMeta, replaced
+from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
+from tests.simulation.laws import STALE_S_MAX
 from tests.simulation.ledger import FIGHT_RETURNS_MAX, Ledger
-from tests.simulation.workloads import workload
+from tests.simulation.workloads import rolling, workload
 
 TURNS = 2 * FIGHT_RETURNS_MAX
 
@@ -52,3 +55,26 @@ def test_returns_that_lie_far_apart_are_none() -> None:
         now_s += 2.0
         ledger.committed([counting(turn % 2)], turn + 1)
     assert ledger.broken == []
+
+
+@pytest.mark.parametrize(("is_grown", "is_wrong"), [(True, True), (False, False)])
+def test_sets_are_too_large_by_whoever_makes_them_grow(is_grown: bool, is_wrong: bool) -> None:
+    """Long after its Deployment was made smaller; with no controller there they only stay so."""
+    now_s = 0.0
+    ledger = Ledger(lambda: now_s)
+    one = workload("web", "default", 3, 30)
+    above = rolling(one, "RollingUpdate")
+    above = replaced(above, metadata=replaced(above.metadata, uid="d1"))
+    owner = OwnerReference(
+        api_version="apps/v1", kind="Deployment", name="web-d", uid="d1", controller=True
+    )
+    of_it = replaced(one, metadata=replaced(one.metadata, uid="s1", owner_references=(owner,)))
+    ledger.committed([put(above), put(of_it)], 1)
+    ledger.committed([put(replaced(above, spec=replaced(above.spec, replicas=0)))], 2)
+    now_s = STALE_S_MAX + 1
+    ledger.committed([put(replaced(above, spec=replaced(above.spec, replicas=0)))], 3)
+    assert ledger.broken == []
+    size = replaced(of_it.spec, replicas=4) if is_grown else of_it.spec
+    told: ReplicaSet = replaced(of_it, spec=size, status=ReplicaSetStatus(replicas=3))
+    ledger.committed([put(told)], 4)
+    assert any("may have" in each for each in ledger.broken) == is_wrong
