@@ -6,12 +6,13 @@ siblings, its ReplicaSet makes another that would rather be there, and once as m
 available beside it, it is *evicted*, as far as its disruption budget allows.
 
 **It ends**: a pod moves only to a node that has at least two fewer of its siblings, so that each
-move makes the counts more even. Where the new pod came to another node all the same, or is not
-available in time, the mark is taken away, the ReplicaSet ends what is too many, and the Deployment
-is left alone for a while.
+move makes the counts more even. Where the new pod came to another node all the same, is not
+available in time, or the budget does not allow the eviction in time, the mark is taken away, the
+ReplicaSet ends what is too many, and the Deployment is left alone for a while.
 
-**What is remembered** is since when a pod moves, and until when a Deployment is left alone;
-forgotten, it is tried once more.
+**What is remembered** is since when a pod moves, until when a Deployment is left alone, and since
+when each node is seen to be ready (its own stamp is of another clock); forgotten, the spans begin
+anew.
 """
 
 from collections import Counter
@@ -31,6 +32,11 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod, is_finished, is_ready
 from cubernetes.api.core.podspec.volumes.volume import claims_of
 from cubernetes.api.meta import Object, Ref
+from cubernetes.api.policy.poddisruptionbudget import (
+    DISRUPTION_ALLOWED,
+    SYNC_FAILED,
+    PodDisruptionBudget,
+)
 from cubernetes.reconcile.plan import Action, Evict, Record, RequeueAfter, View
 from cubernetes.scheduling.nodeinfo import NodeInfo, NodeUsage, facts_of, requests_of
 from cubernetes.scheduling.plan import first_refusing
@@ -39,8 +45,13 @@ from cubernetes.scheduling.registry import FILTERS
 ALLOWED = "cubernetes.io/rebalance"
 MOVES_MAX = 5  # pods of the cluster that move at once
 LOOK_S = 30.0  # until a Deployment that could be more even is looked at again
-MOVE_S = 300.0  # so long a new pod may take to be available
+MOVE_S = 300.0  # so long a move may take, until the old pod's eviction
 HOLD_S = 600.0  # so long a Deployment is left alone after a move that failed
+# Why a move took too long, by whether its successor was there.
+TOO_LONG = {
+    True: "its disruption budget does not allow it in time",
+    False: "its successor is not available in time",
+}
 NODES_ASKED_MAX = 20  # emptier nodes that are asked whether they would take a pod
 
 
@@ -59,9 +70,11 @@ class Rebalance:
     steady_s: float = 60.0
     since: dict[Ref, datetime] = field(default_factory=dict)  # of Deployments whose pod moves
     held_until: dict[Ref, datetime] = field(default_factory=dict)
+    # The nodes that are ready: since which stamp of theirs, and when that was first seen.
+    ready: dict[str, tuple[datetime | None, datetime]] = field(default_factory=dict)
 
     name = "rebalance"
-    kinds: tuple[type[Object], ...] = (Deployment, ReplicaSet, Pod, Node)
+    kinds: tuple[type[Object], ...] = (Deployment, ReplicaSet, Pod, Node, PodDisruptionBudget)
 
     def keys(self, changed: Object, view: View) -> Iterable[Ref]:
         """A node concerns every Deployment that allows a move, a pod the one above it."""
@@ -82,6 +95,7 @@ class Rebalance:
         if wanted is None or wanted.metadata.is_deleted:
             self._forget(key)
             return
+        self._note_ready(view, now)
         sets = _sets_of(wanted, view)
         pods = [pod for one in sets for pod in _pods_of(one, view)]
         marks = moving(pods)
@@ -98,6 +112,23 @@ class Rebalance:
     def _forget(self, key: Ref) -> None:
         self.since.pop(key, None)
         self.held_until.pop(key, None)
+
+    def _note_ready(self, view: View, now: datetime) -> None:
+        """Note since when each node is seen to be ready; a clock that is set back begins anew."""
+        before, self.ready = self.ready, {}
+        for node in view.list(Node):
+            told = condition_of(node.status.conditions, "Ready")
+            if told is None or told.status != "True":
+                continue
+            stamp, name = told.last_transition_time, node.metadata.name
+            known = before.get(name)
+            is_known = known is not None and known[0] == stamp and known[1] <= now
+            self.ready[name] = known if known is not None and is_known else (stamp, now)
+
+    def _unsteady_s(self, node: Node, now: datetime) -> float:
+        """Return how long a node must be ready yet; 0 or less is now."""
+        known = self.ready.get(node.metadata.name)
+        return self.steady_s - (now - known[1]).total_seconds() if known is not None else LOOK_S
 
     def _begun(
         self,
@@ -121,10 +152,11 @@ class Rebalance:
         emptier = _emptier(counts, view)
         if not emptier:
             return
-        steady = [node for node in emptier if _is_steady(node, self.steady_s, now)]
+        unsteady_s = {node.metadata.name: self._unsteady_s(node, now) for node in emptier}
+        steady = [node for node in emptier if unsteady_s[node.metadata.name] <= 0]
         move = _move(counts, steady, pods, view) if len(self.since) < MOVES_MAX else None
         if move is None:
-            yield RequeueAfter(LOOK_S)
+            yield RequeueAfter(min((LOOK_S, *(one for one in unsteady_s.values() if one > 0))))
             return
         self.since[key] = now
         yield marked(move.pod, move.target)
@@ -141,17 +173,17 @@ class Rebalance:
         key, target = wanted.ref, destination(pod)
         since = min(self.since.setdefault(key, now), now)
         others = [one for one in pods if one is not pod]
-        if _is_whole(wanted, others, now):
-            # By its number: times of creation are whole seconds.
-            newest = max(others, key=number_in, default=pod)
-            if newest.spec.node_name == target:
-                yield Evict(pod.ref, pod.metadata.uid)
-                yield RequeueAfter(LOOK_S)
-                return
+        is_late = (now - since).total_seconds() >= MOVE_S
+        is_whole = _is_whole(wanted, others, now)
+        # By its number: times of creation are whole seconds.
+        newest = max(others, key=number_in, default=pod)
+        if is_whole and newest.spec.node_name != target:
             yield from self._given_up(wanted, pod, "its successor came to another node", now)
-        elif (now - since).total_seconds() >= MOVE_S:
-            yield from self._given_up(wanted, pod, "its successor is not available in time", now)
+        elif is_late:
+            yield from self._given_up(wanted, pod, TOO_LONG[is_whole], now)
         else:
+            if is_whole:
+                yield Evict(pod.ref, pod.metadata.uid)
             yield RequeueAfter(LOOK_S)
 
     def _given_up(self, wanted: Deployment, pod: Pod, why: str, now: datetime) -> Iterator[Action]:
@@ -207,13 +239,6 @@ def _emptier(counts: Mapping[str, int], view: View) -> Sequence[Node]:
     return sorted(nodes, key=lambda one: (counts.get(one.metadata.name, 0), one.metadata.name))
 
 
-def _is_steady(node: Node, steady_s: float, now: datetime) -> bool:
-    ready = condition_of(node.status.conditions, "Ready")
-    if ready is None or ready.status != "True" or ready.last_transition_time is None:
-        return False
-    return (now - ready.last_transition_time).total_seconds() >= steady_s
-
-
 def _move(
     counts: Mapping[str, int], nodes: Sequence[Node], pods: Sequence[Pod], view: View
 ) -> Move | None:
@@ -222,12 +247,24 @@ def _move(
     there = [pod for pod in pods if pod.spec.node_name == source]
     pod = max(there, key=_created_s, default=None)
     # The volumes of claims are on one node's disk: such a pod stays with them.
-    if pod is None or claims_of(pod.spec.volumes):
+    if pod is None or claims_of(pod.spec.volumes) or _is_kept(pod, view):
         return None
     for node in nodes[:NODES_ASKED_MAX]:
         if _fits(pod, node, view):
             return Move(pod, source, node.metadata.name)
     return None
+
+
+def _is_kept(pod: Pod, view: View) -> bool:
+    """Whether no eviction would be allowed, however many siblings there were."""
+    meta = pod.metadata
+    over = [
+        one
+        for one in view.list(PodDisruptionBudget, meta.namespace)
+        if one.guards(meta.namespace, meta.labels)
+    ]
+    told = [condition_of(one.status.conditions, DISRUPTION_ALLOWED) for one in over]
+    return len(over) > 1 or any(one is not None and one.reason == SYNC_FAILED for one in told)
 
 
 def _fits(pod: Pod, node: Node, view: View) -> bool:

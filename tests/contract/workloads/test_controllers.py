@@ -60,6 +60,7 @@ async def a_cluster(silent_after_s: float = 600.0) -> AsyncIterator[Client]:
                     node_silent_after_s=silent_after_s,
                     node_evict_after_s=1.0,
                     node_steady_s=0.5,
+                    rebalance_steady_s=0.5,
                 ),
                 env,
                 client(Identity("system:controllers")),

@@ -17,12 +17,14 @@ from cubernetes.api.core.node import Node, Taint
 from cubernetes.api.core.pod import Pod, is_ready
 from cubernetes.api.core.podstatus import PodStatus
 from cubernetes.api.meta import Object, Ref, replaced
+from cubernetes.api.policy.poddisruptionbudget import DISRUPTION_ALLOWED, SYNC_FAILED
 from cubernetes.reconcile.plan import Action, Evict, Planner
 from cubernetes.scheduling.nodeinfo import facts_of, requests_of
 from cubernetes.scheduling.plan import Placement, place
 from cubernetes.scheduling.snapshot import Snapshot
 from tests.carry import World
 from tests.given import a_condition, a_deployment, a_node
+from tests.unit.controllers.disruption.test_budgets import a_budget
 
 ROUNDS_MAX = 200
 
@@ -35,6 +37,7 @@ class Life:
         self.rebalance, self._cursor = Rebalance(), ""
         self.is_good = True  # whether new pods become ready
         self.is_full: set[str] = set()  # nodes on which the scheduler finds no room
+        self.is_refused = False  # whether a budget refuses evictions
         self.watched: list[Callable[[Action], None]] = []
         self.ref = wanted.ref
 
@@ -55,7 +58,8 @@ class Life:
         before = self.world.writes
         for key in self.world.keys(planner):
             for action in list(planner.plan(key, self.world.view(), self.world.now)):
-                self.world.carry_out([action])
+                if not (self.is_refused and isinstance(action, Evict)):
+                    self.world.carry_out([action])
                 for look in self.watched:
                     look(action)
         return self.world.writes - before
@@ -96,6 +100,12 @@ class Life:
         return sum(map(self.plan, planners)) + self.schedule() + self.tend()
 
     def settle(self) -> None:
+        """Go on until nothing more happens, also once every node has been seen for a while."""
+        self._calm()
+        self.pass_s(self.rebalance.steady_s)
+        self._calm()
+
+    def _calm(self) -> None:
         for _ in range(ROUNDS_MAX):
             if not self.turn():
                 return
@@ -150,15 +160,29 @@ def test_without_leave_nothing_moves(value: str) -> None:
     assert life.on() == {"n1": 3, "n2": 3}
 
 
-def test_a_node_must_have_been_ready_for_a_while() -> None:
+@pytest.mark.parametrize("wrong_s", [-300, 0, 300])
+def test_a_node_must_have_been_seen_ready_for_a_while_whatever_its_clock_says(wrong_s: int) -> None:
     life = crowded()
-    since = replaced(a_condition("Ready"), last_transition_time=life.world.now)
+    stamp = life.world.now + timedelta(seconds=wrong_s)
+    since = replaced(a_condition("Ready"), last_transition_time=stamp)
     life.world.put(a_node("new", conditions=[since]))
-    life.settle()
+    for _ in range(30):
+        life.turn()
     assert "new" not in life.on()
-    life.pass_s(60)
     life.settle()
     assert life.on()["new"] == 2
+
+
+def test_a_node_that_comes_back_is_seen_anew() -> None:
+    life = crowded()
+    life.turn()
+    life.pass_s(50)
+    back = replaced(a_condition("Ready"), last_transition_time=life.world.now)
+    life.world.put(a_node("new", conditions=[back]))
+    life.turn()
+    life.pass_s(50)
+    life.turn()
+    assert not life.marks()
 
 
 @pytest.mark.parametrize(
@@ -241,6 +265,34 @@ def test_a_pod_is_evicted_so_that_its_budget_is_asked() -> None:
     life.watched.append(done.append)
     life.settle()
     assert sum(isinstance(one, Evict) for one in done) == 2
+
+
+def test_a_budget_that_never_allows_it_ends_the_move() -> None:
+    """And the pod more, that was made for it, goes."""
+    life = crowded()
+    life.is_refused = True
+    life.settle()
+    assert (life.marks(), len(life.pods)) == (["new"], 7)
+    life.pass_s(MOVE_S)
+    life.settle()
+    assert (life.marks(), len(life.pods)) == ([], 6)
+    told = [one.message for one in life.world.records if one.reason == "RebalanceGivenUp"]
+    assert "its disruption budget does not allow it in time" in told[0]
+
+
+@pytest.mark.parametrize("budgets", ["unscaled", "two"])
+def test_where_no_eviction_will_be_allowed_no_move_begins(budgets: str) -> None:
+    life = crowded()
+    over = a_budget(max_unavailable=1)
+    if budgets == "two":
+        life.world.put(replaced(over, metadata=replaced(over.metadata, name="other")))
+    else:
+        failed = a_condition(DISRUPTION_ALLOWED, "False", reason=SYNC_FAILED)
+        over = replaced(over, status=replaced(over.status, conditions=(failed,)))
+    life.world.put(over)
+    life.settle()
+    assert life.on() == {"n1": 3, "n2": 3}
+    assert not life.marks()
 
 
 def _forget(life: Life, _: int) -> None:
