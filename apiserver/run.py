@@ -1,7 +1,6 @@
 """From settings to a server that answers: the store, the authority, the kubelets, the listener."""
 
 import asyncio
-import gc
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from apiserver.settings import Settings
 from apiserver.state.revisionmark import RevisionMark
 from apiserver.storage.store import Store, Unavailable
 from cubernetes.host.env import Env
+from cubernetes.host.loaded import keep_loaded
 from cubernetes.host.log import Log, log_to_file
 from cubernetes.host.timing.backoff import backoff_s
 from cubernetes.reconcile.tsdbsource import metric_source
@@ -54,10 +54,7 @@ async def run(settings: Settings, env: Env) -> None:
         stack.push_async_callback(server.stop)
         await mark.overtake(store)
         await server.start()
-        # What is loaded mostly stays: a full collection need not walk through it each time, while
-        # every client waits.
-        gc.collect()
-        gc.freeze()
+        keep_loaded()
         log.info("serving", address=settings.listen_address, port=app.port)
         mirror = server.backend.mirror
         keeping = asyncio.create_task(mark.keep(lambda: mirror.known))

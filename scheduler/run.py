@@ -7,7 +7,7 @@ sent to a second node while the first may have it.
 """
 
 import asyncio
-from typing import NamedTuple
+from collections.abc import Callable
 
 from cubernetes.api.condition import with_condition
 from cubernetes.api.core.namespace import Namespace
@@ -31,10 +31,9 @@ from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.lease import run_as_leader
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import EventRecorder
-from cubernetes.scheduling.claims import Late, Needs
 from cubernetes.scheduling.nodeinfo import PodRequests, facts_of, images_of, requests_of
-from cubernetes.scheduling.peers.neighbour import Neighbour, neighbour_of
-from cubernetes.scheduling.plan import Placement, Unschedulable, cursor_of, is_reported, place
+from cubernetes.scheduling.peers.neighbour import neighbour_of
+from cubernetes.scheduling.plan import Placement, Unschedulable, cursor_of, place
 from cubernetes.scheduling.plugin import WaitReason
 from cubernetes.scheduling.preempt import (
     Preemption,
@@ -45,7 +44,8 @@ from cubernetes.scheduling.preempt import (
 )
 from cubernetes.scheduling.registry import weighted
 from cubernetes.scheduling.snapshot import Assignment, Snapshot
-from cubernetes.scheduling.standing import Standing, standing_of
+from cubernetes.scheduling.standing import standing_of
+from scheduler.asking import Asking, Write, asks_anew, weighs_the_same
 from scheduler.claims import ClaimBook
 from scheduler.counts import Counts
 from scheduler.settings import SchedulerSettings
@@ -53,16 +53,22 @@ from scheduler.waiting import Waiting
 
 log = Log(__name__)
 
+RECORDS_MAX = 8192  # that wait while a burst of pods is bound
 # Of a pod that a node takes, and that waits for its volumes there: no news of nodes help it.
 NOTHING_REFUSED = WaitReason(PodRequests(), frozenset())
 
 
-async def run(settings: SchedulerSettings, env: Env, client: Client | None = None) -> None:
-    """Give every pod a node, until cancelled."""
+async def run(
+    settings: SchedulerSettings,
+    env: Env,
+    client: Client | None = None,
+    loaded: Callable[[], object] = lambda: None,
+) -> None:
+    """Give every pod a node, until cancelled. loaded: is called once the cluster is known."""
     own = client or connect(settings.client, env, "scheduler")
 
     async def work(leading: Client) -> None:
-        await Scheduler(settings, env, leading).run()
+        await Scheduler(settings, env, leading, loaded).run()
 
     try:
         await run_as_leader(settings.lease, "scheduler", own, env, work)
@@ -71,59 +77,25 @@ async def run(settings: SchedulerSettings, env: Env, client: Client | None = Non
             await own.close()
 
 
-class Write(NamedTuple):
-    """What is to be written of a pod, and in which epoch of `Waiting` it was decided."""
-
-    pod: Pod
-    verdict: Placement | Unschedulable
-    epoch: int
-    room: Preemption | None = None
-    # Claims that are told where their volumes are to be; the pod is bound once they have them.
-    claims: tuple[Late, ...] = ()
-
-    @property
-    def nominated(self) -> str:
-        return self.room.node if self.room is not None else ""
-
-    @property
-    def says_nothing_new(self) -> bool:
-        """Whether a pod says already that no node takes it, and nobody is to leave for it."""
-        victims = self.room.victims.values() if self.room is not None else ()
-        return (
-            isinstance(self.verdict, Unschedulable)
-            and is_reported(self.pod, self.verdict)
-            and self.pod.status.nominated_node_name == self.nominated
-            and all(one.neighbour.is_leaving for one in victims)
-        )
-
-
-class Asking(NamedTuple):
-    """A pod that needs a node, with what is asked of nodes for it."""
-
-    pod: Pod
-    requests: PodRequests
-    neighbour: Neighbour
-    standing: Standing
-    needs: Needs
-
-    @property
-    def weight(self) -> tuple[PodRequests, Neighbour, Standing]:
-        """As what the pod counts where it is, whatever its claims asked for."""
-        plain = self.requests._replace(volumes=(), images=())
-        return plain, self.neighbour, self.standing
-
-
 class Scheduler:
     """One life of the scheduler: everything that it remembers, it can learn again."""
 
-    def __init__(self, settings: SchedulerSettings, env: Env, client: Client) -> None:
+    def __init__(
+        self,
+        settings: SchedulerSettings,
+        env: Env,
+        client: Client,
+        loaded: Callable[[], object] = lambda: None,
+    ) -> None:
         self._settings, self._env, self._client = settings, env, client
+        self._loaded = loaded
         self._pods = Informer(client, Pod, env)
         self._nodes = Informer(client, Node, env)
         self._namespaces = Informer(client, Namespace, env)
         self._budgets = Informer(client, PodDisruptionBudget, env)
         self._profiles = {name: weighted(weights) for name, weights in settings.profiles.items()}
-        self._recorder = EventRecorder(client, env, next(iter(self._profiles), "scheduler"))
+        source = next(iter(self._profiles), "scheduler")
+        self._recorder = EventRecorder(client, env, source, pending_max=RECORDS_MAX)
         self._snapshot = Snapshot()
         self._waiting = Waiting(
             retry_base_s=settings.retry_base_s,
@@ -136,6 +108,8 @@ class Scheduler:
         self._rooms: dict[str, Preemption] = {}
         self._known_rooms = PreemptionMemory()
         self._news = asyncio.Event()
+        # Whether there is nothing to decide; how many writes are under way.
+        self._is_waiting, self._write_count = False, 0
         self._book = ClaimBook(client, env, self._pods.cache, self._snapshot, self._ask_again)
 
     async def run(self) -> None:
@@ -160,6 +134,7 @@ class Scheduler:
             await self._budgets.synced.wait()
             await self._book.synced()
             self._cursor = cursor_of(self._pods.cache.list())
+            self._loaded()
             await self._decide_for_ever(tasks)
 
     # Observe
@@ -170,7 +145,7 @@ class Scheduler:
             has_grown = self._remove(old)
         if new is not None:
             has_grown |= self._count(old, new)
-            if self._is_ours(new) and (old is None or _asks_anew(old, new)):
+            if self._is_ours(new) and (old is None or asks_anew(old, new)):
                 self._ask(new)
         if has_grown:
             self._wake()
@@ -181,7 +156,7 @@ class Scheduler:
             return False
         if is_finished(new):
             return self._remove(new)
-        if old is not None and _weighs_the_same(old, new):
+        if old is not None and weighs_the_same(old, new):
             return False
         return self._snapshot.see(
             new.metadata.uid,
@@ -246,7 +221,10 @@ class Scheduler:
 
         def free(_: asyncio.Task[None]) -> None:
             slots.release()
+            self._write_count -= 1
+            self._let_records_go()
 
+        self._recorder.hold()
         while True:
             key = await self._next()
             try:
@@ -259,7 +237,13 @@ class Scheduler:
                 await asyncio.sleep(0)
             else:
                 await slots.acquire()
+                self._write_count += 1
                 tasks.create_task(self._carry_out(key, write)).add_done_callback(free)
+
+    def _let_records_go(self) -> None:
+        """Write the records of a burst once all its pods are bound: bindings go first."""
+        if self._is_waiting and not self._write_count:
+            self._recorder.release()
 
     async def _next(self) -> Key:
         clock = self._env.clock
@@ -270,7 +254,11 @@ class Scheduler:
             self._news.clear()
             due_s = self._waiting.due_s()
             wait_s = None if due_s is None else max(0.0, due_s - clock.monotonic())
+            self._is_waiting = True
+            self._let_records_go()
             await wait_until(self._news, wait_s)
+            self._is_waiting = False
+            self._recorder.hold()
 
     def _decide(self, key: Key) -> Write | None:
         """Return what is to be written of a pod; None where nothing is."""
@@ -456,16 +444,3 @@ class Scheduler:
         fraction = self._env.rng.fraction()
         self._waiting.retry(key, self._env.clock.monotonic(), fraction, is_held=True)
         self._news.set()
-
-
-def _weighs_the_same(old: Pod, new: Pod) -> bool:
-    """Tell whether a pod is to nodes and to other pods what it was."""
-    before, after = old.metadata, new.metadata
-    is_same = before.labels == after.labels and before.is_deleted == after.is_deleted
-    return is_same and old.spec == new.spec and old.status.phase == new.status.phase
-
-
-def _asks_anew(old: Pod, new: Pod) -> bool:
-    """Tell whether a change may change the decision. Our own note that no node fits does not."""
-    before, after = old.metadata, new.metadata
-    return (before.uid, before.labels) != (after.uid, after.labels) or old.spec != new.spec

@@ -3,6 +3,9 @@
 The same thing happening again raises a count. Records are the least that matters: they wait in a
 bounded place, are written behind the work, and are dropped where there are too many or where the
 API does not take them.
+
+A program may *hold* them while it has work: then they are written once it has none, or some seconds
+later, or where half of their place is taken.
 """
 
 import asyncio
@@ -16,12 +19,14 @@ from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.timing.waiting import wait_until
 from cubernetes.reconcile.plan import Record
 
 log = Log(__name__)
 
 NAME_CHARS = 230  # of an object's name, in that of its record
 PENDING_MAX = 256
+HELD_S_MAX = 5.0  # so long records wait for a program that has work all the time
 KNOWN_MAX = 1024
 # Kubernetes' bounds for what one source may say of one object: a burst, then one in five minutes.
 BURST = 25
@@ -47,7 +52,15 @@ class Allowances:
 class EventRecorder:
     """Writes the records of one program."""
 
-    def __init__(self, client: Client, env: Env, component: str, host: str = "") -> None:
+    def __init__(
+        self,
+        client: Client,
+        env: Env,
+        component: str,
+        host: str = "",
+        *,
+        pending_max: int = PENDING_MAX,
+    ) -> None:
         self._client = client
         self._env = env
         self._source = EventSource(component=component, host=host)
@@ -56,13 +69,25 @@ class EventRecorder:
         self._allowances = Allowances()
         self._wake = asyncio.Event()
         self._is_failing = False
+        self._pending_max = pending_max
+        # Set while records may be written as they come.
+        self._is_free = asyncio.Event()
+        self._is_free.set()
+
+    def hold(self) -> None:
+        """Let records wait: work that matters more has come."""
+        self._is_free.clear()
+
+    def release(self) -> None:
+        """Write what waits: the work is done."""
+        self._is_free.set()
 
     def record(self, record: Record) -> None:
         """Note that something happened; never waits, never fails."""
         key = self._place_of(record)
         _, count = self._pending.get(key, (record, 0))
         if count == 0:
-            if len(self._pending) >= PENDING_MAX:
+            if len(self._pending) >= self._pending_max:
                 log.debug("record dropped, too many wait", about=record.about.ref)
                 return
             now_s = self._env.clock.monotonic()
@@ -78,6 +103,8 @@ class EventRecorder:
             )
         self._pending[key] = (record, count + 1)
         self._wake.set()
+        if len(self._pending) * 2 > self._pending_max:
+            self._is_free.set()
 
     async def run(self) -> None:
         """Write what was noted, for ever."""
@@ -85,9 +112,13 @@ class EventRecorder:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
+                await wait_until(self._is_free, HELD_S_MAX)
+                self._is_free.set()
                 key = next(iter(self._pending))
                 record, count = self._pending.pop(key)
                 await self._write_or_drop(key, record, count)
+                # The program has its turn first, also where no write makes us wait.
+                await asyncio.sleep(0)
 
     async def _write_or_drop(self, key: tuple[str, str], record: Record, count: int) -> None:
         try:

@@ -8,7 +8,7 @@ from cubernetes.api.errors import ServiceUnavailable
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client
 from cubernetes.reconcile.plan import Record
-from cubernetes.reconcile.records import BURST, PENDING_MAX, REFILL_S, EventRecorder
+from cubernetes.reconcile.records import BURST, HELD_S_MAX, PENDING_MAX, REFILL_S, EventRecorder
 from tests.given import a_pod
 from tests.scripted import ScriptedTransport, refused
 from tests.simulation.clock import sim_env
@@ -16,6 +16,9 @@ from tests.simulation.loop import run_simulated
 from tests.simulation.smallworld import SmallWorld, small_world
 
 POD = a_pod("web-0", uid="u0")
+
+
+RELEASED_S = 3  # so long the program has work
 
 
 def started(recorder: EventRecorder) -> asyncio.Task[None]:
@@ -121,3 +124,59 @@ def test_nobody_waits_for_records_and_they_take_no_more_room_than_given() -> Non
         return len({one.body for one in transport.requests})
 
     assert run_simulated(main(), limit_s=36_000) == PENDING_MAX
+
+
+def a_pod_of(number: int) -> Pod:
+    return a_pod(f"p{number}", uid=f"u{number}")
+
+
+async def _recorded(world: SmallWorld, *, count: int, pending_max: int = PENDING_MAX) -> list[int]:
+    """Record so much for a program that has work; return how many Events are there by second."""
+    recorder = EventRecorder(world.client("one"), world.env("one"), "test", pending_max=pending_max)
+    task = started(recorder)
+    recorder.hold()
+    for number in range(count):
+        recorder.record(Record(a_pod_of(number), "Noise", "x"))
+    written = []
+    for second in range(1, int(HELD_S_MAX) + 2):
+        await asyncio.sleep(1.0)
+        written.append(len(await events_of(world)))
+        if second == RELEASED_S:
+            recorder.release()
+    task.cancel()
+    await asyncio.wait([task])
+    return written
+
+
+def test_records_wait_while_their_program_has_work_and_go_when_it_has_none() -> None:
+    async def main() -> list[int]:
+        async with small_world() as world:
+            return await _recorded(world, count=4)
+
+    assert run_simulated(main()) == [0, 0, 0, 4, 4, 4]
+
+
+def test_where_half_of_their_place_is_taken_records_do_not_wait() -> None:
+    async def main() -> list[int]:
+        async with small_world() as world:
+            return await _recorded(world, count=4, pending_max=6)
+
+    assert run_simulated(main())[0] == 4
+
+
+def test_records_of_a_program_that_never_rests_wait_for_a_while_only() -> None:
+    async def main() -> tuple[int, int]:
+        async with small_world() as world:
+            recorder = EventRecorder(world.client("one"), world.env("one"), "test")
+            task = started(recorder)
+            recorder.hold()
+            for number in range(3):
+                recorder.record(Record(a_pod_of(number), "Noise", "x"))
+            await asyncio.sleep(HELD_S_MAX - 1.0)
+            before = len(await events_of(world))
+            await asyncio.sleep(2.0)
+            task.cancel()
+            await asyncio.wait([task])
+            return before, len(await events_of(world))
+
+    assert run_simulated(main()) == (0, 3)
