@@ -49,8 +49,12 @@ class World:
         for one in objects:
             self.put(one)
 
-    def put(self, one: Object) -> None:
-        """Let one stand, as its writer has it but for the revision."""
+    def put(self, *ones: Object) -> None:
+        """Let these stand, by one write, as their writer has them but for the revision."""
+        dated = {one.ref: self._dated(one) for one in ones}
+        self._keep({**self._objects, **dated})
+
+    def _dated(self, one: Object) -> Object:
         meta = one.metadata
         self._uids += not meta.uid
         dated = replaced(
@@ -59,7 +63,7 @@ class World:
             creation_timestamp=meta.creation_timestamp or self.now,
             resource_version=str(self.revision + 1),
         )
-        self._keep({**self._objects, one.ref: replaced(one, metadata=dated)})
+        return replaced(one, metadata=dated)
 
     def remove(self, ref: Ref) -> None:
         self._keep({key: one for key, one in self._objects.items() if key != ref})

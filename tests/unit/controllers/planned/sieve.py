@@ -7,7 +7,7 @@ always hold, holds.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +24,8 @@ from tests.given import a_condition
 ROUND_S = 2.0
 # The failure ends here, so that the rest of the story can mend what it did.
 FAILING_ROUNDS = 24
+# So many writes behind is a view that is stale; one state of so many is seen.
+STALE, MISSED = (1, 3, 8), (2, 5)
 
 type Failure = Literal["none", "stale", "unobserved", "crash"]
 type Summary = Mapping[str, object]
@@ -117,6 +119,26 @@ def played(story: Story, plan: Plan) -> Played:
     play = Play(story, plan)
     play.run()
     return Played(summary(play.world), play.write_count)
+
+
+class Suffered(NamedTuple):
+    """How many writes the victim makes in peace, and the plans after which the end is another."""
+
+    write_count: int
+    unlike: Sequence[tuple[Plan, Summary]]
+
+
+def suffer(make: Callable[[], Story], place: int) -> Suffered:
+    """Play a story with every failure of one planner."""
+    calm = played(make(), Plan("none", place))
+    ends = [(plan, played(make(), plan).end) for plan in _plans(place, calm.write_count)]
+    return Suffered(calm.write_count, [(plan, end) for plan, end in ends if end != calm.end])
+
+
+def _plans(place: int, write_count: int) -> Iterator[Plan]:
+    yield from (Plan("stale", place, amount) for amount in STALE)
+    yield from (Plan("unobserved", place, amount) for amount in MISSED)
+    yield from (Plan("crash", place, write) for write in range(1, write_count + 1))
 
 
 def tend(world: World) -> None:
