@@ -12,7 +12,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.spec import every_program
 from cubernetes.api.errors import BadRequest
 from cubernetes.client.wire.execquery import ExecQuery, attach_query, exec_query
-from cubernetes.client.wire.logquery import LogQuery, log_query
+from cubernetes.client.wire.logquery import STREAMS, LogQuery, log_query
 from cubernetes.client.wire.portforward import NoPort, port_of
 from cubernetes.host.clock import Clock
 from cubernetes.host.web.httpserver import HttpServer, Limits
@@ -330,4 +330,5 @@ def options_of(asked: LogQuery, now: datetime) -> LogOptions:
         tail_count=asked.tail_lines,
         timestamps=asked.timestamps,
         since_ns=max(0, since_ns),
+        stream=STREAMS[asked.stream],
     )

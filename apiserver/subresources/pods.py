@@ -148,14 +148,15 @@ LOG_QUERY = (
     Parameter("container", TEXT, "Whose log; a pod with one container needs no name."),
     Parameter("follow", TRUTH, "Go on as more is written."),
     Parameter("previous", TRUTH, "Of the container before the last restart."),
+    Parameter("stream", TEXT, "Stdout or Stderr; All is both."),
     Parameter("limitBytes", NUMBER, "Only so many bytes, from the first on."),
     Parameter("sinceSeconds", NUMBER, "Only what was written so recently."),
     Parameter("sinceTime", MOMENT, "Only what was written from then on."),
     Parameter("tailLines", NUMBER, "Only so many lines from the end."),
     Parameter("timestamps", TRUTH, "Each line with its time."),
 )
-# A log is of both streams; the kubelet is never asked over a connection that is not verified.
-LOG_REFUSED = {"insecureSkipTLSVerifyBackend": "", "stream": "All"}
+# The kubelet is never asked over a connection that is not verified.
+LOG_REFUSED = {"insecureSkipTLSVerifyBackend": ""}
 LOG = Subresource(
     "log", (Method("GET", "get", log, LOG_QUERY, refused=LOG_REFUSED),), media="text/plain"
 )

@@ -228,7 +228,8 @@ class DockerRuntime:
         self, container_id: str, options: LogOptions
     ) -> AsyncGenerator[bytes, None]:
         """Read a log that is not in files of ours, as the engine gives it."""
-        query = {"stdout": "1", "stderr": "1", "follow": str(int(options.follow))}
+        wanted = [options.stream] if options.stream else ["stdout", "stderr"]
+        query = {**dict.fromkeys(wanted, "1"), "follow": str(int(options.follow))}
         query["timestamps"] = str(int(options.timestamps))
         query["tail"] = "all" if options.tail_count is None else str(options.tail_count)
         if options.since_ns:

@@ -50,8 +50,7 @@ class LocalLog:
         self._files: list[_File] = []
         self._at = 0  # in the first of the files, which is being read
         self._records = Records()
-        since_ns = options.since_ns
-        self._text = LogText(timestamps=options.timestamps, since_ns=since_ns)
+        self._text = self._text_without(0)
         self._is_at_work = self._is_closed = False
 
     def open(self) -> None:
@@ -94,15 +93,21 @@ class LocalLog:
 
     def _open(self) -> None:
         self._files = self._found()
-        wanted = Backwards(self._options.tail_count, self._options.since_ns)
+        options = self._options
+        wanted = Backwards(options.tail_count, options.since_ns, options.stream)
         first, self._at = self._beginning(wanted)
         for one in self._files[:first]:
             os.close(one.fd)
         del self._files[:first]
-        self._text = LogText(
-            timestamps=self._options.timestamps,
-            since_ns=self._options.since_ns,
-            surplus_count=wanted.surplus_count,
+        self._text = self._text_without(wanted.surplus_count)
+
+    def _text_without(self, surplus_count: int) -> LogText:
+        options = self._options
+        return LogText(
+            timestamps=options.timestamps,
+            since_ns=options.since_ns,
+            surplus_count=surplus_count,
+            source=options.stream,
         )
 
     def _read(self) -> bytes | None:

@@ -127,10 +127,12 @@ class Backwards:
 
     Lines count in the order in which they end. The first pieces of a long line may lie before the
     ends of others: those are read too, and `surplus_count` lines are then to be left out.
+
+    source: only its lines count; empty: all do.
     """
 
-    def __init__(self, line_count: int | None, since_ns: int) -> None:
-        self._line_count, self._since_ns = line_count, since_ns
+    def __init__(self, line_count: int | None, since_ns: int, source: str = "") -> None:
+        self._line_count, self._since_ns, self._source = line_count, since_ns, source
         self._ended_count = 0
         self._is_cut: dict[str, bool] = {}  # by source: a piece before the oldest seen is missing
 
@@ -145,6 +147,8 @@ class Backwards:
             return False
         if record.at_ns < self._since_ns - DISORDER_NS:
             return False
+        if self._source not in ("", record.source):
+            return True
         # A line whose end was lost, or has not come yet, ends where nothing goes on with it.
         if record.is_last or not self._is_cut.get(record.source, False):
             self._ended_count += 1
@@ -155,11 +159,15 @@ class Backwards:
 class LogText:
     """Makes of records what a reader sees: whole lines, each with one stamp where they are asked.
 
-    since_ns: older lines are left out. surplus_count: so many first lines are.
+    since_ns: older lines are left out. surplus_count: so many first lines are. source: lines of
+    another one are; empty: of none.
     """
 
-    def __init__(self, *, timestamps: bool, since_ns: int = 0, surplus_count: int = 0) -> None:
+    def __init__(
+        self, *, timestamps: bool, since_ns: int = 0, surplus_count: int = 0, source: str = ""
+    ) -> None:
         self._timestamps, self._since_ns, self._surplus = timestamps, since_ns, surplus_count
+        self._source = source
         self._held: dict[str, list[bytes]] = {}
         self._held_bytes: dict[str, int] = {}
         self._left_out: set[str] = set()  # sources whose line is too old
@@ -167,6 +175,8 @@ class LogText:
     def take(self, record: Record) -> bytes:
         """Return what can be given now."""
         source, before = record.source, b""
+        if self._source not in ("", source):
+            return b""
         if source in self._held and record.part <= 1:
             # The disk was full when the line before was to end.
             self._held[source].append(b"\n")

@@ -401,3 +401,7 @@ class LogOptions:
     tail_count: int | None = None  # None is everything
     timestamps: bool = False
     since_ns: int = 0  # only lines from this time on, in nanoseconds since 1970
+    stream: str = ""  # stdout or stderr; empty is both
+
+    def wants(self, source: str) -> bool:
+        return self.stream in ("", source)

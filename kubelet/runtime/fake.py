@@ -50,6 +50,7 @@ class Behaviour:
     ignores_term: bool = False
     term_code: int = TERM_CODE  # with which it ends when it is told to
     output: Sequence[bytes] = ()  # written as it starts
+    errors: Sequence[bytes] = ()  # written to stderr as it starts, behind the output
     echoes: bool = False  # what comes on its input, until that ends; then it ends itself
     start_s: float = 0.08
     start_error: str = ""  # where given, it never starts
@@ -62,6 +63,7 @@ class Behaviour:
 class _Line(NamedTuple):
     at: datetime
     text: bytes
+    source: str = "stdout"
 
 
 @dataclass(slots=True)
@@ -174,6 +176,7 @@ class FakeMachine:
             it, state=State.RUNNING, pid=pid, started_at=self.clock.now(), error=""
         )
         life.written += [self._line(text) for text in behaviour.output]
+        life.written += [self._line(text, "stderr") for text in behaviour.errors]
         if behaviour.exits_after_s is not None:
             life.ending = asyncio.create_task(self._end_later(life, behaviour.exits_after_s))
         self._tell(life)
@@ -269,8 +272,8 @@ class FakeMachine:
         code = KILL_CODE if oom_killed else life.behaviour.exit_code
         self.end(life.container.id, code, oom_killed=oom_killed)
 
-    def _line(self, text: bytes) -> _Line:
-        return _Line(self.clock.now(), text)
+    def _line(self, text: bytes, source: str = "stdout") -> _Line:
+        return _Line(self.clock.now(), text, source)
 
     def _tell(self, life: _Life) -> None:
         life.notify()
@@ -406,16 +409,18 @@ class FakeRuntime:
         life = self._machine.lives.get(container_id)
         if life is None:
             raise RuntimeTrouble("ContainerNotFound", f"no container {container_id}")
-        index = 0
         oldest = datetime.fromtimestamp(options.since_ns / 1e9, UTC)
         index = sum(1 for line in life.written if line.at < oldest)
         if options.tail_count is not None:
-            index = max(index, len(life.written) - options.tail_count)
+            wanted = [at for at, line in enumerate(life.written) if options.wants(line.source)]
+            kept = wanted[max(0, len(wanted) - options.tail_count) :]
+            index = max(index, kept[0] if kept else len(life.written))
         while True:
             for line in life.written[index:]:
-                stamp = line.at.isoformat().replace("+00:00", "Z").encode() + b" "
-                yield stamp + line.text if options.timestamps else line.text
                 index += 1
+                if options.wants(line.source):
+                    stamp = line.at.isoformat().replace("+00:00", "Z").encode() + b" "
+                    yield stamp + line.text if options.timestamps else line.text
             runs = life.container.state is State.RUNNING
             if not options.follow or (not runs and index == len(life.written)):
                 return

@@ -20,14 +20,17 @@ LIMIT_BYTES_MAX = 2**62
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
+# As Kubernetes calls them, and what containers call them.
+STREAMS = {"All": "", "Stdout": "stdout", "Stderr": "stderr"}
 _TRUTHS = {"": True, "false": False, "0": False, "true": True, "1": True}
 
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Left out: the only container, all of its log, as it stands now.
+    """Left out: the only container, all of its log, of both streams, as it stands now.
 
-    since_time is in RFC 3339; of it and since_seconds at most one is given.
+    stream is one of STREAMS. since_time is in RFC 3339; of it and since_seconds at most one is
+    given.
     """
 
     container: str = ""
@@ -38,6 +41,7 @@ class LogQuery:
     since_seconds: int | None = None
     since_time: str = ""
     limit_bytes: int | None = None
+    stream: str = "All"
 
     @property
     def since_ns(self) -> int:
@@ -68,6 +72,7 @@ def log_query(parameters: Iterable[tuple[str, str]]) -> LogQuery:
         since_seconds=_count("sinceSeconds", given, 1, SINCE_S_MAX),
         since_time=since_time,
         limit_bytes=_count("limitBytes", given, 1, LIMIT_BYTES_MAX),
+        stream=_stream(given.get("stream", "All")),
     )
 
 
@@ -81,6 +86,7 @@ def query_text(asked: LogQuery) -> str:
         ("sinceSeconds", asked.since_seconds),
         ("sinceTime", asked.since_time or None),
         ("limitBytes", asked.limit_bytes),
+        ("stream", asked.stream if STREAMS[asked.stream] else None),
     )
     given = [(name, value) for name, value in pairs if value is not None and value is not False]
     return urlencode(given)
@@ -91,6 +97,12 @@ def flag(name: str, text: str) -> bool:
     if text.lower() not in _TRUTHS:
         raise BadRequest(f"{name}: must be true or false")
     return _TRUTHS[text.lower()]
+
+
+def _stream(text: str) -> str:
+    if text not in STREAMS:
+        raise BadRequest("stream: must be All, Stdout or Stderr")
+    return text
 
 
 def _count(name: str, given: dict[str, str], least: int, most: int) -> int | None:

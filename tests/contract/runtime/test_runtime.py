@@ -248,6 +248,11 @@ async def test_logs_are_what_was_written(world: World, driver: RuntimeDriver) ->
     assert all(line.split(b" ")[0][:1].isdigit() for line in stamped.splitlines())
     assert len(stamped.splitlines()) == 3
     assert (await all_logs(driver, made.id, LogOptions(since_ns=1))).count(b"\n") == 3
+    out, err = LogOptions(stream="stdout"), LogOptions(stream="stderr")
+    assert await all_logs(driver, made.id, out) == b"one\nthree\n"
+    assert await all_logs(driver, made.id, err) == b"two\n"
+    last = await all_logs(driver, made.id, LogOptions(stream="stdout", tail_count=1))
+    assert last == b"three\n"
 
 
 async def test_logs_outlive_the_container_and_follow_ends_with_it(

@@ -55,7 +55,7 @@ PROGRAMS = {
     "succeeds": Program(("sh", "-c", "exit 0"), Behaviour(exits_after_s=0.01)),
     "fails-3": Program(("sh", "-c", "exit 3"), Behaviour(exits_after_s=0.01, exit_code=3)),
     "eats-memory": Program(("tail", "/dev/zero"), Behaviour(exits_after_s=0.01, oom_killed=True)),
-    "talks": Program(TALK, Behaviour(output=(b"one\n", b"two\n", b"three\n"))),
+    "talks": Program(TALK, Behaviour(output=(b"one\n", b"three\n"), errors=(b"two\n",))),
     "echoes": Program(CAT, Behaviour(echoes=True)),
     "is-deaf": Program(("sleep", "1000"), Behaviour(ignores_term=True)),
     "is-missing": Program(
