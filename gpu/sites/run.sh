@@ -18,10 +18,11 @@ if [ -z "$CUBE_CUDA" ]; then
 fi
 [ -e cube_cuda.h ] || cp -L /cube/cube_cuda.h . || exit 70
 build() {
-    if [ -n "${CUBE_RESOURCE:-}" ]; then
+    if [ -n "${CUBE_RESOURCE:-}" ] && command -v nvcc >/dev/null; then
         nvcc -std=c++17 -O2 -I. "$CUBE_CUDA" -o ./cube-program
     else
-        c++ -std=c++20 -O2 -pthread -I. -x c++ "$CUBE_CUDA" -o ./cube-program
+        # On a device the program compiles its own source by NVRTC, as it begins.
+        c++ -std=c++20 -O2 -pthread -I. "-DCUBE_SOURCE=\"$CUBE_CUDA\"" -x c++ "$CUBE_CUDA" -o ./cube-program
     fi
 }
 if ! build; then

@@ -48,6 +48,7 @@ SIGNS = {
     "docs/decisions": "One page for each choice that was hard; superseded pages stay, marked.",
     "examples": "Manifests to try, each tested.",
     "examples/gpu/add": "Two vectors, an element for each GPU thread.",
+    "examples/gpu/blas": "Two matrices by cuBLAS, where the CUDA toolkit is.",
     "examples/gpu/mult": "Two matrices, by tiles that GPU threads share.",
     "examples/nodes": "What a machine says of itself when it becomes a node.",
     "examples/services": "Every door of a service, in one file.",

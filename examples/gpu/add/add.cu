@@ -1,11 +1,12 @@
 /* Adds two vectors, a GPU thread for each element, and checks every sum. */
 #include "cube_cuda.h"
 
-__global__ void add(const float* a, const float* b, float* c, int count) {
+extern "C" __global__ void add(const float* a, const float* b, float* c, int count) {
     int index = blockIdx.x * blockDim.x + threadIdx.x;
     if (index < count) c[index] = a[index] + b[index];
 }
 
+#ifndef CUBE_KERNELS_ALONE
 int main() {
     const int count = 10000;
     std::vector<float> a(count), b(count), c(count);
@@ -24,3 +25,4 @@ int main() {
         }
     std::printf("add: %d elements, right, on %s\n", count, CUBE_DEVICE);
 }
+#endif

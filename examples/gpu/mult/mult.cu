@@ -3,7 +3,7 @@
 
 const int TILE = 8;
 
-__global__ void mult(const float* a, const float* b, float* c, int size) {
+extern "C" __global__ void mult(const float* a, const float* b, float* c, int size) {
     __shared__ float tile_a[TILE][TILE], tile_b[TILE][TILE];
     int row = blockIdx.y * TILE + threadIdx.y, column = blockIdx.x * TILE + threadIdx.x;
     float sum = 0;
@@ -17,6 +17,7 @@ __global__ void mult(const float* a, const float* b, float* c, int size) {
     c[row * size + column] = sum;
 }
 
+#ifndef CUBE_KERNELS_ALONE
 int main() {
     const int size = 64;
     std::vector<float> a(size * size), b(size * size), c(size * size);
@@ -39,3 +40,4 @@ int main() {
         }
     std::printf("mult: %d x %d, right, on %s\n", size, size, CUBE_DEVICE);
 }
+#endif
