@@ -48,6 +48,17 @@ class KubeletLogs(Protocol):
         ...
 
 
+class JobOutputs(Protocol):
+    """The way to what GPU jobs have written at sites outside of the cluster."""
+
+    async def open(self, path: str, query: str) -> AsyncIterator[bytes]:
+        """Ask the program of GPU jobs for an output; the answer is its text as it comes.
+
+        Raises: ApiError: what it refused, or that it cannot be reached.
+        """
+        ...
+
+
 class Signer(Protocol):
     """The cluster's certificate authority, as far as a join needs it."""
 
@@ -95,6 +106,7 @@ class Backend:
     # The store of samples; None where this server was told of none.
     samples: SampleStore | None = None
     accounts: TokenKeys | None = None
+    jobs: JobOutputs | None = None
 
     # What a strategy may ask for (strategies.strategy.Cluster).
 

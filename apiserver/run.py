@@ -5,10 +5,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from apiserver.about.audit import STRANGERS
-from apiserver.backend import KubeletLogs, Signer, TokenKeys
+from apiserver.backend import JobOutputs, KubeletLogs, Signer, TokenKeys
 from apiserver.enrolment.accountkeys import AccountKeys
 from apiserver.enrolment.signer import Authority
 from apiserver.http.app import App
+from apiserver.http.jobs import HttpsJobs
 from apiserver.http.kubelets import HttpsKubelets
 from apiserver.server import ApiServer
 from apiserver.settings import Settings
@@ -35,6 +36,11 @@ async def run(settings: Settings, env: Env) -> None:
             kubelets = HttpsKubelets(settings)
             stack.push_async_callback(kubelets.close)
             logs = kubelets
+        jobs: JobOutputs | None = None
+        if settings.jobs_url:
+            outputs = HttpsJobs(settings)
+            stack.push_async_callback(outputs.close)
+            jobs = outputs
         state = Path(settings.state) if settings.state else None
         mark = RevisionMark(state, env.clock, env.blocking)
         samples = await stack.enter_async_context(metric_source(settings.metrics_url))
@@ -46,6 +52,7 @@ async def run(settings: Settings, env: Env) -> None:
             signer=authority(settings, env),
             samples=samples,
             accounts=account_keys(settings),
+            jobs=jobs,
         )
         app = App(server, settings)
         # Listening comes first: until the store is loaded the answer is «starting», not silence.

@@ -26,7 +26,7 @@ from apiserver.auth.authorize import (
     needs_object,
     reader_of,
 )
-from apiserver.backend import Backend, KubeletLogs, Signer, TokenKeys
+from apiserver.backend import Backend, JobOutputs, KubeletLogs, Signer, TokenKeys
 from apiserver.call import Call, Policy, Trace
 from apiserver.enrolment.authenticate import Authenticator
 from apiserver.enrolment.granted import is_granted
@@ -98,6 +98,7 @@ class ApiServer:
         signer: Signer | None = None,
         samples: SampleStore | None = None,
         accounts: TokenKeys | None = None,
+        jobs: JobOutputs | None = None,
         kinds: Kinds = KINDS,
     ) -> None:
         limits = settings.limits
@@ -118,21 +119,11 @@ class ApiServer:
             per_user_max=limits.exec_sessions_per_user_max,
         )
         room = Room(limits)
+        proxied = Places("proxied requests", limits.proxied_per_user_max, limits.proxied_max)
         self.backend = Backend(
-            store,
-            mirror,
-            transactions,
-            self.watchers,
-            env,
-            settings,
-            room,
-            sessions,
-            Places("proxied requests", limits.proxied_per_user_max, limits.proxied_max),
-            logs,
-            signer,
-            samples,
-            accounts,
-        )
+            store, mirror, transactions, self.watchers, env, settings, room, sessions, proxied,
+            logs, signer, samples, accounts, jobs,
+        )  # fmt: skip
         self._request_ids = requestids.RequestIds(env.rng.uuid())
         self._kinds, self._strategies = kinds, STRATEGIES
         self._documents: Shelf = {}

@@ -98,4 +98,7 @@ class Settings(SettingsBase, frozen=True, kw_only=True):
     # Where a store with Prometheus' API answers custom.metrics.k8s.io and external.metrics.k8s.io,
     # such as http://127.0.0.1:9090; empty: they are not answered.
     metrics_url: str = ""
+    # Where the program of GPU jobs tells what they have written, with the certificate of
+    # gpu.cubernetes; empty: outputs of jobs at sites outside of the cluster are not served.
+    jobs_url: str = ""
     limits: Limits = msgspec.field(default_factory=Limits)

@@ -193,9 +193,11 @@ class Api:
                 if line.strip():
                     yield _change_in(line, is_whole=accept == JSON)
 
-    def log(self, pods: Resource, name: str, namespace: str, query: Query) -> Iterator[bytes]:
-        """Yield a container's output as it comes."""
-        target = target_of(path_of(pods, namespace, name, "log"), query)
+    def log(
+        self, kind: Resource, name: str, namespace: str, query: Query, *, part: str = "log"
+    ) -> Iterator[bytes]:
+        """Yield what a subresource tells as it comes: a container's log, a job's output."""
+        target = target_of(path_of(kind, namespace, name, part), query)
         with self._transport.stream(target, silence_s=None) as stream:
             if stream.status != 200:
                 raise _refusal(stream.status, _beginning(stream))

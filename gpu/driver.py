@@ -4,10 +4,10 @@ A job's submission key is its name at the site. Everything may be asked twice: t
 anew at any point, and asks again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from cubernetes.api.gpu.gpujob import GpuJob
 from cubernetes.api.gpu.gpusite import GpuSite
@@ -52,6 +52,9 @@ class Report:
     message: str = ""
 
 
+type Stream = Literal["out", "err"]
+
+
 class SiteDriver(Protocol):
     """Every method is idempotent, and raises SiteTrouble where the site does not answer."""
 
@@ -83,4 +86,18 @@ class SiteDriver(Protocol):
 
     async def remove(self, site: GpuSite, job: GpuJob, key: str) -> None:
         """End what runs under a key, and take away everything that is left of it."""
+        ...
+
+
+@runtime_checkable
+class TellsOutput(Protocol):
+    """A driver whose jobs' outputs lie at the site; those of pods are logs of the cluster."""
+
+    def output(
+        self, site: GpuSite, key: str, stream: Stream, offset: int, *, follow: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield nothing as soon as the output is there to read, then all of it from an offset on.
+
+        follow: goes on as more is written, until the job is over. Raises: SiteTrouble.
+        """
         ...

@@ -38,8 +38,10 @@ from gpu.decide import (
     waiting_of,
     waits,
 )
+from gpu.driver import SiteDriver
 from gpu.hands import DrivenSite, Hands
 from gpu.machine import Event
+from gpu.outputs import Outputs
 from gpu.settings import GpuSettings
 from gpu.sites.registry import Drivers, drivers_for
 from gpu.statuses import queue_status, site_status, usage_of
@@ -111,6 +113,9 @@ class Runner:
             for informer in self._informers:
                 informer.on_change(self._note)
                 tasks.create_task(informer.run())
+            if self._settings.cert:
+                outputs = Outputs(self._settings, self)
+                tasks.create_task(supervised("outputs", outputs.run, self._env))
             for name, driver in self._drivers.items():
                 tasks.create_task(supervised(f"site {name}", driver.run, self._env))
             try:
@@ -118,6 +123,17 @@ class Runner:
             finally:
                 await self._watching.close()
                 await self._hands.close()
+
+    def site_named(self, name: str) -> tuple[GpuSite, SiteDriver] | None:
+        """Return a site, and what reaches it; None where there is none of that name."""
+        site = self._sites.cache.get(name)
+        return (site, self._watching.driver(site)) if site is not None else None
+
+    def is_over(self, key: str) -> bool:
+        """Whether a submission is its job's last and the job has ended, or is not its last."""
+        uid = key.rpartition("-")[0]
+        job = next((one for one in self._jobs.cache.list() if one.metadata.uid == uid), None)
+        return job is None or has_ended(job) or job.status.submission_key != key
 
     def _note(self, _old: Object | None, _new: Object | None) -> None:
         self._changed.set()

@@ -21,5 +21,12 @@ class GpuSettings(Settings, frozen=True, kw_only=True):
     ask_deadline_s: float = 30.0
     # Writes and requests to sites that are under way at once.
     hands_max: int = 32
+    # Where outputs of jobs are told, on the loopback, and the certificate of gpu.cubernetes; they
+    # are not without one. client_name: who may ask.
+    output_port: int = 0
+    cert: str = ""
+    key: str = ""
+    client_ca: str = ""
+    client_name: str = "system:apiserver"
     # /metrics and /livez on the loopback; 0 serves none.
     metrics_port: int = 0

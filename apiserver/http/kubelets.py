@@ -1,12 +1,11 @@
 """The way to the kubelets, and through them to pods: over mutual TLS, as system:apiserver."""
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
-from yarl import URL
 
+from apiserver.http.asking import Refusal, Silence, answered, mutual_tls, pieces_of, session_over
 from apiserver.http.exchanges import FAILED, Client, exchanged
 from apiserver.proxying.exchange import Answer, Asked, Target, Unreached
 from apiserver.proxying.heads import UNASKED_SWITCH, is_agreed
@@ -17,14 +16,7 @@ from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.messages import Upgrade
 from cubernetes.host.web.upgrade import Through, upgraded_stream
 
-CONNECT_DEADLINE_S = 3.0
-ANSWER_DEADLINE_S = 10.0
-# A log that is not followed must go on coming; one that is followed may be silent for as long.
-SILENCE_S = 4 * 3600.0
-# A kubelet pings whom it has switched every five seconds: one that is silent for longer is gone.
-SWITCHED_SILENCE_S = 60.0
 TUNNEL_HEADERS = {"Connection": "Upgrade", "Upgrade": "tcp"}
-REFUSAL_BYTES_MAX = 2000
 SWITCHING_HEADERS = ("connection", "upgrade", "sec-websocket-accept", "sec-websocket-protocol",
                      "x-stream-protocol-version")  # fmt: skip
 
@@ -34,15 +26,7 @@ class HttpsKubelets:
 
     def __init__(self, settings: Settings) -> None:
         """Raises: OSError, ssl.SSLError: a certificate cannot be read."""
-        tls = ssl.create_default_context(cafile=settings.kubelet_ca)
-        tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        tls.load_cert_chain(settings.kubelet_cert, settings.kubelet_key)
-        # No limit here, which all users would share: each has its own (watches_per_user_max).
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls, limit=0),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._session = session_over(mutual_tls(settings))
         # A pod is who its kubelet says; what it shows by itself nobody has signed.
         self._pods_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._pods_tls.check_hostname = False
@@ -54,7 +38,7 @@ class HttpsKubelets:
         A node says itself where it is reached. What answers there must have the serving
         certificate of that node: with any other nothing is sent, and no log is believed.
         """
-        return _pieces(await self._answered(node, path, query, {}, 200))
+        return pieces_of(await self._answered(node, path, query, {}, 200), "the kubelet")
 
     async def upgrade(
         self, node: Node, path: str, query: str, headers: Mapping[str, str]
@@ -95,29 +79,14 @@ class HttpsKubelets:
 
         Raises: ApiError: any other status, or no answer.
         """
-        url = URL(f"{address_of(node)}{path}?{query}", encoded=True)
-        name = node.metadata.name
-        silence_s = SILENCE_S if wanted == 200 else SWITCHED_SILENCE_S
-        limit = aiohttp.ClientTimeout(
-            total=None, sock_connect=CONNECT_DEADLINE_S, sock_read=silence_s
-        )
+        name, url = node.metadata.name, f"{address_of(node)}{path}?{query}"
         try:
-            async with asyncio.timeout(ANSWER_DEADLINE_S):
-                answer = await self._session.get(
-                    url,
-                    headers=headers,
-                    allow_redirects=False,
-                    server_hostname=name,
-                    timeout=limit,
-                )
-                if answer.status == wanted:
-                    return answer
-                async with answer:
-                    told = (await answer.content.read(REFUSAL_BYTES_MAX)).decode(errors="replace")
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return await answered(self._session, url, name, headers, wanted)
+        except Refusal as refusal:
+            raise refusal_of(refusal.status, name, refusal.told) from refusal
+        except Silence as error:
             message = f"the kubelet of node {name} cannot be reached: {error}"
             raise ServiceUnavailable(message, retry_after_s=5) from error
-        raise refusal_of(answer.status, name, told)
 
     async def close(self) -> None:
         await self._session.close()
@@ -147,12 +116,3 @@ def refusal_of(status: int, node: str, told: str) -> ApiError:
         case _:
             message = f"the kubelet of node {node} answers {status}: {told}"
             return ServiceUnavailable(message, retry_after_s=5)
-
-
-async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    async with answer:
-        try:
-            async for piece in answer.content.iter_any():
-                yield piece
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise ServiceUnavailable(f"the kubelet broke off: {error}") from error

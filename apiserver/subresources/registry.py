@@ -7,6 +7,7 @@ from apiserver.subresources.eviction import EVICTION
 from apiserver.subresources.execution import ATTACH, EXEC, PORT_FORWARD
 from apiserver.subresources.history import HISTORY
 from apiserver.subresources.namespaces import FINALIZE
+from apiserver.subresources.output import OUTPUT
 from apiserver.subresources.pods import BINDING, LOG
 from apiserver.subresources.proxy import PROXY
 from apiserver.subresources.scale import SCALE
@@ -19,7 +20,7 @@ from cubernetes.api.resource import Resource
 
 SUBRESOURCES: tuple[Subresource, ...] = (
     STATUS, SCALE, BINDING, EPHEMERAL, EVICTION, LOG, EXEC, ATTACH, PORT_FORWARD, PROXY, FINALIZE,
-    HISTORY, TOKEN,
+    HISTORY, TOKEN, OUTPUT,
 )  # fmt: skip
 _BY_NAME: Mapping[str, Subresource] = {one.name: one for one in SUBRESOURCES}
 

@@ -18,7 +18,7 @@ from cuberoot.program import (
     Program,
     Site,
 )
-from cuberoot.programs import etcd, tsdb
+from cuberoot.programs import etcd, gpu, tsdb
 
 SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
@@ -55,6 +55,7 @@ def settings(site: Site) -> ApiServerSettings:
         node_port_range=cluster.node_port_range,
         # Whether the node runs the store or not: enabling it later must not begin this server anew.
         metrics_url=tsdb.URL,
+        jobs_url=gpu.URL,
     )
 
 

@@ -62,7 +62,7 @@ def attach_when_running(
                 raise
         else:
             return pod
-    print_log(session, name, log_query(container=container))
+    print_log(session, PODS, name, log_query(container=container))
     return pod
 
 

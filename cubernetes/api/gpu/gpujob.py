@@ -138,7 +138,7 @@ def _position(one: "GpuJob", _: datetime) -> str:
 
 class GpuJob(Object):
     resource = Resource(
-        "gpu.cubernetes.io", "v1", "GpuJob", "gpujobs", ("gj",), subresources=("status",),
+        "gpu.cubernetes.io", "v1", "GpuJob", "gpujobs", ("gj",), subresources=("status", "output"),
         categories=("all",),
     )  # fmt: skip
     columns = (

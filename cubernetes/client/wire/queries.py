@@ -41,7 +41,7 @@ def watch_query(selection: Query, revision: str, timeout_s: int) -> Query:
     ]
 
 
-def log_query(
+def log_query(  # noqa: PLR0913  the API's own parameters
     *,
     container: str = "",
     follow: bool = False,
@@ -49,6 +49,7 @@ def log_query(
     previous: bool = False,
     timestamps: bool = False,
     since_s: int | None = None,
+    stream: str = "",
 ) -> Query:
     """Return what of a container's log is asked for."""
     return _said(
@@ -58,7 +59,13 @@ def log_query(
         ("timestamps", "true", timestamps),
         ("tailLines", str(tail), tail is not None),
         ("sinceSeconds", str(since_s), since_s is not None),
+        ("stream", stream),
     )
+
+
+def output_query(*, stream: str = "", follow: bool = False) -> Query:
+    """Return what is asked of a GPU job's output at a site outside of the cluster."""
+    return _said(("stream", stream), ("follow", "true", follow))
 
 
 def _said(*entries: tuple[str, str] | tuple[str, str, bool]) -> Query:

@@ -38,6 +38,7 @@ LOOK_S, ASK_S, OVER_S, FOLLOW_S, TOMBSTONE_S = 0.2, 20.0, 15.0, 3600.0, 30 * 86_
 ROWS_MAX = 20_000
 # As sysexits.h has them: wrong words, wrong data, no service, try again.
 USAGE, DATA, UNAVAILABLE, AGAIN = 64, 65, 69, 75
+MORE = 3  # who follows an output is to ask again
 LIVE = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "SUSPENDED", "RUNNING", "COMPLETING"})
 OURS = "cube-"
 KEPT_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PATH")
@@ -453,6 +454,7 @@ def follow(home: str, key: str, stream: str, offset: int) -> None:
         ready, _, _ = select.select([0], [], [], 0 if part else LOOK_S)
         if ready and not os.read(0, READ_BYTES_MAX):
             return
+    raise Ended(MORE, "more may come: ask again from there on")
 
 
 ON_KEYS = {"submit": submit, "cancel": cancel, "remove": remove}

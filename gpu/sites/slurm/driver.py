@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -16,8 +17,8 @@ from cubernetes.api.gpu.gpusite import GpuSite
 from cubernetes.api.gpu.slurm import KEY_FIELD, KEYS_NAMESPACE, Slurm
 from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
-from gpu.driver import JobRefused, Report, SiteTrouble
-from gpu.sites.slurm.line import Address, Answer, Lines
+from gpu.driver import JobRefused, Report, SiteTrouble, Stream
+from gpu.sites.slurm.line import Address, Answer, Lines, NotOver
 from gpu.sites.slurm.words import Facts, devices_of, observation_of, request_for, states_of
 
 HERE = Path(__file__).parent
@@ -26,14 +27,15 @@ FRAME = HERE / "cubeframe.py"
 DATA = 65  # the exit code of cube-site that no further try changes
 
 
-type Stream = Literal["out", "err"]
-
-
 class Asks(Protocol):
     """How a site is reached."""
 
     async def ask(self, name: str, address: Address, words: str, stdin: bytes = b"") -> Answer:
         """Have a site carry out a request. Raises: SiteTrouble."""
+        ...
+
+    def follow(self, name: str, address: Address, words: str) -> AsyncGenerator[bytes, None]:
+        """Yield nothing once a request is under way, then its answer. Raises: SiteTrouble."""
         ...
 
     async def close(self) -> None: ...
@@ -99,6 +101,31 @@ class SlurmSites:
     async def read(self, site: GpuSite, key: str, stream: Stream, offset: int) -> bytes:
         """Return what a job has written from an offset on, at most a mebibyte at once."""
         return (await self._must(site, f"read {key} {stream} {offset}")).stdout
+
+    async def output(
+        self, site: GpuSite, key: str, stream: Stream, offset: int, *, follow: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """See driver.TellsOutput."""
+        if not follow:
+            part = await self.read(site, key, stream, offset)
+            yield b""
+            while part:
+                yield part
+                offset += len(part)
+                part = await self.read(site, key, stream, offset)
+            return
+        address = await self._address(site)
+        is_over = False
+        while not is_over:
+            words = f"follow {key} {stream} {offset}"
+            async with aclosing(self._lines.follow(site.metadata.name, address, words)) as parts:
+                is_over = True
+                try:
+                    async for part in parts:
+                        offset += len(part)
+                        yield part
+                except NotOver:
+                    is_over = False
 
     async def _ask(self, site: GpuSite, words: str, stdin: bytes = b"") -> Answer:
         address = await self._address(site)

@@ -5,6 +5,9 @@ in a file.
 """
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import asyncssh
@@ -18,6 +21,11 @@ CONNECT_S, REQUEST_S = 15.0, 60.0
 KEEPALIVE_S, KEEPALIVES_MAX = 5, 3
 ANSWER_BYTES_MAX = 32 << 20
 CHUNK_BYTES = 64 << 10
+# An sshd that was not told otherwise opens ten sessions for one connection (MaxSessions).
+SESSIONS_MAX = 8
+# Outputs of one site that are followed at once, over connections of their own.
+FOLLOWERS_MAX = 64
+MORE = 3  # the exit code of cube-site where an output may go on, and is to be asked for again
 
 
 class Address(NamedTuple):
@@ -30,6 +38,10 @@ class Address(NamedTuple):
     private_key: str
 
 
+class NotOver(Exception):
+    """A site lets go of who has followed an output for an hour; more of it may come."""
+
+
 class Answer(NamedTuple):
     code: int
     stdout: bytes
@@ -37,21 +49,64 @@ class Answer(NamedTuple):
 
 
 class Lines:
-    """One warm connection to each site, made when it is needed."""
+    """One warm connection to each site, made when it is needed, and others for followers."""
 
     def __init__(self) -> None:
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._followers = Counter[str]()
         self._open: dict[str, tuple[Address, asyncssh.SSHClientConnection]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def ask(self, name: str, address: Address, words: str, stdin: bytes = b"") -> Answer:
         """Have a site carry out a request. Raises: SiteTrouble."""
         line = await self._line(name, address)
+        turn = self._turns.setdefault(name, asyncio.Semaphore(SESSIONS_MAX))
         try:
-            async with asyncio.timeout(REQUEST_S):
+            async with turn, asyncio.timeout(REQUEST_S):
                 return await _asked(line, words, stdin)
         except (OSError, asyncssh.Error, TimeoutError) as error:
             self._drop(name, line)
             raise SiteTrouble(f"{address.host}: {_why(error)}") from error
+
+    async def follow(self, name: str, address: Address, words: str) -> AsyncGenerator[bytes, None]:
+        """Yield nothing as soon as a request is under way, then its answer as it comes.
+
+        The window of the connection is all that is kept for a reader that is slow.
+
+        Raises: NotOver; SiteTrouble: also where the request ends with another code than 0.
+        """
+        with self._seat(name, address) as own:
+            line = await self._line(own, address)
+            try:
+                async with line.create_process(words, encoding=None) as process:
+                    yield b""
+                    while part := await process.stdout.read(CHUNK_BYTES):
+                        yield part
+                    said = await _all(process.stderr)
+                    await process.wait_closed()
+                    code = process.returncode
+            except (OSError, asyncssh.Error) as error:
+                self._drop(own, line)
+                raise SiteTrouble(f"{address.host}: {_why(error)}") from error
+        if code == MORE:
+            raise NotOver
+        if code:
+            raise SiteTrouble(f"{address.host}: {said.decode(errors='replace').strip()}")
+
+    @contextmanager
+    def _seat(self, name: str, address: Address) -> Iterator[str]:
+        """Have one of the sessions of a line for followers; the last who leaves closes the line."""
+        seats = (f"{name}#{index}" for index in range(FOLLOWERS_MAX // SESSIONS_MAX))
+        own = next((one for one in seats if self._followers[one] < SESSIONS_MAX), None)
+        if own is None:
+            raise SiteTrouble(f"{address.host}: {FOLLOWERS_MAX} outputs are followed already")
+        self._followers[own] += 1
+        try:
+            yield own
+        finally:
+            self._followers[own] -= 1
+            if not self._followers[own] and own in self._open:
+                self._drop(own, self._open[own][1])
 
     async def close(self) -> None:
         lines = [line for _, line in self._open.values()]

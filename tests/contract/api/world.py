@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from apiserver.backend import KubeletLogs, Signer, TokenKeys
+from apiserver.backend import JobOutputs, KubeletLogs, Signer, TokenKeys
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
@@ -163,6 +163,7 @@ async def a_world(
     settings: Mapping[str, Any] | None = None,
     wrapped: Callable[[MemoryStore], Store] | None = None,
     logs: KubeletLogs | None = None,
+    jobs: JobOutputs | None = None,
     signer: Signer | None = None,
     samples: SampleStore | None = None,
     accounts: TokenKeys | None = None,
@@ -175,7 +176,14 @@ async def a_world(
         limits=limits or Limits(), advertise_addresses=("10.0.0.1",), **(settings or {})
     )
     server = ApiServer(
-        store, env, chosen, logs=logs, signer=signer, samples=samples, accounts=accounts
+        store,
+        env,
+        chosen,
+        logs=logs,
+        signer=signer,
+        samples=samples,
+        accounts=accounts,
+        jobs=jobs,
     )
     await server.start()
     try:

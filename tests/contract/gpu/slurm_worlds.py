@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -70,6 +70,10 @@ class PaperLine:
                 child.kill()
                 await child.wait()
         return Answer(child.returncode or 0, out, said.decode().strip())
+
+    async def follow(self, name: str, address: Address, words: str) -> AsyncGenerator[bytes, None]:
+        yield b""
+        yield (await self.ask(name, address, words)).stdout
 
     async def close(self) -> None:
         self.is_cut = True

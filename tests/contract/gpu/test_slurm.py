@@ -4,24 +4,26 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from cubernetes.api.errors import Invalid
+from cubernetes.api.errors import BadRequest, Invalid, NotFound
 from cubernetes.api.gpu.gpujob import GpuJob, GpuProgram, GpuResources
 from cubernetes.api.gpu.gpusite import GpuSite
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.env import Env
-from gpu.driver import JobRefused, Observation, SiteTrouble
+from gpu.driver import JobRefused, Observation, SiteTrouble, Stream
 from gpu.machine import Event
 from gpu.run import run
 from gpu.settings import GpuSettings
-from gpu.sites.slurm.driver import SlurmSites, Stream
+from gpu.sites.slurm.driver import SlurmSites
 from gpu.sites.slurm.line import Address, Answer, Lines
+from tests.contract.gpu.outputways import told_outputs
 from tests.contract.gpu.realslurm import RealSlurm
 from tests.contract.gpu.slurm_worlds import (
     A_HOST_KEY,
@@ -361,6 +363,49 @@ async def test_output_is_read_while_it_comes_and_is_bounded(real: RealSlurmWorld
     assert kept[BYTES_MAX:] == f"\ncube-site: {dropped} bytes more were not kept\n"
     assert await output(real, one, offset=4) == kept[4:]
     assert await output(real, one, "err") == ""
+
+
+async def test_an_output_is_followed_from_the_api_server_to_the_site_and_back(
+    real: RealSlurmWorld, tmp_path: Path
+) -> None:
+    """Each word is read while the program waits for the next thing that the test does."""
+    ask = f"echo begun; {real.script.replace('exit', 'echo woken >&2; echo done; exit')}"
+    one = await sent(real, script=ask)
+    async with told_outputs(tmp_path, one.site, real.driver) as way:
+        path = f"/output/a/{one.key}"
+        out = await way.jobs.open(f"{path}/out", "follow=true&offset=0")
+        assert await anext(out) == b"begun\n"
+        err = await way.jobs.open(f"{path}/err", "follow=true&offset=0")
+        await real.ends(one.key, 0)
+        assert await anext(out) == b"done\n"
+        assert [piece async for piece in err] == [b"woken\n"]
+        assert [piece async for piece in out] == []
+        later = await way.jobs.open(f"{path}/out", "follow=false&offset=6")
+        assert [piece async for piece in later] == [b"done\n"]
+        with pytest.raises(BadRequest, match="out or err"):
+            await way.jobs.open(f"{path}/log", "follow=false&offset=0")
+        with pytest.raises(NotFound, match="no GpuSite"):
+            await way.jobs.open(f"/output/b/{one.key}/out", "follow=false&offset=0")
+
+
+async def test_more_requests_than_an_sshd_has_sessions_for_wait_for_their_turn(
+    real: RealSlurmWorld,
+) -> None:
+    """Ten for one connection, where it was not told otherwise: the next ones broke it."""
+    one = await sent(real, script=f"echo begun; {real.script}")
+    lines = cast(SlurmSites, real.driver)
+    told = await asyncio.gather(*(real.driver.observe(one.site) for _ in range(12)))
+    assert {len(report.devices) for report in told} == {2}
+
+    async def first_word() -> bytes:
+        async with aclosing(lines.output(one.site, one.key, "out", 0, follow=True)) as pieces:
+            async for piece in pieces:
+                if piece:
+                    return piece
+        return b""
+
+    async with asyncio.timeout(60):
+        assert set(await asyncio.gather(*(first_word() for _ in range(12)))) == {b"begun\n"}
 
 
 async def test_a_program_sees_its_files_and_the_gpus_that_slurm_gave_it(

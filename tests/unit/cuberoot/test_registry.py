@@ -101,13 +101,13 @@ def test_no_pod_is_given_the_port_of_an_enabled_program() -> None:
     kubelet = compile.settings_for(WITH_TSDB)["kubelet"]
     assert isinstance(kubelet, KubeletSettings)
     assert "9090/TCP" in kubelet.ports_in_use
-    assert set(kubelet.closed_ports) == {2379, 2380, 6811, 9092, 9093, 10250}
+    assert set(kubelet.closed_ports) == {2379, 2380, 6811, 9092, 9093, 10250, 10262}
 
 
 def test_pods_are_kept_from_the_closed_ports_of_other_nodes_as_well() -> None:
     kubelet = compile.settings_for(WORKER)["kubelet"]
     assert isinstance(kubelet, KubeletSettings)
-    assert set(kubelet.closed_ports) == {2379, 2380, 6811, 9092, 9093, 10250}
+    assert set(kubelet.closed_ports) == {2379, 2380, 6811, 9092, 9093, 10250, 10262}
 
 
 OVER_WEAVE = msgspec.structs.replace(WORKER, network="weave", weave_password="open sesame")

@@ -15,6 +15,7 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.registry import KINDS
 from cubernetes.host.web.messages import Request, Upgrade
 from tests.contract.api.streams.test_api_logs import PaperKubelets
+from tests.contract.api.streams.test_job_outputs import JOBS, PaperJobs, a_sent_job
 from tests.contract.api.world import ADMIN, NODES, PODS, SETS, World, a_node, a_pod, a_set, a_world
 
 ROUTES = tuple(table(KINDS))
@@ -106,7 +107,7 @@ async def test_what_kubernetes_knows_nowhere_is_ignored(world: World) -> None:
         ("DELETE", PODS, {"limit": "1"}),
         ("DELETE", PODS, {"resourceVersion": "1"}),
         ("DELETE", f"{PODS}/web", {"ignoreStoreReadErrorWithClusterBreakingPotential": "true"}),
-        ("GET", f"{PODS}/web/log", {"stream": "Stderr"}),
+        ("GET", f"{PODS}/web/log", {"stream": "Output"}),
         ("GET", f"{PODS}/web/log", {"insecureSkipTLSVerifyBackend": "true"}),
         ("POST", f"{PODS}/web/binding", {"fieldValidation": "Ignore"}),
         ("PUT", f"{SETS}/web/scale", {"fieldValidation": "Warn"}),
@@ -294,6 +295,15 @@ async def _session(world: World, kubelets: Kubelets) -> None:
     assert kubelets.asked[-1][2] == "command=ls&stdout=true"
 
 
+async def _offset(_world: World, _kubelets: Kubelets) -> None:
+    jobs = PaperJobs()
+    async with a_world(jobs=jobs) as world:
+        await a_sent_job(world)
+        query = (("offset", "5"),)
+        await world.server.handle(Request("GET", f"{JOBS}/add/output", query, identity=ADMIN))
+        assert jobs.asked == [("/output/hpc/uid-1/out", "follow=false&offset=5")]
+
+
 MOMENT = "2026-01-01T00:00:00Z"
 
 
@@ -336,6 +346,8 @@ EFFECTS: Mapping[str, Effect] = {
     "previous": _handed_on("previous", "1", "previous=true"),
     "timestamps": _handed_on("timestamps", "true", "timestamps=true"),
     "tailLines": _handed_on("tailLines", "5", "tailLines=5"),
+    "stream": _handed_on("stream", "Stderr", "stream=Stderr"),
+    "offset": _offset,
     "limitBytes": _handed_on("limitBytes", "5", "limitBytes=5"),
     "sinceSeconds": _handed_on("sinceSeconds", "5", "sinceSeconds=5"),
     "sinceTime": _handed_on("sinceTime", MOMENT, f"sinceTime={MOMENT.replace(':', '%3A')}"),

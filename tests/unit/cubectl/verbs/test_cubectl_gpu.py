@@ -147,6 +147,23 @@ def test_the_output_of_a_job_is_that_of_its_pod() -> None:
     ) in server.asked
 
 
+def test_one_stream_of_a_jobs_pod_is_asked_for() -> None:
+    job = in_phase(a_gpujob(), "Running", site_job_id="default/gpujob-uid-add-1")
+    server = TinyServer(job)
+    assert run(server, "logs gpujob/add --stream err").code == 0
+    pod = "/api/v1/namespaces/default/pods/gpujob-uid-add-1"
+    assert ("GET", f"{pod}/log?stream=Stderr") in server.asked
+
+
+def test_the_output_of_a_job_at_a_site_elsewhere_is_its_own() -> None:
+    server = TinyServer(in_phase(a_gpujob(), "Running", site_job_id="77"))
+    said = run(server, "logs gpujob/add -f --stream err")
+    assert (said.code, said.out) == (0, "one\ntwo\n")
+    assert ("GET", f"{ROOT}/add/output?stream=err&follow=true") in server.asked
+    refused = run(server, "logs gpujob/add --tail 5")
+    assert (refused.code, "--tail: not for a job at a site" in refused.err) == (2, True)
+
+
 def test_a_job_that_waits_has_no_output_and_says_why() -> None:
     job = a_gpujob()
     waits = replaced(job, status=replaced(job.status, message="needs a GPU, site a has 0 free"))
