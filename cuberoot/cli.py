@@ -32,7 +32,7 @@ from cuberoot.host.alone import Busy, alone
 from cuberoot.host.waiting import NotYet
 from cuberoot.join import JoinRefused
 from cuberoot.node import NotFit
-from cuberoot.optional import BrokerChoice
+from cuberoot.optional import Choice
 from cuberoot.registry import UnknownProgram
 from lab.cli import lab
 
@@ -240,9 +240,16 @@ def renew(has_new_password: bool) -> None:
     is_flag=True,
     help="For serverless: no broker, so no durable or asynchronous calls and no triggers.",
 )
-def enable(name: str, brokers: str, without_broker: bool) -> None:
+@click.option(
+    "--settings",
+    "settings_file",
+    default="",
+    metavar="FILE",
+    help="For tsdb: JSON with limits, options (retention), remote_write and remote_read.",
+)
+def enable(name: str, brokers: str, without_broker: bool, settings_file: str) -> None:
     """Have this node run an optional program, such as tsdb, now and with every start."""
-    choice = BrokerChoice(brokers, is_without=without_broker)
+    choice = Choice(brokers, without_broker, settings_file)
     carried_out(lambda env: optional.enable(name, choice, env, say), is_alone=True)
 
 

@@ -12,6 +12,7 @@ from cubernetes.api.errors import Problem
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.notation import jsontext, yaml
 from cubernetes.host.settings import Settings
+from tsdb.settings import Chosen
 
 API_PORT = 6443
 # Only an administrator may give a role: a node that could would draw others' secrets to itself.
@@ -91,6 +92,8 @@ class Cluster(Settings, frozen=True, kw_only=True):
     enabled: tuple[str, ...] = ()
     # Others' brokers of Kafka, `host:port`, which functions use in place of one of ours.
     brokers: tuple[str, ...] = ()
+    # What an operator has chosen of the time-series store: retention, limits, other engines.
+    tsdb: Chosen = Chosen()
 
     @property
     def is_control_plane(self) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from cubernetes.api.coding.refusals import invalid
 from cubernetes.api.errors import Problem
 from cubernetes.host.env import Env
+from cubernetes.host.settings import SettingsInvalid, read_settings
 from cuberoot import apply
 from cuberoot.apply import Programs, Say
 from cuberoot.cluster import Cluster
@@ -18,24 +20,31 @@ from cuberoot.node import NotFit, own_cluster, renewed_in_time
 from cuberoot.plan import lacks_of_kafka, lacks_of_ports
 from cuberoot.program import Program
 from cuberoot.registry import optional_program, with_enabled
+from tsdb.settings import Chosen
 
 BROKERS_MAX = 20
 BROKER = re.compile(r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}\Z")
 KAFKA = "kafka"
+TSDB = "tsdb"
 
 
-class BrokerChoice(NamedTuple):
-    """Which broker is to keep calls that must survive: others', none, or (neither) our own."""
+class Choice(NamedTuple):
+    """What may be chosen of an optional program.
+
+    Which broker is to keep calls that must survive: others', none, or (neither) our own.
+    """
 
     brokers: str = ""
     is_without: bool = False
+    # Of the time-series store: its file of settings.
+    settings_file: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(name for name in map(str.strip, self.brokers.split(",")) if name)
 
 
-async def enable(name: str, choice: BrokerChoice, env: Env, say: Say) -> None:
+async def enable(name: str, choice: Choice, env: Env, say: Say) -> None:
     """Have this node run an optional program; what an interrupted run has left is finished.
 
     Raises: UnknownProgram; Invalid; NotFit: its port is another's, or what it needs is missing.
@@ -62,16 +71,30 @@ async def enable(name: str, choice: BrokerChoice, env: Env, say: Say) -> None:
         say("note: one broker, so calls that it has are lost with its disk; --brokers: several")
 
 
-def _wanted(cluster: Cluster, program: Program, choice: BrokerChoice) -> Cluster:
+def _wanted(cluster: Cluster, program: Program, choice: Choice) -> Cluster:
     """Return the node's file with a program, and with those that it brings along."""
     brokers = choice.names or cluster.brokers
     is_alone = bool(brokers) or choice.is_without
     names = (program.name, *(() if is_alone else program.companions))
     enabled = with_enabled(cluster.enabled, names, is_enabled=True)
-    return msgspec.structs.replace(cluster, enabled=enabled, brokers=brokers)
+    chosen = _chosen(choice.settings_file) if choice.settings_file else cluster.tsdb
+    return msgspec.structs.replace(cluster, enabled=enabled, brokers=brokers, tsdb=chosen)
 
 
-def _problems(choice: BrokerChoice, program: Program, cluster: Cluster) -> Iterator[Problem]:
+def _chosen(file: str) -> Chosen:
+    try:
+        return read_settings(Chosen, Path(file))
+    except SettingsInvalid as error:
+        raise invalid("Program", TSDB, [Problem("--settings", str(error))]) from error
+
+
+def _problems(choice: Choice, program: Program, cluster: Cluster) -> Iterator[Problem]:
+    if choice.settings_file and program.name != TSDB:
+        yield Problem("--settings", f"{program.name} has no file of settings: tsdb does")
+    yield from _broker_problems(choice, program, cluster)
+
+
+def _broker_problems(choice: Choice, program: Program, cluster: Cluster) -> Iterator[Problem]:
     names = choice.names
     if (names or choice.is_without) and KAFKA not in program.companions:
         yield Problem("--brokers", f"{program.name} uses no broker: serverless does")

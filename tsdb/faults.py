@@ -13,7 +13,7 @@ from cubernetes.host.log import Log
 log = Log(__name__)
 
 # Every loop of the program that has a last catch, as its metric names it.
-LOOPS = ("client", "commit", "discovery", "request", "scrape", "upkeep")
+LOOPS = ("client", "commit", "discovery", "remote", "request", "scrape", "upkeep")
 
 
 class Faults:

@@ -43,6 +43,10 @@ class Engine:
         self._settings = settings or Settings()
         self._trees: dict[str, Node] = {}
 
+    @property
+    def lookback_ms(self) -> int:
+        return self._settings.lookback_ms
+
     def tree(self, text: str) -> Node:
         """Parse, or remember: dashboards ask the same again and again."""
         node = self._trees.get(text)

@@ -11,9 +11,12 @@ from tsdb.faults import Faults
 from tsdb.ingest import Ingest
 from tsdb.promql.evaluate import Settings as QuerySettings
 from tsdb.query import Engine
+from tsdb.remote.reading import RemoteReader
+from tsdb.remote.writing import RemoteWriter
 from tsdb.scrape.pool import Pool
 from tsdb.select import Reader
 from tsdb.serve.app import Health, limits_of, server_of
+from tsdb.serve.own import Remote
 from tsdb.serve.queries import Queries
 from tsdb.serve.targets import Targets
 from tsdb.serve.writes import Writes
@@ -58,10 +61,13 @@ async def _serve(settings: TsdbSettings, env: Env, store: Store) -> None:
     reader = Reader(store)
     lookback = QuerySettings(lookback_ms=int(settings.lookback_s * 1000))
     engine = Engine(reader, settings.limits, lookback)
-    queries = Queries(reader, engine, settings.limits, env.clock, ingest)
+    elsewhere = RemoteReader(settings.remote_read) if settings.remote_read else None
+    queries = Queries(reader, engine, settings.limits, env.clock, ingest, elsewhere)
     writes = Writes(store, ingest, committer, upkeep, env.clock)
     pool = Pool(settings.scrape, store, ingest, env, faults)
-    health = Health(store, queries, upkeep, env.metrics, faults)
+    writers = [RemoteWriter(one, store, env, faults) for one in settings.remote_write]
+    remote = Remote(writers, elsewhere)
+    health = Health(store, queries, upkeep, env.metrics, faults, remote)
     parts = (queries, writes, health, Targets(pool.states))
     routes = [route for part in parts for route in part.routes()]
     server = server_of(routes, faults, limits_of(settings.limits))
@@ -72,9 +78,14 @@ async def _serve(settings: TsdbSettings, env: Env, store: Store) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(upkeep.run())
             group.create_task(pool.run(committer))
+            for writer in writers:
+                group.create_task(writer.run())
     finally:
         await server.stop(settings.stop_grace_s)
         await committer.finish()
+        async with asyncio.TaskGroup() as group:
+            for writer in writers:
+                group.create_task(writer.finish(settings.stop_grace_s))
 
 
 def _tls(settings: TlsSettings) -> ssl.SSLContext:

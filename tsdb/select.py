@@ -98,6 +98,12 @@ class Reader:
             touched[found] = True
         return [plan.keys[place] for place in np.flatnonzero(touched).tolist()]
 
+    def oldest_ms(self, default_ms: int) -> int:
+        """Return the time of the oldest sample that is here, in blocks or in memory."""
+        oldest_ms = self._store.head.oldest_ms()
+        times = [block.footer.first_ms for block in self._store.blocks]
+        return min(times if oldest_ms is None else [*times, oldest_ms], default=default_ms)
+
     def label_names(self, first_ms: int, last_ms: int) -> list[str]:
         indexes = self._told_indexes(first_ms, last_ms)
         return sorted({name for _, index in indexes for name in index.label_names()})

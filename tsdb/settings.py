@@ -1,8 +1,16 @@
 """The settings of `python -m tsdb`: one JSON file, units in the names, defaults in sight."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from cubernetes.host.settings import Settings
 from tsdb.limits import Limits
 from tsdb.options import Options
+
+type HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^/?#\s@]+(/[^?#\s]*)?$", max_length=2048)]
+type Positive = Annotated[int, Meta(gt=0)]
+type Seconds = Annotated[float, Meta(gt=0)]
 
 
 class TlsSettings(Settings, frozen=True, kw_only=True):
@@ -51,6 +59,45 @@ class ScrapeJob(Settings, frozen=True, kw_only=True):
     tls: ScrapeTls = ScrapeTls()
 
 
+class RemoteWrite(Settings, frozen=True, kw_only=True):
+    """Another engine that is sent every sample which the store takes (remote write 1.0).
+
+    url is whole, as `https://metrics.example/api/v1/write`. At most queue_samples wait in memory.
+    """
+
+    url: HttpUrl
+    queue_samples: Positive = 2_000_000
+    samples_per_request: Positive = 5_000
+    flush_s: Seconds = 1.0
+    deadline_s: Seconds = 30.0
+    bearer_token_file: str = ""
+    tls: ScrapeTls = ScrapeTls()
+
+
+class RemoteRead(Settings, frozen=True, kw_only=True):
+    """Another engine that answers the queries which reach back beyond the store's own samples.
+
+    url is what stands before `/api/v1/query`. What reaches back less than after_s is answered here
+    in any case: decisions on the newest samples wait for no other engine.
+    """
+
+    url: HttpUrl
+    after_s: Seconds = 3600.0
+    deadline_s: Seconds = 10.0
+    answer_bytes: Positive = 64 * 2**20
+    bearer_token_file: str = ""
+    tls: ScrapeTls = ScrapeTls()
+
+
+class Chosen(Settings, frozen=True, kw_only=True):
+    """What an operator may choose of the store of a cluster; the rest follows from the node."""
+
+    limits: Limits = Limits()
+    options: Options = Options()
+    remote_write: list[RemoteWrite] = []
+    remote_read: RemoteRead | None = None
+
+
 class TsdbSettings(Settings, frozen=True, kw_only=True):
     """Everything that an operator may choose."""
 
@@ -68,3 +115,5 @@ class TsdbSettings(Settings, frozen=True, kw_only=True):
     limits: Limits = Limits()
     options: Options = Options()
     scrape: list[ScrapeJob] = []
+    remote_write: list[RemoteWrite] = []
+    remote_read: RemoteRead | None = None

@@ -71,7 +71,17 @@ def settings(site: Site) -> TsdbSettings:
         body_bytes=POD_BYTES_MAX,
     )
     jobs = [*guarded, kubelets, pods, ScrapeJob(name="programs", groups=open_groups)]
-    return TsdbSettings(data_dir=str(layout.TSDB_STATE), host=LOOPBACK, port=PORT, scrape=jobs)
+    chosen = site.cluster.tsdb
+    return TsdbSettings(
+        data_dir=str(layout.TSDB_STATE),
+        host=LOOPBACK,
+        port=PORT,
+        scrape=jobs,
+        limits=chosen.limits,
+        options=chosen.options,
+        remote_write=chosen.remote_write,
+        remote_read=chosen.remote_read,
+    )
 
 
 def _health(_cluster: Cluster) -> Health:

@@ -213,6 +213,49 @@ def test_it_scrapes_us_and_writes_what_it_scraped_to_us(tmp_path: Path) -> None:
             assert json.loads(refused)["status"] == "success"
 
 
+@pytest.mark.prometheus
+@pytest.mark.skipif(
+    not shutil.which("victoria-metrics"),
+    reason="no victoria-metrics on PATH: apt-get install victoria-metrics, or go install "
+    "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics@v1.102.0",
+)
+def test_victoria_metrics_is_sent_everything_and_answers_for_the_past(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    engine, now_ms = f"http://{address}", int(time.time() * 1000)
+    command = [
+        "victoria-metrics",
+        f"-storageDataPath={tmp_path / 'engine'}",
+        f"-httpListenAddr={address}",
+        "-search.latencyOffset=0s",
+    ]
+    remote = {
+        "remote_write": [{"url": f"{engine}/api/v1/write", "flush_s": 0.1}],
+        "remote_read": {"url": engine, "after_s": 600},
+    }
+    with child(command, f"{engine}/health"):
+        old = "".join(f"old {step} {now_ms - 7_200_000 + 15_000 * step}\n" for step in range(40))
+        request = urllib.request.Request(f"{engine}/api/v1/import/prometheus", old.encode())  # noqa: S310
+        urllib.request.urlopen(request, timeout=PATIENCE_S).close()  # noqa: S310
+        with a_store(tmp_path / "store", **remote) as url:
+            push(url, "".join(f'm{{i="{number}"}} {number} {now_ms}\n' for number in range(100)))
+            wait_for(
+                lambda: answered(engine, "sum(m)") == ["4950"] and answered(engine, "count(m)"),
+                "samples did not come",
+            )
+            assert answered(engine, "count(m)") == ["100"]
+            wait_for(
+                lambda: answered(url, "count_over_time(old[3h])") == ["40"],
+                "the past was not told",
+            )
+            assert answered(url, "sum(m)") == ["4950"]
+
+
+def answered(url: str, query: str) -> list[str]:
+    told = json.loads(get(f"{url}/api/v1/query", query=query))
+    assert told["status"] == "success"
+    return [one["value"][1] for one in told["data"]["result"]]
+
+
 @dataclass
 class Ledger:
     """What was sent, and what was acknowledged: by (series, time), the value."""

@@ -168,11 +168,12 @@ def height(node: Node) -> int:
     while waiting:
         at, level = waiting.pop()
         found = max(found, level)
-        waiting += [(child, level + 1) for child in _children(at)]
+        waiting += [(child, level + 1) for child in children(at)]
     return found
 
 
-def _children(node: Node) -> list[Node]:
+def children(node: Node) -> list[Node]:
+    """Return the expressions that one is made of."""
     match node:
         case Binary():
             return [node.left, node.right]

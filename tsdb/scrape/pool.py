@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import aiohttp
 
@@ -13,6 +12,7 @@ from tsdb.cooperative import run_in_slices
 from tsdb.errors import BadData, LimitExceeded, TsdbError
 from tsdb.faults import Faults
 from tsdb.ingest import Ingest
+from tsdb.outbound import authorization, tls_of
 from tsdb.scrape.intake import Intake, Report
 from tsdb.scrape.targets import Target, TargetState, discovered, targets_of
 from tsdb.settings import ScrapeJob, TargetGroup
@@ -77,7 +77,7 @@ class Pool:
 
     async def _scraped_in_session(self, job: ScrapeJob) -> None:
         known: dict[str, list[TargetGroup]] = {}
-        connector = aiohttp.TCPConnector(ssl=_tls(job), limit=0)
+        connector = aiohttp.TCPConnector(ssl=tls_of(job.tls), limit=0)
         async with (
             # What comes packed is unpacked by us, who count while unpacking.
             aiohttp.ClientSession(connector=connector, auto_decompress=False) as session,
@@ -188,19 +188,13 @@ class Pool:
 
     async def _ask(self, job: ScrapeJob, session: aiohttp.ClientSession, url: str) -> Exposition:
         headers = {"Accept": ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds": str(job.timeout_s)}
-        if job.bearer_token_file:
-            headers["Authorization"] = f"Bearer {_token(Path(job.bearer_token_file))}"
+        headers |= authorization(job.bearer_token_file)
         body = await _body(
             session, url, headers, job.timeout_s, job.body_bytes, redirects=job.follow_redirects
         )
         return await run_in_slices(
             parse_exposition(body.decode(), job.sample_limit), self._env.clock
         )
-
-
-def _token(path: Path) -> str:
-    """Read a token anew each time: it may be replaced while we run."""
-    return path.read_text().strip()
 
 
 async def _body(
@@ -233,10 +227,3 @@ async def _body(
 
 def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-def _tls(job: ScrapeJob) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=job.tls.ca or None)
-    if job.tls.certificate:
-        context.load_cert_chain(job.tls.certificate, job.tls.key or None)
-    return context

@@ -22,7 +22,7 @@ from tsdb.errors import BadData, LimitExceeded, TsdbError
 from tsdb.faults import Faults
 from tsdb.limits import Limits
 from tsdb.serve import answers
-from tsdb.serve.own import exposition, own_metrics
+from tsdb.serve.own import Remote, exposition, own_metrics
 from tsdb.serve.parameters import FIELDS_MAX
 from tsdb.serve.queries import Queries
 from tsdb.storage.store import Store
@@ -130,10 +130,16 @@ class Health:
     """Whether the program lives and serves, and its own numbers."""
 
     def __init__(
-        self, store: Store, queries: Queries, upkeep: Upkeep, metrics: Metrics, faults: Faults
+        self,
+        store: Store,
+        queries: Queries,
+        upkeep: Upkeep,
+        metrics: Metrics,
+        faults: Faults,
+        remote: Remote,
     ) -> None:
         self._store, self._queries, self._upkeep = store, queries, upkeep
-        self._faults = faults
+        self._faults, self._remote = faults, remote
         self._of_process = metrics
 
     def routes(self) -> list[Route]:
@@ -148,5 +154,10 @@ class Health:
 
     async def metrics(self, _request: Request) -> Response:
         refusals = self._upkeep.refusals_in_a_row
-        own = exposition(own_metrics(self._store, self._queries, self._faults, refusals))
+        own = exposition(
+            [
+                *own_metrics(self._store, self._queries, self._faults, refusals),
+                *self._remote.metrics(),
+            ]
+        )
         return Response(200, own + self._of_process.text(), content_type=TEXT_FORMAT)

@@ -1,10 +1,12 @@
 """The store's own /metrics, as text that promtool finds nothing to say about."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tsdb.faults import Faults
 from tsdb.promql.text import number_text
+from tsdb.remote.reading import RemoteReader
+from tsdb.remote.writing import RemoteWriter
 from tsdb.serve.queries import Queries
 from tsdb.storage.store import Store
 
@@ -16,7 +18,7 @@ class Metric:
     name: str
     kind: str
     help: str
-    values: dict[str, float]
+    values: Mapping[str, float]
 
 
 def _plain(name: str, kind: str, told: str, value: float) -> Metric:
@@ -96,7 +98,49 @@ def _gauges(store: Store, queries: Queries, refusals_in_a_row: int) -> Iterator[
         yield _plain(name, "gauge", told, value)
 
 
-def exposition(metrics: Iterator[Metric]) -> bytes:
+@dataclass(frozen=True)
+class Remote:
+    """The other engines that samples are sent to, and the one that old ones are asked of."""
+
+    writers: Sequence[RemoteWriter]
+    reader: RemoteReader | None
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield how many samples went and wait, and how many queries were handed on."""
+        if self.writers:
+            totals = ("sent", "refused", "dropped")
+            counts = {
+                f'{{engine="{number}",outcome="{name}"}}': count
+                for number, one in enumerate(self.writers)
+                for name, count in zip(
+                    totals, (one.sent, one.refused, one.queue.dropped), strict=True
+                )
+            }
+            yield Metric(
+                "cube_tsdb_remote_samples_total",
+                "counter",
+                "Samples for other engines by what became of them.",
+                counts,
+            )
+            yield Metric(
+                "cube_tsdb_remote_waiting_samples",
+                "gauge",
+                "Samples that wait for other engines.",
+                {f'{{engine="{number}"}}': one.waiting for number, one in enumerate(self.writers)},
+            )
+        if self.reader is not None:
+            yield Metric(
+                "cube_tsdb_remote_queries_total",
+                "counter",
+                "Queries handed on to another engine by how they ended.",
+                {
+                    '{outcome="answered"}': self.reader.answered,
+                    '{outcome="failed"}': self.reader.failed,
+                },
+            )
+
+
+def exposition(metrics: Iterable[Metric]) -> bytes:
     """Return families in the text format, version 0.0.4."""
     lines: list[str] = []
     for metric in metrics:

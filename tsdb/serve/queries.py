@@ -14,7 +14,9 @@ from tsdb.gate import QueryGate
 from tsdb.ingest import Ingest
 from tsdb.limits import Limits
 from tsdb.promql.parser import parse_selector
+from tsdb.promql.reach import earliest_ms
 from tsdb.query import Engine, Result
+from tsdb.remote.reading import RemoteReader, Unanswered
 from tsdb.select import Reader
 from tsdb.serve import answers, parameters
 from tsdb.serve.federation import federated
@@ -37,9 +39,16 @@ class Queries:
     """The handlers that read. Each works within the gate, a budget and a deadline."""
 
     def __init__(
-        self, reader: Reader, engine: Engine, limits: Limits, clock: Clock, ingest: Ingest
+        self,
+        reader: Reader,
+        engine: Engine,
+        limits: Limits,
+        clock: Clock,
+        ingest: Ingest,
+        elsewhere: RemoteReader | None = None,
     ) -> None:
         self._reader, self._engine, self._limits = reader, engine, limits
+        self._elsewhere = elsewhere
         self._clock, self._ingest = clock, ingest
         self.gate = QueryGate(limits)
         self.answered = 0
@@ -69,12 +78,15 @@ class Queries:
         deadline_s = self._clock.monotonic() + timeout_s
         return Budget(self._limits, self._clock.monotonic, deadline_s), timeout_s
 
-    async def _run(self, steps: Steps[Result], timeout_s: float) -> Response:
+    async def _run(
+        self, steps: Steps[Result], timeout_s: float, warnings: Sequence[str] = ()
+    ) -> Response:
         damaged = self._damage()
         async with self.gate.place(timeout_s):
             result = await run_in_slices(steps, self._clock)
         self.answered += 1
-        warnings = ["damaged data was left out"] if self._damage() > damaged else []
+        if self._damage() > damaged:
+            warnings = [*warnings, "damaged data was left out"]
         return answers.response_of(answers.success_pieces(answers.result_json(result), warnings))
 
     def _damage(self) -> int:
@@ -83,19 +95,47 @@ class Queries:
     async def query(self, request: Request) -> Response:
         asked = parameters.of_request(request)
         at_ms = parameters.time_ms(asked, "time", self.now_ms())
+        text = parameters.text(asked, "query")
+        _, timeout_s = self._budget(asked)
+        old = await self._asked_elsewhere(request, asked, (at_ms, at_ms), timeout_s)
+        if isinstance(old, Response):
+            return old
         budget, timeout_s = self._budget(asked)
-        steps = self._engine.instant(parameters.text(asked, "query"), at_ms, budget)
-        return await self._run(steps, timeout_s)
+        return await self._run(self._engine.instant(text, at_ms, budget), timeout_s, old)
 
     async def query_range(self, request: Request) -> Response:
         asked = parameters.of_request(request)
         first_ms = parameters.time_ms(asked, "start")
         last_ms = parameters.time_ms(asked, "end")
         step_ms = parameters.span_ms(asked, "step")
-        budget, timeout_s = self._budget(asked)
         text = parameters.text(asked, "query")
+        _, timeout_s = self._budget(asked)
+        old = await self._asked_elsewhere(request, asked, (first_ms, last_ms), timeout_s)
+        if isinstance(old, Response):
+            return old
+        budget, timeout_s = self._budget(asked)
         steps = self._engine.range(text, first_ms, last_ms, step_ms, budget)
-        return await self._run(steps, timeout_s)
+        return await self._run(steps, timeout_s, old)
+
+    async def _asked_elsewhere(
+        self, request: Request, asked: Parameters, span_ms: tuple[int, int], timeout_s: float
+    ) -> Response | Sequence[str]:
+        """Return another engine's answer to what reaches back beyond our samples.
+
+        Where it is ours to answer: the warnings that go with that.
+        """
+        if self._elsewhere is None:
+            return ()
+        tree = self._engine.tree(parameters.text(asked, "query"))
+        reach_ms = earliest_ms(tree, *span_ms, self._engine.lookback_ms)
+        recent_ms = self.now_ms() - int(self._elsewhere.settings.after_s * 1000)
+        if reach_ms >= recent_ms or reach_ms >= self._reader.oldest_ms(self.now_ms()):
+            return ()
+        try:
+            body = await self._elsewhere.ask(request.path, _with_moment(asked, span_ms), timeout_s)
+        except Unanswered as error:
+            return [f"older samples are missing, remote read failed: {error}"]
+        return Response(200, body)
 
     def _span(self, asked: Parameters) -> tuple[int, int]:
         first_ms = parameters.time_ms(asked, "start", FIRST_MS)
@@ -184,3 +224,10 @@ class Queries:
                 result = await run_in_slices(steps, self._clock)
             lines += [line for line in result.lines if any(n == NAME for n, _ in line.pairs)]
         return Response(200, federated(lines, self._ingest.metadata), content_type=TEXT)
+
+
+def _with_moment(asked: Parameters, span_ms: tuple[int, int]) -> Sequence[tuple[str, str]]:
+    """Return what was asked, with our moment where none was named: the engine has its own clock."""
+    if asked.get("start") or asked.get("time"):
+        return asked.pairs
+    return [*asked.pairs, ("time", f"{span_ms[1] / 1000:.3f}")]

@@ -7,7 +7,7 @@ that can be left and resumed between two series groups: appends and queries may 
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cubernetes.host.log import Log
-from tsdb.columns.codec import Floats, Ints
+from tsdb.columns.codec import Floats, Ints, Rows
 from tsdb.columns.frame import EVER, compact
 from tsdb.columns.labels import Key
 from tsdb.columns.strip import encode_strip
@@ -79,6 +79,9 @@ class Counters:
     disk_refusals: int = 0
 
 
+type Tap = Callable[[Rows, Ints, Floats], None]
+
+
 class Store:
     """Open with `open_store`."""
 
@@ -89,6 +92,8 @@ class Store:
         for name in ("blocks", "log", "snapshots"):
             disk.make_folder(folder / name)
         self.head = Head(limits)
+        # Called with what has just been taken: rows of the head, times and values.
+        self.taps: list[Tap] = []
         self.blocks: list[Block] = []
         self._open_blocks()
         self.wal = Wal(folder / "log", disk)
@@ -177,6 +182,9 @@ class Store:
             raise
         self.head.add_fresh(fresh)
         self.head.add_late(late)
+        if len(both.rows):
+            for tap in self.taps:
+                tap(both.rows, both.times, both.values)
         outcome.accepted += len(both.rows)
         self.counters.outcome.add(outcome)
         return outcome

@@ -1,23 +1,27 @@
 """What `cuberoot enable serverless` brings along, and what it refuses."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
+from cubernetes.api.errors import Invalid
 from cuberoot import compile, optional  # noqa: A004  a room's word, not the built-in
 from cuberoot.cluster import Cluster
-from cuberoot.optional import BrokerChoice
+from cuberoot.optional import Choice
 from cuberoot.plan import Facts, lacks_of_kafka
 from cuberoot.registry import optional_program
 from serverless.settings import BrokerSettings, ServerlessSettings
 from tests.unit.cuberoot.test_compile import MASTER
+from tsdb.settings import TsdbSettings
 
 SERVERLESS = optional_program("serverless", "control-plane")
 TSDB = optional_program("tsdb", "control-plane")
-OWN, NONE = BrokerChoice(), BrokerChoice(is_without=True)
-OTHERS = BrokerChoice("a.example:9092, b.example:9092")
+OWN, NONE = Choice(), Choice(is_without=True)
+OTHERS = Choice("a.example:9092, b.example:9092")
 
 
-def wanted(choice: BrokerChoice, before: Cluster = MASTER) -> Cluster:
+def wanted(choice: Choice, before: Cluster = MASTER) -> Cluster:
     return optional._wanted(before, SERVERLESS, choice)
 
 
@@ -27,7 +31,7 @@ def bus_of(cluster: Cluster) -> ServerlessSettings:
     return settings
 
 
-def problems(choice: BrokerChoice, before: Cluster = MASTER) -> list[str]:
+def problems(choice: Choice, before: Cluster = MASTER) -> list[str]:
     return [one.field for one in optional._problems(choice, SERVERLESS, before)]
 
 
@@ -66,7 +70,7 @@ def test_without_a_broker_there_is_none_until_it_is_wanted() -> None:
     "text", ["a", "a:", "a:0", "a:70000", ":1", "a:1,b", "a b:1", "http://a:1"]
 )
 def test_a_broker_that_is_no_address_is_refused(text: str) -> None:
-    assert problems(BrokerChoice(text)) == ["--brokers"]
+    assert problems(Choice(text)) == ["--brokers"]
 
 
 def test_calls_that_a_broker_has_are_not_left_behind() -> None:
@@ -74,7 +78,7 @@ def test_calls_that_a_broker_has_are_not_left_behind() -> None:
     assert problems(OTHERS, own) == ["--brokers"]
     assert problems(NONE, own) == ["--brokers"]
     assert problems(NONE, others) == ["--without-broker"]
-    assert problems(BrokerChoice("a:1", is_without=True)) == ["--brokers"]
+    assert problems(Choice("a:1", is_without=True)) == ["--brokers"]
     assert problems(OWN, own) == problems(OTHERS) == problems(NONE) == []
 
 
@@ -98,3 +102,26 @@ def test_a_file_of_before_names_no_brokers() -> None:
     old = msgspec.to_builtins(MASTER)
     del old["brokers"]
     assert msgspec.convert(old, type=Cluster).brokers == ()
+
+
+LONG_TERM = Path(__file__).resolve().parents[3] / "examples" / "tsdb" / "long-term.json"
+
+
+def test_what_is_chosen_of_the_store_is_in_its_settings_and_is_kept() -> None:
+    chosen = optional._wanted(MASTER, TSDB, Choice(settings_file=str(LONG_TERM)))
+    settings = compile.settings_for(chosen)["tsdb"]
+    assert isinstance(settings, TsdbSettings)
+    assert settings.options.retention_s == 172_800
+    urls = [one.url for one in settings.remote_write]
+    assert urls == ["http://metrics.example:8428/api/v1/write"]
+    assert settings.remote_read is not None
+    # Without a file, what was chosen before stays.
+    assert optional._wanted(chosen, TSDB, OWN).tsdb == chosen.tsdb
+
+
+def test_a_wrong_file_of_settings_is_refused_by_its_field(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text('{"remote_write": [{"url": "vm:8428"}]}')
+    with pytest.raises(Invalid, match=r"--settings.*remote_write"):
+        optional._wanted(MASTER, TSDB, Choice(settings_file=str(file)))
+    assert problems(Choice(settings_file=str(file))) == ["--settings"]

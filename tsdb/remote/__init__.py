@@ -1,0 +1,1 @@
+"""Another engine of Prometheus' kind: samples are sent there, old ones are asked for there."""
