@@ -22,21 +22,19 @@ def _stamp(revision: int) -> bytes:
 
 
 class Item:
-    """An object at one revision; equal bytes are made once and shared by all who are served."""
+    """An object at one revision; equal bytes are made once and shared by all who are served.
 
-    __slots__ = ("_content", "_object", "key", "kind", "revision")
+    content: the object's JSON, resourceVersion included.
+    """
+
+    __slots__ = ("_object", "content", "key", "kind", "revision")
 
     def __init__(self, kind: type[Object], key: str, revision: int, content: bytes) -> None:
         self.kind = kind
         self.key = key
         self.revision = revision
-        self._content = content
+        self.content = content
         self._object: Object | None = None
-
-    @property
-    def content(self) -> bytes:
-        """The object's JSON, resourceVersion included."""
-        return self._content
 
     @property
     def object(self) -> Object:
@@ -69,14 +67,19 @@ class MadeItem(Item):
         make: Callable[[], Object],
     ) -> None:
         super().__init__(kind, key, revision, b"")
+        del self.content
         self.parts = parts
         self._make = make
 
-    @property
-    def content(self) -> bytes:
-        if not self._content:
-            self._content = _stamped(encoded(self._make()), self.revision)
-        return self._content
+    def __getattr__(self, name: str) -> bytes:
+        """Make the content; Python asks for it here while its slot is empty.
+
+        A property would cost each of a list's many items, which need nothing made.
+        """
+        if name != "content":
+            raise AttributeError(name)
+        self.content = _stamped(encoded(self._make()), self.revision)
+        return self.content
 
 
 # What stands at the keys that a transaction has read.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -84,9 +85,11 @@ def accepted(accept: str) -> Accepted:
 def whole(kind: type[Object]) -> Form:
     """Return the form of objects as they are."""
     resource = kind.resource
-    # Watches of all versions of a kind are of one cache.
-    name = f"whole/{resource.version}" if kind.stored_as else "whole"
     kinds = (resource.kind, resource.list_kind)
+    if kind.stored_as is None:
+        return _plain("whole", kinds, resource.api_version, attrgetter("content"))
+    # Watches of all versions of a kind are of one cache.
+    name = f"whole/{resource.version}"
     return _plain(name, kinds, resource.api_version, lambda item: item.of_version(kind).content)
 
 
