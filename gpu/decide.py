@@ -183,6 +183,12 @@ def refused(job: GpuJob, why: str, now: datetime) -> GpuJobStatus:
     return _stepped(job, Event.REFUSED, Observation(Event.REFUSED, message=why), now).status
 
 
+def taken(job: GpuJob, now: datetime) -> GpuJobStatus:
+    """Return the status of a job that its site has just taken: it is there, whatever comes next."""
+    found = Observation(Event.QUEUED, message="its site has taken it")
+    return _stepped(job, Event.QUEUED, found, now).status
+
+
 def _after_end(job: GpuJob, sight: Sight, now: datetime) -> Next:
     status = job.status
     if job.metadata.is_deleted:

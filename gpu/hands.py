@@ -16,7 +16,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from cubernetes.reconcile.records import EventRecorder
-from gpu.decide import Act, Next, refused
+from gpu.decide import Act, Next, refused, taken
 from gpu.driver import JobRefused, SiteDriver, SiteTrouble
 
 log = Log(__name__)
@@ -171,6 +171,9 @@ class Hands:
                     await self._written(job, replaced(job, status=status))
                     return
                 log.info("submitted", job=job.ref, key=key, site=site.metadata.name)
+                # What the site says next is a question away.
+                status = taken(job, self._env.clock.now())
+                await self._written(job, replaced(job, status=status))
             case Act.CANCEL:
                 await driver.cancel(site, job, key)
                 await self._env.clock.sleep(AGAIN_S)

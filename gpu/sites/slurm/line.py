@@ -16,6 +16,8 @@ from cubernetes.host.log import Log
 from gpu.driver import SiteTrouble
 
 log = Log(__name__)
+# It tells of each session and of each request in them.
+asyncssh.set_log_level("WARNING")
 
 CONNECT_S, REQUEST_S = 15.0, 60.0
 KEEPALIVE_S, KEEPALIVES_MAX = 5, 3

@@ -15,6 +15,7 @@ from gpu.decide import (
     next_of,
     refused,
     stepped_back,
+    taken,
     waits,
 )
 from gpu.driver import Observation
@@ -143,6 +144,12 @@ def test_a_job_that_is_refused_has_failed() -> None:
     assert (status.phase, status.reason, status.message) == (
         "Failed", "RefusedBySite", "no such image",
     )  # fmt: skip
+
+
+def test_a_job_that_its_site_has_just_taken_is_there() -> None:
+    told = taken(in_phase(a_gpujob(), "Submitting", site="a", attempt=1), NOW)
+    assert (told.phase, told.message) == ("Queued", "its site has taken it")
+    assert (told.site, told.attempt) == ("a", 1)
 
 
 def test_a_waiting_job_is_told_its_place_and_what_it_waits_for() -> None:
