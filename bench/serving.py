@@ -17,6 +17,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from apiserver.settings import Limits, Settings
 from bench.report import ROOT
 from cubernetes.host.settings import settings_bytes
@@ -26,6 +28,7 @@ from cuberoot.program import Identity
 LOOPBACK = "127.0.0.1"
 START_DEADLINE_S = 30.0
 LOOK_EVERY_S = 0.005
+ASKER = Identity("system:apiserver")
 ADMIN = Identity("kubernetes-admin", ("system:masters",))
 # More than any bench asks of one user, and of history.
 LIMITS = Limits(watches_per_user_max=4000)
@@ -86,8 +89,11 @@ class Served:
 
 
 @contextmanager
-def serving(core: int) -> Iterator[Served]:
-    """Run an empty cluster's API server on one core of this machine; etcd may use any."""
+def serving(core: int, output_port: int = 0) -> Iterator[Served]:
+    """Run an empty cluster's API server on one core of this machine; etcd may use any.
+
+    output_port: where the program of GPU jobs tells outputs; 0: nowhere.
+    """
     if shutil.which("etcd") is None:
         sys.exit("no etcd on PATH (scripts/setup installs it)")
     with ExitStack() as stack:
@@ -102,7 +108,10 @@ def serving(core: int) -> Iterator[Served]:
         stack.callback(etcd.wait, START_DEADLINE_S)
         stack.callback(etcd.terminate)
         file = folder / "apiserver.json"
-        file.write_bytes(settings_bytes(settings_for(folder, api_port, etcd_port)))
+        told = settings_for(folder, api_port, etcd_port)
+        if output_port:
+            told = replace(told, jobs_url=f"https://{LOOPBACK}:{output_port}")
+        file.write_bytes(settings_bytes(told))
         argv = [
             "taskset", "--cpu-list", str(core),
             sys.executable, "-m", "apiserver", "--settings", str(file),
@@ -127,7 +136,7 @@ def write_certificates(folder: Path) -> Signed:
     now = datetime.now(UTC)
     ca = new_ca("bench-ca", now)
     server = Identity("bench", addresses=(LOOPBACK,), is_server=True)
-    for name, identity in {"server": server, "admin": ADMIN}.items():
+    for name, identity in {"server": server, "admin": ADMIN, "asker": ASKER}.items():
         write_pair(folder, name, new_cert(identity, ca, now))
     write_pair(folder, "ca", ca)
     return ca
@@ -161,6 +170,9 @@ def settings_for(folder: Path, port: int, etcd_port: int) -> Settings:
         etcd_cert=cert,
         etcd_key=key,
         limits=LIMITS,
+        kubelet_ca=ca,
+        kubelet_cert=str(folder / "asker.crt"),
+        kubelet_key=str(folder / "asker.key"),
     )
 
 
