@@ -20,6 +20,7 @@ from cubernetes.host.web.messages import TEXT, Request, Response
 from cubernetes.host.web.site import HttpRefusal, Route, RoutedSite
 from cubernetes.host.web.tls import server_tls
 from kubelet.execserver import PING_S, Executions, Work
+from kubelet.measure.cadvisor import cadvisor_text
 from kubelet.measure.exposition import resource_text, summary_json
 from kubelet.measure.measuring import Measuring
 from kubelet.network.driver import NetworkTrouble
@@ -50,6 +51,7 @@ STOP_S = 1.0
 # Clients of this group may read what pods use, and nothing else.
 MONITORING = "system:monitoring"
 METRICS_PATH, SUMMARY_PATH = "/metrics/resource", "/stats/summary"
+CADVISOR_PATH = "/metrics/cadvisor"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -136,7 +138,7 @@ class ContainerLogs:
 
     def check_may(self, request: Request) -> None:
         """Raises: Refused."""
-        is_read = request.path in (METRICS_PATH, SUMMARY_PATH)
+        is_read = request.path in (METRICS_PATH, SUMMARY_PATH, CADVISOR_PATH)
         if is_read and MONITORING in request.identity.groups:
             return
         if request.identity.user != self._client_name:
@@ -259,13 +261,22 @@ class Uses:
         self._node_name, self._measuring = node_name, measuring
 
     def routes(self) -> list[Route]:
-        return [("GET", METRICS_PATH, self.metrics), ("GET", SUMMARY_PATH, self.summary)]
+        return [
+            ("GET", METRICS_PATH, self.metrics),
+            ("GET", SUMMARY_PATH, self.summary),
+            ("GET", CADVISOR_PATH, self.cadvisor),
+        ]
 
     async def metrics(self, _request: Request) -> Response:
         """Raises: Refused."""
         moment = await self._looked(self._measuring.look())
         text = resource_text(moment, is_whole=self._measuring.is_whole)
         return Response(200, text.encode(), content_type=METRICS_TYPE)
+
+    async def cadvisor(self, _request: Request) -> Response:
+        """Raises: Refused."""
+        moment = await self._looked(self._measuring.look(is_detailed=True))
+        return Response(200, cadvisor_text(moment).encode(), content_type=METRICS_TYPE)
 
     async def summary(self, _request: Request) -> Response:
         """Raises: Refused."""

@@ -108,12 +108,17 @@ class Machine:
     eviction_file: Callable[[], bytes | None] = lambda: None
     # What the groups of pods use; nothing is known of any unless told.
     read_groups: ReadGroups = lambda _uids: Tree()
+    # The same with network, block I/O and pressure; as that unless told.
+    read_details: ReadGroups | None = None
     # What a pod's volume of its own holds of the disk, by uid and name.
     walk_volume: WalkVolume = lambda _uid, _name: Walk(Held())
     # Which devices it has, and where what is given is written down; none unless told.
     devices: Bench = NO_BENCH
     # There is a real network between it and other nodes, which can be asked whether it carries.
     has_ways: bool = False
+
+    def measuring(self, pods: Callable[[], Sequence[Pod]], env: Env) -> Measuring:
+        return Measuring(pods, self.read_groups, env, self.read_details)
 
 
 def this_machine(settings: KubeletSettings, env: Env) -> Machine:
@@ -134,6 +139,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         room_left=partial(room_left, root),
         eviction_file=partial(read_or_none, Path(settings.eviction_file)),
         read_groups=partial(read_tree, Path("/proc"), CGROUP_ROOT),
+        read_details=partial(read_tree, Path("/proc"), CGROUP_ROOT, is_detailed=True),
         walk_volume=lambda uid, name: walk(str(root / "volumes" / uid / name)),
         devices=bench_of(DEVICE_KINDS, root, Path(settings.devices_file), plugin_sockets),
         add_host=add_host,
@@ -185,7 +191,7 @@ class Kubelet:
         self._pods = Informer(client, Pod, env, fields=f"spec.nodeName={settings.node_name}")
         self._nodes = Informer(client, Node, env)
         disks = Disks(env, machine.walk_volume, machine.runtime, self._observer)
-        self._measuring = Measuring(lambda: self._workers.pods, machine.read_groups, env)
+        self._measuring = machine.measuring(lambda: self._workers.pods, env)
         self._images = self._image_collector()
         self._pressures = self._pressure_watch(disks)
         self._registration = Registration(

@@ -1,14 +1,17 @@
 """What a snapshot says in the words of others: `/metrics/resource` and `/stats/summary`. Pure."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from kubelet.measure.details import Details, Interface
 from kubelet.measure.snapshot import Rates, Snapshot
 from kubelet.measure.usage import Usage
 
 NS_OF_S = 10**9
+# Over how long pressure is averaged, in Kubernetes' words as in the kernel's.
+AVERAGES_S = (10, 60, 300)
 
 
 class Family(NamedTuple):
@@ -43,13 +46,18 @@ FAMILIES = (
 
 def resource_text(moment: Snapshot, *, is_whole: bool = True) -> str:
     """Return the text that Prometheus reads; each sample is of the moment of the look."""
+    error = Row("resource_scrape_error", "", 0 if is_whole else 1)
     at_ms = round(moment.at.timestamp() * 1000)
-    rows: dict[str, list[Row]] = {family.name: [] for family in FAMILIES}
-    for row in _rows(moment):
+    return text_of(FAMILIES, (*_rows(moment), error), at_ms)
+
+
+def text_of(families: Sequence[Family], samples: Iterable[Row], at_ms: int) -> str:
+    """Return samples as text, by their families in the order of these."""
+    rows: dict[str, list[Row]] = {family.name: [] for family in families}
+    for row in samples:
         rows[row.family].append(row)
-    rows["resource_scrape_error"].append(Row("resource_scrape_error", "", 0 if is_whole else 1))
     lines = []
-    for name, kind, about in FAMILIES:
+    for name, kind, about in families:
         if rows[name]:
             lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
         # The error is of the answer, and no sample of the past.
@@ -102,10 +110,16 @@ def summary_json(node_name: str, moment: Snapshot, rates: Rates) -> bytes:
                 for one in pod.containers
             ],
             **_stats(pod.usage, rates.cpu_ns.get(pod.uid), moment.at),
+            **_network(pod.network, moment.at),
+            **_processes(pod.usage),
         }
         for pod in moment.pods
     ]
-    node = {"nodeName": node_name, **_stats(moment.node, rates.cpu_ns.get(None), moment.at)}
+    node = {
+        "nodeName": node_name,
+        **_stats(moment.node, rates.cpu_ns.get(None), moment.at),
+        **_network(moment.network, moment.at),
+    }
     told = {"node": node, "pods": pods, "windowSeconds": round(rates.window_s, 3)}
     return json.dumps(told, separators=(",", ":")).encode()
 
@@ -120,14 +134,54 @@ def _started(at: datetime | None) -> Mapping[str, object]:
 
 def _stats(usage: Usage, rate_ns: int | None, at: datetime) -> Mapping[str, object]:
     time = _text(at)
-    cpu = {"time": time, "usageNanoCores": rate_ns, "usageCoreNanoSeconds": usage.cpu_ns}
-    memory = {
+    cpu: dict[str, object] = {
+        "time": time,
+        "usageNanoCores": rate_ns,
+        "usageCoreNanoSeconds": usage.cpu_ns,
+    }
+    memory: dict[str, object] = {
         "time": time,
         "usageBytes": usage.memory_bytes,
         "workingSetBytes": usage.working_set_bytes,
+        "rssBytes": usage.details.rss_bytes if usage.details else None,
     }
-    parts = {"cpu": cpu, "memory": memory}
-    return {
+    told: dict[str, dict[str, object]] = {"cpu": cpu, "memory": memory, "io": {"time": time}}
+    parts = {
         name: {key: value for key, value in part.items() if value is not None}
-        for name, part in parts.items()
+        | _pressure(usage.details, name)
+        for name, part in told.items()
     }
+    return {name: part for name, part in parts.items() if name != "io" or len(part) > 1}
+
+
+def _pressure(details: Details | None, resource: str) -> dict[str, object]:
+    """Return what Kubernetes calls psi: how long some tasks, or all, have waited."""
+    found = {
+        kind: {"total": told.total_ns, **{f"avg{s}": getattr(told, f"avg{s}") for s in AVERAGES_S}}
+        for (of, kind), told in (details.pressure if details else {}).items()
+        if of == resource
+    }
+    return {"psi": found} if found else {}
+
+
+def _network(interfaces: Sequence[Interface], at: datetime) -> Mapping[str, object]:
+    """Return all interfaces, and the one that is named first as the default."""
+    told = [
+        {
+            "name": one.name,
+            "rxBytes": one.received.bytes,
+            "rxErrors": one.received.errors,
+            "txBytes": one.sent.bytes,
+            "txErrors": one.sent.errors,
+        }
+        for one in interfaces
+    ]
+    if not told:
+        return {}
+    default = next((one for one in told if one["name"] == "eth0"), told[0])
+    return {"network": {"time": _text(at), **default, "interfaces": told}}
+
+
+def _processes(usage: Usage) -> Mapping[str, object]:
+    count = usage.pid_count
+    return {} if count is None else {"process_stats": {"process_count": count}}

@@ -30,8 +30,15 @@ type ReadGroups = Callable[[Sequence[str]], Tree]
 class Measuring:
     """One for a node; its clients share looks."""
 
-    def __init__(self, pods: Callable[[], Sequence[Pod]], read: ReadGroups, env: Env) -> None:
+    def __init__(
+        self,
+        pods: Callable[[], Sequence[Pod]],
+        read: ReadGroups,
+        env: Env,
+        read_details: ReadGroups | None = None,
+    ) -> None:
         self._pods, self._read, self._env = pods, read, env
+        self._read_details = read_details or read
         self._kept: deque[Snapshot] = deque(maxlen=KEPT_MAX)
         # What each container held in the last minute, by its id.
         self._memory: deque[tuple[datetime, Mapping[str, int]]] = deque(maxlen=MEMORY_KEPT_MAX)
@@ -53,24 +60,25 @@ class Measuring:
                 log.warning("control groups not read", why=error)
             await self._env.clock.sleep(PAUSE_S)
 
-    async def look(self) -> Snapshot:
-        """Return what is used now, or a moment ago.
+    async def look(self, *, is_detailed: bool = False) -> Snapshot:
+        """Return what is used now, or a moment ago; with details where they are asked for.
 
         Raises: OSError: the kernel did not answer in time.
         """
         async with self._turn:
             clock = self._env.clock
-            if self._kept and clock.monotonic() - self._looked_s < FRESH_S:
+            is_fresh = self._kept and clock.monotonic() - self._looked_s < FRESH_S
+            if is_fresh and (self._kept[-1].is_detailed or not is_detailed):
                 return self._kept[-1]
             pods = self._pods()
             uids = [pod.metadata.uid for pod in pods]
             at, began_s = clock.now(), clock.monotonic()
-            work = partial(self._read, uids)
+            work = partial(self._read_details if is_detailed else self._read, uids)
             tree = await self._env.blocking.run(("measure", "pods"), work, deadline_s=DEADLINE_S)
             self._looks.inc()
             self._files.inc(tree.file_count)
             self._looked_s, self.is_whole = began_s, not tree.is_cut
-            self._keep(snapshot_of(tree, pods, at))
+            self._keep(snapshot_of(tree, pods, at, is_detailed=is_detailed))
             return self._kept[-1]
 
     async def speeds(self) -> tuple[Snapshot, Rates]:
@@ -78,7 +86,7 @@ class Measuring:
 
         Raises: OSError: the kernel did not answer in time.
         """
-        now = await self.look()
+        now = await self.look(is_detailed=True)
         return now, rates_of(list(self._kept))
 
     def _keep(self, moment: Snapshot) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cubernetes.api.core.pod import Pod
+from kubelet.measure.details import Interface
 from kubelet.measure.usage import Tree, Usage
 
 # Two looks nearer to each other than this say little of speed.
@@ -19,6 +20,7 @@ class ContainerUse:
     id: str
     started_at: datetime | None
     usage: Usage
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class PodUse:
     started_at: datetime | None
     usage: Usage
     containers: Sequence[ContainerUse]
+    network: Sequence[Interface] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Snapshot:
     at: datetime
     node: Usage
     pods: Sequence[PodUse] = ()
+    network: Sequence[Interface] = ()
+    is_detailed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,9 @@ class Rates:
     cpu_ns: Mapping[str | None, int]
 
 
-def snapshot_of(tree: Tree, pods: Iterable[Pod], at: datetime) -> Snapshot:
+def snapshot_of(
+    tree: Tree, pods: Iterable[Pod], at: datetime, *, is_detailed: bool = False
+) -> Snapshot:
     """Name what a pass has found: groups that are no container of a pod's status have no name."""
     found = []
     for pod in sorted(pods, key=lambda one: one.ref):
@@ -66,7 +73,9 @@ def snapshot_of(tree: Tree, pods: Iterable[Pod], at: datetime) -> Snapshot:
             if one.state.running is not None
         )
         containers = [
-            ContainerUse(one.name, key, one.state.running.started_at, group.containers[key])
+            ContainerUse(
+                one.name, key, one.state.running.started_at, group.containers[key], one.image
+            )
             for key, one in running
             if key in group.containers and one.state.running is not None
         ]
@@ -80,9 +89,10 @@ def snapshot_of(tree: Tree, pods: Iterable[Pod], at: datetime) -> Snapshot:
                 pod.status.start_time,
                 _whole(group.usage, containers),
                 containers,
+                group.network,
             )
         )
-    return Snapshot(at, tree.node, found)
+    return Snapshot(at, tree.node, found, tree.network, is_detailed)
 
 
 def rates_of(moments: Sequence[Snapshot]) -> Rates:
@@ -125,6 +135,7 @@ def _whole(own: Usage, containers: Sequence[ContainerUse]) -> Usage:
             own.working_set_bytes, [one.usage.working_set_bytes for one in containers]
         ),
         pid_count=_most(own.pid_count, [one.usage.pid_count for one in containers]),
+        details=own.details,
     )
 
 

@@ -1,7 +1,10 @@
 """What a control group uses, from the texts of its files: version 1 and version 2. Pure."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from kubelet.measure import details
+from kubelet.measure.details import Details, Interface, pairs_in
 
 # Of each controller of version 1, in whose hierarchy its files are.
 V1_FILES: Mapping[str, tuple[str, ...]] = {
@@ -28,6 +31,7 @@ class Usage:
     pid_count: int | None = None
     throttled_ns: int | None = None
     oom_kill_count: int | None = None
+    details: Details | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class PodGroup:
 
     usage: Usage
     containers: Mapping[str, Usage] = field(default_factory=dict)
+    network: Sequence[Interface] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,14 @@ class Tree:
     """What one pass has found: pods by uid; one without a group is not among them.
 
     file_count: how many files were read. is_cut: there were more groups than are read.
+    network: of the machine, as its own interfaces have it; where details were asked for.
     """
 
     node: Usage = field(default_factory=Usage)
     pods: Mapping[str, PodGroup] = field(default_factory=dict)
     file_count: int = 0
     is_cut: bool = False
+    network: Sequence[Interface] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +73,16 @@ class Hierarchies:
         """Return the mount point in which a pod's containers are looked for; empty for none."""
         return self.v2 or self.v1.get("memory", "")
 
-    def files(self, group: str) -> Iterable[tuple[str, str]]:
+    def files(self, group: str, *, is_detailed: bool = False) -> Iterable[tuple[str, str]]:
         """Yield the name and the path of each file of a group, which begins with a slash."""
         if self.v2:
-            yield from ((name, f"{self.v2}{group}/{name}") for name in V2_FILES)
+            names = V2_FILES + (details.V2_FILES if is_detailed else ())
+            yield from ((name, f"{self.v2}{group}/{name}") for name in names)
             return
-        for controller, names in V1_FILES.items():
-            if mount := self.v1.get(controller):
-                yield from ((name, f"{mount}{group}/{name}") for name in names)
+        for controller, mount in self.v1.items():
+            names = V1_FILES.get(controller, ())
+            names += details.V1_FILES.get(controller, ()) if is_detailed else ()
+            yield from ((name, f"{mount}{group}/{name}") for name in names)
 
 
 def hierarchies_of(proc_mounts: str) -> Hierarchies:
@@ -84,7 +93,7 @@ def hierarchies_of(proc_mounts: str) -> Hierarchies:
         for row in rows
         if len(row) > 3 and row[2] == "cgroup"
         for controller in row[3].split(",")
-        if controller in V1_FILES
+        if controller in V1_FILES or controller in details.V1_FILES
     }
     v2 = next((row[1] for row in rows if len(row) > 2 and row[2] == "cgroup2"), "")
     return Hierarchies(v1) if "memory" in v1 else Hierarchies({}, v2)
@@ -92,8 +101,8 @@ def hierarchies_of(proc_mounts: str) -> Hierarchies:
 
 def usage_of(texts: Mapping[str, str]) -> Usage:
     """Return what the files of one group say, by their names."""
-    cpu, memory = _pairs(texts.get("cpu.stat", "")), _pairs(texts.get("memory.stat", ""))
-    events = _pairs(texts.get("memory.events") or texts.get("memory.oom_control", ""))
+    cpu, memory = pairs_in(texts.get("cpu.stat", "")), pairs_in(texts.get("memory.stat", ""))
+    events = pairs_in(texts.get("memory.events") or texts.get("memory.oom_control", ""))
     held = _number(texts.get("memory.current") or texts.get("memory.usage_in_bytes", ""))
     inactive = memory.get("total_inactive_file", memory.get("inactive_file", 0))
     cpu_ns = _number(texts.get("cpuacct.usage", ""))
@@ -122,20 +131,15 @@ def machine_usage(own: Usage, proc_stat: str, meminfo: str, ticks_per_s: int) ->
     if cpu_ns is None and len(words) > 8 and words[0] == "cpu":
         ticks = [int(word) for word in words[1:9]]
         cpu_ns = (sum(ticks) - ticks[3] - ticks[4]) * (10**9 // ticks_per_s)
-    fields = _pairs(meminfo.replace(":", " "))
+    fields = pairs_in(meminfo.replace(":", " "))
     if working_set is None and {"MemTotal", "MemAvailable"} <= fields.keys():
         working_set = (fields["MemTotal"] - fields["MemAvailable"]) * 1024
-    return Usage(cpu_ns, own.memory_bytes, working_set, own.pid_count)
+    return replace(own, cpu_ns=cpu_ns, working_set_bytes=working_set)
 
 
 def container_id_of(folder: str) -> str:
     """Return the id in a group's name: `<id>` of cgroupfs, `docker-<id>.scope` of systemd."""
     return folder.removesuffix(".scope").rpartition("-")[2]
-
-
-def _pairs(text: str) -> dict[str, int]:
-    rows = (line.split() for line in text.splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
 
 
 def _number(text: str) -> int | None:

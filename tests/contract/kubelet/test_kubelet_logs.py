@@ -84,6 +84,7 @@ async def world(tmp_path: Path) -> AsyncIterator[LogWorld]:
     [
         ("/metrics/resource", b'pod_cpu_usage_seconds_total{namespace="default",pod="web-0"} 1 '),
         ("/stats/summary", b'"workingSetBytes":30'),
+        ("/metrics/cadvisor", b'namespace="default",pod="web-0"} 30 '),
     ],
 )
 async def test_what_pods_use_is_told(world: LogWorld, path: str, words: bytes) -> None:
@@ -96,7 +97,7 @@ def test_monitors_read_what_pods_use_and_no_logs() -> None:
     runtime = FakeRuntime(FakeMachine(env))
     logs = ContainerLogs(CLIENT, OnePod(a_pod("a")), runtime, Observer(runtime), env.clock)
     monitor = Identity("tsdb", ("system:monitoring",))
-    for path in ("/metrics/resource", "/stats/summary"):
+    for path in ("/metrics/resource", "/metrics/cadvisor", "/stats/summary"):
         logs.check_may(Request("GET", path, identity=monitor))
         with pytest.raises(HttpRefusal):
             logs.check_may(Request("GET", path, identity=Identity("system:node:n1")))
