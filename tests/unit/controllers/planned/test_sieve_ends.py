@@ -21,7 +21,7 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.core.persistentvolumeclaim import PersistentVolumeClaim
 from cubernetes.api.core.service import Service
 from cubernetes.api.meta import Object, replaced
-from cubernetes.reconcile.plan import Delete
+from cubernetes.reconcile.plan import Delete, Planner
 from tests.carry import World
 from tests.given import a_condition, a_deployment, a_namespace, a_node, a_service
 from tests.unit.controllers.planned.sieve import Story, suffer
@@ -56,7 +56,9 @@ def _closed_room() -> Story:
     spec = NamespaceSpec(finalizers=("kubernetes",))
     rooms = [replaced(a_namespace(name), spec=spec) for name in ("default", "room")]
     made = [a_deployment("web", name, replicas=2) for name in ("default", "room")]
-    planners = [Namespaces, lambda: Accounts("PEM"), Deployments, ReplicaSets]
+    planners: list[Callable[[], Planner]] = [
+        Namespaces, lambda: Accounts("PEM"), Deployments, ReplicaSets,
+    ]  # fmt: skip
     return Story([a_node("n1"), *rooms, *made], planners, {6: close})
 
 
