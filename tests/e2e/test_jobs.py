@@ -73,17 +73,26 @@ def _is_often(one: Mapping[str, Any]) -> bool:
     return str(one["metadata"]["name"]).startswith("often-")
 
 
+def _failed_for(status: Mapping[str, Any]) -> str:
+    """Return the reason why a Job has failed."""
+    (found,) = [one["reason"] for one in status["conditions"] if one["type"] == "Failed"]
+    return str(found)
+
+
 def test_jobs_end_when_as_many_pods_have_succeeded_or_failed(kubectl: Kubectl) -> None:
     works = a_job("works", "sleep 1", completions=3, parallelism=2)
     fails = a_job("fails", "exit 3", backoffLimit=1)
+    part = a_job("part", 'test "$JOB_COMPLETION_INDEX" != 1', completionMode="Indexed",
+                 completions=3, parallelism=3, backoffLimitPerIndex=0)  # fmt: skip
     kubectl("create -f -", text=json.dumps({"kind": "List", "apiVersion": "v1", "items": [
-        works, fails]}))  # fmt: skip
+        works, fails, part]}))  # fmt: skip
     kubectl(f"create cronjob often --image={BUSYBOX}", "--schedule=* * * * *", "--", "true")
     never = "0 0 31 2 *"
     kubectl(f"create cronjob daily --image={BUSYBOX}", f"--schedule={never}", "--", "true")
     kubectl("create job --from=cronjob/daily today")
 
-    for name, fact in (("works", "complete"), ("today", "complete"), ("fails", "failed")):
+    for name, fact in (("works", "complete"), ("today", "complete"), ("fails", "failed"),
+                       ("part", "failed")):  # fmt: skip
         kubectl(f"wait --for=condition={fact} job/{name} --timeout={PATIENCE_S:g}s")
 
     _made_at_an_edge(kubectl)
@@ -91,12 +100,15 @@ def test_jobs_end_when_as_many_pods_have_succeeded_or_failed(kubectl: Kubectl) -
     status = {one["metadata"]["name"]: one["status"] for one in found if one["kind"] == "Job"}
     assert (status["works"]["succeeded"], status["works"].get("failed", 0)) == (3, 0)
     assert (status["fails"].get("succeeded", 0), status["fails"]["failed"]) == (0, 2)
-    (condition,) = [one for one in status["fails"]["conditions"] if one["type"] == "Failed"]
-    assert condition["reason"] == "BackoffLimitExceeded"
+    reasons = {name: _failed_for(status[name]) for name in ("fails", "part")}
+    assert reasons == {"fails": "BackoffLimitExceeded", "part": "FailedIndexes"}
+    # The index that fails is given up, and the others are done all the same.
+    assert (status["part"]["completedIndexes"], status["part"]["failedIndexes"]) == ("0,2", "1")
     phases = [
         (one["metadata"]["labels"]["job-name"], one["status"]["phase"])
         for one in found
         if one["kind"] == "Pod"
     ]
     wanted = [("fails", "Failed")] * 2 + [("works", "Succeeded")] * 3 + [("today", "Succeeded")]
+    wanted += [("part", "Succeeded")] * 2 + [("part", "Failed")]
     assert sorted(phases) == sorted(wanted)
