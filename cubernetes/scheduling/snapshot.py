@@ -78,9 +78,12 @@ class Snapshot:
 
     def names_after(self, cursor: str) -> Iterator[str]:
         """Yield every node once, in the order of names, beginning after cursor."""
-        begin = bisect_right(self._names, cursor)
-        yield from self._names[begin:]
-        yield from self._names[:begin]
+        names, begin = self._names, bisect_right(self._names, cursor)
+        # By their places: most decisions end at the first, and a slice would copy them all.
+        for place in range(begin, len(names)):
+            yield names[place]
+        for place in range(begin):
+            yield names[place]
 
     def refusals(self, requests: PodRequests) -> Refusals:
         """Return which nodes are known to refuse the requests, and why. Decisions add to it."""
