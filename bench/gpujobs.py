@@ -112,8 +112,10 @@ def a_job(name: str, script: str = "true") -> GpuJob:
 async def until_phase(client: Client, name: str, phases: Sequence[str]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while True:
-            if (await client.get(GpuJob, name, "default")).status.phase in phases:
+            status = (await client.get(GpuJob, name, "default")).status
+            if status.phase in phases:
                 return
+            assert status.phase != "Failed", status.message
             await asyncio.sleep(LOOK_S)
 
 
@@ -122,7 +124,7 @@ async def spent_ms(client: Client, count: int, phases: Sequence[str]) -> list[fl
     taken = []
     for index in range(count):
         begun = time.perf_counter()
-        await client.create(a_job(f"job-{index}", "sleep 0.5\n"))
+        await client.create(a_job(f"job-{index}", "sleep 1\n"))
         await until_phase(client, f"job-{index}", phases)
         taken.append((time.perf_counter() - begun) * 1000)
     return taken
@@ -194,7 +196,7 @@ async def slurm_figures(job_count: int) -> dict[str, object]:
 
 async def lab_figures(job_count: int) -> dict[str, object]:
     async with cluster_up() as cluster:
-        for name in cluster.names[1:]:
+        for name in cluster.names:
             await cluster.lab.node(name).load(archives_in(ROOT / "var" / "images" / "apart"))
         await cluster.run("n1", [*CUBEROOT, "enable", "gpu"], deadline_s=DEADLINE_S)
         async with cluster.client() as client:
