@@ -40,6 +40,8 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     # Of the network "cni": the configuration list as text, and where the plugins' programs are.
     cni_config: str = ""
     cni_paths: tuple[str, ...] = CNI_PATHS
+    # Configuration lists of the networks that pods may ask for beside it.
+    cni_networks: str = "/etc/cni/net.d"
     # Of the whole cluster: a packet that claims to come from there must come in by a pod's wire.
     pod_range: str = "10.244.0.0/16"
     # TCP ports of nodes at which pods have no business: etcd's two and the kubelet's.

@@ -8,7 +8,7 @@ from apiserver.state.items import Seen
 from apiserver.strategies.admission.accounts import with_account
 from apiserver.strategies.admission.limits import within_limits
 from apiserver.strategies.priorities import with_priority
-from apiserver.strategies.strategy import Cluster, Strategy
+from apiserver.strategies.strategy import Cluster, Strategy, with_status
 from cubernetes.api.condition import Condition
 from cubernetes.api.core.limitrange import LimitRange
 from cubernetes.api.core.node import Node, is_given_by
@@ -29,6 +29,7 @@ GATED = Condition(
     message="Scheduling is blocked due to non-empty scheduling gates",
 )
 FORBIDDEN = "FieldValueForbidden"
+NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
 NOT_BOUND = "the pod is not bound to this node"
 # What a node may do to a pod of its own, by subresource.
 OF_ITS_OWN = {"": {"get", "delete"}, "status": {"get", *CHANGE}}
@@ -72,6 +73,14 @@ class Pods(Strategy[Pod]):
         prior = with_priority(new, found)
         mine = await _with_account(cluster, prior) if cluster.settings.account_key else prior
         return within_limits(mine, cast(Sequence[LimitRange], list(ranges)))
+
+    def with_status_of(self, one: Pod, new: Pod) -> Pod:
+        """Take with a status the annotation that tells of the pod's interfaces."""
+        told = new.metadata.annotations.get(NETWORK_STATUS, "")
+        if told and told != one.metadata.annotations.get(NETWORK_STATUS):
+            notes = {**one.metadata.annotations, NETWORK_STATUS: told}
+            one = replaced(one, metadata=replaced(one.metadata, annotations=notes))
+        return with_status(one, new.status)
 
     def creation_problems(self, new: Pod) -> Iterator[Problem]:
         if new.spec.ephemeral_containers:

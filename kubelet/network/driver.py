@@ -45,6 +45,25 @@ class PortWish(NamedTuple):
     port: int
 
 
+class NetworkWish(NamedTuple):
+    """A further interface of a pod, in a network by its name; ips, mac: as they should be."""
+
+    network: str
+    device: str
+    ips: tuple[str, ...] = ()
+    mac: str = ""
+
+
+class Interface(NamedTuple):
+    """An interface that a pod has, with the network's name."""
+
+    network: str
+    device: str
+    addresses: tuple[str, ...]
+    mac: str = ""
+    is_default: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class PodWishes:
     """What a network may know of a pod beside its uid. 0 bits a second is no limit."""
@@ -55,6 +74,7 @@ class PodWishes:
     ports: tuple[PortWish, ...] = ()
     ingress_bits_s: int = 0
     egress_bits_s: int = 0
+    networks: tuple[NetworkWish, ...] = ()
 
 
 NO_WISHES = PodWishes()
@@ -124,6 +144,10 @@ class NetworkDriver(Protocol):
 
     async def detach(self, pod_uid: str) -> None:
         """Take the pod's interface away and free its address; absent is nothing."""
+        ...
+
+    def interfaces(self, pod_uid: str) -> tuple[Interface, ...]:
+        """Return what a pod has that was given further interfaces; none: it has one."""
         ...
 
     async def attached(self) -> Mapping[str, IPv4Address]:

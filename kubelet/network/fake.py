@@ -10,7 +10,15 @@ from ipaddress import IPv4Address, IPv4Network
 
 from cubernetes.host.env import Env
 from kubelet.network import ipam
-from kubelet.network.driver import NO_WISHES, Damage, NetworkTrouble, News, Peer, PodWishes
+from kubelet.network.driver import (
+    NO_WISHES,
+    Damage,
+    Interface,
+    NetworkTrouble,
+    News,
+    Peer,
+    PodWishes,
+)
 from kubelet.network.overlay import PORT, WIRES, Overlay, overlay_for
 
 CALL_S = 0.01
@@ -23,6 +31,7 @@ class FakeFabric:
         self.addresses: ipam.Addresses | None = None
         self.namespaces: dict[str, str] = {}  # pod uid -> the namespace that has its interface
         self.overlay = Overlay()
+        self.interfaces: dict[str, tuple[Interface, ...]] = {}  # of pods that have several
         self.trouble = ""  # where given, every call fails with it
         self.cut: set[str] = set()  # pods whose interface somebody took away
         self.beyond_repair: set[str] = set()  # pods that cannot be given another one
@@ -96,6 +105,9 @@ class FakeNetwork:
         await self._asked()
         self._fabric.addresses = ipam.freed(self._prepared(), pod_uid)
         self._fabric.namespaces.pop(pod_uid, None)
+
+    def interfaces(self, pod_uid: str) -> tuple[Interface, ...]:
+        return self._fabric.interfaces.get(pod_uid, ())
 
     async def attached(self) -> Mapping[str, IPv4Address]:
         return dict(self._prepared().held)

@@ -49,6 +49,7 @@ def _cni(settings: KubeletSettings, root: Path, env: Env) -> NetworkDriver:
         blocking,
         pool=AddressPool(root / CHECKPOINT, blocking) if by_node else None,
         carrier=VxlanCarrier(standing, blocking, refuses_range=False) if by_node else None,
+        networks=Path(settings.cni_networks),
     )
 
 

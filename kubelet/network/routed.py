@@ -20,7 +20,15 @@ from cubernetes.host.blocking import Blocking
 from kubelet.network import facts, links, overlay
 from kubelet.network.carriers.carrier import Carrier
 from kubelet.network.carriers.settling import act, carry_out, mended, off
-from kubelet.network.driver import NO_WISHES, Damage, News, Peer, PodWishes
+from kubelet.network.driver import (
+    NO_WISHES,
+    Damage,
+    Interface,
+    NetworkTrouble,
+    News,
+    Peer,
+    PodWishes,
+)
 from kubelet.network.dump import Space
 from kubelet.network.facts import Facts
 from kubelet.network.look import news_of, same_namespace, settings_at, space_at
@@ -82,8 +90,13 @@ class RoutedNetwork:
             return await self._pool.taken(pod_uid)
 
     async def attach(
-        self, pod_uid: str, netns: str, _wishes: PodWishes = NO_WISHES, /
+        self, pod_uid: str, netns: str, wishes: PodWishes = NO_WISHES, /
     ) -> IPv4Address:
+        if wishes.networks:
+            named = ", ".join(one.network for one in wishes.networks)
+            raise NetworkTrouble(
+                f"no further networks ({named}): this cluster's is not of the kind cni"
+            )
         async with act("attach", self._lock):
             address = await self._pool.taken(pod_uid)
             before = self._wired.get(pod_uid)
@@ -101,6 +114,9 @@ class RoutedNetwork:
             async with netlink(self._netns) as node:
                 await links.remove_device(node, overlay.host_end(pod_uid))
             await self._pool.freed(pod_uid)
+
+    def interfaces(self, _pod_uid: str) -> tuple[Interface, ...]:
+        return ()
 
     async def attached(self) -> Mapping[str, IPv4Address]:
         return dict(self._pool.held)

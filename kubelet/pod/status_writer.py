@@ -14,6 +14,7 @@ from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from cubernetes.reconcile.plan import Record
 from kubelet.pod.decisions import plan, status
 from kubelet.pod.decisions.memory import Memory
+from kubelet.pod.decisions.networks import STATUS, status_text
 from kubelet.pod.images import container_path
 from kubelet.pod.parts import Parts
 from kubelet.pod.wire import Wire
@@ -88,16 +89,24 @@ class StatusWriter:
         if pod is None or wanted is None or self._is_reported(pod, wanted):
             return
         try:
-            self._reported = await self._client.update_status(replaced(pod, status=wanted))
+            self._reported = await self._client.update_status(self._told(pod, wanted))
         except Conflict:
             live = await self._client.get(Pod, pod.metadata.name, pod.metadata.namespace)
             if live.metadata.uid == self._uid:
-                merged = replaced(live, status=status.status_written(live, wanted))
+                merged = self._told(live, status.status_written(live, wanted))
                 self._reported = await self._client.update_status(merged)
+
+    def _told(self, pod: Pod, wanted: PodStatus) -> Pod:
+        """Return a pod with its status, and what it tells of its interfaces if it has several."""
+        if text := status_text(self._parts.network.interfaces(self._uid)):
+            notes = {**pod.metadata.annotations, STATUS: text}
+            pod = replaced(pod, metadata=replaced(pod.metadata, annotations=notes))
+        return replaced(pod, status=wanted)
 
     def _is_reported(self, pod: Pod, wanted: PodStatus) -> bool:
         """The API has this status, as far as we know: its watch may lag behind our write."""
         reported = self._reported
-        if reported is not None and revision_of(reported) >= revision_of(pod):
-            return reported.status == wanted
-        return pod.status == wanted
+        if reported is None or revision_of(reported) < revision_of(pod):
+            reported = pod
+        notes = self._told(reported, wanted).metadata.annotations
+        return reported.status == wanted and reported.metadata.annotations == notes

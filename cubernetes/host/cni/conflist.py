@@ -74,8 +74,11 @@ class Conflist:
         }
 
 
-def conflist_of(text: str) -> Conflist:
-    """Read a configuration as an administrator writes it. Raises: ConflistInvalid."""
+def conflist_of(text: str, *, is_shared: bool = True) -> Conflist:
+    """Read a configuration as an administrator writes it. Raises: ConflistInvalid.
+
+    is_shared: every node has it as it is, so that its addresses must be each node's own.
+    """
     if len(text.encode()) > CONFIG_BYTES_MAX:
         raise ConflistInvalid([f"has more than {CONFIG_BYTES_MAX} bytes"])
     try:
@@ -83,7 +86,9 @@ def conflist_of(text: str) -> Conflist:
     except ValueError as error:
         raise ConflistInvalid([f"is no JSON object: {error}"]) from error
     conflist = conflist_in(tree)
-    if problems := list(_range_problems(conflist)):
+    if not is_shared and conflist.is_by_node:
+        raise ConflistInvalid([f"{POD_CIDR} is for the cluster's own network, which has the range"])
+    if is_shared and (problems := list(_range_problems(conflist))):
         raise ConflistInvalid(problems)
     return conflist
 

@@ -129,6 +129,14 @@ class Plugins:
             request["cni.dev/valid-attachments"] = kept
             await self._call("GC", str(plugin["type"]), request, NOBODY)
 
+    async def missing(self, conflist: Conflist) -> tuple[str, ...]:
+        """Return the programs of a list that are in none of the folders."""
+
+        def look() -> tuple[str, ...]:
+            return tuple(one for one in conflist.programs if not found(one, self._paths))
+
+        return await self._blocking.run(FIND, look)
+
     async def versions(self, plugin: str) -> tuple[str, ...]:
         """Return the versions that a plugin speaks. Raises: PluginFailed."""
         printed = await self._call(

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -17,7 +18,6 @@ import msgspec
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.cni.conflist import Conflist, for_node, wires_of
 from cubernetes.host.cni.plugins import PluginFailed, Plugins
-from cubernetes.host.cni.results import Result
 from cubernetes.host.log import Log
 from kubelet.network import links
 from kubelet.network.carriers.carrier import Carrier
@@ -31,9 +31,18 @@ from kubelet.network.cni.looks import (
     looks_of,
     place_of,
 )
-from kubelet.network.cni.records import Record, Records
+from kubelet.network.cni.others import FOLDER, OtherNetworks, interfaces_of
+from kubelet.network.cni.records import More, Record, Records
 from kubelet.network.cni.telling import args_for, judged, runtime_for
-from kubelet.network.driver import NO_WISHES, Damage, NetworkTrouble, News, Peer, PodWishes
+from kubelet.network.driver import (
+    NO_WISHES,
+    Damage,
+    Interface,
+    NetworkTrouble,
+    News,
+    Peer,
+    PodWishes,
+)
 from kubelet.network.dump import Space
 from kubelet.network.look import news_of, space_at
 from kubelet.network.namespace import OWN, netlink
@@ -52,7 +61,7 @@ class CniNetwork:
     """The pod network of one node, in the network namespace at netns (by default our own).
 
     pool: where the addresses are this node's to give. carrier: of packets to other nodes, where
-    the plugins carry none.
+    the plugins carry none. networks: the folder of those that pods may ask for beside this one.
     """
 
     def __init__(  # noqa: PLR0913  its parts, each with a life of its own
@@ -66,11 +75,13 @@ class CniNetwork:
         *,
         pool: AddressPool | None,
         carrier: Carrier | None,
+        networks: Path = Path(FOLDER),
         netns: str = OWN,
     ) -> None:
         self._conflist, self._plugins, self._disk = conflist, plugins, records
         self._pod_range, self._blocking, self._netns = pod_range, blocking, netns
         self._pool, self._carrier, self._standing = pool, carrier, standing
+        self._others = OtherNetworks(networks, plugins, blocking)
         self._bound: Conflist | None = None
         self._records: dict[str, Record] = {}
         self._wired: set[str] = set()  # in this life: no other pod is looked after
@@ -139,6 +150,7 @@ class CniNetwork:
                 config=bound.tree,
                 args=args_for(pod_uid, wishes, wish),
                 runtime=runtime_for(wishes, wish),
+                more=await self._others.wanted(wishes.networks),
             )
             self._wired.add(pod_uid)
             return await self._add(wanted)
@@ -154,6 +166,10 @@ class CniNetwork:
             if self._pool is not None:
                 async with self._lock:
                     await self._pool.freed(pod_uid)
+
+    def interfaces(self, pod_uid: str) -> tuple[Interface, ...]:
+        record = self._records.get(pod_uid)
+        return interfaces_of(record) if record is not None and record.address else ()
 
     async def attached(self) -> Mapping[str, IPv4Address]:
         self._prepared()
@@ -234,31 +250,53 @@ class CniNetwork:
         """
         await self._keep(wanted)
         before = await off(self._blocking, space_at, self._netns)
-        attachment = wanted.attachment(wanted.netns)
-        result = await self._plugins.add(wanted.conflist, attachment)
+        result = await self._plugins.add(wanted.conflist, wanted.attachment(wanted.netns))
         try:
+            more, hosts = await self._add_more(wanted, result.hosts)
             others = {uid: one for uid, one in self._addresses().items() if uid != wanted.uid}
             asked = self._pool.held.get(wanted.uid) if self._pool is not None else None
             address = judged(result, self._pod_range, others, asked)
-            look = await off(self._blocking, look_at, wanted, address, result.hosts, self._netns)
+            look = await off(self._blocking, look_at, wanted, address, hosts, self._netns)
             look.check(address)
-        except NetworkTrouble:
-            await self._plugins.delete_if_can(wanted.conflist, attachment, result.tree)
+        except (NetworkTrouble, PluginFailed):
+            await self._take_back_if_can(msgspec.structs.replace(wanted, result=result.tree))
             raise
-        await self._note_devices(result, set(before.links) | {look.host_end})
+        await self._note_devices(hosts, set(before.links) | look.host_ends)
         done = msgspec.structs.replace(
             wanted,
             result=result.tree,
             address=str(address),
             marks=tuple(sorted(look.marks)),
-            hosts=result.hosts,
+            hosts=hosts,
+            more=more,
         )
         await self._keep(done)
         return address
 
-    async def _note_devices(self, result: Result, known: set[str]) -> None:
+    async def _add_more(
+        self, wanted: Record, hosts: tuple[str, ...]
+    ) -> tuple[tuple[More, ...], tuple[str, ...]]:
+        """Wire what the pod is to have more; return it with what was answered, and all devices.
+
+        Raises: PluginFailed.
+        """
+        done: list[More] = []
+        for one in wanted.more:
+            result = await self._others.add(wanted, one)
+            done.append(msgspec.structs.replace(one, result=result.tree))
+            hosts = tuple(dict.fromkeys((*hosts, *result.hosts)))
+        return tuple(done), hosts
+
+    async def _take_back_if_can(self, record: Record) -> None:
+        """Take back what can be: the caller has a failure to tell."""
+        try:
+            await self._take_back(record)
+        except PluginFailed as error:
+            log.warning("attachment not taken back", pod=record.uid, why=error)
+
+    async def _note_devices(self, hosts: tuple[str, ...], known: set[str]) -> None:
         """Remember what the plugins made for all pods, such as a bridge: reset removes it."""
-        if made := set(result.hosts) - known:
+        if made := set(hosts) - known:
             await self._blocking.run(RECORD, partial(self._disk.add_devices, made))
 
     async def _take_back(self, record: Record) -> None:
@@ -268,7 +306,10 @@ class CniNetwork:
         """
         is_there = await off(self._blocking, place_of, record.netns) == record.place
         netns = record.netns if is_there else ""
-        await self._plugins.delete(record.conflist, record.attachment(netns), record.result)
+        try:
+            await self._others.take_back(record, netns)
+        finally:
+            await self._plugins.delete(record.conflist, record.attachment(netns), record.result)
 
     async def _mended(self, uid: str, what: str) -> list[Damage]:
         """Have a pod taken off and wired again; tell it, and why it could not be."""
@@ -278,7 +319,8 @@ class CniNetwork:
                 if record is None or not record.address:
                     return []
                 await self._take_back(record)
-                empty = msgspec.structs.replace(record, result=None, marks=())
+                more = tuple(msgspec.structs.replace(one, result=None) for one in record.more)
+                empty = msgspec.structs.replace(record, result=None, marks=(), more=more)
                 await self._add(empty)
         except NetworkTrouble as error:
             return [Damage(what, uid, why=str(error))]

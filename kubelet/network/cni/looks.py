@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from kubelet.network.cni.marks import DEVICE, host_end, marks_of
+from kubelet.network.cni.marks import DEVICE, host_ends, marks_of
 from kubelet.network.cni.records import Record
 from kubelet.network.driver import NetworkTrouble
 from kubelet.network.dump import Space
@@ -21,12 +21,12 @@ BRIDGES = "bridge/bridge-nf-call-iptables"
 class Look:
     """What was seen of a pod. lost: what was there when its plugins had answered, and is not now.
 
-    host_end: the node's end of its pair. found: the addresses of its interface.
+    host_ends: the node's ends of its pairs. found: the addresses of its interface.
     """
 
     marks: frozenset[str]
     lost: tuple[str, ...]
-    host_end: str
+    host_ends: frozenset[str]
     found: tuple[IPv4Address, ...]
 
     @property
@@ -57,11 +57,11 @@ def looks_of(records: Iterable[Record], netns: str) -> dict[str, Look]:
 
 def _look(record: Record, address: IPv4Address, hosts: tuple[str, ...], node: Space) -> Look:
     pod = space_at(record.netns, is_pod=True)
-    marks = frozenset(marks_of(node, pod, address, hosts))
+    marks = frozenset(marks_of(node, pod, address, hosts, record.devices))
     lost = tuple(one for one in record.marks if one not in marks) if record.marks else (DEVICE,)
     inner = pod.links.get(DEVICE)
     found = pod.addresses_of.get(inner.index, ()) if inner is not None else ()
-    return Look(marks, lost, host_end(node, pod), tuple(one.ip for one in found))
+    return Look(marks, lost, frozenset(host_ends(node, pod)), tuple(one.ip for one in found))
 
 
 def place_of(path: str) -> tuple[int, int]:

@@ -12,23 +12,32 @@ from kubelet.network.dump import Space
 DEVICE = "eth0"
 
 
-def marks_of(node: Space, pod: Space, address: IPv4Address, hosts: tuple[str, ...]) -> set[str]:
-    """Return the marks of a pod's interface as it is now.
+def marks_of(
+    node: Space,
+    pod: Space,
+    address: IPv4Address,
+    hosts: tuple[str, ...],
+    devices: tuple[str, ...] = (DEVICE,),
+) -> set[str]:
+    """Return the marks of a pod's interfaces as they are now.
 
-    hosts: devices of the node that the plugins told of.
+    hosts: devices of the node that the plugins told of. devices: the interfaces.
     """
-    return set(_in_pod(pod)) | set(_on_node(node, pod, address, hosts))
+    return set(_in_pod(pod, devices)) | set(_on_node(node, pod, address, hosts))
 
 
-def _in_pod(pod: Space) -> Iterator[str]:
-    inner = pod.links.get(DEVICE)
-    if inner is None:
+def _in_pod(pod: Space, devices: tuple[str, ...]) -> Iterator[str]:
+    for name in devices:
+        inner = pod.links.get(name)
+        if inner is None:
+            continue
+        yield f"{name} of the pod"
+        if inner.is_up:
+            yield f"{name} of the pod being up"
+        for one in pod.addresses_of.get(inner.index, ()):
+            yield f"address {one} of the pod"
+    if DEVICE not in pod.links:
         return
-    yield f"{DEVICE} of the pod"
-    if inner.is_up:
-        yield f"{DEVICE} of the pod being up"
-    for one in pod.addresses_of.get(inner.index, ()):
-        yield f"address {one} of the pod"
     for way in pod.routes:
         by = f" by {way.gateway}" if way.gateway else ""
         yield f"route {way.to}{by} of the pod"
@@ -55,3 +64,10 @@ def host_end(node: Space, pod: Space) -> str:
     outer = node.links.get(node.names.get(inner.peer, "")) if inner and inner.peer else None
     is_its = outer is not None and inner is not None and outer.peer == inner.index
     return outer.name if outer is not None and is_its else ""
+
+
+def host_ends(node: Space, pod: Space) -> set[str]:
+    """Return the node's ends of all of a pod's pairs."""
+    peers = {node.links.get(node.names.get(one.peer, "")) for one in pod.links.values() if one.peer}
+    inner = {one.index for one in pod.links.values()}
+    return {one.name for one in peers if one is not None and one.peer in inner}

@@ -5,20 +5,46 @@ again and by a configuration that has changed since.
 """
 
 from collections.abc import Mapping
+from ipaddress import IPv4Interface
 from pathlib import Path
 
 import msgspec
 
 from cubernetes.host.cni.conflist import Conflist, ConflistInvalid, conflist_in
 from cubernetes.host.cni.plugins import Attachment
+from cubernetes.host.cni.results import result_of
 from cubernetes.host.durable.files import read_or_none, write_atomic
 from cubernetes.host.log import Log
+from kubelet.network.cni.marks import DEVICE
 
 log = Log(__name__)
 
 
+class More(msgspec.Struct, frozen=True, kw_only=True):
+    """A further interface of a pod: what was asked. result: none where ADD has not answered."""
+
+    device: str
+    config: Mapping[str, object]
+    runtime: Mapping[str, object] = msgspec.field(default_factory=dict)
+    result: Mapping[str, object] | None = None
+
+    @property
+    def conflist(self) -> Conflist:
+        return conflist_in(self.config)
+
+    @property
+    def addresses(self) -> tuple[IPv4Interface, ...]:
+        told = msgspec.json.encode(self.result)
+        return result_of(told).addresses if self.result is not None else ()
+
+    def attachment(self, record: "Record", netns: str) -> Attachment:
+        """Return what a plugin is to be told, with the namespace by this path."""
+        args = {key: one for key, one in record.args.items() if key != "IP"}
+        return Attachment(record.uid, netns, self.device, args=args, runtime=self.runtime)
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One pod's interface.
+    """One pod's interface in the cluster's network, and what it has more.
 
     address: empty where ADD has not answered. place: device and inode of the namespace, so that
     another one by the same path is not taken for it. marks: what was seen when all was right; none
@@ -35,6 +61,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     marks: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    more: tuple[More, ...] = ()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Return the interfaces that the pod is to have, the first the cluster's own."""
+        return (DEVICE, *(one.device for one in self.more))
 
     @property
     def conflist(self) -> Conflist:
@@ -57,7 +89,7 @@ class Records:
         for path in sorted(self._folder.glob("*.json")):
             try:
                 record = msgspec.json.decode(path.read_bytes(), type=Record)
-                _ = record.conflist
+                _ = record.conflist, [one.conflist for one in record.more]
             except (OSError, ValueError, ConflistInvalid) as error:
                 log.warning("record of a CNI attachment ignored", path=path, why=error)
                 continue

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 
 from cubernetes.host.cni.results import Result
-from kubelet.network.driver import NetworkTrouble, PodWishes
+from kubelet.network.driver import NetworkTrouble, NetworkWish, PodWishes
 
 # How much may pass at once beyond the rate, in bits: as much as the plugin takes.
 BURST_BITS = 2**31 - 1
@@ -46,6 +46,11 @@ def runtime_for(wishes: PodWishes, address: IPv4Address | None) -> dict[str, obj
             for key, value in ((f"{way}Rate", rate), (f"{way}Burst", BURST_BITS))
         }
     return told
+
+
+def runtime_for_wish(wish: NetworkWish) -> dict[str, object]:
+    """Return runtimeConfig of a further interface."""
+    return ({"ips": list(wish.ips)} if wish.ips else {}) | ({"mac": wish.mac} if wish.mac else {})
 
 
 def judged(

@@ -4,6 +4,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.hostport import led_ports
 from cubernetes.api.quantities import Quantity, QuantityInvalid
 from kubelet.network.driver import NetworkTrouble, PodWishes, PortWish
+from kubelet.pod.decisions.networks import networks_of
 
 # In bits a second. Networks whose plugins can limit obey them; others know no limits.
 INGRESS, EGRESS = "kubernetes.io/ingress-bandwidth", "kubernetes.io/egress-bandwidth"
@@ -18,6 +19,7 @@ def wishes_of(pod: Pod, sandbox_id: str) -> PodWishes:
         ports=tuple(PortWish(*one) for one in led_ports(pod.spec)),
         ingress_bits_s=_rate(pod, INGRESS),
         egress_bits_s=_rate(pod, EGRESS),
+        networks=networks_of(pod),
     )
 
 

@@ -10,8 +10,9 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.pod import is_ready as is_pod_ready
 from cubernetes.api.meta import replaced
 from kubelet.mending import LASTING_S, LOOK_S, Lasting, lasting_after
-from kubelet.network.driver import Damage
+from kubelet.network.driver import Damage, Interface
 from kubelet.network.ipam import Addresses
+from kubelet.pod.decisions.networks import STATUS
 from tests.contract.kubelet.test_kubelet import IMAGE, World, a_world
 from tests.given import a_container, a_pod
 from tests.simulation.loop import run_simulated
@@ -99,6 +100,27 @@ def test_a_node_whose_address_changes_says_so_and_its_pods_serve_on() -> None:
                 return (await world.pod("web")).status.host_ip == "10.0.0.77"
 
             await world.until(is_in_the_pods_status)
+
+    run_simulated(story(), "network")
+
+
+def test_the_interfaces_of_a_pod_that_has_several_are_told_among_its_notes() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            uid = await a_serving_pod(world)
+            assert STATUS not in (await world.pod("web")).metadata.annotations
+            world.machine.fabric.interfaces[uid] = (
+                Interface("pods", "eth0", ("10.244.0.2",), is_default=True),
+                Interface("storage", "net1", ("172.20.0.2",)),
+            )
+            label = {"metadata": {"labels": {"heard": "again"}, "annotations": {"kept": "yes"}}}
+            await world.admin.patch(Pod, "web", "default", label)
+
+            async def is_told() -> bool:
+                notes = (await world.pod("web")).metadata.annotations
+                return "172.20.0.2" in notes.get(STATUS, "") and notes["kept"] == "yes"
+
+            await world.until(is_told)
 
     run_simulated(story(), "network")
 

@@ -50,9 +50,15 @@ class BridgeWorld(RealWorld):
     made = ("cube", "cni", "veth")
     version = "1.0.0"
     deadline_s = DEADLINE_S
+    more: Mapping[str, object] | None = None  # at the end of the chain
 
     def conflist(self, node: str) -> Mapping[str, object]:
-        return bridge_conflist(self.data(node), self.version)
+        told = bridge_conflist(self.data(node), self.version)
+        if self.more is None:
+            return told
+        chain = told["plugins"]
+        assert isinstance(chain, list)
+        return {**told, "plugins": [*chain, self.more]}
 
     def data(self, node: str) -> Path:
         return self._folder / f"{node}-host-local"
@@ -74,11 +80,22 @@ class BridgeWorld(RealWorld):
             blocking,
             pool=AddressPool(self.checkpoint(node), blocking) if is_by_node else None,
             carrier=carrier if is_by_node else None,
+            networks=self.networks(node),
             netns=netns,
         )
 
     def folders(self) -> Sequence[str]:
         return FOLDERS
+
+    def networks(self, node: str) -> Path:
+        """Return the folder of the networks that pods may ask for more."""
+        return self._folder / f"{node}-net.d"
+
+    def offer(self, node: str, name: str, *plugins: Mapping[str, object]) -> None:
+        """Give a node a network that pods may ask for."""
+        self.networks(node).mkdir(exist_ok=True)
+        tree = {"cniVersion": "1.0.0", "name": name, "plugins": list(plugins)}
+        (self.networks(node) / f"{name}.conflist").write_text(json.dumps(tree))
 
     def records(self, node: str) -> Path:
         return self._folder / f"{node}-cni"
