@@ -1,4 +1,4 @@
-"""`cuberoot`: init, join, start, stop, renew, enable, disable, status, net, reset, token, lab."""
+"""`cuberoot`: init, join, start, stop, renew, enable, disable, status, net, images, ..."""
 
 import asyncio
 import sys
@@ -17,6 +17,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.settings import SettingsInvalid
 from cuberoot import node, optional, tokens
 from cuberoot.apply import NotClean, NotInitialised
+from cuberoot.checks.images import NodesSilent, show_images
 from cuberoot.checks.net import PathsBlocked, check_net
 from cuberoot.cluster import (
     DOMAIN,
@@ -39,7 +40,7 @@ from lab.cli import lab
 # What the world or the user did wrong; anything else is a bug of ours and shows its story.
 REFUSALS = (
     Busy, ConflistInvalid, NotClean, NotFit, NotInitialised, NotYet, JoinRefused, ApiError,
-    TransportError, CommandFailed, PathsBlocked, SettingsInvalid, UnknownProgram,
+    TransportError, CommandFailed, NodesSilent, PathsBlocked, SettingsInvalid, UnknownProgram,
     FileExistsError, OSError,
 )  # fmt: skip
 
@@ -286,6 +287,20 @@ def net() -> None:
 def net_check() -> None:
     """Ask every node how it reaches every other; exit code 1 where a way is not whole."""
     carried_out(lambda env: check_net(env, say))
+
+
+@main.group()
+def images() -> None:
+    """Images on the nodes."""
+
+
+@images.command("gc")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be removed, and why not.")
+def images_gc(is_dry: bool) -> None:
+    """Ask every node which of its images it would remove; exit code 1 where one does not tell."""
+    if not is_dry:
+        raise click.UsageError("kubelets collect images by themselves; this shows: give --dry-run")
+    carried_out(lambda env: show_images(env, say))
 
 
 @main.group()

@@ -337,7 +337,7 @@ class Kubelet:
         if serving is not None:
             uses = Uses(self._settings.node_name, self._measuring)
             clock = self._env.clock
-            more = [*uses.routes(), *self._reach(serving.port).routes()]
+            more = [*uses.routes(), *self._images.routes(), *self._reach(serving.port).routes()]
             logs = serve_logs(serving, self._workers, runtime, self._observer, clock, more)
             loops.append(("logs", logs))
         return loops

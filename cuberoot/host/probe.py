@@ -15,7 +15,7 @@ from cuberoot.cluster import Cluster
 from cuberoot.program import Health, client_for
 
 LOOK_DEADLINE_S = 3.0
-ANSWER_BYTES_MAX = 64 * 1024
+ANSWER_BYTES_MAX = 256 * 1024
 
 type Look = Callable[[], Awaitable[str]]
 
@@ -66,9 +66,13 @@ async def answer_of(
     """
     reader, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=name)
     try:
-        writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()
-        return await reader.read(ANSWER_BYTES_MAX)
+        found = bytearray()
+        # One read returns what has come so far, which of a long answer is its beginning.
+        while piece := await reader.read(ANSWER_BYTES_MAX - len(found)):
+            found += piece
+        return bytes(found)
     finally:
         writer.close()
 

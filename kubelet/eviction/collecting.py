@@ -1,12 +1,16 @@
 """Removes images that nobody here uses from a disk that fills up."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
+from cubernetes.api.bodies.images import Goes, ImageReport, ImagesReport
+from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.spec import every_container
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
+from cubernetes.host.web.messages import Request, Response
+from cubernetes.host.web.site import HttpRefusal, Route
 from kubelet.eviction.collection import Collection, Seen, bytes_over, collection_of, seen_after
 from kubelet.eviction.room import MachineRoom
 from kubelet.images.pulled import PulledImages
@@ -15,7 +19,9 @@ from kubelet.runtime.driver import LocalImage, RuntimeDown, RuntimeDriver, Runti
 log = Log(__name__)
 
 LOOK_S = 60.0
-BURST = 20  # images of one pass
+PASS_S = 60.0  # no removal of a pass begins later
+TOLD_MAX = 300
+PATH = "/images"
 ROOM, ROOM_DEADLINE_S = ("machine", "image room"), 2.0
 
 
@@ -46,8 +52,7 @@ class ImageCollector:
         """Look for ever."""
         while True:
             try:
-                room = await self._env.blocking.run(ROOM, self._room, deadline_s=ROOM_DEADLINE_S)
-                wanted_bytes = bytes_over(room.disk)
+                wanted_bytes = bytes_over((await self._room_left()).disk)
                 self._report(wanted_bytes, await self.collect(wanted_bytes))
             except (OSError, RuntimeTrouble) as error:
                 log.warning("images not looked through", why=error)
@@ -59,11 +64,35 @@ class ImageCollector:
         Raises: RuntimeTrouble: the engine does not answer, so that none may be removed.
         """
         async with self._turn:
-            plan = await self._planned(wanted_bytes)
-            removed = [one for one in plan.take[:BURST] if await self._is_removed(one)]
-            return sum(one.size_bytes for one in removed)
+            _, plan = await self._planned(wanted_bytes)
+            end_s = self._env.clock.monotonic() + PASS_S
+            freed_bytes = 0
+            # One that the engine does not give up must not keep those behind it.
+            for one in (*plan.take, *plan.spare):
+                if freed_bytes >= wanted_bytes or self._env.clock.monotonic() > end_s:
+                    break
+                if await self._is_removed(one):
+                    freed_bytes += one.size_bytes
+            return freed_bytes
 
-    async def _planned(self, wanted_bytes: int) -> Collection:
+    def routes(self) -> list[Route]:
+        return [("GET", PATH, self.answer)]
+
+    async def answer(self, _request: Request) -> Response:
+        """Tell what would be removed now, and why the others stay. Raises: Refused."""
+        try:
+            room = await self._room_left()
+            wanted_bytes = bytes_over(room.disk)
+            async with self._turn:
+                images, plan = await self._planned(wanted_bytes)
+        except (OSError, RuntimeTrouble) as error:
+            raise HttpRefusal(503, f"the images cannot be looked through: {error}") from error
+        return Response(200, codec.encode(report_of(room, images, plan)))
+
+    async def _room_left(self) -> MachineRoom:
+        return await self._env.blocking.run(ROOM, self._room, deadline_s=ROOM_DEADLINE_S)
+
+    async def _planned(self, wanted_bytes: int) -> tuple[Sequence[LocalImage], Collection]:
         # Before the list: what is pulled meanwhile is not taken for gone.
         own = await self._pulled.ids()
         images = await self._runtime.images()
@@ -71,7 +100,7 @@ class ImageCollector:
         used = await self._used(images)
         now_s = self._env.clock.monotonic()
         self._seen = seen_after(self._seen, images, used, now_s)
-        return collection_of(images, own, used, self._seen, wanted_bytes, now_s)
+        return images, collection_of(images, own, used, self._seen, wanted_bytes, now_s)
 
     async def _used(self, images: Iterable[LocalImage]) -> set[str]:
         """Return the ids of the images that containers have, or that pods here are to have.
@@ -111,6 +140,28 @@ class ImageCollector:
                 f"Failed to garbage collect required amount of images. Attempted to free "
                 f"{wanted_bytes} bytes, but only found {freed_bytes} bytes eligible to free."
             )
+
+
+def report_of(room: MachineRoom, images: Sequence[LocalImage], plan: Collection) -> ImagesReport:
+    """Return a plan as people read it: what goes now, what would go later, and what stays."""
+
+    def told(one: LocalImage, goes: Goes, why: str = "") -> ImageReport:
+        name = min(one.names, default=one.id)
+        return ImageReport(name=name, size_bytes=one.size_bytes, goes=goes, why=why)
+
+    kept = sorted((one for one in images if one.id in plan.kept), key=lambda one: one.names)
+    lines = [
+        *(told(one, "now") for one in plan.take),
+        *(told(one, "later", "there is room enough without it") for one in plan.spare),
+        *(told(one, "no", plan.kept[one.id]) for one in kept),
+    ]
+    return ImagesReport(
+        used_bytes=room.disk.total - room.disk.free,
+        total_bytes=room.disk.total,
+        wanted_bytes=plan.wanted_bytes,
+        images=tuple(lines[:TOLD_MAX]),
+        left_out=max(0, len(lines) - TOLD_MAX),
+    )
 
 
 def images_of(pods: Iterable[Pod]) -> set[str]:

@@ -28,10 +28,11 @@ class Seen:
 class Collection:
     """take: the images to remove, the first to go first. wanted_bytes: how much is to be freed.
 
-    kept: why each of the others stays, by id.
+    spare: those that go after them, should that not be enough. kept: why each other stays, by id.
     """
 
     take: Sequence[LocalImage] = ()
+    spare: Sequence[LocalImage] = ()
     wanted_bytes: int = 0
     kept: Mapping[str, str] = field(default_factory=dict)
 
@@ -75,11 +76,10 @@ def collection_of(
     left = wanted_bytes
     for one in free:
         if left <= 0:
-            kept[one.id] = "there is room enough without it"
-            continue
+            break
         take.append(one)
         left -= one.size_bytes
-    return Collection(tuple(take), wanted_bytes, kept)
+    return Collection(tuple(take), tuple(free[len(take) :]), wanted_bytes, kept)
 
 
 def _why_kept(one: LocalImage, used: Set[str], seen: Mapping[str, Seen], now_s: float) -> str:

@@ -4,13 +4,17 @@ from dataclasses import replace
 
 import pytest
 
+from cubernetes.api.bodies.images import ImagesReport
+from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import replaced
 from cubernetes.host.env import Env
-from kubelet.eviction.collecting import ImageCollector
+from cubernetes.host.web.messages import Request
+from cubernetes.host.web.site import HttpRefusal
+from kubelet.eviction.collecting import PATH, ImageCollector
 from kubelet.eviction.room import MachineRoom, Share
 from kubelet.images.pulled import PulledImages
-from kubelet.runtime.driver import RuntimeDown, RuntimeTrouble
+from kubelet.runtime.driver import LocalImage, RuntimeDown, RuntimeTrouble
 from kubelet.runtime.fake import FakeMachine, FakeRuntime, image_id_of
 from tests.contract.kubelet.test_kubelet import World, a_world, lived
 from tests.contract.kubelet.test_probes import reasons
@@ -123,6 +127,68 @@ def test_an_image_that_is_not_resolved_stays_itself_and_keeps_no_other(reason: s
         assert await collector.collect(1 << 40) > 0
         assert machine.images == {"odd:latest"}
         assert disk.images == (image_id_of("odd:latest"),)
+
+    lived(story)
+
+
+class Holding(FakeRuntime):
+    """A runtime that does not give up one image."""
+
+    async def remove_image(self, one: LocalImage) -> None:
+        if OLD in one.names:
+            raise RuntimeTrouble("ImageInUse", "held")
+        await super().remove_image(one)
+
+
+def test_one_pass_takes_all_that_is_needed_and_passes_over_what_is_held() -> None:
+    async def story() -> None:
+        env = sim_env("kubelet")
+        names = (OLD, *(f"registry.example/{number}:1" for number in range(30)))
+        machine = FakeMachine(env, images=("wanted:1", *names))
+        disk = Disk(images=tuple(map(image_id_of, names)))
+        collector = a_collector(env, Holding(machine), "wanted:1", disk)
+        await collector.collect(1 << 40)
+        await env.clock.sleep(200)
+        assert await collector.collect(1 << 40) > 0
+        assert machine.images == {"wanted:1", OLD}
+
+    lived(story)
+
+
+async def told_by(collector: ImageCollector) -> ImagesReport:
+    answer = await collector.answer(Request("GET", PATH))
+    assert isinstance(answer.body, bytes)
+    return codec.decode(ImagesReport, answer.body)
+
+
+def test_what_would_leave_is_told_and_stays() -> None:
+    async def story() -> None:
+        env = sim_env("kubelet")
+        machine = FakeMachine(env, images=(OLD, LOADED, "wanted:1"))
+        disk = Disk(images=(image_id_of(OLD), image_id_of("wanted:1")))
+        collector = a_collector(env, FakeRuntime(machine), "wanted:1", disk)
+        fresh = {one.name: one.why for one in (await told_by(collector)).images}
+        assert fresh[OLD] == "came a moment ago"
+        await env.clock.sleep(200)
+        report = await told_by(collector)
+        assert [(one.name, one.goes, one.why) for one in report.images] == [
+            (OLD, "now", ""),
+            (LOADED, "no", "was not pulled by this kubelet"),
+            ("wanted:1", "no", "in use"),
+        ]
+        assert report.wanted_bytes == (86 << 30) - (80 << 30)
+        assert machine.images == {OLD, LOADED, "wanted:1"}
+
+    lived(story)
+
+
+def test_what_is_asked_while_the_runtime_is_away_is_refused() -> None:
+    async def story() -> None:
+        env = sim_env("kubelet")
+        machine = FakeMachine(env, images=(OLD, "odd:latest"))
+        runtime = Unresolving(machine, "odd", RuntimeDown("away"))
+        with pytest.raises(HttpRefusal, match="away"):
+            await told_by(a_collector(env, runtime, "odd", a_disk()))
 
     lived(story)
 
