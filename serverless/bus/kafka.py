@@ -168,6 +168,15 @@ class KafkaBus:
             self._mend(error.args[0])
             raise _error_of(error.args[0], f"write to {topic}") from error
 
+    async def shorten(self, offsets: Mapping[PartitionRef, int]) -> None:
+        wanted = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+
+        def shorten() -> None:
+            for each in self._admin.delete_records(wanted, request_timeout=ASK_S).values():
+                each.result(ASK_S)
+
+        await self._asked("shorten", shorten)
+
     def _mend(self, error: KafkaError) -> None:
         """A producer that says that it cannot go on is replaced; called on any thread."""
         if error.fatal():

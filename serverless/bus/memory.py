@@ -34,6 +34,12 @@ class Log:
     def end(self) -> int:
         return self.first + len(self.records)
 
+    def drop(self, count: int) -> None:
+        """Remove the oldest records, as many as there are at most."""
+        gone_count = max(0, min(count, len(self.records)))
+        self.records = self.records[gone_count:]
+        self.first += gone_count
+
 
 class MemoryBus:
     """is_away: nobody answers. lost_answers: so many writes are kept, and not acknowledged."""
@@ -75,6 +81,13 @@ class MemoryBus:
             self.lost_answers -= 1
             raise BusTrouble("no acknowledgement")
 
+    async def shorten(self, offsets: Mapping[PartitionRef, int]) -> None:
+        self.check()
+        for place, offset in offsets.items():
+            if place not in self.logs:
+                raise BusTrouble(f"no partition {place}")
+            self.logs[place].drop(offset - self.logs[place].first)
+
     def reader(self, group: str) -> Reader:
         return MemoryReader(self, group, self._clock)
 
@@ -95,10 +108,7 @@ class MemoryBus:
     def forget(self, topic: str, kept_count: int) -> None:
         """Keep only the newest records of each partition, as retention does."""
         for place in self.places(topic):
-            log = self.logs[place]
-            gone_count = max(0, len(log.records) - kept_count)
-            log.records = log.records[gone_count:]
-            log.first += gone_count
+            self.logs[place].drop(len(self.logs[place].records) - kept_count)
 
 
 class MemoryReader:

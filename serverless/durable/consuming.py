@@ -20,16 +20,23 @@ log = Log(__name__)
 OPEN_MAX = 1000
 OPEN_BYTES_MAX = 32 * 1024 * 1024
 COMMIT_S = 0.2
+SHORTEN_S = 60.0
 PAUSE_S = 1.0
 
 type Handle = Callable[[Record], Awaitable[None]]
 
 
 class Consuming:
-    """What a group reads; `topics` are wanted, and followed once they are there."""
+    """What a group reads; `topics` are wanted, and followed once they are there.
 
-    def __init__(self, bus: Bus, group: str, handle: Handle, clock: Clock) -> None:
+    is_only_reader: nobody else ever reads these topics: what is committed is removed from them.
+    """
+
+    def __init__(
+        self, bus: Bus, group: str, handle: Handle, clock: Clock, *, is_only_reader: bool = False
+    ) -> None:
         self._bus, self._group, self._handle, self._clock = bus, group, handle, clock
+        self._is_only_reader = is_only_reader
         self._wanted: dict[str, Start] = {}
         self._changed = asyncio.Event()
         self._reset()
@@ -80,6 +87,8 @@ class Consuming:
                     tasks.create_task(self._read(reader))
                     tasks.create_task(self._keep_following(reader))
                     tasks.create_task(self._keep_committing(reader))
+                    if self._is_only_reader:
+                        tasks.create_task(self._keep_shortening())
             except* BusTrouble as group:
                 if not is_told:
                     log.warning("the bus is away", group=self._group, why=group.exceptions[0])
@@ -156,6 +165,32 @@ class Consuming:
             await self._clock.sleep(COMMIT_S)
             await self._hold_full(reader)
             await self._commit(reader)
+
+    async def _keep_shortening(self) -> None:
+        """Remove what is committed: it is never read again, and a log without an end fills a disk.
+
+        A bus that does not let us is told of once: calls go on all the same.
+        """
+        shortened: dict[PartitionRef, int] = {}
+        is_told = False
+        while True:
+            await self._clock.sleep(SHORTEN_S)
+            wanted = {
+                place: one.committed
+                for place, one in self._offsets.items()
+                if one.committed is not None and one.committed > shortened.get(place, 0)
+            }
+            if not wanted:
+                continue
+            try:
+                await self._bus.shorten(wanted)
+            except BusTrouble as error:
+                if not is_told:
+                    log.warning("topics are not shortened", group=self._group, why=error)
+                is_told = True
+            else:
+                shortened |= wanted
+                is_told = False
 
     async def _commit(self, reader: Reader) -> None:
         wanted = {

@@ -70,8 +70,10 @@ class Dispatcher:
         self._env, self._bus, self._runner, self._functions = env, bus, runner, functions
         self.outcomes = Outcomes()
         self.is_ready = asyncio.Event()
-        self._calls = Consuming(bus, CALLS_GROUP, self._take_call, env.clock)
-        self._retries = Consuming(bus, RETRY_GROUP, self._take_resting, env.clock)
+        self._calls = Consuming(bus, CALLS_GROUP, self._take_call, env.clock, is_only_reader=True)
+        self._retries = Consuming(
+            bus, RETRY_GROUP, self._take_resting, env.clock, is_only_reader=True
+        )
         self._turns = Turns()
         # One record of a call at a time: another of the same id waits for its end.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -13,7 +13,17 @@ import pytest
 
 from cubernetes.host.clock import SystemClock
 from cubernetes.host.env import Env
-from serverless.bus.bus import Bus, BusTrouble, NoTopic, PartitionRef, Reader, Record, Start, Topic
+from serverless.bus.bus import (
+    Bus,
+    BusTrouble,
+    NoTopic,
+    PartitionRef,
+    Reader,
+    Record,
+    Span,
+    Start,
+    Topic,
+)
 from serverless.bus.kafka import KafkaBus
 from serverless.bus.memory import MemoryBus
 from tests.contract.functions.brokers import Broker
@@ -201,6 +211,19 @@ async def test_a_topic_is_made_once_and_removed_once(world: World) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while world.topic in await world.bus.topics():
             continue
+
+
+async def test_a_topic_is_shortened_up_to_an_offset_and_read_from_there(world: World) -> None:
+    await world.make()
+    await world.write(b"0", b"1", b"2")
+    place = PartitionRef(world.topic, 0)
+    for _ in range(2):
+        await world.bus.shorten({place: 2})
+
+    reader = world.reader()
+    assert await reader.spans(world.topic) == {place: Span(2, 3)}
+    assert await following(reader, world.topic, "earliest") == {place: 2}
+    assert [one.value for one in await taken(reader, 1)] == [b"2"]
 
 
 async def test_a_topic_that_is_not_there_is_said_to_be_none(world: World) -> None:
