@@ -122,8 +122,10 @@ class Steps:
     def _note_trouble(self, pod: Pod, name: str, error: Exception) -> None:
         known, now_s = self._known, self._parts.env.clock.monotonic()
         count = memory.failures_of(known.memory, name)
+        wanted = wanted_named(pod, name)
+        image = wanted.image if wanted is not None else ""
         if isinstance(error, UnderWay):
-            trouble = StartFailure(error.reason, str(error), count, now_s + UNDER_WAY_S)
+            trouble = StartFailure(error.reason, str(error), count, now_s + UNDER_WAY_S, image)
             known.memory = memory.with_trouble(known.memory, name, trouble)
             return
         count += 1
@@ -133,10 +135,8 @@ class Steps:
         reason = images.reason_after(reason, count)
         longest_s = backoff_s(count, base_s=TROUBLE_BASE_S, limit_s=TROUBLE_MAX_S)
         pause_s = jittered_s(longest_s, self._parts.env.rng.fraction())
-        wanted = wanted_named(pod, name)
-        image = wanted.image if wanted is not None else ""
         said = images.message_of(reason, image, str(error))
-        trouble = StartFailure(reason, said, count, now_s + pause_s)
+        trouble = StartFailure(reason, said, count, now_s + pause_s, image)
         known.memory = memory.with_trouble(known.memory, name, trouble)
         self._parts.counts.trouble(reason)
         log.warning("part of a pod not started", pod=pod.ref, part=name, why=error, cause=pod.cause)

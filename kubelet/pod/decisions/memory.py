@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.spec import every_program
 from kubelet.drain.draining import Draining
 from kubelet.eviction.verdict import Eviction
 from kubelet.pod.decisions.admission import Refusal
@@ -19,12 +20,16 @@ RUNTIME_PREFIX = "docker://"  # of the ids of containers in a status
 
 @dataclass(frozen=True, slots=True)
 class StartFailure:
-    """Why a part of the pod could not be started, and when to try again (monotonic)."""
+    """Why a part of the pod could not be started, and when to try again (monotonic).
+
+    image: of the container as it was tried; empty for other parts.
+    """
 
     reason: str
     message: str
     failure_count: int
     retry_at_s: float
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,17 @@ def without_trouble(memory: Memory, name: str) -> Memory:
 def without_reason(memory: Memory, reason: str) -> Memory:
     """Forget the failures of a reason: what they waited for may be there now."""
     left = {key: one for key, one in memory.troubles.items() if one.reason != reason}
+    return replace(memory, troubles=left)
+
+
+def without_corrected(memory: Memory, pod: Pod) -> Memory:
+    """Forget the failures of containers whose image is another by now: it is tried at once."""
+    images = {one.name: one.image for one in every_program(pod.spec)}
+    left = {
+        key: one
+        for key, one in memory.troubles.items()
+        if not one.image or images.get(key, one.image) == one.image
+    }
     return replace(memory, troubles=left)
 
 

@@ -13,7 +13,7 @@ from kubelet.runtime.driver import SANDBOX, State
 from kubelet.runtime.fake import Behaviour
 from tests.contract.kubelet.test_kubelet import World, a_world, lived
 from tests.contract.kubelet.test_probes import is_ready, reasons
-from tests.given import NOW, a_pod
+from tests.given import NOW, a_container, a_pod
 
 GATE = "example.com/warm"
 LOOK = "cubernetes/look:1"
@@ -272,5 +272,33 @@ def test_one_that_is_taken_out_again_is_ended_and_leaves_nothing() -> None:
             assert sorted(names) == [SANDBOX, "main"]
             lives = world.machine.runtime.lives.values()
             assert all(one.container.state is State.RUNNING for one in lives)
+
+    lived(story)
+
+
+def test_a_corrected_image_is_tried_at_once_and_its_failures_are_counted_anew() -> None:
+    async def story() -> None:
+        missing = Behaviour(pull_error="manifest unknown")
+        async with a_world(missing=missing, absent=missing) as world:
+            await world.make(a_pod("web", containers=[a_container("main", "cubernetes/missing:1")]))
+
+            async def waits_with(reason: str, image: str) -> bool:
+                told = (await world.pod()).status.container_statuses
+                waits = [one.state.waiting for one in told]
+                return any(one and one.reason == reason and image in one.message for one in waits)
+
+            async def with_image(image: str) -> None:
+                patch = {"spec": {"containers": [{"name": "main", "image": image}]}}
+                await world.admin.patch(Pod, "web", "default", patch)
+
+            await world.until(lambda: waits_with("ImagePullBackOff", "missing:1"))
+            await world.env.clock.sleep(600)  # of the simulated clock: the longest pause
+            await with_image("cubernetes/absent:1")
+            spent_s = await world.until(lambda: waits_with("ErrImagePull", "absent:1"))
+            assert spent_s < 2
+            await world.until(lambda: waits_with("ImagePullBackOff", "absent:1"))
+            await world.env.clock.sleep(600)
+            await with_image("cubernetes/pulled:1")
+            assert await world.until(lambda: world.is_phase("Running")) < 2
 
     lived(story)
