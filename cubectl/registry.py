@@ -166,6 +166,12 @@ def _why() -> Verb:
     return why.VERB
 
 
+def _post_mortem() -> Verb:
+    from cubectl.verbs.about import postmortem
+
+    return postmortem.VERB
+
+
 def _wait() -> Verb:
     from cubectl.verbs import wait
 
@@ -320,6 +326,11 @@ VERBS: tuple[Entry, ...] = (
     Entry("taint", "keep pods away from nodes, and take that back", _taint),
     Entry("drain", "make a node empty, as far as budgets allow", _drain),
     Entry("why", "tell what each node says to a pod, and what would be", _why),
+    Entry(
+        "post-mortem",
+        "tell how a pod's containers ended, with the last of their logs",
+        _post_mortem,
+    ),
     Entry("wait", "return when objects are as asked", _wait),
     Entry("gateway", "show roads, take pods out of them and back, export them", _gateway),
     Entry("function", "deploy, call and list functions, and read their logs", _function),
