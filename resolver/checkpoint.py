@@ -1,6 +1,7 @@
 """The objects that names are made of, kept on this node's disk for a time without an API."""
 
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object
 from cubernetes.host.durable.checkedfile import CheckedFile
+from resolver.objects import service_kept, slice_kept
 
 # Each line begins with the kind of its object.
 _KINDS: dict[bytes, type[Object]] = {
@@ -48,7 +50,7 @@ class NamesCheckpoint:
         if self._file is None or content is None:
             return None
         try:
-            found = [codec.decode(_KINDS[line[:1]], line[1:]) for line in content.splitlines()]
+            found = list(_objects_in(content))
         except (KeyError, ValueError, msgspec.DecodeError) as error:
             self._file.distrust(error)
             return None
@@ -64,6 +66,17 @@ class NamesCheckpoint:
         """Keep these lines. Raises: OSError, where the disk takes nothing; the last ones stand."""
         if self._file is not None:
             self._file.save(b"".join(lines))
+
+
+def _objects_in(content: bytes) -> Iterator[Object]:
+    """Yield what is kept of each line; neither all lines nor more of an object are held at once."""
+    for line in io.BytesIO(content):
+        one = codec.decode(_KINDS[line[:1]], line[1:])
+        if isinstance(one, Service):
+            one = service_kept(one)
+        elif isinstance(one, EndpointSlice):
+            one = slice_kept(one)
+        yield one
 
 
 def lines_of(objects: Iterable[Object]) -> list[bytes]:

@@ -21,6 +21,7 @@ from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
+from cubernetes.host.loaded import keep_loaded
 from cubernetes.host.log import Log
 from cubernetes.host.names.machine import resolv_conf_here
 from cubernetes.host.names.resolvconf import SERVERS_MAX
@@ -135,6 +136,7 @@ class Resolver:
             self.answers.zone = zone_of(self._settings, saved)
             for one in saved.overrides:
                 self._override(self.answers.zone, one)
+            keep_loaded()
             log.info("going on from the checkpoint", services=len(saved.services))
 
     def _override(self, zone: Zone, config: ConfigMap | None) -> None:
@@ -153,6 +155,8 @@ class Resolver:
             self._override(self._zone, None)
         self._zone.is_known = True
         self.answers.zone = self._zone
+        # A question would wait for each look through all of them.
+        keep_loaded()
         while True:
             self._changed.clear()
             await self._save()

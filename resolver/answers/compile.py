@@ -48,16 +48,6 @@ class Facts:
     ttl_s: int = 5
 
 
-class ServiceNames(NamedTuple):
-    """The names of one service, by their labels before the service's own name.
-
-    services: what everybody asks for. gateway: what gateways ask for.
-    """
-
-    services: Names
-    gateway: Names
-
-
 class Backend(NamedTuple):
     """One endpoint at one of its addresses. hostname: a label of its own, or its address'."""
 
@@ -72,18 +62,22 @@ class Target(NamedTuple):
     port: int
 
 
-def part_of(service: Service, slices: Iterable[EndpointSlice], facts: Facts) -> ServiceNames:
-    """Return the answers about one service."""
+def names_of(
+    service: Service, slices: Iterable[EndpointSlice], facts: Facts, branch: bytes
+) -> Names:
+    """Return the answers about one service, by the labels before the service's own name.
+
+    branch: SERVICES, what everybody asks for, or GATEWAY, what gateways ask for.
+    """
     own = (service.metadata.name.encode(), service.metadata.namespace.encode())
-    offered = sorted(slices, key=lambda one: one.metadata.name)
+    base = (*own, branch, *facts.zone)
+    is_gateway = branch == GATEWAY
     if getattr(service.spec, "type", "") == EXTERNAL_NAME:
-        return ServiceNames({(): _alias(service, facts)}, {})
-    gateway = _headless(service, offered, facts, (*own, GATEWAY, *facts.zone), is_gateway=True)
-    base = (*own, SERVICES, *facts.zone)
-    if service.is_headless:
-        return ServiceNames(_headless(service, offered, facts, base, is_gateway=False), gateway)
-    address = address_in(service.spec.cluster_ip)
-    return ServiceNames(_at_cluster_ip(service, address, facts, base), gateway)
+        return {} if is_gateway else {(): _alias(service, facts)}
+    if is_gateway or service.is_headless:
+        offered = sorted(slices, key=lambda one: one.metadata.name)
+        return _headless(service, offered, facts, base, is_gateway=is_gateway)
+    return _at_cluster_ip(service, address_in(service.spec.cluster_ip), facts, base)
 
 
 def _alias(service: Service, facts: Facts) -> Node:

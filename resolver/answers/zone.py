@@ -1,7 +1,7 @@
 """What the cluster's names mean now: objects by name, and the answers compiled from them. Pure.
 
-A service's answers are compiled when one of its names is asked for, and kept until it changes: a
-cluster of ten thousand services costs the memory of those that are in use.
+A service's answers are compiled when one of its names is asked for, those for gateways apart, and
+kept until it changes: a cluster of ten thousand services costs the memory of those in use.
 """
 
 from collections import OrderedDict
@@ -18,10 +18,10 @@ from resolver.answers.compile import (
     PODS,
     SERVICES,
     Facts,
+    Names,
     Node,
-    ServiceNames,
     address_in,
-    part_of,
+    names_of,
     ready_backends,
     undashed,
 )
@@ -51,7 +51,7 @@ from resolver.answers.wire import NXDOMAIN, REFUSED, SERVFAIL, Query, Sections, 
 # A name that leads to a name that leads to a name: more steps are a circle, or a mistake.
 ALIASES_MAX = 4
 BRANCHES = frozenset({SERVICES, GATEWAY, PODS})
-PARTS_MAX = 2000  # compiled services that are kept; the one that was used longest ago goes first
+PARTS_MAX = 2000  # compiled parts that are kept; the one that was used longest ago goes first
 # The version of Kubernetes' specification of DNS-based service discovery that is followed.
 SCHEMA_VERSION = b"1.1.0"
 
@@ -76,7 +76,7 @@ class Zone:
         self._services: dict[Key, Service] = {}
         self._slices: dict[Key, dict[str, EndpointSlice]] = {}
         self._namespaces: set[bytes] = set()
-        self._parts: OrderedDict[Key, ServiceNames] = OrderedDict()
+        self._parts: OrderedDict[tuple[Key, bytes], Names] = OrderedDict()
         self._hosts = Hosts(place.facts)
         # Reverse names: cluster IPs, and the addresses of headless services' endpoints.
         self._cluster_ips: dict[IPv4Address, Key] = {}
@@ -142,7 +142,8 @@ class Zone:
             del self._cluster_ips[address]
 
     def _changed(self, key: Key) -> None:
-        self._parts.pop(key, None)
+        for branch in (SERVICES, GATEWAY):
+            self._parts.pop((key, branch), None)
         self._index(key)
         self._renewed()
 
@@ -245,11 +246,8 @@ class Zone:
             return {} if namespace in self._namespaces else None
         if branch == PODS:
             return self._pod(labels[:-2], namespace)
-        part = self._part((namespace, labels[-3]))
-        if part is None:
-            return None
-        names = part.services if branch == SERVICES else part.gateway
-        return names.get(labels[:-3])
+        names = self._part((namespace, labels[-3]), branch)
+        return names.get(labels[:-3]) if names is not None else None
 
     def _pod(self, labels: Labels, namespace: bytes) -> Node | None:
         address = undashed(labels[0]) if len(labels) == 1 else None
@@ -259,16 +257,16 @@ class Zone:
             return None
         return {A: (Entry(a_record(HERE, self._place.facts.ttl_s, address)),)}
 
-    def _part(self, key: Key) -> ServiceNames | None:
-        part = self._parts.get(key)
+    def _part(self, key: Key, branch: bytes) -> Names | None:
+        part = self._parts.get((key, branch))
         if part is not None:
-            self._parts.move_to_end(key)
+            self._parts.move_to_end((key, branch))
             return part
         service = self._services.get(key)
         if service is None:
             return None
-        part = part_of(service, self._slices.get(key, {}).values(), self._place.facts)
-        self._parts[key] = part
+        slices = self._slices.get(key, {}).values()
+        part = self._parts[key, branch] = names_of(service, slices, self._place.facts, branch)
         if len(self._parts) > PARTS_MAX:
             self._parts.popitem(last=False)
         return part

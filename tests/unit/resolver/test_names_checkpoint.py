@@ -41,6 +41,21 @@ def test_names_are_answered_from_what_was_saved(tmp_path: Path) -> None:
     assert texts(asked(zone, "shop.example.").rr) == ["shop.example. A 192.0.2.7"]
 
 
+def test_what_many_objects_have_in_common_is_in_memory_once(tmp_path: Path) -> None:
+    slices = [a_slice(name, addresses=["10.244.1.2", "10.244.1.3"]) for name in ("a-1", "b-1")]
+    services = [a_service("a"), a_service("b")]
+    NamesCheckpoint(tmp_path / "names").save(lines_of([*services, *slices]))
+
+    saved = NamesCheckpoint(tmp_path / "names").load()
+    assert saved is not None
+    endpoints = [endpoint for one in saved.slices for endpoint in one.endpoints]
+    assert len(endpoints) == 4
+    assert len({id(one.conditions) for one in endpoints}) == 1
+    assert len({id(one.deprecated_topology) for one in endpoints}) == 1
+    assert len({id(one.metadata.labels) for one in saved.services}) == 1
+    assert [one.spec.cluster_ip for one in saved.services] == ["10.96.0.10", "10.96.0.10"]
+
+
 def test_a_file_that_was_cut_is_none(tmp_path: Path) -> None:
     path = tmp_path / "names"
     checkpoint = NamesCheckpoint(path)

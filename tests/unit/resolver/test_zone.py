@@ -1,9 +1,12 @@
 """Names of services, endpoints and pods, answered as Kubernetes' specification has them."""
 
-from cubernetes.api.core.service import ServicePort
+import pytest
+
+from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
 from cubernetes.api.discovery.endpointslice import EndpointPort
 from cubernetes.api.meta import replaced
-from resolver.answers.compile import Facts
+from resolver.answers import zone as zone_module
+from resolver.answers.compile import GATEWAY, SERVICES, Facts, names_of
 from resolver.answers.zone import Zone
 from tests.given import a_service, a_slice, an_endpoint
 from tests.unit.resolver.asking import PLACE, a_zone, asked, code_of, question, said, texts
@@ -163,6 +166,38 @@ def test_gateways_find_every_endpoint_of_a_service_with_a_cluster_ip() -> None:
             f"10-244-2-3.{base} A 10.244.2.3",
         ]
     assert texts(asked(zone, f"10-244-1-2.{base}").rr) == [f"10-244-1-2.{base} A 10.244.1.2"]
+
+
+def test_what_gateways_ask_for_is_compiled_for_them_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[bytes] = []
+
+    def counted(service: Service, slices: object, facts: Facts, branch: bytes) -> object:
+        compiled.append(branch)
+        return names_of(service, slices, facts, branch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(zone_module, "names_of", counted)
+    web_slice = a_slice(addresses=["10.244.1.2"])
+    zone = a_zone(WEB, web_slice)
+    for _ in range(2):
+        assert texts(asked(zone, WEB_NAME).rr) == [f"{WEB_NAME} A 10.96.0.10"]
+    assert compiled == [SERVICES]
+    gateway_name = "web.default.gw.cluster.local."
+    for _ in range(2):
+        assert texts(asked(zone, gateway_name).rr) == [f"{gateway_name} A 10.244.1.2"]
+    assert compiled == [SERVICES, GATEWAY]
+    zone.take_slice(web_slice, a_slice(addresses=["10.244.1.3"]))
+    assert texts(asked(zone, gateway_name).rr) == [f"{gateway_name} A 10.244.1.3"]
+
+
+def test_gateways_find_nothing_behind_a_service_that_is_another_name() -> None:
+    outside = ServiceSpec(type="ExternalName", external_name="db.example")
+    zone = a_zone(replaced(a_service("far"), spec=outside))
+    assert texts(asked(zone, "far.default.svc.cluster.local.").rr) == [
+        "far.default.svc.cluster.local. CNAME db.example."
+    ]
+    assert code_of(asked(zone, "far.default.gw.cluster.local.")) == "NXDOMAIN"
 
 
 def test_gateways_are_led_to_endpoints_that_still_serve_where_none_is_ready() -> None:
