@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import uvloop
 
 from bench import fanout
-from bench.load import Answer, connections, get, load, post
-from bench.payload import POD_BYTES, pod
-from bench.processes import cpu_s, memory
-from bench.report import Figures, percentiles, progress, show, spread
-from bench.serving import Served, serving
+from bench.ground.load import Answer, connections, get, load, post
+from bench.ground.payload import POD_BYTES, pod
+from bench.ground.processes import cpu_s, memory
+from bench.ground.report import Figures, percentiles, progress, show, spread
+from bench.ground.serving import Served, serving
 
 SERVER_CORE = 0
 ROUNDS = 5

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
-from bench.report import show
+from bench.ground.report import show
 from cubernetes.autoscaling.engine import (
     Goal,
     History,

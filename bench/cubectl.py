@@ -14,8 +14,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.report import Figures, progress, show, spread
-from bench.serving import serving, write_kubeconfig
+from bench.ground.report import Figures, progress, show, spread
+from bench.ground.serving import serving, write_kubeconfig
 
 RUNS = 20
 LINES: Mapping[str, Sequence[str]] = {

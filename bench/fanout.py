@@ -11,11 +11,11 @@ import time
 
 import msgspec
 
-from bench.load import connections, patch, post
-from bench.payload import pod
-from bench.processes import cpu_s
-from bench.report import ROOT, Figures, progress
-from bench.serving import Served
+from bench.ground.load import connections, patch, post
+from bench.ground.payload import pod
+from bench.ground.processes import cpu_s
+from bench.ground.report import ROOT, Figures, progress
+from bench.ground.serving import Served
 from bench.watchers import Order, Seen
 
 WATCHER_COUNTS = (1, 100, 500, 1000)

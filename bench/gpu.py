@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from bench.report import show, spread
+from bench.ground.report import show, spread
 from gpu.plan import ActiveJob, Queue, Site, Waiting, plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,10 +17,10 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.labcluster import cluster_up
-from bench.processes import cpu_s, memory
-from bench.report import ROOT, percentiles, progress, show
-from bench.serving import LOOPBACK, Served, free_ports, serving, write_kubeconfig, write_pair
+from bench.ground.labcluster import cluster_up
+from bench.ground.processes import cpu_s, memory
+from bench.ground.report import ROOT, percentiles, progress, show
+from bench.ground.serving import LOOPBACK, Served, free_ports, serving, write_kubeconfig, write_pair
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.gpu.gpujob import GpuJob, GpuJobSpec

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.labcluster import cluster_up
-from bench.processes import cpu_with_children_s, memory
-from bench.report import Figures, progress, show
+from bench.ground.labcluster import cluster_up
+from bench.ground.processes import cpu_with_children_s, memory
+from bench.ground.report import Figures, progress, show
 from cuberoot.registry import programs_for
 from tests.e2e.cluster import Cluster
 

@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.processes import cpu_s, memory
+from bench.ground.processes import cpu_s, memory
+from bench.ground.report import ROOT, Figures, percentiles, progress, show
+from bench.ground.serving import write_certificates
 from bench.proxy import a_service
-from bench.report import ROOT, Figures, percentiles, progress, show
 from bench.roads import a_slice
-from bench.serving import write_certificates
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.connect import ClientSettings

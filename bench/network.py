@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from bench.report import progress, show, spread
+from bench.ground.report import progress, show, spread
 from cubernetes.host.blocking import Threads
 from kubelet.network.carriers.standing import Standing
 from kubelet.network.carriers.vxlan import VxlanCarrier

@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from bench.labcluster import cluster_up
-from bench.report import Figures, percentiles, progress, show, spread
+from bench.ground.labcluster import cluster_up
+from bench.ground.report import Figures, percentiles, progress, show, spread
 from cubernetes.api.coding import codec
 from cubernetes.api.core.node import HOSTNAME_LABEL
 from cubernetes.api.core.pod import Pod

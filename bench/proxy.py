@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
-from bench.report import Figures, show, spread
+from bench.ground.report import Figures, show, spread
 from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
 from cubernetes.api.discovery.endpointslice import (
     SERVICE_LABEL,

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 
+from bench.ground.report import Figures, percentiles, progress, show
 from bench.proxy import a_service
-from bench.report import Figures, percentiles, progress, show
 from cubernetes.api.discovery.endpointslice import (
     SERVICE_LABEL,
     Endpoint,

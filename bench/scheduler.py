@@ -22,7 +22,7 @@ import uvloop
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
-from bench.report import Figures, progress, show, spread
+from bench.ground.report import Figures, progress, show, spread
 from bench.schedulermixes import HOST, LOW_COUNT, MIXES, ZONE, ZONES, Mix, make_class, nothing
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import Pod

@@ -15,8 +15,8 @@ from typing import cast
 import msgspec
 import uvloop
 
-from bench.load import get
-from bench.report import percentiles
+from bench.ground.load import get
+from bench.ground.report import percentiles
 from cubernetes.host.clock import SystemClock
 from lab.wait import until
 

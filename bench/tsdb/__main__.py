@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.report import progress, show
+from bench.ground.report import progress, show
 from bench.tsdb.datasets import DATASETS, STEP_MS, dataset
 from bench.tsdb.peers import Peer, available, folder_bytes, running, start
 from bench.tsdb.streams import Stream, key_for, send, stream

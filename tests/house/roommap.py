@@ -43,6 +43,7 @@ ORDER = (
 SIGNS = {
     ".ci": "What a machine runs on every change.",
     "bench": "How fast it is: one command each, figures as JSON.",
+    "bench/ground": "What the benches share: servers and labs to measure, loads, reports.",
     "bench/tsdb": "The time-series store against its peers.",
     "docs": "Papers: this map, the style, and why hard choices were made as they were.",
     "docs/decisions": "One page for each choice that was hard; superseded pages stay, marked.",
@@ -74,6 +75,8 @@ SIGNS = {
     "tests/e2e": "Real machines, real Docker, real packets; needs root.",
     "tests/house": "The rules of the house.",
     "tests/simulation": "The control plane in one process, on a clock and with faults from a seed.",
+    "tests/runs": "Programs behind scripts/test and scripts/mutate.",
+    "tests/simulation/judges": "What may never be in a simulated cluster; what must be at its end.",
     "tests/unit": "One folder per room; laws before cases.",
 }
 

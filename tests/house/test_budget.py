@@ -3,7 +3,7 @@
 import pytest
 
 from tests.house.sources import ROOT, sources
-from tests.suites import BUDGET, Case, Run, Suite, cases_of, code_of, read_budget, told
+from tests.runs.suites import BUDGET, Case, Run, Suite, cases_of, code_of, read_budget, told
 
 # Forty minutes on two cores, less what the set-up and the static checks take.
 SUM_MAX_S = 40 * 60 - 180

@@ -20,7 +20,7 @@ from tests.simulation.clock import sim_env
 from tests.simulation.dataplane import DataPlane
 from tests.simulation.faults import NO_FAULTS
 from tests.simulation.flakystore import FlakyStore
-from tests.simulation.ledger import Ledger
+from tests.simulation.judges.ledger import Ledger
 from tests.simulation.machines import SimMachine
 from tests.simulation.network import Network, SimTransport
 from tests.simulation.programs import (

@@ -23,7 +23,7 @@ from proxy.run import ROAD
 from proxy.services.compile import OWNER, SERVICES
 from proxy.services.packets import Packet, fates
 from tests.papernet import PaperNet
-from tests.simulation.ledger import Ledger
+from tests.simulation.judges.ledger import Ledger
 
 # A pod that no service leads to, as the one who asks.
 CALLER = IPv4Address("10.244.255.9")

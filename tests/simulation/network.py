@@ -14,7 +14,7 @@ from apiserver.server import ApiServer
 from cubernetes.client.outcome import UnknownOutcome, Unreachable
 from cubernetes.host.web.messages import Identity, Request, Response
 from tests.simulation.faults import NO_FAULTS, Faults
-from tests.simulation.sentbindings import SentBindings
+from tests.simulation.judges.sentbindings import SentBindings
 
 CONNECT_MAX_S = 3.0
 # How long TCP goes on sending into a cut before a stream is given up.

@@ -27,7 +27,7 @@ from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
 from cubernetes.host.web.messages import Identity
-from tests.simulation.ledger import Ledger
+from tests.simulation.judges.ledger import Ledger
 from tests.simulation.workloads import (
     REBALANCE,
     CronPolicy,

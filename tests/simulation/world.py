@@ -15,12 +15,12 @@ from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
 from apiserver.storage.memory import MemoryStore
 from cubernetes.client.rest import Client
-from tests.simulation.agreement import disagreements, doubles
 from tests.simulation.clock import sim_env
 from tests.simulation.dataplane import DataPlane
 from tests.simulation.faults import NO_FAULTS, Faults, drawn
 from tests.simulation.flakystore import FlakyStore
-from tests.simulation.ledger import Ledger
+from tests.simulation.judges.agreement import disagreements, doubles
+from tests.simulation.judges.ledger import Ledger
 from tests.simulation.loop import sim_loop
 from tests.simulation.machines import SimMachine
 from tests.simulation.network import Door, Network, SimTransport
