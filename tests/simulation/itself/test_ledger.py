@@ -12,7 +12,7 @@ from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from tests.simulation.judges.laws import STALE_S_MAX
 from tests.simulation.judges.ledger import FIGHT_RETURNS_MAX, Ledger
-from tests.simulation.workloads import rolling, workload
+from tests.simulation.workloads import numbered, rolling, workload
 
 TURNS = 2 * FIGHT_RETURNS_MAX
 
@@ -78,3 +78,32 @@ def test_sets_are_too_large_by_whoever_makes_them_grow(is_grown: bool, is_wrong:
     told: ReplicaSet = replaced(of_it, spec=size, status=ReplicaSetStatus(replicas=3))
     ledger.committed([put(told)], 4)
     assert any("may have" in each for each in ledger.broken) == is_wrong
+
+
+@pytest.mark.parametrize(("place", "is_wrong"), [(1, False), (4, True)])
+def test_a_place_of_a_set_is_filled_again_before_those_above_its_size_have_ended(
+    place: int, is_wrong: bool
+) -> None:
+    """It was made smaller from 4 to 3 and lost a pod, while no controller was there."""
+    now_s = 0.0
+    ledger = Ledger(lambda: now_s)
+    one = numbered(workload("db", "default", 4, 30), "OrderedReady", "db")
+    one = replaced(one, metadata=replaced(one.metadata, uid="s1"))
+    owner = OwnerReference(
+        api_version="apps/v1", kind="StatefulSet", name="db-s", uid="s1", controller=True
+    )
+
+    def of_it(number: int) -> Put:
+        meta = ObjectMeta(
+            name=f"db-s-{number}", namespace="default", uid=f"p{number}", owner_references=(owner,)
+        )
+        spec = PodSpec(containers=(Container(name="main", image="web:1"),))
+        return put(Pod(metadata=meta, spec=spec))
+
+    ledger.committed([put(one), *(of_it(each) for each in (0, 2, 3))], 1)
+    for revision in (2, 3):
+        ledger.committed([put(replaced(one, spec=replaced(one.spec, replicas=3)))], revision)
+        now_s = STALE_S_MAX + 1
+    assert ledger.broken == []
+    ledger.committed([of_it(place)], 4)
+    assert bool(ledger.broken) == is_wrong

@@ -233,12 +233,21 @@ class Ledger:
             sizes.popleft()
 
     def _overshoot(self, pod: Pod) -> Iterator[str]:
+        """Look whether a pod is one too many.
+
+        A StatefulSet's is so by its place: one that was made smaller and lost a pod meanwhile
+        makes the lost place anew while those above are still to end.
+        """
         owner = pod.metadata.controller
         if owner is None or owner.uid not in self._sizes:
             return
         alive = [one for one in self.all(Pod) if is_alive(one, owner.uid)]
         most = max(size for _, size in self._sizes[owner.uid])
-        if len(alive) > most:
+        if owner.kind == "StatefulSet":
+            place = int(pod.metadata.name.rpartition("-")[2])
+            if place >= most:
+                yield f"{pod.ref} has place {place}, wanted were {most} at most"
+        elif len(alive) > most:
             names = ", ".join(one.metadata.name for one in alive)
             yield f"{owner.name} has {len(alive)} live pods, wanted were {most} at most: {names}"
 
