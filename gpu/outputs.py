@@ -84,8 +84,14 @@ class Outputs:
             await pieces.aclose()
             told = str(error) or f"no answer in {OPEN_S:g} s"
             raise HttpRefusal(503, f"site {named['site']}: {told}") from error
-        text = until_over(pieces, partial(self._known.is_over, key), self._quiet_s)
+        # What is read once ends by itself, however long the site takes for a part of it.
+        is_over = partial(self._known.is_over, key) if follow else _never
+        text = until_over(pieces, is_over, self._quiet_s)
         return Response(200, text, content_type="text/plain")
+
+
+def _never() -> bool:
+    return False
 
 
 async def until_over(

@@ -117,7 +117,8 @@ def followed(child: subprocess.Popen[bytes], folder: str, bytes_max: int, asked:
     poll = select.poll()
     for pipe in is_open:
         poll.register(pipe, select.POLLIN)
-    is_told, ended_s = False, 0.0
+    # A short program may have ended before the first look: what it said waits in the pipes.
+    is_told, ended_s = False, time.monotonic() + DRAIN_S
     # What the program has left running may hold its outputs for ever.
     while child.poll() is None or (is_open and time.monotonic() < ended_s):
         if asked and not is_told:
