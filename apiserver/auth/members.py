@@ -6,7 +6,7 @@ Node again. What an administrator decided about a node that left by itself (its 
 the labels that it may not give itself) waits here, and is on the Node that it makes next.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
@@ -205,12 +205,22 @@ def added_addresses(old: Node | None, new: Node) -> Iterator[str]:
             yield one.address
 
 
+def has_left(address: str, member: Member, stated: Collection[str]) -> bool:
+    """Whether a member has followed another address of its network; stated: its Node's addresses.
+
+    The one that it joined with may be another machine's by now.
+    """
+    others = (one for one in stated if is_address(one))
+    return bool(member.network) and address not in stated and any(others)
+
+
 def address_refusal(
     address: str, member: Member | None, ranges: Iterable[str], holders: Mapping[str, str]
 ) -> str:
     """Return why a node may not state an address as its own; holders are those of addresses."""
     known = member.addresses if member is not None else ()
-    if address in known:
+    follows = member is not None and bool(member.network)
+    if address in known and not (follows and address in holders):
         return ""
     is_within = (
         member is not None

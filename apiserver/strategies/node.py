@@ -10,6 +10,7 @@ from apiserver.auth.members import (
     added_addresses,
     address_refusal,
     departed,
+    has_left,
     marked,
     member_in,
     refusal_of,
@@ -137,15 +138,21 @@ def _check_addresses(cluster: Cluster, old: Node | None, new: Node, member: Memb
 def _held(cluster: Cluster) -> Iterator[tuple[str, str]]:
     for address in cluster.settings.advertise_addresses:
         yield address, API_SERVER
-    for node in cluster.objects(Node):
-        if isinstance(node, Node):
-            for one in node.status.addresses:
-                yield one.address, f"the node {node.metadata.name}"
+    stated = {
+        node.metadata.name: {one.address for one in node.status.addresses}
+        for node in cluster.objects(Node)
+        if isinstance(node, Node)
+    }
+    for name, addresses in stated.items():
+        yield from ((one, f"the node {name}") for one in addresses)
     for key, entry in cluster.plain.items():
         member = member_in(entry) if key.startswith(MEMBERS) else None
-        if member is not None and not member.gone:
-            for address in member.addresses:
-                yield address, f"the node {key.removeprefix(MEMBERS)}"
+        if member is None or member.gone:
+            continue
+        name = key.removeprefix(MEMBERS)
+        own = stated.get(name, set())
+        kept = (one for one in member.addresses if not has_left(one, member, own))
+        yield from ((one, f"the node {name}") for one in kept)
 
 
 def _fields_refusal(node: str, old: Node | None, new: Node) -> str:

@@ -38,6 +38,8 @@ async def targets(backend: Backend, _: Call) -> Response:
             "targets": [f"{node.address}:{node.kubelet_port}"],
             "labels": {
                 "node": node.metadata.name,
+                # Its certificate's: the address may be another than the one that it joined with.
+                "__server_name__": node.metadata.name,
                 "__metrics_path__": METRICS_PATH,
                 "__scrape_interval__": interval,
             },

@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import aiohttp
 
@@ -29,6 +30,16 @@ ACCEPT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 DISCOVERY_HEADERS = {"Accept": "application/json"}
 DISCOVERY_BYTES_MAX = 16 * 2**20
 TROUBLE = (aiohttp.ClientError, OSError, TimeoutError, TsdbError, UnicodeDecodeError)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked where. server_name: what its certificate must name; empty: the address."""
+
+    url: str
+    headers: Mapping[str, str]
+    server_name: str = ""
+    redirects: bool = True
 
 
 class Pool:
@@ -98,7 +109,9 @@ class Pool:
         self, session: aiohttp.ClientSession, job: ScrapeJob, url: str
     ) -> list[TargetGroup] | None:
         try:
-            body = await _body(session, url, DISCOVERY_HEADERS, job.timeout_s, DISCOVERY_BYTES_MAX)
+            body = await _body(
+                session, Question(url, DISCOVERY_HEADERS), job.timeout_s, DISCOVERY_BYTES_MAX
+            )
             return discovered(body, self._store.limits)
         except TROUBLE as error:
             log.warning("service discovery failed", job=job.name, url=url, reason=_reason(error))
@@ -156,7 +169,7 @@ class Pool:
         found: Exposition | None = None
         added = 0
         try:
-            found = await self._ask(job, session, state.target.url)
+            found = await self._ask(job, session, state.target)
             added = await run_in_slices(intake.take(found, at_ms), self._env.clock)
             state.health, state.last_error = "up", ""
         except Exception as error:  # noqa: BLE001  whatever a target says, it is down and no more
@@ -186,11 +199,16 @@ class Pool:
         except TsdbError as error:
             state.last_error = str(error)
 
-    async def _ask(self, job: ScrapeJob, session: aiohttp.ClientSession, url: str) -> Exposition:
+    async def _ask(
+        self, job: ScrapeJob, session: aiohttp.ClientSession, target: Target
+    ) -> Exposition:
         headers = {"Accept": ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds": str(job.timeout_s)}
         headers |= authorization(job.bearer_token_file)
         body = await _body(
-            session, url, headers, job.timeout_s, job.body_bytes, redirects=job.follow_redirects
+            session,
+            Question(target.url, headers, target.server_name, redirects=job.follow_redirects),
+            job.timeout_s,
+            job.body_bytes,
         )
         return await run_in_slices(
             parse_exposition(body.decode(), job.sample_limit), self._env.clock
@@ -198,13 +216,7 @@ class Pool:
 
 
 async def _body(
-    session: aiohttp.ClientSession,
-    url: str,
-    headers: dict[str, str],
-    timeout_s: float,
-    limit: int,
-    *,
-    redirects: bool = True,
+    session: aiohttp.ClientSession, question: Question, timeout_s: float, limit: int
 ) -> bytes:
     """Return what a URL answers, no more of it than the limit, packed or not.
 
@@ -212,8 +224,13 @@ async def _body(
         BadData: another status than 200. LimitExceeded: it is longer. And what aiohttp raises.
     """
     async with asyncio.timeout(timeout_s):
-        headers = {**headers, "Accept-Encoding": "gzip"}
-        async with session.get(url, headers=headers, allow_redirects=redirects) as answer:
+        asking = session.get(
+            question.url,
+            headers={**question.headers, "Accept-Encoding": "gzip"},
+            allow_redirects=question.redirects,
+            server_hostname=question.server_name or None,
+        )
+        async with asking as answer:
             if answer.status != 200:
                 raise BadData(f"server returned HTTP status {answer.status}")
             body = bytearray()

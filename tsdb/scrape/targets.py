@@ -26,6 +26,7 @@ class Target:
     url: str
     labels: Pairs
     interval_s: float
+    server_name: str = ""  # in its certificate; empty: the address
 
     @property
     def offset_s(self) -> float:
@@ -48,8 +49,8 @@ class TargetState:
 def targets_of(job: ScrapeJob, groups: Iterable[TargetGroup]) -> list[Target]:
     """Return the targets of a job in a fixed order; an address that occurs twice counts once.
 
-    Labels named __scheme__ and __metrics_path__ say how to reach a group, __scrape_interval__ says
-    how often (as `15s`), and no series gets them.
+    Labels named __scheme__ and __metrics_path__ say how to reach a group, __server_name__ what its
+    certificates must name, __scrape_interval__ how often (as `15s`); no series gets them.
     """
     found: dict[tuple[str, Pairs], Target] = {}
     for group in groups:
@@ -66,9 +67,8 @@ def _target(job: ScrapeJob, labels: Mapping[str, str], address: str) -> Target:
     own = {name: v for name, v in labels.items() if not name.startswith(RESERVED) and v}
     own = {"job": job.name, "instance": address} | own
     labels_of = tuple(sorted(own.items()))
-    return Target(
-        job.name, f"{scheme}://{address}{path}", labels_of, _interval_s(labels, job.interval_s)
-    )
+    url, interval_s = f"{scheme}://{address}{path}", _interval_s(labels, job.interval_s)
+    return Target(job.name, url, labels_of, interval_s, labels.get("__server_name__", ""))
 
 
 def _interval_s(labels: Mapping[str, str], usual_s: float) -> float:

@@ -86,7 +86,10 @@ async def test_a_monitor_is_told_of_every_nodes_kubelet_and_nobody_else_is(world
         await world.call("PATCH", f"{NODES}/{name}/status", change)
     fixed = {"__metrics_path__": "/metrics/resource", "__scrape_interval__": "10s"}
     assert await targets(world) == [
-        {"targets": [f"{address}:10250"], "labels": {"node": name, **fixed}}
+        {
+            "targets": [f"{address}:10250"],
+            "labels": {"node": name, "__server_name__": name, **fixed},
+        }
         for name, address in (("n1", "10.0.0.1"), ("n2", "10.0.0.2"))
     ]
     node = Identity("system:node:n1", ("system:nodes",))

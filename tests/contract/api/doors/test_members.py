@@ -229,6 +229,28 @@ async def test_a_node_that_joined_with_a_network_states_other_addresses_of_it(
     assert await stated("10.0.0.98") == 200
 
 
+async def test_an_address_that_a_node_has_left_may_be_anothers(world: World) -> None:
+    kubelets = {}
+    for name in ("n1", "n2"):
+        wish = {**a_join(name), "addressNetwork": "10.0.0.0/24"}
+        answer = await asked_to_join(world, await a_token(world), wish)
+        kubelets[name] = kubelet_of(name, answer.tree)
+        await world.call("POST", NODES, a_node(name), identity=kubelets[name])
+
+    async def stated(name: str, address: str) -> int:
+        answer = await patched(world, f"{NODES}/{name}/status", at(address), kubelets[name])
+        # Whose an address is, is read from what the server has seen: a GET is never behind.
+        await world.call("GET", f"{NODES}/{name}")
+        return answer.code
+
+    first = address_of("n1")
+    assert await stated("n2", first) == 403
+    assert await stated("n1", "10.0.0.99") == 200
+    assert await stated("n2", first) == 200
+    # It joined with it, and it is another's now.
+    assert await stated("n1", first) == 403
+
+
 @pytest.mark.parametrize(
     ("network", "words"),
     [

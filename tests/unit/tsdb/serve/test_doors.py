@@ -227,6 +227,16 @@ def test_a_group_says_how_often_it_is_asked() -> None:
     assert "__scrape_interval__" not in dict(found[1].labels)
 
 
+def test_a_group_says_what_its_certificates_name() -> None:
+    job = ScrapeJob(name="nodes", scheme="https")
+    named = TargetGroup(targets=["192.0.2.1:1"], labels={"__server_name__": "n1"})
+
+    (found,) = targets_of(job, [named])
+
+    assert found.server_name == "n1"
+    assert dict(found.labels) == {"job": "nodes", "instance": "192.0.2.1:1"}
+
+
 def test_the_labels_of_a_target_win_and_hide_nothing() -> None:
     pairs = [("__name__", "m"), ("job", "inner"), ("exported_job", "older")]
     target = (("instance", "a:1"), ("job", "outer"))
