@@ -1,6 +1,6 @@
 """Which address this node has, and the card that has it; it may move within a network. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
 from kubelet.network import facts
@@ -10,11 +10,19 @@ from kubelet.network.dump import Link, Space
 
 @dataclass(slots=True)
 class Standing:
-    """address: as it is now. network: in which it may change; None: it stays as it is."""
+    """address: as it is now. network: in which it may change; None: it stays as it is.
+
+    home: the one that it began with. While it is there it is the node's: another one of the network
+    may be shared by machines, and go to the next of them.
+    """
 
     address: IPv4Address
     network: IPv4Network | None = None
     moved_to: IPv4Address | None = None  # what it has become since
+    home: IPv4Address = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.home = self.address
 
     def card_in(self, space: Space) -> Link:
         """Return the card that has the address, once it has followed where that was changed.
@@ -22,6 +30,9 @@ class Standing:
         Raises: NetworkTrouble: no card has it, and none has another one of the network.
         """
         found = facts.card_of(space, self.address)
+        if self.address != self.home and (home := facts.card_of(space, self.home)) is not None:
+            self.address = self.moved_to = self.home
+            return home
         if found is None and self.network is not None:
             moved = _address_within(space, self.network)
             if moved is not None:
@@ -42,13 +53,16 @@ class Standing:
 
 
 def _address_within(space: Space, network: IPv4Network) -> IPv4Address | None:
-    """Return the first address of a whole network's, as the kernel lists them; /32s are lent."""
-    names = space.names
+    """Return the first address of a whole network's, as the kernel lists them; /32s are lent.
+
+    A device that is down reaches nobody.
+    """
+    cards = {one.index for one in space.links.values() if one.is_up and facts.is_card(one.name)}
     return next(
         (
             one.ip
             for index, one in space.addresses
-            if one.ip in network and one.network.prefixlen < 32 and facts.is_card(names[index])
+            if one.ip in network and one.network.prefixlen < 32 and index in cards
         ),
         None,
     )

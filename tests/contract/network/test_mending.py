@@ -255,6 +255,10 @@ async def test_a_node_follows_its_address_within_its_network_while_its_pods_live
     assert [one for one in await b.mend() if one.why] == []
     await a.reconcile_peers([Peer("b", moved, RANGES["b"])])
     assert real.reaches(left, there)
+    # The one that it began with is its own again as soon as it is back.
+    real.does(real.node("b"), "ip addr add 192.0.2.2/24 dev eth0")
+    await b.mend()
+    assert b.moved_to == IPv4Address("192.0.2.2")
 
 
 async def test_a_kubelet_that_begins_again_mends_what_happened_meanwhile(real: RealWorld) -> None:
