@@ -1,9 +1,12 @@
 """What the store shows of itself where it asks or sends: certificates and tokens."""
 
+import re
 import ssl
 from pathlib import Path
 
 from tsdb.settings import ScrapeTls
+
+TOKEN = re.compile(rb"[!-~]+")
 
 
 def tls_of(tls: ScrapeTls) -> ssl.SSLContext:
@@ -18,7 +21,13 @@ def tls_of(tls: ScrapeTls) -> ssl.SSLContext:
 
 
 def authorization(token_file: str) -> dict[str, str]:
-    """Return the header of a token, read anew each time: it may be replaced while we run."""
+    """Return the header of a token, read anew each time: it may be replaced while we run.
+
+    Raises: OSError: the file cannot be read, or is no token.
+    """
     if not token_file:
         return {}
-    return {"Authorization": f"Bearer {Path(token_file).read_text().strip()}"}
+    token = Path(token_file).read_bytes().strip()
+    if not TOKEN.fullmatch(token):
+        raise OSError(f"{token_file} must hold one word of printable ASCII characters")
+    return {"Authorization": f"Bearer {token.decode()}"}

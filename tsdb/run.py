@@ -81,11 +81,14 @@ async def _serve(settings: TsdbSettings, env: Env, store: Store) -> None:
             for writer in writers:
                 group.create_task(writer.run())
     finally:
-        await server.stop(settings.stop_grace_s)
+        # The supervisor ends what is not done within the grace.
+        end_at = env.clock.monotonic() + 0.8 * settings.stop_grace_s
+        await server.stop(settings.stop_grace_s / 2)
         await committer.finish()
+        left_s = max(0.0, end_at - env.clock.monotonic())
         async with asyncio.TaskGroup() as group:
             for writer in writers:
-                group.create_task(writer.finish(settings.stop_grace_s))
+                group.create_task(writer.finish(left_s))
 
 
 def _tls(settings: TlsSettings) -> ssl.SSLContext:

@@ -15,6 +15,8 @@ from tsdb.settings import RemoteRead
 
 READ_BYTES = 2**16
 SAID_BYTES_MAX = 200
+# Answers that are held at a time, whole: others wait within their deadline.
+ASKED_MAX = 4
 
 
 class Unanswered(Exception):
@@ -27,6 +29,7 @@ class RemoteReader:
     def __init__(self, settings: RemoteRead) -> None:
         self.settings = settings
         self.answered = self.failed = 0
+        self._places = asyncio.Semaphore(ASKED_MAX)
 
     async def ask(self, path: str, pairs: Sequence[tuple[str, str]], timeout_s: float) -> bytes:
         """Return the engine's answer to a query, which is JSON as ours.
@@ -34,7 +37,7 @@ class RemoteReader:
         Raises: Unanswered: what can be told from here is told with a warning.
         """
         try:
-            async with asyncio.timeout(min(timeout_s, self.settings.deadline_s)):
+            async with asyncio.timeout(min(timeout_s, self.settings.deadline_s)), self._places:
                 body = await self._post(path, pairs)
         except Unanswered:
             self.failed += 1

@@ -28,8 +28,14 @@ HEADERS = {
     "Content-Type": "application/x-protobuf",
     "X-Prometheus-Remote-Write-Version": "0.1.0",
 }
-# The engine asks to be sent the same again.
-AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT)
+# The engine asks to be sent the same again, or it is our token or its address that is wrong.
+AGAIN = (
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+)
 SAID_BYTES_MAX = 200
 BACKOFF_S_MAX = 30.0
 
@@ -105,9 +111,10 @@ class RemoteWriter:
             status, said = await self._post(session)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return self._keep(str(error) or type(error).__name__)
-        if status in AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        is_elsewhere = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+        if status in AGAIN or is_elsewhere or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return self._keep(f"status {status}: {said}")
-        if status >= HTTPStatus.MULTIPLE_CHOICES:
+        if status >= HTTPStatus.BAD_REQUEST:
             # The engine has taken what it could: the same again would be refused again.
             self.refused += self._count
             log.warning("samples refused by the engine", status=status, said=said)
