@@ -121,7 +121,7 @@ class Bus(Protocol):
     async def shorten(self, offsets: Mapping[PartitionRef, int]) -> None:
         """Remove the records of each partition that are before an offset; again does nothing.
 
-        Raises: BusTrouble: any of them may have been shortened, and a topic may not be there.
+        Raises: BusTrouble, NoTopic: any of them may have been shortened.
         """
         ...
 

@@ -85,7 +85,7 @@ class MemoryBus:
         self.check()
         for place, offset in offsets.items():
             if place not in self.logs:
-                raise BusTrouble(f"no partition {place}")
+                raise NoTopic(place.topic)
             self.logs[place].drop(offset - self.logs[place].first)
 
     def reader(self, group: str) -> Reader:

@@ -89,7 +89,7 @@ class Consuming:
                     tasks.create_task(self._keep_committing(reader))
                     if self._is_only_reader:
                         tasks.create_task(self._keep_shortening())
-            except* BusTrouble as group:
+            except* (BusTrouble, NoTopic) as group:
                 if not is_told:
                     log.warning("the bus is away", group=self._group, why=group.exceptions[0])
                 is_told = True
@@ -184,7 +184,7 @@ class Consuming:
                 continue
             try:
                 await self._bus.shorten(wanted)
-            except BusTrouble as error:
+            except (BusTrouble, NoTopic) as error:
                 if not is_told:
                     log.warning("topics are not shortened", group=self._group, why=error)
                 is_told = True
