@@ -155,6 +155,8 @@ ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(CHANGE, ("functions/status", "functionrevisions/status")),
         Rule(CHANGE, ("routes/status", "triggers/status", "workflows/status")),
         Rule(frozenset({"create", "delete"}), ("functionrevisions",)),
+        # Of functions' variables: by the name that a Function gives, never as a list.
+        Rule(frozenset({"get"}), ("secrets",)),
         Rule(READ | WRITE | REMOVE, ("pods",), INSTANCES_NAMESPACE),
         Rule(frozenset({"create"}), ("namespaces",)),
         Rule(frozenset({"get", "delete"}), ("namespaces",), name=INSTANCES_NAMESPACE),

@@ -38,6 +38,8 @@ WORDS = {
     "redrive": ("NAME", "[CALL]"),
     "list": ("", ""),
 }
+# What a revision keeps of its function.
+CODE_FIELDS = ("files", "entry", "env", "secrets")
 FOLDER_FILES_MAX = 100
 RESULT_WAIT_S_MAX = 60
 # Numbers of the spec that an option sets, by the option.
@@ -58,6 +60,10 @@ def configure(parser: ArgumentParser) -> None:
     deploy.add_argument("--entry", default="", help="module.function; default: FILE's action")
     deploy.add_argument("--route", default="", metavar="[METHOD,...:]PATH", help="as GET:/hello")
     deploy.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
+    told = "a variable with the value of a Secret's key"
+    deploy.add_argument(
+        "--secret", action="append", default=[], metavar="ENV=SECRET/KEY", help=told
+    )
     deploy.add_argument("--resources", choices=("small", "medium", "large"))
     for option, field in NUMBERS.items():
         deploy.add_argument(f"--{option}", type=int, metavar="N", help=f"spec.{field}")
@@ -143,7 +149,7 @@ def _roll_back(name: str, options: Namespace, session: Session) -> None:
         told = f" {revision}" if revision else ""
         raise Failed(f"function {name} has no older revision{told} that could be loaded: {known}")
     code = chosen[-1]["spec"]
-    spec = {**tree["spec"], **{one: code.get(one) for one in ("files", "entry", "env")}}
+    spec = {**tree["spec"], **{one: code.get(one) for one in CODE_FIELDS}}
     changed = {**tree, "spec": {one: value for one, value in spec.items() if value is not None}}
     found = session.api.replace(FUNCTIONS, name, changed, session.namespace, is_dry=False)
     session.say(f"function/{name} has the code of {chosen[-1]['metadata']['name']}")
@@ -199,6 +205,8 @@ def _kept(
     spec: dict[str, Any] = {**tree["spec"], "files": files, "entry": entry}
     if options.env:
         spec["env"] = dict(_pair(one) for one in options.env)
+    if options.secret:
+        spec["secrets"] = [_secret(one) for one in options.secret]
     if options.resources:
         spec["resources"] = options.resources
     for option, field in NUMBERS.items():
@@ -250,6 +258,8 @@ def _await_code(function: Tree, session: Session) -> None:
             session, FUNCTIONS, session.namespace, named(name), is_known, session.choice.timeout_s
         )
     except TooLate as error:
+        if verdict.get("message"):
+            raise Failed(f"function {name} is not loaded yet: {verdict['message']}") from error
         raise Failed(
             f"nobody has loaded function {name} yet: is serverless enabled "
             "(cuberoot enable serverless), and are its instances there?"
@@ -363,6 +373,14 @@ def _pair(text: str) -> tuple[str, str]:
     if not name or not equals:
         raise Misused(f"{text!r}: write NAME=VALUE")
     return name, value
+
+
+def _secret(text: str) -> dict[str, str]:
+    variable, equals, place = text.partition("=")
+    name, slash, key = place.partition("/")
+    if not all((variable, equals, name, slash, key)):
+        raise Misused(f"{text!r}: write ENV=SECRET/KEY")
+    return {"name": name, "key": key, "env": variable}
 
 
 VERB = Verb(configure, run)

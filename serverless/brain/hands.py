@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.secret import Secret
 from cubernetes.api.errors import AlreadyExists, ApiError, NotFound
 from cubernetes.api.meta import Object, ObjectMeta
 from cubernetes.api.serverless.function import Function
@@ -34,6 +35,7 @@ from serverless.brain.plan import (
     Remove,
 )
 from serverless.brain.pods import address_of, labels_for, pod_for
+from serverless.brain.secrets import Lacking, values_of
 from serverless.instances import Code, Instances, LoadFailed, NotTaken, Spoiled
 
 log = Log(__name__)
@@ -42,6 +44,8 @@ SEEN_S = 10.0  # for a write to come back by the watch
 FAILED_PAUSE_S = 1.0
 # An instance that has just begun does not listen yet.
 NOT_TAKEN_PAUSE_S = 0.05
+# Until a Secret that a revision lacks is looked for again.
+LACKING_PAUSE_S = 1.0
 
 
 class Hands:
@@ -160,6 +164,7 @@ class Hands:
                 files=spec.files,
                 entry=spec.entry,
                 env=spec.env,
+                secrets=spec.secrets,
             ),
         )
         try:
@@ -213,12 +218,21 @@ class Hands:
     async def _load(self, pod: Pod, revision: FunctionRevision) -> None:
         uid, name = pod.metadata.uid, revision.metadata.name
         spec = revision.spec
+        try:
+            secrets = await self._secrets(revision)
+        except Lacking as error:
+            if self.memory.lacking.get(revision.ref) != str(error):
+                log.warning("a revision waits", revision=name, why=error)
+            self.memory.lacking[revision.ref] = str(error)
+            await self._env.clock.sleep(LACKING_PAUSE_S)
+            return
+        self.memory.lacking.pop(revision.ref, None)
         code = Code(
             function=f"{revision.metadata.namespace}/{spec.function}/{revision.parent_uid}",
             revision=name,
             entry=spec.entry,
             files=spec.files,
-            env=spec.env,
+            env={**spec.env, **secrets},
         )
         failure, spent_ms = "", 0.0
         try:
@@ -236,6 +250,16 @@ class Hands:
             self.memory.loaded(uid, name)
         log.info("revision loaded", revision=name, pod=pod.ref, spent_ms=spent_ms, why=failure)
         self._judge(revision, failure, spent_ms)
+
+    async def _secrets(self, revision: FunctionRevision) -> dict[str, str]:
+        """Return the variables that come from Secrets, as these are now. Raises: Lacking."""
+        found: dict[str, Secret | None] = {}
+        for name in sorted({one.name for one in revision.spec.secrets}):
+            try:
+                found[name] = await self._client.get(Secret, name, revision.metadata.namespace)
+            except NotFound:
+                found[name] = None
+        return values_of(revision.spec.secrets, found)
 
     def _judge(self, revision: FunctionRevision, failure: str, spent_ms: float) -> None:
         """Keep what was found of a revision, the first time, and write it."""

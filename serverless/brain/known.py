@@ -31,12 +31,14 @@ class Memory:
 
     coming: pods that are being made, by name. making: revisions that are being made or deleted.
     verdicts: revisions as they will be once what was found of them is written.
+    lacking: which Secret a revision waits for, by its reference.
     """
 
     pods: dict[str, Remembered] = field(default_factory=dict)
     coming: dict[str, tuple[FunctionKey | None, SizeClass]] = field(default_factory=dict)
     making: set[str] = field(default_factory=set)
     verdicts: dict[Ref, FunctionRevision] = field(default_factory=dict)
+    lacking: dict[Ref, str] = field(default_factory=dict)
     writing: set[Ref] = field(default_factory=set)
 
     def of(self, pod_uid: str) -> Remembered:
@@ -54,6 +56,9 @@ class Memory:
     def revisions(self, shown: Iterable[FunctionRevision]) -> list[FunctionRevision]:
         """Return the revisions that are shown, with what is known of them by now."""
         found = []
+        shown = list(shown)
+        refs = {one.ref for one in shown}
+        self.lacking = {ref: told for ref, told in self.lacking.items() if ref in refs}
         for one in shown:
             known = self.verdicts.get(one.ref)
             is_newer = known is not None and known.metadata.uid == one.metadata.uid

@@ -18,7 +18,11 @@ DIGEST_CHARS = 8
 
 def digest_of(spec: FunctionSpec) -> str:
     """Return what the code of a function is known by: a digest of all that a call depends on."""
-    told = [spec.runtime, spec.entry, sorted(spec.files.items()), sorted(spec.env.items())]
+    told: list[object] = [spec.runtime, spec.entry]
+    told += [sorted(spec.files.items()), sorted(spec.env.items())]
+    # Of what came later, only what is there: functions without it keep their revisions.
+    if spec.secrets:
+        told.append(sorted((one.env, one.name, one.key) for one in spec.secrets))
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:DIGEST_CHARS]
 
 

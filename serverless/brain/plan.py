@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cubernetes.api.condition import condition_of
-from cubernetes.api.meta import Object
+from cubernetes.api.meta import Object, Ref
 from cubernetes.api.serverless.function import LOADED, Function, SizeClass
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from serverless.board.key import FunctionKey
@@ -72,6 +72,7 @@ class World:
 
     needed: the most instances that a function's calls needed lately. coming: for whom pods are
     being made that instances do not show yet. making: revisions that are being made or deleted.
+    lacking: which Secret a revision waits for, by its reference.
     """
 
     functions: Sequence[Function] = ()
@@ -80,6 +81,7 @@ class World:
     needed: Mapping[FunctionKey, int] = field(default_factory=dict)
     coming: Sequence[tuple[FunctionKey | None, SizeClass]] = ()
     making: frozenset[str] = frozenset()
+    lacking: Mapping[Ref, str] = field(default_factory=dict)
     pool_size: int = 0
 
     @cached_property

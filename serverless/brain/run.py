@@ -133,6 +133,10 @@ class Brain:
         ]
         if not own:
             return "no instance could be made yet"
+        for ref, lacking in self.memory.lacking.items():
+            revision = self.hands.revisions.cache.get(ref.name, ref.namespace)
+            if revision is not None and key == (ref.namespace, revision.spec.function):
+                return lacking
         for pod in own:
             scheduled = condition_of(pod.status.conditions, "PodScheduled")
             if scheduled is not None and scheduled.status == "False":
@@ -194,6 +198,7 @@ class Brain:
             },
             coming=[told for name, told in self.memory.coming.items() if name not in shown],
             making=frozenset(self.memory.making),
+            lacking=self.memory.lacking,
             pool_size=self.pool_size,
         )
 

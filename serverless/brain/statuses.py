@@ -1,10 +1,10 @@
 """What is told of functions, revisions and routes: statuses. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from cubernetes.api.condition import Condition, condition_of, with_condition
-from cubernetes.api.meta import replaced
+from cubernetes.api.meta import Ref, replaced
 from cubernetes.api.serverless.function import (
     LOADED,
     Function,
@@ -41,7 +41,7 @@ def function_status(function: Function, world: World, wanted: int, now: datetime
     aim = world.aims[key_of(function)]
     own = world.by_function.get(key_of(function), ())
     ready = [one for one in own if one.is_ready and one.loaded and not one.is_draining]
-    told = _verdict(aim.latest)
+    told = _verdict(aim.latest, world.lacking)
     return FunctionStatus(
         observed_generation=function.metadata.generation,
         latest_revision=aim.code,
@@ -69,8 +69,10 @@ def _reason(function: Function, wanted: int, *, has_code: bool) -> str:
     return f"the most that calls needed in the last {spec.idle_seconds} s"
 
 
-def _verdict(latest: FunctionRevision | None) -> Condition:
+def _verdict(latest: FunctionRevision | None, lacking: Mapping[Ref, str]) -> Condition:
     known = is_loaded(latest) if latest is not None else None
+    if latest is not None and known is None and (told := lacking.get(latest.ref)):
+        return Condition(type=LOADED, status="Unknown", reason="SecretMissing", message=told)
     if latest is None or known is None:
         return Condition(type=LOADED, status="Unknown", reason="NotTried")
     found = next(one for one in latest.status.conditions if one.type == LOADED)

@@ -8,6 +8,7 @@ import msgspec
 
 from cubernetes.api import names
 from cubernetes.api.condition import Condition, condition_of
+from cubernetes.api.core.data.configdata import KEY_RULE, is_key
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Count, Model, Object, age_of, shown
 from cubernetes.api.resource import Resource
@@ -22,12 +23,13 @@ NAME_CHARS_MAX = names.LABEL_MAX - 9
 # The condition that says whether the newest revision can be loaded.
 LOADED = "Loaded"
 CALLS_MAX = 100
+SECRETS_MAX = 20
 # In `calls`: every function of the namespace.
 ANY_FUNCTION = "*"
 CALLS_RULE = f"must name a function of the namespace, or be {ANY_FUNCTION!r}: every one"
 # What the design has for functions and nothing does yet: refused by name.
 NOT_BUILT = (
-    "image", "secrets", "idleStreamSeconds", "network", "traffic", "requirements",
+    "image", "idleStreamSeconds", "network", "traffic", "requirements",
 )  # fmt: skip
 
 type SizeClass = Literal["small", "medium", "large"]
@@ -50,6 +52,19 @@ class RetrySpec(Model):
     most_seconds: Annotated[int, msgspec.Meta(ge=1, le=300)] = shown(300)
 
 
+class SecretVariable(Model):
+    """An environment variable whose value is a key of a Secret of the function's namespace.
+
+    name: the Secret.
+    key: which of its keys.
+    env: the variable.
+    """
+
+    name: str
+    key: str
+    env: str
+
+
 class FunctionSpec(Model):
     """Code, and how it is run.
 
@@ -57,6 +72,8 @@ class FunctionSpec(Model):
     files: the code, text by path: 512 KiB in all.
     entry: the module and the function in it that is called with each request.
     env: environment variables.
+    secrets: environment variables with values of Secrets, as these are when an instance loads the
+        code.
     resources: what an instance has: small 128Mi, medium 512Mi, large 2Gi of memory.
     concurrency: how many calls an instance runs at a time.
     min_instances: how many instances there are without any call.
@@ -73,6 +90,7 @@ class FunctionSpec(Model):
     files: Mapping[str, str]
     entry: str = shown("action.action")
     env: Mapping[str, str] = msgspec.field(default_factory=dict)
+    secrets: tuple[SecretVariable, ...] = ()
     resources: SizeClass = shown("small")
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=64)] = shown(4)
     min_instances: Instances = 0
@@ -161,6 +179,7 @@ class Function(Object):
             yield Problem("metadata.name", told)
         spec = self.spec
         yield from code_problems(spec.files, spec.entry, spec.env)
+        yield from secret_problems(spec.secrets, spec.env)
         if spec.min_instances > spec.max_instances:
             yield Problem("spec.minInstances", "must be at most spec.maxInstances")
         yield from _calls_problems(spec.calls)
@@ -198,6 +217,24 @@ def _variable_problems(env: Mapping[str, str]) -> Iterator[Problem]:
     env_bytes = sum(len(name) + len(value.encode()) for name, value in env.items())
     if env_bytes > ENV_BYTES_MAX:
         yield Problem("spec.env", f"too large: {env_bytes} bytes, at most {ENV_BYTES_MAX}")
+
+
+def secret_problems(secrets: Sequence[SecretVariable], env: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield what is wrong with variables from Secrets; none has a variable's name twice."""
+    if len(secrets) > SECRETS_MAX:
+        yield Problem("spec.secrets", f"too many: {len(secrets)}, at most {SECRETS_MAX}")
+    taken = set(env)
+    for index, one in enumerate(secrets):
+        field = f"spec.secrets[{index}]"
+        if not names.is_subdomain(one.name):
+            yield Problem(f"{field}.name", names.SUBDOMAIN_RULE)
+        if not is_key(one.key):
+            yield Problem(f"{field}.key", KEY_RULE)
+        if _VARIABLE.match(one.env) is None:
+            yield Problem(f"{field}.env", VARIABLE_RULE)
+        elif one.env in taken:
+            yield Problem(f"{field}.env", f"variable {one.env[:80]} is there already")
+        taken.add(one.env)
 
 
 def has_module(files: Mapping[str, str], entry: str) -> bool:

@@ -13,7 +13,12 @@ from cubernetes.api.condition import Condition, condition_of
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Count, Model, Object, age_of, immutable, shown
 from cubernetes.api.resource import Resource
-from cubernetes.api.serverless.function import LOADED, code_problems
+from cubernetes.api.serverless.function import (
+    LOADED,
+    SecretVariable,
+    code_problems,
+    secret_problems,
+)
 
 
 class FunctionRevisionSpec(Model):
@@ -24,6 +29,7 @@ class FunctionRevisionSpec(Model):
     files: the code, text by path.
     entry: the module and the function in it that is called.
     env: environment variables.
+    secrets: environment variables with values of Secrets.
     """
 
     function: str
@@ -31,6 +37,7 @@ class FunctionRevisionSpec(Model):
     files: Mapping[str, str]
     entry: str = shown("action.action")
     env: Mapping[str, str] = msgspec.field(default_factory=dict)
+    secrets: tuple[SecretVariable, ...] = ()
 
 
 class FunctionRevisionStatus(Model):
@@ -76,6 +83,7 @@ class FunctionRevision(Object):
         if not names.is_label(spec.function):
             yield Problem("spec.function", names.LABEL_RULE)
         yield from code_problems(spec.files, spec.entry, spec.env)
+        yield from secret_problems(spec.secrets, spec.env)
 
     def update_problems(self, old: "FunctionRevision") -> Iterator[Problem]:
         yield from immutable("spec", old.spec, self.spec)

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from cubernetes.api.condition import condition_of
+from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.serverless.function import Function
+from cubernetes.api.serverless.function import LOADED, Function, SecretVariable
+from cubernetes.api.serverless.functionrevision import FunctionRevision
 from cubernetes.api.serverless.route import Route, RouteSpec
 from serverless.board.key import FunctionKey
 from tests.contract.functions.world import HELLO, World, functions_world, until
@@ -323,3 +326,36 @@ def action(req):
     assert status == 504
     assert "took longer than 1 s" in text
     assert (await world.call("/hangs"))[:2] == (200, "fine")
+
+
+async def test_a_secret_is_a_variable_of_its_function_once_it_is_there(world: World) -> None:
+    """A Secret that is missing is waited for, and told; no value is kept in an object."""
+    tells = "import os\ndef action(req):\n    return os.environ.get('PASSWORD', 'none')\n"
+    await world.deploy("mails", tells)
+    await world.loaded("mails")
+    await world.route("mails", "/mails", "mails")
+    wanted = SecretVariable(name="mail", key="password", env="PASSWORD")
+    await world.deploy("mails", tells, secrets=(wanted,))
+
+    async def is_told() -> bool:
+        found = condition_of((await world.status("mails")).status.conditions, LOADED)
+        return found is not None and found.reason == "SecretMissing"
+
+    await until(is_told)
+    told = condition_of((await world.status("mails")).status.conditions, LOADED)
+    assert told is not None
+    assert told.message == "there is no Secret mail in the namespace"
+    assert (await world.call("/mails"))[:2] == (200, "none")
+    key = FunctionKey("default", "mails")
+    assert world.platform.why_waiting(key) == told.message
+
+    meta = ObjectMeta(name="mail", namespace="default")
+    await world.admin.create(Secret(metadata=meta, string_data={"password": "open sesame"}))
+
+    async def is_given() -> bool:
+        return (await world.call("/mails"))[:2] == (200, "open sesame")
+
+    await until(is_given)
+    revisions = await world.admin.list(FunctionRevision, "default")
+    shown = [*revisions.items, await world.status("mails")]
+    assert all("sesame" not in repr(one) for one in shown)

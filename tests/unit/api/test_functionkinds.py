@@ -14,6 +14,7 @@ from cubernetes.api.specrules.sourcefiles import FILES_BYTES_MAX
 
 META = {"name": "f", "namespace": "default"}
 FILES = {"action.py": "def action(req): ..."}
+SECRET = {"name": "mail", "key": "password", "env": "KEY"}
 
 
 def problems(kind: type[Object], spec: Mapping[str, object], name: str = "f") -> list[str]:
@@ -43,6 +44,15 @@ def problems(kind: type[Object], spec: Mapping[str, object], name: str = "f") ->
         ({"files": FILES, "entry": "action"}, "spec.entry"),
         ({"files": FILES, "entry": "other.action"}, "spec.entry"),
         ({"files": FILES, "env": {"1A": "x"}}, "spec.env[1A]"),
+        ({"files": FILES, "secrets": [{**SECRET, "name": "a/b"}]}, "spec.secrets[0].name"),
+        ({"files": FILES, "secrets": [{**SECRET, "key": ""}]}, "spec.secrets[0].key"),
+        ({"files": FILES, "secrets": [{**SECRET, "env": "1A"}]}, "spec.secrets[0].env"),
+        ({"files": FILES, "secrets": [SECRET, SECRET]}, "spec.secrets[1].env"),
+        ({"files": FILES, "secrets": [SECRET], "env": {"KEY": "x"}}, "spec.secrets[0].env"),
+        (
+            {"files": FILES, "secrets": [{**SECRET, "env": f"K{at}"} for at in range(21)]},
+            "spec.secrets",
+        ),
         ({"files": FILES, "minInstances": 3, "maxInstances": 2}, "spec.minInstances"),
         ({"files": FILES, "maxInstances": 201}, "spec.maxInstances"),
         ({"files": FILES, "concurrency": 0}, "spec.concurrency"),
@@ -64,8 +74,7 @@ def test_a_function_is_refused_by_the_name_of_its_field(
 @pytest.mark.parametrize(
     "field",
     [
-        "image", "secrets", "idleStreamSeconds", "network", "traffic",
-        "requirements",
+        "image", "idleStreamSeconds", "network", "traffic", "requirements",
     ],
 )  # fmt: skip
 def test_what_functions_cannot_do_yet_is_refused_by_name(field: str) -> None:

@@ -43,6 +43,25 @@ def a_server(**told: Any) -> TinyServer:
     return server
 
 
+def test_deploy_names_the_secrets_of_variables_and_rollback_gives_back_those_of_before(
+    code: Path,
+) -> None:
+    server = a_server()
+    older = a_revision("hello-1", "2026-01-01T00:00:01Z")
+    older["spec"]["secrets"] = [{"name": "old", "key": "k", "env": "KEY"}]
+    server.keep(older)
+
+    said = run(server, f"function deploy hello {code} --secret KEY=mail/password")
+    deployed = server.trees[f"{PATH}/functions/hello"]["spec"]["secrets"]
+    wrong = run(server, f"function deploy hello {code} --secret KEY=mail")
+    back = run(server, "function rollback hello")
+
+    assert (said.code, back.code) == (0, 0)
+    assert deployed == [{"name": "mail", "key": "password", "env": "KEY"}]
+    assert "'KEY=mail': write ENV=SECRET/KEY" in wrong.err
+    assert server.trees[f"{PATH}/functions/hello"]["spec"]["secrets"] == older["spec"]["secrets"]
+
+
 def test_deploy_gives_a_function_new_code_and_leaves_the_rest(code: Path) -> None:
     server = a_server()
 
