@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from serverless.bus.bus import BusTrouble, PartitionRef, Record, Topic
+from serverless.bus.bus import BusTrouble, NoTopic, PartitionRef, Record, Topic
 from serverless.bus.memory import MemoryBus
 from serverless.durable.consuming import SHORTEN_S, Consuming
 from tests.simulation.clock import SimClock
@@ -19,10 +19,11 @@ class Refusing(MemoryBus):
     """A bus that lets its records be read and written, and not removed while is_refusing."""
 
     is_refusing = True
+    why: Exception = BusTrouble("not authorized")
 
     async def shorten(self, offsets: Mapping[PartitionRef, int]) -> None:
         if self.is_refusing:
-            raise BusTrouble("not authorized")
+            raise self.why
         await super().shorten(offsets)
 
 
@@ -69,9 +70,13 @@ def test_what_is_committed_is_removed_where_nobody_else_reads_it(
     run_simulated(run())
 
 
-def test_a_bus_that_keeps_everything_is_read_on_and_shortened_once_it_lets_us() -> None:
+@pytest.mark.parametrize("why", [BusTrouble("not authorized"), NoTopic("calls")])
+def test_a_bus_that_keeps_everything_is_read_on_and_shortened_once_it_lets_us(
+    why: Exception,
+) -> None:
     async def run() -> None:
         bus = Refusing(SimClock())
+        bus.why = why
         consuming = await consumed(bus, is_only_reader=True)
         running = asyncio.create_task(consuming.run())
         await asyncio.sleep(SHORTEN_S + 5)
