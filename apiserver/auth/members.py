@@ -218,15 +218,10 @@ def address_refusal(
     address: str, member: Member | None, ranges: Iterable[str], holders: Mapping[str, str]
 ) -> str:
     """Return why a node may not state an address as its own; holders are those of addresses."""
-    known = member.addresses if member is not None else ()
-    follows = member is not None and bool(member.network)
-    if address in known and not (follows and address in holders):
+    known, network = (member.addresses, member.network) if member is not None else ((), "")
+    if address in known and not (network and address in holders):
         return ""
-    is_within = (
-        member is not None
-        and member.network
-        and IPv4Address(address) in IPv4Network(member.network)
-    )
+    is_within = bool(network) and IPv4Address(address) in IPv4Network(network)
     if known and not is_within:
         return f"it joined with {', '.join(known)}: with {address}, {AGAIN}"
     if not is_nodes(address, ranges):

@@ -30,9 +30,9 @@ async def output(backend: Backend, call: Call) -> Response:
     path = _path(found.object, stream)
     if backend.jobs is None:
         raise ServiceUnavailable("this server has no way to the program of GPU jobs")
-    backend.watchers.check_room(call.identity.user)
-    opening = backend.jobs.open(path, urlencode({"follow": str(follow).lower(), "offset": offset}))
     user = call.identity.user
+    backend.watchers.check_room(user)
+    opening = backend.jobs.open(path, urlencode({"follow": str(follow).lower(), "offset": offset}))
     lines = await (backend.watchers.followed(user, opening) if follow else opening)
     return Response(200, lines, content_type="text/plain")
 
