@@ -72,9 +72,13 @@ class Queries:
     def now_ms(self) -> int:
         return round(self._clock.now().timestamp() * 1000)
 
-    def _budget(self, asked: Parameters) -> tuple[Budget, float]:
+    def _timeout_s(self, asked: Parameters) -> float:
         longest_ms = int(self._limits.query_timeout_s * 1000)
-        timeout_s = min(parameters.span_ms(asked, "timeout", longest_ms), longest_ms) / 1000
+        return min(parameters.span_ms(asked, "timeout", longest_ms), longest_ms) / 1000
+
+    def _budget(self, asked: Parameters) -> tuple[Budget, float]:
+        """Return what a query may cost from now on, and its timeout in seconds."""
+        timeout_s = self._timeout_s(asked)
         deadline_s = self._clock.monotonic() + timeout_s
         return Budget(self._limits, self._clock.monotonic, deadline_s), timeout_s
 
@@ -96,8 +100,7 @@ class Queries:
         asked = parameters.of_request(request)
         at_ms = parameters.time_ms(asked, "time", self.now_ms())
         text = parameters.text(asked, "query")
-        _, timeout_s = self._budget(asked)
-        old = await self._asked_elsewhere(request, asked, (at_ms, at_ms), timeout_s)
+        old = await self._asked_elsewhere(request, asked, (at_ms, at_ms))
         if isinstance(old, Response):
             return old
         budget, timeout_s = self._budget(asked)
@@ -109,8 +112,7 @@ class Queries:
         last_ms = parameters.time_ms(asked, "end")
         step_ms = parameters.span_ms(asked, "step")
         text = parameters.text(asked, "query")
-        _, timeout_s = self._budget(asked)
-        old = await self._asked_elsewhere(request, asked, (first_ms, last_ms), timeout_s)
+        old = await self._asked_elsewhere(request, asked, (first_ms, last_ms))
         if isinstance(old, Response):
             return old
         budget, timeout_s = self._budget(asked)
@@ -118,7 +120,7 @@ class Queries:
         return await self._run(steps, timeout_s, old)
 
     async def _asked_elsewhere(
-        self, request: Request, asked: Parameters, span_ms: tuple[int, int], timeout_s: float
+        self, request: Request, asked: Parameters, span_ms: tuple[int, int]
     ) -> Response | Sequence[str]:
         """Return another engine's answer to what reaches back beyond our samples.
 
@@ -131,8 +133,9 @@ class Queries:
         recent_ms = self.now_ms() - int(self._elsewhere.settings.after_s * 1000)
         if reach_ms >= recent_ms or reach_ms >= self._reader.oldest_ms(self.now_ms()):
             return ()
+        pairs, timeout_s = _with_moment(asked, span_ms), self._timeout_s(asked)
         try:
-            body = await self._elsewhere.ask(request.path, _with_moment(asked, span_ms), timeout_s)
+            body = await self._elsewhere.ask(request.path, pairs, timeout_s)
         except Unanswered as error:
             return [f"older samples are missing, remote read failed: {error}"]
         return Response(200, body)
