@@ -1,10 +1,7 @@
 """Functions on real nodes: woken, reloaded, back to zero, with calls that outlive their broker."""
 
 import asyncio
-import os
-import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ from serverless.bus.bus import Topic
 from serverless.bus.kafka import KafkaBus
 from serverless.settings import BusSettings
 from tests.e2e.cluster import CUBEROOT, PKI, Cluster, until
+from tests.e2e.tours import toured
 from tests.house.sources import ROOT
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(700)]
@@ -80,23 +78,8 @@ async def test_functions_are_woken_by_calls_reloaded_under_them_and_go_to_zero(
 
 async def _toured(cluster: Cluster, kubeconfig: Path) -> None:
     """Woken, chained, loaded anew under calls, from zero to many and back, the page."""
-    argv = [str(ROOT / "scripts" / "tour-serverless"), cluster.lab.site.topology.name]
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(TOURED_S):
-            out, _ = await process.communicate()
-    finally:
-        # A tour that is late asks no more: other tests follow.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, out.decode()
-    assert "The tour of functions is done" in out.decode()
+    said = await toured(cluster, kubeconfig, "tour-serverless", TOURED_S)
+    assert "The tour of functions is done" in said
     assert await cubectl(kubeconfig, "function", "invoke", "greeting") == "v2\n"
 
 

@@ -1,9 +1,5 @@
 """GPU jobs on real nodes: built and run by two CPU stand-ins, read, cancelled, and gone."""
 
-import asyncio
-import os
-import signal
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +12,7 @@ from cubernetes.api.gpu.slurm import Slurm
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, Cluster, until
+from tests.e2e.tours import toured
 from tests.e2e.uses.test_functions import cubectl
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -31,7 +28,8 @@ async def test_two_jobs_at_once_run_at_two_stand_ins_and_one_is_cancelled(
     if not list((HOUSE / "var" / "images" / "apart").glob("*.tar")):
         pytest.skip("needs the stand-ins' image: scripts/build-images, with a network")
     try:
-        assert "The tour of GPU jobs is done" in await _toured(cluster, kubeconfig)
+        said = await toured(cluster, kubeconfig, "tour-gpu", TOURED_S)
+        assert "The tour of GPU jobs is done" in said
         assert not (await client.list(GpuJob, "default")).items
         assert not (await client.list(Pod, "default", labels="gpu.cubernetes.io/key")).items
         await _an_output_is_asked_for_at_its_site(client, kubeconfig)
@@ -74,23 +72,3 @@ async def _an_output_is_asked_for_at_its_site(client: Client, kubeconfig: Path) 
         for kind, name, place in ((GpuJob, "away", "default"), (GpuSite, "hpc", "")):
             await client.patch(kind, name, place, {"metadata": {"finalizers": []}})
             await client.delete(kind, name, place)
-
-
-async def _toured(cluster: Cluster, kubeconfig: Path) -> str:
-    """Return what the tour has said. Each of its steps checks what it shows."""
-    process = await asyncio.create_subprocess_exec(
-        str(HOUSE / "scripts" / "tour-gpu"),
-        cluster.lab.site.topology.name,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(TOURED_S):
-            out, _ = await process.communicate()
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, out.decode()
-    return out.decode()
