@@ -23,11 +23,9 @@ cd /etc/cubernetes/pki
 head -c 1000000 /dev/urandom > /run/piece
 for i in $(seq 60); do
   etcdctl --endpoints https://127.0.0.1:2379 --cacert etcd-ca.crt --cert apiserver-etcd.crt \\
-      --key apiserver-etcd.key put /foreign < /run/piece 2>&1 | grep -q exceeded && break
+      --key apiserver-etcd.key put /foreign < /run/piece 2>&1 | grep exceeded && break
 done
 rm /run/piece
-etcdctl --endpoints https://127.0.0.1:2379 --cacert etcd-ca.crt --cert apiserver-etcd.crt \\
-    --key apiserver-etcd.key alarm list
 """
 
 
@@ -103,7 +101,8 @@ async def test_a_cluster_survives_a_full_store(cluster: Cluster) -> None:
     try:
         await restarted(cluster)
         said = await cluster.run("n1", ["bash", "-c", FILL], deadline_s=120)
-        assert "NOSPACE" in said.stdout, said.stdout + said.stderr
+        # The refusal itself: the API server may have made room, and ended the alarm, a moment later.
+        assert "database space exceeded" in said.stdout, said.stdout + said.stderr
         async with cluster.client() as client:
 
             async def takes() -> bool:
