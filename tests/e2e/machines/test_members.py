@@ -101,7 +101,7 @@ async def test_a_cluster_survives_a_full_store(cluster: Cluster) -> None:
     try:
         await restarted(cluster)
         said = await cluster.run("n1", ["bash", "-c", FILL], deadline_s=120)
-        # The refusal itself: the API server may have made room, and ended the alarm, a moment later.
+        # The refusal itself: the API server may make room, and end the alarm, a moment later.
         assert "database space exceeded" in said.stdout, said.stdout + said.stderr
         async with cluster.client() as client:
 
