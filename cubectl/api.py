@@ -191,7 +191,7 @@ class Api:
                 raise _refusal(stream.status, _beginning(stream))
             for line in stream.lines():
                 if line.strip():
-                    yield _change_in(line, is_whole=accept == JSON)
+                    yield change_in(line, is_whole=accept == JSON)
 
     def log(
         self, kind: Resource, name: str, namespace: str, query: Query, *, part: str = "log"
@@ -247,7 +247,7 @@ def _object_in(tree: Any) -> Tree:
     return cast(Tree, tree)
 
 
-def _change_in(line: bytes, *, is_whole: bool) -> Change:
+def change_in(line: bytes, *, is_whole: bool) -> Change:
     """Return what a line of a watch tells; is_whole: its objects are whole, not tables.
 
     Raises: ApiError: an ERROR, or no event at all.

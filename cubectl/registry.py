@@ -59,7 +59,7 @@ def _delete() -> Verb:
 
 
 def _logs() -> Verb:
-    from cubectl.verbs import logs
+    from cubectl.verbs.reaching import logs
 
     return logs.VERB
 

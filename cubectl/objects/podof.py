@@ -1,11 +1,11 @@
 """Which pod a word means where one is enough: its name, or a thing with a selector: deploy/web."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cubectl.objects.targets import PODS, Target, targets_in
 from cubectl.session import Failed, Misused, Session
 from cubernetes.api.notation.jsontext import Tree
-from cubernetes.client.wire.queries import selection_query
+from cubernetes.client.wire.queries import Query, selection_query
 
 
 class PodTarget(NamedTuple):
@@ -30,9 +30,7 @@ def pod_of(word: str, session: Session) -> PodTarget:
     tree = session.api.get(target.kind, target.name, session.namespace)
     if (target.kind.group, target.kind.plural) == ("", PODS.plural):
         return PodTarget(tree)
-    labels = _selector_of(tree, target, word)
-    text = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
-    pods = session.api.list(PODS, session.namespace, selection_query(text, "")).items
+    pods = session.api.list(PODS, session.namespace, _selection_of(tree, target, word)).items
     running = [pod for pod in pods if is_running(pod)]
     if not running:
         raise Failed(f"{word}: none of its {len(pods)} pods is running")
@@ -50,11 +48,30 @@ def is_ready(pod: Tree) -> bool:
     return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
 
 
-def _selector_of(tree: Tree, target: Target, word: str) -> dict[str, Any]:
-    """Return the labels by which an object finds its pods. Raises: Misused."""
+def pods_behind(word: str, session: Session) -> Query:
+    """Return how the pods of a thing with a selector are asked for: deploy/web. Raises: Misused."""
+    (target,) = targets_in([word], session.kinds)
+    tree = session.api.get(target.kind, target.name, session.namespace)
+    return _selection_of(tree, target, word)
+
+
+def _selection_of(tree: Tree, target: Target, word: str) -> Query:
+    """Return by which labels an object finds its pods. Raises: Misused."""
     selector = (tree.get("spec") or {}).get("selector")
-    if isinstance(selector, dict) and target.kind.plural != "services":
-        selector = selector.get("matchLabels")
-    if not isinstance(selector, dict) or not selector:
+    said: list[str] = []
+    if isinstance(selector, dict):
+        is_plain = target.kind.plural in ("services", "replicationcontrollers")
+        labels = selector if is_plain else selector.get("matchLabels") or {}
+        said = [f"{name}={value}" for name, value in sorted(labels.items())]
+        said += [] if is_plain else map(_condition, selector.get("matchExpressions") or ())
+    if not said:
         raise Misused(f"{word!r}: it has no selector, so no pods can be found by it")
-    return selector
+    return selection_query(",".join(said), "")
+
+
+def _condition(one: Tree) -> str:
+    """Return an expression of a selector as the API writes it in a query."""
+    key, values = str(one["key"]), ",".join(one.get("values") or ())
+    forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})",
+             "Exists": key, "DoesNotExist": f"!{key}"}  # fmt: skip
+    return forms[one["operator"]]

@@ -8,8 +8,9 @@ from a quiet one by TCP keep-alive, within about half a minute.
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import aiohttp
 from yarl import URL
@@ -49,9 +50,26 @@ class HttpTransport:
             raise ValueError("a client needs at least one server")
         self._servers = [URL(server) for server in servers]
         self._turn = 0
-        self._token = token
+        self._headers: Mapping[str, str] = {"authorization": f"Bearer {token}"} if token else {}
+        self._server_name, self._connection_max = "", CONNECTION_MAX
         self._tls = _tls_of(ca, cert, key) if ca is not None else None
         self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def of(
+        cls,
+        server: str,
+        tls: ssl.SSLContext,
+        headers: Mapping[str, str],
+        *,
+        server_name: str = "",
+        connection_max: int = CONNECTION_MAX,
+    ) -> Self:
+        """Return a transport to one server; tls: whom we trust, and who we are."""
+        made = cls([server], None)
+        made._tls, made._server_name, made._headers = tls, server_name, headers
+        made._connection_max = connection_max
+        return made
 
     async def send(self, request: Request, *, deadline_s: float) -> Response:
         turn = self._turn
@@ -90,22 +108,22 @@ class HttpTransport:
     async def _ask(self, request: Request) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = self._new_session()
-        headers = dict(request.headers)
-        if self._token:
-            headers["authorization"] = f"Bearer {self._token}"
-        url = self._servers[self._turn % len(self._servers)].with_path(request.path)
+        headers = {**request.headers, **self._headers}
+        server = self._servers[self._turn % len(self._servers)]
+        url = server.with_path(server.path.rstrip("/") + request.path)
         return await self._session.request(
             request.method,
             url.with_query(list(request.query)),
             headers=headers,
             data=request.body or None,
             allow_redirects=False,
+            server_hostname=self._server_name or None,
         )
 
     def _new_session(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             ssl=self._tls if self._tls is not None else True,
-            limit=CONNECTION_MAX,
+            limit=self._connection_max,
             socket_factory=_socket,
         )
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_MAX_S)

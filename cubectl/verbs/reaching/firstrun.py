@@ -7,8 +7,8 @@ from cubectl.objects.targets import PODS
 from cubectl.objects.waiting import Judge, TooLate, named, wait_until
 from cubectl.session import Failed, Session
 from cubectl.verb import span_s
-from cubectl.verbs.logs import print_log
 from cubectl.verbs.reaching.attach import attach_to, container_of
+from cubectl.verbs.reaching.logs import print_log
 from cubernetes.api.errors import BadRequest
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.client.wire.queries import log_query

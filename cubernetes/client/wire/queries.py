@@ -49,6 +49,8 @@ def log_query(  # noqa: PLR0913  the API's own parameters
     previous: bool = False,
     timestamps: bool = False,
     since_s: int | None = None,
+    since_time: str = "",
+    limit_bytes: int | None = None,
     stream: str = "",
 ) -> Query:
     """Return what of a container's log is asked for."""
@@ -59,6 +61,8 @@ def log_query(  # noqa: PLR0913  the API's own parameters
         ("timestamps", "true", timestamps),
         ("tailLines", str(tail), tail is not None),
         ("sinceSeconds", str(since_s), since_s is not None),
+        ("sinceTime", since_time),
+        ("limitBytes", str(limit_bytes), limit_bytes is not None),
         ("stream", stream),
     )
 

@@ -67,6 +67,7 @@ class TinyServer:
         self.changes: list[tuple[str, Tree]] = []
         self.warnings: list[str] = []
         self.log = [b"one\n", b"two\n"]
+        self.log_refusals: dict[str, ApiError] = {}  # by the pod's name
         self.revision = 100
         self.wants_namespaces = False
         for one in objects:
@@ -103,6 +104,10 @@ class TinyServer:
         self, target: str, *, silence_s: float | None, accept: str = JSON
     ) -> Iterator[Stream]:
         self.asked.append(("GET", target))
+        for name, refusal in self.log_refusals.items():
+            if f"/{name}/log" in target:
+                yield Line(refusal.code, [codec.encode(status_of(refusal))])
+                return
         if "/log" in target or "/output" in target:
             yield Line(200, list(self.log))
             return

@@ -398,13 +398,6 @@ def test_logs_are_passed_on_and_a_terminal_is_protected(server: TinyServer) -> N
     assert server.asked[1][1] == f"{PODS}/web-0/log?container=main&follow=true"
 
 
-@pytest.mark.parametrize(
-    "line", ["logs", "logs rs/web", "logs x --tail=-5", "logs a b c", "logs x -l a=b"]
-)
-def test_logs_wants_one_pod(server: TinyServer, line: str) -> None:
-    assert run(server, line).code == 2
-
-
 def test_wait_for_a_condition(server: TinyServer) -> None:
     pod = server.keep(codec.to_tree(a_pod("web-0")))
     ready = {**pod, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
