@@ -88,6 +88,12 @@ def _port_forward() -> Verb:
     return portforward.VERB
 
 
+def _proxy() -> Verb:
+    from cubectl.verbs.reaching import proxy
+
+    return proxy.VERB
+
+
 def _scale() -> Verb:
     from cubectl.verbs import scale
 
@@ -317,6 +323,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("debug", "look into a pod, a copy of it, or a node", _debug),
     Entry("cp", "copy files from a container and to one", _cp),
     Entry("port-forward", "lead ports of this machine to a pod's", _port_forward),
+    Entry("proxy", "serve the API on a port of this machine", _proxy),
     Entry("scale", "change how many replicas there are", _scale),
     Entry("autoscale", "let replicas follow what pods use", _autoscale),
     Entry("rollout", "follow, undo, pause and restart rollouts", _rollout),

@@ -112,12 +112,12 @@ class Forwarding:
         """Listen, and return the port, which is free where local is 0. Raises: OSError."""
         shown = local
 
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            if task is not None:
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            await self._handle(Ports(shown, remote), SocketStream(reader, writer))
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # In a task of our own: the library's would tell the terminal that it was cancelled.
+            handling = self._handle(Ports(shown, remote), SocketStream(reader, writer))
+            task = asyncio.create_task(handling)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
         server = await asyncio.start_server(
             connected, address, local, limit=READ_BYTES, backlog=BACKLOG_MAX

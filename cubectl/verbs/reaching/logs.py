@@ -55,7 +55,7 @@ def run(options: Namespace, session: Session) -> None:
         print_log(session, kind, name, query)
         return
     pod = _pod_called(options, session)
-    if pod and not (options.all_containers or options.prefix):
+    if pod is not None and not (options.all_containers or options.prefix):
         print_log(session, PODS, pod, _query(options, _container(options)))
         return
     # A pod whose name is given is there, or that is told.
@@ -118,16 +118,16 @@ def _elsewhere(options: Namespace) -> Query:
     return output_query(stream=options.stream or "", follow=options.follow)
 
 
-def _pod_called(options: Namespace, session: Session) -> str:
-    """Return the pod that is named; empty where many are meant. Raises: Misused."""
+def _pod_called(options: Namespace, session: Session) -> str | None:
+    """Return the pod that is named; None where many are meant. Raises: Misused."""
     if options.selector:
-        return ""
+        return None
     word = str(options.words[0])
     if "/" not in word:
         return word
     (target,) = targets_in([word], session.kinds)
     is_pod = (target.kind.group, target.kind.plural) == ("", PODS.plural)
-    return target.name if is_pod else ""
+    return target.name if is_pod else None
 
 
 class Found(NamedTuple):
@@ -140,17 +140,17 @@ class Found(NamedTuple):
     has_prefix: bool
 
 
-def _found(options: Namespace, session: Session, pod: str) -> Found:
+def _found(options: Namespace, session: Session, pod: str | None) -> Found:
     """Raises: Failed: there is nothing to read."""
     selection = selection_of(options)
-    if pod:
+    if pod is not None:
         session.api.get(PODS, pod, session.namespace)  # it tells where there is none
         selection = named(pod)
     elif not options.selector:
         selection = pods_behind(options.words[0], session)
     items, revision = session.api.list(PODS, session.namespace, selection)
     which = Which(_container(options), options.all_containers)
-    has_prefix = options.prefix or not (pod or options.selector)
+    has_prefix = options.prefix or (pod is None and not options.selector)
     if not items:
         session.tell(f"no pods in namespace {session.namespace}")
     elif not any(sources_of(one, which) for one in items):

@@ -230,6 +230,22 @@ async def test_cubectl_forwards_until_it_is_interrupted(world: ExecWorld, progra
     await until(lambda: world.server.backend.sessions.count == 0)
 
 
+async def test_cubectl_that_is_interrupted_ends_open_connections_without_a_word(
+    world: ExecWorld, program: int
+) -> None:
+    process = await world.cluster.start(f"port-forward pod/web-0 :{program}")
+    local = int((await line_of(process)).split(":")[1].split()[0])
+    async with asyncio.timeout(DEADLINE_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", local)
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
+        said = await world.cluster.interrupted(process)
+        assert (said.code, said.err) == (0, "")
+        assert await reader.read() == b""
+        writer.close()
+    await until(lambda: world.server.backend.sessions.count == 0)
+
+
 async def test_cubectl_tells_that_a_connection_was_refused_and_that_the_pod_was_lost(
     world: ExecWorld,
 ) -> None:
