@@ -1,7 +1,8 @@
 """A command that runs elsewhere, at this process's console: stdin, stdout, stderr and terminal.
 
-Imported by verbs that need it, for it is slow to import. Files are read and written on threads,
-one piece at a time, so that the other side sends no faster than we write.
+Imported by verbs that need it, for it is slow to import. Files are read and written on threads: a
+piece is read while the one before is sent, and what came while one was written is written at once.
+What is held meanwhile has a limit, so that the other side sends no faster than we write.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from cubectl.connection.outlet import FOREVER_S, Outlet
 from cubectl.connection.transport import ServerAddress, Unreachable
 from cubernetes.api.bodies.envelopes import Status, error_of
 from cubernetes.client.wire import channels
@@ -25,11 +27,9 @@ from cubernetes.host.web.websocket.client import Dial, DialledWebSocket, Handsha
 
 __all__ = ["Beside", "Console", "HandshakeRefused", "run_remotely"]
 
-READ_BYTES = 32 * 1024
+READ_BYTES = 256 * 1024
 # A kubelet pings every five seconds: a stream that is silent for longer is dead.
 SILENCE_S = 60.0
-# Nobody knows how long a person thinks, or a pager stays open.
-FOREVER_S = 10 * 365 * 86_400.0
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 
@@ -122,13 +122,23 @@ async def _shown(socket: DialledWebSocket, files: Threads, stdout: int) -> Statu
 
     Raises: Broken: the stream ended before the command had.
     """
+    outlet = Outlet(files)
+    try:
+        status = await _told(socket, outlet, stdout)
+    except (Broken, Misframed):
+        await outlet.empty()  # what has come is shown all the same
+        raise
+    await outlet.empty()
+    return status
+
+
+async def _told(socket: DialledWebSocket, outlet: Outlet, stdout: int) -> Status:
     while (message := await socket.read(SILENCE_S)) is not None:
         frame = channels.frame_of(message)
         match frame.channel:
             case Channel.STDOUT | Channel.STDERR:
                 file = stdout if frame.channel is Channel.STDOUT else STDERR
-                write = partial(_write_all, file, frame.content)
-                await files.run(("console", "out"), write, deadline_s=FOREVER_S)
+                await outlet.put(file, frame.content)
             case Channel.ERROR:
                 return channels.status_in(frame.content)
             case _:
@@ -137,10 +147,14 @@ async def _shown(socket: DialledWebSocket, files: Threads, stdout: int) -> Statu
 
 
 async def _hand_on_stdin(socket: DialledWebSocket, files: Threads, stdin: int) -> None:
+    async def read() -> bytes:
+        return await files.run(("console", "in"), partial(_read, stdin), deadline_s=FOREVER_S)
+
     with suppress(Broken):  # the reader of the stream tells of it
-        read = partial(_read, stdin)
-        while piece := await files.run(("console", "in"), read, deadline_s=FOREVER_S):
-            await socket.write(channels.message_of(Channel.STDIN, piece))
+        piece = await read()
+        while piece:
+            sent = socket.write(channels.message_of(Channel.STDIN, piece))
+            piece, _ = await asyncio.gather(read(), sent)
         await socket.write(channels.closing(Channel.STDIN))
 
 
@@ -160,9 +174,3 @@ def _read(file: int) -> bytes:
         return os.read(file, READ_BYTES)
     except OSError:
         return b""  # a process may be started without one
-
-
-def _write_all(file: int, text: bytes) -> None:
-    view = memoryview(text)
-    while view:
-        view = view[os.write(file, view) :]

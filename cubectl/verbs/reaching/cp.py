@@ -9,6 +9,8 @@ import shutil
 import tarfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import suppress
+from fcntl import F_SETPIPE_SZ, fcntl
 from pathlib import Path
 from posixpath import basename, dirname, normpath
 from typing import NamedTuple
@@ -20,6 +22,7 @@ from cubectl.verb import Verb
 from cubectl.verbs.execute import Container, Files, run_in
 
 PIECE_BYTES = 256 * 1024
+PIPE_BYTES = 1024 * 1024
 
 
 class There(NamedTuple):
@@ -71,7 +74,7 @@ def _fetch(session: Session, there: There, here: str, container: str) -> None:
     folder = (dirname(path) or ".") if name not in ("", ".", "..") else path
     name = name if name not in ("", ".", "..") else "."
     command = ["tar", "-cf", "-", "-C", folder, f"./{name}" if name != "." else "."]
-    reader, writer = os.pipe()
+    reader, writer = _pipe()
     unpacking = Unpacking(reader, name, Path(here))
     files = Files(stdout=writer, ours=writer, beside=unpacking.run)
     code = _run(session, there.container(container), command, files)
@@ -96,7 +99,7 @@ def _bring(session: Session, here: str, there: There, container: str) -> None:
         path = f"{path.rstrip('/')}/{os.path.basename(os.path.abspath(here))}"
     path = normpath(path)
     command = ["tar", "-xmf", "-", "-C", dirname(path) or "."]
-    reader, writer = os.pipe()
+    reader, writer = _pipe()
     packing = Packing(writer, Path(here), basename(path))
     files = Files(stdin=reader, ours=reader, beside=packing.run)
     code = _run(session, there.container(container), command, files)
@@ -104,6 +107,14 @@ def _bring(session: Session, here: str, there: There, container: str) -> None:
         raise Failed(f"{here}: {packing.trouble}")
     if code:
         raise Failed(f"{there.pod}:{there.path}: tar ended with exit code {code}")
+
+
+def _pipe() -> tuple[int, int]:
+    """Return a pipe that holds as much as this system lets it: a turn of both sides costs."""
+    reader, writer = os.pipe()
+    with suppress(OSError):  # a user may have so much in all pipes together
+        fcntl(writer, F_SETPIPE_SZ, PIPE_BYTES)
+    return reader, writer
 
 
 def _run(session: Session, there: Container, command: Sequence[str], files: Files) -> int:
@@ -127,7 +138,7 @@ class Unpacking:
         try:
             with (
                 os.fdopen(self._reader, "rb") as file,
-                tarfile.open(fileobj=file, mode="r|") as tar,
+                tarfile.open(fileobj=file, mode="r|", bufsize=PIECE_BYTES) as tar,
             ):
                 for member in tar:
                     self.count += 1
@@ -183,7 +194,9 @@ class Packing:
         try:
             with (
                 os.fdopen(self._writer, "wb") as file,
-                tarfile.open(fileobj=file, mode="w|", format=tarfile.GNU_FORMAT) as tar,
+                tarfile.open(
+                    fileobj=file, mode="w|", format=tarfile.GNU_FORMAT, bufsize=PIECE_BYTES
+                ) as tar,
             ):
                 tar.add(self._source, self._name, filter=_ownerless)
         except BrokenPipeError:
