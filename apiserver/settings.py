@@ -29,10 +29,11 @@ class Limits(SettingsBase, frozen=True, kw_only=True):
     watches_per_user_max: int = 1000
     # Sessions of exec: each has two connections, and lasts for as long as its command.
     exec_sessions_max: int = 256
-    exec_sessions_per_user_max: int = 64
+    # Fewer than a kubelet takes: nobody alone has all places of a node.
+    exec_sessions_per_user_max: int = 48
     # Requests that are handed on to pods, services and nodes, until their answer has ended.
     proxied_max: int = 512
-    proxied_per_user_max: int = 128
+    proxied_per_user_max: int = 96
     # How many changes of a kind a watch may be behind before it is cut off.
     events_max: int = 2048
     watch_timeout_s: int = 1800

@@ -14,7 +14,7 @@ from cubernetes.host.web.messages import Upgrade
 from cubernetes.host.web.upgrade import relayed
 
 STREAMS_MAX = 128
-# A user may have as many as a node, and keep them for hours: to one pod he does not reach that.
+# A user may have three quarters of a node's, and keep them for hours; to one pod so many.
 STREAMS_OF_A_POD_MAX = 32
 HEADERS = {"Connection": "Upgrade", "Upgrade": "tcp"}
 

@@ -7,7 +7,10 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from apiserver.settings import Limits
 from cubernetes.host.web.duplex import Duplex
+from kubelet import execserver
+from kubelet.streams import portforward
 from kubelet.streams.podport import STREAMS_MAX, STREAMS_OF_A_POD_MAX, PodPorts
 
 
@@ -54,6 +57,14 @@ async def test_a_pod_whose_streams_are_all_taken_leaves_those_of_others() -> Non
         await pods.come.get()
         assert not other.done()
     assert [(await asked(ports, "shop/web")).status, (await other).status] == [502, 502]
+
+
+def test_no_user_alone_has_all_places_of_a_node() -> None:
+    limits = Limits()
+    assert limits.proxied_per_user_max < STREAMS_MAX
+    assert limits.exec_sessions_per_user_max < min(
+        execserver.SESSIONS_MAX, portforward.SESSIONS_MAX
+    )
 
 
 async def test_a_node_has_so_many_streams() -> None:
