@@ -20,6 +20,8 @@ STDERR = 2
 # The engine closes the streams a moment before it knows the exit code.
 EXIT_DEADLINE_S = 10.0
 POLL_S = 0.02
+# A command that is over sooner leaves nothing, and costs no further question.
+LEARN_S = 1.0
 type Signals = tuple[signal.Signals, ...]
 # How a command is ended whose client has gone, and how long each way may take. A shell ends by the
 # first, as with its terminal; what was started deaf to it ends by the second.
@@ -171,6 +173,8 @@ class DockerExecution(_Streams):
     ) -> None:
         super().__init__(api, clock)
         self._blocking, self._id, self._container_id = blocking, exec_id, container_id
+        self._pid = 0  # as the engine told it; 0 where it has not
+        self._learning: asyncio.Task[None] | None = None
 
     async def start(self, *, is_terminal: bool) -> None:
         """Start it. Raises: Refused, RuntimeDown."""
@@ -182,6 +186,13 @@ class DockerExecution(_Streams):
             with suppress(RuntimeTrouble):
                 await self.end()
             raise
+        self._learning = asyncio.create_task(self._learn())
+
+    async def _learn(self) -> None:
+        """Remember the process of a command that lasts: an engine that dies forgets it."""
+        await self._clock.sleep(LEARN_S)
+        with suppress(RuntimeTrouble):
+            self._pid = int((await self._found()).get("Pid") or 0)
 
     async def resize(self, width: int, height: int) -> None:
         query = {"w": str(width), "h": str(height)}
@@ -206,11 +217,29 @@ class DockerExecution(_Streams):
         return code_of(found, self._last)
 
     async def end(self) -> None:
+        if self._learning is not None:
+            self._learning.cancel()
         await self._calls.aclose()
+        try:
+            found = await self._ended()
+        except RuntimeTrouble:
+            await self._kill_unknown()
+            raise
+        if not found:  # with its container, or with what an engine that died had known
+            await self._kill_unknown()
+
+    async def _ended(self) -> Json:
+        """End it, and return what the engine says of it then. Raises: RuntimeTrouble."""
         for signals, wait_s in ENDINGS:
-            if await self._until_over(wait_s, signals) is not None:
-                return
+            found = await self._until_over(wait_s, signals)
+            if found is not None:
+                return found
         raise Silent(f"exec {self._id} cannot be killed")
+
+    async def _kill_unknown(self) -> None:
+        """Kill the command where the engine does not, or no more, answer for it."""
+        if self._pid:
+            await self._signal(self._pid, (signal.SIGKILL,))
 
     async def _found(self) -> Json:
         """Return what the engine says of the exec; nothing where it knows it no more."""
