@@ -72,13 +72,16 @@ async def _forwarded(dial: Dial, plan: Plan) -> None:
     async with AsyncExitStack() as stack:
         socket = await stack.enter_async_context(dialled(dial, (portforward.TUNNEL,)))
         session = Session(_Carrier(socket), is_client=True)
-        forwarding = Forwarding(session, plan)
-        stack.push_async_callback(forwarding.close)
-        # The session must read before anybody opens a stream.
+        # The session must read before anybody opens a stream, and until the last has ended: one
+        # that it ends itself has been lost, and that would be told.
         reading = asyncio.create_task(session.run())
         stack.push_async_callback(_ended, reading)
+        forwarding = Forwarding(session, plan)
+        stack.push_async_callback(forwarding.close)
         await forwarding.listen()
-        await reading
+        # Who waits for it alone would end it first when he is interrupted.
+        await asyncio.wait((reading,))
+        reading.result()
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
