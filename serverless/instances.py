@@ -38,13 +38,14 @@ class LoadFailed(Exception):
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
-    """What an instance loads."""
+    """What an instance loads; keep: the revisions that it must not give up for it."""
 
     function: str
     revision: str
     entry: str
     files: Mapping[str, str]
     env: Mapping[str, str]
+    keep: tuple[str, ...] = ()
 
 
 class Answer(NamedTuple):

@@ -50,7 +50,7 @@ COLD_S = 0.01
 
 
 class Ran(NamedTuple):
-    """How an attempt has ended; waited_s: for an instance.
+    """How an attempt has ended; waited_s: for an instance; revision: where it ran, if it is known.
 
     onward: which function is to answer in this one's place, where it said so and may.
     """
@@ -59,6 +59,7 @@ class Ran(NamedTuple):
     body: bytes
     waited_s: float
     onward: Step | None = None
+    revision: str = ""
 
 
 class NotBegun(Exception):
@@ -157,7 +158,7 @@ class Runner:
             is_cold=waited_s > COLD_S,
         )
         self._logs.add(key, entry)
-        return Ran(result, body, waited_s, onward)
+        return Ran(result, body, waited_s, onward, revision)
 
     def _onward(
         self, function: Function, result: ResultHead, body: bytes, asked: Asked

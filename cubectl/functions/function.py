@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from cubectl.functions.telling import redrive, say_dead, say_trace, say_why
+from cubectl.functions.traffic import condition_in, is_pinned, roll_back, set_traffic, split_text
 from cubectl.functions.way import admin_of, asked, target_of
 from cubectl.objects.waiting import TooLate, named, wait_until
 from cubectl.output.printers import safe, safe_lines
@@ -18,17 +19,16 @@ from cubectl.verb import Verb
 from cubernetes.api.errors import NotFound
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.serverless.function import Function
-from cubernetes.api.serverless.functionrevision import FunctionRevision
 from cubernetes.api.serverless.route import Route
 from cubernetes.client.wire.queries import selection_query
 
 API_VERSION = "serverless.cubernetes.io/v1"
 FUNCTIONS, ROUTES = Function.resource, Route.resource
-REVISIONS = FunctionRevision.resource
 # What is asked for, and the words that follow it.
 WORDS = {
     "deploy": ("NAME", "FILE ..."),
     "rollback": ("NAME", "[REVISION]"),
+    "traffic": ("NAME", "[REVISION=PERCENT,...]"),
     "invoke": ("NAME", ""),
     "result": ("CALL", ""),
     "logs": ("NAME", ""),
@@ -38,8 +38,6 @@ WORDS = {
     "redrive": ("NAME", "[CALL]"),
     "list": ("", ""),
 }
-# What a revision keeps of its function.
-CODE_FIELDS = ("files", "entry", "env", "secrets")
 FOLDER_FILES_MAX = 100
 RESULT_WAIT_S_MAX = 60
 # Numbers of the spec that an option sets, by the option.
@@ -77,7 +75,7 @@ def configure(parser: ArgumentParser) -> None:
     result.add_argument("--wait", type=int, default=0, metavar="SECONDS", help="at most 60")
     logs = parser.add_argument_group("logs")
     logs.add_argument("--call", default="", help="of this call alone")
-    both = parser.add_argument_group("all but deploy, rollback and list")
+    both = parser.add_argument_group("all but deploy, rollback, traffic and list")
     both.add_argument(
         "--at", default="", metavar="HOST:PORT", help="of serverless, if not beside the API server"
     )
@@ -121,6 +119,9 @@ def _deploy(name: str, options: Namespace, session: Session) -> None:
     if route is not None:
         _put_route(route, session)
     _await_code(found, session)
+    if is_pinned(found):
+        told = f"cubectl function traffic {name} latest"
+        session.say(f"function/{name}: calls go on as spec.traffic says; to the new code: {told}")
     if route is not None:
         _await_route(name, session)
 
@@ -130,30 +131,11 @@ def _redrive(name: str, options: Namespace, session: Session) -> None:
 
 
 def _roll_back(name: str, options: Namespace, session: Session) -> None:
-    """Give a function the code of an older revision: of the one named, else of the one before."""
-    revision = _second(options)
-    tree = session.api.get(FUNCTIONS, name, session.namespace)
-    latest = (tree.get("status") or {}).get("latestRevision", "")
-    listed = session.api.list(REVISIONS, session.namespace, selection_query("", "")).items
-    own = [one for one in listed if one["spec"]["function"] == name]
-    own.sort(key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"]))
-    older = [
-        one
-        for one in own
-        if one["metadata"]["name"] != latest
-        and condition_in(one.get("status") or {}, "Loaded").get("status") == "True"
-    ]
-    chosen = [one for one in older if revision in ("", one["metadata"]["name"])]
-    if not chosen:
-        known = ", ".join(one["metadata"]["name"] for one in older) or "none"
-        told = f" {revision}" if revision else ""
-        raise Failed(f"function {name} has no older revision{told} that could be loaded: {known}")
-    code = chosen[-1]["spec"]
-    spec = {**tree["spec"], **{one: code.get(one) for one in CODE_FIELDS}}
-    changed = {**tree, "spec": {one: value for one, value in spec.items() if value is not None}}
-    found = session.api.replace(FUNCTIONS, name, changed, session.namespace, is_dry=False)
-    session.say(f"function/{name} has the code of {chosen[-1]['metadata']['name']}")
-    _await_code(found, session)
+    roll_back(name, _second(options), session)
+
+
+def _split(name: str, options: Namespace, session: Session) -> None:
+    set_traffic(name, _second(options), session)
 
 
 def files_of(paths: list[Path]) -> dict[str, str]:
@@ -289,11 +271,6 @@ def _await_route(name: str, session: Session) -> None:
         raise Failed(f"route {name}: {safe(verdict.get('message', ''))}")
 
 
-def condition_in(status: Tree, kind: str) -> Tree:
-    """Return a condition of a status; empty where there is none."""
-    return next((one for one in status.get("conditions") or () if one["type"] == kind), {})
-
-
 def _invoke(name: str, options: Namespace, session: Session) -> None:
     query = urlencode([_pair(one) for one in options.param])
     body = options.data.encode()
@@ -351,12 +328,15 @@ def _list(_: str, __: Namespace, session: Session) -> None:
         loaded = condition_in(status, "Loaded").get("status", "Unknown")
         told = f"{counts.get('ready', 0)}/{counts.get('wanted', 0)} instances"
         serving = status.get("servingRevision") or "nothing"
+        split = split_text(status.get("traffic") or ())
+        serving = split if "," in split else serving
         session.say(f"{tree['metadata']['name']}: loaded {loaded}, serves {serving}, {told}")
 
 
 DOES: Mapping[str, Callable[[str, Namespace, Session], None]] = {
     "deploy": _deploy,
     "rollback": _roll_back,
+    "traffic": _split,
     "invoke": _invoke,
     "result": _result,
     "logs": _logs,

@@ -6,7 +6,7 @@ withdraws it, or its function goes. No instance is ever given more calls than it
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from serverless.board.key import FunctionKey
 from serverless.board.peaks import Peaks
@@ -21,11 +21,16 @@ class QueueFull(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """An instance that can take calls of a revision."""
+    """An instance that can take calls of a revision.
+
+    parts: where it can of several, these and how many of its calls each has, as parts of their sum;
+    the seat that a call is granted is of one of them.
+    """
 
     instance: str
     address: str
     revision: str
+    parts: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -46,19 +51,35 @@ class Desk:
     running: dict[str, int] = field(default_factory=dict)
     waiting: deque[Waiting] = field(default_factory=deque)
     peaks: Peaks = field(default_factory=Peaks)
+    # Where calls are split: how much of a call each revision is behind its part.
+    behind: dict[str, int] = field(default_factory=dict)
 
     @property
     def in_hand_count(self) -> int:
         return sum(self.running.values()) + len(self.waiting)
 
     def free_seat(self) -> Seat | None:
-        """Return the least busy instance that has a free place; the same for the same board."""
+        """Return a place for one call at the least busy instance; the same for the same board."""
         open_ones = [
             (self.running.get(name, 0), name)
             for name in self.seats
             if self.running.get(name, 0) < self.concurrency
         ]
-        return self.seats[min(open_ones)[1]] if open_ones else None
+        return self._of_one(self.seats[min(open_ones)[1]]) if open_ones else None
+
+    def _of_one(self, seat: Seat) -> Seat:
+        """Return a seat as that of the revision that is furthest behind its part.
+
+        So a split is kept to within one call, and calls of one revision are spread among the
+        others.
+        """
+        if not seat.parts:
+            return seat
+        for name, part in seat.parts:
+            self.behind[name] = self.behind.get(name, 0) + part
+        chosen = max(seat.parts, key=lambda told: self.behind[told[0]])[0]
+        self.behind[chosen] -= sum(part for _, part in seat.parts)
+        return replace(seat, revision=chosen, parts=())
 
     def need(self) -> int:
         """Return how many instances the calls in hand need."""
@@ -145,6 +166,8 @@ class Board:
         if desk is None:
             return iter(())
         desk.seats = dict(seats)
+        split = {name for seat in seats.values() for name, _ in seat.parts}
+        desk.behind = {name: part for name, part in desk.behind.items() if name in split}
         return iter(self._grant(desk))
 
     def is_short(self, function: FunctionKey) -> bool:

@@ -124,8 +124,8 @@ class Hands:
         match action:
             case Claim(_, function):
                 self._do("claim", self._claim(pod, function), is_done)
-            case Load(_, revision):
-                self._do("load", self._load(pod, revision), is_done)
+            case Load(_, revision, keep):
+                self._do("load", self._load(pod, revision, keep), is_done)
             case Remove():
                 self._do("remove", self._remove(pod), is_done)
 
@@ -215,7 +215,7 @@ class Hands:
         log.info("instance claimed", pod=pod.ref, function=function)
         await self.pods.at_least(revision_of(claimed), SEEN_S)
 
-    async def _load(self, pod: Pod, revision: FunctionRevision) -> None:
+    async def _load(self, pod: Pod, revision: FunctionRevision, keep: tuple[str, ...]) -> None:
         uid, name = pod.metadata.uid, revision.metadata.name
         spec = revision.spec
         try:
@@ -233,6 +233,7 @@ class Hands:
             entry=spec.entry,
             files=spec.files,
             env={**spec.env, **secrets},
+            keep=keep,
         )
         failure, spent_ms = "", 0.0
         try:
@@ -247,7 +248,7 @@ class Hands:
         except LoadFailed as error:
             failure = str(error)
         else:
-            self.memory.loaded(uid, name)
+            self.memory.loaded(uid, name, keep)
         log.info("revision loaded", revision=name, pod=pod.ref, spent_ms=spent_ms, why=failure)
         self._judge(revision, failure, spent_ms)
 

@@ -1,6 +1,6 @@
 """What the brain remembers of instances beyond their pods, and what is under way."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cubernetes.api.core.pod import Pod, is_finished, is_ready
@@ -11,15 +11,19 @@ from serverless.board.board import Seat
 from serverless.board.key import FunctionKey
 from serverless.brain.pods import address_of, function_of, size_of
 
-REVISIONS_MAX = 2  # an instance keeps so many
+REVISIONS_MAX = 2  # an instance keeps so many, beside those that calls go to
 
 
 @dataclass(slots=True)
 class Remembered:
-    """What is known of a pod beside what the API shows; claimed is not shown there yet."""
+    """What is known of a pod beside what the API shows; claimed is not shown there yet.
+
+    serving: the revisions that it was given calls of last.
+    """
 
     claimed: FunctionKey | None = None
     loaded: tuple[str, ...] = ()
+    serving: tuple[tuple[str, int], ...] = ()
     is_busy: bool = False
     is_broken: bool = False
     is_draining: bool = False
@@ -44,10 +48,12 @@ class Memory:
     def of(self, pod_uid: str) -> Remembered:
         return self.pods.setdefault(pod_uid, Remembered())
 
-    def loaded(self, pod_uid: str, revision: str) -> None:
+    def loaded(self, pod_uid: str, revision: str, keep: Sequence[str] = ()) -> None:
+        """A pod has loaded a revision; it has its newest and those of keep."""
         one = self.of(pod_uid)
-        others = tuple(name for name in one.loaded if name != revision)
-        one.loaded = (*others, revision)[-REVISIONS_MAX:]
+        names = (*(name for name in one.loaded if name != revision), revision)
+        newest = names[-REVISIONS_MAX:]
+        one.loaded = tuple(name for name in names if name in newest or name in keep)
 
     def forget_absent(self, pods: Iterable[Pod]) -> None:
         there = {pod.metadata.uid for pod in pods}
@@ -71,13 +77,20 @@ class Memory:
         return found
 
 
-def seat_of(pod: Pod, one: Remembered, serving: str) -> Seat | None:
-    """Return the seat that an instance offers; None where it takes no calls."""
+def seat_of(pod: Pod, one: Remembered, split: Sequence[tuple[str, int]]) -> Seat | None:
+    """Return the seat that an instance offers; None where it takes no calls.
+
+    split: the revisions that calls go to, and their parts; of these it serves what it has loaded.
+    One that has none of them yet serves what it served before.
+    """
     is_open = is_ready(pod) and not one.is_draining and not one.is_broken and one.loaded
     if not is_open:
         return None
-    revision = serving if serving in one.loaded else one.loaded[-1]
-    return Seat(pod.metadata.name, address_of(pod), revision)
+    has = [told for told in split if told[0] in one.loaded]
+    before = [told for told in one.serving if told[0] in one.loaded]
+    one.serving = tuple(has or before or [(one.loaded[-1], 100)])
+    parts = one.serving if len(one.serving) > 1 else ()
+    return Seat(pod.metadata.name, address_of(pod), one.serving[0][0], parts)
 
 
 def is_instance(pod: Pod) -> bool:

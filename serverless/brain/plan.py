@@ -5,7 +5,8 @@ asked for again once the facts show it. What is under way is among the facts (`i
 
 **Revisions.** Each code that a function has had is a revision. The newest is tried in one instance
 first; where it can be loaded, it is loaded in all, beside the one before, whose calls end there.
-Where it cannot, the newest that could be loaded serves on.
+Where it cannot, the newest that could be loaded serves on. Where calls are split between
+revisions, each of these is loaded in all.
 
 **Instances.** As many as the most that was needed lately; taken from the pool where it has ready
 ones, else made. One that is not needed drains: it gets no more calls, and is deleted when its last
@@ -18,12 +19,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from cubernetes.api.condition import condition_of
 from cubernetes.api.meta import Object, Ref
-from cubernetes.api.serverless.function import LOADED, Function, SizeClass
+from cubernetes.api.serverless.function import Function, SizeClass
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from serverless.board.key import FunctionKey
 from serverless.brain.naming import revision_name
+from serverless.brain.traffic import Split, is_loaded, split_of
 
 POOL_CLASS: SizeClass = "small"
 REVISIONS_KEPT = 10
@@ -55,15 +56,20 @@ type Revisions = Mapping[str, Sequence[FunctionRevision]]
 class Aim(NamedTuple):
     """What a function is to have.
 
-    code: the name of its code's revision. latest: that revision; serving: the one that calls go to.
+    code: the name of its code's revision. latest: that revision; split: those that calls go to.
     is_tried: the latest is still to be tried. wanted: how many instances.
     """
 
     code: str
     latest: FunctionRevision | None
-    serving: FunctionRevision | None
+    split: Split
     is_tried: bool
     wanted: int
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """Return the names of the revisions that calls go to."""
+        return tuple(one.revision.metadata.name for one in self.split.shares)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +144,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load a revision in an instance."""
+    """Load a revision in an instance, which keeps those of `keep` beside it."""
 
     instance: Instance
     revision: FunctionRevision
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +192,6 @@ def key_of(one: Object) -> FunctionKey:
     return FunctionKey(one.metadata.namespace, one.metadata.name)
 
 
-def is_loaded(one: FunctionRevision) -> bool | None:
-    """Return whether the code can be loaded; None while nobody knows."""
-    found = condition_of(one.status.conditions, LOADED)
-    return None if found is None or found.status == "Unknown" else found.status == "True"
-
-
 def revisions_by_function(revisions: Iterable[FunctionRevision]) -> Revisions:
     """Return the revisions by the uid of the function that owns them, the oldest first."""
     found: dict[str, list[FunctionRevision]] = {}
@@ -202,22 +203,23 @@ def revisions_by_function(revisions: Iterable[FunctionRevision]) -> Revisions:
 def _aim(function: Function, world: World) -> Aim:
     """Return what a function is to have.
 
-    Calls go to the latest revision where it can be loaded, else to the newest of the others that
-    could be.
+    What is not split goes to the latest revision where it can be loaded, else to the newest of the
+    others that could be.
     """
     own, name = world.revisions.get(function.metadata.uid, ()), revision_name(function)
     latest = next((one for one in own if one.metadata.name == name), None)
     verdict = is_loaded(latest) if latest is not None else False
     others = [one for one in own if one.metadata.name != name and is_loaded(one)]
-    serving = latest if verdict else others[-1] if others else None
+    newest = latest if verdict else others[-1] if others else None
+    split = split_of(function.spec.traffic, own, newest)
     is_tried = verdict is None
     wanted = wanted_count(
         function,
         world.needed.get(key_of(function), 0),
-        can_serve=serving is not None or is_tried,
+        can_serve=bool(split.shares) or is_tried,
         is_tried=is_tried,
     )
-    return Aim(name, latest, serving, is_tried, wanted)
+    return Aim(name, latest, split, is_tried, wanted)
 
 
 def wanted_count(function: Function, needed_count: int, *, can_serve: bool, is_tried: bool) -> int:
@@ -238,7 +240,7 @@ def _for_function(function: Function, world: World, pool: list[Instance]) -> Ite
     if aim.latest is None and aim.code not in world.making:
         yield MakeRevision(function)
     yield from _sized(function, aim.wanted, own, world, pool)
-    yield from _loads(own, aim.latest if aim.is_tried else None, aim.serving)
+    yield from _loads(own, aim)
     yield from _old_revisions(function, world, own, aim)
 
 
@@ -289,22 +291,21 @@ def _worth(one: Instance) -> tuple[bool, bool, int, str]:
     return one.is_ready, bool(one.loaded), one.running_count, one.name
 
 
-def _loads(
-    own: Sequence[Instance], tried: FunctionRevision | None, serving: FunctionRevision | None
-) -> Iterator[Action]:
-    """Load the revision that serves everywhere, and the one that is to be tried in one place."""
+def _loads(own: Sequence[Instance], aim: Aim) -> Iterator[Action]:
+    """Load the revisions that serve everywhere, and the one that is to be tried in one place."""
     open_ones = [one for one in own if one.is_ready and not one.is_draining]
-    idle = [one for one in open_ones if not one.is_busy]
-    if serving is not None:
-        name = serving.metadata.name
-        for one in idle:
-            if name not in one.loaded:
-                yield Load(one, serving)
-        # Only where the one that serves is loaded, so that a call need not wait for the trial.
-        idle = [one for one in idle if name in one.loaded]
+    whole: list[Instance] = []
+    for one in (one for one in open_ones if not one.is_busy):
+        lacking = [it for it in aim.split.shares if it.revision.metadata.name not in one.loaded]
+        if lacking:
+            yield Load(one, lacking[0].revision, aim.served)
+        else:
+            # Only where those that serve are loaded, so that a call need not wait for the trial.
+            whole.append(one)
     is_on_trial = any(one.is_busy for one in open_ones)
-    if tried is not None and idle and not is_on_trial:
-        yield Load(min(idle, key=lambda one: (one.running_count, one.name)), tried)
+    if aim.is_tried and aim.latest is not None and whole and not is_on_trial:
+        chosen = min(whole, key=lambda one: (one.running_count, one.name))
+        yield Load(chosen, aim.latest, aim.served)
 
 
 def _old_revisions(
@@ -313,9 +314,8 @@ def _old_revisions(
     own: Sequence[Instance],
     aim: Aim,
 ) -> Iterator[Action]:
-    in_use = {name for one in own for name in one.loaded} | {aim.code}
-    if aim.serving is not None:
-        in_use.add(aim.serving.metadata.name)
+    in_use = {name for one in own for name in one.loaded} | {aim.code, *aim.served}
+    in_use |= {one.revision for one in function.spec.traffic}
     for one in world.revisions.get(function.metadata.uid, ())[:-REVISIONS_KEPT]:
         name = one.metadata.name
         if name not in in_use and name not in world.making:

@@ -33,12 +33,12 @@ from serverless.brain.plan import (
     Instance,
     Revisions,
     World,
-    is_loaded,
     key_of,
     plan,
     revisions_by_function,
 )
 from serverless.brain.pods import size_of
+from serverless.brain.traffic import is_loaded
 from serverless.calls import Calls
 from serverless.instances import Instances
 
@@ -226,13 +226,13 @@ class Brain:
             if function is not None:
                 by_function.setdefault(function, []).append(pod)
         for key, aim in world.aims.items():
-            latest, serving = aim.latest, aim.serving
-            if serving is None and latest is not None and is_loaded(latest) is False:
+            latest, shares = aim.latest, aim.split.shares
+            if not shares and latest is not None and is_loaded(latest) is False:
                 self.calls.refuse(key, statuses.failure_of(latest))
                 continue
-            name = serving.metadata.name if serving is not None else ""
+            split = [(one.revision.metadata.name, one.percent) for one in shares]
             found = [
-                seat_of(pod, self.memory.of(pod.metadata.uid), name)
+                seat_of(pod, self.memory.of(pod.metadata.uid), split)
                 for pod in by_function.get(key, ())
             ]
             self.calls.seat(key, {seat.instance: seat for seat in found if seat is not None})

@@ -7,6 +7,7 @@ from cubernetes.api.condition import Condition, condition_of, with_condition
 from cubernetes.api.meta import Ref, replaced
 from cubernetes.api.serverless.function import (
     LOADED,
+    TRAFFIC,
     Function,
     FunctionInstances,
     FunctionStatus,
@@ -14,7 +15,8 @@ from cubernetes.api.serverless.function import (
 from cubernetes.api.serverless.functionrevision import FunctionRevision, FunctionRevisionStatus
 from cubernetes.api.serverless.route import ACCEPTED, Route, RouteStatus
 from serverless.board.key import FunctionKey
-from serverless.brain.plan import World, is_loaded, key_of
+from serverless.brain.plan import World, key_of
+from serverless.brain.traffic import is_loaded, largest_of, told_of, verdict_on
 
 MESSAGE_CHARS_MAX = 4096
 
@@ -42,17 +44,23 @@ def function_status(function: Function, world: World, wanted: int, now: datetime
     own = world.by_function.get(key_of(function), ())
     ready = [one for one in own if one.is_ready and one.loaded and not one.is_draining]
     told = _verdict(aim.latest, world.lacking)
+    conditions = with_condition(function.status.conditions, told, now)
+    if function.spec.traffic:
+        conditions = with_condition(conditions, verdict_on(aim.split), now)
+    else:
+        conditions = tuple(one for one in conditions if one.type != TRAFFIC)
     return FunctionStatus(
         observed_generation=function.metadata.generation,
         latest_revision=aim.code,
-        serving_revision=aim.serving.metadata.name if aim.serving is not None else "",
+        serving_revision=largest_of(aim.split),
+        traffic=told_of(aim.split),
         instances=FunctionInstances(
             wanted=wanted,
             ready=len(ready),
             draining=sum(one.is_draining for one in own),
         ),
-        reason=_reason(function, wanted, has_code=aim.serving is not None),
-        conditions=with_condition(function.status.conditions, told, now),
+        reason=_reason(function, wanted, has_code=bool(aim.split.shares)),
+        conditions=conditions,
     )
 
 

@@ -14,7 +14,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4096}\Z")
 # What the server itself says of a connection and a body.
 KEPT_BACK = frozenset(
     {"connection", "content-length", "content-type", "keep-alive", "transfer-encoding", "upgrade"}
-    | {"cube-call", "server-timing", "date", "trailer", "te"}
+    | {"cube-call", "cube-revision", "server-timing", "date", "trailer", "te"}
 )
 
 
@@ -51,6 +51,12 @@ def _success(function: str, result: ResultHead, body: bytes) -> Response:
 
 def _is_header(name: str, value: str) -> bool:
     return _TOKEN.match(name) is not None and _VALUE.match(value) is not None
+
+
+def with_revision(response: Response, revision: str) -> Response:
+    """Add which revision has answered, where it is known."""
+    headers = {**response.headers, **({"Cube-Revision": revision} if revision else {})}
+    return Response(response.status, response.body, headers, response.content_type)
 
 
 def with_timing(response: Response, call: str, phases_ms: Mapping[str, float]) -> Response:

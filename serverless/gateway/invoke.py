@@ -7,7 +7,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Response
 from serverless.board.key import FunctionKey
 from serverless.calls import NoFunction, Unloadable
-from serverless.gateway.answers import answer_of, refusal, with_timing
+from serverless.gateway.answers import answer_of, refusal, with_revision, with_timing
 from serverless.running import Asked, NotBegun, Runner
 
 STATUSES = {"full": 429, "late": 504}
@@ -31,6 +31,7 @@ class Invoker:
                 ran = await self._runner.run(key, asked, call)
                 waited_s += ran.waited_s
             response = answer_of(str(key), ran.result, ran.body)
+            response = with_revision(response, ran.revision)
         except NoFunction as error:
             response = refusal(404, str(error))
         except Unloadable as error:

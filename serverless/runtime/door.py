@@ -19,7 +19,10 @@ from typing import Any
 from serverless.runtime import wire, worker
 
 CONNECTIONS_MAX = 256
-REVISIONS_MAX = 2  # the one that serves, and the one before it, whose calls may be on their way
+# The newest and the one before it, whose calls may be on their way; beside these are kept the
+# revisions that a load says it keeps.
+REVISIONS_MAX = 2
+KEEP_MAX = 8
 LOG_BYTES_MAX = 64 * 1024
 LOAD_S_MAX = 60.0
 FORK_S_MAX = 10.0
@@ -122,6 +125,8 @@ class Door:
             self.function = function
             with self.lock:
                 is_there = name in self.revisions
+                if is_there:
+                    self.revisions.move_to_end(name)
             if is_there:
                 return wire.answer_bytes(200, json.dumps({"milliseconds": 0}).encode(), JSON)
             revision, said = self._begun(body)
@@ -129,9 +134,10 @@ class Door:
                 return wire.answer_bytes(422, json.dumps(said).encode(), JSON)
             with self.lock:
                 self.revisions[name] = revision
-                while len(self.revisions) > REVISIONS_MAX:
-                    _, oldest = self.revisions.popitem(last=False)
-                    self._retire(oldest)
+                keep = code.get("keep", ())[:KEEP_MAX]
+                for old in list(self.revisions)[:-REVISIONS_MAX]:
+                    if old not in keep:
+                        self._retire(self.revisions.pop(old))
             return wire.answer_bytes(200, json.dumps(said).encode(), JSON)
 
     def _begun(self, body: bytes) -> tuple[Revision | None, dict[str, Any]]:

@@ -28,9 +28,12 @@ SECRETS_MAX = 20
 ANY_FUNCTION = "*"
 CALLS_RULE = f"must name a function of the namespace, or be {ANY_FUNCTION!r}: every one"
 # What the design has for functions and nothing does yet: refused by name.
-NOT_BUILT = (
-    "image", "idleStreamSeconds", "network", "traffic", "requirements",
-)  # fmt: skip
+NOT_BUILT = ("image", "idleStreamSeconds", "network", "requirements")
+# In `traffic`: the newest revision that could be loaded, whichever that is.
+LATEST = "latest"
+SHARES_MAX = 3
+# The condition that says whether calls go where `traffic` says.
+TRAFFIC = "TrafficAsAsked"
 
 type SizeClass = Literal["small", "medium", "large"]
 type Instances = Annotated[int, msgspec.Meta(ge=0, le=INSTANCES_MAX)]
@@ -65,6 +68,17 @@ class SecretVariable(Model):
     env: str
 
 
+class TrafficShare(Model):
+    """The part of the calls that goes to a revision.
+
+    revision: its name, or `latest`: the newest that could be loaded.
+    percent: how many calls of a hundred.
+    """
+
+    revision: str
+    percent: Annotated[int, msgspec.Meta(ge=1, le=100)]
+
+
 class FunctionSpec(Model):
     """Code, and how it is run.
 
@@ -84,6 +98,8 @@ class FunctionSpec(Model):
     queue: how many calls may wait at once; more are answered with 429.
     retry: how calls that must survive are tried again where they fail.
     calls: functions of its namespace that it may invoke by what it returns; `*` is every one.
+    traffic: which revisions calls go to, at most 3, 100 percent in all; without it, the newest
+        that could be loaded.
     """
 
     runtime: Literal["python"] = shown("python")
@@ -101,6 +117,7 @@ class FunctionSpec(Model):
     queue: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = shown(1000)
     retry: RetrySpec = msgspec.field(default_factory=RetrySpec)
     calls: tuple[str, ...] = ()
+    traffic: tuple[TrafficShare, ...] = ()
 
     def may_invoke(self, name: str) -> bool:
         return name in self.calls or ANY_FUNCTION in self.calls
@@ -124,15 +141,18 @@ class FunctionStatus(Model):
 
     observed_generation: the generation of the spec that this was found for.
     latest_revision: the revision that the spec describes.
-    serving_revision: the revision that calls go to: the newest that could be loaded.
+    serving_revision: the revision that most calls go to.
+    traffic: the revisions that calls go to, with what each has of a hundred calls.
     instances: how many instances there are.
     reason: why there are so many.
-    conditions: `Loaded` says whether the latest revision can be loaded, and has the traceback.
+    conditions: `Loaded` says whether the latest revision can be loaded, and has the traceback;
+        `TrafficAsAsked`, where there is `spec.traffic`, whether calls go where it says.
     """
 
     observed_generation: int = 0
     latest_revision: str = ""
     serving_revision: str = ""
+    traffic: tuple[TrafficShare, ...] = ()
     instances: FunctionInstances = msgspec.field(default_factory=FunctionInstances)
     reason: str = ""
     conditions: tuple[Condition, ...] = ()
@@ -183,6 +203,7 @@ class Function(Object):
         if spec.min_instances > spec.max_instances:
             yield Problem("spec.minInstances", "must be at most spec.maxInstances")
         yield from _calls_problems(spec.calls)
+        yield from _traffic_problems(name, spec.traffic)
 
 
 def _calls_problems(calls: Sequence[str]) -> Iterator[Problem]:
@@ -191,6 +212,26 @@ def _calls_problems(calls: Sequence[str]) -> Iterator[Problem]:
     for index, name in enumerate(calls):
         if name != ANY_FUNCTION and not names.is_label(name):
             yield Problem(f"spec.calls[{index}]", CALLS_RULE)
+
+
+def _traffic_problems(function: str, traffic: Sequence[TrafficShare]) -> Iterator[Problem]:
+    """Yield what is wrong with a split; a revision may come later than the split that names it."""
+    if not traffic:
+        return
+    if len(traffic) > SHARES_MAX:
+        yield Problem("spec.traffic", f"too many: {len(traffic)}, at most {SHARES_MAX} revisions")
+    percents = sum(one.percent for one in traffic)
+    if percents != 100:
+        yield Problem("spec.traffic", f"its percents are {percents} together, must be 100")
+    seen: set[str] = set()
+    for index, one in enumerate(traffic):
+        field, name = f"spec.traffic[{index}].revision", one.revision
+        if name != LATEST and not (name.startswith(f"{function}-") and names.is_label(name)):
+            told = f"must be {LATEST!r} or a revision of this function, such as {function}-1a2b3c4d"
+            yield Problem(field, told)
+        elif name in seen:
+            yield Problem(field, f"{name} is there already", "FieldValueDuplicate")
+        seen.add(name)
 
 
 def code_problems(

@@ -9,7 +9,13 @@ import pytest
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.serverless.function import LOADED, Function, SecretVariable
+from cubernetes.api.serverless.function import (
+    LOADED,
+    TRAFFIC,
+    Function,
+    SecretVariable,
+    TrafficShare,
+)
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from cubernetes.api.serverless.route import Route, RouteSpec
 from serverless.board.key import FunctionKey
@@ -93,6 +99,59 @@ def action(req):
         return told.serving_revision == told.latest_revision != ""
 
     await until(is_told)
+
+
+async def test_calls_are_split_between_revisions_and_go_back_without_one_that_is_lost(
+    world: World,
+) -> None:
+    await world.deploy("split", answering("v1"))
+    await world.loaded("split")
+    await world.route("split", "/split", "split")
+    first = (await world.status("split")).status.latest_revision
+
+    async def asked(*parts: tuple[str, int]) -> list[tuple[int, str]]:
+        """Split calls; return what was answered until they are split so."""
+        traffic = tuple(TrafficShare(revision=name, percent=part) for name, part in parts)
+        await world.deploy("split", answering("v2"), traffic=traffic)
+        found: list[tuple[int, str]] = []
+
+        async def is_split() -> bool:
+            status, text, _ = await world.call("/split")
+            found.append((status, text))
+            one = await world.status("split")
+            condition = condition_of(one.status.conditions, TRAFFIC)
+            is_new = one.status.observed_generation == one.metadata.generation
+            is_loaded = condition_of(one.status.conditions, LOADED)
+            known = is_loaded is not None and is_loaded.status == "True"
+            return is_new and known and condition is not None and condition.status == "True"
+
+        await until(is_split)
+        return found
+
+    before = await asked((first, 100))
+    pinned = await world.status("split")
+    after = await asked((first, 80), ("latest", 20))
+    second = pinned.status.latest_revision
+
+    async def has_both() -> bool:
+        return (await world.call("/split"))[1] == "v2"
+
+    await until(has_both)
+    went = [await world.call("/split") for _ in range(50)]
+    back = await asked((first, 100))
+    last = [await world.call("/split") for _ in range(10)]
+
+    assert {status for status, _ in before + after + back} == {200}
+    assert {text for _, text in before} == {"v1"}
+    assert pinned.status.serving_revision == first != second
+    assert [text for _, text, _ in went].count("v2") == 10
+    assert {(text, told["cube-revision"]) for _, text, told in went} == {
+        ("v1", first),
+        ("v2", second),
+    }
+    assert {text for _, text, _ in last} == {"v1"}
+    told = (await world.status("split")).status
+    assert [(one.revision, one.percent) for one in told.traffic] == [(first, 100)]
 
 
 async def test_a_version_that_cannot_be_loaded_takes_nothing_away_and_says_why(

@@ -31,6 +31,7 @@ class Instance:
         function: str = "f",
         env: dict[str, str] | None = None,
         entry: str = "action.action",
+        keep: tuple[str, ...] = (),
         **files: str,
     ) -> float:
         named = {name.replace("__", "/") + ".py": content for name, content in files.items()}
@@ -40,6 +41,7 @@ class Instance:
             entry=entry,
             files={"action.py": text, **named},
             env=env or {},
+            keep=keep,
         )
         return await self.speaking.load(self.runner.address, key, code)
 
@@ -253,6 +255,23 @@ def action(req):
     _, first = await running
 
     assert (newest, before, first) == (b"v4", b"v3", b"v1 ended")
+
+
+async def test_a_revision_that_calls_go_to_is_kept_beside_the_two_newest(
+    instance: Instance,
+) -> None:
+    for number in (1, 2, 3, 4):
+        text = f"def action(req):\n    return 'v{number}'\n"
+        await instance.load(f"v{number}", text, keep=("v1",))
+
+    answers = [(await instance.call(name))[1] for name in ("v1", "v3", "v4")]
+    with pytest.raises(NotTaken, match="404"):
+        await instance.call("v2")
+    await instance.load("v5", "def action(req):\n    return 'v5'\n")
+    with pytest.raises(NotTaken, match="404"):
+        await instance.call("v1")
+
+    assert answers == [b"v1", b"v3", b"v4"]
 
 
 def _await_file(path: str) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from cubernetes.api.coding import codec
 from cubernetes.api.errors import Invalid
-from cubernetes.api.meta import Object
-from cubernetes.api.serverless.function import Function
+from cubernetes.api.meta import Object, ObjectMeta
+from cubernetes.api.serverless.function import Function, FunctionSpec, TrafficShare
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from cubernetes.api.serverless.route import Route
 from cubernetes.api.specrules.sourcefiles import FILES_BYTES_MAX
@@ -15,6 +15,11 @@ from cubernetes.api.specrules.sourcefiles import FILES_BYTES_MAX
 META = {"name": "f", "namespace": "default"}
 FILES = {"action.py": "def action(req): ..."}
 SECRET = {"name": "mail", "key": "password", "env": "KEY"}
+LATEST_90 = {"revision": "latest", "percent": 90}
+
+
+def share(revision: str, percent: int = 50) -> dict[str, object]:
+    return {"revision": revision, "percent": percent}
 
 
 def problems(kind: type[Object], spec: Mapping[str, object], name: str = "f") -> list[str]:
@@ -53,6 +58,16 @@ def problems(kind: type[Object], spec: Mapping[str, object], name: str = "f") ->
             {"files": FILES, "secrets": [{**SECRET, "env": f"K{at}"} for at in range(21)]},
             "spec.secrets",
         ),
+        ({"files": FILES, "traffic": [LATEST_90]}, "spec.traffic"),
+        (
+            {"files": FILES, "traffic": [LATEST_90, {**LATEST_90, "revision": "f-1"}]},
+            "spec.traffic",
+        ),
+        ({"files": FILES, "traffic": [share("g-1", 100)]}, "spec.traffic[0].revision"),
+        ({"files": FILES, "traffic": [share("f-A", 100)]}, "spec.traffic[0].revision"),
+        ({"files": FILES, "traffic": [share("f-1"), share("f-1")]}, "spec.traffic[1].revision"),
+        ({"files": FILES, "traffic": [share(f"f-{at}", 25) for at in range(4)]}, "spec.traffic"),
+        ({"files": FILES, "traffic": [share("f-1", 0)]}, "spec.traffic[0].percent"),
         ({"files": FILES, "minInstances": 3, "maxInstances": 2}, "spec.minInstances"),
         ({"files": FILES, "maxInstances": 201}, "spec.maxInstances"),
         ({"files": FILES, "concurrency": 0}, "spec.concurrency"),
@@ -71,10 +86,24 @@ def test_a_function_is_refused_by_the_name_of_its_field(
     assert problems(Function, spec) == [field]
 
 
+def test_a_wrong_sum_of_a_split_is_told_and_a_right_one_taken() -> None:
+    traffic = (TrafficShare(revision="latest", percent=90),)
+    one = Function(
+        metadata=ObjectMeta(name="f", namespace="default"),
+        spec=FunctionSpec(files=FILES, traffic=traffic),
+    )
+    right = {"files": FILES, "traffic": [LATEST_90, share("f-1a2b3c4d", 10)]}
+
+    told = [problem.message for problem in one.problems()]
+
+    assert told == ["its percents are 90 together, must be 100"]
+    assert problems(Function, right) == []
+
+
 @pytest.mark.parametrize(
     "field",
     [
-        "image", "idleStreamSeconds", "network", "traffic", "requirements",
+        "image", "idleStreamSeconds", "network", "requirements",
     ],
 )  # fmt: skip
 def test_what_functions_cannot_do_yet_is_refused_by_name(field: str) -> None:

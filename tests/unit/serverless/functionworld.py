@@ -129,8 +129,8 @@ class TinyWorld:
                 self.instances[name] = an_instance(name, function, size)
             case Claim(one, function):
                 self.change(one, function=function)
-            case Load(one, revision):
-                self._load(one, revision)
+            case Load(one, revision, keep):
+                self._load(one, revision, keep)
             case Drain(one, is_draining):
                 self.change(one, is_draining=is_draining)
             case Remove(one):
@@ -140,12 +140,13 @@ class TinyWorld:
         if one.name in self.instances:
             self.instances[one.name] = replace(self.instances[one.name], **changes)  # type: ignore[arg-type]
 
-    def _load(self, one: Instance, revision: FunctionRevision) -> None:
+    def _load(self, one: Instance, revision: FunctionRevision, keep: Sequence[str]) -> None:
         name = revision.metadata.name
         is_broken = any("broken" in text for text in revision.spec.files.values())
         if not is_broken and one.name in self.instances:
-            loaded = (*self.instances[one.name].loaded, name)[-2:]
-            self.change(one, loaded=loaded)
+            names = (*self.instances[one.name].loaded, name)
+            loaded = [told for told in names if told in names[-2:] or told in keep]
+            self.change(one, loaded=tuple(loaded))
         if not revision.status.conditions:
             failure = "broken" if is_broken else ""
             self.revisions[name] = revision_with(revision, failure, 1.0, NOW)

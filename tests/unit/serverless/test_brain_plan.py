@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cubernetes.api.serverless.function import Function, SizeClass
+from cubernetes.api.serverless.function import Function, SizeClass, TrafficShare
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from serverless.board.key import FunctionKey
 from serverless.brain.naming import revision_name
@@ -33,7 +33,7 @@ def latest_and_serving(
     function: Function, revisions: Revisions
 ) -> tuple[FunctionRevision | None, FunctionRevision | None]:
     aim = World(functions=[function], revisions=revisions).aims[key_of(function)]
-    return aim.latest, aim.serving
+    return aim.latest, aim.split.shares[0].revision if aim.split.shares else None
 
 
 def test_new_code_is_kept_tried_once_and_its_instance_given_back() -> None:
@@ -265,6 +265,62 @@ def test_minimum_and_maximum_bound_the_instances() -> None:
     world.settle()
 
     assert len(world.of()) == 2
+
+
+def split(*parts: tuple[str, int]) -> tuple[TrafficShare, ...]:
+    return tuple(TrafficShare(revision=name, percent=percent) for name, percent in parts)
+
+
+def test_every_revision_of_a_split_is_loaded_in_all_and_kept_through_a_trial() -> None:
+    world = TinyWorld(a_function())
+    world.needed[KEY] = 2
+    world.settle()
+    first, second = revision_name(a_function()), revision_name(a_function(text="v2"))
+    traffic = split((first, 50), (second, 40), ("latest", 10))
+    for text in ("v2", "v3", "v4", "v5"):
+        world.put(a_function(text=text, traffic=traffic if text != "v2" else ()))
+        world.settle()
+
+    aim = world.world().aims[KEY]
+
+    newest = revision_name(a_function(text="v5"))
+    assert [(one.revision.metadata.name, one.percent) for one in aim.split.shares] == [
+        (first, 50),
+        (second, 40),
+        (newest, 10),
+    ]
+    assert all({first, second, newest} <= set(one.loaded) for one in world.of())
+    assert world.planned() == []
+
+
+def test_new_code_is_tried_though_no_call_goes_to_it() -> None:
+    world = TinyWorld(a_function())
+    world.needed[KEY] = 2
+    world.settle()
+    first = revision_name(a_function())
+    world.put(a_function(text="v2", traffic=split((first, 100))))
+    world.settle()
+
+    aim = world.world().aims[KEY]
+
+    assert not aim.is_tried
+    assert aim.served == (first,)
+    assert [len(one.loaded) for one in world.of()] == [2, 1]
+
+
+def test_revisions_that_a_split_names_are_not_dropped() -> None:
+    versions = [a_function(text=f"v{number}") for number in range(REVISIONS_KEPT + 5)]
+    named = revision_name(versions[0])
+    world = TinyWorld(a_function(text="v14", traffic=split((named, 100))), pool_size=0)
+    world.revisions = {
+        revision_name(one): a_revision(one, loads=at > 0, at_s=at)
+        for at, one in enumerate(versions)
+    }
+
+    dropped = {one.revision.metadata.name for one in world.planned() if type(one) is DropRevision}
+
+    assert named not in dropped
+    assert len(dropped) == 4
 
 
 needs = st.integers(0, 8)

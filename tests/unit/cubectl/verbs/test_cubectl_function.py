@@ -28,6 +28,7 @@ def a_tree(kind: str, spec: Tree, *, loaded: str = "True", message: str = "") ->
     condition = {"type": name, "status": loaded, "reason": "X", "message": message}
     status: Tree = {"conditions": [condition]}
     if kind == "Function":
+        status["conditions"].append({"type": "TrafficAsAsked", "status": "True"})
         status |= {"observedGeneration": 1000, "servingRevision": "hello-1"}
     meta = {"name": "hello", "namespace": "default", "resourceVersion": "1", "uid": "u"}
     version = "serverless.cubernetes.io/v1"
@@ -43,23 +44,16 @@ def a_server(**told: Any) -> TinyServer:
     return server
 
 
-def test_deploy_names_the_secrets_of_variables_and_rollback_gives_back_those_of_before(
-    code: Path,
-) -> None:
+def test_deploy_names_the_secrets_of_variables(code: Path) -> None:
     server = a_server()
-    older = a_revision("hello-1", "2026-01-01T00:00:01Z")
-    older["spec"]["secrets"] = [{"name": "old", "key": "k", "env": "KEY"}]
-    server.keep(older)
 
     said = run(server, f"function deploy hello {code} --secret KEY=mail/password")
     deployed = server.trees[f"{PATH}/functions/hello"]["spec"]["secrets"]
     wrong = run(server, f"function deploy hello {code} --secret KEY=mail")
-    back = run(server, "function rollback hello")
 
-    assert (said.code, back.code) == (0, 0)
+    assert said.code == 0, said.err
     assert deployed == [{"name": "mail", "key": "password", "env": "KEY"}]
     assert "'KEY=mail': write ENV=SECRET/KEY" in wrong.err
-    assert server.trees[f"{PATH}/functions/hello"]["spec"]["secrets"] == older["spec"]["secrets"]
 
 
 def test_deploy_gives_a_function_new_code_and_leaves_the_rest(code: Path) -> None:
@@ -170,26 +164,103 @@ def a_revision(name: str, made_at: str, *, loaded: str = "True") -> Tree:
     return tree
 
 
-def test_rollback_gives_a_function_the_newest_older_code_that_could_be_loaded() -> None:
+def a_server_with_revisions() -> TinyServer:
+    """Return a server whose function has had four codes; the third cannot be loaded."""
     server = a_server()
-    server.trees[f"{PATH}/functions/hello"]["status"]["latestRevision"] = "hello-4"
+    server.trees[f"{PATH}/functions/hello"]["status"]["servingRevision"] = "hello-4"
     server.keep(a_revision("hello-1", "2026-01-01T00:00:01Z"))
     server.keep(a_revision("hello-2", "2026-01-01T00:00:02Z"))
     server.keep(a_revision("hello-3", "2026-01-01T00:00:03Z", loaded="False"))
     server.keep(a_revision("hello-4", "2026-01-01T00:00:04Z"))
+    return server
+
+
+def test_rollback_sends_all_calls_to_the_revision_before_and_leaves_the_code() -> None:
+    server = a_server_with_revisions()
+    before = dict(server.trees[f"{PATH}/functions/hello"]["spec"])
 
     said = run(server, "function rollback hello")
     spec = dict(server.trees[f"{PATH}/functions/hello"]["spec"])
-    named = run(server, "function rollback hello hello-1")
+    server.trees[f"{PATH}/functions/hello"]["status"]["servingRevision"] = "hello-2"
+    again = run(server, "function rollback hello")
+    forth = run(server, "function rollback hello hello-4")
     broken = run(server, "function rollback hello hello-3")
 
     assert said.code == 0, said.err
-    assert said.out.startswith("function/hello has the code of hello-2\n")
-    assert (spec["files"], spec["entry"], spec["queue"]) == ({"a.py": "hello-2"}, "a.action", 7)
-    assert "env" not in spec
-    assert named.out.startswith("function/hello has the code of hello-1\n")
+    assert said.out.splitlines() == [
+        "function/hello: calls are to go to hello-2 100%",
+        "function/hello: they do",
+    ]
+    assert spec == {**before, "traffic": [{"revision": "hello-2", "percent": 100}]}
+    assert again.out.startswith("function/hello: calls are to go to hello-1 100%\n")
+    assert forth.out.startswith("function/hello: calls are to go to hello-4 100%\n")
     assert broken.code == 1
-    assert "no older revision hello-3 that could be loaded: hello-1, hello-2" in broken.err
+    assert "no revision hello-3 that could be loaded; there are: hello-1, hello-4" in broken.err
+
+
+def test_rollback_of_the_first_revision_has_nothing_to_go_back_to() -> None:
+    server = a_server_with_revisions()
+    server.trees[f"{PATH}/functions/hello"]["status"]["servingRevision"] = "hello-1"
+
+    said = run(server, "function rollback hello")
+
+    assert said.code == 1
+    assert "no older revision that could be loaded; there are: hello-2, hello-4" in said.err
+    assert server.writes == []
+
+
+def test_traffic_splits_calls_and_tells_how_they_are_split() -> None:
+    server = a_server_with_revisions()
+    function = server.trees[f"{PATH}/functions/hello"]
+
+    said = run(server, "function traffic hello latest=10,hello-2=90")
+    asked = server.trees[f"{PATH}/functions/hello"]["spec"]["traffic"]
+    function["status"]["traffic"] = asked
+    shown, listed = run(server, "function traffic hello"), run(server, "function list")
+    whole = run(server, "function traffic hello latest")
+
+    assert said.code == 0, said.err
+    assert asked == [
+        {"revision": "latest", "percent": 10},
+        {"revision": "hello-2", "percent": 90},
+    ]
+    assert shown.out.splitlines() == [" 10% latest", " 90% hello-2"]
+    assert "serves latest 10%, hello-2 90%," in listed.out
+    assert whole.out.startswith("function/hello: calls are to go to latest 100%\n")
+
+
+def test_traffic_to_a_revision_that_is_not_there_fails_with_what_is_lacking() -> None:
+    server = a_server()
+    told = {"type": "TrafficAsAsked", "status": "False", "message": "hello-9: there is none"}
+    server.trees[f"{PATH}/functions/hello"]["status"]["conditions"] = [told]
+
+    said = run(server, "function traffic hello hello-9")
+
+    assert said.code == 1
+    assert "function hello: hello-9: there is none" in said.err
+
+
+@pytest.mark.parametrize("words", ["latest=x", "latest,hello-2=90", "=100", "latest="])
+def test_a_split_that_cannot_be_read_changes_nothing(words: str) -> None:
+    server = a_server()
+
+    said = run(server, f"function traffic hello {words}")
+
+    assert said.code == 2
+    assert f"'{words}': write REVISION=PERCENT,... such as latest=100" in said.err
+    assert server.writes == []
+
+
+def test_deploy_says_where_calls_go_when_a_split_keeps_them_from_new_code(code: Path) -> None:
+    server = a_server()
+    split = [{"revision": "hello-1", "percent": 100}]
+    server.trees[f"{PATH}/functions/hello"]["spec"]["traffic"] = split
+
+    said = run(server, f"function deploy hello {code}")
+
+    assert said.code == 0, said.err
+    assert "to the new code: cubectl function traffic hello latest" in said.out
+    assert server.trees[f"{PATH}/functions/hello"]["spec"]["traffic"] == split
 
 
 @pytest.mark.parametrize(
