@@ -40,8 +40,10 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     # Of the network "cni": the configuration list as text, and where the plugins' programs are.
     cni_config: str = ""
     cni_paths: tuple[str, ...] = CNI_PATHS
-    # Configuration lists of the networks that pods may ask for beside it.
+    # Configuration lists of the networks that pods may ask for beside it, and what an administrator
+    # says of which pods may, where the file is there; read each time.
     cni_networks: str = "/etc/cni/net.d"
+    networks_file: str = "/etc/cubernetes/networks.json"
     # Of the whole cluster: a packet that claims to come from there must come in by a pod's wire.
     pod_range: str = "10.244.0.0/16"
     # TCP ports of nodes at which pods have no business: etcd's two and the kubelet's.

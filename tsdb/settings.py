@@ -62,11 +62,13 @@ class ScrapeJob(Settings, frozen=True, kw_only=True):
 class RemoteWrite(Settings, frozen=True, kw_only=True):
     """Another engine that is sent every sample which the store takes (remote write 1.0).
 
-    url is whole, as `https://metrics.example/api/v1/write`. At most queue_samples wait in memory.
+    url is whole, as `https://metrics.example/api/v1/write`. At most queue_samples wait in memory,
+    which take queue_bytes at most.
     """
 
     url: HttpUrl
     queue_samples: Positive = 2_000_000
+    queue_bytes: Positive = 256 * 2**20
     samples_per_request: Positive = 5_000
     flush_s: Seconds = 1.0
     deadline_s: Seconds = 30.0

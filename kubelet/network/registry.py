@@ -11,6 +11,7 @@ from kubelet.network.carriers.standing import Standing
 from kubelet.network.carriers.vxlan import VxlanCarrier
 from kubelet.network.carriers.weave import WeaveCarrier
 from kubelet.network.cni.driver import CniNetwork
+from kubelet.network.cni.others import OtherNetworks
 from kubelet.network.cni.records import Records
 from kubelet.network.driver import NetworkDriver
 from kubelet.network.pool import AddressPool
@@ -39,17 +40,19 @@ def _cni(settings: KubeletSettings, root: Path, env: Env) -> NetworkDriver:
     """Raises: ConflistInvalid."""
     conflist = conflist_of(settings.cni_config)
     standing, blocking = standing_of(settings), env.blocking
+    plugins = Plugins(env.commands, blocking, settings.cni_paths)
+    lists, opened = Path(settings.cni_networks), Path(settings.networks_file)
     by_node = conflist.is_by_node
     return CniNetwork(
         conflist,
-        Plugins(env.commands, blocking, settings.cni_paths),
+        plugins,
         Records(root / "cni"),
         IPv4Network(settings.pod_range),
         standing,
         blocking,
         pool=AddressPool(root / CHECKPOINT, blocking) if by_node else None,
         carrier=VxlanCarrier(standing, blocking, refuses_range=False) if by_node else None,
-        networks=Path(settings.cni_networks),
+        others=OtherNetworks(lists, opened, plugins, blocking),
     )
 
 

@@ -1,8 +1,9 @@
 """Remote write to another engine: what the store has taken is sent on, in its order.
 
-The store's own clients never wait for it: samples wait in memory, so many of them, and a request
-that the engine does not take now is sent again with back-off until it does. What is dropped beyond
-the limit, or refused by the engine for good, is counted and stays in the store alone.
+The store's own clients never wait for it: samples wait in memory, so many of them and of so many
+bytes, and a request that the engine does not take now is sent again with back-off until it does.
+What is dropped beyond the limits, or refused by the engine for good, is counted and stays in the
+store alone.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ class RemoteWriter:
     def __init__(self, settings: RemoteWrite, store: Store, env: Env, faults: Faults) -> None:
         self.settings = settings
         self._store, self._env, self._faults = store, env, faults
-        self.queue = Outgoing(settings.queue_samples)
+        self.queue = Outgoing(settings.queue_samples, settings.queue_bytes)
         self.sent = self.refused = self._failures = 0
         # The request that is under way or to be sent again, and how many samples it has.
         self._body, self._count = b"", 0

@@ -128,6 +128,15 @@ class Remote:
                 "Samples that wait for other engines.",
                 {f'{{engine="{number}"}}': one.waiting for number, one in enumerate(self.writers)},
             )
+            yield Metric(
+                "cube_tsdb_remote_waiting_bytes",
+                "gauge",
+                "Memory that samples for other engines take while they wait.",
+                {
+                    f'{{engine="{number}"}}': one.queue.held_bytes
+                    for number, one in enumerate(self.writers)
+                },
+            )
         if self.reader is not None:
             yield Metric(
                 "cube_tsdb_remote_queries_total",

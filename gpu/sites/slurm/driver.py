@@ -34,6 +34,10 @@ class Asks(Protocol):
         """Have a site carry out a request. Raises: SiteTrouble."""
         ...
 
+    async def read(self, name: str, address: Address, words: str) -> Answer:
+        """As ask, for readers, who keep the program's requests not waiting. Raises: SiteTrouble."""
+        ...
+
     def follow(self, name: str, address: Address, words: str) -> AsyncGenerator[bytes, None]:
         """Yield nothing once a request is under way, then its answer. Raises: SiteTrouble."""
         ...
@@ -100,7 +104,10 @@ class SlurmSites:
 
     async def read(self, site: GpuSite, key: str, stream: Stream, offset: int) -> bytes:
         """Return what a job has written from an offset on, at most a mebibyte at once."""
-        return (await self._must(site, f"read {key} {stream} {offset}")).stdout
+        address, words = await self._address(site), f"read {key} {stream} {offset}"
+        answer = await self._lines.read(site.metadata.name, address, words)
+        _must_be_done(answer)
+        return answer.stdout
 
     async def output(
         self, site: GpuSite, key: str, stream: Stream, offset: int, *, follow: bool

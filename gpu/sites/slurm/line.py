@@ -27,6 +27,7 @@ CHUNK_BYTES = 64 << 10
 SESSIONS_MAX = 8
 # Outputs of one site that are followed at once, over connections of their own.
 FOLLOWERS_MAX = 64
+READERS = "#readers"  # no name of a site has such an end
 MORE = 3  # the exit code of cube-site where an output may go on, and is to be asked for again
 
 
@@ -51,7 +52,8 @@ class Answer(NamedTuple):
 
 
 class Lines:
-    """One warm connection to each site, made when it is needed, and others for followers."""
+    """A warm connection to each site for the program and one for readers, made when it is needed;
+    and others for followers."""
 
     def __init__(self) -> None:
         self._turns: dict[str, asyncio.Semaphore] = {}
@@ -69,6 +71,12 @@ class Lines:
         except (OSError, asyncssh.Error, TimeoutError) as error:
             self._drop(name, line)
             raise SiteTrouble(f"{address.host}: {_why(error)}") from error
+
+    async def read(self, name: str, address: Address, words: str) -> Answer:
+        """Have a site tell what its readers want to know, over a line of their own: however many
+        they are, they keep no request of the program's waiting. Raises: SiteTrouble.
+        """
+        return await self.ask(f"{name}{READERS}", address, words)
 
     async def follow(self, name: str, address: Address, words: str) -> AsyncGenerator[bytes, None]:
         """Yield nothing as soon as a request is under way, then its answer as it comes.

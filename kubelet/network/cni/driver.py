@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -31,7 +30,7 @@ from kubelet.network.cni.looks import (
     looks_of,
     place_of,
 )
-from kubelet.network.cni.others import FOLDER, OtherNetworks, interfaces_of
+from kubelet.network.cni.others import OtherNetworks, interfaces_of
 from kubelet.network.cni.records import More, Record, Records
 from kubelet.network.cni.telling import args_for, judged, runtime_for
 from kubelet.network.driver import (
@@ -61,7 +60,7 @@ class CniNetwork:
     """The pod network of one node, in the network namespace at netns (by default our own).
 
     pool: where the addresses are this node's to give. carrier: of packets to other nodes, where
-    the plugins carry none. networks: the folder of those that pods may ask for beside this one.
+    the plugins carry none. others: the networks that pods may ask for beside this one.
     """
 
     def __init__(  # noqa: PLR0913  its parts, each with a life of its own
@@ -75,13 +74,13 @@ class CniNetwork:
         *,
         pool: AddressPool | None,
         carrier: Carrier | None,
-        networks: Path = Path(FOLDER),
+        others: OtherNetworks,
         netns: str = OWN,
     ) -> None:
         self._conflist, self._plugins, self._disk = conflist, plugins, records
         self._pod_range, self._blocking, self._netns = pod_range, blocking, netns
         self._pool, self._carrier, self._standing = pool, carrier, standing
-        self._others = OtherNetworks(networks, plugins, blocking)
+        self._others = others
         self._bound: Conflist | None = None
         self._records: dict[str, Record] = {}
         self._wired: set[str] = set()  # in this life: no other pod is looked after
@@ -150,7 +149,7 @@ class CniNetwork:
                 config=bound.tree,
                 args=args_for(pod_uid, wishes, wish),
                 runtime=runtime_for(wishes, wish),
-                more=await self._others.wanted(wishes.networks),
+                more=await self._others.wanted(wishes),
             )
             self._wired.add(pod_uid)
             return await self._add(wanted)
@@ -349,7 +348,7 @@ class CniNetwork:
         """Have plugins free what no pod of ours has; a failure keeps nothing from working."""
         if not bound.collects:
             return
-        valid = [one.attachment(one.netns) for one in self._records.values()]
+        valid = [each for one in self._records.values() for each in one.attachments(bound.name)]
         try:
             await self._plugins.collect(bound, valid)
         except (PluginFailed, OSError) as error:

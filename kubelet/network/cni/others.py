@@ -4,7 +4,7 @@ CHECK is not called for them. A bridge without an address changes its MAC as pod
 plugin of that name takes for damage; marks tell of real damage.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,27 +12,47 @@ from cubernetes.host.blocking import Blocking
 from cubernetes.host.cni.conflist import CONFIG_BYTES_MAX, Conflist, ConflistInvalid, conflist_of
 from cubernetes.host.cni.plugins import PluginFailed, Plugins
 from cubernetes.host.cni.results import Result
+from cubernetes.host.durable.files import read_or_none
+from cubernetes.host.settings import SettingsInvalid, read_settings
+from kubelet.network.cni.opened import OpenNetworks
 from kubelet.network.cni.records import More, Record
 from kubelet.network.cni.telling import runtime_for_wish
-from kubelet.network.driver import Interface, NetworkTrouble, NetworkWish
+from kubelet.network.driver import Interface, NetworkTrouble, NetworkWish, PodWishes
 
 READ = ("network", "cni networks")
-FOLDER = "/etc/cni/net.d"
+OPENED = ("network", "open networks")
 FILES_MAX = 64
 
 
 class OtherNetworks:
-    """The configuration lists in a folder, each known by the name within it."""
+    """The configuration lists in a folder, each known by the name within it.
 
-    def __init__(self, folder: Path, plugins: Plugins, blocking: Blocking) -> None:
-        self._folder, self._plugins, self._blocking = folder, plugins, blocking
+    opened: the file in which an administrator says which of them pods may join, read each time.
+    """
 
-    async def wanted(self, wishes: Sequence[NetworkWish]) -> tuple[More, ...]:
-        """Return what plugins are to be asked for. Raises: NetworkTrouble: there is none such."""
-        if not wishes:
+    def __init__(self, folder: Path, opened: Path, plugins: Plugins, blocking: Blocking) -> None:
+        self._folder, self._opened = folder, opened
+        self._plugins, self._blocking = plugins, blocking
+
+    async def wanted(self, wishes: PodWishes) -> tuple[More, ...]:
+        """Return what plugins are to be asked for.
+
+        Raises: NetworkTrouble: there is none such, or the pod may not join it.
+        """
+        if not wishes.networks:
             return ()
+        await self._check_open(wishes)
         known = await self._blocking.run(READ, partial(_lists_in, self._folder))
-        return tuple([await self._more(one, known) for one in wishes])
+        return tuple([await self._more(one, known) for one in wishes.networks])
+
+    async def _check_open(self, wishes: PodWishes) -> None:
+        try:
+            opened = await self._blocking.run(OPENED, partial(_opened_in, self._opened))
+        except (OSError, SettingsInvalid) as error:
+            raise NetworkTrouble(f"no further network is open: {error}") from error
+        for one in wishes.networks:
+            if why := opened.refusal(one.network, wishes.namespace):
+                raise NetworkTrouble(f"CNI network {one.network}: {why}, by {self._opened}")
 
     async def _more(self, wish: NetworkWish, known: Mapping[str, Conflist | str]) -> More:
         conflist = known.get(wish.network, "")
@@ -91,6 +111,11 @@ def _mac(result: Mapping[str, object] | None, device: str) -> str:
         if isinstance(one, dict) and one.get("name") == device and one.get("sandbox"):
             return str(one.get("mac", ""))
     return ""
+
+
+def _opened_in(path: Path) -> OpenNetworks:
+    """Raises: SettingsInvalid, OSError."""
+    return OpenNetworks() if read_or_none(path) is None else read_settings(OpenNetworks, path)
 
 
 def _lists_in(folder: Path) -> Mapping[str, Conflist | str]:

@@ -76,6 +76,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         """Return what a plugin is to be told, with the namespace by this path."""
         return Attachment(self.uid, netns, args=self.args, runtime=self.runtime)
 
+    def attachments(self, network: str) -> list[Attachment]:
+        """Return all that the pod has in a network: it may have asked for the cluster's own too."""
+        more = [one for one in self.more if one.conflist.name == network]
+        own = [self.attachment(self.netns)] if self.conflist.name == network else []
+        return [*own, *(one.attachment(self, self.netns) for one in more)]
+
 
 class Records:
     """A folder. Every call may block: it belongs on a thread."""

@@ -71,6 +71,9 @@ class PaperLine:
                 await child.wait()
         return Answer(child.returncode or 0, out, said.decode().strip())
 
+    async def read(self, name: str, address: Address, words: str) -> Answer:
+        return await self.ask(name, address, words)
+
     async def follow(self, name: str, address: Address, words: str) -> AsyncGenerator[bytes, None]:
         yield b""
         yield (await self.ask(name, address, words)).stdout

@@ -11,6 +11,7 @@ from cubernetes.host.command import SystemCommands
 from kubelet.network.carriers.standing import Standing
 from kubelet.network.carriers.vxlan import VxlanCarrier
 from kubelet.network.cni.driver import CniNetwork
+from kubelet.network.cni.others import OtherNetworks
 from kubelet.network.cni.records import Records
 from kubelet.network.driver import NetworkDriver
 from kubelet.network.pool import AddressPool
@@ -71,16 +72,17 @@ class BridgeWorld(RealWorld):
             Standing(NODES[node], self.within), blocking, netns=netns, refuses_range=False
         )
         within = ["nsenter", f"--net={netns}"]
+        plugins = Plugins(SystemCommands(), blocking, self.folders(), within, self.deadline_s)
         return CniNetwork(
             conflist,
-            Plugins(SystemCommands(), blocking, self.folders(), within, self.deadline_s),
+            plugins,
             Records(self.records(node)),
             POD_RANGE,
             Standing(NODES[node], self.within),
             blocking,
             pool=AddressPool(self.checkpoint(node), blocking) if is_by_node else None,
             carrier=carrier if is_by_node else None,
-            networks=self.networks(node),
+            others=OtherNetworks(self.networks(node), self.opened(node), plugins, blocking),
             netns=netns,
         )
 
@@ -91,8 +93,15 @@ class BridgeWorld(RealWorld):
         """Return the folder of the networks that pods may ask for more."""
         return self._folder / f"{node}-net.d"
 
+    def opened(self, node: str) -> Path:
+        return self._folder / f"{node}-networks.json"
+
+    def open(self, node: str, **namespaces: Sequence[str]) -> None:
+        """Say which networks are open on a node, and to which namespaces."""
+        self.opened(node).write_text(json.dumps({"open": namespaces}))
+
     def offer(self, node: str, name: str, *plugins: Mapping[str, object]) -> None:
-        """Give a node a network that pods may ask for."""
+        """Give a node a network; that pods may join it has to be said."""
         self.networks(node).mkdir(exist_ok=True)
         tree = {"cniVersion": "1.0.0", "name": name, "plugins": list(plugins)}
         (self.networks(node) / f"{name}.conflist").write_text(json.dumps(tree))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.network.driver import NetworkDriver, NetworkTrouble, PodWishes, PortWish
+from kubelet.network.driver import NetworkDriver, NetworkTrouble, NetworkWish, PodWishes, PortWish
 from kubelet.network.namespace import fd_of
 from tests.contract.network.cni_worlds import (
     BridgeWorld,
@@ -382,6 +382,26 @@ async def test_gc_is_offered_what_pods_there_are_where_the_specification_has_it(
     first, second = (one["cni.dev/valid-attachments"] for one in world.asked("own", "GC"))
     assert first == []
     assert second == [{"containerID": "left", "ifname": "eth0"}]
+
+
+async def test_gc_is_told_of_what_a_pod_has_more_in_the_network_itself(scripted: Make) -> None:
+    world = scripted()
+    world.version = "1.1.0"
+    more = """[ "$CNI_IFNAME" = eth0 ] || { echo '{"cniVersion": "1.0.0"}'; exit 0; }"""
+    world.program("own", more + WIRES)
+    world.offer("a", "pods", OWN)
+    world.offer("a", "others", OWN)
+    world.open("a", pods=["*"], others=["*"])
+    a = await a_node(world, "a")
+    two = (NetworkWish("pods", "net1"), NetworkWish("others", "net2"))
+    await a.attach("left", world.pod("left"), PodWishes(networks=two))
+    await a_node(world, "a")
+
+    *_, last = (one["cni.dev/valid-attachments"] for one in world.asked("own", "GC"))
+    assert last == [
+        {"containerID": "left", "ifname": "eth0"},
+        {"containerID": "left", "ifname": "net1"},
+    ]
 
 
 async def test_a_configuration_that_gives_its_own_addresses_needs_no_peers(scripted: Make) -> None:

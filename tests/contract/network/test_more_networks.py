@@ -33,8 +33,10 @@ async def test_a_pod_has_the_further_interfaces_that_it_asks_for_and_they_are_me
     bridge: BridgeWorld,
 ) -> None:
     bridge.offer("a", "storage", storage(bridge, "a"))
+    bridge.open("a", storage=["shop"])
     a, pod = await a_node(bridge, "a"), bridge.pod("left")
-    wishes = PodWishes(networks=(NetworkWish("storage", "net1"), NetworkWish("storage", "data")))
+    both = (NetworkWish("storage", "net1"), NetworkWish("storage", "data"))
+    wishes = PodWishes(namespace="shop", networks=both)
     here = await a.attach("left", pod, wishes)
 
     first, *more = a.interfaces("left")
@@ -88,6 +90,7 @@ async def test_a_further_interface_that_cannot_be_had_is_told_and_leaves_nothing
     bridge.offer("a", "broken", {"type": "absent"})
     bridge.offer("a", "ranged", {**storage(bridge, "a"), "subnet": "usePodCidr"})
     (bridge.networks("a") / "spoilt.conflist").write_text("{")
+    bridge.open("a", **{one: ["*"] for one in ("nowhere", "spoilt", "storage", "ranged", "broken")})
     a, pod = await a_node(bridge, "a"), bridge.pod("left")
 
     with pytest.raises(NetworkTrouble, match=words):
@@ -96,6 +99,30 @@ async def test_a_further_interface_that_cannot_be_had_is_told_and_leaves_nothing
     assert a.interfaces("left") == ()
     assert len(_ip_in(pod, "-br", "link").splitlines()) == 1
     await a.attach("left", pod)
+
+
+async def test_a_network_of_the_node_is_closed_until_an_administrator_has_opened_it(
+    bridge: BridgeWorld,
+) -> None:
+    bridge.offer("a", "storage", storage(bridge, "a"))
+    a, pod = await a_node(bridge, "a"), bridge.pod("left")
+    wishes = PodWishes(namespace="shop", networks=(NetworkWish("storage", "net1"),))
+
+    async def refused(words: str) -> None:
+        with pytest.raises(NetworkTrouble, match=words):
+            await a.attach("left", pod, wishes)
+        assert len(_ip_in(pod, "-br", "link").splitlines()) == 1
+
+    closed = r"CNI network storage: is not open to namespace shop \(open to it: none\)"
+    await refused(closed)
+    bridge.open("a", storage=["bank"])
+    await refused(closed)
+    bridge.opened("a").write_text('{"opened": {}}')
+    await refused("no further network is open: .*opened")
+    bridge.open("a", storage=["bank", "shop"])
+    await a.attach("left", pod, wishes)
+
+    assert a.interfaces("left")[1].network == "storage"
 
 
 async def test_a_rate_to_a_pod_is_kept_by_the_kernel(bridge: BridgeWorld) -> None:
