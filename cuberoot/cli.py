@@ -284,9 +284,14 @@ def net() -> None:
 
 
 @net.command("check")
-def net_check() -> None:
+@click.option(
+    "--throughput",
+    is_flag=True,
+    help="Also send as fast as one TCP connection can, for a second on each way, one by one.",
+)
+def net_check(*, throughput: bool) -> None:
     """Ask every node how it reaches every other; exit code 1 where a way is not whole."""
-    carried_out(lambda env: check_net(env, say))
+    carried_out(lambda env: check_net(env, say, throughput=throughput))
 
 
 @main.group()

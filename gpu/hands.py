@@ -39,7 +39,8 @@ class Hands:
     """Carries out what was decided.
 
     busy: what is under way, by uid: each job as it will be once that is done. settled_at_s: when
-    the last thing was done about a job: what its site said before tells nothing.
+    the last thing was done about a job: what its site said before tells nothing. unsent: jobs that
+    were admitted here and never sent, by uid, with their keys: no site needs to be asked for these.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Hands:
         self._tasks: set[asyncio.Task[None]] = set()
         self.busy: dict[str, GpuJob] = {}
         self.settled_at_s: dict[str, float] = {}
+        self.unsent: dict[str, str] = {}
         self.writing: set[str] = set()
 
     def begin(self, job: GpuJob, after: Next, place: DrivenSite | None = None) -> None:
@@ -103,6 +105,7 @@ class Hands:
     def forget_absent(self, there: set[str]) -> None:
         for uid in self.settled_at_s.keys() - there:
             del self.settled_at_s[uid]
+            self.unsent.pop(uid, None)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -155,6 +158,8 @@ class Hands:
         written = await self._client.update_status(new)
         before, now = old.status, written.status
         if before.phase != now.phase:
+            if (before.phase, now.phase) == ("Pending", "Submitting"):
+                self.unsent[written.metadata.uid] = now.submission_key
             log.info("phase changed", job=new.ref, phase=now.phase, site=now.site, why=now.reason)
             self._recorder.record(_record_of(written))
         await self._jobs.at_least(revision_of(written), SEEN_S)
@@ -164,6 +169,8 @@ class Hands:
         (site, driver), key = place, job.status.submission_key
         match act:
             case Act.SUBMIT:
+                # Whatever comes of this, it may be there from now on.
+                self.unsent.pop(job.metadata.uid, None)
                 try:
                     await driver.submit(site, job, key)
                 except JobRefused as why:

@@ -8,8 +8,9 @@ submission key, from the plan of the queues, and from the job's owner. Three law
   `QUEUED`. Only the next attempt begins anew, with a key of its own, and only after a loss.
 * An end is final. Whatever a site says later changes nothing, and a job that has ended is never
   sent again.
-* Nothing is sent that was not asked for first: `ABSENT` in the phase `Submitting` is the only news
-  that lets a job be sent, so that one whose sending was interrupted is found by its key.
+* Nothing is sent that may have been sent: `ABSENT` in the phase `Submitting` is the only news that
+  lets a job be sent, so that one whose sending was interrupted is found by its key. The site says
+  it; of a key that this program has written itself and not sent yet, nobody needs to be asked.
 """
 
 from dataclasses import dataclass

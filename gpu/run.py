@@ -192,6 +192,9 @@ class Runner:
     def _sight(self, job: GpuJob, site: GpuSite | None) -> Sight:
         if site is None:
             return Sight(is_gone=True)
+        if self._hands.unsent.get(job.metadata.uid) == job.status.submission_key:
+            # Nobody can have sent it: it is known to be absent.
+            return Sight(has_news=True)
         known = self._watching.known.get(site.metadata.uid, Known())
         settled_at_s = self._hands.settled_at_s.get(job.metadata.uid, float("-inf"))
         if known.report is None or known.trouble:

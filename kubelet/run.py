@@ -72,6 +72,7 @@ from kubelet.probes.asks import NodeAsker
 from kubelet.probes.driver import Asker
 from kubelet.probes.prober import Prober
 from kubelet.reach.reach import Reach
+from kubelet.reach.throughput import Throughput
 from kubelet.reach.watching import Watching
 from kubelet.runtime.cgroup import CGROUP_ROOT
 from kubelet.runtime.driver import RuntimeDriver
@@ -338,15 +339,20 @@ class Kubelet:
             uses = Uses(self._settings.node_name, self._measuring)
             clock = self._env.clock
             more = [*uses.routes(), *self._images.routes(), *self._reach(serving.port).routes()]
+            more += self._throughput().routes()
             logs = serve_logs(serving, self._workers, runtime, self._observer, clock, more)
             loops.append(("logs", logs))
         return loops
 
     def _reach(self, port: int) -> Reach:
-        def peers() -> tuple[Peer, ...]:
-            return peers_of(self._nodes.cache.list(), self._settings.node_name)
+        return Reach(self._env, self._other_nodes, port, self._machine.network)
 
-        return Reach(self._env, peers, port, self._machine.network)
+    def _throughput(self) -> Throughput:
+        network = self._machine.network
+        return Throughput(self._env, self._other_nodes, lambda: bool(network.overlay_ports))
+
+    def _other_nodes(self) -> tuple[Peer, ...]:
+        return peers_of(self._nodes.cache.list(), self._settings.node_name)
 
     def _watching(self, port: int) -> Watching:
         def peers() -> tuple[Peer, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from cubernetes.api.bodies.images import ImagesReport
 from cubernetes.host.env import Env
 from cuberoot.apply import Say
-from cuberoot.checks.kubelets import answers_of
+from cuberoot.checks.kubelets import answers_of, known_kubelets
 
 PATH = "/images"
 FORM = "{:<12} {:<5} {:>10} {:<48} {}"
@@ -18,7 +18,7 @@ class NodesSilent(Exception):
 
 async def show_images(env: Env, say: Say) -> None:
     """Remove nothing. Raises: NodesSilent, NotInitialised."""
-    answers = await answers_of(env, PATH, ImagesReport)
+    answers = await answers_of(await known_kubelets(env), PATH, ImagesReport)
     for line in table(answers):
         say(line)
     if silent := sorted(name for name, got in answers.items() if isinstance(got, str)):

@@ -20,3 +20,18 @@ class PathReport(Model):
 
 class ReachReport(Model):
     paths: tuple[PathReport, ...] = ()
+
+
+class SinkReport(Model):
+    """A port that is open for one measurement: the connection has to bring the token."""
+
+    port: int
+    token: str
+
+
+class RateReport(Model):
+    """got_bytes: what arrived in span_s. why: nothing is known, and why."""
+
+    got_bytes: int = 0
+    span_s: float = 0.0
+    why: str = ""

@@ -40,7 +40,7 @@ ROWS_MAX = 20_000
 USAGE, DATA, UNAVAILABLE, AGAIN = 64, 65, 69, 75
 MORE = 3  # who follows an output is to ask again
 LIVE = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "SUSPENDED", "RUNNING", "COMPLETING"})
-OURS = "cube-"
+OURS, SCRIPT = "cube-", "job.sh"
 KEPT_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SLURM_CONF", "LD_LIBRARY_PATH")
 
 Row = dict[str, str]
@@ -294,7 +294,9 @@ def submit(home: str, key: str) -> None:
     with locked(folder):
         if os.path.lexists(os.path.join(folder, "cancelled")):
             raise Ended(DATA, "this key was cancelled before it was sent")
-        job_id = known_id(home, key)
+        # Without its script nothing was ever sent: then nobody needs to be asked, which takes time.
+        has_script = os.path.lexists(os.path.join(folder, SCRIPT))
+        job_id = known_id(home, key) if has_script else ""
         if not job_id:
             unpack(folder, kept)
             write(os.path.join(folder, "start.sh"), program.encode(errors="replace"))
@@ -336,7 +338,7 @@ def unpack(folder: str, kept: dict[str, bytes]) -> None:
 
 def sent(folder: str, key: str, told: list[str], bytes_max: int) -> str:
     frame = ["/usr/bin/env", "python3", os.path.join(folder, "frame.py"), folder, str(bytes_max)]
-    job = os.path.join(folder, "job.sh")
+    job = os.path.join(folder, SCRIPT)
     write(job, f"#!/bin/sh\nexec {' '.join(map(shlex.quote, frame))}\n".encode())
     said, trouble = ask(
         *("sbatch", "--parsable", "--no-requeue", "--open-mode=append", "-N", "1", "-n", "1"),

@@ -17,6 +17,8 @@ def main() -> int:
     folder = place.parent.parent
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        with (folder / "asked").open("a") as asked:
+            asked.write(place.name + "\n")
         return VERBS[place.name](folder, sys.argv[1:])
 
 

@@ -127,6 +127,10 @@ class PaperSlurmWorld:
         """Return what sbatch was called with."""
         return [json.loads(line) for line in (self.folder / "calls").read_text().splitlines()]
 
+    def asked(self) -> list[str]:
+        """Return which of Slurm's commands were called: each takes a while."""
+        return (self.folder / "asked").read_text().split()
+
     def _job(self, key: str) -> Path:
         (found,) = self.folder.glob(f"*/{key}")
         return found

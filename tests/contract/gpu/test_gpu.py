@@ -15,8 +15,11 @@ from cubernetes.api.gpu.gpuqueue import GpuQueue
 from cubernetes.api.gpu.gpusite import GpuSite
 from cubernetes.client.connect import ClientSettings
 from cubernetes.client.rest import Client
+from gpu.driver import Report
 from gpu.run import run
 from gpu.settings import GpuSettings
+from gpu.sites.fake import FakeSites, PaperSites
+from gpu.sites.registry import Drivers
 from gpu.sites.standin import StandIns
 from tests.contract.gpu.worlds import (
     DEADLINE_S,
@@ -41,9 +44,9 @@ class World:
         self._client = client
         self.nodes = StandInWorld(admin, StandIns(client, env, "image:1"), [])  # type: ignore[arg-type]
 
-    async def begin(self) -> None:
+    async def begin(self, drivers: Drivers | None = None) -> None:
         told = GpuSettings(client=ClientSettings(servers=(), ca=""), look_interval_s=0.2)
-        self._task = asyncio.create_task(run(told, self._env, self._client))  # type: ignore[arg-type]
+        self._task = asyncio.create_task(run(told, self._env, self._client, drivers))  # type: ignore[arg-type]
 
     async def end(self) -> None:
         if self._task is not None:
@@ -63,6 +66,18 @@ class World:
 
     async def sent(self, name: str) -> GpuJob:
         return await self.job(name, lambda one: one.status.phase in ("Queued", "Running"))
+
+
+class AnswersOnce(FakeSites):
+    """Sites that are asked once, and then never say what they have."""
+
+    is_asked = False
+
+    async def observe(self, site: GpuSite) -> Report:
+        if self.is_asked:
+            await asyncio.Event().wait()
+        self.is_asked = True
+        return await super().observe(site)
 
 
 @pytest.fixture
@@ -108,6 +123,20 @@ async def test_two_jobs_at_once_are_spread_run_and_end_each_in_its_own_way(world
         return {"Succeeded", "Failed"} <= {event.reason for event in events}
 
     await until(is_told)
+
+
+async def test_nobody_is_asked_for_a_key_that_was_just_made_and_never_sent() -> None:
+    """Each question is a call of a site: half of what a job waits until it is sent."""
+    async with api() as (server, admin, env):
+        world, sites = World(server, admin, env), AnswersOnce(PaperSites(env.clock))
+        await world.begin({"standin": sites})
+        try:
+            await a_site(admin, "a")
+            await a_job(admin)
+            job = await world.sent("add")
+        finally:
+            await world.end()
+        assert dict(sites.paper.runs) == {job.status.submission_key: 1}
 
 
 async def test_jobs_wait_their_turn_with_their_place_and_reason(world: World) -> None:

@@ -226,6 +226,7 @@ async def test_a_submission_that_was_killed_is_found_by_its_key_and_never_double
     key = f"{job.metadata.uid}-1"
     with pytest.raises(SiteTrouble):
         await paper.driver.submit(site, job, key)
+    assert paper.asked() == ["sbatch"]
     is_there = key in (await paper.driver.observe(site)).jobs
     assert is_there == (when == "after")
 

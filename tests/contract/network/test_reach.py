@@ -3,22 +3,27 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, closing
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
-from cubernetes.api.bodies.reach import PathReport
+from cubernetes.api.bodies.reach import PathReport, RateReport, SinkReport
+from cubernetes.api.coding import codec
 from cubernetes.api.core.node import Node
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.host.clock import SystemClock
 from cubernetes.host.env import Env
+from cubernetes.host.web.messages import Request
+from cubernetes.host.web.site import HttpRefusal
 from cubernetes.reconcile.plan import Record
 from kubelet.network.driver import Peer
 from kubelet.network.namespace import inside
 from kubelet.reach.reach import Reach
 from kubelet.reach.silence import LOST_S
+from kubelet.reach.throughput import SEND, SINK, SPAN_BYTES, Throughput
 from kubelet.reach.watching import Watching
 from tests.contract.network.test_network import two_nodes
 from tests.contract.network.worlds import RealWorld, peer, reason_to_skip
@@ -182,6 +187,71 @@ async def test_a_lost_peer_is_told_with_what_blocks_and_told_again_when_it_is_ba
         assert "b answers again after" in back[1]
     # The way has been measured at the first look, and is not told again while it stays.
     assert sizes == [{"b": 1500}, {}, {"b": 1500}]
+
+
+@asynccontextmanager
+async def open_on_b(world: RealWorld, sender: str) -> AsyncIterator[SinkReport]:
+    """Open a port on b for a sender, in a thread of its own."""
+    opened, done = Future[SinkReport](), Future[None]()
+    stranger = Peer("c", IPv4Address("198.51.100.2"), IPv4Network("10.244.9.0/24"))
+    on_b = Throughput(Env(), lambda: [peer("a"), stranger], lambda: True)
+
+    async def take() -> None:
+        answer = await on_b.sink(Request("GET", SINK, query=(("from", sender),)))
+        assert isinstance(answer.body, bytes)
+        opened.set_result(codec.decode(SinkReport, answer.body))
+        await asyncio.wrap_future(done)
+        for one in on_b.sinks:
+            one.cancel()
+        await asyncio.gather(*on_b.sinks, return_exceptions=True)
+
+    taking = asyncio.create_task(asyncio.to_thread(as_a_process_of, world, "b", take))
+    yield await asyncio.wrap_future(opened)
+    done.set_result(None)
+    await taking
+
+
+async def sent_from_a(world: RealWorld, port: int, token: str) -> RateReport:
+    on_a = Throughput(Env(), lambda: [peer("b")], lambda: True)
+
+    async def send() -> RateReport:
+        query = (("to", "b"), ("port", str(port)), ("token", token))
+        answer = await on_a.send(Request("GET", SEND, query=query))
+        assert isinstance(answer.body, bytes)
+        return codec.decode(RateReport, answer.body)
+
+    return await asyncio.to_thread(as_a_process_of, world, "a", send)
+
+
+async def test_what_one_connection_carries_is_what_the_other_node_counts(real: RealWorld) -> None:
+    await two_nodes(real)
+    before = carried(real)
+    async with open_on_b(real, "a") as sink:
+        refused = await sent_from_a(real, sink.port, "x" * len(sink.token))
+        assert (refused.got_bytes, bool(refused.why)) == (0, True)
+        found = await sent_from_a(real, sink.port, sink.token)
+        assert (await sent_from_a(real, sink.port, sink.token)).why
+
+    assert found.why == ""
+    assert 0 < found.got_bytes <= SPAN_BYTES
+    assert carried(real) - before >= found.got_bytes
+
+
+async def test_no_other_node_than_the_one_that_is_meant_is_measured(real: RealWorld) -> None:
+    await two_nodes(real)
+    async with open_on_b(real, "c") as sink:
+        found = await sent_from_a(real, sink.port, sink.token)
+
+    assert (found.got_bytes, bool(found.why)) == (0, True)
+    with pytest.raises(HttpRefusal, match="no other node is called 'x'"):
+        await Throughput(Env(), list, lambda: True).sink(
+            Request("GET", SINK, query=(("from", "x"),))
+        )
+
+
+def carried(world: RealWorld) -> int:
+    """Return how many bytes have come to b by the overlay."""
+    return int(world.stdout("b", "cat /sys/class/net/cube-vxlan/statistics/rx_bytes"))
 
 
 async def test_how_much_fits_on_a_way_is_what_its_router_says(real: RealWorld) -> None:

@@ -110,8 +110,9 @@ async def test_services_pods_and_ports_of_nodes_are_reached_across_nodes(cluster
             url = f"http://{one.status.pod_ip}:8080/"
             assert one.metadata.name in await cluster.curl("n1", url, limit_s=PATIENCE_S)
 
-        checked = await cluster.run("n1", [*CUBEROOT, "net", "check"])
-        assert len([line for line in checked.stdout.splitlines() if line.endswith(" no")]) == 2
+        checked = await cluster.run("n1", [*CUBEROOT, "net", "check", "--throughput"])
+        whole = [one.split() for one in checked.stdout.splitlines() if one.endswith(" no")]
+        assert [one[-2].isdigit() and int(one[-2]) > 0 for one in whole] == [True, True]
         rule = "INPUT -p udp --dport 8472 -j DROP"
         await cluster.run("n2", ["sh", "-c", f"iptables -I {rule}"])
         checked = await cluster.run("n1", [*CUBEROOT, "net", "check"], check=False)
