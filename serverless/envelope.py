@@ -19,7 +19,8 @@ type Params = tuple[tuple[str, Any], ...]
 class CallHead(msgspec.Struct, frozen=True, kw_only=True):
     """A call without its body; places: how many calls the instance may run at a time.
 
-    source and origin: where the call comes from, and what is told of that.
+    source and origin: where the call comes from, and what is told of that. deadline_ms: when it is
+    ended, in milliseconds of the epoch.
     """
 
     call: str
@@ -33,6 +34,7 @@ class CallHead(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     source: str = "http"
     origin: Mapping[str, str] = {}
+    deadline_ms: int = 0
 
 
 class Onward(msgspec.Struct, frozen=True, kw_only=True):

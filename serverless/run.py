@@ -124,7 +124,7 @@ class Platform:
             query_fields_max=QUERY_FIELDS_MAX,
             connections_max=CONNECTIONS_MAX,
         )
-        site = GatewaySite(self, invoker, lasting, limits)
+        site = GatewaySite(self, invoker, lasting, limits, self._env.clock)
         self.server = HttpServer(site, limits, headers=None)
         telling = Telling(self, logs, acceptor, self.letters)
         page = Page(env, self._shown(), logs, self.engine)

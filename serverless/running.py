@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from cubernetes.api.serverless.function import Function
+from cubernetes.api.serverless.function import Function, FunctionSpec
 from cubernetes.host.env import Env
 from cubernetes.host.metrics import Metrics
 from serverless.board.board import QueueFull, Seat
@@ -23,7 +23,8 @@ class Asked:
     """What a call is made of.
 
     chain: the functions that have handed it on, the first first; source and origin stay those of
-    the first call, and a function that has it from another is told of that one.
+    the first call, and a function that has it from another is told of that one. deadline_ms: when
+    the whole chain is ended, in milliseconds of the epoch; 0: never.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Asked:
     source: str = "http"
     origin: Mapping[str, str] = field(default_factory=dict)
     chain: tuple[str, ...] = ()
+    deadline_ms: int = 0
 
 
 class Step(NamedTuple):
@@ -68,6 +70,10 @@ class NotBegun(Exception):
     def __init__(self, outcome: str, why: str) -> None:
         super().__init__(why)
         self.outcome = outcome
+
+
+class Passed(Exception):
+    """The call's deadline has passed."""
 
 
 class Functions(Protocol):
@@ -111,37 +117,29 @@ class Runner:
             raise NoFunction(f"there is no function {key}")
         spec, clock = function.spec, self._env.clock
         began_s, waited_s = clock.monotonic(), 0.0
+        wait_s: float = spec.max_wait_seconds
         part = call_at(call, asked.chain)
-        head = CallHead(
-            call=part,
-            method=asked.method,
-            path=asked.path,
-            params=asked.params,
-            variables=asked.variables,
-            headers=asked.headers,
-            timeout_s=spec.timeout_seconds,
-            places=spec.concurrency,
-            attempt=asked.attempt,
-            source=INVOKE if asked.chain else asked.source,
-            origin=origin_at(call, asked.chain) if asked.chain else asked.origin,
-        )
 
         async def work(seat: Seat) -> tuple[str, ResultHead, bytes]:
             nonlocal waited_s
             waited_s = clock.monotonic() - began_s
             secret = self._functions.instance_key(seat.instance)
+            head = self._head(asked, call, spec)
             result, body = await self._instances.call(
                 seat.address, secret, seat.revision, head, asked.body
             )
             return seat.revision, result, body
 
         try:
-            revision, result, body = await self._calls.run(key, work, spec.max_wait_seconds)
+            wait_s = self._span_s(asked, wait_s)
+            revision, result, body = await self._calls.run(key, work, wait_s)
+        except Passed as error:
+            revision, result, body = "", ResultHead(outcome="timeout", error=str(error)), b""
         except Lost as error:
             told = f"its instance was lost: {error}"
             revision, result, body = "", ResultHead(outcome="lost", error=told), b""
         except (QueueFull, NoFunction, NoInstance, Unloadable) as error:
-            raise self._refused(key, error, spec.max_wait_seconds) from error
+            raise self._refused(key, error, wait_s) from error
         finally:
             self._waits.observe(waited_s)
         onward: Step | None = None
@@ -159,6 +157,34 @@ class Runner:
         )
         self._logs.add(key, entry)
         return Ran(result, body, waited_s, onward, revision)
+
+    def _span_s(self, asked: Asked, most_s: float) -> float:
+        """Return how long a call may go on, at most_s at most. Raises: Passed."""
+        if not asked.deadline_ms:
+            return most_s
+        left_s = asked.deadline_ms / 1000 - self._env.clock.now().timestamp()
+        if left_s <= 0:
+            raise Passed("the call's deadline has passed")
+        return min(most_s, left_s)
+
+    def _head(self, asked: Asked, call: str, spec: FunctionSpec) -> CallHead:
+        """Return what an instance is told of a call that begins now. Raises: Passed."""
+        span_s = self._span_s(asked, spec.timeout_seconds)
+        own_ms = int((self._env.clock.now().timestamp() + spec.timeout_seconds) * 1000)
+        return CallHead(
+            call=call_at(call, asked.chain),
+            method=asked.method,
+            path=asked.path,
+            params=asked.params,
+            variables=asked.variables,
+            headers=asked.headers,
+            timeout_s=span_s,
+            places=spec.concurrency,
+            attempt=asked.attempt,
+            source=INVOKE if asked.chain else asked.source,
+            origin=origin_at(call, asked.chain) if asked.chain else asked.origin,
+            deadline_ms=min(own_ms, asked.deadline_ms or own_ms),
+        )
 
     def _onward(
         self, function: Function, result: ResultHead, body: bytes, asked: Asked
@@ -184,6 +210,7 @@ class Runner:
                 source=asked.source,
                 origin=asked.origin,
                 chain=(*asked.chain, meta.name),
+                deadline_ms=asked.deadline_ms,
             ),
         )
 
@@ -194,7 +221,7 @@ class Runner:
                 told = NotBegun("full", f"too many calls wait for function {key}")
             case NoInstance():
                 why = self._functions.why_waiting(key)
-                told = NotBegun("late", f"no instance of function {key} within {wait_s} s: {why}")
+                told = NotBegun("late", f"no instance of function {key} within {wait_s:g} s: {why}")
             case _:
                 outcome = "unloadable" if isinstance(error, Unloadable) else "none"
                 self._answered.labels(outcome).inc()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from cubectl.functions.telling import redrive, say_dead, say_trace, say_why
+from cubectl.functions.telling import cancel, redrive, say_dead, say_trace, say_why
 from cubectl.functions.traffic import condition_in, is_pinned, roll_back, set_traffic, split_text
 from cubectl.functions.way import admin_of, asked, target_of
 from cubectl.objects.waiting import TooLate, named, wait_until
@@ -31,6 +31,7 @@ WORDS = {
     "traffic": ("NAME", "[REVISION=PERCENT,...]"),
     "invoke": ("NAME", ""),
     "result": ("CALL", ""),
+    "cancel": ("CALL", ""),
     "logs": ("NAME", ""),
     "trace": ("CALL", ""),
     "why": ("NAME", ""),
@@ -339,6 +340,7 @@ DOES: Mapping[str, Callable[[str, Namespace, Session], None]] = {
     "traffic": _split,
     "invoke": _invoke,
     "result": _result,
+    "cancel": cancel,
     "logs": _logs,
     "trace": say_trace,
     "why": say_why,

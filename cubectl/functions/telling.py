@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 from cubectl.functions.way import asked, target_of
 from cubectl.output.printers import safe, safe_lines
-from cubectl.session import Session
+from cubectl.session import Failed, Session
 
 
 def say_dead(name: str, options: Namespace, session: Session) -> None:
@@ -26,6 +26,14 @@ def redrive(name: str, call: str, options: Namespace, session: Session) -> None:
     for one in done:
         session.say(safe(f"{one['call']} redriven as {one['redriven']}"))
     session.say(f"{len(done)} dead letters redriven")
+
+
+def cancel(call: str, options: Namespace, session: Session) -> None:
+    """End a call that has not ended."""
+    told = asked(options, session, "DELETE", f"/calls/{quote(call, safe='')}")
+    if told["state"] != "cancelled":
+        raise Failed(f"call {call} has not ended yet: it is {safe(told['state'])}; ask again")
+    session.say(f"call {call} cancelled")
 
 
 def say_trace(call: str, options: Namespace, session: Session) -> None:

@@ -56,6 +56,7 @@ class Acceptor:
             headers=asked.headers,
             source=asked.source,
             origin=asked.origin,
+            deadline_ms=asked.deadline_ms,
         )
         if len(value_of(call)) > HEAD_BYTES_MAX:
             raise NotAccepted(431, f"query and headers may have {HEAD_BYTES_MAX} bytes here")
@@ -100,6 +101,14 @@ class Acceptor:
                 raise UnknownCall(call)
             raise NotAccepted(503, "the calls of before are still being read", is_later=True)
         return await outcomes.wait(call, wait_s)
+
+    async def cancel(self, call: str, wait_s: float) -> Ended | None:
+        """Have a call end; return how it ended, None where it has not within wait_s.
+
+        Raises: UnknownCall, NotAccepted: as `ended` does.
+        """
+        self._dispatcher.cancel(call)
+        return await self.ended(call, wait_s)
 
     def ended_as(self, call: str) -> str:
         """Return the outcome of a call that has ended; empty: it has not, as far as is known."""

@@ -19,6 +19,7 @@ from cubernetes.host.timing.backoff import backoff_s, jittered_s
 from serverless.board.key import FunctionKey
 from serverless.bus.bus import Bus, BusTrouble, NoTopic, Record
 from serverless.calls import NoFunction, Unloadable
+from serverless.durable.cancelling import Cancelling, Withdrawn
 from serverless.durable.consuming import Consuming
 from serverless.durable.outcomes import Outcomes
 from serverless.durable.records import (
@@ -60,6 +61,8 @@ type Work = Callable[[Call, bytes], Awaitable[None]]
 TROUBLE_S = 1.0
 TOPICS_S = 5.0
 ERROR_CHARS_MAX = 4096
+# What is told of a call that was cancelled.
+WITHDRAWN = "it was cancelled"
 FAILURE_CHARS_MAX = 1024
 
 
@@ -75,6 +78,7 @@ class Dispatcher:
             bus, RETRY_GROUP, self._take_resting, env.clock, is_only_reader=True
         )
         self._turns = Turns()
+        self._cancelling = Cancelling()
         # One record of a call at a time: another of the same id waits for its end.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # Whether somebody still wants a call: one that nobody wants is not begun.
@@ -197,6 +201,14 @@ class Dispatcher:
         """Return when a call has ended for ever; its further attempts are made here."""
         await self._bring(call, body, self._run_in_place)
 
+    def cancel(self, call: str) -> None:
+        """Have a call that is under way end without another attempt; one that runs is interrupted.
+
+        It has ended when that is acknowledged, as every call has; after a crash before, it goes on.
+        """
+        if self.outcomes.state_of(call) and not self.outcomes.is_ended(call):
+            self._cancelling.mark(call)
+
     async def refuse(self, call: Call, why: str) -> None:
         """Have a call that cannot be run end as a dead letter, without its body."""
 
@@ -222,7 +234,8 @@ class Dispatcher:
             self._settled.labels("again").inc()
             self.outcomes.tell(call.id, "resting")
             call = replace(self._failed(call, verdict.error), attempt=call.attempt + 1)
-            await self._env.clock.sleep(verdict.delay_s)
+            async with self._cancelling.interruptible(call.id):
+                await self._env.clock.sleep(verdict.delay_s)
         await self._settle_gone(call)
 
     async def _bring(self, call: Call, body: bytes, work: Work) -> None:
@@ -231,15 +244,24 @@ class Dispatcher:
             lock = self._locks.setdefault(call.id, asyncio.Lock())
             async with lock:
                 if not self.outcomes.is_ended(call.id):
-                    await work(call, body)
+                    await self._worked(call, body, work)
         finally:
             self.outcomes.leave(call.id)
+
+    async def _worked(self, call: Call, body: bytes, work: Work) -> None:
+        try:
+            await work(call, body)
+        except Withdrawn:
+            # A run hears of it as of a step that has failed.
+            outcome = "failed" if call.source == WORKFLOW else CANCELLED
+            await self._end(call, ResultHead(outcome="error", error=WITHDRAWN), b"", outcome)
 
     async def _rest(self, call: Call, body: bytes) -> None:
         """Wait until a call's next attempt is due, and write it into its function's topic."""
         self.outcomes.tell(call.id, "resting")
         now_ms = self._env.clock.now().timestamp() * 1000
-        await self._env.clock.sleep(max(0.0, (call.due_ms - now_ms) / 1000))
+        async with self._cancelling.interruptible(call.id):
+            await self._env.clock.sleep(max(0.0, (call.due_ms - now_ms) / 1000))
         if self._function(call.namespace, call.name, call.uid) is None:
             await self._settle_gone(call)
             return
@@ -264,12 +286,13 @@ class Dispatcher:
     async def _attempted(self, call: Call, body: bytes, function: Function) -> Verdict:
         """Return what becomes of a call that was tried; one that cannot begin is no attempt.
 
-        Raises: NoFunction.
+        Raises: NoFunction, Withdrawn.
         """
         spec = function.spec
         # Half of the places to wait are for direct calls.
         limit = max(1, min(spec.concurrency * spec.max_instances, spec.queue // 2))
-        async with self._turns.turn(call.function, limit):
+        interruptible = self._cancelling.interruptible(call.id)
+        async with interruptible, self._turns.turn(call.function, limit):
             self.outcomes.tell(call.id, "running")
             try:
                 ran = await self._run_until_begun(call, body)
@@ -284,7 +307,8 @@ class Dispatcher:
             except Exception as error:  # noqa: BLE001  one call must not keep all others from theirs
                 log.bug("a call of a topic failed", error, call=call.id)
                 result, answer = ResultHead(outcome="error", error="an error of the platform"), b""
-        return verdict_on(call, result, answer, call.retry or spec.retry)
+        now_ms = int(self._env.clock.now().timestamp() * 1000)
+        return verdict_on(call, result, answer, call.retry or spec.retry, now_ms)
 
     def _onward(self, call: Call, step: Step) -> HandOn:
         """Return a call as its next function is to be given it. Raises: NoFunction."""
@@ -320,6 +344,7 @@ class Dispatcher:
             source=call.source,
             origin=call.origin,
             chain=call.chain,
+            deadline_ms=call.deadline_ms,
         )
         refused_count = 0
         while True:
@@ -385,6 +410,7 @@ class Dispatcher:
         )
         await self._write(RESULTS.name, call.id, value_of(told, body))
         self.outcomes.end(told, body)
+        self._cancelling.forget(call.id)
         self._settled.labels(outcome).inc()
 
     def _failed(self, call: Call, error: str) -> Call:

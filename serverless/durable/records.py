@@ -56,7 +56,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     uid: the Function's, so that another of its name is not called. origin: where it comes from, in
     the words of its source. due_ms: when it is to go on, for one that rests. retry: how it is tried
     again, where not as its function says. chain: the functions that have handed it on, while id,
-    source, origin and retry stay those of the first.
+    source, origin and retry stay those of the first. deadline_ms: after which no attempt begins or
+    goes on; 0: never.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[Failure, ...] = ()
     retry: RetrySpec | None = None
     chain: tuple[str, ...] = ()
+    deadline_ms: int = 0
 
     @property
     def function(self) -> FunctionKey:
@@ -82,7 +84,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call ended for ever. outcome: ok, failed (there is a dead letter too), or gone.
+    """How a call ended for ever. outcome: ok, failed (there is a dead letter too), gone, or
+    cancelled.
 
     at: when, ISO 8601. failures: of the attempts before.
     """

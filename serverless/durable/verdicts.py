@@ -44,16 +44,20 @@ def delay_after(attempt: int, policy: RetrySpec) -> int:
     return allowed[min(attempt, len(allowed)) - 1]
 
 
-def verdict_on(call: Call, result: ResultHead, body: bytes, policy: RetrySpec) -> Verdict:
-    """Return what becomes of a call whose attempt has ended so."""
+def verdict_on(
+    call: Call, result: ResultHead, body: bytes, policy: RetrySpec, now_ms: int = 0
+) -> Verdict:
+    """Return what becomes of a call whose attempt has ended so: none begins after its deadline."""
     if result.outcome == "ok" and len(body) > RESULT_BYTES_MAX:
         told = f"ResultTooLarge: the answer has {len(body)} bytes, at most {RESULT_BYTES_MAX}"
         return Final(ResultHead(outcome="error", error=told), is_dead=True)
     if result.outcome == "ok" and result.status < 500 and result.status not in LATER:
         return Final(result, body)
     error = error_of(result)
-    if call.attempt < policy.attempts:
-        return RetryLater(delay_after(call.attempt, policy), error)
+    delay_s = delay_after(call.attempt, policy)
+    is_in_time = not call.deadline_ms or now_ms + delay_s * 1000 < call.deadline_ms
+    if call.attempt < policy.attempts and is_in_time:
+        return RetryLater(delay_s, error)
     return Final(result, body, is_dead=True)
 
 

@@ -39,6 +39,7 @@ class Admin:
             ("POST", "/functions/{namespace}/{name}/invoke", self.invoke),
             ("GET", "/functions/{namespace}/{name}/logs", self.logs),
             ("GET", "/calls/{call}", self._lasting.find),
+            ("DELETE", "/calls/{call}", self._lasting.find),
             *self._more,
         ]
 

@@ -7,15 +7,27 @@ from cubernetes.host.web.messages import TEXT, Response
 from serverless.envelope import ResultHead
 
 CALL_HEADER = "Cube-Call"
+# How many seconds a caller gives its call, its waits and the functions of its chain included.
+DEADLINE_HEADER = "cube-deadline"
+DEADLINE_S_MAX = 86_400
+DEADLINE_RULE = (
+    f"Cube-Deadline must be seconds from now, more than 0 and at most {DEADLINE_S_MAX}, such as 2.5"
+)
 RETRY_AFTER_S = 1
 STORY_CHARS_MAX = 4096
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}\Z")
+_SECONDS = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?\Z")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4096}\Z")
 # What the server itself says of a connection and a body.
 KEPT_BACK = frozenset(
     {"connection", "content-length", "content-type", "keep-alive", "transfer-encoding", "upgrade"}
     | {"cube-call", "cube-revision", "server-timing", "date", "trailer", "te"}
 )
+
+
+def is_deadline(text: str) -> bool:
+    """Whether a header's value is a deadline."""
+    return _SECONDS.match(text) is not None and 0 < float(text) <= DEADLINE_S_MAX
 
 
 def refusal(status: int, why: str, *, is_later: bool = False) -> Response:

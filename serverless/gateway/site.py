@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from cubernetes.api.serverless.function import Function
+from cubernetes.host.clock import Clock
 from cubernetes.host.log import Log
 from cubernetes.host.web.gate import Gate
 from cubernetes.host.web.httpserver import Limits
@@ -19,7 +20,7 @@ from cubernetes.host.web.messages import (
 from cubernetes.host.web.shares import Share
 from serverless.board.key import FunctionKey
 from serverless.board.routes import RouteMatch, RouteTable, WrongMethod
-from serverless.gateway.answers import refusal
+from serverless.gateway.answers import DEADLINE_HEADER, DEADLINE_RULE, is_deadline, refusal
 from serverless.gateway.invoke import Invoker
 from serverless.gateway.lasting import PREFIX as CALLS
 from serverless.gateway.lasting import Lasting
@@ -55,7 +56,10 @@ class Known(Protocol):
 class GatewaySite:
     """Answers requests of anybody; see httpserver.Site."""
 
-    def __init__(self, known: Known, invoker: Invoker, lasting: Lasting, limits: Limits) -> None:
+    def __init__(
+        self, known: Known, invoker: Invoker, lasting: Lasting, limits: Limits, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._known, self._invoker, self._lasting = known, invoker, lasting
         all_bytes = limits.bodies_bytes_max
         of_client = max(int(all_bytes * PART_OF_CLIENT), limits.body_bytes_max)
@@ -115,6 +119,10 @@ class GatewaySite:
             return refusal(400, str(error))
 
     async def _invoked(self, request: Request, found: RouteMatch, body: bytes) -> Response:
+        told = request.headers.get(DEADLINE_HEADER, "")
+        if told and not is_deadline(told):
+            return refusal(400, DEADLINE_RULE)
+        span_s = float(told) if told else 0.0
         asked = Asked(
             method=request.method,
             path=request.path,
@@ -122,6 +130,7 @@ class GatewaySite:
             variables=dict(found.variables),
             headers=dict(request.headers),
             body=body,
+            deadline_ms=int((self._clock.now().timestamp() + span_s) * 1000) if told else 0,
         )
         repeat_key = request.headers.get("idempotency-key", "")
         delivery = found.route.spec.delivery
@@ -130,6 +139,7 @@ class GatewaySite:
         if delivery == "direct" and not repeat_key:
             return await self._invoker.invoke(found.function, asked)
         wait_s = 0.0 if delivery == "async" else self._span_s(found.function)
+        wait_s = min(wait_s, span_s) if told else wait_s
         return await self._lasting.invoke(
             found.function, asked, wait_s=wait_s, repeat_key=repeat_key
         )

@@ -95,8 +95,8 @@ class Door:
         self.revisions: OrderedDict[str, Revision] = OrderedDict()
         self.retired: list[Revision] = []
 
-    def answer(self, asked: wire.Asked) -> bytes:
-        """Return the whole answer to a request."""
+    def answer(self, asked: wire.Asked, client: socket.socket) -> bytes:
+        """Return the whole answer to a request of a client."""
         if asked.path == "/healthz":
             return wire.answer_bytes(200, b"ok", TEXT)
         if asked.method != "POST":
@@ -106,7 +106,7 @@ class Door:
         if asked.path == "/load":
             return self._load(asked.body)
         if asked.path.startswith("/call/"):
-            return self._call(asked.path.removeprefix("/call/"), asked.body)
+            return self._call(asked.path.removeprefix("/call/"), asked.body, client)
         return wire.answer_bytes(404, b"nothing is here", TEXT)
 
     def _has_key(self, asked: wire.Asked) -> bool:
@@ -165,7 +165,7 @@ class Door:
         else:
             self.retired.append(revision)
 
-    def _call(self, name: str, body: bytes) -> bytes:
+    def _call(self, name: str, body: bytes, client: socket.socket) -> bytes:
         began_s = time.monotonic()
         asked, _ = wire.unpacked(body)
         with self.lock:
@@ -178,7 +178,7 @@ class Door:
             revision.running_count += 1
             own = revision.taken()
         try:
-            head, payload, own = self._ran(revision, own, body, asked["timeout_s"])
+            head, payload, own = self._ran(revision, own, body, asked["timeout_s"], client)
         finally:
             with self.lock:
                 self.running_count -= 1
@@ -195,7 +195,12 @@ class Door:
         return wire.answer_bytes(200, wire.packed(head, payload), MESSAGE)
 
     def _ran(
-        self, revision: Revision, own: Worker | None, body: bytes, timeout_s: float
+        self,
+        revision: Revision,
+        own: Worker | None,
+        body: bytes,
+        timeout_s: float,
+        client: socket.socket,
     ) -> tuple[dict[str, Any], bytes, Worker | None]:
         """Run a call; return its answer, and the worker where it can run another."""
         try:
@@ -209,11 +214,13 @@ class Door:
         try:
             own.connection.settimeout(timeout_s)
             own.connection.sendall(body)
-            wire.await_readable(own.connection, said, own.pipe, deadline_s)
+            wire.await_readable(own.connection, said, own.pipe, deadline_s, client)
             head, payload = wire.read_message(own.connection, worker.RESULT_BYTES_MAX, deadline_s)
         except (wire.Late, TimeoutError):
             text = f"the call took longer than {timeout_s:g} s and was ended"
             head, kept = {"outcome": "timeout", "error": text}, None
+        except wire.Gone:
+            head, kept = {"outcome": "lost", "error": "nobody waits for the call"}, None
         except (wire.Ended, wire.TooLarge, OSError):
             text = "the function's process ended before it answered (exit, crash or memory)"
             head, kept = {"outcome": "lost", "error": text}, None
@@ -284,7 +291,7 @@ def _serve(door: Door, connection: socket.socket, places: threading.Semaphore) -
                 except (ValueError, wire.TooLarge) as error:
                     connection.sendall(wire.answer_bytes(400, str(error).encode(), TEXT))
                     return
-                connection.sendall(door.answer(asked))
+                connection.sendall(door.answer(asked, connection))
     except OSError:
         return  # the client has gone
     finally:

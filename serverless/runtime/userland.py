@@ -25,7 +25,7 @@ class Request:
     name, the first of each; variables are what the `{name}`s of the route stand for in the path.
     source is http, kafka, cron or invoke, and origin what is told of it: of kafka topic, partition,
     offset and key, of cron the trigger and the time that was due, of invoke the function and its
-    call.
+    call. deadline is when the call is ended, in seconds of the epoch, as time.time() tells them.
     """
 
     def __init__(self, head: Mapping[str, Any], body: bytes) -> None:
@@ -39,6 +39,7 @@ class Request:
         self.params = {name: values[0] for name, values in self.all_params.items()}
         self.headers: dict[str, str] = dict(head["headers"])
         self.timeout_s: float = head["timeout_s"]
+        self.deadline: float = head.get("deadline_ms", 0) / 1000
         self.attempt: int = head.get("attempt", 1)
         self.source: str = head.get("source", "http")
         self.origin: dict[str, str] = dict(head.get("origin", {}))

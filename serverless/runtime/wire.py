@@ -32,6 +32,10 @@ class Late(Exception):
     """A deadline passed."""
 
 
+class Gone(Exception):
+    """Who asked has closed its connection."""
+
+
 class Asked(NamedTuple):
     """An HTTP request."""
 
@@ -117,9 +121,15 @@ class Said:
         return f"{text}\n[{self._lost_bytes} bytes more]\n" if self._lost_bytes else text
 
 
-def await_readable(connection: socket.socket, said: Said, pipe: int, deadline_s: float) -> None:
-    """Wait until the connection can be read; take what the pipe has meanwhile. Raises: Late."""
+def await_readable(
+    connection: socket.socket, said: Said, pipe: int, deadline_s: float, client: socket.socket
+) -> None:
+    """Wait until the connection can be read; take what the pipe has meanwhile.
+
+    Raises: Late; Gone: the client does not wait for it any more.
+    """
     poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
     poll.register(connection, select.POLLIN)
     poll.register(pipe, select.POLLIN)
     while True:
@@ -131,6 +141,8 @@ def await_readable(connection: socket.socket, said: Said, pipe: int, deadline_s:
             said.take()
         if connection.fileno() in ready:
             return
+        if client.fileno() in ready:
+            raise Gone
         if ready == {pipe}:
             # A pipe that every writer has closed is readable for ever.
             time.sleep(0.001)

@@ -147,8 +147,11 @@ async def test_an_asynchronous_call_gives_its_id_by_which_its_result_is_read(
     )
     read = await cubectl(world, admin, "result", call.strip(), "--wait", "60")
     none, _, why = await cubectl(world, admin, "result", "none")
+    late, _, why_late = await cubectl(world, admin, "cancel", call.strip())
 
     assert invoked == 0, told
+    assert late == 1
+    assert "409: the call had ended before: ok" in why_late
     assert read == (0, "hello you\n", "")
     assert none == 1
     assert "there is no such call" in why

@@ -10,6 +10,7 @@ import pytest
 from serverless.envelope import CallHead, ResultHead
 from serverless.instances import Code, HttpInstances, LoadFailed, Lost, NotTaken, Spoiled
 from tests.contract.functions.runners import HELLO, Runner
+from tests.contract.functions.world import until
 
 KEY = "key"
 PLACES = 4
@@ -272,6 +273,36 @@ async def test_a_revision_that_calls_go_to_is_kept_beside_the_two_newest(
         await instance.call("v1")
 
     assert answers == [b"v1", b"v3", b"v4"]
+
+
+async def test_a_call_that_nobody_waits_for_is_ended_and_its_place_is_free(
+    instance: Instance, tmp_path: Path
+) -> None:
+    waits = """
+import time
+def action(req):
+    if req.params:
+        open(req.param("begun"), "w").close()
+        time.sleep(600)
+    return "free"
+"""
+    await instance.load("v1", waits)
+    running = asyncio.create_task(
+        instance.call("v1", places=1, timeout_s=300, begun=str(tmp_path / "begun"))
+    )
+    await asyncio.to_thread(_await_file, str(tmp_path / "begun"))
+    with pytest.raises(NotTaken, match="429"):
+        await instance.call("v1", places=1)
+
+    running.cancel()
+
+    async def is_free() -> bool:
+        try:
+            return (await instance.call("v1", places=1))[1] == b"free"
+        except NotTaken:
+            return False
+
+    await until(is_free)
 
 
 def _await_file(path: str) -> None:

@@ -29,7 +29,8 @@ import json, os, time
 def action(req):
     told = req.json()
     name = f"{{req.origin['step']}}-{{req.origin.get('item', '')}}-{{os.urandom(4).hex()}}"
-    open({folder!r} + "/ran-" + name, "w").close()
+    with open({folder!r} + "/ran-" + name, "w") as file:
+        file.write(req.call)
     if isinstance(told, dict) and "await" in told:
         while not os.path.exists({folder!r} + "/" + told["await"]):
             time.sleep(0.01)
@@ -113,6 +114,26 @@ async def until_ran(folder: Path, *names: str) -> None:
         return set(names) <= (await asyncio.to_thread(ran, folder)).keys()
 
     await until(are_there)
+
+
+async def test_a_run_fails_at_a_step_whose_call_is_cancelled(
+    world: World, admin: Path, tmp_path: Path
+) -> None:
+    await workflow(world, {"first": Step(call="work", input='{"await": "never"}')})
+    run = (await asked(world, admin, "start", "w")).strip()
+    calls: list[str] = []
+
+    async def has_begun() -> bool:
+        calls[:] = [one.read_text() for one in tmp_path.glob("ran-first-*")]
+        return calls not in ([], [""])
+
+    await until(has_begun)
+    code, out, err = await cubectl(world, admin, "cancel", calls[0])
+    told = await shown(world, admin, run)
+
+    assert (code, out) == (0, f"call {calls[0]} cancelled\n"), err
+    assert "failed" in told
+    assert "it was cancelled" in told
 
 
 async def test_a_pipeline_with_a_map_is_cut_in_its_middle_and_ends_as_if_it_was_not(

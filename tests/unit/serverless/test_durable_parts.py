@@ -1,10 +1,14 @@
 """What becomes of calls that must survive: verdicts, ids, topics' names, and what is remembered."""
 
+import asyncio
+
 import pytest
+from msgspec.structs import replace
 
 from cubernetes.api.serverless.function import RetrySpec
 from serverless.bus.bus import PartitionRef, Record
 from serverless.durable import records
+from serverless.durable.cancelling import Cancelling, Withdrawn
 from serverless.durable.outcomes import Outcomes
 from serverless.durable.records import RESULT_BYTES_MAX, Call, Result, calls_topic, id_for, is_ours
 from serverless.durable.turns import Turns
@@ -61,6 +65,54 @@ def test_an_end_is_told_by_a_status_of_http() -> None:
     assert {one: status_of(ResultHead(outcome=one), "failed") for one in told} == told
     assert status_of(ok(201), "ok") == 201
     assert status_of(ok(201), "gone") == 410
+
+
+def test_no_attempt_is_due_after_the_deadline_of_its_call() -> None:
+    failed, call = ResultHead(outcome="error"), replace(a_call(), deadline_ms=5000)
+
+    in_time = verdict_on(call, failed, b"", POLICY, now_ms=3999)
+    late = verdict_on(call, failed, b"", POLICY, now_ms=4000)
+
+    assert isinstance(in_time, RetryLater)
+    assert late == Final(failed, b"", is_dead=True)
+
+
+async def test_what_is_done_for_a_call_ends_when_it_is_cancelled_and_nothing_of_another() -> None:
+    cancelling = Cancelling()
+    begun = asyncio.Event()
+
+    async def works(call: str) -> str:
+        try:
+            async with cancelling.interruptible(call):
+                begun.set()
+                await asyncio.get_running_loop().create_future()
+        except Withdrawn:
+            return "withdrawn"
+        return "done"
+
+    works_on = asyncio.create_task(works("other"))
+    work = asyncio.create_task(works("c"))
+    await begun.wait()
+    await asyncio.sleep(0)
+    cancelling.mark("c")
+    cancelling.mark("c")
+
+    assert await work == "withdrawn"
+    assert await works("c") == "withdrawn"
+    assert not works_on.done()
+    works_on.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await works_on
+
+
+async def test_a_call_that_is_forgotten_may_be_worked_on_and_a_late_timeout_is_its_own() -> None:
+    cancelling = Cancelling()
+    cancelling.mark("c")
+    cancelling.forget("c")
+
+    with pytest.raises(TimeoutError):
+        async with cancelling.interruptible("c"):
+            raise TimeoutError
 
 
 def test_ids_follow_from_their_cause_and_from_nothing_else() -> None:

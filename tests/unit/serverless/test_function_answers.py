@@ -8,7 +8,7 @@ from serverless import envelope
 from serverless.brain.known import REVISIONS_MAX
 from serverless.brain.naming import digest_of, key_for
 from serverless.envelope import CallHead, Misread, ResultHead
-from serverless.gateway.answers import answer_of, refusal, with_timing
+from serverless.gateway.answers import answer_of, is_deadline, refusal, with_timing
 from serverless.instances import ANSWER_BYTES_MAX
 from serverless.runtime import door, wire, worker
 from serverless.runtime.userland import Request
@@ -48,6 +48,14 @@ def test_a_call_is_what_the_function_reads() -> None:
     assert request.bytes() == b"x"
     with pytest.raises(KeyError, match="no parameter 'b'"):
         request.param("b")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("2.5", True), ("86400", True), ("0", False), ("86401", False), ("-1", False), ("1e3", False)],
+)
+def test_a_deadline_is_seconds_from_now(text: str, is_one: bool) -> None:
+    assert is_deadline(text) == is_one
 
 
 @pytest.mark.parametrize(
