@@ -65,7 +65,7 @@ def _moment(at: datetime | None, now: datetime) -> str:
 
 
 def _pair(title: str, value: object, indent: str = "", room: int = VALUE_COLUMN) -> str:
-    return f"{indent}{f'{safe(title)}:'.ljust(room)}{safe(_scalar(value))}".rstrip()
+    return f"{indent}{f'{title}:'.ljust(room)}{safe(_scalar(value))}".rstrip()
 
 
 def _scalar(value: object) -> str:
@@ -87,7 +87,7 @@ def _mapping(title: str, values: Any) -> Iterator[str]:
 def _block(tree: Tree, depth: int) -> Iterator[str]:
     """Yield fields, one below the other, their values in one column."""
     fields = {key: value for key, value in tree.items() if value not in ([], None)}
-    titles = {key: title_of(key) for key in fields}
+    titles = {key: safe(title_of(key)) for key in fields}
     room = max((len(title) for title in titles.values()), default=0) + 3
     for key, value in fields.items():
         yield from _entry(titles[key], key, value, depth, room)
@@ -102,10 +102,10 @@ def _entry(title: str, key: str, value: Any, depth: int, room: int) -> Iterator[
             pairs = ",".join(f"{name}={one}" for name, one in sorted(value.items()))
             yield _pair(title, pairs, indent, room)
         case dict():
-            yield f"{indent}{safe(title)}:"
+            yield f"{indent}{title}:"
             yield from _block(value, depth + 1)
         case list() if isinstance(value[0], dict):
-            yield f"{indent}{safe(title)}:"
+            yield f"{indent}{title}:"
             for one in value:
                 yield from _item(one, depth + 1)
         case list():
@@ -155,16 +155,16 @@ def _events(events: Sequence[Tree], now: datetime) -> Iterator[str]:
     from cubernetes.api.core.event import Event
 
     read = [codec.from_tree(Event, tree, "Ignore").model for tree in events]
+    seen = [(one.last_seen_at or one.metadata.creation_timestamp, one) for one in read]
     rows = [
         [
             short_span((now - at).total_seconds()) if at else "<unknown>",
             one.type,
             safe(one.reason),
-            f"{one.count}x" if one.count > 1 else "",
+            f"{one.seen_count}x" if one.seen_count > 1 else "",
             safe(one.message),
         ]
-        for one in sorted(read, key=lambda one: str(one.last_timestamp or ""))
-        for at in (one.last_timestamp or one.metadata.creation_timestamp,)
+        for at, one in sorted(seen, key=lambda pair: str(pair[0] or ""))
     ]
     if not rows:
         yield _pair("Events", "<none>")

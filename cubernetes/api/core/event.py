@@ -102,10 +102,6 @@ def _source(one: "Event", _: object) -> str:
     return (one.source.component or one.reporting_component) + (f", {host}" if host else "")
 
 
-def _count(one: "Event", _: object) -> int:
-    return one.series.count if one.series is not None else one.count or 1
-
-
 class Event(Object):
     """Something that happened to an object, for people to read; it is kept for an hour.
 
@@ -135,7 +131,7 @@ class Event(Object):
         Column("Source", _source, wide=True),
         Column("Message", lambda one, _: one.message.strip()),
         Column("First Seen", _first_seen, wide=True),
-        Column("Count", _count, wide=True),
+        Column("Count", lambda one, _: one.seen_count, wide=True),
         Column("Name", lambda one, _: one.metadata.name, wide=True),
     )
     selectable = {
@@ -177,6 +173,11 @@ class Event(Object):
         """When it was seen last, in whichever words that is told."""
         of_series = self.series.last_observed_time if self.series is not None else None
         return of_series or self.last_timestamp or self.event_time
+
+    @property
+    def seen_count(self) -> int:
+        """How often it was seen, in whichever words that is told."""
+        return self.series.count if self.series is not None else self.count or 1
 
     def defaulted(self) -> Self:
         series = with_micro_series(self.series)
