@@ -68,9 +68,8 @@ def asked(one: Measured) -> str:
 
 
 def _meant(reason: str) -> str:
-    if reason.startswith(MISSING):
-        return "the store has no samples of a metric"
-    return REASONS.get(reason, "")
+    is_missing = reason.startswith(MISSING)
+    return REASONS.get(reason, "the store has no samples of a metric" if is_missing else "")
 
 
 def _amount(metric: str, number: float) -> str:
