@@ -40,7 +40,7 @@ def with_images(tree: Tree, images: Mapping[str, str]) -> Tree:
     """Return an object with other images, by the container's name or `*` for all."""
 
     def changed(one: Tree) -> Tree:
-        return {**one, "image": images.get(one["name"], images.get(ALL, one["image"]))}
+        return {**one, "image": images[one["name"] if one["name"] in images else ALL]}
 
     return with_containers(tree, images.keys(), changed)
 

@@ -13,7 +13,10 @@ REVISIONS = Resource("apps", "v1", "ControllerRevision", "controllerrevisions")
 REVISIONS_OF: Mapping[str, Resource] = {
     "deployments": SETS, "statefulsets": REVISIONS, "daemonsets": REVISIONS,
 }  # fmt: skip
+ROLLING = "RollingUpdate"
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
+
+type Count = Callable[[str], int]  # A number of a status; 0 where it is not told.
 
 
 def progress_of(tree: Tree) -> tuple[str, bool]:
@@ -21,41 +24,43 @@ def progress_of(tree: Tree) -> tuple[str, bool]:
 
     Raises: Failed: it is past its deadline, or does not go on by itself.
     """
-    kind, spec = tree["kind"], tree["spec"]
-    if kind == "Deployment":
-        return _deployment(tree)
-    if (spec.get("updateStrategy") or {}).get("type", "RollingUpdate") != "RollingUpdate":
+    strategy = tree["spec"].get("updateStrategy") or {}
+    if strategy.get("type", ROLLING) != ROLLING:
         raise Failed("rollout status is only available for RollingUpdate strategy type")
-    generation = tree["metadata"].get("generation", 0)
-    if generation > (tree.get("status") or {}).get("observedGeneration", 0):
-        words = {"StatefulSet": "statefulset", "DaemonSet": "daemon set"}
-        return f"Waiting for {words[kind]} spec update to be observed...", False
-    return _statefulset(tree) if kind == "StatefulSet" else _daemonset(tree)
+    noun, progress = PROGRESSES[tree["kind"]]
+    count = _counts(tree.get("status") or {})
+    if tree["metadata"].get("generation", 0) > count("observedGeneration"):
+        return f"Waiting for {noun} spec update to be observed...", False
+    return progress(tree, count)
 
 
-def _statefulset(tree: Tree) -> tuple[str, bool]:
+def _counts(status: Tree) -> Count:
+    return lambda field: int(status.get(field) or 0)
+
+
+def _statefulset(tree: Tree, count: Count) -> tuple[str, bool]:
     spec, status = tree["spec"], tree.get("status") or {}
-    count = _counts(status)
     wanted = int(spec.get("replicas", 1))
-    if count("readyReplicas") < wanted:
-        return f"Waiting for {wanted - count('readyReplicas')} pods to be ready...", False
+    if (ready := count("readyReplicas")) < wanted:
+        return f"Waiting for {wanted - ready} pods to be ready...", False
     bounds = (spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
-    updated, revision = count("updatedReplicas"), status.get("updateRevision", "")
-    if partition := int(bounds.get("partition") or 0):
+    updated = count("updatedReplicas")
+    if partition := bounds.get("partition"):
         due = wanted - partition
         if updated < due:
             told = f"{updated} out of {due} new pods have been updated..."
             return f"Waiting for partitioned roll out to finish: {told}", False
         return f"partitioned roll out complete: {updated} new pods have been updated...", True
-    if revision != status.get("currentRevision", ""):
+    current, revision = status.get("currentRevision", ""), status.get("updateRevision", "")
+    if revision != current:
         told = f"{updated} pods at revision {revision}..."
         return f"waiting for statefulset rolling update to complete {told}", False
-    current = f"{count('currentReplicas')} pods at revision {status.get('currentRevision', '')}"
-    return f"statefulset rolling update complete {current}...", True
+    told = f"{count('currentReplicas')} pods at revision {current}..."
+    return f"statefulset rolling update complete {told}", True
 
 
-def _daemonset(tree: Tree) -> tuple[str, bool]:
-    name, count = tree["metadata"]["name"], _counts(tree.get("status") or {})
+def _daemonset(tree: Tree, count: Count) -> tuple[str, bool]:
+    name = tree["metadata"]["name"]
     waits = f'Waiting for daemon set "{name}" rollout to finish:'
     desired, updated = count("desiredNumberScheduled"), count("updatedNumberScheduled")
     if updated < desired:
@@ -65,21 +70,13 @@ def _daemonset(tree: Tree) -> tuple[str, bool]:
     return f'daemon set "{name}" successfully rolled out', True
 
 
-def _counts(status: Tree) -> Callable[[str], int]:
-    return lambda field: int(status.get(field) or 0)
-
-
-def _deployment(tree: Tree) -> tuple[str, bool]:
-    name, spec, status = tree["metadata"]["name"], tree["spec"], tree.get("status") or {}
-    if tree["metadata"].get("generation", 0) > status.get("observedGeneration", 0):
-        return "Waiting for deployment spec update to be observed...", False
-    conditions = status.get("conditions") or []
+def _deployment(tree: Tree, count: Count) -> tuple[str, bool]:
+    name = tree["metadata"]["name"]
+    conditions = (tree.get("status") or {}).get("conditions") or []
     if any(one.get("reason") == "ProgressDeadlineExceeded" for one in conditions):
         raise Failed(f'deployment "{name}" exceeded its progress deadline')
-    wanted, found = int(spec.get("replicas", 1)), int(status.get("replicas", 0))
-    updated, available = (
-        int(status.get(field, 0)) for field in ("updatedReplicas", "availableReplicas")
-    )
+    wanted, found = int(tree["spec"].get("replicas", 1)), count("replicas")
+    updated, available = count("updatedReplicas"), count("availableReplicas")
     waits = f'Waiting for deployment "{name}" rollout to finish:'
     if updated < wanted:
         return f"{waits} {updated} out of {wanted} new replicas have been updated...", False
@@ -88,6 +85,14 @@ def _deployment(tree: Tree) -> tuple[str, bool]:
     if available < updated:
         return f"{waits} {available} of {updated} updated replicas are available...", False
     return f'deployment "{name}" successfully rolled out', True
+
+
+# What a kind is called, and how far one of it is once its controller has seen the change.
+PROGRESSES: Mapping[str, tuple[str, Callable[[Tree, Count], tuple[str, bool]]]] = {
+    "Deployment": ("deployment", _deployment),
+    "StatefulSet": ("statefulset", _statefulset),
+    "DaemonSet": ("daemon set", _daemonset),
+}
 
 
 def revision_of(tree: Tree) -> int:
@@ -140,7 +145,7 @@ def before(tree: Tree, sets: Sequence[Tree], revision: int) -> Tree:
 def template_of(one: Tree) -> Tree:
     """Return the template of a revision as its workload had it."""
     if one.get("kind") == REVISIONS.kind:
-        recorded = (one.get("data") or {})["spec"]["template"]
+        recorded = one["data"]["spec"]["template"]
         return {key: value for key, value in recorded.items() if key != "$patch"}
     template = one["spec"]["template"]
     metadata = dict(template.get("metadata") or {})

@@ -46,13 +46,10 @@ def _cell(values: Sequence[Any]) -> str:
 def order_by(path: Path) -> Callable[[Tree], Any]:
     """Return what objects are sorted by: numbers before texts, and first what has neither."""
 
-    def key(tree: Tree) -> tuple[int, float, str]:
+    def key(tree: Tree) -> tuple[bool, bool, Any]:
         found = values_at(path, tree)
         value = found[0] if found else None
-        if value is None:
-            return (0, 0.0, "")
-        if isinstance(value, int | float):
-            return (1, float(value), "")
-        return (2, 0.0, shown(value))
+        is_number = isinstance(value, int | float)
+        return value is not None, not is_number, value if is_number else shown(value)
 
     return key

@@ -39,7 +39,7 @@ def table_in(tree: Tree) -> Table:
 
 
 def _head(tree: Tree) -> Head:
-    priority = tree.get("priority", 0)
+    priority = tree.get("priority")
     return Head(str(tree.get("name", "")), isinstance(priority, int) and priority > 0)
 
 

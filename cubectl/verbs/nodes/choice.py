@@ -36,7 +36,7 @@ class Choice(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    goes: bool
+    goes: bool = False
     obstacle: str = ""
     warning: str = ""
 
@@ -67,7 +67,7 @@ def choice_of(
 def _verdict(pod: Tree, allowed: Allowed, is_daemonset: Callable[[str, str], bool]) -> Verdict:
     metadata = pod["metadata"]
     if MIRROR in (metadata.get("annotations") or {}):
-        return Verdict(goes=False)
+        return Verdict()
     if is_over(pod):
         return Verdict(goes=True)
     owner = controller_of(pod)
@@ -77,7 +77,7 @@ def _verdict(pod: Tree, allowed: Allowed, is_daemonset: Callable[[str, str], boo
         # Its DaemonSet is gone, so nothing makes it again.
         owner = {}
     if has_files(pod) and not allowed.are_files_given_up:
-        return Verdict(goes=False, obstacle=WITH_FILES)
+        return Verdict(obstacle=WITH_FILES)
     if not owner:
         return _unmanaged(allowed)
     return Verdict(goes=True, warning="deleting Pods with local storage" if has_files(pod) else "")
@@ -85,14 +85,14 @@ def _verdict(pod: Tree, allowed: Allowed, is_daemonset: Callable[[str, str], boo
 
 def _of_daemons(allowed: Allowed) -> Verdict:
     if allowed.are_daemons_ignored:
-        return Verdict(goes=False, warning="ignoring DaemonSet-managed Pods")
-    return Verdict(goes=False, obstacle=OF_DAEMONS)
+        return Verdict(warning="ignoring DaemonSet-managed Pods")
+    return Verdict(obstacle=OF_DAEMONS)
 
 
 def _unmanaged(allowed: Allowed) -> Verdict:
     if allowed.is_forced:
         return Verdict(goes=True, warning="deleting Pods that declare no controller")
-    return Verdict(goes=False, obstacle=UNMANAGED)
+    return Verdict(obstacle=UNMANAGED)
 
 
 def is_over(pod: Tree) -> bool:

@@ -22,7 +22,7 @@ def drawn(times: Sequence[datetime], counts: Sequence[int], width: int = WIDTH) 
         lines.append(f"{level * step:>5} │{row}".rstrip())
     first, last = (f"{one:%m-%d %H:%M:%S}" for one in (times[0], times[-1]))
     lines.append(f"{'':>5} └{'─' * len(values)}")
-    return [*lines, f"{'':>7}{first}{last:>{max(1, len(values) - len(first))}}"]
+    return [*lines, f"{'':>7}{first}{last.rjust(len(values) - len(first))}"]
 
 
 def sparks(times: Sequence[datetime], ratios: Sequence[float | None], width: int = WIDTH) -> str:
