@@ -43,7 +43,7 @@ from kubelet.images.pulled import PulledImages
 from kubelet.images.puller import Puller
 from kubelet.logserver import Uses, serve_logs
 from kubelet.measure.measuring import Measuring, ReadGroups
-from kubelet.measure.tree import read_tree
+from kubelet.measure.tree import GroupReader
 from kubelet.measure.usage import Tree
 from kubelet.mending import Mending
 from kubelet.network import guard
@@ -108,7 +108,7 @@ class Machine:
     # What an administrator says of when pods are evicted; nothing unless told.
     eviction_file: Callable[[], bytes | None] = lambda: None
     # What the groups of pods use; nothing is known of any unless told.
-    read_groups: ReadGroups = lambda _uids: Tree()
+    read_groups: ReadGroups = lambda _wanted: Tree()
     # The same with network, block I/O and pressure; as that unless told.
     read_details: ReadGroups | None = None
     # What a pod's volume of its own holds of the disk, by uid and name.
@@ -126,6 +126,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
     root = Path(settings.root)
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     runtime = RUNTIMES[settings.runtime](env, Path(settings.runtime_socket))
+    groups = GroupReader(Path("/proc"), CGROUP_ROOT)
     return Machine(
         runtime=runtime,
         network=NETWORKS[settings.network](settings, root, env),
@@ -139,8 +140,8 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         facts=partial(machine_facts, root),
         room_left=partial(room_left, root),
         eviction_file=partial(read_or_none, Path(settings.eviction_file)),
-        read_groups=partial(read_tree, Path("/proc"), CGROUP_ROOT),
-        read_details=partial(read_tree, Path("/proc"), CGROUP_ROOT, is_detailed=True),
+        read_groups=groups.read,
+        read_details=groups.read_details,
         walk_volume=lambda uid, name: walk(str(root / "volumes" / uid / name)),
         devices=bench_of(DEVICE_KINDS, root, Path(settings.devices_file), plugin_sockets),
         add_host=add_host,

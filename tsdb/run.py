@@ -16,6 +16,7 @@ from tsdb.remote.writing import RemoteWriter
 from tsdb.scrape.pool import Pool
 from tsdb.select import Reader
 from tsdb.serve.app import Health, limits_of, server_of
+from tsdb.serve.arrivals import Waiting
 from tsdb.serve.own import Remote
 from tsdb.serve.queries import Queries
 from tsdb.serve.targets import Targets
@@ -68,7 +69,7 @@ async def _serve(settings: TsdbSettings, env: Env, store: Store) -> None:
     writers = [RemoteWriter(one, store, env, faults) for one in settings.remote_write]
     remote = Remote(writers, elsewhere)
     health = Health(store, queries, upkeep, env.metrics, faults, remote)
-    parts = (queries, writes, health, Targets(pool.states))
+    parts = (queries, writes, health, Targets(pool.states), Waiting(pool.arrivals))
     routes = [route for part in parts for route in part.routes()]
     server = server_of(routes, faults, limits_of(settings.limits))
     try:
@@ -83,6 +84,7 @@ async def _serve(settings: TsdbSettings, env: Env, store: Store) -> None:
     finally:
         # The supervisor ends what is not done within the grace.
         end_at = env.clock.monotonic() + 0.8 * settings.stop_grace_s
+        pool.arrivals.close()
         await server.stop(settings.stop_grace_s / 2)
         await committer.finish()
         left_s = max(0.0, end_at - env.clock.monotonic())

@@ -54,6 +54,12 @@ class Asker:
         self._limits = limits or AskingLimits()
         self._slots = asyncio.Semaphore(self._limits.at_once_max)
         self._kept: dict[Question, _Kept] = {}
+        self._turn = 0
+
+    def renew(self) -> None:
+        """Forget what was answered: there is newer. What is being asked now is not kept."""
+        self._turn += 1
+        self._kept.clear()
 
     async def answers(self, questions: Sequence[Question]) -> Readings:
         """Return a reading for each question, within the deadline."""
@@ -69,8 +75,10 @@ class Asker:
         kept = self._kept.get(question)
         if kept is not None and kept.until_s > self._env.clock.monotonic():
             return kept.reading
+        turn = self._turn
         reading = await self._ask(question)
-        self._keep(question, reading)
+        if turn == self._turn:
+            self._keep(question, reading)
         return reading
 
     async def _ask(self, question: Question) -> Reading:

@@ -7,7 +7,7 @@ its story is logged and recorded at its object, and no other key suffers from it
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cubernetes.api.apiextensions.customresourcedefinition import CustomResourceDefinition
@@ -20,6 +20,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.metrics import following
 from cubernetes.host.timing.waiting import wait_until
+from cubernetes.reconcile.arrivals import Telling, follow
 from cubernetes.reconcile.asking import Asker
 from cubernetes.reconcile.barrier import Barrier
 from cubernetes.reconcile.customkinds import CustomKinds
@@ -68,13 +69,16 @@ async def run_planners(
     informers = {kind: Informer[Any](client, kind, env) for kind in kinds}
     recorder = EventRecorder(client, env, settings.component)
     journal = Journal(source, env)
-    shared = Shared(informers, client, env, recorder, settings, Asker(source, env), journal)
+    asker = Asker(source, env)
+    shared = Shared(informers, client, env, recorder, settings, asker, journal)
     loops = [Loop(planner, shared) for planner in planners]
     broad = [loop for loop in loops if loop.is_of_every_kind]
     definitions = informers.get(CustomResourceDefinition)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(recorder.run())
         tasks.create_task(journal.run())
+        if isinstance(source, Telling):
+            tasks.create_task(follow(source, asker, loops, shared.begun, env))
         for loop in loops:
             tasks.create_task(loop.run())
         if broad and definitions is not None:
@@ -94,6 +98,8 @@ class Shared:
     settings: LoopSettings
     asker: Asker
     journal: Journal
+    # Some planner has keys that follow samples.
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class ViewStale(Exception):
@@ -119,6 +125,8 @@ class Loop:
         self._barrier = Barrier(shared.client, self._informers)
         self._executor = Executor(shared.client, self._barrier, shared.recorder, shared.journal)
         self._queue: Workqueue[Ref] = Workqueue()
+        self._followers: set[Ref] = set()
+        self._begun = shared.begun
         self._wake = asyncio.Event()
         self._is_open = False
         self._count(planner.name)
@@ -167,6 +175,17 @@ class Loop:
         """Plan what the end of these objects concerns; the view has them no more."""
         for one in gone:
             self._changed(one, None)
+
+    def follower_count(self) -> int:
+        return len(self._followers)
+
+    def is_behind(self) -> bool:
+        return any(self._queue.is_waiting(key) for key in self._followers)
+
+    def wake_followers(self) -> None:
+        for key in self._followers:
+            self._queue.add_early(key)
+        self._wake.set()
 
     async def run(self) -> None:
         for informer in tuple(self._informers.values()):
@@ -267,6 +286,11 @@ class Loop:
         if self._asking is None:
             return self._view
         questions = self._asking.asks(key, self._view)
+        if questions:
+            self._followers.add(key)
+            self._begun.set()
+        else:
+            self._followers.discard(key)
         return self._view.with_readings(await self._asker.answers(questions))
 
     def _failed(self, key: Ref, error: Exception) -> None:

@@ -57,6 +57,12 @@ class TsdbSource:
             raise SourceTrouble(str(error)) from error
         return [Track(one.labels, one.points) for one in found]
 
+    async def arrived(self, after: int, wait_s: float) -> int:
+        try:
+            return await self._client.arrived(after, wait_s)
+        except QueryUnanswered as error:
+            raise SourceTrouble(str(error)) from error
+
     async def push(self, text: str) -> None:
         if self._sender is None:
             raise SourceTrouble("this source takes no samples")

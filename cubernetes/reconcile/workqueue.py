@@ -55,6 +55,17 @@ class Workqueue[K: Hashable]:
             heappush(self._ranked, (self._rank(key), self._entry_count, key))
         self._ready[key] = None
 
+    def add_early(self, key: K) -> None:
+        """Ask for a key now instead of when it was due; one whose work fails keeps its pause."""
+        if key in self._failure_counts:
+            return
+        self._due.pop(key, None)
+        self.add(key)
+
+    def is_waiting(self, key: K) -> bool:
+        """Return whether a key is ready or busy."""
+        return key in self._ready or key in self._busy
+
     def add_at(self, key: K, at_s: float) -> None:
         """Ask for key at a time, whatever happens until then; the earliest such wish counts."""
         if at_s >= self._due.get(key, float("inf")):

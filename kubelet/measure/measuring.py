@@ -9,7 +9,7 @@ from functools import partial
 from cubernetes.api.core.pod import Pod
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from kubelet.measure.snapshot import Rates, Snapshot, rates_of, snapshot_of
+from kubelet.measure.snapshot import Rates, Snapshot, rates_of, running_ids, snapshot_of
 from kubelet.measure.usage import Tree
 
 log = Log(__name__)
@@ -24,7 +24,8 @@ MEMORY_KEPT_S = 60.0
 MEMORY_KEPT_MAX = 80
 DEADLINE_S = 5.0
 
-type ReadGroups = Callable[[Sequence[str]], Tree]
+type ReadGroups = Callable[[Mapping[str, Sequence[str]]], Tree]
+"""By the uids of pods, with the ids of each one's running containers."""
 
 
 class Measuring:
@@ -54,11 +55,16 @@ class Measuring:
 
     async def run(self) -> None:
         while True:
+            # A client that looks every second is not given what was seen in between.
+            wait_s = self._looked_s + PAUSE_S - self._env.clock.monotonic()
+            if wait_s > 0:
+                await self._env.clock.sleep(wait_s)
+                continue
             try:
                 await self.look()
             except OSError as error:
                 log.warning("control groups not read", why=error)
-            await self._env.clock.sleep(PAUSE_S)
+                await self._env.clock.sleep(PAUSE_S)
 
     async def look(self, *, is_detailed: bool = False) -> Snapshot:
         """Return what is used now, or a moment ago; with details where they are asked for.
@@ -71,9 +77,9 @@ class Measuring:
             if is_fresh and (self._kept[-1].is_detailed or not is_detailed):
                 return self._kept[-1]
             pods = self._pods()
-            uids = [pod.metadata.uid for pod in pods]
+            wanted = {pod.metadata.uid: running_ids(pod) for pod in pods}
             at, began_s = clock.now(), clock.monotonic()
-            work = partial(self._read_details if is_detailed else self._read, uids)
+            work = partial(self._read_details if is_detailed else self._read, wanted)
             tree = await self._env.blocking.run(("measure", "pods"), work, deadline_s=DEADLINE_S)
             self._looks.inc()
             self._files.inc(tree.file_count)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podstatus import ContainerStatus
 from kubelet.measure.details import Interface
 from kubelet.measure.usage import Tree, Usage
 
@@ -67,16 +68,11 @@ def snapshot_of(
         group = tree.pods.get(pod.metadata.uid)
         if group is None:
             continue
-        running = (
-            (one.container_id.rpartition("/")[2], one)
-            for one in (*pod.status.init_container_statuses, *pod.status.container_statuses)
-            if one.state.running is not None
-        )
         containers = [
             ContainerUse(
                 one.name, key, one.state.running.started_at, group.containers[key], one.image
             )
-            for key, one in running
+            for key, one in _running(pod)
             if key in group.containers and one.state.running is not None
         ]
         containers.sort(key=lambda one: one.name)
@@ -93,6 +89,17 @@ def snapshot_of(
             )
         )
     return Snapshot(at, tree.node, found, tree.network, is_detailed)
+
+
+def running_ids(pod: Pod) -> Sequence[str]:
+    """Return the runtime's ids of a pod's running containers."""
+    return [key for key, _ in _running(pod)]
+
+
+def _running(pod: Pod) -> Iterable[tuple[str, ContainerStatus]]:
+    for one in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+        if one.state.running is not None:
+            yield one.container_id.rpartition("/")[2], one
 
 
 def rates_of(moments: Sequence[Snapshot]) -> Rates:

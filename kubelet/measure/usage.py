@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from kubelet.measure import details
 from kubelet.measure.details import Details, Interface, pairs_in
@@ -14,7 +15,12 @@ V1_FILES: Mapping[str, tuple[str, ...]] = {
     "pids": ("pids.current",),
 }
 V2_FILES = ("cpu.stat", "memory.current", "memory.stat", "memory.events", "pids.current")
+# Of a pod's own group, as far as autoscalers go.
+V1_POD_FILES = ("cpuacct.usage", "memory.usage_in_bytes", "memory.stat")
+V2_POD_FILES = ("cpu.stat", "memory.current", "memory.stat")
 NS_OF_US = 1000
+
+type Depth = Literal["pod", "container", "detailed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +79,21 @@ class Hierarchies:
         """Return the mount point in which a pod's containers are looked for; empty for none."""
         return self.v2 or self.v1.get("memory", "")
 
-    def files(self, group: str, *, is_detailed: bool = False) -> Iterable[tuple[str, str]]:
+    def files(self, group: str, depth: Depth = "container") -> Iterable[tuple[str, str]]:
         """Yield the name and the path of each file of a group, which begins with a slash."""
+        is_detailed = depth == "detailed"
         if self.v2:
             names = V2_FILES + (details.V2_FILES if is_detailed else ())
-            yield from ((name, f"{self.v2}{group}/{name}") for name in names)
+            for name in names:
+                if depth != "pod" or name in V2_POD_FILES:
+                    yield name, f"{self.v2}{group}/{name}"
             return
         for controller, mount in self.v1.items():
             names = V1_FILES.get(controller, ())
             names += details.V1_FILES.get(controller, ()) if is_detailed else ()
-            yield from ((name, f"{mount}{group}/{name}") for name in names)
+            for name in names:
+                if depth != "pod" or name in V1_POD_FILES:
+                    yield name, f"{mount}{group}/{name}"
 
 
 def hierarchies_of(proc_mounts: str) -> Hierarchies:
@@ -101,10 +112,11 @@ def hierarchies_of(proc_mounts: str) -> Hierarchies:
 
 def usage_of(texts: Mapping[str, str]) -> Usage:
     """Return what the files of one group say, by their names."""
-    cpu, memory = pairs_in(texts.get("cpu.stat", "")), pairs_in(texts.get("memory.stat", ""))
-    events = pairs_in(texts.get("memory.events") or texts.get("memory.oom_control", ""))
+    cpu, memory = pairs_in(texts.get("cpu.stat", "")), texts.get("memory.stat", "")
+    events = texts.get("memory.events") or texts.get("memory.oom_control", "")
     held = _number(texts.get("memory.current") or texts.get("memory.usage_in_bytes", ""))
-    inactive = memory.get("total_inactive_file", memory.get("inactive_file", 0))
+    # Version 1 tells of the group and all below under `total_`.
+    inactive = number_after("total_inactive_file", memory) or number_after("inactive_file", memory)
     cpu_ns = _number(texts.get("cpuacct.usage", ""))
     if cpu_ns is None and "usage_usec" in cpu:
         cpu_ns = cpu["usage_usec"] * NS_OF_US
@@ -114,10 +126,10 @@ def usage_of(texts: Mapping[str, str]) -> Usage:
     return Usage(
         cpu_ns=cpu_ns,
         memory_bytes=held,
-        working_set_bytes=None if held is None else max(0, held - inactive),
+        working_set_bytes=None if held is None else max(0, held - (inactive or 0)),
         pid_count=_number(texts.get("pids.current", "")),
         throttled_ns=throttled_ns,
-        oom_kill_count=events.get("oom_kill"),
+        oom_kill_count=number_after("oom_kill", events),
     )
 
 
@@ -140,6 +152,12 @@ def machine_usage(own: Usage, proc_stat: str, meminfo: str, ticks_per_s: int) ->
 def container_id_of(folder: str) -> str:
     """Return the id in a group's name: `<id>` of cgroupfs, `docker-<id>.scope` of systemd."""
     return folder.removesuffix(".scope").rpartition("-")[2]
+
+
+def number_after(name: str, text: str) -> int | None:
+    """Return the number of the line that begins with a word: of forty lines one is wanted."""
+    _, found, rest = f"\n{text}".partition(f"\n{name} ")
+    return _number(rest.partition("\n")[0]) if found else None
 
 
 def _number(text: str) -> int | None:

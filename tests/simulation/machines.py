@@ -1,7 +1,7 @@
 """The machines under the kubelets: containers, addresses and a disk that outlive every kubelet."""
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cubernetes.api.core.node import NodeSystemInfo
@@ -209,7 +209,7 @@ class SimMachine:
         everyones = self.volume_use.get(name, Held())
         return Walk(self.volume_use.get(f"{uid}/{name}", everyones))
 
-    def read_groups(self, uids: Sequence[str]) -> Tree:
+    def read_groups(self, uids: Collection[str]) -> Tree:
         used = ((uid, self.memory_use.get(uid, 0)) for uid in uids)
         return Tree(pods={uid: PodGroup(Usage(working_set_bytes=size)) for uid, size in used})
 

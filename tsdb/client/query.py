@@ -55,6 +55,10 @@ class _Answer(msgspec.Struct):
     error: str = ""
 
 
+class _Arrival(msgspec.Struct):
+    number: int
+
+
 class _Data(msgspec.Struct):
     resultType: str  # noqa: N815  the wire's name
     result: msgspec.Raw
@@ -102,6 +106,25 @@ class QueryClient:
         if len(found) > 1:
             raise QueryUnanswered(text, "ambiguous", f"{len(found)} series instead of one")
         return found[0].last if found else None
+
+    async def arrived(self, after: int, wait_s: float) -> int:
+        """Return the number of the newest scrape, once it is another than after or in wait_s.
+
+        Raises:
+            QueryUnanswered: as query; also by a store that does not know.
+        """
+        asked = {"after": str(after), "timeout": f"{wait_s:g}"}
+        try:
+            body = await self._sender.post("/api/v1/arrivals", asked)
+        except NotSent as error:
+            raise QueryUnanswered("arrivals", "unreachable", str(error)) from error
+        try:
+            answer = msgspec.json.decode(body, type=_Answer)
+            if answer.status != "success":
+                raise QueryUnanswered("arrivals", answer.errorType, answer.error)
+            return msgspec.json.decode(answer.data, type=_Arrival).number
+        except msgspec.DecodeError as error:
+            raise QueryUnanswered("arrivals", "unreadable", str(error)) from error
 
     async def _ask(self, path: str, asked: Mapping[str, str]) -> list[Points]:
         try:

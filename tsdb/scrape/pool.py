@@ -14,6 +14,7 @@ from tsdb.errors import BadData, LimitExceeded, TsdbError
 from tsdb.faults import Faults
 from tsdb.ingest import Ingest
 from tsdb.outbound import authorization, tls_of
+from tsdb.scrape.arrivals import Arrivals
 from tsdb.scrape.intake import Intake, Report
 from tsdb.scrape.targets import Target, TargetState, discovered, targets_of
 from tsdb.settings import ScrapeJob, TargetGroup
@@ -50,6 +51,7 @@ class Pool:
     ) -> None:
         self._jobs, self._store, self._ingest, self._env = jobs, store, ingest, env
         self._faults = faults
+        self.arrivals = Arrivals()
         self._states: dict[Target, TargetState] = {}
         self._committer: Committer | None = None
 
@@ -172,6 +174,7 @@ class Pool:
             found = await self._ask(job, session, state.target)
             added = await run_in_slices(intake.take(found, at_ms), self._env.clock)
             state.health, state.last_error = "up", ""
+            self.arrivals.note()
         except Exception as error:  # noqa: BLE001  whatever a target says, it is down and no more
             self._down(state, error)
             self._append_quietly(lambda: intake.end(at_ms), state)

@@ -1,7 +1,10 @@
 """What pods use: groups of both versions and both drivers, read from trees that tests write."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import errno
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,10 +14,13 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podstatus import ContainerState, ContainerStatus, StateRunning
 from cubernetes.api.meta import replaced
 from kubelet.measure.exposition import resource_text, summary_json
+from kubelet.measure.keptfiles import KeptFiles
 from kubelet.measure.measuring import Measuring
 from kubelet.measure.snapshot import Snapshot, rates_of, snapshot_of
-from kubelet.measure.tree import GROUPS_MAX, read_tree
+from kubelet.measure.tree import GROUPS_MAX, GroupReader
 from kubelet.measure.usage import (
+    V2_FILES,
+    V2_POD_FILES,
     Hierarchies,
     PodGroup,
     Tree,
@@ -96,36 +102,117 @@ def test_both_versions_and_both_drivers_say_the_same(
     group(root, pod, 9_000_000, 4000)
     group(root, f"{pod}/{child.format(ID)}", 7_000_000, 3200)
     group(root, f"{pod}/{child.format(PAUSE)}", 1_000_000, 400)
-    found = read_tree(a_proc(tmp_path, root, version), "cubernetes", [UID, "another"])
+    proc = a_proc(tmp_path, root, version)
+    found = GroupReader(proc, "cubernetes").read({UID: [ID, "not there"], "another": [ID]})
     assert found.pods.keys() == {UID}
     whole = found.pods[UID]
     assert whole.usage.cpu_ns == 9_000_000
     assert whole.usage.working_set_bytes == 3000
-    assert whole.containers.keys() == {ID, PAUSE}
+    assert whole.containers.keys() == {ID}  # what keeps the pod's network is of no use to anybody
     throttled_ns = {1: 2500, 2: 3000}[version]
     assert whole.containers[ID] == Usage(7_000_000, 3200, 2400, 4, throttled_ns, 2)
     # The root group has no files of its own here: /proc tells of the machine.
     assert found.node.working_set_bytes == 600 * 1024
     assert found.node.cpu_ns is not None
-    # The root's, the pod's and two containers' files: all are counted.
-    assert found.file_count == {1: 6, 2: 5}[version] * 4
+    # The root's and the container's files, of the pod's three, and two of /proc: all are counted.
+    assert found.file_count == {1: 6, 2: 5}[version] * 2 + 3 + 2
 
 
 def test_a_pass_ends_at_its_limit_and_says_so(tmp_path: Path) -> None:
     root = tmp_path / "cgroup"
-    for index in range(GROUPS_MAX + 5):
-        (root / CGROUPFS[0] / f"{index:064x}").mkdir(parents=True)
-    found = read_tree(a_proc(tmp_path, root, 2), "cubernetes", [UID, "later"])
+    ids = [f"{index:064x}" for index in range(GROUPS_MAX + 5)]
+    for one in ids:
+        (root / CGROUPFS[0] / one).mkdir(parents=True)
+    reader = GroupReader(a_proc(tmp_path, root, 2), "cubernetes")
+    found = reader.read({UID: ids, "later": []})
     assert found.is_cut
-    assert len(found.pods[UID].containers) == GROUPS_MAX
+    # The pod's own group counts: it was looked at once before it was known.
+    assert len(found.pods[UID].containers) == GROUPS_MAX - 1
 
 
 def test_a_machine_without_groups_has_no_pods(tmp_path: Path) -> None:
     proc = a_proc(tmp_path, tmp_path / "none", 2)
     (proc / "mounts").write_text("")
-    found = read_tree(proc, "cubernetes", [UID])
+    found = GroupReader(proc, "cubernetes").read({UID: []})
     assert not found.pods
     assert found.node.working_set_bytes == 600 * 1024
+
+
+def test_files_are_opened_once_and_read_at_every_pass(tmp_path: Path) -> None:
+    root, pod = tmp_path / "cgroup", CGROUPFS[0]
+    v2_group(root, pod, 9_000_000, 4000)
+    v2_group(root, f"{pod}/{ID}", 7_000_000, 3200)
+    files = KeptFiles()
+    reader = GroupReader(a_proc(tmp_path, root, 2), "cubernetes", files)
+    reader.read({UID: [ID]})
+    kept = len(files)
+    assert kept == len(V2_POD_FILES) + len(V2_FILES)
+    v2_group(root, f"{pod}/{ID}", 8_000_000, 3600)
+    again = reader.read({UID: [ID]})
+    assert again.pods[UID].containers[ID].cpu_ns == 8_000_000
+    # Who asks for details opens the others, and closes none of those that are kept.
+    reader.read_details({UID: [ID]})
+    assert len(files) == kept
+    # What has ended is let go of, and with the pod all of it.
+    reader.read({UID: []})
+    assert len(files) == len(V2_POD_FILES)
+    files.close()
+    assert len(files) == 0
+
+
+def test_a_group_that_was_made_anew_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, systemd = tmp_path / "cgroup", SYSTEMD[0]
+    v2_group(root, CGROUPFS[0], 9_000_000, 4000)
+    reader = GroupReader(a_proc(tmp_path, root, 2), "cubernetes")
+    assert reader.read({UID: []}).pods[UID].usage.cpu_ns == 9_000_000
+    shutil.rmtree(root / CGROUPFS[0])
+    v2_group(root, systemd, 1_000_000, 400)
+    pread = os.pread
+
+    def of_a_live_group(descriptor: int, *rest: int) -> bytes:
+        if os.fstat(descriptor).st_nlink == 0:
+            raise OSError(errno.ENODEV, "as the kernel says of a group that has ended")
+        return pread(descriptor, *rest)
+
+    monkeypatch.setattr(os, "pread", of_a_live_group)
+    assert reader.read({UID: []}).pods[UID].usage.cpu_ns == 1_000_000
+    shutil.rmtree(root / systemd)
+    assert UID not in reader.read({UID: []}).pods
+
+
+def test_beyond_the_most_that_are_kept_files_are_read_all_the_same(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    files = KeptFiles(files_max=2)
+    for _ in range(2):
+        assert [files.text(str(tmp_path / name)) for name in "abc"] == ["a", "b", "c"]
+    assert files.text(str(tmp_path / "none")) == ""
+    assert len(files) == 2
+    assert files.end_pass() == 7
+    files.close()
+
+
+def test_the_node_looks_by_itself_only_while_nobody_else_does() -> None:
+    looks, read = a_source()
+
+    async def story() -> None:
+        env = sim_env("measure")
+        measuring = Measuring(lambda: [the_pod()], read, env)
+        task = asyncio.create_task(measuring.run())
+        await env.clock.sleep(12)
+        assert len(looks) == 3  # at 0, 5 and 10
+        for _ in range(20):
+            await measuring.look()
+            await env.clock.sleep(1)
+        assert len(looks) == 3 + 20
+        await env.clock.sleep(6)
+        assert len(looks) == 3 + 20 + 1
+        task.cancel()
+        await asyncio.wait([task])
+
+    run_simulated(story())
 
 
 def test_hybrid_hierarchies_count_by_version_one() -> None:
@@ -248,12 +335,12 @@ def test_the_summary_leaves_out_what_is_not_known() -> None:
     assert '"workingSetBytes":8000' in told
 
 
-def a_source() -> tuple[list[int], Callable[[Sequence[str]], Tree]]:
+def a_source() -> tuple[list[int], Callable[[Mapping[str, Sequence[str]]], Tree]]:
     """Return a list of the looks that were taken, and what takes them: a second of work each."""
     looks = list[int]()
 
-    def read(uids: Sequence[str]) -> Tree:
-        looks.append(len(uids))
+    def read(wanted: Mapping[str, Sequence[str]]) -> Tree:
+        looks.append(len(wanted))
         return a_tree(10**9 * len(looks))
 
     return looks, read

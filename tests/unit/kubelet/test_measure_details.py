@@ -19,7 +19,7 @@ from kubelet.measure.details import (
 from kubelet.measure.exposition import resource_text, summary_json
 from kubelet.measure.measuring import Measuring
 from kubelet.measure.snapshot import Snapshot, rates_of, snapshot_of
-from kubelet.measure.tree import read_tree
+from kubelet.measure.tree import GroupReader
 from kubelet.measure.usage import PodGroup, Tree, Usage
 from tests.simulation.clock import sim_env
 from tests.simulation.loop import run_simulated
@@ -92,7 +92,7 @@ def test_both_versions_tell_the_same_details(tmp_path: Path, version: int) -> No
     group(root, f"{pod}/{child.format(ID)}", 7_000_000, 3200)
     with_details(root, f"{pod}/{child.format(ID)}", version)
 
-    found = read_tree(proc, "cubernetes", [UID], is_detailed=True)
+    found = GroupReader(proc, "cubernetes").read_details({UID: [ID]})
 
     assert found.pods[UID].network == [ETH0]
     assert found.network[0].received.bytes == 5000
@@ -111,11 +111,11 @@ def test_both_versions_tell_the_same_details(tmp_path: Path, version: int) -> No
 def test_a_pass_for_autoscalers_reads_no_details(tmp_path: Path, version: int) -> None:
     proc, root = a_machine(tmp_path, version)
     {1: v1_group, 2: v2_group}[version](root, CGROUPFS[0], 9, 9)
-    found = read_tree(proc, "cubernetes", [UID])
+    found = GroupReader(proc, "cubernetes").read({UID: []})
     assert found.pods[UID].usage.details is None
     assert found.node.details is None
     assert (found.pods[UID].network, found.network) == ((), ())
-    assert found.file_count == {1: 6 + len(V1_ROWS) - 3, 2: 5}[version] * 2
+    assert found.file_count == {1: 6 + len(V1_ROWS) - 3, 2: 5}[version] + 3 + 2
 
 
 @pytest.mark.parametrize("text", ["", "some", "some avg10=x avg60=1 avg300=1 total=1", "\n\n= ="])

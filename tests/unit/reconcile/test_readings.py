@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from cubernetes.host.clock import Clock
 from cubernetes.host.env import Env
 from cubernetes.reconcile.asking import Asker, AskingLimits
 from cubernetes.reconcile.plan import StillView
@@ -160,6 +161,43 @@ def test_a_question_says_for_how_long_its_answer_may_be_used_again() -> None:
         await env.clock.sleep(4)
         await asker.answers([later])
         assert source.asked == ["load"] * 4
+
+    run_simulated(story())
+
+
+@dataclass
+class SlowSource:
+    """Tells a second later what was so when it was asked."""
+
+    clock: Clock
+    number: float
+
+    async def samples(self, query: str) -> Sequence[Sample]:
+        number = self.number
+        await self.clock.sleep(1.0)
+        return [Sample(number, self.clock.now())]
+
+
+def test_new_samples_end_what_is_kept_and_what_was_being_asked_is_not_kept() -> None:
+    async def story() -> None:
+        env = sim_env("readings")
+        source = LyingSource(env.clock, {"load": 5.0})
+        asker = Asker(source, env, AskingLimits(keep_s=100))
+        await asker.answers([LOAD])
+        source.numbers["load"] = 6.0
+        asker.renew()
+        assert (await asker.answers([LOAD]))[LOAD] == Value(6.0, env.clock.now())
+        slow = SlowSource(env.clock, 7.0)
+        asker = Asker(slow, env, AskingLimits(keep_s=100))
+        old = asyncio.create_task(asker.answers([LOAD]))
+        await env.clock.sleep(0.5)
+        slow.number = 8.0
+        asker.renew()
+        assert (await old)[LOAD] == Value(7.0, env.clock.now())
+        assert (await asker.answers([LOAD]))[LOAD] == Value(8.0, env.clock.now())
+        began_s = env.clock.monotonic()
+        await asker.answers([LOAD])
+        assert env.clock.monotonic() == began_s
 
     run_simulated(story())
 

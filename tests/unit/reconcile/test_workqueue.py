@@ -170,6 +170,27 @@ def test_the_pause_of_a_bug_grows_up_to_five_minutes() -> None:
     assert pause_s == jittered_s(HELD_MAX_S, 0.0) == 150.0
 
 
+def test_a_key_that_is_asked_for_early_is_not_due_again_and_one_that_fails_keeps_its_pause() -> (
+    None
+):
+    queue: Workqueue[str] = Workqueue()
+    queue.add_at("a", 5.0)
+    assert not queue.is_waiting("a")
+    queue.add_early("a")
+    assert queue.is_waiting("a")
+    assert queue.take(1.0) == "a"
+    assert queue.is_waiting("a")
+    queue.done("a")
+    assert not queue.is_waiting("a")
+    assert queue.take(5.0) is None
+    queue.add("a")
+    assert queue.take(6.0) == "a"
+    pause_s = queue.retry("a", 6.0, 0.0)
+    queue.add_early("a")
+    assert queue.take(6.0) is None
+    assert queue.take(6.0 + pause_s) == "a"
+
+
 def test_keys_that_are_due_at_the_same_time_come_in_the_order_of_asking() -> None:
     queue: Workqueue[str] = Workqueue()
     for key in ("c", "a", "b"):
