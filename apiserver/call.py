@@ -52,10 +52,17 @@ class Route(NamedTuple):
 
 @dataclass(slots=True)
 class Trace:
-    """What joins log lines about a request: its id, and the cause of the object that it wrote."""
+    """What is told of a request beside its answer: to logs, to the audit, and to its client.
+
+    request_id, cause: what joins log lines about it: its id, and the cause of the object that it
+        wrote.
+    warnings: what its client is told of content that is taken. notes: what the audit tells of it.
+    """
 
     request_id: str = ""
     cause: str = ""
+    warnings: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def about(self, one: Object) -> None:
         """Note which object the request writes."""

@@ -327,6 +327,7 @@ class ApiServer:
         seat = await self._seats.enter(*gate.flow_of(request), seats)
         places.callback(self._seats.leave, seat)
         response = await call.route.handler(self.backend, call)
+        response = bodies.warned(response, call.trace.warnings)
         return bodies.deprecated(response, call.route.kind)
 
     async def _identified(self, request: Request) -> Identity:

@@ -1,5 +1,7 @@
 """What the API server is told: where it listens, its keys, its store, and every limit by name."""
 
+from typing import Literal
+
 import msgspec
 
 from cubernetes.host.settings import Settings as SettingsBase
@@ -96,6 +98,9 @@ class Settings(SettingsBase, frozen=True, kw_only=True):
     weave_password: str = ""
     # Under which the names of services are; joining nodes are told it.
     cluster_domain: str = "cluster.local"
+    # The Pod Security level that namespaces without a label enforce, and those that enforce none.
+    pod_security: Literal["privileged", "baseline", "restricted"] = "privileged"
+    pod_security_exempt: tuple[str, ...] = ()
     # Where a store with Prometheus' API answers custom.metrics.k8s.io and external.metrics.k8s.io,
     # such as http://127.0.0.1:9090; empty: they are not answered.
     metrics_url: str = ""

@@ -25,6 +25,7 @@ from cuberoot.cluster import (
     PROGRAMS_ANNOTATION,
     NetworkKind,
     PodNetwork,
+    PodSecurity,
     ProxyBackend,
     Ranges,
     password_of,
@@ -109,6 +110,12 @@ def main() -> None:
     help=f"The domain of the names of services and pods; by default {DOMAIN}. It stays so.",
 )
 @click.option(
+    "--pod-security",
+    type=click.Choice(["privileged", "baseline", "restricted"]),
+    help="The Pod Security level that namespaces without a label enforce, kube-system excepted; by "
+    "default privileged. Given again, it takes the place of the one before.",
+)
+@click.option(
     "--network",
     type=click.Choice(["vxlan", "weave", "cni"]),
     help="How pods are wired on every node; by default ours, vxlan.",
@@ -131,6 +138,7 @@ def init(  # noqa: PLR0913  one option each
     node_port_range: str,
     load_balancer_pool: str,
     cluster_domain: str,
+    pod_security: PodSecurity | None,
     network: NetworkKind | None,
     weave_password_file: BinaryIO | None,
     cni_config: BinaryIO | None,
@@ -139,7 +147,7 @@ def init(  # noqa: PLR0913  one option each
     wish = node.NodeWish(manifest.read() if manifest else None, node_address)
     pods = _pod_network(network, cni_config, weave_password_file)
     ranges = Ranges(service_range, pod_range, node_port_range, load_balancer_pool, cluster_domain)
-    carried_out(lambda env: node.init(wish, ranges, pods, env, say), is_alone=True)
+    carried_out(lambda env: node.init(wish, ranges, pods, env, say, pod_security), is_alone=True)
 
 
 def _pod_network(

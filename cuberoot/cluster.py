@@ -25,6 +25,7 @@ PASSWORD_CHARS_MIN, PASSWORD_CHARS_MAX = 12, 256
 
 type Role = Literal["control-plane", "worker"]
 type ProxyBackend = Literal["iptables", "nftables"]
+type PodSecurity = Literal["privileged", "baseline", "restricted"]
 type NetworkKind = Literal["vxlan", "weave", "cni"]
 
 
@@ -76,6 +77,8 @@ class Cluster(Settings, frozen=True, kw_only=True):
     # those of type LoadBalancer.
     node_port_range: str = "30000-32767"
     load_balancer_pool: str = ""
+    # On the control plane: the Pod Security level of namespaces that say none.
+    pod_security: PodSecurity = "privileged"
     # The pod network of every node; of the kind cni, which plugins it calls, and of the kind weave,
     # what its routers know each other by.
     network: NetworkKind = "vxlan"

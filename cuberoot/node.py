@@ -26,6 +26,7 @@ from cuberoot.cluster import (
     DOMAIN,
     Cluster,
     PodNetwork,
+    PodSecurity,
     ProxyBackend,
     Ranges,
     Role,
@@ -65,11 +66,16 @@ class NotFit(Exception):
 
 
 async def init(
-    wish: NodeWish, ranges: Ranges, network: PodNetwork | None, env: Env, say: Say
+    wish: NodeWish,
+    ranges: Ranges,
+    network: PodNetwork | None,
+    env: Env,
+    say: Say,
+    pod_security: PodSecurity | None = None,
 ) -> None:
     """Make this machine a control plane; finishes what an interrupted run has left.
 
-    network: None: what an earlier run said, else ours.
+    network: None: what an earlier run said, else ours. pod_security: likewise, else privileged.
     """
     _check_ranges(ranges)
     known = apply.known_cluster()
@@ -89,6 +95,8 @@ async def init(
     cluster = known or await _new_cluster(wish, ranges, wanted, env, say)
     if ranges.load_balancer_pool:
         cluster = msgspec.structs.replace(cluster, load_balancer_pool=ranges.load_balancer_pool)
+    if pod_security is not None:
+        cluster = msgspec.structs.replace(cluster, pod_security=pod_security)
     journal = Journal()
     apply.write_node(cluster, journal)
     apply.make_certificates(cluster, journal, env)

@@ -77,6 +77,7 @@ class Audit:
             facts["request_id"] = record.trace.request_id
         if record.trace.cause:
             facts["cause"] = record.trace.cause
+        facts.update(record.trace.notes)
         if is_strangers and (missed := self._rate.missed()):
             facts["lines_left_out"] = missed
         most = STRANGER_PATH_CHARS_MAX if is_strangers else PATH_CHARS_MAX

@@ -7,8 +7,10 @@ from apiserver.auth.authorize import CHANGE, Attempt, acting_node
 from apiserver.state.items import Seen
 from apiserver.strategies.admission.accounts import with_account
 from apiserver.strategies.admission.limits import within_limits
+from apiserver.strategies.admission.podsecurity.judging import PodLike, is_significant
+from apiserver.strategies.admission.podsecurity.workloads import verdict_on
 from apiserver.strategies.priorities import with_priority
-from apiserver.strategies.strategy import Cluster, Strategy, with_status
+from apiserver.strategies.strategy import ADMITTED, Cluster, Strategy, Verdict, with_status
 from cubernetes.api.condition import Condition
 from cubernetes.api.core.limitrange import LimitRange
 from cubernetes.api.core.node import Node, is_given_by
@@ -29,6 +31,8 @@ GATED = Condition(
     message="Scheduling is blocked due to non-empty scheduling gates",
 )
 FORBIDDEN = "FieldValueForbidden"
+# Through these something may come to run that did not before.
+JUDGED = ("", "ephemeralcontainers")
 NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
 NOT_BOUND = "the pod is not bound to this node"
 # What a node may do to a pod of its own, by subresource.
@@ -117,6 +121,14 @@ class Pods(Strategy[Pod]):
                 range_ = (node.spec.pod_cidr if node else "") or "none"
                 told = f'node "{name}" may not give {address[:40]} to a pod: its range is {range_}'
                 raise Forbidden(told, kind="pods", name=new.metadata.name)
+
+    def verdict(
+        self, cluster: Cluster, subresource: str, old: Pod | None, new: Pod, seen: Seen
+    ) -> Verdict:
+        if subresource not in JUDGED or (old is not None and not is_significant(old, new)):
+            return ADMITTED
+        one = PodLike(new.metadata.annotations, new.spec)
+        return verdict_on(cluster, new.metadata.namespace, one, seen, is_pod=True)
 
     def grace_s(self, one: Pod, asked_s: int | None) -> int:
         """A pod with nothing to stop (unbound, finished) needs no time."""

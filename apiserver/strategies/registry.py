@@ -7,6 +7,7 @@ from apiserver.auth.authorize import acting_gateway, acting_node
 from apiserver.state.preconditions import Precondition
 from apiserver.strategies.access.roles import Bindings, Roles
 from apiserver.strategies.account import ServiceAccounts
+from apiserver.strategies.admission.podsecurity.workloads import Workloads
 from apiserver.strategies.custom.definitions import CustomResourceDefinitions
 from apiserver.strategies.custom.objects import CustomObjects
 from apiserver.strategies.event import Events
@@ -20,6 +21,11 @@ from apiserver.strategies.pod import Pods
 from apiserver.strategies.service import Services
 from apiserver.strategies.strategy import Strategy
 from cubernetes.api.apiextensions.customresourcedefinition import CustomResourceDefinition
+from cubernetes.api.apps.daemonset import DaemonSet
+from cubernetes.api.apps.deployment import Deployment
+from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.apps.statefulset import StatefulSet
+from cubernetes.api.batch.cronjob import CronJob
 from cubernetes.api.batch.job import Job
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.configmap import ConfigMap
@@ -32,6 +38,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
 from cubernetes.api.core.serviceaccount import ServiceAccount
+from cubernetes.api.cubernetes.autoscaler import AutoScaler
 from cubernetes.api.custom.objects import CustomObject
 from cubernetes.api.gpu.gpujob import GpuJob
 from cubernetes.api.gpu.gpusite import GpuSite
@@ -61,6 +68,12 @@ STRATEGIES: Strategies = {
     Event: Events(),
     Lease: Leases(),
     Job: Jobs(),
+    CronJob: Workloads(),
+    Deployment: Workloads(),
+    ReplicaSet: Workloads(),
+    StatefulSet: Workloads(),
+    DaemonSet: Workloads(),
+    AutoScaler: Workloads(),
     GpuJob: GpuJobs(),
     GpuSite: GpuSites(),
     CustomResourceDefinition: CustomResourceDefinitions(),

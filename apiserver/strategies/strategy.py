@@ -6,7 +6,7 @@ in Kubernetes (rest.RESTCreateStrategy and its siblings). One file holds all tha
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
 from apiserver.auth.authorize import NO_BUSINESS, Attempt
 from apiserver.settings import Settings
@@ -78,6 +78,20 @@ class Exhausted(Invalid):
         kind, name = one.resource.kind, one.metadata.name
         refusal = invalid(kind, name, [Problem(field, why)])
         super().__init__(refusal.message, kind=kind, name=name, problems=refusal.problems)
+
+
+class Verdict(NamedTuple):
+    """What is said of an object: why it is refused, what its author is warned of, what is audited.
+
+    notes: by the names of Kubernetes' audit annotations.
+    """
+
+    refusal: str = ""
+    warnings: tuple[str, ...] = ()
+    notes: Mapping[str, str] = {}
+
+
+ADMITTED = Verdict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +202,20 @@ class Strategy[K: Object]:
 
         Raises: ApiError.
         """
+
+    def verdict(
+        self,
+        cluster: Cluster,  # noqa: ARG002  a hook
+        subresource: str,  # noqa: ARG002
+        old: K | None,  # noqa: ARG002
+        new: K,  # noqa: ARG002
+        seen: Seen,  # noqa: ARG002
+    ) -> Verdict:
+        """Return what is said of an object that is otherwise in order; old is None at creation.
+
+        Raises: Unread: these keys are to be seen too.
+        """
+        return ADMITTED
 
     def deletion(self, identity: Identity, one: K, seen: Seen) -> tuple[Op, ...]:  # noqa: ARG002
         """Return what is written beside the request to delete an object."""

@@ -181,6 +181,7 @@ async def modified(
         strategy.check_change(backend, call.identity, found.object, new, seen)
         if not is_lawful:
             _check_rules(found.object, new, call.route.subresource)
+            _heed(backend, call, found.object, new, seen)
         new, beside = strategy.changed(backend, found.object, new, seen, draw)
         new = ownership.noted(call, found.object, new, backend.env.clock.now())
         value = encoded(new)
@@ -314,6 +315,7 @@ async def _put_new(
         check_all(preconditions, seen)
         if seen[key] is not None:
             raise exists(call.kind.resource, new.metadata.name)
+        _heed(backend, call, None, new, seen)
         made, beside = strategy.creation(backend, call.identity, new, seen)
         value = plain if made is new else encoded(made)
         check_room(backend, call, made, None, value)
@@ -400,6 +402,19 @@ def check_allowed(call: Call, old: Object | None, new: Object) -> None:
     refusal = object_refusal(call.strategy, call.identity, call.route.subresource, old, new)
     if refusal:
         raise Forbidden(refusal, kind=call.kind.resource.plural, name=new.metadata.name)
+
+
+def _heed(backend: Backend, call: Call, old: Object | None, new: Object, seen: Seen) -> None:
+    """Refuse what the rules of a namespace do not allow; note what its client and the audit hear.
+
+    Raises: Forbidden.
+    """
+    verdict = call.strategy.verdict(backend, call.route.subresource, old, new, seen)
+    call.trace.warnings, call.trace.notes = verdict.warnings, verdict.notes
+    if verdict.refusal:
+        plural, name = call.kind.resource.plural, new.metadata.name
+        told = f'{plural} "{name}" is forbidden: {verdict.refusal}'
+        raise Forbidden(told, kind=plural, name=name)
 
 
 def _check_size(value: bytes, backend: Backend) -> None:

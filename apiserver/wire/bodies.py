@@ -14,6 +14,8 @@ from cubernetes.host.web.messages import BodyBroken, BodyTooLarge, Request, Resp
 
 # Of all warnings together, as Kubernetes bounds them: clients read header lines of some 8 kB.
 WARNINGS_CHARS_MAX = 4096
+# Of one that grows with what it is about: its beginning is told, and the next one as well.
+WARNING_CHARS_MAX = 2000
 YAML_MEDIA = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
@@ -127,8 +129,19 @@ def deprecated(response: Response, kind: type[Object] | None) -> Response:
     if kind is None or not kind.deprecation:
         return response
     told = warning_header((kind.deprecation,))["Warning"]
-    others = response.headers.get("Warning", "")
-    warning = f"{told}, {others}" if others else told
+    return _with_warnings(response, told, response.headers.get("Warning", ""))
+
+
+def warned(response: Response, warnings: tuple[str, ...]) -> Response:
+    """Return a response that tells its client this, too."""
+    if not warnings:
+        return response
+    told = warning_header(tuple(text[:WARNING_CHARS_MAX] for text in warnings))
+    return _with_warnings(response, response.headers.get("Warning", ""), told.get("Warning", ""))
+
+
+def _with_warnings(response: Response, *told: str) -> Response:
+    warning = ", ".join(one for one in told if one)
     return replace(response, headers={**response.headers, "Warning": warning})
 
 

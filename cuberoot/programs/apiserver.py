@@ -53,6 +53,8 @@ def settings(site: Site) -> ApiServerSettings:
         weave_password=cluster.weave_password,
         cluster_domain=cluster.cluster_domain,
         node_port_range=cluster.node_port_range,
+        pod_security=cluster.pod_security,
+        pod_security_exempt=("kube-system",),
         # Whether the node runs the store or not: enabling it later must not begin this server anew.
         metrics_url=tsdb.URL,
         jobs_url=gpu.URL,

@@ -1,6 +1,6 @@
 """Jobs: the selector and the labels by which their pods are found are the server's. Pure."""
 
-from apiserver.strategies.strategy import Strategy
+from apiserver.strategies.admission.podsecurity.workloads import Workloads
 from cubernetes.api.batch.job import (
     CONTROLLER_UID,
     JOB_NAME,
@@ -13,7 +13,7 @@ from cubernetes.api.meta import replaced
 from cubernetes.api.selectors import LabelSelector
 
 
-class Jobs(Strategy[Job]):
+class Jobs(Workloads[Job]):
     """A Job is told by its uid from any other of its name, and so are its pods."""
 
     def prepared(self, new: Job) -> Job:

@@ -56,6 +56,14 @@ def test_a_node_tells_its_proxy_what_to_write_rules_in() -> None:
         assert told.backend == backend
 
 
+def test_the_api_server_is_told_the_level_of_pods_and_spares_what_is_the_clusters_own() -> None:
+    chosen = msgspec.structs.replace(MASTER, pod_security="baseline")
+    for cluster, level in ((MASTER, "privileged"), (chosen, "baseline")):
+        told = compile.settings_for(cluster)["apiserver"]
+        assert isinstance(told, ApiServerSettings)
+        assert (told.pod_security, told.pod_security_exempt) == (level, ("kube-system",))
+
+
 def test_every_node_is_told_the_cni_configuration_and_the_api_server_tells_joiners() -> None:
     chosen = msgspec.structs.replace(MASTER, network="cni", cni_config='{"plugins": []}')
     settings = compile.settings_for(chosen)

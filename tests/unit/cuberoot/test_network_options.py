@@ -29,11 +29,10 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "examples/cni"
             "must hold 12 to 256 printable ASCII characters, in one line",
         ),
         (["--network", "cni", "--cni-config", __file__], "--cni-config: is no JSON object"),
+        (["--pod-security", "strict"], "'strict' is not one of 'privileged', 'baseline'"),
     ],
 )
-def test_options_that_make_no_network_are_refused_with_the_form(
-    words: list[str], said: str
-) -> None:
+def test_options_that_mean_nothing_are_refused_with_the_form(words: list[str], said: str) -> None:
     done = CliRunner().invoke(main, ["init", *words])
     assert done.exit_code == 2
     assert said in done.output

@@ -9,6 +9,7 @@ import pytest
 from apiserver.settings import Settings
 from apiserver.state.keys import CLUSTER_IPS
 from apiserver.storage.store import Delete, Entry, Put
+from apiserver.strategies.named import Named
 from apiserver.strategies.namespace import Namespaces
 from apiserver.strategies.node import Nodes
 from apiserver.strategies.pod import Pods
@@ -17,7 +18,9 @@ from apiserver.strategies.service import Services
 from apiserver.strategies.strategy import Claimed, Strategy
 from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.api.core.node import Node
+from cubernetes.api.core.secret import Secret
 from cubernetes.api.core.service import Service
+from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.errors import Forbidden, Invalid
 from cubernetes.api.meta import Object, replaced
 from cubernetes.host.web.messages import Identity
@@ -218,4 +221,5 @@ def test_a_node_begins_with_the_status_that_its_kubelet_found() -> None:
 
 def test_the_registry_gives_each_kind_its_own() -> None:
     assert isinstance(strategy_of(Service), Services)
-    assert type(strategy_of(ReplicaSet)) is Strategy
+    assert type(strategy_of(Secret)) is Named
+    assert type(strategy_of(EndpointSlice)) is Strategy
