@@ -9,6 +9,7 @@ The same jobs, sites, queues and time give the same plan, in whatever order they
 """
 
 import heapq
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,7 +25,10 @@ OVERDUE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A job that waits. `at` orders those of one priority: when it was made."""
+    """A job that waits. `at` orders those of one priority: when it was made.
+
+    gpus: in all, the same number on each of its nodes.
+    """
 
     uid: str
     queue: str
@@ -35,10 +39,11 @@ class Waiting:
     gpu_type: str = ""
     site: str = ""
     allows_stand_in: bool = False
+    nodes: int = 1
 
     @property
     def demand(self) -> "Demand":
-        return Demand(self.gpus, self.gpu_type, self.site, self.allows_stand_in)
+        return Demand(self.gpus, self.gpu_type, self.site, self.allows_stand_in, self.nodes)
 
 
 class Demand(NamedTuple):
@@ -48,6 +53,11 @@ class Demand(NamedTuple):
     gpu_type: str
     site: str
     allows_stand_in: bool
+    nodes: int
+
+    @property
+    def gpus_each(self) -> int:
+        return self.gpus // self.nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +73,17 @@ class ActiveJob:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """devices: each with its type. trouble: why it takes no jobs now; empty where it does."""
+    """devices: each with its type. trouble: why it takes no jobs now; empty where it does.
+
+    spans_nodes: a job may run on several of its nodes; a device is called `NODE/...` then.
+    """
 
     name: str
     devices: Mapping[str, str]
     jobs_max: int
     is_stand_in: bool = False
     trouble: str = ""
+    spans_nodes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +306,24 @@ def _misfit(room: Room, demand: Demand) -> str:
     if count < demand.gpus:
         kind = f" of type {demand.gpu_type}" if demand.gpu_type else ""
         return f"needs {demand.gpus} GPUs{kind}, site {site.name} has {count}"
+    if demand.nodes > 1 and not site.spans_nodes:
+        return f"needs {demand.nodes} nodes, and site {site.name} runs a job on one"
+    if demand.nodes > 1 and (count := len(_nodes(site.devices, room, demand))) < demand.nodes:
+        return f"{_needs_nodes(demand)}, site {site.name} has {count} such nodes"
     return ""
+
+
+def _needs_nodes(demand: Demand) -> str:
+    kind = f" of type {demand.gpu_type}" if demand.gpu_type else ""
+    return f"needs {demand.gpus_each} GPUs{kind} on each of {demand.nodes} nodes"
+
+
+def _nodes(devices: Iterable[str], room: Room, demand: Demand) -> dict[str, list[str]]:
+    """Return those of some devices that a demand takes, by the nodes that have enough of them."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for one in _of_type(devices, room, demand):
+        found[one.rpartition("/")[0]].append(one)
+    return {node: some for node, some in found.items() if len(some) >= demand.gpus_each}
 
 
 def _why_none(rooms: Sequence[Room], demand: Demand) -> str:
@@ -329,6 +360,8 @@ def _fits(room: Room, demand: Demand, ends_at: datetime) -> bool:
     if len(room.free) < demand.gpus:
         return False
     offered = _offered(room, ends_at)
+    if demand.nodes > 1:
+        return len(_nodes(offered, room, demand)) >= demand.nodes
     if not room.is_uniform:
         return sum(1 for _ in _of_type(offered, room, demand)) >= demand.gpus
     return len(offered) >= demand.gpus
@@ -336,17 +369,28 @@ def _fits(room: Room, demand: Demand, ends_at: datetime) -> bool:
 
 def _devices(room: Room, demand: Demand, ends_at: datetime) -> tuple[str, ...]:
     """Return the devices for a job that fits: those that are reserved last."""
-    offered = _of_type(_offered(room, ends_at), room, demand)
-    ordered = sorted(offered, key=lambda one: (one in room.reserved, one))
-    return tuple(sorted(ordered[: demand.gpus]))
+
+    def chosen(devices: Iterable[str], count: int) -> list[str]:
+        return sorted(devices, key=lambda one: (one in room.reserved, one))[:count]
+
+    offered = _offered(room, ends_at)
+    if demand.nodes == 1:
+        return tuple(sorted(chosen(_of_type(offered, room, demand), demand.gpus)))
+    by_node = _nodes(offered, room, demand)
+    some = [chosen(by_node[one], demand.gpus_each) for one in sorted(by_node)]
+    some.sort(key=lambda devices: sum(1 for one in devices if one in room.reserved))
+    return tuple(sorted(one for devices in some[: demand.nodes] for one in devices))
 
 
 def _earliest(room: Room, demand: Demand, now: datetime) -> tuple[datetime, tuple[str, ...]]:
     """Return when a site can run a job, if everything ends by its limit, and on which devices."""
     site = room.site
-    ordered = sorted(
-        (room.free_at.get(one, now), one) for one in _of_type(site.devices, room, demand)
-    )[: demand.gpus]
+    ordered = _first_free(_of_type(site.devices, room, demand), demand.gpus, room, now)
+    if demand.nodes > 1:
+        by_node = _nodes(site.devices, room, demand)
+        some = [_first_free(by_node[one], demand.gpus_each, room, now) for one in by_node]
+        some.sort(key=lambda times: times[-1])
+        ordered = sorted(one for times in some[: demand.nodes] for one in times)
     starts_at = ordered[-1][0]
     if room.job_count >= site.jobs_max:
         # And one of the jobs that are there has to be gone.
@@ -355,10 +399,21 @@ def _earliest(room: Room, demand: Demand, now: datetime) -> tuple[datetime, tupl
     return starts_at, tuple(one for _, one in ordered)
 
 
+def _first_free(
+    devices: Iterable[str], count: int, room: Room, now: datetime
+) -> list[tuple[datetime, str]]:
+    """Return those that are free first, each with when, in that order."""
+    return sorted((room.free_at.get(one, now), one) for one in devices)[:count]
+
+
 def _shortage(rooms: Sequence[Room], demand: Demand) -> str:
     """Return what a job waits for at the site that is nearest to having it."""
     counts = {room.site.name: sum(1 for _ in _of_type(room.free, room, demand)) for room in rooms}
     name = max(sorted(counts), key=lambda one: counts[one])
+    if demand.nodes > 1:
+        nodes = max(len(_nodes(room.free, room, demand)) for room in rooms)
+        if nodes < demand.nodes:
+            return f"{_needs_nodes(demand)}, {nodes} are free at most at one site"
     needed = f"needs {demand.gpus} GPUs" if demand.gpus > 1 else "needs a GPU"
     if counts[name] >= demand.gpus:
         return f"{needed}, and those of site {name} are kept for jobs before it"

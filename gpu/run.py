@@ -55,7 +55,7 @@ TURN_PAUSE_S = 0.02
 # What waiting jobs are told is not worth more writes than this at once, nor more often.
 WAITS_MAX = 20
 WAIT_AGAIN_S = 5.0
-STAND_IN = "standin"
+STAND_IN, SLURM = "standin", "slurm"
 
 
 async def run(
@@ -251,6 +251,7 @@ class Runner:
             devices=known.report.devices if known.report is not None else {},
             jobs_max=site.spec.max_jobs,
             is_stand_in=site.spec.type == STAND_IN,
+            spans_nodes=site.spec.type == SLURM,
             trouble=known.trouble or is_going,
         )
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,19 +12,17 @@ from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Count, Instant, Model, Object, age_of, immutable, shown
 from cubernetes.api.quantities import Quantity
 from cubernetes.api.resource import Resource
-from cubernetes.api.specrules.notbuilt import not_built_problems
 from cubernetes.api.specrules.sourcefiles import file_problems
 
 # An object that has been sent to a site stays until nothing of it is left there.
 FINALIZER = "gpu.cubernetes.io/site"
 GPUS_MAX = 64
 CPUS_MAX = 1024
+NODES_MAX = 64
 ARGS_MAX = 100
 ARGS_BYTES_MAX = 32 * 1024
 WEEK_S = 7 * 86_400
 YEAR_S = 365 * 86_400
-# What the design has for jobs and nothing does yet: refused by name.
-NOT_BUILT = ("nodes",)
 
 type Phase = Literal[
     "Pending", "Submitting", "Queued", "Running", "Cancelling",
@@ -49,7 +47,7 @@ class GpuProgram(Model):
 
 
 class GpuResources(Model):
-    """What a job has while it runs.
+    """What a job has while it runs, on each of its nodes.
 
     gpus: how many GPUs, all at one site and of one type.
     gpu_type: of which type they must be, as sites tell it; empty is any.
@@ -72,7 +70,9 @@ class GpuJobSpec(Model):
     files: text by path, 512 KiB in all: the folder in which the program runs.
     program: a CUDA source among the files; this, or `script`.
     script: what `sh` runs in the folder; this, or `program`.
-    resources: what it has while it runs.
+    resources: what it has while it runs, on each of its nodes.
+    nodes: on how many nodes it runs at once; more than one only at a site of Slurm, where its
+        program is begun on each, and its script on the first, to call `srun`.
     allow_stand_in: whether it may run on a CPU that stands in for GPUs. No job does unasked.
     time_limit_seconds: how long it may run; then it is ended, as `TimedOut`.
     retries: how often it is begun anew after its machine was lost; its own failure is final.
@@ -87,11 +87,17 @@ class GpuJobSpec(Model):
     program: GpuProgram | None = None
     script: str = ""
     resources: GpuResources = msgspec.field(default_factory=GpuResources)
+    nodes: Annotated[int, msgspec.Meta(ge=1, le=NODES_MAX)] = shown(1)
     allow_stand_in: bool = shown(False)
     time_limit_seconds: Annotated[int, msgspec.Meta(ge=1, le=WEEK_S)] = shown(600)
     retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = shown(0)
     keep_seconds: Annotated[int, msgspec.Meta(ge=0, le=YEAR_S)] = shown(86_400)
     cancel: bool = False
+
+    @property
+    def gpus(self) -> int:
+        """Return how many GPUs a job has on all of its nodes."""
+        return self.resources.gpus * self.nodes
 
 
 class GpuJobStatus(Model):
@@ -146,7 +152,7 @@ class GpuJob(Object):
         Column("Phase", lambda one, _: one.status.phase),
         Column("Site", lambda one, _: one.status.site or "<none>"),
         Column("Position", _position),
-        Column("GPUs", lambda one, _: one.spec.resources.gpus),
+        Column("GPUs", lambda one, _: one.spec.gpus),
         Column("Age", age_of),
         Column("Queue", lambda one, _: one.spec.queue, wide=True),
         Column("Message", lambda one, _: one.status.message[:120], wide=True),
@@ -156,10 +162,6 @@ class GpuJob(Object):
     kind: str = shown("GpuJob")
     spec: GpuJobSpec
     status: GpuJobStatus = msgspec.field(default_factory=GpuJobStatus)
-
-    @classmethod
-    def misread(cls, tree: Mapping[str, Any]) -> Iterator[Problem]:
-        yield from not_built_problems(tree, NOT_BUILT)
 
     def problems(self) -> Iterator[Problem]:
         yield from self.metadata.problems(names.is_label, names.LABEL_RULE)

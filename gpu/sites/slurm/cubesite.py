@@ -32,7 +32,8 @@ OFFSET = re.compile(r"[0-9]{1,15}\Z")
 STREAMS = ("out", "err")
 COMMAND_CHARS_MAX, REQUEST_BYTES_MAX = 200, 8 << 20
 FILES_MAX, FILES_BYTES_MAX, PATH_CHARS_MAX = 100, 1 << 20, 200
-WORDS_MAX, GPUS_MAX, CPUS_MAX, MEMORY_MIB_MAX, LIMIT_S_MAX = 100, 64, 1024, 1 << 30, 7 * 86_400
+WORDS_MAX, NODES_MAX, LIMIT_S_MAX = 100, 64, 7 * 86_400
+GPUS_MAX, CPUS_MAX, MEMORY_MIB_MAX = 64, 1024, 1 << 30
 OUTPUT_BYTES_MAX, READ_BYTES_MAX, TAIL_BYTES, NOTE_BYTES_MAX = 1 << 40, 1 << 20, 1024, 64 << 10
 LOOK_S, ASK_S, OVER_S, FOLLOW_S, TOMBSTONE_S = 0.2, 20.0, 15.0, 3600.0, 30 * 86_400.0
 ROWS_MAX = 20_000
@@ -136,13 +137,8 @@ def ask(*argv: str) -> tuple[str, str]:
     kept = {one: os.environ[one] for one in KEPT_VARIABLES if one in os.environ}
     try:
         done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=ASK_S,
-            env=kept,
-            check=False,
-        )
+            argv, input=b"", capture_output=True, timeout=ASK_S, env=kept, check=False
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return "", str(error)
     said = done.stderr.decode(errors="replace").strip()
@@ -244,21 +240,25 @@ def request() -> Wanted:
     except (ValueError, RecursionError):
         raise Ended(AGAIN, "the request was cut short, or is no JSON") from None
     must(isinstance(wanted, dict), "request", "an object")
-    return dict(wanted)
+    return {"nodes": 1, **wanted}
 
 
 def limits(wanted: Wanted) -> list[str]:
     """Return what sbatch is told of a job: as arguments, since its script has no such lines."""
-    gpu_type, gpus = word(wanted, "gpuType"), number(wanted, "gpus", GPUS_MAX)
+    nodes = number(wanted, "nodes", NODES_MAX)
+    gpus = number(wanted, "gpus" if nodes == 1 else "gpusPerNode", GPUS_MAX)
+    gpu_type = word(wanted, "gpuType")
     minutes, seconds = divmod(number(wanted, "limitSeconds", LIMIT_S_MAX), 60)
     made = [
         f"--gres=gpu:{gpu_type}:{gpus}" if gpu_type else f"--gres=gpu:{gpus}",
         f"--cpus-per-task={number(wanted, 'cpus', CPUS_MAX)}",
         f"--mem={number(wanted, 'memoryMiB', MEMORY_MIB_MAX)}M",
         f"--time={minutes}:{seconds:02}",
+        f"--nodes={nodes}",
+        "--ntasks-per-node=1",
     ]
-    named = {field: word(wanted, field) for field in ("partition", "account")}
-    return [*made, *(f"--{field}={value}" for field, value in named.items() if value)]
+    named = [(field, word(wanted, field)) for field in ("partition", "account")]
+    return [*made, *(f"--{field}={value}" for field, value in named if value)]
 
 
 def script(wanted: Wanted) -> str:
@@ -277,7 +277,10 @@ def script(wanted: Wanted) -> str:
     args = " ".join(map(shlex.quote, words(wanted, "args")))
     build = f"nvcc -O2 -std=c++17 {chip}-I. -o ./cube-program {source}"
     failed = f"{{ echo {source} could not be built >&2; exit {DATA}; }}"
-    return "\n".join([*lines, f"{build} || {failed}", f"./cube-program {args}", ""])
+    # srun knows the nodes; since 22.05 it is told the cores of a task anew.
+    srun = f"srun --kill-on-bad-exit=1 --cpus-per-task={number(wanted, 'cpus', CPUS_MAX)} "
+    run = srun if number(wanted, "nodes", NODES_MAX) > 1 else ""
+    return "\n".join([*lines, f"{build} || {failed}", f"{run}./cube-program {args}", ""])
 
 
 # Verbs.
@@ -340,11 +343,9 @@ def sent(folder: str, key: str, told: list[str], bytes_max: int) -> str:
     frame = ["/usr/bin/env", "python3", os.path.join(folder, "frame.py"), folder, str(bytes_max)]
     job = os.path.join(folder, SCRIPT)
     write(job, f"#!/bin/sh\nexec {' '.join(map(shlex.quote, frame))}\n".encode())
-    said, trouble = ask(
-        *("sbatch", "--parsable", "--no-requeue", "--open-mode=append", "-N", "1", "-n", "1"),
-        *("-J", OURS + key, "-D", os.path.join(folder, "files")),
-        *("-o", os.path.join(folder, "log"), *told, job),
-    )
+    place = ["-D", os.path.join(folder, "files"), "-o", os.path.join(folder, "log")]
+    way = ["sbatch", "--parsable", "--no-requeue", "--open-mode=append"]
+    said, trouble = ask(*way, "-J", OURS + key, *place, *told, job)
     if trouble:
         # It may have taken the job all the same: the next request asks for the name.
         is_down = any(one in trouble for one in ("ontact", "timed out", "emporar", "No such file"))
@@ -413,8 +414,7 @@ def stop(key: str) -> None:
 
 def remove(home: str, key: str) -> None:
     """End what runs under a key, and take away its folder. The key is never taken again."""
-    graves = os.path.join(home, "removed")
-    os.makedirs(graves, 0o700, exist_ok=True)
+    os.makedirs(graves := os.path.join(home, "removed"), 0o700, exist_ok=True)
     write(os.path.join(graves, key), b"")
     stop(key)
     before_s = time.monotonic() + OVER_S

@@ -92,7 +92,6 @@ def request_for(job: GpuJob, slurm: Slurm, frame: str, header: str, bytes_max: i
         "script": spec.script,
         "cuda": program.cuda if program is not None else "",
         "args": list(program.args) if program is not None else [],
-        "gpus": spec.resources.gpus,
         "gpuType": spec.resources.gpu_type,
         "cpus": spec.resources.cpus,
         "memoryMiB": max(1, -(-spec.resources.memory.whole // MEBIBYTE)),
@@ -104,6 +103,9 @@ def request_for(job: GpuJob, slurm: Slurm, frame: str, header: str, bytes_max: i
         "outputBytesMax": bytes_max,
         "frame": frame,
     }
+    # By another word, so that a cube-site of before refuses it: it would use one node.
+    gpus = spec.resources.gpus
+    wanted |= {"gpus": gpus} if spec.nodes == 1 else {"gpusPerNode": gpus, "nodes": spec.nodes}
     return json.dumps(wanted).encode()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sshd", "ssh-keygen", "sbatch", "scontrol")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-CTLD_PORT, SLURMD_PORT, SSH_PORT = 17_817, 17_818, 17_822
+CTLD_PORT, SLURMD_PORT, SECOND_PORT, SSH_PORT = 17_817, 17_818, 17_819, 17_822
 UP_S, LOOK_S = 60.0, 0.1
 LOCK = Path(tempfile.gettempdir()) / "cube-slurm.lock"
 NULL = os.makedev(1, 3)
@@ -32,11 +32,11 @@ AuthType=auth/munge
 AuthInfo=socket={root}/munge.sock
 CredType=cred/munge
 StateSaveLocation={root}/state
-SlurmdSpoolDir={root}/spool
+SlurmdSpoolDir={root}/spool/%n
 SlurmctldPidFile={root}/ctld.pid
-SlurmdPidFile={root}/slurmd.pid
+SlurmdPidFile={root}/slurmd-%n.pid
 SlurmctldLogFile={root}/ctld.log
-SlurmdLogFile={root}/slurmd.log
+SlurmdLogFile={root}/slurmd-%n.log
 SlurmctldParameters=enable_configless
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
@@ -56,7 +56,9 @@ AccountingStorageType=accounting_storage/none
 KillWait=2
 NodeName=DEFAULT CPUs=16 RealMemory=64000 Gres=gpu:fake:2
 NodeName=g1 NodeAddr={address} NodeHostname={host} Port={slurmd}
+NodeName=g2 NodeAddr={address} NodeHostname={host} Port={second}
 PartitionName=gpu Nodes=g1 Default=YES MaxTime=60 DefMemPerCPU=100 State=UP
+PartitionName=wide Nodes=g1,g2 MaxTime=60 DefMemPerCPU=100 State=UP
 """
 SSHD = """
 ListenAddress {address}:{ssh}
@@ -98,14 +100,15 @@ class RealSlurm:
         root = self.root
         words = {
             "root": root, "address": self.address, "host": socket.gethostname(),
-            "ctld": CTLD_PORT, "slurmd": SLURMD_PORT, "ssh": SSH_PORT,
+            "ctld": CTLD_PORT, "slurmd": SLURMD_PORT, "second": SECOND_PORT, "ssh": SSH_PORT,
         }  # fmt: skip
-        for folder in ("state", "spool", "homes"):
+        for folder in ("state", "spool", "spool/g1", "spool/g2", "homes"):
             (root / folder).mkdir()
         for index in range(2):
             os.mknod(root / f"gpu{index}", 0o666 | stat.S_IFCHR, NULL)
         (root / "slurm.conf").write_text(SLURM.format(**words))
-        (root / "gres.conf").write_text(f"NodeName=g1 Name=gpu Type=fake File={root}/gpu[0-1]\n")
+        gres = f"NodeName=g[1-2] Name=gpu Type=fake File={root}/gpu[0-1]\n"
+        (root / "gres.conf").write_text(gres)
         (root / "sshd_config").write_text(SSHD.format(**words))
         (root / "munge.key").write_bytes(os.urandom(1024))
         (root / "munge.key").chmod(0o400)
@@ -119,14 +122,19 @@ class RealSlurm:
         )
         self._until("munge answers", lambda: (root / "munge.sock").exists())
         self._begin("slurmctld", "-D", "-f", f"{root}/slurm.conf")
-        self.begin_node()
+        self.begin_node("g1")
+        self.begin_node("g2")
         # It begins itself anew by its full name.
         self._begin(shutil.which("sshd", path=PATH) or "", "-D", "-f", f"{root}/sshd_config")
-        self._until("the node is idle", lambda: self.said("sinfo", "-h", "-o", "%T") == "idle")
+        self._until("both nodes are idle", lambda: self.states("wide") == "idle")
         self._until("sshd listens", self._is_listening)
 
-    def begin_node(self) -> None:
-        self._begin("slurmd", "-D", "-N", "g1", "-f", f"{self.root}/slurm.conf")
+    def begin_node(self, name: str) -> None:
+        self._begin("slurmd", "-D", "-N", name, "-f", f"{self.root}/slurm.conf")
+
+    def states(self, partition: str) -> str:
+        """Return the states of a partition's nodes, each once."""
+        return self.said("sinfo", "-h", "-p", partition, "-o", "%T")
 
     @property
     def host_key(self) -> str:

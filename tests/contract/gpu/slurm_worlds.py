@@ -175,10 +175,10 @@ class RealSlurmWorld:
             'exit "$(cat "$mark")"\n'
         )
 
-    async def site(self, name: str = "a") -> GpuSite:
+    async def site(self, name: str = "a", partition: str = "gpu") -> GpuSite:
         told = {
             "host": self.slurm.address, "port": self.slurm.port, "user": "root",
-            "host_keys": (self.slurm.host_key,), "partition": "gpu",
+            "host_keys": (self.slurm.host_key,), "partition": partition,
         }  # fmt: skip
         return await a_slurm_site(self.admin, name, told)
 
@@ -199,7 +199,7 @@ class RealSlurmWorld:
         async def is_back() -> bool:
             # It comes back by itself, too: then there is nothing to resume.
             self.slurm.said("scontrol", "update", "NodeName=g1", "State=RESUME")
-            return self.slurm.said("sinfo", "-h", "-o", "%T") == "idle"
+            return self.slurm.states("gpu") == "idle"
 
         await until(is_back)
 

@@ -57,8 +57,12 @@ def held(uid: str, devices: tuple[str, ...], ends_s: float, site: str = "a") -> 
     return ActiveJob(uid, "default", site, devices, after(ends_s))
 
 
-def site(name: str = "a", gpus: int = 2, *, kind: str = "h200", **fields: object) -> Site:
-    devices = {f"gpu-{index}": kind for index in range(gpus)}
+def site(
+    name: str = "a", gpus: int = 2, *, kind: str = "h200", nodes: int = 1, **fields: object
+) -> Site:
+    """Return a site with so many GPUs on each of its nodes."""
+    places = [f"n{node}/" for node in range(nodes)] if nodes > 1 else [""]
+    devices = {f"{place}gpu-{index}": kind for place in places for index in range(gpus)}
     given = {"jobs_max": 100} | fields
     return Site(name, devices, **given)  # type: ignore[arg-type]  # by name
 

@@ -15,11 +15,18 @@ from tests.unit.gpu.gpuworld import NOW, after, held, queue, site, waiting
 
 jobs_given = st.lists(
     st.builds(
-        lambda uid, gpus, at_s, limit_s, name, priority: waiting(
-            f"j{uid}", gpus, at_s=at_s, limit_s=limit_s, queue=name, priority=priority
+        lambda uid, gpus, nodes, at_s, limit_s, name, priority: waiting(
+            f"j{uid}",
+            gpus * nodes,
+            nodes=nodes,
+            at_s=at_s,
+            limit_s=limit_s,
+            queue=name,
+            priority=priority,
         ),
         st.integers(0, 10**6),
         st.integers(1, 5),
+        st.sampled_from([1, 1, 2, 3]),
         st.integers(0, 50),
         st.sampled_from([10.0, 60.0, 600.0]),
         st.sampled_from(["default", "physics"]),
@@ -30,9 +37,12 @@ jobs_given = st.lists(
 )
 sites_given = st.lists(
     st.builds(
-        lambda name, gpus, jobs_max: site(name, gpus, jobs_max=jobs_max),
+        lambda name, gpus, nodes, jobs_max: site(
+            name, gpus, nodes=nodes, jobs_max=jobs_max, spans_nodes=True
+        ),
         st.sampled_from("abcde"),
         st.integers(0, 5),
+        st.integers(1, 3),
         st.integers(1, 6),
     ),
     max_size=4,
@@ -108,7 +118,11 @@ class World:
         assert set(given_out) <= there
         at_sites = Counter(one.site for _, one, *_ in self.running.values())
         assert all(at_sites[one.name] <= one.jobs_max for one in self.sites)
-        assert all(len(one.devices) == job.gpus for job, one, *_ in self.running.values())
+        for job, one, *_ in self.running.values():
+            assert len(one.devices) == job.gpus
+            by_node = Counter(device.partition("/")[0] for device in one.devices)
+            each = job.gpus // job.nodes
+            assert job.nodes == 1 or list(by_node.values()) == [each] * job.nodes
 
 
 @given(jobs_given, sites_given)
@@ -129,6 +143,33 @@ def test_no_device_is_given_twice_and_a_job_has_all_or_none(
         assert gpus["default"] <= 6
         assert count["physics"] <= 4
         world.pass_time(after(10**6))
+
+
+def test_a_job_on_several_nodes_is_told_what_it_lacks_on_each() -> None:
+    def reason(job: Waiting, *sites: Site) -> str:
+        return plan(NOW, [job], [], sites, []).waits[job.uid].reason
+
+    job = waiting("wide", 4, nodes=2)
+    assert reason(job, site("a", 4, nodes=1, spans_nodes=True)).endswith(
+        "needs 2 GPUs on each of 2 nodes, site a has 1 such nodes"
+    )
+    assert reason(job, site("a", 2, nodes=2)) == "needs 2 nodes, and site a runs a job on one"
+    wide = site("a", 3, nodes=2, spans_nodes=True)
+    busy = [held("held", ("n0/gpu-0", "n0/gpu-1"), 100.0)]
+    (wait,) = plan(NOW, [job], busy, [wide], []).waits.values()
+    assert wait.reason == "needs 2 GPUs on each of 2 nodes, 1 are free at most at one site"
+    assert wait.starts_at == after(100)
+
+
+def test_a_job_on_several_nodes_takes_the_nodes_that_are_reserved_for_nobody() -> None:
+    wide = site("a", 1, nodes=4, spans_nodes=True)
+    busy = [held("held", ("n3/gpu-0",), 1000.0), held("more", ("n2/gpu-0",), 100.0)]
+    jobs = [waiting("big", 3, nodes=3, priority=1), waiting("one", limit_s=5000.0)]
+    made = plan(NOW, jobs, busy, [wide], [])
+    assert made.admissions == ()
+    assert made.waits["big"].starts_at == after(100)
+    jobs = [jobs[0], waiting("short", 2, nodes=2, limit_s=50.0)]
+    assert plan(NOW, jobs, busy, [wide], []).admissions[0].devices == ("n0/gpu-0", "n1/gpu-0")
 
 
 @given(jobs_given, sites_given)
