@@ -58,6 +58,12 @@ def _delete() -> Verb:
     return delete.VERB
 
 
+def _gpusite() -> Verb:
+    from cubectl.verbs.changing import gpusite
+
+    return gpusite.VERB
+
+
 def _logs() -> Verb:
     from cubectl.verbs.reaching import logs
 
@@ -317,6 +323,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("replace", "put what files say in the place of objects", _replace),
     Entry("delete", "delete objects", _delete),
     Entry("cancel", "end GPU jobs, and keep them", _cancel),
+    Entry("gpusite", "put what runs GPU jobs at a site of Slurm", _gpusite),
     Entry("logs", "print what a container has said", _logs),
     Entry("exec", "run a command in a container", _exec),
     Entry("attach", "our console at a program that runs", _attach),

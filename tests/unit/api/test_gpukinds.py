@@ -70,9 +70,7 @@ def test_what_a_job_may_not_say_is_named(spec: dict[str, Any], field: str) -> No
         (GpuQueue, {"weight": 0}),
     ],
 )
-def test_what_is_out_of_range_is_refused(
-    kind: type[Object], spec: dict[str, Any]
-) -> None:
+def test_what_is_out_of_range_is_refused(kind: type[Object], spec: dict[str, Any]) -> None:
     with pytest.raises(ApiError, match=r"spec\."):
         read(kind, **spec)
 

@@ -8,9 +8,12 @@ import pytest
 
 from cubernetes.api.coding import codec
 from cubernetes.api.gpu.gpujob import GpuJob
+from cubernetes.api.gpu.gpusite import GpuSiteSpec
+from cubernetes.api.gpu.slurm import Slurm
 from cubernetes.api.meta import replaced
+from tests.contract.gpu.slurm_worlds import PaperLine
 from tests.unit.cubectl.tinyserver import TinyServer, run
-from tests.unit.gpu.gpuworld import a_gpujob, in_phase
+from tests.unit.gpu.gpuworld import a_gpujob, a_gpusite, in_phase
 
 ROOT = "/apis/gpu.cubernetes.io/v1/namespaces/default/gpujobs"
 
@@ -170,3 +173,80 @@ def test_a_job_that_waits_has_no_output_and_says_why() -> None:
     said = run(TinyServer(waits), "logs gpujob/add")
     assert said.code == 1
     assert "needs a GPU, site a has 0 free" in said.err
+
+
+SITE = a_gpusite("hpc")
+PINNED = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMtSW5C6qRmWIqQpPiGnOvQ0Y9zYQ1vMLLrUBNg2xKqW"
+SLURM = Slurm(host="login", port=2222, user="hpc", key_secret="hpc-key", host_keys=(PINNED,))
+KEY_PATH = "/api/v1/namespaces/gpu-sites/secrets/hpc-key"
+# An ssh and an sshd in one: a person gets a shell, and a key what authorized_keys says of it.
+SSH = """#!/bin/sh
+echo "$@" >>{place}/calls
+export HOME={place}/home PATH={place}/bin:$PATH
+for word in "$@"; do last=$word; done
+[ "$last" = -s ] && exec sh -s
+key=$(ssh-keygen -y -f "$2" | cut -d' ' -f2)
+line=$(grep -F "$key" "$HOME/.ssh/authorized_keys") || {{ echo "no such key" >&2; exit 255; }}
+command=${{line#*command=\\"}}
+export SSH_ORIGINAL_COMMAND="$last"
+exec sh -c "${{command%%\\"*}}"
+"""
+
+
+@pytest.fixture
+def login(tmp_path: Path) -> Path:
+    """Return a login node's user: its home, and Slurm's commands on paper."""
+    PaperLine(tmp_path)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "ssh").write_text(SSH.format(place=tmp_path))
+    (tmp_path / "ssh").chmod(0o700)
+    return tmp_path
+
+
+def a_slurm_server() -> TinyServer:
+    return TinyServer(replaced(SITE, spec=GpuSiteSpec(type="slurm", slurm=SLURM)))
+
+
+def test_a_site_is_installed_with_a_key_of_its_own_and_asked_by_it(login: Path) -> None:
+    server, keys = a_slurm_server(), login / "home" / ".ssh" / "authorized_keys"
+    keys.parent.mkdir()
+    keys.write_text("ssh-ed25519 AAAAB somebody\n")
+    line = f"gpusite install hpc --ssh {login}/ssh"
+    said = run(server, line)
+
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines() == [
+        "secret/hpc-key of gpu-sites created: a new key",
+        "cube-site is at login, jobs will be in ~/cube-jobs",
+        "2 nodes",
+    ]
+    first, own = keys.read_text().splitlines()
+    assert first == "ssh-ed25519 AAAAB somebody"
+    assert own.startswith('restrict,command="/')
+    home = keys.parents[1]
+    assert f'{home}/cube-site {home}/cube-jobs" ssh-ed25519 ' in own
+    assert oct((home / "cube-site").stat().st_mode)[-2:] == "00"
+    calls = (login / "calls").read_text()
+    assert "-o StrictHostKeyChecking=yes -p 2222 hpc@login" in calls
+    assert "/api/v1/namespaces/gpu-sites" in server.trees
+    kept = server.trees[KEY_PATH]["data"]
+
+    assert run(server, line).code == 0
+    assert keys.read_text().splitlines() == [first, own]
+    assert server.trees[KEY_PATH]["data"] == kept
+
+
+def test_what_keeps_a_site_from_being_installed_is_told(login: Path) -> None:
+    server = TinyServer(SITE)
+    assert "of the type standin, not slurm" in run(server, "gpusite install hpc").err
+    assert "name what to do" in run(server, "gpusite put hpc").err
+    server = a_slurm_server()
+    assert "--folder: must be" in run(server, "gpusite install hpc --folder ../x").err
+    (login / "down").touch()
+    said = run(server, f"gpusite install hpc --ssh {login}/ssh")
+    assert (said.code, said.out.splitlines()[-1][:31]) == (0, "Slurm does not answer it yet: s")
+    (login / "bin" / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (login / "bin" / "python3").chmod(0o700)
+    said = run(server, f"gpusite install hpc --ssh {login}/ssh")
+    assert (said.code, said.out) == (1, "")
+    assert said.err == "cubectl: not installed: python3, 3.10 or newer, is needed there\n"
