@@ -28,7 +28,6 @@ KUBELET_STATE = STATE / "kubelet"
 GATEWAY_STATE = STATE / "gateway"
 WEAVE_STATE = STATE / "weave"
 WEAVE_RUN = RUN / "weave"
-GATEWAY_SOCKETS = RUN / "gateway"
 SERVERLESS_STATE = STATE / "serverless"
 KAFKA_STATE = STATE / "kafka"
 # What scripts/install-kafka has put beside this code.

@@ -1,12 +1,10 @@
-"""nginx's log of requests, one datagram each: counted by host, path and service, then forgotten.
+"""nginx's log of requests, a line each: counted by host, path and service, then forgotten.
 
-A socket and no file: nothing fills the disk, and while nobody reads, nginx drops its lines and
-serves on. Host, path and service are those of the configuration, never what a client sent.
+Host, path and service are those of the configuration, never what a client sent.
 """
 
 import asyncio
-import os
-import socket
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,14 +12,13 @@ import msgspec
 
 from cubernetes.host.env import Env
 from cubernetes.host.metrics import Metrics
+from gateway.nginx.requestlog import RequestLog
 from gateway.rates import Road, Tally
 
-SOCKET = "log.sock"
-# Of nginx's: a line is at most 2 KiB in its syslog.
-LINE_BYTES_MAX = 8192
-# Lines that are read before other work has its turn.
+# Between two looks at it.
+LOOK_S = 0.5
+# Lines that are counted before other work has its turn.
 BATCH_MAX = 256
-RECEIVE_BYTES = 4 << 20
 # Roads with series of their own; those beyond share one.
 ROADS_MAX = 2000
 OTHERS = ("others", "others", "others")
@@ -38,13 +35,10 @@ class Line(msgspec.Struct, frozen=True):
     s: float
 
 
-def line_of(datagram: bytes) -> Line | None:
-    """Return what a datagram says, behind its syslog head; None where it is no line of ours."""
-    begin = datagram.find(b"{")
-    if begin < 0:
-        return None
+def line_of(text: bytes) -> Line | None:
+    """Return what a line says; None where it is none of ours."""
     try:
-        return msgspec.json.decode(datagram[begin:], type=Line)
+        return msgspec.json.decode(text, type=Line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
@@ -73,9 +67,9 @@ class RequestCounts:
         )
         self.tallies: dict[Road, Tally] = {}
 
-    def count(self, datagram: bytes) -> None:
+    def count(self, text: bytes) -> None:
         """Count one request."""
-        line = line_of(datagram)
+        line = line_of(text)
         if line is None:
             self._unread.inc()
             return
@@ -91,33 +85,22 @@ class RequestCounts:
         self._seconds.labels(*road).observe(line.s)
 
 
-async def read_log(folder: Path, workers_gid: int, counts: RequestCounts, env: Env) -> None:
-    """Count what nginx logs, until cancelled. Raises: OSError: the socket cannot be made."""
-    loop = asyncio.get_running_loop()
-    # Made here, so that it is closed here also where the disk answers too late.
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as opened:
-        opened.setblocking(False)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-        await env.blocking.run(DISK, partial(_bind, opened, folder / SOCKET, workers_gid))
-        loop.add_reader(opened, _read, opened, counts)
-        try:
-            await loop.create_future()
-        finally:
-            loop.remove_reader(opened)
+async def read_log(
+    place: Callable[[], Awaitable[Path | None]], counts: RequestCounts, env: Env
+) -> None:
+    """Count what nginx logs, until cancelled. place: where its log is; None while it does not run.
 
-
-def _read(opened: socket.socket, counts: RequestCounts) -> None:
-    for _ in range(BATCH_MAX):
-        try:
-            counts.count(opened.recv(LINE_BYTES_MAX))
-        except BlockingIOError:
-            return
-
-
-def _bind(opened: socket.socket, path: Path, workers_gid: int) -> None:
-    """Let nginx's workers write to a socket at a path, in the place of one of before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    opened.bind(str(path))
-    os.chown(path, -1, workers_gid)
-    path.chmod(0o660)
+    Raises: OSError, NginxTrouble.
+    """
+    path: Path | None = None
+    opened = RequestLog()
+    while True:
+        lines = await env.blocking.run(DISK, partial(opened.take, path))
+        if lines is None:
+            path = await place()
+        for number, line in enumerate(lines or (), 1):
+            counts.count(line)
+            if number % BATCH_MAX == 0:
+                await asyncio.sleep(0)
+        if not lines:
+            await env.clock.sleep(LOOK_S)

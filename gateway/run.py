@@ -88,13 +88,12 @@ def nginx_of(settings: GatewaySettings) -> ContainerNginx:
         settings.container,
         settings.image,
         Path(settings.root),
-        Path(settings.run),
         settings.status_port,
     )
 
 
 def tree_of(settings: GatewaySettings) -> Tree:
-    return Tree(Path(settings.root), Path(settings.run), settings.workers_gid)
+    return Tree(Path(settings.root), settings.workers_gid)
 
 
 def facts_of(settings: GatewaySettings) -> Facts:
@@ -173,8 +172,7 @@ class Gateway:
                 informer.on_change(lambda _old, _new: self._changed.set())
                 tasks.create_task(informer.run())
             tasks.create_task(supervised("records", self._recorder.run, self._env))
-            folder, gid = Path(self._settings.run), self._settings.workers_gid
-            read = partial(read_log, folder, gid, self._requests, self._env)
+            read = partial(read_log, self._driver.request_log, self._requests, self._env)
             tasks.create_task(supervised("log", read, self._env))
             tasks.create_task(self._road.run())
             tasks.create_task(supervised("rates", self._report_rates, self._env))

@@ -11,8 +11,6 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
     node_name: str
     # Configurations and certificates; nginx reads them from here.
     root: str = "/var/lib/cubernetes/gateway"
-    # Sockets between nginx and the gateway.
-    run: str = "/run/cubernetes/gateway"
     docker: str = "/var/run/docker.sock"
     image: str = "cubernetes/gateway:1"
     # An archive that Docker is given where it has no such image.

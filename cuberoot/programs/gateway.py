@@ -27,7 +27,6 @@ def settings(site: Site) -> GatewaySettings:
         client=client_for("gateway", site.cluster),
         node_name=site.cluster.node_name,
         root=str(layout.GATEWAY_STATE),
-        run=str(layout.GATEWAY_SOCKETS),
         archive=str(layout.IMAGES / "gateway.tar"),
         http_port=HTTP_PORT,
         https_port=HTTPS_PORT,

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from gateway.nginx.exchange import Answer, NoAnswer, exchange, sentence_in
 from gateway.nginx.process import ConfigurationRefused, NginxTrouble
+from gateway.nginx.text import REQUEST_LOG
 from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE, TLS
 
 CALL_S = 10.0
@@ -23,7 +24,6 @@ STATUS_S = 2.0
 STOP_S = 10
 MANIFEST_BYTES_MAX = 1 << 20
 INSIDE = "/etc/cube-gateway"
-SOCKETS = "/run/cube-gateway"
 SPEC_LABEL = "cubernetes.io/gateway"
 # The ports below 1024; workers of another user, their folders, and signals to them.
 CAPABILITIES = ("NET_BIND_SERVICE", "SETUID", "SETGID", "CHOWN", "KILL")
@@ -33,12 +33,10 @@ GONE, IN_USE = 404, 409
 class ContainerNginx:
     """One container by its name, under one Docker."""
 
-    def __init__(
-        self, docker: Path, name: str, image: str, root: Path, run: Path, status_port: int
-    ) -> None:
+    def __init__(self, docker: Path, name: str, image: str, root: Path, status_port: int) -> None:
         self._docker, self._name, self._image = docker, name, image
         self._status = ("127.0.0.1", status_port)
-        self._spec = spec_of(image, root, run)
+        self._spec = spec_of(image, root)
 
     async def ensure(self) -> bool:
         found = await self._inspect()
@@ -90,6 +88,13 @@ class ContainerNginx:
         except NoAnswer:
             return ""
         return answer.body.decode(errors="replace") if answer.code == 200 else ""
+
+    async def request_log(self) -> Path | None:
+        found = await self._inspect()
+        if found is None or not found["State"]["Running"]:
+            return None
+        # In memory of the container, which Docker has no name for on this side.
+        return Path("/proc", str(found["State"]["Pid"]), "root", REQUEST_LOG.removeprefix("/"))
 
     async def remove(self) -> None:
         await self._ask("POST", f"/containers/{self._name}/stop?t={STOP_S}", b"", CALL_S + STOP_S)
@@ -159,7 +164,7 @@ def _json_in(archive: tarfile.TarFile, name: str) -> Any:
     return json.loads(found.read(MANIFEST_BYTES_MAX)) if found is not None else None
 
 
-def spec_of(image: str, root: Path, run: Path) -> dict[str, object]:
+def spec_of(image: str, root: Path) -> dict[str, object]:
     """Return what Docker is told of the container."""
     return {
         "Image": image,
@@ -178,10 +183,14 @@ def spec_of(image: str, root: Path, run: Path) -> dict[str, object]:
             "Binds": [
                 f"{root / CONFIGURATION}:{INSIDE}/{CONFIGURATION}:ro",
                 f"{root / TLS}:{INSIDE}/{TLS}:ro",
-                f"{run}:{SOCKETS}",
             ],
             "ReadonlyRootfs": True,
-            "Tmpfs": {"/run": "size=1m,mode=755", "/var/lib/nginx": "size=256m,mode=755"},
+            "Tmpfs": {
+                "/run": "size=1m,mode=755",
+                "/var/lib/nginx": "size=256m,mode=755",
+                # Half a minute of 3,000 requests a second: for as long nobody need read it.
+                str(Path(REQUEST_LOG).parent): "size=32m,mode=755",
+            },
             "CapDrop": ["ALL"],
             "CapAdd": list(CAPABILITIES),
             "SecurityOpt": ["no-new-privileges"],

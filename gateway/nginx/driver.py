@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from cubernetes.host.env import Env
 from gateway.nginx.process import ConfigurationRefused, Nginx, NginxTrouble
@@ -86,6 +87,10 @@ class Driver:
         await self._nginx.reload()
         await self._served(generation)
         return True
+
+    async def request_log(self) -> Path | None:
+        """Return where nginx's log of requests is read; None while it does not run."""
+        return await self._nginx.request_log()
 
     async def _served(self, generation: str) -> None:
         """Wait until no worker of before takes a connection any more."""

@@ -1,5 +1,6 @@
 """What the gateway needs of an nginx, in its own words; container.py answers with a real one."""
 
+from pathlib import Path
 from typing import Protocol
 
 
@@ -35,6 +36,10 @@ class Nginx(Protocol):
 
     async def serving(self) -> str:
         """Return the generation that a worker has; empty where none answers."""
+        ...
+
+    async def request_log(self) -> Path | None:
+        """Return where its log of requests is read; None while it does not run."""
         ...
 
     async def remove(self) -> None:

@@ -29,6 +29,9 @@ from gateway.roads.model import Host, Model, Route, Upstream
 INDENT = "  "
 VERSIONS = ("TLSv1.2", "TLSv1.3")
 CERTIFICATES = "/etc/cube-gateway/tls"
+REQUEST_LOG = "/var/log/cube-gateway/requests.log"
+# Gathered by a worker, and written together no later than after a second.
+LOG_BUFFER = "buffer=64k flush=1s"
 # Authorities between a client's certificate and one that is known.
 CHAIN_MAX = 5
 
@@ -48,7 +51,7 @@ class Facts:
     https_port: int = 443
     status_port: int = 10253
     drain_s: int = 60
-    log: str = "syslog:server=unix:/run/cube-gateway/log.sock,nohostname"
+    log: str = REQUEST_LOG
 
 
 class Configuration(NamedTuple):
@@ -128,18 +131,21 @@ HTTP = """\
     default $http_host;
     "" $host;
   }
+  map $connection $cube_request {
+    default "$hostname-$connection-$connection_requests-$msec";
+  }
   proxy_set_header Upgrade $http_upgrade;
   proxy_set_header Connection $cube_connection;
   log_format cube escape=json '{"at":$msec,"host":"$cube_road_host","path":"$cube_road_path",'
     '"service":"$cube_road_service","method":"$request_method","status":$status,'
     '"bytes":$body_bytes_sent,"s":$request_time,"upstream":"$upstream_addr",'
-    '"upstream_s":"$upstream_response_time","client":"$remote_addr","id":"$request_id"}';"""
+    '"upstream_s":"$upstream_response_time","client":"$remote_addr","id":"$cube_request"}';"""
 
 
 # What a service is told of a client, and no client may say of itself.
 TOLD = (
     ("Host", "$cube_host"),
-    ("X-Request-ID", "$request_id"),
+    ("X-Request-ID", "$cube_request"),
     ("X-Real-IP", "$remote_addr"),
     ("X-Forwarded-For", "$remote_addr"),
     ("X-Forwarded-Host", "$cube_host"),
@@ -187,7 +193,8 @@ def _http(model: Model, facts: Facts) -> Iterator[Line]:
     for way in ("proxy", "grpc"):
         for name, value in TOLD:
             yield Line(f"  {way}_set_header {name} {value};")
-    yield Line(f"  access_log {facts.log} cube;")
+    how = "" if facts.log == "off" else f" cube {LOG_BUFFER}"
+    yield Line(f"  access_log {facts.log}{how};")
     for upstream in model.upstreams:
         yield from _upstream(upstream)
     yield from _shared(model)

@@ -24,17 +24,17 @@ KEPT = 3
 class Tree:
     """The folders of one gateway."""
 
-    def __init__(self, root: Path, run: Path, workers_gid: int) -> None:
-        self._root, self._run, self._workers_gid = root, run, workers_gid
+    def __init__(self, root: Path, workers_gid: int) -> None:
+        self._root, self._workers_gid = root, workers_gid
 
     def prepare(self) -> None:
         """Make the folders. Raises: OSError."""
         (self._root / CONFIGURATION).mkdir(mode=0o755, parents=True, exist_ok=True)
-        for folder in (self._root / TLS, self._run):
-            folder.mkdir(mode=0o710, parents=True, exist_ok=True)
-            # Only root and nginx's workers come in here.
-            os.chown(folder, -1, self._workers_gid)
-            folder.chmod(0o710)
+        folder = self._root / TLS
+        folder.mkdir(mode=0o710, parents=True, exist_ok=True)
+        # Only root and nginx's workers come in here.
+        os.chown(folder, -1, self._workers_gid)
+        folder.chmod(0o710)
 
     def current(self) -> str:
         """Return the generation that is to be served; empty where there is none yet."""
@@ -94,6 +94,5 @@ class Tree:
 
     def remove(self) -> None:
         """Remove everything. Raises: OSError."""
-        for folder in (self._root, self._run):
-            if folder.exists():
-                shutil.rmtree(folder)
+        if self._root.exists():
+            shutil.rmtree(self._root)

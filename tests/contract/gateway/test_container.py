@@ -4,13 +4,27 @@ import asyncio
 import io
 import json
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from cubernetes.client.connect import ClientSettings
+from cubernetes.host.env import Env
 from gateway.nginx.container import ContainerNginx, layers_in
+from gateway.nginx.driver import Driver
+from gateway.nginx.exchange import NoAnswer, exchange
+from gateway.nginx.requestlog import RequestLog
+from gateway.nginx.text import Facts, configuration_for
+from gateway.nginx.tree import Tree
+from gateway.requests import line_of
+from gateway.roads.model import Model
+from gateway.settings import GatewaySettings
 from images.build import Entry, Image, archive_of
+from tests.contract.gateway.test_run import DEADLINE_S, until
+from tests.contract.gateway.world import ARCHIVE, WORKERS_GID, reason_to_skip
 from tests.contract.runtime.private_docker import BUSYBOX, PrivateDocker
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.root]
 IMAGE = "cubernetes/paper:1"
@@ -33,7 +47,7 @@ async def test_an_image_that_was_built_anew_is_taken_and_nothing_of_it_stays(
     engine: PrivateDocker, tmp_path: Path
 ) -> None:
     """The image has one name for ever: Docker kept the first one that it was ever given."""
-    nginx = ContainerNginx(engine.socket, "paper", IMAGE, tmp_path, tmp_path / "run", 1)
+    nginx = ContainerNginx(engine.socket, "paper", IMAGE, tmp_path, 1)
     assert not await nginx.has_image()
     for version in ("one", "two"):
         archive = an_archive(tmp_path / "paper.tar", version)
@@ -51,6 +65,41 @@ async def test_an_image_that_was_built_anew_is_taken_and_nothing_of_it_stays(
 
     assert json.loads(engine.request("GET", "/containers/json?all=1")) == []
     assert not await nginx.has_image()
+
+
+@pytest.mark.skipif(bool(reason_to_skip()), reason=f"no nginx: {reason_to_skip()}")
+async def test_the_log_of_requests_is_read_from_the_memory_of_the_container(
+    engine: PrivateDocker, tmp_path: Path
+) -> None:
+    http_port, https_port, status_port = free_ports(3)
+    facts = Facts(http_port=http_port, https_port=https_port, status_port=status_port)
+    image = GatewaySettings(client=ClientSettings(servers=(), ca=""), node_name="n1").image
+    nginx = ContainerNginx(engine.socket, "real", image, tmp_path, status_port)
+    driver = Driver(nginx, Tree(tmp_path, WORKERS_GID), Env())
+    assert await nginx.request_log() is None
+    await nginx.load(ARCHIVE.read_bytes())
+    opened = RequestLog()
+    for _ in range(2):
+        await driver.begin(configuration_for(Model(), facts))
+        await until(partial(is_answered, http_port))
+        await until(partial(is_read, opened, await driver.request_log()))
+        # The next container has another file.
+        await nginx.remove()
+        assert opened.take(None) is None
+    await nginx.remove_image()
+
+
+async def is_answered(port: int) -> bool:
+    try:
+        answer = await exchange(("127.0.0.1", port), "GET /none", deadline_s=DEADLINE_S)
+    except NoAnswer:
+        return False
+    return answer.code == 404
+
+
+async def is_read(opened: RequestLog, path: Path | None) -> bool:
+    lines = [line_of(one) for one in opened.take(path) or ()]
+    return [one.status for one in lines if one is not None] == [404]
 
 
 def version_in(docker: PrivateDocker) -> str:

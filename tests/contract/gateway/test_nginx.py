@@ -35,7 +35,8 @@ async def world(tmp_path: Path) -> AsyncIterator[GatewayWorld]:
 
 
 async def test_paths_go_where_kubernetes_sends_them(world: GatewayWorld) -> None:
-    (_, web), (_, cart) = await world.backend("web", "http"), await world.backend("cart", "http")
+    web_server, web = await world.backend("web", "http")
+    cart_server, cart = await world.backend("cart", "http")
     ingress = an_ingress(
         "a",
         ("a.example", ("/ web:http", "/a cart:http", "=/a/exact web:http", "=/a web:http")),
@@ -77,6 +78,16 @@ async def test_paths_go_where_kubernetes_sends_them(world: GatewayWorld) -> None
         "status": 200,
         "method": "GET",
     }
+    # A service is told the name under which its request stands there.
+    heads = [head for backend in (web_server, cart_server) for head in backend.heads]
+    names = {
+        line.partition(": ")[2]
+        for head in heads
+        for line in head.splitlines()
+        if "X-Request-ID" in line
+    }
+    assert names == {one["id"] for one in told if one["upstream"]}
+    assert len(names) == len(heads)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -35,7 +34,6 @@ from cuberoot.program import Identity as Subject
 from gateway.nginx.driver import Driver
 from gateway.nginx.process import ConfigurationRefused
 from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE, TLS
-from gateway.requests import SOCKET
 from gateway.run import COMPILE_PAUSE_S_MAX, COMPILE_SHARE, Gateway, tree_of, turn_pause_s
 from gateway.settings import GatewaySettings
 from tests.direct import DirectTransport
@@ -54,6 +52,7 @@ class PaperNginx:
         self._place = Path(settings.root) / CONFIGURATION
         self.refuses = ""
         self.is_running = False
+        self.log_path = Path(settings.root) / "requests.log"
         self.generation = ""
         self.reload_count = 0
 
@@ -82,6 +81,9 @@ class PaperNginx:
     async def serving(self) -> str:
         return self.generation if self.is_running else ""
 
+    async def request_log(self) -> Path | None:
+        return self.log_path if self.is_running else None
+
     async def remove(self) -> None:
         self.is_running = False
 
@@ -107,7 +109,6 @@ class Running:
             client=ClientSettings(servers=(), ca=""),
             node_name="n1",
             root=str(folder / "root"),
-            run=str(folder / "run"),
             workers_gid=os.getgid(),
             reload_interval_s=0.01,
             check_interval_s=0.05,
@@ -387,14 +388,13 @@ async def test_what_roads_are_asked_for_is_told_by_the_gateways_lease(running: R
     running.begin()
     await running.admin.create(fresh(a_dns("d", "a.example", "/ web")))
     await until_served(running, '"a.example"')
-    place = str(Path(running.settings.run) / SOCKET)
     row = {"host": "a.example", "path": "/", "service": "default/web:80", "status": 502, "s": 0.5}
-    said = b"<190>nginx: " + json.dumps(row).encode()
+    said = json.dumps(row) + "\n"
 
     async def is_told() -> bool:
         # Again and again: the span of a report may end between two of them.
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nginx:
-            nginx.sendto(said, place)
+        with running.nginx.log_path.open("a") as log:
+            log.write(said)
         lease = await running.admin.get(Lease, "gateway-n1", ROAD_NAMESPACE)
         told = json.loads(lease.metadata.annotations.get(RATES, "") or "[]")
         return [(row[:3], row[3] == row[4] > 0, row[5]) for row in told] == [

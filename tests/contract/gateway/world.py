@@ -28,7 +28,7 @@ from cubernetes.host.env import Env
 from gateway.nginx.driver import Driver
 from gateway.nginx.exchange import NoAnswer, exchange
 from gateway.nginx.process import ConfigurationRefused
-from gateway.nginx.text import Configuration, Facts, configuration_for
+from gateway.nginx.text import REQUEST_LOG, Configuration, Facts, configuration_for
 from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE, Tree
 from gateway.roads.compile import model_for
 from gateway.roads.model import Model
@@ -61,6 +61,8 @@ class ChrootNginx:
             (image,) = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
             with tarfile.open(fileobj=archive.extractfile(image["Layers"][0])) as layer:
                 layer.extractall(self.root, filter="fully_trusted")  # noqa: S202  made here
+        self.log_path = self.root / REQUEST_LOG.removeprefix("/")
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self._status = ("127.0.0.1", status_port)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -96,6 +98,10 @@ class ChrootNginx:
         except NoAnswer:
             return ""
         return answer.body.decode()
+
+    async def request_log(self) -> Path | None:
+        is_running = self._process is not None and self._process.poll() is None
+        return self.log_path if is_running else None
 
     async def remove(self) -> None:
         if self._process is not None:
@@ -217,10 +223,9 @@ class GatewayWorld:
             http_port=http_port,
             https_port=https_port,
             status_port=status_port,
-            log="/tmp/access.log",
         )
         self.nginx = ChrootNginx(folder, self.facts.status_port)
-        self.tree = Tree(self.nginx.root / INSIDE, folder / "run", WORKERS_GID)
+        self.tree = Tree(self.nginx.root / INSIDE, WORKERS_GID)
         self.driver = Driver(self.nginx, self.tree, Env())
         self._backends: list[Backend] = []
 
@@ -252,14 +257,16 @@ class GatewayWorld:
     async def log(self, count: int) -> list[dict[str, Any]]:
         """Return the lines of the log of requests, once there are so many of them.
 
-        A request is written down after it was answered.
+        A request is written down after it was answered, by its worker: they stand in the order
+        of their connections here.
         """
         async with asyncio.timeout(ANSWER_S):
             while True:
                 # Not by splitlines, to which other characters end a line as well.
-                *lines, _ = (self.nginx.root / "tmp/access.log").read_text().split("\n")
+                *lines, _ = self.nginx.log_path.read_text().split("\n")
                 if len(lines) >= count:
-                    return [json.loads(line) for line in lines]
+                    told = [json.loads(line) for line in lines]
+                    return sorted(told, key=lambda one: int(one["id"].rsplit("-", 3)[1]))
                 await asyncio.sleep(0.02)
 
     async def ask_by_tls(self, host: str, path: str) -> str:

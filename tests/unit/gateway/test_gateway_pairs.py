@@ -161,7 +161,7 @@ def test_secrets_that_are_followed_are_followed_on_before_others() -> None:
 
 
 async def test_what_is_on_the_disk_of_a_secret_not_known_yet_is_served_on(tmp_path: Path) -> None:
-    tree = Tree(tmp_path / "root", tmp_path / "run", os.getgid())
+    tree = Tree(tmp_path / "root", os.getgid())
     driver = Driver(NoNginx(), tree, Env())
     await driver.begin(configuration_for(Model(), Facts()))
     own = tree.certificate(SELF_MADE)
@@ -186,7 +186,7 @@ async def test_certificates_are_read_again_where_they_change_and_at_a_beginning(
     tmp_path: Path,
 ) -> None:
     """Each turn read all files, up to twenty times a second."""
-    tree = CountedTree(tmp_path / "root", tmp_path / "run", os.getgid())
+    tree = CountedTree(tmp_path / "root", os.getgid())
     driver, empty = Driver(NoNginx(), tree, Env()), configuration_for(Model(), Facts())
     await driver.begin(empty)
 
@@ -221,6 +221,9 @@ class NoNginx:
         raise AssertionError
 
     async def serving(self) -> str:
+        raise AssertionError
+
+    async def request_log(self) -> Path | None:
         raise AssertionError
 
     async def remove(self) -> None:

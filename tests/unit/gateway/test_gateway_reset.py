@@ -14,15 +14,13 @@ from gateway.settings import GatewaySettings
 
 async def test_keys_are_removed_also_where_docker_does_not_answer(tmp_path: Path) -> None:
     """They stayed on the disk of a node that was no gateway any more."""
-    root, run = tmp_path / "root", tmp_path / "run"
+    root = tmp_path / "root"
     (root / TLS).mkdir(parents=True)
     (root / TLS / "one.pem").write_bytes(b"a key")
-    run.mkdir()
     settings = GatewaySettings(
         client=ClientSettings(servers=("https://127.0.0.1:1",), ca=str(tmp_path / "none")),
         node_name="n1",
         root=str(root),
-        run=str(run),
         docker=str(tmp_path / "docker.sock"),
     )
 
@@ -30,4 +28,3 @@ async def test_keys_are_removed_also_where_docker_does_not_answer(tmp_path: Path
         await reset(settings, Env())
 
     assert not root.exists()
-    assert not run.exists()

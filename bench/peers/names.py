@@ -1,4 +1,4 @@
-"""What names cost, beside dnsmasq: `sudo python -m bench.names [SERVICES]`.
+"""What names cost, beside dnsmasq: `sudo python -m bench.peers.names [SERVICES]`.
 
 The resolver's own program, begun from its checkpoint with no API server near, and dnsmasq with the
 same names in a file, one after the other on the first core; Debian's dnsperf asks both from the
@@ -204,9 +204,9 @@ def _number(pattern: str, said: str) -> float:
 
 def main() -> None:
     if os.geteuid() != 0:
-        sys.exit("bench.names needs root: it answers in a network namespace of its own")
+        sys.exit("bench.peers.names needs root: it answers in a network namespace of its own")
     if not found("dnsperf"):
-        sys.exit("bench.names needs Debian's dnsperf, on PATH or unpacked into var/tools")
+        sys.exit("bench.peers.names needs Debian's dnsperf, on PATH or unpacked into var/tools")
     (count,) = [int(one) for one in sys.argv[1:]] or [SERVICES]
     os.unshare(os.CLONE_NEWNET)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=END_S)
