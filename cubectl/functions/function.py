@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from cubectl.functions.telling import cancel, redrive, say_dead, say_trace, say_why
+from cubectl.functions.given import body_of, files_of, first_module, pair
+from cubectl.functions.local import run_here
+from cubectl.functions.telling import (
+    cancel,
+    redrive,
+    say_answer,
+    say_dead,
+    say_trace,
+    say_why,
+)
 from cubectl.functions.traffic import condition_in, is_pinned, roll_back, set_traffic, split_text
 from cubectl.functions.way import admin_of, asked, target_of
 from cubectl.objects.waiting import TooLate, named, wait_until
@@ -27,6 +36,7 @@ FUNCTIONS, ROUTES = Function.resource, Route.resource
 # What is asked for, and the words that follow it.
 WORDS = {
     "deploy": ("NAME", "FILE ..."),
+    "run": ("FILE", "[FILE ...]"),
     "rollback": ("NAME", "[REVISION]"),
     "traffic": ("NAME", "[REVISION=PERCENT,...]"),
     "invoke": ("NAME", ""),
@@ -39,7 +49,6 @@ WORDS = {
     "redrive": ("NAME", "[CALL]"),
     "list": ("", ""),
 }
-FOLDER_FILES_MAX = 100
 RESULT_WAIT_S_MAX = 60
 # Numbers of the spec that an option sets, by the option.
 NUMBERS = {
@@ -66,17 +75,19 @@ def configure(parser: ArgumentParser) -> None:
     deploy.add_argument("--resources", choices=("small", "medium", "large"))
     for option, field in NUMBERS.items():
         deploy.add_argument(f"--{option}", type=int, metavar="N", help=f"spec.{field}")
-    invoke = parser.add_argument_group("invoke")
+    invoke = parser.add_argument_group("invoke, and run, which takes --entry, --env, --timeout too")
     invoke.add_argument("-p", "--param", action="append", default=[], metavar="NAME=VALUE")
     invoke.add_argument("-d", "--data", default="", help="the body, or @FILE")
     invoke.add_argument(
         "--async", dest="is_async", action="store_true", help="accept the call and print its id"
     )
+    told = "call it again whenever one of the files has changed"
+    parser.add_argument_group("run").add_argument("--watch", action="store_true", help=told)
     result = parser.add_argument_group("result")
     result.add_argument("--wait", type=int, default=0, metavar="SECONDS", help="at most 60")
     logs = parser.add_argument_group("logs")
     logs.add_argument("--call", default="", help="of this call alone")
-    both = parser.add_argument_group("all but deploy, rollback, traffic and list")
+    both = parser.add_argument_group("all but deploy, run, rollback, traffic and list")
     both.add_argument(
         "--at", default="", metavar="HOST:PORT", help="of serverless, if not beside the API server"
     )
@@ -96,7 +107,7 @@ def _name_in(options: Namespace) -> str:
         return ""
     if not words or (what == "deploy" and len(words) < 2):
         raise Misused(f"write {what} {first} {more}".rstrip())
-    if what != "deploy" and len(words) > (2 if more else 1):
+    if what not in ("deploy", "run") and len(words) > (2 if more else 1):
         raise Misused(f"{what} takes one {first} {more}".rstrip())
     return str(words[0])
 
@@ -107,7 +118,7 @@ def _second(options: Namespace) -> str:
 
 def _deploy(name: str, options: Namespace, session: Session) -> None:
     files = files_of([Path(one) for one in options.words[1:]])
-    entry = options.entry or f"{_first_module(files)}.action"
+    entry = options.entry or f"{first_module(files)}.action"
     wanted = _kept(name, options, session, files, entry)
     route = _route_of(name, options, session.namespace) if options.route else None
     revision = wanted["metadata"].get("resourceVersion")
@@ -127,6 +138,10 @@ def _deploy(name: str, options: Namespace, session: Session) -> None:
         _await_route(name, session)
 
 
+def _run_here(_: str, options: Namespace, session: Session) -> None:
+    run_here([Path(one) for one in options.words], options, session)
+
+
 def _redrive(name: str, options: Namespace, session: Session) -> None:
     redrive(name, _second(options), options, session)
 
@@ -137,39 +152,6 @@ def _roll_back(name: str, options: Namespace, session: Session) -> None:
 
 def _split(name: str, options: Namespace, session: Session) -> None:
     set_traffic(name, _second(options), session)
-
-
-def files_of(paths: list[Path]) -> dict[str, str]:
-    """Return texts by the paths that the function sees. Raises: Failed, Misused."""
-    found: dict[str, str] = {}
-    for path in paths:
-        try:
-            if path.is_dir():
-                inside = sorted(one for one in path.rglob("*") if one.is_file())
-                texts = {
-                    str(one.relative_to(path)): one.read_text()
-                    for one in inside[: FOLDER_FILES_MAX + 1]
-                    if "__pycache__" not in one.parts
-                }
-            else:
-                texts = {path.name: path.read_text()}
-        except (OSError, UnicodeDecodeError) as error:
-            raise Failed(f"{path}: {error}") from error
-        if twice := sorted(found.keys() & texts.keys()):
-            raise Misused(f"two files would be {twice[0]}")
-        found |= texts
-    if not found:
-        raise Misused("there are no files in it")
-    return found
-
-
-def _first_module(files: dict[str, str]) -> str:
-    """Return the module of the entry: `action` where there is one, else the first file."""
-    modules = [name.removesuffix(".py") for name in files if name.endswith(".py")]
-    plain = [name for name in modules if "/" not in name]
-    if "action" in plain or not plain:
-        return "action"
-    return plain[0]
 
 
 def _kept(
@@ -187,7 +169,7 @@ def _kept(
         }
     spec: dict[str, Any] = {**tree["spec"], "files": files, "entry": entry}
     if options.env:
-        spec["env"] = dict(_pair(one) for one in options.env)
+        spec["env"] = dict(pair(one) for one in options.env)
     if options.secret:
         spec["secrets"] = [_secret(one) for one in options.secret]
     if options.resources:
@@ -273,13 +255,8 @@ def _await_route(name: str, session: Session) -> None:
 
 
 def _invoke(name: str, options: Namespace, session: Session) -> None:
-    query = urlencode([_pair(one) for one in options.param])
-    body = options.data.encode()
-    if options.data.startswith("@"):
-        try:
-            body = Path(options.data[1:]).read_bytes()
-        except OSError as error:
-            raise Failed(str(error)) from error
+    query = urlencode([pair(one) for one in options.param])
+    body = body_of(options)
     target = f"{target_of(name, session)}/invoke" + (f"?{query}" if query else "")
     if options.is_async:
         target += ("&" if query else "?") + "async=true"
@@ -288,16 +265,7 @@ def _invoke(name: str, options: Namespace, session: Session) -> None:
     if answer.status == 202 and options.is_async:
         session.say(str(json.loads(answer.body)["call"]))
         return
-    _say_answer(answer.status, answer.body, session)
-
-
-def _say_answer(status: int, body: bytes, session: Session) -> None:
-    """Print what a function answered. Raises: Failed: it failed."""
-    text = body.decode(errors="replace")
-    if status >= 400:
-        session.err.write(safe_lines(text))
-        raise Failed(f"the call ended with {status}")
-    session.say(text.removesuffix("\n"))
+    say_answer(answer.status, answer.body, session)
 
 
 def _result(call: str, options: Namespace, session: Session) -> None:
@@ -310,7 +278,7 @@ def _result(call: str, options: Namespace, session: Session) -> None:
     if answer.status == 202:
         state = json.loads(answer.body)["state"]
         raise Failed(f"call {call} has not ended: it is {safe(state)}")
-    _say_answer(answer.status, answer.body, session)
+    say_answer(answer.status, answer.body, session)
 
 
 def _logs(name: str, options: Namespace, session: Session) -> None:
@@ -336,6 +304,7 @@ def _list(_: str, __: Namespace, session: Session) -> None:
 
 DOES: Mapping[str, Callable[[str, Namespace, Session], None]] = {
     "deploy": _deploy,
+    "run": _run_here,
     "rollback": _roll_back,
     "traffic": _split,
     "invoke": _invoke,
@@ -348,13 +317,6 @@ DOES: Mapping[str, Callable[[str, Namespace, Session], None]] = {
     "redrive": _redrive,
     "list": _list,
 }
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise Misused(f"{text!r}: write NAME=VALUE")
-    return name, value
 
 
 def _secret(text: str) -> dict[str, str]:

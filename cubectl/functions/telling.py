@@ -28,6 +28,15 @@ def redrive(name: str, call: str, options: Namespace, session: Session) -> None:
     session.say(f"{len(done)} dead letters redriven")
 
 
+def say_answer(status: int, body: bytes, session: Session) -> None:
+    """Print what a function answered. Raises: Failed: it failed."""
+    text = body.decode(errors="replace")
+    if status >= 400:
+        session.err.write(safe_lines(text))
+        raise Failed(f"the call ended with {status}")
+    session.say(text.removesuffix("\n"))
+
+
 def cancel(call: str, options: Namespace, session: Session) -> None:
     """End a call that has not ended."""
     told = asked(options, session, "DELETE", f"/calls/{quote(call, safe='')}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cubectl.functions.function import files_of
+from cubectl.functions.given import files_of
 from cubectl.functions.way import place_beside
 from cubectl.session import Failed, Misused
 from cubernetes.api.notation.jsontext import Tree
