@@ -3,6 +3,7 @@
 What is read of files is read before. Raises, where it says so: Misused.
 """
 
+import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 
@@ -16,6 +17,9 @@ SERVICE_TYPES: Mapping[str, str] = {
     "externalname": "ExternalName",
 }
 PORT_MAX = 65535
+RBAC = "rbac.authorization.k8s.io"
+DOCKER_TYPE, DOCKER_KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
+DOCKER_HUB = "https://index.docker.io/v1/"
 
 
 def namespace_tree(name: str) -> Tree:
@@ -38,6 +42,71 @@ def configmap_tree(name: str, data: Mapping[str, bytes]) -> Tree:
 def secret_tree(name: str, data: Mapping[str, bytes], kind: str) -> Tree:
     encoded = {key: b64encode(content).decode() for key, content in data.items()}
     return {**_tree("v1", "Secret", name), "type": kind, **({"data": encoded} if encoded else {})}
+
+
+def registry_secret_tree(name: str, server: str, user: str, password: str, email: str) -> Tree:
+    """Return a Secret with a login at a registry, as pods' `imagePullSecrets` take it."""
+    auth = b64encode(f"{user}:{password}".encode()).decode()
+    login = {"username": user, "password": password, "email": email, "auth": auth}
+    told = {field: text for field, text in login.items() if text}
+    content = json.dumps({"auths": {server: told}}).encode()
+    return secret_tree(name, {DOCKER_KEY: content}, DOCKER_TYPE)
+
+
+def account_tree(name: str) -> Tree:
+    return _tree("v1", "ServiceAccount", name)
+
+
+def role_tree(
+    name: str,
+    verbs: Sequence[str],
+    resources: Sequence[tuple[str, str]],
+    names: Sequence[str],
+    urls: Sequence[str] | None = None,
+) -> Tree:
+    """Return a Role, or a ClusterRole where urls are not None: a rule for each group.
+
+    resources: each with its group. names: the only objects that are meant. urls: other paths.
+
+    Raises: Misused.
+    """
+    allowed = ["*"] if "*" in verbs else list(dict.fromkeys(verbs))
+    if not allowed:
+        raise Misused("at least one verb must be specified")
+    if not resources and not urls:
+        raise Misused("at least one resource must be specified")
+    if names and len(resources) != 1:
+        raise Misused("--resource-name: with one --resource alone")
+    rules: list[Tree] = []
+    for group in sorted({group for _, group in resources}):
+        mine = list(dict.fromkeys(word for word, one in resources if one == group))
+        rule: Tree = {"verbs": allowed, "apiGroups": [group], "resources": mine}
+        rules.append(rule | ({"resourceNames": list(names)} if names else {}))
+    if urls:
+        rules.append({"verbs": allowed, "nonResourceURLs": list(urls)})
+    kind = "Role" if urls is None else "ClusterRole"
+    return {**_tree(f"{RBAC}/v1", kind, name), "rules": rules}
+
+
+def binding_tree(
+    kind: str, name: str, role: tuple[str, str], subjects: Mapping[str, Sequence[str]]
+) -> Tree:
+    """Return a RoleBinding or ClusterRoleBinding; role: its kind and name.
+
+    subjects: names by `User`, `Group` and `ServiceAccount`; an account as NAMESPACE:NAME.
+
+    Raises: Misused.
+    """
+    who: list[Tree] = []
+    for word in ("User", "Group"):
+        who += [{"kind": word, "apiGroup": RBAC, "name": one} for one in subjects.get(word, ())]
+    for text in subjects.get("ServiceAccount", ()):
+        place, _, account = text.partition(":")
+        if not place or not account or ":" in account:
+            raise Misused(f"--serviceaccount: {text[:80]!r}: write NAMESPACE:NAME")
+        who.append({"kind": "ServiceAccount", "name": account, "namespace": place})
+    ref = {"apiGroup": RBAC, "kind": role[0], "name": role[1]}
+    return {**_tree(f"{RBAC}/v1", kind, name), "subjects": who, "roleRef": ref}
 
 
 def service_tree(name: str, word: str, ports: Sequence[str], external_name: str) -> Tree:

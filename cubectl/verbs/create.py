@@ -5,16 +5,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cubectl.api import Validation
+from cubectl.kinds import Kinds
 from cubectl.objects.gpufiles import gpujob_tree
 from cubectl.objects.jobs import cronjob_tree, job_from, job_tree
 from cubectl.objects.judging import problems_of
 from cubectl.objects.keyed import add_keyed, keyed_by, read_file
 from cubectl.objects.made import (
+    DOCKER_HUB,
+    DOCKER_KEY,
+    DOCKER_TYPE,
+    RBAC,
+    account_tree,
+    binding_tree,
     budget_tree,
     configmap_tree,
     namespace_tree,
     priority_class_tree,
     quota_tree,
+    registry_secret_tree,
+    role_tree,
     secret_tree,
     service_tree,
 )
@@ -30,7 +39,10 @@ from cubernetes.api.notation.jsontext import Tree
 TLS_FILES = (("tls.crt", "cert"), ("tls.key", "key"))
 WAYS = (
     "create namespace NAME, create configmap NAME --from-literal=KEY=TEXT, "
-    "create secret generic|tls NAME, create service clusterip|nodeport|loadbalancer NAME --tcp=80, "
+    "create secret generic|tls|docker-registry NAME, create serviceaccount NAME, "
+    "create role|clusterrole NAME --verb=get --resource=pods, "
+    "create rolebinding|clusterrolebinding NAME --clusterrole=NAME --user=NAME, "
+    "create service clusterip|nodeport|loadbalancer NAME --tcp=80, "
     "create service externalname NAME --external-name=HOST, create quota NAME --hard=pods=9, "
     "create priorityclass NAME --value=9, create pdb NAME --selector=app=web --min-available=1, "
     "create deployment NAME --image=IMAGE, create job NAME --image=IMAGE [-- COMMAND], "
@@ -77,8 +89,34 @@ def _add_makings(parser: ArgumentParser) -> None:
         parser.add_argument(flag, default="", help=told)
     parser.add_argument("--tcp", action="append", default=[], metavar="PORT[:TARGET]",
                         help="of a service; may be repeated")  # fmt: skip
+    _add_access(parser)
     parser.add_argument("--value", type=int, default=0, help="of a priorityclass")
     parser.add_argument("--global-default", action="store_true", help="of a priorityclass")
+
+
+def _add_access(parser: ArgumentParser) -> None:
+    for flag, told in (
+        ("--docker-server", f"of a docker-registry secret: by default {DOCKER_HUB}"),
+        ("--docker-username", "of a docker-registry secret"),
+        ("--docker-password", "of a docker-registry secret"),
+        ("--docker-email", "of a docker-registry secret"),
+        ("--role", "of a rolebinding: a Role of its namespace"),
+        ("--clusterrole", "of a rolebinding or clusterrolebinding"),
+    ):
+        parser.add_argument(flag, default="", help=told)
+    # `verb` alone is already what cubectl is to do.
+    parser.add_argument("--verb", action="append", default=[], dest="allowed", metavar="VERB,...",
+                        help="of a role: what may be done; may be repeated")  # fmt: skip
+    for flag, form, told in (
+        ("--resource", "KIND[.GROUP][/PART],...", "of a role: to what"),
+        ("--resource-name", "NAME", "of a role: the only object that is meant"),
+        ("--non-resource-url", "PATH,...", "of a clusterrole: paths of no object"),
+        ("--user", "NAME", "of a binding"),
+        ("--group", "NAME", "of a binding"),
+        ("--serviceaccount", "NAMESPACE:NAME", "of a binding"),
+    ):
+        parser.add_argument(flag, action="append", default=[], metavar=form,
+                            help=f"{told}; may be repeated")  # fmt: skip
 
 
 def run(options: Namespace, session: Session) -> None:
@@ -114,7 +152,11 @@ def _make_by_words(options: Namespace, session: Session, validation: Validation)
     kind_word, *words = options.words
     kind = kind_called(kind_word, session.kinds)
     full = f"{kind.plural}.{kind.group}"
-    tree = _made_of(full, words, options) or _tree_of(full, words, options, session)
+    tree = (
+        _made_of(full, words, options)
+        or _access_of(full, words, options, session.kinds)
+        or _tree_of(full, words, options, session)
+    )
     place = session.namespace if kind.namespaced else ""
     if place:
         tree["metadata"]["namespace"] = place
@@ -139,6 +181,8 @@ def _made_of(  # noqa: C901  a case for each kind
                 _need(getattr(options, flag), flag)
             data = {key: read_file(Path(getattr(options, flag))) for key, flag in TLS_FILES}
             return secret_tree(name, data, "kubernetes.io/tls")
+        case "secrets.", ["docker-registry", name]:
+            return _registry_secret(name, options)
         case "services.", [word, name]:
             return service_tree(name, word, options.tcp, options.external_name)
         case "resourcequotas.", [name]:
@@ -151,6 +195,60 @@ def _made_of(  # noqa: C901  a case for each kind
             return budget_tree(name, options.selector, least, most)
         case _:
             return None
+
+
+def _registry_secret(name: str, options: Namespace) -> Tree:
+    """Return a Secret of a login, or of the logins that a file of Docker's has. Raises: Misused."""
+    if data := keyed_by(options):
+        if [*data] != [DOCKER_KEY]:
+            raise Misused(f"--from-file: write {DOCKER_KEY}=PATH, once")
+        return secret_tree(name, data, DOCKER_TYPE)
+    _need(options.docker_username, "docker-username")
+    _need(options.docker_password, "docker-password")
+    server = options.docker_server or DOCKER_HUB
+    user, password, email = options.docker_username, options.docker_password, options.docker_email
+    return registry_secret_tree(name, server, user, password, email)
+
+
+def _access_of(kind: str, words: Sequence[str], options: Namespace, kinds: Kinds) -> Tree | None:
+    """Return what says who may do what; None where the words mean nothing such. Raises: Misused."""
+    plural, _, group = kind.partition(".")
+    if (plural, group) == ("serviceaccounts", "") and len(words) == 1:
+        return account_tree(words[0])
+    if group != RBAC or len(words) != 1:
+        return None
+    (name,) = words
+    if plural in ("roles", "clusterroles"):
+        resources = [_resource_in(word, kinds) for word in _words(options.resource)]
+        urls = _words(options.non_resource_url)
+        if urls and plural == "roles":
+            raise Misused("--non-resource-url is for a clusterrole")
+        cluster_wide = urls if plural == "clusterroles" else None
+        return role_tree(
+            name, _words(options.allowed), resources, options.resource_name, cluster_wide
+        )
+    if plural == "rolebindings":
+        if bool(options.role) == bool(options.clusterrole):
+            raise Misused("exactly one of clusterrole or role must be specified")
+    else:
+        _need(options.clusterrole, "clusterrole")
+    role = ("Role", options.role) if options.role else ("ClusterRole", options.clusterrole)
+    word = "RoleBinding" if plural == "rolebindings" else "ClusterRoleBinding"
+    names = {"User": options.user, "Group": options.group}
+    return binding_tree(word, name, role, names | {"ServiceAccount": options.serviceaccount})
+
+
+def _resource_in(word: str, kinds: Kinds) -> tuple[str, str]:
+    """Return the resource that a word means, with its part, and its group. Raises: Misused."""
+    name, slash, part = word.partition("/")
+    if name == "*":
+        return word, "*"
+    kind = kind_called(name, kinds)
+    return f"{kind.plural}{slash}{part}", kind.group
+
+
+def _words(given: Sequence[str]) -> list[str]:
+    return [word.strip() for text in given for word in text.split(",") if word.strip()]
 
 
 def _tree_of(kind: str, words: Sequence[str], options: Namespace, session: Session) -> Tree:

@@ -318,6 +318,17 @@ def test_before_restricted_had_a_control_of_its_own_that_of_baseline_counts() ->
     pod = OF_BOTH["capabilities.add"][0]
     reasons = [one.reason for one in violations(Standard("restricted", "v1.21"), {}, pod.spec)]
     assert reasons == ["non-default capabilities"]
+    reasons = [one.reason for one in violations(Standard("restricted", "v1.22"), {}, pod.spec)]
+    assert reasons == ["unrestricted capabilities"]
+
+
+def test_what_the_runtime_gives_anyway_may_be_added_in_baseline() -> None:
+    default = (
+        "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE SETFCAP SETGID "
+        "SETPCAP SETUID SYS_CHROOT"
+    )
+    pod = a_pod({"securityContext": {"capabilities": {"add": default.split()}}}, safe={})
+    assert found(pod, BASELINE) == []
 
 
 def test_the_table_is_in_the_order_in_which_kubernetes_tells() -> None:

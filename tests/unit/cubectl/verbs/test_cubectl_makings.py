@@ -1,6 +1,7 @@
 """`cubectl create KIND NAME` and `set selector`: what words make."""
 
-from base64 import b64encode
+import json
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_quotas_priorities_and_budgets_are_made_of_a_few_words(server: TinyServe
         ("create quota q", "--hard"),
         ("create pdb b --selector app=web", "min-available or max-unavailable"),
         ("create pdb b --selector app --min-available 1", "write KEY=VALUE"),
-        ("create secret s", "create secret generic|tls NAME"),
+        ("create secret s", "create secret generic|tls|docker-registry NAME"),
         ("set selector svc/web app", "at least one update"),
     ],
 )
@@ -103,3 +104,90 @@ def test_a_service_leads_to_other_pods_and_other_kinds_do_not() -> None:
     assert (said.code, said.out) == (0, "service/web selector updated\n")
     spec = server.trees[f"{HERE}/services/web"]["spec"]
     assert spec["selector"] == {"app": "shop", "tier": "front"}
+
+
+def test_a_service_account_is_made_of_its_name(server: TinyServer) -> None:
+    tree = made(server, "create sa robot", f"{HERE}/serviceaccounts/robot")
+    assert tree["kind"] == "ServiceAccount"
+
+
+def test_a_login_at_a_registry_is_made_of_words_or_of_dockers_own_file(
+    server: TinyServer, tmp_path: Path
+) -> None:
+    line = "create secret docker-registry r --docker-username ann --docker-password s3"
+    tree = made(server, line, f"{HERE}/secrets/r")
+    assert tree["type"] == "kubernetes.io/dockerconfigjson"
+    login = {"username": "ann", "password": "s3", "auth": b64encode(b"ann:s3").decode()}
+    content = json.loads(b64decode(tree["data"][".dockerconfigjson"]))
+    assert content == {"auths": {"https://index.docker.io/v1/": login}}
+
+    line = f"{line.replace(' r ', ' q ')} --docker-server reg:5000 --docker-email a@b"
+    tree = made(server, line, f"{HERE}/secrets/q")
+    content = json.loads(b64decode(tree["data"][".dockerconfigjson"]))
+    assert content == {"auths": {"reg:5000": {**login, "email": "a@b"}}}
+
+    (tmp_path / "config.json").write_text('{"auths": {}}')
+    line = f"create secret docker-registry f --from-file .dockerconfigjson={tmp_path}/config.json"
+    tree = made(server, line, f"{HERE}/secrets/f")
+    assert b64decode(tree["data"][".dockerconfigjson"]) == b'{"auths": {}}'
+
+
+def test_a_role_has_a_rule_for_each_group(server: TinyServer) -> None:
+    line = "create role r --verb get,list --verb list --resource po,deploy --resource pods/log"
+    place = "/apis/rbac.authorization.k8s.io/v1"
+    tree = made(server, line, f"{place}/namespaces/default/roles/r")
+    verbs = ["get", "list"]
+    assert tree["rules"] == [
+        {"verbs": verbs, "apiGroups": [""], "resources": ["pods", "pods/log"]},
+        {"verbs": verbs, "apiGroups": ["apps"], "resources": ["deployments"]},
+    ]
+    line = "create role one --verb get,* --resource secrets --resource-name a --resource-name b"
+    (rule,) = made(server, line, f"{place}/namespaces/default/roles/one")["rules"]
+    assert (rule["verbs"], rule["resourceNames"]) == (["*"], ["a", "b"])
+
+    line = "create clusterrole c --verb get --resource * --non-resource-url /metrics,/logs/*"
+    assert made(server, line, f"{place}/clusterroles/c")["rules"] == [
+        {"verbs": ["get"], "apiGroups": ["*"], "resources": ["*"]},
+        {"verbs": ["get"], "nonResourceURLs": ["/metrics", "/logs/*"]},
+    ]
+
+
+def test_a_binding_names_its_role_and_whom_it_is_given(server: TinyServer) -> None:
+    rbac = "rbac.authorization.k8s.io"
+    place = f"/apis/{rbac}/v1"
+    line = "create rolebinding b --role r --user ann --group devs --serviceaccount shop:robot"
+    tree = made(server, line, f"{place}/namespaces/default/rolebindings/b")
+    assert tree["roleRef"] == {"apiGroup": rbac, "kind": "Role", "name": "r"}
+    assert tree["subjects"] == [
+        {"kind": "User", "apiGroup": rbac, "name": "ann"},
+        {"kind": "Group", "apiGroup": rbac, "name": "devs"},
+        {"kind": "ServiceAccount", "name": "robot", "namespace": "shop"},
+    ]
+    line = "create clusterrolebinding c --clusterrole view --user bob"
+    tree = made(server, line, f"{place}/clusterrolebindings/c")
+    assert tree["roleRef"] == {"apiGroup": rbac, "kind": "ClusterRole", "name": "view"}
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("role r --resource pods", "at least one verb must be specified"),
+        ("role r --verb get", "at least one resource must be specified"),
+        ("role r --verb get --resource pods,secrets --resource-name a", "with one --resource"),
+        ("role r --verb get --resource ships", "there is no kind 'ships'"),
+        ("role r --verb get --non-resource-url /x", "--non-resource-url is for a clusterrole"),
+        ("rolebinding b --user ann", "exactly one of clusterrole or role must be specified"),
+        ("rolebinding b --role a --clusterrole b", "exactly one of clusterrole or role"),
+        ("clusterrolebinding b --user ann", 'required flag(s) "clusterrole" not set'),
+        ("rolebinding b --role r --serviceaccount robot", "'robot': write NAMESPACE:NAME"),
+        ("secret docker-registry r --docker-username a", '"docker-password" not set'),
+        ("secret docker-registry r --from-literal a=b", "write .dockerconfigjson=PATH, once"),
+    ],
+)
+def test_what_says_too_little_of_access_makes_nothing(
+    server: TinyServer, line: str, told: str
+) -> None:
+    said = run(server, f"create {line}")
+    assert said.code != 0
+    assert told in said.err
+    assert server.writes == []
