@@ -160,6 +160,18 @@ class Api:
         target = target_of(path_of(pods, namespace, name, "eviction"))
         return self._tree("POST", target, _json(eviction), JSON)
 
+    def token(self, accounts: Resource, name: str, namespace: str, spec: Tree) -> str:
+        """Ask for a token of a service account."""
+        asked = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec,
+        }
+        target = target_of(path_of(accounts, namespace, name, "token"))
+        told: Tree = self._tree("POST", target, _json(asked), JSON)
+        return str(told["status"]["token"])
+
     def raw(self, path: str) -> Tree:
         return self._tree("GET", path)
 

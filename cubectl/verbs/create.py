@@ -32,7 +32,7 @@ from cubectl.objects.rehearsal import refusals_of
 from cubectl.objects.targets import kind_called
 from cubectl.output.printers import name_of, safe
 from cubectl.session import Misused, Rejected, Session
-from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation
+from cubectl.verb import VALIDATIONS, Verb, add_files, add_validation, span_s
 from cubernetes.api.errors import ApiError
 from cubernetes.api.notation.jsontext import Tree
 
@@ -40,6 +40,7 @@ TLS_FILES = (("tls.crt", "cert"), ("tls.key", "key"))
 WAYS = (
     "create namespace NAME, create configmap NAME --from-literal=KEY=TEXT, "
     "create secret generic|tls|docker-registry NAME, create serviceaccount NAME, "
+    "create token ACCOUNT, "
     "create role|clusterrole NAME --verb=get --resource=pods, "
     "create rolebinding|clusterrolebinding NAME --clusterrole=NAME --user=NAME, "
     "create service clusterip|nodeport|loadbalancer NAME --tcp=80, "
@@ -100,6 +101,10 @@ def _add_access(parser: ArgumentParser) -> None:
         ("--docker-username", "of a docker-registry secret"),
         ("--docker-password", "of a docker-registry secret"),
         ("--docker-email", "of a docker-registry secret"),
+        ("--duration", "of a token: how long it is good, such as 10m; the server may give less"),
+        ("--bound-object-kind", "of a token: Pod or Secret, with which it ends"),
+        ("--bound-object-name", "of a token: which"),
+        ("--bound-object-uid", "of a token: which incarnation of that name"),
         ("--role", "of a rolebinding: a Role of its namespace"),
         ("--clusterrole", "of a rolebinding or clusterrolebinding"),
     ):
@@ -111,6 +116,7 @@ def _add_access(parser: ArgumentParser) -> None:
         ("--resource", "KIND[.GROUP][/PART],...", "of a role: to what"),
         ("--resource-name", "NAME", "of a role: the only object that is meant"),
         ("--non-resource-url", "PATH,...", "of a clusterrole: paths of no object"),
+        ("--audience", "WHOM", "of a token: left out, the API server"),
         ("--user", "NAME", "of a binding"),
         ("--group", "NAME", "of a binding"),
         ("--serviceaccount", "NAMESPACE:NAME", "of a binding"),
@@ -150,6 +156,9 @@ def run(options: Namespace, session: Session) -> None:
 
 def _make_by_words(options: Namespace, session: Session, validation: Validation) -> None:
     kind_word, *words = options.words
+    if kind_word == "token":
+        _say_token(words, options, session)
+        return
     kind = kind_called(kind_word, session.kinds)
     full = f"{kind.plural}.{kind.group}"
     tree = (
@@ -163,6 +172,30 @@ def _make_by_words(options: Namespace, session: Session, validation: Validation)
     made = session.api.create(kind, tree, place, is_dry=options.dry_run, validation=validation)
     told = " (dry run)" if options.dry_run else ""
     session.say(f"{name_of(kind, made['metadata']['name'])} created{told}")
+
+
+def _say_token(words: Sequence[str], options: Namespace, session: Session) -> None:
+    """Ask for a token of a service account, and print it alone. Raises: Misused, ApiError."""
+    if len(words) != 1 or options.dry_run:
+        raise Misused("create token SERVICEACCOUNT [--duration=1h] [--audience=WHOM]; no dry run")
+    bound = {
+        field: text
+        for field, text in (
+            ("kind", options.bound_object_kind),
+            ("name", options.bound_object_name),
+            ("uid", options.bound_object_uid),
+        )
+        if text
+    }
+    if bound and not (options.bound_object_kind and options.bound_object_name):
+        raise Misused("--bound-object-kind and --bound-object-name go together")
+    spec: Tree = {"audiences": options.audience}
+    if options.duration:
+        spec["expirationSeconds"] = int(span_s(options.duration))
+    if bound:
+        spec["boundObjectRef"] = {"apiVersion": "v1", **bound}
+    accounts = kind_called("serviceaccounts", session.kinds)
+    session.say(session.api.token(accounts, words[0], session.namespace, spec))
 
 
 def _made_of(  # noqa: C901  a case for each kind

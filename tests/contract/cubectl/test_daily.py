@@ -361,3 +361,32 @@ async def test_an_edit_that_is_refused_is_kept(cluster: Cluster) -> None:
         kept.unlink()
     said = await edited(cluster, "sys.exit(3)", "edit cm b-map")
     assert (said.code, "problem with the editor" in said.err) == (1, True)
+
+
+async def test_a_level_of_pods_is_set_by_a_label_and_its_warnings_are_printed(
+    cluster: Cluster,
+) -> None:
+    label = "pod-security.kubernetes.io/enforce"
+    await cluster.ok(f"label ns default {label}=restricted")
+    refused = await cluster.cubectl("apply -f -", stdin=POD)
+    assert refused.code == 1
+    assert 'pods "p" is forbidden: violates PodSecurity "restricted:latest": allow' in refused.err
+    warned = await cluster.cubectl("create deployment more --image a:1")
+    assert (warned.code, warned.out) == (0, "deployment.apps/more created\n")
+    told = (
+        'cubectl: warning: would violate PodSecurity "restricted:latest": allowPrivilegeEscalation'
+    )
+    assert warned.err.startswith(told)
+    assert warned.err.count("\n") == 1
+
+
+async def test_access_is_given_by_words(cluster: Cluster) -> None:
+    await cluster.ok("create role reader --verb get,list --resource po,deploy,pods/log")
+    await cluster.ok("create rolebinding read --role reader --serviceaccount default:robot")
+    rules = json.loads(await cluster.ok("get role reader -o jsonpath={.rules}"))
+    assert [(one["apiGroups"], one["resources"]) for one in rules] == [
+        ([""], ["pods", "pods/log"]),
+        (["apps"], ["deployments"]),
+    ]
+    keyless = await cluster.cubectl("create token default")
+    assert (keyless.code, "signs no tokens" in keyless.err) == (1, True)

@@ -52,6 +52,7 @@ API_CALLS: dict[str, Callable[[Api], Any]] = {
     "delete": lambda api: api.delete(PODS, "", "shop", {}),
     "remove_ephemeral": lambda api: api.remove_ephemeral(PODS, "", "shop", "look"),
     "evict": lambda api: api.evict(PODS, "", "shop", {}),
+    "token": lambda api: api.token(PODS, "", "shop", {}),
     "log": lambda api: next(api.log(PODS, "", "shop", ())),
 }
 # About no object, or about a new one, which the server may name.

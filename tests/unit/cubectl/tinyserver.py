@@ -130,9 +130,7 @@ class TinyServer:
         if method == "POST" and path.endswith("/eviction"):
             method, path = "DELETE", path.removesuffix("/eviction")
         if method == "POST":
-            asked = cast(Validation, query.get("fieldValidation", "Warn"))
-            made = {**sent, "metadata": dict(sent["metadata"])}
-            return self._create(made, asked, is_dry=is_dry)
+            return self._posted(path, sent, query, is_dry=is_dry)
         path = path.removesuffix("/scale")
         if method == "GET" and path not in self.trees:
             return self._list(path, query)
@@ -145,6 +143,12 @@ class TinyServer:
         if method == "DELETE" and "dryRun" not in (sent.get("deleteOptions") or sent):
             del self.trees[path]
         return tree
+
+    def _posted(self, path: str, sent: Tree, query: Mapping[str, str], *, is_dry: bool) -> Tree:
+        if path.endswith("/token"):
+            return {**sent, "status": {"token": f"of {path} with {json.dumps(sent['spec'])}"}}
+        asked = cast(Validation, query.get("fieldValidation", "Warn"))
+        return self._create({**sent, "metadata": dict(sent["metadata"])}, asked, is_dry=is_dry)
 
     def _create(self, tree: Tree, asked: Validation, *, is_dry: bool) -> Tree:
         kind = _kind(tree)

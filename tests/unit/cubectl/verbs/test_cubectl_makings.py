@@ -191,3 +191,35 @@ def test_what_says_too_little_of_access_makes_nothing(
     assert said.code != 0
     assert told in said.err
     assert server.writes == []
+
+
+def test_a_token_is_printed_alone(server: TinyServer) -> None:
+    said = run(server, "create token robot")
+    assert said.code == 0
+    assert said.out == f'of {HERE}/serviceaccounts/robot/token with {{"audiences": []}}\n'
+
+    line = "create token robot --duration 1h30m --audience vault --audience nomad"
+    bound = "--bound-object-kind Pod --bound-object-name web --bound-object-uid u1"
+    spec = json.loads(run(server, f"{line} {bound}").out.partition(" with ")[2])
+    assert spec == {
+        "audiences": ["vault", "nomad"],
+        "expirationSeconds": 5400,
+        "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "u1"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("token", "create token SERVICEACCOUNT"),
+        ("token robot --dry-run", "no dry run"),
+        ("token robot --bound-object-name web", "--bound-object-kind and --bound-object-name go"),
+        ("token robot --duration soon", "soon"),
+    ],
+)
+def test_a_token_that_is_not_well_asked_for_is_not_asked_for(
+    server: TinyServer, line: str, told: str
+) -> None:
+    said = run(server, f"create {line}")
+    assert (said.code != 0, told in said.err) == (True, True)
+    assert server.writes == []
