@@ -98,7 +98,7 @@ PROGRESSES: Mapping[str, tuple[str, Callable[[Tree, Count], tuple[str, bool]]]] 
 def revision_of(tree: Tree) -> int:
     if tree.get("kind") == REVISIONS.kind:
         return int(tree.get("revision") or 0)
-    text = str((tree["metadata"].get("annotations") or {}).get(REVISION, ""))
+    text = str((tree["metadata"].get("annotations") or {}).get(REVISION))
     return int(text) if text.isdecimal() and len(text) < 18 else 0
 
 

@@ -88,7 +88,7 @@ def _block(tree: Tree, depth: int) -> Iterator[str]:
     """Yield fields, one below the other, their values in one column."""
     fields = {key: value for key, value in tree.items() if value not in ([], None)}
     titles = {key: safe(title_of(key)) for key in fields}
-    room = max((len(title) for title in titles.values()), default=0) + 3
+    room = len(max(("", *titles.values()), key=len)) + 3
     for key, value in fields.items():
         yield from _entry(titles[key], key, value, depth, room)
 
@@ -154,7 +154,7 @@ def _events(events: Sequence[Tree], now: datetime) -> Iterator[str]:
     from cubernetes.api.coding import codec
     from cubernetes.api.core.event import Event
 
-    read = [codec.from_tree(Event, tree, "Ignore").model for tree in events]
+    read = [codec.served(Event, tree) for tree in events]
     seen = [(one.last_seen_at or one.metadata.creation_timestamp, one) for one in read]
     rows = [
         [
@@ -167,7 +167,7 @@ def _events(events: Sequence[Tree], now: datetime) -> Iterator[str]:
         for at, one in sorted(seen, key=lambda pair: str(pair[0] or ""))
     ]
     if not rows:
-        yield _pair("Events", "<none>")
+        yield _pair("Events", None)
         return
     yield "Events:"
     yield from _indented(table_text([["LAST SEEN", "TYPE", "REASON", "", "MESSAGE"], *rows]))

@@ -22,10 +22,7 @@ def safe(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def safe_lines(text: str) -> str:
@@ -57,7 +54,7 @@ def row_text(row: Sequence[str], widths: Sequence[int], width: int | None = None
 
 def table_text(rows: Rows, width: int | None = None) -> str:
     """Return rows, the heads first, as lines; empty for no rows."""
-    widths = widths_of(rows) if rows else []
+    widths = widths_of(rows)
     return "".join(f"{row_text(row, widths, width)}\n" for row in rows)
 
 
@@ -68,7 +65,7 @@ def name_of(kind: Resource, name: str) -> str:
 
 
 def json_text(tree: Any) -> str:
-    return json.dumps(tree, indent=4, ensure_ascii=True) + "\n"
+    return json.dumps(tree, indent=4) + "\n"
 
 
 def yaml_text(tree: Any) -> str:

@@ -229,8 +229,8 @@ def change_for(manifest: Manifest, live: Tree) -> Tree:
     merged = threeway.merged(threeway.last_applied(live), live, wanted)
     kind = model_of(manifest)
     if kind is not None:
-        old = codec.from_tree(kind, live, "Ignore").model
-        new = codec.from_tree(kind, merged, "Ignore").model
+        old = codec.served(kind, live)
+        new = codec.served(kind, merged)
         if old == new:
             return {}
     change = threeway.change_between(live, merged)

@@ -61,7 +61,7 @@ def _model_of(kind: Resource) -> type[Object]:
 
 
 def _described(session: Session, kind: type[Object], tree: Tree) -> str:
-    one = codec.from_tree(kind, tree, "Ignore").model
+    one = codec.served(kind, tree)
     about = selection_query("", f"involvedObject.uid={one.metadata.uid}")
     # Events about an object without a namespace are kept in `default`.
     events = session.api.list(Event.resource, one.metadata.namespace or "default", about).items
@@ -94,7 +94,7 @@ def _sections(session: Session, one: Object) -> list[Section]:
 def _given_away(session: Session, node: Node, query: Query) -> list[list[str]]:
     """Return what pods request of each resource of a node, as the scheduler counts it."""
     found = session.api.list(Pod.resource, "", query).items
-    pods = [codec.from_tree(Pod, tree, "Ignore").model for tree in found]
+    pods = [codec.served(Pod, tree) for tree in found]
     totals = Counter[str]()
     for pod in pods:
         totals.update(requested(pod.spec) if not is_finished(pod) else {})
@@ -112,7 +112,7 @@ def _table(
 ) -> Section:
     columns = [column for column in kind.columns if not column.wide]
     items = session.api.list(kind.resource, about.metadata.namespace, query).items
-    models = [codec.from_tree(kind, item, "Ignore").model for item in items]
+    models = [codec.served(kind, item) for item in items]
     now = session.now()
     rows = [[printers.safe(str(one.cell(model, now))) for one in columns] for model in models]
     heads = [column.title.upper() for column in columns]

@@ -34,11 +34,11 @@ def run(options: Namespace, session: Session) -> None:
         raise Misused("name one pod: cubectl post-mortem web-0")
     name = pod_called(options.words[0], session.kinds, "a post-mortem is of one pod")
     tree = session.api.get(PODS, name, session.namespace)
-    pod = codec.from_tree(Pod, tree, "Ignore").model
+    pod = codec.served(Pod, tree)
     statuses = _chosen(pod, options.container)
     about = selection_query("", f"involvedObject.uid={pod.metadata.uid}")
     trees = session.api.list(Event.resource, pod.metadata.namespace, about).items
-    events = [codec.from_tree(Event, one, "Ignore").model for one in trees]
+    events = [codec.served(Event, one) for one in trees]
     for line in _of_pod(pod):
         session.out.write(f"{safe(line)}\n")
     for status in statuses:

@@ -71,14 +71,13 @@ def _verdict(pod: Tree, allowed: Allowed, is_daemonset: Callable[[str, str], boo
     if is_over(pod):
         return Verdict(goes=True)
     owner = controller_of(pod)
-    if owner.get("kind") == DAEMONSETS.kind:
-        if is_daemonset(str(metadata.get("namespace", "")), str(owner.get("name", ""))):
-            return _of_daemons(allowed)
-        # Its DaemonSet is gone, so nothing makes it again.
-        owner = {}
+    is_of_daemons = owner.get("kind") == DAEMONSETS.kind
+    if is_of_daemons and is_daemonset(metadata["namespace"], owner["name"]):
+        return _of_daemons(allowed)
     if has_files(pod) and not allowed.are_files_given_up:
         return Verdict(obstacle=WITH_FILES)
-    if not owner:
+    # Where its DaemonSet is gone, nothing makes it again.
+    if is_of_daemons or not owner:
         return _unmanaged(allowed)
     return Verdict(goes=True, warning="deleting Pods with local storage" if has_files(pod) else "")
 

@@ -41,8 +41,8 @@ def spread(times: Sequence[datetime], values: Sequence[float], width: int) -> li
         index = min(width - 1, int((at - times[0]).total_seconds() / span_s * width))
         known = pieces[index]
         pieces[index] = value if known is None else max(known, value)
-    found, last = [], 0.0
+    found: list[float] = []
     for piece in pieces:
-        last = last if piece is None else piece
-        found.append(last)
+        # The first piece has the first value.
+        found.append(found[-1] if piece is None else piece)
     return found

@@ -137,6 +137,14 @@ def from_tree[O: Object](
     return Reading(model, _warnings(unknown, validation))
 
 
+def served[O: Object](kind: type[O], tree: Tree) -> O:
+    """Make an object of a server's answer: fields that only the server knows are left out.
+
+    Raises as read does.
+    """
+    return from_tree(kind, tree, "Ignore").model
+
+
 def known_part(
     kind: type[Object], tree: Tree, validation: Validation
 ) -> tuple[Tree, tuple[str, ...]]:

@@ -25,7 +25,7 @@ FOREIGN = Path(__file__).resolve().parents[2] / "house" / "foreign"
 
 def whole(kind: type[Object]) -> Object:
     tree = yaml.tree_of((FOREIGN / f"{kind.resource.singular}.yaml").read_bytes())
-    return codec.from_tree(kind, tree, "Ignore").model
+    return codec.served(kind, tree)
 
 
 WHOLE: dict[str, Object] = {kind.resource.kind: whole(kind) for kind in KINDS}

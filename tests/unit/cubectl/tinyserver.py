@@ -223,7 +223,7 @@ def _table(tree: Tree) -> Tree:
 
 
 def _known(kind: type[Object], tree: Tree) -> Tree:
-    return codec.to_tree(codec.from_tree(kind, tree, "Ignore").model)
+    return codec.to_tree(codec.served(kind, tree))
 
 
 class Said:

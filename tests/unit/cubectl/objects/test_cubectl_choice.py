@@ -71,8 +71,9 @@ def test_what_is_lost_goes_only_where_its_option_allows_it(
 
 def test_a_managed_pod_goes_without_a_word() -> None:
     pod = a_pod(**owned())
-    assert chosen(pod) == going(pod)
-    assert chosen(pod, allowed=ALL) == going(pod)
+    for one in (pod, a_pod(**owned(), spec={"volumes": [{"name": "a", "configMap": {}}]})):
+        assert chosen(one) == going(one)
+        assert chosen(one, allowed=ALL) == going(one)
 
 
 def test_an_owner_that_is_no_controller_manages_nothing() -> None:

@@ -186,6 +186,13 @@ def test_events_in_the_newer_words_have_their_times_and_counts_too() -> None:
     ]
 
 
+def test_an_event_may_have_fields_that_this_program_does_not_know() -> None:
+    tree = {**codec.to_tree(an_event(NODE, "A")), "brandNew": 1}
+    said = description(replaced(NODE, metadata=BARE), {}, (), [tree], NOW)
+
+    assert "  0s          Normal   A           the container runs\n" in said
+
+
 def told(one: Object) -> str:
     said = description(one, codec.to_tree(one), (), (), NOW)
     return said.removeprefix(IDENTITY).removesuffix(NO_EVENTS)

@@ -56,6 +56,7 @@ def test_a_load_at_its_goal_is_half_high_and_twice_the_goal_is_the_top() -> None
     ratios = [0.0, 0.25, 0.5, 1.0, 1.5, 1.75, 2.0, 9.0, -1.0, None]
 
     assert sparks(seconds(*range(10)), ratios, width=10) == " ▁▂▄▆▇██  "
+    assert sparks(seconds(0, 1, 2), [1.0, None, 1.0], width=3) == "▄ ▄"
     assert len(sparks(seconds(0, 1), [1.0, 1.0])) == WIDTH == 64
 
 

@@ -13,6 +13,7 @@ from cubectl.output.printers import (
     table_text,
     widths_of,
     without_owners,
+    yaml_text,
 )
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.resource import Resource
@@ -23,6 +24,7 @@ SETS = Resource("apps", "v1", "ReplicaSet", "replicasets")
 
 def test_what_commands_a_terminal_is_written_out_and_the_rest_stays() -> None:
     assert safe("Grüße, 世界") == "Grüße, 世界"
+    assert safe("ü\x1b") == r"ü\x1b"
     assert safe("a\x1b[31m\tb\n") == r"a\x1b[31m\tb\n"
     assert safe("to\u202eward") == r"to\u202eward"
     assert safe_lines("a\tb\x07\nc\r\n") == "a\tb\\x07\nc\\r\n"
@@ -69,6 +71,10 @@ def test_a_name_is_what_other_verbs_take() -> None:
 
 def test_json_is_indented_by_four_and_is_plain_ascii() -> None:
     assert json_text({"a": ["ü"]}) == '{\n    "a": [\n        "\\u00fc"\n    ]\n}\n'
+
+
+def test_yaml_is_in_the_order_of_the_tree() -> None:
+    assert yaml_text({"b": 1, "a": [True]}) == "b: 1\na:\n- true\n"
 
 
 def test_managed_fields_are_left_out_and_nothing_else() -> None:
