@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 HEAD_BYTES_MAX = 64 * 1024
+ENCODING = "latin-1"  # every byte is a character
 # Of one connection, or of who we are: the server shall not hear it from a client of ours.
 NOT_HANDED_ON = frozenset(
     {"host", "connection", "keep-alive", "proxy-connection", "proxy-authorization", "authorization"}
@@ -25,19 +26,22 @@ class Head(NamedTuple):
     headers: Sequence[tuple[str, str]]
 
     def header(self, name: str) -> str:
-        return next((value for key, value in self.headers if key == name), "")
+        """Return what a header says: several of a name are one list, as HTTP has it."""
+        return ",".join(value for key, value in self.headers if key == name)
 
 
 def head_in(text: bytes) -> Head:
     """Read a head. Raises: NoHead."""
-    first, *lines = text.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+    first, *lines = text.decode(ENCODING).removesuffix("\r\n\r\n").split("\r\n")
     words = first.split(" ")
-    if len(words) != 3 or words[2] != "HTTP/1.1" or not words[1].startswith("/"):
+    is_request = len(words) == 3 and words[2] == "HTTP/1.1" and words[1].startswith("/")
+    # A line feed within it would end the line for many a server.
+    if not is_request or not first.isprintable():
         raise NoHead(f"not a request of HTTP/1.1: {first[:80]!r}")
     headers = []
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or name != name.strip() or not name or "\n" in line or "\r" in line:
+        if not colon or not name or name != name.strip() or "\n" in line or "\r" in line:
             raise NoHead(f"not a header: {line[:80]!r}")
         headers.append((name.lower(), value.strip()))
     return Head(words[0], words[1], headers)
@@ -65,7 +69,7 @@ class Filter:
         if _matches(self.methods_refused, head.method):
             return f"method {head.method[:20]!r} is not accepted (--reject-methods)"
         origin = head.header("origin")
-        if origin and urlsplit(origin).netloc != host:
+        if origin and origin.partition("://")[2] != host:
             return "a page of another site may not ask"
         return ""
 
@@ -80,11 +84,11 @@ def handed_on(head: Head, prefix: str, host: str, proof: Sequence[tuple[str, str
     prefix: of every path there. proof: headers that say who we are.
     """
     wishes = {word.strip() for word in head.header("connection").lower().split(",")}
-    is_switch = "upgrade" in wishes and bool(head.header("upgrade"))
+    is_switch = "upgrade" in wishes and head.header("upgrade") != ""
     refused = NOT_HANDED_ON | wishes - {"upgrade"} | (set() if is_switch else {"upgrade"})
     headers = [("host", host), *proof]
     headers += [(name, value) for name, value in head.headers if name not in refused]
     headers.append(("connection", "upgrade" if is_switch else "close"))
     lines = [f"{head.method} {prefix}{head.target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in headers]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+    return "\r\n".join([*lines, "", ""]).encode(ENCODING)
