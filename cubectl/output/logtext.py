@@ -6,6 +6,7 @@ from cubectl.output.printers import safe_lines
 
 # A line that is longer is cut, where lines of several logs stand between each other.
 LINE_BYTES_MAX = 256 * 1024
+_Decoder = getincrementaldecoder("utf-8")
 
 
 class LogText:
@@ -16,7 +17,7 @@ class LogText:
     """
 
     def __init__(self, *, is_terminal: bool, by_line: bool = False, prefix: str = "") -> None:
-        self._decoder = getincrementaldecoder("utf-8")(errors="backslashreplace")
+        self._decoder = _Decoder(errors="backslashreplace")
         self._is_terminal, self._by_line, self._prefix = is_terminal, by_line, prefix
         self._held = b""
 
