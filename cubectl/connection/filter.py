@@ -59,7 +59,7 @@ class Filter:
     def refusal(self, head: Head) -> str:
         """Return why a request is not handed on; empty: it is."""
         host = head.header("host")
-        name = host if host.endswith("]") else re.sub(r":[0-9]*$", "", host)
+        name = re.sub(r":[0-9]*$", "", host)
         # As its reader will understand it, so that no spelling of a path is another path.
         path = unquote(head.target.partition("?")[0])
         if not _matches(self.hosts, name):

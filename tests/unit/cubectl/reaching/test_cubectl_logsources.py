@@ -69,6 +69,7 @@ def test_a_pod_without_a_status_is_not_over() -> None:
     for status in (None, {}, {"phase": "Running"}):
         assert not are_over([{"status": {"phase": "Failed"}}, {"status": status}])
     assert not are_over([{}])
+    assert are_over([{"status": {"phase": "Failed"}}, {"status": {"phase": "Succeeded"}}])
 
 
 def test_bytes_of_no_text_are_written_out_and_a_cut_letter_is_waited_for() -> None:
