@@ -25,9 +25,9 @@ def pipe() -> Iterator[tuple[int, int]]:
             continue  # the test has closed it
 
 
-async def read_all(reader: int, size: int) -> bytes:
+async def read_all(reader: int, size: int) -> bytearray:
     """Read so many bytes on a thread of their own."""
-    threads, found = Threads(), b""
+    threads, found = Threads(), bytearray()
     while len(found) < size:
         found += await threads.run(("test", "read"), lambda: os.read(reader, MEGABYTE))
     return found
