@@ -60,7 +60,8 @@ class OldEvents:
             if place < extra_count or seen[one.metadata.uid].at < limit
         ]
         for one in old[:BURST]:
-            yield Delete(Event, one.ref, one.metadata.uid)
+            # One that is repeated at this moment is no longer old.
+            yield Delete(Event, one.ref, one.metadata.uid, one.metadata.resource_version)
         pause_s = BACKLOG_PAUSE_S if len(old) > BURST else SWEEP_S
         self.due_at = now + timedelta(seconds=pause_s)
         if events:

@@ -13,10 +13,13 @@ from typing import Any, Literal, NamedTuple
 
 from controllers.sets.eligible import node_of
 from cubernetes.api.coding import codec
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.core.node import Node
+from cubernetes.api.core.node import is_ready as is_node_ready
 from cubernetes.api.core.pod import Pod, is_finished, is_ready
 from cubernetes.api.core.podstatus import PodStatus
 from cubernetes.api.meta import Object, replaced
+from cubernetes.api.networking.ingress import Ingress
 from cubernetes.reconcile.plan import Action, Planner
 from tests.carry import World
 from tests.given import a_condition
@@ -142,10 +145,17 @@ def _plans(place: int, write_count: int) -> Iterator[Plan]:
 
 
 def tend(world: World) -> None:
-    """Bind what has no node to the next one with the fewest pods, run it, and end what goes."""
+    """Bind what has no node to the next one with the fewest pods, run it, and end what goes.
+
+    On a node that has let its Lease grow old nothing of this happens.
+    """
+    away = silent(world)
     nodes = [one.metadata.name for one in world.all(Node)] or ["n1"]
+    nodes = [name for name in nodes if name not in away]
     counts = Counter(pod.spec.node_name for pod in world.all(Pod))
     for pod in world.all(Pod):
+        if pod.spec.node_name in away:
+            continue
         if pod.metadata.is_deleted:
             _end(world, pod)
         elif not pod.spec.node_name:
@@ -156,6 +166,17 @@ def tend(world: World) -> None:
             _run(world, pod)
 
 
+def silent(world: World) -> set[str]:
+    """Return the nodes that have a Lease, and have not renewed it in the last round."""
+    oldest_at = world.now - timedelta(seconds=ROUND_S)
+    return {
+        one.metadata.name
+        for one in world.all(Lease)
+        if one.metadata.namespace == NODE_LEASE_NAMESPACE
+        and (one.spec.renew_time is None or one.spec.renew_time < oldest_at)
+    }
+
+
 def _run(world: World, pod: Pod) -> None:
     ready = a_condition("Ready", since=world.now)
     is_work = pod.spec.restart_policy != "Always"
@@ -164,7 +185,12 @@ def _run(world: World, pod: Pod) -> None:
             pod,
             status=PodStatus(phase="Succeeded")
             if is_work
-            else PodStatus(phase="Running", conditions=(ready,), pod_ip=_address(pod)),
+            else PodStatus(
+                phase="Running",
+                conditions=(ready,),
+                pod_ip=_address(pod),
+                start_time=pod.status.start_time or world.now,
+            ),
         )
     )
 
@@ -188,7 +214,7 @@ COUNTED = (
     "replicas", "readyReplicas", "availableReplicas", "updatedReplicas", "currentReplicas",
     "desiredNumberScheduled", "numberReady", "updatedNumberScheduled", "numberMisscheduled",
     "succeeded", "failed", "active", "completedIndexes", "disruptionsAllowed", "currentHealthy",
-    "expectedPods", "used", "phase",
+    "expectedPods", "used", "phase", "gateways", "desiredReplicas",
 )  # fmt: skip
 
 
@@ -202,6 +228,10 @@ def summary(world: World) -> Summary:
         facts = [type(one).__name__, one.metadata.namespace, str(sorted(counts.items()))]
         if isinstance(one, Pod):
             facts += [one.spec.containers[0].image, str(is_ready(one))]
+        elif isinstance(one, Ingress):
+            facts += [one.metadata.name, str(status.get("loadBalancer"))]
+        elif isinstance(one, Node):
+            facts += [one.metadata.name, str(is_node_ready(one))]
         elif one.metadata.controller is None:
             facts.append(one.metadata.name)
         told[" ".join(facts)] += 1
