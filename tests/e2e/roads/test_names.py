@@ -1,5 +1,7 @@
 """Names on real nodes: from pods and from the nodes themselves, also without a control plane."""
 
+from functools import partial
+
 import pytest
 
 from cubernetes.api.core.configmap import ConfigMap
@@ -53,6 +55,10 @@ async def test_w29_a_service_is_found_by_name_from_pods_and_nodes(
             return said.stdout.strip() == address
 
         await until(f"{node} finds the service", is_found)
+
+    # One that is killed answers again as soon as it is begun anew.
+    await cluster.kill("n3", "resolver")
+    await until("n3's next resolver finds the service", partial(is_found, "n3"))
 
     # An administrator says one more name, to the node's own programs as well.
     config = ConfigMap(
