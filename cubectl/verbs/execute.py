@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from cubectl.connection.transport import Unreachable
-from cubectl.objects.targets import PODS, pod_called
+from cubectl.objects.podof import pod_of
+from cubectl.objects.targets import PODS
 from cubectl.session import Misused, Session
 from cubectl.verb import Verb
 from cubernetes.client.wire.paths import path_of, target_of
@@ -15,8 +16,8 @@ STDIN, STDOUT, NO_FILE = 0, 1, -1
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.usage = "cubectl exec [-i] [-t] [-c CONTAINER] POD -- COMMAND [WORD ...]"
-    parser.add_argument("words", nargs="*", metavar="POD")
+    parser.usage = "cubectl exec [-i] [-t] [-c CONTAINER] POD|TYPE/NAME -- COMMAND [WORD ...]"
+    parser.add_argument("words", nargs="*", metavar="POD|TYPE/NAME")
     parser.add_argument("-c", "--container", default="")
     parser.add_argument("-i", "--stdin", action="store_true", help="hand our stdin on")
     parser.add_argument("-t", "--tty", action="store_true", help="give the command a terminal")
@@ -97,7 +98,7 @@ def run_in(
 def _pod_in(words: list[str], session: Session) -> str:
     if len(words) != 1:
         raise Misused("name one pod, and the command behind --: cubectl exec POD -- COMMAND")
-    return pod_called(words[0], session.kinds, "commands run in pods")
+    return pod_of(words[0], session).name if "/" in words[0] else words[0]
 
 
 VERB = Verb(configure, run, takes_command=True)

@@ -22,6 +22,7 @@ from tests.contract.api.streams.world import (
     asking,
     until,
 )
+from tests.contract.api.world import a_pod, a_service
 from tests.contract.runtime.worlds import CAT, EXIT_3, SLEEP, SPEAK
 
 IN_OUT = ("stdin", "stdout", "stderr")
@@ -411,6 +412,21 @@ async def test_cubectl_runs_a_command_and_ends_with_its_code(world: ExecWorld) -
     assert said.err == "cubectl: command terminated with exit code 3\n"
     said = await world.cluster.cubectl("exec -i web-0 --", *CAT, stdin="in and out\n" * 1000)
     assert (said.code, said.out, said.err) == (0, "in and out\n" * 1000, "")
+
+
+async def test_cubectl_runs_a_command_in_a_pod_of_what_has_a_selector(world: ExecWorld) -> None:
+    tree = a_pod("other")
+    tree["metadata"]["labels"] = {"app": "other"}
+    await world.another_pod(tree, "talks")
+    service = a_service("front", selector={"app": "other"})
+    await world.call("POST", "/api/v1/namespaces/default/services", service)
+
+    said = await world.cluster.cubectl("exec svc/front --", *SPEAK)
+    assert (said.code, said.out, said.err) == (0, "out\n", "err\n")
+    said = await world.cluster.cubectl("exec po/other --", *EXIT_3)
+    assert said.code == 3
+    said = await world.cluster.cubectl("exec svc/none --", *SPEAK)
+    assert (said.code, "not found" in said.err) == (1, True)
 
 
 async def test_cubectl_says_why_nothing_ran(world: ExecWorld) -> None:
