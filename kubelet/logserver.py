@@ -1,10 +1,8 @@
 """Logs of containers, ways into pods, and what pods use, over HTTPS: for the API server."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Protocol
 
@@ -12,7 +10,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.spec import every_program
 from cubernetes.api.errors import BadRequest
 from cubernetes.client.wire.execquery import ExecQuery, attach_query, exec_query
-from cubernetes.client.wire.logquery import STREAMS, LogQuery, log_query
+from cubernetes.client.wire.logquery import log_query
 from cubernetes.client.wire.portforward import NoPort, port_of
 from cubernetes.host.clock import Clock
 from cubernetes.host.web.httpserver import HttpServer, Limits
@@ -20,6 +18,9 @@ from cubernetes.host.web.messages import TEXT, Request, Response
 from cubernetes.host.web.site import HttpRefusal, Route, RoutedSite
 from cubernetes.host.web.tls import server_tls
 from kubelet.execserver import PING_S, Executions, Work
+from kubelet.keptlogs.asked import limited, options_of
+from kubelet.keptlogs.retention import Life, chosen
+from kubelet.keptlogs.shelf import KeptLogs
 from kubelet.measure.cadvisor import cadvisor_text
 from kubelet.measure.exposition import resource_text, summary_json
 from kubelet.measure.measuring import Measuring
@@ -31,7 +32,6 @@ from kubelet.runtime.driver import (
     AttachSpec,
     Container,
     ExecSpec,
-    LogOptions,
     RuntimeDriver,
     RuntimeTrouble,
     State,
@@ -65,16 +65,21 @@ class PodsHere(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where logs are found, and ways into pods."""
+
+    pods: PodsHere
+    runtime: RuntimeDriver
+    observer: Observer
+    kept: KeptLogs
+
+
 def serve_logs(
-    settings: ServingSettings,
-    pods: PodsHere,
-    runtime: RuntimeDriver,
-    observer: Observer,
-    clock: Clock,
-    more: Sequence[Route],
+    settings: ServingSettings, sources: Sources, clock: Clock, more: Sequence[Route]
 ) -> Callable[[], Awaitable[None]]:
     """Return the work that serves containers' logs, commands in them, and more, for ever."""
-    logs = ContainerLogs(settings.client_name, pods, runtime, observer, clock)
+    logs = ContainerLogs(settings.client_name, sources, clock)
 
     async def serve() -> None:
         server = log_server(logs, more=more)
@@ -114,14 +119,13 @@ class ContainerLogs:
     def __init__(
         self,
         client_name: str,
-        pods: PodsHere,
-        runtime: RuntimeDriver,
-        observer: Observer,
+        sources: Sources,
         clock: Clock,
         streaming: Streaming = Streaming(),
     ) -> None:
         self._client_name, self._clock = client_name, clock
-        self._pods, self._runtime, self._observer = pods, runtime, observer
+        self._pods, self._runtime = sources.pods, sources.runtime
+        self._observer, self._kept = sources.observer, sources.kept
         self._executions = Executions(clock, streaming.ping_s)
         self._forwards = Forwards(streaming.connect, clock, streaming.ping_s)
         self._ports = PodPorts(streaming.connect_at)
@@ -150,13 +154,16 @@ class ContainerLogs:
             asked = log_query(request.query)
         except (BadRequest, ValueError) as error:
             raise HttpRefusal(400, str(error)) from error
-        one = await self._found(request, is_previous=asked.previous)
+        one = await self._found(request, asked.back)
         if one is None:
-            word = "previous " if asked.previous else ""
+            word = ("", "previous ")[asked.back] if asked.back < 2 else f"{asked.back} lives old "
             container = dict(request.names)["container"]
             raise HttpRefusal(400, f"there is no {word}container {container!r} to read")
         options = options_of(asked, self._clock.now())
-        text = self._runtime.logs(one.id, options)
+        if isinstance(one, Life):
+            text = self._kept.log_of(one, options)
+        else:
+            text = self._runtime.logs(one.id, options)
         if asked.limit_bytes is not None:
             text = limited(text, asked.limit_bytes)
         return Response(200, text, content_type="text/plain")
@@ -190,7 +197,7 @@ class ContainerLogs:
         """Return the pod of a request's path, and its container, which runs. Raises: Refused."""
         pod, found = await self._pod_found(request)
         named = dict(request.names)
-        one = chosen(pod, found, named["container"], is_previous=False)
+        one = newest(pod, found, named["container"])
         if one is None or one.state is not State.RUNNING:
             said = f"container {named['container']!r} of pod {named['pod']} is not running"
             raise HttpRefusal(400, said)
@@ -232,10 +239,19 @@ class ContainerLogs:
             raise HttpRefusal(400, f"pod {pod.metadata.name} is not running")
         return pod, sandbox
 
-    async def _found(self, request: Request, *, is_previous: bool) -> Container | None:
-        """Raises: Refused."""
+    async def _found(self, request: Request, back: int) -> Container | Life | None:
+        """Return the life of a container that is so many back. Raises: Refused."""
         pod, found = await self._pod_found(request)
-        return chosen(pod, found, dict(request.names)["container"], is_previous=is_previous)
+        name, uid = dict(request.names)["container"], pod.metadata.uid
+        lives = of_name(pod, found, name)
+        if back < len(lives):
+            return chosen(lives, (), back)
+        try:
+            every = await self._kept.of_pod(pod.metadata.namespace, pod.metadata.name)
+        except OSError as error:
+            raise HttpRefusal(503, f"the kept logs cannot be read: {error}") from error
+        kept = [one for one in every if (one.life.uid, one.life.container) == (uid, name)]
+        return chosen(lives, kept, back)
 
     async def _pod_found(self, request: Request) -> tuple[Pod, Sequence[Container]]:
         """Return the pod of a request's path, and its containers. Raises: Refused."""
@@ -291,25 +307,16 @@ class Uses:
             raise HttpRefusal(503, f"the control groups cannot be read: {error}") from error
 
 
-async def limited(text: AsyncGenerator[bytes, None], bytes_max: int) -> AsyncGenerator[bytes, None]:
-    """Yield a text, no more than so many bytes of it."""
-    async with aclosing(text) as pieces:
-        async for piece in pieces:
-            yield piece[:bytes_max]
-            bytes_max -= len(piece)
-            if bytes_max <= 0:
-                return
-
-
-def chosen(
-    pod: Pod, found: Sequence[Container], name: str, *, is_previous: bool
-) -> Container | None:
-    """Return the container to read: the newest of that name, or the one before it."""
+def of_name(pod: Pod, found: Sequence[Container], name: str) -> list[Container]:
+    """Return the lives of a pod's container; none of a name that the pod does not have."""
     if name not in {one.name for one in every_program(pod.spec)}:
-        return None
-    of_name = sorted((one for one in found if one.name == name), key=lambda one: one.attempt)
-    back = 2 if is_previous else 1
-    return of_name[-back] if len(of_name) >= back else None
+        return []
+    return [one for one in found if one.name == name]
+
+
+def newest(pod: Pod, found: Sequence[Container], name: str) -> Container | None:
+    """Return the newest life of a pod's container."""
+    return max(of_name(pod, found, name), key=lambda one: one.attempt, default=None)
 
 
 def attach_spec(pod: Pod, name: str, asked: ExecQuery) -> AttachSpec:
@@ -328,18 +335,4 @@ def attach_spec(pod: Pod, name: str, asked: ExecQuery) -> AttachSpec:
         asked.stderr,
         is_terminal=wanted.tty,
         is_stdin_once=wanted.stdin_once,
-    )
-
-
-def options_of(asked: LogQuery, now: datetime) -> LogOptions:
-    """Return what is asked of the runtime; seconds ago are counted on this node's own clock."""
-    since_ns = asked.since_ns
-    if asked.since_seconds is not None:
-        since_ns = int((now.timestamp() - asked.since_seconds) * 1e9)
-    return LogOptions(
-        follow=asked.follow,
-        tail_count=asked.tail_lines,
-        timestamps=asked.timestamps,
-        since_ns=max(0, since_ns),
-        stream=STREAMS[asked.stream],
     )

@@ -41,7 +41,9 @@ from kubelet.eviction.watch import PressureWatch
 from kubelet.files.hosts import add_host
 from kubelet.images.pulled import PulledImages
 from kubelet.images.puller import Puller
-from kubelet.logserver import Uses, serve_logs
+from kubelet.keptlogs.shelf import KeptLogs
+from kubelet.keptlogs.site import KeptSite
+from kubelet.logserver import Sources, Uses, serve_logs
 from kubelet.measure.measuring import Measuring, ReadGroups
 from kubelet.measure.tree import GroupReader
 from kubelet.measure.usage import Tree
@@ -115,6 +117,8 @@ class Machine:
     walk_volume: WalkVolume = lambda _uid, _name: Walk(Held())
     # Which devices it has, and where what is given is written down; none unless told.
     devices: Bench = NO_BENCH
+    # Where logs stay that outlive their containers; nowhere unless told.
+    kept_logs: Path | None = None
     # There is a real network between it and other nodes, which can be asked whether it carries.
     has_ways: bool = False
 
@@ -145,6 +149,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         walk_volume=lambda uid, name: walk(str(root / "volumes" / uid / name)),
         devices=bench_of(DEVICE_KINDS, root, Path(settings.devices_file), plugin_sockets),
         add_host=add_host,
+        kept_logs=root / "logs",
         has_ways=True,
         resolv_conf=partial(resolv_conf_here, settings.resolv_confs, settings.dns_servers),
     )
@@ -172,8 +177,7 @@ class Kubelet:
         self._observer = Observer(machine.runtime)
         record = self._recorder.record
         self._mending = Mending(machine.network, env, self._about, record, self._on_trouble)
-        told, woken = self._tell_of_probe, self._on_verdict
-        self._prober = Prober(env, machine.asker, told, woken)
+        self._prober = Prober(env, machine.asker, self._tell_of_probe, self._on_verdict)
         self._objects = PodObjects(client, env, machine.checkpoint)
         self._devices = Devices(
             machine.devices,
@@ -188,6 +192,7 @@ class Kubelet:
         )
         self._pulled = PulledImages(machine.checkpoint, env.blocking)
         self._puller = Puller(machine.runtime, env.clock, settings.parallel_pulls, self._pulled)
+        self._kept_logs = self._logs_to_keep()
         parts = self._parts(client)
         self._workers = PodWorkers(parts, machine.checkpoint)
         self._pods = Informer(client, Pod, env, fields=f"spec.nodeName={settings.node_name}")
@@ -236,6 +241,16 @@ class Kubelet:
             partial(self._tell_of_node, "ImageGCFailed", is_warning=True),
         )
 
+    def _logs_to_keep(self) -> KeptLogs:
+        bytes_max = self._settings.kept_logs_bytes_max
+        return KeptLogs(
+            self._machine.kept_logs if bytes_max else None,
+            self._machine.runtime,
+            self._env,
+            bytes_max,
+            lambda: "DiskPressure" in self._pressures.pressed,
+        )
+
     def _pressure_watch(self, disks: Disks) -> PressureWatch:
         machine = self._machine
         looks = eviction.Looks(
@@ -277,6 +292,7 @@ class Kubelet:
             asker=machine.asker,
             starts=Starts(settings.parallel_starts),
             puller=self._puller,
+            kept_logs=self._kept_logs,
             counts=Counts(env.metrics, env.clock),
             node_memory_bytes=facts.memory_bytes,
             resolv_conf=machine.resolv_conf,
@@ -332,6 +348,7 @@ class Kubelet:
             ("storage limits", self._storage_limits.run),
             ("pressures", self._pressures.run),
             ("images", self._images.run),
+            ("kept logs", self._kept_logs.run),
         ]
         serving, runtime = self._settings.serving, self._machine.runtime
         if serving is not None and self._machine.has_ways:
@@ -339,9 +356,11 @@ class Kubelet:
         if serving is not None:
             uses = Uses(self._settings.node_name, self._measuring)
             clock = self._env.clock
+            sources = Sources(self._workers, runtime, self._observer, self._kept_logs)
             more = [*uses.routes(), *self._images.routes(), *self._reach(serving.port).routes()]
             more += self._throughput().routes()
-            logs = serve_logs(serving, self._workers, runtime, self._observer, clock, more)
+            more += KeptSite(self._kept_logs, clock).routes()
+            logs = serve_logs(serving, sources, clock, more)
             loops.append(("logs", logs))
         return loops
 

@@ -13,6 +13,7 @@ from kubelet.counts import Counts
 from kubelet.devices.giving import Devices
 from kubelet.drain.look import Connections
 from kubelet.images.puller import Puller
+from kubelet.keptlogs.shelf import KeptLogs
 from kubelet.mending import Mending
 from kubelet.network.driver import NetworkDriver
 from kubelet.objects.view import PodObjects
@@ -69,6 +70,7 @@ class Parts:
     asker: Asker
     starts: Starts
     puller: Puller
+    kept_logs: KeptLogs
     counts: Counts
     node_memory_bytes: int
     resolv_conf: Callable[[], ResolvConf]

@@ -97,13 +97,19 @@ class Steps:
             case plan.StopSandbox(container_id):
                 await self._acts.stop_sandbox(container_id)
             case plan.Remove(container_id):
-                await self._parts.runtime.remove(container_id)
+                await self._remove(container_id)
             case plan.Free():
                 await self._parts.volumes.remove(self._acts.uid)
                 self._known.memory = replace(self._known.memory, is_freed=True)
             case _:
                 raise AssertionError(f"{step} cannot be carried out for {self._acts.uid}")
         return True
+
+    async def _remove(self, container_id: str) -> None:
+        for one in self._known.found:
+            if one.id == container_id:
+                await self._parts.kept_logs.keep(one, self._known.pod)
+        await self._parts.runtime.remove(container_id)
 
     async def _start_container(self, pod: Pod, name: str, attempt: int, target_id: str) -> None:
         failed_id = await self._acts.start_container(pod, name, attempt, target_id)

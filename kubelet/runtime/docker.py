@@ -28,7 +28,7 @@ from kubelet.runtime.cgroup import (
 )
 from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
 from kubelet.runtime.docker_exec import attached, executed
-from kubelet.runtime.docker_logs import LocalLog, LogReading
+from kubelet.runtime.docker_logs import LocalLog, LogReading, keep_files
 from kubelet.runtime.docker_pull import PULL_SILENCE_S, Pulls
 from kubelet.runtime.docker_stream import Frames, Lines
 from kubelet.runtime.driver import (
@@ -59,6 +59,8 @@ REMOVE_POLL_S = 0.1
 # The engine walks what a container has written.
 SIZE_DEADLINE_S = 30.0
 LOG_SILENCE_S = 30.0
+# A log is copied where the engine has a disk of its own.
+KEEP_DEADLINE_S = 10.0
 INSPECTIONS_AT_ONCE = 8
 # More gain nothing on a small node, and would only bring each nearer to its deadline.
 STARTS_AT_ONCE = 4
@@ -199,17 +201,33 @@ class DockerRuntime:
         if raw is None:
             raise RuntimeTrouble("ContainerNotFound", f"no container {container_id}")
         folder = words.log_folder((await self._engine())["DockerRootDir"], raw)
-        read = self._from_files(raw, Path(folder), options) if folder else None
+        read = self._from_files(raw["Id"], Path(folder), options) if folder else None
         async with aclosing(read or self._from_engine(raw["Id"], options)) as pieces:
             async for piece in pieces:
                 yield piece
 
+    async def keep_log(self, container_id: str, folder: Path) -> None:
+        raw = await self._raw(container_id)
+        source = words.log_folder((await self._engine())["DockerRootDir"], raw) if raw else ""
+        if not source:
+            return
+        work = partial(keep_files, Path(source), folder)
+        try:
+            await self._blocking.run(("kept log", container_id), work, deadline_s=KEEP_DEADLINE_S)
+        except OSError as error:
+            raise RuntimeTrouble("ContainerLogUnavailable", str(error)) from error
+
+    def kept_log(self, folder: Path, options: LogOptions) -> AsyncGenerator[bytes, None]:
+        return self._from_files("", folder, options)
+
     async def _from_files(
-        self, raw: words.Json, folder: Path, options: LogOptions
+        self, container_id: str, folder: Path, options: LogOptions
     ) -> AsyncGenerator[bytes, None]:
+        """Read a log from its files; container_id: whose; empty where it has gone."""
+
         async def is_over() -> bool:
             try:
-                found = await self._inspected(raw["Id"])
+                found = await self._inspected(container_id) if container_id else None
             except RuntimeDown:
                 return False  # the container lives on without its engine
             if found is None:

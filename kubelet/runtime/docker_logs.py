@@ -4,7 +4,9 @@ Docker's own reader loses lines and repeats others when a file is rotated under 
 beyond 16 KiB (docs/decisions/0022). Files are only read here: Docker writes and rotates them.
 """
 
+import errno
 import os
+import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ READ_BYTES = 128 << 10
 BACK_BYTES = 256 << 10
 POLL_S = 0.2
 LOOK_TRIES_MAX = 8
+# A second name for a file there cannot be: on another disk, or where links are not allowed.
+NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +202,24 @@ def _needed_from(fd: int, wanted: Backwards) -> int | None:
             end -= found[1]
         at = begin + end
     return None
+
+
+def keep_files(source: Path, folder: Path) -> None:
+    """Give the files of a log a second name in a folder; where that cannot be, copy them.
+
+    Raises: OSError.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in NAMES:
+        target = folder / name
+        target.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            try:
+                os.link(source / name, target)
+            except OSError as error:
+                if error.errno not in NO_LINK:
+                    raise
+                shutil.copyfile(source / name, target)
 
 
 class LogReading:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from cubernetes.host.web.duplex import Duplex
@@ -364,6 +365,22 @@ class RuntimeDriver(Protocol):
         Close the iterator (`contextlib.aclosing`) to let go early; nothing is read ahead of it.
 
         Raises: RuntimeTrouble with reason ContainerNotFound.
+        """
+        ...
+
+    async def keep_log(self, container_id: str, folder: Path) -> None:
+        """Put a container's log into a folder as well, where it outlives the container.
+
+        Repeatable; the log of an absent one is nothing, and leaves no folder.
+
+        Raises: RuntimeTrouble with reason ContainerLogUnavailable.
+        """
+        ...
+
+    def kept_log(self, folder: Path, options: "LogOptions") -> AsyncGenerator[bytes, None]:
+        """Yield a log that was kept in a folder, as `logs` does; it never grows.
+
+        Raises: RuntimeTrouble with reason ContainerLogUnavailable.
         """
         ...
 

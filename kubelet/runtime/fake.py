@@ -8,9 +8,8 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
 
 from cubernetes.host.env import Env
 from kubelet.runtime.docker_words import NotAReference, image_reference, signal_of
@@ -32,7 +31,15 @@ from kubelet.runtime.driver import (
     State,
     unheard,
 )
-from kubelet.runtime.fake_exec import Command, FakeAttachment, FakeExecution
+from kubelet.runtime.fake_exec import (
+    Command,
+    FakeAttachment,
+    FakeExecution,
+    KeptLife,
+    Line,
+    read_log,
+    write_lines,
+)
 
 CALL_S = 0.002
 DEADLINE_S = 10.0
@@ -60,12 +67,6 @@ class Behaviour:
     commands: Mapping[tuple[str, ...], Command] = field(default_factory=dict)  # to be executed
 
 
-class _Line(NamedTuple):
-    at: datetime
-    text: bytes
-    source: str = "stdout"
-
-
 @dataclass(slots=True)
 class _Life:
     """A container and what it has written."""
@@ -74,7 +75,7 @@ class _Life:
     behaviour: Behaviour
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: Sequence[Mount] = ()
-    written: list[_Line] = field(default_factory=list)
+    written: list[Line] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ending: asyncio.Task[None] | None = None
     executions: set[FakeExecution] = field(default_factory=set)
@@ -106,7 +107,7 @@ class FakeMachine:
         behaviours: Mapping[str, Behaviour] | None = None,
         images: Sequence[str] = (),
     ) -> None:
-        self.clock = env.clock
+        self.clock, self.blocking = env.clock, env.blocking
         self.behaviours = dict(behaviours or {})
         self.images = set(images)  # what is on the node; anything else is pulled
         self.image_users: dict[str, str] = {}  # as whom their programs run; else as root
@@ -272,8 +273,8 @@ class FakeMachine:
         code = KILL_CODE if oom_killed else life.behaviour.exit_code
         self.end(life.container.id, code, oom_killed=oom_killed)
 
-    def _line(self, text: bytes, source: str = "stdout") -> _Line:
-        return _Line(self.clock.now(), text, source)
+    def _line(self, text: bytes, source: str = "stdout") -> Line:
+        return Line(self.clock.now(), text, source)
 
     def _tell(self, life: _Life) -> None:
         life.notify()
@@ -409,23 +410,21 @@ class FakeRuntime:
         life = self._machine.lives.get(container_id)
         if life is None:
             raise RuntimeTrouble("ContainerNotFound", f"no container {container_id}")
-        oldest = datetime.fromtimestamp(options.since_ns / 1e9, UTC)
-        index = sum(1 for line in life.written if line.at < oldest)
-        if options.tail_count is not None:
-            wanted = [at for at, line in enumerate(life.written) if options.wants(line.source)]
-            kept = wanted[max(0, len(wanted) - options.tail_count) :]
-            index = max(index, kept[0] if kept else len(life.written))
-        while True:
-            for line in life.written[index:]:
-                index += 1
-                if options.wants(line.source):
-                    stamp = line.at.isoformat().replace("+00:00", "Z").encode() + b" "
-                    yield stamp + line.text if options.timestamps else line.text
-            runs = life.container.state is State.RUNNING
-            if not options.follow or (not runs and index == len(life.written)):
-                return
-            if index == len(life.written):
-                await life.changed.wait()
+        async for piece in read_log(life, options):
+            yield piece
+
+    async def keep_log(self, container_id: str, folder: Path) -> None:
+        await self._asked()
+        life = self._machine.lives.get(container_id)
+        if life is not None:
+            work = partial(write_lines, folder, life.written)
+            await self._machine.blocking.run(("kept log", container_id), work)
+
+    async def kept_log(self, folder: Path, options: LogOptions) -> AsyncGenerator[bytes, None]:
+        work = partial(KeptLife, folder)
+        life = await self._machine.blocking.run(("kept log", str(folder)), work)
+        async for piece in read_log(life, options):
+            yield piece
 
     async def attach(self, container_id: str, spec: AttachSpec) -> Execution:
         life = await self._running(container_id)

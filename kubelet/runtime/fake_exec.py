@@ -1,14 +1,19 @@
-"""Commands in containers that do not exist: what they write, how they end. For simulations."""
+"""Containers that do not exist: what they and commands in them write, how those end."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import msgspec
 
 from cubernetes.host.web.duplex import Broken
-from kubelet.runtime.driver import AttachSpec, ExecSpec, Output
+from kubelet.runtime.driver import AttachSpec, ExecSpec, LogOptions, Output, RuntimeTrouble
 
 STDIN_PIECES_MAX = 4
+LOG_FILE = "lines"
 NOT_FOUND_CODE, HANGUP_CODE, KILL_CODE = 127, 129, 137
 
 
@@ -172,3 +177,58 @@ class FakeAttachment:
         if not self._is_aborted:
             await self.finish()
         self.abort()
+
+
+class Line(NamedTuple):
+    at: datetime
+    text: bytes
+    source: str = "stdout"
+
+
+class Writing(Protocol):
+    """What writes, or has written; `changed` is another event after each change."""
+
+    written: list[Line]
+    changed: asyncio.Event
+
+    @property
+    def is_running(self) -> bool: ...
+
+
+async def read_log(life: Writing, options: LogOptions) -> AsyncGenerator[bytes, None]:
+    """Yield what is asked for of what it has written."""
+    oldest = datetime.fromtimestamp(options.since_ns / 1e9, UTC)
+    index = sum(1 for line in life.written if line.at < oldest)
+    if options.tail_count is not None:
+        wanted = [at for at, line in enumerate(life.written) if options.wants(line.source)]
+        kept = wanted[max(0, len(wanted) - options.tail_count) :]
+        index = max(index, kept[0] if kept else len(life.written))
+    while True:
+        for line in life.written[index:]:
+            index += 1
+            if options.wants(line.source):
+                stamp = line.at.isoformat().replace("+00:00", "Z").encode() + b" "
+                yield stamp + line.text if options.timestamps else line.text
+        if not options.follow or (not life.is_running and index == len(life.written)):
+            return
+        if index == len(life.written):
+            await life.changed.wait()
+
+
+def write_lines(folder: Path, written: Sequence[Line]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / LOG_FILE).write_bytes(msgspec.json.encode(written))
+
+
+class KeptLife:
+    """One whose log was kept in a folder. Raises: RuntimeTrouble: none was."""
+
+    is_running = False
+
+    def __init__(self, folder: Path) -> None:
+        self.changed = asyncio.Event()
+        try:
+            text = (folder / LOG_FILE).read_bytes()
+        except OSError as error:
+            raise RuntimeTrouble("ContainerLogUnavailable", str(error)) from error
+        self.written = msgspec.json.decode(text, type=list[Line])

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cubernetes.api.core.node import NodeSystemInfo
 from cubernetes.api.core.pod import Pod
@@ -204,6 +205,8 @@ class SimMachine:
         self.room = MachineRoom()
         self.memory_use: dict[str, int] = {}
         self.eviction_text: bytes | None = None
+        # A folder of this machine for logs that outlive their containers.
+        self.kept_logs: Path | None = None
 
     def walk_volume(self, uid: str, name: str) -> Walk:
         everyones = self.volume_use.get(name, Held())
@@ -231,6 +234,7 @@ class SimMachine:
             room_left=lambda: self.room,
             read_groups=self.read_groups,
             eviction_file=lambda: self.eviction_text,
+            kept_logs=self.kept_logs,
         )
 
     def running(self) -> list[tuple[str, str]]:

@@ -29,7 +29,11 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="POD | TYPE/NAME [CONTAINER] | gpujob/NAME")
     parser.add_argument("-c", "--container", default="")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
-    parser.add_argument("-p", "--previous", action="store_true", help="of the container before")
+    parser.add_argument("-p", "--previous", action="store_true",
+                        help="of the life before; of a pod that is gone, the last")  # fmt: skip
+    parser.add_argument("--life", type=int, metavar="COUNT", help="so many lives ago; -p is 1")
+    parser.add_argument("--deleted", action="store_true",
+                        help="of the pod that was called so before it was deleted")  # fmt: skip
     parser.add_argument("--tail", type=int, metavar="LINES",
                         help=f"only the last; -1 for all ({SELECTED_TAIL} with -l)")  # fmt: skip
     parser.add_argument("--since", default="", help="only of the last 30s, 5m, 2h")
@@ -83,6 +87,15 @@ def _check(options: Namespace) -> None:
         raise Misused("--since and --since-time: use one of them")
     if options.all_containers and _container(options):
         raise Misused("--all-containers: goes with no container's name")
+    _check_lives(options)
+
+
+def _check_lives(options: Namespace) -> None:
+    """Raises: Misused."""
+    if options.life is not None and (options.previous or options.life < 0):
+        raise Misused("--life: must be 0 or more lives; --previous is --life 1, so use one of them")
+    if options.deleted and (options.selector or options.all_containers or options.prefix):
+        raise Misused("--deleted: goes with one pod's name, and perhaps its container's")
 
 
 def _container(options: Namespace) -> str:
@@ -97,6 +110,8 @@ def _query(options: Namespace, container: str, *, is_late: bool = False) -> Quer
         follow=options.follow,
         tail=tail if tail >= 0 and not is_late else None,
         previous=options.previous,
+        life=options.life,
+        deleted=options.deleted,
         timestamps=options.timestamps,
         since_s=max(1, round(span_s(options.since))) if options.since and not is_late else None,
         since_time=options.since_time,
@@ -109,6 +124,7 @@ def _elsewhere(options: Namespace) -> Query:
     """Return what is asked of a site outside of the cluster, which keeps bytes and no lines."""
     words = {
         "--container": options.container, "--previous": options.previous,
+        "--life": options.life is not None, "--deleted": options.deleted,
         "--tail": (options.tail or 0) >= 0 and options.tail is not None,
         "--since": options.since, "--since-time": options.since_time,
         "--timestamps": options.timestamps, "--limit-bytes": options.limit_bytes,

@@ -15,6 +15,7 @@ from cubernetes.api.names import is_label
 TAIL_LINES_MAX = 1_000_000
 SINCE_S_MAX = 10 * 365 * 86_400
 LIMIT_BYTES_MAX = 2**62
+LIVES_MAX = 99
 
 # RFC 3339, with as many digits of a second as Go writes.
 _TIME = re.compile(
@@ -22,6 +23,7 @@ _TIME = re.compile(
 )
 # As Kubernetes calls them, and what containers call them.
 STREAMS = {"All": "", "Stdout": "stdout", "Stderr": "stderr"}
+FLAGS = ("follow", "previous", "deleted", "timestamps")
 _TRUTHS = {"": True, "false": False, "0": False, "true": True, "1": True}
 
 
@@ -29,8 +31,9 @@ _TRUTHS = {"": True, "false": False, "0": False, "true": True, "1": True}
 class LogQuery:
     """Left out: the only container, all of its log, of both streams, as it stands now.
 
-    stream is one of STREAMS. since_time is in RFC 3339; of it and since_seconds at most one is
-    given.
+    life: how many lives ago, where that is given; previous is one. deleted: of the pod that had
+    this name before it was deleted. stream is one of STREAMS. since_time is in RFC 3339; of it and
+    since_seconds at most one is given.
     """
 
     container: str = ""
@@ -42,6 +45,15 @@ class LogQuery:
     since_time: str = ""
     limit_bytes: int | None = None
     stream: str = "All"
+    life: int | None = None
+    deleted: bool = False
+
+    @property
+    def back(self) -> int:
+        """Return how many lives ago it was written: of a pod that is gone, 1 is the last."""
+        if self.life is None:
+            return int(self.previous or self.deleted)
+        return max(self.life, int(self.deleted))
 
     @property
     def since_ns(self) -> int:
@@ -55,9 +67,7 @@ def log_query(parameters: Iterable[tuple[str, str]]) -> LogQuery:
     Raises: BadRequest: names the parameter and the accepted form.
     """
     given = dict(reversed(tuple(parameters)))  # of two that are the same, the first counts
-    flags = {
-        name: flag(name, given.get(name, "false")) for name in ("follow", "previous", "timestamps")
-    }
+    flags = {name: flag(name, given.get(name, "false")) for name in FLAGS}
     container, since_time = given.get("container", ""), given.get("sinceTime", "")
     if container and not is_label(container):
         raise BadRequest("container: must be the name of a container")
@@ -65,8 +75,12 @@ def log_query(parameters: Iterable[tuple[str, str]]) -> LogQuery:
         _nanoseconds(since_time)
         if given.get("sinceSeconds"):
             raise BadRequest("sinceTime: at most one of sinceTime and sinceSeconds may be given")
+    life = _count("life", given, 0, LIVES_MAX)
+    if life is not None and flags["previous"]:
+        raise BadRequest("life: at most one of life and previous may be given")
     return LogQuery(
         container=container,
+        life=life,
         **flags,
         tail_lines=_count("tailLines", given, 0, TAIL_LINES_MAX),
         since_seconds=_count("sinceSeconds", given, 1, SINCE_S_MAX),
@@ -81,6 +95,8 @@ def query_text(asked: LogQuery) -> str:
     pairs = (
         ("follow", asked.follow and "true"),
         ("previous", asked.previous and "true"),
+        ("life", asked.life),
+        ("deleted", asked.deleted and "true"),
         ("timestamps", asked.timestamps and "true"),
         ("tailLines", asked.tail_lines),
         ("sinceSeconds", asked.since_seconds),

@@ -15,7 +15,8 @@ from cubernetes.host.web.httpserver import HttpServer
 from cubernetes.host.web.messages import Identity, Request
 from cubernetes.host.web.site import HttpRefusal
 from cubernetes.host.web.tls import server_tls
-from kubelet.logserver import LIMITS, ContainerLogs, Uses, log_server
+from kubelet.keptlogs.shelf import KeptLogs
+from kubelet.logserver import LIMITS, ContainerLogs, Sources, Uses, log_server
 from kubelet.measure.measuring import Measuring
 from kubelet.measure.usage import PodGroup, Tree, Usage
 from kubelet.observer import Observer
@@ -63,7 +64,8 @@ async def world(tmp_path: Path) -> AsyncIterator[LogWorld]:
     box = await runtime.start_sandbox(SandboxSpec(uid, "web-0", "default", "web-0", "pause:1"))
     await runtime.start_container(ContainerSpec(uid, "web-0", "default", "main", "talks"), box.id)
     observer = Observer(runtime)
-    logs = ContainerLogs(CLIENT, OnePod(pod), runtime, observer, env.clock)
+    kept = KeptLogs(None, runtime, env)
+    logs = ContainerLogs(CLIENT, Sources(OnePod(pod), runtime, observer, kept), env.clock)
     # Within a test no silence ends by its deadline.
     measuring = Measuring(lambda: [pod], lambda _: GROUPS, env)
     uses = Uses("n1", measuring).routes()
@@ -95,7 +97,8 @@ async def test_what_pods_use_is_told(world: LogWorld, path: str, words: bytes) -
 def test_monitors_read_what_pods_use_and_no_logs() -> None:
     env = Env()
     runtime = FakeRuntime(FakeMachine(env))
-    logs = ContainerLogs(CLIENT, OnePod(a_pod("a")), runtime, Observer(runtime), env.clock)
+    observer, kept = Observer(runtime), KeptLogs(None, runtime, env)
+    logs = ContainerLogs(CLIENT, Sources(OnePod(a_pod("a")), runtime, observer, kept), env.clock)
     monitor = Identity("tsdb", ("system:monitoring",))
     for path in ("/metrics/resource", "/metrics/cadvisor", "/stats/summary"):
         logs.check_may(Request("GET", path, identity=monitor))

@@ -20,8 +20,9 @@ from cubernetes.host.env import Env
 from cubernetes.host.web import exporter
 from cubernetes.host.web.httpserver import Limits
 from cubernetes.host.web.tls import server_tls
+from kubelet.keptlogs.shelf import KeptLogs
 from kubelet.logserver import LIMITS as LOG_LIMITS
-from kubelet.logserver import ContainerLogs, log_server
+from kubelet.logserver import ContainerLogs, Sources, log_server
 from kubelet.observer import Observer
 from kubelet.runtime.driver import ContainerSpec, SandboxSpec
 from kubelet.runtime.fake import Behaviour, FakeMachine, FakeRuntime
@@ -166,7 +167,8 @@ async def kubelet(folder: Path, limits: Limits) -> AsyncIterator[Ways]:
     box = await runtime.start_sandbox(SandboxSpec(uid, "web-0", "default", "web-0", "pause:1"))
     await runtime.start_container(ContainerSpec(uid, "web-0", "default", "main", "talks"), box.id)
     observer = Observer(runtime)
-    logs = ContainerLogs("client", OnePod(pod), runtime, observer, env.clock)
+    sources = Sources(OnePod(pod), runtime, observer, KeptLogs(None, runtime, env))
+    logs = ContainerLogs("client", sources, env.clock)
     mixed = replace(limits, query_fields_max=LOG_LIMITS.query_fields_max)
     server = log_server(logs, mixed)
     cert, key, ca = (str(folder / name) for name in ("server.crt", "server.key", "ca.crt"))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -284,6 +285,29 @@ async def test_logs_of_nothing_are_refused(world: World, driver: RuntimeDriver) 
     with pytest.raises(RuntimeTrouble) as trouble:
         await all_logs(driver, "0" * 64, LogOptions())
     assert trouble.value.reason == "ContainerNotFound"
+
+
+async def test_a_log_that_was_kept_outlives_its_container(
+    world: World, driver: RuntimeDriver, tmp_path: Path
+) -> None:
+    made = await a_running(world, driver, "talks")
+    await driver.stop(made.id, 5)
+    before = await all_logs(driver, made.id, LogOptions(timestamps=True))
+    assert before.count(b"\n") == 3
+    folder = tmp_path / "default" / "web"
+    for _ in range(2):  # a kubelet that ended in between does it again
+        await driver.keep_log(made.id, folder)
+    await driver.remove(made.id)
+    await driver.keep_log(made.id, tmp_path / "none")
+
+    async def kept(options: LogOptions) -> bytes:
+        async with asyncio.timeout(60):
+            return b"".join([piece async for piece in driver.kept_log(folder, options)])
+
+    assert await kept(LogOptions(timestamps=True)) == before
+    assert await kept(LogOptions(stream="stdout", tail_count=1)) == b"three\n"
+    assert await kept(LogOptions(follow=True)) == await kept(LogOptions())
+    assert not (tmp_path / "none").exists()
 
 
 async def test_events_name_the_pods_with_news(world: World, driver: RuntimeDriver) -> None:

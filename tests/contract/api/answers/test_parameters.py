@@ -279,6 +279,12 @@ def _handed_on(name: str, value: str, told: str) -> Effect:
     return effect
 
 
+async def _deleted(world: World, kubelets: Kubelets) -> None:
+    request = Request("GET", f"{PODS}/web/log", (("deleted", "true"),), identity=ADMIN)
+    await world.server.handle(request)
+    assert kubelets.asked[-1] == ("n1", "/keptLogs/default/web", "")
+
+
 async def _container(world: World, kubelets: Kubelets) -> None:
     await logged(world, container="main")
     assert kubelets.asked[-1][1].endswith("/web/main")
@@ -344,6 +350,8 @@ EFFECTS: Mapping[str, Effect] = {
     "container": _container,
     "follow": _handed_on("follow", "true", "follow=true"),
     "previous": _handed_on("previous", "1", "previous=true"),
+    "life": _handed_on("life", "2", "life=2"),
+    "deleted": _deleted,
     "timestamps": _handed_on("timestamps", "true", "timestamps=true"),
     "tailLines": _handed_on("tailLines", "5", "tailLines=5"),
     "stream": _handed_on("stream", "Stderr", "stream=Stderr"),

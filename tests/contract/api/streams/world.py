@@ -27,7 +27,9 @@ from cubernetes.host.web.messages import Identity, Request
 from cubernetes.host.web.sockets import SocketStream
 from cubernetes.host.web.tls import server_tls
 from cubernetes.host.web.websocket.client import Dial, DialledWebSocket, dialled
-from kubelet.logserver import ContainerLogs, Streaming, log_server
+from kubelet.keptlogs.shelf import KeptLogs
+from kubelet.keptlogs.site import KeptSite
+from kubelet.logserver import ContainerLogs, Sources, Streaming, log_server
 from kubelet.network.namespace import OWN
 from kubelet.network.podports import connected, connected_at
 from kubelet.observer import Observer
@@ -68,6 +70,7 @@ class ExecWorld:
     tls: ssl.SSLContext
     here: HerePods
     runtime: FakeRuntime
+    kept: KeptLogs
 
     def dialled(
         self, query: Sequence[tuple[str, str]], protocols: Sequence[str] = channels.PROTOCOLS
@@ -86,6 +89,10 @@ class ExecWorld:
         """Let a pod of one container run here; return the id of that."""
         pod = await a_bound(self, tree)
         self.here.pods.append(pod)
+        return await a_container_of(pod, self.runtime, image, **fields)
+
+    async def another_life(self, pod: Pod, image: str, **fields: Any) -> str:
+        """Let one more container of a pod run here; return its id."""
         return await a_container_of(pod, self.runtime, image, **fields)
 
     async def call(self, method: str, path: str, body: Tree) -> None:
@@ -119,8 +126,10 @@ async def an_exec_world(folder: Path, limits: Limits | None = None) -> AsyncIter
     runtime = FakeRuntime(machine)
     observer = Observer(runtime)
     streaming = Streaming(ping_s=0.2, connect=connected_here, connect_at=connected_at_here)
-    logs = ContainerLogs("system:apiserver", here, runtime, observer, env.clock, streaming)
-    kubelet = log_server(logs)
+    kept = KeptLogs(folder / "kept", runtime, env)
+    sources = Sources(here, runtime, observer, kept)
+    logs = ContainerLogs("system:apiserver", sources, env.clock, streaming)
+    kubelet = log_server(logs, more=KeptSite(kept, env.clock).routes())
     await kubelet.listen(
         "127.0.0.1", 0, server_tls(f"{folder}/n1.crt", f"{folder}/n1.key", f"{folder}/ca.crt")
     )
@@ -134,7 +143,7 @@ async def an_exec_world(folder: Path, limits: Limits | None = None) -> AsyncIter
     admin = authority.certificate(key, ADMIN.user, "system:masters")
     ca = (folder / "ca.crt").read_bytes()
     write_config(folder, "admin", app.port, ca, admin, pem_of(key))
-    world = ExecWorld(folder, cluster, server, app, kubelet, machine, "", tls, here, runtime)
+    world = ExecWorld(folder, cluster, server, app, kubelet, machine, "", tls, here, runtime, kept)
     try:
         here.pods.append(await a_bound_pod(world))
         world.container_id = await a_container_of(here.pods[0], runtime)

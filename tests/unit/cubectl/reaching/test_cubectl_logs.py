@@ -143,6 +143,11 @@ def test_more_are_not_followed_than_are_allowed(server: TinyServer) -> None:
         ("logs x -l a=b --max-log-requests 0", "not both"),
         ("logs -l a=b --max-log-requests 0", "--max-log-requests: must be"),
         ("logs ns/default", "no selector"),
+        ("logs x --life 1 -p", "use one of them"),
+        ("logs x --life=-1", "0 or more lives"),
+        ("logs -l a=b --deleted", "goes with one pod's name"),
+        ("logs x --deleted --all-containers", "goes with one pod's name"),
+        ("logs x --deleted --prefix", "goes with one pod's name"),
     ],
 )
 def test_what_cannot_be_meant_is_told(server: TinyServer, line: str, named: str) -> None:
