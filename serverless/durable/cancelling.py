@@ -4,9 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from serverless.durable.records import Call
+
 
 class Withdrawn(Exception):
-    """Somebody has cancelled the call."""
+    """Somebody has cancelled the call, which is as it was by then."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call.id)
+        self.call = call
 
 
 class Cancelling:
@@ -29,18 +35,18 @@ class Cancelling:
         self._marked.discard(call)
 
     @asynccontextmanager
-    async def interruptible(self, call: str) -> AsyncIterator[None]:
+    async def interruptible(self, call: Call) -> AsyncIterator[None]:
         """What is done within ends when the call is cancelled. Raises: Withdrawn."""
-        if call in self._marked:
+        if call.id in self._marked:
             raise Withdrawn(call)
         scope = asyncio.timeout(None)
         try:
             async with scope:
-                self._scopes[call] = scope
+                self._scopes[call.id] = scope
                 yield
         except TimeoutError as error:
             if not scope.expired():
                 raise
             raise Withdrawn(call) from error
         finally:
-            self._scopes.pop(call, None)
+            self._scopes.pop(call.id, None)

@@ -234,7 +234,7 @@ class Dispatcher:
             self._settled.labels("again").inc()
             self.outcomes.tell(call.id, "resting")
             call = replace(self._failed(call, verdict.error), attempt=call.attempt + 1)
-            async with self._cancelling.interruptible(call.id):
+            async with self._cancelling.interruptible(call):
                 await self._env.clock.sleep(verdict.delay_s)
         await self._settle_gone(call)
 
@@ -251,7 +251,8 @@ class Dispatcher:
     async def _worked(self, call: Call, body: bytes, work: Work) -> None:
         try:
             await work(call, body)
-        except Withdrawn:
+        except Withdrawn as withdrawn:
+            call = withdrawn.call
             # A run hears of it as of a step that has failed.
             outcome = "failed" if call.source == WORKFLOW else CANCELLED
             await self._end(call, ResultHead(outcome="error", error=WITHDRAWN), b"", outcome)
@@ -260,11 +261,13 @@ class Dispatcher:
         """Wait until a call's next attempt is due, and write it into its function's topic."""
         self.outcomes.tell(call.id, "resting")
         now_ms = self._env.clock.now().timestamp() * 1000
-        async with self._cancelling.interruptible(call.id):
+        async with self._cancelling.interruptible(call):
             await self._env.clock.sleep(max(0.0, (call.due_ms - now_ms) / 1000))
         if self._function(call.namespace, call.name, call.uid) is None:
             await self._settle_gone(call)
             return
+        # Until it is read again somebody may ask for it, or cancel it.
+        self.outcomes.accept(call.id)
         await self._written(lambda: self.write_call(call, body))
 
     async def _run(self, call: Call, body: bytes) -> None:
@@ -291,7 +294,7 @@ class Dispatcher:
         spec = function.spec
         # Half of the places to wait are for direct calls.
         limit = max(1, min(spec.concurrency * spec.max_instances, spec.queue // 2))
-        interruptible = self._cancelling.interruptible(call.id)
+        interruptible = self._cancelling.interruptible(call)
         async with interruptible, self._turns.turn(call.function, limit):
             self.outcomes.tell(call.id, "running")
             try:

@@ -108,6 +108,8 @@ class Letters:
             attempt=1,
             due_ms=0,
             failures=(),
+            # Who asked for it by then has its end: who redrives it wants it however late it is.
+            deadline_ms=0,
         )
         await self._acceptor.write(call, body)
         mark = DeadLetter(

@@ -83,11 +83,11 @@ async def test_what_is_done_for_a_call_ends_when_it_is_cancelled_and_nothing_of_
 
     async def works(call: str) -> str:
         try:
-            async with cancelling.interruptible(call):
+            async with cancelling.interruptible(replace(a_call(), id=call)):
                 begun.set()
                 await asyncio.get_running_loop().create_future()
-        except Withdrawn:
-            return "withdrawn"
+        except Withdrawn as withdrawn:
+            return f"withdrawn {withdrawn.call.id}"
         return "done"
 
     works_on = asyncio.create_task(works("other"))
@@ -97,8 +97,8 @@ async def test_what_is_done_for_a_call_ends_when_it_is_cancelled_and_nothing_of_
     cancelling.mark("c")
     cancelling.mark("c")
 
-    assert await work == "withdrawn"
-    assert await works("c") == "withdrawn"
+    assert await work == "withdrawn c"
+    assert await works("c") == "withdrawn c"
     assert not works_on.done()
     works_on.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -111,7 +111,7 @@ async def test_a_call_that_is_forgotten_may_be_worked_on_and_a_late_timeout_is_i
     cancelling.forget("c")
 
     with pytest.raises(TimeoutError):
-        async with cancelling.interruptible("c"):
+        async with cancelling.interruptible(a_call()):
             raise TimeoutError
 
 
