@@ -25,6 +25,10 @@ class NotTaken(Exception):
     """The instance has not begun with the call: another may run it."""
 
 
+class Unloaded(NotTaken):
+    """The instance has not the revision that it was to run: it must load it again."""
+
+
 class Lost(Exception):
     """Nobody knows what became of the call."""
 
@@ -66,7 +70,7 @@ class Instances(Protocol):
     async def call(
         self, address: str, key: str, revision: str, head: CallHead, body: bytes
     ) -> tuple[ResultHead, bytes]:
-        """Run a call. Raises: NotTaken, Lost."""
+        """Run a call. Raises: NotTaken, Unloaded, Lost."""
         ...
 
     def forget(self, address: str) -> None:
@@ -101,8 +105,12 @@ class HttpInstances:
         answer = await self._asked(
             address, f"/call/{revision}", key, packed(head, body), deadline_s
         )
-        if answer.status in (403, 404, 429):
-            raise NotTaken(f"{answer.status}: {answer.body[:200].decode(errors='replace')}")
+        told = f"{answer.status}: {answer.body[:200].decode(errors='replace')}"
+        # 403: nobody has loaded anything there, or somebody else has.
+        if answer.status in (403, 404):
+            raise Unloaded(told)
+        if answer.status == 429:
+            raise NotTaken(told)
         try:
             if answer.status == 200:
                 return unpacked(answer.body, ResultHead)

@@ -180,6 +180,9 @@ class Platform:
         pod = self.brain.hands.pods.cache.get(instance, INSTANCES_NAMESPACE)
         return key_for(self.brain.hands.secret, pod.metadata.uid) if pod is not None else ""
 
+    def lost(self, instance: str, revision: str) -> None:
+        self.brain.lost(instance, revision)
+
     def why_waiting(self, key: FunctionKey) -> str:
         return self.brain.why_waiting(key)
 

@@ -15,7 +15,7 @@ from serverless.board.key import FunctionKey
 from serverless.calls import Calls, NoFunction, NoInstance, Unloadable
 from serverless.chain import INVOKE, ONWARD, call_at, origin_at, why_not_onward
 from serverless.envelope import CallHead, Params, ResultHead
-from serverless.instances import Instances, Lost
+from serverless.instances import Instances, Lost, Unloaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,10 @@ class Functions(Protocol):
         """Return the key by which an instance knows us."""
         ...
 
+    def lost(self, instance: str, revision: str) -> None:
+        """An instance has not the revision that it was to run."""
+        ...
+
     def why_waiting(self, key: FunctionKey) -> str:
         """Return what the function's instances wait for."""
         ...
@@ -125,9 +129,13 @@ class Runner:
             waited_s = clock.monotonic() - began_s
             secret = self._functions.instance_key(seat.instance)
             head = self._head(asked, call, spec)
-            result, body = await self._instances.call(
-                seat.address, secret, seat.revision, head, asked.body
-            )
+            try:
+                result, body = await self._instances.call(
+                    seat.address, secret, seat.revision, head, asked.body
+                )
+            except Unloaded:
+                self._functions.lost(seat.instance, seat.revision)
+                raise
             return seat.revision, result, body
 
         try:

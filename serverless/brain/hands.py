@@ -216,7 +216,7 @@ class Hands:
         await self.pods.at_least(revision_of(claimed), SEEN_S)
 
     async def _load(self, pod: Pod, revision: FunctionRevision, keep: tuple[str, ...]) -> None:
-        uid, name = pod.metadata.uid, revision.metadata.name
+        uid, name, clock = pod.metadata.uid, revision.metadata.name, self._env.clock
         spec = revision.spec
         try:
             secrets = await self._secrets(revision)
@@ -224,7 +224,7 @@ class Hands:
             if self.memory.lacking.get(revision.ref) != str(error):
                 log.warning("a revision waits", revision=name, why=error)
             self.memory.lacking[revision.ref] = str(error)
-            await self._env.clock.sleep(LACKING_PAUSE_S)
+            self.memory.failed(uid, name, str(error), clock.monotonic(), LACKING_PAUSE_S)
             return
         self.memory.lacking.pop(revision.ref, None)
         code = Code(
@@ -239,7 +239,7 @@ class Hands:
         try:
             spent_ms = await self._instances.load(address_of(pod), key_for(self.secret, uid), code)
         except NotTaken:
-            await self._env.clock.sleep(NOT_TAKEN_PAUSE_S)
+            await clock.sleep(NOT_TAKEN_PAUSE_S)
             return
         except Spoiled as error:
             log.warning("an instance is of no use", pod=pod.ref, why=error)
@@ -247,6 +247,7 @@ class Hands:
             return
         except LoadFailed as error:
             failure = str(error)
+            self.memory.failed(uid, name, failure, clock.monotonic())
         else:
             self.memory.loaded(uid, name, keep)
         log.info("revision loaded", revision=name, pod=pod.ref, spent_ms=spent_ms, why=failure)

@@ -6,7 +6,8 @@ asked for again once the facts show it. What is under way is among the facts (`i
 **Revisions.** Each code that a function has had is a revision. The newest is tried in one instance
 first; where it can be loaded, it is loaded in all, beside the one before, whose calls end there.
 Where it cannot, the newest that could be loaded serves on. Where calls are split between
-revisions, each of these is loaded in all.
+revisions, each of these is loaded in all; one of them that nobody has tried yet is tried after the
+newest. What an instance cannot load it is given again after a pause, and keeps nothing else back.
 
 **Instances.** As many as the most that was needed lately; taken from the pool where it has ready
 ones, else made. One that is not needed drains: it gets no more calls, and is deleted when its last
@@ -35,7 +36,8 @@ class Instance:
     """A pod that runs the runner, and what is known of it.
 
     function is None for one of the pool. is_busy: something is being done to it. is_broken: its pod
-    has ended, or it refuses what it is told. loaded: the revisions that it has.
+    has ended, or it refuses what it is told. loaded: the revisions that it has; failed: those that
+    it could not load; resting: of these, those that it is not given again yet.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Instance:
     is_broken: bool = False
     is_draining: bool = False
     loaded: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    resting: tuple[str, ...] = ()
     running_count: int = 0
 
 
@@ -57,14 +61,24 @@ class Aim(NamedTuple):
     """What a function is to have.
 
     code: the name of its code's revision. latest: that revision; split: those that calls go to.
-    is_tried: the latest is still to be tried. wanted: how many instances.
+    trials: those that are still to be tried, one at a time. wanted: how many instances.
     """
 
     code: str
     latest: FunctionRevision | None
     split: Split
-    is_tried: bool
+    trials: tuple[FunctionRevision, ...]
     wanted: int
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether a revision is still to be tried."""
+        return bool(self.trials)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether all that there is has been tried, and nothing of it could be loaded."""
+        return self.latest is not None and not self.split.shares and not self.trials
 
     @property
     def served(self) -> tuple[str, ...]:
@@ -212,20 +226,31 @@ def _aim(function: Function, world: World) -> Aim:
     others = [one for one in own if one.metadata.name != name and is_loaded(one)]
     newest = latest if verdict else others[-1] if others else None
     split = split_of(function.spec.traffic, own, newest)
-    is_tried = verdict is None
+    trials = _trials(function, own, latest)
     wanted = wanted_count(
         function,
         world.needed.get(key_of(function), 0),
-        can_serve=bool(split.shares) or is_tried,
-        is_tried=is_tried,
+        can_serve=bool(split.shares) or bool(trials),
+        is_tried=bool(trials),
     )
-    return Aim(name, latest, split, is_tried, wanted)
+    return Aim(name, latest, split, trials, wanted)
+
+
+def _trials(
+    function: Function, own: Sequence[FunctionRevision], latest: FunctionRevision | None
+) -> tuple[FunctionRevision, ...]:
+    """Return what nobody has tried yet: the latest revision, then those that the split names."""
+    if latest is None:
+        return ()
+    named = {one.revision for one in function.spec.traffic} - {latest.metadata.name}
+    others = [one for one in own if one.metadata.name in named]
+    return tuple(one for one in (latest, *others) if is_loaded(one) is None)
 
 
 def wanted_count(function: Function, needed_count: int, *, can_serve: bool, is_tried: bool) -> int:
     """Return how many instances a function is to have.
 
-    is_tried: its latest revision is still to be tried, for which one is enough.
+    is_tried: a revision is still to be tried, for which one is enough.
     """
     spec = function.spec
     if not can_serve:
@@ -292,20 +317,35 @@ def _worth(one: Instance) -> tuple[bool, bool, int, str]:
 
 
 def _loads(own: Sequence[Instance], aim: Aim) -> Iterator[Action]:
-    """Load the revisions that serve everywhere, and the one that is to be tried in one place."""
+    """Load the revisions that serve everywhere, and one that is to be tried in one place."""
     open_ones = [one for one in own if one.is_ready and not one.is_draining]
     whole: list[Instance] = []
     for one in (one for one in open_ones if not one.is_busy):
-        lacking = [it for it in aim.split.shares if it.revision.metadata.name not in one.loaded]
-        if lacking:
-            yield Load(one, lacking[0].revision, aim.served)
+        if fresh := _lacking(one, aim, but=one.failed):
+            yield Load(one, fresh[0], aim.served)
         else:
             # Only where those that serve are loaded, so that a call need not wait for the trial.
             whole.append(one)
-    is_on_trial = any(one.is_busy for one in open_ones)
-    if aim.is_tried and aim.latest is not None and whole and not is_on_trial:
+    resting = {name for one in open_ones for name in one.resting}
+    trial = next((one for one in aim.trials if one.metadata.name not in resting), None)
+    if trial is None or not whole:
+        yield from _loads_again(whole, aim)
+    elif not any(one.is_busy for one in open_ones):
         chosen = min(whole, key=lambda one: (one.running_count, one.name))
-        yield Load(chosen, aim.latest, aim.served)
+        yield Load(chosen, trial, aim.served)
+
+
+def _loads_again(whole: Iterable[Instance], aim: Aim) -> Iterator[Action]:
+    """Load what could not be loaded and has rested; a trial goes before it."""
+    for one in whole:
+        if again := _lacking(one, aim, but=one.resting):
+            yield Load(one, again[0], aim.served)
+
+
+def _lacking(one: Instance, aim: Aim, but: Sequence[str]) -> list[FunctionRevision]:
+    """Return the revisions that an instance is to have and has not, but some."""
+    shares = (told.revision for told in aim.split.shares)
+    return [it for it in shares if it.metadata.name not in (*one.loaded, *but)]
 
 
 def _old_revisions(

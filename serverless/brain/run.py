@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cubernetes.api.condition import condition_of
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.pod import Pod, is_ready
 from cubernetes.api.errors import AlreadyExists, ApiError
@@ -27,7 +26,14 @@ from serverless.board.key import FunctionKey
 from serverless.board.routes import RouteTable
 from serverless.brain import statuses
 from serverless.brain.hands import Hands
-from serverless.brain.known import Memory, function_for, has_ended, is_instance, seat_of
+from serverless.brain.known import (
+    Memory,
+    function_for,
+    has_ended,
+    is_instance,
+    seat_of,
+    why_waiting,
+)
 from serverless.brain.naming import INSTANCES_NAMESPACE
 from serverless.brain.plan import (
     Instance,
@@ -38,7 +44,6 @@ from serverless.brain.plan import (
     revisions_by_function,
 )
 from serverless.brain.pods import size_of
-from serverless.brain.traffic import is_loaded
 from serverless.calls import Calls
 from serverless.instances import Instances
 
@@ -124,6 +129,14 @@ class Brain:
     def function(self, key: FunctionKey) -> Function | None:
         return self.hands.functions.cache.get(key.name, key.namespace)
 
+    def lost(self, instance: str, revision: str) -> None:
+        """An instance has said that it has not a revision: it is given it again."""
+        pod = self.hands.pods.cache.get(instance, INSTANCES_NAMESPACE)
+        if pod is not None:
+            log.warning("an instance has lost a revision", pod=pod.ref, revision=revision)
+            self.memory.lost(pod.metadata.uid, revision)
+            self._changed.set()
+
     def why_waiting(self, key: FunctionKey) -> str:
         """Return what the instances of a function wait for."""
         own = [
@@ -138,13 +151,8 @@ class Brain:
             if revision is not None and key == (ref.namespace, revision.spec.function):
                 return lacking
         for pod in own:
-            scheduled = condition_of(pod.status.conditions, "PodScheduled")
-            if scheduled is not None and scheduled.status == "False":
-                return f"no node for {pod.metadata.name}: {scheduled.message}"
-            for one in pod.status.container_statuses:
-                if one.state.waiting is not None:
-                    told = one.state.waiting
-                    return f"{pod.metadata.name}: {told.reason} {told.message}".strip()
+            if told := why_waiting(pod, self.memory.of(pod.metadata.uid)):
+                return told
         return "every instance is busy or loads its code"
 
     def _turn(self) -> float:
@@ -203,7 +211,7 @@ class Brain:
         )
 
     def _instance(self, pod: Pod) -> Instance:
-        one = self.memory.of(pod.metadata.uid)
+        one, now_s = self.memory.of(pod.metadata.uid), self._env.clock.monotonic()
         function = function_for(pod, one)
         name = pod.metadata.name
         return Instance(
@@ -215,6 +223,8 @@ class Brain:
             is_broken=has_ended(pod, one),
             is_draining=one.is_draining,
             loaded=one.loaded,
+            failed=tuple(one.failed),
+            resting=tuple(told for told, it in one.failed.items() if it.again_s > now_s),
             running_count=self.calls.board.running_count(function, name) if function else 0,
         )
 
@@ -226,11 +236,10 @@ class Brain:
             if function is not None:
                 by_function.setdefault(function, []).append(pod)
         for key, aim in world.aims.items():
-            latest, shares = aim.latest, aim.split.shares
-            if not shares and latest is not None and is_loaded(latest) is False:
-                self.calls.refuse(key, statuses.failure_of(latest))
+            if aim.latest is not None and aim.is_hopeless:
+                self.calls.refuse(key, statuses.failure_of(aim.latest))
                 continue
-            split = [(one.revision.metadata.name, one.percent) for one in shares]
+            split = [(one.revision.metadata.name, one.percent) for one in aim.split.shares]
             found = [
                 seat_of(pod, self.memory.of(pod.metadata.uid), split)
                 for pod in by_function.get(key, ())

@@ -16,10 +16,14 @@ class Share(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Where calls go; no shares: nowhere yet. lacking: what was asked for and is not so."""
+    """Where calls go; no shares: nowhere yet.
+
+    lacking: what was asked for and is not so; heir: the revision that has its part, if any.
+    """
 
     shares: tuple[Share, ...] = ()
     lacking: str = ""
+    heir: str = ""
 
 
 def is_loaded(one: FunctionRevision) -> bool | None:
@@ -36,7 +40,7 @@ def split_of(
     """Return where calls go. newest: the newest revision that could be loaded.
 
     The part of a revision that is not there, or cannot be loaded, goes to the newest; where there
-    is none of that either, to the others as their parts are.
+    is none of that either, to the one of the others that has the largest part.
     """
     by_name = {one.metadata.name: one for one in revisions}
     parts: dict[str, int] = {}
@@ -50,14 +54,16 @@ def split_of(
         if asked.revision != LATEST:
             why = "there is no such revision" if found is None else _why_not(found)
             lacking.append(f"{asked.revision}: {why}")
+    heir = ""
     if spare and newest is not None:
-        parts[newest.metadata.name] = parts.get(newest.metadata.name, 0) + spare
-        by_name[newest.metadata.name] = newest
+        heir = newest.metadata.name
+        by_name[heir] = newest
     elif spare and parts:
-        largest = max(parts, key=lambda name: parts[name])
-        parts[largest] += spare
+        heir = max(parts, key=lambda name: parts[name])
+    if heir:
+        parts[heir] = parts.get(heir, 0) + spare
     shares = tuple(Share(by_name[name], percent) for name, percent in parts.items())
-    return Split(shares, "; ".join(lacking))
+    return Split(shares, "; ".join(lacking), heir)
 
 
 def _why_not(revision: FunctionRevision) -> str:
@@ -83,6 +89,7 @@ def largest_of(split: Split) -> str:
 def verdict_on(split: Split) -> Condition:
     """Return whether calls go where they were asked to go."""
     if split.lacking:
-        told = f"{split.lacking}; its calls go to the newest revision that could be loaded"
+        where = f"go to {split.heir}" if split.heir else "wait: no revision could be loaded yet"
+        told = f"{split.lacking}; its calls {where}"
         return Condition(type=TRAFFIC, status="False", reason="NoRevision", message=told)
     return Condition(type=TRAFFIC, status="True", reason=TRAFFIC)

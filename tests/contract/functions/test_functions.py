@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cubernetes.api.condition import condition_of
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.serverless.function import (
@@ -19,6 +20,9 @@ from cubernetes.api.serverless.function import (
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from cubernetes.api.serverless.route import Route, RouteSpec
 from serverless.board.key import FunctionKey
+from serverless.brain.naming import INSTANCES_NAMESPACE
+from serverless.brain.pods import address_of
+from serverless.instances import Code
 from tests.contract.functions.world import HELLO, World, functions_world, until
 
 
@@ -152,6 +156,65 @@ async def test_calls_are_split_between_revisions_and_go_back_without_one_that_is
     assert {text for _, text, _ in last} == {"v1"}
     told = (await world.status("split")).status
     assert [(one.revision, one.percent) for one in told.traffic] == [(first, 100)]
+
+
+async def test_a_revision_that_loads_no_more_keeps_back_neither_the_others_nor_newer_code(
+    world: World, tmp_path: Path
+) -> None:
+    """W32: one that could not be loaded was loaded again without end, and nothing else was."""
+    gate = tmp_path / "gate"
+    await asyncio.to_thread(gate.touch)
+    needs = f"open({str(gate)!r}).close()\n{answering('v1')}"
+    await world.deploy("pinned", needs, min_instances=1, max_wait_seconds=20)
+    await world.loaded("pinned")
+    await world.route("pinned", "/pinned", "pinned")
+    first = (await world.status("pinned")).status.latest_revision
+    traffic = (
+        TrafficShare(revision=first, percent=50),
+        TrafficShare(revision="latest", percent=50),
+    )
+    spec = {"min_instances": 1, "max_wait_seconds": 20, "traffic": traffic}
+    await world.deploy("pinned", answering("v2"), **spec)
+    await world.loaded("pinned")
+    await asyncio.to_thread(gate.unlink)
+    (before,) = await world.pods("pinned")
+    await world.node.end(before)
+
+    async def is_another() -> bool:
+        now = await world.pods("pinned")
+        return len(now) == 1 and now != [before]
+
+    await until(is_another)
+    assert (await world.call("/pinned"))[:2] == (200, "v2")
+    await world.deploy("pinned", answering("v3"), **spec)
+
+    async def answers(word: str) -> None:
+        async def is_answered() -> bool:
+            return (await world.call("/pinned"))[:2] == (200, word)
+
+        await until(is_answered)
+
+    await answers("v3")
+    await asyncio.to_thread(gate.touch)
+    await answers("v1")
+
+
+async def test_what_an_instance_has_lost_is_loaded_again(world: World) -> None:
+    """A call of a revision that was not there was refused until its patience ended."""
+    made = await world.deploy("hello", HELLO, min_instances=1, max_wait_seconds=20)
+    await world.loaded("hello")
+    await world.route("hello", "/hello", "hello")
+    assert (await world.call("/hello"))[0] == 200
+    (pod,) = await world.pods("hello")
+    found = await world.admin.get(Pod, pod, INSTANCES_NAMESPACE)
+    owner = f"default/hello/{made.metadata.uid}"
+    for revision in ("other-1", "other-2"):
+        code = Code(
+            function=owner, revision=revision, entry="a.action", files={"a.py": HELLO}, env={}
+        )
+        await world.instances.load(address_of(found), world.platform.instance_key(pod), code)
+
+    assert (await world.call("/hello"))[:2] == (200, "hello world")
 
 
 async def test_a_version_that_cannot_be_loaded_takes_nothing_away_and_says_why(

@@ -88,6 +88,8 @@ class TinyWorld:
         self.revisions: dict[str, FunctionRevision] = {}
         self.instances: dict[str, Instance] = {}
         self.needed: dict[FunctionKey, int] = {}
+        # Revisions that no instance can load now, whatever they were found to be.
+        self.lame: set[str] = set()
         self.pool_size = pool_size
         self._count = 0
 
@@ -143,6 +145,9 @@ class TinyWorld:
     def _load(self, one: Instance, revision: FunctionRevision, keep: Sequence[str]) -> None:
         name = revision.metadata.name
         is_broken = any("broken" in text for text in revision.spec.files.values())
+        if name in self.lame:
+            self.change(one, failed=(name, *one.failed), resting=(name, *one.resting))
+            return
         if not is_broken and one.name in self.instances:
             names = (*self.instances[one.name].loaded, name)
             loaded = [told for told in names if told in names[-2:] or told in keep]
@@ -150,6 +155,11 @@ class TinyWorld:
         if not revision.status.conditions:
             failure = "broken" if is_broken else ""
             self.revisions[name] = revision_with(revision, failure, 1.0, NOW)
+
+    def rest(self) -> None:
+        """Let the pause pass after which instances are given what they could not load."""
+        for one in tuple(self.instances.values()):
+            self.change(one, resting=())
 
     def of(self, name: str = "f") -> list[Instance]:
         return [one for one in self.instances.values() if one.function == ("default", name)]

@@ -308,6 +308,110 @@ def test_new_code_is_tried_though_no_call_goes_to_it() -> None:
     assert [len(one.loaded) for one in world.of()] == [2, 1]
 
 
+def a_lame_world() -> TinyWorld:
+    """One new instance, of three revisions of which the first loaded once and does not now."""
+    world = TinyWorld(a_function(min_instances=1))
+    world.settle()
+    first, second = revision_name(a_function()), revision_name(a_function(text="v2"))
+    world.put(a_function(text="v2", min_instances=1))
+    world.settle()
+    traffic = split((first, 50), (second, 50))
+    world.put(a_function(text="v3", min_instances=1, traffic=traffic))
+    world.lame.add(first)
+    for one in world.of():
+        world.carry(Remove(one))
+    return world
+
+
+def test_what_an_instance_cannot_load_keeps_back_no_other_share_and_no_newer_code() -> None:
+    world = a_lame_world()
+    world.settle()
+
+    (one,) = world.of()
+    assert one.loaded == (
+        revision_name(a_function(text="v2")),
+        revision_name(a_function(text="v3")),
+    )
+    assert not world.world().aims[KEY].trials
+
+
+def test_what_could_not_be_loaded_is_loaded_after_a_pause_and_a_trial_goes_before_it() -> None:
+    world = a_lame_world()
+    world.settle()
+    (one,) = world.of()
+    traffic = world.functions[KEY].spec.traffic
+    world.put(a_function(text="v4", min_instances=1, traffic=traffic))
+    (made,) = world.planned()
+    world.carry(made)
+    world.rest()
+
+    (trial,) = world.planned()
+    assert isinstance(trial, Load)
+    assert trial.revision.metadata.name == revision_name(a_function(text="v4"))
+    world.carry(trial)
+    (again,) = world.planned()
+    assert isinstance(again, Load)
+    assert again.revision.metadata.name == revision_name(a_function())
+    world.carry(again)
+    assert world.planned() == []
+
+    world.rest()
+    world.lame.clear()
+    world.settle()
+    assert revision_name(a_function()) in world.instances[one.name].loaded
+
+
+def test_revisions_of_a_split_that_nobody_has_tried_are_tried_after_the_newest() -> None:
+    olds = [a_function(text=text) for text in ("v1", "broken", "v2")]
+    traffic = split(*((revision_name(one), 30) for one in olds), ("latest", 10))
+    world = TinyWorld(a_function(text="v3", traffic=traffic), pool_size=2)
+    world.revisions = {
+        revision_name(one): a_revision(one, loads=None, at_s=at) for at, one in enumerate(olds)
+    }
+    tried: list[str] = []
+    while actions := world.planned():
+        loads = [one for one in actions if isinstance(one, Load)]
+        is_untried = [not one.revision.status.conditions for one in loads]
+        assert is_untried.count(True) <= 1
+        tried += [one.revision.spec.files["action.py"] for one in loads if any(is_untried)]
+        for one in actions:
+            world.carry(one)
+
+    assert tried == ["v3", "v1", "broken", "v2"]
+    assert [told.percent for told in world.world().aims[KEY].split.shares] == [30, 30, 40]
+
+
+def test_calls_are_refused_once_all_that_a_split_names_has_been_tried() -> None:
+    old, new = a_function(text="v1"), a_function(text="broken")
+    traffic = split((revision_name(old), 100))
+    function = a_function(text="broken", traffic=traffic)
+    broken = a_revision(new, loads=False, at_s=1)
+
+    def is_hopeless(*revisions: FunctionRevision) -> bool:
+        known = revisions_by_function(revisions)
+        return World(functions=[function], revisions=known).aims[KEY].is_hopeless
+
+    assert not is_hopeless()
+    assert [is_hopeless(a_revision(old, loads=one), broken) for one in (None, True, False)] == [
+        False,
+        False,
+        True,
+    ]
+    assert is_hopeless(broken)
+
+
+def test_a_trial_that_rests_lets_another_be_made() -> None:
+    """Of a revision whose Secret is missing nobody knows whether it loads."""
+    old = a_function(text="v1")
+    traffic = split((revision_name(old), 100))
+    world = TinyWorld(a_function(text="v2", traffic=traffic))
+    world.revisions = {revision_name(old): a_revision(old, loads=None)}
+    world.lame.add(revision_name(a_function(text="v2")))
+    world.settle()
+
+    assert world.world().aims[KEY].served == (revision_name(old),)
+
+
 def test_revisions_that_a_split_names_are_not_dropped() -> None:
     versions = [a_function(text=f"v{number}") for number in range(REVISIONS_KEPT + 5)]
     named = revision_name(versions[0])

@@ -11,11 +11,11 @@ from cubernetes.api.serverless.function import Function, TrafficShare
 from cubernetes.api.serverless.functionrevision import FunctionRevision
 from serverless.board.board import Board, Seat
 from serverless.board.key import FunctionKey
-from serverless.brain.known import Memory, Remembered, seat_of
+from serverless.brain.known import Memory, Remembered, seat_of, why_waiting
 from serverless.brain.plan import World, revisions_by_function
 from serverless.brain.pods import pod_for
 from serverless.brain.statuses import function_status
-from serverless.brain.traffic import split_of
+from serverless.brain.traffic import split_of, verdict_on
 from tests.unit.serverless.functionworld import NOW, a_function, a_revision
 
 KEY = FunctionKey("default", "f")
@@ -71,6 +71,27 @@ def test_the_part_of_a_revision_that_cannot_serve_goes_to_the_newest(name: str, 
 
 def test_where_no_newest_loads_the_others_have_all() -> None:
     assert split(shares(f_1=30, latest=70), [OLD], None) == ({"f-1": 100}, "")
+    parts = shares(f_1=20, f_2=30, f_9=50)
+    assert split(parts, [OLD, NEW], None)[0] == {"f-1": 20, "f-2": 80}
+
+
+@pytest.mark.parametrize(
+    ("revisions", "newest", "where"),
+    [
+        ([OLD, NEW], NEW, "go to f-2"),
+        ([OLD, BROKEN], None, "go to f-1"),
+        ([BROKEN], None, "wait: no revision could be loaded yet"),
+    ],
+)
+def test_where_the_part_of_a_revision_goes_that_is_not_there_is_told(
+    revisions: list[FunctionRevision], newest: FunctionRevision | None, where: str
+) -> None:
+    told = verdict_on(split_of(shares(f_1=60, f_9=40), revisions, newest))
+
+    lacking = "f-9: there is no such revision; its calls "
+    if OLD not in revisions:
+        lacking = f"f-1: there is no such revision; {lacking}"
+    assert (told.status, told.message) == ("False", lacking + where)
 
 
 @given(
@@ -153,7 +174,9 @@ def test_an_instance_serves_what_it_has_of_a_split_else_what_it_served_before() 
     seats.append(seat_of(pod, one, [("f-1", 60), ("f-2", 30), ("f-3", 10)]))
     seats.append(seat_of(pod, one, [("f-3", 100)]))
     seats.append(seat_of(pod, one, [("f-2", 100)]))
+    only_tried = Remembered(loaded=("f-9",))
 
+    assert seat_of(pod, only_tried, [("f-1", 100)]) is None
     assert [(seat.revision, seat.parts) for seat in seats if seat is not None] == [
         ("f-1", ()),
         ("f-1", ()),
@@ -188,3 +211,36 @@ def test_a_pod_keeps_its_two_newest_revisions_and_those_that_calls_go_to() -> No
     assert memory.of("u").loaded == ("f-1", "f-3", "f-4")
     memory.loaded("u", "f-5")
     assert memory.of("u").loaded == ("f-4", "f-5")
+
+
+def test_a_pod_rests_longer_each_time_from_what_it_could_not_load() -> None:
+    memory, now_s, pauses_s = Memory(), 100.0, []
+    for _ in range(8):
+        memory.failed("u", "f-1", "broken", now_s)
+        pauses_s.append(memory.of("u").failed["f-1"].again_s - now_s)
+    memory.loaded("u", "f-1")
+
+    assert pauses_s == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert memory.of("u").failed == {}
+    memory.failed("u", "f-1", "broken", now_s)
+    assert memory.of("u").failed["f-1"].again_s == 101
+
+
+def test_a_pod_that_has_lost_a_revision_has_the_others() -> None:
+    memory = Memory()
+    for name in ("f-1", "f-2"):
+        memory.loaded("u", name)
+    memory.lost("u", "f-1")
+    memory.lost("u", "f-9")
+
+    assert memory.of("u").loaded == ("f-2",)
+
+
+def test_an_instance_that_serves_nothing_says_what_it_could_not_load() -> None:
+    memory, pod = Memory(), pod_for("i", "small", KEY, "image")
+    memory.failed("u", "f-1", "ValueError: no", 0.0)
+    before = why_waiting(pod, memory.of("u"))
+    memory.loaded("u", "f-2")
+
+    assert before == "i could not load f-1: ValueError: no"
+    assert why_waiting(pod, memory.of("u")) == ""
