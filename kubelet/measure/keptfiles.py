@@ -8,7 +8,7 @@ FILE_BYTES_MAX = 64 * 1024
 
 
 class KeptFiles:
-    """One user at a time. What a pass has not asked for is closed at its end.
+    """One user at a time. What a pass over all of them has not asked for is closed at its end.
 
     To open a file of a control group costs several times what reading it does. The kernel lets go
     of a group whose files are open, and answers their readers that there is no such device.
@@ -58,12 +58,12 @@ class KeptFiles:
         except OSError:
             return ""
 
-    def end_pass(self) -> int:
-        """Close what was not asked for since the last end; return how many readings there were.
+    def end_pass(self, *, closes: bool) -> int:
+        """Return how many readings there were since the last end.
 
-        A pass that has asked for no kept file closes none: it was of another kind.
+        closes: what was not asked for since then; a pass of another kind asks for none of them.
         """
-        if self._asked:
+        if closes:
             for path in self._kept.keys() - self._asked.keys():
                 os.close(self._kept.pop(path))
         self._asked = {}

@@ -61,7 +61,6 @@ class GroupReader:
     def _tree(self, wanted: Wanted, *, is_detailed: bool) -> Tree:
         self._group_count = 0
         pods = self._pods(wanted, is_detailed=is_detailed)
-        self._forget_others(wanted, pods)
         texts = {name: self._files.once(str(self._proc / name)) for name in ("stat", "meminfo")}
         own = self._usage("", "detailed" if is_detailed else "container")
         node = machine_usage(own, texts["stat"], texts["meminfo"], os.sysconf("SC_CLK_TCK"))
@@ -70,7 +69,9 @@ class GroupReader:
             node = replace(node, details=self._node_details(node))
             network = interfaces_of(self._files.once(str(self._proc / "net/dev")))
         is_cut = self._group_count >= GROUPS_MAX
-        return Tree(node, pods, self._files.end_pass(), is_cut, network)
+        self._forget_others(wanted, pods)
+        file_count = self._files.end_pass(closes=not is_detailed)
+        return Tree(node, pods, file_count, is_cut, network)
 
     def _pods(self, wanted: Wanted, *, is_detailed: bool) -> Mapping[str, PodGroup]:
         pods: dict[str, PodGroup] = {}
@@ -91,7 +92,7 @@ class GroupReader:
         for one in self._group_of_container.keys() - containers:
             del self._group_of_container[one]
         if not pods:
-            self._found = Hierarchies({})  # what is mounted where is looked up anew
+            self._found = Hierarchies({})  # the next pass looks up anew what is mounted where
 
     def _pod(self, uid: str, ids: Collection[str], *, is_detailed: bool) -> PodGroup | None:
         """Return what a pod's group says; None where it has none."""

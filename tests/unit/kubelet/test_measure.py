@@ -160,6 +160,42 @@ def test_files_are_opened_once_and_read_at_every_pass(tmp_path: Path) -> None:
     assert len(files) == 0
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_node_is_told_of_by_the_same_files_whether_it_has_pods_or_none(
+    tmp_path: Path, version: int
+) -> None:
+    root, group = tmp_path / "cgroup", {1: v1_group, 2: v2_group}[version]
+    group(root, "", 5_000_000, 8000)
+    group(root, CGROUPFS[0], 4_000_000, 4000)
+    files = KeptFiles()
+    reader = GroupReader(a_proc(tmp_path, root, version), "cubernetes", files)
+    alone = reader.read({}).node
+    kept = len(files)
+    assert (alone.cpu_ns, alone.memory_bytes, alone.pid_count) == (5_000_000, 8000, 4)
+    assert reader.read({UID: []}).node == alone
+    assert len(files) > kept
+    assert [reader.read({}).node for _ in range(2)] == [alone] * 2
+    assert len(files) == kept
+    wanted: list[dict[str, list[str]]] = [{}, {UID: []}, {}]
+    detailed = [reader.read_details(one).node for one in wanted]
+    assert detailed == [detailed[0]] * 3
+    assert detailed[0].cpu_ns == 5_000_000
+    files.close()
+
+
+def test_after_the_last_pod_nothing_of_it_stays_open_also_where_the_root_tells_nothing(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "cgroup"
+    v2_group(root, CGROUPFS[0], 4_000_000, 4000)
+    files = KeptFiles()
+    reader = GroupReader(a_proc(tmp_path, root, 2), "cubernetes", files)
+    reader.read({UID: []})
+    assert len(files) == len(V2_POD_FILES)
+    reader.read({})
+    assert len(files) == 0
+
+
 def test_a_group_that_was_made_anew_is_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +226,7 @@ def test_beyond_the_most_that_are_kept_files_are_read_all_the_same(tmp_path: Pat
         assert [files.text(str(tmp_path / name)) for name in "abc"] == ["a", "b", "c"]
     assert files.text(str(tmp_path / "none")) == ""
     assert len(files) == 2
-    assert files.end_pass() == 7
+    assert files.end_pass(closes=True) == 7
     files.close()
 
 
