@@ -4,16 +4,20 @@ Host, path and service are those of the configuration, never what a client sent.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from cubernetes.host.env import Env
+from cubernetes.host.log import Log
 from cubernetes.host.metrics import Metrics
+from gateway.nginx.process import NginxTrouble
 from gateway.nginx.requestlog import RequestLog
 from gateway.rates import Road, Tally
+
+log = Log(__name__)
 
 # Between two looks at it.
 LOOK_S = 0.5
@@ -86,21 +90,39 @@ class RequestCounts:
 
 
 async def read_log(
-    place: Callable[[], Awaitable[Path | None]], counts: RequestCounts, env: Env
+    place: Callable[[], Awaitable[Path | None]],
+    opened: RequestLog,
+    counts: RequestCounts,
+    env: Env,
 ) -> None:
     """Count what nginx logs, until cancelled. place: where its log is; None while it does not run.
 
-    Raises: OSError, NginxTrouble.
+    opened: the one reader of this program, also where this is begun anew. While the log cannot be
+    read this is told once, and tried again.
     """
     path: Path | None = None
-    opened = RequestLog()
+    is_told = False
     while True:
-        lines = await env.blocking.run(DISK, partial(opened.take, path))
-        if lines is None:
-            path = await place()
-        for number, line in enumerate(lines or (), 1):
-            counts.count(line)
-            if number % BATCH_MAX == 0:
-                await asyncio.sleep(0)
+        lines = None
+        try:
+            lines = await env.blocking.run(DISK, partial(opened.take, path))
+            if lines is None:
+                path = await place()
+        except (NginxTrouble, OSError) as error:
+            if not is_told:
+                log.warning("requests are not counted: nginx's log is not read", why=error)
+            is_told = True
+        else:
+            is_told = False
         if not lines:
             await env.clock.sleep(LOOK_S)
+            continue
+        await _count(lines, counts)
+        opened.counted()
+
+
+async def _count(lines: Sequence[bytes], counts: RequestCounts) -> None:
+    for number, line in enumerate(lines, 1):
+        counts.count(line)
+        if number % BATCH_MAX == 0:
+            await asyncio.sleep(0)

@@ -40,6 +40,7 @@ from gateway.nginx.container import ContainerNginx, layers_in
 from gateway.nginx.driver import Driver
 from gateway.nginx.process import ConfigurationRefused, NginxTrouble
 from gateway.nginx.quoting import Unquotable
+from gateway.nginx.requestlog import RequestLog
 from gateway.nginx.text import Configuration, Facts, configuration_for, guilty
 from gateway.nginx.tree import Tree
 from gateway.rates import rates_between
@@ -172,7 +173,9 @@ class Gateway:
                 informer.on_change(lambda _old, _new: self._changed.set())
                 tasks.create_task(informer.run())
             tasks.create_task(supervised("records", self._recorder.run, self._env))
-            read = partial(read_log, self._driver.request_log, self._requests, self._env)
+            # A call that ends late goes on in the one file, also where its task is begun anew.
+            place, opened = self._driver.request_log, RequestLog()
+            read = partial(read_log, place, opened, self._requests, self._env)
             tasks.create_task(supervised("log", read, self._env))
             tasks.create_task(self._road.run())
             tasks.create_task(supervised("rates", self._report_rates, self._env))

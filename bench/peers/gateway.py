@@ -139,6 +139,7 @@ class Reader:
             is_ended = self._ended.is_set()
             while lines := self._log.take(self._path):
                 self.line_count += len(lines)
+                self._log.counted()
             if is_ended:
                 return
             self._ended.wait(LOOK_S)
