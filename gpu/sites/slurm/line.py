@@ -21,6 +21,8 @@ asyncssh.set_log_level("WARNING")
 
 CONNECT_S, REQUEST_S = 15.0, 60.0
 KEEPALIVE_S, KEEPALIVES_MAX = 5, 3
+# A line that is idle for so long is closed. A site that is there is asked more often.
+IDLE_S = 60.0
 ANSWER_BYTES_MAX = 32 << 20
 CHUNK_BYTES = 64 << 10
 # An sshd that was not told otherwise opens ten sessions for one connection (MaxSessions).
@@ -52,10 +54,14 @@ class Answer(NamedTuple):
 
 
 class Lines:
-    """A warm connection to each site for the program and one for readers, made when it is needed;
-    and others for followers."""
+    """A warm connection to each site for the program and one for readers, made when it is needed
+    and closed when it is idle; and others for followers."""
 
-    def __init__(self) -> None:
+    def __init__(self, idle_s: float = IDLE_S) -> None:
+        self._idle_s = idle_s
+        # Requests that are under way; the ends of those lines that have none.
+        self._asking = Counter[str]()
+        self._ends: dict[str, asyncio.TimerHandle] = {}
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._followers = Counter[str]()
         self._open: dict[str, tuple[Address, asyncssh.SSHClientConnection]] = {}
@@ -63,14 +69,15 @@ class Lines:
 
     async def ask(self, name: str, address: Address, words: str, stdin: bytes = b"") -> Answer:
         """Have a site carry out a request. Raises: SiteTrouble."""
-        line = await self._line(name, address)
-        turn = self._turns.setdefault(name, asyncio.Semaphore(SESSIONS_MAX))
-        try:
-            async with turn, asyncio.timeout(REQUEST_S):
-                return await _asked(line, words, stdin)
-        except (OSError, asyncssh.Error, TimeoutError) as error:
-            self._drop(name, line)
-            raise SiteTrouble(f"{address.host}: {_why(error)}") from error
+        with self._warm(name):
+            line = await self._line(name, address)
+            turn = self._turns.setdefault(name, asyncio.Semaphore(SESSIONS_MAX))
+            try:
+                async with turn, asyncio.timeout(REQUEST_S):
+                    return await _asked(line, words, stdin)
+            except (OSError, asyncssh.Error, TimeoutError) as error:
+                self._drop(name, line)
+                raise SiteTrouble(f"{address.host}: {_why(error)}") from error
 
     async def read(self, name: str, address: Address, words: str) -> Answer:
         """Have a site tell what its readers want to know, over a line of their own: however many
@@ -104,6 +111,20 @@ class Lines:
             raise SiteTrouble(f"{address.host}: {said.decode(errors='replace').strip()}")
 
     @contextmanager
+    def _warm(self, name: str) -> Iterator[None]:
+        """Keep a line while it is asked over, and as long after as it may be idle."""
+        if (end := self._ends.pop(name, None)) is not None:
+            end.cancel()
+        self._asking[name] += 1
+        try:
+            yield
+        finally:
+            self._asking[name] -= 1
+            if not self._asking[name]:
+                loop = asyncio.get_running_loop()
+                self._ends[name] = loop.call_later(self._idle_s, self._forget, name)
+
+    @contextmanager
     def _seat(self, name: str, address: Address) -> Iterator[str]:
         """Have one of the sessions of a line for followers; the last who leaves closes the line."""
         seats = (f"{name}#{index}" for index in range(FOLLOWERS_MAX // SESSIONS_MAX))
@@ -115,10 +136,14 @@ class Lines:
             yield own
         finally:
             self._followers[own] -= 1
-            if not self._followers[own] and own in self._open:
-                self._drop(own, self._open[own][1])
+            if not self._followers[own]:
+                del self._followers[own]
+                self._forget(own)
 
     async def close(self) -> None:
+        for end in self._ends.values():
+            end.cancel()
+        self._ends.clear()
         lines = [line for _, line in self._open.values()]
         self._open.clear()
         for line in lines:
@@ -136,6 +161,13 @@ class Lines:
             self._open[name] = address, line
             log.info("a line is open", site=name, host=address.host)
             return line
+
+    def _forget(self, name: str) -> None:
+        """Close a line that nobody uses, and keep nothing of it: its site may be gone."""
+        for kept in (self._ends, self._asking, self._turns, self._locks):
+            kept.pop(name, None)
+        if name in self._open:
+            self._drop(name, self._open[name][1])
 
     def _drop(self, name: str, line: asyncssh.SSHClientConnection) -> None:
         if name in self._open and self._open[name][1] is line:
