@@ -69,12 +69,13 @@ class Routes:
     def match(self, method: str, path: str) -> Match:
         """Return the route of a request; a slash at the end matters to the deletion of many.
 
-        Behind it a client has left out a name, which was empty.
+        Behind it a client has left out a name, which was empty. One slash at each end is none of a
+        segment's; with more of them it is another path, as a proxy before us reads it.
 
         Raises: NotFound, MethodNotAllowed, BadRequest.
         """
         try:
-            route, found = self._tree.match(method, path.strip("/"))
+            route, found = self._tree.match(method, path.removesuffix("/"))
         except http.NoRoute as error:
             raise NotFound("the server could not find the requested resource") from error
         except http.WrongMethod as error:

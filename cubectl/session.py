@@ -38,6 +38,9 @@ class Closed(io.StringIO):
     def write(self, _: str) -> int:
         raise OSError(errno.EBADF, "stdout is closed")
 
+    def fileno(self) -> int:
+        raise OSError(errno.EBADF, "stdout is closed")
+
 
 class Choice(NamedTuple):
     """What the command line says for every verb."""

@@ -12,6 +12,10 @@ ENCODING = "latin-1"  # every byte is a character
 NOT_HANDED_ON = frozenset(
     {"host", "connection", "keep-alive", "proxy-connection", "proxy-authorization", "authorization"}
 )
+# Some server or balancer may leave these out of a path: then it is another one than was judged.
+NO_SEGMENTS = ("", ".", "..")
+# HTTP again, on which further requests would go by unseen.
+HTTP_AGAIN = re.compile(r"\s*(h2c|http/|tls/)", re.IGNORECASE)
 
 
 class NoHead(Exception):
@@ -36,7 +40,7 @@ def head_in(text: bytes) -> Head:
     words = first.split(" ")
     is_request = len(words) == 3 and words[2] == "HTTP/1.1" and words[1].startswith("/")
     # A line feed within it would end the line for many a server.
-    if not is_request or not first.isprintable():
+    if not is_request or not first.isprintable() or "#" in words[1]:
         raise NoHead(f"not a request of HTTP/1.1: {first[:80]!r}")
     headers = []
     for line in lines:
@@ -55,6 +59,7 @@ class Filter:
     paths: Sequence[re.Pattern[str]]
     paths_refused: Sequence[re.Pattern[str]]
     methods_refused: Sequence[re.Pattern[str]]
+    has_any_path: bool = False
 
     def refusal(self, head: Head) -> str:
         """Return why a request is not handed on; empty: it is."""
@@ -64,6 +69,8 @@ class Filter:
         path = unquote(head.target.partition("?")[0])
         if not _matches(self.hosts, name):
             return f"host {name[:80]!r} is not accepted (--accept-hosts)"
+        if not self.has_any_path and not _is_plain(path):
+            return f"path {path[:200]!r} is not accepted: it has a segment that is empty, . or .."
         if not _matches(self.paths, path) or _matches(self.paths_refused, path):
             return f"path {path[:200]!r} is not accepted (--accept-paths, --reject-paths)"
         if _matches(self.methods_refused, head.method):
@@ -74,8 +81,41 @@ class Filter:
         return ""
 
 
+def _is_plain(path: str) -> bool:
+    """Return whether every reader finds the same segments in it; a slash may end it."""
+    segments = path.removeprefix("/").removesuffix("/").split("/")
+    return path == "/" or not any(one in NO_SEGMENTS for one in segments)
+
+
 def _matches(patterns: Sequence[re.Pattern[str]], text: str) -> bool:
     return any(one.search(text) for one in patterns)
+
+
+def asks_to_switch(head: Head) -> bool:
+    """Return whether the connection may become one of another protocol, which is not HTTP.
+
+    With a body it may not: that would have to be handed on before it is known what it becomes.
+    """
+    wishes = {word.strip() for word in head.header("connection").lower().split(",")}
+    named = head.header("upgrade")
+    has_body = head.header("content-length") not in ("", "0") or head.header("transfer-encoding")
+    is_http = any(map(HTTP_AGAIN.match, named.split(",")))
+    return "upgrade" in wishes and named != "" and not has_body and not is_http
+
+
+def has_switched(answer: bytes) -> bool:
+    return re.match(rb"HTTP/1\.1 101\b", answer) is not None
+
+
+def declined(answer: bytes) -> tuple[bytes, int | None]:
+    """Return the head of an answer as that of a connection's last, and how long its body is."""
+    first, *lines = answer.decode(ENCODING).removesuffix("\r\n\r\n").split("\r\n")
+    headers = [(line.partition(":")[0].strip().lower(), line) for line in lines]
+    lengths = [line.partition(":")[2].strip() for name, line in headers if name == "content-length"]
+    kept = [line for name, line in headers if name not in ("connection", "keep-alive")]
+    head = "\r\n".join([first, *kept, "Connection: close", "", ""]).encode(ENCODING)
+    is_told = len(lengths) == 1 and lengths[0].isascii() and lengths[0].isdigit()
+    return head, int(lengths[0]) if is_told else None
 
 
 def handed_on(head: Head, prefix: str, host: str, proof: Sequence[tuple[str, str]]) -> bytes:
@@ -84,7 +124,7 @@ def handed_on(head: Head, prefix: str, host: str, proof: Sequence[tuple[str, str
     prefix: of every path there. proof: headers that say who we are.
     """
     wishes = {word.strip() for word in head.header("connection").lower().split(",")}
-    is_switch = "upgrade" in wishes and head.header("upgrade") != ""
+    is_switch = asks_to_switch(head)
     refused = NOT_HANDED_ON | wishes - {"upgrade"} | (set() if is_switch else {"upgrade"})
     headers = [("host", host), *proof]
     headers += [(name, value) for name, value in head.headers if name not in refused]

@@ -5,7 +5,7 @@ A thread for each piece would cost more than writing it. Imported where asyncio 
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -21,8 +21,11 @@ FOREVER_S = 10 * 365 * 86_400.0
 class Outlet:
     """Writes pieces to files of this process in their order, all that is there at a time."""
 
-    def __init__(self, files: Threads) -> None:
-        self._files = files
+    def __init__(
+        self, files: Threads, written: Callable[[asyncio.Task[None]], None] | None = None
+    ) -> None:
+        """written: called with each task of writing that has ended, so that a failure is heard."""
+        self._files, self._written = files, written
         self._held: list[tuple[int, bytes]] = []
         self._held_bytes = 0
         self._has_room = asyncio.Event()
@@ -44,6 +47,8 @@ class Outlet:
         self._check()
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
+            if self._written is not None:
+                self._writing.add_done_callback(self._written)
 
     async def empty(self) -> None:
         """Wait until everything is written. Raises: OSError."""

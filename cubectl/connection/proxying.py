@@ -1,15 +1,30 @@
 """The API on a port of this machine, in plain HTTP: each request with our certificate or token.
 
 Imported by the verb that needs it, for it is slow to import. A connection carries one request, so
-that none goes by unseen; what follows its head is handed on as it is.
+that none goes by unseen; what follows its head is handed on as it is. Where another protocol is
+asked for, nothing more is handed on before the server has taken it.
 """
 
 import asyncio
+import os
+import signal
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from cubectl.connection.filter import HEAD_BYTES_MAX, Filter, NoHead, handed_on, head_in
+from cubectl.connection.filter import (
+    HEAD_BYTES_MAX,
+    Filter,
+    Head,
+    NoHead,
+    asks_to_switch,
+    declined,
+    handed_on,
+    has_switched,
+    head_in,
+)
 from cubectl.connection.transport import ServerAddress
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.sockets import SocketStream, relay_to_server
@@ -17,6 +32,8 @@ from cubernetes.host.web.sockets import SocketStream, relay_to_server
 CONNECT_S = 5.0
 # Browsers open connections in advance; one that says nothing gives its place back.
 HEAD_S = 30.0
+# A server may reach for a pod before it takes another protocol.
+SWITCH_S = 300.0
 CONNECTIONS_MAX = 256
 
 
@@ -36,7 +53,7 @@ class Plan:
 
 
 def serve(place: ServerAddress, plan: Plan) -> None:
-    """Serve until interrupted. Raises: OSError: it cannot be listened there."""
+    """Serve until interrupted or told to end. Raises: OSError: it cannot be listened there."""
     asyncio.run(Proxy(place, plan).run())
 
 
@@ -45,6 +62,10 @@ class _ToServer(SocketStream):
 
     async def finish(self) -> None:
         return
+
+    async def head(self) -> bytes:
+        """Return how an answer begins. Raises: OSError, IncompleteReadError, LimitOverrunError."""
+        return await self._reader.readuntil(b"\r\n\r\n")
 
 
 class Proxy:
@@ -58,18 +79,23 @@ class Proxy:
         plan = self._plan
         if plan.file:
             server = await asyncio.start_unix_server(
-                self._connected, plan.file, limit=HEAD_BYTES_MAX
+                self._connected, sock=_private_socket(plan.file), limit=HEAD_BYTES_MAX
             )
         else:
             server = await asyncio.start_server(
                 self._connected, plan.address, plan.port, limit=HEAD_BYTES_MAX
             )
         name = server.sockets[0].getsockname()
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
         plan.say(f"Starting to serve on {name if plan.file else f'{name[0]}:{name[1]}'}")
         try:
-            await asyncio.get_running_loop().create_future()
+            await ended.wait()
         finally:
             server.close()
+            if plan.file:
+                with suppress(FileNotFoundError):
+                    os.unlink(plan.file)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -102,12 +128,18 @@ class Proxy:
         except (NoHead, asyncio.LimitOverrunError) as error:
             await near.write(_refused("400 Bad Request", str(error)))
             return
-        why = self._plan.filter.refusal(head)
-        if not why and not head.target.startswith(f"{self._plan.prefix}/"):
+        asked = head._replace(target=head.target.removeprefix(self._plan.prefix))
+        # What is judged is what the server will hear.
+        why = self._plan.filter.refusal(asked)
+        if not head.target.startswith(f"{self._plan.prefix}/"):
             why = f"paths begin with {self._plan.prefix}/ (--api-prefix)"
         if why:
             await near.write(_refused("403 Forbidden", why))
             return
+        await self._ask(asked, near)
+
+    async def _ask(self, asked: Head, near: SocketStream) -> None:
+        """Raises: Broken, OSError, TimeoutError, IncompleteReadError."""
         parts = urlsplit(self._place.url)
         try:
             far = await self._reached(parts.hostname or "", parts.port or 443)
@@ -117,20 +149,57 @@ class Proxy:
             return
         try:
             proof = tuple(self._place.headers.items())
-            asked = head._replace(target=head.target.removeprefix(self._plan.prefix))
             await far.write(handed_on(asked, parts.path.rstrip("/"), parts.netloc, proof))
-            await relay_to_server(near, far)
+            if not asks_to_switch(asked) or await _is_switched(near, far):
+                await relay_to_server(near, far)
         finally:
             far.abort()
 
-    async def _reached(self, host: str, port: int) -> SocketStream:
+    async def _reached(self, host: str, port: int) -> _ToServer:
         """Raises: OSError, TimeoutError."""
         name = self._place.server_name or host
         async with asyncio.timeout(CONNECT_S):
             pair = await asyncio.open_connection(
-                host, port, ssl=self._place.tls, server_hostname=name
+                host, port, ssl=self._place.tls, server_hostname=name, limit=HEAD_BYTES_MAX
             )
         return _ToServer(*pair)
+
+
+def _private_socket(file: str) -> socket.socket:
+    """Return a socket at a file that nobody else may open. Raises: OSError."""
+    made = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o077)
+    try:
+        made.bind(file)
+    except OSError:
+        made.close()
+        raise
+    finally:
+        os.umask(before)
+    return made
+
+
+async def _is_switched(near: SocketStream, far: _ToServer) -> bool:
+    """Hand on the head of an answer; where it takes no other protocol, all of it, and no request.
+
+    Raises: Broken, OSError, TimeoutError, IncompleteReadError.
+    """
+    try:
+        async with asyncio.timeout(SWITCH_S):
+            answer = await far.head()
+    except asyncio.LimitOverrunError as error:
+        await near.write(_refused("502 Bad Gateway", f"the API server's answer: {error}"))
+        return False
+    if has_switched(answer):
+        await near.write(answer)
+        return True
+    head, left_bytes = declined(answer)
+    await near.write(head)
+    while left_bytes != 0 and (piece := await far.read()) is not None:
+        await near.write(piece[:left_bytes])
+        if left_bytes is not None:
+            left_bytes -= min(left_bytes, len(piece))
+    return False
 
 
 def _refused(status: str, why: str) -> bytes:

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from cubectl.functions.given import body_of, files_of, first_module, pair
@@ -107,21 +109,28 @@ def _say(answer: Mapping[str, Any], session: Session) -> None:
 def _ran(asked: bytes, timeout_s: float, environment: Mapping[str, str]) -> tuple[bytes, bytes]:
     """Return what the runner answered and what the code printed. Raises: Failed: too late."""
     kept = {name: environment[name] for name in KEPT_VARIABLES if name in environment}
-    # -P: a folder here that has the name of a module is not taken for it.
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", RUNNER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=kept,
-        start_new_session=True,
-    )
-    try:
-        return process.communicate(asked, timeout_s)
-    except subprocess.TimeoutExpired as error:
-        raise Failed(f"the call took longer than {timeout_s:g} s and was ended") from error
-    finally:
-        # With all that it has started.
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+    # Files: a pipe would have no end as long as something that the code started holds it.
+    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as printed:
+        given.write(asked)
+        given.seek(0)
+        # -P: a folder here that has the name of a module is not taken for it.
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", RUNNER],
+            stdin=given,
+            stdout=out,
+            stderr=printed,
+            env=kept,
+            start_new_session=True,
+        )
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"the call took longer than {timeout_s:g} s and was ended") from error
+        finally:
+            # With all that it has started, also where it has ended itself.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        out.seek(0)
+        printed.seek(0)
+        return out.read(), printed.read()

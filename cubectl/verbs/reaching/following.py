@@ -4,22 +4,23 @@ Imported by the verb that needs it, for it is slow to import.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import cast
 
-from cubectl.api import WATCH_S, Change, change_in
+from cubectl.api import PAGE_MAX, WATCH_S, Change, change_in
+from cubectl.connection.outlet import Outlet
 from cubectl.connection.transport import WATCH_SILENCE_S, Unreachable
 from cubernetes.api.errors import ApiError, Gone
-from cubernetes.api.notation.jsontext import Tree
+from cubernetes.api.notation.jsontext import Tree, tree_of
 from cubernetes.client.outcome import UnknownOutcome
 from cubernetes.client.outcome import Unreachable as NoServer
 from cubernetes.client.transport import Transport
 from cubernetes.client.wire.frames import Lines, LineTooLong
-from cubernetes.client.wire.queries import Query, watch_query
+from cubernetes.client.wire.queries import Query, list_query, watch_query
 from cubernetes.client.wire.refusals import refusal_of
+from cubernetes.host.blocking import Threads
 from cubernetes.host.web.messages import Request
 
 
@@ -28,10 +29,11 @@ class Plan[S]:
     """What is followed, and what becomes of it; S is what a log is known by.
 
     path, selection: of the pods; pods, revision: those that there were then.
-    logs: those of a pod that can be read.
+    logs: those of a pod that can be read. place: the same for all lives of a container.
     asked: of a log, its path and query; is_late: its pod came later, so all of it is new.
-    come: called with pieces of a log, and with nothing when it has ended.
-    are_over: whether these pods will never say more. tell: a hint; fail: something has failed.
+    show: what is written of a piece of a log, and, given nothing, when that has ended.
+    file: of this process, where it is written. are_over: whether these pods will never say more.
+    tell: a hint; fail: something has failed.
     """
 
     path: str
@@ -40,8 +42,10 @@ class Plan[S]:
     revision: str
     streams_max: int
     logs: Callable[[Tree], Sequence[S]]
+    place: Callable[[S], Hashable]
     asked: Callable[[S, bool], tuple[str, Query]]
-    come: Callable[[S, bytes], None]
+    show: Callable[[S, bytes], bytes]
+    file: int
     are_over: Callable[[Sequence[Tree]], bool]
     tell: Callable[[str], None]
     fail: Callable[[S, str], None]
@@ -50,17 +54,23 @@ class Plan[S]:
 def follow[S](transport: Transport, plan: Plan[S], *, deadline_s: float) -> None:
     """Follow until every pod is over; deadline_s is that of each answer's beginning.
 
-    Raises: Unreachable, and ApiError: the pods can be looked at no longer. What `come` raises.
+    Raises: Unreachable, and ApiError: the pods can be looked at no longer. OSError: the file takes
+    no more.
     """
     try:
         asyncio.run(_followed(transport, plan, deadline_s))
-    except (NoServer, UnknownOutcome, LineTooLong, TimeoutError) as error:
-        raise Unreachable(f"the pods can be watched no longer: {error or 'silence'}") from error
+    except (NoServer, UnknownOutcome, LineTooLong) as error:
+        raise Unreachable(f"the pods can be watched no longer: {error}") from error
 
 
 async def _followed[S](transport: Transport, plan: Plan[S], deadline_s: float) -> None:
+    following = Following(transport, plan, deadline_s)
     try:
-        await Following(transport, plan, deadline_s).run()
+        await following.run()
+        await following.written()
+    except Exception:
+        await following.written()
+        raise
     finally:
         await transport.close()
 
@@ -73,9 +83,12 @@ class Following[S]:
         self._pods = {pod["metadata"]["name"]: pod for pod in plan.pods}
         # Every log that was begun or waits, by the pod that it is of, as long as that is there.
         self._known: dict[str, set[S]] = {}
-        self._waiting: deque[tuple[S, bool]] = deque()
+        # By container: of its lives, only the newest waits.
+        self._waiting: dict[Hashable, tuple[S, bool]] = {}
         self._tasks: dict[S, asyncio.Task[None]] = {}
         self._has_told = False
+        self._revision = plan.revision
+        self._outlet = Outlet(Threads(), self._ended)
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -92,41 +105,77 @@ class Following[S]:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def written(self) -> None:
+        """Wait until what has come is written. Raises: OSError."""
+        await self._outlet.empty()
+
     async def _look(self) -> None:
         """Keep the pods at hand, for ever. Raises: ApiError, NoServer, UnknownOutcome."""
-        revision = self._plan.revision
         while True:
             try:
-                revision = await self._watch(revision)
+                if not self._revision:
+                    await self._list()
+                await self._watch()
             except Gone:
-                # A watch from no revision begins with everything that there is.
-                self._pods, revision = {}, ""
+                self._revision = ""
+            except TimeoutError:
+                continue  # where the server is away, the next watch tells
 
-    async def _watch(self, revision: str) -> str:
-        """Return the revision that it came to when the server ended it."""
-        query = watch_query(self._plan.selection, revision, WATCH_S)
+    async def _list(self) -> None:
+        """Find the pods anew, those too that went when nobody looked."""
+        pods: dict[str, Tree] = {}
+        proceed = ""
+        while True:
+            query = list_query(self._plan.selection, limit=PAGE_MAX, proceed=proceed)
+            request = Request("GET", self._plan.path, tuple(query))
+            response = await self._transport.send(request, deadline_s=self._deadline_s)
+            body = cast(bytes, response.body)
+            if response.status != 200:
+                raise refusal_of(response.status, body, response.headers)
+            page = tree_of(body, duplicates_refused=False)
+            pods |= {pod["metadata"]["name"]: pod for pod in page.get("items") or ()}
+            proceed = str(page["metadata"].get("continue") or "")
+            if not proceed:
+                break
+        for name in self._pods.keys() - pods.keys():
+            self._forget(name)
+        self._pods, self._revision = pods, page["metadata"]["resourceVersion"]
+        for pod in pods.values():
+            self._consider(pod, is_late=True)
+        self._end_if_over()
+
+    async def _watch(self) -> None:
+        """Hear of changes until the server ends it. Raises: TimeoutError: it says nothing."""
+        query = watch_query(self._plan.selection, self._revision, WATCH_S)
         async with aclosing(self._got(self._plan.path, query)) as pieces:
             lines = Lines()
             while True:
                 async with asyncio.timeout(WATCH_SILENCE_S):
                     piece = await anext(pieces, b"")
                 if not piece:
-                    return revision
+                    return
                 for line in lines.feed(piece):
                     change = change_in(line, is_whole=True)
-                    revision = change.tree["metadata"]["resourceVersion"]
+                    self._revision = change.tree["metadata"]["resourceVersion"]
                     if change.verdict != "BOOKMARK":
                         self._changed(change)
 
     def _changed(self, change: Change) -> None:
         name = change.tree["metadata"]["name"]
         if change.verdict == "DELETED":
-            self._pods.pop(name, None)
-            self._known.pop(name, None)
+            self._forget(name)
         else:
             self._pods[name] = change.tree
             self._consider(change.tree, is_late=True)
         self._end_if_over()
+
+    def _forget(self, name: str) -> None:
+        """Leave out a pod that is gone, with what waits of it; what is followed has its own end."""
+        self._pods.pop(name, None)
+        for log in self._known.pop(name, ()):
+            waiting, _ = self._waiting.get(self._plan.place(log), (None, False))
+            if waiting == log:
+                del self._waiting[self._plan.place(log)]
 
     async def _got(self, path: str, query: Query) -> AsyncGenerator[bytes]:
         """Yield an answer as it comes. Raises: ApiError, NoServer, UnknownOutcome."""
@@ -144,12 +193,12 @@ class Following[S]:
         for log in self._plan.logs(pod):
             if log not in known:
                 known.add(log)
-                self._waiting.append((log, is_late))
+                self._waiting[self._plan.place(log)] = (log, is_late)
         self._begin()
 
     def _begin(self) -> None:
         while self._waiting and len(self._tasks) < self._plan.streams_max:
-            log, is_late = self._waiting.popleft()
+            log, is_late = self._waiting.pop(next(iter(self._waiting)))
             task = self._tasks[log] = asyncio.create_task(self._follow(log, is_late=is_late))
             task.add_done_callback(self._ended)
         if self._waiting and not self._has_told:
@@ -163,16 +212,20 @@ class Following[S]:
         try:
             async with aclosing(self._got(*self._plan.asked(log, is_late))) as pieces:
                 async for piece in pieces:
-                    self._plan.come(log, piece)
+                    await self._show(log, piece)
         except ApiError as error:
             self._plan.fail(log, error.message)
         except (NoServer, UnknownOutcome) as error:
             self._plan.fail(log, f"the connection broke: {error}")
         finally:
             del self._tasks[log]
-        self._plan.come(log, b"")
+        await self._show(log, b"")
         self._begin()
         self._end_if_over()
+
+    async def _show(self, log: S, piece: bytes) -> None:
+        if shown := self._plan.show(log, piece):
+            await self._outlet.put(self._plan.file, shown)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Let an error that is nobody's end all of it."""

@@ -154,6 +154,7 @@ class Found(NamedTuple):
     revision: str
     which: Which
     has_prefix: bool
+    is_one: bool  # a pod that was named
 
 
 def _found(options: Namespace, session: Session, pod: str | None) -> Found:
@@ -171,7 +172,7 @@ def _found(options: Namespace, session: Session, pod: str | None) -> Found:
         session.tell(f"no pods in namespace {session.namespace}")
     elif not any(sources_of(one, which) for one in items):
         raise Failed(f"container {which.container!r} is in none of its {len(items)} pods")
-    return Found(selection, items, revision, which, has_prefix)
+    return Found(selection, items, revision, which, has_prefix, pod is not None)
 
 
 def _print(options: Namespace, session: Session, found: Found) -> None:
@@ -204,16 +205,17 @@ def _follow(options: Namespace, session: Session, found: Found) -> None:
     from cubernetes.client.httptransport import HttpTransport
 
     place = session.transport.place
-
+    session.out.flush()
+    encoding = session.out.encoding or "utf-8"
     texts: dict[Source, LogText] = {}
 
-    def come(source: Source, piece: bytes) -> None:
+    def show(source: Source, piece: bytes) -> bytes:
         text = texts.get(source)
         if text is None:
             prefix = source.prefix if found.has_prefix else ""
             text = texts[source] = _text(session, prefix)
-        session.out.write(text.feed(piece) if piece else texts.pop(source).end())
-        session.out.flush()
+        shown = text.feed(piece) if piece else texts.pop(source).end()
+        return shown.encode(encoding, "backslashreplace")
 
     def asked(source: Source, is_late: bool) -> tuple[str, Query]:
         path = path_of(PODS, session.namespace, source.pod, "log")
@@ -234,9 +236,11 @@ def _follow(options: Namespace, session: Session, found: Found) -> None:
             found.revision,
             options.max_log_requests,
             lambda pod: readable(pod, found.which),
+            lambda source: source.place,
             asked,
-            come,
-            are_over,
+            show,
+            session.out.fileno(),
+            lambda pods: are_over(pods, is_one=found.is_one),
             session.tell,
             lambda source, why: _fail(options, session, source, safe(why)),
         ),

@@ -20,6 +20,11 @@ class Source(NamedTuple):
     life: int = 0
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """What its lives share."""
+        return self[:3]
+
+    @property
     def prefix(self) -> str:
         return f"[pod/{self.pod}/{self.container}] "
 
@@ -46,9 +51,14 @@ def readable(pod: Tree, which: Which) -> list[Source]:
     return [source for source in sources_of(pod, which) if source.container in started]
 
 
-def are_over(pods: Sequence[Tree]) -> bool:
-    """Return whether there are pods, and none of them will say any more."""
-    return bool(pods) and all((pod.get("status") or {}).get("phase") in OVER for pod in pods)
+def are_over(pods: Sequence[Tree], *, is_one: bool = False) -> bool:
+    """Return whether there are pods, and none of them will say any more.
+
+    is_one: one is meant that was there; it is over when it is not there any more.
+    """
+    return (bool(pods) or is_one) and all(
+        (pod.get("status") or {}).get("phase") in OVER for pod in pods
+    )
 
 
 def _names(pod: Tree, which: Which) -> list[str]:

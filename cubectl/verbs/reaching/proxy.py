@@ -2,6 +2,8 @@
 
 import os
 import re
+import socket
+import stat
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
@@ -9,6 +11,7 @@ from cubectl.session import Failed, Misused, Session
 from cubectl.verb import Verb
 
 PORT = 8001
+CALL_S = 5.0
 HOSTS = r"^localhost$,^127\.0\.0\.1$,^\[::1\]$"
 # What runs commands is not for a page in a browser.
 PATHS_REFUSED = "^/api/.*/pods/.*/exec,^/api/.*/pods/.*/attach"
@@ -34,15 +37,15 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace, session: Session) -> None:
     if not 0 <= options.port <= 65535:
         raise Misused("--port: must be 0 to 65535")
-    if options.unix_socket and os.path.lexists(options.unix_socket):
-        raise Failed(f"{options.unix_socket} is there already: remove it, or name another")
+    if options.unix_socket:
+        make_room(options.unix_socket)
     # asyncio is slow to import, and few verbs need it.
     from cubectl.connection.filter import Filter
     from cubectl.connection.proxying import Plan, serve
 
     everything = (re.compile(""),)
     allowed = (
-        Filter(everything, everything, (), ())
+        Filter(everything, everything, (), (), has_any_path=True)
         if options.disable_filter
         else Filter(
             forms_in(options.accept_hosts, "--accept-hosts"),
@@ -59,9 +62,25 @@ def run(options: Namespace, session: Session) -> None:
         return  # this is how it is meant to end
     except OSError as error:
         raise Failed(f"unable to listen: {error.strerror or error}") from error
-    finally:
-        if options.unix_socket and os.path.lexists(options.unix_socket):
-            os.unlink(options.unix_socket)
+
+
+def make_room(file: str) -> None:
+    """Remove the socket that a process left which had no time to. Raises: Failed: it is no such."""
+    there = Failed(f"{file} is there already: remove it, or name another")
+    try:
+        if not stat.S_ISSOCK(os.lstat(file).st_mode):
+            raise there
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.settimeout(CALL_S)
+            caller.connect(file)
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        os.unlink(file)  # nobody listens there
+        return
+    except OSError as error:
+        raise Failed(f"{file}: {error.strerror or error}") from error
+    raise there
 
 
 def forms_in(text: str, flag: str) -> Sequence[re.Pattern[str]]:

@@ -70,6 +70,12 @@ def test_namespaces_are_not_deleted_all_at_once() -> None:
         "/api/v1/namespaces//pods",
         "/apis/apps/v1/namespaces/a/pods",
         "/api/v1/pods/" + "x" * 300,
+        "//api/v1/namespaces/a/pods/b/exec",
+        "///api/v1/pods",
+        "/api//v1/pods",
+        "/./api/v1/pods",
+        "/api/v1/pods//",
+        "//",
     ],
 )
 def test_w43_what_is_not_there_is_not_found(path: str) -> None:

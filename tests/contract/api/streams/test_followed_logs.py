@@ -73,18 +73,33 @@ async def test_a_pod_that_comes_later_is_followed_too_and_it_ends_when_all_have_
 
 
 async def test_what_has_no_place_waits_for_the_end_of_another(world: ExecWorld) -> None:
-    first = await a_speaker(world, "a-0", b"first\n")
-    process = await world.cluster.start("logs -f -l app=speaks --max-log-requests 1")
-    assert await line_of(process) == b"first\n"
+    """Also where nobody reads what has come: it is more than a pipe and our reader hold."""
+    lines = [b"%d " % count + b"x" * 4000 + b"\n" for count in range(200)]
+    first = await a_speaker(world, "a-0", *lines)
+    process = await world.cluster.start("logs -f -l app=speaks --max-log-requests 1 --tail=-1")
+    assert await line_of(process) == lines[0]
 
     await a_speaker(world, "a-1", b"second\n")
     assert process.stderr is not None
     async with asyncio.timeout(DEADLINE_S):
         assert b"use --max-log-requests to increase" in await process.stderr.readline()
+    for line in lines[1:]:
+        assert await line_of(process) == line
     world.machine.end(first, 0)
     assert await line_of(process) == b"second\n"
     said = await world.cluster.interrupted(process)
     assert (said.code, said.out) == (130, "")
+
+
+async def test_a_pod_that_was_named_is_followed_until_it_is_gone(world: ExecWorld) -> None:
+    made = await a_speaker(world, "a-0", b"first\n")
+    process = await world.cluster.start("logs -f a-0 --all-containers")
+    assert await line_of(process) == b"first\n"
+    world.machine.end(made, 0)
+    await world.call("DELETE", f"{PODS}/a-0", {"gracePeriodSeconds": 0})
+    async with asyncio.timeout(DEADLINE_S):
+        out, err = await process.communicate()
+    assert (out, err, process.returncode) == (b"", b"", 0)
 
 
 async def test_a_server_that_goes_away_is_told_and_the_code_is_1(world: ExecWorld) -> None:

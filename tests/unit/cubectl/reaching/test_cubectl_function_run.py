@@ -1,6 +1,7 @@
 """`cubectl function run`: files are called on this machine, and no cluster is asked."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -68,6 +69,34 @@ def test_a_function_that_fails_says_how(tmp_path: Path, text: str, told: str) ->
 
     assert said.code == 1
     assert told in said.err
+
+
+@pytest.mark.parametrize("end", ["return 'fine'", "os._exit(0)", "time.sleep(600)"])
+def test_what_a_function_started_ends_with_it_and_its_answer_waits_for_none_of_it(
+    tmp_path: Path, end: str
+) -> None:
+    """What is started holds the write end of a pipe: that pipe ends when all of them have."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    text = (
+        "import os, subprocess, time\n"
+        "def action(req):\n"
+        f"    with open({str(pipe)!r}, 'wb') as held:\n"
+        "        held.write(b'x')\n"
+        "        held.flush()\n"
+        "        subprocess.Popen(['sleep', '600'], pass_fds=[held.fileno()])\n"
+        f"        {end}\n"
+    )
+    # So long it would wait at least, if it waited for what was started.
+    timeout = "--timeout 1" if "600" in end else "--timeout 300"
+
+    said = run(TinyServer(), f"function run {written(tmp_path, text)} {timeout}")
+
+    assert (said.code, said.out) == ((0, "fine\n") if "fine" in end else (1, ""))
+    os.set_blocking(reader, True)
+    assert (os.read(reader, 1), os.read(reader, 1)) == (b"x", b"")
+    os.close(reader)
 
 
 def test_a_function_that_invokes_another_says_which(tmp_path: Path) -> None:

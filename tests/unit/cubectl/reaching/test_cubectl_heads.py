@@ -4,7 +4,16 @@ import re
 
 import pytest
 
-from cubectl.connection.filter import Filter, Head, NoHead, handed_on, head_in
+from cubectl.connection.filter import (
+    Filter,
+    Head,
+    NoHead,
+    asks_to_switch,
+    declined,
+    handed_on,
+    has_switched,
+    head_in,
+)
 
 ALL = (re.compile(""),)
 OPEN = Filter(ALL, ALL, (), ())
@@ -32,6 +41,7 @@ def test_a_head_is_read_byte_by_byte() -> None:
     [
         (b"GET /x HTTP/1.0", "not a request of HTTP/1.1: 'GET /x HTTP/1.0'"),
         (b"GET x HTTP/1.1", "not a request of HTTP/1.1: 'GET x HTTP/1.1'"),
+        (b"GET /x#y HTTP/1.1", "not a request of HTTP/1.1: 'GET /x#y HTTP/1.1'"),
         (b"GET /x HTTP/1.1 ", "not a request of HTTP/1.1: 'GET /x HTTP/1.1 '"),
         (b"GET /x\nA: HTTP/1.1", "not a request of HTTP/1.1: 'GET /x\\nA: HTTP/1.1'"),
         (b"A\rGET /x HTTP/1.1", "not a request of HTTP/1.1: 'A\\rGET /x HTTP/1.1'"),
@@ -76,6 +86,22 @@ def test_a_path_is_matched_as_its_reader_understands_it() -> None:
     assert f"path {'/' + 'x' * 199!r} is" in refusal(f"GET /{'x' * 200} HTTP/1.1", by=by)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["//a", "///a", "/a//b", "/a//", "//", "/./a", "/a/.", "/a/..", "/../a", "/a/../b", "/a/./",
+     "/%2fa", "/%2Fa", "/a%2f/b", "/a%2F%2Fb", "/%2e/a", "/a/%2E%2e/b", "/a/.%2e", "/.%2f"],
+)  # fmt: skip
+def test_a_path_that_somebody_may_shorten_is_refused(path: str) -> None:
+    assert "a segment that is empty, . or .." in refusal(f"GET {path}?x=1 HTTP/1.1")
+    unlimited = Filter(ALL, ALL, (), (), has_any_path=True)
+    assert refusal(f"GET {path} HTTP/1.1", by=unlimited) == ""
+
+
+@pytest.mark.parametrize("path", ["/", "/a", "/a/", "/a/b/", "/.a/..b/c.", "/...", "/a%2fb"])
+def test_a_path_of_segments_is_taken_with_one_slash_behind_it(path: str) -> None:
+    assert refusal(f"GET {path} HTTP/1.1") == ""
+
+
 def test_a_method_is_matched_as_it_is_written() -> None:
     by = Filter(ALL, ALL, (), only("^POST$", "^M"))
 
@@ -116,9 +142,49 @@ def test_another_protocol_is_asked_for_where_the_connection_wishes_for_one() -> 
     for wish, named, is_handed_on in (
         ("upgrade", "websocket", True), ("Keep-Alive, Upgrade", "websocket", True),
         ("upgrade", "", False), ("close", "websocket", False),
+        ("upgrade", "SPDY/3.1", True), ("upgrade", "h2c", False),
+        ("upgrade", "websocket, H2C", False), ("upgrade", "TLS/1.2, HTTP/2.0", False),
     ):  # fmt: skip
         text = handed_on(Head("GET", "/x", [("connection", wish), ("upgrade", named)]), "", "s", ())
-        ending = (
-            "upgrade: websocket\r\nconnection: upgrade" if is_handed_on else "connection: close"
-        )
+        ending = f"upgrade: {named}\r\nconnection: upgrade" if is_handed_on else "connection: close"
         assert text.decode() == f"GET /x HTTP/1.1\r\nhost: s\r\n{ending}\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "asks"),
+    [
+        (("content-length", "0"), True),
+        (("content-length", ""), True),
+        (("content-length", "1"), False),
+        (("transfer-encoding", "chunked"), False),
+    ],
+)
+def test_a_request_with_a_body_stays_one_of_http(body: tuple[str, str], asks: bool) -> None:
+    headers = [("connection", "upgrade"), ("upgrade", "websocket"), body]
+    assert asks_to_switch(Head("POST", "/x", headers)) is asks
+
+
+@pytest.mark.parametrize(
+    ("first", "has"),
+    [
+        ("HTTP/1.1 101 Switching Protocols", True),
+        ("HTTP/1.1 101", True),
+        ("HTTP/1.1 1010", False),
+        ("HTTP/1.1 200 101", False),
+        ("HTTP/1.1 403 Forbidden", False),
+    ],
+)
+def test_a_server_has_taken_another_protocol_where_it_says_so(first: str, has: bool) -> None:
+    assert has_switched(f"{first}\r\n\r\n".encode()) is has
+
+
+def test_an_answer_that_declines_is_the_last_of_its_connection() -> None:
+    head = (
+        b"HTTP/1.1 403 No\r\nConnection: keep-alive\r\nKeep-Alive: 9\r\nContent-Length: 12\r\n\r\n"
+    )
+    wanted = b"HTTP/1.1 403 No\r\nContent-Length: 12\r\nConnection: close\r\n\r\n"
+    assert declined(head) == (wanted, 12)
+    ended = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    assert declined(b"HTTP/1.1 200 OK\r\n\r\n") == (ended, None)
+    for odd in (b"x", b"-1", b"1\r\ncontent-length: 2"):
+        assert declined(b"HTTP/1.1 200 OK\r\nContent-Length: " + odd + b"\r\n\r\n")[1] is None

@@ -69,6 +69,11 @@ def test_pods_are_over_when_there_are_some_and_none_runs() -> None:
     assert not are_over([done, {}])
 
 
+def test_a_pod_that_was_named_is_over_when_it_is_gone() -> None:
+    assert are_over([], is_one=True)
+    assert not are_over([{"status": {"phase": "Running"}}], is_one=True)
+
+
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60)))
 def test_lines_are_the_same_however_they_are_cut(log: bytes, cuts: list[int]) -> None:
     places = sorted({0, *(min(cut, len(log)) for cut in cuts), len(log)})
