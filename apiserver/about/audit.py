@@ -16,6 +16,7 @@ from cubernetes.host.web.messages import ANONYMOUS
 PATH_CHARS_MAX = 1024
 STRANGER_PATH_CHARS_MAX = 200
 WHY_CHARS_MAX = 200
+NOTE_CHARS_MAX = 2000
 METHOD_CHARS_MAX = 20
 STRANGER_LINES_PER_S, STRANGER_LINES_BURST = 10.0, 100
 
@@ -77,7 +78,8 @@ class Audit:
             facts["request_id"] = record.trace.request_id
         if record.trace.cause:
             facts["cause"] = record.trace.cause
-        facts.update(record.trace.notes)
+        # Notes quote what a body says, which may be long.
+        facts.update((key, text[:NOTE_CHARS_MAX]) for key, text in record.trace.notes.items())
         if is_strangers and (missed := self._rate.missed()):
             facts["lines_left_out"] = missed
         most = STRANGER_PATH_CHARS_MAX if is_strangers else PATH_CHARS_MAX

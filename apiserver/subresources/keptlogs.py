@@ -12,6 +12,7 @@ from apiserver.call import Call
 from apiserver.state.statuses import absent
 from cubernetes.api.bodies.keptlogs import KeptLog, KeptLogList
 from cubernetes.api.coding import codec
+from cubernetes.api.condition import condition_of
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
@@ -21,6 +22,8 @@ from cubernetes.host.web.messages import Response
 
 ASKED_AT_ONCE = 16
 ASKED_S = 5.0
+# All nodes together: who has not answered by then is silent.
+ALL_ASKED_S = 15.0
 ANSWER_BYTES_MAX = 1024 * 1024
 
 
@@ -40,8 +43,7 @@ async def kept_log(backend: Backend, call: Call, asked: LogQuery) -> Response:
         raise ServiceUnavailable("this server has no way to the kubelets")
     nodes = [one for one in backend.objects(Node) if isinstance(one, Node)]
     path = f"/keptLogs/{quote(call.namespace, safe='')}/{quote(call.name, safe='')}"
-    gate = asyncio.Semaphore(ASKED_AT_ONCE)
-    answers = await asyncio.gather(*(_asked(backend.logs, one, path, gate) for one in nodes))
+    answers = await _answers(backend.logs, nodes, path)
     silent = [one.metadata.name for one, kept in zip(nodes, answers, strict=True) if kept is None]
     found = [
         Place(one, log) for one, kept in zip(nodes, answers, strict=True) for log in kept or ()
@@ -52,12 +54,38 @@ async def kept_log(backend: Backend, call: Call, asked: LogQuery) -> Response:
             said = (
                 f"no log of pod {call.name} is found, but {', '.join(sorted(silent)[:5])} did not"
             )
-            raise ServiceUnavailable(f"{said} answer, and may have it", retry_after_s=5)
+            # No time to come back after: clients would ask all nodes again and again.
+            raise ServiceUnavailable(f"{said} answer, and may have it")
         raise absent(Pod.resource, call.name)
     log = place.log
     path += f"/{quote(log.uid, safe='')}/{quote(log.container, safe='')}/{log.attempt}"
     lines = await backend.logs.open(place.node, path, query_text(asked))
     return Response(200, lines, content_type="text/plain")
+
+
+async def _answers(
+    kubelets: KubeletLogs, nodes: Sequence[Node], path: str
+) -> list[Sequence[KeptLog] | None]:
+    """Return what each node has kept; None of one whose kubelet is silent."""
+    gate = asyncio.Semaphore(ASKED_AT_ONCE)
+    asked = [
+        asyncio.create_task(_asked(kubelets, one, path, gate)) if _is_heard(one) else None
+        for one in nodes
+    ]
+    tasks = [one for one in asked if one is not None]
+    try:
+        if tasks:
+            await asyncio.wait(tasks, timeout=ALL_ASKED_S)
+    finally:
+        for one in tasks:
+            one.cancel()
+    return [one.result() if one is not None and one.done() else None for one in asked]
+
+
+def _is_heard(node: Node) -> bool:
+    """Whether a node's kubelet reports: a node that is not ready may have what is asked for."""
+    ready = condition_of(node.status.conditions, "Ready")
+    return ready is None or ready.status != "Unknown"
 
 
 async def _asked(

@@ -13,9 +13,11 @@ from cubernetes.api.notation.jsontext import Tree
 from cubernetes.host.web.messages import BodyBroken, BodyTooLarge, Request, Response, Unread
 
 # Of all warnings together, as Kubernetes bounds them: clients read header lines of some 8 kB.
-WARNINGS_CHARS_MAX = 4096
+WARNINGS_BYTES_MAX = 4096
 # Of one that grows with what it is about: its beginning is told, and the next one as well.
-WARNING_CHARS_MAX = 2000
+WARNING_BYTES_MAX = 2000
+# Of the whole header, as it goes over the wire.
+HEADER_BYTES_MAX = 8000
 YAML_MEDIA = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
@@ -136,23 +138,29 @@ def warned(response: Response, warnings: tuple[str, ...]) -> Response:
     """Return a response that tells its client this, too."""
     if not warnings:
         return response
-    told = warning_header(tuple(text[:WARNING_CHARS_MAX] for text in warnings))
+    short = (text.encode()[:WARNING_BYTES_MAX].decode(errors="ignore") for text in warnings)
+    told = warning_header(tuple(short))
     return _with_warnings(response, response.headers.get("Warning", ""), told.get("Warning", ""))
 
 
 def _with_warnings(response: Response, *told: str) -> Response:
-    warning = ", ".join(one for one in told if one)
+    """Return a response with these as its header, as far as there is room, the first ones first."""
+    warning = ""
+    for one in filter(None, told):
+        more = f"{warning}, {one}" if warning else one
+        if len(more.encode()) <= HEADER_BYTES_MAX:
+            warning = more
     return replace(response, headers={**response.headers, "Warning": warning})
 
 
 def warning_header(warnings: tuple[str, ...]) -> dict[str, str]:
     """Return the header that tells what was tolerated; kubectl prints it."""
     escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in warnings]
-    told, left_chars = "", WARNINGS_CHARS_MAX
+    told, left_bytes = "", WARNINGS_BYTES_MAX
     for text in escaped:
         one = f'299 - "{text}"'
-        left_chars -= len(one) + 2
-        if left_chars < 0:
+        left_bytes -= len(one.encode()) + 2
+        if left_bytes < 0:
             break
         told += f", {one}" if told else one
     return {"Warning": "".join(letter for letter in told if letter.isprintable())} if told else {}

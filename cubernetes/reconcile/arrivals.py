@@ -15,6 +15,7 @@ from cubernetes.reconcile.readings import SourceTrouble
 log = Log(__name__)
 
 PAUSE_S = 0.25
+RELIEF_S_MAX = 2.0
 TROUBLE_PAUSE_S = 5.0
 WAIT_S = 5.0
 # What an answer may take beyond what the source was to wait.
@@ -75,6 +76,7 @@ async def follow(
             await env.clock.sleep(TROUBLE_PAUSE_S)
             continue
         is_told = False
+        began_s = env.clock.monotonic()
         if found != number:
             number = found
             answers.renew()
@@ -83,3 +85,6 @@ async def follow(
         await env.clock.sleep(PAUSE_S)
         while any(loop.is_behind() for loop in loops):
             await env.clock.sleep(PAUSE_S)
+        # Where many keys ask much, the source has as long to itself as it took to answer.
+        took_s = env.clock.monotonic() - began_s - PAUSE_S
+        await env.clock.sleep(min(max(0.0, took_s), RELIEF_S_MAX))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from cubernetes.host.env import Env
 from cubernetes.reconcile.readings import (
@@ -55,6 +56,8 @@ class Asker:
         self._slots = asyncio.Semaphore(self._limits.at_once_max)
         self._kept: dict[Question, _Kept] = {}
         self._turn = 0
+        self._under_way: WeakValueDictionary[tuple[int, Question], asyncio.Lock]
+        self._under_way = WeakValueDictionary()
 
     def renew(self) -> None:
         """Forget what was answered: there is newer. What is being asked now is not kept."""
@@ -76,9 +79,15 @@ class Asker:
         if kept is not None and kept.until_s > self._env.clock.monotonic():
             return kept.reading
         turn = self._turn
-        reading = await self._ask(question)
-        if turn == self._turn:
-            self._keep(question, reading)
+        # Many keys ask the same at the same moment: one question is out for all of them.
+        lock = self._under_way.setdefault((turn, question), asyncio.Lock())
+        async with lock:
+            kept = self._kept.get(question)
+            if kept is not None and kept.until_s > self._env.clock.monotonic():
+                return kept.reading
+            reading = await self._ask(question)
+            if turn == self._turn:
+                self._keep(question, reading)
         return reading
 
     async def _ask(self, question: Question) -> Reading:

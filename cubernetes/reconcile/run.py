@@ -125,7 +125,8 @@ class Loop:
         self._barrier = Barrier(shared.client, self._informers)
         self._executor = Executor(shared.client, self._barrier, shared.recorder, shared.journal)
         self._queue: Workqueue[Ref] = Workqueue()
-        self._followers: set[Ref] = set()
+        # In the order of their coming: who is woken first must not depend on hashes.
+        self._followers: dict[Ref, None] = {}
         self._begun = shared.begun
         self._wake = asyncio.Event()
         self._is_open = False
@@ -287,10 +288,10 @@ class Loop:
             return self._view
         questions = self._asking.asks(key, self._view)
         if questions:
-            self._followers.add(key)
+            self._followers[key] = None
             self._begun.set()
         else:
-            self._followers.discard(key)
+            self._followers.pop(key, None)
         return self._view.with_readings(await self._asker.answers(questions))
 
     def _failed(self, key: Ref, error: Exception) -> None:

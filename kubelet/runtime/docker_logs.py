@@ -207,7 +207,9 @@ def _needed_from(fd: int, wanted: Backwards) -> int | None:
 def keep_files(source: Path, folder: Path) -> None:
     """Give the files of a log a second name in a folder; where that cannot be, copy them.
 
-    Raises: OSError.
+    A container that wrote nothing has no files, and leaves no folder.
+
+    Raises: OSError: none is kept in part.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in NAMES:
@@ -219,7 +221,17 @@ def keep_files(source: Path, folder: Path) -> None:
             except OSError as error:
                 if error.errno not in NO_LINK:
                     raise
-                shutil.copyfile(source / name, target)
+                _copy(source / name, target)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
 
 
 class LogReading:

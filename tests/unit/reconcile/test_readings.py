@@ -10,6 +10,7 @@ import pytest
 
 from cubernetes.host.clock import Clock
 from cubernetes.host.env import Env
+from cubernetes.reconcile.arrivals import follow
 from cubernetes.reconcile.asking import Asker, AskingLimits
 from cubernetes.reconcile.plan import StillView
 from cubernetes.reconcile.readings import (
@@ -198,6 +199,80 @@ def test_new_samples_end_what_is_kept_and_what_was_being_asked_is_not_kept() -> 
         began_s = env.clock.monotonic()
         await asker.answers([LOAD])
         assert env.clock.monotonic() == began_s
+
+    run_simulated(story())
+
+
+@dataclass
+class CountingSource:
+    """Answers a second after each question, and counts them."""
+
+    clock: Clock
+    asked_count: int = 0
+
+    async def samples(self, query: str) -> Sequence[Sample]:
+        self.asked_count += 1
+        await self.clock.sleep(1.0)
+        return [Sample(float(self.asked_count), self.clock.now())]
+
+
+def test_keys_that_ask_the_same_at_once_ask_the_source_once() -> None:
+    async def story() -> None:
+        env = sim_env("readings")
+        source = CountingSource(env.clock)
+        asker = Asker(source, env)
+        every = await asyncio.gather(*(asker.answers([LOAD]) for _ in range(20)))
+        assert source.asked_count == 1
+        assert {one[LOAD] for one in every} == {Value(1.0, env.clock.now())}
+        asker.renew()
+        await asker.answers([LOAD])
+        assert source.asked_count == 2
+
+    run_simulated(story())
+
+
+@dataclass
+class BusyKeys:
+    """Keys that need a while for each wake."""
+
+    clock: Clock
+    work_s: float
+    woken: list[float] = field(default_factory=list)
+
+    def follower_count(self) -> int:
+        return 1
+
+    def is_behind(self) -> bool:
+        return bool(self.woken) and self.clock.monotonic() < self.woken[-1] + self.work_s
+
+    def wake_followers(self) -> None:
+        self.woken.append(self.clock.monotonic())
+
+    def renew(self) -> None:
+        """Nothing is kept."""
+
+
+@dataclass
+class EverNew:
+    """Has new samples whenever it is asked."""
+
+    number: int = 0
+
+    async def arrived(self, after: int, wait_s: float) -> int:
+        self.number += 1
+        return self.number
+
+
+@pytest.mark.parametrize(("work_s", "wakes"), [(0.0, 40), (1.0, 5), (9.0, 1)])
+def test_a_source_that_answers_slowly_has_as_long_for_itself(work_s: float, wakes: int) -> None:
+    async def story() -> None:
+        env = sim_env("readings")
+        keys = BusyKeys(env.clock, work_s)
+        following = asyncio.create_task(follow(EverNew(), keys, [keys], asyncio.Event(), env))
+        await env.clock.sleep(10)
+        following.cancel()
+        # Four a second at most; else the work, which is seen each quarter, and as long again.
+        assert len(keys.woken) == pytest.approx(wakes, abs=1)
 
     run_simulated(story())
 

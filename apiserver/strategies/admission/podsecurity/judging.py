@@ -68,20 +68,28 @@ def _sentence(verb: str, standard: Standard, wrong: Iterable[Violation]) -> str:
 
 
 def is_significant(old: Pod, new: Pod) -> bool:
-    """Whether a change of a pod lets something run in it that did not before."""
+    """Whether a change of a pod lets something run in it that did not before.
+
+    An ephemeral container that is taken away lets nothing.
+    """
+    if _seccomp_notes(old) != _seccomp_notes(new):
+        return True
     if old.spec is new.spec:
         return False
-    return _what_runs(old) != _what_runs(new)
+    return _images(old) != _images(new) or not _looking(new) <= _looking(old)
 
 
-def _what_runs(pod: Pod) -> object:
-    spec, notes = pod.spec, pod.metadata.annotations
-    images = [
-        [(one.name, one.image) for one in group]
-        for group in (spec.init_containers, spec.containers)
-    ]
-    looking = {(one.name, one.image) for one in spec.ephemeral_containers}
-    return images, looking, {key: value for key, value in notes.items() if SECCOMP_NOTES in key}
+def _seccomp_notes(pod: Pod) -> dict[str, str]:
+    return {key: text for key, text in pod.metadata.annotations.items() if SECCOMP_NOTES in key}
+
+
+def _images(pod: Pod) -> list[list[tuple[str, str]]]:
+    groups = (pod.spec.init_containers, pod.spec.containers)
+    return [[(one.name, one.image) for one in group] for group in groups]
+
+
+def _looking(pod: Pod) -> set[tuple[str, str]]:
+    return {(one.name, one.image) for one in pod.spec.ephemeral_containers}
 
 
 def warnings_for(

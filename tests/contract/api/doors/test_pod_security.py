@@ -233,6 +233,15 @@ async def test_the_audit_tells_what_is_enforced_and_what_would_be_violated(
     assert violations[0] == violations[2] == f"would violate {ASKED}"
     assert "host namespaces (hostNetwork=true)" in violations[1]
 
+    # What is quoted of a body does not make a line as long as the body.
+    caplog.clear()
+    notes = {"container.apparmor.security.beta.kubernetes.io/c": "x" * 100_000}
+    long = a_pod("long")
+    long["metadata"]["annotations"] = notes
+    await world.call("POST", PODS, long)
+    (fact,) = [one.cube_facts for one in caplog.records]  # type: ignore[attr-defined]
+    assert max(len(str(text)) for text in fact.values()) == 2000
+
 
 async def test_a_default_of_the_cluster_holds_without_labels_and_spares_its_exempt() -> None:
     settings = {"pod_security": "restricted", "pod_security_exempt": ("kube-system",)}

@@ -129,6 +129,16 @@ async def test_a_node_that_does_not_answer_may_have_it_and_that_is_told(world: E
     await world.call("PUT", f"{NODES}/n9/status", node)
     said = await world.cluster.cubectl("logs never -p")
     assert (said.code, "n9 did not answer" in said.err) == (1, True)
+    query = (("previous", "true"),)
+    asked = Request("GET", f"{PODS}/never/log", query, identity=ADMIN)
+    answer = await world.server.handle(asked)
+    # Clients that are told when to come again do, and each time every node would be asked.
+    assert (answer.status, "Retry-After" in answer.headers) == (503, False)
+    ready: Tree = {"type": "Ready", "status": "Unknown", "lastTransitionTime": None}
+    node["status"]["conditions"] = [ready]
+    await world.call("PUT", f"{NODES}/n9/status", node)
+    said = await world.cluster.cubectl("logs never -p")
+    assert (said.code, "n9 did not answer" in said.err) == (1, True)
 
     await deleted(world, pod)
     assert (await world.cluster.cubectl("logs web -p")).out == "first\n"

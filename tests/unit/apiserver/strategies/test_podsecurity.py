@@ -428,7 +428,14 @@ def test_only_what_may_run_something_else_is_judged_again() -> None:
     assert is_significant(old, a_pod({}, safe={}, notes=seccomp))
     tree = codec.to_tree(old)
     tree["spec"]["ephemeralContainers"] = [{"name": "e", "image": "a:1"}]
-    assert is_significant(old, codec.from_tree(Pod, tree).model)
+    looked_into = codec.from_tree(Pod, tree).model
+    assert is_significant(old, looked_into)
+    # One that is taken away runs nothing.
+    assert not is_significant(looked_into, old)
+    tree["spec"]["ephemeralContainers"] = [{"name": "e", "image": "b:1"}]
+    assert is_significant(looked_into, codec.from_tree(Pod, tree).model)
+    same_spec = replaced(old, metadata=replaced(old.metadata, annotations=seccomp))
+    assert is_significant(old, same_spec)
 
 
 def named(pod: Pod, name: str, owner: Any = None) -> Pod:

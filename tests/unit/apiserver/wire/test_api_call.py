@@ -15,7 +15,7 @@ from apiserver.strategies.metadata import (
     with_initial_metadata,
     with_server_fields,
 )
-from apiserver.wire.bodies import warning_header
+from apiserver.wire.bodies import warned, warning_header
 from apiserver.wire.forms import Accepted, accepted
 from apiserver.wire.pages import Position, place_of, token_of
 from cubernetes.api import names
@@ -24,7 +24,7 @@ from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.spec import PodSpec
 from cubernetes.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.host.web.messages import ANONYMOUS, Identity, identity_of
+from cubernetes.host.web.messages import ANONYMOUS, Identity, Response, identity_of
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 999, tzinfo=UTC)
 
@@ -125,6 +125,18 @@ def test_warnings_cannot_break_out_of_their_header() -> None:
 
     assert header == '299 - "say \\"hi\\"X: y"'
     assert warning_header(()) == {}
+
+
+def test_warnings_of_several_sources_fit_the_header_that_clients_read() -> None:
+    wide = "\N{SNOWMAN}" * 1500
+    response = Response(200, b"", {})
+    for letter in "abc":
+        response = warned(response, (f"{letter}{wide}", "short"))
+    header = response.headers["Warning"]
+
+    assert len(header.encode()) <= 8000
+    assert header.startswith('299 - "a')
+    assert header.endswith('"')
 
 
 def test_a_certificate_says_who() -> None:

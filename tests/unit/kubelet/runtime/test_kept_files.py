@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,25 @@ def test_on_another_disk_it_is_copied(
     assert what_is_in(tmp_path / "kept") == FILES
 
 
-def test_a_container_that_has_written_nothing_leaves_an_empty_folder(tmp_path: Path) -> None:
+def test_a_container_that_has_written_nothing_leaves_no_folder(tmp_path: Path) -> None:
     keep_files(tmp_path / "absent", tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_copy_that_has_no_room_leaves_no_part_of_it(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_link(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    def half(_: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", no_link)
+    monkeypatch.setattr(shutil, "copyfile", half)
+    with pytest.raises(OSError, match="No space"):
+        keep_files(source, tmp_path / "kept")
     assert what_is_in(tmp_path / "kept") == {}
 
 
