@@ -342,7 +342,9 @@ def filled(kind: inspect.Type, number: int) -> Any:  # noqa: C901  a type, a lin
         case inspect.LiteralType():
             return kind.values[0]
         case inspect.IntType():
-            return (kind.ge or 0) + number % 60_000
+            least = kind.ge or 0
+            most = min(least + 59_999, kind.le if kind.le is not None else least + 59_999)
+            return least + number % (most - least + 1)
         case inspect.BoolType():
             return False
         case inspect.CustomType():
