@@ -343,8 +343,7 @@ def filled(kind: inspect.Type, number: int) -> Any:  # noqa: C901  a type, a lin
             return kind.values[0]
         case inspect.IntType():
             least = kind.ge or 0
-            most = min(least + 59_999, kind.le if kind.le is not None else least + 59_999)
-            return least + number % (most - least + 1)
+            return least + number % min(60_000, (kind.le or 60_000) - least + 1)
         case inspect.BoolType():
             return False
         case inspect.CustomType():
