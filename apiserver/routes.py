@@ -69,13 +69,14 @@ class Routes:
     def match(self, method: str, path: str) -> Match:
         """Return the route of a request; a slash at the end matters to the deletion of many.
 
-        Behind it a client has left out a name, which was empty. One slash at each end is none of a
-        segment's; with more of them it is another path, as a proxy before us reads it.
+        Behind it a client has left out a name, which was empty. Of slashes at the beginning only
+        the first is none of a segment's: with more of them it is another path, as a proxy before us
+        reads it.
 
         Raises: NotFound, MethodNotAllowed, BadRequest.
         """
         try:
-            route, found = self._tree.match(method, path.removesuffix("/"))
+            route, found = self._tree.match(method, path.rstrip("/"))
         except http.NoRoute as error:
             raise NotFound("the server could not find the requested resource") from error
         except http.WrongMethod as error:
