@@ -19,9 +19,9 @@ from cubectl.functions.telling import (
     say_trace,
     say_why,
 )
-from cubectl.functions.traffic import condition_in, is_pinned, roll_back, set_traffic, split_text
+from cubectl.functions.traffic import is_pinned, roll_back, set_traffic, split_text
+from cubectl.functions.verdicts import await_verdict, condition_in
 from cubectl.functions.way import admin_of, asked, target_of
-from cubectl.objects.waiting import TooLate, named, wait_until
 from cubectl.output.printers import safe, safe_lines
 from cubectl.session import Failed, Misused, Session
 from cubectl.verb import Verb
@@ -209,26 +209,16 @@ def _put_route(route: Tree, session: Session) -> None:
 def _await_code(function: Tree, session: Session) -> None:
     """Return when the code could be loaded. Raises: Failed: why it could not."""
     name, generation = function["metadata"]["name"], function["metadata"].get("generation", 0)
-    verdict: Tree = {}
 
-    def is_known(trees: Any) -> bool:
-        for tree in trees:
-            status = tree.get("status") or {}
-            if status.get("observedGeneration", 0) >= generation:
-                verdict.update(condition_in(status, "Loaded"))
-        return verdict.get("status") in ("True", "False")
-
-    try:
-        wait_until(
-            session, FUNCTIONS, session.namespace, named(name), is_known, session.choice.timeout_s
-        )
-    except TooLate as error:
-        if verdict.get("message"):
-            raise Failed(f"function {name} is not loaded yet: {verdict['message']}") from error
-        raise Failed(
+    def late(last: Tree) -> str:
+        if last.get("message"):
+            return f"function {name} is not loaded yet: {last['message']}"
+        return (
             f"nobody has loaded function {name} yet: is serverless enabled "
             "(cuberoot enable serverless), and are its instances there?"
-        ) from error
+        )
+
+    verdict = await_verdict(session, FUNCTIONS, name, "Loaded", late, generation=generation)
     if verdict["status"] == "False":
         session.err.write(safe_lines(verdict.get("message", "")))
         raise Failed(f"function {name} cannot be loaded; what it was before serves on")
@@ -237,19 +227,8 @@ def _await_code(function: Tree, session: Session) -> None:
 
 def _await_route(name: str, session: Session) -> None:
     """Return when the gateway knows the route. Raises: Failed."""
-    verdict: Tree = {}
-
-    def is_known(trees: Any) -> bool:
-        for tree in trees:
-            verdict.update(condition_in(tree.get("status") or {}, "Accepted"))
-        return verdict.get("status") in ("True", "False")
-
-    try:
-        wait_until(
-            session, ROUTES, session.namespace, named(name), is_known, session.choice.timeout_s
-        )
-    except TooLate as error:
-        raise Failed(f"nobody has accepted route {name} yet") from error
+    late = f"nobody has accepted route {name} yet"
+    verdict = await_verdict(session, ROUTES, name, "Accepted", lambda _: late)
     if verdict["status"] == "False":
         raise Failed(f"route {name}: {safe(verdict.get('message', ''))}")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cubectl.objects.waiting import TooLate, named, wait_until
+from cubectl.functions.verdicts import await_verdict, condition_in
 from cubectl.output.printers import safe
 from cubectl.session import Failed, Misused, Session
 from cubernetes.api.notation.jsontext import Tree
@@ -68,11 +68,6 @@ def is_pinned(function: Tree) -> bool:
     return bool(traffic) and [one["revision"] for one in traffic] != [LATEST]
 
 
-def condition_in(status: Tree, kind: str) -> Tree:
-    """Return a condition of a status; empty where there is none."""
-    return next((one for one in status.get("conditions") or () if one["type"] == kind), {})
-
-
 def _put(tree: Tree, shares: list[Tree], session: Session) -> None:
     name = tree["metadata"]["name"]
     changed = {**tree, "spec": {**tree["spec"], "traffic": shares}}
@@ -84,21 +79,10 @@ def _put(tree: Tree, shares: list[Tree], session: Session) -> None:
 def _await_split(function: Tree, session: Session) -> None:
     """Return when calls go where they were asked to go. Raises: Failed: why they do not."""
     name, generation = function["metadata"]["name"], function["metadata"].get("generation", 0)
-    verdict: Tree = {}
-
-    def is_known(trees: Any) -> bool:
-        for tree in trees:
-            status = tree.get("status") or {}
-            if status.get("observedGeneration", 0) >= generation:
-                verdict.update(condition_in(status, TRAFFIC))
-        return verdict.get("status") in ("True", "False")
-
-    try:
-        wait_until(
-            session, FUNCTIONS, session.namespace, named(name), is_known, session.choice.timeout_s
-        )
-    except TooLate as error:
-        raise Failed(f"nobody has split the calls of function {name} yet") from error
+    late = f"nobody has split the calls of function {name} yet"
+    verdict = await_verdict(
+        session, FUNCTIONS, name, TRAFFIC, lambda _: late, generation=generation
+    )
     if verdict["status"] == "False":
         raise Failed(f"function {name}: {safe(verdict.get('message', ''))}")
     session.say(f"function/{name}: they do")
