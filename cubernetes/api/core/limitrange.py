@@ -105,10 +105,24 @@ def _item_problems(one: LimitRangeItem, field: str) -> Iterator[Problem]:
             message = "may not be specified when `type` is 'Pod'"
             yield Problem(f"{field}.{name}", message, "FieldValueForbidden")
     yield from _order_problems(parts, field)
+    yield from _ratio_problems(one, field)
+    for name, amount in sorted(one.default.items()):
+        request = one.default_request.get(name, amount)
+        if is_extended(name) and request < amount:
+            message = f"default value {amount} must equal to defaultRequest value {request}"
+            yield Problem(f"{field}.default[{name[:63]}]", message)
+
+
+def _ratio_problems(one: LimitRangeItem, field: str) -> Iterator[Problem]:
+    """Yield which ratios are none, or are never reached between the least and the most."""
     for name, ratio in sorted(one.max_limit_request_ratio.items()):
+        where = f"{field}.maxLimitRequestRatio[{name[:63]}]"
         if ratio.amount < 1:
-            where = f"{field}.maxLimitRequestRatio[{name[:63]}]"
             yield Problem(where, f"ratio {ratio} is less than 1")
+        low, high = one.min.get(name), one.max.get(name)
+        if low and high and low.amount > 0 and ratio.amount > high.amount / low.amount:
+            share = high.amount / low.amount
+            yield Problem(where, f"ratio {ratio} is greater than max/min = {share:f}")
 
 
 def _order_problems(parts: Mapping[str, Amounts], field: str) -> Iterator[Problem]:

@@ -258,6 +258,27 @@ def test_a_limit_range_fills_in_its_own_defaults() -> None:
             "spec.limits[0].maxLimitRequestRatio[cpu]",
         ),
         (
+            [
+                {
+                    "type": "Pod",
+                    "min": {"cpu": "500m"},
+                    "max": {"cpu": "2"},
+                    "maxLimitRequestRatio": {"cpu": "4001m"},
+                }
+            ],
+            "spec.limits[0].maxLimitRequestRatio[cpu]",
+        ),
+        (
+            [
+                {
+                    "type": "Container",
+                    "defaultRequest": {"example.com/gpu": "1"},
+                    "default": {"example.com/gpu": "2"},
+                }
+            ],
+            "spec.limits[0].default[example.com/gpu]",
+        ),
+        (
             [{"type": "Container", "defaultRequest": {"cpu": "2"}, "default": {"cpu": "1"}}],
             "spec.limits[0].defaultRequest[cpu]",
         ),
@@ -265,6 +286,15 @@ def test_a_limit_range_fills_in_its_own_defaults() -> None:
 )
 def test_a_limit_range_that_contradicts_itself_is_refused(limits: Any, field: str) -> None:
     assert [one.field for one in a_range(*limits).problems()] == [field]
+
+
+def test_a_ratio_may_be_all_that_lies_between_the_least_and_the_most() -> None:
+    item = {
+        "type": "Pod",
+        "min": {"cpu": "500m", "memory": "0"},
+        "max": {"cpu": "2", "memory": "1"},
+    }
+    assert not [*a_range({**item, "maxLimitRequestRatio": {"cpu": 4, "memory": 9}}).problems()]
 
 
 def test_a_pod_of_the_builders_counts_once() -> None:
