@@ -15,7 +15,7 @@ from kubelet.network.cni.others import OtherNetworks
 from kubelet.network.cni.records import Records
 from kubelet.network.driver import NetworkDriver
 from kubelet.network.pool import AddressPool
-from tests.contract.network.worlds import NODES, POD_RANGE, RealWorld
+from tests.contract.network.worlds import POD_RANGE, RealWorld
 
 # scripts/test unpacks Debian's package there; it is not installed.
 UNPACKED = Path(__file__).resolve().parents[3] / "var/tools/usr/lib/cni"
@@ -69,7 +69,7 @@ class BridgeWorld(RealWorld):
         netns, blocking = f"/run/netns/{self.node(node)}", Threads()
         is_by_node = conflist.is_by_node
         carrier = VxlanCarrier(
-            Standing(NODES[node], self.within), blocking, netns=netns, refuses_range=False
+            Standing(self.addresses[node], self.within), blocking, netns=netns, refuses_range=False
         )
         within = ["nsenter", f"--net={netns}"]
         plugins = Plugins(SystemCommands(), blocking, self.folders(), within, self.deadline_s)
@@ -78,7 +78,7 @@ class BridgeWorld(RealWorld):
             plugins,
             Records(self.records(node)),
             POD_RANGE,
-            Standing(NODES[node], self.within),
+            Standing(self.addresses[node], self.within),
             blocking,
             pool=AddressPool(self.checkpoint(node), blocking) if is_by_node else None,
             carrier=carrier if is_by_node else None,

@@ -58,7 +58,7 @@ class WeaveWorld(RealWorld):
         state, run = self._folder / f"{node}-weave", self._folder / f"{node}-run"
         run.mkdir(exist_ok=True)
         settings = WeaveSettings(
-            node_name=node, address=str(NODES[node]), password=password, state=str(state)
+            node_name=node, address=str(self.addresses[node]), password=password, state=str(state)
         )
         _, *words = argv_for(settings, PROGRAM, CABLE_BYTES)
         argv = ["nsenter", f"--net=/run/netns/{self.node(node)}", *self.program(), *words]
@@ -93,7 +93,7 @@ class WeaveWorld(RealWorld):
 
     def driver(self, node: str) -> NetworkDriver:
         netns, blocking = f"/run/netns/{self.node(node)}", Threads()
-        carrier = WeaveCarrier(node, Standing(NODES[node]), blocking, netns=netns)
+        carrier = WeaveCarrier(node, Standing(self.addresses[node]), blocking, netns=netns)
         return RoutedNetwork(carrier, self.checkpoint(node), blocking, netns=netns)
 
     def reaches(
@@ -111,7 +111,7 @@ class WeaveWorld(RealWorld):
     def _is_settled(self, node: str) -> bool:
         targets = (self.router_says(node, "/status/targets") or "").split()
         lines = (self.router_says(node, "/status/connections") or "").splitlines()
-        there = {str(NODES[one]) for one in self._routers}
+        there = {str(self.addresses[one]) for one in self._routers}
         found = {line.split()[1].rpartition(":")[0] for line in lines if "established" in line}
         return set(targets) & there <= found
 

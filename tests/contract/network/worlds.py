@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 import subprocess
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -21,6 +22,7 @@ from kubelet.network.routed import RoutedNetwork
 
 NODES = {"a": IPv4Address("192.0.2.1"), "b": IPv4Address("192.0.2.2")}
 RANGES = {"a": IPv4Network("10.244.1.0/24"), "b": IPv4Network("10.244.2.0/24")}
+ROUTER = "router"  # between two subnets
 POD_RANGE = IPv4Network("10.244.0.0/16")
 ANSWER_MAX_S = 1.0
 CABLE_BYTES, UDP_HEADERS_BYTES = 1500, 28
@@ -123,6 +125,7 @@ class RealWorld:
     """Two namespaces and a veth pair as their cable; all names are of this one test's own."""
 
     overhead_bytes = OVERHEAD_BYTES
+    addresses: Mapping[str, IPv4Address] = NODES
     within: IPv4Network | None = None  # where nodes follow their addresses
     made: tuple[str, ...] = (
         "cube",
@@ -132,24 +135,22 @@ class RealWorld:
         self._folder, self._prefix = folder, f"cubetest-{secrets.token_hex(3)}"
         self._made: list[str] = []
         left, right = (self._namespace(node) for node in NODES)
-        _ip(
-            "-n",
-            left,
-            "link",
-            "add",
-            "eth0",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            right,
-        )
-        for name, address in zip((left, right), NODES.values(), strict=True):
+        for name in (left, right):
             _ip("-n", name, "link", "set", "lo", "up")
-            _ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
-            _ip("-n", name, "link", "set", "eth0", "up")
+        self._join(left, right)
+
+    def _join(self, left: str, right: str) -> None:
+        """Put a cable between the two nodes."""
+        self.cable((left, "eth0", self.addresses["a"]), (right, "eth0", self.addresses["b"]))
+
+    def cable(self, *ends: tuple[str, str, IPv4Address]) -> None:
+        """Put a cable between two namespaces; each end has a name and an address."""
+        (here, name, _), (there, other, _) = ends
+        veth = ("type", "veth", "peer", "name", other, "netns", there)
+        _ip("-n", here, "link", "add", name, *veth)
+        for namespace, device, address in ends:
+            _ip("-n", namespace, "addr", "add", f"{address}/24", "dev", device)
+            _ip("-n", namespace, "link", "set", device, "up")
 
     def node(self, node: str) -> str:
         """Return the name of a node's namespace."""
@@ -157,7 +158,7 @@ class RealWorld:
 
     def driver(self, node: str) -> NetworkDriver:
         netns, blocking = f"/run/netns/{self.node(node)}", Threads()
-        carrier = VxlanCarrier(Standing(NODES[node], self.within), blocking, netns=netns)
+        carrier = VxlanCarrier(Standing(self.addresses[node], self.within), blocking, netns=netns)
         return RoutedNetwork(carrier, self.checkpoint(node), blocking, netns=netns)
 
     def checkpoint(self, node: str) -> Path:
@@ -222,8 +223,8 @@ class RealWorld:
         self.shows(node, "route", "flush", "proto", str(ROUTE_PROTOCOL))
 
     def pods(self) -> list[str]:
-        nodes = {self.node(node) for node in NODES}
-        return [f"/run/netns/{name}" for name in self._made if name not in nodes]
+        others = {self.node(node) for node in (*NODES, ROUTER)}
+        return [f"/run/netns/{name}" for name in self._made if name not in others]
 
     def shows(self, node: str, *what: str) -> str:
         """Return what `ip` says in a node's namespace."""
