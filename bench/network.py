@@ -1,10 +1,11 @@
 """What the pod network costs: `sudo python -m bench.network`.
 
-Two namespaces on one cable are the nodes. The same four things are measured by the bare cable, by a
-VXLAN device that the kernel has alone (made by hand, from node to node), and from pod to pod by our
-network: throughput of one stream, a datagram's round trip, connections a second. Turns of the three
-follow each other, so that what else the machine does falls on all. Then pods are attached, one
-after another.
+Two namespaces on one cable are the nodes. The same three things are measured by the bare cable, by
+a VXLAN device that the kernel has alone (made by hand, from node to node), by two namespaces behind
+that device (wired and routed by hand: what the kernel alone gives to pods), and from pod to pod by
+our network and by Debian's CNI plugins over it: throughput of one stream, a datagram's round trip,
+connections a second. Turns follow each other, so that what else the machine does falls on all. Then
+pods are attached by each driver, one after another; Weave's router is the tests' stand-in.
 """
 
 import asyncio
@@ -16,7 +17,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,9 +28,12 @@ from bench.ground.report import progress, show, spread
 from cubernetes.host.blocking import Threads
 from kubelet.network.carriers.standing import Standing
 from kubelet.network.carriers.vxlan import VxlanCarrier
-from kubelet.network.driver import Peer
+from kubelet.network.driver import NetworkDriver, Peer
 from kubelet.network.namespace import inside
 from kubelet.network.routed import RoutedNetwork
+from tests.contract.network.cni_worlds import BridgeWorld, reason_without_plugins
+from tests.contract.network.weave_worlds import WeaveWorld
+from tests.contract.network.worlds import RealWorld, peer
 
 ROUNDS = 5
 STREAM_S = 1.0
@@ -38,6 +43,8 @@ PORT, READY_S = 7000, 10.0
 NODES = {"a": IPv4Address("192.0.2.1"), "b": IPv4Address("192.0.2.2")}
 RANGES = {"a": IPv4Network("10.244.1.0/24"), "b": IPv4Network("10.244.2.0/24")}
 BY_HAND = {"a": "10.99.0.1", "b": "10.99.0.2"}
+WIRED = {"a": "10.98.1", "b": "10.98.2"}
+BY_KERNEL = ("cable", "vxlan_by_hand", "pods_by_hand")
 
 
 class Way(NamedTuple):
@@ -80,6 +87,22 @@ class Machines:
             _ip("-n", name, "addr", "add", f"{BY_HAND[node]}/24", "dev", "byhand")
             _ip("-n", name, "link", "set", "byhand", "up")
         return nodes
+
+    def pods_by_hand(self, nodes: Mapping[str, str]) -> Way:
+        """Put a namespace behind each node's own VXLAN, with a wire, forwarding and routes."""
+        pods = {node: self.namespace(f"hand-{node}") for node in nodes}
+        for node, other in (("a", "b"), ("b", "a")):
+            here, inner = Path(nodes[node]).name, Path(pods[node]).name
+            _ip("-n", here, "link", "add", "wire", "type", "veth", "peer", "eth0", "netns", inner)
+            _ip("-n", here, "addr", "add", f"{WIRED[node]}.1/24", "dev", "wire")
+            _ip("-n", here, "link", "set", "wire", "up")
+            _ip("-n", inner, "link", "set", "eth0", "mtu", "1450", "up")
+            _ip("-n", inner, "addr", "add", f"{WIRED[node]}.2/24", "dev", "eth0")
+            _ip("-n", inner, "route", "add", "default", "via", f"{WIRED[node]}.1")
+            _ip("-n", here, "route", "add", f"{WIRED[other]}.0/24", "via", BY_HAND[other])
+            forward = ("ip", "netns", "exec", here, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+            subprocess.run(forward, check=True, capture_output=True)
+        return Way(pods["a"], pods["b"], f"{WIRED['b']}.2")
 
     def remove(self) -> None:
         for name in self._made:
@@ -218,37 +241,89 @@ async def run(machines: Machines, folder: Path) -> dict[str, object]:
     ways = {
         "cable": Way(nodes["a"], nodes["b"], str(NODES["b"])),
         "vxlan_by_hand": Way(nodes["a"], nodes["b"], BY_HAND["b"]),
+        "pods_by_hand": machines.pods_by_hand(nodes),
         "pods": Way(pods["a"], pods["b"], str(addresses["b"])),
     }
     figures: dict[str, object] = {}
-    for name, measure in MEASURES.items():
-        progress(f"{name}, {ROUNDS} rounds")
-        found: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(ROUNDS):
-            for way, where in ways.items():
-                found[way].append(await asyncio.to_thread(measure, where))
-        middles = {way: statistics.median(values) for way, values in found.items()}
-        figures[name] = {way: spread(values) for way, values in found.items()}
-        figures[f"{name}_ratio"] = {
-            other: round(middles["pods"] / middles[other], 3)
-            for other in ("cable", "vxlan_by_hand")
-        }
-    return figures | await _attaching(machines, networks["a"])
+    with world_of(BridgeWorld, folder, reason_without_plugins()) as bridged:
+        if bridged is not None:
+            ways["pods_cni"] = await _way_of(bridged)
+        for name, measure in MEASURES.items():
+            figures |= await _compared(name, measure, ways)
+    figures |= await _attaching("vxlan", machines.namespace, networks["a"])
+    for driver, kind, reason in (
+        ("cni", BridgeWorld, reason_without_plugins()),
+        ("weave", WeaveWorld, ""),
+    ):
+        with world_of(kind, folder / driver, reason) as world:
+            if world is not None:
+                network = world.driver("a")
+                await network.prepare(RANGES["a"])
+                figures |= await _attaching(driver, world.pod, network)
+    return figures
 
 
-async def _attaching(machines: Machines, network: RoutedNetwork) -> dict[str, object]:
-    progress(f"{ATTACH_COUNT} pods attached")
-    namespaces = [machines.namespace(f"one-{index}") for index in range(ATTACH_COUNT)]
+@contextmanager
+def world_of(kind: type[RealWorld], folder: Path, reason: str) -> Iterator[RealWorld | None]:
+    """Make two nodes of their own for a driver while the block lasts; None where it cannot run."""
+    if reason:
+        progress(f"{kind.__name__} is left out: {reason}")
+        yield None
+        return
+    folder.mkdir(exist_ok=True)
+    made = kind(folder)
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+async def _way_of(world: RealWorld) -> Way:
+    """Attach a pod to each of a driver's nodes."""
+    paths, addresses = dict[str, str](), dict[str, str]()
+    for node, other in (("a", "b"), ("b", "a")):
+        network = world.driver(node)
+        await network.prepare(RANGES[node])
+        await network.reconcile_peers([peer(other)])
+        paths[node] = world.pod(f"pod-{node}")
+        addresses[node] = str(await network.attach(f"pod-{node}", paths[node]))
+    return Way(paths["a"], paths["b"], addresses["b"])
+
+
+async def _compared(
+    name: str, measure: Callable[[Way], float], ways: Mapping[str, Way]
+) -> dict[str, object]:
+    """Measure all ways in turns; tell each of our own beside each of the kernel's."""
+    progress(f"{name}, {ROUNDS} rounds")
+    found: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(ROUNDS):
+        for way, where in ways.items():
+            found[way].append(await asyncio.to_thread(measure, where))
+    middles = {way: statistics.median(values) for way, values in found.items()}
+    ratios = {
+        way: {kernel: round(middles[way] / middles[kernel], 3) for kernel in BY_KERNEL}
+        for way in ways
+        if way not in BY_KERNEL
+    }
+    spreads = {way: spread(values) for way, values in found.items()}
+    return {name: spreads, f"{name}_ratios": ratios}
+
+
+async def _attaching(
+    driver: str, namespace: Callable[[str], str], network: NetworkDriver
+) -> dict[str, object]:
+    progress(f"{ATTACH_COUNT} pods attached by {driver}")
+    namespaces = [namespace(f"one-{index}") for index in range(ATTACH_COUNT)]
     attached, detached = list[float](), list[float]()
-    for index, namespace in enumerate(namespaces):
+    for index, path in enumerate(namespaces):
         begun_s = time.perf_counter()
-        await network.attach(f"one-{index}", namespace)
+        await network.attach(f"one-{index}", path)
         attached.append((time.perf_counter() - begun_s) * 1000)
     for index in range(ATTACH_COUNT):
         begun_s = time.perf_counter()
         await network.detach(f"one-{index}")
         detached.append((time.perf_counter() - begun_s) * 1000)
-    return {"attach_ms": spread(attached), "detach_ms": spread(detached)}
+    return {f"attach_ms_{driver}": spread(attached), f"detach_ms_{driver}": spread(detached)}
 
 
 def main() -> int:
