@@ -12,6 +12,8 @@ import msgspec
 from cubernetes.api.core.node import Node, NodeAddress, NodeStatus
 from cubernetes.api.errors import AlreadyExists
 from cubernetes.api.meta import ObjectMeta
+from cubernetes.api.storage.storageclass import StorageClass
+from cubernetes.api.storagewords import IS_DEFAULT, LOCAL
 from cubernetes.client.rest import Client
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
@@ -36,6 +38,7 @@ log = Log(__name__)
 
 CLEAN_S = 120.0
 NODE_READY_S = 60.0
+DEFAULT_CLASS = "local"
 
 type Say = Callable[[str], None]
 
@@ -206,6 +209,24 @@ class Programs:
             said = await self._supervisor.last_words(program)
             missing = f"{error.missing} ({program} is {condition})\n{said}"
             raise NotYet(error.what, error.deadline_s, missing.rstrip()) from error
+
+
+async def add_default_class(client: Client) -> bool:
+    """Make the class of claims that name none, where the cluster has no class; tell whether."""
+    if (await client.list(StorageClass)).items:
+        return False
+    metadata = ObjectMeta(name=DEFAULT_CLASS, annotations={IS_DEFAULT: "true"})
+    try:
+        await client.create(
+            StorageClass(
+                metadata=metadata,
+                provisioner=LOCAL,
+                volume_binding_mode="WaitForFirstConsumer",
+            )
+        )
+    except AlreadyExists:
+        return False
+    return True
 
 
 class NotClean(Exception):

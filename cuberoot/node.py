@@ -102,7 +102,7 @@ async def init(
     apply.make_certificates(cluster, journal, env)
     say(f"files written under {layout.CONFIG}")
     await Programs(cluster, env, say).start()
-    await _give_role(cluster, env)
+    await _complete(cluster, env, say)
     await tokens.create(env, say, hours=24, is_once=True)
 
 
@@ -112,11 +112,14 @@ def _is_same(wanted: PodNetwork, known: PodNetwork) -> bool:
     return wanted._replace(weave_password=password) == known
 
 
-async def _give_role(cluster: Cluster, env: Env) -> None:
+async def _complete(cluster: Cluster, env: Env, say: Say) -> None:
+    """Add what a cluster has of its own: this node's role, and a class for claims."""
     client = probe.admin_client(cluster, env)
     change = {"metadata": {"labels": {CONTROL_PLANE_LABEL: ""}}}
     try:
         await client.patch(Node, cluster.node_name, "", change)
+        if await apply.add_default_class(client):
+            say(f"StorageClass {apply.DEFAULT_CLASS} made: volumes on the nodes' own disks")
     finally:
         await client.close()
 

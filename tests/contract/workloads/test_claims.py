@@ -20,6 +20,7 @@ from cubernetes.api.storagewords import CLAIM_PROTECTION, LOCAL_FOLDERS, VOLUME_
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.reconcile.records import EventRecorder
+from cuberoot.apply import DEFAULT_CLASS, add_default_class
 from kubelet.claims.keeper import LocalVolumes
 from tests.contract.workloads.tended import a_tended_cluster
 from tests.contract.workloads.test_controllers import until
@@ -290,3 +291,20 @@ async def test_a_claim_is_given_the_default_class_protected_and_never_larger(
     with pytest.raises(Invalid, match="must be WaitForFirstConsumer"):
         await client.create(sent(wrong))
     assert [one.metadata.name for one in (await client.list(StorageClass)).items] == ["local"]
+
+
+async def test_a_new_cluster_has_a_class_for_claims_that_name_none(
+    client: Client, disks: Disks
+) -> None:
+    assert await add_default_class(client)
+    await client.create(sent(a_claim(storage_class=None)))
+    await client.create(sent(with_claims(a_pod("web"), "data")))
+    claim = await until(lambda: is_bound(client))
+    assert claim.spec.storage_class_name == DEFAULT_CLASS
+    assert sum(len(one.names) for one in disks.values()) == 1
+
+
+async def test_init_again_leaves_the_classes_that_people_made(client: Client) -> None:
+    await client.create(sent(a_class("fast")))
+    assert not await add_default_class(client)
+    assert [one.metadata.name for one in (await client.list(StorageClass)).items] == ["fast"]
