@@ -184,6 +184,12 @@ def _post_mortem() -> Verb:
     return postmortem.VERB
 
 
+def _auth() -> Verb:
+    from cubectl.verbs.about import auth
+
+    return auth.VERB
+
+
 def _wait() -> Verb:
     from cubectl.verbs import wait
 
@@ -345,6 +351,7 @@ VERBS: tuple[Entry, ...] = (
         "tell how a pod's containers ended, with the last of their logs",
         _post_mortem,
     ),
+    Entry("auth", "tell who this client is, and what it may do", _auth),
     Entry("wait", "return when objects are as asked", _wait),
     Entry("gateway", "show roads, take pods out of them and back, export them", _gateway),
     Entry("function", "deploy, call and list functions, and read their logs", _function),

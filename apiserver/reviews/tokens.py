@@ -35,15 +35,15 @@ def status_of(found: Claims | str, audiences: tuple[str, ...]) -> TokenReviewSta
     """Return what is told of a token; found is what it says, or why it is good for nothing."""
     if isinstance(found, str):
         return TokenReviewStatus(error=found)
-    identity, bonds = found.account.identity, found.bonds
+    good_for = tuple(one for one in audiences if one in found.aud)
+    return TokenReviewStatus(authenticated=True, user=user_of(found), audiences=good_for)
+
+
+def user_of(claims: Claims) -> UserInfo:
+    """Return whose a good token is, with the pod that it is bound to."""
+    identity, bonds = claims.account.identity, claims.bonds
     extra: Mapping[str, tuple[str, ...]] = {}
     if bonds.pod is not None:
         extra = {POD_NAME: (bonds.pod.name,), POD_UID: (bonds.pod.uid,)}
-    user = UserInfo(
-        username=identity.user,
-        uid=bonds.serviceaccount.uid,
-        groups=identity.groups,
-        extra=extra,
-    )
-    good_for = tuple(one for one in audiences if one in found.aud)
-    return TokenReviewStatus(authenticated=True, user=user, audiences=good_for)
+    uid = bonds.serviceaccount.uid
+    return UserInfo(username=identity.user, uid=uid, groups=identity.groups, extra=extra)

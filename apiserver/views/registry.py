@@ -8,6 +8,7 @@ from apiserver.views.endpoints import EndpointsView
 from apiserver.views.events import EventView
 from apiserver.views.eventwords import EVENT_WORDING
 from apiserver.views.scalers import SCALER_WORDING, ScalerView
+from cubernetes.api.authentication.selfsubjectreview import SelfSubjectReview
 from cubernetes.api.authentication.tokenreview import TokenReview
 from cubernetes.api.authorization.reviews import (
     LocalSubjectAccessReview,
@@ -36,6 +37,7 @@ USED: tuple[type[Object], ...] = (NodeMetrics, PodMetrics)
 # Questions that are answered and not kept.
 REVIEWS: tuple[type[Object], ...] = (
     TokenReview,
+    SelfSubjectReview,
     SubjectAccessReview,
     LocalSubjectAccessReview,
     SelfSubjectAccessReview,

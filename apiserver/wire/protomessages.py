@@ -317,6 +317,8 @@ NonResourceAttributes 1=path 2=verb
 TokenReview 1=metadata:ObjectMeta 2=spec:TokenReviewSpec 3=status:TokenReviewStatus
 TokenReviewSpec 1=token 2=audiences:[]
 TokenReviewStatus 1=authenticated:bool 2=user:UserInfo 3=error 4=audiences:[]
+SelfSubjectReview 1=metadata:ObjectMeta 2=status:SelfSubjectReviewStatus
+SelfSubjectReviewStatus 1=userInfo:UserInfo
 UserInfo 1=username 2=uid 3=groups:[] 4=extra:-
 Secret 1=metadata:ObjectMeta 2=data:{bytes} 3=type 4=stringData:{} 5=immutable:bool?
 Ingress 1=metadata:ObjectMeta 2=spec:IngressSpec 3=status:IngressStatus

@@ -56,7 +56,7 @@ API_CALLS: dict[str, Callable[[Api], Any]] = {
     "log": lambda api: next(api.log(PODS, "", "shop", ())),
 }
 # About no object, or about a new one, which the server may name.
-OTHERS = {"create"}
+OTHERS = {"create", "review"}
 
 
 def about_one_object(client: type) -> set[str]:

@@ -85,6 +85,26 @@ async def test_who_shows_a_token_is_its_account_and_has_no_right_beyond_discover
     assert await shown(world, token[:-4] + "AAAA", "/apis") == 401
 
 
+async def test_everybody_who_is_known_is_told_who_he_is(world: World) -> None:
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    by_certificate = await world.call("POST", path, {}, identity=Identity("jane", ("staff",)))
+    assert by_certificate.code == 201
+    assert by_certificate.tree["status"]["userInfo"] == {
+        "username": "jane",
+        "groups": ["staff", "system:authenticated"],
+    }
+    assert (await world.call("POST", path, {}, identity=ANONYMOUS)).code == 401
+
+    pod = await a_placed_pod(world, serviceAccountName="till")
+    token = await a_token(world, boundObjectRef=bound(pod))
+    headers = {"authorization": f"Bearer {token}"}
+    answer = await world.call("POST", path, {}, identity=ANONYMOUS, headers=headers)
+    assert answer.tree["status"]["userInfo"] == (await reviewed(world, token))["user"]
+    # A certificate wins over a token beside it, which is not looked at.
+    both = await world.call("POST", path, {}, identity=Identity("jane"), headers=headers)
+    assert both.tree["status"]["userInfo"]["username"] == "jane"
+
+
 async def test_a_token_names_its_account_to_who_asks_whose_it_is(world: World) -> None:
     pod = await a_placed_pod(world, serviceAccountName="till")
     status = await reviewed(world, await a_token(world, boundObjectRef=bound(pod)))
