@@ -8,7 +8,6 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from cubernetes.api.core.node import Node, is_ready
-from cubernetes.api.core.parts.resources import extended, units
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object
 from cubernetes.client.connect import connect
@@ -27,13 +26,13 @@ from kubelet.checkpoint import Checkpoint, FileCheckpoint
 from kubelet.claims.folders import DiskFolders, Folders
 from kubelet.claims.keeper import LocalVolumes
 from kubelet.counts import Counts
-from kubelet.devices.book import Shelf, managed
 from kubelet.devices.giving import NO_BENCH, Bench, Devices, bench_of
 from kubelet.devices.registry import DEVICE_KINDS, plugin_sockets
 from kubelet.drain.look import Connections, KernelConnections
 from kubelet.eviction import watch as eviction
 from kubelet.eviction.collecting import ImageCollector, images_of
 from kubelet.eviction.limits import Disks, StorageLimits, WalkVolume
+from kubelet.eviction.reserved import pods_limits
 from kubelet.eviction.room import MachineRoom
 from kubelet.eviction.storage import Held
 from kubelet.eviction.tree import Walk, walk
@@ -45,6 +44,7 @@ from kubelet.keptlogs.shelf import KeptLogs
 from kubelet.keptlogs.site import KeptSite
 from kubelet.logserver import Sources, Uses, serve_logs
 from kubelet.measure.measuring import Measuring, ReadGroups
+from kubelet.measure.peak import pod_peak_bytes
 from kubelet.measure.tree import GroupReader
 from kubelet.measure.usage import Tree
 from kubelet.mending import Mending
@@ -52,15 +52,15 @@ from kubelet.network import guard
 from kubelet.network.driver import NetworkDriver, NetworkTrouble, Peer
 from kubelet.network.look import addresses_here
 from kubelet.network.registry import NETWORKS
-from kubelet.node.capacity import MachineFacts, amounts, machine_facts, with_steady_storage
+from kubelet.node.capacity import MachineFacts, amounts, machine_facts
 from kubelet.node.heartbeat import Heartbeat
 from kubelet.node.left import room_left
-from kubelet.node.node import allocatable, own_ports
 from kubelet.node.registration import Looks, Registration
+from kubelet.node.reserving import Limits, Reserving, limit_pods
+from kubelet.node.room import Keeping, room_of
 from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
 from kubelet.peers import NODE_FILE, Guard, Peers, peers_kept, peers_of
-from kubelet.pod.decisions.admission import Room
 from kubelet.pod.decisions.postmortem import Sample
 from kubelet.pod.images import container_path
 from kubelet.pod.mounted import ClaimReader
@@ -109,9 +109,14 @@ class Machine:
     room_left: Callable[[], MachineRoom] = MachineRoom
     # What an administrator says of when pods are evicted; nothing unless told.
     eviction_file: Callable[[], bytes | None] = lambda: None
+    # What he reserves of this node; nothing unless told. And what limits the group of all pods.
+    reserves_file: Callable[[], bytes | None] = lambda: None
+    limit_pods: Callable[[Limits], None] = lambda _limits: None
     # What the groups of pods use; nothing is known of any unless told.
     read_groups: ReadGroups = lambda _wanted: Tree()
-    # The same with network, block I/O and pressure; as that unless told.
+    # The most that a pod's group held of memory, by uid; not known unless told.
+    pod_peak: Callable[[str], int | None] = lambda _uid: None
+    # The groups with network, block I/O and pressure; as that unless told.
     read_details: ReadGroups | None = None
     # What a pod's volume of its own holds of the disk, by uid and name.
     walk_volume: WalkVolume = lambda _uid, _name: Walk(Held())
@@ -123,7 +128,7 @@ class Machine:
     has_ways: bool = False
 
     def measuring(self, pods: Callable[[], Sequence[Pod]], env: Env) -> Measuring:
-        return Measuring(pods, self.read_groups, env, self.read_details)
+        return Measuring(pods, self.read_groups, env, self.read_details, self.pod_peak)
 
 
 def this_machine(settings: KubeletSettings, env: Env) -> Machine:
@@ -144,8 +149,11 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         facts=partial(machine_facts, root),
         room_left=partial(room_left, root),
         eviction_file=partial(read_or_none, Path(settings.eviction_file)),
+        reserves_file=partial(read_or_none, Path(settings.reserves_file)),
+        limit_pods=partial(limit_pods, CGROUP_ROOT),
         read_groups=groups.read,
         read_details=groups.read_details,
+        pod_peak=partial(pod_peak_bytes, CGROUP_ROOT),
         walk_volume=lambda uid, name: walk(str(root / "volumes" / uid / name)),
         devices=bench_of(DEVICE_KINDS, root, Path(settings.devices_file), plugin_sockets),
         add_host=add_host,
@@ -193,26 +201,17 @@ class Kubelet:
         self._pulled = PulledImages(machine.checkpoint, env.blocking)
         self._puller = Puller(machine.runtime, env.clock, settings.parallel_pulls, self._pulled)
         self._kept_logs = self._logs_to_keep()
+        self._measuring = machine.measuring(lambda: self._workers.pods, env)
         parts = self._parts(client)
         self._workers = PodWorkers(parts, machine.checkpoint)
         self._pods = Informer(client, Pod, env, fields=f"spec.nodeName={settings.node_name}")
         self._nodes = Informer(client, Node, env)
         disks = Disks(env, machine.walk_volume, machine.runtime, self._observer)
-        self._measuring = machine.measuring(lambda: self._workers.pods, env)
         self._images = self._image_collector()
         self._pressures = self._pressure_watch(disks)
+        self._reserving = self._reserves_kept()
         self._registration = Registration(
-            settings,
-            env,
-            client,
-            machine.runtime,
-            self._mending,
-            Looks(
-                machine.facts,
-                lambda: self._pressures.pressed,
-                lambda: self._devices.offers,
-                lambda: self._devices.labels,
-            ),
+            settings, env, client, machine.runtime, self._mending, self._node_looks()
         )
         self._heartbeat = Heartbeat(
             self._registration, env, lambda: self._own_node, settings.lease_renew_s
@@ -228,6 +227,16 @@ class Kubelet:
             disks,
             self._workers.evict,
             settings.eviction_look_s,
+        )
+
+    def _node_looks(self) -> Looks:
+        return Looks(
+            self._machine.facts,
+            lambda: self._pressures.pressed,
+            lambda: self._devices.offers,
+            lambda: self._devices.labels,
+            lambda: self._reserving.reserves.reserved,
+            lambda: self._pressures.margins,
         )
 
     def _image_collector(self) -> ImageCollector:
@@ -271,6 +280,18 @@ class Kubelet:
             self._settings.eviction_look_s,
         )
 
+    def _reserves_kept(self) -> Reserving:
+        machine = self._machine
+        capacity = amounts(machine.facts("", ""), self._settings.pod_limit, {})
+        return Reserving(
+            self._env,
+            machine.reserves_file,
+            lambda reserves: machine.limit_pods(pods_limits(capacity, reserves)),
+            partial(self._tell_of_node, is_warning=True),
+            lambda: self._heartbeat.wake(),
+            self._settings.eviction_look_s,
+        )
+
     def _parts(self, client: Client) -> Parts:
         settings, env, machine = self._settings, self._env, self._machine
         facts = machine.facts("", "")
@@ -297,11 +318,16 @@ class Kubelet:
             node_memory_bytes=facts.memory_bytes,
             resolv_conf=machine.resolv_conf,
             room=lambda: room_of(
-                facts, settings, self._own_node, self._devices.shelf, self._pressures.pressed
+                facts,
+                settings,
+                self._own_node,
+                self._devices.shelf,
+                self._keeping,
             ),
             devices=self._devices,
             memory_samples=self._memory_samples,
             pressures=lambda: sorted(self._pressures.pressed),
+            memory_peak=self._measuring.peak_of,
             add_host=machine.add_host,
         )
 
@@ -347,6 +373,7 @@ class Kubelet:
             ("devices", self._devices.run),
             ("storage limits", self._storage_limits.run),
             ("pressures", self._pressures.run),
+            ("reserves", self._reserving.run),
             ("images", self._images.run),
             ("kept logs", self._kept_logs.run),
         ]
@@ -418,6 +445,11 @@ class Kubelet:
         self._heartbeat.wake()
         self._workers.wake_all()
 
+    @property
+    def _keeping(self) -> Keeping:
+        pressures = self._pressures
+        return Keeping(pressures.pressed, pressures.margins, self._reserving.reserves)
+
     def _memory_samples(self, container_id: str) -> Sequence[Sample]:
         return [Sample(*one) for one in self._measuring.memory_of(container_id)]
 
@@ -460,19 +492,3 @@ class Kubelet:
         if saved:
             self._objects.want(saved)
             self._workers.want(saved)
-
-
-def room_of(
-    facts: MachineFacts,
-    settings: KubeletSettings,
-    node: Node | None,
-    devices: Shelf,
-    pressed: frozenset[str],
-) -> Room:
-    """Return what pods may take of this node, with the devices that its Node names."""
-    stated = node.status.capacity if node is not None else {}
-    facts, written = with_steady_storage(facts, stated), extended(stated)
-    given = allocatable(amounts(facts, settings.pod_limit, written))
-    own = managed(devices)
-    counts = {name: units(name, amount) for name, amount in given.items() if name not in own}
-    return Room(counts, counts.pop("pods"), own_ports(settings), devices, pressed)

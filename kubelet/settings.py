@@ -68,6 +68,8 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     # What an administrator says of when pods are evicted, where the file is there; read again
     # and again.
     eviction_file: str = "/etc/cubernetes/eviction.json"
+    # What an administrator reserves of this node, and which unsafe sysctls pods may set; the same.
+    reserves_file: str = "/etc/cubernetes/kubelet.json"
     # What logs of containers that are gone hold of the disk, all of them together; 0 keeps none.
     kept_logs_bytes_max: int = 256 << 20
     # Between two looks at what the machine has left, and at what pods hold of the disk.

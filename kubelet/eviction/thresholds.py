@@ -75,6 +75,11 @@ class Thresholds(NamedTuple):
     transition_s: float = 300.0
     grace_max_s: float = 0.0
 
+    @property
+    def margins(self) -> Mapping[str, Amount]:
+        """What is kept free at once, by signal: pods are not placed on it."""
+        return {one.signal: one.amount for one in self.each if one.is_hard}
+
 
 class _Words(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     eviction_hard: dict[str, str] = msgspec.field(default_factory=lambda: dict(DEFAULT_HARD))

@@ -19,7 +19,7 @@ from kubelet.eviction.limits import Disks
 from kubelet.eviction.plan import Known, PodUse
 from kubelet.eviction.room import SIGNALS, MachineRoom, shares_of
 from kubelet.eviction.storage import PodDisk
-from kubelet.eviction.thresholds import Threshold, ThresholdsInvalid, thresholds_of
+from kubelet.eviction.thresholds import Amount, Threshold, ThresholdsInvalid, thresholds_of
 from kubelet.eviction.verdict import Eviction
 from kubelet.measure.snapshot import Snapshot
 from kubelet.runtime.driver import RuntimeTrouble
@@ -91,6 +91,11 @@ class PressureWatch:
     def pressed(self) -> frozenset[str]:
         return self._known.pressed
 
+    @property
+    def margins(self) -> Mapping[str, Amount]:
+        """What this node keeps free by its hard thresholds, by signal."""
+        return self._thresholds.margins
+
     async def run(self) -> None:
         """Look for ever."""
         try:
@@ -106,8 +111,11 @@ class PressureWatch:
     async def _read_thresholds(self) -> None:
         """Take an administrator's thresholds; of a file that is wrong, those of before hold."""
         try:
+            before = self.margins
             text = await self._env.blocking.run(FILE, self._looks.file)
             self._thresholds, self._refused = thresholds_of(text), ""
+            if self.margins != before:
+                self._on_change()
         except (OSError, ThresholdsInvalid) as error:
             node = self._looks.own_node()
             if str(error) != self._refused and node is not None:

@@ -37,9 +37,10 @@ class Measuring:
         read: ReadGroups,
         env: Env,
         read_details: ReadGroups | None = None,
+        read_peak: Callable[[str], int | None] = lambda _uid: None,
     ) -> None:
         self._pods, self._read, self._env = pods, read, env
-        self._read_details = read_details or read
+        self._read_details, self._read_peak = read_details or read, read_peak
         self._kept: deque[Snapshot] = deque(maxlen=KEPT_MAX)
         # What each container held in the last minute, by its id.
         self._memory: deque[tuple[datetime, Mapping[str, int]]] = deque(maxlen=MEMORY_KEPT_MAX)
@@ -109,6 +110,15 @@ class Measuring:
     def memory_of(self, container_id: str) -> list[tuple[datetime, int]]:
         """Return what a container held in the last minute, the oldest first."""
         return [(at, held[container_id]) for at, held in self._memory if container_id in held]
+
+    async def peak_of(self, uid: str) -> int | None:
+        """Return the most that a pod held of memory at one time; None where it is not known."""
+        try:
+            work = partial(self._read_peak, uid)
+            return await self._env.blocking.run(("measure", "peak"), work, deadline_s=DEADLINE_S)
+        except OSError as error:
+            log.warning("the peak of a pod not read", pod=uid, why=error)
+            return None
 
     def _keep_memory(self, moment: Snapshot) -> None:
         held = {

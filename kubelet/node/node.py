@@ -21,6 +21,8 @@ from cubernetes.api.core.podspec.hostport import PORTS_IN_USE, HostPort, ports_t
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from cubernetes.api.quantities import Quantity
 from kubelet.devices.book import Offer
+from kubelet.eviction.reserved import allocatable
+from kubelet.eviction.thresholds import Amount, thresholds_of
 from kubelet.network import overlay
 from kubelet.node import pressure
 from kubelet.node.capacity import MachineFacts, amounts, with_steady_storage
@@ -30,6 +32,7 @@ from kubelet.settings import KubeletSettings
 # As Kubernetes: more would make every Node large.
 IMAGES_MAX, IMAGE_NAMES_MAX = 50, 5
 NO_OFFERS: Mapping[str, Offer] = MappingProxyType({})
+MARGINS: Mapping[str, Amount] = MappingProxyType(dict(thresholds_of(None).margins))
 
 
 def node_labels(name: str, labels: Mapping[str, str], facts: MachineFacts) -> dict[str, str]:
@@ -90,12 +93,17 @@ def labels_missing(node: Node, labels: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class NodePlace:
-    """Where this node is reached, how many pods it takes, and which devices the kubelet gives."""
+    """Where this node is reached, how many pods it takes, and which devices the kubelet gives.
+
+    reserved, margins: what of the machine is not for pods; None: nobody says what is reserved.
+    """
 
     address: str
     port: int
     pod_limit: int
     offers: Mapping[str, Offer] = NO_OFFERS
+    reserved: Mapping[str, Quantity] | None = None
+    margins: Mapping[str, Amount] = MARGINS
 
 
 def status_for(
@@ -129,7 +137,7 @@ def status_for(
     return replaced(
         node.status,
         capacity=capacity,
-        allocatable={**allocatable(capacity), **usable},
+        allocatable={**allocatable(capacity, place.reserved, place.margins), **usable},
         conditions=conditions,
         addresses=(
             NodeAddress(type="InternalIP", address=place.address),
@@ -147,25 +155,6 @@ def images_told(images: Iterable[LocalImage]) -> tuple[ContainerImage, ...]:
         ContainerImage(names=one.names[:IMAGE_NAMES_MAX], size_bytes=one.size_bytes)
         for one in largest
     )
-
-
-def allocatable(capacity: Mapping[str, Quantity]) -> Mapping[str, Quantity]:
-    """Return what pods may use: all but a tenth of a core and 256 MiB for the node itself.
-
-    A small machine keeps at least half for its pods. A tenth of the disk is the node's own, and
-    devices are all for pods.
-    """
-    cpu_milli, memory_bytes = capacity["cpu"].milli, capacity["memory"].whole
-    cpu = max(cpu_milli - 100, cpu_milli // 2)
-    memory = max(memory_bytes - (256 << 20), memory_bytes // 2)
-    usable = {
-        **capacity,
-        "cpu": Quantity(f"{cpu}m"),
-        "memory": Quantity(f"{memory // 1024}Ki"),
-    }
-    if "ephemeral-storage" in capacity:
-        usable["ephemeral-storage"] = Quantity(capacity["ephemeral-storage"].whole * 9 // 10)
-    return usable
 
 
 def lease_for(node: Node, duration_s: int, now: datetime) -> Lease:

@@ -10,12 +10,14 @@ from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.core.node import Node
 from cubernetes.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from cubernetes.api.meta import replaced
+from cubernetes.api.quantities import Quantity
 from cubernetes.client.outcome import UnknownOutcome, Unreachable
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.version import VERSION
 from kubelet.devices.book import Offer
+from kubelet.eviction.thresholds import Amount
 from kubelet.mending import Mending
 from kubelet.network.driver import NetworkTrouble
 from kubelet.node import node as words
@@ -36,12 +38,15 @@ class Looks(NamedTuple):
     """What this machine has, which may block; and under which pressures it is.
 
     offers, labels: what the Node is to say of its devices, as they were found last.
+    reserved, margins: what of the machine is not for pods.
     """
 
     facts: Callable[[str, str], MachineFacts]
     pressed: Callable[[], frozenset[str]]
     offers: Callable[[], Mapping[str, Offer]] = dict
     labels: Callable[[], Mapping[str, str]] = dict
+    reserved: Callable[[], Mapping[str, Quantity] | None] = lambda: None
+    margins: Callable[[], Mapping[str, Amount]] = lambda: words.MARGINS
 
 
 class Registration:
@@ -84,7 +89,14 @@ class Registration:
         trouble, runtime_version = await self._trouble(node)
         settings = self._settings
         port = settings.serving.port if settings.serving else 0
-        place = NodePlace(self._address, port, settings.pod_limit, self._looks.offers())
+        place = NodePlace(
+            self._address,
+            port,
+            settings.pod_limit,
+            self._looks.offers(),
+            self._looks.reserved(),
+            self._looks.margins(),
+        )
         facts = await self._facts_found(runtime_version)
         pressed, now = self._looks.pressed(), self._env.clock.now()
         await self._label(node)

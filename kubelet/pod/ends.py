@@ -6,7 +6,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.reconcile.plan import Record
 from kubelet.pod.decisions import plan
 from kubelet.pod.decisions.memory import CrashStreak
-from kubelet.pod.decisions.postmortem import is_abnormal, is_told, story_of
+from kubelet.pod.decisions.postmortem import Memory, is_abnormal, is_told, story_of
 from kubelet.pod.decisions.specs import wanted_named
 from kubelet.pod.images import container_path
 from kubelet.pod.parts import Parts
@@ -29,7 +29,7 @@ class Ends:
         why = step.why if step.is_unhealthy else ""
         self._stopped |= dict.fromkeys((*step.ids, *step.later), why)
 
-    def look(
+    async def look(
         self, pod: Pod, found: Sequence[Container], streaks: Mapping[str, CrashStreak]
     ) -> None:
         """Tell of what has ended since the last look."""
@@ -40,14 +40,17 @@ class Ends:
             if before is None or one.id in before or pod.metadata.is_deleted:
                 continue
             if is_abnormal(one) and self._stopped.get(one.id) != "":
-                self._tell(pod, one, streaks.get(one.name))
+                await self._tell(pod, one, streaks.get(one.name))
         self._stopped = {key: why for key, why in self._stopped.items() if key in here}
 
-    def _tell(self, pod: Pod, one: Container, streak: CrashStreak | None) -> None:
+    async def _tell(self, pod: Pod, one: Container, streak: CrashStreak | None) -> None:
         wanted = wanted_named(pod, one.name)
         if wanted is None or not is_told(streak.count if streak is not None else 1):
             return
-        samples, pressures = self._parts.memory_samples(one.id), self._parts.pressures()
-        message = story_of(one, wanted, samples, pressures, self._stopped.get(one.id, ""))
+        memory = Memory(
+            self._parts.memory_samples(one.id), await self._parts.memory_peak(pod.metadata.uid)
+        )
+        pressures = self._parts.pressures()
+        message = story_of(one, wanted, memory, pressures, self._stopped.get(one.id, ""))
         path = container_path(pod, one.name)
         self._parts.recorder.record(Record(pod, REASON, message, "Warning", path))

@@ -1,6 +1,6 @@
 """What a pod's worker works with: the drivers, the client and the limits of this node."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,6 +79,8 @@ class Parts:
     # What a container held of memory in the last minute, and what this node is short of.
     memory_samples: Callable[[str], Sequence[Sample]]
     pressures: Callable[[], Sequence[str]]
+    # What a pod held of memory at most, by its uid; None where that is not known.
+    memory_peak: Callable[[str], Awaitable[int | None]]
     add_host: Callable[[int, str, Sequence[str]], None]
 
     @property

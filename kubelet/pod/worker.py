@@ -131,7 +131,7 @@ class PodWorker:
             await self._read_messages(pod, found)
             if pod is not None:
                 known.memory = memory.without_corrected(known.memory, pod)
-                self._steps.ends.look(pod, found, streaks)
+                await self._steps.ends.look(pod, found, streaks)
                 drained = await self._acts.draining(pod, known.memory.draining)
                 known.memory = replace(known.memory, draining=drained)
             now = plan.Moment(clock.now(), clock.monotonic())

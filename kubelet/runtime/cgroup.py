@@ -23,6 +23,11 @@ def pod_cgroup(driver: str, root: str, pod_uid: str) -> str:
     return f"/{root}/pod{pod_uid}"
 
 
+def pods_group(driver: str, root: str) -> str:
+    """Return the group that the groups of all pods are in, as `pod_cgroup` spells them."""
+    return f"{root}.slice" if driver == "systemd" else f"/{root}"
+
+
 def has_cgroup(proc_cgroup: str, container_id: str) -> bool:
     """True where a line of /proc/<pid>/cgroup (v1 or v2) lies in the container's group.
 

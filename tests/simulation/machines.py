@@ -205,6 +205,10 @@ class SimMachine:
         self.room = MachineRoom()
         self.memory_use: dict[str, int] = {}
         self.eviction_text: bytes | None = None
+        # What is reserved of it, how the group of all pods is limited, and each pod's peak.
+        self.reserves_text: bytes | None = None
+        self.limits: Mapping[str, int] | None = None
+        self.memory_peak: dict[str, int] = {}
         # A folder of this machine for logs that outlive their containers.
         self.kept_logs: Path | None = None
 
@@ -215,6 +219,9 @@ class SimMachine:
     def read_groups(self, uids: Collection[str]) -> Tree:
         used = ((uid, self.memory_use.get(uid, 0)) for uid in uids)
         return Tree(pods={uid: PodGroup(Usage(working_set_bytes=size)) for uid, size in used})
+
+    def take_limits(self, limits: Mapping[str, int] | None) -> None:
+        self.limits = limits
 
     def drivers(self, env: Env) -> Machine:
         """Return what a kubelet is given to drive this machine."""
@@ -234,6 +241,9 @@ class SimMachine:
             room_left=lambda: self.room,
             read_groups=self.read_groups,
             eviction_file=lambda: self.eviction_text,
+            reserves_file=lambda: self.reserves_text,
+            limit_pods=self.take_limits,
+            pod_peak=self.memory_peak.get,
             kept_logs=self.kept_logs,
         )
 

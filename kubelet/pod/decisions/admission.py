@@ -12,11 +12,14 @@ from cubernetes.api.core.pod import Pod, is_finished
 from cubernetes.api.core.podspec.hostport import HostPort, host_ports
 from cubernetes.api.core.podspec.qos import qos_of
 from cubernetes.api.core.podspec.requests import requested
+from cubernetes.api.core.podspec.security.rules import SAFE_SYSCTLS
 from cubernetes.api.core.podspec.toleration import unborne
 from kubelet.devices import book
 from kubelet.devices.book import NotEnough, Shelf
+from kubelet.eviction.reserved import is_allowed
 from kubelet.eviction.verdict import EVICTED, is_critical
 from kubelet.files.places import age_of
+from kubelet.pod.decisions.security import sysctls_of
 
 
 class Refusal(NamedTuple):
@@ -34,6 +37,7 @@ class Room(NamedTuple):
 
     devices: what of it are devices that the kubelet itself gives; they are not among amounts.
     pressed: the pressures that the node is under, by their conditions.
+    sysctls: which unsafe ones pods may set here.
     """
 
     amounts: Mapping[str, int]
@@ -41,6 +45,7 @@ class Room(NamedTuple):
     ports: tuple[HostPort, ...] = ()
     devices: Shelf = book.NOTHING
     pressed: frozenset[str] = frozenset()
+    sysctls: tuple[str, ...] = ()
 
 
 def refusal_of(pod: Pod, others: Sequence[Pod], room: Room) -> Refusal | None:
@@ -49,7 +54,7 @@ def refusal_of(pod: Pod, others: Sequence[Pod], room: Room) -> Refusal | None:
     Only what this node names is judged here: a resource that it does not have may be one that the
     cluster counts elsewhere. A pod that requests nothing lacks nothing.
     """
-    if refusal := _pressure_refused(pod, room.pressed):
+    if refusal := _pressure_refused(pod, room.pressed) or _sysctls_refused(pod, room.sysctls):
         return refusal
     if len(others) >= room.pod_count:
         return _out_of("pods", 1, len(others), room.pod_count)
@@ -79,6 +84,18 @@ def _pressure_refused(pod: Pod, pressed: frozenset[str]) -> Refusal | None:
         return None
     told = f"Pod was rejected: The node had condition: [{' '.join(sorted(pressed))}]. "
     return Refusal(EVICTED, told)
+
+
+def _sysctls_refused(pod: Pod, allowed: tuple[str, ...]) -> Refusal | None:
+    """Refuse settings of the kernel that are not safe, and that this node does not allow."""
+    bad = [
+        name
+        for name in sysctls_of(pod)
+        if name not in SAFE_SYSCTLS and not is_allowed(name, allowed)
+    ]
+    if not bad:
+        return None
+    return Refusal("SysctlForbidden", f'forbidden sysctl: "{bad[0]}" not allowlisted')
 
 
 def _devices_refused(

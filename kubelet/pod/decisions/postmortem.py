@@ -29,6 +29,20 @@ class Sample(NamedTuple):
     memory_bytes: int
 
 
+class Memory(NamedTuple):
+    """What is known of memory: of the container's last minute, and of its pod since it began.
+
+    pod_peak_bytes: the most that all of the pod held at one time, what it had cached of files
+        included, as the kernel has counted; None where it does not tell.
+    """
+
+    samples: Sequence[Sample] = ()
+    pod_peak_bytes: int | None = None
+
+
+NOTHING_MEASURED = Memory()
+
+
 def is_abnormal(one: Container) -> bool:
     """Whether a container ended, and not with code 0."""
     is_over = one.name != SANDBOX and one.state is State.EXITED and not one.error
@@ -43,7 +57,7 @@ def is_told(end_count: int) -> bool:
 def story_of(
     ended: Container,
     wanted: Wanted,
-    samples: Sequence[Sample] = (),
+    memory: Memory = NOTHING_MEASURED,
     pressures: Sequence[str] = (),
     probe: str = "",
 ) -> str:
@@ -53,8 +67,11 @@ def story_of(
         parts.append(f"it {probe}")
     if ended.oom_killed:
         parts.append(_whose_memory(wanted))
-    if curve := _curve(ended, samples):
+    if curve := _curve(ended, memory.samples):
         parts.append(f"memory in its last minute: {curve} MiB")
+    if memory.pod_peak_bytes is not None:
+        peak = round(memory.pod_peak_bytes / MIB)
+        parts.append(f"its pod held {peak} MiB at most at one time, cached files included")
     if pressures:
         parts.append(f"the node told of {', '.join(sorted(pressures))}")
     return "; ".join(parts)

@@ -34,7 +34,8 @@ PROPAGATIONS = {"None": "rprivate", "HostToContainer": "rslave", "Bidirectional"
 DEFAULT = Security()
 NO_DEVICES = Allotment()
 NO_CONF = ResolvConf()
-HOSTNAME_MAX = 63  # of Linux: HOST_NAME_MAX is 64, DNS labels have 63
+HOST_NAME_MAX = 64  # of Linux
+HOSTNAME_MAX = 63  # of a label of DNS
 
 
 def sandbox_spec(
@@ -51,7 +52,7 @@ def sandbox_spec(
     """
     is_shared = pod.spec.host_network
     own = () if is_shared else own_names(pod, settings)
-    hostname = hostname_of(pod)
+    hostname = kernel_name(pod, settings)
     names = names_for(pod, settings.dns_servers, settings.cluster_domain, host)
     return SandboxSpec(
         pod_uid=pod.metadata.uid,
@@ -76,6 +77,24 @@ def sandbox_spec(
 
 def hostname_of(pod: Pod) -> str:
     return (pod.spec.hostname or pod.metadata.name)[:HOSTNAME_MAX].rstrip("-.")
+
+
+def kernel_name(pod: Pod, settings: KubeletSettings) -> str:
+    """Return the host name that a pod's containers are told: the full one where it asks for it.
+
+    Raises: RuntimeTrouble: it is longer than Linux takes.
+    """
+    hostname = hostname_of(pod)
+    full = full_name(pod, hostname, settings.cluster_domain)
+    if not pod.spec.set_hostname_as_fqdn or not full or pod.spec.host_network:
+        return hostname
+    if len(full) > HOST_NAME_MAX:
+        raise RuntimeTrouble(
+            "FailedCreatePodSandBox",
+            f"Failed to construct FQDN from pod hostname and cluster domain, FQDN {full} is too "
+            f"long ({HOST_NAME_MAX} characters is the max, {len(full)} characters requested)",
+        )
+    return full
 
 
 def own_names(pod: Pod, settings: KubeletSettings) -> tuple[str, ...]:

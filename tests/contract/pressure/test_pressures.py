@@ -5,6 +5,7 @@ from functools import partial
 
 from cubernetes.api.condition import condition_of, is_true
 from cubernetes.api.core.node import Node
+from cubernetes.api.core.podspec.security.context import PodSecurityContext, Sysctl
 from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.meta import replaced
 from kubelet.eviction.room import MachineRoom, Share
@@ -152,6 +153,48 @@ def test_thresholds_that_are_wrong_are_told_and_the_defaults_hold() -> None:
                 return len(await reasons(world, "InvalidEvictionThresholds")) == 1
 
             await world.until(is_told)
+
+    lived(story)
+
+
+def test_what_is_reserved_is_not_for_pods_and_a_file_that_is_wrong_changes_nothing() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+
+            async def usable(name: str) -> int:
+                node = await world.admin.get(Node, "n1")
+                has, rest = node.status.capacity[name], node.status.allocatable[name]
+                return has.milli - rest.milli
+
+            world.machine.reserves_text = b"""{"systemReserved": {"cpu": "300m", "memory": "1Gi"},
+                "kubeReserved": {"cpu": "200m"}, "allowedUnsafeSysctls": ["kernel.msg*"]}"""
+
+            async def is_kept() -> bool:
+                memory = await usable("memory")
+                return await usable("cpu") == 500 and memory == 1000 * ((1 << 30) + 100 * MIB)
+
+            await world.until(is_kept)
+            assert world.machine.limits is not None
+            for name, settings in (("may", "kernel.msgmax"), ("may-not", "kernel.sem")):
+                pod = a_pod(name)
+                context = PodSecurityContext(sysctls=(Sysctl(name=settings, value="1"),))
+                await world.make(replaced(pod, spec=replaced(pod.spec, security_context=context)))
+            await world.until(lambda: world.is_phase("Running", "may"))
+            await world.until(lambda: world.is_phase("Failed", "may-not"))
+            assert (await world.pod("may-not")).status.reason == "SysctlForbidden"
+
+            world.machine.reserves_text = b'{"systemReserved": {"cpu": "some"}}'
+            await world.until(lambda: reasons(world, "InvalidNodeReserves"))
+            await world.env.clock.sleep(30)
+            assert await is_kept()
+
+            world.machine.reserves_text = None
+            await world.until(lambda: has_lapsed(world))
+            assert world.machine.limits is None
+
+    async def has_lapsed(world: World) -> bool:
+        node = await world.admin.get(Node, "n1")
+        return node.status.capacity["cpu"].milli - node.status.allocatable["cpu"].milli == 100
 
     lived(story)
 

@@ -76,6 +76,8 @@ class PodSpec(Model):
     enable_service_links: whether its containers have variables for the services of its namespace.
     hostname: its host name; empty is the pod's name.
     subdomain: the headless service under whose name it is found as `hostname.subdomain`.
+    set_hostname_as_fqdn: whether its containers' host name is that full name; nothing without a
+        subdomain.
     dns_policy: ClusterFirst asks the cluster for names, Default whom the node asks, None only what
         `dnsConfig` says. ClusterFirstWithHostNet is ClusterFirst for pods in the node's network.
     dns_config: what is added to that which `dnsPolicy` gives.
@@ -116,6 +118,7 @@ class PodSpec(Model):
     enable_service_links: bool = shown(True)
     hostname: str = ""
     subdomain: str = ""
+    set_hostname_as_fqdn: bool | None = wire("setHostnameAsFQDN", None)
     dns_policy: DNSPolicy = shown("ClusterFirst")
     dns_config: PodDNSConfig | None = wire("dnsConfig", None)
     scheduler_name: str = shown("default-scheduler")

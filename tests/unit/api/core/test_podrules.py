@@ -232,10 +232,10 @@ def test_a_mount_that_cannot_be_is_refused_by_its_field(
     ("pod", "container", "field", "message"),
     [
         (
-            {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]},
+            {"sysctls": [{"name": "kernel.msg max", "value": "1"}]},
             {},
             "securityContext.sysctls[0].name",
-            "must be one of kernel.shm_rmid_forced",
+            "must be the name of a sysctl",
         ),
         (
             {

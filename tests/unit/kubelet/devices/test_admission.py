@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Resources
+from cubernetes.api.core.podspec.security.context import PodSecurityContext, Sysctl
 from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
@@ -93,6 +94,18 @@ def test_a_device_that_the_kubelet_gives_is_refused_where_there_are_too_few() ->
     # It had devices once, and has none now.
     gone = Shelf({}, Book(offered=frozenset({"example.com/gpu"})))
     assert Gate().judge(pods, ROOM._replace(devices=gone)).keys() == {"first", "second"}
+
+
+def test_an_unsafe_sysctl_is_refused_where_the_node_does_not_allow_it() -> None:
+    safe, unsafe = asking("safe"), asking("unsafe")
+    for name, one in (("net.ipv4.tcp_syncookies", safe), ("kernel.msgmax", unsafe)):
+        settings = PodSecurityContext(sysctls=(Sysctl(name=name, value="1"),))
+        pod = replaced(one, spec=replaced(one.spec, security_context=settings))
+        safe, unsafe = (pod, unsafe) if one is safe else (safe, pod)
+
+    said = 'forbidden sysctl: "kernel.msgmax" not allowlisted'
+    assert Gate().judge([safe, unsafe], ROOM) == {"unsafe": Refusal("SysctlForbidden", said)}
+    assert Gate().judge([safe, unsafe], ROOM._replace(sysctls=("kernel.msg*",))) == {}
 
 
 def test_a_node_that_is_short_takes_what_bears_it_and_what_the_system_needs() -> None:

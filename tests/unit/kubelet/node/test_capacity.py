@@ -9,12 +9,13 @@ from cubernetes.api.core.node import NodeSystemInfo
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
 from kubelet.devices.book import Offer
+from kubelet.eviction.reserved import allocatable
 from kubelet.node import capacity
 from kubelet.node.capacity import MachineFacts
 from kubelet.node.node import (
     IMAGES_MAX,
+    MARGINS,
     NodePlace,
-    allocatable,
     images_told,
     lease_for,
     status_for,
@@ -53,7 +54,7 @@ def test_a_node_tells_its_largest_images_in_an_order_that_stays() -> None:
 def test_a_node_states_its_capacity_and_keeps_some_of_it_for_itself() -> None:
     facts = MachineFacts(2000, 4 << 30, NodeSystemInfo())
     stated = capacity.amounts(facts, 110, {})
-    usable = allocatable(stated)
+    usable = allocatable(stated, None, MARGINS)
 
     assert {name: amount.text for name, amount in stated.items()} == {
         "cpu": "2",
@@ -62,7 +63,8 @@ def test_a_node_states_its_capacity_and_keeps_some_of_it_for_itself() -> None:
     }
     assert usable["cpu"].milli == 1900
     assert usable["memory"].whole == (4 << 30) - (256 << 20)
-    tiny = allocatable(capacity.amounts(MachineFacts(100, 128 << 20, NodeSystemInfo()), 110, {}))
+    few = capacity.amounts(MachineFacts(100, 128 << 20, NodeSystemInfo()), 110, {})
+    tiny = allocatable(few, None, MARGINS)
     assert (tiny["cpu"].milli, tiny["memory"].whole) == (50, 64 << 20)
 
 

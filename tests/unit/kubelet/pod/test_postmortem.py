@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +10,10 @@ from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.container import Resources
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
+from kubelet.measure.peak import pod_peak_bytes
 from kubelet.pod.decisions.postmortem import (
     POINTS_MAX,
+    Memory,
     Sample,
     is_abnormal,
     is_told,
@@ -56,19 +59,36 @@ def test_whose_limit_it_was_is_told_of_memory_alone(wanted: Wanted, told: str) -
 
 
 def test_the_memory_of_the_last_minute_is_told_and_nothing_older() -> None:
-    told = story_of(ENDED, MAIN, samples(300, 61, 60, 30, 5))
+    told = story_of(ENDED, MAIN, Memory(samples(300, 61, 60, 30, 5)))
     assert told.endswith("; memory in its last minute: 60, 30, 5 MiB")
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_newest_point() -> None:
-    told = story_of(ENDED, MAIN, samples(*range(59, -1, -1)))
+    told = story_of(ENDED, MAIN, Memory(samples(*range(59, -1, -1))))
     points = told.rpartition(": ")[2].removesuffix(" MiB").split(", ")
     assert len(points) <= POINTS_MAX
     assert points[-1] == "0"
 
 
+def test_what_a_pod_held_at_most_is_told_where_no_look_has_seen_it() -> None:
+    told = story_of(ENDED, LIMITED, Memory((), 63 << 20))
+    assert told.endswith("; its pod held 63 MiB at most at one time, cached files included")
+    assert "last minute" not in told
+
+
+@pytest.mark.parametrize("name", ["memory.peak", "memory.max_usage_in_bytes"])
+def test_a_pods_peak_is_read_of_its_group_in_both_versions(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mounts").write_text(f"cgroup {tmp_path} cgroup rw 0 0\n")
+    assert pod_peak_bytes("cubernetes", "u-1", tmp_path) is None
+
+    group = tmp_path / "cubernetes" / "podu-1"
+    group.mkdir(parents=True)
+    (group / name).write_text("66060288\n")
+    assert pod_peak_bytes("cubernetes", "u-1", tmp_path) == 63 << 20
+
+
 def test_what_the_node_was_short_of_and_a_probes_wish_are_told() -> None:
-    told = story_of(ENDED, MAIN, (), ("PIDPressure", "DiskPressure"), "failed liveness probe")
+    told = story_of(ENDED, MAIN, Memory(), ("PIDPressure", "DiskPressure"), "failed liveness probe")
     assert told.endswith("; it failed liveness probe; the node told of DiskPressure, PIDPressure")
 
 

@@ -100,6 +100,22 @@ def test_a_pod_of_a_headless_service_finds_its_full_name_at_its_own_address() ->
     }
 
 
+def test_a_pod_has_its_full_name_as_its_host_name_where_it_asks_for_it() -> None:
+    pod = a_whole_pod()
+    named = replaced(pod.spec, hostname="db-0", subdomain="db", set_hostname_as_fqdn=True)
+
+    def hostname(**fields: object) -> str:
+        one = replaced(pod, spec=replaced(named, **fields))
+        return specs.sandbox_spec(one, 0, "10.244.1.7", SETTINGS).hostname
+
+    assert hostname() == "db-0.db.default.svc.cluster.local"
+    assert hostname(subdomain="") == "db-0"
+    assert hostname(set_hostname_as_fqdn=False) == "db-0"
+    assert hostname(subdomain="d" * 33) == f"db-0.{'d' * 33}.default.svc.cluster.local"
+    with pytest.raises(RuntimeTrouble, match=r"64 characters is the max, 65 characters requested"):
+        hostname(subdomain="d" * 34)
+
+
 def test_a_long_name_makes_a_hostname_that_linux_takes() -> None:
     pod = a_pod("w" * 62 + "-" + "x" * 40)
 
