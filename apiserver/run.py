@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import datetime
 from pathlib import Path
 
 from apiserver.about.audit import STRANGERS
@@ -22,6 +23,8 @@ from cubernetes.host.timing.backoff import backoff_s
 from cubernetes.reconcile.tsdbsource import metric_source
 
 log = Log(__name__)
+# Keys that signed tokens before, of which tokens are still taken.
+RETIRED_MAX = 64
 
 
 async def run(settings: Settings, env: Env) -> None:
@@ -51,7 +54,7 @@ async def run(settings: Settings, env: Env) -> None:
             logs=logs,
             signer=authority(settings, env),
             samples=samples,
-            accounts=account_keys(settings),
+            accounts=account_keys(settings, env.clock.now()),
             jobs=jobs,
         )
         app = App(server, settings)
@@ -101,9 +104,22 @@ async def opened(settings: Settings, env: Env) -> Store:
             await env.clock.sleep(backoff_s(failure_count, base_s=0.05, limit_s=2.0))
 
 
-def account_keys(settings: Settings) -> TokenKeys | None:
-    """Return the key for tokens of service accounts, where this server has it."""
-    return AccountKeys(Path(settings.account_key).read_bytes()) if settings.account_key else None
+def account_keys(settings: Settings, now: datetime) -> TokenKeys | None:
+    """Return the keys for tokens of service accounts, where this server has them."""
+    if not settings.account_key:
+        return None
+    retired = _retired(Path(settings.account_keys_retired), now, settings.account_token_s_max)
+    return AccountKeys(Path(settings.account_key).read_bytes(), retired=retired)
+
+
+def _retired(folder: Path, now: datetime, life_s: int) -> list[bytes]:
+    """Return the keys whose tokens may still be good, the newest first."""
+    since_s = now.timestamp() - life_s
+    if not folder.name or not folder.is_dir():
+        return []
+    named = {int(one.stem): one for one in folder.glob("*.pub") if one.stem.isdigit()}
+    good = sorted((at_s for at_s in named if at_s >= since_s), reverse=True)
+    return [named[at_s].read_bytes() for at_s in good[:RETIRED_MAX]]
 
 
 def authority(settings: Settings, env: Env) -> Signer | None:

@@ -68,6 +68,9 @@ class Settings(SettingsBase, frozen=True, kw_only=True):
     client_ca_key: str = ""
     # The key that signs tokens of service accounts; without one pods are given none.
     account_key: str = ""
+    # A folder of public keys that signed before, each by the second in which it was retired
+    # (`1767225600.pub`); the tokens of each are good until the longest-lived of them has ended.
+    account_keys_retired: str = ""
     # Who tokens say has signed them, and for whom they are unless somebody else is asked for.
     account_issuer: str = "https://kubernetes.default.svc.cluster.local"
     # How long a token lives at most, whatever is asked for.

@@ -86,6 +86,19 @@ def make(
             write(name, signed, journal, folder)
 
 
+def replace_token_key(journal: Journal, now: datetime, folder: Path = layout.PKI) -> None:
+    """Put another key in the place of the one that signs tokens of service accounts.
+
+    Of the old one the public half stays, by which its tokens are known until they end. It is
+    written first: cut in between, the old key signs on.
+    """
+    old = _found(ACCOUNTS, folder)
+    if old is not None:
+        place = folder / layout.SERVICE_ACCOUNTS_RETIRED.name
+        journal.file(place / f"{int(now.timestamp())}.pub", pki.public_key(old.key), READABLE)
+    write(ACCOUNTS, pki.new_ca(AUTHORITIES[ACCOUNTS], now), journal, folder)
+
+
 def made_for(
     cluster: Cluster, now: datetime, *, is_renewal: bool = False, folder: Path = layout.PKI
 ) -> frozenset[str]:

@@ -228,12 +228,24 @@ def stop() -> None:
     help="On the control plane of a cluster over Weave: also a new password for its routers. "
     "`cuberoot renew` on each other node fetches it; until then that node is cut off.",
 )
-def renew(has_new_password: bool) -> None:
+@click.option(
+    "--token-key",
+    "has_new_token_key",
+    is_flag=True,
+    help="On the control plane: also another key for tokens of service accounts. Those that the "
+    "old key has signed are good until they end.",
+)
+def renew(has_new_password: bool, has_new_token_key: bool) -> None:
     """Give this node new certificates, and start anew what uses them.
 
     Pods and services serve on.
     """
-    carried_out(lambda env: node.renew(env, say, has_new_password=has_new_password), is_alone=True)
+    carried_out(
+        lambda env: node.renew(
+            env, say, has_new_password=has_new_password, has_new_token_key=has_new_token_key
+        ),
+        is_alone=True,
+    )
 
 
 @main.command()

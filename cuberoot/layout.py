@@ -54,6 +54,7 @@ def pair(name: str, folder: Path = PKI) -> Pair:
 CLUSTER_CA = pair("cluster-ca")
 ETCD_CA = pair("etcd-ca")
 SERVICE_ACCOUNTS = pair("service-accounts")
+SERVICE_ACCOUNTS_RETIRED = PKI / "service-accounts-retired"
 
 
 def settings_file(program: str) -> Path:

@@ -321,11 +321,14 @@ async def start(env: Env, say: Say, proxy_backend: ProxyBackend | None = None) -
     await Programs(cluster, env, say).start()
 
 
-async def renew(env: Env, say: Say, *, has_new_password: bool = False) -> None:
+async def renew(
+    env: Env, say: Say, *, has_new_password: bool = False, has_new_token_key: bool = False
+) -> None:
     """Give this node new certificates, and start anew what uses them.
 
     has_new_password: on a control plane, the routers of Weave too are to know each other by another
-    one; a worker takes what the cluster has with every renewal.
+    one; a worker takes what the cluster has with every renewal. has_new_token_key: on a control
+    plane, another key is to sign tokens of service accounts.
     """
     cluster = own_cluster()
     if has_new_password:
@@ -336,6 +339,11 @@ async def renew(env: Env, say: Say, *, has_new_password: bool = False) -> None:
         made = env.rng.chars(MADE_PASSWORD_CHARS)
         cluster = msgspec.structs.replace(cluster, weave_password=made)
         say("the routers have a new password: run cuberoot renew on every other node")
+    if has_new_token_key:
+        if not cluster.is_control_plane:
+            raise NotInitialised("--token-key is for the control plane")
+        certificates.replace_token_key(Journal(), env.clock.now())
+        say("tokens have a new key: those of the old one are good until they end")
     cluster = await _renewed(cluster, env)
     apply.write_node(cluster, Journal())
     await Programs(cluster, env, say).start()

@@ -45,6 +45,13 @@ def new_ca(name: str, now: datetime) -> Signed:
     return Signed(cert.public_bytes(serialization.Encoding.PEM), _pem(key))
 
 
+def public_key(key: bytes) -> bytes:
+    """Return the public half of a private key, PEM."""
+    public = serialization.load_pem_private_key(key, None).public_key()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return public.public_bytes(serialization.Encoding.PEM, form)
+
+
 def new_cert(identity: Identity, ca: Signed, now: datetime) -> Signed:
     """Return a certificate for identity, signed by ca."""
     key = ec.generate_private_key(ec.SECP256R1())

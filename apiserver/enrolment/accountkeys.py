@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterable
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -34,14 +35,18 @@ class Head(msgspec.Struct, frozen=True):
 class AccountKeys:
     """Signs with the newest key, and knows the signatures of all; the keys stay in here."""
 
-    def __init__(self, *keys_pem: bytes) -> None:
-        """Raises: ValueError: one is no EC P-256 key in PEM, or there is none."""
+    def __init__(self, *keys_pem: bytes, retired: Iterable[bytes] = ()) -> None:
+        """retired: public keys of those that signed before.
+
+        Raises: ValueError: one is no EC P-256 key in PEM, or there is none.
+        """
         keys = [_key_in(one) for one in keys_pem]
         if not keys:
             raise ValueError("no key for tokens of service accounts")
         self._key = keys[0]
-        self._publics = {_name_of(one): one.public_key() for one in keys}
-        self._head = _text(msgspec.json.encode(Head(ALGORITHM, _name_of(keys[0]))))
+        publics = [*(one.public_key() for one in keys), *(_public_in(one) for one in retired)]
+        self._publics = {_name_of(one): one for one in publics}
+        self._head = _text(msgspec.json.encode(Head(ALGORITHM, _name_of(publics[0]))))
         self._known: OrderedDict[str, bytes] = OrderedDict()
 
     def sign(self, claims: bytes) -> str:
@@ -87,8 +92,15 @@ def _key_in(pem: bytes) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _name_of(key: ec.EllipticCurvePrivateKey) -> str:
-    spki = key.public_key().public_bytes(
+def _public_in(pem: bytes) -> ec.EllipticCurvePublicKey:
+    key = serialization.load_pem_public_key(pem)
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ValueError("a key for tokens must be an EC P-256 key")  # noqa: TRY004  a wrong file
+    return key
+
+
+def _name_of(key: ec.EllipticCurvePublicKey) -> str:
+    spki = key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return _text(hashlib.sha256(spki).digest())

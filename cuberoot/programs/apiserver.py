@@ -35,6 +35,7 @@ def settings(site: Site) -> ApiServerSettings:
         client_ca=ca,
         client_ca_key=str(layout.CLUSTER_CA.key),
         account_key=str(layout.SERVICE_ACCOUNTS.key),
+        account_keys_retired=str(layout.SERVICE_ACCOUNTS_RETIRED),
         account_issuer=f"https://kubernetes.default.svc.{cluster.cluster_domain}",
         kubelet_cert=str(logs.cert),
         kubelet_key=str(logs.key),

@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -19,6 +20,8 @@ from apiserver.auth.accounts import (
     token_in,
 )
 from apiserver.enrolment.accountkeys import AccountKeys
+from apiserver.run import account_keys
+from apiserver.settings import Settings
 from apiserver.subresources.tokens import problems_of
 from cubernetes.api.bodies.accounts import BoundObjectReference, TokenRequestSpec
 from cubernetes.host.web.messages import Identity
@@ -59,6 +62,37 @@ def test_a_token_of_an_older_key_is_good_and_one_of_another_cluster_is_not() -> 
 
     assert AccountKeys(new, old).claims_in(token) == b"{}"
     assert AccountKeys(new).claims_in(token) is None
+
+
+def public_of(pem: bytes) -> bytes:
+    public = serialization.load_pem_private_key(pem, None).public_key()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return public.public_bytes(serialization.Encoding.PEM, form)
+
+
+def test_tokens_of_a_retired_key_are_good_until_the_longest_lived_has_ended(
+    tmp_path: Path,
+) -> None:
+    old, new, now_s = a_key(), a_key(), int(NOW.timestamp())
+    (tmp_path / "now.key").write_bytes(new)
+    retired = tmp_path / "retired"
+    retired.mkdir()
+    (retired / f"{now_s - 100}.pub").write_bytes(public_of(old))
+    settings = Settings(
+        account_key=str(tmp_path / "now.key"),
+        account_keys_retired=str(retired),
+        account_token_s_max=3600,
+    )
+    token = AccountKeys(old).sign(b"{}")
+
+    keys = account_keys(settings, NOW)
+    assert keys is not None
+    assert keys.claims_in(token) == b"{}"
+    assert AccountKeys(new).claims_in(keys.sign(b"1")) == b"1"
+
+    later = account_keys(settings, NOW + timedelta(hours=1))
+    assert later is not None
+    assert later.claims_in(token) is None
 
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["head", "claims", "signature"])

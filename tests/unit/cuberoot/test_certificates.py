@@ -52,6 +52,9 @@ class Machine:
         certificates.make(MASTER, journal, now, is_renewal=is_renewal, folder=folder)
         return owners
 
+    def replace_token_key(self) -> None:
+        certificates.replace_token_key(Journal(self._journal), NOW, self.folder)
+
     def content(self) -> Mapping[str, bytes]:
         return {one.name: one.read_bytes() for one in self.folder.iterdir()}
 
@@ -104,6 +107,19 @@ def test_what_is_near_its_end_is_made_anew_and_the_authorities_stay(made: Machin
 
     assert made.make(OLD) == PROGRAMS
     assert made.changed_since(before) == set(certificates.names_of(MASTER))
+
+
+def test_another_key_for_tokens_leaves_the_public_half_of_the_old_one(made: Machine) -> None:
+    key = pair("service-accounts", made.folder).key
+    old = key.read_bytes()
+    made.replace_token_key()
+
+    assert key.read_bytes() != old
+    (retired,) = (made.folder / "service-accounts-retired").iterdir()
+    assert retired.name == f"{int(NOW.timestamp())}.pub"
+    assert retired.read_bytes() == pki.public_key(old)
+    # The other authorities, and all certificates, are what they were.
+    assert made.make() == frozenset()
 
 
 def test_a_renewal_makes_all_but_the_authorities_anew(made: Machine) -> None:
