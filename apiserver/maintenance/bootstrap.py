@@ -6,6 +6,7 @@ from ipaddress import IPv4Network
 from apiserver.backend import Backend
 from apiserver.call import Call, Policy, Route
 from apiserver.maintenance.roles import ROLES
+from apiserver.maintenance.systemroles import SYSTEM_ROLES
 from apiserver.state.keys import key_of
 from apiserver.state.room import SERVER
 from apiserver.strategies import clusterips
@@ -71,6 +72,7 @@ def _firsts(backend: Backend) -> Iterator[Object]:
     yield from (Namespace(metadata=ObjectMeta(name=name)) for name in NAMESPACES)
     yield from SYSTEM
     yield from ROLES
+    yield from SYSTEM_ROLES
     yield _service(backend)
     if backend.settings.advertise_addresses:
         yield _slice(backend)

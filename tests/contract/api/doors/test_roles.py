@@ -145,7 +145,12 @@ async def test_every_cluster_has_its_roles_and_an_administrator_of_a_namespace_g
     world: World,
 ) -> None:
     roles = await world.call("GET", f"{RBAC}/clusterroles")
-    assert roles.names == ["admin", "cluster-admin", "edit", "view"]
+    assert [one for one in roles.names if not one.startswith("system:")] == [
+        "admin",
+        "cluster-admin",
+        "edit",
+        "view",
+    ]
     await bound(world, "admin", kind="ClusterRole")
 
     given = binding("edit", kind="ClusterRole", user="joe", name="joe")
@@ -242,7 +247,38 @@ async def test_everybody_may_ask_what_he_may(world: World) -> None:
     listed = await by_jane(
         world, "POST", f"{REVIEWS}/selfsubjectrulesreviews", {"spec": {"namespace": "default"}}
     )
-    assert listed.tree["status"]["resourceRules"] == [READS | {"verbs": ["get", "list"]}]
+    rules, paths = (listed.tree["status"][key] for key in ("resourceRules", "nonResourceRules"))
+    # And what everybody may.
+    assert READS | {"verbs": ["get", "list"]} in rules
+    assert {one for rule in rules for one in rule["resources"]} == {
+        "pods",
+        "selfsubjectaccessreviews",
+        "selfsubjectreviews",
+        "selfsubjectrulesreviews",
+    }
+    assert "/version" in {one for rule in paths for one in rule["nonResourceURLs"]}
+
+
+async def test_a_server_that_is_shown_tokens_is_given_the_role_for_it(world: World) -> None:
+    reviews = "/apis/authentication.k8s.io/v1/tokenreviews"
+    question = {"spec": {"token": "x"}}
+    assert (await by_jane(world, "POST", reviews, question)).code == 403
+
+    body = binding("system:auth-delegator", kind="ClusterRole")
+    await world.call("POST", f"{RBAC}/clusterrolebindings", body)
+    assert (await by_jane(world, "POST", reviews, question)).code == 201
+    wanted = {"user": "joe", "nonResourceAttributes": {"path": "/metrics", "verb": "get"}}
+    others = f"{REVIEWS}/subjectaccessreviews"
+    assert (await by_jane(world, "POST", others, {"spec": wanted})).code == 201
+    assert (await by_jane(world, "GET", "/metrics")).code == 403
+
+
+async def test_what_everybody_is_told_that_he_may_he_may(world: World) -> None:
+    for path in ("/api", "/apis", "/openapi/v2", "/version", "/livez"):
+        spec = {"nonResourceAttributes": {"path": path, "verb": "get"}}
+        asked = await by_jane(world, "POST", f"{REVIEWS}/selfsubjectaccessreviews", {"spec": spec})
+        assert asked.tree["status"]["allowed"] is True
+        assert (await by_jane(world, "GET", path)).code == 200
 
 
 async def test_who_may_may_ask_what_others_may(world: World) -> None:
