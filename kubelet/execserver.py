@@ -14,7 +14,7 @@ from aiohttp import web
 
 from cubernetes.api.bodies.envelopes import Status, status_of
 from cubernetes.api.errors import InternalError, Timeout
-from cubernetes.client.wire import channels
+from cubernetes.client.wire import channels, endings
 from cubernetes.client.wire.channels import Channel, Frame, Misframed
 from cubernetes.client.wire.execquery import ExecQuery
 from cubernetes.host.clock import Clock
@@ -198,7 +198,7 @@ class Session:
             while (output := await execution.read()) is not None:
                 channel = Channel.STDERR if output.is_stderr else Channel.STDOUT
                 await self._send(channels.message_of(channel, output.text))
-            status = channels.ended(await execution.exit_code())
+            status = endings.ended(await execution.exit_code())
         except (Broken, RuntimeTrouble) as error:
             status = status_of(InternalError(f"how the command ended is not known: {error}"))
         await self._conclude(status)
@@ -228,7 +228,7 @@ class Session:
         """Tell how it ended; close once the client has read it, for a close ends what is unread."""
         try:
             async with asyncio.timeout(TAKEN_S):
-                await self._socket.write(channels.status_message(status))
+                await self._socket.write(endings.status_message(status))
                 self._is_concluded = True
                 await self._socket.taken()
             await self._socket.finish()

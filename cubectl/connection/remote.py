@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from cubectl.connection.outlet import FOREVER_S, Outlet
 from cubectl.connection.transport import ServerAddress, Unreachable
-from cubernetes.api.bodies.envelopes import Status, error_of
 from cubernetes.client.wire import channels
 from cubernetes.client.wire.channels import Channel, Misframed, Size
 from cubernetes.host.blocking import Threads
@@ -31,6 +30,8 @@ READ_BYTES = 256 * 1024
 # A kubelet pings every five seconds: a stream that is silent for longer is dead.
 SILENCE_S = 60.0
 STDIN, STDOUT, STDERR = 0, 1, 2
+# What our kubelets say of a command that ended with 0.
+SUCCEEDED = b"%s"
 
 
 class Beside(NamedTuple):
@@ -64,12 +65,24 @@ def run_remotely(place: ServerAddress, target: str, console: Console, timeout_s:
     Raises: Unreachable, HandshakeRefused, and ApiError: what failed was not the command.
     """
     dial = Dial(place.url + target, place.tls, place.server_name, place.headers, timeout_s)
-    with _raw_terminal(console):
-        try:
-            status = asyncio.run(_attached(dial, console))
-        except (Broken, Misframed) as error:
-            raise Unreachable(f"{place.url}: {error}") from error
-    code = channels.exit_code_of(status)
+    try:
+        with _raw_terminal(console):
+            ending = asyncio.run(_attached(dial, console))
+        return _code_in(ending)
+    except (Broken, Misframed) as error:
+        raise Unreachable(f"{place.url}: {error}") from error
+
+
+def _code_in(ending: bytes) -> int:
+    """Return the exit code of a command. Raises: Misframed, ApiError: the command did not fail."""
+    if ending == SUCCEEDED:
+        return 0
+    # What reads all the others takes long to import.
+    from cubernetes.api.bodies.envelopes import error_of
+    from cubernetes.client.wire import endings
+
+    status = endings.status_in(ending)
+    code = endings.exit_code_of(status)
     if code is None:
         raise error_of(status)
     return code
@@ -89,7 +102,7 @@ def _raw_terminal(console: Console) -> Iterator[None]:
         termios.tcsetattr(STDIN, termios.TCSADRAIN, before)
 
 
-async def _attached(dial: Dial, console: Console) -> Status:
+async def _attached(dial: Dial, console: Console) -> bytes:
     files = Threads()
     if console.beside is None:
         return await _run(dial, console, files)
@@ -102,7 +115,7 @@ async def _attached(dial: Dial, console: Console) -> Status:
         await beside
 
 
-async def _run(dial: Dial, console: Console, files: Threads) -> Status:
+async def _run(dial: Dial, console: Console, files: Threads) -> bytes:
     async with dialled(dial, channels.PROTOCOLS) as socket:
         tasks: list[asyncio.Task[None]] = []
         if console.is_terminal:
@@ -117,7 +130,7 @@ async def _run(dial: Dial, console: Console, files: Threads) -> Status:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _shown(socket: DialledWebSocket, files: Threads, stdout: int) -> Status:
+async def _shown(socket: DialledWebSocket, files: Threads, stdout: int) -> bytes:
     """Write what comes, and return how the command ended.
 
     Raises: Broken: the stream ended before the command had.
@@ -132,7 +145,7 @@ async def _shown(socket: DialledWebSocket, files: Threads, stdout: int) -> Statu
     return status
 
 
-async def _told(socket: DialledWebSocket, outlet: Outlet, stdout: int) -> Status:
+async def _told(socket: DialledWebSocket, outlet: Outlet, stdout: int) -> bytes:
     while (message := await socket.read(SILENCE_S)) is not None:
         frame = channels.frame_of(message)
         match frame.channel:
@@ -140,7 +153,7 @@ async def _told(socket: DialledWebSocket, outlet: Outlet, stdout: int) -> Status
                 file = stdout if frame.channel is Channel.STDOUT else STDERR
                 await outlet.put(file, frame.content)
             case Channel.ERROR:
-                return channels.status_in(frame.content)
+                return frame.content
             case _:
                 raise Misframed(f"channel {frame.channel.value} is not a server's")
     raise Broken("the stream ended before the command did")

@@ -8,9 +8,12 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from types import NoneType
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    # Command lines import this module, and have no use of paths.
+    from pathlib import Path
 
 FACTS = "cube_facts"
 LINES_MAX = 10_000  # that wait to be written
@@ -87,7 +90,7 @@ class Stream(Protocol):
 class Small:
     """A file that stays small: where it would grow beyond bytes_max, it becomes `<name>.1`."""
 
-    def __init__(self, path: Path, bytes_max: int) -> None:
+    def __init__(self, path: "Path", bytes_max: int) -> None:
         self._path, self._bytes_max = path, bytes_max
         self._file: TextIO | None = None
 
@@ -189,7 +192,7 @@ def log_to_stderr(level: str = "info") -> None:
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]  # typeshed lacks it
 
 
-def log_to_file(name: str, path: Path, bytes_max: int) -> None:
+def log_to_file(name: str, path: "Path", bytes_max: int) -> None:
     """Send the lines of one log to a file of its own and nowhere else, and keep the last of them.
 
     The file and the one before it have bytes_max each.

@@ -5,21 +5,14 @@ that a server sends is a Status on ERROR: how the command ended. On CLOSE stands
 ends. Over SPDY/3.1 (v4 alone) each channel is a stream, which its opener names in `streamtype`.
 """
 
-import re
+import json
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
-import msgspec
-
-from cubernetes.api.bodies.envelopes import Cause, Status, StatusDetails
-from cubernetes.api.coding import codec
-
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 PROTOCOLS = (V5, V4)
 
-NON_ZERO_EXIT, EXIT_CODE = "NonZeroExitCode", "ExitCode"
-EXIT_CODE_MAX = 255
 TERMINAL_CHARS_MAX = 10_000
 # Of a text that is to be one JSON object for each size of a terminal.
 SIZE_BYTES_MAX = 200
@@ -105,52 +98,21 @@ class SizeLines:
 
 
 def size_message(size: Size) -> bytes:
-    content = msgspec.json.encode({"Width": size.width, "Height": size.height})
-    return message_of(Channel.RESIZE, content)
+    told = {"Width": size.width, "Height": size.height}
+    content = json.dumps(told, separators=(",", ":"))
+    return message_of(Channel.RESIZE, content.encode())
 
 
 def size_of(content: bytes) -> Size:
     """Raises: Misframed."""
     said = 'a size must be such as {"Width":80,"Height":24}'
     try:
-        told = msgspec.json.decode(content, type=dict[str, int])
+        told = json.loads(content)
         size = Size(told["Width"], told["Height"])
-    except (msgspec.DecodeError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Misframed(said) from error
+    if any(type(side) is not int for side in size):
+        raise Misframed(said)
     if not all(0 <= side <= TERMINAL_CHARS_MAX for side in size):
         raise Misframed(f"{said}, of 0 to {TERMINAL_CHARS_MAX}")
     return size
-
-
-def ended(exit_code: int) -> Status:
-    """Return how a command ended, as Kubernetes tells it."""
-    if exit_code == 0:
-        return Status(status="Success")
-    said = f"command terminated with non-zero exit code: exit status {exit_code}"
-    cause = Cause(reason=EXIT_CODE, message=str(exit_code))
-    return Status(message=said, reason=NON_ZERO_EXIT, details=StatusDetails(causes=(cause,)))
-
-
-def status_message(status: Status) -> bytes:
-    return message_of(Channel.ERROR, codec.encode(status))
-
-
-def status_in(content: bytes) -> Status:
-    """Raises: Misframed."""
-    try:
-        return codec.decode(Status, content)
-    except msgspec.DecodeError as error:
-        raise Misframed("what came on channel 3 is no Status") from error
-
-
-def exit_code_of(status: Status) -> int | None:
-    """Return the exit code that a Status tells of; None where the command is not what failed."""
-    if status.status == "Success":
-        return 0
-    causes = status.details.causes if status.details else ()
-    codes = [one.message for one in causes if one.reason == EXIT_CODE]
-    is_code = status.reason == NON_ZERO_EXIT and len(codes) == 1 and _CODE.fullmatch(codes[0])
-    return int(codes[0]) if is_code and int(codes[0]) <= EXIT_CODE_MAX else None
-
-
-_CODE = re.compile(r"[0-9]{1,3}")

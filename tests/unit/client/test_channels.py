@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cubernetes.api.bodies.envelopes import Cause, Status, StatusDetails
 from cubernetes.api.coding import codec
-from cubernetes.client.wire import channels
+from cubernetes.client.wire import channels, endings
 from cubernetes.client.wire.channels import Channel, Frame, Misframed, Size
 
 
@@ -54,19 +54,19 @@ def test_what_is_no_size_is_misframed(content: bytes) -> None:
 
 @given(st.integers(0, 255))
 def test_an_exit_code_survives_the_way(code: int) -> None:
-    message = channels.status_message(channels.ended(code))
+    message = endings.status_message(endings.ended(code))
     frame = channels.frame_of(message)
     assert frame.channel is Channel.ERROR
-    assert channels.exit_code_of(channels.status_in(frame.content)) == code
+    assert endings.exit_code_of(endings.status_in(frame.content)) == code
 
 
 def test_a_code_is_told_in_kubernetes_words() -> None:
     """kubectl knows a command's own failure by this reason and this cause, and no other."""
-    told = msgspec.json.decode(codec.encode(channels.ended(3)))
+    told = msgspec.json.decode(codec.encode(endings.ended(3)))
     assert told["status"] == "Failure"
     assert told["reason"] == "NonZeroExitCode"
     assert told["details"]["causes"] == [{"reason": "ExitCode", "message": "3"}]
-    assert msgspec.json.decode(codec.encode(channels.ended(0)))["status"] == "Success"
+    assert msgspec.json.decode(codec.encode(endings.ended(0)))["status"] == "Success"
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_a_code_is_told_in_kubernetes_words() -> None:
     ],
 )
 def test_what_is_not_the_commands_failure_is_no_exit_code(status: Status) -> None:
-    assert channels.exit_code_of(status) is None
+    assert endings.exit_code_of(status) is None
 
 
 def test_what_is_no_status_is_misframed() -> None:
     with pytest.raises(Misframed, match="Status"):
-        channels.status_in(b"no")
+        endings.status_in(b"no")
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), max_size=5), st.integers(1, 9))

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Sequence
 
 import aiohttp
-from aiohttp import WSCloseCode, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.upgrade import keep_switched
-from cubernetes.host.web.websocket.client import CLOSE_DEADLINE_S, MESSAGE_BYTES_MAX, Messages
+from cubernetes.host.web.websocket.frames import MESSAGE_BYTES_MAX
+
+# How long the other side may take to answer a close.
+CLOSE_DEADLINE_S = 5.0
 
 # What the ping says behind everything that was written; others say nothing.
 END = b"end"
@@ -20,7 +23,7 @@ class NotWebSocket(Exception):
     """A request asks for no WebSocket, or not as RFC 6455 says."""
 
 
-class WebSocket(Messages):
+class WebSocket:
     """The server's end. `answer` is what the handler returns in the end.
 
     Made of a request that is answered by `open` alone; until then nothing is sent.
@@ -38,7 +41,6 @@ class WebSocket(Messages):
             decode_text=False,
             autoping=False,
         )
-        super().__init__(self.answer)
         self._is_taken = asyncio.Event()
         # The other side has answered a ping: it reads.
         self.answered = asyncio.Event()
@@ -59,6 +61,46 @@ class WebSocket(Messages):
     async def open(self) -> None:
         keep_switched(self._incoming)
         await self.answer.prepare(self._incoming)
+
+    async def read(self, silence_s: float | None = None) -> bytes | None:
+        """Return the next message; see Duplex. Without a word, or a ping, for silence_s it is over.
+
+        Raises: Broken.
+        """
+        while True:
+            try:
+                message = await self.answer.receive(silence_s)
+            except TimeoutError as error:
+                raise Broken(f"nothing was heard for {silence_s} s") from error
+            except (aiohttp.ClientError, OSError) as error:  # a ping cannot be answered any more
+                raise Broken(f"the connection broke: {error}") from error
+            match message.type:
+                case WSMsgType.BINARY | WSMsgType.TEXT:
+                    return bytes(message.data)
+                case WSMsgType.PING:
+                    await self._pong(bytes(message.data))
+                case WSMsgType.PONG:
+                    self._heard_pong(bytes(message.data))
+                case WSMsgType.ERROR:
+                    raise Broken(f"the connection broke: {self.answer.exception()}")
+                case _:
+                    return None
+
+    async def _pong(self, content: bytes) -> None:
+        try:
+            await self.answer.pong(content)
+        except (aiohttp.ClientError, OSError) as error:
+            raise Broken(f"the connection broke: {error}") from error
+
+    async def write(self, piece: bytes) -> None:
+        try:
+            await self.answer.send_bytes(piece)
+        except (aiohttp.ClientError, OSError) as error:
+            raise Broken(f"the connection broke: {error}") from error
+
+    async def finish(self) -> None:
+        """Close in good order; what the other side still sends is dropped."""
+        await self.answer.close()
 
     async def ping(self) -> None:
         """Show that we are there, and find out whether the other side is.

@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 
 from apiserver.settings import Limits
 from cubernetes.api.bodies.envelopes import Status
-from cubernetes.client.wire import channels, spdywords
+from cubernetes.client.wire import channels, endings, spdywords
 from cubernetes.client.wire.channels import V4, V5, Channel, Size
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.spdy.session import Session, Stream
@@ -139,7 +139,7 @@ class Spdy:
 
         async with asyncio.timeout(DEADLINE_S):
             out, err, error = await asyncio.gather(*map(all_of, ("stdout", "stderr", "error")))
-        return out, err, channels.status_in(error)
+        return out, err, endings.status_in(error)
 
 
 @asynccontextmanager
@@ -174,7 +174,7 @@ async def test_a_command_is_run_over_spdy_and_its_streams_stay_apart(world: Exec
         out, err, status = await one.told()
     assert (out, err, status.status) == (b"out\n", b"err\n", "Success")
     async with spdy(world, world.url(asking(EXIT_3)), ("stdout", "stderr")) as one:
-        assert channels.exit_code_of((await one.told())[2]) == 3
+        assert endings.exit_code_of((await one.told())[2]) == 3
     await until(lambda: world.server.backend.sessions.count == 0)
 
 

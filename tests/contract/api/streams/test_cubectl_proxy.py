@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from cubernetes.client.wire import channels
+from cubernetes.client.wire import channels, endings
 from tests.contract.api.streams.world import DEADLINE_S, ExecWorld, an_exec_world, until
 from tests.contract.api.world import PODS, a_pod
 from tests.contract.runtime.worlds import SPEAK
@@ -81,7 +81,7 @@ async def test_a_command_runs_over_a_websocket_where_the_filter_is_off(world: Ex
         http.ws_connect(f"{PODS}/web-0/exec", params=query, protocols=(channels.V5,)) as socket,
     ):
         frames = [channels.frame_of(one.data) async for one in socket]
-    assert channels.status_in(frames[-1].content).status == "Success"
+    assert endings.status_in(frames[-1].content).status == "Success"
     await until(lambda: world.server.backend.sessions.count == 0)
 
 

@@ -19,7 +19,7 @@ from apiserver.storage.memory import MemoryStore
 from cubernetes.api.bodies.envelopes import Status
 from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
-from cubernetes.client.wire import channels
+from cubernetes.client.wire import channels, endings
 from cubernetes.client.wire.channels import Channel
 from cubernetes.host.env import Env
 from cubernetes.host.web.httpserver import HttpServer
@@ -242,7 +242,7 @@ class Told:
 
     @property
     def code(self) -> int | None:
-        return channels.exit_code_of(self.status) if self.status else None
+        return endings.exit_code_of(self.status) if self.status else None
 
 
 async def all_told(socket: DialledWebSocket) -> Told:
@@ -253,7 +253,7 @@ async def all_told(socket: DialledWebSocket) -> Told:
         while (message := await socket.read()) is not None:
             frame = channels.frame_of(message)
             if frame.channel is Channel.ERROR:
-                told.status = channels.status_in(frame.content)
+                told.status = endings.status_in(frame.content)
             else:
                 pieces[frame.channel].append(frame.content)
     told.out, told.err = b"".join(pieces[Channel.STDOUT]), b"".join(pieces[Channel.STDERR])
